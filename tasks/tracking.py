@@ -1,0 +1,250 @@
+"""MLflow: one run per flow, a child per executed stage, model versions that point to DVC objects. Written by the runner, not by stages.
+
+Only the low-level client is used (the fluent one keeps state per thread), imported on first need because MLflow takes over a second.
+Tracking is a record of the work, never a part of it: every call goes through one guard (`tracked`) that turns a locked, corrupt or
+vanished store into one warning, waits a bounded time, and lets the stage go on.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tasks.tracking_records import Owner, flat, in_batches, input_datasets, public, row_metrics
+from tasks.tracking_store import Store
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+EXPERIMENT = "whetstone"
+CURRENT = "current"  # the alias of the version that was made or restored last; MLflow reserves `latest` and forbids setting it
+PAUSE_S = 30.0  # how long a failed store is left alone: a stage never waits twice in a row for it
+
+
+def tracked(call: Call) -> Call:
+    """Guard of every method that talks to the store: failures of the store are reported once, and the method returns None."""
+    reads_only = call.__name__ in ("heal", "versions")
+
+    @functools.wraps(call)
+    def guarded(self: Tracking, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            if time.monotonic() < self._paused_until or (reads_only and not self.store.exists):
+                return None
+            try:
+                self.store.check()
+                return _retry_races(lambda: call(self, *args, **kwargs))
+            except self.store.failures() as error:
+                self._paused_until = time.monotonic() + PAUSE_S
+                self._warn(error)
+                return None
+
+    return guarded  # type: ignore[return-value]
+
+
+def _retry_races(call: Callable[[], Any], attempts: int = 4) -> Any:
+    """Two stages that log the same dataset at once collide on a UNIQUE index (about half of the parallel flows, measured)."""
+    for attempt in range(attempts):
+        try:
+            return call()
+        except Exception as error:
+            if attempt + 1 == attempts or "UNIQUE constraint" not in str(error):
+                raise
+            time.sleep(0.05 * 2**attempt)
+
+
+class Tracking:
+    """The store of one project. Safe to share between threads; every method may return None when the store is out of reach.
+
+    The store is MLFLOW_TRACKING_URI, else `sqlite:///<root>/.whetstone/mlflow.db`. `say` receives the one warning (default: stderr).
+    Methods take a run id that may be None (its run could not be started) and do nothing then.
+    """
+
+    def __init__(self, root: str | Path, uri: str | None = None, say: Callable[[str], None] | None = None, patience_s: float = 5.0):
+        self.root = Path(root).resolve()
+        self.store = Store(self.root, uri or os.environ.get("MLFLOW_TRACKING_URI"), patience_s)
+        self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        self._lock = threading.RLock()
+        self._paused_until = 0.0
+        self._warned = False
+        self._samples: dict[str, int] = {}
+
+    @property
+    def uri(self) -> str:
+        return self.store.uri
+
+    def _warn(self, error: BaseException) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        self._say(f"MLflow store {self.store.shown}: {first_line}; the run goes on without tracking; fix: {self.store.remedy(error)}")
+
+    # -- runs -----------------------------------------------------------------------------------------------------------------------
+
+    @tracked
+    def start_flow(self, plan: Any = None, tags: Mapping[str, Any] | None = None) -> str | None:
+        """Start the run of a whole flow. `plan` (anything JSON can hold) becomes its artifact plan.json; `tags` hold git.commit, git.dirty."""
+        name = time.strftime("flow %Y-%m-%d %H:%M:%S")
+        run = self._create_run(name, {"kind": "flow", **(tags or {})})
+        if plan is not None:
+            self.store.client().log_text(run, json.dumps(plan, indent=1, default=str), "plan.json")
+        return run
+
+    @tracked
+    def start_stage(
+        self,
+        parent: str | None,
+        stage: str,
+        why: Sequence[str] | str = (),
+        params: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, str] | None = None,
+        key: str = "",
+        tags: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """Start a stage's run: `params` {section: value} flattened to dotted names, `inputs` {path: DVC digest} as datasets."""
+        from mlflow.entities import Param
+
+        reason = why if isinstance(why, str) else "; ".join(why)
+        link = {"mlflow.parentRunId": parent} if parent else {}
+        run = self._create_run(stage, {"kind": "stage", "stage": stage, "stage.key": key, "why": reason, **link, **(tags or {})})
+        client = self.store.client()
+        for batch in in_batches([Param(name, str(value)[:6000]) for name, value in flat(params or {}).items()], 100):
+            client.log_batch(run, params=batch)
+        if inputs:
+            _retry_races(lambda: client.log_inputs(run, datasets=input_datasets(inputs)))
+        return run
+
+    def _create_run(self, name: str, tags: Mapping[str, Any]) -> str:
+        texts = {key: str(value)[:5000] for key, value in public({**tags, **Owner.this().tags()}).items()}
+        return self.store.client().create_run(self.store.experiment(EXPERIMENT), run_name=name, tags=texts).info.run_id
+
+    @tracked
+    def log_rows(self, run: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Metrics by step: rows {"step": int, name: number}; what is no number is left out."""
+        if run:
+            for batch in in_batches(row_metrics(rows), 1000):
+                self.store.client().log_batch(run, metrics=batch)
+
+    def follow(self, run: str | None, curve: Path, offset: int = 0) -> int:
+        """Log the whole lines that were appended to `curve` (JSONL) since `offset` bytes; returns the new offset."""
+        try:
+            size = curve.stat().st_size
+            with open(curve, "rb") as stream:
+                stream.seek(offset if offset <= size else 0)  # a resumed stage cuts its curve: read it again
+                start = stream.tell()
+                text = stream.read(1 << 22)
+        except FileNotFoundError:
+            return 0
+        whole = text[: text.rfind(b"\n") + 1]
+        if whole:
+            self.log_rows(run, [json.loads(line) for line in whole.splitlines()])
+        return start + len(whole)
+
+    @tracked
+    def log_system(self, run: str | None, sample: Mapping[str, float]) -> None:
+        """One sample of `tasks.process_metrics.ProcessTree`; names are put under `system/`, where MLflow's page shows them apart."""
+        if run and sample:
+            step = self._samples[run] = self._samples.get(run, -1) + 1
+            self.store.client().log_batch(run, metrics=row_metrics([{"step": step, **{f"system/{k}": v for k, v in sample.items()}}]))
+
+    @tracked
+    def end(
+        self,
+        run: str | None,
+        status: str = "FINISHED",
+        tags: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End a run as FINISHED, FAILED or KILLED. `metrics` may be nested (a stage's metrics file); they get step 0."""
+        if not run:
+            return
+        from mlflow.entities import RunTag
+
+        client = self.store.client()
+        texts = [RunTag(key, str(value)[:5000]) for key, value in public(tags or {}).items()]
+        for batch in in_batches(row_metrics([{"step": 0, **flat(metrics or {})}]), 900):
+            client.log_batch(run, metrics=batch)
+        client.log_batch(run, tags=texts)
+        client.set_terminated(run, status)
+        self._samples.pop(run, None)
+
+    @tracked
+    def heal(self) -> list[str] | None:
+        """Mark RUNNING runs of this host whose owner process is gone as KILLED; returns their ids. Without such runs MLflow stays unloaded."""
+        if not self.store.may_have_running():
+            return []
+        client = self.store.client()
+        healed = []
+        for run in client.search_runs([self.store.experiment(EXPERIMENT)], "attributes.status = 'RUNNING'", max_results=1000):
+            owner = Owner.of(run.data.tags)
+            if owner and owner.is_gone():
+                client.set_tag(run.info.run_id, "healed", f"owner process {owner.pid} is gone")
+                client.set_terminated(run.info.run_id, "KILLED")
+                healed.append(run.info.run_id)
+        return healed
+
+    # -- registry -------------------------------------------------------------------------------------------------------------------
+
+    @tracked
+    def register(self, stage: str, path: str, digest: str, run: str | None = None, tags: Mapping[str, Any] | None = None) -> str | None:
+        """The version of the model at `path` (models/NAME/model) with content `digest`; made if there is none, and aliased `current`.
+
+        A version holds no bytes: its source is dvc://<digest>/<path>, so nothing is copied and no later run changes what it means.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client, name = self.store.client(), model_name(path)
+        known = [version for version in self._versions(name) if version["digest"] == digest]
+        if known:
+            version = known[-1]["version"]
+        else:
+            try:
+                client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            texts = {key: str(value)[:5000] for key, value in public(tags or {}).items() if value is not None}
+            texts |= {"dvc.md5": digest, "dvc.path": path, "stage": stage}
+            version = client.create_model_version(name, source=f"dvc://{digest}/{path}", run_id=run, tags=texts).version
+        client.set_registered_model_alias(name, CURRENT, str(version))
+        return str(version)
+
+    @tracked
+    def versions(self, name: str) -> list[dict[str, Any]] | None:
+        """All versions of a registered model, oldest first: {"name", "version", "digest", "path", "source", "run_id", "tags", "aliases"}."""
+        return self._versions(name)
+
+    def _versions(self, name: str) -> list[dict[str, Any]]:
+        client = self.store.client()
+        rows = []
+        for found in client.search_model_versions(f"name='{name}'", max_results=10000):
+            tags, source = dict(found.tags), str(found.source)
+            rows.append(
+                {
+                    "name": name,
+                    "version": str(found.version),
+                    "digest": tags.get("dvc.md5", ""),
+                    "path": tags.get("dvc.path", ""),
+                    "source": source,
+                    "run_id": found.run_id,
+                    "tags": tags,
+                    "aliases": [],
+                }
+            )
+        if rows:
+            by_version = {row["version"]: row for row in rows}
+            for alias, version in client.get_registered_model(name).aliases.items():
+                by_version[str(version)]["aliases"].append(alias)
+        return sorted(rows, key=lambda row: int(row["version"]))
+
+
+def model_name(path: str) -> str:
+    """The registered name of a checkpoint path: models/sft/model -> sft."""
+    parts = Path(path).parts
+    return parts[-2] if parts[-1] == "model" and len(parts) > 1 else parts[-1]
