@@ -1,0 +1,47 @@
+"""The `report` stage: one page that shows what the run did, from the metrics, curves and samples alone (`reports/index.html`).
+
+Everything in it repeats byte for byte except `timings.js`, which holds what the runner wrote down of the runs up to now.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tasks.report_page import figures, results
+from tasks.report_page.markdown import markdown
+from tasks.report_page.page import page
+from tasks.report_params import ReportParams
+from tasks.stage import Stage
+
+TIMINGS = Path(".whetstone/timings.json")  # the runner's: {stage: {wall_s, command_s, action, run}}
+
+
+def run(stage: Stage) -> None:
+    """Write `index.html`, `report.md`, `plots/` and `timings.js` into `reports`. Errors name the missing file and who makes it."""
+    settings = stage.section("report", ReportParams)
+    found = results.read(
+        stage.input("metrics"),
+        stage.input("curves"),
+        stage.input("samples"),
+        corpus=stage.value("train.corpus"),
+        methods=stage.value("rl.methods"),
+        models=stage.value("evaluate.models"),
+    )
+    folder = stage.out("reports")
+    drawn, absent = figures.draw(found, folder / "plots", settings.smoothing)
+    (folder / "index.html").write_text(page(found, drawn, absent, settings), "utf-8")
+    (folder / "report.md").write_text(markdown(found, drawn, settings), "utf-8")
+    (folder / "timings.js").write_text(f"window.whetstoneTimings = {json.dumps(_timings(stage), indent=1)};\n", "utf-8")
+    stage.progress(1, 1)
+
+
+def _timings(stage: Stage) -> object:
+    """The runner's record, or None: a page without timings is better than none, and the page says so."""
+    try:
+        return json.loads(TIMINGS.read_text("utf-8"))
+    except FileNotFoundError:
+        stage.say(f"{TIMINGS}: not there, so the page will show no timings")
+    except json.JSONDecodeError as error:
+        stage.say(f"{TIMINGS}: not JSON ({error}), so the page will show no timings")
+    return None

@@ -1,0 +1,167 @@
+"""A small layered graph as inline SVG: sources on the left, each node one column after its last parent.
+
+Edges that skip columns pass through empty places in between, so that none is drawn across a node (Sugiyama's method, cut down).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT, GAP_X, GAP_Y, PASS_Y, MARGIN = 158, 50, 46, 20, 12, 6
+SWEEPS = 6
+
+
+@dataclass(frozen=True)
+class Node:
+    """A box: `id` is unique, `label` and `note` are its two lines, `style` its CSS classes, `href` where a click leads."""
+
+    id: str
+    label: str
+    note: str = ""
+    style: str = ""
+    href: str = ""
+    hint: str = ""
+
+
+def layers(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """The column of each node: the longest way to it from a source. ValueError names the nodes of a cycle."""
+    parents: dict[str, list[str]] = {one: [] for one in ids}
+    for start, end in edges:
+        parents[end].append(start)
+    column: dict[str, int] = {}
+    while len(column) < len(parents):
+        ready = [one for one in ids if one not in column and all(parent in column for parent in parents[one])]
+        if not ready:
+            raise ValueError(f"the graph has a cycle among {', '.join(one for one in ids if one not in column)}")
+        column.update({one: 1 + max((column[parent] for parent in parents[one]), default=-1) for one in ready})
+    return column
+
+
+def essential(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The edges without those that a longer way already implies (transitive reduction), in their order, each once."""
+    kept = list(dict.fromkeys(edges))
+    children: dict[str, set[str]] = {}
+    for start, end in kept:
+        children.setdefault(start, set()).add(end)
+
+    def below(node: str) -> set[str]:
+        found, open_nodes = set(), list(children.get(node, ()))
+        while open_nodes:
+            one = open_nodes.pop()
+            if one not in found:
+                found.add(one)
+                open_nodes.extend(children.get(one, ()))
+        return found
+
+    reach = {node: below(node) for node in children}
+    return [(start, end) for start, end in kept if not any(end in reach.get(other, ()) for other in children[start] - {end})]
+
+
+def draw(nodes: Sequence[Node], edges: Iterable[tuple[str, str]], title: str) -> str:
+    """An `<svg>` element of the graph; colours come from the page's style sheet by class."""
+    edges = list(dict.fromkeys(edges))
+    column = layers([node.id for node in nodes], edges)
+    chains = {edge: _chain(edge, column) for edge in edges}
+    rows = _ordered(nodes, column, chains.values())
+    centre = _places(rows)
+    width = len(rows) * (WIDTH + GAP_X) - GAP_X + 2 * MARGIN
+    height = max((max(_extent(one, centre[one][1])) for row in rows for one in row), default=0) + MARGIN
+    body = [_edge(chain, centre) for chain in chains.values()] + [_box(node, centre[node.id]) for node in nodes]
+    head = f'<svg class="graph" role="img" aria-label="{escape(title)}" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}">'
+    return "\n".join([head, _ARROW, *body, "</svg>"])
+
+
+_ARROW = (
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    '<path class="head" d="M0 0.8 L7 4 L0 7.2 z"/></marker></defs>'
+)
+
+Passage = tuple[str, str, int]  # the place where an edge goes through a column
+Place = str | Passage
+
+
+def _chain(edge: tuple[str, str], column: Mapping[str, int]) -> list[Place]:
+    start, end = edge
+    return [start, *((start, end, one) for one in range(column[start] + 1, column[end])), end]
+
+
+def _ordered(nodes: Sequence[Node], column: Mapping[str, int], chains: Iterable[list[Place]]) -> list[list[Place]]:
+    """The places of each column from top to bottom, each swept towards the mean of its neighbours to spare crossings."""
+    rows: list[list[Place]] = [[] for _ in range(1 + max(column.values(), default=-1))]
+    before: dict[Place, list[Place]] = {}
+    after: dict[Place, list[Place]] = {}
+    for node in nodes:
+        rows[column[node.id]].append(node.id)
+    for chain in chains:
+        for place in chain[1:-1]:
+            rows[place[2]].append(place)  # type: ignore[arg-type]
+        for first, second in zip(chain, chain[1:], strict=False):
+            after.setdefault(first, []).append(second)
+            before.setdefault(second, []).append(first)
+    for sweep in range(SWEEPS):
+        forward = sweep % 2 == 0
+        for row, fixed in zip(rows[1:], rows, strict=False) if forward else zip(rows[-2::-1], rows[:0:-1], strict=False):
+            rank = {place: (index + 0.5) / len(fixed) for index, place in enumerate(fixed)}
+            near = before if forward else after
+            own = {place: (index + 0.5) / len(row) for index, place in enumerate(row)}
+            row.sort(key=lambda place: _mean([rank[one] for one in near.get(place, ()) if one in rank], own[place]))
+    return rows
+
+
+def _mean(values: Sequence[float], otherwise: float) -> float:
+    return sum(values) / len(values) if values else otherwise
+
+
+def _places(rows: Sequence[Sequence[Place]]) -> dict[Place, tuple[float, float]]:
+    """The centre of every place; columns are centred on one another."""
+    heights = [sum(map(_height, row)) + GAP_Y * (len(row) - 1) for row in rows]
+    centre: dict[Place, tuple[float, float]] = {}
+    for index, row in enumerate(rows):
+        top = MARGIN + (max(heights) - heights[index]) / 2
+        for place in row:
+            centre[place] = MARGIN + index * (WIDTH + GAP_X) + WIDTH / 2, top + _height(place) / 2
+            top += _height(place) + GAP_Y
+    return centre
+
+
+def _height(place: Place) -> float:
+    return HEIGHT if isinstance(place, str) else PASS_Y
+
+
+def _extent(place: Place, y: float) -> tuple[float, float]:
+    return y - _height(place) / 2, y + _height(place) / 2
+
+
+def _edge(chain: Sequence[Place], centre: Mapping[Place, tuple[float, float]]) -> str:
+    x, y = centre[chain[0]]
+    x += WIDTH / 2
+    path = [f"M{x:g} {y:g}"]
+    for place in chain[1:]:
+        middle, target = centre[place]
+        left = middle - WIDTH / 2
+        bend = (left - x) / 2
+        path.append(f"C{x + bend:g} {y:g} {left - bend:g} {target:g} {left:g} {target:g}")
+        x, y = middle + WIDTH / 2, target
+        if place != chain[-1]:
+            path.append(f"L{x:g} {y:g}")
+    start, end = str(chain[0]), str(chain[-1])
+    return f'<path class="edge" data-from="{escape(start)}" data-to="{escape(end)}" marker-end="url(#arrow)" d="{" ".join(path)}"/>'
+
+
+def _box(node: Node, centre: tuple[float, float]) -> str:
+    x, y = centre
+    hint = f"<title>{escape(node.hint)}</title>" if node.hint else ""
+    box = (
+        f'<g class="node {escape(node.style)}" data-id="{escape(node.id)}">{hint}'
+        f'<rect x="{x - WIDTH / 2:g}" y="{y - HEIGHT / 2:g}" width="{WIDTH}" height="{HEIGHT}" rx="8"/>'
+        f'<text class="label" x="{x:g}" y="{y - 3:g}">{escape(_short(node.label, 20))}</text>'
+        f'<text class="note" x="{x:g}" y="{y + 14:g}">{escape(_short(node.note, 26))}</text></g>'
+    )
+    return f'<a href="{escape(node.href)}">{box}</a>' if node.href else box
+
+
+def _short(text: str, limit: int) -> str:
+    """The end of a long path says more than its beginning."""
+    return text if len(text) <= limit else "…" + text[1 - limit :]

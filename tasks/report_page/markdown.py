@@ -1,0 +1,52 @@
+"""`reports/report.md`: the same tables and figures as text, for a terminal, a pull request or Prefect's artifact page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.report_page import html, tables
+from tasks.report_page.comparison import Accuracy, Difference
+from tasks.report_page.figures import Drawn
+from tasks.report_page.page import CONTROL, INTERVALS, summary
+from tasks.report_page.results import Results
+from tasks.report_page.tables import Cell, Table
+from tasks.report_params import ReportParams
+
+
+def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams) -> str:
+    """The whole text. Samples are only on the page: text of a model may hold any markup."""
+    parts = [f"# {_plain(settings.title)}", _plain(summary(results)), "## Accuracy", table(tables.headline(results)), INTERVALS]
+    if results.compared:
+        parts += [table(tables.control(results)), CONTROL, table(tables.changes(results, settings.decoding))]
+    parts.append(table(tables.behaviour(results)))
+    for part, title, name in (("by_subject", "By subject", "subject"), ("by_level", "By level", "level")):
+        broken = tables.breakdown(results, part, title, name)
+        if broken:
+            parts.append(table(broken))
+    parts.append("## Curves")
+    parts += [f"![{_plain(one.alt)}](plots/{one.file})" for one in drawn]
+    parts += ["## Corpus and settings", table(tables.counts(results)), table(tables.settings(results)), table(tables.training(results))]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(value: Table) -> str:
+    """A pipe table under its title in bold."""
+    names = [f"{column.group} {column.name}".strip() for column in value.columns]
+    lines = [names, ["---"] * len(names), *([text(cell) for cell in row] for row in value.rows)]
+    return f"**{_plain(value.title)}**\n\n" + "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines)
+
+
+def text(cell: Cell) -> str:
+    """A cell in words: `73.2 % (68.7 – 77.3)`, `+34.0 (+27.3 to +40.2)`."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, Accuracy):
+        return "–" if cell.share is None else f"{html.percent(cell.share)} ({html.interval(cell.low, cell.high)})"
+    if isinstance(cell, Difference):
+        return f"{html.points(cell.value)} ({html.points_interval(cell)})"
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
+def _plain(value: str) -> str:
+    """One line without markup of its own: subjects and titles come from data."""
+    return " ".join(value.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")

@@ -1,0 +1,185 @@
+"""`reports/index.html`: one page that opens from a disk, with nothing loaded from elsewhere and the same bytes for the same results.
+
+Timings differ from run to run, so they lie in `timings.js` beside it and a short script fills them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from tasks.report_page import html, tables
+from tasks.report_page.comparison import Accuracy, difference
+from tasks.report_page.figures import Drawn, Plot
+from tasks.report_page.graph import Node, draw, essential
+from tasks.report_page.pairs import by_kind, pair, spread
+from tasks.report_page.results import BASELINE, Results
+from tasks.report_page.style import CSS, TIMINGS
+from tasks.report_params import ReportParams
+
+SECTIONS = {
+    "accuracy": "Accuracy",
+    "breakdown": "Subjects and levels",
+    "curves": "Curves",
+    "samples": "Samples",
+    "corpus": "Corpus and settings",
+    "graph": "Graph and timings",
+}
+INTERVALS = (
+    "Intervals are 95 %: Wilson's for one accuracy; Newcombe's for a difference, in points, which takes the two as independent "
+    "though both models answered the same problems, so it errs on the wide side."
+)
+CONTROL = (
+    f"Sampling at a lower temperature sharpens a model for free. So the control sets the method, sampled, against {BASELINE} decoded "
+    "greedily: only a gain that survives it, and a gain greedy against greedy, is more than sharpening."
+)
+
+
+def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], settings: ReportParams) -> str:
+    """The whole page."""
+    bodies = {
+        "accuracy": _accuracy(results),
+        "breakdown": _breakdown(results),
+        "curves": _curves(drawn, absent),
+        "samples": _samples(results, settings),
+        "corpus": "\n".join(html.table(one) for one in (tables.counts(results), tables.settings(results), tables.training(results))),
+        "graph": _graph(results),
+    }
+    links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in SECTIONS.items())
+    sections = "\n".join(f'<section id="{key}"><h2>{name}</h2>\n{bodies[key]}\n</section>' for key, name in SECTIONS.items())
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(settings.title)}</title>
+<style>{CSS}</style>
+</head>
+<body>
+<header>
+<h1>{escape(settings.title)}</h1>
+<p class="lead">{escape(summary(results))}</p>
+</header>
+<nav aria-label="Sections"><ul>{links}</ul></nav>
+<main>
+{sections}
+</main>
+<footer>Made by the stage <code>report</code>. The same tables as text: <a href="report.md">report.md</a>.</footer>
+<script src="timings.js"></script>
+<script>{TIMINGS}</script>
+</body>
+</html>
+"""
+
+
+def summary(results: Results) -> str:
+    """One sentence per method: what changed greedily, and whether it survives the control."""
+    if not results.compared:
+        return f"Accuracy of {', '.join(results.models)} on {results.corpus}; without {BASELINE} and a method there is nothing to compare."
+    sentences = []
+    for method in results.compared:
+        before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
+        first, second = Accuracy.of(before["greedy"]), Accuracy.of(after["greedy"])
+        control = difference(Accuracy.of(after["sampled"]), first)
+        if not first or not second or first.share is None or second.share is None or not control:
+            sentences.append(f"{method}: nothing was counted.")
+            continue
+        verdict = {"better": "survives", "worse": "falls below"}.get(control.reading, "is not told apart from")
+        sentences.append(
+            f"{method} answers {html.percent(second.share)} of the held-out problems of {results.corpus} right greedily, "
+            f"{BASELINE} {html.percent(first.share)}; sampled, it {verdict} the control ({html.points(control.value)} points)."
+        )
+    return " ".join(sentences)
+
+
+def graph_of(results: Results) -> tuple[list[str], list[tuple[str, str]]]:
+    """The stages and edges of the run, from the names in the parameters alone."""
+    corpus = f"corpus@{results.corpus}"
+    stage = {BASELINE: "sft", "base": "base", **{name: f"rl@{name}" for name in results.methods}}
+    stages = [corpus, "base", "sft", *(f"rl@{name}" for name in results.methods)]
+    edges = [(corpus, "base"), ("base", "sft"), (corpus, "sft")]
+    for name in results.methods:
+        edges += [("sft", f"rl@{name}"), (corpus, f"rl@{name}"), (f"rl@{name}", "report")]
+    for model in results.models:
+        stages.append(f"evaluate@{model}")
+        edges += [(stage.get(model, model), f"evaluate@{model}"), (corpus, f"evaluate@{model}"), (f"evaluate@{model}", "report")]
+    known = {*stages, "report"}
+    return [*stages, "report"], [(start, end) for start, end in edges if start in known]
+
+
+def _accuracy(results: Results) -> str:
+    parts = [html.table(tables.headline(results)), f'<p class="quiet">{INTERVALS}</p>']
+    if results.compared:
+        parts = [_cards(results), *parts, html.table(tables.control(results)), f'<p class="quiet">{CONTROL}</p>']
+    else:
+        parts.append(f"<p>No comparison: evaluate.models names no {BASELINE} together with a method of rl.methods.</p>")
+    return "\n".join([*parts, html.table(tables.behaviour(results))])
+
+
+def _cards(results: Results) -> str:
+    cards = []
+    for method in results.compared:
+        before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
+        for name, second, first in (("greedy", "greedy", "greedy"), ("sampled", "sampled", "sampled"), ("control", "sampled", "greedy")):
+            start, end = Accuracy.of(before[first]), Accuracy.of(after[second])
+            change = difference(end, start)
+            if start is None or end is None or change is None:
+                continue
+            heading = f"{method}, {name}" if name != "control" else f"{method} sampled against {BASELINE} greedy (control)"
+            cards.append(
+                f'<div class="card"><h3>{escape(heading)}</h3><div class="big {change.reading}">{html.points(change.value)}</div>'
+                f'<div class="from">{html.percent(start.share)} → {html.percent(end.share)} · {html.points_interval(change)}</div></div>'
+            )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _breakdown(results: Results) -> str:
+    parts = [tables.breakdown(results, "by_subject", "By subject", "subject"), tables.breakdown(results, "by_level", "By level", "level")]
+    found = [html.table(one) for one in parts if one]
+    return "\n".join(found) or "<p>The evaluations know no subjects or levels.</p>"
+
+
+def _curves(drawn: Sequence[Drawn], absent: Sequence[Plot]) -> str:
+    grid = f'<div class="figures">{"".join(map(html.figure, drawn))}</div>' if drawn else "<p>No curve holds a figure.</p>"
+    names = ", ".join(plot.title for plot in absent)
+    return grid + (f'\n<p class="quiet">Not in the curves: {escape(names)}.</p>' if absent else "")
+
+
+def _samples(results: Results, settings: ReportParams) -> str:
+    if not results.compared:
+        return f"<p>Answers stand side by side when evaluate.models names {BASELINE} and a method.</p>"
+    parts = [html.table(tables.changes(results, settings.decoding))]
+    for method in results.compared:
+        parts.append(f"<h3>{escape(BASELINE)} and {escape(method)}, {settings.decoding}</h3>")
+        pairs = pair(results.samples[BASELINE], results.samples[method], settings.decoding)
+        for kind, group in by_kind(pairs).items():
+            shown = spread(group, settings.samples)
+            if not shown:
+                continue
+            inside = "\n".join(html.sample(one, (BASELINE, method), settings.text_limit) for one in shown)
+            opened = " open" if kind == "improved" and method == results.compared[0] else ""
+            parts.append(
+                f"<details{opened}><summary>{kind.capitalize()} <small>{len(shown)} of {len(group)}</small></summary>"
+                f'<div class="inside">{inside}</div></details>'
+            )
+    return "\n".join(parts)
+
+
+def _graph(results: Results) -> str:
+    stages, edges = graph_of(results)
+    svg = draw([Node(name, name) for name in stages], essential(edges), "Stages of this run and what they read from one another")
+    rows = "\n".join(
+        f'<tr data-stage="{escape(name)}"><th scope="row">{escape(name)}</th><td class="number">–</td><td class="number">–</td><td>–</td><td>–</td></tr>'
+        for name in stages
+    )
+    heads = "".join(f'<th scope="col"{style}>{name}</th>' for name, style in _TIMING_HEADS)
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="Graph">{svg}</div>\n'
+        f'<p class="quiet">The records of corpus@{escape(results.corpus)} also go to every stage after base.</p>\n'
+        '<p id="timings-note" class="quiet">Timings are filled in by a script from timings.js.</p>\n'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="Timings"><table id="timings"><caption>Timings</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+_TIMING_HEADS = (("stage", ""), ("wall time", ' class="number"'), ("its command", ' class="number"'), ("action", ""), ("run", ""))

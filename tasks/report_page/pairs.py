@@ -1,0 +1,63 @@
+"""Two models' answers to the same problems: what changed from the first to the second, and a few examples of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tasks.report_page.results import Row
+
+KINDS = {
+    (False, True): "improved",
+    (True, False): "regressed",
+    (False, False): "both wrong",
+    (True, True): "both right",
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One problem with the answer of the model before and of the model after."""
+
+    before: Row
+    after: Row
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.before["verdict"] == "right", self.after["verdict"] == "right"]
+
+    @property
+    def subject(self) -> str:
+        return str(self.before.get("subject", ""))
+
+
+def pair(before: Iterable[Row], after: Iterable[Row], decoding: str) -> list[Pair]:
+    """Problems that both answered, in the first file's order; of several samples of one problem, the first."""
+    second = _first(after, decoding)
+    return [Pair(row, second[key]) for key, row in _first(before, decoding).items() if key in second]
+
+
+def by_kind(pairs: Iterable[Pair]) -> dict[str, list[Pair]]:
+    """Every kind, also an empty one, with its pairs."""
+    groups: dict[str, list[Pair]] = {kind: [] for kind in KINDS.values()}
+    for one in pairs:
+        groups[one.kind].append(one)
+    return groups
+
+
+def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
+    """`count` pairs, taken from the subjects in turn, so that one subject at the top of the file does not fill the page."""
+    subjects: dict[str, list[Pair]] = {}
+    for one in pairs:
+        subjects.setdefault(one.subject, []).append(one)
+    turns = [(turn, place, one) for place, group in enumerate(subjects.values()) for turn, one in enumerate(group)]
+    turns.sort(key=lambda item: item[:2])
+    return [one for _, _, one in turns[:count]]
+
+
+def _first(rows: Iterable[Row], decoding: str) -> dict[str, Row]:
+    first: dict[str, Row] = {}
+    for row in rows:
+        if row["decoding"] == decoding:
+            first.setdefault(row["id"], row)
+    return first
