@@ -1,0 +1,44 @@
+"""Group advantage (GRPO, DAPO): a response against the other responses to the same prompt (methods/entropy.md section 1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipelines.credit.credit_params import CreditParams
+from pipelines.rollouts.forest import Forest
+
+Spread = Literal["population", "sample", "none"]
+
+
+def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
+    """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there.
+
+    (r - mean) / (std + epsilon) within each row, or r - mean with `spread` none; a row without any difference gives exact zeros.
+    `population` divides squares by n, `sample` by n - 1.
+    """
+    known = ~rewards.isnan()
+    count = known.sum(1, keepdim=True)
+    values = torch.where(known, rewards, 0.0)
+    centred = torch.where(known, values - values.sum(1, keepdim=True) / count.clamp(min=1), 0.0)
+    lowest, highest = torch.where(known, rewards, torch.inf).amin(1), torch.where(known, rewards, -torch.inf).amax(1)
+    centred[lowest >= highest] = 0.0  # the mean of equal floats may differ from them in the last bit
+    if spread == "none":
+        return centred
+    divisor = count if spread == "population" else (count - 1).clamp(min=1)
+    return centred / ((centred.square().sum(1, keepdim=True) / divisor).sqrt() + epsilon)
+
+
+def assign(forest: Forest, rewards: Sequence[float], settings: CreditParams) -> list[Tensor]:
+    """Per-token advantages (tokens,) of every node. `rewards` holds one value per node, NaN for an error; a flat forest is needed."""
+    advantages = [torch.zeros(0)] * len(forest.nodes)
+    for _, parent, members in forest.children():
+        if parent >= 0:
+            raise ValueError("group advantages need a flat forest; choose a credit that handles trees")
+        group = torch.tensor([[rewards[index] for index in members]], dtype=torch.float64)
+        for index, value in zip(members, group_advantage(group, settings.spread, settings.spread_epsilon)[0].tolist()):
+            advantages[index] = torch.full((len(forest.nodes[index].ids),), value)
+    return advantages

@@ -1,0 +1,140 @@
+"""Build, load and save a causal language model together with its tokenisation contract.
+
+A model folder holds the weights (safetensors only), the configuration, the tokenizer and tokens.json: a model never travels without the
+ids it was trained on, and loading one beside a different tokenizer is an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipelines.models.base_params import ArchitectureParams, BaseParams
+from pipelines.models.tokenizer import Tokens
+
+
+def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
+    """A model with random float32 weights that depend on `seed` alone; its vocabulary is the tokenizer's."""
+    shape = {
+        "vocab_size": tokens.vocab_size,
+        "hidden_size": architecture.hidden_size,
+        "intermediate_size": architecture.intermediate_size,
+        "num_hidden_layers": architecture.layers,
+        "num_attention_heads": architecture.heads,
+        "num_key_value_heads": architecture.kv_heads,
+        "max_position_embeddings": architecture.context,
+        "rope_parameters": {"rope_type": "default", "rope_theta": architecture.rope_theta},
+        "tie_word_embeddings": architecture.tie_embeddings,
+        "initializer_range": architecture.initializer_range,
+        "attention_dropout": 0.0,
+        "pad_token_id": tokens.pad_id,
+        "eos_token_id": tokens.eos_id,
+        "bos_token_id": tokens.bos_id,
+    }
+    if architecture.family == "qwen2":
+        from transformers import Qwen2Config as Config
+        from transformers import Qwen2ForCausalLM as Model
+    else:
+        from transformers import LlamaConfig as Config
+        from transformers import LlamaForCausalLM as Model
+    torch.manual_seed(seed)
+    return Model(Config(**shape)).to(torch.float32)
+
+
+def fetch(base: BaseParams, tokens: Tokens, seed: int, offline: bool, trust_remote_code: bool) -> Any:
+    """A pretrained model by Hugging Face id or folder, float32, checked against the corpus's tokenizer.
+
+    Raises FileNotFoundError (nothing there, or not reachable offline), ValueError (no safetensors, vocabulary does not fit).
+    """
+    source = str(base.pretrained)
+    model = _from_pretrained(source, base.revision, offline, trust_remote_code)
+    _check_vocabulary(source, base.revision, offline, trust_remote_code, tokens)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows < tokens.vocab_size:
+        if not base.resize_embeddings:
+            raise ValueError(
+                f"{source} has {rows} embedding rows, the tokenizer of the corpus needs {tokens.vocab_size}: "
+                "use the model's own tokenizer for the corpus, or set base.resize_embeddings to true"
+            )
+        torch.manual_seed(seed)
+        model.resize_token_embeddings(tokens.vocab_size, mean_resizing=False)
+    model.config.pad_token_id = tokens.pad_id
+    model.config.eos_token_id = tokens.eos_id
+    return model
+
+
+def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
+    """Write weights (safetensors), configuration, tokenizer and tokens.json into `folder`."""
+    model.save_pretrained(folder, max_shard_size="4GB")
+    tokens.save(folder)
+
+
+def load(folder: str | Path, tokens: Tokens | None = None, trust_remote_code: bool = False) -> tuple[Any, Tokens]:
+    """The model and the tokens of a folder that `save` wrote. With `tokens`, a differing contract is an error naming both places."""
+    folder = Path(folder)
+    own = Tokens.load(folder)
+    if tokens is not None:
+        own.check_same(tokens, str(folder))
+    model = _from_pretrained(str(folder), None, True, trust_remote_code)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows < own.vocab_size:
+        raise ValueError(f"{folder}: {rows} embedding rows, but its tokens.json counts {own.vocab_size} ids; the folder is not one model")
+    return without_dropout(model), own
+
+
+def context_size(model: Any) -> int:
+    """Positions the model can hold."""
+    return int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2**31 - 1)
+
+
+def without_dropout(model: Any) -> Any:
+    """Dropout off for good: it would make the trainer's log-probs differ from the sampler's."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+    return model
+
+
+def _from_pretrained(source: str, revision: str | None, offline: bool, trust_remote_code: bool) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    if Path(source).is_dir() and not list(Path(source).glob("*.safetensors")):
+        raise ValueError(f"{source} holds no *.safetensors file; other weight formats can run code when they are opened and are refused")
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            source,
+            revision=revision or "main",
+            local_files_only=offline or Path(source).is_dir(),
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            dtype=torch.float32,
+        )
+    except SafetensorError as error:
+        raise ValueError(f"{source}: the weights cannot be read ({error}); the file is cut short or damaged: restore it or run its stage again")
+    except OSError as error:
+        hint = "execution.offline is true and nothing of that name is in the local cache; set it to false, or give a folder" if offline else ""
+        raise FileNotFoundError(f"no model could be loaded from {source}: {str(error).splitlines()[0]} {hint}".rstrip()) from error
+
+
+def _check_vocabulary(source: str, revision: str | None, offline: bool, trust_remote_code: bool, tokens: Tokens) -> None:
+    """The ids of the corpus must mean the same text to the pretrained model; a folder without tokenizer files cannot be compared."""
+    from transformers import AutoTokenizer
+
+    if Path(source).is_dir() and not (Path(source) / "tokenizer.json").exists():
+        return
+    theirs = AutoTokenizer.from_pretrained(
+        source, revision=revision or "main", local_files_only=offline or Path(source).is_dir(), trust_remote_code=trust_remote_code
+    ).get_vocab()
+    ours = tokens.tokenizer.get_vocab(with_added_tokens=True)
+    differing = [text for text, number in theirs.items() if ours.get(text) != number]
+    if differing:
+        raise ValueError(
+            f"the tokenizer of the corpus and that of {source} differ in {len(differing)} of {len(theirs)} ids (first: {differing[0]!r}): "
+            "name the same id or folder in the corpus's tokenizer settings"
+        )

@@ -1,0 +1,54 @@
+"""Score many responses with one checker, count its errors, and stop when there are too many: a broken checker must not look like a bad model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from pipelines.rewards.verdict import Verdict, error
+
+Check = Callable[[str, str, bool], Verdict]
+
+
+class CheckerFailed(RuntimeError):
+    """The share of verdicts that are errors is above the configured limit, or the checker misjudges known answers."""
+
+
+def score(check: Check, answers: Iterable[tuple[str, str, bool]], max_error_share: float) -> list[Verdict]:
+    """answers: (response text, reference, finished) -> a verdict each. Raises CheckerFailed above `max_error_share` of errors."""
+    verdicts = [_one(check, *answer) for answer in answers]
+    failures = [verdict.reason for verdict in verdicts if verdict.outcome == "error"]
+    if len(failures) > max_error_share * len(verdicts):
+        reason, times = Counter(failures).most_common(1)[0]
+        raise CheckerFailed(
+            f"{len(failures)} of {len(verdicts)} verdicts are errors, above the limit of {max_error_share:.0%} (max_error_share); "
+            f"most often ({times}): {reason}. Mend the checker or the answers, or raise the limit"
+        )
+    return verdicts
+
+
+def preflight(check: Check, respond: Callable[[str], str], problems: Sequence[tuple[str, str]], limit: int = 64) -> None:
+    """Score gold answers and some wrong ones of every source before any training. problems: (source, answer).
+
+    Raises CheckerFailed naming source and answer: a gold answer that is not right, or another problem's answer that is not wrong.
+    """
+    by_source: dict[str, list[str]] = {}
+    for source, answer in problems:
+        by_source.setdefault(source, []).append(answer)
+    for source, answers in by_source.items():
+        shown = answers[:: max(1, len(answers) // limit)][:limit]
+        for answer, other in zip(shown, shown[1:] + shown[:1]):
+            verdict = _one(check, respond(answer), answer, True)
+            if verdict.outcome != "right":
+                raise CheckerFailed(f"the checker calls the gold answer {answer!r} of {source} {verdict.outcome} ({verdict.reason})")
+            false = other if _one(check, respond(other), answer, True).outcome != "right" else f"{answer}1"
+            verdict = _one(check, respond(false), answer, True)
+            if verdict.outcome != "wrong":
+                raise CheckerFailed(f"the checker calls {false!r} {verdict.outcome} where {source} has {answer!r} ({verdict.reason})")
+
+
+def _one(check: Check, text: str, answer: str, finished: bool) -> Verdict:
+    try:
+        return check(text, answer, finished)
+    except Exception as failure:  # whatever a checker throws is an error verdict: counted, reported, limited
+        return error(f"{type(failure).__name__}: {failure}")

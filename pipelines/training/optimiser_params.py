@@ -1,0 +1,36 @@
+"""Parameters of the optimiser and its schedule, shared by every training loop."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipelines.settings import Settings
+
+
+class OptimiserParams(Settings):
+    """AdamW. One-dimensional parameters (norm gains, biases) may have a rate of their own and are never decayed."""
+
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak rate")
+    vector_learning_rate: float | None = Field(None, gt=0, le=1, description="peak rate of one-dimensional parameters; null: the same")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="decay of the first and second moments, each in [0, 1)")
+    epsilon: float = Field(1e-8, gt=0, le=1, description="added to the root of the second moment")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled decay of matrices")
+    grad_clip: float = Field(1.0, ge=0, description="largest norm of the whole gradient; 0 is off")
+    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass: less memory, a third more time")
+
+    @model_validator(mode="after")
+    def _betas(self) -> Self:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas {list(self.betas)} must lie in [0, 1)")
+        return self
+
+
+class ScheduleParams(Settings):
+    """Shares of all steps: a linear warm-up, a flat part, then a decay to `floor` times the peak at the last step."""
+
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly from 0")
+    flat_until: float = Field(0.0, ge=0, le=1, description="share of the steps after which the decay begins; at least warmup")
+    decay: Literal["constant", "linear", "cosine"] = Field("constant", description="shape of the decay")
+    floor: float = Field(0.0, ge=0, le=1, description="share of the peak rate at the end of the decay")
