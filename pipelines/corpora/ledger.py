@@ -1,0 +1,54 @@
+"""Bad rows are named, counted and dropped; too many of them stop the stage.
+
+A raw file of thousands of rows always holds a few broken ones. Silence would hide a reader's bug, and a crash at the first would make the
+file useless: so each is written down with file, line and reason, and a share says how many are tolerable.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+SHOWN = 5  # bad rows that are spelt out in a message or in the metrics
+
+
+class TooManyBadRows(ValueError):
+    """More than the configured share of a source's rows could not be used."""
+
+
+@dataclass
+class Ledger:
+    """The rows of one source: `good + bad = read`."""
+
+    name: str
+    good: int = 0
+    bad: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    first: list[str] = field(default_factory=list)
+
+    def accept(self) -> None:
+        self.good += 1
+
+    def reject(self, where: str, reason: str, kind: str = "") -> None:
+        """`where` is file:line; `kind` a short class of reason to count by, `reason` without it."""
+        self.bad += 1
+        self.reasons[kind or reason] += 1
+        if len(self.first) < SHOWN:
+            self.first.append(f"{where}: {reason}")
+
+    def check(self, max_share: float) -> None:
+        """TooManyBadRows when more than `max_share` (0 to 1) of the rows were bad, or when no row was good."""
+        read = self.good + self.bad
+        if read and self.bad / read <= max_share and self.good:
+            return
+        if not read:
+            raise TooManyBadRows(f"source {self.name} has no rows")
+        listed = "\n  ".join(self.first)
+        more = f"\n  and {self.bad - len(self.first)} more" if self.bad > len(self.first) else ""
+        raise TooManyBadRows(
+            f"source {self.name}: {self.bad} of {read} rows are bad, more than max_bad_rows {max_share:g} allows; "
+            f"mend the file or the source's columns, or raise max_bad_rows:\n  {listed}{more}"
+        )
+
+    def summary(self) -> dict[str, object]:
+        return {"read": self.good + self.bad, "bad": self.bad, "reasons": dict(sorted(self.reasons.items())), "first_bad": list(self.first)}

@@ -1,0 +1,53 @@
+"""What a reader yields: a question before it is split, cleaned and tokenised; and what a reader is given.
+
+A reader is a module in pipelines/corpora/readers with `read(source, reading) -> Iterator[Problem]`. It raises nothing for a bad row: it
+tells the ledger and goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.split import Shares
+
+# train: demonstrations and RL prompts at once, still to be split; sft and rl: one of the two, placed by the reader already
+Role = Literal["train", "sft", "rl", "validation", "heldout"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`key` is what makes two problems the same one (empty: the question itself): rows with one key never lie on two sides of a split."""
+
+    question: str
+    answer: str
+    role: Role
+    subject: str
+    solution: str | None = None
+    level: int | None = None
+    key: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where a reader finds its files, how it reports bad rows, how keys are split, and whether it may use the network."""
+
+    root: Path
+    name: str
+    seed: int
+    shares: Shares
+    ledger: Ledger
+    offline: bool = True
+
+    def path(self, relative: str) -> Path:
+        """A file below the corpus' raw root; FileNotFoundError names the parameter that points there."""
+        found = self.root if self.root.is_file() else self.root / relative
+        if not found.exists():
+            raise FileNotFoundError(
+                f"source {self.name}: no file {found}; corpus.<name>.raw names the folder, the source names the file in it"
+            )
+        return found

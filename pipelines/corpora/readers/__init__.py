@@ -1,0 +1,1 @@
+"""One module per kind of raw data; `corpus.NAME.sources.*.reader` names it."""

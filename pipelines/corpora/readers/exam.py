@@ -1,0 +1,106 @@
+"""The embedded exam: several subjects with levels, written-out steps and an exact answer, generated from a seed and a small lexicon.
+
+A share of the demonstrations gives the bare answer, the rest write the working; demonstrations stay on the lower levels, RL prompts and
+the problems put aside go over all of them. So SFT answers tersely and often wrongly, and RL can discover that writing the steps pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from random import Random
+
+from pipelines.corpora.exam_subjects import SUBJECTS, Item, Lexicon, Ranges
+from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.rows import read_rows
+from pipelines.corpora.sources_params import ExamSource
+from pipelines.corpora.split import Side
+
+MARKER = "#### "
+KINDS = ("name", "thing", "gain", "loss")
+TRIES = 300  # draws without a new problem after which a subject and level counts as used up
+
+
+def read(source: ExamSource, reading: Reading) -> Iterator[Problem]:
+    """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations as they are."""
+    lexicon = read_lexicon(source, reading)
+    wanted: Sequence[tuple[Role, Side, int, tuple[int, ...]]] = (
+        ("sft", "train", source.n_sft, source.sft_levels),
+        ("rl", "train", source.n_rl, source.rl_levels),
+        ("validation", "validation", source.n_validation, source.rl_levels),
+        ("heldout", "heldout", source.n_heldout, source.rl_levels),
+    )
+    for role, side, number, levels in wanted:
+        yield from draw_role(source, reading, lexicon, role, side, number, levels)
+
+
+def read_lexicon(source: ExamSource, reading: Reading) -> Lexicon:
+    """Words by kind, sorted: the order of the file does not matter. Bad rows are counted against the corpus' limit."""
+    words: Mapping[str, set[str]] = {kind: set() for kind in KINDS}
+    path = reading.path(source.lexicon)
+    ledger = reading.ledger
+    for where, row in read_rows(path, ledger):
+        kind, word = row.get("kind"), row.get("word")
+        if kind not in words:
+            ledger.reject(where, f"kind must be one of {', '.join(KINDS)}, not {kind!r}", "kind")
+        elif not isinstance(word, str) or not word.isalpha():
+            ledger.reject(where, f"word must be letters only, not {word!r}", "word")
+        else:
+            ledger.accept()
+            words[kind].add(word)
+    empty = [kind for kind, found in words.items() if not found]
+    if empty:
+        raise ValueError(f"{path} holds no word of kind {', '.join(empty)}; add rows {{kind, word}}")
+    return {kind: sorted(found) for kind, found in words.items()}
+
+
+def draw_role(
+    source: ExamSource, reading: Reading, lexicon: Lexicon, role: Role, side: Side, number: int, levels: tuple[int, ...]
+) -> Iterator[Problem]:
+    """`number` different questions whose keys lie on `side`, subjects and levels in turn until one is used up."""
+    rng = Random(f"exam:{reading.seed}:{role}")
+    ranges = Ranges(source.start_max, source.operand_max, source.operations, source.letters)
+    cells = [(subject, level) for level in levels for subject in source.subjects]
+    seen: set[str] = set()
+    turns = cycle(cells)
+    open_cells = set(cells)
+    while len(seen) < number:
+        if not open_cells:
+            raise ValueError(
+                f"source {reading.name}: only {len(seen)} different {role} problems exist, {number} were asked for; "
+                f"lower n_{role}, or widen start_max, operand_max, lengths or subjects"
+            )
+        subject, level = next(turns)
+        if (subject, level) not in open_cells:
+            continue
+        for _ in range(TRIES):
+            kind = SUBJECTS[subject]
+            item = kind.draw(rng, level + source.lengths[subject], ranges)
+            key = kind.key(item)
+            if reading.shares.side(key) != side:
+                continue
+            question = kind.ask(item, rng, lexicon)
+            if question not in seen:
+                seen.add(question)
+                yield _problem(source, subject, level, item, question, key, role, rng)
+                break
+        else:
+            open_cells.remove((subject, level))
+
+
+def _problem(source: ExamSource, subject: str, level: int, item: Item, question: str, key: str, role: Role, rng: Random) -> Problem:
+    _, answer = SUBJECTS[subject].work(item, int)
+    solution, meta = None, {}
+    if role == "sft":
+        terse = rng.random() < source.terse
+        slipped, reached = SUBJECTS[subject].work(item, lambda value: _slip(value, source.slip, rng))
+        solution = f"{MARKER}{answer}" if terse else "\n".join([*slipped, f"{MARKER}{reached}"])
+        meta = {"terse": terse, "right": terse or reached == answer}
+    return Problem(question, answer, role, subject, solution, level, key, meta)
+
+
+def _slip(value: int, chance: float, rng: Random) -> int:
+    if not chance or rng.random() >= chance:
+        return value
+    return max(0, value + rng.choice((-10, -2, -1, 1, 2, 10)))

@@ -1,0 +1,71 @@
+"""One row of a corpus as every later stage reads it: the question, its demonstration and answer as text, and both as token ids.
+
+Token ids travel; the text is for checkers and people. A file of records is our own output, so a bad row in it is damage, not noise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Record:
+    """`prompt_ids` has the template applied; `response_ids` ends with EOS and is None where there is no demonstration."""
+
+    id: str
+    prompt: str
+    response: str | None
+    answer: str
+    subject: str
+    level: int | None
+    source: str
+    prompt_ids: list[int]
+    response_ids: list[int] | None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "prompt", "answer", "subject", "source"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"{name} must be text that is not empty, not {getattr(self, name)!r}")
+        if not _are_ids(self.prompt_ids):
+            raise ValueError("prompt_ids must be a list of token ids that is not empty")
+        if (self.response is None) != (self.response_ids is None):
+            raise ValueError("response and response_ids must both be there, or both be null")
+        if self.response_ids is not None and not _are_ids(self.response_ids):
+            raise ValueError("response_ids must be a list of token ids that is not empty, or null")
+        if self.level is not None and not isinstance(self.level, int):
+            raise ValueError(f"level must be a whole number or null, not {self.level!r}")
+
+
+FIELDS = tuple(item.name for item in fields(Record))
+
+
+def _are_ids(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) is int and item >= 0 for item in value)
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not trained on."""
+    records = []
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                records.append(Record(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path}:{number}: {error}; the file is damaged, run the corpus stage again") from error
+    return records
+
+
+def write_records(path: str | Path, rows: Iterable[Record]) -> int:
+    """One compact JSON object a line, keys in the order of the fields: equal records are equal bytes. Returns their number."""
+    count = 0
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        for row in rows:
+            value = {name: getattr(row, name) for name in FIELDS}
+            stream.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+            count += 1
+    return count

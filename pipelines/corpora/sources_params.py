@@ -1,0 +1,93 @@
+"""Where the rows of a corpus come from: one typed record per reader, chosen by the reader's name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.settings import Seam, Settings
+
+READERS = Seam("pipelines.corpora.readers")
+FileRole = Literal["train", "sft", "rl", "validation", "heldout"]
+Subject = Literal["chain", "add", "money", "count", "max", "clock"]
+Level = Annotated[int, Field(ge=1, le=6)]
+LENGTHS: dict[Subject, int] = {"chain": 1, "add": 0, "money": 0, "count": 3, "max": 2, "clock": 0}
+
+
+class ExamSource(Settings):
+    """The embedded exam: problems are generated, worked out and checked by the project itself, with words from a lexicon file."""
+
+    reader: Annotated[Literal["exam"], READERS]
+    lexicon: str = Field("lexicon.jsonl", description="JSONL of {kind: name|thing|gain|loss, word}")
+    subjects: tuple[Subject, ...] = Field(("chain", "add", "money", "count", "max"), min_length=1)
+    lengths: dict[Subject, Annotated[int, Field(ge=0, le=20)]] = Field(
+        LENGTHS, description="operations (chain, add, money, clock), letters (count) or numbers (max) at level L are L plus this"
+    )
+    start_max: int = Field(60, ge=9, le=999, description="largest first number of add and money, and largest result of money")
+    operand_max: int = Field(9, ge=3, le=99, description="largest further number of chain, add and money, from 2 (chain: 1) on")
+    operations: Literal["+-", "+-*"] = Field("+-", description="what chain uses")
+    letters: int = Field(3, ge=2, le=8, description="different letters in the words of count")
+    sft_levels: tuple[Level, ...] = Field((1, 2), min_length=1, description="levels with demonstrations")
+    rl_levels: tuple[Level, ...] = Field((1, 2, 3, 4), min_length=1, description="levels of RL prompts, validation and held-out problems")
+    terse: float = Field(0.5, ge=0, le=1, description="share of demonstrations that give the bare answer, without the working")
+    slip: float = Field(0.0, ge=0, lt=1, description="chance that a written result of a demonstration is wrong, and carried on")
+    n_sft: int = Field(ge=1, le=1_000_000)
+    n_rl: int = Field(ge=1, le=1_000_000)
+    n_validation: int = Field(ge=1, le=100_000)
+    n_heldout: int = Field(ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _complete(self) -> ExamSource:
+        missing = [subject for subject in self.subjects if subject not in self.lengths]
+        if missing:
+            raise ValueError(f"lengths must name every subject; missing: {', '.join(missing)}")
+        if len(set(self.subjects)) < len(self.subjects):
+            raise ValueError("subjects names one twice")
+        return self
+
+
+class FileSource(Settings):
+    """A published set of problems in its published form."""
+
+    reader: Annotated[Literal["gsm8k", "hendrycks_math", "aime", "mawps"], READERS]
+    files: dict[FileRole, str] = Field(min_length=1, description="file for each role, relative to raw; plain or .gz")
+    limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
+    final_line: bool = Field(True, description="end demonstrations that do not have it with a line `#### answer`, which final_answer reads")
+
+
+class Columns(Settings):
+    """Which column holds what. A dot goes into nested columns: `answer.value`."""
+
+    question: str = "question"
+    answer: str = "answer"
+    solution: str | None = Field(None, description="demonstration; null: none, or the text before answer_after")
+    subject: str | None = Field(None, description="null: the source's own name")
+    level: str | None = Field(None, description="a whole number, or text with one in it")
+    key: str | None = Field(None, description="rows with an equal value stay on one side of the split; null: the question")
+
+
+class TableSource(Settings):
+    """Any Hugging Face dataset id, or local JSONL, CSV and Parquet files, by a mapping of columns."""
+
+    reader: Annotated[Literal["table"], READERS]
+    id: str | None = Field(None, description="Hugging Face dataset id; null: local files")
+    revision: str | None = Field(None, description="commit of the id; required with id, since a branch moves")
+    config: str | None = Field(None, description="the dataset's configuration")
+    splits: dict[FileRole, str] = Field(min_length=1, description="split of the dataset, or file relative to raw, for each role")
+    columns: Columns = Columns()
+    answer_after: str | None = Field(
+        None, description="the answer is what follows this text for the last time in its column, as #### in GSM8K"
+    )
+    limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
+
+    @model_validator(mode="after")
+    def _pinned(self) -> TableSource:
+        if self.id is not None and self.revision is None:
+            raise ValueError(f"revision: pin the commit of {self.id}; a branch name would let the data change unseen")
+        if self.id is None and (self.revision or self.config):
+            raise ValueError("revision and config belong to a dataset id; local files have neither")
+        return self
+
+
+Source = Annotated[ExamSource | FileSource | TableSource, Field(discriminator="reader")]

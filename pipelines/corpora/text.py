@@ -1,0 +1,43 @@
+"""Cleaning a text without changing what it says, and reducing it to what a comparison should see.
+
+Full NFKC is unsafe on mathematics (it turns x² into x2), so only decompositions that keep the meaning are applied.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+SAFE = ("<noBreak>", "<wide>", "<narrow>", "<compat>")  # not <super>, <sub>, <fraction>, <font>: they carry meaning in formulas
+INVISIBLE = dict.fromkeys([0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF])
+SPACES = re.compile(r"[^\S\n]+")
+BLANK_LINES = re.compile(r"\n{3,}")
+WORDS = re.compile(r"\w+|[^\w\s]")
+OPERATORS = frozenset("+-*/^%=<>")
+
+
+def normalise(text: str) -> str:
+    """Safe compatibility characters decomposed, NFC, no invisible or control characters, single spaces, no space at a line's ends."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", "".join(map(_safe, text))).translate(INVISIBLE)
+    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+    lines = (SPACES.sub(" ", line).strip(" ") for line in text.split("\n"))
+    return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+
+
+def _safe(character: str) -> str:
+    tag, _, rest = unicodedata.decomposition(character).partition(" ")
+    # a spacing accent decomposes to a space and a combining mark: no reader would call that the same
+    return unicodedata.normalize("NFKC", character) if tag in SAFE and not rest.startswith("0020 ") else character
+
+
+def comparable(text: str) -> str:
+    """What makes two texts equal for deduplication: NFKC, case folded, letters, digits and operators only."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(c for c in folded if c.isalnum() or c in OPERATORS)
+
+
+def words(text: str) -> list[str]:
+    """Words, numbers and single symbols, case folded: what shingles and n-grams are made of."""
+    return WORDS.findall(unicodedata.normalize("NFKC", text).casefold())

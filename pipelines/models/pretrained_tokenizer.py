@@ -1,0 +1,76 @@
+"""Take a Hugging Face tokenizer into the contract: a padding token that is not EOS, and its chat template rendered to plain text.
+
+Many published tokenizers pad with EOS, which would hide the end of every response from the loss; here that is repaired or refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from pipelines.models.template import Template
+from pipelines.models.tokenizer import Tokens
+from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams
+from pipelines.models.tokenizer_training import PAD, write_contract
+
+QUERY = "\u27eaquery\u27eb"  # stands for the question while a chat template is rendered: nothing that a template would trim or escape
+
+
+def fetch(params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path, offline: bool) -> Tokens:
+    """Write the tokenizer of `params.id` with its contract into `folder`. OSError names the way out when it is not at hand."""
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(params.id, revision=params.revision, local_files_only=offline, use_fast=True)
+    except (OSError, ValueError) as error:
+        where = "execution.offline is true: set it to false, or download it before" if offline else "check the id and the network"
+        raise OSError(f"no tokenizer {params.id!r} (revision {params.revision}): {where}. {error}") from error
+    if not loaded.is_fast:
+        raise ValueError(f"tokenizer.id {params.id} has no fast tokenizer (tokenizer.json); convert it with transformers first")
+    _choose_pad(loaded, params)
+    loaded.save_pretrained(str(folder))
+    if template.bos and loaded.bos_token_id is None:
+        raise ValueError(f"template.bos: the tokenizer {params.id} has no BOS; set bos: false")
+    return write_contract(
+        folder,
+        Tokenizer.from_file(str(folder / "tokenizer.json")),
+        Template.of(_prompt_text(loaded, template, params.id), template.response, template.bos),
+        loaded.pad_token_id,
+        loaded.eos_token_id,
+        loaded.bos_token_id,
+        template.stop,
+        reward,
+    )
+
+
+def _choose_pad(loaded: Any, params: PretrainedTokenizer) -> None:
+    if loaded.eos_token_id is None:
+        raise ValueError(f"tokenizer.id {params.id} has no EOS token: a response could never end")
+    if params.pad != "auto":
+        if loaded.convert_tokens_to_ids(params.pad) in (None, loaded.unk_token_id) and params.pad != loaded.unk_token:
+            raise ValueError(
+                f"tokenizer.pad {params.pad!r} is no token of {params.id}; special ones: {', '.join(loaded.all_special_tokens)}"
+            )
+        loaded.pad_token = params.pad
+    elif loaded.pad_token_id in (None, loaded.eos_token_id):
+        if loaded.unk_token_id not in (None, loaded.eos_token_id):
+            loaded.pad_token = loaded.unk_token
+        else:
+            loaded.add_special_tokens({"pad_token": PAD})
+    if loaded.pad_token_id == loaded.eos_token_id:
+        raise ValueError(f"tokenizer.pad {loaded.pad_token!r} is EOS: the end of a response would be masked; name another token, or auto")
+
+
+def _prompt_text(loaded: Any, template: TemplateParams, id: str) -> str:
+    """The prompt template with `{query}`; a chat template is rendered around it, its generation prompt included."""
+    if not template.chat:
+        return template.prompt
+    if not loaded.chat_template:
+        raise ValueError(f"template.chat: the tokenizer {id} has no chat template; set chat: false and write the prompt out")
+    turn = [{"role": "user", "content": template.prompt.replace("{query}", QUERY)}]
+    text: str = loaded.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    if text.count(QUERY) != 1:
+        raise ValueError(f"template.chat: the chat template of {id} does not show the question exactly once; write the prompt out")
+    return text.replace(QUERY, "{query}")

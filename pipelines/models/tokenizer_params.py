@@ -1,0 +1,68 @@
+"""Which tokenizer a corpus uses and how a question becomes a prompt: identity parameters of the tokenisation contract.
+
+They lie with the models because the contract travels with every model folder; the corpus stage is the one that fixes it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.settings import Settings
+
+Alphabet = Literal["corpus", "bytes"]
+
+
+class CharTokenizer(Settings):
+    """One token per byte of text: nothing to learn, the longest sequences."""
+
+    kind: Literal["char"]
+    alphabet: Alphabet = Field(
+        "corpus", description="corpus: only what the training texts use, any other character is an error; bytes: all 256"
+    )
+
+
+class BpeTokenizer(Settings):
+    """Byte-level BPE, trained on the corpus' training texts; every digit is a token of its own."""
+
+    kind: Literal["bpe"]
+    vocab_size: int = Field(ge=16, le=200_000, description="tokens at most, the special ones included; a small corpus may yield fewer")
+    alphabet: Alphabet = Field(
+        "corpus", description="corpus: only what the training texts use, any other character is an error; bytes: all 256"
+    )
+    marker: str = Field("#### ", description="text that is kept in one piece, so that it becomes one token; empty for none")
+
+
+class PretrainedTokenizer(Settings):
+    """The tokenizer of a Hugging Face id or a local folder."""
+
+    kind: Literal["pretrained"]
+    id: str = Field(min_length=1, description="Hugging Face id, or the path of a folder")
+    revision: str | None = Field(None, description="commit of the id; pin it, a branch name moves")
+    pad: str = Field(
+        "auto", description="padding token; auto: the tokenizer's own unless it is EOS, then its unknown token, else a new <|pad|>"
+    )
+
+
+TokenizerParams = Annotated[CharTokenizer | BpeTokenizer | PretrainedTokenizer, Field(discriminator="kind")]
+
+
+class TemplateParams(Settings):
+    """How a question becomes the text that the model reads, and a demonstration the text that it should write."""
+
+    prompt: str = Field("<|user|>{query}<|assistant|>", description="prompt text around {query}; special tokens may be written out")
+    response: str = Field("{response}", description="response text around {response}; EOS follows it")
+    chat: bool = Field(False, description="`prompt` is the content of a user turn, which the tokenizer's own chat template wraps")
+    bos: bool = Field(False, description="put the tokenizer's BOS before the prompt; never with chat, whose text holds it already")
+    stop: tuple[str, ...] = Field((), description="tokens, beside EOS, that end a response")
+
+    @model_validator(mode="after")
+    def _places(self) -> TemplateParams:
+        if self.prompt.count("{query}") != 1:
+            raise ValueError("template.prompt must hold {query} exactly once")
+        if self.response.count("{response}") != 1:
+            raise ValueError("template.response must hold {response} exactly once")
+        if self.chat and self.bos:
+            raise ValueError("template.bos with template.chat would write BOS twice; set bos: false")
+        return self

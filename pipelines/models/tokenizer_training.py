@@ -1,0 +1,113 @@
+"""Make the tokenisation contract: train a small byte-level tokenizer, or take a Hugging Face one, and write it down with its template.
+
+Only the corpus stage comes here. The result depends on the texts and the parameters alone: the same corpus gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from pipelines.models.template import Template
+from pipelines.models.tokenizer import Tokens, byte_symbols, facts_of
+from pipelines.models.tokenizer_params import BpeTokenizer, CharTokenizer, PretrainedTokenizer, TemplateParams, TokenizerParams
+
+PAD, EOS, USER, ASSISTANT = SPECIALS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
+# Digits singly; a word takes the space before it; runs of punctuation; runs of space that leave the last one to the word after them.
+PIECES = r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+def make_tokens(
+    params: TokenizerParams,
+    template: TemplateParams,
+    reward: str,
+    pairs: Iterable[tuple[str, str | None]],
+    folder: Path,
+    offline: bool = True,
+) -> Tokens:
+    """Write the tokenizer folder and tokens.json into `folder` and load them. `pairs`: training questions and demonstrations, if any are there;
+    they are read only when a tokenizer is trained."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(params, PretrainedTokenizer):
+        from pipelines.models.pretrained_tokenizer import fetch  # brings transformers: only who needs it pays for it
+
+        return fetch(params, template, reward, folder, offline)
+    return _write_trained(_train(params, _texts(template, pairs)), template, reward, folder)
+
+
+def _texts(template: TemplateParams, pairs: Iterable[tuple[str, str | None]]) -> list[str]:
+    """What the model will read and write, cut where special tokens stand, for no merge may cross one."""
+    resolved = Template.of(template.prompt, template.response)
+    cut = re.compile("|".join(map(re.escape, SPECIALS)))
+    whole = (
+        text for question, answer in pairs for text in (resolved.prompt(question), *([] if answer is None else [resolved.response(answer)]))
+    )
+    return [piece for text in whole for piece in cut.split(text) if piece]
+
+
+def _train(params: CharTokenizer | BpeTokenizer, texts: list[str]) -> Tokenizer:
+    symbols = {byte: symbol for symbol, byte in byte_symbols().items()}
+    used = range(256) if params.alphabet == "bytes" else sorted({byte for text in texts for byte in text.encode("utf-8")})
+    alphabet = [symbols[byte] for byte in used]
+    if isinstance(params, CharTokenizer):
+        vocab = {token: id for id, token in enumerate([*SPECIALS, *alphabet])}
+        tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    else:
+        if params.vocab_size < len(alphabet) + len(SPECIALS):
+            raise ValueError(
+                f"tokenizer.vocab_size {params.vocab_size} is below the {len(alphabet) + len(SPECIALS)} single bytes and special tokens"
+            )
+        marker = "".join(f"\\{c}" if not c.isalnum() and not c.isspace() else c for c in params.marker)
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(f"{marker}|{PIECES}" if marker else PIECES), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        trainer = trainers.BpeTrainer(
+            vocab_size=params.vocab_size, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIALS])
+    return tokenizer
+
+
+def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, folder: Path) -> Tokens:
+    if template.chat:
+        raise ValueError("template.chat needs a pretrained tokenizer with a chat template; this corpus trains its own. Set chat: false")
+    if template.bos:
+        raise ValueError("template.bos: a trained tokenizer has no BOS; write <|user|> at the start of template.prompt instead")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {"pad_token": PAD, "eos_token": EOS, "additional_special_tokens": [USER, ASSISTANT]}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, "model_max_length": 10**9, **names}
+    _write_json(folder / "tokenizer_config.json", config)
+    _write_json(folder / "special_tokens_map.json", names)
+    resolved = Template.of(template.prompt, template.response)
+    return write_contract(folder, tokenizer, resolved, tokenizer.token_to_id(PAD), tokenizer.token_to_id(EOS), None, template.stop, reward)
+
+
+def write_contract(
+    folder: Path, tokenizer: Tokenizer, template: Template, pad: int, eos: int, bos: int | None, stop: Iterable[str], reward: str
+) -> Tokens:
+    """Write tokens.json beside a tokenizer.json and load both, which checks them. ValueError when a stop text is not one token."""
+    stop_ids = [eos]
+    for text in stop:
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        if len(ids) != 1:
+            raise ValueError(f"template.stop: {text!r} is {len(ids)} tokens here; only a single token can stop a response")
+        stop_ids.append(ids[0])
+    size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    _write_json(folder / "tokens.json", facts_of(template, size, pad, eos, bos, stop_ids, reward))
+    return Tokens.load(folder)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
