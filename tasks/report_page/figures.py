@@ -37,18 +37,28 @@ class Plot:
     share: bool = False
 
 
+_VALIDATION = ("validation_greedy", "validation_sampled")
 PLOTS = (
-    Plot("accuracy", "Validation accuracy", "share right", ("validation_greedy", "validation_sampled"), "rl", "", solid=True, share=True),
-    Plot("reward", "Reward", "mean reward", ("reward",), "rl", "of the problems sampled in that step"),
-    Plot("entropy", "Entropy", "nats per token", ("entropy",), "rl", "near 0 the policy has stopped exploring"),
-    Plot("length", "Response length", "tokens", ("length",), "rl", ""),
-    Plot("kl", "KL to the starting policy", "nats per token", ("kl",), "rl", ""),
-    Plot("sft_loss", "SFT loss", "nats per token", ("loss",), "sft", ""),
-    Plot("sft_accuracy", "SFT validation accuracy", "share right", ("validation_greedy", "validation_sampled"), "sft", "", True, True),
-    Plot("clip_fraction", "Clipped tokens", "share of tokens", ("clip_fraction",), "rl", ""),
-    Plot("mismatch", "Sampler and trainer mismatch", "nats per token", ("mismatch",), "rl", "log-probability, 0 when they agree"),
-    Plot("grad_norm", "Gradient norm", "L2 norm before clipping", ("grad_norm",), "rl", ""),
-    Plot("kept_groups", "Groups that teach", "groups per step", ("kept_groups",), "rl", "whose rewards are not all the same"),
+    Plot(
+        "accuracy",
+        "Validation accuracy",
+        "share right",
+        _VALIDATION,
+        "rl",
+        "On the validation split; settings are chosen on it",
+        True,
+        True,
+    ),
+    Plot("reward", "Reward", "mean reward", ("reward",), "rl", "Of the problems sampled in that step"),
+    Plot("entropy", "Entropy", "nats per token", ("entropy",), "rl", "Near 0 the policy has stopped exploring"),
+    Plot("length", "Response length", "tokens", ("length",), "rl", "Mean of the sampled responses"),
+    Plot("kl", "KL to the starting policy", "nats per token", ("kl",), "rl", "How far the policy has moved"),
+    Plot("sft_loss", "SFT loss", "nats per token", ("loss",), "sft", "Of the demonstrations"),
+    Plot("sft_accuracy", "SFT validation accuracy", "share right", _VALIDATION, "sft", "Before reinforcement learning", True, True),
+    Plot("clip_fraction", "Clipped tokens", "share of tokens", ("clip_fraction",), "rl", "Whose gradient the clip holds back"),
+    Plot("mismatch", "Sampler and trainer mismatch", "nats per token", ("mismatch",), "rl", "Of the log-probabilities; 0 when they agree"),
+    Plot("grad_norm", "Gradient norm", "L2 norm", ("grad_norm",), "rl", "Before clipping"),
+    Plot("kept_groups", "Groups that teach", "groups per step", ("kept_groups",), "rl", "Their rewards are not all the same"),
 )
 
 
@@ -99,9 +109,11 @@ def series(results: Results, plot: Plot) -> Iterator[Series]:
                 yield Series(label, steps, values, colour, dashed=place > 0)
 
 
-def trailing_mean(values: Sequence[float], window: int) -> list[float]:
-    """Mean of each value and the up to `window` - 1 before it; as long as `values`."""
-    return [math.fsum(values[max(0, end - window) : end]) / min(end, window) for end in range(1, len(values) + 1)]
+def centred_mean(values: Sequence[float], window: int) -> list[float]:
+    """Mean over the `window` values around each, fewer at the ends; a centred line does not lag. As long as `values`."""
+    reach = window // 2
+    around = (values[max(0, place - reach) : place + reach + 1] for place in range(len(values)))
+    return [math.fsum(near) / len(near) for near in around]
 
 
 def _points(rows: list[Row], key: str) -> tuple[list[float], list[float]]:
@@ -110,16 +122,18 @@ def _points(rows: list[Row], key: str) -> tuple[list[float], list[float]]:
 
 
 def _alt(plot: Plot, lines: list[Series]) -> str:
-    parts = [f"{line.label} from {line.values[0]:.3g} at step {line.steps[0]} to {line.values[-1]:.3g} at {line.steps[-1]}" for line in lines]
+    parts = [
+        f"{line.label} from {line.values[0]:.3g} at step {line.steps[0]} to {line.values[-1]:.3g} at {line.steps[-1]}" for line in lines
+    ]
     return f"{plot.title} ({plot.unit}): " + "; ".join(parts)
 
 
 def _svg(plot: Plot, lines: list[Series], smoothing: int) -> str:
-    from matplotlib import rc_context
+    from matplotlib import rc_context, rcdefaults, rcParams
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[Any, Any] = {
         "svg.hashsalt": "whetstone",
         "svg.fonttype": "none",  # text stays text: small files that a screen reader can read
         "font.family": "sans-serif",
@@ -131,13 +145,19 @@ def _svg(plot: Plot, lines: list[Series], smoothing: int) -> str:
         "ytick.color": FAINT,
         "grid.color": GRID,
     }
-    with rc_context(style):
-        figure = Figure(figsize=(4.6, 2.7), layout="constrained")
+    with rc_context():
+        rcdefaults()  # a user's own matplotlibrc must not change the stage's output
+        rcParams.update(style)
+        columns = max(1, min(len(lines), 60 // (6 + max(len(line.label) for line in lines))))  # of the legend, in characters
+        legend = 0.18 * math.ceil(len(lines) / columns) if len(lines) > 1 else 0.0
+        figure = Figure(figsize=(4.6, 2.7 + legend), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         for line in lines:
             _line(axes, plot, line, smoothing)
         _frame(axes, plot, lines)
+        if len(lines) > 1:
+            figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2)
         stream = io.StringIO()
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
@@ -154,7 +174,7 @@ def _line(axes: Any, plot: Plot, line: Series, smoothing: int) -> None:
     steps = line.steps[every]
     if smoothing > 1 and len(line.steps) > 2 * smoothing:
         axes.plot(steps, line.values[every], color=line.colour, linewidth=0.8, alpha=0.28)
-        axes.plot(steps, trailing_mean(line.values, smoothing)[every], color=line.colour, linewidth=1.7, label=line.label)
+        axes.plot(steps, centred_mean(line.values, smoothing)[every], color=line.colour, linewidth=1.7, label=line.label)
     else:
         axes.plot(steps, line.values[every], color=line.colour, linewidth=1.5, label=line.label)
 
@@ -166,9 +186,9 @@ def _frame(axes: Any, plot: Plot, lines: list[Series]) -> None:
     axes.set_xlabel("step")
     axes.set_ylabel(plot.unit)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     if plot.share:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     low, high = min(min(line.values) for line in lines), max(max(line.values) for line in lines)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     axes.set_ylim(low - margin if low < 0 or low > 0.4 * high else 0.0, high + margin)
@@ -177,8 +197,6 @@ def _frame(axes: Any, plot: Plot, lines: list[Series]) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    if len(lines) > 1:
-        axes.legend(frameon=False, fontsize=8.5, ncols=2 if len(lines) > 3 else 1, handlelength=1.8)
 
 
 def _with_dark(svg: str, title: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, PASS_Y, MARGIN = 158, 50, 46, 20, 12, 6
 SWEEPS = 6
@@ -59,17 +60,18 @@ def essential(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(start, end) for start, end in kept if not any(end in reach.get(other, ()) for other in children[start] - {end})]
 
 
-def draw(nodes: Sequence[Node], edges: Iterable[tuple[str, str]], title: str) -> str:
-    """An `<svg>` element of the graph; colours come from the page's style sheet by class."""
-    edges = list(dict.fromkeys(edges))
+def draw(nodes: Sequence[Node], edges: Iterable[tuple[str, str]], title: str, hints: Mapping[tuple[str, str], str] | None = None) -> str:
+    """An `<svg>` element of the graph; colours come from the page's style sheet by class. `hints` are what an edge says under the mouse."""
+    edges, hints = list(dict.fromkeys(edges)), hints or {}
     column = layers([node.id for node in nodes], edges)
     chains = {edge: _chain(edge, column) for edge in edges}
     rows = _ordered(nodes, column, chains.values())
     centre = _places(rows)
     width = len(rows) * (WIDTH + GAP_X) - GAP_X + 2 * MARGIN
     height = max((max(_extent(one, centre[one][1])) for row in rows for one in row), default=0) + MARGIN
-    body = [_edge(chain, centre) for chain in chains.values()] + [_box(node, centre[node.id]) for node in nodes]
-    head = f'<svg class="graph" role="img" aria-label="{escape(title)}" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}">'
+    body = [_edge(chain, centre, hints.get(edge, "")) for edge, chain in chains.items()] + [_box(node, centre[node.id]) for node in nodes]
+    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
+    head = f'<svg class="graph" role="group" aria-label="{escape(title)}" {size}>'
     return "\n".join([head, _ARROW, *body, "</svg>"])
 
 
@@ -95,9 +97,10 @@ def _ordered(nodes: Sequence[Node], column: Mapping[str, int], chains: Iterable[
     for node in nodes:
         rows[column[node.id]].append(node.id)
     for chain in chains:
-        for place in chain[1:-1]:
-            rows[place[2]].append(place)  # type: ignore[arg-type]
-        for first, second in zip(chain, chain[1:], strict=False):
+        for place in chain:
+            if not isinstance(place, str):
+                rows[place[2]].append(place)
+        for first, second in pairwise(chain):
             after.setdefault(first, []).append(second)
             before.setdefault(second, []).append(first)
     for sweep in range(SWEEPS):
@@ -134,7 +137,7 @@ def _extent(place: Place, y: float) -> tuple[float, float]:
     return y - _height(place) / 2, y + _height(place) / 2
 
 
-def _edge(chain: Sequence[Place], centre: Mapping[Place, tuple[float, float]]) -> str:
+def _edge(chain: Sequence[Place], centre: Mapping[Place, tuple[float, float]], hint: str) -> str:
     x, y = centre[chain[0]]
     x += WIDTH / 2
     path = [f"M{x:g} {y:g}"]
@@ -147,7 +150,9 @@ def _edge(chain: Sequence[Place], centre: Mapping[Place, tuple[float, float]]) -
         if place != chain[-1]:
             path.append(f"L{x:g} {y:g}")
     start, end = str(chain[0]), str(chain[-1])
-    return f'<path class="edge" data-from="{escape(start)}" data-to="{escape(end)}" marker-end="url(#arrow)" d="{" ".join(path)}"/>'
+    ends = f'data-from="{escape(start)}" data-to="{escape(end)}"'
+    said = f"<title>{escape(hint)}</title>" if hint else ""
+    return f'<path class="edge" {ends} marker-end="url(#arrow)" d="{" ".join(path)}">{said}</path>'
 
 
 def _box(node: Node, centre: tuple[float, float]) -> str:

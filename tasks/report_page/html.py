@@ -85,7 +85,8 @@ def _head(columns: Sequence[Column]) -> str:
 
     if not any(column.group for column in columns):
         return f"<tr>{''.join(map(name, columns))}</tr>"
-    upper, lower = [], []
+    upper: list[str] = []
+    lower: list[str] = []
     for group, members in groupby(columns, key=lambda column: column.group):
         own = list(members)
         if group:

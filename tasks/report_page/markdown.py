@@ -15,7 +15,7 @@ from tasks.report_params import ReportParams
 
 def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams) -> str:
     """The whole text. Samples are only on the page: text of a model may hold any markup."""
-    parts = [f"# {_plain(settings.title)}", _plain(summary(results)), "## Accuracy", table(tables.headline(results)), INTERVALS]
+    parts = [f"# {_plain(settings.title)}", *map(_plain, summary(results)), "## Accuracy", table(tables.headline(results)), INTERVALS]
     if results.compared:
         parts += [table(tables.control(results)), CONTROL, table(tables.changes(results, settings.decoding))]
     parts.append(table(tables.behaviour(results)))

@@ -42,11 +42,12 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
         "breakdown": _breakdown(results),
         "curves": _curves(drawn, absent),
         "samples": _samples(results, settings),
-        "corpus": "\n".join(html.table(one) for one in (tables.counts(results), tables.settings(results), tables.training(results))),
+        "corpus": _beside(tables.counts(results), tables.training(results), tables.settings(results)),
         "graph": _graph(results),
     }
     links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in SECTIONS.items())
     sections = "\n".join(f'<section id="{key}"><h2>{name}</h2>\n{bodies[key]}\n</section>' for key, name in SECTIONS.items())
+    lead = "\n".join(f'<p class="lead">{escape(sentence)}</p>' for sentence in summary(results))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -58,7 +59,7 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
 <body>
 <header>
 <h1>{escape(settings.title)}</h1>
-<p class="lead">{escape(summary(results))}</p>
+{lead}
 </header>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 <main>
@@ -72,10 +73,12 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
 """
 
 
-def summary(results: Results) -> str:
+def summary(results: Results) -> list[str]:
     """One sentence per method: what changed greedily, and whether it survives the control."""
     if not results.compared:
-        return f"Accuracy of {', '.join(results.models)} on {results.corpus}; without {BASELINE} and a method there is nothing to compare."
+        return [
+            f"Accuracy of {', '.join(results.models)} on {results.corpus}; without {BASELINE} and a method there is nothing to compare."
+        ]
     sentences = []
     for method in results.compared:
         before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
@@ -89,7 +92,7 @@ def summary(results: Results) -> str:
             f"{method} answers {html.percent(second.share)} of the held-out problems of {results.corpus} right greedily, "
             f"{BASELINE} {html.percent(first.share)}; sampled, it {verdict} the control ({html.points(control.value)} points)."
         )
-    return " ".join(sentences)
+    return sentences
 
 
 def graph_of(results: Results) -> tuple[list[str], list[tuple[str, str]]]:
@@ -110,26 +113,36 @@ def graph_of(results: Results) -> tuple[list[str], list[tuple[str, str]]]:
 def _accuracy(results: Results) -> str:
     parts = [html.table(tables.headline(results)), f'<p class="quiet">{INTERVALS}</p>']
     if results.compared:
-        parts = [_cards(results), *parts, html.table(tables.control(results)), f'<p class="quiet">{CONTROL}</p>']
+        parts = [
+            *(_cards(results, method) for method in results.compared),
+            *parts,
+            html.table(tables.control(results)),
+            f'<p class="quiet">{CONTROL}</p>',
+        ]
     else:
         parts.append(f"<p>No comparison: evaluate.models names no {BASELINE} together with a method of rl.methods.</p>")
     return "\n".join([*parts, html.table(tables.behaviour(results))])
 
 
-def _cards(results: Results) -> str:
+def _beside(*parts: tables.Table) -> str:
+    return f'<div class="beside">{"".join(map(html.table, parts))}</div>'
+
+
+def _cards(results: Results, method: str) -> str:
+    """The method's three differences from the baseline, large."""
+    before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
+    headings = (f"{method}, greedy", f"{method}, sampled", f"{method} sampled against {BASELINE} greedy (control)")
     cards = []
-    for method in results.compared:
-        before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
-        for name, second, first in (("greedy", "greedy", "greedy"), ("sampled", "sampled", "sampled"), ("control", "sampled", "greedy")):
-            start, end = Accuracy.of(before[first]), Accuracy.of(after[second])
-            change = difference(end, start)
-            if start is None or end is None or change is None:
-                continue
-            heading = f"{method}, {name}" if name != "control" else f"{method} sampled against {BASELINE} greedy (control)"
-            cards.append(
-                f'<div class="card"><h3>{escape(heading)}</h3><div class="big {change.reading}">{html.points(change.value)}</div>'
-                f'<div class="from">{html.percent(start.share)} → {html.percent(end.share)} · {html.points_interval(change)}</div></div>'
-            )
+    for heading, second, first in zip(headings, ("greedy", "sampled", "sampled"), ("greedy", "sampled", "greedy"), strict=True):
+        start, end = Accuracy.of(before[first]), Accuracy.of(after[second])
+        change = difference(end, start)
+        if start is None or end is None or change is None:
+            continue
+        cards.append(
+            f'<div class="card"><h3>{escape(heading)}</h3>'
+            f'<div class="big {change.reading}">{html.points(change.value)} <small>points</small></div>'
+            f'<div class="from">{html.percent(start.share)} → {html.percent(end.share)} · {html.points_interval(change)}</div></div>'
+        )
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
@@ -167,15 +180,13 @@ def _samples(results: Results, settings: ReportParams) -> str:
 
 def _graph(results: Results) -> str:
     stages, edges = graph_of(results)
-    svg = draw([Node(name, name) for name in stages], essential(edges), "Stages of this run and what they read from one another")
-    rows = "\n".join(
-        f'<tr data-stage="{escape(name)}"><th scope="row">{escape(name)}</th><td class="number">–</td><td class="number">–</td><td>–</td><td>–</td></tr>'
-        for name in stages
-    )
+    svg = draw([Node(name, name, "–") for name in stages], essential(edges), "Stages of this run and what they read from one another")
+    unknown = '<td class="number">–</td>' * 2 + "<td>–</td>" * 2
+    rows = "\n".join(f'<tr data-stage="{escape(name)}"><th scope="row">{escape(name)}</th>{unknown}</tr>' for name in stages)
     heads = "".join(f'<th scope="col"{style}>{name}</th>' for name, style in _TIMING_HEADS)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="Graph">{svg}</div>\n'
-        f'<p class="quiet">The records of corpus@{escape(results.corpus)} also go to every stage after base.</p>\n'
+        f'<p class="quiet">The records of corpus@{escape(results.corpus)} also go to sft, rl and evaluate.</p>\n'
         '<p id="timings-note" class="quiet">Timings are filled in by a script from timings.js.</p>\n'
         f'<div class="scroll" role="region" tabindex="0" aria-label="Timings"><table id="timings"><caption>Timings</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"

@@ -26,6 +26,7 @@ header { padding-top: 2.5rem }
 footer { padding-top: 1.5rem; padding-bottom: 3rem; color: var(--faint); font-size: .875rem }
 h1 { font-size: 2rem; line-height: 1.2; letter-spacing: -.015em; margin: 0 0 .5rem }
 h2 { font-size: 1.375rem; letter-spacing: -.01em; margin: 3rem 0 .75rem; padding-top: 1.25rem; border-top: 1px solid var(--line) }
+section:first-child h2 { border-top: 0; margin-top: 1rem }
 h3 { font-size: 1.0625rem; margin: 2rem 0 .5rem }
 p { margin: .5rem 0 1rem; max-width: 48rem }
 .lead { font-size: 1.125rem }
@@ -42,9 +43,12 @@ code, .mono { font-family: var(--mono); font-size: .875em }
 .card { background: var(--panel); border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.125rem }
 .card h3 { margin: 0; font-size: .875rem; font-weight: 500; color: var(--faint) }
 .card .big { font-size: 2rem; line-height: 1.25; font-weight: 650; font-variant-numeric: tabular-nums; letter-spacing: -.02em }
+.card .big small { font-size: .9375rem; font-weight: 500; letter-spacing: 0 }
 .card .from { color: var(--faint); font-size: .875rem; font-variant-numeric: tabular-nums }
 
 .scroll { overflow-x: auto; margin: .75rem 0 1.5rem }
+.beside { display: flex; flex-wrap: wrap; gap: 0 4rem; align-items: flex-start }
+.beside > .scroll { max-width: 100% }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9375rem }
 caption { text-align: left; font-weight: 600; padding-bottom: .5rem }
 th, td { text-align: left; padding: .45rem 1.5rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; white-space: nowrap }
@@ -129,6 +133,6 @@ TIMINGS = """
       if (box.dataset.id === name) box.querySelector(".note").textContent = seconds(t.wall_s);
     sum += t.wall_s || 0;
   }
-  note.textContent = "Wall time of the run that made each result: " + seconds(sum) + " in all. Independent stages may have run side by side.";
+  note.textContent = "Wall time of the run that made each result, " + seconds(sum) + " in all; stages may have run side by side.";
 })();
 """

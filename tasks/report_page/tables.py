@@ -98,7 +98,7 @@ def training(results: Results) -> Table:
 def counts(results: Results) -> Table:
     """What the corpus stage read, dropped and kept."""
     table = Table(f"Corpus {results.corpus}", (Column("what"), Column("count")))
-    table.rows.extend((name, shown(value)) for name, value in leaves(results.counts))
+    table.rows.extend((named(name), shown(value)) for name, value in leaves(results.counts))
     return table
 
 
@@ -134,10 +134,15 @@ def shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def named(key: str) -> str:
+    """`dropped.near_duplicates` -> `dropped: near duplicates`."""
+    return key.replace(".", ": ").replace("_", " ")
+
+
 def _by_model(title: str, name: str, rows: dict[str, dict[str, Any]]) -> Table:
     names = list(dict.fromkeys(key for row in rows.values() for key in row))
     table = Table(title, (Column(name), *map(Column, rows)))
-    table.rows.extend((key, *(shown(row.get(key)) for row in rows.values())) for key in names)
+    table.rows.extend((named(key), *(shown(row.get(key)) for row in rows.values())) for key in names)
     return table
 
 
@@ -164,7 +169,7 @@ def _accuracy(results: Results, model: str, decoding: str) -> Accuracy | None:
 def _moment(results: Results, model: str) -> str:
     if model in results.methods:
         return "after RL"
-    return "before RL" if model == BASELINE else "reference"
+    return {BASELINE: "before RL", "base": "before SFT"}.get(model, "reference")
 
 
 def _counted(accuracy: Accuracy | None) -> str | None:
