@@ -1,0 +1,5 @@
+"""`python -m flows`: the same as `whetstone`."""
+
+from flows.cli import main
+
+main()

@@ -1,0 +1,302 @@
+"""`whetstone`: plan, run, status, lineage, audit, report, ui, serve, doctor, use.
+
+Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. Each command imports what it needs when it
+is called, so that `plan` and a run without work stay below a second.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from pipelines.quiet import quiet
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False, help="Whetstone: one graph from raw data to an audited checkpoint.")  # fmt: skip
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Targets = Annotated[list[str] | None, typer.Argument(help="Stages (`sft`, `rl@grpo`, or `rl` for all of them); everything when left out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Write a value into params.yaml first; may be repeated.")]
+
+
+def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
+    """Say what was wrong and what to do, and end with the exit code."""
+    if as_json:
+        print(json.dumps({"ok": False, "error": message.splitlines()}))
+    else:
+        err.print(message, style="red", markup=False)
+    raise typer.Exit(code)
+
+
+def project(as_json: bool = False) -> Path:
+    """The project's root; the process goes there, because stages and DVC speak in paths relative to it."""
+    import os
+
+    from flows.workspace import NotAProject, find_root
+
+    try:
+        root = find_root()
+    except NotAProject as error:
+        fail(str(error), 2, as_json)
+    os.chdir(root)
+    return root
+
+
+def apply_settings(root: Path, settings: list[str] | None, as_json: bool) -> None:
+    """`-S key=value`: edit params.yaml, keeping its comments; the file as it would be is checked before it is written."""
+    if not settings:
+        return
+    import io
+
+    from flows.params import check
+    from flows.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, save_with_comments, set_value
+
+    document = load_with_comments(root / PARAMS)
+    try:
+        for setting in settings:
+            key, equals, value = setting.partition("=")
+            if not equals:
+                raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.lr=1e-3"])
+            set_value(document, key, value)
+        text = io.StringIO()
+        _round_trip().dump(document, text)
+        from ruamel.yaml import YAML
+
+        check(YAML(typ="safe").load(text.getvalue()))
+    except ParamsError as error:
+        fail(str(error), 2, as_json)
+    save_with_comments(root / PARAMS, document)
+
+
+def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool) -> Any:
+    from flows import dvc_api, plan
+    from flows.params_file import ParamsError
+
+    try:
+        return plan.make(root, targets or [], force)
+    except (ParamsError, plan.UnknownStage) as error:
+        fail(str(error), 2, as_json)
+    except dvc_api.BrokenLock as error:
+        fail(f"dvc.lock cannot be read: {error}\n`whetstone run` moves it aside and brings the results back from the run cache.", 1, as_json)
+    except (SyntaxError, FileNotFoundError) as error:
+        fail(str(error), 1, as_json)
+    except dvc_api.dvc_error() as error:
+        fail(f"DVC: {error}", 1, as_json)
+
+
+@app.command()
+def plan(targets: Targets = None, force: Annotated[bool, typer.Option("--force", help="Plan the targets as if stale.")] = False, settings: Settings = None, as_json: AsJson = False) -> None:  # fmt: skip
+    """What would run, and why; changes nothing.
+
+    Example: [bold]whetstone plan rl -S rl.grpo.optimiser.lr=1e-4[/]
+    """
+    root = project(as_json)
+    apply_settings(root, settings, as_json)
+    made = make_plan(root, targets, force, as_json)
+    if as_json:
+        print(json.dumps({"stale": len(made.todo), "stages": [row.as_json() for row in made.rows]}, indent=1))
+        return
+    from flows.plan_table import print_plan
+
+    print_plan(out, made)
+
+
+@app.command()
+def run(
+    targets: Targets = None,
+    settings: Settings = None,
+    force: Annotated[bool, typer.Option("--force", help="Run the targets even when they are fresh.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring everything (or the targets and what they need) up to date, running only what is stale.
+
+    Example: [bold]whetstone run report -S sft.steps=500 --jobs 2[/]
+    """
+    root = project(as_json)
+    apply_settings(root, settings, as_json)
+    from flows import dvc_api, plan
+    from flows.live import Silent, Terminal
+    from flows.params_file import ParamsError
+    from flows.plan_table import print_done
+    from flows.prefect_server import ServerFailed
+    from flows.run import run as start
+    from flows.workspace import Busy
+
+    try:
+        if as_json:
+            ran = start(root, targets or [], force, jobs, Silent())
+        else:
+            with Terminal(out, verbose) as display:
+                ran = start(root, targets or [], force, jobs, display)
+    except (ParamsError, plan.UnknownStage) as error:
+        fail(str(error), 2, as_json)
+    except (Busy, ServerFailed, SyntaxError, OSError) as error:
+        fail(str(error), 1, as_json)
+    except dvc_api.dvc_error() as error:
+        fail(f"DVC: {error}", 1, as_json)
+    if as_json:
+        print(ran.as_json())
+    else:
+        print_done(out, root, ran)
+    raise typer.Exit(ran.code)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """How many stages are fresh, what runs at this moment, how the last run ended.
+
+    Example: [bold]whetstone status --json[/]
+    """
+    root = project(as_json)
+    from flows.plan_table import print_status, status_of
+
+    found = status_of(root, make_plan(root, None, False, as_json))
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_status(out, found)
+
+
+@app.command()
+def lineage(subject: Annotated[str, typer.Argument(help="models/sft, a copied-out checkpoint folder, or a registered model: sft, sft:3, sft@alias.")], html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page with the graph.")] = None, as_json: AsJson = False) -> None:  # fmt: skip
+    """Where a checkpoint came from, down to the raw files; flags every file whose bytes no longer match.
+
+    Example: [bold]whetstone lineage models/grpo --html lineage.html[/]
+    """
+    root = project(as_json)
+    from flows.lineage import UnknownSubject, render_tree
+    from flows.lineage import lineage as trace
+
+    try:
+        found = trace(root, subject)
+    except UnknownSubject as error:
+        fail(str(error), 2, as_json)
+    if html:
+        from flows.lineage_page import render
+
+        html.write_text(render(found), "utf-8")
+        err.print(f"wrote {html}")
+    if as_json:
+        print(json.dumps(found, indent=1, default=str))
+    elif not html:
+        out.print(render_tree(found))
+    raise typer.Exit(1 if found["problems"] else 0)
+
+
+@app.command()
+def audit(subject: Annotated[str, typer.Argument(help="As for lineage.")], replay: Annotated[bool, typer.Option("--replay", help="Train the stage again from its recorded inputs and compare bit for bit.")] = False, scratch: Annotated[Path | None, typer.Option("--scratch", help="Where to replay; default a temporary folder.")] = None, as_json: AsJson = False) -> None:  # fmt: skip
+    """Verify a checkpoint, its inputs and its registry entry, byte for byte. Exit code 1 names what does not verify.
+
+    Example: [bold]whetstone audit models/sft --replay[/]
+    """
+    root = project(as_json)
+    from flows.audit_command import audit_subject
+
+    code, found = audit_subject(root, subject, replay, scratch, None if as_json else out)
+    if as_json:
+        print(json.dumps(found, indent=1, default=str))
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False, as_json: AsJson = False) -> None:
+    """Where the report lies, whether it is fresh, and its headline.
+
+    Example: [bold]whetstone report --open[/]
+    """
+    root = project(as_json)
+    page, text = root / "reports" / "index.html", root / "reports" / "report.md"
+    if not page.exists():
+        fail("there is no report yet; make it with `whetstone run`", 1, as_json)
+    rows = {row.stage: row for row in make_plan(root, ["report"], False, as_json).rows}
+    fresh = all(row.action == "keep" for row in rows.values())
+    if as_json:
+        print(json.dumps({"page": str(page), "markdown": str(text), "fresh": fresh}))
+    else:
+        from rich.markdown import Markdown
+
+        out.print(Markdown(text.read_text("utf-8")))
+        out.print(f"\n{page}" + ("" if fresh else "  [yellow](stale: `whetstone run` brings it up to date)[/]"))
+    if open_it:
+        import webbrowser
+
+        webbrowser.open(page.as_uri())
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option("--port", help="MLflow's port; Prefect takes the next one.", min=1024, max=65534)] = 5000, check: Annotated[bool, typer.Option("--check", help="Start both, see that they answer, and stop.")] = False) -> None:  # fmt: skip
+    """MLflow's and Prefect's pages on this machine's loopback, until Ctrl-C.
+
+    Example: [bold]whetstone ui --port 5000[/]
+    """
+    from flows.ui import show
+
+    raise typer.Exit(show(project(), port, check, out))
+
+
+@app.command()
+def serve(name: Annotated[str, typer.Option("--name", help="The deployment's name.")] = "whetstone", cron: Annotated[str | None, typer.Option("--cron", help="When to run by itself, for example '0 3 * * *'.")] = None, interval: Annotated[int | None, typer.Option("--interval", help="Seconds between runs.", min=1)] = None, targets: Annotated[list[str] | None, typer.Option("--target", help="Stages to bring up to date; may be repeated.")] = None) -> None:  # fmt: skip
+    """Register a deployment with the Prefect server (PREFECT_API_URL) and carry out its scheduled and hand-triggered runs.
+
+    Example: [bold]PREFECT_API_URL=http://127.0.0.1:4200/api whetstone serve --cron '0 3 * * *'[/]
+    """
+    from flows.serve import serve_deployment
+
+    raise typer.Exit(serve_deployment(project(), name, cron, interval, targets or [], err))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Whether everything that Whetstone needs works here, and how to mend what does not.
+
+    Example: [bold]whetstone doctor[/]
+    """
+    from flows.doctor import examine, print_findings
+
+    findings = examine(project(as_json))
+    if as_json:
+        print(json.dumps([finding.as_json() for finding in findings], indent=1))
+    else:
+        print_findings(out, findings)
+    raise typer.Exit(0 if all(finding.ok or not finding.needed for finding in findings) else 1)
+
+
+@app.command()
+def use(recipe: Annotated[str, typer.Argument(help="A file name of recipes/ without .yaml, or `default` to go back.")], as_json: AsJson = False) -> None:  # fmt: skip
+    """Lay a recipe over params.yaml, or go back to the values that it replaced.
+
+    Example: [bold]whetstone use gsm8k_small[/], later [bold]whetstone use default[/]
+    """
+    root = project(as_json)
+    from flows.params_file import ParamsError
+    from flows.recipes import use as apply
+
+    try:
+        changed = apply(root, recipe)
+    except ParamsError as error:
+        fail(str(error), 2, as_json)
+    if as_json:
+        print(json.dumps({"recipe": recipe, "changed": changed}, indent=1))
+        return
+    for line in changed:
+        out.print(f"  {line}", markup=False)
+    out.print(f"params.yaml now holds {recipe}: {len(changed)} values changed. `whetstone plan` shows what that means.")
+
+
+def main() -> None:
+    quiet()
+    if sys.stdout.encoding and sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    app()
+
+
+if __name__ == "__main__":
+    main()

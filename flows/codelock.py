@@ -1,0 +1,108 @@
+"""Write code.lock.json: for every stage the digests of the code it reaches and the versions of the packages that key it.
+
+`python -m flows.codelock` is the command of the `code` stage, so that a bare `dvc repro` sees edited code as well; `whetstone plan` and
+`whetstone run` do the same in-process first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from flows.closure import Code
+from flows.params import Params
+from pipelines.settings import seam_modules
+
+CODE_LOCK = "code.lock.json"
+COMMAND = "python -m tasks "
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the digest needs of a stage's declaration: its name, its command, and the sections of params.yaml that it names."""
+
+    name: str
+    command: str
+    sections: tuple[str, ...]
+
+
+def entries(stage: Declared, params: Params) -> list[str]:
+    """The modules that a stage starts from: its own, and those that its parameters name through a Seam."""
+    found = [f"tasks.{stage.name.partition('@')[0]}"]
+    for section in stage.sections:
+        value = params.section(section)
+        if isinstance(value, BaseModel):
+            found.extend(seam_modules(value))
+    return found
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """major.minor of each installed package; 'absent' where it is not installed."""
+    result = {}
+    for name in names:
+        try:
+            result[name] = ".".join(version(name).split("+")[0].split(".")[:2])
+        except PackageNotFoundError:
+            result[name] = "absent"
+    return result
+
+
+def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str, dict[str, Any]]:
+    """Stage -> {"modules": {module: digest}, "environment": {package: major.minor}, "python": major.minor}."""
+    code = Code(root)
+    versions = package_versions(params.identity.environment)
+    result = {}
+    for stage in stages:
+        if not stage.command.startswith(COMMAND):
+            continue
+        ours, others = code.closure(entries(stage, params))
+        if f"tasks.{stage.name.partition('@')[0]}" not in ours:
+            raise FileNotFoundError(f"dvc.yaml declares the stage {stage.name}, but there is no tasks/{stage.name.partition('@')[0]}.py")
+        result[stage.name] = {
+            "modules": code.digests(ours),
+            "environment": {name: value for name, value in versions.items() if name in others},
+            "python": f"{sys.version_info[0]}.{sys.version_info[1]}",  # syntax trees differ between Python's minor versions
+        }
+    code.save()
+    return result
+
+
+def write(root: Path, value: Mapping[str, Any]) -> bool:
+    """Replace code.lock.json if its content differs; True when it did."""
+    path = root / CODE_LOCK
+    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    if path.exists() and path.read_text("utf-8") == text:
+        return False
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, "utf-8")
+    os.replace(temporary, path)
+    return True
+
+
+def main() -> int:
+    from flows import dvc_api
+    from flows.params import load
+    from flows.params_file import ParamsError
+
+    root = Path.cwd()
+    try:
+        params = load(root)
+    except ParamsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with dvc_api.open_repo(root) as repo:
+        write(root, digests(root, dvc_api.declared(repo), params))
+        dvc_api.prune_orphans(repo)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

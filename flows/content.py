@@ -1,0 +1,195 @@
+"""Where recorded bytes lie and whether they still are what was recorded: in the workspace, in DVC's cache, or nowhere.
+
+Ids come from bytes, never from DVC's state database, which trusts sizes and times of change: a file that was altered in place under a
+hard link, in the workspace or in the cache, passes there and fails here.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from flows import source_state
+from flows.snapshot import NoGit
+from tasks.content import content_id, file_digest, folder_digest, listing_text
+
+MANIFESTS = ".whetstone/manifests"
+
+OK, CACHED, IN_GIT, CHANGED, CORRUPT, MISSING = "ok", "cached", "in git", "changed", "corrupt", "missing"
+GOOD = frozenset({OK, CACHED, IN_GIT})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of recorded bytes, and the files that differ ({path: what is wrong}).
+
+    ok: the workspace holds them. cached, in git: it does not (any more), DVC's cache or a commit does, verified. changed: the workspace
+    should hold them and holds something else. corrupt: the cache's object does not match its name. missing: nowhere.
+    """
+
+    status: str
+    files: Mapping[str, str]
+
+
+class Contents:
+    """The bytes of one project. Each path and object is hashed once per instance, so an instance serves one question."""
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root).resolve()
+        self._ids: dict[Path, tuple[str, dict[str, str] | None] | None] = {}
+        self._objects: dict[str, str] = {}
+
+    @cached_property
+    def cache(self) -> Path:
+        """DVC's cache folder, `cache.dir` of its configuration or .dvc/cache."""
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read([self.root / ".dvc" / "config", self.root / ".dvc" / "config.local"], encoding="utf-8")
+        return self.root / ".dvc" / parser.get("cache", "dir", fallback="cache").strip("\"'")
+
+    def object(self, digest: str) -> Path:
+        """Where DVC's cache keeps the bytes with this md5 (a folder's listing when it ends in .dir)."""
+        return self.cache / "files" / "md5" / digest[:2] / digest[2:]
+
+    @cached_property
+    def _ignored(self) -> object:
+        """The root's .dvcignore and DVC's own exclusions, as a pathspec."""
+        from pathspec import GitIgnoreSpec
+
+        path = self.root / ".dvcignore"
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        return GitIgnoreSpec.from_lines([".hg/", ".git/", ".git", ".dvc/", *lines])
+
+    def at(self, path: str | Path) -> tuple[str, dict[str, str] | None] | None:
+        """(id, files of a folder or None) of what lies at `path` now (relative to the root); None when nothing does."""
+        place = self.root / path
+        if place not in self._ids:
+            inside = place.is_relative_to(self.root)
+            relative = place.relative_to(self.root).as_posix() if inside else ""
+            spec = self._ignored
+            ignored = (lambda name: spec.match_file(f"{relative}/{name}")) if inside else None  # type: ignore[attr-defined]
+            self._ids[place] = content_id(place, ignored) if place.exists() else None
+        return self._ids[place]
+
+    # -- recorded listings of folders -----------------------------------------------------------------------------------------------
+
+    def files(self, digest: str, path: str | None = None) -> dict[str, str] | None:
+        """{relative path: md5} of a recorded folder: from DVC's cache, from a remembered listing, or from git; None if none verifies."""
+        if not digest.endswith(".dir"):
+            return None
+        for source in (self.object(digest), self.root / MANIFESTS / f"{digest}.json"):
+            try:
+                files = {row["relpath"]: row["md5"] for row in json.loads(source.read_bytes())}
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # an unreadable listing is as good as none; the object's own damage is found by `stored`
+            if folder_digest(files) == digest:
+                return files
+        return self._files_in_git(digest, path) if path else None
+
+    def _files_in_git(self, digest: str, path: str) -> dict[str, str] | None:
+        """Raw data are no DVC outputs: when git tracks them, some commit still has the files that give the digest."""
+        try:
+            return source_state.recorded_files(self.root, path, digest)
+        except (NoGit, subprocess.CalledProcessError):
+            return None
+
+    def remember(self, path: str, digest: str) -> bool:
+        """Keep the listing of an input folder that is no output of a stage, so that a changed file can be named later. True when kept."""
+        target = self.root / MANIFESTS / f"{digest}.json"
+        if not digest.endswith(".dir") or target.exists():
+            return False
+        found = self.at(path)
+        if found is None or found[0] != digest or found[1] is None:
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(listing_text(found[1]), "utf-8")
+        os.replace(temporary, target)
+        return True
+
+    # -- verdicts -------------------------------------------------------------------------------------------------------------------
+
+    def stored(self, digest: str) -> Finding:
+        """Whether DVC's cache holds the bytes, each object read and compared with its name: cached, corrupt or missing."""
+        own = self._object(digest)
+        if own != CACHED or not digest.endswith(".dir"):
+            return Finding(own, {})
+        states = {name: self._object(md5) for name, md5 in (self.files(digest) or {}).items()}
+        worst = CORRUPT if CORRUPT in states.values() else MISSING if MISSING in states.values() else CACHED
+        return Finding(worst, {name: state for name, state in states.items() if state != CACHED})
+
+    def _object(self, digest: str) -> str:
+        if digest not in self._objects:
+            path = self.object(digest)
+            matches = path.is_file() and file_digest(path) == digest.removesuffix(".dir")
+            self._objects[digest] = CACHED if matches else CORRUPT if path.exists() else MISSING
+        return self._objects[digest]
+
+    def verdict(self, path: str, digest: str, belongs: bool, place: Path | None = None) -> Finding:
+        """What became of `digest`, recorded for `path`.
+
+        `belongs`: the workspace should hold just this content now, because dvc.lock says so. `place`: the bytes in question lie there (a
+        checkpoint that was copied out), and no others can stand in for them.
+        """
+        found = self.at(place or path)
+        if found and found[0] == digest:
+            return Finding(OK, {})
+        if found and (belongs or place):
+            return Finding(CHANGED, self.differences(digest, found[1], path))
+        kept = self.stored(digest)
+        if kept.status == MISSING and self._files_in_git(digest, path) is not None:
+            return Finding(IN_GIT, {})
+        return kept
+
+    def differences(self, digest: str, now: Mapping[str, str] | None, path: str | None = None) -> dict[str, str]:
+        """{file: changed, new or gone} between a recorded folder and files found now; empty when no listing of the recorded one is left."""
+        before = self.files(digest, path)
+        return file_differences(before, now) if before is not None and now is not None else {}
+
+    # -- getting bytes back ---------------------------------------------------------------------------------------------------------
+
+    def materialise(self, path: str, digest: str, target: Path) -> None:
+        """Copy the recorded bytes to `target`, from the workspace or else the cache, verified. FileNotFoundError when neither has them."""
+        found = self.at(path)
+        if found and found[0] == digest:
+            source = self.root / path
+            shutil.copytree(source, target, dirs_exist_ok=True) if source.is_dir() else _copy(source, target)
+            return
+        kept = self.stored(digest)
+        if kept.status != CACHED:
+            raise FileNotFoundError(
+                f"{path} with content {digest} is neither in the workspace nor whole in DVC's cache ({kept.status}); "
+                "fetch it with `dvc fetch --run-cache --all-commits` or restore the file"
+            )
+        if not digest.endswith(".dir"):
+            _copy(self.object(digest), target)
+            return
+        for name, md5 in (self.files(digest) or {}).items():
+            _copy(self.object(md5), target / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A plain copy: a hard link would let a writer reach into the cache."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def file_differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """{file: changed, new or gone} between two listings {relative path: md5}."""
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        for name in sorted(before.keys() | now.keys()):
+            if name not in now:
+                yield name, "gone"
+            elif name not in before:
+                yield name, "new"
+            elif before[name] != now[name]:
+                yield name, "changed"
+
+    return dict(pairs())

@@ -1,0 +1,337 @@
+"""Every call into DVC. Most are private API of dvc 3.67, pinned and held by tests/flows/test_dvc_contract.py; no other module imports DVC.
+
+DVC's locks are blind between threads of one process (they share a pid), so one re-entrant lock stands before them. dvc.lock is written in
+place, not atomically: it is never read without the repository lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows.codelock import Declared
+
+_THREADS = threading.RLock()
+CODE_STAGE = "code"
+
+
+class BrokenLock(RuntimeError):
+    """dvc.lock cannot be read."""
+
+
+def dvc_error() -> type[Exception]:
+    """The base of DVC's own errors."""
+    from dvc.exceptions import DvcException
+
+    return DvcException
+
+
+def lock_error() -> type[Exception]:
+    """DVC's error for a path that another command works on."""
+    from dvc.lock import LockError
+
+    return LockError
+
+
+@contextlib.contextmanager
+def open_repo(root: Path) -> Iterator[Any]:
+    """A `dvc.repo.Repo` without any lock: good for declarations only."""
+    from dvc.repo import Repo
+
+    repo = Repo(str(root), _wait_for_lock=True)
+    try:
+        yield repo
+    finally:
+        repo.close()
+
+
+@contextlib.contextmanager
+def locked_repo(root: Path) -> Iterator[Any]:
+    """A `dvc.repo.Repo` under the repository lock; waits for it (DVC's own default gives up after 3 s and would lose a trained result)."""
+    from dvc.repo import lock_repo
+
+    with _THREADS, open_repo(root) as repo, lock_repo(repo):
+        yield repo
+
+
+def stages_in_order(repo: Any) -> list[Any]:
+    """Stages and .dvc files, upstream first, in a stable order. Raises on a cycle, as DVC does."""
+    import networkx
+
+    graph = repo.index.graph
+    return list(networkx.lexicographical_topological_sort(graph.reverse(copy=True), key=lambda stage: stage.addressing))
+
+
+def with_upstream(repo: Any, order: list[Any], wanted: set[str]) -> list[Any]:
+    """The stages named in `wanted` and all that they need, in the given order."""
+    import networkx
+
+    needed = {stage for stage in order if stage.addressing in wanted}
+    for stage in list(needed):
+        needed |= networkx.descendants(repo.index.graph, stage)
+    return [stage for stage in order if stage in needed]
+
+
+def upstream(repo: Any) -> dict[str, list[str]]:
+    """Stage name -> names of the stages that it depends on directly (the `code` stage left out)."""
+    graph = repo.index.graph
+    return {s.addressing: sorted(u.addressing for u in graph.successors(s) if u.addressing != CODE_STAGE) for s in graph.nodes}
+
+
+def declared(repo: Any) -> list[Declared]:
+    """What the code digest needs of each declared stage."""
+    from dvc.stage import PipelineStage
+
+    found = []
+    for stage in repo.index.stages:
+        if isinstance(stage, PipelineStage) and stage.name != CODE_STAGE:
+            sections = [name for dep in stage.params for name in dep.params if os.path.basename(dep.def_path) == "params.yaml"]
+            found.append(Declared(stage.name, command(stage), tuple(sections)))
+    return found
+
+
+def command(stage: Any) -> str:
+    return stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd or [])
+
+
+def is_params(dependency: Any) -> bool:
+    from dvc.dependency import ParamsDependency
+
+    return isinstance(dependency, ParamsDependency)
+
+
+def is_pipeline_stage(stage: Any) -> bool:
+    from dvc.stage import PipelineStage
+
+    return isinstance(stage, PipelineStage)
+
+
+def lock_entry(stage: Any) -> dict[str, Any] | None:
+    """The stage's entry in dvc.lock, or None."""
+    return stage.dvcfile.lockfile_contents.get("stages", {}).get(stage.name)
+
+
+def check_lock(root: Path) -> str | None:
+    """What is wrong with dvc.lock, or None. To be asked under the repository lock."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.serialize import load_yaml
+
+    path = root / "dvc.lock"
+    if not path.exists():
+        return None
+    try:
+        COMPILED_LOCKFILE_SCHEMA(load_yaml(str(path)))
+    except Exception as error:  # noqa: BLE001  DVC, voluptuous, ruamel and the decoder each raise their own kind; all mean the same here
+        return " ".join(str(error).split())[:300] or type(error).__name__
+    return None
+
+
+# -- the run cache, asked for predicted inputs ------------------------------------------------------------------------------------------
+
+
+def set_hash(dependency: Any, value: Any) -> None:
+    """Pretend that a dependency has this content. Meta carries its own md5, which would win in the run cache's key, so it is emptied."""
+    from dvc_data.hashfile.meta import Meta
+
+    dependency.hash_info, dependency.meta = value, Meta()
+
+
+def params_hash(dependency: Any) -> Any:
+    """The current values of a params dependency. Raises DvcException naming the missing key."""
+    return dependency.get_hash()
+
+
+def run_cache_entry(repo: Any, stage: Any) -> Any | None:
+    """A stage object filled from the newest run-cache entry for the (predicted) inputs of `stage`, if all its outputs are cached."""
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    local = all(d.protocol == "local" and d.def_path for d in stage.deps)
+    cacheable = all(o.protocol == "local" and o.def_path and not o.persist and o.is_in_repo for o in stage.outs)
+    if not (stage.cmd and stage.deps and stage.outs and local and cacheable) or stage.is_callback or stage.always_changed:
+        return None
+    cache = repo.stage_cache
+    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
+    folder = cache._get_cache_dir(key)
+    if not os.path.isdir(folder):
+        return None
+    newest = max(os.listdir(folder), key=lambda name: os.path.getmtime(os.path.join(folder, name)), default=None)
+    entry = cache._load_cache(key, newest) if newest else None
+    if not entry:
+        return None
+    made = cache._create_stage(entry, wdir=stage.wdir)
+    return made if made.outs_cached() else None
+
+
+def restore(repo: Any, stage: Any) -> bool:
+    """Check the stage's outputs out of the cache or the run cache and record them; False when they are not there."""
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    try:
+        repo.stage_cache.restore(stage)
+    except RunCacheNotFoundError:
+        return False
+    stage.save()
+    stage.commit()
+    stage.dump(update_pipeline=False)
+    return True
+
+
+# -- one run ----------------------------------------------------------------------------------------------------------------------------
+
+
+def pin(stage: Any) -> dict[str, tuple[Any, Any]]:
+    """Hash the inputs as they are now: path -> (hash, meta)."""
+    stage.save_deps()
+    return {dep.def_path: (dep.hash_info, dep.meta) for dep in stage.deps}
+
+
+def changed_inputs(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> list[str]:
+    """Names of inputs whose content is not what was pinned; parameters by key."""
+    from dvc.exceptions import DvcException
+
+    changed = []
+    for dep in stage.deps:
+        before = pinned[dep.def_path][0]
+        try:
+            now = dep.get_hash()
+        except (DvcException, OSError) as error:
+            changed.append(f"{dep.def_path} ({error})")
+            continue
+        if now == before:
+            continue
+        if is_params(dep):
+            old, new = flatten(before.value), flatten(now.value)
+            changed.extend(f"{dep.def_path}:{key}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
+        else:
+            changed.append(dep.def_path)
+    return changed
+
+
+def record(repo: Any, stage: Any, pinned: dict[str, tuple[Any, Any]], command: Any) -> dict[str, str]:
+    """Enter the outputs into cache, run cache and dvc.lock with the inputs that were pinned; returns path -> digest."""
+    stage.cmd = command
+    stage.save_deps()
+    for dep in stage.deps:
+        dep.hash_info, dep.meta = pinned[dep.def_path]
+    stage.save_outs()
+    stage.md5 = stage.compute_md5()
+    stage.cmd_changed = False
+    repo.stage_cache.save(stage)
+    stage.commit()
+    stage.dump(update_pipeline=False)
+    return {out.def_path: out.hash_info.value for out in stage.outs}
+
+
+@contextlib.contextmanager
+def stage_lock(repo: Any, stage: Any) -> Iterator[None]:
+    """DVC's reader/writer lock on the stage's paths, so that a bare `dvc repro` by someone else is refused, not raced."""
+    from dvc.rwlock import rwlock
+
+    reads = [dep.fs_path for dep in stage.deps if not is_params(dep)]
+    writes = [out.fs_path for out in stage.outs]
+    name = f"{' '.join(sys.argv)} [{stage.addressing}]"  # reads of two threads with one name would be one entry
+    with rwlock(repo.tmp_dir, repo.fs, name, reads, writes, repo.config["core"].get("hardlink_lock", False)):
+        yield
+
+
+def drop_dead_locks(repo: Any) -> int:
+    """Remove reader/writer lock entries whose process is gone, or whose pid now belongs to another command (containers, reboots)."""
+    import psutil
+    from dvc.rwlock import _edit_rwlock
+
+    def dead(entry: dict[str, Any]) -> bool:
+        try:
+            argv = psutil.Process(entry["pid"]).cmdline()
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.AccessDenied:
+            return False
+        words = entry["cmd"].rsplit(" [", 1)[0].split()
+        return not words or not any(os.path.basename(words[0]) == os.path.basename(arg) for arg in argv)
+
+    dropped = 0
+    with _edit_rwlock(repo.tmp_dir, repo.fs, repo.config["core"].get("hardlink_lock", False)) as lock:
+        for path in list(lock["read"]):
+            alive = [entry for entry in lock["read"][path] if not dead(entry)]
+            dropped += len(lock["read"][path]) - len(alive)
+            if alive:
+                lock["read"][path] = alive
+            else:
+                del lock["read"][path]
+        for path in list(lock["write"]):
+            if dead(lock["write"][path]):
+                del lock["write"][path]
+                dropped += 1
+    return dropped
+
+
+def record_code_stage(repo: Any) -> None:
+    """code.lock.json was just written in-process: let dvc.lock say so, that `dvc status` finds the stage fresh."""
+    stage = repo.stage.load_one(name=CODE_STAGE)
+    if stage.changed():
+        stage.save(run_cache=False)
+        stage.dump(update_pipeline=False)
+
+
+def prune_orphans(repo: Any) -> list[str]:
+    """Remove cached outputs of stages that are no longer declared where they lie inside a folder that a stage reads as a whole.
+
+    DVC leaves them behind, and the folder's digest would change with them (`metrics/` after a method was taken out). Only what dvc.lock
+    records and the cache holds is removed, so nothing is lost.
+    """
+    stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
+    if not stages:
+        return []
+    entries = stages[0].dvcfile.lockfile_contents.get("stages", {})
+    live = {out.def_path for stage in stages for out in stage.outs}
+    folders = {dep.def_path for stage in stages for dep in stage.deps if not is_params(dep) and os.path.isdir(dep.fs_path)}
+    folders = {folder for folder in folders if any(path.startswith(folder + "/") for path in live)}
+    removed = []
+    declared_names = {stage.name for stage in stages}
+    for name, entry in entries.items():
+        for out in entry.get("outs", []) if name not in declared_names else []:
+            path, digest = out["path"], out.get("md5", "")
+            target = os.path.join(repo.root_dir, path)
+            inside = any(path.startswith(folder + "/") for folder in folders)
+            cached = os.path.exists(os.path.join(repo.cache.local.path, digest[:2], digest[2:])) if digest else False
+            if path not in live and inside and cached and os.path.isfile(target):
+                os.unlink(target)
+                removed.append(path)
+    return removed
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> dotted keys."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat.update(flatten(item, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:
+    """Which files of a folder differ from its recorded content; empty when the old listing is not cached."""
+    from dvc_data.hashfile.diff import diff
+    from dvc_data.hashfile.tree import Tree
+
+    try:
+        before = Tree.load(dependency.cache, old)
+    except (FileNotFoundError, OSError):
+        return []
+    _, _, after = dependency._build(
+        dependency.local_cache, dependency.fs_path, dependency.fs, dependency.hash_name, ignore=dependency.dvcignore, dry_run=True
+    )
+    changes = diff(before, after, dependency.cache)
+    names = [f"+{'/'.join(c.new.key)}" for c in changes.added if c.new.key]
+    names += [f"-{'/'.join(c.old.key)}" for c in changes.deleted if c.old.key]
+    names += ["/".join(c.new.key) for c in changes.modified if c.new.key]
+    return names[:limit] + ([f"… {len(names) - limit} more"] if len(names) > limit else [])
+
+

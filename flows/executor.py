@@ -1,0 +1,214 @@
+"""Run one stage: pin its inputs, run its command, record the result with the inputs that it was started with.
+
+DVC itself hashes dependencies after the command, so an edit made during a long training would be recorded as if it had been trained with
+it. Here the order is pin, run, compare, record; a result whose inputs changed meanwhile is kept out of dvc.lock and of the run cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows import codelock, dvc_api, spec
+from flows.params import load
+from flows.process import Command, Ended
+from flows.workspace import STATE, read_json, write_json
+from pipelines.quiet import DEFAULTS
+from tasks.execution_params import ExecutionParams
+from tasks.publish import published
+from tasks.stage import Spec
+
+
+_TIMES = threading.Lock()
+
+
+class StageFailed(RuntimeError):
+    """The stage's command failed, timed out or could not be recorded."""
+
+
+class StageCancelled(StageFailed):
+    """The run was stopped."""
+
+
+class StageDrifted(StageFailed):
+    """Inputs, parameters or code changed while the stage ran."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a stage ended. `action`: keep, checkout, restore, run, or recover (a finished command whose result had not been recorded)."""
+
+    stage: str
+    action: str
+    key: str = ""
+    seconds: float = 0.0
+    command_seconds: float = 0.0
+    outs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what while a stage runs."""
+
+    line: Callable[[str], None] = lambda text: None
+    progress: Callable[[dict[str, Any]], None] = lambda row: None
+    started: Callable[[Spec, int], None] = lambda made, pid: None
+    command_ended: Callable[[], None] = lambda: None
+
+
+@dataclass
+class _Prepared:
+    stack: contextlib.ExitStack
+    spec: Spec
+    pinned: dict[str, tuple[Any, Any]]
+    command: Any
+    cwd: str
+    finished: bool
+    grace: float
+
+
+def run_stage(
+    root: Path,
+    name: str,
+    execution: ExecutionParams,
+    run: dict[str, Any],
+    git: dict[str, Any],
+    cancel: threading.Event,
+    watch: Watch = Watch(),
+    force: bool = False,
+    timeout: float = 0,
+    env: dict[str, str] | None = None,
+) -> Result:
+    """Bring one stage up to date. Raises StageFailed, StageCancelled or StageDrifted; what was there before is then still there."""
+    started = time.monotonic()
+    prepared = _prepare(root, name, execution, run, git, force)
+    if isinstance(prepared, Result):
+        return Result(name, prepared.action, seconds=time.monotonic() - started, outs=prepared.outs)
+    seconds = 0.0
+    with prepared.stack:
+        if not prepared.finished:
+            ended = _command(root, prepared, cancel, watch, timeout, env or {})
+            seconds = ended.seconds
+            watch.command_ended()
+        outs = _record(root, name, prepared)
+    shutil.rmtree(prepared.spec.work, ignore_errors=True)
+    action = "recover" if prepared.finished else "run"
+    result = Result(name, action, prepared.spec.key, time.monotonic() - started, seconds, outs)
+    _note_timing(root, result, run)
+    return result
+
+
+def _prepare(root: Path, name: str, execution: ExecutionParams, run: dict[str, Any], git: dict[str, Any], force: bool) -> _Prepared | Result:
+    """Under the repository lock: keep or restore, or pin the inputs and take DVC's reader/writer lock for the run."""
+    with dvc_api.locked_repo(root) as repo:
+        stage = repo.stage.load_one(name=name)
+        if not force:
+            if not stage.changed():
+                return Result(name, "keep")
+            with _explained(name, "restoring it"):
+                if dvc_api.restore(repo, stage):
+                    return Result(name, "restore", outs={out.def_path: out.hash_info.value for out in stage.outs})
+        try:
+            pinned = dvc_api.pin(stage)
+        except Exception as error:  # DVC raises its own kinds for a missing file or key; all mean that the stage cannot start
+            raise StageFailed(f"{name} cannot start: {error}") from error
+        made = spec.build(root, stage, pinned, execution.model_dump(), run, git)
+        work = Path(made.work)
+        if force:
+            shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True)
+        made.write(work / "spec.json")
+        ours = dvc_api.command(stage).startswith(codelock.COMMAND)
+        finished = ours and published(work, root, made.outs)
+        stack = contextlib.ExitStack()
+        with _explained(name, "taking DVC's lock on its paths"):
+            stack.enter_context(dvc_api.stage_lock(repo, stage))
+        if not ours:  # a foreign command writes its outputs in place, and expects DVC's habit of removing the old ones first
+            stage.remove_outs(ignore_remove=False, force=False)
+        return _Prepared(stack, made, pinned, stage.cmd, stage.wdir, finished, execution.grace_s)
+
+
+def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Watch, timeout: float, env: dict[str, str]) -> Ended:
+    made = prepared.spec
+    log = root / STATE / "logs" / str(made.run.get("flow_run") or "alone") / f"{made.stage.replace('@', '-')}.log"
+    base = {**DEFAULTS, **os.environ, **env, "WHETSTONE_SPEC": str(Path(made.work) / "spec.json"), "DVC_STAGE": made.stage, "DVC_ROOT": str(root)}
+    base["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), base.get("PATH", "")])  # `python` is the one that runs us
+    base["PYTHONUNBUFFERED"] = "1"
+    commands = prepared.command if isinstance(prepared.command, list) else [prepared.command]
+    ended = Ended(0)
+    for line in commands:
+        running = Command(["/bin/sh", "-c", f"exec {line}" if _simple(line) else line], Path(prepared.cwd), base, log, prepared.grace, watch.line, watch.progress)
+        watch.started(made, running.process.pid)
+        ended = running.wait(cancel, timeout)
+        if ended.stopped == "cancelled":
+            raise StageCancelled(f"{made.stage} was stopped; the next run goes on from its last checkpoint")
+        if ended.stopped:
+            raise StageFailed(f"{made.stage} {ended.stopped} and was stopped (meta.timeout or execution.timeout_s sets the limit); log: {log}")
+        if ended.code:
+            raise StageFailed(f"{made.stage} exited with {_code(ended.code)}: {_last_words(ended.tail)}\n  log: {log}")
+    return ended
+
+
+def _simple(line: str) -> bool:
+    return not any(mark in line for mark in ";&|<>\n()`$")
+
+
+def _code(code: int) -> str:
+    return f"{code} (killed by signal {code - 128}; out of memory?)" if code == 137 else str(code)
+
+
+def _last_words(tail: tuple[str, ...]) -> str:
+    words = [line for line in tail if line.strip()]
+    return words[-1] if words else "it printed nothing"
+
+
+def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
+    """Compare the inputs with what was pinned, then enter the outputs into cache, run cache and dvc.lock."""
+    with dvc_api.locked_repo(root) as repo:
+        stage = repo.stage.load_one(name=name)
+        changed = []
+        if stage.cmd != prepared.command or {dep.def_path for dep in stage.deps} != set(prepared.pinned):
+            changed = ["dvc.yaml"]
+        else:
+            codelock.write(root, codelock.digests(root, dvc_api.declared(repo), load(root)))
+            changed = dvc_api.changed_inputs(stage, prepared.pinned)
+        if changed:
+            shutil.rmtree(prepared.spec.work, ignore_errors=True)
+            shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+            raise StageDrifted(f"{name} drifted: {shown} changed while it ran. Its result is not recorded; run again")
+        try:
+            return dvc_api.record(repo, stage, prepared.pinned, prepared.command)
+        except Exception as error:  # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
+            raise StageFailed(f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining") from error
+
+
+@contextlib.contextmanager
+def _explained(name: str, doing: str) -> Iterator[None]:
+    try:
+        yield
+    except dvc_api.lock_error() as error:
+        raise StageFailed(f"{name}: another DVC command works on its files; wait for it. {error}") from error
+    except dvc_api.dvc_error() as error:
+        raise StageFailed(f"{name}: {doing} failed: {error}") from error
+
+
+def _note_timing(root: Path, result: Result, run: dict[str, Any]) -> None:
+    """The last real run's times, for the report and for people."""
+    with _TIMES:
+        path = root / STATE / "timings.json"
+        known = read_json(path) or {}
+        known[result.stage] = {
+            "wall_s": round(result.seconds, 3),
+            "command_s": round(result.command_seconds, 3),
+            "action": result.action,
+            "run": run.get("flow_run"),
+        }
+        write_json(path, known)

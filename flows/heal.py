@@ -1,0 +1,101 @@
+"""Clean up after a run that was killed: DVC's lock entries of dead processes, an unreadable dvc.lock, runs that Prefect still thinks alive."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from flows import dvc_api
+from flows.workspace import STATE, read_json, write_json
+
+OWNER = "owner.json"
+
+
+def claim(root: Path, run: str) -> None:
+    """Write down who owns the current run."""
+    me = psutil.Process()
+    write_json(root / STATE / OWNER, {"run": run, "pid": me.pid, "started": me.create_time()})
+
+
+def claim_prefect(root: Path, flow_run: str) -> None:
+    owner = read_json(root / STATE / OWNER) or {}
+    write_json(root / STATE / OWNER, {**owner, "prefect": flow_run})
+
+
+def release(root: Path) -> None:
+    (root / STATE / OWNER).unlink(missing_ok=True)
+
+
+def dead_owner(root: Path) -> dict[str, Any] | None:
+    """The last run's owner if it ended without releasing the workspace."""
+    owner = read_json(root / STATE / OWNER)
+    if not owner:
+        return None
+    try:
+        alive = abs(psutil.Process(owner["pid"]).create_time() - owner["started"]) < 1
+    except (psutil.NoSuchProcess, KeyError):
+        alive = False
+    return None if alive else owner
+
+
+def mend_files(root: Path) -> list[str]:
+    """Put DVC's own files in order; returns what was done, for people. Call it while holding the workspace."""
+    done = []
+    with dvc_api.locked_repo(root) as repo:
+        try:
+            dropped = dvc_api.drop_dead_locks(repo)
+        except dvc_api.dvc_error():
+            os.unlink(os.path.join(repo.tmp_dir, "rwlock"))  # DVC rewrites it in place, so a kill can cut it short
+            dropped = 1
+        if dropped:
+            done.append(f"cleared {dropped} lock entries of processes that are gone")
+        broken = dvc_api.check_lock(root)
+        if broken:
+            aside = root / STATE / "broken" / f"dvc.lock.{int(time.time())}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(root / "dvc.lock", aside)
+            good = root / STATE / "dvc.lock.good"
+            if good.exists():
+                shutil.copyfile(good, root / "dvc.lock")
+            done.append(f"dvc.lock could not be read ({broken}); moved to {aside.relative_to(root)}, results come back from the run cache")
+    return done
+
+
+def keep_good_lock(root: Path) -> None:
+    """Remember dvc.lock as it is after a run."""
+    with dvc_api.locked_repo(root):
+        if (root / "dvc.lock").exists() and dvc_api.check_lock(root) is None:
+            target = root / STATE / "dvc.lock.good"
+            temporary = target.with_suffix(".tmp")
+            shutil.copyfile(root / "dvc.lock", temporary)
+            os.replace(temporary, target)
+
+
+def mend_prefect(owner: dict[str, Any]) -> None:
+    """Mark the dead run's flow and task runs as crashed; Prefect's server would show them running for ever."""
+    from uuid import UUID
+
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+    from prefect.exceptions import ObjectNotFound
+    from prefect.states import Crashed
+
+    if not owner.get("prefect"):
+        return
+    identifier = UUID(owner["prefect"])
+    with get_client(sync_client=True) as client:
+        try:
+            flow_run = client.read_flow_run(identifier)
+        except ObjectNotFound:
+            return
+        gone = Crashed(message="the process that ran it is gone")
+        for task_run in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[identifier]))):
+            if task_run.state is not None and not task_run.state.is_final():
+                client.set_task_run_state(task_run.id, gone, force=True)
+        if flow_run.state is not None and not flow_run.state.is_final():
+            client.set_flow_run_state(identifier, gone, force=True)

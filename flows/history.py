@@ -1,0 +1,207 @@
+"""Which recorded stage run made given bytes: dvc.lock as it is, as it was in any commit or snapshot, and DVC's run cache.
+
+Commits are found by content (`git log --all -S<digest> -- dvc.lock`), so no index has to be kept; refs/pipeline/* are among them. The run
+cache (.dvc/cache/runs) records every run, also one that never reached a commit.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.snapshot import NoGit, git
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+WORKTREE, RUN_CACHE = "worktree", "run cache"
+CODE_LOCK, PARAMS = "code.lock.json", "params.yaml"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recorded run of a stage. `state`: the commit whose dvc.lock holds it, `worktree` or `run cache`."""
+
+    stage: str
+    state: str
+    command: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outs: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """Equal for two records of one run."""
+        return self.stage, tuple(sorted(self.inputs.items())), tuple(sorted(self.outs.items()))
+
+
+def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
+    """An entry of dvc.lock or of the run cache, which holds the same fields but no name."""
+    params = dict(row.get("params") or {})
+    keyed = params.pop(CODE_LOCK, {})
+    name = stage or next(iter(keyed), "")
+    reached = next(iter(keyed.values()), {}) if keyed else {}
+    values = dict(params.pop(PARAMS, {}))
+    for other, section in params.items():
+        values |= {f"{other}:{key}": value for key, value in section.items()}
+    command = row.get("cmd") or ""
+    return Entry(
+        stage=name,
+        state=state,
+        command=command if isinstance(command, str) else "\n".join(command),
+        inputs=_digests(row.get("deps")),
+        outs=_digests(row.get("outs")),
+        params=values,
+        code=dict(reached.get("modules", {})),
+        environment=dict(reached.get("environment", {})),
+        python=reached.get("python", ""),
+    )
+
+
+def _parse(text: str, state: str) -> dict[str, Entry]:
+    rows = (yaml.load(text, Loader) or {}).get("stages") or {}
+    return {name: read_entry(name, row, state) for name, row in rows.items()}
+
+
+def _digests(rows: Any) -> dict[str, str]:
+    return {row["path"]: row.get("md5", "") for row in rows or []}
+
+
+class BrokenRecord(RuntimeError):
+    """dvc.lock cannot be read."""
+
+
+class History:
+    """All records of one project, read on demand. `cache`: DVC's cache folder."""
+
+    def __init__(self, root: Path, cache: Path):
+        self.root = root
+        self.cache = cache
+        self._locks: dict[str, dict[str, Entry]] = {}
+        self._found: dict[str, list[Entry]] = {}
+
+    def lock(self, state: str = WORKTREE) -> dict[str, Entry]:
+        """Stage -> entry of the dvc.lock of a commit or of the worktree. BrokenRecord when it cannot be parsed."""
+        if state not in self._locks:
+            self._locks[state] = self._read_worktree() if state == WORKTREE else self._read_commit(state)
+        return self._locks[state]
+
+    def _read_worktree(self, attempts: int = 4) -> dict[str, Entry]:
+        """DVC writes dvc.lock in place, so a reader beside a run may meet half of it: it is read again before it counts as broken."""
+        path = self.root / "dvc.lock"
+        for attempt in range(attempts):
+            try:
+                return _parse(path.read_text("utf-8"), WORKTREE) if path.exists() else {}
+            except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+                if attempt + 1 == attempts:
+                    raise BrokenRecord(
+                        f"{path} cannot be read ({' '.join(str(error).split())[:200]}); delete it and run `whetstone run`: "
+                        "what the run cache holds is restored without computing"
+                    ) from None
+                time.sleep(0.1)
+        return {}
+
+    def _read_commit(self, commit: str) -> dict[str, Entry]:
+        try:
+            return _parse(git(self.root, "show", f"{commit}:./dvc.lock"), commit)
+        except subprocess.CalledProcessError:
+            return {}  # the commit that deleted dvc.lock touches its digests too
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+            return {}  # someone committed a broken one; the other records still count
+
+    def current(self, path: str) -> tuple[Entry, str] | None:
+        """The entry of the present dvc.lock that makes `path`, and the digest it records."""
+        for entry in self.lock().values():
+            if path in entry.outs:
+                return entry, entry.outs[path]
+        return None
+
+    def producers(self, digest: str, prefer: str | None = None) -> list[Entry]:
+        """Records whose outputs include the digest; the state `prefer` first, then worktree, commits (newest first), run cache."""
+        for state in dict.fromkeys([prefer or WORKTREE, WORKTREE]):
+            if state == RUN_CACHE:
+                continue
+            here = [entry for entry in self.lock(state).values() if digest in entry.outs.values()]
+            if here:
+                return here
+        if digest not in self._found:
+            self._found[digest] = list(self._search(digest))
+        return self._found[digest]
+
+    def _search(self, digest: str) -> Iterator[Entry]:
+        for commit in self.commits_with(digest):
+            yield from (entry for entry in self.lock(commit).values() if digest in entry.outs.values())
+        needle = digest.encode()
+        for text in self._run_cache:
+            if needle in text:
+                entry = read_entry("", yaml.load(text, Loader), RUN_CACHE)
+                if digest in entry.outs.values():
+                    yield entry if entry.stage else _with_name(entry, self._name_of(entry))
+
+    def commits_with(self, digest: str) -> list[str]:
+        """Commits whose dvc.lock holds the digest, newest first."""
+        try:
+            touched = git(self.root, "log", "--all", "--format=%H", f"-S{digest}", "--", "dvc.lock").split()
+        except (NoGit, subprocess.CalledProcessError):
+            return []
+        return [commit for commit in touched if any(digest in entry.outs.values() for entry in self.lock(commit).values())]
+
+    @cached_property
+    def _run_cache(self) -> list[bytes]:
+        """The texts of all run-cache entries, newest first."""
+        paths = [path for path in (self.cache / "runs").glob("*/*/*") if path.is_file() and not path.name.endswith(".tmp")]
+        return [path.read_bytes() for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+
+    def _name_of(self, entry: Entry) -> str:
+        """The run cache keeps no stage names: the stage that makes these paths today, else the command's last word."""
+        for name, known in self.lock().items():
+            if set(known.outs) & set(entry.outs):
+                return name
+        return (entry.command.split() or ["?"])[-1]
+
+    @cached_property
+    def made_paths(self) -> frozenset[str]:
+        """Every path that a stage makes, by the present dvc.lock; what is none of these and has no record is raw data."""
+        return frozenset(path for entry in self.lock().values() for path in entry.outs)
+
+    def is_made(self, path: str, state: str) -> bool:
+        """Whether a stage makes `path`, judged by the present dvc.lock, the state's own, and the patterns of dvc.yaml."""
+        if path in self.made_paths:
+            return True
+        if state not in (WORKTREE, RUN_CACHE) and any(path in entry.outs for entry in self.lock(state).values()):
+            return True
+        return any(pattern.fullmatch(path) for pattern in self._declared)
+
+    @cached_property
+    def _declared(self) -> list[Any]:
+        """The output paths that dvc.yaml declares, `${…}` standing for any one name."""
+        return declared_outputs(self.root / "dvc.yaml")
+
+
+def _with_name(entry: Entry, name: str) -> Entry:
+    return Entry(**{**entry.__dict__, "stage": name})
+
+
+def declared_outputs(path: Path) -> list[Any]:
+    """The output paths of a dvc.yaml as regular expressions; empty when the file is missing or broken (DVC then says so itself)."""
+    try:
+        stages = (yaml.load(path.read_text("utf-8"), Loader) or {}).get("stages") or {}
+    except (OSError, yaml.YAMLError, AttributeError):
+        return []
+    patterns = []
+    for stage in stages.values():
+        body = stage.get("do", stage)
+        for out in (body.get("outs") or []) + (body.get("metrics") or []) + (body.get("plots") or []):
+            name = out if isinstance(out, str) else next(iter(out))
+            parts = re.split(r"\$\{[^}]*\}", name)
+            patterns.append(re.compile("[^/]+".join(map(re.escape, parts))))
+    return patterns

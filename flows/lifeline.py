@@ -1,0 +1,82 @@
+"""Supervise one stage's command: `python -S -E lifeline.py GRACE -- COMMAND…`. Stands alone: it imports nothing of the project.
+
+Its standard input is a pipe that the runner holds; end of file means that the runner died, however that happened. Then, or on SIGTERM,
+every descendant gets SIGTERM and after GRACE seconds SIGKILL. It is their subreaper, so none escapes by starting a session of its own, as
+torchrun's workers do; nothing is left behind after a normal end either, or a leftover would keep the GPU.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def descendants():
+    """Pids of all living processes below this one."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as stream:
+                    state, parent = stream.read().rsplit(")", 1)[1].split()[:2]
+            except OSError:
+                continue  # it ended while we looked
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(entry))
+    found, todo = [], [os.getpid()]
+    while todo:
+        for child in children.get(todo.pop(), []):
+            found.append(child)
+            todo.append(child)
+    return found
+
+
+def send(number):
+    for pid in descendants():
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def main():
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    grace, command = float(sys.argv[1]), sys.argv[3:]
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal group; the runner decides
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def watch():
+        while os.read(0, 1):
+            pass
+        stopping.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    code = None
+    while code is None and not stopping.is_set():
+        try:
+            code = child.wait(0.05)
+        except subprocess.TimeoutExpired:
+            pass
+    if code is None:
+        send(signal.SIGTERM)
+        end = time.monotonic() + grace
+        while time.monotonic() < end and (child.poll() is None or descendants()):
+            time.sleep(0.05)
+        code = 143
+    for _ in range(200):
+        if not descendants():
+            break
+        send(signal.SIGKILL)
+        time.sleep(0.02)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main()

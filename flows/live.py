@@ -1,0 +1,104 @@
+"""What a person sees while a run works: a line per running stage (steps, figures, time left), a line per stage that ended.
+
+On a terminal the running lines stay at the bottom; elsewhere a line is printed now and then.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+QUIET_PERIOD_S = 10.0
+
+
+class Display(Protocol):
+    """Told of everything that happens; called from several threads."""
+
+    def started(self, stage: str, why: str) -> None: ...
+    def progress(self, stage: str, row: dict[str, Any]) -> None: ...
+    def line(self, stage: str, text: str) -> None: ...
+    def ended(self, stage: str, how: str, seconds: float, detail: str = "") -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+def figures(row: dict[str, Any]) -> str:
+    """`loss 0.31  12k tokens/s  40 s left` of a progress row."""
+    words = []
+    for name, value in row.items():
+        if name in ("done", "total", "left_s") or not isinstance(value, (int, float)):
+            continue
+        if name == "tokens_per_s":
+            words.append(f"{value / 1000:.1f}k tokens/s" if value >= 1000 else f"{value:.0f} tokens/s")
+        else:
+            words.append(f"{name} {value:.3g}")
+    if row.get("left_s") is not None:
+        left = int(row["left_s"])
+        words.append(f"{left // 60}:{left % 60:02d} left")
+    return "  ".join(words)
+
+
+class Silent:
+    """For programs: `--json`, and deployments, where Prefect shows all of it."""
+
+    def started(self, stage: str, why: str) -> None: ...
+    def progress(self, stage: str, row: dict[str, Any]) -> None: ...
+    def line(self, stage: str, text: str) -> None: ...
+    def ended(self, stage: str, how: str, seconds: float, detail: str = "") -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+MARKS = {"Cached": "[dim]=[/]", "Restored": "[cyan]↺[/]", "Checked out": "[cyan]↺[/]", "Failed": "[red]✗[/]", "Stopped": "[yellow]■[/]", "Skipped": "[yellow]-[/]"}
+
+
+class Terminal:
+    """Rich output to `console`."""
+
+    def __init__(self, console: Console, verbose: bool = False):
+        self.console, self.verbose = console, verbose
+        self._printed: dict[str, float] = {}
+        self._bars: dict[str, Any] = {}
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("  {task.description:<18}"), BarColumn(24), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), console=console, transient=True,
+            )  # fmt: skip
+
+    def __enter__(self) -> Terminal:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def started(self, stage: str, why: str) -> None:
+        self.console.print(f"[bold]▶[/] {stage:<20} [dim]{why}[/]", highlight=False)
+        if self._bar:
+            self._bars[stage] = self._bar.add_task(stage, total=1, figures="starting")
+
+    def progress(self, stage: str, row: dict[str, Any]) -> None:
+        if self._bar and stage in self._bars:
+            self._bar.update(self._bars[stage], completed=row.get("done", 0), total=row.get("total", 1), figures=figures(row))
+        elif not self._bar and time.monotonic() - self._printed.get(stage, 0) > QUIET_PERIOD_S:
+            self._printed[stage] = time.monotonic()
+            self.console.print(f"  {stage:<20} {row.get('done')}/{row.get('total')}  {figures(row)}", highlight=False)
+
+    def line(self, stage: str, text: str) -> None:
+        if self.verbose:
+            self.console.print(f"  [dim]{stage} |[/] ", end="")
+            self.console.print(text, markup=False, highlight=False)
+
+    def ended(self, stage: str, how: str, seconds: float, detail: str = "") -> None:
+        if self._bar and stage in self._bars:
+            self._bar.remove_task(self._bars.pop(stage))
+        self.console.print(f"{MARKS.get(how, '[green]✓[/]')} {stage:<20} {how.lower():<12}" + (f"{seconds:7.1f} s" if seconds >= 0.05 else ""), highlight=False)
+        if detail:
+            self.console.print(detail, style="red" if how == "Failed" else "yellow", markup=False, highlight=False)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, style="yellow", markup=False, highlight=False)

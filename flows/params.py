@@ -1,0 +1,199 @@
+"""The whole of params.yaml as one typed record, and the check of the whole file before anything is computed.
+
+The sections' own records lie beside the code that they configure; this module only joins them, so stages never import it.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from flows.params_file import PARAMS, ParamsError, read_yaml
+from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.evaluation.evaluate_params import EvaluateParams
+from pipelines.models.base_params import BaseParams
+from pipelines.settings import Settings
+from pipelines.training.policy_params import PolicyParams
+from pipelines.training.supervised_params import SupervisedParams
+from tasks.execution_params import ExecutionParams
+from tasks.report_params import ReportParams
+
+
+class Identity(Settings):
+    """What belongs to the identity of every result."""
+
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
+    environment: tuple[str, ...] = Field(
+        ("torch", "transformers", "deepspeed"), description="packages whose major.minor version is part of a stage's identity if it imports them"
+    )
+
+
+class Train(Settings):
+    """What the stages after the corpora train on."""
+
+    corpus: str = Field(description="the name of one corpus of the section `corpus`")
+
+
+class Evaluate(Settings):
+    """Which models are measured, and how."""
+
+    models: tuple[str, ...] = Field(description="`base`, `sft` or names of rl.methods", min_length=1)
+    settings: EvaluateParams
+
+
+class Policies(Settings):
+    """`methods` lists the stages rl@<method>; every other key of the section is the preset of one method."""
+
+    methods: tuple[str, ...] = Field(description="presets that have a stage in the graph")
+    presets: dict[str, PolicyParams]
+
+    @model_validator(mode="before")
+    @classmethod
+    def gather(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {"methods": value.get("methods", ()), "presets": {k: v for k, v in value.items() if k != "methods"}}
+        return value
+
+
+class Params(Settings):
+    """params.yaml."""
+
+    identity: Identity
+    corpus: dict[str, CorpusParams] = Field(min_length=1)
+    train: Train
+    base: BaseParams
+    sft: SupervisedParams
+    rl: Policies
+    evaluate: Evaluate
+    report: ReportParams
+    execution: ExecutionParams
+
+    def section(self, dotted: str) -> Any:
+        """The record or value of a section as dvc.yaml names it: `rl.grpo`, `corpus.exam`, `identity.seed`."""
+        value: Any = self
+        for part in dotted.split("."):
+            if isinstance(value, Policies) and part != "methods":
+                value = value.presets
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
+        return value
+
+
+def load(root: Path, name: str = PARAMS) -> Params:
+    """Check the whole file; raise ParamsError with every problem at once."""
+    return check(read_yaml(root / name), name)
+
+
+def check(raw: dict[str, Any], name: str = PARAMS) -> Params:
+    """The typed parameters, or ParamsError naming file, key, problem and, for an unknown key, the nearest known one."""
+    problems: dict[str, str] = {}
+    params = None
+    data = copy.deepcopy(raw)
+    for _ in range(8):  # contradictions are only seen among values that are right by themselves: drop the wrong ones and look again
+        try:
+            params = Params.model_validate(data)
+            break
+        except ValidationError as error:
+            fresh = False
+            for item in error.errors():
+                key, text = _describe(item)
+                if key not in problems and not any(key == seen or seen.startswith(key + ".") for seen in problems):
+                    problems[key] = text
+                    fresh = True
+                if item["type"] == "missing" or not _remove(data, item["loc"]):
+                    continue
+            if not fresh:
+                break
+    for key, text in _contradictions(raw):
+        problems.setdefault(key, text)
+    if problems:
+        raise ParamsError([f"{name}: {key}: {text}" for key, text in sorted(problems.items())])
+    assert params is not None
+    return params
+
+
+def _describe(item: Any) -> tuple[str, str]:
+    path = [str(part) for part in item["loc"] if part != "presets"]
+    key = ".".join(path) or "(file)"
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(path[-1], _known_keys(item["loc"][:-1]), n=1, cutoff=0.5)
+        return key, f"unknown, did you mean {close[0]}?" if close else f"unknown; known here: {', '.join(sorted(_known_keys(item['loc'][:-1])))}"
+    if item["type"] == "missing":
+        return key, "missing"
+    text = item["msg"].removeprefix("Value error, ")
+    shown = item["input"]
+    return key, text if isinstance(shown, (dict, list)) else f"{text} (found {shown!r})"
+
+
+def _known_keys(loc: tuple[Any, ...]) -> list[str]:
+    kind: Any = Params
+    for part in loc:
+        if isinstance(part, int):
+            kind = _item_type(kind)
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            if field is None:
+                return []
+            kind = field.annotation
+        else:
+            kind = _item_type(kind)
+    models = list(_models_in(kind))
+    return [name for model in models for name in model.model_fields]
+
+
+def _item_type(kind: Any) -> Any:
+    arguments = [a for a in typing.get_args(kind) if a is not type(None) and a is not Ellipsis]
+    return arguments[-1] if arguments else kind
+
+
+def _models_in(kind: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for argument in typing.get_args(kind):
+        yield from _models_in(argument)
+
+
+def _remove(data: Any, loc: tuple[Any, ...]) -> bool:
+    parts = [part for part in loc if part != "presets"]
+    for part in parts[:-1]:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    if parts and isinstance(data, dict) and parts[-1] in data:
+        del data[parts[-1]]
+        return True
+    return False
+
+
+def _contradictions(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What two sections together must agree on; read from the raw file, so that it is said even when something else is wrong too."""
+
+    def section(name: str) -> dict[str, Any]:
+        value = raw.get(name)
+        return value if isinstance(value, dict) else {}
+
+    corpora, policies = section("corpus"), section("rl")
+    chosen = section("train").get("corpus")
+    if isinstance(chosen, str) and chosen not in corpora:
+        yield "train.corpus", f"no corpus {chosen!r}; the section corpus holds: {', '.join(map(str, corpora)) or 'none'}"
+    methods = policies.get("methods") or []
+    for method in methods if isinstance(methods, list) else []:
+        if method not in policies:
+            yield "rl.methods", f"{method!r} has no preset; add a section rl.{method} or choose of: {', '.join(k for k in policies if k != 'methods')}"
+    made = ["base", "sft", *(methods if isinstance(methods, list) else [])]
+    models = section("evaluate").get("models") or []
+    for model in models if isinstance(models, list) else []:
+        if model not in made:
+            yield "evaluate.models", f"no stage makes a model {model!r}; made are: {', '.join(map(str, made))}"
+    for name in [*policies, *corpora]:
+        if not str(name).replace("_", "").replace("-", "").isalnum():
+            yield str(name), "names of methods and corpora are letters, digits, _ and - (they become stage and folder names)"
+    for name in ("base", "sft"):
+        if name in policies:
+            yield f"rl.{name}", f"a method cannot be called {name}: that is a stage's model folder"

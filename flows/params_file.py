@@ -1,0 +1,69 @@
+"""Read params.yaml as DVC reads it, and write it back with its comments."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+PARAMS = "params.yaml"
+
+
+class ParamsError(ValueError):
+    """Every problem of a parameter file, one per line; nothing was computed."""
+
+    def __init__(self, problems: list[str]):
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The values as plain Python objects. YAML 1.2, so `1e-5` is a number, as it is for DVC; a duplicate key is an error."""
+    try:
+        value = YAML(typ="safe").load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ParamsError([f"{path}: not found; a Whetstone project keeps its numbers there"]) from None
+    except MarkedYAMLError as error:
+        where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ParamsError([f"{path.name}{where}: not readable as YAML: {error.problem}"]) from None
+    if not isinstance(value, dict):
+        raise ParamsError([f"{path.name}: a mapping of sections is expected, found {type(value).__name__}"])
+    return value
+
+
+def _round_trip() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.preserve_quotes = True
+    yaml.width = 140
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def load_with_comments(path: Path) -> Any:
+    """The document with comments and order, for editing."""
+    return _round_trip().load(path.read_text("utf-8"))
+
+
+def save_with_comments(path: Path, document: Any) -> None:
+    """Replace the file atomically."""
+    text = io.StringIO()
+    _round_trip().dump(document, text)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text.getvalue(), "utf-8")
+    os.replace(temporary, path)
+
+
+def set_value(document: Any, dotted: str, text: str) -> None:
+    """`rl.grpo.lr`, `1e-4` -> the value, parsed as YAML. A new key is allowed here; validation judges it."""
+    *parents, last = dotted.split(".")
+    for part in parents:
+        if not isinstance(document, dict) or part not in document:
+            raise ParamsError([f"-S {dotted}: there is no section {part} in {PARAMS}"])
+        document = document[part]
+    if not isinstance(document, dict):
+        raise ParamsError([f"-S {dotted}: {'.'.join(parents)} is a value, not a section"])
+    document[last] = YAML(typ="safe").load(text)

@@ -1,0 +1,154 @@
+"""The Prefect flow: a task per stage, named after it, in DVC's order; fresh stages show as Cached. Prefect schedules, retries and shows.
+
+It decides nothing: what is stale is DVC's to say (`flows.plan`), and every task is uncacheable for Prefect, whose own cache would return
+the state of a stage whose files are gone (measured).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import executor, heal
+from flows.plan import Row
+from flows.session import Session, handed_over
+from flows.workspace import find_root
+
+SHOWN = {"keep": "Cached", "restore": "Restored", "recover": "Recorded", "run": "Completed"}
+ARTIFACT_PERIOD_S = 5.0
+
+
+def _key(text: str) -> str:
+    """Prefect's artifact keys take a-z, 0-9 and dashes only."""
+    return "".join(c if c.isalnum() else "-" for c in text.lower())
+
+
+class _Progress:
+    """A stage's progress artifact, updated now and then from the thread that reads the stage's output."""
+
+    def __init__(self, stage: str):
+        self._stage, self._artifact, self._shown = stage, None, 0.0
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        total = row.get("total") or 1
+        if self._artifact is None or time.monotonic() - self._shown < ARTIFACT_PERIOD_S and row.get("done") != total:
+            return
+        self._shown = time.monotonic()
+        update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * row.get("done", 0) / total))  # type: ignore[arg-type]
+
+    def open(self) -> None:
+        self._artifact = create_progress_artifact(progress=0.0, key=_key(f"progress-{self._stage}"), description=self._stage)
+
+
+def _bring(session: Session, row: Row) -> State[Any]:
+    """The body of every task."""
+    if row.action == "keep":
+        return Completed(name="Cached", message="fresh", data=row.stage)
+    logger, progress = get_run_logger(), _Progress(row.stage)
+    if row.action in ("run", "run?"):
+        progress.open()
+    logger.info("%s: %s", row.action, "; ".join(row.reasons))
+    result = session.bring(row, executor.Watch(line=lambda text: logger.info("%s", text), progress=progress))
+    return Completed(name=SHOWN.get(result.action, "Completed"), message="; ".join(row.reasons)[:500], data=row.stage)
+
+
+def _retriable(task_: Any, run: Any, state: State[Any]) -> bool:
+    """A stopped stage is not tried again; a drifted one neither, for its inputs have to settle first."""
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, (executor.StageCancelled, executor.StageDrifted))
+
+
+_stage_task = task(_bring, cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_retriable)
+
+
+def _submit(session: Session) -> dict[str, Any]:
+    futures: dict[str, Any] = {}
+    execution = session.plan.params.execution
+    for row in session.plan.rows:
+        named = _stage_task.with_options(
+            name=row.stage,
+            task_run_name=row.stage,
+            tags=["gpu"] if row.meta.get("gpu") else [],
+            retries=int(row.meta.get("retries", execution.retries)),
+            retry_delay_seconds=1,
+        )
+        futures[row.stage] = named.submit(session, row, wait_for=[futures[name] for name in row.upstream if name in futures])
+    return futures
+
+
+def _run(session: Session) -> State[Any]:
+    root = session.root
+    if flow_run.id:
+        heal.claim_prefect(root, str(flow_run.id))
+    if session.dead:
+        heal.mend_prefect(session.dead)
+    _quiet_console()
+    table = [{"stage": row.stage, "action": row.action, "why": "; ".join(row.reasons)[:400]} for row in session.plan.rows]
+    create_table_artifact(key="plan", table=table, description="What runs, and why")
+    futures = _submit(session)
+    for name, future in futures.items():
+        future.wait()
+        if name in session.todo and not future.state.is_completed():
+            session.skipped(name)
+    report = root / "reports" / "report.md"
+    if report.exists() and "report" in session.todo and "report" not in session.outcome.failed:
+        create_markdown_artifact(key="report", markdown=report.read_text("utf-8"))
+    summary = {"run": session.run, "stages": session.outcome.how}
+    if session.cancel.is_set():
+        return Cancelled(message="stopped", data=json.dumps(summary))
+    if session.outcome.failed:
+        first = "; ".join(f"{name}: {session.outcome.why.get(name, '')}" for name in session.outcome.failed[:3])
+        return Failed(message=first[:2000], data=summary)
+    return Completed(message=f"{len(session.todo)} stages brought up to date", data=summary)
+
+
+def _quiet_console() -> None:
+    """People watch our own display; Prefect's console lines would run through it. Its pages still get every line."""
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        for handler in list(logger.handlers):
+            if "Console" in type(handler).__name__:
+                logger.removeHandler(handler)
+
+
+def _stop_on_signals(session: Session) -> dict[int, Any]:
+    """SIGINT and SIGTERM stop the stages in good order; Prefect's own handler would leave them to their lifelines."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+
+    def stop(number: int, frame: Any) -> None:
+        session.display.say("stopping; running stages write a checkpoint and end")
+        session.cancel.set()
+
+    return {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+@flow(name="whetstone", task_runner=ThreadPoolTaskRunner(max_workers=256), persist_result=False, log_prints=False)
+def pipeline(targets: list[str] | None = None, force: bool = False, root: str | None = None) -> Any:
+    """Bring `targets` (stages; all when empty) up to date; `force` runs them even when fresh. `root` is the project's folder."""
+    session = handed_over()
+    if session is not None:
+        previous = _stop_on_signals(session)
+        try:
+            return _run(session)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+    with Session(find_root(Path(root) if root else None), targets or [], force) as own:
+        _stop_on_signals(own)
+        if not own.todo:
+            return Completed(message="nothing is stale", data={})
+        own.begin()
+        return _run(own)

@@ -1,0 +1,233 @@
+"""The exact, read-only answer to "what would run, and why", from DVC's own objects.
+
+`dvc status` and `dvc repro --dry` are no plan: they say nothing of what lies downstream or in the run cache. Here the graph is walked once,
+upstream first, carrying for every output the content that it will have: its recorded digest where the stage is kept or restored, unknown
+where it runs. So the plan is exact through chains of restored stages, and `run?` marks a stage that early cut-off may still spare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from flows import codelock, dvc_api
+from flows.params import Params, load
+
+Action = Literal["keep", "checkout", "restore", "run", "run?"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage of the plan. `reasons` come shortest first; `notes` are things DVC does not count as a reason."""
+
+    stage: str
+    action: Action
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    upstream: tuple[str, ...] = ()
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "action": self.action,
+            "reasons": list(self.reasons),
+            "notes": list(self.notes),
+            "upstream": list(self.upstream),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages, upstream first."""
+
+    rows: tuple[Row, ...]
+    params: Params
+
+    @property
+    def todo(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.action != "keep")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(f"{row.stage}: {note}" for row in self.rows for note in row.notes)
+
+
+class UnknownStage(ValueError):
+    """A target names no stage."""
+
+
+class _Unknown:
+    """The content of an output whose stage will run."""
+
+
+UNKNOWN = _Unknown()
+
+
+def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: bool = False) -> Plan:
+    """Check params.yaml, refresh code.lock.json, and plan `targets` with all they need (all stages when empty).
+
+    `force` plans the targets themselves as run. `record` also lets dvc.lock know the refreshed code.lock.json, which only `run` does.
+    Raises ParamsError, UnknownStage, dvc_api.BrokenLock.
+    """
+    params = load(root)
+    with dvc_api.locked_repo(root) as repo:
+        broken = dvc_api.check_lock(root)
+        if broken:
+            raise dvc_api.BrokenLock(broken)
+        codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
+        if record:
+            dvc_api.prune_orphans(repo)
+            dvc_api.record_code_stage(repo)
+        order = [stage for stage in dvc_api.stages_in_order(repo) if stage.addressing != dvc_api.CODE_STAGE]
+        wanted = set(expand([stage.addressing for stage in order], targets)) or {stage.addressing for stage in order}
+        chosen = dvc_api.with_upstream(repo, order, wanted)
+        return Plan(tuple(_Walk(repo, wanted if force else set()).rows(chosen)), params)
+
+
+def expand(names: Iterable[str], targets: Iterable[str], missing_ok: bool = False) -> list[str]:
+    """`rl` stands for every `rl@…`; an unknown target raises with the nearest names, unless `missing_ok`."""
+    import difflib
+
+    names, result = list(names), []
+    for target in targets:
+        hits = [name for name in names if name == target or name.partition("@")[0] == target]
+        if not hits and not missing_ok:
+            close = difflib.get_close_matches(target, names, n=3, cutoff=0.4)
+            raise UnknownStage(f"no stage {target}" + (f"; did you mean {', '.join(close)}?" if close else f"; stages: {', '.join(names)}"))
+        result += hits
+    return result
+
+
+class _Walk:
+    """One pass over the stages; the DVC objects are thrown away afterwards, never dumped."""
+
+    def __init__(self, repo: Any, forced: set[str]):
+        self.repo, self.forced = repo, forced
+        self.upstream = dvc_api.upstream(repo)
+        self.predicted: dict[str, Any] = {}  # absolute path of an output -> hash it will have, or UNKNOWN
+
+    def rows(self, stages: list[Any]) -> Iterable[Row]:
+        for stage in stages:
+            yield self._row(stage) if dvc_api.is_pipeline_stage(stage) else self._source(stage)
+
+    def _source(self, stage: Any) -> Row:
+        """A .dvc file: data that DVC tracks but no stage makes. Changed data counts as it is; missing data comes by checkout."""
+        status = {str(out): out.workspace_status().get(str(out)) for out in stage.outs}
+        missing = [name for name, state in status.items() if state == "deleted"]
+        changed = [name for name, state in status.items() if state and state != "deleted"]
+        for out in stage.outs:
+            if status[str(out)] == "deleted":
+                self.predicted[out.fs_path] = out.hash_info
+        notes = tuple(f"{name} differs from its .dvc file; run `dvc add {name}` to version it" for name in changed)
+        reasons = tuple(f"{name} is missing, its object is cached" for name in missing)
+        return Row(stage.addressing, "checkout" if missing else "keep", reasons, notes, (), {})
+
+    def _row(self, stage: Any) -> Row:
+        lock = dvc_api.lock_entry(stage)
+        reasons: list[tuple[int, str]] = []
+        if lock is None:
+            reasons.append((0, "never run"))
+        elif stage.cmd_changed:
+            reasons.append((1, f"command {lock.get('cmd')!r} -> {stage.cmd!r}"))
+        if stage.always_changed or stage.is_callback:
+            reasons.append((0, "always runs (as declared)"))
+        if stage.addressing in self.forced:
+            reasons.append((0, "forced"))
+        notes = self._removed(stage, lock)
+        known, waiting = True, []
+        for dep in stage.deps:
+            if dvc_api.is_params(dep):
+                reasons += self._param(dep, lock)
+                continue
+            content = self._content(dep)
+            if content is UNKNOWN:
+                waiting.append(dep.def_path)
+            elif content is None:
+                known = False
+                reasons.append((1, f"{dep.def_path} is missing"))
+            elif dep.hash_info != content:
+                if lock is not None and dep.hash_info:
+                    reasons.append((2, self._data_reason(dep, content)))
+                elif lock is not None:
+                    reasons.append((2, f"new dependency {dep.def_path}"))
+                dvc_api.set_hash(dep, content)
+        broken = {o.def_path: s[str(o)] for o in stage.outs if (s := o.workspace_status())} if lock is not None else {}
+        action = self._action(stage, reasons, broken, waiting, known)
+        reasons += [(3, f"{path} {'is missing' if state == 'deleted' else 'was ' + state}") for path, state in broken.items()]
+        if waiting:
+            reasons.append((4, f"upstream will run: {', '.join(waiting)}"))
+        texts = tuple(text for _, text in sorted(reasons, key=lambda r: (r[0], len(r[1]))))
+        return Row(stage.addressing, action, texts, notes, tuple(self.upstream[stage.addressing]), dict(stage.meta or {}))
+
+    def _action(self, stage: Any, reasons: list[Any], broken: dict[str, str], waiting: list[str], known: bool) -> Action:
+        """Decide, and predict the outputs' contents."""
+        made = stage
+        always = any(order == 0 and text != "never run" for order, text in reasons)
+        if stage.frozen or (not reasons and not broken and not waiting):
+            return "keep"
+        action: Action = "run"
+        if waiting:
+            action = "run" if reasons else "run?"
+        elif known and not always:
+            if not reasons and all(out.hash_info and not out.changed_cache() for out in stage.outs):
+                action = "checkout"
+            else:
+                found = dvc_api.run_cache_entry(self.repo, stage)
+                if found is not None:
+                    action, made = "restore", found
+        contents = {out.fs_path: out.hash_info for out in made.outs}
+        for out in stage.outs:
+            self.predicted[out.fs_path] = contents[out.fs_path] if action in ("checkout", "restore") else UNKNOWN
+        return action
+
+    def _content(self, dep: Any) -> Any:
+        """The content a dependency will have when its stage's turn comes: a hash, UNKNOWN, or None when it is not there."""
+        if dep.fs_path in self.predicted:
+            return self.predicted[dep.fs_path]
+        if any(dep.fs.isin(dep.fs_path, path) or dep.fs.isin(path, dep.fs_path) for path in self.predicted):
+            return UNKNOWN  # part of a folder that will be made or brought back
+        return dep.get_hash() if dep.exists else None
+
+    @staticmethod
+    def _removed(stage: Any, lock: dict[str, Any] | None) -> tuple[str, ...]:
+        if lock is None:
+            return ()
+        have = {dep.def_path for dep in stage.deps if not dvc_api.is_params(dep)}
+        gone = [dep["path"] for dep in lock.get("deps", []) if dep["path"] not in have]
+        named = {dep.def_path: set(dep.params) for dep in stage.params}
+        for path, values in lock.get("params", {}).items():
+            gone += [f"{path}:{key}" for key in values if key not in named.get(path, set())]
+        return tuple(f"no longer depends on {name}, which made the recorded result; DVC does not notice, --force reruns" for name in gone)
+
+    @staticmethod
+    def _param(dep: Any, lock: dict[str, Any] | None) -> list[tuple[int, str]]:
+        try:
+            now = dvc_api.params_hash(dep)
+        except dvc_api.dvc_error() as error:
+            return [(1, f"parameter: {error}")]
+        old, new = dvc_api.flatten(dep.hash_info.value or {}), dvc_api.flatten(now.value)
+        dvc_api.set_hash(dep, now)
+        if lock is None:
+            return []
+        changed = [key for key in sorted(old.keys() | new.keys()) if key not in old or key not in new or old[key] != new[key]]
+        if not dep.def_path.endswith(codelock.CODE_LOCK):
+            return [(1, f"param {key} {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}") for key in changed]
+        return [_code_reason(key, key in old, key in new, old.get(key), new.get(key)) for key in changed]
+
+    def _data_reason(self, dep: Any, content: Any) -> str:
+        old = dep.hash_info
+        files = dvc_api.tree_changes(dep, old) if content.isdir and old.isdir and dep.fs_path not in self.predicted else []
+        return f"{dep.def_path} changed" + (f" ({', '.join(files)})" if files else f" ({old.value[:8]} -> {content.value[:8]})")
+
+
+def _code_reason(key: str, was: bool, stays: bool, old: Any, new: Any) -> tuple[int, str]:
+    kind, _, name = key.partition(".modules.")
+    if name:
+        return 2, f"code {name} {'changed' if was and stays else 'is new' if stays else 'is gone'}"
+    kind, _, name = key.partition(".environment.")
+    if name:
+        return 2, f"environment {name} {old or 'unused'} -> {new or 'unused'}"
+    return 2, f"{key.rsplit('.', 1)[-1]} {old} -> {new}"

@@ -1,0 +1,130 @@
+"""Run one command under a lifeline: its output to a bounded log and to whoever watches, its time limited, its tree stopped on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.stage import PROGRESS
+
+LOG_BYTES = 8 << 20  # one log file; the previous one is kept beside it, so the first lines may go but the last never do
+LINE_BYTES = 64 << 10  # a longer line is cut into pieces
+WATCHED_LINES = 2000  # lines handed on per command; all of them are in the log file
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code, and why it was stopped ("cancelled", "timed out") if it was."""
+
+    code: int
+    stopped: str = ""
+    seconds: float = 0.0
+    tail: tuple[str, ...] = ()
+
+
+class BoundedLog:
+    """Append lines to a file of at most LOG_BYTES; when it is full it becomes `.1` and a new one begins."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = open(path, "ab")
+        self._broken = ""
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+            if self._stream.tell() > LOG_BYTES:
+                self._stream.close()
+                os.replace(self.path, self.path.with_name(self.path.name + ".1"))
+                self._stream = open(self.path, "ab")
+        except OSError as error:  # a full disk must not block the command's output, or it would hang
+            if not self._broken:
+                self._broken = str(error)
+                print(f"{self.path}: {error}; the log is incomplete", file=sys.stderr)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class Command:
+    """A running command. `on_line` gets its lines, `on_progress` its progress rows (`tasks.stage.PROGRESS`)."""
+
+    def __init__(
+        self,
+        argv: list[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        log: Path,
+        grace: float,
+        on_line: Callable[[str], None],
+        on_progress: Callable[[dict[str, Any]], None],
+    ):
+        lifeline = [sys.executable, "-S", "-E", str(Path(__file__).with_name("lifeline.py")), str(grace), "--"]
+        self.grace = grace
+        self.process = subprocess.Popen(
+            lifeline + argv, cwd=cwd, env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        self._log, self._on_line, self._on_progress = BoundedLog(log), on_line, on_progress
+        self._tail: list[str] = []
+        self._pump_thread = threading.Thread(target=self._pump, daemon=True)
+        self._pump_thread.start()
+
+    def _pump(self) -> None:
+        assert self.process.stdout is not None
+        shown = 0
+        while line := self.process.stdout.readline(LINE_BYTES):
+            text = line.decode("utf-8", "replace").rstrip("\n")
+            if text.startswith(PROGRESS):
+                try:
+                    self._on_progress(json.loads(text[len(PROGRESS) :]))
+                    continue
+                except ValueError:
+                    pass  # cut short: it is shown as an ordinary line
+            self._log.write(line)
+            self._tail = [*self._tail[-19:], text[:2000]]
+            shown += 1
+            if shown < WATCHED_LINES:
+                self._on_line(text[:2000])
+            elif shown == WATCHED_LINES:
+                self._on_line(f"… further lines are only in {self._log.path}")
+
+    def wait(self, cancel: threading.Event, timeout: float) -> Ended:
+        """Wait for the end; stop the tree when `cancel` is set or after `timeout` seconds (0: no limit)."""
+        started = time.monotonic()
+        stopped = ""
+        while True:
+            try:
+                code = self.process.wait(0.1)
+                break
+            except subprocess.TimeoutExpired:
+                pass
+            if cancel.is_set():
+                stopped = "cancelled"
+            elif timeout and time.monotonic() - started > timeout:
+                stopped = f"timed out after {timeout:g} s"
+            if stopped:
+                code = self._stop()
+                break
+        self._pump_thread.join(5)
+        self._log.close()
+        return Ended(code, stopped, time.monotonic() - started, tuple(self._tail))
+
+    def _stop(self) -> int:
+        """SIGTERM to the lifeline, which stops the tree; then, should it not, SIGKILL to its group."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(self.grace + 6)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            return self.process.wait()

@@ -1,0 +1,110 @@
+"""`whetstone use NAME`: lay recipes/NAME.yaml over params.yaml; `use default` goes back.
+
+params.yaml stays the whole truth, so DVC needs to know nothing of recipes. What a recipe replaced is kept in recipes/.applied.yaml,
+which belongs into version control with params.yaml; other edits of params.yaml survive going back.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from flows.params import check
+from flows.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, read_yaml, save_with_comments
+
+FOLDER = "recipes"
+APPLIED = "recipes/.applied.yaml"
+DEFAULT = "default"
+
+
+def names(root: Path) -> list[str]:
+    return sorted(path.stem for path in (root / FOLDER).glob("*.yaml") if not path.name.startswith("."))
+
+
+def active(root: Path) -> str:
+    """The recipe that lies over params.yaml now."""
+    path = root / APPLIED
+    return str(read_yaml(path).get("recipe", DEFAULT)) if path.exists() else DEFAULT
+
+
+def use(root: Path, name: str) -> list[str]:
+    """Go back to the values before the current recipe, then apply `name`; returns `key old -> new` lines.
+
+    The result is checked as a whole before params.yaml is touched. Raises ParamsError.
+    """
+    if name != DEFAULT and name not in names(root):
+        close = difflib.get_close_matches(name, [*names(root), DEFAULT], n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join([DEFAULT, *names(root)])}"
+        raise ParamsError([f"{FOLDER}/{name}.yaml: no such recipe, {hint}"])
+    document = load_with_comments(root / PARAMS)
+    before = _plain(document)
+    applied = root / APPLIED
+    if applied.exists():
+        for change in read_yaml(applied)["replaced"]:
+            _put(document, change["key"], change.get("value"), change["was"])
+    replaced: list[dict[str, Any]] = []
+    if name != DEFAULT:
+        overlay = load_with_comments(root / FOLDER / f"{name}.yaml")
+        if not isinstance(overlay, dict):
+            raise ParamsError([f"{FOLDER}/{name}.yaml: a mapping of sections is expected"])
+        _overlay(document, overlay, [], replaced)
+    after = _plain(document)
+    check(after, PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml over {PARAMS}")
+    if name == DEFAULT:
+        save_with_comments(root / PARAMS, document)
+        applied.unlink(missing_ok=True)
+    else:
+        save_with_comments(applied, {"recipe": name, "replaced": replaced})
+        save_with_comments(root / PARAMS, document)
+    return _differences(before, after)
+
+
+def _overlay(target: Any, overlay: Any, path: list[str], replaced: list[dict[str, Any]]) -> None:
+    """Deep merge; null removes a key; lists and values are replaced whole. Notes what was there."""
+    for key, value in overlay.items():
+        here = [*path, str(key)]
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _overlay(target[key], value, here, replaced)
+            continue
+        was = key in target
+        if was and value is not None and _plain(target[key]) == _plain(value):
+            continue
+        entry: dict[str, Any] = {"key": here, "was": was}
+        if was:
+            entry["value"] = target[key]
+        replaced.append(entry)
+        if value is None:
+            target.pop(key, None)
+        else:
+            target[key] = value
+
+
+def _put(document: Any, path: list[str], value: Any, was: bool) -> None:
+    for part in path[:-1]:
+        if not isinstance(document.get(part), dict):
+            if not was:
+                return
+            document[part] = {}
+        document = document[part]
+    if was:
+        document[path[-1]] = value
+    else:
+        document.pop(path[-1], None)
+
+
+def _plain(document: Any) -> Any:
+    text = io.StringIO()
+    _round_trip().dump(document, text)
+    return YAML(typ="safe").load(text.getvalue())
+
+
+def _differences(before: Any, after: Any) -> list[str]:
+    from flows.dvc_api import flatten
+
+    old, new = flatten(before), flatten(after)
+    absent = "(absent)"
+    return [f"{key} {old.get(key, absent)!r} -> {new.get(key, absent)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key, absent) != new.get(key, absent)]

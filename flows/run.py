@@ -1,0 +1,51 @@
+"""`whetstone run`: plan, and only if something is stale start Prefect and bring it up to date."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows import prefect_server
+from flows.live import Display
+from flows.plan import Plan
+from flows.session import Outcome, Session, hand_over
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run did. `code`: 0 done or nothing stale, 1 something failed or was stopped."""
+
+    code: int
+    run: str
+    plan: Plan
+    outcome: Outcome
+
+    def as_json(self) -> str:
+        stages = {row.stage: {"planned": row.action, "reasons": list(row.reasons), "ended": self.outcome.how.get(row.stage, "keep")} for row in self.plan.rows}
+        for name, why in self.outcome.why.items():
+            stages[name]["error"] = why
+        return json.dumps({"run": self.run, "ok": self.code == 0, "stages": stages}, indent=1)
+
+
+def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Display) -> Ran:
+    """Bring `targets` up to date. Raises ParamsError, UnknownStage, Busy; a stage's failure is in the outcome."""
+    with Session(root, targets, force, jobs, display) as session:
+        if not session.todo:
+            return Ran(0, session.run, session.plan, session.outcome)
+        server = prefect_server.Server(root)  # starts while we go on
+        try:
+            session.begin()
+            os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = os.environ.get("PREFECT_LOGGING_TO_API_ENABLED", "true")
+            from flows.pipeline import pipeline
+
+            server.ready()
+            hand_over(session)
+            pipeline(targets=list(session.targets), force=force, root=str(root), return_state=True)
+        finally:
+            session.cancel.set() if not session.outcome.how else None
+            server.stop()
+        code = 1 if session.outcome.failed or session.cancel.is_set() or set(session.todo) - set(session.outcome.how) else 0
+        return Ran(code, session.run, session.plan, session.outcome)

@@ -1,0 +1,42 @@
+"""`whetstone serve`: a Prefect deployment of the flow, and the process that carries its runs out.
+
+The flow is registered by where its code lies, not by value: pickling it would carry its module's globals along.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.prefect_server import answers, environment
+
+
+def serve_deployment(root: Path, name: str, cron: str | None, interval: int | None, targets: list[str], console: Console) -> int:
+    """Serve until SIGTERM or Ctrl-C. Exit code 2 without a server to register with."""
+    environment(root)
+    url = os.environ.get("PREFECT_API_URL", "")
+    if not url or not answers(url, 5):
+        said = f"nothing answers at {url}" if url else "PREFECT_API_URL is not set"
+        console.print(f"{said}; start a server with `whetstone ui` or `prefect server start` and set PREFECT_API_URL to its …/api address", style="red")
+        return 2
+    if cron and interval:
+        console.print("--cron and --interval exclude each other", style="red")
+        return 2
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    from prefect import flow
+
+    deployed = flow.from_source(source=str(root), entrypoint="flows/pipeline.py:pipeline")
+    console.print(f"serving {name} for {root}; Ctrl-C stops it")
+    deployed.serve(  # type: ignore[union-attr]
+        name=name,
+        cron=cron,
+        interval=datetime.timedelta(seconds=interval) if interval else None,
+        parameters={"targets": targets, "root": str(root)},
+        limit=1,  # one run holds the workspace
+        pause_on_shutdown=True,
+        description="Bring the Whetstone graph up to date, running only what is stale",
+    )
+    return 0

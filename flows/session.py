@@ -1,0 +1,170 @@
+"""One run of the graph, whoever schedules it: its plan, its id, its records, and the way a single stage is brought up to date.
+
+It knows no Prefect: the flow in `flows.pipeline` calls it, and keeps no state of its own (a deployment pickles the flow's globals).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows import executor, heal, plan, snapshot
+from flows.live import Display, Silent
+from flows.plan import Plan, Row
+from flows.recorder import Recorder
+from flows.workspace import gpu_slot, only_one_run
+from tasks.stage import Spec
+
+
+@dataclass
+class Outcome:
+    """How the stages ended: stage -> how ("run", "keep", …, "failed", "stopped", "skipped"), and why for those that did not end well."""
+
+    how: dict[str, str] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> list[str]:
+        return [name for name, how in self.how.items() if how in ("failed", "skipped", "stopped")]
+
+
+class Session:
+    """Holds the workspace while it is open. `todo` empty means that nothing is stale, and then nothing else was started."""
+
+    def __init__(self, root: Path, targets: Iterable[str] = (), force: bool = False, jobs: int = 0, display: Display | None = None):
+        self.root, self.targets, self.force, self.display = root, list(targets), force, display or Silent()
+        self.run = time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid():05d}"
+        self.cancel = threading.Event()
+        self.outcome = Outcome()
+        self.dead: dict[str, Any] | None = None
+        self._stack = contextlib.ExitStack()
+        self._jobs = jobs
+        self._recorder: Recorder | None = None
+        self._git: dict[str, Any] = {"commit": None, "dirty": False, "snapshot": None}
+        self.plan: Plan
+
+    def __enter__(self) -> Session:
+        self._stack.enter_context(only_one_run(self.root))
+        try:
+            self.dead = heal.dead_owner(self.root)
+            for done in heal.mend_files(self.root):
+                self.display.say(done)
+            if self.dead:
+                self.display.say(f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on from their checkpoints")
+            heal.claim(self.root, self.run)
+            self.plan = plan.make(self.root, self.targets, self.force, record=True)
+        except BaseException:
+            self._stack.close()
+            raise
+        self.todo = {row.stage: row for row in self.plan.todo}
+        self.slots = threading.BoundedSemaphore(self._jobs or self.plan.params.execution.jobs)
+        return self
+
+    def begin(self) -> None:
+        """There is work: keep the source state, open the MLflow run."""
+        try:
+            self._git = snapshot.take(self.root, self.run).as_git()
+        except snapshot.NoGit as error:
+            self.display.say(str(error))
+        tags = {f"git.{name}": value for name, value in self._git.items()}
+        self._recorder = Recorder(self.root, self.run, tags, [row.as_json() for row in self.plan.rows], self.display.say)
+
+    def bring(self, row: Row, watch: executor.Watch = executor.Watch()) -> executor.Result:
+        """Bring one stage up to date, in a slot. Raises StageFailed and its kinds; the outcome is noted either way."""
+        name, execution = row.stage, self.plan.params.execution
+        recorder = self._recorder
+        started = time.monotonic()
+        forced = self.force and (not self.targets or name in plan.expand([row.stage], self.targets, missing_ok=True))
+
+        def on_start(spec: Spec, pid: int) -> None:
+            self.display.started(name, row.reasons[0] if row.reasons else "")
+            if recorder:
+                recorder.stage_started(spec, pid, row.reasons)
+            watch.started(spec, pid)
+
+        def on_line(text: str) -> None:
+            self.display.line(name, text)
+            watch.line(text)
+
+        def on_progress(figures: dict[str, Any]) -> None:
+            self.display.progress(name, figures)
+            watch.progress(figures)
+
+        inner = executor.Watch(on_line, on_progress, on_start, lambda: recorder.stage_command_ended(name) if recorder else None)
+        timeout = float(row.meta.get("timeout", execution.timeout_s))
+        run = {"flow_run": self.run, "started": time.time()}
+        try:
+            with self._slot(row) as devices:
+                env = {"CUDA_VISIBLE_DEVICES": devices} if devices else {}
+                result = executor.run_stage(self.root, name, execution, run, self._git, self.cancel, inner, forced, timeout, env)
+        except BaseException as error:
+            self._bad(name, error, time.monotonic() - started)
+            raise
+        shown = {"keep": "Cached", "restore": "Restored", "recover": "Recorded"}.get(result.action, "Done")
+        self.outcome.how[name], self.outcome.seconds[name] = result.action, result.seconds
+        self.display.ended(name, shown, result.seconds)
+        if recorder and result.action in ("run", "recover", "restore"):
+            recorder.stage_ended(name, "FINISHED", {"action": result.action}, result.outs)
+        return result
+
+    @contextlib.contextmanager
+    def _slot(self, row: Row) -> Any:
+        while not self.slots.acquire(timeout=0.2):
+            if self.cancel.is_set():
+                break
+        else:
+            try:
+                if not self.cancel.is_set():
+                    with gpu_slot(self.root, self.plan.params.execution.gpus, int(row.meta.get("gpu", 0)), self.cancel) as devices:
+                        yield devices
+                        return
+            finally:
+                self.slots.release()
+        raise executor.StageCancelled(f"{row.stage} was not started: the run was stopped")
+
+    def _bad(self, name: str, error: BaseException, seconds: float) -> None:
+        stopped = isinstance(error, (executor.StageCancelled, InterruptedError, KeyboardInterrupt))
+        self.outcome.how[name] = "stopped" if stopped else "failed"
+        self.outcome.why[name], self.outcome.seconds[name] = str(error), seconds
+        self.display.ended(name, "Stopped" if stopped else "Failed", seconds, str(error))
+        if self._recorder:
+            tags = {"error": str(error)[:4000], "drifted": isinstance(error, executor.StageDrifted)}
+            self._recorder.stage_ended(name, "KILLED" if stopped else "FAILED", tags, {})
+
+    def skipped(self, name: str) -> None:
+        """A stage that could not be tried because one that it needs did not end well."""
+        if name not in self.outcome.how:
+            self.outcome.how[name] = "skipped"
+            self.outcome.why[name] = "a stage that it needs did not end well"
+            self.display.ended(name, "Skipped", 0)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._recorder:
+                status = "KILLED" if self.cancel.is_set() else "FAILED" if self.outcome.failed else "FINISHED"
+                self._recorder.close(status, {})
+                heal.keep_good_lock(self.root)
+                with contextlib.suppress(snapshot.NoGit):
+                    snapshot.take(self.root, self.run)  # again, now with dvc.lock as it became
+            heal.release(self.root)
+        finally:
+            self._stack.close()
+
+
+_handed: list[Session] = []
+
+
+def hand_over(session: Session) -> None:
+    """Let the flow that is about to be called in this process use an open session."""
+    _handed.append(session)
+
+
+def handed_over() -> Session | None:
+    return _handed.pop() if _handed else None

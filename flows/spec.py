@@ -1,0 +1,126 @@
+"""The pinned specification of one stage run, made from DVC's declaration and the contents as they are at this moment.
+
+`python -m flows.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an input has changed since: that is
+how a stage that runs without the runner (`dvc repro`, `python -m tasks`) is guarded against edits made while it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from flows import codelock, dvc_api
+from flows.params import load
+from flows.workspace import STATE
+from tasks.stage import Spec
+
+DRIFTED = 75
+
+
+def key_of(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> str:
+    """16 hexadecimal digits that stand for command, inputs, parameters, code and outputs of a stage."""
+    facts = {
+        "cmd": dvc_api.command(stage),
+        "inputs": {path: content.value for path, (content, _) in pinned.items()},
+        "outs": sorted(out.def_path for out in stage.outs),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def work_directory(root: Path, name: str, key: str) -> Path:
+    """Only the same key may resume from it."""
+    return root / STATE / "work" / f"{name.replace('@', '-')}-{key}"
+
+
+def build(
+    root: Path, stage: Any, pinned: dict[str, tuple[Any, Any]], execution: dict[str, Any], run: dict[str, Any], git: dict[str, Any]
+) -> Spec:
+    """The specification of `stage` with its inputs as pinned."""
+    params: dict[str, Any] = {}
+    code: dict[str, Any] = {}
+    inputs: dict[str, str] = {}
+    for dep in stage.deps:
+        value = pinned[dep.def_path][0].value
+        if not dvc_api.is_params(dep):
+            inputs[dep.def_path] = value
+        elif dep.def_path.endswith(codelock.CODE_LOCK):
+            code = next(iter(value.values()), {})
+        else:
+            params.update(value)
+    key = key_of(stage, pinned)
+    return Spec(
+        stage=stage.addressing,
+        key=key,
+        work=str(work_directory(root, stage.addressing, key)),
+        outs=tuple(out.def_path for out in stage.outs),
+        inputs=inputs,
+        params=params,
+        code=code.get("modules", {}),
+        environment={**code.get("environment", {}), "python": code.get("python", "")},
+        execution=execution,
+        git=git,
+        run=run,
+    )
+
+
+def git_facts(root: Path) -> dict[str, Any]:
+    """{"commit", "dirty"} of the user's repository; commit is None outside of git or before the first commit."""
+
+    def ask(*words: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    return {"commit": ask("rev-parse", "--verify", "-q", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+
+
+def make(root: Path, name: str) -> Path:
+    """Pin and write a specification for a run without the runner."""
+    import time
+
+    params = load(root)
+    with dvc_api.open_repo(root) as repo:
+        codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
+        stage = repo.stage.load_one(name=name)
+        pinned = dvc_api.pin(stage)
+        spec = build(root, stage, pinned, params.execution.model_dump(), {"flow_run": None, "started": time.time()}, git_facts(root))
+    path = Path(spec.work) / "spec.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spec.write(path)
+    return path
+
+
+def verify(root: Path, path: Path) -> list[str]:
+    """What has changed since the specification was written: input paths, parameters, modules."""
+    spec = Spec.read(path)
+    params = load(root)
+    with dvc_api.open_repo(root) as repo:
+        codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
+        stage = repo.stage.load_one(name=spec.stage)
+        now = build(root, stage, dvc_api.pin(stage), {}, {}, {})
+    changed = []
+    for title, before, after in (("input", spec.inputs, now.inputs), ("parameter", spec.params, now.params), ("code", spec.code, now.code)):
+        changed += [f"{title} {key}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    return changed
+
+
+def main() -> int:
+    mode, argument = sys.argv[1:3]
+    root = Path.cwd()
+    if mode == "make":
+        print(make(root, argument))
+        return 0
+    changed = verify(root, Path(argument))
+    if changed:
+        print(f"changed while the stage ran: {', '.join(changed)}. The result must not be recorded as theirs; run it again.", file=sys.stderr)
+        return DRIFTED
+    shutil.rmtree(Path(argument).parent, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

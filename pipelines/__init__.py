@@ -1,0 +1,1 @@
+"""HOW: the learning machinery. Knows torch; no Prefect, DVC or MLflow."""

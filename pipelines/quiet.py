@@ -1,0 +1,25 @@
+"""Nothing that Whetstone starts calls home or waits for a network: every entry point calls `quiet()` before it imports a library.
+
+Each name was found by looking at what the library reads; an explicit setting of the user wins.
+"""
+
+import os
+
+DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",  # DVC ignores DO_NOT_TRACK
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def quiet(offline: bool = False) -> None:
+    """Set the environment defaults above; with `offline`, Hugging Face libraries do not try the hub (23 s of retries otherwise)."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if offline:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("HF_DATASETS_OFFLINE", "1")

@@ -1,0 +1,87 @@
+"""Outputs appear by rename, when all of them are whole: nothing half-written ever stands under an output's own name.
+
+A stage writes below its work directory. DONE.json is written there when every declared output is staged, and says what each file looks
+like; from then on the result counts as made, and a kill while outputs are moved or hashed costs no retraining.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+DONE = "DONE.json"
+
+
+class IncompleteOutput(RuntimeError):
+    """The stage ended without writing something that dvc.yaml declares."""
+
+
+def listing(path: Path) -> dict[str, list[int]] | None:
+    """Relative file name -> [size, time of change in ns] of a file or folder; None when it is not there."""
+    if path.is_file():
+        stat = path.stat()
+        return {"": [stat.st_size, stat.st_mtime_ns]}
+    if not path.is_dir():
+        return None
+    found = {}
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            stat = file.stat()
+            found[file.relative_to(path).as_posix()] = [stat.st_size, stat.st_mtime_ns]
+    return found
+
+
+def mark_done(work: Path, outs: Iterable[str]) -> None:
+    """Every output is staged: write DONE.json, durably. Raises IncompleteOutput naming what is missing."""
+    files = {out: listing(work / "outs" / out) for out in outs}
+    missing = [out for out, value in files.items() if not value]
+    if missing:
+        raise IncompleteOutput(f"the stage ended without writing {', '.join(missing)}")
+    temporary = work / (DONE + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as stream:
+        json.dump(files, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, work / DONE)
+
+
+def _done(work: Path) -> dict[str, dict[str, list[int]]] | None:
+    try:
+        return json.loads((work / DONE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def publishable(work: Path, root: Path) -> bool:
+    """Whether a finished command's outputs are all there, staged or already in place."""
+    done = _done(work)
+    return done is not None and all(files in (listing(root / out), listing(work / "outs" / out)) for out, files in done.items())
+
+
+def published(work: Path, root: Path, outs: Iterable[str]) -> bool:
+    """Whether exactly the finished command's outputs stand under their own names."""
+    done = _done(work)
+    return done is not None and set(done) == set(outs) and all(listing(root / out) == files for out, files in done.items())
+
+
+def publish(work: Path, root: Path) -> None:
+    """Move the staged outputs under their own names, replacing older ones. Safe to repeat after a kill."""
+    done = _done(work)
+    if done is None:
+        raise IncompleteOutput(f"{work / DONE} is missing or unreadable; nothing is published")
+    for out, files in done.items():
+        staged, final = work / "outs" / out, root / out
+        if listing(staged) != files:
+            continue  # moved before a kill; `published` checks the place
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.is_dir() and not final.is_symlink():
+            old = work / "replaced"
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(final, old)
+            os.replace(staged, final)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(staged, final)

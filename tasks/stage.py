@@ -1,0 +1,146 @@
+"""What one stage's code is given: typed parameters, input paths, staged outputs, a resumable work directory, a curve and a progress line.
+
+The values come from a *specification* that was pinned before the process started, never from params.yaml: an edit that is made while
+the stage runs cannot mix into its result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipelines.settings import Settings
+from tasks.execution_params import ExecutionParams
+
+Section = TypeVar("Section", bound=Settings)
+
+PROGRESS = "::progress "  # a line of standard output that the runner shows as progress instead of log
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The pinned facts of one stage run; everything but `run` and `git` is part of the stage's identity.
+
+    `params` maps dotted sections of params.yaml to values; `inputs` maps paths to DVC's content digests; `code` maps each module that the
+    stage reaches to its digest; `environment` maps keyed packages to major.minor.
+    """
+
+    stage: str
+    key: str
+    work: str
+    outs: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    execution: Mapping[str, Any] = field(default_factory=dict)
+    git: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Spec:
+        value = json.loads(Path(path).read_text("utf-8"))
+        return cls(**{**value, "outs": tuple(value["outs"])})
+
+    def write(self, path: str | Path) -> None:
+        Path(path).write_text(json.dumps(self.__dict__, indent=1, sort_keys=True, default=list), "utf-8")
+
+
+class Stage:
+    """Handed to `tasks.<stage>.run(stage)`."""
+
+    def __init__(self, spec: Spec, interactive: bool = False):
+        self.spec = spec
+        self.work = Path(spec.work)
+        self.execution = ExecutionParams.model_validate(spec.execution)
+        self._interactive = interactive
+        self._started = self._shown = time.monotonic()
+
+    @property
+    def name(self) -> str:
+        """The whole name, `rl@grpo`."""
+        return self.spec.stage
+
+    @property
+    def item(self) -> str:
+        """What follows the @ in the name: `grpo` of `rl@grpo`; empty for a stage that is no matrix."""
+        return self.spec.stage.partition("@")[2]
+
+    @property
+    def seed(self) -> int:
+        return int(self.value("identity.seed"))
+
+    def value(self, key: str) -> Any:
+        """One value of params.yaml that the stage depends on, by dotted key; KeyError when dvc.yaml does not declare it for this stage."""
+        for section, value in self.spec.params.items():
+            if key == section:
+                return value
+            if key.startswith(section + "."):
+                for part in key[len(section) + 1 :].split("."):
+                    value = value[part]
+                return value
+        raise KeyError(f"{self.name} reads the parameter {key}, which its entry in dvc.yaml does not declare")
+
+    def section(self, key: str, record: type[Section]) -> Section:
+        """A section of params.yaml as its typed record."""
+        return record.model_validate(self.value(key))
+
+    def input(self, path: str) -> Path:
+        """A declared input. Reading one that dvc.yaml does not declare would make the result wrong silently, so it is an error."""
+        if not any(path == known or path.startswith(known + "/") for known in self.spec.inputs):
+            raise KeyError(f"{self.name} reads {path}, which its entry in dvc.yaml does not declare as a dependency")
+        return Path(path)
+
+    def out(self, path: str) -> Path:
+        """Where to write the declared output `path` (file or folder) until the stage ends well; it appears under its own name then."""
+        if path not in self.spec.outs:
+            raise KeyError(f"{self.name} writes {path}, which its entry in dvc.yaml does not declare as an output")
+        staged = self.work / "outs" / path
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        return staged
+
+    # -- what people and MLflow see -------------------------------------------------------------------------------------------------
+
+    @property
+    def curve_path(self) -> Path:
+        """The metrics by step, one JSON object a line; deterministic, so it may be an output."""
+        return self.work / "curve.jsonl"
+
+    def log(self, step: int, **metrics: float) -> None:
+        """Append one row of metrics by step. Only values that a rerun repeats belong here; speeds go to `progress`."""
+        with open(self.curve_path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": step, **metrics}) + "\n")
+
+    def truncate_curve(self, step: int) -> None:
+        """Forget rows of `step` and later: a resumed run writes them again."""
+        if self.curve_path.exists():
+            rows = [line for line in self.curve_path.read_text("utf-8").splitlines() if line.endswith("}")]
+            kept = [line for line in rows if json.loads(line)["step"] < step]
+            temporary = self.curve_path.with_suffix(".tmp")
+            temporary.write_text("".join(line + "\n" for line in kept), "utf-8")
+            os.replace(temporary, self.curve_path)
+
+    def progress(self, done: int, total: int, **figures: float) -> None:
+        """Show how far the stage is: steps done, and figures such as loss, reward, tokens_per_s. At most one line per log period."""
+        now = time.monotonic()
+        if done < total and now - self._shown < self.execution.log_period_s:
+            return
+        self._shown = now
+        elapsed = now - self._started
+        left = elapsed / done * (total - done) if done else None
+        if self._interactive:
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            print(f"{self.name}  {done}/{total}  {shown}" + (f"  {left:.0f} s left" if left else ""), flush=True)
+        else:
+            row = {"done": done, "total": total, "left_s": left and round(left, 1), **{k: float(f"{v:.6g}") for k, v in figures.items()}}
+            print(PROGRESS + json.dumps(row), flush=True)
+
+    def say(self, text: str) -> None:
+        """A line for the log."""
+        print(text, file=sys.stdout, flush=True)

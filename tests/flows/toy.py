@@ -1,0 +1,248 @@
+"""A small real graph: the project's own dvc.yaml, runner and parameter records, with stages that compute in a millisecond what a digest can.
+
+Every stage reads its declared inputs and parameters through `Stage`, reaches a helper three imports away, and writes all that dvc.yaml
+declares, so staleness is the real thing; only the learning is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+COMMON = '''"""{title}"""
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+
+def content(path):
+    """Digest of a file or folder."""
+    state = hashlib.sha256()
+    files = [path] if Path(path).is_file() else sorted(p for p in Path(path).rglob("*") if p.is_file())
+    for file in files:
+        state.update(Path(file).read_bytes())
+    return state.hexdigest()
+
+
+def emit(stage, facts, extra=None):
+    """Write every declared output from `facts` alone."""
+    text = json.dumps(facts, sort_keys=True)
+    (Path(".") / ".ran").mkdir(exist_ok=True)
+    (Path(".") / ".ran" / (stage.name + "." + str(time.time_ns()))).write_text("")
+    for out in stage.spec.outs:
+        if out.endswith("/lineage.json"):
+            continue
+        path = stage.out(out)
+        if out.endswith((".json", ".jsonl")):
+            path.write_text(text + "\\n")
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "content.txt").write_text(text)
+            for name, value in (extra or {{}}).items():
+                (path / name).write_text(value)
+'''
+
+TASKS = {
+    "corpus": """
+import json
+from pathlib import Path
+from tasks.toy_common import emit
+from pipelines.toy.near import start
+
+def run(stage):
+    params = stage.value("corpus." + stage.item)
+    raw = Path(params["raw"])
+    rows = []
+    for file in sorted(p for p in raw.rglob("*") if p.is_file()):
+        for line in file.read_text().splitlines():
+            rows.append(" ".join(line.split()))
+    facts = {"rows": rows, "template": params["template"], "tokenizer": params["tokenizer"], "seed": stage.seed, "start": start()}
+    emit(stage, facts)
+""",
+    "base": """
+from tasks.toy_common import content, emit
+
+def run(stage):
+    name = stage.value("train.corpus")
+    emit(stage, {"tokenizer": content(stage.input(f"data/{name}/tokenizer")), "base": stage.value("base"), "seed": stage.seed}, {"w.bin": "b"})
+""",
+    "sft": """
+import os
+import time
+from tasks.toy_common import content, emit
+from pipelines.toy.supervised import nll
+from pipelines.training.supervised_params import SupervisedParams
+
+def run(stage):
+    params = stage.section("sft", SupervisedParams)
+    if os.environ.get("TOY_SLEEP"):
+        for step in range(int(float(os.environ["TOY_SLEEP"]) * 20)):
+            stage.progress(step, 100, loss=0.5)
+            time.sleep(0.05)
+    if os.environ.get("TOY_UNFORESEEN"):
+        from importlib import import_module
+        import_module(".".join(["pipelines", "toy", "hidden"]))
+    facts = {"base": content(stage.input("models/base/model")), "params": params.model_dump(), "loss": nll(2.0)}
+    emit(stage, facts)
+    stage.log(1, loss=nll(2.0))
+""",
+    "rl": """
+from tasks.toy_common import content, emit
+from pipelines.seams import load
+from pipelines.toy.far import outer
+from pipelines.training.policy_params import PolicyParams
+
+def run(stage):
+    params = stage.section("rl." + stage.item, PolicyParams)
+    objective = load("pipelines.objectives", params.objective)
+    emit(stage, {"start": content(stage.input("models/sft/model")), "params": params.model_dump(), "outer": outer(3.0), "objective": objective.__name__})
+""",
+    "evaluate": """
+from tasks.toy_common import content, emit
+
+def run(stage):
+    emit(stage, {"model": content(stage.input(f"models/{stage.item}/model")), "settings": stage.value("evaluate.settings")})
+""",
+    "report": """
+from tasks.toy_common import content, emit
+
+def run(stage):
+    emit(stage, {name: content(stage.input(name)) for name in ("metrics", "curves", "samples")}, {"index.html": "<html></html>", "report.md": "# report"})
+""",
+}
+
+MODULES = {
+    "pipelines/toy/__init__.py": "",
+    "pipelines/toy/near.py": "def start():\n    return 1\n",
+    "pipelines/toy/supervised.py": "def nll(x):\n    return x * 0.5\n",
+    "pipelines/toy/far.py": "from pipelines.toy.middle import inner\n\n\ndef outer(x):\n    return inner(x) + 1\n",
+    "pipelines/toy/middle.py": "from pipelines.toy.loss import loss\n\n\ndef inner(x):\n    return loss(x) * 2\n",
+    "pipelines/toy/loss.py": '"""The loss."""\n\n\ndef loss(x):\n    """Half."""\n    return x / 2  # half\n',
+    "pipelines/toy/hidden.py": "VALUE = 1\n",
+    "pipelines/toy/unrelated.py": "VALUE = 1\n",
+}
+
+# An objective of its own file: how a later method is added.
+PLAIN = '"""Plain policy gradient."""\n\n\ndef policy_loss(*args, **kwargs):\n    return 0.0\n'
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Environment of every command in a test: no state of the user's is read or written."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "WHETSTONE_", "DVC_", "GIT_"))}
+    env |= {
+        "DVC_SITE_CACHE_DIR": str(home / "dvc-site"),
+        "DVC_NO_ANALYTICS": "1",
+        "DO_NOT_TRACK": "1",
+        "HOME": str(home),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "t",
+        "GIT_AUTHOR_EMAIL": "t@localhost",
+        "GIT_COMMITTER_NAME": "t",
+        "GIT_COMMITTER_EMAIL": "t@localhost",
+        "COLUMNS": "200",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    return env
+
+
+def make(folder: Path) -> Path:
+    """The graph, not yet run, in a fresh git and DVC repository."""
+    folder.mkdir(parents=True)
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for name in ("flows", "tasks", "pipelines", "raw"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "params.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "requirements.lock").write_text("torch==2.13.0\n")
+    (folder / "tasks" / "toy_common.py").write_text(COMMON.format(title="What every toy stage does."))
+    for name, text in TASKS.items():
+        (folder / "tasks" / f"{name}.py").write_text(f'"""Toy {name}."""\n{text}')
+    for name, text in MODULES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (folder / "pipelines/objectives/plain.py").write_text(PLAIN)
+    (folder / "raw/toy").mkdir(parents=True)
+    (folder / "raw/toy/rows.txt").write_text("one  two\nthree\n")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    corpus = next(iter(params["corpus"].values()))
+    corpus["raw"] = "raw/toy"
+    params["rl"] = {"methods": ["grpo", "other"], "grpo": {"objective": "clip"}, "other": {"objective": "plain"}}
+    params["evaluate"]["models"] = ["sft", "grpo", "other"]
+    params["execution"] = {"threads": 1, "jobs": 2, "grace_s": 2, "log_period_s": 0}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    with open(folder / ".gitignore", "a") as stream:
+        stream.write("/.ran/\n")
+    env = environment(folder.parent)
+    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, env=env, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, env=env, check=True)
+    subprocess.run(["git", "add", "-A"], cwd=folder, env=env, check=True)
+    subprocess.run(["git", "commit", "-qm", "start"], cwd=folder, env=env, check=True)
+    return folder
+
+
+class Project:
+    """A copy of the graph and the ways to edit and ask it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.env = environment(folder.parent)
+
+    def call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        """`whetstone …` as a process of its own."""
+        return subprocess.run([sys.executable, "-m", "flows", *words], cwd=self.folder, env={**self.env, **extra}, capture_output=True, text=True, timeout=240)
+
+    def dvc(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "dvc", *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=240)
+
+    def plan(self, *words: str) -> dict[str, str]:
+        """Stage -> action, fresh ones left out."""
+        return {row["stage"]: row["action"] for row in self.plan_rows(*words) if row["action"] != "keep"}
+
+    def plan_rows(self, *words: str) -> list[dict]:
+        done = self.call("plan", "--json", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)["stages"]
+
+    def run(self, *words: str, expect: int = 0, **extra: str) -> dict:
+        done = self.call("run", "--json", *words, **extra)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def ran(self) -> list[str]:
+        """Names of the stages whose code has run since the last call, sorted."""
+        folder = self.folder / ".ran"
+        names = sorted(path.name.rsplit(".", 1)[0] for path in folder.glob("*")) if folder.exists() else []
+        shutil.rmtree(folder, ignore_errors=True)
+        return names
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        text = (self.folder / path).read_text()
+        assert old in text, f"{old!r} is not in {path}"
+        (self.folder / path).write_text(text.replace(old, new))
+
+    def set(self, key: str, value: object) -> None:
+        """Change params.yaml; None removes the key."""
+        path = self.folder / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        target = params
+        *parents, last = key.split(".")
+        for part in parents:
+            target = target.setdefault(part, {})
+        if value is None:
+            target.pop(last, None)
+        else:
+            target[last] = value
+        path.write_text(yaml.safe_dump(params, sort_keys=False))
