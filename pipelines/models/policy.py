@@ -68,7 +68,16 @@ def fetch(base: BaseParams, tokens: Tokens, seed: int, offline: bool, trust_remo
 
 def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
     """Write weights (safetensors), configuration, tokenizer and tokens.json into `folder`."""
-    model.save_pretrained(folder, max_shard_size="4GB")
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not save_pretrained: it imports deepspeed where that is installed, 3 s at the end of every stage.
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    if model.generation_config is not None:
+        model.generation_config.save_pretrained(folder)
+    save_file(_distinct(model.state_dict()), str(folder / "model.safetensors"), metadata={"format": "pt"})
     tokens.save(folder)
 
 
@@ -100,9 +109,20 @@ def without_dropout(model: Any) -> Any:
     return model
 
 
+def _distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Without the second names of tied tensors, which safetensors refuses; loading ties them again."""
+    seen: dict[tuple[int, int, torch.Size], str] = {}
+    for name, tensor in state.items():
+        seen.setdefault((tensor.data_ptr(), tensor.storage_offset(), tensor.shape), name)
+    return {name: state[name].detach().cpu().contiguous() for name in seen.values()}
+
+
 def _from_pretrained(source: str, revision: str | None, offline: bool, trust_remote_code: bool) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
     if Path(source).is_dir() and not list(Path(source).glob("*.safetensors")):
         raise ValueError(f"{source} holds no *.safetensors file; other weight formats can run code when they are opened and are refused")

@@ -36,7 +36,8 @@ def child_key(key: int, index: int) -> int:
 
 def uniforms(keys: Tensor, positions: Tensor | int) -> Tensor:
     """keys (N,) int64, positions (N,) int64 or one int -> (N,) float32 in [0, 1), multiples of 2^-24."""
-    value = keys + (positions + 1) * _signed(_GOLDEN)  # int64 products wrap, as the 64-bit arithmetic of `mix` does
+    step = torch.as_tensor(positions, dtype=torch.int64, device=keys.device) + 1
+    value = keys + step * _signed(_GOLDEN)  # int64 products wrap, as the 64-bit arithmetic of `mix` does
     value = (value ^ _shift(value, 30)) * _signed(_FIRST)
     value = (value ^ _shift(value, 27)) * _signed(_SECOND)
     return _shift(value ^ _shift(value, 31), 40).to(torch.float32) * 2.0**-24

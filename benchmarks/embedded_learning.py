@@ -1,0 +1,137 @@
+"""Does the embedded default learn? Its stages, seed by seed, in a scratch folder, and one markdown table with 95 % intervals.
+
+    python -m benchmarks.embedded_learning --seeds 0 1 2 [--set rl.grpo.iterations=100] [--keep FOLDER] [--stages corpus base sft rl]
+
+The measure: RL at least 10 points above SFT sampled at T = 1 and at least 5 points above it greedy, on held-out problems, on every seed.
+Settings are chosen on the validation split (`--split validation`), never on the held-out one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from pipelines.quiet import quiet  # noqa: E402
+
+quiet(offline=True)
+
+from tasks.stage import Spec, Stage  # noqa: E402
+
+STAGES = ("corpus", "base", "sft", "rl", "evaluate")
+
+
+def run_stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[str], threads: int) -> float:
+    """Run one stage in the current folder, publish its outputs by rename; returns seconds."""
+    stage = Stage(
+        Spec(name, "bench", f"work/{name}", tuple(outs), dict.fromkeys(inputs, ""), params, execution={"threads": threads, "log_period_s": 10.0}),
+        interactive=True,
+    )
+    stage.work.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    import_module(f"tasks.{name.partition('@')[0]}").run(stage)
+    seconds = time.monotonic() - started
+    for out in outs:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(stage.out(out), out)
+    return seconds
+
+
+def pipeline(params: dict[str, Any], stages: tuple[str, ...], threads: int) -> dict[str, float]:
+    """Run the wanted stages of the default graph in the current folder; returns seconds by stage."""
+    corpus, seconds = params["train"]["corpus"], {}
+    identity = {"identity.seed": params["identity"]["seed"], "train.corpus": corpus}
+    records, tokenizer = f"data/{corpus}/records", f"data/{corpus}/tokenizer"
+
+    def go(name: str, sections: dict[str, Any], inputs: list[str], outs: list[str]) -> None:
+        if name.partition("@")[0] in stages and not all(Path(out).exists() for out in outs):
+            seconds[name] = run_stage(name, identity | sections, inputs, outs, threads)
+
+    raw = params["corpus"][corpus]["raw"]
+    go(f"corpus@{corpus}", {f"corpus.{corpus}": params["corpus"][corpus]}, [raw], [records, tokenizer, f"metrics/corpus/{corpus}.json"])
+    go("base", {"base": params["base"]}, [tokenizer], ["models/base/model"])
+    go("sft", {"sft": params["sft"]}, ["models/base/model", records], ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"])
+    for method in params["rl"]["methods"]:
+        outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
+        go(f"rl@{method}", {f"rl.{method}": params["rl"][method]}, ["models/sft/model", records], outs)
+    for model in params["evaluate"]["models"]:
+        inputs, outs = [f"models/{model}/model", records], [f"metrics/evaluate/{model}.json", f"samples/{model}.jsonl"]
+        if Path(inputs[0]).exists():
+            go(f"evaluate@{model}", {"evaluate.settings": params["evaluate"]["settings"]}, inputs, outs)
+    return seconds
+
+
+def override(params: dict[str, Any], edits: list[str]) -> dict[str, Any]:
+    """`--set a.b=value` (YAML values) over a copy of the parameters."""
+    import yaml
+
+    params = copy.deepcopy(params)
+    for edit in edits:
+        key, _, value = edit.partition("=")
+        *parents, last = key.split(".")
+        section = params
+        for parent in parents:
+            section = section[parent]
+        section[last] = yaml.safe_load(value)
+    return params
+
+
+def table(results: dict[int, tuple[dict[str, dict], dict[str, float]]]) -> str:
+    """Markdown: a row per seed and decoding, accuracy with its interval before and after, and the gain in points."""
+    lines = ["| seed | decoding | SFT | RL | gain | needed |", "|---|---|---|---|---|---|"]
+    for seed, (metrics, _) in results.items():
+        sft, after = (metrics[name]["heldout"] for name in list(metrics)[:2])
+        for decoding, needed in (("sampled", 10), ("greedy", 5)):
+            before, then = sft[decoding], after[decoding]
+            gain = 100 * (then["accuracy"] - before["accuracy"])
+            lines.append(f"| {seed} | {decoding} | {_shown(before)} | {_shown(then)} | {gain:+.1f} | {needed} {'yes' if gain >= needed else 'NO'} |")
+    lines += ["", "| seed | " + " | ".join(f"{stage} s" for stage in next(iter(results.values()))[1]) + " |"]
+    lines.append("|---" * lines[-1].count(" s") + "|---|")
+    lines += ["| " + " | ".join([str(seed), *(f"{value:.0f}" for value in seconds.values())]) + " |" for seed, (_, seconds) in results.items()]
+    return "\n".join(lines)
+
+
+def _shown(figures: dict[str, float]) -> str:
+    return f"{100 * figures['accuracy']:.1f} [{100 * figures['low']:.1f}, {100 * figures['high']:.1f}] (n {figures['n']})"
+
+
+def main() -> None:
+    import yaml
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", dest="edits", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
+    parser.add_argument("--keep", help="work in FOLDER/seed-N and leave finished stages as they are")
+    parser.add_argument("--split", choices=("heldout", "validation"), default="heldout", help="the problems that are evaluated")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    params = override(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), options.edits)
+    results = {}
+    for seed in options.seeds:
+        folder = Path(options.keep or tempfile.mkdtemp(prefix="embedded-")) / f"seed-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
+        if not Path("raw").exists():
+            Path("raw").symlink_to(ROOT / "raw")
+        params["identity"]["seed"] = seed
+        stages = tuple(stage for stage in options.stages if stage != "evaluate" or options.split == "heldout")
+        seconds = pipeline(params, stages, options.threads)
+        if "evaluate" in options.stages and options.split == "heldout":
+            results[seed] = {name: json.loads(Path(f"metrics/evaluate/{name}.json").read_text("utf-8")) for name in params["evaluate"]["models"]}, seconds
+    if results:
+        print(table(results))
+
+
+if __name__ == "__main__":
+    main()

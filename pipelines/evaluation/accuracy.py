@@ -1,0 +1,50 @@
+"""Accuracy with Wilson's 95 % interval, overall and by any key of the problem."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pipelines.evaluation.answers import Answer
+
+Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+
+
+def wilson(right: float, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a share of `right` in `n` (Wilson 1927); (0, 1) for n = 0. Unlike the normal one it stays in [0, 1]."""
+    if n == 0:
+        return 0.0, 1.0
+    share, square = right / n, Z * Z
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = Z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return (0.0 if right == 0 else centre - half), (1.0 if right == n else centre + half)
+
+
+def accuracy(answers: Sequence[Answer], count_errors: bool) -> dict[str, float]:
+    """n answers judged, how many right, how many errors, the accuracy and its interval.
+
+    Errors count as wrong answers if `count_errors`, else they are left out of n. Several answers to one problem are no independent draws:
+    the interval is that of as many answers as there are problems.
+    """
+    errors = sum(answer.verdict.outcome == "error" for answer in answers)
+    judged = [answer for answer in answers if count_errors or answer.verdict.outcome != "error"]
+    n, right = len(judged), sum(answer.right for answer in judged)
+    share = right / n if n else 0.0
+    problems = len({answer.record.id for answer in judged})
+    low, high = wilson(share * problems, problems)
+    return {"n": n, "right": right, "errors": errors, "accuracy": share, "low": low, "high": high}
+
+
+def by_key(
+    greedy: Sequence[Answer], sampled: Sequence[Answer], key: Callable[[Answer], Any], count_errors: bool
+) -> dict[str, dict[str, dict[str, float]]]:
+    """{value of `key`: {"greedy": ..., "sampled": ...}} in sorted order; problems whose key is None are left out."""
+    values = sorted({key(answer) for answer in [*greedy, *sampled]} - {None})
+    return {
+        str(value): {
+            name: accuracy([answer for answer in answers if key(answer) == value], count_errors)
+            for name, answers in (("greedy", greedy), ("sampled", sampled))
+        }
+        for value in values
+    }

@@ -1,0 +1,58 @@
+"""Let a model answer problems and judge the answers; the random numbers depend on seed, problem and sample only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pipelines.corpora.record import Record
+from pipelines.models.tokenizer import Tokens
+from pipelines.rewards.scoring import Check, score
+from pipelines.rewards.verdict import Verdict
+from pipelines.rollouts.counter import child_key, root_key
+from pipelines.rollouts.forest import Completion
+from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.rollout_params import SamplingParams
+
+EVALUATION = -1  # the iteration in the counter keys: no training iteration has it
+
+
+class Answer(NamedTuple):
+    """One response to one problem."""
+
+    record: Record
+    completion: Completion
+    text: str
+    verdict: Verdict
+
+    @property
+    def right(self) -> bool:
+        return self.verdict.outcome == "right"
+
+
+def answer_problems(
+    engine: LocalEngine,
+    tokens: Tokens,
+    check: Check,
+    problems: Sequence[Record],
+    samples: int,
+    sampling: SamplingParams,
+    seed: int,
+    max_error_share: float,
+) -> list[Answer]:
+    """`samples` answers to each problem, problem by problem."""
+    roots = [root_key(seed, EVALUATION, record.id) for record in problems]
+    keys = [[child_key(root, index) for index in range(samples)] for root in roots]
+    families = engine.generate([record.prompt_ids for record in problems], keys, sampling)
+    pairs = [(record, completion) for record, family in zip(problems, families) for completion in family]
+    texts = tokens.decode_batch([completion.ids for _, completion in pairs])
+    judged = [(text, record.answer, completion.finish.whole) for text, (record, completion) in zip(texts, pairs)]
+    verdicts = score(check, judged, max_error_share)
+    return [Answer(record, completion, text, verdict) for (record, completion), text, verdict in zip(pairs, texts, verdicts)]
+
+
+def spread(records: Sequence[Record], limit: int) -> list[Record]:
+    """At most `limit` records, evenly spread over the file; 0 takes all."""
+    if not limit or limit >= len(records):
+        return list(records)
+    return [records[index * len(records) // limit] for index in range(limit)]

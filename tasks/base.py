@@ -1,0 +1,21 @@
+"""The `base` stage: the model that everything starts from, built from scratch or taken from Hugging Face."""
+
+from __future__ import annotations
+
+from pipelines.models import policy
+from pipelines.models.base_params import BaseParams
+from pipelines.models.tokenizer import Tokens
+from tasks.stage import Stage
+
+
+def run(stage: Stage) -> None:
+    """Write models/base/model."""
+    settings = stage.section("base", BaseParams)
+    tokens = Tokens.load(stage.input(f"data/{stage.value('train.corpus')}/tokenizer"))
+    if settings.architecture is not None:
+        model = policy.build(settings.architecture, tokens, stage.seed)
+    else:
+        model = policy.fetch(settings, tokens, stage.seed, stage.execution.offline, stage.execution.trust_remote_code)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    stage.say(f"{type(model).__name__}: {count:,} parameters, vocabulary {tokens.vocab_size}, context {policy.context_size(model)}")
+    policy.save(model, tokens, stage.out("models/base/model"))
