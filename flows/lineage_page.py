@@ -19,6 +19,7 @@ STATUSES = {
     "missing": "recorded, and not on this disk",
     "recorded": "known from the record; its bytes were not checked",
 }
+RAW_BOXES = 8  # more raw files than this stand in the graph as their folders
 
 
 def render(lineage: Mapping[str, Any]) -> str:
@@ -68,9 +69,11 @@ def render(lineage: Mapping[str, Any]) -> str:
 
 def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     subject, raw = lineage["subject"], lineage.get("raw", [])
-    boxes = [Node(one["path"], one["path"], one.get("status", ""), f"raw {one.get('status', '')}", "#raw", one["path"]) for one in raw]
+    place = {one["path"]: one["path"] if len(raw) <= RAW_BOXES else one["path"].rpartition("/")[0] or "." for one in raw}
+    boxes = _raw_boxes(raw, place)
     hints: dict[tuple[str, str], str] = {}
     for start, end, path in lineage["edges"]:
+        start = place.get(start, start)
         hints[start, end] = "\n".join(filter(None, (hints.get((start, end)), path)))
     for node in lineage["nodes"]:
         style = f"{node.get('status', '')}{' subject' if _is_subject(node, subject) else ''}"
@@ -78,12 +81,24 @@ def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
         boxes.append(Node(node["id"], node["id"], note, style, f"#{anchors[node['id']]}", _hint(node)))
         for one in raw:
             if any(_holds(path, one["path"]) for path in node.get("inputs") or {}):
-                hints.setdefault((one["path"], node["id"]), one["path"])
+                hints.setdefault((place[one["path"]], node["id"]), place[one["path"]])
     known = {box.id for box in boxes}
     unknown = sorted({one for edge in hints for one in edge} - known)
     if unknown:
         raise ValueError(f"the lineage's edges name {', '.join(unknown)}, which is no node of it")
     return draw(boxes, hints, f"What {subject['path']} was made from", hints)
+
+
+def _raw_boxes(raw: Sequence[Mapping[str, str]], place: Mapping[str, str]) -> list[Node]:
+    """A box for each raw file, or for each folder of many, with the worst status in it."""
+    worst = {box: min((one.get("status", "") for one in raw if place[one["path"]] == box), key=_badness) for box in place.values()}
+    files = {box: "\n".join(path for path, own in place.items() if own == box) for box in worst}
+    return [Node(box, box, status, f"raw {status}", "#raw", files[box]) for box, status in worst.items()]
+
+
+def _badness(status: str) -> int:
+    order = ("missing", "modified", "recorded", "verified")
+    return order.index(status) if status in order else len(order)
 
 
 def _holds(folder: str, path: str) -> bool:
@@ -177,7 +192,8 @@ def _legend(parts: Sequence[Mapping[str, Any]]) -> str:
 def _seconds(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.1f} s" if value < 60 else f"{int(value // 60)} min {value % 60:.0f} s"
+    whole = round(value)
+    return f"{value:.1f} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
 _CSS = """

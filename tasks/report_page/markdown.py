@@ -25,7 +25,8 @@ def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams) -
             parts.append(table(broken))
     parts.append("## Curves")
     parts += [f"![{_plain(one.alt)}](plots/{one.file})" for one in drawn]
-    parts += ["## Corpus and settings", table(tables.counts(results)), table(tables.settings(results)), table(tables.training(results))]
+    parts.append("## Corpus and settings")
+    parts += [table(one) for one in (*tables.counts(results), tables.training(results), tables.settings(results))]
     return "\n\n".join(parts) + "\n"
 
 

@@ -42,7 +42,7 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
         "breakdown": _breakdown(results),
         "curves": _curves(drawn, absent),
         "samples": _samples(results, settings),
-        "corpus": _beside(tables.counts(results), tables.training(results), tables.settings(results)),
+        "corpus": _beside(*tables.counts(results), tables.training(results), tables.settings(results)),
         "graph": _graph(results),
     }
     links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in SECTIONS.items())

@@ -110,7 +110,11 @@ TIMINGS = """
     note.textContent = "No timings were recorded: this page was not made by a run of `whetstone run`, or timings.js is not beside it.";
     return;
   }
-  const seconds = s => s == null ? "\\u2013" : s < 60 ? s.toFixed(1) + " s" : Math.floor(s / 60) + " min " + Math.round(s % 60) + " s";
+  const seconds = s => {
+    if (s == null) return "\\u2013";
+    const whole = Math.round(s);
+    return whole < 60 ? s.toFixed(1) + " s" : Math.floor(whole / 60) + " min " + whole % 60 + " s";
+  };
   const body = document.querySelector("#timings tbody");
   const row = name => {
     const known = [...body.rows].find(one => one.dataset.stage === name);

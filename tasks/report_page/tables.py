@@ -95,11 +95,18 @@ def training(results: Results) -> Table:
     return _by_model("Training in figures", "figure", {name: dict(leaves(value)) for name, value in results.training.items()})
 
 
-def counts(results: Results) -> Table:
-    """What the corpus stage read, dropped and kept."""
-    table = Table(f"Corpus {results.corpus}", (Column("what"), Column("count")))
-    table.rows.extend((named(name), shown(value)) for name, value in leaves(results.counts))
-    return table
+def counts(results: Results) -> list[Table]:
+    """What the corpus stage kept, by split, and what it read and dropped. A part counts as by split when its keys are names of splits."""
+    splits = tuple(results.counts.get("records") or {})
+    by_split = {part: value for part, value in results.counts.items() if isinstance(value, Mapping) and value and set(value) <= set(splits)}
+    rest = {part: value for part, value in results.counts.items() if part not in by_split and part != "corpus"}
+    tables = []
+    if by_split:
+        columns = {split: {part: value[split] for part, value in by_split.items() if split in value} for split in splits}
+        tables.append(_by_model(f"Corpus {results.corpus}, by split", "", {split: dict(leaves(value)) for split, value in columns.items()}))
+    made = Table(f"Corpus {results.corpus}", (Column("what"), Column("count")))
+    made.rows.extend((named(name), shown(value)) for name, value in leaves(rest))
+    return [*tables, made]
 
 
 def settings(results: Results) -> Table:
@@ -131,7 +138,7 @@ def shown(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.4g}"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (", ".join(map(str, value)) or "–") if isinstance(value, list) else str(value)
 
 
 def named(key: str) -> str:

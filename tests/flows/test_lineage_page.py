@@ -132,6 +132,14 @@ def test_status_marks_the_box():
     assert re.search(r'class="node missing[^"]*" data-id="sft"', render(lineage(nodes=nodes)))
 
 
+def test_many_raw_files_stand_in_the_graph_as_their_folder_with_the_worst_status():
+    raw = [{"path": f"raw/exam/{place}.jsonl", "digest": DIGEST, "status": "modified" if place == 7 else "verified"} for place in range(20)]
+    html = render(lineage(raw=raw))
+    assert sorted(Page(html).boxes) == ["base", "corpus@exam", "raw/exam", "rl@grpo", "sft"]
+    assert 'class="node raw modified" data-id="raw/exam"' in html
+    assert "raw/exam/19.jsonl" in Page(html).text
+
+
 def test_names_cannot_inject_markup():
     evil = '<script>alert("x")</script>'
     html = render(lineage(subject={"path": evil, "digest": evil, "kind": evil}, problems=[{"path": evil, "problem": evil}]))

@@ -28,8 +28,8 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 
 
 def accuracy(right: int, n: int, errors: int = 0) -> dict[str, Any]:
-    low, high = wilson(right, n)
-    return {"n": n, "right": right, "errors": errors, "accuracy": right / n, "low": low, "high": high}
+    low, high = wilson(right, n) if n else (None, None)
+    return {"n": n, "right": right, "errors": errors, "accuracy": right / n if n else None, "low": low, "high": high}
 
 
 def write(
@@ -44,9 +44,16 @@ def write(
     _put(
         root / "metrics/corpus/exam.json",
         {
-            "splits": {"sft": 4000, "rl": 6000, "validation": 500, "heldout": problems},
-            "dropped": {"duplicates": 312, "near_duplicates": 41, "contaminated": 17, "bad_rows": 0},
-            "tokenizer": {"vocabulary": 64},
+            "corpus": "exam",
+            "sources": {"exam": {"read": 17, "bad": 0, "reasons": {}, "first_bad": []}},
+            "duplicates": {"exact": 312, "near": 41},
+            "train_in_heldout": {"key": 17, "text": 0},
+            "records": {"sft": 4000, "rl": 6000, "heldout": problems},
+            "subjects": {
+                split: dict.fromkeys(SUBJECTS, count // 4) for split, count in (("sft", 4000), ("rl", 6000), ("heldout", problems))
+            },
+            "prompt_tokens": {split: {"mean": 13.47, "max": 20} for split in ("sft", "rl", "heldout")},
+            "tokenizer": {"kind": "bpe", "vocab_size": 64},
         },
     )
     draw = random.Random(0)

@@ -1,0 +1,298 @@
+"""The report stage: true to the metrics, the same bytes twice, safe to open whatever a model wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import xml.dom.minidom
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.report import run
+from tasks.stage import Spec, Stage
+
+sys.path.insert(0, str(Path(__file__).parent))
+import report_results
+
+EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+
+
+def report(root: Path, params: dict[str, Any], work: str = "work", **settings: Any) -> Path:
+    """Run the stage in `root` and give its folder."""
+    stage = Stage(
+        Spec(
+            stage="report",
+            key="0",
+            work=str(root / work),
+            outs=("reports",),
+            inputs={"metrics": "", "curves": "", "samples": ""},
+            params={**params, "report": settings},
+        )
+    )
+    run(stage)
+    return root / work / "outs" / "reports"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit(path: Path, change: Any) -> None:
+    value = json.loads(path.read_text("utf-8"))
+    change(value)
+    path.write_text(json.dumps(value), "utf-8")
+
+
+class Cells(HTMLParser):
+    """Tables by caption: rows of cell texts; and every tag with its attributes."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._caption, self._open = "", ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "caption":
+            self._open, self._caption = "caption", ""
+        elif tag == "tr" and self._caption:
+            self.tables.setdefault(self._caption, []).append([])
+        elif tag in ("td", "th") and self._caption:
+            self._open = "cell"
+            self.tables[self._caption][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("caption", "td", "th"):
+            self._open = ""
+        elif tag == "table":
+            self._caption = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open == "caption":
+            self._caption += data
+        elif self._open == "cell":
+            self.tables[self._caption][-1][-1] += data + " "
+
+    def row(self, caption: str, name: str) -> list[str]:
+        return next([" ".join(cell.split()) for cell in row] for row in self.tables[caption] if row and row[0].strip() == name)
+
+
+def test_headline_numbers_are_those_of_the_metrics_files(here: Path):
+    folder = report(here, report_results.write(here))
+    cells = Cells((folder / "index.html").read_text("utf-8"))
+    for model in ("sft", "grpo"):
+        heldout = json.loads((here / f"metrics/evaluate/{model}.json").read_text("utf-8"))["heldout"]
+        row = cells.row("Accuracy on held-out problems", model)
+        for place, decoding in ((2, "greedy"), (4, "sampled")):
+            one = heldout[decoding]
+            assert row[place] == f"{100 * one['accuracy']:.1f} % {100 * one['low']:.1f} – {100 * one['high']:.1f}"
+            assert row[place + 1] == f"{one['right']} / {one['n']}"
+
+
+def test_control_compares_rl_sampled_with_sft_greedy(here: Path):
+    params = report_results.write(here)
+
+    def heldout(greedy: tuple[int, int], sampled: tuple[int, int]) -> Any:
+        return lambda value: value.update(
+            heldout={"greedy": report_results.accuracy(*greedy), "sampled": report_results.accuracy(*sampled)}
+        )
+
+    edit(here / "metrics/evaluate/sft.json", heldout((48, 80), (10, 80)))
+    edit(here / "metrics/evaluate/grpo.json", heldout((50, 80), (56, 70)))
+    folder = report(here, params)
+    cells = Cells((folder / "index.html").read_text("utf-8"))
+    # 56/70 against 48/80: Newcombe (1998), table II, method 10, case (a): 0.2000, 0.0524 to 0.3339
+    row = cells.row("What reinforcement learning changed", "grpo sampled vs sft greedy (control)")
+    assert row[3:] == ["+20.0 +5.2 to +33.4", "better"]
+    assert cells.row("What reinforcement learning changed", "grpo greedy vs sft greedy")[4] == "not told apart"
+    assert "| grpo sampled vs sft greedy (control) | 60.0 % " in (folder / "report.md").read_text("utf-8")
+
+
+def test_markdown_holds_the_tables_of_the_page(here: Path):
+    folder = report(here, report_results.write(here, methods=("grpo", "dapo"), models=("base", "sft", "grpo", "dapo")))
+    cells = Cells((folder / "index.html").read_text("utf-8"))
+    text = (folder / "report.md").read_text("utf-8")
+    for caption in (
+        "Accuracy on held-out problems",
+        "What reinforcement learning changed",
+        "By subject",
+        "By level",
+        "Problems gained and lost, greedy",
+    ):
+        block = text.split(f"**{caption}**\n\n")[1].split("\n\n")[0].splitlines()[2:]
+        written = [re.sub(r"[()]", "", line).strip("| ").split(" | ") for line in block]
+        shown = [[re.sub(r"[()]", "", " ".join(cell.split())) for cell in row] for row in cells.tables[caption][-len(block) :]]
+        assert written == shown, caption
+
+
+def test_two_runs_give_the_same_bytes_whatever_the_timings(here: Path):
+    params = report_results.write(here)
+    first = report(here, params, "first")
+    (here / ".whetstone").mkdir()
+    (here / ".whetstone/timings.json").write_text(
+        json.dumps({"sft": {"wall_s": 71.25, "command_s": 70.0, "action": "run", "run": "otter"}})
+    )
+    second = report(here, params, "second")
+    names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
+    assert len(names) > 8
+    differing = [str(name) for name in names if (first / name).read_bytes() != (second / name).read_bytes()]
+    assert differing == ["timings.js"]
+    assert (first / "timings.js").read_text("utf-8") == "window.whetstoneTimings = null;\n"
+
+
+def test_a_users_matplotlib_settings_do_not_change_the_plots(here: Path):
+    import matplotlib
+
+    params = report_results.write(here)
+    first = (report(here, params, "first") / "plots/reward.svg").read_bytes()
+    with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red", "font.size": 30}):
+        assert (report(here, params, "second") / "plots/reward.svg").read_bytes() == first
+
+
+def test_what_a_model_or_a_file_wrote_is_escaped(here: Path):
+    params = report_results.write(here)
+    for model in ("sft", "grpo"):
+        path = here / f"samples/{model}.jsonl"
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        evil = dict.fromkeys(("prompt", "answer", "text", "reason", "subject", "id"), EVIL)
+        path.write_text("".join(json.dumps({**row, **evil, "verdict": "wrong"}) + "\n" for row in rows), "utf-8")
+    edit(here / "metrics/evaluate/sft.json", lambda value: value["by_subject"].update({EVIL: value["by_subject"]["chain"]}))
+    edit(here / "metrics/corpus/exam.json", lambda value: value.update({EVIL: {EVIL: 3}}))
+    folder = report(here, params, title=EVIL[:100])
+    html, text = ((folder / name).read_text("utf-8") for name in ("index.html", "report.md"))
+    assert "&lt;script&gt;alert" in html
+    assert "<script>alert" not in html
+    tags = Cells(html).tags
+    assert [attrs.get("src") for tag, attrs in tags if tag == "script"] == ["timings.js", None]
+    assert not any(name.startswith("on") for _, attrs in tags for name in attrs)
+    assert "<" not in text
+
+
+def test_nothing_is_loaded_from_elsewhere(here: Path):
+    folder = report(here, report_results.write(here))
+    html = (folder / "index.html").read_text("utf-8")
+    links = [value for _, attrs in Cells(html).tags for name, value in attrs.items() if name in ("src", "href") and value]
+    local = [link for link in links if not link.startswith("#")]
+    assert local
+    assert [link for link in local if not (folder / link).is_file()] == []
+    assert "url(http" not in html
+    assert "@import" not in html
+
+
+@pytest.mark.parametrize(
+    ("missing", "stage"),
+    [
+        ("metrics/corpus/exam.json", "corpus@exam"),
+        ("metrics/train/grpo.json", "rl@grpo"),
+        ("metrics/evaluate/grpo.json", "evaluate@grpo"),
+        ("samples/sft.jsonl", "evaluate@sft"),
+        ("curves/sft.jsonl", "sft"),
+    ],
+)
+def test_a_missing_file_names_itself_and_its_stage(here: Path, missing: str, stage: str):
+    params = report_results.write(here)
+    (here / missing).unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        report(here, params)
+    assert missing in str(caught.value)
+    assert f"whetstone run {stage}`" in str(caught.value)
+
+
+def test_a_broken_row_names_its_line(here: Path):
+    params = report_results.write(here)
+    path = here / "curves/grpo.jsonl"
+    path.write_text(path.read_text("utf-8").replace('{"step": 3,', '{"step": 3', 1), "utf-8")
+    with pytest.raises(ValueError, match=r"grpo\.jsonl:3: not JSON"):
+        report(here, params)
+
+
+def test_only_named_models_and_methods_are_reported(here: Path):
+    report_results.write(here, methods=("dapo",), models=("dapo", "base"))
+    params = report_results.write(here)
+    folder = report(here, params)
+    assert "dapo" not in (folder / "index.html").read_text("utf-8")
+    assert "dapo" not in "".join(path.read_text("utf-8") for path in folder.glob("plots/*.svg"))
+
+
+def test_samples_stand_side_by_side_by_what_changed(here: Path):
+    params = report_results.write(here, problems=8)
+    verdicts = {"sft": "wrong right wrong right error right wrong right", "grpo": "right wrong wrong right right right wrong right"}
+    for model, words in verdicts.items():
+        path = here / f"samples/{model}.jsonl"
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        greedy = [row for row in rows if row["decoding"] == "greedy"]
+        changed = [
+            {**row, "verdict": verdict, "text": f"{model} answers {row['id']}"} for row, verdict in zip(greedy, words.split(), strict=True)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in changed[:: 1 if model == "sft" else -1]), "utf-8")
+    html = (report(here, params, samples=1) / "index.html").read_text("utf-8")
+    # improved 0 and 4 (an error is not right), regressed 1, both wrong 2 and 6, both right 3, 5, 7
+    assert Cells(html).row("Problems gained and lost, greedy", "grpo") == ["grpo", "8", "2", "1", "2", "3"]
+    groups = dict(re.findall(r"<summary>([\w ]+) <small>[^<]*</small></summary>(.*?)</details>", html, re.DOTALL))
+    assert {name: re.findall(r"(\w+) answers (exam-\d+)", body) for name, body in groups.items()} == {
+        "Improved": [("sft", "exam-0000"), ("grpo", "exam-0000")],
+        "Regressed": [("sft", "exam-0001"), ("grpo", "exam-0001")],
+        "Both wrong": [("sft", "exam-0002"), ("grpo", "exam-0002")],
+        "Both right": [("sft", "exam-0003"), ("grpo", "exam-0003")],
+    }
+
+
+def test_without_levels_kl_or_a_baseline_the_rest_is_shown(here: Path):
+    params = report_results.write(here, models=("grpo",), levels=False)
+    path = here / "curves/grpo.jsonl"
+    rows = [{key: value for key, value in json.loads(line).items() if key != "kl"} for line in path.read_text("utf-8").splitlines()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    folder = report(here, params)
+    html = (folder / "index.html").read_text("utf-8")
+    cells = Cells(html)
+    assert "By level" not in cells.tables
+    assert "By subject" in cells.tables
+    assert not (folder / "plots/kl.svg").exists()
+    assert "Not in the curves: KL to the starting policy" in html
+    assert "No comparison" in html
+
+
+def test_nothing_counted_is_a_dash(here: Path):
+    params = report_results.write(here)
+    empty = {"n": 0, "right": 0, "errors": 0, "accuracy": None, "low": None, "high": None}
+    edit(here / "metrics/evaluate/grpo.json", lambda value: value.update(heldout={"greedy": empty, "sampled": empty}))
+    cells = Cells((report(here, params) / "index.html").read_text("utf-8"))
+    assert cells.row("Accuracy on held-out problems", "grpo")[2] == "–"
+
+
+def test_plots_are_whole_svg_with_a_line_per_method_and_a_dark_dress(here: Path):
+    folder = report(here, report_results.write(here, methods=("grpo", "dapo"), models=("sft", "grpo", "dapo")))
+    for path in folder.glob("plots/*.svg"):
+        xml.dom.minidom.parse(str(path))
+        assert "prefers-color-scheme: dark" in path.read_text("utf-8")
+    names = {path.stem for path in folder.glob("plots/*.svg")}
+    assert {"reward", "accuracy", "entropy", "length", "kl", "sft_loss"} <= names
+    reward = (folder / "plots/reward.svg").read_text("utf-8")
+    assert re.findall(r">(grpo|dapo)</text>", reward) == ["grpo", "dapo"]
+
+
+def test_a_browser_fills_in_the_timings(here: Path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium here (Debian: apt-get install chromium)")
+    params = report_results.write(here)
+    (here / ".whetstone").mkdir()
+    timings = {"sft": {"wall_s": 71.26, "command_s": 70.0, "action": "run", "run": "</script>otter"}}
+    (here / ".whetstone/timings.json").write_text(json.dumps(timings), "utf-8")
+    page = report(here, params) / "index.html"
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={here / 'profile'}", "--dump-dom"]
+    dom = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=90, check=True).stdout
+    assert Cells(dom).row("Timings", "sft") == ["sft", "1 min 11 s", "1 min 10 s", "run", "</script>otter"]
+    assert Cells(dom).row("Timings", "base") == ["base", "–", "–", "–", "–"]
