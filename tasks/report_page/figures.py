@@ -20,12 +20,13 @@ DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d"}
 COLOURS = ("#1f6feb", "#d4661b", "#2f9e44", "#9a5be0", "#d6408f", "#0e93a6", "#b58900")
 BASELINE_COLOUR = "#7d8590"
 FONT = "font-family: system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"  # all narrower than the DejaVu Sans of the layout
+SPARSE = 40  # fewer points than this are marked one by one
 POINTS = 600  # more cannot be told apart at this size
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure: the curve keys it draws, and of whom. `solid` marks a few exact points, which are neither smoothed nor thinned."""
+    """A figure: the curve keys it draws, and of whom. `exact` values are neither smoothed nor thinned, `share`s are in percent."""
 
     name: str
     title: str
@@ -33,22 +34,13 @@ class Plot:
     keys: tuple[str, ...]
     who: str  # "sft" or "rl"
     note: str
-    solid: bool = False
+    exact: bool = False
     share: bool = False
 
 
 _VALIDATION = ("validation_greedy", "validation_sampled")
 PLOTS = (
-    Plot(
-        "accuracy",
-        "Validation accuracy",
-        "share right",
-        _VALIDATION,
-        "rl",
-        "On the validation split; settings are chosen on it",
-        True,
-        True,
-    ),
+    Plot("accuracy", "Validation accuracy", "share right", _VALIDATION, "rl", "On the validation split", True, True),
     Plot("reward", "Reward", "mean reward", ("reward",), "rl", "Of the problems sampled in that step"),
     Plot("entropy", "Entropy", "nats per token", ("entropy",), "rl", "Near 0 the policy has stopped exploring"),
     Plot("length", "Response length", "tokens", ("length",), "rl", "Mean of the sampled responses"),
@@ -58,7 +50,7 @@ PLOTS = (
     Plot("clip_fraction", "Clipped tokens", "share of tokens", ("clip_fraction",), "rl", "Whose gradient the clip holds back"),
     Plot("mismatch", "Sampler and trainer mismatch", "nats per token", ("mismatch",), "rl", "Of the log-probabilities; 0 when they agree"),
     Plot("grad_norm", "Gradient norm", "L2 norm", ("grad_norm",), "rl", "Before clipping"),
-    Plot("kept_groups", "Groups that teach", "groups per step", ("kept_groups",), "rl", "Their rewards are not all the same"),
+    Plot("kept_groups", "Groups that teach", "share of groups", ("kept_groups",), "rl", "Their rewards are not all the same", share=True),
 )
 
 
@@ -165,18 +157,15 @@ def _svg(plot: Plot, lines: list[Series], smoothing: int) -> str:
 
 
 def _line(axes: Any, plot: Plot, line: Series, smoothing: int) -> None:
-    dash = (0, (4, 2)) if line.dashed else "solid"
-    if plot.solid:
-        marker = "o" if len(line.steps) < 40 else ""
-        axes.plot(line.steps, line.values, color=line.colour, linestyle=dash, linewidth=1.6, marker=marker, markersize=3, label=line.label)
+    look = {"color": line.colour, "linestyle": (0, (4, 2)) if line.dashed else "solid", "label": line.label}
+    if plot.exact or len(line.steps) <= 2 * smoothing:
+        axes.plot(line.steps, line.values, linewidth=1.6, marker="o" if len(line.steps) < SPARSE else "", markersize=3, **look)
         return
     every = slice(None, None, math.ceil(len(line.steps) / POINTS))
     steps = line.steps[every]
-    if smoothing > 1 and len(line.steps) > 2 * smoothing:
+    if smoothing > 1:
         axes.plot(steps, line.values[every], color=line.colour, linewidth=0.8, alpha=0.28)
-        axes.plot(steps, centred_mean(line.values, smoothing)[every], color=line.colour, linewidth=1.7, label=line.label)
-    else:
-        axes.plot(steps, line.values[every], color=line.colour, linewidth=1.5, label=line.label)
+    axes.plot(steps, centred_mean(line.values, smoothing)[every], linewidth=1.7, **look)
 
 
 def _frame(axes: Any, plot: Plot, lines: list[Series]) -> None:
@@ -191,7 +180,8 @@ def _frame(axes: Any, plot: Plot, lines: list[Series]) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     low, high = min(min(line.values) for line in lines), max(max(line.values) for line in lines)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
-    axes.set_ylim(low - margin if low < 0 or low > 0.4 * high else 0.0, high + margin)
+    from_zero = -0.01 * high <= low <= 0.4 * high
+    axes.set_ylim(0.0 if from_zero else low - margin, high + margin)
     axes.grid(axis="y", linewidth=0.7)
     axes.tick_params(length=0)
     axes.set_axisbelow(True)

@@ -102,8 +102,12 @@ def counts(results: Results) -> list[Table]:
     rest = {part: value for part, value in results.counts.items() if part not in by_split and part != "corpus"}
     tables = []
     if by_split:
-        columns = {split: {part: value[split] for part, value in by_split.items() if split in value} for split in splits}
-        tables.append(_by_model(f"Corpus {results.corpus}, by split", "", {split: dict(leaves(value)) for split, value in columns.items()}))
+        kept = Table(f"Corpus {results.corpus}, by split", (Column("what"), *map(Column, splits)))
+        for part, value in by_split.items():
+            columns = [dict(leaves({part: value.get(split)})) for split in splits]
+            names = dict.fromkeys(name for column in columns for name in column if column[name] is not None)
+            kept.rows.extend((named(name), *(shown(column.get(name)) for column in columns)) for name in names)
+        tables.append(kept)
     made = Table(f"Corpus {results.corpus}", (Column("what"), Column("count")))
     made.rows.extend((named(name), shown(value)) for name, value in leaves(rest))
     return [*tables, made]

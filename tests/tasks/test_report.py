@@ -6,19 +6,16 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import xml.dom.minidom
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import report_results
 
 from tasks.report import run
 from tasks.stage import Spec, Stage
-
-sys.path.insert(0, str(Path(__file__).parent))
-import report_results
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -246,6 +243,15 @@ def test_samples_stand_side_by_side_by_what_changed(here: Path):
         "Both wrong": [("sft", "exam-0002"), ("grpo", "exam-0002")],
         "Both right": [("sft", "exam-0003"), ("grpo", "exam-0003")],
     }
+
+
+def test_corpus_counts_stand_by_split_and_a_split_without_a_count_has_a_dash(here: Path):
+    params = report_results.write(here)
+    edit(here / "metrics/corpus/exam.json", lambda value: value.update(levels={"sft": {"1": 4000}, "rl": {"1": 2000, "2": 4000}}))
+    cells = Cells((report(here, params) / "index.html").read_text("utf-8"))
+    assert cells.row("Corpus exam, by split", "records") == ["records", "4,000", "6,000", "400"]
+    assert cells.row("Corpus exam, by split", "levels: 2") == ["levels: 2", "–", "4,000", "–"]
+    assert cells.row("Corpus exam", "duplicates: near") == ["duplicates: near", "41"]
 
 
 def test_without_levels_kl_or_a_baseline_the_rest_is_shown(here: Path):
