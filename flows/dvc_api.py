@@ -7,6 +7,7 @@ place, not atomically: it is never read without the repository lock.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -43,6 +44,7 @@ def open_repo(root: Path) -> Iterator[Any]:
     """A `dvc.repo.Repo` without any lock: good for declarations only."""
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # "Updating lock file" once per stage tells nobody anything
     repo = Repo(str(root), _wait_for_lock=True)
     try:
         yield repo
@@ -111,9 +113,10 @@ def is_pipeline_stage(stage: Any) -> bool:
     return isinstance(stage, PipelineStage)
 
 
-def lock_entry(stage: Any) -> dict[str, Any] | None:
-    """The stage's entry in dvc.lock, or None."""
-    return stage.dvcfile.lockfile_contents.get("stages", {}).get(stage.name)
+def lock_entries(repo: Any) -> dict[str, Any]:
+    """Stage name -> its entry in dvc.lock. DVC parses the file anew for every stage that asks, so ask once."""
+    stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
+    return stages[0].dvcfile.lockfile_contents.get("stages", {}) if stages else {}
 
 
 def check_lock(root: Path) -> str | None:
@@ -141,9 +144,22 @@ def set_hash(dependency: Any, value: Any) -> None:
     dependency.hash_info, dependency.meta = value, Meta()
 
 
-def params_hash(dependency: Any) -> Any:
-    """The current values of a params dependency. Raises DvcException naming the missing key."""
-    return dependency.get_hash()
+def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
+    """The current values of a params dependency; `files` remembers parsed files. Raises DvcException naming the missing key."""
+    import dpath
+    from dvc.utils.serialize import load_path
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    path = dependency.fs_path
+    if path not in files:
+        if not os.path.exists(path):
+            return dependency.get_hash()
+        files[path] = load_path(path, dependency.repo.fs)
+    try:
+        values = {key: dpath.get(files[path], key, separator=".") for key in dependency.params}
+    except KeyError:
+        return dependency.get_hash()  # DVC's own words for what is missing
+    return HashInfo(dependency.PARAM_PARAMS, values or files[path])
 
 
 def run_cache_entry(repo: Any, stage: Any) -> Any | None:
@@ -235,7 +251,7 @@ def stage_lock(repo: Any, stage: Any) -> Iterator[None]:
 
     reads = [dep.fs_path for dep in stage.deps if not is_params(dep)]
     writes = [out.fs_path for out in stage.outs]
-    name = f"{' '.join(sys.argv)} [{stage.addressing}]"  # reads of two threads with one name would be one entry
+    name = " ".join(sys.argv)  # the name that DVC's own calls in this process use, so that they pass their own lock
     with rwlock(repo.tmp_dir, repo.fs, name, reads, writes, repo.config["core"].get("hardlink_lock", False)):
         yield
 
@@ -252,7 +268,7 @@ def drop_dead_locks(repo: Any) -> int:
             return True
         except psutil.AccessDenied:
             return False
-        words = entry["cmd"].rsplit(" [", 1)[0].split()
+        words = entry["cmd"].split()
         return not words or not any(os.path.basename(words[0]) == os.path.basename(arg) for arg in argv)
 
     dropped = 0
@@ -288,7 +304,7 @@ def prune_orphans(repo: Any) -> list[str]:
     stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
     if not stages:
         return []
-    entries = stages[0].dvcfile.lockfile_contents.get("stages", {})
+    entries = lock_entries(repo)
     live = {out.def_path for stage in stages for out in stage.outs}
     folders = {dep.def_path for stage in stages for dep in stage.deps if not is_params(dep) and os.path.isdir(dep.fs_path)}
     folders = {folder for folder in folders if any(path.startswith(folder + "/") for path in live)}

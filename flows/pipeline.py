@@ -7,7 +7,6 @@ the state of a stage whose files are gone (measured).
 from __future__ import annotations
 
 import json
-import logging
 import signal
 import threading
 import time
@@ -94,7 +93,6 @@ def _run(session: Session) -> State[Any]:
         heal.claim_prefect(root, str(flow_run.id))
     if session.dead:
         heal.mend_prefect(session.dead)
-    _quiet_console()
     table = [{"stage": row.stage, "action": row.action, "why": "; ".join(row.reasons)[:400]} for row in session.plan.rows]
     create_table_artifact(key="plan", table=table, description="What runs, and why")
     futures = _submit(session)
@@ -114,13 +112,13 @@ def _run(session: Session) -> State[Any]:
     return Completed(message=f"{len(session.todo)} stages brought up to date", data=summary)
 
 
-def _quiet_console() -> None:
-    """People watch our own display; Prefect's console lines would run through it. Its pages still get every line."""
-    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
-        logger = logging.getLogger(name)
-        for handler in list(logger.handlers):
-            if "Console" in type(handler).__name__:
-                logger.removeHandler(handler)
+def drain(timeout: float = 5) -> None:
+    """Let Prefect send what its threads still hold, before the server goes away."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=timeout)
+    EventsWorker.drain_all(timeout=timeout)
 
 
 def _stop_on_signals(session: Session) -> dict[int, Any]:

@@ -74,10 +74,14 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
     """
     params = load(root)
     with dvc_api.locked_repo(root) as repo:
-        broken = dvc_api.check_lock(root)
-        if broken:
-            raise dvc_api.BrokenLock(broken)
-        codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
+        try:
+            declared = dvc_api.declared(repo)
+        except dvc_api.dvc_error():
+            broken = dvc_api.check_lock(root)
+            if broken:
+                raise dvc_api.BrokenLock(broken) from None
+            raise
+        codelock.write(root, codelock.digests(root, declared, params))
         if record:
             dvc_api.prune_orphans(repo)
             dvc_api.record_code_stage(repo)
@@ -107,6 +111,8 @@ class _Walk:
     def __init__(self, repo: Any, forced: set[str]):
         self.repo, self.forced = repo, forced
         self.upstream = dvc_api.upstream(repo)
+        self.locks = dvc_api.lock_entries(repo)
+        self.files: dict[str, Any] = {}  # parsed parameter files
         self.predicted: dict[str, Any] = {}  # absolute path of an output -> hash it will have, or UNKNOWN
 
     def rows(self, stages: list[Any]) -> Iterable[Row]:
@@ -126,7 +132,7 @@ class _Walk:
         return Row(stage.addressing, "checkout" if missing else "keep", reasons, notes, (), {})
 
     def _row(self, stage: Any) -> Row:
-        lock = dvc_api.lock_entry(stage)
+        lock = self.locks.get(stage.name)
         reasons: list[tuple[int, str]] = []
         if lock is None:
             reasons.append((0, "never run"))
@@ -202,10 +208,9 @@ class _Walk:
             gone += [f"{path}:{key}" for key in values if key not in named.get(path, set())]
         return tuple(f"no longer depends on {name}, which made the recorded result; DVC does not notice, --force reruns" for name in gone)
 
-    @staticmethod
-    def _param(dep: Any, lock: dict[str, Any] | None) -> list[tuple[int, str]]:
+    def _param(self, dep: Any, lock: dict[str, Any] | None) -> list[tuple[int, str]]:
         try:
-            now = dvc_api.params_hash(dep)
+            now = dvc_api.params_hash(dep, self.files)
         except dvc_api.dvc_error() as error:
             return [(1, f"parameter: {error}")]
         old, new = dvc_api.flatten(dep.hash_info.value or {}), dvc_api.flatten(now.value)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows import heal, recipes
 from flows.plan import Plan
-from flows.run import Ran
 from flows.workspace import STATE, read_json
+
+if TYPE_CHECKING:  # `plan` must not pay for what only `run` needs
+    from flows.run import Ran
 
 COLOURS = {"keep": "dim", "checkout": "cyan", "restore": "cyan", "run": "bold yellow", "run?": "yellow"}
 MEANING = {"keep": "fresh", "checkout": "from the cache", "restore": "from the run cache", "run": "to run", "run?": "to run unless its inputs come out the same"}
@@ -56,6 +57,8 @@ def print_done(console: Console, root: Path, ran: Ran) -> None:
 
 def status_of(root: Path, plan: Plan) -> dict[str, Any]:
     """For `whetstone status`: counts, the run in progress if there is one, the last times."""
+    from flows import heal, recipes
+
     owner = read_json(root / STATE / heal.OWNER)
     dead = heal.dead_owner(root)
     return {

@@ -31,6 +31,7 @@ def environment(root: Path) -> None:
     quiet()
     os.environ.setdefault("PREFECT_HOME", str(root / STATE / "prefect"))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # people watch our own display; the pages get every line
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +37,12 @@ def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Dis
         server = prefect_server.Server(root)  # starts while we go on
         try:
             session.begin()
-            os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = os.environ.get("PREFECT_LOGGING_TO_API_ENABLED", "true")
-            from flows.pipeline import pipeline
+            from flows.pipeline import drain, pipeline
 
             server.ready()
             hand_over(session)
             pipeline(targets=list(session.targets), force=force, root=str(root), return_state=True)
+            drain()
         finally:
             session.cancel.set() if not session.outcome.how else None
             server.stop()

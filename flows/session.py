@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import executor, heal, plan, snapshot
+from flows import dvc_api, executor, heal, plan, snapshot
 from flows.live import Display, Silent
 from flows.plan import Plan, Row
 from flows.recorder import Recorder
@@ -54,18 +54,25 @@ class Session:
         self._stack.enter_context(only_one_run(self.root))
         try:
             self.dead = heal.dead_owner(self.root)
-            for done in heal.mend_files(self.root):
-                self.display.say(done)
             if self.dead:
+                self._mend()
                 self.display.say(f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on from their checkpoints")
             heal.claim(self.root, self.run)
-            self.plan = plan.make(self.root, self.targets, self.force, record=True)
+            try:
+                self.plan = plan.make(self.root, self.targets, self.force, record=True)
+            except dvc_api.BrokenLock:
+                self._mend()
+                self.plan = plan.make(self.root, self.targets, self.force, record=True)
         except BaseException:
             self._stack.close()
             raise
         self.todo = {row.stage: row for row in self.plan.todo}
         self.slots = threading.BoundedSemaphore(self._jobs or self.plan.params.execution.jobs)
         return self
+
+    def _mend(self) -> None:
+        for done in heal.mend_files(self.root):
+            self.display.say(done)
 
     def begin(self) -> None:
         """There is work: keep the source state, open the MLflow run."""
