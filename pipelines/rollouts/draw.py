@@ -39,9 +39,9 @@ def draw(logits: Tensor, uniform: Tensor, sampling: SamplingParams) -> tuple[Ten
 
 def restrict(logits: Tensor, top_p: float, top_k: int) -> Tensor:
     """-inf outside the `top_k` most likely tokens and outside the smallest set whose probability reaches `top_p`."""
-    ordered, order = logits.sort(-1, descending=True, stable=True)
-    before = torch.softmax(ordered, -1).cumsum(-1) - torch.softmax(ordered, -1)
-    dropped = before >= top_p
+    ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+    probabilities = torch.softmax(ordered, -1)
+    dropped = probabilities.cumsum(-1) - probabilities >= top_p if top_p < 1 else torch.zeros_like(ordered, dtype=torch.bool)
     dropped[:, 0] = False
     if top_k:
         dropped[:, top_k:] = True
