@@ -86,7 +86,6 @@ def main() -> int:
         raise ValueError(f"{path} specifies {spec.stage}, not {name}")
     stage = Stage(spec, interactive=alone)
     quiet(offline=stage.execution.offline)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other when stages or other jobs share the cores
     if stage.execution.threads:
         os.environ["OMP_NUM_THREADS"] = str(stage.execution.threads)  # read once, when torch is imported
     if not publishable(stage.work, root):

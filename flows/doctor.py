@@ -1,0 +1,141 @@
+"""`whetstone doctor`: what Whetstone needs, tried here; each finding says how to mend what does not work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.workspace import STATE
+
+LEAST_FREE_GB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was tried. `needed`: nothing works without it."""
+
+    what: str
+    ok: bool
+    said: str
+    mend: str = ""
+    needed: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(root: Path) -> list[Finding]:
+    """All findings, in the order in which they matter."""
+    checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _packages, _git, _params, _raw_data, _servers, _torch, _disk, _sandbox]
+    return [finding for check in checks for finding in check(root)]
+
+
+def _python(root: Path) -> Iterator[Finding]:
+    ok = (3, 11) <= sys.version_info < (3, 13)
+    yield Finding("python", ok, f"{sys.version.split()[0]} at {sys.executable}", "make PYTHON=/path/to/python3.11")
+
+
+def _packages(root: Path) -> Iterator[Finding]:
+    path = root / "requirements.lock"
+    wanted = dict(line.split("==") for line in path.read_text("utf-8").splitlines() if "==" in line and not line.startswith("#")) if path.exists() else {}
+    other = []
+    for name, expected in wanted.items():
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = "absent"
+        if found.split("+")[0] != expected.split("+")[0]:
+            other.append(f"{name} {found} (lock: {expected})")
+    said = f"{len(wanted)} packages as in requirements.lock" if not other else ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+    yield Finding("packages", not other, said, "make clean-venv && make test, or go on with other versions at your own risk", needed=False)
+    try:
+        dvc = version("dvc")
+    except PackageNotFoundError:
+        dvc = "absent"
+    yield Finding("dvc", dvc.startswith("3.67."), dvc, "pip install 'dvc==3.67.*': private calls of it are used")
+
+
+def _git(root: Path) -> Iterator[Finding]:
+    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True) if shutil.which("git") else None
+    ok = done is not None and done.returncode == 0
+    said = done.stdout.strip() if ok and done else "no git repository here" if done else "git is not installed"
+    yield Finding("git", ok, said, "install git and run `git init`: lineage keeps each run's source state there")
+
+
+def _params(root: Path) -> Iterator[Finding]:
+    from flows.params import load
+    from flows.params_file import ParamsError
+
+    try:
+        load(root)
+        yield Finding("params.yaml", True, "every value is known and in range")
+    except ParamsError as error:
+        yield Finding("params.yaml", False, "; ".join(error.problems), "mend the keys that are named")
+
+
+def _raw_data(root: Path) -> Iterator[Finding]:
+    from flows.params import load
+    from flows.params_file import ParamsError
+
+    try:
+        corpora = load(root).corpus
+    except ParamsError:
+        return
+    for name, corpus in corpora.items():
+        there = (root / corpus.raw).exists()
+        yield Finding(f"raw data of {name}", there, str(corpus.raw), f"put the data there, or say where it lies: whetstone plan -S corpus.{name}.raw=PATH")
+
+
+def _servers(root: Path) -> Iterator[Finding]:
+    """In a process of its own: the import alone is what breaks with an unsuitable fastapi."""
+    env = {**os.environ, "PREFECT_HOME": str(root / STATE / "prefect")}
+    done = subprocess.run([sys.executable, "-c", "import prefect.server.api.server"], capture_output=True, text=True, env=env)
+    said = "its server can start" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+    yield Finding("prefect", done.returncode == 0, said, "pip install 'fastapi>=0.139,<0.151', or all of requirements.lock")
+    from tasks.tracking import Tracking
+
+    warned: list[str] = []
+    tracking = Tracking(root, say=warned.append)
+    tracking.heal()
+    yield Finding("mlflow", not warned, warned[0] if warned else tracking.uri.split("@")[-1], "see the message; runs go on without tracking", needed=False)
+
+
+def _torch(root: Path) -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding("torch", False, str(error), "pip install torch==2.13.0")
+        return
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    yield Finding("torch", True, f"{torch.__version__}, {torch.get_num_threads()} threads, " + (", ".join(gpus) or "no GPU: stages run on the CPU"))
+
+
+def _disk(root: Path) -> Iterator[Finding]:
+    free = shutil.disk_usage(root).free / 1e9
+    yield Finding("disk", free > LEAST_FREE_GB, f"{free:.0f} GB free", "make room; `dvc gc --all-commits` drops results of no commit", needed=False)
+
+
+def _sandbox(root: Path) -> Iterator[Finding]:
+    there = shutil.which("bwrap")
+    yield Finding("bubblewrap", bool(there), there or "not installed", "apt-get install bubblewrap; only rewards that run code need it", needed=False)
+
+
+def print_findings(console: Console, findings: list[Finding]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.needed else "[yellow]![/]"
+        table.add_row(mark, finding.what, finding.said if finding.ok else f"{finding.said}\n  → {finding.mend}")
+    console.print(table)
