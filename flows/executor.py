@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -26,8 +27,9 @@ from tasks.execution_params import ExecutionParams
 from tasks.publish import published
 from tasks.stage import Spec
 
-
 _TIMES = threading.Lock()
+FULL_BYTES = 1 << 20  # less free space than this: whatever failed, it failed for want of it
+GONE = ".gone"  # suffix of a work directory that is being removed
 
 
 class StageFailed(RuntimeError):
@@ -99,7 +101,7 @@ def run_stage(
             seconds = ended.seconds
             watch.command_ended()
         outs = _record(root, name, prepared)
-    shutil.rmtree(prepared.spec.work, ignore_errors=True)
+    discard(Path(prepared.spec.work))
     action = "recover" if prepared.finished else "run"
     result = Result(name, action, prepared.spec.key, time.monotonic() - started, seconds, outs)
     _note_timing(root, result, run)
@@ -123,7 +125,7 @@ def _prepare(root: Path, name: str, execution: ExecutionParams, run: dict[str, A
         made = spec.build(root, stage, pinned, execution.model_dump(), run, git)
         work = Path(made.work)
         if force:
-            shutil.rmtree(work, ignore_errors=True)
+            discard(work)
         work.mkdir(parents=True, exist_ok=True)
         made.write(work / "spec.json")
         ours = dvc_api.command(stage).startswith(codelock.COMMAND)
@@ -153,7 +155,7 @@ def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Wa
         if ended.stopped:
             raise StageFailed(f"{made.stage} {ended.stopped} and was stopped (meta.timeout or execution.timeout_s sets the limit); log: {log}")
         if ended.code:
-            raise StageFailed(f"{made.stage} exited with {_code(ended.code)}: {_last_words(ended.tail)}\n  log: {log}")
+            raise StageFailed(f"{made.stage} exited with {_code(ended.code)}: {_last_words(ended.tail)}{_hint(ended.tail, made.work)}\n  log: {log}")
     return ended
 
 
@@ -162,12 +164,32 @@ def _simple(line: str) -> bool:
 
 
 def _code(code: int) -> str:
-    return f"{code} (killed by signal {code - 128}; out of memory?)" if code == 137 else str(code)
+    """129-192 is a shell's way to say that a signal ended the command, a negative number Python's."""
+    number = -code if code < 0 else code - 128
+    if number not in set(signal.Signals):
+        return str(code)
+    return f"{code} (killed by {signal.Signals(number).name}{'; out of memory?' if number == signal.SIGKILL else ''})"
 
 
 def _last_words(tail: tuple[str, ...]) -> str:
     words = [line for line in tail if line.strip()]
     return words[-1] if words else "it printed nothing"
+
+
+def _hint(tail: tuple[str, ...], work: str) -> str:
+    """A full disk seldom says so itself: torch and safetensors each have their own words for a failed write."""
+    if any("No space left" in line for line in tail) or shutil.disk_usage(work).free < FULL_BYTES:
+        return f"\n  the disk of {work} is full: free some space and run again; the earlier results are untouched"
+    return ""
+
+
+def discard(work: Path) -> None:
+    """Remove a work directory. Renamed first: a kill in the middle must not leave half a checkpoint where a later run would resume."""
+    gone = work.with_name(f"{work.name}{GONE}")
+    shutil.rmtree(gone, ignore_errors=True)
+    if work.exists():
+        os.replace(work, gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
@@ -181,7 +203,7 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
             codelock.write(root, codelock.digests(root, dvc_api.declared(repo), load(root)))
             changed = dvc_api.changed_inputs(stage, prepared.pinned)
         if changed:
-            shutil.rmtree(prepared.spec.work, ignore_errors=True)
+            discard(Path(prepared.spec.work))
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
             raise StageDrifted(f"{name} drifted: {shown} changed while it ran. Its result is not recorded; run again")
         try:

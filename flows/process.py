@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows import leftovers
 from tasks.stage import PROGRESS
 
 LOG_BYTES = 8 << 20  # one log file; the previous one is kept beside it, so the first lines may go but the last never do
@@ -41,6 +43,8 @@ class BoundedLog:
         self._broken = ""
 
     def write(self, data: bytes) -> None:
+        if self._stream.closed:
+            return  # something outlived the command and still writes
         try:
             self._stream.write(data)
             self._stream.flush()
@@ -71,7 +75,7 @@ class Command:
         on_progress: Callable[[dict[str, Any]], None],
     ):
         lifeline = [sys.executable, "-S", "-E", str(Path(__file__).with_name("lifeline.py")), str(grace), "--"]
-        self.grace = grace
+        self.grace, self._spec = grace, env.get(leftovers.VARIABLE)
         self.process = subprocess.Popen(
             lifeline + argv, cwd=cwd, env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -116,6 +120,8 @@ class Command:
             if stopped:
                 code = self._stop()
                 break
+        if code < 0:
+            self._sweep()
         self._pump_thread.join(5)
         self._log.close()
         return Ended(code, stopped, time.monotonic() - started, tuple(self._tail))
@@ -128,3 +134,10 @@ class Command:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             return self.process.wait()
+
+    def _sweep(self) -> None:
+        """The lifeline itself was killed: what it watched over is ours to end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        if self._spec:
+            leftovers.end(Path(self._spec).parent)

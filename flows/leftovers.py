@@ -1,0 +1,69 @@
+"""Processes of stages whose runner is gone. Two runs of one stage in one work directory would spoil its checkpoint, so they go first.
+
+A stage's processes carry the path of their specification in WHETSTONE_SPEC. Whoever holds the workspace (`only_one_run`) and finds such a
+process that it has not started itself looks at a leftover, whatever was killed before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from flows.workspace import STATE
+
+VARIABLE = "WHETSTONE_SPEC"
+LIFELINE = "lifeline.py"
+
+
+def find(work: Path) -> list[psutil.Process]:
+    """Living processes whose specification lies below `work`."""
+    return list(_below(str(work.resolve()) + "/"))
+
+
+def _below(prefix: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(VARIABLE, "").startswith(prefix) and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+        except (psutil.Error, OSError):
+            continue  # it ended while we looked, or belongs to somebody else
+
+
+def end(work: Path) -> int:
+    """Wait for lifelines that are stopping their stage (it may be writing its checkpoint), kill the rest; returns how many."""
+    found = find(work)
+    until = time.monotonic() + max((_grace(process) for process in found), default=0)
+    while time.monotonic() < until and any(_grace(process) for process in found):
+        time.sleep(0.1)
+        found = find(work)
+    ended = 0
+    while found:  # a killed one may have started another meanwhile
+        for process in found:
+            try:
+                process.kill()
+                ended += 1
+            except psutil.NoSuchProcess:
+                pass
+        psutil.wait_procs(found, timeout=5)
+        found = find(work)
+    return ended
+
+
+def end_all(root: Path) -> int:
+    """End what dead runs of this project left behind. To be called while holding the workspace, before anything is started."""
+    return end(root / STATE / "work")
+
+
+def _grace(process: psutil.Process) -> float:
+    """Seconds that a lifeline may still need; 0 for any other process."""
+    try:
+        words = process.cmdline()
+    except psutil.Error:
+        return 0.0
+    for index, word in enumerate(words[:-1]):
+        if word.endswith(f"/{LIFELINE}"):
+            return float(words[index + 1]) + 6
+    return 0.0
