@@ -224,7 +224,7 @@ def _explained(name: str, doing: str) -> Iterator[None]:
 
 def _note_timing(root: Path, result: Result, run: dict[str, Any]) -> None:
     """The last real run's times, for the report and for people."""
-    with _TIMES:
+    with _TIMES, contextlib.suppress(OSError):  # a disk that is full by now must not fail a stage that is recorded
         path = root / STATE / "timings.json"
         known = read_json(path) or {}
         known[result.stage] = {

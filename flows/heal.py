@@ -17,9 +17,15 @@ OWNER = "owner.json"
 
 
 def claim(root: Path, run: str) -> None:
-    """Write down who owns the current run."""
+    """Write down who owns the current run. What dead runs left in Prefect stays written down until `mend_prefect` has seen to it."""
     me = psutil.Process()
-    write_json(root / STATE / OWNER, {"run": run, "pid": me.pid, "started": me.create_time()})
+    write_json(root / STATE / OWNER, {"run": run, "pid": me.pid, "started": me.create_time(), "unmended": unmended(root)})
+
+
+def unmended(root: Path) -> list[str]:
+    """Ids of flow runs whose process died and which Prefect may still show as running."""
+    owner = read_json(root / STATE / OWNER) or {}
+    return [*owner.get("unmended", []), *([owner["prefect"]] if owner.get("prefect") else [])]
 
 
 def claim_prefect(root: Path, flow_run: str) -> None:
@@ -28,17 +34,22 @@ def claim_prefect(root: Path, flow_run: str) -> None:
 
 
 def release(root: Path) -> None:
-    (root / STATE / OWNER).unlink(missing_ok=True)
+    """The run has ended by itself."""
+    left = (read_json(root / STATE / OWNER) or {}).get("unmended")
+    if left:
+        write_json(root / STATE / OWNER, {"unmended": left})
+    else:
+        (root / STATE / OWNER).unlink(missing_ok=True)
 
 
 def dead_owner(root: Path) -> dict[str, Any] | None:
     """The last run's owner if it ended without releasing the workspace."""
     owner = read_json(root / STATE / OWNER)
-    if not owner:
+    if not owner or "pid" not in owner:
         return None
     try:
         alive = abs(psutil.Process(owner["pid"]).create_time() - owner["started"]) < 1
-    except (psutil.NoSuchProcess, KeyError):
+    except psutil.NoSuchProcess:
         alive = False
     return None if alive else owner
 
@@ -76,8 +87,15 @@ def keep_good_lock(root: Path) -> None:
             os.replace(temporary, target)
 
 
-def mend_prefect(owner: dict[str, Any]) -> None:
-    """Mark the dead run's flow and task runs as crashed; Prefect's server would show them running for ever."""
+def mend_prefect(root: Path) -> None:
+    """Mark dead runs' flow and task runs as crashed; Prefect's server would show them running for ever."""
+    owner = read_json(root / STATE / OWNER) or {}
+    for flow_run in owner.get("unmended", []):
+        _crashed(flow_run)
+    write_json(root / STATE / OWNER, {**owner, "unmended": []})
+
+
+def _crashed(flow_run_id: str) -> None:
     from uuid import UUID
 
     from prefect.client.orchestration import get_client
@@ -85,9 +103,7 @@ def mend_prefect(owner: dict[str, Any]) -> None:
     from prefect.exceptions import ObjectNotFound
     from prefect.states import Crashed
 
-    if not owner.get("prefect"):
-        return
-    identifier = UUID(owner["prefect"])
+    identifier = UUID(flow_run_id)
     with get_client(sync_client=True) as client:
         try:
             flow_run = client.read_flow_run(identifier)

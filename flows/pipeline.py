@@ -7,8 +7,6 @@ the state of a stage whose files are gone (measured).
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -89,10 +87,10 @@ def _submit(session: Session) -> dict[str, Any]:
 
 def _run(session: Session) -> State[Any]:
     root = session.root
+    if heal.unmended(root):
+        heal.mend_prefect(root)
     if flow_run.id:
         heal.claim_prefect(root, str(flow_run.id))
-    if session.dead:
-        heal.mend_prefect(session.dead)
     table = [{"stage": row.stage, "action": row.action, "why": "; ".join(row.reasons)[:400]} for row in session.plan.rows]
     create_table_artifact(key="plan", table=table, description="What runs, and why")
     futures = _submit(session)
@@ -121,31 +119,14 @@ def drain(timeout: float = 5) -> None:
     EventsWorker.drain_all(timeout=timeout)
 
 
-def _stop_on_signals(session: Session) -> dict[int, Any]:
-    """SIGINT and SIGTERM stop the stages in good order; Prefect's own handler would leave them to their lifelines."""
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-
-    def stop(number: int, frame: Any) -> None:
-        session.display.say("stopping; running stages write a checkpoint and end")
-        session.cancel.set()
-
-    return {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-
-
 @flow(name="whetstone", task_runner=ThreadPoolTaskRunner(max_workers=256), persist_result=False, log_prints=False)
 def pipeline(targets: list[str] | None = None, force: bool = False, root: str | None = None) -> Any:
     """Bring `targets` (stages; all when empty) up to date; `force` runs them even when fresh. `root` is the project's folder."""
     session = handed_over()
     if session is not None:
-        previous = _stop_on_signals(session)
-        try:
+        with session.stopped_by_signals():  # again: Prefect has put its own handler in place
             return _run(session)
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-    with Session(find_root(Path(root) if root else None), targets or [], force) as own:
-        _stop_on_signals(own)
+    with Session(find_root(Path(root) if root else None), targets or [], force) as own, own.stopped_by_signals():
         if not own.todo:
             return Completed(message="nothing is stale", data={})
         own.begin()

@@ -65,7 +65,7 @@ def status_of(root: Path, plan: Plan) -> dict[str, Any]:
         "recipe": recipes.active(root),
         "stages": dict(Counter(row.action for row in plan.rows)),
         "stale": [row.stage for row in plan.todo],
-        "running": None if not owner or dead else owner,
+        "running": owner if owner and "pid" in owner and not dead else None,
         "died": dead,
         "timings": read_json(root / STATE / "timings.json") or {},
     }

@@ -23,7 +23,10 @@ class Ran:
     outcome: Outcome
 
     def as_json(self) -> str:
-        stages = {row.stage: {"planned": row.action, "reasons": list(row.reasons), "ended": self.outcome.how.get(row.stage, "keep")} for row in self.plan.rows}
+        stages = {
+            row.stage: {"planned": row.action, "reasons": list(row.reasons), "ended": self.outcome.how.get(row.stage, "keep")}
+            for row in self.plan.rows
+        }
         for name, why in self.outcome.why.items():
             stages[name]["error"] = why
         return json.dumps({"run": self.run, "ok": self.code == 0, "stages": stages}, indent=1)
@@ -34,17 +37,23 @@ def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Dis
     with Session(root, targets, force, jobs, display) as session:
         if not session.todo:
             return Ran(0, session.run, session.plan, session.outcome)
-        server = prefect_server.Server(root)  # starts while we go on
-        try:
-            session.begin()
-            from flows.pipeline import drain, pipeline
-
-            server.ready()
-            hand_over(session)
-            pipeline(targets=list(session.targets), force=force, root=str(root), return_state=True)
-            drain()
-        finally:
-            session.cancel.set() if not session.outcome.how else None
-            server.stop()
+        with session.stopped_by_signals():
+            _work(session, force)
         code = 1 if session.outcome.failed or session.cancel.is_set() or set(session.todo) - set(session.outcome.how) else 0
         return Ran(code, session.run, session.plan, session.outcome)
+
+
+def _work(session: Session, force: bool) -> None:
+    server = prefect_server.Server(session.root)  # starts while we go on
+    try:
+        session.begin()
+        from flows.pipeline import drain, pipeline
+
+        server.ready()
+        hand_over(session)
+        state = pipeline(targets=list(session.targets), force=force, root=str(session.root), return_state=True)
+        session.unreached(f"the flow ended early: {state.message}")
+        drain()
+    finally:
+        session.cancel.set() if not session.outcome.how else None
+        server.stop()

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import dvc_api, executor, heal, plan, snapshot
+from flows import dvc_api, executor, heal, leftovers, plan, snapshot
 from flows.live import Display, Silent
 from flows.plan import Plan, Row
 from flows.recorder import Recorder
+from flows.spec import git_facts
 from flows.workspace import gpu_slot, only_one_run
 from tasks.stage import Spec
 
@@ -57,12 +60,12 @@ class Session:
             if self.dead:
                 self._mend()
                 self.display.say(f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on from their checkpoints")
-            heal.claim(self.root, self.run)
             try:
                 self.plan = plan.make(self.root, self.targets, self.force, record=True)
             except dvc_api.BrokenLock:
                 self._mend()
                 self.plan = plan.make(self.root, self.targets, self.force, record=True)
+            heal.claim(self.root, self.run)
         except BaseException:
             self._stack.close()
             raise
@@ -75,13 +78,38 @@ class Session:
             self.display.say(done)
 
     def begin(self) -> None:
-        """There is work: keep the source state, open the MLflow run."""
+        """There is work: end what a killed run left behind, keep the source state, open the MLflow run."""
+        ended = leftovers.end_all(self.root)
+        if ended:
+            self.display.say(f"ended {ended} processes that a killed run had left behind")
         try:
             self._git = snapshot.take(self.root, self.run).as_git()
         except snapshot.NoGit as error:
             self.display.say(str(error))
+        except (OSError, subprocess.CalledProcessError) as error:  # a full disk, a broken repository: no reason not to train
+            self._git |= git_facts(self.root)
+            self.display.say(f"the source state could not be kept under refs/pipeline: {_git_words(error)}; lineage then knows the commit only")
         tags = {f"git.{name}": value for name, value in self._git.items()}
         self._recorder = Recorder(self.root, self.run, tags, [row.as_json() for row in self.plan.rows], self.display.say)
+
+    @contextlib.contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM stop the stages in good order; Prefect's own handler would leave them to their lifelines."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: object) -> None:
+            if not self.cancel.is_set():
+                self.display.say("stopping; running stages write a checkpoint and end")
+            self.cancel.set()
+
+        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     def bring(self, row: Row, watch: executor.Watch = executor.Watch()) -> executor.Result:
         """Bring one stage up to date, in a slot. Raises StageFailed and its kinds; the outcome is noted either way."""
@@ -152,17 +180,37 @@ class Session:
             self.outcome.why[name] = "a stage that it needs did not end well"
             self.display.ended(name, "Skipped", 0)
 
+    def unreached(self, why: str) -> None:
+        """The flow is over: stages that no task has reported on did not end well (Prefect's server may have gone away)."""
+        for name in self.todo:
+            if name not in self.outcome.how:
+                self.outcome.how[name], self.outcome.why[name] = "skipped", why
+                self.display.ended(name, "Skipped", 0, why)
+
     def __exit__(self, *_: object) -> None:
         try:
             if self._recorder:
                 status = "KILLED" if self.cancel.is_set() else "FAILED" if self.outcome.failed else "FINISHED"
                 self._recorder.close(status, {})
-                heal.keep_good_lock(self.root)
-                with contextlib.suppress(snapshot.NoGit):
-                    snapshot.take(self.root, self.run)  # again, now with dvc.lock as it became
+                self._keep()
             heal.release(self.root)
         finally:
             self._stack.close()
+
+    def _keep(self) -> None:
+        """Keep dvc.lock as it became, beside and in git. What failed here (a full disk) spoils no result, and must not hide how stages ended."""
+        try:
+            heal.keep_good_lock(self.root)
+            snapshot.take(self.root, self.run)
+        except snapshot.NoGit:
+            pass  # said when the run began
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.display.say(f"dvc.lock could not be kept aside: {_git_words(error)}; the results themselves are in place")
+
+
+def _git_words(error: Exception) -> str:
+    """What git said; CalledProcessError itself tells only the exit code."""
+    return " ".join([*getattr(error, "__notes__", []), str(error)][:1])
 
 
 _handed: list[Session] = []
