@@ -1,0 +1,62 @@
+"""lineage.json: the small file beside each checkpoint that says what made it, down to digests, and what its own files must be.
+
+It travels with the model, so that a copied-out checkpoint can still be asked. Only `git` and `run` differ between two equal runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from tasks.content import folder_digest, folder_files
+from tasks.stage import Spec, Stage
+
+NAME = "lineage.json"
+VOLATILE = ("git", "run")  # what two bit-equal runs may differ in
+
+
+@cache
+def installed_packages() -> dict[str, str]:
+    """Every installed distribution and its full version; recorded, not keyed."""
+    found = {dist.metadata["Name"]: dist.version for dist in distributions() if dist.metadata["Name"]}
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
+    """The content of lineage.json for the model in `model_folder`, whose bytes are read here. `wall_s`: seconds the stage took."""
+    files = folder_files(model_folder)
+    if not files:
+        raise FileNotFoundError(f"{spec.stage} left no file in {model_folder}; a checkpoint needs its weights, configuration and tokenizer")
+    return {
+        "stage": spec.stage,
+        "key": spec.key,
+        "inputs": dict(spec.inputs),
+        "params": dict(spec.params),
+        "code": dict(spec.code),
+        "environment": {"keyed": dict(spec.environment), "packages": installed_packages(), "python": platform.python_version()},
+        "seed": _seed(spec.params),
+        "metrics": dict(metrics),
+        "files": files,
+        "model_digest": folder_digest(files),
+        "git": dict(spec.git),
+        "run": {**dict(spec.run), "wall_s": round(wall_s, 3)},
+    }
+
+
+def _seed(params: Mapping[str, Any]) -> int | None:
+    return params.get("identity.seed", (params.get("identity") or {}).get("seed"))
+
+
+def write(stage: Stage, model_folder: Path, metrics: Mapping[str, Any], path: Path, wall_s: float) -> None:
+    """Write lineage.json to `path`, whole or not at all."""
+    text = json.dumps(describe(stage.spec, model_folder, metrics, wall_s), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, "utf-8")
+    os.replace(temporary, path)
