@@ -1,4 +1,4 @@
-"""A corpus from raw data: read the sources, clean and split them, fix the tokeniser, write the ids. The whole of the corpus stage's work."""
+"""A corpus from raw data: read the sources, clean and split them, fix the tokenizer, make the ids: all that the corpus stage does."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Tokens:
         if self._alphabet is not None:
             for character in text:
                 if not self._alphabet.issuperset(character.encode("utf-8", "replace")):
-                    return f"character {character!r} (U+{ord(character):04X}) is not in the tokenizer's alphabet; set tokenizer.alphabet: bytes"
+                    return f"character {character!r} (U+{ord(character):04X}) has no token here; set tokenizer.alphabet: bytes"
         return None
 
     def _check(self, text: str) -> None:
@@ -122,8 +122,8 @@ class Tokens:
         if self._anchor:
             start, whole = self._ids(self._anchor), self._ids(self._anchor + written)
             if whole[: len(start)] == start:
-                return whole[len(start) :] + [self.eos_id]
-        return self._ids(written) + [self.eos_id]
+                return [*whole[len(start) :], self.eos_id]
+        return [*self._ids(written), self.eos_id]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of response ids, special tokens left out; the inverse of `encode_response` up to the template's own lead and tail."""
@@ -151,7 +151,7 @@ class Tokens:
                 shutil.copyfile(self.folder / name, folder / name)
 
     def check_same(self, other: Tokens, where: str) -> None:
-        """ValueError naming both folders and what differs, unless both encode alike. `where` says who asks: `sft loads models/base/model`."""
+        """ValueError naming both folders and what differs, unless both encode alike. `where`: who asks."""
         if self.digest == other.digest:
             return
         different = [f"{key} {self.facts[key]!r} against {other.facts[key]!r}" for key in REQUIRED if self.facts[key] != other.facts[key]]

@@ -30,8 +30,8 @@ def make_tokens(
     folder: Path,
     offline: bool = True,
 ) -> Tokens:
-    """Write the tokenizer folder and tokens.json into `folder` and load them. `pairs`: training questions and demonstrations, if any are there;
-    they are read only when a tokenizer is trained."""
+    """Write the tokenizer folder and tokens.json into `folder` and load them. `pairs`: training questions with their
+    demonstrations, if any; read only when a tokenizer is trained."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(params, PretrainedTokenizer):
         from pipelines.models.pretrained_tokenizer import fetch  # brings transformers: only who needs it pays for it
@@ -91,7 +91,7 @@ def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, 
     _write_json(folder / "tokenizer_config.json", config)
     _write_json(folder / "special_tokens_map.json", names)
     resolved = Template.of(template.prompt, template.response)
-    return write_contract(folder, tokenizer, resolved, tokenizer.token_to_id(PAD), tokenizer.token_to_id(EOS), None, template.stop, reward)
+    return write_contract(folder, tokenizer, resolved, SPECIALS.index(PAD), SPECIALS.index(EOS), None, template.stop, reward)
 
 
 def write_contract(

@@ -11,13 +11,12 @@ from itertools import cycle
 from random import Random
 
 from pipelines.corpora.exam_subjects import SUBJECTS, Item, Lexicon, Ranges
-from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.published import MARKER
 from pipelines.corpora.rows import read_rows
 from pipelines.corpora.sources_params import ExamSource
 from pipelines.corpora.split import Side
 
-MARKER = "#### "
 KINDS = ("name", "thing", "gain", "loss")
 TRIES = 300  # draws without a new problem after which a subject and level counts as used up
 
@@ -41,7 +40,7 @@ def read_lexicon(source: ExamSource, reading: Reading) -> Lexicon:
     path = reading.path(source.lexicon)
     ledger = reading.ledger
     for where, row in read_rows(path, ledger):
-        kind, word = row.get("kind"), row.get("word")
+        kind, word = str(row.get("kind")), row.get("word")
         if kind not in words:
             ledger.reject(where, f"kind must be one of {', '.join(KINDS)}, not {kind!r}", "kind")
         elif not isinstance(word, str) or not word.isalpha():

@@ -1,0 +1,32 @@
+"""What the readers of published files share: go over the files of each role, and turn a row's faults into ledger entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pipelines.corpora.columns import BadRow
+from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.rows import read_rows
+from pipelines.corpora.sources_params import FileSource
+
+MARKER = "#### "
+Convert = Callable[[dict[str, Any], Role], Problem]
+
+
+def problems(source: FileSource, reading: Reading, convert: Convert) -> Iterator[Problem]:
+    """`convert` makes a problem of a row or raises BadRow, which drops the row and names its place."""
+    for role, file in source.files.items():
+        for where, row in read_rows(reading.path(file), reading.ledger):
+            try:
+                problem = convert(row, role)
+            except BadRow as fault:
+                reading.ledger.reject(where, str(fault))
+            else:
+                reading.ledger.accept()
+                yield problem
+
+
+def with_final_line(solution: str, answer: str, wanted: bool) -> str:
+    """The solution, ended by the line that `final_answer` reads."""
+    return f"{solution.rstrip()}\n{MARKER}{answer}" if wanted else solution

@@ -1,0 +1,33 @@
+"""GSM8K (Cobbe et al. 2021) as published: the worked solution with calculator spans, its last line `#### answer`.
+
+The spans `<<48/2=24>>` are notes to a calculator that no model here has; they are removed, what follows them stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipelines.corpora.columns import BadRow, number, text
+from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.published import MARKER, problems, with_final_line
+from pipelines.corpora.sources_params import FileSource
+
+SPAN = re.compile(r"<<[^<>]*>>")
+
+
+def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
+    """Rows `{question, answer}`; the final answer loses its thousands commas."""
+
+    def convert(row: dict[str, Any], role: Role) -> Problem:
+        question, worked = text(row, "question"), SPAN.sub("", text(row, "answer"))
+        working, marker, answer = worked.rpartition(MARKER.strip())
+        if not marker:
+            raise BadRow("answer has no ####")
+        if not working.strip():
+            raise BadRow("answer has no worked solution")
+        final = number(answer)
+        return Problem(question, final, role, reading.name, with_final_line(working, final, True))
+
+    return problems(source, reading, convert)
