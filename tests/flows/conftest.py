@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.flows import toy
+from tests.flows import forks, toy
+from tests.flows.accident import run_once, scene  # noqa: F401
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python() -> Iterator[str]:
+    """An interpreter whose processes start with DVC loaded."""
+    with tempfile.TemporaryDirectory(prefix="forks-") as folder, forks.server(Path(folder)) as path:  # short: it holds a socket
+        yield path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, python: str) -> Path:
     folder = toy.make(tmp_path_factory.mktemp("toy") / "project")
-    project = toy.Project(folder)
-    done = project.dvc("repro", "-q")
-    assert done.returncode == 0, done.stdout + done.stderr
+    project = toy.Project(folder, python)
+    project.bring()
     project.ran()
+    return folder
+
+
+def _copy(finished: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    shutil.copytree(finished, folder, symlinks=True)
     return folder
 
 
 @pytest.fixture
 def project(finished: Path, tmp_path: Path) -> toy.Project:
-    folder = tmp_path / "project"
-    shutil.copytree(finished, folder, symlinks=True)
-    return toy.Project(folder)
+    """Its commands are processes of the ordinary kind."""
+    return toy.Project(_copy(finished, tmp_path))
+
+
+@pytest.fixture
+def graph(finished: Path, tmp_path: Path, python: str) -> toy.Project:
+    """The same, with processes that start fast (see `forks`): for all that needs no true process tree."""
+    return toy.Project(_copy(finished, tmp_path), python)

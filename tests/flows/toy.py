@@ -6,8 +6,10 @@ declares, so staleness is the real thing; only the learning is not.
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -87,6 +89,7 @@ from pipelines.training.supervised_params import SupervisedParams
 def run(stage):
     params = stage.section("sft", SupervisedParams)
     if os.environ.get("TOY_SLEEP"):
+        (stage.work / "sleeping").touch()
         for step in range(int(float(os.environ["TOY_SLEEP"]) * 20)):
             stage.progress(step, 100, loss=0.5)
             time.sleep(0.05)
@@ -133,8 +136,11 @@ MODULES = {
     "pipelines/toy/unrelated.py": "VALUE = 1\n",
 }
 
-# An objective of its own file: how a later method is added.
-PLAIN = '"""Plain policy gradient."""\n\n\ndef policy_loss(*args, **kwargs):\n    return 0.0\n'
+# Two objectives, each a file of its own: how a later method is added. `clip` counts as importing torch, without the wait for it.
+OBJECTIVES = {
+    "clip": '"""Clipped."""\n\n\ndef policy_loss(*args, **kwargs):\n    import torch\n\n    return torch.zeros(())\n',
+    "plain": '"""Plain policy gradient."""\n\n\ndef policy_loss(*args, **kwargs):\n    return 0.0\n',
+}
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -151,7 +157,7 @@ def environment(home: Path) -> dict[str, str]:
         "GIT_COMMITTER_NAME": "t",
         "GIT_COMMITTER_EMAIL": "t@localhost",
         "COLUMNS": "200",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # a .pyc of ordinary kind goes by size and seconds: an edit within the second would pass unseen
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     return env
@@ -166,6 +172,8 @@ def make(folder: Path) -> Path:
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "requirements.lock").write_text("torch==2.13.0\n")
+    (folder / ".whetstone").mkdir()
+    (folder / ".whetstone" / "bring.py").write_text((Path(__file__).parent / "bring.py").read_text())
     (folder / "tasks" / "toy_common.py").write_text(COMMON.format(title="What every toy stage does."))
     for name, text in TASKS.items():
         (folder / "tasks" / f"{name}.py").write_text(f'"""Toy {name}."""\n{text}')
@@ -173,7 +181,8 @@ def make(folder: Path) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    (folder / "pipelines/objectives/plain.py").write_text(PLAIN)
+    for name, text in OBJECTIVES.items():
+        (folder / f"pipelines/objectives/{name}.py").write_text(text)
     (folder / "raw/toy").mkdir(parents=True)
     (folder / "raw/toy/rows.txt").write_text("one  two\nthree\n")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -181,10 +190,13 @@ def make(folder: Path) -> Path:
     corpus["raw"] = "raw/toy"
     params["rl"] = {"methods": ["grpo", "other"], "grpo": {"objective": "clip"}, "other": {"objective": "plain"}}
     params["evaluate"]["models"] = ["sft", "grpo", "other"]
+    del params["sft"]["validation_size"]  # left to its default, in pipelines/training/supervised_params.py
     params["execution"] = {"threads": 1, "jobs": 2, "grace_s": 2, "log_period_s": 0}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     with open(folder / ".gitignore", "a") as stream:
         stream.write("/.ran/\n")
+    for name in ("flows", "tasks", "pipelines"):
+        compileall.compile_dir(folder / name, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
     env = environment(folder.parent)
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, env=env, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, env=env, check=True)
@@ -193,33 +205,67 @@ def make(folder: Path) -> Path:
     return folder
 
 
-class Project:
-    """A copy of the graph and the ways to edit and ask it."""
+METHODS = ("grpo", "other")
+RL = {f"rl@{name}" for name in METHODS}
+BELOW_RL = {*(f"evaluate@{name}" for name in METHODS), "report"}
+BELOW_SFT = {"evaluate@sft", *RL, *BELOW_RL}
+ALL = {"corpus@exam", "base", "sft", *BELOW_SFT}
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+
+def method(name: str) -> set[str]:
+    """A method's stage and what is below it."""
+    return {f"rl@{name}", f"evaluate@{name}", "report"}
+
+
+class Project:
+    """A copy of the graph and the ways to edit and ask it. `python` is the interpreter of every command (see `forks`)."""
+
+    def __init__(self, folder: Path, python: str = sys.executable):
+        self.folder, self.python = folder, python
         self.env = environment(folder.parent)
+        self.env["PATH"] = os.pathsep.join([str(Path(python).parent), self.env["PATH"]])
+
+    def start(self, *words: str, **extra: str) -> subprocess.Popen[str]:
+        """`python …`, not waited for."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([self.python, *words], cwd=self.folder, env={**self.env, **extra}, text=True, **pipes)
+
+    def python_call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([self.python, *words], cwd=self.folder, env={**self.env, **extra}, capture_output=True, text=True, timeout=240)
 
     def call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """`whetstone …` as a process of its own."""
-        return subprocess.run([sys.executable, "-m", "flows", *words], cwd=self.folder, env={**self.env, **extra}, capture_output=True, text=True, timeout=240)
+        return self.python_call("-m", "flows", *words, **extra)
 
-    def dvc(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "dvc", *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=240)
+    def dvc(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return self.python_call("-m", "dvc", *words, **extra)
 
-    def plan(self, *words: str) -> dict[str, str]:
+    def git(self, *words: str) -> str:
+        return subprocess.run(["git", *words], cwd=self.folder, env=self.env, check=True, capture_output=True, text=True).stdout
+
+    def plan(self, *words: str, **extra: str) -> dict[str, str]:
         """Stage -> action, fresh ones left out."""
-        return {row["stage"]: row["action"] for row in self.plan_rows(*words) if row["action"] != "keep"}
+        return {row["stage"]: row["action"] for row in self.plan_rows(*words, **extra) if row["action"] != "keep"}
 
-    def plan_rows(self, *words: str) -> list[dict]:
-        done = self.call("plan", "--json", *words)
+    def plan_rows(self, *words: str, **extra: str) -> list[dict]:
+        done = self.call("plan", "--json", *words, **extra)
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)["stages"]
+
+    def reasons(self, stage: str, *words: str, **extra: str) -> list[str]:
+        """Why the plan says that `stage` is stale."""
+        return next(row["reasons"] for row in self.plan_rows(*words, **extra) if row["stage"] == stage)
 
     def run(self, *words: str, expect: int = 0, **extra: str) -> dict:
         done = self.call("run", "--json", *words, **extra)
         assert done.returncode == expect, done.stdout + done.stderr
         return json.loads(done.stdout)
+
+    def bring(self, *words: str, expect: int = 0, **extra: str) -> dict[str, str]:
+        """As `run`, without Prefect and MLflow; returns stage -> how it ended, fresh ones left out."""
+        done = self.python_call(".whetstone/bring.py", *words, **extra)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return {name: stage["ended"] for name, stage in json.loads(done.stdout)["stages"].items() if stage["ended"] != "keep"}
 
     def ran(self) -> list[str]:
         """Names of the stages whose code has run since the last call, sorted."""
