@@ -1,0 +1,296 @@
+"""The whole ancestry of a checkpoint, from its bytes down to the raw data files, with every file whose bytes no longer match.
+
+The walk goes by content, not by names: the digest of the bytes finds the record of the stage run that made them, that record names the
+digests of its inputs, and so on. It works on a copied-out folder, after the workspace has moved on, and on a tampered file, which is
+found out because the walk then starts from what the checkpoint's own lineage.json promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, Finding
+from flows.history import RUN_CACHE, WORKTREE, Entry, History
+from flows.subject import VERSION, Subject, UnknownSubject, locate, read_record
+from tasks.checkpoint_lineage import NAME
+
+__all__ = ["Ancestry", "UnknownSubject", "lineage", "render_tree"]
+
+NAMED_AT_MOST = 20  # files of one folder that are named as problems
+_SAID = {
+    CHANGED: "its bytes are not the recorded ones",
+    CORRUPT: "the object in DVC's cache does not match its name; remove it and fetch it again (`dvc fetch`), or run the stage again",
+    MISSING: "neither the workspace nor DVC's cache holds the recorded bytes; fetch them with `dvc fetch --all-commits --run-cache`",
+}
+
+
+def lineage(root: str | Path, subject: str) -> dict[str, Any]:
+    """Everything that is known about the origin of `subject` (a path, or NAME[:VERSION|@alias] of the registry).
+
+    {"subject": {"path", "digest", "kind"}, "nodes": [{"id", "stage", "key", "outs", "inputs", "params", "code", "environment", "git",
+    "run", "metrics", "status", …}], "edges": [[from id, to id, path]], "raw": [{"path", "digest", "status"}], "problems": [{"path",
+    "problem"}]}; nodes come in order, upstream first. A status is verified, modified, missing or recorded. Raises UnknownSubject;
+    BrokenRecord when dvc.lock cannot be read.
+    """
+    return Ancestry(root, subject).as_json()
+
+
+class Ancestry:
+    """One walk. `subject`, `entry` (the record of the run that made it, or None) and `contents` serve the audit as well."""
+
+    def __init__(self, root: str | Path, subject: str):
+        self.contents = Contents(root)
+        self.history = History(self.contents.root, self.contents.cache)
+        self.problems: list[dict[str, str]] = []
+        self._nodes: dict[Any, dict[str, Any]] = {}
+        self._edges: list[list[str]] = []
+        self._raw: dict[str, dict[str, str]] = {}
+        self.subject = locate(self.contents, self.history, subject)
+        self.content = self.subject.content(self.contents)
+        self.entry, self.path = self._find_entry()
+        if self.entry is None:
+            self._say(self._shown(), self._unknown())
+        else:
+            self._add(self.entry, {self.path})
+
+    @property
+    def expected(self) -> str | None:
+        """The digest that the subject should have by its record, the registry, or its own lineage.json."""
+        if self.subject.digest:
+            return self.subject.digest
+        if self.entry and self.path in self.entry.outs:
+            return self.entry.outs[self.path]
+        return self.subject.recorded.get("model_digest")
+
+    def as_json(self) -> dict[str, Any]:
+        subject = {"path": self._shown(), "digest": self.expected or (self.content and self.content[0]), "kind": self.subject.kind}
+        if self.subject.version:
+            subject |= {"name": self.subject.version["name"], "version": self.subject.version["version"]}
+        raw = [self._raw[path] for path in sorted(self._raw)]
+        return {"subject": subject, "nodes": list(self._nodes.values()), "edges": self._edges, "raw": raw, "problems": self.problems}
+
+    # -- where the walk starts ------------------------------------------------------------------------------------------------------
+
+    def _shown(self) -> str:
+        return self.subject.path or str(self.subject.place)
+
+    def _unknown(self) -> str:
+        found = self.content[0] if self.content else "nothing"
+        return (
+            f"unknown content ({found}): no stage run that dvc.lock, its history or the run cache records made these bytes, and no lineage.json "
+            "lies beside them"
+        )
+
+    def _say(self, path: str, problem: str) -> None:
+        row = {"path": path, "problem": problem}
+        if row not in self.problems:
+            self.problems.append(row)
+
+    def _find_entry(self) -> tuple[Entry | None, str]:
+        """The record of the run that made the subject, and the path under which it knows it."""
+        subject, found = self.subject, self.content
+        promised = [subject.digest] if subject.kind == VERSION else [found and found[0], subject.recorded.get("model_digest")]
+        if subject.record:  # a lineage.json differs from run to run, so its digest names the very run
+            own = self.contents.at(subject.record)
+            for entry in self.history.producers(own[0]) if own else []:
+                out = next(path for path, digest in entry.outs.items() if own and digest == own[0])
+                model = f"{out.rpartition('/')[0]}/model"
+                if model in entry.outs and (subject.kind != VERSION or entry.outs[model] == subject.digest):
+                    return entry, model
+        for digest in filter(None, promised):
+            entries = self.history.producers(digest)
+            same = [entry for entry in entries if subject.path in entry.outs]
+            for entry in same or entries:
+                return entry, next(path for path, known in entry.outs.items() if known == digest)
+        if subject.path and (current := self.history.current(subject.path)):
+            return current[0], subject.path
+        if subject.recorded.get("stage") and subject.recorded.get("model_digest"):
+            self._say(
+                self._shown(), "no record of its run is left in dvc.lock, its history or the run cache; only its own lineage.json tells"
+            )
+            return _from_record(subject.recorded, subject.path or "model"), subject.path or "model"
+        return None, ""
+
+    # -- the walk -------------------------------------------------------------------------------------------------------------------
+
+    def _add(self, entry: Entry, needed: set[str]) -> str:
+        """Add the run and its ancestors; returns its id. `needed`: the outputs that the walk reached it by."""
+        if entry.identity in self._nodes:
+            node = self._nodes[entry.identity]
+            self._check_outs(entry, node, needed)
+            return str(node["id"])
+        taken = sum(node["stage"] == entry.stage for node in self._nodes.values())
+        name = entry.stage if not taken else f"{entry.stage}#{taken + 1}"
+        edges = []
+        for path, digest in entry.inputs.items():
+            for producer, made in self._producers(path, digest, entry):
+                edges.append([self._add(producer, {made}), name, path])
+        node = self._node(entry, name)
+        self._nodes[entry.identity] = node
+        self._check_outs(entry, node, needed)
+        self._edges += edges
+        return name
+
+    def _producers(self, path: str, digest: str, consumer: Entry) -> list[tuple[Entry, str]]:
+        """The runs that made an input, with the output of each; raw data and missing ancestors are noted instead."""
+        for entry in self.history.producers(digest, consumer.state):
+            made = path if entry.outs.get(path) == digest else next(out for out, known in entry.outs.items() if known == digest)
+            return [(entry, made)]
+        inside = self._made_inside(path, consumer)
+        if inside:
+            return inside
+        if self.history.is_made(path, consumer.state):
+            self._say(path, f"its ancestor is missing: {consumer.stage} read {digest}, and no recorded stage run made that")
+        else:
+            self._add_raw(path, digest, consumer)
+        return []
+
+    def _made_inside(self, folder: str, consumer: Entry) -> list[tuple[Entry, str]]:
+        """Outputs below a folder that is read as a whole (`metrics`), by the same dvc.lock as the reader's entry."""
+        if consumer.state == RUN_CACHE:
+            return []
+        entries = self.history.lock(consumer.state).values()
+        return [(entry, out) for entry in entries for out in entry.outs if out.startswith(folder.rstrip("/") + "/")]
+
+    def _add_raw(self, path: str, digest: str, consumer: Entry) -> None:
+        """Note raw data, file by file where the listing is known."""
+        expected = {entry.inputs[path] for entry in self.history.lock().values() if path in entry.inputs}
+        finding = self.contents.verdict(path, digest, belongs=digest in expected or not expected)
+        self._report(path, digest, finding)
+        files = self.contents.files(digest, path)
+        found = self.contents.at(path)
+        if files is None and found and found[0] == digest:
+            files = found[1]
+        for name, md5 in ({path: digest} if files is None else {f"{path}/{name}": md5 for name, md5 in files.items()}).items():
+            wrong = finding.files.get(name.removeprefix(f"{path}/"))
+            whole = finding.status if files is None or finding.status == MISSING else wrong or GOOD
+            status = "verified" if whole is GOOD else _word(str(whole))
+            self._raw[name] = {"path": name, "digest": md5, "status": status, "read_by": consumer.stage}
+
+    # -- one run --------------------------------------------------------------------------------------------------------------------
+
+    def _place(self, entry: Entry, path: str) -> Path | None:
+        """Where the subject's own bytes lie; they, and no others, are in question."""
+        if entry is not self.entry or self.subject.kind == VERSION:
+            return None
+        if path == self.path:
+            return self.subject.place
+        return self.subject.record if path == f"{self.path.rpartition('/')[0]}/{NAME}" else None
+
+    def _finding(self, entry: Entry, path: str) -> Finding:
+        digest = entry.outs[path]
+        place = self._place(entry, path)
+        if place == self.subject.place and self.subject.flat and self.content:
+            changed = self.contents.differences(digest, self.content[1])
+            return Finding("ok", {}) if self.content[0] == digest else Finding(CHANGED, changed or self._own_differences(digest))
+        current = self.history.current(path)
+        finding = self.contents.verdict(path, digest, belongs=current is None or current[1] == digest, place=place)
+        if finding.status == CHANGED and not finding.files and place == self.subject.place:
+            return Finding(CHANGED, self._own_differences(digest))
+        return finding
+
+    def _own_differences(self, digest: str) -> dict[str, str]:
+        """What differs by the file list in lineage.json, which proves itself: its digest is the model's."""
+        from flows.content import file_differences
+        from tasks.content import folder_digest
+
+        files = self.subject.recorded.get("files") or {}
+        if self.content and self.content[1] is not None and files and folder_digest(files) == digest:
+            return file_differences(files, self.content[1])
+        return {}
+
+    def _check_outs(self, entry: Entry, node: dict[str, Any], needed: set[str]) -> None:
+        """Settle the status of a run's outputs. One that is gone counts only when the walk needs it; one that was changed always does."""
+        for path, digest in entry.outs.items():
+            finding = node["findings"][path]
+            if finding in GOOD or (finding == MISSING and path not in needed):
+                continue
+            self._report(self._shown() if path == self.path and entry is self.entry else path, digest, self._finding(entry, path))
+            node["status"] = _worse(node["status"], _word(finding))
+
+    def _report(self, path: str, digest: str, finding: Finding) -> None:
+        """A problem for each file that differs, or for the whole when the files cannot be told."""
+        if finding.status in GOOD:
+            return
+        for name, what in list(finding.files.items())[:NAMED_AT_MOST]:
+            self._say(f"{path}/{name}", f"{what}; {_SAID[finding.status]} ({path} was recorded as {digest})")
+        if len(finding.files) > NAMED_AT_MOST:
+            self._say(path, f"{len(finding.files) - NAMED_AT_MOST} more files like these")
+        if not finding.files:
+            now = self.contents.at(path) if finding.status == CHANGED else None
+            self._say(path, f"{finding.status}: {_SAID[finding.status]} (recorded {digest}{f', now {now[0]}' if now else ''})")
+
+    def _node(self, entry: Entry, name: str) -> dict[str, Any]:
+        record = self._record(entry)
+        keyed = {**entry.environment, **({"python": entry.python} if entry.python else {})}
+        findings = {path: self._finding(entry, path).status for path in entry.outs}
+        return {
+            "id": name,
+            "stage": entry.stage,
+            "key": record.get("key", ""),
+            "outs": dict(entry.outs),
+            "inputs": dict(entry.inputs),
+            "params": dict(entry.params) or record.get("params", {}),
+            "code": dict(entry.code) or record.get("code", {}),
+            "environment": record.get("environment") or {"keyed": keyed},
+            "seed": record.get("seed"),
+            "git": record.get("git") or {"commit": None if entry.state in (WORKTREE, RUN_CACHE) else entry.state},
+            "run": record.get("run", {}),
+            "metrics": record.get("metrics") or self._metrics(entry),
+            "status": "verified",
+            "findings": findings,
+            "recorded_in": entry.state,
+        }
+
+    def _record(self, entry: Entry) -> Mapping[str, Any]:
+        """The run's lineage.json: as recorded if those bytes are to be had, else the subject's own, edited or not."""
+        out = next((path for path in entry.outs if path.endswith(f"/{NAME}")), None)
+        if out is None:
+            return self.subject.recorded if entry is self.entry else {}
+        return self._verified_json(entry, out) or (self.subject.recorded if entry is self.entry else {})
+
+    def _metrics(self, entry: Entry) -> Mapping[str, Any]:
+        out = next((path for path in entry.outs if path.startswith("metrics/") and path.endswith(".json")), None)
+        return self._verified_json(entry, out) if out else {}
+
+    def _verified_json(self, entry: Entry, out: str) -> Mapping[str, Any]:
+        """A JSON output from wherever its recorded bytes are."""
+        digest = entry.outs[out]
+        for place in (self._place(entry, out), self.contents.root / out, self.contents.object(digest)):
+            found = self.contents.at(place) if place else None
+            if found and found[0] == digest:
+                return read_record(place)
+        return {}
+
+
+def _from_record(record: Mapping[str, Any], path: str) -> Entry:
+    """A lineage.json as the record of its run, when no other is left."""
+    keyed = dict((record.get("environment") or {}).get("keyed") or {})
+    return Entry(
+        stage=record["stage"],
+        state=WORKTREE,
+        inputs=dict(record.get("inputs") or {}),
+        outs={path: record["model_digest"]},
+        params=dict(record.get("params") or {}),
+        code=dict(record.get("code") or {}),
+        python=keyed.pop("python", ""),
+        environment=keyed,
+    )
+
+
+def _word(status: str) -> str:
+    """A finding in the words of the page: verified, modified, missing."""
+    return "verified" if status in GOOD else "missing" if status in (MISSING, "gone") else "modified"
+
+
+def _worse(first: str, second: str) -> str:
+    return max(first, second, key=("verified", "recorded", "missing", "modified").index)
+
+
+def render_tree(found: Mapping[str, Any]) -> Any:
+    """The ancestry as a rich Tree for the terminal (see `flows.lineage_tree`)."""
+    from flows.lineage_tree import tree
+
+    return tree(found)

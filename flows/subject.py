@@ -1,0 +1,124 @@
+"""What a user points at when asking where a checkpoint came from: a folder (in the project or copied out), a file, or a registered model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flows.content import Contents
+from flows.history import History
+from tasks.checkpoint_lineage import NAME
+from tasks.content import folder_digest
+
+CHECKPOINT, VERSION, FILE = "checkpoint", "model version", "file"
+_REGISTERED = re.compile(r"(?P<name>[^:@/]+)(?::(?P<version>\d+)|@(?P<alias>[^:@/]+))?")
+
+
+class UnknownSubject(ValueError):
+    """Neither a path, nor an output that was recorded, nor a registered model."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`place`: where its bytes should be. `path`: the project path they are recorded under, None for a copy. `record`: its lineage.json.
+
+    `flat`: model files and lineage.json lie in one folder. `digest`: the content that a registry version promises. `version`: its row.
+    """
+
+    shown: str
+    kind: str
+    place: Path
+    path: str | None = None
+    record: Path | None = None
+    flat: bool = False
+    digest: str | None = None
+    version: Mapping[str, Any] = field(default_factory=dict)
+
+    def content(self, contents: Contents) -> tuple[str, dict[str, str] | None] | None:
+        """(id, files) of the bytes at `place`; None when there are none."""
+        found = contents.at(self.place)
+        if found and self.flat and found[1]:
+            files = {name: md5 for name, md5 in found[1].items() if name != NAME}
+            return folder_digest(files), files
+        return found
+
+    @cached_property
+    def recorded(self) -> Mapping[str, Any]:
+        """The checkpoint's own lineage.json; empty when it has none that can be read."""
+        return read_record(self.record)
+
+
+def read_record(path: Path | None) -> Mapping[str, Any]:
+    """A lineage.json, or empty when it is missing, cut short or no object."""
+    try:
+        value = json.loads(path.read_bytes()) if path else {}
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def locate(contents: Contents, history: History, text: str) -> Subject:
+    """The subject that `text` names: a path (from here or from the root), else `NAME`, `NAME:VERSION`, `NAME@ALIAS` of the registry."""
+    root = contents.root
+    for place in (Path(text).absolute(), root / text):
+        if place.exists():
+            return _at(root, Path(place.resolve()), text)
+    recorded = text.rstrip("/")
+    for path in (f"{recorded}/model", recorded):
+        if history.current(path):
+            record = root / recorded.removesuffix("/model") / NAME
+            return Subject(text, CHECKPOINT if path.endswith("/model") else FILE, root / path, path, record if record.exists() else None)
+    match = _REGISTERED.fullmatch(text)
+    if match is None:
+        raise UnknownSubject(f"{text}: there is no such path, and no stage has recorded it; `whetstone status` lists what there is")
+    return _registered(root, history, text, match)
+
+
+def _at(root: Path, place: Path, text: str) -> Subject:
+    if place.name == NAME and place.is_file():
+        place = place.parent
+    if (place / "model").is_dir() or ((place / NAME).exists() and not _holds_model(place)):
+        model, record, flat = place / "model", place / NAME, False
+    elif (place / NAME).exists():
+        model, record, flat = place, place / NAME, True
+    else:
+        model, record, flat = place, place.parent / NAME if place.name == "model" else None, False
+    path = model.relative_to(root).as_posix() if model.is_relative_to(root) else None
+    has_record = record is not None and record.exists()
+    kind = CHECKPOINT if has_record or model.name == "model" else FILE
+    return Subject(text, kind, model, path, record if has_record else None, flat)
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether files lie beside lineage.json: a flat copy, rather than a checkpoint whose model folder is gone."""
+    return any(child.name != NAME for child in folder.iterdir())
+
+
+def _registered(root: Path, history: History, text: str, match: re.Match[str]) -> Subject:
+    from tasks.tracking import CURRENT, Tracking
+
+    said: list[str] = []
+    name, version, alias = match["name"], match["version"], match["alias"]
+    rows = Tracking(root, say=said.append).versions(name) or []
+    if not rows:
+        why = said[0] if said else f"the registry knows no model {name}"
+        raise UnknownSubject(f"{text}: there is no such path, and {why}. Give a folder (models/NAME) or run `whetstone run` first")
+    if version:
+        chosen = [row for row in rows if row["version"] == version]
+    elif alias and alias != "latest":
+        chosen = [row for row in rows if alias in row["aliases"]]
+    else:
+        chosen = ([row for row in rows if CURRENT in row["aliases"]] if not alias else []) or rows[-1:]
+    if not chosen:
+        known = ", ".join(f"{name}:{row['version']}" + "".join(f" (@{a})" for a in row["aliases"]) for row in rows)
+        raise UnknownSubject(f"{text}: the registry has no such version or alias; known: {known}")
+    row = chosen[0]
+    path = row["path"] or row["source"].removeprefix("dvc://").partition("/")[2]
+    record = (root / path).parent / NAME
+    own = read_record(record).get("model_digest") == row["digest"]
+    return Subject(text, VERSION, root / path, path, record if own else None, digest=row["digest"], version=row)
