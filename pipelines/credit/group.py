@@ -29,7 +29,8 @@ def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
     if spread == "none":
         return centred
     divisor = count if spread == "population" else (count - 1).clamp(min=1)
-    return centred / ((centred.square().sum(1, keepdim=True) / divisor).sqrt() + epsilon)
+    spread_of = (centred.square().sum(1, keepdim=True) / divisor).sqrt()
+    return torch.where(spread_of > 0, centred / (spread_of + epsilon), 0.0)
 
 
 def assign(forest: Forest, rewards: Sequence[float], settings: CreditParams) -> list[Tensor]:

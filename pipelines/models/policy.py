@@ -51,7 +51,7 @@ def fetch(base: BaseParams, tokens: Tokens, seed: int, offline: bool, trust_remo
     """
     source = str(base.pretrained)
     model = _from_pretrained(source, base.revision, offline, trust_remote_code)
-    _check_vocabulary(source, base.revision, offline, trust_remote_code, tokens)
+    _check_vocabulary(source, base.revision, offline, tokens)
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < tokens.vocab_size:
         if not base.resize_embeddings:
@@ -142,15 +142,20 @@ def _from_pretrained(source: str, revision: str | None, offline: bool, trust_rem
         raise FileNotFoundError(f"no model could be loaded from {source}: {str(error).splitlines()[0]} {hint}".rstrip()) from error
 
 
-def _check_vocabulary(source: str, revision: str | None, offline: bool, trust_remote_code: bool, tokens: Tokens) -> None:
-    """The ids of the corpus must mean the same text to the pretrained model; a folder without tokenizer files cannot be compared."""
-    from transformers import AutoTokenizer
+def _check_vocabulary(source: str, revision: str | None, offline: bool, tokens: Tokens) -> None:
+    """The ids of the corpus must mean the same text to the pretrained model; a source without tokenizer.json cannot be compared."""
+    from tokenizers import Tokenizer
+    from transformers.utils import cached_file
 
-    if Path(source).is_dir() and not (Path(source) / "tokenizer.json").exists():
+    file = Path(source) / "tokenizer.json"
+    if not Path(source).is_dir():
+        found = cached_file(
+            source, "tokenizer.json", revision=revision or "main", local_files_only=offline, _raise_exceptions_for_missing_entries=False
+        )
+        file = Path(found or file)
+    if not file.exists():
         return
-    theirs = AutoTokenizer.from_pretrained(
-        source, revision=revision or "main", local_files_only=offline or Path(source).is_dir(), trust_remote_code=trust_remote_code
-    ).get_vocab()
+    theirs = Tokenizer.from_file(str(file)).get_vocab(with_added_tokens=True)
     ours = tokens.tokenizer.get_vocab(with_added_tokens=True)
     differing = [text for text, number in theirs.items() if ours.get(text) != number]
     if differing:

@@ -43,8 +43,9 @@ class TorchEngine:
         self.placement = placement
         self._clip = optimiser.grad_clip
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._optimiser = adamw(self._parameters, optimiser)
-        self._peaks = [group["lr"] for group in self._optimiser.param_groups]
+        self._optimisers = optimisers(model, optimiser)
+        self._groups = [group for one in self._optimisers for group in one.param_groups]
+        self._peaks = [group["lr"] for group in self._groups]
         if optimiser.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             model.train()  # transformers checkpoints in training mode only; there is no dropout to switch on
@@ -63,32 +64,43 @@ class TorchEngine:
         norm = float(nn.utils.clip_grad_norm_(self._parameters, limit, error_if_nonfinite=False))
         if not norm < float("inf"):
             raise FloatingPointError(f"the gradient's norm is {norm}: lower the learning rate, or look for a damaged input model")
-        for group, peak in zip(self._optimiser.param_groups, self._peaks):
+        for group, peak in zip(self._groups, self._peaks):
             group["lr"] = peak * factor
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
+        for optimiser in self._optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         return norm
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_model
 
         save_model(self.model, str(folder / "model.safetensors"))
-        torch.save(self._optimiser.state_dict(), folder / "optimiser.pt")
+        torch.save([optimiser.state_dict() for optimiser in self._optimisers], folder / "optimiser.pt")
 
     def load(self, folder: Path) -> None:
         from safetensors.torch import load_model
 
         load_model(self.model, str(folder / "model.safetensors"), device=str(self.placement.device))
-        state = torch.load(folder / "optimiser.pt", map_location=self.placement.device, weights_only=True)
-        self._optimiser.load_state_dict(state)
+        states = torch.load(folder / "optimiser.pt", map_location=self.placement.device, weights_only=True)
+        for optimiser, state in zip(self._optimisers, states, strict=True):
+            optimiser.load_state_dict(state)
 
 
-def adamw(parameters: list[nn.Parameter], settings: OptimiserParams) -> torch.optim.AdamW:
-    """AdamW over two groups: matrices, and one-dimensional parameters with their own rate and no decay."""
-    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+def optimisers(model: Any, settings: OptimiserParams) -> list[torch.optim.Optimizer]:
+    """AdamW over matrices and, with their own rate and no decay, one-dimensional parameters; with `kind` muon, Muon over the matrices that
+    are neither embedding nor head (Jordan et al. 2024: those two have no spectral geometry of their own)."""
+    ends = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    hidden = [parameter for parameter in parameters if settings.kind == "muon" and parameter.ndim == 2 and id(parameter) not in ends]
+    muon = {id(parameter) for parameter in hidden}
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1 and id(parameter) not in muon]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups = [
         {"params": matrices, "lr": settings.learning_rate, "weight_decay": settings.weight_decay},
         {"params": vectors, "lr": settings.vector_learning_rate or settings.learning_rate, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], betas=settings.betas, eps=settings.epsilon, fused=True)
+    groups = [group for group in groups if group["params"]]
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, betas=settings.betas, eps=settings.epsilon, fused=True)]
+    if hidden:
+        made.append(torch.optim.Muon(hidden, lr=settings.muon_learning_rate, weight_decay=settings.weight_decay))
+    return made

@@ -10,9 +10,11 @@ from pipelines.settings import Settings
 
 
 class OptimiserParams(Settings):
-    """AdamW. One-dimensional parameters (norm gains, biases) may have a rate of their own and are never decayed."""
+    """AdamW, or Muon on the layers' matrices beside it. One-dimensional parameters may have a rate of their own and are never decayed."""
 
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak rate")
+    kind: Literal["adamw", "muon"] = Field("adamw", description="muon: the layers' matrices by Muon, embeddings, head and vectors by AdamW")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak rate of AdamW")
+    muon_learning_rate: float = Field(0.02, gt=0, le=1, description="peak rate of Muon, in units of an update's spectral norm")
     vector_learning_rate: float | None = Field(None, gt=0, le=1, description="peak rate of one-dimensional parameters; null: the same")
     betas: tuple[float, float] = Field((0.9, 0.95), description="decay of the first and second moments, each in [0, 1)")
     epsilon: float = Field(1e-8, gt=0, le=1, description="added to the root of the second moment")

@@ -1,0 +1,100 @@
+"""The local engine against the model's own full forward, and the independence of a sample from its batch."""
+
+import pytest
+import torch
+
+from pipelines.models.logprobs import of_logits
+from pipelines.rollouts.counter import child_key, key_tensor, root_key, uniforms
+from pipelines.rollouts.draw import draw
+from pipelines.rollouts.flat import grow
+from pipelines.rollouts.forest import Finish, Prompt
+from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.rollout_params import RolloutParams, SamplingParams
+from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    return make_tiny_tokens(tmp_path_factory.mktemp("tokens"))
+
+
+@pytest.fixture(scope="module", params=["qwen2", "llama"])
+def engine(tokens, request):
+    model = make_tiny_model(tokens, family=request.param)
+    with torch.no_grad():  # clear margins, so that float noise flips no token
+        for parameter in model.parameters():
+            parameter.mul_(4.0)
+    return LocalEngine(model, tokens, CPU)
+
+
+PREFIXES = [[4, 9, 5], [6, 7, 8, 9, 10, 11, 5], [12, 5], [4, 9, 13, 5]]
+KEYS = [[child_key(root_key(0, 0, str(prefix)), index) for index in range(3)] for prefix in PREFIXES]
+SAMPLING = SamplingParams(temperature=0.8, max_new_tokens=12)
+
+
+def one_by_one(engine, prefix, key, sampling):
+    """The definition: a full forward for every token, no cache, no batch."""
+    ids, scores = list(prefix), []
+    while len(ids) - len(prefix) < sampling.max_new_tokens:
+        with torch.no_grad():
+            logits = engine.model(input_ids=torch.tensor([ids])).logits[:, -1]
+        chosen, logprob, entropy = draw(logits, uniforms(key_tensor([key]), len(ids) - len(prefix)), sampling)
+        ids.append(int(chosen))
+        scores.append((float(logprob), float(entropy)))
+        if int(chosen) == engine.tokens.eos_id:
+            break
+    return ids[len(prefix) :], scores
+
+
+@pytest.mark.parametrize("sampling", [SAMPLING, SamplingParams(temperature=0.0, max_new_tokens=12)])
+def test_equals_a_full_forward_for_every_token(engine, sampling):
+    for prefix, keys, family in zip(PREFIXES, KEYS, engine.generate(PREFIXES, KEYS, sampling)):
+        for key, completion in zip(keys, family):
+            ids, scores = one_by_one(engine, prefix, key, sampling)
+            assert completion.ids == ids
+            torch.testing.assert_close(completion.logprobs, torch.tensor(scores)[:, 0], atol=1e-4, rtol=0)
+            torch.testing.assert_close(completion.entropy, torch.tensor(scores)[:, 1], atol=1e-4, rtol=0)
+            assert completion.finish == (Finish.EOS if ids[-1] == engine.tokens.eos_id else Finish.CAP)
+
+
+def test_a_sample_does_not_depend_on_its_batch(engine):
+    whole = engine.generate(PREFIXES, KEYS, SAMPLING)
+    alone = [engine.generate([prefix], [[key]], SAMPLING)[0][0] for prefix, keys in zip(PREFIXES, KEYS) for key in keys]
+    small = LocalEngine(engine.model, engine.tokens, CPU, batch=4).generate(PREFIXES[::-1], KEYS[::-1], SAMPLING)[::-1]
+    assert [c.ids for family in whole for c in family] == [c.ids for c in alone] == [c.ids for family in small for c in family]
+
+
+def test_stops_at_the_context_and_refuses_a_prefix_that_fills_it(engine):
+    (completion,) = engine.generate([[4] * 60], [[1]], SamplingParams(max_new_tokens=12))[0]
+    assert completion.finish == (Finish.EOS if completion.ids[-1] == engine.tokens.eos_id else Finish.CONTEXT)
+    assert len(completion.ids) <= 4
+    with pytest.raises(ValueError, match="context of 64"):
+        engine.generate([[4] * 64], [[1]], SAMPLING)
+
+
+def test_other_stop_ids_end_a_response(engine, tokens, monkeypatch):
+    whole = engine.generate(PREFIXES, KEYS, SAMPLING)
+    longest = max((c for family in whole for c in family), key=lambda c: len(c.ids))
+    monkeypatch.setattr(tokens, "stop_ids", [tokens.eos_id, longest.ids[1]])
+    for before, after in zip([c for f in whole for c in f], [c for f in engine.generate(PREFIXES, KEYS, SAMPLING) for c in f]):
+        if longest.ids[1] in before.ids:
+            cut = before.ids.index(longest.ids[1]) + 1
+            assert after.ids == before.ids[:cut] and after.finish == Finish.STOP
+        else:
+            assert after.ids == before.ids
+
+
+def test_a_flat_forest_has_each_response_once(engine):
+    prompts = [Prompt(str(index), prefix, root_key(0, 5, str(index))) for index, prefix in enumerate(PREFIXES)]
+    forest = grow(engine, prompts, RolloutParams(samples=3, sampling=SAMPLING))
+    assert forest.leaves() == list(range(12)) and [forest.nodes[i].tree for i in range(12)] == [i // 3 for i in range(12)]
+    assert forest.context(4) == PREFIXES[1] and forest.response(4) == forest.nodes[4].ids
+    again = grow(engine, prompts[::-1], RolloutParams(samples=3, sampling=SAMPLING))
+    assert [node.ids for node in again.nodes[:3]] == [node.ids for node in forest.nodes[9:]]
+    assert len({tuple(node.ids) for node in forest.nodes}) > 4
+
+
+def test_logits_are_read_at_the_last_real_token_despite_padding(engine):
+    scores = of_logits(engine.model(input_ids=torch.tensor([PREFIXES[2]])).logits[:, -1], torch.tensor([7]), 1.0)
+    family = engine.generate(PREFIXES, KEYS, SamplingParams(max_new_tokens=1))[2]
+    assert family[0].entropy[0].item() == pytest.approx(scores.entropy.item(), abs=1e-4)
