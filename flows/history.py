@@ -15,11 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from flows.snapshot import NoGit, git
 
-Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 WORKTREE, RUN_CACHE = "worktree", "run cache"
 CODE_LOCK, PARAMS = "code.lock.json", "params.yaml"
 
@@ -67,8 +67,13 @@ def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
     )
 
 
+def _load(text: str | bytes) -> Any:
+    """YAML 1.2 as DVC writes it: `1e-08` is a number and `off` is text, which PyYAML reads the other way round."""
+    return YAML(typ="safe").load(text)
+
+
 def _parse(text: str, state: str) -> dict[str, Entry]:
-    rows = (yaml.load(text, Loader) or {}).get("stages") or {}
+    rows = (_load(text) or {}).get("stages") or {}
     return {name: read_entry(name, row, state) for name, row in rows.items()}
 
 
@@ -101,7 +106,7 @@ class History:
         for attempt in range(attempts):
             try:
                 return _parse(path.read_text("utf-8"), WORKTREE) if path.exists() else {}
-            except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+            except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
                 if attempt + 1 == attempts:
                     raise BrokenRecord(
                         f"{path} cannot be read ({' '.join(str(error).split())[:200]}); delete it and run `whetstone run`: "
@@ -115,7 +120,7 @@ class History:
             return _parse(git(self.root, "show", f"{commit}:./dvc.lock"), commit)
         except subprocess.CalledProcessError:
             return {}  # the commit that deleted dvc.lock touches its digests too
-        except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+        except (YAMLError, AttributeError, KeyError, TypeError):
             return {}  # someone committed a broken one; the other records still count
 
     def current(self, path: str) -> tuple[Entry, str] | None:
@@ -143,7 +148,7 @@ class History:
         needle = digest.encode()
         for text in self._run_cache:
             if needle in text:
-                entry = read_entry("", yaml.load(text, Loader), RUN_CACHE)
+                entry = read_entry("", _load(text), RUN_CACHE)
                 if digest in entry.outs.values():
                     yield entry if entry.stage else _with_name(entry, self._name_of(entry))
 
@@ -194,8 +199,8 @@ def _with_name(entry: Entry, name: str) -> Entry:
 def declared_outputs(path: Path) -> list[Any]:
     """The output paths of a dvc.yaml as regular expressions; empty when the file is missing or broken (DVC then says so itself)."""
     try:
-        stages = (yaml.load(path.read_text("utf-8"), Loader) or {}).get("stages") or {}
-    except (OSError, yaml.YAMLError, AttributeError):
+        stages = (_load(path.read_text("utf-8")) or {}).get("stages") or {}
+    except (OSError, YAMLError, AttributeError):
         return []
     patterns = []
     for stage in stages.values():

@@ -13,7 +13,7 @@ from typing import Any
 
 from flows.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, Finding
 from flows.history import RUN_CACHE, WORKTREE, Entry, History
-from flows.subject import VERSION, Subject, UnknownSubject, locate, read_record
+from flows.subject import VERSION, UnknownSubject, locate, read_record
 from tasks.checkpoint_lineage import NAME
 
 __all__ = ["Ancestry", "UnknownSubject", "lineage", "render_tree"]
@@ -79,8 +79,8 @@ class Ancestry:
     def _unknown(self) -> str:
         found = self.content[0] if self.content else "nothing"
         return (
-            f"unknown content ({found}): no stage run that dvc.lock, its history or the run cache records made these bytes, and no lineage.json "
-            "lies beside them"
+            f"unknown content ({found}): no stage run that dvc.lock, its history or the run cache records made these bytes, "
+            "and no lineage.json lies beside them"
         )
 
     def _say(self, path: str, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""What a user points at when asking where a checkpoint came from: a folder (in the project or copied out), a file, or a registered model."""
+"""What a user asks about: a checkpoint folder (in the project or copied out), another output, or a registered model."""
 
 from __future__ import annotations
 

@@ -1,0 +1,208 @@
+"""Train a stage again from its recorded inputs, parameters and code in a scratch directory, and compare every output file.
+
+On a CPU the bytes must be equal; whatever differs was decided by something that the record does not hold. The workspace, the cache,
+dvc.lock and the registry are only read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flows import source_state
+from flows.closure import Code
+from flows.content import Contents, file_differences
+from flows.history import RUN_CACHE, WORKTREE, Entry, History
+from flows.params_file import PARAMS, read_yaml
+from flows.subject import read_record
+from tasks.checkpoint_lineage import NAME, VOLATILE
+from tasks.content import content_id
+from tasks.stage import Spec
+
+LOG = "replay.log"
+
+
+class ReplayError(RuntimeError):
+    """The stage could not be replayed: an input, its code or its record is gone, or its command failed."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An output file that came out otherwise. `what`: changed, new, gone, or for lineage.json the field."""
+
+    path: str
+    what: str
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def replay(
+    root: str | Path,
+    stage: str,
+    scratch: str | Path,
+    entry: Entry | None = None,
+    timeout_s: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Difference]:
+    """Run `stage` again below `scratch` (made if missing, should be empty) and return what differs; empty means bit-equal.
+
+    `entry`: the recorded run to repeat (an `Ancestry.entry`); default the one in dvc.lock. The command's output goes to
+    scratch/replay.log. Raises ReplayError; needs free space for the inputs and the outputs.
+    """
+    contents = Contents(root)
+    history = History(contents.root, contents.cache)
+    entry = entry or history.lock().get(stage)
+    if entry is None:
+        raise ReplayError(f"dvc.lock records no run of {stage}; `whetstone run {stage}` makes one")
+    scratch = Path(scratch).resolve()
+    tree = scratch.joinpath("tree", *["below"] * _depth(entry.inputs))  # inputs at ../… must stay inside the scratch directory
+    record = _record(contents, entry)
+    say(f"source state: {_prepare_tree(contents, history, entry, record, tree)}")
+    for path, digest in entry.inputs.items():
+        _bring(contents, path, digest, tree)
+    spec = _spec(contents.root, entry, record, scratch)
+    say(f"training {entry.stage} in {tree}")
+    _run(spec, tree, scratch, timeout_s)
+    return [difference for path, digest in entry.outs.items() for difference in _compare(contents, path, digest, tree, record)]
+
+
+def _depth(inputs: Mapping[str, str]) -> int:
+    return max((Path(path).parts.count("..") for path in inputs), default=0)
+
+
+def _record(contents: Contents, entry: Entry) -> Mapping[str, Any]:
+    """The lineage.json of the recorded run; empty for a stage that has none."""
+    out = next((path for path in entry.outs if path.endswith(f"/{NAME}")), None)
+    if out is None:
+        return {}
+    digest = entry.outs[out]
+    found = contents.at(out)
+    place = contents.root / out if found and found[0] == digest else contents.object(digest)
+    record = read_record(place)
+    if not record:
+        raise ReplayError(f"{out} as it was recorded ({digest}) is neither in the workspace nor in DVC's cache; fetch it with `dvc fetch`")
+    return record
+
+
+def _prepare_tree(contents: Contents, history: History, entry: Entry, record: Mapping[str, Any], tree: Path) -> str:
+    """Lay out the source files whose code digests are the recorded ones; returns where they came from."""
+    root, recorded = contents.root, dict(entry.code)
+    if _reaches(root, recorded):
+        source_state.copy_current(root, tree)
+        return "the present tree"
+    git = record.get("git") or {}
+    digests = [digest for path, digest in entry.outs.items() if path.endswith(f"/{NAME}")] or list(entry.outs.values())
+    states = [git.get("snapshot"), entry.state if entry.state not in (WORKTREE, RUN_CACHE) else None, git.get("commit")]
+    for commit in dict.fromkeys([*states, *(c for digest in digests[:1] for c in history.commits_with(digest))]):
+        if not source_state.has_commit(root, commit):
+            continue
+        shutil.rmtree(tree, ignore_errors=True)
+        source_state.extract(root, str(commit), tree)
+        if _reaches(tree, recorded):
+            return f"commit {commit}"
+    changed = ", ".join(_code_changes(root, recorded)[:5])
+    raise ReplayError(
+        f"the code that {entry.stage} ran is not at hand: the present tree's digests differ in {changed}, and "
+        "no snapshot or commit has them; fetch the snapshots with `git fetch origin 'refs/pipeline/*:refs/pipeline/*'`"
+    )
+
+
+def _reaches(root: Path, recorded: Mapping[str, str]) -> bool:
+    return not _code_changes(root, recorded)
+
+
+def _code_changes(root: Path, recorded: Mapping[str, str]) -> list[str]:
+    """Recorded modules whose digest in the tree at `root` is another one."""
+    now = Code(root).digests(name for name in recorded if "/" not in name)
+    return [name for name, digest in recorded.items() if now.get(name) != digest]
+
+
+def _bring(contents: Contents, path: str, digest: str, tree: Path) -> None:
+    """Put a recorded input in place; an absolute path is read where it is, if it still is what was read."""
+    if Path(path).is_absolute():
+        found = contents.at(path)
+        if not found or found[0] != digest:
+            raise ReplayError(f"{path} is no longer what the stage read ({digest})")
+        return
+    target = tree / path
+    if target.exists():
+        if content_id(target)[0] == digest:
+            return  # the source state held it
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    try:
+        contents.materialise(path, digest, target)
+    except FileNotFoundError as error:
+        raise ReplayError(str(error)) from None
+
+
+def _spec(root: Path, entry: Entry, record: Mapping[str, Any], scratch: Path) -> Spec:
+    """The recorded facts as a specification; how it runs (threads, device) is what params.yaml says today, none of it changes results."""
+    return Spec(
+        stage=entry.stage,
+        key=str(record.get("key") or "replay"),
+        work=str(scratch / "work"),
+        outs=tuple(entry.outs),
+        inputs=dict(entry.inputs),
+        params=dict(entry.params),
+        code=dict(entry.code),
+        environment={**entry.environment, **({"python": entry.python} if entry.python else {})},
+        execution=dict(read_yaml(root / PARAMS).get("execution") or {}),
+        git=dict(record.get("git") or {}),
+        run={"flow_run": "replay", "mlflow_run": None},
+    )
+
+
+def _run(spec: Spec, tree: Path, scratch: Path, timeout_s: float | None) -> None:
+    """Run the stage's own command in the scratch tree, in a process group of its own, untracked."""
+    (scratch / "work").mkdir(parents=True, exist_ok=True)
+    path = scratch / "spec.json"
+    spec.write(path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_") and name != "PYTHONPATH"}
+    environment |= {"WHETSTONE_SPEC": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    with open(scratch / LOG, "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tasks", spec.stage],
+            cwd=tree,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ReplayError(f"{spec.stage} did not end within {timeout_s} s; see {scratch / LOG}") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if code:
+        tail = (scratch / LOG).read_text("utf-8", errors="replace").strip().splitlines()[-5:]
+        raise ReplayError(f"{spec.stage} failed with exit code {code}; see {scratch / LOG}: " + " | ".join(tail))
+
+
+def _compare(contents: Contents, path: str, digest: str, tree: Path, record: Mapping[str, Any]) -> list[Difference]:
+    """One output against its record: file by file; lineage.json field by field, without what may differ between equal runs."""
+    made = tree / path
+    if not made.exists():
+        return [Difference(path, "gone")]
+    if path.endswith(f"/{NAME}"):
+        now = json.loads(made.read_text("utf-8"))
+        fields = sorted({*record, *now} - {*VOLATILE, "environment"})
+        return [Difference(f"{path}:{name}", "changed") for name in fields if record.get(name) != now.get(name)]
+    found, files = content_id(made)
+    if found == digest:
+        return []
+    before = contents.files(digest, path)
+    if files is None or before is None:
+        return [Difference(path, "changed")]
+    return [Difference(f"{path}/{name}", what) for name, what in file_differences(before, files).items()]
