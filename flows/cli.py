@@ -172,13 +172,17 @@ def lineage(subject: Annotated[str, typer.Argument(help="models/sft, a copied-ou
     Example: [bold]whetstone lineage models/grpo --html lineage.html[/]
     """
     root = project(as_json)
-    from flows.lineage import UnknownSubject, render_tree
+    from flows.history import BrokenRecord
+    from flows.lineage import render_tree
     from flows.lineage import lineage as trace
+    from flows.subject import UnknownSubject
 
     try:
         found = trace(root, subject)
     except UnknownSubject as error:
         fail(str(error), 2, as_json)
+    except BrokenRecord as error:
+        fail(str(error), 1, as_json)
     if html:
         from flows.lineage_page import render
 

@@ -1,0 +1,52 @@
+"""`whetstone audit`: verify, and on request replay, with what a person or a program is told."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from flows.audit import audited
+from flows.history import BrokenRecord
+from flows.lineage import Ancestry
+from flows.replay import ReplayError, replay
+from flows.subject import UnknownSubject
+
+
+def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | None, console: Console | None) -> tuple[int, dict[str, Any]]:
+    """(exit code, {"ok", "subject", "problems", "replay"}). 0: all verifies; 1: something does not; 2: there is no such subject."""
+
+    def say(text: str, style: str = "") -> None:
+        if console:
+            console.print(text, style=style, markup=False)
+
+    try:
+        ancestry = Ancestry(root, subject)
+        problems = audited(ancestry)
+    except UnknownSubject as error:
+        say(str(error), "red")
+        return 2, {"ok": False, "subject": subject, "error": str(error)}
+    except BrokenRecord as error:
+        say(str(error), "red")
+        return 1, {"ok": False, "subject": subject, "error": str(error)}
+    found: dict[str, Any] = {"ok": not problems, "subject": subject, "problems": [problem.as_json() for problem in problems], "replay": None}
+    for problem in problems:
+        say(f"✗ {problem.path}: {problem.problem}", "red")
+    if not problems:
+        say(f"✓ {subject}: every byte of it and of its recorded ancestry verifies", "green")
+    if replaying and ancestry.entry is not None:
+        with tempfile.TemporaryDirectory(prefix="whetstone-replay-") as temporary:
+            try:
+                different = replay(root, ancestry.entry.stage, scratch or temporary, ancestry.entry, say=say)
+            except ReplayError as error:
+                say(f"✗ replay: {error}", "red")
+                return 1, found | {"ok": False, "replay": {"error": str(error)}}
+        found["replay"] = {"stage": ancestry.entry.stage, "different": [difference.as_json() for difference in different]}
+        found["ok"] = found["ok"] and not different
+        for difference in different:
+            say(f"✗ replay: {difference.path}: {difference.what}", "red")
+        if not different:
+            say(f"✓ replay of {ancestry.entry.stage}: bit-equal", "green")
+    return (0 if found["ok"] else 1), found
