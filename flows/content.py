@@ -6,7 +6,6 @@ hard link, in the workspace or in the cache, passes there and fails here.
 
 from __future__ import annotations
 
-import configparser
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from flows import source_state
 from flows.snapshot import NoGit
-from tasks.content import content_id, file_digest, folder_digest, listing_text
+from tasks.content import content_id, dvc_cache, dvc_object, file_digest, folder_digest, listing_text
 
 MANIFESTS = ".whetstone/manifests"
 
@@ -48,14 +47,11 @@ class Contents:
 
     @cached_property
     def cache(self) -> Path:
-        """DVC's cache folder, `cache.dir` of its configuration or .dvc/cache."""
-        parser = configparser.ConfigParser(interpolation=None)
-        parser.read([self.root / ".dvc" / "config", self.root / ".dvc" / "config.local"], encoding="utf-8")
-        return self.root / ".dvc" / parser.get("cache", "dir", fallback="cache").strip("\"'")
+        return dvc_cache(self.root)
 
     def object(self, digest: str) -> Path:
         """Where DVC's cache keeps the bytes with this md5 (a folder's listing when it ends in .dir)."""
-        return self.cache / "files" / "md5" / digest[:2] / digest[2:]
+        return dvc_object(self.cache, digest)
 
     @cached_property
     def _ignored(self) -> object:

@@ -5,6 +5,7 @@ DVC's own state database trusts sizes and times of change; whoever verifies a fi
 
 from __future__ import annotations
 
+import configparser
 import hashlib
 import json
 import os
@@ -51,3 +52,15 @@ def content_id(path: str | Path, ignored: Callable[[str], bool] | None = None) -
         files = folder_files(path, ignored)
         return folder_digest(files), files
     return file_digest(path), None
+
+
+def dvc_cache(root: Path) -> Path:
+    """DVC's cache folder of the project at `root`: `cache.dir` of its configuration, else .dvc/cache."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    return root / ".dvc" / parser.get("cache", "dir", fallback="cache").strip("\"'")
+
+
+def dvc_object(cache: Path, digest: str) -> Path:
+    """Where the cache keeps the bytes with this md5; a folder's listing when the digest ends in .dir."""
+    return cache / "files" / "md5" / digest[:2] / digest[2:]
