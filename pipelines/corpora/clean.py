@@ -54,8 +54,9 @@ def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams) -> Clean
         limits: Mapping[str, int] = getattr(params.sources[source], "limits", {})
         for role, rows in _by_role(source, problems).items():
             result.rows[role] += rows[: limits.get(role)]
-    _deduplicate(result, params)
+    _deduplicate(result, (*TRAINING, *ASIDE), params)
     _split(result, Shares(params.validation_share, params.heldout_share))
+    _deduplicate(result, ASIDE, params)  # what was split off may repeat what a file had put aside
     _decontaminate(result, params)
     return result
 
@@ -72,14 +73,14 @@ def _by_role(source: str, problems: Iterable[Problem]) -> dict[Role, list[Row]]:
     return rows
 
 
-def _order(row: Row) -> tuple[float, str, str, str]:
+def _order(row: Row) -> tuple[float, str]:
     """By hash of the question, then by content: shuffled, and the same for any order of the file."""
-    problem = row.problem
-    return fraction("order:" + comparable(problem.question)), problem.question, problem.answer, problem.solution or ""
+    return fraction("order:" + comparable(row.problem.question)), repr(row.problem)
 
 
-def _deduplicate(result: Clean, params: CorpusParams) -> None:
-    for role, rows in result.rows.items():
+def _deduplicate(result: Clean, roles: Sequence[Role], params: CorpusParams) -> None:
+    for role in roles:
+        rows = result.rows[role]
         repeated = set(exact_duplicates([row.problem.question for row in rows]))
         first = {comparable(row.problem.question): row.problem.answer for row in reversed(rows)}
         conflicts = sum(first[comparable(rows[place].problem.question)] != rows[place].problem.answer for place in repeated)

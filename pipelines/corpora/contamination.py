@@ -25,7 +25,7 @@ def decontaminate(
     """The rows that `against` does not contain, and the number dropped by each reason: text, key, ngram, near."""
     texts = {comparable(row.question) for row in against}
     groups = {group_of(row) for row in against}
-    grams = {gram for row in against for gram in _grams(row.question, params.ngram)}
+    grams = _telling_grams(rows, against, params)
     index = None
     if params.near and near is not None and rows:
         index = NearIndex(near)
@@ -44,6 +44,13 @@ def decontaminate(
         else:
             kept.append(row)
     return kept, dropped
+
+
+def _telling_grams(rows: Sequence[Problem], against: Sequence[Problem], params: DecontaminateParams) -> set[str]:
+    """N-grams of `against`, without those that more than `common` of `rows` hold: `where m and n are relatively prime integers`."""
+    grams = {gram for row in against for gram in _grams(row.question, params.ngram)}
+    frequency = Counter(gram for row in rows for gram in _grams(row.question, params.ngram) & grams)
+    return {gram for gram in grams if frequency[gram] <= params.common}
 
 
 def _grams(text: str, size: int | None) -> set[str]:

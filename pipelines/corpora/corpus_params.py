@@ -15,7 +15,7 @@ class NearParams(Settings):
     """Near-duplicates by MinHash over word shingles, confirmed by the exact Jaccard similarity of the candidates."""
 
     threshold: float = Field(0.8, gt=0, le=1, description="Jaccard similarity from which two questions count as one")
-    shingle: int = Field(3, ge=1, le=20, description="words per shingle")
+    shingle: int = Field(3, ge=1, le=20, description="words or symbols per shingle")
     permutations: int = Field(128, ge=16, le=1024, description="length of a MinHash signature")
 
 
@@ -23,6 +23,7 @@ class DecontaminateParams(Settings):
     """What, beside equal text and an equal key, takes a training row out because held-out or validation rows hold it."""
 
     ngram: int | None = Field(13, ge=5, le=100, description="words in a row that no training row may share with a held-out row; null: off")
+    common: int = Field(10, ge=1, description="an n-gram that more than this many rows share is a phrase of the trade and proves nothing")
     near: bool = Field(True, description="also near-duplicates, by `near` of the corpus")
 
 
@@ -32,7 +33,7 @@ class CorpusParams(Settings):
     raw: str = Field(min_length=1, description="file or folder of raw data, relative to the project; the stage's declared dependency")
     sources: dict[str, Source] = Field(min_length=1, description="named sources; their paths are relative to raw")
     # not a Seam: the corpus only passes the name on in tokens.json, so the checker's code is no part of the corpus' identity
-    reward: Annotated[str, AfterValidator(Seam("pipelines.rewards").check)] = Field(
+    reward: Annotated[str, AfterValidator(Seam("pipelines.rewards", "check").check)] = Field(
         "final_answer", description="module of pipelines/rewards that checks answers"
     )
     max_bad_rows: float = Field(0.01, ge=0, lt=1, description="share of a source's rows that may be bad; above it the stage fails")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pipelines.corpora.corpus_params import NearParams
-from pipelines.corpora.text import comparable, words
+from pipelines.corpora.text import comparable, symbols
 
 
 def exact_duplicates(texts: Sequence[str]) -> list[int]:
@@ -58,7 +58,7 @@ class NearIndex:
         self._shingles.append(shingles)
 
     def _shingled(self, text: str) -> frozenset[str]:
-        parts, size = words(text), self.params.shingle
+        parts, size = symbols(text), self.params.shingle
         return frozenset(" ".join(parts[start : start + size]) for start in range(max(1, len(parts) - size + 1)))
 
     def _similar(self, one: frozenset[str], other: frozenset[str]) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pipelines.settings import Seam, Settings
 
-READERS = Seam("pipelines.corpora.readers")
+READERS = Seam("pipelines.corpora.readers", "read")
 FileRole = Literal["train", "sft", "rl", "validation", "heldout"]
 Subject = Literal["chain", "add", "money", "count", "max", "clock"]
 Level = Annotated[int, Field(ge=1, le=6)]

@@ -12,8 +12,11 @@ SAFE = ("<noBreak>", "<wide>", "<narrow>", "<compat>")  # not <super>, <sub>, <f
 INVISIBLE = dict.fromkeys([0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF])
 SPACES = re.compile(r"[^\S\n]+")
 BLANK_LINES = re.compile(r"\n{3,}")
-WORDS = re.compile(r"\w+|[^\w\s]")
-OPERATORS = frozenset("+-*/^%=<>")
+WORDS = re.compile(r"\w+")
+SYMBOLS = re.compile(r"\w+|[^\w\s]")
+THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+BETWEEN_DIGITS = re.compile(r"(?<=\d)(?:(\.)|[^\w+\-*/^%=<>]+)(?=\d)")
+REST = re.compile(r"[^\w+\-*/^%=<>. ]|_|(?<!\d)[. ]|[. ](?!\d)")
 
 
 def normalise(text: str) -> str:
@@ -33,11 +36,16 @@ def _safe(character: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """What makes two texts equal for deduplication: NFKC, case folded, letters, digits and operators only."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(c for c in folded if c.isalnum() or c in OPERATORS)
+    """What makes two texts equal for deduplication: NFKC, case folded, letters, digits and operators only; numbers stay apart and whole."""
+    folded = THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold())
+    return REST.sub("", BETWEEN_DIGITS.sub(lambda match: match.group(1) or " ", folded))
 
 
 def words(text: str) -> list[str]:
-    """Words, numbers and single symbols, case folded: what shingles and n-grams are made of."""
+    """Words and numbers, case folded, without symbols: what n-grams are made of."""
     return WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def symbols(text: str) -> list[str]:
+    """Words, numbers and single symbols, case folded: what shingles are made of; a formula is more than its letters."""
+    return SYMBOLS.findall(unicodedata.normalize("NFKC", text).casefold())

@@ -53,11 +53,11 @@ def _check(equation: str, values: list[str], answer: str) -> None:
     stack: list[Fraction] = []
     try:
         for token in reversed(equation.split()):
-            if token in OPERATIONS:
+            if token in OPERATIONS:  # prefix notation read from its end: the operands lie on the stack, the first on top
                 stack.append(OPERATIONS[token](stack.pop(), stack.pop()))
             else:
                 stack.append(Fraction(fill(token, values)))
     except (IndexError, ValueError, ZeroDivisionError) as error:
         raise BadRow("the equation cannot be evaluated") from error
-    if len(stack) != 1 or abs(stack[0] - Fraction(answer)) > TOLERANCE * max(1, abs(stack[0])):
+    if len(stack) != 1 or abs(stack[0] - Fraction(answer)) > TOLERANCE * max(Fraction(1), abs(stack[0])):
         raise BadRow("the equation does not give the answer")

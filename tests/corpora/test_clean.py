@@ -1,0 +1,109 @@
+"""Deduplication, the split by key and decontamination: no group crosses a split, and the order of the rows leaves no trace."""
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.corpora.clean import clean
+from pipelines.corpora.contamination import decontaminate, group_of
+from pipelines.corpora.corpus_params import CorpusParams, DecontaminateParams, NearParams
+from pipelines.corpora.duplicates import exact_duplicates, near_duplicates
+from pipelines.corpora.problem import Problem
+from pipelines.corpora.split import Shares
+from pipelines.corpora.text import comparable
+
+PARAMS = CorpusParams.model_validate(
+    {
+        "raw": "raw",
+        "sources": {"s": {"reader": "table", "splits": {"train": "x"}}},
+        "validation_share": 0.2,
+        "heldout_share": 0.3,
+        "near": None,
+        "decontaminate": {"ngram": None, "near": False},
+        "tokenizer": {"kind": "char"},
+    }
+)
+LONG = "a farmer had seven red hens and four white hens and sold three of the white hens to his neighbour on a market day in may"
+
+
+def problem(question, role="train", key="", answer="1"):
+    return Problem(question, answer, role, "s", key=key)
+
+
+PROBLEMS = st.builds(
+    problem,
+    st.text("ab12 .", min_size=1, max_size=4).filter(str.strip),
+    st.sampled_from(["train", "train", "validation", "heldout", "sft", "rl"]),
+    st.sampled_from(["", "k1", "k2", "k3", "k4"]),
+    st.sampled_from("12"),
+)
+
+
+@given(st.lists(PROBLEMS, max_size=30), st.randoms())
+@settings(max_examples=60)
+def test_no_group_crosses_a_split_and_order_leaves_no_trace(problems, random):
+    result = clean({"s": problems}, PARAMS)
+    aside = {"validation": result.rows["validation"], "heldout": result.rows["heldout"], "train": result.training()}
+    for what in (lambda row: group_of(row.problem), lambda row: comparable(row.problem.question)):
+        sides = {side: {what(row) for row in rows} for side, rows in aside.items()}
+        assert not sides["train"] & sides["heldout"]
+        assert not sides["train"] & sides["validation"]
+        assert not sides["validation"] & sides["heldout"]
+    for rows in result.rows.values():
+        texts = [comparable(row.problem.question) for row in rows]
+        assert len(texts) == len(set(texts))
+    random.shuffle(problems)
+    assert clean({"s": problems}, PARAMS).rows == result.rows
+
+
+@given(st.lists(st.text("ab1. ,", max_size=5), max_size=20))
+def test_exact_duplicates_leave_one_of_each(texts):
+    repeated = exact_duplicates(texts)
+    kept = [text for place, text in enumerate(texts) if place not in repeated]
+    assert Counter(map(comparable, kept)) == Counter(set(map(comparable, texts)))
+
+
+def test_shares_are_kept_and_a_key_never_moves():
+    sides = Counter(Shares(0.1, 0.2).side(f"key {n}") for n in range(20_000))
+    assert abs(sides["heldout"] / 20_000 - 0.2) < 0.01
+    assert abs(sides["validation"] / 20_000 - 0.1) < 0.01
+    # a larger held-out share only takes keys, it gives none back
+    assert all(Shares(0.1, 0.3).side(f"key {n}") == "heldout" for n in range(2000) if Shares(0.1, 0.2).side(f"key {n}") == "heldout")
+
+
+def test_near_duplicates_are_confirmed_by_their_true_similarity():
+    other = LONG.replace("seven", "eight")
+    apart = "tell me how many litres of milk the dairy of this town sells in one week of winter if it sells ninety in one day"
+    assert near_duplicates([LONG, apart, other, LONG + "!"], NearParams(threshold=0.7)) == [2, 3]
+    assert near_duplicates([LONG, apart, other], NearParams(threshold=0.95)) == []
+
+
+def test_each_reason_of_contamination_is_counted():
+    held = [problem(LONG, "heldout", "k")]
+    rows = [
+        problem(LONG.upper() + "."),
+        problem("another wording", key="k"),
+        problem("we know that " + " ".join(LONG.split()[5:19]) + " but nothing else and so we ask for the price of all those eggs at last"),
+        problem(LONG.replace("seven", "eight").replace("market", "holi")),
+        problem("clean"),
+    ]
+    kept, dropped = decontaminate(rows, held, DecontaminateParams(ngram=13), NearParams(threshold=0.6))
+    assert [row.question for row in kept] == ["clean"]
+    assert dropped == {"text": 1, "key": 1, "ngram": 2} or dropped == {"text": 1, "key": 1, "ngram": 1, "near": 1}
+    kept, dropped = decontaminate(rows[3:], held, DecontaminateParams(ngram=None), NearParams(threshold=0.6))
+    assert dropped == {"near": 1}
+
+
+def test_a_phrase_of_the_trade_is_no_contamination():
+    phrase = "where m and n are relatively prime positive integers find the value of m plus n"
+    held = [problem(f"the ratio of {word} is a fraction {phrase}", "heldout") for word in ("areas", "lengths")]
+    rows = [problem(f"question {n} about topic {n} gives {phrase}") for n in range(12)]
+    assert not decontaminate(rows, held, DecontaminateParams(near=False, common=11), None)[1]
+    assert decontaminate(rows, held, DecontaminateParams(near=False, common=12), None)[1] == {"ngram": 12}
+
+
+def test_conflicting_answers_are_counted():
+    result = clean({"s": [problem("one?", answer="1"), problem("One", answer="2"), problem("one!", answer="1")]}, PARAMS)
+    assert result.counts["duplicates"]["exact"] == 2
+    assert result.counts["duplicates"]["exact_with_other_answer"] in (1, 2)

@@ -1,0 +1,65 @@
+"""Local JSONL, CSV and Parquet through a column mapping give the same records; a hub dataset that is not at hand says what to do."""
+
+import csv
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.corpora.sources_params import TableSource
+from tests.corpora.made import table, write_lines
+
+COLUMNS = {"question": "ask.text", "answer": "gold", "level": "hard"}
+FLAT = {**COLUMNS, "question": "ask"}
+ROWS = [
+    {"ask": {"text": f"the {n}th thing, is it {n * n} or more?"}, "gold": f"we think #### 0{n}", "hard": f"Level {n % 3}", "other": n}
+    for n in range(6)
+]
+HELD = [{"ask": {"text": "wholly unlike the others"}, "gold": "so #### 7", "hard": "none"}]
+
+
+def flat(rows):
+    return [{**row, "ask": row["ask"]["text"]} for row in rows]
+
+
+def build(tmp_path, kind, rows, columns):
+    write_lines(tmp_path / "held.jsonl", HELD if columns is COLUMNS else flat(HELD))
+    return table(tmp_path / f"tok-{kind}", tmp_path, {"train": f"rows.{kind}", "heldout": "held.jsonl"}, columns, near=None,
+                 decontaminate={"near": False}, source={"answer_after": "####"}).records  # fmt: skip
+
+
+def test_three_formats_one_result(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    write_lines(tmp_path / "rows.jsonl", ROWS)
+    datasets.Dataset.from_list(ROWS).to_parquet(tmp_path / "rows.parquet")
+    with open(tmp_path / "rows.csv", "w", newline="") as stream:
+        writer = csv.DictWriter(stream, ["ask", "gold", "hard", "other"])
+        writer.writeheader()
+        writer.writerows(flat(ROWS))
+    lines = build(tmp_path, "jsonl", ROWS, COLUMNS)
+    assert build(tmp_path, "parquet", ROWS, COLUMNS) == lines
+    assert build(tmp_path, "csv", ROWS, FLAT) == lines
+    assert {record.answer for record in lines["rl"]} == {f"0{n}" for n in range(6)}  # text stays text: no 01 -> 1
+    assert {record.level for record in lines["rl"]} == {0, 1, 2}
+    assert all(record.response.startswith("we think ####") for record in lines["sft"])
+    assert lines["heldout"][0].level is None
+
+
+def test_a_csv_row_with_the_wrong_number_of_fields_is_named(tmp_path):
+    (tmp_path / "rows.csv").write_text("question,answer\none and one,2\ntwo,2,2\nthree\nfour and one,5\n")
+    write_lines(tmp_path / "held.jsonl", [{"question": "other", "answer": "7"}])
+    corpus = table(tmp_path / "tok", tmp_path, {"rl": "rows.csv", "heldout": "held.jsonl"}, max_bad_rows=0.5)
+    assert [first.rpartition("/")[2] for first in corpus.metrics["sources"]["t"]["first_bad"]] == [
+        "rows.csv:3: has more fields than the header's 2",
+        "rows.csv:4: has fewer fields than the header's 2",
+    ]
+
+
+def test_a_hub_dataset_that_is_not_at_hand_offline(tmp_path):
+    pytest.importorskip("datasets")
+    with pytest.raises(OSError, match=r"dataset nobody/nothing at abc123 is not at hand; execution\.offline is true: set it to false"):
+        table(tmp_path / "tok", tmp_path, {"rl": "train"}, source={"id": "nobody/nothing", "revision": "abc123"})
+
+
+def test_a_hub_dataset_must_be_pinned():
+    with pytest.raises(ValidationError, match="pin the commit of a/b"):
+        TableSource(reader="table", id="a/b", splits={"train": "train"})
