@@ -162,6 +162,42 @@ def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
     return HashInfo(dependency.PARAM_PARAMS, values or files[path])
 
 
+def folder_hash(dependency: Any, made: dict[str, Any], gone: list[str]) -> Any:
+    """The content that a folder will have when the outputs `made` (path -> hash) lie in it and the files `gone` do not.
+
+    Raises DvcException when the listing of a made folder is not cached.
+    """
+    from dvc.exceptions import DvcException
+    from dvc_data.hashfile.tree import Tree
+
+    parts = {path: dependency.fs.relparts(path, dependency.fs_path) for path in [*made, *gone]}
+    tree = Tree()
+    if dependency.exists:
+        for key, meta, content in _listing(dependency):
+            if not any(key[: len(inside)] == inside for inside in parts.values()):
+                tree.add(key, meta, content)
+    for path, content in made.items():
+        if not content.isdir:
+            tree.add(parts[path], None, content)
+            continue
+        try:
+            listed = Tree.load(dependency.cache, content)
+        except FileNotFoundError as error:
+            raise DvcException(f"the listing of {path} is not in the cache") from error
+        for key, meta, inner in listed:
+            tree.add((*parts[path], *key), meta, inner)
+    tree.digest()
+    return tree.hash_info
+
+
+def _listing(dependency: Any) -> Any:
+    """The files of a folder as they are now."""
+    _, _, tree = dependency._build(
+        dependency.local_cache, dependency.fs_path, dependency.fs, dependency.hash_name, ignore=dependency.dvcignore, dry_run=True
+    )
+    return tree
+
+
 def run_cache_entry(repo: Any, stage: Any) -> Any | None:
     """A stage object filled from the newest run-cache entry for the (predicted) inputs of `stage`, if all its outputs are cached."""
     from dvc.stage.cache import _get_cache_hash
@@ -185,11 +221,21 @@ def run_cache_entry(repo: Any, stage: Any) -> Any | None:
 
 
 def restore(repo: Any, stage: Any) -> bool:
-    """Check the stage's outputs out of the cache or the run cache and record them; False when they are not there."""
+    """Check the stage's outputs out of the cache or the run cache and record them; False when they are not there.
+
+    What stands in their place and is not cached is replaced, as `dvc repro` does; only once it is known that the cache holds the outputs.
+    """
+    from dvc.exceptions import ConfirmRemoveError
     from dvc.stage.cache import RunCacheNotFoundError
 
+    if missing_inputs(stage):
+        return False
     try:
-        repo.stage_cache.restore(stage)
+        try:
+            repo.stage_cache.restore(stage)
+        except ConfirmRemoveError:  # raised after the cache was found whole
+            stage.remove_outs()
+            repo.stage_cache.restore(stage)
     except RunCacheNotFoundError:
         return False
     stage.save()
@@ -201,8 +247,16 @@ def restore(repo: Any, stage: Any) -> bool:
 # -- one run ----------------------------------------------------------------------------------------------------------------------------
 
 
+def missing_inputs(stage: Any) -> list[str]:
+    """Declared data that is not there."""
+    return [dep.def_path for dep in stage.deps if not is_params(dep) and not dep.exists]
+
+
 def pin(stage: Any) -> dict[str, tuple[Any, Any]]:
-    """Hash the inputs as they are now: path -> (hash, meta)."""
+    """Hash the inputs as they are now: path -> (hash, meta). Raises FileNotFoundError naming those that are not there."""
+    missing = missing_inputs(stage)
+    if missing:
+        raise FileNotFoundError(f"its input {', '.join(missing)} is missing; bring it back, or correct the path in params.yaml or dvc.yaml")
     stage.save_deps()
     return {dep.def_path: (dep.hash_info, dep.meta) for dep in stage.deps}
 
@@ -295,11 +349,16 @@ def record_code_stage(repo: Any) -> None:
         stage.dump(update_pipeline=False)
 
 
-def prune_orphans(repo: Any) -> list[str]:
-    """Remove cached outputs of stages that are no longer declared where they lie inside a folder that a stage reads as a whole.
+def prune_orphans(repo: Any) -> None:
+    """Remove the orphans. DVC leaves them behind, and the digest of the folder would change with them."""
+    for path in orphans(repo):
+        os.unlink(path)
 
-    DVC leaves them behind, and the folder's digest would change with them (`metrics/` after a method was taken out). Only what dvc.lock
-    records and the cache holds is removed, so nothing is lost.
+
+def orphans(repo: Any) -> list[str]:
+    """Absolute paths of outputs of stages that are no longer declared where they lie inside a folder that a stage reads as a whole.
+
+    `metrics/` after a method was taken out. Only what dvc.lock records and the cache holds counts, so removing them loses nothing.
     """
     stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
     if not stages:
@@ -308,7 +367,7 @@ def prune_orphans(repo: Any) -> list[str]:
     live = {out.def_path for stage in stages for out in stage.outs}
     folders = {dep.def_path for stage in stages for dep in stage.deps if not is_params(dep) and os.path.isdir(dep.fs_path)}
     folders = {folder for folder in folders if any(path.startswith(folder + "/") for path in live)}
-    removed = []
+    found = []
     declared_names = {stage.name for stage in stages}
     for name, entry in entries.items():
         for out in entry.get("outs", []) if name not in declared_names else []:
@@ -317,9 +376,8 @@ def prune_orphans(repo: Any) -> list[str]:
             inside = any(path.startswith(folder + "/") for folder in folders)
             cached = os.path.exists(os.path.join(repo.cache.local.path, digest[:2], digest[2:])) if digest else False
             if path not in live and inside and cached and os.path.isfile(target):
-                os.unlink(target)
-                removed.append(path)
-    return removed
+                found.append(target)
+    return found
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -341,10 +399,7 @@ def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:
         before = Tree.load(dependency.cache, old)
     except (FileNotFoundError, OSError):
         return []
-    _, _, after = dependency._build(
-        dependency.local_cache, dependency.fs_path, dependency.fs, dependency.hash_name, ignore=dependency.dvcignore, dry_run=True
-    )
-    changes = diff(before, after, dependency.cache)
+    changes = diff(before, _listing(dependency), dependency.cache)
     names = [f"+{'/'.join(c.new.key)}" for c in changes.added if c.new.key]
     names += [f"-{'/'.join(c.old.key)}" for c in changes.deleted if c.old.key]
     names += ["/".join(c.new.key) for c in changes.modified if c.new.key]

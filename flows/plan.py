@@ -112,6 +112,7 @@ class _Walk:
         self.repo, self.forced = repo, forced
         self.upstream = dvc_api.upstream(repo)
         self.locks = dvc_api.lock_entries(repo)
+        self.orphans = dvc_api.orphans(repo)  # a run removes them first
         self.files: dict[str, Any] = {}  # parsed parameter files
         self.predicted: dict[str, Any] = {}  # absolute path of an output -> hash it will have, or UNKNOWN
 
@@ -193,8 +194,14 @@ class _Walk:
         """The content a dependency will have when its stage's turn comes: a hash, UNKNOWN, or None when it is not there."""
         if dep.fs_path in self.predicted:
             return self.predicted[dep.fs_path]
-        if any(dep.fs.isin(dep.fs_path, path) or dep.fs.isin(path, dep.fs_path) for path in self.predicted):
+        if any(dep.fs.isin(dep.fs_path, path) for path in self.predicted):
             return UNKNOWN  # part of a folder that will be made or brought back
+        inside = {path: content for path, content in self.predicted.items() if dep.fs.isin(path, dep.fs_path)}
+        if UNKNOWN in inside.values():
+            return UNKNOWN
+        gone = [path for path in self.orphans if dep.fs.isin(path, dep.fs_path)]
+        if inside or gone:
+            return dvc_api.folder_hash(dep, inside, gone)
         return dep.get_hash() if dep.exists else None
 
     @staticmethod
