@@ -77,7 +77,7 @@ class Ancestry:
         return self.subject.path or str(self.subject.place)
 
     def _unknown(self) -> str:
-        found = self.content[0] if self.content else "nothing"
+        found = self.subject.digest or (self.content[0] if self.content else "nothing")
         return (
             f"unknown content ({found}): no stage run that dvc.lock, its history or the run cache records made these bytes, "
             "and no lineage.json lies beside them"
@@ -104,6 +104,8 @@ class Ancestry:
             same = [entry for entry in entries if subject.path in entry.outs]
             for entry in same or entries:
                 return entry, next(path for path, known in entry.outs.items() if known == digest)
+        if subject.kind == VERSION:
+            return None, ""
         if subject.path and (current := self.history.current(subject.path)):
             return current[0], subject.path
         if subject.recorded.get("stage") and subject.recorded.get("model_digest"):
