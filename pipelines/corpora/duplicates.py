@@ -6,9 +6,13 @@ Near-duplicates are found by MinHash (datasketch) and confirmed by the true Jacc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from pipelines.corpora.corpus_params import NearParams
 from pipelines.corpora.text import comparable, symbols
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 
 def exact_duplicates(texts: Sequence[str]) -> list[int]:
@@ -27,17 +31,16 @@ class NearIndex:
     """Questions that a new one may be a near-duplicate of. Its answers depend on the questions added, not on their order."""
 
     def __init__(self, params: NearParams):
-        from datasketch import MinHashLSH  # brings scipy: only corpora with near-duplicate search pay for it
+        from datasketch import MinHash, MinHashLSH  # brings scipy: only corpora with near-duplicate search pay for it
 
         self.params = params
         # candidates from a lower threshold than the confirmed one: banding misses pairs that lie close to its own
         self._index = MinHashLSH(threshold=max(0.1, params.threshold - 0.1), num_perm=params.permutations)
+        self._blank = MinHash(num_perm=params.permutations, seed=1)  # copied: drawing the permutations takes a third of a sketch's time
         self._shingles: list[frozenset[str]] = []
 
-    def _sketch(self, shingles: Iterable[str]):  # type: ignore[no-untyped-def]
-        from datasketch import MinHash
-
-        sketch = MinHash(num_perm=self.params.permutations, seed=1)
+    def _sketch(self, shingles: Iterable[str]) -> MinHash:
+        sketch = self._blank.copy()
         sketch.update_batch(sorted(shingle.encode() for shingle in shingles))
         return sketch
 
@@ -53,7 +56,7 @@ class NearIndex:
             self._add(shingles, sketch)
         return found
 
-    def _add(self, shingles: frozenset[str], sketch: object) -> None:
+    def _add(self, shingles: frozenset[str], sketch: MinHash | None) -> None:
         self._index.insert(len(self._shingles), sketch or self._sketch(shingles))
         self._shingles.append(shingles)
 

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_slip_is_carried_on(subject, seed):
     item, _ = draw(subject, seed)
     steps, answer = SUBJECTS[subject].work(item, lambda value: value + 1)
     if subject in ("chain", "clock", "add", "money"):
-        for step, following in zip(steps, steps[1:], strict=False):
+        for step, following in pairwise(steps):
             assert following.startswith(step.rpartition("=")[2])
         assert steps[-1].endswith(f"={answer}")
     assert subject == "chain" or subject == "clock" or answer != SUBJECTS[subject].work(item, int)[1]
