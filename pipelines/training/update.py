@@ -59,7 +59,7 @@ class Updater:
         return found
 
     def update(self, rows: list[Row], iteration: int, factor: float) -> dict[str, float]:
-        """All epochs and updates of one iteration; returns means over its updates. No rows: nothing happens, no figures."""
+        """All epochs and updates of one iteration; returns means over its updates. No rows: nothing happens."""
         settings, figures, norms = self._settings, defaultdict(float), []
         tokens = 0
         for epoch in range(settings.epochs):
@@ -76,7 +76,7 @@ class Updater:
                     if name != "mismatch":
                         figures[name] += value
         if not norms:
-            return {}
+            return {"updates": 0}
         return {
             "grad_norm": sum(norms) / len(norms),
             "updates": len(norms),
@@ -132,7 +132,7 @@ class Updater:
         logprobs = logprobs.detach()
         sums["loss"] += float(loss.detach())
         sums["tokens"] += len(logprobs)
-        sums["update_kl"] += float(kl_estimate(logprobs, old, "k3").sum())
+        sums["update_kl"] += float(kl_estimate(old, logprobs, "k3").sum())
         sums["mismatch"] += float((logprobs - plan.flat([row.sampler_logprobs for row in rows], group, device)).abs().sum())
         for name, values in figures.items():
             sums[name] += float(torch.where(kept, values, 0.0).sum())

@@ -1,0 +1,107 @@
+"""A killed stage goes on to the same bytes: models, metrics and every row of the curve."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.training.checkpoints import Checkpoints, NoRoom
+from pipelines.training.engine import TorchEngine
+from pipelines.training.optimiser_params import OptimiserParams
+from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
+from tests.training.stages import SFT, make_inputs, make_stage, run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stages")
+    make_inputs(folder)
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield folder, {name: run(make_stage(folder, name, "undisturbed")) for name in ("sft", "rl@grpo")}
+    finally:
+        os.chdir(here)
+
+
+def start(folder, name, stop):
+    command = [sys.executable, "-m", "tests.training.stages", str(folder), name, stop]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=120).returncode
+
+
+@pytest.mark.parametrize(("name", "stop", "status"), [("sft", "17:SIGKILL", -9), ("rl@grpo", "5:SIGKILL", -9), ("rl@grpo", "3:SIGTERM", 143)])
+def test_a_killed_stage_ends_byte_equal(undisturbed, name, stop, status):
+    folder, expected = undisturbed
+    work = folder / "work" / name
+    subprocess.run(["rm", "-rf", str(work)], check=True)
+    assert start(folder, name, stop) == status
+    assert not (work / "outs").exists(), "nothing may look finished"
+    assert len(list((work / "checkpoints").glob("step-*"))) == 1
+    with open(work / "curve.jsonl", "a") as stream:
+        stream.write('{"step": 1')  # what a kill in the middle of a write leaves
+    assert run(make_stage(folder, name)) == expected[name]
+
+
+def test_a_run_that_died_before_its_first_checkpoint_starts_over(undisturbed):
+    folder, expected = undisturbed
+    stage = make_stage(folder, "sft", "fresh")
+    stage.curve_path.write_text('{"step": 1, "loss": 9.0}\n{"step": 2, "loss": 9.0}\n')
+    assert run(stage) == expected["sft"]
+
+
+def test_the_micro_batch_size_changes_float_noise_only(undisturbed):
+    folder, _ = undisturbed
+    sections = {"sft": SFT | {"steps": 6, "optimiser": {"learning_rate": 3e-3}}}
+    curves = []
+    for tokens in (10_000, 32):
+        files = run(make_stage(folder, "sft", f"cut-{tokens}", sections, micro_batch_tokens=tokens))
+        curves.append([json.loads(line) for line in files["curves/sft.jsonl"].splitlines()])
+    for one, other in zip(*curves, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return TorchEngine(make_tiny_model(make_tiny_tokens(tmp_path / "tokens")), OptimiserParams(), CPU)
+
+
+def test_a_damaged_checkpoint_is_skipped_with_a_reason(engine, tmp_path):
+    said = []
+    checkpoints = Checkpoints(tmp_path / "c", 0, said.append)
+    checkpoints.save(1, engine)
+    older = tmp_path / "older"
+    (tmp_path / "c/step-00000001").rename(older)
+    checkpoints.save(2, engine)
+    older.rename(tmp_path / "c/step-00000001")
+    weights = tmp_path / "c/step-00000002/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    assert checkpoints.resume(engine) == 1
+    assert "step-00000002" in said[0] and "bytes instead of" in said[0]
+
+
+def test_a_full_disk_keeps_the_earlier_checkpoint(engine, tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path / "c", 0, print)
+    checkpoints.save(1, engine)
+
+    def full(folder):
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(engine, "save", full)
+    with pytest.raises(NoRoom, match="No space left.*make room and run again"):
+        checkpoints.save(2, engine)
+    monkeypatch.undo()
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["step-00000001"]
+    assert checkpoints.resume(engine) == 1
+
+
+def test_only_the_newest_checkpoint_stays(engine, tmp_path):
+    checkpoints = Checkpoints(tmp_path / "c", 0, print)
+    for done in (1, 2, 3):
+        checkpoints.save(done, engine)
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["step-00000003"]
