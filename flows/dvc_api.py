@@ -310,6 +310,15 @@ def stage_lock(repo: Any, stage: Any) -> Iterator[None]:
         yield
 
 
+def drop_partial_objects(repo: Any) -> int:
+    """Remove what an interrupted copy left in the cache: DVC writes objects under `.….tmp` names, and never looks at those again."""
+    folder = Path(repo.cache.local.path)
+    partial = list(folder.glob("??/.*.tmp")) if folder.is_dir() else []
+    for path in partial:
+        path.unlink(missing_ok=True)
+    return len(partial)
+
+
 def drop_dead_locks(repo: Any) -> int:
     """Remove reader/writer lock entries whose process is gone, or whose pid now belongs to another command (containers, reboots)."""
     import psutil

@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import codelock, dvc_api, spec
+from flows import codelock, dvc_api, leftovers, spec
 from flows.params import load
 from flows.process import Command, Ended
 from flows.workspace import STATE, read_json, write_json
@@ -29,7 +30,6 @@ from tasks.stage import Spec
 
 _TIMES = threading.Lock()
 FULL_BYTES = 1 << 20  # less free space than this: whatever failed, it failed for want of it
-GONE = ".gone"  # suffix of a work directory that is being removed
 
 
 class StageFailed(RuntimeError):
@@ -91,11 +91,12 @@ def run_stage(
 ) -> Result:
     """Bring one stage up to date. Raises StageFailed, StageCancelled or StageDrifted; what was there before is then still there."""
     started = time.monotonic()
-    prepared = _prepare(root, name, execution, run, git, force)
+    with _disk_errors(root, name):
+        prepared = _prepare(root, name, execution, run, git, force)
     if isinstance(prepared, Result):
         return Result(name, prepared.action, seconds=time.monotonic() - started, outs=prepared.outs)
     seconds = 0.0
-    with prepared.stack:
+    with prepared.stack, _disk_errors(root, name):
         if not prepared.finished:
             ended = _command(root, prepared, cancel, watch, timeout, env or {})
             seconds = ended.seconds
@@ -117,6 +118,7 @@ def _prepare(root: Path, name: str, execution: ExecutionParams, run: dict[str, A
                 return Result(name, "keep")
             with _explained(name, "restoring it"):
                 if dvc_api.restore(repo, stage):
+                    discard(spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage))))  # of a run killed while it recorded this
                     return Result(name, "restore", outs={out.def_path: out.hash_info.value for out in stage.outs})
         try:
             pinned = dvc_api.pin(stage)
@@ -185,8 +187,9 @@ def _hint(tail: tuple[str, ...], work: str) -> str:
 
 def discard(work: Path) -> None:
     """Remove a work directory. Renamed first: a kill in the middle must not leave half a checkpoint where a later run would resume."""
-    gone = work.with_name(f"{work.name}{GONE}")
-    shutil.rmtree(gone, ignore_errors=True)
+    gone = work.with_name(f"{work.name}{leftovers.GONE}")
+    if gone.exists():
+        shutil.rmtree(gone, ignore_errors=True)
     if work.exists():
         os.replace(work, gone)
         shutil.rmtree(gone, ignore_errors=True)
@@ -209,7 +212,17 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
         try:
             return dvc_api.record(repo, stage, prepared.pinned, prepared.command)
         except Exception as error:  # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
-            raise StageFailed(f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining") from error
+            dvc_api.drop_partial_objects(repo)
+            raise StageFailed(f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining{_hint((str(error),), str(root))}") from error
+
+
+@contextlib.contextmanager
+def _disk_errors(root: Path, name: str) -> Iterator[None]:
+    """What the file system or DVC's own sqlite files could not do, as a failure of the stage."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise StageFailed(f"{name}: {error}{_hint((str(error),), str(root))}") from error
 
 
 @contextlib.contextmanager

@@ -65,6 +65,7 @@ def mend_files(root: Path) -> list[str]:
             dropped = 1
         if dropped:
             done.append(f"cleared {dropped} lock entries of processes that are gone")
+        dvc_api.drop_partial_objects(repo)
         broken = dvc_api.check_lock(root)
         if broken:
             aside = root / STATE / "broken" / f"dvc.lock.{int(time.time())}"

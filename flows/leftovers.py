@@ -1,4 +1,4 @@
-"""Processes of stages whose runner is gone. Two runs of one stage in one work directory would spoil its checkpoint, so they go first.
+"""Processes and folders of stages whose runner is gone. Two runs of one stage in one work directory would spoil its checkpoint, so they go first.
 
 A stage's processes carry the path of their specification in WHETSTONE_SPEC. Whoever holds the workspace (`only_one_run`) and finds such a
 process that it has not started itself looks at a leftover, whatever was killed before.
@@ -6,6 +6,7 @@ process that it has not started itself looks at a leftover, whatever was killed 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from flows.workspace import STATE
 
 VARIABLE = "WHETSTONE_SPEC"
 LIFELINE = "lifeline.py"
+GONE = ".gone"  # suffix of a work directory that is being removed
 
 
 def find(work: Path) -> list[psutil.Process]:
@@ -53,8 +55,15 @@ def end(work: Path) -> int:
 
 
 def end_all(root: Path) -> int:
-    """End what dead runs of this project left behind. To be called while holding the workspace, before anything is started."""
-    return end(root / STATE / "work")
+    """End what dead runs of this project left behind, and finish what they were removing; returns how many processes.
+
+    To be called while holding the workspace, before anything is started.
+    """
+    work = root / STATE / "work"
+    ended = end(work)
+    for folder in work.glob(f"*{GONE}"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return ended
 
 
 def _grace(process: psutil.Process) -> float:

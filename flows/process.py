@@ -39,19 +39,19 @@ class BoundedLog:
     def __init__(self, path: Path):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = open(path, "ab")
+        self._stream = open(path, "ab", buffering=0)
+        self._size = self._stream.tell()
         self._broken = ""
 
     def write(self, data: bytes) -> None:
         if self._stream.closed:
             return  # something outlived the command and still writes
         try:
-            self._stream.write(data)
-            self._stream.flush()
-            if self._stream.tell() > LOG_BYTES:
-                self._stream.close()
+            self._size += self._stream.write(data)
+            if self._size > LOG_BYTES:
                 os.replace(self.path, self.path.with_name(self.path.name + ".1"))
-                self._stream = open(self.path, "ab")
+                self._stream.close()
+                self._stream, self._size = open(self.path, "ab", buffering=0), 0
         except OSError as error:  # a full disk must not block the command's output, or it would hang
             if not self._broken:
                 self._broken = str(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -204,7 +205,7 @@ class Session:
             snapshot.take(self.root, self.run)
         except snapshot.NoGit:
             pass  # said when the run began
-        except (OSError, subprocess.CalledProcessError) as error:
+        except (OSError, sqlite3.Error, subprocess.CalledProcessError) as error:
             self.display.say(f"dvc.lock could not be kept aside: {_git_words(error)}; the results themselves are in place")
 
 

@@ -36,11 +36,16 @@ MOMENTS = {
     "before the record": "executor._record = die",
     "before the run cache": "dvc.stage.cache.StageCache.save = die",
     "before the cache": "dvc.stage.PipelineStage.commit = die",
-    "before dvc.lock": "dvc.stage.PipelineStage.dump = die",
+    "before dvc.lock": """
+whole = dvc.stage.PipelineStage.dump
+dvc.stage.PipelineStage.dump = lambda stage, **more: die() if stage.name == "sft" else whole(stage, **more)
+""",
     "while dvc.lock is written": """
 whole = dvc.stage.PipelineStage.dump
 def dump(stage, **more):
     whole(stage, **more)
+    if stage.name != "sft":
+        return
     text = Path("dvc.lock").read_text()
     Path("dvc.lock").write_text(text[: len(text) * 2 // 3])
     die()
@@ -122,12 +127,12 @@ def test_killed_between_the_command_and_the_record(scene: Scene, moment: str) ->
     scene.edit("pipelines/toy/supervised.py", "0.5", "0.25")
     assert scene.python_code(SUICIDE.replace("AT", MOMENTS[moment])) == -signal.SIGKILL
     assert scene.ran() == ["sft"]
-    (_,) = {scene.session("sft").how.get("sft", "keep")} & {"recover", "restore", "keep"}
+    assert scene.session("sft").how.get("sft", "keep") in ("recover", "restore", "keep")
     assert scene.ran() == []  # nothing was trained a second time
     assert not scene.broken_objects()
     assert "sft" not in scene.plan("sft")
-    assert scene.shown(["models/sft"])["models/sft/model/content.txt"] != ""
-    assert not list((scene.folder / ".whetstone/work").glob("sft-*/DONE.json"))
+    assert '"loss": 0.5' in (scene.folder / "models/sft/model/content.txt").read_text()
+    assert not list((scene.folder / ".whetstone/work").glob(f"sft-{'?' * 16}/DONE.json"))
 
 
 @pytest.mark.parametrize("moves", range(7))
