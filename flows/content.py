@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from flows import source_state
 from flows.snapshot import NoGit
@@ -54,7 +55,7 @@ class Contents:
         return dvc_object(self.cache, digest)
 
     @cached_property
-    def _ignored(self) -> object:
+    def _ignored(self) -> Any:
         """The root's .dvcignore and DVC's own exclusions, as a pathspec."""
         from pathspec import GitIgnoreSpec
 
@@ -69,7 +70,7 @@ class Contents:
             inside = place.is_relative_to(self.root)
             relative = place.relative_to(self.root).as_posix() if inside else ""
             spec = self._ignored
-            ignored = (lambda name: spec.match_file(f"{relative}/{name}")) if inside else None  # type: ignore[attr-defined]
+            ignored = (lambda name: spec.match_file(f"{relative}/{name}")) if inside else None
             self._ids[place] = content_id(place, ignored) if place.exists() else None
         return self._ids[place]
 
@@ -189,3 +190,11 @@ def file_differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[
                 yield name, "changed"
 
     return dict(pairs())
+
+
+def remember_raw(root: Path, inputs: Mapping[str, str]) -> None:
+    """Keep the listings of pinned input folders that no stage makes, each read once per content; `inputs` maps paths to digests."""
+    contents = Contents(root)
+    for path, digest in inputs.items():
+        if not contents.object(digest).exists():
+            contents.remember(path, digest)

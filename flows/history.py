@@ -49,7 +49,7 @@ def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
     params = dict(row.get("params") or {})
     keyed = params.pop(CODE_LOCK, {})
     name = stage or next(iter(keyed), "")
-    reached = next(iter(keyed.values()), {}) if keyed else {}
+    reached: dict[str, Any] = next(iter(keyed.values()), {}) if keyed else {}
     values = dict(params.pop(PARAMS, {}))
     for other, section in params.items():
         values |= {f"{other}:{key}": value for key, value in section.items()}

@@ -161,6 +161,7 @@ class Ancestry:
         expected = {entry.inputs[path] for entry in self.history.lock().values() if path in entry.inputs}
         finding = self.contents.verdict(path, digest, belongs=digest in expected or not expected)
         self._report(path, digest, finding)
+        self.contents.remember(path, digest)
         files = self.contents.files(digest, path)
         found = self.contents.at(path)
         if files is None and found and found[0] == digest:

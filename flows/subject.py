@@ -87,9 +87,9 @@ def _at(root: Path, place: Path, text: str) -> Subject:
     elif (place / NAME).exists():
         model, record, flat = place, place / NAME, True
     else:
-        model, record, flat = place, place.parent / NAME if place.name == "model" else None, False
+        model, record, flat = place, place.parent / NAME, False
     path = model.relative_to(root).as_posix() if model.is_relative_to(root) else None
-    has_record = record is not None and record.exists()
+    has_record = record.exists() and (flat or model.name == "model")
     kind = CHECKPOINT if has_record or model.name == "model" else FILE
     return Subject(text, kind, model, path, record if has_record else None, flat)
 

@@ -83,13 +83,14 @@ class Tracking:
             return
         self._warned = True
         first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        self._say(f"MLflow store {self.store.shown}: {first_line}; the run goes on without tracking; fix: {self.store.remedy(error)}")
+        what = public({"error": first_line})["error"]
+        self._say(f"MLflow store {self.store.shown}: {what}; the run goes on without tracking; fix: {self.store.remedy(error)}")
 
     # -- runs -----------------------------------------------------------------------------------------------------------------------
 
     @tracked
     def start_flow(self, plan: Any = None, tags: Mapping[str, Any] | None = None) -> str | None:
-        """Start the run of a whole flow. `plan` (anything JSON can hold) becomes its artifact plan.json; `tags` hold git.commit, git.dirty."""
+        """Start the run of a whole flow. `plan` (whatever JSON holds) becomes its artifact plan.json; `tags` hold git.commit, git.dirty."""
         name = time.strftime("flow %Y-%m-%d %H:%M:%S")
         run = self._create_run(name, {"kind": "flow", **(tags or {})})
         if plan is not None:
@@ -176,7 +177,7 @@ class Tracking:
 
     @tracked
     def heal(self) -> list[str] | None:
-        """Mark RUNNING runs of this host whose owner process is gone as KILLED; returns their ids. Without such runs MLflow stays unloaded."""
+        """Mark RUNNING runs of this host whose owner process is gone as KILLED; returns their ids. Without any, MLflow is not loaded."""
         if not self.store.may_have_running():
             return []
         client = self.store.client()
@@ -217,7 +218,7 @@ class Tracking:
 
     @tracked
     def versions(self, name: str) -> list[dict[str, Any]] | None:
-        """All versions of a registered model, oldest first: {"name", "version", "digest", "path", "source", "run_id", "tags", "aliases"}."""
+        """Versions of a registered model, oldest first: {"name", "version", "digest", "path", "source", "run_id", "tags", "aliases"}."""
         return self._versions(name)
 
     def _versions(self, name: str) -> list[dict[str, Any]]:

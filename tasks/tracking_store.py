@@ -71,8 +71,8 @@ class Store:
         if self._client is None:
             for name, value in _ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
-            for name in ("alembic", "mlflow.store.db.utils"):
-                logging.getLogger(name).setLevel(logging.WARNING)
+            for name in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
+                logging.getLogger(name).setLevel(logging.ERROR)  # what matters in it is said by the one warning
             from mlflow.tracking import MlflowClient
 
             with self._creating():

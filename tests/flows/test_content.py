@@ -44,7 +44,8 @@ def test_ids_equal_dvc_for_odd_names_empty_folders_links_and_ignored_files(dvc: 
     (dvc / ".dvcignore").write_text("__pycache__\n")
     known = add(dvc, "data")
     found = Contents(dvc).at("data")
-    assert found is not None and found[0] == known
+    assert found is not None
+    assert found[0] == known
     assert content_id(data)[0] != known  # the ignored file counts where no .dvcignore is asked
     (dvc / "file").write_bytes(b"one file")
     assert Contents(dvc).at("file") == (add(dvc, "file"), None)
@@ -60,7 +61,8 @@ def test_folder_ids_do_not_depend_on_order_and_tell_every_difference(files: dict
         assert (folder_digest(other) == folder_digest(files)) == (other == files)
         without = {key: value for key, value in files.items() if key != name}
         assert folder_digest(without) != folder_digest(files)
-        assert file_differences(files, without) == {name: "gone"} and file_differences(without, files) == {name: "new"}
+        assert file_differences(files, without) == {name: "gone"}
+        assert file_differences(without, files) == {name: "new"}
 
 
 def test_verdicts_of_workspace_and_cache(dvc: Path) -> None:

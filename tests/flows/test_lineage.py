@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -16,7 +17,6 @@ from flows.history import BrokenRecord
 from flows.lineage import UnknownSubject, lineage, render_tree
 from flows.lineage_page import render
 from tasks.content import file_digest
-from tasks.tracking import Tracking
 from tests.flows import toy
 
 
@@ -36,15 +36,22 @@ def test_a_checkpoint_tells_its_whole_ancestry(graph: toy.Project) -> None:
     found = lineage(graph.folder, str(graph.folder / "models/grpo"))
     assert found["problems"] == []
     assert stages(found) == dict.fromkeys(["corpus@exam", "base", "sft", "rl@grpo"], "verified")
-    assert ["sft", "rl@grpo", "models/sft/model"] in found["edges"] and ["corpus@exam", "base", "data/exam/tokenizer"] in found["edges"]
+    assert ["sft", "rl@grpo", "models/sft/model"] in found["edges"]
+    assert ["corpus@exam", "base", "data/exam/tokenizer"] in found["edges"]
     raw = {"path": "raw/toy/rows.txt", "digest": file_digest(graph.folder / "raw/toy/rows.txt"), "status": "verified"}
     assert [{key: row[key] for key in raw} for row in found["raw"]] == [raw]
     last = found["nodes"][-1]
     record = json.loads((graph.folder / "models/grpo/lineage.json").read_text())
-    assert last["stage"] == "rl@grpo" and last["key"] == record["key"] and last["params"]["rl.grpo"]["objective"] == "clip"
-    assert last["code"] == record["code"] and "pipelines.objectives.clip" in last["code"] and "pipelines.objectives.plain" not in last["code"]
-    assert set(last["git"]) >= {"commit", "dirty"} and last["run"]["wall_s"] >= 0
-    assert last["environment"]["packages"]["dvc"].startswith("3.") and last["metrics"]
+    assert last["stage"] == "rl@grpo"
+    assert last["key"] == record["key"]
+    assert last["params"]["rl.grpo"]["objective"] == "clip"
+    assert last["code"] == record["code"]
+    assert "pipelines.objectives.clip" in last["code"]
+    assert "pipelines.objectives.plain" not in last["code"]
+    assert set(last["git"]) >= {"commit", "dirty"}
+    assert last["run"]["wall_s"] >= 0
+    assert last["environment"]["packages"]["dvc"].startswith("3.")
+    assert last["metrics"]
     assert found["subject"]["digest"] == record["model_digest"]
 
 
@@ -53,10 +60,17 @@ def test_it_is_shown_in_the_terminal_and_on_the_page(graph: toy.Project) -> None
 
     edit_model(graph.folder / "models/sft/model")
     found = lineage(graph.folder, str(graph.folder / "models/grpo"))
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))
+    console = Console(width=200, record=True, file=io.StringIO())
     console.print(render_tree(found))
     shown = console.export_text()
-    for said in ("rl@grpo verified", "sft modified", "raw/toy/rows.txt", "rl.grpo.objective=clip", "models/sft/model/content.txt", "shown above"):
+    for said in (
+        "rl@grpo verified",
+        "sft modified",
+        "raw/toy/rows.txt",
+        "rl.grpo.objective=clip",
+        "models/sft/model/content.txt",
+        "shown above",
+    ):
         assert said in shown
     assert "models/sft/model/content.txt" in render(found)
 
@@ -82,12 +96,14 @@ def test_a_copied_out_checkpoint_is_known_by_its_bytes(graph: toy.Project, tmp_p
         model = copy / "model"
     shutil.rmtree(graph.folder / "models/sft")
     found = lineage(graph.folder, str(copy))
-    assert found["problems"] == [] and set(stages(found)) == {"corpus@exam", "base", "sft"}
+    assert found["problems"] == []
+    assert set(stages(found)) == {"corpus@exam", "base", "sft"}
     edit_model(model)
     (model / "extra").write_text("")
     found = lineage(graph.folder, str(copy))
     named = {Path(row["path"]).name: row["problem"].split(";")[0] for row in found["problems"]}
-    assert named == {"content.txt": "changed", "extra": "new"} and stages(found)["sft"] == "modified"
+    assert named == {"content.txt": "changed", "extra": "new"}
+    assert stages(found)["sft"] == "modified"
 
 
 def test_an_old_version_is_found_in_snapshots_and_in_the_run_cache(graph: toy.Project, tmp_path: Path) -> None:
@@ -102,8 +118,10 @@ def test_an_old_version_is_found_in_snapshots_and_in_the_run_cache(graph: toy.Pr
     assert old["nodes"][-1]["recorded_in"] == graph.git("rev-parse", "refs/pipeline/before").strip()
     graph.git("update-ref", "-d", "refs/pipeline/before")
     from_cache = lineage(graph.folder, str(tmp_path / "old"))
-    assert from_cache["nodes"][-1]["recorded_in"] == "run cache" and from_cache["nodes"][-1]["stage"] == "sft"
-    assert from_cache["problems"] == [] and len(from_cache["nodes"]) == 3
+    assert from_cache["nodes"][-1]["recorded_in"] == "run cache"
+    assert from_cache["nodes"][-1]["stage"] == "sft"
+    assert from_cache["problems"] == []
+    assert len(from_cache["nodes"]) == 3
 
 
 def test_a_checkpoint_without_any_record_tells_what_its_lineage_json_holds(graph: toy.Project, tmp_path: Path) -> None:
@@ -111,26 +129,10 @@ def test_a_checkpoint_without_any_record_tells_what_its_lineage_json_holds(graph
     shutil.rmtree(graph.folder / ".dvc/cache")
     (graph.folder / "dvc.lock").unlink()
     found = lineage(graph.folder, str(tmp_path / "gift"))
-    assert found["nodes"][-1]["stage"] == "sft" and found["nodes"][-1]["params"]["sft"]
+    assert found["nodes"][-1]["stage"] == "sft"
+    assert found["nodes"][-1]["params"]["sft"]
     assert any("no record of its run" in row["problem"] for row in found["problems"])
     assert any(row["path"] == "models/base/model" and "ancestor is missing" in row["problem"] for row in found["problems"])
-
-
-def test_registered_models_by_name_version_and_alias(graph: toy.Project) -> None:
-    record = json.loads((graph.folder / "models/sft/lineage.json").read_text())
-    tracking = Tracking(graph.folder)
-    tracking.register("sft", "models/sft/model", "0" * 32 + ".dir")
-    tracking.register("sft", "models/sft/model", record["model_digest"])
-    for subject in ("sft", "sft:2", "sft@current", "sft@latest"):
-        found = lineage(graph.folder, subject)
-        assert found["subject"] == {
-            "path": "models/sft/model", "digest": record["model_digest"], "kind": "model version", "name": "sft", "version": "2",
-        }  # fmt: skip
-        assert found["problems"] == [] and set(stages(found)) == {"corpus@exam", "base", "sft"}
-    assert "unknown content" in lineage(graph.folder, "sft:1")["problems"][0]["problem"]
-    for subject in ("sft:9", "sft@nobody", "nomodel"):
-        with pytest.raises(UnknownSubject, match=subject):
-            lineage(graph.folder, subject)
 
 
 def test_what_is_no_subject_and_what_cannot_be_read(graph: toy.Project) -> None:
@@ -142,5 +144,5 @@ def test_what_is_no_subject_and_what_cannot_be_read(graph: toy.Project) -> None:
     assert "unknown content" in lineage(graph.folder, str(stray))["problems"][0]["problem"]
     lock = graph.folder / "dvc.lock"
     lock.write_text(lock.read_text()[:200] + "\n  : : [")
-    with pytest.raises(BrokenRecord, match="dvc.lock"):
+    with pytest.raises(BrokenRecord, match=r"dvc\.lock"):
         lineage(graph.folder, "models/sft")

@@ -39,7 +39,8 @@ def state(folder: Path) -> tuple[str, ...]:
 def test_before_the_first_commit(repository: Path) -> None:
     before = state(repository)
     taken = snapshot.take(repository, "first run/1")
-    assert taken.commit is None and taken.dirty
+    assert taken.commit is None
+    assert taken.dirty
     assert state(repository) == before
     assert git(repository, "rev-parse", "refs/pipeline/first-run-1") == taken.snapshot
     assert git(repository, "show", f"{taken.snapshot}:params.yaml") == "lr: 1"
@@ -57,11 +58,13 @@ def test_a_dirty_tree_is_kept_whole_and_the_user_sees_nothing(repository: Path, 
     before = state(repository)
     taken = snapshot.take(repository, "r2")
     assert state(repository) == before
-    assert taken.dirty and taken.commit == git(repository, "rev-parse", "HEAD")
+    assert taken.dirty
+    assert taken.commit == git(repository, "rev-parse", "HEAD")
     assert git(repository, "rev-parse", f"{taken.snapshot}^") == taken.commit
     extract(repository, taken.snapshot, tmp_path / "out")
     assert (tmp_path / "out" / "params.yaml").read_text() == "lr: 2\n"
-    assert (tmp_path / "out" / "untracked ä").exists() and (tmp_path / "out" / "staged").exists()
+    assert (tmp_path / "out" / "untracked ä").exists()
+    assert (tmp_path / "out" / "staged").exists()
     assert not (tmp_path / "out" / "models").exists()
     assert taken.snapshot in git(repository, "log", "--all", "--format=%H")
 
@@ -70,7 +73,8 @@ def test_a_clean_tree_needs_no_new_commit(repository: Path) -> None:
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "start")
     taken = snapshot.take(repository, "r3")
-    assert not taken.dirty and taken.snapshot == taken.commit == git(repository, "rev-parse", "refs/pipeline/r3")
+    assert not taken.dirty
+    assert taken.snapshot == taken.commit == git(repository, "rev-parse", "refs/pipeline/r3")
 
 
 def test_a_project_below_the_repository_top_keeps_only_its_own_files_new(tmp_path: Path) -> None:
