@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.content import CACHED, CHANGED, CORRUPT, MISSING, OK, Contents, file_differences
+from flows.content import CACHED, CHANGED, CORRUPT, MISSING, OK, Contents, file_differences, remember_raw
 from tasks.content import content_id, folder_digest
 from tests.flows import toy
 
@@ -106,7 +106,7 @@ def test_a_remembered_listing_names_the_changed_raw_file(dvc: Path) -> None:
     (raw / "rows").write_text("a\n")
     (raw / "more").write_text("b\n")
     known = content_id(raw)[0]
-    assert Contents(dvc).remember("raw", known)
+    remember_raw(dvc, {"raw": known})
     (raw / "rows").write_text("A\n")
     assert dict(Contents(dvc).verdict("raw", known, belongs=True).files) == {"rows": "changed"}
     assert not Contents(dvc).remember("raw", "0" * 32 + ".dir")  # what is not there cannot be kept
