@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from flows.process import Command, Ended
 from flows.workspace import STATE, read_json, write_json
 from pipelines.quiet import DEFAULTS
 from tasks.execution_params import ExecutionParams
-from tasks.publish import published
+from tasks.publish import DONE, published
 from tasks.stage import Spec
 
 _TIMES = threading.Lock()
@@ -180,9 +180,20 @@ def _last_words(tail: tuple[str, ...]) -> str:
 
 def _hint(tail: tuple[str, ...], work: str) -> str:
     """A full disk seldom says so itself: torch and safetensors each have their own words for a failed write."""
-    if any("No space left" in line for line in tail) or shutil.disk_usage(work).free < FULL_BYTES:
+    if any(words in line for line in tail for words in ("No space left", "disk is full")) or shutil.disk_usage(work).free < FULL_BYTES:
         return f"\n  the disk of {work} is full: free some space and run again; the earlier results are untouched"
     return ""
+
+
+def discard_recorded(root: Path, fresh: Iterable[str]) -> None:
+    """Remove the work directories of results that are recorded: a run was killed between dvc.lock and the removal."""
+    work = root / STATE / "work"
+    names = [name for name in fresh if any(work.glob(f"{name.replace('@', '-')}-*/{DONE}"))]
+    if names:
+        with dvc_api.locked_repo(root) as repo:
+            for name in names:
+                stage = repo.stage.load_one(name=name)
+                discard(spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage))))
 
 
 def discard(work: Path) -> None:
@@ -212,8 +223,9 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
         try:
             return dvc_api.record(repo, stage, prepared.pinned, prepared.command)
         except Exception as error:  # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
+            hint = _hint((str(error),), str(root))
             dvc_api.drop_partial_objects(repo)
-            raise StageFailed(f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining{_hint((str(error),), str(root))}") from error
+            raise StageFailed(f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining{hint}") from error
 
 
 @contextlib.contextmanager

@@ -71,6 +71,8 @@ class Session:
             self._stack.close()
             raise
         self.todo = {row.stage: row for row in self.plan.todo}
+        if self.dead:
+            executor.discard_recorded(self.root, [row.stage for row in self.plan.rows if row.stage not in self.todo])
         self.slots = threading.BoundedSemaphore(self._jobs or self.plan.params.execution.jobs)
         return self
 
