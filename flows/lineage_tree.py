@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.markup import escape
+from rich.text import Text
 from rich.tree import Tree
 
 RAW_FILES = 12  # raw files shown below one stage
 METRICS = 6  # figures shown of one stage
+MODULES = 3  # code digests shown of an ancestor; all of the subject's own stage
 _STYLE = {"verified": "green", "modified": "bold red", "missing": "bold red", "recorded": "yellow"}
+
+
+def _line(markup: str) -> Text:
+    """Text that wraps also where the console was told to crop, as it is for a pipe: no parameter may be lost."""
+    text = Text.from_markup(markup)
+    text.no_wrap, text.overflow = False, "fold"
+    return text
 
 
 def tree(found: Mapping[str, Any]) -> Tree:
@@ -21,9 +30,9 @@ def tree(found: Mapping[str, Any]) -> Tree:
     title = f"[bold]{escape(subject['path'])}[/]  {subject['kind']}  {subject['digest'] or 'no bytes'}"
     if subject.get("version"):
         title += f"  registered as {escape(subject['name'])} version {subject['version']}"
-    top = Tree(title)
+    top = Tree(_line(title))
     for problem in found["problems"]:
-        top.add(f"[bold red]{escape(problem['path'])}[/]: {escape(problem['problem'])}")
+        top.add(_line(f"[bold red]{escape(problem['path'])}[/]: {escape(problem['problem'])}"))
     readers = {start for start, _, _ in found["edges"]}
     for name in [name for name in nodes if name not in readers]:
         _add(top, nodes[name], found, nodes, set())
@@ -34,24 +43,24 @@ def _add(parent: Tree, node: Mapping[str, Any], found: Mapping[str, Any], nodes:
     """Add a stage with its facts, then its inputs; a stage that was shown above is named only."""
     head = f"[bold]{escape(node['id'])}[/] [{_STYLE[node['status']]}]{node['status']}[/]"
     if node["id"] in shown:
-        parent.add(f"{head}  (shown above)")
+        parent.add(_line(f"{head}  (shown above)"))
         return
     shown.add(node["id"])
-    branch = parent.add(f"{head}  {escape(_origin(node))}")
-    for name, value in _facts(node):
-        branch.add(f"[dim]{name}[/] {escape(value)}")
+    branch = parent.add(_line(f"{head}  {escape(_origin(node))}"))
+    for name, value in _facts(node, MODULES if len(shown) > 1 else len(node["code"])):
+        branch.add(_line(f"[dim]{name}[/] {escape(value)}"))
     by_producer: dict[str, list[str]] = {}
     for start, end, path in found["edges"]:
         if end == node["id"]:
             by_producer.setdefault(start, []).append(path)
     for start, paths in by_producer.items():
-        below = branch.add("from " + ", ".join(f"{escape(path)} {node['inputs'].get(path, '')}" for path in paths))
+        below = branch.add(_line("from " + ", ".join(f"{escape(path)} {node['inputs'].get(path, '')}" for path in paths)))
         _add(below, nodes[start], found, nodes, shown)
     raw = [row for row in found["raw"] if any(_within(row["path"], path) for path in node["inputs"])]
     for row in raw[:RAW_FILES]:
-        branch.add(f"raw {escape(row['path'])} {row['digest']} [{_STYLE[row['status']]}]{row['status']}[/]")
+        branch.add(_line(f"raw {escape(row['path'])} {row['digest']} [{_STYLE[row['status']]}]{row['status']}[/]"))
     if len(raw) > RAW_FILES:
-        branch.add(f"… {len(raw) - RAW_FILES} more raw files (--json lists all)")
+        branch.add(_line(f"… {len(raw) - RAW_FILES} more raw files (--json lists all)"))
 
 
 def _within(path: str, folder: str) -> bool:
@@ -68,23 +77,25 @@ def _origin(node: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _facts(node: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(node: Mapping[str, Any], modules: int) -> list[tuple[str, str]]:
     """(title, text) lines of one stage; empty ones left out."""
     environment = node["environment"].get("keyed") or {}
     code = node["code"]
     lines = [
         ("outputs", ", ".join(f"{path} {digest}" for path, digest in node["outs"].items())),
         ("params", _flat(node["params"])),
-        ("code", f"{len(code)} modules: " + ", ".join(f"{name} {digest}" for name, digest in list(code.items())[:3]) if code else ""),
+        ("code", f"{len(code)} modules: " + ", ".join(f"{name} {digest}" for name, digest in list(code.items())[:modules]) if code else ""),
         ("environment", " ".join(f"{name} {version}" for name, version in environment.items())),
         ("metrics", _flat(node["metrics"], METRICS)),
     ]
     return [(title, text) for title, text in lines if text]
 
 
-def _flat(values: Mapping[str, Any], limit: int = 40) -> str:
+def _flat(values: Mapping[str, Any], limit: int | None = None) -> str:
     rows = list(_leaves(values))
-    return " ".join(f"{name}={value}" for name, value in rows[:limit]) + (f" … {len(rows) - limit} more" if len(rows) > limit else "")
+    return " ".join(f"{name}={value}" for name, value in rows[:limit]) + (
+        f" … {len(rows) - limit} more" if limit and len(rows) > limit else ""
+    )
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -60,7 +60,7 @@ def test_it_is_shown_in_the_terminal_and_on_the_page(graph: toy.Project) -> None
 
     edit_model(graph.folder / "models/sft/model")
     found = lineage(graph.folder, str(graph.folder / "models/grpo"))
-    console = Console(width=200, record=True, file=io.StringIO())
+    console = Console(width=200, record=True, soft_wrap=True, file=io.StringIO())
     console.print(render_tree(found))
     shown = console.export_text()
     for said in (
@@ -68,6 +68,7 @@ def test_it_is_shown_in_the_terminal_and_on_the_page(graph: toy.Project) -> None
         "sft modified",
         "raw/toy/rows.txt",
         "rl.grpo.objective=clip",
+        "pipelines.objectives.clip",
         "models/sft/model/content.txt",
         "shown above",
     ):
