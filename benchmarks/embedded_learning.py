@@ -31,10 +31,18 @@ from tasks.stage import Spec, Stage  # noqa: E402
 STAGES = ("corpus", "base", "sft", "rl", "evaluate")
 
 
-def run_stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[str], threads: int) -> float:
+def run_stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[str], execution: dict[str, Any]) -> float:
     """Run one stage in the current folder, publish its outputs by rename; returns seconds."""
     stage = Stage(
-        Spec(name, "bench", f"work/{name}", tuple(outs), dict.fromkeys(inputs, ""), params, execution={"threads": threads, "log_period_s": 10.0}),
+        Spec(
+            name,
+            "bench",
+            f"work/{name}",
+            tuple(outs),
+            dict.fromkeys(inputs, ""),
+            params,
+            execution=execution | {"log_period_s": 10.0},
+        ),
         interactive=True,
     )
     stage.work.mkdir(parents=True, exist_ok=True)
@@ -47,7 +55,7 @@ def run_stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[s
     return seconds
 
 
-def pipeline(params: dict[str, Any], stages: tuple[str, ...], threads: int) -> dict[str, float]:
+def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float]:
     """Run the wanted stages of the default graph in the current folder; returns seconds by stage."""
     corpus, seconds = params["train"]["corpus"], {}
     identity = {"identity.seed": params["identity"]["seed"], "train.corpus": corpus}
@@ -55,7 +63,7 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...], threads: int) -> d
 
     def go(name: str, sections: dict[str, Any], inputs: list[str], outs: list[str]) -> None:
         if name.partition("@")[0] in stages and not all(Path(out).exists() for out in outs):
-            seconds[name] = run_stage(name, identity | sections, inputs, outs, threads)
+            seconds[name] = run_stage(name, identity | sections, inputs, outs, params["execution"])
 
     raw = params["corpus"][corpus]["raw"]
     go(f"corpus@{corpus}", {f"corpus.{corpus}": params["corpus"][corpus]}, [raw], [records, tokenizer, f"metrics/corpus/{corpus}.json"])
@@ -94,10 +102,14 @@ def table(results: dict[int, tuple[dict[str, dict], dict[str, float]]]) -> str:
         for decoding, needed in (("sampled", 10), ("greedy", 5)):
             before, then = sft[decoding], after[decoding]
             gain = 100 * (then["accuracy"] - before["accuracy"])
-            lines.append(f"| {seed} | {decoding} | {_shown(before)} | {_shown(then)} | {gain:+.1f} | {needed} {'yes' if gain >= needed else 'NO'} |")
+            lines.append(
+                f"| {seed} | {decoding} | {_shown(before)} | {_shown(then)} | {gain:+.1f} | {needed} {'yes' if gain >= needed else 'NO'} |"
+            )
     lines += ["", "| seed | " + " | ".join(f"{stage} s" for stage in next(iter(results.values()))[1]) + " |"]
     lines.append("|---" * lines[-1].count(" s") + "|---|")
-    lines += ["| " + " | ".join([str(seed), *(f"{value:.0f}" for value in seconds.values())]) + " |" for seed, (_, seconds) in results.items()]
+    lines += [
+        "| " + " | ".join([str(seed), *(f"{value:.0f}" for value in seconds.values())]) + " |" for seed, (_, seconds) in results.items()
+    ]
     return "\n".join(lines)
 
 
@@ -114,7 +126,6 @@ def main() -> None:
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
     parser.add_argument("--keep", help="work in FOLDER/seed-N and leave finished stages as they are")
     parser.add_argument("--split", choices=("heldout", "validation"), default="heldout", help="the problems that are evaluated")
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     params = override(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), options.edits)
     results = {}
@@ -126,9 +137,12 @@ def main() -> None:
             Path("raw").symlink_to(ROOT / "raw")
         params["identity"]["seed"] = seed
         stages = tuple(stage for stage in options.stages if stage != "evaluate" or options.split == "heldout")
-        seconds = pipeline(params, stages, options.threads)
+        seconds = pipeline(params, stages)
         if "evaluate" in options.stages and options.split == "heldout":
-            results[seed] = {name: json.loads(Path(f"metrics/evaluate/{name}.json").read_text("utf-8")) for name in params["evaluate"]["models"]}, seconds
+            results[seed] = (
+                {name: json.loads(Path(f"metrics/evaluate/{name}.json").read_text("utf-8")) for name in params["evaluate"]["models"]},
+                seconds,
+            )
     if results:
         print(table(results))
 

@@ -23,7 +23,9 @@ def run(stage: Stage) -> None:
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, tokens = policy.load(stage.input(f"models/{stage.item}/model"), trust_remote_code=execution.trust_remote_code)
     if tokens.reward != settings.reward:
-        raise ValueError(f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is {settings.reward}; make them equal")
+        raise ValueError(
+            f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is {settings.reward}; make them equal"
+        )
     check = load("pipelines.rewards", settings.reward).check
     engine = LocalEngine(model.to(placement.device), tokens, placement, execution.sample_batch)
     problems = spread(read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems)

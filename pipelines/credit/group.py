@@ -40,6 +40,6 @@ def assign(forest: Forest, rewards: Sequence[float], settings: CreditParams) -> 
         if parent >= 0:
             raise ValueError("group advantages need a flat forest; choose a credit that handles trees")
         group = torch.tensor([[rewards[index] for index in members]], dtype=torch.float64)
-        for index, value in zip(members, group_advantage(group, settings.spread, settings.spread_epsilon)[0].tolist()):
+        for index, value in zip(members, group_advantage(group, settings.spread, settings.spread_epsilon)[0].tolist(), strict=True):
             advantages[index] = torch.full((len(forest.nodes[index].ids),), value)
     return advantages

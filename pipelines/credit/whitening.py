@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def whiten(advantages: Tensor, kept: Tensor, epsilon: float = 1e-8) -> Tensor:
-    """advantages (N,), kept (N,) bool -> (A - mean) / sqrt(var + epsilon), unbiased variance over kept tokens (over all if none is kept)."""
+    """advantages (N,), kept (N,) bool -> (A - mean) / sqrt(var + epsilon), unbiased variance of kept tokens (all if none is kept)."""
     counted = advantages[kept] if bool(kept.any()) else advantages
     if len(counted) < 2:
         return torch.zeros_like(advantages)

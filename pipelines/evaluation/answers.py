@@ -44,11 +44,11 @@ def answer_problems(
     roots = [root_key(seed, EVALUATION, record.id) for record in problems]
     keys = [[child_key(root, index) for index in range(samples)] for root in roots]
     families = engine.generate([record.prompt_ids for record in problems], keys, sampling)
-    pairs = [(record, completion) for record, family in zip(problems, families) for completion in family]
+    pairs = [(record, completion) for record, family in zip(problems, families, strict=True) for completion in family]
     texts = tokens.decode_batch([completion.ids for _, completion in pairs])
-    judged = [(text, record.answer, completion.finish.whole) for text, (record, completion) in zip(texts, pairs)]
+    judged = [(text, record.answer, completion.finish.whole) for text, (record, completion) in zip(texts, pairs, strict=True)]
     verdicts = score(check, judged, max_error_share)
-    return [Answer(record, completion, text, verdict) for (record, completion), text, verdict in zip(pairs, texts, verdicts)]
+    return [Answer(record, completion, text, verdict) for (record, completion), text, verdict in zip(pairs, texts, verdicts, strict=True)]
 
 
 def spread(records: Sequence[Record], limit: int) -> list[Record]:

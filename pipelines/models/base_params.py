@@ -43,7 +43,9 @@ class BaseParams(Settings):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.architecture is None) == (self.pretrained is None):
-            raise ValueError("give either architecture (a model from scratch) or pretrained (a Hugging Face id or folder); set the other null")
+            raise ValueError(
+                "give either architecture (a model from scratch) or pretrained (a Hugging Face id or folder); set the other null"
+            )
         if self.pretrained is None and (self.revision or self.resize_embeddings):
             raise ValueError("revision and resize_embeddings belong to pretrained; a model from scratch has neither")
         return self

@@ -52,8 +52,8 @@ def _by_chunks(head: Any, hidden: Tensor, chosen: Tensor, temperature: float) ->
     if len(hidden) <= CHUNK:
         return of_logits(head(hidden), chosen, temperature)
 
-    def part(rows: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        return tuple(of_logits(head(rows), ids, temperature))
+    def part(rows: Tensor, ids: Tensor) -> TokenScores:
+        return of_logits(head(rows), ids, temperature)
 
     parts = [
         checkpoint(part, hidden[start : start + CHUNK], chosen[start : start + CHUNK], use_reentrant=False)

@@ -18,7 +18,7 @@ from pipelines.models.tokenizer import Tokens
 
 def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
     """A model with random float32 weights that depend on `seed` alone; its vocabulary is the tokenizer's."""
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": tokens.vocab_size,
         "hidden_size": architecture.hidden_size,
         "intermediate_size": architecture.intermediate_size,
@@ -34,14 +34,8 @@ def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
         "eos_token_id": tokens.eos_id,
         "bos_token_id": tokens.bos_id,
     }
-    if architecture.family == "qwen2":
-        from transformers import Qwen2Config as Config
-        from transformers import Qwen2ForCausalLM as Model
-    else:
-        from transformers import LlamaConfig as Config
-        from transformers import LlamaForCausalLM as Model
     torch.manual_seed(seed)
-    return Model(Config(**shape)).to(torch.float32)
+    return _causal_model(architecture.family, shape).to(torch.float32)
 
 
 def fetch(base: BaseParams, tokens: Tokens, seed: int, offline: bool, trust_remote_code: bool) -> Any:
@@ -109,9 +103,19 @@ def without_dropout(model: Any) -> Any:
     return model
 
 
+def _causal_model(family: str, shape: dict[str, Any]) -> Any:
+    if family == "qwen2":
+        from transformers import Qwen2Config, Qwen2ForCausalLM
+
+        return Qwen2ForCausalLM(Qwen2Config(**shape))
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(LlamaConfig(**shape))
+
+
 def _distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Without the second names of tied tensors, which safetensors refuses; loading ties them again."""
-    seen: dict[tuple[int, int, torch.Size], str] = {}
+    seen: dict[tuple[Any, ...], str] = {}
     for name, tensor in state.items():
         seen.setdefault((tensor.data_ptr(), tensor.storage_offset(), tensor.shape), name)
     return {name: state[name].detach().cpu().contiguous() for name in seen.values()}
@@ -136,9 +140,13 @@ def _from_pretrained(source: str, revision: str | None, offline: bool, trust_rem
             dtype=torch.float32,
         )
     except SafetensorError as error:
-        raise ValueError(f"{source}: the weights cannot be read ({error}); the file is cut short or damaged: restore it or run its stage again")
+        raise ValueError(
+            f"{source}: the weights cannot be read ({error}); the file is cut short or damaged: restore it or run its stage again"
+        ) from error
     except OSError as error:
-        hint = "execution.offline is true and nothing of that name is in the local cache; set it to false, or give a folder" if offline else ""
+        hint = (
+            "execution.offline is true and nothing of that name is in the local cache; set it to false, or give a folder" if offline else ""
+        )
         raise FileNotFoundError(f"no model could be loaded from {source}: {str(error).splitlines()[0]} {hint}".rstrip()) from error
 
 

@@ -9,7 +9,9 @@ from pipelines.objectives.objective_params import ObjectiveParams
 LOG_RATIO_LIMIT = 20.0  # keeps exp() finite; far outside any clip range
 
 
-def clipped_surrogate(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
+def clipped_surrogate(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip_low: float, clip_high: float
+) -> tuple[Tensor, Tensor]:
     """All (N,) -> token losses (N,), to be minimised, and (N,) bool: the tokens whose gradient the clip takes away."""
     ratio = (logprobs - old_logprobs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)

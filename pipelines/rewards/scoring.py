@@ -1,4 +1,4 @@
-"""Score many responses with one checker, count its errors, and stop when there are too many: a broken checker must not look like a bad model."""
+"""Score many responses with one checker, count its errors, and stop at too many: a broken checker must not look like a bad model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def preflight(check: Check, respond: Callable[[str], str], problems: Sequence[tu
         by_source.setdefault(source, []).append(answer)
     for source, answers in by_source.items():
         shown = answers[:: max(1, len(answers) // limit)][:limit]
-        for answer, other in zip(shown, shown[1:] + shown[:1]):
+        for answer, other in zip(shown, shown[1:] + shown[:1], strict=True):
             verdict = _one(check, respond(answer), answer, True)
             if verdict.outcome != "right":
                 raise CheckerFailed(f"the checker calls the gold answer {answer!r} of {source} {verdict.outcome} ({verdict.reason})")
@@ -50,5 +50,5 @@ def preflight(check: Check, respond: Callable[[str], str], problems: Sequence[tu
 def _one(check: Check, text: str, answer: str, finished: bool) -> Verdict:
     try:
         return check(text, answer, finished)
-    except Exception as failure:  # whatever a checker throws is an error verdict: counted, reported, limited
+    except Exception as failure:  # noqa: BLE001 - whatever a checker throws is an error verdict: counted, reported, limited
         return error(f"{type(failure).__name__}: {failure}")

@@ -15,6 +15,9 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 class FixedLayer(DynamicLayer):
     """Keys and values of one layer, (rows, heads, length, width). Filled by one prefill, forked once, then grown in place."""
 
+    keys: Any  # tensors once the prefill has run, None before
+    values: Any
+
     def __init__(self, length: int) -> None:
         super().__init__()
         self.capacity, self.used = length, 0

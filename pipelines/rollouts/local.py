@@ -50,7 +50,9 @@ class LocalEngine:
         with torch.inference_mode(), self.placement.autocast():
             for start in range(0, len(order), at_once):
                 part = order[start : start + at_once]
-                for index, completions in zip(part, self._generate([prefixes[i] for i in part], [keys[i] for i in part], sampling)):
+                for index, completions in zip(
+                    part, self._generate([prefixes[i] for i in part], [keys[i] for i in part], sampling), strict=True
+                ):
                     results[index] = completions
         self.model.train(training)
         return results
@@ -59,7 +61,9 @@ class LocalEngine:
         copies, device = len(keys[0]), self.placement.device
         room = torch.tensor([context_size(self.model) - len(prefix) for prefix in prefixes])
         if int(room.min()) < 1:
-            raise ValueError(f"a prefix of {max(map(len, prefixes))} tokens leaves no room in the model's context of {context_size(self.model)}")
+            raise ValueError(
+                f"a prefix of {max(map(len, prefixes))} tokens leaves no room in the model's context of {context_size(self.model)}"
+            )
         limits = room.clamp(max=sampling.max_new_tokens).repeat_interleave(copies).to(device)
         run = _Run(self.model, self._left_pad(prefixes), int(limits.max()), copies)
         trace = _Trace(len(limits), int(limits.max()), device)
@@ -102,7 +106,7 @@ class LocalEngine:
 
 
 class _Run:
-    """The rows in flight: prefilled once, forked `copies` times, advanced one token at a time. `logits` (rows, V) predict the next token."""
+    """The rows in flight: prefilled once, forked `copies` times, advanced one token at a time. `logits` (rows, V): the next token."""
 
     def __init__(self, model: Any, padded: tuple[Tensor, Tensor], new_tokens: int, copies: int) -> None:
         ids, pads = padded
@@ -159,7 +163,7 @@ class _Trace:
     def completions(self, finish: Callable[[int, int, int, int], Finish], rooms: list[int], cap: int) -> list[Completion]:
         ids, logprobs, entropy = self._ids.tolist(), self._logprobs.cpu(), self._entropy.cpu()
         made = []
-        for row, (length, room) in enumerate(zip(self.lengths.tolist(), rooms)):
+        for row, (length, room) in enumerate(zip(self.lengths.tolist(), rooms, strict=True)):
             reason = finish(ids[row][length - 1], length, room, cap)
             made.append(Completion(ids[row][:length], logprobs[row, :length], entropy[row, :length], reason))
         return made

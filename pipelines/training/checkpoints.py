@@ -72,7 +72,7 @@ class Checkpoints:
                         raise ValueError(f"{name} has {(folder / name).stat().st_size} bytes instead of {size}")
                 engine.load(folder)
                 random = torch.load(folder / "random.pt", weights_only=True)
-            except Exception as error:  # whatever is wrong with it, an older one or the start is sound
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it, an older one or the start is sound
                 self._say(f"checkpoint {folder} cannot be read ({error}); it is skipped")
                 continue
             torch.set_rng_state(random["cpu"])

@@ -50,12 +50,12 @@ class Collector:
         leaves = forest.leaves()
         verdicts = self._judge(forest, leaves, problems)
         rewards = [float("nan")] * len(forest.nodes)
-        for leaf, verdict in zip(leaves, verdicts):
+        for leaf, verdict in zip(leaves, verdicts, strict=True):
             if verdict.outcome != "error" or settings.on_error == "wrong":
                 rewards[leaf] = verdict.score
         advantages = self._credit.assign(forest, rewards, settings)
         rows, trees = [], set()
-        for index, (node, advantage) in enumerate(zip(forest.nodes, advantages)):
+        for index, (node, advantage) in enumerate(zip(forest.nodes, advantages, strict=True)):
             signal = bool(advantage.any())
             if signal:
                 trees.add(node.tree)
@@ -67,7 +67,7 @@ class Collector:
     def _judge(self, forest: Forest, leaves: list[int], problems: Sequence[Record]) -> list[Verdict]:
         texts = self._tokens.decode_batch([forest.response(leaf) for leaf in leaves])
         ends = [forest.nodes[leaf] for leaf in leaves]
-        answers = [(text, problems[node.tree].answer, node.finish.whole) for text, node in zip(texts, ends)]
+        answers = [(text, problems[node.tree].answer, node.finish.whole) for text, node in zip(texts, ends, strict=True)]
         return score(self._check, answers, self._settings.max_error_share)
 
     def _figures(self, forest: Forest, leaves: list[int], verdicts: list[Verdict], kept_groups: float) -> dict[str, float]:

@@ -64,7 +64,7 @@ class TorchEngine:
         norm = float(nn.utils.clip_grad_norm_(self._parameters, limit, error_if_nonfinite=False))
         if not norm < float("inf"):
             raise FloatingPointError(f"the gradient's norm is {norm}: lower the learning rate, or look for a damaged input model")
-        for group, peak in zip(self._groups, self._peaks):
+        for group, peak in zip(self._groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         for optimiser in self._optimisers:
             optimiser.step()

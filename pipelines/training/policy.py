@@ -42,7 +42,8 @@ class PolicyTrainer:
     def __post_init__(self) -> None:
         if self.tokens.reward != self.settings.reward:
             raise ValueError(
-                f"the corpus names the checker {self.tokens.reward} (tokens.json), the settings name reward {self.settings.reward}; make them equal"
+                f"the corpus names the checker {self.tokens.reward} (tokens.json), "
+                f"the settings name reward {self.settings.reward}; make them equal"
             )
         self._checker = load("pipelines.rewards", self.settings.reward)
         self._collector = Collector(self.sampler, self.tokens, self.settings, self.seed)
@@ -73,10 +74,10 @@ class PolicyTrainer:
         chosen = pick(len(self.problems), self.settings.prompts, iteration, self.seed)
         rows, figures = self._collector.collect([self.problems[index] for index in chosen], iteration)
         if self.settings.old_logprobs == "trainer":
-            for row, logprobs in zip(rows, self._updater.logprobs(self.engine.forward, rows)):
+            for row, logprobs in zip(rows, self._updater.logprobs(self.engine.forward, rows), strict=True):
                 row.old_logprobs = logprobs
         if self.settings.kl_coef:
-            for row, logprobs in zip(rows, self._updater.logprobs(self._refer, rows)):
+            for row, logprobs in zip(rows, self._updater.logprobs(self._refer, rows), strict=True):
                 row.reference = logprobs
         factor = rate_factor(iteration, self.settings.iterations, self.settings.schedule)
         return figures | {"lr": self.settings.optimiser.learning_rate * factor} | self._updater.update(rows, iteration, factor)
@@ -97,7 +98,7 @@ class PolicyTrainer:
         if self.reference is not None and not self.settings.kl_coef:
             rows = [_as_row(answer) for answer in sampled]
             theirs = self._updater.logprobs(self._refer, rows)
-            pairs = [kl_estimate(row.old_logprobs, other, "k3") for row, other in zip(rows, theirs)]
+            pairs = [kl_estimate(row.old_logprobs, other, "k3") for row, other in zip(rows, theirs, strict=True)]
             figures["kl"] = sum(float(part.sum()) for part in pairs) / sum(len(part) for part in pairs)
         return figures
 

@@ -41,10 +41,12 @@ def total_steps(settings: SupervisedParams, size: int) -> int:
     return settings.steps or max(1, math.ceil((settings.epochs or 0) * size / settings.batch_size))
 
 
-def batch_loss(engine: Engine, data: Demonstrations, rows: list[int], settings: SupervisedParams, pad_id: int, budget: int, learn: bool) -> float:
+def batch_loss(
+    engine: Engine, data: Demonstrations, rows: list[int], settings: SupervisedParams, pad_id: int, budget: int, learn: bool
+) -> float:
     """The mean negative log-likelihood of the demonstrations `rows`, in nats; with `learn`, its gradient is added to the engine's."""
     ids, prompts = [data.ids[row] for row in rows], [data.prompts[row] for row in rows]
-    counts = [len(sequence) - prompt for sequence, prompt in zip(ids, prompts)]
+    counts = [len(sequence) - prompt for sequence, prompt in zip(ids, prompts, strict=True)]
     weights = sequence_weights(counts, settings.aggregation)
     total = 0.0
     for group in cut([len(sequence) for sequence in ids], budget):

@@ -54,7 +54,7 @@ class Updater:
             micro = collate(group, ids, prompts, self._pad, self._engine.placement.device)
             with torch.no_grad():
                 scores = forward(micro.input_ids, micro.response, self._settings.sampling.temperature).logprobs.cpu()
-            for index, part in zip(group, scores.split([len(rows[index].advantages) for index in group])):
+            for index, part in zip(group, scores.split([len(rows[index].advantages) for index in group]), strict=True):
                 found[index] = part
         return found
 

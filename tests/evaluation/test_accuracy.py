@@ -46,14 +46,16 @@ def answer(number, verdict, subject="sum", level=1):
 def test_errors_are_left_out_or_counted_as_configured():
     answers = [answer(0, right()), answer(1, wrong("no")), answer(2, error("judge")), answer(3, right())]
     assert accuracy(answers, False) | {"low": 0, "high": 0} == {"n": 3, "right": 2, "errors": 1, "accuracy": 2 / 3, "low": 0, "high": 0}
-    assert accuracy(answers, True)["accuracy"] == 0.5 and accuracy(answers, True)["errors"] == 1
+    assert accuracy(answers, True)["accuracy"] == 0.5
+    assert accuracy(answers, True)["errors"] == 1
     assert (accuracy(answers, True)["low"], accuracy(answers, True)["high"]) == wilson(2, 4)
 
 
 def test_repeated_answers_do_not_narrow_the_interval():
     answers = [answer(index % 10, right() if index % 2 else wrong("no")) for index in range(160)]
     figures = accuracy(answers, False)
-    assert figures["n"] == 160 and (figures["low"], figures["high"]) == wilson(5, 10)
+    assert figures["n"] == 160
+    assert (figures["low"], figures["high"]) == wilson(5, 10)
 
 
 def test_tables_by_subject_and_level():
@@ -61,7 +63,8 @@ def test_tables_by_subject_and_level():
     sampled = [answer(0, wrong("no"), "a", 1), answer(1, right(), "b", None)]
     by_subject = by_key(greedy, sampled, lambda one: one.record.subject, False)
     assert list(by_subject) == ["a", "b"]
-    assert by_subject["a"]["greedy"]["accuracy"] == 1 and by_subject["a"]["sampled"]["accuracy"] == 0
+    assert by_subject["a"]["greedy"]["accuracy"] == 1
+    assert by_subject["a"]["sampled"]["accuracy"] == 0
     assert list(by_key(greedy, sampled, lambda one: one.record.level, False)) == ["1"]
 
 

@@ -23,8 +23,11 @@ def test_metrics_and_samples_agree(folder):
     files = run(make_stage(folder, "evaluate@sft"))
     metrics = json.loads(files["metrics/evaluate/sft.json"])
     samples = [json.loads(line) for line in files["samples/sft.jsonl"].splitlines()]
-    assert metrics["model"] == "sft" and metrics["corpus"] == "tiny" and metrics["settings"]["samples"] == 2
-    assert set(metrics["by_subject"]) == {"sum"} and set(metrics["by_level"]) == {"0", "1", "2"}
+    assert metrics["model"] == "sft"
+    assert metrics["corpus"] == "tiny"
+    assert metrics["settings"]["samples"] == 2
+    assert set(metrics["by_subject"]) == {"sum"}
+    assert set(metrics["by_level"]) == {"0", "1", "2"}
     for decoding, count in (("greedy", 24), ("sampled", 48)):
         figures = metrics["heldout"][decoding]
         shown = [row for row in samples if row["decoding"] == decoding]
@@ -33,7 +36,8 @@ def test_metrics_and_samples_agree(folder):
         assert figures["low"] <= figures["accuracy"] <= figures["high"]
         assert sum(level[decoding]["n"] for level in metrics["by_level"].values()) == count
         assert metrics["lengths"][decoding] == pytest.approx(sum(len(row["ids"]) for row in shown) / count)
-    assert metrics["entropy"] > 0 and 0 <= metrics["finished"] <= 1
+    assert metrics["entropy"] > 0
+    assert 0 <= metrics["finished"] <= 1
     assert run(make_stage(folder, "evaluate@sft", "again")) == files
 
 
@@ -50,7 +54,7 @@ def test_another_checker_than_the_corpus_names_is_refused(folder):
     facts = json.loads(path.read_text())
     path.write_text(json.dumps(facts | {"reward": "code_tests"}))
     try:
-        with pytest.raises(ValueError, match="names the checker code_tests.*final_answer"):
+        with pytest.raises(ValueError, match=r"names the checker code_tests.*final_answer"):
             run(make_stage(folder, "evaluate@sft", "other"))
     finally:
         path.write_text(json.dumps(facts))

@@ -73,7 +73,7 @@ def test_a_pretrained_folder_is_taken_over_and_its_vocabulary_compared(tokens, t
     policy.save(model, tokens, tmp_path / "model")
     assert torch.equal(fetch(tmp_path / "model", tokens).lm_head.weight, model.lm_head.weight)
     other = make_tokens(CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("abcdefghijkl ", None)], tmp_path / "other")
-    with pytest.raises(ValueError, match="differ in .* ids"):
+    with pytest.raises(ValueError, match=r"differ in .* ids"):
         fetch(tmp_path / "model", other)
 
 
@@ -90,7 +90,7 @@ def test_embeddings_grow_only_when_asked(tokens, tmp_path):
 
 
 def test_an_unknown_id_offline_says_the_way_out(tokens):
-    with pytest.raises(FileNotFoundError, match="execution.offline"):
+    with pytest.raises(FileNotFoundError, match=r"execution\.offline"):
         policy.fetch(BaseParams(pretrained="nobody/nothing-of-that-name"), tokens, 0, offline=True, trust_remote_code=False)
 
 

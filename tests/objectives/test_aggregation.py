@@ -9,7 +9,7 @@ from pipelines.objectives.aggregation import sequence_weights
 
 def total(losses, aggregation):
     weights = sequence_weights([len(part) for part in losses], aggregation)
-    return sum(weight * sum(part) for weight, part in zip(weights, losses))
+    return sum(weight * sum(part) for weight, part in zip(weights, losses, strict=False))
 
 
 def test_worked_numbers():

@@ -14,7 +14,8 @@ from pipelines.objectives.objective_params import ObjectiveParams
 def test_worked_numbers(ratio, advantage, loss, clipped):
     new = torch.tensor([ratio]).log().requires_grad_()
     losses, flags = clipped_surrogate(new, torch.zeros(1), torch.tensor([float(advantage)]), 0.2, 0.28)
-    assert losses.item() == pytest.approx(loss, abs=1e-6) and flags.item() is clipped
+    assert losses.item() == pytest.approx(loss, abs=1e-6)
+    assert flags.item() is clipped
     (gradient,) = torch.autograd.grad(losses.sum(), new)
     assert gradient.item() == pytest.approx(0.0 if clipped else loss, abs=1e-6)  # d(-A r)/d logp = -A r
 
@@ -31,5 +32,6 @@ def test_far_ratios_stay_finite_and_the_interface_reports_the_clip_fraction():
     new = torch.tensor([0.0, -200.0], requires_grad=True)
     losses, figures = policy_loss(new, torch.tensor([-200.0, 0.0]), torch.tensor([-1.0, -1.0]), ObjectiveParams())
     losses.sum().backward()
-    assert torch.isfinite(losses).all() and torch.isfinite(new.grad).all()
+    assert torch.isfinite(losses).all()
+    assert torch.isfinite(new.grad).all()
     assert figures["clip_fraction"].tolist() == [0.0, 1.0]

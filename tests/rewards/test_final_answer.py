@@ -33,7 +33,8 @@ def test_verdicts(text, answer, outcome):
 
 
 def test_a_response_that_was_cut_off_is_wrong_even_with_the_answer_in_it():
-    assert check("#### 7", "7", False).outcome == "wrong" and "cut off" in check("#### 7", "7", False).reason
+    assert check("#### 7", "7", False).outcome == "wrong"
+    assert "cut off" in check("#### 7", "7", False).reason
 
 
 def test_the_shortest_response_is_right():

@@ -13,7 +13,8 @@ def crashing(text, answer, finished):
 
 def test_a_crash_is_an_error_verdict_with_its_reason():
     verdicts = score(crashing, [("good", "1", True), ("bad", "1", True)], 0.5)
-    assert [verdict.outcome for verdict in verdicts] == ["right", "error"] and "IndexError" in verdicts[1].reason
+    assert [verdict.outcome for verdict in verdicts] == ["right", "error"]
+    assert "IndexError" in verdicts[1].reason
 
 
 def test_too_many_errors_stop_and_name_the_commonest():
@@ -31,7 +32,7 @@ def test_preflight_names_the_source_whose_gold_answers_fail():
 
 
 def test_preflight_refuses_a_checker_that_accepts_anything():
-    with pytest.raises(CheckerFailed, match="'2' right where a has '1'|right where a"):
+    with pytest.raises(CheckerFailed, match=r"'2' right where a has '1'|right where a"):
         preflight(lambda text, answer, finished: right(), final_answer.respond, [("a", "1"), ("a", "2")])
     with pytest.raises(CheckerFailed, match="gold answer '1' of a wrong"):
         preflight(lambda text, answer, finished: wrong("no"), final_answer.respond, [("a", "1"), ("a", "2")])

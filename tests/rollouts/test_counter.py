@@ -12,7 +12,8 @@ def test_known_values_never_change():
     assert mix(0x9E3779B97F4A7C15) == 0xE220A8397B1DCDAF
     assert child_key(0, 0) == 0xE220A8397B1DCDAF
     key = root_key(0, 0, "a")
-    assert root_key(0, 0, "a") == key and len({key, root_key(1, 0, "a"), root_key(0, 1, "a"), root_key(0, 0, "b")}) == 4
+    assert root_key(0, 0, "a") == key
+    assert len({key, root_key(1, 0, "a"), root_key(0, 1, "a"), root_key(0, 0, "b")}) == 4
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 100_000))
@@ -30,7 +31,8 @@ def test_a_value_does_not_depend_on_its_neighbours(keys, data):
 def test_values_are_uniform_and_uncorrelated():
     keys = key_tensor([child_key(root_key(0, 0, "p"), index) for index in range(200)])
     drawn = torch.stack([uniforms(keys, position) for position in range(500)])  # (positions, samples)
-    assert drawn.min() >= 0 and drawn.max() < 1
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
     counts = torch.histc(drawn, 20, 0, 1)
     chi_square = ((counts - 5000) ** 2 / 5000).sum()
     assert chi_square < 43.8  # 19 degrees of freedom, p = 0.001

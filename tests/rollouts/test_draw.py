@@ -24,20 +24,23 @@ def test_inverse_cdf_gives_exact_shares():
 def test_temperature_is_part_of_the_distribution():
     """methods/spo.md section 10 item 5: a pair (.80, .20) at T = .6 becomes .9097."""
     ids, logprobs, _ = draw(torch.tensor([[0.8, 0.2]]).log(), torch.tensor([0.9]), SamplingParams(temperature=0.6))
-    assert ids.item() == 0 and math.exp(logprobs.item()) == pytest.approx(0.9097, abs=1e-4)
+    assert ids.item() == 0
+    assert math.exp(logprobs.item()) == pytest.approx(0.9097, abs=1e-4)
 
 
 def test_zero_temperature_is_greedy_and_reports_the_plain_distribution():
     """methods/entropy.md section 7 item 36: argmax, no division by zero; item 1's entropy of (2, 1, 0) is 0.832396."""
     ids, logprobs, entropy = draw(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([0.999]), SamplingParams(temperature=0.0))
-    assert ids.item() == 0 and math.exp(logprobs.item()) == pytest.approx(0.665241, abs=1e-5)
+    assert ids.item() == 0
+    assert math.exp(logprobs.item()) == pytest.approx(0.665241, abs=1e-5)
     assert entropy.item() == pytest.approx(0.832396, abs=1e-5)
 
 
 def test_ends_of_the_unit_interval_never_pick_an_impossible_token():
     logits = torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]]).expand(2, 4)
     ids, logprobs, _ = draw(logits, torch.tensor([0.0, 1 - 2.0**-24]), SamplingParams(top_k=3))
-    assert ids.tolist() == [1, 2] and torch.isfinite(logprobs).all()
+    assert ids.tolist() == [1, 2]
+    assert torch.isfinite(logprobs).all()
 
 
 def test_top_p_and_top_k_renormalise_over_the_support():

@@ -48,8 +48,8 @@ def one_by_one(engine, prefix, key, sampling):
 
 @pytest.mark.parametrize("sampling", [SAMPLING, SamplingParams(temperature=0.0, max_new_tokens=12)])
 def test_equals_a_full_forward_for_every_token(engine, sampling):
-    for prefix, keys, family in zip(PREFIXES, KEYS, engine.generate(PREFIXES, KEYS, sampling)):
-        for key, completion in zip(keys, family):
+    for prefix, keys, family in zip(PREFIXES, KEYS, engine.generate(PREFIXES, KEYS, sampling), strict=False):
+        for key, completion in zip(keys, family, strict=False):
             ids, scores = one_by_one(engine, prefix, key, sampling)
             assert completion.ids == ids
             torch.testing.assert_close(completion.logprobs, torch.tensor(scores)[:, 0], atol=1e-4, rtol=0)
@@ -59,7 +59,7 @@ def test_equals_a_full_forward_for_every_token(engine, sampling):
 
 def test_a_sample_does_not_depend_on_its_batch(engine):
     whole = engine.generate(PREFIXES, KEYS, SAMPLING)
-    alone = [engine.generate([prefix], [[key]], SAMPLING)[0][0] for prefix, keys in zip(PREFIXES, KEYS) for key in keys]
+    alone = [engine.generate([prefix], [[key]], SAMPLING)[0][0] for prefix, keys in zip(PREFIXES, KEYS, strict=False) for key in keys]
     small = LocalEngine(engine.model, engine.tokens, CPU, batch=4).generate(PREFIXES[::-1], KEYS[::-1], SAMPLING)[::-1]
     assert [c.ids for family in whole for c in family] == [c.ids for c in alone] == [c.ids for family in small for c in family]
 
@@ -76,10 +76,13 @@ def test_other_stop_ids_end_a_response(engine, tokens, monkeypatch):
     whole = engine.generate(PREFIXES, KEYS, SAMPLING)
     longest = max((c for family in whole for c in family), key=lambda c: len(c.ids))
     monkeypatch.setattr(tokens, "stop_ids", [tokens.eos_id, longest.ids[1]])
-    for before, after in zip([c for f in whole for c in f], [c for f in engine.generate(PREFIXES, KEYS, SAMPLING) for c in f]):
+    for before, after in zip(
+        [c for f in whole for c in f], [c for f in engine.generate(PREFIXES, KEYS, SAMPLING) for c in f], strict=False
+    ):
         if longest.ids[1] in before.ids:
             cut = before.ids.index(longest.ids[1]) + 1
-            assert after.ids == before.ids[:cut] and after.finish == Finish.STOP
+            assert after.ids == before.ids[:cut]
+            assert after.finish == Finish.STOP
         else:
             assert after.ids == before.ids
 
@@ -87,8 +90,10 @@ def test_other_stop_ids_end_a_response(engine, tokens, monkeypatch):
 def test_a_flat_forest_has_each_response_once(engine):
     prompts = [Prompt(str(index), prefix, root_key(0, 5, str(index))) for index, prefix in enumerate(PREFIXES)]
     forest = grow(engine, prompts, RolloutParams(samples=3, sampling=SAMPLING))
-    assert forest.leaves() == list(range(12)) and [forest.nodes[i].tree for i in range(12)] == [i // 3 for i in range(12)]
-    assert forest.context(4) == PREFIXES[1] and forest.response(4) == forest.nodes[4].ids
+    assert forest.leaves() == list(range(12))
+    assert [forest.nodes[i].tree for i in range(12)] == [i // 3 for i in range(12)]
+    assert forest.context(4) == PREFIXES[1]
+    assert forest.response(4) == forest.nodes[4].ids
     again = grow(engine, prompts[::-1], RolloutParams(samples=3, sampling=SAMPLING))
     assert [node.ids for node in again.nodes[:3]] == [node.ids for node in forest.nodes[9:]]
     assert len({tuple(node.ids) for node in forest.nodes}) > 4

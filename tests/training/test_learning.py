@@ -31,7 +31,11 @@ def records(tokens, sloppy):
         answer = str((digit + 1) % 10)
         shown = "0" if sloppy and turn % 2 else answer
         response = f"#### {shown}"
-        made.append(Record(f"{index}", str(digit), response, answer, "next", 1, "t", tokens.encode_prompt(str(digit)), tokens.encode_response(response)))
+        made.append(
+            Record(
+                f"{index}", str(digit), response, answer, "next", 1, "t", tokens.encode_prompt(str(digit)), tokens.encode_response(response)
+            )
+        )
     return made
 
 
@@ -55,6 +59,8 @@ def test_rl_raises_accuracy_over_sft_on_a_tiny_task(tmp_path, monkeypatch, seed)
     after = sum(row["accuracy"] for row in trained[-3:]) / 3
     assert 0.3 < before < 0.7, "SFT copies its teacher, sloppiness included"
     assert after > before + 0.25
-    assert rows[-1]["validation_sampled"] > 0.8 and rows[-1]["validation_greedy"] > 0.8
-    assert rows[-1]["kl"] > rows[0]["kl"] - 1e-6 and trained[-1]["entropy"] < trained[0]["entropy"]
+    assert rows[-1]["validation_sampled"] > 0.8
+    assert rows[-1]["validation_greedy"] > 0.8
+    assert rows[-1]["kl"] > rows[0]["kl"] - 1e-6
+    assert trained[-1]["entropy"] < trained[0]["entropy"]
     assert max(row.get("mismatch", 0.0) for row in trained) < 1e-5

@@ -34,7 +34,9 @@ def start(folder, name, stop):
     return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=120).returncode
 
 
-@pytest.mark.parametrize(("name", "stop", "status"), [("sft", "17:SIGKILL", -9), ("rl@grpo", "5:SIGKILL", -9), ("rl@grpo", "3:SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("name", "stop", "status"), [("sft", "17:SIGKILL", -9), ("rl@grpo", "5:SIGKILL", -9), ("rl@grpo", "3:SIGTERM", 143)]
+)
 def test_a_killed_stage_ends_byte_equal(undisturbed, name, stop, status):
     folder, expected = undisturbed
     work = folder / "work" / name
@@ -81,7 +83,8 @@ def test_a_damaged_checkpoint_is_skipped_with_a_reason(engine, tmp_path):
     weights = tmp_path / "c/step-00000002/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
     assert checkpoints.resume(engine) == 1
-    assert "step-00000002" in said[0] and "bytes instead of" in said[0]
+    assert "step-00000002" in said[0]
+    assert "bytes instead of" in said[0]
 
 
 def test_a_full_disk_keeps_the_earlier_checkpoint(engine, tmp_path, monkeypatch):
@@ -93,7 +96,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(engine, tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(engine, "save", full)
-    with pytest.raises(NoRoom, match="No space left.*make room and run again"):
+    with pytest.raises(NoRoom, match=r"No space left.*make room and run again"):
         checkpoints.save(2, engine)
     monkeypatch.undo()
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["step-00000001"]

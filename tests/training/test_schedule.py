@@ -1,5 +1,6 @@
 """The learning rate: warm-up, flat part, decay to the floor; the steps of methods/spo.md section 10 item 26."""
 
+import itertools
 import math
 
 import pytest
@@ -15,14 +16,16 @@ def test_constant_is_one_throughout():
 def test_flat_to_half_then_linear_to_the_floor():
     schedule = ScheduleParams(warmup=0.05, flat_until=0.5, decay="linear", floor=0.03)
     factors = [rate_factor(step, 1000, schedule) for step in range(1000)]
-    assert factors[0] == pytest.approx(1 / 50) and factors[49] == factors[499] == 1.0
-    assert factors[750] == pytest.approx(0.03 + 0.97 * 0.5) and factors[-1] == pytest.approx(0.03, abs=2e-3)
-    assert all(later <= earlier for earlier, later in zip(factors[50:], factors[51:]))
+    assert factors[0] == pytest.approx(1 / 50)
+    assert factors[49] == factors[499] == 1.0
+    assert factors[750] == pytest.approx(0.03 + 0.97 * 0.5)
+    assert factors[-1] == pytest.approx(0.03, abs=2e-3)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(factors))
 
 
 def test_papers_warm_up_takes_480_of_16000_steps():
     schedule = ScheduleParams(warmup=0.03, decay="linear")
-    assert [step for step in range(16_000) if rate_factor(step, 16_000, schedule) == 1.0][0] == 479
+    assert next(step for step in range(16_000) if rate_factor(step, 16_000, schedule) == 1.0) == 479
     assert rate_factor(15_999, 16_000, schedule) == pytest.approx(1 / 15_520)
 
 

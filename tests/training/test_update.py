@@ -98,7 +98,8 @@ def test_rows_without_signal_stay_in_the_denominator_but_out_of_the_forward(toke
     gradients(engine)
     signal = [row for row in data if row.advantages.any()]
     alone = updater.batch(signal)["loss"]
-    assert seen == [len(signal)] * 2 and len(signal) < len(data)
+    assert seen == [len(signal)] * 2
+    assert len(signal) < len(data)
     share = sum(len(row.advantages) for row in signal) / sum(len(row.advantages) for row in data)
     assert all_rows == pytest.approx(alone * share, rel=1e-5)
 
