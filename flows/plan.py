@@ -161,9 +161,9 @@ class _Walk:
                 elif lock is not None:
                     reasons.append((2, f"new dependency {dep.def_path}"))
                 dvc_api.set_hash(dep, content)
-        broken = {o.def_path: s[str(o)] for o in stage.outs if (s := o.workspace_status())} if lock is not None else {}
+        broken = {out.def_path: state for out in stage.outs if (state := _broken(out))} if lock is not None else {}
         action = self._action(stage, reasons, broken, waiting, known)
-        reasons += [(3, f"{path} {'is missing' if state == 'deleted' else 'was ' + state}") for path, state in broken.items()]
+        reasons += [(3, f"{path} {state}") for path, state in broken.items()]
         if waiting:
             reasons.append((4, f"upstream will run: {', '.join(waiting)}"))
         texts = tuple(text for _, text in sorted(reasons, key=lambda r: (r[0], len(r[1]))))
@@ -233,6 +233,15 @@ class _Walk:
         old = dep.hash_info
         files = dvc_api.tree_changes(dep, old) if content.isdir and old.isdir and dep.fs_path not in self.predicted else []
         return f"{dep.def_path} changed" + (f" ({', '.join(files)})" if files else f" ({old.value[:8]} -> {content.value[:8]})")
+
+
+def _broken(out: Any) -> str:
+    """What is wrong with a recorded output, in words; empty when nothing is."""
+    state = out.workspace_status().get(str(out))
+    said = {None: "", "deleted": "is missing"}.get(state, f"was {state}")
+    if out.use_cache and out.hash_info and out.changed_cache():  # DVC would run the stage even though the output stands there
+        return f"{said} and not in the cache" if said else f"is not in the cache (`dvc commit {out.stage.addressing}` puts it there)"
+    return said
 
 
 def _code_reason(key: str, was: bool, stays: bool, old: Any, new: Any) -> tuple[int, str]:

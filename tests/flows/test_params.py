@@ -1,0 +1,158 @@
+"""The check of params.yaml before anything is computed, and edits of it from the command line."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.params import check, load
+from flows.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments, set_value
+from tests.flows.toy import ROOT, Project
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    return copy.deepcopy(read_yaml(ROOT / PARAMS))
+
+
+def problems(raw: dict[str, Any]) -> list[str]:
+    with pytest.raises(ParamsError) as caught:
+        check(raw)
+    return caught.value.problems
+
+
+def test_the_embedded_default_is_valid_and_typed(raw: dict[str, Any]):
+    params = load(ROOT)
+    assert params.sft.steps == raw["sft"]["steps"]
+    assert params.section("rl.grpo").clip_high == raw["rl"]["grpo"]["clip_high"]
+    assert params.section("identity.seed") == 0
+
+
+def test_an_unknown_key_names_file_key_and_nearest(raw: dict[str, Any]):
+    raw["rl"]["grpo"]["clip_hihg"] = 0.3
+    assert problems(raw) == ["params.yaml: rl.grpo.clip_hihg: unknown, did you mean clip_high?"]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "near"),
+    [((), "evalute", "evaluate"), (("identity",), "sed", "seed"), (("execution",), "thread", "threads"), (("sft", "optimiser"), "learning_rat", "learning_rate"),
+     (("corpus", "exam"), "templat", "template"), (("evaluate", "settings", "sampling"), "top_pp", "top_p")],
+)  # fmt: skip
+def test_an_unknown_key_is_found_at_any_depth(raw: dict[str, Any], section: tuple[str, ...], key: str, near: str):
+    target = raw
+    for part in section:
+        target = target[part]
+    target[key] = 1
+    assert problems(raw) == [f"params.yaml: {'.'.join((*section, key))}: unknown, did you mean {near}?"]
+
+
+def test_an_unknown_key_without_a_neighbour_lists_the_known_ones(raw: dict[str, Any]):
+    raw["identity"]["qqqq"] = 1
+    assert problems(raw) == ["params.yaml: identity.qqqq: unknown; known here: environment, seed"]
+
+
+def test_types_ranges_and_missing_keys_are_said_with_what_was_found(raw: dict[str, Any]):
+    raw["sft"]["batch_size"] = "many"
+    raw["rl"]["grpo"]["sampling"]["top_p"] = 1.5
+    raw["identity"]["seed"] = -1
+    del raw["train"]["corpus"]
+    found = problems(raw)
+    assert [line.split(": ")[1] for line in found] == ["identity.seed", "rl.grpo.sampling.top_p", "sft.batch_size", "train.corpus"]
+    assert "greater than or equal to 0 (found -1)" in found[0]
+    assert "found 1.5" in found[1]
+    assert "found 'many'" in found[2]
+    assert found[3].endswith(": missing")
+
+
+def test_contradictions_are_said_together_with_everything_else(raw: dict[str, Any]):
+    raw["sft"] |= {"steps": 10, "epochs": 2}
+    raw["rl"]["methods"] = ["grpo", "ppo"]
+    raw["evaluate"]["models"] = ["sft", "dpo"]
+    raw["train"]["corpus"] = "exams"
+    raw["rl"]["grpo"]["clip_hihg"] = 0.3
+    raw["execution"]["jobs"] = 0
+    found = "\n".join(problems(raw))
+    assert "sft: give either steps or epochs" in found
+    assert "rl.methods: 'ppo' has no preset" in found
+    assert "evaluate.models: no stage makes a model 'dpo'; made are: base, sft, grpo, ppo" in found
+    assert "train.corpus: no corpus 'exams'; the section corpus holds: exam" in found
+    assert "rl.grpo.clip_hihg: unknown" in found
+    assert "execution.jobs: " in found
+
+
+def test_a_seam_names_the_modules_that_exist(raw: dict[str, Any]):
+    raw["rl"]["grpo"]["objective"] = "clipp"
+    (line,) = problems(raw)
+    assert line.startswith("params.yaml: rl.grpo.objective: no module pipelines.objectives.clipp; known: ")
+    assert "clip" in line
+
+
+def test_a_method_cannot_take_a_stages_folder(raw: dict[str, Any]):
+    raw["rl"]["sft"] = raw["rl"]["grpo"]
+    assert any("a method cannot be called sft" in line for line in problems(raw))
+
+
+def test_infinities_are_no_rates(raw: dict[str, Any]):
+    raw["sft"]["optimiser"]["learning_rate"] = float("nan")
+    assert "sft.optimiser.learning_rate" in problems(raw)[0]
+
+
+@pytest.mark.parametrize(("text", "said"), [("a: [1\n", "not readable as YAML"), ("a: 1\na: 2\n", 'duplicate key'), ("- 1\n", "a mapping of sections is expected")])
+def test_a_broken_file_is_said_with_its_name(tmp_path: Path, text: str, said: str):
+    (tmp_path / PARAMS).write_text(text)
+    with pytest.raises(ParamsError, match=said) as caught:
+        load(tmp_path)
+    assert PARAMS in str(caught.value)
+
+
+def test_a_number_is_what_dvc_reads(tmp_path: Path):
+    (tmp_path / PARAMS).write_text("a: 1e-5\nb: no\n")
+    assert read_yaml(tmp_path / PARAMS) == {"a": 1e-5, "b": "no"}
+
+
+def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
+    path = tmp_path / PARAMS
+    path.write_text((ROOT / PARAMS).read_text())
+    before, comments = read_yaml(path), (ROOT / PARAMS).read_text().count("#")
+    document = load_with_comments(path)
+    set_value(document, "rl.grpo.optimiser.learning_rate", "1e-4")
+    save_with_comments(path, document)
+    assert path.read_text().count("#") == comments
+    after = read_yaml(path)
+    assert after["rl"]["grpo"]["optimiser"].pop("learning_rate") == 1e-4
+    before["rl"]["grpo"]["optimiser"].pop("learning_rate")
+    assert after == before
+    assert list(after) == list(before)
+
+
+def test_plan_with_a_setting_writes_it_and_says_what_it_means(graph: Project):
+    done = graph.call("plan", "-S", "sft.steps=999", "--json")
+    assert done.returncode == 0, done.stderr
+    assert read_yaml(graph.folder / PARAMS)["sft"]["steps"] == 999
+    assert "param sft.steps 1000 -> 999" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("sft.stepps=9", "sft.stepps: unknown, did you mean steps?"), ("sft.steps=many", "sft.steps"), ("sft.steps", "KEY=VALUE is expected"), ("sfft.steps=9", "there is no section sfft")],
+)  # fmt: skip
+def test_a_wrong_setting_changes_nothing_and_is_bad_usage(graph: Project, setting: str, said: str):
+    before = (graph.folder / PARAMS).read_text()
+    done = graph.call("plan", "-S", setting)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert (graph.folder / PARAMS).read_text() == before
+
+
+def test_run_and_plan_refuse_a_wrong_file_before_anything_is_computed(graph: Project):
+    graph.set("rl.grpo.clip_hihg", 0.3)
+    graph.set("execution.jobs", 0)
+    for command in ("plan", "run"):
+        done = graph.call(command)
+        assert done.returncode == 2
+        assert "params.yaml: rl.grpo.clip_hihg: unknown, did you mean clip_high?" in done.stderr
+        assert "params.yaml: execution.jobs" in done.stderr
+    assert graph.ran() == []
