@@ -20,7 +20,7 @@ def test_flat_to_half_then_linear_to_the_floor():
     assert factors[49] == factors[499] == 1.0
     assert factors[750] == pytest.approx(0.03 + 0.97 * 0.5)
     assert factors[-1] == pytest.approx(0.03, abs=2e-3)
-    assert all(later <= earlier for earlier, later in itertools.pairwise(factors))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(factors[50:]))
 
 
 def test_papers_warm_up_takes_480_of_16000_steps():
