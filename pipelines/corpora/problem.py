@@ -44,8 +44,8 @@ class Reading:
     offline: bool = True
 
     def path(self, relative: str) -> Path:
-        """A file below the corpus' raw root; FileNotFoundError names the parameter that points there."""
-        found = self.root if self.root.is_file() else self.root / relative
+        """A file below the corpus' raw root (or the root itself); FileNotFoundError names the parameter that points there."""
+        found = self.root if self.root.is_file() and self.root.name == relative else self.root / relative
         if not found.exists():
             raise FileNotFoundError(
                 f"source {self.name}: no file {found}; corpus.<name>.raw names the folder, the source names the file in it"
