@@ -101,7 +101,7 @@ class Scene(toy.Project):
         """Run `source` as a process of its own in the project; its exit code."""
         return subprocess.run([self.python, "-c", source], cwd=self.folder, env=self.env, timeout=120).returncode
 
-    def session(self, *targets: str, watch: Watch = Watch()) -> Outcome:  # noqa: B008
+    def session(self, *targets: str, watch: Watch = Watch()) -> Outcome:
         """Bring stages up to date one after the other, without Prefect."""
         with Session(self.folder, targets, display=self.heard) as session:
             if session.todo:
@@ -156,7 +156,9 @@ class Scene(toy.Project):
         """Objects of DVC's cache whose content is not what their name says."""
         cache = self.folder / ".dvc/cache/files/md5"
         objects = [path for path in cache.glob("??/*") if len(path.name.removesuffix(".dir")) == 30]
-        wrong = [path for path in objects if hashlib.md5(path.read_bytes()).hexdigest() != path.parent.name + path.name.removesuffix(".dir")]
+        wrong = [
+            path for path in objects if hashlib.md5(path.read_bytes()).hexdigest() != path.parent.name + path.name.removesuffix(".dir")
+        ]
         return [str(path) for path in wrong]
 
     def close(self) -> list[str]:

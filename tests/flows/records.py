@@ -14,7 +14,9 @@ def _rows(path: Path, query: str) -> list[tuple[str, ...]]:
 
 def prefect_flows(folder: Path) -> list[str]:
     """State types of the flow runs, oldest first."""
-    return [row[0] for row in _rows(folder / ".whetstone/prefect/prefect.db", "SELECT state_type FROM flow_run ORDER BY start_time, created")]
+    return [
+        row[0] for row in _rows(folder / ".whetstone/prefect/prefect.db", "SELECT state_type FROM flow_run ORDER BY start_time, created")
+    ]
 
 
 def prefect_tasks(folder: Path) -> set[str]:

@@ -63,7 +63,9 @@ def test_dvc_rwlock_cut_short(scene: Scene) -> None:
     rwlock = scene.folder / ".dvc/tmp/rwlock"
     rwlock.write_text('{"read": {"/a": [{"pid": 1, "cm')
     scene.edit("pipelines/toy/supervised.py", "0.5", "0.25")
-    assert scene.python_code("import os\nfrom pathlib import Path\nfrom flows import heal\nheal.claim(Path.cwd(), 'dead')\nos._exit(9)") == 9
+    assert (
+        scene.python_code("import os\nfrom pathlib import Path\nfrom flows import heal\nheal.claim(Path.cwd(), 'dead')\nos._exit(9)") == 9
+    )
     assert scene.session("sft").how == {"sft": "run"}
 
 

@@ -106,8 +106,7 @@ def test_killed_stage(scene: Scene, victim: str) -> None:
 def test_killed_runner_and_lifeline(scene: Scene) -> None:
     """Then nobody is left who could end what the stage has started: the next run does."""
     scene.stage("sft", STEPS)
-    source = "from pathlib import Path\nfrom flows.session import Session\nwith Session(Path.cwd(), ['sft']) as s:\n    s.bring(s.plan.todo[0])\n"
-    run = psutil.Popen([scene.python, "-c", source], cwd=scene.folder, env=scene.env)
+    run = psutil.Popen([scene.python, "-c", SUICIDE.replace("AT", "")], cwd=scene.folder, env=scene.env)
     until(scene.holds)
     lifeline = run.children()[0]
     stubborn = [process for process in lifeline.children(recursive=True) if "SIG_IGN" in " ".join(process.cmdline())]

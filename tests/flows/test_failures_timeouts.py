@@ -28,7 +28,9 @@ def test_limit_of_one_stage(scene: Scene) -> None:
     """meta.timeout wins over execution.timeout_s; what was reached is kept for the next run."""
     scene.stage("sft", STEPS)
     scene.set("execution.timeout_s", 600)
-    scene.edit("dvc.yaml", "      - metrics/train/sft.json\n    meta: {gpu: 1}", "      - metrics/train/sft.json\n    meta: {gpu: 1, timeout: 3}")
+    scene.edit(
+        "dvc.yaml", "      - metrics/train/sft.json\n    meta: {gpu: 1}", "      - metrics/train/sft.json\n    meta: {gpu: 1, timeout: 3}"
+    )
     assert "timed out after 3 s" in scene.session("sft").why["sft"]
     until(lambda: not scene.left(), 30)
     scene.go()
