@@ -47,7 +47,7 @@ class TorchEngine:
         self._groups = [group for one in self._optimisers for group in one.param_groups]
         self._peaks = [group["lr"] for group in self._groups]
         if optimiser.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            model.activation_checkpointing_enable()
             model.train()  # transformers checkpoints in training mode only; there is no dropout to switch on
         else:
             model.eval()

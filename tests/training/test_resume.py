@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipelines.training.checkpoints import Checkpoints, NoRoom
 from pipelines.training.engine import TorchEngine
@@ -108,3 +110,25 @@ def test_only_the_newest_checkpoint_stays(engine, tmp_path):
     for done in (1, 2, 3):
         checkpoints.save(done, engine)
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["step-00000003"]
+
+
+def test_a_really_full_disk(engine, tmp_path):
+    """On a tmpfs that holds one checkpoint and a half, where this machine lets a test mount one."""
+    engine.backward(engine.forward(torch.tensor([[4, 5, 6]]), torch.tensor([[False, True, True]])).logprobs.sum())
+    engine.step(1.0)
+    Checkpoints(tmp_path / "measure", 0, print).save(1, engine)
+    size = sum(path.stat().st_size for path in (tmp_path / "measure").rglob("*") if path.is_file())
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size * 3 // 2}", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        checkpoints = Checkpoints(disk / "c", 0, print)
+        checkpoints.save(1, engine)
+        with pytest.raises(NoRoom, match="MB are free there"):
+            checkpoints.save(2, engine)
+        assert [path.name for path in (disk / "c").iterdir()] == ["step-00000001"]
+        assert checkpoints.resume(engine) == 1
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
