@@ -31,7 +31,12 @@ def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | Non
     except BrokenRecord as error:
         say(str(error), "red")
         return 1, {"ok": False, "subject": subject, "error": str(error)}
-    found: dict[str, Any] = {"ok": not problems, "subject": subject, "problems": [problem.as_json() for problem in problems], "replay": None}
+    found: dict[str, Any] = {
+        "ok": not problems,
+        "subject": subject,
+        "problems": [problem.as_json() for problem in problems],
+        "replay": None,
+    }
     for problem in problems:
         say(f"✗ {problem.path}: {problem.problem}", "red")
     if not problems:

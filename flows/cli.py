@@ -16,13 +16,22 @@ from rich.console import Console
 
 from pipelines.quiet import quiet
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False, help="Whetstone: one graph from raw data to an audited checkpoint.")  # fmt: skip
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Whetstone: one graph from raw data to an audited checkpoint.",
+)
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Targets = Annotated[list[str] | None, typer.Argument(help="Stages (`sft`, `rl@grpo`, or `rl` for all of them); everything when left out.")]
+Subject = Annotated[str, typer.Argument(help="models/sft, a copied-out checkpoint folder, or a registered model: sft, sft:3, sft@alias.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Write a value into params.yaml first; may be repeated.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Write a value into params.yaml first; may be repeated.")
+]
 
 
 def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
@@ -83,7 +92,9 @@ def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool)
     except (ParamsError, plan.UnknownStage) as error:
         fail(str(error), 2, as_json)
     except dvc_api.BrokenLock as error:
-        fail(f"dvc.lock cannot be read: {error}\n`whetstone run` moves it aside and brings the results back from the run cache.", 1, as_json)
+        fail(
+            f"dvc.lock cannot be read: {error}\n`whetstone run` moves it aside and brings the results back from the run cache.", 1, as_json
+        )
     except (SyntaxError, FileNotFoundError) as error:
         fail(str(error), 1, as_json)
     except dvc_api.dvc_error() as error:
@@ -91,7 +102,12 @@ def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool)
 
 
 @app.command()
-def plan(targets: Targets = None, force: Annotated[bool, typer.Option("--force", help="Plan the targets as if stale.")] = False, settings: Settings = None, as_json: AsJson = False) -> None:  # fmt: skip
+def plan(
+    targets: Targets = None,
+    force: Annotated[bool, typer.Option("--force", help="Plan the targets as if stale.")] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
     """What would run, and why; changes nothing.
 
     Example: [bold]whetstone plan rl -S rl.grpo.optimiser.lr=1e-4[/]
@@ -166,15 +182,19 @@ def status(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def lineage(subject: Annotated[str, typer.Argument(help="models/sft, a copied-out checkpoint folder, or a registered model: sft, sft:3, sft@alias.")], html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page with the graph.")] = None, as_json: AsJson = False) -> None:  # fmt: skip
+def lineage(
+    subject: Subject,
+    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page with the graph.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Where a checkpoint came from, down to the raw files; flags every file whose bytes no longer match.
 
     Example: [bold]whetstone lineage models/grpo --html lineage.html[/]
     """
     root = project(as_json)
     from flows.history import BrokenRecord
-    from flows.lineage import render_tree
     from flows.lineage import lineage as trace
+    from flows.lineage import render_tree
     from flows.subject import UnknownSubject
 
     try:
@@ -196,7 +216,14 @@ def lineage(subject: Annotated[str, typer.Argument(help="models/sft, a copied-ou
 
 
 @app.command()
-def audit(subject: Annotated[str, typer.Argument(help="As for lineage.")], replay: Annotated[bool, typer.Option("--replay", help="Train the stage again from its recorded inputs and compare bit for bit.")] = False, scratch: Annotated[Path | None, typer.Option("--scratch", help="Where to replay; default a temporary folder.")] = None, as_json: AsJson = False) -> None:  # fmt: skip
+def audit(
+    subject: Subject,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Train the stage again from its recorded inputs and compare bit for bit.")
+    ] = False,
+    scratch: Annotated[Path | None, typer.Option("--scratch", help="Where to replay; default a temporary folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Verify a checkpoint, its inputs and its registry entry, byte for byte. Exit code 1 names what does not verify.
 
     Example: [bold]whetstone audit models/sft --replay[/]
@@ -236,7 +263,10 @@ def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the 
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option("--port", help="MLflow's port; Prefect takes the next one.", min=1024, max=65534)] = 5000, check: Annotated[bool, typer.Option("--check", help="Start both, see that they answer, and stop.")] = False) -> None:  # fmt: skip
+def ui(
+    port: Annotated[int, typer.Option("--port", help="MLflow's port; Prefect takes the next one.", min=1024, max=65534)] = 5000,
+    check: Annotated[bool, typer.Option("--check", help="Start both, see that they answer, and stop.")] = False,
+) -> None:
     """MLflow's and Prefect's pages on this machine's loopback, until Ctrl-C.
 
     Example: [bold]whetstone ui --port 5000[/]
@@ -247,7 +277,12 @@ def ui(port: Annotated[int, typer.Option("--port", help="MLflow's port; Prefect 
 
 
 @app.command()
-def serve(name: Annotated[str, typer.Option("--name", help="The deployment's name.")] = "whetstone", cron: Annotated[str | None, typer.Option("--cron", help="When to run by itself, for example '0 3 * * *'.")] = None, interval: Annotated[int | None, typer.Option("--interval", help="Seconds between runs.", min=1)] = None, targets: Annotated[list[str] | None, typer.Option("--target", help="Stages to bring up to date; may be repeated.")] = None) -> None:  # fmt: skip
+def serve(
+    name: Annotated[str, typer.Option("--name", help="The deployment's name.")] = "whetstone",
+    cron: Annotated[str | None, typer.Option("--cron", help="When to run by itself, for example '0 3 * * *'.")] = None,
+    interval: Annotated[int | None, typer.Option("--interval", help="Seconds between runs.", min=1)] = None,
+    targets: Annotated[list[str] | None, typer.Option("--target", help="Stages to bring up to date; may be repeated.")] = None,
+) -> None:
     """Register a deployment with the Prefect server (PREFECT_API_URL) and carry out its scheduled and hand-triggered runs.
 
     Example: [bold]PREFECT_API_URL=http://127.0.0.1:4200/api whetstone serve --cron '0 3 * * *'[/]
@@ -274,7 +309,9 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def use(recipe: Annotated[str, typer.Argument(help="A file name of recipes/ without .yaml, or `default` to go back.")], as_json: AsJson = False) -> None:  # fmt: skip
+def use(
+    recipe: Annotated[str, typer.Argument(help="A file name of recipes/ without .yaml, or `default` to go back.")], as_json: AsJson = False
+) -> None:
     """Lay a recipe over params.yaml, or go back to the values that it replaced.
 
     Example: [bold]whetstone use gsm8k_small[/], later [bold]whetstone use default[/]

@@ -8,6 +8,7 @@ count byte for byte when they lie in a package folder below the root packages th
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
@@ -50,9 +51,8 @@ def _read_module(path: Path, module: str, is_package: bool) -> dict[str, Any]:
                 base = ".".join([*parents, *([node.module] if node.module else [])])
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module" and node.args:
-            if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-                found.add(node.args[0].value)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+            found.update(arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
     stripped = _WithoutDocstrings().visit(tree)
     return {"digest": _digest(ast.dump(stripped, annotate_fields=False).encode()), "imports": sorted(found)}
 
@@ -66,10 +66,8 @@ class Code:
         self._cache: dict[str, Any] = {}
         self._changed = False
         self._known: dict[str, dict[str, Any] | None] = {}
-        try:
+        with contextlib.suppress(OSError, ValueError):  # a missing or broken cache only costs time
             self._cache = json.loads(self._cache_path.read_text("utf-8"))
-        except (OSError, ValueError):
-            pass  # a missing or broken cache only costs time
 
     def module(self, name: str) -> dict[str, Any] | None:
         """Digest and imports of a first-party module, or None when there is no such file."""

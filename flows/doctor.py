@@ -47,7 +47,11 @@ def _python(root: Path) -> Iterator[Finding]:
 
 def _packages(root: Path) -> Iterator[Finding]:
     path = root / "requirements.lock"
-    wanted = dict(line.split("==") for line in path.read_text("utf-8").splitlines() if "==" in line and not line.startswith("#")) if path.exists() else {}
+    wanted = (
+        dict(line.split("==") for line in path.read_text("utf-8").splitlines() if "==" in line and not line.startswith("#"))
+        if path.exists()
+        else {}
+    )
     other = []
     for name, expected in wanted.items():
         try:
@@ -56,7 +60,11 @@ def _packages(root: Path) -> Iterator[Finding]:
             found = "absent"
         if found.split("+")[0] != expected.split("+")[0]:
             other.append(f"{name} {found} (lock: {expected})")
-    said = f"{len(wanted)} packages as in requirements.lock" if not other else ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+    said = (
+        f"{len(wanted)} packages as in requirements.lock"
+        if not other
+        else ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+    )
     yield Finding("packages", not other, said, "make clean-venv && make test, or go on with other versions at your own risk", needed=False)
     try:
         dvc = version("dvc")
@@ -66,7 +74,11 @@ def _packages(root: Path) -> Iterator[Finding]:
 
 
 def _git(root: Path) -> Iterator[Finding]:
-    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True) if shutil.which("git") else None
+    done = (
+        subprocess.run(["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True)
+        if shutil.which("git")
+        else None
+    )
     ok = done is not None and done.returncode == 0
     said = done.stdout.strip() if ok and done else "no git repository here" if done else "git is not installed"
     yield Finding("git", ok, said, "install git and run `git init`: lineage keeps each run's source state there")
@@ -93,7 +105,12 @@ def _raw_data(root: Path) -> Iterator[Finding]:
         return
     for name, corpus in corpora.items():
         there = (root / corpus.raw).exists()
-        yield Finding(f"raw data of {name}", there, str(corpus.raw), f"put the data there, or say where it lies: whetstone plan -S corpus.{name}.raw=PATH")
+        yield Finding(
+            f"raw data of {name}",
+            there,
+            str(corpus.raw),
+            f"put the data there, or say where it lies: whetstone plan -S corpus.{name}.raw=PATH",
+        )
 
 
 def _servers(root: Path) -> Iterator[Finding]:
@@ -107,7 +124,13 @@ def _servers(root: Path) -> Iterator[Finding]:
     warned: list[str] = []
     tracking = Tracking(root, say=warned.append)
     tracking.heal()
-    yield Finding("mlflow", not warned, warned[0] if warned else tracking.uri.split("@")[-1], "see the message; runs go on without tracking", needed=False)
+    yield Finding(
+        "mlflow",
+        not warned,
+        warned[0] if warned else tracking.uri.split("@")[-1],
+        "see the message; runs go on without tracking",
+        needed=False,
+    )
 
 
 def _torch(root: Path) -> Iterator[Finding]:
@@ -117,17 +140,23 @@ def _torch(root: Path) -> Iterator[Finding]:
         yield Finding("torch", False, str(error), "pip install torch==2.13.0")
         return
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    yield Finding("torch", True, f"{torch.__version__}, {torch.get_num_threads()} threads, " + (", ".join(gpus) or "no GPU: stages run on the CPU"))
+    yield Finding(
+        "torch", True, f"{torch.__version__}, {torch.get_num_threads()} threads, " + (", ".join(gpus) or "no GPU: stages run on the CPU")
+    )
 
 
 def _disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free / 1e9
-    yield Finding("disk", free > LEAST_FREE_GB, f"{free:.0f} GB free", "make room; `dvc gc --all-commits` drops results of no commit", needed=False)
+    yield Finding(
+        "disk", free > LEAST_FREE_GB, f"{free:.0f} GB free", "make room; `dvc gc --all-commits` drops results of no commit", needed=False
+    )
 
 
 def _sandbox(root: Path) -> Iterator[Finding]:
     there = shutil.which("bwrap")
-    yield Finding("bubblewrap", bool(there), there or "not installed", "apt-get install bubblewrap; only rewards that run code need it", needed=False)
+    yield Finding(
+        "bubblewrap", bool(there), there or "not installed", "apt-get install bubblewrap; only rewards that run code need it", needed=False
+    )
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:

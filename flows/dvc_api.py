@@ -159,7 +159,7 @@ def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
         values = {key: dpath.get(files[path], key, separator=".") for key in dependency.params}
     except KeyError:
         return dependency.get_hash()  # DVC's own words for what is missing
-    return HashInfo(dependency.PARAM_PARAMS, values or files[path])
+    return HashInfo(dependency.PARAM_PARAMS, values or files[path])  # type: ignore[arg-type]
 
 
 def folder_hash(dependency: Any, made: dict[str, Any], gone: list[str]) -> Any:
@@ -413,5 +413,3 @@ def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:
     names += [f"-{'/'.join(c.old.key)}" for c in changes.deleted if c.old.key]
     names += ["/".join(c.new.key) for c in changes.modified if c.new.key]
     return names[:limit] + ([f"… {len(names) - limit} more"] if len(names) > limit else [])
-
-

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import codelock, dvc_api, leftovers, spec
+from flows.content import remember_raw
 from flows.params import load
 from flows.process import Command, Ended
 from flows.workspace import STATE, read_json, write_json
@@ -109,7 +110,9 @@ def run_stage(
     return result
 
 
-def _prepare(root: Path, name: str, execution: ExecutionParams, run: dict[str, Any], git: dict[str, Any], force: bool) -> _Prepared | Result:
+def _prepare(
+    root: Path, name: str, execution: ExecutionParams, run: dict[str, Any], git: dict[str, Any], force: bool
+) -> _Prepared | Result:
     """Under the repository lock: keep or restore, or pin the inputs and take DVC's reader/writer lock for the run."""
     with dvc_api.locked_repo(root) as repo:
         stage = repo.stage.load_one(name=name)
@@ -118,13 +121,16 @@ def _prepare(root: Path, name: str, execution: ExecutionParams, run: dict[str, A
                 return Result(name, "keep")
             with _explained(name, "restoring it"):
                 if dvc_api.restore(repo, stage):
-                    discard(spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage))))  # of a run killed while it recorded this
+                    discard(
+                        spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage)))
+                    )  # of a run killed while it recorded this
                     return Result(name, "restore", outs={out.def_path: out.hash_info.value for out in stage.outs})
         try:
             pinned = dvc_api.pin(stage)
         except Exception as error:  # DVC raises its own kinds for a missing file or key; all mean that the stage cannot start
             raise StageFailed(f"{name} cannot start: {error}") from error
         made = spec.build(root, stage, pinned, execution.model_dump(), run, git)
+        remember_raw(root, made.inputs)
         work = Path(made.work)
         if force:
             discard(work)
@@ -143,21 +149,40 @@ def _prepare(root: Path, name: str, execution: ExecutionParams, run: dict[str, A
 def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Watch, timeout: float, env: dict[str, str]) -> Ended:
     made = prepared.spec
     log = root / STATE / "logs" / str(made.run.get("flow_run") or "alone") / f"{made.stage.replace('@', '-')}.log"
-    base = {**DEFAULTS, **os.environ, **env, "WHETSTONE_SPEC": str(Path(made.work) / "spec.json"), "DVC_STAGE": made.stage, "DVC_ROOT": str(root)}
+    base = {
+        **DEFAULTS,
+        **os.environ,
+        **env,
+        "WHETSTONE_SPEC": str(Path(made.work) / "spec.json"),
+        "DVC_STAGE": made.stage,
+        "DVC_ROOT": str(root),
+    }
     base["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), base.get("PATH", "")])  # `python` is the one that runs us
     base["PYTHONUNBUFFERED"] = "1"
     commands = prepared.command if isinstance(prepared.command, list) else [prepared.command]
     ended = Ended(0)
     for line in commands:
-        running = Command(["/bin/sh", "-c", f"exec {line}" if _simple(line) else line], Path(prepared.cwd), base, log, prepared.grace, watch.line, watch.progress)
+        running = Command(
+            ["/bin/sh", "-c", f"exec {line}" if _simple(line) else line],
+            Path(prepared.cwd),
+            base,
+            log,
+            prepared.grace,
+            watch.line,
+            watch.progress,
+        )
         watch.started(made, running.process.pid)
         ended = running.wait(cancel, timeout)
         if ended.stopped == "cancelled":
             raise StageCancelled(f"{made.stage} was stopped; the next run goes on from its last checkpoint")
         if ended.stopped:
-            raise StageFailed(f"{made.stage} {ended.stopped} and was stopped (meta.timeout or execution.timeout_s sets the limit); log: {log}")
+            raise StageFailed(
+                f"{made.stage} {ended.stopped} and was stopped (meta.timeout or execution.timeout_s sets the limit); log: {log}"
+            )
         if ended.code:
-            raise StageFailed(f"{made.stage} exited with {_code(ended.code)}: {_last_words(ended.tail)}{_hint(ended.tail, made.work)}\n  log: {log}")
+            raise StageFailed(
+                f"{made.stage} exited with {_code(ended.code)}: {_last_words(ended.tail)}{_hint(ended.tail, made.work)}\n  log: {log}"
+            )
     return ended
 
 
@@ -225,7 +250,9 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
         except Exception as error:  # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
             hint = _hint((str(error),), str(root))
             dvc_api.drop_partial_objects(repo)
-            raise StageFailed(f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining{hint}") from error
+            raise StageFailed(
+                f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining{hint}"
+            ) from error
 
 
 @contextlib.contextmanager

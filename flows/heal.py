@@ -1,4 +1,4 @@
-"""Clean up after a run that was killed: DVC's lock entries of dead processes, an unreadable dvc.lock, runs that Prefect still thinks alive."""
+"""Clean up after a killed run: DVC's lock entries of dead processes, an unreadable dvc.lock, runs that Prefect still thinks alive."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _crashed(flow_run_id: str) -> None:
             flow_run = client.read_flow_run(identifier)
         except ObjectNotFound:
             return
-        gone = Crashed(message="the process that ran it is gone")
+        gone: Any = Crashed(message="the process that ran it is gone")
         for task_run in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[identifier]))):
             if task_run.state is not None and not task_run.state.is_final():
                 client.set_task_run_state(task_run.id, gone, force=True)

@@ -1,4 +1,4 @@
-"""Processes and folders of stages whose runner is gone. Two runs of one stage in one work directory would spoil its checkpoint, so they go first.
+"""Processes and folders of stages whose runner is gone. Two runs of a stage in one work directory would spoil its checkpoint.
 
 A stage's processes carry the path of their specification in WHETSTONE_SPEC. Whoever holds the workspace (`only_one_run`) and finds such a
 process that it has not started itself looks at a leftover, whatever was killed before.

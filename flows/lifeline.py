@@ -20,7 +20,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 def descendants():
     """Pids of all living processes below this one."""
-    children = {}
+    children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:

@@ -50,7 +50,14 @@ class Silent:
     def say(self, text: str) -> None: ...
 
 
-MARKS = {"Cached": "[dim]=[/]", "Restored": "[cyan]↺[/]", "Checked out": "[cyan]↺[/]", "Failed": "[red]✗[/]", "Stopped": "[yellow]■[/]", "Skipped": "[yellow]-[/]"}
+MARKS = {
+    "Cached": "[dim]=[/]",
+    "Restored": "[cyan]↺[/]",
+    "Checked out": "[cyan]↺[/]",
+    "Failed": "[red]✗[/]",
+    "Stopped": "[yellow]■[/]",
+    "Skipped": "[yellow]-[/]",
+}
 
 
 class Terminal:
@@ -96,7 +103,10 @@ class Terminal:
     def ended(self, stage: str, how: str, seconds: float, detail: str = "") -> None:
         if self._bar and stage in self._bars:
             self._bar.remove_task(self._bars.pop(stage))
-        self.console.print(f"{MARKS.get(how, '[green]✓[/]')} {stage:<20} {how.lower():<12}" + (f"{seconds:7.1f} s" if seconds >= 0.05 else ""), highlight=False)
+        self.console.print(
+            f"{MARKS.get(how, '[green]✓[/]')} {stage:<20} {how.lower():<12}" + (f"{seconds:7.1f} s" if seconds >= 0.05 else ""),
+            highlight=False,
+        )
         if detail:
             self.console.print(detail, style="red" if how == "Failed" else "yellow", markup=False, highlight=False)
 

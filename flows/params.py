@@ -30,7 +30,8 @@ class Identity(Settings):
 
     seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     environment: tuple[str, ...] = Field(
-        ("torch", "transformers", "deepspeed"), description="packages whose major.minor version is part of a stage's identity if it imports them"
+        ("torch", "transformers", "deepspeed"),
+        description="packages whose major.minor version is part of a stage's identity if it imports them",
     )
 
 
@@ -101,11 +102,12 @@ def check(raw: dict[str, Any], name: str = PARAMS) -> Params:
         except ValidationError as error:
             fresh = False
             for item in error.errors():
-                key, text = _describe(item)
+                path, text = _describe(item, data)
+                key = ".".join(path) or "(file)"
                 if key not in problems and not any(key == seen or seen.startswith(key + ".") for seen in problems):
                     problems[key] = text
                     fresh = True
-                if item["type"] == "missing" or not _remove(data, item["loc"]):
+                if item["type"] == "missing" or not _remove(data, path):
                     continue
             if not fresh:
                 break
@@ -117,56 +119,73 @@ def check(raw: dict[str, Any], name: str = PARAMS) -> Params:
     return params
 
 
-def _describe(item: Any) -> tuple[str, str]:
-    path = [str(part) for part in item["loc"] if part != "presets"]
-    key = ".".join(path) or "(file)"
+def _describe(item: Any, raw: Any) -> tuple[list[str], str]:
+    """(the key's path in the file, what is wrong with it) of one pydantic error."""
+    path, known = _locate(raw, item["loc"])
     if item["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(path[-1], _known_keys(item["loc"][:-1]), n=1, cutoff=0.5)
-        return key, f"unknown, did you mean {close[0]}?" if close else f"unknown; known here: {', '.join(sorted(_known_keys(item['loc'][:-1])))}"
+        close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        return path, f"unknown, did you mean {close[0]}?" if close else f"unknown; known here: {', '.join(sorted(known))}"
     if item["type"] == "missing":
-        return key, "missing"
+        return path, "missing"
     text = item["msg"].removeprefix("Value error, ")
     shown = item["input"]
-    return key, text if isinstance(shown, (dict, list)) else f"{text} (found {shown!r})"
+    return path, text if isinstance(shown, (dict, list)) else f"{text} (found {shown!r})"
 
 
-def _known_keys(loc: tuple[Any, ...]) -> list[str]:
+def _locate(raw: Any, loc: tuple[Any, ...]) -> tuple[list[str], list[str]]:
+    """The path in the file that a pydantic location stands for, and the keys that are known beside its last part.
+
+    Pydantic's locations also hold our own `presets` and the tags of unions, which the file does not.
+    """
     kind: Any = Params
-    for part in loc:
-        if isinstance(part, int):
-            kind = _item_type(kind)
-        elif isinstance(kind, type) and issubclass(kind, BaseModel):
-            field = kind.model_fields.get(str(part))
-            if field is None:
-                return []
-            kind = field.annotation
+    data, path = raw, list[str]()
+    for part in loc[:-1]:
+        if part == "presets":
+            kind = Policies.model_fields["presets"].annotation
+        elif isinstance(data, dict) and part not in data:
+            continue  # a union's tag; `_records` chooses by the data itself
         else:
-            kind = _item_type(kind)
-    models = list(_models_in(kind))
-    return [name for model in models for name in model.model_fields]
+            path.append(str(part))
+            fields = [record.model_fields[str(part)] for record in _records(kind, data) if str(part) in record.model_fields]
+            kind = fields[0].annotation if fields else _item(kind)
+            data = data[part] if isinstance(data, (dict, list)) else None
+    return [*path, *(str(part) for part in loc[-1:])], [name for record in _records(kind, data) for name in record.model_fields]
 
 
-def _item_type(kind: Any) -> Any:
-    arguments = [a for a in typing.get_args(kind) if a is not type(None) and a is not Ellipsis]
-    return arguments[-1] if arguments else kind
-
-
-def _models_in(kind: Any) -> Iterator[type[BaseModel]]:
+def _records(kind: Any, data: Any) -> list[type[BaseModel]]:
+    """The records that a value of this type may be; of a union only those whose literal fields agree with `data`."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield kind
-    for argument in typing.get_args(kind):
-        yield from _models_in(argument)
+        return [kind]
+    if typing.get_origin(kind) in (dict, list, tuple):
+        return []
+    found = [record for argument in typing.get_args(kind) for record in _records(argument, data)]
+    return [record for record in found if _agrees(record, data)] or found
 
 
-def _remove(data: Any, loc: tuple[Any, ...]) -> bool:
-    parts = [part for part in loc if part != "presets"]
-    for part in parts[:-1]:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
+def _agrees(record: type[BaseModel], data: Any) -> bool:
+    for name, field in record.model_fields.items():
+        choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+        if len(choices) == 1 and isinstance(data, dict) and name in data and data[name] != choices[0]:
             return False
-    if parts and isinstance(data, dict) and parts[-1] in data:
-        del data[parts[-1]]
+    return True
+
+
+def _item(kind: Any) -> Any:
+    """The type of the values of a mapping or sequence, looked for through unions."""
+    if typing.get_origin(kind) in (dict, list, tuple):
+        return [argument for argument in typing.get_args(kind) if argument is not Ellipsis][-1]
+    inner = [argument for argument in typing.get_args(kind) if typing.get_origin(argument) in (dict, list, tuple)]
+    return _item(inner[0]) if inner else kind
+
+
+def _remove(data: Any, path: list[str]) -> bool:
+    for part in path[:-1]:
+        try:
+            data = data[int(part)] if isinstance(data, list) else data[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return False
+    if path and isinstance(data, dict) and path[-1] in data:
+        del data[path[-1]]
         return True
     return False
 
@@ -185,7 +204,10 @@ def _contradictions(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
     methods = policies.get("methods") or []
     for method in methods if isinstance(methods, list) else []:
         if method not in policies:
-            yield "rl.methods", f"{method!r} has no preset; add a section rl.{method} or choose of: {', '.join(k for k in policies if k != 'methods')}"
+            yield (
+                "rl.methods",
+                f"{method!r} has no preset; add a section rl.{method} or choose of: {', '.join(k for k in policies if k != 'methods')}",
+            )
     made = ["base", "sft", *(methods if isinstance(methods, list) else [])]
     models = section("evaluate").get("models") or []
     for model in models if isinstance(models, list) else []:

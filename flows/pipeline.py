@@ -36,14 +36,15 @@ class _Progress:
     """A stage's progress artifact, updated now and then from the thread that reads the stage's output."""
 
     def __init__(self, stage: str):
-        self._stage, self._artifact, self._shown = stage, None, 0.0
+        self._stage, self._shown = stage, 0.0
+        self._artifact: Any = None
 
     def __call__(self, row: dict[str, Any]) -> None:
         total = row.get("total") or 1
-        if self._artifact is None or time.monotonic() - self._shown < ARTIFACT_PERIOD_S and row.get("done") != total:
+        if self._artifact is None or (time.monotonic() - self._shown < ARTIFACT_PERIOD_S and row.get("done") != total):
             return
         self._shown = time.monotonic()
-        update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * row.get("done", 0) / total))  # type: ignore[arg-type]
+        update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * row.get("done", 0) / total))
 
     def open(self) -> None:
         self._artifact = create_progress_artifact(progress=0.0, key=_key(f"progress-{self._stage}"), description=self._stage)
@@ -67,7 +68,7 @@ def _retriable(task_: Any, run: Any, state: State[Any]) -> bool:
     return not isinstance(error, (executor.StageCancelled, executor.StageDrifted))
 
 
-_stage_task = task(_bring, cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_retriable)
+_stage_task: Any = task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=_retriable)(_bring)
 
 
 def _submit(session: Session) -> dict[str, Any]:
@@ -119,7 +120,10 @@ def drain(timeout: float = 5) -> None:
     EventsWorker.drain_all(timeout=timeout)
 
 
-@flow(name="whetstone", task_runner=ThreadPoolTaskRunner(max_workers=256), persist_result=False, log_prints=False)
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=256)  # a waiting task holds a thread; `jobs` limits what really runs
+
+
+@flow(name="whetstone", task_runner=RUNNER, persist_result=False, log_prints=False)
 def pipeline(targets: list[str] | None = None, force: bool = False, root: str | None = None) -> Any:
     """Bring `targets` (stages; all when empty) up to date; `force` runs them even when fresh. `root` is the project's folder."""
     session = handed_over()

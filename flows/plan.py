@@ -245,10 +245,10 @@ def _broken(out: Any) -> str:
 
 
 def _code_reason(key: str, was: bool, stays: bool, old: Any, new: Any) -> tuple[int, str]:
-    kind, _, name = key.partition(".modules.")
+    _, _, name = key.partition(".modules.")
     if name:
         return 2, f"code {name} {'changed' if was and stays else 'is new' if stays else 'is gone'}"
-    kind, _, name = key.partition(".environment.")
+    _, _, name = key.partition(".environment.")
     if name:
         return 2, f"environment {name} {old or 'unused'} -> {new or 'unused'}"
     return 2, f"{key.rsplit('.', 1)[-1]} {old} -> {new}"

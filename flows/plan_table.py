@@ -17,7 +17,13 @@ if TYPE_CHECKING:  # `plan` must not pay for what only `run` needs
     from flows.run import Ran
 
 COLOURS = {"keep": "dim", "checkout": "cyan", "restore": "cyan", "run": "bold yellow", "run?": "yellow"}
-MEANING = {"keep": "fresh", "checkout": "from the cache", "restore": "from the run cache", "run": "to run", "run?": "to run unless its inputs come out the same"}
+MEANING = {
+    "keep": "fresh",
+    "checkout": "from the cache",
+    "restore": "from the run cache",
+    "run": "to run",
+    "run?": "to run unless its inputs come out the same",
+}
 SHOWN_REASONS = 4
 
 
@@ -45,7 +51,10 @@ def print_done(console: Console, root: Path, ran: Ran) -> None:
     for note in ran.plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False)
     if ran.outcome.failed:
-        console.print(f"\n{len(ran.outcome.failed)} stages did not end well: {', '.join(ran.outcome.failed)}. The next `whetstone run` goes on from here.", style="red")
+        console.print(
+            f"\nnot ended well: {', '.join(ran.outcome.failed)}. The next `whetstone run` goes on from here.",
+            style="red",
+        )
         console.print(f"logs: {root / STATE / 'logs' / ran.run}", markup=False)
         return
     console.print()

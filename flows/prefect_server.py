@@ -68,7 +68,17 @@ class Server:
         if found is None or found.origin is None:
             raise ServerFailed("the package prefect is not installed; run `make` to set up .venv")
         argv = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(found.origin).parent.parent), "--factory"]
-        argv += ["prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+        argv += [
+            "prefect.server.api.server:create_app",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--log-level",
+            "error",
+            "--lifespan",
+            "on",
+        ]
         env = {**os.environ, "PREFECT_UI_ENABLED": "1" if ui else "0", "PREFECT_LOGGING_LEVEL": "ERROR"}
         env |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_API_URL": self.url}
         env.pop("PREFECT_API_URL", None)
@@ -85,7 +95,7 @@ class Server:
         """Wait until it answers. Raises ServerFailed with the end of its log."""
         end = time.monotonic() + timeout
         while not answers(self.url):
-            if self._child is not None and self._child.poll() is not None or time.monotonic() > end:
+            if (self._child is not None and self._child.poll() is not None) or time.monotonic() > end:
                 tail = self.log.read_text("utf-8", "replace").strip().splitlines()[-3:]
                 raise ServerFailed("Prefect's server did not start: " + " | ".join(tail) + f"; log: {self.log}")
             time.sleep(0.05)

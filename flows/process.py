@@ -77,7 +77,13 @@ class Command:
         lifeline = [sys.executable, "-S", "-E", str(Path(__file__).with_name("lifeline.py")), str(grace), "--"]
         self.grace, self._spec = grace, env.get(leftovers.VARIABLE)
         self.process = subprocess.Popen(
-            lifeline + argv, cwd=cwd, env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            lifeline + argv,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         self._log, self._on_line, self._on_progress = BoundedLog(log), on_line, on_progress
         self._tail: list[str] = []

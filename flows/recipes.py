@@ -107,4 +107,8 @@ def _differences(before: Any, after: Any) -> list[str]:
 
     old, new = flatten(before), flatten(after)
     absent = "(absent)"
-    return [f"{key} {old.get(key, absent)!r} -> {new.get(key, absent)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key, absent) != new.get(key, absent)]
+    return [
+        f"{key} {old.get(key, absent)!r} -> {new.get(key, absent)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, absent) != new.get(key, absent)
+    ]

@@ -102,7 +102,9 @@ class Recorder:
             self.tracking.end(run, status, tags, metrics)
             for path, digest in outs.items():
                 if path.startswith("models/") and path.endswith("/model"):
-                    facts = {"stage.key": live.spec.key, "git.commit": live.spec.git.get("commit"), "whetstone.run": self.run} if live else {}
+                    facts = (
+                        {"stage.key": live.spec.key, "git.commit": live.spec.git.get("commit"), "whetstone.run": self.run} if live else {}
+                    )
                     self.tracking.register(name, path, digest, run, facts)
 
         self._put(job)

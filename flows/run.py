@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flows import prefect_server
 from flows.live import Display
@@ -51,7 +52,7 @@ def _work(session: Session, force: bool) -> None:
 
         server.ready()
         hand_over(session)
-        state = pipeline(targets=list(session.targets), force=force, root=str(session.root), return_state=True)
+        state: Any = pipeline(targets=list(session.targets), force=force, root=str(session.root), return_state=True)
         session.unreached(f"the flow ended early: {state.message}")
         drain()
     finally:

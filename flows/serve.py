@@ -20,7 +20,10 @@ def serve_deployment(root: Path, name: str, cron: str | None, interval: int | No
     url = os.environ.get("PREFECT_API_URL", "")
     if not url or not answers(url, 5):
         said = f"nothing answers at {url}" if url else "PREFECT_API_URL is not set"
-        console.print(f"{said}; start a server with `whetstone ui` or `prefect server start` and set PREFECT_API_URL to its …/api address", style="red")
+        console.print(
+            f"{said}; start a server with `whetstone ui` or `prefect server start` and set PREFECT_API_URL to its …/api address",
+            style="red",
+        )
         return 2
     if cron and interval:
         console.print("--cron and --interval exclude each other", style="red")

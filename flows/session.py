@@ -60,7 +60,9 @@ class Session:
             self.dead = heal.dead_owner(self.root)
             if self.dead:
                 self._mend()
-                self.display.say(f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on from their checkpoints")
+                self.display.say(
+                    f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on from their checkpoints"
+                )
             try:
                 self.plan = plan.make(self.root, self.targets, self.force, record=True)
             except dvc_api.BrokenLock:
@@ -91,7 +93,9 @@ class Session:
             self.display.say(str(error))
         except (OSError, subprocess.CalledProcessError) as error:  # a full disk, a broken repository: no reason not to train
             self._git |= git_facts(self.root)
-            self.display.say(f"the source state could not be kept under refs/pipeline: {_git_words(error)}; lineage then knows the commit only")
+            self.display.say(
+                f"the source state could not be kept under refs/pipeline: {_git_words(error)}; lineage then knows the commit only"
+            )
         tags = {f"git.{name}": value for name, value in self._git.items()}
         self._recorder = Recorder(self.root, self.run, tags, [row.as_json() for row in self.plan.rows], self.display.say)
 
@@ -201,7 +205,7 @@ class Session:
             self._stack.close()
 
     def _keep(self) -> None:
-        """Keep dvc.lock as it became, beside and in git. What failed here (a full disk) spoils no result, and must not hide how stages ended."""
+        """Keep dvc.lock as it became, beside and in git. What fails here (a full disk) spoils no result and must not hide others."""
         try:
             heal.keep_good_lock(self.root)
             snapshot.take(self.root, self.run)

@@ -116,7 +116,9 @@ def main() -> int:
         return 0
     changed = verify(root, Path(argument))
     if changed:
-        print(f"changed while the stage ran: {', '.join(changed)}. The result must not be recorded as theirs; run it again.", file=sys.stderr)
+        print(
+            f"changed while the stage ran: {', '.join(changed)}. The result must not be recorded as theirs; run it again.", file=sys.stderr
+        )
         return DRIFTED
     shutil.rmtree(Path(argument).parent, ignore_errors=True)
     return 0

@@ -32,10 +32,25 @@ def show(root: Path, port: int, check: bool, console: Console) -> int:
     environment(root)
     log = root / STATE / "logs" / "mlflow-ui.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", Tracking(root).uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    argv = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        Tracking(root).uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     with open(log, "wb") as stream:
         command = [sys.executable, "-S", "-E", str(LIFELINE), "3", "--", *argv]
-        mlflow = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, cwd=root, env=os.environ.copy(), start_new_session=True)
+        mlflow = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, cwd=root, env=os.environ.copy(), start_new_session=True
+        )
     prefect = Server(root, port + 1, ui=True)
     stop = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
