@@ -219,7 +219,7 @@ def lineage(
 def audit(
     subject: Subject,
     replay: Annotated[
-        bool, typer.Option("--replay", help="Train the stage again from its recorded inputs and compare bit for bit.")
+        bool, typer.Option("--replay", help="Train the stage again from its recorded inputs; compare bit for bit.")
     ] = False,
     scratch: Annotated[Path | None, typer.Option("--scratch", help="Where to replay; default a temporary folder.")] = None,
     as_json: AsJson = False,

@@ -104,7 +104,9 @@ def check(raw: dict[str, Any], name: str = PARAMS) -> Params:
             for item in error.errors():
                 path, text = _describe(item, data)
                 key = ".".join(path) or "(file)"
-                if key not in problems and not any(key == seen or seen.startswith(key + ".") for seen in problems):
+                # a record without its wrong value may contradict itself only because the value is gone
+                spurious = any(seen.startswith(key + ".") and not text_.startswith("unknown") for seen, text_ in problems.items())
+                if key not in problems and not spurious:
                     problems[key] = text
                     fresh = True
                 if item["type"] == "missing" or not _remove(data, path):
