@@ -54,6 +54,12 @@ def dead_owner(root: Path) -> dict[str, Any] | None:
     return None if alive else owner
 
 
+def rwlock_cut_short(root: Path) -> bool:
+    """Whether DVC's reader/writer lock cannot be read: DVC writes it in place, so a kill, also of a bare `dvc`, can cut it short."""
+    path = root / ".dvc" / "tmp" / "rwlock"
+    return path.exists() and read_json(path) is None
+
+
 def mend_files(root: Path) -> list[str]:
     """Put DVC's own files in order; returns what was done, for people. Call it while holding the workspace."""
     done = []
@@ -61,7 +67,7 @@ def mend_files(root: Path) -> list[str]:
         try:
             dropped = dvc_api.drop_dead_locks(repo)
         except dvc_api.dvc_error():
-            os.unlink(os.path.join(repo.tmp_dir, "rwlock"))  # DVC rewrites it in place, so a kill can cut it short
+            os.unlink(os.path.join(repo.tmp_dir, "rwlock"))  # see rwlock_cut_short
             dropped = 1
         if dropped:
             done.append(f"cleared {dropped} lock entries of processes that are gone")

@@ -58,8 +58,9 @@ class Session:
         self._stack.enter_context(only_one_run(self.root))
         try:
             self.dead = heal.dead_owner(self.root)
-            if self.dead:
+            if self.dead or heal.rwlock_cut_short(self.root):
                 self._mend()
+            if self.dead:
                 self.display.say(
                     f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on from their checkpoints"
                 )
