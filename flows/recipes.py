@@ -102,13 +102,20 @@ def _plain(document: Any) -> Any:
     return YAML(typ="safe").load(text.getvalue())
 
 
-def _differences(before: Any, after: Any) -> list[str]:
-    from flows.dvc_api import flatten
+def _differences(before: Any, after: Any, path: str = "") -> list[str]:
+    """`key old -> new`; a section that came or went as a whole is one line."""
+    if before == after:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        return [line for key in keys for line in _change(before, after, key, f"{path}.{key}" if path else str(key))]
+    return [f"{path} {before!r} -> {after!r}"]
 
-    old, new = flatten(before), flatten(after)
-    absent = "(absent)"
-    return [
-        f"{key} {old.get(key, absent)!r} -> {new.get(key, absent)!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key, absent) != new.get(key, absent)
-    ]
+
+def _change(before: Any, after: Any, key: Any, path: str) -> list[str]:
+    if key not in after:
+        return [f"{path} removed"]
+    if key not in before:
+        shown = f"({len(after[key])} settings)" if isinstance(after[key], dict) else repr(after[key])
+        return [f"{path} new: {shown}"]
+    return _differences(before[key], after[key], path)
