@@ -38,7 +38,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _round_trip() -> YAML:
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
-    yaml.width = 140
+    yaml.width = 4096  # never break a line that the user wrote
+    yaml.representer.add_representer(type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
 
@@ -52,8 +53,13 @@ def save_with_comments(path: Path, document: Any) -> None:
     """Replace the file atomically."""
     text = io.StringIO()
     _round_trip().dump(document, text)
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text.getvalue(), "utf-8")
+    temporary.write_text(text, "utf-8")
     os.replace(temporary, path)
 
 

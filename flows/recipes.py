@@ -7,6 +7,7 @@ which belongs into version control with params.yaml; other edits of params.yaml 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.params import check
-from flows.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, read_yaml, save_with_comments
+from flows.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, read_yaml, save_with_comments, write_text
 
 FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"
@@ -43,9 +44,16 @@ def use(root: Path, name: str) -> list[str]:
     document = load_with_comments(root / PARAMS)
     before = _plain(document)
     applied = root / APPLIED
+    original = (root / PARAMS).read_text("utf-8")
     if applied.exists():
-        for change in read_yaml(applied)["replaced"]:
-            _put(document, change["key"], change.get("value"), change["was"])
+        note = read_yaml(applied)
+        if note.get("written") == _digest(original):  # nothing was edited since: go back to the very bytes
+            original = note["original"]
+            document = _round_trip().load(original)
+        else:
+            for change in note["replaced"]:
+                _put(document, change["key"], change.get("value"), change["was"])
+            original = ""
     replaced: list[dict[str, Any]] = []
     if name != DEFAULT:
         overlay = load_with_comments(root / FOLDER / f"{name}.yaml")
@@ -54,13 +62,31 @@ def use(root: Path, name: str) -> list[str]:
         _overlay(document, overlay, [], replaced)
     after = _plain(document)
     check(after, PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml over {PARAMS}")
-    if name == DEFAULT:
+    if name == DEFAULT and original:
+        write_text(root / PARAMS, original)
+    else:
         save_with_comments(root / PARAMS, document)
+    if name == DEFAULT:
         applied.unlink(missing_ok=True)
     else:
-        save_with_comments(applied, {"recipe": name, "replaced": replaced})
-        save_with_comments(root / PARAMS, document)
+        written = (root / PARAMS).read_text("utf-8")
+        original = original or _without(root, replaced, written)
+        save_with_comments(applied, {"recipe": name, "replaced": replaced, "written": _digest(written), "original": original})
     return _differences(before, after)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without(root: Path, replaced: list[dict[str, Any]], written: str) -> str:
+    """The file as it would be without the recipe, when its own bytes are no longer known."""
+    document = _round_trip().load(written)
+    for change in replaced:
+        _put(document, change["key"], change.get("value"), change["was"])
+    text = io.StringIO()
+    _round_trip().dump(document, text)
+    return text.getvalue()
 
 
 def _overlay(target: Any, overlay: Any, path: list[str], replaced: list[dict[str, Any]]) -> None:
