@@ -106,7 +106,7 @@ def table(results: dict[int, tuple[dict[str, dict], dict[str, float]]]) -> str:
                 f"| {seed} | {decoding} | {_shown(before)} | {_shown(then)} | {gain:+.1f} | {needed} {'yes' if gain >= needed else 'NO'} |"
             )
     lines += ["", "| seed | " + " | ".join(f"{stage} s" for stage in next(iter(results.values()))[1]) + " |"]
-    lines.append("|---" * lines[-1].count(" s") + "|---|")
+    lines.append("|---" * (1 + len(next(iter(results.values()))[1])) + "|")
     lines += [
         "| " + " | ".join([str(seed), *(f"{value:.0f}" for value in seconds.values())]) + " |" for seed, (_, seconds) in results.items()
     ]
