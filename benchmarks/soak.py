@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
 from tests.flows import toy
 from tests.flows.accident import Scene
 

@@ -27,13 +27,14 @@ def test_dvc_lock_that_cannot_be_read(scene: Scene, kind: str) -> None:
     before = scene.shown()
     path.write_bytes(damaged)
     planned = scene.call("plan")
-    if planned.returncode:  # an empty file is a lock without entries for DVC, which is no error
+    unreadable = planned.returncode != 0
+    if unreadable:
         assert planned.returncode == 1
         assert "dvc.lock" in planned.stderr
         assert "`whetstone run` moves it aside" in planned.stderr
         assert "Traceback" not in planned.stderr
-    else:
-        assert kind == "empty"
+    else:  # an empty file, or one cut at the right place, is a lock with fewer entries
+        assert kind in ("empty", "truncated")
     assert path.read_bytes() == damaged  # the plan changes nothing
 
     outcome = scene.session()
@@ -41,7 +42,7 @@ def test_dvc_lock_that_cannot_be_read(scene: Scene, kind: str) -> None:
     assert scene.ran() == []
     assert scene.shown() == before
     assert scene.plan() == {}
-    if kind != "empty":
+    if unreadable:
         (aside,) = (scene.folder / ".whetstone/broken").iterdir()
         assert aside.read_bytes() == damaged
         assert any(str(aside.relative_to(scene.folder)) in text for text in scene.heard.said)
@@ -59,13 +60,10 @@ def test_dvc_lock_without_a_good_copy(scene: Scene) -> None:
 
 
 def test_dvc_rwlock_cut_short(scene: Scene) -> None:
-    """DVC writes it in place; after a kill in the middle the next run clears it."""
+    """DVC writes it in place; the next run clears what a kill in the middle left, whoever was killed."""
     rwlock = scene.folder / ".dvc/tmp/rwlock"
     rwlock.write_text('{"read": {"/a": [{"pid": 1, "cm')
     scene.edit("pipelines/toy/supervised.py", "0.5", "0.25")
-    assert (
-        scene.python_code("import os\nfrom pathlib import Path\nfrom flows import heal\nheal.claim(Path.cwd(), 'dead')\nos._exit(9)") == 9
-    )
     assert scene.session("sft").how == {"sft": "run"}
 
 
