@@ -51,7 +51,7 @@ def _read_module(path: Path, module: str, is_package: bool) -> dict[str, Any]:
                 base = ".".join([*parents, *([node.module] if node.module else [])])
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+        elif isinstance(node, ast.Call) and "import_module" in (getattr(node.func, "attr", ""), getattr(node.func, "id", "")):
             found.update(arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
     stripped = _WithoutDocstrings().visit(tree)
     return {"digest": _digest(ast.dump(stripped, annotate_fields=False).encode()), "imports": sorted(found)}

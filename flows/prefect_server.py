@@ -80,7 +80,9 @@ class Server:
             "on",
         ]
         env = {**os.environ, "PREFECT_UI_ENABLED": "1" if ui else "0", "PREFECT_LOGGING_LEVEL": "ERROR"}
-        env |= {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_API_URL": self.url}
+        env |= {"PREFECT__SERVER_FINAL": "1", "PREFECT_UI_API_URL": self.url}
+        if not ui:
+            env["PREFECT__SERVER_EPHEMERAL"] = "1"  # no pages and no scheduler: a run needs neither
         env.pop("PREFECT_API_URL", None)
         with open(self.log, "wb") as log:
             command = [sys.executable, "-S", "-E", str(LIFELINE), "3", "--", *argv]

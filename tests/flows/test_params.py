@@ -100,7 +100,10 @@ def test_infinities_are_no_rates(raw: dict[str, Any]):
     assert "sft.optimiser.learning_rate" in problems(raw)[0]
 
 
-@pytest.mark.parametrize(("text", "said"), [("a: [1\n", "not readable as YAML"), ("a: 1\na: 2\n", 'duplicate key'), ("- 1\n", "a mapping of sections is expected")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a: [1\n", "not readable as YAML"), ("a: 1\na: 2\n", "duplicate key"), ("- 1\n", "a mapping of sections is expected")],
+)
 def test_a_broken_file_is_said_with_its_name(tmp_path: Path, text: str, said: str):
     (tmp_path / PARAMS).write_text(text)
     with pytest.raises(ParamsError, match=said) as caught:

@@ -20,7 +20,7 @@ SERVER = """
 import os, sys
 from pathlib import Path
 from flows.prefect_server import Server
-server = Server(Path(sys.argv[1]))
+server = Server(Path(sys.argv[1]), ui=True)  # with Prefect's scheduler, as `whetstone ui` starts it
 server.ready(180)
 print(server.url, flush=True)
 sys.stdin.read()
@@ -93,8 +93,12 @@ def test_a_run_shows_in_prefect_and_going_back_restores(project: Project, api: s
 
 def test_a_failed_stage_fails_only_what_needs_it_and_the_next_run_picks_up_there(project: Project, api: str):
     project.set("identity.seed", 5)
-    project.edit("pipelines/toy/far.py", "    return inner(x) + 1", "    return inner(x) + 1 if __import__('os').path.exists('open') else 1 / 0")
-    project.edit("tasks/rl.py", "def run(stage):", "def run(stage):\n    if stage.item == 'grpo':\n        return emit(stage, {'seed': stage.seed})")
+    project.edit(
+        "pipelines/toy/far.py", "    return inner(x) + 1", "    return inner(x) + 1 if __import__('os').path.exists('open') else 1 / 0"
+    )
+    project.edit(
+        "tasks/rl.py", "def run(stage):", "def run(stage):\n    if stage.item == 'grpo':\n        return emit(stage, {'seed': stage.seed})"
+    )
     ran = project.run(PREFECT_API_URL=api, expect=1)
     assert not ran["ok"]
     assert ended(ran["stages"], "failed") == {"rl@other"}

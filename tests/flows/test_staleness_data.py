@@ -121,5 +121,3 @@ def test_a_changed_command_runs_the_stage(graph: Project):
     graph.edit("dvc.yaml", "cmd: python -m tasks report", "cmd: python  -m tasks report")
     assert graph.plan()["report"] == "run"
     assert "command 'python -m tasks report'" in graph.reasons("report")[0]
-
-

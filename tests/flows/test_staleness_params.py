@@ -36,7 +36,9 @@ def test_the_seed_makes_everything_stale_that_draws(graph: Project):
     assert {name for name, action in graph.plan().items() if action == "run"} == {"corpus@exam", "base", "sft", *BELOW_SFT} - {"report"}
 
 
-@pytest.mark.parametrize(("key", "value"), [("threads", 2), ("log_period_s", 7), ("micro_batch_tokens", 64), ("jobs", 1), ("device", "cpu")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("threads", 2), ("log_period_s", 7), ("micro_batch_tokens", 64), ("jobs", 1), ("device", "cpu")]
+)
 def test_an_execution_setting_runs_nothing(graph: Project, key: str, value: object):
     graph.set(f"execution.{key}", value)
     assert graph.plan() == {}

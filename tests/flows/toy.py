@@ -231,7 +231,9 @@ class Project:
         return subprocess.Popen([self.python, *words], cwd=self.folder, env={**self.env, **extra}, text=True, **pipes)
 
     def python_call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([self.python, *words], cwd=self.folder, env={**self.env, **extra}, capture_output=True, text=True, timeout=240)
+        return subprocess.run(
+            [self.python, *words], cwd=self.folder, env={**self.env, **extra}, capture_output=True, text=True, timeout=240
+        )
 
     def call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """`whetstone …` as a process of its own."""
