@@ -89,7 +89,8 @@ def test_embeddings_grow_only_when_asked(tokens, tmp_path):
     assert torch.equal(grown.get_input_embeddings().weight[:-2], small.get_input_embeddings().weight)
 
 
-def test_an_unknown_id_offline_says_the_way_out(tokens):
+def test_an_unknown_id_offline_says_the_way_out(tokens, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # what execution.offline sets before the library is imported
     with pytest.raises(FileNotFoundError, match=r"execution\.offline"):
         policy.fetch(BaseParams(pretrained="nobody/nothing-of-that-name"), tokens, 0, offline=True, trust_remote_code=False)
 
