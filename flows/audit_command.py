@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.audit import audited
-from flows.history import BrokenRecord
-from flows.lineage import Ancestry
-from flows.replay import ReplayError, replay
-from flows.subject import UnknownSubject
+from flows.provenance.audit import audited
+from flows.provenance.history import BrokenRecord
+from flows.provenance.lineage import Ancestry
+from flows.provenance.replay import ReplayError, replay
+from flows.provenance.subject import UnknownSubject
 
 
 def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | None, console: Console | None) -> tuple[int, dict[str, Any]]:

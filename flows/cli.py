@@ -63,8 +63,8 @@ def apply_settings(root: Path, settings: list[str] | None, as_json: bool) -> Non
         return
     import io
 
-    from flows.params import check
-    from flows.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, save_with_comments, set_value
+    from flows.graph.params import check
+    from flows.graph.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, save_with_comments, set_value
 
     document = load_with_comments(root / PARAMS)
     try:
@@ -84,8 +84,8 @@ def apply_settings(root: Path, settings: list[str] | None, as_json: bool) -> Non
 
 
 def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool) -> Any:
-    from flows import dvc_api, plan
-    from flows.params_file import ParamsError
+    from flows.graph import dvc_api, plan
+    from flows.graph.params_file import ParamsError
 
     try:
         return plan.make(root, targets or [], force)
@@ -138,12 +138,12 @@ def run(
     """
     root = project(as_json)
     apply_settings(root, settings, as_json)
-    from flows import dvc_api, plan
-    from flows.live import Silent, Terminal
-    from flows.params_file import ParamsError
+    from flows.graph import dvc_api, plan
+    from flows.graph.params_file import ParamsError
     from flows.plan_table import print_done
-    from flows.prefect_server import ServerFailed
-    from flows.run import run as start
+    from flows.running.live import Silent, Terminal
+    from flows.running.prefect_server import ServerFailed
+    from flows.running.run import run as start
     from flows.workspace import Busy
 
     try:
@@ -192,10 +192,10 @@ def lineage(
     Example: [bold]whetstone lineage models/grpo --html lineage.html[/]
     """
     root = project(as_json)
-    from flows.history import BrokenRecord
-    from flows.lineage import lineage as trace
-    from flows.lineage import render_tree
-    from flows.subject import UnknownSubject
+    from flows.provenance.history import BrokenRecord
+    from flows.provenance.lineage import lineage as trace
+    from flows.provenance.lineage import render_tree
+    from flows.provenance.subject import UnknownSubject
 
     try:
         found = trace(root, subject)
@@ -204,7 +204,7 @@ def lineage(
     except BrokenRecord as error:
         fail(str(error), 1, as_json)
     if html:
-        from flows.lineage_page import render
+        from flows.provenance.lineage_page import render
 
         html.write_text(render(found), "utf-8")
         err.print(f"wrote {html}")
@@ -218,9 +218,7 @@ def lineage(
 @app.command()
 def audit(
     subject: Subject,
-    replay: Annotated[
-        bool, typer.Option("--replay", help="Train the stage again from its recorded inputs; compare bit for bit.")
-    ] = False,
+    replay: Annotated[bool, typer.Option("--replay", help="Train the stage again from its recorded inputs; compare bit for bit.")] = False,
     scratch: Annotated[Path | None, typer.Option("--scratch", help="Where to replay; default a temporary folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -287,7 +285,7 @@ def serve(
 
     Example: [bold]PREFECT_API_URL=http://127.0.0.1:4200/api whetstone serve --cron '0 3 * * *'[/]
     """
-    from flows.serve import serve_deployment
+    from flows.running.serve import serve_deployment
 
     raise typer.Exit(serve_deployment(project(), name, cron, interval, targets or [], err))
 
@@ -317,8 +315,8 @@ def use(
     Example: [bold]whetstone use gsm8k_small[/], later [bold]whetstone use default[/]
     """
     root = project(as_json)
-    from flows.params_file import ParamsError
-    from flows.recipes import use as apply
+    from flows.graph.params_file import ParamsError
+    from flows.graph.recipes import use as apply
 
     try:
         changed = apply(root, recipe)

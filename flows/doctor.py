@@ -85,8 +85,8 @@ def _git(root: Path) -> Iterator[Finding]:
 
 
 def _params(root: Path) -> Iterator[Finding]:
-    from flows.params import load
-    from flows.params_file import ParamsError
+    from flows.graph.params import load
+    from flows.graph.params_file import ParamsError
 
     try:
         load(root)
@@ -96,8 +96,8 @@ def _params(root: Path) -> Iterator[Finding]:
 
 
 def _raw_data(root: Path) -> Iterator[Finding]:
-    from flows.params import load
-    from flows.params_file import ParamsError
+    from flows.graph.params import load
+    from flows.graph.params_file import ParamsError
 
     try:
         corpora = load(root).corpus

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.plan import Plan
+from flows.graph.plan import Plan
 from flows.workspace import STATE, read_json
 
 if TYPE_CHECKING:  # `plan` must not pay for what only `run` needs
-    from flows.run import Ran
+    from flows.running.run import Ran
 
 COLOURS = {"keep": "dim", "checkout": "cyan", "restore": "cyan", "run": "bold yellow", "run?": "yellow"}
 MEANING = {
@@ -66,7 +66,8 @@ def print_done(console: Console, root: Path, ran: Ran) -> None:
 
 def status_of(root: Path, plan: Plan) -> dict[str, Any]:
     """For `whetstone status`: counts, the run in progress if there is one, the last times."""
-    from flows import heal, recipes
+    from flows.graph import recipes
+    from flows.running import heal
 
     owner = read_json(root / STATE / heal.OWNER)
     dead = heal.dead_owner(root)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.prefect_server import LIFELINE, Server, environment
+from flows.running.prefect_server import LIFELINE, Server, environment
 from flows.workspace import STATE
 from tasks.tracking import Tracking
 

@@ -1,7 +1,7 @@
 """`python -m tasks STAGE`: run one stage. The runner hands it a pinned specification; alone, or under a bare `dvc repro`, it pins its own.
 
-    python -m tasks sft
-    python -m tasks rl@grpo
+python -m tasks sft
+python -m tasks rl@grpo
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class UnforeseenCode(RuntimeError):
 
 def pin(name: str) -> Path:
     """Let the graph's side write the specification: a process of its own, so that no stage loads DVC."""
-    made = subprocess.run([sys.executable, "-m", "flows.spec", "make", name], capture_output=True, text=True)
+    made = subprocess.run([sys.executable, "-m", "flows.graph.spec", "make", name], capture_output=True, text=True)
     if made.returncode:
         sys.stderr.write(made.stderr)
         sys.exit(made.returncode)
@@ -92,7 +92,7 @@ def main() -> int:
         train(stage, root)
     publish(stage.work, root)
     if alone:
-        return subprocess.run([sys.executable, "-m", "flows.spec", "verify", str(path)]).returncode
+        return subprocess.run([sys.executable, "-m", "flows.graph.spec", "verify", str(path)]).returncode
     return 0
 
 

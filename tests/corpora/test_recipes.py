@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.params import check
-from flows.recipes import names, use
+from flows.graph.params import check
+from flows.graph.recipes import names, use
 from tasks.stage import Spec, Stage
 from tests.corpora.made import ROOT, write_lines
 

@@ -21,9 +21,9 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.executor import StageFailed, Watch
-from flows.live import Silent
-from flows.session import Outcome, Session
+from flows.running.executor import StageFailed, Watch
+from flows.running.live import Silent
+from flows.running.session import Outcome, Session
 from tests.flows import toy
 
 MARK = "WHETSTONE_TEST_MARK"

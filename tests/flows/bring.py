@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path[0] = str(Path.cwd())
 
-from flows.executor import StageFailed  # noqa: E402
-from flows.run import Ran  # noqa: E402
-from flows.session import Session  # noqa: E402
+from flows.running.executor import StageFailed  # noqa: E402
+from flows.running.run import Ran  # noqa: E402
+from flows.running.session import Session  # noqa: E402
 
 
 def main() -> int:

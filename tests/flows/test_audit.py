@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import snapshot
-from flows.audit import audit
-from flows.content import Contents
-from flows.history import History
-from flows.replay import ReplayError, replay
+from flows.provenance import snapshot
+from flows.provenance.audit import audit
+from flows.provenance.content import Contents
+from flows.provenance.history import History
+from flows.provenance.replay import ReplayError, replay
 from tests.flows import toy
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.closure import Code
+from flows.graph.closure import Code
 
 MODULES = {
     "pipelines/__init__.py": "",

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.content import CACHED, CHANGED, CORRUPT, MISSING, OK, Contents, file_differences, remember_raw
+from flows.provenance.content import CACHED, CHANGED, CORRUPT, MISSING, OK, Contents, file_differences, remember_raw
 from tasks.content import content_id, folder_digest
 from tests.flows import toy
 

@@ -1,4 +1,4 @@
-"""The private calls of DVC that flows/dvc_api.py makes exist and behave as it expects; a new DVC fails here first, with a name."""
+"""The private calls of DVC that flows/graph/dvc_api.py makes exist and behave as it expects; a new DVC fails here first, with a name."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import dvc_api
-from flows.params_file import read_yaml
+from flows.graph import dvc_api
+from flows.graph.params_file import read_yaml
 from tests.flows.toy import ROOT, Project
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.executor import Watch
+from flows.running.executor import Watch
 from tasks import publish
 from tests.flows.accident import STEPS, Scene, until
 from tests.flows.records import mlflow_runs, prefect_flows, prefect_tasks
@@ -20,8 +20,9 @@ SUICIDE = """
 import os, signal
 from pathlib import Path
 import dvc.stage, dvc.stage.cache
-from flows import executor, plan
-from flows.session import Session
+from flows.graph import plan
+from flows.running import executor
+from flows.running.session import Session
 
 def die(*words, **more):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
-from flows import process
-from flows.executor import Watch
+from flows.running import process
+from flows.running.executor import Watch
 from tests.flows.accident import Scene
 
 LOUD = '''"""Prints 100 MB."""

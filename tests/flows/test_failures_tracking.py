@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from flows.executor import Watch
+from flows.running.executor import Watch
 from tests.flows.accident import STEPS, Scene
 
 EDIT = ("pipelines/toy/supervised.py", "0.5", "0.25")

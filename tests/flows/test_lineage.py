@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from flows import snapshot
-from flows.history import BrokenRecord
-from flows.lineage import UnknownSubject, lineage, render_tree
-from flows.lineage_page import render
+from flows.provenance import snapshot
+from flows.provenance.history import BrokenRecord
+from flows.provenance.lineage import UnknownSubject, lineage, render_tree
+from flows.provenance.lineage_page import render
 from tasks.content import file_digest
 from tests.flows import toy
 
@@ -78,7 +78,7 @@ def test_it_is_shown_in_the_terminal_and_on_the_page(graph: toy.Project) -> None
 
 def test_no_heavy_import_is_needed(graph: toy.Project) -> None:
     code = (
-        "import sys; from flows.lineage import lineage; lineage('.', 'models/sft');"
+        "import sys; from flows.provenance.lineage import lineage; lineage('.', 'models/sft');"
         "print([m for m in ('torch', 'mlflow', 'dvc', 'prefect', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=graph.folder, env=graph.env, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows.lineage_page import render
+from flows.provenance.lineage_page import render
 
 DIGEST = "3f2a9c0d5e7b41f8a6c2d9e0b1f34a57"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flows.params import check, load
-from flows.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments, set_value
+from flows.graph.params import check, load
+from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments, set_value
 from tests.flows.toy import ROOT, Project
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import recipes
-from flows.params_file import PARAMS, ParamsError, read_yaml
+from flows.graph import recipes
+from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from tests.flows.toy import ROOT, Project, method
 
 SMALL = "# a smaller model\nsft: {steps: 10, optimiser: {learning_rate: 1.0e-3}}\nrl: {grpo: {clip_high: 0.2}}\n"

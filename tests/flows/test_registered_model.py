@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.audit import audit
-from flows.lineage import UnknownSubject, lineage
+from flows.provenance.audit import audit
+from flows.provenance.lineage import UnknownSubject, lineage
 from tasks.tracking import Tracking
 from tests.flows import toy
 

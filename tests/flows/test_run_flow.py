@@ -19,7 +19,7 @@ from tests.flows.toy import ALL, Project, environment
 SERVER = """
 import os, sys
 from pathlib import Path
-from flows.prefect_server import Server
+from flows.running.prefect_server import Server
 server = Server(Path(sys.argv[1]), ui=True)  # with Prefect's scheduler, as `whetstone ui` starts it
 server.ready(180)
 print(server.url, flush=True)

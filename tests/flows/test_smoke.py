@@ -54,7 +54,7 @@ def test_every_command_has_help_with_an_example(command: str):
 
 @pytest.mark.slow
 def test_ui_brings_up_both_pages(project: Project):
-    from flows.prefect_server import free_port
+    from flows.running.prefect_server import free_port
 
     done = project.call("ui", "--check", "--port", str(max(1024, free_port() - 1)))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import snapshot
-from flows.source_state import extract
+from flows.provenance import snapshot
+from flows.provenance.source_state import extract
 
 
 def git(folder: Path, *words: str) -> str:

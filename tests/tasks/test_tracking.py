@@ -152,8 +152,7 @@ def test_runs_of_dead_owners_are_marked_killed_and_others_left_alone(tracking: T
 
 def test_looking_for_dead_runs_loads_no_mlflow_when_there_are_none(tmp_path: Path) -> None:
     code = (
-        "import sys; from tasks.tracking import Tracking as T; t = T(sys.argv[1]); t.heal(); t.versions('x');"
-        "print('mlflow' in sys.modules)"
+        "import sys; from tasks.tracking import Tracking as T; t = T(sys.argv[1]); t.heal(); t.versions('x');print('mlflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import leftovers
+from flows.running import leftovers
 from tasks.stage import PROGRESS
 
 LOG_BYTES = 8 << 20  # one log file; the previous one is kept beside it, so the first lines may go but the last never do

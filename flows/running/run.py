@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import prefect_server
-from flows.live import Display
-from flows.plan import Plan
-from flows.session import Outcome, Session, hand_over
+from flows.graph.plan import Plan
+from flows.running import prefect_server
+from flows.running.live import Display
+from flows.running.session import Outcome, Session, hand_over
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _work(session: Session, force: bool) -> None:
     server = prefect_server.Server(session.root)  # starts while we go on
     try:
         session.begin()
-        from flows.pipeline import drain, pipeline
+        from flows.running.pipeline import drain, pipeline
 
         server.ready()
         hand_over(session)

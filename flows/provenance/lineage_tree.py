@@ -24,7 +24,7 @@ def _line(markup: str) -> Text:
 
 
 def tree(found: Mapping[str, Any]) -> Tree:
-    """The rich tree of a lineage (the value of `flows.lineage.lineage`)."""
+    """The rich tree of a lineage (the value of `flows.provenance.lineage.lineage`)."""
     subject = found["subject"]
     nodes = {node["id"]: node for node in found["nodes"]}
     title = f"[bold]{escape(subject['path'])}[/]  {subject['kind']}  {subject['digest'] or 'no bytes'}"

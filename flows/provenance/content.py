@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flows import source_state
-from flows.snapshot import NoGit
+from flows.provenance import source_state
+from flows.provenance.snapshot import NoGit
 from tasks.content import content_id, dvc_cache, dvc_object, file_digest, folder_digest, listing_text
 
 MANIFESTS = ".whetstone/manifests"

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.content import GOOD, file_differences
-from flows.dvc_api import flatten
-from flows.lineage import Ancestry
-from flows.subject import CHECKPOINT, VERSION
+from flows.graph.dvc_api import flatten
+from flows.provenance.content import GOOD, file_differences
+from flows.provenance.lineage import Ancestry
+from flows.provenance.subject import CHECKPOINT, VERSION
 from tasks.checkpoint_lineage import NAME
 from tasks.content import folder_digest
 
@@ -31,7 +31,7 @@ class Problem:
 
 
 def audit(root: str | Path, subject: str) -> list[Problem]:
-    """All that does not verify about `subject` (as for `flows.lineage.lineage`); empty when everything does.
+    """All that does not verify about `subject` (as for `flows.provenance.lineage.lineage`); empty when everything does.
 
     Raises UnknownSubject when there is nothing to audit, BrokenRecord when dvc.lock cannot be read.
     """

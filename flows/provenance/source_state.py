@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from flows.snapshot import NoGit, git
+from flows.provenance.snapshot import NoGit, git
 from tasks.content import folder_digest
 
 SEARCHED = 50  # distinct past states of one folder that are looked at

@@ -18,7 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from flows.snapshot import NoGit, git
+from flows.provenance.snapshot import NoGit, git
 
 WORKTREE, RUN_CACHE = "worktree", "run cache"
 CODE_LOCK, PARAMS = "code.lock.json", "params.yaml"

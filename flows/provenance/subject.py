@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flows.content import Contents
-from flows.history import History
+from flows.provenance.content import Contents
+from flows.provenance.history import History
 from tasks.checkpoint_lineage import NAME
 from tasks.content import folder_digest
 

@@ -1,7 +1,7 @@
 """Write code.lock.json: for every stage the digests of the code it reaches and the versions of the packages that key it.
 
-`python -m flows.codelock` is the command of the `code` stage, so that a bare `dvc repro` sees edited code as well; `whetstone plan` and
-`whetstone run` do the same in-process first.
+`python -m flows.graph.codelock` is the command of the `code` stage, so that a bare `dvc repro` sees edited code as well;
+`whetstone plan` and `whetstone run` do the same in-process first.
 """
 
 from __future__ import annotations
@@ -10,28 +10,18 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from flows.closure import Code
-from flows.params import Params
+from flows.graph.closure import Code, Declared
+from flows.graph.params import Params
 from pipelines.settings import seam_modules
 
 CODE_LOCK = "code.lock.json"
 COMMAND = "python -m tasks "
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What the digest needs of a stage's declaration: its name, its command, and the sections of params.yaml that it names."""
-
-    name: str
-    command: str
-    sections: tuple[str, ...]
 
 
 def entries(stage: Declared, params: Params) -> list[str]:
@@ -88,9 +78,9 @@ def write(root: Path, value: Mapping[str, Any]) -> bool:
 
 
 def main() -> int:
-    from flows import dvc_api
-    from flows.params import load
-    from flows.params_file import ParamsError
+    from flows.graph import dvc_api
+    from flows.graph.params import load
+    from flows.graph.params_file import ParamsError
 
     root = Path.cwd()
     try:

@@ -3,7 +3,7 @@
 Its standard input is a pipe that the runner holds; end of file means that the runner died, however that happened. Then, or on SIGTERM,
 every descendant gets SIGTERM and after GRACE seconds SIGKILL. It is their subreaper, so none escapes by starting a session of its own, as
 torchrun's workers do; nothing is left behind after a normal end either, or a leftover would keep the GPU. Should this process itself be
-killed, the kernel kills the command with it; what the command started is for `flows.leftovers` to find.
+killed, the kernel kills the command with it; what the command started is for `flows.running.leftovers` to find.
 """
 
 import ctypes

@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import source_state
-from flows.closure import Code
-from flows.content import Contents, file_differences
-from flows.history import RUN_CACHE, WORKTREE, Entry, History
-from flows.params_file import PARAMS, read_yaml
-from flows.subject import read_record
+from flows.graph.closure import Code
+from flows.graph.params_file import PARAMS, read_yaml
+from flows.provenance import source_state
+from flows.provenance.content import Contents, file_differences
+from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
+from flows.provenance.subject import read_record
 from tasks.checkpoint_lineage import NAME, VOLATILE
 from tasks.content import content_id
 from tasks.stage import Spec

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import codelock, dvc_api, leftovers, spec
-from flows.content import remember_raw
-from flows.params import load
-from flows.process import Command, Ended
+from flows.graph import codelock, dvc_api, spec
+from flows.graph.params import load
+from flows.provenance.content import remember_raw
+from flows.running import leftovers
+from flows.running.process import Command, Ended
 from flows.workspace import STATE, read_json, write_json
 from pipelines.quiet import DEFAULTS
 from tasks.execution_params import ExecutionParams

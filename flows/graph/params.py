@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from flows.params_file import PARAMS, ParamsError, read_yaml
+from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.models.base_params import BaseParams

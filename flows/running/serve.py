@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.prefect_server import answers, environment
+from flows.running.prefect_server import answers, environment
 
 
 def serve_deployment(root: Path, name: str, cron: str | None, interval: int | None, targets: list[str], console: Console) -> int:
@@ -31,7 +31,7 @@ def serve_deployment(root: Path, name: str, cron: str | None, interval: int | No
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     from prefect import flow
 
-    deployed = flow.from_source(source=str(root), entrypoint="flows/pipeline.py:pipeline")
+    deployed = flow.from_source(source=str(root), entrypoint="flows/running/pipeline.py:pipeline")
     console.print(f"serving {name} for {root}; Ctrl-C stops it")
     deployed.serve(  # type: ignore[union-attr]
         name=name,

@@ -1,6 +1,6 @@
 """One run of the graph, whoever schedules it: its plan, its id, its records, and the way a single stage is brought up to date.
 
-It knows no Prefect: the flow in `flows.pipeline` calls it, and keeps no state of its own (a deployment pickles the flow's globals).
+It knows no Prefect: the flow in `flows.running.pipeline` calls it, and keeps no state of its own (a deployment pickles the flow's globals).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import dvc_api, executor, heal, leftovers, plan, snapshot
-from flows.live import Display, Silent
-from flows.plan import Plan, Row
-from flows.recorder import Recorder
-from flows.spec import git_facts
+from flows.graph import dvc_api, plan
+from flows.graph.plan import Plan, Row
+from flows.graph.spec import git_facts
+from flows.provenance import snapshot
+from flows.running import executor, heal, leftovers
+from flows.running.live import Display, Silent
+from flows.running.recorder import Recorder
 from flows.workspace import gpu_slot, only_one_run
 from tasks.stage import Spec
 

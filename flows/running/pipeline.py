@@ -1,6 +1,6 @@
 """The Prefect flow: a task per stage, named after it, in DVC's order; fresh stages show as Cached. Prefect schedules, retries and shows.
 
-It decides nothing: what is stale is DVC's to say (`flows.plan`), and every task is uncacheable for Prefect, whose own cache would return
+It decides nothing: what is stale is DVC's to say (`flows.graph.plan`). Every task is uncacheable for Prefect, whose own cache returns
 the state of a stage whose files are gone (measured).
 """
 
@@ -18,9 +18,9 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import executor, heal
-from flows.plan import Row
-from flows.session import Session, handed_over
+from flows.graph.plan import Row
+from flows.running import executor, heal
+from flows.running.session import Session, handed_over
 from flows.workspace import find_root
 
 SHOWN = {"keep": "Cached", "restore": "Restored", "recover": "Recorded", "run": "Completed"}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from flows import codelock, dvc_api
-from flows.params import Params, load
+from flows.graph import codelock, dvc_api
+from flows.graph.params import Params, load
 
 Action = Literal["keep", "checkout", "restore", "run", "run?"]
 

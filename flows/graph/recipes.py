@@ -14,8 +14,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.params import check
-from flows.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, read_yaml, save_with_comments, write_text
+from flows.graph.params import check
+from flows.graph.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, read_yaml, save_with_comments, write_text
 
 FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"

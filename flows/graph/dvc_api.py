@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.codelock import Declared
+from flows.graph.closure import Declared
 
 _THREADS = threading.RLock()
 CODE_STAGE = "code"

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from flows import dvc_api
+from flows.graph import dvc_api
 from flows.workspace import STATE, read_json, write_json
 
 OWNER = "owner.json"

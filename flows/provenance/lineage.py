@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, Finding
-from flows.history import RUN_CACHE, WORKTREE, Entry, History
-from flows.subject import VERSION, UnknownSubject, locate, read_record
+from flows.provenance.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, Finding
+from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
+from flows.provenance.subject import VERSION, UnknownSubject, locate, read_record
 from tasks.checkpoint_lineage import NAME
 
 __all__ = ["Ancestry", "UnknownSubject", "lineage", "render_tree"]
@@ -196,7 +196,7 @@ class Ancestry:
 
     def _own_differences(self, digest: str) -> dict[str, str]:
         """What differs by the file list in lineage.json, which proves itself: its digest is the model's."""
-        from flows.content import file_differences
+        from flows.provenance.content import file_differences
         from tasks.content import folder_digest
 
         files = self.subject.recorded.get("files") or {}
@@ -293,7 +293,7 @@ def _worse(first: str, second: str) -> str:
 
 
 def render_tree(found: Mapping[str, Any]) -> Any:
-    """The ancestry as a rich Tree for the terminal (see `flows.lineage_tree`)."""
-    from flows.lineage_tree import tree
+    """The ancestry as a rich Tree for the terminal (see `flows.provenance.lineage_tree`)."""
+    from flows.provenance.lineage_tree import tree
 
     return tree(found)

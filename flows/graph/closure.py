@@ -13,12 +13,22 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("flows", "tasks", "pipelines")
 UNKEYED = frozenset({"tasks.execution_params"})  # holds only settings that do not change results (design §2)
 CACHE = ".whetstone/closure.json"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the digest needs of a stage's declaration: its name, its command, and the sections of params.yaml that it names."""
+
+    name: str
+    command: str
+    sections: tuple[str, ...]
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

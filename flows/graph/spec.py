@@ -1,7 +1,7 @@
 """The pinned specification of one stage run, made from DVC's declaration and the contents as they are at this moment.
 
-`python -m flows.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an input has changed since: that is
-how a stage that runs without the runner (`dvc repro`, `python -m tasks`) is guarded against edits made while it runs.
+`python -m flows.graph.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an input has changed since:
+that is how a stage that runs without the runner (`dvc repro`, `python -m tasks`) is guarded against edits made while it runs.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows import codelock, dvc_api
-from flows.params import load
+from flows.graph import codelock, dvc_api
+from flows.graph.params import load
 from flows.workspace import STATE
 from tasks.stage import Spec
 
