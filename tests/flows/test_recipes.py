@@ -110,7 +110,7 @@ def test_going_back_restores_results_without_training(graph: Project):
     (graph.folder / "recipes/sharp.yaml").write_text("rl: {other: {clip_low: 0.1}}\n")
     done = graph.call("use", "sharp")
     assert done.returncode == 0, done.stderr
-    assert "rl.other.clip_low '(absent)' -> 0.1" in done.stdout
+    assert "rl.other.clip_low new: 0.1" in done.stdout
     graph.bring()
     assert set(graph.ran()) == method("other")
     assert graph.call("use", "default").returncode == 0

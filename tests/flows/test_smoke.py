@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -27,6 +28,11 @@ def imported(project: Project, *words: str) -> set[str]:
 def test_prefects_server_can_be_imported():
     done = subprocess.run([sys.executable, "-c", "import prefect.server.api.server"], capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
+
+
+def test_prefects_scheduler_can_write_what_it_schedules():
+    """Prefect 3.8 on SQLAlchemy 2.1 raises InvalidRequestError for every bulk insert of its scheduler: nothing is ever scheduled, silently."""
+    assert version("sqlalchemy").startswith("2.0.")
 
 
 @pytest.mark.parametrize("words", [("plan",), ("run",), ("status",)], ids=" ".join)
