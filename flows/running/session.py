@@ -167,8 +167,11 @@ class Session:
         else:
             try:
                 if not self.cancel.is_set():
-                    with gpu_slot(self.root, self.plan.params.execution.gpus, int(row.meta.get("gpu", 0)), self.cancel) as devices:
-                        yield devices
+                    execution, wanted = self.plan.params.execution, int(row.meta.get("gpu", 0))
+                    # without a GPU such stages take turns on the cores: two of them, each with its threads, ran ten times slower
+                    slots = execution.gpus or execution.cpu_slots
+                    with gpu_slot(self.root, slots, wanted if execution.gpus else min(wanted, 1), self.cancel) as devices:
+                        yield devices if execution.gpus else ""
                         return
             finally:
                 self.slots.release()

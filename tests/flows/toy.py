@@ -191,7 +191,7 @@ def make(folder: Path) -> Path:
     params["rl"] = {"methods": ["grpo", "other"], "grpo": {"objective": "clip"}, "other": {"objective": "plain"}}
     params["evaluate"]["models"] = ["sft", "grpo", "other"]
     del params["sft"]["validation_size"]  # left to its default, in pipelines/training/supervised_params.py
-    params["execution"] = {"threads": 1, "jobs": 2, "grace_s": 2, "log_period_s": 0}
+    params["execution"] = {"threads": 1, "jobs": 2, "cpu_slots": 2, "grace_s": 2, "log_period_s": 0}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     with open(folder / ".gitignore", "a") as stream:
         stream.write("/.ran/\n")
