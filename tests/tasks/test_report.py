@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import report_results
+from tests.tasks import report_results
 
 from tasks.report import run
 from tasks.stage import Spec, Stage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_results import accuracy
+from tests.tasks.report_results import accuracy
 
 from tasks.report_page.comparison import Accuracy, difference
 
