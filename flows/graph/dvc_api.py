@@ -352,7 +352,7 @@ def drop_dead_locks(repo: Any) -> int:
 
 def record_code_stage(repo: Any) -> None:
     """code.lock.json was just written in-process: let dvc.lock say so, that `dvc status` finds the stage fresh."""
-    stage = repo.stage.load_one(name=CODE_STAGE)
+    stage = next(stage for stage in repo.index.stages if stage.addressing == CODE_STAGE)
     if stage.changed():
         stage.save(run_cache=False)
         stage.dump(update_pipeline=False)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.graph import dvc_api, plan
 from flows.graph.plan import Plan, Row
@@ -23,9 +23,11 @@ from flows.graph.spec import git_facts
 from flows.provenance import snapshot
 from flows.running import executor, heal, leftovers
 from flows.running.live import Display, Silent
-from flows.running.recorder import Recorder
 from flows.workspace import gpu_slot, only_one_run
 from tasks.stage import Spec
+
+if TYPE_CHECKING:  # a run without work records nothing and need not import it
+    from flows.running.recorder import Recorder
 
 
 @dataclass
@@ -99,6 +101,8 @@ class Session:
             self.display.say(
                 f"the source state could not be kept under refs/pipeline: {_git_words(error)}; lineage then knows the commit only"
             )
+        from flows.running.recorder import Recorder
+
         tags = {f"git.{name}": value for name, value in self._git.items()}
         self._recorder = Recorder(self.root, self.run, tags, [row.as_json() for row in self.plan.rows], self.display.say)
 
