@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tasks import report_results
 
 from tasks.report import run
 from tasks.stage import Spec, Stage
+from tests.tasks import report_results
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 

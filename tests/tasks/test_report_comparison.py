@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tasks.report_results import accuracy
 
 from tasks.report_page.comparison import Accuracy, difference
+from tests.tasks.report_results import accuracy
 
 
 def counted(right: int, n: int) -> Accuracy:
