@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pipelines.quiet import quiet
 
-gc.set_threshold(100_000)  # imports make objects that stay; looking for garbage among them took a tenth of `plan`
+gc.set_threshold(100_000)  # imports make many objects that stay: looking for garbage among them is wasted
 
 app = typer.Typer(
     no_args_is_help=True,
