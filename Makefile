@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint lock clean-venv
+.PHONY: run test test-vllm lint lock clean-venv
 .DEFAULT_GOAL := run
 
 run: $(READY)
@@ -17,6 +17,17 @@ run: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# optional: the vLLM rollout engine against the local one, with vLLM's CPU build in an environment of its own
+VLLM := .venv-vllm
+test-vllm: $(VLLM)/.ready
+	@$(VLLM)/bin/python -m pytest tests/optional $(ARGS)
+
+$(VLLM)/.ready: tests/optional/vllm.lock
+	@test -x $(VLLM)/bin/python || "$(PYTHON)" -m venv $(VLLM)
+	@$(VLLM)/bin/python -m pip install -q $$(grep -E '^(setuptools|torch)==' tests/optional/vllm.lock)
+	@$(VLLM)/bin/python -m pip install -q --no-deps -r tests/optional/vllm.lock
+	@touch $@
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Does the embedded default learn? Its stages, seed by seed, in a scratch folder, and one markdown table with 95 % intervals.
 
-    python -m benchmarks.embedded_learning --seeds 0 1 2 [--set rl.grpo.iterations=100] [--keep FOLDER] [--stages corpus base sft rl]
+    python -m benchmarks.embedded_learning --seeds 0 1 2 [--set rl.common.iterations=100] [--keep FOLDER] [--stages corpus base sft rl]
 
 The measure: RL at least 10 points above SFT sampled at T = 1 and at least 5 points above it greedy, on held-out problems, on every seed.
 Settings are chosen on the validation split (`--split validation`), never on the held-out one.
@@ -71,7 +71,8 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
     go("sft", {"sft": params["sft"]}, ["models/base/model", records], ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"])
     for method in params["rl"]["methods"]:
         outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
-        go(f"rl@{method}", {f"rl.{method}": params["rl"][method]}, ["models/sft/model", records], outs)
+        sections = {f"rl.{name}": params["rl"][name] for name in ("common", method)}
+        go(f"rl@{method}", sections, ["models/sft/model", records], outs)
     for model in params["evaluate"]["models"]:
         inputs, outs = [f"models/{model}/model", records], [f"metrics/evaluate/{model}.json", f"samples/{model}.jsonl"]
         if Path(inputs[0]).exists():

@@ -34,7 +34,7 @@ def wide(folder: Path) -> toy.Project:
     """The toy graph with five methods: 15 stages."""
     project = toy.Project(toy.make(folder))
     for number, name in enumerate(METHODS[2:]):
-        project.set(f"rl.{name}", {"objective": "plain", "clip_low": 0.1 + number / 100})
+        project.set(f"rl.{name}", {"objective": "plain", "max_error_share": 0.1 + number / 100})
     project.set("rl.methods", list(METHODS))
     project.set("evaluate.models", ["sft", *METHODS])
     project.set("execution.jobs", 1)  # so that stages do not slow each other

@@ -35,6 +35,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Write a value into params.yaml first; may be repeated.")
 ]
+Supposed = Annotated[
+    list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Plan as if params.yaml held this value; may be repeated.")
+]
 
 
 def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
@@ -60,38 +63,55 @@ def project(as_json: bool = False) -> Path:
     return root
 
 
-def apply_settings(root: Path, settings: list[str] | None, as_json: bool) -> None:
-    """`-S key=value`: edit params.yaml, keeping its comments; the file as it would be is checked before it is written."""
-    if not settings:
-        return
-    import io
+def edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> tuple[str, list[str]] | None:
+    """params.yaml, comments kept, with `-S key=value` and with the presets listed that the targets ask for; None when nothing changes.
 
+    Returns its text, checked as a whole, and a line for each preset. Nothing is written.
+    """
+    if not settings and not any("@" in target for target in targets or []):
+        return None
+    from flows.graph import requested
     from flows.graph.params import check
-    from flows.graph.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, save_with_comments, set_value
+    from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, parse, read_yaml, set_value, text_of
 
-    document = load_with_comments(root / PARAMS)
     try:
-        for setting in settings:
+        raw = read_yaml(root / PARAMS)
+        if not settings and not requested.missing(raw, targets or []):
+            return None
+        document = load_with_comments(root / PARAMS)
+        for setting in settings or []:
             key, equals, value = setting.partition("=")
             if not equals:
-                raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.lr=1e-3"])
+                raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.steps=500"])
             set_value(document, key, value)
-        text = io.StringIO()
-        _round_trip().dump(document, text)
-        from ruamel.yaml import YAML
-
-        check(YAML(typ="safe").load(text.getvalue()))
+        additions = requested.missing(parse(text_of(document)), targets or [])
+        requested.add(document, additions)
+        text = text_of(document)
+        check(parse(text))
     except ParamsError as error:
         fail(str(error), 2, as_json)
-    save_with_comments(root / PARAMS, document)
+    return text, [f"{name} to {section}.{key}" for section, key, name in additions]
 
 
-def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool) -> Any:
+def write_edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> None:
+    """Bring params.yaml to what `edited` says, and tell which presets it now lists."""
+    changed = edited(root, settings, targets, as_json)
+    if changed is None:
+        return
+    from flows.graph.params_file import PARAMS, write_text
+
+    text, added = changed
+    write_text(root / PARAMS, text)
+    if added:
+        err.print(f"params.yaml: added {', '.join(added)}", style="yellow", markup=False)
+
+
+def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool, text: str | None = None) -> Any:
     from flows.graph import dvc_api, plan
     from flows.graph.params_file import ParamsError
 
     try:
-        return plan.make(root, targets or [], force)
+        return plan.make(root, targets or [], force, text=text)
     except (ParamsError, plan.UnknownStage) as error:
         fail(str(error), 2, as_json)
     except dvc_api.BrokenLock as error:
@@ -108,16 +128,18 @@ def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool)
 def plan(
     targets: Targets = None,
     force: Annotated[bool, typer.Option("--force", help="Plan the targets as if stale.")] = False,
-    settings: Settings = None,
+    settings: Supposed = None,
     as_json: AsJson = False,
 ) -> None:
     """What would run, and why; changes nothing.
 
-    Example: [bold]whetstone plan rl -S rl.grpo.optimiser.lr=1e-4[/]
+    Example: [bold]whetstone plan rl -S rl.common.optimiser.learning_rate=1e-4[/]
     """
     root = project(as_json)
-    apply_settings(root, settings, as_json)
-    made = make_plan(root, targets, force, as_json)
+    text, added = edited(root, settings, targets, as_json) or (None, [])
+    made = make_plan(root, targets, force, as_json, text)
+    if added:
+        err.print(f"params.yaml: `whetstone run` would add {', '.join(added)}", style="yellow", markup=False)
     if as_json:
         print(json.dumps({"stale": len(made.todo), "stages": [row.as_json() for row in made.rows]}, indent=1))
         return
@@ -140,7 +162,7 @@ def run(
     Example: [bold]whetstone run report -S sft.steps=500 --jobs 2[/]
     """
     root = project(as_json)
-    apply_settings(root, settings, as_json)
+    write_edited(root, settings, targets, as_json)
     from flows.graph import dvc_api, plan
     from flows.graph.params_file import ParamsError
     from flows.plan_table import print_done
@@ -337,7 +359,10 @@ def main() -> None:
     quiet()
     if sys.stdout.encoding and sys.stdout.encoding.lower() not in ("utf-8", "utf8"):
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-    app()
+    try:
+        app()
+    finally:
+        gc.freeze()  # the interpreter looks for garbage as it ends, which among a thousand modules took a fifth of a plan's time
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,10 +16,12 @@ from importlib import import_module
 from pathlib import Path
 
 from pipelines.quiet import quiet
+from tasks import launch
 from tasks.publish import mark_done, publish, publishable
 from tasks.stage import Spec, Stage
 
 SPEC = "WHETSTONE_SPEC"
+INTERACTIVE = "WHETSTONE_INTERACTIVE"  # for workers: the stage was started by hand
 DRIFTED = 75  # exit code: inputs, parameters or code changed while the stage ran, so the result must not be recorded
 PACKAGES = ("flows", "tasks", "pipelines")
 
@@ -57,13 +60,21 @@ def check_code(loaded: set[str], spec: Spec) -> None:
         )
 
 
-def train(stage: Stage, root: Path) -> None:
-    """Run the stage's code, write the checkpoint's lineage, mark the result done."""
-    spec, started = stage.spec, time.time()
+def work(stage: Stage, root: Path) -> None:
+    """Run the stage's code in this process."""
     before = set(sys.modules)
-    module = import_module(f"tasks.{spec.stage.partition('@')[0]}")
+    module = import_module(f"tasks.{stage.kind}")
     module.run(stage)
-    check_code(loaded_code(before, root), spec)
+    check_code(loaded_code(before, root), stage.spec)
+
+
+def train(stage: Stage, root: Path) -> None:
+    """Run the stage's code, here or in several processes, write the checkpoint's lineage, mark the result done."""
+    spec, started, processes = stage.spec, time.time(), stage.execution.processes
+    if processes > 1 and stage.kind in launch.STAGES:
+        launch.launch(processes, [sys.executable, "-m", "tasks", stage.name], stage.execution.grace_s)
+    else:
+        work(stage, root)
     for out in spec.outs:
         if out.endswith("/lineage.json"):
             from tasks.checkpoint_lineage import write
@@ -84,10 +95,16 @@ def main() -> int:
     spec, root = Spec.read(path), Path.cwd()
     if spec.stage != name:
         raise ValueError(f"{path} specifies {spec.stage}, not {name}")
-    stage = Stage(spec, interactive=alone)
+    stage = Stage(spec, interactive=alone or INTERACTIVE in os.environ, first=launch.is_first())
     quiet(offline=stage.execution.offline)
     if stage.execution.threads:
         os.environ["OMP_NUM_THREADS"] = str(stage.execution.threads)  # read once, when torch is imported
+    if launch.is_worker():
+        launch.die_with_parent(signal.SIGKILL)
+        work(stage, root)
+        return 0
+    if alone:
+        os.environ |= {SPEC: str(path), INTERACTIVE: "1"}
     if not publishable(stage.work, root):
         train(stage, root)
     publish(stage.work, root)

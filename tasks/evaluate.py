@@ -12,8 +12,8 @@ from pipelines.evaluation.answers import Answer, answer_problems, spread
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.models import policy
 from pipelines.models.placement import Placement
-from pipelines.rollouts.local import LocalEngine
 from pipelines.seams import load
+from tasks.sampler import make_sampler
 from tasks.stage import Stage
 
 
@@ -27,7 +27,7 @@ def run(stage: Stage) -> None:
             f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is {settings.reward}; make them equal"
         )
     check = load("pipelines.rewards", settings.reward).check
-    engine = LocalEngine(model.to(placement.device), tokens, placement, execution.sample_batch)
+    engine = make_sampler(model.to(placement.device), tokens, placement, execution)
     problems = spread(read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems)
     if not problems:
         raise ValueError(f"data/{corpus}/records/heldout.jsonl holds no problem to evaluate on")

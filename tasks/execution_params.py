@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.settings import Settings
 
@@ -15,10 +15,20 @@ class ExecutionParams(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU when there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU, float32 on a CPU")
     threads: int = Field(0, ge=0, description="intra-op threads of torch; 0 leaves torch's own choice")
+    processes: int = Field(1, ge=1, description="processes that train one model together; on a GPU machine one GPU each")
+    zero_stage: int = Field(
+        0, ge=0, le=3, description="what several processes divide among them: 1 optimiser states, 2 gradients too, 3 weights too"
+    )
+    offload: Literal["none", "optimiser", "all"] = Field(
+        "none", description="with several processes, what lies in the host's memory: optimiser states, or all (zero_stage 3) weights too"
+    )
     jobs: int = Field(2, ge=1, description="stages that may run at once")
     gpus: int = Field(0, ge=0, description="GPU slots of this machine; a stage with meta.gpu waits for as many. 0: there is no GPU")
     cpu_slots: int = Field(1, ge=1, description="stages with meta.gpu that may run at once where gpus is 0; torch uses all cores for each")
     micro_batch_tokens: int = Field(16384, ge=1, description="tokens per forward and backward pass, padding included")
+    sampler: Literal["local", "vllm"] = Field(
+        "local", description="vllm needs an installation of it (`make test-vllm` shows one); it draws the same samples up to rounding"
+    )
     sample_batch: int = Field(1024, ge=1, description="sequences that are sampled at once")
     log_period_s: float = Field(1.0, ge=0, description="seconds between progress lines")
     checkpoint_period_s: float = Field(30.0, ge=0, description="seconds between resumable checkpoints of a training stage")
@@ -27,3 +37,9 @@ class ExecutionParams(Settings):
     grace_s: float = Field(10, ge=0, description="seconds between SIGTERM and SIGKILL when a stage is stopped")
     retries: int = Field(0, ge=0, description="how often a failed stage is tried again; meta.retries of a stage wins")
     trust_remote_code: bool = Field(False, description="let Hugging Face repositories run their own code")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.sampler == "vllm" and self.processes > 1:
+            raise ValueError("sampler vllm works in one process: set processes to 1, or sampler to local")
+        return self

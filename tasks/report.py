@@ -1,6 +1,8 @@
 """The `report` stage: one page that shows what the run did, from the metrics, curves and samples alone (`reports/index.html`).
 
-Everything in it repeats byte for byte except `timings.js`, which holds what the runner wrote down of the runs up to now.
+What a method is comes from the metrics of the stage that trained it, not from params.yaml: so the page tells of the models that it shows,
+and an edit of a preset without a stage makes nothing stale. Everything in it repeats byte for byte except `timings.js`, which holds what
+the runner wrote down of the runs up to now.
 """
 
 from __future__ import annotations

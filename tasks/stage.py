@@ -53,10 +53,12 @@ class Spec:
 
 
 class Stage:
-    """Handed to `tasks.<stage>.run(stage)`."""
+    """Handed to `tasks.<stage>.run(stage)`. Of several processes that run one stage, those that are not the `first` stay silent; they must
+    write no output either."""
 
-    def __init__(self, spec: Spec, interactive: bool = False):
+    def __init__(self, spec: Spec, interactive: bool = False, first: bool = True):
         self.spec = spec
+        self.first = first
         self.work = Path(spec.work)
         self.execution = ExecutionParams.model_validate(spec.execution)
         self._interactive = interactive
@@ -66,6 +68,11 @@ class Stage:
     def name(self) -> str:
         """The whole name, `rl@grpo`."""
         return self.spec.stage
+
+    @property
+    def kind(self) -> str:
+        """What precedes the @ in the name, which is also the module of `tasks` that does the work."""
+        return self.spec.stage.partition("@")[0]
 
     @property
     def item(self) -> str:
@@ -114,12 +121,14 @@ class Stage:
 
     def log(self, step: int, **metrics: float) -> None:
         """Append one row of metrics by step. Only values that a rerun repeats belong here; speeds go to `progress`."""
+        if not self.first:
+            return
         with open(self.curve_path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def truncate_curve(self, step: int) -> None:
         """Forget rows of `step` and later: a resumed run writes them again."""
-        if self.curve_path.exists():
+        if self.first and self.curve_path.exists():
             rows = [line for line in self.curve_path.read_text("utf-8").splitlines() if line.endswith("}")]
             kept = [line for line in rows if json.loads(line)["step"] < step]
             temporary = self.curve_path.with_suffix(".tmp")
@@ -129,7 +138,7 @@ class Stage:
     def progress(self, done: int, total: int, **figures: float) -> None:
         """Show how far the stage is: steps done, and figures such as loss, reward, tokens_per_s. At most one line per log period."""
         now = time.monotonic()
-        if done < total and now - self._shown < self.execution.log_period_s:
+        if not self.first or (done < total and now - self._shown < self.execution.log_period_s):
             return
         self._shown = now
         elapsed = now - self._started
@@ -143,4 +152,5 @@ class Stage:
 
     def say(self, text: str) -> None:
         """A line for the log."""
-        print(text, file=sys.stdout, flush=True)
+        if self.first:
+            print(text, file=sys.stdout, flush=True)

@@ -65,10 +65,13 @@ def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str,
     return result
 
 
+def text_of(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
 def write(root: Path, value: Mapping[str, Any]) -> bool:
     """Replace code.lock.json if its content differs; True when it did."""
-    path = root / CODE_LOCK
-    text = json.dumps(value, indent=1, sort_keys=True) + "\n"
+    path, text = root / CODE_LOCK, text_of(value)
     if path.exists() and path.read_text("utf-8") == text:
         return False
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -7,11 +7,12 @@ place, not atomically: it is never read without the repository lock.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,49 +41,112 @@ def lock_error() -> type[Exception]:
 
 
 @contextlib.contextmanager
-def open_repo(root: Path) -> Iterator[Any]:
-    """A `dvc.repo.Repo` without any lock: good for declarations only."""
+def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """A `dvc.repo.Repo` without any lock: good for declarations only. To DVC the files named in `instead` hold the texts given there."""
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # "Updating lock file" once per stage tells nobody anything
-    repo = Repo(str(root), _wait_for_lock=True)
+    repo = Repo(str(root), fs=None if instead is None else _files_with(root, instead), _wait_for_lock=True)
     try:
         yield repo
     finally:
         repo.close()
 
 
+def _files_with(root: Path, instead: Mapping[str, str]) -> Any:
+    """The local file system, in which the files of the project that `instead` names (now or later) have the text given there."""
+    from dvc.fs import LocalFileSystem
+
+    class Files(LocalFileSystem):
+        def open(self, path: Any, mode: str = "r", **kwargs: Any) -> Any:
+            name = os.path.relpath(path, root)
+            if name not in instead or mode not in ("r", "rb"):
+                return super().open(path, mode, **kwargs)
+            return io.StringIO(instead[name]) if mode == "r" else io.BytesIO(instead[name].encode())
+
+    return Files()
+
+
 @contextlib.contextmanager
-def locked_repo(root: Path) -> Iterator[Any]:
+def locked_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[Any]:
     """A `dvc.repo.Repo` under the repository lock; waits for it (DVC's own default gives up after 3 s and would lose a trained result)."""
     from dvc.repo import lock_repo
 
-    with _THREADS, open_repo(root) as repo, lock_repo(repo):
+    with _THREADS, open_repo(root, instead) as repo, lock_repo(repo):
+        _try_once(repo.state)
         yield repo
 
 
-def stages_in_order(repo: Any) -> list[Any]:
-    """Stages and .dvc files, upstream first, in a stable order. Raises on a cycle, as DVC does."""
-    import networkx
+def _try_once(state: Any) -> None:
+    """Let writes to DVC's notes of hashes and links fail. diskcache begins a transaction again and again until it succeeds, which on a full
+    disk is for ever; another process that holds the file is waited for by SQLite itself, for a minute."""
+    from diskcache import Timeout
 
-    graph = repo.index.graph
-    return list(networkx.lexicographical_topological_sort(graph.reverse(copy=True), key=lambda stage: stage.addressing))
+    for cache in (state.links, state.hashes):
+
+        @contextlib.contextmanager
+        def transact(retry: bool = False, filename: str | None = None, begin: Any = cache._transact) -> Iterator[Any]:
+            try:
+                with begin(False, filename) as found:
+                    yield found
+            except Timeout as error:
+                raise OSError(f"DVC's notes below {state.tmp_dir} cannot be written: {error.__context__ or error}") from error
+
+        cache._transact = transact
 
 
-def with_upstream(repo: Any, order: list[Any], wanted: set[str]) -> list[Any]:
+def graph(repo: Any) -> dict[Any, set[Any]]:
+    """Stage or .dvc file -> those whose outputs it reads: DVC's `repo.index.graph`, without networkx, whose import takes a tenth of a plan.
+
+    What DVC refuses (overlapping outputs, a stage's file inside an output, a cycle) is left to DVC to say.
+    """
+    from dvc.dependency import DatasetDependency
+
+    stages, outs = repo.index.stages, repo.index.outs_trie
+    needs: dict[Any, set[Any]] = {stage: set() for stage in stages}
+    for stage in stages:
+        if outs.shortest_prefix(repo.fs.parts(stage.path)):
+            repo.index.check_graph()
+        for dep in stage.deps if not (stage.is_repo_import or stage.is_db_import) else []:
+            if not isinstance(dep, DatasetDependency):
+                key = dep.fs.parts(dep.fs_path)
+                found = [step.value for step in outs.prefixes(key)]
+                found += outs.values(prefix=key) if outs.has_subtrie(key) else []
+                needs[stage].update(out.stage for out in found)
+    return needs
+
+
+def stages_in_order(repo: Any, needs: dict[Any, set[Any]]) -> list[Any]:
+    """Stages and .dvc files, upstream first and by name among those that are free to go. Raises on a cycle, as DVC does."""
+    waits = {stage: set(upstream) for stage, upstream in needs.items()}
+    order: list[Any] = []
+    while waits:
+        free = sorted((stage for stage, upstream in waits.items() if not upstream), key=lambda stage: stage.addressing)
+        if not free:
+            repo.index.check_graph()
+            raise RuntimeError("the stages wait for each other, and DVC sees no cycle")
+        order.append(free[0])
+        del waits[free[0]]
+        for upstream in waits.values():
+            upstream.discard(free[0])
+    return order
+
+
+def with_upstream(needs: dict[Any, set[Any]], order: list[Any], wanted: set[str]) -> list[Any]:
     """The stages named in `wanted` and all that they need, in the given order."""
-    import networkx
-
-    needed = {stage for stage in order if stage.addressing in wanted}
-    for stage in list(needed):
-        needed |= networkx.descendants(repo.index.graph, stage)
+    needed: set[Any] = set()
+    todo = [stage for stage in order if stage.addressing in wanted]
+    while todo:
+        stage = todo.pop()
+        if stage not in needed:
+            needed.add(stage)
+            todo += needs[stage]
     return [stage for stage in order if stage in needed]
 
 
-def upstream(repo: Any) -> dict[str, list[str]]:
+def upstream_names(needs: dict[Any, set[Any]]) -> dict[str, list[str]]:
     """Stage name -> names of the stages that it depends on directly (the `code` stage left out)."""
-    graph = repo.index.graph
-    return {s.addressing: sorted(u.addressing for u in graph.successors(s) if u.addressing != CODE_STAGE) for s in graph.nodes}
+    return {stage.addressing: sorted(s.addressing for s in above if s.addressing != CODE_STAGE) for stage, above in needs.items()}
 
 
 def declared(repo: Any) -> list[Declared]:
@@ -146,7 +210,6 @@ def set_hash(dependency: Any, value: Any) -> None:
 
 def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
     """The current values of a params dependency; `files` remembers parsed files. Raises DvcException naming the missing key."""
-    import dpath
     from dvc.utils.serialize import load_path
     from dvc_data.hashfile.hash_info import HashInfo
 
@@ -156,10 +219,19 @@ def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
             return dependency.get_hash()
         files[path] = load_path(path, dependency.repo.fs)
     try:
-        values = {key: dpath.get(files[path], key, separator=".") for key in dependency.params}
+        values = {key: _get(files[path], key) for key in dependency.params}
     except KeyError:
-        return dependency.get_hash()  # DVC's own words for what is missing
+        return dependency.get_hash()  # indices and patterns, and DVC's own words for what is missing
     return HashInfo(dependency.PARAM_PARAMS, values or files[path])  # type: ignore[arg-type]
+
+
+def _get(value: Any, dotted: str) -> Any:
+    """The value at a dotted key of nested mappings; DVC's own way there (dpath) tries every key of the file at every step."""
+    for part in dotted.split("."):
+        if not isinstance(value, Mapping):
+            raise KeyError(dotted)
+        value = value[part]
+    return value
 
 
 def folder_hash(dependency: Any, made: dict[str, Any], gone: list[str]) -> Any:
@@ -364,7 +436,7 @@ def prune_orphans(repo: Any) -> None:
         os.unlink(path)
 
 
-def orphans(repo: Any) -> list[str]:
+def orphans(repo: Any, entries: dict[str, Any] | None = None) -> list[str]:
     """Absolute paths of outputs of stages that are no longer declared where they lie inside a folder that a stage reads as a whole.
 
     `metrics/` after a method was taken out. Only what dvc.lock records and the cache holds counts, so removing them loses nothing.
@@ -372,7 +444,7 @@ def orphans(repo: Any) -> list[str]:
     stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
     if not stages:
         return []
-    entries = lock_entries(repo)
+    entries = lock_entries(repo) if entries is None else entries
     live = {out.def_path for stage in stages for out in stage.outs}
     folders = {dep.def_path for stage in stages for dep in stage.deps if not is_params(dep) and os.path.isdir(dep.fs_path)}
     folders = {folder for folder in folders if any(path.startswith(folder + "/") for path in live)}

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.models.base_params import BaseParams
-from pipelines.settings import Settings
+from pipelines.settings import Seam, Settings, laid_over
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.supervised_params import SupervisedParams
 from tasks.execution_params import ExecutionParams
@@ -48,18 +49,28 @@ class Evaluate(Settings):
     settings: EvaluateParams
 
 
+NOT_METHODS = ("methods", "common")  # keys of the section rl that are no presets
+
+
 class Policies(Settings):
-    """`methods` lists the stages rl@<method>; every other key of the section is the preset of one method."""
+    """`methods` lists the stages rl@<method>; every other key but `common` is the preset of one method, laid over `common`."""
 
     methods: tuple[str, ...] = Field(description="presets that have a stage in the graph")
+    common: dict[str, Any] = Field({}, description="what the presets share; each is laid over it")
     presets: dict[str, PolicyParams]
 
     @model_validator(mode="before")
     @classmethod
     def gather(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {"methods": value.get("methods", ()), "presets": {k: v for k, v in value.items() if k != "methods"}}
-        return value
+        if not isinstance(value, dict):
+            return value
+        common = value.get("common") or {}
+        presets = {
+            name: laid_over(common, preset) if isinstance(preset, dict) and isinstance(common, dict) else preset
+            for name, preset in value.items()
+            if name not in NOT_METHODS
+        }
+        return {"methods": value.get("methods", ()), "common": common, "presets": presets}
 
 
 class Params(Settings):
@@ -79,7 +90,7 @@ class Params(Settings):
         """The record or value of a section as dvc.yaml names it: `rl.grpo`, `corpus.exam`, `identity.seed`."""
         value: Any = self
         for part in dotted.split("."):
-            if isinstance(value, Policies) and part != "methods":
+            if isinstance(value, Policies) and part not in NOT_METHODS:
                 value = value.presets
             value = value[part] if isinstance(value, dict) else getattr(value, part)
         return value
@@ -100,9 +111,9 @@ def check(raw: dict[str, Any], name: str = PARAMS) -> Params:
             params = Params.model_validate(data)
             break
         except ValidationError as error:
-            fresh = False
+            fresh, found = False, copy.deepcopy(data)
             for item in error.errors():
-                path, text = _describe(item, data)
+                path, text = _describe(item, found)
                 key = ".".join(path) or "(file)"
                 # a record without its wrong value may contradict itself only because the value is gone
                 spurious = any(seen.startswith(key + ".") and not text_.startswith("unknown") for seen, text_ in problems.items())
@@ -137,21 +148,37 @@ def _describe(item: Any, raw: Any) -> tuple[list[str], str]:
 def _locate(raw: Any, loc: tuple[Any, ...]) -> tuple[list[str], list[str]]:
     """The path in the file that a pydantic location stands for, and the keys that are known beside its last part.
 
-    Pydantic's locations also hold our own `presets` and the tags of unions, which the file does not.
+    Pydantic's locations also hold our own `presets` and the tags of unions, which the file does not; and a key of a method may stand
+    in `rl.common`.
     """
     kind: Any = Params
     data, path = raw, list[str]()
-    for part in loc[:-1]:
-        if part == "presets":
-            kind = Policies.model_fields["presets"].annotation
-        elif isinstance(data, dict) and part not in data:
+    shared: Any = None  # beside `data`: the same place below rl.common, while inside a method
+    for position, part in enumerate(loc):
+        if part == "presets" and path == ["rl"]:
+            kind, shared = Policies.model_fields["presets"].annotation, data.get("common")
+            continue
+        if isinstance(data, dict) and part not in data and isinstance(shared, dict) and part in shared and len(path) > 1:
+            data, path = shared, ["rl", "common", *path[2:]]
+        if position == len(loc) - 1:
+            break
+        if isinstance(data, dict) and part not in data:
             continue  # a union's tag; `_records` chooses by the data itself
-        else:
-            path.append(str(part))
-            fields = [record.model_fields[str(part)] for record in _records(kind, data) if str(part) in record.model_fields]
-            kind = fields[0].annotation if fields else _item(kind)
-            data = data[part] if isinstance(data, (dict, list)) else None
+        path.append(str(part))
+        fields = [record.model_fields[str(part)] for record in _records(kind, data) if str(part) in record.model_fields]
+        data = data[part] if isinstance(data, (dict, list)) else None
+        kind = _chosen(fields[0], data) if fields else _item(kind)
+        if len(path) > 2 and isinstance(shared, dict):
+            shared = shared.get(str(part))
     return [*path, *(str(part) for part in loc[-1:])], [name for record in _records(kind, data) for name in record.model_fields]
+
+
+def _chosen(field: FieldInfo, data: Any) -> Any:
+    """The type of a field's value; at a seam, that of the options of the kind which the data names."""
+    for seam in field.metadata:
+        if isinstance(seam, Seam) and isinstance(data, dict) and data.get("kind") in seam.names():
+            return seam.options(data["kind"])
+    return field.annotation
 
 
 def _records(kind: Any, data: Any) -> list[type[BaseModel]]:
@@ -204,12 +231,10 @@ def _contradictions(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(chosen, str) and chosen not in corpora:
         yield "train.corpus", f"no corpus {chosen!r}; the section corpus holds: {', '.join(map(str, corpora)) or 'none'}"
     methods = policies.get("methods") or []
+    presets = [name for name in policies if name not in NOT_METHODS]
     for method in methods if isinstance(methods, list) else []:
-        if method not in policies:
-            yield (
-                "rl.methods",
-                f"{method!r} has no preset; add a section rl.{method} or choose of: {', '.join(k for k in policies if k != 'methods')}",
-            )
+        if method not in presets:
+            yield "rl.methods", f"{method!r} has no preset; add a section rl.{method} or choose of: {', '.join(presets)}"
     made = ["base", "sft", *(methods if isinstance(methods, list) else [])]
     models = section("evaluate").get("models") or []
     for model in models if isinstance(models, list) else []:

@@ -24,14 +24,20 @@ class ParamsError(ValueError):
 def read_yaml(path: Path) -> dict[str, Any]:
     """The values as plain Python objects. YAML 1.2, so `1e-5` is a number, as it is for DVC; a duplicate key is an error."""
     try:
-        value = YAML(typ="safe").load(path.read_text("utf-8"))
+        return parse(path.read_text("utf-8"), path.name)
     except FileNotFoundError:
         raise ParamsError([f"{path}: not found; a Whetstone project keeps its numbers there"]) from None
+
+
+def parse(text: str, name: str = PARAMS) -> dict[str, Any]:
+    """The values of a text that is, or would be, the file `name`."""
+    try:
+        value = YAML(typ="safe").load(text)
     except MarkedYAMLError as error:
         where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ParamsError([f"{path.name}{where}: not readable as YAML: {error.problem}"]) from None
+        raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem}"]) from None
     if not isinstance(value, dict):
-        raise ParamsError([f"{path.name}: a mapping of sections is expected, found {type(value).__name__}"])
+        raise ParamsError([f"{name}: a mapping of sections is expected, found {type(value).__name__}"])
     return value
 
 
@@ -51,9 +57,14 @@ def load_with_comments(path: Path) -> Any:
 
 def save_with_comments(path: Path, document: Any) -> None:
     """Replace the file atomically."""
+    write_text(path, text_of(document))
+
+
+def text_of(document: Any) -> str:
+    """An edited document as the file would hold it."""
     text = io.StringIO()
     _round_trip().dump(document, text)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,7 +77,12 @@ def write_text(path: Path, text: str) -> None:
 def set_value(document: Any, dotted: str, text: str) -> None:
     """`rl.grpo.lr`, `1e-4` -> the value, parsed as YAML. A new key is allowed here; validation judges it."""
     *parents, last = dotted.split(".")
-    for part in parents:
+    shared = document.get("rl", {}).get("common") if dotted.startswith("rl.") else None
+    for depth, part in enumerate(parents):
+        if depth > 1 and isinstance(document, dict) and part not in document and isinstance(shared, dict) and part in shared:
+            document[part] = {}  # a method's own values beside those that it shares with others
+        if depth > 1:
+            shared = shared.get(part) if isinstance(shared, dict) else None
         if not isinstance(document, dict) or part not in document:
             raise ParamsError([f"-S {dotted}: there is no section {part} in {PARAMS}"])
         document = document[part]

@@ -7,13 +7,16 @@ where it runs. So the plan is exact through chains of restored stages, and `run?
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from flows.graph import codelock, dvc_api
-from flows.graph.params import Params, load
+from flows.graph.params import Params, check
+from flows.graph.params_file import PARAMS, parse, read_yaml
+from flows.graph.requested import unlisted
 
 Action = Literal["keep", "checkout", "restore", "run", "run?"]
 
@@ -66,14 +69,17 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
-def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: bool = False) -> Plan:
+def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: bool = False, text: str | None = None) -> Plan:
     """Check params.yaml, refresh code.lock.json, and plan `targets` with all they need (all stages when empty).
 
     `force` plans the targets themselves as run. `record` also lets dvc.lock know the refreshed code.lock.json, which only `run` does.
-    Raises ParamsError, UnknownStage, dvc_api.BrokenLock.
+    With `text` the plan is that of a params.yaml which holds it, and nothing is written. Raises ParamsError, UnknownStage,
+    dvc_api.BrokenLock.
     """
-    params = load(root)
-    with dvc_api.locked_repo(root) as repo:
+    raw = read_yaml(root / PARAMS) if text is None else parse(text)
+    params = check(raw)
+    unwritten = None if text is None else {PARAMS: text}
+    with dvc_api.locked_repo(root, unwritten) as repo:
         try:
             declared = dvc_api.declared(repo)
         except dvc_api.dvc_error():
@@ -81,26 +87,38 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
             if broken:
                 raise dvc_api.BrokenLock(broken) from None
             raise
-        codelock.write(root, codelock.digests(root, declared, params))
+        code = codelock.digests(root, declared, params)
+        if unwritten is None:
+            codelock.write(root, code)
+        else:
+            unwritten[codelock.CODE_LOCK] = codelock.text_of(code)
         if record:
             dvc_api.prune_orphans(repo)
             dvc_api.record_code_stage(repo)
-        order = [stage for stage in dvc_api.stages_in_order(repo) if stage.addressing != dvc_api.CODE_STAGE]
-        wanted = set(expand([stage.addressing for stage in order], targets)) or {stage.addressing for stage in order}
-        chosen = dvc_api.with_upstream(repo, order, wanted)
-        return Plan(tuple(_Walk(repo, wanted if force else set()).rows(chosen)), params)
+        needs = dvc_api.graph(repo)
+        order = [stage for stage in dvc_api.stages_in_order(repo, needs) if stage.addressing != dvc_api.CODE_STAGE]
+        wanted = set(expand([stage.addressing for stage in order], targets, presets=unlisted(raw))) or {s.addressing for s in order}
+        chosen = dvc_api.with_upstream(needs, order, wanted)
+        files = {os.path.join(repo.root_dir, name): values for name, values in ((PARAMS, raw), (codelock.CODE_LOCK, code))}
+        return Plan(tuple(_Walk(repo, needs, wanted if force else set(), files).rows(chosen)), params)
 
 
-def expand(names: Iterable[str], targets: Iterable[str], missing_ok: bool = False) -> list[str]:
-    """`rl` stands for every `rl@…`; an unknown target raises with the nearest names, unless `missing_ok`."""
+def expand(names: Iterable[str], targets: Iterable[str], missing_ok: bool = False, presets: Iterable[str] = ()) -> list[str]:
+    """`rl` stands for every `rl@…`; an unknown target raises with the nearest names, unless `missing_ok`.
+
+    `presets` are methods of params.yaml without a stage, which may have been meant.
+    """
     import difflib
 
     names, result = list(names), []
     for target in targets:
         hits = [name for name in names if name == target or name.partition("@")[0] == target]
         if not hits and not missing_ok:
-            close = difflib.get_close_matches(target, names, n=3, cutoff=0.4)
-            raise UnknownStage(f"no stage {target}" + (f"; did you mean {', '.join(close)}?" if close else f"; stages: {', '.join(names)}"))
+            kind, presets = target.partition("@")[0], sorted(presets)
+            asked = [f"{kind}@{preset}" for preset in presets] if kind in ("rl", "evaluate") else []
+            close = difflib.get_close_matches(target, [*names, *asked], n=3, cutoff=0.4)
+            said = f"no stage {target}" + (f"; did you mean {', '.join(close)}?" if close else f"; stages: {', '.join(names)}")
+            raise UnknownStage(said + (f"\npresets without a stage, which can be asked for too: {', '.join(asked)}" if asked else ""))
         result += hits
     return result
 
@@ -108,12 +126,12 @@ def expand(names: Iterable[str], targets: Iterable[str], missing_ok: bool = Fals
 class _Walk:
     """One pass over the stages; the DVC objects are thrown away afterwards, never dumped."""
 
-    def __init__(self, repo: Any, forced: set[str]):
+    def __init__(self, repo: Any, needs: dict[Any, set[Any]], forced: set[str], files: dict[str, Any]):
         self.repo, self.forced = repo, forced
-        self.upstream = dvc_api.upstream(repo)
+        self.upstream = dvc_api.upstream_names(needs)
         self.locks = dvc_api.lock_entries(repo)
-        self.orphans = dvc_api.orphans(repo)  # a run removes them first
-        self.files: dict[str, Any] = {}  # parsed parameter files
+        self.orphans = dvc_api.orphans(repo, self.locks)  # a run removes them first
+        self.files = files  # parameter files by absolute path, parsed
         self.predicted: dict[str, Any] = {}  # absolute path of an output -> hash it will have, or UNKNOWN
 
     def rows(self, stages: list[Any]) -> Iterable[Row]:

@@ -90,10 +90,11 @@ def _without(root: Path, replaced: list[dict[str, Any]], written: str) -> str:
 
 
 def _overlay(target: Any, overlay: Any, path: list[str], replaced: list[dict[str, Any]]) -> None:
-    """Deep merge; null removes a key; lists and values are replaced whole. Notes what was there."""
+    """Deep merge; null removes a key; lists, values and choices of another kind are replaced whole. Notes what was there."""
     for key, value in overlay.items():
         here = [*path, str(key)]
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
+        below = target.get(key)
+        if isinstance(value, dict) and isinstance(below, dict) and value.get("kind") in (None, below.get("kind")):
             _overlay(target[key], value, here, replaced)
             continue
         was = key in target

@@ -100,6 +100,8 @@ def run_stage(
     seconds = 0.0
     with prepared.stack, _disk_errors(root, name):
         if not prepared.finished:
+            if cancel.is_set():
+                raise StageCancelled(f"{name} was not started: the run was stopped")
             ended = _command(root, prepared, cancel, watch, timeout, env or {})
             seconds = ended.seconds
             watch.command_ended()

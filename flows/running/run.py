@@ -1,4 +1,7 @@
-"""`whetstone run`: plan, and only if something is stale start Prefect and bring it up to date."""
+"""`whetstone run`: plan, and only if something is stale start Prefect and bring it up to date.
+
+Stages that wait for no other begin at once: Prefect takes seconds to import and its server seconds to start, and only watches them.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +51,17 @@ def _work(session: Session, force: bool) -> None:
     server = prefect_server.Server(session.root)  # starts while we go on
     try:
         session.begin()
+        session.start_ahead()
         from flows.running.pipeline import drain, pipeline
 
         server.ready()
         hand_over(session)
         state: Any = pipeline(targets=list(session.targets), force=force, root=str(session.root), return_state=True)
+        session.end_ahead()
         session.unreached(f"the flow ended early: {state.message}")
         drain()
     finally:
-        session.cancel.set() if not session.outcome.how else None
+        if not session.outcome.how:
+            session.cancel.set()
+        session.end_ahead()
         server.stop()

@@ -6,6 +6,7 @@ It knows no Prefect: the flow in `flows.running.pipeline` calls it, and keeps no
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sqlite3
@@ -22,6 +23,7 @@ from flows.graph.plan import Plan, Row
 from flows.graph.spec import git_facts
 from flows.provenance import snapshot
 from flows.running import executor, heal, leftovers
+from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
 from flows.workspace import gpu_slot, only_one_run
 from tasks.stage import Spec
@@ -54,6 +56,7 @@ class Session:
         self.dead: dict[str, Any] | None = None
         self._stack = contextlib.ExitStack()
         self._jobs = jobs
+        self._ahead: dict[str, HeadStart] = {}
         self._recorder: Recorder | None = None
         self._git: dict[str, Any] = {"commit": None, "dirty": False, "snapshot": None}
         self.plan: Plan
@@ -125,8 +128,25 @@ class Session:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def start_ahead(self) -> None:
+        """Begin with the stages that wait for no other; `bring` joins them. Prefect takes seconds to come up, which none of them needs."""
+        for row in self.plan.todo:
+            if not any(name in self.todo for name in row.upstream):
+                self._ahead[row.stage] = HeadStart(row.stage, functools.partial(self._bring, row))
+
+    def end_ahead(self) -> None:
+        """Stop those that no task has joined, because Prefect failed before."""
+        if self._ahead:
+            self.cancel.set()
+        while self._ahead:
+            self._ahead.popitem()[1].wait()
+
     def bring(self, row: Row, watch: executor.Watch = executor.Watch()) -> executor.Result:
         """Bring one stage up to date, in a slot. Raises StageFailed and its kinds; the outcome is noted either way."""
+        ahead = self._ahead.pop(row.stage, None)  # once: a task that is tried again brings the stage itself
+        return ahead.join(watch) if ahead else self._bring(row, watch)
+
+    def _bring(self, row: Row, watch: executor.Watch) -> executor.Result:
         name, execution = row.stage, self.plan.params.execution
         recorder = self._recorder
         started = time.monotonic()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from pipelines.credit.credit_params import CreditParams
-from pipelines.rollouts.forest import Forest
+from pipelines.credit.experience import Experience
+from pipelines.credit.group_params import GroupParams
 
 Spread = Literal["population", "sample", "none"]
 
@@ -33,13 +32,10 @@ def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
     return torch.where(spread_of > 0, centred / (spread_of + epsilon), 0.0)
 
 
-def assign(forest: Forest, rewards: Sequence[float], settings: CreditParams) -> list[Tensor]:
-    """Per-token advantages (tokens,) of every node. `rewards` holds one value per node, NaN for an error; a flat forest is needed."""
-    advantages = [torch.zeros(0)] * len(forest.nodes)
-    for _, parent, members in forest.children():
-        if parent >= 0:
-            raise ValueError("group advantages need a flat forest; choose a credit that handles trees")
-        group = torch.tensor([[rewards[index] for index in members]], dtype=torch.float64)
-        for index, value in zip(members, group_advantage(group, settings.spread, settings.spread_epsilon)[0].tolist(), strict=True):
-            advantages[index] = torch.full((len(forest.nodes[index].ids),), value)
-    return advantages
+def assign(experience: Experience, settings: GroupParams) -> list[Tensor]:
+    """Per-token advantages (tokens,) of every node; a flat forest is needed. A KL in the reward is part of what is compared."""
+    found: dict[int, float] = {}
+    for members in experience.groups("group"):
+        group = torch.tensor([[experience.total(index) for index in members]], dtype=torch.float64)
+        found |= zip(members, group_advantage(group, settings.spread, settings.epsilon)[0].tolist(), strict=True)
+    return experience.spread(found)

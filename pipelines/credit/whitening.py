@@ -1,17 +1,42 @@
-"""Whitening: advantages standardised over the tokens that carry loss (methods/spo.md section 3).
+"""Whitening: advantages standardised over the tokens that carry loss.
 
-Statistics are over the whole optimiser batch, not over micro-batches as in the SPO code: a batch's loss must not depend on how it is cut.
+Statistics are over the whole optimiser batch (methods/spo.md section 3) or the whole rollout batch (methods/dpo_vs_ppo.md section 5.1
+step 5), never over micro-batches as in the SPO code: a batch's loss must not depend on how it is cut.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+Whitening = Literal["none", "standard", "population", "scale_only"]
 
-def whiten(advantages: Tensor, kept: Tensor, epsilon: float = 1e-8) -> Tensor:
-    """advantages (N,), kept (N,) bool -> (A - mean) / sqrt(var + epsilon), unbiased variance of kept tokens (all if none is kept)."""
-    counted = advantages[kept] if bool(kept.any()) else advantages
-    if len(counted) < 2:
+
+def whiten(advantages: Tensor, kept: Tensor, how: Whitening = "standard", epsilon: float = 1e-8) -> Tensor:
+    """advantages (N,), kept (N,) bool -> (N,) of the same dtype; statistics of kept tokens (of all if none is kept), in float64.
+
+    standard: (A - mean) / sqrt(var + epsilon), unbiased (spo.md 3). population: (A - mean) / (std + epsilon) (dpo_vs_ppo.md 5.1,
+    reward_bridge.md 9-11). scale_only: A / sqrt(var + epsilon), unbiased; no advantage changes its sign. Fewer than two kept tokens, or
+    kept tokens that are all alike, give zeros.
+    """
+    if how == "none":
+        return advantages
+    counted = (advantages[kept] if bool(kept.any()) else advantages).double()
+    if len(counted) < 2 or _alike(counted, torch.finfo(advantages.dtype).eps):
         return torch.zeros_like(advantages)
-    return (advantages - counted.mean()) / (counted.var(correction=1) + epsilon).sqrt()
+    centred = counted - counted.mean()
+    squares = centred.square().sum()
+    if how == "population":
+        divisor = (squares / len(counted)).sqrt() + epsilon
+    else:
+        divisor = (squares / (len(counted) - 1) + epsilon).sqrt()
+    shift = 0.0 if how == "scale_only" else counted.mean()
+    return ((advantages.double() - shift) / divisor).to(advantages.dtype)
+
+
+def _alike(values: Tensor, precision: float) -> bool:
+    """Whether they differ by rounding only."""
+    lowest, highest = values.aminmax()
+    return bool(highest - lowest <= 4 * precision * values.abs().max())

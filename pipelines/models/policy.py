@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pipelines.models import adapters
 from pipelines.models.base_params import ArchitectureParams, BaseParams
 from pipelines.models.tokenizer import Tokens
 
@@ -61,7 +62,7 @@ def fetch(base: BaseParams, tokens: Tokens, seed: int, offline: bool, trust_remo
 
 
 def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
-    """Write weights (safetensors), configuration, tokenizer and tokens.json into `folder`."""
+    """Write weights (safetensors; adapters merged), configuration, tokenizer and tokens.json into `folder`."""
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -71,7 +72,7 @@ def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
     model.config.save_pretrained(folder)
     if model.generation_config is not None:
         model.generation_config.save_pretrained(folder)
-    save_file(_distinct(model.state_dict()), str(folder / "model.safetensors"), metadata={"format": "pt"})
+    save_file(_distinct(adapters.plain_state(model)), str(folder / "model.safetensors"), metadata={"format": "pt"})
     tokens.save(folder)
 
 

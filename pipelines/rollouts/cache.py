@@ -1,64 +1,102 @@
-"""A key-value cache that is allocated once and written in place, for any Hugging Face causal model with plain attention layers.
+"""Keys and values of the rows in flight, written in place; and what a model remembers of a prefix, which any number of rows can fork.
 
-Transformers' own layer concatenates at every token, which copies the whole cache each time.
+Rows end at a common column, so a token is written to one column of all rows, and rows of unlike length can share a batch: a row that starts
+later has unused columns before its `start`. Growing transformers' own cache concatenates, which copies all of it at every token.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
 
-class FixedLayer(DynamicLayer):
-    """Keys and values of one layer, (rows, heads, length, width). Filled by one prefill, forked once, then grown in place."""
+class Layer(NamedTuple):
+    """Keys and values of one attention layer: (rows, heads, columns, width), or (heads, columns, width) of one row."""
 
-    keys: Any  # tensors once the prefill has run, None before
-    values: Any
-
-    def __init__(self, length: int) -> None:
-        super().__init__()
-        self.capacity, self.used = length, 0
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Append; returns views of all that is stored."""
-        if not self.is_initialized:
-            self.keys, self.values = key_states, value_states
-            self.is_initialized, self.used = True, key_states.shape[2]
-            return key_states, value_states
-        end = self.used + key_states.shape[2]
-        self.keys[:, :, self.used : end] = key_states
-        self.values[:, :, self.used : end] = value_states
-        self.used = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-    def get_seq_length(self) -> int:
-        """Positions stored."""
-        return self.used
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Fork each row `repeats` times into the buffer of full length."""
-        self.keys = self._spread(self.keys, repeats)
-        self.values = self._spread(self.values, repeats)
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep the rows `indices`, moved to the front."""
-        count = len(indices)
-        for buffer in (self.keys, self.values):
-            buffer[:count, :, : self.used] = buffer[indices, :, : self.used]
-        self.keys, self.values = self.keys[:count], self.values[:count]
-
-    def _spread(self, stored: Tensor, repeats: int) -> Tensor:
-        rows, heads, used, width = stored.shape
-        buffer = torch.empty(rows, repeats, heads, self.capacity, width, dtype=stored.dtype, device=stored.device)
-        buffer[:, :, :, :used] = stored[:, None]
-        return buffer.flatten(0, 1)
+    keys: Tensor
+    values: Tensor
 
 
-def fixed_cache(model: Any, length: int) -> DynamicCache:
-    """A cache for `length` positions. Layers that are not plain attention (sliding window, recurrent) keep transformers' own kind."""
-    cache = DynamicCache(config=model.config)
-    cache.layers = [FixedLayer(length) if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
+@dataclass(frozen=True)
+class State:
+    """A prefix as the model remembers it: `layers` hold (heads, length, width), `logits` (V,) are those of the next token."""
+
+    layers: Sequence[Layer]
+    logits: Tensor
+    length: int
+
+
+class Rows:
+    """The caches of the rows in flight. The next token goes to `column`; row r uses columns `starts[r]` to `column` - 1.
+
+    `first` is the lowest start; `bias` (rows, 1, capacity) is -inf before a row's start, or None where all rows start together.
+    """
+
+    def __init__(self, layers: list[Layer], starts: Tensor, column: int) -> None:
+        self.layers, self.starts, self.column = layers, starts, column
+        self._note_starts()
+
+    @classmethod
+    def join(cls, old: Rows | None, kept: Tensor, forks: Sequence[tuple[State, int]], new_columns: int) -> Rows:
+        """Rows `kept` of `old`, whose caches are freed, then each state's copies; with room for `new_columns` tokens."""
+        example = forks[0][0]
+        lengths = torch.tensor([state.length for state, copies in forks for _ in range(copies)], device=kept.device)
+        if old is not None:
+            lengths = torch.cat([(old.column - old.starts)[kept], lengths])
+        column = int(lengths.max())
+        padded = int(lengths.min()) < column
+        layers: list[Layer] = []
+        for index, model in enumerate(example.layers):
+            parts = []
+            for part in range(2):
+                heads, _, width = model[part].shape
+                buffer = model[part].new_empty(len(lengths), heads, column + new_columns, width)
+                if padded:
+                    buffer[:, :, :column] = 0  # a masked column counts nothing, unless it holds a NaN
+                if old is not None and len(kept):
+                    past = min(column, old.column - old.first)
+                    buffer[: len(kept), :, column - past : column] = old.layers[index][part][kept, :, old.column - past : old.column]
+                row = len(kept)
+                for state, copies in forks:
+                    buffer[row : row + copies, :, column - state.length : column] = state.layers[index][part]
+                    row += copies
+                parts.append(buffer)
+            layers.append(Layer(*parts))
+            if old is not None:
+                old.layers[index] = layers[-1]  # frees the old buffers layer by layer: never twice the whole cache
+        return cls(layers, column - lengths, column)
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all but `rows`, in place: the kept move to the front."""
+        count, used = len(rows), slice(self.first, self.column)
+        for index, layer in enumerate(self.layers):
+            for buffer in layer:
+                buffer[:count, :, used] = buffer[rows, :, used]
+            self.layers[index] = Layer(layer.keys[:count], layer.values[:count])
+        self.starts = self.starts[rows]
+        self._note_starts()
+
+    def states(self, rows: Tensor, logits: Tensor) -> list[State]:
+        """A copy of what `rows` remember; `logits` (len(rows), V) are those of their next tokens."""
+        copies = [Layer(*(buffer[rows, :, self.first : self.column] for buffer in layer)) for layer in self.layers]
+        starts = (self.starts[rows] - self.first).tolist()
+        return [
+            State(
+                [Layer(layer.keys[r, :, start:], layer.values[r, :, start:]) for layer in copies],
+                logits[r],
+                self.column - self.first - start,
+            )
+            for r, start in enumerate(starts)
+        ]
+
+    def _note_starts(self) -> None:
+        self.first = int(self.starts.min())
+        self.bias: Tensor | None = None
+        if bool((self.starts > self.first).any()):
+            columns = torch.arange(self.layers[0].keys.shape[2], device=self.starts.device)
+            self.bias = torch.zeros(len(self.starts), 1, len(columns), dtype=self.layers[0].keys.dtype, device=self.starts.device)
+            self.bias.masked_fill_(columns < self.starts[:, None, None], float("-inf"))

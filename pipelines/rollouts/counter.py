@@ -6,6 +6,8 @@ The mixing function is splitmix64's finaliser (Steele, Lea, Flood 2014).
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import torch
@@ -32,6 +34,14 @@ def root_key(seed: int, iteration: int, prompt: str) -> int:
 def child_key(key: int, index: int) -> int:
     """The key of the `index`-th continuation of the node with `key`."""
     return mix(key + (index + 1) * _GOLDEN)
+
+
+def state_key(key: int, ids: Sequence[int]) -> int:
+    """The key of side rollouts from the state that the tokens `ids` lead to from the node with `key`.
+
+    A hash of its own, so that their keys are none of the node's children; it depends on the tokens alone, not on which sample has them.
+    """
+    return int.from_bytes(blake2b(array("q", ids).tobytes(), digest_size=8, key=key.to_bytes(8, "little")).digest(), "little")
 
 
 def uniforms(keys: Tensor, positions: Tensor | int) -> Tensor:

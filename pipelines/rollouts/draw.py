@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipelines.rollouts.kernels import fast, pick
 from pipelines.rollouts.rollout_params import SamplingParams
 
 
@@ -23,18 +24,8 @@ def draw(logits: Tensor, uniform: Tensor, sampling: SamplingParams) -> tuple[Ten
     restricted = not greedy and (sampling.top_p < 1 or sampling.top_k > 0)
     if restricted:
         logits = restrict(logits, sampling.top_p, sampling.top_k)
-    logprobs = torch.log_softmax(logits, -1)
-    probabilities = logprobs.exp()
-    entropy = torch.special.entr(probabilities).sum(-1) if restricted else -(probabilities * logprobs).sum(-1)
-    if greedy:
-        chosen = logits.argmax(-1, keepdim=True)
-    else:
-        cumulative = probabilities.cumsum(-1)
-        total = cumulative[:, -1:].contiguous()
-        # Strictly below the total, so that the first entry above it exists and has probability above 0.
-        target = torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-        chosen = torch.searchsorted(cumulative, target, right=True)
-    return chosen.squeeze(1), logprobs.gather(1, chosen).squeeze(1), entropy
+    drawn: tuple[Tensor, Tensor, Tensor] = fast(pick, logits.device)(logits, None if greedy else uniform, restricted)
+    return drawn
 
 
 def restrict(logits: Tensor, top_p: float, top_k: int) -> Tensor:

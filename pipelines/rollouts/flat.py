@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.rollouts.counter import child_key
+from pipelines.rollouts.flat_params import FlatParams
 from pipelines.rollouts.forest import Forest, Prompt
 from pipelines.rollouts.local import LocalEngine
-from pipelines.rollouts.rollout_params import RolloutParams
+from pipelines.rollouts.rollout_params import SamplingParams
 
 
-def grow(engine: LocalEngine, prompts: Sequence[Prompt], settings: RolloutParams) -> Forest:
+def grow(engine: LocalEngine, prompts: Sequence[Prompt], settings: FlatParams, sampling: SamplingParams) -> Forest:
     """`settings.samples` responses per prompt; the i-th one's randomness is the i-th child of the prompt's key."""
     forest = Forest(prompts)
     keys = [[child_key(prompt.key, index) for index in range(settings.samples)] for prompt in prompts]
-    for tree, completions in enumerate(engine.generate([prompt.ids for prompt in prompts], keys, settings.sampling)):
+    for tree, completions in enumerate(engine.generate([prompt.ids for prompt in prompts], keys, sampling)):
         for completion in completions:
             forest.add(tree, -1, completion)
     return forest

@@ -1,6 +1,7 @@
 """One structure for all rollouts: a forest. A root is a prompt, every other node a segment of a response.
 
 Flat sampling is a depth-1 tree, a chain a path with side branches, SPO's tree a tree; credit and trainer see only this.
+A *state* is where a segment may start: (tree, node) stands for the end of that node, (tree, -1) for the bare prompt.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor
+
+State = tuple[int, int]
 
 
 class Finish(StrEnum):
@@ -18,7 +22,7 @@ class Finish(StrEnum):
 
     EOS = "eos"  # the end token, which is the segment's last
     STOP = "stop"  # another configured stop id, likewise
-    CAP = "cap"  # the caller's limit of new tokens
+    CAP = "cap"  # the caller's limit of new tokens, or a boundary that the sampler laid; the response may go on in children
     CONTEXT = "context"  # the model can hold no more
 
     @property
@@ -46,7 +50,10 @@ class Prompt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A segment. `parent` is the index of a node, or -1 when the segment continues the bare prompt `tree`."""
+    """A segment. `parent` is the index of a node, or -1 when the segment continues the bare prompt `tree`.
+
+    A `side` rollout only estimates the value of the state that it starts from: nothing continues it and nobody trains on it.
+    """
 
     tree: int
     parent: int
@@ -55,20 +62,46 @@ class Node:
     logprobs: Tensor
     entropy: Tensor
     finish: Finish
+    side: bool = False
 
 
 @dataclass
 class Forest:
-    """Prompts and the segments grown from them, parents before children."""
+    """Prompts and the segments grown from them, parents before children.
+
+    `alias` leads from a state to an earlier one with the same token ids, whose side rollouts stand for both. `outside` holds the nodes
+    that belong to no segment of a partition, the tokens before a response's first boundary: no credit is theirs.
+    """
 
     prompts: Sequence[Prompt]
     nodes: list[Node] = field(default_factory=list)
+    alias: dict[State, State] = field(default_factory=dict)
+    outside: set[int] = field(default_factory=set)
+    _sides: dict[State, list[int]] = field(default_factory=dict, init=False, repr=False)
 
-    def add(self, tree: int, parent: int, completion: Completion) -> int:
+    def add(self, tree: int, parent: int, completion: Completion, side: bool = False) -> int:
         """Append a continuation of node `parent` (-1: of the prompt); returns its index."""
         depth = 1 if parent < 0 else self.nodes[parent].depth + 1
-        self.nodes.append(Node(tree, parent, depth, *completion))
+        self.nodes.append(Node(tree, parent, depth, *completion, side))
+        if side:
+            self._sides.setdefault((tree, parent), []).append(len(self.nodes) - 1)
         return len(self.nodes) - 1
+
+    def add_path(self, tree: int, parent: int, completion: Completion, cuts: Sequence[int]) -> list[int]:
+        """Append one continuation as consecutive segments, cut before the tokens `cuts` (increasing, inside it); returns their indices.
+
+        The last segment carries the completion's finish reason, those before it CAP, as if each had been sampled up to its boundary.
+        """
+        ids, logprobs, entropy, finish = completion
+        edges = [0, *cuts, len(ids)]
+        if any(start >= end for start, end in pairwise(edges)):
+            raise ValueError(f"cuts {list(cuts)} do not increase inside a continuation of {len(ids)} tokens")
+        added: list[int] = []
+        for start, end in pairwise(edges):
+            reason = finish if end == len(ids) else Finish.CAP
+            piece = Completion(ids[start:end], logprobs[start:end], entropy[start:end], reason)
+            added.append(self.add(tree, added[-1] if added else parent, piece))
+        return added
 
     def path(self, index: int) -> list[int]:
         """Node indices from the first segment after the prompt down to `index`."""
@@ -88,15 +121,20 @@ class Forest:
         """Token ids of the whole response that ends with the segment `index`, without the prompt."""
         return [token for step in self.path(index) for token in self.nodes[step].ids]
 
-    def leaves(self) -> list[int]:
-        """Nodes that nothing continues: one for each complete response."""
-        parents = {node.parent for node in self.nodes}
-        return [index for index in range(len(self.nodes)) if index not in parents]
+    def leaves(self, side: bool | None = None) -> list[int]:
+        """Nodes that no segment continues: one for each complete response. `side` True or False takes side rollouts only, or none."""
+        parents = {node.parent for node in self.nodes if not node.side}
+        return [index for index, node in enumerate(self.nodes) if index not in parents and side in (None, node.side)]
+
+    def estimates(self, state: State) -> list[int]:
+        """The side rollouts that estimate the value of `state`, [] when there are none."""
+        return self._sides.get(self.alias.get(state, state), [])
 
     def children(self) -> Iterator[tuple[int, int, list[int]]]:
-        """(tree, parent, its children) for every prompt (parent -1) and every segment that was continued."""
-        families: dict[tuple[int, int], list[int]] = {}
+        """(tree, parent, its children) for every prompt (parent -1) and every segment that was continued; side rollouts left out."""
+        families: dict[State, list[int]] = {}
         for index, node in enumerate(self.nodes):
-            families.setdefault((node.tree, node.parent), []).append(index)
+            if not node.side:
+                families.setdefault((node.tree, node.parent), []).append(index)
         for (tree, parent), members in families.items():
             yield tree, parent, members

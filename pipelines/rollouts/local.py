@@ -1,103 +1,168 @@
-"""The in-process engine: samples with the trainer's own weights through the model's own forward.
+"""The in-process engine: samples with the trainer's own weights.
 
-Each distinct prompt is prefilled once and forked, the cache is written in place, finished rows are dropped, and log-prob and entropy come
-from the logits that the token was drawn from.
+Each distinct prefix is computed once and forked, caches are written in place, finished rows make room for waiting ones, and log-prob and
+entropy come from the logits that the token was drawn from. Llama, Qwen2 and Qwen3 take a lean forward of the same function; every other
+causal model its own. On a CPU the rows are dealt to one worker per core, which beats two cores on one small product by far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from inspect import signature
+from threading import Event
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
-from pipelines.rollouts.cache import fixed_cache
-from pipelines.rollouts.counter import key_tensor, uniforms
-from pipelines.rollouts.draw import draw
+from pipelines.rollouts.cache import State
+from pipelines.rollouts.counter import key_tensor
 from pipelines.rollouts.forest import Completion, Finish
+from pipelines.rollouts.fused import FusedForward, fusible
+from pipelines.rollouts.generic import GenericForward
+from pipelines.rollouts.prefill import Forward, Prefiller, Trunk, deal, trunks
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.rollouts.wave import Rules, Samples, Wave
+from pipelines.rollouts.weights import checksums
 
-COMPACT_BELOW = 0.75  # finished rows are dropped once this share or less is alive: each drop copies the cache
+CPU_ROWS = 128  # rows of one worker: more would leave its cache, fewer make thin products
+CPU_ROWS_MIN = 16  # below this all cores work on the same rows
+PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
 
 
 @dataclass
 class LocalEngine:
-    """`generate` continues prefixes; `batch` is the number of sequences in flight; `pause` is called before every token and may raise."""
+    """`generate` continues prefixes; `batch` is the number of sequences in flight; `pause` is called before every token and may raise.
+
+    `lean` false takes the model's own forward even where a leaner one exists: the same tokens, for comparison.
+    """
 
     model: Any
     tokens: Tokens
     placement: Placement
     batch: int = 1024
     pause: Callable[[], None] = lambda: None
+    lean: bool = True
 
-    def generate(self, prefixes: Sequence[list[int]], keys: Sequence[Sequence[int]], sampling: SamplingParams) -> list[list[Completion]]:
-        """prefixes: P lists of ids; keys: P x n counter keys -> P x n completions. Each depends on its prefix and key alone.
+    def __post_init__(self) -> None:
+        self._forward: Forward | None = None
+        self._kept: dict[tuple[int, ...], State] = {}
+        self._origin: tuple[object, ...] = ()  # what the forward was made for: model, lean, device
+        self._weights: list[int] = []  # checksums of those that made what is kept
 
-        Raises ValueError when a prefix leaves no room in the model's context.
+    def generate(
+        self,
+        prefixes: Sequence[list[int]],
+        keys: Sequence[Sequence[int]],
+        sampling: SamplingParams,
+        caps: Sequence[int] | None = None,
+        keep: bool = False,
+    ) -> list[list[Completion]]:
+        """prefixes: P lists of ids; keys: one counter key per wanted completion of each -> as many completions of each.
+
+        `caps` limits the new tokens prefix by prefix, beside `sampling.max_new_tokens`. With `keep` the caches of completions that ended at
+        their cap are held for the next call, which forks them instead of computing them again where a prefix is exactly such a prefix with
+        its completion: a sampler that grows a tree level by level sets it on all levels but the last.
+        A completion depends on its prefix and key alone. Raises ValueError when a prefix leaves no room in the model's context.
         """
-        copies = len(keys[0]) if keys else 0
-        order = sorted(range(len(prefixes)), key=lambda index: len(prefixes[index]))  # neighbours of like length need little padding
-        at_once = max(1, self.batch // max(1, copies))
-        results: list[list[Completion]] = [[] for _ in prefixes]
+        known, self._kept = self._kept, {}
+        rows = [len(row) for row in keys]
+        prefix_of = [index for index, count in enumerate(rows) for _ in range(count)]
+        if not prefix_of:
+            return [[] for _ in prefixes]
+        context = context_size(self.model)
+        longest = max(map(len, prefixes))
+        if longest >= context:
+            raise ValueError(f"a prefix of {longest} tokens leaves no room in the model's context of {context}")
+        if min(map(len, prefixes)) < 1 or (caps is not None and min(caps) < 1):
+            raise ValueError("a prefix is empty, or a cap is below 1: there is nothing to continue, or nothing to draw")
+        capped = [
+            min(sampling.max_new_tokens, caps[index] if caps is not None else sampling.max_new_tokens) for index in range(len(prefixes))
+        ]
+        rooms = [context - len(prefix) for prefix in prefixes]
+        samples = self._samples(prefix_of, keys, [min(cap, room) for cap, room in zip(capped, rooms, strict=True)])
         training = self.model.training
         self.model.eval()
-        with torch.inference_mode(), self.placement.autocast():
-            for start in range(0, len(order), at_once):
-                part = order[start : start + at_once]
-                for index, completions in zip(
-                    part, self._generate([prefixes[i] for i in part], [keys[i] for i in part], sampling), strict=True
-                ):
-                    results[index] = completions
-        self.model.train(training)
-        return results
+        try:
+            with torch.inference_mode():
+                forward = self._ready()
+                weights = checksums(self.model) if keep or known else []
+                same_weights, self._weights = weights == self._weights, weights
+                members: list[list[int]] = [[] for _ in prefixes]
+                for row, index in enumerate(prefix_of):
+                    members[index].append(row)
+                # A full context cannot be continued, so nothing of it is kept.
+                keepable = torch.tensor([keep and capped[index] < rooms[index] for index in prefix_of], device=self.placement.device)
+                held = self._sample(forward, trunks(prefixes, members), known if same_weights else {}, samples, sampling, keepable)
+        finally:
+            self.model.train(training)
+        completions = self._completions(samples, [capped[index] for index in prefix_of])
+        self._kept = {(*prefixes[prefix_of[row]], *completions[row].ids): state for row, state in sorted(held.items())}
+        return [[completions[row] for row in family] for family in members]
 
-    def _generate(self, prefixes: list[list[int]], keys: list[Sequence[int]], sampling: SamplingParams) -> list[list[Completion]]:
-        copies, device = len(keys[0]), self.placement.device
-        room = torch.tensor([context_size(self.model) - len(prefix) for prefix in prefixes])
-        if int(room.min()) < 1:
-            raise ValueError(
-                f"a prefix of {max(map(len, prefixes))} tokens leaves no room in the model's context of {context_size(self.model)}"
-            )
-        limits = room.clamp(max=sampling.max_new_tokens).repeat_interleave(copies).to(device)
-        run = _Run(self.model, self._left_pad(prefixes), int(limits.max()), copies)
-        trace = _Trace(len(limits), int(limits.max()), device)
-        counters = key_tensor([key for row in keys for key in row], device)
+    def _samples(self, prefix_of: list[int], keys: Sequence[Sequence[int]], limits: list[int]) -> Samples:
+        device, shape = self.placement.device, (len(prefix_of), max(limits))
+        return Samples(
+            keys=key_tensor([key for row in keys for key in row], device),
+            limits=torch.tensor([limits[index] for index in prefix_of], device=device),
+            ids=torch.zeros(shape, dtype=torch.long, device=device),
+            logprobs=torch.zeros(shape, device=device),
+            entropy=torch.zeros(shape, device=device),
+            lengths=torch.zeros(len(prefix_of), dtype=torch.long, device=device),
+        )
+
+    def _ready(self) -> Forward:
+        """The forward with the model's present weights."""
+        lean = self.lean and fusible(self.model)
+        origin = (self.model, lean, next(self.model.parameters()).device)
+        if self._forward is None or origin != self._origin:
+            self._forward = FusedForward(self.model, self.placement.dtype) if lean else GenericForward(self.model, self.placement)
+            self._origin = origin
+        elif isinstance(self._forward, FusedForward):
+            self._forward.refresh()  # always: fused optimisers leave no trace in autograd's version counters
+        return self._forward
+
+    def _sample(
+        self,
+        forward: Forward,
+        found: list[Trunk],
+        known: dict[tuple[int, ...], State],
+        samples: Samples,
+        sampling: SamplingParams,
+        keepable: torch.Tensor,
+    ) -> dict[int, State]:
+        """Run all trunks, on as many workers as pay; returns the states of the rows to keep."""
+        device = self.placement.device
         stops = torch.tensor(sorted({self.tokens.eos_id, *self.tokens.stop_ids}), device=device)
-        alive = torch.arange(len(limits), device=device)
-        finished = torch.zeros(len(limits), dtype=torch.bool, device=device)
-        for position in range(int(limits.max())):
-            self.pause()
-            chosen, logprobs, entropy = draw(run.logits, uniforms(counters[alive], position), sampling)
-            trace.write(position, alive, chosen, logprobs, entropy)
-            ending = (torch.isin(chosen, stops) | (position + 1 >= limits[alive])) & ~finished
-            if ending.any():
-                trace.lengths[alive[ending]] = position + 1
-                finished |= ending
-                left = len(finished) - int(finished.sum())
-                if left == 0:
-                    break
-                if left <= COMPACT_BELOW * len(finished):
-                    kept = (~finished).nonzero().squeeze(1)
-                    run.keep(kept)
-                    alive, chosen, finished = alive[kept], chosen[kept], finished[kept]
-            run.advance(chosen)
-        completions = trace.completions(self._finish, room.repeat_interleave(copies).tolist(), sampling.max_new_tokens)
-        return [completions[start : start + copies] for start in range(0, len(completions), copies)]
+        threads = torch.get_num_threads()
+        # Another model's forward may not be safe to run twice at once.
+        workers = (
+            threads if device.type == "cpu" and isinstance(forward, FusedForward) and len(samples.keys) >= CPU_ROWS_MIN * threads else 1
+        )
+        at_once = max(1, self.batch // workers)
+        if device.type == "cpu":  # in even turns: a few rows left over would have steps of their own
+            each = -(-len(samples.keys) // workers)
+            at_once = min(at_once, -(-each // max(1, round(each / CPU_ROWS))))
+        rules = Rules(sampling, stops, keepable, at_once)
+        waves = [
+            Wave(forward, Prefiller(forward, hand, known, PREFILL_TOKENS.get(device.type, 4096), device), hand, samples, rules)
+            for hand in deal(found, workers)
+        ]
+        _side_by_side([wave.run for wave in waves], self.pause, threads)
+        return {row: state for wave in waves for row, state in wave.kept.items()}
 
-    def _left_pad(self, prefixes: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """ids (P, W) padded on the left, and how many pads each row has."""
-        width = max(map(len, prefixes))
-        rows = [[self.tokens.pad_id] * (width - len(prefix)) + list(prefix) for prefix in prefixes]
-        pads = [width - len(prefix) for prefix in prefixes]
-        return torch.tensor(rows, device=self.placement.device), torch.tensor(pads, device=self.placement.device)
+    def _completions(self, samples: Samples, caps: list[int]) -> list[Completion]:
+        ids, logprobs, entropy = samples.ids.tolist(), samples.logprobs.cpu(), samples.entropy.cpu()
+        made = []
+        for row, (length, cap) in enumerate(zip(samples.lengths.tolist(), caps, strict=True)):
+            reason = self._finish(ids[row][length - 1], length, cap)
+            made.append(Completion(ids[row][:length], logprobs[row, :length], entropy[row, :length], reason))
+        return made
 
-    def _finish(self, last: int, length: int, room: int, cap: int) -> Finish:
+    def _finish(self, last: int, length: int, cap: int) -> Finish:
         if last == self.tokens.eos_id:
             return Finish.EOS
         if last in self.tokens.stop_ids:
@@ -105,65 +170,47 @@ class LocalEngine:
         return Finish.CAP if length >= cap else Finish.CONTEXT
 
 
-class _Run:
-    """The rows in flight: prefilled once, forked `copies` times, advanced one token at a time. `logits` (rows, V): the next token."""
+def _side_by_side(runs: list[Callable[[Callable[[], None]], None]], pause: Callable[[], None], threads: int) -> None:
+    """Call each run with a pause that may raise: the first here, the others in threads, each on one core. The first error ends all."""
+    if len(runs) == 1:
+        runs[0](pause)
+        return
+    stop = Event()
 
-    def __init__(self, model: Any, padded: tuple[Tensor, Tensor], new_tokens: int, copies: int) -> None:
-        ids, pads = padded
-        self._model, self._width = model, ids.shape[1]
-        self._takes_positions = "position_ids" in signature(model.forward).parameters
-        self._cache = fixed_cache(model, self._width + new_tokens)
-        columns = torch.arange(self._width + new_tokens, device=ids.device)
-        # A batch without padding needs no mask, and attention without a mask is faster.
-        self._mask = (columns >= pads[:, None]).long() if bool(pads.any()) else None
-        self._pads = pads
-        positions = (columns[: self._width] - pads[:, None]).clamp(min=0)
-        self.logits = self._forward(ids, positions)
-        self._cache.batch_repeat_interleave(copies)
-        self.logits = self.logits.repeat_interleave(copies, 0)
-        self._pads = pads.repeat_interleave(copies)
-        if self._mask is not None:
-            self._mask = self._mask.repeat_interleave(copies, 0)
+    def poll() -> None:
+        if stop.is_set():
+            raise _Stopped
 
-    def keep(self, rows: Tensor) -> None:
-        """Drop all but `rows`."""
-        self._cache.batch_select_indices(rows)
-        self._pads = self._pads[rows]
-        if self._mask is not None:
-            self._mask = self._mask[rows]
+    def work(run: Callable[[Callable[[], None]], None]) -> None:
+        torch.set_num_threads(1)
+        try:
+            with torch.inference_mode():
+                run(poll)
+        except _Stopped:
+            return
+        except BaseException:
+            stop.set()
+            raise
 
-    def advance(self, chosen: Tensor) -> None:
-        """Feed the drawn tokens (rows,)."""
-        positions = (self._width - self._pads)[:, None]
-        self._width += 1
-        self.logits = self._forward(chosen[:, None], positions)
+    def pause_or_stop() -> None:
+        poll()
+        pause()
 
-    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        extra = {"position_ids": positions} if self._takes_positions else {}
-        mask = None if self._mask is None else self._mask[:, : self._width]
-        return self._model(
-            input_ids=ids, attention_mask=mask, past_key_values=self._cache, use_cache=True, logits_to_keep=1, **extra
-        ).logits[:, -1]
+    with ThreadPoolExecutor(len(runs) - 1) as pool:
+        others = [pool.submit(work, run) for run in runs[1:]]
+        torch.set_num_threads(1)
+        try:
+            runs[0](pause_or_stop)
+        except _Stopped:
+            pass  # another one's error, raised below
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            torch.set_num_threads(threads)
+        for other in others:
+            other.result()
 
 
-class _Trace:
-    """What was drawn: (rows, positions) ids, log-probs and entropies, and each row's length."""
-
-    def __init__(self, rows: int, positions: int, device: torch.device) -> None:
-        self._ids = torch.zeros(rows, positions, dtype=torch.long, device=device)
-        self._logprobs = torch.zeros(rows, positions, device=device)
-        self._entropy = torch.zeros(rows, positions, device=device)
-        self.lengths = torch.zeros(rows, dtype=torch.long, device=device)
-
-    def write(self, position: int, rows: Tensor, chosen: Tensor, logprobs: Tensor, entropy: Tensor) -> None:
-        self._ids[rows, position] = chosen
-        self._logprobs[rows, position] = logprobs
-        self._entropy[rows, position] = entropy
-
-    def completions(self, finish: Callable[[int, int, int, int], Finish], rooms: list[int], cap: int) -> list[Completion]:
-        ids, logprobs, entropy = self._ids.tolist(), self._logprobs.cpu(), self._entropy.cpu()
-        made = []
-        for row, (length, room) in enumerate(zip(self.lengths.tolist(), rooms, strict=True)):
-            reason = finish(ids[row][length - 1], length, room, cap)
-            made.append(Completion(ids[row][:length], logprobs[row, :length], entropy[row, :length], reason))
-        return made
+class _Stopped(Exception):
+    """Another worker has failed."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
-from pipelines.settings import Seam, Settings
+from pipelines.settings import Settings
 
 
 class SamplingParams(Settings):
@@ -16,12 +14,3 @@ class SamplingParams(Settings):
     top_p: float = Field(1.0, gt=0, le=1, description="smallest set of tokens with at least this probability; 1 is off")
     top_k: int = Field(0, ge=0, description="this many most likely tokens; 0 is off")
     max_new_tokens: int = Field(32, ge=1, description="longest response, end token included")
-
-
-class RolloutParams(Settings):
-    """What the policy trainer collects in one iteration."""
-
-    sampler: Annotated[str, Seam("pipelines.rollouts", "grow")] = Field("flat", description="how responses are grown from a prompt")
-    prompts: int = Field(64, ge=1, description="prompts per iteration")
-    samples: int = Field(8, ge=1, description="responses per prompt")
-    sampling: SamplingParams = Field(SamplingParams(), description="how a token is drawn while training")

@@ -1,7 +1,7 @@
 """Resumable checkpoints: written beside, flushed to disk, then renamed, so that a kill at any moment leaves the last whole one.
 
-A checkpoint holds weights (safetensors), optimiser state and random state (opened with weights_only) and the number of steps done. Data
-order and sampling are functions of the step, so there is nothing else to store.
+A checkpoint holds weights (safetensors), optimiser state and random state (opened with weights_only), the number of steps done, and what
+else a loop names as its parts. Data order and sampling are functions of the step, so they need no storing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,48 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
-from pipelines.training.engine import Engine
+from pipelines.training.ranks import Ranks
 
 PREFIX = "step-"
+
+
+class Saveable(Protocol):
+    """A part of a run's state. Of several ranks the first one saves it; all do if it has an attribute `collective` that is true."""
+
+    def save(self, folder: Path) -> None:
+        """Write into the existing `folder` all that `load` needs."""
+
+    def load(self, folder: Path) -> None:
+        """Take back what `save` wrote. Raises when something is missing or damaged."""
+
+
+class Parts:
+    """Several parts as one, each in a folder of its own name; None is passed over."""
+
+    collective = True
+
+    def __init__(self, ranks: Ranks = Ranks.alone(), /, **parts: Saveable | None) -> None:
+        self._ranks = ranks
+        self._parts = {name: part for name, part in parts.items() if part is not None}
+
+    def save(self, folder: Path) -> None:
+        for name, part in self._parts.items():
+            if takes_part(part, self._ranks):
+                (folder / name).mkdir(exist_ok=True)
+                part.save(folder / name)
+
+    def load(self, folder: Path) -> None:
+        for name, part in self._parts.items():
+            part.load(folder / name)
+
+
+def takes_part(part: Saveable, ranks: Ranks) -> bool:
+    """Whether this rank must call `part.save`."""
+    return ranks.first or getattr(part, "collective", False)
 
 
 class NoRoom(RuntimeError):
@@ -25,31 +61,34 @@ class NoRoom(RuntimeError):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `folder`; the newest whole one counts. `period_s` is the time between two of them."""
+    """The checkpoints of one run, in `folder`; the newest whole one counts. `period_s` is the time between two of them.
 
-    def __init__(self, folder: str | Path, period_s: float, say: Callable[[str], None]) -> None:
-        self._folder, self._period, self._say = Path(folder), period_s, say
+    All `ranks` must see the folder, and save and resume together.
+    """
+
+    def __init__(self, folder: str | Path, period_s: float, say: Callable[[str], None], ranks: Ranks = Ranks.alone()) -> None:
+        self._folder, self._period, self._say, self._ranks = Path(folder), period_s, say, ranks
         self._last = time.monotonic()
 
     def due(self) -> bool:
         """Whether the period has passed since the last one."""
         return time.monotonic() - self._last >= self._period
 
-    def save(self, done: int, engine: Engine) -> None:
+    def save(self, done: int, state: Saveable) -> None:
         """Write the state after `done` steps and drop older ones. Raises NoRoom when the disk does not take it."""
         temporary, final = self._folder / ".writing", self._folder / f"{PREFIX}{done:08d}"
-        shutil.rmtree(temporary, ignore_errors=True)
         try:
-            temporary.mkdir(parents=True)
-            engine.save(temporary)
-            torch.save({"cpu": torch.get_rng_state(), "cuda": _cuda_random()}, temporary / "random.pt")
-            sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-            (temporary / "state.json").write_text(json.dumps({"done": done, "sizes": sizes}), "utf-8")
-            for path in temporary.iterdir():
-                _flush(path)
-            shutil.rmtree(final, ignore_errors=True)
-            os.replace(temporary, final)
-            _flush(self._folder)
+            if self._ranks.first:
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir(parents=True)
+            self._ranks.barrier()
+            if takes_part(state, self._ranks):
+                state.save(temporary)
+            torch.save({"cpu": torch.get_rng_state(), "cuda": _cuda_random()}, temporary / f"random-{self._ranks.index}.pt")
+            self._ranks.barrier()
+            if self._ranks.first:
+                self._publish(done, temporary, final)
+            self._ranks.barrier()
         except Exception as error:  # torch and safetensors raise types of their own when a write fails
             free = shutil.disk_usage(self._folder.parent).free / 1e6
             shutil.rmtree(temporary, ignore_errors=True)
@@ -58,29 +97,63 @@ class Checkpoints:
                 "Earlier checkpoints are whole: make room and run again, the stage goes on from the last one"
             ) from error
         self._last = time.monotonic()
-        for older in self._found():
-            if older != final:
-                shutil.rmtree(older)
+        if self._ranks.first:
+            for older in self._found():
+                if older != final:
+                    shutil.rmtree(older)
 
-    def resume(self, engine: Engine) -> int:
-        """Load the newest checkpoint that can be read into `engine`; returns the steps it has done, 0 when there is none."""
-        for folder in reversed(self._found()):
+    def _publish(self, done: int, temporary: Path, final: Path) -> None:
+        """Note every file's size, flush all to disk, and give the folder its name."""
+        files = [path for path in sorted(temporary.rglob("*")) if path.is_file()]
+        sizes = {path.relative_to(temporary).as_posix(): path.stat().st_size for path in files}
+        (temporary / "state.json").write_text(json.dumps({"done": done, "ranks": self._ranks.size, "sizes": sizes}), "utf-8")
+        for path in (*temporary.rglob("*"), temporary):
+            _flush(path)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        _flush(self._folder)
+
+    def resume(self, into: Saveable) -> int:
+        """Load the newest checkpoint that can be read; returns the steps it has done, 0 when there is none.
+
+        Raises RuntimeError where one that was whole could be loaded in part only and there is no older one: the state is no start then.
+        """
+        touched: list[Path] = []
+        for folder in self._ranks.of_first(self._found()[::-1]):
             try:
-                state = json.loads((folder / "state.json").read_text("utf-8"))
-                for name, size in state["sizes"].items():
-                    if (folder / name).stat().st_size != size:
-                        raise ValueError(f"{name} has {(folder / name).stat().st_size} bytes instead of {size}")
-                engine.load(folder)
-                random = torch.load(folder / "random.pt", weights_only=True)
+                done = self._check(folder)
+                touched.append(folder)
+                into.load(folder)
+                random = torch.load(folder / f"random-{self._ranks.index}.pt", weights_only=True)
+                failed = False
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it, an older one or the start is sound
                 self._say(f"checkpoint {folder} cannot be read ({error}); it is skipped")
+                failed = True
+            if self._ranks.any(failed):
                 continue
             torch.set_rng_state(random["cpu"])
             if torch.cuda.is_available() and random["cuda"]:
                 torch.cuda.set_rng_state_all(random["cuda"])
-            self._say(f"going on after step {state['done']} from {folder}")
-            return int(state["done"])
+            self._say(f"going on after step {done} from {folder}")
+            return done
+        if touched:
+            for folder in touched if self._ranks.first else []:
+                os.replace(folder, folder.with_name(f"damaged-{folder.name}"))
+            raise RuntimeError(
+                f"{touched[0]} is damaged in a way that shows only while it is loaded, and no older checkpoint can be read. It is called "
+                f"damaged-{touched[0].name} now; run again, and the stage begins from its start"
+            )
         return 0
+
+    def _check(self, folder: Path) -> int:
+        """The steps that the checkpoint has done. ValueError when it is not whole, or of another number of processes."""
+        noted = json.loads((folder / "state.json").read_text("utf-8"))
+        if noted["ranks"] != self._ranks.size:
+            raise ValueError(f"it was written by {noted['ranks']} processes, here are {self._ranks.size}: set execution.processes back")
+        for name, size in noted["sizes"].items():
+            if (folder / name).stat().st_size != size:
+                raise ValueError(f"{name} has {(folder / name).stat().st_size} bytes instead of {size}")
+        return int(noted["done"])
 
     def _found(self) -> list[Path]:
         return sorted(self._folder.glob(f"{PREFIX}*")) if self._folder.is_dir() else []

@@ -1,85 +1,211 @@
-"""One iteration's experience: sample a forest, judge its leaves, assign credit, and flatten segments to training rows."""
+"""One iteration's experience: sample a forest, judge its leaves, make rewards of verdicts, and flatten segments to training rows.
+
+Dynamic sampling lives here too: prompts whose responses are all right or all wrong are replaced (methods/entropy.md section 1.4).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from statistics import fmean
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 from pipelines.corpora.record import Record
+from pipelines.credit.shaping import shape
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.scoring import Check, score
 from pipelines.rewards.verdict import Verdict
 from pipelines.rollouts.counter import root_key
-from pipelines.rollouts.forest import Forest, Prompt
+from pipelines.rollouts.forest import Completion, Forest, Prompt
 from pipelines.rollouts.local import LocalEngine
 from pipelines.seams import load
+from pipelines.training.guard import NotFinite
 from pipelines.training.policy_params import PolicyParams
+
+NONE = torch.zeros(0)
 
 
 @dataclass(slots=True)
 class Row:
-    """A segment to learn from: ids hold its context and itself; the tensors are (tokens of the segment,) float32 on the CPU."""
+    """A segment to learn from: `context` holds the prompt and the segments before it, `ids` its own tokens; the tensors are (tokens,)
+    float32 on the CPU. `values` (the critic's, normalised) and `returns` exist where there is a critic."""
 
-    ids: list[int]
-    prompt: int  # length of the context, which carries no loss
+    question: str
+    context: tuple[tuple[int, ...], ...]
+    ids: tuple[int, ...]
     sampler_logprobs: Tensor
     old_logprobs: Tensor
     entropy: Tensor
-    advantages: Tensor
+    advantages: Tensor = field(default_factory=lambda: NONE)
     reference: Tensor | None = None
+    values: Tensor | None = None
+    returns: Tensor | None = None
+
+
+@dataclass
+class Rollout:
+    """A judged forest: `rewards` per node (shaped; NaN for inner nodes and where there is no verdict), figures for the log."""
+
+    forest: Forest
+    problems: list[Record]
+    verdicts: dict[int, Verdict]
+    rewards: list[float]
+    figures: dict[str, float]
+
+    def rows(self) -> tuple[list[int], list[Row]]:
+        """The nodes that may be trained on, and their rows. A response's end without a verdict is none of them: whitening would make an
+        advantage even of its 0."""
+        unjudged = {leaf for leaf in self.verdicts if math.isnan(self.rewards[leaf])}
+        nodes = [index for index, node in enumerate(self.forest.nodes) if not node.side and node.ids and index not in unjudged]
+        return nodes, [_row(self.forest, self.problems, index) for index in nodes]
+
+
+def _row(forest: Forest, problems: list[Record], index: int) -> Row:
+    node = forest.nodes[index]
+    before = [forest.prompts[node.tree].ids, *(forest.nodes[step].ids for step in forest.path(index)[:-1])]
+    context = tuple(tuple(ids) for ids in before if ids)
+    return Row(problems[node.tree].id, context, tuple(node.ids), node.logprobs, node.logprobs, node.entropy)
 
 
 class Collector:
-    """Turns problems into rows with the modules that the settings name."""
+    """Turns problems into a judged forest with the modules that the settings name."""
 
     def __init__(self, engine: LocalEngine, tokens: Tokens, settings: PolicyParams, seed: int) -> None:
         self._engine, self._tokens, self._settings, self._seed = engine, tokens, settings, seed
-        self._sampler: ModuleType = load("pipelines.rollouts", settings.sampler)
-        self._credit: ModuleType = load("pipelines.credit", settings.credit)
+        self.say: Callable[[str], None] = print
+        self._sampler: ModuleType = load("pipelines.rollouts", settings.sampler.kind)
         self._check: Check = load("pipelines.rewards", settings.reward).check
 
-    def collect(self, problems: Sequence[Record], iteration: int) -> tuple[list[Row], dict[str, float]]:
-        """Rows of all segments (those without signal left out if so configured), and the iteration's figures."""
-        settings = self._settings
-        prompts = [Prompt(record.id, record.prompt_ids, root_key(self._seed, iteration, record.id)) for record in problems]
-        forest: Forest = self._sampler.grow(self._engine, prompts, settings)
-        leaves = forest.leaves()
-        verdicts = self._judge(forest, leaves, problems)
-        rewards = [float("nan")] * len(forest.nodes)
-        for leaf, verdict in zip(leaves, verdicts, strict=True):
-            if verdict.outcome != "error" or settings.on_error == "wrong":
-                rewards[leaf] = verdict.score
-        advantages = self._credit.assign(forest, rewards, settings)
-        rows, trees = [], set()
-        for index, (node, advantage) in enumerate(zip(forest.nodes, advantages, strict=True)):
-            signal = bool(advantage.any())
-            if signal:
-                trees.add(node.tree)
-            if signal or settings.zero_signal == "count":
-                context = forest.context(index)
-                rows.append(Row(context + node.ids, len(context), node.logprobs, node.logprobs, node.entropy, advantage))
-        return rows, self._figures(forest, leaves, verdicts, len(trees) / len(prompts))
+    def collect(self, draw: Callable[[int, int], list[Record]], iteration: int) -> Rollout:
+        """`draw(round, count)` gives the problems of a round of dynamic sampling; round 0 is the only one without it.
 
-    def _judge(self, forest: Forest, leaves: list[int], problems: Sequence[Record]) -> list[Verdict]:
+        Raises CheckerFailed above the configured share of errors, and RuntimeError where too few prompts are left and that is to stop.
+        """
+        settings, refill = self._settings, self._settings.refill
+        sampled = self._sample(draw(0, settings.prompts), iteration, 0)
+        if refill is None:
+            return self._finished(sampled, {})
+        rounds, kept, everything = 1, self._undecided(sampled), [sampled]
+        while len(kept) < settings.prompts and rounds < refill.rounds and not self._spent(everything):
+            everything.append(self._sample(draw(rounds, refill.prompts), iteration, rounds))
+            kept += self._undecided(everything[-1])
+            rounds += 1
+        missing = settings.prompts - len(kept)
+        if missing > 0:
+            reason = f"max_tokens {refill.max_tokens}" if self._spent(everything) else f"{rounds} rounds"
+            text = f"iteration {iteration}: {len(kept)} of {settings.prompts} prompts have answers of both kinds after {reason}"
+            if refill.exhausted == "stop":
+                raise RuntimeError(
+                    f"{text}: choose problems nearer to the policy's ability, allow more rounds, or set refill.exhausted: go_on"
+                )
+            self.say(text)
+        return self._finished(
+            _joined(kept[: settings.prompts]),
+            {"refill_rounds": rounds, "refill_missing": max(0, missing), "refill_surplus": max(0, -missing)} | _overall(everything),
+        )
+
+    def _spent(self, batches: list[_Sampled]) -> bool:
+        limit = self._settings.refill.max_tokens if self._settings.refill else None
+        return limit is not None and sum(len(node.ids) for batch in batches for node in batch.forest.nodes) >= limit
+
+    def _sample(self, problems: list[Record], iteration: int, number: int) -> _Sampled:
+        settings, seen = self._settings, Counter[str]()
+        prompts = []
+        for record in problems:
+            again = f"\x00{number}.{seen[record.id]}" if number or seen[record.id] else ""  # the same problem twice: other answers
+            seen[record.id] += 1
+            prompts.append(Prompt(record.id, record.prompt_ids, root_key(self._seed, iteration, record.id + again)))
+        forest: Forest = self._sampler.grow(self._engine, prompts, settings.sampler, settings.sampling)
+        leaves = forest.leaves()
         texts = self._tokens.decode_batch([forest.response(leaf) for leaf in leaves])
         ends = [forest.nodes[leaf] for leaf in leaves]
         answers = [(text, problems[node.tree].answer, node.finish.whole) for text, node in zip(texts, ends, strict=True)]
-        return score(self._check, answers, self._settings.max_error_share)
+        return _Sampled(forest, problems, dict(zip(leaves, score(self._check, answers, settings.max_error_share), strict=True)))
 
-    def _figures(self, forest: Forest, leaves: list[int], verdicts: list[Verdict], kept_groups: float) -> dict[str, float]:
-        judged = [verdict for verdict in verdicts if verdict.outcome != "error"] or verdicts
-        tokens = sum(len(node.ids) for node in forest.nodes)
-        return {
-            "reward": fmean(verdict.score for verdict in judged),
-            "accuracy": fmean(verdict.outcome == "right" for verdict in judged),
-            "entropy": sum(float(node.entropy.sum()) for node in forest.nodes) / tokens,
-            "length": fmean(len(forest.response(leaf)) for leaf in leaves),
-            "finished": fmean(forest.nodes[leaf].finish.whole for leaf in leaves),
-            "errors": sum(verdict.outcome == "error" for verdict in verdicts),
-            "kept_groups": kept_groups,
-            "sampled_tokens": tokens,
-        }
+    def _finished(self, sampled: _Sampled, figures: dict[str, float]) -> Rollout:
+        settings, forest = self._settings, sampled.forest
+        leaves, verdicts = list(sampled.verdicts), list(sampled.verdicts.values())
+        counted = [verdict.outcome != "error" or settings.on_error == "wrong" for verdict in verdicts]
+        for leaf, verdict, used in zip(leaves, verdicts, counted, strict=True):
+            if used and not math.isfinite(verdict.score):  # said before shaping, which may hide it
+                raise NotFinite("the verdict's score", _row(forest, sampled.problems, leaf), [verdict.score])
+        rewards, more = shape(
+            torch.tensor(
+                [verdict.score if used else math.nan for verdict, used in zip(verdicts, counted, strict=True)], dtype=torch.float64
+            ),
+            torch.tensor([verdict.outcome != "right" for verdict in verdicts], dtype=torch.bool),  # of no verdicts at all too
+            torch.tensor([len(forest.response(leaf)) for leaf in leaves], dtype=torch.int64),
+            torch.tensor([forest.nodes[leaf].tree for leaf in leaves], dtype=torch.int64),
+            settings.shaping,
+        )
+        of_node = [math.nan] * len(forest.nodes)
+        for leaf, value in zip(leaves, rewards.tolist(), strict=True):
+            of_node[leaf] = value
+        return Rollout(forest, sampled.problems, sampled.verdicts, of_node, (figures or _overall([sampled])) | more)
+
+    def _undecided(self, sampled: _Sampled) -> list[_Group]:
+        """The prompts of a flat forest whose judged responses are neither all right nor all wrong, with their responses."""
+        found = []
+        for tree, _, members in sampled.forest.children():
+            outcomes = {sampled.verdicts[index].outcome for index in members}
+            if "error" in outcomes and self._settings.on_error == "wrong":
+                outcomes.add("wrong")
+            if {"right", "wrong"} <= outcomes:
+                nodes = [sampled.forest.nodes[index] for index in members]
+                pairs = [
+                    (Completion(node.ids, node.logprobs, node.entropy, node.finish), sampled.verdicts[index])
+                    for index, node in zip(members, nodes, strict=True)
+                ]
+                found.append((sampled.problems[tree], sampled.forest.prompts[tree], pairs))
+        return found
+
+
+@dataclass
+class _Sampled:
+    forest: Forest
+    problems: list[Record]
+    verdicts: dict[int, Verdict]
+
+
+_Group = tuple[Record, Prompt, list[tuple[Completion, Verdict]]]
+
+
+def _joined(kept: list[_Group]) -> _Sampled:
+    forest = Forest([prompt for _, prompt, _ in kept])
+    verdicts = {forest.add(tree, -1, completion): verdict for tree, (_, _, pairs) in enumerate(kept) for completion, verdict in pairs}
+    return _Sampled(forest, [record for record, _, _ in kept], verdicts)
+
+
+def _overall(batches: list[_Sampled]) -> dict[str, float]:
+    """Figures of all that was sampled, side rollouts counted only in the tokens."""
+    ends = [(batch.forest, leaf) for batch in batches for leaf in batch.forest.leaves(side=False)]
+    verdicts = [batch.verdicts[leaf] for batch in batches for leaf in batch.forest.leaves(side=False)]
+    judged = [verdict for verdict in verdicts if verdict.outcome != "error"] or verdicts
+    nodes = [node for batch in batches for node in batch.forest.nodes]
+    main = [node for node in nodes if not node.side]
+    outcomes: dict[tuple[int, int], set[str]] = {}
+    for number, batch in enumerate(batches):
+        for leaf, verdict in batch.verdicts.items():
+            outcomes.setdefault((number, batch.forest.nodes[leaf].tree), set()).add(verdict.outcome)
+    groups = list(outcomes.values())
+    figures = {
+        "reward": fmean(verdict.score for verdict in judged),
+        "accuracy": fmean(verdict.outcome == "right" for verdict in judged),
+        "entropy": sum(float(node.entropy.sum()) for node in main) / max(1, sum(len(node.ids) for node in main)),
+        "length": fmean(len(forest.response(leaf)) for forest, leaf in ends),
+        "finished": fmean(forest.nodes[leaf].finish.whole for forest, leaf in ends),
+        "errors": sum(verdict.outcome == "error" for batch in batches for verdict in batch.verdicts.values()),
+        "all_right": fmean(group == {"right"} for group in groups),
+        "all_wrong": fmean(group == {"wrong"} for group in groups),
+        "sampled_tokens": sum(len(node.ids) for node in nodes),
+    }
+    if len(nodes) > len(main):
+        figures["side_rollouts"] = len(nodes) - len(main)
+    if len(main) > len(ends):
+        figures["segments"] = len(main) / len(ends)
+    return figures

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from pathlib import Path
+
+import torch
 
 from pipelines.corpora.record import Record
 from pipelines.evaluation.answers import Answer, answer_problems, spread
-from pipelines.models.logprobs import score
+from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.rewards.scoring import preflight
@@ -18,26 +23,40 @@ from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.seams import load
 from pipelines.training.batches import pick
 from pipelines.training.collection import Collector, Row
+from pipelines.training.crediting import Crediting
 from pipelines.training.engine import Engine
+from pipelines.training.guard import NotFinite
+from pipelines.training.micro_batches import MicroBatches
 from pipelines.training.policy_params import PolicyParams
+from pipelines.training.reference import AdapterReference, Reference
+from pipelines.training.replay import ReplayBuffer
 from pipelines.training.schedule import rate_factor
 from pipelines.training.session import Reporter, Session
 from pipelines.training.update import Updater
+from pipelines.training.value_learning import Critic
+
+LOOP = "loop.json"
+SHOWN = 64  # of an iteration's own segments that show how far sampler and trainer are apart, where an update mixes them with older ones
 
 
 @dataclass
 class PolicyTrainer:
-    """Everything an iteration needs. `reference` is a frozen copy of the start model, or None where no KL is asked for."""
+    """Everything an iteration needs. `reference` is None where no KL is asked for, `critic` where the credit needs no values.
+
+    `folder` takes the dump of a sample that is not finite. The trainer is a part of its own checkpoints (`save`, `load`).
+    """
 
     engine: Engine
     sampler: LocalEngine
-    reference: Any
+    reference: Reference | AdapterReference | None
+    critic: Critic | None
     tokens: Tokens
     problems: Sequence[Record]
     validation: Sequence[Record]
     settings: PolicyParams
     seed: int
-    budget: int
+    batches: MicroBatches
+    folder: Path
 
     def __post_init__(self) -> None:
         if self.tokens.reward != self.settings.reward:
@@ -45,60 +64,152 @@ class PolicyTrainer:
                 f"the corpus names the checker {self.tokens.reward} (tokens.json), "
                 f"the settings name reward {self.settings.reward}; make them equal"
             )
+        self._problems = self._fitting(self.problems, getattr(self.settings.sampler, "reserved", 0))
+        self._validation = self._fitting(self.validation) if self.settings.validation_every else []
         self._checker = load("pipelines.rewards", self.settings.reward)
         self._collector = Collector(self.sampler, self.tokens, self.settings, self.seed)
-        self._updater = Updater(self.engine, self.settings, self.tokens.pad_id, self.seed, self.budget)
+        self._updater = Updater(self.engine, self.settings, self.seed, self.batches)
+        self._crediting = Crediting(self._updater, self.batches, self.reference, self.critic, self.settings)
+        self._replay = ReplayBuffer(self.settings.replay, self.seed, Row) if self.settings.replay else None
+        self._empty = 0  # iterations in a row without anything to learn from
+        self._tokens = 0  # sampled so far
 
     def train(self, session: Session, reporter: Reporter) -> None:
         """Run all iterations that `session` has left. Before them, the checker must get known answers right."""
         settings = self.settings
-        preflight(self._checker.check, self._checker.respond, [(record.source, record.answer) for record in self.problems])
-        tokens, started = 0, time.monotonic()
+        preflight(self._checker.check, self._checker.respond, [(record.source, record.answer) for record in self._problems])
+        self._collector.say = reporter.say
+        self._say_dropped(reporter)
+        before, started = self._tokens, time.monotonic()
         with session:
             self.sampler.pause = session.pause
             if session.done == 0 and settings.validation_every:
-                reporter.log(0, **self._validate())
+                with self._named(0):
+                    reporter.log(0, **self._validate())
             for iteration in session:
-                row = self._iterate(iteration)
-                done = iteration + 1
-                self.sampler.pause = lambda: None  # from here to the end of the step the weights are no step's start
-                if settings.validation_every and (done % settings.validation_every == 0 or done == settings.iterations):
-                    row |= self._validate()
+                with self._named(iteration):
+                    row = self._iterate(iteration)
+                    done, last = iteration + 1, iteration + 1 == settings.iterations or self._spent() >= 1
+                    self.sampler.pause = lambda: None  # from here to the end of the step the weights are no step's start
+                    if settings.validation_every and (done % settings.validation_every == 0 or last):
+                        row |= self._validate()
                 reporter.log(done, **row)
                 self.sampler.pause = session.pause
-                tokens += int(row["sampled_tokens"])
-                speed = tokens / (time.monotonic() - started)
+                speed = (self._tokens - before) / (time.monotonic() - started)
                 reporter.progress(done, settings.iterations, reward=row["reward"], length=row["length"], tokens_per_s=speed)
+                if last:
+                    break
+
+    def save(self, folder: Path) -> None:
+        """The loop's own state: what is neither weights nor a function of the step."""
+        (folder / LOOP).write_text(json.dumps({"empty": self._empty, "tokens": self._tokens}), "utf-8")
+        if self._replay is not None:
+            torch.save(self._replay.state_dict(), folder / "replay.pt")
+
+    def load(self, folder: Path) -> None:
+        """Take back what `save` wrote."""
+        noted = json.loads((folder / LOOP).read_text("utf-8"))
+        self._empty, self._tokens = noted["empty"], noted["tokens"]
+        if self._replay is not None:
+            self._replay.load_state_dict(torch.load(folder / "replay.pt", weights_only=True))
+
+    @contextmanager
+    def _named(self, iteration: int) -> Iterator[None]:
+        """Say the step, the sample and its dump of what is not finite."""
+        try:
+            yield
+        except NotFinite as error:
+            raise error.dump(self.folder, iteration) from None
+        except FloatingPointError as error:
+            raise FloatingPointError(f"iteration {iteration}: {error}") from error
+
+    def _say_dropped(self, reporter: Reporter) -> None:
+        kinds = [("problems", self.problems, self._problems)]
+        if self.settings.validation_every:
+            kinds.append(("validation problems", self.validation, self._validation))
+        for kind, given, kept in kinds:
+            if dropped := len(given) - len(kept):
+                reporter.say(f"{dropped} of {len(given)} {kind} leave no room for an answer in the model's context; they are not used")
 
     def _iterate(self, iteration: int) -> dict[str, float]:
-        chosen = pick(len(self.problems), self.settings.prompts, iteration, self.seed)
-        rows, figures = self._collector.collect([self.problems[index] for index in chosen], iteration)
-        if self.settings.old_logprobs == "trainer":
-            for row, logprobs in zip(rows, self._updater.logprobs(self.engine.forward, rows), strict=True):
-                row.old_logprobs = logprobs
-        if self.settings.kl_coef:
-            for row, logprobs in zip(rows, self._updater.logprobs(self._refer, rows), strict=True):
-                row.reference = logprobs
-        factor = rate_factor(iteration, self.settings.iterations, self.settings.schedule)
-        return figures | {"lr": self.settings.optimiser.learning_rate * factor} | self._updater.update(rows, iteration, factor)
+        settings = self.settings
+        with self.engine.whole():
+            rollout = self._collector.collect(partial(self._draw, iteration), iteration)
+        factor = rate_factor(max(iteration, self._spent() * settings.iterations), settings.iterations, settings.schedule)
+        self._tokens += int(rollout.figures["sampled_tokens"])
+        rows, figures = self._crediting.rows(rollout)
+        if self._replay is not None:
+            rows, more = self._replayed(self._replay, rows, iteration)
+            figures |= more
+        if not rows:
+            return rollout.figures | figures | self._nothing()
+        self._empty = 0
+        if settings.kl.use == "loss":
+            self._crediting.refer(rows)
+        beside = self.critic.update if self.critic else None
+        warm = settings.critic is not None and iteration < settings.critic.warmup
+        done = self._updater.update(rows, iteration, factor, beside, learn=not warm)
+        if self.reference is not None and settings.reference.rate:
+            with self.engine.whole() as whole:
+                self.reference.follow(whole)
+        return rollout.figures | figures | {"empty": 0, "lr": settings.optimiser.learning_rate * factor} | done
 
-    def _refer(self, input_ids: Any, response: Any, temperature: float) -> Any:
-        with self.engine.placement.autocast():
-            return score(self.reference, input_ids, response, temperature)
+    def _spent(self) -> float:
+        """The share of the token budget that is used up; 0 without one."""
+        return self._tokens / self.settings.token_budget if self.settings.token_budget else 0.0
+
+    def _replayed(self, buffer: ReplayBuffer[Row], rows: list[Row], iteration: int) -> tuple[list[Row], dict[str, float]]:
+        buffer.add(iteration, [(row.question, row) for row in rows])
+        drawn = buffer.draw(iteration)
+        ages = [iteration - entry.stamp for entry in drawn.entries]
+        figures = {"replay_size": float(len(buffer)), "replay_expired": float(drawn.expired), "replay_age": sum(ages) / max(1, len(ages))}
+        if fresh := [entry.row for entry in drawn.entries if entry.stamp == iteration][:SHOWN]:
+            apart = torch.cat(self._updater.scores(fresh)[0]) - torch.cat([row.sampler_logprobs for row in fresh])
+            figures |= {"mismatch": float(apart.abs().mean()), "mismatch_max": float(apart.abs().max())}
+        return [entry.row for entry in drawn.entries], figures
+
+    def _nothing(self) -> dict[str, float]:
+        self._empty += 1
+        if self._empty >= self.settings.max_empty:
+            raise RuntimeError(
+                f"{self._empty} iterations in a row had nothing to learn from: all responses to each prompt have the same reward. "
+                "Choose problems nearer to the policy's ability, take more samples per prompt, raise the temperature, or look whether the "
+                "checker and the prompt template fit"
+            )
+        return {"empty": self._empty, "updates": 0}
+
+    def _draw(self, iteration: int, number: int, count: int) -> list[Record]:
+        """The problems of a round. Round 0 passes through all of them; further rounds of dynamic sampling follow a shuffle of their own."""
+        if number == 0:
+            chosen = pick(len(self._problems), count, iteration, self.seed)
+        else:
+            rounds = self.settings.refill.rounds if self.settings.refill else 1
+            chosen = pick(len(self._problems), count, iteration * rounds + number, self.seed + 1)
+        return [self._problems[index] for index in chosen]
+
+    def _fitting(self, problems: Sequence[Record], reserved: int = 0) -> list[Record]:
+        """Problems whose prompt leaves room for an answer of more than `reserved` tokens. Raises ValueError when none does."""
+        context = context_size(self.engine.model)
+        kept = [record for record in problems if len(record.prompt_ids) + reserved < context]
+        if not kept:
+            beside = f" beside the {reserved} tokens of the tree's inner levels" if reserved else ""
+            raise ValueError(f"none of {len(problems)} prompts leaves room{beside} in the model's context of {context} tokens")
+        return kept
 
     def _validate(self) -> dict[str, float]:
-        """Accuracy on validation problems, greedy and sampled as in training, and the KL of the sampled answers to the start model."""
-        problems = spread(self.validation, self.settings.validation_size)
-        sampled = self._answer(problems, self.settings.sampling)
-        greedy = self._answer(problems, greedily(self.settings.sampling))
+        """Accuracy on validation problems, greedy and sampled as in training, and the KL of the sampled answers to the reference."""
+        problems = spread(self._validation, self.settings.validation_size)
+        with self.engine.whole():
+            sampled = self._answer(problems, self.settings.sampling)
+            greedy = self._answer(problems, greedily(self.settings.sampling))
         figures = {
             "validation_greedy": sum(answer.right for answer in greedy) / len(greedy),
             "validation_sampled": sum(answer.right for answer in sampled) / len(sampled),
         }
-        if self.reference is not None and not self.settings.kl_coef:
+        if self.reference is not None and not self.settings.refers:
             rows = [_as_row(answer) for answer in sampled]
-            theirs = self._updater.logprobs(self._refer, rows)
-            pairs = [kl_estimate(row.old_logprobs, other, "k3") for row, other in zip(rows, theirs, strict=True)]
+            self._crediting.refer(rows)
+            pairs = [kl_estimate(row.old_logprobs, row.reference, "k3") for row in rows if row.reference is not None]
             figures["kl"] = sum(float(part.sum()) for part in pairs) / sum(len(part) for part in pairs)
         return figures
 
@@ -114,5 +225,5 @@ def greedily(sampling: SamplingParams) -> SamplingParams:
 
 def _as_row(answer: Answer) -> Row:
     completion = answer.completion
-    ids = answer.record.prompt_ids + completion.ids
-    return Row(ids, len(answer.record.prompt_ids), completion.logprobs, completion.logprobs, completion.entropy, completion.logprobs)
+    context = (tuple(answer.record.prompt_ids),)
+    return Row(answer.record.id, context, tuple(completion.ids), completion.logprobs, completion.logprobs, completion.entropy)

@@ -1,25 +1,119 @@
-"""Parameters of the policy trainer: one record for every method; a method is a choice at each seam.
+"""Parameters of the policy trainer: one record for every method; a method is a choice at each seam, checked as a whole.
 
-The fields of a seam lie with that seam's code and are joined here, so that `rl.<method>.<field>` stays one level deep.
+A seam's options lie with that seam's code, in `<kind>_params.py`; what belongs to the loop itself is here.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from functools import partial
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.credit.credit_params import CreditParams
-from pipelines.objectives.objective_params import ObjectiveParams
+from pipelines.credit.shaping_params import ShapingParams
+from pipelines.credit.whitening_params import WhiteningParams
+from pipelines.models.adapter_params import AdapterParams
+from pipelines.objectives.masks.mask_params import MaskParams
 from pipelines.rewards.reward_params import RewardParams
-from pipelines.rollouts.rollout_params import RolloutParams
+from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.settings import Choice, Seam, Settings
 from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
+from pipelines.training.replay_params import ReplayParams
+
+SAMPLER = Seam("pipelines.rollouts", "grow")
+CREDIT = Seam("pipelines.credit", "assign")
+MASK = Seam("pipelines.objectives.masks", "keep", MaskParams)
+OBJECTIVE = Seam("pipelines.objectives", "policy_loss")
+
+FITTING_SAMPLER = {"segment_tree": "tree", "segment_chain": "chain"}  # the credit's forest; every other credit takes a flat one
+COMPARING = ("group", "leave_one_out")  # credits that need several responses to a prompt
+
+Aggregation = Literal["token_mean", "seq_mean_token_mean", "seq_mean_token_sum"]
 
 
-class PolicyParams(RolloutParams, RewardParams, CreditParams, ObjectiveParams):
-    """A section `rl.<method>` of params.yaml."""
+class KlParams(Settings):
+    """The pull towards the reference model."""
 
+    use: Literal["none", "loss", "reward"] = Field(
+        "none", description="a term of the loss, a reward of each token without gradient, or none"
+    )
+    coef: float = Field(0.0, ge=0, le=10, description="its weight")
+    estimator: Literal["k1", "k2", "k3"] = Field("k3", description="per-token estimator of KL(policy || reference)")
+    aggregation: Aggregation = Field(
+        "seq_mean_token_sum", description="of the loss term; the SPO code sums over tokens and averages over sequences"
+    )
+
+
+class ReferenceParams(Settings):
+    """The reference model: the start model, frozen or following the policy."""
+
+    rate: float = Field(
+        0.0, ge=0, le=1, description="after each iteration: reference <- rate * policy + (1 - rate) * reference; 0 is frozen"
+    )
+
+
+class CriticParams(Settings):
+    """The value model of GAE: a copy of the start model with a scalar head and an optimiser of its own."""
+
+    optimiser: OptimiserParams = Field(OptimiserParams(), description="of the critic")
+    clip: float | None = Field(
+        0.2, gt=0, description="a new value may differ from the old one by this much before its loss is the larger one"
+    )
+    normalise: bool = Field(True, description="targets in units of the running mean and standard deviation of returns")
+    decay: float = Field(0.99995, ge=0, lt=1, description="of those running statistics, debiased")
+    warmup: int = Field(0, ge=0, description="first iterations that train the critic alone")
+
+
+class RefillParams(Settings):
+    """Dynamic sampling: prompts whose responses are all right or all wrong are replaced by others (methods/entropy.md section 1.4)."""
+
+    prompts: int = Field(64, ge=1, description="prompts sampled in each further round")
+    rounds: int = Field(10, ge=1, description="rounds at most, the first included")
+    max_tokens: int | None = Field(None, ge=1, description="no further round begins once an iteration has sampled this many tokens")
+    exhausted: Literal["go_on", "stop"] = Field("go_on", description="with fewer prompts than wanted when rounds or tokens run out")
+
+
+class PolicyParams(RewardParams):
+    """A section `rl.<method>` of params.yaml, laid over `rl.common`."""
+
+    # sampler and reward
+    sampler: Annotated[Choice, SAMPLER] = Field(default_factory=partial(SAMPLER.choose, "flat"), description="how responses are grown")
+    prompts: int = Field(64, ge=1, description="prompts per iteration")
+    sampling: SamplingParams = Field(SamplingParams(), description="how a token is drawn while training")
+    shaping: ShapingParams = Field(ShapingParams(), description="what is made of a verdict's score before credit is assigned")
+    refill: RefillParams | None = Field(None, description="dynamic sampling; null keeps every prompt")
+    # credit
+    credit: Annotated[Choice, CREDIT] = Field(default_factory=partial(CREDIT.choose, "group"), description="how rewards become advantages")
+    critic: CriticParams | None = Field(None, description="the value model; gae needs one")
+    whitening: WhiteningParams = Field(WhiteningParams(), description="standardise advantages")
+    whitened_over: Literal["rollout", "update"] = Field(
+        "update", description="all response tokens of an iteration before it is divided, or the loss-carrying ones of an optimiser batch"
+    )
+    replay: ReplayParams | None = Field(
+        None, description="spread a tree's segments over later iterations; null trains on all of them at once"
+    )
+    # mask and objective
+    mask: Annotated[MaskParams, MASK] = Field(default_factory=partial(MASK.choose, "everything"), description="which tokens carry loss")
+    objective: Annotated[Choice, OBJECTIVE] = Field(default_factory=partial(OBJECTIVE.choose, "clip"), description="the per-token loss")
+    aggregation: Aggregation = Field("token_mean", description="how per-token losses of an optimiser batch become one number")
+    block: int = Field(
+        0,
+        ge=0,
+        description="responses over which thresholds, covariances, whitening and denominators are taken; 0: the whole optimiser batch. "
+        "The published code of SPO, 80/20 and Clip-Cov takes its micro-batches",
+    )
+    kl: KlParams = Field(KlParams(), description="the pull towards the reference model")
+    reference: ReferenceParams = Field(ReferenceParams(), description="frozen, or an average of the policy's past")
+    max_mean_ratio: float | None = Field(
+        None, gt=1, description="an update whose mean ratio is above this is not made (10 in SPO, 5 in PPO)"
+    )
+    # the loop
     iterations: int = Field(100, ge=1, description="rounds of sampling and updating")
+    token_budget: int | None = Field(
+        None,
+        ge=1,
+        description="the run ends, and its schedule is through, once it has sampled this many tokens; null: after all iterations",
+    )
     epochs: int = Field(1, ge=1, le=64, description="passes over an iteration's responses")
     updates_per_epoch: int = Field(2, ge=1, description="optimiser steps a pass is divided into, of equally many responses")
     old_logprobs: Literal["sampler", "trainer"] = Field(
@@ -28,20 +122,90 @@ class PolicyParams(RolloutParams, RewardParams, CreditParams, ObjectiveParams):
     zero_signal: Literal["drop", "count"] = Field(
         "drop", description="responses whose advantages are all 0: left out entirely, or counted in the loss's denominator and its KL term"
     )
+    adapter: AdapterParams | None = Field(None, description="train low-rank adapters instead of all weights; they are merged at the end")
+    filter_truncated: bool = Field(
+        False, description="responses that were cut carry no loss, though their rewards count in their group (DAPO's overlong filtering)"
+    )
+    max_empty: int = Field(10, ge=1, description="iterations in a row without anything to learn from before the stage stops")
     validation_every: int = Field(0, ge=0, description="iterations between accuracies on validation problems; 0 never")
     validation_size: int = Field(200, ge=1, description="validation problems that are answered, once greedily and once sampled")
     optimiser: OptimiserParams = Field(OptimiserParams(), description="AdamW")
     schedule: ScheduleParams = Field(ScheduleParams(), description="the learning rate over the iterations")
 
+    @property
+    def samples(self) -> int:
+        """Responses per prompt; 0 for a tree, whose number depends on its shape."""
+        return int(getattr(self.sampler, "samples", 0))
+
+    @property
+    def refers(self) -> bool:
+        """Whether the loss or the reward needs a reference model."""
+        return self.kl.use != "none" and self.kl.coef > 0
+
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.sampling.temperature == 0:
-            raise ValueError("sampling.temperature 0 gives every response of a prompt alike: nothing to learn from; use a value above 0")
-        if self.sampling.top_p < 1 or self.sampling.top_k:
-            raise ValueError(
-                "sampling.top_p and top_k must be off while training: the loss takes ratios of the full distribution's probabilities, "
-                "and a sample from a restricted one makes them wrong; use temperature instead"
-            )
-        if self.credit == "group" and self.samples < 2:
-            raise ValueError(f"credit group compares responses to the same prompt: samples is {self.samples}, at least 2 are needed")
+    def _legal(self) -> Self:
+        """Refuse what cannot be right, with the reason (design section 5's table)."""
+        problems = [text for wrong, text in self._rules() if wrong]
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
+
+    def _rules(self) -> list[tuple[bool, str]]:
+        sampler, credit, flat = self.sampler.kind, self.credit.kind, self.sampler.kind == "flat"
+        wanted = FITTING_SAMPLER.get(credit, "flat")
+        updates = self.epochs * self.updates_per_epoch
+        return [
+            (
+                self.sampling.temperature == 0,
+                "sampling.temperature 0 gives every response of a prompt alike: nothing to learn from; use a value above 0",
+            ),
+            (
+                self.sampling.top_p < 1 or self.sampling.top_k > 0,
+                "sampling.top_p and top_k must be off while training: the loss takes ratios of the full distribution's probabilities, "
+                "and a sample from a restricted one makes them wrong; use temperature instead",
+            ),
+            (sampler != wanted, f"credit {credit} needs sampler {wanted}: it cannot read the forest that {sampler} grows"),
+            (
+                credit in COMPARING and flat and self.samples < 2,
+                f"credit {credit} compares responses to the same prompt: sampler.samples is {self.samples}, at least 2 are needed",
+            ),
+            (credit == "gae" and self.critic is None, "credit gae needs a value model: add a section critic"),
+            (credit != "gae" and self.critic is not None, f"critic is set, but credit {credit} asks no value model: remove one of them"),
+            (
+                self.kl.use == "reward" and not flat,
+                f"kl.use reward needs sampler flat: segments of a {sampler} have no reward of their own",
+            ),
+            (self.kl.use != "none" and self.kl.coef == 0, "kl.use is set, but kl.coef is 0: set use to none, or a weight"),
+            (
+                self.reference.rate > 0 and not self.refers,
+                "reference.rate moves a reference model that nothing uses: set kl.use and kl.coef",
+            ),
+            (
+                self.shaping.normalise != "none" and not flat,
+                f"shaping.normalise needs sampler flat: with {sampler} an expected reward must stay comparable between states",
+            ),
+            (self.filter_truncated and not flat, f"filter_truncated needs sampler flat: segments of a {sampler} are cut by design"),
+            (
+                self.shaping.normalise == "group" and self.samples < 2,
+                f"shaping.normalise group compares responses to the same prompt: sampler.samples is {self.samples}, at least 2 are needed",
+            ),
+            (
+                self.refill is not None and (not flat or self.samples < 2),
+                "refill looks at the spread of several responses to a prompt: use sampler flat with at least 2 samples",
+            ),
+            (
+                self.reference.rate > 0 and self.adapter is not None,
+                "with an adapter the reference is the start model: reference.rate must be 0",
+            ),
+            (self.replay is not None and sampler != "tree", "replay spreads the segments of a tree: use sampler tree, or remove replay"),
+            (
+                sampler == "tree" and self.sampling.max_new_tokens <= getattr(self.sampler, "reserved", 0),
+                f"sampling.max_new_tokens {self.sampling.max_new_tokens} leaves nothing to the last level of sampler tree: its inner "
+                f"levels (sampler.branching, sampler.segment) take {getattr(self.sampler, 'reserved', 0)}",
+            ),
+            (
+                self.objective.kind == "kl_cov" and updates == 1,
+                "objective kl_cov changes nothing with one update per iteration: its penalty is 0 where the ratio is 1; raise "
+                "updates_per_epoch or epochs",
+            ),
+        ]

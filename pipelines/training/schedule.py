@@ -7,11 +7,11 @@ import math
 from pipelines.training.optimiser_params import ScheduleParams
 
 
-def rate_factor(step: int, total: int, schedule: ScheduleParams) -> float:
+def rate_factor(step: float, total: int, schedule: ScheduleParams) -> float:
     """step in [0, total) -> factor in (0, 1]: linear warm-up that reaches 1 after its last step, flat, then decay towards `floor`."""
     warmup = math.ceil(schedule.warmup * total)
     if step < warmup:
-        return (step + 1) / warmup
+        return min(1.0, (step + 1) / warmup)
     if schedule.decay == "constant":
         return 1.0
     begin = max(warmup, schedule.flat_until * total)

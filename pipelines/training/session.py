@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Protocol
 
-from pipelines.training.checkpoints import Checkpoints
-from pipelines.training.engine import Engine
+from pipelines.training.checkpoints import Checkpoints, Saveable
+from pipelines.training.ranks import Ranks
 
 TERMINATED = 143  # 128 + SIGTERM, what a shell reports
 
@@ -38,26 +38,31 @@ class Interrupted(Exception):
 
 
 class Session:
-    """Iterates over the steps left of `total`. Rows of the curve are numbered by steps done: 0 is the start, `total` the end."""
+    """Iterates over the steps left of `total`. Rows of the curve are numbered by steps done: 0 is the start, `total` the end.
 
-    def __init__(self, engine: Engine, checkpoints: Checkpoints, reporter: Reporter, total: int) -> None:
-        self._engine, self._checkpoints, self._total = engine, checkpoints, total
+    With several ranks all of them stop and save at the same step, whoever got the signal.
+    """
+
+    def __init__(self, state: Saveable, checkpoints: Checkpoints, reporter: Reporter, total: int, ranks: Ranks = Ranks.alone()) -> None:
+        self._state, self._checkpoints, self._total, self._ranks = state, checkpoints, total, ranks
         self._terminated = False
-        self.done = checkpoints.resume(engine)
+        self.done = checkpoints.resume(state)
         reporter.truncate_curve(self.done + 1 if self.done else 0)
 
     def __iter__(self) -> Iterator[int]:
         while self.done < self._total:
             yield self.done
             self.done += 1
-            if self.done < self._total and (self._terminated or self._checkpoints.due()):
-                self._checkpoints.save(self.done, self._engine)
+            self._terminated = self._ranks.any(self._terminated)
+            if self.done < self._total and self._ranks.of_first(self._terminated or self._checkpoints.due()):
+                self._checkpoints.save(self.done, self._state)
             if self._terminated:
                 raise SystemExit(TERMINATED)
 
     def pause(self) -> None:
-        """Raise Interrupted after a SIGTERM. Call it only where the engine has not been updated since the last step's end."""
-        if self._terminated:
+        """Raise Interrupted after a SIGTERM. Call it only where the state has not changed since the last step's end. With several ranks
+        it does nothing: one of them alone must not leave a step."""
+        if self._terminated and self._ranks.size == 1:
             raise Interrupted
 
     def __enter__(self) -> Session:
@@ -67,7 +72,7 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         signal.signal(signal.SIGTERM, self._previous)
         if kind is Interrupted:
-            self._checkpoints.save(self.done, self._engine)
+            self._checkpoints.save(self.done, self._state)
             raise SystemExit(TERMINATED)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

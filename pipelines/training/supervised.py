@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import torch
 
 from pipelines.corpora.record import Record
+from pipelines.models.packing import Segment, can_share, cut, score_rows
 from pipelines.objectives.aggregation import sequence_weights
-from pipelines.training.batches import collate, cut, pick
+from pipelines.training.batches import pick
 from pipelines.training.engine import Engine
+from pipelines.training.ranks import Ranks
 from pipelines.training.schedule import rate_factor
 from pipelines.training.session import Reporter, Session
 from pipelines.training.supervised_params import SupervisedParams
@@ -42,24 +44,37 @@ def total_steps(settings: SupervisedParams, size: int) -> int:
 
 
 def batch_loss(
-    engine: Engine, data: Demonstrations, rows: list[int], settings: SupervisedParams, pad_id: int, budget: int, learn: bool
+    engine: Engine,
+    data: Demonstrations,
+    rows: list[int],
+    settings: SupervisedParams,
+    budget: int,
+    learn: bool,
+    ranks: Ranks = Ranks.alone(),
 ) -> float:
-    """The mean negative log-likelihood of the demonstrations `rows`, in nats; with `learn`, its gradient is added to the engine's."""
-    ids, prompts = [data.ids[row] for row in rows], [data.prompts[row] for row in rows]
-    counts = [len(sequence) - prompt for sequence, prompt in zip(ids, prompts, strict=True)]
+    """The mean negative log-likelihood of the demonstrations `rows`, in nats; with `learn`, its gradient is added to the engine's.
+
+    The micro-batches are divided among `ranks`; one that has none left in a turn runs a pass that adds nothing.
+    """
+    prompts = [data.prompts[row] for row in rows]
+    counts = [len(data.ids[row]) - prompt for row, prompt in zip(rows, prompts, strict=True)]
     weights = sequence_weights(counts, settings.aggregation)
     total = 0.0
-    for group in cut([len(sequence) for sequence in ids], budget):
-        micro = collate(group, ids, prompts, pad_id, engine.placement.device)
+    pairs = ((data.ids[row], prompt) for row, prompt in zip(rows, prompts, strict=True))
+    demonstrations = [Segment((tuple(ids[:prompt]),), tuple(ids[prompt:])) for ids, prompt in pairs]
+    groups = cut(demonstrations, budget, can_share(engine.model))
+    mine = ranks.share(groups)
+    for turn in range(ranks.turns(len(groups))):
+        group = mine[turn] if turn < len(mine) else groups[-1]
         with torch.set_grad_enabled(learn):
-            logprobs = engine.forward(micro.input_ids, micro.response).logprobs
+            logprobs = engine.apply(score_rows, [demonstrations[row] for row in group], 1.0, False).logprobs
             repeats = torch.tensor([counts[row] for row in group])
             each = torch.tensor([weights[row] for row in group]).repeat_interleave(repeats).to(logprobs.device)
-            loss = -(logprobs * each).sum()
+            loss = -(logprobs * each).sum() * (turn < len(mine))
         if learn:
             engine.backward(loss)
         total += float(loss.detach())
-    return total
+    return ranks.sum(total)
 
 
 def train(
@@ -69,9 +84,9 @@ def train(
     validation: Demonstrations | None,
     settings: SupervisedParams,
     reporter: Reporter,
-    pad_id: int,
     seed: int,
     budget: int,
+    ranks: Ranks = Ranks.alone(),
 ) -> None:
     """Run all steps that `session` has left."""
     total = total_steps(settings, len(data))
@@ -79,14 +94,14 @@ def train(
     with session:
         for step in session:
             rows = pick(len(data), settings.batch_size, step, seed)
-            loss = batch_loss(engine, data, rows, settings, pad_id, budget, learn=True)
+            loss = batch_loss(engine, data, rows, settings, budget, True, ranks)
             factor = rate_factor(step, total, settings.schedule)
             norm = engine.step(factor)
             row = {"loss": loss, "lr": settings.optimiser.learning_rate * factor, "grad_norm": norm}
             done = step + 1
             if validation and settings.validation_every and (done % settings.validation_every == 0 or done == total):
                 shown = list(range(min(len(validation), settings.validation_size)))
-                row["validation_loss"] = batch_loss(engine, validation, shown, settings, pad_id, budget, learn=False)
+                row["validation_loss"] = batch_loss(engine, validation, shown, settings, budget, False, ranks)
             reporter.log(done, **row)
             tokens += sum(len(data.ids[index]) for index in rows)
             reporter.progress(done, total, loss=loss, tokens_per_s=tokens / (time.monotonic() - started))

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipelines.models.adapter_params import AdapterParams
 from pipelines.settings import Settings
 from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
 
@@ -22,6 +23,7 @@ class SupervisedParams(Settings):
     )
     validation_every: int = Field(0, ge=0, description="steps between losses on validation demonstrations; 0 never")
     validation_size: int = Field(200, ge=1, description="validation demonstrations that are looked at")
+    adapter: AdapterParams | None = Field(None, description="train low-rank adapters instead of all weights")
     optimiser: OptimiserParams = Field(OptimiserParams(), description="AdamW")
     schedule: ScheduleParams = Field(ScheduleParams(), description="the learning rate over the steps")
 

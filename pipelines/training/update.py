@@ -1,11 +1,14 @@
-"""The policy update: rows in optimiser batches, batches in micro-batches, one denominator for each batch however it is cut."""
+"""The policy update: rows in optimiser batches, batches in micro-batches, one denominator for each batch however it is cut or divided.
+
+Everything that a whole batch decides (mask, whitening, selections, weights) is a plan made before it is cut; every rank makes the same one.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 import torch
@@ -13,126 +16,224 @@ from torch import Tensor
 
 from pipelines.credit.whitening import whiten
 from pipelines.models.logprobs import TokenScores
+from pipelines.models.packing import score_rows
 from pipelines.objectives.aggregation import sequence_weights
+from pipelines.objectives.covariance import covariance_figures
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.seams import load
-from pipelines.training.batches import collate, cut, shuffled
+from pipelines.training.batches import shuffled
 from pipelines.training.collection import Row
 from pipelines.training.engine import Engine
+from pipelines.training.guard import check_finite
+from pipelines.training.micro_batches import MicroBatches
 from pipelines.training.policy_params import PolicyParams
-
-Forward = Callable[[Tensor, Tensor, float], TokenScores]
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """An optimiser batch before it is cut; per row and per token, everything that the whole batch decides."""
+class Plan:
+    """An optimiser batch before it is cut; per row, everything that the whole batch decides. `weights` are those of one token."""
 
     rows: list[Row]
     kept: list[Tensor]
     advantages: list[Tensor]
+    selected: list[Tensor] | None
     weights: list[float]
     kl_weights: list[float]
+    figures: dict[str, float] = field(default_factory=dict)
 
-    def flat(self, part: list[Tensor], group: list[int], device: torch.device) -> Tensor:
-        return torch.cat([part[index] for index in group]).to(device)
+    @property
+    def needed(self) -> list[int]:
+        """Rows that can change the gradient."""
+        touched = [bool(part.any()) for part in self.advantages]
+        if self.selected is not None:
+            touched = [found or bool(part.any()) for found, part in zip(touched, self.selected, strict=True)]
+        return [index for index, found in enumerate(touched) if found or self.kl_weights]
 
 
 class Updater:
-    """Applies the configured mask and objective to rows. `budget` is the tokens of a micro-batch and changes no result."""
+    """Applies the configured mask and objective to rows. How rows are cut into micro-batches changes no result but by rounding."""
 
-    def __init__(self, engine: Engine, settings: PolicyParams, pad_id: int, seed: int, budget: int) -> None:
-        self._engine, self._settings, self._pad, self._seed, self._budget = engine, settings, pad_id, seed, budget
-        self._mask: ModuleType = load("pipelines.objectives.masks", settings.mask)
-        self._objective: ModuleType = load("pipelines.objectives", settings.objective)
+    def __init__(self, engine: Engine, settings: PolicyParams, seed: int, batches: MicroBatches) -> None:
+        self._engine, self._settings, self._seed, self._batches = engine, settings, seed, batches
+        self._mask: ModuleType = load("pipelines.objectives.masks", settings.mask.kind)
+        self._objective: ModuleType = load("pipelines.objectives", settings.objective.kind)
+        self._selects = hasattr(self._objective, "select")
 
-    def logprobs(self, forward: Forward, rows: Sequence[Row]) -> list[Tensor]:
-        """Log-probs of each row's segment, without gradient, in the order of `rows`, on the CPU."""
-        found: list[Tensor] = [torch.zeros(0)] * len(rows)
-        ids, prompts = [row.ids for row in rows], [row.prompt for row in rows]
-        for group in cut([len(sequence) for sequence in ids], self._budget):
-            micro = collate(group, ids, prompts, self._pad, self._engine.placement.device)
-            with torch.no_grad():
-                scores = forward(micro.input_ids, micro.response, self._settings.sampling.temperature).logprobs.cpu()
-            for index, part in zip(group, scores.split([len(rows[index].advantages) for index in group]), strict=True):
-                found[index] = part
-        return found
+    def scores(self, rows: Sequence[Row]) -> tuple[list[Tensor], list[Tensor]]:
+        """Log-probs and entropies of each row's tokens under the policy as it is now, without gradient."""
+        return self._batches.scores(self._score, rows)
 
-    def update(self, rows: list[Row], iteration: int, factor: float) -> dict[str, float]:
-        """All epochs and updates of one iteration; returns means over its updates. No rows: nothing happens."""
-        settings, figures, norms = self._settings, defaultdict(float), []
-        tokens = 0
+    def _score(self, rows: Sequence[Row], entropy: bool = True) -> TokenScores:
+        return self._engine.apply(score_rows, rows, self._settings.sampling.temperature, entropy)
+
+    def update(
+        self,
+        rows: list[Row],
+        iteration: int,
+        factor: float,
+        beside: Callable[[list[Row], float], dict[str, float]] | None = None,
+        learn: bool = True,
+    ) -> dict[str, float]:
+        """All epochs and updates of one iteration; returns means over its updates. No rows: nothing happens.
+
+        `beside` is called with the rows of each update: the critic's turn. `learn` False leaves the policy as it is.
+        """
+        settings, figures, norms, skipped = self._settings, defaultdict[str, float](float), [], 0
+        if settings.whitening.how != "none" and settings.whitened_over == "rollout":
+            _whiten_rollout(rows, settings)
+        tokens, turns, others, shown = 0.0, 0, defaultdict[str, float](float), defaultdict[str, float](float)
         for epoch in range(settings.epochs):
             order = shuffled(len(rows), self._seed, iteration, epoch)
             size = max(1, math.ceil(len(rows) / settings.updates_per_epoch))
             for start in range(0, len(order), size):
                 batch = [rows[index] for index in order[start : start + size]]
-                sums = self.batch(batch)
-                norms.append(self._engine.step(factor))
-                if epoch == start == 0:  # the weights are still those that sampled
-                    figures["mismatch"] = sums.pop("mismatch") / sums["tokens"]
-                tokens += int(sums.pop("tokens"))
+                if beside is not None:
+                    for name, value in beside(batch, factor).items():
+                        others[name] += value
+                    turns += 1
+                if not learn:
+                    continue
+                plan = self.plan(batch, (iteration, epoch, start), first=epoch == start == 0)
+                sums = self.batch(plan)
+                for name, value in plan.figures.items():
+                    shown[name] += value
+                if settings.max_mean_ratio and sums["ratio"] > settings.max_mean_ratio * sums["kept"]:
+                    self._engine.discard()
+                    skipped += 1
+                else:
+                    norms.append(self._engine.step(factor))
+                if epoch == start == 0 and settings.replay is None:  # the weights are still those that sampled
+                    figures["mismatch"] = sums["mismatch"] / max(1.0, sums["tokens"])
+                    figures["mismatch_max"] = sums["mismatch_max"]
+                tokens += sums["tokens"]
                 for name, value in sums.items():
-                    if name != "mismatch":
+                    if name not in ("tokens", "mismatch", "mismatch_max"):
                         figures[name] += value
-        if not norms:
-            return {"updates": 0}
-        return {
-            "grad_norm": sum(norms) / len(norms),
-            "updates": len(norms),
-            "mismatch": figures.pop("mismatch"),
-            "loss": figures.pop("loss") / len(norms),
-            **{name: value / max(1, tokens) for name, value in figures.items()},
-        }
+        aside = {name: value / turns for name, value in others.items()}
+        if not norms and not skipped:
+            return {"updates": 0} | aside
+        updates = len(norms) + skipped
+        kept = max(1.0, figures.pop("kept", 0.0))
+        means = {"loss": figures.pop("loss", 0.0) / updates, "kept_tokens": kept / max(1.0, tokens)}
+        means |= {name: figures.pop(name) for name in ("mismatch", "mismatch_max") if name in figures}
+        means["update_kl"] = figures.pop("update_kl", 0.0) / max(1.0, tokens)
+        means |= {name: value / kept for name, value in figures.items()} | {name: value / updates for name, value in shown.items()}
+        if settings.max_mean_ratio:
+            means["skipped_updates"] = skipped
+        return means | aside | {"grad_norm": sum(norms) / max(1, len(norms)), "updates": len(norms), "trained_tokens": tokens}
 
-    def batch(self, rows: list[Row]) -> dict[str, float]:
-        """Add the gradient of one optimiser batch to the engine; returns its loss, and sums over its tokens."""
-        plan = self._plan(rows)
-        with_kl = self._settings.kl_coef > 0
-        needed = [index for index in range(len(rows)) if with_kl or bool(plan.advantages[index].any())]
-        sums: dict[str, float] = defaultdict(float)
-        for group in cut([len(rows[index].ids) for index in needed], self._budget):
-            self._micro_batch(plan, [needed[index] for index in group], sums)
-        return sums
-
-    def _plan(self, rows: list[Row]) -> _Plan:
-        settings, lengths = self._settings, [len(row.advantages) for row in rows]
-        kept = self._mask.keep(torch.cat([row.old_logprobs for row in rows]), torch.cat([row.entropy for row in rows]))
+    def plan(self, rows: list[Row], position: tuple[int, int, int] = (0, 0, 0), first: bool = False) -> Plan:
+        """Decide what the whole batch decides. `first`: the policy is still the one whose log-probs the rows hold."""
+        settings, lengths = self._settings, [len(row.ids) for row in rows]
+        old = torch.cat([row.old_logprobs for row in rows])
+        logprobs, entropy = old, torch.cat([row.entropy for row in rows])
+        if (self._selects or settings.mask.of == "current") and not (first and settings.replay is None):
+            current = self.scores(rows)
+            logprobs, now = torch.cat(current[0]), torch.cat(current[1])
+            if settings.mask.of == "current":
+                entropy = now
+        seen = logprobs if settings.mask.of == "current" else old
         advantages = torch.cat([row.advantages for row in rows])
-        if settings.whiten:
-            advantages = whiten(advantages, kept)
+        kept = torch.zeros_like(advantages, dtype=torch.bool)
+        selected = torch.zeros_like(kept) if self._selects else None
+        weights, kl_weights, figures = [], [], defaultdict[str, float](float)
+        blocks = _blocks(lengths, settings.block)
+        generator = torch.Generator().manual_seed(_number(self._seed, *position))
+        for members, part in blocks:
+            kept[part] = self._mask.keep(seen[part], entropy[part], settings.mask)
+            if settings.whitening.how != "none" and settings.whitened_over == "update":
+                advantages[part] = whiten(advantages[part], kept[part], settings.whitening.how, settings.whitening.epsilon)
+            if selected is not None:
+                selected[part] = self._objective.select(
+                    logprobs[part], old[part], advantages[part], kept[part], settings.objective, generator
+                )
+                for name, value in covariance_figures(logprobs[part], advantages[part], selected[part]).items():
+                    figures[name] += value / len(blocks)
+            counts = [int(piece.sum()) for piece in kept[part].split([lengths[index] for index in members])]
+            if settings.mask.denominator == "all":
+                counts = [lengths[index] for index in members]
+            weights += [weight / len(blocks) for weight in sequence_weights(counts, settings.aggregation)]
+            if settings.kl.use == "loss":
+                kl_weights += [weight / len(blocks) for weight in sequence_weights(counts, settings.kl.aggregation)]
         advantages = torch.where(kept, advantages, 0.0)
-        split = list(kept.split(lengths))
-        counts = [int(part.sum()) for part in split]
-        return _Plan(
-            rows,
-            split,
-            list(advantages.split(lengths)),
-            sequence_weights(counts, settings.aggregation),
-            sequence_weights(counts, settings.kl_aggregation),
-        )
+        split = None if selected is None else list(selected.split(lengths))
+        return Plan(rows, list(kept.split(lengths)), list(advantages.split(lengths)), split, weights, kl_weights, figures)
 
-    def _micro_batch(self, plan: _Plan, group: list[int], sums: dict[str, float]) -> None:
-        settings, device, rows = self._settings, self._engine.placement.device, plan.rows
-        micro = collate(group, [row.ids for row in rows], [row.prompt for row in rows], self._pad, device)
-        logprobs = self._engine.forward(micro.input_ids, micro.response, settings.sampling.temperature).logprobs
-        old = plan.flat([row.old_logprobs for row in rows], group, device)
-        kept = plan.flat(plan.kept, group, device)
-        losses, figures = self._objective.policy_loss(logprobs, old, plan.flat(plan.advantages, group, device), settings)
-        repeats = torch.tensor([len(rows[index].advantages) for index in group])
-        each = torch.tensor([plan.weights[index] for index in group]).repeat_interleave(repeats).to(device)
-        loss = (torch.where(kept, losses, 0.0) * each).sum()
-        if settings.kl_coef:
-            reference = plan.flat([row.reference for row in rows if row.reference is not None], group, device)
-            divergence = torch.where(kept, kl_estimate(logprobs, reference, settings.kl_estimator), 0.0)
-            each = torch.tensor([plan.kl_weights[index] for index in group]).repeat_interleave(repeats).to(device)
-            loss = loss + settings.kl_coef * (divergence * each).sum()
+    def batch(self, plan: Plan) -> dict[str, float]:
+        """Add the gradient of one optimiser batch to the engine; returns its loss, and sums over its tokens, of all ranks."""
+        sums = defaultdict[str, float](float)
+        for group, real in self._batches.turns(plan.rows, plan.needed):
+            self._micro_batch(plan, group, sums, real)
+        total = defaultdict[str, float](float)
+        for part in self._batches.ranks.gather([dict(sums)]):
+            for name, value in part.items():
+                total[name] = max(total[name], value) if name == "mismatch_max" else total[name] + value
+        return total
+
+    def _micro_batch(self, plan: Plan, group: list[int], sums: dict[str, float], real: bool) -> None:
+        """`real` False: take part in the collective passes, add nothing."""
+        settings, device, rows = self._settings, self._engine.placement.device, [plan.rows[index] for index in group]
+        lengths = torch.tensor([len(row.ids) for row in rows])
+
+        def flat(parts: list[Tensor]) -> Tensor:
+            return torch.cat(parts).to(device)
+
+        def each(weights: list[float]) -> Tensor:
+            return torch.tensor([weights[index] for index in group]).repeat_interleave(lengths).to(device)
+
+        logprobs = self._score(rows, entropy=False).logprobs
+        if not real:
+            self._engine.backward(logprobs.sum() * 0.0)
+            return
+        check_finite(logprobs, rows, "log-prob of the policy")
+        old, kept = flat([row.old_logprobs for row in rows]), flat([plan.kept[index] for index in group])
+        selected = None if plan.selected is None else flat([plan.selected[index] for index in group])
+        advantages = flat([plan.advantages[index] for index in group])
+        losses, figures = self._objective.policy_loss(logprobs, old, advantages, selected, settings.objective)
+        loss = (torch.where(kept, losses, 0.0) * each(plan.weights)).sum()
+        if plan.kl_weights:
+            reference = flat([row.reference for row in rows if row.reference is not None])
+            divergence = torch.where(kept, kl_estimate(logprobs, reference, settings.kl.estimator), 0.0)
+            loss = loss + settings.kl.coef * (divergence * each(plan.kl_weights)).sum()
             sums["kl"] += float(divergence.detach().sum())
         self._engine.backward(loss)
         logprobs = logprobs.detach()
+        check_finite(loss.detach().reshape(1), rows, "loss")
+        apart = (logprobs - flat([row.sampler_logprobs for row in rows])).abs()
         sums["loss"] += float(loss.detach())
         sums["tokens"] += len(logprobs)
+        sums["kept"] += float(kept.sum())
+        sums["ratio"] += float(torch.where(kept, (logprobs - old).clamp(-20.0, 20.0).exp(), 0.0).sum())
         sums["update_kl"] += float(kl_estimate(old, logprobs, "k3").sum())
-        sums["mismatch"] += float((logprobs - plan.flat([row.sampler_logprobs for row in rows], group, device)).abs().sum())
+        sums["mismatch"] += float(apart.sum())
+        sums["mismatch_max"] = max(sums["mismatch_max"], float(apart.max()))
         for name, values in figures.items():
             sums[name] += float(torch.where(kept, values, 0.0).sum())
+
+
+def _blocks(lengths: list[int], size: int) -> list[tuple[range, slice]]:
+    """Rows in consecutive blocks of `size` (0: one block): their indices, and the slice of their tokens in flat tensors."""
+    size = size or max(1, len(lengths))
+    found, token = [], 0
+    for start in range(0, len(lengths), size):
+        members = range(start, min(start + size, len(lengths)))
+        end = token + sum(lengths[index] for index in members)
+        found.append((members, slice(token, end)))
+        token = end
+    return found
+
+
+def _whiten_rollout(rows: list[Row], settings: PolicyParams) -> None:
+    if not rows:
+        return
+    flat = torch.cat([row.advantages for row in rows])
+    white = whiten(flat, torch.ones_like(flat, dtype=torch.bool), settings.whitening.how, settings.whitening.epsilon)
+    for row, part in zip(rows, white.split([len(row.ids) for row in rows]), strict=True):
+        row.advantages = part
+
+
+def _number(*parts: int) -> int:
+    value = 0
+    for part in parts:
+        value = (value * 1_000_003 + part + 1) % (1 << 63)
+    return value

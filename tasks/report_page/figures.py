@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ from tasks.report_page.results import BASELINE, Results, Row
 INK, FAINT, GRID = "#1f2328", "#59636e", "#d8dee4"
 DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d"}
 COLOURS = ("#1f6feb", "#d4661b", "#2f9e44", "#9a5be0", "#d6408f", "#0e93a6", "#b58900")
+DASHES: tuple[Any, ...] = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))  # with the colours: 28 methods, four keys
 BASELINE_COLOUR = "#7d8590"
 FONT = "font-family: system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"  # all narrower than the DejaVu Sans of the layout
 SPARSE = 40  # fewer points than this are marked one by one
 POINTS = 600  # more cannot be told apart at this size
+FEW = 3  # with more lines than this the raw values behind the means would hide the means
+ITERATIONS, TOKENS = "iterations", "tokens"
+AXES = {ITERATIONS: "iteration", TOKENS: "sampled tokens"}
 
 
 @dataclass(frozen=True)
@@ -32,25 +37,35 @@ class Plot:
     title: str
     unit: str
     keys: tuple[str, ...]
-    who: str  # "sft" or "rl"
+    group: str
     note: str
     exact: bool = False
     share: bool = False
 
 
-_VALIDATION = ("validation_greedy", "validation_sampled")
+LEARNING, EXPERIENCE, UPDATE, CRITIC, SFT = "What is learnt", "What is learnt from", "The updates", "The critic", "Before: fine-tuning"
+_QUADRANTS = ("cov_likely_good", "cov_likely_bad", "cov_rare_good", "cov_rare_bad")
 PLOTS = (
-    Plot("accuracy", "Validation accuracy", "share right", _VALIDATION, "rl", "On the validation split", True, True),
-    Plot("reward", "Reward", "mean reward", ("reward",), "rl", "Of the problems sampled in that step"),
-    Plot("entropy", "Entropy", "nats per token", ("entropy",), "rl", "Near 0 the policy has stopped exploring"),
-    Plot("length", "Response length", "tokens", ("length",), "rl", "Mean of the sampled responses"),
-    Plot("kl", "KL to the starting policy", "nats per token", ("kl",), "rl", "How far the policy has moved"),
-    Plot("sft_loss", "SFT loss", "nats per token", ("loss",), "sft", "Of the demonstrations"),
-    Plot("sft_accuracy", "SFT validation accuracy", "share right", _VALIDATION, "sft", "Before reinforcement learning", True, True),
-    Plot("clip_fraction", "Clipped tokens", "share of tokens", ("clip_fraction",), "rl", "Whose gradient the clip holds back"),
-    Plot("mismatch", "Sampler and trainer mismatch", "nats per token", ("mismatch",), "rl", "Of the log-probabilities; 0 when they agree"),
-    Plot("grad_norm", "Gradient norm", "L2 norm", ("grad_norm",), "rl", "Before clipping"),
-    Plot("kept_groups", "Groups that teach", "share of groups", ("kept_groups",), "rl", "Their rewards are not all the same", share=True),
+    Plot("reward", "Reward", "mean score", ("reward",), LEARNING, "Verdicts on the sampled responses"),
+    Plot("accuracy", "Validation accuracy, greedy", "share right", ("validation_greedy",), LEARNING, "Validation split", True, True),
+    Plot("sampled", "Validation accuracy, sampled", "share right", ("validation_sampled",), LEARNING, "Validation split", True, True),
+    Plot("entropy", "Entropy", "nats per token", ("entropy",), LEARNING, "Near 0 the policy has stopped exploring"),
+    Plot("length", "Response length", "tokens", ("length",), LEARNING, "Mean of the sampled responses"),
+    Plot("kl", "KL to the reference", "nats per token", ("kl",), LEARNING, "To the start model, or to what follows it"),
+    Plot("kept_groups", "Prompts that teach", "share of prompts", ("kept_groups",), EXPERIENCE, "Some advantage is not 0", share=True),
+    Plot("kept_rows", "Rows that teach", "share of rows", ("kept_rows",), EXPERIENCE, "A row is a response or a segment", share=True),
+    Plot("refill_rounds", "Rounds of dynamic sampling", "rounds", ("refill_rounds",), EXPERIENCE, "Until enough prompts teach"),
+    Plot("replay_age", "Age of replayed rows", "iterations", ("replay_age",), EXPERIENCE, "Mean of those trained on"),
+    Plot("replay_size", "Replay buffer", "rows", ("replay_size",), EXPERIENCE, "Left for later iterations"),
+    Plot("clip_fraction", "Clipped tokens", "share of tokens", ("clip_fraction",), UPDATE, "Whose gradient the clip holds back"),
+    Plot("kept_tokens", "Tokens with loss", "share of tokens", ("kept_tokens",), UPDATE, "What the mask leaves", share=True),
+    Plot("mismatch", "Sampler and trainer mismatch", "nats per token", ("mismatch",), UPDATE, "Of the log-probs; 0 when they agree"),
+    Plot("grad_norm", "Gradient norm", "L2 norm", ("grad_norm",), UPDATE, "Before clipping"),
+    Plot("covariance", "Selected tokens by quadrant", "share of selected", _QUADRANTS, UPDATE, "Log-prob and advantage about their means"),
+    Plot("value_loss", "Value loss", "squared error", ("value_loss",), CRITIC, "Clipped, of the normalised returns"),
+    Plot("explained_variance", "Explained variance", "share", ("explained_variance",), CRITIC, "1: values foresee the returns"),
+    Plot("sft_loss", "SFT loss", "nats per token", ("loss",), SFT, "Of the demonstrations"),
+    Plot("sft_accuracy", "SFT validation accuracy", "share right", ("validation_greedy", "validation_sampled"), SFT, "", True, True),
 )
 
 
@@ -59,46 +74,60 @@ class Series:
     """One line of a figure."""
 
     label: str
-    steps: list[float]
+    places: list[float]
     values: list[float]
     colour: str
-    dashed: bool
+    dash: Any
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure that was written, and the sentence that stands for it where it cannot be seen."""
+    """A figure that was written: its file for each axis, the one to show first, and the sentence that stands for it where none is seen."""
 
     plot: Plot
-    file: str
+    files: dict[str, str]
     alt: str
 
 
 def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[Drawn], list[Plot]]:
-    """Write `<name>.svg` for every plot whose keys some curve has; also return the plots that no curve has figures for."""
+    """Write every plot whose keys some curve has, over each axis; also return the plots that no curve has figures for."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn, absent = [], []
     for plot in PLOTS:
-        lines = list(series(results, plot))
-        if not lines:
+        axes = (ITERATIONS,) if plot.group == SFT else axes_of(results)
+        over = {axis: list(series(results, plot, axis)) for axis in axes}
+        if not over[axes[0]]:
             absent.append(plot)
             continue
-        file = f"{plot.name}.svg"
-        (folder / file).write_text(_svg(plot, lines, smoothing), "utf-8")
-        drawn.append(Drawn(plot, file, _alt(plot, lines)))
+        files = {}
+        for axis, lines in over.items():
+            named = len(lines) > 1 or (plot.group != SFT and len(results.methods) > 1)
+            files[axis] = f"{plot.name}.svg" if axis == axes[0] else f"{plot.name}-{axis}.svg"
+            (folder / files[axis]).write_text(_svg(plot, lines, smoothing, "step" if plot.group == SFT else AXES[axis], named), "utf-8")
+        drawn.append(Drawn(plot, files, _alt(plot, over[axes[0]], axes[0])))
     return drawn, absent
 
 
-def series(results: Results, plot: Plot) -> Iterator[Series]:
+def axes_of(results: Results) -> tuple[str, ...]:
+    """What the methods' curves can be drawn over, the better first. One method's iteration may sample many times what another's does, so
+    several are compared over the tokens that they sampled; that needs every curve to count them."""
+    counted = results.methods and all(any("sampled_tokens" in row for row in results.curves[name]) for name in results.methods)
+    if not counted:
+        return (ITERATIONS,)
+    return (TOKENS, ITERATIONS) if len(results.methods) > 1 else (ITERATIONS, TOKENS)
+
+
+def series(results: Results, plot: Plot, axis: str) -> Iterator[Series]:
     """The lines of a figure: every curve of its kind that has one of its keys, in the order of the parameters."""
-    names = (BASELINE,) if plot.who == "sft" else results.methods
+    names = (BASELINE,) if plot.group == SFT else results.methods
     for name in names:
-        colour = BASELINE_COLOUR if name == BASELINE else COLOURS[results.methods.index(name) % len(COLOURS)]
-        for place, key in enumerate(plot.keys):
-            steps, values = _points(results.curves[name], key)
-            if steps:
-                label = f"{name} {key.removeprefix('validation_')}" if len(plot.keys) > 1 else name
-                yield Series(label, steps, values, colour, dashed=place > 0)
+        turn, index = (0, 0) if name == BASELINE else divmod(results.methods.index(name), len(COLOURS))
+        for number, key in enumerate(plot.keys):
+            places, values = _points(results.curves[name], key, axis)
+            if places:
+                label = f"{name} {key.partition('_')[2].replace('_', ' ')}" if len(plot.keys) > 1 else name
+                dash = DASHES[(number if len(plot.keys) > 1 else turn) % len(DASHES)]
+                yield Series(label, places, values, BASELINE_COLOUR if name == BASELINE else COLOURS[index], dash)
 
 
 def centred_mean(values: Sequence[float], window: int) -> list[float]:
@@ -108,19 +137,26 @@ def centred_mean(values: Sequence[float], window: int) -> list[float]:
     return [math.fsum(near) / len(near) for near in around]
 
 
-def _points(rows: list[Row], key: str) -> tuple[list[float], list[float]]:
-    found = [(row["step"], row[key]) for row in rows if isinstance(row.get(key), (int, float)) and math.isfinite(row[key])]
-    return [step for step, _ in found], [value for _, value in found]
+def _points(rows: list[Row], key: str, axis: str) -> tuple[list[float], list[float]]:
+    sampled = accumulate(row.get("sampled_tokens", 0) for row in rows)
+    found = [
+        (tokens if axis == TOKENS else row["step"], row[key])
+        for row, tokens in zip(rows, sampled, strict=True)
+        if isinstance(row.get(key), (int, float)) and math.isfinite(row[key])
+    ]
+    return [place for place, _ in found], [value for _, value in found]
 
 
-def _alt(plot: Plot, lines: list[Series]) -> str:
+def _alt(plot: Plot, lines: list[Series], axis: str) -> str:
+    unit = "tokens" if axis == TOKENS else "steps"
     parts = [
-        f"{line.label} from {line.values[0]:.3g} at step {line.steps[0]} to {line.values[-1]:.3g} at {line.steps[-1]}" for line in lines
+        f"{line.label} from {line.values[0]:.3g} at {line.places[0]:,} to {line.values[-1]:.3g} at {line.places[-1]:,} {unit}"
+        for line in lines
     ]
     return f"{plot.title} ({plot.unit}): " + "; ".join(parts)
 
 
-def _svg(plot: Plot, lines: list[Series], smoothing: int) -> str:
+def _svg(plot: Plot, lines: list[Series], smoothing: int, axis: str, named: bool) -> str:
     from matplotlib import rc_context, rcdefaults, rcParams
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -141,44 +177,47 @@ def _svg(plot: Plot, lines: list[Series], smoothing: int) -> str:
         rcdefaults()  # a user's own matplotlibrc must not change the stage's output
         rcParams.update(style)
         columns = max(1, min(len(lines), 60 // (6 + max(len(line.label) for line in lines))))  # of the legend, in characters
-        legend = 0.18 * math.ceil(len(lines) / columns) if len(lines) > 1 else 0.0
+        legend = 0.18 * math.ceil(len(lines) / columns) if named else 0.0
         figure = Figure(figsize=(4.6, 2.7 + legend), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        for line in lines:
-            _line(axes, plot, line, smoothing)
-        _frame(axes, plot, lines)
-        if len(lines) > 1:
-            figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handlelength=1.6, columnspacing=1.2)
+        shown = [value for line in lines for value in _line(axes, plot, line, smoothing, raw=len(lines) <= FEW)]
+        _frame(axes, plot, axis, min(shown), max(shown))
+        if named:
+            figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handlelength=2.2, columnspacing=1.2)
         stream = io.StringIO()
         metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
     return _with_dark(stream.getvalue(), plot.title)
 
 
-def _line(axes: Any, plot: Plot, line: Series, smoothing: int) -> None:
-    look = {"color": line.colour, "linestyle": (0, (4, 2)) if line.dashed else "solid", "label": line.label}
-    if plot.exact or len(line.steps) <= 2 * smoothing:
-        axes.plot(line.steps, line.values, linewidth=1.6, marker="o" if len(line.steps) < SPARSE else "", markersize=3, **look)
-        return
-    every = slice(None, None, math.ceil(len(line.steps) / POINTS))
-    steps = line.steps[every]
-    if smoothing > 1:
-        axes.plot(steps, line.values[every], color=line.colour, linewidth=0.8, alpha=0.28)
-    axes.plot(steps, centred_mean(line.values, smoothing)[every], linewidth=1.7, **look)
+def _line(axes: Any, plot: Plot, line: Series, smoothing: int, raw: bool) -> list[float]:
+    """Draw one line, smoothed where it is long; returns the values that must fit into the frame."""
+    look = {"color": line.colour, "linestyle": line.dash, "label": line.label}
+    window = min(smoothing, len(line.places) // 20)  # a wider one would hide where a short curve starts
+    if plot.exact or window <= 1:
+        axes.plot(line.places, line.values, linewidth=1.6, marker="o" if len(line.places) < SPARSE else "", markersize=3, **look)
+        return line.values
+    every = slice(None, None, math.ceil(len(line.places) / POINTS))
+    places, means = line.places[every], centred_mean(line.values, window)
+    if raw:
+        axes.plot(places, line.values[every], color=line.colour, linewidth=0.8, alpha=0.28)
+    axes.plot(places, means[every], linewidth=1.7 if raw else 1.4, **look)
+    return line.values if raw else means
 
 
-def _frame(axes: Any, plot: Plot, lines: list[Series]) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+def _frame(axes: Any, plot: Plot, axis: str, low: float, high: float) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
     axes.set_title(plot.title, loc="left", fontsize=11, fontweight="bold")
-    axes.set_xlabel("step")
+    axes.set_xlabel(axis)
     axes.set_ylabel(plot.unit)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if axis == AXES[TOKENS]:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     if plot.share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    low, high = min(min(line.values) for line in lines), max(max(line.values) for line in lines)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     from_zero = -0.01 * high <= low <= 0.4 * high
     axes.set_ylim(0.0 if from_zero else low - margin, high + margin)

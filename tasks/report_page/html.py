@@ -10,7 +10,7 @@ from tasks.report_page.comparison import Accuracy, Difference
 from tasks.report_page.figures import Drawn
 from tasks.report_page.pairs import Pair
 from tasks.report_page.results import Row
-from tasks.report_page.tables import Cell, Column, Table
+from tasks.report_page.tables import Cell, Column, Compared, Table, Wall
 
 MARKS = {"right": "✓", "wrong": "✗", "error": "!"}
 
@@ -35,13 +35,13 @@ def points_interval(change: Difference) -> str:
     return f"{points(change.low)} to {points(change.high)}"
 
 
-def table(value: Table, legend: str = "") -> str:
+def table(value: Table) -> str:
     """A table in a box that scrolls by itself on a narrow screen."""
-    small = f" <small>{escape(legend)}</small>" if legend else ""
     body = "\n".join(_row(row) for row in value.rows)
+    style = ' class="prose"' if value.prose else ""
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(value.title)}"><table>\n'
-        f"<caption>{escape(value.title)}{small}</caption>\n<thead>{_head(value.columns)}</thead>\n<tbody>\n{body}\n</tbody></table></div>"
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(value.title)}"><table{style}>\n'
+        f"<caption>{escape(value.title)}</caption>\n<thead>{_head(value.columns)}</thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
 
@@ -51,7 +51,12 @@ def badge(verdict: str) -> str:
 
 def figure(drawn: Drawn) -> str:
     note = f"<figcaption>{escape(drawn.plot.note)}</figcaption>" if drawn.plot.note else ""
-    return f'<figure><img src="plots/{drawn.file}" alt="{escape(drawn.alt)}">{note}</figure>'
+    alt, lazy = escape(drawn.alt), ' loading="lazy"'
+    images = "".join(
+        f'<img class="over-{axis}" src="plots/{file}" alt="{alt}"{lazy if place else ""}>'
+        for place, (axis, file) in enumerate(drawn.files.items())
+    )
+    return f"<figure>{images}{note}</figure>"
 
 
 def sample(one: Pair, names: Sequence[str], limit: int) -> str:
@@ -108,10 +113,18 @@ def _cell(value: Cell) -> str:
     if isinstance(value, Accuracy):
         return f"<td>{_accuracy(value)}</td>"
     if isinstance(value, Difference):
-        return f'<td><span class="{value.reading}">{points(value.value)}</span><span class="interval">{points_interval(value)}</span></td>'
+        return f"<td>{_difference(value)}</td>"
+    if isinstance(value, Compared):
+        return f'<td>{_accuracy(value.accuracy)}<span class="change">{_difference(value.change)}</span></td>'
+    if isinstance(value, Wall):
+        return f'<td data-wall="{escape(value.stage)}">–</td>'
     if value in ("better", "worse", "not told apart"):
         return f'<td><span class="badge {value}">{value}</span></td>'
     return f"<td>{escape(f'{value:,}' if isinstance(value, int) else value)}</td>"
+
+
+def _difference(value: Difference) -> str:
+    return f'<span class="{value.reading}">{points(value.value)}</span><span class="interval">{points_interval(value)}</span>'
 
 
 def _accuracy(value: Accuracy) -> str:

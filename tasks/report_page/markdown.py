@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from tasks.report_page import html, tables
 from tasks.report_page.comparison import Accuracy, Difference
 from tasks.report_page.figures import Drawn
-from tasks.report_page.page import CONTROL, INTERVALS, summary
+from tasks.report_page.page import CONTROL, INTERVALS, PARTS, summary
 from tasks.report_page.results import Results
-from tasks.report_page.tables import Cell, Table
+from tasks.report_page.tables import Cell, Compared, Table, Wall
 from tasks.report_params import ReportParams
 
 
@@ -19,12 +19,12 @@ def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams) -
     if results.compared:
         parts += [table(tables.control(results)), CONTROL, table(tables.changes(results, settings.decoding))]
     parts.append(table(tables.behaviour(results)))
-    for part, title, name in (("by_subject", "By subject", "subject"), ("by_level", "By level", "level")):
-        broken = tables.breakdown(results, part, title, name)
-        if broken:
-            parts.append(table(broken))
+    for part, title in PARTS.items():
+        parts += map(table, tables.breakdown(results, part, title))
+    if about := tables.methods(results):
+        parts += ["## Methods", table(about)]
     parts.append("## Curves")
-    parts += [f"![{_plain(one.alt)}](plots/{one.file})" for one in drawn]
+    parts += [f"![{_plain(one.alt)}](plots/{next(iter(one.files.values()))})" for one in drawn]
     parts.append("## Corpus and settings")
     parts += [table(one) for one in (*tables.counts(results), tables.training(results), tables.settings(results))]
     return "\n\n".join(parts) + "\n"
@@ -39,8 +39,10 @@ def table(value: Table) -> str:
 
 def text(cell: Cell) -> str:
     """A cell in words: `73.2 % (68.7 – 77.3)`, `+34.0 (+27.3 to +40.2)`."""
-    if cell is None:
+    if cell is None or isinstance(cell, Wall):
         return "–"
+    if isinstance(cell, Compared):
+        return f"{text(cell.accuracy)} {text(cell.change)}"
     if isinstance(cell, Accuracy):
         return "–" if cell.share is None else f"{html.percent(cell.share)} ({html.interval(cell.low, cell.high)})"
     if isinstance(cell, Difference):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 
 from tasks.report_page import html, tables
 from tasks.report_page.comparison import Accuracy, difference
-from tasks.report_page.figures import Drawn, Plot
+from tasks.report_page.figures import AXES, FEW, Drawn, Plot
 from tasks.report_page.graph import Node, draw, essential
 from tasks.report_page.pairs import by_kind, pair, spread
 from tasks.report_page.results import BASELINE, Results
@@ -19,12 +20,14 @@ from tasks.report_params import ReportParams
 
 SECTIONS = {
     "accuracy": "Accuracy",
+    "methods": "Methods",
     "breakdown": "Subjects and levels",
     "curves": "Curves",
     "samples": "Samples",
     "corpus": "Corpus and settings",
     "graph": "Graph and timings",
 }
+PARTS = {"by_subject": "By subject", "by_level": "By level"}
 INTERVALS = (
     "Intervals are 95 %: Wilson's for one accuracy; Newcombe's for a difference, in points, which takes the two as independent "
     "though both models answered the same problems, so it errs on the wide side."
@@ -39,6 +42,7 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
     """The whole page."""
     bodies = {
         "accuracy": _accuracy(results),
+        "methods": _methods(results),
         "breakdown": _breakdown(results),
         "curves": _curves(drawn, absent),
         "samples": _samples(results, settings),
@@ -74,16 +78,17 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
 
 
 def summary(results: Results) -> list[str]:
-    """One sentence per method: what changed greedily, and whether it survives the control."""
+    """What changed greedily, and whether it survives the control: a sentence for each method, or three for many of them."""
     if not results.compared:
         return [
             f"Accuracy of {', '.join(results.models)} on {results.corpus}; without {BASELINE} and a method there is nothing to compare."
         ]
+    if len(results.compared) > FEW:
+        return _many(results)
     sentences = []
     for method in results.compared:
-        before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
-        first, second = Accuracy.of(before["greedy"]), Accuracy.of(after["greedy"])
-        control = difference(Accuracy.of(after["sampled"]), first)
+        first, second = _heldout(results, BASELINE, "greedy"), _heldout(results, method, "greedy")
+        control = difference(_heldout(results, method, "sampled"), first)
         if not first or not second or first.share is None or second.share is None or not control:
             sentences.append(f"{method}: nothing was counted.")
             continue
@@ -93,6 +98,30 @@ def summary(results: Results) -> list[str]:
             f"{BASELINE} {html.percent(first.share)}; sampled, it {verdict} the control ({html.points(control.value)} points)."
         )
     return sentences
+
+
+def _many(results: Results) -> list[str]:
+    """Methods by what their intervals let one say."""
+    start = _heldout(results, BASELINE, "greedy")
+    share = html.percent(start.share if start else None)
+    greedy = {name: difference(_heldout(results, name, "greedy"), start) for name in results.compared}
+    sampled = {name: difference(_heldout(results, name, "sampled"), start) for name in results.compared}
+    sentences = [
+        f"{len(results.compared)} methods start from {BASELINE}, which answers {share} of the held-out "
+        f"problems of {results.corpus} right greedily."
+    ]
+    for heading, changes in ((f"Greedily, against {BASELINE}", greedy), (f"Sampled, against {BASELINE} greedy (control)", sampled)):
+        readings: dict[str, list[str]] = {}
+        for name, change in sorted(changes.items(), key=lambda item: -item[1].value if item[1] else 2.0):
+            readings.setdefault(change.reading if change else "nothing counted", []).append(
+                f"{name} ({html.points(change.value)})" if change else name
+            )
+        sentences.append(f"{heading} – " + "; ".join(f"{reading}: {', '.join(names)}" for reading, names in readings.items()) + ".")
+    return sentences
+
+
+def _heldout(results: Results, model: str, decoding: str) -> Accuracy | None:
+    return Accuracy.of(results.evaluations[model]["heldout"][decoding])
 
 
 def graph_of(results: Results) -> tuple[list[str], list[tuple[str, str]]]:
@@ -111,17 +140,18 @@ def graph_of(results: Results) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def _accuracy(results: Results) -> str:
-    parts = [html.table(tables.headline(results)), f'<p class="quiet">{INTERVALS}</p>']
+    parts = [html.table(tables.headline(results, timed=True)), f'<p class="quiet">{INTERVALS}</p>']
     if results.compared:
-        parts = [
-            *(_cards(results, method) for method in results.compared),
-            *parts,
-            html.table(tables.control(results)),
-            f'<p class="quiet">{CONTROL}</p>',
-        ]
+        cards = [_cards(results, method) for method in results.compared] if len(results.compared) <= FEW else []
+        parts = [*cards, *parts, html.table(tables.control(results)), f'<p class="quiet">{CONTROL}</p>']
     else:
         parts.append(f"<p>No comparison: evaluate.models names no {BASELINE} together with a method of rl.methods.</p>")
     return "\n".join([*parts, html.table(tables.behaviour(results))])
+
+
+def _methods(results: Results) -> str:
+    about = tables.methods(results)
+    return html.table(about) if about else "<p>The metrics do not say what the methods are.</p>"
 
 
 def _beside(*parts: tables.Table) -> str:
@@ -147,15 +177,23 @@ def _cards(results: Results, method: str) -> str:
 
 
 def _breakdown(results: Results) -> str:
-    parts = [tables.breakdown(results, "by_subject", "By subject", "subject"), tables.breakdown(results, "by_level", "By level", "level")]
-    found = [html.table(one) for one in parts if one]
+    found = [html.table(one) for part, title in PARTS.items() for one in tables.breakdown(results, part, title)]
     return "\n".join(found) or "<p>The evaluations know no subjects or levels.</p>"
 
 
 def _curves(drawn: Sequence[Drawn], absent: Sequence[Plot]) -> str:
-    grid = f'<div class="figures">{"".join(map(html.figure, drawn))}</div>' if drawn else "<p>No curve holds a figure.</p>"
+    """Figures by group, below the choice of what they are drawn over: plain radio buttons, which the style sheet reads."""
+    parts = []
+    if axes := next((list(one.files) for one in drawn if len(one.files) > 1), []):
+        parts.append('<span class="quiet">Drawn over</span>')
+        for axis in axes:
+            checked = " checked" if axis == axes[0] else ""
+            parts.append(f'<input type="radio" name="axis" id="over-{axis}"{checked}><label for="over-{axis}">{AXES[axis]}</label>')
+    for group, members in groupby(drawn, key=lambda one: one.plot.group):
+        parts.append(f'<h3>{escape(group)}</h3>\n<div class="figures">{"".join(map(html.figure, members))}</div>')
     names = ", ".join(plot.title for plot in absent)
-    return grid + (f'\n<p class="quiet">Not in the curves: {escape(names)}.</p>' if absent else "")
+    parts.append(f'<p class="quiet">Not in the curves: {escape(names)}.</p>' if absent else "")
+    return "\n".join(parts) if drawn else "<p>No curve holds a figure.</p>"
 
 
 def _samples(results: Results, settings: ReportParams) -> str:

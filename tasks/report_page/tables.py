@@ -10,7 +10,23 @@ from tasks.report_page.comparison import Accuracy, Difference, difference
 from tasks.report_page.pairs import by_kind, pair
 from tasks.report_page.results import BASELINE, Results
 
-Cell = str | int | Accuracy | Difference | None
+
+@dataclass(frozen=True)
+class Wall:
+    """Where the page's script puts the wall time of a stage; unknown while the page is made."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An accuracy with its difference from the baseline's below it."""
+
+    accuracy: Accuracy
+    change: Difference
+
+
+Cell = str | int | Accuracy | Difference | Compared | Wall | None
 DECODINGS = ("greedy", "sampled")
 
 
@@ -24,50 +40,70 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first column names the row."""
+    """Rows of cells; the first column names the row. `prose` cells are long texts that may be broken."""
 
     title: str
     columns: tuple[Column, ...]
     rows: list[tuple[Cell, ...]] = field(default_factory=list)
+    prose: bool = False
 
 
-def headline(results: Results) -> Table:
-    """Accuracy on the held-out problems, before and after."""
+def headline(results: Results, timed: bool = False) -> Table:
+    """Accuracy on the held-out problems before and after, and what it took; `timed` leaves room for wall times, which only the page has."""
     figures = tuple(Column(name, decoding) for decoding in DECODINGS for name in ("accuracy", "right / n"))
-    table = Table("Accuracy on held-out problems", (Column("model"), Column("stage"), *figures))
-    for model in results.models:
+    cost = tuple(Column(name, "training") for name in ("iterations", "sampled tokens", "updates", "last entropy"))
+    time = (Column("wall time", "training"),) if timed else ()
+    table = Table("Accuracy on held-out problems", (Column("model"), *figures, *cost, *time))
+    for model in dict.fromkeys((*results.models, *results.methods)):
         greedy, sampled = (_accuracy(results, model, decoding) for decoding in DECODINGS)
-        table.rows.append((model, _moment(results, model), greedy, _counted(greedy), sampled, _counted(sampled)))
+        row = (model, greedy, _counted(greedy), sampled, _counted(sampled), *_cost(results, model))
+        stage = f"rl@{model}" if model in results.methods else model
+        table.rows.append((*row, Wall(stage)) if timed else row)
+    return table
+
+
+def methods(results: Results) -> Table | None:
+    """What each method is, as the stage that trained it wrote down; None where no stage did."""
+    words = {name: results.training[name].get("method") or {} for name in results.methods}
+    names = list(dict.fromkeys(key for row in words.values() for key in row))
+    if not names:
+        return None
+    table = Table("What the methods are (prompts and updates of an iteration)", (Column("method"), *map(Column, names)), prose=True)
+    table.rows.extend((name, *(row.get(key) or None for key in names)) for name, row in words.items())
     return table
 
 
 def control(results: Results) -> Table:
     """Three comparisons per method; the last is the control: sampling colder is free, so RL has to beat that too."""
-    table = Table("What reinforcement learning changed", tuple(map(Column, ("comparison", "before", "after", "difference", "reading"))))
+    kinds = (("greedy", "greedy"), ("sampled", "sampled"), ("sampled", "greedy"))
+    groups = [f"{after} vs {BASELINE} {before}" + (" (control)" if after != before else "") for after, before in kinds]
+    columns = (Column(name, group) for group in groups for name in ("difference", "reading"))
+    table = Table("What reinforcement learning changed", (Column("method"), *columns))
     for method in results.compared:
-        for after, before in (("sampled", "sampled"), ("greedy", "greedy"), ("sampled", "greedy")):
-            name = f"{method} {after} vs {BASELINE} {before}" + (" (control)" if after != before else "")
-            first, second = _accuracy(results, BASELINE, before), _accuracy(results, method, after)
-            change = difference(second, first)
-            table.rows.append((name, first, second, change, change.reading if change else None))
+        changed = [difference(_accuracy(results, method, after), _accuracy(results, BASELINE, before)) for after, before in kinds]
+        table.rows.append((method, *(cell for one in changed for cell in (one, one.reading if one else None))))
     return table
 
 
-def breakdown(results: Results, part: str, title: str, name: str) -> Table | None:
-    """Accuracy by subject or level (`part`: by_subject, by_level) for every model; None when no evaluation has that part."""
-    keys = {key for model in results.models for key in results.evaluations[model].get(part) or {}}
-    if not keys:
-        return None
-    columns = [Column(name), Column("n")]
+def breakdown(results: Results, part: str, title: str) -> list[Table]:
+    """Accuracy by subject or level (`part`: by_subject, by_level) of every model, a table for each decoding that has such figures."""
+    tables = []
     for decoding in DECODINGS:
-        for model in results.models:
-            columns.append(Column(model, decoding))
-            if model in results.compared:
-                columns.append(Column(f"{model} − {BASELINE}", decoding))
-    table = Table(title, tuple(columns))
-    for key in sorted(keys, key=_natural):
-        table.rows.append((key, *_breakdown_row(results, part, key)))
-    return table
+        found = {
+            model: {key: Accuracy.of(value.get(decoding)) for key, value in (results.evaluations[model].get(part) or {}).items()}
+            for model in results.models
+        }
+        keys = sorted({key for row in found.values() for key in row}, key=_natural)
+        if not keys:
+            continue
+        sizes = {key: sorted({one.n for row in found.values() if (one := row.get(key))}) for key in keys}
+        columns = (Column(f"{key} (n {' / '.join(map(str, sizes[key]))})") for key in keys)
+        table = Table(f"{title}, {decoding}", (Column("model"), *columns))
+        for model, row in found.items():
+            base = found[BASELINE] if model in results.compared else {}
+            table.rows.append((model, *(_beside(row.get(key), base.get(key)) for key in keys)))
+        tables.append(table)
+    return tables
 
 
 def changes(results: Results, decoding: str) -> Table:
@@ -92,7 +128,8 @@ def behaviour(results: Results) -> Table:
 
 def training(results: Results) -> Table:
     """Final figures of every trained stage."""
-    return _by_model("Training in figures", "figure", {name: dict(leaves(value)) for name, value in results.training.items()})
+    figures = {name: {key: item for key, item in value.items() if key != "method"} for name, value in results.training.items()}
+    return _by_model("Training in figures", "figure", {name: dict(leaves(value)) for name, value in figures.items()})
 
 
 def counts(results: Results) -> list[Table]:
@@ -114,10 +151,11 @@ def counts(results: Results) -> list[Table]:
 
 
 def settings(results: Results) -> Table:
-    """The evaluation's settings, as the metrics record them."""
-    return _by_model(
-        "Evaluation settings", "setting", {m: dict(leaves(results.evaluations[m].get("settings") or {})) for m in results.models}
-    )
+    """The evaluation's settings, as the metrics record them; one row where every model has the same."""
+    rows = {model: dict(leaves(results.evaluations[model].get("settings") or {})) for model in results.models}
+    if len(rows) > 1 and all(row == rows[results.models[0]] for row in rows.values()):
+        rows = {"every model": rows[results.models[0]]}
+    return _by_model("Evaluation settings", "setting", rows)
 
 
 def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -151,36 +189,34 @@ def named(key: str) -> str:
 
 
 def _by_model(title: str, name: str, rows: dict[str, dict[str, Any]]) -> Table:
+    """Figures by model, the longer side downwards."""
     names = list(dict.fromkeys(key for row in rows.values() for key in row))
+    if len(rows) > len(names):
+        table = Table(title, (Column("model"), *(Column(named(key)) for key in names)))
+        table.rows.extend((model, *(shown(row.get(key)) for key in names)) for model, row in rows.items())
+        return table
     table = Table(title, (Column(name), *map(Column, rows)))
     table.rows.extend((named(key), *(shown(row.get(key)) for row in rows.values())) for key in names)
     return table
 
 
-def _breakdown_row(results: Results, part: str, key: str) -> list[Cell]:
-    found = {
-        (model, decoding): Accuracy.of((results.evaluations[model].get(part) or {}).get(key, {}).get(decoding))
-        for model in results.models
-        for decoding in DECODINGS
-    }
-    sizes = sorted({one.n for one in found.values() if one})
-    cells: list[Cell] = [" / ".join(map(str, sizes))]
-    for decoding in DECODINGS:
-        for model in results.models:
-            cells.append(found[model, decoding])
-            if model in results.compared:
-                cells.append(difference(found[model, decoding], found[BASELINE, decoding]))
-    return cells
+def _beside(value: Accuracy | None, base: Accuracy | None) -> Accuracy | Compared | None:
+    change = difference(value, base)
+    return Compared(value, change) if value and change else value
+
+
+def _cost(results: Results, model: str) -> tuple[Cell, ...]:
+    """Iterations, sampled tokens, updates and the last entropy of a method; dashes for what is none."""
+    if model not in results.methods:
+        return (None,) * 4
+    figures, counted = results.training[model], [row["updates"] for row in results.curves[model] if "updates" in row]
+    tokens, entropy = figures.get("sampled_tokens"), figures.get("entropy")
+    updates = sum(counted) if counted else None
+    return (*(one if one is None else shown(one) for one in (figures.get("iterations"), tokens, updates, entropy)),)
 
 
 def _accuracy(results: Results, model: str, decoding: str) -> Accuracy | None:
-    return Accuracy.of(results.evaluations[model]["heldout"][decoding])
-
-
-def _moment(results: Results, model: str) -> str:
-    if model in results.methods:
-        return "after RL"
-    return {BASELINE: "before RL", "base": "before SFT"}.get(model, "reference")
+    return Accuracy.of(results.evaluations[model]["heldout"][decoding]) if model in results.evaluations else None
 
 
 def _counted(accuracy: Accuracy | None) -> str | None:

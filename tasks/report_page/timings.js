@@ -28,6 +28,8 @@
     [seconds(t.wall_s), seconds(t.command_s), t.action || "–", t.run || "–"].forEach((text, i) => {
       row(name).cells[i + 1].textContent = text;
     });
+    for (const cell of document.querySelectorAll("[data-wall]"))
+      if (cell.dataset.wall === name) cell.textContent = seconds(t.wall_s);
     for (const box of document.querySelectorAll(".graph .node"))
       if (box.dataset.id === name) box.querySelector(".note").textContent = seconds(t.wall_s);
     sum += t.wall_s || 0;

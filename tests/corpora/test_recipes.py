@@ -67,9 +67,10 @@ def small(params, id):
     params["corpus"]["gsm8k"]["raw"] = "raw"
     params["corpus"]["gsm8k"]["tokenizer"]["id"] = params["base"]["pretrained"] = id
     params["sft"].update(epochs=0.2, batch_size=4, validation_every=1, validation_size=2)
-    grpo = params["rl"]["grpo"]
-    grpo.update(iterations=2, prompts=2, samples=2, updates_per_epoch=2, zero_signal="count", validation_every=1, validation_size=2)
-    grpo["sampling"]["max_new_tokens"] = 6
+    common, grpo = params["rl"]["common"], params["rl"]["grpo"]
+    common.update(iterations=2, zero_signal="count", validation_every=1, validation_size=2, max_mean_ratio=None)
+    sampling = common["sampling"] | {"max_new_tokens": 6}
+    grpo.update(prompts=2, updates_per_epoch=2, sampler={"kind": "flat", "samples": 2}, sampling=sampling)
     params["evaluate"]["settings"].update(problems=4, samples=2)
     params["evaluate"]["settings"]["sampling"]["max_new_tokens"] = 6
     params["execution"].update(device="cpu", dtype="float32", offline=True, threads=1)
@@ -93,7 +94,7 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     run("base", raw, [tokenizer], ["base"], ["models/base/model"])
     run("sft", raw, ["models/base/model", records], ["sft"], ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"])
     outs = ["models/grpo/model", "curves/grpo.jsonl", "metrics/train/grpo.json"]
-    run("rl@grpo", raw, ["models/sft/model", records], ["rl.grpo"], outs)
+    run("rl@grpo", raw, ["models/sft/model", records], ["rl.common", "rl.grpo"], outs)
     outs = ["metrics/evaluate/grpo.json", "samples/grpo.jsonl"]
     run("evaluate@grpo", raw, ["models/grpo/model", records], ["evaluate.settings"], outs)
 

@@ -7,9 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.credit.credit_params import CreditParams
+from pipelines.credit.experience import Experience
 from pipelines.credit.group import assign, group_advantage
-from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
+from pipelines.credit.group_params import GroupParams
+from tests.credit.made import flat
 
 ONE_OF_FOUR = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
 
@@ -68,20 +69,20 @@ def test_errors_leave_the_group():
     assert torch.equal(advantages[1:], torch.zeros(2, 5))
 
 
-def node(count):
-    return Completion([5] * count, torch.zeros(count), torch.zeros(count), Finish.EOS)
-
-
 def test_every_token_of_a_response_carries_its_advantage():
-    forest = Forest([Prompt("a", [1], 0), Prompt("b", [1], 0)])
-    for tree, count in ((0, 2), (0, 3), (1, 1), (1, 4)):
-        forest.add(tree, -1, node(count))
-    advantages = assign(forest, [1.0, 0.0, 1.0, 1.0], CreditParams(spread="none"))
+    experience = Experience(flat([2, 3], [1, 4]), [1.0, 0.0, 1.0, 1.0])
+    advantages = assign(experience, GroupParams(spread="none"))
     assert [part.tolist() for part in advantages] == [[0.5] * 2, [-0.5] * 3, [0.0], [0.0] * 4]
 
 
-def test_a_tree_is_refused():
-    forest = Forest([Prompt("a", [1], 0)])
-    forest.add(0, forest.add(0, -1, node(2)), node(1))
-    with pytest.raises(ValueError, match="flat forest"):
-        assign(forest, [math.nan, 1.0], CreditParams())
+def test_a_kl_in_the_reward_is_compared_too():
+    experience = Experience(flat([2, 1]), [1.0, 1.0], [torch.tensor([-0.1, -0.3]), torch.tensor([0.0])])
+    advantages = assign(experience, GroupParams(spread="none"))
+    assert torch.cat(advantages).tolist() == pytest.approx([-0.2, -0.2, 0.2])
+
+
+def test_length_penalty_and_reward_scale():
+    """entropy.md 1.5: one right and three wrong, one of them half over length, with rewards {0, 1} and {-1, 1}."""
+    plain, signed = torch.tensor([[1.0, -0.5, 0.0, 0.0], [1.0, -1.5, -1.0, -1.0]], dtype=torch.float64).split(1)
+    assert group_advantage(plain, "sample", 1e-6)[0].tolist() == pytest.approx([1.391, -0.993, -0.199, -0.199], abs=1e-3)
+    assert group_advantage(signed, "sample", 1e-6)[0].tolist() == pytest.approx([1.466, -0.789, -0.338, -0.338], abs=1e-3)

@@ -208,7 +208,9 @@ def run_once(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ran") / "project"
     shutil.copytree(finished, folder, symlinks=True)
     project = toy.Project(folder)
-    project.set("rl", {"methods": ["grpo"], "grpo": {"objective": "clip"}})  # this process knows the project's own objectives only
+    project.set(
+        "rl", {"methods": ["grpo"], "common": {}, "grpo": {"objective": "clip"}}
+    )  # this process knows the project's own objectives only
     project.set("evaluate.models", ["sft", "grpo"])
     project.run()
     project.ran()

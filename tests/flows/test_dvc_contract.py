@@ -79,12 +79,35 @@ def folder(graph: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_order_is_upstream_first_and_stable(folder: Path):
     with dvc_api.locked_repo(folder) as repo:
-        names = [stage.addressing for stage in dvc_api.stages_in_order(repo)]
-        needs = dvc_api.upstream(repo)
-        assert names == [stage.addressing for stage in dvc_api.stages_in_order(repo)]
+        graph = dvc_api.graph(repo)
+        names = [stage.addressing for stage in dvc_api.stages_in_order(repo, graph)]
+        needs = dvc_api.upstream_names(graph)
+        assert names == [stage.addressing for stage in dvc_api.stages_in_order(repo, graph)]
     assert names.index("corpus@exam") < names.index("base") < names.index("sft") < names.index("rl@other") < names.index("report")
     assert needs["sft"] == ["base", "corpus@exam"]
     assert needs["base"] == ["corpus@exam"]
+
+
+def test_the_graph_is_what_dvc_itself_makes_of_it(folder: Path):
+    with dvc_api.locked_repo(folder) as repo:
+        theirs = repo.index.graph
+        assert dvc_api.graph(repo) == {stage: set(theirs.successors(stage)) for stage in theirs.nodes}
+
+
+@pytest.mark.parametrize(
+    ("output", "dependency", "said"),
+    [("models/first/model", "other.txt", "overlap"), ("first.txt", "second.txt", "both a dependency and an output")],
+    ids=["overlap", "cycle"],
+)
+def test_what_dvc_refuses_is_refused_in_its_words(graph: Project, output: str, dependency: str, said: str):
+    declared = yaml.safe_load((graph.folder / "dvc.yaml").read_text())
+    declared["stages"]["first"] = {"cmd": "true", "deps": [dependency], "outs": [output]}
+    declared["stages"]["second"] = {"cmd": "true", "deps": ["first.txt"], "outs": ["second.txt" if "txt" in output else "models/first"]}
+    (graph.folder / "dvc.yaml").write_text(yaml.safe_dump(declared))
+    done = graph.call("plan")
+    assert done.returncode == 1
+    assert done.stderr.startswith("DVC: ")
+    assert said in done.stderr
 
 
 def test_lock_entries_are_what_the_file_says(folder: Path):
@@ -154,3 +177,21 @@ def test_a_stage_that_is_held_is_refused_to_others(graph: Project, folder: Path)
     finally:
         held.__exit__(None, None, None)
     assert graph.dvc("repro", "sft").returncode == 0
+
+
+def test_a_full_disk_is_an_error_and_no_endless_wait(graph: Project, monkeypatch):
+    """diskcache begins a transaction for ever where SQLite says that the disk is full; under our lock it tries once."""
+    import sqlite3
+
+    from diskcache import Cache
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with dvc_api.locked_repo(graph.folder) as repo:
+        monkeypatch.setattr(Cache, "_sql", property(lambda _: full))
+        with pytest.raises(OSError, match="cannot be written: database or disk is full"):
+            repo.state.links["some/path"] = (1, 2.0)
+        monkeypatch.undo()
+        repo.state.links["some/path"] = (1, 2.0)
+        assert repo.state.links["some/path"] == (1, 2.0)

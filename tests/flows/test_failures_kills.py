@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from flows.running.executor import Watch
+from flows.workspace import read_json
 from tasks import publish
 from tests.flows.accident import STEPS, Scene, until
 from tests.flows.records import mlflow_runs, prefect_flows, prefect_tasks
@@ -62,6 +63,8 @@ def test_killed_runner(scene: Scene) -> None:
     before = scene.shown(["models/sft"])
     run = scene.launch("run", "sft")
     until(scene.holds)
+    until(lambda: (read_json(scene.folder / ".whetstone/owner.json") or {}).get("prefect"))  # the stage starts before Prefect is up
+    until(lambda: mlflow_runs(scene.folder)[-1] == ("sft", "RUNNING"))
     with open(scene.folder / ".whetstone/gpu/0.lock", "a+") as slot, pytest.raises(BlockingIOError):
         fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
     run.kill()

@@ -10,6 +10,7 @@ import pytest
 
 from flows.graph.params import check, load
 from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments, set_value
+from pipelines.settings import laid_over
 from tests.flows.toy import ROOT, Project
 
 
@@ -27,13 +28,47 @@ def problems(raw: dict[str, Any]) -> list[str]:
 def test_the_embedded_default_is_valid_and_typed(raw: dict[str, Any]):
     params = load(ROOT)
     assert params.sft.steps == raw["sft"]["steps"]
-    assert params.section("rl.grpo").clip_high == raw["rl"]["grpo"]["clip_high"]
+    assert params.section("rl.grpo").sampler.samples == raw["rl"]["grpo"]["sampler"]["samples"]
+    assert params.section("rl.grpo").iterations == raw["rl"]["common"]["iterations"]
     assert params.section("identity.seed") == 0
 
 
 def test_an_unknown_key_names_file_key_and_nearest(raw: dict[str, Any]):
-    raw["rl"]["grpo"]["clip_hihg"] = 0.3
-    assert problems(raw) == ["params.yaml: rl.grpo.clip_hihg: unknown, did you mean clip_high?"]
+    raw["rl"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
+    assert problems(raw) == ["params.yaml: rl.grpo.objective.hihg: unknown, did you mean high?"]
+
+
+def test_an_unknown_key_that_methods_share_is_said_once_and_where_it_stands(raw: dict[str, Any]):
+    raw["rl"]["common"]["iteratons"] = 3
+    raw["rl"]["common"]["sampling"]["temperture"] = 1.0
+    raw["rl"]["grpo"]["epoch"] = 2
+    assert problems(raw) == [
+        "params.yaml: rl.common.iteratons: unknown, did you mean iterations?",
+        "params.yaml: rl.common.sampling.temperture: unknown, did you mean temperature?",
+        "params.yaml: rl.grpo.epoch: unknown, did you mean epochs?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "edit", "reason"),
+    [
+        ("grpo", {"credit": "segment_tree"}, "credit segment_tree needs sampler tree"),
+        ("grpo", {"sampler": {"kind": "tree", "branching": [2, 2]}}, "credit group needs sampler flat"),
+        ("ppo", {"critic": None}, "credit gae needs a value model"),
+        ("grpo", {"critic": {}}, "credit group asks no value model"),
+        ("grpo", {"sampling": {"top_p": 0.9}}, "sampling.top_p and top_k must be off while training"),
+        ("rloo", {"sampler": {"kind": "flat", "samples": 1}}, "at least 2 are needed"),
+        ("kl_cov", {"updates_per_epoch": 1}, "objective kl_cov changes nothing with one update per iteration"),
+        ("grpo", {"reference": {"rate": 0.1}}, "reference.rate moves a reference model that nothing uses"),
+        ("spo_tree", {"kl": {"use": "reward", "coef": 0.1}}, "kl.use reward needs sampler flat"),
+        ("grpo", {"replay": {}}, "replay spreads the segments of a tree"),
+    ],
+)
+def test_an_illegal_combination_is_refused_with_its_reason(raw: dict[str, Any], method: str, edit: dict[str, Any], reason: str):
+    raw["rl"][method] = laid_over(raw["rl"][method], edit)
+    (line,) = problems(raw)
+    assert line.startswith(f"params.yaml: rl.{method}: ")
+    assert reason in line
 
 
 @pytest.mark.parametrize(
@@ -56,11 +91,11 @@ def test_an_unknown_key_without_a_neighbour_lists_the_known_ones(raw: dict[str, 
 
 def test_types_ranges_and_missing_keys_are_said_with_what_was_found(raw: dict[str, Any]):
     raw["sft"]["batch_size"] = "many"
-    raw["rl"]["grpo"]["sampling"]["top_p"] = 1.5
+    raw["rl"]["common"]["sampling"]["top_p"] = 1.5
     raw["identity"]["seed"] = -1
     del raw["train"]["corpus"]
     found = problems(raw)
-    assert [line.split(": ")[1] for line in found] == ["identity.seed", "rl.grpo.sampling.top_p", "sft.batch_size", "train.corpus"]
+    assert [line.split(": ")[1] for line in found] == ["identity.seed", "rl.common.sampling.top_p", "sft.batch_size", "train.corpus"]
     assert "greater than or equal to 0 (found -1)" in found[0]
     assert "found 1.5" in found[1]
     assert "found 'many'" in found[2]
@@ -69,17 +104,17 @@ def test_types_ranges_and_missing_keys_are_said_with_what_was_found(raw: dict[st
 
 def test_contradictions_are_said_together_with_everything_else(raw: dict[str, Any]):
     raw["sft"] |= {"steps": 10, "epochs": 2}
-    raw["rl"]["methods"] = ["grpo", "ppo"]
+    raw["rl"]["methods"] = ["grpo", "pppo"]
     raw["evaluate"]["models"] = ["sft", "dpo"]
     raw["train"]["corpus"] = "exams"
-    raw["rl"]["grpo"]["clip_hihg"] = 0.3
+    raw["rl"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
     raw["execution"]["jobs"] = 0
     found = "\n".join(problems(raw))
     assert "sft: give either steps or epochs" in found
-    assert "rl.methods: 'ppo' has no preset" in found
-    assert "evaluate.models: no stage makes a model 'dpo'; made are: base, sft, grpo, ppo" in found
+    assert "rl.methods: 'pppo' has no preset" in found
+    assert "evaluate.models: no stage makes a model 'dpo'; made are: base, sft, grpo, pppo" in found
     assert "train.corpus: no corpus 'exams'; the section corpus holds: exam" in found
-    assert "rl.grpo.clip_hihg: unknown" in found
+    assert "rl.grpo.objective.hihg: unknown" in found
     assert "execution.jobs: " in found
 
 
@@ -121,21 +156,32 @@ def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
     path.write_text((ROOT / PARAMS).read_text())
     before, comments = read_yaml(path), (ROOT / PARAMS).read_text().count("#")
     document = load_with_comments(path)
-    set_value(document, "rl.grpo.optimiser.learning_rate", "1e-4")
+    set_value(document, "rl.common.optimiser.learning_rate", "1e-4")
+    set_value(document, "rl.grpo.optimiser.betas", "[0.9, 0.99]")  # of this method alone
     save_with_comments(path, document)
     assert path.read_text().count("#") == comments
     after = read_yaml(path)
-    assert after["rl"]["grpo"]["optimiser"].pop("learning_rate") == 1e-4
-    before["rl"]["grpo"]["optimiser"].pop("learning_rate")
+    assert after["rl"]["common"]["optimiser"].pop("learning_rate") == 1e-4
+    before["rl"]["common"]["optimiser"].pop("learning_rate")
+    assert after["rl"]["grpo"].pop("optimiser") == {"betas": [0.9, 0.99]}
     assert after == before
     assert list(after) == list(before)
 
 
-def test_plan_with_a_setting_writes_it_and_says_what_it_means(graph: Project):
+def test_plan_with_a_setting_says_what_it_would_mean_and_changes_nothing(graph: Project):
+    before = {name: (graph.folder / name).read_bytes() for name in (PARAMS, "code.lock.json", "dvc.lock")}
     done = graph.call("plan", "-S", "sft.steps=999", "--json")
     assert done.returncode == 0, done.stderr
-    assert read_yaml(graph.folder / PARAMS)["sft"]["steps"] == 999
     assert "param sft.steps 1000 -> 999" in done.stdout
+    assert "code pipelines.objectives.plain is new" in graph.call("plan", "-S", "rl.grpo.objective=plain").stdout
+    assert {name: (graph.folder / name).read_bytes() for name in before} == before
+    assert graph.plan() == {}
+
+
+def test_run_with_a_setting_writes_it(graph: Project):
+    assert graph.call("run", "corpus", "-S", "sft.steps=999").returncode == 0
+    assert read_yaml(graph.folder / PARAMS)["sft"]["steps"] == 999
+    assert graph.reasons("sft") == ["param sft.steps 1000 -> 999"]
 
 
 @pytest.mark.parametrize(
@@ -151,11 +197,11 @@ def test_a_wrong_setting_changes_nothing_and_is_bad_usage(graph: Project, settin
 
 
 def test_run_and_plan_refuse_a_wrong_file_before_anything_is_computed(graph: Project):
-    graph.set("rl.grpo.clip_hihg", 0.3)
+    graph.set("rl.grpo.iteratons", 3)
     graph.set("execution.jobs", 0)
     for command in ("plan", "run"):
         done = graph.call(command)
         assert done.returncode == 2
-        assert "params.yaml: rl.grpo.clip_hihg: unknown, did you mean clip_high?" in done.stderr
+        assert "params.yaml: rl.grpo.iteratons: unknown, did you mean iterations?" in done.stderr
         assert "params.yaml: execution.jobs" in done.stderr
     assert graph.ran() == []

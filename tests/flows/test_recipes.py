@@ -10,7 +10,7 @@ from flows.graph import recipes
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from tests.flows.toy import ROOT, Project, method
 
-SMALL = "# a smaller model\nsft: {steps: 10, optimiser: {learning_rate: 1.0e-3}}\nrl: {grpo: {clip_high: 0.2}}\n"
+SMALL = "# a smaller model\nsft: {steps: 10, optimiser: {learning_rate: 1.0e-3}}\nrl: {common: {epochs: 2}}\n"
 CPU = "execution: {threads: 1}\nsft: {steps: 20}\n"
 
 
@@ -35,7 +35,7 @@ def test_there_and_back_is_byte_for_byte(root: Path):
     before = (root / PARAMS).read_bytes()
     changed = recipes.use(root, "small")
     assert recipes.active(root) == "small"
-    assert sorted(changed) == ["rl.grpo.clip_high 0.28 -> 0.2", "sft.optimiser.learning_rate 0.003 -> 0.001", "sft.steps 1000 -> 10"]
+    assert sorted(changed) == ["rl.common.epochs 1 -> 2", "sft.optimiser.learning_rate 0.003 -> 0.001", "sft.steps 1000 -> 10"]
     assert read_yaml(root / PARAMS)["sft"]["steps"] == 10
     recipes.use(root, "default")
     assert recipes.active(root) == "default"
@@ -46,7 +46,7 @@ def test_one_recipe_replaces_another(root: Path):
     recipes.use(root, "small")
     recipes.use(root, "cpu")
     params = read_yaml(root / PARAMS)
-    assert (params["sft"]["steps"], params["rl"]["grpo"]["clip_high"]) == (20, 0.28)
+    assert (params["sft"]["steps"], params["rl"]["common"]["epochs"]) == (20, 1)
     recipes.use(root, "default")
     assert read_yaml(root / PARAMS) == read_yaml(ROOT / PARAMS)
 
@@ -70,10 +70,10 @@ def test_other_edits_survive_going_back(root: Path):
 
 
 def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
-    (root / "recipes/other.yaml").write_text("rl: {methods: [second], second: {kl_coef: 0.1}, grpo: null}\nevaluate: {models: [second]}\n")
+    (root / "recipes/other.yaml").write_text("rl: {methods: [second], second: {epochs: 2}, grpo: null}\nevaluate: {models: [second]}\n")
     before = (root / PARAMS).read_text()
     recipes.use(root, "other")
-    assert set(read_yaml(root / PARAMS)["rl"]) == {"methods", "second"}
+    assert set(read_yaml(root / PARAMS)["rl"]) == set(read_yaml(ROOT / PARAMS)["rl"]) - {"grpo"} | {"second"}
     recipes.use(root, "default")
     assert read_yaml(root / PARAMS) == read_yaml(ROOT / PARAMS)
     assert (root / PARAMS).read_text().count("#") >= before.count("#") - 8  # comments inside a section that was taken out may go
@@ -107,10 +107,10 @@ def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: st
 
 def test_going_back_restores_results_without_training(graph: Project):
     (graph.folder / "recipes").mkdir(exist_ok=True)
-    (graph.folder / "recipes/sharp.yaml").write_text("rl: {other: {clip_low: 0.1}}\n")
+    (graph.folder / "recipes/sharp.yaml").write_text("rl: {other: {max_error_share: 0.1}}\n")
     done = graph.call("use", "sharp")
     assert done.returncode == 0, done.stderr
-    assert "rl.other.clip_low new: 0.1" in done.stdout
+    assert "rl.other.max_error_share new: 0.1" in done.stdout
     graph.bring()
     assert set(graph.ran()) == method("other")
     assert graph.call("use", "default").returncode == 0

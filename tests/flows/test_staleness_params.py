@@ -17,11 +17,11 @@ def test_a_default_that_nobody_overrides_runs_the_stages_that_use_it(graph: Proj
 
 
 def test_an_identity_parameter_of_one_stage_runs_it_and_what_is_below(graph: Project):
-    graph.set("rl.other.clip_low", 0.1)
+    graph.set("rl.other.max_error_share", 0.1)
     planned = graph.plan()
     assert set(planned) == method("other")
     assert planned["rl@other"] == "run"
-    assert graph.reasons("rl@other") == ["param rl.other.clip_low '(absent)' -> 0.1"]
+    assert graph.reasons("rl@other") == ["param rl.other.max_error_share '(absent)' -> 0.1"]
     assert set(graph.bring()) == method("other")
     assert set(graph.ran()) == method("other")
 
@@ -51,15 +51,15 @@ def test_a_changed_default_of_an_execution_setting_runs_nothing(graph: Project):
 
 def test_there_and_back_restores_and_trains_nothing(graph: Project):
     before = (graph.folder / "dvc.lock").read_text()
-    graph.set("rl.other.clip_low", 0.1)
+    graph.set("rl.other.max_error_share", 0.1)
     graph.bring()
     assert set(graph.ran()) == method("other")
-    graph.set("rl.other.clip_low", None)
+    graph.set("rl.other.max_error_share", None)
     assert graph.plan() == dict.fromkeys(method("other"), "restore")  # exact through the chain
     assert graph.bring() == dict.fromkeys(method("other"), "restore")
     assert graph.ran() == []
     assert (graph.folder / "dvc.lock").read_text() == before
-    graph.set("rl.other.clip_low", 0.1)
+    graph.set("rl.other.max_error_share", 0.1)
     assert graph.plan() == dict.fromkeys(method("other"), "restore")
 
 

@@ -104,11 +104,12 @@ def run(stage):
 from tasks.toy_common import content, emit
 from pipelines.seams import load
 from pipelines.toy.far import outer
+from pipelines.settings import laid_over
 from pipelines.training.policy_params import PolicyParams
 
 def run(stage):
-    params = stage.section("rl." + stage.item, PolicyParams)
-    objective = load("pipelines.objectives", params.objective)
+    params = PolicyParams.model_validate(laid_over(stage.value("rl.common"), stage.value("rl." + stage.item)))
+    objective = load("pipelines.objectives", params.objective.kind)
     emit(stage, {"start": content(stage.input("models/sft/model")), "params": params.model_dump(), "outer": outer(3.0), "objective": objective.__name__})
 """,
     "evaluate": """
@@ -188,7 +189,7 @@ def make(folder: Path) -> Path:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     corpus = next(iter(params["corpus"].values()))
     corpus["raw"] = "raw/toy"
-    params["rl"] = {"methods": ["grpo", "other"], "grpo": {"objective": "clip"}, "other": {"objective": "plain"}}
+    params["rl"] = {"methods": ["grpo", "other"], "common": {}, "grpo": {"objective": "clip"}, "other": {"objective": "plain"}}
     params["evaluate"]["models"] = ["sft", "grpo", "other"]
     del params["sft"]["validation_size"]  # left to its default, in pipelines/training/supervised_params.py
     params["execution"] = {"threads": 1, "jobs": 2, "cpu_slots": 2, "grace_s": 2, "log_period_s": 0}

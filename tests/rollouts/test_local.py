@@ -7,9 +7,10 @@ from pipelines.models.logprobs import of_logits
 from pipelines.rollouts.counter import child_key, key_tensor, root_key, uniforms
 from pipelines.rollouts.draw import draw
 from pipelines.rollouts.flat import grow
+from pipelines.rollouts.flat_params import FlatParams
 from pipelines.rollouts.forest import Finish, Prompt
 from pipelines.rollouts.local import LocalEngine
-from pipelines.rollouts.rollout_params import RolloutParams, SamplingParams
+from pipelines.rollouts.rollout_params import SamplingParams
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
 
@@ -89,12 +90,12 @@ def test_other_stop_ids_end_a_response(engine, tokens, monkeypatch):
 
 def test_a_flat_forest_has_each_response_once(engine):
     prompts = [Prompt(str(index), prefix, root_key(0, 5, str(index))) for index, prefix in enumerate(PREFIXES)]
-    forest = grow(engine, prompts, RolloutParams(samples=3, sampling=SAMPLING))
+    forest = grow(engine, prompts, FlatParams(samples=3), SAMPLING)
     assert forest.leaves() == list(range(12))
     assert [forest.nodes[i].tree for i in range(12)] == [i // 3 for i in range(12)]
     assert forest.context(4) == PREFIXES[1]
     assert forest.response(4) == forest.nodes[4].ids
-    again = grow(engine, prompts[::-1], RolloutParams(samples=3, sampling=SAMPLING))
+    again = grow(engine, prompts[::-1], FlatParams(samples=3), SAMPLING)
     assert [node.ids for node in again.nodes[:3]] == [node.ids for node in forest.nodes[9:]]
     assert len({tuple(node.ids) for node in forest.nodes}) > 4
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 SUBJECTS = ("chain", "clock", "largest", "money")
-SKILL = {"base": 0.02, "sft": 0.39, "grpo": 0.71, "dapo": 0.76}
+SKILL = {"base": 0.02, "sft": 0.39, "ppo": 0.66, "grpo": 0.71, "dapo": 0.76, "spo_tree": 0.69}
+SAMPLES = {"ppo": 512, "grpo": 512, "dapo": 900, "spo_tree": 700}  # responses per iteration
 QUESTIONS = {
     "chain": ("Compute 7*8-14+9 mod 10.", "7*8=56\n56-14=42\n42+9=51\n51 mod 10=1\n#### 1", "1"),
     "clock": ("It is 10:50. What time is it 85 minutes later?", "10:50 + 60 min = 11:50\n11:50 + 25 min = 12:15\n#### 12:15", "12:15"),
@@ -37,7 +38,7 @@ def write(
     methods: Sequence[str] = ("grpo",),
     models: Sequence[str] = ("sft", "grpo"),
     problems: int = 400,
-    iterations: int = 120,
+    iterations: int = 120,  # of grpo; the others have as many as give about the same tokens
     levels: bool = True,
 ) -> dict[str, Any]:
     """Make `metrics`, `curves` and `samples` below `root`; returns the parameters that go with them."""
@@ -60,8 +61,14 @@ def write(
     _lines(root / "curves/sft.jsonl", _supervised(draw))
     _put(root / "metrics/train/sft.json", {"steps": 1000, "tokens": 1843200, "final_loss": 0.4127})
     for method in methods:
-        _lines(root / f"curves/{method}.jsonl", _policy(draw, iterations, SKILL.get(method, 0.6)))
-        _put(root / f"metrics/train/{method}.json", {"iterations": iterations, "sampled_tokens": 905216, "best_validation": 0.718})
+        count = iterations * 512 // SAMPLES.get(method, 512)
+        rows = _policy(random.Random(f"curve {method}"), method, count)
+        _lines(root / f"curves/{method}.jsonl", rows)
+        sampled = sum(row.get("sampled_tokens", 0) for row in rows)
+        _put(
+            root / f"metrics/train/{method}.json",
+            {"iterations": count, "sampled_tokens": sampled, "entropy": 0.0714, "method": _words(method)},
+        )
     for model in models:
         rows = _answers(random.Random(f"answers {model}"), model, problems)
         _lines(root / f"samples/{model}.jsonl", rows)
@@ -91,26 +98,55 @@ def _supervised(draw: random.Random) -> list[dict[str, Any]]:
     ]
 
 
-def _policy(draw: random.Random, iterations: int, skill: float) -> list[dict[str, Any]]:
-    rows = []
+def _policy(draw: random.Random, method: str, iterations: int) -> list[dict[str, Any]]:
+    """A row before training, and one per iteration with the figures that this kind of method logs."""
+    skill, rows = SKILL.get(method, 0.6), [{"step": 0, "validation_greedy": 0.4, "validation_sampled": 0.35}]
     for step in range(1, iterations + 1):
         done = 1 - math.exp(-3 * step / iterations)
+        length = 10.6 + 6.5 * done + draw.gauss(0, 0.4)
         row = {
             "step": step,
             "reward": 0.37 + (skill - 0.4) * done + draw.gauss(0, 0.025),
             "entropy": 0.31 - 0.24 * done + draw.gauss(0, 0.008),
-            "length": 10.6 + 6.5 * done + draw.gauss(0, 0.4),
-            "kl": 0.09 * done + abs(draw.gauss(0, 0.004)),
+            "length": length,
+            "sampled_tokens": int(SAMPLES.get(method, 512) * length),
+            "kept_groups": 0.7 - 0.3 * done + draw.gauss(0, 0.03),
+            "kept_rows": 0.7 - 0.3 * done + draw.gauss(0, 0.03),
+            "kept_tokens": 0.2 if method.startswith("spo") else 1.0,
             "clip_fraction": 0.02 + draw.random() * 0.02,
             "mismatch": 2e-7 + draw.random() * 1e-7,
             "grad_norm": 0.5 + draw.random() * 0.4,
-            "kept_groups": round(44 - 18 * done + draw.gauss(0, 2)),
+            "updates": 2,
         }
+        if method.startswith("ppo"):
+            row |= {"value_loss": 0.45 - 0.1 * done + draw.gauss(0, 0.02), "explained_variance": 0.3 * done + draw.gauss(0, 0.03)}
+            row["kl"] = 0.09 * done + abs(draw.gauss(0, 0.004))
+        if method == "spo_tree":
+            row |= {"replay_size": 300.0 + draw.randrange(400), "replay_age": 1.5 + draw.random()}
+        if method in ("dapo", "forking_tokens"):
+            row |= {"refill_rounds": draw.choice((1, 2, 2, 3)), "refill_missing": 0}
+        if method.endswith("_cov"):
+            row |= {"cov_likely_good": 0.1, "cov_likely_bad": 0.0, "cov_rare_good": 0.1 * done, "cov_rare_bad": 0.9 - 0.1 * done}
         if step % 10 == 0:
             row["validation_greedy"] = round(0.40 + (skill - 0.38) * done + draw.gauss(0, 0.012), 4)
             row["validation_sampled"] = round(0.39 + (skill - 0.44) * done + draw.gauss(0, 0.012), 4)
+            row.setdefault("kl", 0.08 * done + abs(draw.gauss(0, 0.004)))
         rows.append(row)
     return rows
+
+
+def _words(method: str) -> dict[str, str]:
+    tree = method == "spo_tree"
+    return {
+        "sampler": "tree, branching 4-3-2, segment 6" if tree else "flat, samples 8",
+        "prompts": "64",
+        "credit": "segment_tree, spread none" if tree else "group, spread sample",
+        "mask": "probability, below 0.9" if tree else "everything",
+        "objective": "clip, low 0.2, high 0.2",
+        "KL": "reward, 0.02 k1" if method == "ppo" else "none",
+        "updates": "2",
+        "also": "replay" if tree else "",
+    }
 
 
 def _answers(draw: random.Random, model: str, problems: int) -> list[dict[str, Any]]:

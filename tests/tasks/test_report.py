@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tasks.report import run
+from tasks.report_page import figures, results
 from tasks.stage import Spec, Stage
 from tests.tasks import report_results
 
@@ -90,7 +91,7 @@ def test_headline_numbers_are_those_of_the_metrics_files(here: Path):
     for model in ("sft", "grpo"):
         heldout = json.loads((here / f"metrics/evaluate/{model}.json").read_text("utf-8"))["heldout"]
         row = cells.row("Accuracy on held-out problems", model)
-        for place, decoding in ((2, "greedy"), (4, "sampled")):
+        for place, decoding in ((1, "greedy"), (3, "sampled")):
             one = heldout[decoding]
             assert row[place] == f"{100 * one['accuracy']:.1f} % {100 * one['low']:.1f} – {100 * one['high']:.1f}"
             assert row[place + 1] == f"{one['right']} / {one['n']}"
@@ -109,10 +110,11 @@ def test_control_compares_rl_sampled_with_sft_greedy(here: Path):
     folder = report(here, params)
     cells = Cells((folder / "index.html").read_text("utf-8"))
     # 56/70 against 48/80: Newcombe (1998), table II, method 10, case (a): 0.2000, 0.0524 to 0.3339
-    row = cells.row("What reinforcement learning changed", "grpo sampled vs sft greedy (control)")
-    assert row[3:] == ["+20.0 +5.2 to +33.4", "better"]
-    assert cells.row("What reinforcement learning changed", "grpo greedy vs sft greedy")[4] == "not told apart"
-    assert "| grpo sampled vs sft greedy (control) | 60.0 % " in (folder / "report.md").read_text("utf-8")
+    assert [cell.strip() for cell in cells.tables["What reinforcement learning changed"][0]][3] == "sampled vs sft greedy (control)"
+    row = cells.row("What reinforcement learning changed", "grpo")
+    assert row[5:] == ["+20.0 +5.2 to +33.4", "better"]
+    assert row[2] == "not told apart"
+    assert "| +20.0 (+5.2 to +33.4) | better |" in (folder / "report.md").read_text("utf-8")
 
 
 def test_markdown_holds_the_tables_of_the_page(here: Path):
@@ -122,14 +124,15 @@ def test_markdown_holds_the_tables_of_the_page(here: Path):
     for caption in (
         "Accuracy on held-out problems",
         "What reinforcement learning changed",
-        "By subject",
-        "By level",
+        "By subject, greedy",
+        "By level, sampled",
+        "What the methods are (prompts and updates of an iteration)",
         "Problems gained and lost, greedy",
     ):
         block = text.split(f"**{caption}**\n\n")[1].split("\n\n")[0].splitlines()[2:]
         written = [re.sub(r"[()]", "", line).strip("| ").split(" | ") for line in block]
         shown = [[re.sub(r"[()]", "", " ".join(cell.split())) for cell in row] for row in cells.tables[caption][-len(block) :]]
-        assert written == shown, caption
+        assert written == [row[: len(row) - (caption == "Accuracy on held-out problems")] for row in shown], caption  # but the wall time
 
 
 def test_two_runs_give_the_same_bytes_whatever_the_timings(here: Path):
@@ -210,7 +213,7 @@ def test_a_broken_row_names_its_line(here: Path):
     params = report_results.write(here)
     path = here / "curves/grpo.jsonl"
     path.write_text(path.read_text("utf-8").replace('{"step": 3,', '{"step": 3', 1), "utf-8")
-    with pytest.raises(ValueError, match=r"grpo\.jsonl:3: not JSON"):
+    with pytest.raises(ValueError, match=r"grpo\.jsonl:4: not JSON"):
         report(here, params)
 
 
@@ -262,10 +265,10 @@ def test_without_levels_kl_or_a_baseline_the_rest_is_shown(here: Path):
     folder = report(here, params)
     html = (folder / "index.html").read_text("utf-8")
     cells = Cells(html)
-    assert "By level" not in cells.tables
-    assert "By subject" in cells.tables
+    assert "By level, greedy" not in cells.tables
+    assert "By subject, greedy" in cells.tables
     assert not (folder / "plots/kl.svg").exists()
-    assert "Not in the curves: KL to the starting policy" in html
+    assert re.search("Not in the curves: .*KL to the reference", html)
     assert "No comparison" in html
 
 
@@ -274,7 +277,7 @@ def test_nothing_counted_is_a_dash(here: Path):
     empty = {"n": 0, "right": 0, "errors": 0, "accuracy": None, "low": None, "high": None}
     edit(here / "metrics/evaluate/grpo.json", lambda value: value.update(heldout={"greedy": empty, "sampled": empty}))
     cells = Cells((report(here, params) / "index.html").read_text("utf-8"))
-    assert cells.row("Accuracy on held-out problems", "grpo")[2] == "–"
+    assert cells.row("Accuracy on held-out problems", "grpo")[1] == "–"
 
 
 def test_plots_are_whole_svg_with_a_line_per_method_and_a_dark_dress(here: Path):
@@ -286,6 +289,61 @@ def test_plots_are_whole_svg_with_a_line_per_method_and_a_dark_dress(here: Path)
     assert {"reward", "accuracy", "entropy", "length", "kl", "sft_loss"} <= names
     reward = (folder / "plots/reward.svg").read_text("utf-8")
     assert re.findall(r">(grpo|dapo)</text>", reward) == ["grpo", "dapo"]
+
+
+def test_several_methods_are_drawn_over_the_tokens_they_sampled_and_one_over_its_iterations(here: Path):
+    params = report_results.write(here, methods=("grpo", "spo_tree"), models=("sft", "grpo", "spo_tree"))
+    folder = report(here, params, "several")
+    for file, label in (("reward", "sampled tokens"), ("reward-iterations", "iteration"), ("sft_loss", "step")):
+        assert f">{label}</text>" in (folder / f"plots/{file}.svg").read_text("utf-8")
+    rows = [json.loads(line) for line in (here / "curves/spo_tree.jsonl").read_text("utf-8").splitlines()]
+    html = (folder / "index.html").read_text("utf-8")
+    total = sum(row.get("sampled_tokens", 0) for row in rows)
+    assert f"spo_tree from {rows[1]['reward']:.3g} at {rows[1]['sampled_tokens']:,} to {rows[-1]['reward']:.3g} at {total:,} tokens" in html
+    assert Cells(html).row("Accuracy on held-out problems", "spo_tree")[5:8] == [str(len(rows) - 1), f"{total:,}", str(2 * len(rows) - 2)]
+    alone = report(here, {**params, "rl.methods": ["grpo"], "evaluate.models": ["sft", "grpo"]}, "one")
+    assert ">iteration</text>" in (alone / "plots/reward.svg").read_text("utf-8")
+    assert ">sampled tokens</text>" in (alone / "plots/reward-tokens.svg").read_text("utf-8")
+
+
+def test_curves_that_do_not_count_tokens_are_drawn_over_iterations(here: Path):
+    params = report_results.write(here, methods=("grpo", "dapo"), models=("sft", "grpo", "dapo"))
+    path = here / "curves/dapo.jsonl"
+    path.write_text(re.sub(r'"sampled_tokens": \d+, ', "", path.read_text("utf-8")), "utf-8")
+    edit(here / "metrics/train/dapo.json", lambda value: [value.pop(key) for key in ("sampled_tokens", "method", "entropy")])
+    folder = report(here, params)
+    assert ">iteration</text>" in (folder / "plots/reward.svg").read_text("utf-8")
+    assert not list(folder.glob("plots/*-*.svg"))
+    cells = Cells((folder / "index.html").read_text("utf-8"))
+    assert "input" not in [tag for tag, _ in cells.tags]
+    assert cells.row("Accuracy on held-out problems", "dapo")[6] == "–"
+    assert set(cells.row("What the methods are (prompts and updates of an iteration)", "dapo")[1:]) == {"–"}
+
+
+def test_a_figure_of_one_method_names_it_where_there_are_others(here: Path):
+    params = report_results.write(here, methods=("ppo", "kl_cov", "spo_tree"), models=("sft", "ppo", "kl_cov", "spo_tree"))
+    folder = report(here, params)
+    names = {
+        file: re.findall(r">([\w ]+)</text>", (folder / f"plots/{file}.svg").read_text("utf-8")) for file in ("value_loss", "covariance")
+    }
+    assert "ppo" in names["value_loss"]
+    assert [name for name in names["covariance"] if name.startswith("kl_cov")] == [
+        f"kl_cov {name}" for name in ("likely good", "likely bad", "rare good", "rare bad")
+    ]
+
+
+def test_fourteen_methods_have_lines_of_their_own_and_one_summary(here: Path):
+    names = [f"method_{number}" for number in range(14)]
+    params = report_results.write(here, methods=names, models=["sft", *names], problems=40, iterations=30)
+    folder = report(here, params)
+    found = results.read(*(here / name for name in ("metrics", "curves", "samples")), "exam", names, ["sft"])
+    looks = {(line.colour, str(line.dash)) for line in figures.series(found, figures.PLOTS[0], figures.TOKENS)}
+    assert len(looks) == len(names)
+    reward = (folder / "plots/reward.svg").read_text("utf-8")
+    assert [name for name in names if f">{name}</text>" in reward] == names
+    html = (folder / "index.html").read_text("utf-8")
+    assert html.count('class="lead"') == 3
+    assert 'class="card"' not in html
 
 
 def test_a_browser_fills_in_the_timings(here: Path):
@@ -301,4 +359,5 @@ def test_a_browser_fills_in_the_timings(here: Path):
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={here / 'profile'}", "--dump-dom"]
     dom = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=90, check=True).stdout
     assert Cells(dom).row("Timings", "sft") == ["sft", "1 min 11 s", "1 min 10 s", "run", "</script>otter"]
+    assert Cells(dom).row("Accuracy on held-out problems", "sft")[-1] == "1 min 11 s"
     assert Cells(dom).row("Timings", "base") == ["base", "–", "–", "–", "–"]

@@ -54,6 +54,38 @@ def test_saved_and_loaded_it_goes_on_to_the_same_bits(tokens, tmp_path):
         assert all(torch.equal(value, found[name]) for name, value in expected.items())
 
 
+def test_a_loaded_engine_still_follows_the_schedule(tokens, tmp_path):
+    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+    learn(engine)
+    engine.save(tmp_path)
+    before = {name: value.clone() for name, value in engine.model.state_dict().items()}
+    engine.load(tmp_path)
+    engine.backward(-engine.forward(IDS, RESPONSE).logprobs.mean())
+    engine.step(0.0)
+    assert all(torch.equal(value, before[name]) for name, value in engine.model.state_dict().items())
+
+
+def test_a_discarded_gradient_is_gone(tokens):
+    one, other = (TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU) for _ in range(2))
+    one.backward(one.forward(IDS, RESPONSE).logprobs.sum())
+    one.discard()
+    first, second = learn(one), learn(other)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_any_function_of_the_model_can_be_trained(tokens):
+    """A scorer of one's own, as a critic has; weights that it does not use get no gradient and stay."""
+    engine = TorchEngine(
+        make_tiny_model(tokens), OptimiserParams(), CPU, scorer=lambda model, ids: model.get_input_embeddings()(ids).mean()
+    )
+    assert engine.forward(IDS).ndim == 0
+    engine.backward(engine.apply(lambda model, ids: model.get_input_embeddings()(ids).sum(), IDS))
+    engine.step(1.0)
+    fresh = make_tiny_model(tokens).state_dict()
+    changed = {name for name, value in engine.model.state_dict().items() if not torch.equal(value, fresh[name])}
+    assert changed == {"model.embed_tokens.weight", "lm_head.weight"}  # tied
+
+
 def test_vectors_have_their_own_rate_and_no_decay_and_muon_takes_only_the_layers_matrices(tokens):
     model = make_tiny_model(tokens)
     settings = OptimiserParams(kind="muon", learning_rate=1e-3, vector_learning_rate=1e-2, weight_decay=0.1)

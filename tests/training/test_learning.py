@@ -15,7 +15,7 @@ SFT = {"steps": 200, "batch_size": 32, "optimiser": {"kind": "muon", "learning_r
 GRPO = {
     "iterations": 40,
     "prompts": 10,
-    "samples": 8,
+    "sampler": {"kind": "flat", "samples": 8},
     "sampling": {"max_new_tokens": 8},
     "validation_every": 40,
     "validation_size": 10,

@@ -51,6 +51,43 @@ def test_a_killed_stage_ends_byte_equal(undisturbed, name, stop, status):
     assert run(make_stage(folder, name)) == expected[name]
 
 
+@pytest.fixture(scope="module")
+def able(tmp_path_factory):
+    """A start model that answers about half of the problems: every method has something to learn from."""
+    folder = tmp_path_factory.mktemp("able")
+    make_inputs(folder, trained=True)
+    return folder
+
+
+STOPS = {
+    "ppo": ("2:SIGKILL", "4:SIGKILL"),  # within and after the critic's warm-up
+    "grpo_kl": ("2:SIGTERM",),
+    "budget": ("3:SIGKILL",),
+    "clip_cov": ("in1:SIGTERM", "4:SIGKILL"),  # within the validation before the first step
+    "dapo": ("in6:SIGTERM",),  # within a refill
+    "spo_chain": ("in6:SIGTERM",),
+    "spo_tree": ("2:SIGKILL", "in8:SIGTERM"),
+}
+
+
+@pytest.mark.parametrize("method", STOPS)
+def test_a_killed_method_ends_byte_equal(able, monkeypatch, method):
+    """Stopped once or twice, the same model, curve and figures: optimisers, critic, value statistics, moving reference, replay buffer."""
+    monkeypatch.chdir(able)
+    name = f"rl@{method}"
+    expected = run(make_stage(able, name, "undisturbed"))
+    rows = [json.loads(line) for line in expected[f"curves/{method}.jsonl"].splitlines()]
+    assert sum(row.get("updates", 0) for row in rows) > 4, "a run that learns nothing proves nothing"
+    assert method != "spo_tree" or min(row["replay_size"] for row in rows if "replay_size" in row) > 0, "segments must wait over the kill"
+    for stop in STOPS[method]:
+        assert start(able, name, stop) == (143 if stop.endswith("TERM") else -9)
+        assert not (able / "work" / name / "outs").exists(), "nothing may look finished"
+        done = json.loads(next((able / "work" / name / "checkpoints").glob("step-*/state.json")).read_text())["done"]
+        assert done < len(rows)
+        assert (done == 0) == (stop == "in1:SIGTERM")
+    assert run(make_stage(able, name)) == expected
+
+
 def test_a_run_that_died_before_its_first_checkpoint_starts_over(undisturbed):
     folder, expected = undisturbed
     stage = make_stage(folder, "sft", "fresh")

@@ -8,8 +8,11 @@ from pipelines.objectives.clip import clipped_surrogate
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.training.collection import Row
 from pipelines.training.engine import TorchEngine
+from pipelines.training.guard import NotFinite
+from pipelines.training.micro_batches import MicroBatches
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.policy_params import PolicyParams
+from pipelines.training.ranks import Ranks
 from pipelines.training.supervised import Demonstrations, batch_loss
 from pipelines.training.supervised_params import SupervisedParams
 from pipelines.training.update import Updater
@@ -38,34 +41,72 @@ def test_supervised_gradients_do_not_depend_on_the_cut(tokens, aggregation):
     settings = SupervisedParams(steps=1, aggregation=aggregation)
     results = []
     for budget in BUDGETS:
-        loss = batch_loss(engine, data, list(range(8)), settings, tokens.pad_id, budget, learn=True)
+        loss = batch_loss(engine, data, list(range(8)), settings, budget, learn=True)
         results.append((loss, gradients(engine)))
     for loss, gradient in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-6)
         torch.testing.assert_close(gradient, results[0][1], atol=1e-7, rtol=1e-4)
 
 
-def rows(tokens, reference=True):
+def rows(tokens, reference=True, replace=None):
+    """Seven rows of three prompts, two of them sharing a first segment; advantages 1.5, -0.5 and 0."""
     generator = torch.Generator().manual_seed(0)
-    made = []
+
+    def some(count):
+        return tuple(torch.randint(4, tokens.vocab_size, (count,), generator=generator).tolist())
+
+    prompts, first, made = [some(3) for _ in range(3)], some(2), []
     for index in range(7):
         count = 1 + index % 4
-        ids = torch.randint(4, tokens.vocab_size, (3 + count,), generator=generator).tolist()
         old = -torch.rand(count, generator=generator) * 3
         advantages = torch.full((count,), [1.5, -0.5, 0.0][index % 3])
-        made.append(Row(ids, 3, old, old, torch.rand(count, generator=generator), advantages, old - 0.3 if reference else None))
+        context = (prompts[index % 3], first) if index in (3, 6) else (prompts[index % 3],)
+        entropy = torch.rand(count, generator=generator)
+        made.append(Row(f"q{index % 3}", context, some(count), old, old, entropy, advantages, old - 0.3 if reference else None))
     return made
 
 
+def updater(engine, settings, budget, ranks=None, shared=True):
+    return Updater(engine, settings, 0, MicroBatches(budget, ranks or Ranks.alone(), shared))
+
+
+class OneOfTwo(Ranks):
+    """A rank of two that talks to nobody: its part of the work, without the other's."""
+
+    def gather(self, items):
+        return list(items)
+
+    def sum(self, value):
+        return value
+
+
+SETTINGS = [
+    {},
+    {"kl": {"use": "loss", "coef": 0.5}},
+    {"whitening": {"how": "standard"}},
+    {"mask": {"kind": "top_entropy", "share": 0.4, "denominator": "all"}},
+    {"mask": {"kind": "probability", "below": 0.5, "of": "current"}},
+    {"objective": {"kind": "clip_cov", "share": 0.2, "least": 0.01}},
+    {"objective": {"kind": "kl_cov", "share": 0.3}},
+    {"objective": "reinforce", "block": 2},
+]
+
+
 @pytest.mark.parametrize("aggregation", ["token_mean", "seq_mean_token_mean", "seq_mean_token_sum"])
-@pytest.mark.parametrize("settings", [{}, {"kl_coef": 0.5}, {"whiten": True}])
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_policy_gradients_do_not_depend_on_the_cut(tokens, aggregation, settings):
+    """One micro-batch, a few, one per row; packed with shared contexts or padded; on one rank or two: the same gradient."""
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+    settings = PolicyParams(aggregation=aggregation, **settings)
     results = []
     for budget in BUDGETS:
-        updater = Updater(engine, PolicyParams(aggregation=aggregation, **settings), tokens.pad_id, 0, budget)
-        sums = updater.batch(rows(tokens))
-        results.append((sums["loss"], gradients(engine)))
+        for shared in (True, False):
+            one = updater(engine, settings, budget, shared=shared)
+            results.append((one.batch(one.plan(rows(tokens)))["loss"], gradients(engine)))
+        halves = [updater(engine, settings, budget, OneOfTwo(index, 2)) for index in (0, 1)]
+        plan = updater(engine, settings, budget).plan(rows(tokens))  # every rank makes the same plan
+        loss = sum(half.batch(plan)["loss"] for half in halves)
+        results.append((loss, gradients(engine)))
     for loss, gradient in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-5, abs=1e-7)
         torch.testing.assert_close(gradient, results[0][1], atol=1e-6, rtol=1e-4)
@@ -75,13 +116,15 @@ def test_policy_gradients_do_not_depend_on_the_cut(tokens, aggregation, settings
 def test_the_loss_is_the_written_formula(tokens):
     """token mean of the surrogate plus beta times the mean over sequences of summed k3 (methods/spo.md section 4.1)."""
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
-    settings, data = PolicyParams(kl_coef=0.5, sampling={"temperature": 0.6}), rows(tokens)
-    found = Updater(engine, settings, tokens.pad_id, 0, 30).batch(data)["loss"]
+    settings, data = PolicyParams(kl={"use": "loss", "coef": 0.5}, sampling={"temperature": 0.6}), rows(tokens)
+    one = updater(engine, settings, 30)
+    found = one.batch(one.plan(data))["loss"]
     surrogate, divergence, count = 0.0, 0.0, 0
     for row in data:
-        response = torch.tensor([[False] * 3 + [True] * len(row.advantages)])
-        new = score(engine.model, torch.tensor([row.ids]), response, 0.6).logprobs.detach()
-        surrogate += float(clipped_surrogate(new, row.old_logprobs, row.advantages, 0.2, 0.28)[0].sum())
+        before = [token for piece in row.context for token in piece]
+        response = torch.tensor([[False] * len(before) + [True] * len(row.ids)])
+        new = score(engine.model, torch.tensor([[*before, *row.ids]]), response, 0.6).logprobs.detach()
+        surrogate += float(clipped_surrogate(new, row.old_logprobs, row.advantages, 0.2, 0.2)[0].sum())
         divergence += float(kl_estimate(new, row.reference, "k3").sum())
         count += len(new)
     assert found == pytest.approx(surrogate / count + 0.5 * divergence / len(data), rel=1e-5)
@@ -89,18 +132,16 @@ def test_the_loss_is_the_written_formula(tokens):
 
 def test_rows_without_signal_stay_in_the_denominator_but_out_of_the_forward(tokens, monkeypatch):
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
-    updater = Updater(engine, PolicyParams(), tokens.pad_id, 0, 10_000)
-    seen = []
-    forward = engine.forward
-    monkeypatch.setattr(engine, "forward", lambda ids, *rest: (seen.append(len(ids)), forward(ids, *rest))[1])
+    one, seen, apply = updater(engine, PolicyParams(), 10_000), [], engine.apply
+    monkeypatch.setattr(engine, "apply", lambda function, part, *rest: (seen.append(len(part)), apply(function, part, *rest))[1])
     data = rows(tokens, reference=False)
-    all_rows = updater.batch(data)["loss"]
+    all_rows = one.batch(one.plan(data))["loss"]
     gradients(engine)
     signal = [row for row in data if row.advantages.any()]
-    alone = updater.batch(signal)["loss"]
+    alone = one.batch(one.plan(signal))["loss"]
     assert seen == [len(signal)] * 2
     assert len(signal) < len(data)
-    share = sum(len(row.advantages) for row in signal) / sum(len(row.advantages) for row in data)
+    share = sum(len(row.ids) for row in signal) / sum(len(row.ids) for row in data)
     assert all_rows == pytest.approx(alone * share, rel=1e-5)
 
 
@@ -109,5 +150,51 @@ def test_a_batch_without_any_signal_gives_no_gradient(tokens):
     data = rows(tokens, reference=False)
     for row in data:
         row.advantages = torch.zeros_like(row.advantages)
-    assert Updater(engine, PolicyParams(), tokens.pad_id, 0, 100).batch(data).get("loss", 0.0) == 0.0
+    one = updater(engine, PolicyParams(), 100)
+    assert one.batch(one.plan(data)).get("loss", 0.0) == 0.0
     assert all(parameter.grad is None for parameter in engine.model.parameters())
+
+
+def test_an_empty_mask_is_loss_zero(tokens):
+    """methods/spo.md section 10 item 19."""
+    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+    one = updater(engine, PolicyParams(mask={"kind": "probability", "below": 1e-9}), 100)
+    assert one.batch(one.plan(rows(tokens))).get("loss", 0.0) == 0.0
+    assert one.update(rows(tokens), 0, 1.0)["loss"] == 0.0
+
+
+def test_blocks_have_thresholds_and_denominators_of_their_own(tokens):
+    """`block` is the published code's micro-batch: the loss is the mean of the blocks' losses."""
+    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+    data = rows(tokens, reference=False)[:6]
+    settings = {"mask": {"kind": "top_entropy", "share": 0.3}}
+    blocked = updater(engine, PolicyParams(block=3, **settings), 1000)
+    alone = updater(engine, PolicyParams(**settings), 1000)
+    parts = [alone.batch(alone.plan(data[:3]))["loss"], alone.batch(alone.plan(data[3:]))["loss"]]
+    assert blocked.batch(blocked.plan(data))["loss"] == pytest.approx(sum(parts) / 2, rel=1e-5)
+
+
+def test_an_update_far_from_the_sampling_policy_is_not_made(tokens):
+    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+    data = rows(tokens, reference=False)
+    for row in data:
+        row.old_logprobs = row.old_logprobs - 12
+    before = [parameter.detach().clone() for parameter in engine.model.parameters()]
+    figures = updater(engine, PolicyParams(max_mean_ratio=5.0, updates_per_epoch=1), 100).update(data, 0, 1.0)
+    assert figures["skipped_updates"] == 1
+    assert figures["ratio"] > 5
+    assert all(torch.equal(old, new) for old, new in zip(before, engine.model.parameters(), strict=True))
+
+
+def test_a_log_prob_that_is_not_finite_names_the_sample_and_dumps_it(tokens, tmp_path):
+    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+    with torch.no_grad():
+        engine.model.get_input_embeddings().weight[5] = float("nan")
+    data = rows(tokens, reference=False)
+    one = updater(engine, PolicyParams(), 1000)
+    with pytest.raises(NotFinite) as caught:
+        one.batch(one.plan(data))
+    error = caught.value.dump(tmp_path, 7)
+    assert "iteration 7" in str(error)
+    assert str(tmp_path / "not-finite-000007.json") in str(error)
+    assert error.row.question in (tmp_path / "not-finite-000007.json").read_text()

@@ -1,1 +1,1 @@
-"""Which response tokens carry loss. A mask sees the rollout's facts about each token and returns a bool for each."""
+"""Which response tokens carry loss. A mask sees facts about each token of a block and returns a bool for each."""

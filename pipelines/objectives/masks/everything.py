@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipelines.objectives.masks.mask_params import MaskParams
 
-def keep(logprobs: Tensor, entropy: Tensor) -> Tensor:
-    """logprobs (N,) and entropy (N,) of the sampled tokens under the sampling policy -> (N,) bool."""
+
+def keep(logprobs: Tensor, entropy: Tensor, settings: MaskParams) -> Tensor:
+    """logprobs (N,), entropy (N,) of a block's tokens -> (N,) bool."""
     return torch.ones_like(logprobs, dtype=torch.bool)

@@ -1,0 +1,53 @@
+"""A stage that is brought up to date while Prefect is still being imported and its server started; its task joins it later."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from flows.running.executor import Result, Watch
+
+KEPT = 1000  # of what the stage says before anyone listens
+
+
+class HeadStart:
+    """Runs `bring(watch)` in a thread from now on."""
+
+    def __init__(self, name: str, bring: Callable[[Watch], Result]):
+        self._lock = threading.Lock()
+        self._listener: Watch | None = None
+        self._kept: list[tuple[str, tuple[Any, ...]]] = []
+        self._result: Future[Result] = Future()
+        self._thread = threading.Thread(target=self._work, args=(bring,), name=f"head start of {name}", daemon=True)
+        self._thread.start()
+
+    def _work(self, bring: Callable[[Watch], Result]) -> None:
+        watch = Watch(**{kind: self._teller(kind) for kind in ("line", "progress", "started", "command_ended")})
+        try:
+            self._result.set_result(bring(watch))
+        except BaseException as error:  # noqa: BLE001  whoever joins raises it
+            self._result.set_exception(error)
+
+    def _teller(self, kind: str) -> Callable[..., None]:
+        def tell(*what: Any) -> None:
+            with self._lock:
+                if self._listener is None:
+                    self._kept = [*self._kept[1 - KEPT :], (kind, what)]
+                else:
+                    getattr(self._listener, kind)(*what)
+
+        return tell
+
+    def join(self, listener: Watch) -> Result:
+        """Tell `listener` what was said so far and all that follows; return or raise as the stage ends."""
+        with self._lock:
+            for kind, what in self._kept:
+                getattr(listener, kind)(*what)
+            self._kept, self._listener = [], listener
+        return self._result.result()
+
+    def wait(self) -> None:
+        """Until it has ended, however that was."""
+        self._thread.join()

@@ -1,0 +1,24 @@
+"""Returns without a group: REINFORCE and REINFORCE++ (methods/reward_bridge.md section 5.2)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pipelines.credit.batch_params import BatchParams
+from pipelines.credit.experience import Experience
+
+
+def returns_to_go(penalties: Tensor, reward: float) -> Tensor:
+    """penalties (tokens,), the response's reward -> (tokens,) float64: the reward plus the penalties from this token on."""
+    return penalties.double().flip(0).cumsum(0).flip(0) + reward
+
+
+def assign(experience: Experience, settings: BatchParams) -> list[Tensor]:
+    """Per-token returns (tokens,) of every node, as advantages; a flat forest is needed."""
+    nodes = [index for members in experience.groups("batch") for index in members if experience.judged(index)]
+    if settings.returns == "sequence" or experience.penalties is None:
+        return experience.spread({index: experience.total(index) for index in nodes})
+    advantages = experience.spread({})
+    for index in nodes:
+        advantages[index] = returns_to_go(experience.penalties[index], experience.rewards[index]).float()
+    return advantages

@@ -1,0 +1,85 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685) through peft, put into the model in place: it stays what it was, a causal model of its class.
+
+Only the adapters are trained. Switched off, the model is the reference, so there is no second copy; merged, it is a plain model again,
+which is what is sampled from and saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipelines.models.adapter_params import AdapterParams
+
+NAME = "default"
+
+
+def add(model: Any, settings: AdapterParams, seed: int) -> Any:
+    """Freeze `model` and put adapters on the layers that `settings.targets` names; the model's function does not change by it.
+
+    Their weights depend on `seed` alone. Returns the same object. ValueError when no layer has such a name.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules=list(settings.targets))  # type: ignore[arg-type]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return inject_adapter_in_model(config, model, adapter_name=NAME)
+
+
+def present(model: Any) -> bool:
+    """Whether the model has adapters."""
+    return any(True for _ in _layers(model))
+
+
+@contextmanager
+def switched_off(model: Any) -> Iterator[Any]:
+    """Inside, the model computes what it did before the adapters came: the reference's log-probs. Nothing in it has a gradient."""
+    layers = [layer for _, layer in _layers(model)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield model
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+@contextmanager
+def merged(model: Any) -> Iterator[Any]:
+    """Inside, the adapters are added into the weights, so that whoever reads or runs them sees a plain model; afterwards the weights are
+    back, bit for bit. Holds a copy of the adapted weights meanwhile. Does nothing to a model without adapters."""
+    layers = [layer for _, layer in _layers(model)]
+    originals = []
+    with torch.no_grad():
+        for layer in layers:
+            originals.append(layer.base_layer.weight.detach().clone())
+            layer.base_layer.weight.add_(layer.get_delta_weight(NAME))
+    try:
+        with switched_off(model):
+            yield model
+    finally:
+        with torch.no_grad():
+            for layer, original in zip(layers, originals, strict=True):
+                layer.base_layer.weight.copy_(original)
+
+
+def plain_state(model: Any) -> dict[str, Tensor]:
+    """The state dict of the plain model that computes what `model` does now, under the names of a model without adapters."""
+    state = {name.replace(".base_layer.", "."): tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}
+    with torch.no_grad():
+        for name, layer in _layers(model):
+            if not layer.disable_adapters:
+                state[f"{name}.weight"] = layer.base_layer.weight + layer.get_delta_weight(NAME)
+    return state
+
+
+def _layers(model: Any) -> Iterator[tuple[str, Any]]:
+    """(name, layer) of every layer with an adapter."""
+    for name, module in model.named_modules():
+        if hasattr(module, "lora_A") and hasattr(module, "base_layer"):
+            yield name, module

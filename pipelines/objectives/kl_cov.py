@@ -1,0 +1,43 @@
+"""KL-Cov: hold the entropy by pulling back the few tokens whose log-probability moves most with their advantage.
+
+arXiv 2505.22617; methods/entropy.md section 5.2. The penalty is 0 on the first update of a rollout, where every ratio is 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from pipelines.objectives.clip import clip_figures, clipped_surrogate, probability_ratio
+from pipelines.objectives.covariance import selected_count, token_covariance
+from pipelines.objectives.divergence import kl_estimate
+from pipelines.objectives.kl_cov_params import KlCovParams
+
+
+def select(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, kept: Tensor, settings: KlCovParams, generator: Generator) -> Tensor:
+    """All (N,), one block of response tokens, kept (N,) bool -> (N,) bool: the kept tokens of largest covariance, that of all N tokens.
+
+    max(floor(share * N), 1) of them, none with share 0; of equal covariances those that stand first. Nothing is drawn.
+    """
+    covariance = token_covariance(logprobs, advantages)
+    order = torch.where(kept, covariance, -torch.inf).sort(descending=True, stable=True).indices
+    selected = torch.zeros_like(kept)
+    selected[order[: selected_count(settings.share, len(logprobs))]] = True
+    return selected & kept
+
+
+def policy_loss(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, selected: Tensor | None, settings: KlCovParams
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """All (N,) -> token losses (N,): -A r, clipped if so configured, plus the penalty where selected (None: nowhere), and figures (N,)."""
+    figures: dict[str, Tensor] = {}
+    if settings.base_clip:
+        losses, clipped = clipped_surrogate(logprobs, old_logprobs, advantages, settings.low, settings.high)
+        figures = clip_figures(clipped, advantages)
+    else:
+        losses = -advantages * probability_ratio(logprobs, old_logprobs)
+    if selected is not None:
+        penalties = kl_estimate(old_logprobs, logprobs, settings.estimator)  # of KL(old || new), from samples of old
+        losses = torch.where(selected, losses + settings.coef * penalties, losses)
+        figures["selected"] = selected.float()
+    return losses, figures

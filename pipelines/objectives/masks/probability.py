@@ -1,0 +1,17 @@
+"""The mask of unsure tokens: those sampled with a probability below a threshold (methods/spo.md section 4.1)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pipelines.objectives.masks.probability_params import ProbabilityParams
+
+
+def below(logprobs: Tensor, threshold: float) -> Tensor:
+    """logprobs (N,) of sampled tokens -> (N,) bool: exp(logprob) < threshold, strictly."""
+    return logprobs.exp() < threshold
+
+
+def keep(logprobs: Tensor, entropy: Tensor, settings: ProbabilityParams) -> Tensor:
+    """logprobs (N,), entropy (N,) of a block's tokens -> (N,) bool."""
+    return below(logprobs, settings.below)

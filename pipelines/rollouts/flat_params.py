@@ -1,0 +1,16 @@
+"""Parameters of the flat sampler."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.settings import Choice
+
+
+class FlatParams(Choice):
+    """Independent responses."""
+
+    kind: Literal["flat"] = "flat"
+    samples: int = Field(8, ge=1, description="responses per prompt")

@@ -1,0 +1,152 @@
+"""The arithmetic of a decoding step as plain functions, which `fast` makes run without the interpreter's lock.
+
+A step is some sixty small operations. Called one by one by two threads they wait for the lock longer than they compute; as TorchScript a
+worker takes it a few times per token. The same functions serve where that does not matter: prefill, GPUs. TorchScript wants annotations
+that are types and not strings, so nothing is imported from `__future__` here.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_COMPILING = Lock()
+linear = torch.ops.aten.linear  # not torch.nn.functional's, which DeepSpeed's stage 3 replaces by one that cannot be compiled
+
+
+def fast(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    """One of the functions below as it runs best on `device`: compiled for a CPU, itself for a GPU, which has but one thread to feed it."""
+    if device.type != "cpu":
+        return function
+    with _COMPILING:
+        return _compiled(function)
+
+
+@functools.cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated; torch.compile, which is to replace it, needs a C++ compiler on the user's machine
+        return torch.jit.script(function)  # type: ignore[no-any-return]
+
+
+class Matrices(NamedTuple):
+    """One layer's weights: qkv (all heads x width, H), bias of it, gains of normed heads (query and key heads, width), gate_up (2 I, H);
+    and, to be multiplied from the right, out (heads x width, H) and down (I, H)."""
+
+    qkv: Tensor
+    bias: Tensor | None
+    gains: Tensor | None
+    gate_up: Tensor
+    out: Tensor
+    down: Tensor
+
+
+class Plan(NamedTuple):
+    """Heads of queries and of keys, their width; what the norms of hidden states and of heads add to the mean square."""
+
+    heads: int
+    kv_heads: int
+    width: int
+    epsilon: float
+    head_epsilon: float
+
+
+def decode(
+    hidden: Tensor,
+    matrices: list[Matrices],
+    keys: list[Tensor],
+    values: list[Tensor],
+    first: int,
+    column: int,
+    rotation: Tensor,
+    bias: Tensor | None,
+    head: Tensor,
+    plan: Plan,
+) -> Tensor:
+    """hidden (B, H) of one token per row, whose keys and values go to `column` of `layers`, and which sees from column `first` on; rotation
+    as in `project`; bias (B, 1, columns seen) -> logits (B, V)."""
+    for index, weights in enumerate(matrices):
+        query, key, value = project(hidden, weights, rotation, plan)
+        keys[index][:, :, column] = key
+        values[index][:, :, column] = value
+        mixed = attend(query, keys[index][:, :, first : column + 1], values[index][:, :, first : column + 1], bias)
+        hidden = block(hidden, mixed, weights, plan)
+    return read_out(hidden, head, plan)
+
+
+def project(hidden: Tensor, weights: Matrices, rotation: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
+    """hidden (N, H), rotation (N or 1, 1, width / 2) -> query, key, value (N, heads, width)."""
+    joint = linear(norm(hidden, weights.qkv, plan), weights.qkv, weights.bias)
+    turned = plan.heads + plan.kv_heads
+    heads = joint.view(joint.shape[0], -1, plan.width)
+    pairs = heads[:, :turned]
+    gains = weights.gains
+    if gains is not None:
+        pairs = F.rms_norm(pairs.float(), [plan.width], None, plan.head_epsilon) * gains
+    pairs = pairs.float().unflatten(-1, [-1, 2])
+    torch.view_as_complex(pairs).mul_(rotation)
+    if gains is not None or joint.dtype != torch.float32:  # else they were turned in place
+        heads[:, :turned] = pairs.flatten(-2)
+    return heads[:, : plan.heads], heads[:, plan.heads : turned], heads[:, turned:]
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+    """query (B, heads, width), keys and values (B, kv heads, T, width) -> (B, heads x width)."""
+    rows, kv_heads, _, width = keys.shape
+    grouped = query.reshape(rows * kv_heads, -1, width)
+    scores = torch.bmm(grouped, keys.flatten(0, 1).transpose(1, 2))
+    if bias is not None:
+        scores.view(rows, -1, scores.shape[-1]).add_(bias)
+    weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
+    return torch.bmm(weights, values.flatten(0, 1)).view(rows, -1)
+
+
+def block(hidden: Tensor, mixed: Tensor, weights: Matrices, plan: Plan) -> Tensor:
+    """What follows attention in a layer."""
+    hidden = add(hidden, mixed, weights.out)
+    gate, up = linear(norm(hidden, weights.gate_up, plan), weights.gate_up).chunk(2, -1)
+    return add(hidden, F.silu(gate).mul_(up), weights.down)
+
+
+def add(hidden: Tensor, inner: Tensor, weight: Tensor) -> Tensor:
+    """The residual stays float32, as in the model's own forward under autocast."""
+    return torch.addmm(hidden, inner, weight) if weight.dtype == torch.float32 else hidden + inner @ weight
+
+
+def norm(hidden: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+    """Without its gain, which is in the matrix `weight` that it is for."""
+    return F.rms_norm(hidden, hidden.shape[-1:], None, plan.epsilon).to(weight.dtype)
+
+
+def read_out(hidden: Tensor, head: Tensor, plan: Plan) -> Tensor:
+    """hidden (N, H), head (V, H) -> logits (N, V)."""
+    return linear(norm(hidden, head, plan), head)
+
+
+def pick(logits: Tensor, uniform: Tensor | None, masked: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """logits (N, V), float32, -inf among them where `masked`; uniform (N,), None for the most likely -> ids, log-probs, entropies (N,)."""
+    logprobs = torch.log_softmax(logits, -1)
+    probabilities = logprobs.exp()
+    entropy = torch.special.entr(probabilities).sum(-1) if masked else -(probabilities * logprobs).sum(-1)
+    if uniform is None:
+        chosen = logits.argmax(-1, keepdim=True)
+    else:
+        cumulative = probabilities.cumsum(-1)
+        total = cumulative[:, -1:].contiguous()
+        # Strictly below the total, so that the first entry above it exists and has probability above 0.
+        target = torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+        # NaN logits find no entry: any token will do, as its log-prob says what is wrong; one out of range would end a GPU's process.
+        chosen = torch.searchsorted(cumulative, target, right=True).clamp_(max=logits.shape[-1] - 1)
+    return chosen.squeeze(1), logprobs.gather(1, chosen).squeeze(1), entropy
+
+
+def ended(chosen: Tensor, stops: Tensor, full: Tensor, before: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """chosen (N,) ids, stops (S,) ids, full and before (N,) bool: at its limit, and ended earlier -> (drew a stop, ended now, any did)."""
+    stopped = (chosen[:, None] == stops).any(1)
+    ending = (stopped | full) & ~before
+    return stopped, ending, bool(ending.any())

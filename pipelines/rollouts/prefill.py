@@ -1,0 +1,133 @@
+"""Which prefixes a batch of requests has, and what the model remembers of each: every distinct prefix is computed once.
+
+Prefixes that begin one another (the states along one response) share the prefill of the longest of them, their trunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pipelines.rollouts.cache import Layer, Rows, State
+
+
+class Forward(Protocol):
+    """What the engine needs of a model; see GenericForward and FusedForward."""
+
+    def prefill(self, ids: Tensor, rows: Tensor, columns: Tensor) -> tuple[list[Layer], Tensor]: ...
+
+    def step(self, ids: Tensor, rows: Rows) -> Tensor: ...
+
+
+@dataclass
+class Trunk:
+    """A prefix that no other one extends. `users`: length of each prefix on it -> the rows (indices of samples) that continue it."""
+
+    ids: tuple[int, ...]
+    users: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Rows that start from here."""
+        return sum(map(len, self.users.values()))
+
+    def split(self, parts: int) -> list[Trunk]:
+        """The same rows dealt to `parts` trunks in turn."""
+        pieces: list[Trunk] = [Trunk(self.ids) for _ in range(parts)]
+        turn = 0
+        for length, rows in self.users.items():
+            for row in rows:
+                pieces[turn % parts].users.setdefault(length, []).append(row)
+                turn += 1
+        return [piece for piece in pieces if piece.users]
+
+
+def trunks(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> list[Trunk]:
+    """prefixes: P lists of ids; rows: the samples that continue each -> trunks, shortest first: neighbours of like length waste little."""
+    wanted: dict[tuple[int, ...], list[int]] = {}
+    for prefix, members in zip(prefixes, rows, strict=True):
+        wanted.setdefault(tuple(prefix), []).extend(members)
+    found: list[Trunk] = []
+    for ids in sorted(wanted, reverse=True):  # whatever extends a prefix comes just before it
+        if not found or found[-1].ids[: len(ids)] != ids:
+            found.append(Trunk(ids))
+        found[-1].users[len(ids)] = wanted[ids]
+    return sorted(found, key=lambda trunk: (len(trunk.ids), trunk.ids))
+
+
+def deal(found: Sequence[Trunk], hands: int) -> list[list[Trunk]]:
+    """Trunks for `hands` workers with about equally many rows each; the order is kept, and depends on nothing but the arguments."""
+    most = -(-sum(trunk.size for trunk in found) // hands)
+    dealt: list[list[Trunk]] = [[] for _ in range(hands)]
+    loads = [0] * hands
+    for trunk in found:
+        for piece in trunk.split(-(-trunk.size // most)):
+            least = loads.index(min(loads))
+            dealt[least].append(piece)
+            loads[least] += piece.size
+    return [hand for hand in dealt if hand]
+
+
+class Prefiller:
+    """States of the prefixes of `found`, computed a block of trunks at a time, in order; `ready` holds those known from before."""
+
+    def __init__(
+        self, forward: Forward, found: Sequence[Trunk], ready: Mapping[tuple[int, ...], State], tokens: int, device: torch.device
+    ) -> None:
+        self._forward, self._found, self._ready, self._tokens, self._device = forward, found, ready, tokens, device
+        self._next = 0
+        self._states: dict[tuple[int, int], State] = {}
+
+    def take(self, trunk: int, length: int) -> State:
+        """The state of the first `length` tokens of trunk number `trunk`."""
+        while trunk >= self._next:
+            self._block()
+        return self._states[trunk, length]
+
+    def forget(self, trunk: int, length: int) -> None:
+        """Nothing will start from that prefix any more."""
+        del self._states[trunk, length]
+
+    def _block(self) -> None:
+        """The next trunks that fit the budget of tokens."""
+        members: list[int] = []
+        width = 0
+        while self._next < len(self._found):
+            trunk = self._found[self._next]
+            missing = []
+            for length in trunk.users:
+                known = self._ready.get(trunk.ids[:length])
+                if known is None:
+                    missing.append(length)
+                else:
+                    self._states[self._next, length] = known
+            if missing:
+                width = max(width, max(missing))
+                if members and width * (len(members) + 1) > self._tokens:
+                    break
+                members.append(self._next)
+            self._next += 1
+        if members:
+            self._compute(members)
+
+    def _compute(self, members: list[int]) -> None:
+        wanted = [
+            (row, trunk, length)
+            for row, trunk in enumerate(members)
+            for length in self._found[trunk].users
+            if (trunk, length) not in self._states
+        ]
+        width = max(length for _, _, length in wanted)
+        # On the right, padding needs no mask: no real token looks at what follows it.
+        padded = [list(self._found[trunk].ids[:width]) for trunk in members]
+        ids = torch.tensor([row + [row[0]] * (width - len(row)) for row in padded], device=self._device)
+        rows = torch.tensor([row for row, _, _ in wanted], device=self._device)
+        columns = torch.tensor([length - 1 for _, _, length in wanted], device=self._device)
+        layers, logits = self._forward.prefill(ids, rows, columns)
+        for place, (row, trunk, length) in enumerate(wanted):
+            own = [Layer(layer.keys[row, :, :length], layer.values[row, :, :length]) for layer in layers]
+            self._states[trunk, length] = State(own, logits[place], length)

@@ -1,0 +1,151 @@
+"""Rows in flight: drawn and advanced one token at a time, the finished dropped, the waiting let in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipelines.rollouts.cache import Rows, State
+from pipelines.rollouts.counter import uniforms
+from pipelines.rollouts.draw import draw
+from pipelines.rollouts.kernels import ended, fast
+from pipelines.rollouts.prefill import Forward, Prefiller, Trunk
+from pipelines.rollouts.rollout_params import SamplingParams
+
+FULL_ABOVE = 0.75  # finished rows are dropped, and waiting ones let in, once this share or less is alive: either copies the cache
+AHEAD = 16  # uniforms are hashed for this many positions at once
+
+
+@dataclass
+class Samples:
+    """All rows of a call. keys and limits (N,); what is drawn: ids, logprobs, entropy (N, positions); lengths (N,)."""
+
+    keys: Tensor
+    limits: Tensor
+    ids: Tensor
+    logprobs: Tensor
+    entropy: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How to draw and when to end. `keep` marks rows (N, bool) whose state is wanted when they end at their limit."""
+
+    sampling: SamplingParams
+    stops: Tensor
+    keep: Tensor
+    rows_at_once: int
+
+
+class Wave:
+    """One worker's rows: `run` samples all rows of `found` and writes them to `samples`; `kept` maps rows to their states."""
+
+    def __init__(self, forward: Forward, prefiller: Prefiller, found: Sequence[Trunk], samples: Samples, rules: Rules) -> None:
+        self._forward, self._prefiller, self._samples, self._rules = forward, prefiller, samples, rules
+        self._waiting = deque((number, length, rows) for number, trunk in enumerate(found) for length, rows in sorted(trunk.users.items()))
+        self._rows: Rows | None = None
+        self._drawn: list[tuple[Tensor, Tensor, Tensor]] = []
+        # Of the rows in flight, all (rows,): index, tokens before the present block, tokens left then, whether ended; logits (rows, V).
+        self._alive = self._done = self._left = samples.limits.new_empty(0)
+        self._finished: Tensor = self._alive.bool()
+        self._logits: Tensor = self._alive
+        self._uniforms: Tensor = self._alive
+        self._ended = fast(ended, samples.limits.device)
+        self.kept: dict[int, State] = {}
+
+    def run(self, pause: Callable[[], None]) -> None:
+        """`pause` is called before every token; whatever it raises ends the run."""
+        self._renew(self._alive)
+        while len(self._alive):
+            pause()
+            chosen, logprobs, entropy = draw(self._logits, self._uniform(), self._rules.sampling)
+            self._drawn.append((chosen, logprobs, entropy))
+            stopped, ending, some = self._ended(chosen, self._rules.stops, self._left == len(self._drawn), self._finished)
+            if not some:
+                self._logits = self._forward.step(chosen, self._flying)
+                continue
+            self._samples.lengths[self._alive[ending]] = self._done[ending] + len(self._drawn)
+            self._finished |= ending
+            self._leave(chosen, (ending & ~stopped & self._rules.keep[self._alive]).nonzero().squeeze(1))
+
+    @property
+    def _flying(self) -> Rows:
+        assert self._rows is not None
+        return self._rows
+
+    def _leave(self, chosen: Tensor, held: Tensor) -> None:
+        """Some rows have just ended. Remember the state of `held`, close the gaps if there are many, and advance."""
+        remaining = (~self._finished).nonzero().squeeze(1)
+        thin = len(remaining) <= FULL_ABOVE * (self._rules.rows_at_once if self._waiting else len(self._alive))
+        if len(held) or (len(remaining) and (self._waiting or not thin)):
+            self._logits = self._forward.step(chosen, self._flying)
+            for row, state in zip(
+                self._alive[held].tolist(), self._flying.states(held, self._logits[held]) if len(held) else [], strict=True
+            ):
+                self.kept[row] = state
+            if thin:
+                self._renew(remaining)
+        else:
+            self._renew(remaining)
+            if len(remaining):
+                self._logits = self._forward.step(chosen[remaining], self._flying)
+
+    def _renew(self, remaining: Tensor) -> None:
+        """Go on with the rows `remaining` and as many waiting ones as there is room for."""
+        self._flush()
+        forks, rows = self._admit(self._rules.rows_at_once - len(remaining))
+        alive, done = self._alive[remaining], self._done[remaining]
+        if forks:
+            alive = torch.cat([alive, torch.tensor(rows, device=alive.device)])
+            done = torch.cat([done, done.new_zeros(len(rows))])
+        self._alive, self._done, self._left = alive, done, self._samples.limits[alive] - done
+        self._finished = torch.zeros(len(alive), dtype=torch.bool, device=alive.device)
+        if forks:
+            logits = torch.cat([state.logits.expand(copies, -1) for state, copies in forks])
+            self._rows = Rows.join(self._rows, remaining, forks, int(self._left.max()))
+            self._logits = torch.cat([self._logits[remaining], logits]) if len(remaining) else logits
+        elif len(remaining):
+            self._flying.keep(remaining)
+            self._logits = self._logits[remaining]
+
+    def _admit(self, room: int) -> tuple[list[tuple[State, int]], list[int]]:
+        """The next waiting rows, at most `room`: (state, copies) of each prefix, and the rows in that order."""
+        forks: list[tuple[State, int]] = []
+        admitted: list[int] = []
+        while self._waiting and len(admitted) < room:
+            trunk, length, rows = self._waiting.popleft()
+            now, later = rows[: room - len(admitted)], rows[room - len(admitted) :]
+            forks.append((self._prefiller.take(trunk, length), len(now)))
+            admitted += now
+            if later:
+                self._waiting.appendleft((trunk, length, later))
+            else:
+                self._prefiller.forget(trunk, length)
+        return forks, admitted
+
+    def _uniform(self) -> Tensor:
+        """(rows,) uniforms of the present position."""
+        ahead = len(self._drawn) % AHEAD
+        if ahead == 0:
+            steps = torch.arange(len(self._drawn), len(self._drawn) + AHEAD, device=self._done.device)
+            self._uniforms = uniforms(self._samples.keys[self._alive], self._done + steps[:, None])
+        return self._uniforms[ahead]
+
+    def _flush(self) -> None:
+        """Write what was drawn since the rows were last renewed."""
+        if not self._drawn:
+            return
+        positions = self._done[:, None] + torch.arange(len(self._drawn), device=self._done.device)
+        valid = positions < self._samples.limits[self._alive][:, None]  # a finished row runs on until it is dropped
+        rows, places = self._alive[:, None].expand_as(positions)[valid], positions[valid]
+        for into, parts in zip(
+            (self._samples.ids, self._samples.logprobs, self._samples.entropy), zip(*self._drawn, strict=True), strict=True
+        ):
+            into[rows, places] = torch.stack(parts, 1)[valid]
+        self._done = self._done + len(self._drawn)
+        self._drawn = []

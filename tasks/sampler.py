@@ -1,0 +1,19 @@
+"""The rollout engine that the execution settings name, for stages that sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.models.placement import Placement
+from pipelines.models.tokenizer import Tokens
+from pipelines.rollouts.local import LocalEngine
+from tasks.execution_params import ExecutionParams
+
+
+def make_sampler(model: Any, tokens: Tokens, placement: Placement, execution: ExecutionParams) -> Any:
+    """An engine that samples from `model` as it is at each call. Raises ImportError with advice where vLLM is asked for and missing."""
+    if execution.sampler == "vllm":
+        from pipelines.rollouts.vllm_engine import VllmEngine
+
+        return VllmEngine(model, tokens, placement, execution.sample_batch)
+    return LocalEngine(model, tokens, placement, execution.sample_batch)
