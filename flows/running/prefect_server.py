@@ -33,6 +33,8 @@ def environment(root: Path) -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # people watch our own display; the pages get every line
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    # Its SQLite answers 503 to a transaction that another one overtook, and to many in a row on a busy disk: patience costs nothing here.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "10")
 
 
 def answers(url: str, timeout: float = 1.0) -> bool:
@@ -57,7 +59,7 @@ class Server:
         environment(root)
         self._child: subprocess.Popen[bytes] | None = None
         configured = os.environ.get("PREFECT_API_URL")
-        if configured and answers(configured):
+        if configured and answers(configured, timeout=10):
             self.url = configured
             return
         port = port or free_port()
@@ -80,7 +82,7 @@ class Server:
             "on",
         ]
         env = {**os.environ, "PREFECT_UI_ENABLED": "1" if ui else "0", "PREFECT_LOGGING_LEVEL": "ERROR"}
-        env |= {"PREFECT__SERVER_FINAL": "1", "PREFECT_UI_API_URL": self.url}
+        env |= {"PREFECT__SERVER_FINAL": "1", "PREFECT_UI_API_URL": self.url, "PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "1"}
         if not ui:
             env["PREFECT__SERVER_EPHEMERAL"] = "1"  # no pages and no scheduler: a run needs neither
         env.pop("PREFECT_API_URL", None)
@@ -93,7 +95,7 @@ class Server:
     def ours(self) -> bool:
         return self._child is not None
 
-    def ready(self, timeout: float = 60) -> None:
+    def ready(self, timeout: float = 180) -> None:
         """Wait until it answers. Raises ServerFailed with the end of its log."""
         end = time.monotonic() + timeout
         while not answers(self.url):

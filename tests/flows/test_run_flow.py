@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,9 +45,18 @@ def api(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 def ask(api: str, path: str, **body: Any) -> Any:
-    request = urllib.request.Request(f"{api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as reply:
-        return json.load(reply)
+    """POST `body`, or GET without one; a 503 (the server's SQLite was locked) is asked again, as Prefect's own client does."""
+    data = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(f"{api}/{path}", data, {"Content-Type": "application/json"})
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=90) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as refused:
+            if refused.code != 503 or time.monotonic() > end:
+                raise
+        time.sleep(0.5)
 
 
 def last_run(api: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -160,8 +170,7 @@ def named(api: str, name: str) -> dict[str, Any] | None:
 
 def final_state(api: str, run: str, serving: subprocess.Popen[str]) -> str:
     def state() -> str | None:
-        with urllib.request.urlopen(f"{api}/flow_runs/{run}", timeout=60) as reply:
-            kind = json.load(reply)["state_type"]
+        kind = ask(api, f"flow_runs/{run}")["state_type"]
         return kind if kind in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
     return wait_for(state, serving)
