@@ -57,7 +57,11 @@ def processor(desk: Desk) -> type:
             return False
 
         def update_state(self, batch_update: BatchUpdate | None) -> None:
-            process_dict_updates(self._slots, batch_update, lambda params, prompt, drawn: ((params.extra_args or {})[ROW], drawn))
+            def slot(params: Any, prompt: Any, drawn: list[int]) -> tuple[int, list[int]] | None:
+                row = (params.extra_args or {}).get(ROW)
+                return None if row is None else (row, drawn)  # None: not ours, vLLM's sampler draws
+
+            process_dict_updates(self._slots, batch_update, slot)
 
         def apply(self, logits: Tensor) -> Tensor:
             """A request still in its prefill has a slot as well; vLLM throws its token away and asks for the same position again."""

@@ -169,7 +169,7 @@ class VllmEngine:
                     temperature=0,  # greedy among logits that allow one token
                     max_tokens=limit,
                     ignore_eos=True,
-                    stop_token_ids=sorted({self.tokens.eos_id, *self.tokens.stop_ids}),
+                    stop_token_ids=sorted({self.tokens.eos_id, *self.tokens.stop_ids} - {-1}),  # -1: nothing ends a response
                     detokenize=False,
                     output_kind=RequestOutputKind.FINAL_ONLY,
                     extra_args={ROW: row},
