@@ -1,0 +1,138 @@
+"""A preference as it passes through the pipeline: read from raw data, labelled, and at last tokenised.
+
+`Labelled` is one answer with its label, `Preference` two answers of which one is preferred, `Pair` the same as token ids: what every
+later stage reads. Ids travel; the text is for people and checkers. A file of pairs is our own output: a bad row in it is damage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.corpora.split import Side
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One answer that was labelled alone. Of two answers to one prompt the one with the higher `grade` is preferred; equal grades say
+    nothing. `key` is what the split goes by, empty: the prompt. `where` is file and row."""
+
+    prompt: str
+    answer: str
+    grade: float
+    source: str
+    side: Side = "train"
+    safe: bool | None = None
+    key: str = ""
+    where: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two answers to one prompt. Safety records hold both labels and both flags (methods/dpo_vs_ppo.md 1.1, 1.3); elsewhere they are None.
+
+    `helpful`, `safer`: whether the helpfulness label l_h and the safety label l_s prefer `chosen`. `side`: where the raw data places the
+    row; `train` rows are still to be split, by `key` (empty: the prompt). `ids`: token ids of both answers where a model wrote them.
+    """
+
+    prompt: str
+    chosen: str
+    rejected: str
+    source: str
+    side: Side = "train"
+    chosen_safe: bool | None = None
+    rejected_safe: bool | None = None
+    helpful: bool | None = None
+    safer: bool | None = None
+    key: str = ""
+    where: str = ""
+    ids: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def flagged(self) -> bool:
+        """Whether both answers have a safety flag."""
+        return self.chosen_safe is not None and self.rejected_safe is not None
+
+    def swapped(self) -> Preference:
+        """The same two answers with the other one preferred; what the labels say of the answers stays."""
+        return replace(
+            self,
+            chosen=self.rejected,
+            rejected=self.chosen,
+            chosen_safe=self.rejected_safe,
+            rejected_safe=self.chosen_safe,
+            helpful=None if self.helpful is None else not self.helpful,
+            safer=None if self.safer is None else not self.safer,
+            ids=None if self.ids is None else (self.ids[1], self.ids[0]),
+        )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One preference, tokenised. `prompt_ids` has the template applied; answers end with EOS unless they were cut at the token limit, or
+    a model did not end them. `group` is the key of the prompt: all pairs of one prompt share it, and no split divides it."""
+
+    id: str
+    prompt: str
+    chosen: str
+    rejected: str
+    source: str
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+    group: str
+    chosen_safe: bool | None = None
+    rejected_safe: bool | None = None
+    helpful: bool | None = None
+    safer: bool | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "prompt", "source", "group"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"{name} must be text that is not empty, not {getattr(self, name)!r}")
+        for name in ("chosen", "rejected"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be text, not {getattr(self, name)!r}")
+        for name in ("prompt_ids", "chosen_ids", "rejected_ids"):
+            ids = getattr(self, name)
+            if not isinstance(ids, list) or not ids or not all(type(item) is int and item >= 0 for item in ids):
+                raise ValueError(f"{name} must be a list of token ids that is not empty")
+        if self.chosen_ids == self.rejected_ids:
+            raise ValueError("chosen_ids equal rejected_ids: such a pair prefers nothing")
+        for name in ("chosen_safe", "rejected_safe", "helpful", "safer"):
+            if getattr(self, name) not in (None, True, False):
+                raise ValueError(f"{name} must be true, false or null, not {getattr(self, name)!r}")
+        if (self.chosen_safe is None) != (self.rejected_safe is None):
+            raise ValueError("chosen_safe and rejected_safe must both be there, or both be null")
+
+
+FIELDS = tuple(item.name for item in fields(Pair))
+
+
+def read_pairs(path: str | Path) -> list[Pair]:
+    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not trained on."""
+    pairs = []
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                pairs.append(Pair(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path}:{number}: {error}; the file is damaged, run its preferences stage again") from error
+    return pairs
+
+
+def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> int:
+    """One compact JSON object a line, keys in the order of the fields: equal pairs are equal bytes. Returns their number."""
+    count = 0
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        for pair in pairs:
+            value = {name: getattr(pair, name) for name in FIELDS}
+            stream.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+            count += 1
+    return count
