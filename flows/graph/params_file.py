@@ -10,6 +10,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
+from flows.graph.sections import SHARED, below
+
 PARAMS = "params.yaml"
 
 
@@ -77,11 +79,13 @@ def write_text(path: Path, text: str) -> None:
 def set_value(document: Any, dotted: str, text: str) -> None:
     """`rl.grpo.lr`, `1e-4` -> the value, parsed as YAML. A new key is allowed here; validation judges it."""
     *parents, last = dotted.split(".")
-    shared = document.get("rl", {}).get("common") if dotted.startswith("rl.") else None
+    members = next((path for path in SHARED if tuple(parents[: len(path)]) == path), ())
+    shared: Any = below(document, members) if members else None
     for depth, part in enumerate(parents):
-        if depth > 1 and isinstance(document, dict) and part not in document and isinstance(shared, dict) and part in shared:
-            document[part] = {}  # a method's own values beside those that it shares with others
-        if depth > 1:
+        inside = bool(members) and depth > len(members)  # of a member, which is laid over what it shares
+        if inside and isinstance(document, dict) and part not in document and isinstance(shared, dict) and part in shared:
+            document[part] = {}  # a member's own values beside those that it shares with others
+        if inside:
             shared = shared.get(part) if isinstance(shared, dict) else None
         if not isinstance(document, dict) or part not in document:
             raise ParamsError([f"-S {dotted}: there is no section {part} in {PARAMS}"])

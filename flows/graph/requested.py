@@ -1,6 +1,6 @@
-"""A stage that is asked for by name and whose preset params.yaml holds, but does not list: what listing it takes.
+"""A stage that is asked for by name and whose settings params.yaml holds, but does not list: what listing it takes.
 
-`rl@NAME` needs NAME in rl.methods; `evaluate@NAME` needs it in evaluate.models and, unless it is a stage's model already, in rl.methods.
+`rl@NAME` needs NAME in rl.methods; `evaluate@NAME` needs it in evaluate.models and, where no stage makes that model yet, in rl.methods.
 """
 
 from __future__ import annotations
@@ -8,35 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-NO_METHODS = ("methods", "common")  # keys of the section rl that are no presets
-TRAINED = ("base", "sft")
-
-
-def listed(raw: Any, section: str, key: str) -> list[str]:
-    """The names in rl.methods or evaluate.models; none where the file is wrong (its check says so)."""
-    found = raw.get(section) if isinstance(raw, dict) else None
-    names = found.get(key) if isinstance(found, dict) else None
-    return [str(name) for name in names] if isinstance(names, list) else []
-
-
-def presets(raw: Any) -> list[str]:
-    section = raw.get("rl") if isinstance(raw, dict) else None
-    return [str(name) for name in section if name not in NO_METHODS] if isinstance(section, dict) else []
+from flows.graph.models import made, names, presets
 
 
 def unlisted(raw: Any) -> list[str]:
     """Presets that have no stage rl@<preset>."""
-    methods = listed(raw, "rl", "methods")
+    methods = names(raw, "rl", "methods")
     return [name for name in presets(raw) if name not in methods]
 
 
 def missing(raw: Any, targets: Iterable[str]) -> list[tuple[str, str, str]]:
-    """(section, key, name) to be added, in order and each once. A target that names no preset is left for the plan to refuse."""
+    """(section, key, name) to be added, in order and each once. A target that names no preset or model is left for the plan to refuse."""
     found: list[tuple[str, str, str]] = []
-    known, methods, models = presets(raw), listed(raw, "rl", "methods"), listed(raw, "evaluate", "models")
+    known, methods, models = presets(raw), names(raw, "rl", "methods"), names(raw, "evaluate", "models")
+    trained = [one.name for one in made(raw) if one.answers]
     for target in targets:
         stage, _, name = target.partition("@")
-        if stage not in ("rl", "evaluate") or name not in [*known, *(TRAINED if stage == "evaluate" else ())]:
+        if stage not in ("rl", "evaluate") or name not in [*known, *(trained if stage == "evaluate" else ())]:
             continue
         if name in known and name not in methods:
             found.append(("rl", "methods", name))
