@@ -1,0 +1,1 @@
+"""Losses of one pair of answers: one module for each, named by `loss.kind`."""

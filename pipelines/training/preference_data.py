@@ -1,0 +1,95 @@
+"""Pairs as the loops read them: token ids, checks, a digest, and micro-batches in which a pair is never divided."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.corpora.pair import Pair
+from pipelines.models.packing import Segment, cut
+from pipelines.training.preference_params import PairLoopParams
+from pipelines.training.ranks import Ranks
+
+
+class AnswerPair(NamedTuple):
+    """Two answers to one prompt, as ids; `first` is the one that the loss lifts."""
+
+    id: str
+    prompt: tuple[int, ...]
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+
+    def rows(self) -> tuple[Segment, Segment]:
+        """What is scored; packed together, the prompt is computed once."""
+        return Segment((self.prompt,), self.first), Segment((self.prompt,), self.second)
+
+
+class PairData:
+    """The pairs whose two answers fit into `max_tokens` with their prompt; `too_long` holds the ids of the others. `where` is for errors.
+
+    Equal or empty answers need no check: there is no such `Pair`.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], max_tokens: int, where: str = "these pairs") -> None:
+        self.where = where
+        self.kept: list[Pair] = []
+        self.too_long: list[str] = []
+        for pair in pairs:
+            longest = len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
+            if longest <= max_tokens:
+                self.kept.append(pair)
+            else:
+                self.too_long.append(pair.id)
+        if not self.kept:
+            raise ValueError(f"{where}: none of {len(pairs)} pairs fits into {max_tokens} tokens; raise max_tokens, or make other pairs")
+        self.pairs = [AnswerPair(p.id, tuple(p.prompt_ids), tuple(p.chosen_ids), tuple(p.rejected_ids)) for p in self.kept]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over ids and tokens of all pairs in order, 16 hexadecimal digits."""
+        found = hashlib.sha256()
+        for pair in self.pairs:
+            parts = [pair.id.encode(), *(np.array(ids, np.int64).tobytes() for ids in pair[1:])]
+            for part in parts:
+                found.update(len(part).to_bytes(8, "little") + part)
+        return found.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class PairBatches:
+    """How a batch of pairs is cut and divided among `ranks`. `budget` is the tokens of a micro-batch, which changes results by rounding
+    alone; `shared`: the model can compute a prompt once for all its answers (`packing.can_share`)."""
+
+    budget: int
+    ranks: Ranks
+    shared: bool
+
+    def turns(self, pairs: Sequence[AnswerPair]) -> Iterator[tuple[list[int], bool]]:
+        """(indices into `pairs`, whether they count): this rank's micro-batches. Every rank gets as many; those that do not count only take
+        part in collective passes."""
+        groups = cut([self._whole(pair) for pair in pairs], self.budget, self.shared)
+        mine = self.ranks.share(groups)
+        for turn in range(self.ranks.turns(len(groups))):
+            yield (mine[turn], True) if turn < len(mine) else (groups[-1], False)
+
+    def _whole(self, pair: AnswerPair) -> Segment:
+        """A row that takes as much room as the pair does, so that `cut` cannot divide it: its prompt once where that is shared, two rows of
+        the longer answer's width where rows are padded."""
+        if self.shared:
+            return Segment((pair.prompt,), pair.first + pair.second)
+        longer = pair.prompt + max(pair.first, pair.second, key=len)
+        return Segment((longer,), longer)
+
+
+def total_steps(settings: PairLoopParams, size: int) -> int:
+    """Optimiser steps of the whole run over `size` pairs."""
+    return settings.steps or max(1, math.ceil((settings.epochs or 0) * size / settings.batch_size))

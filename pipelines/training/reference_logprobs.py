@@ -1,0 +1,74 @@
+"""The reference's log-probs of both answers of every pair: computed once, float32, kept with a digest of the pairs they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from pipelines.models.packing import can_share, score_rows
+from pipelines.models.placement import Placement
+from pipelines.training.preference_data import AnswerPair, PairBatches, PairData
+from pipelines.training.ranks import Ranks
+
+
+def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
+    """(n, 2): log pi of each pair's first and second answer, summed over its tokens, EOS included and the prompt not; with gradient.
+
+    One forward, each prompt in it once (methods/dpo_vs_ppo.md 4.1, pitfalls 1 to 3 of 9.1).
+    """
+    rows = [row for pair in pairs for row in pair.rows()]
+    parts = score_rows(model, rows, 1.0, False).logprobs.split([len(row.ids) for row in rows])
+    return pad_sequence(parts, batch_first=True).sum(1).view(-1, 2)
+
+
+def reference_logprobs(model: Any, data: PairData, placement: Placement, budget: int, ranks: Ranks = Ranks.alone()) -> Tensor:
+    """(N, 2) float32 on the CPU: `pair_logprobs` of all pairs of `data` in order, on every rank. `budget`: tokens of a forward.
+
+    The forward has the policy's precision, so that the loss of a policy that still is its reference is that of margin 0.
+    """
+    found: list[tuple[int, list[float]]] = []
+    for group, counts in PairBatches(budget, ranks, can_share(model)).turns(data.pairs):
+        if counts:
+            with torch.no_grad(), placement.autocast():
+                values = pair_logprobs(model, [data.pairs[index] for index in group])
+            found.extend(zip(group, values.float().cpu().tolist(), strict=True))
+    by_pair = dict(ranks.gather(found))
+    return _checked(torch.tensor([by_pair[index] for index in range(len(data))], dtype=torch.float32), data)
+
+
+def save_reference(path: str | Path, logprobs: Tensor, data: PairData) -> None:
+    """Write `logprobs` (N, 2) of `data` as safetensors, with the digest of its pairs."""
+    from safetensors.torch import save_file
+
+    save_file({"logprobs": logprobs.contiguous()}, str(path), {"pairs": str(len(data)), "digest": data.digest})
+
+
+def load_reference(path: str | Path, data: PairData) -> Tensor:
+    """What `save_reference` wrote, (N, 2) float32. ValueError names file and pairs where it belongs to others than `data`."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is missing: the reference's log-probs of {data.where}; run the reference stage")
+    try:
+        with safe_open(str(path), "pt") as file:
+            facts, logprobs = file.metadata() or {}, file.get_tensor("logprobs")
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); run the reference stage again") from error
+    if facts.get("digest") != data.digest or logprobs.shape != (len(data), 2):
+        raise ValueError(
+            f"{path} holds log-probs of {facts.get('pairs')} pairs with digest {facts.get('digest')}, but {data.where} gives {len(data)} "
+            f"with digest {data.digest}: the pairs or max_tokens have changed; run the reference stage again"
+        )
+    return _checked(logprobs, data)
+
+
+def _checked(logprobs: Tensor, data: PairData) -> Tensor:
+    bad = (~logprobs.isfinite()).any(1).nonzero().flatten().tolist()
+    if bad:
+        raise ValueError(f"{data.where}: the reference gives pair {data.pairs[bad[0]].id} log-probs of {logprobs[bad[0]].tolist()}")
+    return logprobs
