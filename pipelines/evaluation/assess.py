@@ -1,0 +1,178 @@
+"""Assess a policy on held-out prompts from its own samples: rewards, costs, safety, degenerate answers, distance from its reference.
+
+Everything is read from one set of sampled answers, so that the figures of a model speak of the same answers, and a comparison of two
+models can read the rows again. What cannot be judged (no checker, no cost model, no pairs) is None, not 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from pipelines.corpora.record import Record
+from pipelines.evaluation.degenerate import degenerate_rate, faults
+from pipelines.evaluation.implicit import implicit_accuracy
+from pipelines.evaluation.intervals import mean_of, share_of
+from pipelines.evaluation.policy_divergence import kl_from_reference, out_of_distribution
+from pipelines.evaluation.preference_params import AssessParams
+from pipelines.evaluation.safety import safe_by_cost, safety_rate
+from pipelines.evaluation.scores import Preferred, Scorer, answer_row, pair_rows, scores_of, summed_logprobs
+from pipelines.models.packing import Segment
+from pipelines.models.tokenizer import Tokens
+from pipelines.rewards.judge import Judge, Response
+from pipelines.rewards.scoring import limit_errors
+from pipelines.rollouts.counter import child_key, root_key
+from pipelines.rollouts.forest import Completion
+from pipelines.rollouts.rollout_params import SamplingParams
+
+ASSESSMENT, REFERENCE = -2, -3  # the iterations in the counter keys: neither training nor the accuracy evaluation has them
+
+Row = dict[str, Any]
+
+
+class Policy(NamedTuple):
+    """A causal language model and an engine that samples from it."""
+
+    model: Any
+    sampler: Any
+
+
+@dataclass(frozen=True)
+class Graders:
+    """What grades an answer; None leaves its figures out. `judge` is the exact checker, `is_safe` reads the text, a `cost` below 0 is safe.
+
+    Rewards and costs are the model's own numbers, also for an answer that was cut: it is read at its last token.
+    """
+
+    judge: Judge | None = None
+    reward: Scorer | None = None
+    cost: Scorer | None = None
+    is_safe: Callable[[str], bool] | None = None
+
+
+class Assessment(NamedTuple):
+    """The figures, and a row for every sampled answer, prompt by prompt."""
+
+    figures: Row
+    rows: list[Row]
+
+
+def assess(
+    policy: Policy,
+    reference: Policy,
+    tokens: Tokens,
+    problems: Sequence[Record],
+    graders: Graders,
+    pairs: Sequence[Preferred],
+    settings: AssessParams,
+    seed: int,
+    budget: int,
+) -> Assessment:
+    """Figures of `policy` against `reference` on `problems`, and on `pairs` (held-out ones, may be none). `budget`: tokens of a forward.
+
+    Answers depend on seed, prompt and sample alone: two models get the same random numbers. Raises ValueError without a problem, and
+    CheckerFailed above `settings.max_error_share` of errors.
+    """
+    if not problems:
+        raise ValueError("no held-out prompt to assess on")
+    records = [record for record in problems for _ in range(settings.samples)]
+    completions = _sample(policy, problems, settings.samples, settings.sampling, seed, ASSESSMENT)
+    texts = tokens.decode_batch([completion.ids for completion in completions])
+    rows: list[Row] = [
+        {"id": record.id, "sample": place % settings.samples, "prompt": record.prompt, "text": text, "ids": completion.ids}
+        | {"finished": completion.finish.whole, "faults": faults(completion.ids, text, completion.finish.whole, settings.degenerate)}
+        for place, (record, completion, text) in enumerate(zip(records, completions, texts, strict=True))
+    ]
+    answers = [answer_row(record.prompt_ids, completion.ids) for record, completion in zip(records, completions, strict=True)]
+    figures: Row = {"prompts": len(problems), "answers": len(rows), "length": fmean(len(answer.ids) for answer in answers)}
+    figures |= _grade(rows, records, answers, graders, settings, budget)
+    figures |= _distance(policy, reference, problems, answers, completions, rows, settings, seed, budget)
+    figures["degenerate"] = degenerate_rate([row["faults"] for row in rows], _prompts(rows))
+    figures["implicit"] = _implicit(policy, reference, pairs, settings, budget)
+    return Assessment(figures, rows)
+
+
+def _sample(
+    policy: Policy, problems: Sequence[Record], samples: int, sampling: SamplingParams, seed: int, iteration: int
+) -> list[Completion]:
+    roots = [root_key(seed, iteration, record.id) for record in problems]
+    keys = [[child_key(root, index) for index in range(samples)] for root in roots]
+    families = policy.sampler.generate([record.prompt_ids for record in problems], keys, sampling)
+    return [completion for family in families for completion in family]
+
+
+def _grade(
+    rows: Sequence[Row], records: Sequence[Record], answers: Sequence[Segment], graders: Graders, settings: AssessParams, budget: int
+) -> Row:
+    """What the graders say of the answers; it is also written into `rows`."""
+    prompts = _prompts(rows)
+    figures: Row = {"accuracy": None, "errors": 0, "reward": None, "cost": None, "safety": {"cost": None, "rule": None}}
+    if graders.judge is not None:
+        given = [
+            Response(record, answer.ids, row["text"], row["finished"]) for row, record, answer in zip(rows, records, answers, strict=True)
+        ]
+        verdicts = limit_errors(graders.judge.judge(given), settings.max_error_share)
+        for row, verdict in zip(rows, verdicts, strict=True):
+            row |= {"verdict": verdict.outcome, "score": verdict.score, "reason": verdict.reason}
+        judged = [row for row in rows if row["verdict"] != "error"]
+        figures["errors"] = len(rows) - len(judged)
+        figures["accuracy"] = share_of([float(row["verdict"] == "right") for row in judged], _prompts(judged))
+    for name, grader in (("reward", graders.reward), ("cost", graders.cost)):
+        if grader is not None:
+            found = scores_of(grader, answers, budget).tolist()
+            figures[name] = mean_of(found, prompts)
+            for row, value in zip(rows, found, strict=True):
+                row[name] = value
+    safety: dict[str, list[bool]] = {}
+    if graders.cost is not None:
+        safety["cost"] = safe_by_cost([row["cost"] for row in rows])
+    if graders.is_safe is not None:
+        safety["rule"] = [graders.is_safe(row["text"]) for row in rows]
+    for name, flags in safety.items():
+        figures["safety"][name] = safety_rate(flags, prompts)
+        for row, flag in zip(rows, flags, strict=True):
+            row[f"safe_by_{name}"] = flag
+    return figures
+
+
+def _distance(
+    policy: Policy,
+    reference: Policy,
+    problems: Sequence[Record],
+    answers: Sequence[Segment],
+    completions: Sequence[Completion],
+    rows: Sequence[Row],
+    settings: AssessParams,
+    seed: int,
+    budget: int,
+) -> Row:
+    sampling = settings.sampling
+    plain = sampling.temperature == 1 and sampling.top_p == 1 and sampling.top_k == 0
+    if plain:  # the forward that also scores the reference: its rounding cancels
+        own = summed_logprobs(policy.model, answers, budget).tolist()
+    else:
+        own = [float(completion.logprobs.double().sum()) for completion in completions]
+    under = summed_logprobs(reference.model, answers, budget).tolist()
+    for row, one, other in zip(rows, own, under, strict=True):
+        row |= {"logprob": one, "reference_logprob": other}
+    prompts, lengths = _prompts(rows), [len(answer.ids) for answer in answers]
+    given = _sample(reference, problems, settings.reference_samples, sampling, seed, REFERENCE)
+    repeated = [record for record in problems for _ in range(settings.reference_samples)]
+    usual = [answer_row(record.prompt_ids, completion.ids) for record, completion in zip(repeated, given, strict=True)]
+    usual_lengths = [len(row.ids) for row in usual]
+    outside = out_of_distribution(under, lengths, summed_logprobs(reference.model, usual, budget).tolist(), usual_lengths, prompts)
+    return {"kl": kl_from_reference(own, under, lengths, prompts), "out_of_distribution": outside}
+
+
+def _implicit(policy: Policy, reference: Policy, pairs: Sequence[Preferred], settings: AssessParams, budget: int) -> Row | None:
+    if not pairs:
+        return None
+    rows = pair_rows(pairs)
+    own, under = (summed_logprobs(one.model, rows, budget).reshape(-1, 2) for one in (policy, reference))
+    return implicit_accuracy(pairs, own, under, settings.beta, settings.pairs)
+
+
+def _prompts(rows: Sequence[Row]) -> list[str]:
+    return [row["id"] for row in rows]

@@ -1,0 +1,13 @@
+"""The exact checker as a judge: the answer with the higher score wins."""
+
+from __future__ import annotations
+
+from pipelines.evaluation.judges.place import Place
+from pipelines.evaluation.judges.scored import ScoredJudge
+from pipelines.evaluation.wins import PairJudge
+from pipelines.settings import Choice
+
+
+def make(options: Choice, place: Place) -> PairJudge:
+    """Reads the score that the assessment wrote down."""
+    return ScoredJudge("checker", "score")
