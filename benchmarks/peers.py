@@ -40,6 +40,7 @@ from pipelines.models.base_params import ArchitectureParams  # noqa: E402
 from pipelines.models.packing import can_share  # noqa: E402
 from pipelines.models.placement import Placement  # noqa: E402
 from pipelines.rewards import final_answer  # noqa: E402
+from pipelines.rewards.judge import RuleJudge  # noqa: E402
 from pipelines.rewards.verdict import Verdict, right, wrong  # noqa: E402
 from pipelines.rollouts.local import LocalEngine  # noqa: E402
 from pipelines.training.engine import TorchEngine  # noqa: E402
@@ -107,11 +108,14 @@ class Ours:
                 "optimiser": {"learning_rate": RATE},
             }
         )
+        judge = RuleJudge(final_answer)
         self._trainer = PolicyTrainer(
             TorchEngine(model, settings.optimiser, placement),
             LocalEngine(model, tokens, placement),
             None,
             None,
+            judge,
+            judge,
             tokens,
             problems,
             problems,

@@ -12,6 +12,7 @@ from pipelines.evaluation.answers import Answer, answer_problems, spread
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.models import policy
 from pipelines.models.placement import Placement
+from pipelines.rewards.judge import RuleJudge
 from pipelines.seams import load
 from tasks.sampler import make_sampler
 from tasks.stage import Stage
@@ -26,7 +27,7 @@ def run(stage: Stage) -> None:
         raise ValueError(
             f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is {settings.reward}; make them equal"
         )
-    check = load("pipelines.rewards", settings.reward).check
+    judge = RuleJudge(load("pipelines.rewards", settings.reward))
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
     problems = spread(read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems)
     if not problems:
@@ -34,7 +35,7 @@ def run(stage: Stage) -> None:
     answers: dict[str, list[Answer]] = {}
     for name, samples, temperature in (("greedy", 1, 0.0), ("sampled", settings.samples, settings.sampling.temperature)):
         sampling = settings.sampling.model_copy(update={"temperature": temperature})
-        answers[name] = answer_problems(engine, tokens, check, problems, samples, sampling, stage.seed, settings.max_error_share)
+        answers[name] = answer_problems(engine, tokens, judge, problems, samples, sampling, stage.seed, settings.max_error_share)
         stage.progress(len(answers), 2, accuracy=fmean(answer.right for answer in answers[name]))
     figures = _figures(answers["greedy"], answers["sampled"], settings.on_error == "wrong")
     head = {"model": stage.item, "corpus": corpus, "settings": settings.model_dump(mode="json")}

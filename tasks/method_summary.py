@@ -15,6 +15,7 @@ def in_words(settings: PolicyParams) -> dict[str, str]:
     kl, shaping, whitening = settings.kl, settings.shaping, settings.whitening
     moving = f", reference moves by {settings.reference.rate:g}" if settings.reference.rate else ""
     also = {
+        f"reward {_choice(settings.reward)}": settings.checker is not None,
         "critic": settings.critic is not None,
         f"whitened over {settings.whitened_over}": whitening.how != "none",
         f"scores by {shaping.normalise}": shaping.normalise != "none",

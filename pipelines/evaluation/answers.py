@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from pipelines.corpora.record import Record
 from pipelines.models.tokenizer import Tokens
-from pipelines.rewards.scoring import Check, score
+from pipelines.rewards.judge import Judge, Response
+from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict
 from pipelines.rollouts.counter import child_key, root_key
 from pipelines.rollouts.forest import Completion
@@ -29,26 +30,36 @@ class Answer(NamedTuple):
     def right(self) -> bool:
         return self.verdict.outcome == "right"
 
+    @property
+    def response(self) -> Response:
+        """As another judge takes it."""
+        return response_of(self.record, self.completion, self.text)
+
 
 def answer_problems(
     engine: LocalEngine,
     tokens: Tokens,
-    check: Check,
+    judge: Judge,
     problems: Sequence[Record],
     samples: int,
     sampling: SamplingParams,
     seed: int,
     max_error_share: float,
 ) -> list[Answer]:
-    """`samples` answers to each problem, problem by problem."""
+    """`samples` answers to each problem, problem by problem. Raises CheckerFailed above `max_error_share` of errors."""
     roots = [root_key(seed, EVALUATION, record.id) for record in problems]
     keys = [[child_key(root, index) for index in range(samples)] for root in roots]
     families = engine.generate([record.prompt_ids for record in problems], keys, sampling)
     pairs = [(record, completion) for record, family in zip(problems, families, strict=True) for completion in family]
     texts = tokens.decode_batch([completion.ids for _, completion in pairs])
-    judged = [(text, record.answer, completion.finish.whole) for text, (record, completion) in zip(texts, pairs, strict=True)]
-    verdicts = score(check, judged, max_error_share)
+    responses = [response_of(record, completion, text) for text, (record, completion) in zip(texts, pairs, strict=True)]
+    verdicts = limit_errors(judge.judge(responses), max_error_share)
     return [Answer(record, completion, text, verdict) for (record, completion), text, verdict in zip(pairs, texts, verdicts, strict=True)]
+
+
+def response_of(record: Record, completion: Completion, text: str) -> Response:
+    """A completion with its text, as judges take it."""
+    return Response(record, tuple(completion.ids), text, completion.finish.whole)
 
 
 def spread(records: Sequence[Record], limit: int) -> list[Record]:

@@ -1,6 +1,6 @@
 """The value model: a copy of the policy's backbone with a scalar head (methods/dpo_vs_ppo.md sections 5.1 and 6).
 
-The head starts at zero, so that the first values are 0 whatever the backbone is: with normalised returns, their mean.
+The head of a copied policy starts at zero, so that the first values are 0 whatever the backbone is: with normalised returns, their mean.
 """
 
 from __future__ import annotations
@@ -51,10 +51,17 @@ class ValueModel(nn.Module):
         self.backbone.activation_checkpointing_enable(*arguments, **options)
 
 
-def make(policy: Any) -> ValueModel:
-    """A value model whose backbone is a copy of `policy`'s; trained whole, adapters and frozen weights are for the policy."""
-    backbone = copy.deepcopy(policy.base_model)
-    return ValueModel(backbone.requires_grad_(True))
+def make(start: Any) -> ValueModel:
+    """A value model whose backbone is a copy of `start`'s; trained whole, adapters and frozen weights are for the policy.
+
+    The head of a reward model is copied too (methods/dpo_vs_ppo.md section 3.1), of an ensemble that of its first member.
+    """
+    start = start.members[0] if hasattr(start, "members") else start
+    made = ValueModel(copy.deepcopy(start.base_model).requires_grad_(True))
+    if (head := getattr(start, "score", None)) is not None:
+        with torch.no_grad():
+            made.head.weight.copy_(head.weight)
+    return made
 
 
 def values(model: ValueModel, packed: Packed) -> Values:

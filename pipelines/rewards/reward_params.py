@@ -1,19 +1,63 @@
-"""Parameters of the reward: which checker judges, and what happens to answers that it cannot judge."""
+"""Parameters of the reward: who judges, and what happens to responses that cannot be judged."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.settings import Seam, Settings
+from pipelines.settings import Choice, Seam, Settings
+
+
+@dataclass(frozen=True)
+class JudgeSeam(Seam):
+    """Names a rule (a module with `check`) or a model (a module with `make_judge`)."""
+
+    def names(self) -> list[str]:
+        return sorted({name for function in ("check", "make_judge") for name in Seam(self.package, function).names()})
+
+
+@dataclass(frozen=True)
+class OptionalSeam(Seam):
+    """A seam that may be left empty."""
+
+    def check(self, name: str | None) -> str | None:  # type: ignore[override]
+        return None if name is None else super().check(name)
+
+
+CHECKER = Seam("pipelines.rewards", "check")
+MAYBE_CHECKER = OptionalSeam("pipelines.rewards", "check")
+JUDGE = JudgeSeam("pipelines.rewards")
+choose_judge: Callable[[], Choice] = partial(JUDGE.choose, "final_answer")
+
+OnError = Annotated[
+    Literal["exclude", "wrong"],
+    Field(description="a verdict that is an error leaves the response out, or counts as a wrong answer"),
+]
+ErrorShare = Annotated[float, Field(ge=0, le=1, description="the stage stops when more verdicts of an iteration are errors")]
 
 
 class RewardParams(Settings):
-    """The reward seam. The checker must be the one that the corpus names in tokens.json."""
+    """The exact checker of an evaluation. It must be the one that the corpus names in tokens.json."""
 
-    reward: Annotated[str, Seam("pipelines.rewards", "check")] = Field("final_answer", description="the checker that judges responses")
-    on_error: Literal["exclude", "wrong"] = Field(
-        "exclude", description="a verdict that is an error leaves the response out, or counts as a wrong answer"
+    reward: Annotated[str, CHECKER] = Field("final_answer", description="the checker that judges responses")
+    on_error: OnError = "exclude"
+    max_error_share: ErrorShare = 0.05
+
+
+class JudgeParams(Settings):
+    """The reward seam of training: a rule by its name, or a model with its options."""
+
+    reward: Annotated[Choice, JUDGE] = Field(
+        default_factory=choose_judge, description="what judges responses while training: a rule, or a model with its options"
     )
-    max_error_share: float = Field(0.05, ge=0, le=1, description="the stage stops when more verdicts of an iteration are errors")
+    checker: Annotated[str | None, MAYBE_CHECKER] = Field(
+        None,
+        description="the exact checker that validates, which must be the one that the corpus names; null: the reward itself where that is "
+        "a rule, and no accuracy where it is a model",
+    )
+    on_error: OnError = "exclude"
+    max_error_share: ErrorShare = 0.05

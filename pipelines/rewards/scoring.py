@@ -1,4 +1,5 @@
-"""Score many responses with one checker, count its errors, and stop at too many: a broken checker must not look like a bad model."""
+"""Errors of judges: a crash is a verdict, too many of them stop the stage, and known answers are tried first. A broken checker must not
+look like a bad model."""
 
 from __future__ import annotations
 
@@ -14,9 +15,21 @@ class CheckerFailed(RuntimeError):
     """The share of verdicts that are errors is above the configured limit, or the checker misjudges known answers."""
 
 
+def verdict_of(check: Check, text: str, answer: str, finished: bool) -> Verdict:
+    """The checker's verdict; whatever it throws is an error verdict that names it."""
+    try:
+        return check(text, answer, finished)
+    except Exception as failure:  # noqa: BLE001 - whatever a checker throws is an error verdict: counted, reported, limited
+        return error(f"{type(failure).__name__}: {failure}")
+
+
 def score(check: Check, answers: Iterable[tuple[str, str, bool]], max_error_share: float) -> list[Verdict]:
-    """answers: (response text, reference, finished) -> a verdict each. Raises CheckerFailed above `max_error_share` of errors."""
-    verdicts = [_one(check, *answer) for answer in answers]
+    """answers: (response text, reference, finished) -> a verdict each, limited by `limit_errors`."""
+    return limit_errors([verdict_of(check, *answer) for answer in answers], max_error_share)
+
+
+def limit_errors(verdicts: list[Verdict], max_error_share: float) -> list[Verdict]:
+    """The verdicts again. Raises CheckerFailed, naming the commonest reason, where more than `max_error_share` of them are errors."""
     failures = [verdict.reason for verdict in verdicts if verdict.outcome == "error"]
     if len(failures) > max_error_share * len(verdicts):
         reason, times = Counter(failures).most_common(1)[0]
@@ -38,17 +51,10 @@ def preflight(check: Check, respond: Callable[[str], str], problems: Sequence[tu
     for source, answers in by_source.items():
         shown = answers[:: max(1, len(answers) // limit)][:limit]
         for answer, other in zip(shown, shown[1:] + shown[:1], strict=True):
-            verdict = _one(check, respond(answer), answer, True)
+            verdict = verdict_of(check, respond(answer), answer, True)
             if verdict.outcome != "right":
                 raise CheckerFailed(f"the checker calls the gold answer {answer!r} of {source} {verdict.outcome} ({verdict.reason})")
-            false = other if _one(check, respond(other), answer, True).outcome != "right" else f"{answer}1"
-            verdict = _one(check, respond(false), answer, True)
+            false = other if verdict_of(check, respond(other), answer, True).outcome != "right" else f"{answer}1"
+            verdict = verdict_of(check, respond(false), answer, True)
             if verdict.outcome != "wrong":
                 raise CheckerFailed(f"the checker calls {false!r} {verdict.outcome} where {source} has {answer!r} ({verdict.reason})")
-
-
-def _one(check: Check, text: str, answer: str, finished: bool) -> Verdict:
-    try:
-        return check(text, answer, finished)
-    except Exception as failure:  # noqa: BLE001 - whatever a checker throws is an error verdict: counted, reported, limited
-        return error(f"{type(failure).__name__}: {failure}")

@@ -18,7 +18,8 @@ from torch import Tensor
 from pipelines.corpora.record import Record
 from pipelines.credit.shaping import shape
 from pipelines.models.tokenizer import Tokens
-from pipelines.rewards.scoring import Check, score
+from pipelines.rewards.judge import Judge, Response
+from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict
 from pipelines.rollouts.counter import root_key
 from pipelines.rollouts.forest import Completion, Forest, Prompt
@@ -73,13 +74,12 @@ def _row(forest: Forest, problems: list[Record], index: int) -> Row:
 
 
 class Collector:
-    """Turns problems into a judged forest with the modules that the settings name."""
+    """Turns problems into a judged forest: the settings name the sampler, `judge` gives the verdicts."""
 
-    def __init__(self, engine: LocalEngine, tokens: Tokens, settings: PolicyParams, seed: int) -> None:
-        self._engine, self._tokens, self._settings, self._seed = engine, tokens, settings, seed
+    def __init__(self, engine: LocalEngine, tokens: Tokens, judge: Judge, settings: PolicyParams, seed: int) -> None:
+        self._engine, self._tokens, self._judge, self._settings, self._seed = engine, tokens, judge, settings, seed
         self.say: Callable[[str], None] = print
         self._sampler: ModuleType = load("pipelines.rollouts", settings.sampler.kind)
-        self._check: Check = load("pipelines.rewards", settings.reward).check
 
     def collect(self, draw: Callable[[int, int], list[Record]], iteration: int) -> Rollout:
         """`draw(round, count)` gives the problems of a round of dynamic sampling; round 0 is the only one without it.
@@ -122,10 +122,14 @@ class Collector:
             prompts.append(Prompt(record.id, record.prompt_ids, root_key(self._seed, iteration, record.id + again)))
         forest: Forest = self._sampler.grow(self._engine, prompts, settings.sampler, settings.sampling)
         leaves = forest.leaves()
-        texts = self._tokens.decode_batch([forest.response(leaf) for leaf in leaves])
+        ids = [forest.response(leaf) for leaf in leaves]
         ends = [forest.nodes[leaf] for leaf in leaves]
-        answers = [(text, problems[node.tree].answer, node.finish.whole) for text, node in zip(texts, ends, strict=True)]
-        return _Sampled(forest, problems, dict(zip(leaves, score(self._check, answers, settings.max_error_share), strict=True)))
+        responses = [
+            Response(problems[node.tree], tuple(each), text, node.finish.whole)
+            for each, text, node in zip(ids, self._tokens.decode_batch(ids), ends, strict=True)
+        ]
+        verdicts = limit_errors(self._judge.judge(responses), settings.max_error_share)
+        return _Sampled(forest, problems, dict(zip(leaves, verdicts, strict=True)))
 
     def _finished(self, sampled: _Sampled, figures: dict[str, float]) -> Rollout:
         settings, forest = self._settings, sampled.forest

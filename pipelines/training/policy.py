@@ -17,10 +17,10 @@ from pipelines.evaluation.answers import Answer, answer_problems, spread
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.objectives.divergence import kl_estimate
-from pipelines.rewards.scoring import preflight
+from pipelines.rewards.judge import Judge
+from pipelines.rewards.scoring import limit_errors
 from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.seams import load
 from pipelines.training.batches import pick
 from pipelines.training.collection import Collector, Row
 from pipelines.training.crediting import Crediting
@@ -43,6 +43,9 @@ SHOWN = 64  # of an iteration's own segments that show how far sampler and train
 class PolicyTrainer:
     """Everything an iteration needs. `reference` is None where no KL is asked for, `critic` where the credit needs no values.
 
+    `judge` gives the rewards; `checker` is the exact one, for validation: the same object where the reward is a rule, None where there is
+    none. With several ranks both must give all of them the same verdicts.
+
     `folder` takes the dump of a sample that is not finite. The trainer is a part of its own checkpoints (`save`, `load`).
     """
 
@@ -50,6 +53,8 @@ class PolicyTrainer:
     sampler: LocalEngine
     reference: Reference | AdapterReference | None
     critic: Critic | None
+    judge: Judge
+    checker: Judge | None
     tokens: Tokens
     problems: Sequence[Record]
     validation: Sequence[Record]
@@ -59,15 +64,9 @@ class PolicyTrainer:
     folder: Path
 
     def __post_init__(self) -> None:
-        if self.tokens.reward != self.settings.reward:
-            raise ValueError(
-                f"the corpus names the checker {self.tokens.reward} (tokens.json), "
-                f"the settings name reward {self.settings.reward}; make them equal"
-            )
         self._problems = self._fitting(self.problems, getattr(self.settings.sampler, "reserved", 0))
         self._validation = self._fitting(self.validation) if self.settings.validation_every else []
-        self._checker = load("pipelines.rewards", self.settings.reward)
-        self._collector = Collector(self.sampler, self.tokens, self.settings, self.seed)
+        self._collector = Collector(self.sampler, self.tokens, self.judge, self.settings, self.seed)
         self._updater = Updater(self.engine, self.settings, self.seed, self.batches)
         self._crediting = Crediting(self._updater, self.batches, self.reference, self.critic, self.settings)
         self._replay = ReplayBuffer(self.settings.replay, self.seed, Row) if self.settings.replay else None
@@ -75,9 +74,11 @@ class PolicyTrainer:
         self._tokens = 0  # sampled so far
 
     def train(self, session: Session, reporter: Reporter) -> None:
-        """Run all iterations that `session` has left. Before them, the checker must get known answers right."""
+        """Run all iterations that `session` has left. Before them, the judges must get known answers right."""
         settings = self.settings
-        preflight(self._checker.check, self._checker.respond, [(record.source, record.answer) for record in self._problems])
+        self.judge.preflight(self._problems)
+        if self.checker is not None and self.checker is not self.judge and self._validation:
+            self.checker.preflight(self._validation)
         self._collector.say = reporter.say
         self._say_dropped(reporter)
         before, started = self._tokens, time.monotonic()
@@ -197,15 +198,20 @@ class PolicyTrainer:
         return kept
 
     def _validate(self) -> dict[str, float]:
-        """Accuracy on validation problems, greedy and sampled as in training, and the KL of the sampled answers to the reference."""
-        problems = spread(self._validation, self.settings.validation_size)
+        """Accuracy on validation problems, greedy and sampled as in training, and the KL of the sampled answers to the reference.
+
+        Where the reward is not the exact checker's, `validation_reward` is the mean of the sampled answers' scores: the reward that rises
+        while the accuracy falls shows a judge that is being gamed.
+        """
+        problems, figures = spread(self._validation, self.settings.validation_size), dict[str, float]()
         with self.engine.whole():
             sampled = self._answer(problems, self.settings.sampling)
-            greedy = self._answer(problems, greedily(self.settings.sampling))
-        figures = {
-            "validation_greedy": sum(answer.right for answer in greedy) / len(greedy),
-            "validation_sampled": sum(answer.right for answer in sampled) / len(sampled),
-        }
+            if self.checker is not None:
+                greedy = self._answer(problems, greedily(self.settings.sampling))
+                figures["validation_greedy"] = sum(answer.right for answer in greedy) / len(greedy)
+                figures["validation_sampled"] = sum(answer.right for answer in sampled) / len(sampled)
+        if self.checker is not self.judge:
+            figures["validation_reward"] = self._mean_score(sampled)
         if self.reference is not None and not self.settings.refers:
             rows = [_as_row(answer) for answer in sampled]
             self._crediting.refer(rows)
@@ -214,8 +220,15 @@ class PolicyTrainer:
         return figures
 
     def _answer(self, problems: Sequence[Record], sampling: SamplingParams) -> list[Answer]:
-        check, limit = self._checker.check, self.settings.max_error_share
-        return answer_problems(self.sampler, self.tokens, check, problems, 1, sampling, self.seed, limit)
+        judge, limit = self.checker or self.judge, self.settings.max_error_share
+        return answer_problems(self.sampler, self.tokens, judge, problems, 1, sampling, self.seed, limit)
+
+    def _mean_score(self, answers: Sequence[Answer]) -> float:
+        verdicts = [answer.verdict for answer in answers]
+        if self.checker is not None:
+            verdicts = limit_errors(self.judge.judge([answer.response for answer in answers]), self.settings.max_error_share)
+        scores = [verdict.score for verdict in verdicts if verdict.outcome != "error"]
+        return sum(scores) / max(1, len(scores))
 
 
 def greedily(sampling: SamplingParams) -> SamplingParams:

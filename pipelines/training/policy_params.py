@@ -14,7 +14,7 @@ from pipelines.credit.shaping_params import ShapingParams
 from pipelines.credit.whitening_params import WhiteningParams
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.objectives.masks.mask_params import MaskParams
-from pipelines.rewards.reward_params import RewardParams
+from pipelines.rewards.reward_params import JudgeParams
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.settings import Choice, Seam, Settings
 from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
@@ -55,6 +55,10 @@ class ReferenceParams(Settings):
 class CriticParams(Settings):
     """The value model of GAE: a copy of the start model with a scalar head and an optimiser of its own."""
 
+    init: Literal["policy", "reward_model"] = Field(
+        "policy",
+        description="start from the policy with a head of zeros, or from the reward model with its head (methods/dpo_vs_ppo.md 3.1)",
+    )
     optimiser: OptimiserParams = Field(OptimiserParams(), description="of the critic")
     clip: float | None = Field(
         0.2, gt=0, description="a new value may differ from the old one by this much before its loss is the larger one"
@@ -73,7 +77,7 @@ class RefillParams(Settings):
     exhausted: Literal["go_on", "stop"] = Field("go_on", description="with fewer prompts than wanted when rounds or tokens run out")
 
 
-class PolicyParams(RewardParams):
+class PolicyParams(JudgeParams):
     """A section `rl.<method>` of params.yaml, laid over `rl.common`."""
 
     # sampler and reward
@@ -171,6 +175,10 @@ class PolicyParams(RewardParams):
             ),
             (credit == "gae" and self.critic is None, "credit gae needs a value model: add a section critic"),
             (credit != "gae" and self.critic is not None, f"critic is set, but credit {credit} asks no value model: remove one of them"),
+            (
+                self.critic is not None and self.critic.init == "reward_model" and self.reward.kind != "reward_model",
+                f"critic.init reward_model needs a reward model, reward is {self.reward.kind}: set critic.init to policy",
+            ),
             (
                 self.kl.use == "reward" and not flat,
                 f"kl.use reward needs sampler flat: segments of a {sampler} have no reward of their own",

@@ -9,7 +9,9 @@ from typing import Any
 from pipelines.corpora.record import Record
 from pipelines.models import critic
 from pipelines.models.tokenizer import Tokens
+from pipelines.rewards.judge import Judge, RuleJudge
 from pipelines.rollouts.local import LocalEngine
+from pipelines.seams import load
 from pipelines.settings import laid_over
 from pipelines.training.checkpoints import Checkpoints, Parts
 from pipelines.training.engine import TorchEngine
@@ -45,7 +47,8 @@ class Notes:
 
 
 class Loop:
-    """`settings` are laid over COMMON without validation. The model answers about half of the problems unless another one is given."""
+    """`settings` are laid over COMMON without validation. The model answers about half of the problems unless another one is given.
+    Without a judge it is the rule that the settings name, which then validates too."""
 
     def __init__(
         self,
@@ -58,6 +61,8 @@ class Loop:
         seed: int = 0,
         budget: int = 10_000,
         sample_batch: int = 1024,
+        judge: Judge | None = None,
+        checker: Judge | None = None,
     ) -> None:
         self.settings = PolicyParams.model_validate(laid_over(laid_over(COMMON, {"validation_every": 0, "iterations": 2}), settings))
         self.model = make_half_able_model(tokens) if model is None else model
@@ -69,12 +74,16 @@ class Loop:
         if self.settings.critic is not None:
             self.critic = Critic(TorchEngine(critic.make(self.model), self.settings.critic.optimiser, CPU), self.settings.critic, batches)
         self.engine = TorchEngine(self.model, self.settings.optimiser, CPU)
+        if judge is None:
+            judge = checker = RuleJudge(load("pipelines.rewards", self.settings.reward.kind))
         problems = make_records(tokens, 40) if problems is None else problems
         self.trainer = PolicyTrainer(
             self.engine,
             LocalEngine(self.model, tokens, CPU, sample_batch),
             self.reference,
             self.critic,
+            judge,
+            checker,
             tokens,
             problems,
             problems if validation is None else validation,

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.corpora.record import Record
+from pipelines.rewards import final_answer
+from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.training.collection import Collector
 from pipelines.training.guard import NotFinite
@@ -44,7 +46,7 @@ def checker(monkeypatch):
 
 def collector(script=None, **settings):
     settings = {"prompts": 2, "sampler": {"kind": "flat", "samples": 4}, "max_error_share": 1.0} | settings
-    made = Collector(ScriptedEngine(script or in_turn()), TOKENS, PolicyParams.model_validate(settings), 0)
+    made = Collector(ScriptedEngine(script or in_turn()), TOKENS, RuleJudge(final_answer), PolicyParams.model_validate(settings), 0)
     made.said = []
     made.say = made.said.append
     return made

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pipelines.models.logprobs import TokenScores
 from pipelines.rewards import final_answer
+from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.verdict import Verdict, error
 from pipelines.training.guard import NotFinite
 from pipelines.training.policy_params import PolicyParams
@@ -194,7 +195,7 @@ def test_verdicts_that_are_errors_train_nothing(loop, monkeypatch):
         return error("odd") if finished and int(answer) % 2 else check(text, answer, finished)
 
     monkeypatch.setattr(final_answer, "check", even_only)
-    monkeypatch.setattr("pipelines.training.policy.preflight", lambda *_: None)
+    monkeypatch.setattr(RuleJudge, "preflight", lambda *_: None)
     one = loop(METHODS["ppo"] | {"max_error_share": 1.0, "critic": {"warmup": 0}})
     seen, update = [], one.trainer._updater.update
     monkeypatch.setattr(one.trainer._updater, "update", lambda rows, *rest, **more: (seen.extend(rows), update(rows, *rest, **more))[1])
@@ -210,7 +211,7 @@ def test_verdicts_that_are_errors_train_nothing(loop, monkeypatch):
 @pytest.mark.parametrize("settings", [METHODS["ppo"], FLAT, METHODS["spo_tree"], METHODS["dapo"]])
 def test_an_iteration_of_errors_alone_is_empty(loop, monkeypatch, settings):
     monkeypatch.setattr(final_answer, "check", lambda *_: error("down"))
-    monkeypatch.setattr("pipelines.training.policy.preflight", lambda *_: None)
+    monkeypatch.setattr(RuleJudge, "preflight", lambda *_: None)
     assert [row["empty"] for row in loop(settings | {"max_error_share": 1.0}).run()] == [1, 2]
 
 
@@ -327,7 +328,7 @@ def test_the_reduced_profile_of_ppo_learns(tokens, tmp_path, monkeypatch, seed):
         return Verdict("right", text.count("9") / max(1, len(text)))
 
     monkeypatch.setattr(final_answer, "check", check)
-    monkeypatch.setattr("pipelines.training.policy.preflight", lambda *_: None)
+    monkeypatch.setattr(RuleJudge, "preflight", lambda *_: None)
     rows = Loop(tmp_path, tokens, PROFILE, model=make_tiny_model(tokens, seed), seed=seed).run()
     before, after = (sum(row["reward"] for row in part) / 5 for part in (rows[:5], rows[-5:]))
     assert after > before + 0.5

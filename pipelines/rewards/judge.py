@@ -1,0 +1,104 @@
+"""Judges: what gives verdicts on batches of responses, be it a rule, a reward model or a verifier; the policy loop knows no other door.
+
+A judge sees all responses of a round at once, so that a model can score them in packed batches. How many errors are too many
+(`scoring.limit_errors`) and who judges what among several processes (`training.sharded_judge`) is its callers' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipelines.models.placement import Placement
+from pipelines.models.tokenizer import Tokens
+from pipelines.rewards.scoring import Check, preflight, verdict_of
+from pipelines.rewards.verdict import Verdict
+
+
+class Question(Protocol):
+    """What a judge may read of a problem; a record of a corpus is one."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def answer(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def prompt_ids(self) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """`ids` are the response's own tokens, the end token included; `text` is their decoding; `finished`: the model ended it itself."""
+
+    record: Question
+    ids: tuple[int, ...]
+    text: str
+    finished: bool
+
+
+class Judge(Protocol):
+    """Gives every response a verdict, in order. What it cannot judge is an error verdict with a reason, never an exception or a score."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether every process that trains gives equal responses bit-equal verdicts. Models and checks with a time limit do not."""
+
+    @property
+    def model(self) -> Any | None:
+        """The network that it holds, for the memory prediction; None for a rule."""
+
+    def judge(self, responses: Sequence[Response]) -> list[Verdict]:
+        """One verdict a response; nothing for nothing."""
+
+    def preflight(self, records: Sequence[Question]) -> None:
+        """Raises CheckerFailed, before any training, where known cases are misjudged."""
+
+
+class Checker(Protocol):
+    """A rule: a module of this folder that defines these two, and `DETERMINISTIC = False` where a clock may decide."""
+
+    @property
+    def check(self) -> Check: ...
+
+    @property
+    def respond(self) -> Callable[[str], str]: ...
+
+
+class RuleJudge:
+    """A checker module as a judge."""
+
+    model = None
+
+    def __init__(self, checker: Checker) -> None:
+        self._checker = checker
+        self.deterministic = bool(getattr(checker, "DETERMINISTIC", True))
+
+    def judge(self, responses: Sequence[Response]) -> list[Verdict]:
+        """A checker that crashes gives an error verdict."""
+        return [verdict_of(self._checker.check, each.text, each.record.answer, each.finished) for each in responses]
+
+    def preflight(self, records: Sequence[Question]) -> None:
+        """Gold answers must be right, others wrong."""
+        preflight(self._checker.check, self._checker.respond, [(record.source, record.answer) for record in records])
+
+
+@dataclass(frozen=True)
+class Provision:
+    """What a module with `make_judge(options, provision) -> Judge` is given: `folder` of the judge's own model (a declared input of the
+    stage), `tokens` of the policy, and how to run: `budget` is the tokens of a forward pass."""
+
+    folder: Path
+    tokens: Tokens
+    placement: Placement
+    budget: int
+    trust_remote_code: bool = False

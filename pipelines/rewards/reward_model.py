@@ -1,0 +1,86 @@
+"""A Bradley-Terry reward model, or the mean of several, as a judge (methods/dpo_vs_ppo.md sections 3.1, 3.3 and 5.1 item 3).
+
+It scores token ids, not text: what the policy was sampled from is what is judged. A response that was cut at the token limit gets score 0,
+whatever the model would say of its beginning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from pipelines.models.packing import Segment, can_share, cut
+from pipelines.models.placement import Placement
+from pipelines.models.policy import context_size
+from pipelines.models.reward_model import load, score_ends
+from pipelines.rewards.judge import Judge, Provision, Question, Response
+from pipelines.rewards.reward_model_params import RewardModelParams
+from pipelines.rewards.scoring import limit_errors
+from pipelines.rewards.verdict import Verdict, error, wrong
+
+TRIED = 8  # prompts that the preflight scores an empty answer to
+
+
+def post_process(output: float, options: RewardModelParams) -> float:
+    """score <- clip((R - bias) * scale, +-clip) (methods/dpo_vs_ppo.md 3.3)."""
+    return max(-options.clip, min(options.clip, (output - options.bias) * options.scale))
+
+
+class RewardModelJudge:
+    """`model` is a reward model or an ensemble, `end` the token that ends a response; `budget` is the tokens of a forward pass, which
+    changes scores by rounding only. The model moves to the placement's device at its first use."""
+
+    deterministic = False
+
+    def __init__(self, model: Any, end: int, options: RewardModelParams, placement: Placement, budget: int) -> None:
+        self.model = model
+        self._end, self._options, self._placement, self._budget = end, options, placement, budget
+
+    def judge(self, responses: Sequence[Response]) -> list[Verdict]:
+        """Right where the score is above the threshold. Cut responses are wrong with score 0; a score that is no number, and a response
+        that the model's context cannot hold, are errors."""
+        verdicts = [wrong("cut off before the end")] * len(responses)
+        limit, scored = context_size(self.model), []
+        for index, each in enumerate(responses):
+            length = len(each.record.prompt_ids) + len(each.ids)
+            if each.finished and length > limit:
+                verdicts[index] = error(f"prompt and response have {length} tokens, the reward model's context {limit}")
+            elif each.finished:
+                scored.append(index)
+        rows = [Segment((tuple(responses[index].record.prompt_ids),), responses[index].ids) for index in scored]
+        for index, output in zip(scored, self._outputs(rows), strict=True):
+            verdicts[index] = self._verdict(output)
+        return verdicts
+
+    def preflight(self, records: Sequence[Question]) -> None:
+        """The model must give numbers: it scores the empty answer to some prompts."""
+        shown = records[:: max(1, len(records) // TRIED)][:TRIED]
+        limit_errors(self.judge([Response(record, (self._end,), "", True) for record in shown]), 0.0)
+
+    def _outputs(self, rows: Sequence[Segment]) -> list[float]:
+        if self.model.device != self._placement.device:
+            self.model.to(self._placement.device)
+        found = [0.0] * len(rows)
+        with torch.no_grad(), self._placement.autocast():
+            for group in cut(rows, self._budget, can_share(self.model)):
+                outputs = score_ends(self.model, [rows[index] for index in group])
+                for index, output in zip(group, outputs.tolist(), strict=True):
+                    found[index] = output
+        return found
+
+    def _verdict(self, output: float) -> Verdict:
+        if not math.isfinite(output):
+            return error(f"the reward model gives {output}")
+        score = post_process(output, self._options)
+        passed = score > self._options.threshold
+        return Verdict("right" if passed else "wrong", score, "" if passed else f"scored {score:.4g}")
+
+
+def make_judge(options: RewardModelParams, provision: Provision) -> Judge:
+    """The reward model in the provision's folder. Raises ValueError where it was trained with another tokenizer than the policy's."""
+    model, tokens = load(provision.folder, provision.trust_remote_code)
+    tokens.check_same(provision.tokens, str(provision.folder))
+    return RewardModelJudge(model, tokens.eos_id, options, provision.placement, provision.budget)
