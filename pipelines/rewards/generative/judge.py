@@ -1,0 +1,123 @@
+"""A generative verifier as a judge: last lines in, three-valued verdicts out; each distinct (question, key, last line) is asked once."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from pipelines.rewards.generative.prefilter import refusal
+from pipelines.rewards.generative.prompt import final_step
+from pipelines.rewards.generative.reading import Reading, count_votes, majority, paper, reward, soft
+from pipelines.rewards.judge import Question, Response
+from pipelines.rewards.scoring import CheckerFailed
+from pipelines.rewards.verdict import Verdict, error, wrong
+from pipelines.rewards.verifier_params import ReadingParams
+
+TRIED = 32  # gold answers that the preflight shows it
+
+
+class Ask(NamedTuple):
+    """One thing to judge: the question, the reference answer, and the last line of the response."""
+
+    question: str
+    key: str
+    candidate: str
+
+
+class LabelModel(Protocol):
+    """Answers with the probabilities of its labels. What it cannot be asked (too long, no tokens for it, no connection) is a reason."""
+
+    temperature: float
+    model: Any | None
+
+    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+        """One reading, or a reason for there being none, for each; in order."""
+
+
+class VerifierJudge:
+    """`counts` says how often the model was asked, remembered, and passed by (empty, prefilter), and what came of it (unparsed, error)."""
+
+    deterministic = False
+
+    def __init__(self, labels: LabelModel, options: ReadingParams) -> None:
+        self._labels, self._options = labels, options
+        self._known: OrderedDict[Ask, Reading | str] = OrderedDict()
+        self.counts: Counter[str] = Counter()
+        self.model = labels.model
+
+    def judge(self, responses: Sequence[Response]) -> list[Verdict]:
+        """Right where the probability is above the threshold (binary: where yes is likelier). A cut or empty response and a line that the
+        prefilter knows are wrong without asking; no reference, no number and too much leak are errors."""
+        verdicts: list[Verdict | None] = [self._without_asking(each) for each in responses]
+        asks = [
+            None if verdict else Ask(each.record.prompt, each.record.answer, final_step(each.text))
+            for each, verdict in zip(responses, verdicts, strict=True)
+        ]
+        readings = self.read([ask for ask in asks if ask])
+        found = iter(readings)
+        return [verdict or self._verdict(ask, next(found)) for verdict, ask in zip(verdicts, asks, strict=True) if verdict or ask]
+
+    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+        """The readings of last lines, remembered ones included."""
+        new = [ask for ask in dict.fromkeys(asks) if ask not in self._known]
+        self.counts["remembered"] += len(asks) - len(new)
+        self.counts["asked"] += len(new)
+        fresh = dict(zip(new, self._labels.read(new), strict=True)) if new else {}
+        results = [fresh[ask] if ask in fresh else self._known[ask] for ask in asks]
+        self._known.update(fresh)
+        while len(self._known) > self._options.cache:
+            self._known.popitem(last=False)
+        return results
+
+    def preflight(self, records: Sequence[Question]) -> None:
+        """Raises CheckerFailed where most gold answers are not right, or most answers of other questions are: it was asked in another way
+        than it was trained. A model may err on single ones; how often is the report's to say."""
+        shown = records[:: max(1, len(records) // TRIED)][:TRIED]
+        others = [next((other.answer for other in shown if other.answer != record.answer), "") for record in shown]
+        for answers, expected in (([record.answer for record in shown], "right"), (others, "wrong")):
+            verdicts = self.judge([Response(record, (), answer, True) for record, answer in zip(shown, answers, strict=True)])
+            hits = sum(verdict.outcome == expected for verdict in verdicts)
+            if 2 * hits < len(verdicts):
+                reason = next(verdict.reason for verdict in verdicts if verdict.outcome != expected)
+                which = "gold answers" if expected == "right" else "answers of other questions"
+                raise CheckerFailed(f"the verifier calls {hits} of {len(verdicts)} {which} {expected} ({reason}); look at verifier_report")
+
+    def _without_asking(self, response: Response) -> Verdict | None:
+        if not response.record.answer.strip():
+            return error("the reference answer is empty")
+        if not response.finished:
+            return wrong("cut off before the end")
+        line = final_step(response.text)
+        if not line:
+            self.counts["empty"] += 1
+            return wrong("empty")
+        reason = refusal(line, response.record.answer) if self._options.prefilter else None
+        if reason:
+            self.counts["prefiltered"] += 1
+            return wrong(reason)
+        return None
+
+    def _verdict(self, ask: Ask | None, reading: Reading | str) -> Verdict:
+        options = self._options
+        if isinstance(reading, str):
+            self.counts["error"] += 1
+            return error(reading)
+        if not reading.finite:
+            self.counts["error"] += 1
+            return error("the verifier's logits are not finite")
+        if reading.leak > options.max_leak:
+            self.counts["unparsed"] += 1
+            return error(f"unparsed: {reading.leak:.2f} of the probability lies outside of the labels")
+        temperature = options.temperature or self._labels.temperature
+        probability = soft(reading, temperature)
+        if options.votes > 1:
+            label = majority(count_votes(probability, options.votes, "\x00".join(ask or ())), options.votes)
+            return Verdict("right" if label else "wrong", float(label), f"p {probability:.3f}")
+        score = (
+            paper(reading, int(reading.positive > reading.negative))
+            if options.form == "paper"
+            else reward(reading, options.form, temperature)
+        )
+        right = score > 0.5 if options.form == "binary" else probability > options.threshold
+        return Verdict("right" if right else "wrong", score, f"p {probability:.3f}")

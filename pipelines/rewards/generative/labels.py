@@ -1,0 +1,39 @@
+"""The two labels as tokens, in the very context in which the verifier writes them (methods/reward_bridge.md 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Token ids of all spellings of yes and of no; their probabilities are added up. The two share no id and none is empty."""
+
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All of them, the positive ones first."""
+        return (*self.positive, *self.negative)
+
+
+def find_labels(positive: Sequence[str], negative: Sequence[str], encode: Callable[[str], Sequence[int]]) -> Labels:
+    """`encode(spelling)` gives the tokens that follow the prompt when that is written, without an end token.
+
+    Spellings of several tokens are passed over: they are read at another position. Raises ValueError where a label has no spelling of one
+    token, or both share one.
+    """
+    found = Labels(_single(positive, encode), _single(negative, encode))
+    for name, spellings, ids in (("positive", positive, found.positive), ("negative", negative, found.negative)):
+        if not ids:
+            raise ValueError(f"no spelling of the {name} label ({', '.join(map(repr, spellings))}) is one token here; choose another pair")
+    if both := set(found.positive) & set(found.negative):
+        raise ValueError(f"the labels share the tokens {sorted(both)}; choose another pair")
+    return found
+
+
+def _single(spellings: Sequence[str], encode: Callable[[str], Sequence[int]]) -> tuple[int, ...]:
+    pieces = [tuple(encode(spelling)) for spelling in spellings]
+    return tuple(dict.fromkeys(ids[0] for ids in pieces if len(ids) == 1))

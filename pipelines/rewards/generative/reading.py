@@ -1,0 +1,61 @@
+"""What the probabilities of the two labels say: leak, verdict, and the forms of the reward (methods/reward_bridge.md 3.1, 2.2)."""
+
+from __future__ import annotations
+
+import math
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+Form = Literal["binary", "soft", "paper"]
+
+
+class Reading(NamedTuple):
+    """Full-vocabulary probabilities of the labels at the first generated position, all spellings added up; NaN where there is none."""
+
+    positive: float
+    negative: float
+
+    @property
+    def leak(self) -> float:
+        """The probability of everything else, in 0..1."""
+        return max(0.0, 1.0 - self.positive - self.negative)
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.positive) and math.isfinite(self.negative)
+
+
+def soft(reading: Reading, temperature: float = 1.0) -> float:
+    """P1 / (P1 + P0), after dividing the log-odds by `temperature` (fitted on calibration data); 0 where both are absent (9, items 1-3)."""
+    if reading.positive <= 0:
+        return 0.0
+    if reading.negative <= 0:
+        return 1.0
+    odds = (math.log(reading.positive) - math.log(reading.negative)) / temperature
+    return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds))
+
+
+def paper(reading: Reading, label: int | None) -> float:
+    """The paper's equation 4 for a label that was drawn: p1 for 1, 1 - p0 for 0, 0 for neither. With leak a 0 pays more than a 1."""
+    return 0.0 if label is None else reading.positive if label else 1 - reading.negative
+
+
+def reward(reading: Reading, form: Form, temperature: float = 1.0) -> float:
+    """The reward in 0..1: `binary` is 1 iff P1 > P0, `soft` the normalised probability, `paper` equation 4 for the likelier label."""
+    if form == "soft":
+        return soft(reading, temperature)
+    label = int(reading.positive > reading.negative)
+    return float(label) if form == "binary" else paper(reading, label)
+
+
+def majority(yes: int, votes: int) -> int:
+    """1 iff at least half of `votes` (1 or more) say yes: a tie counts as correct (2.2; 9, item 17)."""
+    return int(2 * yes >= votes)
+
+
+def count_votes(probability: float, votes: int, name: str) -> int:
+    """How many of `votes` draws with `probability` say yes; the draws are a hash of `name` and their number, and of nothing else."""
+    draws = (
+        int.from_bytes(blake2b(f"{name}\x00{vote}".encode("utf-8", "replace"), digest_size=7).digest(), "little") for vote in range(votes)
+    )
+    return sum(draw < probability * 2.0**56 for draw in draws)

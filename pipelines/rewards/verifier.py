@@ -1,0 +1,138 @@
+"""The distilled verifier: a model of this pipeline that was trained to write one label, with the facts of how it is asked beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.models import policy
+from pipelines.models.packing import Segment, can_share, cut, score_rows
+from pipelines.models.placement import Placement
+from pipelines.models.policy import context_size
+from pipelines.models.tokenizer import Tokens
+from pipelines.rewards.generative.judge import Ask, VerifierJudge
+from pipelines.rewards.generative.labels import Labels, find_labels
+from pipelines.rewards.generative.reading import Reading
+from pipelines.rewards.judge import Judge, Provision
+from pipelines.rewards.verifier_params import AskingParams, VerifierParams
+
+FACTS = "verifier.json"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a verifier with `tokens` is asked: the prompt's ids, and the labels that may follow them."""
+
+    settings: AskingParams
+    tokens: Tokens
+    labels: Labels
+    lead: tuple[int, ...]  # what the template writes before a response's first word
+
+    @classmethod
+    def of(cls, settings: AskingParams, tokens: Tokens) -> Asking:
+        """Raises ValueError where a label is not one token."""
+        lead = tuple(tokens.encode_response("")[:-1])
+        labels = find_labels(settings.positive, settings.negative, lambda spelling: _after(lead, tokens.encode_response(spelling)[:-1]))
+        return cls(settings, tokens, labels, lead)
+
+    def ids(self, ask: Ask, context: int) -> tuple[int, ...] | str:
+        """The ids before the label, or why there are none. A question that is too long loses its beginning."""
+        limit = min(self.settings.max_tokens, context - 1) - len(self.lead)
+        if reason := self.tokens.reason_against(self.settings.prompt.render("", "", ask.key)):
+            return f"the reference {reason}"
+        question, candidate = self._clean(ask.question), self._clean(ask.candidate)
+        ids = self._encode(question, candidate, ask.key)
+        if len(ids) > limit:
+            spare = limit - len(self._encode("", candidate, ask.key))
+            if spare < 0:
+                return f"candidate and reference have {limit - spare} tokens with the prompt around them, {limit} fit"
+            while len(ids) > limit:  # a token has one character or more: each turn takes at least what is too much
+                question = question[max(1, len(ids) - limit) :]
+                ids = self._encode(question, candidate, ask.key)
+        return (*ids, *self.lead)
+
+    def _encode(self, question: str, candidate: str, key: str) -> list[int]:
+        return self.tokens.encode_prompt(self.settings.prompt.render(question, candidate, key))
+
+    def _clean(self, text: str) -> str:
+        """Special tokens taken out, characters without a token as well: the verifier can say nothing of them."""
+        while found := [special for special in self.tokens.specials if special in text]:
+            text = text.replace(found[0], "")
+        return text if self.tokens.reason_against(text) is None else "".join(c for c in text if self.tokens.reason_against(c) is None)
+
+
+class OwnLabels:
+    """`LabelModel` over a model of this pipeline: packed forwards of `budget` tokens, in which samples of a prompt share its cost."""
+
+    def __init__(self, model: Any, asking: Asking, placement: Placement, budget: int, temperature: float = 1.0) -> None:
+        self.model, self.temperature = model, temperature
+        self._asking, self._placement, self._budget = asking, placement, budget
+
+    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+        context = context_size(self.model)
+        prompts = [self._asking.ids(ask, context) for ask in asks]
+        labels = self._asking.labels
+        rows = [Segment((ids,), (label,)) for ids in prompts if not isinstance(ids, str) for label in labels.ids]
+        chances = self._probabilities(rows)
+        results: list[Reading | str] = []
+        place = 0
+        for ids in prompts:
+            if isinstance(ids, str):
+                results.append(ids)
+                continue
+            each = chances[place : place + len(labels.ids)]
+            place += len(labels.ids)
+            results.append(Reading(sum(each[: len(labels.positive)]), sum(each[len(labels.positive) :])))
+        return results
+
+    def _probabilities(self, rows: Sequence[Segment]) -> list[float]:
+        if self.model.device != self._placement.device:
+            self.model.to(self._placement.device)
+        found = [0.0] * len(rows)
+        with torch.no_grad(), self._placement.autocast():
+            for group in cut(rows, self._budget, can_share(self.model)):
+                chances = score_rows(self.model, [rows[index] for index in group], 1.0, False).logprobs.exp()
+                for index, chance in zip(group, chances.tolist(), strict=True):
+                    found[index] = chance
+        return found
+
+
+def save_facts(folder: Path, settings: AskingParams, temperature: float) -> None:
+    """Write verifier.json beside the model's weights."""
+    facts = {"asking": settings.model_dump(mode="json"), "digest": settings.prompt.digest, "temperature": temperature}
+    (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def load_facts(folder: Path) -> tuple[AskingParams, float]:
+    """How the verifier in `folder` is asked, and its fitted temperature. Raises ValueError where verifier.json is missing or damaged."""
+    path = folder / FACTS
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+        settings = AskingParams.model_validate(facts["asking"])
+        if facts["digest"] != settings.prompt.digest:
+            raise ValueError(f"digest {facts['digest']} is not that of its template, {settings.prompt.digest}")
+        return settings, float(facts["temperature"])
+    except (OSError, KeyError, TypeError, ValueError) as failure:
+        raise ValueError(f"{path} does not say how this verifier is asked ({failure}); run the verifier stage again") from failure
+
+
+def load_labels(folder: Path, placement: Placement, budget: int, trust_remote_code: bool = False) -> OwnLabels:
+    """The verifier in `folder`, ready to be asked."""
+    settings, temperature = load_facts(folder)
+    model, tokens = policy.load(folder, trust_remote_code=trust_remote_code)
+    return OwnLabels(model.eval(), Asking.of(settings, tokens), placement, budget, temperature)
+
+
+def make_judge(options: VerifierParams, provision: Provision) -> Judge:
+    """The verifier in the provision's folder."""
+    labels = load_labels(provision.folder, provision.placement, provision.budget, provision.trust_remote_code)
+    return VerifierJudge(labels, options)
+
+
+def _after(lead: Sequence[int], ids: Sequence[int]) -> Sequence[int]:
+    return ids[len(lead) :] if tuple(ids[: len(lead)]) == tuple(lead) else ids

@@ -1,0 +1,59 @@
+"""Parameters of a generative verifier: how it is asked (saved with the one that was trained so), how its answer becomes a reward."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipelines.rewards.generative.prompt import TEXT, JudgePrompt
+from pipelines.settings import Choice, Settings
+
+
+class AskingParams(Settings):
+    """The prompt and the labels; a verifier must be asked as it was trained."""
+
+    template: str = Field(TEXT, description="holds {candidate} and {key} once each; {question} may be left out")
+    marks: tuple[str, str] = Field(("<<<", ">>>"), description="stand around the candidate's text, in which they are disarmed")
+    positive: tuple[str, ...] = Field(("1", " 1"), min_length=1, description="spellings of the label for right; those of one token count")
+    negative: tuple[str, ...] = Field(("0", " 0"), min_length=1, description="spellings of the label for wrong")
+    max_tokens: int = Field(
+        4096, ge=8, description="of the prompt; the question is shortened from its start to fit, the candidate and the key never are"
+    )
+
+    @property
+    def prompt(self) -> JudgePrompt:
+        return JudgePrompt(self.template, self.marks)
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        self.prompt  # noqa: B018 - raises ValueError for a template that cannot be filled
+        return self
+
+
+class ReadingParams(Choice):
+    """How probabilities become verdicts (methods/reward_bridge.md 2.2, 3.1)."""
+
+    form: Literal["binary", "soft", "paper"] = Field("soft", description="of the reward; paper: equation 4, which pays for leak")
+    votes: int = Field(1, ge=1, le=101, description="1: the likelier label; more: as many are drawn, and half of them are enough")
+    temperature: float | None = Field(
+        None, gt=0, description="of the log-odds; null: the one that was fitted when the verifier was trained"
+    )
+    threshold: float = Field(0.5, ge=0, le=1, description="a soft probability above it counts as right in figures of accuracy")
+    max_leak: float = Field(
+        0.05, ge=0, le=1, description="an answer with more probability than this outside of the labels is unparsed: error"
+    )
+    prefilter: bool = Field(True, description="lines without letter or digit and bare opening phrases are wrong without asking")
+    cache: int = Field(200_000, ge=0, description="judged (question, key, last line) that are remembered")
+
+    @model_validator(mode="after")
+    def _votes_are_binary(self) -> Self:
+        if self.votes > 1 and self.form != "binary":
+            raise ValueError("votes above 1 give a binary reward; set form: binary")
+        return self
+
+
+class VerifierParams(ReadingParams):
+    """The distilled verifier in the stage's declared folder; it is asked as its verifier.json says."""
+
+    kind: Literal["verifier"] = "verifier"
