@@ -138,7 +138,7 @@ def _of_probabilities(label: Array, probability: Array) -> dict[str, float | Non
     }
 
 
-def _kappas(hit: Array, false_accept: Array, false_reject: Array, reject: Array) -> tuple[Array, Array]:
+def _kappas(hit: Array, false_accept: Array, false_reject: Array, reject: Array) -> tuple[Array, np.ndarray[Any, np.dtype[np.bool_]]]:
     """(tables,) counts -> (tables,) kappa, 0 where it is undefined, and where that is."""
     total = hit + false_accept + false_reject + reject
     label, said = (hit + false_reject) / total, (hit + false_accept) / total

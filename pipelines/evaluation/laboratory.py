@@ -26,6 +26,7 @@ class Case:
     source: str
     subject: str
     prompt_ids: list[int] = field(default_factory=list)
+    meta: Mapping[str, Any] = field(default_factory=dict)
     right: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
 
