@@ -1,0 +1,98 @@
+"""A Hugging Face chat model as a verifier or teacher: its own tokenizer and chat template, read at the first position of its answer.
+
+The template is applied with the generation prompt: without it, another token than the verdict would be read (methods/reward_bridge.md 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from pipelines.models.packing import Segment, can_share, cut, score_rows
+from pipelines.models.placement import Placement
+from pipelines.models.policy import context_size
+from pipelines.rewards.chat_verifier_params import ChatAskingParams, ChatVerifierParams
+from pipelines.rewards.generative.judge import Ask, VerifierJudge
+from pipelines.rewards.generative.labels import Labels, find_labels
+from pipelines.rewards.generative.prompt import strip_control
+from pipelines.rewards.generative.reading import Reading
+from pipelines.rewards.judge import Judge, Provision
+
+
+class ChatLabels:
+    """`LabelModel` over a transformers causal LM and its tokenizer. Raises ValueError where no spelling of a label is one token."""
+
+    temperature = 1.0
+
+    def __init__(self, model: Any, tokenizer: Any, asking: ChatAskingParams, placement: Placement, budget: int) -> None:
+        self.model, self._tokenizer, self._asking = model, tokenizer, asking
+        self._placement, self._budget = placement, budget
+        self.labels = self._find_labels()
+
+    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+        prompts = [self._ids(ask) for ask in asks]
+        rows = [Segment((ids,), (label,)) for ids in prompts if not isinstance(ids, str) for label in self.labels.ids]
+        chances = iter(self._probabilities(rows))
+        results: list[Reading | str] = []
+        for ids in prompts:
+            if isinstance(ids, str):
+                results.append(ids)
+                continue
+            positive = sum(next(chances) for _ in self.labels.positive)
+            results.append(Reading(positive, sum(next(chances) for _ in self.labels.negative)))
+        return results
+
+    def text(self, ask: Ask) -> str:
+        """The whole prompt as text, up to where the verdict begins."""
+        messages = [{"role": "system", "content": self._asking.system}] if self._asking.system else []
+        messages.append({"role": "user", "content": self._asking.prompt.render(ask.question, ask.candidate, ask.key)})
+        if getattr(self._tokenizer, "chat_template", None):
+            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return "\n".join(message["content"] for message in messages)
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _ids(self, ask: Ask) -> tuple[int, ...] | str:
+        limit = min(self._asking.max_tokens, context_size(self.model) - 1)
+        question = strip_control(ask.question)
+        ids = self._encode(self.text(ask))
+        while len(ids) > limit and question:  # a token has one character or more
+            question = question[max(1, len(ids) - limit) :]
+            ids = self._encode(self.text(ask._replace(question=question)))
+        return (
+            tuple(ids) if len(ids) <= limit else f"candidate and reference have {len(ids)} tokens with the prompt around them, {limit} fit"
+        )
+
+    def _find_labels(self) -> Labels:
+        prompt = self.text(Ask("1 + 1 = ?", "2", "2"))
+        before = self._encode(prompt)
+
+        def after(spelling: str) -> list[int]:
+            whole = self._encode(prompt + spelling)
+            return whole[len(before) :] if whole[: len(before)] == before else []
+
+        return find_labels(self._asking.positive, self._asking.negative, after)
+
+    def _probabilities(self, rows: Sequence[Segment]) -> list[float]:
+        if self.model.device != self._placement.device:
+            self.model.to(self._placement.device)
+        found = [0.0] * len(rows)
+        with torch.no_grad(), self._placement.autocast():
+            for group in cut(rows, self._budget, can_share(self.model)):
+                chances = score_rows(self.model, [rows[index] for index in group], 1.0, False).logprobs.exp()
+                for index, chance in zip(group, chances.tolist(), strict=True):
+                    found[index] = chance
+        return found
+
+
+def make_judge(options: ChatVerifierParams, provision: Provision) -> Judge:
+    """The model that the options name. Weights are read from safetensors only."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where = {"revision": options.revision, "trust_remote_code": provision.trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(options.model, **where)
+    model = AutoModelForCausalLM.from_pretrained(options.model, use_safetensors=True, dtype=torch.float32, **where).eval()
+    return VerifierJudge(ChatLabels(model, tokenizer, options.asking, provision.placement, provision.budget), options)

@@ -1,0 +1,92 @@
+"""A verifier or teacher behind an OpenAI-compatible endpoint: one token asked for, its top log-probs read; else a hard label.
+
+What fails (no connection, time-out, an answer that is no label) is an error verdict with its reason, after the configured tries.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from pipelines.rewards.endpoint_params import EndpointParams
+from pipelines.rewards.generative.judge import Ask, VerifierJudge
+from pipelines.rewards.generative.reading import Reading
+from pipelines.rewards.judge import Judge, Provision
+
+TOP = 20  # log-probs asked for, the API's limit
+PAUSE_S = 0.5
+AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+class EndpointLabels:
+    """`LabelModel` over HTTP. `client` is for tests."""
+
+    temperature, model = 1.0, None
+
+    def __init__(self, options: EndpointParams, client: httpx.Client | None = None) -> None:
+        self._options = options
+        headers = {}
+        if options.key_variable:
+            key = os.environ.get(options.key_variable)
+            if not key:
+                raise ValueError(f"key_variable names {options.key_variable}, which is not set in the environment")
+            headers["Authorization"] = f"Bearer {key}"
+        self._client = client or httpx.Client(timeout=options.timeout_s, headers=headers)
+
+    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+        with ThreadPoolExecutor(self._options.parallel) as pool:
+            return list(pool.map(self._read, asks))
+
+    def _read(self, ask: Ask) -> Reading | str:
+        asking = self._options.asking
+        messages = [{"role": "system", "content": asking.system}] if asking.system else []
+        messages.append({"role": "user", "content": asking.prompt.render(ask.question, ask.candidate, ask.key)})
+        body = {
+            "model": self._options.model,
+            "messages": messages,
+            "max_tokens": 1,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": TOP,
+        }
+        reason = ""
+        for turn in range(self._options.tries):
+            if turn:
+                time.sleep(PAUSE_S * 2 ** (turn - 1))
+            try:
+                reply = self._client.post(f"{self._options.url.rstrip('/')}/chat/completions", json=body)
+            except httpx.HTTPError as failure:
+                reason = f"endpoint: {type(failure).__name__}"
+                continue
+            if reply.status_code == 200:
+                return self._reading(reply)
+            reason = f"endpoint: status {reply.status_code}"
+            if reply.status_code not in AGAIN:
+                break
+        return reason
+
+    def _reading(self, reply: httpx.Response) -> Reading | str:
+        asking = self._options.asking
+        try:
+            choice: dict[str, Any] = reply.json()["choices"][0]
+            content = (choice.get("logprobs") or {}).get("content") or []
+            if content and content[0].get("top_logprobs"):
+                chances = {row["token"]: math.exp(min(0.0, float(row["logprob"]))) for row in content[0]["top_logprobs"]}
+                return Reading(*(sum(chances.get(label, 0.0) for label in set(labels)) for labels in (asking.positive, asking.negative)))
+            text = str(choice["message"]["content"] or "").strip()
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as failure:
+            return f"endpoint: an answer that is none of the API's ({type(failure).__name__})"
+        if text in {label.strip() for label in asking.positive}:
+            return Reading(1.0, 0.0)
+        return Reading(0.0, 1.0) if text in {label.strip() for label in asking.negative} else f"unparsed: {text[:40]!r}"
+
+
+def make_judge(options: EndpointParams, provision: Provision) -> Judge:
+    """The endpoint that the options name; nothing of `provision` is needed."""
+    return VerifierJudge(EndpointLabels(options), options)
