@@ -1,0 +1,51 @@
+"""The sections `assess` and `wins` of params.yaml: which models are assessed, against what, by whom, and which are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, GetCoreSchemaHandler
+from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
+
+from pipelines.evaluation.preference_params import AssessParams
+from pipelines.rewards.reward_params import MAYBE_JUDGE
+from pipelines.settings import Choice, Seam, Settings
+
+
+@dataclass(frozen=True)
+class SafetyRule(Seam):
+    """A rule with options that says which answers are safe; null: none."""
+
+    def choose(self, value: Any) -> Any:
+        return None if value is None else super().choose(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_plain_validator_function(self.choose)
+
+
+SAFETY_RULE = SafetyRule("pipelines.rewards", "is_safe")
+
+
+class AssessedModel(Settings):
+    """`assess.models.<model>`."""
+
+    reference: str = Field(min_length=1, description="the model that the distance is measured from: where the assessed one started")
+    preferences: str = Field(min_length=1, description="the set whose held-out pairs the implicit reward orders")
+
+
+class GraderParams(Settings):
+    """Who judges the sampled answers. Before the judge that it was trained against a model looks better than it is (9.1 item 19)."""
+
+    reward_model: str = Field(min_length=1, description="the run of reward_model.runs that gives rewards")
+    cost_model: str = Field(min_length=1, description="the run of cost_model.runs that gives costs; reward_model's again: there are none")
+    checker: Annotated[str | None, MAYBE_JUDGE] = Field(None, description="the exact checker of the corpus; null: no accuracy")
+    rule: Annotated[Choice | None, SAFETY_RULE] = Field(None, description="the rule that says which answers are safe; null: none")
+
+
+class Assess(Settings):
+    """The section `assess`."""
+
+    models: dict[str, AssessedModel] = Field(description="the models that are assessed; each is a stage assess@<model>")
+    graders: GraderParams
+    settings: AssessParams = AssessParams()

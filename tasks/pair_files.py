@@ -1,0 +1,40 @@
+"""The pairs of a set as the stages that learn from them read them: each side of the split, and no pair that the model cannot hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pipelines.corpora.pair import read_pairs
+from pipelines.models.policy import context_size
+from pipelines.training.preference_data import PairData
+from pipelines.training.reference_logprobs import load_reference
+
+SIDES = ("train", "validation")  # what training looks at; held-out pairs are for the reports
+
+
+def read_side(folder: Path, side: str, model: Any, max_tokens: int | None = None) -> PairData | None:
+    """The pairs of <folder>/<side>.jsonl that fit into `max_tokens` and the model's context; None where the file holds none.
+
+    ValueError where the training side is empty.
+    """
+    pairs = read_pairs(folder / f"{side}.jsonl")
+    if not pairs:
+        if side == "train":
+            raise ValueError(f"{folder}/{side}.jsonl holds no pair to learn from; its counts in metrics/preferences say what took them out")
+        return None
+    limit = context_size(model)
+    return PairData(pairs, min(limit, max_tokens or limit), f"{folder}/{side}.jsonl")
+
+
+def with_reference(folder: Path, side: str, model: Any, max_tokens: int, reference: Path) -> tuple[PairData, Tensor] | None:
+    """`read_side` and the reference's log-probs (N, 2) of its pairs, from what the stage `reference` wrote for every pair."""
+    whole = read_side(folder, side, model)
+    if whole is None:
+        return None
+    logprobs = load_reference(reference / f"{side}.safetensors", whole)
+    data = PairData(whole.kept, min(max_tokens, context_size(model)), whole.where)
+    short = {pair.id for pair in data.pairs}
+    return data, logprobs[[place for place, pair in enumerate(whole.pairs) if pair.id in short]]

@@ -1,0 +1,36 @@
+"""The `reward_report@<run>` stage: how well a reward model orders held-out pairs, with calibration (methods/dpo_vs_ppo.md 3.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from pipelines.corpora.pair import read_pairs
+from pipelines.evaluation.preference_params import RewardReportParams
+from pipelines.evaluation.reward_accuracy import reward_report
+from pipelines.models import reward_model
+from pipelines.models.packing import Segment
+from pipelines.models.placement import Placement
+from tasks.stage import Stage
+
+
+def run(stage: Stage) -> None:
+    """Write metrics/reward_report/<run>.json, from the held-out pairs of the set that the run learnt from."""
+    settings, execution = stage.section("reward_report", RewardReportParams), stage.execution
+    preferences = stage.value(f"reward_model.runs.{stage.item}.preferences")
+    placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
+    model, _ = reward_model.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
+    model.to(placement.device).eval()
+    pairs = read_pairs(stage.input(f"data/preferences/{preferences}") / "heldout.jsonl")
+
+    def score(rows: Sequence[Segment]) -> Tensor:
+        with placement.autocast():
+            return reward_model.score_ends(model, rows)
+
+    found = reward_report(score, pairs, settings, execution.micro_batch_tokens)
+    head = {"model": stage.item, "preferences": preferences}
+    stage.out(f"metrics/reward_report/{stage.item}.json").write_text(json.dumps(head | found, indent=1) + "\n", "utf-8")
+    stage.say(f"held-out accuracy {found['accuracy']['share']:.3f} on {found['pairs']} pairs")
+    stage.progress(1, 1)

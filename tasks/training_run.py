@@ -1,0 +1,70 @@
+"""What every stage that learns from a file does alike: where it runs, whether it fits, engine, checkpoints, curve and figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from pipelines.models import adapters
+from pipelines.models.adapter_params import AdapterParams
+from pipelines.models.placement import Placement
+from pipelines.training.checkpoints import Checkpoints, Saveable
+from pipelines.training.engine import Engine
+from pipelines.training.engines import make_engine
+from pipelines.training.memory import Plan, Shape, available, check_fits, predict
+from pipelines.training.optimiser_params import OptimiserParams
+from pipelines.training.ranks import Ranks
+from pipelines.training.session import Session
+from tasks.stage import Stage
+
+
+class TrainingRun:
+    """One training in a stage, in this process or in several. `name` is the model's: its folder, curve and figures are called so."""
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self.stage, self.name = stage, name
+        execution = stage.execution
+        self.placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
+        self.ranks = Ranks.join(self.placement)
+
+    def engines(
+        self, models: list[Any], optimiser: OptimiserParams, adapter: AdapterParams | None = None, add: Any = adapters.add
+    ) -> list[Engine]:
+        """An engine for each model, once it is known that all fit into memory; `add` puts the adapter on a model."""
+        stage, execution = self.stage, self.stage.execution
+        if adapter:
+            for index, model in enumerate(models):
+                add(model, adapter, stage.seed + index)
+        plan = Plan(
+            tokens=execution.micro_batch_tokens,
+            half=self.placement.dtype == torch.bfloat16,
+            heap=self.placement.device.type == "cpu",
+            checkpointing=optimiser.gradient_checkpointing,
+            optimiser=optimiser.kind,
+            zero_stage=execution.zero_stage,
+            ranks=self.ranks.size,
+        )
+        needed = predict(Shape.of(models[0]), plan)
+        needed = {item: size * len(models) for item, size in needed.items()}
+        check_fits(needed, available(self.placement.device), 1 if self.placement.device.type == "cuda" else self.ranks.size)
+        return [make_engine(model, optimiser, self.placement, self.ranks, execution.zero_stage, execution.offload) for model in models]
+
+    def session(self, state: Saveable, total: int) -> Session:
+        """Goes on from the newest checkpoint of the work directory."""
+        stage = self.stage
+        checkpoints = Checkpoints(stage.work / "checkpoints", stage.execution.checkpoint_period_s, stage.say, self.ranks)
+        return Session(state, checkpoints, stage, total, self.ranks)
+
+    def write_figures(self, facts: Mapping[str, Any], means: tuple[str, ...] = ("loss",)) -> None:
+        """curves/<name>.jsonl, and metrics/train/<name>.json: the facts, means of the curve's last twentieth, the last validation."""
+        stage = self.stage
+        shutil.copyfile(stage.curve_path, stage.out(f"curves/{self.name}.jsonl"))
+        rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
+        tail = rows[-max(1, len(rows) // 20) :]
+        metrics = dict(facts) | {name: sum(row[name] for row in tail) / len(tail) for name in means}
+        metrics |= {name: value for name, value in rows[-1].items() if name.startswith("validation_")}
+        stage.out(f"metrics/train/{self.name}.json").write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
