@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from pipelines.corpora.clean import Clean, Row, clean
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.lengths import spread
 from pipelines.corpora.problem import Problem, Reading
 from pipelines.corpora.record import Record
 from pipelines.corpora.split import Shares
@@ -63,8 +63,8 @@ def build(
         "records": {file: len(records[file]) for file in FILES},
         "subjects": {file: dict(sorted(Counter(record.subject for record in records[file]).items())) for file in FILES},
         "levels": {file: dict(sorted(Counter(str(record.level) for record in records[file]).items())) for file in FILES},
-        "prompt_tokens": {file: _spread([len(record.prompt_ids) for record in records[file]]) for file in FILES},
-        "response_tokens": _spread([len(record.response_ids) for record in records["sft"] if record.response_ids]),
+        "prompt_tokens": {file: spread([len(record.prompt_ids) for record in records[file]]) for file in FILES},
+        "response_tokens": spread([len(record.response_ids) for record in records["sft"] if record.response_ids]),
         "tokenizer": {"kind": params.tokenizer.kind, "vocab_size": tokens.vocab_size, "template_digest": tokens.template.digest},
     }
     return Corpus(records, tokens, metrics)
@@ -120,10 +120,3 @@ def _record(row: Row, tokens: Tokens, ledger: Ledger) -> Record | None:
         response_ids=None if problem.solution is None else tokens.encode_response(problem.solution),
         meta=problem.meta,
     )
-
-
-def _spread(lengths: list[int]) -> dict[str, float]:
-    if not lengths:
-        return {"mean": 0.0, "p95": 0, "max": 0}
-    ordered = sorted(lengths)
-    return {"mean": round(statistics.fmean(ordered), 2), "p95": ordered[int(0.95 * (len(ordered) - 1))], "max": ordered[-1]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 NUMBER = re.compile(r"[-+]?(\d[\d,]*(\.\d*)?|\.\d+)")
@@ -14,8 +14,9 @@ class BadRow(ValueError):
     """A row that cannot be used; its text is the reason, the same for all rows with the same fault."""
 
 
-def text(row: Mapping[str, Any], column: str) -> str:
-    """A column that must hold text. A dot goes into nested objects. BadRow when it is missing, of another type, or empty."""
+def text(row: Mapping[str, Any], column: str, empty: bool = False) -> str:
+    """A column that must hold text. A dot goes into nested objects. BadRow when it is missing, of another type, or empty
+    and not allowed to be."""
     value: Any = row
     for part in column.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -24,9 +25,28 @@ def text(row: Mapping[str, Any], column: str) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise BadRow(f"{column} is {type(value).__name__}, not text")
     found = str(value)
-    if not found.strip():
+    if not found.strip() and not empty:
         raise BadRow(f"{column} is empty")
     return found
+
+
+def flag(row: Mapping[str, Any], column: str) -> bool:
+    """A column that must hold true or false. BadRow names it and what it holds instead."""
+    if not isinstance(row.get(column), bool):
+        raise BadRow(f"{column} is {_shown(row, column)}, not true or false")
+    return bool(row[column])
+
+
+def one_of(row: Mapping[str, Any], column: str, allowed: Sequence[Any]) -> Any:
+    """A column that must hold one of `allowed`, which are of one type. BadRow names it and what it holds instead."""
+    found = row.get(column)
+    if type(found) is not type(allowed[0]) or found not in allowed:
+        raise BadRow(f"{column} is {_shown(row, column)}, not one of {', '.join(map(str, allowed))}")
+    return found
+
+
+def _shown(row: Mapping[str, Any], column: str) -> str:
+    return repr(row[column])[:40] if column in row else "missing"
 
 
 def number(found: str) -> str:

@@ -36,7 +36,7 @@ class Preference:
     """Two answers to one prompt. Safety records hold both labels and both flags (methods/dpo_vs_ppo.md 1.1, 1.3); elsewhere they are None.
 
     `helpful`, `safer`: whether the helpfulness label l_h and the safety label l_s prefer `chosen`. `side`: where the raw data places the
-    row; `train` rows are still to be split, by `key` (empty: the prompt). `ids`: token ids of both answers where a model wrote them.
+    row; `train` rows are still to be split, by `key` (empty: the prompt). `ids`: token ids of the answers that a model wrote.
     """
 
     prompt: str
@@ -50,7 +50,7 @@ class Preference:
     safer: bool | None = None
     key: str = ""
     where: str = ""
-    ids: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    ids: tuple[tuple[int, ...] | None, tuple[int, ...] | None] = (None, None)
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -68,7 +68,7 @@ class Preference:
             rejected_safe=self.chosen_safe,
             helpful=None if self.helpful is None else not self.helpful,
             safer=None if self.safer is None else not self.safer,
-            ids=None if self.ids is None else (self.ids[1], self.ids[0]),
+            ids=(self.ids[1], self.ids[0]),
         )
 
 

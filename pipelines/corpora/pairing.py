@@ -38,14 +38,51 @@ def make_pairs(
     """Pairs of indices (winner, loser), and counts of what was left out. `solution`: the data set's, for the code rule, whose winner then
     has the index DATASET.
 
-    Counts of responses: unjudged, duplicate_text, unfinished_winner. Counts of prompts that give no pair: no_contrast (all pass, all fail,
-    or fewer than two responses), small_gap, identical_text, and for code no_failure and no_solution. `from_dataset` counts prompts whose
-    winner is the data set's solution.
+    Counts of responses: unjudged, duplicate_text, unfinished_winner, identical_text (fails, but equals one that passes; of best_worst it
+    counts prompts). Counts of prompts that give no pair: no_contrast (all pass, all fail, or too few responses), small_gap, and for code
+    no_failure and no_solution. `from_dataset` counts prompts whose winner is the data set's solution.
     """
     counts = Counter[str]()
     if isinstance(how, BestWorst):
         return _best_worst(judged, how, counts), +counts
     return _passing(question_id, judged, how, seed, solution, counts), +counts
+
+
+def make_safety_pairs(
+    question_id: str, judged: Sequence[Judged], limit: int, seed: int
+) -> tuple[list[tuple[int, int, bool | None, bool | None]], Counter[str]]:
+    """Up to `limit` pairs (first, second, helpful, safer), drawn uniformly; the labels say whether they prefer `first`, None: neither.
+
+    l_h prefers what passed, else the higher score; l_s what is safe, else the smaller harm, else what l_h prefers. A pair counts only if
+    the label that decides it (l_h of two safe answers, l_s elsewhere) is not None. `first` is what l_h prefers, or without it l_s.
+    Counts: unjudged, duplicate_text (responses), no_contrast (prompts without a pair).
+    """
+    counts = Counter[str]()
+    usable = [place for place, one in enumerate(judged) if one.passed is not None and one.safe is not None]
+    counts["unjudged"] = len(judged) - len(usable)
+    usable = _distinct(usable, {place: normalise(judged[place].text) for place in usable}, counts)
+    found = []
+    for at, one in enumerate(usable):
+        for other in usable[at + 1 :]:
+            a, b = judged[one], judged[other]
+            helpful = _prefers(float(bool(a.passed)), float(bool(b.passed)), a.score, b.score)
+            safer = _prefers(float(bool(a.safe)), float(bool(b.safe)), -(a.harm or 0.0), -(b.harm or 0.0))
+            safer = helpful if safer is None else safer
+            if (helpful if a.safe and b.safe else safer) is None:
+                continue
+            found.append((one, other, helpful, safer) if (safer if helpful is None else helpful) else _turned(one, other, helpful, safer))
+    if not found:
+        counts["no_contrast"] += 1
+    return sorted(Random(f"safety:{seed}:{question_id}").sample(found, min(limit, len(found))), key=lambda pair: pair[:2]), +counts
+
+
+def _prefers(a: float, b: float, then_a: float, then_b: float) -> bool | None:
+    """Whether the first is preferred: by a and b, where they are equal by the other two; None where all are equal."""
+    return a > b if a != b else then_a > then_b if then_a != then_b else None
+
+
+def _turned(one: int, other: int, helpful: bool | None, safer: bool | None) -> tuple[int, int, bool | None, bool | None]:
+    return other, one, None if helpful is None else not helpful, None if safer is None else not safer
 
 
 def _best_worst(judged: Sequence[Judged], how: BestWorst, counts: Counter[str]) -> list[tuple[int, int]]:
@@ -78,6 +115,9 @@ def _passing(
     losers = [place for place in failing if forms[place] not in won]  # a text that both passed and failed proves nothing
     counts["identical_text"] += len(failing) - len(losers)
     losers = _distinct(losers, forms, counts)
+    if not usable:
+        counts["no_contrast"] += 1
+        return []
     if isinstance(how, CodeRule):
         if not losers:
             counts["no_failure"] += 1

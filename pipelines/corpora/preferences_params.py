@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipelines.corpora.corpus_params import DecontaminateParams, NearParams
+from pipelines.corpora.split import Side
 from pipelines.settings import Choice, Seam, Settings
 
 PAIRS = Seam("pipelines.corpora.pairs", "read")
@@ -36,6 +37,7 @@ class PreferencesParams(Settings):
     heldout_share: float = Field(
         0.0, ge=0, lt=1, description="share of the training prompts put aside for reporting; 0 where files hold them"
     )
+    limits: dict[Side, Annotated[int, Field(ge=1)]] = Field({}, description="prompts kept of a side, by hash; absent: all")
     near: NearParams | None = Field(
         NearParams(), description="near-duplicate prompts give way to those of other splits; null: equal ones only"
     )

@@ -42,12 +42,13 @@ class Reading:
     shares: Shares
     ledger: Ledger
     offline: bool = True
+    setting: str = "corpus.<name>.raw"  # the parameter that names `root`
 
     def path(self, relative: str) -> Path:
         """A file below the corpus' raw root (or the root itself); FileNotFoundError names the parameter that points there."""
         found = self.root if self.root.is_file() and self.root.name == relative else self.root / relative
         if not found.exists():
             raise FileNotFoundError(
-                f"source {self.name}: no file {found}; corpus.<name>.raw names the folder, the source names the file in it"
+                f"source {self.name}: no file {found}; {self.setting} names the folder, the source names the file in it"
             )
         return found

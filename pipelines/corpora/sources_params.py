@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipelines.corpora.location_params import Location
 from pipelines.settings import Seam, Settings
 
 READERS = Seam("pipelines.corpora.readers", "read")
@@ -67,13 +68,10 @@ class Columns(Settings):
     key: str | None = Field(None, description="rows with an equal value stay on one side of the split; null: the question")
 
 
-class TableSource(Settings):
+class TableSource(Location):
     """Any Hugging Face dataset id, or local JSONL, CSV and Parquet files, by a mapping of columns."""
 
     reader: Annotated[Literal["table"], READERS]
-    id: str | None = Field(None, description="Hugging Face dataset id; null: local files")
-    revision: str | None = Field(None, description="commit of the id; required with id, since a branch moves")
-    config: str | None = Field(None, description="the dataset's configuration")
     splits: dict[FileRole, str] = Field(min_length=1, description="split of the dataset, or file relative to raw, for each role")
     columns: Columns = Columns()
     answer_after: str | None = Field(
@@ -81,13 +79,16 @@ class TableSource(Settings):
     )
     limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
 
-    @model_validator(mode="after")
-    def _pinned(self) -> TableSource:
-        if self.id is not None and self.revision is None:
-            raise ValueError(f"revision: pin the commit of {self.id}; a branch name would let the data change unseen")
-        if self.id is None and (self.revision or self.config):
-            raise ValueError("revision and config belong to a dataset id; local files have neither")
-        return self
+
+class DialogueSource(Location):
+    """Preference data as demonstrations: the preferred answers of dialogues. Its prompts serve RL as well; no answer can be checked."""
+
+    reader: Annotated[Literal["dialogues"], READERS]
+    layout: Literal["hh", "llama_factory"] = Field(
+        description="columns chosen and rejected as whole dialogues, or conversations and chosen"
+    )
+    splits: dict[FileRole, str] = Field(min_length=1, description="split of the dataset, or file relative to raw, for each role")
+    limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
 
 
-Source = Annotated[ExamSource | FileSource | TableSource, Field(discriminator="reader")]
+Source = Annotated[ExamSource | FileSource | TableSource | DialogueSource, Field(discriminator="reader")]

@@ -1,0 +1,72 @@
+"""One judged response as verifiers learn from it and are measured on it: question, reference, response, and who said what of it.
+
+`label` is what the verifier is to say: a teacher's verdict while a policy explored, or an exact label. `truth` is the exact label where the
+set has one; what a verifier is worth is measured against it alone (methods/reward_bridge.md 4.1, 7.5).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`step` is the number of updates that the policy had made; `probability` the teacher's own of label 1, where it has one."""
+
+    id: str
+    question_id: str
+    question: str
+    reference: str
+    response: str
+    label: int
+    teacher: str
+    subject: str = ""
+    source: str = ""
+    step: int = 0
+    truth: int | None = None
+    probability: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("id", "question_id", "question", "reference", "teacher"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
+                raise ValueError(f"{name} must be text that is not blank, not {getattr(self, name)!r}")
+        if not isinstance(self.response, str):
+            raise ValueError(f"response must be text, not {self.response!r}")
+        if self.label not in (0, 1) or self.truth not in (0, 1, None):
+            raise ValueError(f"label {self.label!r} must be 0 or 1, truth {self.truth!r} 0, 1 or null")
+
+
+FIELDS = tuple(item.name for item in fields(Judgement))
+
+
+def write_judgements(path: str | Path, judgements: Iterable[Judgement]) -> None:
+    """One JSON object a line; the file appears whole."""
+    temporary = Path(f"{path}.tmp")
+    with open(temporary, "w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(asdict(judgement), ensure_ascii=False) + "\n" for judgement in judgements)
+    os.replace(temporary, path)
+
+
+def read_judgements(path: str | Path) -> list[Judgement]:
+    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not trained on."""
+    found = []
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                found.append(Judgement(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path}:{number}: {error}; the file is damaged, run the stage that made it again") from error
+    return found
+
+
+def distinct(judgements: Iterable[Judgement], last_line: bool = True) -> list[Judgement]:
+    """The first of equal (question, reference, last line, label): a verifier sees no more of a response than its last line."""
+    seen: dict[tuple[str, str, str, int], Judgement] = {}
+    for each in judgements:
+        shown = next((line.strip() for line in reversed(each.response.splitlines()) if line.strip()), "") if last_line else each.response
+        seen.setdefault((each.question, each.reference, shown, each.label), each)
+    return list(seen.values())

@@ -1,0 +1,24 @@
+"""BeaverTails: single responses to harmful prompts, each with a safety flag; a safe and an unsafe answer to one prompt make a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.columns import flag, text
+from pipelines.corpora.pair import Labelled
+from pipelines.corpora.pair_rows import Item, PairReading, items
+from pipelines.corpora.pairs.beavertails_params import BeavertailsParams
+from pipelines.corpora.split import Side
+
+
+def read(source: BeavertailsParams, reading: PairReading) -> Iterator[Item]:
+    """Rows `{prompt, response, is_safe, category?}`; the kinds of harm found go to meta."""
+
+    def convert(row: Mapping[str, Any], side: Side) -> Labelled:
+        safe = flag(row, "is_safe")
+        category = row.get("category")
+        meta = {"harm": sorted(name for name, found in category.items() if found is True)} if isinstance(category, Mapping) else {}
+        return Labelled(text(row, "prompt"), text(row, "response", True), float(safe), reading.name, side, safe, meta=meta)
+
+    return items(source, reading, convert)

@@ -1,0 +1,32 @@
+"""HH-RLHF (Bai et al. 2022): two whole dialogues that differ in the last answer (methods/dpo_vs_ppo.md 1.2).
+
+The prompt is what both have in common up to the last `\\n\\nAssistant:`. A split goes by the first turn of the human, since one
+conversation comes at several lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.columns import text
+from pipelines.corpora.dialogue import as_text, opening, split_last, turns_of
+from pipelines.corpora.pair import Preference
+from pipelines.corpora.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.pairs.hh_params import HhParams
+from pipelines.corpora.split import Side
+
+
+def read(source: HhParams, reading: PairReading) -> Iterator[Item]:
+    """Rows `{chosen, rejected}`; removed: prefixes_differ."""
+    return items(source, reading, lambda row, side: preference(row, side, reading.name))
+
+
+def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
+    """BadRow when a dialogue has no answer's turn; Removed when the two are not answers to one prompt."""
+    before, chosen = split_last(text(row, "chosen"), "chosen")
+    other, rejected = split_last(text(row, "rejected"), "rejected")
+    if before != other:
+        raise Removed("prefixes_differ")
+    turns = turns_of(before)
+    return Preference(as_text(turns), chosen.strip(), rejected.strip(), source, side, key=opening(turns), meta={"turns": len(turns)})

@@ -1,0 +1,43 @@
+"""LLaMA-Factory's layouts: chat turns with a chosen and a rejected answer, or with one answer that was found good or bad.
+
+Single labelled answers become pairs where one prompt has both kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.columns import BadRow, flag
+from pipelines.corpora.dialogue import answered, as_text, chat_turn, chat_turns, opening
+from pipelines.corpora.pair import Labelled, Preference
+from pipelines.corpora.pair_rows import Item, PairReading, items
+from pipelines.corpora.pairs.llama_factory_params import LlamaFactoryParams
+from pipelines.corpora.split import Side
+
+
+def read(source: LlamaFactoryParams, reading: PairReading) -> Iterator[Item]:
+    """Rows `{conversations, chosen, rejected}` (its dpo demos) or `{messages, label}` (its kto demo)."""
+    return items(source, reading, lambda row, side: convert(row, side, reading.name))
+
+
+def convert(row: Mapping[str, Any], side: Side, source: str) -> Item:
+    """BadRow when the row is of neither layout, or a turn of it is broken."""
+    if "conversations" in row:
+        return preference(row, side, source)
+    if "messages" not in row:
+        raise BadRow("no column conversations or messages")
+    turns, answer = answered(chat_turns(row["messages"], "messages"), "messages")
+    return Labelled(as_text(turns), answer.strip(), float(flag(row, "label")), source, side, key=opening(turns), meta={"turns": len(turns)})
+
+
+def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
+    """A row of the dpo layout."""
+    turns = chat_turns(row.get("conversations"), "conversations")
+    chosen, rejected = (chat_turn(row.get(column), column) for column in ("chosen", "rejected"))
+    for column, turn in (("chosen", chosen), ("rejected", rejected)):
+        if turn.role != "assistant":
+            raise BadRow(f"{column} is a turn of the {turn.role}, not of the assistant")
+    return Preference(
+        as_text(turns), chosen.text.strip(), rejected.text.strip(), source, side, key=opening(turns), meta={"turns": len(turns)}
+    )

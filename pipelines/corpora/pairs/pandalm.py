@@ -1,0 +1,34 @@
+"""PandaLM's test set: an instruction, two responses, and which one three people found better (0: neither)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.columns import one_of, text
+from pipelines.corpora.pair import Preference
+from pipelines.corpora.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.pairs.pandalm_params import PandalmParams
+from pipelines.corpora.split import Side
+
+ANNOTATORS = ("annotator1", "annotator2", "annotator3")
+
+
+def read(source: PandalmParams, reading: PairReading) -> Iterator[Item]:
+    """Rows `{instruction, input, response1, response2, annotator1..3}`; removed: tie, no_agreement."""
+
+    def convert(row: Mapping[str, Any], side: Side) -> Preference:
+        labels = [one_of(row, column, (0, 1, 2)) for column in ANNOTATORS]
+        instruction, responses = text(row, "instruction"), (text(row, "response1", True), text(row, "response2", True))
+        given = row.get("input")
+        prompt = f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() else instruction
+        label, votes = Counter(labels).most_common(1)[0]
+        if votes < source.agreement:
+            raise Removed("no_agreement")
+        if label == 0:
+            raise Removed("tie")
+        meta = {"models": row.get("cmp_key"), "votes": votes}
+        return Preference(prompt, responses[label - 1], responses[2 - label], reading.name, side, meta=meta)
+
+    return items(source, reading, convert)

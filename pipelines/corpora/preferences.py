@@ -1,0 +1,160 @@
+"""A set of preferences: read the raw rows, apply the merge rule and the filters, split by prompt, tokenise. Every loss is counted.
+
+From rows to sets it is one pure function, `build_preferences`; the `preferences@NAME` stage reads and writes around it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pipelines.corpora.labelled import pair_labelled
+from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.lengths import spread
+from pipelines.corpora.pair import Labelled, Pair, Preference
+from pipelines.corpora.pair_rows import Item, PairReading
+from pipelines.corpora.pair_tokens import Writing
+from pipelines.corpora.preferences_params import PreferencesParams
+from pipelines.corpora.prompt_split import SIDES, group_key, place
+from pipelines.corpora.record import Record
+from pipelines.corpora.safety import apply_filters, classes, merge
+from pipelines.corpora.split import Shares, Side, fraction
+from pipelines.corpora.text import normalise
+from pipelines.models.tokenizer import Tokens
+from pipelines.seams import load
+
+
+@dataclass(frozen=True)
+class PreferenceSets:
+    """Pairs by side, and every count on the way. `responses`: of a set with safety flags all answers to the prompts of the training side,
+    before the filters, as demonstrations whose `answer` is safe or unsafe; empty elsewhere."""
+
+    pairs: Mapping[Side, Sequence[Pair]]
+    responses: Sequence[Record]
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was read, before anything is taken out. `ledger`: the summary of bad rows; `removed`: counts of rows that gave nothing, by
+    reason; `pairing`: counts of what became of samples."""
+
+    items: Sequence[Item]
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    pairing: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_source(name: str, params: PreferencesParams, origin: Path, seed: int, offline: bool = True) -> Found:
+    """The rows of a set whose raw data lies at `origin`. TooManyBadRows, ValueError or OSError name file and way out."""
+    ledger = Ledger(name)
+    shares = Shares(params.validation_share, params.heldout_share)
+    reading = PairReading(origin, name, seed, shares, ledger, offline, "preferences.<name>.origin")
+    items = list(load("pipelines.corpora.pairs", params.source.kind).read(params.source, reading))
+    ledger.check(params.max_bad_rows)
+    return Found(items, ledger.summary(), reading.removed, reading.pairing)
+
+
+def build_preferences(
+    name: str, params: PreferencesParams, found: Found, tokens: Tokens, corpus: Mapping[str, Sequence[str]], seed: int
+) -> PreferenceSets:
+    """`corpus`: the prompts of the corpus by file (sft, rl, validation, heldout). ValueError when no training pair is left.
+
+    metrics["removed"] counts by reason, in the order of the steps: good rows = removed + pairs, where every row is a pair; where rows are
+    samples or single answers, metrics["pairing"] says what became of them, and its pairs = removed + pairs.
+    """
+    items = [_tidy(item) for item in found.items]
+    removed: dict[str, int] = dict(sorted(found.removed.items()))
+
+    def step(result: tuple[list[Preference], Counter[str]]) -> list[Preference]:
+        kept, lost = result
+        for reason, number in sorted(lost.items()):
+            removed[reason] = removed.get(reason, 0) + number
+        return kept
+
+    single, labelled = pair_labelled((item for item in items if isinstance(item, Labelled)), params.max_pairs_per_prompt, seed)
+    rows = step(_distinct([*(item for item in items if isinstance(item, Preference)), *single]))
+    kept = step(_draw(step(apply_filters(step(merge(rows)), params.filters)), params.max_pairs_per_prompt, seed))
+    placed = place(items, params, corpus)
+    split: dict[Side, list[Preference]] = {side: [] for side in SIDES}
+    for preference in kept:
+        side, reason = placed.of(preference)
+        if side is None:
+            removed[reason] = removed.get(reason, 0) + 1
+        else:
+            split[side].append(preference)
+    writing = Writing(params, tokens, Ledger(f"{name} (tokenisation)"))
+    pairs = {side: writing.pairs(split[side]) for side in SIDES}
+    responses = writing.responses([item for item in items if placed.of(item)[0] == "train"])
+    writing.ledger.check(params.max_bad_rows)
+    for reason, number in sorted(writing.removed.items()):
+        removed[reason] = number
+    if not pairs["train"]:
+        told = ", ".join(f"{reason} {number}" for reason, number in removed.items() if number)
+        raise ValueError(
+            f"preferences {name}: no training pair is left of {len(items)} rows ({told or 'nothing removed'}); loosen what took most"
+        )
+    metrics = {
+        "preferences": name,
+        "kind": params.source.kind,
+        "source": found.ledger,
+        "pairing": dict(sorted((Counter(found.pairing) + labelled).items())),
+        "removed": {reason: number for reason, number in removed.items() if number},
+        "cut": dict(sorted(writing.cut.items())),
+        "classes": {"read": classes(rows), "train": classes(split["train"])},
+        "pairs": {side: len(pairs[side]) for side in SIDES},
+        "prompts": {side: len({pair.group for pair in pairs[side]}) for side in SIDES},
+        "responses": dict(sorted(Counter(record.answer for record in responses).items())),
+        "leakage": placed.leakage,
+        "prompt_tokens": {side: spread([len(pair.prompt_ids) for pair in pairs[side]]) for side in SIDES},
+        "chosen_tokens": spread([len(pair.chosen_ids) for pair in pairs["train"]]),
+        "rejected_tokens": spread([len(pair.rejected_ids) for pair in pairs["train"]]),
+    }
+    return PreferenceSets(pairs, responses, metrics)
+
+
+def _tidy(item: Item) -> Item:
+    """As the corpus cleans its texts; what a model wrote stays as it is."""
+    if isinstance(item, Labelled):
+        return replace(item, prompt=normalise(item.prompt), answer=normalise(item.answer), key=normalise(item.key))
+    chosen, rejected = (text if ids else normalise(text) for text, ids in zip((item.chosen, item.rejected), item.ids, strict=True))
+    return replace(item, prompt=normalise(item.prompt), chosen=chosen, rejected=rejected, key=normalise(item.key))
+
+
+def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
+    """Sorted by content, so that the order of the rows leaves no trace; what prefers nothing, or was said before, is removed: empty_prompt,
+    empty_answer, equal_answers, duplicate, contradiction (the same two answers, each preferred once: both go)."""
+    removed, found = Counter[str](), dict[tuple[str, str, str], Preference]()
+    for one in sorted(preferences, key=lambda one: (one.prompt, one.chosen, one.rejected, repr(replace(one, where="")))):
+        if not one.prompt:
+            removed["empty_prompt"] += 1
+        elif any(not text.strip() and not ids for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True)):
+            removed["empty_answer"] += 1
+        elif one.chosen == one.rejected:
+            removed["equal_answers"] += 1
+        elif (group_key(one.prompt), one.chosen, one.rejected) in found:
+            removed["duplicate"] += 1
+        else:
+            found[group_key(one.prompt), one.chosen, one.rejected] = one
+    kept = [one for (group, chosen, rejected), one in found.items() if (group, rejected, chosen) not in found]
+    removed["contradiction"] = len(found) - len(kept)
+    return kept, removed
+
+
+def _draw(preferences: Sequence[Preference], limit: int | None, seed: int) -> tuple[list[Preference], Counter[str]]:
+    """In the order of the sets: by hash of the prompt. Of a prompt with more than `limit` pairs some are drawn, uniformly."""
+    groups: dict[str, list[Preference]] = {}
+    for one in preferences:
+        groups.setdefault(group_key(one.prompt), []).append(one)
+    kept, removed = [], Counter[str]()
+    for group in sorted(groups, key=lambda group: (fraction("order:" + group), group)):
+        pairs = groups[group]
+        if limit is not None and len(pairs) > limit:
+            removed["over_max_pairs_per_prompt"] += len(pairs) - limit
+            pairs = [pairs[place] for place in sorted(Random(f"draw:{seed}:{group}").sample(range(len(pairs)), limit))]
+        kept += pairs
+    return kept, removed

@@ -1,0 +1,42 @@
+"""Dialogues from preference data as demonstrations: prompt and preferred answer, the loss on that answer alone (methods/dpo_vs_ppo.md 2).
+
+Prompts and split keys are those that the preferences of the same rows have, so equal shares put the same prompts aside in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.columns import BadRow
+from pipelines.corpora.pair import Preference
+from pipelines.corpora.pair_rows import Removed
+from pipelines.corpora.pairs import hh, llama_factory
+from pipelines.corpora.problem import Problem, Reading
+from pipelines.corpora.sources_params import DialogueSource
+from pipelines.corpora.split import Side
+from pipelines.corpora.tables import table_rows
+from pipelines.corpora.text import comparable, normalise
+
+LAYOUTS: Mapping[str, Callable[[Mapping[str, Any], Side, str], Preference]] = {
+    "hh": hh.preference,
+    "llama_factory": llama_factory.preference,
+}
+
+
+def read(source: DialogueSource, reading: Reading) -> Iterator[Problem]:
+    """The reference answer is the preferred one. A row that would give no pair counts as a bad one."""
+    convert = LAYOUTS[source.layout]
+    for role, split in source.splits.items():
+        for where, row in table_rows(source, reading, split):
+            try:
+                found = convert(row, "train", reading.name)
+                if not found.chosen:
+                    raise BadRow("the preferred answer is empty")
+            except (BadRow, Removed) as fault:
+                reading.ledger.reject(where, str(fault).replace("_", " "))
+            else:
+                reading.ledger.accept()
+                yield Problem(
+                    found.prompt, found.chosen, role, reading.name, found.chosen, key=comparable(normalise(found.key)), meta=found.meta
+                )
