@@ -1,0 +1,33 @@
+"""Parameters of distilling a verifier: supervised learning of one label, with negatives that no policy has thought of yet."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipelines.rewards.verifier_params import AskingParams
+from pipelines.settings import Settings
+from pipelines.training.supervised_params import SupervisedParams
+
+
+class NegativesParams(Settings):
+    """Further rows with label 0, as shares of the judgements (methods/reward_bridge.md 10.3 item 2); all 0: learn from judgements alone.
+
+    The strings of the laboratory are none of them: a verifier that has seen its exam proves nothing.
+    """
+
+    openings: float = Field(0.1, ge=0, le=1, description="first lines of longer responses: an opening is no answer")
+    others: float = Field(0.1, ge=0, le=1, description="references of other questions of the subject")
+    lists: float = Field(0.05, ge=0, le=1, description="the reference among others: naming all is no answer")
+    echoes: float = Field(0.05, ge=0, le=1, description="the question itself")
+    noise: float = Field(0.05, ge=0, le=1, description="words of the set in random order")
+
+
+class VerifierTrainParams(SupervisedParams):
+    """The `verifier` section of params.yaml."""
+
+    asking: AskingParams = AskingParams()
+    negatives: NegativesParams = NegativesParams()
+    distinct: bool = Field(True, description="of judgements with equal question, reference, last line and label keep one")
+    max_error_share: float = Field(
+        0.01, ge=0, le=1, description="the stage stops when more judgements cannot be asked (too long, no tokens)"
+    )

@@ -1,0 +1,132 @@
+"""Distil a verifier: judgements -> demonstrations of one label after the judge's prompt; then one temperature on calibration data.
+
+The loop is that of supervised fine-tuning: the prompt is masked, the label and the end token carry the loss (methods/reward_bridge.md 4.2).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipelines.corpora.judgement import Judgement
+from pipelines.evaluation.calibration import temperature
+from pipelines.rewards.generative.judge import Ask
+from pipelines.rewards.generative.prompt import final_step
+from pipelines.rewards.generative.reading import Reading, soft
+from pipelines.rewards.verifier import Asking
+from pipelines.training.verifier_params import NegativesParams
+
+EDGE = 1e-6  # probabilities nearer to 0 or 1 than this have log-odds that float32 does not hold
+
+
+@dataclass(frozen=True)
+class Example:
+    """What supervised.Demonstrations reads of a record."""
+
+    prompt_ids: list[int]
+    response_ids: list[int]
+
+
+def ask_of(judgement: Judgement) -> Ask:
+    """What a verifier is shown of it."""
+    return Ask(judgement.question, judgement.reference, final_step(judgement.response))
+
+
+def examples(judgements: Sequence[Judgement], asking: Asking, context: int) -> tuple[list[Example], Counter[str]]:
+    """Prompt ids and label ids of each judgement that can be asked, and how many cannot, by reason. `context` is the model's."""
+    reasons: Counter[str] = Counter()
+    found = []
+    for judgement in judgements:
+        ask = ask_of(judgement)
+        ids = asking.ids(ask, context - 1) if ask.candidate else "the response is empty"  # - 1: the end token follows the label
+        if isinstance(ids, str):
+            reasons[ids] += 1
+            continue
+        label = (asking.labels.positive if judgement.label else asking.labels.negative)[0]
+        cut = len(ids) - len(asking.lead)
+        found.append(Example(list(ids[:cut]), [*asking.lead, label, asking.tokens.eos_id]))
+    return found, reasons
+
+
+def with_negatives(judgements: Sequence[Judgement], shares: NegativesParams, seed: int) -> tuple[list[Judgement], Counter[str]]:
+    """The judgements and made ones with label 0, in a seeded order; how many of each kind were made."""
+    generator = random.Random(f"negatives\x00{seed}")
+    makers = {
+        "openings": (shares.openings, _openings),
+        "others": (shares.others, _others),
+        "lists": (shares.lists, _lists),
+        "echoes": (shares.echoes, _echoes),
+        "noise": (shares.noise, _noise),
+    }
+    made: Counter[str] = Counter()
+    rows = list(judgements)
+    for kind, (share, make) in makers.items():
+        wanted = round(share * len(judgements))
+        for judgement, text in _some(make, judgements, wanted, generator):
+            made[kind] += 1
+            rows.append(
+                replace(judgement, id=f"{judgement.id}:{kind}{made[kind]}", response=text, label=0, teacher=kind, truth=0, probability=None)
+            )
+    generator.shuffle(rows)
+    return rows, made
+
+
+def fit_temperature(readings: Sequence[Reading | str], labels: Sequence[int]) -> float:
+    """The temperature of the log-odds with the best likelihood on calibration data; 1 where none has (all right, or nothing read)."""
+    margins = []
+    for reading, label in zip(readings, labels, strict=True):
+        if isinstance(reading, str) or not reading.finite:
+            continue
+        probability = min(max(soft(reading), EDGE), 1 - EDGE)
+        odds = float(np.log(probability / (1 - probability)))
+        margins.append(odds if label else -odds)
+    return (temperature(np.array(margins)) if margins else None) or 1.0
+
+
+Maker = Callable[[Judgement, Sequence[Judgement], random.Random], str | None]
+
+
+def _some(make: Maker, judgements: Sequence[Judgement], wanted: int, generator: random.Random) -> Iterator[tuple[Judgement, str]]:
+    """Up to `wanted` judgements with a made last line that is not their reference; tries twice as many."""
+    for _ in range(2 * wanted):
+        if wanted <= 0:
+            return
+        judgement = generator.choice(judgements)
+        text = make(judgement, judgements, generator)
+        if text and _bare(text) != _bare(judgement.reference):
+            wanted -= 1
+            yield judgement, text
+
+
+def _openings(judgement: Judgement, _: Sequence[Judgement], __: random.Random) -> str | None:
+    lines = [line.strip() for line in judgement.response.splitlines() if line.strip()]
+    return lines[0] if len(lines) > 1 else None
+
+
+def _others(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
+    other = generator.choice(all_of_them)
+    return other.reference if other.subject == judgement.subject else None
+
+
+def _lists(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
+    items = list(dict.fromkeys([judgement.reference, *(generator.choice(all_of_them).reference for _ in range(2))]))
+    generator.shuffle(items)
+    return ", ".join(items) if len(items) > 1 else None
+
+
+def _echoes(judgement: Judgement, _: Sequence[Judgement], __: random.Random) -> str | None:
+    return judgement.question.splitlines()[-1]
+
+
+def _noise(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
+    words = [word for each in (judgement, generator.choice(all_of_them)) for word in f"{each.question} {each.reference}".split()]
+    generator.shuffle(words)
+    return " ".join(words[: generator.randint(1, 6)])
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.casefold().strip(" .").split())
