@@ -88,10 +88,10 @@ def test_a_small_verifier_learns_its_labels(tokens):
     model = make_tiny_model(tokens)
     asking = Asking.of(ASKING, tokens)
     rows = [judgement(f"{a}{b}", str(a), str(b), int(b < 5)) for a in range(10) for b in range(10)]
-    engine = TorchEngine(model, OptimiserParams(learning_rate=1e-2), CPU)
+    engine = TorchEngine(model, OptimiserParams(learning_rate=3e-3), CPU)
     found, _ = examples(rows, asking, 64)
     data = Demonstrations(found, 60)
-    for _ in range(50):
+    for _ in range(60):
         batch_loss(engine, data, list(range(len(data))), SupervisedParams(steps=1), 4096, True)
         engine.step(1.0)
     readings = OwnLabels(model.eval(), asking, CPU, 1024).read([ask_of(row) for row in rows])
