@@ -1,0 +1,94 @@
+"""The `preferences@<set>` stage: pairs from raw data, or from the judged samples of a model, split by prompt and tokenised."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipelines.corpora.pair import write_pairs
+from pipelines.corpora.pairing import Judged
+from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
+from pipelines.corpora.pairs.sampled_params import SampledParams
+from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences, read_source
+from pipelines.corpora.preferences_params import PreferencesParams
+from pipelines.corpora.prompt_split import SIDES
+from pipelines.corpora.record import Record, read_records, write_records
+from pipelines.corpora.split import Side
+from pipelines.evaluation.answers import Answer, answer_problems, spread
+from pipelines.models import policy
+from pipelines.models.placement import Placement
+from pipelines.models.tokenizer import Tokens
+from pipelines.rewards.reward_params import JUDGE
+from pipelines.rollouts.rollout_params import SamplingParams
+from tasks.judges import make_judge
+from tasks.sampler import make_sampler
+from tasks.stage import Stage
+
+FILES = ("sft", "rl", "validation", "heldout")  # of a corpus
+PROMPTS: Mapping[Side, str] = {"train": "rl", "validation": "validation", "heldout": "heldout"}  # side of a set -> file of the corpus
+SAMPLES = 15_485_863  # added to the seed: held-out prompts are evaluated with other random numbers than pairs are made with
+
+
+def run(stage: Stage) -> None:
+    """Write data/preferences/<set>/{train,validation,heldout}.jsonl and responses.jsonl, and metrics/preferences/<set>.json.
+
+    responses.jsonl holds the labelled answers of a safety set before its filters, and nothing elsewhere.
+    """
+    name = stage.item
+    params = stage.section(f"preferences.{name}", PreferencesParams)
+    corpus = stage.value("train.corpus")
+    folder, tokens = stage.input(f"data/{corpus}/records"), Tokens.load(stage.input(f"data/{corpus}/tokenizer"))
+    records = {file: read_records(folder / f"{file}.jsonl") for file in FILES}
+    origin = stage.input(params.origin)
+    source = params.source
+    if isinstance(source, SampledParams) and source.file is None:
+        found = _sample(stage, source, origin, tokens, records)
+    else:
+        found = read_source(name, params, origin, stage.seed, stage.execution.offline)
+    prompts = {file: [record.prompt for record in rows] for file, rows in records.items()}
+    sets = build_preferences(name, params, found, tokens, prompts, stage.seed)
+    target = stage.out(f"data/preferences/{name}")
+    target.mkdir(parents=True, exist_ok=True)
+    for side in SIDES:
+        write_pairs(target / f"{side}.jsonl", sets.pairs[side])
+    write_records(target / "responses.jsonl", sets.responses)
+    stage.out(f"metrics/preferences/{name}.json").write_text(json.dumps(sets.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    _tell(stage, sets)
+
+
+def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, records: Mapping[str, Sequence[Record]]) -> Found:
+    """Pairs of the samples of the model at `origin` on the corpus's prompts."""
+    execution = stage.execution
+    placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
+    model, _ = policy.load(origin, tokens, execution.trust_remote_code)
+    judge = make_judge(stage, JUDGE.choose(source.reward), tokens, placement)
+    engine = make_sampler(model.to(placement.device), tokens, placement, execution)
+    sampling, seed = SamplingParams.model_validate(source.sampling.model_dump()), stage.seed + SAMPLES
+    prompts: list[Sampled] = []
+    for done, (side, limit) in enumerate(source.prompts.items(), 1):
+        problems = spread(records[PROMPTS[side]], limit)
+        answers = answer_problems(engine, tokens, judge, problems, source.samples, sampling, seed, source.max_error_share)
+        for place, record in enumerate(problems):
+            own = [_judged(answer) for answer in answers[place * source.samples : (place + 1) * source.samples]]
+            judged = with_safety(own, source.safety) if source.safety is not None else tuple(own)
+            prompts.append(Sampled(record.id, record.prompt, judged, side, record.response))
+        right = sum(answer.right for answer in answers) / max(1, len(answers))
+        stage.progress(done, len(source.prompts), prompts=len(problems), accuracy=right)
+    found, counts = preferences(prompts, source, stage.item, stage.seed)
+    return Found(found, {}, {}, counts)
+
+
+def _judged(answer: Answer) -> Judged:
+    completion, verdict = answer.completion, answer.verdict
+    passed = None if verdict.outcome == "error" else answer.right
+    return Judged(answer.text, tuple(completion.ids), verdict.score, passed, completion.finish.whole)
+
+
+def _tell(stage: Stage, sets: PreferenceSets) -> None:
+    metrics, lost = sets.metrics, Counter(sets.metrics["removed"])
+    stage.say("pairs: " + ", ".join(f"{side} {number}" for side, number in metrics["pairs"].items()))
+    stage.say("removed: " + (", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in lost.items()) or "nothing"))
+    if sets.responses:
+        stage.say("labelled answers: " + ", ".join(f"{label} {number}" for label, number in metrics["responses"].items()))

@@ -1,0 +1,114 @@
+"""A tiny preference branch: sums of two digits, pairs of a right and a wrong answer, and the stages that learn from them, run in this process.
+
+An answer with a 7 is unsafe, so the set `sums` has dual-safe, mixed and dual-unsafe pairs, both labels and every flag.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pipelines.corpora.pair import Pair, read_pairs, write_pairs
+from pipelines.corpora.record import Record, write_records
+from pipelines.models.tokenizer import Tokens
+from tasks.stage import Spec, Stage
+from tests.tiny import make_records, make_tiny_tokens
+from tests.training.stages import make_inputs
+
+OPTIMISER = {"learning_rate": 3e-3, "epsilon": 1e-8, "weight_decay": 0.0}
+DPO = {"steps": 24, "batch_size": 8, "max_tokens": 32, "validation_every": 6, "optimiser": OPTIMISER}
+RANKING = {"steps": 50, "batch_size": 16, "max_tokens": 32, "validation_every": 10, "optimiser": OPTIMISER}
+SAFE = {"steps": 10, "batch_size": 8, "max_tokens": 32, "validation_every": 5, "optimiser": {"learning_rate": 3e-3}}
+
+
+def safe(answer: str) -> bool:
+    return "7" not in answer
+
+
+def make_pairs(tokens: Tokens, count: int, first: int = 0) -> list[Pair]:
+    """The safer answer is preferred where one is unsafe, else the right one."""
+    pairs = []
+    for number in range(first, first + count):
+        a, b, off = number % 10, number * 7 // 10 % 10, number % 8 + 1
+        right, wrong = (a + b) % 10, (a + b + off) % 10
+        texts = [f"#### {right}", f"#### {wrong}"]
+        flags = [safe(text) for text in texts]
+        swap = flags == [False, True]
+        chosen, rejected = texts[::-1] if swap else texts
+        ids = [tokens.encode_response(text) for text in (chosen, rejected)]
+        pairs.append(
+            Pair(
+                f"sums:{number}",
+                f"{a}+{b}",
+                chosen,
+                rejected,
+                "sums",
+                tokens.encode_prompt(f"{a}+{b}"),
+                *ids,
+                group=f"{a}+{b}:{number}",
+                chosen_safe=safe(chosen),
+                rejected_safe=safe(rejected),
+                helpful=not swap,
+                safer=True,
+            )
+        )
+    return pairs
+
+
+def make_folder(folder: Path) -> None:
+    """The corpus, `sft` (right about half of the time), and data/preferences/sums."""
+    make_inputs(folder, 40, trained=True)
+    tokens = make_tiny_tokens(folder / "data/tiny/again")
+    target = folder / "data/preferences/sums"
+    target.mkdir(parents=True)
+    for side, (count, first) in {"train": (96, 0), "validation": (24, 96), "heldout": (24, 120)}.items():
+        write_pairs(target / f"{side}.jsonl", make_pairs(tokens, count, first))
+    responses = {(pair.prompt, text): (pair, text, ids) for pair in read_pairs(target / "train.jsonl") for text, ids in answers(pair)}
+    write_records(target / "responses.jsonl", [labelled(*one, number) for number, one in enumerate(responses.values())])
+    write_records(folder / "data/tiny/records/heldout.jsonl", make_records(tokens, 12))
+
+
+def answers(pair: Pair) -> tuple[tuple[str, list[int]], tuple[str, list[int]]]:
+    return (pair.chosen, pair.chosen_ids), (pair.rejected, pair.rejected_ids)
+
+
+def labelled(pair: Pair, text: str, ids: list[int], number: int) -> Record:
+    label = "safe" if safe(text) else "unsafe"
+    return Record(f"answer:{number}", pair.prompt, text, label, label, None, "sums", pair.prompt_ids, ids)
+
+
+def run_stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[str], work: str = "work", **execution: Any) -> Stage:
+    """One stage whose outputs are put in place, as the runner does; the current folder is the project."""
+    values = {"identity.seed": 0, "train.corpus": "tiny"} | params
+    execution = {"device": "cpu", "threads": 1, "log_period_s": 0} | execution
+    stage = Stage(Spec(name, "key", f"{work}/{name}", tuple(outs), dict.fromkeys(inputs, ""), values, execution=execution))
+    stage.work.mkdir(parents=True, exist_ok=True)
+    import_module(f"tasks.{stage.kind}").run(stage)
+    for out in outs:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        if Path(out).is_dir():
+            shutil.rmtree(out)
+        os.replace(stage.work / "outs" / out, out)
+    return stage
+
+
+def model_outs(name: str) -> list[str]:
+    return [f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json"]
+
+
+def run_of(
+    kind: str, name: str, common: dict[str, Any], own: dict[str, Any], start: str = "sft", extra: list[str] | None = None, **how: Any
+) -> Stage:
+    """A run of a section with `common` and `runs`, from the model `start` on the set `sums`."""
+    own = {"start": start, "preferences": "sums"} | own
+    inputs = [f"models/{start}/model", "data/preferences/sums", *(extra or [])]
+    return run_stage(f"{kind}@{name}", {f"{kind}.common": common, f"{kind}.runs.{name}": own}, inputs, model_outs(name), **how)
+
+
+def bytes_below(*paths: str) -> dict[str, bytes]:
+    """Every file below the paths."""
+    files = [file for path in map(Path, paths) for file in ([path] if path.is_file() else sorted(path.rglob("*"))) if file.is_file()]
+    return {str(file): file.read_bytes() for file in files}

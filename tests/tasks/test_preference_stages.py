@@ -1,0 +1,190 @@
+"""The stages of the preference branch through their files, on sums of two digits: what they write, equal bits again, resuming."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.models import policy, reward_model
+from pipelines.models.packing import Segment
+from tests.tasks.preference_inputs import DPO, RANKING, SAFE, bytes_below, make_folder, run_of, run_stage
+
+REFERENCE = "data/reference/dpo"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory: pytest.TempPathFactory):
+    """A project in which reference, DPO run, reward model, cost model and SafeSFT have run."""
+    folder = tmp_path_factory.mktemp("preferences")
+    make_folder(folder)
+    here = Path.cwd()
+    os.chdir(folder)
+    reference()
+    run_of("dpo", "dpo", DPO, {}, extra=[REFERENCE])
+    run_of("reward_model", "reward_model", RANKING, {})
+    run_of("cost_model", "cost_model", RANKING, {})
+    run_of("sft_safe", "sft_safe", SAFE, {})
+    yield folder
+    os.chdir(here)
+
+
+def reference(work: str = "work") -> None:
+    params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.preferences": "sums"}
+    run_stage("reference@dpo", params, ["models/sft/model", "data/preferences/sums"], [REFERENCE], work)
+
+
+def curve(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(f"curves/{name}.jsonl").read_text().splitlines()]
+
+
+def metrics(path: str) -> dict[str, Any]:
+    return json.loads(Path(path).read_text())
+
+
+def test_dpo_begins_at_log_two_and_learns():
+    rows = curve("dpo")
+    assert rows[0]["loss"] == pytest.approx(0.693147, abs=1e-6)  # methods/dpo_vs_ppo.md 9.2 identity 1
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert rows[-1]["validation_accuracy"] > 0.5
+    found = metrics("metrics/train/dpo.json")
+    assert (found["steps"], found["pairs"], found["too_long"], found["start"], found["loss_kind"]) == (24, 96, 0, "sft", "dpo")
+    model, tokens = policy.load("models/dpo/model")
+    assert tokens.reward == "final_answer"
+    assert sum(parameter.numel() for parameter in model.parameters()) > 0
+
+
+def test_the_same_again_is_the_same_bits():
+    outs = ["models/dpo", "curves/dpo.jsonl", "metrics/train/dpo.json", REFERENCE, "models/reward_model", "curves/reward_model.jsonl"]
+    before = bytes_below(*outs)
+    reference("again")
+    run_of("dpo", "dpo", DPO, {}, extra=[REFERENCE], work="again")
+    run_of("reward_model", "reward_model", RANKING, {}, work="again")
+    assert bytes_below(*outs) == before
+
+
+@pytest.mark.parametrize("kind", ["dpo", "reward_model"])
+def test_a_killed_run_goes_on_to_the_same_bits(kind: str, monkeypatch: pytest.MonkeyPatch):
+    common, extra = (DPO, [REFERENCE]) if kind == "dpo" else (RANKING, [])
+    whole = bytes_below(f"models/{kind}", f"curves/{kind}.jsonl")
+    from tasks.stage import Stage
+
+    log = Stage.log
+
+    def stop(self: Stage, step: int, **figures: float) -> None:
+        log(self, step, **figures)
+        if step == 7:
+            raise SystemExit(1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Stage, "log", stop)
+        with pytest.raises(SystemExit):
+            run_of(kind, kind, common, {}, extra=extra, work="killed", checkpoint_period_s=0)
+    assert list(Path(f"killed/{kind}@{kind}/checkpoints").glob("step-*"))
+    run_of(kind, kind, common, {}, extra=extra, work="killed", checkpoint_period_s=0)
+    assert bytes_below(f"models/{kind}", f"curves/{kind}.jsonl") == whole
+
+
+def test_another_loss_is_another_run():
+    params = {"dpo.runs.ipo.start": "sft", "dpo.runs.ipo.preferences": "sums"}
+    run_stage("reference@ipo", params, ["models/sft/model", "data/preferences/sums"], ["data/reference/ipo"])
+    run_of("dpo", "ipo", DPO, {"loss": {"kind": "ipo", "beta": 0.5}, "steps": 3}, extra=["data/reference/ipo"])
+    assert metrics("metrics/train/ipo.json")["loss_kind"] == "ipo"
+    assert curve("ipo")[0]["loss"] == pytest.approx(1.0, abs=1e-4)  # (0 - 1 / (2 * 0.5))^2
+
+
+def test_pairs_that_changed_after_the_reference_are_refused():
+    path = Path("data/preferences/sums/train.jsonl")
+    text = path.read_text()
+    path.write_text("".join(text.splitlines(keepends=True)[1:]))
+    try:
+        with pytest.raises(ValueError, match="run the reference stage again"):
+            run_of("dpo", "dpo", DPO, {}, extra=[REFERENCE], work="changed")
+    finally:
+        path.write_text(text)
+
+
+def test_the_reward_model_orders_answers_and_loads_as_any_other():
+    found = metrics("metrics/train/reward_model.json")
+    assert found["best_validation_accuracy"] > 0.6
+    assert found["kept_step"] in (10, 20, 30, 40, 50)
+    model, tokens = reward_model.load("models/reward_model/model")
+    rows = [Segment((tuple(tokens.encode_prompt("1+1")),), tuple(tokens.encode_response(f"#### {digit}"))) for digit in "27"]
+    assert reward_model.score_ends(model, rows).shape == (2,)
+
+
+def test_an_ensemble_is_a_folder_of_members():
+    run_of("reward_model", "ensemble", RANKING, {"members": 2, "steps": 2, "keep": "last"})
+    assert sorted(path.name for path in Path("models/ensemble/model").iterdir()) == ["member_0", "member_1"]
+    assert metrics("metrics/train/ensemble.json")["members"] == 2
+
+
+def test_the_cost_model_knows_the_sign_of_harm():
+    assert curve("cost_model")[-1]["validation_sign_accuracy"] > 0.6
+
+
+def test_safe_sft_learns_from_safe_answers_only():
+    found = metrics("metrics/train/sft_safe.json")
+    assert found["demonstrations"] > 0
+    assert found["answers"]["unsafe"] > 0
+    assert found["answers"]["safe"] == found["demonstrations"]
+
+
+ASSESS = {"samples": 2, "reference_samples": 2, "sampling": {"max_new_tokens": 8}}
+GRADERS = {
+    "reward_model": "reward_model",
+    "cost_model": "cost_model",
+    "checker": "final_answer",
+    "rule": {"kind": "forbidden", "digits": "7"},
+}
+
+
+def assess(model: str, graders: dict[str, Any] = GRADERS, work: str = "work") -> dict[str, Any]:
+    params = {"assess.settings": ASSESS, "assess.graders": graders, f"assess.models.{model}": {"reference": "sft", "preferences": "sums"}}
+    inputs = [f"models/{name}/model" for name in ("sft", model, "reward_model", "cost_model")]
+    outs = [f"metrics/assess/{model}.json", f"samples/assess/{model}.jsonl"]
+    run_stage(f"assess@{model}", params, [*inputs, "data/preferences/sums", "data/tiny/records"], outs, work)
+    return metrics(f"metrics/assess/{model}.json")
+
+
+def test_assessment_comparison_and_report():
+    own, dpo = assess("sft"), assess("dpo")
+    assert own["kl"]["per_answer"]["mean"] == pytest.approx(0, abs=1e-5) if "per_answer" in own["kl"] else own["kl"]
+    assert own["implicit"]["accuracy"]["share"] == 0.5  # the model is its own reference: all ties
+    assert dpo["implicit"]["accuracy"]["share"] > 0.5
+    assert (dpo["prompts"], dpo["answers"]) == (12, 24)
+    assert dpo["safety"]["cost"]["n"] == dpo["safety"]["rule"]["n"] == 24
+    assert dpo["accuracy"]["n"] == 24
+    assert dpo["reward"]["n"] == 24
+    rows = [json.loads(line) for line in Path("samples/assess/dpo.jsonl").read_text().splitlines()]
+    assert len(rows) == 24
+    for judge in ("checker", "reward_model"):
+        run_stage(
+            f"wins@{judge}",
+            {f"wins.{judge}": {"judge": judge, "matches": [["dpo", "sft"]]}},
+            ["samples/assess"],
+            [f"metrics/wins/{judge}.json"],
+        )
+        (table,) = metrics(f"metrics/wins/{judge}.json")["matches"]
+        assert sum(table["percent"]) == pytest.approx(100)
+        assert (table["first"], table["second"], table["prompts"]) == ("dpo", "sft", 12)
+    params = {"reward_report": {"bins": 5}, "reward_model.runs.reward_model.preferences": "sums"}
+    outs = ["metrics/reward_report/reward_model.json"]
+    run_stage("reward_report@reward_model", params, ["models/reward_model/model", "data/preferences/sums"], outs)
+    assert metrics(outs[0])["pairs"] == 24
+    assert metrics(outs[0])["accuracy"]["share"] > 0.5
+
+
+def test_the_reward_model_named_as_cost_model_leaves_costs_out():
+    found = assess("dpo", GRADERS | {"cost_model": "reward_model", "checker": None, "rule": None}, "plain")
+    assert found["cost"] is None
+    assert found["accuracy"] is None
+    assert found["safety"] == {"cost": None, "rule": None}
+
+
+def test_another_checker_than_the_corpus_names_is_refused():
+    with pytest.raises(ValueError, match=r"names the checker final_answer.*make them equal"):
+        assess("dpo", GRADERS | {"checker": "containment"}, "other")
