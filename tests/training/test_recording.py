@@ -3,8 +3,8 @@
 from pipelines.corpora.record import Record
 from pipelines.rewards import final_answer
 from pipelines.rewards.judge import Response, RuleJudge
-from pipelines.training.recording import RecordingJudge
 from pipelines.rewards.verdict import error, right, wrong
+from pipelines.training.recording import RecordingJudge
 
 RECORD = Record("q1", "2 + 2?", None, "4", "sum", None, "set", [1], None)
 
