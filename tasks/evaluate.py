@@ -12,8 +12,8 @@ from pipelines.evaluation.answers import Answer, answer_problems, spread
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.models import policy
 from pipelines.models.placement import Placement
-from pipelines.rewards.judge import RuleJudge
-from pipelines.seams import load
+from pipelines.rewards.reward_params import JUDGE
+from tasks.judges import make_judge
 from tasks.sampler import make_sampler
 from tasks.stage import Stage
 
@@ -27,7 +27,7 @@ def run(stage: Stage) -> None:
         raise ValueError(
             f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is {settings.reward}; make them equal"
         )
-    judge = RuleJudge(load("pipelines.rewards", settings.reward))
+    judge = make_judge(stage, JUDGE.choose(settings.reward), tokens, placement)
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
     problems = spread(read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems)
     if not problems:

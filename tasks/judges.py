@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, Provision, RuleJudge
-from pipelines.rewards.reward_params import JudgeParams
+from pipelines.rewards.reward_params import JUDGE, JudgeParams
 from pipelines.seams import load
 from pipelines.settings import Choice
 from tasks.stage import Stage
 
 
 def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placement) -> Judge:
-    """A rule by its name, or a model: that of a kind `reward_model` is the stage's input models/reward_model/model."""
-    module = load("pipelines.rewards", reward.kind)
-    if hasattr(module, "check"):
+    """What `reward` names: a rule, or what its module makes with its options, from the stage's input models/<option model>/model (without
+    such an option, models/<kind>/model) where it needs a model."""
+    module, execution = load("pipelines.rewards", reward.kind), stage.execution
+    if not hasattr(module, "make_judge"):
         return RuleJudge(module)
-    folder = stage.input(f"models/{reward.kind}/model")
-    execution = stage.execution
-    judge: Judge = module.make_judge(
-        reward, Provision(folder, tokens, placement, execution.micro_batch_tokens, execution.trust_remote_code)
-    )
+    folder: Path | None = None
+    with suppress(KeyError):  # not declared: none of its own, or the judge says that it is missing
+        folder = stage.input(f"models/{getattr(reward, 'model', reward.kind)}/model")
+    provision = Provision(folder, tokens, placement, execution.micro_batch_tokens, execution.trust_remote_code)
+    judge: Judge = module.make_judge(reward, provision)
     return judge
 
 
-def make_checker(settings: JudgeParams, judge: Judge, tokens: Tokens) -> Judge | None:
+def make_checker(stage: Stage, settings: JudgeParams, judge: Judge, tokens: Tokens, placement: Placement) -> Judge | None:
     """The exact checker: `judge` itself where that is a rule and no other is named, None where only a model judges.
 
     Raises ValueError where it is not the one that the corpus names in tokens.json.
     """
-    if settings.checker is None and not isinstance(judge, RuleJudge):
+    if settings.checker is None and judge.model is not None:
         return None
     name, key = (settings.checker, "checker") if settings.checker else (settings.reward.kind, "reward")
     if tokens.reward != name:
@@ -37,4 +41,4 @@ def make_checker(settings: JudgeParams, judge: Judge, tokens: Tokens) -> Judge |
             f"the corpus names the checker {tokens.reward} (tokens.json), the settings name {key} {name}; make them equal"
             + ("" if settings.checker else f", or set checker to {tokens.reward}")
         )
-    return judge if settings.checker in (None, settings.reward.kind) else RuleJudge(load("pipelines.rewards", name))
+    return judge if name == settings.reward.kind else make_judge(stage, JUDGE.choose(name), tokens, placement)

@@ -6,7 +6,7 @@ import gc
 import json
 import shutil
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -39,23 +39,29 @@ from tasks.stage import Stage
 PROMPT_TOKENS = 512  # that the memory prediction assumes where the model's context is longer
 
 
-def settings_of(stage: Stage, *sections: str) -> PolicyParams:
+Record = TypeVar("Record", bound=PolicyParams)
+
+
+def settings_of(stage: Stage, record: type[Record], *sections: str) -> Record:
     """The sections of params.yaml, each laid over those before it."""
     value: Mapping[str, Any] = {}
     for section in sections:
         value = laid_over(value, stage.value(section))
-    return PolicyParams.model_validate(value)
+    return record.model_validate(value)
 
 
-def train_policy(stage: Stage, settings: PolicyParams) -> None:
-    """Write models/<item>/model, curves/<item>.jsonl and metrics/train/<item>.json of a stage `<kind>@<item>`."""
+def train_policy(stage: Stage, settings: PolicyParams, start: str = "sft") -> None:
+    """Write models/<item>/model, curves/<item>.jsonl and metrics/train/<item>.json of a stage `<kind>@<item>`.
+
+    `start` is the model to begin from.
+    """
     execution = stage.execution
     records = stage.input(f"data/{stage.value('train.corpus')}/records")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     ranks = Ranks.join(placement)
-    model, tokens = policy.load(stage.input("models/sft/model"), trust_remote_code=execution.trust_remote_code)
+    model, tokens = policy.load(stage.input(f"models/{start}/model"), trust_remote_code=execution.trust_remote_code)
     judge = make_judge(stage, settings.reward, tokens, placement)
-    checker = make_checker(settings, judge, tokens)
+    checker = make_checker(stage, settings, judge, tokens, placement)
     shared = ShardedJudge(judge, ranks)
     refers = settings.refers or settings.validation_every > 0
     needed = _memory(model, settings, execution, placement, refers) | _memory_of(judge)

@@ -6,7 +6,7 @@ A judge sees all responses of a round at once, so that a model can score them in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,9 @@ class Question(Protocol):
     @property
     def prompt_ids(self) -> list[int]: ...
 
+    @property
+    def meta(self) -> Mapping[str, Any]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -55,7 +58,7 @@ class Judge(Protocol):
 
     @property
     def model(self) -> Any | None:
-        """The network that it holds, for the memory prediction; None for a rule."""
+        """The network that it holds; None for a rule, which needs no exact checker beside it."""
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
         """One verdict a response; nothing for nothing."""
@@ -65,7 +68,8 @@ class Judge(Protocol):
 
 
 class Checker(Protocol):
-    """A rule: a module of this folder that defines these two, and `DETERMINISTIC = False` where a clock may decide."""
+    """A rule: a module of this folder that defines these two; `DETERMINISTIC = False` where a clock may decide; and, where many together
+    are cheaper, `check_many([(text, answer, finished), …]) -> [Verdict, …]` of the same verdicts."""
 
     @property
     def check(self) -> Check: ...
@@ -84,8 +88,14 @@ class RuleJudge:
         self.deterministic = bool(getattr(checker, "DETERMINISTIC", True))
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """A checker that crashes gives an error verdict."""
-        return [verdict_of(self._checker.check, each.text, each.record.answer, each.finished) for each in responses]
+        """A checker that crashes gives an error verdict; where it crashes over many, each is checked alone."""
+        asked = [(each.text, each.record.answer, each.finished) for each in responses]
+        if together := getattr(self._checker, "check_many", None):
+            try:
+                return list(together(asked))
+            except Exception:  # noqa: BLE001 - one response must not decide over the others: whose fault it is shows below
+                pass
+        return [verdict_of(self._checker.check, *each) for each in asked]
 
     def preflight(self, records: Sequence[Question]) -> None:
         """Gold answers must be right, others wrong."""
@@ -94,11 +104,18 @@ class RuleJudge:
 
 @dataclass(frozen=True)
 class Provision:
-    """What a module with `make_judge(options, provision) -> Judge` is given: `folder` of the judge's own model (a declared input of the
-    stage), `tokens` of the policy, and how to run: `budget` is the tokens of a forward pass."""
+    """What a module with `make_judge(options, provision) -> Judge` is given: the folder of the judge's own model where the stage has one,
+    `tokens` of the policy, and how to run: `budget` is the tokens of a forward pass."""
 
-    folder: Path
+    model: Path | None
     tokens: Tokens
     placement: Placement
     budget: int
     trust_remote_code: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The model's. Raises ValueError where the stage has none."""
+        if self.model is None:
+            raise ValueError("this reward is a model, and its entry in dvc.yaml does not declare the model's folder as a dependency")
+        return self.model

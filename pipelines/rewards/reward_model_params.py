@@ -13,6 +13,7 @@ class RewardModelParams(Choice):
     """score <- clip((R - bias) * scale, +-clip), R the model's output at the last token (methods/dpo_vs_ppo.md 3.3)."""
 
     kind: Literal["reward_model"] = "reward_model"
+    model: str = Field("reward_model", min_length=1, description="the folder of models/ that holds it; a dependency of the stage")
     bias: float = Field(0.0, description="subtracted from the model's output")
     scale: float = Field(1.0, gt=0, description="then multiplied with it")
     clip: float = Field(20.0, gt=0, description="largest magnitude of the score")

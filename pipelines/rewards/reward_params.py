@@ -14,23 +14,22 @@ from pipelines.settings import Choice, Seam, Settings
 
 @dataclass(frozen=True)
 class JudgeSeam(Seam):
-    """Names a rule (a module with `check`) or a model (a module with `make_judge`)."""
+    """Names a rule (a module with `check`) or a judge with options or a model of its own (a module with `make_judge`)."""
 
     def names(self) -> list[str]:
         return sorted({name for function in ("check", "make_judge") for name in Seam(self.package, function).names()})
 
 
 @dataclass(frozen=True)
-class OptionalSeam(Seam):
+class OptionalSeam(JudgeSeam):
     """A seam that may be left empty."""
 
     def check(self, name: str | None) -> str | None:  # type: ignore[override]
         return None if name is None else super().check(name)
 
 
-CHECKER = Seam("pipelines.rewards", "check")
-MAYBE_CHECKER = OptionalSeam("pipelines.rewards", "check")
 JUDGE = JudgeSeam("pipelines.rewards")
+MAYBE_JUDGE = OptionalSeam("pipelines.rewards")
 choose_judge: Callable[[], Choice] = partial(JUDGE.choose, "final_answer")
 
 OnError = Annotated[
@@ -43,7 +42,7 @@ ErrorShare = Annotated[float, Field(ge=0, le=1, description="the stage stops whe
 class RewardParams(Settings):
     """The exact checker of an evaluation. It must be the one that the corpus names in tokens.json."""
 
-    reward: Annotated[str, CHECKER] = Field("final_answer", description="the checker that judges responses")
+    reward: Annotated[str, JUDGE] = Field("final_answer", description="the checker that judges responses")
     on_error: OnError = "exclude"
     max_error_share: ErrorShare = 0.05
 
@@ -54,7 +53,7 @@ class JudgeParams(Settings):
     reward: Annotated[Choice, JUDGE] = Field(
         default_factory=choose_judge, description="what judges responses while training: a rule, or a model with its options"
     )
-    checker: Annotated[str | None, MAYBE_CHECKER] = Field(
+    checker: Annotated[str | None, MAYBE_JUDGE] = Field(
         None,
         description="the exact checker that validates, which must be the one that the corpus names; null: the reward itself where that is "
         "a rule, and no accuracy where it is a model",
