@@ -6,14 +6,19 @@ Read from the raw file, so that it is said even when something else is wrong too
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from flows.graph.models import POLICY_RUNS, SCORING_RUNS, Made, made, mapping, names, presets
-from flows.graph.sections import below
+from flows.graph.sections import at, below
 from pipelines.settings import laid_over
 
 Problem = tuple[str, str]  # key, what is wrong with it
+
+FROM_PAIRS = (("start",), ("preferences",))
+FROM_JUDGE = (("start",), ("reward", "model"))
+TEMPLATED = {"ppo_rm": FROM_JUDGE, "dpo_iter": FROM_JUDGE}
+"""What dvc.yaml makes a run's inputs of, where that is not FROM_PAIRS; it reads a run alone, without what the runs share."""
 
 
 def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -22,24 +27,25 @@ def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
     yield from _names(raw, models)
     yield from _corpora_and_methods(raw)
     yield from _rounds(raw)
-    yield from _references(raw, models)
+    yield from _runs(raw, models)
+    yield from _measured(raw, models)
     yield from _cycles(raw)
 
 
 def _names(raw: dict[str, Any], models: list[Made]) -> Iterator[Problem]:
     """Names become stage and folder names, and no two stages write one folder."""
-    named = {f"corpus.{name}": name for name in names(raw, "corpus")} | {f"preferences.{name}": name for name in names(raw, "preferences")}
+    named = {f"{section}.{name}": name for section in ("corpus", "preferences", "wins") for name in names(raw, section)}
     named |= {f"rl.{name}": name for name in presets(raw)} | {one.key: one.name for one in models}
-    named |= {f"wins.{key}": key for key in names(raw, "wins", "pairs")}
     for key, name in named.items():
         if not name.replace("_", "").replace("-", "").isalnum():
             yield key, "names are letters, digits, _ and - (they become stage and folder names)"
     first: dict[str, Made] = {}
-    for one in [*models, *(Made(name, f"rl.{name}", f"rl@{name}") for name in presets(raw) if name not in names(raw, "rl", "methods"))]:
+    listed = names(raw, "rl", "methods")
+    for one in [*models, *(Made(name, f"rl.{name}", f"rl@{name}") for name in presets(raw) if name not in listed)]:
         other = first.setdefault(one.name, one)
         if other is not one:
-            kind = "a method cannot be called " if one.key.startswith("rl.") else "a run cannot be called "
-            yield one.key, f"{kind}{one.name}: that is the model folder of the stage {other.stage}"
+            kind = "a method" if one.key.startswith("rl.") else "a run"
+            yield one.key, f"{kind} cannot be called {one.name}: that is the model folder of the stage {other.stage}"
 
 
 def _corpora_and_methods(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -61,73 +67,65 @@ def _rounds(raw: dict[str, Any]) -> Iterator[Problem]:
         yield "dpo_iter.rounds", f"rounds are numbered from 1 without a gap: {', '.join(wanted)}, not {', '.join(rounds)}"
         return
     for number in wanted:
-        settings = rounds[number]
-        start = settings.get("start") if isinstance(settings, dict) else None
-        before = f"dpo_iter_{int(number) - 1}"
+        start, before = at(rounds, (number, "start")), f"dpo_iter_{int(number) - 1}"
         if number != "1" and start != before:
-            yield (
-                f"dpo_iter.rounds.{number}.start",
-                f"round {number} goes on from round {int(number) - 1}: start must be {before} (found {start!r})",
-            )
+            yield f"dpo_iter.rounds.{number}.start", f"round {number} goes on from the one before: start must be {before} (found {start!r})"
         if number == "1" and str(start).startswith("dpo_iter_"):
             yield "dpo_iter.rounds.1.start", f"the first round cannot start from a round (found {start!r})"
 
 
-def _references(raw: dict[str, Any], models: list[Made]) -> Iterator[Problem]:
-    """Models, sets of pairs and reward models that a setting names must be made by a stage."""
+def _runs(raw: dict[str, Any], models: list[Made]) -> Iterator[Problem]:
+    """Models, sets of pairs and reward models that a run names must be made by a stage."""
     answering = [one.name for one in models if one.answers]
-    scoring = {section: names(raw, section, "runs") for section in SCORING_RUNS}
-    sets = names(raw, "preferences")
-    for section, path in _members():
-        own = mapping(raw, section, path)
-        for name, settings in own.items():
-            key = f"{section}.{path}.{name}"
-            if not isinstance(settings, dict):
-                continue
-            whole = laid_over(below(raw, (section, path)), settings)
-            for field in _template_fields(section):
-                if field not in settings and field in whole:
-                    yield (
-                        f"{key}.{field}",
-                        f"{field} must stand in the member itself, for dvc.yaml reads it there; now it stands in what it shares",
-                    )
-            yield from _one_of(f"{key}.start", whole.get("start"), answering, "model that answers")
-            yield from _one_of(f"{key}.preferences", whole.get("preferences"), sets, "set of the section preferences")
-            yield from _one_of(f"{key}.reward_model", whole.get("reward_model"), scoring["reward_model"], "run of reward_model.runs")
+    judges, sets = names(raw, "reward_model", "runs"), names(raw, "preferences")
+    for section, path, name, settings in _members(raw):
+        key = f"{section}.{path}.{name}"
+        whole = laid_over(below(raw, (section, path)), settings)
+        for field in TEMPLATED.get(section, FROM_PAIRS):
+            if at(settings, field) is None:
+                elsewhere = "; what the runs share it does not read" if at(whole, field) is not None else ""
+                yield ".".join((key, *field)), f"must stand in {key} itself: dvc.yaml makes the stage's inputs of it{elsewhere}"
+        yield from _one_of(f"{key}.start", whole.get("start"), answering, "model that answers")
+        yield from _one_of(f"{key}.preferences", whole.get("preferences"), sets, "set of the section preferences")
+        if section in TEMPLATED:
+            yield from _one_of(f"{key}.reward.model", at(whole, ("reward", "model")), judges, "run of reward_model.runs")
     for name, settings in mapping(raw, "preferences").items():
-        origin = _model_of(settings.get("origin")) if isinstance(settings, dict) else None
-        yield from _one_of(f"preferences.{name}.origin", origin, answering, "model that answers")
-    yield from _evaluated(raw, answering, scoring, sets)
+        yield from _one_of(f"preferences.{name}.origin", _model_of(at(settings, ("origin",))), answering, "model that answers")
 
 
-def _evaluated(raw: dict[str, Any], answering: list[str], scoring: dict[str, list[str]], sets: list[str]) -> Iterator[Problem]:
+def _measured(raw: dict[str, Any], models: list[Made]) -> Iterator[Problem]:
+    """What is evaluated, assessed and compared, and by whom."""
+    answering = [one.name for one in models if one.answers]
     for model in names(raw, "evaluate", "models"):
         if model not in answering:
             yield "evaluate.models", f"no stage makes a model {model!r}; made are: {', '.join(answering)}"
-    assess = mapping(raw, "assess")
-    for model, settings in mapping(raw, "assess", "models").items():
-        yield from _one_of(f"assess.models.{model}", model, answering, "model that answers")
-        reference = settings.get("reference") if isinstance(settings, dict) else None
-        yield from _one_of(f"assess.models.{model}.reference", reference, answering, "model that answers")
-    yield from _one_of("assess.reward_model", assess.get("reward_model"), scoring["reward_model"], "run of reward_model.runs")
-    yield from _one_of("assess.cost_model", assess.get("cost_model"), scoring["cost_model"], "run of cost_model.runs")
-    yield from _one_of("assess.preferences", assess.get("preferences"), sets, "set of the section preferences")
-    for name, pair in mapping(raw, "wins", "pairs").items():
-        for side in ("first", "second"):
-            chosen = pair.get(side) if isinstance(pair, dict) else None
-            yield from _one_of(f"wins.pairs.{name}.{side}", chosen, names(raw, "assess", "models"), "model of assess.models")
+    assessed = mapping(raw, "assess", "models")
+    for model, settings in assessed.items():
+        key = f"assess.models.{model}"
+        yield from _one_of(key, model, answering, "model that answers")
+        yield from _one_of(f"{key}.reference", at(settings, ("reference",)), answering, "model that answers")
+        yield from _one_of(
+            f"{key}.preferences", at(settings, ("preferences",)), names(raw, "preferences"), "set of the section preferences"
+        )
+    graders = mapping(raw, "assess", "graders") if assessed else {}
+    reward, cost = graders.get("reward_model"), graders.get("cost_model")
+    yield from _one_of("assess.graders.reward_model", reward, names(raw, "reward_model", "runs"), "run of reward_model.runs")
+    if cost != reward:
+        yield from _one_of("assess.graders.cost_model", cost, names(raw, "cost_model", "runs"), "run of cost_model.runs")
+    for board, settings in mapping(raw, "wins").items():
+        matches = at(settings, ("matches",))
+        for match in matches if isinstance(matches, list) else []:
+            for model in match if isinstance(match, list) else []:
+                yield from _one_of(f"wins.{board}.matches", model, list(assessed), "model of assess.models")
 
 
 def _cycles(raw: dict[str, Any]) -> Iterator[Problem]:
     """A run that starts, through others or through pairs that they sampled, from itself."""
+    origins = {name: _model_of(at(item, ("origin",))) for name, item in mapping(raw, "preferences").items()}
     needs: dict[str, set[str]] = {}
-    origins = {name: _model_of(item.get("origin")) for name, item in mapping(raw, "preferences").items() if isinstance(item, dict)}
-    for section, path in _members():
-        for name, settings in mapping(raw, section, path).items():
-            if isinstance(settings, dict):
-                model = f"dpo_iter_{name}" if section == "dpo_iter" else name
-                found = {settings.get("start"), settings.get("reward_model"), origins.get(str(settings.get("preferences")))}
-                needs[model] = {str(one) for one in found if one}
+    for section, _, name, settings in _members(raw):
+        found = {settings.get("start"), at(settings, ("reward", "model")), origins.get(str(settings.get("preferences")))}
+        needs[f"dpo_iter_{name}" if section == "dpo_iter" else name] = {str(one) for one in found if one}
     for model in needs:
         seen, todo = set[str](), [model]
         while todo:
@@ -139,14 +137,12 @@ def _cycles(raw: dict[str, Any]) -> Iterator[Problem]:
             yield f"models/{model}", f"{model} needs itself to be made, through {', '.join(sorted(seen - {model})) or 'its own settings'}"
 
 
-def _members() -> Iterator[tuple[str, str]]:
-    yield from ((section, "runs") for section in (*SCORING_RUNS, *POLICY_RUNS))
-    yield "dpo_iter", "rounds"
-
-
-def _template_fields(section: str) -> Iterable[str]:
-    """Fields that dvc.yaml's declaration of the stage is filled in with."""
-    return {"ppo_rm": ("start", "reward_model"), "dpo_iter": ("start", "reward_model")}.get(section, ("start", "preferences"))
+def _members(raw: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """(section, `runs` or `rounds`, name, settings) of everything that starts from a model."""
+    for section, path in (*((section, "runs") for section in (*SCORING_RUNS, *POLICY_RUNS)), ("dpo_iter", "rounds")):
+        for name, settings in mapping(raw, section, path).items():
+            if isinstance(settings, dict):
+                yield section, path, name, settings
 
 
 def _model_of(origin: Any) -> str | None:
