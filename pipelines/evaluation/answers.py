@@ -45,9 +45,10 @@ def answer_problems(
     sampling: SamplingParams,
     seed: int,
     max_error_share: float,
+    iteration: int = EVALUATION,
 ) -> list[Answer]:
     """`samples` answers to each problem, problem by problem. Raises CheckerFailed above `max_error_share` of errors."""
-    roots = [root_key(seed, EVALUATION, record.id) for record in problems]
+    roots = [root_key(seed, iteration, record.id) for record in problems]
     keys = [[child_key(root, index) for index in range(samples)] for root in roots]
     families = engine.generate([record.prompt_ids for record in problems], keys, sampling)
     pairs = [(record, completion) for record, family in zip(problems, families, strict=True) for completion in family]
