@@ -1,0 +1,30 @@
+"""Rule-binary of the paper: 1 when the last line contains the reference (arXiv 2503.23829; methods/reward_bridge.md 3.1, 8.2).
+
+Words must match as wholes here: as bare substring, which `substring` does, `2` is in `12` (identity 21).
+"""
+
+from __future__ import annotations
+
+from pipelines.rewards.extraction import last_line
+from pipelines.rewards.verdict import Verdict, error, right, wrong
+from pipelines.rewards.words import words
+
+
+def check(text: str, answer: str, finished: bool) -> Verdict:
+    """Whether the reference's words stand in the last line, one after the other."""
+    wanted = words(answer)
+    if not wanted:
+        return error("the reference answer is empty")
+    if not finished:
+        return wrong("cut off before the end")
+    line = last_line(text)
+    if not line:
+        return wrong("the response is empty")
+    given = words(line)
+    found = any(given[start : start + len(wanted)] == wanted for start in range(len(given) - len(wanted) + 1))
+    return right() if found else wrong("the last line does not contain the reference")
+
+
+def respond(answer: str) -> str:
+    """The shortest response that states `answer`."""
+    return answer

@@ -1,0 +1,37 @@
+"""Rule-soft of the paper: the share of words that reference and last line have in common (methods/reward_bridge.md 3.1, identity 20).
+
+The score is the similarity, 0 to 1; the outcome is `right` only for equal sets of words, so that counts of right answers stay strict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pipelines.rewards.extraction import last_line
+from pipelines.rewards.verdict import Verdict, error, right, wrong
+from pipelines.rewards.words import words
+
+
+def similarity(one: Collection[str], other: Collection[str]) -> float:
+    """Jaccard similarity of two sets of words; 0 for two empty ones."""
+    union = set(one) | set(other)
+    return len(set(one) & set(other)) / len(union) if union else 0.0
+
+
+def check(text: str, answer: str, finished: bool) -> Verdict:
+    """The similarity of the last line to the reference as the score."""
+    wanted = words(answer)
+    if not wanted:
+        return error("the reference answer is empty")
+    if not finished:
+        return wrong("cut off before the end")
+    line = last_line(text)
+    if not line:
+        return wrong("the response is empty")
+    found = similarity(words(line), wanted)
+    return right() if found == 1 else Verdict("wrong", found, f"similarity {found:.2f}")
+
+
+def respond(answer: str) -> str:
+    """The shortest response that states `answer`."""
+    return answer

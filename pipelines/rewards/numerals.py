@@ -1,0 +1,155 @@
+"""Numbers as people write them -> exact fractions: separators, fractions, mixed numbers, percent, powers of ten, ratios, words, Chinese.
+
+Two numbers are the same when they are equal, or when one of them is a decimal that the other one rounds to: `same` says how many digits
+that takes. Whole numbers are exact. Nothing here grows with an exponent that somebody typed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_EXPONENT = 400
+MAX_LENGTH = 120
+REFERENCE_DIGITS = 3  # significant digits from which a decimal reference stands for all that rounds to it
+ANSWER_DIGITS = 4  # and a decimal answer for the exact value it was rounded from
+
+DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)"
+POWER = r"(?:[eE]\s*\{?([+-]?\d+)\}?|\s*(?:\\times|\\cdot|[*xX])\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+)))"
+PLAIN = re.compile(rf"([+-]?)\s*({DECIMAL})(?:{POWER})?")
+TEN = re.compile(r"([+-]?)\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+))")
+SLASHED = re.compile(rf"([+-]?)\s*({DECIMAL})\s*/\s*({DECIMAL})")
+FRAC = re.compile(r"([+-]?)\s*\\frac\s*(?:\{\s*([+-]?)\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))")
+MIXED = re.compile(r"([+-]?)\s*(\d+)\s*(?:(?<=\d)\s+(\d+)\s*/\s*(\d+)|\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d)))")
+RATIO = re.compile(rf"({DECIMAL})\s*:\s*({DECIMAL})")
+
+UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+nineteen""".split()  # noqa: SIM905
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+SMALL = {word: value for value, word in enumerate(UNITS)} | {word: 10 * (value + 2) for value, word in enumerate(TENS)}
+LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+CHINESE = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
+CHINESE_LARGE = {"万": 10**4, "亿": 10**8}
+CHINESE_RUN = re.compile(r"[零〇一二两三四五六七八九十百千万亿]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """`ulp`: one unit in the last written place of a decimal, None for an exact value; `digits`: its significant digits."""
+
+    value: Fraction
+    ulp: Fraction | None = None
+    digits: int = 0
+
+    def times(self, factor: Fraction) -> Number:
+        return Number(self.value * factor, None if self.ulp is None else self.ulp * abs(factor), self.digits)
+
+
+def number(text: str) -> Number | None:
+    """The number that tidy `text` is, all of it; None when it is none, or too long or too large to be worth reading."""
+    text = text.strip()
+    if not text or len(text) > MAX_LENGTH:
+        return None
+    if text.endswith("%"):
+        found = number(text[:-1])
+        return None if found is None else found.times(Fraction(1, 100))
+    return _plain(text) or _ten(text) or _fraction(text) or _ratio(text) or _words(text) or _chinese(text)
+
+
+def same(answer: Number, reference: Number) -> bool:
+    """Equal, or equal to the written precision: an answer of >= ANSWER_DIGITS digits, a reference of >= REFERENCE_DIGITS."""
+    gap = abs(answer.value - reference.value)
+    if gap == 0:
+        return True
+    fine = (answer.ulp or Fraction(0)) <= (reference.ulp or Fraction(0))
+    coarse, least = (reference, REFERENCE_DIGITS) if fine else (answer, ANSWER_DIGITS)
+    return coarse.ulp is not None and coarse.digits >= least and 2 * gap <= coarse.ulp
+
+
+def _plain(text: str) -> Number | None:
+    match = PLAIN.fullmatch(text)
+    if match is None:
+        return None
+    sign, digits, *powers = match.groups()
+    bare = digits.replace(",", "")
+    power = next((found for found in powers if found), None)
+    exponent = int(power.replace(" ", "")) if power else 0
+    if abs(exponent) > MAX_EXPONENT:
+        return None
+    scale = Fraction(10) ** exponent
+    value = Fraction(bare.rstrip(".")) * scale
+    if "." not in bare.rstrip(".") and power is None:
+        return Number(-value if sign == "-" else value)
+    places = len(bare.partition(".")[2])
+    significant = len(bare.replace(".", "").lstrip("0"))
+    return Number(-value if sign == "-" else value, scale / Fraction(10) ** places, significant)
+
+
+def _ten(text: str) -> Number | None:
+    match = TEN.fullmatch(text)
+    if match is None:
+        return None
+    exponent = int((match[2] or match[3]).replace(" ", ""))
+    return None if abs(exponent) > MAX_EXPONENT else Number((-1 if match[1] == "-" else 1) * Fraction(10) ** exponent)
+
+
+def _fraction(text: str) -> Number | None:
+    if match := SLASHED.fullmatch(text):
+        above, below = (Fraction(part.replace(",", "").rstrip(".")) for part in (match[2], match[3]))
+        return _over(match[1], above, below)
+    if match := FRAC.fullmatch(text):
+        sign = "-" if (match[1] == "-") != (match[2] == "-") else ""
+        return _over(sign, Fraction(match[3] or match[4]), Fraction(match[5] or match[6]))
+    if match := MIXED.fullmatch(text):
+        part = _over("", Fraction(match[3] or match[5] or match[6]), Fraction(match[4] or match[7] or match[8]))
+        if part is not None and part.value < 1:
+            whole = Fraction(match[2]) + part.value
+            return Number(-whole if match[1] == "-" else whole)
+    return None
+
+
+def _ratio(text: str) -> Number | None:
+    match = RATIO.fullmatch(text)
+    return None if match is None else _over("", Fraction(match[1].replace(",", "")), Fraction(match[2].replace(",", "")))
+
+
+def _over(sign: str, above: Fraction, below: Fraction) -> Number | None:
+    return Number(-above / below if sign == "-" else above / below) if below else None
+
+
+def _words(text: str) -> Number | None:
+    parts = text.casefold().replace("-", " ").replace(" and ", " ").split()
+    sign = -1 if parts[:1] in (["minus"], ["negative"]) else 1
+    parts = parts[1:] if sign < 0 else parts
+    if parts in (["half"], ["one", "half"], ["a", "half"]):
+        return Number(Fraction(sign, 2))
+    total = current = 0
+    for part in parts:
+        if part in SMALL:
+            current += SMALL[part]
+        elif part == "hundred" and current:
+            current *= 100
+        elif part in LARGE and current:
+            total, current = total + current * LARGE[part], 0
+        else:
+            return None
+    return Number(Fraction(sign * (total + current))) if parts else None
+
+
+def _chinese(text: str) -> Number | None:
+    negative = text.startswith("负")
+    text = text[1:] if negative else text
+    if not CHINESE_RUN.fullmatch(text):
+        return None
+    total = section = digit = 0
+    for sign in text:
+        if sign in CHINESE:
+            digit = CHINESE[sign]
+        elif sign in CHINESE_UNITS:
+            section, digit = section + (digit or 1) * CHINESE_UNITS[sign], 0
+        else:
+            total, section, digit = (total + section + digit) * CHINESE_LARGE[sign], 0, 0
+    value = total + section + digit
+    return Number(Fraction(-value if negative else value))

@@ -1,0 +1,87 @@
+"""Two LaTeX expressions compared by math-verify, with a numeric check over its known slips (methods/reward_bridge.md 8.3).
+
+Runs only inside `workers`, which kills it: its own time limit is a signal that does not interrupt one long multiplication. Numbers never
+rest on its verdict: their values to 30 digits are compared here, because it rounds to six places absolutely and takes 1e-7 for 2e-7.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from pipelines.rewards.equivalence import compare
+from pipelines.rewards.numerals import Number, number, same
+from pipelines.rewards.verdict import Verdict, error, right, wrong
+
+DIGITS = 30
+CLOSE = Fraction(1, 10**15)  # relative: two exact expressions that are this near are one number
+FUNCTION = re.compile(r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]|\s+[A-Za-z\d\\])")
+ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+ELLIPSIS = re.compile(r"\\ldots|\.\.\.")
+
+
+def judge(answer: str, reference: str, require_units: bool) -> Verdict:
+    """The whole comparison of two answers; any failure of the mathematics is an error with its reason."""
+    try:
+        return compare(answer, reference, expressions, require_units)
+    except RecursionError:
+        return error("the answer is nested too deep for the symbolic comparison")
+    except MemoryError:
+        return error("the symbolic comparison ran out of memory")
+    except Exception as failure:  # noqa: BLE001 - sympy and the LaTeX grammar raise anything
+        return error(f"symbolic comparison: {type(failure).__name__}: {str(failure)[:120]}")
+
+
+def expressions(answer: str, reference: str) -> Verdict:
+    """Of two single expressions in tidy LaTeX."""
+    from math_verify import verify
+
+    if ELLIPSIS.search(answer) or ELLIPSIS.search(reference):
+        return wrong("an enumeration with an ellipsis is compared by its text alone")
+    theirs, ours = parsed(reference), parsed(answer)
+    if not theirs:
+        return wrong("the reference is no expression, and the texts differ")
+    if not ours:
+        return wrong("the answer is no expression")
+    one, other = value(answer, ours), value(reference, theirs)
+    if one is not None and other is not None:
+        return right() if _near(one, other) else wrong("another value")
+    found = verify(theirs, ours, timeout_seconds=None, allow_set_relation_comp=True, raise_on_error=True)
+    return right() if found else wrong("another expression")
+
+
+@lru_cache(maxsize=2048)
+def parsed(text: str) -> list[Any]:
+    """math-verify's reading of one expression: [expression, text], or [] when it cannot read it."""
+    from math_verify import LatexExtractionConfig, parse
+
+    text = FUNCTION.sub(r"\\\1", text.replace("**", "^"))
+    text = ROOT.sub(r"\\sqrt{\1}", text).replace("*", " \\cdot ")
+    found: list[Any] = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=None)
+    return found
+
+
+def value(text: str, read: list[Any]) -> Number | None:
+    """The real number that the expression is: exactly where its text says so, else to 30 digits; None where it is none."""
+    plain = number(text)
+    if plain is not None:
+        return plain
+    expression = read[0]
+    if (
+        not getattr(expression, "is_number", False)
+        or getattr(expression, "is_Boolean", False)
+        or getattr(expression, "is_Relational", False)
+    ):
+        return None
+    near = expression.evalf(DIGITS)
+    if not getattr(near, "is_Float", False) and not getattr(near, "is_Rational", False):
+        return None
+    if not near.is_finite:
+        return None
+    return Number(Fraction(str(near)) if near.is_Float else Fraction(int(near.p), int(near.q)))
+
+
+def _near(one: Number, other: Number) -> bool:
+    return same(one, other) or abs(one.value - other.value) <= CLOSE * max(abs(one.value), abs(other.value))

@@ -1,0 +1,202 @@
+"""Quantities: a number with a unit, converted to SI base units so that 5 cm = 0.05 m and 5 cm is not 5 m.
+
+A small table instead of a units library: answers need some eighty units, and their spellings (LaTeX, products with blanks, powers of ten
+that belong to the number) are what takes the work. Words that are no unit (`5 apples`) are labels: equal labels, or one missing, agree.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+from pipelines.rewards.numerals import Number, number, same
+from pipelines.rewards.unit_table import CHINESE, LONG_PREFIXES, NAMES, NONE, PREFIXES, UNITS, Dimension
+
+ZERO_CELSIUS = Fraction(27315, 100)
+PIECE = re.compile(
+    r"(\\mu\s*[A-Za-z]+|\\Omega|\^\\circ\s*C\b|\^\\circ|[A-Za-zÅÅ℃]+|[一-鿿]+)\s*(?:\^\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+))|([²³])|(?<=[A-Za-z])(-?[1-4])(?![\d.]))?"
+)
+BETWEEN = re.compile(r"\s*(?:\\cdot\b|\*|-(?=[A-Za-z])|[()])?\s*")
+AREA = re.compile(r"\b(square|sq\.?|cubic|cu\.?)\s+([A-Za-z]+)|\b([A-Za-z]+)\s+(squared|cubed)\b", re.I)
+HEAD = re.compile(
+    r"([+-]?\s*(?:\\frac\s*(?:\{\s*\d+\s*\}|\d)\s*(?:\{\s*\d+\s*\}|\d)|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:\s+\d+\s*/\s*\d+|\s*/\s*\d+)?"
+    r"(?:[eE][+-]?\d+|\s*(?:\\times|\\cdot|[*xX])\s*10\s*\^\s*(?:\{\s*[+-]?\s*\d+\s*\}|[+-]?\d+))?(?:\s*%)?)(.*)",
+    re.S,
+)
+LABEL = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+){0,3}|[一-鿿]{1,4}")
+MAX_UNIT = 80
+MAX_PIECES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """`factor` to SI base units; `label`: a word that is no unit. Neither: the number stands alone."""
+
+    factor: Fraction = Fraction(1)
+    dimension: Dimension | None = None
+    label: str = ""
+    celsius: bool = False
+    degrees: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    number: Number
+    unit: Unit
+
+    def in_si(self) -> Number:
+        scaled = self.number.times(self.unit.factor)
+        return Number(scaled.value + ZERO_CELSIUS, scaled.ulp, scaled.digits) if self.unit.celsius else scaled
+
+
+def quantity(text: str) -> Quantity | None:
+    """A number with or without a unit, all of tidy `text`; sums of one dimension (`2 h 30 min`) are added. None when it is none."""
+    bare = number(text)
+    if bare is not None:
+        return Quantity(bare, Unit())
+    parts = _split(text)
+    if not parts:
+        return None
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0].unit
+    if first.dimension is None or any(part.unit.dimension != first.dimension or part.unit.celsius for part in parts):
+        return None
+    total = sum((part.in_si().value for part in parts), Fraction(0))
+    return Quantity(Number(total), Unit(Fraction(1), first.dimension))
+
+
+def agree(answer: Quantity, reference: Quantity, require_units: bool = False) -> tuple[bool, str]:
+    """(whether they are the same quantity, the reason when not). A unit on one side only is forgiven unless `require_units`."""
+    ours, theirs = answer.unit, reference.unit
+    if ours.dimension is not None and theirs.dimension is not None:
+        if ours.dimension != theirs.dimension:
+            return False, "another kind of unit"
+        return (True, "") if same(answer.in_si(), reference.in_si()) else (False, "another quantity")
+    if ours.label and theirs.label and _stem(ours.label) != _stem(theirs.label):
+        return False, "another thing counted"
+    if (ours.label and theirs.dimension) or (ours.dimension and theirs.label):
+        return False, "another kind of unit"
+    bare = theirs.dimension is not None and ours.dimension is None
+    if bare and require_units:
+        return False, "no unit"
+    if same(answer.number, reference.number):
+        return True, ""
+    return False, "another number"
+
+
+@lru_cache(maxsize=4096)
+def unit(text: str) -> Unit | None:
+    """The unit that tidy `text` spells: products, quotients, powers, `per`, prefixes. None when a piece is unknown."""
+    text = AREA.sub(_powered, text.strip()).replace(" per ", " / ").replace("\\ ", " ")
+    if text.startswith("per "):
+        text = "/ " + text[4:]
+    if not text or len(text) > MAX_UNIT:
+        return None
+    if text.startswith("\\frac"):
+        match = re.fullmatch(r"\\frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}", text)
+        if match is None:
+            return None
+        text = f"{match[1]} / ({match[2]})"
+    factor, powers, sign, place, pieces = Fraction(1), list(NONE), 1, 0, 0
+    celsius = degrees = False
+    while place < len(text):
+        rest = text[place:]
+        gap = BETWEEN.match(rest)
+        if gap and gap.end():
+            place += gap.end()
+            continue
+        if rest[0] == "/":
+            sign, place = -1, place + 1
+            continue
+        match = PIECE.match(rest)
+        found = None if match is None else _named(re.sub(r"\s+", "", match[1]))
+        if match is None or found is None:
+            return None
+        exponent = next((value for value in (match[2], match[3], match[5]) if value), None) or {"²": "2", "³": "3"}.get(match[4] or "", "1")
+        power = sign * int(exponent.replace(" ", ""))
+        if abs(power) > 12:
+            return None
+        factor *= found.factor**power
+        powers = [one + power * other for one, other in zip(powers, found.dimension or NONE, strict=True)]
+        pieces, celsius, degrees = pieces + 1, found.celsius, found.degrees
+        place += match.end()
+    return Unit(factor, tuple(powers), celsius=celsius and pieces == 1, degrees=degrees and pieces == 1) if pieces else None
+
+
+def apart(text: str) -> tuple[str, Unit | None]:
+    """(value, unit) of a formula with a unit behind it: `6 \\sqrt{3} cm^{2}`; the whole text and None where there is none."""
+    places = [match.start() for match in re.finditer(r"(?<=[\d})])\s", text)]
+    for place in places[:MAX_PIECES]:
+        known = unit(text[place:])
+        if known is not None and known.dimension is not None:
+            return text[:place].strip(), known
+    if text.endswith("^\\circ"):
+        return text.removesuffix("^\\circ").strip(), _unit("deg", 0)
+    return text, None
+
+
+def _split(text: str) -> list[Quantity] | None:
+    parts: list[Quantity] = []
+    rest = text.strip()
+    while rest:
+        match = HEAD.fullmatch(rest)
+        found = number(match[1]) if match else None
+        if match is None or found is None or len(parts) == 3:
+            return None
+        tail = match[2]
+        following = re.search(r"(?<=[A-Za-z\s])(?=\d)", tail) if "/" not in tail and "^" not in tail else None
+        spelled, rest = (tail[: following.start()], tail[following.start() :]) if following else (tail, "")
+        spelled = spelled.strip(" ,")
+        if not tail[:1].isspace() and len(spelled) == 1 and spelled.isascii():
+            return None  # 5m may be five times m
+        known = unit(spelled)
+        if known is None:
+            if rest or parts or not LABEL.fullmatch(spelled):
+                return None
+            known = Unit(label=spelled.casefold())
+        parts.append(Quantity(found, known))
+    return parts
+
+
+def _powered(match: re.Match[str]) -> str:
+    word = (match[1] or match[4]).casefold()
+    return f"{match[2] or match[3]}^{2 if word.startswith('s') else 3}"
+
+
+def _named(name: str) -> Unit | None:
+    if name in CHINESE:
+        base, power = CHINESE[name]
+        return _unit(base, power)
+    if name in ("^\\circC", "℃"):
+        return _unit("degC", 0)
+    if name in NAMES:
+        return _unit(NAMES[name], 0)
+    if name.startswith("\\mu"):
+        return _prefixed(name[3:], -6)
+    for prefix, power in LONG_PREFIXES.items():
+        if name.casefold().startswith(prefix):
+            return _prefixed(name[len(prefix) :], power)
+    for prefix, power in PREFIXES.items():
+        if name.startswith(prefix) and (found := _prefixed(name[len(prefix) :], power)):
+            return found
+    folded = name.casefold()
+    if len(name) > 2 and folded in NAMES:
+        return _unit(NAMES[folded], 0)
+    return _prefixed(name[1:], 3) if name.startswith("K") else None  # KJ
+
+
+def _prefixed(name: str, power: int) -> Unit | None:
+    base = NAMES.get(name)
+    return _unit(base, power) if base is not None and UNITS[base][2] else None
+
+
+def _unit(base: str, power: int) -> Unit:
+    factor, dimension, _ = UNITS[base]
+    return Unit(factor * Fraction(10) ** power, dimension, celsius=base == "degC", degrees=base == "deg")
+
+
+def _stem(label: str) -> str:
+    return label.removesuffix("s").removesuffix("e")
