@@ -90,7 +90,8 @@ def build_preferences(
     writing = Writing(params, tokens, Ledger(f"{name} (tokenisation)"))
     pairs = {side: writing.pairs(split[side]) for side in SIDES}
     responses = writing.responses([item for item in items if placed.of(item)[0] == "train"])
-    writing.ledger.check(params.max_bad_rows)
+    if writing.ledger.bad:
+        writing.ledger.check(params.max_bad_rows)
     for reason, number in sorted(writing.removed.items()):
         removed[reason] = number
     if not pairs["train"]:
@@ -127,20 +128,24 @@ def _tidy(item: Item) -> Item:
 
 def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
     """Sorted by content, so that the order of the rows leaves no trace; what prefers nothing, or was said before, is removed: empty_prompt,
-    empty_answer, equal_answers, duplicate, contradiction (the same two answers, each preferred once: both go)."""
+    empty_answer, equal_answers, duplicate, contradiction (the same two answers, each preferred once on one side of the raw data: both go).
+    Of equal rows the one that is furthest put aside stays."""
     removed, found = Counter[str](), dict[tuple[str, str, str], Preference]()
-    for one in sorted(preferences, key=lambda one: (one.prompt, one.chosen, one.rejected, repr(replace(one, where="")))):
+    for one in sorted(
+        preferences, key=lambda one: (-SIDES.index(one.side), one.prompt, one.chosen, one.rejected, repr(replace(one, where="")))
+    ):
         if not one.prompt:
             removed["empty_prompt"] += 1
         elif any(not text.strip() and not ids for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True)):
             removed["empty_answer"] += 1
         elif one.chosen == one.rejected:
             removed["equal_answers"] += 1
-        elif (group_key(one.prompt), one.chosen, one.rejected) in found:
+        elif (place := (group_key(one.prompt), one.chosen, one.rejected)) in found:
             removed["duplicate"] += 1
         else:
-            found[group_key(one.prompt), one.chosen, one.rejected] = one
-    kept = [one for (group, chosen, rejected), one in found.items() if (group, rejected, chosen) not in found]
+            found[place] = one
+    reversed_ = ((one, found.get((group, rejected, chosen))) for (group, chosen, rejected), one in found.items())
+    kept = [one for one, other in reversed_ if other is None or other.side != one.side]
     removed["contradiction"] = len(found) - len(kept)
     return kept, removed
 

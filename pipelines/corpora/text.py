@@ -10,6 +10,8 @@ import unicodedata
 
 SAFE = ("<noBreak>", "<wide>", "<narrow>", "<compat>")  # not <super>, <sub>, <fraction>, <font>: they carry meaning in formulas
 INVISIBLE = dict.fromkeys([0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF])
+NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # categories Cc and Cs, but newline and tab
 SPACES = re.compile(r"[^\S\n]+")
 BLANK_LINES = re.compile(r"\n{3,}")
 WORDS = re.compile(r"\w+")
@@ -23,9 +25,8 @@ def normalise(text: str) -> str:
     """Safe compatibility characters decomposed, NFC, no invisible or control characters, single spaces, no space at a line's ends."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
-        text = unicodedata.normalize("NFC", "".join(map(_safe, text))).translate(INVISIBLE)
-    text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
-    lines = (SPACES.sub(" ", line).strip(" ") for line in text.split("\n"))
+        text = unicodedata.normalize("NFC", NOT_ASCII.sub(lambda match: _safe(match.group()), text)).translate(INVISIBLE)
+    lines = (SPACES.sub(" ", line).strip(" ") for line in CONTROL.sub("", text).split("\n"))
     return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
 
 

@@ -1,0 +1,52 @@
+"""Pairs survive the file bit for bit; what no later stage could use is refused when the file is read, with its line."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.corpora.pair import Pair, Preference, read_pairs, write_pairs
+
+PAIR = Pair("s:1", "ask", "good", "bad", "s", [1, 2, 3], [4, 5], [6, 5], "g", True, False, None, True, {"scores": [1.0, 0.0]})
+
+
+def test_a_file_of_pairs(tmp_path):
+    other = Pair("s:2", "ask é\n", "", "x", "s", [1], [5], [6, 5], "g")
+    assert write_pairs(tmp_path / "a.jsonl", [PAIR, other]) == 2
+    assert read_pairs(tmp_path / "a.jsonl") == [PAIR, other]
+    write_pairs(tmp_path / "b.jsonl", read_pairs(tmp_path / "a.jsonl"))
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chosen_ids": [6, 5]}, "prefers nothing"),
+        ({"prompt_ids": []}, "prompt_ids must be a list of token ids"),
+        ({"chosen_ids": [1.5]}, "chosen_ids must be a list of token ids"),
+        ({"group": ""}, "group must be text"),
+        ({"chosen_safe": None}, "both be there, or both be null"),
+        ({"safer": 2}, "safer must be true, false or null"),
+        ({"rejected": None}, "rejected must be text"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_a_damaged_file_names_its_line(tmp_path, change, message):
+    write_pairs(tmp_path / "a.jsonl", [PAIR])
+    row = json.loads((tmp_path / "a.jsonl").read_text())
+    with open(tmp_path / "a.jsonl", "a") as stream:
+        stream.write(json.dumps({**row, **change}) + "\n")
+    with pytest.raises(ValueError, match=rf"a\.jsonl:2: .*{message}"):
+        read_pairs(tmp_path / "a.jsonl")
+
+
+LABEL = st.sampled_from([None, True, False])
+
+
+@given(LABEL, LABEL, LABEL, LABEL)
+def test_swapping_twice_changes_nothing(one, other, helpful, safer):
+    preference = Preference("p", "a", "b", "s", "train", one, other, helpful, safer, ids=((1,), None))
+    swapped = preference.swapped()
+    assert (swapped.chosen, swapped.chosen_safe, swapped.ids) == ("b", other, (None, (1,)))
+    assert swapped.swapped() == preference
