@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from pipelines.corpora.record import write_records
-from pipelines.models import policy
+from pipelines.models import policy, reward_model
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.local import LocalEngine
 from pipelines.training.engine import TorchEngine
@@ -74,6 +74,8 @@ METHODS: dict[str, dict[str, Any]] = {
     },
 }
 """Small settings of methods, for a stage `rl@<name>`; they are laid over COMMON."""
+PPO_RM: dict[str, Any] = PPO | {"start": "sft", "reward": {"kind": "reward_model", "clip": 5.0}, "checker": "final_answer"}
+"""Of a stage `ppo_rm@ppo_rm`, laid over COMMON; its reward model is `make_reward_model`'s."""
 COMMON: dict[str, Any] = {
     "iterations": 6,
     "sampling": {"max_new_tokens": 8},
@@ -85,6 +87,7 @@ EVALUATE: dict[str, Any] = {"sampling": {"max_new_tokens": 8}, "samples": 2}
 OUTS = {
     "sft": ("models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"),
     **{f"rl@{name}": (f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json") for name in ("grpo", *METHODS)},
+    "ppo_rm@ppo_rm": ("models/ppo_rm/model", "curves/ppo_rm.jsonl", "metrics/train/ppo_rm.json"),
     "evaluate@sft": ("metrics/evaluate/sft.json", "samples/sft.jsonl"),
     "evaluate@grpo": ("metrics/evaluate/grpo.json", "samples/grpo.jsonl"),
 }
@@ -102,6 +105,16 @@ def make_inputs(folder: Path, count: int = 40, trained: bool = False) -> None:
     for name in ("base", "sft"):
         model = make_half_able_model(tokens) if trained and name == "sft" else make_tiny_model(tokens)
         policy.save(model, tokens, folder / f"models/{name}/model")
+
+
+def make_reward_model(folder: Path, members: int = 1) -> None:
+    """models/reward_model/model beside the corpus of `make_inputs`: random, but with scores that differ."""
+    tokens = Tokens.load(folder / "data/tiny/tokenizer")
+    made = [reward_model.make(make_tiny_model(tokens, seed + 1), seed) for seed in range(members)]
+    for one in made:
+        torch.nn.init.normal_(one.score.weight, generator=torch.Generator().manual_seed(1))
+    model = made[0] if members == 1 else reward_model.RewardEnsemble(made)
+    reward_model.save(model, tokens, folder / "models/reward_model/model")
 
 
 _WEIGHTS: dict[str, Any] = {}
@@ -132,8 +145,11 @@ def make_stage(folder: Path, name: str, work: str = "work", sections: dict[str, 
     defaults: dict[str, Any] = {"sft": SFT, "rl.common": {}, "rl.grpo": GRPO, "evaluate.settings": EVALUATE}
     if (method := name.partition("@")[2]) in METHODS:
         defaults |= {"rl.common": COMMON, f"rl.{method}": METHODS[method]}
+    if name == "ppo_rm@ppo_rm":
+        defaults |= {"rl.common": COMMON, "ppo_rm.common": {"validation_size": 8}, "ppo_rm.runs.ppo_rm": PPO_RM}
     sections = defaults | (sections or {})
-    inputs = dict.fromkeys(["models/base/model", "models/sft/model", "models/grpo/model", "data/tiny/records"], "")
+    models = [f"models/{model}/model" for model in ("base", "sft", "grpo", "reward_model")]
+    inputs = dict.fromkeys([*models, "data/tiny/records"], "")
     params = {"identity.seed": 0, "train.corpus": "tiny"} | sections
     execution = {"device": "cpu", "threads": 1, "log_period_s": 0} | execution
     stage = Stage(Spec(name, "key", f"{work}/{name}", OUTS[name], inputs, params, execution=execution))
