@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines.corpora.pair import write_pairs
-from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
 from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences, read_source
@@ -16,19 +15,20 @@ from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.prompt_split import SIDES
 from pipelines.corpora.record import Record, read_records, write_records
 from pipelines.corpora.split import Side
-from pipelines.evaluation.answers import Answer, answer_problems, spread
+from pipelines.evaluation.answers import spread
 from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.reward_params import JUDGE
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.training.preference_rounds import figures, sample_and_judge
 from tasks.judges import make_judge
 from tasks.sampler import make_sampler
 from tasks.stage import Stage
 
 FILES = ("sft", "rl", "validation", "heldout")  # of a corpus
 PROMPTS: Mapping[Side, str] = {"train": "rl", "validation": "validation", "heldout": "heldout"}  # side of a set -> file of the corpus
-SAMPLES = 15_485_863  # added to the seed: held-out prompts are evaluated with other random numbers than pairs are made with
+SAMPLES = -1000  # the iteration of the counter keys: no other sampling of the same prompts has its numbers
 
 
 def run(stage: Stage) -> None:
@@ -65,25 +65,17 @@ def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, r
     model, _ = policy.load(origin, tokens, execution.trust_remote_code)
     judge = make_judge(stage, JUDGE.choose(source.reward), tokens, placement)
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
-    sampling, seed = SamplingParams.model_validate(source.sampling.model_dump()), stage.seed + SAMPLES
+    sampling = SamplingParams.model_validate(source.sampling.model_dump())
     prompts: list[Sampled] = []
     for done, (side, limit) in enumerate(source.prompts.items(), 1):
         problems = spread(records[PROMPTS[side]], limit)
-        answers = answer_problems(engine, tokens, judge, problems, source.samples, sampling, seed, source.max_error_share)
-        for place, record in enumerate(problems):
-            own = [_judged(answer) for answer in answers[place * source.samples : (place + 1) * source.samples]]
-            judged = with_safety(own, source.safety) if source.safety is not None else tuple(own)
+        found = sample_and_judge(engine, tokens, judge, problems, source.samples, sampling, stage.seed, SAMPLES, source.max_error_share)
+        for record, own in zip(problems, found, strict=True):
+            judged = tuple(own) if source.safety is None else with_safety(own, source.safety)
             prompts.append(Sampled(record.id, record.prompt, judged, side, record.response))
-        right = sum(answer.right for answer in answers) / max(1, len(answers))
-        stage.progress(done, len(source.prompts), prompts=len(problems), accuracy=right)
-    found, counts = preferences(prompts, source, stage.item, stage.seed)
-    return Found(found, {}, {}, counts)
-
-
-def _judged(answer: Answer) -> Judged:
-    completion, verdict = answer.completion, answer.verdict
-    passed = None if verdict.outcome == "error" else answer.right
-    return Judged(answer.text, tuple(completion.ids), verdict.score, passed, completion.finish.whole)
+        stage.progress(done, len(source.prompts), prompts=len(problems), accuracy=figures(found)["accuracy"])
+    pairs, counts = preferences(prompts, source, stage.item, stage.seed)
+    return Found(pairs, {}, {}, counts)
 
 
 def _tell(stage: Stage, sets: PreferenceSets) -> None:

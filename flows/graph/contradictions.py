@@ -16,8 +16,7 @@ from pipelines.settings import laid_over
 Problem = tuple[str, str]  # key, what is wrong with it
 
 FROM_PAIRS = (("start",), ("preferences",))
-FROM_JUDGE = (("start",), ("reward", "model"))
-TEMPLATED = {"ppo_rm": FROM_JUDGE, "dpo_iter": FROM_JUDGE}
+TEMPLATED = {"ppo_rm": (("start",), ("reward", "model")), "dpo_iter": (("start",), ("scorer",))}
 """What dvc.yaml makes a run's inputs of, where that is not FROM_PAIRS; it reads a run alone, without what the runs share."""
 
 
@@ -87,8 +86,9 @@ def _runs(raw: dict[str, Any], models: list[Made]) -> Iterator[Problem]:
                 yield ".".join((key, *field)), f"must stand in {key} itself: dvc.yaml makes the stage's inputs of it{elsewhere}"
         yield from _one_of(f"{key}.start", whole.get("start"), answering, "model that answers")
         yield from _one_of(f"{key}.preferences", whole.get("preferences"), sets, "set of the section preferences")
-        if section in TEMPLATED:
-            yield from _one_of(f"{key}.reward.model", at(whole, ("reward", "model")), judges, "run of reward_model.runs")
+        yield from _one_of(f"{key}.reward.model", at(whole, ("reward", "model")), judges, "run of reward_model.runs")
+        if whole.get("scorer") != whole.get("start"):
+            yield from _one_of(f"{key}.scorer", whole.get("scorer"), judges, "run of reward_model.runs")
     for name, settings in mapping(raw, "preferences").items():
         yield from _one_of(f"preferences.{name}.origin", _model_of(at(settings, ("origin",))), answering, "model that answers")
 
@@ -124,7 +124,12 @@ def _cycles(raw: dict[str, Any]) -> Iterator[Problem]:
     origins = {name: _model_of(at(item, ("origin",))) for name, item in mapping(raw, "preferences").items()}
     needs: dict[str, set[str]] = {}
     for section, _, name, settings in _members(raw):
-        found = {settings.get("start"), at(settings, ("reward", "model")), origins.get(str(settings.get("preferences")))}
+        found = {
+            settings.get("start"),
+            settings.get("scorer"),
+            at(settings, ("reward", "model")),
+            origins.get(str(settings.get("preferences"))),
+        }
         needs[f"dpo_iter_{name}" if section == "dpo_iter" else name] = {str(one) for one in found if one}
     for model in needs:
         seen, todo = set[str](), [model]

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.corpora.pair import read_pairs
+from pipelines.corpora.record import read_records
 from pipelines.models import policy, reward_model
 from pipelines.models.packing import Segment
 from tests.tasks.preference_inputs import DPO, RANKING, SAFE, bytes_below, make_folder, run_of, run_stage
@@ -131,6 +133,85 @@ def test_safe_sft_learns_from_safe_answers_only():
     assert found["demonstrations"] > 0
     assert found["answers"]["unsafe"] > 0
     assert found["answers"]["safe"] == found["demonstrations"]
+
+
+ITER = {
+    "samples": 4,
+    "prompts": 24,
+    "sampling": {"max_new_tokens": 8},
+    "pairing": {"kind": "best_worst", "gap": 1e-6, "finished_winner": False},
+    "steps": 6,
+    "batch_size": 8,
+    "optimiser": {"learning_rate": 1e-3},
+}
+
+
+def dpo_round(number: str, start: str, own: dict[str, Any] | None = None, work: str = "work") -> dict[str, Any]:
+    """Round `number` from the model `start`; its figures."""
+    own = {"start": start, "scorer": "reward_model"} | (own or {})
+    name = f"dpo_iter_{number}"
+    outs = [f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json", f"data/dpo_iter/{number}"]
+    inputs = [f"models/{start}/model", f"models/{own['scorer']}/model", "data/tiny/records"]
+    run_stage(f"dpo_iter@{number}", {"dpo_iter.common": ITER, f"dpo_iter.rounds.{number}": own}, inputs, outs, work)
+    return metrics(f"metrics/train/{name}.json")
+
+
+def test_rounds_of_iterative_dpo_begin_at_log_two_from_the_round_before():
+    first, second = dpo_round("1", "sft"), dpo_round("2", "dpo_iter_1")
+    for number, found, start in (("1", first, "sft"), ("2", second, "dpo_iter_1")):
+        assert curve(f"dpo_iter_{number}")[0]["loss"] == pytest.approx(0.693147, abs=1e-6)  # methods/dpo_vs_ppo.md 9.2 identity 30
+        assert (found["start"], found["round"], found["steps"]) == (start, int(number), 6)
+        assert found["pairing"]["prompts"] == 24
+        assert found["pairing"]["samples"] == 96
+        assert len(Path(f"data/dpo_iter/{number}/pairs.jsonl").read_text().splitlines()) == found["pairs"] == found["pairing"]["pairs"] > 0
+    before = bytes_below("models/dpo_iter_1", "data/dpo_iter/1", "curves/dpo_iter_1.jsonl")
+    dpo_round("1", "sft", work="again")
+    assert bytes_below("models/dpo_iter_1", "data/dpo_iter/1", "curves/dpo_iter_1.jsonl") == before
+
+
+def test_a_round_may_be_judged_by_the_exact_checker():
+    own = {"scorer": "sft", "reward": "final_answer", "pairing": {"kind": "pass_fail", "pairs": 1, "finished_winner": True}}
+    assert dpo_round("3", "sft", own)["pairs"] > 0
+
+
+def test_a_filter_that_leaves_no_pair_says_what_it_took():
+    with pytest.raises(ValueError, match=r"round 4: no pair came of the samples .*'small_gap': 24"):
+        dpo_round("4", "sft", {"pairing": {"kind": "best_worst", "gap": 1e6, "finished_winner": False}})
+
+
+def test_a_set_is_sampled_with_both_labels_and_read_by_the_next_stages():
+    source = {
+        "kind": "sampled",
+        "samples": 4,
+        "sampling": {"max_new_tokens": 8, "top_k": 0},
+        "prompts": {"train": 0},
+    }
+    source |= {"safety": {"rule": {"kind": "forbidden", "digits": "357"}, "pairs": 2}}
+    params = {"origin": "models/sft/model", "source": source, "near": None, "decontaminate": {"ngram": None, "near": False}}
+    params |= {"max_prompt_tokens": 16, "max_answer_tokens": 16, "max_tokens": 32}
+    outs = ["data/preferences/drawn", "metrics/preferences/drawn.json"]
+    inputs = ["models/sft/model", "data/tiny/records", "data/tiny/tokenizer"]
+    run_stage("preferences@drawn", {"preferences.drawn": params}, inputs, outs)
+    found = metrics(outs[1])
+    train = read_pairs(Path(outs[0]) / "train.jsonl")
+    assert len(train) == found["pairs"]["train"] > 0
+    assert all(pair.chosen_safe is not None for pair in train)
+    responses = read_records(Path(outs[0]) / "responses.jsonl")
+    assert {record.answer for record in responses} == {"safe", "unsafe"}
+    before = bytes_below(*outs)
+    run_stage("preferences@drawn", {"preferences.drawn": params}, inputs, outs, "again")
+    assert bytes_below(*outs) == before
+
+
+def test_ppo_against_the_reward_model():
+    from tests.training.stages import COMMON, PPO
+
+    own = {"start": "sft", "reward": {"kind": "reward_model", "model": "reward_model"}}
+    common = PPO | {"iterations": 2, "checker": "final_answer", "prompts": 8}
+    params = {"rl.common": COMMON, "ppo_rm.common": common, "ppo_rm.runs.ppo_rm": own}
+    outs = ["models/ppo_rm/model", "curves/ppo_rm.jsonl", "metrics/train/ppo_rm.json"]
+    run_stage("ppo_rm@ppo_rm", params, ["models/sft/model", "models/reward_model/model", "data/tiny/records"], outs)
+    assert metrics(outs[2])["iterations"] == 2
 
 
 ASSESS = {"samples": 2, "reference_samples": 2, "sampling": {"max_new_tokens": 8}}
