@@ -16,6 +16,8 @@ from pipelines.models.packing import Segment, cut
 from pipelines.training.preference_params import PairLoopParams
 from pipelines.training.ranks import Ranks
 
+STEM = 4  # a shorter beginning costs more as a span of its own than it saves
+
 
 class AnswerPair(NamedTuple):
     """Two answers to one prompt, as ids; `first` is the one that the loss lifts."""
@@ -25,9 +27,18 @@ class AnswerPair(NamedTuple):
     first: tuple[int, ...]
     second: tuple[int, ...]
 
-    def rows(self) -> tuple[Segment, Segment]:
-        """What is scored; packed together, the prompt is computed once."""
-        return Segment((self.prompt,), self.first), Segment((self.prompt,), self.second)
+    def stem(self) -> tuple[int, ...]:
+        """The tokens that both answers begin with, short of either one's last. Empty where they are fewer than STEM."""
+        longest = min(len(self.first), len(self.second)) - 1
+        common = next((i for i in range(longest) if self.first[i] != self.second[i]), longest)
+        return self.first[:common] if common >= STEM else ()
+
+    def rows(self, shared: bool) -> tuple[Segment, Segment]:
+        """Both answers after prompt and stem; where contexts are shared, packing them together computes prompt and stem once. Otherwise
+        after the prompt alone."""
+        stem = self.stem() if shared else ()
+        context = (self.prompt, stem) if stem else (self.prompt,)
+        return Segment(context, self.first[len(stem) :]), Segment(context, self.second[len(stem) :])
 
 
 class PairData:
@@ -82,10 +93,10 @@ class PairBatches:
             yield (mine[turn], True) if turn < len(mine) else (groups[-1], False)
 
     def _whole(self, pair: AnswerPair) -> Segment:
-        """A row that takes as much room as the pair does, so that `cut` cannot divide it: its prompt once where that is shared, two rows of
-        the longer answer's width where rows are padded."""
+        """A row that takes as much room as the pair does, so that `cut` cannot divide it: prompt and stem once where they are shared, two
+        rows of the longer answer's width where rows are padded."""
         if self.shared:
-            return Segment((pair.prompt,), pair.first + pair.second)
+            return Segment((pair.prompt,), pair.first + pair.second[len(pair.stem()) :])
         longer = pair.prompt + max(pair.first, pair.second, key=len)
         return Segment((longer,), longer)
 

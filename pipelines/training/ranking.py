@@ -67,7 +67,8 @@ class RankData:
 
 def pair_scores(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
     """(n, 2) float32: scores of each pair's first and second answer, with gradient."""
-    return score_ends(model, [row for pair in pairs for row in pair.rows()]).view(-1, 2)
+    shared = can_share(model)
+    return score_ends(model, [row for pair in pairs for row in pair.rows(shared)]).view(-1, 2)
 
 
 def batch_loss(engines: Sequence[Engine], data: RankData, rows: list[int], batches: PairBatches, learn: bool) -> dict[str, float]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pipelines.models.packing import can_share, score_rows
+from pipelines.models.packing import Segment, can_share, score_rows
 from pipelines.models.placement import Placement
 from pipelines.training.preference_data import AnswerPair, PairBatches, PairData
 from pipelines.training.ranks import Ranks
@@ -19,11 +19,20 @@ from pipelines.training.ranks import Ranks
 def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
     """(n, 2): log pi of each pair's first and second answer, summed over its tokens, EOS included and the prompt not; with gradient.
 
-    One forward, each prompt in it once (methods/dpo_vs_ppo.md 4.1, pitfalls 1 to 3 of 9.1).
+    One forward, in it each prompt once and, of answers that begin alike, the beginning once (methods/dpo_vs_ppo.md 4.1, pitfalls 1 to 3
+    of 9.1).
     """
-    rows = [row for pair in pairs for row in pair.rows()]
+    shared = can_share(model)
+    rows = [row for pair in pairs for row in pair.rows(shared)]
+    stems = {index: stem for index, pair in enumerate(pairs) if shared and (stem := pair.stem())}
+    rows += [Segment((pairs[index].prompt,), stem) for index, stem in stems.items()]
     parts = score_rows(model, rows, 1.0, False).logprobs.split([len(row.ids) for row in rows])
-    return pad_sequence(parts, batch_first=True).sum(1).view(-1, 2)
+    sums = pad_sequence(parts, batch_first=True).sum(1)
+    endings = sums[: 2 * len(pairs)].view(-1, 2)
+    if not stems:
+        return endings
+    beginnings = torch.zeros_like(endings[:, 0]).index_put((torch.tensor(list(stems), device=sums.device),), sums[2 * len(pairs) :])
+    return endings + beginnings[:, None]
 
 
 def reference_logprobs(model: Any, data: PairData, placement: Placement, budget: int, ranks: Ranks = Ranks.alone()) -> Tensor:
@@ -45,7 +54,7 @@ def save_reference(path: str | Path, logprobs: Tensor, data: PairData) -> None:
     """Write `logprobs` (N, 2) of `data` as safetensors, with the digest of its pairs."""
     from safetensors.torch import save_file
 
-    save_file({"logprobs": logprobs.contiguous()}, str(path), {"pairs": str(len(data)), "digest": data.digest})
+    save_file({"logprobs": logprobs.contiguous()}, str(path), {"digest": data.digest})  # one key: safetensors orders several by chance
 
 
 def load_reference(path: str | Path, data: PairData) -> Tensor:
@@ -61,7 +70,7 @@ def load_reference(path: str | Path, data: PairData) -> Tensor:
         raise ValueError(f"{path} is damaged ({error}); run the reference stage again") from error
     if facts.get("digest") != data.digest or logprobs.shape != (len(data), 2):
         raise ValueError(
-            f"{path} holds log-probs of {facts.get('pairs')} pairs with digest {facts.get('digest')}, but {data.where} gives {len(data)} "
+            f"{path} holds log-probs of {len(logprobs)} pairs with digest {facts.get('digest')}, but {data.where} gives {len(data)} "
             f"with digest {data.digest}: the pairs or max_tokens have changed; run the reference stage again"
         )
     return _checked(logprobs, data)
