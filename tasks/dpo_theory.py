@@ -6,14 +6,12 @@ import json
 
 from pipelines.evaluation.theory.experiment import run_theory
 from pipelines.evaluation.theory.theory_params import TheoryParams
-from pipelines.models.placement import Placement
 from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write metrics/dpo_theory.json. It needs no accelerator: the policies are 8 x 8."""
+    """Write metrics/dpo_theory.json. It runs on one core, whatever the execution settings say: the policies are 8 x 8."""
     settings = stage.section("dpo_theory", TheoryParams)
-    Placement.resolve("cpu", "float32", stage.execution.threads)
     found = run_theory(settings, stage.seed, stage.say)
     stage.out("metrics/dpo_theory.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     stage.progress(1, 1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tasks.report_page import figures, results
+from tasks.report_page import figures, preference_results, preferences, results
 from tasks.report_page.markdown import markdown
 from tasks.report_page.page import page
 from tasks.report_params import ReportParams
@@ -32,10 +32,19 @@ def run(stage: Stage) -> None:
     )
     folder = stage.out("reports")
     drawn, absent = figures.draw(found, folder / "plots", settings.smoothing)
-    (folder / "index.html").write_text(page(found, drawn, absent, settings), "utf-8")
-    (folder / "report.md").write_text(markdown(found, drawn, settings), "utf-8")
+    more = preferences.sections(_preferences(stage, found), folder / "plots", settings.smoothing)
+    (folder / "index.html").write_text(page(found, drawn, absent, settings, more), "utf-8")
+    (folder / "report.md").write_text(markdown(found, drawn, settings, more), "utf-8")
     (folder / "timings.js").write_text(f"window.whetstoneTimings = {json.dumps(_timings(stage), indent=1)};\n", "utf-8")
     stage.progress(1, 1)
+
+
+def _preferences(stage: Stage, found: results.Results) -> preference_results.PreferenceResults:
+    """What there is of the preference branch; the parameters name the models where the stage depends on them."""
+    sections = {"assess": "assess.models", "wins": "wins", "preferences": "preferences", "reward_report": "reward_model.runs"}
+    named = {folder: tuple(stage.value(key)) for folder, key in sections.items() if key in stage.spec.params}
+    shown = {results.BASELINE, *found.methods}
+    return preference_results.read(stage.input("metrics"), stage.input("curves"), shown, named)
 
 
 def _timings(stage: Stage) -> object:

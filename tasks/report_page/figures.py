@@ -1,13 +1,8 @@
-"""The curves as SVG files, the same bytes for the same curves: fixed ids, no date, no display.
-
-Each file is a plain SVG that also follows a dark page: a style sheet in it overrides the ink under `prefers-color-scheme`.
-"""
+"""The curves as SVG files: which figures there are, of whose curves, and how a line is drawn."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -15,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.report_page.results import BASELINE, Results, Row
+from tasks.report_page.svg import quiet, svg
 
-INK, FAINT, GRID = "#1f2328", "#59636e", "#d8dee4"
-DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d"}
 COLOURS = ("#1f6feb", "#d4661b", "#2f9e44", "#9a5be0", "#d6408f", "#0e93a6", "#b58900")
 DASHES: tuple[Any, ...] = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))  # with the colours: 28 methods, four keys
 BASELINE_COLOUR = "#7d8590"
-FONT = "font-family: system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"  # all narrower than the DejaVu Sans of the layout
 SPARSE = 40  # fewer points than this are marked one by one
 POINTS = 600  # more cannot be told apart at this size
 FEW = 3  # with more lines than this the raw values behind the means would hide the means
@@ -103,7 +96,9 @@ def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[Drawn], l
         for axis, lines in over.items():
             named = len(lines) > 1 or (plot.group != SFT and len(results.methods) > 1)
             files[axis] = f"{plot.name}.svg" if axis == axes[0] else f"{plot.name}-{axis}.svg"
-            (folder / files[axis]).write_text(_svg(plot, lines, smoothing, "step" if plot.group == SFT else AXES[axis], named), "utf-8")
+            (folder / files[axis]).write_text(
+                line_chart(plot, lines, smoothing, "step" if plot.group == SFT else AXES[axis], named), "utf-8"
+            )
         drawn.append(Drawn(plot, files, _alt(plot, over[axes[0]], axes[0])))
     return drawn, absent
 
@@ -156,39 +151,19 @@ def _alt(plot: Plot, lines: list[Series], axis: str) -> str:
     return f"{plot.title} ({plot.unit}): " + "; ".join(parts)
 
 
-def _svg(plot: Plot, lines: list[Series], smoothing: int, axis: str, named: bool) -> str:
-    from matplotlib import rc_context, rcdefaults, rcParams
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+def line_chart(plot: Plot, lines: list[Series], smoothing: int, axis: str, named: bool) -> str:
+    """The figure of `lines` over `axis`; `named` puts their names below it."""
+    columns = max(1, min(len(lines), 60 // (6 + max(len(line.label) for line in lines))))  # of the legend, in characters
+    legend = 0.18 * math.ceil(len(lines) / columns) if named else 0.0
 
-    style: dict[Any, Any] = {
-        "svg.hashsalt": "whetstone",
-        "svg.fonttype": "none",  # text stays text: small files that a screen reader can read
-        "font.family": "sans-serif",
-        "font.size": 9.5,
-        "text.color": INK,
-        "axes.edgecolor": GRID,
-        "axes.labelcolor": FAINT,
-        "xtick.color": FAINT,
-        "ytick.color": FAINT,
-        "grid.color": GRID,
-    }
-    with rc_context():
-        rcdefaults()  # a user's own matplotlibrc must not change the stage's output
-        rcParams.update(style)
-        columns = max(1, min(len(lines), 60 // (6 + max(len(line.label) for line in lines))))  # of the legend, in characters
-        legend = 0.18 * math.ceil(len(lines) / columns) if named else 0.0
-        figure = Figure(figsize=(4.6, 2.7 + legend), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+    def paint(picture: Any) -> None:
+        axes = picture.add_subplot()
         shown = [value for line in lines for value in _line(axes, plot, line, smoothing, raw=len(lines) <= FEW)]
         _frame(axes, plot, axis, min(shown), max(shown))
         if named:
-            figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handlelength=2.2, columnspacing=1.2)
-        stream = io.StringIO()
-        metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(stream, format="svg", transparent=True, metadata=metadata)
-    return _with_dark(stream.getvalue(), plot.title)
+            picture.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handlelength=2.2, columnspacing=1.2)
+
+    return svg(plot.title, (4.6, 2.7 + legend), paint)
 
 
 def _line(axes: Any, plot: Plot, line: Series, smoothing: int, raw: bool) -> list[float]:
@@ -221,19 +196,4 @@ def _frame(axes: Any, plot: Plot, axis: str, low: float, high: float) -> None:
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     from_zero = -0.01 * high <= low <= 0.4 * high
     axes.set_ylim(0.0 if from_zero else low - margin, high + margin)
-    axes.grid(axis="y", linewidth=0.7)
-    axes.tick_params(length=0)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-
-
-def _with_dark(svg: str, title: str) -> str:
-    rules = []
-    for light, dark in DARK.items():
-        rules.append(f'[style*="stroke: {light}"] {{ stroke: {dark} !important }}')
-        rules.append(f'[style*="fill: {light}"] {{ fill: {dark} !important }}')
-    rules.append(f'text:not([style*="fill"]) {{ fill: {DARK[INK]} }}')
-    sheet = "<style>@media (prefers-color-scheme: dark) {\n" + "\n".join(rules) + "\n}</style>"
-    head, mark, rest = re.sub(r"font-family: [^;\"]*", FONT, svg).partition("<defs>")
-    return f"{head}<title>{title}</title>\n{sheet}\n{mark}{rest}"
+    quiet(axes)

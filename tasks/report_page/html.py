@@ -9,8 +9,10 @@ from itertools import groupby
 from tasks.report_page.comparison import Accuracy, Difference
 from tasks.report_page.figures import Drawn
 from tasks.report_page.pairs import Pair
+from tasks.report_page.picture import Picture
+from tasks.report_page.preferences import Heading, Pictures, Section
 from tasks.report_page.results import Row
-from tasks.report_page.tables import Cell, Column, Compared, Table, Wall
+from tasks.report_page.tables import Cell, Column, Compared, Estimate, Table, Wall
 
 MARKS = {"right": "✓", "wrong": "✗", "error": "!"}
 
@@ -57,6 +59,39 @@ def figure(drawn: Drawn) -> str:
         for place, (axis, file) in enumerate(drawn.files.items())
     )
     return f"<figure>{images}{note}</figure>"
+
+
+def picture(one: Picture) -> str:
+    note = f"<figcaption>{escape(one.note)}</figcaption>" if one.note else ""
+    wide = ' class="wide"' if one.wide else ""
+    return f'<figure{wide}><img src="plots/{escape(one.file)}" alt="{escape(one.alt)}" loading="lazy">{note}</figure>'
+
+
+def blocks(section: Section) -> str:
+    """The inside of a section."""
+    parts = []
+    for block in section.blocks:
+        if isinstance(block, Table):
+            parts.append(table(block))
+        elif isinstance(block, Heading):
+            parts.append(f"<h3>{escape(block.text)}</h3>")
+        elif isinstance(block, Pictures):
+            parts.append(f'<div class="figures">{"".join(map(picture, block.members))}</div>')
+        else:
+            parts.append(f'<p class="quiet">{escape(block)}</p>')
+    return "\n".join(parts)
+
+
+def number(value: float) -> str:
+    """Three significant digits and a real minus: -0.03142 -> `−0.0314`."""
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) >= 1e-4 else "0"
+    return text.replace("-", "−")
+
+
+def estimate_interval(value: Estimate) -> str:
+    """`0.31 – 0.36; 0.2 to 0.5`: the interval, then the least and the most."""
+    span = "" if value.least is None or value.most is None else f"; {number(value.least)} to {number(value.most)}"
+    return f"{number(value.low)} – {number(value.high)}{span}"
 
 
 def sample(one: Pair, names: Sequence[str], limit: int) -> str:
@@ -112,6 +147,8 @@ def _cell(value: Cell) -> str:
         return "<td>–</td>"
     if isinstance(value, Accuracy):
         return f"<td>{_accuracy(value)}</td>"
+    if isinstance(value, Estimate):
+        return f'<td>{number(value.value)}<span class="interval">{estimate_interval(value)}</span></td>'
     if isinstance(value, Difference):
         return f"<td>{_difference(value)}</td>"
     if isinstance(value, Compared):

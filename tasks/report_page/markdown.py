@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tasks.report_page import html, tables
 from tasks.report_page.comparison import Accuracy, Difference
 from tasks.report_page.figures import Drawn
 from tasks.report_page.page import CONTROL, INTERVALS, PARTS, summary
+from tasks.report_page.preferences import Heading, Pictures, Section
 from tasks.report_page.results import Results
-from tasks.report_page.tables import Cell, Compared, Table, Wall
+from tasks.report_page.tables import Cell, Compared, Estimate, Table, Wall
 from tasks.report_params import ReportParams
 
 
-def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams) -> str:
+def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams, more: Sequence[Section] = ()) -> str:
     """The whole text. Samples are only on the page: text of a model may hold any markup."""
     parts = [f"# {_plain(settings.title)}", *map(_plain, summary(results)), "## Accuracy", table(tables.headline(results)), INTERVALS]
     if results.compared:
@@ -25,9 +26,23 @@ def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams) -
         parts += ["## Methods", table(about)]
     parts.append("## Curves")
     parts += [f"![{_plain(one.alt)}](plots/{next(iter(one.files.values()))})" for one in drawn]
+    for section in more:
+        parts += [f"## {section.title}", *_blocks(section)]
     parts.append("## Corpus and settings")
     parts += [table(one) for one in (*tables.counts(results), tables.training(results), tables.settings(results))]
     return "\n\n".join(parts) + "\n"
+
+
+def _blocks(section: Section) -> Iterator[str]:
+    for block in section.blocks:
+        if isinstance(block, Table):
+            yield table(block)
+        elif isinstance(block, Heading):
+            yield f"### {_plain(block.text)}"
+        elif isinstance(block, Pictures):
+            yield from (f"![{_plain(one.alt)}](plots/{one.file})" for one in block.members)
+        else:
+            yield _plain(block)
 
 
 def table(value: Table) -> str:
@@ -45,6 +60,8 @@ def text(cell: Cell) -> str:
         return f"{text(cell.accuracy)} {text(cell.change)}"
     if isinstance(cell, Accuracy):
         return "–" if cell.share is None else f"{html.percent(cell.share)} ({html.interval(cell.low, cell.high)})"
+    if isinstance(cell, Estimate):
+        return f"{html.number(cell.value)} ({html.estimate_interval(cell)})"
     if isinstance(cell, Difference):
         return f"{html.points(cell.value)} ({html.points_interval(cell)})"
     return f"{cell:,}" if isinstance(cell, int) else cell

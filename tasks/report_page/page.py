@@ -14,6 +14,7 @@ from tasks.report_page.comparison import Accuracy, difference
 from tasks.report_page.figures import AXES, FEW, Drawn, Plot
 from tasks.report_page.graph import Node, draw, essential
 from tasks.report_page.pairs import by_kind, pair, spread
+from tasks.report_page.preferences import Section
 from tasks.report_page.results import BASELINE, Results
 from tasks.report_page.style import CSS, TIMINGS
 from tasks.report_params import ReportParams
@@ -38,8 +39,8 @@ CONTROL = (
 )
 
 
-def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], settings: ReportParams) -> str:
-    """The whole page."""
+def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], settings: ReportParams, more: Sequence[Section] = ()) -> str:
+    """The whole page; the sections `more` stand after the curves."""
     bodies = {
         "accuracy": _accuracy(results),
         "methods": _methods(results),
@@ -49,8 +50,14 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
         "corpus": _beside(*tables.counts(results), tables.training(results), tables.settings(results)),
         "graph": _graph(results),
     }
-    links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in SECTIONS.items())
-    sections = "\n".join(f'<section id="{key}"><h2>{name}</h2>\n{bodies[key]}\n</section>' for key, name in SECTIONS.items())
+    titles = dict(SECTIONS)
+    if more:
+        before = list(SECTIONS).index("curves") + 1
+        entries = list(SECTIONS.items())
+        titles = dict([*entries[:before], *((section.key, section.title) for section in more), *entries[before:]])
+        bodies |= {section.key: html.blocks(section) for section in more}
+    links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in titles.items())
+    sections = "\n".join(f'<section id="{key}"><h2>{name}</h2>\n{bodies[key]}\n</section>' for key, name in titles.items())
     lead = "\n".join(f'<p class="lead">{escape(sentence)}</p>' for sentence in summary(results))
     return f"""<!DOCTYPE html>
 <html lang="en">

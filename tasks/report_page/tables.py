@@ -26,7 +26,18 @@ class Compared:
     change: Difference
 
 
-Cell = str | int | Accuracy | Difference | Compared | Wall | None
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95 % interval and, over several runs, the least and the most of them."""
+
+    value: float
+    low: float
+    high: float
+    least: float | None = None
+    most: float | None = None
+
+
+Cell = str | int | Estimate | Accuracy | Difference | Compared | Wall | None
 DECODINGS = ("greedy", "sampled")
 
 
@@ -123,13 +134,13 @@ def behaviour(results: Results) -> Table:
     for model in results.models:
         evaluation = results.evaluations[model]
         rows[model] = dict(leaves({key: evaluation[key] for key in ("entropy", "finished", "lengths") if key in evaluation}))
-    return _by_model("How the models answer", "figure", rows)
+    return by_model("How the models answer", "figure", rows)
 
 
 def training(results: Results) -> Table:
     """Final figures of every trained stage."""
     figures = {name: {key: item for key, item in value.items() if key != "method"} for name, value in results.training.items()}
-    return _by_model("Training in figures", "figure", {name: dict(leaves(value)) for name, value in figures.items()})
+    return by_model("Training in figures", "figure", {name: dict(leaves(value)) for name, value in figures.items()})
 
 
 def counts(results: Results) -> list[Table]:
@@ -155,7 +166,7 @@ def settings(results: Results) -> Table:
     rows = {model: dict(leaves(results.evaluations[model].get("settings") or {})) for model in results.models}
     if len(rows) > 1 and all(row == rows[results.models[0]] for row in rows.values()):
         rows = {"every model": rows[results.models[0]]}
-    return _by_model("Evaluation settings", "setting", rows)
+    return by_model("Evaluation settings", "setting", rows)
 
 
 def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -188,7 +199,7 @@ def named(key: str) -> str:
     return key.replace(".", ": ").replace("_", " ")
 
 
-def _by_model(title: str, name: str, rows: dict[str, dict[str, Any]]) -> Table:
+def by_model(title: str, name: str, rows: dict[str, dict[str, Any]]) -> Table:
     """Figures by model, the longer side downwards."""
     names = list(dict.fromkeys(key for row in rows.values() for key in row))
     if len(rows) > len(names):
