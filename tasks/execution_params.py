@@ -14,6 +14,7 @@ class ExecutionParams(Settings):
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU when there is one")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU, float32 on a CPU")
+    liger: bool = Field(False, description="train with Liger's fused kernels, on a GPU and where liger-kernel is installed")
     threads: int = Field(0, ge=0, description="intra-op threads of torch; 0 leaves torch's own choice")
     processes: int = Field(1, ge=1, description="processes that train one model together; on a GPU machine one GPU each")
     zero_stage: int = Field(

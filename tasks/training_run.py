@@ -11,6 +11,7 @@ import torch
 
 from pipelines.models import adapters
 from pipelines.models.adapter_params import AdapterParams
+from pipelines.models.liger import use_liger
 from pipelines.models.placement import Placement
 from pipelines.training.checkpoints import Checkpoints, Saveable
 from pipelines.training.engine import Engine
@@ -51,6 +52,9 @@ class TrainingRun:
         needed = predict(Shape.of(models[0]), plan)
         needed = {item: size * len(models) for item, size in needed.items()}
         check_fits(needed, available(self.placement.device), 1 if self.placement.device.type == "cuda" else self.ranks.size)
+        if execution.liger:
+            for model in models:
+                use_liger(model, self.placement)
         return [make_engine(model, optimiser, self.placement, self.ranks, execution.zero_stage, execution.offload) for model in models]
 
     def session(self, state: Saveable, total: int) -> Session:
