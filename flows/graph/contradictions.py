@@ -131,15 +131,21 @@ def _cycles(raw: dict[str, Any]) -> Iterator[Problem]:
             origins.get(str(settings.get("preferences"))),
         }
         needs[f"dpo_iter_{name}" if section == "dpo_iter" else name] = {str(one) for one in found if one}
-    for model in needs:
-        seen, todo = set[str](), [model]
-        while todo:
-            for one in needs.get(todo.pop(), ()):
-                if one not in seen:
-                    seen.add(one)
-                    todo.append(one)
-        if model in seen:
-            yield f"models/{model}", f"{model} needs itself to be made, through {', '.join(sorted(seen - {model})) or 'its own settings'}"
+    reached = {model: _reached(needs, model) for model in needs}
+    for model, others in reached.items():
+        if model in others:
+            between = sorted(one for one in others - {model} if model in reached.get(one, ()))
+            yield f"models/{model}", f"{model} needs itself to be made, through {', '.join(between) or 'its own settings'}"
+
+
+def _reached(needs: dict[str, set[str]], model: str) -> set[str]:
+    """All that `model` needs, directly or not."""
+    seen, todo = set[str](), [model]
+    while todo:
+        fresh = needs.get(todo.pop(), set()) - seen
+        seen |= fresh
+        todo += fresh
+    return seen
 
 
 def _members(raw: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:

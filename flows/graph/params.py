@@ -7,22 +7,32 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from flows.graph.contradictions import contradictions
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.problems import describe, remove
-from flows.graph.sections import NOT_METHODS
+from flows.graph.sections import NOT_METHODS, with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.evaluation.evaluate_params import EvaluateParams
+from pipelines.evaluation.preference_params import RewardReportParams, WinsParams
+from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.models.base_params import BaseParams
 from pipelines.settings import Settings, laid_over
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.supervised_params import SupervisedParams
+from tasks.assess_params import Assess
+from tasks.dpo_iter_params import RoundRun
 from tasks.execution_params import ExecutionParams
+from tasks.ppo_rm_params import PolicyRun
 from tasks.report_params import ReportParams
+from tasks.run_params import DpoRun, RankingRun
+from tasks.sft_safe_params import SafeRun
+
+Run = TypeVar("Run", bound=Settings)
 
 
 class Identity(Settings):
@@ -72,6 +82,20 @@ class Policies(Settings):
         return {"methods": value.get("methods", ()), "common": common, "presets": presets}
 
 
+class Runs(Settings, Generic[Run]):
+    """`runs` by name; each is one model and holds what `common` says already (see `sections.with_members_laid`)."""
+
+    common: dict[str, Any] = Field({}, description="what the runs share; each is laid over it")
+    runs: dict[str, Run]
+
+
+class Rounds(Settings):
+    """Rounds of iterative DPO, "1", "2", …; each holds what `common` says already."""
+
+    common: dict[str, Any] = Field({}, description="what the rounds share; each is laid over it")
+    rounds: dict[str, RoundRun]
+
+
 class Params(Settings):
     """params.yaml."""
 
@@ -80,10 +104,26 @@ class Params(Settings):
     train: Train
     base: BaseParams
     sft: SupervisedParams
+    preferences: dict[str, PreferencesParams]
+    reward_model: Runs[RankingRun]
+    cost_model: Runs[RankingRun]
+    sft_safe: Runs[SafeRun]
+    dpo: Runs[DpoRun]
+    dpo_iter: Rounds
+    ppo_rm: Runs[PolicyRun]
     rl: Policies
     evaluate: Evaluate
+    assess: Assess
+    wins: dict[str, WinsParams]
+    reward_report: RewardReportParams
+    dpo_theory: TheoryParams
     report: ReportParams
     execution: ExecutionParams
+
+    @model_validator(mode="before")
+    @classmethod
+    def lay(cls, value: Any) -> Any:
+        return with_members_laid(value)
 
     def section(self, dotted: str) -> Any:
         """The record or value of a section as dvc.yaml names it: `rl.grpo`, `corpus.exam`, `identity.seed`."""

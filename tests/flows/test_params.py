@@ -105,14 +105,17 @@ def test_types_ranges_and_missing_keys_are_said_with_what_was_found(raw: dict[st
 def test_contradictions_are_said_together_with_everything_else(raw: dict[str, Any]):
     raw["sft"] |= {"steps": 10, "epochs": 2}
     raw["rl"]["methods"] = ["grpo", "pppo"]
-    raw["evaluate"]["models"] = ["sft", "dpo"]
+    raw["evaluate"]["models"] = ["sft", "dppo"]
     raw["train"]["corpus"] = "exams"
     raw["rl"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
     raw["execution"]["jobs"] = 0
     found = "\n".join(problems(raw))
     assert "sft: give either steps or epochs" in found
     assert "rl.methods: 'pppo' has no preset" in found
-    assert "evaluate.models: no stage makes a model 'dpo'; made are: base, sft, grpo, pppo" in found
+    assert (
+        "evaluate.models: no stage makes a model 'dppo'; made are: base, sft, sft_safe, dpo, dpo_safe, ppo_rm, dpo_iter_1, dpo_iter_2, grpo, pppo"
+        in found
+    )
     assert "train.corpus: no corpus 'exams'; the section corpus holds: exam" in found
     assert "rl.grpo.objective.hihg: unknown" in found
     assert "execution.jobs: " in found
@@ -128,6 +131,109 @@ def test_a_seam_names_the_modules_that_exist(raw: dict[str, Any]):
 def test_a_method_cannot_take_a_stages_folder(raw: dict[str, Any]):
     raw["rl"]["sft"] = raw["rl"]["grpo"]
     assert any("a method cannot be called sft" in line for line in problems(raw))
+
+
+def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
+    raw["dpo"]["runs"]["ipo"] = {"start": "sft", "preferences": "exam", "loss": {"kind": "ipo", "beta": 0.5}, "epochs": 1}
+    raw["rl"]["common"]["zero_signal"] = "count"
+    params = check(raw)
+    own = params.section("dpo.runs.ipo")
+    assert (own.loss.kind, own.epochs, own.batch_size) == ("ipo", 1, raw["dpo"]["common"]["batch_size"])
+    assert params.section("dpo.runs.dpo").loss.beta == raw["dpo"]["common"]["loss"]["beta"]
+    assert params.section("dpo_iter.rounds.2").judge.model == "reward_model"
+    run = params.section("ppo_rm.runs.ppo_rm")
+    assert (run.zero_signal, run.prompts, run.reward.kind) == ("count", raw["ppo_rm"]["common"]["prompts"], "reward_model")
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "said"),
+    [
+        (("dpo", "common"), "epoch", "dpo.common.epoch: unknown, did you mean epochs?"),
+        (("dpo", "common", "optimiser"), "learning_rat", "dpo.common.optimiser.learning_rat: unknown, did you mean learning_rate?"),
+        (("dpo", "runs", "dpo_safe"), "batch_siz", "dpo.runs.dpo_safe.batch_siz: unknown, did you mean batch_size?"),
+        (("dpo_iter", "common", "pairing"), "gapp", "dpo_iter.common.pairing.gapp: unknown, did you mean gap?"),
+        (("dpo_iter", "rounds", "2"), "promts", "dpo_iter.rounds.2.promts: unknown, did you mean prompts?"),
+        (("ppo_rm", "common", "critic"), "clipp", "ppo_rm.common.critic.clipp: unknown, did you mean clip?"),
+        (
+            ("preferences", "exam_safety", "filters"),
+            "dual_unsaf",
+            "preferences.exam_safety.filters.dual_unsaf: unknown, did you mean dual_unsafe?",
+        ),
+        (("assess", "graders"), "chekcer", "assess.graders.chekcer: unknown, did you mean checker?"),
+    ],
+)
+def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(raw: dict[str, Any], path: tuple[str, ...], key: str, said: str):
+    target = raw
+    for part in path:
+        target = target[part]
+    target[key] = 1
+    assert problems(raw) == [f"params.yaml: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("dpo.runs.dpo.start", "stf", "no model that answers is called 'stf'; did you mean sft?"),
+        ("dpo.runs.dpo.start", "reward_model", "no model that answers is called 'reward_model'; known: base, sft"),
+        ("dpo.runs.dpo_safe.preferences", "exam_safty", "did you mean exam_safety?"),
+        ("reward_model.runs.reward_model.preferences", None, "reward_model.runs.reward_model.preferences: missing"),
+        (
+            "ppo_rm.runs.ppo_rm.reward.model",
+            "reward_modl",
+            "no run of reward_model.runs is called 'reward_modl'; did you mean reward_model?",
+        ),
+        ("sft_safe.runs.sft_safe.start", None, "must stand in sft_safe.runs.sft_safe itself"),
+        ("dpo_iter.rounds.1.scorer", "judge", "no run of reward_model.runs is called 'judge'"),
+        ("dpo_iter.rounds.2.start", "sft", "round 2 goes on from the one before: start must be dpo_iter_1 (found 'sft')"),
+        (
+            "dpo_iter.rounds.4",
+            {"start": "dpo_iter_3", "scorer": "reward_model"},
+            "rounds are numbered from 1 without a gap: 1, 2, 3, not 1, 2, 4",
+        ),
+        ("preferences.exam.origin", "models/stf/model", "no model that answers is called 'stf'"),
+        ("assess.models.grpoo", {"reference": "sft", "preferences": "exam"}, "no model that answers is called 'grpoo'; did you mean grpo?"),
+        ("assess.graders.cost_model", "costs", "no run of cost_model.runs is called 'costs'"),
+        ("wins.checker.matches", [["dpo", "base"]], "no model of assess.models is called 'base'"),
+    ],
+)
+def test_what_a_run_names_must_be_made(raw: dict[str, Any], key: str, value: object, said: str):
+    *parents, last = key.split(".")
+    target = raw
+    for part in parents:
+        target = target[part]
+    if value is None:
+        del target[last]
+        raw["sft_safe"]["common"]["start"] = "sft"  # which dvc.yaml does not read there
+    else:
+        target[last] = value
+    assert any(said in line and line.startswith("params.yaml: " + key.rpartition(".rounds.")[0]) for line in problems(raw))
+
+
+def test_two_stages_cannot_write_one_model(raw: dict[str, Any]):
+    raw["dpo"]["runs"]["grpo"] = {"start": "sft", "preferences": "exam"}
+    raw["sft_safe"]["runs"]["dpo"] = {"start": "sft", "preferences": "exam_safety"}
+    found = "\n".join(problems(raw))
+    assert "rl.grpo: a method cannot be called grpo: that is the model folder of the stage dpo@grpo" in found
+    assert "dpo.runs.dpo: a run cannot be called dpo: that is the model folder of the stage sft_safe@dpo" in found
+
+
+def test_a_run_cannot_need_itself(raw: dict[str, Any]):
+    raw["dpo"]["runs"]["dpo"]["start"] = "dpo_safe"
+    raw["preferences"]["exam_safety"]["origin"] = "models/dpo/model"
+    found = "\n".join(problems(raw))
+    assert "models/dpo: dpo needs itself to be made, through dpo_safe, sft_safe" in found
+
+
+def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
+    path = tmp_path / PARAMS
+    path.write_text((ROOT / PARAMS).read_text())
+    document = load_with_comments(path)
+    set_value(document, "ppo_rm.runs.ppo_rm.kl.coef", "0.2")
+    set_value(document, "dpo_iter.rounds.2.pairing.gap", "0.5")
+    save_with_comments(path, document)
+    params = load(tmp_path)
+    assert (params.section("ppo_rm.runs.ppo_rm").kl.coef, params.section("ppo_rm.runs.ppo_rm").kl.use) == (0.2, "reward")
+    assert (params.section("dpo_iter.rounds.2").pairing.gap, params.section("dpo_iter.rounds.1").pairing.gap) == (0.5, 1e-6)
 
 
 def test_infinities_are_no_rates(raw: dict[str, Any]):
