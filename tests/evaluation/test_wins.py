@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.evaluation.judges.checker import make as make_checker
+from pipelines.evaluation.judges.place import Place
 from pipelines.evaluation.judges.prompted import PromptedJudge, plain, question, read
+from pipelines.evaluation.judges.prompted import make as make_prompted
 from pipelines.evaluation.judges.prompted_params import PromptedParams
 from pipelines.evaluation.judges.reward_model import make as make_reward
 from pipelines.evaluation.judges.reward_model_params import RewardModelParams
 from pipelines.evaluation.preference_params import WinsParams
 from pipelines.evaluation.wins import Comparison, JudgeFailed, Vote, percentages, result, win_table, win_tables
+from pipelines.models import policy
 from pipelines.settings import Choice
+from tests.tiny import ARCHITECTURE, CPU, make_tiny_tokens
 
 
 def row(key, text="", **more):
@@ -172,8 +176,24 @@ def test_a_hugging_face_judge_sees_both_orders_and_its_silence_is_counted():
         tail = torch.tensor([[ord(letter) for letter in text] + [0] * (width - len(text)) for text in written])
         return torch.cat([input_ids, tail], 1)
 
-    judge = PromptedJudge(SimpleNamespace(device="cpu", generate=generate), Words(), PromptedParams(model="toy", batch=2))
+    config = SimpleNamespace(max_position_embeddings=2000)
+    config.get_text_config = lambda decoder: config
+    judge = PromptedJudge(SimpleNamespace(device="cpu", generate=generate, config=config), Words(), PromptedParams(model="toy", batch=2))
     pairs = [Comparison(row(f"p{place}", *("good",)), row(f"p{place}", "bad" + "!" * place)) for place in range(5)]
     pairs += [Comparison(row("p9", "bad"), row("p9", "good")), Comparison(row("p8", "mute"), row("p8", "good"))]
     table = win_table(("one", "other"), pairs, judge, 0.2)
     assert (table["judge"], table["errors"], [table[name]["right"] for name in ("win", "tie", "lose")]) == ("toy", 1, [5, 0, 1])
+    long = [Comparison(row("p9", "good"), row("p9", "bad" * 500))]
+    with pytest.raises(JudgeFailed, match="the judge's context room for 1904"):
+        win_table(("one", "other"), long, judge, 0.2)
+
+
+def test_any_folder_of_a_model_with_its_tokenizer_is_a_judge(tmp_path):
+    """Here one of our own, whose alphabet holds none of the question's words and which has learnt nothing: all errors, no crash."""
+    tokens = make_tiny_tokens(tmp_path / "tokens")
+    model = policy.build(ARCHITECTURE.model_copy(update={"context": 2048}), tokens, 0)
+    policy.save(model, tokens, tmp_path / "model")
+    options = PromptedParams(model=str(tmp_path / "model"), max_new_tokens=4, batch=2)
+    votes = make_prompted(options, Place(CPU)).vote([Comparison(row(f"p{place}", "1+1"), row("p", "2")) for place in range(3)])
+    assert [vote.better for vote in votes] == ["error"] * 3
+    assert all("no verdict" in vote.reason for vote in votes)

@@ -18,6 +18,7 @@ import torch
 from pipelines.evaluation.judges.place import Place
 from pipelines.evaluation.judges.prompted_params import PromptedParams
 from pipelines.evaluation.wins import Comparison, PairJudge, Vote
+from pipelines.models.policy import context_size
 
 _VERDICT = re.compile(r"^\W*verdict\W*([AB])\W*$", re.MULTILINE | re.IGNORECASE)
 _BARE = re.compile(r"^\W*([AB])\W*$")
@@ -51,9 +52,12 @@ class PromptedJudge:
 
     def vote(self, comparisons: Sequence[Comparison]) -> list[Vote]:
         asked = [self._prompt(pair) for pair in comparisons]
-        longest_first = sorted(range(len(asked)), key=lambda place: (-len(asked[place]), place))
-        votes = [Vote("error")] * len(asked)
-        for start in range(0, len(asked), self.options.batch):
+        room = context_size(self.model) - self.options.max_new_tokens
+        votes = [Vote("error", f"the question has {len(ids)} tokens, the judge's context room for {room}") for ids in asked]
+        longest_first = sorted(
+            (place for place, ids in enumerate(asked) if len(ids) <= room), key=lambda place: (-len(asked[place]), place)
+        )
+        for start in range(0, len(longest_first), self.options.batch):
             places = longest_first[start : start + self.options.batch]
             for place, text in zip(places, self._write([asked[place] for place in places]), strict=True):
                 votes[place] = read(text)
