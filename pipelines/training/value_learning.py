@@ -60,9 +60,9 @@ class Critic:
         weight, total = 1.0 / max(1, sum(len(row.ids) for row in rows)), 0.0
         for group, counts in self._batches.turns(rows, range(len(rows))):
             part = [rows[index] for index in group]
-            values, after = self._engine.apply(score_values, part)
+            values, _ = self._engine.apply(score_values, part)
             if not counts:
-                self._engine.backward((values.sum() + after.sum()) * 0.0)
+                self._engine.backward(values.sum() * 0.0)  # of what the others use: with ZeRO-3 another graph would wait for other weights
                 continue
             check_finite(values, part, "value of the critic")
             old, returns = (torch.cat([getattr(row, name) for row in part]).to(values.device) for name in ("values", "returns"))
