@@ -56,7 +56,6 @@ class Evaluate(Settings):
 
     models: tuple[str, ...] = Field(
         description="models that answer: `base`, `sft`, methods of rl.methods, runs of sft_safe, dpo and ppo_rm, `dpo_iter_<round>`",
-        min_length=1,
     )
     settings: EvaluateParams
 
