@@ -48,6 +48,33 @@ class ExamSource(Settings):
         return self
 
 
+PhraseSubject = Literal["holder", "order", "amount", "rule", "both"]
+
+
+class PhraseSource(Settings):
+    """The embedded multi-subject set: generated questions whose answers are phrases; checked by `phrase_answer`."""
+
+    reader: Annotated[Literal["phrases"], READERS]
+    lexicon: str = Field("lexicon.jsonl", description="JSONL of {kind: name|thing|place|animal|need|unit, word}")
+    subjects: tuple[PhraseSubject, ...] = Field(("holder", "order", "amount", "rule", "both"), min_length=1)
+    unseen: tuple[PhraseSubject, ...] = Field(
+        (), description="subjects without demonstrations and RL prompts: only validation and held-out"
+    )
+    sft_levels: tuple[Level, ...] = Field((1, 2), min_length=1, description="levels with demonstrations")
+    rl_levels: tuple[Level, ...] = Field((1, 2, 3), min_length=1, description="levels of RL prompts, validation and held-out problems")
+    terse: float = Field(0.5, ge=0, le=1, description="share of demonstrations that give the bare answer, without the working")
+    n_sft: int = Field(ge=1, le=1_000_000)
+    n_rl: int = Field(ge=1, le=1_000_000)
+    n_validation: int = Field(ge=1, le=100_000)
+    n_heldout: int = Field(ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _seen(self) -> PhraseSource:
+        if not set(self.subjects) - set(self.unseen):
+            raise ValueError("unseen names every subject; at least one must have demonstrations")
+        return self
+
+
 class FileSource(Settings):
     """A published set of problems in its published form."""
 
@@ -91,4 +118,4 @@ class DialogueSource(Location):
     limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
 
 
-Source = Annotated[ExamSource | FileSource | TableSource | DialogueSource, Field(discriminator="reader")]
+Source = Annotated[ExamSource | PhraseSource | FileSource | TableSource | DialogueSource, Field(discriminator="reader")]

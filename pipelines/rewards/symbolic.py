@@ -16,6 +16,8 @@ from pipelines.rewards.numerals import Number, number, same
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 DIGITS = 30
+MAX_SYMBOLS = 8
+APART = 1e-12  # relative difference of two values that proves two expressions different
 CLOSE = Fraction(1, 10**15)  # relative: two exact expressions that are this near are one number
 FUNCTION = re.compile(r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]|\s+[A-Za-z\d\\])")
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
@@ -48,6 +50,9 @@ def expressions(answer: str, reference: str) -> Verdict:
     one, other = value(answer, ours), value(reference, theirs)
     if one is not None and other is not None:
         return right() if _near(one, other) else wrong("another value")
+    probed = probe(ours[0], theirs[0])
+    if probed is not None:
+        return right() if probed else wrong("another expression")
     found = verify(theirs, ours, timeout_seconds=None, allow_set_relation_comp=True, raise_on_error=True)
     return right() if found else wrong("another expression")
 
@@ -81,6 +86,35 @@ def value(text: str, read: list[Any]) -> Number | None:
     if not near.is_finite:
         return None
     return Number(Fraction(str(near)) if near.is_Float else Fraction(int(near.p), int(near.q)))
+
+
+def probe(one: Any, other: Any) -> bool | None:
+    """Whether two expressions have equal values at points of both signs: cheaper than simplifying their difference, and it cannot fail
+    to see an identity. None where they are no functions of numbers (sets, matrices, relations, sums, undefined values)."""
+    from sympy import Derivative, Expr, Integral, Limit, Product, Rational, Sum
+    from sympy.core.function import AppliedUndef
+
+    if (
+        not isinstance(one, Expr)
+        or not isinstance(other, Expr)
+        or one.has(*(unfit := (Derivative, Integral, Limit, Product, Sum, AppliedUndef)))
+    ):
+        return None
+    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
+    if other.has(*unfit) or not symbols or len(symbols) > MAX_SYMBOLS or one.is_Matrix or other.is_Matrix:
+        return None
+    compared = 0
+    for signs in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
+        point = {symbol: Rational(signs[place % 2] * (17 + 6 * place), 13 + 2 * place) for place, symbol in enumerate(symbols)}
+        values = [expression.evalf(DIGITS, subs=point) for expression in (one, other)]
+        if not all(value.is_number and value.is_finite for value in values):
+            continue
+        compared += 1
+        gap = abs(values[0] - values[1]).evalf(DIGITS)  # sympy's numbers: (x+y+z)^3000 is no float
+        size = max(abs(values[0]).evalf(DIGITS), abs(values[1]).evalf(DIGITS))
+        if not gap.is_Number or gap > APART * size:
+            return False
+    return True if compared >= 3 else None
 
 
 def _near(one: Number, other: Number) -> bool:

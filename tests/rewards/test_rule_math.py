@@ -33,12 +33,14 @@ ALSO_RIGHT = [  # 8.1
     ("x > 3", r"(3,\infty)"), ("y=2x+1", "2x+1"), ("x=1, y=2", "y=2, x=1"), (r"\frac{\sqrt{3}}{2}", "sqrt(3)/2"), (r"\frac{1}{3}", "0.3333"),
     ("1.4142", r"\sqrt2"), ("The Western blot", "western blot."), ("Paris, Rome", "Rome and Paris"), (r"60 \text{ km/h}", "16.6667 m/s"),
     (r"2\sqrt{3} \mathrm{cm}^2", r"2\sqrt{3}"), ("ＡＢＣ", "ABC"), ("光合作用", "光合作用。"), ("(1,2)", "(1, 2)"), ("90^{\\circ}", "90"),
+    ("1", r"\sin^2(x)+\cos^2(x)"), (r"x+1", r"\frac{x^2-1}{x-1}"), (r"e^{x+y}", r"e^x e^y"),
 ]  # fmt: skip
 ALSO_WRONG = [  # 10.2 near misses and hedges
     ("12", "not 12"), ("12", "12 or 13"), ("12", "between 11 and 13"), ("-5", "5"), ("12", "120"), ("12", "12.3"), ("A", "B"), ("5", "5x"),
     ("western blot", "northern blot"), ("x=5", "y=5"), ("[0,1)", "0<x<1"), (r"\{1,2,3\}", r"\{1,2\}"), ("yes", "no"), ("yes", "both yes and no"),
     ("67.35", "67.4"), ("5 apples", "5 oranges"), ("2x", "2"), ("(1,2)", "(2,1)"), ("0.333", "0.33"), ("x>3", "x≥3"), ("3:2", "2:3"), ("2", "12"),
     ("The cell divides", "The cell does not divide"), ("2", "1,2,3"), ("7.5 kJ", "7.5 J"), ("x^2", "2x"), ("5", "$"), ("5", "…"), ("5", "Solution:"),
+    (r"\sqrt{2}x", "(x+y+z)^{3000}"), ("x+1", "9" * 1900), (r"\sqrt{x^2}", "x"), ("|x|", "x"), (r"\sin(x)", r"\sin(2x)"),
 ]  # fmt: skip
 
 

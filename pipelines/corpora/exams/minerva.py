@@ -1,0 +1,35 @@
+"""Undergraduate STEM problems of Minerva (Lewkowycz et al. 2022): LaTeX answers in several spellings, the first one is the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.columns import BadRow, text
+from pipelines.corpora.exams.item import Item
+from pipelines.corpora.exams.published_exam import items, literal
+from pipelines.corpora.problem import Reading
+from pipelines.settings import Choice
+
+
+def read(options: Choice, reading: Reading) -> Iterator[Item]:
+    """`minerva.jsonl`."""
+    return items(reading, ("minerva.jsonl*",), convert)
+
+
+def convert(row: Mapping[str, Any]) -> Item:
+    """Rows `{problem, answer}`."""
+    answers = literal(row.get("answer"))
+    answers = [answers] if isinstance(answers, str) else answers
+    if not isinstance(answers, list) or not answers or not str(answers[0]).strip():
+        raise BadRow("answer is no list of texts")
+    found = list(dict.fromkeys(str(answer).strip() for answer in answers))
+    return Item(
+        id=text(row, "_id"),
+        question=text(row, "problem"),
+        subject=str(row.get("_subject", "undergraduate_stem")),
+        domain=str(row.get("_domain", "")),
+        language="en",
+        answer=found[0],
+        meta={"alternatives": found[1:]},
+    )

@@ -1,0 +1,44 @@
+"""Multi-subject RLVR sets in their released layout (methods/reward_bridge.md 1.2): `query` = chat messages, `label`, `subject`.
+
+The question is the last message of the user; its system message asks for the lead-in before the answer and belongs to the template here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from pipelines.corpora.columns import BadRow, text
+from pipelines.corpora.exams.item import Item
+from pipelines.corpora.exams.multi_subject_params import MultiSubjectParams
+from pipelines.corpora.problem import Reading
+from pipelines.corpora.tables import table_rows
+
+
+def read(options: MultiSubjectParams, reading: Reading) -> Iterator[Item]:
+    """Rows of every split named. OSError with the way out when a dataset is neither cached nor reachable."""
+    for split in options.splits:
+        for number, (where, row) in enumerate(islice(table_rows(options, reading, split), options.limit), 1):
+            try:
+                item = _item(options, row, f"{split}/{number}")
+            except BadRow as fault:
+                reading.ledger.reject(where, str(fault))
+            else:
+                reading.ledger.accept()
+                yield item
+
+
+def _item(options: MultiSubjectParams, row: Mapping[str, Any], place: str) -> Item:
+    subject = str(row.get(options.subject) or "others")
+    return Item(place, _question(row.get(options.query)), subject, "", "en", text(row, options.label))
+
+
+def _question(query: Any) -> str:
+    if isinstance(query, str) and query.strip():
+        return query
+    if isinstance(query, list):
+        said = [turn.get("content") for turn in query if isinstance(turn, Mapping) and turn.get("role") == "user"]
+        if said and isinstance(said[-1], str) and said[-1].strip():
+            return said[-1]
+    raise BadRow("query holds no message of a user")

@@ -1,0 +1,39 @@
+"""OlympiadBench's open-ended English questions (He et al. 2024): numbers, expressions, tuples, intervals; some have unit and tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.columns import BadRow, text
+from pipelines.corpora.exams.item import Item
+from pipelines.corpora.exams.published_exam import items, literal
+from pipelines.corpora.problem import Reading
+from pipelines.settings import Choice
+
+
+def read(options: Choice, reading: Reading) -> Iterator[Item]:
+    """All `OE_TO_*.jsonl` of the folder."""
+    return items(reading, ("OE_TO_*.jsonl*",), convert)
+
+
+def convert(row: Mapping[str, Any]) -> Item:
+    """Rows `{context, question, final_answer, unit, error}`: the context (constants, the story so far) goes before the question."""
+    answers = literal(row.get("final_answer"))
+    if not isinstance(answers, list) or not answers or not all(isinstance(answer, str) for answer in answers):
+        raise BadRow("final_answer is no list of texts")
+    unit = str(row.get("unit") or "").strip(" ,")
+    answer = answers[0].strip() if len(answers) == 1 else "; ".join(answer.strip() for answer in answers)
+    multiple = bool(row.get("is_multiple_answer"))
+    if unit and not multiple:
+        answer = f"{answer} {unit}"
+    context = str(row.get("context") or "").strip()
+    return Item(
+        id=text(row, "_id"),
+        question=f"{context}\n\n{text(row, 'question')}".strip(),
+        subject=text(row, "_subject"),
+        domain=str(row.get("_domain", "")),
+        language="en",
+        answer=answer,
+        meta={"tolerance": row.get("error"), "unit": unit, "answer_type": row.get("answer_type"), "multiple": multiple},
+    )

@@ -1,0 +1,46 @@
+"""TheoremQA (Chen et al. 2023): numbers, booleans and lists; questions with a picture or with options in their text are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.columns import BadRow, text
+from pipelines.corpora.exams.item import Item
+from pipelines.corpora.exams.published_exam import items, literal
+from pipelines.corpora.problem import Reading
+from pipelines.settings import Choice
+
+
+def read(options: Choice, reading: Reading) -> Iterator[Item]:
+    """`theoremqa.jsonl`."""
+    return items(reading, ("theoremqa.jsonl*",), convert)
+
+
+def convert(row: Mapping[str, Any]) -> Item:
+    """Rows `{Question, Answer, Answer_type, Picture}`; an `option` answer is a multiple choice without a gold text."""
+    kind = row.get("Answer_type")
+    return Item(
+        id=text(row, "_id"),
+        question=text(row, "Question"),
+        subject=text(row, "_subject"),
+        domain=str(row.get("_domain", "")),
+        language="en",
+        answer="" if kind == "option" else written(literal(row.get("Answer"))),
+        options=("?",) if kind == "option" else (),
+        passage=bool(row.get("Picture")),
+        meta={"theorem": row.get("theorem"), "answer_type": kind},
+    )
+
+
+def written(value: Any) -> str:
+    """`true` -> `True`, `[1, 2.0]` -> `[1, 2]`, `2.50` as JSON gives it."""
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, (int, str)) and str(value).strip():
+        return str(value).strip()
+    if isinstance(value, float) and value == value:
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, list) and value:
+        return f"[{', '.join(written(part) for part in value)}]"
+    raise BadRow("Answer is no number, boolean, text or list")

@@ -1,0 +1,82 @@
+"""The embedded multi-subject set: generated questions whose reference answers are phrases and sentences, so that rules and models differ.
+
+A share of the demonstrations states the answer alone, the rest write the working first; `pipelines/rewards/phrase_answer.py` is its exact
+checker, and `phrase_variants` there makes right and nearly right answers for the training of verifiers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from random import Random
+
+from pipelines.corpora.phrase_subjects import FIELDS, SUBJECTS, Lexicon
+from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.published import MARKER
+from pipelines.corpora.rows import read_rows
+from pipelines.corpora.sources_params import PhraseSource
+from pipelines.corpora.split import Side
+
+KINDS = ("name", "thing", "place", "animal", "need", "unit")
+LEAST = 5  # words of a kind: the subjects draw several different ones
+TRIES = 300  # draws without a new problem after which a subject and level counts as used up
+
+
+def read(source: PhraseSource, reading: Reading) -> Iterator[Problem]:
+    """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations as they are."""
+    lexicon = read_lexicon(source, reading)
+    wanted: Sequence[tuple[Role, Side, int]] = (
+        ("sft", "train", source.n_sft),
+        ("rl", "train", source.n_rl),
+        ("validation", "validation", source.n_validation),
+        ("heldout", "heldout", source.n_heldout),
+    )
+    for role, side, number in wanted:
+        yield from _draw_role(source, reading, lexicon, role, side, number)
+
+
+def read_lexicon(source: PhraseSource, reading: Reading) -> Lexicon:
+    """Words by kind, sorted. ValueError when a kind has too few; bad rows are counted against the corpus' limit."""
+    words: Mapping[str, set[str]] = {kind: set() for kind in KINDS}
+    path = reading.path(source.lexicon)
+    for where, row in read_rows(path, reading.ledger):
+        kind, word = str(row.get("kind")), row.get("word")
+        if kind not in words:
+            reading.ledger.reject(where, f"kind must be one of {', '.join(KINDS)}, not {kind!r}", "kind")
+        elif not isinstance(word, str) or not (word.isascii() and word.isalpha()):
+            reading.ledger.reject(where, f"word must be ASCII letters only, not {word!r}", "word")
+        else:
+            reading.ledger.accept()
+            words[kind].add(word)
+    few = [kind for kind, found in words.items() if len(found) < (1 if kind == "unit" else LEAST)]
+    if few:
+        raise ValueError(f"{path} holds fewer than {LEAST} words (unit: 1) of kind {', '.join(few)}; add rows {{kind, word}}")
+    return {kind: sorted(found) for kind, found in words.items()}
+
+
+def _draw_role(source: PhraseSource, reading: Reading, lexicon: Lexicon, role: Role, side: Side, number: int) -> Iterator[Problem]:
+    rng = Random(f"phrases:{reading.seed}:{role}")
+    levels = source.sft_levels if role == "sft" else source.rl_levels
+    subjects = [name for name in source.subjects if role not in ("sft", "rl") or name not in source.unseen]
+    cells = [(subject, level) for level in levels for subject in subjects]
+    open_cells, turns, seen = set(cells), cycle(cells), set[str]()
+    while len(seen) < number:
+        if not open_cells:
+            raise ValueError(
+                f"source {reading.name}: only {len(seen)} different {role} problems exist, {number} were asked for; "
+                f"lower n_{role}, or widen the levels, the subjects or the lexicon"
+            )
+        subject, level = next(turns)
+        if (subject, level) not in open_cells:
+            continue
+        for _ in range(TRIES):
+            drawn = SUBJECTS[subject](rng, level, lexicon)
+            if reading.shares.side(drawn.key) == side and drawn.question not in seen:
+                seen.add(drawn.question)
+                terse = rng.random() < source.terse
+                solution = None if role != "sft" else f"{MARKER}{drawn.answer}" if terse else f"{drawn.steps}\n{MARKER}{drawn.answer}"
+                meta = {"field": FIELDS[subject]} | ({"terse": terse} if role == "sft" else {})
+                yield Problem(drawn.question, drawn.answer, role, subject, solution, level, drawn.key, meta)
+                break
+        else:
+            open_cells.remove((subject, level))

@@ -1,0 +1,146 @@
+"""The exact checker of the embedded multi-subject set: its references are phrases of five forms, and this reads the ways to say them.
+
+A closed grammar: what it cannot read is wrong, a negation, a hedge or one word too many included, so that its labels are exact. Rules that
+compare words cannot do this: `Ben gives it to Eva` and `Eva gives it to Ben` are one set of words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.rewards.extraction import MARK, last_line
+from pipelines.rewards.numerals import number
+from pipelines.rewards.verdict import Verdict, error, right, wrong
+
+Kind = Literal["holder", "order", "amount", "rule", "both"]
+MAX_LENGTH = 300
+HOLDER = re.compile(r"(\w+) has the (\w+)")
+ORDER = re.compile(r"first the (\w+)((?:, then the \w+)+)")
+RULE = re.compile(r"(yes|no), (\w+) are (not )?allowed there")
+BOTH = re.compile(r"both need (\w+(?:, \w+)*)(?: and (\w+))?")
+AMOUNT = re.compile(r"([a-z]+(?:-[a-z]+)?) ([a-z]+)")
+HOLDER_FORMS = (
+    r"{n}", r"(?:it is|now) {n}", r"{n} (?:now )?(?:has|holds) (?:it|the {t})", r"{n} has the {t} now",
+    r"(?:the {t}|it) is (?:now )?with {n}",
+    r"(?:the {t}|it) (?:now )?belongs to {n}", r"it is {n} who has (?:it|the {t})", r"the one who has (?:it|the {t}) is {n}",
+)  # fmt: skip
+YES_FORMS = (r"yes", r"(?:yes,? )?(?:{d}|they|these|it|that) (?:are|is) allowed(?: there)?", r"yes,? (?:he|she|they) may", r"allowed")
+NO_FORMS = (
+    r"no", r"(?:no,? )?(?:{d}|they|these|it|that) (?:are|is) (?:not allowed|forbidden)(?: there)?", r"no,? (?:he|she|they) may not",
+    r"(?:not allowed|forbidden)",
+)  # fmt: skip
+AMOUNT_FORM = re.compile(r"(?:(?:it|that|the price|the cost|the total) (?:is|costs) )?([a-z0-9]+(?:[- ][a-z]+)?)(?: ([a-z]+))?")
+ORDER_FILLERS = frozenset(["the", "first", "then", "and", "next", "finally", "last", "came", "comes"])
+BOTH_FILLERS = frozenset(["both", "need", "needs", "they", "and", "are", "is", "needed", "by", "all", "of", "them"])
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a reference says. holder: (name, thing); order: things, first to last; amount: (number, unit); rule: (yes | no, animals);
+    both: needs, sorted."""
+
+    kind: Kind
+    values: tuple[str, ...]
+
+
+def meaning(reference: str) -> Meaning | None:
+    """Of a reference in its one form; None for any other text."""
+    text = reference.strip().rstrip(".")
+    if found := HOLDER.fullmatch(text):
+        return Meaning("holder", (found[1], found[2]))
+    if found := ORDER.fullmatch(text):
+        return Meaning("order", (found[1], *re.findall(r", then the (\w+)", found[2])))
+    if found := RULE.fullmatch(text):
+        return Meaning("rule", (found[1], found[2])) if (found[1] == "no") == bool(found[3]) else None
+    if found := BOTH.fullmatch(text):
+        return Meaning("both", tuple(sorted([*found[1].split(", "), *filter(None, [found[2]])])))
+    if (found := AMOUNT.fullmatch(text)) and (value := number(found[1])) is not None:
+        return Meaning("amount", (str(value.value), found[2]))
+    return None
+
+
+def says(said: str, meant: Meaning) -> bool:
+    """Whether a final answer states just that."""
+    text = re.sub(r"\s+", " ", said.strip().rstrip(".!").strip().casefold())
+    if not text or len(text) > MAX_LENGTH:
+        return False
+    values = [value.casefold() for value in meant.values]
+    if meant.kind == "holder":
+        return _any(HOLDER_FORMS, text, n=values[0], t=values[1])
+    if meant.kind == "rule":
+        return _any(YES_FORMS if values[0] == "yes" else NO_FORMS, text, d=values[1])
+    if meant.kind == "amount":
+        return _says_amount(text, *values)
+    words = re.findall(r"[\w-]+", text)
+    if meant.kind == "both":
+        return sorted(word for word in words if word not in BOTH_FILLERS) == values
+    return _says_order([word for word in words if word not in ORDER_FILLERS], text, values)
+
+
+def label(question: str, reference: str, response: str) -> bool:
+    """Whether `response` answers as `reference` does, exactly. ValueError for a reference of no known form. The question is part of the
+    verifier's interface; here the reference says all that is needed."""
+    meant = meaning(reference)
+    if meant is None:
+        raise ValueError(f"the reference {reference[:60]!r} has none of the forms that the exact checker reads")
+    return says(_stated(response), meant)
+
+
+def check(text: str, answer: str, finished: bool) -> Verdict:
+    """`text` is the response, `answer` the reference, `finished` whether the model ended the response itself."""
+    meant = meaning(answer)
+    if meant is None:
+        return error(f"the reference {answer[:40]!r} has none of the known forms")
+    if not finished:
+        return wrong("cut off before the end")
+    stated = _stated(text)
+    if not stated:
+        return wrong("no final answer")
+    return right() if says(stated, meant) else wrong(f"answered {stated[:40]!r}")
+
+
+def respond(answer: str) -> str:
+    """The shortest response that states `answer`."""
+    return f"{MARK} {answer}"
+
+
+def _stated(response: str) -> str:
+    """After the one `####`, else the last line; empty with several marks."""
+    marks = response.count(MARK)
+    if marks > 1:
+        return ""
+    return response.partition(MARK)[2].strip() if marks else last_line(response)
+
+
+def _any(forms: tuple[str, ...], text: str, **values: str) -> bool:
+    return any(re.fullmatch(form.format(**{name: re.escape(value) for name, value in values.items()}), text) for form in forms)
+
+
+def _says_amount(text: str, value: str, unit: str) -> bool:
+    found = AMOUNT_FORM.fullmatch(text)
+    if found is None:
+        return False
+    for spelled, counted in ((found[1], found[2]), (" ".join(filter(None, found.groups())), None)):  # `forty two` is one number
+        read = number(spelled)
+        if read is not None and str(read.value) == value and counted in (None, unit):
+            return True
+    parts = found[1].rsplit(" ", 1)  # `twelve coins` without more
+    read = number(parts[0])
+    return len(parts) == 2 and found[2] is None and read is not None and str(read.value) == value and parts[1] == unit
+
+
+def _says_order(words: list[str], text: str, values: list[str]) -> bool:
+    links = [word for word in words if word in ("before", "after")]
+    items = [word for word in words if word not in ("before", "after")]
+    if not links:
+        return items == values
+    if (
+        len(set(links)) > 1
+        or len(links) != len(items) - 1
+        or words[1::2] != links
+        or re.search(r"\b(?:first|then|last|finally|next)\b", text)
+    ):
+        return False
+    return items == (values if links[0] == "before" else values[::-1])
