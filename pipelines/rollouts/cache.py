@@ -1,7 +1,11 @@
 """Keys and values of the rows in flight, written in place; and what a model remembers of a prefix, which any number of rows can fork.
 
-Rows end at a common column, so a token is written to one column of all rows, and rows of unlike length can share a batch: a row that starts
-later has unused columns before its `start`. Growing transformers' own cache concatenates, which copies all of it at every token.
+Rows that continue one prefix are a family. Its keys and values are held once and read once for all of them, which beats a copy for each
+row: a step's attention is bound by what it reads. Each row's own tokens lie behind, in a buffer of its own. Rows end at a common column, so
+a token is written to one column of all rows, and rows of unlike length can share a batch: a row that starts later has unused columns
+before its `start`. Growing transformers' own cache concatenates, which copies all of it at every token.
+
+Heads come before rows: the queries of a family lie side by side then, whether they meet the shared keys or their own.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from torch import Tensor
 
 
 class Layer(NamedTuple):
-    """Keys and values of one attention layer: (rows, heads, columns, width), or (heads, columns, width) of one row."""
+    """Keys and values of one attention layer: (heads, rows or families, columns, width), or (heads, columns, width) of one prefix."""
 
     keys: Tensor
     values: Tensor
@@ -30,73 +34,185 @@ class State:
     length: int
 
 
-class Rows:
-    """The caches of the rows in flight. The next token goes to `column`; row r uses columns `starts[r]` to `column` - 1.
+@dataclass
+class Families:
+    """The prefixes of F families: `layers` hold (heads, F, columns, width), each prefix in the last `lengths` (F,) of the columns.
 
-    `first` is the lowest start; `bias` (rows, 1, capacity) is -inf before a row's start, or None where all rows start together.
+    `of` (rows,) is the family of each row. `bias` (F, 1, columns) is -inf before a prefix, or None where all are of one length.
+    Where families are unlike in size, or rows in another order: `slots` (rows,) are the rows' places among F x the largest size, and
+    `members` (places,) the rows at these places, any row where none is; else both are None.
     """
 
-    def __init__(self, layers: list[Layer], starts: Tensor, column: int) -> None:
-        self.layers, self.starts, self.column = layers, starts, column
+    layers: list[Layer]
+    lengths: Tensor
+    of: Tensor
+
+    def __post_init__(self) -> None:
+        _, count, columns, _ = self.layers[0].keys.shape
+        self.bias: Tensor | None = None
+        if bool((self.lengths < columns).any()):
+            place = torch.arange(columns, device=self.lengths.device)
+            self.bias = torch.zeros(count, 1, columns, dtype=self.layers[0].keys.dtype, device=self.lengths.device)
+            self.bias.masked_fill_(place < (columns - self.lengths)[:, None, None], float("-inf"))
+        self._find_places(count)
+
+    @classmethod
+    def join(cls, old: Families | None, kept: Tensor, forks: Sequence[tuple[State, int]]) -> Families:
+        """The families of the rows `kept` of `old`, then one for each state and its copies."""
+        lengths = torch.tensor([state.length for state, _ in forks], device=kept.device)
+        of = torch.arange(len(forks), device=kept.device).repeat_interleave(
+            torch.tensor([copies for _, copies in forks], device=kept.device)
+        )
+        alive = kept[:0]
+        if old is not None and len(kept):
+            alive, before = old.of[kept].unique(return_inverse=True)
+            lengths, of = torch.cat([old.lengths[alive], lengths]), torch.cat([before, of + len(alive)])
+        columns = int(lengths.max())
+        layers: list[Layer] = []
+        for index, model in enumerate(forks[0][0].layers):
+            parts = []
+            for part in range(2):
+                heads, _, width = model[part].shape
+                buffer = model[part].new_zeros(heads, len(lengths), columns, width)
+                if old is not None and len(alive):
+                    past = min(columns, old.layers[index][part].shape[2])
+                    buffer[:, : len(alive), columns - past :] = old.layers[index][part][:, alive, -past:]
+                for place, (state, _) in enumerate(forks, len(alive)):
+                    buffer[:, place, columns - state.length :] = state.layers[index][part]
+                parts.append(buffer)
+            layers.append(Layer(*parts))
+        return cls(layers, lengths, of)
+
+    def keep(self, rows: Tensor) -> Families:
+        """Those of `rows`, which move to the front."""
+        alive, of = self.of[rows].unique(return_inverse=True)
+        if len(alive) == len(self.lengths):
+            return Families(self.layers, self.lengths, of)
+        longest = int(self.lengths[alive].max())
+        layers = [Layer(*(part[:, :, -longest:].index_select(1, alive) for part in layer)) for layer in self.layers]
+        return Families(layers, self.lengths[alive], of)
+
+    def _find_places(self, count: int) -> None:
+        sizes = self.of.bincount(minlength=count)
+        most = int(sizes.max())
+        self.slots: Tensor | None = None
+        self.members: Tensor | None = None
+        order = self.of.argsort(stable=True)
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(order), device=order.device) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+        slots = self.of * most + rank
+        if len(slots) < count * most or bool((slots[1:] < slots[:-1]).any()):
+            self.slots = slots
+            self.members = slots.new_zeros(count * most)
+            self.members[slots] = torch.arange(len(slots), device=slots.device)
+
+
+class Rows:
+    """The caches of the rows in flight. The next token goes to `column`; row r uses columns `starts[r]` to `column` - 1 of `layers`, and
+    its family's prefix before them where there are `families`.
+
+    `first` is the lowest start; `bias` (rows, 1, capacity) is -inf before a row's start, or None where all rows start together; `offsets`
+    (rows,) and a column make its position in each row's sequence.
+    """
+
+    def __init__(self, layers: list[Layer], starts: Tensor, column: int, families: Families | None) -> None:
+        self.layers, self.starts, self.column, self.families = layers, starts, column, families
         self._note_starts()
 
     @classmethod
-    def join(cls, old: Rows | None, kept: Tensor, forks: Sequence[tuple[State, int]], new_columns: int) -> Rows:
-        """Rows `kept` of `old`, whose caches are freed, then each state's copies; with room for `new_columns` tokens."""
+    def join(cls, old: Rows | None, kept: Tensor, forks: Sequence[tuple[State, int]], new_columns: int, share: bool) -> Rows:
+        """Rows `kept` of `old`, whose caches are freed, then each state's copies; with room for `new_columns` tokens.
+
+        With `share`, the same at every join, copies of a state are a family; else each is a row of its own from the first column on.
+        """
         example = forks[0][0]
-        lengths = torch.tensor([state.length for state, copies in forks for _ in range(copies)], device=kept.device)
+        lengths = torch.tensor([0 if share else state.length for state, copies in forks for _ in range(copies)], device=kept.device)
         if old is not None:
             lengths = torch.cat([(old.column - old.starts)[kept], lengths])
         column = int(lengths.max())
         padded = int(lengths.min()) < column
+        families = Families.join(old.families if old is not None else None, kept, forks) if share else None
         layers: list[Layer] = []
         for index, model in enumerate(example.layers):
             parts = []
             for part in range(2):
                 heads, _, width = model[part].shape
-                buffer = model[part].new_empty(len(lengths), heads, column + new_columns, width)
+                buffer = model[part].new_empty(heads, len(lengths), column + new_columns, width)
                 if padded:
                     buffer[:, :, :column] = 0  # a masked column counts nothing, unless it holds a NaN
                 if old is not None and len(kept):
                     past = min(column, old.column - old.first)
-                    buffer[: len(kept), :, column - past : column] = old.layers[index][part][kept, :, old.column - past : old.column]
+                    buffer[:, : len(kept), column - past : column] = old.layers[index][part][:, kept, old.column - past : old.column]
                 row = len(kept)
-                for state, copies in forks:
-                    buffer[row : row + copies, :, column - state.length : column] = state.layers[index][part]
+                for state, copies in () if share else forks:
+                    buffer[:, row : row + copies, column - state.length : column] = state.layers[index][part][:, None]
                     row += copies
                 parts.append(buffer)
             layers.append(Layer(*parts))
             if old is not None:
                 old.layers[index] = layers[-1]  # frees the old buffers layer by layer: never twice the whole cache
-        return cls(layers, column - lengths, column)
+        return cls(layers, column - lengths, column, families)
 
     def keep(self, rows: Tensor) -> None:
         """Drop all but `rows`, in place: the kept move to the front."""
-        count, used = len(rows), slice(self.first, self.column)
+        used = slice(self.first, self.column)
         for index, layer in enumerate(self.layers):
+            parts = []
             for buffer in layer:
-                buffer[:count, :, used] = buffer[rows, :, used]
-            self.layers[index] = Layer(layer.keys[:count], layer.values[:count])
+                heads, _, columns, width = buffer.shape
+                front = buffer.view(-1)[: heads * len(rows) * columns * width].view(heads, len(rows), columns, width)
+                front[:, :, used] = buffer[:, rows, used]
+                parts.append(front)
+            self.layers[index] = Layer(*parts)
         self.starts = self.starts[rows]
+        if self.families is not None:
+            self.families = self.families.keep(rows)
         self._note_starts()
+
+    @property
+    def even(self) -> bool:
+        """Whether all rows are of one length, `span`."""
+        return self.bias is None and (self.families is None or self.families.bias is None)
+
+    @property
+    def span(self) -> int:
+        """Columns that a step reads: no row is longer."""
+        own = self.column - self.first
+        return own if self.families is None else own + self.families.layers[0].keys.shape[2]
 
     def states(self, rows: Tensor, logits: Tensor) -> list[State]:
         """A copy of what `rows` remember; `logits` (len(rows), V) are those of their next tokens."""
-        copies = [Layer(*(buffer[rows, :, self.first : self.column] for buffer in layer)) for layer in self.layers]
+        copies = [Layer(*(buffer[:, rows, self.first : self.column] for buffer in layer)) for layer in self.layers]
         starts = (self.starts[rows] - self.first).tolist()
+        before = [0] * len(starts)
+        if self.families is not None:
+            of = self.families.of[rows]
+            before = self.families.lengths[of].tolist()
+            copies = [
+                Layer(*(torch.cat([prefix[:, of], own], 2) for prefix, own in zip(*both, strict=True)))
+                for both in zip(self.families.layers, copies, strict=True)
+            ]
+        own = self.column - self.first
         return [
             State(
-                [Layer(layer.keys[r, :, start:], layer.values[r, :, start:]) for layer in copies],
-                logits[r],
-                self.column - self.first - start,
+                [Layer(*(_tokens(part[:, r], length, start, own) for part in layer)) for layer in copies], logits[r], length + own - start
             )
-            for r, start in enumerate(starts)
+            for r, (length, start) in enumerate(zip(before, starts, strict=True))
         ]
 
     def _note_starts(self) -> None:
         self.first = int(self.starts.min())
+        self.offsets = -self.starts if self.families is None else self.families.lengths[self.families.of] - self.starts
         self.bias: Tensor | None = None
         if bool((self.starts > self.first).any()):
             columns = torch.arange(self.layers[0].keys.shape[2], device=self.starts.device)
             self.bias = torch.zeros(len(self.starts), 1, len(columns), dtype=self.layers[0].keys.dtype, device=self.starts.device)
             self.bias.masked_fill_(columns < self.starts[:, None, None], float("-inf"))
+
+
+def _tokens(part: Tensor, before: int, start: int, own: int) -> Tensor:
+    """part (heads, columns, width), whose last `own` columns are a row's from `start` on, after a prefix of `before` -> without gaps."""
+    columns = part.shape[1]
+    if start == 0 or before == 0:
+        return part[:, columns - own - before + start :]
+    return torch.cat([part[:, columns - own - before : columns - own], part[:, columns - own + start :]], 1)

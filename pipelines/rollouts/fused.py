@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipelines.rollouts.cache import Layer, Rows
-from pipelines.rollouts.kernels import Matrices, Plan, block, decode, fast, project, read_out
+from pipelines.rollouts.kernels import Matrices, Plan, Shared, block, decode, fast, project, read_out
 
 FAMILIES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
+TYPICAL_ROWS = 128  # of a product, for which weights are packed; others work, a little slower
+PACKED_FROM = 256  # hidden size: below it a packed product costs more to call than it saves
 DYNAMIC_ROTARY = frozenset({"dynamic", "longrope"})  # their angles depend on the length of the sequence
 
 
@@ -35,6 +37,12 @@ def fusible(model: Any) -> bool:
         if any(type(linear) is not nn.Linear for linear in inner + outer) or any(linear.bias is not None for linear in outer):
             return False
     return type(model.lm_head) is nn.Linear and model.lm_head.bias is None
+
+
+def _packs(weight: Tensor) -> bool:
+    """Whether products with `weight` (outer, inner) and those of its layer are faster with oneDNN's packed weights."""
+    known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return known and weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.shape[1] >= PACKED_FROM
 
 
 class _Weights:
@@ -73,12 +81,18 @@ class _Weights:
         gain, (gate, up) = self._layer.post_attention_layernorm.weight, self.gate_up.chunk(2)
         gate.copy_(mlp.gate_proj.weight * gain)
         up.copy_(mlp.up_proj.weight * gain)
-        out, down = (linear.weight.to(self.qkv.dtype).t() for linear in (attention.o_proj, mlp.down_proj))
-        self.matrices = Matrices(self.qkv, self.bias, self.gains, self.gate_up, out, down)
+        out, down = (linear.weight.to(self.qkv.dtype) for linear in (attention.o_proj, mlp.down_proj))
+        if _packs(self.gate_up):
+            qkv, gate, up, out, down = map(_pack, (self.qkv, gate, up, out, down))
+            self.matrices = Matrices(qkv, self.bias, self.gains, gate, up, out, down)
+        else:
+            self.matrices = Matrices(self.qkv, self.bias, self.gains, self.gate_up, None, out.t(), down.t())
 
 
 class FusedForward:
     """Prefill and single steps of `model`. `refresh` takes its present weights; it costs about as much as reading them."""
+
+    shares = True
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         attention = model.model.layers[0].self_attn
@@ -119,15 +133,27 @@ class FusedForward:
 
     def step(self, ids: Tensor, rows: Rows) -> Tensor:
         """Feed ids (B,), one token to each row; logits (B, V) of the next."""
-        table = self._rotation(rows.column - rows.first + 1)
-        if rows.bias is None:
-            rotation, bias = table[rows.column - rows.first], None
-        else:
-            rotation, bias = table[rows.column - rows.starts][:, None], rows.bias[:, :, rows.first : rows.column + 1]
+        table, families, bias, shared = self._rotation(rows.span + 1), rows.families, rows.bias, None
+        rotation = table[rows.span] if rows.even else table[rows.offsets + rows.column][:, None]
+        if bias is not None:
+            bias = bias[:, :, rows.first : rows.column + 1]
+        if families is not None:
+            prefixes = [layer.keys for layer in families.layers], [layer.values for layer in families.layers]
+            shared = Shared(*prefixes, families.bias, families.slots, families.members)
         matrices = [weights.matrices for weights in self._layers]
         keys, values = [layer.keys for layer in rows.layers], [layer.values for layer in rows.layers]
         logits: Tensor = self._decode(
-            F.embedding(ids, self._embedding), matrices, keys, values, rows.first, rows.column, rotation, bias, self._head, self._plan
+            F.embedding(ids, self._embedding),
+            matrices,
+            keys,
+            values,
+            rows.first,
+            rows.column,
+            shared,
+            rotation,
+            bias,
+            self._head,
+            self._plan,
         )
         rows.column += 1
         return logits
@@ -149,3 +175,7 @@ class FusedForward:
 def _neighbours(weight: Tensor, width: int) -> Tensor:
     """Rows in heads of `width` whose pairs are (i, i + width / 2), reordered so that they are (2i, 2i + 1)."""
     return weight.unflatten(0, (-1, 2, width // 2)).transpose(1, 2).reshape(weight.shape)
+
+
+def _pack(weight: Tensor) -> Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(weight, TYPICAL_ROWS)

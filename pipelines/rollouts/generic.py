@@ -16,6 +16,8 @@ from pipelines.rollouts.cache import Layer, Rows
 class GenericForward:
     """Prefill and single steps of `model`, under the placement's autocast."""
 
+    shares = False
+
     def __init__(self, model: Any, placement: Placement) -> None:
         self._model, self._placement = model, placement
         self._takes_positions = "position_ids" in signature(model.forward).parameters
@@ -41,7 +43,7 @@ class GenericForward:
         """Feed ids (B,), one token to each row; logits (B, V) of the next."""
         cache = DynamicCache()
         cache.layers = [_Window(layer, rows.first, rows.column) for layer in rows.layers]
-        extra = {"position_ids": (rows.column - rows.starts)[:, None]} if self._takes_positions else {}
+        extra = {"position_ids": (rows.offsets + rows.column)[:, None]} if self._takes_positions else {}
         # A batch without padding needs no mask, and attention without a mask is faster.
         mask = None
         if rows.bias is not None:
@@ -59,7 +61,7 @@ class _Window(DynamicLayer):
 
     def __init__(self, layer: Layer, first: int, column: int) -> None:
         super().__init__()
-        self.keys, self.values = layer
+        self.keys, self.values = layer.keys.transpose(0, 1), layer.values.transpose(0, 1)
         self._first, self._column, self.is_initialized = first, column, True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:

@@ -35,13 +35,16 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Matrices(NamedTuple):
-    """One layer's weights: qkv (all heads x width, H), bias of it, gains of normed heads (query and key heads, width), gate_up (2 I, H);
-    and, to be multiplied from the right, out (heads x width, H) and down (I, H)."""
+    """One layer's weights: qkv (all heads x width, H), bias of it, gains of normed heads (query and key heads, width), and the rest.
+
+    Plain: gate is gate and up in one (2 I, H), up None; out (heads x width, H) and down (I, H) are for products from the right.
+    Packed, in oneDNN's own layout, qkv as well: gate and up (I, H), out (H, heads x width), down (H, I)."""
 
     qkv: Tensor
     bias: Tensor | None
     gains: Tensor | None
-    gate_up: Tensor
+    gate: Tensor
+    up: Tensor | None
     out: Tensor
     down: Tensor
 
@@ -56,6 +59,16 @@ class Plan(NamedTuple):
     head_epsilon: float
 
 
+class Shared(NamedTuple):
+    """The prefixes of F families for `decode`: keys and values (kv heads, F, P, width) by layer, and the rest of cache.Families."""
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    bias: Tensor | None
+    slots: Tensor | None
+    members: Tensor | None
+
+
 def decode(
     hidden: Tensor,
     matrices: list[Matrices],
@@ -63,25 +76,31 @@ def decode(
     values: list[Tensor],
     first: int,
     column: int,
+    shared: Shared | None,
     rotation: Tensor,
     bias: Tensor | None,
     head: Tensor,
     plan: Plan,
 ) -> Tensor:
-    """hidden (B, H) of one token per row, whose keys and values go to `column` of `layers`, and which sees from column `first` on; rotation
-    as in `project`; bias (B, 1, columns seen) -> logits (B, V)."""
+    """hidden (B, H) of one token per row, whose keys and values go to `column`, and which sees from column `first` on, and its family's
+    prefix before; rotation as in `project`; bias (B, 1, columns seen) -> logits (B, V)."""
     for index, weights in enumerate(matrices):
         query, key, value = project(hidden, weights, rotation, plan)
-        keys[index][:, :, column] = key
-        values[index][:, :, column] = value
-        mixed = attend(query, keys[index][:, :, first : column + 1], values[index][:, :, first : column + 1], bias)
+        keys[index][:, :, column] = key.transpose(0, 1)
+        values[index][:, :, column] = value.transpose(0, 1)
+        own_keys, own_values = keys[index][:, :, first : column + 1], values[index][:, :, first : column + 1]
+        if shared is None:
+            mixed = attend(query, own_keys, own_values, bias)
+        else:
+            mixed = attend_shared(query, own_keys, own_values, bias, shared.keys[index], shared.values[index], shared)
         hidden = block(hidden, mixed, weights, plan)
     return read_out(hidden, head, plan)
 
 
 def project(hidden: Tensor, weights: Matrices, rotation: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
     """hidden (N, H), rotation (N or 1, 1, width / 2) -> query, key, value (N, heads, width)."""
-    joint = linear(norm(hidden, weights.qkv, plan), weights.qkv, weights.bias)
+    normed = norm(hidden, weights.qkv, plan)
+    joint = linear(normed, weights.qkv, weights.bias) if weights.up is None else packed(normed, weights.qkv, weights.bias, "none")
     turned = plan.heads + plan.kv_heads
     heads = joint.view(joint.shape[0], -1, plan.width)
     pairs = heads[:, :turned]
@@ -96,21 +115,85 @@ def project(hidden: Tensor, weights: Matrices, rotation: Tensor, plan: Plan) -> 
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-    """query (B, heads, width), keys and values (B, kv heads, T, width) -> (B, heads x width)."""
-    rows, kv_heads, _, width = keys.shape
-    grouped = query.reshape(rows * kv_heads, -1, width)
+    """query (B, heads, width), keys and values (kv heads, B, T, width), bias (B, 1, T) -> (B, heads x width)."""
+    scores = own_scores(by_head(query, keys), keys, bias)
+    weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
+    return by_row(torch.bmm(weights, values.flatten(0, 1)), keys)
+
+
+def attend_shared(
+    query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, prefix_keys: Tensor, prefix_values: Tensor, shared: Shared
+) -> Tensor:
+    """`attend` with the prefixes (kv heads, F, P, width) before each row's own tokens: one product for all rows of a family."""
+    kv_heads, families, columns, width = prefix_keys.shape
+    joint, rows = kv_heads * families, keys.shape[1]
+    grouped = by_head(query, keys)
+    group = grouped.shape[1]
+    own = own_scores(grouped, keys, bias)
+    slots, members, prefix_bias = shared.slots, shared.members, shared.bias
+    if members is not None:
+        grouped = grouped.view(kv_heads, rows, group, width).index_select(1, members)
+    scores = torch.bmm(grouped.reshape(joint, -1, width), prefix_keys.flatten(0, 1).transpose(1, 2))
+    if prefix_bias is not None:
+        scores.view(kv_heads, families, -1, columns).add_(prefix_bias)
+    if slots is not None:
+        scores = scores.view(kv_heads, -1, group, columns).index_select(1, slots)
+    scores = torch.cat([scores.view(-1, group, columns), own], -1)
+    weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
+    if members is None:
+        common = weights.view(joint, -1, weights.shape[-1])[:, :, :columns]
+    else:
+        common = weights.view(kv_heads, rows, group, -1)[:, :, :, :columns].index_select(1, members).view(joint, -1, columns)
+    mixed = torch.bmm(common, prefix_values.flatten(0, 1))
+    if slots is not None:
+        mixed = mixed.view(kv_heads, -1, group, width).index_select(1, slots)
+    return by_row(torch.baddbmm(mixed.view(-1, group, width), weights[:, :, columns:], values.flatten(0, 1)), keys)
+
+
+def by_head(query: Tensor, keys: Tensor) -> Tensor:
+    """query (B, heads, width) -> (kv heads x B, heads to each, width), the order of `keys`."""
+    kv_heads, rows, _, width = keys.shape
+    return query.unflatten(1, [kv_heads, -1]).transpose(0, 1).reshape(kv_heads * rows, -1, width)
+
+
+def by_row(mixed: Tensor, keys: Tensor) -> Tensor:
+    """The way back, to (B, heads x width)."""
+    kv_heads, rows = keys.shape[:2]
+    return mixed.view(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
+
+
+def own_scores(grouped: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
+    """grouped (kv heads x B, G, width), keys (kv heads, B, T, width), bias (B, 1, T) -> (kv heads x B, G, T)."""
     scores = torch.bmm(grouped, keys.flatten(0, 1).transpose(1, 2))
     if bias is not None:
-        scores.view(rows, -1, scores.shape[-1]).add_(bias)
-    weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
-    return torch.bmm(weights, values.flatten(0, 1)).view(rows, -1)
+        kv_heads, rows = keys.shape[:2]
+        scores.view(kv_heads, rows, -1, scores.shape[-1]).add_(bias)
+    return scores
 
 
 def block(hidden: Tensor, mixed: Tensor, weights: Matrices, plan: Plan) -> Tensor:
     """What follows attention in a layer."""
+    up = weights.up
+    if up is not None:
+        hidden = packed_with(mixed, weights.out, hidden, "add")
+        normed = norm(hidden, weights.gate, plan)
+        inner = packed_with(normed, up, packed(normed, weights.gate, None, "swish"), "mul")
+        return packed_with(inner, weights.down, hidden, "add")
     hidden = add(hidden, mixed, weights.out)
-    gate, up = linear(norm(hidden, weights.gate_up, plan), weights.gate_up).chunk(2, -1)
-    return add(hidden, F.silu(gate).mul_(up), weights.down)
+    gate, raised = linear(norm(hidden, weights.gate, plan), weights.gate).chunk(2, -1)
+    return add(hidden, F.silu(gate).mul_(raised), weights.down)
+
+
+def packed(inner: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+    """inner (N, I), weight (O, I) packed, bias (O,) -> activation of the product, (N, O)."""
+    made: Tensor = torch.ops.mkldnn._linear_pointwise(inner, weight, bias, activation, [], "")
+    return made
+
+
+def packed_with(inner: Tensor, weight: Tensor, other: Tensor, operation: str) -> Tensor:
+    """inner (N, I), weight (O, I) packed, other (N, O) -> the product with `other` added or multiplied, (N, O)."""
+    made: Tensor = torch.ops.mkldnn._linear_pointwise(inner, other, weight, None, operation)
+    return made
 
 
 def add(hidden: Tensor, inner: Tensor, weight: Tensor) -> Tensor:

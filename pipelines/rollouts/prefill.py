@@ -16,7 +16,12 @@ from pipelines.rollouts.cache import Layer, Rows, State
 
 
 class Forward(Protocol):
-    """What the engine needs of a model; see GenericForward and FusedForward."""
+    """What the engine needs of a model; see GenericForward and FusedForward.
+
+    `shares` says whether it takes rows whose families hold their prefix once.
+    """
+
+    shares: bool
 
     def prefill(self, ids: Tensor, rows: Tensor, columns: Tensor) -> tuple[list[Layer], Tensor]: ...
 

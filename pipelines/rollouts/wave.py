@@ -17,6 +17,7 @@ from pipelines.rollouts.prefill import Forward, Prefiller, Trunk
 from pipelines.rollouts.rollout_params import SamplingParams
 
 FULL_ABOVE = 0.75  # finished rows are dropped, and waiting ones let in, once this share or less is alive: either copies the cache
+SHARED_BY = 4  # rows of a prefix, on average, from which on holding it once pays
 AHEAD = 16  # uniforms are hashed for this many positions at once
 
 
@@ -48,6 +49,8 @@ class Wave:
     def __init__(self, forward: Forward, prefiller: Prefiller, found: Sequence[Trunk], samples: Samples, rules: Rules) -> None:
         self._forward, self._prefiller, self._samples, self._rules = forward, prefiller, samples, rules
         self._waiting = deque((number, length, rows) for number, trunk in enumerate(found) for length, rows in sorted(trunk.users.items()))
+        rows = sum(len(users) for *_, users in self._waiting)
+        self._share = forward.shares and rows >= SHARED_BY * len(self._waiting)
         self._rows: Rows | None = None
         self._drawn: list[tuple[Tensor, Tensor, Tensor]] = []
         # Of the rows in flight, all (rows,): index, tokens before the present block, tokens left then, whether ended; logits (rows, V).
@@ -107,7 +110,7 @@ class Wave:
         self._finished = torch.zeros(len(alive), dtype=torch.bool, device=alive.device)
         if forks:
             logits = torch.cat([state.logits.expand(copies, -1) for state, copies in forks])
-            self._rows = Rows.join(self._rows, remaining, forks, int(self._left.max()))
+            self._rows = Rows.join(self._rows, remaining, forks, int(self._left.max()), self._share)
             self._logits = torch.cat([self._logits[remaining], logits]) if len(remaining) else logits
         elif len(remaining):
             self._flying.keep(remaining)

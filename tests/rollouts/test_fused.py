@@ -115,6 +115,49 @@ def test_compiled_and_plain_kernels_give_the_same_bits(model, tokens, dtype, mon
         assert torch.equal(mine.entropy, theirs.entropy)
 
 
+@pytest.mark.parametrize("lengths", [[7, 7, 7], [3, 20, 9, 41]])
+def test_a_prefix_held_once_for_its_family_and_one_held_by_each_row_give_the_same(model, tokens, lengths, monkeypatch):
+    """Whole families; families cut and thinned out, of unlike prefixes, waiting for room; and their states, which the next call forks."""
+    prefixes, keys = requests(lengths, 6)
+    keys[-1] = keys[-1][:3]
+    caps = [[2 + 3 * (row + column) % 11 for column in range(len(keys[row]))] for row in range(len(keys))]
+    singles = [
+        (prefix, [key], cap) for prefix, row, limits in zip(prefixes, keys, caps, strict=True) for key, cap in zip(row, limits, strict=True)
+    ]
+    results, shared = [], []
+    original = wave.Rows.join
+    monkeypatch.setattr(wave.Rows, "join", lambda *rest: shared.append(rest[-1]) or original(*rest))
+    for least in (1, 99):
+        monkeypatch.setattr(wave, "SHARED_BY", least)
+        for at_once in (1024, 7):
+            engine = LocalEngine(model, tokens, CPU, batch=at_once)
+            even = engine.generate(prefixes, keys, SAMPLING, [5] * len(prefixes), keep=True)
+            grown = [
+                (prefix + c.ids, key) for prefix, row, f in zip(prefixes, keys, even, strict=True) for key, c in zip(row, f, strict=True)
+            ]
+            forked = engine.generate([ids for ids, _ in grown], [[child_key(key, turn) for turn in range(2)] for _, key in grown], SAMPLING)
+            results.append(
+                even
+                + forked
+                + engine.generate([one[0] for one in singles], [one[1] for one in singles], SAMPLING, [one[2] for one in singles])
+            )
+    assert set(shared) == {True, False}
+    for other in results[1:]:
+        check_same(results[0], other)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+def test_packed_weights_sample_the_same_and_follow_updates(family, tokens):
+    model = make(family, tokens, hidden_size=fused.PACKED_FROM, num_hidden_layers=1, initializer_range=0.1)
+    lean, own = LocalEngine(model, tokens, CPU), LocalEngine(model, tokens, CPU, lean=False)
+    batch = requests([3, 9, 40], 5)
+    check_same(lean.generate(*batch, SAMPLING), own.generate(*batch, SAMPLING))
+    assert lean._forward._layers[0].matrices.up is not None
+    for parameter in model.parameters():
+        parameter.data.mul_(1.3)
+    check_same(lean.generate(*batch, SAMPLING), own.generate(*batch, SAMPLING))
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 5), st.integers(1, 9), st.booleans())
 def test_a_completion_depends_on_its_prefix_and_key_alone(tokens, lengths, copies, at_once, lean):
