@@ -59,8 +59,12 @@ def test_how_rows_are_cut_and_batched_changes_rounding_only(tokens, tmp_path, me
         Loop(tmp_path / str(budget), tokens, METHODS[method] | {"iterations": 2}, budget=budget, sample_batch=batch)
         for budget, batch in ((10_000, 1024), (45, 3))
     )
-    rows = zip(first.run(), second.run(), strict=True)
-    assert all(one == pytest.approx(other, rel=2e-3, abs=1e-5) for one, other in rows)
+    # how many rows have a signal at all hangs on a critic's advantage being 0 to the last bit
+    counts = {"kept_groups", "kept_rows"} if method == "ppo" else set()
+    for one, other in zip(first.run(), second.run(), strict=True):
+        assert {key: one[key] for key in one.keys() - counts} == pytest.approx(
+            {key: other[key] for key in other.keys() - counts}, rel=2e-3, abs=1e-5
+        )
     for one, other in zip(first.weights(), second.weights(), strict=True):
         torch.testing.assert_close(one, other, atol=2e-4, rtol=0)
 
