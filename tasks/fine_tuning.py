@@ -7,6 +7,8 @@ from typing import Any
 
 from pipelines.corpora.record import Record
 from pipelines.models import policy
+from pipelines.models.tokenizer import Tokens
+from pipelines.training.engine import Engine
 from pipelines.training.supervised import Demonstrations, total_steps, train
 from pipelines.training.supervised_params import SupervisedParams
 from tasks.stage import Stage
@@ -27,13 +29,28 @@ def fine_tune(
     model, tokens = policy.load(stage.input(start), trust_remote_code=stage.execution.trust_remote_code)
     data = Demonstrations(records, settings.max_tokens)
     held_out = Demonstrations(validation, settings.max_tokens) if settings.validation_every and validation is not None else None
+    engine = learn(run, model, data, held_out, settings)
+    publish(run, engine, tokens, data, settings, facts)
+
+
+def learn(run: TrainingRun, model: Any, data: Demonstrations, held_out: Demonstrations | None, settings: SupervisedParams) -> Engine:
+    """Train `model`, from the newest checkpoint of the stage's work directory where there is one; the engine that holds it."""
+    stage = run.stage
     (engine,) = run.engines([model], settings.optimiser, settings.adapter)
     total = total_steps(settings, len(data))
     stage.say(f"{len(data)} demonstrations ({data.left_out} too long), {total} steps of {settings.batch_size}")
     session = run.session(engine, total)
     train(engine, session, data, held_out, settings, stage, stage.seed, stage.execution.micro_batch_tokens, run.ranks)
+    return engine
+
+
+def publish(
+    run: TrainingRun, engine: Engine, tokens: Tokens, data: Demonstrations, settings: SupervisedParams, facts: Mapping[str, Any]
+) -> None:
+    """Write model, curve and figures on the first rank, and leave the others."""
     with engine.whole() as whole:
         if run.ranks.first:
-            policy.save(whole, tokens, stage.out(f"models/{name}/model"))
-            run.write_figures({"steps": total, "demonstrations": len(data), "left_out": data.left_out} | dict(facts))
+            policy.save(whole, tokens, run.stage.out(f"models/{run.name}/model"))
+            figures = {"steps": total_steps(settings, len(data)), "demonstrations": len(data), "left_out": data.left_out}
+            run.write_figures(figures | dict(facts))
     run.ranks.leave()

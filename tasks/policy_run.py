@@ -5,16 +5,19 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
 
-from pipelines.corpora.record import read_records
+from pipelines.corpora.record import Record, read_records
 from pipelines.models import adapters, critic, policy
 from pipelines.models.packing import can_share
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
+from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
 from pipelines.settings import laid_over
 from pipelines.training.checkpoints import Checkpoints, Parts
@@ -38,11 +41,41 @@ from tasks.stage import Stage
 
 PROMPT_TOKENS = 512  # that the memory prediction assumes where the model's context is longer
 
+Settings = TypeVar("Settings", bound=PolicyParams)
 
-Record = TypeVar("Record", bound=PolicyParams)
+
+class KeepingJudge(Judge, Protocol):
+    """A judge with a memory, which is a part of the run's checkpoints."""
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
 
 
-def settings_of(stage: Stage, record: type[Record], *sections: str) -> Record:
+@dataclass(frozen=True)
+class Course:
+    """What a run begins from and learns on: the model `start`, the problems, those that validate, and, where the stage keeps what was
+    judged, `keep`: the judge and the exact checker (None where there is none) -> one that keeps."""
+
+    start: str
+    problems: Sequence[Record]
+    validation: Sequence[Record]
+    keep: Callable[[Judge, Judge | None], KeepingJudge] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is left when a run is through, on every rank; `kept` is the judge with a memory, where there was one."""
+
+    engine: Engine
+    tokens: Tokens
+    ranks: Ranks
+    judge: Judge
+    checker: Judge | None
+    kept: KeepingJudge | None
+
+
+def settings_of(stage: Stage, record: type[Settings], *sections: str) -> Settings:
     """The sections of params.yaml, each laid over those before it."""
     value: Mapping[str, Any] = {}
     for section in sections:
@@ -50,19 +83,27 @@ def settings_of(stage: Stage, record: type[Record], *sections: str) -> Record:
     return record.model_validate(value)
 
 
-def train_policy(stage: Stage, settings: PolicyParams, start: str = "sft") -> None:
-    """Write models/<item>/model, curves/<item>.jsonl and metrics/train/<item>.json of a stage `<kind>@<item>`.
+def train_policy(stage: Stage, settings: PolicyParams, start: str = "sft", corpus: str | None = None, name: str | None = None) -> None:
+    """Write models/<name>/model, curves/<name>.jsonl and metrics/train/<name>.json; `name` is what follows the stage's @ unless given.
 
-    `start` is the model to begin from.
+    `start` is the model to begin from, `corpus` the set of problems (null: that of the section train).
     """
+    records = stage.input(f"data/{corpus or stage.value('train.corpus')}/records")
+    problems, validation = (read_records(records / f"{side}.jsonl") for side in ("rl", "validation"))
+    publish(stage, settings, optimise(stage, settings, Course(start, problems, validation)), name or stage.item)
+
+
+def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
+    """Run the policy loop, from the newest checkpoint of the stage's work directory where there is one. All ranks come back."""
     execution = stage.execution
-    records = stage.input(f"data/{stage.value('train.corpus')}/records")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     ranks = Ranks.join(placement)
-    model, tokens = policy.load(stage.input(f"models/{start}/model"), trust_remote_code=execution.trust_remote_code)
+    model, tokens = policy.load(stage.input(f"models/{course.start}/model"), trust_remote_code=execution.trust_remote_code)
     judge = make_judge(stage, settings.reward, tokens, placement)
     checker = make_checker(stage, settings, judge, tokens, placement)
     shared = ShardedJudge(judge, ranks)
+    exact = shared if checker is judge else checker and ShardedJudge(checker, ranks)
+    kept = course.keep(shared, exact) if course.keep else None
     refers = settings.refers or settings.validation_every > 0
     needed = _memory(model, settings, execution, placement, refers) | _memory_of(judge)
     check_fits(needed, available(placement.device), 1 if placement.device.type == "cuda" else ranks.size)
@@ -81,22 +122,21 @@ def train_policy(stage: Stage, settings: PolicyParams, start: str = "sft") -> No
         sampler,
         AdapterReference(engine) if refers and settings.adapter else reference,
         values,
-        shared,
-        shared if checker is judge else checker and ShardedJudge(checker, ranks),
+        kept or shared,
+        exact,
         tokens,
-        read_records(records / "rl.jsonl"),
-        read_records(records / "validation.jsonl"),
+        course.problems,
+        course.validation,
         settings,
         stage.seed,
         batches,
         stage.work / "dump",
     )
-    state = Parts(ranks, policy=engine, critic=values, reference=reference, loop=trainer)
+    state = Parts(ranks, policy=engine, critic=values, reference=reference, loop=trainer, judge=kept)
     checkpoints = Checkpoints(stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, ranks)
     gc.freeze()  # the 400 000 objects of imports and model are no garbage: looking through them takes 0.2 s every few iterations
     trainer.train(Session(state, checkpoints, stage, settings.iterations, ranks), stage)
-    _publish(stage, settings, engine, tokens, ranks)
-    ranks.leave()
+    return Trained(engine, tokens, ranks, judge, checker, kept)
 
 
 def _critic(
@@ -136,19 +176,18 @@ def _memory_of(judge: Judge) -> dict[str, int]:
     return {"judge: weights": sum(weight.numel() * weight.element_size() for weight in judge.model.parameters())}
 
 
-def _publish(stage: Stage, settings: PolicyParams, engine: Engine, tokens: Any, ranks: Ranks) -> None:
-    method = stage.item
-    with engine.whole() as whole:
-        if not ranks.first:
-            return
-        policy.save(whole, tokens, stage.out(f"models/{method}/model"))
-    shutil.copyfile(stage.curve_path, stage.out(f"curves/{method}.jsonl"))
-    stage.out(f"metrics/train/{method}.json").write_text(
-        json.dumps(_summary(stage) | {"method": in_words(settings)}, indent=1) + "\n", "utf-8"
-    )
+def publish(stage: Stage, settings: PolicyParams, trained: Trained, name: str) -> None:
+    """Write the stage's outputs on the first rank, and leave the others."""
+    with trained.engine.whole() as whole:
+        if trained.ranks.first:
+            policy.save(whole, trained.tokens, stage.out(f"models/{name}/model"))
+            shutil.copyfile(stage.curve_path, stage.out(f"curves/{name}.jsonl"))
+            figures = summary(stage) | {"method": in_words(settings)}
+            stage.out(f"metrics/train/{name}.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    trained.ranks.leave()
 
 
-def _summary(stage: Stage) -> dict[str, float]:
+def summary(stage: Stage) -> dict[str, float]:
     """Means over the last twentieth of the iterations, the tokens sampled, and the last validation."""
     rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
     trained = [row for row in rows if "reward" in row]

@@ -54,6 +54,7 @@ class ReadingParams(Choice):
 
 
 class VerifierParams(ReadingParams):
-    """The distilled verifier in the stage's declared folder; it is asked as its verifier.json says."""
+    """A distilled verifier; it is asked as its verifier.json says."""
 
     kind: Literal["verifier"] = "verifier"
+    model: str = Field("verifier", min_length=1, description="the run that trained it: a folder of models/")

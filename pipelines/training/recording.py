@@ -6,14 +6,13 @@ The drift is the point (methods/reward_bridge.md 4.1): responses of the whole ru
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.corpora.judgement import Judgement, read_judgements, write_judgements
 from pipelines.rewards.generative.prompt import final_step
 from pipelines.rewards.judge import Judge, Question, Response
-from pipelines.rewards.scoring import Check, verdict_of
 from pipelines.rewards.verdict import Verdict
 
 FILE = "judgements.jsonl"
@@ -23,11 +22,14 @@ class RecordingJudge:
     """`judge` with a memory. `truth` is the exact checker where the set has one: its verdict goes beside the teacher's.
 
     A part of the run's checkpoints, so that a resumed run keeps each response once. Verdicts that are errors, and responses without a line
-    to judge, are counted in `left_out` and not kept: they teach nothing.
+    to judge, are counted in `left_out` and not kept: they teach nothing. Nor are responses to other `questions` (ids; None: all), such as
+    those that validate. `probable`: the verdict's score is the teacher's probability.
     """
 
-    def __init__(self, judge: Judge, teacher: str, truth: Check | None = None) -> None:
-        self._judge, self._teacher, self._truth = judge, teacher, truth
+    def __init__(
+        self, judge: Judge, teacher: str, truth: Judge | None = None, questions: Collection[str] | None = None, probable: bool = False
+    ) -> None:
+        self._judge, self._teacher, self._truth, self._questions, self._probable = judge, teacher, truth, questions, probable
         self.deterministic = judge.deterministic
         self.kept: list[Judgement] = []
         self.left_out: Counter[str] = Counter()
@@ -42,11 +44,18 @@ class RecordingJudge:
         self._judge.preflight(records)
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """The teacher's verdicts. Each call is a step of the policy."""
+        """The teacher's verdicts. Each call with something to keep is a step of the policy."""
         verdicts = self._judge.judge(responses)
-        for place, (response, verdict) in enumerate(zip(responses, verdicts, strict=True)):
-            self._keep(response, verdict, place)
-        self._calls += 1
+        mine = [
+            (response, verdict)
+            for response, verdict in zip(responses, verdicts, strict=True)
+            if self._questions is None or response.record.id in self._questions
+        ]
+        if mine:
+            exact = self._exact(mine)
+            for place, (response, verdict) in enumerate(mine):
+                self._keep(response, verdict, exact[place], place)
+            self._calls += 1
         return verdicts
 
     def save(self, folder: Path) -> None:
@@ -63,7 +72,14 @@ class RecordingJudge:
         self._calls = int(calls)
         self.left_out = Counter({reason: int(count) for count, _, reason in (loss.partition(" ") for loss in losses)})
 
-    def _keep(self, response: Response, verdict: Verdict, place: int) -> None:
+    def _exact(self, mine: Sequence[tuple[Response, Verdict]]) -> list[int | None]:
+        """1, 0, or None where there is no exact verdict."""
+        if self._truth is None:
+            return [None] * len(mine)
+        found = [verdict for _, verdict in mine] if self._truth is self._judge else self._truth.judge([response for response, _ in mine])
+        return [None if verdict.outcome == "error" else int(verdict.outcome == "right") for verdict in found]
+
+    def _keep(self, response: Response, verdict: Verdict, truth: int | None, place: int) -> None:
         record = response.record
         if verdict.outcome == "error":
             self.left_out[f"error: {verdict.reason[:80]}"] += 1
@@ -71,10 +87,6 @@ class RecordingJudge:
         if not response.finished or not final_step(response.text):
             self.left_out["empty" if response.finished else "cut off"] += 1
             return
-        truth = None
-        if self._truth is not None:
-            exact = verdict_of(self._truth, response.text, record.answer, True).outcome
-            truth = None if exact == "error" else int(exact == "right")
         self.kept.append(
             Judgement(
                 f"{self._calls}.{place}:{record.id}",
@@ -88,5 +100,6 @@ class RecordingJudge:
                 record.source,
                 self._calls,
                 truth,
+                verdict.score if self._probable else None,
             )
         )

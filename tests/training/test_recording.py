@@ -1,9 +1,11 @@
 """The teacher that keeps what it judged."""
 
+from dataclasses import replace
+
 from pipelines.corpora.record import Record
 from pipelines.rewards import final_answer
 from pipelines.rewards.judge import Response, RuleJudge
-from pipelines.rewards.verdict import error, right, wrong
+from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.training.recording import RecordingJudge
 
 RECORD = Record("q1", "2 + 2?", None, "4", "sum", None, "set", [1], None)
@@ -27,7 +29,7 @@ def said(text, finished=True):
 
 
 def test_labels_are_the_teachers_and_the_truth_is_the_checkers():
-    judge = RecordingJudge(Teacher(right(), wrong("no")), "model", final_answer.check)
+    judge = RecordingJudge(Teacher(right(), wrong("no")), "model", RuleJudge(final_answer))
     judge.judge([said("it is five\n#### 5")])
     judge.judge([said("#### 4")])
     assert [(each.label, each.truth, each.step) for each in judge.kept] == [(1, 0, 0), (0, 1, 1)]
@@ -56,3 +58,11 @@ def test_a_resumed_run_keeps_each_response_once(tmp_path):
     assert other.kept == whole.kept
     assert other.left_out == whole.left_out == {"empty": 3}
     assert len({each.id for each in whole.kept}) == 3
+
+
+def test_only_the_asked_questions_are_kept_and_no_other_call_is_a_step():
+    judge = RecordingJudge(Teacher(wrong(""), Verdict("right", 0.9)), "model", questions={"q1"}, probable=True)
+    judge.judge([Response(replace(RECORD, id="validation"), (1,), "#### 4", True)])
+    judge.judge([said("#### 4")])
+    (only,) = judge.kept
+    assert (only.question_id, only.step, only.probability) == ("q1", 0, 0.9)

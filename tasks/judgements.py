@@ -1,0 +1,163 @@
+"""The `judgements@<name>` stage: (question, reference, response, label) for verifiers to learn from, to be calibrated and measured on.
+
+A policy explores the set's `explore` questions with the teacher's verdict as its reward. Calibration and held-out questions are answered by
+the policy before and after: the styles that a verifier meets. Or: published solutions, split by question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from pipelines.corpora import long_reference
+from pipelines.corpora.judgement import Judgement, write_judgements
+from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.record import Record, read_records
+from pipelines.corpora.split import fraction
+from pipelines.corpora.text import comparable
+from pipelines.evaluation.answers import answer_problems
+from pipelines.models import policy
+from pipelines.models.placement import Placement
+from pipelines.rewards.judge import Judge
+from pipelines.training.recording import RecordingJudge
+from tasks.judgements_params import ExploreSource, JudgementsParams, PublishedSource
+from tasks.policy_run import Course, Trained, optimise
+from tasks.sampler import make_sampler
+from tasks.stage import Stage
+
+FILES = ("train", "calib", "heldout")
+PARTS = 5  # of the run, for the drift of its labels
+
+
+def run(stage: Stage) -> None:
+    """Write data/judgements/<name>/{train,calib,heldout}.jsonl and metrics/judgements/<name>.json."""
+    name = stage.item
+    settings = stage.section(f"judgements.{name}", JudgementsParams)
+    if isinstance(settings.source, ExploreSource):
+        found, facts = _explored(stage, settings, settings.source)
+    else:
+        found, facts = _published(stage, settings, settings.source)
+    if not found:
+        return  # another process writes
+    _check(name, found)
+    folder = stage.out(f"data/judgements/{name}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        write_judgements(folder / f"{file}.jsonl", found[file])
+    figures = {"judgements": name, "set": settings.set, "source": settings.source.kind} | dict(facts)
+    figures |= {"files": {file: _profile(found[file]) for file in FILES}, "drift": _drift(found["train"])}
+    stage.out(f"metrics/judgements/{name}.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    stage.say("judgements: " + ", ".join(f"{file} {len(found[file])} ({_share(found[file]):.0%} right)" for file in FILES))
+
+
+Found = Mapping[str, Sequence[Judgement]]
+
+
+def _explored(stage: Stage, settings: JudgementsParams, source: ExploreSource) -> tuple[Found, Mapping[str, Any]]:
+    """Empty on every rank but the first."""
+    folder, start = stage.input(f"data/{settings.set}/records"), settings.origin.split("/")[1]
+    records = {file: read_records(folder / f"{file}.jsonl") for file in ("explore", "validation", "calib", "heldout")}
+    teacher = source.policy.reward.kind if source.policy.reward.kind != "chat_verifier" else str(getattr(source.policy.reward, "model", ""))
+    probable = getattr(source.policy.reward, "form", "") == "soft"
+    keep = partial(RecordingJudge, teacher=teacher, questions={record.id for record in records["explore"]}, probable=probable)
+    course = Course(start, records["explore"], records["validation"], lambda judge, exact: keep(judge, truth=exact))
+    trained = optimise(stage, source.policy, course)
+    memory = trained.kept
+    assert isinstance(memory, RecordingJudge)
+    found: dict[str, list[Judgement]] = {"train": memory.kept, "calib": [], "heldout": []}
+    with trained.engine.whole() as explorer:
+        if trained.ranks.first:
+            for file, samples in (("calib", source.calib_samples), ("heldout", source.heldout_samples)):
+                found[file] = _answers(stage, source, start, explorer, trained, teacher, probable, records[file], samples)
+    trained.ranks.leave()
+    if not trained.ranks.first:
+        return {}, {}
+    rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
+    return found, {"teacher": teacher, "left_out": dict(sorted(memory.left_out.items())), "curve": rows}
+
+
+def _answers(
+    stage: Stage,
+    source: ExploreSource,
+    start: str,
+    explorer: Any,
+    trained: Trained,
+    teacher: str,
+    probable: bool,
+    problems: Sequence[Record],
+    samples: int,
+) -> list[Judgement]:
+    """Responses of the policy as it was and as it has become, judged by the teacher and the exact checker."""
+    placement = Placement.resolve(stage.execution.device, stage.execution.dtype, stage.execution.threads)
+    before, _ = policy.load(stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code)
+    found: list[Judgement] = []
+    for model, step in ((before.to(placement.device), 0), (explorer, source.policy.iterations)):
+        judge: Judge = RecordingJudge(trained.judge, teacher, trained.checker, probable=probable)
+        engine = make_sampler(model, trained.tokens, placement, stage.execution)
+        limit = source.policy.max_error_share
+        answer_problems(engine, trained.tokens, judge, problems, samples, source.policy.sampling, stage.seed, limit)
+        assert isinstance(judge, RecordingJudge)
+        found += [replace(one, id=f"step{step}.{one.id}", step=step) for one in judge.kept]
+    return found
+
+
+def _published(stage: Stage, settings: JudgementsParams, source: PublishedSource) -> tuple[Found, Mapping[str, Any]]:
+    ledger = Ledger(settings.origin)
+    rows = list(long_reference.read(stage.input(settings.origin), ledger))
+    ledger.check(source.max_bad_rows)
+    folder = stage.input(f"data/{settings.set}/records")
+    practised = {comparable(record.prompt) for file in ("sft", "explore", "rl") for record in read_records(folder / f"{file}.jsonl")}
+    found: dict[str, list[Judgement]] = {file: [] for file in FILES}
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        place = fraction(f"judgements:{stage.seed}:{row.question_id}")
+        heldout, calib = place < source.heldout_share, place < source.heldout_share + source.calib_share
+        file = "heldout" if heldout else "calib" if calib else "train"
+        if file == "heldout" and comparable(row.question) in practised:
+            dropped["held-out question that the set trains on"] += 1
+        elif not row.response.strip():
+            dropped["empty"] += 1
+        else:
+            found[file].append(row)
+    return found, {"teacher": "published", "raw": ledger.summary(), "left_out": dict(sorted(dropped.items()))}
+
+
+def _check(name: str, found: Found) -> None:
+    """ValueError where a verifier could learn or show nothing."""
+    for file in FILES:
+        labels = {judgement.label for judgement in found[file]}
+        if labels != {0, 1}:
+            seen = "nothing" if not labels else f"only label {labels.pop()}"
+            raise ValueError(
+                f"judgements.{name}: {file} holds {seen}; a verifier needs right and wrong responses. Choose questions nearer to the "
+                "policy's ability, more prompts or samples, or another teacher"
+            )
+
+
+def _profile(rows: Sequence[Judgement]) -> dict[str, Any]:
+    """Counts, the share of label 1, and how often the teacher's label is the exact one."""
+    exact = [row for row in rows if row.truth is not None]
+    return {
+        "n": len(rows),
+        "questions": len({row.question_id for row in rows}),
+        "right": _share(rows),
+        "exact": len(exact),
+        "teacher_accuracy": fmean(row.label == row.truth for row in exact) if exact else None,
+        "subjects": dict(sorted(Counter(row.subject for row in rows).items())),
+    }
+
+
+def _share(rows: Sequence[Judgement]) -> float:
+    return fmean(row.label for row in rows) if rows else 0.0
+
+
+def _drift(rows: Sequence[Judgement]) -> list[dict[str, float]]:
+    """Per fifth of the policy's steps: judgements and the share of label 1."""
+    last = max((row.step for row in rows), default=0) + 1
+    parts = [[row for row in rows if row.step * PARTS // last == part] for part in range(PARTS)]
+    return [{"n": len(part), "right": _share(part)} for part in parts]

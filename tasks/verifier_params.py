@@ -1,0 +1,36 @@
+"""Parameters of distilling a verifier, of its report, and of the gate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipelines.evaluation.laboratory_params import LaboratoryParams
+from pipelines.rewards.reward_params import JUDGE
+from pipelines.rewards.verifier_params import VerifierParams
+from pipelines.settings import Settings
+from pipelines.training.verifier_params import VerifierTrainParams
+
+
+class VerifierRun(VerifierTrainParams):
+    """`verifier.runs.<run>`, laid over `verifier.common`; dvc.yaml reads the first three in the run itself."""
+
+    start: str = Field(min_length=1, description="the model that learns to judge: a folder of models/")
+    judgements: str = Field(min_length=1, description="a key of the section judgements")
+    set: str = Field(min_length=1, description="a key of the section rlvr_set: the laboratory's questions are its held-out ones")
+
+
+class RuleArm(Settings):
+    """A rule beside the verifier."""
+
+    rule: Annotated[str, JUDGE] = Field(description="a module of pipelines/rewards with `check`")
+    attacked: bool = Field(True, description="it meets the laboratory's attacks too")
+
+
+class VerifierReportParams(Settings):
+    """The section verifier_report: every verifier is read alike, beside rules on the same responses."""
+
+    reading: VerifierParams = Field(VerifierParams(), description="how it is read while it is examined; the model is each stage's own")
+    rules: tuple[RuleArm, ...] = Field((RuleArm(rule="containment"), RuleArm(rule="jaccard")), description="judge the same responses")
+    laboratory: LaboratoryParams = LaboratoryParams()

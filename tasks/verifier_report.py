@@ -1,0 +1,114 @@
+"""The `verifier_report@<run>` stage: a verifier beside rules on held-out responses, its laboratory, and the gate before RL.
+
+Labels are exact where the set has an exact checker: no verifier made them (methods/reward_bridge.md 7.5).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.corpora.judgement import Judgement, read_judgements
+from pipelines.corpora.record import read_records
+from pipelines.evaluation.agreement import Judged, agreement, by_subject, mcnemar
+from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects
+from pipelines.models.placement import Placement
+from pipelines.models.tokenizer import Tokens
+from pipelines.rewards.judge import Judge, Provision, Response, RuleJudge
+from pipelines.rewards.verdict import Verdict
+from pipelines.rewards.verifier import make_judge
+from pipelines.seams import load
+from tasks.gate import examined, write_gate
+from tasks.stage import Stage
+from tasks.verifier_params import VerifierReportParams
+
+MODEL = "verifier"
+
+
+def run(stage: Stage) -> None:
+    """Write metrics/verifier_report/<run>.json and data/verifier_gate/<run>/gate.json."""
+    settings, execution, name = stage.section("verifier_report", VerifierReportParams), stage.execution, stage.item
+    chosen = stage.value(f"verifier.runs.{name}")
+    placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
+    folder = stage.input(f"models/{name}/model")
+    provision = Provision(folder, Tokens.load(folder), placement, execution.micro_batch_tokens, execution.trust_remote_code)
+    model = make_judge(settings.reading, provision)
+    judges: dict[str, Judge] = {MODEL: model}
+    judges |= {arm.rule: RuleJudge(load("pipelines.rewards", arm.rule)) for arm in settings.rules}
+    rows = read_judgements(stage.input(f"data/judgements/{chosen['judgements']}") / "heldout.jsonl")
+    exact = [row for row in rows if row.truth is not None]
+    rows, labels = (exact, "exact") if exact else (rows, "teacher")
+    practised = {row.subject for row in read_judgements(stage.input(f"data/judgements/{chosen['judgements']}") / "train.jsonl")}
+    said = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
+    arms = {key: _agreement(judged, practised, stage.seed) for key, judged in said.items()}
+    stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
+    cases = _cases(read_records(stage.input(f"data/{chosen['set']}/records") / "heldout.jsonl"), settings.laboratory.cases)
+    attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
+    tried = {key: laboratory(judge, cases, stage.seed) for key, judge in judges.items() if key in attacked}
+    reasons = gate(arms[MODEL]["seen"], tried[MODEL], settings.laboratory.gate)
+    right = {key: [(one.verdict or 0) == one.label for one in judged] for key, judged in said.items()}
+    figures = {
+        "verifier": name,
+        "judgements": chosen["judgements"],
+        "labels": labels,
+        "reading": examined(settings.reading),
+        "unseen_subjects": sorted({row.subject for row in rows} - practised),
+        "arms": arms,
+        "against_rules": {key: mcnemar(right[MODEL], right[key]) for key in right if key != MODEL},
+        "laboratory": tried,
+        "calls": dict(sorted(getattr(model, "counts", Counter()).items())),
+        "gate": {"passed": not reasons, "reasons": reasons, "limits": settings.laboratory.gate.model_dump()},
+    }
+    stage.out(f"metrics/verifier_report/{name}.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_gate(stage.out(f"data/verifier_gate/{name}"), reasons, settings.reading)
+    seen = arms[MODEL]["seen"]
+    stage.say(f"kappa {seen['kappa']:.3f} [{seen['kappa_low']:.3f}, {seen['kappa_high']:.3f}] on {seen['n']} {labels} held-out labels")
+    stage.say("gate: passed" if not reasons else "gate: FAILED: " + "; ".join(reasons))
+
+
+def _judged(judge: Judge, rows: Sequence[Judgement], labels: str) -> list[Judged]:
+    """A verdict that is an error is none; a score beside it is the probability, but for rules that say only yes and no."""
+    cases = [Case(row.question_id, row.question, row.reference, row.source, row.subject) for row in rows]
+    verdicts = judge.judge([Response(case, (), row.response, True) for case, row in zip(cases, rows, strict=True)])
+    soft = any(verdict.score not in (0.0, 1.0) for verdict in verdicts)
+    return [
+        Judged(row.question_id, row.label if labels == "teacher" else row.truth or 0, _said(verdict), _chance(verdict, soft), row.subject)
+        for row, verdict in zip(rows, verdicts, strict=True)
+    ]
+
+
+def _said(verdict: Verdict) -> int | None:
+    return None if verdict.outcome == "error" else int(verdict.outcome == "right")
+
+
+def _chance(verdict: Verdict, soft: bool) -> float | None:
+    return min(1.0, max(0.0, verdict.score)) if soft and verdict.outcome != "error" else None
+
+
+def _agreement(judged: Sequence[Judged], practised: set[str], seed: int) -> Mapping[str, Any]:
+    """On subjects of the verifier's training (`seen`), on others (`unseen`, null where there are none), and on each subject."""
+    seen = [one for one in judged if one.subject in practised]
+    unseen = [one for one in judged if one.subject not in practised]
+    if not seen:
+        raise ValueError("no held-out response is of a subject that the verifier was trained on; look at the set's unseen subjects")
+    return {"seen": agreement(seen, seed), "unseen": agreement(unseen, seed) if unseen else None, "subjects": by_subject(judged, seed)}
+
+
+def _cases(records: Sequence[Any], count: int) -> list[Case]:
+    cases = [
+        Case(
+            one.id,
+            one.prompt,
+            one.answer,
+            one.source,
+            one.subject,
+            one.prompt_ids,
+            one.meta,
+            tuple(one.meta.get("right", ())),
+            tuple(one.meta.get("wrong", ())),
+        )
+        for one in records
+    ]
+    return spread_over_subjects(cases, count)
