@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from types import FrameType
 
-STAGES = frozenset({"ppo_rm", "rl", "sft"})  # that can use several processes
+STAGES = frozenset({"cost_model", "dpo", "ppo_rm", "reward_model", "rl", "sft", "sft_safe"})  # that can use several processes
 WORKER = "WHETSTONE_WORKER"  # set in workers only; RANK alone may come from a cluster around all of this
 TERMINATED = 143
 _SET_DEATH_SIGNAL = 1
