@@ -153,10 +153,12 @@ def _disk(root: Path) -> Iterator[Finding]:
 
 
 def _sandbox(root: Path) -> Iterator[Finding]:
-    there = shutil.which("bwrap")
-    yield Finding(
-        "bubblewrap", bool(there), there or "not installed", "apt-get install bubblewrap; only rewards that run code need it", needed=False
-    )
+    from pipelines.rewards.sandbox.probe import fault_of, modes, working_mode
+
+    mode = working_mode()
+    said = f"bubblewrap works, as {mode}" if mode else "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
+    mend = "apt-get install bubblewrap, and allow user namespaces or run as root; only rewards that run code need it"
+    yield Finding("sandbox", mode is not None, said, mend, needed=False)
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:

@@ -1,0 +1,88 @@
+"""A code problem: what the model is asked, known solutions, and tests, the public ones apart from the hidden ones.
+
+Tests are plain JSON, as `pipelines.rewards.code_tests` takes them: `{input, output}` of a whole program, `{args, output}` of the function
+`fn_name`, or `{code}` with assertions about `candidate`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+IoMode = Literal["stdio", "call", "assert"]
+TEST_FIELDS: dict[str, set[str]] = {"stdio": {"input", "output"}, "call": {"args", "output"}, "assert": {"code"}}
+
+
+@dataclass(frozen=True)
+class CodeProblem:
+    """`starter_code` is what a response that does not define `fn_name` is put behind; `setup` is trusted code that the tests need: imports,
+    helpers of the prompt. A problem without tests may be here, but is never trained on or evaluated (methods/dpo_vs_ppo.md 1.6)."""
+
+    id: str
+    prompt: str
+    solutions: Sequence[str]
+    public_tests: Sequence[dict[str, Any]]
+    hidden_tests: Sequence[dict[str, Any]]
+    difficulty: str
+    io_mode: IoMode
+    source: str
+    fn_name: str | None = None
+    starter_code: str = ""
+    setup: str = ""
+    incorrect_solutions: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("id", "prompt", "source"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"{name} must be text that is not empty, not {getattr(self, name)!r}")
+        if self.io_mode not in TEST_FIELDS:
+            raise ValueError(f"io_mode must be one of {', '.join(TEST_FIELDS)}, not {self.io_mode!r}")
+        if self.io_mode != "stdio" and not self.fn_name:
+            raise ValueError(f"io_mode {self.io_mode} needs fn_name")
+        for test in (*self.public_tests, *self.hidden_tests):
+            if not isinstance(test, dict) or set(test) != TEST_FIELDS[self.io_mode]:
+                raise ValueError(f"a test of io_mode {self.io_mode} has {', '.join(sorted(TEST_FIELDS[self.io_mode]))}, not {test!r:.80}")
+
+    @property
+    def has_tests(self) -> bool:
+        return bool(self.public_tests or self.hidden_tests)
+
+    def answer(self) -> str:
+        """The reference that the checker `code_tests` judges against; the first solution is in it for the preflight."""
+        value = {
+            "fn_name": self.fn_name,
+            "setup": self.setup,
+            "starter": self.starter_code,
+            "public_tests": list(self.public_tests),
+            "hidden_tests": list(self.hidden_tests),
+            "solution": self.solutions[0] if self.solutions else "",
+        }
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+NAMES = tuple(item.name for item in fields(CodeProblem))
+
+
+def read_code_problems(path: str | Path) -> list[CodeProblem]:
+    """All rows in order. ValueError names file, line and reason."""
+    found = []
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                found.append(CodeProblem(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path}:{number}: {error}; the file is damaged, make it again") from error
+    return found
+
+
+def write_code_problems(path: str | Path, problems: Iterable[CodeProblem]) -> int:
+    """One compact JSON object a line: equal problems are equal bytes. Returns their number."""
+    count = 0
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        for problem in problems:
+            stream.write(json.dumps(asdict(problem), ensure_ascii=False, separators=(",", ":")) + "\n")
+            count += 1
+    return count

@@ -1,0 +1,224 @@
+"""The first thing that runs inside a sandbox: it confines itself, then forks a fresh child for every test it is sent.
+
+Sent over from outside as bytes (`process.py`), so it stands alone: a few builtin modules, nothing of the project. A job comes as a socket
+message with file descriptors: the job itself, then what becomes the child's 0, 1, 2 and, for functions, 3. The child does not hold the
+control socket. The test's own sandbox (`driver.py`) runs this as well, with another role.
+"""
+
+import builtins
+import gc
+import marshal
+import os
+import signal
+import sys
+
+COMPILE_ERROR = 97  # exit status of a program that does not compile
+MOST_DESCRIPTORS = 64
+MIB = 2**20
+PROGRAM_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)  # what compile() raises
+
+
+def main(shipped: dict, control_fd: int, uid: int, isolated: int, memory_mb: int, processes: int, file_mb: int) -> None:
+    """`shipped`: module name -> code, of `values` and, in the test's sandbox, `driver`. Does not return in the parent."""
+    import _socket
+
+    control = _socket.socket(fileno=control_fd)
+    confine(uid, memory_mb, processes, file_mb)
+    for name, code in shipped.items():
+        module = type(sys)(name)
+        sys.modules[name] = module
+        exec(code, module.__dict__)
+    control.send(b"ready")
+    while True:
+        header, ancillary, _, _ = control.recvmsg(64, _socket.CMSG_SPACE(8 * 4))
+        if not header:
+            os._exit(0)
+        fds = [fd for _, _, data in ancillary for fd in memoryview(data).cast("i").tolist()]
+        job = marshal.loads(read_all(fds[0]))
+        preload(job["preload"])
+        child = os.fork()
+        if child == 0:
+            control.detach()
+            become(fds[1:], job)
+            return run(job)
+        for fd in fds:
+            os.close(fd)
+        _, status, usage = os.wait4(child, 0)
+        if isolated and os.getppid() == 1 and os.getpid() < 8:  # never outside a PID namespace of our own
+            kill_the_rest()
+        control.send(b"%d %f" % (status, usage.ru_utime + usage.ru_stime))
+
+
+def confine(uid: int, memory_mb: int, processes: int, file_mb: int) -> None:
+    """Limits that nothing below can raise again, and for root a user of its own, since the kernel counts no processes of root."""
+    import resource
+
+    if uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    limits = {
+        resource.RLIMIT_AS: memory_mb * MIB,
+        resource.RLIMIT_FSIZE: file_mb * MIB,
+        resource.RLIMIT_NOFILE: MOST_DESCRIPTORS,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+    }
+    if processes:
+        limits[resource.RLIMIT_NPROC] = processes + 1  # and this one
+    for kind, most in limits.items():
+        _, hard = resource.getrlimit(kind)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (most, most))
+
+
+def kill_the_rest() -> None:
+    """Whatever the child left behind in this PID namespace: daemons, orphans."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        return
+
+
+def preload(names: list) -> None:
+    """Modules that the program names: imported once here, they cost each of its tests nothing. Seeded, so that reruns agree."""
+    for name in names:
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+    if "random" in sys.modules:
+        sys.modules["random"].seed(0)
+    gc.freeze()
+
+
+def read_all(fd: int) -> bytes:
+    size, pieces = os.fstat(fd).st_size, []
+    read = 0
+    while read < size:
+        pieces.append(os.pread(fd, size - read, read))
+        read += len(pieces[-1])
+    return b"".join(pieces)
+
+
+def become(fds: list, job: dict) -> None:
+    """The child: descriptors 0, 1, 2 (and 3) and no other, a session and an empty folder of its own, and its CPU time."""
+    import resource
+
+    os.setsid()
+    for place, fd in enumerate(fds):
+        os.dup2(fd, place)
+    os.closerange(len(fds), MOST_DESCRIPTORS * 2)
+    folder = f"{job['folder']}/{os.getpid()}"
+    os.mkdir(folder)
+    os.chdir(folder)
+    seconds = max(1, -int(-job["cpu_seconds"] // 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - lives as long as the process
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    sys.argv = ["program.py"]
+    builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
+
+
+def run(job: dict) -> None:
+    role = job["role"]
+    if role == "program":
+        run_program(job["source"])
+    elif role == "serve":
+        serve(job["source"])
+    else:
+        sys.modules["driver"].drive(job, send, receive, sys.modules["values"].decode)
+        os._exit(0)
+
+
+def run_program(source: str) -> None:
+    """A whole program, as `python program.py` would run it: its exit status is the interpreter's own."""
+    try:
+        code = compile(source, "program.py", "exec", dont_inherit=True)
+    except PROGRAM_ERRORS as error:
+        os.write(2, f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace"))
+        os._exit(COMPILE_ERROR)
+    module = type(sys)("__main__")
+    module.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = module
+    exec(code, module.__dict__)
+
+
+def serve(source: str) -> None:
+    """A program's functions for calls from outside. Frames out: X it does not compile, L it fails while loading, R ready,
+    V a value, E an exception."""
+    try:
+        code = compile(source, "program.py", "exec", dont_inherit=True)
+    except PROGRAM_ERRORS as error:
+        send(b"X" + describe(error))
+        os._exit(0)
+    module = type(sys)("program")
+    module.__dict__["__builtins__"] = builtins
+    sys.modules["program"] = module
+    encode = sys.modules["values"].encode
+    try:
+        exec(code, module.__dict__)
+    except BaseException as error:  # noqa: BLE001 - also SystemExit and whatever the program makes up
+        send(b"L" + describe(error))
+        os._exit(0)
+    send(b"R")
+    while True:
+        frame = receive()
+        if frame is None:
+            os._exit(0)
+        name, args, kwargs = marshal.loads(frame)
+        try:
+            reply = b"V" + encode(find(module, name)(*map(builtin, args), **kwargs)).encode("ascii")
+        except BaseException as error:  # noqa: BLE001 - also SystemExit and whatever the program makes up
+            reply = b"E" + describe(error)
+        send(reply)
+
+
+def find(module: object, name: str):  # type: ignore[no-untyped-def]
+    """The function; in a class Solution, as call-based problems have it, its method."""
+    if not hasattr(module, name) and hasattr(module, "Solution"):
+        return getattr(module.Solution(), name)
+    return getattr(module, name)
+
+
+def builtin(value: object) -> object:
+    """A builtin type, sent by its name."""
+    return getattr(builtins, value[1]) if isinstance(value, tuple) and len(value) == 2 and value[0] is ... else value
+
+
+def describe(error: BaseException) -> bytes:
+    """`Type: message`, at most 300 characters, whatever the exception's own `__str__` does."""
+    try:
+        said = f"{type(error).__name__}: {error}"[:300]
+    except BaseException:  # noqa: BLE001 - `__str__` is the program's
+        said = type(error).__name__
+    return said.encode("utf-8", "backslashreplace")
+
+
+def send(frame: bytes) -> None:
+    """Four bytes of length, then the frame, on descriptor 3."""
+    data = memoryview(len(frame).to_bytes(4, "big") + frame)
+    while data:
+        data = data[os.write(3, data) :]
+
+
+def receive() -> bytes | None:
+    """The next frame; None when the other side has gone."""
+    head = _take(4)
+    return None if head is None else _take(int.from_bytes(head, "big"))
+
+
+def _take(count: int) -> bytes | None:
+    pieces = []
+    while count:
+        piece = os.read(3, min(count, MIB))
+        if not piece:
+            return None
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)

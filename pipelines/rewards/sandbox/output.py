@@ -1,0 +1,44 @@
+"""Whether a program printed what it should: line by line without trailing blanks, numbers with a fraction within a small tolerance."""
+
+from __future__ import annotations
+
+import math
+
+RELATIVE, ABSOLUTE = 1e-6, 1e-9
+LONGEST_NUMBER = 400  # characters
+
+
+def same_output(said: bytes, expected: str) -> bool:
+    """`said` that is no UTF-8 is never right. Blank lines at the end do not count; elsewhere they do, and so do upper and lower case."""
+    try:
+        given = _lines(said.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
+    wanted = _lines(expected)
+    return len(given) == len(wanted) and all(_same_line(*pair) for pair in zip(given, wanted, strict=True))
+
+
+def _lines(text: str) -> list[str]:
+    lines = [line.rstrip() for line in text.split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _same_line(given: str, wanted: str) -> bool:
+    if given == wanted:
+        return True
+    pairs = given.split(), wanted.split()
+    return len(pairs[0]) == len(pairs[1]) and all(_same_token(*pair) for pair in zip(*pairs, strict=True))
+
+
+def _same_token(given: str, wanted: str) -> bool:
+    """Whole numbers are compared as text: only an expected value with a fraction was rounded by someone."""
+    if given == wanted:
+        return True
+    if max(len(given), len(wanted)) > LONGEST_NUMBER or not any(mark in wanted for mark in ".eE"):
+        return False
+    try:
+        return math.isclose(float(given), float(wanted), rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    except ValueError:
+        return False

@@ -1,0 +1,80 @@
+"""Whether a sandbox works on this machine: started, and looked at from inside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import cache
+
+from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.sandbox.launcher import Launcher, Mode
+from pipelines.rewards.sandbox.runner import Program, Runner
+from pipelines.rewards.sandbox.status import Status
+from pipelines.settings import ROOT
+
+LIMITS = SandboxLimits(processes=6, memory_mb=256)
+LOOK_AROUND = f"""
+import os, signal, socket
+faults = []
+if {str(ROOT)!r} != "/" and os.path.exists({str(ROOT / "pipelines")!r}):
+    faults.append("the project is visible")
+try:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))  # sends nothing: it looks for a route
+    faults.append("the network is visible")
+except OSError:
+    pass
+children = []
+try:
+    while len(children) < 20:
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        children.append(child)
+    faults.append("the number of processes has no limit")
+except OSError:
+    pass
+for child in children:
+    os.kill(child, 9)
+print("; ".join(faults) or "confined")
+"""
+
+
+class SandboxUnavailable(RuntimeError):
+    """No sandbox can be made here, and running programs without one is not allowed."""
+
+
+@cache
+def fault_of(mode: Mode) -> str:
+    """What is wrong with this mode here; empty when it works."""
+    if not shutil.which("bwrap"):
+        return "bubblewrap is not installed"
+    runner = Runner(Launcher(mode), LIMITS)
+    try:
+        result = runner.run(Program(LOOK_AROUND, [{"input": "", "output": "confined"}]))
+    finally:
+        runner.close()
+    return "" if result.passed else result.outcomes[0].reason or Status.SANDBOX
+
+
+@cache
+def modes() -> tuple[Mode, ...]:
+    """Those worth a try for this user, best first."""
+    return ("root", "user") if os.geteuid() == 0 else ("user",)
+
+
+def working_mode() -> Mode | None:
+    """The first mode that works here."""
+    return next((mode for mode in modes() if not fault_of(mode)), None)
+
+
+def find_launcher(allow_unsandboxed: bool = False) -> Launcher:
+    """Raises SandboxUnavailable with what was tried, and the ways out."""
+    mode = working_mode()
+    if mode is None and not allow_unsandboxed:
+        tried = "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
+        raise SandboxUnavailable(
+            f"rewards that run code need a sandbox, and none can be made here ({tried}). Install bubblewrap 0.7 or newer (apt-get install "
+            "bubblewrap) and allow user namespaces or run as root; in a container allow them there (docker run --privileged, or a seccomp "
+            "profile with them). On a machine that may be lost, set allow_unsandboxed: true"
+        )
+    return Launcher(mode or "none")

@@ -1,0 +1,160 @@
+"""A sandbox from outside: start it, send it jobs with their descriptors, hear how each child ended, kill it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import marshal
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.sandbox import driver, harness, seccomp, values
+from pipelines.rewards.sandbox.launcher import ENVIRONMENT, Launcher
+
+START_SECONDS = 60.0  # patience with a machine that is very busy; a start takes 20 ms
+BOOT = (  # arguments: control socket, shipped code, then what confine() takes
+    "import marshal,os,sys; c,f,*n=map(int,sys.argv[1:]); h,m=marshal.loads(os.pread(f,1<<22,0)); os.close(f); "
+    "g={'__name__':'harness','__builtins__':__builtins__}; exec(h,g); g['main'](m,c,*n)"
+)
+
+
+class SandboxFailed(RuntimeError):
+    """The sandbox could not be started, or ended while no program was running in it."""
+
+
+class BrokenTest(SandboxFailed):
+    """A test's own code ended before it had anything from the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a child ended: its wait status, and the CPU seconds that it used."""
+
+    status: int
+    cpu_seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """As `os.waitstatus_to_exitcode`: negative for a signal."""
+        return os.waitstatus_to_exitcode(self.status)
+
+
+class Sandbox:
+    """One sandbox with the harness in it. Not for several threads at a time."""
+
+    def __init__(self, launcher: Launcher, limits: SandboxLimits, with_driver: bool = False) -> None:
+        """Raises SandboxFailed with what bubblewrap said."""
+        self.busy = False
+        self._folder = tempfile.mkdtemp(prefix="whetstone-unsandboxed-") if launcher.mode == "none" else None
+        self.control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        shipped, filter_fd = _shipped(with_driver), None if self._folder else seccomp.as_file()
+        processes = 0 if launcher.mode == "none" else limits.processes
+        confine = (launcher.uid(), int(launcher.mode != "none"), limits.memory_mb, processes, limits.file_mb)
+        try:
+            command = launcher.command(limits, ["-c", BOOT, *map(str, (inside.fileno(), shipped, *confine))], filter_fd)
+            keep = [fd for fd in (inside.fileno(), shipped, filter_fd) if fd is not None]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT, pass_fds=keep,
+                start_new_session=True, cwd=self._folder or "/",
+            )  # fmt: skip
+        except OSError as error:
+            self.control.close()
+            self._remove_folder()
+            raise SandboxFailed(f"{type(error).__name__}: {error}") from error
+        finally:
+            inside.close()
+            if filter_fd is not None:
+                os.close(filter_fd)
+        self.control.settimeout(START_SECONDS)
+        try:
+            ready = self.control.recv(64)
+        except OSError:
+            ready = b""
+        if ready != b"ready":
+            said = self._last_words()
+            self.kill()
+            raise SandboxFailed(said or "the sandbox did not start")
+
+    def start(self, job: Mapping[str, Any], fds: Sequence[int]) -> None:
+        """Starts a child. `fds` become its 0, 1, 2 and 3; they stay open here. SandboxFailed when the sandbox is gone."""
+        fd = in_memory(marshal.dumps({**job, "folder": self._folder or "/tmp"}))
+        try:
+            self.control.settimeout(START_SECONDS)
+            socket.send_fds(self.control, [b"job"], [fd, *fds])
+            self.busy = True
+        except OSError as error:
+            raise SandboxFailed(f"the sandbox is gone: {error}") from error
+        finally:
+            os.close(fd)
+
+    def ended(self, seconds: float) -> Ended | None:
+        """How the child ended, waiting at most so long; None when it still runs, or when the whole sandbox is gone."""
+        self.control.settimeout(max(0.001, seconds))
+        try:
+            message = self.control.recv(256)
+        except OSError:
+            return None
+        try:
+            status, cpu_seconds = message.split()
+            self.busy = False
+            return Ended(int(status), float(cpu_seconds))
+        except ValueError:
+            return None
+
+    def settle(self, seconds: float) -> bool:
+        """Whether it is done with its child, and can take the next one."""
+        return not self.busy or self.ended(seconds) is not None
+
+    def kill(self) -> None:
+        """The sandbox and all in it; safe to repeat. The kernel ends a PID namespace with its first process."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stderr:
+            self._process.stderr.close()
+        self.control.close()
+        self._remove_folder()
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        _, said = self._process.communicate()
+        return said.decode("utf-8", "replace").strip()[-300:]
+
+    def _remove_folder(self) -> None:
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def in_memory(content: bytes) -> int:
+    """A descriptor of a file in memory that holds `content`, at its start."""
+    fd = os.memfd_create("whetstone")
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+@cache
+def _shipped(with_driver: bool) -> int:
+    """A sealed file in memory with the compiled modules: one sandbox cannot change it for the next."""
+    modules = {"values": _compiled(values), **({"driver": _compiled(driver)} if with_driver else {})}
+    fd = os.memfd_create("harness", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    os.write(fd, marshal.dumps((_compiled(harness), modules)))
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return fd
+
+
+def _compiled(module: Any) -> Any:
+    return compile(Path(module.__file__).read_text("utf-8"), f"<{module.__name__.rpartition('.')[2]}>", "exec", dont_inherit=True)

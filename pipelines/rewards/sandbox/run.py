@@ -1,0 +1,212 @@
+"""One test on one program: what it prints against what it should, or its functions against the test's code, with the clock running."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from typing import Any
+
+from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.sandbox.harness import COMPILE_ERROR
+from pipelines.rewards.sandbox.process import BrokenTest, Ended, Sandbox, in_memory
+from pipelines.rewards.sandbox.status import Outcome, Status
+
+CHUNK = 2**16
+MOST_STDERR = 16 * 2**20  # bytes; a program that says more on its standard error is stopped
+KEPT_STDERR = 2000
+GRACE_SECONDS = 0.5  # for a child that has answered to end
+MOST_REQUEST = 64 * 2**20  # bytes of the arguments of one call
+
+
+class Pipe:
+    """Length-prefixed frames over a socket, until a point in time."""
+
+    def __init__(self, sock: socket.socket, most: int) -> None:
+        self._sock, self._most = sock, most
+
+    def send(self, frame: bytes, until: float) -> None:
+        """TimeoutError when it does not get through in time, OSError when the other side has gone."""
+        self._sock.settimeout(_left(until))
+        self._sock.sendall(len(frame).to_bytes(4, "big") + frame)
+
+    def receive(self, until: float) -> bytes:
+        """TimeoutError; EOFError when the other side has gone; ValueError for a frame that is too long."""
+        count = int.from_bytes(self._take(4, until), "big")
+        if count > self._most:
+            raise ValueError(f"more than {self._most // 1024} KiB")
+        return self._take(count, until)
+
+    def _take(self, count: int, until: float) -> bytes:
+        pieces = []
+        while count:
+            self._sock.settimeout(_left(until))
+            piece = self._sock.recv(min(count, 2**20))
+            if not piece:
+                raise EOFError
+            pieces.append(piece)
+            count -= len(piece)
+        return b"".join(pieces)
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def run_program(
+    sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, wall_seconds: float
+) -> tuple[Outcome, bytes]:
+    """A whole program on one input: PASS here means that it ended well; its standard output comes with it."""
+    until = time.monotonic() + wall_seconds
+    with ExitStack() as stack:
+        out, out_inside = _pipe(stack)
+        err, err_inside = _pipe(stack)
+        source = in_memory(stdin)
+        try:
+            sandbox.start({**job, "role": "program", "cpu_seconds": limits.test_seconds}, [source, out_inside, err_inside])
+        finally:
+            for fd in (source, out_inside, err_inside):
+                os.close(fd)
+        said, ended, fault = _watch(sandbox, out, err, limits.output_kb * 1024, until)
+    if fault is not None:
+        return fault, b""
+    outcome = how_it_ended(ended, limits, said[err])
+    return outcome or Outcome(Status.PASS), bytes(said[out])
+
+
+def _watch(sandbox: Sandbox, out: int, err: int, most: int, until: float) -> tuple[dict[int, bytearray], Ended | None, Outcome | None]:
+    """Reads both pipes until the child has ended; an Outcome when it had to be stopped."""
+    said: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
+    errors = 0
+    with selectors.DefaultSelector() as selector:
+        for fd in (out, err):
+            os.set_blocking(fd, False)
+            selector.register(fd, selectors.EVENT_READ)
+        selector.register(sandbox.control, selectors.EVENT_READ)
+        ended: Ended | None = None
+        while True:
+            left = until - time.monotonic()
+            if left <= 0 and ended is None:
+                return said, None, Outcome(Status.TIMEOUT, "still running at the end of its time")
+            ready = {key.fd for key, _ in selector.select(0 if ended else left)}
+            over = sandbox.control.fileno() in ready
+            for fd in (out, err):
+                while fd in ready or over:
+                    piece = _read(fd)
+                    if not piece:
+                        if piece == b"" and fd in selector.get_map():
+                            selector.unregister(fd)
+                        break
+                    errors += len(piece) * (fd == err)
+                    said[fd] += piece
+                    if fd == err:
+                        del said[err][:-KEPT_STDERR]
+                    if len(said[out]) > most or errors > MOST_STDERR:
+                        return said, None, Outcome(Status.WRONG, f"more than {most // 1024} KiB of output")
+                    if time.monotonic() > until:
+                        return said, None, Outcome(Status.TIMEOUT, "still writing at the end of its time")
+            if over:
+                return said, sandbox.ended(0.001), None
+
+
+def _read(fd: int) -> bytes | None:
+    """What is there; empty at the end; None when there is nothing now."""
+    try:
+        return os.read(fd, CHUNK)
+    except BlockingIOError:
+        return None
+
+
+def _pipe(stack: ExitStack) -> tuple[int, int]:
+    ours, theirs = os.pipe()
+    stack.callback(os.close, ours)
+    return ours, theirs
+
+
+def how_it_ended(ended: Ended | None, limits: SandboxLimits, stderr: bytes | bytearray = b"") -> Outcome | None:
+    """None for a child that ended by itself with status 0."""
+    if ended is None:
+        return Outcome(Status.RUNTIME, "it ended its own sandbox")
+    if ended.cpu_seconds >= limits.test_seconds:
+        return Outcome(Status.TIMEOUT, f"{ended.cpu_seconds:.1f} s of CPU time")
+    code = ended.exit_code
+    if code == 0:
+        return None
+    lines = bytes(stderr).decode("utf-8", "replace").strip().splitlines()
+    last = lines[-1][:300] if lines else ""
+    if code == COMPILE_ERROR:
+        return Outcome(Status.COMPILE, last)
+    return Outcome(Status.RUNTIME, last or (f"killed by signal {-code}" if code < 0 else f"exit status {code}"))
+
+
+class FunctionTest:
+    """One test of a program's functions: the program in one sandbox, the test in another, and this between them."""
+
+    def __init__(self, program: Sandbox, judge: Sandbox, limits: SandboxLimits, wall_seconds: float) -> None:
+        self._program, self._judge, self._limits = program, judge, limits
+        self._until = time.monotonic() + wall_seconds
+
+    def run(self, source: Mapping[str, Any], test: Mapping[str, Any]) -> Outcome:
+        """SandboxFailed when a sandbox is gone, BrokenTest when the test ends before it has anything from the program."""
+        limits = self._limits
+        with ExitStack() as stack:
+            ours = self._begin(stack, self._program, {**source, "role": "serve", "cpu_seconds": limits.test_seconds})
+            program = Pipe(ours, limits.output_kb * 1024)
+            try:
+                loaded = program.receive(self._until)
+            except (OSError, EOFError, ValueError) as fault:
+                return self._fault(fault, "it ended while it was loaded")
+            said = loaded[1:301].decode("utf-8", "replace")
+            if loaded[:1] != b"R":
+                return Outcome(Status.COMPILE if loaded[:1] == b"X" else Status.RUNTIME, said)
+            judge = Pipe(self._begin(stack, self._judge, {**test, "preload": [], "cpu_seconds": limits.wall_seconds}), MOST_REQUEST)
+            return self._relay(program, judge)
+
+    def _begin(self, stack: ExitStack, sandbox: Sandbox, job: Mapping[str, Any]) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        stack.enter_context(closing(ours))
+        nothing = os.open(os.devnull, os.O_RDWR)
+        try:
+            sandbox.start(job, [nothing, nothing, nothing, theirs.fileno()])
+        finally:
+            os.close(nothing)
+            theirs.close()
+        return ours
+
+    def _relay(self, program: Pipe, judge: Pipe) -> Outcome:
+        replies = 0
+        while True:
+            try:
+                request = judge.receive(self._until)
+            except (OSError, EOFError, ValueError) as fault:
+                late = isinstance(fault, TimeoutError)
+                if not replies:
+                    said = "did not call the program in time" if late else "ended without a verdict"
+                    raise BrokenTest(f"the test {said}") from fault
+                return Outcome(Status.TIMEOUT if late else Status.WRONG, "the test could not deal with what was returned")
+            if request[:1] == b"D":
+                status, _, reason = request[1:].decode("utf-8", "replace").partition(" ")
+                return Outcome(Status(status), reason)
+            try:
+                program.send(request[1:], self._until)
+                reply = program.receive(self._until)
+            except (OSError, EOFError, ValueError) as fault:
+                return self._fault(fault, "it ended during a call")
+            replies += 1
+            try:
+                judge.send(reply, self._until)
+            except OSError:
+                continue  # the next receive says what became of the test
+
+    def _fault(self, fault: Exception, gone: str) -> Outcome:
+        if isinstance(fault, TimeoutError):
+            return Outcome(Status.TIMEOUT, "still running at the end of its time")
+        if isinstance(fault, ValueError):
+            return Outcome(Status.WRONG, f"returned {fault}")
+        return how_it_ended(self._program.ended(GRACE_SECONDS), self._limits) or Outcome(Status.RUNTIME, gone)

@@ -1,0 +1,124 @@
+"""All tests of one program: a fresh sandbox for the program, one that stays for the tests' code, and the order in which things happen."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.sandbox.launcher import Launcher
+from pipelines.rewards.sandbox.output import same_output
+from pipelines.rewards.sandbox.process import BrokenTest, Sandbox, SandboxFailed
+from pipelines.rewards.sandbox.run import GRACE_SECONDS, FunctionTest, run_program
+from pipelines.rewards.sandbox.status import Outcome, Result, Status
+
+LONGEST_SOURCE = 2**20  # characters
+IMPORT = re.compile(r"^\s*(?:from|import)\s+([a-z_]+)", re.MULTILINE)
+PRELOADED = frozenset(
+    {"abc", "array", "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
+     "heapq", "io", "itertools", "json", "math", "operator", "queue", "random", "re", "statistics", "string", "struct", "textwrap", "time",
+     "typing"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program and its tests. A test is `{input, output}` of a whole program, or for its functions `{args, output}` (`fn_name` is called)
+    or `{code}` (assertions; the names in it that `setup` does not define are the program's functions, `candidate` is `fn_name`)."""
+
+    source: str
+    tests: Sequence[Mapping[str, Any]]
+    fn_name: str | None = None
+    setup: str = ""
+
+    def job(self) -> dict[str, Any]:
+        return {"source": self.source, "preload": sorted(PRELOADED & set(IMPORT.findall(self.source)))}
+
+
+class Runner:
+    """Not for several threads at a time. `close()` it."""
+
+    def __init__(self, launcher: Launcher, limits: SandboxLimits, stop_early: bool = True) -> None:
+        self._launcher, self._limits, self._stop_early = launcher, limits, stop_early
+        self._program: Sandbox | None = None
+        self._judge: Sandbox | None = None
+
+    def run(self, program: Program) -> Result:
+        """One outcome for each test. A test that cannot be run is SANDBOX_ERROR, and does not stop the others."""
+        if len(program.source) > LONGEST_SOURCE:
+            return Result(tuple(Outcome(Status.COMPILE, f"more than {LONGEST_SOURCE} characters") for _ in program.tests))
+        until = time.monotonic() + self._limits.total_seconds
+        job, outcomes, stopped = program.job(), list[Outcome](), False
+        try:
+            for test in program.tests:
+                left = until - time.monotonic()
+                if stopped:
+                    outcomes.append(Outcome(Status.NOT_RUN))
+                    continue
+                if left <= 0:
+                    outcome = Outcome(Status.TIMEOUT, f"more than {self._limits.total_seconds:g} s for all tests")
+                    stopped = True
+                else:
+                    outcome = self._one(program, job, test, min(left, self._limits.wall_seconds))
+                outcomes.append(outcome)
+                if outcome.status == Status.COMPILE and len(outcomes) == 1:
+                    return Result((outcome,) * len(program.tests))
+                stopped |= self._stop_early and outcome.status not in (Status.PASS, Status.SANDBOX)
+        finally:
+            self._drop_program()
+        return Result(tuple(outcomes))
+
+    def _one(self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], seconds: float) -> Outcome:
+        for attempt in (1, 2):
+            try:
+                self._program = self._program or Sandbox(self._launcher, self._limits)
+                outcome = self._stdio(job, test, seconds) if "input" in test else self._functions(program, job, test, seconds)
+            except SandboxFailed as fault:
+                self.close()
+                if attempt == 2 or isinstance(fault, BrokenTest):
+                    return Outcome(Status.SANDBOX, str(fault))
+            else:
+                if outcome.status == Status.TIMEOUT or not self._program.settle(GRACE_SECONDS):
+                    self._drop_program()
+                return outcome
+        raise AssertionError("unreachable")
+
+    def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], seconds: float) -> Outcome:
+        assert self._program is not None
+        outcome, said = run_program(self._program, job, test["input"].encode("utf-8", "surrogatepass"), self._limits, seconds)
+        if outcome.status != Status.PASS or same_output(said, test["output"]):
+            return outcome
+        return Outcome(Status.WRONG, f"printed {said[:80]!r}")
+
+    def _functions(self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], seconds: float) -> Outcome:
+        assert self._program is not None
+        if self._judge is not None and not self._judge.settle(GRACE_SECONDS):
+            self._judge.kill()
+            self._judge = None
+        self._judge = self._judge or Sandbox(self._launcher, self._limits, with_driver=True)
+        how: dict[str, Any] = {"name": program.fn_name}
+        if "code" in test:
+            how |= {
+                "role": "assert",
+                "setup": program.setup,
+                "code": test["code"],
+                "names": [n for n in ("candidate", program.fn_name) if n],
+            }
+        else:
+            how |= {"role": "call", "args": test["args"], "expected": test["output"]}
+        return FunctionTest(self._program, self._judge, self._limits, seconds).run(job, how)
+
+    def _drop_program(self) -> None:
+        if self._program is not None:
+            self._program.kill()
+            self._program = None
+
+    def close(self) -> None:
+        """Ends both sandboxes; the next run starts new ones."""
+        self._drop_program()
+        if self._judge is not None:
+            self._judge.kill()
+            self._judge = None

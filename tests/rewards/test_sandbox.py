@@ -1,0 +1,167 @@
+"""The sandbox' parts: values that cross the wall, the comparison of outputs, the call filter, and the refusal to go without."""
+
+import math
+import os
+import struct
+import time
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.rewards.code_tests import CodeTests
+from pipelines.rewards.code_tests_params import CodeTestsParams, SandboxLimits
+from pipelines.rewards.sandbox import probe, seccomp
+from pipelines.rewards.sandbox.launcher import Launcher
+from pipelines.rewards.sandbox.output import same_output
+from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed
+from pipelines.rewards.sandbox.runner import Program, Runner
+from pipelines.rewards.sandbox.status import Status
+from pipelines.rewards.sandbox.values import Foreign, decode, encode
+
+KEYS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+PLAIN = st.recursive(
+    KEYS | st.complex_numbers(allow_nan=False) | st.builds(range, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 3)),
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(KEYS, inner) | st.sets(KEYS) | st.frozensets(KEYS),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(PLAIN)
+def test_plain_values_arrive_as_they_are(value):
+    found = decode(encode(value))
+    assert found == value
+    assert repr(found) == repr(value) or isinstance(value, (set, frozenset, list, tuple, dict))
+    assert type(found) is type(value)
+
+
+def test_other_values():
+    point = namedtuple("Point", "x y")
+    for value in (Decimal("1.50"), Fraction(1, 3), date(2024, 2, 29), deque([1, 2]), 2**5000, -(2**64), bytearray(b"ab"), float("inf")):
+        assert decode(encode(value)) == value
+    assert math.isnan(decode(encode(float("nan"))))
+    for value, plain in (
+        (Counter("aab"), {"a": 2, "b": 1}),
+        (defaultdict(int, a=1), {"a": 1}),
+        (OrderedDict(a=1), {"a": 1}),
+        (point(1, 2), (1, 2)),
+    ):
+        assert decode(encode(value)) == plain
+        assert type(decode(encode(value))) is type(plain)
+    assert list(decode(encode(map(str, [1, 2])))) == ["1", "2"]
+    assert list(decode(encode({"a": 1}.keys()))) == ["a"]
+    found = decode(encode(object()))
+    assert isinstance(found, Foreign)
+    assert found
+    assert found != object()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"t":1}', '{"z":[]}', '{"t":[],"s":[]}', '{"d":[1]}', '{"o":["os.system","x"]}', '{"i":"zz"}', '{"s":[[]]}', "[" * 10**5, '{"r":[1]}x', '{"b":"0"}', "{}", '{"x":[1,2]}']
+)  # fmt: skip
+def test_what_encode_would_not_write_is_refused(text):
+    with pytest.raises((ValueError, TypeError, RecursionError, LookupError)):
+        decode(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "same"),
+    [
+        (b"6\n", "6", True),
+        (b"6  \n\n", "6\n", True),
+        (b"1 2\n3\n", "1 2\n3", True),
+        (b"1  2", "1 2", True),
+        (b"6", "7", False),
+        (b"", "6", False),
+        (b"6\n7", "6", False),
+        (b"0.3333333", "0.33333333333", True),
+        (b"0.33", "0.33333333333", False),
+        (b"10000001", "10000000", False),  # whole numbers are not rounded
+        (b"1", "1.0", True),
+        (b"nan", "1.0", False),
+        (b"Yes", "YES", False),
+        (b"\xff", "6", False),
+        (b"9" * 10**6, "1.5", False),
+        ("é".encode(), "é", True),
+    ],
+)
+def test_outputs(said, expected, same):
+    assert same_output(said, expected) is same
+
+
+def _runs(program, number, argument=0, architecture=0xC000003E):
+    """The classic BPF machine, as far as the filter uses it: what the kernel would answer to this call."""
+    data = struct.pack("<IIQQ", number, architecture, 0, argument)
+    steps, place, value = list(struct.iter_unpack("<HBBI", program)), 0, 0
+    while True:
+        code, yes, no, k = steps[place]
+        place += 1
+        if code == seccomp.RETURN:
+            return k
+        if code == seccomp.LOAD:
+            value = struct.unpack_from("<I", data, k)[0]
+        else:
+            holds = {seccomp.EQUAL: value == k, seccomp.AT_LEAST: value >= k, seccomp.ANY_BIT: bool(value & k)}[code]
+            place += yes if holds else no
+
+
+@pytest.mark.parametrize("machine", seccomp.TABLES)
+def test_the_filter(machine):
+    program = seccomp.program(machine)
+    architecture, clone, sock, denied = seccomp.TABLES[machine]
+    for number in (*denied.values(), *seccomp.COMMON.values()):
+        assert _runs(program, number, architecture=architecture) == seccomp.ERRNO | 1
+    assert _runs(program, 0, architecture=architecture) == seccomp.ALLOW
+    assert _runs(program, 0, architecture=1) == seccomp.KILL
+    assert _runs(program, clone, 0x11, architecture) == seccomp.ALLOW  # fork
+    assert _runs(program, clone, 0x10000011, architecture) == seccomp.ERRNO | 1
+    families = {family: _runs(program, sock, family, architecture) for family in (1, 2, 10, 16, 17, 40)}
+    assert {family for family, answer in families.items() if answer == seccomp.ALLOW} == {1, 2, 10}
+    assert seccomp.program("other") is None
+
+
+def test_without_a_sandbox_code_rewards_refuse_to_run(monkeypatch):
+    monkeypatch.setattr(probe, "fault_of", lambda mode: "bubblewrap is not installed")
+    with pytest.raises(probe.SandboxUnavailable, match=r"bubblewrap is not installed.*allow_unsandboxed"):
+        CodeTests(CodeTestsParams())
+    assert probe.find_launcher(allow_unsandboxed=True).mode == "none"
+
+
+def test_unsandboxed_programs_still_have_limits():
+    runner = Runner(Launcher("none"), SandboxLimits(test_seconds=1, wall_seconds=1.5, total_seconds=10, memory_mb=256))
+    try:
+        assert runner.run(Program("print(int(input()) + 1)", [{"input": "1", "output": "2"}])).passed
+        assert runner.run(Program("def f(n): return n", [{"code": "assert candidate(2) == 2"}], "f")).passed
+        for source, status in (("x = [0] * 10**9", Status.RUNTIME), ("import time; time.sleep(9)", Status.TIMEOUT)):
+            assert runner.run(Program(source, [{"input": "", "output": ""}])).statuses == (status,)
+        started = time.monotonic()
+        assert runner.run(Program("import os\nprint(os.getenv('SHELL'), os.getcwd())", [{"input": "", "output": "None"}])).statuses == (
+            Status.WRONG,
+        )
+        assert time.monotonic() - started < 5
+    finally:
+        runner.close()
+
+
+def test_a_sandbox_that_cannot_start_says_why(monkeypatch):
+    monkeypatch.setattr(Launcher, "command", lambda *_: ["/bin/sh", "-c", "echo no namespaces here >&2; exit 1"])
+    with pytest.raises(SandboxFailed, match="no namespaces here"):
+        Sandbox(Launcher("user"), SandboxLimits())
+    runner = Runner(Launcher("user"), SandboxLimits())
+    result = runner.run(Program("print(1)", [{"input": "", "output": "1"}]))
+    assert result.failed_to_judge
+    assert "no namespaces here" in result.reason
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        runner.run(Program("print(1)", [{"input": "", "output": "1"}]))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_limits_are_checked():
+    with pytest.raises(ValueError, match="wall_seconds"):
+        SandboxLimits(test_seconds=4, wall_seconds=2)
