@@ -30,7 +30,7 @@ MODEL = "verifier"
 def run(stage: Stage) -> None:
     """Write metrics/verifier_report/<run>.json and data/verifier_gate/<run>/gate.json."""
     settings, execution, name = stage.section("verifier_report", VerifierReportParams), stage.execution, stage.item
-    chosen = stage.value(f"verifier.runs.{name}")
+    chosen = {key: stage.value(f"verifier.runs.{name}.{key}") for key in ("judgements", "set")}
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     folder = stage.input(f"models/{name}/model")
     provision = Provision(folder, Tokens.load(folder), placement, execution.micro_batch_tokens, execution.trust_remote_code)
@@ -44,7 +44,8 @@ def run(stage: Stage) -> None:
     said = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
     arms = {key: _agreement(judged, practised, stage.seed) for key, judged in said.items()}
     stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
-    cases = _cases(read_records(stage.input(f"data/{chosen['set']}/records") / "heldout.jsonl"), settings.laboratory.cases)
+    variants = {record.id: record.meta for record in read_records(stage.input(f"data/{chosen['set']}/records") / "heldout.jsonl")}
+    cases = _cases(rows, variants, settings.laboratory.cases)
     attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
     tried = {key: laboratory(judge, cases, stage.seed) for key, judge in judges.items() if key in attacked}
     reasons = gate(arms[MODEL]["seen"], tried[MODEL], settings.laboratory.gate)
@@ -96,19 +97,12 @@ def _agreement(judged: Sequence[Judged], practised: set[str], seed: int) -> Mapp
     return {"seen": agreement(seen, seed), "unseen": agreement(unseen, seed) if unseen else None, "subjects": by_subject(judged, seed)}
 
 
-def _cases(records: Sequence[Any], count: int) -> list[Case]:
-    cases = [
-        Case(
-            one.id,
-            one.prompt,
-            one.answer,
-            one.source,
-            one.subject,
-            one.prompt_ids,
-            one.meta,
-            tuple(one.meta.get("right", ())),
-            tuple(one.meta.get("wrong", ())),
-        )
-        for one in records
-    ]
-    return spread_over_subjects(cases, count)
+def _cases(rows: Sequence[Judgement], variants: Mapping[str, Mapping[str, Any]], count: int) -> list[Case]:
+    """The questions of the held-out responses, with the further right and wrong answers that the set has of them."""
+    cases: dict[str, Case] = {}
+    for row in rows:
+        known = variants.get(row.question_id, {})
+        right, wrong = (tuple(known.get(key, ())) for key in ("right", "wrong"))
+        case = Case(row.question_id, row.question, row.reference, row.source, row.subject, right=right, wrong=wrong)
+        cases.setdefault(row.question_id, case)
+    return spread_over_subjects(list(cases.values()), count)

@@ -11,6 +11,7 @@ from typing import Any
 
 from flows.graph.models import POLICY_RUNS, SCORING_RUNS, Made, made, mapping, names, presets
 from flows.graph.sections import at, below
+from flows.graph.verifier_contradictions import verifier_contradictions
 from pipelines.settings import laid_over
 
 Problem = tuple[str, str]  # key, what is wrong with it
@@ -28,6 +29,7 @@ def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
     yield from _rounds(raw)
     yield from _runs(raw, models)
     yield from _measured(raw, models)
+    yield from verifier_contradictions(raw, models)
     yield from _cycles(raw)
 
 

@@ -48,5 +48,11 @@ def made(raw: Any) -> Iterator[Made]:
             yield Made(run, f"{section}.runs.{run}", f"{section}@{run}", section in POLICY_RUNS)
     for number in names(raw, "dpo_iter", "rounds"):
         yield Made(f"dpo_iter_{number}", f"dpo_iter.rounds.{number}", f"dpo_iter@{number}")
+    for run in names(raw, "rlvr_start", "runs"):
+        yield Made(run, f"rlvr_start.runs.{run}", f"rlvr_start@{run}")
+    for run in names(raw, "verifier", "runs"):
+        yield Made(run, f"verifier.runs.{run}", f"verifier@{run}", False)
+    for run in names(raw, "rlvr", "runs"):
+        yield Made(f"rlvr_{run}", f"rlvr.runs.{run}", f"rlvr@{run}")
     for method in names(raw, "rl", "methods"):
         yield Made(method, f"rl.{method}", f"rl@{method}")

@@ -16,7 +16,9 @@ from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.problems import describe, remove
 from flows.graph.sections import NOT_METHODS, with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.corpora.exams.exams_params import ExamsParams
 from pipelines.corpora.preferences_params import PreferencesParams
+from pipelines.corpora.rlvr_set_params import RlvrSetParams
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.evaluation.preference_params import RewardReportParams, WinsParams
 from pipelines.evaluation.theory.theory_params import TheoryParams
@@ -27,10 +29,14 @@ from pipelines.training.supervised_params import SupervisedParams
 from tasks.assess_params import Assess
 from tasks.dpo_iter_params import RoundRun
 from tasks.execution_params import ExecutionParams
+from tasks.judgements_params import JudgementsParams
 from tasks.ppo_rm_params import PolicyRun
 from tasks.report_params import ReportParams
+from tasks.rlvr_params import RlvrEvaluateParams, RlvrModel, RlvrRun
+from tasks.rlvr_start_params import StartRun
 from tasks.run_params import DpoRun, RankingRun
 from tasks.sft_safe_params import SafeRun
+from tasks.verifier_params import VerifierReportParams, VerifierRun
 
 Run = TypeVar("Run", bound=Settings)
 
@@ -95,6 +101,13 @@ class Rounds(Settings):
     rounds: dict[str, RoundRun]
 
 
+class RlvrEvaluate(Settings):
+    """The stages rlvr_evaluate@<model>: each model with the set that it answers."""
+
+    models: dict[str, RlvrModel]
+    settings: RlvrEvaluateParams
+
+
 class Params(Settings):
     """params.yaml."""
 
@@ -110,6 +123,14 @@ class Params(Settings):
     dpo: Runs[DpoRun]
     dpo_iter: Rounds
     ppo_rm: Runs[PolicyRun]
+    exams: dict[str, ExamsParams]
+    rlvr_set: dict[str, RlvrSetParams]
+    rlvr_start: Runs[StartRun]
+    judgements: dict[str, JudgementsParams]
+    verifier: Runs[VerifierRun]
+    verifier_report: VerifierReportParams
+    rlvr: Runs[RlvrRun]
+    rlvr_evaluate: RlvrEvaluate
     rl: Policies
     evaluate: Evaluate
     assess: Assess

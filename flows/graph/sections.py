@@ -15,9 +15,10 @@ NOT_METHODS = ("methods", "common")  # keys of the section rl that are no preset
 
 SHARED: dict[Path, tuple[Path, ...]] = {
     ("rl",): (("rl", "common"),),
-    **{(name, "runs"): ((name, "common"),) for name in ("reward_model", "cost_model", "sft_safe", "dpo")},
+    **{(name, "runs"): ((name, "common"),) for name in ("reward_model", "cost_model", "sft_safe", "dpo", "rlvr_start", "verifier")},
     ("dpo_iter", "rounds"): (("dpo_iter", "common"),),
     ("ppo_rm", "runs"): (("rl", "common"), ("ppo_rm", "common")),
+    ("rlvr", "runs"): (("rl", "common"), ("rlvr", "common")),
 }
 """Where members stand -> what each is laid over, the lowest first."""
 

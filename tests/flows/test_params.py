@@ -113,8 +113,8 @@ def test_contradictions_are_said_together_with_everything_else(raw: dict[str, An
     assert "sft: give either steps or epochs" in found
     assert "rl.methods: 'pppo' has no preset" in found
     assert (
-        "evaluate.models: no stage makes a model 'dppo'; made are: base, sft, sft_safe, dpo, dpo_safe, ppo_rm, dpo_iter_1, dpo_iter_2, grpo, pppo"
-        in found
+        "evaluate.models: no stage makes a model 'dppo'; made are: base, sft, sft_safe, dpo, dpo_safe, ppo_rm, dpo_iter_1, dpo_iter_2, "
+        "rlvr_start, rlvr_rule, rlvr_binary, rlvr_soft, grpo, pppo" in found
     )
     assert "train.corpus: no corpus 'exams'; the section corpus holds: exam" in found
     assert "rl.grpo.objective.hihg: unknown" in found

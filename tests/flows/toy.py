@@ -149,10 +149,12 @@ OBJECTIVES = {
 
 # Stages that stand in dvc.yaml once, whatever params.yaml says, and that the toy graph does without.
 LEFT_OUT = ("dpo_theory",)
-# The preference branch without a set, run, round or model: its stages are as many as params.yaml names.
+# The branches of preferences and verifiers without a set, run, round or model: their stages are as many as params.yaml names.
 EMPTY: dict[str, Any] = {
-    "preferences": {},
+    **{name: {} for name in ("preferences", "exams", "rlvr_set", "judgements")},
     **{name: {"common": {}, "runs": {}} for name in ("reward_model", "cost_model", "sft_safe", "dpo", "ppo_rm")},
+    **{name: {"common": {}, "runs": {}} for name in ("rlvr_start", "verifier", "rlvr")},
+    "rlvr_evaluate": {"models": {}, "settings": {"grader": "final_answer"}},
     "dpo_iter": {"common": {}, "rounds": {}},
     "assess": {"models": {}, "graders": {"reward_model": "none", "cost_model": "none"}, "settings": {}},
     "wins": {},
