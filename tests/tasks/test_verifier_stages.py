@@ -1,0 +1,207 @@
+"""The stages of the verifier branch through their files: explored judgements, a distilled verifier, its report, the gate, RL behind it."""
+
+import gzip
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from flows.graph.closure import Code
+from pipelines.corpora.judgement import read_judgements
+from pipelines.corpora.long_reference import MODELS
+from pipelines.corpora.record import read_records
+from pipelines.rewards.verifier import load_facts
+from pipelines.settings import seam_modules
+from tasks.gate import GateClosed, check_gate, write_gate
+from tasks.policy_run import settings_of
+from tasks.rlvr_params import RlvrRun
+from tests.tasks.preference_inputs import bytes_below, model_outs, run_stage
+from tests.tasks.verifier_inputs import EXPLORED, POLICY, RUN, SET, VERIFIER, distil, judge, make_folder, reinforce, report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verifier")
+    make_folder(folder)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        judge()
+        distil()
+        report()
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+
+
+def judged(file, name="explored"):
+    return read_judgements(f"data/judgements/{name}/{file}.jsonl")
+
+
+def figures(path):
+    return json.loads(Path(path).read_text())
+
+
+def test_every_explored_response_is_kept_once_with_its_step_and_both_labels():
+    rows, metrics = judged("train"), figures("metrics/judgements/explored.json")
+    questions = {record.id for record in read_records("data/tiny/records/explore.jsonl")}
+    assert {row.question_id for row in rows} <= questions
+    assert len(rows) + sum(metrics["left_out"].values()) == POLICY["iterations"] * POLICY["prompts"] * 4
+    assert {row.step for row in rows} == set(range(POLICY["iterations"]))
+    assert len({row.id for row in rows}) == len(rows)
+    assert {row.label for row in rows} == {0, 1}
+    assert all(row.label == row.truth for row in rows)
+    assert metrics["files"]["train"]["teacher_accuracy"] == 1.0
+    assert sum(part["n"] for part in metrics["drift"]) == len(rows)
+
+
+def test_held_out_questions_are_answered_before_and_after_the_run():
+    for file in ("calib", "heldout"):
+        rows = judged(file)
+        known = {record.id for record in read_records(f"data/tiny/records/{file}.jsonl")}
+        assert {row.question_id for row in rows} <= known
+        assert {row.step for row in rows} == {0, POLICY["iterations"]}
+
+
+def test_a_stopped_exploration_ends_byte_equal(monkeypatch):
+    whole = bytes_below("data/judgements/explored")
+
+    class Stopped(Exception):
+        pass
+
+    def stop(self, step, **metrics):
+        original(self, step, **metrics)
+        if step == 3:
+            raise Stopped
+
+    from tasks.stage import Stage
+
+    original = Stage.log
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "log", stop)
+        with pytest.raises(Stopped):
+            judge("explored", work="again", checkpoint_period_s=0)
+    judge("explored", work="again", checkpoint_period_s=0)
+    assert bytes_below("data/judgements/explored") == whole
+
+
+def test_a_teacher_that_finds_all_right_or_all_wrong_stops_the_stage():
+    never = EXPLORED | {"source": EXPLORED["source"] | {"policy": POLICY | {"sampling": {"max_new_tokens": 1}, "zero_signal": "count"}}}
+    with pytest.raises(ValueError, match=r"judgements.never: train holds nothing; a verifier needs right and wrong responses"):
+        judge("never", never)
+
+
+def test_published_solutions_are_split_by_question(tmp_path):
+    row = {"ground_truth": "She has 5 eggs.\nA: 5"}
+    for number, model in enumerate(MODELS):
+        row[model] = {"solution": f"So 2 + 3 = {number + 4}.\nA: {number + 4}", "is_correct": number == 1}
+    path = Path("solutions.jsonl.gz")
+    with gzip.open(path, "wt") as stream:
+        stream.writelines(json.dumps(row | {"question": f"How many are {number} eggs?"}) + "\n" for number in range(40))
+    judge("published", {"set": "tiny", "origin": str(path), "source": {"kind": "published", "calib_share": 0.3, "heldout_share": 0.3}})
+    rows = {file: judged(file, "published") for file in ("train", "calib", "heldout")}
+    questions = [{each.question_id for each in found} for found in rows.values()]
+    assert sum(map(len, questions)) == 40 == len(set.union(*questions))
+    assert Counter(each.label for found in rows.values() for each in found) == {0: 120, 1: 40}
+    assert rows["train"][0].reference == "She has 5 eggs."
+
+
+def test_the_verifier_says_how_it_is_asked_and_what_it_learnt_from():
+    asking, temperature = load_facts(Path("models/verifier/model"))
+    metrics = figures("metrics/train/verifier.json")
+    assert asking.template == "{candidate}{key}"
+    assert metrics["temperature"] == temperature > 0
+    assert metrics["judgements"]["distinct"] < metrics["judgements"]["read"] == len(judged("train"))
+    assert set(metrics["negatives"]) <= {"openings", "others", "lists", "echoes", "noise"}
+    assert set(metrics["calibration"]) == {"before", "after"}
+    assert "validation_loss" in metrics
+
+
+def test_judgements_that_do_not_fit_stop_the_stage():
+    with pytest.raises(ValueError, match=r"of train.jsonl cannot be asked, more than max_error_share 0.01 allows: candidate and reference"):
+        distil("short", VERIFIER | {"asking": VERIFIER["asking"] | {"max_tokens": 8}})
+
+
+def test_the_report_measures_all_arms_on_exact_labels_and_the_gate_says_each_limit():
+    found, gate = figures("metrics/verifier_report/verifier.json"), figures("data/verifier_gate/verifier/gate.json")
+    assert found["labels"] == "exact"
+    assert found["unseen_subjects"] == ["even"]
+    assert set(found["arms"]) == {"verifier", "containment", "jaccard"} == set(found["laboratory"])
+    assert set(found["arms"]["verifier"]["subjects"]) == {"sum", "even"}
+    assert {"kappa", "kappa_low", "auroc", "ece"} <= set(found["arms"]["verifier"]["seen"])
+    assert set(found["against_rules"]) == {"containment", "jaccard"}
+    assert gate["reasons"] == found["gate"]["reasons"]
+    assert gate["passed"] is (not gate["reasons"])
+
+
+def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_way_out(monkeypatch):
+    monkeypatch.setattr("pipelines.rewards.generative.judge.VerifierJudge.preflight", lambda *_: None)  # bare answers are foreign to it
+    strict = {"laboratory": {"cases": 4, "gate": {"min_kappa": 1.0, "max_false_reject": 0.0, "max_false_accept": 0.0}}}
+    report(settings=strict)
+    reasons = figures("data/verifier_gate/verifier/gate.json")["reasons"]
+    assert len(reasons) >= 2
+    with pytest.raises(GateClosed) as closed:
+        reinforce("soft", {"reward": {"kind": "verifier", "form": "soft"}})
+    assert all(reason in str(closed.value) for reason in reasons)
+    assert "rlvr.runs.soft.ignore_gate: true" in str(closed.value)
+    reinforce("rule", {"reward": "containment"})
+    reinforce("soft", {"reward": {"kind": "verifier", "form": "soft", "max_leak": 1.0}, "ignore_gate": True})
+    curve = [json.loads(line) for line in Path("curves/rlvr_soft.jsonl").read_text().splitlines()]
+    assert {"validation_greedy", "validation_reward"} <= set(curve[-1])
+    assert [row["step"] for row in curve] == [0, 1, 2]
+
+
+def test_the_gate_is_for_the_reading_that_was_examined(tmp_path):
+    from pipelines.rewards.verifier_params import VerifierParams
+
+    write_gate(tmp_path, [], VerifierParams())
+    check_gate(tmp_path, VerifierParams(form="binary"), "binary")
+    with pytest.raises(GateClosed, match="it was examined with prefilter True, here prefilter is False"):
+        check_gate(tmp_path, VerifierParams(prefilter=False), "soft")
+
+
+def test_an_arm_may_use_a_part_of_the_questions():
+    with pytest.raises(ValueError, match=r"rlvr.runs.rule.problems is 1000, .*rl.jsonl holds 20"):
+        reinforce("rule", {"reward": "containment", "problems": 1000})
+
+
+def test_held_out_accuracy_by_subject_and_novelty():
+    sections = {"rlvr_evaluate.settings": {"grader": "final_answer", "sampling": {"max_new_tokens": 8}}}
+    sections["rlvr_evaluate.models.sft"] = {"set": "tiny"}
+    run_stage("rlvr_evaluate@sft", sections, ["models/sft/model", *SET], ["metrics/rlvr_evaluate/sft.json", "samples/rlvr/sft.jsonl"])
+    found = figures("metrics/rlvr_evaluate/sft.json")
+    assert set(found["by_subject"]) == {"sum", "even"}
+    assert found["by_novelty"]["unseen"]["greedy"]["n"] == 5
+    assert 0 < found["top_line"]["share"] <= 1
+    with pytest.raises(ValueError, match=r"names the checker final_answer, .*grader is containment; make them equal"):
+        run_stage("rlvr_evaluate@sft", sections | {"rlvr_evaluate.settings": {"grader": "containment"}}, ["models/sft/model", *SET], [])
+
+
+def test_the_start_model_learns_from_demonstrations_or_not():
+    architecture = {"hidden_size": 16, "intermediate_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "context": 64}
+    for name, sft in (("taught", {"steps": 3, "batch_size": 4, "max_tokens": 64}), ("plain", None)):
+        own = {"set": "tiny", "model": {"architecture": architecture}, "sft": sft}
+        run_stage(f"rlvr_start@{name}", {"rlvr_start.common": {}, f"rlvr_start.runs.{name}": own}, SET, model_outs(name))
+    assert figures("metrics/train/taught.json")["steps"] == 3
+    assert figures("metrics/train/plain.json")["steps"] == 0
+    assert bytes_below("models/taught/model/model.safetensors") != bytes_below("models/plain/model/model.safetensors")
+
+
+def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
+    stage = reinforce("rule", {"reward": "containment"})
+    own = {"start": "sft", "set": "tiny", "verifier": "verifier", "reward": {"kind": "verifier"}}
+    stage.spec.params["rlvr.runs.rule"].update(own)
+    named = set(seam_modules(settings_of(stage, RlvrRun, "rl.common", "rlvr.common", "rlvr.runs.rule")))
+    code = Code(ROOT)
+    assert {"pipelines.rewards.verifier", "pipelines.rewards.generative.judge"} <= code.closure(["tasks.rlvr", *named])[0]
+    assert "pipelines.rewards.generative.judge" not in code.closure(["tasks.rl"])[0]
+    assert RUN["judgements"] == "explored"
