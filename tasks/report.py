@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tasks.report_page import figures, preference_results, preferences, results
+from tasks.report_page import figures, preference_results, preferences, results, verifiers
 from tasks.report_page.markdown import markdown
 from tasks.report_page.page import page
 from tasks.report_params import ReportParams
@@ -33,6 +33,7 @@ def run(stage: Stage) -> None:
     folder = stage.out("reports")
     drawn, absent = figures.draw(found, folder / "plots", settings.smoothing)
     more = preferences.sections(_preferences(stage, found), folder / "plots", settings.smoothing)
+    more += verifiers.sections(stage.input("metrics"), stage.input("curves"), folder / "plots", settings.smoothing)
     (folder / "index.html").write_text(page(found, drawn, absent, settings, more), "utf-8")
     (folder / "report.md").write_text(markdown(found, drawn, settings, more), "utf-8")
     (folder / "timings.js").write_text(f"window.whetstoneTimings = {json.dumps(_timings(stage), indent=1)};\n", "utf-8")

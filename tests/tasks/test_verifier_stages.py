@@ -205,3 +205,17 @@ def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
     assert {"pipelines.rewards.verifier", "pipelines.rewards.generative.judge"} <= code.closure(["tasks.rlvr", *named])[0]
     assert "pipelines.rewards.generative.judge" not in code.closure(["tasks.rl"])[0]
     assert RUN["judgements"] == "explored"
+
+
+def test_the_report_has_a_section_with_every_figure_once_and_none_without_the_branch(tmp_path):
+    from tasks.report_page import html, verifiers
+    from tasks.report_page.tables import Table
+
+    (section,) = verifiers.sections(Path("metrics"), Path("curves"), tmp_path, 5)
+    titles = [block.title for block in section.blocks if isinstance(block, Table)]
+    assert titles[:4] == ["Judgements", "Agreement with exact labels", "Kappa by subject", "Laboratory"]
+    page = html.blocks(section)
+    found = figures("metrics/verifier_report/verifier.json")
+    assert f"{found['arms']['verifier']['seen']['kappa']:.3f}" in page
+    assert "The gate is " in page
+    assert verifiers.sections(tmp_path / "no", tmp_path / "no", tmp_path, 5) == []

@@ -1,0 +1,172 @@
+"""What a distilled verifier is worth: the embedded multi-subject set, seed by seed, in a scratch folder, and its tables as markdown.
+
+    python -m benchmarks.verifier_learning --seeds 0 1 2 --folder FOLDER [--set rlvr.common.iterations=40] [--tables]
+
+Per seed: the set, the start model, judgements, the verifier with report and gate, RL with a rule, the binary and the soft verifier and the
+exact checker (gold), and a hacked one: a verifier from little drift and no made-up negatives, read without its prefilter, behind a gate
+that is ignored. Finished stages are left as they are; `--tables` only prints. One thread, so that two seeds can run side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import sys
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.embedded_learning import override, run_stage  # noqa: E402
+
+SET = ["data/rlvr/records", "data/rlvr/tokenizer"]
+MODELS = ("rlvr_start", "rlvr_rule", "rlvr_binary", "rlvr_soft", "rlvr_gold", "rlvr_hacked")
+
+
+def extended(params: dict[str, Any]) -> dict[str, Any]:
+    """The default's sections and those of the gold and the hacked arm."""
+    params = copy.deepcopy(params)
+    params["execution"] = {"device": "cpu", "threads": 1, "log_period_s": 20.0, "micro_batch_tokens": 2048}
+    early = copy.deepcopy(params["judgements"]["explored"])
+    early["source"]["policy"]["iterations"] = 6
+    params["judgements"]["early"] = early
+    nothing = dict.fromkeys(("openings", "others", "lists", "echoes", "noise"), 0.0)
+    params["verifier"]["runs"]["naive"] = {"start": "rlvr_start", "judgements": "early", "set": "rlvr", "negatives": nothing, "steps": 100}
+    arm = {"start": "rlvr_start", "set": "rlvr", "verifier": "verifier"}
+    params["rlvr"]["runs"]["gold"] = arm | {"reward": "phrase_answer"}
+    reading = {"kind": "verifier", "form": "soft", "model": "naive", "prefilter": False, "max_leak": 1.0}
+    hacked = {"verifier": "naive", "reward": reading, "ignore_gate": True, "kl": {"use": "none", "coef": 0.0}}
+    params["rlvr"]["runs"]["hacked"] = arm | hacked
+    return params
+
+
+def pipeline(params: dict[str, Any]) -> dict[str, float]:
+    """Run what is not there yet in the current folder; seconds by stage."""
+    identity, seconds = {"identity.seed": params["identity"]["seed"]}, {}
+
+    def go(name: str, sections: dict[str, Any], inputs: list[str], outs: list[str]) -> None:
+        if not all(Path(out).exists() for out in outs):
+            seconds[name] = run_stage(name, identity | sections, inputs, outs, params["execution"])
+
+    def of_runs(section: str, run: str) -> dict[str, Any]:
+        return {f"{section}.common": params[section]["common"], f"{section}.runs.{run}": params[section]["runs"][run]}
+
+    def model(name: str) -> list[str]:
+        return [f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json"]
+
+    settings = params["rlvr_set"]["rlvr"]
+    go("rlvr_set@rlvr", {"rlvr_set.rlvr": settings}, [settings["origin"]], [*SET, "metrics/rlvr_set/rlvr.json"])
+    go("rlvr_start@rlvr_start", of_runs("rlvr_start", "rlvr_start"), SET, model("rlvr_start"))
+    for name, own in params["judgements"].items():
+        outs = [f"data/judgements/{name}", f"metrics/judgements/{name}.json"]
+        go(f"judgements@{name}", {f"judgements.{name}": own}, [own["origin"], *SET], outs)
+    for name, own in params["verifier"]["runs"].items():
+        judged = f"data/judgements/{own['judgements']}"
+        go(f"verifier@{name}", of_runs("verifier", name), [f"models/{own['start']}/model", judged], model(name))
+        outs = [f"metrics/verifier_report/{name}.json", f"data/verifier_gate/{name}"]
+        sections = {"verifier_report": params["verifier_report"], f"verifier.runs.{name}": own}
+        go(f"verifier_report@{name}", sections, [f"models/{name}/model", judged, *SET], outs)
+    for name, own in params["rlvr"]["runs"].items():
+        own = {"ignore_gate": True} | own  # the table shows the arms whatever the gate says; it is reported beside them
+        inputs = [f"models/{own['start']}/model", f"models/{own['verifier']}/model", f"data/verifier_gate/{own['verifier']}", *SET]
+        sections = {"rl.common": params["rl"]["common"], "rlvr.common": params["rlvr"]["common"], f"rlvr.runs.{name}": own}
+        go(f"rlvr@{name}", sections, inputs, model(f"rlvr_{name}"))
+    for name in MODELS:
+        sections = {"rlvr_evaluate.settings": params["rlvr_evaluate"]["settings"], f"rlvr_evaluate.models.{name}": {"set": "rlvr"}}
+        outs = [f"metrics/rlvr_evaluate/{name}.json", f"samples/rlvr/{name}.jsonl"]
+        go(f"rlvr_evaluate@{name}", sections, [f"models/{name}/model", *SET], outs)
+    return seconds
+
+
+def tables(folders: dict[int, Path]) -> str:
+    """Agreement, policies, and what the hacked reward did, a row per seed."""
+    lines = ["| seed | verifier | kappa, seen | kappa, unseen | rule's kappa | false accepts | false rejects | gate |", "|---" * 8 + "|"]
+    for seed, folder in folders.items():
+        for name in ("verifier", "naive"):
+            value = _read(folder / f"metrics/verifier_report/{name}.json")
+            arm, rule = value["arms"]["verifier"], value["arms"]["containment"]
+            tried = value["laboratory"]["verifier"]
+            unseen = f"{arm['unseen']['kappa']:.3f}" if arm["unseen"] else "–"
+            cells = [
+                _kappa(arm["seen"]),
+                unseen,
+                f"{rule['seen']['kappa']:.3f}",
+                _share(tried["false_accept"]),
+                _share(tried["false_reject"]),
+            ]
+            gate = "open" if value["gate"]["passed"] else "closed: " + "; ".join(value["gate"]["reasons"])
+            lines.append(f"| {seed} | {name} | {' | '.join(cells)} | {gate} |")
+    lines += ["", "| seed | model | seen, greedy | seen, sampled | unseen, greedy | top last line |", "|---" * 6 + "|"]
+    for seed, folder in folders.items():
+        for name in MODELS:
+            value = _read(folder / f"metrics/rlvr_evaluate/{name}.json")
+            seen, unseen = value["by_novelty"]["seen"], value["by_novelty"].get("unseen")
+            cells = [_accuracy(seen["greedy"]), _accuracy(seen["sampled"]), _accuracy(unseen["greedy"]) if unseen else "–"]
+            lines.append(f"| {seed} | {name} | {' | '.join(cells)} | {100 * value['top_line']['share']:.0f} % |")
+    means = {
+        name: fmean(
+            _read(folder / f"metrics/rlvr_evaluate/{name}.json")["by_novelty"]["seen"]["sampled"]["accuracy"] for folder in folders.values()
+        )
+        for name in MODELS
+    }
+    lines += ["", "mean, seen, sampled: " + ", ".join(f"{name} {100 * value:.1f}" for name, value in means.items())]
+    lines += ["", "| seed | arm | validation reward, first to last | true accuracy, first to last (highest) |", "|---" * 4 + "|"]
+    for seed, folder in folders.items():
+        for name in ("soft", "hacked"):
+            rows = [json.loads(line) for line in (folder / f"curves/rlvr_{name}.jsonl").read_text("utf-8").splitlines()]
+            shown = [row for row in rows if "validation_reward" in row]
+            reward, right = ([row[key] for row in shown] for key in ("validation_reward", "validation_sampled"))
+            lines.append(
+                f"| {seed} | {name} | {reward[0]:.3f} to {reward[-1]:.3f} | {right[0]:.3f} to {right[-1]:.3f} ({max(right):.3f}) |"
+            )
+    return "\n".join(lines)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return value
+
+
+def _kappa(value: dict[str, Any]) -> str:
+    return f"{value['kappa']:.3f} [{value['kappa_low']:.3f}, {value['kappa_high']:.3f}] (n {value['n']})"
+
+
+def _share(value: dict[str, Any]) -> str:
+    return f"{100 * value['share']:.2f} % of {value['n']}"
+
+
+def _accuracy(value: dict[str, Any]) -> str:
+    return f"{100 * value['accuracy']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def main() -> None:
+    import yaml
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--folder", required=True, help="work in FOLDER/seed-N")
+    parser.add_argument("--set", dest="edits", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--tables", action="store_true", help="print the tables of finished seeds")
+    options = parser.parse_args()
+    params = extended(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
+    params = override(params, options.edits)
+    folders = {seed: (Path(options.folder) / f"seed-{seed}").resolve() for seed in options.seeds}
+    for seed, folder in folders.items():
+        if options.tables:
+            break
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
+        if not Path("raw").exists():
+            Path("raw").symlink_to(ROOT / "raw")
+        params["identity"]["seed"] = seed
+        for stage, seconds in pipeline(params).items():
+            print(f"{stage}: {seconds:.0f} s", flush=True)
+    print(tables(folders))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""A multi-subject set: split by key, no question twice, unseen subjects apart, other words, and the same bytes again."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines.corpora.exams.exam_set import write_exams
+from pipelines.corpora.exams.item import Exam
+from pipelines.corpora.rlvr_set import FILES, read_rows, reworded, texts, tokenise
+from pipelines.corpora.rlvr_set_params import RlvrSetParams
+from pipelines.corpora.text import comparable
+from pipelines.models.tokenizer_training import make_tokens
+from pipelines.rewards import phrase_answer, phrase_variants
+from tasks.rlvr_set import run
+from tasks.stage import Spec, Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKENIZER = {"kind": "bpe", "vocab_size": 320, "alphabet": "bytes", "marker": ""}
+PHRASES = {
+    "origin": str(ROOT / "raw/phrases"),
+    "sources": {"phrases": {"reader": "phrases", "unseen": ["both"], "n_sft": 120, "n_rl": 160, "n_validation": 20, "n_heldout": 40}},
+    "validation_share": 0.1,
+    "heldout_share": 0.15,
+    "near": None,
+    "decontaminate": {"ngram": None, "near": False},
+    "wording": {"share": 0.75},
+    "reward": "phrase_answer",
+    "tokenizer": TOKENIZER,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    params = RlvrSetParams.model_validate(PHRASES)
+    rows, counts = read_rows(params, Path(params.origin), 0, True)
+    rows = reworded(rows, phrase_variants, 0.75, 0)
+    tokens = make_tokens(params.tokenizer, params.template, params.reward, texts(rows), tmp_path_factory.mktemp("tokens"))
+    return tokenise("rlvr", rows, tokens, params, counts)
+
+
+def test_no_question_lies_in_two_files_and_unseen_subjects_are_only_held_out(made):
+    questions = {file: {comparable(record.prompt) for record in made.records[file]} for file in FILES if file != "sft"}
+    assert sum(map(len, questions.values())) == len(set().union(*questions.values()))
+    assert made.metrics["unseen_subjects"] == ["both"]
+    assert all("both" not in made.metrics["subjects"][file] for file in ("sft", "explore", "rl", "calib"))
+    assert made.metrics["records"]["explore"] > made.metrics["records"]["calib"] > 0
+
+
+def test_demonstrations_are_right_and_most_say_it_in_other_words(made):
+    said = [phrase_answer.check(record.response, record.answer, True).outcome for record in made.records["sft"]]
+    assert Counter(said) == {"right": len(said)}
+    others = [record for record in made.records["sft"] if record.response.splitlines()[-1] != record.answer]
+    assert 0.6 < len(others) / len(said) < 0.9
+
+
+def test_held_out_questions_have_variants_with_exact_labels(made):
+    for record in made.records["heldout"]:
+        assert record.meta["right"] and record.meta["wrong"]  # noqa: PT018
+        assert all(phrase_answer.label(record.prompt, record.answer, text) for text in record.meta["right"])
+        assert not any(phrase_answer.label(record.prompt, record.answer, text) for text in record.meta["wrong"])
+
+
+def test_the_stage_writes_the_same_bytes_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outs = ("data/rlvr/records", "data/rlvr/tokenizer", "metrics/rlvr_set/rlvr.json")
+    found = []
+    for work in ("one", "two"):
+        stage = Stage(Spec("rlvr_set@rlvr", "k", work, outs, {PHRASES["origin"]: ""}, {"identity.seed": 0, "rlvr_set.rlvr": PHRASES}))
+        run(stage)
+        found.append({str(path.relative_to(work)): path.read_bytes() for path in sorted(Path(work).rglob("*")) if path.is_file()})
+    assert found[0] == found[1]
+    assert json.loads(found[0]["outs/metrics/rlvr_set/rlvr.json"])["records"]["heldout"] == 40
+
+
+def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
+    rng = Random(0)
+    words = [f"w{number}" for number in range(400)]
+    exams = [
+        Exam(f"q{n}", " ".join(rng.sample(words, 12)) + "?", f"answer {n}", ("law", "physics", "art")[n % 3], "stem", "one", "en", "phrase")
+        for n in range(240)
+    ]
+    (tmp_path / "one").mkdir()
+    write_exams(tmp_path / "one/questions.jsonl", exams)
+    settings = {"origin": "data/exams", "exams": {"exams": ["one"]}, "unseen": ["art"], "tokenizer": TOKENIZER, "reward": "containment"}
+    params = RlvrSetParams.model_validate(settings)
+    rows, counts = read_rows(params, tmp_path, 0, True)
+    assert {row.problem.subject for row in rows["rl"]} == {"law", "physics"}
+    assert {row.problem.subject for row in rows["heldout"]} == {"law", "physics", "art"}
+    assert [row.problem.solution for row in rows["sft"]] == [row.problem.answer for row in rows["rl"]]
+    assert set(counts["united"]["splits"]) == {"explore", "rl", "calib", "test"}
+    with pytest.raises(FileNotFoundError, match="exams two is no key of the section exams, or its stage has not run"):
+        read_rows(params.model_copy(update={"exams": params.exams.model_copy(update={"exams": ("two",)})}), tmp_path, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sources": None}, "give either exams or sources"),
+        ({"explore_share": 0.9, "calib_share": 0.2}, "must stay below 1"),
+        ({"unseen": ["both"]}, "a source names its own"),
+        ({"heldout_share": 0.95}, "validation_share"),
+    ],
+)
+def test_what_cannot_be_a_set_is_said(change, words):
+    with pytest.raises(ValidationError, match=words):
+        RlvrSetParams.model_validate(PHRASES | change)
