@@ -9,10 +9,10 @@ from statistics import fmean
 from pipelines.corpora.record import read_records
 from pipelines.evaluation.accuracy import accuracy, by_key
 from pipelines.evaluation.answers import Answer, answer_problems, spread
+from pipelines.evaluation.code_figures import code_figures
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.models import policy
 from pipelines.models.placement import Placement
-from pipelines.rewards.reward_params import JUDGE
 from tasks.judges import make_judge
 from tasks.sampler import make_sampler
 from tasks.stage import Stage
@@ -23,11 +23,11 @@ def run(stage: Stage) -> None:
     settings, execution, corpus = stage.section("evaluate.settings", EvaluateParams), stage.execution, stage.value("train.corpus")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, tokens = policy.load(stage.input(f"models/{stage.item}/model"), trust_remote_code=execution.trust_remote_code)
-    if tokens.reward != settings.reward:
+    if tokens.reward != settings.reward.kind:
         raise ValueError(
-            f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is {settings.reward}; make them equal"
+            f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is {settings.reward.kind}; make them equal"
         )
-    judge = make_judge(stage, JUDGE.choose(settings.reward), tokens, placement)
+    judge = make_judge(stage, settings.reward, tokens, placement)
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
     problems = spread(read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems)
     if not problems:
@@ -37,7 +37,11 @@ def run(stage: Stage) -> None:
         sampling = settings.sampling.model_copy(update={"temperature": temperature})
         answers[name] = answer_problems(engine, tokens, judge, problems, samples, sampling, stage.seed, settings.max_error_share)
         stage.progress(len(answers), 2, accuracy=fmean(answer.right for answer in answers[name]))
-    figures = _figures(answers["greedy"], answers["sampled"], settings.on_error == "wrong")
+    count_errors = settings.on_error == "wrong"
+    figures = _figures(answers["greedy"], answers["sampled"], count_errors)
+    if examine := getattr(judge, "examine", None):  # of programs there is more to know than right or wrong
+        programs = examine([answer.response for answer in answers["sampled"]])
+        figures["code"] = code_figures(answers["sampled"], programs, settings.submissions, stage.seed, count_errors)
     head = {"model": stage.item, "corpus": corpus, "settings": settings.model_dump(mode="json")}
     stage.out(f"metrics/evaluate/{stage.item}.json").write_text(json.dumps(head | figures, indent=1) + "\n", "utf-8")
     with open(stage.out(f"samples/{stage.item}.jsonl"), "w", encoding="utf-8") as stream:

@@ -19,7 +19,6 @@ from pipelines.evaluation.answers import spread
 from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
-from pipelines.rewards.reward_params import JUDGE
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.preference_rounds import figures, sample_and_judge
 from tasks.judges import make_judge
@@ -63,7 +62,7 @@ def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, r
     execution = stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, _ = policy.load(origin, tokens, execution.trust_remote_code)
-    judge = make_judge(stage, JUDGE.choose(source.reward), tokens, placement)
+    judge = make_judge(stage, source.reward, tokens, placement)
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
     sampling = SamplingParams.model_validate(source.sampling.model_dump())
     prompts: list[Sampled] = []
@@ -72,7 +71,7 @@ def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, r
         found = sample_and_judge(engine, tokens, judge, problems, source.samples, sampling, stage.seed, SAMPLES, source.max_error_share)
         for record, own in zip(problems, found, strict=True):
             judged = tuple(own) if source.safety is None else with_safety(own, source.safety)
-            prompts.append(Sampled(record.id, record.prompt, judged, side, record.response))
+            prompts.append(Sampled(record.id, record.prompt, judged, side, record.response, verbatim=True))  # the corpus has cleaned it
         stage.progress(done, len(source.prompts), prompts=len(problems), accuracy=figures(found)["accuracy"])
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
     return Found(pairs, {}, {}, counts)

@@ -64,9 +64,11 @@ def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams) -> Clean
 def _by_role(source: str, problems: Iterable[Problem]) -> dict[Role, list[Row]]:
     rows: dict[Role, list[Row]] = {}
     for problem in problems:
-        tidy = replace(problem, question=normalise(problem.question), answer=normalise(problem.answer))
-        if problem.solution is not None:
-            tidy = replace(tidy, solution=normalise(problem.solution))
+        tidy = problem
+        if not problem.verbatim:
+            tidy = replace(problem, question=normalise(problem.question), answer=normalise(problem.answer))
+            if problem.solution is not None:
+                tidy = replace(tidy, solution=normalise(problem.solution))
         rows.setdefault(problem.role, []).append(Row(source, tidy))
     for found in rows.values():
         found.sort(key=_order)

@@ -18,13 +18,14 @@ class TooManyBadRows(ValueError):
 
 @dataclass
 class Ledger:
-    """The rows of one source: `good + bad = read`."""
+    """The rows of one source: `good + bad = read`. `left_out`: good rows that give no problem, by reason."""
 
     name: str
     good: int = 0
     bad: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def accept(self) -> None:
         self.good += 1
@@ -51,4 +52,6 @@ class Ledger:
         )
 
     def summary(self) -> dict[str, object]:
-        return {"read": self.good + self.bad, "bad": self.bad, "reasons": dict(sorted(self.reasons.items())), "first_bad": list(self.first)}
+        left_out = {"left_out": dict(sorted(self.left_out.items()))} if self.left_out else {}
+        reasons = dict(sorted(self.reasons.items()))
+        return {"read": self.good + self.bad, "bad": self.bad, "reasons": reasons, "first_bad": list(self.first), **left_out}

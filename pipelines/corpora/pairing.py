@@ -159,10 +159,12 @@ def _distinct(places: list[int], forms: dict[int, str], counts: Counter[str]) ->
 
 
 def normal_source(text: str) -> str:
-    """Python source without comments and layout; text that does not parse, or is too long to try, with single spaces only."""
+    """Python source without comments and layout, also the body of a function that the prompt begins; text that does not parse, or is too
+    long to try, with single spaces only."""
     if len(text) <= LONGEST_SOURCE:
-        try:
-            return ast.unparse(ast.parse(text))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            pass
+        for begun in ("", "def begun():\n"):
+            try:
+                return ast.unparse(ast.parse(begun + text))
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
     return " ".join(text.split())

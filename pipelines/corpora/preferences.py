@@ -122,6 +122,8 @@ def _tidy(item: Item) -> Item:
     """As the corpus cleans its texts; what a model wrote stays as it is."""
     if isinstance(item, Labelled):
         return replace(item, prompt=normalise(item.prompt), answer=normalise(item.answer), key=normalise(item.key))
+    if item.verbatim:
+        return item
     chosen, rejected = (text if ids else normalise(text) for text, ids in zip((item.chosen, item.rejected), item.ids, strict=True))
     return replace(item, prompt=normalise(item.prompt), chosen=chosen, rejected=rejected, key=normalise(item.key))
 

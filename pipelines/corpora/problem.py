@@ -20,7 +20,8 @@ Role = Literal["train", "sft", "rl", "validation", "heldout"]
 
 @dataclass(frozen=True)
 class Problem:
-    """`key` is what makes two problems the same one (empty: the question itself): rows with one key never lie on two sides of a split."""
+    """`key` is what makes two problems the same one (empty: the question itself): rows with one key never lie on two sides of a split.
+    `verbatim`: its texts are not to be cleaned, since their spaces have a meaning, as those of programs have."""
 
     question: str
     answer: str
@@ -30,6 +31,7 @@ class Problem:
     level: int | None = None
     key: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    verbatim: bool = False
 
 
 @dataclass(frozen=True)

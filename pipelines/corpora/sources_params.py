@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -118,4 +119,31 @@ class DialogueSource(Location):
     limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
 
 
-Source = Annotated[ExamSource | PhraseSource | FileSource | TableSource | DialogueSource, Field(discriminator="reader")]
+class CodeProblemsSource(Location):
+    """Code problems with tests, which the checker `code_tests` runs programs on."""
+
+    reader: Annotated[Literal["code"], READERS]
+    layout: Annotated[str, Seam("pipelines.corpora.code", "convert")] = Field(description="the form of the rows: mbpp, human_eval, apps, …")
+    splits: dict[FileRole, str] = Field(min_length=1, description="split of the dataset, or file relative to raw, for each role")
+    numbers: dict[FileRole, tuple[int, int]] = Field(
+        {}, description="where one file holds all roles: first and last number in the ids of each; absent: as `splits` says"
+    )
+    exclude: tuple[str, ...] = Field((), description="ids of problems that are left out: those whose own solution fails")
+    demonstrations: Literal["program", "completion"] = Field(
+        "program", description="the whole solution, or what of it goes on where the prompt's own code ends"
+    )
+    limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> CodeProblemsSource:
+        ranges = sorted(self.numbers.values())
+        if any(last < first for first, last in ranges) or any(left[1] >= right[0] for left, right in pairwise(ranges)):
+            raise ValueError("numbers: ranges must run upwards and must not overlap")
+        if self.numbers and len(self.splits) > 1:
+            raise ValueError("numbers place the rows of one file; name one split only")
+        return self
+
+
+Source = Annotated[
+    ExamSource | PhraseSource | FileSource | TableSource | DialogueSource | CodeProblemsSource, Field(discriminator="reader")
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,9 @@ class EvaluateParams(RewardParams):
 
     problems: int = Field(0, ge=0, description="held-out problems that are answered, evenly spread; 0: all")
     samples: int = Field(1, ge=1, le=1024, description="sampled answers per problem; their mean accuracy is reported")
+    submissions: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 10, 100), description="of programs, the k of pass@k and of k@n; those above `samples` are not reported"
+    )
     sampling: SamplingParams = Field(SamplingParams(), description="how a token of a sampled answer is drawn")
 
     @model_validator(mode="after")

@@ -15,13 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.rewards.code_tests_params import CodeTestsParams
 from pipelines.rewards.sandbox.probe import find_launcher
 from pipelines.rewards.sandbox.runner import Program, Runner
 from pipelines.rewards.sandbox.status import Result, Status
+from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict, error
+
+if TYPE_CHECKING:
+    from pipelines.rewards.judge import Judge, Provision
 
 FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 LANGUAGES = ("", "py", "python", "python3")
@@ -168,6 +172,23 @@ def _is_test(test: object) -> bool:
     if set(test) == {"input", "output"}:
         return isinstance(test["input"], str) and isinstance(test["output"], str)
     return (set(test) == {"args", "output"} and isinstance(test["args"], list)) or (set(test) == {"code"} and isinstance(test["code"], str))
+
+
+def judge_programs(
+    params: CodeTestsParams, answers: Sequence[str], responses: Sequence[Sequence[str]], max_error_share: float
+) -> list[list[Verdict]]:
+    """`CodeTests.judge_programs` of finished programs that somebody else has sampled. Raises CheckerFailed above `max_error_share`."""
+    with CodeTests(params) as judge:
+        judged = judge.judge_programs(answers, responses)
+    limit_errors([sample.verdict for own in judged for sample in own], max_error_share)
+    return [[sample.verdict for sample in own] for own in judged]
+
+
+def make_judge(options: CodeTestsParams, provision: Provision) -> Judge:
+    """Programs as the judge's seam has them; nothing of the provision is needed."""
+    from pipelines.rewards.code_judge import CodeJudge  # which builds on this module
+
+    return CodeJudge(options)
 
 
 @cache

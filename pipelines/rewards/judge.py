@@ -66,6 +66,8 @@ class Judge(Protocol):
     def preflight(self, records: Sequence[Question]) -> None:
         """Raises CheckerFailed, before any training, where known cases are misjudged."""
 
+    # A judge of programs also has `examine([Response, …]) -> [Program, …]` (`pipelines.evaluation.code_figures`), for evaluations.
+
 
 class Checker(Protocol):
     """A rule: a module of this folder that defines these two; `DETERMINISTIC = False` where a clock may decide; and, where many together

@@ -42,7 +42,9 @@ ErrorShare = Annotated[float, Field(ge=0, le=1, description="the stage stops whe
 class RewardParams(Settings):
     """The exact checker of an evaluation. It must be the one that the corpus names in tokens.json."""
 
-    reward: Annotated[str, JUDGE] = Field("final_answer", description="the checker that judges responses")
+    reward: Annotated[Choice, JUDGE] = Field(
+        default_factory=choose_judge, description="the checker that judges responses, with its options"
+    )
     on_error: OnError = "exclude"
     max_error_share: ErrorShare = 0.05
 

@@ -15,6 +15,7 @@ from pipelines.corpora.columns import BadRow, flag, one_of, text
 from pipelines.corpora.pair import Preference
 from pipelines.corpora.pair_rows import Item, PairReading
 from pipelines.corpora.pairing import DATASET, Judged, make_pairs, make_safety_pairs
+from pipelines.corpora.pairing_params import CodeRule, PairingParams
 from pipelines.corpora.pairs.sampled_params import SafetyRule, SampledParams
 from pipelines.corpora.rows import read_rows
 from pipelines.corpora.split import Side
@@ -24,13 +25,14 @@ from pipelines.seams import load
 @dataclass(frozen=True)
 class Sampled:
     """One prompt with its judged samples. `solution`: the data set's own answer, which the code rule may need. `side`: where the corpus
-    has put the prompt; `train` is still to be split by the set's shares."""
+    has put the prompt; `train` is still to be split by the set's shares. `verbatim`: its texts stay as they are."""
 
     id: str
     prompt: str
     judged: tuple[Judged, ...]
     side: Side = "train"
     solution: str | None = None
+    verbatim: bool = False
 
 
 def preferences(prompts: Iterable[Sampled], source: SampledParams, name: str, seed: int) -> tuple[list[Preference], Counter[str]]:
@@ -40,9 +42,14 @@ def preferences(prompts: Iterable[Sampled], source: SampledParams, name: str, se
     """
     if source.safety is not None:
         return safety_preferences(prompts, source.safety, name, seed)
+    return paired(prompts, source.pairing, name, seed)
+
+
+def paired(prompts: Iterable[Sampled], how: PairingParams, name: str, seed: int) -> tuple[list[Preference], Counter[str]]:
+    """Plain pairs, and the counts of `preferences`."""
     found, counts = [], Counter[str](prompts=0, samples=0, pairs=0, prompts_with_pairs=0)
     for one in prompts:
-        places, left_out = make_pairs(one.id, one.judged, source.pairing, seed, one.solution)
+        places, left_out = make_pairs(one.id, one.judged, how, seed, one.solution)
         found += [_preference(one, winner, loser, name) for winner, loser in places]
         counts += left_out
         _tally(counts, one, len(places))
@@ -94,12 +101,17 @@ def _tally(counts: Counter[str], one: Sampled, pairs: int) -> None:
 
 def _preference(one: Sampled, winner: int, loser: int, name: str) -> Preference:
     lost = one.judged[loser]
+    chosen: str
+    ids: tuple[int, ...]
+    meta: Mapping[str, Any]
     if winner == DATASET:
         assert one.solution is not None
-        return Preference(one.prompt, one.solution, lost.text, name, one.side, ids=(None, lost.ids or None), meta={"from_dataset": True})
-    won = one.judged[winner]
-    meta = {"scores": [won.score, lost.score]}
-    return Preference(one.prompt, won.text, lost.text, name, one.side, ids=(won.ids or None, lost.ids or None), meta=meta)
+        chosen, ids, meta = one.solution, (), {"from_dataset": True}
+    else:
+        won = one.judged[winner]
+        chosen, ids, meta = won.text, won.ids, {"scores": [won.score, lost.score]}
+    both = ids or None, lost.ids or None
+    return Preference(one.prompt, chosen, lost.text, name, one.side, ids=both, meta=meta, verbatim=one.verbatim)
 
 
 def _sampled(row: Mapping[str, Any], source: SampledParams) -> Sampled:
@@ -111,7 +123,8 @@ def _sampled(row: Mapping[str, Any], source: SampledParams) -> Sampled:
         judged = with_safety(judged, source.safety)
     solution = row.get("solution")
     side: Side = one_of(row, "side", ("train", "validation", "heldout")) if "side" in row else "train"
-    return Sampled(text(row, "id"), text(row, "prompt"), judged, side, solution if isinstance(solution, str) else None)
+    programs = isinstance(source.pairing, CodeRule)
+    return Sampled(text(row, "id"), text(row, "prompt"), judged, side, solution if isinstance(solution, str) else None, programs)
 
 
 def _judged(sample: Mapping[str, Any]) -> Judged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,8 @@ from pydantic import Field, model_validator
 from pipelines.corpora.pairing_params import PairingParams, PassFail
 from pipelines.corpora.split import Side
 from pipelines.settings import Choice, Seam, Settings
+
+CHECKER = Seam("pipelines.rewards", "check")
 
 
 class Drawing(Settings):
@@ -41,7 +44,9 @@ class SampledParams(Choice):
         min_length=1,
         description="RL, validation and held-out prompts that are sampled; 0: all",
     )
-    reward: Annotated[str, Seam("pipelines.rewards", "check")] = Field("final_answer", description="the checker that judges the samples")
+    reward: Annotated[Choice, CHECKER] = Field(
+        default_factory=partial(CHECKER.choose, "final_answer"), description="the checker that judges the samples, with its options"
+    )
     max_error_share: float = Field(0.05, ge=0, le=1, description="the stage stops when more verdicts are errors; such samples are left out")
     pairing: PairingParams = Field(PassFail(), description="how judged samples become pairs; without meaning where safety is set")
     safety: SafetyRule | None = Field(None, description="make safety records of the samples; null: plain pairs")

@@ -1,0 +1,82 @@
+"""Code problems as a corpus: the set's own prompts, reference solutions as demonstrations, the tests in `meta`.
+
+methods/dpo_vs_ppo.md 1.1, 1.4. The checker `code_tests` reads the tests; public ones only select submissions, hidden ones only score
+(1.6). The texts of programs stay as they are, blank for blank.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.corpora.code.code_problem import CodeProblem
+from pipelines.corpora.columns import BadRow
+from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.sources_params import CodeProblemsSource
+from pipelines.corpora.tables import table_rows
+from pipelines.seams import load
+
+NUMBER = re.compile(r"\d+")
+
+
+def read(source: CodeProblemsSource, reading: Reading) -> Iterator[Problem]:
+    """The reference answer is the first solution, or the problem's id where there is none.
+
+    Whole rows that give no problem are counted as left out: excluded, no_role (a number in no range of `numbers`), no_tests, and of those
+    that are put aside no_hidden_tests.
+    """
+    for role, split in source.splits.items():
+        for where, row in table_rows(source, reading, split):
+            try:
+                problem = to_code_problem(source.layout, row)
+                own = _role(problem, role, source)
+            except (BadRow, ValueError) as fault:
+                reading.ledger.reject(where, str(fault))
+                continue
+            reading.ledger.accept()
+            reason = _left_out(problem, own, source)
+            if reason or own is None:
+                reading.ledger.left_out[reason] += 1
+            else:
+                yield _problem(problem, own, source, reading.name)
+
+
+def to_code_problem(layout: str, row: Mapping[str, Any]) -> CodeProblem:
+    """Raises BadRow or ValueError for a row that is not of this layout."""
+    problem: CodeProblem = load("pipelines.corpora.code", layout).convert(row, layout)
+    return problem
+
+
+def completion(problem: CodeProblem, solution: str) -> str:
+    """What of a solution comes behind the code that the prompt begins with."""
+    return solution.removeprefix(problem.starter_code)
+
+
+def _role(problem: CodeProblem, role: Role, source: CodeProblemsSource) -> Role | None:
+    if not source.numbers:
+        return role
+    found = NUMBER.findall(problem.id)
+    if not found:
+        raise BadRow("the id holds no number, which `numbers` goes by")
+    return next((own for own, (first, last) in source.numbers.items() if first <= int(found[-1]) <= last), None)
+
+
+def _left_out(problem: CodeProblem, role: Role | None, source: CodeProblemsSource) -> str:
+    if problem.id in source.exclude:
+        return "excluded"
+    if role is None:
+        return "no_role"
+    if not problem.has_tests:
+        return "no_tests"
+    return "no_hidden_tests" if role in ("validation", "heldout") and not problem.hidden_tests else ""
+
+
+def _problem(problem: CodeProblem, role: Role, source: CodeProblemsSource, name: str) -> Problem:
+    solution = problem.solutions[0] if problem.solutions else None
+    if solution is not None and source.demonstrations == "completion":
+        solution = completion(problem, solution)
+    subject = name if problem.difficulty in ("", source.layout) else problem.difficulty
+    meta = {"id": problem.id, "code": json.loads(problem.answer())}
+    return Problem(problem.prompt, solution or problem.id, role, subject, solution or None, meta=meta, verbatim=True)

@@ -1,0 +1,78 @@
+"""Figures of programs: pass@k, k@n where public tests choose what is submitted, why programs fail, and the share of degenerate ones.
+
+methods/dpo_vs_ppo.md 7 and 9.2 (items 23, 24); 4.3 asks for the degenerate rate beside the pass rate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pipelines.evaluation.answers import Answer
+from pipelines.evaluation.degenerate import faults
+from pipelines.evaluation.intervals import mean_of, share_of
+from pipelines.evaluation.pass_at_k import mean_pass_at_k, solved_k_at_n
+from pipelines.evaluation.preference_params import DegenerateParams
+
+KINDS = ("empty", "unfinished", "repeated", "unparsable")
+
+
+class Program(Protocol):
+    """What became of an answer's program: how its hidden tests ended, whether it is Python, whether it passes the public tests (or there
+    are none), and the hidden ones; None: not judged."""
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def parses(self) -> bool: ...
+
+    @property
+    def public(self) -> bool: ...
+
+    @property
+    def hidden(self) -> bool | None: ...
+
+
+def code_figures(
+    answers: Sequence[Answer], programs: Sequence[Program], submissions: Sequence[int], seed: int, count_errors: bool
+) -> dict[str, Any]:
+    """`answers` are samples of several problems with the `programs` in them; `submissions` are the k of pass@k and k@n, each used where a
+    problem has as many samples.
+
+    Errors count as failures if `count_errors`, else these samples are left out. A degenerate answer is empty, unfinished, caught in a loop
+    or no Python.
+    """
+    kinds = [_faults(answer, program) for answer, program in zip(answers, programs, strict=True)]
+    judged: dict[str, list[Program]] = {}
+    for answer, program in zip(answers, programs, strict=True):
+        if count_errors or program.hidden is not None:
+            judged.setdefault(answer.record.id, []).append(program)
+    fewest = min((len(own) for own in judged.values()), default=0)
+    counts = [(len(own), sum(program.hidden is True for program in own)) for own in judged.values()]
+    found = Counter(kind for own in kinds for kind in own)
+    return {
+        "pass_at_k": {str(k): mean_pass_at_k(counts, k) for k in submissions if k <= fewest},
+        "k_at_n": {str(k): _k_at_n(judged, k, seed) for k in submissions if k < fewest},
+        "samples": fewest,
+        "statuses": dict(sorted(Counter(program.status for program in programs).items())),
+        "errors": sum(program.hidden is None for program in programs),
+        "degenerate": {
+            **share_of([float(bool(own)) for own in kinds], [answer.record.id for answer in answers]),
+            "kinds": {kind: found[kind] for kind in KINDS},
+        },
+    }
+
+
+def _k_at_n(judged: dict[str, list[Program]], k: int, seed: int) -> dict[str, float | None]:
+    solved = [
+        solved_k_at_n([program.public for program in own], [program.hidden is True for program in own], k, seed, problem)
+        for problem, own in judged.items()
+    ]
+    return mean_of([float(one) for one in solved])
+
+
+def _faults(answer: Answer, program: Program) -> list[str]:
+    found = faults(answer.completion.ids, answer.text, answer.completion.finish.whole, DegenerateParams())
+    return found if program.parses else [*found, "unparsable"]

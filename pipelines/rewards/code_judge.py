@@ -1,0 +1,124 @@
+"""Programs judged by the tests of their problems, behind the judge's seam; and what an evaluation wants to know of each of them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.rewards.code_tests import CodeTests, Sample, read_answer
+from pipelines.rewards.code_tests_params import CodeTestsParams
+from pipelines.rewards.judge import Question, Response
+from pipelines.rewards.sandbox.status import Status
+from pipelines.rewards.scoring import CheckerFailed
+from pipelines.rewards.verdict import Verdict
+
+SHOWN = 16  # problems of a source that the preflight runs
+TOLERATED = 0.1  # share of them whose own solution may fail: published sets have such rows
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A program that was run on the public and on the hidden tests. `status` is that of the first hidden test that did not pass, `pass`
+    without one, `not_run` of a response that was cut off; `parses`: the program is Python; `public`: it passes them, or there are none;
+    `hidden` None: an error, not judged."""
+
+    status: str
+    parses: bool
+    public: bool
+    hidden: bool | None
+
+
+class CodeJudge:
+    """Runs several programs at a time. A record's tests are in its `meta` under `code`, in the form of
+    `code_tests.FIELDS`; its answer is that JSON where `meta` has none.
+
+    Raises SandboxUnavailable where no sandbox can be made and `options` do not allow to go without.
+    """
+
+    model = None
+    deterministic = False
+
+    def __init__(self, options: CodeTestsParams) -> None:
+        self._options = options
+        self._tests = CodeTests(options)
+        weakref.finalize(self, self._tests.close)
+
+    def judge(self, responses: Sequence[Response]) -> list[Verdict]:
+        """A cut response is wrong; a program that the sandbox fails on is an error."""
+        return [sample.verdict for sample in self._tests.judge(_asked(responses))]
+
+    def preflight(self, records: Sequence[Question]) -> None:
+        """Solutions must pass, up to TOLERATED of them, and the empty program must not. Raises CheckerFailed naming problem and reason."""
+        by_source: dict[str, list[Question]] = {}
+        for record in records:
+            by_source.setdefault(record.source, []).append(record)
+        for source, found in by_source.items():
+            shown = found[:: max(1, len(found) // SHOWN)][:SHOWN]
+            self._preflight(source, shown)
+
+    def examine(self, responses: Sequence[Response]) -> list[Examined]:
+        """Every response on public and on hidden tests apart, whatever `tests` says; with no public tests it survives them."""
+        found: dict[str, list[Sample]] = {}
+        for tests in ("public", "hidden"):
+            with CodeTests(self._options.model_copy(update={"tests": tests, "reward": "all_or_nothing"})) as judge:
+                samples = judge.judge(_asked(responses))
+            found[tests] = samples
+        return [
+            Examined(
+                _status(hidden.result.statuses),
+                _parses(hidden.program),
+                public.passed or not _has_public(each),
+                None if hidden.verdict.outcome == "error" else hidden.passed,
+            )
+            for each, public, hidden in zip(responses, found["public"], found["hidden"], strict=True)
+        ]
+
+    def _preflight(self, source: str, shown: Sequence[Question]) -> None:
+        solutions = [(str(read_answer(reference(record))["solution"]), record) for record in shown]
+        known = [Response(record, (), solution, True) for solution, record in solutions if solution]
+        failed = [
+            f"{each.record.meta.get('id', each.record.id)} ({verdict.reason})"
+            for each, verdict in zip(known, self.judge(known), strict=True)
+            if verdict.outcome != "right"
+        ]
+        if len(failed) > TOLERATED * len(known):
+            raise CheckerFailed(
+                f"{len(failed)} of {len(known)} solutions of {source} do not pass their own tests: {'; '.join(failed[:3])}. Look at the "
+                "limits and at `tests`, or exclude these problems"
+            )
+        for record, verdict in zip(shown, self.judge([Response(record, (), "", True) for record in shown]), strict=True):
+            if verdict.outcome != "wrong":
+                raise CheckerFailed(f"the empty program is {verdict.outcome} on {record.id} of {source} ({verdict.reason})")
+
+
+def reference(record: Question) -> str:
+    """What `code_tests` judges against."""
+    found = record.meta.get("code")
+    return record.answer if found is None else json.dumps(found, ensure_ascii=False)
+
+
+def _asked(responses: Sequence[Response]) -> list[tuple[str, str, bool]]:
+    references = {id(each.record): reference(each.record) for each in responses}
+    return [(each.text, references[id(each.record)], each.finished) for each in responses]
+
+
+def _status(statuses: Sequence[Status]) -> str:
+    """The first that is neither `pass` nor left undone."""
+    if not statuses:
+        return str(Status.NOT_RUN)
+    return str(next((status for status in statuses if status not in (Status.PASS, Status.NOT_RUN)), Status.PASS))
+
+
+def _has_public(response: Response) -> bool:
+    return bool(read_answer(reference(response.record))["public_tests"])
+
+
+def _parses(program: str) -> bool:
+    try:
+        ast.parse(program)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
