@@ -103,6 +103,10 @@ class LocalEngine:
         self._kept = {(*prefixes[prefix_of[row]], *completions[row].ids): state for row, state in sorted(held.items())}
         return [[completions[row] for row in family] for family in members]
 
+    def rest(self) -> None:
+        """Give back what was kept for continuing: updates come next, and need the memory."""
+        self._kept = {}
+
     def _samples(self, prefix_of: list[int], keys: Sequence[Sequence[int]], limits: list[int]) -> Samples:
         device, shape = self.placement.device, (len(prefix_of), max(limits))
         return Samples(

@@ -136,6 +136,7 @@ class PolicyTrainer:
         settings = self.settings
         with self.engine.whole():
             rollout = self._collector.collect(partial(self._draw, iteration), iteration)
+        self.sampler.rest()
         factor = rate_factor(max(iteration, self._spent() * settings.iterations), settings.iterations, settings.schedule)
         self._tokens += int(rollout.figures["sampled_tokens"])
         rows, figures = self._crediting.rows(rollout)
