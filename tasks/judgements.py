@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from random import Random
 from statistics import fmean
 from typing import Any
 
@@ -23,7 +24,7 @@ from pipelines.corpora.text import comparable
 from pipelines.evaluation.answers import answer_problems
 from pipelines.models import policy
 from pipelines.models.placement import Placement
-from pipelines.rewards.judge import Judge
+from pipelines.rewards.judge import Judge, Response
 from pipelines.training.recording import RecordingJudge
 from tasks.judgements_params import ExploreSource, JudgementsParams, PublishedSource
 from tasks.policy_run import Course, Trained, optimise
@@ -32,6 +33,7 @@ from tasks.stage import Stage
 
 FILES = ("train", "calib", "heldout")
 PARTS = 5  # of the run, for the drift of its labels
+VARIANT = ":variant"  # ends the source of judgements that no policy wrote
 
 
 def run(stage: Stage) -> None:
@@ -62,6 +64,10 @@ def _explored(stage: Stage, settings: JudgementsParams, source: ExploreSource) -
     """Empty on every rank but the first."""
     folder, start = stage.input(f"data/{settings.set}/records"), settings.origin.split("/")[1]
     records = {file: read_records(folder / f"{file}.jsonl") for file in ("explore", "validation", "calib", "heldout")}
+    if source.variants and not any(record.meta.get("wrong") for record in records["explore"]):
+        raise ValueError(
+            f"source.variants is {source.variants}, but the set {settings.set} has none; give rlvr_set.{settings.set} a wording"
+        )
     teacher = source.policy.reward.kind if source.policy.reward.kind != "chat_verifier" else str(getattr(source.policy.reward, "model", ""))
     probable = getattr(source.policy.reward, "form", "") == "soft"
     keep = partial(RecordingJudge, teacher=teacher, questions={record.id for record in records["explore"]}, probable=probable)
@@ -74,6 +80,10 @@ def _explored(stage: Stage, settings: JudgementsParams, source: ExploreSource) -
         if trained.ranks.first:
             for file, samples in (("calib", source.calib_samples), ("heldout", source.heldout_samples)):
                 found[file] = _answers(stage, source, start, explorer, trained, teacher, probable, records[file], samples)
+            for file, questions in (("train", "explore"), ("calib", "calib"), ("heldout", "heldout")):
+                memory_of_variants = RecordingJudge(trained.judge, teacher, trained.checker, probable=probable)
+                memory_of_variants.judge(_variants(records[questions], source.variants, stage.seed))
+                found[file] += [replace(one, id=f"variant.{one.id}", source=f"{one.source}{VARIANT}") for one in memory_of_variants.kept]
     trained.ranks.leave()
     if not trained.ranks.first:
         return {}, {}
@@ -103,6 +113,16 @@ def _answers(
         answer_problems(engine, trained.tokens, judge, problems, samples, source.policy.sampling, stage.seed, limit)
         assert isinstance(judge, RecordingJudge)
         found += [replace(one, id=f"step{step}.{one.id}", step=step) for one in judge.kept]
+    return found
+
+
+def _variants(records: Sequence[Record], count: int, seed: int) -> list[Response]:
+    """Up to `count` right and as many wrong variants of each answer, the reference itself among the right ones."""
+    found = []
+    for record in records:
+        rng = Random(f"variants:{seed}:{record.id}")
+        for texts in ([record.answer, *record.meta.get("right", ())], list(record.meta.get("wrong", ()))):
+            found += [Response(record, (), text, True) for text in rng.sample(texts, min(count, len(texts)))]
     return found
 
 
@@ -148,6 +168,7 @@ def _profile(rows: Sequence[Judgement]) -> dict[str, Any]:
         "right": _share(rows),
         "exact": len(exact),
         "teacher_accuracy": fmean(row.label == row.truth for row in exact) if exact else None,
+        "variants": sum(row.source.endswith(VARIANT) for row in rows),
         "subjects": dict(sorted(Counter(row.subject for row in rows).items())),
     }
 
@@ -158,6 +179,7 @@ def _share(rows: Sequence[Judgement]) -> float:
 
 def _drift(rows: Sequence[Judgement]) -> list[dict[str, float]]:
     """Per fifth of the policy's steps: judgements and the share of label 1."""
+    rows = [row for row in rows if not row.source.endswith(VARIANT)]
     last = max((row.step for row in rows), default=0) + 1
     parts = [[row for row in rows if row.step * PARTS // last == part] for part in range(PARTS)]
     return [{"n": len(part), "right": _share(part)} for part in parts]

@@ -19,6 +19,11 @@ class ExploreSource(Settings):
         2, ge=1, description="responses to each calibration question, of the policy before the run and again after it"
     )
     heldout_samples: int = Field(4, ge=1, description="the same for held-out questions")
+    variants: int = Field(
+        0,
+        ge=0,
+        description="for each question as many right and as many wrong variants of its answer, of which the set has some, judged as well",
+    )
 
 
 class PublishedSource(Settings):

@@ -25,6 +25,7 @@ from tasks.stage import Stage
 from tasks.verifier_params import VerifierReportParams
 
 MODEL = "verifier"
+VARIANT = ":variant"  # ends the source of judgements that no policy wrote
 
 
 def run(stage: Stage) -> None:
@@ -42,7 +43,7 @@ def run(stage: Stage) -> None:
     rows, labels = (exact, "exact") if exact else (rows, "teacher")
     practised = {row.subject for row in read_judgements(stage.input(f"data/judgements/{chosen['judgements']}") / "train.jsonl")}
     said = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
-    arms = {key: _agreement(judged, practised, stage.seed) for key, judged in said.items()}
+    arms = {key: _agreement(judged, practised, rows, stage.seed) for key, judged in said.items()}
     stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
     variants = {record.id: record.meta for record in read_records(stage.input(f"data/{chosen['set']}/records") / "heldout.jsonl")}
     cases = _cases(rows, variants, settings.laboratory.cases)
@@ -88,13 +89,22 @@ def _chance(verdict: Verdict, soft: bool) -> float | None:
     return min(1.0, max(0.0, verdict.score)) if soft and verdict.outcome != "error" else None
 
 
-def _agreement(judged: Sequence[Judged], practised: set[str], seed: int) -> Mapping[str, Any]:
-    """On subjects of the verifier's training (`seen`), on others (`unseen`, null where there are none), and on each subject."""
+def _agreement(judged: Sequence[Judged], practised: set[str], rows: Sequence[Judgement], seed: int) -> Mapping[str, Any]:
+    """On subjects of the verifier's training (`seen`), on others (`unseen`, null where there are none), on each subject; and of the seen
+    ones on what policies wrote and on variants of the references, which are nearly right or right in other words."""
     seen = [one for one in judged if one.subject in practised]
     unseen = [one for one in judged if one.subject not in practised]
+    parts: dict[str, list[Judged]] = {"responses": [], "variants": []}
+    for one, row in zip(judged, rows, strict=True):
+        if one.subject in practised:
+            parts["variants" if row.source.endswith(VARIANT) else "responses"].append(one)
     if not seen:
         raise ValueError("no held-out response is of a subject that the verifier was trained on; look at the set's unseen subjects")
-    return {"seen": agreement(seen, seed), "unseen": agreement(unseen, seed) if unseen else None, "subjects": by_subject(judged, seed)}
+    return {
+        "seen": agreement(seen, seed),
+        **{name: agreement(part, seed) if part else None for name, part in (*parts.items(), ("unseen", unseen))},
+        "subjects": by_subject(judged, seed),
+    }
 
 
 def _cases(rows: Sequence[Judgement], variants: Mapping[str, Mapping[str, Any]], count: int) -> list[Case]:

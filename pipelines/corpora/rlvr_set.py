@@ -52,11 +52,12 @@ def read_rows(params: RlvrSetParams, root: Path, seed: int, offline: bool) -> tu
 
 
 def reworded(rows: Rows, wording: Wording, share: float, seed: int) -> Rows:
-    """Demonstrations that state the answer on their last line, `share` of them in other words than the reference's, and held-out questions
-    with right and wrong variants in `meta`."""
+    """Demonstrations that state the answer on their last line, `share` of them in other words than the reference's; and questions of
+    exploration, calibration and the held-out file with right and wrong variants of their answer in `meta`."""
     result = dict(rows)
     result["sft"] = [_other_words(row, wording, share, seed) for row in rows["sft"]]
-    result["heldout"] = [_with_variants(row, wording, seed) for row in rows["heldout"]]
+    for file in ("explore", "calib", "heldout"):
+        result[file] = [_with_variants(row, wording, seed) for row in rows[file]]
     return result
 
 

@@ -10,9 +10,9 @@ from pipelines.training.supervised_params import SupervisedParams
 
 
 class NegativesParams(Settings):
-    """Further rows with label 0, as shares of the judgements (methods/reward_bridge.md 10.3 item 2); all 0: learn from judgements alone.
+    """Further rows, all but `capitals` with label 0, as shares of the judgements (methods/reward_bridge.md 10.3 item 2).
 
-    The strings of the laboratory are none of them: a verifier that has seen its exam proves nothing.
+    All 0: learn from judgements alone. The strings of the laboratory are none of them: a verifier that has seen its exam proves nothing.
     """
 
     openings: float = Field(0.1, ge=0, le=1, description="first lines of longer responses: an opening is no answer")
@@ -20,6 +20,7 @@ class NegativesParams(Settings):
     lists: float = Field(0.05, ge=0, le=1, description="the reference among others: naming all is no answer")
     echoes: float = Field(0.05, ge=0, le=1, description="the question itself")
     noise: float = Field(0.05, ge=0, le=1, description="words of the set in random order")
+    capitals: float = Field(0.0, ge=0, le=1, description="right responses again in capitals, with label 1: the only ones that stay right")
 
 
 class VerifierTrainParams(SupervisedParams):

@@ -53,7 +53,7 @@ def examples(judgements: Sequence[Judgement], asking: Asking, context: int) -> t
 
 
 def with_negatives(judgements: Sequence[Judgement], shares: NegativesParams, seed: int) -> tuple[list[Judgement], Counter[str]]:
-    """The judgements and made ones with label 0, in a seeded order; how many of each kind were made."""
+    """The judgements and made ones, in a seeded order; how many of each kind were made."""
     generator = random.Random(f"negatives\x00{seed}")
     makers = {
         "openings": (shares.openings, _openings),
@@ -71,6 +71,11 @@ def with_negatives(judgements: Sequence[Judgement], shares: NegativesParams, see
             rows.append(
                 replace(judgement, id=f"{judgement.id}:{kind}{made[kind]}", response=text, label=0, teacher=kind, truth=0, probability=None)
             )
+    right = [judgement for judgement in judgements if judgement.label]
+    for judgement in generator.sample(right, min(len(right), round(shares.capitals * len(judgements)))):
+        made["capitals"] += 1
+        text = final_step(judgement.response).upper()
+        rows.append(replace(judgement, id=f"{judgement.id}:capitals", response=text, teacher="capitals", truth=None, probability=None))
     generator.shuffle(rows)
     return rows, made
 

@@ -21,7 +21,8 @@ JUDGED = (
 )
 AGREEMENT = (
     "On held-out responses with labels that no verifier made (unless the table says teacher). Seen: subjects that the verifier was trained "
-    "on. Kappa with a 95 % interval over questions. Unsure: probabilities between 0.05 and 0.95; below 2 % a soft reward is a binary one."
+    "on; what policies wrote (responses) and variants of the references (variants) together. Kappa with a 95 % interval over questions. "
+    "Unsure: probabilities between 0.05 and 0.95; below 2 % a soft reward is a binary one."
 )
 ATTACKS = (
     "False accepts are attacks that were called right, by kind; false rejects are right answers, also in other words, that were refused."
@@ -96,8 +97,8 @@ def _agreement(value: Row) -> list[Table]:
     table = Table(f"Agreement with {value['labels']} labels", (Column("judge"), Column("subjects"), *map(Column, names)))
     subjects = Table("Kappa by subject", (Column("judge"), *map(Column, value["arms"]["verifier"]["subjects"])))
     for arm, figures in value["arms"].items():
-        for part in ("seen", "unseen"):
-            if one := figures[part]:
+        for part in ("seen", "responses", "variants", "unseen"):
+            if one := figures.get(part):
                 middle = Estimate(one["kappa"], one["kappa_low"], one["kappa_high"])
                 shares = (_percent(one[key]) for key in ("accuracy", "false_accept", "false_reject"))
                 rest = (_number(one.get("auroc")), _number(one.get("ece")), _percent(one.get("unsure")), _percent(one["unparsed"]))

@@ -11,14 +11,14 @@ import pytest
 from flows.graph.closure import Code
 from pipelines.corpora.judgement import read_judgements
 from pipelines.corpora.long_reference import MODELS
-from pipelines.corpora.record import read_records
+from pipelines.corpora.record import read_records, write_records
 from pipelines.rewards.verifier import load_facts
 from pipelines.settings import seam_modules
 from tasks.gate import GateClosed, check_gate, write_gate
 from tasks.policy_run import settings_of
 from tasks.rlvr_params import RlvrRun
 from tests.tasks.preference_inputs import bytes_below, model_outs, run_stage
-from tests.tasks.verifier_inputs import EXPLORED, POLICY, RUN, SET, VERIFIER, distil, judge, make_folder, reinforce, report
+from tests.tasks.verifier_inputs import EXPLORED, POLICY, RUN, SET, VERIFIER, distil, judge, make_folder, reinforce, report, varied
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,6 +98,20 @@ def test_a_teacher_that_finds_all_right_or_all_wrong_stops_the_stage():
     never = EXPLORED | {"source": EXPLORED["source"] | {"policy": POLICY | {"sampling": {"max_new_tokens": 1}, "zero_signal": "count"}}}
     with pytest.raises(ValueError, match=r"judgements.never: train holds nothing; a verifier needs right and wrong responses"):
         judge("never", never)
+
+
+def test_variants_of_the_answers_are_judged_beside_the_policys():
+    settings = EXPLORED | {"source": EXPLORED["source"] | {"variants": 1}}
+    with pytest.raises(ValueError, match=r"but the set tiny has none; give rlvr_set.tiny a wording"):
+        judge("varied", settings)
+    path = Path("data/tiny/records/explore.jsonl")
+    before, records = path.read_bytes(), read_records(path)
+    write_records(path, [varied(record) for record in records])
+    judge("varied", settings, work="varied")
+    path.write_bytes(before)
+    made = [row for row in judged("train", "varied") if row.source.endswith(":variant")]
+    assert len({row.question_id for row in made}) == len(records)
+    assert figures("metrics/judgements/varied.json")["files"]["train"]["variants"] == len(made)
 
 
 def test_published_solutions_are_split_by_question(tmp_path):

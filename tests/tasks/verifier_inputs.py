@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.record import write_records
+from pipelines.corpora.record import Record, write_records
 from pipelines.corpora.rlvr_set import FILES
 from pipelines.models.tokenizer import Tokens
 from tasks.stage import Stage
@@ -48,10 +48,14 @@ def make_folder(folder: Path) -> None:
     records = make_records(tokens, 100)
     places = {file: slice(first, first + 20) for file, first in zip(FILES, (0, 0, 20, 40, 60, 80), strict=True)}
     for file in FILES:
-        own = [
-            replace(record, subject="even", meta={"right": [], "wrong": []}) for record in records[places[file]][:5] if file == "heldout"
-        ]
-        write_records(folder / f"data/tiny/records/{file}.jsonl", [*own, *records[places[file]]])
+        found = [varied(record) if file in ("calib", "heldout") else record for record in records[places[file]]]
+        own = [replace(record, subject="even") for record in found[:5] if file == "heldout"]
+        write_records(folder / f"data/tiny/records/{file}.jsonl", [*own, *found])
+
+
+def varied(record: Record) -> Record:
+    """With a right and a wrong answer in its `meta`."""
+    return replace(record, meta={"right": [f"#### {record.answer}"], "wrong": [f"#### {(int(record.answer) + 1) % 10}"]})
 
 
 def judge(name: str = "explored", settings: dict[str, Any] = EXPLORED, **how: Any) -> Stage:
