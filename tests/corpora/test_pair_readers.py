@@ -239,7 +239,9 @@ def test_a_missing_file_and_an_unpinned_id(tmp_path, monkeypatch):
     pinned = params({"kind": "safe_rlhf", "id": "nobody/nothing", "revision": "abc123", "splits": {"train": "train"}})
     with pytest.raises(OSError, match=r"dataset nobody/nothing at abc123 is not at hand; execution\.offline is true"):
         read_source("s", pinned, tmp_path, 0)
-    with pytest.raises(ValidationError, match="known: beavertails, code_samples, hh, llama_factory, pandalm, safe_rlhf, sampled, table, xstest"):
+    with pytest.raises(
+        ValidationError, match="known: beavertails, code_samples, hh, llama_factory, pandalm, safe_rlhf, sampled, table, xstest"
+    ):
         params({"kind": "nothing"})
 
 

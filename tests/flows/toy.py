@@ -287,7 +287,8 @@ class Project:
 
     def run(self, *words: str, expect: int = 0, **extra: str) -> dict:
         done = self.call("run", "--json", *words, **extra)
-        assert done.returncode == expect and done.stdout, done.stdout + done.stderr
+        assert done.returncode == expect, done.stdout + done.stderr
+        assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
     def bring(self, *words: str, expect: int = 0, **extra: str) -> dict[str, str]:
