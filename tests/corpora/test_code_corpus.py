@@ -1,16 +1,27 @@
 """Code problems as a corpus: texts kept blank for blank, roles by number or file, what is left out, and the real sets."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.corpora.build import build
+from pipelines.corpora.clean import clean
 from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.corpora.problem import Problem
 from pipelines.corpora.sources_params import CodeProblemsSource
+from pipelines.corpora.text import normalise
 from pipelines.settings import seam_modules
 from tests.corpora.made import CHAR, real, write_lines
 from tests.corpora.test_code import APPS
+
+UNTOUCHED = {"near": None, "decontaminate": {"ngram": None, "near": False}}
+OPEN = CorpusParams.model_validate(
+    {"raw": "raw", "sources": {"s": {"reader": "table", "splits": {"rl": "x"}}}, "tokenizer": CHAR} | UNTOUCHED
+)
 
 
 def mbpp(number, **fields):
@@ -22,8 +33,7 @@ def mbpp(number, **fields):
 
 def corpus(folder, root, source, **values):
     value = {"raw": "raw", "sources": {"c": {"reader": "code", **source}}, "reward": "code_tests", "validation_share": 0, "tokenizer": CHAR}
-    open_ = {"near": None, "decontaminate": {"ngram": None, "near": False}, "max_bad_rows": 0.5}
-    return build("c", CorpusParams.model_validate(value | open_ | values), root, 0, folder, True)
+    return build("c", CorpusParams.model_validate(value | UNTOUCHED | {"max_bad_rows": 0.5} | values), root, 0, folder, True)
 
 
 def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):
@@ -48,6 +58,15 @@ def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):
         tmp_path / "u", tmp_path, {"layout": "mbpp", "splits": {"train": "mbpp.jsonl"}, "numbers": numbers, "demonstrations": "completion"}
     )
     assert bare.records["validation"][0].response == "\tif x:\n\t\treturn x + 3\n"
+
+
+@given(st.lists(st.text("a \t\n\r\u200b'", min_size=1), min_size=1, max_size=4))
+def test_verbatim_texts_come_through_the_cleaning_as_they_are(texts):
+    problems = [Problem(f"{number}{text}", text, "rl", "s", text, verbatim=True) for number, text in enumerate(texts)]
+    rows = clean({"s": problems}, OPEN).rows["rl"]
+    assert sorted(map(repr, (row.problem for row in rows))) == sorted(map(repr, problems))
+    cleaned = clean({"s": [replace(problem, verbatim=False) for problem in problems]}, OPEN).rows["rl"]
+    assert all(row.problem.solution == normalise(row.problem.solution) for row in cleaned)
 
 
 def test_problems_without_tests_are_left_out_and_counted(tmp_path):
