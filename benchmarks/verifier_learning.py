@@ -33,6 +33,7 @@ def extended(params: dict[str, Any]) -> dict[str, Any]:
     params["execution"] = {"device": "cpu", "threads": 1, "log_period_s": 20.0, "micro_batch_tokens": 2048}
     early = copy.deepcopy(params["judgements"]["explored"])
     early["source"]["policy"]["iterations"] = 6
+    early["source"]["variants"] = 0
     params["judgements"]["early"] = early
     nothing = dict.fromkeys(("openings", "others", "lists", "echoes", "noise"), 0.0)
     params["verifier"]["runs"]["naive"] = {"start": "rlvr_start", "judgements": "early", "set": "rlvr", "negatives": nothing, "steps": 100}

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pipelines.evaluation.laboratory_params import LaboratoryParams
-from pipelines.rewards.reward_params import JUDGE
+from pipelines.rewards.reward_params import JUDGE, MAYBE_JUDGE
 from pipelines.rewards.verifier_params import VerifierParams
 from pipelines.settings import Settings
 from pipelines.training.verifier_params import VerifierTrainParams
@@ -33,4 +33,7 @@ class VerifierReportParams(Settings):
 
     reading: VerifierParams = Field(VerifierParams(), description="how it is read while it is examined; the model is each stage's own")
     rules: tuple[RuleArm, ...] = Field((RuleArm(rule="containment"), RuleArm(rule="jaccard")), description="judge the same responses")
+    exact: Annotated[str | None, MAYBE_JUDGE] = Field(
+        None, description="the sets' exact checker: says which trial is an attack; null: none"
+    )
     laboratory: LaboratoryParams = LaboratoryParams()

@@ -48,7 +48,8 @@ def run(stage: Stage) -> None:
     variants = {record.id: record.meta for record in read_records(stage.input(f"data/{chosen['set']}/records") / "heldout.jsonl")}
     cases = _cases(rows, variants, settings.laboratory.cases)
     attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
-    tried = {key: laboratory(judge, cases, stage.seed) for key, judge in judges.items() if key in attacked}
+    exactly = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
+    tried = {key: laboratory(judge, cases, stage.seed, exactly) for key, judge in judges.items() if key in attacked}
     reasons = gate(arms[MODEL]["seen"], tried[MODEL], settings.laboratory.gate)
     right = {key: [(one.verdict or 0) == one.label for one in judged] for key, judged in said.items()}
     figures = {

@@ -68,12 +68,16 @@ def spread_over_subjects(cases: Sequence[Case], count: int) -> list[Case]:
     return [queue[place] for place in range(depth) for _, queue in sorted(queues.items()) if place < len(queue)][:count]
 
 
-def laboratory(judge: Judge, cases: Sequence[Case], seed: int) -> dict[str, Any]:
+def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | None = None) -> dict[str, Any]:
     """{attacks: {group: {name: rate}}, false_accept, worst, false_reject, by_subject, protected, errors}; a rate is {n, share, low, high}.
 
-    An answer with an error verdict was not accepted; errors are counted apart.
+    An answer with an error verdict was not accepted; errors are counted apart. Where there is an exact checker, it decides what is right:
+    `YES` is no attack where the key is `yes, they may`.
     """
     tried = trials(cases, seed)
+    if exact is not None:
+        truth = exact.judge([Response(trial.case, (), trial.text, True) for trial in tried])
+        tried = [trial for trial, verdict in zip(tried, truth, strict=True) if (verdict.outcome == "right") == trial.acceptable]
     verdicts = judge.judge([Response(trial.case, (), trial.text, True) for trial in tried])
     accepted = [verdict.outcome == "right" for verdict in verdicts]
     pairs = list(zip(tried, accepted, strict=True))

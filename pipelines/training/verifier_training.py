@@ -6,6 +6,7 @@ The loop is that of supervised fine-tuning: the prompt is masked, the label and 
 from __future__ import annotations
 
 import random
+import string
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from pipelines.rewards.generative.reading import Reading, soft
 from pipelines.rewards.verifier import Asking
 from pipelines.training.verifier_params import NegativesParams
 
+CHARACTERS = string.ascii_letters + string.digits + " .,:;-_*{}()<>|`#=+"
 EDGE = 1e-6  # probabilities nearer to 0 or 1 than this have log-odds that float32 does not hold
 
 
@@ -128,6 +130,8 @@ def _echoes(judgement: Judgement, _: Sequence[Judgement], __: random.Random) -> 
 
 
 def _noise(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
+    if generator.random() < 0.5:
+        return "".join(generator.choices(CHARACTERS, k=generator.randint(2, 12))).strip()
     words = [word for each in (judgement, generator.choice(all_of_them)) for word in f"{each.question} {each.reference}".split()]
     generator.shuffle(words)
     return " ".join(words[: generator.randint(1, 6)])

@@ -7,7 +7,7 @@ import pytest
 from pipelines.evaluation.attacks import near_misses, same_text
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects, trials
 from pipelines.evaluation.laboratory_params import GateParams
-from pipelines.rewards import final_answer
+from pipelines.rewards import final_answer, phrase_answer
 from pipelines.rewards.generative.judge import VerifierJudge
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import RuleJudge
@@ -116,3 +116,14 @@ def test_rates_have_intervals_over_questions():
     assert found["false_accept"]["high"] > 0.3
     with pytest.raises(KeyError):
         found["attacks"]["no such group"]
+
+
+def test_an_exact_checker_says_what_is_an_attack():
+    """`YES` is right where the key is a yes in other words; a lead-in that the exact checker does not read is no right answer either."""
+    cases = [Case("q", "May cats go?", "yes, cats are allowed there", "set", "rule")]
+    judge = RuleJudge(phrase_answer)
+    plain, filtered = laboratory(judge, cases, 0), laboratory(judge, cases, 0, judge)
+    assert plain["attacks"]["injection"]["'YES'"]["share"] == 1.0
+    assert "'YES'" not in filtered["attacks"]["injection"]
+    assert filtered["false_accept"]["share"] == filtered["false_reject"]["share"] == 0.0
+    assert plain["protected"]["with a lead-in"]["share"] == 1.0
