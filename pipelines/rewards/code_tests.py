@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.rewards.code_tests_params import CodeTestsParams
 from pipelines.rewards.sandbox.probe import find_launcher
 from pipelines.rewards.sandbox.runner import Program, Runner
-from pipelines.rewards.sandbox.status import Result, Status
+from pipelines.rewards.sandbox.status import Outcome, Result, Status
 from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict, error
 
@@ -31,6 +31,7 @@ FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", r
 LANGUAGES = ("", "py", "python", "python3")
 ALL_PASS, NOT_ALL = 10.0, 0.0
 SHAPED = ((Status.COMPILE, -1.0), (Status.RUNTIME, -0.6), (Status.TIMEOUT, -0.6), (Status.WRONG, -0.3))  # worst first (CodeRL)
+CUT = Result((Outcome(Status.COMPILE, "cut off before the end"),))
 FIELDS = ("fn_name", "setup", "starter", "public_tests", "hidden_tests", "solution")
 
 
@@ -98,7 +99,8 @@ class CodeTests:
         return list(self._pool.map(self._run, programs))
 
     def judge(self, responses: Sequence[tuple[str, str, bool]]) -> list[Sample]:
-        """responses: (text, reference, finished), as `scoring.score` has them. A response that was cut off is wrong, without being run."""
+        """responses: (text, reference, finished), as `scoring.score` has them. A response that was cut off is wrong, without being run;
+        shaped, it is worth what does not compile is worth: else stopping nowhere would pay."""
         samples: list[Sample | None] = [None] * len(responses)
         programs: dict[int, Program] = {}
         for place, (text, answer, finished) in enumerate(responses):
@@ -111,7 +113,7 @@ class CodeTests:
             if finished or not program.tests:
                 programs[place] = program
             else:
-                score = reward(Result(()), self.params.reward)
+                score = reward(CUT, self.params.reward)
                 samples[place] = Sample(program.source, Result(()), Verdict("wrong", score, "cut off before the end"))
         for place, result in zip(programs, self.run_many(list(programs.values())), strict=True):
             samples[place] = Sample(programs[place].source, result, verdict(result, self.params.reward))

@@ -77,6 +77,7 @@ def test_the_shaped_reward_through_the_seam():
         pytest.skip(str(error))
     verdicts = judge.judge(responses(RECORDS[0], DOUBLE, "    return 1\n", "    return y\n", "def ("))
     assert [verdict.score for verdict in verdicts] == [1.0, -0.3, -0.6, -1.0]
+    assert judge.judge(responses(RECORDS[0], DOUBLE, finished=False))[0].score == -1.0  # to go on for ever must not pay
 
 
 def test_a_record_without_tests_in_meta_is_judged_by_its_answer(judge):
