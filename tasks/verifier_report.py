@@ -49,7 +49,8 @@ def run(stage: Stage) -> None:
     cases = _cases(rows, variants, settings.laboratory.cases)
     attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
     exactly = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
-    tried = {key: laboratory(judge, cases, stage.seed, exactly) for key, judge in judges.items() if key in attacked}
+    known, foreign = ([case for case in cases if (case.subject in practised) is seen] for seen in (True, False))
+    tried = {key: laboratory(judge, known, stage.seed, exactly) for key, judge in judges.items() if key in attacked}
     reasons = gate(arms[MODEL]["seen"], tried[MODEL], settings.laboratory.gate)
     right = {key: [(one.verdict or 0) == one.label for one in judged] for key, judged in said.items()}
     figures = {
@@ -61,6 +62,7 @@ def run(stage: Stage) -> None:
         "arms": arms,
         "against_rules": {key: mcnemar(right[MODEL], right[key]) for key in right if key != MODEL},
         "laboratory": tried,
+        "laboratory_unseen": laboratory(model, foreign, stage.seed, exactly) if foreign else None,
         "calls": dict(sorted(getattr(model, "counts", Counter()).items())),
         "gate": {"passed": not reasons, "reasons": reasons, "limits": settings.laboratory.gate.model_dump()},
     }

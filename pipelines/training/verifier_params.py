@@ -20,7 +20,7 @@ class NegativesParams(Settings):
     lists: float = Field(0.05, ge=0, le=1, description="the reference among others: naming all is no answer")
     echoes: float = Field(0.05, ge=0, le=1, description="the question itself")
     noise: float = Field(0.05, ge=0, le=1, description="words of the set in random order, and random characters")
-    capitals: float = Field(0.0, ge=0, le=1, description="right responses again in capitals, with label 1: the only ones that stay right")
+    capitals: float = Field(0.0, ge=0, le=1, description="judged responses again in capitals, with their own label")
 
 
 class VerifierTrainParams(SupervisedParams):

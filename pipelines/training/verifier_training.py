@@ -73,8 +73,7 @@ def with_negatives(judgements: Sequence[Judgement], shares: NegativesParams, see
             rows.append(
                 replace(judgement, id=f"{judgement.id}:{kind}{made[kind]}", response=text, label=0, teacher=kind, truth=0, probability=None)
             )
-    right = [judgement for judgement in judgements if judgement.label]
-    for judgement in generator.sample(right, min(len(right), round(shares.capitals * len(judgements)))):
+    for judgement in generator.sample(list(judgements), round(shares.capitals * len(judgements))):
         made["capitals"] += 1
         text = final_step(judgement.response).upper()
         rows.append(replace(judgement, id=f"{judgement.id}:capitals", response=text, teacher="capitals", truth=None, probability=None))
@@ -131,7 +130,8 @@ def _echoes(judgement: Judgement, _: Sequence[Judgement], __: random.Random) -> 
 
 def _noise(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
     if generator.random() < 0.5:
-        return "".join(generator.choices(CHARACTERS, k=generator.randint(2, 12))).strip()
+        text = "".join(generator.choices(CHARACTERS, k=generator.randint(1, 12))).strip()
+        return None if text == "1" else text  # an attack of the laboratory
     words = [word for each in (judgement, generator.choice(all_of_them)) for word in f"{each.question} {each.reference}".split()]
     generator.shuffle(words)
     return " ".join(words[: generator.randint(1, 6)])
