@@ -13,13 +13,13 @@ from tests.training.stages import make_stage, run
 
 SFT = {"steps": 200, "batch_size": 32, "optimiser": {"kind": "muon", "learning_rate": 5e-3, "muon_learning_rate": 0.05}}
 GRPO = {
-    "iterations": 40,
+    "iterations": 60,
     "prompts": 10,
     "sampler": {"kind": "flat", "samples": 8},
     "sampling": {"max_new_tokens": 8},
-    "validation_every": 40,
+    "validation_every": 60,
     "validation_size": 10,
-    "optimiser": {"learning_rate": 3e-3},
+    "optimiser": {"learning_rate": 1e-3},  # at 3e-3 two early updates can undo the format, by the machine's rounding
 }
 
 
