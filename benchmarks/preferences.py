@@ -140,7 +140,10 @@ def view(seed: Path) -> Path:
     for name in ("models", "raw"):
         if not (there / name).exists():
             (there / name).symlink_to(seed / name)
-    shutil.copytree(seed / "done", there / "done", dirs_exist_ok=True)
+    for note in (seed / "done").iterdir():
+        if note.name.partition("@")[0] not in MEASURES:
+            (there / "done").mkdir(exist_ok=True)
+            shutil.copyfile(note, there / "done" / note.name)
     for path in sorted((seed / "data").rglob("*")):
         target = there / path.relative_to(seed)
         if path.is_dir():
@@ -149,7 +152,7 @@ def view(seed: Path) -> Path:
             shutil.copyfile(path, target)
             if path.name == "validation.jsonl":
                 shutil.copyfile(path, target.with_name("heldout.jsonl"))
-    for name in ("curves", "metrics"):
+    for name in ("curves", *(f"metrics/{part}" for part in ("corpus", "preferences", "train"))):
         shutil.copytree(seed / name, there / name, dirs_exist_ok=True)
     return there
 

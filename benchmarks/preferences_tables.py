@@ -28,13 +28,14 @@ RATES = {"greedy", "sampled", "accuracy", "safe", "safe_by_cost", "degenerate", 
 
 
 class Ordering(NamedTuple):
-    """A part of a claim: in the paper `higher` has more of `measure` than `lower`."""
+    """A part of a claim: in the paper `higher` has more of `measure` than `lower`, or at least as much."""
 
     claim: str
     paper: str
     higher: str
     lower: str
     measure: str
+    at_least: bool = False
 
 
 CLAIMS = [
@@ -48,9 +49,9 @@ CLAIMS = [
     Ordering("C2", "round 1 safer than its start (86.7)", "dpo_iter_11", "sft_safe", "safe"),
     Ordering("C2", "round 2 safer than round 1 (99.7)", "dpo_iter_12", "dpo_iter_11", "safe"),
     Ordering("C2", "its helpfulness stays below PPO's (-3.27 under 1.69)", "ppo_far", "dpo_iter_12", "accuracy"),
-    Ordering("C3", "+ advantage norm at least baseline (0.716 / 0.706)", "ppo_rm_norm", "ppo_rm_naive", "greedy"),
-    Ordering("C3", "+ large batch at least that (0.716)", "ppo_rm_large", "ppo_rm_norm", "greedy"),
-    Ordering("C3", "+ EMA reference at least that (0.718)", "ppo_rm", "ppo_rm_large", "greedy"),
+    Ordering("C3", "+ advantage norm at least baseline (0.716 / 0.706)", "ppo_rm_norm", "ppo_rm_naive", "greedy", True),
+    Ordering("C3", "+ large batch at least that (0.716)", "ppo_rm_large", "ppo_rm_norm", "greedy", True),
+    Ordering("C3", "+ EMA reference at least that (0.718)", "ppo_rm", "ppo_rm_large", "greedy", True),
     Ordering("C3", "baseline PPO above SFT (HH; on APPS below)", "ppo_rm_naive", "sft", "greedy"),
     Ordering("C4", "DPO above SFT (0.611 / 0.532)", "dpo", "sft", "greedy"),
     Ordering("C4", "DPO-Iter above DPO (0.678)", "dpo_iter_3", "dpo", "greedy"),
@@ -167,7 +168,8 @@ def claims(found: Found) -> str:
     for one in CLAIMS:
         values = _difference(found, one.higher, one.lower, one.measure)
         if values:
-            lines.append(f"| {one.claim} | {one.paper} | {one.higher} - {one.lower}, {one.measure}: {_shown(values)} | {verdict(values)} |")
+            ours = f"{one.higher} - {one.lower}, {one.measure}: {_shown(values)}"
+            lines.append(f"| {one.claim} | {one.paper} | {ours} | {verdict(values, one.at_least)} |")
     lines += [f"| {claim} | {paper} | - | {why} |" for claim, paper, why in UNSEEN]
     for measure, words in SHIFTS:
         dpo, ppo = (_difference(found, f"{how}_near", f"{how}_far", measure) for how in ("dpo", "ppo"))
@@ -178,9 +180,9 @@ def claims(found: Found) -> str:
     return "\n".join(lines)
 
 
-def verdict(differences: Sequence[float]) -> str:
-    """Whether the paper's sign is there in every seed, in none, or in some."""
-    holds = [value > 0 for value in differences]
+def verdict(differences: Sequence[float], at_least: bool = False) -> str:
+    """Whether the paper's sign is there in every seed, in none, or in some; `at_least`: no difference holds too."""
+    holds = [value > 0 or (at_least and value == 0) for value in differences]
     if all(holds):
         low = interval(list(differences))[0] - interval(list(differences))[1]
         return "yes" if low > 0 else "yes, in every seed; the interval over seeds holds 0"

@@ -40,6 +40,7 @@ def test_a_claim_agrees_only_where_every_seed_does():
     assert verdict([0.1, 9.0, 0.2]).startswith("yes, in every seed; the interval")
     assert verdict([1.0, -1.0, 2.0]) == "in 2 of 3 seeds"
     assert verdict([-1.0, -2.0, 0.0]) == "no"
+    assert verdict([0.0, 0.1], at_least=True).startswith("yes")
 
 
 def test_claims_without_figures_say_so():
