@@ -161,10 +161,8 @@ def test_verdicts_do_not_depend_on_the_number_of_workers():
     for workers in (1, 3):
         with judges(workers) as made:
             samples = made.judge([(source, stdio(("1", "1")), True) for source in sources])
-            # of two limits a busy machine may reach the other one first: the reason differs then, the verdict does not
-            found.append(
-                [(sample.verdict.outcome, sample.verdict.score, sample.verdict.reason.partition(": time_out")[0]) for sample in samples]
-            )
+            # of several limits a busy machine may reach another one first: the reason differs then, the verdict does not
+            found.append([(sample.verdict.outcome, sample.verdict.score) for sample in samples])
     assert found[0] == found[1]
 
 
