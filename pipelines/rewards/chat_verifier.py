@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from pipelines.models.packing import Segment, can_share, cut, score_rows
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.rewards.chat_verifier_params import ChatAskingParams, ChatVerifierParams
 from pipelines.rewards.generative.judge import Ask, VerifierJudge
 from pipelines.rewards.generative.labels import Labels, find_labels
+from pipelines.rewards.generative.model_labels import read_labels
 from pipelines.rewards.generative.prompt import strip_control
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import Judge, Provision
@@ -33,16 +33,7 @@ class ChatLabels:
 
     def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
         prompts = [self._ids(ask) for ask in asks]
-        rows = [Segment((ids,), (label,)) for ids in prompts if not isinstance(ids, str) for label in self.labels.ids]
-        chances = iter(self._probabilities(rows))
-        results: list[Reading | str] = []
-        for ids in prompts:
-            if isinstance(ids, str):
-                results.append(ids)
-                continue
-            positive = sum(next(chances) for _ in self.labels.positive)
-            results.append(Reading(positive, sum(next(chances) for _ in self.labels.negative)))
-        return results
+        return read_labels(self.model, prompts, self.labels, self._placement, self._budget)
 
     def text(self, ask: Ask) -> str:
         """The whole prompt as text, up to where the verdict begins."""
@@ -75,17 +66,6 @@ class ChatLabels:
             return whole[len(before) :] if whole[: len(before)] == before else []
 
         return find_labels(self._asking.positive, self._asking.negative, after)
-
-    def _probabilities(self, rows: Sequence[Segment]) -> list[float]:
-        if self.model.device != self._placement.device:
-            self.model.to(self._placement.device)
-        found = [0.0] * len(rows)
-        with torch.no_grad(), self._placement.autocast():
-            for group in cut(rows, self._budget, can_share(self.model)):
-                chances = score_rows(self.model, [rows[index] for index in group], 1.0, False).logprobs.exp()
-                for index, chance in zip(group, chances.tolist(), strict=True):
-                    found[index] = chance
-        return found
 
 
 def make_judge(options: ChatVerifierParams, provision: Provision) -> Judge:

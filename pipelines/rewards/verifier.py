@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipelines.models import policy
-from pipelines.models.packing import Segment, can_share, cut, score_rows
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.generative.judge import Ask, VerifierJudge
 from pipelines.rewards.generative.labels import Labels, find_labels
+from pipelines.rewards.generative.model_labels import read_labels
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import Judge, Provision
 from pipelines.rewards.verifier_params import AskingParams, VerifierParams
@@ -76,30 +74,7 @@ class OwnLabels:
     def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
         context = context_size(self.model)
         prompts = [self._asking.ids(ask, context) for ask in asks]
-        labels = self._asking.labels
-        rows = [Segment((ids,), (label,)) for ids in prompts if not isinstance(ids, str) for label in labels.ids]
-        chances = self._probabilities(rows)
-        results: list[Reading | str] = []
-        place = 0
-        for ids in prompts:
-            if isinstance(ids, str):
-                results.append(ids)
-                continue
-            each = chances[place : place + len(labels.ids)]
-            place += len(labels.ids)
-            results.append(Reading(sum(each[: len(labels.positive)]), sum(each[len(labels.positive) :])))
-        return results
-
-    def _probabilities(self, rows: Sequence[Segment]) -> list[float]:
-        if self.model.device != self._placement.device:
-            self.model.to(self._placement.device)
-        found = [0.0] * len(rows)
-        with torch.no_grad(), self._placement.autocast():
-            for group in cut(rows, self._budget, can_share(self.model)):
-                chances = score_rows(self.model, [rows[index] for index in group], 1.0, False).logprobs.exp()
-                for index, chance in zip(group, chances.tolist(), strict=True):
-                    found[index] = chance
-        return found
+        return read_labels(self.model, prompts, self._asking.labels, self._placement, self._budget)
 
 
 def save_facts(folder: Path, settings: AskingParams, temperature: float) -> None:

@@ -1,0 +1,39 @@
+"""The probabilities of the labels after many prompts, from one model: packed forwards in which labels of a prompt share its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from pipelines.models.packing import Segment, can_share, cut, score_rows
+from pipelines.models.placement import Placement
+from pipelines.rewards.generative.labels import Labels
+from pipelines.rewards.generative.reading import Reading
+
+
+def read_labels(
+    model: Any, prompts: Sequence[tuple[int, ...] | str], labels: Labels, placement: Placement, budget: int
+) -> list[Reading | str]:
+    """prompts: token ids before the label, or the reason for there being none, which is handed on. `budget`: tokens of a forward.
+
+    The model moves to the placement's device at the first use.
+    """
+    if model.device != placement.device:
+        model.to(placement.device)
+    rows = [Segment((ids,), (label,)) for ids in prompts if not isinstance(ids, str) for label in labels.ids]
+    chances = [0.0] * len(rows)
+    with torch.no_grad(), placement.autocast():
+        for group in cut(rows, budget, can_share(model)):
+            scored = score_rows(model, [rows[index] for index in group], 1.0, False).logprobs.exp()
+            for index, chance in zip(group, scored.tolist(), strict=True):
+                chances[index] = chance
+    following = iter(chances)
+    results: list[Reading | str] = []
+    for ids in prompts:
+        if isinstance(ids, str):
+            results.append(ids)
+        else:
+            results.append(Reading(*(sum(next(following) for _ in side) for side in (labels.positive, labels.negative))))
+    return results
