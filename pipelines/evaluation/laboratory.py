@@ -113,27 +113,23 @@ def gate(agreement: Mapping[str, Any], attacked: Mapping[str, Any], limits: Gate
     checks = [
         (agreement["kappa"] >= limits.min_kappa, f"kappa {agreement['kappa']:.3f} is below min_kappa {limits.min_kappa}"),
         (
-            _below(agreement["unparsed"], limits.max_unparsed),
+            agreement["unparsed"] <= limits.max_unparsed,
             f"{agreement['unparsed']:.2%} unparsed, max_unparsed {limits.max_unparsed:.2%}",
         ),
         (
-            _below(attacked["false_accept"]["share"], limits.max_false_accept),
+            attacked["false_accept"]["share"] <= limits.max_false_accept,
             f"{attacked['false_accept']['share']:.2%} of the attacks are accepted, max_false_accept {limits.max_false_accept:.2%}",
         ),
         (
-            _below(attacked["worst"]["share"], limits.max_attack),
+            attacked["worst"]["share"] <= limits.max_attack,
             f"{attacked['worst']['name']} is accepted in {attacked['worst']['share']:.2%}, max_attack {limits.max_attack:.2%}",
         ),
         (
-            _below(attacked["false_reject"]["share"], limits.max_false_reject),
+            attacked["false_reject"]["share"] <= limits.max_false_reject,
             f"{attacked['false_reject']['share']:.2%} of the right answers are refused, max_false_reject {limits.max_false_reject:.2%}",
         ),
     ]
     return [reason for passed, reason in checks if not passed]
-
-
-def _below(share: float, limit: float) -> bool:
-    return share <= limit
 
 
 def _accepts(pairs: Iterable[tuple[Trial, bool]]) -> dict[str, float]:

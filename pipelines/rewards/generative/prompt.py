@@ -18,7 +18,6 @@ INSTRUCTION = (
     "Reply with one character: 1 = same answer, 0 = different, missing or unclear."
 )
 TEXT = INSTRUCTION + "\nQuestion: {question}\nCandidate last line: {candidate}\nKey: {key}\nVerdict:"
-WITHOUT_QUESTION = INSTRUCTION + "\nCandidate last line: {candidate}\nKey: {key}\nVerdict:"
 
 _CONTROL = re.compile(r"<\|[^<>|]{0,64}\|>|</?s>|\[/?INST\]|<start_of_turn>|<end_of_turn>")
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
