@@ -1,6 +1,7 @@
 """The code reward: statuses, what they are worth (methods/dpo_vs_ppo.md 3.2, 9.2 identities 25 and 26), and what a response's program is."""
 
 import json
+import signal
 
 import pytest
 
@@ -9,6 +10,9 @@ from pipelines.corpora.code.code_source_params import CodeSource
 from pipelines.corpora.ledger import Ledger
 from pipelines.rewards import code_tests
 from pipelines.rewards.code_tests import program_of, reward, verdict
+from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.sandbox.process import Ended
+from pipelines.rewards.sandbox.run import how_it_ended
 from pipelines.rewards.sandbox.status import Outcome, Result, Status
 from tests.corpora.made import real
 from tests.rewards.code_made import answer, judges, stdio
@@ -53,6 +57,17 @@ def test_identity_25(statuses, paper, shaped):
 )  # fmt: skip
 def test_a_sandbox_error_is_an_error_unless_another_test_failed(statuses, outcome):
     assert verdict(result(*statuses)).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("signalled", "cpu_seconds", "status"),
+    [(signal.SIGXCPU, 0.98, TIMEOUT), (signal.SIGKILL, 1.02, TIMEOUT), (signal.SIGSEGV, 0.1, RUNTIME)],
+)
+def test_a_signal_of_the_cpu_limit_is_a_time_out(signalled, cpu_seconds, status):
+    """Also where the usage that the kernel tells lies a little below the limit."""
+    outcome = how_it_ended(Ended(int(signalled), cpu_seconds), SandboxLimits(test_seconds=1))
+    assert outcome is not None
+    assert outcome.status is status
 
 
 @pytest.mark.parametrize(

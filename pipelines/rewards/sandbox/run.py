@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -133,9 +134,10 @@ def how_it_ended(ended: Ended | None, limits: SandboxLimits, stderr: bytes | byt
     """None for a child that ended by itself with status 0."""
     if ended is None:
         return Outcome(Status.RUNTIME, "it ended its own sandbox")
-    if ended.cpu_seconds >= limits.test_seconds:
-        return Outcome(Status.TIMEOUT, f"{ended.cpu_seconds:.1f} s of CPU time")
     code = ended.exit_code
+    # the kernel counts its limit and the usage that it tells by different clocks: the second may lie below the limit that has just been met
+    if ended.cpu_seconds >= limits.test_seconds or code == -signal.SIGXCPU:
+        return Outcome(Status.TIMEOUT, f"{ended.cpu_seconds:.1f} s of CPU time")
     if code == 0:
         return None
     lines = bytes(stderr).decode("utf-8", "replace").strip().splitlines()
