@@ -10,7 +10,6 @@ that is ignored. Finished stages are left as they are; `--tables` only prints. O
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import os
 import sys
@@ -22,26 +21,21 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.embedded_learning import override, run_stage  # noqa: E402
+from pipelines.settings import laid_over  # noqa: E402
 
 SET = ["data/rlvr/records", "data/rlvr/tokenizer"]
-MODELS = ("rlvr_start", "rlvr_rule", "rlvr_binary", "rlvr_soft", "rlvr_gold", "rlvr_hacked")
+ARMS = ("rule", "binary", "soft", "gold", "hacked")
+MODELS = ("rlvr_start", *(f"rlvr_{name}" for name in ARMS))
 
 
 def extended(params: dict[str, Any]) -> dict[str, Any]:
-    """The default's sections and those of the gold and the hacked arm."""
-    params = copy.deepcopy(params)
+    """The default's sections, and those of the gold and the hacked arm from their recipe."""
+    import yaml
+
+    recipe = yaml.safe_load((ROOT / "recipes/rlvr_arms.yaml").read_text("utf-8"))
+    params = laid_over(params, recipe)
     params["execution"] = {"device": "cpu", "threads": 1, "log_period_s": 20.0, "micro_batch_tokens": 2048}
-    early = copy.deepcopy(params["judgements"]["explored"])
-    early["source"]["policy"]["iterations"] = 6
-    early["source"]["variants"] = 0
-    params["judgements"]["early"] = early
-    nothing = dict.fromkeys(("openings", "others", "lists", "echoes", "noise"), 0.0)
-    params["verifier"]["runs"]["naive"] = {"start": "rlvr_start", "judgements": "early", "set": "rlvr", "negatives": nothing, "steps": 100}
-    arm = {"start": "rlvr_start", "set": "rlvr", "verifier": "verifier"}
-    params["rlvr"]["runs"]["gold"] = arm | {"reward": "phrase_answer"}
-    reading = {"kind": "verifier", "form": "soft", "model": "naive", "prefilter": False, "max_leak": 1.0}
-    hacked = {"verifier": "naive", "reward": reading, "ignore_gate": True, "kl": {"use": "none", "coef": 0.0}}
-    params["rlvr"]["runs"]["hacked"] = arm | hacked
+    params["rlvr"]["runs"] = {name: params["rlvr"]["runs"][name] for name in ARMS}
     return params
 
 

@@ -22,6 +22,10 @@ def run(stage: Stage) -> None:
             check_gate(gate, settings.reward, stage.item)
     folder = stage.input(f"data/{settings.set}/records")
     problems, validation = (read_records(folder / f"{file}.jsonl") for file in ("rl", "validation"))
+    practised = {
+        record.subject for record in problems
+    }  # of the others a verifier knows no more than the policy: rlvr_evaluate tells of them
+    validation = [record for record in validation if record.subject in practised]
     if settings.problems is not None:
         if settings.problems > len(problems):
             raise ValueError(f"rlvr.runs.{stage.item}.problems is {settings.problems}, {folder}/rl.jsonl holds {len(problems)}")

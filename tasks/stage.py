@@ -62,7 +62,8 @@ class Stage:
         self.work = Path(spec.work)
         self.execution = ExecutionParams.model_validate(spec.execution)
         self._interactive = interactive
-        self._started = self._shown = time.monotonic()
+        self._shown = time.monotonic()
+        self._pace: tuple[float, int] | None = None
 
     @property
     def name(self) -> str:
@@ -138,11 +139,12 @@ class Stage:
     def progress(self, done: int, total: int, **figures: float) -> None:
         """Show how far the stage is: steps done, and figures such as loss, reward, tokens_per_s. At most one line per log period."""
         now = time.monotonic()
+        since, begun = self._pace = self._pace or (now, done)
         if not self.first or (done < total and now - self._shown < self.execution.log_period_s):
             return
         self._shown = now
-        elapsed = now - self._started
-        left = elapsed / done * (total - done) if done else None
+        # by the pace since the first word: what came before it, imports, a first step that compiles, steps of a resumed run, says nothing
+        left = (now - since) / (done - begun) * (total - done) if done > begun else None
         if self._interactive:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
             print(f"{self.name}  {done}/{total}  {shown}" + (f"  {left:.0f} s left" if left else ""), flush=True)

@@ -49,6 +49,7 @@ def _right(meant: Meaning) -> list[str]:
             name,
             f"the {thing} is with {name}",
             f"it is {name} who has the {thing}",
+            f"{name} has the {thing} now",
             f"{name} has it",
             f"the {thing} belongs to {name}",
         ]

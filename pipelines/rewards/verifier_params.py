@@ -45,6 +45,7 @@ class ReadingParams(Choice):
     )
     prefilter: bool = Field(True, description="lines without letter or digit and bare opening phrases are wrong without asking")
     cache: int = Field(200_000, ge=0, description="judged (question, key, last line) that are remembered")
+    preflight: bool = Field(True, description="refuse a verifier that misjudges most known cases; false only to study a bad one")
 
     @model_validator(mode="after")
     def _votes_are_binary(self) -> Self:

@@ -19,7 +19,10 @@ class NegativesParams(Settings):
     others: float = Field(0.1, ge=0, le=1, description="references of other questions of the subject")
     lists: float = Field(0.05, ge=0, le=1, description="the reference among others: naming all is no answer")
     echoes: float = Field(0.05, ge=0, le=1, description="the question itself")
-    noise: float = Field(0.05, ge=0, le=1, description="words of the set in random order, and random characters")
+    noise: float = Field(0.05, ge=0, le=1, description="words of the set in random order, random characters, numbers")
+    swaps: float = Field(
+        0.05, ge=0, le=1, description="right answers in other words than the reference, one word exchanged for another answer's"
+    )
     capitals: float = Field(0.0, ge=0, le=1, description="judged responses again in capitals, with their own label")
 
 

@@ -6,6 +6,7 @@ The loop is that of supervised fine-tuning: the prompt is masked, the label and 
 from __future__ import annotations
 
 import random
+import re
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +64,7 @@ def with_negatives(judgements: Sequence[Judgement], shares: NegativesParams, see
         "lists": (shares.lists, _lists),
         "echoes": (shares.echoes, _echoes),
         "noise": (shares.noise, _noise),
+        "swaps": (shares.swaps, _swaps),
     }
     made: Counter[str] = Counter()
     rows = list(judgements)
@@ -97,8 +99,8 @@ Maker = Callable[[Judgement, Sequence[Judgement], random.Random], str | None]
 
 
 def _some(make: Maker, judgements: Sequence[Judgement], wanted: int, generator: random.Random) -> Iterator[tuple[Judgement, str]]:
-    """Up to `wanted` judgements with a made last line that is not their reference; tries twice as many."""
-    for _ in range(2 * wanted):
+    """Up to `wanted` judgements with a made last line that is not their reference; tries ten times as many."""
+    for _ in range(10 * wanted):
         if wanted <= 0:
             return
         judgement = generator.choice(judgements)
@@ -129,12 +131,33 @@ def _echoes(judgement: Judgement, _: Sequence[Judgement], __: random.Random) -> 
 
 
 def _noise(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
-    if generator.random() < 0.5:
+    kind = generator.random()
+    if kind < 0.25:
+        number = generator.randint(0, generator.choice((9, 99)))
+        return str(number) if number != 1 else None  # an attack of the laboratory
+    if kind < 0.5:
         text = "".join(generator.choices(CHARACTERS, k=generator.randint(1, 12))).strip()
-        return None if text == "1" else text  # an attack of the laboratory
+        return None if text == "1" else text
     words = [word for each in (judgement, generator.choice(all_of_them)) for word in f"{each.question} {each.reference}".split()]
     generator.shuffle(words)
     return " ".join(words[: generator.randint(1, 6)])
+
+
+def _swaps(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
+    """A right answer in other words than the reference's, with one of the reference's words exchanged for that of another reference."""
+    other = generator.choice(all_of_them)
+    text = final_step(judgement.response)
+    words, foreign = _bare(judgement.reference).split(), _bare(other.reference).split()
+    if not judgement.label or other.subject != judgement.subject or len(words) != len(foreign) or _bare(text) == _bare(judgement.reference):
+        return None
+    places = [
+        place for place, word in enumerate(words) if word != foreign[place] and re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
+    ]
+    if not places:
+        return None
+    place = generator.choice(places)
+    originals = {word.casefold(): word for word in re.findall(r"\w+", other.reference)}
+    return re.sub(rf"\b{re.escape(words[place])}\b", lambda _: originals.get(foreign[place], foreign[place]), text, flags=re.IGNORECASE)
 
 
 def _bare(text: str) -> str:

@@ -269,6 +269,7 @@ def test_the_preflight_stops_a_verifier_that_is_asked_in_another_way(records):
         VerifierJudge(Scripted(lambda ask: Reading(0.0, 1.0)), VerifierParams()).preflight(records)
     with pytest.raises(CheckerFailed, match="answers of other questions wrong"):
         VerifierJudge(Scripted(lambda ask: Reading(1.0, 0.0)), VerifierParams()).preflight(records)
+    VerifierJudge(Scripted(lambda ask: Reading(1.0, 0.0)), VerifierParams(preflight=False)).preflight(records)
 
 
 def test_how_it_is_asked_travels_with_the_weights(tmp_path):

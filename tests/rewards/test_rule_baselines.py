@@ -56,6 +56,7 @@ def test_bad_input(rule):
 def test_preflights():
     phrases = [("s", "western blot"), ("s", "gel electrophoresis"), ("s", "12"), ("s", "2")]
     preflight(containment.check, containment.respond, phrases)
+    preflight(containment.check, containment.respond, [("s", "no, pigs may not")] * 2)  # two problems with one answer
     preflight(jaccard.check, jaccard.respond, phrases)
     preflight(multiple_choice.check, multiple_choice.respond, [("s", "A"), ("s", "B")])
     with pytest.raises(CheckerFailed, match="right where s has '2'"):

@@ -14,6 +14,7 @@ from pipelines.corpora.long_reference import MODELS
 from pipelines.corpora.record import read_records, write_records
 from pipelines.rewards.verifier import load_facts
 from pipelines.settings import seam_modules
+from pipelines.training.verifier_params import NegativesParams
 from tasks.gate import GateClosed, check_gate, write_gate
 from tasks.policy_run import settings_of
 from tasks.rlvr_params import RlvrRun
@@ -135,7 +136,7 @@ def test_the_verifier_says_how_it_is_asked_and_what_it_learnt_from():
     assert asking.template == "{candidate}{key}"
     assert metrics["temperature"] == temperature > 0
     assert metrics["judgements"]["distinct"] < metrics["judgements"]["read"] == len(judged("train"))
-    assert set(metrics["negatives"]) <= {"openings", "others", "lists", "echoes", "noise"}
+    assert set(metrics["negatives"]) <= set(NegativesParams.model_fields)
     assert set(metrics["calibration"]) == {"before", "after"}
     assert "validation_loss" in metrics
 
@@ -157,8 +158,7 @@ def test_the_report_measures_all_arms_on_exact_labels_and_the_gate_says_each_lim
     assert gate["passed"] is (not gate["reasons"])
 
 
-def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_way_out(monkeypatch):
-    monkeypatch.setattr("pipelines.rewards.generative.judge.VerifierJudge.preflight", lambda *_: None)  # bare answers are foreign to it
+def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_way_out():
     strict = {"laboratory": {"cases": 4, "gate": {"min_kappa": 1.0, "max_false_reject": 0.0, "max_false_accept": 0.0}}}
     report(settings=strict)
     reasons = figures("data/verifier_gate/verifier/gate.json")["reasons"]
@@ -168,7 +168,8 @@ def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_wa
     assert all(reason in str(closed.value) for reason in reasons)
     assert "rlvr.runs.soft.ignore_gate: true" in str(closed.value)
     reinforce("rule", {"reward": "containment"})
-    reinforce("soft", {"reward": {"kind": "verifier", "form": "soft", "max_leak": 1.0}, "ignore_gate": True})
+    reading = {"kind": "verifier", "form": "soft", "max_leak": 1.0, "preflight": False}  # bare answers are foreign to it
+    reinforce("soft", {"reward": reading, "ignore_gate": True})
     curve = [json.loads(line) for line in Path("curves/rlvr_soft.jsonl").read_text().splitlines()]
     assert {"validation_greedy", "validation_reward"} <= set(curve[-1])
     assert [row["step"] for row in curve] == [0, 1, 2]
@@ -181,6 +182,19 @@ def test_the_gate_is_for_the_reading_that_was_examined(tmp_path):
     check_gate(tmp_path, VerifierParams(form="binary"), "binary")
     with pytest.raises(GateClosed, match="it was examined with prefilter True, here prefilter is False"):
         check_gate(tmp_path, VerifierParams(prefilter=False), "soft")
+
+
+def test_an_arm_is_validated_on_the_subjects_that_it_practises(monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def stop(stage, settings, course):
+        raise Seen({record.subject for record in course.problems}, {record.subject for record in course.validation})
+
+    monkeypatch.setattr("tasks.rlvr.optimise", stop)
+    with pytest.raises(Seen) as seen:
+        reinforce("rule", {"reward": "containment"})
+    assert seen.value.args == ({"sum"}, {"sum"})
 
 
 def test_an_arm_may_use_a_part_of_the_questions():

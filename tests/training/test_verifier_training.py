@@ -20,7 +20,7 @@ from pipelines.training.verifier_training import ask_of, examples, fit_temperatu
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
 ASKING = AskingParams(template="{candidate}{key}", marks=("+", "+"), positive=("1",), negative=("0",), max_tokens=60)
-NONE = NegativesParams(openings=0, others=0, lists=0, echoes=0, noise=0)
+NONE = NegativesParams(**dict.fromkeys(NegativesParams.model_fields, 0))
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,22 @@ def test_negatives_are_seeded_and_never_the_reference():
     assert all(row.label == row.truth == 0 and row.response.strip() != row.reference for row in new)
     assert len({row.id for row in rows}) == len(rows)
     assert with_negatives(ROWS, NONE, 3)[1] == {}
+
+
+def test_swaps_change_one_word_of_a_right_answer_that_is_not_the_reference():
+    """What the laboratory swaps is the reference itself: no verifier has seen its strings."""
+    holders = [("Ann", "pen"), ("Ben", "pen"), ("Eva", "drum"), ("Tom", "coat")]
+    rows = [judgement(n, f"{name} has the {thing}", f"the {thing} is with {name}", 1) for n, (name, thing) in enumerate(holders)]
+    rows += [judgement(9, "Ann has the pen", "Ann has the pen", 1), judgement(10, "Ann has the pen", "the drum is with Ann", 0)]
+    shares = NegativesParams(**{name: float(name == "swaps") for name in NegativesParams.model_fields})
+    made = [row for row in with_negatives(rows, shares, 0)[0] if row.teacher == "swaps"]
+    assert made
+    for row in made:
+        words = row.response.split()
+        assert words[:1] + words[2:4] == ["the", "is", "with"]
+        right = f"the {row.reference.split()[-1]} is with {row.reference.split()[0]}".split()
+        assert sum(a != b for a, b in zip(words, right, strict=True)) == 1
+        assert row.label == 0
 
 
 def test_the_temperature_is_the_likeliest_one():

@@ -73,6 +73,8 @@ class VerifierJudge:
     def preflight(self, records: Sequence[Question]) -> None:
         """Raises CheckerFailed where most gold answers are not right, or most answers of other questions are: it was asked in another way
         than it was trained. A model may err on single ones; how often is the report's to say."""
+        if not self._options.preflight:
+            return
         shown = records[:: max(1, len(records) // TRIED)][:TRIED]
         others = [next((other.answer for other in shown if other.answer != record.answer), "") for record in shown]
         for answers, expected in (([record.answer for record in shown], "right"), (others, "wrong")):
