@@ -8,15 +8,19 @@ the runner wrote down of the runs up to now.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tasks.report_page import figures, preference_results, preferences, results, verifiers
+from tasks.report_page.graph import Node, draw, essential
 from tasks.report_page.markdown import markdown
 from tasks.report_page.page import page
 from tasks.report_params import ReportParams
 from tasks.stage import Stage
 
 TIMINGS = Path(".whetstone/timings.json")  # the runner's: {stage: {wall_s, command_s, action, run}}
+GRAPH = Path(".whetstone/graph.json")  # the runner's too: {stage: [the stages that it reads from]}
 
 
 def run(stage: Stage) -> None:
@@ -36,7 +40,9 @@ def run(stage: Stage) -> None:
     more += verifiers.sections(stage.input("metrics"), stage.input("curves"), folder / "plots", settings.smoothing)
     (folder / "index.html").write_text(page(found, drawn, absent, settings, more), "utf-8")
     (folder / "report.md").write_text(markdown(found, drawn, settings, more), "utf-8")
-    (folder / "timings.js").write_text(f"window.whetstoneTimings = {json.dumps(_timings(stage), indent=1)};\n", "utf-8")
+    timings = f"window.whetstoneTimings = {json.dumps(_noted(stage, TIMINGS, 'timings'), indent=1)};\n"
+    whole = f"window.whetstoneGraph = {json.dumps(_graph(_noted(stage, GRAPH, 'other stages')))};\n"
+    (folder / "timings.js").write_text(timings + whole, "utf-8")
     stage.progress(1, 1)
 
 
@@ -48,12 +54,20 @@ def _preferences(stage: Stage, found: results.Results) -> preference_results.Pre
     return preference_results.read(stage.input("metrics"), stage.input("curves"), shown, named)
 
 
-def _timings(stage: Stage) -> object:
-    """The runner's record, or None: a page without timings is better than none, and the page says so."""
+def _noted(stage: Stage, path: Path, what: str) -> Any:
+    """The runner's record, or None: a page without it is better than none, and the page says so."""
     try:
-        return json.loads(TIMINGS.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        stage.say(f"{TIMINGS}: not there, so the page will show no timings")
+        stage.say(f"{path}: not there, so the page will show no {what}")
     except json.JSONDecodeError as error:
-        stage.say(f"{TIMINGS}: not JSON ({error}), so the page will show no timings")
+        stage.say(f"{path}: not JSON ({error}), so the page will show no {what}")
     return None
+
+
+def _graph(upstream: Mapping[str, Sequence[str]] | None) -> str | None:
+    """All stages of the run as SVG; the page itself, whose bytes say nothing of what they do not hold, knows those of its own results."""
+    if not upstream:
+        return None
+    edges = [(start, end) for end, starts in upstream.items() for start in starts if start in upstream]
+    return draw([Node(name, name, "–") for name in upstream], essential(edges), "Stages of this run and what they read from one another")

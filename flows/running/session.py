@@ -25,7 +25,7 @@ from flows.provenance import snapshot
 from flows.running import executor, heal, leftovers
 from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
-from flows.workspace import gpu_slot, only_one_run
+from flows.workspace import STATE, gpu_slot, only_one_run, write_json
 from tasks.stage import Spec
 
 if TYPE_CHECKING:  # a run without work records nothing and need not import it
@@ -104,6 +104,8 @@ class Session:
             self.display.say(
                 f"the source state could not be kept under refs/pipeline: {_git_words(error)}; lineage then knows the commit only"
             )
+        with contextlib.suppress(OSError):  # the report does without
+            write_json(self.root / STATE / "graph.json", {row.stage: list(row.upstream) for row in self.plan.rows})
         from flows.running.recorder import Recorder
 
         tags = {f"git.{name}": value for name, value in self._git.items()}

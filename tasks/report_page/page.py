@@ -230,8 +230,8 @@ def _graph(results: Results) -> str:
     rows = "\n".join(f'<tr data-stage="{escape(name)}"><th scope="row">{escape(name)}</th>{unknown}</tr>' for name in stages)
     heads = "".join(f'<th scope="col"{style}>{name}</th>' for name, style in _TIMING_HEADS)
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="Graph">{svg}</div>\n'
-        f'<p class="quiet">The records of corpus@{escape(results.corpus)} also go to sft, rl and evaluate.</p>\n'
+        f'<div id="graph-of-stages" class="scroll" role="region" tabindex="0" aria-label="Graph">{svg}</div>\n'
+        f'<p id="graph-note" class="quiet">The records of corpus@{escape(results.corpus)} also go to sft, rl and evaluate.</p>\n'
         '<p id="timings-note" class="quiet">Timings are filled in by a script from timings.js.</p>\n'
         f'<div class="scroll" role="region" tabindex="0" aria-label="Timings"><table id="timings"><caption>Timings</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"

@@ -1,4 +1,8 @@
 (() => {
+  if (window.whetstoneGraph) {
+    document.getElementById("graph-of-stages").innerHTML = window.whetstoneGraph;
+    document.getElementById("graph-note").textContent = "What a longer way implies is left out.";
+  }
   const timings = window.whetstoneTimings;
   const note = document.getElementById("timings-note");
   if (!timings || !Object.keys(timings).length) {

@@ -148,7 +148,7 @@ def test_two_runs_give_the_same_bytes_whatever_the_timings(here: Path):
     assert len(names) > 8
     differing = [str(name) for name in names if (first / name).read_bytes() != (second / name).read_bytes()]
     assert differing == ["timings.js"]
-    assert (first / "timings.js").read_text("utf-8") == "window.whetstoneTimings = null;\n"
+    assert (first / "timings.js").read_text("utf-8") == "window.whetstoneTimings = null;\nwindow.whetstoneGraph = null;\n"
 
 
 def test_a_users_matplotlib_settings_do_not_change_the_plots(here: Path):
@@ -354,6 +354,7 @@ def test_a_browser_fills_in_the_timings(here: Path):
     (here / ".whetstone").mkdir()
     timings = {"sft": {"wall_s": 71.26, "command_s": 70.0, "action": "run", "run": "</script>otter"}}
     (here / ".whetstone/timings.json").write_text(json.dumps(timings), "utf-8")
+    (here / ".whetstone/graph.json").write_text(json.dumps({"sft": [], "dpo@<b>": ["sft", "left out"]}), "utf-8")
     page = report(here, params) / "index.html"
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={here / 'profile'}", "--dump-dom"]
@@ -361,3 +362,8 @@ def test_a_browser_fills_in_the_timings(here: Path):
     assert Cells(dom).row("Timings", "sft") == ["sft", "1 min 11 s", "1 min 10 s", "run", "</script>otter"]
     assert Cells(dom).row("Accuracy on held-out problems", "sft")[-1] == "1 min 11 s"
     assert Cells(dom).row("Timings", "base") == ["base", "–", "–", "–", "–"]
+    drawn = dom[dom.index('id="graph-of-stages"') : dom.index('id="graph-note"')]  # the runner's graph, and not the page's own
+    assert drawn.count('class="edge') == 1
+    assert "dpo@&lt;b&gt;" in drawn
+    assert "base" not in drawn
+    assert "1 min 11 s" in drawn
