@@ -91,6 +91,9 @@ def test_a_run_shows_in_prefect_and_going_back_restores(project: Project, api: s
     logged = ask(api, "logs/filter", logs={"flow_run_id": {"any_": [flow["id"]]}}, limit=200)
     assert any("param sft.steps 1000 -> 999" in line["message"] for line in logged)
     assert (project.folder / "reports/index.html").exists()
+    drawn = json.loads((project.folder / ".whetstone/graph.json").read_text("utf-8"))  # what the report draws
+    assert set(drawn) == ALL
+    assert "base" in drawn["sft"]
     assert project.plan() == {}
 
     project.set("sft.steps", 1000)
