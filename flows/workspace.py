@@ -93,7 +93,7 @@ def gpu_slot(root: Path, slots: int, wanted: int, cancelled: Any) -> Iterator[st
                 for stream in held.values():  # all or nothing: two stages that each hold half would wait for ever
                     stream.close()
                 held.clear()
-                if cancelled.wait(0.2):
+                if cancelled.wait(0.05):
                     raise InterruptedError("cancelled while waiting for a GPU slot")
         yield ",".join(map(str, sorted(held)))
     finally:

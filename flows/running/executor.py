@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,9 +89,13 @@ def run_stage(
     watch: Watch = Watch(),
     force: bool = False,
     timeout: float = 0,
-    env: dict[str, str] | None = None,
+    turn: Callable[[], contextlib.AbstractContextManager[Mapping[str, str]]] = contextlib.nullcontext,  # type: ignore[assignment]
 ) -> Result:
-    """Bring one stage up to date. Raises StageFailed, StageCancelled or StageDrifted; what was there before is then still there."""
+    """Bring one stage up to date. Raises StageFailed, StageCancelled or StageDrifted; what was there before is then still there.
+
+    `turn` is held while the command runs, and gives it further environment variables: where GPUs or cores are shared, one stage pins or
+    records while another computes. Waiting for it is not counted in seconds.
+    """
     started = time.monotonic()
     with _disk_errors(root, name):
         prepared = _prepare(root, name, execution, run, git, force)
@@ -100,10 +104,14 @@ def run_stage(
     seconds = 0.0
     with prepared.stack, _disk_errors(root, name):
         if not prepared.finished:
-            if cancel.is_set():
-                raise StageCancelled(f"{name} was not started: the run was stopped")
-            ended = _command(root, prepared, cancel, watch, timeout, env or {})
+            waited = -time.monotonic()
+            with turn() as env:
+                waited += time.monotonic()
+                if cancel.is_set():
+                    raise StageCancelled(f"{name} was not started: the run was stopped")
+                ended = _command(root, prepared, cancel, watch, timeout, env or {})
             seconds = ended.seconds
+            started += waited
             watch.command_ended()
         outs = _record(root, name, prepared)
     discard(Path(prepared.spec.work))
@@ -149,7 +157,7 @@ def _prepare(
         return _Prepared(stack, made, pinned, stage.cmd, stage.wdir, finished, execution.grace_s)
 
 
-def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Watch, timeout: float, env: dict[str, str]) -> Ended:
+def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Watch, timeout: float, env: Mapping[str, str]) -> Ended:
     made = prepared.spec
     log = root / STATE / "logs" / str(made.run.get("flow_run") or "alone") / f"{made.stage.replace('@', '-')}.log"
     base = {

@@ -172,9 +172,9 @@ class Session:
         timeout = float(row.meta.get("timeout", execution.timeout_s))
         run = {"flow_run": self.run, "started": time.time()}
         try:
-            with self._slot(row) as devices:
-                env = {"CUDA_VISIBLE_DEVICES": devices} if devices else {}
-                result = executor.run_stage(self.root, name, execution, run, self._git, self.cancel, inner, forced, timeout, env)
+            with self._job(name):
+                turn = functools.partial(self._turn, row)
+                result = executor.run_stage(self.root, name, execution, run, self._git, self.cancel, inner, forced, timeout, turn)
         except BaseException as error:
             self._bad(name, error, time.monotonic() - started)
             raise
@@ -186,22 +186,28 @@ class Session:
         return result
 
     @contextlib.contextmanager
-    def _slot(self, row: Row) -> Any:
+    def _job(self, name: str) -> Iterator[None]:
+        """One of the stages that may be worked on at once."""
         while not self.slots.acquire(timeout=0.2):
             if self.cancel.is_set():
-                break
-        else:
+                raise executor.StageCancelled(f"{name} was not started: the run was stopped")
+        try:
+            yield
+        finally:
+            self.slots.release()
+
+    @contextlib.contextmanager
+    def _turn(self, row: Row) -> Iterator[dict[str, str]]:
+        """The GPUs, or the cores, that the stage's command works on; the variables that name them."""
+        execution, wanted = self.plan.params.execution, int(row.meta.get("gpu", 0))
+        # without a GPU such stages take turns on the cores: two of them, each with its threads, ran ten times slower
+        slots = execution.gpus or execution.cpu_slots
+        with contextlib.ExitStack() as stack:
             try:
-                if not self.cancel.is_set():
-                    execution, wanted = self.plan.params.execution, int(row.meta.get("gpu", 0))
-                    # without a GPU such stages take turns on the cores: two of them, each with its threads, ran ten times slower
-                    slots = execution.gpus or execution.cpu_slots
-                    with gpu_slot(self.root, slots, wanted if execution.gpus else min(wanted, 1), self.cancel) as devices:
-                        yield devices if execution.gpus else ""
-                        return
-            finally:
-                self.slots.release()
-        raise executor.StageCancelled(f"{row.stage} was not started: the run was stopped")
+                devices = stack.enter_context(gpu_slot(self.root, slots, wanted if execution.gpus else min(wanted, 1), self.cancel))
+            except InterruptedError:
+                raise executor.StageCancelled(f"{row.stage} was not started: the run was stopped") from None
+            yield {"CUDA_VISIBLE_DEVICES": devices} if execution.gpus and devices else {}
 
     def _bad(self, name: str, error: BaseException, seconds: float) -> None:
         stopped = isinstance(error, (executor.StageCancelled, InterruptedError, KeyboardInterrupt))

@@ -161,7 +161,7 @@ def _box(node: Node, centre: tuple[float, float]) -> str:
     box = (
         f'<g class="node {escape(node.style)}" data-id="{escape(node.id)}">{hint}'
         f'<rect x="{x - WIDTH / 2:g}" y="{y - HEIGHT / 2:g}" width="{WIDTH}" height="{HEIGHT}" rx="8"/>'
-        f'<text class="label" x="{x:g}" y="{y - 3:g}">{escape(_short(node.label, 20))}</text>'
+        f'<text class="label" x="{x:g}" y="{y - 3:g}">{escape(_short(node.label, 18))}</text>'
         f'<text class="note" x="{x:g}" y="{y + 14:g}">{escape(_short(node.note, 26))}</text></g>'
     )
     return f'<a href="{escape(node.href)}">{box}</a>' if node.href else box
