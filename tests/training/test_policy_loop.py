@@ -315,7 +315,7 @@ PROFILE = {  # methods/dpo_vs_ppo.md section 5.4
     "reference": {"rate": 0.001},
     "max_mean_ratio": 5.0,
     "updates_per_epoch": 4,
-    "iterations": 30,
+    "iterations": 45,
     "optimiser": {"learning_rate": 3e-3},
 }
 
@@ -325,7 +325,8 @@ PROFILE = {  # methods/dpo_vs_ppo.md section 5.4
 def test_the_reduced_profile_of_ppo_learns(tokens, tmp_path, monkeypatch, seed):
     """methods/dpo_vs_ppo.md section 5.4; the reward is the share of nines in a response that ends by itself, .06 at the start.
 
-    Found: .90 to .95 over the last five iterations. With a rate of 1e-3 this model of 32 units is at .11 to .26 by then.
+    Found: .91 to 1.0 over the last five of 45 iterations on twelve seeds; .52 to .97 over those of 30, since the first rewards are nearly all
+    zero, and rounding decides on the first step. With a rate of 1e-3 this model of 32 units is at .11 to .26 by then.
     """
 
     def check(text, answer, finished):
