@@ -340,6 +340,8 @@ def changed_inputs(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> list[str]:
     changed = []
     for dep in stage.deps:
         before = pinned[dep.def_path][0]
+        # an input that the recorded result did not have is loaded with DVC 2's kind of hash, and pinned with today's
+        dep.update_legacy_hash_name(force=True)
         try:
             now = dep.get_hash()
         except (DvcException, OSError) as error:

@@ -115,6 +115,8 @@ def test_a_dependency_added_to_the_graph_runs_the_stage(graph: Project):
     graph.edit("dvc.yaml", "deps: [metrics, curves, samples]", "deps: [metrics, curves, samples, raw/toy]")
     assert graph.plan() == {"report": "run"}
     assert graph.reasons("report") == ["new dependency raw/toy"]
+    assert graph.bring() == {"report": "run"}  # and does not take it for one that changed meanwhile
+    assert graph.plan() == {}
 
 
 def test_a_changed_command_runs_the_stage(graph: Project):
