@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
-from pipelines.models import spans
+from pipelines.models import attention, spans
 from pipelines.models.logprobs import score
 from pipelines.models.packing import Segment, can_share, cut, pack, score_packed
 
@@ -231,3 +231,21 @@ def test_a_family_stays_together_where_it_fits_and_relatives_where_it_does_not()
     assert cut(mixed, 100) == [[0, 4, 2, 5, 1, 3]]
     assert cut(mixed, 20) == [[0, 4, 2, 5], [1, 3]]
     assert cut(mixed, 14) == [[0, 4], [2, 5], [1, 3]]
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("context", [0, 3])
+def test_plain_products_attend_as_the_kernel_does(monkeypatch, groups, context):
+    """Both ways through a block, with its gradients: spans of 5 and 4 tokens, alone and after a context."""
+    three = spans.Spans()
+    for first in range(3):
+        three.add([*([(first, 1, 2)] if context else []), tuple(range(5 - first % 2))])
+    layout, found = spans.lay_out(three), []
+    for limit in (0, attention.SMALL_PAIRS):
+        monkeypatch.setattr(attention, "SMALL_PAIRS", limit)
+        torch.manual_seed(0)
+        parts = [torch.randn(three.size, heads, 8, requires_grad=True) for heads in (4, groups, groups)]
+        result = attention.attend(*parts, layout, None)
+        found.append([result, *torch.autograd.grad((result * torch.arange(8)).sum(), parts)])
+    for kernel, plain in zip(*found, strict=True):
+        torch.testing.assert_close(plain, kernel, rtol=1e-5, atol=1e-5)
