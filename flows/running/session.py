@@ -192,6 +192,8 @@ class Session:
             if self.cancel.is_set():
                 raise executor.StageCancelled(f"{name} was not started: the run was stopped")
         try:
+            if self.cancel.is_set():
+                raise executor.StageCancelled(f"{name} was not started: the run was stopped")
             yield
         finally:
             self.slots.release()
