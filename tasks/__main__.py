@@ -102,7 +102,7 @@ def main() -> int:
     if launch.is_worker():
         launch.die_with_parent(signal.SIGKILL)
         work(stage, root)
-        return 0
+        launch.end_worker()
     if alone:
         os.environ |= {SPEC: str(path), INTERACTIVE: "1"}
     if not publishable(stage.work, root):

@@ -10,8 +10,10 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping
 from types import FrameType
+from typing import NoReturn
 
 STAGES = frozenset({"cost_model", "dpo", "ppo_rm", "reward_model", "rl", "sft", "sft_safe"})  # that can use several processes
 WORKER = "WHETSTONE_WORKER"  # set in workers only; RANK alone may come from a cluster around all of this
@@ -65,6 +67,17 @@ def launch(processes: int, command: list[str], grace: float, env: Mapping[str, s
         raise SystemExit(TERMINATED)
     if code:
         raise WorkersFailed(f"one of {processes} processes failed (torchrun ended with status {code}); its error stands above")
+
+
+def end_worker() -> NoReturn:
+    """End a worker that has done its work, without the interpreter's finalisation.
+
+    gloo's threads let go of the last collective's tensors whenever they get to it; one that finds the interpreter being taken down aborts
+    the process ("terminate called without an active exception"), and a run that was complete counts as failed.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def die_with_parent(number: int = signal.SIGTERM) -> None:

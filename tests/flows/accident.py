@@ -172,10 +172,18 @@ class Scene(toy.Project):
             return []
         except AssertionError:
             left = self.left()
-            shown = [f"{process.pid} {' '.join(process.cmdline())[:200]}" for process in left]
+            shown = [f"{process.pid} {' '.join(words_of(process))[:200]}" for process in left]
             for process in left:
                 process.send_signal(signal.SIGKILL)
             return shown
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; nothing of one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def until(true: Callable[[], Any], seconds: float = 60) -> None:

@@ -13,7 +13,7 @@ import pytest
 from flows.running.executor import Watch
 from flows.workspace import read_json
 from tasks import publish
-from tests.flows.accident import STEPS, Scene, until
+from tests.flows.accident import STEPS, Scene, until, words_of
 from tests.flows.records import mlflow_runs, prefect_flows, prefect_tasks
 
 # A run that kills itself at a chosen moment of recording `sft`; AT is code that puts `die` in place.
@@ -91,8 +91,8 @@ def test_killed_stage(scene: Scene, victim: str) -> None:
     def kill(row: dict[str, object]) -> None:
         if row["done"] != 5 or len(scene.started()) > 1:
             return
-        lifeline = next(process for process in scene.left() if "lifeline.py" in " ".join(process.cmdline()))
-        stage = [child for child in lifeline.children() if "tasks" in child.cmdline()]
+        lifeline = next(process for process in scene.left() if "lifeline.py" in " ".join(words_of(process)))
+        stage = [child for child in lifeline.children() if "tasks" in words_of(child)]
         for process in {"stage": stage, "lifeline": [lifeline], "both": [lifeline, *stage]}[victim]:
             process.kill()
 
@@ -113,7 +113,7 @@ def test_killed_runner_and_lifeline(scene: Scene) -> None:
     run = psutil.Popen([scene.python, "-c", SUICIDE.replace("AT", "")], cwd=scene.folder, env=scene.env)
     until(scene.holds)
     lifeline = run.children()[0]
-    stubborn = [process for process in lifeline.children(recursive=True) if "SIG_IGN" in " ".join(process.cmdline())]
+    stubborn = [process for process in lifeline.children(recursive=True) if "SIG_IGN" in " ".join(words_of(process))]
     for process in (run, lifeline):
         process.kill()
     run.wait()

@@ -10,3 +10,4 @@ from tasks.stage import Spec, Stage
 if __name__ == "__main__":
     stage = Stage(Spec.read(os.environ["WHETSTONE_SPEC"]), first=launch.is_first())
     import_module(f"tasks.{sys.argv[1].partition('@')[0]}").run(stage)
+    launch.end_worker()

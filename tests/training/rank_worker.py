@@ -26,6 +26,7 @@ from pipelines.training.engine import Engine, TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.sharded_rollouts import ShardedEngine
+from tasks.launch import end_worker
 from tests.tiny import CPU, make_tiny_model
 
 SETTINGS = OptimiserParams(learning_rate=1e-2, vector_learning_rate=3e-2, weight_decay=0.1, epsilon=1e-5, grad_clip=0.5)
@@ -149,3 +150,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    end_worker()

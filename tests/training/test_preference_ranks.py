@@ -26,7 +26,7 @@ from pipelines.training.ranking import RankData
 from pipelines.training.ranking import batch_loss as ranking_loss
 from pipelines.training.ranks import Ranks
 from pipelines.training.reference_logprobs import reference_logprobs
-from tasks.launch import launch
+from tasks.launch import end_worker, launch
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.test_preference import make_pairs
 
@@ -95,3 +95,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    end_worker()
