@@ -50,8 +50,10 @@ def _sets(raw: dict[str, Any]) -> Iterator[Problem]:
         if name in corpora or name in ("exams", "judgements", "preferences", "reference", "dpo_iter", "verifier_gate"):
             yield f"rlvr_set.{name}", f"a set cannot be called {name}: data/{name} is another stage's folder"
         wanted = at(settings, ("exams", "exams"))
-        for exam in wanted if isinstance(wanted, list) else []:
-            yield from _one_of(f"rlvr_set.{name}.exams.exams", exam, exams, "exam of the section exams")
+        for key in ("exams", "against"):
+            named = at(settings, ("exams", key))
+            for exam in named if isinstance(named, list) else []:
+                yield from _one_of(f"rlvr_set.{name}.exams.{key}", exam, exams, "exam of the section exams")
         if wanted and at(settings, ("origin",)) != "data/exams":
             yield f"rlvr_set.{name}.origin", "a set of exams reads them from data/exams"
 

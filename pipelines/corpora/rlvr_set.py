@@ -104,11 +104,12 @@ def tokenise(name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metri
 
 def _from_exams(params: RlvrSetParams, root: Path) -> tuple[Rows, dict[str, Any]]:
     assert params.exams is not None
-    files = {name: root / name / "questions.jsonl" for name in params.exams.exams}
+    files = {name: root / name / "questions.jsonl" for name in (*params.exams.exams, *params.exams.against)}
     for name, path in files.items():
         if not path.is_file():
             raise FileNotFoundError(f"no file {path}: exams {name} is no key of the section exams, or its stage has not run")
-    united = unite({name: read_exams(path) for name, path in files.items()}, params.exams)
+    elsewhere = {name: [exam.question for exam in read_exams(files[name])] for name in params.exams.against}
+    united = unite({name: read_exams(files[name]) for name in params.exams.exams}, params.exams, elsewhere)
     rows: Rows = {file: [] for file in FILES}
     for split, file in (("explore", "explore"), ("rl", "rl"), ("calib", "calib"), ("test", "heldout")):
         kept = [exam for exam in united.splits[split] if file == "heldout" or exam.subject not in params.unseen]  # type: ignore[index]

@@ -154,7 +154,7 @@ def _cell(value: Cell) -> str:
     if isinstance(value, Compared):
         return f'<td>{_accuracy(value.accuracy)}<span class="change">{_difference(value.change)}</span></td>'
     if isinstance(value, Wall):
-        return f'<td data-wall="{escape(value.stage)}">–</td>'
+        return f'<td data-wall="{escape(" ".join(value.stages))}">–</td>'
     if value in ("better", "worse", "not told apart"):
         return f'<td><span class="badge {value}">{value}</span></td>'
     return f"<td>{escape(f'{value:,}' if isinstance(value, int) else value)}</td>"

@@ -13,9 +13,9 @@ from tasks.report_page.results import BASELINE, Results
 
 @dataclass(frozen=True)
 class Wall:
-    """Where the page's script puts the wall time of a stage; unknown while the page is made."""
+    """Where the page's script puts the wall time of the one of these stages that has run; unknown while the page is made."""
 
-    stage: str
+    stages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,15 @@ def headline(results: Results, timed: bool = False) -> Table:
     for model in dict.fromkeys((*results.models, *results.methods)):
         greedy, sampled = (_accuracy(results, model, decoding) for decoding in DECODINGS)
         row = (model, greedy, _counted(greedy), sampled, _counted(sampled), *_cost(results, model))
-        stage = f"rl@{model}" if model in results.methods else model
-        table.rows.append((*row, Wall(stage)) if timed else row)
+        table.rows.append((*row, Wall(makers(model))) if timed else row)
     return table
+
+
+def makers(model: str) -> tuple[str, ...]:
+    """The stages that could have made `model`; a name belongs to one of them."""
+    head, _, round_ = model.rpartition("_")
+    rounds = (f"{head}@{round_}",) if head in ("dpo_iter", "rlvr") else ()
+    return (model, *(f"{kind}@{model}" for kind in ("rl", "dpo", "ppo_rm", "sft_safe")), *rounds)
 
 
 def methods(results: Results) -> Table | None:

@@ -33,7 +33,7 @@
       row(name).cells[i + 1].textContent = text;
     });
     for (const cell of document.querySelectorAll("[data-wall]"))
-      if (cell.dataset.wall === name) cell.textContent = seconds(t.wall_s);
+      if (cell.dataset.wall.split(" ").includes(name)) cell.textContent = seconds(t.wall_s);
     for (const box of document.querySelectorAll(".graph .node"))
       if (box.dataset.id === name) box.querySelector(".note").textContent = seconds(t.wall_s);
     sum += t.wall_s || 0;

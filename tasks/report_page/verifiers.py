@@ -12,6 +12,7 @@ from tasks.report_page.figures import COLOURS, DASHES, Plot, Series, line_chart
 from tasks.report_page.picture import Picture
 from tasks.report_page.preference_tables import share
 from tasks.report_page.preferences import Block, Heading, Pictures, Section
+from tasks.report_page.question_sets import CONTAMINATION, EXAMS, exam_tables
 from tasks.report_page.tables import Column, Estimate, Table, shown
 
 Row = dict[str, Any]
@@ -47,10 +48,12 @@ CURVES = (
 
 def sections(metrics: Path, curves: Path, folder: Path, smoothing: int) -> list[Section]:
     """What there is to say, with its figures written into `folder`; nothing where no stage of the branch has run."""
-    found = {name: _read(metrics / name) for name in ("rlvr_set", "judgements", "verifier_report", "rlvr_evaluate")}
+    found = {name: _read(metrics / name) for name in ("exams", "rlvr_set", "judgements", "verifier_report", "rlvr_evaluate")}
     blocks: list[Block] = []
     if found["rlvr_set"] or found["judgements"]:
         blocks += [Heading("Questions and judgements"), *_sets(found["rlvr_set"]), *_judgements(found["judgements"]), JUDGED]
+    if tables := exam_tables(found["exams"], found["rlvr_set"]):
+        blocks += [Heading("Published exams"), EXAMS, *tables, CONTAMINATION]
     for name, value in found["verifier_report"].items():
         gate = value["gate"]
         words = "The gate is open." if gate["passed"] else "The gate is closed: " + "; ".join(gate["reasons"]) + "."

@@ -13,6 +13,7 @@ from pipelines.corpora.exams.item import Item
 from pipelines.corpora.exams.shapes import SHAPES, shape_of
 from pipelines.corpora.exams.subjects import CODES, FIELDS, NAMES, code_of, field_of
 from pipelines.corpora.ledger import TooManyBadRows
+from tasks.report_page.question_sets import exam_tables
 from tests.corpora.made import real, write_lines
 
 
@@ -154,6 +155,8 @@ def test_chat_shaped_sets(tmp_path):
 
 
 REAL = {
+    "mmlu": (7566, 12747),
+    "gaokao_bench": (817, 2228),
     "agieval": (954, 3003),
     "scibench": (533, 542),
     "theoremqa": (584, 646),
@@ -172,6 +175,10 @@ def test_real_exams(name):
     assert sum(metrics["conversion"].values()) == read
     assert all(exam.question and exam.answer for exam in found)
     assert json.dumps([exam.row() for exam in found[:5]], ensure_ascii=False)
+    conversion, shapes = exam_tables({name: metrics}, {})
+    assert conversion.rows[0][:3] == (name, read, 0)
+    assert sum(conversion.rows[0][3:]) == read  # every row is kept, or left under one rule
+    assert sum(shapes.rows[0][1:]) == 2 * len(found)
 
 
 def test_the_yield_of_agieval_is_that_of_the_spec():

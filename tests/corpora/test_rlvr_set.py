@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -15,6 +16,7 @@ from pipelines.corpora.rlvr_set_params import RlvrSetParams
 from pipelines.corpora.text import comparable
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.rewards import phrase_answer, phrase_variants
+from tasks.report_page.question_sets import exam_tables
 from tasks.rlvr_set import run
 from tasks.stage import Spec, Stage
 
@@ -92,6 +94,17 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     assert {row.problem.subject for row in rows["heldout"]} == {"law", "physics", "art"}
     assert [row.problem.solution for row in rows["sft"]] == [row.problem.answer for row in rows["rl"]]
     assert set(counts["united"]["splits"]) == {"explore", "rl", "calib", "test"}
+    (tmp_path / "elsewhere").mkdir()
+    taken = [row.problem.question for file in ("rl", "heldout") for row in rows[file][:2]]
+    write_exams(tmp_path / "elsewhere/questions.jsonl", [replace(exams[0], question=question) for question in taken])
+    apart = params.model_copy(update={"exams": params.exams.model_copy(update={"against": ("elsewhere",)})})
+    kept, counts = read_rows(apart, tmp_path, 0, True)
+    assert not {row.problem.question for file in FILES for row in kept[file]} & set(taken)
+    assert {split: sum(found["elsewhere"].values()) for split, found in counts["united"]["contamination"].items()} == {
+        "test": 2, "calib": 0, "rl": 2, "explore": 0
+    }  # fmt: skip
+    tables = {table.title: table for table in exam_tables({}, {"rlvr": counts})}
+    assert ("rlvr", "rl", "elsewhere", 2, 0, 0) in tables["Taken out for an evaluation set"].rows
     with pytest.raises(FileNotFoundError, match="exams two is no key of the section exams, or its stage has not run"):
         read_rows(params.model_copy(update={"exams": params.exams.model_copy(update={"exams": ("two",)})}), tmp_path, 0, True)
 
@@ -103,6 +116,8 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
         ({"explore_share": 0.9, "calib_share": 0.2}, "must stay below 1"),
         ({"unseen": ["both"]}, "a source names its own"),
         ({"heldout_share": 0.95}, "validation_share"),
+        ({"sources": None, "exams": {"exams": ["a"], "against": ["a"]}}, "named in exams and in against"),
+        ({"sources": None, "exams": {"exams": ["a"], "limits": {"b": 3}}}, "limits of b: no such name"),
     ],
 )
 def test_what_cannot_be_a_set_is_said(change, words):

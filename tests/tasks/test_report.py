@@ -15,6 +15,7 @@ import pytest
 
 from tasks.report import run
 from tasks.report_page import figures, results
+from tasks.report_page.tables import makers
 from tasks.stage import Spec, Stage
 from tests.tasks import report_results
 
@@ -352,7 +353,8 @@ def test_a_browser_fills_in_the_timings(here: Path):
         pytest.skip("no chromium here (Debian: apt-get install chromium)")
     params = report_results.write(here)
     (here / ".whetstone").mkdir()
-    timings = {"sft": {"wall_s": 71.26, "command_s": 70.0, "action": "run", "run": "</script>otter"}}
+    row = {"wall_s": 71.26, "command_s": 70.0, "action": "run", "run": "</script>otter"}
+    timings = {"sft": row, "rl@grpo": row | {"wall_s": 130.4}, "evaluate@grpo": row | {"wall_s": 9.0}}
     (here / ".whetstone/timings.json").write_text(json.dumps(timings), "utf-8")
     (here / ".whetstone/graph.json").write_text(json.dumps({"sft": [], "dpo@<b>": ["sft", "left out"]}), "utf-8")
     page = report(here, params) / "index.html"
@@ -361,9 +363,25 @@ def test_a_browser_fills_in_the_timings(here: Path):
     dom = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=90, check=True).stdout
     assert Cells(dom).row("Timings", "sft") == ["sft", "1 min 11 s", "1 min 10 s", "run", "</script>otter"]
     assert Cells(dom).row("Accuracy on held-out problems", "sft")[-1] == "1 min 11 s"
+    assert Cells(dom).row("Accuracy on held-out problems", "grpo")[-1] == "2 min 10 s"
     assert Cells(dom).row("Timings", "base") == ["base", "–", "–", "–", "–"]
     drawn = dom[dom.index('id="graph-of-stages"') : dom.index('id="graph-note"')]  # the runner's graph, and not the page's own
     assert drawn.count('class="edge') == 1
     assert "dpo@&lt;b&gt;" in drawn
     assert "base" not in drawn
     assert "1 min 11 s" in drawn
+
+
+@pytest.mark.parametrize(
+    ("model", "stage"),
+    [
+        ("sft", "sft"),
+        ("grpo", "rl@grpo"),
+        ("dpo", "dpo@dpo"),
+        ("dpo_iter_2", "dpo_iter@2"),
+        ("ppo_rm", "ppo_rm@ppo_rm"),
+        ("rlvr_soft", "rlvr@soft"),
+    ],
+)
+def test_the_wall_time_of_a_model_is_its_stages(model: str, stage: str):
+    assert stage in makers(model)

@@ -59,3 +59,12 @@ class ExamSetParams(Settings):
     shares: SplitShares = SplitShares()
     overlap: OverlapParams = OverlapParams()
     limits: dict[str, Annotated[int, Field(ge=1)]] = Field({}, description="questions kept of an exam, by hash; absent: all")
+    against: tuple[str, ...] = Field((), description="exams that are evaluated elsewhere: none of their questions stays in any split")
+
+    @model_validator(mode="after")
+    def _apart(self) -> ExamSetParams:
+        if both := sorted({*self.exams} & {*self.against}):
+            raise ValueError(f"{', '.join(both)}: named in exams and in against; questions are either part of the set or kept out of it")
+        if unknown := sorted({*self.limits} - {*self.exams}):
+            raise ValueError(f"limits of {', '.join(unknown)}: no such name in exams")
+        return self
