@@ -24,6 +24,8 @@ from pipelines.training.preference import train_pairs
 from pipelines.training.preference_data import PairData, total_steps
 from pipelines.training.preference_rounds import figures, round_pairs, sample_and_judge
 from pipelines.training.reference_logprobs import reference_logprobs, save_reference
+from pipelines.training.sharded_judge import ShardedJudge
+from pipelines.training.sharded_rollouts import ShardedEngine
 from tasks.dpo_iter_params import RoundRun
 from tasks.judges import make_judge
 from tasks.sampler import make_sampler
@@ -44,33 +46,39 @@ def run(stage: Stage) -> None:
     model.to(training.placement.device)
     facts = _sampled(stage, settings, training, model, tokens, folder)
     data = PairData(read_pairs(folder / "pairs.jsonl"), min(settings.max_tokens, context_size(model)), f"the pairs of round {number}")
-    logprobs = reference_logprobs(model, data, training.placement, stage.execution.micro_batch_tokens)
-    save_reference(folder / "reference.safetensors", logprobs, data)
+    ranks = training.ranks
+    logprobs = reference_logprobs(model, data, training.placement, stage.execution.micro_batch_tokens, ranks)
+    if ranks.first:
+        save_reference(folder / "reference.safetensors", logprobs, data)
     (engine,) = training.engines([model], settings.optimiser, settings.adapter)
     total = total_steps(settings, len(data))
     stage.say(f"{len(data)} pairs, {total} steps of {settings.batch_size}, loss {settings.loss.kind}")
     session = training.session(engine, total)
-    train_pairs(engine, session, data, logprobs, None, settings, stage, stage.seed, stage.execution.micro_batch_tokens)
+    train_pairs(engine, session, data, logprobs, None, settings, stage, stage.seed, stage.execution.micro_batch_tokens, ranks)
     with engine.whole() as whole:
-        policy.save(whole, tokens, stage.out(f"models/dpo_iter_{number}/model"))
-    head = {"round": int(number), "start": settings.start, "steps": total, "pairs": len(data), "loss_kind": settings.loss.kind}
-    training.write_figures(head | dict(facts), MEANS)
+        if ranks.first:
+            policy.save(whole, tokens, stage.out(f"models/dpo_iter_{number}/model"))
+            head = {"round": int(number), "start": settings.start, "steps": total, "pairs": len(data), "loss_kind": settings.loss.kind}
+            training.write_figures(head | dict(facts), MEANS)
+    ranks.leave()
 
 
 def _sampled(stage: Stage, settings: RoundRun, training: TrainingRun, model: Any, tokens: Tokens, folder: Path) -> Mapping[str, Any]:
-    """Sample, judge and pair, unless an interrupted run of the same round has; returns its figures and counts.
+    """Sample, judge and pair, unless an interrupted run of the same round has; returns its figures and counts, on every rank.
 
     ValueError with the counts where no pair comes of it.
     """
-    facts = folder / "round.json"
-    if facts.exists():
+    facts, ranks = folder / "round.json", training.ranks
+    if ranks.of_first(facts.exists()):
         stage.say("the samples of this round are there already")
         return json.loads(facts.read_text("utf-8"))  # type: ignore[no-any-return]
     folder.mkdir(parents=True, exist_ok=True)
     problems = spread(read_records(stage.input(f"data/{stage.value('train.corpus')}/records") / "rl.jsonl"), settings.prompts)
-    judge = make_judge(stage, settings.judge, tokens, training.placement)
+    judge = ShardedJudge(make_judge(stage, settings.judge, tokens, training.placement), ranks)
     judge.preflight(problems)
     engine = make_sampler(model, tokens, training.placement, stage.execution)
+    if ranks.size > 1:
+        engine = ShardedEngine(engine, ranks)
     judged = []
     for first in range(0, len(problems), PORTION):
         part = problems[first : first + PORTION]
@@ -83,14 +91,16 @@ def _sampled(stage: Stage, settings: RoundRun, training: TrainingRun, model: Any
     counts = dict(sorted(made.counts.items()))
     if not made.pairs:
         raise ValueError(f"round {stage.item}: no pair came of the samples ({counts}); loosen dpo_iter's pairing, or sample more")
-    with open(folder / "samples.jsonl", "w", encoding="utf-8") as stream:
-        for record, own in zip(problems, judged, strict=True):
-            stream.write(json.dumps({"id": record.id, "samples": [_row(one) for one in own]}, ensure_ascii=False) + "\n")
-    write_pairs(folder / "pairs.jsonl", made.pairs)
     found = {"samples": figures(judged), "pairing": counts}
-    temporary = facts.with_suffix(".tmp")
-    temporary.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    os.replace(temporary, facts)
+    if ranks.first:
+        with open(folder / "samples.jsonl", "w", encoding="utf-8") as stream:
+            for record, own in zip(problems, judged, strict=True):
+                stream.write(json.dumps({"id": record.id, "samples": [_row(one) for one in own]}, ensure_ascii=False) + "\n")
+        write_pairs(folder / "pairs.jsonl", made.pairs)
+        temporary = facts.with_suffix(".tmp")
+        temporary.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        os.replace(temporary, facts)
+    ranks.barrier()  # the others read the pairs
     stage.say("pairing: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in counts.items()))
     return found
 

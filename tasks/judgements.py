@@ -42,8 +42,10 @@ def run(stage: Stage) -> None:
     settings = stage.section(f"judgements.{name}", JudgementsParams)
     if isinstance(settings.source, ExploreSource):
         found, facts = _explored(stage, settings, settings.source)
-    else:
+    elif stage.first:
         found, facts = _published(stage, settings, settings.source)
+    else:
+        found, facts = {}, {}
     if not found:
         return  # another process writes
     _check(name, found)

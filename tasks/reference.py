@@ -17,11 +17,14 @@ def run(stage: Stage) -> None:
     model.to(where.placement.device).eval()
     folder = stage.out(f"data/reference/{stage.item}")
     folder.mkdir(parents=True, exist_ok=True)
+    ranks = where.ranks
     for done, side in enumerate(SIDES, 1):
         data = read_side(stage.input(f"data/preferences/{preferences}"), side, model)
         if data is None:
             continue
-        found = reference_logprobs(model, data, where.placement, stage.execution.micro_batch_tokens)
-        save_reference(folder / f"{side}.safetensors", found, data)
+        found = reference_logprobs(model, data, where.placement, stage.execution.micro_batch_tokens, ranks)
+        if ranks.first:
+            save_reference(folder / f"{side}.safetensors", found, data)
         stage.say(f"{side}: {len(data)} pairs" + (f", {len(data.too_long)} longer than the model's context" if data.too_long else ""))
         stage.progress(done, len(SIDES), pairs=len(data))
+    ranks.leave()

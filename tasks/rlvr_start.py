@@ -27,6 +27,8 @@ def run(stage: Stage) -> None:
     count = sum(parameter.numel() for parameter in model.parameters())
     stage.say(f"{type(model).__name__}: {count:,} parameters, vocabulary {tokens.vocab_size}, context {policy.context_size(model)}")
     if settings.sft is None:
+        if not stage.first:
+            return  # there is nothing to train: one process writes
         policy.save(model, tokens, stage.out(f"models/{name}/model"))
         stage.out(f"curves/{name}.jsonl").write_text("", "utf-8")
         stage.out(f"metrics/train/{name}.json").write_text(json.dumps({"parameters": count, "steps": 0}, indent=1) + "\n", "utf-8")

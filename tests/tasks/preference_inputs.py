@@ -5,8 +5,11 @@ An answer with a 7 is unsafe, so the set `sums` has dual-safe, mixed and dual-un
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,9 @@ from tasks.stage import Spec, Stage
 from tests.tiny import make_records, make_tiny_tokens
 from tests.training.stages import make_inputs
 
+ROOT = Path(__file__).resolve().parents[2]
+# The stage alone, without the check of its code digest, which these specifications do not hold.
+LAUNCH = "import sys; from tasks import launch; launch.launch(2, [sys.executable, '-m', 'tests.tasks.preference_worker', sys.argv[1]], 5)"
 OPTIMISER = {"learning_rate": 3e-3, "epsilon": 1e-8, "weight_decay": 0.0}
 DPO = {"steps": 24, "batch_size": 8, "max_tokens": 32, "validation_every": 6, "optimiser": OPTIMISER}
 RANKING = {"steps": 50, "batch_size": 16, "max_tokens": 32, "validation_every": 10, "optimiser": OPTIMISER}
@@ -106,6 +112,21 @@ def run_of(
     own = {"start": start, "preferences": "sums"} | own
     inputs = [f"models/{start}/model", "data/preferences/sums", *(extra or [])]
     return run_stage(f"{kind}@{name}", {f"{kind}.common": common, f"{kind}.runs.{name}": own}, inputs, model_outs(name), **how)
+
+
+def in_two_processes(stage: Stage, folder: Path, **execution: Any) -> Path:
+    """What has run in this process once more, in two and with ZeRO 1: the folder of its outputs. AssertionError with its output if it fails."""
+    spec = json.loads(json.dumps(stage.spec.__dict__, default=list))
+    spec["execution"] |= {"processes": 2, "zero_stage": 1, "micro_batch_tokens": 60} | execution
+    spec["work"] = str(folder / "several" / stage.name)
+    Path(spec["work"]).mkdir(parents=True)
+    path = folder / f"several/{stage.name}.json"
+    path.write_text(json.dumps(spec))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WHETSTONE_SPEC": str(path)}
+    command = [sys.executable, "-c", LAUNCH, stage.name]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return Path(spec["work"]) / "outs"
 
 
 def bytes_below(*paths: str) -> dict[str, bytes]:

@@ -1,23 +1,39 @@
-"""DPO and a reward model in two processes end where one process does."""
+"""Stages that train on pairs, in two processes: they end where one process does."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from tests.tasks.preference_inputs import DPO, RANKING, make_folder, model_outs, run_of, run_stage
+from flows.graph.closure import Code
+from tasks import launch
+from tests.tasks.preference_inputs import DPO, RANKING, in_two_processes, make_folder, model_outs, run_of, run_stage
 
-ROOT = Path(__file__).resolve().parents[2]
+ROUND = {
+    "samples": 4,
+    "prompts": 24,
+    "sampling": {"max_new_tokens": 8},
+    "pairing": {"kind": "best_worst", "gap": 1e-6, "finished_winner": False},
+    "steps": 6,
+    "batch_size": 8,
+    "optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5},
+}
 
 
-def curve(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in Path(f"curves/{name}.jsonl").read_text().splitlines()]
+def curve(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def same_curves(one: Path, other: Path, rows: int) -> None:
+    found = curve(one), curve(other)
+    assert [len(side) for side in found] == [rows, rows]
+    for row, expected in zip(*found, strict=True):
+        assert row == pytest.approx(expected, rel=2e-3, abs=2e-5)
 
 
 @pytest.mark.slow
@@ -28,26 +44,41 @@ def test_two_processes_end_where_one_does(kind: str, tmp_path: Path, monkeypatch
     extra = ["data/reference/dpo"] if kind == "dpo" else []
     if extra:
         params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.preferences": "sums"}
-        run_stage("reference@dpo", params, ["models/sft/model", "data/preferences/sums"], extra)
+        stage = run_stage("reference@dpo", params, ["models/sft/model", "data/preferences/sums"], extra)
+        several = in_two_processes(stage, tmp_path)
+        for side in ("train", "validation"):
+            one, other = (load_file(folder / extra[0] / f"{side}.safetensors")["logprobs"] for folder in (Path(), several))
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
     common = {**(DPO if kind == "dpo" else RANKING), "steps": 10, "validation_every": 5}
     common["optimiser"] = common["optimiser"] | {"learning_rate": 3e-4, "epsilon": 1e-5}
-    stage = run_of(kind, kind, common, {}, extra=extra)
-    alone = curve(kind)
-    spec = json.loads(json.dumps(stage.spec.__dict__, default=list))
-    spec["execution"] |= {"processes": 2, "zero_stage": 1, "micro_batch_tokens": 60}
-    spec["work"] = str(tmp_path / "several")
-    Path(spec["work"]).mkdir()
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WHETSTONE_SPEC": str(tmp_path / "spec.json")}
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, stage.name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    outs = in_two_processes(run_of(kind, kind, common, {}, extra=extra), tmp_path)
+    same_curves(outs / model_outs(kind)[1], Path(f"curves/{kind}.jsonl"), 10)
+
+
+@pytest.mark.slow
+def test_a_round_samples_the_same_pairs_in_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path)
+    run_of("reward_model", "judge", RANKING | {"steps": 10, "validation_every": 5}, {})
+    own = {"start": "sft", "scorer": "judge"}
+    data = "data/dpo_iter/1"
+    stage = run_stage(
+        "dpo_iter@1",
+        {"dpo_iter.common": ROUND, "dpo_iter.rounds.1": own},
+        ["models/sft/model", "models/judge/model", "data/tiny/records"],
+        [*model_outs("dpo_iter_1"), data],
     )
-    assert done.returncode == 0, done.stdout
-    several = [json.loads(line) for line in (tmp_path / "several/outs" / model_outs(kind)[1]).read_text().splitlines()]
-    assert len(several) == len(alone) == 10
-    for row, other in zip(several, alone, strict=True):
-        assert row == pytest.approx(other, rel=2e-3, abs=2e-5)
+    outs = in_two_processes(stage, tmp_path)
+    assert [pair["id"] for pair in curve(outs / data / "pairs.jsonl")] == [pair["id"] for pair in curve(Path(data) / "pairs.jsonl")]
+    for name in model_outs("dpo_iter_1"):
+        assert (outs / name).exists()
+    same_curves(outs / "curves/dpo_iter_1.jsonl", Path("curves/dpo_iter_1.jsonl"), 6)
 
 
-# The stage alone, without the check of its code digest, which these specifications do not hold.
-RUN = "import sys; from tasks import launch; launch.launch(2, [sys.executable, '-m', 'tests.tasks.preference_worker', sys.argv[1]], 5)"
+def test_every_stage_that_joins_ranks_is_launched_in_several_processes():
+    """A stage whose code can divide its work, and whose kind is missing in the list, would quietly run in one process."""
+    root = Path(launch.__file__).parents[1]
+    code = Code(root)
+    kinds = [path.stem for path in sorted((root / "tasks").glob("*.py")) if "def run(stage: Stage)" in path.read_text("utf-8")]
+    joining = {kind for kind in kinds if {"tasks.training_run", "tasks.policy_run"} & code.closure([f"tasks.{kind}"])[0]}
+    assert joining == launch.STAGES
