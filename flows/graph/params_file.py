@@ -33,11 +33,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def parse(text: str, name: str = PARAMS) -> dict[str, Any]:
     """The values of a text that is, or would be, the file `name`."""
-    try:
-        value = YAML(typ="safe").load(text)
-    except MarkedYAMLError as error:
-        where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem}"]) from None
+    value = _loaded(YAML(typ="safe"), text, name)
     if not isinstance(value, dict):
         raise ParamsError([f"{name}: a mapping of sections is expected, found {type(value).__name__}"])
     return value
@@ -54,7 +50,15 @@ def _round_trip() -> YAML:
 
 def load_with_comments(path: Path) -> Any:
     """The document with comments and order, for editing."""
-    return _round_trip().load(path.read_text("utf-8"))
+    return _loaded(_round_trip(), path.read_text("utf-8"), path.name)
+
+
+def _loaded(yaml: YAML, text: str, name: str) -> Any:
+    try:
+        return yaml.load(text)
+    except MarkedYAMLError as error:
+        where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem}"]) from None
 
 
 def save_with_comments(path: Path, document: Any) -> None:

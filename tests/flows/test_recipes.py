@@ -84,6 +84,14 @@ def test_a_typo_suggests_the_nearest(root: Path):
         recipes.use(root, "smal")
 
 
+def test_a_recipe_that_is_no_yaml_is_named_with_its_line(root: Path):
+    (root / "recipes/twice.yaml").write_text("sft:\n  steps: 3\n  steps: 4\n")
+    before = (root / PARAMS).read_bytes()
+    with pytest.raises(ParamsError, match=r"twice\.yaml:3: not readable as YAML: found duplicate key"):
+        recipes.use(root, "twice")
+    assert (root / PARAMS).read_bytes() == before
+
+
 def test_a_recipe_that_does_not_fit_is_refused_whole(root: Path):
     (root / "recipes/wrong.yaml").write_text("sft: {stepps: 3}\nexecution: {jobs: 0}\n")
     before = (root / PARAMS).read_bytes()
