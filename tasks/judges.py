@@ -29,11 +29,11 @@ def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placemen
 
 
 def make_checker(stage: Stage, settings: JudgeParams, judge: Judge, tokens: Tokens, placement: Placement) -> Judge | None:
-    """The exact checker: `judge` itself where that is a rule and no other is named, None where only a model judges.
+    """The exact checker: `judge` itself where that is a rule and no other is named, None where a model judges, here or elsewhere.
 
     Raises ValueError where it is not the one that the corpus names in tokens.json.
     """
-    if settings.checker is None and judge.model is not None:
+    if settings.checker is None and not judge.rule:
         return None
     name, key = (settings.checker, "checker") if settings.checker else (settings.reward.kind, "reward")
     if tokens.reward != name:

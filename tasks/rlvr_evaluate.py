@@ -28,7 +28,7 @@ def run(stage: Stage) -> None:
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, tokens = policy.load(stage.input(f"models/{stage.item}/model"), trust_remote_code=execution.trust_remote_code)
     judge = make_judge(stage, settings.grader, tokens, placement)
-    if judge.model is None and tokens.reward != settings.grader.kind:
+    if judge.rule and tokens.reward != settings.grader.kind:
         raise ValueError(
             f"the set {chosen.set} names the checker {tokens.reward}, rlvr_evaluate.settings.grader is {settings.grader.kind}; "
             "make them equal"

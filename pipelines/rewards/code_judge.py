@@ -38,7 +38,7 @@ class CodeJudge:
     Raises SandboxUnavailable where no sandbox can be made and `options` do not allow to go without.
     """
 
-    model = None
+    model, rule = None, True
     deterministic = False
 
     def __init__(self, options: CodeTestsParams) -> None:

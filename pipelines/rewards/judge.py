@@ -58,7 +58,11 @@ class Judge(Protocol):
 
     @property
     def model(self) -> Any | None:
-        """The network that it holds; None for a rule, which needs no exact checker beside it."""
+        """The network that it holds; None where it holds none: a rule, or a model behind a server."""
+
+    @property
+    def rule(self) -> bool:
+        """Whether its verdicts are a rule's. Of a model's, wherever it runs, an exact checker beside it tells how true they are."""
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
         """One verdict a response; nothing for nothing."""
@@ -83,7 +87,7 @@ class Checker(Protocol):
 class RuleJudge:
     """A checker module as a judge."""
 
-    model = None
+    model, rule = None, True
 
     def __init__(self, checker: Checker) -> None:
         self._checker = checker

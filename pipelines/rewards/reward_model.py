@@ -33,7 +33,7 @@ class RewardModelJudge:
     """`model` is a reward model or an ensemble, `end` the token that ends a response; `budget` is the tokens of a forward pass, which
     changes scores by rounding only. The model moves to the placement's device at its first use."""
 
-    deterministic = False
+    deterministic, rule = False, False
 
     def __init__(self, model: Any, end: int, options: RewardModelParams, placement: Placement, budget: int) -> None:
         self.model = model

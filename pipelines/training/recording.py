@@ -39,6 +39,10 @@ class RecordingJudge:
     def model(self) -> Any | None:
         return self._judge.model
 
+    @property
+    def rule(self) -> bool:
+        return self._judge.rule
+
     def preflight(self, records: Sequence[Question]) -> None:
         """The teacher's own."""
         self._judge.preflight(records)

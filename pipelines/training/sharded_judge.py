@@ -23,6 +23,10 @@ class ShardedJudge:
     def model(self) -> Any | None:
         return self._judge.model
 
+    @property
+    def rule(self) -> bool:
+        return self._judge.rule
+
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
         if self._judge.deterministic or self._ranks.size == 1:
             return self._judge.judge(responses)

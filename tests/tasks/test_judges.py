@@ -41,6 +41,13 @@ def test_a_model_has_an_exact_checker_only_where_one_is_named(stage):
     assert checker is not judge
 
 
+def test_a_model_behind_a_server_is_no_rule(stage):
+    judge, checker = judges(stage, {"kind": "endpoint", "model": "judge-1"})
+    assert judge.model is None
+    assert checker is None
+    assert isinstance(judges(stage, {"kind": "endpoint", "model": "judge-1"}, checker="final_answer")[1], RuleJudge)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -18,6 +18,7 @@ from pipelines.training.verifier_params import NegativesParams
 from tasks.gate import GateClosed, check_gate, write_gate
 from tasks.policy_run import settings_of
 from tasks.rlvr_params import RlvrRun
+from tests.rewards.test_teachers import Server, logprobs
 from tests.tasks.preference_inputs import bytes_below, model_outs, run_stage
 from tests.tasks.verifier_inputs import EXPLORED, POLICY, RUN, SET, VERIFIER, distil, judge, make_folder, reinforce, report, varied
 
@@ -247,3 +248,29 @@ def test_the_report_has_a_section_with_every_figure_once_and_none_without_the_br
     assert f"{found['arms']['verifier']['seen']['kappa']:.3f}" in page
     assert "The gate is " in page
     assert verifiers.sections(tmp_path / "no", tmp_path / "no", tmp_path, 5) == []
+
+
+def test_a_teacher_behind_a_server_needs_no_exact_checker_and_may_grade():
+    """It says YES where the candidate between its marks ends with the key."""
+
+    def say(body):
+        _, candidate, key = body["messages"][-1]["content"].split("|")
+        agrees = candidate.strip().endswith(key.removeprefix(", key "))
+        return 200, logprobs(YES=0.9, NO=0.1) if agrees else logprobs(YES=0.1, NO=0.9)
+
+    with Server(say) as server:
+        asking = {"template": "Candidate {candidate}, key {key}", "marks": ["|", "|"]}
+        teacher = {"kind": "endpoint", "url": server.url, "model": "judge-1", "asking": asking}
+        settings = EXPLORED | {"source": EXPLORED["source"] | {"policy": POLICY | {"reward": teacher, "iterations": 2}}}
+        judge("taught", settings)
+        sections = {
+            "rlvr_evaluate.settings": {"grader": teacher, "sampling": {"max_new_tokens": 8}},
+            "rlvr_evaluate.models.sft": {"set": "tiny"},
+        }
+        run_stage("rlvr_evaluate@sft", sections, ["models/sft/model", *SET], ["metrics/rlvr_evaluate/sft.json", "samples/rlvr/sft.jsonl"])
+    found = figures("metrics/judgements/taught.json")
+    assert found["teacher"] == "endpoint"
+    assert found["files"]["train"]["teacher_accuracy"] is None
+    assert 0 < found["files"]["train"]["right"] < 1
+    assert all(row.label == int(row.response.strip().endswith(row.reference)) for row in judged("train", "taught"))
+    assert figures("metrics/rlvr_evaluate/sft.json")["heldout"]["greedy"]["n"] == 25

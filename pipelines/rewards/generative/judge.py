@@ -38,7 +38,7 @@ class LabelModel(Protocol):
 class VerifierJudge:
     """`counts` says how often the model was asked, remembered, and passed by (empty, prefilter), and what came of it (unparsed, error)."""
 
-    deterministic = False
+    deterministic, rule = False, False
 
     def __init__(self, labels: LabelModel, options: ReadingParams) -> None:
         self._labels, self._options = labels, options
