@@ -138,7 +138,8 @@ def best_split(method: str, folder: Path, problems: Sequence[Record], arguments:
     def cost(split: Split) -> float:
         return trl(method, folder, problems, arguments, split, 2, scratch)[-1].seconds
 
-    found = [Split(batch, "generate") for batch in arguments.batches]
+    rows = len(problems) * arguments.samples
+    found = [Split(batch, "generate") for batch in sorted({min(batch, rows) for batch in arguments.batches}, reverse=True)]
     best = min(found, key=cost) if len(found) > 1 else found[0]
     return min((best, Split(best.batch, "paged")), key=cost) if arguments.paged else best
 
