@@ -67,9 +67,11 @@ def win_table(names: tuple[str, str], pairs: Sequence[Comparison], judge: PairJu
     if counts["error"] > max_error_share * len(results) or counts["error"] == len(results):
         reasons = Counter(vote.reason for both in zip(*votes, strict=True) for vote in both if vote.better == "error")
         reason, times = reasons.most_common(1)[0] if reasons else ("no prompt was compared", 0)
+        nothing = counts["error"] == len(results)
+        bound = "so that nothing is left" if nothing else f"above the limit of {max_error_share:.0%} (wins.max_error_share)"
         raise JudgeFailed(
-            f"{names[0]} against {names[1]}: judge {judge.name} failed on {counts['error']} of {len(results)} prompts, above the limit of "
-            f"{max_error_share:.0%} (wins.max_error_share); most often ({times}): {reason}. Take another judge, or raise the limit"
+            f"{names[0]} against {names[1]}: judge {judge.name} failed on {counts['error']} of {len(results)} prompts, {bound}; most often "
+            f"({times}): {reason}. Take another judge" + ("" if nothing else ", or raise the limit")
         )
     decided = [one for one in results if one != "error"]
     inconsistent = sum(one.better == swapped.better != "tie" for one, swapped in zip(*votes, strict=True) if one.better != "error")

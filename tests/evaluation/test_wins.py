@@ -76,7 +76,7 @@ def test_errors_are_counted_and_left_out_and_too_many_stop():
     assert (table["errors"], table["prompts"], table["percent"]) == (1, 3, [100.0, 0.0, 0.0])
     with pytest.raises(JudgeFailed, match=r"failed on 1 of 4 prompts.*wins\.max_error_share.*unreadable"):
         win_table(("ppo", "dpo"), pairs, Longest(), 0.2)
-    with pytest.raises(JudgeFailed):
+    with pytest.raises(JudgeFailed, match="so that nothing is left"):
         win_table(("ppo", "dpo"), [], Longest(), 1.0)
 
 
