@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
 
 from flows.graph.sections import SHARED, below
@@ -68,9 +69,18 @@ def save_with_comments(path: Path, document: Any) -> None:
 
 def text_of(document: Any) -> str:
     """An edited document as the file would hold it."""
+    _close_empty(document)
     text = io.StringIO()
     _round_trip().dump(document, text)
     return text.getvalue()
+
+
+def _close_empty(node: Any) -> None:
+    """A section that an edit has emptied is written behind its key; below the key's comment, where ruamel puts it, `{}` is no YAML."""
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        if isinstance(child, CommentedMap) and not child:
+            child.fa.set_flow_style()
+        _close_empty(child)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import io
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from flows.graph.params import check
-from flows.graph.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, read_yaml, save_with_comments, write_text
+from flows.graph.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, read_yaml, save_with_comments, text_of, write_text
 
 FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"
@@ -84,9 +83,7 @@ def _without(root: Path, replaced: list[dict[str, Any]], written: str) -> str:
     document = _round_trip().load(written)
     for change in replaced:
         _put(document, change["key"], change.get("value"), change["was"])
-    text = io.StringIO()
-    _round_trip().dump(document, text)
-    return text.getvalue()
+    return text_of(document)
 
 
 def _overlay(target: Any, overlay: Any, path: list[str], replaced: list[dict[str, Any]]) -> None:
@@ -124,9 +121,7 @@ def _put(document: Any, path: list[str], value: Any, was: bool) -> None:
 
 
 def _plain(document: Any) -> Any:
-    text = io.StringIO()
-    _round_trip().dump(document, text)
-    return YAML(typ="safe").load(text.getvalue())
+    return YAML(typ="safe").load(text_of(document))
 
 
 def _differences(before: Any, after: Any, path: str = "") -> list[str]:

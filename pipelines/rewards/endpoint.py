@@ -62,11 +62,11 @@ class EndpointLabels:
             try:
                 reply = self._client.post(f"{self._options.url.rstrip('/')}/chat/completions", json=body)
             except httpx.HTTPError as failure:
-                reason = f"endpoint: {type(failure).__name__}"
+                reason = f"endpoint {self._options.url}: {type(failure).__name__}"
                 continue
             if reply.status_code == 200:
                 return self._reading(reply)
-            reason = f"endpoint: status {reply.status_code}"
+            reason = f"endpoint {self._options.url}: status {reply.status_code}"
             if reply.status_code not in AGAIN:
                 break
         return reason

@@ -111,6 +111,11 @@ def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: st
     assert recipes.use(tmp_path, name)
     recipes.use(tmp_path, "default")
     assert read_yaml(tmp_path / PARAMS) == read_yaml(ROOT / PARAMS)
+    recipes.use(tmp_path, name)
+    with open(tmp_path / PARAMS, "a") as file:
+        file.write("# an edit\n")  # the recipe's keys are taken out one by one then
+    recipes.use(tmp_path, "default")
+    assert read_yaml(tmp_path / PARAMS) == read_yaml(ROOT / PARAMS)
 
 
 def test_going_back_restores_results_without_training(graph: Project):

@@ -15,6 +15,7 @@ from pipelines.rewards.endpoint_params import EndpointParams
 from pipelines.rewards.generative.judge import Ask
 from pipelines.rewards.judge import Provision, Response
 from pipelines.rewards.reward_params import JUDGE
+from pipelines.rewards.scoring import CheckerFailed
 from tests.tiny import CPU
 
 RECORD = Record("q", "What is 2 + 2?", None, "4", "sum", None, "set", [1], None)
@@ -146,7 +147,7 @@ def test_a_busy_server_is_asked_again_and_a_refusal_is_not():
         assert read(server).positive == pytest.approx(1)
         assert len(server.seen) == 3
     with Server([(401, {})]) as server:
-        assert read(server) == "endpoint: status 401"
+        assert read(server) == f"endpoint {server.url}: status 401"
         assert len(server.seen) == 1
 
 
@@ -159,7 +160,9 @@ def test_damaged_answers_are_errors(answer):
 def test_no_server_is_an_error_verdict():
     judge = endpoint.make_judge(EndpointParams(url="http://127.0.0.1:9/v1", model="m", tries=2), provision())
     (verdict,) = judge.judge([Response(RECORD, (), "4", True)])
-    assert (verdict.outcome, verdict.reason) == ("error", "endpoint: ConnectError")
+    assert (verdict.outcome, verdict.reason) == ("error", "endpoint http://127.0.0.1:9/v1: ConnectError")
+    with pytest.raises(CheckerFailed, match=r"gives no verdict at all, on 1 of 1 questions: endpoint http://127.0.0.1:9/v1: ConnectError"):
+        judge.preflight([RECORD])
 
 
 def test_nothing_leaves_the_machine_unasked_and_keys_stay_out_of_files(monkeypatch):

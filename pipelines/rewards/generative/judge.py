@@ -82,6 +82,8 @@ class VerifierJudge:
             hits = sum(verdict.outcome == expected for verdict in verdicts)
             if 2 * hits < len(verdicts):
                 reason = next(verdict.reason for verdict in verdicts if verdict.outcome != expected)
+                if all(verdict.outcome == "error" for verdict in verdicts):
+                    raise CheckerFailed(f"the verifier gives no verdict at all, on {len(verdicts)} of {len(verdicts)} questions: {reason}")
                 which = "gold answers" if expected == "right" else "answers of other questions"
                 raise CheckerFailed(f"the verifier calls {hits} of {len(verdicts)} {which} {expected} ({reason}); look at verifier_report")
 
