@@ -27,6 +27,15 @@ LAUNCH = "import sys; from tasks import launch; launch.launch(2, [sys.executable
 OPTIMISER = {"learning_rate": 3e-3, "epsilon": 1e-8, "weight_decay": 0.0}
 DPO = {"steps": 24, "batch_size": 8, "max_tokens": 32, "validation_every": 6, "optimiser": OPTIMISER}
 RANKING = {"steps": 50, "batch_size": 16, "max_tokens": 32, "validation_every": 10, "optimiser": OPTIMISER}
+ROUND = {
+    "samples": 4,
+    "prompts": 24,
+    "sampling": {"max_new_tokens": 8},
+    "pairing": {"kind": "best_worst", "gap": 1e-6, "finished_winner": False},
+    "steps": 6,
+    "batch_size": 8,
+    "optimiser": {"learning_rate": 1e-3},
+}
 SAFE = {"steps": 10, "batch_size": 8, "max_tokens": 32, "validation_every": 5, "optimiser": {"learning_rate": 3e-3}}
 
 

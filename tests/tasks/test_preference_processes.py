@@ -12,17 +12,7 @@ from safetensors.torch import load_file
 
 from flows.graph.closure import Code
 from tasks import launch
-from tests.tasks.preference_inputs import DPO, RANKING, in_two_processes, make_folder, model_outs, run_of, run_stage
-
-ROUND = {
-    "samples": 4,
-    "prompts": 24,
-    "sampling": {"max_new_tokens": 8},
-    "pairing": {"kind": "best_worst", "gap": 1e-6, "finished_winner": False},
-    "steps": 6,
-    "batch_size": 8,
-    "optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5},
-}
+from tests.tasks.preference_inputs import DPO, RANKING, ROUND, in_two_processes, make_folder, model_outs, run_of, run_stage
 
 
 def curve(path: Path) -> list[dict[str, Any]]:
@@ -64,7 +54,7 @@ def test_a_round_samples_the_same_pairs_in_two_processes(tmp_path: Path, monkeyp
     data = "data/dpo_iter/1"
     stage = run_stage(
         "dpo_iter@1",
-        {"dpo_iter.common": ROUND, "dpo_iter.rounds.1": own},
+        {"dpo_iter.common": ROUND | {"optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5}}, "dpo_iter.rounds.1": own},
         ["models/sft/model", "models/judge/model", "data/tiny/records"],
         [*model_outs("dpo_iter_1"), data],
     )

@@ -13,7 +13,7 @@ from pipelines.corpora.pair import read_pairs
 from pipelines.corpora.record import read_records
 from pipelines.models import policy, reward_model
 from pipelines.models.packing import Segment
-from tests.tasks.preference_inputs import DPO, RANKING, SAFE, bytes_below, make_folder, run_of, run_stage
+from tests.tasks.preference_inputs import DPO, RANKING, ROUND, SAFE, bytes_below, make_folder, run_of, run_stage
 
 REFERENCE = "data/reference/dpo"
 
@@ -135,24 +135,13 @@ def test_safe_sft_learns_from_safe_answers_only():
     assert found["answers"]["safe"] == found["demonstrations"]
 
 
-ITER = {
-    "samples": 4,
-    "prompts": 24,
-    "sampling": {"max_new_tokens": 8},
-    "pairing": {"kind": "best_worst", "gap": 1e-6, "finished_winner": False},
-    "steps": 6,
-    "batch_size": 8,
-    "optimiser": {"learning_rate": 1e-3},
-}
-
-
 def dpo_round(number: str, start: str, own: dict[str, Any] | None = None, work: str = "work") -> dict[str, Any]:
     """Round `number` from the model `start`; its figures."""
     own = {"start": start, "scorer": "reward_model"} | (own or {})
     name = f"dpo_iter_{number}"
     outs = [f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json", f"data/dpo_iter/{number}"]
     inputs = [f"models/{start}/model", f"models/{own['scorer']}/model", "data/tiny/records"]
-    run_stage(f"dpo_iter@{number}", {"dpo_iter.common": ITER, f"dpo_iter.rounds.{number}": own}, inputs, outs, work)
+    run_stage(f"dpo_iter@{number}", {"dpo_iter.common": ROUND, f"dpo_iter.rounds.{number}": own}, inputs, outs, work)
     return metrics(f"metrics/train/{name}.json")
 
 
