@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from pipelines.training.verifier_params import NegativesParams
 from tasks.gate import GateClosed, check_gate, write_gate
 from tasks.policy_run import settings_of
 from tasks.rlvr_params import RlvrRun
+from tasks.stage import Spec, Stage
 from tests.rewards.test_teachers import Server, logprobs
 from tests.tasks.preference_inputs import bytes_below, model_outs, run_stage
 from tests.tasks.verifier_inputs import EXPLORED, POLICY, RUN, SET, VERIFIER, distil, judge, make_folder, reinforce, report, varied
@@ -84,8 +86,6 @@ def test_a_stopped_exploration_ends_byte_equal(monkeypatch):
         original(self, step, **metrics)
         if step == 3:
             raise Stopped
-
-    from tasks.stage import Stage
 
     original = Stage.log
     with monkeypatch.context() as patch:
@@ -223,6 +223,21 @@ def test_the_start_model_learns_from_demonstrations_or_not():
     assert figures("metrics/train/taught.json")["steps"] == 3
     assert figures("metrics/train/plain.json")["steps"] == 0
     assert bytes_below("models/taught/model/model.safetensors") != bytes_below("models/plain/model/model.safetensors")
+
+
+def test_where_nothing_is_trained_one_process_of_several_writes(tmp_path):
+    architecture = {"hidden_size": 16, "intermediate_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "context": 64}
+    own = {"set": "tiny", "model": {"architecture": architecture}, "sft": None}
+    published = {"set": "tiny", "origin": "raw/none.jsonl", "source": {"kind": "published"}}  # another process may not even read it
+    for name, params, inputs in (
+        ("rlvr_start@plain", {"rlvr_start.common": {}, "rlvr_start.runs.plain": own}, SET),
+        ("judgements@published", {"judgements.published": published}, ["raw/none.jsonl", *SET]),
+    ):
+        values = {"identity.seed": 0} | params
+        spec = Spec(name, "key", str(tmp_path / name), (), dict.fromkeys(inputs, ""), values, execution={"device": "cpu", "threads": 1})
+        stage = Stage(spec, first=False)
+        import_module(f"tasks.{stage.kind}").run(stage)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
