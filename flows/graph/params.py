@@ -46,7 +46,7 @@ class Identity(Settings):
 
     seed: int = Field(0, ge=0, lt=2**31, description="seed of everything random")
     environment: tuple[str, ...] = Field(
-        ("torch", "transformers", "deepspeed"),
+        ("torch", "transformers", "deepspeed", "numba"),
         description="packages whose major.minor version is part of a stage's identity if it imports them",
     )
 

@@ -5,11 +5,14 @@ row: a step's attention is bound by what it reads. Each row's own tokens lie beh
 a token is written to one column of all rows, and rows of unlike length can share a batch: a row that starts later has unused columns
 before its `start`. Growing transformers' own cache concatenates, which copies all of it at every token.
 
-Heads come before rows: the queries of a family lie side by side then, whether they meet the shared keys or their own.
+Heads come before rows: the queries of a family lie side by side then, whether they meet the shared keys or their own. A forward that wants
+its keys `by_width` gets them with columns innermost in memory, so that one vector instruction serves as many tokens as it has lanes; the
+order of the dimensions stays.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,6 +26,18 @@ class Layer(NamedTuple):
 
     keys: Tensor
     values: Tensor
+
+
+SLACK = 16  # floats of a vector, and of a cache line: so many numbers after the last key by width may be read in vain
+
+
+def room(like: Tensor, shape: Sequence[int], by_width: bool) -> Tensor:
+    """An uninitialised buffer of `shape`, (heads, rows, columns, width); with `by_width` columns are innermost in memory, and SLACK numbers follow."""
+    if not by_width:
+        return like.new_empty(*shape)
+    heads, rows, columns, width = shape
+    size = math.prod(shape)
+    return like.new_empty(size + SLACK)[:size].view(heads, rows, width, columns).transpose(2, 3)
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,7 @@ class Families:
     layers: list[Layer]
     lengths: Tensor
     of: Tensor
+    by_width: bool = False
 
     def __post_init__(self) -> None:
         _, count, columns, _ = self.layers[0].keys.shape
@@ -57,7 +73,7 @@ class Families:
         self._find_places(count)
 
     @classmethod
-    def join(cls, old: Families | None, kept: Tensor, forks: Sequence[tuple[State, int]]) -> Families:
+    def join(cls, old: Families | None, kept: Tensor, forks: Sequence[tuple[State, int]], by_width: bool) -> Families:
         """The families of the rows `kept` of `old`, then one for each state and its copies."""
         lengths = torch.tensor([state.length for state, _ in forks], device=kept.device)
         of = torch.arange(len(forks), device=kept.device).repeat_interleave(
@@ -73,7 +89,7 @@ class Families:
             parts = []
             for part in range(2):
                 heads, _, width = model[part].shape
-                buffer = model[part].new_zeros(heads, len(lengths), columns, width)
+                buffer = room(model[part], (heads, len(lengths), columns, width), by_width and part == 0).zero_()
                 if old is not None and len(alive):
                     past = min(columns, old.layers[index][part].shape[2])
                     buffer[:, : len(alive), columns - past :] = old.layers[index][part][:, alive, -past:]
@@ -81,16 +97,18 @@ class Families:
                     buffer[:, place, columns - state.length :] = state.layers[index][part]
                 parts.append(buffer)
             layers.append(Layer(*parts))
-        return cls(layers, lengths, of)
+        return cls(layers, lengths, of, by_width)
 
     def keep(self, rows: Tensor) -> Families:
         """Those of `rows`, which move to the front."""
         alive, of = self.of[rows].unique(return_inverse=True)
         if len(alive) == len(self.lengths):
-            return Families(self.layers, self.lengths, of)
+            return Families(self.layers, self.lengths, of, self.by_width)
         longest = int(self.lengths[alive].max())
         layers = [Layer(*(part[:, :, -longest:].index_select(1, alive) for part in layer)) for layer in self.layers]
-        return Families(layers, self.lengths[alive], of)
+        if self.by_width:
+            layers = [Layer(room(keys, keys.shape, by_width=True).copy_(keys), values) for keys, values in layers]
+        return Families(layers, self.lengths[alive], of, self.by_width)
 
     def _find_places(self, count: int) -> None:
         sizes = self.of.bincount(minlength=count)
@@ -115,15 +133,18 @@ class Rows:
     (rows,) and a column make its position in each row's sequence.
     """
 
-    def __init__(self, layers: list[Layer], starts: Tensor, column: int, families: Families | None) -> None:
-        self.layers, self.starts, self.column, self.families = layers, starts, column, families
+    def __init__(self, layers: list[Layer], starts: Tensor, column: int, families: Families | None, by_width: bool = False) -> None:
+        self.layers, self.starts, self.column, self.families, self._by_width = layers, starts, column, families, by_width
         self._note_starts()
 
     @classmethod
-    def join(cls, old: Rows | None, kept: Tensor, forks: Sequence[tuple[State, int]], new_columns: int, share: bool) -> Rows:
+    def join(
+        cls, old: Rows | None, kept: Tensor, forks: Sequence[tuple[State, int]], new_columns: int, share: bool, by_width: bool
+    ) -> Rows:
         """Rows `kept` of `old`, whose caches are freed, then each state's copies; with room for `new_columns` tokens.
 
-        With `share`, the same at every join, copies of a state are a family; else each is a row of its own from the first column on.
+        With `share`, copies of a state are a family; else each is a row of its own from the first column on. `share` and `by_width` are the
+        same at every join.
         """
         example = forks[0][0]
         lengths = torch.tensor([0 if share else state.length for state, copies in forks for _ in range(copies)], device=kept.device)
@@ -131,13 +152,14 @@ class Rows:
             lengths = torch.cat([(old.column - old.starts)[kept], lengths])
         column = int(lengths.max())
         padded = int(lengths.min()) < column
-        families = Families.join(old.families if old is not None else None, kept, forks) if share else None
+        families = Families.join(old.families if old is not None else None, kept, forks, by_width) if share else None
+        capacity = -(-(column + new_columns) // SLACK) * SLACK  # whole cache lines, so that what lies by width begins at their bounds
         layers: list[Layer] = []
         for index, model in enumerate(example.layers):
             parts = []
             for part in range(2):
                 heads, _, width = model[part].shape
-                buffer = model[part].new_empty(heads, len(lengths), column + new_columns, width)
+                buffer = room(model[part], (heads, len(lengths), capacity, width), by_width and part == 0)
                 if padded:
                     buffer[:, :, :column] = 0  # a masked column counts nothing, unless it holds a NaN
                 if old is not None and len(kept):
@@ -151,16 +173,18 @@ class Rows:
             layers.append(Layer(*parts))
             if old is not None:
                 old.layers[index] = layers[-1]  # frees the old buffers layer by layer: never twice the whole cache
-        return cls(layers, column - lengths, column, families)
+        return cls(layers, column - lengths, column, families, by_width)
 
     def keep(self, rows: Tensor) -> None:
         """Drop all but `rows`, in place: the kept move to the front."""
         used = slice(self.first, self.column)
         for index, layer in enumerate(self.layers):
             parts = []
-            for buffer in layer:
-                heads, _, columns, width = buffer.shape
-                front = buffer.view(-1)[: heads * len(rows) * columns * width].view(heads, len(rows), columns, width)
+            for buffer, turned in zip(layer, (self._by_width, False), strict=True):
+                stored = buffer.transpose(2, 3) if turned else buffer
+                heads, _, *inner = stored.shape
+                front = stored.view(-1)[: heads * len(rows) * math.prod(inner)].view(heads, len(rows), *inner)
+                front = front.transpose(2, 3) if turned else front
                 front[:, :, used] = buffer[:, rows, used]
                 parts.append(front)
             self.layers[index] = Layer(*parts)

@@ -18,6 +18,7 @@ from pipelines.rollouts.kernels import Matrices, Plan, Shared, block, decode, fa
 FAMILIES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 TYPICAL_ROWS = 128  # of a product, for which weights are packed; others work, a little slower
 PACKED_FROM = 256  # hidden size: below it a packed product costs more to call than it saves
+LANES = 16  # widths of heads that are a whole number of vectors are decoded by native.py
 DYNAMIC_ROTARY = frozenset({"dynamic", "longrope"})  # their angles depend on the length of the sequence
 
 
@@ -105,7 +106,9 @@ class FusedForward:
             head_epsilon=float(getattr(getattr(attention, "q_norm", None), "variance_epsilon", 0.0)),
         )
         self._rotations = torch.empty(0)
-        self._decode = fast(decode, attention.q_proj.weight.device)
+        device = attention.q_proj.weight.device
+        self._decode = fast(decode, device)
+        self.by_width = device.type == "cpu" and dtype == torch.float32 and width % LANES == 0
         with torch.inference_mode():
             self._layers = [_Weights(layer, dtype) for layer in model.model.layers]
             self._read_ends()
@@ -133,6 +136,14 @@ class FusedForward:
 
     def step(self, ids: Tensor, rows: Rows) -> Tensor:
         """Feed ids (B,), one token to each row; logits (B, V) of the next."""
+        hidden, matrices = F.embedding(ids, self._embedding), [weights.matrices for weights in self._layers]
+        logits: Tensor
+        if self.by_width:
+            from pipelines.rollouts import native  # numba takes a quarter of a second, which nothing else needs
+
+            logits = native.decode(hidden, matrices, rows, self._rotation(rows.span + 1), self._head, self._plan)
+            rows.column += 1
+            return logits
         table, families, bias, shared = self._rotation(rows.span + 1), rows.families, rows.bias, None
         rotation = table[rows.span] if rows.even else table[rows.offsets + rows.column][:, None]
         if bias is not None:
@@ -140,10 +151,9 @@ class FusedForward:
         if families is not None:
             prefixes = [layer.keys for layer in families.layers], [layer.values for layer in families.layers]
             shared = Shared(*prefixes, families.bias, families.slots, families.members)
-        matrices = [weights.matrices for weights in self._layers]
         keys, values = [layer.keys for layer in rows.layers], [layer.values for layer in rows.layers]
-        logits: Tensor = self._decode(
-            F.embedding(ids, self._embedding),
+        logits = self._decode(
+            hidden,
             matrices,
             keys,
             values,

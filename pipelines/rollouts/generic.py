@@ -17,6 +17,7 @@ class GenericForward:
     """Prefill and single steps of `model`, under the placement's autocast."""
 
     shares = False
+    by_width = False
 
     def __init__(self, model: Any, placement: Placement) -> None:
         self._model, self._placement = model, placement

@@ -18,10 +18,11 @@ from pipelines.rollouts.cache import Layer, Rows, State
 class Forward(Protocol):
     """What the engine needs of a model; see GenericForward and FusedForward.
 
-    `shares` says whether it takes rows whose families hold their prefix once.
+    `shares` says whether it takes rows whose families hold their prefix once, `by_width` how it wants their keys (see cache).
     """
 
     shares: bool
+    by_width: bool
 
     def prefill(self, ids: Tensor, rows: Tensor, columns: Tensor) -> tuple[list[Layer], Tensor]: ...
 

@@ -110,7 +110,7 @@ class Wave:
         self._finished = torch.zeros(len(alive), dtype=torch.bool, device=alive.device)
         if forks:
             logits = torch.cat([state.logits.expand(copies, -1) for state, copies in forks])
-            self._rows = Rows.join(self._rows, remaining, forks, int(self._left.max()), self._share)
+            self._rows = Rows.join(self._rows, remaining, forks, int(self._left.max()), self._share, self._forward.by_width)
             self._logits = torch.cat([self._logits[remaining], logits]) if len(remaining) else logits
         elif len(remaining):
             self._flying.keep(remaining)

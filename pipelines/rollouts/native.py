@@ -1,0 +1,434 @@
+"""A decoding step's small operations on a CPU in float32: norms, rotation, attention over the caches, gates.
+
+As tensor operations they take two thirds of a small model's step: each starts up, reads and writes again what the last one wrote, and the
+products of two or four queries with one row's keys are too thin for a matrix library. Here they are compiled by numba, hold their sums in
+vector registers, and run without the interpreter's lock; the large products stay with torch.
+
+One file, because numba compiles again only what stands in a changed file, not what that calls elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+from torch import Tensor
+
+from pipelines.rollouts.cache import Rows
+from pipelines.rollouts.kernels import Matrices, Plan, packed, packed_with
+
+LANES = 16  # floats of a vector; where registers are shorter LLVM takes several
+ZERO, ONE = np.float32(0), np.float32(1)
+LOG2_E = np.float32(1.4426950408889634)
+LN_2, LN_2_REST = np.float32(0.693359375), np.float32(-2.12194440e-4)  # the first has so few bits that n times it is exact
+# NaN and infinity keep their meaning: a policy that has become NaN must show it.
+COMPILED: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+}
+
+
+# Vectors. numba's own loops over short rows are not made into vector code: it cannot know that two arrays do not overlap.
+
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+
+
+class _Lanes(types.Type):
+    """LANES floats in a register."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"Lanes{LANES}")
+
+
+_LANES = _Lanes()
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _VECTOR)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+
+
+@intrinsic
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """array (flat, contiguous), from `index` on -> LANES of it. Nothing checks its end."""
+
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_address(context, builder, signature.args[0], *arguments), align=4)
+
+    return _LANES(array, types.int64), make
+
+
+@intrinsic
+def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """LANES of `array` from `index` on become `value`."""
+
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, _LANES), make
+
+
+@intrinsic
+def splat(typing: Any, value: Any) -> Any:
+    """`value` in every lane."""
+
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        empty, index = ir.Constant(_VECTOR, ir.Undefined), ir.IntType(32)
+        first = builder.insert_element(empty, arguments[0], ir.Constant(index, 0))
+        return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(index, LANES), [0] * LANES))
+
+    return _LANES(types.float32), make
+
+
+@intrinsic
+def fused(typing: Any, one: Any, other: Any, to: Any) -> Any:
+    """one * other + to, lane by lane."""
+
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), arguments)
+
+    return _LANES(_LANES, _LANES, _LANES), make
+
+
+# Kernels, on numpy's views of the tensors.
+
+
+@njit(**{**COMPILED, "fastmath": {"contract"}})  # in the order in which it is written: the two parts of ln(2) must not be added up
+def exponentials(values: Any, powers: Any, count: int) -> None:
+    """values (count,) at most 88, and `powers` (count,) int32 to work in -> values become their exponentials, 0 below -87.7.
+
+    2^n e^y with |y| <= ln(2) / 2 and a Taylor series of degree 7, whose error is below float32's last bit.
+    """
+    scales = powers.view(np.float32)
+    for i in range(count):
+        x = np.float32(-88) if values[i] < np.float32(-88) else values[i]
+        whole = np.floor(x * LOG2_E + np.float32(0.5))
+        powers[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)  # 2^n by its bits; 2^-127 comes out as 0
+        y = x - whole * LN_2 - whole * LN_2_REST
+        series = np.float32(1 / 5040)
+        series = series * y + np.float32(1 / 720)
+        series = series * y + np.float32(1 / 120)
+        series = series * y + np.float32(1 / 24)
+        series = series * y + np.float32(1 / 6)
+        series = series * y + np.float32(1 / 2)
+        series = series * y + ONE
+        values[i] = series * y + ONE
+    for i in range(count):
+        values[i] *= scales[i]
+
+
+@njit(**COMPILED)
+def normalise(hidden: Any, normed: Any, epsilon: float) -> None:
+    """hidden (N, H) over its root mean square -> normed (N, H)."""
+    rows, size = hidden.shape
+    for row in range(rows):
+        total = ZERO
+        for i in range(size):
+            total += hidden[row, i] * hidden[row, i]
+        scale = ONE / np.sqrt(total / np.float32(size) + np.float32(epsilon))
+        for i in range(size):
+            normed[row, i] = hidden[row, i] * scale
+
+
+@njit(**COMPILED)
+def gate(joint: Any, inner: Any) -> None:
+    """joint (N, 2 I), gates and what they let through -> inner (N, I), SiLU of one times the other."""
+    rows, size = inner.shape
+    powers, growth = np.empty(size, np.int32), np.empty(size, np.float32)
+    for row in range(rows):
+        for i in range(size):
+            x = -joint[row, i]
+            growth[i] = np.float32(88) if x > np.float32(88) else x
+        exponentials(growth, powers, size)
+        for i in range(size):
+            inner[row, i] = joint[row, i] * joint[row, size + i] / (ONE + growth[i])
+
+
+@njit(**COMPILED)
+def turn(row: Any, heads: int, width: int, gains: Any, epsilon: float, angles: Any) -> None:
+    """The first `heads` of row (all heads x width): normed where gains (heads, width) are given, rotated by angles (width / 2, 2)."""
+    for head in range(heads):
+        at = head * width
+        if len(gains):
+            total = ZERO
+            for i in range(width):
+                total += row[at + i] * row[at + i]
+            scale = ONE / np.sqrt(total / np.float32(width) + np.float32(epsilon))
+            for i in range(width):
+                row[at + i] *= scale * gains[head, i]
+        for i in range(width // 2):
+            x, y = row[at + 2 * i], row[at + 2 * i + 1]
+            cosine, sine = angles[i, 0], angles[i, 1]
+            row[at + 2 * i] = x * cosine - y * sine
+            row[at + 2 * i + 1] = x * sine + y * cosine
+
+
+@njit(**COMPILED)
+def score(queries: Any, query: int, group: int, width: int, keys: Any, key: int, stride: int, count: int, scores: Any, to: int) -> None:
+    """Products of `group` queries, flat from `query` on, with `count` keys, whose component w lies in a row from `key` + w * stride on
+    -> scores (group, room) from column `to` on, in whole vectors: up to LANES - 1 more columns hold anything afterwards."""
+    flat, room = scores.reshape(-1), scores.shape[1]
+    blocks = (count + LANES - 1) // LANES
+    for two in range(blocks // 2):  # two blocks and two queries at once: more sums at work, and more of a row read at a time
+        block = two * 2 * LANES
+        for pair in range(0, group - 1, 2):
+            one, other = query + pair * width, query + (pair + 1) * width
+            a, b, c, d = splat(ZERO), splat(ZERO), splat(ZERO), splat(ZERO)
+            for w in range(width):
+                at = key + w * stride + block
+                near, far = load(keys, at), load(keys, at + LANES)
+                first, second = splat(queries[one + w]), splat(queries[other + w])
+                a, b = fused(first, near, a), fused(second, near, b)
+                c, d = fused(first, far, c), fused(second, far, d)
+            to_one = pair * room + to + block
+            store(flat, to_one, a)
+            store(flat, to_one + LANES, c)
+            store(flat, to_one + room, b)
+            store(flat, to_one + room + LANES, d)
+    for block in range(blocks // 2 * 2 * LANES, count, LANES):
+        for pair in range(0, group - 1, 2):
+            one, other = query + pair * width, query + (pair + 1) * width
+            a, b = splat(ZERO), splat(ZERO)
+            for w in range(width):
+                part = load(keys, key + w * stride + block)
+                a, b = fused(splat(queries[one + w]), part, a), fused(splat(queries[other + w]), part, b)
+            store(flat, pair * room + to + block, a)
+            store(flat, (pair + 1) * room + to + block, b)
+    if group % 2:
+        for block in range(0, count, LANES):
+            last, sums = query + (group - 1) * width, splat(ZERO)
+            for w in range(width):
+                sums = fused(splat(queries[last + w]), load(keys, key + w * stride + block), sums)
+            store(flat, (group - 1) * room + to + block, sums)
+
+
+@njit(**COMPILED)
+def mix(weights: Any, of: int, group: int, values: Any, value: int, width: int, count: int, mixed: Any, to: int) -> None:
+    """Adds to mixed, flat from `to` on, (group, width): weights (group, room) from column `of` on times `count` values from `value` on."""
+    for w in range(0, width, LANES):
+        for pair in range(0, group - 1, 2):
+            one, other = to + pair * width + w, to + (pair + 1) * width + w
+            first, second = load(mixed, one), load(mixed, other)
+            for t in range(count):
+                part = load(values, value + t * width + w)
+                first = fused(splat(weights[pair, of + t]), part, first)
+                second = fused(splat(weights[pair + 1, of + t]), part, second)
+            store(mixed, one, first)
+            store(mixed, other, second)
+        if group % 2:
+            last = to + (group - 1) * width + w
+            sums = load(mixed, last)
+            for t in range(count):
+                sums = fused(splat(weights[group - 1, of + t]), load(values, value + t * width + w), sums)
+            store(mixed, last, sums)
+
+
+@njit(**COMPILED)
+def soften(scores: Any, count: int, powers: Any) -> None:
+    """scores (count,) -> their softmax."""
+    largest = scores[0]
+    for i in range(count):
+        largest = scores[i] if scores[i] > largest else largest
+    for i in range(count):
+        scores[i] -= largest
+    exponentials(scores, powers, count)
+    total = ZERO
+    for i in range(count):
+        total += scores[i]
+    for i in range(count):
+        scores[i] *= ONE / total
+
+
+@njit(**COMPILED)
+def attend(
+    joint: Any,
+    gains: Any,
+    epsilon: float,
+    angles: Any,
+    keys: Any,
+    values: Any,
+    column: int,
+    starts: Any,
+    prefix_keys: Any,
+    prefix_values: Any,
+    lengths: Any,
+    of: Any,
+    mixed: Any,
+) -> None:
+    """One new token per row: turned, written to the caches, and what its queries find there.
+
+    joint (B, all heads x width): queries, keys, values; gains as in `turn`; angles (positions, width / 2, 2). Row b's own keys (kv heads,
+    B, width, C) and values (kv heads, B, C, width) begin at column starts[b]; before them it sees the last lengths[f] columns of the prefix
+    f = of[b], keys (kv heads, F, width, P) and values (kv heads, F, P, width). -> mixed (B, heads x width).
+    Behind the keys' last number LANES - 1 more must be readable.
+    """
+    rows, all_heads = joint.shape
+    kv_heads, _, columns, width = values.shape
+    prefixes, prefix_columns = prefix_values.shape[1:3]
+    heads = mixed.shape[1] // width
+    group = heads // kv_heads
+    scores = np.empty((group, prefix_columns + columns + LANES), np.float32)
+    powers = np.empty(scores.shape[1], np.int32)
+    flat_joint, flat_mixed = joint.reshape(-1), mixed.reshape(-1)
+    flat_keys, flat_values = keys.reshape(-1), values.reshape(-1)
+    flat_prefix_keys, flat_prefix_values = prefix_keys.reshape(-1), prefix_values.reshape(-1)
+    for row in range(rows):
+        start, family = starts[row], of[row]
+        before, own = lengths[family], column + 1 - start
+        first = prefix_columns - before
+        turn(joint[row], heads + kv_heads, width, gains, epsilon, angles[before + own - 1])
+        mixed[row] = ZERO
+        for head in range(kv_heads):
+            key, value = (heads + head) * width, (heads + kv_heads + head) * width
+            for w in range(width):
+                keys[head, row, w, column] = joint[row, key + w]
+                values[head, row, column, w] = joint[row, value + w]
+            query, place = row * all_heads + head * group * width, head * rows + row
+            shared = head * prefixes + family
+            score(
+                flat_joint,
+                query,
+                group,
+                width,
+                flat_prefix_keys,
+                shared * width * prefix_columns + first,
+                prefix_columns,
+                before,
+                scores,
+                0,
+            )
+            score(flat_joint, query, group, width, flat_keys, place * width * columns + start, columns, own, scores, before)
+            for each in range(group):
+                soften(scores[each], before + own, powers)
+            to = row * heads * width + head * group * width
+            mix(scores, 0, group, flat_prefix_values, (shared * prefix_columns + first) * width, width, before, flat_mixed, to)
+            mix(scores, before, group, flat_values, (place * columns + start) * width, width, own, flat_mixed, to)
+
+
+@njit(**COMPILED)
+def weigh(logits: Any, work: Any, powers: Any) -> tuple[Any, Any, Any]:
+    """logits (V,) -> the largest; `work` (V,) holds e^(logit - largest) then; their sum; the sum of each times its difference."""
+    largest = logits[0]
+    for i in range(len(logits)):
+        largest = logits[i] if logits[i] > largest else largest
+    for i in range(len(logits)):
+        work[i] = logits[i] - largest
+    exponentials(work, powers, len(logits))
+    total, weighted = ZERO, ZERO
+    for i in range(len(logits)):
+        total += work[i]
+        weighted += work[i] * (logits[i] - largest) if work[i] > 0 else ZERO  # 0 log 0 is 0, also where the logit is -inf
+    return largest, total, weighted
+
+
+@njit(**COMPILED)
+def choose(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> None:
+    """`kernels.pick`: logits (N, V), uniform (N,), empty for the most likely -> ids, log-probs, entropies (N,)."""
+    rows, vocabulary = logits.shape
+    work, powers = np.empty(vocabulary, np.float32), np.empty(vocabulary, np.int32)
+    for row in range(rows):
+        largest, total, weighted = weigh(logits[row], work, powers)
+        chosen = 0
+        if len(uniform):
+            target = np.float64(uniform[row]) * total
+            reached = np.float64(work[0])
+            while chosen < vocabulary - 1 and not reached > target:
+                chosen += 1
+                reached += work[chosen]
+            while chosen > 0 and work[chosen] == 0:  # rounding put the target at or beyond the end: the last that has a probability
+                chosen -= 1
+        else:
+            while chosen < vocabulary - 1 and logits[row, chosen] != largest:
+                chosen += 1
+        size = np.log(total)
+        ids[row], logprobs[row], entropy[row] = chosen, logits[row, chosen] - largest - size, size - weighted / total
+
+
+def pick(logits: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """logits (N, V), float32, uniform (N,), None for the most likely -> ids, log-probs, entropies (N,)."""
+    rows = len(logits)
+    ids, logprobs, entropy = torch.empty(rows, dtype=torch.long), torch.empty(rows), torch.empty(rows)
+    drawn = np.empty(0, np.float32) if uniform is None else uniform.contiguous().numpy()
+    choose(logits.contiguous().numpy(), drawn, ids.numpy(), logprobs.numpy(), entropy.numpy())
+    return ids, logprobs, entropy
+
+
+def decode(hidden: Tensor, layers: list[Matrices], rows: Rows, rotations: Tensor, head: Tensor, plan: Plan) -> Tensor:
+    """`kernels.decode`, the same function of the same caches: hidden (B, H), which it may write to -> logits (B, V).
+
+    rotations (positions, width / 2) complex; the keys of `rows` lie by width.
+    """
+    families, nothing = rows.families, np.empty((0, plan.width), np.float32)
+    angles, starts = torch.view_as_real(rotations).numpy(), rows.starts.numpy()
+    if families is None:
+        none = (np.empty((plan.kv_heads, 1, plan.width, 0), np.float32), np.empty((plan.kv_heads, 1, 0, plan.width), np.float32))
+        lengths, of = np.zeros(1, np.int64), np.zeros(len(starts), np.int64)
+    else:
+        lengths, of = families.lengths.numpy(), families.of.numpy()
+    for index, weights in enumerate(layers):
+        joint = _product(_normed(hidden, plan), weights.qkv, weights.bias, weights.up is not None)
+        keys, values = _arrays(rows.layers[index])
+        before = _arrays(families.layers[index]) if families is not None else none
+        mixed = torch.empty(len(hidden), plan.heads * plan.width)
+        attend(
+            joint.numpy(),
+            nothing if weights.gains is None else weights.gains.numpy(),
+            plan.head_epsilon,
+            angles,
+            keys,
+            values,
+            rows.column,
+            starts,
+            *before,
+            lengths,
+            of,
+            mixed.numpy(),
+        )
+        hidden = _rest(hidden, mixed, weights, plan)
+    return torch.mm(_normed(hidden, plan), head.t())
+
+
+def _rest(hidden: Tensor, mixed: Tensor, weights: Matrices, plan: Plan) -> Tensor:
+    """What follows attention in a layer."""
+    if weights.up is not None:
+        hidden = packed_with(mixed, weights.out, hidden, "add")
+        normed = _normed(hidden, plan)
+        inner = packed_with(normed, weights.up, packed(normed, weights.gate, None, "swish"), "mul")
+        return packed_with(inner, weights.down, hidden, "add")
+    hidden.addmm_(mixed, weights.out)
+    joint = torch.mm(_normed(hidden, plan), weights.gate.t())
+    inner = torch.empty(len(hidden), joint.shape[1] // 2)
+    gate(joint.numpy(), inner.numpy())
+    return hidden.addmm_(inner, weights.down)
+
+
+def _normed(hidden: Tensor, plan: Plan) -> Tensor:
+    normed = torch.empty_like(hidden)
+    normalise(hidden.numpy(), normed.numpy(), plan.epsilon)
+    return normed
+
+
+def _product(inner: Tensor, weight: Tensor, bias: Tensor | None, is_packed: bool) -> Tensor:
+    if is_packed:
+        return packed(inner, weight, bias, "none")
+    return torch.mm(inner, weight.t()) if bias is None else torch.addmm(bias, inner, weight.t())
+
+
+def _arrays(layer: Any) -> tuple[Any, Any]:
+    """Keys (heads, rows, width, columns), values (heads, rows, columns, width)."""
+    return layer.keys.transpose(2, 3).numpy(), layer.values.numpy()
