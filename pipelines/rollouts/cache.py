@@ -32,7 +32,7 @@ SLACK = 16  # floats of a vector, and of a cache line: so many numbers after the
 
 
 def room(like: Tensor, shape: Sequence[int], by_width: bool) -> Tensor:
-    """An uninitialised buffer of `shape`, (heads, rows, columns, width); with `by_width` its columns are innermost, and SLACK numbers follow."""
+    """An uninitialised buffer of `shape`, (heads, rows, columns, width); `by_width` its columns are innermost, and SLACK numbers follow."""
     if not by_width:
         return like.new_empty(*shape)
     heads, rows, columns, width = shape
