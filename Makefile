@@ -1,4 +1,4 @@
-# make run   sets up .venv and runs the embedded default end to end
+# make run   sets up .venv and runs the embedded default end to end (make run RECIPE=quick: a recipe)
 # make test  sets up .venv and runs the tests
 # Both are safe to repeat; nothing is installed twice.
 
@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := run
 
 run: $(READY)
-	@$(BIN)/whetstone run
+	@$(if $(RECIPE),$(BIN)/whetstone use $(RECIPE) &&) $(BIN)/whetstone run
 
 test: $(READY)
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

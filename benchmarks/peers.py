@@ -4,7 +4,7 @@
 
 Needs an environment with TRL, which Whetstone does not install; any folder will do for it:
 
-    python3.11 -m venv peers && peers/bin/pip install torch==2.13.0 && peers/bin/pip install "trl==1.16.*" pydantic pyyaml
+    python3.11 -m venv peers && peers/bin/pip install torch==2.13.0 && peers/bin/pip install "trl==1.16.*" numba pydantic pyyaml
     peers/bin/python benchmarks/peers.py
 
 A step is all of it: sample, score, assign credit, update once. Both sides run the same checker, which gives every group answers of both

@@ -162,6 +162,7 @@ def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Wa
     log = root / STATE / "logs" / str(made.run.get("flow_run") or "alone") / f"{made.stage.replace('@', '-')}.log"
     base = {
         **DEFAULTS,
+        "NUMBA_CACHE_DIR": str(root / STATE / "numba"),  # compiled kernels: beside the code may be no place to write
         **os.environ,
         **env,
         "WHETSTONE_SPEC": str(Path(made.work) / "spec.json"),
