@@ -122,6 +122,7 @@ def real(folder: Path) -> Path:
         shutil.copytree(toy.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.rmtree(folder / "raw/toy")
     shutil.copy(toy.ROOT / "params.yaml", folder / "params.yaml")
+    toy.Project.patience = 1800.0
     project = toy.Project(folder)
     for key, value in SMALL.items():
         project.set(key, value)

@@ -247,6 +247,8 @@ def method(name: str) -> set[str]:
 class Project:
     """A copy of the graph and the ways to edit and ask it. `python` is the interpreter of every command (see `forks`)."""
 
+    patience = 240.0  # seconds that one command may take
+
     def __init__(self, folder: Path, python: str = sys.executable):
         self.folder, self.python = folder, python
         self.env = environment(folder.parent)
@@ -259,7 +261,7 @@ class Project:
 
     def python_call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.python, *words], cwd=self.folder, env={**self.env, **extra}, capture_output=True, text=True, timeout=240
+            [self.python, *words], cwd=self.folder, env={**self.env, **extra}, capture_output=True, text=True, timeout=self.patience
         )
 
     def call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
