@@ -26,13 +26,9 @@ LANES = 16  # floats of a vector; where registers are shorter LLVM takes several
 ZERO, ONE = np.float32(0), np.float32(1)
 LOG2_E = np.float32(1.4426950408889634)
 LN_2, LN_2_REST = np.float32(0.693359375), np.float32(-2.12194440e-4)  # the first has so few bits that n times it is exact
-# NaN and infinity keep their meaning: a policy that has become NaN must show it.
-COMPILED: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-}
+# No licence to reorder or to contract: what is compiled now and what comes from numba's cache are inlined differently, and must give the
+# same bits. Sums are written with vectors instead. NaN and infinity keep their meaning: a policy that has become NaN must show it.
+COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 # Vectors. numba's own loops over short rows are not made into vector code: it cannot know that two arrays do not overlap.
@@ -105,10 +101,36 @@ def fused(typing: Any, one: Any, other: Any, to: Any) -> Any:
     return _LANES(_LANES, _LANES, _LANES), make
 
 
+@intrinsic
+def summed(typing: Any, value: Any) -> Any:
+    """The sum of all lanes, halves by halves."""
+
+    def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        total, index = arguments[0], ir.IntType(32)
+        for step in (8, 4, 2, 1):
+            order = ir.Constant(ir.VectorType(index, LANES), [(lane + step) % LANES for lane in range(LANES)])
+            total = builder.fadd(total, builder.shuffle_vector(total, ir.Constant(_VECTOR, ir.Undefined), order))
+        return builder.extract_element(total, ir.Constant(index, 0))
+
+    return types.float32(_LANES), make
+
+
 # Kernels, on numpy's views of the tensors.
 
 
-@njit(**{**COMPILED, "fastmath": {"contract"}})  # in the order in which it is written: the two parts of ln(2) must not be added up
+@njit(**COMPILED)
+def dot(one: Any, other: Any, at: int, count: int) -> Any:
+    """The inner product of two flat arrays, `count` numbers from `at` on."""
+    sums, whole = splat(ZERO), count - count % LANES
+    for i in range(at, at + whole, LANES):
+        sums = fused(load(one, i), load(other, i), sums)
+    total = summed(sums)
+    for i in range(at + whole, at + count):
+        total += one[i] * other[i]
+    return total
+
+
+@njit(**COMPILED)
 def exponentials(values: Any, powers: Any, count: int) -> None:
     """values (count,) at most 88, and `powers` (count,) int32 to work in -> values become their exponentials, 0 below -87.7.
 
@@ -136,11 +158,9 @@ def exponentials(values: Any, powers: Any, count: int) -> None:
 def normalise(hidden: Any, normed: Any, epsilon: float) -> None:
     """hidden (N, H) over its root mean square -> normed (N, H)."""
     rows, size = hidden.shape
+    flat = hidden.reshape(-1)
     for row in range(rows):
-        total = ZERO
-        for i in range(size):
-            total += hidden[row, i] * hidden[row, i]
-        scale = ONE / np.sqrt(total / np.float32(size) + np.float32(epsilon))
+        scale = ONE / np.sqrt(dot(flat, flat, row * size, size) / np.float32(size) + np.float32(epsilon))
         for i in range(size):
             normed[row, i] = hidden[row, i] * scale
 
@@ -165,10 +185,7 @@ def turn(row: Any, heads: int, width: int, gains: Any, epsilon: float, angles: A
     for head in range(heads):
         at = head * width
         if len(gains):
-            total = ZERO
-            for i in range(width):
-                total += row[at + i] * row[at + i]
-            scale = ONE / np.sqrt(total / np.float32(width) + np.float32(epsilon))
+            scale = ONE / np.sqrt(dot(row, row, at, width) / np.float32(width) + np.float32(epsilon))
             for i in range(width):
                 row[at + i] *= scale * gains[head, i]
         for i in range(width // 2):
@@ -239,19 +256,17 @@ def mix(weights: Any, of: int, group: int, values: Any, value: int, width: int, 
 
 
 @njit(**COMPILED)
-def soften(scores: Any, count: int, powers: Any) -> None:
-    """scores (count,) -> their softmax."""
+def soften(scores: Any, count: int, powers: Any, ones: Any) -> None:
+    """scores (count,) -> their softmax. `ones` (count,) are 1."""
     largest = scores[0]
     for i in range(count):
         largest = scores[i] if scores[i] > largest else largest
     for i in range(count):
         scores[i] -= largest
     exponentials(scores, powers, count)
-    total = ZERO
+    share = ONE / dot(scores, ones, 0, count)
     for i in range(count):
-        total += scores[i]
-    for i in range(count):
-        scores[i] *= ONE / total
+        scores[i] *= share
 
 
 @njit(**COMPILED)
@@ -283,7 +298,7 @@ def attend(
     heads = mixed.shape[1] // width
     group = heads // kv_heads
     scores = np.empty((group, prefix_columns + columns + LANES), np.float32)
-    powers = np.empty(scores.shape[1], np.int32)
+    powers, ones = np.empty(scores.shape[1], np.int32), np.ones(scores.shape[1], np.float32)
     flat_joint, flat_mixed = joint.reshape(-1), mixed.reshape(-1)
     flat_keys, flat_values = keys.reshape(-1), values.reshape(-1)
     flat_prefix_keys, flat_prefix_values = prefix_keys.reshape(-1), prefix_values.reshape(-1)
@@ -314,26 +329,10 @@ def attend(
             )
             score(flat_joint, query, group, width, flat_keys, place * width * columns + start, columns, own, scores, before)
             for each in range(group):
-                soften(scores[each], before + own, powers)
+                soften(scores[each], before + own, powers, ones)
             to = row * heads * width + head * group * width
             mix(scores, 0, group, flat_prefix_values, (shared * prefix_columns + first) * width, width, before, flat_mixed, to)
             mix(scores, before, group, flat_values, (place * columns + start) * width, width, own, flat_mixed, to)
-
-
-@njit(**COMPILED)
-def weigh(logits: Any, work: Any, powers: Any) -> tuple[Any, Any, Any]:
-    """logits (V,) -> the largest; `work` (V,) holds e^(logit - largest) then; their sum; the sum of each times its difference."""
-    largest = logits[0]
-    for i in range(len(logits)):
-        largest = logits[i] if logits[i] > largest else largest
-    for i in range(len(logits)):
-        work[i] = logits[i] - largest
-    exponentials(work, powers, len(logits))
-    total, weighted = ZERO, ZERO
-    for i in range(len(logits)):
-        total += work[i]
-        weighted += work[i] * (logits[i] - largest) if work[i] > 0 else ZERO  # 0 log 0 is 0, also where the logit is -inf
-    return largest, total, weighted
 
 
 @njit(**COMPILED)
@@ -341,8 +340,16 @@ def choose(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> 
     """`kernels.pick`: logits (N, V), uniform (N,), empty for the most likely -> ids, log-probs, entropies (N,)."""
     rows, vocabulary = logits.shape
     work, powers = np.empty(vocabulary, np.float32), np.empty(vocabulary, np.int32)
+    gaps, ones = np.empty(vocabulary, np.float32), np.ones(vocabulary, np.float32)
     for row in range(rows):
-        largest, total, weighted = weigh(logits[row], work, powers)
+        largest = logits[row, 0]
+        for i in range(vocabulary):
+            largest = logits[row, i] if logits[row, i] > largest else largest
+        for i in range(vocabulary):
+            work[i] = logits[row, i] - largest
+            gaps[i] = np.float32(-1e30) if work[i] < np.float32(-1e30) else work[i]  # 0 log 0 is 0, also where the logit is -inf
+        exponentials(work, powers, vocabulary)
+        total, weighted = dot(work, ones, 0, vocabulary), dot(work, gaps, 0, vocabulary)
         chosen = 0
         if len(uniform):
             target = np.float64(uniform[row]) * total

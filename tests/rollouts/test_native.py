@@ -1,5 +1,10 @@
 """The compiled kernels against the same arithmetic in numpy and torch."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +17,8 @@ from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests.rollouts.test_fused import make, requests
 from tests.tiny import CPU, make_tiny_tokens
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def exponentials(values):
@@ -129,6 +136,35 @@ def test_the_ends_of_the_unit_interval_and_what_is_no_number():
     assert torch.isfinite(entropy[:2]).all()
     assert torch.isnan(logprobs[2:]).all()
     assert torch.isnan(entropy[2:]).all()
+
+
+FRESH = """
+import hashlib, sys
+import torch
+from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.rollout_params import SamplingParams
+from tests.rollouts.test_fused import make, requests
+from tests.tiny import CPU, make_tiny_tokens
+from pathlib import Path
+
+torch.set_num_threads(1)
+tokens = make_tiny_tokens(Path(sys.argv[1]))
+made = LocalEngine(make("qwen3", tokens, num_hidden_layers=1), tokens, CPU).generate(*requests([3, 9, 40], 8), SamplingParams(max_new_tokens=20))
+found = hashlib.sha256()
+for completion in (completion for family in made for completion in family):
+    found.update(str(completion.ids).encode() + completion.logprobs.numpy().tobytes() + completion.entropy.numpy().tobytes())
+print(found.hexdigest())
+"""
+
+
+def test_what_was_compiled_just_now_and_what_comes_from_the_cache_give_the_same_bits(tmp_path):
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    runs = [
+        subprocess.run([sys.executable, "-c", FRESH, str(tmp_path / name)], env=env, capture_output=True, text=True, check=True).stdout
+        for name in ("first", "second")
+    ]
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+    assert runs[0] == runs[1]
 
 
 @pytest.mark.parametrize("part", ["q_proj", "k_proj", "v_proj", "o_proj"])

@@ -90,9 +90,10 @@ def test_ppo_raises_what_a_reward_model_likes(tokens, tmp_path):
         """Reads the token before the end token, which is what the policy can choose."""
 
         def judge(self, responses):
-            seen.extend(responses)
             short = [type(each)(each.record, each.ids[:-1] or each.ids, each.text, each.finished) for each in responses]
-            return super().judge(short)
+            verdicts = super().judge(short)
+            seen.extend(verdict.score for verdict in verdicts)
+            return verdicts
 
     judge = Last(scorer, tokens.eos_id, RewardModelParams(clip=2.0), CPU, 500)
     settings = METHODS["ppo"] | MODEL | {"iterations": 10, "critic": {"warmup": 0}, "optimiser": {"learning_rate": 5e-3}}
@@ -100,7 +101,8 @@ def test_ppo_raises_what_a_reward_model_likes(tokens, tmp_path):
     before, after = (sum(row["reward"] for row in part) / 3 for part in (rows[:3], rows[-3:]))
     assert after > before + 0.5
     assert all(abs(row["reward"]) <= 2 for row in rows)
-    assert sum(each.text.endswith("9") for each in seen[-72:]) > sum(each.text.endswith("9") for each in seen[:72])
+    # Not the share of nines: other tokens lie near enough to reach the clip as well, and any of them may be found first.
+    assert sum(score > 1.5 for score in seen[-72:]) > 2 * sum(score > 1.5 for score in seen[:72])
 
 
 def test_a_critic_starts_from_a_reward_model_with_its_head(tokens):
