@@ -7,7 +7,8 @@ the range behind it. Absolute figures hold for the machine and the moment. Other
 sample; a line says how much it was, and rounds wait a while for it to fall.
 
 The limit of a step is the larger of its matrix products at the best rate that this machine reaches on those very shapes, and reading all
-keys and values once at the bandwidth it reaches.
+keys and values once at the bandwidth it reaches. It is measured anew in every round, behind the engine: the rate of a shared machine
+moves by half.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ SIZES = {  # hidden, intermediate, layers, heads, key-value heads; the first is 
 }
 TARGETS = {"0.4M": 2.5, "1M": 2.3, "5M": 2.0, "25M": 1.5}
 SECTIONS = ("flat", "answers", "tree")
+LIMIT = "the machine's limit"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Row:
     load: str
     rates: dict[str, float]
     ratios: dict[str, tuple[float, float, float]]
-    limit_share: float | None = None
+    limit_share: tuple[float, float, float] | None = None
     others: float = 0.0
 
 
@@ -149,10 +151,13 @@ class Bench:
         self.engine = LocalEngine(*self._made)
         self.uncached = Uncached(*self._made)
 
-    def duel(self, contenders: dict[str, Callable[[], object]]) -> tuple[dict[str, list[float]], float]:
-        """Seconds of each contender, round by round; and the cores that other processes used meanwhile, at most."""
+    def duel(
+        self, contenders: dict[str, Callable[[], object]], limit: Callable[[], float] | None = None
+    ) -> tuple[dict[str, list[float]], float]:
+        """Seconds of each contender, and of `limit`, which says them itself, round by round; and the cores that other processes used
+        meanwhile, at most."""
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
-        others = 0.0
+        others, first = 0.0, next(iter(contenders.values()))
         for run in contenders.values():
             run()
         for _ in range(self.rounds):
@@ -163,6 +168,8 @@ class Bench:
                 seconds[name].append(self._clock() - tick)
                 took = time.perf_counter() - started
                 others = max(others, (busy_seconds() - busy - own_seconds() + mine) / took)
+                if limit is not None and run is first:
+                    seconds.setdefault(LIMIT, []).append(limit())
         return seconds, others
 
     def flat(self, rows: int, samples: int, width: int, new_tokens: int) -> Row:
@@ -171,10 +178,13 @@ class Bench:
         sampling = SamplingParams(max_new_tokens=new_tokens)
         peer = Peer(self.model, prompts, samples, new_tokens)
         peer.choose_cache()
-        seconds, others = self.duel({"local": lambda: self.engine.generate(prompts, keys, sampling), f"generate ({peer.cache})": peer})
-        count = len(prompts) * samples * new_tokens
-        limit = limit_seconds(self.size, len(prompts) * samples, width, new_tokens) / statistics.median(seconds["local"])
-        return self._row("flat", f"{len(prompts)}x{samples} of {width}+{new_tokens}", seconds, dict.fromkeys(seconds, count), others, limit)
+        seconds, others = self.duel(
+            {"local": lambda: self.engine.generate(prompts, keys, sampling), f"generate ({peer.cache})": peer},
+            lambda: limit_seconds(self.size, len(prompts) * samples, width, new_tokens),
+        )
+        share = spread([least / taken for least, taken in zip(seconds.pop(LIMIT), seconds["local"], strict=True)])
+        counts = dict.fromkeys(seconds, len(prompts) * samples * new_tokens)
+        return self._row("flat", f"{len(prompts)}x{samples} of {width}+{new_tokens}", seconds, counts, others, share)
 
     def answers(self, rows: int, samples: int, width: int, limit: int) -> Row:
         """Responses of 10 to 50 tokens under a limit of `limit`; only these count."""
@@ -227,7 +237,13 @@ class Bench:
         return row
 
     def _row(
-        self, table: str, load: str, seconds: dict[str, list[float]], counts: dict[str, int], others: float, limit: float | None = None
+        self,
+        table: str,
+        load: str,
+        seconds: dict[str, list[float]],
+        counts: dict[str, int],
+        others: float,
+        share: tuple[float, float, float] | None = None,
     ) -> Row:
         first, *rest = seconds
         rates = {name: counts[name] / statistics.median(taken) for name, taken in seconds.items()}
@@ -237,7 +253,7 @@ class Bench:
             )
             for name in rest
         }
-        return Row(table, self.size, load, rates, ratios, limit, others)
+        return Row(table, self.size, load, rates, ratios, share, others)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float, float]:
@@ -319,7 +335,7 @@ def show(row: Row) -> str:
     """One markdown table line."""
     rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in row.rates.items())
     ratios = ", ".join(f"{middle:.2f} ({low:.2f}..{high:.2f}) x {name}" for name, (middle, low, high) in row.ratios.items())
-    limit = "" if row.limit_share is None else f"{100 * row.limit_share:.0f} %"
+    limit = "" if row.limit_share is None else "{:.0%} ({:.0%}..{:.0%})".format(*row.limit_share)
     return f"| {row.table} | {row.size} | {row.load} | {rates} | {ratios} | {limit} | {row.others:.2f} |"
 
 
