@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.report_page import figures, preference_results, preferences, results, verifiers
+from tasks.report_page import entropy, figures, preference_results, preferences, results, verifiers
 from tasks.report_page.graph import Node, draw, essential
 from tasks.report_page.markdown import markdown
 from tasks.report_page.page import page
@@ -36,7 +36,9 @@ def run(stage: Stage) -> None:
     )
     folder = stage.out("reports")
     drawn, absent = figures.draw(found, folder / "plots", settings.smoothing)
-    more = preferences.sections(_preferences(stage, found), folder / "plots", settings.smoothing)
+    liked = _preferences(stage, found)
+    more = entropy.sections(_policy_runs(stage, found, liked), folder / "plots")
+    more += preferences.sections(liked, folder / "plots", settings.smoothing)
     more += verifiers.sections(stage.input("metrics"), stage.input("curves"), folder / "plots", settings.smoothing)
     (folder / "index.html").write_text(page(found, drawn, absent, settings, more), "utf-8")
     (folder / "report.md").write_text(markdown(found, drawn, settings, more), "utf-8")
@@ -52,6 +54,14 @@ def _preferences(stage: Stage, found: results.Results) -> preference_results.Pre
     named = {folder: tuple(stage.value(key)) for folder, key in sections.items() if key in stage.spec.params}
     shown = {results.BASELINE, *found.methods}
     return preference_results.read(stage.input("metrics"), stage.input("curves"), shown, named)
+
+
+def _policy_runs(stage: Stage, found: results.Results, liked: preference_results.PreferenceResults) -> dict[str, entropy.Run]:
+    """The methods, and the runs against a verifier or a reward model that the parameters name; others' curves are from earlier runs."""
+    named = [f"rlvr_{name}" for name in stage.value("rlvr.runs")] if "rlvr.runs" in stage.spec.params else []
+    named += list(stage.value("assess.models")) if "assess.models" in stage.spec.params else []
+    runs = {name: entropy.Run(found.curves[name], found.training[name]) for name in found.methods}
+    return runs | {name: entropy.Run(liked.curves[name], liked.training[name]) for name in named if name in liked.curves}
 
 
 def _noted(stage: Stage, path: Path, what: str) -> Any:

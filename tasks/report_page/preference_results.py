@@ -24,6 +24,7 @@ class PreferenceResults:
     assessed: dict[str, Row]
     boards: dict[str, Row]
     curves: dict[str, list[Row]]
+    training: dict[str, Row]
     theory: Row | None
 
 
@@ -35,14 +36,15 @@ def read(metrics: Path, curves: Path, skip: Collection[str], named: Mapping[str,
         paths = sorted((metrics / name).glob("*.json"), key=lambda path: _order(path.stem))
         return {path.stem: _object(path, f"{stage}@{path.stem}") for path in paths if path.stem in named.get(name, (path.stem,))}
 
-    trained = [name for name in folder("train", "the run of") if name not in skip]
+    training = {name: value for name, value in folder("train", "the run of").items() if name not in skip}
     theory = metrics / "dpo_theory.json"
     return PreferenceResults(
         sets=folder("preferences", "preferences"),
         reward_models=folder("reward_report", "reward_report"),
         assessed=folder("assess", "assess"),
         boards=folder("wins", "wins"),
-        curves={name: _rows(curves / f"{name}.jsonl") for name in trained if (curves / f"{name}.jsonl").is_file()},
+        curves={name: _rows(curves / f"{name}.jsonl") for name in training if (curves / f"{name}.jsonl").is_file()},
+        training=training,
         theory=_object(theory, "dpo_theory") if theory.is_file() else None,
     )
 
