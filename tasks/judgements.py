@@ -80,6 +80,8 @@ def _explored(stage: Stage, settings: JudgementsParams, source: ExploreSource) -
     found: dict[str, list[Judgement]] = {"train": memory.kept, "calib": [], "heldout": []}
     with trained.engine.whole() as explorer:
         if trained.ranks.first:
+            if trained.best is not None:
+                trained.best.restore(explorer)
             for file, samples in (("calib", source.calib_samples), ("heldout", source.heldout_samples)):
                 found[file] = _answers(stage, source, start, explorer, trained, teacher, probable, records[file], samples)
             for file, questions in (("train", "explore"), ("calib", "calib"), ("heldout", "heldout")):

@@ -20,6 +20,7 @@ from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
 from pipelines.settings import laid_over
+from pipelines.training.best import Best
 from pipelines.training.checkpoints import Checkpoints, Parts
 from pipelines.training.engine import Engine
 from pipelines.training.engines import make_engine
@@ -65,7 +66,8 @@ class Course:
 
 @dataclass(frozen=True)
 class Trained:
-    """What is left when a run is through, on every rank; `kept` is the judge with a memory, where there was one."""
+    """What is left when a run is through, on every rank; `kept` is the judge with a memory, and `best` the weights
+    of the best validation, each where there was one."""
 
     engine: Engine
     tokens: Tokens
@@ -73,6 +75,7 @@ class Trained:
     judge: Judge
     checker: Judge | None
     kept: KeepingJudge | None
+    best: Best | None
 
 
 def settings_of(stage: Stage, record: type[Settings], *sections: str) -> Settings:
@@ -106,6 +109,8 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     kept = course.keep(shared, exact) if course.keep else None
     refers = settings.refers or settings.validation_every > 0
     needed = _memory(model, settings, execution, placement, refers) | _memory_of(judge)
+    if settings.keep == "best" and placement.device.type == "cpu":
+        needed["weights of the best validation"] = 4 * sum(weight.numel() for weight in model.parameters())
     check_fits(needed, available(placement.device), 1 if placement.device.type == "cuda" else ranks.size)
     stage.say(f"predicted peak memory: {sum(needed.values()) / 1e9:.2f} GB")
     batches = MicroBatches(execution.micro_batch_tokens, ranks, can_share(model))
@@ -117,6 +122,7 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     sampler: Any = make_sampler(model, tokens, placement, execution)
     if ranks.size > 1:
         sampler = ShardedEngine(sampler, ranks)
+    best = Best(ranks) if settings.keep == "best" else None
     trainer = PolicyTrainer(
         engine,
         sampler,
@@ -131,12 +137,13 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
         stage.seed,
         batches,
         stage.work / "dump",
+        best,
     )
-    state = Parts(ranks, policy=engine, critic=values, reference=reference, loop=trainer, judge=kept)
+    state = Parts(ranks, policy=engine, critic=values, reference=reference, loop=trainer, judge=kept, best=best)
     checkpoints = Checkpoints(stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, ranks)
     gc.freeze()  # the 400 000 objects of imports and model are no garbage: looking through them takes 0.2 s every few iterations
     trainer.train(Session(state, checkpoints, stage, settings.iterations, ranks), stage)
-    return Trained(engine, tokens, ranks, judge, checker, kept)
+    return Trained(engine, tokens, ranks, judge, checker, kept, best)
 
 
 def _critic(
@@ -180,9 +187,12 @@ def publish(stage: Stage, settings: PolicyParams, trained: Trained, name: str) -
     """Write the stage's outputs on the first rank, and leave the others."""
     with trained.engine.whole() as whole:
         if trained.ranks.first:
+            if trained.best is not None:
+                trained.best.restore(whole)
             policy.save(whole, trained.tokens, stage.out(f"models/{name}/model"))
             shutil.copyfile(stage.curve_path, stage.out(f"curves/{name}.jsonl"))
-            figures = summary(stage) | {"method": in_words(settings)}
+            kept = {"kept_step": trained.best.step, "best_validation": trained.best.score} if trained.best is not None else {}
+            figures = summary(stage) | kept | {"method": in_words(settings)}
             stage.out(f"metrics/train/{name}.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     trained.ranks.leave()
 

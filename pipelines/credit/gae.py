@@ -12,9 +12,10 @@ from pipelines.credit.gae_params import GaeParams
 def token_rewards(penalties: Tensor, score: float, whole: bool) -> Tensor:
     """penalties (tokens,), the response's score -> (tokens,) rewards.
 
-    The score is added to the last token of a response that ended by itself; a response that was cut gets none.
+    The score is added to the last token of a response that ended by itself; a response that was cut gets none. Integers become
+    float32.
     """
-    rewards = penalties.clone()
+    rewards = penalties.clone() if penalties.is_floating_point() else penalties.float()
     if whole:
         rewards[-1:] += score
     return rewards

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,26 +10,32 @@ from torch import Tensor
 from pipelines.credit.experience import Experience
 from pipelines.credit.group_params import GroupParams
 
+ALIKE = 1e-12  # of the sum of a group's rewards: the mean of equal floats may differ from them in the last bits
+
 Spread = Literal["population", "sample", "none"]
 
 
 def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
-    """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there.
+    """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there; of integers in float32.
 
-    (r - mean) / (std + epsilon) within each row, or r - mean with `spread` none; a row without any difference gives exact zeros.
-    `population` divides squares by n, `sample` by n - 1.
+    (r - mean) / (std + epsilon) within each row, in float64, or r - mean with `spread` none; a row without any difference but rounding
+    (1e-12 of their sum) gives exact zeros. `population` divides squares by n, `sample` by n - 1. Raises ValueError for an unknown spread.
     """
-    known = ~rewards.isnan()
+    if spread not in get_args(Spread):
+        raise ValueError(f"spread {spread!r} of a group: use one of {', '.join(get_args(Spread))}")
+    dtype = rewards.dtype if rewards.is_floating_point() else torch.float32
+    values = rewards.double()
+    known = ~values.isnan()
     count = known.sum(1, keepdim=True)
-    values = torch.where(known, rewards, 0.0)
+    values = torch.where(known, values, 0.0)
     centred = torch.where(known, values - values.sum(1, keepdim=True) / count.clamp(min=1), 0.0)
-    lowest, highest = torch.where(known, rewards, torch.inf).amin(1), torch.where(known, rewards, -torch.inf).amax(1)
-    centred[lowest >= highest] = 0.0  # the mean of equal floats may differ from them in the last bit
+    rounding = ALIKE * values.abs().sum(1, keepdim=True)
+    centred = torch.where((centred.abs() <= rounding).all(1, keepdim=True), 0.0, centred)
     if spread == "none":
-        return centred
+        return centred.to(dtype)
     divisor = count if spread == "population" else (count - 1).clamp(min=1)
     spread_of = (centred.square().sum(1, keepdim=True) / divisor).sqrt()
-    return torch.where(spread_of > 0, centred / (spread_of + epsilon), 0.0)
+    return torch.where(spread_of > 0, centred / (spread_of + epsilon), 0.0).to(dtype)
 
 
 def assign(experience: Experience, settings: GroupParams) -> list[Tensor]:

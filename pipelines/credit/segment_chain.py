@@ -22,16 +22,13 @@ def chain_advantages(values: Sequence[float | None], reward: float) -> list[floa
 
     An advantage is the next state's value minus this one's, and `reward` is the last state's; estimates sum up to reward - first value.
     A segment before the first estimate has advantage 0, a state after the last one is worth `reward` (VinePPO). Next to a value that is
-    NaN, for want of any verdict, the advantage is 0.
+    NaN, for want of any verdict, the advantage is NaN: not known, which is not 0.
     """
-    filled: list[float] = []
-    begun = False
-    for value in values:
-        begun = begun or value is not None
-        filled.append(value if value is not None else reward if begun else math.nan)
-    filled.append(reward)
+    known = [value is not None for value in values]
+    first = known.index(True) if any(known) else len(values)
+    filled = [reward if value is None else value for value in values] + [reward]
     differences = [after - before for before, after in pairwise(filled)]
-    return [difference if abs(difference) > ZERO else 0.0 for difference in differences]
+    return [0.0] * first + [0.0 if abs(difference) <= ZERO else difference for difference in differences[first:]]
 
 
 def mean_of_known(values: Sequence[float]) -> float:
@@ -40,8 +37,8 @@ def mean_of_known(values: Sequence[float]) -> float:
     return math.fsum(known) / len(known) if known else math.nan
 
 
-def assign(experience: Experience, settings: Choice) -> list[Tensor]:
-    """(tokens,) advantages of every node; 0 for side rollouts.
+def assign(experience: Experience, settings: Choice | None = None) -> list[Tensor]:
+    """(tokens,) advantages of every node; 0 for side rollouts, NaN next to a state without any verdict. It has no settings.
 
     Raises ValueError for a forest whose responses share segments, and for rewards of single tokens.
     """

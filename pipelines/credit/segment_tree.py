@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -35,8 +35,11 @@ def tree_values(parents: Sequence[int], rewards: Sequence[float]) -> list[float]
 def tree_advantages(parents: Sequence[int], values: Sequence[float], spread: Spread, epsilon: float) -> list[float]:
     """parents, values (N,) as in `tree_values` -> advantages (N,): V - V(parent), with `population` divided by (std of siblings + epsilon).
 
-    Differences up to 1e-9 are exact zeros, so that unanimous siblings carry no signal; a root and a node without a value have 0.
+    Differences up to 1e-9 are exact zeros, so that unanimous siblings carry no signal; a root has 0. A node whose value is not known has
+    NaN. Raises ValueError for an unknown `spread`.
     """
+    if spread not in get_args(Spread):
+        raise ValueError(f"spread {spread!r} of a tree's siblings: use one of {', '.join(get_args(Spread))}")
     siblings: dict[int, list[float]] = {}
     for parent, value in zip(parents, values, strict=True):
         if parent >= 0 and not math.isnan(value):
@@ -45,12 +48,12 @@ def tree_advantages(parents: Sequence[int], values: Sequence[float], spread: Spr
     advantages = []
     for parent, value in zip(parents, values, strict=True):
         difference = value - values[parent] if parent >= 0 else 0.0
-        advantages.append(difference / scales[parent] if abs(difference) > ZERO else 0.0)
+        advantages.append(0.0 if abs(difference) <= ZERO else difference / scales.get(parent, 1.0))
     return advantages
 
 
 def assign(experience: Experience, settings: SegmentTreeParams) -> list[Tensor]:
-    """(tokens,) advantages of every node: all tokens of a segment carry its own; 0 for side rollouts.
+    """(tokens,) advantages of every node: all tokens of a segment carry its own; 0 for side rollouts, NaN without any verdict.
 
     Raises ValueError for rewards of single tokens.
     """

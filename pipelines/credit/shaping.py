@@ -23,14 +23,19 @@ class Scored(NamedTuple):
 
 
 def overlong_penalty(lengths: Tensor, limit: int, cache: int) -> Tensor:
-    """lengths (N,) in response tokens -> (N,) float64 in [-1, 0]: 0 up to limit - cache, then linearly down to -1 at the limit."""
+    """lengths (N,) in response tokens -> (N,) float64 in [-1, 0]: 0 up to limit - cache, then linearly down to -1 at the limit.
+
+    Raises ValueError unless `cache` is above 0.
+    """
+    if cache <= 0:
+        raise ValueError(f"overlong cache {cache}: the length over which the penalty grows must be above 0")
     return ((limit - cache - lengths.double()) / cache).clamp(-1.0, 0.0)
 
 
 def z_score(rewards: Tensor, groups: Tensor, min_std: float = LEAST_STD) -> Scored:
     """rewards (N,) with NaN where there is no verdict, groups (N,) int -> (r - mean) / std within each group, NaN staying NaN.
 
-    Population standard deviation; a group whose own is below `min_std` gets zeros. One group for all gives scope batch.
+    Population standard deviation; a group whose own is `min_std` or below gets zeros. One group for all gives scope batch.
     """
     known = ~rewards.isnan()
     values = torch.where(known, rewards, 0.0).double()
@@ -39,7 +44,7 @@ def z_score(rewards: Tensor, groups: Tensor, min_std: float = LEAST_STD) -> Scor
     count = empty.index_add(0, of, known.double()).clamp(min=1)
     centred = torch.where(known, values - (empty.index_add(0, of, values) / count)[of], 0.0)
     std = (empty.index_add(0, of, centred.square()) / count).sqrt()
-    unspread = std < min_std
+    unspread = std <= min_std
     scaled = torch.where(unspread[of], 0.0, centred / torch.where(unspread, 1.0, std)[of])
     return Scored(torch.where(known, scaled, torch.nan), unspread)
 

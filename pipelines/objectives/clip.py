@@ -18,7 +18,8 @@ def probability_ratio(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
 def clipped_surrogate(
     logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip_low: float, clip_high: float, dual: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    """All (N,) -> token losses (N,), to be minimised, and (N,) bool: the tokens whose gradient the clip takes away.
+    """All (N,) -> token losses (N,), to be minimised, and (N,) bool: the tokens whose gradient the clip takes away (that of a ratio
+    beyond e^20 is 0 as well, and not marked).
 
     `dual` limits the loss to -A * dual where A < 0 (dual clip).
     """

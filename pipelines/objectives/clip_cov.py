@@ -23,9 +23,9 @@ def select(
     """
     _, clipped = clipped_surrogate(logprobs.detach(), old_logprobs, advantages, settings.low, settings.high, settings.dual)
     covariance = token_covariance(logprobs, advantages)
-    candidates = (kept & ~clipped & (covariance > settings.least) & (covariance < settings.most)).nonzero().squeeze(1)
+    candidates = (kept.bool() & ~clipped & (covariance > settings.least) & (covariance < settings.most)).nonzero().squeeze(1)
     drawn = torch.randperm(len(candidates), generator=generator)[: selected_count(settings.share, len(logprobs))]
-    selected = torch.zeros_like(kept)
+    selected = torch.zeros_like(kept, dtype=torch.bool)
     selected[candidates[drawn.to(candidates.device)]] = True
     return selected
 

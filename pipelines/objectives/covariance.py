@@ -11,12 +11,15 @@ TOP_SHARES = (0.0002, 0.002, 0.02, 0.2, 0.5, 1.0)  # the groups of tokens of the
 
 def centred(logprobs: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
     """Both (N,), detached and without their means; means in float64."""
-    first, second = logprobs.detach(), advantages.detach()
+    first, second = logprobs.detach(), advantages.detach().to(logprobs.dtype)
     return first - first.double().mean().to(first.dtype), second - second.double().mean().to(second.dtype)
 
 
 def token_covariance(logprobs: Tensor, advantages: Tensor) -> Tensor:
-    """Both (N,) over the tokens that count -> (N,): (logp - mean logp) * (A - mean A), without gradient. Their mean is the covariance."""
+    """Both (N,) over the tokens that count, log-probs float -> (N,): (logp - mean logp) * (A - mean A), without gradient.
+
+    Their mean is the covariance.
+    """
     first, second = centred(logprobs, advantages)
     return first * second
 

@@ -20,10 +20,10 @@ def select(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, kept: Ten
     max(floor(share * N), 1) of them, none with share 0; of equal covariances those that stand first. Nothing is drawn.
     """
     covariance = token_covariance(logprobs, advantages)
-    order = torch.where(kept, covariance, -torch.inf).sort(descending=True, stable=True).indices
-    selected = torch.zeros_like(kept)
+    order = torch.where(kept.bool(), covariance, -torch.inf).sort(descending=True, stable=True).indices
+    selected = torch.zeros_like(kept, dtype=torch.bool)
     selected[order[: selected_count(settings.share, len(logprobs))]] = True
-    return selected & kept
+    return selected & kept.bool()
 
 
 def policy_loss(

@@ -33,7 +33,7 @@ def grow(engine: LocalEngine, prompts: Sequence[Prompt], settings: ChainParams, 
 
     A continuation may be as long as `sampling.max_new_tokens` leaves it after the tokens before it: the value is that of this response.
     """
-    forest, pieces = Forest(prompts), _Pieces(engine.tokens)
+    forest, pieces = Forest(prompts, partitioned=True), _Pieces(engine.tokens)
     keys = [[child_key(prompt.key, index) for index in range(settings.samples)] for prompt in prompts]
     boundaries: list[Boundary] = []
     known: dict[tuple[int, tuple[int, ...]], State] = {}

@@ -70,13 +70,15 @@ class Forest:
     """Prompts and the segments grown from them, parents before children.
 
     `alias` leads from a state to an earlier one with the same token ids, whose side rollouts stand for both. `outside` holds the nodes
-    that belong to no segment of a partition, the tokens before a response's first boundary: no credit is theirs.
+    that belong to no segment of a partition, the tokens before a response's first boundary: no credit is theirs. `partitioned`: responses
+    were sampled whole and cut afterwards, so that the trainer's sequences are responses; else each segment is a sequence.
     """
 
     prompts: Sequence[Prompt]
     nodes: list[Node] = field(default_factory=list)
     alias: dict[State, State] = field(default_factory=dict)
     outside: set[int] = field(default_factory=set)
+    partitioned: bool = False
     _sides: dict[State, list[int]] = field(default_factory=dict, init=False, repr=False)
 
     def add(self, tree: int, parent: int, completion: Completion, side: bool = False) -> int:
@@ -125,6 +127,12 @@ class Forest:
         """Nodes that no segment continues: one for each complete response. `side` True or False takes side rollouts only, or none."""
         parents = {node.parent for node in self.nodes if not node.side}
         return [index for index, node in enumerate(self.nodes) if index not in parents and side in (None, node.side)]
+
+    def sequences(self) -> dict[int, int]:
+        """Of a partitioned forest: each node's response, named by its last segment. Else nothing: every segment is a sequence."""
+        if not self.partitioned:
+            return {}
+        return {node: leaf for leaf in self.leaves(side=False) for node in self.path(leaf)}
 
     def estimates(self, state: State) -> list[int]:
         """The side rollouts that estimate the value of `state`, [] when there are none."""

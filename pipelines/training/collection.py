@@ -34,7 +34,10 @@ NONE = torch.zeros(0)
 @dataclass(slots=True)
 class Row:
     """A segment to learn from: `context` holds the prompt and the segments before it, `ids` its own tokens; the tensors are (tokens,)
-    float32 on the CPU. `values` (the critic's, normalised) and `returns` exist where there is a critic."""
+    float32 on the CPU. `values` (the critic's, normalised) and `returns` exist where there is a critic.
+
+    Neighbours with the same number `sequence` are segments of one response: they count as one sequence, and stay together.
+    """
 
     question: str
     context: tuple[tuple[int, ...], ...]
@@ -46,6 +49,7 @@ class Row:
     reference: Tensor | None = None
     values: Tensor | None = None
     returns: Tensor | None = None
+    sequence: int | None = None
 
 
 @dataclass
@@ -63,14 +67,15 @@ class Rollout:
         advantage even of its 0."""
         unjudged = {leaf for leaf in self.verdicts if math.isnan(self.rewards[leaf])}
         nodes = [index for index, node in enumerate(self.forest.nodes) if not node.side and node.ids and index not in unjudged]
-        return nodes, [_row(self.forest, self.problems, index) for index in nodes]
+        sequences = self.forest.sequences()
+        return nodes, [_row(self.forest, self.problems, index, sequences.get(index)) for index in nodes]
 
 
-def _row(forest: Forest, problems: list[Record], index: int) -> Row:
+def _row(forest: Forest, problems: list[Record], index: int, sequence: int | None = None) -> Row:
     node = forest.nodes[index]
     before = [forest.prompts[node.tree].ids, *(forest.nodes[step].ids for step in forest.path(index)[:-1])]
     context = tuple(tuple(ids) for ids in before if ids)
-    return Row(problems[node.tree].id, context, tuple(node.ids), node.logprobs, node.logprobs, node.entropy)
+    return Row(problems[node.tree].id, context, tuple(node.ids), node.logprobs, node.logprobs, node.entropy, sequence=sequence)
 
 
 class Collector:
@@ -91,7 +96,7 @@ class Collector:
         if refill is None:
             return self._finished(sampled, {})
         rounds, kept, everything = 1, self._undecided(sampled), [sampled]
-        while len(kept) < settings.prompts and rounds < refill.rounds and not self._spent(everything):
+        while len(kept) < settings.prompts and rounds < (refill.rounds or math.inf) and not self._spent(everything):
             everything.append(self._sample(draw(rounds, refill.prompts), iteration, rounds))
             kept += self._undecided(everything[-1])
             rounds += 1

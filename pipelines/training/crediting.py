@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -58,6 +59,12 @@ class Crediting:
         figures: dict[str, float] = {}
         for node, row in zip(nodes, rows, strict=True):
             row.advantages = advantages[node]
+        if settings.sampler.kind != "flat":  # a segment beside a state without any verdict: whitening would make an advantage of its 0
+            known = [not bool(row.advantages.isnan().any()) for row in rows]
+            nodes, rows = list(compress(nodes, known)), list(compress(rows, known))
+            figures["unknown_rows"] = float(len(known) - len(rows))
+            if not rows:
+                return [], figures | {"kept_groups": 0.0, "kept_rows": 0.0}
         check_finite(torch.cat([row.advantages for row in rows]), rows, "the advantage")
         if penalties is not None:
             figures["kl"] = -sum(float(part.sum()) for part in penalties) / settings.kl.coef / max(1, sum(len(row.ids) for row in rows))

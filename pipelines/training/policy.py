@@ -22,6 +22,7 @@ from pipelines.rewards.scoring import limit_errors
 from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.batches import pick
+from pipelines.training.best import Best
 from pipelines.training.collection import Collector, Row
 from pipelines.training.crediting import Crediting
 from pipelines.training.engine import Engine
@@ -36,6 +37,7 @@ from pipelines.training.update import Updater
 from pipelines.training.value_learning import Critic
 
 LOOP = "loop.json"
+MANY = 1_000_000  # rounds of one iteration where they are not limited: each draws problems of its own
 SHOWN = 64  # of an iteration's own segments that show how far sampler and trainer are apart, where an update mixes them with older ones
 
 
@@ -46,7 +48,8 @@ class PolicyTrainer:
     `judge` gives the rewards; `checker` is the exact one, for validation: the same object where the reward is a rule, None where there is
     none. With several ranks both must give all of them the same verdicts.
 
-    `folder` takes the dump of a sample that is not finite. The trainer is a part of its own checkpoints (`save`, `load`).
+    `best` keeps the weights of the best validation. `folder` takes the dump of a sample that is not finite. The trainer is a part of its
+    own checkpoints (`save`, `load`).
     """
 
     engine: Engine
@@ -62,6 +65,7 @@ class PolicyTrainer:
     seed: int
     batches: MicroBatches
     folder: Path
+    best: Best | None = None
 
     def __post_init__(self) -> None:
         self._problems = self._fitting(self.problems, getattr(self.settings.sampler, "reserved", 0))
@@ -94,6 +98,8 @@ class PolicyTrainer:
                     self.sampler.pause = lambda: None  # from here to the end of the step the weights are no step's start
                     if settings.validation_every and (done % settings.validation_every == 0 or last):
                         row |= self._validate()
+                        if self.best is not None:
+                            self.best.offer([self.engine], done, row.get("validation_reward", row.get("validation_sampled", 0.0)))
                 reporter.log(done, **row)
                 self.sampler.pause = session.pause
                 speed = (self._tokens - before) / (time.monotonic() - started)
@@ -186,7 +192,7 @@ class PolicyTrainer:
             chosen = pick(len(self._problems), count, iteration, self.seed)
         else:
             rounds = self.settings.refill.rounds if self.settings.refill else 1
-            chosen = pick(len(self._problems), count, iteration * rounds + number, self.seed + 1)
+            chosen = pick(len(self._problems), count, iteration * (rounds or MANY) + number, self.seed + 1)
         return [self._problems[index] for index in chosen]
 
     def _fitting(self, problems: Sequence[Record], reserved: int = 0) -> list[Record]:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from pipelines.credit.shaping_params import ShapingParams
 from pipelines.credit.whitening_params import WhiteningParams
 from pipelines.models.adapter_params import AdapterParams
+from pipelines.objectives.aggregation import Aggregation
 from pipelines.objectives.masks.mask_params import MaskParams
 from pipelines.rewards.reward_params import JudgeParams
 from pipelines.rollouts.rollout_params import SamplingParams
@@ -28,8 +29,6 @@ OBJECTIVE = Seam("pipelines.objectives", "policy_loss")
 FITTING_SAMPLER = {"segment_tree": "tree", "segment_chain": "chain"}  # the credit's forest; every other credit takes a flat one
 COMPARING = ("group", "leave_one_out")  # credits that need several responses to a prompt
 
-Aggregation = Literal["token_mean", "seq_mean_token_mean", "seq_mean_token_sum"]
-
 
 class KlParams(Settings):
     """The pull towards the reference model."""
@@ -38,7 +37,10 @@ class KlParams(Settings):
         "none", description="a term of the loss, a reward of each token without gradient, or none"
     )
     coef: float = Field(0.0, ge=0, le=10, description="its weight")
-    estimator: Literal["k1", "k2", "k3"] = Field("k3", description="per-token estimator of KL(policy || reference)")
+    estimator: Literal["k1", "k2", "k3"] = Field(
+        default_factory=lambda given: "k1" if given.get("use") == "reward" else "k3",
+        description="per-token estimator of KL(policy || reference); by default k1 in the reward, k3 in the loss",
+    )
     aggregation: Aggregation = Field(
         "seq_mean_token_sum", description="of the loss term; the SPO code sums over tokens and averages over sequences"
     )
@@ -72,7 +74,7 @@ class RefillParams(Settings):
     """Dynamic sampling: prompts whose responses are all right or all wrong are replaced by others (methods/entropy.md section 1.4)."""
 
     prompts: int = Field(64, ge=1, description="prompts sampled in each further round")
-    rounds: int = Field(10, ge=1, description="rounds at most, the first included")
+    rounds: int | None = Field(10, ge=1, description="rounds at most, the first included; null: as many as it takes")
     max_tokens: int | None = Field(None, ge=1, description="no further round begins once an iteration has sampled this many tokens")
     exhausted: Literal["go_on", "stop"] = Field("go_on", description="with fewer prompts than wanted when rounds or tokens run out")
 
@@ -103,7 +105,7 @@ class PolicyParams(JudgeParams):
     block: int = Field(
         0,
         ge=0,
-        description="responses over which thresholds, covariances, whitening and denominators are taken; 0: the whole optimiser batch. "
+        description="sequences over which thresholds, covariances, whitening and denominators are taken; 0: the whole optimiser batch. "
         "The published code of SPO, 80/20 and Clip-Cov takes its micro-batches",
     )
     kl: KlParams = Field(KlParams(), description="the pull towards the reference model")
@@ -119,7 +121,9 @@ class PolicyParams(JudgeParams):
         description="the run ends, and its schedule is through, once it has sampled this many tokens; null: after all iterations",
     )
     epochs: int = Field(1, ge=1, le=64, description="passes over an iteration's responses")
-    updates_per_epoch: int = Field(2, ge=1, description="optimiser steps a pass is divided into, of equally many responses")
+    updates_per_epoch: int = Field(
+        2, ge=1, description="optimiser steps a pass is divided into, of equally many sequences: responses, or segments of a tree"
+    )
     old_logprobs: Literal["sampler", "trainer"] = Field(
         "sampler", description="the ratio's denominator: as the sampler reported, or computed again by the trainer before the updates"
     )
@@ -132,6 +136,9 @@ class PolicyParams(JudgeParams):
     )
     max_empty: int = Field(10, ge=1, description="iterations in a row without anything to learn from before the stage stops")
     validation_every: int = Field(0, ge=0, description="iterations between accuracies on validation problems; 0 never")
+    keep: Literal["last", "best"] = Field(
+        "last", description="the weights of the last iteration, or of the validation whose sampled answers got the best mean reward"
+    )
     validation_size: int = Field(200, ge=1, description="validation problems that are answered, once greedily and once sampled")
     optimiser: OptimiserParams = Field(OptimiserParams(), description="AdamW")
     schedule: ScheduleParams = Field(ScheduleParams(), description="the learning rate over the iterations")
@@ -140,6 +147,11 @@ class PolicyParams(JudgeParams):
     def samples(self) -> int:
         """Responses per prompt; 0 for a tree, whose number depends on its shape."""
         return int(getattr(self.sampler, "samples", 0))
+
+    @property
+    def cuts_by_probability(self) -> bool:
+        """Whether responses were cut where the sampler was not sure."""
+        return getattr(self.sampler, "partition", None) == "cutpoint"
 
     @property
     def refers(self) -> bool:
@@ -200,6 +212,11 @@ class PolicyParams(JudgeParams):
             (
                 self.refill is not None and (not flat or self.samples < 2),
                 "refill looks at the spread of several responses to a prompt: use sampler flat with at least 2 samples",
+            ),
+            (self.keep == "best" and not self.validation_every, "keep: best needs validation_every above 0; set it, or keep: last"),
+            (
+                self.refill is not None and self.refill.rounds is None and self.refill.max_tokens is None,
+                "refill.rounds null needs refill.max_tokens: problems that are always answered alike would be sampled for ever",
             ),
             (
                 self.reference.rate > 0 and self.adapter is not None,

@@ -5,10 +5,10 @@ Everything that a whole batch decides (mask, whitening, selections, weights) is 
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import ModuleType
 
 import torch
@@ -81,12 +81,12 @@ class Updater:
         settings, figures, norms, skipped = self._settings, defaultdict[str, float](float), [], 0
         if settings.whitening.how != "none" and settings.whitened_over == "rollout":
             _whiten_rollout(rows, settings)
+        sequences = _sequences(rows)
         tokens, turns, others, shown = 0.0, 0, defaultdict[str, float](float), defaultdict[str, float](float)
         for epoch in range(settings.epochs):
-            order = shuffled(len(rows), self._seed, iteration, epoch)
-            size = max(1, math.ceil(len(rows) / settings.updates_per_epoch))
-            for start in range(0, len(order), size):
-                batch = [rows[index] for index in order[start : start + size]]
+            order = shuffled(len(sequences), self._seed, iteration, epoch)
+            for start, stop in pairwise(even_cuts(len(order), settings.updates_per_epoch)):
+                batch = [rows[index] for number in order[start:stop] for index in sequences[number]]
                 if beside is not None:
                     for name, value in beside(batch, factor).items():
                         others[name] += value
@@ -132,13 +132,19 @@ class Updater:
             logprobs, now = torch.cat(current[0]), torch.cat(current[1])
             if settings.mask.of == "current":
                 entropy = now
-        seen = logprobs if settings.mask.of == "current" else old
+        seen = old
+        if settings.mask.of == "current":
+            seen = logprobs
+        elif settings.cuts_by_probability:  # cutpoints and mask must see the same probabilities (methods/spo.md section 11)
+            seen = torch.cat([row.sampler_logprobs for row in rows])
         advantages = torch.cat([row.advantages for row in rows])
         kept = torch.zeros_like(advantages, dtype=torch.bool)
         selected = torch.zeros_like(kept) if self._selects else None
-        weights, kl_weights, figures = [], [], defaultdict[str, float](float)
-        blocks = _blocks(lengths, settings.block)
-        generator = torch.Generator().manual_seed(_number(self._seed, *position))
+        weights: list[float] = []
+        kl_weights: list[float] = []
+        figures = defaultdict[str, float](float)
+        blocks = _blocks(rows, settings.block)
+        generator, pulled = torch.Generator().manual_seed(_number(self._seed, *position)), settings.kl.use == "loss"
         for members, part in blocks:
             kept[part] = self._mask.keep(seen[part], entropy[part], settings.mask)
             if settings.whitening.how != "none" and settings.whitened_over == "update":
@@ -149,12 +155,11 @@ class Updater:
                 )
                 for name, value in covariance_figures(logprobs[part], advantages[part], selected[part]).items():
                     figures[name] += value / len(blocks)
-            counts = [int(piece.sum()) for piece in kept[part].split([lengths[index] for index in members])]
-            if settings.mask.denominator == "all":
-                counts = [lengths[index] for index in members]
-            weights += [weight / len(blocks) for weight in sequence_weights(counts, settings.aggregation)]
-            if settings.kl.use == "loss":
-                kl_weights += [weight / len(blocks) for weight in sequence_weights(counts, settings.kl.aggregation)]
+            counted = kept[part] if settings.mask.denominator == "kept" else torch.ones_like(kept[part])
+            counts = [int(piece.sum()) for piece in counted.split([sum(lengths[index] for index in each) for each in members])]
+            for aggregation, into in [(settings.aggregation, weights), (settings.kl.aggregation, kl_weights)][: 1 + pulled]:
+                found = sequence_weights(counts, aggregation, settings.sampling.max_new_tokens)
+                into += [weight / len(blocks) for weight, each in zip(found, members, strict=True) for _ in each]
         advantages = torch.where(kept, advantages, 0.0)
         split = None if selected is None else list(selected.split(lengths))
         return Plan(rows, list(kept.split(lengths)), list(advantages.split(lengths)), split, weights, kl_weights, figures)
@@ -211,13 +216,25 @@ class Updater:
             sums[name] += float(torch.where(kept, values, 0.0).sum())
 
 
-def _blocks(lengths: list[int], size: int) -> list[tuple[range, slice]]:
-    """Rows in consecutive blocks of `size` (0: one block): their indices, and the slice of their tokens in flat tensors."""
-    size = size or max(1, len(lengths))
+def even_cuts(count: int, parts: int) -> list[int]:
+    """The edges of at most `parts` parts of `count` things, none empty, whose sizes differ by one at most."""
+    return sorted({count * number // parts for number in range(parts + 1)})
+
+
+def _sequences(rows: Sequence[Row]) -> list[range]:
+    """The rows of each sequence: neighbours of one response, else a row alone."""
+    ends = [index for index, (one, other) in enumerate(pairwise(rows), 1) if one.sequence is None or one.sequence != other.sequence]
+    return [range(start, end) for start, end in pairwise([0, *ends, len(rows)])] if rows else []
+
+
+def _blocks(rows: Sequence[Row], size: int) -> list[tuple[list[range], slice]]:
+    """Sequences in consecutive blocks of `size` (0: one block): their rows, and the slice of their tokens in flat tensors."""
+    sequences = _sequences(rows)
+    size = size or max(1, len(sequences))
     found, token = [], 0
-    for start in range(0, len(lengths), size):
-        members = range(start, min(start + size, len(lengths)))
-        end = token + sum(lengths[index] for index in members)
+    for start in range(0, len(sequences), size):
+        members = sequences[start : start + size]
+        end = token + sum(len(rows[index].ids) for each in members for index in each)
         found.append((members, slice(token, end)))
         token = end
     return found

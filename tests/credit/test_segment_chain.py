@@ -45,8 +45,9 @@ def test_states_without_an_estimate():
 
 
 def test_what_has_no_verdict_has_no_advantage():
-    assert chain_advantages([0.25, NAN, 0.5], 1.0) == [0, 0, 0.5]
-    assert chain_advantages([0.25, 0.5], NAN) == [0.25, 0]
+    """Not 0, which whitening would make an advantage of; a segment before the first boundary has 0 all the same."""
+    assert chain_advantages([0.25, NAN, 0.5], 1.0) == pytest.approx([NAN, NAN, 0.5], nan_ok=True)
+    assert chain_advantages([None, 0.25, 0.5], NAN) == pytest.approx([0, 0.25, NAN], nan_ok=True)
 
 
 def test_rounding_is_no_signal():

@@ -132,10 +132,12 @@ def trees(draw):
 def test_siblings_sum_to_zero(tree, spread):
     """spo.md 10.11."""
     parents, rewards = tree
-    advantages = advantages_of(parents, rewards, spread)
-    assert all(math.isfinite(value) for value in advantages)
+    values, advantages = tree_values(parents, rewards), advantages_of(parents, rewards, spread)
+    known = [parent < 0 or not math.isnan(value) for parent, value in zip(parents, values, strict=True)]
+    assert [math.isfinite(advantage) for advantage in advantages] == known
     for parent in set(parents) - {-1}:
-        assert sum(advantages[index] for index, own in enumerate(parents) if own == parent) == pytest.approx(0, abs=1e-6)
+        siblings = [index for index, own in enumerate(parents) if own == parent and known[index]]
+        assert sum(advantages[index] for index in siblings) == pytest.approx(0, abs=1e-6)
 
 
 @given(trees())
@@ -160,8 +162,13 @@ def test_children_without_a_verdict_are_left_out():
     assert math.isnan(values[1])
     assert values[2] == 0.0
     assert values[0] == 0.5
-    assert advantages_of(parents, rewards) == [0, 0, -0.5, 0.5, 0, 0, 0, 0]
-    assert advantages_of([-1, 0, 0], [NAN, NAN, NAN], "population") == [0, 0, 0]
+    assert advantages_of(parents, rewards) == pytest.approx([0, NAN, -0.5, 0.5, NAN, NAN, 0, NAN], nan_ok=True)
+    assert advantages_of([-1, 0, 0], [NAN, NAN, NAN], "population") == pytest.approx([0, NAN, NAN], nan_ok=True)
+
+
+def test_a_spread_of_groups_alone_is_refused():
+    with pytest.raises(ValueError, match="'sample' of a tree's siblings: use one of none, population"):
+        tree_advantages([-1, 0, 0], [0.5, 0.0, 1.0], "sample", 1e-8)
 
 
 def piece(length):

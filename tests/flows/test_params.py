@@ -62,6 +62,8 @@ def test_an_unknown_key_that_methods_share_is_said_once_and_where_it_stands(raw:
         ("grpo", {"reference": {"rate": 0.1}}, "reference.rate moves a reference model that nothing uses"),
         ("spo_tree", {"kl": {"use": "reward", "coef": 0.1}}, "kl.use reward needs sampler flat"),
         ("grpo", {"replay": {}}, "replay spreads the segments of a tree"),
+        ("grpo", {"keep": "best", "validation_every": 0}, "keep: best needs validation_every above 0"),
+        ("dapo", {"refill": {"rounds": None}}, "refill.rounds null needs refill.max_tokens"),
     ],
 )
 def test_an_illegal_combination_is_refused_with_its_reason(raw: dict[str, Any], method: str, edit: dict[str, Any], reason: str):

@@ -13,6 +13,7 @@ from pipelines.rewards.judge import Judge, RuleJudge
 from pipelines.rollouts.local import LocalEngine
 from pipelines.seams import load
 from pipelines.settings import laid_over
+from pipelines.training.best import Best
 from pipelines.training.checkpoints import Checkpoints, Parts
 from pipelines.training.engine import TorchEngine
 from pipelines.training.micro_batches import MicroBatches
@@ -91,6 +92,7 @@ class Loop:
             seed,
             batches,
             folder / "dump",
+            Best() if self.settings.keep == "best" else None,
         )
 
     def run(self) -> list[dict[str, float]]:

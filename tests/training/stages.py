@@ -2,7 +2,7 @@
 
     python -m tests.training.stages FOLDER STAGE STEP:SIGNAL [WORK]
 
-runs STAGE and sends itself SIGNAL when the curve reaches STEP, or within the sampler's N-th call when STEP is inN.
+runs STAGE and sends itself SIGNAL when the curve reaches STEP, or within the sampler's N-th call, or the first long enough after it, when STEP is inN.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ PPO: dict[str, Any] = {
 METHODS: dict[str, dict[str, Any]] = {
     "ppo": PPO,
     "grpo_kl": FLAT | {"kl": {"use": "loss", "coef": 0.01}, "epochs": 2},
+    "best": FLAT | {"keep": "best", "validation_every": 1, "optimiser": {"learning_rate": 3e-3}},
     "budget": FLAT | {"iterations": 40, "token_budget": 1100, "validation_every": 0, "schedule": {"decay": "linear", "floor": 0.1}},
     "clip_cov": FLAT | {"objective": {"kind": "clip_cov", "share": 0.2, "least": 0.01}},
     "dapo": FLAT
@@ -183,7 +184,7 @@ def _main() -> None:
 
 
 def _stop_while_sampling(call: int, number: int) -> None:
-    """Send the signal within the engine's `call`-th sampling, after some tokens of it."""
+    """Send the signal within the engine's `call`-th sampling, after some tokens of it, or the next that has so many."""
     calls, generate = [0], LocalEngine.generate
 
     def counted(self: LocalEngine, *arguments: Any, **options: Any) -> Any:
@@ -196,7 +197,7 @@ def _stop_while_sampling(call: int, number: int) -> None:
                 os.kill(os.getpid(), number)
             pause()
 
-        if calls[0] == call:
+        if calls[0] >= call:
             self.pause = signal_then_pause
         try:
             return generate(self, *arguments, **options)

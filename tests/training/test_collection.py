@@ -105,7 +105,11 @@ def test_more_than_wanted_is_cut_and_counted():
 
 @pytest.mark.parametrize(
     ("refill", "reason", "rounds"),
-    [({"rounds": 2}, "after 2 rounds", 2), ({"rounds": 9, "max_tokens": 20}, "after max_tokens 20", 1)],
+    [
+        ({"rounds": 2}, "after 2 rounds", 2),
+        ({"rounds": 9, "max_tokens": 20}, "after max_tokens 20", 1),
+        ({"rounds": None, "max_tokens": 20}, "after max_tokens 20", 1),
+    ],
 )
 def test_what_ends_the_search_is_said(refill, reason, rounds):
     draw = drawing([FOUR[0], FOUR[2]], FOUR[:2])

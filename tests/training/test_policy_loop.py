@@ -212,6 +212,36 @@ def test_verdicts_that_are_errors_train_nothing(loop, monkeypatch):
     assert sum(answers[row.question] % 2 for row in seen) < judged / 2, "only those that were cut off"
 
 
+def test_segments_beside_a_state_without_verdicts_train_nothing(loop, monkeypatch):
+    """What is not known is not 0: with the zeros counted, whitening would make an advantage of each."""
+    check, calls = final_answer.check, [0]
+
+    def sometimes(*arguments):
+        calls[0] += 1
+        return error("down") if calls[0] % 6 > 2 else check(*arguments)
+
+    monkeypatch.setattr(final_answer, "check", sometimes)
+    monkeypatch.setattr(RuleJudge, "preflight", lambda *_: None)
+    one = loop(METHODS["spo_chain"] | {"max_error_share": 1.0, "zero_signal": "count", "whitening": {"how": "standard"}})
+    rows = one.run()
+    assert sum(row["unknown_rows"] for row in rows) > 0
+    assert sum(row["updates"] for row in rows) > 0
+
+
+def test_the_weights_of_the_best_validation_are_kept(loop, tmp_path, tokens):
+    settings = METHODS["best"] | {"iterations": 5, "optimiser": {"learning_rate": 3e-2}}
+    one, kept = loop(settings), []
+    offer = one.trainer.best.offer
+    one.trainer.best.offer = lambda engines, step, score: (offer(engines, step, score), kept.append((step, score, one.weights())))[0]
+    scores = [row["validation_sampled"] for row in one.run()][1:]
+    assert [score for _, score, _ in kept] == scores
+    best = scores.index(max(scores))
+    assert (one.trainer.best.step, one.trainer.best.score) == (best + 1, max(scores))
+    assert best + 1 < len(scores), "the last weights would prove nothing"
+    one.trainer.best.restore(one.model)
+    assert same(kept[best][2], one.weights())
+
+
 @pytest.mark.parametrize("settings", [METHODS["ppo"], FLAT, METHODS["spo_tree"], METHODS["dapo"]])
 def test_an_iteration_of_errors_alone_is_empty(loop, monkeypatch, settings):
     monkeypatch.setattr(final_answer, "check", lambda *_: error("down"))

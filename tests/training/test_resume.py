@@ -62,6 +62,7 @@ def able(tmp_path_factory):
 STOPS = {
     "ppo": ("2:SIGKILL", "4:SIGKILL"),  # within and after the critic's warm-up
     "grpo_kl": ("2:SIGTERM",),
+    "best": ("4:SIGKILL",),
     "budget": ("3:SIGKILL",),
     "clip_cov": ("in1:SIGTERM", "4:SIGKILL"),  # within the validation before the first step
     "dapo": ("in6:SIGTERM",),  # within a refill

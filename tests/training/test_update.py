@@ -1,7 +1,11 @@
 """One denominator: the gradient of an optimiser batch is the same however it is cut; rows without signal cost no forward."""
 
+from itertools import pairwise
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.models.logprobs import score
 from pipelines.objectives.clip import clipped_surrogate
@@ -15,7 +19,7 @@ from pipelines.training.policy_params import PolicyParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.supervised import Demonstrations, batch_loss
 from pipelines.training.supervised_params import SupervisedParams
-from pipelines.training.update import Updater
+from pipelines.training.update import Updater, even_cuts
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 
 
@@ -128,6 +132,64 @@ def test_the_loss_is_the_written_formula(tokens):
         divergence += float(kl_estimate(new, row.reference, "k3").sum())
         count += len(new)
     assert found == pytest.approx(surrogate / count + 0.5 * divergence / len(data), rel=1e-5)
+
+
+AGGREGATIONS = ["token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_mean_token_sum_norm"]
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("block", [0, 2])
+def test_a_response_counts_once_however_many_segments_it_has(tokens, aggregation, block):
+    """The mean over sequences of methods/spo.md section 4.1 is one over responses: three of them, whole or cut."""
+    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+    pull = {"use": "loss", "coef": 1.0, "aggregation": aggregation}
+    one, results = updater(engine, PolicyParams(aggregation=aggregation, kl=pull, block=block), 100), []
+    whole = [row for row in rows(tokens) if len(row.ids) > 1][:3]
+    for cut in (False, True):
+        data = []
+        for number, row in enumerate(whole):
+            edges = [0, *(range(1, len(row.ids)) if cut else ()), len(row.ids)]
+            for start, end in pairwise(edges):
+                context, part = (*row.context, row.ids[:start]) if start else row.context, slice(start, end)
+                tensors = (row.old_logprobs, row.old_logprobs, row.entropy, row.advantages, row.reference)
+                data.append(Row(row.question, context, row.ids[part], *(each[part] for each in tensors), sequence=number))
+        results.append((one.batch(one.plan(data))["loss"], gradients(engine)))
+    assert len(data) > 3
+    assert results[1][0] == pytest.approx(results[0][0], rel=1e-5)
+    torch.testing.assert_close(results[1][1], results[0][1], atol=1e-6, rtol=1e-4)
+
+
+def test_updates_never_divide_a_response(tokens, monkeypatch):
+    engine, data = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU), rows(tokens)
+    for index, row in enumerate(data):
+        row.sequence = [0, 0, 0, 1, None, None, 2][index]
+    one, seen = updater(engine, PolicyParams(updates_per_epoch=3, epochs=4), 100), []
+    plan = one.plan
+    monkeypatch.setattr(one, "plan", lambda batch, *rest, **more: (seen.append(batch), plan(batch, *rest, **more))[1])
+    one.update(data, 0, 1.0)
+    assert len(seen) == 12
+    for batch in seen:
+        assert len({row.sequence for row in batch if row.sequence is not None}) + sum(row.sequence is None for row in batch) in (1, 2)
+        assert sum(row.sequence == 0 for row in batch) in (0, 3)
+
+
+@given(st.integers(0, 50), st.integers(1, 60))
+def test_updates_are_of_equal_size(count, parts):
+    sizes = [end - start for start, end in pairwise(even_cuts(count, parts))]
+    assert sum(sizes) == count
+    assert len(sizes) == min(count, parts)
+    assert not sizes or (min(sizes) > 0 and max(sizes) - min(sizes) <= 1)
+
+
+def test_cutpoints_and_mask_see_the_same_probabilities(tokens):
+    """methods/spo.md section 11: a token that the sampler cut at is not taken out by what the trainer computes."""
+    engine, data = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU), rows(tokens)
+    for row in data:
+        row.sampler_logprobs, row.old_logprobs = torch.full_like(row.old_logprobs, -0.106), torch.full_like(row.old_logprobs, -0.105)
+    mask = {"kind": "probability", "below": 0.9}  # of e^-.106 = .8994 and e^-.105 = .9003
+    chain = {"sampler": {"kind": "chain", "partition": "cutpoint"}, "credit": "segment_chain", "old_logprobs": "trainer"}
+    for settings, kept in ((PolicyParams(mask=mask, **chain), True), (PolicyParams(mask=mask, old_logprobs="trainer"), False)):
+        assert {bool(part.all()) for part in updater(engine, settings, 100).plan(data).kept} == {kept}
 
 
 def test_rows_without_signal_stay_in_the_denominator_but_out_of_the_forward(tokens, monkeypatch):
