@@ -27,8 +27,9 @@ def fine_tune(
     """Train the model folder `start` on `records`; write models/<name>/model, its curve, and its figures with `facts` among them."""
     run = TrainingRun(stage, name)
     model, tokens = policy.load(stage.input(start), trust_remote_code=stage.execution.trust_remote_code)
-    data = Demonstrations(records, settings.max_tokens)
-    held_out = Demonstrations(validation, settings.max_tokens) if settings.validation_every and validation is not None else None
+    longest = min(settings.max_tokens, policy.context_size(model))
+    data = Demonstrations(records, longest)
+    held_out = Demonstrations(validation, longest) if settings.validation_every and validation is not None else None
     engine = learn(run, model, data, held_out, settings)
     publish(run, engine, tokens, data, settings, facts)
 

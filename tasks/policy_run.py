@@ -14,17 +14,19 @@ import torch
 
 from pipelines.corpora.record import Record, read_records
 from pipelines.models import adapters, critic, policy
+from pipelines.models.liger import use_liger
 from pipelines.models.packing import can_share
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
+from pipelines.rollouts.fused import fusible, own_bytes
 from pipelines.settings import laid_over
 from pipelines.training.best import Best
 from pipelines.training.checkpoints import Checkpoints, Parts
 from pipelines.training.engine import Engine
 from pipelines.training.engines import make_engine
-from pipelines.training.memory import Plan, Shape, available, check_fits, predict
+from pipelines.training.memory import Plan, Shape, available, check_fits, hollow, predict
 from pipelines.training.micro_batches import MicroBatches
 from pipelines.training.policy import PolicyTrainer
 from pipelines.training.policy_params import PolicyParams
@@ -108,7 +110,7 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     exact = shared if checker is judge else checker and ShardedJudge(checker, ranks)
     kept = course.keep(shared, exact) if course.keep else None
     refers = settings.refers or settings.validation_every > 0
-    needed = _memory(model, settings, execution, placement, refers) | _memory_of(judge)
+    needed = _memory(model, judge, settings, execution, placement, refers) | _memory_of(judge)
     if settings.keep == "best" and placement.device.type == "cpu":
         needed["weights of the best validation"] = 4 * sum(weight.numel() for weight in model.parameters())
     check_fits(needed, available(placement.device), 1 if placement.device.type == "cuda" else ranks.size)
@@ -118,6 +120,8 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     reference = Reference(model, placement, settings.reference.rate) if refers and not settings.adapter else None
     if settings.adapter:
         adapters.add(model, settings.adapter, stage.seed)
+    if execution.liger:
+        use_liger(model, placement)
     engine = make_engine(model, settings.optimiser, placement, ranks, execution.zero_stage, execution.offload)
     sampler: Any = make_sampler(model, tokens, placement, execution)
     if ranks.size > 1:
@@ -140,7 +144,8 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
         best,
     )
     state = Parts(ranks, policy=engine, critic=values, reference=reference, loop=trainer, judge=kept, best=best)
-    checkpoints = Checkpoints(stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, ranks)
+    division = {"zero_stage": execution.zero_stage}
+    checkpoints = Checkpoints(stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, ranks, division)
     gc.freeze()  # the 400 000 objects of imports and model are no garbage: looking through them takes 0.2 s every few iterations
     trainer.train(Session(state, checkpoints, stage, settings.iterations, ranks), stage)
     return Trained(engine, tokens, ranks, judge, checker, kept, best)
@@ -157,9 +162,21 @@ def _critic(
     return Critic(engine, settings.critic, batches)
 
 
-def _memory(model: Any, settings: PolicyParams, execution: ExecutionParams, placement: Placement, refers: bool) -> dict[str, int]:
-    """Bytes at the peak, by item, before anything of it is allocated."""
-    longest = context_size(model)
+def _memory(
+    model: Any, judge: Judge, settings: PolicyParams, execution: ExecutionParams, placement: Placement, refers: bool
+) -> dict[str, int]:
+    """Bytes at the peak, by item, before anything of it is allocated: adapters and critic are put on copies without weights."""
+    longest, trained, values = context_size(model), hollow(model), None
+    with torch.device("meta"):
+        if settings.critic is not None:
+            values = critic.make(hollow(model if settings.critic.init == "policy" else judge.model)).backbone
+        if settings.adapter:
+            adapters.add(trained, settings.adapter, 0)
+    shape, copies = Shape.of(trained), 0
+    if execution.sampler == "vllm":
+        copies = placement.dtype.itemsize * shape.parameters
+    elif fusible(trained):
+        copies = own_bytes(trained, placement.dtype, placement.device)
     plan = Plan(
         tokens=execution.micro_batch_tokens,
         half=placement.dtype == torch.bfloat16,
@@ -167,13 +184,15 @@ def _memory(model: Any, settings: PolicyParams, execution: ExecutionParams, plac
         checkpointing=settings.optimiser.gradient_checkpointing,
         optimiser=settings.optimiser.kind,
         reference=refers and not settings.adapter,
-        critic=settings.critic is not None,
+        critic=None if values is None else Shape.of(values),
+        critic_optimiser=settings.critic.optimiser.kind if settings.critic else "adamw",
+        copies=copies,
         sequences=execution.sample_batch,
         length=min(longest, PROMPT_TOKENS + settings.sampling.max_new_tokens),
         zero_stage=execution.zero_stage,
         ranks=execution.processes,
     )
-    return predict(Shape.of(model), plan)
+    return predict(shape, plan)
 
 
 def _memory_of(judge: Judge) -> dict[str, int]:

@@ -59,8 +59,9 @@ class TrainingRun:
 
     def session(self, state: Saveable, total: int) -> Session:
         """Goes on from the newest checkpoint of the work directory."""
-        stage = self.stage
-        checkpoints = Checkpoints(stage.work / "checkpoints", stage.execution.checkpoint_period_s, stage.say, self.ranks)
+        stage, execution = self.stage, self.stage.execution
+        division = {"zero_stage": execution.zero_stage}
+        checkpoints = Checkpoints(stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, self.ranks, division)
         return Session(state, checkpoints, stage, total, self.ranks)
 
     def write_figures(self, facts: Mapping[str, Any], means: tuple[str, ...] = ("loss",)) -> None:

@@ -6,7 +6,7 @@ which is what is sampled from and saved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,14 +21,31 @@ NAME = "default"
 def add(model: Any, settings: AdapterParams, seed: int) -> Any:
     """Freeze `model` and put adapters on the layers that `settings.targets` names; the model's function does not change by it.
 
-    Their weights depend on `seed` alone. Returns the same object. ValueError when no layer has such a name.
+    Their weights depend on `seed` alone. Returns the same object. ValueError when no layer has such a name, or one's weight is tied.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
+    _refuse_tied(model, settings.targets)
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules=list(settings.targets))  # type: ignore[arg-type]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return inject_adapter_in_model(config, model, adapter_name=NAME)
+
+
+def _refuse_tied(model: Any, targets: Sequence[str]) -> None:
+    """The adapter would stand beside one of two places that use the weight; merged into the weight it would change both, so that another
+    model would be sampled and saved than the one that learns."""
+    owners: dict[int, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if (weight := getattr(module, "weight", None)) is not None:
+            owners.setdefault(id(weight), []).append(name)
+    for name, others in ((name, names) for names in owners.values() if len(names) > 1 for name in names):
+        if any(f".{name}".endswith(f".{target}") for target in targets):
+            raise ValueError(
+                f"adapter.targets names {name}, whose weight is also that of {', '.join(other for other in others if other != name)}: "
+                "an adapter would change one and not the other. Untie them (base.architecture.tie_embeddings: false, where the model is "
+                f"built here), or leave {name} out of the targets"
+            )
 
 
 def present(model: Any) -> bool:

@@ -90,8 +90,15 @@ def load(folder: str | Path, tokens: Tokens | None = None, trust_remote_code: bo
 
 
 def context_size(model: Any) -> int:
-    """Positions the model can hold."""
-    return int(getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or 2**31 - 1)
+    """Positions the model can hold, such that no row's numbers depend on its neighbours."""
+    config = model.config.get_text_config(decoder=True)
+    size = int(getattr(config, "max_position_embeddings", None) or 2**31 - 1)
+    rotary = getattr(config, "rope_parameters", None) or {}
+    for each in (rotary, *rotary.values()):  # for all layers, or one for each kind of layer
+        if isinstance(each, dict) and each.get("rope_type") == "longrope":
+            # It has two sets of frequencies, and a batch's longest row chooses for all rows: from here on it would be the other set.
+            size = min(size, int(each.get("original_max_position_embeddings") or size))
+    return size
 
 
 def without_dropout(model: Any) -> Any:

@@ -25,9 +25,9 @@ def draw(logits: Tensor, uniform: Tensor, sampling: SamplingParams) -> tuple[Ten
     if restricted:
         logits = restrict(logits, sampling.top_p, sampling.top_k)
     if logits.device.type == "cpu":
-        from pipelines.rollouts import native  # numba takes a quarter of a second, which nothing but sampling needs
+        from pipelines.rollouts import cpu  # numba takes a quarter of a second, which nothing but sampling needs
 
-        return native.pick(logits, None if greedy else uniform)
+        return cpu.pick(logits, None if greedy else uniform)
     return pick(logits, None if greedy else uniform, restricted)
 
 

@@ -18,7 +18,7 @@ from pipelines.rollouts.kernels import Matrices, Plan, Shared, block, decode, fa
 FAMILIES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 TYPICAL_ROWS = 128  # of a product, for which weights are packed; others work, a little slower
 PACKED_FROM = 256  # hidden size: below it a packed product costs more to call than it saves
-LANES = 16  # widths of heads that are a whole number of vectors are decoded by native.py
+LANES = 16  # widths of heads that are a whole number of vectors are sampled by cpu.py
 DYNAMIC_ROTARY = frozenset({"dynamic", "longrope"})  # their angles depend on the length of the sequence
 
 
@@ -40,14 +40,30 @@ def fusible(model: Any) -> bool:
     return type(model.lm_head) is nn.Linear and model.lm_head.bias is None
 
 
-def _packs(weight: Tensor) -> bool:
-    """Whether products with `weight` (outer, inner) and those of its layer are faster with oneDNN's packed weights."""
+def own_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
+    """Bytes of the weights that FusedForward holds beside the model's own, once the model is on `device`; vectors are not counted."""
+    head = model.lm_head.weight
+    found = head.numel() * dtype.itemsize
+    for layer in model.model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        linears = [attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj]
+        if dtype != head.dtype or _packs(dtype, device, attention.q_proj.in_features):
+            linears += [attention.o_proj, mlp.down_proj]
+        found += sum(linear.weight.numel() for linear in linears) * dtype.itemsize
+    return found
+
+
+def _packs(dtype: torch.dtype, device: torch.device, hidden: int) -> bool:
+    """Whether the products of a layer whose states are `hidden` wide are faster with oneDNN's packed weights."""
     known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return known and weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.shape[1] >= PACKED_FROM
+    return known and device.type == "cpu" and dtype == torch.float32 and hidden >= PACKED_FROM
 
 
 class _Weights:
-    """One layer's matrices, in the type that products run in. Those that need no folding are the model's own where the type allows."""
+    """One layer's matrices, in the type that products run in. Those that need no folding are the model's own where the type allows.
+
+    They live through updates too, so nothing is held twice: where matrices are packed, their plain form lasts as long as the packing.
+    """
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         self._layer = layer
@@ -57,19 +73,18 @@ class _Weights:
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
         hidden, device = attention.q_proj.in_features, attention.q_proj.weight.device
         self.sizes = [projection.out_features for projection in projections]
-        self.qkv = torch.empty(sum(self.sizes), hidden, dtype=dtype, device=device)
+        self.packs = _packs(dtype, device, hidden)
+        self.dtype = dtype
         self.bias = None if attention.q_proj.bias is None else torch.empty(sum(self.sizes), dtype=dtype, device=device)
         self.gains = torch.empty(sum(self.sizes[:2]) // self.width, self.width, device=device) if self.normed else None
-        self.gate_up = torch.empty(2 * self._layer.mlp.gate_proj.out_features, hidden, dtype=dtype, device=device)
+        if not self.packs:  # else every refresh makes new ones anyway
+            self.qkv = torch.empty(sum(self.sizes), hidden, dtype=dtype, device=device)
+            self.gate_up = torch.empty(2 * self._layer.mlp.gate_proj.out_features, hidden, dtype=dtype, device=device)
         self.refresh()
 
     def refresh(self) -> None:
         attention, mlp = self._layer.self_attn, self._layer.mlp
         scale = 1.0 if self.normed else attention.scaling  # a normed query takes its scale after the norm
-        gain, (query, key, value) = self._layer.input_layernorm.weight, self.qkv.split(self.sizes)
-        query.copy_(_neighbours(attention.q_proj.weight, self.width) * (gain * scale))
-        key.copy_(_neighbours(attention.k_proj.weight, self.width) * gain)
-        value.copy_(attention.v_proj.weight * gain)
         if self.bias is not None:
             query, key, value = self.bias.split(self.sizes)
             query.copy_(_neighbours(attention.q_proj.bias, self.width) * scale)
@@ -79,15 +94,21 @@ class _Weights:
             heads = self.sizes[0] // self.width
             self.gains[:heads] = _neighbours(attention.q_norm.weight, self.width) * attention.scaling
             self.gains[heads:] = _neighbours(attention.k_norm.weight, self.width)
-        gain, (gate, up) = self._layer.post_attention_layernorm.weight, self.gate_up.chunk(2)
-        gate.copy_(mlp.gate_proj.weight * gain)
-        up.copy_(mlp.up_proj.weight * gain)
-        out, down = (linear.weight.to(self.qkv.dtype) for linear in (attention.o_proj, mlp.down_proj))
-        if _packs(self.gate_up):
-            qkv, gate, up, out, down = map(_pack, (self.qkv, gate, up, out, down))
-            self.matrices = Matrices(qkv, self.bias, self.gains, gate, up, out, down)
+        qkv = torch.empty(sum(self.sizes), attention.q_proj.in_features, dtype=self.dtype) if self.packs else self.qkv
+        gain, (query, key, value) = self._layer.input_layernorm.weight, qkv.split(self.sizes)
+        query.copy_(_neighbours(attention.q_proj.weight, self.width) * (gain * scale))
+        key.copy_(_neighbours(attention.k_proj.weight, self.width) * gain)
+        value.copy_(attention.v_proj.weight * gain)
+        gain = self._layer.post_attention_layernorm.weight
+        out, down = (linear.weight.to(self.dtype) for linear in (attention.o_proj, mlp.down_proj))
+        if self.packs:
+            gate, up = (_pack((linear.weight * gain).to(self.dtype)) for linear in (mlp.gate_proj, mlp.up_proj))
+            self.matrices = Matrices(_pack(qkv), self.bias, self.gains, gate, up, _pack(out), _pack(down))
         else:
-            self.matrices = Matrices(self.qkv, self.bias, self.gains, self.gate_up, None, out.t(), down.t())
+            gate, up = self.gate_up.chunk(2)
+            gate.copy_(mlp.gate_proj.weight * gain)
+            up.copy_(mlp.up_proj.weight * gain)
+            self.matrices = Matrices(qkv, self.bias, self.gains, self.gate_up, None, out.t(), down.t())
 
 
 class FusedForward:
@@ -122,6 +143,11 @@ class FusedForward:
     def prefill(self, ids: Tensor, rows: Tensor, columns: Tensor) -> tuple[list[Layer], Tensor]:
         """ids (F, W), padded on the right -> the layers, and the logits (N, V) after the tokens at (rows, columns)."""
         families, length = ids.shape
+        if self.by_width:
+            from pipelines.rollouts import cpu
+
+            hidden, matrices = F.embedding(ids, self._embedding), [weights.matrices for weights in self._layers]
+            return cpu.prefill(hidden, matrices, (rows, columns), self._rotation(length), self._head, self._plan)
         rotation = self._rotation(length)[:length, None]
         hidden, stored = F.embedding(ids, self._embedding), []
         plan, grouped = self._plan, self._plan.heads > self._plan.kv_heads
@@ -139,9 +165,9 @@ class FusedForward:
         hidden, matrices = F.embedding(ids, self._embedding), [weights.matrices for weights in self._layers]
         logits: Tensor
         if self.by_width:
-            from pipelines.rollouts import native  # numba takes a quarter of a second, which nothing else needs
+            from pipelines.rollouts import cpu  # numba takes a quarter of a second, which nothing else needs
 
-            logits = native.decode(hidden, matrices, rows, self._rotation(rows.span + 1), self._head, self._plan)
+            logits = cpu.decode(hidden, matrices, rows, self._rotation(rows.span + 1), self._head, self._plan)
             rows.column += 1
             return logits
         table, families, bias, shared = self._rotation(rows.span + 1), rows.families, rows.bias, None

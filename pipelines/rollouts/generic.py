@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from pipelines.models.placement import Placement
+from pipelines.models.policy import context_size
 from pipelines.rollouts.cache import Layer, Rows
 
 
@@ -20,7 +21,7 @@ class GenericForward:
     by_width = False
 
     def __init__(self, model: Any, placement: Placement) -> None:
-        self._model, self._placement = model, placement
+        self._model, self._placement, self._last = model, placement, context_size(model) - 1
         self._takes_positions = "position_ids" in signature(model.forward).parameters
         other = {type(layer).__name__ for layer in DynamicCache(config=model.config).layers} - {
             DynamicLayer.__name__,
@@ -44,7 +45,7 @@ class GenericForward:
         """Feed ids (B,), one token to each row; logits (B, V) of the next."""
         cache = DynamicCache()
         cache.layers = [_Window(layer, rows.first, rows.column) for layer in rows.layers]
-        extra = {"position_ids": (rows.offsets + rows.column)[:, None]} if self._takes_positions else {}
+        extra = {"position_ids": (rows.offsets + rows.column).clamp_max(self._last)[:, None]} if self._takes_positions else {}
         # A batch without padding needs no mask, and attention without a mask is faster.
         mask = None
         if rows.bias is not None:

@@ -1,7 +1,7 @@
 """The arithmetic of a decoding step as plain functions, which `fast` makes run without the interpreter's lock.
 
 A step is some sixty small operations. Called one by one by two threads they wait for the lock longer than they compute; as TorchScript a
-worker takes it a few times per token. The same functions serve where that does not matter: prefill, GPUs. In float32 on a CPU `native`
+worker takes it a few times per token. The same functions serve where that does not matter: prefill, GPUs. In float32 on a CPU `cpu`
 takes the place of `decode` and `pick`; bfloat16 and heads that are no whole number of its vectors stay here. TorchScript wants annotations
 that are types and not strings, so nothing is imported from `__future__` here.
 """

@@ -1,4 +1,4 @@
-"""A decoding step's small operations on a CPU in float32: norms, rotation, attention over the caches, gates.
+"""The small operations of sampling on a CPU in float32: norms, rotation, attention over the caches, gates, the draw.
 
 As tensor operations they take two thirds of a small model's step: each starts up, reads and writes again what the last one wrote, and the
 products of two or four queries with one row's keys are too thin for a matrix library. Here they are compiled by numba, hold their sums in
@@ -12,15 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
-from torch import Tensor
-
-from pipelines.rollouts.cache import Rows
-from pipelines.rollouts.kernels import Matrices, Plan, packed, packed_with
 
 LANES = 16  # floats of a vector; where registers are shorter LLVM takes several
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -29,6 +24,10 @@ LN_2, LN_2_REST = np.float32(0.693359375), np.float32(-2.12194440e-4)  # the fir
 # No licence to reorder or to contract: what is compiled now and what comes from numba's cache are inlined differently, and must give the
 # same bits. Sums are written with vectors instead. NaN and infinity keep their meaning: a policy that has become NaN must show it.
 COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+try:
+    njit(**COMPILED)(lambda: None)
+except RuntimeError:  # no folder that the cache could be written to: compiled anew in every process
+    COMPILED["cache"] = False
 
 
 # Vectors. numba's own loops over short rows are not made into vector code: it cannot know that two arrays do not overlap.
@@ -336,6 +335,19 @@ def attend(
 
 
 @njit(**COMPILED)
+def attend_columns(joint: Any, gains: Any, epsilon: float, angles: Any, keys: Any, values: Any, mixed: Any) -> None:
+    """`attend` for all tokens of F sequences that begin here, column by column.
+
+    joint (W, F, all heads x width), keys (kv heads, F, width, W), values (kv heads, F, W, width) -> mixed (W, F, heads x width).
+    """
+    kv_heads, rows, _, width = values.shape
+    starts, lengths, of = np.zeros(rows, np.int64), np.zeros(1, np.int64), np.zeros(rows, np.int64)
+    none_keys, none_values = np.empty((kv_heads, 1, width, 0), np.float32), np.empty((kv_heads, 1, 0, width), np.float32)
+    for column in range(len(joint)):
+        attend(joint[column], gains, epsilon, angles, keys, values, column, starts, none_keys, none_values, lengths, of, mixed[column])
+
+
+@njit(**COMPILED)
 def choose(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> None:
     """`kernels.pick`: logits (N, V), uniform (N,), empty for the most likely -> ids, log-probs, entropies (N,)."""
     rows, vocabulary = logits.shape
@@ -364,78 +376,3 @@ def choose(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> 
                 chosen += 1
         size = np.log(total)
         ids[row], logprobs[row], entropy[row] = chosen, logits[row, chosen] - largest - size, size - weighted / total
-
-
-def pick(logits: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """logits (N, V), float32, uniform (N,), None for the most likely -> ids, log-probs, entropies (N,)."""
-    rows = len(logits)
-    ids, logprobs, entropy = torch.empty(rows, dtype=torch.long), torch.empty(rows), torch.empty(rows)
-    drawn = np.empty(0, np.float32) if uniform is None else uniform.contiguous().numpy()
-    choose(logits.contiguous().numpy(), drawn, ids.numpy(), logprobs.numpy(), entropy.numpy())
-    return ids, logprobs, entropy
-
-
-def decode(hidden: Tensor, layers: list[Matrices], rows: Rows, rotations: Tensor, head: Tensor, plan: Plan) -> Tensor:
-    """`kernels.decode`, the same function of the same caches: hidden (B, H), which it may write to -> logits (B, V).
-
-    rotations (positions, width / 2) complex; the keys of `rows` lie by width.
-    """
-    families, nothing = rows.families, np.empty((0, plan.width), np.float32)
-    angles, starts = torch.view_as_real(rotations).numpy(), rows.starts.numpy()
-    if families is None:
-        none = (np.empty((plan.kv_heads, 1, plan.width, 0), np.float32), np.empty((plan.kv_heads, 1, 0, plan.width), np.float32))
-        lengths, of = np.zeros(1, np.int64), np.zeros(len(starts), np.int64)
-    else:
-        lengths, of = families.lengths.numpy(), families.of.numpy()
-    for index, weights in enumerate(layers):
-        joint = _product(_normed(hidden, plan), weights.qkv, weights.bias, weights.up is not None)
-        keys, values = _arrays(rows.layers[index])
-        before = _arrays(families.layers[index]) if families is not None else none
-        mixed = torch.empty(len(hidden), plan.heads * plan.width)
-        attend(
-            joint.numpy(),
-            nothing if weights.gains is None else weights.gains.numpy(),
-            plan.head_epsilon,
-            angles,
-            keys,
-            values,
-            rows.column,
-            starts,
-            *before,
-            lengths,
-            of,
-            mixed.numpy(),
-        )
-        hidden = _rest(hidden, mixed, weights, plan)
-    return torch.mm(_normed(hidden, plan), head.t())
-
-
-def _rest(hidden: Tensor, mixed: Tensor, weights: Matrices, plan: Plan) -> Tensor:
-    """What follows attention in a layer."""
-    if weights.up is not None:
-        hidden = packed_with(mixed, weights.out, hidden, "add")
-        normed = _normed(hidden, plan)
-        inner = packed_with(normed, weights.up, packed(normed, weights.gate, None, "swish"), "mul")
-        return packed_with(inner, weights.down, hidden, "add")
-    hidden.addmm_(mixed, weights.out)
-    joint = torch.mm(_normed(hidden, plan), weights.gate.t())
-    inner = torch.empty(len(hidden), joint.shape[1] // 2)
-    gate(joint.numpy(), inner.numpy())
-    return hidden.addmm_(inner, weights.down)
-
-
-def _normed(hidden: Tensor, plan: Plan) -> Tensor:
-    normed = torch.empty_like(hidden)
-    normalise(hidden.numpy(), normed.numpy(), plan.epsilon)
-    return normed
-
-
-def _product(inner: Tensor, weight: Tensor, bias: Tensor | None, is_packed: bool) -> Tensor:
-    if is_packed:
-        return packed(inner, weight, bias, "none")
-    return torch.mm(inner, weight.t()) if bias is None else torch.addmm(bias, inner, weight.t())
-
-
-def _arrays(layer: Any) -> tuple[Any, Any]:
-    """Keys (heads, rows, width, columns), values (heads, rows, columns, width)."""
-    return layer.keys.transpose(2, 3).numpy(), layer.values.numpy()

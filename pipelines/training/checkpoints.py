@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +22,11 @@ PREFIX = "step-"
 
 
 class Saveable(Protocol):
-    """A part of a run's state. Of several ranks the first one saves it; all do if it has an attribute `collective` that is true."""
+    """A part of a run's state. Of several ranks the first one saves it; all do if it has an attribute `collective` that is true.
+
+    One that changes within a step has a method `settle`, called at every step's end, and saves what it was at the last call: a run may be
+    stopped within a step, which is then done again from its start.
+    """
 
     def save(self, folder: Path) -> None:
         """Write into the existing `folder` all that `load` needs."""
@@ -50,6 +54,16 @@ class Parts:
         for name, part in self._parts.items():
             part.load(folder / name)
 
+    def settle(self) -> None:
+        for part in self._parts.values():
+            settle(part)
+
+
+def settle(part: Saveable) -> None:
+    """Tell `part`, where it wants to know, that a step has ended."""
+    if (told := getattr(part, "settle", None)) is not None:
+        told()
+
 
 def takes_part(part: Saveable, ranks: Ranks) -> bool:
     """Whether this rank must call `part.save`."""
@@ -60,14 +74,28 @@ class NoRoom(RuntimeError):
     """A checkpoint could not be written; earlier ones are untouched."""
 
 
+class WrittenOtherwise(RuntimeError):
+    """A checkpoint is whole, but of a run with other execution settings; it is untouched."""
+
+
 class Checkpoints:
     """The checkpoints of one run, in `folder`; the newest whole one counts. `period_s` is the time between two of them.
 
-    All `ranks` must see the folder, and save and resume together.
+    All `ranks` must see the folder, and save and resume together. `division` holds the execution settings that say how several ranks divide
+    the state: a checkpoint is read under those it was written with.
     """
 
-    def __init__(self, folder: str | Path, period_s: float, say: Callable[[str], None], ranks: Ranks = Ranks.alone()) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        period_s: float,
+        say: Callable[[str], None],
+        ranks: Ranks = Ranks.alone(),
+        division: Mapping[str, int | str] | None = None,
+    ) -> None:
         self._folder, self._period, self._say, self._ranks = Path(folder), period_s, say, ranks
+        # One process divides nothing: its checkpoint is the same whatever these settings say.
+        self._written: dict[str, int | str] = {"processes": ranks.size, **(division or {} if ranks.size > 1 else {})}
         self._last = time.monotonic()
 
     def due(self) -> bool:
@@ -106,7 +134,7 @@ class Checkpoints:
         """Note every file's size, flush all to disk, and give the folder its name."""
         files = [path for path in sorted(temporary.rglob("*")) if path.is_file()]
         sizes = {path.relative_to(temporary).as_posix(): path.stat().st_size for path in files}
-        (temporary / "state.json").write_text(json.dumps({"done": done, "ranks": self._ranks.size, "sizes": sizes}), "utf-8")
+        (temporary / "state.json").write_text(json.dumps({"done": done, "execution": self._written, "sizes": sizes}), "utf-8")
         for path in (*temporary.rglob("*"), temporary):
             _flush(path)
         shutil.rmtree(final, ignore_errors=True)
@@ -116,10 +144,12 @@ class Checkpoints:
     def resume(self, into: Saveable) -> int:
         """Load the newest checkpoint that can be read; returns the steps it has done, 0 when there is none.
 
-        Raises RuntimeError where one that was whole could be loaded in part only and there is no older one: the state is no start then.
+        Raises WrittenOtherwise, with nothing touched, for one of other execution settings; RuntimeError where one that was whole could be
+        loaded in part only and there is no older one: the state is no start then.
         """
         touched: list[Path] = []
         for folder in self._ranks.of_first(self._found()[::-1]):
+            self._refuse_other(folder)
             try:
                 done = self._check(folder)
                 touched.append(folder)
@@ -145,11 +175,24 @@ class Checkpoints:
             )
         return 0
 
+    def _refuse_other(self, folder: Path) -> None:
+        """Raise WrittenOtherwise, on every rank, where this run's execution settings are not those of the checkpoint.
+
+        To skip it as a damaged one would start over, and the next save would delete it.
+        """
+        written = self._ranks.of_first(_execution(folder))
+        if all(self._written.get(name, value) == value for name, value in written.items()):
+            return
+        then, now = (", ".join(f"{name} {value}" for name, value in each.items()) for each in (written, self._written))
+        back = ", ".join(f"execution.{name}: {value}" for name, value in written.items() if self._written.get(name) != value)
+        raise WrittenOtherwise(
+            f"the checkpoint {folder} was written with {then}, this run has {now}, and it can be read only as it was written: "
+            f"set {back} again, or remove {folder} to begin again"
+        )
+
     def _check(self, folder: Path) -> int:
-        """The steps that the checkpoint has done. ValueError when it is not whole, or of another number of processes."""
+        """The steps that the checkpoint has done. ValueError when it is not whole."""
         noted = json.loads((folder / "state.json").read_text("utf-8"))
-        if noted["ranks"] != self._ranks.size:
-            raise ValueError(f"it was written by {noted['ranks']} processes, here are {self._ranks.size}: set execution.processes back")
         for name, size in noted["sizes"].items():
             if (folder / name).stat().st_size != size:
                 raise ValueError(f"{name} has {(folder / name).stat().st_size} bytes instead of {size}")
@@ -157,6 +200,15 @@ class Checkpoints:
 
     def _found(self) -> list[Path]:
         return sorted(self._folder.glob(f"{PREFIX}*")) if self._folder.is_dir() else []
+
+
+def _execution(folder: Path) -> dict[str, int | str]:
+    """The execution settings that a checkpoint was written with; of one that cannot be read, none. Early ones note the processes alone."""
+    try:
+        noted = json.loads((folder / "state.json").read_text("utf-8"))
+        return dict(noted["execution"]) if "execution" in noted else {"processes": noted["ranks"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _cuda_random() -> list[torch.Tensor]:

@@ -134,15 +134,30 @@ class Collector:
             for each, text, node in zip(ids, self._tokens.decode_batch(ids), ends, strict=True)
         ]
         verdicts = limit_errors(self._judge.judge(responses), settings.max_error_share)
-        return _Sampled(forest, problems, dict(zip(leaves, verdicts, strict=True)))
+        sampled = _Sampled(forest, problems, dict(zip(leaves, verdicts, strict=True)))
+        self._check(sampled)
+        return sampled
+
+    def _check(self, sampled: _Sampled) -> None:
+        """Raises NotFinite for log-probs and scores that are not: here, for groups that dynamic sampling drops are seen by nobody else, and
+        shaping may hide a score."""
+        forest, problems = sampled.forest, sampled.problems
+        if not bool(torch.cat([NONE, *(node.logprobs for node in forest.nodes)]).isfinite().all()):
+            for index, node in enumerate(forest.nodes):
+                if not bool(node.logprobs.isfinite().all()):
+                    raise NotFinite("log-prob of the sampler", _row(forest, problems, index), node.logprobs.tolist())
+        for leaf, verdict in sampled.verdicts.items():
+            if self._counts(verdict) and not math.isfinite(verdict.score):
+                raise NotFinite("the verdict's score", _row(forest, problems, leaf), [verdict.score])
+
+    def _counts(self, verdict: Verdict) -> bool:
+        """Whether a verdict's score is a reward."""
+        return verdict.outcome != "error" or self._settings.on_error == "wrong"
 
     def _finished(self, sampled: _Sampled, figures: dict[str, float]) -> Rollout:
         settings, forest = self._settings, sampled.forest
         leaves, verdicts = list(sampled.verdicts), list(sampled.verdicts.values())
-        counted = [verdict.outcome != "error" or settings.on_error == "wrong" for verdict in verdicts]
-        for leaf, verdict, used in zip(leaves, verdicts, counted, strict=True):
-            if used and not math.isfinite(verdict.score):  # said before shaping, which may hide it
-                raise NotFinite("the verdict's score", _row(forest, sampled.problems, leaf), [verdict.score])
+        counted = [self._counts(verdict) for verdict in verdicts]
         rewards, more = shape(
             torch.tensor(
                 [verdict.score if used else math.nan for verdict, used in zip(verdicts, counted, strict=True)], dtype=torch.float64

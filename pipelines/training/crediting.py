@@ -19,6 +19,8 @@ from pipelines.training.reference import AdapterReference, Reference
 from pipelines.training.update import Updater
 from pipelines.training.value_learning import Critic
 
+ROUNDING = 1e-6  # of a log-prob: whitening would make full-size advantages of it where nothing else tells responses apart
+
 
 class Crediting:
     """`reference` is None where no KL is asked for, `critic` where the credit needs no values."""
@@ -40,7 +42,6 @@ class Crediting:
         nodes, rows = rollout.rows()
         if not rows:
             return [], {"kept_groups": 0.0, "kept_rows": 0.0}
-        check_finite(torch.cat([row.sampler_logprobs for row in rows]), rows, "log-prob of the sampler")
         if settings.old_logprobs == "trainer":
             for row, logprobs, entropy in zip(rows, *self._updater.scores(rows), strict=True):
                 row.old_logprobs, row.entropy = logprobs, entropy
@@ -90,7 +91,9 @@ class Crediting:
 
     def _penalty(self, row: Row) -> Tensor:
         assert row.reference is not None
-        return -self._settings.kl.coef * kl_estimate(row.old_logprobs, row.reference, self._settings.kl.estimator)
+        apart = (row.old_logprobs - row.reference).abs()
+        estimate = kl_estimate(row.old_logprobs, row.reference, self._settings.kl.estimator)
+        return -self._settings.kl.coef * torch.where(apart < ROUNDING, 0.0, estimate)
 
 
 def _by_node(all_nodes: Sequence[object], nodes: Sequence[int], values: Sequence[Tensor]) -> list[Tensor]:

@@ -38,7 +38,6 @@ from pipelines.training.value_learning import Critic
 
 LOOP = "loop.json"
 MANY = 1_000_000  # rounds of one iteration where they are not limited: each draws problems of its own
-SHOWN = 64  # of an iteration's own segments that show how far sampler and trainer are apart, where an update mixes them with older ones
 
 
 @dataclass
@@ -146,6 +145,9 @@ class PolicyTrainer:
         factor = rate_factor(max(iteration, self._spent() * settings.iterations), settings.iterations, settings.schedule)
         self._tokens += int(rollout.figures["sampled_tokens"])
         rows, figures = self._crediting.rows(rollout)
+        warm = settings.critic is not None and iteration < settings.critic.warmup
+        if warm or not rows or self._replay is not None:  # the first update shows it else
+            figures |= self._updater.mismatch(rollout.rows()[1])
         if self._replay is not None:
             rows, more = self._replayed(self._replay, rows, iteration)
             figures |= more
@@ -155,7 +157,6 @@ class PolicyTrainer:
         if settings.kl.use == "loss":
             self._crediting.refer(rows)
         beside = self.critic.update if self.critic else None
-        warm = settings.critic is not None and iteration < settings.critic.warmup
         done = self._updater.update(rows, iteration, factor, beside, learn=not warm)
         if self.reference is not None and settings.reference.rate:
             with self.engine.whole() as whole:
@@ -171,9 +172,6 @@ class PolicyTrainer:
         drawn = buffer.draw(iteration)
         ages = [iteration - entry.stamp for entry in drawn.entries]
         figures = {"replay_size": float(len(buffer)), "replay_expired": float(drawn.expired), "replay_age": sum(ages) / max(1, len(ages))}
-        if fresh := [entry.row for entry in drawn.entries if entry.stamp == iteration][:SHOWN]:
-            apart = torch.cat(self._updater.scores(fresh)[0]) - torch.cat([row.sampler_logprobs for row in fresh])
-            figures |= {"mismatch": float(apart.abs().mean()), "mismatch_max": float(apart.abs().max())}
         return [entry.row for entry in drawn.entries], figures
 
     def _nothing(self) -> dict[str, float]:

@@ -222,6 +222,18 @@ class PolicyParams(JudgeParams):
                 self.reference.rate > 0 and self.adapter is not None,
                 "with an adapter the reference is the start model: reference.rate must be 0",
             ),
+            (
+                sampler == "tree" and max(getattr(self.sampler, "branching", [2])) < 2,
+                "sampler.branching has no level with at least 2: a tree compares siblings, and there are none",
+            ),
+            (
+                self.replay is not None and self.objective.kind == "reinforce",
+                "objective reinforce takes no ratio, and replay trains on what older policies sampled: use objective clip, or no replay",
+            ),
+            (
+                self.critic is not None and self.critic.warmup >= self.iterations,
+                f"critic.warmup {self.critic.warmup if self.critic else 0} leaves the policy none of its {self.iterations} iterations",
+            ),
             (self.replay is not None and sampler != "tree", "replay spreads the segments of a tree: use sampler tree, or remove replay"),
             (
                 sampler == "tree" and self.sampling.max_new_tokens <= getattr(self.sampler, "reserved", 0),
@@ -229,7 +241,7 @@ class PolicyParams(JudgeParams):
                 f"levels (sampler.branching, sampler.segment) take {getattr(self.sampler, 'reserved', 0)}",
             ),
             (
-                self.objective.kind == "kl_cov" and updates == 1,
+                self.objective.kind == "kl_cov" and updates == 1 and self.replay is None,
                 "objective kl_cov changes nothing with one update per iteration: its penalty is 0 where the ratio is 1; raise "
                 "updates_per_epoch or epochs",
             ),

@@ -21,9 +21,10 @@ FILE = "judgements.jsonl"
 class RecordingJudge:
     """`judge` with a memory. `truth` is the exact checker where the set has one: its verdict goes beside the teacher's.
 
-    A part of the run's checkpoints, so that a resumed run keeps each response once. Verdicts that are errors, and responses without a line
-    to judge, are counted in `left_out` and not kept: they teach nothing. Nor are responses to other `questions` (ids; None: all), such as
-    those that validate. `probable`: the verdict's score is the teacher's probability.
+    A part of the run's checkpoints, so that a resumed run keeps each response once: what is saved is what was judged up to the last step's
+    end, since a run that is stopped between two rounds of dynamic sampling judges the first one again. Verdicts that are errors, and
+    responses without a line to judge, are counted in `left_out` and not kept: they teach nothing. Nor are responses to other `questions`
+    (ids; None: all), such as those that validate. `probable`: the verdict's score is the teacher's probability.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class RecordingJudge:
         self.kept: list[Judgement] = []
         self.left_out: Counter[str] = Counter()
         self._calls = 0
+        self.settle()
 
     @property
     def model(self) -> Any | None:
@@ -62,12 +64,15 @@ class RecordingJudge:
             self._calls += 1
         return verdicts
 
+    def settle(self) -> None:
+        """A step has ended: what was judged up to now stays judged."""
+        self._settled = (len(self.kept), self._calls, self.left_out.copy())
+
     def save(self, folder: Path) -> None:
-        """What was kept so far, and how many calls and losses there were."""
-        write_judgements(folder / FILE, self.kept)
-        (folder / "judged.txt").write_text(
-            "\n".join([str(self._calls), *(f"{n} {reason}" for reason, n in self.left_out.items())]), "utf-8"
-        )
+        """What was kept when the last step ended, and how many calls and losses there were."""
+        count, calls, left_out = self._settled
+        write_judgements(folder / FILE, self.kept[:count])
+        (folder / "judged.txt").write_text("\n".join([str(calls), *(f"{n} {reason}" for reason, n in left_out.items())]), "utf-8")
 
     def load(self, folder: Path) -> None:
         """Take back what `save` wrote."""
@@ -75,6 +80,7 @@ class RecordingJudge:
         calls, *losses = (folder / "judged.txt").read_text("utf-8").split("\n")
         self._calls = int(calls)
         self.left_out = Counter({reason: int(count) for count, _, reason in (loss.partition(" ") for loss in losses)})
+        self.settle()
 
     def _exact(self, mine: Sequence[tuple[Response, Verdict]]) -> list[int | None]:
         """1, 0, or None where there is no exact verdict."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Protocol
 
-from pipelines.training.checkpoints import Checkpoints, Saveable
+from pipelines.training.checkpoints import Checkpoints, Saveable, settle
 from pipelines.training.ranks import Ranks
 
 TERMINATED = 143  # 128 + SIGTERM, what a shell reports
@@ -53,6 +53,7 @@ class Session:
         while self.done < self._total:
             yield self.done
             self.done += 1
+            settle(self._state)
             self._terminated = self._ranks.any(self._terminated)
             if self.done < self._total and self._ranks.of_first(self._terminated or self._checkpoints.due()):
                 self._checkpoints.save(self.done, self._state)

@@ -28,6 +28,8 @@ from pipelines.training.guard import check_finite
 from pipelines.training.micro_batches import MicroBatches
 from pipelines.training.policy_params import PolicyParams
 
+SHOWN = 64  # of an iteration's own rows that show how far sampler and trainer are apart, where its first update does not
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -78,7 +80,8 @@ class Updater:
 
         `beside` is called with the rows of each update: the critic's turn. `learn` False leaves the policy as it is.
         """
-        settings, figures, norms, skipped = self._settings, defaultdict[str, float](float), [], 0
+        settings, norms, skipped = self._settings, list[float](), 0
+        figures = defaultdict[str, float](float)
         if settings.whitening.how != "none" and settings.whitened_over == "rollout":
             _whiten_rollout(rows, settings)
         sequences = _sequences(rows)
@@ -97,12 +100,16 @@ class Updater:
                 sums = self.batch(plan)
                 for name, value in plan.figures.items():
                     shown[name] += value
-                if settings.max_mean_ratio and sums["ratio"] > settings.max_mean_ratio * sums["kept"]:
+                if not plan.needed:  # no backward pass: momentum alone must not move the weights, nor can every engine step
+                    norms.append(0.0)
+                elif settings.max_mean_ratio and sums["ratio"] > settings.max_mean_ratio * sums["kept"]:
                     self._engine.discard()
                     skipped += 1
                 else:
                     norms.append(self._engine.step(factor))
-                if epoch == start == 0 and settings.replay is None:  # the weights are still those that sampled
+                if epoch == start == 0 and settings.replay is None and not plan.needed:
+                    figures |= self.mismatch(batch)
+                elif epoch == start == 0 and settings.replay is None:  # the weights were still those that sampled
                     figures["mismatch"] = sums["mismatch"] / max(1.0, sums["tokens"])
                     figures["mismatch_max"] = sums["mismatch_max"]
                 tokens += sums["tokens"]
@@ -121,6 +128,14 @@ class Updater:
         if settings.max_mean_ratio:
             means["skipped_updates"] = skipped
         return means | aside | {"grad_norm": sum(norms) / max(1, len(norms)), "updates": len(norms), "trained_tokens": tokens}
+
+    def mismatch(self, rows: Sequence[Row]) -> dict[str, float]:
+        """How far the policy's log-probs lie from the sampler's, mean and largest, on the first SHOWN of fresh rows."""
+        if not rows:
+            return {}
+        shown = rows[:SHOWN]
+        apart = (torch.cat(self.scores(shown)[0]) - torch.cat([row.sampler_logprobs for row in shown])).abs()
+        return {"mismatch": float(apart.mean()), "mismatch_max": float(apart.max())}
 
     def plan(self, rows: list[Row], position: tuple[int, int, int] = (0, 0, 0), first: bool = False) -> Plan:
         """Decide what the whole batch decides. `first`: the policy is still the one whose log-probs the rows hold."""

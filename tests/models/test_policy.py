@@ -5,13 +5,17 @@ import json
 import pytest
 import torch
 from pydantic import ValidationError
+from transformers import AutoModelForCausalLM, LlamaConfig, Phi3Config
 
 from pipelines.models import policy
 from pipelines.models.base_params import ArchitectureParams, BaseParams
+from pipelines.models.packing import Segment, score_rows
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
-from tests.tiny import make_tiny_model, make_tiny_tokens
+from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.rollout_params import SamplingParams
+from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +126,52 @@ def test_the_contract_file_is_part_of_the_folder(tokens, tmp_path):
     policy.save(make_tiny_model(tokens), tokens, tmp_path)
     assert json.loads((tmp_path / "tokens.json").read_text())["eos_id"] == tokens.eos_id
     assert Tokens.load(tmp_path).digest == tokens.digest
+
+
+def make_longrope(kind, tokens):
+    """64 positions, 16 of them with the short factors, whose angles are four times the long ones'."""
+    rotary = {"rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "factor": 4.0}
+    more = {"original_max_position_embeddings": 16, "sliding_window": None} if kind is Phi3Config else {}
+    config = kind(
+        vocab_size=tokens.vocab_size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        pad_token_id=tokens.pad_id,
+        eos_token_id=tokens.eos_id,
+        bos_token_id=None,
+        rope_parameters=rotary | {"original_max_position_embeddings": 16},
+        **more,
+    )
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize("kind", [LlamaConfig, Phi3Config])
+def test_a_row_of_a_longrope_model_does_not_depend_on_a_longer_neighbour(tokens, kind):
+    """The longest that fits; one token more, and both rows would be computed with the long factors."""
+    model = make_longrope(kind, tokens)
+    context = policy.context_size(model)
+    assert context == 16
+    row, prompt = Segment(((4, 5, 6),), (7, 8, 9)), [5] * (context - 2)
+
+    def beside(length):
+        with torch.no_grad():
+            return score_rows(model, [row, Segment((tuple(prompt),), (7,) * (length - len(prompt)))]).logprobs[:3]
+
+    with torch.no_grad():
+        alone = score_rows(model, [row]).logprobs
+    torch.testing.assert_close(beside(context), alone, atol=1e-5, rtol=0)
+    assert not torch.allclose(beside(context + 1), alone, atol=1e-2), "else the model proves nothing"
+    engine, sampling = LocalEngine(model, tokens, CPU), SamplingParams(max_new_tokens=8)
+    (one,), (other, _) = engine.generate([[4, 5, 6]], [[1]], sampling), engine.generate([[4, 5, 6], prompt], [[1], [2]], sampling)
+    assert one[0].ids == other[0].ids
+    torch.testing.assert_close(one[0].logprobs, other[0].logprobs, atol=1e-5, rtol=0)
+
+
+def test_other_rotations_leave_the_context_as_it_is(tokens):
+    assert policy.context_size(make_tiny_model(tokens)) == 64

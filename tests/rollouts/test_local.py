@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 
 from pipelines.models.logprobs import of_logits
 from pipelines.rollouts.counter import child_key, key_tensor, root_key, uniforms
@@ -104,3 +105,26 @@ def test_logits_are_read_at_the_last_real_token_despite_padding(engine):
     scores = of_logits(engine.model(input_ids=torch.tensor([PREFIXES[2]])).logits[:, -1], torch.tensor([7]), 1.0)
     family = engine.generate(PREFIXES, KEYS, SamplingParams(max_new_tokens=1))[2]
     assert family[0].entropy[0].item() == pytest.approx(scores.entropy.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "longrope"])
+def test_a_finished_row_does_not_run_past_the_context(tokens, kind):
+    """It goes on in the batch until it is dropped: no learned position is beyond the last, and no other factors of a rotation are taken."""
+    torch.manual_seed(0)
+    common = {"vocab_size": tokens.vocab_size, "initializer_range": 0.3}
+    if kind == "gpt2":
+        small = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16, "attn_pdrop": 0, "embd_pdrop": 0, "resid_pdrop": 0}
+        config = transformers.GPT2Config(**common, **small)
+    else:
+        rope = {"rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "factor": 4.0}
+        small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+        rope |= {"original_max_position_embeddings": 16}
+        ends = {"pad_token_id": 0, "eos_token_id": tokens.eos_id, "bos_token_id": None}
+        config = transformers.LlamaConfig(**common, **small, **ends, max_position_embeddings=64, rope_parameters=rope)
+    engine = LocalEngine(transformers.AutoModelForCausalLM.from_config(config).eval(), tokens, CPU)
+    keys, short = [[root_key(0, 0, str(number))] for number in range(8)], [[4, 5, 6]] * 8
+    alone = engine.generate(short, keys, SamplingParams(max_new_tokens=12))
+    beside = engine.generate([*short, [5] * 14], [*keys, [1]], SamplingParams(max_new_tokens=12))[:8]
+    for (one,), (other,) in zip(alone, beside, strict=True):
+        assert one.ids == other.ids
+        torch.testing.assert_close(one.logprobs, other.logprobs, atol=1e-4, rtol=0)

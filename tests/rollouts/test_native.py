@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.rollouts import kernels, native
+from pipelines.rollouts import cpu, kernels, native
 from pipelines.rollouts.cache import SLACK, room
 from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
@@ -119,7 +119,7 @@ def test_a_token_is_the_one_that_torch_picks(vocabulary, seed, scale):
     logits[:20, seed % vocabulary] = 0.0
     uniform = torch.rand(40, generator=generator)
     for drawn in (uniform, None):
-        ids, logprobs, entropy = native.pick(logits, drawn)
+        ids, logprobs, entropy = cpu.pick(logits, drawn)
         others = kernels.pick(logits, drawn, masked=True)
         assert torch.equal(ids, others[0])
         torch.testing.assert_close(logprobs, others[1], atol=1e-5, rtol=1e-5)
@@ -129,7 +129,7 @@ def test_a_token_is_the_one_that_torch_picks(vocabulary, seed, scale):
 def test_the_ends_of_the_unit_interval_and_what_is_no_number():
     nothing = -torch.inf
     logits = torch.tensor([[nothing, 0.0, 0.0, nothing], [nothing, 0.0, 0.0, nothing], [0.0, torch.nan, 0.0, 0.0], [nothing] * 4])
-    ids, logprobs, entropy = native.pick(logits, torch.tensor([0.0, 1 - 2.0**-24, 0.5, 0.5]))
+    ids, logprobs, entropy = cpu.pick(logits, torch.tensor([0.0, 1 - 2.0**-24, 0.5, 0.5]))
     assert ids[:2].tolist() == [1, 2]
     assert (ids < 4).all()
     assert torch.isfinite(logprobs[:2]).all()
@@ -181,3 +181,12 @@ def test_a_buffer_by_width_has_its_columns_side_by_side_and_room_behind():
     assert made.shape == (2, 3, 5, 16)
     assert made.transpose(2, 3).is_contiguous()
     assert made.untyped_storage().nbytes() == (2 * 3 * 5 * 16 + SLACK) * 4
+
+
+def test_without_a_folder_for_the_cache_it_is_compiled_anew():
+    code = (
+        "from numba.core import caching; caching.CacheImpl._locator_classes = []; "
+        "from pipelines.rollouts import native; assert native.COMPILED['cache'] is False; "
+        "import numpy as np; assert native.dot(np.ones(20, np.float32), np.ones(20, np.float32), 0, 20) == 20"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -44,7 +44,7 @@ def test_sft_in_two_processes_is_stopped_resumed_and_equal_to_one(tmp_path, monk
     assert not (stage.work / "outs").exists(), "nothing may look finished"
     done = json.loads(next((stage.work / "checkpoints").glob("step-*/state.json")).read_text())
     assert done["done"] < SFT["steps"]
-    assert done["ranks"] == 2
+    assert done["execution"] == {"processes": 2, "zero_stage": 2}
 
     second = start(tmp_path / "spec.json")
     output, _ = second.communicate()

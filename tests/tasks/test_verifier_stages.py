@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import signal
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,9 @@ from pipelines.corpora.judgement import read_judgements
 from pipelines.corpora.long_reference import MODELS
 from pipelines.corpora.record import read_records, write_records
 from pipelines.rewards.verifier import load_facts
+from pipelines.rollouts.local import LocalEngine
 from pipelines.settings import seam_modules
+from pipelines.training.recording import FILE, RecordingJudge
 from pipelines.training.verifier_params import NegativesParams
 from tasks.gate import GateClosed, check_gate, write_gate
 from tasks.policy_run import settings_of
@@ -23,6 +26,7 @@ from tasks.stage import Spec, Stage
 from tests.rewards.test_teachers import Server, logprobs
 from tests.tasks.preference_inputs import bytes_below, model_outs, run_stage
 from tests.tasks.verifier_inputs import EXPLORED, POLICY, RUN, SET, VERIFIER, distil, judge, make_folder, reinforce, report, varied
+from tests.training.stages import stop_while_sampling
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,6 +98,30 @@ def test_a_stopped_exploration_ends_byte_equal(monkeypatch):
             judge("explored", work="again", checkpoint_period_s=0)
     judge("explored", work="again", checkpoint_period_s=0)
     assert bytes_below("data/judgements/explored") == whole
+
+
+def test_an_exploration_that_is_stopped_within_a_refill_ends_byte_equal(monkeypatch):
+    """The first round of the step that is broken off has been judged then, and is judged again."""
+    settings = EXPLORED | {"source": EXPLORED["source"] | {"policy": POLICY | {"refill": {"prompts": 8, "rounds": 3}}}}
+    judge("refilled", settings, work="undisturbed")
+    whole, curve = bytes_below("data/judgements/refilled"), figures("metrics/judgements/refilled.json")["curve"]
+    assert [row["refill_rounds"] for row in curve[1:3]] == [2, 2]
+    held, save = [], RecordingJudge.save
+
+    def counted(self, folder):
+        save(self, folder)
+        held.append((len(self.kept), len(read_judgements(folder / FILE))))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEngine, "generate", LocalEngine.generate)  # which the next line replaces
+        stop_while_sampling(6, signal.SIGTERM)  # two of the validation, two of the first step, one of the second
+        patch.setattr(RecordingJudge, "save", counted)
+        with pytest.raises(SystemExit):
+            judge("refilled", settings, work="again")
+    ((judged_so_far, saved),) = held
+    assert judged_so_far > saved > 0, "else it was not stopped within the second step's refill"
+    judge("refilled", settings, work="again")
+    assert bytes_below("data/judgements/refilled") == whole
 
 
 def test_a_teacher_that_finds_all_right_or_all_wrong_stops_the_stage():

@@ -179,11 +179,11 @@ def _main() -> None:
 
     stage.log = log_and_stop
     if step.startswith("in"):
-        _stop_while_sampling(int(step[2:]), getattr(signal, number))
+        stop_while_sampling(int(step[2:]), getattr(signal, number))
     run(stage)
 
 
-def _stop_while_sampling(call: int, number: int) -> None:
+def stop_while_sampling(call: int, number: int) -> None:
     """Send the signal within the engine's `call`-th sampling, after some tokens of it, or the next that has so many."""
     calls, generate = [0], LocalEngine.generate
 

@@ -8,7 +8,7 @@ from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.logprobs import score
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
-from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
+from tests.tiny import ARCHITECTURE, CPU, make_tiny_model, make_tiny_tokens
 
 IDS = torch.tensor([[4, 5, 6, 7, 8], [9, 4, 4, 5, 1]])
 RESPONSE = torch.tensor([[False, False, True, True, True]] * 2)
@@ -120,3 +120,25 @@ def test_gradient_checkpointing_gives_the_same_gradient(tokens):
 def test_a_target_that_no_layer_has_is_an_error(tokens):
     with pytest.raises(ValueError, match="nowhere"):
         adapters.add(make_tiny_model(tokens), AdapterParams(targets=("nowhere",)), 0)
+
+
+def untied(tokens):
+    architecture = ARCHITECTURE.model_copy(update={"tie_embeddings": False})
+    return policy.without_dropout(policy.build(architecture, tokens, 0))
+
+
+@pytest.mark.parametrize(("targets", "named"), [(("q_proj", "lm_head"), "lm_head"), (("embed_tokens",), "model.embed_tokens")])
+def test_a_target_with_a_tied_weight_is_refused_and_untied_it_learns(tokens, targets, named):
+    """Merged into a tied weight, it would change what the other place computes as well."""
+    settings = AdapterParams(rank=4, alpha=8, targets=targets)
+    with pytest.raises(ValueError, match=rf"names {named}, whose weight is also that of .*tie_embeddings: false.*or leave {named} out"):
+        adapters.add(make_tiny_model(tokens), settings, 1)
+    engine = TorchEngine(adapters.add(untied(tokens), settings, 1), OptimiserParams(learning_rate=0.05), CPU)
+    before = logprobs(engine.model)
+    for _ in range(5):
+        engine.backward(-engine.forward(IDS, RESPONSE).logprobs.sum())
+        engine.step(1.0)
+    after = logprobs(engine.model)
+    assert not torch.allclose(after, before, atol=1e-2)
+    with engine.whole() as merged:
+        torch.testing.assert_close(logprobs(merged), after, atol=1e-4, rtol=0)

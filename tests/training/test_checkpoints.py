@@ -1,9 +1,12 @@
 """A checkpoint is loaded whole or not at all; each part has a folder of its own."""
 
+import json
+
 import pytest
 import torch
 
-from pipelines.training.checkpoints import Checkpoints, Parts
+from pipelines.training.checkpoints import Checkpoints, Parts, WrittenOtherwise
+from pipelines.training.ranks import Ranks
 
 
 class Part:
@@ -65,3 +68,64 @@ def test_random_state_comes_back(tmp_path):
     torch.rand(5)
     checkpoints.resume(Part("a"))
     assert torch.equal(torch.rand(3), expected)
+
+
+class Agreeing(Ranks):
+    """Several ranks that all say what this one says."""
+
+    def of_first(self, value):
+        return value
+
+    def _exchange(self, value):
+        return [value] * self.size
+
+
+TWO = Agreeing(0, 2)
+DIVIDED = {"zero_stage": 3, "offload": "none"}
+
+
+def noting(folder, ranks=TWO, division=DIVIDED):
+    return Checkpoints(folder, 0, print, ranks, division)
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("ranks", "division", "now", "back"),
+    [
+        (Ranks.alone(), DIVIDED, "processes 1", "execution.processes: 2, "),
+        (Agreeing(0, 4), DIVIDED, "processes 4, zero_stage 3, offload none", "execution.processes: 2 again"),
+        (TWO, DIVIDED | {"zero_stage": 2}, "processes 2, zero_stage 2, offload none", "execution.zero_stage: 3 again"),
+        (TWO, DIVIDED | {"offload": "all"}, "processes 2, zero_stage 3, offload all", "execution.offload: none again"),
+    ],
+)
+def test_other_execution_settings_leave_a_checkpoint_untouched(tmp_path, ranks, division, now, back):
+    folder = tmp_path / "c/step-00000050"
+    noting(tmp_path / "c").save(50, Part("50"))
+    before, part = files(tmp_path), Part("a")
+    with pytest.raises(WrittenOtherwise) as error:
+        noting(tmp_path / "c", ranks, division).resume(part)
+    for words in (str(folder), "written with processes 2, zero_stage 3, offload none", f"this run has {now},", f"set {back}"):
+        assert words in str(error.value)
+    assert f"or remove {folder}" in str(error.value)
+    assert (part.value, files(tmp_path)) == ("a", before)
+    assert noting(tmp_path / "c").resume(part) == 50, "set back, the run goes on"
+
+
+def test_one_process_divides_nothing_whatever_the_settings_say(tmp_path):
+    noting(tmp_path / "c", Ranks.alone()).save(1, Part("1"))
+    assert noting(tmp_path / "c", Ranks.alone(), {"zero_stage": 0, "offload": "none"}).resume(Part("a")) == 1
+
+
+def test_a_checkpoint_that_does_not_note_the_division_is_read(tmp_path):
+    """As those were that noted the number of processes only."""
+    noting(tmp_path / "c").save(1, Part("1"))
+    path = tmp_path / "c/step-00000001/state.json"
+    noted = json.loads(path.read_text())
+    del noted["execution"]
+    path.write_text(json.dumps(noted | {"ranks": 2}))
+    assert noting(tmp_path / "c", TWO, {"zero_stage": 1, "offload": "none"}).resume(Part("a")) == 1
+    with pytest.raises(WrittenOtherwise, match=r"written with processes 2, this run has processes 1.*set execution.processes: 2 again"):
+        noting(tmp_path / "c", Ranks.alone()).resume(Part("a"))

@@ -322,6 +322,42 @@ def test_the_mismatch_is_that_of_fresh_samples(loop):
     assert sum("mismatch" in row for row in rows) >= 3
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        FLAT | {"mask": {"kind": "probability", "below": 1e-9}},  # no token carries loss
+        METHODS["ppo"],  # the critic alone learns at first
+        METHODS["spo_tree"],
+        FLAT | {"sampler": {"kind": "flat", "samples": 2}, "prompts": 1},  # some groups have no signal
+    ],
+)
+def test_the_mismatch_is_measured_in_every_iteration(loop, settings):
+    rows = loop(settings | {"iterations": 5}).run()
+    assert len(rows) == 5
+    assert all(0 < row["mismatch"] <= row["mismatch_max"] < 1e-4 for row in rows)
+
+
+@pytest.mark.parametrize("settings", [METHODS["dapo"], METHODS["dapo"] | {"refill": {"prompts": 5, "rounds": 3, "exhausted": "stop"}}])
+def test_a_damaged_model_is_named_where_groups_are_dropped(loop, tokens, settings):
+    """Dynamic sampling drops groups that are all wrong, as every answer of a model of NaNs is."""
+    model = make_tiny_model(tokens)
+    with torch.no_grad():
+        model.lm_head.weight.fill_(math.nan)
+    with pytest.raises(NotFinite, match="log-prob of the sampler of a sample for"):
+        loop(settings, model=model).run()
+
+
+def test_the_rounding_of_a_kl_is_no_signal(loop, monkeypatch):
+    """Every answer wrong, the reference still the policy: whitening would make full-size advantages of the last bits."""
+    monkeypatch.setattr(final_answer, "check", lambda *_: Verdict("wrong", 0.0))
+    monkeypatch.setattr(RuleJudge, "preflight", lambda *_: None)
+    settings = FLAT | {"credit": "batch", "kl": {"use": "reward", "coef": 0.01}, "whitening": {"how": "population"}, "iterations": 1}
+    one = loop(settings | {"whitened_over": "rollout", "zero_signal": "count"})
+    before = one.weights()
+    one.run()
+    assert same(before, one.weights())
+
+
 def test_critic_warm_up_leaves_the_policy_alone(loop):
     one = loop(METHODS["ppo"] | {"critic": {"warmup": 2}, "iterations": 3})
     before, seen = one.weights(), []

@@ -36,10 +36,20 @@ TREE = {
     "credit": {"kind": "segment_tree"},
     "replay": {"rows": 64, "per_prompt": 8, "max_age": 3},
 }
+THIN = {  # one prompt and few tokens that carry loss: some updates have none, and must not be steps
+    "iterations": 6,
+    "sampler": {"kind": "flat", "samples": 4},
+    "prompts": 1,
+    "mask": {"kind": "probability", "below": 0.3},
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("settings", "zero_stage"), [(PPO, 3), (TREE, 2)], ids=["ppo, ZeRO-3", "spo_tree, ZeRO-2"])
+@pytest.mark.parametrize(
+    ("settings", "zero_stage"),
+    [(PPO, 3), (TREE, 2), (THIN, 1), (THIN, 3)],
+    ids=["ppo, ZeRO-3", "spo_tree, ZeRO-2", "empty updates, ZeRO-1", "empty updates, ZeRO-3"],
+)
 def test_two_processes_have_the_figures_of_one(tmp_path, monkeypatch, settings, zero_stage):
     make_inputs(tmp_path, trained=True)
     monkeypatch.chdir(tmp_path)

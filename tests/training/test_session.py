@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from pipelines.training.checkpoints import Checkpoints
+from pipelines.training.checkpoints import Checkpoints, Parts
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.session import Session
@@ -57,3 +57,39 @@ def test_the_old_handler_comes_back(engine, tmp_path):
 def test_an_error_in_a_step_is_not_swallowed(engine, tmp_path):
     with pytest.raises(KeyError), Session(engine, Checkpoints(tmp_path / "c", 1e9, print), Silent(), 1):
         raise KeyError("x")
+
+
+class Counted:
+    """Changes within a step; what it saves is of the last step's end."""
+
+    now = settled = 0
+
+    def settle(self):
+        self.settled = self.now
+
+    def save(self, folder):
+        (folder / "value").write_text(str(self.settled))
+
+    def load(self, folder):
+        self.now = self.settled = int((folder / "value").read_text())
+
+
+@pytest.mark.parametrize(("paused", "expected"), [(False, 3), (True, 2)])
+def test_what_a_broken_off_step_changed_is_not_saved(tmp_path, paused, expected):
+    state = Counted()
+    session = Session(Parts(counted=state), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5)
+
+    def body():
+        with session:
+            for step in session:
+                state.now += 1
+                if step == 2:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    if paused:
+                        session.pause()
+
+    with pytest.raises(SystemExit):
+        body()
+    again = Counted()
+    assert Session(Parts(counted=again), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5).done == expected
+    assert again.now == expected
