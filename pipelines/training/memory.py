@@ -162,6 +162,7 @@ def sampling(shape: Shape, plan: Plan) -> dict[str, int]:
         found["sampler: whole weights beside the divided ones"] = WORD * shape.parameters
     if shape.adapted:
         found["sampler: adapted weights as they were"] = WORD * shape.adapted
+        found["sampler: what is added to one of them, before and after its scale"] = 2 * WORD * shape.inner * shape.width
     if plan.half and not plan.copies:  # the model's own forward, under autocast
         found["sampler: weights as products take them"] = 2 * shape.cast
     return found

@@ -4,13 +4,25 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 
-from pipelines.models.packing import pack, score_packed
-from pipelines.training.memory import Plan, Shape, activations, available, check_fits, predict
+from pipelines.models import adapters
+from pipelines.models.adapter_params import AdapterParams
+from pipelines.models.packing import Segment, pack, score_packed, score_rows
+from pipelines.models.placement import Placement
+from pipelines.rollouts.fused import FusedForward, fusible, own_bytes
+from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.training.engine import TorchEngine
+from pipelines.training.memory import Plan, Shape, activations, available, check_fits, hollow, predict
+from pipelines.training.optimiser_params import OptimiserParams
 from tests.models.test_packing import FAMILIES, flat, make
+from tests.tiny import make_tiny_model, make_tiny_tokens
+from tests.training.stages import COMMON, PPO, make_inputs, make_stage, run
 
 GIGA = 10**9
+WIDE = {"hidden_size": 256, "intermediate_size": 1024, "head_dim": 64}  # packed, in float32 on a CPU
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +70,9 @@ def test_activations_are_those_that_autograd_keeps():
 def test_what_saves_memory_is_seen_to_save_it(shape):
     plain = Plan(tokens=4096, heap=False)
     whole = sum(predict(shape, plain).values())
-    for change in ({"half": True}, {"checkpointing": True}, {"tokens": 2048}, {"zero_stage": 1, "ranks": 2}):
+    for change in ({"half": True}, {"checkpointing": True}, {"tokens": 2048}, {"zero_stage": 1, "ranks": 8}):
         assert sum(predict(shape, replace(plain, **change)).values()) < whole, change
-    for change in ({"reference": True}, {"critic": True}, {"heap": True}, {"sequences": 10**5, "length": 1000}):
+    for change in ({"reference": True}, {"critic": shape}, {"copies": GIGA}, {"heap": True}, {"sequences": 10**5, "length": 1000}):
         assert sum(predict(shape, replace(plain, **change)).values()) > whole, change
 
 
@@ -77,6 +89,112 @@ def test_the_sampler_is_another_phase_than_the_update(shape):
     assert "activations" not in predict(shape, Plan(tokens=1, sequences=1000, length=1000))
     found = predict(shape, Plan(tokens=1, sequences=1000, length=100))
     assert found["sampler: cache"] == 2 * 4 * 2 * 8 * 1000 * 100  # keys and values, bytes, layers, width of two heads of 4
+
+
+def allocated(profiled):
+    """Bytes of what was allocated in the profile and lives, after each allocation and release, in order."""
+    found, events, alive, totals = [], list(profiled.profiler.kineto_results.experimental_event_tree()), {}, [0]
+    while events:
+        event = events.pop()
+        events += event.children
+        if hasattr(event.extra_fields, "total_allocated"):
+            found.append((event.start_time_ns, event.extra_fields))
+    for _, fields in sorted(found, key=lambda one: one[0]):
+        if fields.alloc_size > 0:
+            alive[fields.ptr] = fields.alloc_size
+            totals.append(totals[-1] + fields.alloc_size)
+        elif fields.ptr in alive:  # else it is from before: rubbish of another test
+            totals.append(totals[-1] - alive.pop(fields.ptr))
+    return totals
+
+
+def test_what_the_sampler_copies_lives_through_the_update(shape):
+    for plan in (Plan(tokens=4096, copies=GIGA), Plan(tokens=1, copies=GIGA, sequences=1000, length=1000)):
+        found = predict(shape, plan)
+        assert found["sampler: weights"] == GIGA, found
+        assert ("activations" in found) == (plan.tokens > 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("family", ["qwen2", "llama", "qwen3"])
+@pytest.mark.parametrize("changes", [{}, WIDE, WIDE | {"tie_word_embeddings": True}], ids=["narrow", "wide", "tied"])
+def test_the_sampler_holds_what_is_counted_and_nothing_twice(family, changes, dtype):
+    model = make(family, **changes)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        forward = FusedForward(model, dtype)
+        forward.refresh()
+    held = allocated(profiled)[-1]
+    matrices = own_bytes(model, dtype, torch.device("cpu"))
+    vectors = 2 * 4 * sum(parameter.numel() for parameter in model.parameters() if parameter.ndim == 1) + 1000
+    assert matrices <= held <= matrices + vectors
+
+
+def test_stage_3_samples_from_whole_weights(shape):
+    plan = Plan(tokens=1, sequences=1000, length=1000, zero_stage=3, ranks=4)
+    found, cut = predict(shape, plan), predict(shape, replace(plan, zero_stage=2))
+    whole = 4 * shape.parameters
+    assert sum(size for name, size in found.items() if "weights" in name) == whole + whole // 4
+    assert sum(size for name, size in cut.items() if "weights" in name) == whole
+    assert predict(shape, replace(plan, ranks=1)) == predict(shape, replace(plan, ranks=1, zero_stage=0)), "one process divides nothing"
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    return make_tiny_tokens(tmp_path_factory.mktemp("tokens"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("adapter", [None, AdapterParams()], ids=["whole", "lora"])
+def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
+    """Two iterations of sampling and updating, every allocation noted by torch's profiler."""
+    placement = Placement(torch.device("cpu"), dtype)
+    rows = [Segment(((4, 5, 6, 7),), (8, 9, 10, 4 + index)) for index in range(4)]
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        model = make(tie_word_embeddings=True, **WIDE)
+        if adapter:
+            adapters.add(model, adapter, 0)
+        engine, sampler = TorchEngine(model, OptimiserParams(), placement), LocalEngine(model, tokens, placement)
+        for _ in range(2):
+            with engine.whole():
+                sampler.generate([[4, 5]], [list(range(4))], SamplingParams(max_new_tokens=4))
+            sampler.rest()
+            for _ in range(2):
+                engine.backward(-engine.apply(score_rows, rows, 1.0, False).logprobs.sum())
+            engine.step(1.0)
+    copies = own_bytes(model, dtype, placement.device) if fusible(model) else 0
+    half = dtype == torch.bfloat16
+    found = predict(Shape.of(model), Plan(tokens=20, repeats=1.0, half=half, heap=False, copies=copies, sequences=4, length=6))
+    peak = max(allocated(profiled))
+    assert 0.97 < sum(found.values()) / peak < 1.15, (found, peak)
+
+
+def test_a_hollow_model_has_the_shape_and_no_weights(tokens):
+    model = make_tiny_model(tokens)
+    model.model.embed_tokens.requires_grad_(False)
+    empty = hollow(model)
+    assert Shape.of(empty) == Shape.of(model)
+    assert {weight.device.type for weight in (*empty.parameters(), *empty.buffers())} == {"meta"}
+    assert {weight.device.type for weight in model.parameters()} == {"cpu"}
+
+
+def test_adapters_alone_are_trained_and_the_critic_whole(tmp_path, tokens, monkeypatch):
+    make_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    seen = {}
+    monkeypatch.setattr("tasks.policy_run.check_fits", lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1])
+    settings = AdapterParams(rank=4, alpha=8)
+    changes = {"adapter": settings.model_dump(), "reference": {"rate": 0.0}, "sampling": {"max_new_tokens": 8}}
+    stage = make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.ppo": PPO | changes}, micro_batch_tokens=64)
+    with pytest.raises(MemoryError):
+        run(stage)
+    whole = sum(weight.numel() for weight in make_tiny_model(tokens).parameters())
+    model = adapters.add(make_tiny_model(tokens), settings, 0)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    assert trained < whole / 2
+    assert (seen["weights"], seen["gradients"], seen["optimiser"]) == (4 * (whole + trained), 4 * trained, 8 * trained)
+    assert seen["critic: weights, gradients, optimiser"] == 16 * whole
+    clones = [module.base_layer.weight.numel() for module in model.modules() if hasattr(module, "base_layer")]
+    assert seen["sampler: adapted weights as they were"] == 4 * sum(clones)
 
 
 def test_a_run_that_cannot_fit_is_refused_with_the_numbers():
