@@ -147,7 +147,7 @@ class PolicyTrainer:
         rows, figures = self._crediting.rows(rollout)
         warm = settings.critic is not None and iteration < settings.critic.warmup
         if warm or not rows or self._replay is not None:  # the first update shows it else
-            figures |= self._updater.mismatch(rollout.rows()[1])
+            figures |= self._updater.mismatch(rows or rollout.rows()[1])
         if self._replay is not None:
             rows, more = self._replayed(self._replay, rows, iteration)
             figures |= more
