@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tasks.tracking_records import Owner, flat, in_batches, input_datasets, public, row_metrics
+from tasks.tracking_records import Owner, flat, in_batches, input_datasets, metric_name, public, row_metrics
 from tasks.tracking_store import Store
 
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -162,14 +162,19 @@ class Tracking:
         tags: Mapping[str, Any] | None = None,
         metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        """End a run as FINISHED, FAILED or KILLED. `metrics` may be nested (a stage's metrics file); they get step 0."""
+        """End a run as FINISHED, FAILED or KILLED. `metrics` may be nested (a stage's metrics file); they get step 0.
+
+        A name that the run has a curve of stands as `final/<name>`: under its own it would be a false point of the curve.
+        """
         if not run:
             return
         from mlflow.entities import RunTag
 
         client = self.store.client()
         texts = [RunTag(key, str(value)[:5000]) for key, value in public(tags or {}).items()]
-        for batch in in_batches(row_metrics([{"step": 0, **flat(metrics or {})}]), 900):
+        curves = client.get_run(run).data.metrics if metrics else {}
+        last = {f"final/{name}" if metric_name(name) in curves else name: value for name, value in flat(metrics or {}).items()}
+        for batch in in_batches(row_metrics([{"step": 0, **last}]), 900):
             client.log_batch(run, metrics=batch)
         client.log_batch(run, tags=texts)
         client.set_terminated(run, status)

@@ -43,13 +43,18 @@ def in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield items[start : start + size]
 
 
+def metric_name(name: str) -> str:
+    """The name with the characters and the length that MLflow allows."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+
+
 def row_metrics(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Rows {"step": int, name: number} as MLflow metrics; names get the characters that MLflow allows."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     return [
-        Metric(re.sub(r"[^\w\-. :/]", "_", name)[:250], float(value), now, int(row.get("step", 0)))
+        Metric(metric_name(name), float(value), now, int(row.get("step", 0)))
         for row in rows
         for name, value in public(row).items()
         if name != "step" and isinstance(value, (int, float))

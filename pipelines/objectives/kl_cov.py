@@ -1,6 +1,7 @@
 """KL-Cov: hold the entropy by pulling back the few tokens whose log-probability moves most with their advantage.
 
-arXiv 2505.22617; methods/entropy.md section 5.2. The penalty is 0 on the first update of a rollout, where every ratio is 1.
+arXiv 2505.22617; methods/entropy.md section 5.2. The penalty is 0 on the first update of a rollout, where every ratio is 1: nothing is
+selected there, since |log ratio| would make full-size gradients of the rounding between sampler and trainer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pipelines.objectives.clip import clip_figures, clipped_surrogate, probabili
 from pipelines.objectives.covariance import selected_count, token_covariance
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.objectives.kl_cov_params import KlCovParams
+
+MOVED_ONLY = True  # the updater drops selected tokens whose policy is still the one that sampled them
 
 
 def select(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, kept: Tensor, settings: KlCovParams, generator: Generator) -> Tensor:

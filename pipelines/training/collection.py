@@ -37,6 +37,7 @@ class Row:
     float32 on the CPU. `values` (the critic's, normalised) and `returns` exist where there is a critic.
 
     Neighbours with the same number `sequence` are segments of one response: they count as one sequence, and stay together.
+    `iteration` is the one that sampled the row.
     """
 
     question: str
@@ -50,6 +51,7 @@ class Row:
     values: Tensor | None = None
     returns: Tensor | None = None
     sequence: int | None = None
+    iteration: int = 0
 
 
 @dataclass

@@ -30,9 +30,14 @@ class OptimiserParams(Settings):
 
 
 class ScheduleParams(Settings):
-    """Shares of all steps: a linear warm-up, a flat part, then a decay to `floor` times the peak at the last step."""
+    """Shares of all steps: a linear warm-up, a flat part, then a decay that reaches `floor` times the peak when the last step is done."""
 
     warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly from 0")
     flat_until: float = Field(0.0, ge=0, le=1, description="share of the steps after which the decay begins; at least warmup")
     decay: Literal["constant", "linear", "cosine"] = Field("constant", description="shape of the decay")
-    floor: float = Field(0.0, ge=0, le=1, description="share of the peak rate at the end of the decay")
+    floor: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the peak rate that the decay reaches after the last step; the last step itself is one before it",
+    )

@@ -145,6 +145,8 @@ class PolicyTrainer:
         factor = rate_factor(max(iteration, self._spent() * settings.iterations), settings.iterations, settings.schedule)
         self._tokens += int(rollout.figures["sampled_tokens"])
         rows, figures = self._crediting.rows(rollout)
+        for row in rows:
+            row.iteration = iteration
         warm = settings.critic is not None and iteration < settings.critic.warmup
         if warm or not rows or self._replay is not None:  # the first update shows it else
             figures |= self._updater.mismatch(rows or rollout.rows()[1])

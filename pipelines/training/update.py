@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import pairwise
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from pipelines.credit.whitening import whiten
 from pipelines.models.logprobs import TokenScores
 from pipelines.models.packing import score_rows
 from pipelines.objectives.aggregation import sequence_weights
+from pipelines.objectives.clip import LOG_RATIO_LIMIT
 from pipelines.objectives.covariance import covariance_figures
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.seams import load
@@ -28,7 +30,7 @@ from pipelines.training.guard import check_finite
 from pipelines.training.micro_batches import MicroBatches
 from pipelines.training.policy_params import PolicyParams
 
-SHOWN = 64  # of an iteration's own rows that show how far sampler and trainer are apart, where its first update does not
+SHOWN = 64  # rows without a gradient that are scored for the log alone, evenly over those of an update
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,21 @@ class Plan:
         if self.selected is not None:
             touched = [found or bool(part.any()) for found, part in zip(touched, self.selected, strict=True)]
         return [index for index, found in enumerate(touched) if found or self.kl_weights]
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens that the mask leaves, of all rows."""
+        return sum(int(part.sum()) for part in self.kept)
+
+    @property
+    def resting(self) -> list[int]:
+        """The other rows: they count in every denominator, and cost no backward pass."""
+        needed = set(self.needed)
+        return [index for index in range(len(self.rows)) if index not in needed]
+
+    def tokens(self, indices: Sequence[int] | None = None) -> int:
+        """Response tokens of all rows, or of those at `indices`."""
+        return sum(len(self.rows[index].ids) for index in (range(len(self.rows)) if indices is None else indices))
 
 
 class Updater:
@@ -79,13 +96,15 @@ class Updater:
         """All epochs and updates of one iteration; returns means over its updates. No rows: nothing happens.
 
         `beside` is called with the rows of each update: the critic's turn. `learn` False leaves the policy as it is.
+        Figures are means over all rows of the updates: those without a gradient are scored for them, SHOWN of an update at most.
         """
         settings, norms, skipped = self._settings, list[float](), 0
         figures = defaultdict[str, float](float)
         if settings.whitening.how != "none" and settings.whitened_over == "rollout":
             _whiten_rollout(rows, settings)
         sequences = _sequences(rows)
-        tokens, turns, others, shown = 0.0, 0, defaultdict[str, float](float), defaultdict[str, float](float)
+        tokens, kept, turns, moved = 0, 0, 0, False
+        others, shown, apart = defaultdict[str, float](float), defaultdict[str, float](float), dict[str, float]()
         for epoch in range(settings.epochs):
             order = shuffled(len(sequences), self._seed, iteration, epoch)
             for start, stop in pairwise(even_cuts(len(order), settings.updates_per_epoch)):
@@ -96,53 +115,50 @@ class Updater:
                     turns += 1
                 if not learn:
                     continue
-                plan = self.plan(batch, (iteration, epoch, start), first=epoch == start == 0)
-                sums = self.batch(plan)
-                for name, value in plan.figures.items():
-                    shown[name] += value
+                fresh = [not moved and row.iteration == iteration for row in batch]
+                plan = self.plan(batch, (iteration, epoch, start), fresh)
+                sums = _added(self.batch(plan), self._resting(plan))
                 if not plan.needed:  # no backward pass: momentum alone must not move the weights, nor can every engine step
                     norms.append(0.0)
-                elif settings.max_mean_ratio and sums["ratio"] > settings.max_mean_ratio * sums["kept"]:
+                elif settings.max_mean_ratio and sums["ratio"] > settings.max_mean_ratio * plan.kept_tokens:
                     self._engine.discard()
                     skipped += 1
                 else:
                     norms.append(self._engine.step(factor))
-                if epoch == start == 0 and settings.replay is None and not plan.needed:
-                    figures |= self.mismatch(batch)
-                elif epoch == start == 0 and settings.replay is None:  # the weights were still those that sampled
-                    figures["mismatch"] = sums["mismatch"] / max(1.0, sums["tokens"])
-                    figures["mismatch_max"] = sums["mismatch_max"]
-                tokens += sums["tokens"]
-                for name, value in sums.items():
-                    if name not in ("tokens", "mismatch", "mismatch_max"):
-                        figures[name] += value
+                    moved = True
+                if epoch == start == 0 and all(fresh):
+                    apart = {"mismatch": sums["mismatch"] / max(1, plan.tokens()), "mismatch_max": sums["mismatch_max"]}
+                tokens, kept = tokens + plan.tokens(), kept + plan.kept_tokens
+                for into, found in ((shown, plan.figures), (figures, sums)):
+                    for name, value in found.items():
+                        into[name] += value
         aside = {name: value / turns for name, value in others.items()}
         if not norms and not skipped:
             return {"updates": 0} | aside
         updates = len(norms) + skipped
-        kept = max(1.0, figures.pop("kept", 0.0))
-        means = {"loss": figures.pop("loss", 0.0) / updates, "kept_tokens": kept / max(1.0, tokens)}
-        means |= {name: figures.pop(name) for name in ("mismatch", "mismatch_max") if name in figures}
-        means["update_kl"] = figures.pop("update_kl", 0.0) / max(1.0, tokens)
-        means |= {name: value / kept for name, value in figures.items()} | {name: value / updates for name, value in shown.items()}
+        means = {"loss": figures.pop("loss", 0.0) / updates, "kept_tokens": kept / max(1, tokens)} | apart
+        means["update_kl"] = figures.pop("update_kl", 0.0) / max(1, tokens)
+        means |= {name: value / max(1, kept) for name, value in figures.items() if not name.startswith("mismatch")}
+        means |= {name: value / updates for name, value in shown.items()}
         if settings.max_mean_ratio:
             means["skipped_updates"] = skipped
         return means | aside | {"grad_norm": sum(norms) / max(1, len(norms)), "updates": len(norms), "trained_tokens": tokens}
 
     def mismatch(self, rows: Sequence[Row]) -> dict[str, float]:
-        """How far the policy's log-probs lie from the sampler's, mean and largest, on the first SHOWN of fresh rows."""
+        """How far the policy's log-probs lie from the sampler's, mean and largest, on SHOWN of fresh rows, evenly over them."""
         if not rows:
             return {}
-        shown = rows[:SHOWN]
+        shown = [rows[len(rows) * number // SHOWN] for number in range(SHOWN)] if len(rows) > SHOWN else rows
         apart = (torch.cat(self.scores(shown)[0]) - torch.cat([row.sampler_logprobs for row in shown])).abs()
         return {"mismatch": float(apart.mean()), "mismatch_max": float(apart.max())}
 
-    def plan(self, rows: list[Row], position: tuple[int, int, int] = (0, 0, 0), first: bool = False) -> Plan:
-        """Decide what the whole batch decides. `first`: the policy is still the one whose log-probs the rows hold."""
+    def plan(self, rows: list[Row], position: tuple[int, int, int] = (0, 0, 0), fresh: Sequence[bool] = ()) -> Plan:
+        """Decide what the whole batch decides. `fresh`, per row: the policy is still the one that sampled it; nothing: of no row."""
         settings, lengths = self._settings, [len(row.ids) for row in rows]
+        fresh = fresh or [False] * len(rows)
         old = torch.cat([row.old_logprobs for row in rows])
         logprobs, entropy = old, torch.cat([row.entropy for row in rows])
-        if (self._selects or settings.mask.of == "current") and not (first and settings.replay is None):
+        if (self._selects or settings.mask.of == "current") and not all(fresh):
             current = self.scores(rows)
             logprobs, now = torch.cat(current[0]), torch.cat(current[1])
             if settings.mask.of == "current":
@@ -153,6 +169,7 @@ class Updater:
         elif settings.cuts_by_probability:  # cutpoints and mask must see the same probabilities (methods/spo.md section 11)
             seen = torch.cat([row.sampler_logprobs for row in rows])
         advantages = torch.cat([row.advantages for row in rows])
+        moved = ~torch.tensor(fresh).repeat_interleave(torch.tensor(lengths))
         kept = torch.zeros_like(advantages, dtype=torch.bool)
         selected = torch.zeros_like(kept) if self._selects else None
         weights: list[float] = []
@@ -170,6 +187,8 @@ class Updater:
                 )
                 for name, value in covariance_figures(logprobs[part], advantages[part], selected[part]).items():
                     figures[name] += value / len(blocks)
+                if getattr(self._objective, "MOVED_ONLY", False):
+                    selected[part] &= moved[part]
             counted = kept[part] if settings.mask.denominator == "kept" else torch.ones_like(kept[part])
             counts = [int(piece.sum()) for piece in counted.split([sum(lengths[index] for index in each) for each in members])]
             for aggregation, into in [(settings.aggregation, weights), (settings.kl.aggregation, kl_weights)][: 1 + pulled]:
@@ -184,51 +203,96 @@ class Updater:
         sums = defaultdict[str, float](float)
         for group, real in self._batches.turns(plan.rows, plan.needed):
             self._micro_batch(plan, group, sums, real)
-        total = defaultdict[str, float](float)
-        for part in self._batches.ranks.gather([dict(sums)]):
-            for name, value in part.items():
-                total[name] = max(total[name], value) if name == "mismatch_max" else total[name] + value
-        return total
+        return reduce(_added, self._batches.ranks.gather([dict(sums)]), defaultdict(float))
 
     def _micro_batch(self, plan: Plan, group: list[int], sums: dict[str, float], real: bool) -> None:
         """`real` False: take part in the collective passes, add nothing."""
         settings, device, rows = self._settings, self._engine.placement.device, [plan.rows[index] for index in group]
-        lengths = torch.tensor([len(row.ids) for row in rows])
-
-        def flat(parts: list[Tensor]) -> Tensor:
-            return torch.cat(parts).to(device)
-
-        def each(weights: list[float]) -> Tensor:
-            return torch.tensor([weights[index] for index in group]).repeat_interleave(lengths).to(device)
-
         logprobs = self._score(rows, entropy=False).logprobs
         if not real:
             self._engine.backward(logprobs.sum() * 0.0)
             return
         check_finite(logprobs, rows, "log-prob of the policy")
-        old, kept = flat([row.old_logprobs for row in rows]), flat([plan.kept[index] for index in group])
-        selected = None if plan.selected is None else flat([plan.selected[index] for index in group])
-        advantages = flat([plan.advantages[index] for index in group])
-        losses, figures = self._objective.policy_loss(logprobs, old, advantages, selected, settings.objective)
-        loss = (torch.where(kept, losses, 0.0) * each(plan.weights)).sum()
+        part = _Part.of(plan, group, device)
+        losses, figures = self._objective.policy_loss(logprobs, part.old, part.advantages, part.selected, settings.objective)
+        loss = (torch.where(part.kept, losses, 0.0) * part.each(plan.weights)).sum()
         if plan.kl_weights:
-            reference = flat([row.reference for row in rows if row.reference is not None])
-            divergence = torch.where(kept, kl_estimate(logprobs, reference, settings.kl.estimator), 0.0)
-            loss = loss + settings.kl.coef * (divergence * each(plan.kl_weights)).sum()
+            reference = torch.cat([row.reference for row in rows if row.reference is not None]).to(device)
+            divergence = torch.where(part.kept, kl_estimate(logprobs, reference, settings.kl.estimator), 0.0)
+            loss = loss + settings.kl.coef * (divergence * part.each(plan.kl_weights)).sum()
             sums["kl"] += float(divergence.detach().sum())
         self._engine.backward(loss)
-        logprobs = logprobs.detach()
         check_finite(loss.detach().reshape(1), rows, "loss")
-        apart = (logprobs - flat([row.sampler_logprobs for row in rows])).abs()
         sums["loss"] += float(loss.detach())
-        sums["tokens"] += len(logprobs)
-        sums["kept"] += float(kept.sum())
-        sums["ratio"] += float(torch.where(kept, (logprobs - old).clamp(-20.0, 20.0).exp(), 0.0).sum())
-        sums["update_kl"] += float(kl_estimate(old, logprobs, "k3").sum())
+        part.tally(logprobs.detach(), figures, sums)
+
+    def _resting(self, plan: Plan) -> dict[str, float]:
+        """What the rows without a gradient add to a batch's sums: estimated from SHOWN of them, and exact where the mean ratio decides
+        whether the update is made. Costs a forward pass of those."""
+        resting = plan.resting
+        count = len(resting) if self._settings.max_mean_ratio else min(SHOWN, len(resting))
+        shown = [resting[len(resting) * number // count] for number in range(count)]
+        if not shown:
+            return {}
+        rows = [plan.rows[index] for index in shown]
+        logprobs, part, sums = torch.cat(self.scores(rows)[0]), _Part.of(plan, shown, torch.device("cpu")), defaultdict[str, float](float)
+        check_finite(logprobs, rows, "log-prob of the policy")
+        _, figures = self._objective.policy_loss(logprobs, part.old, part.advantages, part.selected, self._settings.objective)
+        part.tally(logprobs, figures, sums)
+        scale = plan.tokens(resting) / plan.tokens(shown)
+        return {name: value if name == "mismatch_max" else value * scale for name, value in sums.items()}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a plan as flat tensors, (tokens of these rows,)."""
+
+    old: Tensor
+    sampler: Tensor
+    kept: Tensor
+    advantages: Tensor
+    selected: Tensor | None
+    lengths: Tensor
+    group: Sequence[int]
+
+    @classmethod
+    def of(cls, plan: Plan, group: Sequence[int], device: torch.device) -> _Part:
+        """The rows at `group`."""
+
+        def flat(parts: Sequence[Tensor]) -> Tensor:
+            return torch.cat([parts[index] for index in group]).to(device)
+
+        return cls(
+            flat([row.old_logprobs for row in plan.rows]),
+            flat([row.sampler_logprobs for row in plan.rows]),
+            flat(plan.kept),
+            flat(plan.advantages),
+            None if plan.selected is None else flat(plan.selected),
+            torch.tensor([len(plan.rows[index].ids) for index in group], device=device),
+            group,
+        )
+
+    def each(self, weights: Sequence[float]) -> Tensor:
+        """The weights of the plan's rows, for each token."""
+        return torch.tensor([weights[index] for index in self.group], device=self.old.device).repeat_interleave(self.lengths)
+
+    def tally(self, logprobs: Tensor, figures: dict[str, Tensor], sums: dict[str, float]) -> None:
+        """Add up the figures of tokens: the objective's and the ratio over kept ones, the rest over all."""
+        apart = (logprobs - self.sampler).abs()
+        ratio = (logprobs - self.old).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+        sums["update_kl"] += float(kl_estimate(self.old, logprobs, "k3").sum())
         sums["mismatch"] += float(apart.sum())
         sums["mismatch_max"] = max(sums["mismatch_max"], float(apart.max()))
-        for name, values in figures.items():
-            sums[name] += float(torch.where(kept, values, 0.0).sum())
+        for name, values in {"ratio": ratio, **figures}.items():
+            sums[name] += float(torch.where(self.kept, values, 0.0).sum())
+
+
+def _added(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+    """Sums of two parts of a batch."""
+    total = defaultdict[str, float](float, first)
+    for name, value in second.items():
+        total[name] = max(total[name], value) if name == "mismatch_max" else total[name] + value
+    return total
 
 
 def even_cuts(count: int, parts: int) -> list[int]:

@@ -46,6 +46,17 @@ def tracking(empty_store: Path, tmp_path: Path, said: list[str], monkeypatch: py
     return Tracking(tmp_path, say=said.append, patience_s=0.5)
 
 
+def test_what_a_stage_ends_with_is_no_point_of_its_curve(tracking: Tracking) -> None:
+    run = tracking.start_stage(None, "rl@grpo")
+    tracking.log_rows(run, [{"step": step, "reward": step / 10, "odd?name": 1.0} for step in range(1, 4)])
+    tracking.end(run, "FINISHED", metrics={"reward": 0.9, "odd?name": 2.0, "tokens": 7, "by": {"add": 0.5}})
+    client = tracking.store.client()
+    assert [(point.step, point.value) for point in client.get_metric_history(run, "reward")] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    kept = client.get_run(run).data.metrics
+    assert kept["reward"] == 0.3
+    assert (kept["final/reward"], kept["final/odd_name"], kept["tokens"], kept["by.add"]) == (0.9, 2.0, 7, 0.5)
+
+
 def test_a_flow_with_a_stage_leaves_everything_in_the_store(tracking: Tracking, tmp_path: Path, said: list[str]) -> None:
     flow = tracking.start_flow([{"stage": "sft", "action": "run"}], {"git.commit": "c0ffee", "git.dirty": True})
     params = {"sft": {"lr": 0.1, "max_new_tokens": 4}, "identity.seed": 0}

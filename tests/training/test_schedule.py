@@ -4,6 +4,7 @@ import itertools
 import math
 
 import pytest
+import torch
 
 from pipelines.training.optimiser_params import ScheduleParams
 from pipelines.training.schedule import rate_factor
@@ -31,3 +32,19 @@ def test_papers_warm_up_takes_480_of_16000_steps():
 
 def test_cosine_passes_the_middle():
     assert rate_factor(50, 100, ScheduleParams(decay="cosine")) == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
+
+
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+@pytest.mark.parametrize("floor", [0.0, 0.1])
+def test_the_floor_is_reached_after_the_last_step_as_in_transformers(decay, floor):
+    """An independent implementation: transformers' own schedules, whose factor is 0 after the last step."""
+    from transformers.optimization import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
+
+    make = get_linear_schedule_with_warmup if decay == "linear" else get_cosine_schedule_with_warmup
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = make(optimiser, 0, 40).lr_lambdas[0]
+    schedule = ScheduleParams(decay=decay, floor=floor)
+    for step in range(41):
+        assert rate_factor(step, 40, schedule) == pytest.approx(floor + (1 - floor) * theirs(step))
+    assert rate_factor(40, 40, schedule) == pytest.approx(floor)
+    assert rate_factor(39, 40, schedule) > floor

@@ -260,3 +260,90 @@ def test_a_log_prob_that_is_not_finite_names_the_sample_and_dumps_it(tokens, tmp
     assert "iteration 7" in str(error)
     assert str(tmp_path / "not-finite-000007.json") in str(error)
     assert error.row.question in (tmp_path / "not-finite-000007.json").read_text()
+
+
+def sampled(tokens, engine, noise):
+    """Rows as the sampler of this very policy would leave them: its log-probs, apart by rounding."""
+    data, generator = rows(tokens, reference=False), torch.Generator().manual_seed(3)
+    exact = updater(engine, PolicyParams(), 10_000).scores(data)[0]
+    for row, logprobs in zip(data, exact, strict=True):
+        row.sampler_logprobs = row.old_logprobs = logprobs + noise * (2 * torch.rand(len(logprobs), generator=generator) - 1)
+    return data
+
+
+@pytest.mark.parametrize("old", ["sampler", "trainer"])
+@pytest.mark.parametrize("estimator", ["abs", "k2", "k3"])
+def test_kl_cov_adds_nothing_where_the_policy_is_the_one_that_sampled(tokens, old, estimator):
+    """methods/entropy.md sections 5.2 and 7.23: at ratio 1 the penalty's gradient is 0. |log ratio| of rounding alone would be full-size."""
+    found = {}
+    for share in (0.0, 0.5):
+        engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+        data = sampled(tokens, engine, 1e-7)
+        settings = PolicyParams(objective={"kind": "kl_cov", "share": share, "estimator": estimator}, updates_per_epoch=2, old_logprobs=old)
+        one = updater(engine, settings, 100)
+        plan = one.plan(data, fresh=[True] * len(data))
+        assert not any(bool(part.any()) for part in plan.selected)
+        one.batch(plan)
+        found[share] = gradients(engine)
+    assert torch.equal(found[0.0], found[0.5])
+
+
+def test_kl_cov_pulls_from_the_second_update_on_and_rows_of_older_policies_at_once(tokens):
+    settings = PolicyParams(objective={"kind": "kl_cov", "share": 0.5}, updates_per_epoch=3, epochs=2)
+    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(learning_rate=1e-2), CPU)
+    one, seen = updater(engine, settings, 100), []
+    plan = one.plan
+    one.plan = lambda *words: (seen.append(plan(*words)), seen[-1])[1]
+    one.update(sampled(tokens, engine, 1e-7), 0, 1.0)
+    assert [sum(int(part.sum()) for part in each.selected) > 0 for each in seen] == [False] + [True] * 5
+    data = sampled(tokens, engine, 1e-7)
+    for row in data[::2]:
+        row.iteration = 4
+    found = plan(data, fresh=[row.iteration == 4 for row in data])
+    assert not any(bool(part.any()) for part in found.selected[::2])
+    assert any(bool(part.any()) for part in found.selected[1::2])
+
+
+FIGURES = [
+    {},
+    {"mask": {"kind": "top_entropy", "share": 0.3}},
+    {"mask": {"kind": "probability", "below": 0.5}, "max_mean_ratio": 100.0},
+    {"objective": {"kind": "clip", "low": 0.01, "high": 0.01}},
+]
+
+
+@pytest.mark.parametrize("settings", FIGURES)
+def test_figures_are_over_all_rows_those_without_a_gradient_too(tokens, settings):
+    """Against every row scored one by one."""
+    engine, data = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU), rows(tokens, reference=False)
+    for row in data[2:]:
+        row.advantages = torch.zeros_like(row.advantages)
+    one = updater(engine, PolicyParams(updates_per_epoch=1, **settings), 30)
+    new = torch.cat(one.scores(data)[0])
+    kept = torch.cat(one.plan(data, fresh=[True] * len(data)).kept)
+    old, advantages = (torch.cat([getattr(row, name) for row in data]) for name in ("old_logprobs", "advantages"))
+    clip = one._settings.objective
+    clipped = clipped_surrogate(new, old, torch.where(kept, advantages, 0.0), clip.low, clip.high)[1]
+    found = one.update(data, 0, 1.0)
+    assert found["trained_tokens"] == len(new)
+    assert found["kept_tokens"] == pytest.approx(float(kept.float().mean()))
+    assert found["clip_fraction"] == pytest.approx(float(clipped[kept].float().mean()), rel=1e-5)
+    assert found["ratio"] == pytest.approx(float((new - old).exp()[kept].mean()), rel=1e-5)
+    assert found["update_kl"] == pytest.approx(float(kl_estimate(old, new, "k3").mean()), rel=1e-5)
+    assert found["mismatch"] == pytest.approx(float((new - old).abs().mean()), rel=1e-5)
+    assert found["mismatch_max"] == pytest.approx(float((new - old).abs().max()), rel=1e-5)
+
+
+def test_of_many_rows_without_a_gradient_the_log_scores_a_few(tokens, monkeypatch):
+    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
+    data = [row for _ in range(40) for row in rows(tokens, reference=False)]
+    for row in data[7:]:
+        row.advantages = torch.zeros_like(row.advantages)
+    one, scored = updater(engine, PolicyParams(updates_per_epoch=1), 10_000), []
+    scores = one.scores
+    monkeypatch.setattr(one, "scores", lambda part: (scored.append(len(part)), scores(part))[1])
+    new, old = torch.cat(scores(data)[0]), torch.cat([row.old_logprobs for row in data])
+    found = one.update(data, 0, 1.0)
+    assert scored == [64]
+    assert found["trained_tokens"] == len(new)
+    assert found["ratio"] == pytest.approx(float((new - old).exp().mean()), rel=0.2)
