@@ -1,4 +1,4 @@
-"""`whetstone`: plan, run, status, lineage, audit, report, ui, serve, doctor, use.
+"""`whetstone`: plan, run, status, lineage, audit, report, ui, serve, doctor, use, judge.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. Each command imports what it needs when it
 is called, so that `plan` and a run without work stay below a second.
@@ -353,6 +353,37 @@ def use(
     for line in changed:
         out.print(f"  {line}", markup=False)
     out.print(f"params.yaml now holds {recipe}: {len(changed)} values changed. `whetstone plan` shows what that means.")
+
+
+@app.command()
+def judge(
+    rule: Annotated[
+        str, typer.Argument(help="A reward by its name (`math_answer`, `code_tests`, …), or a judge's model: models/verifier.")
+    ],
+    file: Annotated[
+        str, typer.Argument(help="JSON Lines with `response` and `reference`; `question` for judges that read it; - is stdin.")
+    ],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="An option of the reward; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each row, and nothing else, on standard output.")] = False,
+) -> None:
+    """What a rule, the tests of programs or a verifier's model says of each response in a file. Changes nothing.
+
+    A line for each row, in order: right, wrong or error, the score, the reason. A row that is none is an error that names its line.
+
+    Example: [bold]whetstone judge math_answer answers.jsonl --json[/], where a row is
+    [bold]{"response": "So it is \\\\boxed{5}.", "reference": "5"}[/]; of a model
+    [bold]whetstone judge verifier rows.jsonl -S model=models/verifier[/]
+    """
+    from flows.judge_command import BadUsage, judge_file
+
+    try:
+        judge_file(rule, file, settings or [], as_json)
+    except BadUsage as error:
+        fail(str(error), 2)
+    except (OSError, ValueError, RuntimeError) as error:  # a model that is no model, a server's key that is not set, no sandbox
+        fail(f"{rule}: {error}", 2)
 
 
 def main() -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pipelines.models.placement import Placement
-from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.scoring import Check, preflight, verdict_of
 from pipelines.rewards.verdict import Verdict
+
+if TYPE_CHECKING:  # a rule must not wait for torch
+    from pipelines.models.placement import Placement
+    from pipelines.models.tokenizer import Tokens
 
 
 class Question(Protocol):

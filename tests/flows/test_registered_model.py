@@ -11,8 +11,12 @@ import pytest
 
 from flows.provenance.audit import audit
 from flows.provenance.lineage import UnknownSubject, lineage
+from pipelines.models import policy
+from pipelines.rewards.verifier import save_facts
+from pipelines.rewards.verifier_params import AskingParams
 from tasks.tracking import Tracking
 from tests.flows import toy
+from tests.tiny import make_tiny_model, make_tiny_tokens
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +53,22 @@ def test_registered_models_by_name_version_and_alias(graph: toy.Project, trackin
     for subject in ("sft:9", "sft@nobody", "nomodel"):
         with pytest.raises(UnknownSubject, match=subject):
             lineage(graph.folder, subject)
+
+
+def test_a_registered_verifier_judges(graph: toy.Project, tracking: Tracking) -> None:
+    model, tokens = graph.folder / "models/sft/model", make_tiny_tokens(graph.folder / "tokens")
+    policy.save(make_tiny_model(tokens), tokens, model)
+    asking = AskingParams(template="{question}#{candidate}#{key}", marks=("++", "++"), positive=("1",), negative=("0",), max_tokens=60)
+    save_facts(model, asking, 1.0)
+    tracking.register("sft", "models/sft/model", "0" * 32 + ".dir")
+    (graph.folder / "rows.jsonl").write_text(json.dumps({"question": "1+1", "response": "#### 2", "reference": "2"}))
+    registered = graph.call("judge", "sft:1", "rows.jsonl", "-S", "max_leak=1", "--json")
+    assert json.loads(registered.stdout)["outcome"] in ("right", "wrong"), registered.stderr
+    by_run = graph.call("judge", "verifier", "rows.jsonl", "-S", "model=sft", "-S", "max_leak=1", "--json")
+    assert by_run.stdout == registered.stdout
+    unknown = graph.call("judge", "sft:99", "rows.jsonl")
+    assert unknown.returncode == 2
+    assert "no such version or alias; known: sft:1" in unknown.stderr
 
 
 def test_the_registry_and_the_files_disagree(graph: toy.Project, tracking: Tracking) -> None:

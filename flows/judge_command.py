@@ -1,0 +1,248 @@
+"""`whetstone judge`: what a rule or a model says of the responses in a file, row by row, without a stage or a corpus."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from pipelines.rewards.judge import Judge, Response, RuleJudge
+from pipelines.rewards.reward_params import JUDGE
+from pipelines.rewards.row import read_row
+from pipelines.rewards.verdict import Verdict, error
+from pipelines.seams import load
+
+if TYPE_CHECKING:
+    from pipelines.models.placement import Placement
+    from pipelines.models.tokenizer import Tokens
+
+BATCH = 256  # rows that are judged together; what is written is flushed after each
+FACTS, HEAD = "verifier.json", "ForSequenceClassification"
+
+
+class BadUsage(ValueError):
+    """A rule, an option or a model that is not there, or a file without a row."""
+
+
+class Provided:
+    """What a judge is made with (`pipelines.rewards.judge.Provision`), each part at its first use: a rule must not wait for torch."""
+
+    def __init__(self, model: str, root: Path | None) -> None:
+        self._model, self._root = model, root
+
+    @cached_property
+    def folder(self) -> Path:
+        return model_folder(self._model, self._root)
+
+    @property
+    def model(self) -> Path:
+        return self.folder
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The judge's own: nobody else's tokens are judged here."""
+        from pipelines.models.reward_model import MEMBER
+        from pipelines.models.tokenizer import Tokens
+
+        first = self.folder / MEMBER.format(0)
+        return Tokens.load(first if first.is_dir() else self.folder)
+
+    @cached_property
+    def placement(self) -> Placement:
+        from pipelines.models.placement import Placement
+
+        execution = self._execution
+        return Placement.resolve(str(execution.device), str(execution.dtype), int(execution.threads))
+
+    @property
+    def budget(self) -> int:
+        return int(self._execution.micro_batch_tokens)
+
+    @property
+    def trust_remote_code(self) -> bool:
+        return bool(self._execution.trust_remote_code)
+
+    @cached_property
+    def _execution(self) -> Any:
+        """The project's, where there is one that can be read; else the defaults."""
+        from flows.graph.params_file import PARAMS, ParamsError, read_yaml
+        from tasks.execution_params import ExecutionParams
+
+        try:
+            return ExecutionParams.model_validate(read_yaml(self._root / PARAMS).get("execution") or {} if self._root else {})
+        except (ParamsError, ValidationError):
+            return ExecutionParams()
+
+
+def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[Judge, Tokens | None]:
+    """The judge that `rule` names (a module of pipelines/rewards, or a folder with a judge's model), and the tokens of one that scores ids.
+
+    settings: `key=value` options of its record. Raises BadUsage, or what the judge raises where it cannot be made.
+    """
+    options = read_settings(settings)
+    if rule not in JUDGE.names():
+        rule, options = _kind_of(rule, root), {**options, "model": rule}
+    try:
+        chosen = JUDGE.choose({"kind": rule, **options})
+    except ValidationError as failure:
+        from flows.graph.problems import describe
+
+        found = [describe(item, options, JUDGE.options(rule)) for item in failure.errors()]
+        raise BadUsage("\n".join(f"{rule}: {'.'.join(path) or 'options'}: {text}" for path, text in found)) from failure
+    module = load("pipelines.rewards", rule)
+    if not hasattr(module, "make_judge"):
+        return RuleJudge(module), None
+    provided = Provided(str(getattr(chosen, "model", rule)), root)
+    judge: Judge = module.make_judge(chosen, provided)
+    return judge, provided.tokens if rule == "reward_model" else None
+
+
+def read_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`limits.test_seconds=2` -> {"limits": {"test_seconds": 2}}; values are YAML, as in params.yaml."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    options: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise BadUsage(f"-S {setting}: KEY=VALUE is expected, for example -S limits.test_seconds=2")
+        *parents, last = key.split(".")
+        place = options
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise BadUsage(f"-S {setting}: {parent} has a value already")
+        try:
+            place[last] = YAML(typ="safe").load(text)
+        except YAMLError as failure:
+            raise BadUsage(f"-S {setting}: the value is not readable as YAML: {str(failure).splitlines()[0]}") from failure
+    return options
+
+
+def model_folder(name: str, root: Path | None) -> Path:
+    """The folder with the weights that a path, the name of a run (`models/NAME/model`) or a registered name means. Raises BadUsage."""
+    places = [Path(name), *([root / name, root / "models" / name] if root else [])]
+    for place in (inner for outer in places for inner in (outer / "model", outer)):
+        if (place / "config.json").is_file() or (place / "member_0" / "config.json").is_file():
+            return place.absolute()
+    if root is None:
+        raise BadUsage(f"{name}: no folder with a model's config.json here; inside a project, names of runs and registered names count too")
+    from flows.provenance.content import Contents
+    from flows.provenance.history import History
+    from flows.provenance.subject import UnknownSubject, locate
+
+    try:
+        contents = Contents(root)
+        place = locate(contents, History(root, contents.cache), name).place
+    except UnknownSubject as failure:
+        raise BadUsage(str(failure)) from failure
+    if not place.is_dir():
+        raise BadUsage(f"{name}: its folder {place} is not there; `whetstone run` brings it back")
+    return place
+
+
+def judged(judge: Judge, lines: Iterable[bytes], tokens: Tokens | None = None) -> Iterator[tuple[int, Verdict, bool]]:
+    """(line number, verdict, whether the line was a row) for every line that is not blank, in order. A bad row is an error verdict."""
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    while batch := list(islice(numbered, BATCH)):
+        rows = [_row(line, number, tokens) for number, line in batch]
+        asked = [row for row in rows if isinstance(row, Response)]
+        verdicts = iter(judge.judge(asked) if asked else [])
+        for (number, _), row in zip(batch, rows, strict=True):
+            yield (number, next(verdicts), True) if isinstance(row, Response) else (number, row, False)
+
+
+def write(judge: Judge, lines: Iterable[bytes], tokens: Tokens | None, stream: IO[str], as_json: bool) -> Counter[str]:
+    """Write a line for each row; returns the counts of outcomes, and of `rows` that could be read."""
+    counts: Counter[str] = Counter()
+    total = 0.0
+    for done, (number, verdict, is_row) in enumerate(judged(judge, lines, tokens), 1):
+        counts[verdict.outcome] += 1
+        counts["rows"] += is_row
+        total += verdict.score if verdict.outcome != "error" else 0.0
+        stream.write(json.dumps(_as_json(verdict)) + "\n" if as_json else f"{number:>7}  {_readable(verdict)}\n")
+        if done % BATCH == 0:
+            stream.flush()
+    if not as_json and counts:
+        of = counts["right"] + counts["wrong"]
+        mean = f"; mean score {total / of:.4g} of the {of} judged" if of else ""
+        stream.write(f"{of + counts['error']} rows: {counts['right']} right, {counts['wrong']} wrong, {counts['error']} errors{mean}\n")
+    stream.flush()
+    return counts
+
+
+def judge_file(rule: str, file: str, settings: Sequence[str], as_json: bool) -> None:
+    """The command. Raises BadUsage, also where no line of `file` (`-`: standard input) is a row."""
+    from flows.workspace import NotAProject, find_root
+
+    try:
+        root = find_root()
+    except NotAProject:
+        root = None
+    with _own_stdout() as stream:
+        try:
+            source = sys.stdin.buffer if file == "-" else open(file, "rb")  # noqa: SIM115 - closed below
+        except OSError as failure:
+            raise BadUsage(f"{file}: {failure.strerror}") from failure
+        with source:
+            judge, tokens = open_judge(rule, settings, root)
+            counts = write(judge, source, tokens, stream, as_json)
+    if not counts["rows"]:
+        raise BadUsage(f"{file}: no line is a row to judge: each is an object with response and reference")
+
+
+def _row(line: bytes, number: int, tokens: Tokens | None) -> Response | Verdict:
+    try:
+        return read_row(line, number, tokens)
+    except ValueError as fault:
+        return error(str(fault))
+
+
+def _as_json(verdict: Verdict) -> Mapping[str, Any]:
+    return {"outcome": verdict.outcome, "score": verdict.score, "reason": verdict.reason}
+
+
+def _readable(verdict: Verdict) -> str:
+    """Without control characters: reasons quote responses, and these may hold a terminal's own commands."""
+    reason = "".join(character if character.isprintable() else "�" for character in verdict.reason)
+    return f"{verdict.outcome:<5}  {verdict.score:<6.4g}  {reason}".rstrip()
+
+
+def _kind_of(model: str, root: Path | None) -> str:
+    """The kind of judge whose model a folder holds. Raises BadUsage where it is no judge, or there is no such folder."""
+    try:
+        folder = model_folder(model, root)
+    except BadUsage as failure:
+        near = difflib.get_close_matches(model, JUDGE.names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(JUDGE.names())}; or the folder of a verifier's or reward model"
+        raise BadUsage(str(failure) if set(model) & set("/:@") else f"no rule {model}; {hint}") from failure
+    if (folder / FACTS).is_file():
+        return "verifier"
+    config = next(path for path in (folder / "config.json", folder / "member_0" / "config.json") if path.is_file())
+    if any(str(name).endswith(HEAD) for name in json.loads(config.read_text("utf-8")).get("architectures") or []):
+        return "reward_model"
+    raise BadUsage(f"{folder} holds a model that is no judge: neither {FACTS} of a distilled verifier nor the head of a reward model")
+
+
+@contextmanager
+def _own_stdout() -> Iterator[IO[str]]:
+    """The real standard output; whatever else is printed meanwhile, by C code too, goes to standard error."""
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace") as stream:
+        os.dup2(2, 1)
+        try:
+            yield stream
+        finally:
+            stream.flush()
+            os.dup2(stream.fileno(), 1)

@@ -1,0 +1,59 @@
+"""A response to judge as a line of a JSON Lines file holds it: what `whetstone judge` reads, and what a judge is shown of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipelines.rewards.judge import Response
+
+if TYPE_CHECKING:
+    from pipelines.models.tokenizer import Tokens
+
+QUESTION = ("question", "prompt")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A question of no corpus. `prompt_ids` is empty except for judges that score token ids."""
+
+    id: str
+    prompt: str
+    answer: str
+    source: str
+    prompt_ids: list[int]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_row(line: bytes, number: int, tokens: Tokens | None = None) -> Response:
+    """`{"response": …, "reference": …}`, with `question` or `prompt` for judges that read it, and `finished` (true where it is left out).
+
+    `tokens` encode both texts for a judge that scores ids. Raises ValueError, naming the line, for what is no such row.
+    """
+    try:
+        return _read(line, number, tokens)
+    except (ValueError, RecursionError) as fault:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise ValueError(f"line {number}: {fault}") from fault
+
+
+def _read(line: bytes, number: int, tokens: Tokens | None) -> Response:
+    found = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"an object with response and reference is expected, not {type(found).__name__}")
+    if missing := [name for name in ("response", "reference") if name not in found]:
+        raise ValueError(f"no {' and no '.join(missing)}; it has {', '.join(map(str, found)) or 'no key'}")
+    text, reference = found["response"], found["reference"]
+    if isinstance(reference, dict):  # the tests of a program, as they are before a corpus writes them as text
+        reference = json.dumps(reference, ensure_ascii=False)
+    question = next((found[name] for name in QUESTION if found.get(name) is not None), "")
+    for name, value in (("response", text), ("reference", reference), ("question", question)):
+        if not isinstance(value, str):
+            raise ValueError(f"{name} must be text, not {json.dumps(value)[:40]}")
+    finished = found.get("finished", True)
+    if not isinstance(finished, bool):
+        raise ValueError(f"finished must be true or false, not {json.dumps(finished)[:40]}")
+    prompt_ids = tokens.encode_prompt(question) if tokens else []
+    ids = tuple(tokens.encode_response(text)) if tokens else ()
+    return Response(Row(str(number), question, reference, "file", prompt_ids), ids, text, finished)
