@@ -22,11 +22,14 @@ from pipelines.settings import seam_modules
 
 CODE_LOCK = "code.lock.json"
 COMMAND = "python -m tasks "
+# Code that every stage's process runs: what starts it, checks it and publishes its result, and what libraries load from our entry points
+# (DeepSpeed imports MLflow, which loads every `mlflow.artifact_repository` that pyproject.toml registers).
+EVERYWHERE = ("tasks.__main__", "tasks.dvc_artifacts")
 
 
 def entries(stage: Declared, params: Params) -> list[str]:
-    """The modules that a stage starts from: its own, and those that its parameters name through a Seam."""
-    found = [f"tasks.{stage.name.partition('@')[0]}"]
+    """The modules that a stage starts from: its own, those that its parameters name through a Seam, and those of every stage."""
+    found = [*EVERYWHERE, f"tasks.{stage.name.partition('@')[0]}"]
     for section in stage.sections:
         value = params.section(section)
         if isinstance(value, BaseModel):

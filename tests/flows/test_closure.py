@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.graph.closure import Code
+from flows.graph import codelock
+from flows.graph.closure import Code, Declared
+from flows.graph.params import load
 
 MODULES = {
     "pipelines/__init__.py": "",
@@ -130,3 +133,12 @@ def test_a_module_that_does_not_parse_is_named_with_its_line(root: Path):
     (root / "pipelines/d.py").write_text("VALUE = 1\nx = (\n")
     with pytest.raises(SyntaxError, match=r"pipelines/d\.py:2"):
         reached(root, "pipelines.a")
+
+
+def test_what_libraries_load_from_our_entry_points_is_foreseen():
+    """DeepSpeed imports MLflow, which loads every plugin that pyproject.toml registers: a stage's process runs that code whatever it does."""
+    root = Path(codelock.__file__).resolve().parents[2]
+    groups = tomllib.loads((root / "pyproject.toml").read_text())["project"].get("entry-points", {})
+    plugins = {value.partition(":")[0] for group in groups.values() for value in group.values()}
+    assert plugins <= set(codelock.EVERYWHERE)
+    assert "tasks.dvc_artifacts" in codelock.entries(Declared("base", "python -m tasks base", ()), load(root))
