@@ -52,8 +52,10 @@ class CorpusParams(Settings):
             raise ValueError("validation_share + heldout_share must stay below 1: nothing would be left to train on")
         if self.decontaminate.near and self.near is None:
             raise ValueError("decontaminate.near needs near; set decontaminate.near: false")
-        if self.template.chat and not isinstance(self.tokenizer, PretrainedTokenizer):
-            raise ValueError("template.chat needs a pretrained tokenizer; set template.chat: false")
+        if self.template.chat and not self.template.jinja and not isinstance(self.tokenizer, PretrainedTokenizer):
+            raise ValueError(
+                "template.chat needs a pretrained tokenizer, or a template of its own as template.jinja; or set template.chat: false"
+            )
         exams = [name for name, source in self.sources.items() if source.reader == "exam"]
         if exams and not (self.validation_share and self.heldout_share):
             raise ValueError(f"source {exams[0]} generates its splits: validation_share and heldout_share must be above 0")

@@ -95,7 +95,7 @@ class Writing:
         if (
             len(response) > self.params.max_answer_tokens
             or len(prompt) + len(response) > self.params.max_tokens
-            or (response[-1] != self.tokens.eos_id)
+            or (response[-1] not in self.tokens.stop_ids)
         ):
             self.cut["long_response"] += 1
             return None

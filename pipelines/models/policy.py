@@ -32,7 +32,7 @@ def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
         "initializer_range": architecture.initializer_range,
         "attention_dropout": 0.0,
         "pad_token_id": tokens.pad_id,
-        "eos_token_id": tokens.eos_id,
+        "eos_token_id": _ends(tokens),
         "bos_token_id": tokens.bos_id,
     }
     torch.manual_seed(seed)
@@ -56,8 +56,7 @@ def fetch(base: BaseParams, tokens: Tokens, seed: int, offline: bool, trust_remo
             )
         torch.manual_seed(seed)
         model.resize_token_embeddings(tokens.vocab_size, mean_resizing=False)
-    model.config.pad_token_id = tokens.pad_id
-    model.config.eos_token_id = tokens.eos_id
+    _take_ids(model, tokens)
     return model
 
 
@@ -69,6 +68,7 @@ def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # Not save_pretrained: it imports deepspeed where that is installed, 3 s at the end of every stage.
     model.config.architectures = [type(model).__name__]
+    _take_ids(model, tokens)
     model.config.save_pretrained(folder)
     if model.generation_config is not None:
         model.generation_config.save_pretrained(folder)
@@ -87,6 +87,18 @@ def load(folder: str | Path, tokens: Tokens | None = None, trust_remote_code: bo
     if rows < own.vocab_size:
         raise ValueError(f"{folder}: {rows} embedding rows, but its tokens.json counts {own.vocab_size} ids; the folder is not one model")
     return without_dropout(model), own
+
+
+def _ends(tokens: Tokens) -> int | list[int]:
+    """What ends a response, as a configuration writes it: EOS, or a list with it first."""
+    return tokens.eos_id if len(tokens.stop_ids) == 1 else list(tokens.stop_ids)
+
+
+def _take_ids(model: Any, tokens: Tokens) -> None:
+    """The contract's ids into the configuration and into what `generate` goes by: all say the same, whatever the source said."""
+    for config in (model.config, model.generation_config):
+        if config is not None:
+            config.pad_token_id, config.eos_token_id, config.bos_token_id = tokens.pad_id, _ends(tokens), tokens.bos_id
 
 
 def context_size(model: Any) -> int:

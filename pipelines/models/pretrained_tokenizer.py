@@ -1,4 +1,4 @@
-"""Take a Hugging Face tokenizer into the contract: a padding token that is not EOS, and its chat template rendered to plain text.
+"""Take a Hugging Face tokenizer into the contract: a padding token that is not EOS, and its chat template.
 
 Many published tokenizers pad with EOS, which would hide the end of every response from the loss; here that is repaired or refused.
 """
@@ -13,9 +13,7 @@ from tokenizers import Tokenizer
 from pipelines.models.template import Template
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams
-from pipelines.models.tokenizer_training import PAD, write_contract
-
-QUERY = "\u27eaquery\u27eb"  # stands for the question while a chat template is rendered: nothing that a template would trim or escape
+from pipelines.models.tokenizer_training import PAD, resolve_chat, write_contract
 
 
 def fetch(params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path, offline: bool) -> Tokens:
@@ -30,18 +28,25 @@ def fetch(params: PretrainedTokenizer, template: TemplateParams, reward: str, fo
     if not loaded.is_fast:
         raise ValueError(f"tokenizer.id {params.id} has no fast tokenizer (tokenizer.json); convert it with transformers first")
     _choose_pad(loaded, params)
+    if template.jinja:
+        loaded.chat_template = template.jinja
     loaded.save_pretrained(str(folder))
     if template.bos and loaded.bos_token_id is None:
         raise ValueError(f"template.bos: the tokenizer {params.id} has no BOS; set bos: false")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    resolved, chat = Template.of(template.prompt, template.response, template.bos), None
+    if template.chat:
+        resolved, chat = resolve_chat(template, _chat_source(loaded, params.id), params.id, _specials(loaded), tokenizer)
     return write_contract(
         folder,
-        Tokenizer.from_file(str(folder / "tokenizer.json")),
-        Template.of(_prompt_text(loaded, template, params.id), template.response, template.bos),
+        tokenizer,
+        resolved,
         loaded.pad_token_id,
         loaded.eos_token_id,
         loaded.bos_token_id,
         template.stop,
         reward,
+        chat,
     )
 
 
@@ -63,14 +68,16 @@ def _choose_pad(loaded: Any, params: PretrainedTokenizer) -> None:
         raise ValueError(f"tokenizer.pad {loaded.pad_token!r} is EOS: the end of a response would be masked; name another token, or auto")
 
 
-def _prompt_text(loaded: Any, template: TemplateParams, id: str) -> str:
-    """The prompt template with `{query}`; a chat template is rendered around it, its generation prompt included."""
-    if not template.chat:
-        return template.prompt
+def _chat_source(loaded: Any, id: str) -> str:
+    """The template as Jinja text; of several named ones the one that transformers takes by default."""
     if not loaded.chat_template:
-        raise ValueError(f"template.chat: the tokenizer {id} has no chat template; set chat: false and write the prompt out")
-    turn = [{"role": "user", "content": template.prompt.replace("{query}", QUERY)}]
-    text: str = loaded.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-    if text.count(QUERY) != 1:
-        raise ValueError(f"template.chat: the chat template of {id} does not show the question exactly once; write the prompt out")
-    return text.replace(QUERY, "{query}")
+        raise ValueError(
+            f"template.chat: the tokenizer {id} has no chat template; set chat: false and write the prompt out, or give template.jinja"
+        )
+    source: str = loaded.get_chat_template()
+    return source
+
+
+def _specials(loaded: Any) -> dict[str, str]:
+    """What transformers gives a template beside the turns: bos_token, eos_token and the like."""
+    return {name: str(token) for name, token in loaded.special_tokens_map.items() if isinstance(token, str)}

@@ -1,7 +1,8 @@
 """The tokenisation contract: one object that turns questions into prompt ids and ids into text, the same in every stage.
 
 It reads a Hugging Face fast-tokenizer folder plus `tokens.json` and travels with every model, so a model can never be sampled with other
-ids than it was trained with. EOS is part of every response; padding is never EOS. Needs only the `tokenizers` library: 20 ms, not 2 s.
+ids than it was trained with. What ends a response (EOS, or the token that ends a turn of a chat) is part of it; padding is never EOS. Needs
+only the `tokenizers` library: 20 ms, not 2 s.
 """
 
 from __future__ import annotations
@@ -10,23 +11,52 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from pipelines.models.chat import Chat, Loss, NotExact, Written
+from pipelines.models.conversation import Conversation
 from pipelines.models.template import Template
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "tokens.json")
 REQUIRED = ("template", "template_digest", "vocab_size", "pad_id", "eos_id", "bos_id", "stop_ids", "reward")
+CHAT = ("end_id", "chat")  # of a chat template; tokenizers without one do not hold them
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A conversation as ids, and `spans`: the places [start, stop) among them that are learnt, each an assistant's turn with its end."""
+
+    text: str
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+    @property
+    def prompt_ids(self) -> list[int]:
+        """What stands before the last learnt turn; all of it where nothing is learnt."""
+        return self.ids[: self.spans[-1][0]] if self.spans else self.ids
+
+    @property
+    def response_ids(self) -> list[int] | None:
+        """The last learnt turn; what the template writes behind it is left out."""
+        return self.ids[slice(*self.spans[-1])] if self.spans else None
+
+    @property
+    def earlier(self) -> list[list[int]]:
+        """The learnt places in `prompt_ids`."""
+        return [list(span) for span in self.spans[:-1]]
 
 
 class Tokens:
     """Ids and template of one corpus; made by `pipelines.models.tokenizer_training`, read by everyone else.
 
-    Ids are in [0, vocab_size). `stop_ids` holds EOS first. `reward` names the checker module in pipelines/rewards that reads the answers.
+    Ids are in [0, vocab_size). `stop_ids` holds EOS first; `end_id` is the one of them that ends a demonstration: EOS, but for a chat
+    template whose turns end otherwise. `chat` is that template, None where the prompt is written out. `reward` names the checker module in
+    pipelines/rewards that reads the answers.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any], tokenizer: Tokenizer):
@@ -40,6 +70,8 @@ class Tokens:
         self.bos_id: int | None = facts["bos_id"]
         self.stop_ids: list[int] = facts["stop_ids"]
         self.reward: str = facts["reward"]
+        self.end_id: int = facts.get("end_id", self.eos_id)
+        self.chat = Chat.from_json(facts["chat"], str(folder)) if facts.get("chat") else None
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokens:
@@ -51,7 +83,11 @@ class Tokens:
                 raise FileNotFoundError(f"{file} is missing: {folder} holds no tokenizer of this pipeline; run the corpus stage again")
         try:
             facts = json.loads(facts_file.read_text("utf-8"))
-            tokens = cls(folder, {key: facts[key] for key in REQUIRED}, Tokenizer.from_file(str(tokenizer_file)))
+            tokens = cls(
+                folder,
+                {key: facts[key] for key in REQUIRED} | {key: facts[key] for key in CHAT if key in facts},
+                Tokenizer.from_file(str(tokenizer_file)),
+            )
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{facts_file} is damaged ({error!r}); run the corpus stage again") from error
         tokens._check_ids()
@@ -66,8 +102,8 @@ class Tokens:
                 f"{where}: template_digest {self.facts['template_digest']} is not that of its template, {self.template.digest}"
             )
         known = [self.pad_id, *self.stop_ids] + ([] if self.bos_id is None else [self.bos_id])
-        if self.eos_id not in self.stop_ids or not all(0 <= id < self.vocab_size for id in known):
-            raise ValueError(f"{where}: stop_ids must hold eos_id, and all ids lie in [0, {self.vocab_size})")
+        if not {self.eos_id, self.end_id} <= set(self.stop_ids) or not all(0 <= id < self.vocab_size for id in known):
+            raise ValueError(f"{where}: stop_ids must hold eos_id and end_id, and all ids lie in [0, {self.vocab_size})")
 
     @cached_property
     def specials(self) -> dict[str, int]:
@@ -112,21 +148,59 @@ class Tokens:
     def encode_prompt(self, text: str) -> list[int]:
         """The question with the template around it. ValueError when `text` spells a special token or cannot be encoded."""
         self._check(text)
-        ids = self._ids(self.template.prompt(text))
+        ids = self._ids(self.template.prompt(self._trimmed(text, 0)))
         return [self.bos_id, *ids] if self.template.bos and self.bos_id is not None else ids
 
     def encode_response(self, text: str) -> list[int]:
-        """A demonstration, with EOS at its end. ValueError as for `encode_prompt`."""
+        """A demonstration, with `end_id` at its end. ValueError as for `encode_prompt`."""
         self._check(text)
-        written = self.template.response(text)
+        written = self.template.response(self._trimmed(text, 2))
         if self._anchor:
             start, whole = self._ids(self._anchor), self._ids(self._anchor + written)
             if whole[: len(start)] == start:
-                return [*whole[len(start) :], self.eos_id]
-        return [*self._ids(written), self.eos_id]
+                return [*whole[len(start) :], self.end_id]
+        return [*self._ids(written), self.end_id]
+
+    def _trimmed(self, text: str, side: int) -> str:
+        """As the chat template strips it at its start (`side`) and end (`side` + 1)."""
+        if self.chat is None:
+            return text
+        left, right = self.chat.facts.trims[side : side + 2]
+        text = text.lstrip() if left else text
+        return text.rstrip() if right else text
+
+    def encode_conversation(self, conversation: Conversation, loss: Loss = "last") -> Encoded:
+        """The turns as the chat template writes them. ValueError as for `encode_prompt`, or where the template refuses them or does not
+        show which tokens are the assistant's; it has no meaning without a chat template."""
+        if self.chat is None:
+            raise ValueError("template.chat is false: a conversation needs a chat template")
+        for text in conversation.texts:
+            self._check(text)
+            if self.chat.facts.end in text:
+                raise ValueError(f"text {text[:60]!r} contains {self.chat.facts.end}, which ends a turn")
+        return self.encode_written(self.chat.write(conversation, loss))
+
+    def encode_written(self, written: Written) -> Encoded:
+        """Ids of what a chat template wrote, and which of them are learnt. NotExact where a token lies across the border of a turn."""
+        ids: list[int] = []
+        places = {0: 0}
+        start = 0
+        for stop in [*(cut for cut in written.cuts if 0 < cut < len(written.text)), len(written.text)]:
+            if self._anchor:  # such a tokenizer writes a space before a text's first word: pieces cannot be encoded alone
+                whole = self._ids(written.text[:stop])
+                if whole[: len(ids)] != ids:
+                    raise NotExact(f"the tokenizer makes one token of both sides of {written.text[max(0, start - 10) : start + 10]!r}")
+                ids = whole
+            else:
+                ids += self._ids(written.text[start:stop])
+            places[stop] = len(ids)
+            start = stop
+        return Encoded(written.text, ids, [(places[first], places[last]) for first, last in written.learnt])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of response ids, special tokens left out; the inverse of `encode_response` up to the template's own lead and tail."""
+        if self.end_id != self.eos_id and len(ids) and ids[-1] == self.end_id:
+            ids = ids[:-1]  # not every tokenizer calls it special
         if not self._anchor:
             return self.tokenizer.decode(list(ids), skip_special_tokens=True)
         start = self._ids(self._anchor)
@@ -154,7 +228,8 @@ class Tokens:
         """ValueError naming both folders and what differs, unless both encode alike. `where`: who asks."""
         if self.digest == other.digest:
             return
-        different = [f"{key} {self.facts[key]!r} against {other.facts[key]!r}" for key in REQUIRED if self.facts[key] != other.facts[key]]
+        both = ((key, self.facts.get(key), other.facts.get(key)) for key in (*REQUIRED, *CHAT))
+        different = [f"{key} {mine!r:.200} against {theirs!r:.200}" for key, mine, theirs in both if mine != theirs]
         what = "; ".join(different) or "the vocabulary or merges"
         raise ValueError(f"{where}: {self.folder} and {other.folder} hold different tokenizers: {what}. Build the later one again")
 
@@ -167,9 +242,17 @@ def byte_symbols() -> dict[str, int]:
 
 
 def facts_of(
-    template: Template, vocab_size: int, pad_id: int, eos_id: int, bos_id: int | None, stop_ids: list[int], reward: str
+    template: Template,
+    vocab_size: int,
+    pad_id: int,
+    eos_id: int,
+    bos_id: int | None,
+    stop_ids: list[int],
+    reward: str,
+    chat: Chat | None = None,
+    end_id: int | None = None,
 ) -> dict[str, Any]:
-    """What tokens.json holds."""
+    """What tokens.json holds; `chat` and `end_id` only where there is a chat template."""
     return {
         "template": asdict(template),
         "template_digest": template.digest,
@@ -179,4 +262,5 @@ def facts_of(
         "bos_id": bos_id,
         "stop_ids": stop_ids,
         "reward": reward,
+        **({} if chat is None else {"end_id": end_id, "chat": chat.as_json()}),
     }

@@ -48,14 +48,33 @@ class PretrainedTokenizer(Settings):
 TokenizerParams = Annotated[CharTokenizer | BpeTokenizer | PretrainedTokenizer, Field(discriminator="kind")]
 
 
+class ExampleTurns(Settings):
+    """A question and its answer that stand before every question, as turns of the user and the assistant."""
+
+    question: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+
+
 class TemplateParams(Settings):
     """How a question becomes the text that the model reads, and a demonstration the text that it should write."""
 
     prompt: str = Field("<|user|>{query}<|assistant|>", description="prompt text around {query}; special tokens may be written out")
-    response: str = Field("{response}", description="response text around {response}; EOS follows it")
-    chat: bool = Field(False, description="`prompt` is the content of a user turn, which the tokenizer's own chat template wraps")
+    response: str = Field("{response}", description="response text around {response}; EOS, or what ends a turn of the chat, follows it")
+    chat: bool = Field(
+        False,
+        description="conversations are rendered by the tokenizer's own chat template; `prompt` is then the text of a question's user turn",
+    )
+    jinja: str | None = Field(None, description="a chat template in place of the tokenizer's own, or for one that has none; with chat")
+    variables: dict[str, bool | int | float | str] = Field(
+        {}, description="what the chat template is given beside the turns, such as enable_thinking or date_string"
+    )
+    date: str = Field(
+        "2024-07-26", pattern=r"^\d{4}-\d{2}-\d{2}$", description="what a chat template that asks for the date is told: ids must not change"
+    )
+    system: str | None = Field(None, description="with chat: the system turn of conversations that have none")
+    examples: tuple[ExampleTurns, ...] = Field((), description="with chat: turns before every single question (few-shot), never learnt")
     bos: bool = Field(False, description="put the tokenizer's BOS before the prompt; never with chat, whose text holds it already")
-    stop: tuple[str, ...] = Field((), description="tokens, beside EOS, that end a response")
+    stop: tuple[str, ...] = Field((), description="tokens, beside EOS and what ends a turn of the chat, that end a response")
 
     @model_validator(mode="after")
     def _places(self) -> TemplateParams:
@@ -65,4 +84,7 @@ class TemplateParams(Settings):
             raise ValueError("template.response must hold {response} exactly once")
         if self.chat and self.bos:
             raise ValueError("template.bos with template.chat would write BOS twice; set bos: false")
+        alone = [name for name in ("jinja", "variables", "system", "examples") if getattr(self, name)]
+        if alone and not self.chat:
+            raise ValueError(f"template.{alone[0]} belongs to a chat template; set chat: true, or write it into template.prompt")
         return self

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from pipelines.models.chat import Chat, learn
 from pipelines.models.template import Template
 from pipelines.models.tokenizer import Tokens, byte_symbols, facts_of
 from pipelines.models.tokenizer_params import BpeTokenizer, CharTokenizer, PretrainedTokenizer, TemplateParams, TokenizerParams
@@ -81,8 +82,11 @@ def _train(params: CharTokenizer | BpeTokenizer, texts: list[str]) -> Tokenizer:
 
 
 def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, folder: Path) -> Tokens:
-    if template.chat:
-        raise ValueError("template.chat needs a pretrained tokenizer with a chat template; this corpus trains its own. Set chat: false")
+    if template.chat and not template.jinja:
+        raise ValueError(
+            "template.chat needs a chat template, and a trained tokenizer has none: write one as template.jinja "
+            f"(its special tokens are {USER}, {ASSISTANT} and {EOS}), or set chat: false"
+        )
     if template.bos:
         raise ValueError("template.bos: a trained tokenizer has no BOS; write <|user|> at the start of template.prompt instead")
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -90,23 +94,55 @@ def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, 
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, "model_max_length": 10**9, **names}
     _write_json(folder / "tokenizer_config.json", config)
     _write_json(folder / "special_tokens_map.json", names)
-    resolved = Template.of(template.prompt, template.response)
-    return write_contract(folder, tokenizer, resolved, SPECIALS.index(PAD), SPECIALS.index(EOS), None, template.stop, reward)
+    resolved, chat = Template.of(template.prompt, template.response), None
+    if template.jinja:
+        (folder / "chat_template.jinja").write_text(template.jinja, "utf-8")
+        special = {"pad_token": PAD, "eos_token": EOS}
+        resolved, chat = resolve_chat(template, template.jinja, "template.jinja", special, tokenizer)
+    return write_contract(folder, tokenizer, resolved, SPECIALS.index(PAD), SPECIALS.index(EOS), None, template.stop, reward, chat)
+
+
+def resolve_chat(
+    template: TemplateParams, source: str, name: str, specials: Mapping[str, str], tokenizer: Tokenizer
+) -> tuple[Template, Chat]:
+    """The texts around a question and its answer, and what was learnt of the chat template `source` of `name`. `specials`: what it is
+    given under bos_token, eos_token and the like. TemplateFault names what it cannot do."""
+    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    examples = [text for example in template.examples for text in (example.question, example.answer)]
+    variables = {**specials, **template.variables}
+    chat, opening = learn(source, name, variables, template.date, added, template.prompt, template.system, examples)
+    lead, _, tail = template.response.partition("{response}")
+    return Template(opening.before, opening.after, opening.lead + lead, tail + opening.tail), chat
 
 
 def write_contract(
-    folder: Path, tokenizer: Tokenizer, template: Template, pad: int, eos: int, bos: int | None, stop: Iterable[str], reward: str
+    folder: Path,
+    tokenizer: Tokenizer,
+    template: Template,
+    pad: int,
+    eos: int,
+    bos: int | None,
+    stop: Iterable[str],
+    reward: str,
+    chat: Chat | None = None,
 ) -> Tokens:
     """Write tokens.json beside a tokenizer.json and load both, which checks them. ValueError when a stop text is not one token."""
-    stop_ids = [eos]
+    end = eos if chat is None else _id_of(tokenizer, chat.facts.end)
+    stop_ids = list(dict.fromkeys([eos, end]))
     for text in stop:
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         if len(ids) != 1:
             raise ValueError(f"template.stop: {text!r} is {len(ids)} tokens here; only a single token can stop a response")
-        stop_ids.append(ids[0])
+        stop_ids += [ids[0]] if ids[0] not in stop_ids else []
     size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-    _write_json(folder / "tokens.json", facts_of(template, size, pad, eos, bos, stop_ids, reward))
+    _write_json(folder / "tokens.json", facts_of(template, size, pad, eos, bos, stop_ids, reward, chat, end))
     return Tokens.load(folder)
+
+
+def _id_of(tokenizer: Tokenizer, token: str) -> int:
+    found = tokenizer.token_to_id(token)
+    assert found is not None, token
+    return int(found)
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

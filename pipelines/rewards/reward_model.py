@@ -83,4 +83,4 @@ def make_judge(options: RewardModelParams, provision: Provision) -> Judge:
     """The reward model in the provision's folder. Raises ValueError where it was trained with another tokenizer than the policy's."""
     model, tokens = load(provision.folder, provision.trust_remote_code)
     tokens.check_same(provision.tokens, str(provision.folder))
-    return RewardModelJudge(model, tokens.eos_id, options, provision.placement, provision.budget)
+    return RewardModelJudge(model, tokens.end_id, options, provision.placement, provision.budget)

@@ -51,7 +51,7 @@ def examples(judgements: Sequence[Judgement], asking: Asking, context: int) -> t
             continue
         label = (asking.labels.positive if judgement.label else asking.labels.negative)[0]
         cut = len(ids) - len(asking.lead)
-        found.append(Example(list(ids[:cut]), [*asking.lead, label, asking.tokens.eos_id]))
+        found.append(Example(list(ids[:cut]), [*asking.lead, label, asking.tokens.end_id]))
     return found, reasons
 
 

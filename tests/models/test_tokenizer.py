@@ -194,12 +194,16 @@ def test_padding_that_is_no_token(tmp_path):
 
 
 def test_a_chat_template_is_rendered_once(tmp_path):
-    chat = "{% for m in messages %}<|user|>{{ m.content | trim }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    chat = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}{{ eos_token if m.role == 'assistant' }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
     id = pretrained(tmp_path, chat, eos_token="<|end|>", pad_token="<|pad|>")
     tokens = take(tmp_path, id, TemplateParams(prompt="Solve: {query}", chat=True))
     assert tokens.template.prompt("1+1") == "<|user|>Solve: 1+1<|assistant|>"
     ids = tokens.encode_prompt("1+1")
     assert (ids[0], ids[-1]) == (tokens.specials["<|user|>"], tokens.specials["<|assistant|>"])
+    assert tokens.encode_prompt(" 1+1\n") == ids[:1] + tokens.tokenizer.encode("Solve:  1+1", add_special_tokens=False).ids + ids[-1:]
 
 
 def test_a_missing_chat_template_says_the_way_out(tmp_path):
