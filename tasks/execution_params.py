@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,7 +30,9 @@ class ExecutionParams(Settings):
     sampler: Literal["local", "vllm"] = Field(
         "local", description="vllm needs an installation of it (`make test-vllm` shows one); it draws the same samples up to rounding"
     )
-    sample_batch: int = Field(1024, ge=1, description="sequences that are sampled at once")
+    sample_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        "auto", description="sequences that are sampled at once; auto: as many as the free memory holds, 1024 at most"
+    )
     log_period_s: float = Field(1.0, ge=0, description="seconds between progress lines")
     checkpoint_period_s: float = Field(30.0, ge=0, description="seconds between resumable checkpoints of a training stage")
     offline: bool = Field(True, description="do not try the Hugging Face hub")
@@ -38,6 +40,11 @@ class ExecutionParams(Settings):
     grace_s: float = Field(10, ge=0, description="seconds between SIGTERM and SIGKILL when a stage is stopped")
     retries: int = Field(0, ge=0, description="how often a failed stage is tried again; meta.retries of a stage wins")
     trust_remote_code: bool = Field(False, description="let Hugging Face repositories run their own code")
+
+    @property
+    def sequences(self) -> int | None:
+        """Sequences that are sampled at once; None: what fits."""
+        return None if self.sample_batch == "auto" else self.sample_batch
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

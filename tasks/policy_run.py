@@ -6,7 +6,7 @@ import gc
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,19 +14,21 @@ import torch
 
 from pipelines.corpora.record import Record, read_records
 from pipelines.models import adapters, critic, policy
+from pipelines.models.free_memory import SLACK, available
 from pipelines.models.liger import use_liger
 from pipelines.models.packing import can_share
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
-from pipelines.rollouts.fused import fusible, own_bytes
+from pipelines.rollouts.flight import BATCH, Request, Room, token_bytes
+from pipelines.rollouts.fused import fusible, own_bytes, refresh_bytes
 from pipelines.settings import laid_over
 from pipelines.training.best import Best
 from pipelines.training.checkpoints import Checkpoints, Parts
 from pipelines.training.engine import Engine
 from pipelines.training.engines import make_engine
-from pipelines.training.memory import Plan, Shape, available, check_fits, hollow, predict
+from pipelines.training.memory import WORD, Plan, Shape, check_fits, hollow, predict
 from pipelines.training.micro_batches import MicroBatches
 from pipelines.training.policy import PolicyTrainer
 from pipelines.training.policy_params import PolicyParams
@@ -41,8 +43,6 @@ from tasks.judges import make_checker, make_judge
 from tasks.method_summary import in_words
 from tasks.sampler import make_sampler
 from tasks.stage import Stage
-
-PROMPT_TOKENS = 512  # that the memory prediction assumes where the model's context is longer
 
 Settings = TypeVar("Settings", bound=PolicyParams)
 
@@ -110,10 +110,10 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     exact = shared if checker is judge else checker and ShardedJudge(checker, ranks)
     kept = course.keep(shared, exact) if course.keep else None
     refers = settings.refers or settings.validation_every > 0
-    needed = _memory(model, judge, settings, execution, placement, refers) | _memory_of(judge)
-    if settings.keep == "best" and placement.device.type == "cpu":
-        needed["weights of the best validation"] = 4 * sum(weight.numel() for weight in model.parameters())
-    check_fits(needed, available(placement.device), 1 if placement.device.type == "cuda" else ranks.size)
+    asked = _requests(model, settings, course, ranks.size)
+    free, shared_by = available(placement.device), 1 if placement.device.type == "cuda" else ranks.size
+    needed = _needed(model, judge, settings, execution, placement, asked, free // shared_by)
+    check_fits(needed, free, shared_by)
     stage.say(f"predicted peak memory: {sum(needed.values()) / 1e9:.2f} GB")
     batches = MicroBatches(execution.micro_batch_tokens, ranks, can_share(model))
     values = _critic(model, judge, settings, placement, batches, execution)
@@ -162,21 +162,48 @@ def _critic(
     return Critic(engine, settings.critic, batches)
 
 
-def _memory(
-    model: Any, judge: Judge, settings: PolicyParams, execution: ExecutionParams, placement: Placement, refers: bool
+def _requests(model: Any, settings: PolicyParams, course: Course, ranks: int) -> list[Request]:
+    """What the run asks its sampler for at once: an iteration's or a refill's prompts, and the problems that validate; of one rank."""
+    context, new = context_size(model), settings.sampling.max_new_tokens
+    prompts = max(settings.prompts, settings.refill.prompts if settings.refill else 0)
+    rounds = [(course.problems, prompts, settings.most_sequences)]
+    if settings.validation_every:
+        rounds.append((course.validation, settings.validation_size, 1))
+    found = []
+    for problems, count, each in rounds:
+        lengths = [length for record in problems if (length := len(record.prompt_ids)) < context]
+        count = -(-min(count, len(problems)) // ranks)
+        found.append(Request(count * each, count, max(lengths, default=1), min(new, context)))
+    return found
+
+
+def _needed(
+    model: Any,
+    judge: Judge,
+    settings: PolicyParams,
+    execution: ExecutionParams,
+    placement: Placement,
+    asked: Sequence[Request],
+    free: int,
 ) -> dict[str, int]:
-    """Bytes at the peak, by item, before anything of it is allocated: adapters and critic are put on copies without weights."""
-    longest, trained, values = context_size(model), hollow(model), None
+    """Bytes at the peak, by item, before anything of it is allocated: adapters and critic are put on copies without weights.
+
+    Where execution.sample_batch is auto, the caches are the largest that fit into `free` bytes beside the rest, as the engine will choose.
+    """
+    refers, trained, values = settings.refers or settings.validation_every > 0, hollow(model), None
     with torch.device("meta"):
         if settings.critic is not None:
             values = critic.make(hollow(model if settings.critic.init == "policy" else judge.model)).backbone
         if settings.adapter:
             adapters.add(trained, settings.adapter, 0)
-    shape, copies = Shape.of(trained), 0
-    if execution.sampler == "vllm":
-        copies = placement.dtype.itemsize * shape.parameters
-    elif fusible(trained):
-        copies = own_bytes(trained, placement.dtype, placement.device)
+    shape, copies, refreshed = Shape.of(trained), 0, 0
+    with adapters.switched_off(trained):  # as they are while the run samples
+        lean = fusible(trained)
+        if execution.sampler == "vllm":
+            copies = placement.dtype.itemsize * shape.parameters
+        elif lean:
+            copies = own_bytes(trained, placement.dtype, placement.device)
+            refreshed = refresh_bytes(trained, placement.dtype, placement.device)
     plan = Plan(
         tokens=execution.micro_batch_tokens,
         half=placement.dtype == torch.bfloat16,
@@ -187,12 +214,22 @@ def _memory(
         critic=None if values is None else Shape.of(values),
         critic_optimiser=settings.critic.optimiser.kind if settings.critic else "adamw",
         copies=copies,
-        sequences=execution.sample_batch,
-        length=min(longest, PROMPT_TOKENS + settings.sampling.max_new_tokens),
+        refreshed=refreshed,
         zero_stage=execution.zero_stage,
         ranks=execution.processes,
     )
-    return predict(shape, plan)
+    beside = _memory_of(judge)
+    if settings.keep == "best" and placement.device.type == "cpu":
+        beside["weights of the best validation"] = WORD * sum(weight.numel() for weight in model.parameters())
+    room = Room(placement.device, torch.get_num_threads(), lean, token_bytes(model.config, placement.dtype))
+    batch = execution.sequences or BATCH
+    while True:
+        cached = max(room.cache_bytes(request, batch) for request in asked) // room.token_bytes
+        flying = max(min(request.rows, batch) for request in asked)
+        needed = predict(shape, replace(plan, cached=cached, sequences=flying)) | beside
+        if execution.sequences or batch == 1 or sum(needed.values()) <= free * (1 - SLACK):
+            return needed
+        batch //= 2
 
 
 def _memory_of(judge: Judge) -> dict[str, int]:

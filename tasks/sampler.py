@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
+from pipelines.rollouts.flight import BATCH
 from pipelines.rollouts.local import LocalEngine
 from tasks.execution_params import ExecutionParams
 
@@ -15,5 +16,5 @@ def make_sampler(model: Any, tokens: Tokens, placement: Placement, execution: Ex
     if execution.sampler == "vllm":
         from pipelines.rollouts.vllm_engine import VllmEngine
 
-        return VllmEngine(model, tokens, placement, execution.sample_batch)
-    return LocalEngine(model, tokens, placement, execution.sample_batch)
+        return VllmEngine(model, tokens, placement, execution.sequences or BATCH)
+    return LocalEngine(model, tokens, placement, execution.sequences, processes=execution.processes)

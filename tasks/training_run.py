@@ -11,12 +11,13 @@ import torch
 
 from pipelines.models import adapters
 from pipelines.models.adapter_params import AdapterParams
+from pipelines.models.free_memory import available
 from pipelines.models.liger import use_liger
 from pipelines.models.placement import Placement
 from pipelines.training.checkpoints import Checkpoints, Saveable
 from pipelines.training.engine import Engine
 from pipelines.training.engines import make_engine
-from pipelines.training.memory import Plan, Shape, available, check_fits, predict
+from pipelines.training.memory import Plan, Shape, check_fits, predict
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.session import Session

@@ -53,6 +53,11 @@ def present(model: Any) -> bool:
     return any(True for _ in _layers(model))
 
 
+def plain(layer: Any) -> Any:
+    """The layer below adapters that are merged or switched off; a layer without adapters, or with ones at work, is itself."""
+    return layer.base_layer if _adapted(layer) and layer.disable_adapters else layer
+
+
 @contextmanager
 def switched_off(model: Any) -> Iterator[Any]:
     """Inside, the model computes what it did before the adapters came: the reference's log-probs. Nothing in it has a gradient."""
@@ -98,5 +103,9 @@ def plain_state(model: Any) -> dict[str, Tensor]:
 def _layers(model: Any) -> Iterator[tuple[str, Any]]:
     """(name, layer) of every layer with an adapter."""
     for name, module in model.named_modules():
-        if hasattr(module, "lora_A") and hasattr(module, "base_layer"):
+        if _adapted(module):
             yield name, module
+
+
+def _adapted(module: Any) -> bool:
+    return hasattr(module, "lora_A") and hasattr(module, "base_layer")

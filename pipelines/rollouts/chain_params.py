@@ -30,3 +30,8 @@ class ChainParams(Choice):
         ge=0,
         description="boundaries of a response that are valued, from its start; later segments see its own reward. 0: all",
     )
+
+    def most(self, new: int) -> int:
+        """Sequences of one prompt that are asked for at once at most, with responses of `new` tokens: those that value boundaries."""
+        boundaries = {"cutpoint": -(-new // self.interval) + 1, "fixed": self.parts, "newline": new}[self.partition]
+        return self.samples * max(1, self.rollouts * min(boundaries, self.max_boundaries or boundaries))

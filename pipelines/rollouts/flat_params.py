@@ -14,3 +14,7 @@ class FlatParams(Choice):
 
     kind: Literal["flat"] = "flat"
     samples: int = Field(8, ge=1, description="responses per prompt")
+
+    def most(self, new: int) -> int:
+        """Sequences of one prompt that are asked for at once at most, of `new` tokens each."""
+        return self.samples

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipelines.models.adapters import plain
 from pipelines.rollouts.cache import Layer, Rows
 from pipelines.rollouts.kernels import Matrices, Plan, Shared, block, decode, fast, project, read_out
 
@@ -23,7 +24,10 @@ DYNAMIC_ROTARY = frozenset({"dynamic", "longrope"})  # their angles depend on th
 
 
 def fusible(model: Any) -> bool:
-    """Whether FusedForward computes what `model` does: one of the families, with nothing in it replaced or switched on."""
+    """Whether FusedForward computes what `model` does now: one of the families, with nothing in it replaced or switched on.
+
+    Layers with adapters count while these are merged into the weights, or off (`models.adapters`): then the weights are all there is.
+    """
     config = model.config
     if type(model).__name__ not in FAMILIES or not type(model).__module__.startswith("transformers."):
         return False
@@ -33,24 +37,33 @@ def fusible(model: Any) -> bool:
         return False
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
-        inner = [attention.q_proj, attention.k_proj, attention.v_proj]
-        outer = [attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj]
+        inner = [plain(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
+        outer = [plain(linear) for linear in (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)]
         if any(type(linear) is not nn.Linear for linear in inner + outer) or any(linear.bias is not None for linear in outer):
             return False
-    return type(model.lm_head) is nn.Linear and model.lm_head.bias is None
+    head, table = plain(model.lm_head), plain(model.model.embed_tokens)
+    return type(head) is nn.Linear and head.bias is None and isinstance(table, nn.Embedding)
 
 
 def own_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
     """Bytes of the weights that FusedForward holds beside the model's own, once the model is on `device`; vectors are not counted."""
-    head = model.lm_head.weight
-    found = head.numel() * dtype.itemsize
-    for layer in model.model.layers:
-        attention, mlp = layer.self_attn, layer.mlp
-        linears = [attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj]
-        if dtype != head.dtype or _packs(dtype, device, attention.q_proj.in_features):
-            linears += [attention.o_proj, mlp.down_proj]
-        found += sum(linear.weight.numel() for linear in linears) * dtype.itemsize
-    return found
+    head = plain(model.lm_head).weight
+    return head.numel() * dtype.itemsize + sum(_layer_bytes(layer, head.dtype, dtype, device) for layer in model.model.layers)
+
+
+def refresh_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
+    """Bytes that bringing these weights up to date takes for a moment: a packed layer is made anew beside the old one."""
+    layer = model.model.layers[0]
+    packs = _packs(dtype, device, plain(layer.self_attn.q_proj).in_features)
+    return _layer_bytes(layer, plain(model.lm_head).weight.dtype, dtype, device) if packs else 0
+
+
+def _layer_bytes(layer: Any, own: torch.dtype, dtype: torch.dtype, device: torch.device) -> int:
+    attention, mlp = layer.self_attn, layer.mlp
+    linears = [attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj]
+    if dtype != own or _packs(dtype, device, plain(attention.q_proj).in_features):
+        linears += [attention.o_proj, mlp.down_proj]
+    return sum(plain(linear).weight.numel() for linear in linears) * dtype.itemsize
 
 
 def _packs(dtype: torch.dtype, device: torch.device, hidden: int) -> bool:
@@ -70,44 +83,46 @@ class _Weights:
         attention = layer.self_attn
         self.width = int(attention.head_dim)
         self.normed = hasattr(attention, "q_norm")
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        hidden, device = attention.q_proj.in_features, attention.q_proj.weight.device
+        projections = [plain(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
+        hidden, device = projections[0].in_features, projections[0].weight.device
         self.sizes = [projection.out_features for projection in projections]
         self.packs = _packs(dtype, device, hidden)
         self.dtype = dtype
-        self.bias = None if attention.q_proj.bias is None else torch.empty(sum(self.sizes), dtype=dtype, device=device)
+        self.bias = None if projections[0].bias is None else torch.empty(sum(self.sizes), dtype=dtype, device=device)
         self.gains = torch.empty(sum(self.sizes[:2]) // self.width, self.width, device=device) if self.normed else None
         if not self.packs:  # else every refresh makes new ones anyway
             self.qkv = torch.empty(sum(self.sizes), hidden, dtype=dtype, device=device)
-            self.gate_up = torch.empty(2 * self._layer.mlp.gate_proj.out_features, hidden, dtype=dtype, device=device)
+            self.gate_up = torch.empty(2 * plain(layer.mlp.gate_proj).out_features, hidden, dtype=dtype, device=device)
         self.refresh()
 
     def refresh(self) -> None:
         attention, mlp = self._layer.self_attn, self._layer.mlp
+        to_query, to_key, to_value = (plain(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj))
+        to_gate, to_up = plain(mlp.gate_proj).weight, plain(mlp.up_proj).weight
         scale = 1.0 if self.normed else attention.scaling  # a normed query takes its scale after the norm
         if self.bias is not None:
             query, key, value = self.bias.split(self.sizes)
-            query.copy_(_neighbours(attention.q_proj.bias, self.width) * scale)
-            key.copy_(_neighbours(attention.k_proj.bias, self.width))
-            value.copy_(attention.v_proj.bias)
+            query.copy_(_neighbours(to_query.bias, self.width) * scale)
+            key.copy_(_neighbours(to_key.bias, self.width))
+            value.copy_(to_value.bias)
         if self.gains is not None:
             heads = self.sizes[0] // self.width
             self.gains[:heads] = _neighbours(attention.q_norm.weight, self.width) * attention.scaling
             self.gains[heads:] = _neighbours(attention.k_norm.weight, self.width)
-        qkv = torch.empty(sum(self.sizes), attention.q_proj.in_features, dtype=self.dtype) if self.packs else self.qkv
+        qkv = torch.empty(sum(self.sizes), to_query.in_features, dtype=self.dtype) if self.packs else self.qkv
         gain, (query, key, value) = self._layer.input_layernorm.weight, qkv.split(self.sizes)
-        query.copy_(_neighbours(attention.q_proj.weight, self.width) * (gain * scale))
-        key.copy_(_neighbours(attention.k_proj.weight, self.width) * gain)
-        value.copy_(attention.v_proj.weight * gain)
+        query.copy_(_neighbours(to_query.weight, self.width) * (gain * scale))
+        key.copy_(_neighbours(to_key.weight, self.width) * gain)
+        value.copy_(to_value.weight * gain)
         gain = self._layer.post_attention_layernorm.weight
-        out, down = (linear.weight.to(self.dtype) for linear in (attention.o_proj, mlp.down_proj))
+        out, down = (plain(linear).weight.to(self.dtype) for linear in (attention.o_proj, mlp.down_proj))
         if self.packs:
-            gate, up = (_pack((linear.weight * gain).to(self.dtype)) for linear in (mlp.gate_proj, mlp.up_proj))
+            gate, up = (_pack((weight * gain).to(self.dtype)) for weight in (to_gate, to_up))
             self.matrices = Matrices(_pack(qkv), self.bias, self.gains, gate, up, _pack(out), _pack(down))
         else:
             gate, up = self.gate_up.chunk(2)
-            gate.copy_(mlp.gate_proj.weight * gain)
-            up.copy_(mlp.up_proj.weight * gain)
+            gate.copy_(to_gate * gain)
+            up.copy_(to_up * gain)
             self.matrices = Matrices(qkv, self.bias, self.gains, self.gate_up, None, out.t(), down.t())
 
 
@@ -120,14 +135,14 @@ class FusedForward:
         attention = model.model.layers[0].self_attn
         self._model, self._dtype, width = model, dtype, int(attention.head_dim)
         self._plan = Plan(
-            heads=attention.q_proj.out_features // width,
-            kv_heads=attention.k_proj.out_features // width,
+            heads=plain(attention.q_proj).out_features // width,
+            kv_heads=plain(attention.k_proj).out_features // width,
             width=width,
             epsilon=float(model.config.rms_norm_eps),
             head_epsilon=float(getattr(getattr(attention, "q_norm", None), "variance_epsilon", 0.0)),
         )
         self._rotations = torch.empty(0)
-        device = attention.q_proj.weight.device
+        device = plain(attention.q_proj).weight.device
         self._decode = fast(decode, device)
         self.by_width = device.type == "cpu" and dtype == torch.float32 and width % LANES == 0
         with torch.inference_mode():
@@ -204,8 +219,8 @@ class FusedForward:
         return self._rotations
 
     def _read_ends(self) -> None:
-        self._embedding = self._model.model.embed_tokens.weight.detach().float()
-        self._head = (self._model.lm_head.weight * self._model.model.norm.weight).to(self._dtype)
+        self._embedding = plain(self._model.model.embed_tokens).weight.detach().float()
+        self._head = (plain(self._model.lm_head).weight * self._model.model.norm.weight).to(self._dtype)
 
 
 def _neighbours(weight: Tensor, width: int) -> Tensor:

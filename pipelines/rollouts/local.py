@@ -20,6 +20,7 @@ from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.cache import State
 from pipelines.rollouts.counter import key_tensor
+from pipelines.rollouts.flight import Request, Room, token_bytes
 from pipelines.rollouts.forest import Completion, Finish
 from pipelines.rollouts.fused import FusedForward, fusible
 from pipelines.rollouts.generic import GenericForward
@@ -28,14 +29,13 @@ from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.wave import Rules, Samples, Wave
 from pipelines.rollouts.weights import checksums
 
-CPU_ROWS = 128  # rows of one worker: more would leave its cache, fewer make thin products
-CPU_ROWS_MIN = 16  # below this all cores work on the same rows
 PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
 
 
 @dataclass
 class LocalEngine:
-    """`generate` continues prefixes; `batch` is the number of sequences in flight; `pause` is called before every token and may raise.
+    """`generate` continues prefixes; `batch` is the number of sequences in flight, None: as many as the free memory holds, which
+    `processes` share; `pause` is called before every token and may raise.
 
     `lean` false takes the model's own forward even where a leaner one exists: the same tokens, for comparison.
     """
@@ -43,9 +43,10 @@ class LocalEngine:
     model: Any
     tokens: Tokens
     placement: Placement
-    batch: int = 1024
+    batch: int | None = None
     pause: Callable[[], None] = lambda: None
     lean: bool = True
+    processes: int = 1
 
     def __post_init__(self) -> None:
         self._forward: Forward | None = None
@@ -141,15 +142,11 @@ class LocalEngine:
         """Run all trunks, on as many workers as pay; returns the states of the rows to keep."""
         device = self.placement.device
         stops = torch.tensor(sorted({self.tokens.eos_id, *self.tokens.stop_ids}), device=device)
-        threads = torch.get_num_threads()
-        # Another model's forward may not be safe to run twice at once.
-        workers = (
-            threads if device.type == "cpu" and isinstance(forward, FusedForward) and len(samples.keys) >= CPU_ROWS_MIN * threads else 1
-        )
-        at_once = max(1, self.batch // workers)
-        if device.type == "cpu":  # in even turns: a few rows left over would have steps of their own
-            each = -(-len(samples.keys) // workers)
-            at_once = min(at_once, -(-each // max(1, round(each / CPU_ROWS))))
+        threads, lean = torch.get_num_threads(), isinstance(forward, FusedForward)
+        room = Room(device, threads, lean, token_bytes(self.model.config, self.placement.dtype))
+        longest, new = max(len(trunk.ids) for trunk in found), int(samples.limits.max())
+        request = Request(len(samples.keys), sum(len(trunk.users) for trunk in found), longest, new)
+        workers, at_once = room.in_flight(request.rows, self.batch or room.batch(request, self.processes))
         rules = Rules(sampling, stops, keepable, at_once)
         waves = [
             Wave(forward, Prefiller(forward, hand, known, PREFILL_TOKENS.get(device.type, 4096), device), hand, samples, rules)

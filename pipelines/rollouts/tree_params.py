@@ -31,6 +31,10 @@ class TreeParams(Choice):
         """Responses per prompt at most."""
         return prod(self.branching)
 
+    def most(self, new: int) -> int:
+        """Sequences of one prompt that are asked for at once at most: those of the last level."""
+        return self.responses
+
 
 def expected_nodes(branching: tuple[int, ...], survival: float = 1.0) -> float:
     """Segments of a tree when a share `survival` of each inner level's reaches its cap (methods/spo.md section 9)."""

@@ -12,12 +12,12 @@ from torch import Tensor
 from pipelines.rollouts.cache import Rows, State
 from pipelines.rollouts.counter import uniforms
 from pipelines.rollouts.draw import draw
+from pipelines.rollouts.flight import SHARED_BY
 from pipelines.rollouts.kernels import ended, fast
 from pipelines.rollouts.prefill import Forward, Prefiller, Trunk
 from pipelines.rollouts.rollout_params import SamplingParams
 
 FULL_ABOVE = 0.75  # finished rows are dropped, and waiting ones let in, once this share or less is alive: either copies the cache
-SHARED_BY = 4  # rows of a prefix, on average, from which on holding it once pays
 AHEAD = 16  # uniforms are hashed for this many positions at once
 
 

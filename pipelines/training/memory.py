@@ -10,17 +10,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from pipelines.models.free_memory import SLACK
 from pipelines.models.logprobs import CHUNK
 from pipelines.training.deepspeed_engine import BUCKET
 
 GATHERED = 10**9  # elements that ZeRO's third stage, as DeepSpeed sets it, leaves whole between forward and backward
-SLACK = 0.1  # of the available memory is left to fragmentation and to what nobody counts
+SAMPLER_CACHE = "sampler: cache"
 WORD = 4  # bytes of a float32: weights, gradients and moments are always float32
 
 
@@ -86,7 +85,9 @@ class Plan:
     tokens: of a micro-batch; repeats: key slots for each of its tokens (a prompt of 1/3 of the tokens with 8 answers: 1 + 8/3).
     half: the forward runs in bfloat16. heap: on a CPU, where freed memory stays with the process.
     critic: the value model, trained whole by `critic_optimiser`. copies: bytes of the sampler's own weights.
-    sequences, length: rows and positions of the sampler's cache, 0 without a sampler. zero_stage counts with several ranks only.
+    refreshed: bytes that bringing those up to date takes for a moment.
+    cached: tokens in the sampler's caches at once (`rollouts.flight`), of `sequences` rows in flight; 0 without a sampler.
+    zero_stage counts with several ranks only.
     """
 
     tokens: int
@@ -99,8 +100,9 @@ class Plan:
     critic: Shape | None = None
     critic_optimiser: str = "adamw"
     copies: int = 0
+    refreshed: int = 0
+    cached: int = 0
     sequences: int = 0
-    length: int = 0
     zero_stage: int = 0
     ranks: int = 1
 
@@ -155,14 +157,17 @@ def learning(shape: Shape, plan: Plan) -> dict[str, int]:
 
 def sampling(shape: Shape, plan: Plan) -> dict[str, int]:
     """Bytes that only sampling takes; nothing without a sampler."""
-    if not plan.sequences:
+    if not plan.cached:
         return {}
-    found = {"sampler: cache": 2 * (2 if plan.half else WORD) * shape.layers * shape.key_width * plan.sequences * plan.length}
+    found = {SAMPLER_CACHE: 2 * (2 if plan.half else WORD) * shape.layers * shape.key_width * plan.cached}
+    found["sampler: logits"] = WORD * plan.sequences * shape.vocabulary
     if plan.divided == 3:
         found["sampler: whole weights beside the divided ones"] = WORD * shape.parameters
     if shape.adapted:
         found["sampler: adapted weights as they were"] = WORD * shape.adapted
-        found["sampler: what is added to one of them, before and after its scale"] = 2 * WORD * shape.inner * shape.width
+    merging = 2 * WORD * shape.inner * shape.width if shape.adapted else 0  # what is added to one weight, before and after its scale
+    if moment := max(merging, plan.refreshed):
+        found["sampler: what bringing its weights up to date takes for a moment"] = moment
     if plan.half and not plan.copies:  # the model's own forward, under autocast
         found["sampler: weights as products take them"] = 2 * shape.cast
     return found
@@ -188,30 +193,20 @@ def logits(shape: Shape, plan: Plan) -> int:
     return max(3 * WORD * chunk, WORD * chunk + (2 if plan.half else WORD) * shape.head)
 
 
-def available(device: torch.device) -> int:
-    """Bytes that this process can still take: free memory of the GPU, or of the machine and its control group."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    import psutil
-
-    free = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.stat")
-    if limit.exists() and used.exists() and limit.read_text().strip() != "max":
-        held = dict(line.split() for line in used.read_text().splitlines())
-        free = min(free, int(limit.read_text()) - int(held.get("anon", 0)))
-    return max(0, free)
-
-
 def check_fits(items: Mapping[str, int], free: int, processes: int = 1) -> None:
     """Raises MemoryError with the table when `processes` of this size do not fit into `free` bytes less SLACK."""
-    total = sum(items.values())
-    if total * processes <= free * (1 - SLACK):
+    total, room = sum(items.values()), free * (1 - SLACK)
+    if total * processes <= room:
         return
-    each = f", for each of {processes} processes" if processes > 1 else ""
+    largest = max(items, key=lambda name: items[name])
+    each = f" for {processes} processes" if processes > 1 else ""
+    remedy = "fewer tokens in a micro-batch (execution.micro_batch_tokens), gradient checkpointing, more ranks with a higher ZeRO stage, "
+    if largest == SAMPLER_CACHE:
+        remedy = "fewer sequences at once (execution.sample_batch: auto fits itself, or a smaller number), fewer or shorter responses, "
     raise MemoryError(
-        f"the run would need {total * processes / 1e9:.2f} GB, {free / 1e9:.2f} GB are free and {SLACK:.0%} of it is kept back{each}:\n"
-        + table(items)
-        + "\nwhat needs less: fewer tokens in a micro-batch, gradient checkpointing, more ranks with a higher ZeRO stage, a smaller model"
+        f"the run would need {total * processes / 1e9:.2f} GB{each}, and {room / 1e9:.2f} of {free / 1e9:.2f} GB free may be used "
+        f"({SLACK:.0%} is kept back); most of it is {largest}, {items[largest] * processes / 1e9:.2f} GB. What needs less: {remedy}"
+        f"a smaller model. By item{', of one process' if processes > 1 else ''}:\n{table(items)}"
     )
 
 

@@ -149,6 +149,12 @@ class PolicyParams(JudgeParams):
         return int(getattr(self.sampler, "samples", 0))
 
     @property
+    def most_sequences(self) -> int:
+        """Sequences of one prompt that the sampler asks for at once at most."""
+        most = getattr(self.sampler, "most", None)
+        return int(most(self.sampling.max_new_tokens)) if most else max(1, self.samples)
+
+    @property
     def cuts_by_probability(self) -> bool:
         """Whether responses were cut where the sampler was not sure."""
         return getattr(self.sampler, "partition", None) == "cutpoint"

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
+from pipelines.models import adapters
+from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.placement import Placement
 from pipelines.rollouts import fused, wave
 from pipelines.rollouts.counter import child_key, root_key
@@ -148,6 +150,31 @@ def test_a_prefix_held_once_for_its_family_and_one_held_by_each_row_give_the_sam
     assert set(shared) == {True, False}
     for other in results[1:]:
         check_same(results[0], other)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("wide", [{}, {"hidden_size": 256}], ids=["plain", "packed"])
+def test_merged_adapters_keep_the_lean_forward_and_its_samples(family, wide, tokens):
+    """As a run with adapters samples: merged meanwhile. With adapters at work the model's own code runs, which knows them."""
+    model = adapters.add(make(family, tokens, **wide), AdapterParams(rank=4, alpha=8), 0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(torch.randn_like(weight) * 0.1)
+    batch = requests([3, 9, 1, 17], 3)
+    lean, own = LocalEngine(model, tokens, CPU), LocalEngine(model, tokens, CPU, lean=False)
+    for _ in range(2):  # the second time with other adapters, through what the first made
+        assert not fusible(model)
+        with adapters.merged(model):
+            assert fusible(model)
+            check_same(lean.generate(*batch, SAMPLING), own.generate(*batch, SAMPLING))
+            assert isinstance(lean._forward, FusedForward)
+        check_same(lean.generate(*batch, SAMPLING), own.generate(*batch, SAMPLING))
+        assert isinstance(lean._forward, GenericForward)
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                if "lora_A" in name:
+                    weight.mul_(-1.5)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])

@@ -7,18 +7,20 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM
 
-from pipelines.models import adapters
+from pipelines.models import adapters, policy
 from pipelines.models.adapter_params import AdapterParams
+from pipelines.models.free_memory import available
 from pipelines.models.packing import Segment, pack, score_packed, score_rows
 from pipelines.models.placement import Placement
-from pipelines.rollouts.fused import FusedForward, fusible, own_bytes
+from pipelines.rollouts.flight import BATCH, Request, Room, token_bytes
+from pipelines.rollouts.fused import FusedForward, fusible, own_bytes, refresh_bytes
 from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.engine import TorchEngine
-from pipelines.training.memory import Plan, Shape, activations, available, check_fits, hollow, predict
+from pipelines.training.memory import Plan, Shape, activations, check_fits, hollow, predict
 from pipelines.training.optimiser_params import OptimiserParams
 from tests.models.test_packing import FAMILIES, flat, make
-from tests.tiny import make_tiny_model, make_tiny_tokens
+from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.stages import COMMON, PPO, make_inputs, make_stage, run
 
 GIGA = 10**9
@@ -72,7 +74,7 @@ def test_what_saves_memory_is_seen_to_save_it(shape):
     whole = sum(predict(shape, plain).values())
     for change in ({"half": True}, {"checkpointing": True}, {"tokens": 2048}, {"zero_stage": 1, "ranks": 8}):
         assert sum(predict(shape, replace(plain, **change)).values()) < whole, change
-    for change in ({"reference": True}, {"critic": shape}, {"copies": GIGA}, {"heap": True}, {"sequences": 10**5, "length": 1000}):
+    for change in ({"reference": True}, {"critic": shape}, {"copies": GIGA}, {"heap": True}, {"cached": 10**8}):
         assert sum(predict(shape, replace(plain, **change)).values()) > whole, change
 
 
@@ -86,8 +88,8 @@ def test_zero_stages_divide_moments_gradients_and_weights(shape):
 
 
 def test_the_sampler_is_another_phase_than_the_update(shape):
-    assert "activations" not in predict(shape, Plan(tokens=1, sequences=1000, length=1000))
-    found = predict(shape, Plan(tokens=1, sequences=1000, length=100))
+    assert "activations" not in predict(shape, Plan(tokens=1, cached=10**6))
+    found = predict(shape, Plan(tokens=1, cached=10**5))
     assert found["sampler: cache"] == 2 * 4 * 2 * 8 * 1000 * 100  # keys and values, bytes, layers, width of two heads of 4
 
 
@@ -109,7 +111,7 @@ def allocated(profiled):
 
 
 def test_what_the_sampler_copies_lives_through_the_update(shape):
-    for plan in (Plan(tokens=4096, copies=GIGA), Plan(tokens=1, copies=GIGA, sequences=1000, length=1000)):
+    for plan in (Plan(tokens=4096, copies=GIGA), Plan(tokens=1, copies=GIGA, cached=10**6)):
         found = predict(shape, plan)
         assert found["sampler: weights"] == GIGA, found
         assert ("activations" in found) == (plan.tokens > 1)
@@ -130,7 +132,7 @@ def test_the_sampler_holds_what_is_counted_and_nothing_twice(family, changes, dt
 
 
 def test_stage_3_samples_from_whole_weights(shape):
-    plan = Plan(tokens=1, sequences=1000, length=1000, zero_stage=3, ranks=4)
+    plan = Plan(tokens=1, cached=10**6, zero_stage=3, ranks=4)
     found, cut = predict(shape, plan), predict(shape, replace(plan, zero_stage=2))
     whole = 4 * shape.parameters
     assert sum(size for name, size in found.items() if "weights" in name) == whole + whole // 4
@@ -161,9 +163,11 @@ def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
             for _ in range(2):
                 engine.backward(-engine.apply(score_rows, rows, 1.0, False).logprobs.sum())
             engine.step(1.0)
-    copies = own_bytes(model, dtype, placement.device) if fusible(model) else 0
+    with adapters.switched_off(model):  # as they are while it samples
+        own = [size(model, dtype, placement.device) if fusible(model) else 0 for size in (own_bytes, refresh_bytes)]
     half = dtype == torch.bfloat16
-    found = predict(Shape.of(model), Plan(tokens=20, repeats=1.0, half=half, heap=False, copies=copies, sequences=4, length=6))
+    sampling = dict(zip(("copies", "refreshed"), own, strict=True)) | {"cached": 4 * 6, "sequences": 4}
+    found = predict(Shape.of(model), Plan(tokens=20, repeats=1.0, half=half, heap=False, **sampling))
     peak = max(allocated(profiled))
     assert 0.97 < sum(found.values()) / peak < 1.15, (found, peak)
 
@@ -184,7 +188,7 @@ def test_adapters_alone_are_trained_and_the_critic_whole(tmp_path, tokens, monke
     monkeypatch.setattr("tasks.policy_run.check_fits", lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1])
     settings = AdapterParams(rank=4, alpha=8)
     changes = {"adapter": settings.model_dump(), "reference": {"rate": 0.0}, "sampling": {"max_new_tokens": 8}}
-    stage = make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.ppo": PPO | changes}, micro_batch_tokens=64)
+    stage = make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.ppo": PPO | changes}, micro_batch_tokens=1)
     with pytest.raises(MemoryError):
         run(stage)
     whole = sum(weight.numel() for weight in make_tiny_model(tokens).parameters())
@@ -200,10 +204,66 @@ def test_adapters_alone_are_trained_and_the_critic_whole(tmp_path, tokens, monke
 def test_a_run_that_cannot_fit_is_refused_with_the_numbers():
     check_fits({"weights": 8 * GIGA}, 9 * GIGA)
     with pytest.raises(
-        MemoryError, match=r"(?s)18\.00 GB, 9\.00 GB are free.*2 processes.*weights +8\.000 GB.*total +9\.000 GB.*micro-batch"
+        MemoryError,
+        match=r"(?s)18\.00 GB for 2 processes.*8\.10 of 9\.00 GB free.*weights, 16\.00 GB.*micro_batch_tokens.*weights +8\.000 GB.*total +9\.000 GB",
     ):
         check_fits({"weights": 8 * GIGA, "logits": GIGA}, 9 * GIGA, processes=2)
 
 
 def test_the_machine_has_memory():
     assert 0 < available(torch.device("cpu")) < 1 << 50
+
+
+def requests_of(monkeypatch, tmp_path, execution=None, **changes):
+    """What the stage asks its sampler for, and what it predicts, without running it."""
+    from tasks import policy_run
+
+    make_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    asked, seen, plain = [], {}, policy_run._requests
+    monkeypatch.setattr(policy_run, "_requests", lambda *rest: (asked.extend(plain(*rest)), asked)[1])
+    monkeypatch.setattr(policy_run, "check_fits", lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1])
+    with pytest.raises(MemoryError):
+        run(make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.ppo": PPO | changes}, **(execution or {})))
+    return asked, seen
+
+
+def test_what_is_predicted_is_what_the_run_samples_at_once(tmp_path, monkeypatch):
+    """And not the caches of execution.sample_batch rows that nobody asks for."""
+    sampling = {"prompts": 4, "sampler": {"kind": "flat", "samples": 3}, "sampling": {"max_new_tokens": 5}, "validation_every": 0}
+    asked, small = requests_of(monkeypatch, tmp_path, {"sample_batch": 1024, "micro_batch_tokens": 1}, **sampling)
+    assert [(one.rows, one.prefixes, one.new) for one in asked] == [(12, 4, 5)]
+    model = policy.load(tmp_path / "models/sft/model")[0]
+    each = token_bytes(model.config, torch.float32)
+    room = Room(torch.device("cpu"), torch.get_num_threads(), fusible(model), each)
+    assert room.cache_bytes(asked[0], 1024) <= each * 12 * (asked[0].prefix + 5)
+    assert small.get("sampler: cache", 0) <= each * 12 * (asked[0].prefix + 5)
+
+
+@pytest.mark.parametrize("lean", [True, False])
+def test_the_largest_batch_that_fits_is_taken(lean):
+    room, request = Room(torch.device("cpu"), 1, lean, 1000), Request(rows=4096, prefixes=4096, prefix=300, new=100)
+    assert room.fitting(request, 1 << 40) == BATCH
+    found = [room.fitting(request, free) for free in (10**8, 10**7, 10**6, 0)]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == 1
+    for batch, free in zip(found, (10**8, 10**7, 10**6), strict=False):
+        assert batch == 1 or room.cache_bytes(request, batch) <= free
+        assert batch == BATCH or room.cache_bytes(request, 2 * batch) > free
+
+
+def test_a_sampler_with_little_memory_takes_fewer_rows_and_draws_the_same(tokens, monkeypatch):
+    model, keys = make_tiny_model(tokens), [[10 * row + each for each in range(4)] for row in range(5)]
+    plenty = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))
+    monkeypatch.setattr("pipelines.rollouts.flight.available", lambda device: 20_000)
+    seen, original = [], Room.fitting
+    monkeypatch.setattr(Room, "fitting", lambda *words: (seen.append(original(*words)), seen[-1])[1])
+    little = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))
+    assert len(seen) == 1
+    assert 1 <= seen[0] < 20
+    assert [[one.ids for one in family] for family in little] == [[one.ids for one in family] for family in plenty]
+
+
+def test_a_refusal_for_the_caches_names_their_setting():
+    with pytest.raises(MemoryError, match=r"sampler: cache, 25\.70 GB.*execution\.sample_batch: auto"):
+        check_fits({"weights": GIGA, "sampler: cache": int(25.7 * GIGA)}, 24 * GIGA)
