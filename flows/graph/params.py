@@ -67,7 +67,11 @@ class Evaluate(Settings):
 
 
 class Policies(Settings):
-    """`methods` lists the stages rl@<method>; every other key but `common` is the preset of one method, laid over `common`."""
+    """`methods` lists the stages rl@<method>; every other key but `common` is the preset of one method, laid over `common`.
+
+    What contradicts itself in a preset that has no stage (an adapter in `common` beside a preset whose reference moves) is refused once
+    the preset is asked for; keys and values are checked in all of them.
+    """
 
     methods: tuple[str, ...] = Field(description="presets that have a stage in the graph")
     common: dict[str, Any] = Field({}, description="what the presets share; each is laid over it")
@@ -84,7 +88,18 @@ class Policies(Settings):
             for name, preset in value.items()
             if name not in NOT_METHODS
         }
-        return {"methods": value.get("methods", ()), "common": common, "presets": presets}
+        listed = value.get("methods") or ()
+        kept = {name: preset for name, preset in presets.items() if name in listed or not _only_contradicts(preset)}
+        return {"methods": value.get("methods", ()), "common": common, "presets": kept}
+
+
+def _only_contradicts(preset: Any) -> bool:
+    """Whether a preset is wrong, and only in how its settings go together."""
+    try:
+        PolicyParams.model_validate(preset)
+    except ValidationError as error:
+        return all(item["type"] == "value_error" and not item["loc"] for item in error.errors())
+    return False
 
 
 class Runs(Settings, Generic[Run]):

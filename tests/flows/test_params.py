@@ -70,6 +70,7 @@ def test_an_unknown_key_that_methods_share_is_said_once_and_where_it_stands(raw:
     ],
 )
 def test_an_illegal_combination_is_refused_with_its_reason(raw: dict[str, Any], method: str, edit: dict[str, Any], reason: str):
+    raw["rl"]["methods"] = [*{*raw["rl"]["methods"], method}]
     raw["rl"][method] = laid_over(raw["rl"][method], edit)
     (line,) = problems(raw)
     assert line.startswith(f"params.yaml: rl.{method}: ")
@@ -87,6 +88,21 @@ def test_an_unknown_key_is_found_at_any_depth(raw: dict[str, Any], section: tupl
         target = target[part]
     target[key] = 1
     assert problems(raw) == [f"params.yaml: {'.'.join((*section, key))}: unknown, did you mean {near}?"]
+
+
+def test_a_preset_without_a_stage_refuses_nothing_by_how_its_settings_go_together(raw: dict[str, Any]):
+    """An adapter for the methods that run is no matter of those that do not."""
+    raw["rl"]["methods"], raw["ppo_rm"]["runs"] = ["grpo"], {}
+    raw["evaluate"]["models"] = ["sft", "grpo"]
+    for name in ("assess", "wins"):
+        raw[name] = {**raw[name], "models": {}} if "models" in raw[name] else {}
+    raw["rl"]["common"]["adapter"] = {"rank": 8}
+    assert check(raw).section("rl.grpo.adapter").rank == 8
+    raw["rl"]["methods"].append("ppo")
+    assert problems(raw) == ["params.yaml: rl.ppo: with an adapter the reference is the start model: reference.rate must be 0"]
+    raw["rl"]["methods"].pop()
+    raw["rl"]["ppo"]["epochs"] = "many"
+    assert "rl.ppo.epochs" in problems(raw)[0]
 
 
 def test_an_unknown_key_without_a_neighbour_lists_the_known_ones(raw: dict[str, Any]):
