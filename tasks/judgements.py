@@ -16,11 +16,11 @@ from statistics import fmean
 from typing import Any
 
 from pipelines.corpora import long_reference
+from pipelines.corpora.canonical import comparable
 from pipelines.corpora.judgement import Judgement, write_judgements
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.record import Record, read_records
 from pipelines.corpora.split import fraction
-from pipelines.corpora.text import comparable
 from pipelines.evaluation.answers import answer_problems
 from pipelines.models import policy
 from pipelines.models.placement import Placement

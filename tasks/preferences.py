@@ -71,7 +71,7 @@ def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, r
         found = sample_and_judge(engine, tokens, judge, problems, source.samples, sampling, stage.seed, SAMPLES, source.max_error_share)
         for record, own in zip(problems, found, strict=True):
             judged = tuple(own) if source.safety is None else with_safety(own, source.safety)
-            prompts.append(Sampled(record.id, record.prompt, judged, side, record.response, verbatim=True))  # the corpus has cleaned it
+            prompts.append(Sampled(record.id, record.prompt, judged, side, record.response))
         stage.progress(done, len(source.prompts), prompts=len(problems), accuracy=figures(found)["accuracy"])
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
     return Found(pairs, {}, {}, counts)

@@ -1,4 +1,4 @@
-"""From what the readers yield to clean, split rows: normalise, deduplicate, split by key, decontaminate. Every loss is counted.
+"""From what the readers yield to clean, split rows: deduplicate, split by key, decontaminate. Every loss is counted, and no text changes.
 
 The result is a function of the set of rows: their order in the file, and whatever the columns in use do not say, leave no trace.
 """
@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pipelines.corpora.canonical import comparable, loose
 from pipelines.corpora.contamination import decontaminate, group_of
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.duplicates import exact_duplicates, near_duplicates
 from pipelines.corpora.problem import Problem, Role
 from pipelines.corpora.split import Shares, fraction
-from pipelines.corpora.text import comparable, normalise
+from pipelines.corpora.text import normalise
 
 TRAINING: tuple[Role, ...] = ("train", "sft", "rl")
 ASIDE: tuple[Role, ...] = ("validation", "heldout")
@@ -30,7 +31,7 @@ class Row:
 
     @property
     def id(self) -> str:
-        return f"{self.source}:{hashlib.sha256(self.problem.question.encode()).hexdigest()[:16]}"
+        return f"{self.source}:{hashlib.sha256(self.problem.question.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 @dataclass
@@ -51,8 +52,9 @@ def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams) -> Clean
     """`found`: problems by source; earlier sources win where two say the same."""
     result = Clean(rows={role: [] for role in (*TRAINING, *ASIDE)})
     for source, problems in found.items():
-        limits: Mapping[str, int] = getattr(params.sources[source], "limits", {})
-        for role, rows in _by_role(source, problems).items():
+        settings = params.sources[source]
+        limits: Mapping[str, int] = getattr(settings, "limits", {})
+        for role, rows in _by_role(source, problems, getattr(settings, "normalise", False)).items():
             result.rows[role] += rows[: limits.get(role)]
     _deduplicate(result, (*TRAINING, *ASIDE), params)
     _split(result, Shares(params.validation_share, params.heldout_share))
@@ -61,23 +63,24 @@ def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams) -> Clean
     return result
 
 
-def _by_role(source: str, problems: Iterable[Problem]) -> dict[Role, list[Row]]:
+def _by_role(source: str, problems: Iterable[Problem], tidy: bool) -> dict[Role, list[Row]]:
     rows: dict[Role, list[Row]] = {}
     for problem in problems:
-        tidy = problem
-        if not problem.verbatim:
-            tidy = replace(problem, question=normalise(problem.question), answer=normalise(problem.answer))
-            if problem.solution is not None:
-                tidy = replace(tidy, solution=normalise(problem.solution))
-        rows.setdefault(problem.role, []).append(Row(source, tidy))
+        rows.setdefault(problem.role, []).append(Row(source, _tidy(problem) if tidy else problem))
     for found in rows.values():
         found.sort(key=_order)
     return rows
 
 
+def _tidy(problem: Problem) -> Problem:
+    """For a source with `normalise`."""
+    solution = None if problem.solution is None else normalise(problem.solution)
+    return replace(problem, question=normalise(problem.question), answer=normalise(problem.answer), solution=solution)
+
+
 def _order(row: Row) -> tuple[float, str]:
     """By hash of the question, then by content: shuffled, and the same for any order of the file."""
-    return fraction("order:" + comparable(row.problem.question)), repr(row.problem)
+    return fraction("order:" + loose(row.problem.question)), repr(row.problem)
 
 
 def _deduplicate(result: Clean, roles: Sequence[Role], params: CorpusParams) -> None:

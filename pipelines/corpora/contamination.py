@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pipelines.corpora.canonical import comparable, loose
 from pipelines.corpora.corpus_params import DecontaminateParams, NearParams
 from pipelines.corpora.duplicates import NearIndex
 from pipelines.corpora.problem import Problem
-from pipelines.corpora.text import comparable, words
+from pipelines.corpora.text import words
 
 
 def group_of(problem: Problem) -> str:
-    """What the split goes by: the canonical key, or the comparable question where the source gives none."""
-    return problem.key or comparable(problem.question)
+    """What the split goes by: the source's key, or the loose form of the question where it gives none."""
+    return problem.key or loose(problem.question)
 
 
 def decontaminate(
@@ -24,7 +25,7 @@ def decontaminate(
 ) -> tuple[list[Problem], Counter[str]]:
     """The rows that `against` does not contain, and the number dropped by each reason: text, key, ngram, near."""
     texts = {comparable(row.question) for row in against}
-    groups = {group_of(row) for row in against}
+    keys = {row.key for row in against if row.key}
     grams = _telling_grams(rows, against, params)
     index = None
     if params.near and near is not None and rows:
@@ -35,7 +36,7 @@ def decontaminate(
     for row in rows:
         if comparable(row.question) in texts:
             dropped["text"] += 1
-        elif group_of(row) in groups:
+        elif row.key in keys:
             dropped["key"] += 1
         elif any(gram in grams for gram in _grams(row.question, params.ngram)):
             dropped["ngram"] += 1

@@ -30,19 +30,19 @@ class Turn:
 
 def as_text(turns: Sequence[Turn]) -> str:
     """The prompt text. BadRow when no turn says anything, or the last one is not the user's."""
-    said = [turn for turn in turns if turn.text.strip()]
-    if not said:
+    spoken = [turn for turn in turns if turn.text.strip()]
+    if not spoken:
         raise BadRow("the prompt is empty")
-    if said[-1].role != "user":
-        raise BadRow(f"the prompt ends with a turn of the {said[-1].role}, not of the user")
-    if len(said) == 1:
-        return said[0].text.strip()
-    return "\n\n".join(f"{NAMES[turn.role]}: {turn.text.strip()}" for turn in said)
+    if spoken[-1].role != "user":
+        raise BadRow(f"the prompt ends with a turn of the {spoken[-1].role}, not of the user")
+    if len(spoken) == 1:
+        return spoken[0].text
+    return "\n\n".join(f"{NAMES[turn.role]}: {turn.text}" for turn in spoken)
 
 
 def opening(turns: Sequence[Turn]) -> str:
     """The user's first turn: dialogues that begin alike are continuations of one conversation, and stay together in a split."""
-    return next((turn.text.strip() for turn in turns if turn.role == "user"), "")
+    return next((turn.text for turn in turns if turn.role == "user"), "")
 
 
 def split_last(dialogue: str, column: str) -> tuple[str, str]:
@@ -53,12 +53,17 @@ def split_last(dialogue: str, column: str) -> tuple[str, str]:
     return before + mark, answer
 
 
+def said(text: str) -> str:
+    """HH-RLHF writes one blank between a speaker's colon and what is said; the rest is the speaker's."""
+    return text.removeprefix(" ")
+
+
 def turns_of(prefix: str) -> list[Turn]:
     """The turns of HH-RLHF's form; the open turn at its end is none. BadRow when something stands before the first marker."""
     parts = TURN.split(prefix.removesuffix(LAST_TURN))
     if parts[0].strip():
         raise BadRow("the dialogue does not begin with a turn")
-    return [Turn("user" if name == "Human" else "assistant", text) for name, text in zip(parts[1::2], parts[2::2], strict=True)]
+    return [Turn("user" if name == "Human" else "assistant", said(text)) for name, text in zip(parts[1::2], parts[2::2], strict=True)]
 
 
 def chat_turns(found: Any, column: str) -> list[Turn]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from pipelines.corpora.canonical import comparable
 from pipelines.corpora.corpus_params import NearParams
-from pipelines.corpora.text import comparable, symbols
+from pipelines.corpora.essence import one_question
+from pipelines.corpora.text import symbols
 
 if TYPE_CHECKING:
     from datasketch import MinHash
 
 
 def exact_duplicates(texts: Sequence[str]) -> list[int]:
-    """Places of texts whose comparable form came before."""
+    """Places of texts whose canonical form came before."""
     seen: set[str] = set()
     repeated = []
     for place, text in enumerate(texts):
@@ -38,6 +40,7 @@ class NearIndex:
         self._index = MinHashLSH(threshold=max(0.1, params.threshold - 0.1), num_perm=params.permutations)
         self._blank = MinHash(num_perm=params.permutations, seed=1)  # copied: drawing the permutations takes a third of a sketch's time
         self._shingles: list[frozenset[str]] = []
+        self._texts: list[str] = []
 
     def _sketch(self, shingles: Iterable[str]) -> MinHash:
         sketch = self._blank.copy()
@@ -45,20 +48,23 @@ class NearIndex:
         return sketch
 
     def add(self, text: str) -> None:
-        self._add(self._shingled(text), None)
+        self._add(text, self._shingled(text), None)
 
     def seen(self, text: str, add: bool = False) -> bool:
         """Whether an added question is at least `threshold` similar; with `add`, a new one is added."""
         shingles = self._shingled(text)
         sketch = self._sketch(shingles)
-        found = any(self._similar(shingles, self._shingles[place]) for place in self._index.query(sketch))
+        found = any(
+            self._similar(shingles, self._shingles[place]) and one_question(text, self._texts[place]) for place in self._index.query(sketch)
+        )
         if add and not found:
-            self._add(shingles, sketch)
+            self._add(text, shingles, sketch)
         return found
 
-    def _add(self, shingles: frozenset[str], sketch: MinHash | None) -> None:
+    def _add(self, text: str, shingles: frozenset[str], sketch: MinHash | None) -> None:
         self._index.insert(len(self._shingles), sketch or self._sketch(shingles))
         self._shingles.append(shingles)
+        self._texts.append(text)
 
     def _shingled(self, text: str) -> frozenset[str]:
         parts, size = symbols(text), self.params.shingle

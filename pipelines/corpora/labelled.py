@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from random import Random
 
+from pipelines.corpora.canonical import comparable
 from pipelines.corpora.pair import Labelled, Preference
-from pipelines.corpora.text import comparable
 
 
 def pair_labelled(answers: Iterable[Labelled], limit: int | None, seed: int) -> tuple[list[Preference], Counter[str]]:

@@ -15,7 +15,6 @@ from typing import Any
 from pipelines.corpora.judgement import Judgement
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.rows import read_rows
-from pipelines.corpora.text import normalise
 
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 SPAN = re.compile(r"<<[^<>\n]*(?:>>)?")  # the last one of a solution that was cut off stays open
@@ -28,7 +27,7 @@ def read(path: Path, ledger: Ledger) -> Iterator[Judgement]:
     a solution without a sentence is a response of "" and keeps its label."""
     for where, row in read_rows(path, ledger):
         try:
-            question = normalise(_text(row, "question"))
+            question = _text(row, "question")
             reference = last_sentence(_text(row, "ground_truth"))
             if not reference:
                 raise ValueError("ground_truth has no sentence before its A:")
@@ -42,7 +41,7 @@ def read(path: Path, ledger: Ledger) -> Iterator[Judgement]:
 def last_sentence(solution: str) -> str:
     """The last sentence of the working: calculator marks and the line `A: ...` are taken off."""
     working = SPAN.sub("", FINAL.sub("", solution)).strip()
-    return normalise(SENTENCE.split(working)[-1]) if working else ""
+    return SENTENCE.split(working)[-1].strip() if working else ""
 
 
 def final_number(solution: str) -> str:

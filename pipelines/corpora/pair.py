@@ -37,7 +37,7 @@ class Preference:
 
     `helpful`, `safer`: whether the helpfulness label l_h and the safety label l_s prefer `chosen`. `side`: where the raw data places the
     row; `train` rows are still to be split, by `key` (empty: the prompt). `ids`: token ids of the answers that a model wrote.
-    `verbatim`: its texts are not to be cleaned: programs, or what was cleaned already.
+    Its texts are those of the raw row, blank for blank.
     """
 
     prompt: str
@@ -53,7 +53,6 @@ class Preference:
     where: str = ""
     ids: tuple[tuple[int, ...] | None, tuple[int, ...] | None] = (None, None)
     meta: Mapping[str, Any] = field(default_factory=dict)
-    verbatim: bool = False
 
     @property
     def flagged(self) -> bool:

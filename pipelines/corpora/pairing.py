@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 
 from pipelines.corpora.pairing_params import BestWorst, CodeRule, PairingParams, PassFail
-from pipelines.corpora.text import normalise
+from pipelines.corpora.text import visible
 
 DATASET = -1  # index of the data set's own solution in a pair of the code rule
 LONGEST_SOURCE = 20_000  # characters; a longer program is compared as text
@@ -60,7 +60,7 @@ def make_safety_pairs(
     counts = Counter[str]()
     usable = [place for place, one in enumerate(judged) if one.passed is not None and one.safe is not None]
     counts["unjudged"] = len(judged) - len(usable)
-    usable = _distinct(usable, {place: normalise(judged[place].text) for place in usable}, counts)
+    usable = _distinct(usable, {place: visible(judged[place].text) for place in usable}, counts)
     found = []
     for at, one in enumerate(usable):
         for other in usable[at + 1 :]:
@@ -96,7 +96,7 @@ def _best_worst(judged: Sequence[Judged], how: BestWorst, counts: Counter[str]) 
     if judged[best].score - judged[worst].score <= how.gap:
         counts["small_gap"] += 1
         return []
-    if normalise(judged[best].text) == normalise(judged[worst].text):
+    if visible(judged[best].text) == visible(judged[worst].text):
         counts["identical_text"] += 1
         return []
     return [(best, worst)]
@@ -105,7 +105,7 @@ def _best_worst(judged: Sequence[Judged], how: BestWorst, counts: Counter[str]) 
 def _passing(
     question_id: str, judged: Sequence[Judged], how: PassFail | CodeRule, seed: int, solution: str | None, counts: Counter[str]
 ) -> list[tuple[int, int]]:
-    form: Callable[[str], str] = normal_source if isinstance(how, CodeRule) else normalise
+    form: Callable[[str], str] = normal_source if isinstance(how, CodeRule) else visible
     usable = _judged(judged, counts, by_score=False)
     forms = {place: form(judged[place].text) for place in usable}
     passing = _distinct([place for place in usable if judged[place].passed], forms, counts)

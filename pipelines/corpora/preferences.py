@@ -19,11 +19,11 @@ from pipelines.corpora.pair import Labelled, Pair, Preference
 from pipelines.corpora.pair_rows import Item, PairReading
 from pipelines.corpora.pair_tokens import Writing
 from pipelines.corpora.preferences_params import PreferencesParams
-from pipelines.corpora.prompt_split import SIDES, group_key, place
+from pipelines.corpora.prompt_split import SIDES, group_key, order_key, place
 from pipelines.corpora.record import Record
 from pipelines.corpora.safety import apply_filters, classes, merge
 from pipelines.corpora.split import Shares, Side, fraction
-from pipelines.corpora.text import normalise
+from pipelines.corpora.text import visible
 from pipelines.models.tokenizer import Tokens
 from pipelines.seams import load
 
@@ -67,7 +67,7 @@ def build_preferences(
     metrics["removed"] counts by reason, in the order of the steps: good rows = removed + pairs, where every row is a pair; where rows are
     samples or single answers, metrics["pairing"] says what became of them, and its pairs = removed + pairs.
     """
-    items = [_tidy(item) for item in found.items]
+    items = found.items
     removed: dict[str, int] = dict(sorted(found.removed.items()))
 
     def step(result: tuple[list[Preference], Counter[str]]) -> list[Preference]:
@@ -118,16 +118,6 @@ def build_preferences(
     return PreferenceSets(pairs, responses, metrics)
 
 
-def _tidy(item: Item) -> Item:
-    """As the corpus cleans its texts; what a model wrote stays as it is."""
-    if isinstance(item, Labelled):
-        return replace(item, prompt=normalise(item.prompt), answer=normalise(item.answer), key=normalise(item.key))
-    if item.verbatim:
-        return item
-    chosen, rejected = (text if ids else normalise(text) for text, ids in zip((item.chosen, item.rejected), item.ids, strict=True))
-    return replace(item, prompt=normalise(item.prompt), chosen=chosen, rejected=rejected, key=normalise(item.key))
-
-
 def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
     """Sorted by content, so that the order of the rows leaves no trace; what prefers nothing, or was said before, is removed: empty_prompt,
     empty_answer, equal_answers, duplicate, contradiction (the same two answers, each preferred once on one side of the raw data: both go).
@@ -136,13 +126,13 @@ def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Coun
     for one in sorted(
         preferences, key=lambda one: (-SIDES.index(one.side), one.prompt, one.chosen, one.rejected, repr(replace(one, where="")))
     ):
-        if not one.prompt:
+        if not one.prompt.strip():
             removed["empty_prompt"] += 1
         elif any(not text.strip() and not ids for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True)):
             removed["empty_answer"] += 1
-        elif one.chosen == one.rejected:
+        elif (chosen := visible(one.chosen)) == (rejected := visible(one.rejected)):
             removed["equal_answers"] += 1
-        elif (place := (group_key(one.prompt), one.chosen, one.rejected)) in found:
+        elif (place := (group_key(one.prompt), chosen, rejected)) in found:
             removed["duplicate"] += 1
         else:
             found[place] = one
@@ -158,10 +148,11 @@ def _draw(preferences: Sequence[Preference], limit: int | None, seed: int) -> tu
     for one in preferences:
         groups.setdefault(group_key(one.prompt), []).append(one)
     kept, removed = [], Counter[str]()
-    for group in sorted(groups, key=lambda group: (fraction("order:" + group), group)):
+    orders = {group: order_key(pairs[0].prompt) for group, pairs in groups.items()}
+    for group in sorted(groups, key=lambda group: (fraction("order:" + orders[group]), group)):
         pairs = groups[group]
         if limit is not None and len(pairs) > limit:
             removed["over_max_pairs_per_prompt"] += len(pairs) - limit
-            pairs = [pairs[place] for place in sorted(Random(f"draw:{seed}:{group}").sample(range(len(pairs)), limit))]
+            pairs = [pairs[place] for place in sorted(Random(f"draw:{seed}:{orders[group]}").sample(range(len(pairs)), limit))]
         kept += pairs
     return kept, removed

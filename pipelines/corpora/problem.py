@@ -21,7 +21,7 @@ Role = Literal["train", "sft", "rl", "validation", "heldout"]
 @dataclass(frozen=True)
 class Problem:
     """`key` is what makes two problems the same one (empty: the question itself): rows with one key never lie on two sides of a split.
-    `verbatim`: its texts are not to be cleaned, since their spaces have a meaning, as those of programs have."""
+    Its texts are those of the raw row, blank for blank."""
 
     question: str
     answer: str
@@ -31,7 +31,6 @@ class Problem:
     level: int | None = None
     key: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
-    verbatim: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from pipelines.corpora.canonical import comparable, loose
 from pipelines.corpora.contamination import decontaminate, group_of
 from pipelines.corpora.pair import Labelled, Preference
 from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.problem import Problem
 from pipelines.corpora.split import Shares, Side, fraction
-from pipelines.corpora.text import comparable
 
 SIDES: tuple[Side, ...] = ("train", "validation", "heldout")
 
 
 def group_key(prompt: str) -> str:
-    """What all pairs of one prompt share: a hash of the comparable prompt, 16 hexadecimal digits."""
-    return hashlib.sha256(comparable(prompt).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """What all pairs of one prompt share: a hash of its canonical form, 16 hexadecimal digits."""
+    return _hashed(comparable(prompt))
+
+
+def order_key(prompt: str) -> str:
+    """By the hash of which prompts are shuffled, drawn and limited: that of the loose form."""
+    return _hashed(loose(prompt))
+
+
+def _hashed(form: str) -> str:
+    return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -49,15 +58,18 @@ def place(items: Iterable[Preference | Labelled], params: PreferencesParams, cor
     """`corpus`: its prompts by file; those under `heldout` are kept out of training and validation, the others are only looked at."""
     named: dict[str, Side] = {}
     prompts: dict[str, Problem] = {}
+    keys: dict[str, str] = {}  # what the split goes by
     for item in sorted(items, key=lambda item: (item.prompt, item.key)):
         group = group_key(item.prompt)
-        prompts.setdefault(group, Problem(item.prompt, "", "train", "", key=comparable(item.key)))
+        if group not in prompts:
+            prompts[group] = Problem(item.prompt, "", "train", "", key=comparable(item.key))
+            keys[group] = loose(item.key) or loose(item.prompt)
         if item.side == "heldout" or (item.side == "validation" and group not in named):
             named[group] = item.side
     shares = Shares(params.validation_share, params.heldout_share)
     sides: dict[Side, dict[str, Problem]] = {side: {} for side in SIDES}
     for group, problem in prompts.items():
-        sides[named.get(group) or shares.side(group_of(problem))][group] = problem
+        sides[named.get(group) or shares.side(keys[group])][group] = problem
     heldout = list(sides["heldout"].values())
     published = [Problem(prompt, "", "heldout", "") for prompt in corpus.get("heldout", ())]
     reasons: dict[str, Counter[str]] = {}
@@ -66,7 +78,8 @@ def place(items: Iterable[Preference | Labelled], params: PreferencesParams, cor
     gone, reasons["train"] = _give_way(sides["train"], aside, params, "train_in_heldout")
     removed |= gone
     for side, limit in params.limits.items():
-        for group in sorted(sides[side], key=lambda group: fraction("order:" + group))[limit:]:
+        ordered = sorted(sides[side], key=lambda group: fraction("order:" + order_key(prompts[group].question)))
+        for group in ordered[limit:]:
             del sides[side][group]
             removed[group] = "over_limits"
     placed: dict[str, Side] = {group: side for side in SIDES for group in sides[side]}

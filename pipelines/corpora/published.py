@@ -11,6 +11,7 @@ from pipelines.corpora.rows import read_rows
 from pipelines.corpora.sources_params import FileSource
 
 MARKER = "#### "
+NEW_LINE = "\n"
 Convert = Callable[[dict[str, Any], Role], Problem]
 
 
@@ -28,5 +29,5 @@ def problems(source: FileSource, reading: Reading, convert: Convert) -> Iterator
 
 
 def with_final_line(solution: str, answer: str, wanted: bool) -> str:
-    """The solution, ended by the line that `final_answer` reads."""
-    return f"{solution.rstrip()}\n{MARKER}{answer}" if wanted else solution
+    """The solution as it is, and behind it, on a line of its own, what `final_answer` reads."""
+    return f"{solution}{'' if solution.endswith(NEW_LINE) else NEW_LINE}{MARKER}{answer}" if wanted else solution

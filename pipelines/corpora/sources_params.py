@@ -82,6 +82,9 @@ class FileSource(Settings):
     reader: Annotated[Literal["gsm8k", "hendrycks_math", "aime", "mawps"], READERS]
     files: dict[FileRole, str] = Field(min_length=1, description="file for each role, relative to raw; plain or .gz")
     limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
+    normalise: bool = Field(
+        False, description="one kind of blank, singly, none at a line's ends, NFC, no invisible characters; false: texts as they are"
+    )
     final_line: bool = Field(True, description="end demonstrations that do not have it with a line `#### answer`, which final_answer reads")
 
 
@@ -102,6 +105,9 @@ class TableSource(Location):
     reader: Annotated[Literal["table"], READERS]
     splits: dict[FileRole, str] = Field(min_length=1, description="split of the dataset, or file relative to raw, for each role")
     columns: Columns = Columns()
+    normalise: bool = Field(
+        False, description="one kind of blank, singly, none at a line's ends, NFC, no invisible characters; false: texts as they are"
+    )
     answer_after: str | None = Field(
         None, description="the answer is what follows this text for the last time in its column, as #### in GSM8K"
     )
@@ -112,6 +118,9 @@ class DialogueSource(Location):
     """Preference data as demonstrations: the preferred answers of dialogues. Its prompts serve RL as well; no answer can be checked."""
 
     reader: Annotated[Literal["dialogues"], READERS]
+    normalise: bool = Field(
+        False, description="one kind of blank, singly, none at a line's ends, NFC, no invisible characters; false: texts as they are"
+    )
     layout: Literal["hh", "llama_factory"] = Field(
         description="columns chosen and rejected as whole dialogues, or conversations and chosen"
     )

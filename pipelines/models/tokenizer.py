@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from pipelines.models.conversation import Conversation
 from pipelines.models.template import Template
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "tokens.json")
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 REQUIRED = ("template", "template_digest", "vocab_size", "pad_id", "eos_id", "bos_id", "stop_ids", "reward")
 CHAT = ("end_id", "chat")  # of a chat template; tokenizers without one do not hold them
 
@@ -131,6 +133,8 @@ class Tokens:
 
     def reason_against(self, text: str) -> str | None:
         """Why `text` cannot be encoded faithfully, or None: it spells a special token, or has a character without a token."""
+        if not text.isascii() and (lone := LONE_SURROGATE.search(text)):
+            return f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has"
         for special in self.specials:
             if special in text:
                 return f"contains the special token {special}"

@@ -5,13 +5,13 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.corpora.canonical import comparable
 from pipelines.corpora.clean import clean
-from pipelines.corpora.contamination import decontaminate, group_of
+from pipelines.corpora.contamination import decontaminate
 from pipelines.corpora.corpus_params import CorpusParams, DecontaminateParams, NearParams
 from pipelines.corpora.duplicates import exact_duplicates, near_duplicates
 from pipelines.corpora.problem import Problem
 from pipelines.corpora.split import Shares
-from pipelines.corpora.text import comparable
 
 PARAMS = CorpusParams.model_validate(
     {
@@ -45,7 +45,7 @@ PROBLEMS = st.builds(
 def test_no_group_crosses_a_split_and_order_leaves_no_trace(problems, random):
     result = clean({"s": problems}, PARAMS)
     aside = {"validation": result.rows["validation"], "heldout": result.rows["heldout"], "train": result.training()}
-    for what in (lambda row: group_of(row.problem), lambda row: comparable(row.problem.question)):
+    for what in (lambda row: row.problem.key or comparable(row.problem.question), lambda row: comparable(row.problem.question)):
         sides = {side: {what(row) for row in rows} for side, rows in aside.items()}
         assert not sides["train"] & sides["heldout"]
         assert not sides["train"] & sides["validation"]
@@ -73,10 +73,11 @@ def test_shares_are_kept_and_a_key_never_moves():
 
 
 def test_near_duplicates_are_confirmed_by_their_true_similarity():
-    other = LONG.replace("seven", "eight")
+    other = LONG.replace("neighbour", "neighbor")
     apart = "tell me how many litres of milk the dairy of this town sells in one week of winter if it sells ninety in one day"
     assert near_duplicates([LONG, apart, other, LONG + "!"], NearParams(threshold=0.7)) == [2, 3]
     assert near_duplicates([LONG, apart, other], NearParams(threshold=0.95)) == []
+    assert near_duplicates([LONG, LONG.replace("seven", "eight"), LONG.replace(" to ", " not to ")], NearParams(threshold=0.7)) == []
 
 
 def test_each_reason_of_contamination_is_counted():
@@ -85,7 +86,7 @@ def test_each_reason_of_contamination_is_counted():
         problem(LONG.upper() + "."),
         problem("another wording", key="k"),
         problem("we know that " + " ".join(LONG.split()[5:19]) + " but nothing else and so we ask for the price of all those eggs at last"),
-        problem(LONG.replace("seven", "eight").replace("market", "holi")),
+        problem(LONG.replace("market", "feast").replace("neighbour", "neighbor")),
         problem("clean"),
     ]
     kept, dropped = decontaminate(rows, held, DecontaminateParams(ngram=13), NearParams(threshold=0.6))

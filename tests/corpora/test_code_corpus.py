@@ -1,7 +1,6 @@
 """Code problems as a corpus: texts kept blank for blank, roles by number or file, what is left out, and the real sets."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -61,11 +60,12 @@ def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):
 
 
 @given(st.lists(st.text("a \t\n\r\u200b'", min_size=1), min_size=1, max_size=4))
-def test_verbatim_texts_come_through_the_cleaning_as_they_are(texts):
-    problems = [Problem(f"{number}{text}", text, "rl", "s", text, verbatim=True) for number, text in enumerate(texts)]
+def test_texts_come_through_the_cleaning_as_they_are_unless_the_source_asks(texts):
+    problems = [Problem(f"{number}{text}", text, "rl", "s", text) for number, text in enumerate(texts)]
     rows = clean({"s": problems}, OPEN).rows["rl"]
     assert sorted(map(repr, (row.problem for row in rows))) == sorted(map(repr, problems))
-    cleaned = clean({"s": [replace(problem, verbatim=False) for problem in problems]}, OPEN).rows["rl"]
+    source = OPEN.sources["s"].model_copy(update={"normalise": True})
+    cleaned = clean({"s": problems}, OPEN.model_copy(update={"sources": {"s": source}})).rows["rl"]
     assert all(row.problem.solution == normalise(row.problem.solution) for row in cleaned)
 
 

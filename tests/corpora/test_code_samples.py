@@ -121,7 +121,7 @@ def test_1_5_a_sets_own_solutions_are_static_pairs(tmp_path):
 
 def test_what_a_policy_sampled_on_a_code_corpus_is_not_cleaned(tmp_path):
     judged = (Judged(WRONG, (), 0.0, False, True), Judged(LOOSE, (), 0.0, False, True))
-    one = Sampled("q", PROMPT, judged, solution=RIGHT, verbatim=True)
+    one = Sampled("q", PROMPT, judged, solution=RIGHT)
     source = SampledParams(reward={"kind": "code_tests", "reward": "shaped"}, pairing={"kind": "code"})
     assert "pipelines.rewards.code_tests_params" in set(seam_modules(source))
     assert SampledParams().reward.kind == "final_answer"

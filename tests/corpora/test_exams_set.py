@@ -28,7 +28,7 @@ def sketches():
 
 def test_one_stays_of_a_cluster_and_none_where_references_disagree():
     near = LONG.replace("one day", "a day")
-    rows = [exam(LONG, "5"), exam(near, "5.0"), exam("What is a tort in law?", "a wrong"), exam("what is a tort, in law", "A wrong!"),
+    rows = [exam(LONG, "5"), exam(near, "5.0"), exam("What is a tort in law?", "a wrong"), exam("what is  a tort in law", "a wrong."),
             exam("Who heads the court?", "a judge")]  # fmt: skip
     kept, counts = clustered(rows, sketches(), 0.7)
     assert [row.question for row in kept] == [rows[2].question, rows[4].question]

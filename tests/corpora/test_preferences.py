@@ -81,7 +81,7 @@ def test_ids_of_samples_travel_as_they_are(tmp_path):
 
 
 def test_duplicates_and_contradictions(tmp_path):
-    rows = [made("p"), made("P "), made("p", "b", "a"), made("q"), made("q", "b", "c"), made("q"), made("r", "", "x"), made(" ", "x", "y")]
+    rows = [made("p"), made("p "), made("p", "b", "a"), made("q"), made("q", "b", "c"), made("q"), made("r", "", "x"), made(" ", "x", "y")]
     sets = of(tmp_path, rows)
     assert sorted((pair.chosen, pair.rejected) for pair in sets.pairs["train"]) == [("a", "b"), ("b", "c")]
     assert sets.metrics["removed"] == {"duplicate": 2, "empty_answer": 1, "empty_prompt": 1, "contradiction": 2}
@@ -104,9 +104,9 @@ def test_files_that_are_put_aside_stay_and_training_gives_way(tmp_path):
     rows = [
         made("the same prompt", side="heldout"),
         made("the same prompt", "c", "d"),
-        made("The same, prompt!", "e", "f", side="validation"),
-        made(f"{long} today", side="heldout"),
-        made(f"{long} tonight"),
+        made("The same prompt!", "e", "f", side="validation"),
+        made(f"{long} please", side="heldout"),
+        made(f"{long} thanks"),
         made("of the corpus", "c", "d"),
         made("of the corpus, on the side that is reported", side="heldout"),
         made("left alone"),

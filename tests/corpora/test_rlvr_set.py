@@ -9,11 +9,11 @@ from random import Random
 import pytest
 from pydantic import ValidationError
 
+from pipelines.corpora.canonical import comparable
 from pipelines.corpora.exams.exam_set import write_exams
 from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.rlvr_set import FILES, read_rows, reworded, texts, tokenise
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
-from pipelines.corpora.text import comparable
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.rewards import phrase_answer, phrase_variants
 from tasks.report_page.question_sets import exam_tables

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipelines.corpora.canonical import comparable
 from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.exams.shingles import Neighbours, Sketches
-from pipelines.corpora.text import comparable
 
 
 def clustered(exams: Sequence[Exam], sketches: Sketches, threshold: float) -> tuple[list[Exam], Counter[str]]:

@@ -20,7 +20,7 @@ REASONS = (
 LEADING = re.compile(r"^\s*(?:\(?\d{1,3}\)?\s*[.．、)]\s*)?(?:[（(]\s*\d{1,2}\s*分\s*[）)]\s*)?")
 EMPTY = r"[（(]\s*\$?(?:\\q?quad|\s)*\$?\s*[）)]"
 BLANK = re.compile(rf"\s*(?:\$\s*{EMPTY}\s*\$|{EMPTY}|_{{2,}})\s*[.。．]?\s*(?:\\\\)?\s*$")
-LETTER = re.compile(r"^\s*[（(]?\s*([A-J])\s*(?:[)）.．、:：]|(?=\$))\s*")
+LETTER = re.compile(r"^\s*[（(]?\s*([A-JＡ-Ｊ])\s*(?:[)）.．、:：]|(?=\$))\s*")
 FIGURE = re.compile(
     r"\b(?:figure|diagram|graph|chart|table|map|picture|image|cartoon|photograph|illustration)s?\b"
     r"[^.?]{0,30}\b(?:above|below|shown|shows?)\b"
@@ -73,18 +73,20 @@ def convert(item: Item, source: str, counts: Counter[str]) -> Exam | None:
 
 
 def stem_of(question: str) -> str:
-    """Without number, marks and the blank at its end; a blank inside stays."""
-    return BLANK.sub("", LEADING.sub("", normalise(question), count=1)).strip()
+    """Without number, marks and the blank at its end; a blank inside stays, and all else is as it was published."""
+    begun = LEADING.match(question)
+    return BLANK.sub("", question[begun.end() :] if begun and begun.group().strip() else question)
 
 
 def bare(option: str) -> str:
     """The text of an option without its letter."""
-    return LETTER.sub("", normalise(option), count=1).strip().rstrip(".。;；,，").strip()
+    return LETTER.sub("", option, count=1).strip().rstrip(".。;；,，").strip()
 
 
 def _apply(item: Item) -> tuple[str, str, str]:
     """(reason against it or ``, stem, answer)."""
-    stem = stem_of(item.question)
+    stated = stem_of(item.question)
+    stem = normalise(stated).strip()  # what the rules look at
     if not stem:
         return "empty", "", ""
     if item.passage or PASSAGE.search(stem):
@@ -92,8 +94,7 @@ def _apply(item: Item) -> tuple[str, str, str]:
     if FIGURE.search(stem):
         return "figure", "", ""
     if not item.options:
-        answer = normalise(item.answer).strip()
-        return ("", stem, answer) if answer else ("no_short_answer", "", "")
+        return ("", stated, item.answer) if item.answer.strip() else ("no_short_answer", "", "")
     if item.gold is None or not 0 <= item.gold < len(item.options):
         return "several_or_no_gold", "", ""
     if DEPENDENT.search(stem) or SHOUTED.search(stem):
@@ -106,7 +107,7 @@ def _apply(item: Item) -> tuple[str, str, str]:
         return "empty", "", ""
     if META.search(answer):
         return "meta_option", "", ""
-    return ("short_stem", "", "") if length(stem) < 4 and not re.search(r"[\d\\]", stem) else ("", stem, answer)
+    return ("short_stem", "", "") if length(stem) < 4 and not re.search(r"[\d\\]", stem) else ("", stated, answer)
 
 
 def length(text: str) -> int:

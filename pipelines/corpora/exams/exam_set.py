@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.corpora.canonical import loose
 from pipelines.corpora.exams.clusters import clustered
 from pipelines.corpora.exams.convert import REASONS, convert, length
 from pipelines.corpora.exams.exams_params import SPLITS, ExamSetParams, ExamsParams, ExamSplit
@@ -19,7 +20,6 @@ from pipelines.corpora.exams.subjects import FIELDS
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.problem import Reading
 from pipelines.corpora.split import Shares, fraction
-from pipelines.corpora.text import comparable
 from pipelines.seams import load
 
 
@@ -124,5 +124,5 @@ def read_exams(path: Path) -> list[Exam]:
 def _limited(exams: Sequence[Exam], limit: int | None) -> list[Exam]:
     if limit is None or limit >= len(exams):
         return list(exams)
-    chosen = sorted(range(len(exams)), key=lambda place: fraction("limit:" + comparable(exams[place].question)))[:limit]
+    chosen = sorted(range(len(exams)), key=lambda place: fraction("limit:" + loose(exams[place].question)))[:limit]
     return [exams[place] for place in sorted(chosen)]

@@ -27,10 +27,10 @@ def convert(row: Mapping[str, Any]) -> Item:
     multiple = bool(row.get("is_multiple_answer"))
     if unit and not multiple:
         answer = f"{answer} {unit}"
-    context = str(row.get("context") or "").strip()
+    context, question = str(row.get("context") or "").strip(), text(row, "question")
     return Item(
         id=text(row, "_id"),
-        question=f"{context}\n\n{text(row, 'question')}".strip(),
+        question=f"{context}\n\n{question}" if context else question,
         subject=text(row, "_subject"),
         domain=str(row.get("_domain", "")),
         language="en",

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from pipelines.corpora.canonical import comparable
 from pipelines.corpora.exams.exams_params import OverlapParams
 from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.exams.shingles import Neighbours, Sketches, is_cjk
-from pipelines.corpora.text import comparable, words
+from pipelines.corpora.text import words
 
 
 def without_overlap(

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipelines.corpora.text import comparable, symbols
+from pipelines.corpora.canonical import comparable
+from pipelines.corpora.essence import one_question
+from pipelines.corpora.text import symbols
 
 if TYPE_CHECKING:
     from datasketch import MinHash
@@ -79,18 +81,21 @@ class Neighbours:
         self._sketches, self._threshold = sketches, threshold
         self._index = MinHashLSH(threshold=max(0.1, threshold - MARGIN), num_perm=sketches.shingling.permutations)
         self._sets: list[frozenset[str]] = []
+        self._texts: list[str] = []
 
     def add(self, text: str) -> list[int]:
         """Adds it; returns the places of the earlier texts that it is similar to."""
         shingles, sketch = self._sketches.of(text)
-        found = self._similar(shingles, sketch)
+        found = self._similar(text, shingles, sketch)
         self._index.insert(len(self._sets), sketch)
         self._sets.append(shingles)
+        self._texts.append(text)
         return found
 
     def near(self, text: str) -> bool:
         """Whether an added text is similar to it."""
-        return bool(self._similar(*self._sketches.of(text)))
+        return bool(self._similar(text, *self._sketches.of(text)))
 
-    def _similar(self, shingles: frozenset[str], sketch: MinHash) -> list[int]:
-        return [place for place in self._index.query(sketch) if jaccard(shingles, self._sets[place]) >= self._threshold]
+    def _similar(self, text: str, shingles: frozenset[str], sketch: MinHash) -> list[int]:
+        near = (place for place in self._index.query(sketch) if jaccard(shingles, self._sets[place]) >= self._threshold)
+        return [place for place in near if one_question(text, self._texts[place])]

@@ -79,7 +79,7 @@ def _own(problem: CodeProblem, source: CodeSamplesParams) -> tuple[Sampled, str]
         for program in programs[: source.samples or None]
     ]
     solution = _form(problem, problem.solutions[0], source) if problem.solutions else None
-    return Sampled(problem.id, problem.prompt, tuple(judged), solution=solution, verbatim=True), problem.id
+    return Sampled(problem.id, problem.prompt, tuple(judged), solution=solution), problem.id
 
 
 def _samples(source: CodeSamplesParams, file: str, problems: Mapping[str, CodeProblem], reading: PairReading) -> list[Programs]:
@@ -135,7 +135,7 @@ def _judged(found: Sequence[Programs], source: CodeSamplesParams, reading: PairR
             for written, verdict, result in zip(one.texts, own, passed, strict=True)
         )
         solution = _form(one.problem, one.problem.solutions[0], source) if one.problem.solutions else None
-        yield Sampled(one.problem.id, one.prompt, judged, solution=solution, verbatim=True), one.where
+        yield Sampled(one.problem.id, one.prompt, judged, solution=solution), one.where
 
 
 def _form(problem: CodeProblem, program: str, source: CodeSamplesParams) -> str:

@@ -28,7 +28,7 @@ def convert(row: Mapping[str, Any], side: Side, source: str) -> Item:
     if "messages" not in row:
         raise BadRow("no column conversations or messages")
     turns, answer = answered(chat_turns(row["messages"], "messages"), "messages")
-    return Labelled(as_text(turns), answer.strip(), float(flag(row, "label")), source, side, key=opening(turns), meta={"turns": len(turns)})
+    return Labelled(as_text(turns), answer, float(flag(row, "label")), source, side, key=opening(turns), meta={"turns": len(turns)})
 
 
 def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
@@ -38,6 +38,4 @@ def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
     for column, turn in (("chosen", chosen), ("rejected", rejected)):
         if turn.role != "assistant":
             raise BadRow(f"{column} is a turn of the {turn.role}, not of the assistant")
-    return Preference(
-        as_text(turns), chosen.text.strip(), rejected.text.strip(), source, side, key=opening(turns), meta={"turns": len(turns)}
-    )
+    return Preference(as_text(turns), chosen.text, rejected.text, source, side, key=opening(turns), meta={"turns": len(turns)})

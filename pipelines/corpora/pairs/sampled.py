@@ -15,7 +15,7 @@ from pipelines.corpora.columns import BadRow, flag, one_of, text
 from pipelines.corpora.pair import Preference
 from pipelines.corpora.pair_rows import Item, PairReading
 from pipelines.corpora.pairing import DATASET, Judged, make_pairs, make_safety_pairs
-from pipelines.corpora.pairing_params import CodeRule, PairingParams
+from pipelines.corpora.pairing_params import PairingParams
 from pipelines.corpora.pairs.sampled_params import SafetyRule, SampledParams
 from pipelines.corpora.rows import read_rows
 from pipelines.corpora.split import Side
@@ -25,14 +25,13 @@ from pipelines.seams import load
 @dataclass(frozen=True)
 class Sampled:
     """One prompt with its judged samples. `solution`: the data set's own answer, which the code rule may need. `side`: where the corpus
-    has put the prompt; `train` is still to be split by the set's shares. `verbatim`: its texts stay as they are."""
+    has put the prompt; `train` is still to be split by the set's shares."""
 
     id: str
     prompt: str
     judged: tuple[Judged, ...]
     side: Side = "train"
     solution: str | None = None
-    verbatim: bool = False
 
 
 def preferences(prompts: Iterable[Sampled], source: SampledParams, name: str, seed: int) -> tuple[list[Preference], Counter[str]]:
@@ -111,7 +110,7 @@ def _preference(one: Sampled, winner: int, loser: int, name: str) -> Preference:
         won = one.judged[winner]
         chosen, ids, meta = won.text, won.ids, {"scores": [won.score, lost.score]}
     both = ids or None, lost.ids or None
-    return Preference(one.prompt, chosen, lost.text, name, one.side, ids=both, meta=meta, verbatim=one.verbatim)
+    return Preference(one.prompt, chosen, lost.text, name, one.side, ids=both, meta=meta)
 
 
 def _sampled(row: Mapping[str, Any], source: SampledParams) -> Sampled:
@@ -123,8 +122,7 @@ def _sampled(row: Mapping[str, Any], source: SampledParams) -> Sampled:
         judged = with_safety(judged, source.safety)
     solution = row.get("solution")
     side: Side = one_of(row, "side", ("train", "validation", "heldout")) if "side" in row else "train"
-    programs = isinstance(source.pairing, CodeRule)
-    return Sampled(text(row, "id"), text(row, "prompt"), judged, side, solution if isinstance(solution, str) else None, programs)
+    return Sampled(text(row, "id"), text(row, "prompt"), judged, side, solution if isinstance(solution, str) else None)
 
 
 def _judged(sample: Mapping[str, Any]) -> Judged:

@@ -53,7 +53,7 @@ def _answer(row: Mapping[str, Any], column: str) -> tuple[list[Turn], str]:
     found = _cell(row, column)
     if isinstance(found, list):
         before, answer = answered(chat_turns(found, column), column)
-        return before, answer.strip()
+        return before, answer
     return [], text(row, column, True)
 
 

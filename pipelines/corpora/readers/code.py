@@ -79,4 +79,4 @@ def _problem(problem: CodeProblem, role: Role, source: CodeProblemsSource, name:
         solution = completion(problem, solution)
     subject = name if problem.difficulty in ("", source.layout) else problem.difficulty
     meta = {"id": problem.id, "code": json.loads(problem.answer())}
-    return Problem(problem.prompt, solution or problem.id, role, subject, solution or None, meta=meta, verbatim=True)
+    return Problem(problem.prompt, solution or problem.id, role, subject, solution or None, meta=meta)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pipelines.corpora.canonical import loose
 from pipelines.corpora.columns import BadRow
 from pipelines.corpora.pair import Preference
 from pipelines.corpora.pair_rows import Removed
@@ -16,7 +17,6 @@ from pipelines.corpora.problem import Problem, Reading
 from pipelines.corpora.sources_params import DialogueSource
 from pipelines.corpora.split import Side
 from pipelines.corpora.tables import table_rows
-from pipelines.corpora.text import comparable, normalise
 
 LAYOUTS: Mapping[str, Callable[[Mapping[str, Any], Side, str], Preference]] = {
     "hh": hh.preference,
@@ -31,12 +31,10 @@ def read(source: DialogueSource, reading: Reading) -> Iterator[Problem]:
         for where, row in table_rows(source, reading, split):
             try:
                 found = convert(row, "train", reading.name)
-                if not found.chosen:
+                if not found.chosen.strip():
                     raise BadRow("the preferred answer is empty")
             except (BadRow, Removed) as fault:
                 reading.ledger.reject(where, str(fault).replace("_", " "))
             else:
                 reading.ledger.accept()
-                yield Problem(
-                    found.prompt, found.chosen, role, reading.name, found.chosen, key=comparable(normalise(found.key)), meta=found.meta
-                )
+                yield Problem(found.prompt, found.chosen, role, reading.name, found.chosen, key=loose(found.key), meta=found.meta)

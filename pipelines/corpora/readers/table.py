@@ -34,10 +34,10 @@ def _problem(source: TableSource, reading: Reading, row: Mapping[str, Any], role
             raise BadRow(f"{columns.answer} has nothing after {source.answer_after!r}")
         if solution is None and before.strip():
             solution = answer
-        answer = answer_part
+        answer = answer_part.strip()
     return Problem(
         question=text(row, columns.question),
-        answer=answer.strip(),
+        answer=answer,
         role=role,
         subject=reading.name if columns.subject is None else text(row, columns.subject),
         solution=solution,
