@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -121,6 +122,7 @@ def _servers(root: Path) -> Iterator[Finding]:
     yield Finding("prefect", done.returncode == 0, said, "pip install 'fastapi>=0.139,<0.151', or all of requirements.lock")
     from tasks.tracking import Tracking
 
+    yield from _databases(root)
     warned: list[str] = []
     tracking = Tracking(root, say=warned.append)
     tracking.heal()
@@ -131,6 +133,26 @@ def _servers(root: Path) -> Iterator[Finding]:
         "see the message; runs go on without tracking",
         needed=False,
     )
+
+
+def _databases(root: Path) -> Iterator[Finding]:
+    """The files that both keep below the project, without opening either program."""
+    from tasks import database_file
+
+    for name, path, schema in (("prefect", "prefect/prefect.db", database_file.PREFECT), ("mlflow", "mlflow.db", database_file.MLFLOW)):
+        file, what = root / STATE / path, f"{name}'s database"
+        try:
+            state = database_file.state(file, schema)
+            kept = database_file.of_the_user(file, schema) if state == "behind" else []
+        except (sqlite3.Error, OSError) as error:
+            yield Finding(what, False, f"{file}: {error}", "end what holds it, or move the file away; the next run makes a new one", False)
+            continue
+        if state == "behind":
+            said = "of another release" if kept else "half-made: its server was killed while it created it"
+            mend = "nothing to do: the next run migrates it and keeps the old file" if kept else "nothing to do: the next run makes it anew"
+            yield Finding(what, False, f"{file}: {said}", mend, needed=False)
+        else:
+            yield Finding(what, True, {"absent": "not there yet", "whole": "whole"}[state])
 
 
 def _torch(root: Path) -> Iterator[Finding]:

@@ -22,10 +22,22 @@ DEFAULTS = {
 }
 
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
 def quiet(offline: bool = False) -> None:
     """Set the environment defaults above; with `offline`, Hugging Face libraries do not try the hub (23 s of retries otherwise)."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    spare_loopback()
     if offline:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
+
+def spare_loopback() -> None:
+    """Servers of this machine are never asked through a proxy, by this process or its children; what the user excepts stays excepted."""
+    excepted = [host.strip() for name in ("no_proxy", "NO_PROXY") for host in os.environ.get(name, "").split(",") if host.strip()]
+    if "*" not in excepted:
+        both = ",".join(dict.fromkeys([*excepted, *LOOPBACK]))
+        os.environ |= {"no_proxy": both, "NO_PROXY": both}  # libraries read one or the other first

@@ -17,12 +17,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tasks import tracking_names
+from tasks.tracking_names import model_name
 from tasks.tracking_records import Owner, flat, in_batches, input_datasets, metric_name, public, row_metrics
 from tasks.tracking_store import Store
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
-EXPERIMENT = "whetstone"
+__all__ = ["CURRENT", "Tracking", "model_name", "tracked"]
+
 CURRENT = "current"  # the alias of the version that was made or restored last; MLflow reserves `latest` and forbids setting it
 PAUSE_S = 30.0  # how long a failed store is left alone: a stage never waits twice in a row for it
 
@@ -67,8 +70,8 @@ class Tracking:
 
     def __init__(self, root: str | Path, uri: str | None = None, say: Callable[[str], None] | None = None, patience_s: float = 5.0):
         self.root = Path(root).resolve()
-        self.store = Store(self.root, uri or os.environ.get("MLFLOW_TRACKING_URI"), patience_s)
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+        self.store = Store(self.root, uri or os.environ.get("MLFLOW_TRACKING_URI"), patience_s, self._say)
         self._lock = threading.RLock()
         self._paused_until = 0.0
         self._warned = False
@@ -82,9 +85,9 @@ class Tracking:
         if self._warned:
             return
         self._warned = True
-        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        what = public({"error": first_line})["error"]
-        self._say(f"MLflow store {self.store.shown}: {what}; the run goes on without tracking; fix: {self.store.remedy(error)}")
+        self._say(
+            f"MLflow store {self.store.shown}: {_first_line(error)}; the run goes on without tracking; fix: {self.store.remedy(error)}"
+        )
 
     # -- runs -----------------------------------------------------------------------------------------------------------------------
 
@@ -94,8 +97,15 @@ class Tracking:
         name = time.strftime("flow %Y-%m-%d %H:%M:%S")
         run = self._create_run(name, {"kind": "flow", **(tags or {})})
         if plan is not None:
-            self.store.client().log_text(run, json.dumps(plan, indent=1, default=str), "plan.json")
+            self._artifact(run, json.dumps(plan, indent=1, default=str), "plan.json")
         return run
+
+    def _artifact(self, run: str, text: str, name: str) -> None:
+        """Where artifacts cannot be written (a server's folder on another machine) the run itself still counts."""
+        try:
+            self.store.client().log_text(run, text, name)
+        except self.store.failures() as error:
+            self._say(f"MLflow store {self.store.shown}: the artifact {name} could not be written: {_first_line(error)}")
 
     @tracked
     def start_stage(
@@ -123,7 +133,17 @@ class Tracking:
 
     def _create_run(self, name: str, tags: Mapping[str, Any]) -> str:
         texts = {key: str(value)[:5000] for key, value in public({**tags, **Owner.this().tags()}).items()}
-        return self.store.client().create_run(self.store.experiment(EXPERIMENT), run_name=name, tags=texts).info.run_id
+        if self.store.shared:
+            texts[tracking_names.TAG] = tracking_names.workspace(self.root)
+        try:
+            return self.store.client().create_run(self.store.experiment(), run_name=name, tags=texts).info.run_id
+        except self.store.failures() as error:
+            if not any(
+                words in str(error) for words in ("must be in the 'active' state", "No Experiment with id", "Could not find experiment")
+            ):
+                raise
+            self.store.forget_experiments()  # it was deleted while we ran
+            return self.store.client().create_run(self.store.experiment(), run_name=name, tags=texts).info.run_id
 
     @tracked
     def log_rows(self, run: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -187,7 +207,7 @@ class Tracking:
             return []
         client = self.store.client()
         healed = []
-        for run in client.search_runs([self.store.experiment(EXPERIMENT)], "attributes.status = 'RUNNING'", max_results=1000):
+        for run in client.search_runs([self.store.experiment()], "attributes.status = 'RUNNING'", max_results=1000):
             owner = Owner.of(run.data.tags)
             if owner and owner.is_gone():
                 client.set_tag(run.info.run_id, "healed", f"owner process {owner.pid} is gone")
@@ -205,8 +225,9 @@ class Tracking:
         """
         from mlflow.exceptions import MlflowException
 
-        client, name = self.store.client(), model_name(path)
-        known = [version for version in self._versions(name) if version["digest"] == digest]
+        client, called = self.store.client(), model_name(path)
+        name = tracking_names.registered(self.root, called, self.store.shared)
+        known = [version for version in self._versions(called) if version["digest"] == digest]
         if known:
             version = known[-1]["version"]
         else:
@@ -217,6 +238,8 @@ class Tracking:
                     raise
             texts = {key: str(value)[:5000] for key, value in public(tags or {}).items() if value is not None}
             texts |= {"dvc.md5": digest, "dvc.path": path, "stage": stage}
+            if self.store.shared:
+                texts[tracking_names.TAG] = tracking_names.workspace(self.root)
             version = client.create_model_version(name, source=f"dvc://{digest}/{path}", run_id=run, tags=texts).version
         client.set_registered_model_alias(name, CURRENT, str(version))
         return str(version)
@@ -227,10 +250,12 @@ class Tracking:
         return self._versions(name)
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
-        client = self.store.client()
+        client, registered = self.store.client(), tracking_names.registered(self.root, name, self.store.shared)
         rows = []
-        for found in client.search_model_versions(f"name='{name}'", max_results=10000):
+        for found in client.search_model_versions(f"name='{registered}'", max_results=10000):
             tags, source = dict(found.tags), str(found.source)
+            if self.store.shared and tags.get(tracking_names.TAG) != tracking_names.workspace(self.root):
+                continue  # somebody else's, whatever it is called
             rows.append(
                 {
                     "name": name,
@@ -245,12 +270,12 @@ class Tracking:
             )
         if rows:
             by_version = {row["version"]: row for row in rows}
-            for alias, version in client.get_registered_model(name).aliases.items():
-                by_version[str(version)]["aliases"].append(alias)
+            for alias, version in client.get_registered_model(registered).aliases.items():
+                if str(version) in by_version:
+                    by_version[str(version)]["aliases"].append(alias)
         return sorted(rows, key=lambda row: int(row["version"]))
 
 
-def model_name(path: str) -> str:
-    """The registered name of a checkpoint path: models/sft/model -> sft."""
-    parts = Path(path).parts
-    return parts[-2] if parts[-1] == "model" and len(parts) > 1 else parts[-1]
+def _first_line(error: BaseException) -> str:
+    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return str(public({"error": text})["error"])

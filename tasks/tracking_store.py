@@ -7,15 +7,16 @@ was deleted under it. The probe finds each of these before MLflow does.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from tasks import tracking_database, tracking_names
+from tasks.database_file import MLFLOW, locked, make_whole, of_the_user, state
 from tasks.tracking_records import public
 
 # A server that is gone is found out in seconds instead of minutes, and nothing calls home. Users' own settings win.
@@ -26,13 +27,18 @@ class StoreGone(OSError):
     """The store's file was removed or replaced after this process opened it."""
 
 
+class StoreBehind(OSError):
+    """A file that is not the project's own holds runs and an older release's tables."""
+
+
 class Store:
     """One tracking store. `uri` None: `<root>/.whetstone/mlflow.db`. `patience_s` bounds the wait for a locked sqlite file."""
 
-    def __init__(self, root: Path, uri: str | None, patience_s: float):
+    def __init__(self, root: Path, uri: str | None, patience_s: float, say: Callable[[str], None] = lambda text: None):
         self.root = root
         self.uri = uri or f"sqlite:///{root}/.whetstone/mlflow.db"
         self.patience_s = patience_s
+        self._say = say
         self._client: Any = None
         self._inode: int | None = None
         self._experiments: dict[str, str] = {}
@@ -42,6 +48,16 @@ class Store:
         """The sqlite file, absolute; None for other stores."""
         head = "sqlite:///"
         return Path(unquote(self.uri[len(head) :].partition("?")[0])).absolute() if self.uri.startswith(head) else None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other projects may write there: everything but a file below the project."""
+        return self.file is None or not self.file.is_relative_to(self.root)
+
+    @property
+    def served(self) -> bool:
+        """Whether a server stands before it, which knows where artifacts go."""
+        return self.uri.startswith(("http://", "https://"))
 
     @property
     def shown(self) -> str:
@@ -59,6 +75,8 @@ class Store:
             return
         if self._client is None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
+            if not self.file.exists():
+                return  # it is made aside: an empty file here would be half a store
         elif not self.file.exists() or self.file.stat().st_ino != self._inode:
             raise StoreGone("the file was removed or replaced during the run")
         with contextlib.closing(sqlite3.connect(self.file, timeout=self.patience_s, isolation_level=None)) as connection:
@@ -67,39 +85,76 @@ class Store:
             connection.execute("ROLLBACK")
 
     def client(self) -> Any:
-        """The low-level MLflow client; the first call creates the tables (about a second)."""
+        """The low-level MLflow client; the first call creates the tables (some seconds)."""
         if self._client is None:
             for name, value in _ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
             for name in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
                 logging.getLogger(name).setLevel(logging.ERROR)  # what matters in it is said by the one warning
-            from mlflow.tracking import MlflowClient
-
-            with self._creating():
-                client = MlflowClient(self.uri, self.uri)
-                client.search_experiments(max_results=1)
-            self._client = client
+            self._client = self._opened()
             self._inode = self.file.stat().st_ino if self.file else None
         return self._client
 
-    @contextlib.contextmanager
-    def _creating(self) -> Iterator[None]:
-        """Two processes that create the tables at once would break each other's migration."""
-        if self.file is None:
-            yield
-            return
-        with open(self.file.with_suffix(".lock"), "w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+    def _opened(self) -> Any:
+        from mlflow.tracking import MlflowClient
 
-    def experiment(self, name: str) -> str:
-        """The id of the experiment, which is made on first use; artifacts of a local store lie beside it, at an absolute place."""
+        def connect() -> Any:
+            client = MlflowClient(self.uri, os.environ.get("MLFLOW_REGISTRY_URI") or self.uri)
+            client.search_experiments(max_results=1)
+            return client
+
+        if self.file is not None:
+            self._settle(self.file)
+            with locked(self.file):
+                return connect()
+        return connect() if self.served else tracking_database.first(self.uri, self.patience_s, connect)
+
+    def settle(self) -> None:
+        """See to it that a sqlite file is whole, for a server that will open it. Raises what `failures` lists."""
+        if self.file is not None:
+            self.check()
+            self._settle(self.file)
+
+    def _settle(self, file: Path) -> None:
+        if self.shared and state(file, MLFLOW) == "behind" and of_the_user(file, MLFLOW):
+            raise StoreBehind("it holds runs and the tables of another release of MLflow")
+        said = make_whole(file, MLFLOW, tracking_database.migrate)
+        if said:
+            self._say(f"MLflow store {said}")
+
+    def experiment(self) -> str:
+        """The id of this workspace's experiment, made on first use and restored when somebody has deleted it.
+
+        Its artifacts go to the server's own place, else beside a local file or below the project, at an absolute place.
+        """
+        if named := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+            return named
+        name = tracking_names.experiment(self.root, self.shared)
         if name not in self._experiments:
-            client = self.client()
-            found = client.get_experiment_by_name(name)
-            place = (self.file.parent / "mlflow_artifacts").as_uri() if self.file else None
-            self._experiments[name] = found.experiment_id if found else client.create_experiment(name, artifact_location=place)
+            self._experiments[name] = self._found(name) or self._made(name)
         return self._experiments[name]
+
+    def forget_experiments(self) -> None:
+        """Ask for them again: somebody has deleted one meanwhile."""
+        self._experiments.clear()
+
+    def _found(self, name: str) -> str:
+        found = self.client().get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            self.client().restore_experiment(found.experiment_id)
+            self._say(f"MLflow store {self.shown}: the experiment {name} had been deleted and is restored")
+        return found.experiment_id if found is not None else ""
+
+    def _made(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        beside = self.file.parent if self.file and not self.shared else self.root / ".whetstone"
+        try:
+            return self.client().create_experiment(name, artifact_location=None if self.served else (beside / "mlflow_artifacts").as_uri())
+        except MlflowException as error:  # another process was faster
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return self._found(name)
 
     def may_have_running(self) -> bool:
         """Whether runs may be marked RUNNING; a read of the sqlite file decides in a millisecond, without MLflow."""
@@ -125,14 +180,27 @@ class Store:
     def remedy(self, error: BaseException) -> str:
         """What a person does about `error`."""
         text = str(error).lower()
+        if isinstance(error, ImportError) and error.name and not error.name.startswith("mlflow"):
+            kind = self.uri.partition(":")[0]
+            return f"install the package {error.name}, which MLflow needs for {kind} (PostgreSQL: pip install '.[postgres]')"
         if isinstance(error, ImportError):
             return "install mlflow (make sets it up from requirements.lock)"
-        if self.file is None:
+        if self.served and ("401" in text or "403" in text):
+            return "give the server's login in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        if self.served:
             return f"start the server at {self.shown} or unset MLFLOW_TRACKING_URI"
+        if isinstance(error, StoreBehind) or "out-of-date" in text:
+            return "copy the store, then run `mlflow db upgrade` on it; or set MLFLOW_TRACKING_URI to another one"
+        if self.file is None:
+            return f"start the database of {self.shown}, correct MLFLOW_TRACKING_URI, or unset it"
+        return self._file_remedy(text, error)
+
+    def _file_remedy(self, text: str, error: BaseException) -> str:
         if "locked" in text:
             return "end the process that holds the file (another writer or a database browser)"
         if isinstance(error, StoreGone):
             return "nothing to do, the next run makes a new store; restore the file from a copy if its history matters"
         if "malformed" in text or "not a database" in text:
             return f"move the broken file away (mv {self.file} {self.file}.broken); the next run makes a new one"
-        return f"make {self.file.parent} a folder that can be written and has free space, or set MLFLOW_TRACKING_URI to another store"
+        parent = self.file.parent if self.file else ""
+        return f"make {parent} a folder that can be written and has free space, or set MLFLOW_TRACKING_URI to another store"

@@ -47,6 +47,7 @@ def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # "Updating lock file" once per stage tells nobody anything
     repo = Repo(str(root), fs=None if instead is None else _files_with(root, instead), _wait_for_lock=True)
+    repo.lock._friendly = False  # or it draws "Waiting to acquire lock" on a terminal each time that it is taken
     try:
         yield repo
     finally:

@@ -22,7 +22,8 @@ from typing import Any
 from flows.graph import codelock, dvc_api, spec
 from flows.graph.params import load
 from flows.provenance.content import remember_raw
-from flows.running import leftovers
+from flows.running import leftovers, proxies
+from flows.running.headline import cause
 from flows.running.process import Command, Ended
 from flows.workspace import STATE, read_json, write_json
 from pipelines.quiet import DEFAULTS
@@ -164,6 +165,7 @@ def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Wa
         **DEFAULTS,
         "NUMBA_CACHE_DIR": str(root / STATE / "numba"),  # compiled kernels: beside the code may be no place to write
         **os.environ,
+        **proxies.of_the_user(),
         **env,
         "WHETSTONE_SPEC": str(Path(made.work) / "spec.json"),
         "DVC_STAGE": made.stage,
@@ -193,7 +195,8 @@ def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Wa
             )
         if ended.code:
             raise StageFailed(
-                f"{made.stage} exited with {_code(ended.code)}: {_last_words(ended.tail)}{_hint(ended.tail, made.work)}\n  log: {log}"
+                f"{made.stage} exited with {_code(ended.code)}: {cause(ended.tail) or 'it printed nothing'}"
+                f"{_hint(ended.tail, made.work)}\n  log: {log}"
             )
     return ended
 
@@ -208,11 +211,6 @@ def _code(code: int) -> str:
     if number not in set(signal.Signals):
         return str(code)
     return f"{code} (killed by {signal.Signals(number).name}{'; out of memory?' if number == signal.SIGKILL else ''})"
-
-
-def _last_words(tail: tuple[str, ...]) -> str:
-    words = [line for line in tail if line.strip()]
-    return words[-1] if words else "it printed nothing"
 
 
 def _hint(tail: tuple[str, ...], work: str) -> str:

@@ -1,4 +1,4 @@
-"""A Prefect API to talk to: the configured one if it answers, else a server of our own for the length of the run.
+"""A Prefect API to talk to: the one that the user names, else a server of our own for the length of the run.
 
 Prefect's built-in temporary server imports the whole server into the caller only to start it again as a child (7.7 s); started directly,
 while we plan and import, it costs 3 s. It listens on loopback, keeps its database below the project, and dies with us.
@@ -16,34 +16,34 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from flows.running import prefect_database
+from flows.running.headline import cause
+from flows.running.prefect_settings import ServerFailed, authorisation, environment
 from flows.workspace import STATE
-from pipelines.quiet import quiet
+from tasks.tracking_records import public
+
+__all__ = ["Server", "ServerFailed", "answers", "environment", "free_port"]
 
 LIFELINE = Path(__file__).with_name("lifeline.py")
+CODE = Path(__file__).parents[2]
 
 
-class ServerFailed(RuntimeError):
-    """Prefect's server did not come up."""
-
-
-def environment(root: Path) -> None:
-    """Settings of every Prefect process of the project; to be called before Prefect is imported. What the user has set stays."""
-    quiet()
-    os.environ.setdefault("PREFECT_HOME", str(root / STATE / "prefect"))
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # people watch our own display; the pages get every line
-    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
-    # Its SQLite answers 503 to a transaction that another one overtook, and to many in a row on a busy disk: patience costs nothing here.
-    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "10")
+def unanswered(url: str, timeout: float = 1.0) -> str:
+    """Why no Prefect API answers at `url` (…/api); "" when one does."""
+    try:
+        request = urllib.request.Request(f"{url.rstrip('/')}/health", headers=authorisation())
+        with urllib.request.urlopen(request, timeout=timeout) as reply:
+            return "" if reply.status == 200 else f"status {reply.status}"
+    except urllib.error.HTTPError as error:
+        words = "it refuses the key or login in PREFECT_API_KEY or PREFECT_API_AUTH_STRING" if error.code in (401, 403) else ""
+        return f"status {error.code}" + (f", {words}" if words else "")
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def answers(url: str, timeout: float = 1.0) -> bool:
     """Whether a Prefect API answers at `url` (…/api)."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=timeout) as reply:
-            return reply.status == 200
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
+    return not unanswered(url, timeout)
 
 
 def free_port() -> int:
@@ -59,52 +59,57 @@ class Server:
         environment(root)
         self._child: subprocess.Popen[bytes] | None = None
         configured = os.environ.get("PREFECT_API_URL")
-        if configured and answers(configured, timeout=10):
+        if configured:
+            why = unanswered(configured, timeout=10)
+            if why:
+                shown = public({"url": configured})["url"]
+                raise ServerFailed(f"PREFECT_API_URL={shown}: no Prefect server answers there ({why}); start it, or unset "
+                                   "PREFECT_API_URL and the run starts one of its own")  # fmt: skip
             self.url = configured
             return
         port = port or free_port()
         self.url = f"http://127.0.0.1:{port}/api"
         self.log = root / STATE / "logs" / "prefect-server.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        found = importlib.util.find_spec("prefect")
-        if found is None or found.origin is None:
+        if importlib.util.find_spec("prefect") is None:
             raise ServerFailed("the package prefect is not installed; run `make` to set up .venv")
-        argv = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(found.origin).parent.parent), "--factory"]
-        argv += [
-            "prefect.server.api.server:create_app",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--log-level",
-            "error",
-            "--lifespan",
-            "on",
-        ]
+        argv = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+        argv += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+        with open(self.log, "wb") as log:
+            command = [sys.executable, "-S", "-E", str(LIFELINE), "3", "--", *_whole_database_first(root), *argv]
+            self._child = subprocess.Popen(
+                command, env=self._environment(ui), stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+        os.environ["PREFECT_API_URL"] = self.url
+
+    def _environment(self, ui: bool) -> dict[str, str]:
         env = {**os.environ, "PREFECT_UI_ENABLED": "1" if ui else "0", "PREFECT_LOGGING_LEVEL": "ERROR"}
         env |= {"PREFECT__SERVER_FINAL": "1", "PREFECT_UI_API_URL": self.url, "PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "1"}
+        env["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "ERROR"  # its log is where the reason stands when it does not start
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE), env.get("PYTHONPATH")]))
         if not ui:
             env["PREFECT__SERVER_EPHEMERAL"] = "1"  # no pages and no scheduler: a run needs neither
         env.pop("PREFECT_API_URL", None)
-        with open(self.log, "wb") as log:
-            command = [sys.executable, "-S", "-E", str(LIFELINE), "3", "--", *argv]
-            self._child = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
-        os.environ["PREFECT_API_URL"] = self.url
+        return env
 
     @property
     def ours(self) -> bool:
         return self._child is not None
 
     def ready(self, timeout: float = 180) -> None:
-        """Wait until it answers. Raises ServerFailed with the end of its log."""
+        """Wait until it answers. Raises ServerFailed with the cause that its log tells."""
         end = time.monotonic() + timeout
         while not answers(self.url):
-            if (self._child is not None and self._child.poll() is not None) or time.monotonic() > end:
-                tail = self.log.read_text("utf-8", "replace").strip().splitlines()[-3:]
-                raise ServerFailed("Prefect's server did not start: " + " | ".join(tail) + f"; log: {self.log}")
+            code = self._child.poll() if self._child is not None else None
+            if code is not None or time.monotonic() > end:
+                said = cause(self.log.read_text("utf-8", "replace").splitlines()) if self.ours else ""
+                how = f"it ended with exit code {code}" if code is not None else f"it did not answer at {self.url} within {timeout:g} s"
+                raise ServerFailed(f"Prefect's server did not start: {said or how}; log: {self.log}")
             time.sleep(0.05)
 
     def stop(self) -> None:
+        if self.ours and os.environ.get("PREFECT_API_URL") == self.url:
+            del os.environ["PREFECT_API_URL"]
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()
             try:
@@ -112,3 +117,11 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
+
+
+def _whole_database_first(root: Path) -> list[str]:
+    """The words before the server's command that see to its database; none where somebody says where Prefect keeps it."""
+    home = Path(os.environ["PREFECT_HOME"]).expanduser().resolve()
+    if any(name in os.environ for name in prefect_database.USERS) or not home.is_relative_to((root / STATE).resolve()):
+        return []
+    return [sys.executable, "-m", "flows.running.prefect_database", str(home / "prefect.db"), "--"]

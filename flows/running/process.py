@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -20,6 +21,7 @@ from tasks.stage import PROGRESS
 
 LOG_BYTES = 8 << 20  # one log file; the previous one is kept beside it, so the first lines may go but the last never do
 LINE_BYTES = 64 << 10  # a longer line is cut into pieces
+TAIL_LINES = 200  # the last ones, in which the cause of a failure is looked for
 WATCHED_LINES = 2000  # lines handed on per command; all of them are in the log file
 
 
@@ -86,7 +88,7 @@ class Command:
             start_new_session=True,
         )
         self._log, self._on_line, self._on_progress = BoundedLog(log), on_line, on_progress
-        self._tail: list[str] = []
+        self._tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
         self._pump_thread = threading.Thread(target=self._pump, daemon=True)
         self._pump_thread.start()
 
@@ -102,7 +104,7 @@ class Command:
                 except ValueError:
                     pass  # cut short: it is shown as an ordinary line
             self._log.write(line)
-            self._tail = [*self._tail[-19:], text[:2000]]
+            self._tail.append(text[:2000])
             shown += 1
             if shown < WATCHED_LINES:
                 self._on_line(text[:2000])

@@ -11,15 +11,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.running.prefect_server import answers, environment
+from flows.running.prefect_server import unanswered
+from flows.running.prefect_settings import ServerFailed, environment
 
 
 def serve_deployment(root: Path, name: str, cron: str | None, interval: int | None, targets: list[str], console: Console) -> int:
     """Serve until SIGTERM or Ctrl-C. Exit code 2 without a server to register with."""
-    environment(root)
+    try:
+        environment(root)
+    except ServerFailed as error:
+        console.print(str(error), style="red", markup=False)
+        return 2
     url = os.environ.get("PREFECT_API_URL", "")
-    if not url or not answers(url, 5):
-        said = f"nothing answers at {url}" if url else "PREFECT_API_URL is not set"
+    why = unanswered(url, 5) if url else ""
+    if not url or why:
+        said = f"nothing answers at {url} ({why})" if url else "PREFECT_API_URL is not set"
         console.print(
             f"{said}; start a server with `whetstone ui` or `prefect server start` and set PREFECT_API_URL to its …/api address",
             style="red",

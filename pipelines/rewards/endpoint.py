@@ -37,7 +37,8 @@ class EndpointLabels:
             if not key:
                 raise ValueError(f"key_variable names {options.key_variable}, which is not set in the environment")
             headers["Authorization"] = f"Bearer {key}"
-        self._client = client or httpx.Client(timeout=options.timeout_s, headers=headers)
+        # a server of this machine is never asked through a proxy
+        self._client = client or httpx.Client(timeout=options.timeout_s, headers=headers, trust_env=not options.on_this_machine)
 
     def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
         with ThreadPoolExecutor(self._options.parallel) as pool:

@@ -25,6 +25,10 @@ class EndpointParams(ReadingParams):
     parallel: int = Field(8, ge=1, le=256, description="requests at once")
     asking: ChatAskingParams = ChatAskingParams()
 
+    @property
+    def on_this_machine(self) -> bool:
+        return _loopback(urlsplit(self.url).hostname or "")
+
     @model_validator(mode="after")
     def _stays_here(self) -> EndpointParams:
         parts = urlsplit(self.url)

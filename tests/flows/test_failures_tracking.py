@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 
 from flows.running.executor import Watch
-from tests.flows.accident import STEPS, Scene
+from tests.flows.accident import STEPS, Scene, until
+from tests.flows.records import mlflow_runs
 
 EDIT = ("pipelines/toy/supervised.py", "0.5", "0.25")
 
@@ -46,6 +47,7 @@ def test_store_that_vanishes_during_the_run(scene: Scene) -> None:
 
     def remove(row: dict[str, object]) -> None:
         if row["done"] == 5:
+            until(lambda: mlflow_runs(scene.folder)[-1] == ("sft", "RUNNING"))  # MLflow has opened it
             store.unlink(missing_ok=True)
             scene.go()
 

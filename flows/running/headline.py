@@ -1,0 +1,58 @@
+"""The cause of a failure in the last lines that a process printed: its exception with the message's first lines, not its very last line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+LINES = 4  # of a message
+_EXCEPTION = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*)(?:: ?(.*))?$")
+_AFTER = re.compile(
+    r"^(Traceback \(most|Exception ignored in|During handling of|The above exception|For further information visit|.*resource_tracker)"
+)
+_RANK = re.compile(r"^\[rank\d+\]: ?")  # torch puts it before every line of a worker's traceback
+# Launchers and loaders that say only that somebody else failed: the worker's own exception stands before.
+_CARRIERS = frozenset({"ChildFailedError", "CalledProcessError", "ProcessRaisedException", "ProcessExitedException", "WorkersFailed"})
+
+
+def cause(tail: Sequence[str]) -> str:
+    """One to LINES lines; "" when nothing was printed.
+
+    Of several tracebacks the last counts, which says it in the words nearest to the user, unless it only carries another process's failure.
+    Without one it is the last line that is not indented, with what is indented below it.
+    """
+    lines = [_RANK.sub("", line).rstrip() for line in tail]
+    found = [message for at in range(len(lines)) if lines[at].startswith("Traceback (most recent") for message in _raised(lines, at)]
+    own = [message for name, message in found if name not in _CARRIERS] or [message for _, message in found]
+    return own[-1] if own else _last_words(lines)
+
+
+def _raised(lines: Sequence[str], traceback: int) -> list[tuple[str, str]]:
+    """(class, message) of the exception whose traceback begins at that line; none when the end was cut off."""
+    for at in range(traceback + 1, len(lines)):
+        if lines[at] and not lines[at][0].isspace():
+            head = _EXCEPTION.match(lines[at])
+            if head:
+                first = f"{head[1]}: {head[2]}" if head[2] else head[1]
+                return [(head[1], _with_rest(first, lines[at + 1 :]))]
+            return []
+    return []
+
+
+def _with_rest(first: str, below: Sequence[str]) -> str:
+    message = [first]
+    for line in below:
+        if not line.strip() or _AFTER.match(line.strip()):
+            break
+        message.append(line)
+    if len(message) > LINES:
+        message = [*message[: LINES - 1], message[-1]]  # the last one often says how many more there are
+    return "\n".join(message)
+
+
+def _last_words(lines: Sequence[str]) -> str:
+    said = [line for line in lines if line.strip()]
+    if not said:
+        return ""
+    heads = [at for at, line in enumerate(said) if not line[0].isspace()]
+    return _with_rest(said[heads[-1]], said[heads[-1] + 1 :]) if heads else said[-1].strip()

@@ -1,0 +1,22 @@
+"""Proxies that Prefect's HTTP client cannot use. httpx makes no client where a proxy has a scheme that it does not know."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+_kept: dict[str, str] = {}
+
+
+def set_aside_unusable() -> None:
+    """Take the variables with such a scheme (socks5 without the package socksio, socks, …) out of this process; stages get them back."""
+    usable = ("http://", "https://", *(("socks5://", "socks5h://") if importlib.util.find_spec("socksio") else ()))
+    for name in [name for name in os.environ if name.lower() in ("all_proxy", "http_proxy", "https_proxy")]:
+        value = os.environ[name].strip().lower()
+        if "://" in value and not value.startswith(usable):
+            _kept[name] = os.environ.pop(name)
+
+
+def of_the_user() -> dict[str, str]:
+    """What was set aside."""
+    return dict(_kept)

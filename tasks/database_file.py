@@ -1,0 +1,168 @@
+"""SQLite databases that a tool migrates step by step (Prefect's, MLflow's): made aside and renamed, so that none is ever found half-made.
+
+Alembic commits each statement by itself on SQLite. A process that is killed while it creates the tables leaves a file whose next migration
+fails for ever ("table _alembic_tmp_… already exists"). Whether a file is whole is read off its revision, without importing the tool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import os
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_REVISION = re.compile(r"^(down_)?revision\s*(?::[^=]+)?=\s*(.+)$", re.MULTILINE)
+_WORD = re.compile(r"[\"']([0-9a-zA-Z_]+)[\"']")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The migrations of one tool: the folder `versions` in `package`; `bookkeeping` are the tables without users' rows."""
+
+    package: str
+    versions: str
+    bookkeeping: frozenset[str]
+
+    def head(self) -> str:
+        """The newest revision, read from the migrations' text (10 ms; the tool itself takes seconds to import). "" when there is none."""
+        found = importlib.util.find_spec(self.package)
+        if found is None or found.origin is None:
+            return ""
+        made, followed = set[str](), set[str]()
+        for path in (Path(found.origin).parent / self.versions).glob("*.py"):
+            for down, value in _REVISION.findall(path.read_text("utf-8", "replace")):
+                (followed if down else made).update(_WORD.findall(value))
+        heads = made - followed
+        return heads.pop() if len(heads) == 1 else ""
+
+
+PREFECT = Schema(
+    "prefect",
+    "server/database/_migrations/versions/sqlite",
+    frozenset({"alembic_version", "block_type", "block_schema", "block_schema_reference", "configuration", "concurrency_limit_v2"}),
+)
+MLFLOW = Schema("mlflow", "store/db_migrations/versions", frozenset({"alembic_version", "experiments", "experiment_tags", "workspaces"}))
+
+
+def state(path: Path, schema: Schema) -> str:
+    """ "absent", "whole" (at the newest revision), or "behind": half-made, or made by an older release. Raises sqlite3.Error, OSError."""
+    if not path.exists():
+        return "absent"
+    with _reading(path) as connection:
+        tables = _tables(connection)
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if "alembic_version" in tables else []
+    head = schema.head()
+    at_head = [row[0] for row in rows] == [head] or (rows and not head)
+    return "whole" if at_head and not any(name.startswith("_alembic_tmp_") for name in tables) else "behind"
+
+
+def of_the_user(path: Path, schema: Schema) -> list[str]:
+    """Tables with rows that somebody's work left there; an experiment beside MLflow's own `Default` counts."""
+    with _reading(path) as connection:
+        tables = _tables(connection)
+        found = [
+            name
+            for name in tables
+            if name not in schema.bookkeeping
+            and not name.startswith("_alembic_tmp_")
+            and connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()
+        ]
+        if "experiments" in tables and connection.execute("SELECT 1 FROM experiments WHERE experiment_id != 0 LIMIT 1").fetchone():
+            found.append("experiments")
+    return found
+
+
+def make_whole(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
+    """See to it that the database at `path` is there and whole: `migrate` brings a file aside to the newest revision, which is renamed.
+
+    What has no rows of the user's is made anew. What has some is migrated as a copy; where that fails the file is kept aside by name and
+    a new one made. Returns what was done, for people; "" when the file was whole. Several processes may call it at once.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        for left in path.parent.glob(f"{path.name}.making-*"):  # of one that was killed
+            left.unlink(missing_ok=True)
+        aside = path.with_name(f"{path.name}.making-{os.getpid()}-{time.time_ns()}")
+        kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+        try:
+            was = state(path, schema)
+            if was == "whole":
+                return ""
+            said = _migrated(path, aside, kept, schema, migrate) if was == "behind" else ""
+        except sqlite3.OperationalError:
+            raise  # locked, or not to be opened: it may be a good one
+        except sqlite3.DatabaseError as error:
+            shutil.copyfile(path, kept)
+            said = f"{path} cannot be read ({_words(error)}): it is kept as {kept.name} beside a new one"
+        if not aside.exists():
+            migrate(aside)
+        _close(aside)
+        _remove(path, but_not_itself=True)
+        _durable(aside)
+        os.replace(aside, path)
+        _durable(path.parent)
+        return said
+
+
+def _migrated(path: Path, aside: Path, kept: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
+    """What becomes of a file that is behind; `aside` is there afterwards if its rows could be taken over."""
+    if not of_the_user(path, schema):
+        return f"{path} was half-made (a server was killed while it created it) and is made anew; nothing of yours was in it"
+    _close(path)
+    shutil.copyfile(path, kept)
+    shutil.copyfile(path, aside)
+    try:
+        migrate(aside)
+    except Exception as error:  # noqa: BLE001  whatever the tool raises: its rows are kept, and runs go on with a new file
+        _remove(aside)
+        return f"{path} could not be migrated ({_words(error)}): it is kept as {kept.name} beside a new one"
+    return f"{path} was of an older release and was migrated; the file as it was is {kept.name} beside it"
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Held while a database is created; the kernel frees it when its holder dies."""
+    with open(path.with_suffix(".lock"), "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as connection:
+        yield connection
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")}
+
+
+def _close(path: Path) -> None:
+    """Bring what is still in the write-ahead log into the file itself."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+
+
+def _remove(path: Path, but_not_itself: bool = False) -> None:
+    for suffix in ("-wal", "-shm", "-journal", *(() if but_not_itself else ("",))):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _durable(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _words(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

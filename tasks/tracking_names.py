@@ -1,0 +1,64 @@
+"""What a workspace's experiment and models are called in a store that other projects use too.
+
+A store of the project's own holds plain names. In any other one every workspace has its own experiment, so that its artifacts lie in a
+place of their own, and its models carry its name: another workspace's `sft@current` is never taken for this one's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import uuid
+from pathlib import Path
+
+EXPERIMENT = "whetstone"
+TAG = "whetstone.workspace"
+
+
+def identity(root: Path) -> str:
+    """This workspace's id, made once (.whetstone/workspace.json). It moves with the folder; a copy gets its own."""
+    path = root / ".whetstone" / "workspace.json"
+    known = _read(path)
+    here = {"root": str(root), "host": socket.gethostname()}
+    if known.get("id") and {name: known.get(name) for name in here} == here:
+        return str(known["id"])
+    original = Path(str(known.get("root"))) / ".whetstone" / "workspace.json" if known.get("root") else None
+    copied = original is not None and original != path and _read(original).get("id") == known.get("id")
+    made = str(known["id"]) if known.get("id") and not copied else uuid.uuid4().hex[:8]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({"id": made, **here}, indent=1), "utf-8")
+    os.replace(temporary, path)
+    return str(_read(path)["id"])
+
+
+def workspace(root: Path) -> str:
+    """`FOLDER-ID`, of letters, digits and dashes."""
+    folder = re.sub(r"[^A-Za-z0-9]+", "-", root.name).strip("-")[:40]
+    return f"{folder or 'project'}-{identity(root)}"
+
+
+def experiment(root: Path, shared: bool) -> str:
+    """MLFLOW_EXPERIMENT_NAME, else `whetstone` in the project's own store and `whetstone-FOLDER-ID` in another."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or (f"{EXPERIMENT}-{workspace(root)}" if shared else EXPERIMENT)
+
+
+def registered(root: Path, name: str, shared: bool) -> str:
+    """The name in the registry of the model that people call `name`."""
+    return f"{workspace(root)}.{name}" if shared else name
+
+
+def model_name(path: str) -> str:
+    """The name that people call a checkpoint by: models/sft/model -> sft."""
+    parts = Path(path).parts
+    return parts[-2] if parts[-1] == "model" and len(parts) > 1 else parts[-1]
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
