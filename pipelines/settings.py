@@ -6,8 +6,12 @@ them in a few milliseconds, and a changed default makes stale just the stages wh
 
 from __future__ import annotations
 
+import ast
+import inspect
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -43,14 +47,18 @@ class Seam:
     """
 
     package: str
-    function: str = ""  # the seam's interface: only modules that define it at top level may be named
+    interface: str = ""  # `check(text, answer, finished)`: only modules with a function of this name may be named, and it takes these
     record: type[Choice] = Choice  # of kinds without options
+
+    @property
+    def function(self) -> str:
+        """The name of the interface's function."""
+        return self.interface.partition("(")[0]
 
     def names(self) -> list[str]:
         """The modules one may name here."""
-        folder = ROOT.joinpath(*self.package.split("."))
-        modules = [path for path in folder.glob("*.py") if path.stem != "__init__" and not path.stem.endswith("_params")]
-        return sorted(path.stem for path in modules if not self.function or f"\ndef {self.function}(" in path.read_text("utf-8"))
+        modules = [path for path in self._folder.glob("*.py") if path.stem != "__init__" and not path.stem.endswith("_params")]
+        return sorted(path.stem for path in modules if not self.interface or self.function in _top_names(path))
 
     def module(self, name: str) -> str:
         return f"{self.package}.{name}"
@@ -62,9 +70,42 @@ class Seam:
         return [self.module(name), *options]
 
     def check(self, name: str) -> str:
+        """The name again. Raises ValueError where no module of this name has the function, or it takes other arguments."""
         if name not in self.names():
-            raise ValueError(f"no module {self.module(name)}; known: {', '.join(self.names())}")
+            reason = self._reason_against(name)
+            raise ValueError(f"{reason or f'no module {self.module(name)}'}; known: {', '.join(self.names())}")
+        if self.interface and not self._takes(name):
+            raise ValueError(f"{self._folder / f'{name}.py'}: {self.function} cannot be called as {self.interface}")
         return name
+
+    def _takes(self, name: str) -> bool:
+        """Whether the function can be called with the interface's arguments. A function that is defined there is read, not imported: the
+        command line needs no torch."""
+        wanted = self.interface.count(",") + 1
+        found = _top_names(self._folder / f"{name}.py")[self.function]
+        if found is None:
+            try:
+                inspect.signature(getattr(import_module(self.module(name)), self.function)).bind(*range(wanted))
+            except TypeError:
+                return False
+            return True
+        least, most = found
+        return least <= wanted <= most
+
+    def _reason_against(self, name: str) -> str:
+        """Why a file of this name is no choice; empty where there is no such file."""
+        path = self._folder / f"{name}.py"
+        if not name.isidentifier() or not path.is_file():
+            return ""
+        try:
+            compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+            return f"{path} cannot be read as Python ({error})"
+        return f"no module {self.module(name)} with a function {self.interface}" if self.interface else ""
+
+    @property
+    def _folder(self) -> Path:
+        return ROOT.joinpath(*self.package.split("."))
 
     def options(self, name: str) -> type[Choice]:
         """The record of a kind's options. Raises ValueError for an unknown kind."""
@@ -90,7 +131,38 @@ class Seam:
         return no_info_after_validator_function(self.check, handler(source))
 
     def _has_options(self, name: str) -> bool:
-        return ROOT.joinpath(*self.package.split("."), f"{name}_params.py").exists()
+        return (self._folder / f"{name}_params.py").exists()
+
+
+def _top_names(path: Path) -> dict[str, tuple[int, float] | None]:
+    """Functions at the top level of a module -> how few and how many arguments they take by position; None for names that are assigned or
+    imported, which only an import can tell. Empty for a file that is no Python."""
+    stat = path.stat()
+    return _read_names(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _read_names(path: Path, *_: int) -> dict[str, tuple[int, float] | None]:
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (SyntaxError, UnicodeDecodeError, ValueError):
+        return {}
+    found: dict[str, tuple[int, float] | None] = {}
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            taken = len(node.args.posonlyargs) + len(node.args.args)
+            found[node.name] = (taken - len(node.args.defaults), math.inf if node.args.vararg else taken)
+            if node.decorator_list or any(default is None for default in node.args.kw_defaults):
+                found[node.name] = None
+        elif isinstance(node, ast.ImportFrom):
+            found |= dict.fromkeys(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= dict.fromkeys(target.id for target in targets if isinstance(target, ast.Name))
+    return found
+
+
+RULE = Seam("pipelines.rewards", "check(text, answer, finished)")  # named by corpora and by rewards, which do not know each other
 
 
 def seam_modules(record: BaseModel) -> Iterator[str]:

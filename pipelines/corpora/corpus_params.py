@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.corpora.sources_params import Source
 from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams, TokenizerParams
-from pipelines.settings import Seam, Settings
+from pipelines.settings import RULE, Settings
 
 
 class NearParams(Settings):
@@ -33,7 +33,7 @@ class CorpusParams(Settings):
     raw: str = Field(min_length=1, description="file or folder of raw data, relative to the project; the stage's declared dependency")
     sources: dict[str, Source] = Field(min_length=1, description="named sources; their paths are relative to raw")
     # not a Seam: the corpus only passes the name on in tokens.json, so the checker's code is no part of the corpus' identity
-    reward: Annotated[str, AfterValidator(Seam("pipelines.rewards", "check").check)] = Field(
+    reward: Annotated[str, AfterValidator(RULE.check)] = Field(
         "final_answer", description="module of pipelines/rewards that checks answers"
     )
     max_bad_rows: float = Field(0.01, ge=0, lt=1, description="share of a source's rows that may be bad; above it the stage fails")

@@ -10,7 +10,7 @@ from pipelines.corpora.corpus_params import DecontaminateParams, NearParams
 from pipelines.corpora.split import Side
 from pipelines.settings import Choice, Seam, Settings
 
-PAIRS = Seam("pipelines.corpora.pairs", "read")
+PAIRS = Seam("pipelines.corpora.pairs", "read(source, reading)")
 
 
 class FilterParams(Settings):

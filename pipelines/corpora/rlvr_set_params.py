@@ -10,13 +10,13 @@ from pipelines.corpora.corpus_params import CorpusParams, DecontaminateParams, N
 from pipelines.corpora.exams.exams_params import ExamSetParams
 from pipelines.corpora.sources_params import Source
 from pipelines.models.tokenizer_params import TemplateParams, TokenizerParams
-from pipelines.settings import Seam, Settings
+from pipelines.settings import RULE, Seam, Settings
 
 
 class WordingParams(Settings):
     """Other words for an answer: demonstrations that do not all sound like the reference, and variants for the laboratory."""
 
-    module: Annotated[str, Seam("pipelines.rewards", "near_misses")] = Field(
+    module: Annotated[str, Seam("pipelines.rewards", "near_misses(question, reference, rng)")] = Field(
         "phrase_variants",
         description="module of pipelines/rewards with `paraphrases(reference)` and `near_misses(question, reference, rng)`",
     )
@@ -38,7 +38,7 @@ class RlvrSetParams(Settings):
     decontaminate: DecontaminateParams = DecontaminateParams()
     wording: WordingParams | None = Field(None, description="null: demonstrations and answers as the sources state them")
     # not a Seam: the set only passes the name on in tokens.json
-    reward: Annotated[str, AfterValidator(Seam("pipelines.rewards", "check").check)] = Field(
+    reward: Annotated[str, AfterValidator(RULE.check)] = Field(
         "math_answer", description="the exact checker; for sets without one, a rule that reports name as such"
     )
     max_bad_rows: float = Field(0.01, ge=0, lt=1, description="share of rows that may be bad; above it the stage fails")

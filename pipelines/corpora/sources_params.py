@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pipelines.corpora.location_params import Location
 from pipelines.settings import Seam, Settings
 
-READERS = Seam("pipelines.corpora.readers", "read")
+READERS = Seam("pipelines.corpora.readers", "read(source, reading)")
 FileRole = Literal["train", "sft", "rl", "validation", "heldout"]
 Subject = Literal["chain", "add", "money", "count", "max", "clock"]
 Level = Annotated[int, Field(ge=1, le=6)]
@@ -132,7 +132,9 @@ class CodeProblemsSource(Location):
     """Code problems with tests, which the checker `code_tests` runs programs on."""
 
     reader: Annotated[Literal["code"], READERS]
-    layout: Annotated[str, Seam("pipelines.corpora.code", "convert")] = Field(description="the form of the rows: mbpp, human_eval, apps, …")
+    layout: Annotated[str, Seam("pipelines.corpora.code", "convert(row, source)")] = Field(
+        description="the form of the rows: mbpp, human_eval, apps, …"
+    )
     splits: dict[FileRole, str] = Field(min_length=1, description="split of the dataset, or file relative to raw, for each role")
     numbers: dict[FileRole, tuple[int, int]] = Field(
         {}, description="where one file holds all roles: first and last number in the ids of each; absent: as `splits` says"

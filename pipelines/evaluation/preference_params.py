@@ -46,7 +46,7 @@ class AssessParams(Settings):
 class WinsParams(Settings):
     """The section `wins`: pairs of assessed models compared prompt by prompt by one judge."""
 
-    judge: Annotated[Choice, Seam("pipelines.evaluation.judges", "make")] = Field(
+    judge: Annotated[Choice, Seam("pipelines.evaluation.judges", "make(options, place)")] = Field(
         Choice(kind="checker"), description="who says which answer is better: checker, reward_model, prompted"
     )
     prompts: int = Field(0, ge=0, description="prompts compared, evenly spread; 0: all that both models answered")

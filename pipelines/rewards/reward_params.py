@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.settings import Choice, Seam, Settings
+from pipelines.settings import RULE, Choice, Seam, Settings
+
+JUDGING = Seam("pipelines.rewards", "make_judge(options, provision)")
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,11 @@ class JudgeSeam(Seam):
     """Names a rule (a module with `check`) or a judge with options or a model of its own (a module with `make_judge`)."""
 
     def names(self) -> list[str]:
-        return sorted({name for function in ("check", "make_judge") for name in Seam(self.package, function).names()})
+        return sorted({name for kind in (RULE, JUDGING) for name in kind.names()})
+
+    def check(self, name: str) -> str:
+        kind = next((kind for kind in (RULE, JUDGING) if name in kind.names()), None)
+        return kind.check(name) if kind else super().check(name)
 
 
 @dataclass(frozen=True)

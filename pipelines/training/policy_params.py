@@ -21,10 +21,10 @@ from pipelines.settings import Choice, Seam, Settings
 from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
 from pipelines.training.replay_params import ReplayParams
 
-SAMPLER = Seam("pipelines.rollouts", "grow")
-CREDIT = Seam("pipelines.credit", "assign")
-MASK = Seam("pipelines.objectives.masks", "keep", MaskParams)
-OBJECTIVE = Seam("pipelines.objectives", "policy_loss")
+SAMPLER = Seam("pipelines.rollouts", "grow(engine, prompts, settings, sampling)")
+CREDIT = Seam("pipelines.credit", "assign(experience, settings)")
+MASK = Seam("pipelines.objectives.masks", "keep(logprobs, entropy, settings)", MaskParams)
+OBJECTIVE = Seam("pipelines.objectives", "policy_loss(logprobs, old_logprobs, advantages, selected, settings)")
 
 FITTING_SAMPLER = {"segment_tree": "tree", "segment_chain": "chain"}  # the credit's forest; every other credit takes a flat one
 COMPARING = ("group", "leave_one_out")  # credits that need several responses to a prompt

@@ -12,7 +12,9 @@ from pipelines.objectives.preference.pair_loss_params import PairLossParams
 from pipelines.settings import Seam, Settings
 from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
 
-PAIR_LOSS = Seam("pipelines.objectives.preference", "pair_loss")
+PAIR_LOSS = Seam(
+    "pipelines.objectives.preference", "pair_loss(policy_chosen, policy_rejected, reference_chosen, reference_rejected, options)"
+)
 
 
 class PreferenceOptimiser(OptimiserParams):

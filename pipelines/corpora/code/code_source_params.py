@@ -12,7 +12,9 @@ from pipelines.settings import Seam, Settings
 class CodeSource(Settings):
     """One set of code problems."""
 
-    reader: Annotated[str, Seam("pipelines.corpora.code", "convert")] = Field(description="the form: mbpp, human_eval, apps, code_contests")
+    reader: Annotated[str, Seam("pipelines.corpora.code", "convert(row, source)")] = Field(
+        description="the form: mbpp, human_eval, apps, code_contests"
+    )
     file: str | None = Field(None, description="JSONL, plain or .gz, relative to raw; null: the dataset `id`")
     id: str | None = Field(None, description="Hugging Face dataset id; null: a local file")
     revision: str | None = Field(None, description="commit of the id; required with id, since a branch moves")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pipelines.settings import Choice, Seam, Settings
 
-EXAMS = Seam("pipelines.corpora.exams", "read")
+EXAMS = Seam("pipelines.corpora.exams", "read(options, reading)")
 ExamSplit = Literal["explore", "rl", "calib", "test"]
 SPLITS: tuple[ExamSplit, ...] = ("explore", "rl", "calib", "test")
 

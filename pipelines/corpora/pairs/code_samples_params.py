@@ -11,7 +11,7 @@ from pipelines.corpora.location_params import Location
 from pipelines.corpora.pairing_params import CodeRule
 from pipelines.settings import Choice, Seam, Settings
 
-JUDGE_PROGRAMS = Seam("pipelines.rewards", "judge_programs")
+JUDGE_PROGRAMS = Seam("pipelines.rewards", "judge_programs(params, answers, responses, max_error_share)")
 
 
 class SampleColumns(Settings):
@@ -27,7 +27,7 @@ class CodeSamplesParams(Location, Choice):
     """Programs on code problems. The problems lie in a dataset or below origin, the samples in a file below origin."""
 
     kind: Literal["code_samples"] = "code_samples"
-    layout: Annotated[str, Seam("pipelines.corpora.code", "convert")] = Field(
+    layout: Annotated[str, Seam("pipelines.corpora.code", "convert(row, source)")] = Field(
         description="the form of the problems: mbpp, human_eval, apps, …"
     )
     problems: str = Field(min_length=1, description="split of the dataset, or file relative to origin, that holds the problems")

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from pipelines.corpora.pairing_params import PairingParams, PassFail
 from pipelines.corpora.split import Side
-from pipelines.settings import Choice, Seam, Settings
+from pipelines.settings import RULE, Choice, Seam, Settings
 
-CHECKER = Seam("pipelines.rewards", "check")
+CHECKER = RULE
 
 
 class Drawing(Settings):
@@ -26,7 +26,7 @@ class Drawing(Settings):
 class SafetyRule(Settings):
     """Pairs with both labels: l_h is the checker's verdict, l_s a rule's on what the answer may not say."""
 
-    rule: Annotated[Choice, Seam("pipelines.rewards", "is_safe")] = Field(
+    rule: Annotated[Choice, Seam("pipelines.rewards", "is_safe(text, options)")] = Field(
         {"kind": "forbidden"}, validate_default=True, description="what makes an answer unsafe"
     )
     pairs: int = Field(2, ge=1, le=64, description="pairs per prompt at most, drawn uniformly among those that a label decides")
