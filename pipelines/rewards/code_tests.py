@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.rewards.code_tests_params import CodeTestsParams
+from pipelines.rewards.program_text import program_of
 from pipelines.rewards.sandbox.probe import find_launcher
 from pipelines.rewards.sandbox.runner import Program, Runner
 from pipelines.rewards.sandbox.status import Outcome, Result, Status
@@ -27,8 +28,7 @@ from pipelines.rewards.verdict import Verdict, error
 if TYPE_CHECKING:
     from pipelines.rewards.judge import Judge, Provision
 
-FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
-LANGUAGES = ("", "py", "python", "python3")
+NAME = re.compile(r"\b[A-Za-z_]\w*")
 ALL_PASS, NOT_ALL = 10.0, 0.0
 SHAPED = ((Status.COMPILE, -1.0), (Status.RUNTIME, -0.6), (Status.TIMEOUT, -0.6), (Status.WRONG, -0.3))  # worst first (CodeRL)
 CUT = Result((Outcome(Status.COMPILE, "cut off before the end"),))
@@ -66,20 +66,6 @@ def verdict(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_
     return Verdict("right" if result.passed else "wrong", reward(result, kind), result.reason)
 
 
-def program_of(text: str, starter: str = "", fn_name: str | None = None) -> str:
-    """The program in a response: the last fenced block of Python, else the whole text. What does not define `fn_name` goes on where the
-    problem's own code `starter` (imports, a signature) ends."""
-    blocks = [body for language, body in FENCE.findall(text) if language.lower() in LANGUAGES]
-    found = blocks[-1] if blocks else text
-    if not starter or (fn_name and _defines(found, fn_name)):
-        return found
-    return starter + found
-
-
-def _defines(source: str, name: str) -> bool:
-    return re.search(rf"^(?:[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b|{re.escape(name)}[ \t]*=)", source, re.MULTILINE) is not None
-
-
 class CodeTests:
     """Judges programs, `workers` at a time: more than there are cores, since half the start of a sandbox is waiting for the kernel. A
     context manager: it ends its sandboxes on the way out.
@@ -89,7 +75,7 @@ class CodeTests:
 
     def __init__(self, params: CodeTestsParams | None = None, workers: int = 2 * (os.cpu_count() or 1)) -> None:
         self.params = params or CodeTestsParams()
-        self._launcher = find_launcher(self.params.allow_unsandboxed)
+        self._launcher = find_launcher(self.params.allow_unsandboxed, self.params.modules)
         self._pool = ThreadPoolExecutor(workers, "code-tests")
         self._local = threading.local()
         self._runners: list[Runner] = []
@@ -139,8 +125,10 @@ class CodeTests:
     def _program(self, text: str, problem: Mapping[str, Any]) -> Program:
         wanted = ("public_tests", "hidden_tests") if self.params.tests == "all" else (f"{self.params.tests}_tests",)
         tests = list({json.dumps(test): test for name in wanted for test in problem[name]}.values())  # a public test may be hidden too
-        source = program_of(text, problem["starter"], problem["fn_name"])
-        return Program(source, tests, problem["fn_name"], problem["setup"])
+        needs = {name for test in tests for name in NAME.findall(test.get("code", ""))}
+        reads = any(test.get("input", "").strip() for test in tests)
+        source = program_of(text, problem["starter"], problem["fn_name"], needs, reads)
+        return Program(source, tests, problem["fn_name"], problem["setup"], f"{problem['starter']}\n{problem['solution']}")
 
     def _run(self, program: Program) -> Result:
         runner = getattr(self._local, "runner", None)

@@ -17,7 +17,7 @@ class SandboxLimits(Settings):
     wall_seconds: float = Field(8.0, gt=0, le=1200, description="seconds on the clock of one test; the program is killed then")
     total_seconds: float = Field(60.0, gt=0, le=7200, description="seconds on the clock of all tests of one program")
     memory_mb: int = Field(512, ge=64, description="address space of one process, in MiB")
-    processes: int = Field(8, ge=2, le=1024, description="processes and threads that one program may have at a time, its own included")
+    processes: int = Field(48, ge=2, le=1024, description="processes and threads that one program may have at a time, its own included")
     file_mb: int = Field(16, ge=0, description="largest file, in MiB")
     tmp_mb: int = Field(64, ge=1, description="all files under the sandbox' own /tmp together, in MiB")
     output_kb: int = Field(4096, ge=1, description="standard output, or one returned value, in KiB; longer ones are wrong")
@@ -40,6 +40,9 @@ class CodeTestsParams(Choice):
         "all", description="training uses all; public tests only select submissions, hidden tests only score them"
     )
     stop_early: bool = Field(True, description="leave the tests after the first that fails undone; shaped always runs all")
+    modules: tuple[str, ...] = Field(
+        ("numpy",), description="installed distributions that programs and tests may import beside the standard library, and no other"
+    )
     limits: SandboxLimits = SandboxLimits()
     allow_unsandboxed: bool = Field(
         False, description="where bubblewrap cannot run, run programs without isolation: they can read and delete what you can"

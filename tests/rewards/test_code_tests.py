@@ -9,8 +9,9 @@ from pipelines.corpora.code.code_source import read_source
 from pipelines.corpora.code.code_source_params import CodeSource
 from pipelines.corpora.ledger import Ledger
 from pipelines.rewards import code_tests
-from pipelines.rewards.code_tests import program_of, reward, verdict
+from pipelines.rewards.code_tests import reward, verdict
 from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.program_text import program_of
 from pipelines.rewards.sandbox.process import Ended
 from pipelines.rewards.sandbox.run import how_it_ended
 from pipelines.rewards.sandbox.status import Outcome, Result, Status
@@ -112,7 +113,8 @@ def test_whole_programs(judge, source, statuses):
         ("import random\ndef f(a): return random.random()", {"code": "import random\nassert 0 <= candidate(1) < 1"}, PASS),
         ("def f(a): return a", {"code": "import nothing_like_it\nassert f(1) == 1"}, SANDBOX),
         ("def f(a): return a", {"code": "import os\nos._exit(0)"}, SANDBOX),
-        ("def f(a): return a", {"code": "assert f(object()) == 1"}, SANDBOX),
+        ("def f(a): return a", {"code": "assert f(object()) == 1"}, WRONG),
+        ("def f(a): return a", {"code": "assert f(1) == 1\nimport nothing_like_it"}, SANDBOX),
     ],
 )  # fmt: skip
 def test_functions(judge, source, test, status):
@@ -195,7 +197,7 @@ def test_identity_26_samples_for_pairs(judge):
         ("So:\n```python\nx = 1\n```\nDone.", "x = 1\n"),
         ("```\nx = 1\n```\nor\n```py\ny = 2\n```", "y = 2\n"),
         ("```json\n{}\n```", "```json\n{}\n```"),
-        ("```python\nx = 1", "```python\nx = 1"),
+        ("```python\nx = 1", "x = 1\n"),
     ],
 )
 def test_the_program_of_a_response(text, program):

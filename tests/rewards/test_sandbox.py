@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 
 from pipelines.rewards.code_tests import CodeTests
 from pipelines.rewards.code_tests_params import CodeTestsParams, SandboxLimits
-from pipelines.rewards.sandbox import probe, seccomp
+from pipelines.rewards.sandbox import probe, seccomp, wire
 from pipelines.rewards.sandbox.launcher import Launcher
 from pipelines.rewards.sandbox.output import same_output
 from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed
 from pipelines.rewards.sandbox.runner import Program, Runner
 from pipelines.rewards.sandbox.status import Status
-from pipelines.rewards.sandbox.values import Foreign, decode, encode
 
 KEYS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 PLAIN = st.recursive(
@@ -31,42 +30,105 @@ PLAIN = st.recursive(
 )
 
 
+class Both:
+    """Both sides of the wall in one process; what the program's side may be asked is `objects`."""
+
+    def __init__(self, **objects):
+        self.program = wire.Side(self._to_test, None, False, find=objects.__getitem__)
+        self.test = wire.Side(self._to_program, lambda: self._frame, True)
+        self._found = dict(self.test.ask("find", tuple(objects)))
+
+    def _to_program(self, frame):
+        request = [self.program._unpack(frame.decode("ascii"))[1]]
+        self._frame = self.program._answer(request).encode("ascii")
+
+    def _to_test(self, frame):
+        raise AssertionError("these programs call nothing of the test's")
+
+    def __getattr__(self, name):
+        return self._found[name]
+
+
 @settings(max_examples=60, deadline=None)
 @given(PLAIN)
 def test_plain_values_arrive_as_they_are(value):
-    found = decode(encode(value))
+    both = Both(same=lambda one: one)
+    found = both.same((value,))[0]
     assert found == value
     assert repr(found) == repr(value) or isinstance(value, (set, frozenset, list, tuple, dict))
     assert type(found) is type(value)
 
 
 def test_other_values():
-    point = namedtuple("Point", "x y")
-    for value in (Decimal("1.50"), Fraction(1, 3), date(2024, 2, 29), deque([1, 2]), 2**5000, -(2**64), bytearray(b"ab"), float("inf")):
-        assert decode(encode(value)) == value
-    assert math.isnan(decode(encode(float("nan"))))
-    for value, plain in (
-        (Counter("aab"), {"a": 2, "b": 1}),
-        (defaultdict(int, a=1), {"a": 1}),
-        (OrderedDict(a=1), {"a": 1}),
-        (point(1, 2), (1, 2)),
-    ):
-        assert decode(encode(value)) == plain
-        assert type(decode(encode(value))) is type(plain)
-    assert list(decode(encode(map(str, [1, 2])))) == ["1", "2"]
-    assert list(decode(encode({"a": 1}.keys()))) == ["a"]
-    found = decode(encode(object()))
-    assert isinstance(found, Foreign)
-    assert found
-    assert found != object()
+    own = [Decimal("1.50"), Fraction(1, 3), date(2024, 2, 29), deque([1, 2], 3), 2**5000, -(2**64), bytearray(b"ab"), float("inf"),
+           Counter("aab"), defaultdict(int, a=1), OrderedDict(a=1), {"a": 1}.keys()]  # fmt: skip
+    both = Both(own=own.__getitem__, other=[namedtuple("Point", "x y")(1, 2), map(str, [1, 2]), object(), float("nan")].__getitem__)
+    for place, wanted in enumerate(own):
+        found = both.own(place)
+        assert found == wanted
+        assert type(found) is type(wanted)
+    assert both.other(0) == (1, 2)
+    assert both.other(0).y == 2
+    assert list(both.other(1)) == ["1", "2"]
+    assert both.other(2) != object()
+    assert both.other(2)
+    assert math.isnan(both.other(3))
+
+
+def test_a_container_is_one_on_both_sides_until_nobody_holds_it():
+    kept = []
+    both = Both(keep=kept.append, kept=lambda: kept[0], swap=lambda a, b: [a.append(b), b.append(a)][0], size=len)
+    mine = [1]
+    both.keep(mine)
+    mine.append(2)
+    assert both.kept() is mine
+    assert kept == [[1, 2]]
+    kept[0].append(3)
+    both.swap([], [])
+    assert mine == [1, 2, 3]
+    a, b = [], []
+    both.swap(a, b)
+    assert a[0] is b
+    assert b[0] is a
+    kept.clear()
+    a.clear()
+    b.clear()
+    del mine, a, b
+    for _ in range(9):
+        both.size([[], {}])
+    assert len(both.test._shared._entries) <= 4  # of the last call, and a cycle
 
 
 @pytest.mark.parametrize(
-    "text", ['{"t":1}', '{"z":[]}', '{"t":[],"s":[]}', '{"d":[1]}', '{"o":["os.system","x"]}', '{"i":"zz"}', '{"s":[[]]}', "[" * 10**5, '{"r":[1]}x', '{"b":"0"}', "{}", '{"x":[1,2]}']
+    "frame",
+    ['["=","",[],[],[],{"t":1}]', '["=","",[],[],[],{"f":[],"b":""}]', '["=","",[],[],[],{"k":["os","system","x"]}]', '["=","",[],[],[],{"i":"zz"}]',
+     '["=","",[],[],[],{"m":99}]', '["=","",[],[],[],{"@":99}]', '["=","",[],[],[[2,["list",null,0,0],[{"@":77}]]],{"@":2}]', '["=","",[7],[],[],1]',
+     '["=","",[],[],[],{"B":["os","system"]}]', '["=","",[],[],[],{"B":["builtins","eval"]}]', '["!","",[],[],[],1]', '["D","",[],[],[],1]', '["F","",[],[],[],["find",["x"]]]',
+     '["=","",[],[[5,"a","b",[],["__eq__"],[3]]],[],1]', "[" * 10**5, "{}", "1 2", '["=",5,[],[],[],1]', '["=","",[],[[5,"A","m",[{"B":["builtins","int"]}],[],[]]],[],{"o":[6,5]}]'],
 )  # fmt: skip
-def test_what_encode_would_not_write_is_refused(text):
-    with pytest.raises((ValueError, TypeError, RecursionError, LookupError)):
-        decode(text)
+def test_what_a_program_makes_up_is_its_failure(frame):
+    both = Both(f=lambda: 1)
+    both._to_program = both.test._send = lambda _: setattr(both, "_frame", frame.encode())
+    with pytest.raises(BaseException) as raised:
+        both.f()
+    assert getattr(raised.value, "of_program", False)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [("get", "__globals__"), ("get", "__code__"), ("method", "__getattribute__", ("x",), ()), ("set", "__code__", 1), ("get", "anything"),
+     ("special", "__reduce__"), ("await",), ("method", "close", (), ())],
+)  # fmt: skip
+def test_a_program_may_only_call_what_a_test_gives_it(request_):
+    both = Both(keep=lambda one: None)
+    given = lambda: 1  # noqa: E731
+    both.keep(given)
+    what, *rest = request_
+    with pytest.raises((AttributeError, ValueError)):
+        both.test._perform(what, given, *rest)
+    with pytest.raises(ValueError):
+        both.test._perform("call", lambda: 2, (), ())
+    assert both.test._perform("call", given, (), ()) == 1
 
 
 @pytest.mark.parametrize(
@@ -84,6 +146,9 @@ def test_what_encode_would_not_write_is_refused(text):
         (b"10000001", "10000000", False),  # whole numbers are not rounded
         (b"1", "1.0", True),
         (b"nan", "1.0", False),
+        (b"0e7", "0e5", False),  # words, as identifiers are
+        (b"1e-09", "0.000000001", True),
+        (b"1_0.0", "10.0", False),
         (b"Yes", "YES", False),
         (b"\xff", "6", False),
         (b"9" * 10**6, "1.5", False),

@@ -1,104 +1,121 @@
-"""Runs one test, in a sandbox of its own, against a program that runs in another: each call of its functions goes through the wall.
+"""Runs one test, in a sandbox of its own, against a program that runs in another (`wire.py`).
 
-The test's code is the data set's; `candidate(…)` in it is a remote call whose value comes back as plain types. So any assertion works as it
-stands, with loops and helpers, and the program sees none of it. Sent over as bytes like `harness.py`: it stands alone.
+The test's code is the data set's; the names in it that nothing there defines are the program's. So any assertion works as it stands, with
+loops, helpers, classes and callbacks, and the program sees none of it. Sent over as bytes like `harness.py`.
 """
 
 import ast
 import builtins
-import marshal
 import math
 import random
+import sys
 
-# What a program's exception becomes for the test's own try/except. No StopIteration: inside map() it would end an all(...) early.
-KNOWN = (
-    ArithmeticError, AttributeError, IndexError, KeyError, LookupError, NotImplementedError, OSError, OverflowError, RecursionError,
-    RuntimeError, TypeError, UnicodeError, ValueError, ZeroDivisionError,
-)  # fmt: skip
-BY_NAME = {kind.__name__: kind for kind in KNOWN}
+from . import mirrors, values, wire
+
+MOST_ITEMS = 1_000_000
 
 
-class ProgramFailed(Exception):
-    """The program raised something that is not in KNOWN, or answered with something that is no value."""
+class NotThere:
+    """A name that the program does not define: a test that needs it finds out when it does."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def _missing(self, *args, **kwargs):
+        error = NameError(f"name {self._name!r} is not defined")
+        error.of_program = True  # type: ignore[attr-defined]
+        raise error
+
+    def __getattr__(self, name):
+        self._missing()
+
+    __call__ = __eq__ = __bool__ = __iter__ = __len__ = __getitem__ = __add__ = __radd__ = __sub__ = __mul__ = __lt__ = __gt__ = _missing
+    __hash__ = None  # type: ignore[assignment]
 
 
-class Wire:
-    """Calls to the program. `replies` counts what came back: a test that fails before that is broken itself."""
-
-    def __init__(self, send, receive, decode):
-        self.send, self.receive, self.decode, self.replies = send, receive, decode, 0
-
-    def call(self, name, args, kwargs):
-        self.send(b"C" + marshal.dumps((name, tuple(map(by_name, args)), kwargs)))
-        frame = self.receive()
-        if frame is None:
-            raise SystemExit
-        self.replies += 1
-        if frame[:1] == b"V":
-            try:
-                return self.decode(frame[1:].decode("ascii"))
-            except (ValueError, TypeError, RecursionError, OverflowError, LookupError, ArithmeticError) as error:
-                raise self._from_program(ProgramFailed, f"no value: {error}"[:300]) from None
-        said = frame[1:].decode("utf-8", "replace")
-        raise self._from_program(BY_NAME.get(said.partition(":")[0], ProgramFailed), said)
-
-    @staticmethod
-    def _from_program(kind, said):
-        error = kind(said)
-        error.of_program = said
-        return error
-
-
-class Remote:
-    """A function of the program, as the test sees it."""
-
-    def __init__(self, wire, name):
-        self._wire, self._name = wire, name
-
-    def __call__(self, *args, **kwargs):
-        return self._wire.call(self._name, args, kwargs)
-
-
-def drive(job, send, receive, decode):
+def drive(job, send, receive):
     """Sends D, the status, a blank and the reason: pass, wrong, runtime_error, or sandbox_error for a test that failed by itself."""
-    wire = Wire(send, receive, decode)
+    side = wire.Side(send, receive, guarded=True, show=lambda text: text and sys.stdout.write(text))
     random.seed(0)
+    sys.setrecursionlimit(5000)
     try:
         if job["role"] == "assert":
-            run_assert(job, wire)
+            run_assert(job, side)
             verdict = ("pass", "")
         else:
-            value = wire.call(job["name"], tuple(map(number_keys, job["args"])), {})
+            args = tuple(map(number_keys, job["args"]))
+            value = plain(dict(side.ask("find", (job["name"],))).get(job["name"], NotThere(job["name"]))(*args))
             same = agree(value, job["expected"]) or (isinstance(job["expected"], list) and agree(value, first(job["expected"])))
             verdict = ("pass", "") if same else ("wrong", f"returned {short(value)}, expected {short(job['expected'])}")
-    except Exception as error:  # noqa: BLE001 - whatever a test throws is its verdict
-        verdict = judged(error, wire)
+    except (KeyboardInterrupt, Exception, GeneratorExit, SystemExit) as error:  # noqa: BLE001 - whatever a test throws is its verdict
+        verdict = judged(error, side)
     send(b"D" + " ".join(verdict).encode("utf-8", "backslashreplace"))
 
 
-def judged(error, wire):
-    said = getattr(error, "of_program", None)
-    if said is not None:
+def judged(error, side):
+    text = str_of(error)
+    said = f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
+    if getattr(error, "of_program", False):
         return ("runtime_error", said)
     if isinstance(error, AssertionError):
-        return ("wrong", f"AssertionError {error}".strip()[:300])
-    said = f"{type(error).__name__}: {error}"[:300]
-    if wire.replies:
+        return ("wrong", f"AssertionError {text}".strip()[:300])
+    if side.replies and not isinstance(error, ImportError):
         return ("wrong", f"the test cannot use what was returned: {said}")
     return ("sandbox_error", f"the test fails by itself: {said}")
 
 
-def run_assert(job, wire):
-    """Executes the setup and the test in one namespace; names that nothing there defines are the program's functions."""
+def str_of(error):
+    """Of an exception, whose own `__str__` may be the program's."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001
+        return ""
+
+
+def run_assert(job, side):
+    """Executes the setup and the test in one namespace; names that nothing there defines are the program's."""
     space = {"__name__": "test", "__builtins__": builtins}
     exec(compile(job["setup"], "setup.py", "exec", dont_inherit=True), space)
     tree = ast.parse(job["code"])
-    wanted = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    for name in wanted - set(space) - set(dir(builtins)):
-        space[name] = Remote(wire, name)
+    wanted = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    wanted -= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    wanted -= {one.asname or one.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for one in node.names}
+    wanted = (wanted - set(space) - set(dir(builtins)) - set(job["names"])) | ({job["name"]} if job["name"] else set())
+    found = dict(side.ask("find", tuple(sorted(wanted))))
+    for name in wanted:
+        space[name] = found.get(name, NotThere(name))
+        if name in job["classes"]:
+            side.name(space[name])
     for name in job["names"]:
-        space[name] = Remote(wire, job["name"])
+        space[name] = space[job["name"]]
     exec(compile(tree, "test.py", "exec", dont_inherit=True), space)
+
+
+def plain(value, most=MOST_ITEMS):
+    """Containers and iterators of plain values as plain ones; what stays a mirror is equal to nothing."""
+    kind = type(value)
+    if kind in values.SCALARS:
+        return value
+    for base, exact in values.PLAIN.items():
+        if isinstance(value, base):
+            value = exact(value)
+            return tuple(map(plain, value)) if base is tuple else value
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in dict.items(value)}
+    if isinstance(value, list):
+        return list(map(plain, list.__iter__(value)))
+    if isinstance(value, set):
+        return set(map(plain, set.__iter__(value)))
+    if type(value).__name__ == "ndarray":
+        return value.tolist()
+    if kind.__name__ in ("generator", "deque", "dict_keys", "dict_values", "dict_items", "array"):
+        items = []
+        for item in value:
+            items.append(plain(item))
+            if len(items) > most:
+                raise wire.OtherSideFailed(f"more than {most} items")
+        return items
+    return value
 
 
 def number_keys(value):
@@ -108,19 +125,15 @@ def number_keys(value):
     return value
 
 
-def by_name(value):
-    """A builtin type among the arguments goes over by its name."""
-    known = isinstance(value, type) and getattr(builtins, value.__name__, None) is value
-    return (..., value.__name__) if known else value
-
-
-def first(values):
+def first(found):
     """APPS wraps some expected values in a list of one."""
-    return values[0] if len(values) == 1 else values
+    return found[0] if len(found) == 1 else found
 
 
 def agree(value, expected):
     """Equal as JSON would have it: tuples are lists, keys are text; floats within a relative 1e-6."""
+    if isinstance(value, mirrors.Mirror):
+        return False
     if isinstance(expected, float) or isinstance(value, float):
         both = isinstance(value, (int, float)) and isinstance(expected, (int, float))
         return both and (value == expected or math.isclose(value, expected, rel_tol=1e-6, abs_tol=1e-9))

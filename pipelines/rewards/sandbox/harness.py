@@ -12,22 +12,22 @@ import os
 import signal
 import sys
 
+PACKAGE = "whetstone_sandbox"
 COMPILE_ERROR = 97  # exit status of a program that does not compile
 MOST_DESCRIPTORS = 64
+HIGHEST_DESCRIPTOR = 2**20  # that the process outside may have had: the numbers are its own
 MIB = 2**20
 PROGRAM_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)  # what compile() raises
 
 
-def main(shipped: dict, control_fd: int, uid: int, isolated: int, memory_mb: int, processes: int, file_mb: int) -> None:
-    """`shipped`: module name -> code, of `values` and, in the test's sandbox, `driver`. Does not return in the parent."""
+def main(shipped: dict, path: str, control_fd: int, uid: int, isolated: int, memory_mb: int, processes: int, file_mb: int) -> None:
+    """`shipped`: module name -> code; `path`: where packages lie. Does not return in the parent."""
     import _socket
 
     control = _socket.socket(fileno=control_fd)
     confine(uid, memory_mb, processes, file_mb)
-    for name, code in shipped.items():
-        module = type(sys)(name)
-        sys.modules[name] = module
-        exec(code, module.__dict__)
+    load(shipped)
+    sys.path += path.split(os.pathsep) if path else []
     control.send(b"ready")
     while True:
         header, ancillary, _, _ = control.recvmsg(64, _socket.CMSG_SPACE(8 * 4))
@@ -38,7 +38,7 @@ def main(shipped: dict, control_fd: int, uid: int, isolated: int, memory_mb: int
         preload(job["preload"])
         child = os.fork()
         if child == 0:
-            control.detach()
+            control.close()
             become(fds[1:], job)
             return run(job)
         for fd in fds:
@@ -47,6 +47,21 @@ def main(shipped: dict, control_fd: int, uid: int, isolated: int, memory_mb: int
         if isolated and os.getppid() == 1 and os.getpid() < 8:  # never outside a PID namespace of our own
             kill_the_rest()
         control.send(b"%d %f" % (status, usage.ru_utime + usage.ru_stime))
+
+
+def load(shipped: dict) -> None:
+    """The modules as a package, whose parts import each other."""
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)  # data sets are older than this limit, and CPU time has one anyway
+    package = type(sys)(PACKAGE)
+    package.__path__ = []  # type: ignore[attr-defined]
+    sys.modules[PACKAGE] = package
+    for name, code in shipped.items():
+        module = type(sys)(f"{PACKAGE}.{name}")
+        module.__package__ = PACKAGE
+        sys.modules[module.__name__] = module
+        exec(code, module.__dict__)
+        setattr(package, name, module)
 
 
 def confine(uid: int, memory_mb: int, processes: int, file_mb: int) -> None:
@@ -111,7 +126,7 @@ def become(fds: list, job: dict) -> None:
     os.setsid()
     for place, fd in enumerate(fds):
         os.dup2(fd, place)
-    os.closerange(len(fds), MOST_DESCRIPTORS * 2)
+    os.closerange(len(fds), HIGHEST_DESCRIPTOR)
     folder = f"{job['folder']}/{os.getpid()}"
     os.mkdir(folder)
     os.chdir(folder)
@@ -132,7 +147,7 @@ def run(job: dict) -> None:
     elif role == "serve":
         serve(job["source"])
     else:
-        sys.modules["driver"].drive(job, send, receive, sys.modules["values"].decode)
+        sys.modules[f"{PACKAGE}.driver"].drive(job, send, receive)
         os._exit(0)
 
 
@@ -150,45 +165,37 @@ def run_program(source: str) -> None:
 
 
 def serve(source: str) -> None:
-    """A program's functions for calls from outside. Frames out: X it does not compile, L it fails while loading, R ready,
-    V a value, E an exception."""
+    """A program's objects for a test outside. First frame out: X no Python, L it fails while loading, R ready; then `wire.py`'s."""
     try:
         code = compile(source, "program.py", "exec", dont_inherit=True)
     except PROGRAM_ERRORS as error:
         send(b"X" + describe(error))
         os._exit(0)
+    wire, streams = (sys.modules[f"{PACKAGE}.{name}"] for name in ("wire", "streams"))
     module = type(sys)("program")
     module.__dict__["__builtins__"] = builtins
     sys.modules["program"] = module
-    encode = sys.modules["values"].encode
+    printed = streams.Printed()
+    sys.stdout = printed.text
     try:
         exec(code, module.__dict__)
     except BaseException as error:  # noqa: BLE001 - also SystemExit and whatever the program makes up
         send(b"L" + describe(error))
         os._exit(0)
+    printed.take()
+    side = wire.Side(send, receive, guarded=False, find=lambda name: find(module, name), printed=printed.take)
+    sys.stdin = streams.Asked(side)
+    builtins.input = sys.stdin.input
     send(b"R")
-    while True:
-        frame = receive()
-        if frame is None:
-            os._exit(0)
-        name, args, kwargs = marshal.loads(frame)
-        try:
-            reply = b"V" + encode(find(module, name)(*map(builtin, args), **kwargs)).encode("ascii")
-        except BaseException as error:  # noqa: BLE001 - also SystemExit and whatever the program makes up
-            reply = b"E" + describe(error)
-        send(reply)
+    side.serve()
+    os._exit(0)
 
 
 def find(module: object, name: str):  # type: ignore[no-untyped-def]
-    """The function; in a class Solution, as call-based problems have it, its method."""
+    """The program's object of that name; in a class Solution, as call-based problems have it, its method."""
     if not hasattr(module, name) and hasattr(module, "Solution"):
         return getattr(module.Solution(), name)
     return getattr(module, name)
-
-
-def builtin(value: object) -> object:
-    """A builtin type, sent by its name."""
-    return getattr(builtins, value[1]) if isinstance(value, tuple) and len(value) == 2 and value[0] is ... else value
 
 
 def describe(error: BaseException) -> bytes:

@@ -12,6 +12,8 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, PackagePath, distribution
 from pathlib import Path
 from random import SystemRandom
 from typing import Literal
@@ -23,7 +25,9 @@ Mode = Literal["root", "user", "none"]
 MIB = 2**20
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 LINKER_CACHE = "/etc/ld.so.cache"
-ENVIRONMENT = {"PATH": "/usr/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}  # else numpy reserves memory for each core
+ENVIRONMENT = {"PATH": "/usr/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", **ONE_THREAD}
+PACKAGES = "/packages"  # inside: what `modules` names of this environment
 PYTHON = ("-s", "-S", "-P", "-B", "-X", "utf8")
 NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox")
 # what makes the memory killer take a sandbox before anything else on the machine
@@ -40,6 +44,13 @@ class Launcher:
     """How sandboxes are started on this machine."""
 
     mode: Mode
+    modules: tuple[str, ...] = ()  # distributions that programs and tests may import beside the standard library
+
+    def path(self) -> str:
+        """Where inside lies what `modules` names; empty without any. Without a sandbox that is where it lies on this machine."""
+        if not self.modules:
+            return ""
+        return PACKAGES if self.mode != "none" else os.pathsep.join(sorted({str(place.parent) for place in package_paths(self.modules)}))
 
     def uid(self) -> int:
         """A user that nobody else is, as far as chance goes; 0: stay who you are."""
@@ -59,38 +70,84 @@ class Launcher:
             wrap += ["--unshare-user", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
         else:
             wrap += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        wrap += [*_files(), "--dev", "/dev", "--remount-ro", "/dev"]
-        wrap += ["--perms", "1777", "--size", str(limits.tmp_mb * MIB), "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp"]
+        wrap += [*_files(self.modules), "--dev", "/dev", *_writable("/dev/shm", MIB), "--remount-ro", "/dev"]
+        wrap += [*_writable("/tmp", limits.tmp_mb * MIB), "--remount-ro", "/", "--chdir", "/tmp"]
         if filter_fd is not None:
             wrap += ["--seccomp", str(filter_fd)]
         return [*FIRST_TO_DIE, *wrap, "--", *run]
 
 
-def _files() -> list[str]:
-    """Read-only mounts: the standard library without its site-packages, the interpreter, the C libraries; the project is masked."""
-    paths = sysconfig.get_paths()
+def _writable(place: str, size: int) -> list[str]:
+    return ["--perms", "1777", "--size", str(size), "--tmpfs", place]
+
+
+def package_paths(names: Sequence[str]) -> list[Path]:
+    """The folders and files of installed distributions that lie directly in a site-packages, in the order of `names`.
+
+    Raises LookupError with the names that are not installed."""
+    found: dict[Path, None] = {}
+    missing = []
+    for name in names:
+        try:
+            files = distribution(name).files or []
+        except PackageNotFoundError:
+            missing.append(name)
+            continue
+        tops = {
+            Path(str(file.locate())).parent.resolve() / file.name if len(file.parts) == 1 else _top(file)
+            for file in files
+            if ".." not in file.parts
+        }
+        found |= dict.fromkeys(sorted(path for path in tops if path.exists() and path.name != "__pycache__"))
+    if missing:
+        raise LookupError(
+            f"{', '.join(missing)} of `modules` not installed here: pip install {' '.join(missing)}, or take it out of `modules`"
+        )
+    return list(found)
+
+
+def _top(file: PackagePath) -> Path:
+    return Path(str(file.locate())).resolve().parents[len(file.parts) - 2]
+
+
+@cache
+def _files(modules: tuple[str, ...]) -> list[str]:
+    """Read-only mounts: the standard library without its site-packages, the interpreter, the C libraries, and of the environment's packages
+    those that `modules` names. The project is masked. A folder that bubblewrap made unasked would be closed to all but root."""
+    base = {
+        "base": sys.base_prefix,
+        "platbase": sys.base_exec_prefix,
+        "installed_base": sys.base_prefix,
+        "installed_platbase": sys.base_exec_prefix,
+    }
+    paths = sysconfig.get_paths(vars=base)
     shown = [python(), paths["stdlib"], paths["platstdlib"], *_libpython()]
-    options, visible = [], []
+    options: list[str] = []
+    visible: list[Path] = []
     for name in LIBRARIES:
         path = Path(name)
         if path.is_symlink():
             options += ["--symlink", os.readlink(path), name]
         elif path.is_dir():
-            options += ["--ro-bind", name, name]
+            options += [*_parents(path), "--ro-bind", name, name]
             visible.append(path)
     if Path(LINKER_CACHE).exists():
-        options += ["--ro-bind", LINKER_CACHE, LINKER_CACHE]
+        options += [*_parents(Path(LINKER_CACHE)), "--ro-bind", LINKER_CACHE, LINKER_CACHE]
     for path in dict.fromkeys(Path(item).resolve() for item in shown):
         if not any(path.is_relative_to(folder) for folder in visible):
-            for parent in [*path.parents][-2::-1]:  # made here, or they would be as closed as the originals are
-                options += ["--dir", str(parent)]
-            options += ["--ro-bind", str(path), str(path)]
+            options += [*_parents(path), "--ro-bind", str(path), str(path)]
             visible.append(path)
     hidden = [f"{paths['stdlib']}/site-packages", f"{paths['stdlib']}/dist-packages", "/usr/lib/python3/dist-packages", str(ROOT)]
     for path in dict.fromkeys(Path(item).resolve() for item in hidden):
         if path.is_dir() and any(path.is_relative_to(folder) for folder in visible):
             options += ["--tmpfs", str(path), "--remount-ro", str(path)]
+    for path in package_paths(modules):
+        options += ["--perms", "0755", "--dir", PACKAGES, "--ro-bind", str(path), f"{PACKAGES}/{path.name}"]
     return options
+
+
+def _parents(path: Path) -> list[str]:
+    return [option for parent in [*path.parents][-2::-1] for option in ("--perms", "0755", "--dir", str(parent))]
 
 
 def _libpython() -> list[str]:

@@ -7,7 +7,7 @@ import shutil
 from functools import cache
 
 from pipelines.rewards.code_tests_params import SandboxLimits
-from pipelines.rewards.sandbox.launcher import Launcher, Mode
+from pipelines.rewards.sandbox.launcher import Launcher, Mode, package_paths
 from pipelines.rewards.sandbox.runner import Program, Runner
 from pipelines.rewards.sandbox.status import Status
 from pipelines.settings import ROOT
@@ -67,8 +67,12 @@ def working_mode() -> Mode | None:
     return next((mode for mode in modes() if not fault_of(mode)), None)
 
 
-def find_launcher(allow_unsandboxed: bool = False) -> Launcher:
-    """Raises SandboxUnavailable with what was tried, and the ways out."""
+def find_launcher(allow_unsandboxed: bool = False, modules: tuple[str, ...] = ()) -> Launcher:
+    """Raises SandboxUnavailable with what was tried, and the ways out; also for `modules` that are not installed."""
+    try:
+        package_paths(modules)
+    except LookupError as fault:
+        raise SandboxUnavailable(str(fault)) from fault
     mode = working_mode()
     if mode is None and not allow_unsandboxed:
         tried = "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
@@ -77,4 +81,4 @@ def find_launcher(allow_unsandboxed: bool = False) -> Launcher:
             "bubblewrap) and allow user namespaces or run as root; in a container allow them there (docker run --privileged, or a seccomp "
             "profile with them). On a machine that may be lost, set allow_unsandboxed: true"
         )
-    return Launcher(mode or "none")
+    return Launcher(mode or "none", modules)

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.rewards.code_tests_params import SandboxLimits
-from pipelines.rewards.sandbox import driver, harness, seccomp, values
+from pipelines.rewards.sandbox import containers, driver, harness, mirrors, seccomp, streams, values, wire
 from pipelines.rewards.sandbox.launcher import ENVIRONMENT, Launcher
 
 START_SECONDS = 60.0  # patience with a machine that is very busy; a start takes 20 ms
 BOOT = (  # arguments: control socket, shipped code, then what confine() takes
     "import marshal,os,sys; c,f,*n=map(int,sys.argv[1:]); h,m=marshal.loads(os.pread(f,1<<22,0)); os.close(f); "
-    "g={'__name__':'harness','__builtins__':__builtins__}; exec(h,g); g['main'](m,c,*n)"
+    "g={'__name__':'harness','__builtins__':__builtins__}; exec(h,g); g['main'](*m,c,*n)"
 )
 
 
@@ -57,7 +57,7 @@ class Sandbox:
         self.busy = False
         self._folder = tempfile.mkdtemp(prefix="whetstone-unsandboxed-") if launcher.mode == "none" else None
         self.control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        shipped, filter_fd = _shipped(with_driver), None if self._folder else seccomp.as_file()
+        shipped, filter_fd = _shipped(with_driver, launcher.path()), None if self._folder else seccomp.as_file()
         processes = 0 if launcher.mode == "none" else limits.processes
         confine = (launcher.uid(), int(launcher.mode != "none"), limits.memory_mb, processes, limits.file_mb)
         try:
@@ -147,11 +147,12 @@ def in_memory(content: bytes) -> int:
 
 
 @cache
-def _shipped(with_driver: bool) -> int:
+def _shipped(with_driver: bool, path: str) -> int:
     """A sealed file in memory with the compiled modules: one sandbox cannot change it for the next."""
-    modules = {"values": _compiled(values), **({"driver": _compiled(driver)} if with_driver else {})}
+    parts = (values, mirrors, containers, wire, driver if with_driver else streams)  # in the order in which they need each other
+    modules = {module.__name__.rpartition(".")[2]: _compiled(module) for module in parts}
     fd = os.memfd_create("harness", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
-    os.write(fd, marshal.dumps((_compiled(harness), modules)))
+    os.write(fd, marshal.dumps((_compiled(harness), (modules, path))))
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     return fd
 

@@ -167,7 +167,7 @@ class FunctionTest:
             said = loaded[1:301].decode("utf-8", "replace")
             if loaded[:1] != b"R":
                 return Outcome(Status.COMPILE if loaded[:1] == b"X" else Status.RUNTIME, said)
-            judge = Pipe(self._begin(stack, self._judge, {**test, "preload": [], "cpu_seconds": limits.wall_seconds}), MOST_REQUEST)
+            judge = Pipe(self._begin(stack, self._judge, {"preload": [], **test, "cpu_seconds": limits.wall_seconds}), MOST_REQUEST)
             return self._relay(program, judge)
 
     def _begin(self, stack: ExitStack, sandbox: Sandbox, job: Mapping[str, Any]) -> socket.socket:
@@ -196,11 +196,11 @@ class FunctionTest:
                 status, _, reason = request[1:].decode("utf-8", "replace").partition(" ")
                 return Outcome(Status(status), reason)
             try:
-                program.send(request[1:], self._until)
+                program.send(request, self._until)
                 reply = program.receive(self._until)
             except (OSError, EOFError, ValueError) as fault:
                 return self._fault(fault, "it ended during a call")
-            replies += 1
+            replies += not request.startswith(b'["F"')
             try:
                 judge.send(reply, self._until)
             except OSError:

@@ -16,11 +16,12 @@ from pipelines.rewards.sandbox.run import GRACE_SECONDS, FunctionTest, run_progr
 from pipelines.rewards.sandbox.status import Outcome, Result, Status
 
 LONGEST_SOURCE = 2**20  # characters
+CAPITAL = re.compile(r"\b[A-Z]\w*")
 IMPORT = re.compile(r"^\s*(?:from|import)\s+([a-z_]+)", re.MULTILINE)
 PRELOADED = frozenset(
     {"abc", "array", "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
      "heapq", "io", "itertools", "json", "math", "operator", "queue", "random", "re", "statistics", "string", "struct", "textwrap", "time",
-     "typing"}
+     "typing", "numpy"}
 )  # fmt: skip
 
 
@@ -33,6 +34,14 @@ class Program:
     tests: Sequence[Mapping[str, Any]]
     fn_name: str | None = None
     setup: str = ""
+    known: str = ""  # a known solution or the given beginning of one: what in it is a class
+
+    def classes(self) -> set[str]:
+        """Names in the tests that stand for classes: by the known solution or the given beginning, else by their spelling."""
+        known = self.known
+        capital = {name for test in self.tests if "code" in test for name in CAPITAL.findall(test["code"])}
+        defined = set(re.findall(r"^class[ \t]+(\w+)", known, re.MULTILINE))
+        return defined | (capital - set(re.findall(r"^(?:async[ \t]+)?def[ \t]+(\w+)", known, re.MULTILINE)))
 
     def job(self) -> dict[str, Any]:
         return {"source": self.source, "preload": sorted(PRELOADED & set(IMPORT.findall(self.source)))}
@@ -105,7 +114,9 @@ class Runner:
                 "role": "assert",
                 "setup": program.setup,
                 "code": test["code"],
-                "names": [n for n in ("candidate", program.fn_name) if n],
+                "names": ["candidate"] if program.fn_name else [],
+                "classes": sorted(program.classes()),
+                "preload": sorted(PRELOADED & set(IMPORT.findall(test["code"]))),
             }
         else:
             how |= {"role": "call", "args": test["args"], "expected": test["output"]}

@@ -1,0 +1,304 @@
+"""The program in a response: which of its code blocks, and what of the given beginning belongs to it.
+
+Fences as CommonMark has them (backquotes or tildes, of any length, indented, in lists), and as models write them besides: never closed,
+closed on the code's last line, with code behind the opening mark, followed by an end-of-turn mark. Of several blocks those count that
+define what the tests need, the last ones where there are several, with the blocks whose names they use; output and usage examples do not.
+Without a fence the whole text is the program, without what reasoning models put before it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+OPEN = re.compile(r"^(?P<indent>[ \t]*)(?P<lead>(?:>[ ]?|[-*+][ ]|\d+[.)][ ])*|[^`~\n]*[:：][ \t]*)(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)$")
+LANGUAGE = re.compile(r"^[ \t]*(?:\{[ \t]*\.?([\w+.#-]+)[^}]*\}|([\w+.#-]*))", re.ASCII)
+PYTHON = re.compile(r"(?:i?python|py)(?:[ -]?[23](?:\.\d+)?)?", re.IGNORECASE)
+END_MARK = r"(?:[ \t]*(?:<[|｜]?/?[\w｜▁|-]+[|｜]?>|\[/?[A-Z]+\]))*[ \t]*"  # <|im_end|>, </s>, <end_of_turn>, </answer>
+TRAILING = re.compile(END_MARK.replace("*[ \\t]*", "+[ \\t]*") + r"\s*\Z")
+STATEMENT = re.compile(r"[ \t]*(?:import|from|def|async def|class|@|print\(|for |while |if |[A-Za-z_]\w*[ \t]*=[^=\"'])")
+BEGINNING = re.compile(r"^(?:from|import|def|async def|class|@)\b|^@", re.MULTILINE)
+THINKING = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL)
+ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)
+READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\(0\)")
+MOST_TRIES = 200  # lines of prose around a program without fences that are left out to find it
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block. `tagged`: its fence says Python."""
+
+    source: str
+    tagged: bool
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        return parse(self.source)
+
+    @cached_property
+    def defines(self) -> frozenset[str]:
+        return frozenset(defined(self.tree.body)) if self.tree else frozenset(_spelled(self.source))
+
+    @cached_property
+    def uses(self) -> frozenset[str]:
+        """Names that it takes from elsewhere."""
+        if self.tree is None:
+            return frozenset()
+        nodes = list(ast.walk(self.tree))
+        bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)} | self.defines
+        bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        bound |= {
+            node.name
+            for node in nodes
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler) and node.name
+        }
+        bound |= {name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for name in _imported(node)}
+        return frozenset({node.id for node in nodes if isinstance(node, ast.Name)} - bound - set(dir(builtins)))
+
+    @cached_property
+    def runs(self) -> bool:
+        """It does something when it is executed; output that happens to be Python, and definitions alone, do not."""
+        quiet = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+        body = [node for node in self.tree.body if not isinstance(node, quiet)] if self.tree else []
+        return any(isinstance(node, ast.Call) for statement in body for node in ast.walk(statement))
+
+
+def program_of(text: str, starter: str = "", fn_name: str | None = None, needs: Iterable[str] = (), reads: bool = False) -> str:
+    """The program. `needs`: names besides `fn_name` that the tests use; `reads`: they give it some standard input. What does not
+    define `fn_name` goes on where `starter` ends; what does has the starter's imports and helpers before it."""
+    text = THINKING.sub("", text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n"))
+    answered = ANSWER.findall(text)
+    if answered and answered[-1].strip():
+        text = answered[-1]
+    blocks = [block for block in fenced(text) if block.source.strip()]
+    given = frozenset(_spelled(starter))
+    if not blocks:
+        found = _bare(text, fn_name if not starter or (fn_name and _defines(text, fn_name)) else None)
+    elif fn_name:
+        found = _function(blocks, fn_name, frozenset(needs) | {fn_name}, given, starter)
+    else:
+        found = _whole(blocks, reads)
+    if not starter:
+        return found
+    if fn_name and _defines(found, fn_name):
+        return _with_preamble(found, starter, fn_name)
+    return starter + found
+
+
+def fenced(text: str) -> list[Block]:
+    """Blocks that are Python by their tag, or have none."""
+    lines, blocks, place = text.split("\n"), [], 0
+    while place < len(lines):
+        found = OPEN.match(lines[place])
+        if not found:
+            place += 1
+            continue
+        mark, info = found["mark"], found["info"]
+        once = re.fullmatch(rf"(.*?){re.escape(mark)}{END_MARK}", info)
+        if once:
+            language, rest = _language(once[1])
+            body, place = [rest], place + 1
+        elif mark[0] in info and mark[0] == "`":  # an inline mark, not a fence
+            place += 1
+            continue
+        else:
+            language, rest = _language(info)
+            body, place = _body(lines, place + 1, mark, rest)
+        if language == "" or PYTHON.fullmatch(language):
+            blocks.append(
+                Block(_outdented(body, len(found["indent"]) + len(found["lead"]) if ">" not in found["lead"] else 0), language != "")
+            )
+    return blocks
+
+
+def parse(source: str) -> ast.Module | None:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def defined(body: Sequence[ast.stmt]) -> set[str]:
+    """Names that statements bind at their level, methods of a class Solution among them."""
+    names: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            if isinstance(node, ast.ClassDef) and node.name == "Solution":
+                names |= defined(node.body)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= set(_imported(node))
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
+            names |= defined([*node.body, *getattr(node, "orelse", []), *(s for h in getattr(node, "handlers", []) for s in h.body)])
+    return names
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [name.asname or name.name.partition(".")[0] for name in node.names]
+
+
+def _spelled(source: str) -> list[str]:
+    """What text that is no Python seems to define."""
+    return re.findall(r"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)", source, re.MULTILINE) + re.findall(
+        r"^(\w+)[ \t]*(?::[^=\n]+)?=[^=]", source, re.MULTILINE
+    )
+
+
+def _defines(source: str, name: str) -> bool:
+    tree = parse(source)
+    return name in (defined(tree.body) if tree else _spelled(source))
+
+
+def _language(info: str) -> tuple[str, str]:
+    """(tag, code on the fence's own line)."""
+    found = LANGUAGE.match(info)
+    assert found is not None
+    tag, rest = found[1] or found[2] or "", info[found.end() :]
+    if (
+        tag
+        and not PYTHON.fullmatch(tag)
+        and STATEMENT.match(info)
+        and parse(info.strip() if not info.rstrip().endswith(":") else info.strip() + " pass")
+    ):
+        return "", info.lstrip()
+    code = rest.lstrip()
+    if code and (not tag or PYTHON.fullmatch(tag)) and STATEMENT.match(code) and not re.match(r"[\w-]+=[\"']", code):
+        return tag, code
+    if code and not tag:
+        return "", code
+    return tag, ""
+
+
+def _body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list[str], int]:
+    """(lines of the block, the place behind it). The first closing fence behind which the block is Python, else the first, else the end."""
+    closing = re.compile(rf"^[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}{END_MARK}$")
+    at_end = re.compile(rf"^(?P<code>.*[^\s{re.escape(mark[0])}]){re.escape(mark)}{END_MARK}$")
+    head = [first] if first else []
+    ends = []
+    for place in range(start, len(lines)):
+        if closing.match(lines[place]):
+            ends.append((place, [*head, *lines[start:place]]))
+        elif (found := at_end.match(lines[place])) and not ends:
+            ends.append((place, [*head, *lines[start:place], found["code"]]))
+        if ends and (len(ends) == 1 or place == ends[-1][0]) and (parse(textwrap.dedent("\n".join(ends[-1][1]))) or len(ends) > 8):
+            return ends[-1][1], ends[-1][0] + 1
+        if ends and (found := OPEN.match(lines[place])) and found["info"].strip() and place > ends[0][0]:
+            break  # another block begins
+    if ends:
+        return ends[0][1], ends[0][0] + 1
+    rest = TRAILING.sub("", "\n".join(lines[start:]))
+    return [*head, *rest.split("\n")], len(lines)
+
+
+def _outdented(body: Sequence[str], indent: int) -> str:
+    """Without the indentation of its fence; quoted, without the marks of the quotation."""
+    if body and all(line.startswith(">") or not line.strip() for line in body) and any(line.strip() for line in body):
+        body = [re.sub(r"^>[ ]?", "", line) for line in body]
+    least = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
+    cut = min(least, indent)
+    lines = [line[cut:] if line.strip() else "" for line in body]
+    return "\n".join(lines) + ("\n" if lines and lines[-1] else "")
+
+
+def _function(blocks: Sequence[Block], fn_name: str, needs: frozenset[str], given: frozenset[str], starter: str) -> str:
+    """The last block that defines `fn_name`, with those that define what it and the tests use."""
+    main = next((place for place in range(len(blocks) - 1, -1, -1) if fn_name in blocks[place].defines), None)
+    if main is None:
+        for block in reversed(blocks):
+            if starter and parse(starter + block.source):
+                return block.source
+        return _whole(blocks, False)
+    chosen, wanted, have = {main}, set(needs | blocks[main].uses), set(blocks[main].defines)
+    for place in [*range(main - 1, -1, -1), *range(main + 1, len(blocks))] * 2:
+        block = blocks[place]
+        if place not in chosen and block.tree and (wanted - have) & block.defines:
+            chosen.add(place)
+            wanted |= block.uses
+            have |= block.defines
+    return "\n".join(blocks[place].source for place in sorted(chosen))
+
+
+def _whole(blocks: Sequence[Block], reads: bool) -> str:
+    """The last block that is a program of its own, one that reads its input where there is some; else one with those that it uses."""
+    whole = [block for block in blocks if (block.tree and block.runs and not _taken(block, blocks)) or _broken(block)]
+    for wanted in ([block for block in whole if reads and READS.search(block.source)], whole):
+        if wanted:
+            return wanted[-1].source
+    for place in range(len(blocks) - 1, -1, -1):
+        if blocks[place].runs:
+            earlier = [block for block in blocks[:place] if block.tree and block.defines]
+            return "\n".join(block.source for block in [*earlier, blocks[place]])
+    tagged = [block for block in blocks if block.tagged] or [block for block in blocks if block.tree] or list(blocks)
+    return tagged[-1].source
+
+
+def _taken(block: Block, blocks: Sequence[Block]) -> bool:
+    """It uses what another block defines: a usage example, or the last part of a program."""
+    return any(block.uses & other.defines for other in blocks if other is not block)
+
+
+def _broken(block: Block) -> bool:
+    """Meant as a program, though it does not compile."""
+    return (
+        block.tree is None
+        and block.tagged
+        and ">>>" not in block.source
+        and re.search(r"^(?:def|class|import|from|for|while)\b", block.source, re.MULTILINE) is not None
+    )
+
+
+def _bare(text: str, fn_name: str | None) -> str:
+    """The whole text, without marks of a turn's end; prose around a program that defines `fn_name` is left out."""
+    text = TRAILING.sub("", text) if TRAILING.search(text) else text
+    if parse(text) or not fn_name or not _defines(text, fn_name):
+        return text
+    lines = text.split("\n")
+    start = next((place for place, line in enumerate(lines) if BEGINNING.match(line) and _definition_follows(lines, place, fn_name)), None)
+    if start is None:
+        return text
+    for end in range(len(lines), max(start, len(lines) - MOST_TRIES), -1):
+        tree = parse("\n".join(lines[start:end]))
+        if tree and fn_name in defined(tree.body):
+            return "\n".join(lines[start:end]) + "\n"
+    return text
+
+
+def _definition_follows(lines: Sequence[str], place: int, fn_name: str) -> bool:
+    return parse(lines[place]) is not None or lines[place].rstrip().endswith((":", "(", ",")) or lines[place].startswith("@")
+
+
+def _with_preamble(found: str, starter: str, fn_name: str) -> str:
+    """The starter's imports and helpers before a program that repeats its signature and counts on them."""
+    tree = parse(starter) or parse(starter.rstrip() + "\n    pass\n") or parse(starter.rstrip() + "\n        pass\n")
+    own = parse(found)
+    if tree is None or own is None:
+        return found
+    there = defined(own.body)
+    used = {node.id for node in ast.walk(own) if isinstance(node, ast.Name)}
+    kept = [
+        node
+        for node in tree.body
+        if (names := defined([node])) - there
+        and fn_name not in names
+        and (names & used or "*" in names or isinstance(node, ast.FunctionDef | ast.ClassDef))
+    ]
+    if not kept:
+        return found
+    whole = "\n".join(ast.unparse(node) for node in kept) + "\n" + found
+    return whole if _compiles(whole) else found
+
+
+def _compiles(source: str) -> bool:
+    """`from __future__` behind other statements parses, but does not compile."""
+    tree = parse(source)
+    return tree is not None and not any(
+        isinstance(node, ast.ImportFrom) and node.module == "__future__" and place for place, node in enumerate(tree.body)
+    )
