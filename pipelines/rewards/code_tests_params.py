@@ -10,15 +10,16 @@ from pipelines.settings import Choice, Settings
 
 
 class SandboxLimits(Settings):
-    """What one program may use. CPU time decides a time-out, so that verdicts do not depend on how busy the machine is; the wall clock,
-    twice as patient, ends programs that sleep or wait."""
+    """What one program may use, all its processes together. CPU time decides a time-out, so that verdicts do not depend on how busy the
+    machine is; time in which the program wants no processor counts apart, twice as patiently, and ends programs that sleep or wait."""
 
     test_seconds: float = Field(4.0, gt=0, le=600, description="CPU seconds of one test (methods/dpo_vs_ppo.md 1.4: 4 s)")
-    wall_seconds: float = Field(8.0, gt=0, le=1200, description="seconds on the clock of one test; the program is killed then")
-    total_seconds: float = Field(60.0, gt=0, le=7200, description="seconds on the clock of all tests of one program")
-    memory_mb: int = Field(512, ge=64, description="address space of one process, in MiB")
+    wall_seconds: float = Field(8.0, gt=0, le=1200, description="seconds that a program may sleep or wait in one test")
+    total_seconds: float = Field(60.0, gt=0, le=7200, description="seconds of CPU time, sleeping and waiting of all tests of one program")
+    memory_mb: int = Field(512, ge=64, description="memory of all its processes together, and address space of each, in MiB")
     processes: int = Field(48, ge=2, le=1024, description="processes and threads that one program may have at a time, its own included")
     file_mb: int = Field(16, ge=0, description="largest file, in MiB")
+    files: int = Field(2000, ge=16, description="files and folders under the sandbox' own /tmp")
     tmp_mb: int = Field(64, ge=1, description="all files under the sandbox' own /tmp together, in MiB")
     output_kb: int = Field(4096, ge=1, description="standard output, or one returned value, in KiB; longer ones are wrong")
 

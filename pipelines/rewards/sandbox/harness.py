@@ -36,6 +36,7 @@ def main(shipped: dict, path: str, control_fd: int, uid: int, isolated: int, mem
         fds = [fd for _, _, data in ancillary for fd in memoryview(data).cast("i").tolist()]
         job = marshal.loads(read_all(fds[0]))
         preload(job["preload"])
+        os.mkdir(f"{job['folder']}/work", 0o700)
         child = os.fork()
         if child == 0:
             control.close()
@@ -46,7 +47,7 @@ def main(shipped: dict, path: str, control_fd: int, uid: int, isolated: int, mem
         _, status, usage = os.wait4(child, 0)
         if isolated and os.getppid() == 1 and os.getpid() < 8:  # never outside a PID namespace of our own
             kill_the_rest()
-        control.send(b"%d %f" % (status, usage.ru_utime + usage.ru_stime))
+        control.send(b"%d %f %s" % (status, usage.ru_utime + usage.ru_stime, b"clean" if is_clean(job["folder"], isolated) else b"dirty"))
 
 
 def load(shipped: dict) -> None:
@@ -88,6 +89,15 @@ def confine(uid: int, memory_mb: int, processes: int, file_mb: int) -> None:
         resource.setrlimit(kind, (most, most))
 
 
+def is_clean(folder: str, isolated: int) -> bool:
+    """Whether the child has left no file. A sandbox with files in it takes no other test: removing them may be what they are made for."""
+    try:
+        os.rmdir(f"{folder}/work")
+        return not isolated or not (os.listdir(folder) or os.listdir("/dev/shm"))
+    except OSError:
+        return False
+
+
 def kill_the_rest() -> None:
     """Whatever the child left behind in this PID namespace: daemons, orphans."""
     try:
@@ -127,9 +137,7 @@ def become(fds: list, job: dict) -> None:
     for place, fd in enumerate(fds):
         os.dup2(fd, place)
     os.closerange(len(fds), HIGHEST_DESCRIPTOR)
-    folder = f"{job['folder']}/{os.getpid()}"
-    os.mkdir(folder)
-    os.chdir(folder)
+    os.chdir(f"{job['folder']}/work")
     seconds = max(1, -int(-job["cpu_seconds"] // 1))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - lives as long as the process

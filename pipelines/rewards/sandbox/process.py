@@ -54,7 +54,8 @@ class Sandbox:
 
     def __init__(self, launcher: Launcher, limits: SandboxLimits, with_driver: bool = False) -> None:
         """Raises SandboxFailed with what bubblewrap said."""
-        self.busy = False
+        self.busy, self.spent, self.dirty = False, 0.0, False
+        self.isolated = launcher.mode != "none"
         self._folder = tempfile.mkdtemp(prefix="whetstone-unsandboxed-") if launcher.mode == "none" else None
         self.control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         shipped, filter_fd = _shipped(with_driver, launcher.path()), None if self._folder else seccomp.as_file()
@@ -105,15 +106,21 @@ class Sandbox:
         except OSError:
             return None
         try:
-            status, cpu_seconds = message.split()
-            self.busy = False
+            status, cpu_seconds, clean = message.split()
+            self.busy, self.dirty = False, self.dirty or clean != b"clean"
+            self.spent += float(cpu_seconds)
             return Ended(int(status), float(cpu_seconds))
         except ValueError:
             return None
 
+    @property
+    def pid(self) -> int:
+        """The first of its processes, as this machine numbers them."""
+        return self._process.pid
+
     def settle(self, seconds: float) -> bool:
-        """Whether it is done with its child, and can take the next one."""
-        return not self.busy or self.ended(seconds) is not None
+        """Whether it is done with its child, has nothing left of it, and can take the next one."""
+        return (not self.busy or self.ended(seconds) is not None) and not self.dirty
 
     def kill(self) -> None:
         """The sandbox and all in it; safe to repeat. The kernel ends a PID namespace with its first process."""

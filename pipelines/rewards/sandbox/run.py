@@ -6,7 +6,6 @@ import os
 import selectors
 import signal
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from typing import Any
@@ -15,6 +14,7 @@ from pipelines.rewards.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.harness import COMPILE_ERROR
 from pipelines.rewards.sandbox.process import BrokenTest, Ended, Sandbox, in_memory
 from pipelines.rewards.sandbox.status import Outcome, Status
+from pipelines.rewards.sandbox.watch import PERIOD, Stopped, Watch
 
 CHUNK = 2**16
 MOST_STDERR = 16 * 2**20  # bytes; a program that says more on its standard error is stopped
@@ -24,28 +24,36 @@ MOST_REQUEST = 64 * 2**20  # bytes of the arguments of one call
 
 
 class Pipe:
-    """Length-prefixed frames over a socket, until a point in time."""
+    """Length-prefixed frames over a socket, while `watch` allows it: its Stopped and Starved come through."""
 
-    def __init__(self, sock: socket.socket, most: int) -> None:
-        self._sock, self._most = sock, most
+    def __init__(self, sock: socket.socket, most: int, watch: Watch) -> None:
+        self._sock, self._most, self._watch = sock, most, watch
+        sock.settimeout(PERIOD)
 
-    def send(self, frame: bytes, until: float) -> None:
-        """TimeoutError when it does not get through in time, OSError when the other side has gone."""
-        self._sock.settimeout(_left(until))
-        self._sock.sendall(len(frame).to_bytes(4, "big") + frame)
+    def send(self, frame: bytes) -> None:
+        """OSError when the other side has gone."""
+        rest = memoryview(len(frame).to_bytes(4, "big") + frame)
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest) :]
+            except TimeoutError:
+                self._watch.look()
 
-    def receive(self, until: float) -> bytes:
-        """TimeoutError; EOFError when the other side has gone; ValueError for a frame that is too long."""
-        count = int.from_bytes(self._take(4, until), "big")
+    def receive(self) -> bytes:
+        """EOFError when the other side has gone; ValueError for a frame that is too long."""
+        count = int.from_bytes(self._take(4), "big")
         if count > self._most:
             raise ValueError(f"more than {self._most // 1024} KiB")
-        return self._take(count, until)
+        return self._take(count)
 
-    def _take(self, count: int, until: float) -> bytes:
+    def _take(self, count: int) -> bytes:
         pieces = []
         while count:
-            self._sock.settimeout(_left(until))
-            piece = self._sock.recv(min(count, 2**20))
+            self._watch.look()
+            try:
+                piece = self._sock.recv(min(count, 2**20))
+            except TimeoutError:
+                continue
             if not piece:
                 raise EOFError
             pieces.append(piece)
@@ -53,18 +61,8 @@ class Pipe:
         return b"".join(pieces)
 
 
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def run_program(
-    sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, wall_seconds: float
-) -> tuple[Outcome, bytes]:
+def run_program(sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, watch: Watch) -> tuple[Outcome, bytes]:
     """A whole program on one input: PASS here means that it ended well; its standard output comes with it."""
-    until = time.monotonic() + wall_seconds
     with ExitStack() as stack:
         out, out_inside = _pipe(stack)
         err, err_inside = _pipe(stack)
@@ -74,14 +72,14 @@ def run_program(
         finally:
             for fd in (source, out_inside, err_inside):
                 os.close(fd)
-        said, ended, fault = _watch(sandbox, out, err, limits.output_kb * 1024, until)
+        said, ended, fault = _watch(sandbox, out, err, limits.output_kb * 1024, watch)
     if fault is not None:
         return fault, b""
     outcome = how_it_ended(ended, limits, said[err])
     return outcome or Outcome(Status.PASS), bytes(said[out])
 
 
-def _watch(sandbox: Sandbox, out: int, err: int, most: int, until: float) -> tuple[dict[int, bytearray], Ended | None, Outcome | None]:
+def _watch(sandbox: Sandbox, out: int, err: int, most: int, watch: Watch) -> tuple[dict[int, bytearray], Ended | None, Outcome | None]:
     """Reads both pipes until the child has ended; an Outcome when it had to be stopped."""
     said: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
     errors = 0
@@ -90,12 +88,10 @@ def _watch(sandbox: Sandbox, out: int, err: int, most: int, until: float) -> tup
             os.set_blocking(fd, False)
             selector.register(fd, selectors.EVENT_READ)
         selector.register(sandbox.control, selectors.EVENT_READ)
-        ended: Ended | None = None
+        watch.channels = [out, err, sandbox.control.fileno()]
         while True:
-            left = until - time.monotonic()
-            if left <= 0 and ended is None:
-                return said, None, Outcome(Status.TIMEOUT, "still running at the end of its time")
-            ready = {key.fd for key, _ in selector.select(0 if ended else left)}
+            watch.look()
+            ready = {key.fd for key, _ in selector.select(PERIOD)}
             over = sandbox.control.fileno() in ready
             for fd in (out, err):
                 while fd in ready or over:
@@ -110,8 +106,7 @@ def _watch(sandbox: Sandbox, out: int, err: int, most: int, until: float) -> tup
                         del said[err][:-KEPT_STDERR]
                     if len(said[out]) > most or errors > MOST_STDERR:
                         return said, None, Outcome(Status.WRONG, f"more than {most // 1024} KiB of output")
-                    if time.monotonic() > until:
-                        return said, None, Outcome(Status.TIMEOUT, "still writing at the end of its time")
+                    watch.look()
             if over:
                 return said, sandbox.ended(0.001), None
 
@@ -150,25 +145,26 @@ def how_it_ended(ended: Ended | None, limits: SandboxLimits, stderr: bytes | byt
 class FunctionTest:
     """One test of a program's functions: the program in one sandbox, the test in another, and this between them."""
 
-    def __init__(self, program: Sandbox, judge: Sandbox, limits: SandboxLimits, wall_seconds: float) -> None:
-        self._program, self._judge, self._limits = program, judge, limits
-        self._until = time.monotonic() + wall_seconds
+    def __init__(self, program: Sandbox, judge: Sandbox, limits: SandboxLimits, watch: Watch) -> None:
+        self._program, self._judge, self._limits, self._watch = program, judge, limits, watch
 
     def run(self, source: Mapping[str, Any], test: Mapping[str, Any]) -> Outcome:
         """SandboxFailed when a sandbox is gone, BrokenTest when the test ends before it has anything from the program."""
         limits = self._limits
         with ExitStack() as stack:
             ours = self._begin(stack, self._program, {**source, "role": "serve", "cpu_seconds": limits.test_seconds})
-            program = Pipe(ours, limits.output_kb * 1024)
+            program = Pipe(ours, limits.output_kb * 1024, self._watch)
             try:
-                loaded = program.receive(self._until)
+                loaded = program.receive()
             except (OSError, EOFError, ValueError) as fault:
                 return self._fault(fault, "it ended while it was loaded")
             said = loaded[1:301].decode("utf-8", "replace")
             if loaded[:1] != b"R":
                 return Outcome(Status.COMPILE if loaded[:1] == b"X" else Status.RUNTIME, said)
-            judge = Pipe(self._begin(stack, self._judge, {"preload": [], **test, "cpu_seconds": limits.wall_seconds}), MOST_REQUEST)
-            return self._relay(program, judge)
+            tests = self._begin(stack, self._judge, {"preload": [], **test, "cpu_seconds": limits.wall_seconds})
+            self._watch.add(self._judge)
+            self._watch.channels = [ours.fileno(), tests.fileno()]
+            return self._relay(program, Pipe(tests, MOST_REQUEST, self._watch))
 
     def _begin(self, stack: ExitStack, sandbox: Sandbox, job: Mapping[str, Any]) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -185,30 +181,28 @@ class FunctionTest:
         replies = 0
         while True:
             try:
-                request = judge.receive(self._until)
-            except (OSError, EOFError, ValueError) as fault:
-                late = isinstance(fault, TimeoutError)
+                request = judge.receive()
+            except (OSError, EOFError, ValueError, Stopped) as fault:
+                late = isinstance(fault, Stopped)
                 if not replies:
-                    said = "did not call the program in time" if late else "ended without a verdict"
+                    said = f"did not call the program: {fault}" if late else "ended without a verdict"
                     raise BrokenTest(f"the test {said}") from fault
                 return Outcome(Status.TIMEOUT if late else Status.WRONG, "the test could not deal with what was returned")
             if request[:1] == b"D":
                 status, _, reason = request[1:].decode("utf-8", "replace").partition(" ")
                 return Outcome(Status(status), reason)
             try:
-                program.send(request, self._until)
-                reply = program.receive(self._until)
+                program.send(request)
+                reply = program.receive()
             except (OSError, EOFError, ValueError) as fault:
                 return self._fault(fault, "it ended during a call")
             replies += not request.startswith(b'["F"')
             try:
-                judge.send(reply, self._until)
+                judge.send(reply)
             except OSError:
                 continue  # the next receive says what became of the test
 
     def _fault(self, fault: Exception, gone: str) -> Outcome:
-        if isinstance(fault, TimeoutError):
-            return Outcome(Status.TIMEOUT, "still running at the end of its time")
         if isinstance(fault, ValueError):
             return Outcome(Status.WRONG, f"returned {fault}")
         return how_it_ended(self._program.ended(GRACE_SECONDS), self._limits) or Outcome(Status.RUNTIME, gone)

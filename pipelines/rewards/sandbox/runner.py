@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from pipelines.rewards.sandbox.output import same_output
 from pipelines.rewards.sandbox.process import BrokenTest, Sandbox, SandboxFailed
 from pipelines.rewards.sandbox.run import GRACE_SECONDS, FunctionTest, run_program
 from pipelines.rewards.sandbox.status import Outcome, Result, Status
+from pipelines.rewards.sandbox.watch import Stopped, Watch
 
 LONGEST_SOURCE = 2**20  # characters
 CAPITAL = re.compile(r"\b[A-Z]\w*")
@@ -59,11 +59,10 @@ class Runner:
         """One outcome for each test. A test that cannot be run is SANDBOX_ERROR, and does not stop the others."""
         if len(program.source) > LONGEST_SOURCE:
             return Result(tuple(Outcome(Status.COMPILE, f"more than {LONGEST_SOURCE} characters") for _ in program.tests))
-        until = time.monotonic() + self._limits.total_seconds
+        left = self._limits.total_seconds
         job, outcomes, stopped = program.job(), list[Outcome](), False
         try:
             for test in program.tests:
-                left = until - time.monotonic()
                 if stopped:
                     outcomes.append(Outcome(Status.NOT_RUN))
                     continue
@@ -71,7 +70,8 @@ class Runner:
                     outcome = Outcome(Status.TIMEOUT, f"more than {self._limits.total_seconds:g} s for all tests")
                     stopped = True
                 else:
-                    outcome = self._one(program, job, test, min(left, self._limits.wall_seconds))
+                    outcome, charged = self._one(program, job, test, left)
+                    left -= charged
                 outcomes.append(outcome)
                 if outcome.status == Status.COMPILE and len(outcomes) == 1:
                     return Result((outcome,) * len(program.tests))
@@ -80,29 +80,34 @@ class Runner:
             self._drop_program()
         return Result(tuple(outcomes))
 
-    def _one(self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], seconds: float) -> Outcome:
+    def _one(self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], left: float) -> tuple[Outcome, float]:
+        """(what became of it, the seconds that count). A sandbox that fails is tried again with a new one, once."""
         for attempt in (1, 2):
             try:
                 self._program = self._program or Sandbox(self._launcher, self._limits)
-                outcome = self._stdio(job, test, seconds) if "input" in test else self._functions(program, job, test, seconds)
+                watch = Watch(self._program, self._limits, left)
+                try:
+                    outcome = self._stdio(job, test, watch) if "input" in test else self._functions(program, job, test, watch)
+                except Stopped as stopped:
+                    outcome = stopped.outcome
             except SandboxFailed as fault:
                 self.close()
                 if attempt == 2 or isinstance(fault, BrokenTest):
-                    return Outcome(Status.SANDBOX, str(fault))
+                    return Outcome(Status.SANDBOX, str(fault)), 0.0
             else:
                 if outcome.status == Status.TIMEOUT or not self._program.settle(GRACE_SECONDS):
                     self._drop_program()
-                return outcome
+                return outcome, watch.charged()
         raise AssertionError("unreachable")
 
-    def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], seconds: float) -> Outcome:
+    def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], watch: Watch) -> Outcome:
         assert self._program is not None
-        outcome, said = run_program(self._program, job, test["input"].encode("utf-8", "surrogatepass"), self._limits, seconds)
+        outcome, said = run_program(self._program, job, test["input"].encode("utf-8", "surrogatepass"), self._limits, watch)
         if outcome.status != Status.PASS or same_output(said, test["output"]):
             return outcome
         return Outcome(Status.WRONG, f"printed {said[:80]!r}")
 
-    def _functions(self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], seconds: float) -> Outcome:
+    def _functions(self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], watch: Watch) -> Outcome:
         assert self._program is not None
         if self._judge is not None and not self._judge.settle(GRACE_SECONDS):
             self._judge.kill()
@@ -120,7 +125,7 @@ class Runner:
             }
         else:
             how |= {"role": "call", "args": test["args"], "expected": test["output"]}
-        return FunctionTest(self._program, self._judge, self._limits, seconds).run(job, how)
+        return FunctionTest(self._program, self._judge, self._limits, watch).run(job, how)
 
     def _drop_program(self) -> None:
         if self._program is not None:

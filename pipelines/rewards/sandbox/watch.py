@@ -1,0 +1,173 @@
+"""Looks at running sandboxes from outside, every twentieth of a second: what all processes of a program use together, and whether it runs.
+
+CPU time decides, not the clock: while a program wants a processor and gets none, its time stands still. What counts besides its CPU time is
+the time in which none of its processes wanted one: it slept, or waited for something that does not come. The kernel limits each process
+(`harness.confine`); memory, files and CPU time of the whole program are watched here, so between two looks a program may go beyond them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed
+from pipelines.rewards.sandbox.status import Outcome, Status
+
+PERIOD = 0.05  # seconds
+PATIENCE = 10  # times wall_seconds: for a program that the machine gives no time
+OWN_CPU = 0.1  # seconds of CPU time that a sandbox needs itself
+MIB = 2**20
+PAGE, TICKS = os.sysconf("SC_PAGESIZE"), os.sysconf("SC_CLK_TCK")
+RUNNING = ("R", "D")
+
+
+class Stopped(Exception):
+    """The program went beyond a limit."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class Starved(SandboxFailed):
+    """The machine was too busy to say anything about the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """`cpu`: seconds, of its ended children too; `resident`: bytes, those that it shares counted in full."""
+
+    pid: int
+    parent: int
+    state: str
+    threads: int
+    cpu: float
+    resident: int
+
+    @property
+    def runs(self) -> bool:
+        """One of its threads runs, or would if it could."""
+        if self.state in RUNNING or self.threads == 1:
+            return self.state in RUNNING
+        try:
+            return any(_fields(f"/proc/{self.pid}/task/{thread}/stat")[0] in RUNNING for thread in os.listdir(f"/proc/{self.pid}/task"))
+        except OSError:
+            return True
+
+
+class Watch:
+    """Of one test: `program` and what else works for it. `channels`: descriptors; while one can be read it is this process's turn."""
+
+    def __init__(self, program: Sandbox, limits: SandboxLimits, left: float, judge: Sandbox | None = None) -> None:
+        self._program, self._limits = program, limits
+        self._sandboxes = [program, *([judge] if judge else [])]
+        self._allowed_cpu, self._allowed_idle = min(limits.test_seconds, left), min(limits.wall_seconds, left)
+        self._foreign: set[int] = set()
+        self._began = self._last = time.monotonic()
+        self._spent_before = program.spent
+        self.channels: list[int] = []
+        self.idle = self.cpu = 0.0
+
+    def add(self, judge: Sandbox) -> None:
+        self._sandboxes.append(judge)
+
+    def charged(self) -> float:
+        """Seconds that count for the program: CPU time and idleness, not what it stood in the machine's queue."""
+        used = max(self.cpu, self._program.spent - self._spent_before)
+        return min(time.monotonic() - self._began, used + self.idle + PERIOD)
+
+    def look(self) -> None:
+        """Raises Stopped when a limit is passed, Starved when there is no end to waiting. Cheap when called more often than PERIOD."""
+        now = time.monotonic()
+        passed = now - self._last
+        if passed < PERIOD:
+            return
+        self._last = now
+        found = [self._processes(sandbox) for sandbox in self._sandboxes]
+        self._check_time(found, passed, now)
+        for sandbox, processes in zip(self._sandboxes, found, strict=True):
+            self._check_memory(processes)
+            self._check_files(sandbox, processes)
+
+    def _check_time(self, found: Sequence[Sequence[Process]], passed: float, now: float) -> None:
+        limits = self._limits
+        self.cpu = max(0.0, sum(process.cpu for process in found[0]) - self._spent_before - OWN_CPU)
+        if self.cpu > self._allowed_cpu:
+            raise Stopped(Outcome(Status.TIMEOUT, f"{self.cpu:.1f} s of CPU time"))
+        if not any(process.runs for processes in found for process in processes) and not self._our_turn():
+            self.idle += passed
+        if self.idle > self._allowed_idle:
+            raise Stopped(Outcome(Status.TIMEOUT, f"slept or waited for {self.idle:.1f} s"))
+        if now - self._began > PATIENCE * limits.wall_seconds:
+            raise Starved(f"the machine is too busy: {self.cpu:.1f} s of CPU time for it in {now - self._began:.0f} s")
+
+    def _our_turn(self) -> bool:
+        return bool(self.channels) and bool(select.select(self.channels, [], [], 0)[0])
+
+    def _check_memory(self, processes: Sequence[Process]) -> None:
+        most = self._limits.memory_mb * MIB
+        if sum(process.resident for process in processes) > most and sum(map(_proportional, processes)) > most:
+            raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.memory_mb} MiB of memory in all its processes"))
+
+    def _check_files(self, sandbox: Sandbox, processes: Sequence[Process]) -> None:
+        if not sandbox.isolated or not processes:
+            return
+        for place in ("tmp", "dev/shm"):
+            try:
+                found = os.statvfs(f"/proc/{processes[-1].pid}/root/{place}")
+            except OSError:
+                continue
+            if found.f_files - found.f_ffree > self._limits.files:
+                raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.files} files and folders"))
+
+    def _processes(self, sandbox: Sandbox) -> list[Process]:
+        """Those of the sandbox, its first ones before their children."""
+        found: list[Process] = []
+        members = {sandbox.pid}
+        others = []
+        for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+            if pid in self._foreign:
+                continue
+            process = _process(pid)
+            if process is None:
+                continue
+            if pid in members or process.parent in members:
+                members.add(pid)
+                found.append(process)
+            else:
+                others.append(process)
+        for process in others:  # numbers that began anew: a child may have a smaller one than its parent
+            if process.parent in members:
+                members.add(process.pid)
+                found.append(process)
+            elif len(self._sandboxes) == 1:
+                self._foreign.add(process.pid)
+        return found
+
+
+def _process(pid: int) -> Process | None:
+    try:
+        fields = _fields(f"/proc/{pid}/stat")
+    except OSError:
+        return None
+    cpu = sum(map(int, fields[11:15])) / TICKS
+    return Process(pid, int(fields[1]), fields[0], int(fields[17]), cpu, int(fields[21]) * PAGE)
+
+
+def _fields(path: str) -> list[str]:
+    """Of a stat file, from the state on: the name before it may hold blanks and brackets."""
+    return Path(path).read_text("ascii", "replace").rpartition(")")[2].split()
+
+
+def _proportional(process: Process) -> int:
+    """Bytes, shared ones by the number of sharers; where the kernel does not say, all."""
+    try:
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii").splitlines()
+    except OSError:
+        return process.resident
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
