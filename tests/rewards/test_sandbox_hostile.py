@@ -4,15 +4,20 @@ Each is judged three ways where it can be: as a whole program, and as a function
 print or return is a number that it cannot guess, so a pass would mean that it got at the expected value or made up a verdict.
 """
 
+import importlib.util
 import os
 import pathlib
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import psutil
 import pytest
 
+from pipelines.rewards.sandbox import watch
+from pipelines.rewards.sandbox.launcher import _files
 from pipelines.rewards.sandbox.status import Status
 from tests.rewards.code_made import answer, judges, stdio
 
@@ -229,3 +234,179 @@ def test_a_program_cannot_make_itself_unjudged(judge):
     for name in ("kill_all", "kill_first", "kill_parent", "memory", "close_descriptors", "exit_zero"):
         statuses = judge.judge([(HOSTILE[name], stdio(("", "x")), True)])[0].result.statuses
         assert Status.SANDBOX not in statuses
+
+
+SPEAK = """
+import os
+for fd in range(0, 5000):
+    for said in (b'0 0.01 clean', b'0 0.01', b'ready'):
+        try: os.write(fd, said)
+        except OSError: pass
+"""
+
+
+def test_the_control_channel_is_not_the_program_s():
+    """The numbers of descriptors are those of the process outside: with many open there they are high."""
+    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(400)]
+    try:
+        with judges(limits={"test_seconds": 2, "wall_seconds": 4}) as fresh:
+            look = "import os\nfound = []\nfor fd in range(70000):\n    try: os.fstat(fd); found.append(fd)\n    except OSError: pass\n"
+            samples = fresh.judge(
+                [
+                    (SPEAK + "os.abort()", stdio(("", "")), True),
+                    (SPEAK + "raise ValueError", stdio(("", "")), True),
+                    (look + "print(found)", stdio(("", "[0, 1, 2]")), True),
+                    (look + "def f(): return found", answer({"code": "assert f() == [0, 1, 2, 3]"}, fn_name="f"), True),
+                    (SPEAK + "os.abort()\ndef f(): return 1", answer({"code": "assert f() == 1"}, fn_name="f"), True),
+                ]
+            )
+    finally:
+        for fd in many:
+            os.close(fd)
+    assert [sample.verdict.outcome for sample in samples] == ["wrong", "wrong", "right", "right", "wrong"], [s.verdict for s in samples]
+
+
+def test_memory_is_the_whole_program_s():
+    """Each process stays below the limit of one; all of them together do not."""
+    bomb = "import os, time\nfor _ in range(30):\n    if os.fork() == 0:\n        x = [bytearray(4096) for _ in range(10000)]\n        time.sleep(99)\ntime.sleep(99)"
+    began = time.monotonic()
+    with judges(limits={"memory_mb": 256, "test_seconds": 4, "wall_seconds": 4}) as roomy:
+        sample = roomy.judge([(bomb, stdio(("", "x")), True)])[0]
+    assert "MiB of memory in all its processes" in sample.verdict.reason, sample.verdict
+    assert time.monotonic() - began < 10
+    shared = "import os\nx = b'x' * 150 * 2**20\nfor _ in range(4):\n    if os.fork() == 0:\n        import time\n        time.sleep(.3)\n        os._exit(0)\nfor _ in range(4): os.wait()\nprint(1)"
+    with judges(limits={"memory_mb": 400}) as roomy:
+        assert roomy.judge([(shared, stdio(("", "1")), True)])[0].passed  # what a fork shares counts once
+
+
+@pytest.mark.parametrize(
+    "make",
+    ["open(f'/tmp/{i}', 'w').close()", "os.mkdir(f'/tmp/{i}')", "os.symlink('x', f'/tmp/{i}')", "open(f'/dev/shm/{i}', 'w').close()"],
+)
+def test_files_are_limited_in_number(judge, make):
+    sample = judge.judge([(f"import os\ni = 0\nwhile True:\n    {make}\n    i += 1", stdio(("", "x")), True)])[0]
+    assert sample.result.statuses == (Status.RUNTIME,), sample.verdict
+    assert "files and folders" in sample.verdict.reason or "No space left" in sample.verdict.reason
+    good(judge)
+
+
+@pytest.mark.parametrize("place", ["/tmp/mark", "mark", "/dev/shm/mark", "../mark"])
+def test_no_file_survives_from_one_test_to_the_next(judge, place):
+    source = f"import os\nprint(os.path.exists({place!r}), os.listdir('.'))\nopen({place!r}, 'w').write('x')"
+    sample = judge.judge([(source, stdio(("", "False []"), ("", "False [] ")), True)])[0]
+    assert sample.passed, sample.verdict
+
+
+def test_a_folder_that_cannot_be_removed_survives_neither(judge):
+    source = "import os\nprint(os.listdir('/tmp'))\nos.makedirs('/tmp/a/b')\nos.chmod('/tmp/a/b', 0)\nos.chmod('/tmp/a', 0)"
+    assert judge.judge([(source, stdio(("", "['work']"), ("", "['work'] ")), True)])[0].passed
+
+
+WAITS = (
+    "import threading\nthreading.Event().wait()",
+    "import time\ntime.sleep(99)",
+    "import os\nos.read(os.pipe()[0], 1)",
+    "import signal\nsignal.pause()",
+)
+
+
+def test_who_waits_for_nothing_is_wrong_in_bounded_time(judge):
+    began = time.monotonic()
+    samples = judge.judge([(source, stdio(("", "1")), True) for source in WAITS])
+    assert {sample.verdict.outcome for sample in samples} == {"wrong"}
+    assert all("slept or waited" in sample.verdict.reason for sample in samples)
+    assert time.monotonic() - began < 20
+
+
+def test_a_busy_machine_makes_nobody_wrong():
+    """Eight others on every core: the program needs more seconds on the clock than it may wait, and stays within its CPU time."""
+    busy = "import time\nend = time.process_time() + .4\nwhile time.process_time() < end: pass\n"
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8 * (os.cpu_count() or 1))]
+    try:
+        with judges(limits={"test_seconds": 1, "wall_seconds": 1}) as made:
+            began = time.monotonic()
+            samples = made.judge(
+                [
+                    (busy + "print(1)", stdio(("", "1")), True),
+                    (
+                        busy + "def f(n): return n",
+                        answer({"code": "assert [f(n) for n in range(50)] == list(range(50))"}, fn_name="f"),
+                        True,
+                    ),
+                ]
+            )
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert [sample.verdict.outcome for sample in samples] == ["right", "right"], [sample.verdict for sample in samples]
+    assert time.monotonic() - began > 1
+
+
+def test_a_program_that_gets_no_time_is_tried_again_and_then_an_error(judge, monkeypatch):
+    tries = []
+    monkeypatch.setattr(watch, "PATIENCE", 0.05)
+    monkeypatch.setattr(watch.Starved, "__init__", lambda self, said: tries.append(said) or RuntimeError.__init__(self, said))
+    sample = judge.judge([("while True: pass", stdio(("", "1")), True)])[0]
+    assert sample.verdict.outcome == "error"
+    assert "the machine is too busy" in sample.verdict.reason
+    assert len(tries) == 2
+
+
+def test_cpu_time_is_the_whole_program_s(judge):
+    source = "import os\nfor _ in range(2): os.fork()\nwhile True: pass"
+    began = time.monotonic()
+    sample = judge.judge([(source, stdio(("", "1")), True)])[0]
+    assert sample.result.statuses == (Status.TIMEOUT,)
+    assert time.monotonic() - began < 8
+
+
+def test_every_standard_module_imports_as_it_does_outside(judge):
+    """All of them, but those that open windows, play jokes or are for other machines."""
+    left_out = {
+        "antigravity",
+        "this",
+        "idlelib",
+        "turtledemo",
+        "tkinter",
+        "turtle",
+        "_tkinter",
+        "lib2to3",
+        "ensurepip",
+        "venv",
+        "pydoc_data",
+        "site",
+    }
+    names = sorted(name for name in sys.stdlib_module_names - left_out if importlib.util.find_spec(name))
+    say = "import importlib, warnings\nwarnings.simplefilter('ignore')\nbad = []\nfor name in {names!r}:\n    try: importlib.import_module(name)\n    except BaseException as error: bad.append(f'{{name}}: {{error}}')\nprint(bad)"
+    program = say.format(names=names)
+    outside = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True).stdout
+    with judges(limits={"test_seconds": 20, "wall_seconds": 20}) as patient:
+        sample = patient.judge([(program, stdio(("", outside)), True)])[0]
+    assert sample.passed, sample.verdict
+    assert len(names) > 250
+
+
+def test_only_listed_packages_are_there():
+    options = _files(("numpy",))
+    mounted = [one for one in options if "site-packages" in one and options[options.index(one) - 1] == "--ro-bind"]
+    assert {pathlib.Path(one).name.partition("-")[0] for one in mounted} == {"numpy", "numpy.libs"}
+    assert not any("site-packages" in one for one in _files(()) if one in options and options[options.index(one) - 1] == "--ro-bind")
+    source = "import numpy, sys\nfound = []\nfor name in ('torch', 'pydantic', 'pytest', 'dvc', 'pip'):\n    try: __import__(name); found.append(name)\n    except ImportError: pass\nprint(found, numpy.arange(3).sum())"
+    with judges(limits={"test_seconds": 4, "wall_seconds": 8}) as made:
+        assert made.judge([(source, stdio(("", "[] 3")), True)])[0].passed
+    with judges(modules=()) as none:
+        assert "numpy" in none.judge([("import numpy", stdio(("", "")), True)])[0].verdict.reason
+
+
+@pytest.mark.parametrize(
+    "source", ["import os, time\nos.close(1)\nos.close(2)\ntime.sleep(99)", "import os, time\nos.write(3, b'\\0' * 64)\ntime.sleep(99)"]
+)
+def test_closed_or_flooded_channels_are_no_excuse(judge, source):
+    """Waiting behind them is waiting: wrong, not an error."""
+    function = "\ndef f():\n    pass\n"
+    asked = [
+        (source, stdio(("", "1")), True),
+        (source + function, answer({"code": "import time\ntime.sleep(99)\nassert f() == 1"}, fn_name="f"), True),
+    ]
+    assert {sample.verdict.outcome for sample in judge.judge(asked)} == {"wrong"}

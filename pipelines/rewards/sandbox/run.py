@@ -41,6 +41,7 @@ class Pipe:
 
     def receive(self) -> bytes:
         """EOFError when the other side has gone; ValueError for a frame that is too long."""
+        self._watch.channels = [self._sock.fileno()]
         count = int.from_bytes(self._take(4), "big")
         if count > self._most:
             raise ValueError(f"more than {self._most // 1024} KiB")
@@ -99,6 +100,7 @@ def _watch(sandbox: Sandbox, out: int, err: int, most: int, watch: Watch) -> tup
                     if not piece:
                         if piece == b"" and fd in selector.get_map():
                             selector.unregister(fd)
+                            watch.channels.remove(fd)
                         break
                     errors += len(piece) * (fd == err)
                     said[fd] += piece
@@ -163,7 +165,6 @@ class FunctionTest:
                 return Outcome(Status.COMPILE if loaded[:1] == b"X" else Status.RUNTIME, said)
             tests = self._begin(stack, self._judge, {"preload": [], **test, "cpu_seconds": limits.wall_seconds})
             self._watch.add(self._judge)
-            self._watch.channels = [ours.fileno(), tests.fileno()]
             return self._relay(program, Pipe(tests, MOST_REQUEST, self._watch))
 
     def _begin(self, stack: ExitStack, sandbox: Sandbox, job: Mapping[str, Any]) -> socket.socket:
