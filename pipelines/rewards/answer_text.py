@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from fractions import Fraction
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
@@ -29,22 +30,54 @@ SYMBOLS = {
     "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "∩": r"\cap ",
     "∅": r"\emptyset ", "Ø": r"\emptyset ", "±": r"\pm ", "∈": r"\in ", "°": r"^\circ ", "º": r"^\circ ", "µ": r"\mu ", "μ": r"\mu ",
     "Ω": r"\Omega ", "…": r"\ldots ", "“": '"', "”": '"', "‘": "'", "’": "'", "。": ".", "、": ",", "″": "''", "′": "'",
+    "≈": r"\approx ", "→": r"\to ", "⇒": r"\Rightarrow ", "¢": " cents", "`": "",
+    "〈": r"\langle ", "〉": r"\rangle ", "⟨": r"\langle ", "⟩": r"\rangle ",
 }  # fmt: skip
 ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
 COMMANDS = {
     r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\leqslant": r"\le ", r"\geqslant": r"\ge ", r"\leq": r"\le ", r"\geq": r"\ge ",
     r"\neq": r"\ne ", r"\varnothing": r"\emptyset ", r"\lbrace": r"\{", r"\rbrace": r"\}", r"\degree": r"^\circ ", r"\dots": r"\ldots ",
-    r"\cdots": r"\ldots ", r"\sim": "~",
+    r"\cdots": r"\ldots ", r"\sim": "~", r"\quad": " , ", r"\qquad": " , ",
+    r"\langle": "(", r"\rangle": ")", r"\cfrac": r"\frac", 
+    r"\iff": r"\Leftrightarrow ", r"\vee": r"\lor ",
 }  # fmt: skip
 COMMAND = re.compile("|".join(re.escape(name) + "(?![A-Za-z])" for name in sorted(COMMANDS, key=len, reverse=True)))
-NO_LAYOUT = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|displaystyle|limits|quad|qquad)(?![A-Za-z])|\\[!>]")
-THIN = re.compile(r"(?<=\d)(?:\\[,!]|\{,\}\\?!?|,\\!)(?=\d{3}(?!\d))")  # a thousands mark as TeX sets it
+NO_LAYOUT = re.compile(
+    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|tiny|scriptsize|"
+    r"footnotesize|small|normalsize|large|Large|LARGE"
+    r"|huge|Huge|bf|it|rm|sf|tt|boldmath|centering|noindent|nonumber)(?![A-Za-z])|\\[!>]|\\(?:tag|label|"
+    r"phantom|hspace|vspace|hphantom|vphantom)\*?\s*\{[^{}]*\}"
+)
+COLOUR = re.compile(r"\\color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}|\\(?:textcolor|colorbox)\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}\s*(?=\{)")
+ROW = re.compile(r"\\\\\[\s*-?[\d.]+\s*(?:ex|em|pt|mm|cm|in)\s*\]")  # the distance between rows of a matrix
+INNER = re.compile(r"(?<!\\)\\[()\[\]]")
+THIN = re.compile(r"(?<=\d)(?:\\[,!]|,\\!)(?=\d{3}(?!\d))")  # a thousands mark as TeX sets it
+COMMA = re.compile(r"(?<![\d.])(\d[\d.]*)((?:\{,\}(?:\\!)?\d+)+)")
 SPACES = re.compile(r"(?<!\\)\\[,;: ]|(?<!\\)~|\s+")
-WRAPPED = re.compile(r"\\(?:mathrm|text|textbf|textit|textrm|mathbf|mathit|mathsf|operatorname|mbox|rm|unit)\s*\{([^{}]*)\}")
+WRAPPED = re.compile(
+    r"\\(?:math(?:rm|bf|it|sf|tt|normal|ord)|text(?:bf|it|rm|sf|tt|sc|sl|up|normal|md)?|operatorname\*?|"
+    r"[mhf]box|rm|unit|boldsymbol|bm|pmb|bold|emph|underline|ensuremath"
+    r"|boxed|mathstrut|smash)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+)
+WORDS_ASIDE = re.compile(r"\\text\s*\{\s*(and|or)\s*\}")
 CIRCLE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\{\s*\}\s*\^\s*\{?\\circ\}?")
 MATHS = re.compile(r"\$\$?([^$]+)\$\$?")
 OUTER = re.compile(r"^\s*(?:\\\((.*)\\\)|\\\[(.*)\\\])\s*$", re.S)
 CURRENCY = re.compile(r"(?<![\w}])(?:US|A|HK)?\s*\\?\$(?=\s*-?[\d.])|[€£¥￥]")
+MONEY = {"$": "dollars", "€": "euros", "£": "pounds", "¥": "yuan", "￥": "yuan"}
+AMOUNT = re.compile(
+    r"(?<![\w}])(?:US)?\s*(-?)\s*(?:\\?(\$)|([€£¥￥]))\s*(-?(?:\d{1,3}(?:,\d{3})+|"
+    r"\d+)?(?:\.\d+)?)(?<=\d)(\s*(?:thousand|million|billion|trillion)\b)?"
+    r"(?=\s*$|[.,;)](?:\s|$)|\s+[A-Za-z(]|\s*/)(?:\s+(?:dollars?|euros?|pounds?|yuan|USD)\b)?"
+)
+REPEATED = re.compile(
+    r"(?<![\d.])(-?\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|"
+    r"(\d))(?:(\d*)\\dot\s*(?:\{\s*(\d)\s*\}|(\d)))?|\((\d+)\))(?![\d(])"
+)
+AGAIN = re.compile(r"(?<![\d.])(-?\d*)\.(\d*?)(\d{1,6}?)\3{2,}(?:\\ldots|\.{3})(?!\d)")
+DOTS = re.compile(r"\.{3,}|(?<=[\s,])(?:etc\b\.?|and so (?:on|forth)\b)")
+GAP = re.compile(r"(?<=\d) (?=\d)")
+GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,]| \d)")  # 1 234 567
 WORDS_OF_MATHS = {
     r"\b(?:positive )?infinity\b": r"\\infty",
     r"^(?:the )?(?:empty|null) set$|^no (?:real )?(?:solutions?|answer)$|^\\\{\s*\\\}$|^空集$|^无解$": r"\\emptyset",
@@ -54,6 +87,10 @@ WORDS_OF_MATHS = {
 }
 NAMED = [(re.compile(pattern, re.I), put) for pattern, put in WORDS_OF_MATHS.items()]
 TOKENS = re.compile(r"-?\d+(?:\.\d+)?%?|[㐀-鿿豈-﫿]|[^\W\d_㐀-鿿豈-﫿]+(?:'[a-z]+)?|[^\w\s.,;:!?'\"()`_]")
+LEADING = re.compile(
+    r"^(?:(?:=|\\(?:approx|simeq|doteq)(?![A-Za-z]))\s*)+"
+)  # `= 5`, `\approx 5`: what the answer is equal to stands before the box
+EDGE = re.compile(r"(?:[.,;: ]|(?<![A-Za-z])\\+)+$")  # a full stop, or the backslash of a line's end; dots of an ellipsis are no such thing
 ARTICLES = frozenset(("the", "a", "an"))
 WORDY = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}|[㐀-鿿]")
 MATHY = re.compile(r"[\d\\^=<>{}+*/|]")
@@ -61,30 +98,93 @@ MATHY = re.compile(r"[\d\\^=<>{}+*/|]")
 
 def tidy(text: str) -> str:
     """One spelling of an answer. Signs, thousands marks of TeX, fractions, superscripts, degrees and delimiters are made alike."""
-    text = SUPERSCRIPT_RUN.sub(lambda run: "^{" + run.group().translate(SUPERSCRIPTS) + "}", text)
-    if not text.isascii():
-        for sign, value in FRACTIONS.items():
-            text = text.replace(sign, f" {value}" if sign in text else sign)
-        text = ROOT.sub(lambda found: r"\sqrt{" + found.group(1).strip("()") + "}", text.replace("√ ", "√"))
-        text = "".join(SYMBOLS.get(character, character) for character in text)
-        text = unicodedata.normalize("NFKC", text)
-        text = "".join(SYMBOLS.get(character, character) for character in text)  # what the full-width forms and units decompose to
+    text = _ascii(text) if not text.isascii() else text.replace("`", "")
     outer = OUTER.match(text)
     text = next((part for part in outer.groups() if part is not None), "") if outer else text
-    text = MATHS.sub(r" \1 ", CURRENCY.sub(" ", text) if text.count("$") % 2 or "$" not in text else text)
-    text = CURRENCY.sub(" ", text).replace("\\$", " ").replace("$", " ").replace("\\%", "%")
-    text = THIN.sub("", NO_LAYOUT.sub("", COMMAND.sub(lambda found: COMMANDS[found.group()], text)))
-    for _ in range(3):  # \mathrm{\text{cm}}
-        text = WRAPPED.sub(r" \1 ", text)
-    text = CIRCLE.sub(r"^\\circ ", SPACES.sub(" ", text))
+    if "\\" in text:
+        text = INNER.sub(" ", COLOUR.sub("", ROW.sub(r"\\\\ ", text)))
+    if "{" in text:
+        text = COMMA.sub(_comma, text.replace("{:}", ":").replace("{=}", "="))
+    if "$" in text:
+        single = text.count("$") % 2 or text.count("$") == text.count("\\$")
+        text = AMOUNT.sub(_amount, text) if single else text
+        text = MATHS.sub(r" \1 ", CURRENCY.sub(" ", text) if single else text)
+    if "$" in text or not text.isascii():
+        text = CURRENCY.sub(" ", AMOUNT.sub(_amount, text)).replace("\\$", " ").replace("$", " ")
+    if "." in text or "etc" in text or "so on" in text:
+        text = DOTS.sub(r"\\ldots ", AGAIN.sub(_again, REPEATED.sub(_repeating, text)))
+    if "\\" in text:
+        text = THIN.sub("", NO_LAYOUT.sub("", COMMAND.sub(lambda found: COMMANDS[found.group()], text.replace("\\%", "%"))))
+        for _ in range(3):  # \mathrm{\text{cm}}
+            text = WRAPPED.sub(r" \1 ", text)
+        text = CIRCLE.sub(r"^\\circ ", text)
+    text = SPACES.sub(" ", text)
+    text = GROUPS.sub(lambda found: found[0].replace(" ", ""), text)
     for pattern, put in NAMED:
         text = pattern.sub(put, text.strip())
-    return SPACES.sub(" ", text).rstrip(".,;: ").strip().strip('"*_').strip()
+    text = SPACES.sub(" ", text).strip()
+    text = EDGE.sub("", LEADING.sub("", text)).strip('"*_ ')
+    while text[:1] == "{" and text[-1:] == "}" and "," not in text and _grouped(text):  # `{5}` groups; `{1,2}` is a set
+        text = text[1:-1].strip()
+    return text
+
+
+def _grouped(text: str) -> bool:
+    """Whether the first brace closes with the last character."""
+    depth = 0
+    for place, character in enumerate(text):
+        if character in "{}" and text[place - 1 : place] != "\\":
+            depth += 1 if character == "{" else -1
+            if depth == 0:
+                return place == len(text) - 1
+    return False
+
+
+def _ascii(text: str) -> str:
+    """Unicode mathematics as LaTeX or ASCII."""
+    text = SUPERSCRIPT_RUN.sub(lambda run: "^{" + run.group().translate(SUPERSCRIPTS) + "}", text)
+    for sign, value in FRACTIONS.items():
+        text = text.replace(sign, f" {value}" if sign in text else sign)
+    text = ROOT.sub(lambda found: r"\sqrt{" + found.group(1).strip("()") + "}", text.replace("√ ", "√"))
+    text = "".join(SYMBOLS.get(character, character) for character in text)
+    text = unicodedata.normalize("NFKC", text)
+    return "".join(SYMBOLS.get(character, character) for character in text)  # what the full-width forms and units decompose to
+
+
+def _comma(found: re.Match[str]) -> str:
+    """`1{,}234` is a thousand and more, `3{,}14` and `0{,}125` are decimals."""
+    head, groups = found[1], re.findall(r"\d+", found[2])
+    if re.fullmatch(r"[1-9]\d{0,2}", head) and all(len(group) == 3 for group in groups):
+        return head + "".join(groups)
+    return f"{head.replace('.', '')}.{groups[0]}" if len(groups) == 1 else found[0]
+
+
+def _amount(found: re.Match[str]) -> str:
+    return f" {found[1]}{found[4]}{found[5] or ''} {MONEY[found[2] or found[3]]}"
+
+
+def _repeating(found: re.Match[str]) -> str:
+    """`0.1\\overline{6}`, `0.1\\dot{6}`, `0.1(6)` -> the fraction."""
+    cycle = (found[3] or found[4] or found[8] or "") + (found[5] or "") + (found[6] or found[7] or "")
+    return _fraction(found[1], found[2], cycle)
+
+
+def _again(found: re.Match[str]) -> str:
+    """`0.333...` -> the fraction: what is written three times before an ellipsis goes on for ever."""
+    return _fraction(found[1], found[2], found[3])
+
+
+def _fraction(whole: str, before: str, cycle: str) -> str:
+    if len(before) + len(cycle) > 40 or not cycle:
+        return f"{whole}.{before}{cycle}"
+    below = 10 ** len(before) * (10 ** len(cycle) - 1)
+    value = Fraction(int(before + cycle) - int(before or 0), below) + int(whole.lstrip("-") or 0)
+    return f"{'-' if whole.startswith('-') else ''}{value.numerator}/{value.denominator}"
 
 
 def compact(tidied: str) -> str:
     """Without blanks: `2 \\sqrt{3}` and `2\\sqrt{3}` are one."""
-    return tidied.replace(" ", "")
+    return GAP.sub("\x00", tidied).replace(" ", "") if " " in tidied else tidied  # `4 2` is not 42
 
 
 def wordy(tidied: str) -> bool:

@@ -5,7 +5,7 @@ Words must match as wholes here: as bare substring, which `substring` does, `2` 
 
 from __future__ import annotations
 
-from pipelines.rewards.extraction import last_line
+from pipelines.rewards.stated_line import stated_line
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.rewards.words import words
 
@@ -17,9 +17,9 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
         return error("the reference answer is empty")
     if not finished:
         return wrong("cut off before the end")
-    line = last_line(text)
-    if not line:
-        return wrong("the response is empty")
+    line, reason = stated_line(text, answer)
+    if reason:
+        return wrong(reason)
     given = words(line)
     found = any(given[start : start + len(wanted)] == wanted for start in range(len(given) - len(wanted) + 1))
     return right() if found else wrong("the last line does not contain the reference")

@@ -1,7 +1,8 @@
-"""Do two answers say the same? What text, numbers, units, truth values and structure decide; `symbolic` is asked for the rest.
+"""Do two answers say the same? What text, numbers, units, times, truth values and structure decide; `symbolic` is asked for the rest.
 
 `quickly` costs microseconds and calls no symbolic mathematics; `compare` takes lists, sets, tuples, intervals and equations apart and runs
-in a process that can be killed (`workers`).
+in a process that can be killed (`workers`). An answer that says more than one value where the reference has one is wrong, whatever else it
+says: `41 = 42`, `42, …`, `42 or 43`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pipelines.rewards import units
+from pipelines.rewards import structure, units
 from pipelines.rewards.answer_text import compact, mathy, tidy, tokens, wordy
+from pipelines.rewards.clock import Clock, clock, same_time
+from pipelines.rewards.commitment import GUESSES, REFUSES
+from pipelines.rewards.numerals import Number, same, with_decimal_comma
+from pipelines.rewards.structure import OTHER_RELATION, RELATION, chain, named, parts, split, split_any
 from pipelines.rewards.unit_table import ANGLE
 from pipelines.rewards.verdict import Verdict, right, wrong
 
@@ -20,14 +25,24 @@ MAX_DEPTH = 4
 TRUE = frozenset(["yes", "true", "correct", "right", "是", "对", "正确", "真", "是的"])
 FALSE = frozenset(["no", "false", "incorrect", "wrong", "否", "错", "错误", "假", "不是", "不对", "不正确"])
 NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|or|without|cannot|isn't|aren't|wasn't|doesn't|don't|either|less|more|about|between)\b|不|非|没|或"
+    r"\b(?:not|no|never|neither|nor|or|without|cannot|isn't|aren't|wasn't|doesn't|don't|either|less|more|"
+    r"fewer|greater|about|between|least|most|except|"
+    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|what|how|why)\b|[?!]|不|非|没|或|超过|大约|左右|至少|最多"
 )
-CLAUSE = re.compile(r".*(?:\b(?:is|are|was|were|be|equals?|to|has|have|costs?|total)\b|[=:≈]|为|是)\s*")
-NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w.]*\d)")
-NAME = re.compile(r"([A-Za-z](?:_\{?\w+\}?)?|\\[a-z]+|[A-Za-z]\(\s*[A-Za-z]\s*\))\s*(?:=|\\in\b)\s*([^=<>]+)")
-RELATION = re.compile(r"<=|>=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])")
-OPEN, CLOSE = "([{", ")]}"
-AND = re.compile(r"\s+(?:and|or|&)\s+|\s*(?:和|或|及)\s*|\s*\\text\s*\{\s*(?:and|or)\s*\}\s*")
+DENIED = re.compile(r"\b(?:not|never|neither|nor|cannot|isn't|aren't|wasn't|wrong|incorrect)\b|不(?:是|为|等|对)|并非")
+CLAUSE = re.compile(
+    r".*(?:\b(?:is|are|was|were|be|equals?|to|has|have|had|costs?|total|est|takes?|makes?|gets?|gives?|earns?|"
+    r"spends?|needs?|left|in total)\b|=|(?<!\d):|:(?!\d)|\\approx\b|为|是|有|共|得|等于|需要?|花了?)\s*"
+)
+NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![A-Za-z0-9_.]*\d)")
+TIME = re.compile(r"\b\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\b\d{1,2}\s*[ap]\.?\s?m\b\.?", re.I)
+COMMAND = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}|\\[A-Za-z]+")
+ITEMS = re.compile(r"\(1\).*\(2\)|\(a\).*\(b\)", re.I | re.S)
+WORD = re.compile(
+    r"(?<![\\A-Za-z])(?!(?:sqrt|arcsin|arccos|arctan|sinh|cosh|tanh)(?![A-Za-z]))[a-z]{4,}|[㐀-鿿]"
+)  # no product of letters is that long
+TIMELY = re.compile(r"\b(?:[ap]\.?\s?m\b|noon|midnight|o'? ?clock|midday)|\d\s*[点时]|[中正]午|午夜", re.I)
+VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|(?<![\\A-Za-z])[a-z]{2}(?![A-Za-z])")  # but e, E, i and I
 Ask = Callable[[str, str], Verdict]
 
 
@@ -47,12 +62,19 @@ def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
     """Of tidy text."""
     if compact(ours) == compact(theirs):
         return right()
+    if "?" in ours and "?" not in theirs:
+        return wrong("a question, no answer")
+    if DENIED.search(ours.casefold()) and mathy(theirs) and not DENIED.search(theirs.casefold()):
+        return wrong("the answer is denied")
     truth = _truth(theirs)
     if truth is not None and (said := _truth(ours)) is not None:
         return right() if said == truth else wrong(f"answered {ours[:40]!r}")
+    times = _times(ours, theirs)
+    if times is not None:
+        return times
     reference = units.quantity(theirs)
     if reference is not None:
-        given = units.quantity(ours) or _in_sentence(ours)
+        given = units.quantity(ours) or _with_comma(ours, reference) or _in_sentence(ours, reference)
         if given is not None:
             agreed, reason = units.agree(given, reference, require_units)
             return right() if agreed else wrong(reason)
@@ -67,7 +89,7 @@ def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
 
 
 def compare(answer: str, reference: str, symbolic: Ask, require_units: bool = False) -> Verdict:
-    """The whole comparison; `symbolic(answer, reference)` judges two expressions of tidy LaTeX."""
+    """The whole comparison; `symbolic(answer, reference)` judges two expressions, or two equations, of tidy LaTeX."""
     found = quickly(answer, reference, require_units)
     return found if found is not None else _compare(tidy(answer), tidy(reference), symbolic, require_units, 0)
 
@@ -78,27 +100,22 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
         return found
     if depth >= MAX_DEPTH:
         return wrong("nested too deep")
+    if sum(map(ours.count, "([{")) != sum(map(ours.count, ")]}")) or (ITEMS.search(ours) and not ITEMS.search(theirs)):
+        return wrong("several items, or brackets that do not match")
 
     def again(one: str, other: str) -> Verdict:
         return _compare(one.strip(), other.strip(), symbolic, require_units, depth + 1)
 
-    our_name, our_value = _named(ours)
-    their_name, their_value = _named(theirs)
-    if our_name or their_name:
-        if our_name and their_name and compact(our_name) != compact(their_name):
-            return wrong(f"{our_name} where {their_name} is asked")
-        return again(our_value, their_value)
-    our_interval, their_interval = _interval(ours), _interval(theirs)
-    if (our_interval or their_interval) and (our_interval, their_interval) != (ours, theirs):
-        return again(our_interval or ours, their_interval or theirs)
+    for rewritten in (_names, _shapes):
+        pair = rewritten(ours, theirs)
+        if isinstance(pair, Verdict):
+            return pair
+        if pair is not None:
+            return again(*pair)
     if "\\cup" in ours and "\\cup" in theirs:
-        return _unordered(_split(ours, "\\cup"), _split(theirs, "\\cup"), again)
-    if "\\pm" in ours or "\\pm" in theirs:
-        spread_ours, spread_theirs = _spread(ours), _spread(theirs)
-        if (spread_ours, spread_theirs) != (ours, theirs):
-            return again(spread_ours, spread_theirs)
-    our_kind, our_parts = _parts(ours)
-    their_kind, their_parts = _parts(theirs)
+        return _unordered(split(ours, "\\cup"), split(theirs, "\\cup"), again)
+    our_kind, our_parts = parts(ours)
+    their_kind, their_parts = parts(theirs)
     if len(our_parts) > MAX_PARTS or len(their_parts) > MAX_PARTS:
         return wrong("a list too long to compare")
     if len(our_parts) > 1 or len(their_parts) > 1 or our_kind == "{" != their_kind or our_kind != "{" == their_kind:
@@ -106,9 +123,82 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
     (our_value, our_unit), (their_value, their_unit) = units.apart(ours), units.apart(theirs)
     if our_unit or their_unit:
         return _with_units(our_value, our_unit, their_value, their_unit, require_units, again)
-    if "=" in ours and "=" not in theirs and not RELATION.search(ours):
-        return again(ours.rpartition("=")[2], theirs)  # a chain: x = 2 + 3 = 5
+    if len(chain(ours)) > 1 and len(chain(theirs)) == 1:
+        return _chain(chain(ours), theirs, again)
+    if _long_words(ours) - _long_words(theirs):
+        return wrong("words beside the mathematics")
+    for relation in (RELATION, OTHER_RELATION):
+        if (relation.search(ours) is None) != (relation.search(theirs) is None):
+            return wrong("a relation on one side only")
     return symbolic(ours, theirs)
+
+
+def _long_words(text: str) -> set[str]:
+    return set(WORD.findall(COMMAND.sub(" ", text).casefold()))
+
+
+def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
+    """What stands before an equals sign is taken off where it is a name; equations are left."""
+    bare = structure.without_tuple_name(ours), structure.without_tuple_name(theirs)
+    if bare != (ours, theirs):
+        return bare
+    (our_name, our_value), (their_name, their_value) = named(ours), named(theirs)
+    ours_is_equation, theirs_is_equation = "=" in ours and len(split_any(ours)) == 1, "=" in theirs and len(split_any(theirs)) == 1
+    if their_name and _constant(their_value):  # solved: the answer must be solved too
+        if our_name:
+            same_name = compact(our_name) == compact(their_name)
+            return (our_value, their_value) if same_name else wrong(f"{our_name} where {their_name} is asked")
+        if not ours_is_equation:
+            return ours, their_value
+        first, _, rest = ours.partition("=")
+        return (rest, their_value) if compact(first) == compact(their_name) else wrong(f"not solved for {their_name}")
+    if our_name and their_name and compact(our_name) == compact(their_name):
+        return (our_value, their_value) if _constant(our_value) or not theirs_is_equation else None
+    if theirs_is_equation:
+        return (ours, their_value) if their_name and not ours_is_equation else None
+    return (our_value, theirs) if our_name else None
+
+
+def _shapes(ours: str, theirs: str) -> tuple[str, str] | None:
+    """Inequalities as intervals, `\\pm` as two values, a matrix of one row or column beside a tuple as a tuple."""
+    our_interval, their_interval = structure.as_interval(ours), structure.as_interval(theirs)
+    if our_interval or their_interval:
+        return our_interval or ours, their_interval or theirs
+    if "\\pm" in ours or "\\pm" in theirs:
+        spread = structure.spread(ours), structure.spread(theirs)
+        return spread if spread != (ours, theirs) else None
+    if ("matrix}" in ours) != ("matrix}" in theirs):
+        pair = structure.vector(ours), structure.vector(theirs)
+        return pair if pair != (ours, theirs) else None
+    return None
+
+
+def _chain(members: list[str], theirs: str, again: Ask) -> Verdict:
+    """`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`: one member is the reference, and none of the others is another value."""
+    values = [member for place, member in enumerate(members) if place or _constant(member)]
+    head = members[0]
+    if not _constant(head) and len(set(VARIABLE.findall(head))) == 1 and re.search(r"\d", re.sub(r"_\{?\w+\}?", "", head)):
+        return wrong(f"{head[:40]} is not the value that is asked")  # x + 1 = 42
+    verdicts = [again(member, theirs) for member in values]
+    if not any(verdict.outcome == "right" for verdict in verdicts):
+        return verdicts[-1] if verdicts else wrong("no value")
+    for member, verdict in zip(values, verdicts, strict=True):
+        if verdict.outcome != "right" and not _nearly(member, theirs):
+            return wrong(f"{member[:40]} beside the answer is another value")
+    return right()
+
+
+def _nearly(one: str, other: str) -> bool:
+    """Whether a decimal is what another value rounds to, at whatever precision."""
+    ours, theirs = units.quantity(one), units.quantity(other)
+    if ours is None or theirs is None or ours.number.ulp is None:
+        return False
+    return abs(ours.in_si().value - theirs.in_si().value) <= (ours.in_si().ulp or 0)
+
+
+def _constant(text: str) -> bool:
+    """Whether no variable stands in it: words and units are none."""
+    return VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None or units.quantity(text) is not None
 
 
 def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], again: Ask) -> Verdict:
@@ -117,17 +207,35 @@ def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], a
         return wrong("a set is no interval or tuple")
     if "{" in kinds and "" in kinds and 1 in (len(ours), len(theirs)) and len(ours) != len(theirs):
         return wrong("another number of values")
+    if kinds == {""} and len(theirs) == 1 < len(ours):  # one value in several forms: `x + 11 or 11 + x`
+        verdicts = [again(one, theirs[0]) for one in ours]
+        return next((verdict for verdict in verdicts if verdict.outcome != "right"), right())
     if len(ours) != len(theirs):
         return wrong(f"{len(ours)} values where the reference has {len(theirs)}")
     if our_kind and their_kind and our_kind != their_kind and not (len(ours) != 2 and kinds == {"()", "[]"}):
         return wrong("other brackets")
-    if "{" in kinds or kinds == {""}:
+    ours, theirs, labelled = _by_label(ours, theirs)
+    if not labelled and ("{" in kinds or kinds == {""}):
         return _unordered(ours, theirs, again)
     for one, other in zip(ours, theirs, strict=True):
         verdict = again(one, other)
         if verdict.outcome != "right":
             return verdict
     return right()
+
+
+def _by_label(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str], bool]:
+    """`y=2, x=1` beside `(1, 2)` or `x=1, y=2`: values in the order of their names, where each has a name of its own and of one letter."""
+    names = [sorted((name, value) for name, value in map(named, side)) for side in (ours, theirs)]
+    distinct = [len({name for name, _ in side}) == len(side) and all(len(name) == 1 for name, _ in side) for side in names]
+    bare = [not any(name for name, _ in side) for side in names]
+    if all(distinct) and [name for name, _ in names[0]] == [name for name, _ in names[1]]:
+        return [value for _, value in names[0]], [value for _, value in names[1]], True
+    if distinct[0] and bare[1]:
+        return [value for _, value in names[0]], theirs, True
+    if distinct[1] and bare[0]:
+        return ours, [value for _, value in names[1]], True
+    return ours, theirs, False
 
 
 def _with_units(
@@ -173,106 +281,63 @@ def _truth(text: str) -> bool | None:
     return True if word in TRUE or first in TRUE else False if word in FALSE or first in FALSE else None
 
 
-def _in_sentence(ours: str) -> units.Quantity | None:
-    """The one quantity of a sentence: what follows its last verb or `=`, else its only number. None where it negates or hedges."""
-    if not wordy(ours) or NEGATION.search(ours.casefold()):
+def _with_comma(ours: str, reference: units.Quantity) -> units.Quantity | None:
+    """`3,5` where the reference is a decimal: elsewhere it is a list of two."""
+    found = with_decimal_comma(ours) if reference.number.ulp is not None else None
+    return None if found is None else units.Quantity(found, units.Unit())
+
+
+def _times(ours: str, theirs: str) -> Verdict | None:
+    """Of times of day; None where both may be ratios, or neither is a time."""
+    if ":" not in ours + theirs and not (TIMELY.search(ours) or TIMELY.search(theirs)):
+        return None
+    their_time, our_time = clock(theirs), clock(ours) or _time_in_sentence(ours)
+    if our_time is not None and their_time is not None:
+        return right() if same_time(our_time, their_time) else wrong("another time")
+    if (their_time is not None and not their_time.ratio) or (our_time is not None and not our_time.ratio):
+        return wrong("a time of day beside what is none")
+    return None
+
+
+def _time_in_sentence(ours: str) -> Clock | None:
+    """The only time of day of a sentence that holds no other number."""
+    found = TIME.findall(ours) if _affirms(ours) else []
+    return clock(found[0]) if len(found) == 1 and not re.search(r"\d", ours.replace(found[0], "", 1)) else None
+
+
+def _affirms(ours: str) -> bool:
+    """Whether it is a sentence that neither negates nor hedges."""
+    folded = ours.casefold()
+    return wordy(ours) and not (NEGATION.search(folded) or GUESSES.search(folded) or REFUSES.search(folded) or "\\ldots" in ours)
+
+
+def _in_sentence(ours: str, reference: units.Quantity) -> units.Quantity | None:
+    """The one quantity of a sentence: what follows its last verb or `=`, else its only number. None where it negates, hedges or contradicts
+    itself."""
+    if not _affirms(ours):
         return None
     clause = CLAUSE.match(ours)
-    found = units.quantity(ours[clause.end() :]) if clause else None
+    found = units.quantity(ours[clause.end() :]) or _with_comma(ours[clause.end() :], reference) if clause else None
     if found is not None:
-        return found
+        return found if _of_one_value(ours, found) else None
     numbers = NUMBER.findall(ours)
     return units.quantity(numbers[0]) if len(numbers) == 1 and "\\" not in ours and "^" not in ours else None
 
 
+def _of_one_value(ours: str, found: units.Quantity) -> bool:
+    """Whether what stands before the value of a sentence, linked to it or listed with it, is no other value."""
+    for member in chain(ours)[:-1]:
+        known = units.quantity(member)
+        if (
+            known is None and not wordy(member) and _constant(member) and not re.search(r"\d\s*[-+*/^]|\\(?:times|cdot|frac|div)", member)
+        ) or (known is not None and not _same(known.number, found.number)):
+            return False
+    return all(wordy(part) or not re.search(r"\d", part) or "=" in part for part in split_any(ours)[:-1])
+
+
+def _same(one: Number, other: Number) -> bool:
+    return same(one, other) or same(other, one)
+
+
 def _parts_in_words(text: str) -> list[list[str]]:
     return sorted(tokens(part) for part in re.split(r"[,;]|\band\b", text) if part.strip())
-
-
-def _named(text: str) -> tuple[str, str]:
-    """(name, value) of `x = 5`, `f(x) = ...`, `x \\in [0, 1)`; no name elsewhere."""
-    match = NAME.fullmatch(text)
-    return (match[1], match[2]) if match and not _split_any(match[1])[1:] else ("", text)
-
-
-def _interval(text: str) -> str:
-    """`0 \\le x < 1` -> `[0,1)`, `x > 3` -> `(3,\\infty)`; `` when it is no such inequality of one variable."""
-    signs = [
-        sign.strip().replace("\\le", "<=").replace("\\ge", ">=").replace("\\lt", "<").replace("\\gt", ">")
-        for sign in RELATION.findall(text)
-    ]
-    sides = [side.strip() for side in RELATION.split(text)]
-    if any(re.search(r"[,;]|\\cup|=", side) for side in sides) or not all(sides):
-        return ""
-    variable = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?|\\[a-z]+").fullmatch
-    constants = ("\\infty", "\\pi", "e")
-    if len(signs) == 2 and signs[0][0] == signs[1][0] and variable(sides[1]) and sides[1] not in constants:
-        low, high, first, last = (0, 2, 0, 1) if signs[0][0] == "<" else (2, 0, 1, 0)
-        return f"{'[' if '=' in signs[first] else '('}{sides[low]},{sides[high]}{']' if '=' in signs[last] else ')'}"
-    if len(signs) == 1:
-        left = bool(variable(sides[0])) and sides[0] not in constants
-        if left == (bool(variable(sides[1])) and sides[1] not in constants):
-            return ""
-        bound, below = (sides[1], signs[0][0] == "<") if left else (sides[0], signs[0][0] == ">")
-        closed = "=" in signs[0]
-        return f"(-\\infty,{bound}{']' if closed else ')'}" if below else f"{'[' if closed else '('}{bound},\\infty)"
-    return ""
-
-
-def _spread(text: str) -> str:
-    """`1 \\pm \\sqrt{2}` -> the two values; text with more or with none stays."""
-    return (
-        f"{text.replace(chr(92) + 'pm', '+')} , {text.replace(chr(92) + 'pm', '-')}".replace("+ ", "+") if text.count("\\pm") == 1 else text
-    )
-
-
-def _parts(text: str) -> tuple[str, list[str]]:
-    """(brackets, parts): `()`, `[]`, `(]`, `[)`, `{` for sets, `;` for a list in a fixed order, `` for a bare list or a single value."""
-    whole = text
-    if text.startswith("\\{") and text.endswith("\\}"):
-        return "{", _split_any(text[2:-2])
-    if text[:1] in "([{" and text[-1:] in ")]}" and text[:1] and _closes_at_end(text):
-        kind = text[0] + text[-1]
-        inner = _split_any(text[1:-1])
-        if kind == "{}":
-            return "{", inner
-        if len(inner) > 1:
-            return kind, inner
-        whole = text[1:-1] if kind == "()" else text
-    if len(ordered := _split(whole, ";")) > 1:
-        return ";", ordered
-    return "", _split_any(whole)
-
-
-def _split_any(text: str) -> list[str]:
-    """Parts at top-level semicolons, commas and the words and/or. `1,234` is one number."""
-    found = _split(text, ";")
-    if len(found) > 1:
-        return found
-    return [part for piece in _split(text, ",") for part in AND.split(piece) if part.strip()] or [text]
-
-
-def _split(text: str, separator: str) -> list[str]:
-    parts, depth, start, place = [], 0, 0, 0
-    while place < len(text):
-        character = text[place]
-        depth += (character in OPEN) - (character in CLOSE)
-        if depth == 0 and text.startswith(separator, place) and not (separator == "," and _thousands(text, place)):
-            parts.append(text[start:place])
-            start = place + len(separator)
-        place += 1
-    parts.append(text[start:])
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _thousands(text: str, place: int) -> bool:
-    return re.search(r"(?<!\d)\d{1,3}(?:,\d{3})*$", text[:place][-12:]) is not None and re.match(r",\d{3}(?!\d)", text[place:]) is not None
-
-
-def _closes_at_end(text: str) -> bool:
-    depth = 0
-    for place, character in enumerate(text):
-        depth += (character in OPEN) - (character in CLOSE)
-        if depth == 0:
-            return place == len(text) - 1
-    return False

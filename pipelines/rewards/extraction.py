@@ -1,88 +1,198 @@
-"""Where in a response the answer stands: after the one `####`, in the last `\\boxed{}`, or in the last line (methods/reward_bridge.md 2.1).
+"""Where in a response the answer stands: after the one `####`, in `<answer>` tags, in the last box, or in its closing statement.
 
+methods/reward_bridge.md 2.1. What stands last counts, and what takes an answer back is seen. `statements` reads prose; here are the marks.
 Pure string work, linear in the length of the response, so that an answer of 100 kB costs no more than its bytes.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+
+from pipelines.rewards.commitment import negated_before, taken_back
+from pipelines.rewards.statements import Found, closing_statement, last_line, stated_in, unfolded, without_lead_in
+
+__all__ = ["BOXES", "MARK", "Found", "final_answer_of", "last_boxed", "last_line", "reference_of", "without_lead_in", "worked_solution"]
 
 MARK = "####"
 BOXES = ("\\boxed", "\\fbox")
-LEAD_IN = re.compile(
-    r"^(?:[\W_]*(?:so|thus|hence|therefore|finally|in conclusion|we (?:get|have|find)|that is)\b[,:]?\s*)*[\W_]*?"
-    r"(?:(?:the|our|my|your)?\s*(?:final|correct|right|full|short)?\s*(?:answer|result|solution|value|output|option|choice)"
-    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?\s*(?:is|are|was|=|:)\s*:?|a\s*:|ans(?:wer)?\s*[.:])",
+INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+MARKS = re.compile(r"#{4,}")
+TITLE = re.compile(
+    r"[\s*_]*(?:\d+[.)]\s+(?=.*[A-Za-z]{3})|(?:step|part|case|method|section|approach)\b|"
+    r"(?:the |your |my )?(?:final |full |detailed |short )?(?:answer|solution|explanation|check(?:ing)?|"
+    r"verification|verify|conclusion|reasoning|proof|summary|"
+    r"analysis|notes?|why|justification|given|setup|calculations?|computation|result|steps?)\b[\s*_:]*$)|"
+    r"\s*(?:最终)?(?:答案|解答|解析|分析|验证|检验|总结|步骤)[\s*：:]*$",
     re.I,
 )
-CHINESE_LEAD_IN = re.compile(
-    r"^(?:所以|因此|故|综上|即|那么)?[,，]?\s*(?:最终|正确)?(?:答案|结果|解|选项|选)\s*(?:是|为|[:：])?\s*[:：]?\s*"
-)
-CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore|then)\b[,:]?\s*", re.I)
-TAIL = re.compile(r"\.?\s*I hope it is correct\.?\s*$", re.I)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """`text` is the answer as written; empty with a `reason` where there is none."""
-
-    text: str
-    reason: str = ""
-
-
-def last_line(text: str) -> str:
-    """The last line with a character that is not blank, stripped; empty when there is none."""
-    stripped = text.rstrip()
-    return stripped[max(stripped.rfind("\n"), stripped.rfind("\r")) + 1 :].strip()
+THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning|scratchpad)>|<\|?end_of_thought\|?>", re.I)
+TAGGED = re.compile(
+    r"<(answer|final_answer|solution)>|<\|(?:begin|start)_of_(?:solution|answer)\|>|\[(answer)\]", re.I
+)  # and its closing form
+CLOSED = re.compile(r"</(?:answer|final_answer|solution)>|<\|end_of_(?:solution|answer)\|>|\[/answer\]", re.I)
+BETWEEN_BOXES = re.compile(r"[ \t$,;.:?/()\\]*(?:and|or|und|\\text\{\s*(?:and|or)\s*\}|和|或|、)?[ \t$,;:()\\]*(?:[A-Za-z]\w?\s*=)?[ \t$]*")
+GOES_ON = re.compile(r"[\s$)}\\\]]*(?:[?？]|(?:or|或)\b)", re.I)
+LONG = 1200  # characters after an answer in which it may be taken back
+SENTENCES = re.compile(r"[.!?]\s+[A-Z(\\$]|[。！？]\s*\S")
 
 
 def last_boxed(text: str) -> str | None:
     """What the last `\\boxed{...}` holds, its braces matched; None without one, or when its brace never closes."""
-    start = max(text.rfind(box) for box in BOXES)
-    if start < 0:
-        return None
-    opening = start + len("\\boxed" if text.startswith("\\boxed", start) else "\\fbox")
-    rest = text[opening:].lstrip()
-    if not rest.startswith("{"):
-        return rest.split("\n")[0].split("$")[0].split(" ")[0] or None
-    depth = 0
-    for place, character in enumerate(rest):
-        if character in "{}" and not (place and rest[place - 1] == "\\"):
-            depth += 1 if character == "{" else -1
-            if depth == 0:
-                return rest[1:place].strip()
-    return None
-
-
-def without_lead_in(line: str) -> str:
-    """`Therefore, the answer is 5.` -> `5.`; a line without a lead-in stays as it is."""
-    line = TAIL.sub("", line.strip().strip("*").strip())
-    for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, CONNECTIVE):  # `Final Answer: The final answer is 5.` has two
-        found = pattern.match(line)
-        if found and line[found.end() :].strip():
-            line = line[found.end() :].strip()
-    return line.strip("*").strip()
+    found = _box_before(text, len(text))
+    return found[0] if found else None
 
 
 def final_answer_of(text: str) -> Found:
     """The answer that a response states. More than one `####` is none: listing candidates must not pay."""
-    marks = text.count(MARK)
-    if marks > 1:
-        return Found("", f"{marks} final answers")
-    if marks:
-        text = text.partition(MARK)[2]
-    boxed = last_boxed(text)
-    if boxed is not None:
-        return Found(boxed) if boxed else Found("", "the box is empty")
-    line = last_line(text)
-    if not line:
-        return Found("", "no final answer" if marks else "the response is empty")
-    return Found(without_lead_in(line))
+    if not text.isascii():
+        text = text.translate(INVISIBLE)
+    if MARK in text:
+        found = _marked(text)
+        if found is not None:
+            return found
+    return _unmarked(text)
 
 
+@lru_cache(maxsize=4096)
 def reference_of(answer: str) -> str:
-    """The reference itself: what follows `####` or stands in the box of a worked solution, else all of it."""
+    """The reference itself: what follows `####`, stands in the box, or closes a worked solution (`A: 15`); else all of it."""
     after = answer.rpartition(MARK)[2].strip()
     boxed = last_boxed(after)
-    return after if boxed is None else boxed
+    if boxed is not None:
+        return boxed
+    stated = stated_in(last_line(after))
+    return stated.text if stated is not None and stated.text else after
+
+
+@lru_cache(maxsize=4096)
+def worked_solution(answer: str) -> str:
+    """Why nobody can be right who states an answer: the reference is several sentences of prose and marks none. Else empty."""
+    reference = reference_of(answer).strip()
+    lines = [line for line in reference.splitlines() if re.search(r"[^\W\d_]{2,}\s+[^\W\d_]{2,}", line)]
+    sentences = len(SENTENCES.findall(reference)) + 1
+    if len(lines) > 1 or (sentences > 1 and len(re.findall(r"[A-Za-z]{2,}|[㐀-鿿]", reference)) > 8):
+        return (
+            f"the reference is a worked solution ({max(len(lines), sentences)} sentences) without a final answer: nobody could be right. "
+            f"Keep the answer alone, or end it with `{MARK} answer`, \\boxed{{answer}} or `The answer is …`"
+        )
+    return ""
+
+
+def _marked(text: str) -> Found | None:
+    """What the one `####` says; None where all of them are headings."""
+    answers, lines = [], []
+    for mark in MARKS.finditer(text):
+        end = text.find("\n", mark.end())
+        end = len(text) if end < 0 else end
+        line = text[mark.end() : end]
+        at_start = not text[text.rfind("\n", 0, mark.start()) + 1 : mark.start()].strip(" >*_")
+        if not (at_start and TITLE.match(line) and (text[end:].strip() or stated_in(line) is None)):
+            answers.append((mark.end(), end))
+        lines.append(mark.start())
+    if not answers:
+        return None if text[MARKS.search(text).end() :].strip() else Found("", "no final answer")  # type: ignore[union-attr]
+    if len(answers) > 1:
+        return Found("", f"{len(answers)} final answers")
+    start, end = answers[0]
+    following = next((place for place in lines if place > start), len(text))  # the next heading
+    line, after = text[start:end].strip(), text[end:]
+    if not line:
+        return _unmarked(after) if after.strip() else Found("", "no final answer")
+    if (boxed := _boxed(text[start:])) is not None:
+        return boxed
+    whole = unfolded(text[start:following])
+    after = text[start + len(whole) :] if len(whole) > end - start else after
+    if taken_back(after[:LONG]) or taken_back(after[-LONG:]):
+        return _later(after)
+    return Found(without_lead_in(whole), stated=True)
+
+
+def _later(after: str) -> Found:
+    """What stands behind an answer that was taken back: another, or none."""
+    found = _unmarked(after)
+    return found if found.stated else Found("", "the answer is taken back")
+
+
+def _unmarked(text: str) -> Found:
+    thoughts = [thought.end() for thought in THOUGHT.finditer(text)] if "<" in text else []
+    if thoughts:
+        text = text[thoughts[-1] :]
+        if not text.strip():
+            return Found("", "no answer after the reasoning")
+    tagged = _tagged(text)
+    if tagged is not None:
+        return tagged
+    boxed = _boxed(text)
+    return boxed if boxed is not None else closing_statement(text)
+
+
+def _tagged(text: str) -> Found | None:
+    """What `<answer>` tags hold; several that differ are no answer."""
+    if "<" not in text and "[" not in text:
+        return None
+    held: list[str] = []
+    end = 0
+    for opening in TAGGED.finditer(text):
+        if opening.start() < end:
+            continue
+        closing = CLOSED.search(text, opening.end())
+        if closing is None and opening[2]:
+            continue  # [answer] alone may be any text
+        end = closing.end() if closing else len(text)
+        held.append(text[opening.end() : closing.start() if closing else len(text)].strip())
+    if not held or any(box in text[end:] for box in BOXES):
+        return None
+    if len(set(held)) > 1:
+        return Found("", f"{len(held)} final answers")
+    if taken_back(text[end:][:LONG]):
+        return _later(text[end:])
+    inner = _boxed(held[0])
+    if inner is not None:
+        return inner
+    if "\n" not in held[0]:
+        return Found(without_lead_in(held[0]), "" if held[0] else "the answer tags are empty", stated=True)
+    found = closing_statement(held[0])
+    return Found(found.text, found.reason, stated=True)
+
+
+def _boxed(text: str) -> Found | None:
+    """The last box; those before it that only commas and the like divide from it belong to the same list."""
+    found = _box_before(text, len(text))
+    if found is None:
+        return None
+    content, start, end = found
+    if GOES_ON.match(text, end):
+        return Found("", "the boxed answer is a question or one of several")
+    if negated_before(text[:start]):
+        return Found("", "the boxed answer is denied")
+    if taken_back(text[end : end + LONG]):
+        return _later(text[end:])
+    parts = [content]
+    while (before := _box_before(text, start)) is not None and BETWEEN_BOXES.fullmatch(text, before[2], start):
+        parts.append(before[0])
+        start = before[1]
+    if len(parts) > 1 and len(set(parts)) > 1:
+        return Found(" , ".join(reversed(parts)), stated=True)
+    return Found(content, "" if content else "the box is empty", stated=True)
+
+
+def _box_before(text: str, limit: int) -> tuple[str, int, int] | None:
+    """(content, start, end) of the last box that begins before `limit`."""
+    start = max(text.rfind(box, 0, limit) for box in BOXES)
+    if start < 0:
+        return None
+    opening = start + len("\\boxed" if text.startswith("\\boxed", start) else "\\fbox")
+    while opening < len(text) and text[opening].isspace():
+        opening += 1
+    if not text.startswith("{", opening):
+        bare = text[opening:].split("\n")[0].split("$")[0].split(" ")[0]
+        return (bare, start, opening + len(bare)) if bare else None
+    depth = 0
+    for place in range(opening, len(text)):
+        character = text[place]
+        if character in "{}" and text[place - 1] != "\\":
+            depth += 1 if character == "{" else -1
+            if depth == 0:
+                return text[opening + 1 : place].strip(), start, place + 1
+    return None

@@ -6,6 +6,7 @@ candidates does not pay (the SPO code gives -2 there; methods/spo.md section 6).
 
 from __future__ import annotations
 
+from pipelines.rewards.extraction import worked_solution
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 MARK = "####"
@@ -21,6 +22,8 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     expected = normal(answer.rpartition(MARK)[2])
     if not expected:
         return error("the reference answer is empty")
+    if fault := worked_solution(answer):
+        return error(fault)
     if not finished:
         return wrong("cut off before the end")
     count = text.count(MARK)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pipelines.rewards.extraction import last_line
+from pipelines.rewards.stated_line import stated_line
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.rewards.words import words
 
@@ -25,11 +26,13 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
         return error("the reference answer is empty")
     if not finished:
         return wrong("cut off before the end")
-    line = last_line(text)
+    line, reason = last_line(text), stated_line(text, answer)[1]
     if not line:
-        return wrong("the response is empty")
+        return wrong(reason)
     found = similarity(words(line), wanted)
-    return right() if found == 1 else Verdict("wrong", found, f"similarity {found:.2f}")
+    if found == 1:
+        return wrong(reason) if reason else right()
+    return Verdict("wrong", found, f"similarity {found:.2f}")
 
 
 def respond(answer: str) -> str:

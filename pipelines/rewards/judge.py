@@ -76,8 +76,9 @@ class Judge(Protocol):
 
 
 class Checker(Protocol):
-    """A rule: a module of this folder that defines these two; `DETERMINISTIC = False` where a clock may decide; and, where many together
-    are cheaper, `check_many([(text, answer, finished), …]) -> [Verdict, …]` of the same verdicts."""
+    """A rule: a module of this folder that defines these two; `DETERMINISTIC = False` where a clock may decide; `READS_QUESTION =
+    True` where the question is a fourth argument; and, where many together are cheaper, `check_many([(text, answer, finished), …]) ->
+    [Verdict, …]` of the same verdicts."""
 
     @property
     def check(self) -> Check: ...
@@ -97,7 +98,9 @@ class RuleJudge:
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
         """A checker that crashes gives an error verdict; where it crashes over many, each is checked alone."""
-        asked = [(each.text, each.record.answer, each.finished) for each in responses]
+        asked: list[tuple[Any, ...]] = [(each.text, each.record.answer, each.finished) for each in responses]
+        if getattr(self._checker, "READS_QUESTION", False):
+            asked = [(*one, each.record.prompt) for one, each in zip(asked, responses, strict=True)]
         if together := getattr(self._checker, "check_many", None):
             try:
                 return list(together(asked))
@@ -107,7 +110,12 @@ class RuleJudge:
 
     def preflight(self, records: Sequence[Question]) -> None:
         """Gold answers must be right, others wrong."""
-        preflight(self._checker.check, self._checker.respond, [(record.source, record.answer) for record in records])
+        preflight(
+            self._checker.check,
+            self._checker.respond,
+            [(record.source, record.answer) for record in records],
+            names=[record.id for record in records],
+        )
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,33 @@
-"""The strong rule: a stated final answer is compared as text, truth value, number with unit, list, set, interval or formula.
+"""The strong rule: a stated final answer is compared as text, truth value, time, quantity, list, interval, equation or formula.
 
-The answer is what follows the one `####`, stands in the last `\\boxed{}`, or is the last line without its lead-in (`extraction`). Formulas
-go through math-verify in processes with a hard kill; what it gets wrong (methods/reward_bridge.md 8.3) is handled around it.
+The answer is what follows the one `####`, stands in tags or in the last box, or closes the response (`extraction`). Formulas go through
+math-verify in processes with a hard kill; what it gets wrong (methods/reward_bridge.md 8.3) is handled around it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from pipelines.rewards import symbolic
+from pipelines.rewards.answer_text import tidy, tokens, wordy
+from pipelines.rewards.commitment import ASKS, uncommitted
 from pipelines.rewards.equivalence import quickly
-from pipelines.rewards.extraction import MARK, final_answer_of, reference_of
+from pipelines.rewards.extraction import MARK, Found, final_answer_of, reference_of, worked_solution
 from pipelines.rewards.verdict import Verdict, error, right, wrong
-from pipelines.rewards.workers import Workers
+from pipelines.rewards.workers import Pair, Workers
 
 __all__ = ["check", "check_many", "respond", "symbolic"]  # symbolic runs in the workers: named here, it is part of every user's code
 DETERMINISTIC = False  # a formula's verdict may be its time limit's
+READS_QUESTION = True  # for the form of a percentage
 MAX_REFERENCE = 4000
 NOT_A_NUMBER = frozenset(("nan", "inf", "-inf", "null", "none"))
+PERCENT = re.compile(r"%|\\%|\bper ?cent|百分", re.I)
+PERCENT_SIGN = re.compile(r"\\?%|％|\bper ?cent(?:age)?(?: points?)?\b", re.I)
+CALCULATION = re.compile(r"[\d\s.,]+(?:[-+*/^]|\\times|\\cdot|\\div)[^=A-Za-z\\]*(?:=[^=]*)+")
+Asked = tuple[str, str, bool] | tuple[str, str, bool, str]
 
 
 @cache
@@ -28,25 +36,25 @@ def workers() -> Workers:
     return Workers()
 
 
-def check(text: str, answer: str, finished: bool) -> Verdict:
+def check(text: str, answer: str, finished: bool, question: str = "") -> Verdict:
     """`text` is the response, `answer` the reference, `finished` whether the model ended the response itself."""
-    return check_many([(text, answer, finished)])[0]
+    return check_many([(text, answer, finished, question)])[0]
 
 
-def check_many(responses: Sequence[tuple[str, str, bool]], pool: Workers | None = None) -> list[Verdict]:
-    """(response, reference, finished) -> a verdict each, in order. Equal pairs are compared once; one pair's failure is its own."""
+def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[Verdict]:
+    """(response, reference, finished[, question]) -> verdicts in order. Equal pairs are compared once; a pair's failure is its own."""
     verdicts: list[Verdict | None] = []
-    asked: dict[tuple[str, str], list[int]] = {}
-    for place, (text, answer, finished) in enumerate(responses):
-        found = _before(text, answer, finished)
-        if isinstance(found, Verdict):
-            verdicts.append(found)
-        else:
-            verdicts.append(None)
-            asked.setdefault(found, []).append(place)
+    asked: dict[Pair, list[int]] = {}
+    for place, response in enumerate(responses):
+        found = _before(*response)
+        verdicts.append(found if isinstance(found, Verdict) else None)
+        for pair in () if isinstance(found, Verdict) else found:
+            asked.setdefault(pair, []).append(place)
     for pair, verdict in zip(asked, (pool or workers()).compare(list(asked)) if asked else [], strict=True):
         for place in asked[pair]:
-            verdicts[place] = verdict
+            before = verdicts[place]
+            if before is None or before.outcome == "wrong":  # of two readings the better, an error before a wrong one
+                verdicts[place] = verdict
     return [verdict if verdict is not None else error("not compared") for verdict in verdicts]
 
 
@@ -55,10 +63,22 @@ def respond(answer: str) -> str:
     return f"{MARK} {reference_of(answer)}"
 
 
-def _before(text: str, answer: str, finished: bool) -> Verdict | tuple[str, str]:
-    """What needs no symbolic mathematics; else the pair (final answer, reference) to compare."""
-    reference = reference_of(answer).strip()
-    fault = _fault(reference)
+def readings(answer: str, reference: str, question: str) -> list[Pair]:
+    """(answer, reference) as they are, and without the percent sign of one side where that is how the question is meant.
+
+    The question asks for a percentage: `25\\%`, `25` and `0.25` are one answer for `25\\%`. It does not: `25\\%` is 0.25 alone. Not known:
+    an answer in percent also agrees with a bare number of percent; a bare answer for a reference in percent must be its value.
+    """
+    as_written = [(answer, reference)]
+    percent = ["%" in text or PERCENT.search(text) is not None for text in (answer, reference)]
+    if percent[0] == percent[1] or (question and not PERCENT.search(question)) or (percent[1] and not question):
+        return as_written
+    return [*as_written, (PERCENT_SIGN.sub(" ", answer), PERCENT_SIGN.sub(" ", reference))]
+
+
+def _before(text: str, answer: str, finished: bool, question: str = "") -> Verdict | list[Pair]:
+    """What needs no symbolic mathematics; else the pairs (final answer, reference) of which one must agree."""
+    reference, fault = _usable(answer)
     if fault:
         return error(fault)
     if not finished:
@@ -68,10 +88,36 @@ def _before(text: str, answer: str, finished: bool) -> Verdict | tuple[str, str]
     found = final_answer_of(text)
     if not found.text:
         return wrong(found.reason or "no final answer")
-    verdict = quickly(found.text, reference)
-    if verdict is None:
-        return found.text, reference
-    return right() if verdict.outcome == "right" else verdict
+    if reason := _no_answer(found, text, reference):
+        return wrong(reason)
+    left: list[Pair] = []
+    verdict: Verdict | None = None
+    for pair in readings(found.text, reference, question):
+        verdict = quickly(*pair)
+        if verdict is None:
+            left.append(pair)
+        elif verdict.outcome == "right":
+            return right()
+    return left or verdict or error("not compared")
+
+
+def _no_answer(found: Found, text: str, reference: str) -> str:
+    """Why a last line that no mark or phrase calls the answer is none: it asks, refuses, guesses or plans."""
+    if found.stated:
+        return ""
+    if ASKS.search(found.text) and not ASKS.search(reference):
+        return "the answer is asked, not stated"
+    said = tidy(found.text)
+    if CALCULATION.fullmatch(said) and "\n" in text.strip():
+        return "the last line is a calculation, no answer"
+    return uncommitted(found.text) if wordy(said) and tokens(said) != tokens(tidy(reference)) else ""
+
+
+@lru_cache(maxsize=4096)
+def _usable(answer: str) -> tuple[str, str]:
+    """(the reference, why it cannot be used)."""
+    reference = reference_of(answer).strip()
+    return reference, _fault(reference)
 
 
 def _fault(reference: str) -> str:
@@ -82,7 +128,9 @@ def _fault(reference: str) -> str:
         return "the reference answer is empty"
     if reference.casefold() in NOT_A_NUMBER or _is_nan(reference):
         return f"the reference answer is {reference}"
-    return f"a reference of {len(reference)} characters is no final answer" if len(reference) > MAX_REFERENCE else ""
+    if len(reference) > MAX_REFERENCE:
+        return f"a reference of {len(reference)} characters is no final answer"
+    return worked_solution(reference)
 
 
 def _is_nan(text: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.extraction import MARK, reference_of
+from pipelines.rewards.commitment import AIMS, OPEN_END
+from pipelines.rewards.extraction import MARK, final_answer_of, reference_of
 from pipelines.rewards.option_letters import settled
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 REFERENCE = re.compile(r"\(?([A-J])\)?\.?", re.I)
+LABELS = re.compile(r"(?<!\w)\(?([A-J])\)")
 READ = 20_000  # characters from the end of a response
 
 
@@ -32,8 +34,22 @@ def letter(text: str) -> tuple[str, str]:
     marks = text.count(MARK)
     if marks > 1:  # listing candidates must not pay
         return "", f"{marks} final answers"
+    if reason := _withheld(text[-READ:]):
+        return "", reason
     found = settled((text.partition(MARK)[2] if marks else text)[-READ:])
     return found, "" if found else "no option letter"
+
+
+def _withheld(text: str) -> str:
+    """Why the answer that marks or phrases introduce is none: asked, denied, taken back, an aim, one of several; empty where it stands."""
+    said = final_answer_of(text)
+    if said.stated and (OPEN_END.search(said.text) or ("\\boxed" in text and " , " in said.text)):
+        return "several answers are named"
+    if not said.stated and len(set(LABELS.findall(said.text))) > 1:
+        return "several options are named"
+    if AIMS.search(said.text):
+        return "the answer is a condition"
+    return "" if said.text or said.reason in ("no final answer", "the response is empty", "the box is empty") else said.reason
 
 
 def respond(answer: str) -> str:

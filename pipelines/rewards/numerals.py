@@ -23,12 +23,15 @@ SLASHED = re.compile(rf"([+-]?)\s*({DECIMAL})\s*/\s*({DECIMAL})")
 FRAC = re.compile(r"([+-]?)\s*\\frac\s*(?:\{\s*([+-]?)\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))")
 MIXED = re.compile(r"([+-]?)\s*(\d+)\s*(?:(?<=\d)\s+(\d+)\s*/\s*(\d+)|\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d)))")
 RATIO = re.compile(rf"({DECIMAL})\s*:\s*({DECIMAL})")
+EUROPEAN = re.compile(r"([+-]?)\s*(\d{1,3}(?:\.\d{3})+),(\d{1,2}|\d{4,})")  # 1.234,5: no other reading
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+TIMES = re.compile(r"(.*\S)\s*(?:\b(thousand|million|billion|trillion)|([万亿]))", re.S)
 
 UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
 nineteen""".split()  # noqa: SIM905
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 SMALL = {word: value for value, word in enumerate(UNITS)} | {word: 10 * (value + 2) for value, word in enumerate(TENS)}
-LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 CHINESE = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
 CHINESE_LARGE = {"万": 10**4, "亿": 10**8}
@@ -55,7 +58,14 @@ def number(text: str) -> Number | None:
     if text.endswith("%"):
         found = number(text[:-1])
         return None if found is None else found.times(Fraction(1, 100))
-    return _plain(text) or _ten(text) or _fraction(text) or _ratio(text) or _words(text) or _chinese(text)
+    return (
+        _plain(text) or _ten(text) or _fraction(text) or _ratio(text) or _words(text) or _chinese(text) or _european(text) or _times(text)
+    )
+
+
+def with_decimal_comma(text: str) -> Number | None:
+    """`3,5` as the decimal it is in much of the world; elsewhere it is a list of two, so that callers need a reason for this reading."""
+    return _plain(text.replace(",", ".")) if DECIMAL_COMMA.fullmatch(text) and _plain(text) is None else None
 
 
 def same(answer: Number, reference: Number) -> bool:
@@ -112,7 +122,21 @@ def _fraction(text: str) -> Number | None:
 
 def _ratio(text: str) -> Number | None:
     match = RATIO.fullmatch(text)
-    return None if match is None else _over("", Fraction(match[1].replace(",", "")), Fraction(match[2].replace(",", "")))
+    if match is None or re.fullmatch(r"0\d", match[2]):  # 12:05 is a time
+        return None
+    return _over("", Fraction(match[1].replace(",", "")), Fraction(match[2].replace(",", "")))
+
+
+def _european(text: str) -> Number | None:
+    match = EUROPEAN.fullmatch(text)
+    return None if match is None else _plain(f"{match[1]}{match[2].replace('.', '')}.{match[3]}")
+
+
+def _times(text: str) -> Number | None:
+    """`2.5 million`, `3万`: a number in digits times a word."""
+    match = TIMES.fullmatch(text) if text[-1:] in "nd万亿" and text[:1] in "+-.0123456789\\" else None
+    found = _plain(match[1]) or _fraction(match[1]) if match else None
+    return None if match is None or found is None else found.times(Fraction(LARGE[match[2]] if match[2] else CHINESE_LARGE[match[3]]))
 
 
 def _over(sign: str, above: Fraction, below: Fraction) -> Number | None:

@@ -64,7 +64,7 @@ def meaning(reference: str) -> Meaning | None:
 def says(said: str, meant: Meaning) -> bool:
     """Whether a final answer states just that."""
     text = re.sub(r"\s+", " ", said.strip().rstrip(".!").strip().casefold())
-    if not text or len(text) > MAX_LENGTH:
+    if not text or len(text) > MAX_LENGTH or "?" in said or "？" in said or "..." in said or "…" in said:
         return False
     values = [value.casefold() for value in meant.values]
     if meant.kind == "holder":

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pipelines.rewards.verdict import Verdict, error
 
-Check = Callable[[str, str, bool], Verdict]
+Check = Callable[..., Verdict]  # (text, answer, finished), and the question where the rule reads it
 
 
 class CheckerFailed(RuntimeError):
     """The share of verdicts that are errors is above the configured limit, or the checker misjudges known answers."""
 
 
-def verdict_of(check: Check, text: str, answer: str, finished: bool) -> Verdict:
+def verdict_of(check: Check, text: str, answer: str, finished: bool, *question: str) -> Verdict:
     """The checker's verdict; whatever it throws is an error verdict that names it."""
     try:
-        return check(text, answer, finished)
+        return check(text, answer, finished, *question)
     except Exception as failure:  # noqa: BLE001 - whatever a checker throws is an error verdict: counted, reported, limited
         return error(f"{type(failure).__name__}: {failure}")
 
@@ -40,22 +40,25 @@ def limit_errors(verdicts: list[Verdict], max_error_share: float) -> list[Verdic
     return verdicts
 
 
-def preflight(check: Check, respond: Callable[[str], str], problems: Sequence[tuple[str, str]], limit: int = 64) -> None:
-    """Score gold answers and some wrong ones of every source before any training. problems: (source, answer).
+def preflight(
+    check: Check, respond: Callable[[str], str], problems: Sequence[tuple[str, str]], limit: int = 64, names: Sequence[str] | None = None
+) -> None:
+    """Score gold answers and some wrong ones of every source before any training. problems: (source, answer); names: what to call each.
 
-    Raises CheckerFailed naming source and answer: a gold answer that is not right, or another problem's answer that is not wrong.
+    Raises CheckerFailed naming source, answer and problem: a gold answer that is not right, or another problem's answer that is not wrong.
     """
-    by_source: dict[str, list[str]] = {}
-    for source, answer in problems:
-        by_source.setdefault(source, []).append(answer)
+    by_source: dict[str, list[tuple[str, str]]] = {}
+    for (source, answer), name in zip(problems, names or [""] * len(problems), strict=True):
+        by_source.setdefault(source, []).append((answer, name))
     for source, answers in by_source.items():
         shown = answers[:: max(1, len(answers) // limit)][:limit]
-        for answer, other in zip(shown, shown[1:] + shown[:1], strict=True):
+        for (answer, name), (other, _) in zip(shown, shown[1:] + shown[:1], strict=True):
+            where = f"{source} ({name})" if name else source
             verdict = verdict_of(check, respond(answer), answer, True)
             if verdict.outcome != "right":
-                raise CheckerFailed(f"the checker calls the gold answer {answer!r} of {source} {verdict.outcome} ({verdict.reason})")
+                raise CheckerFailed(f"the checker calls the gold answer {answer!r} of {where} {verdict.outcome} ({verdict.reason})")
             made = f"{answer}1" if answer[-1:].isdigit() else "1"  # after a word it would be one word more, which lenient rules allow
             false = other if verdict_of(check, respond(other), answer, True).outcome != "right" else made
             verdict = verdict_of(check, respond(false), answer, True)
             if verdict.outcome != "wrong":
-                raise CheckerFailed(f"the checker calls {false!r} {verdict.outcome} where {source} has {answer!r} ({verdict.reason})")
+                raise CheckerFailed(f"the checker calls {false!r} {verdict.outcome} where {where} has {answer!r} ({verdict.reason})")

@@ -1,12 +1,15 @@
 """The paper's containment to the letter: the reference as a substring of the last line, letter case aside (methods/reward_bridge.md 3.1).
 
 Short references are found in anything (`2` in `12`: 132 of 3,275 wrong answers of GSM8K's published ones pass), so preflights refuse it on
-numbers; `containment` is the same rule on whole words.
+numbers; `containment` is the same rule on whole words. A single letter must stand alone: it is in every sentence. What asks, refuses,
+guesses or lists states nothing (`stated_line`).
 """
 
 from __future__ import annotations
 
-from pipelines.rewards.extraction import last_line
+import re
+
+from pipelines.rewards.stated_line import stated_line
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 
@@ -17,10 +20,12 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
         return error("the reference answer is empty")
     if not finished:
         return wrong("cut off before the end")
-    line = last_line(text).casefold()
-    if not line:
-        return wrong("the response is empty")
-    return right() if wanted in line else wrong("the last line does not contain the reference")
+    line, reason = stated_line(text, answer)
+    if reason:
+        return wrong(reason)
+    line = line.casefold()
+    found = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", line) is not None if len(wanted) == 1 and wanted.isalpha() else wanted in line
+    return right() if found else wrong("the last line does not contain the reference")
 
 
 def respond(answer: str) -> str:

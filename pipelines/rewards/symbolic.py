@@ -7,12 +7,14 @@ rest on its verdict: their values to 30 digits are compared here, because it rou
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 from pipelines.rewards.equivalence import compare
 from pipelines.rewards.numerals import Number, number, same
+from pipelines.rewards.structure import RELATION
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 DIGITS = 30
@@ -21,6 +23,8 @@ APART = 1e-12  # relative difference of two values that proves two expressions d
 CLOSE = Fraction(1, 10**15)  # relative: two exact expressions that are this near are one number
 FUNCTION = re.compile(r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]|\s+[A-Za-z\d\\])")
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+APART_NUMBERS = re.compile(r"(?<![_\d])(?<!\\frac )(?<!binom )(?<!\\frac \d )\d+\s+\d")
+INSIDE = re.compile(r"(\{)\s+|\s+(\})")  # blanks at a brace end the grammar's reading: `\frac{1}{ e }`
 ELLIPSIS = re.compile(r"\\ldots|\.\.\.")
 
 
@@ -42,6 +46,12 @@ def expressions(answer: str, reference: str) -> Verdict:
 
     if ELLIPSIS.search(answer) or ELLIPSIS.search(reference):
         return wrong("an enumeration with an ellipsis is compared by its text alone")
+    if ("=" in answer) != ("=" in reference):
+        return wrong("an equation on one side only")
+    if APART_NUMBERS.search(answer):
+        return wrong("several numbers side by side")
+    if "=" in answer and not RELATION.search(answer + reference):
+        return equations(answer, reference)
     theirs, ours = parsed(reference), parsed(answer)
     if not theirs:
         return wrong("the reference is no expression, and the texts differ")
@@ -57,19 +67,58 @@ def expressions(answer: str, reference: str) -> Verdict:
     return right() if found else wrong("another expression")
 
 
+def equations(answer: str, reference: str) -> Verdict:
+    """Of two equations in the same variables: they hold at the same points when one side less the other is the same up to a factor, which
+    is tried at points of both signs."""
+    from sympy import Expr, fraction, together
+
+    differences = []
+    for text in (answer, reference):
+        sides = [parsed(side) for side in text.split("=")]
+        if len(sides) != 2 or not all(sides) or not all(isinstance(side[0], Expr) and not side[0].is_Matrix for side in sides):
+            return wrong("no equation of two expressions")
+        differences.append(fraction(together(sides[0][0] - sides[1][0]))[0])
+    ours, theirs = differences
+    if ours.free_symbols != theirs.free_symbols or not ours.free_symbols:
+        return wrong("an equation in other variables")
+    ratios = []
+    for point in points(sorted(ours.free_symbols, key=str)):
+        above, below = (difference.evalf(DIGITS, subs=point) for difference in differences)
+        if above.is_number and below.is_number and above.is_finite and below.is_finite and below != 0:
+            ratios.append((above / below).evalf(DIGITS))
+    if len(ratios) < 3 or abs(ratios[0]) < APART:
+        return wrong("another equation")
+    return right() if all(abs(ratio - ratios[0]) <= APART * abs(ratios[0]) for ratio in ratios) else wrong("another equation")
+
+
+def points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+    """Rational values for the symbols: of both signs, and of another size each time, since squares hide a sign."""
+    from sympy import Rational
+
+    for turn, signs in enumerate(((1, 1), (-1, 1), (1, -1), (-1, -1))):
+        yield {
+            symbol: Rational(signs[place % 2] * (17 + 6 * place + 4 * turn), 13 + 2 * place - turn) for place, symbol in enumerate(symbols)
+        }
+
+
 @lru_cache(maxsize=2048)
 def parsed(text: str) -> list[Any]:
     """math-verify's reading of one expression: [expression, text], or [] when it cannot read it."""
     from math_verify import LatexExtractionConfig, parse
+    from sympy import E, Expr, I
 
     text = FUNCTION.sub(r"\\\1", text.replace("**", "^"))
-    text = ROOT.sub(r"\\sqrt{\1}", text).replace("*", " \\cdot ")
+    text = INSIDE.sub(r"\1\2", ROOT.sub(r"\\sqrt{\1}", text).replace("*", " \\cdot "))
     found: list[Any] = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=None)
+    if found and isinstance(found[0], Expr) and (letters := {s: {"e": E, "i": I}[s.name] for s in found[0].free_symbols if s.name in "ei"}):
+        found = [found[0].subs(letters), *found[1:]]  # in some spellings they are letters to the grammar
     return found
 
 
 def value(text: str, read: list[Any]) -> Number | None:
     """The real number that the expression is: exactly where its text says so, else to 30 digits; None where it is none."""
+    from sympy.core.numbers import ImaginaryUnit
+
     plain = number(text)
     if plain is not None:
         return plain
@@ -81,6 +130,10 @@ def value(text: str, read: list[Any]) -> Number | None:
     ):
         return None
     near = expression.evalf(DIGITS)
+    if near.has(ImaginaryUnit):
+        near, rest = near.as_real_imag()  # of e^{i pi} rounding leaves an imaginary part
+        if abs(rest) > APART * max(1, abs(near)):
+            return None
     if not getattr(near, "is_Float", False) and not getattr(near, "is_Rational", False):
         return None
     if not near.is_finite:
@@ -91,7 +144,7 @@ def value(text: str, read: list[Any]) -> Number | None:
 def probe(one: Any, other: Any) -> bool | None:
     """Whether two expressions have equal values at points of both signs: cheaper than simplifying their difference, and it cannot fail
     to see an identity. None where they are no functions of numbers (sets, matrices, relations, sums, undefined values)."""
-    from sympy import Derivative, Expr, Integral, Limit, Product, Rational, Sum
+    from sympy import Derivative, Expr, Integral, Limit, Product, Sum
     from sympy.core.function import AppliedUndef
 
     if (
@@ -104,8 +157,7 @@ def probe(one: Any, other: Any) -> bool | None:
     if other.has(*unfit) or not symbols or len(symbols) > MAX_SYMBOLS or one.is_Matrix or other.is_Matrix:
         return None
     compared = 0
-    for signs in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
-        point = {symbol: Rational(signs[place % 2] * (17 + 6 * place), 13 + 2 * place) for place, symbol in enumerate(symbols)}
+    for point in points(symbols):
         values = [expression.evalf(DIGITS, subs=point) for expression in (one, other)]
         if not all(value.is_number and value.is_finite for value in values):
             continue

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-Dimension = tuple[int, ...]  # powers of metre, kilogram, second, ampere, kelvin, mole, radian
-BASE = ("m", "kg", "s", "A", "K", "mol", "rad")
+Dimension = tuple[int, ...]  # powers of metre, kilogram, second, ampere, kelvin, mole, radian, US dollar, unit of a drawing
+BASE = ("m", "kg", "s", "A", "K", "mol", "rad", "usd", "unit")
 NONE: Dimension = (0,) * len(BASE)
-ANGLE: Dimension = (0, 0, 0, 0, 0, 0, 1)
+ANGLE: Dimension = (0, 0, 0, 0, 0, 0, 1, 0, 0)
 PI = Fraction(314159265358979323846264338327950288, 10**35)
 FACTORS = {"pi/180": PI / 180, "2pi": 2 * PI}
 PREFIXES = {"T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "d": -1, "c": -2, "m": -3, "\\mu": -6, "u": -6, "n": -9, "p": -12, "f": -15}
@@ -15,6 +15,16 @@ LONG_PREFIXES = {"kilo": 3, "mega": 6, "giga": 9, "deci": -1, "centi": -2, "mill
 CHINESE = {
     **{"米": ("m", 0), "厘米": ("m", -2), "毫米": ("m", -3), "千米": ("m", 3), "公里": ("m", 3), "度": ("deg", 0)},
     **{"克": ("g", 0), "千克": ("g", 3), "公斤": ("g", 3), "毫克": ("g", -3), "毫升": ("L", -3)},
+    **{
+        "分米": ("m", -1),
+        "吨": ("tonne", 0),
+        "公顷": ("ha", 0),
+        "单位": ("unit", 0),
+        "牛": ("N", 0),
+        "焦耳": ("J", 0),
+        "伏": ("V", 0),
+        "秒": ("s", 0),
+    },
 }
 
 # name | factor | dimension | p: takes prefixes | other names
@@ -71,6 +81,9 @@ M        | 1000                  | m-3 mol      | p |
 ha       | 10000                 | m2           |   | hectare hectares
 hp       | 745.69987158227022    | m2 kg s-3    |   | horsepower
 slug     | 14.593902937          | kg           |   | slugs
+usd      | 1                     | usd          |   | dollar dollars USD 美元
+cent     | 1/100                 | usd          |   | cents 美分
+unit     | 1                     | unit         |   | units
 degC     | 1                     | K            |   | celsius ℃
 """
 

@@ -22,10 +22,12 @@ BETWEEN = re.compile(r"\s*(?:\\cdot\b|\*|-(?=[A-Za-z])|[()])?\s*")
 AREA = re.compile(r"\b(square|sq\.?|cubic|cu\.?)\s+([A-Za-z]+)|\b([A-Za-z]+)\s+(squared|cubed)\b", re.I)
 HEAD = re.compile(
     r"([+-]?\s*(?:\\frac\s*(?:\{\s*\d+\s*\}|\d)\s*(?:\{\s*\d+\s*\}|\d)|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:\s+\d+\s*/\s*\d+|\s*/\s*\d+)?"
-    r"(?:[eE][+-]?\d+|\s*(?:\\times|\\cdot|[*xX])\s*10\s*\^\s*(?:\{\s*[+-]?\s*\d+\s*\}|[+-]?\d+))?(?:\s*%)?)(.*)",
+    r"(?:[eE][+-]?\d+|\s*(?:\\times|\\cdot|[*xX])\s*10\s*\^\s*(?:\{\s*[+-]?\s*\d+\s*\}|[+-]?\d+))?"
+    r"(?:\s*(?:thousand|million|billion|trillion)\b|[万亿])?(?:\s*%)?)(.*)",
     re.S,
 )
 LABEL = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+){0,3}|[一-鿿]{1,4}")
+CHINESE_POWERS = {"平方": 2, "立方": 3}
 MAX_UNIT = 80
 MAX_PIECES = 20
 
@@ -90,7 +92,7 @@ def agree(answer: Quantity, reference: Quantity, require_units: bool = False) ->
 @lru_cache(maxsize=4096)
 def unit(text: str) -> Unit | None:
     """The unit that tidy `text` spells: products, quotients, powers, `per`, prefixes. None when a piece is unknown."""
-    text = AREA.sub(_powered, text.strip()).replace(" per ", " / ").replace("\\ ", " ")
+    text = AREA.sub(_powered, text.strip()).replace(" per ", " / ").replace("\\ ", " ").replace("每", " / ")
     if text.startswith("per "):
         text = "/ " + text[4:]
     if not text or len(text) > MAX_UNIT:
@@ -170,6 +172,8 @@ def _named(name: str) -> Unit | None:
     if name in CHINESE:
         base, power = CHINESE[name]
         return _unit(base, power)
+    if name[:2] in CHINESE_POWERS and (base_unit := _named(name[2:])):
+        return _to_power(base_unit, CHINESE_POWERS[name[:2]])
     if name in ("^\\circC", "℃"):
         return _unit("degC", 0)
     if name in NAMES:
@@ -186,6 +190,10 @@ def _named(name: str) -> Unit | None:
     if len(name) > 2 and folded in NAMES:
         return _unit(NAMES[folded], 0)
     return _prefixed(name[1:], 3) if name.startswith("K") else None  # KJ
+
+
+def _to_power(unit: Unit, power: int) -> Unit:
+    return Unit(unit.factor**power, tuple(power * each for each in unit.dimension or NONE))
 
 
 def _prefixed(name: str, power: int) -> Unit | None:

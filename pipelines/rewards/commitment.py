@@ -1,0 +1,104 @@
+"""Does a sentence commit itself to an answer? A question, a refusal, a guess, a plan and a retraction do not, whatever they mention.
+
+Rules that look for an answer in a sentence ask here first: a policy finds within days that naming numbers pays (false passes are the worst
+kind of error). What is in doubt states nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+ASKS = re.compile(r"[?？](?:[\"'”’)\]*_$.!\s]|\\[)\]])*$")
+REFUSES = re.compile(
+    r"\b(?:(?:i|we|one) (?:really |simply |just |still )?(?:do not|don't|dont|cannot|can't|can not|could not|"
+    r"couldn't|am not|are not|won't|did not|didn't)"
+    r"|i'?m (?:not|un\w+|afraid|sorry)|unable to|not (?:able|possible|sure|certain|clear|known|enough|given)|"
+    r"no idea|impossible to (?:say|tell|know|answer|determine)"
+    r"|insufficient|unclear|unsure|uncertain|unknown|as an ai|not enough|cannot be|can't be|could not be|refuse|skip)\b"
+    r"|不知道|不确定|不清楚|无法|不能(?:确定|回答|判断)|抱歉|对不起|没有(?:足够|办法)",
+    re.I,
+)
+GUESSES = re.compile(
+    r"\b(?:maybe|perhaps|possibly|might|may be|could be|could also|either|whether|if|unless|suppose|supposing|"
+    r"assum(?:e|es|ing)|guess|depends|say|"
+    r"hypothetical\w*|candidates?|options? (?:are|include)|choices (?:are|include)|among|between|one of|"
+    r"any of|some of|seems?|likely|unlikely|should i|"
+    r"wonder\w*|doubt\w*)\b|可能|也许|或许|大概|是否|假设|假如|如果|要么|还是|之一|候选",
+    re.I,
+)
+PLANS = re.compile(
+    r"\blet \\?\$?[a-z]\$?\s*(?:=|be\b|denote\b)|"
+    r"\b(?:let'?s|let us|let me|(?:we|i|you|one) (?:now |first |then |still |also |"
+    r"just )?(?:need|want|must|have to|should|will|would|can|could|start|begin|try|"
+    r"use|apply|consider|compute|calculate|look|note|know|see|define|denote|multiply|divide|add|subtract|"
+    r"expand|simplify|factor|substitute|check)"
+    r"|need to|want to|have to|has to|going to|in order to|to (?:find|solve|get|determine|compute|answer|see)|"
+    r"try(?:ing)?|first(?:ly)?|second(?:ly)?|next|then|now|step|"
+    r"given|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach|because|since)\b"
+    r"|首先|其次|接下来|然后|需要|我们(?:先|要|可以|需要|来)|设|令|考虑|由于|因为|已知|注意|步骤|继续",
+    re.I,
+)
+TAKES_BACK = re.compile(
+    r"\b(?:wait|oops|scratch that|never ?mind|on second thoughts?|disregard|correction|(?:my|a) mistake|"
+    r"made an? (?:mistake|error)|take (?:that|it) back|"
+    r"let me (?:redo|recompute|recalculate|reconsider|rethink|try again|fix|correct)|i was wrong|"
+    r"(?:this|that|it|which|answer|result|above)(?:'s|’s| (?:is|was|must be|seems|"
+    r"looks))(?: \w+){0,2}? (?:wrong|incorrect|mistaken|false)|"
+    r"(?:isn't|wasn't|is not|was not|cannot be|can't be) (?:quite |really |actually )?(?:right|correct|the answer))\b"
+    r"|(?:^|[.!?]\s+|\n\s*)(?:(?:actually|hmm+|sorry)\b[,.!: ]|no\b[,.!:])|不对|错了|更正|等等|重新(?:算|计算|考虑|看)|纠正",
+    re.I,
+)
+NEGATES = re.compile(
+    r"\b(?:not|never|isn't|aren't|wasn't|won't|no|neither|nor|cannot|can't|doesn't|don't|didn't|without|wrong"
+    r"|incorrect|false)\b|≠|不(?:是|为|等|对)|并非|没有",
+    re.I,
+)
+DENIES = re.compile(
+    r"(?:\b(?:not|never|isn't|aren't|wasn't|cannot be|can't be|neither|nor)|≠|\\neq?|\\lnot|不(?:是|为|等于)|"
+    r"并非)[\s$(\[\\:*]*(?:equal to|be|exactly)?[\s$(\[\\*]*$",
+    re.I,
+)
+
+
+AIMS = re.compile(
+    r"\b(?:show|prove|check|verify|see|confirm|test|claim|argue|find out)\s+"
+    r"(?:that\s+|whether\s+)?(?:the|our|my)\s+(?:\w+ )?(?:answer|result|solution)s?\b"
+    r"|\banswer\s+(?:would|could|might|may)\b",
+    re.I,
+)
+MORE = re.compile(r"^[\s.,;:$)\]]*(?:or|or maybe|or else|alternatively|或|或者)\b", re.I)
+OPEN_END = re.compile(r"\.\.\.|…|\\(?:ldots|dots|cdots)\b|\betc\b|等等")
+
+
+def undecided(sentence: str) -> str:
+    """Why a sentence that introduces an answer (`the answer is …`) states none; empty where it does."""
+    if ASKS.search(sentence):
+        return "the answer is asked, not stated"
+    if REFUSES.search(sentence):
+        return "no answer is given"
+    return "the answer is a guess, an aim or a condition" if GUESSES.search(sentence) or AIMS.search(sentence) else ""
+
+
+def uncommitted(sentence: str) -> str:
+    """Why a sentence without such an introduction states no answer; empty where it may."""
+    return undecided(sentence) or ("the last line is a step on the way, no answer" if PLANS.search(sentence) else "")
+
+
+def taken_back(after: str) -> bool:
+    """Whether what follows an answer takes it back."""
+    return TAKES_BACK.search(after) is not None
+
+
+def denied(sentence: str) -> bool:
+    """Whether it holds a negation."""
+    return NEGATES.search(sentence) is not None
+
+
+def one_of_several(after: str) -> bool:
+    """Whether what follows an answer names another: `5. Or 6.`"""
+    return MORE.match(after) is not None
+
+
+def negated_before(text: str) -> bool:
+    """Whether the end of `text`, which stands before an answer, denies it: `the answer is not`, `x ≠`."""
+    return DENIES.search(text[-40:]) is not None

@@ -1,0 +1,258 @@
+"""Prose of a response -> the answer that it closes with: displays on lines of their own, headings, courtesy lines, introductions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipelines.rewards.commitment import ASKS, one_of_several, taken_back, undecided
+
+TAIL = 20_000  # characters at the end of a response in which its closing statement is looked for
+LINES = 200  # lines that one display may span
+LEAD_IN = re.compile(
+    r"^(?:[\W_]*(?:so|thus|hence|therefore|finally|in conclusion|in summary|to sum up|altogether|consequently|"
+    r"we (?:get|have|find|conclude)|that is)\b[,:]?\s*"
+    r"(?:that\s+)?)*[\W_]*?"
+    r"(?:(?:the|our|my|your|its)?\s*(?:final|correct|right|full|short|best)?\s*(?:answers?|results?|"
+    r"solutions?(?: set)?|value|output|option|choice)"
+    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:is|are|was|=|:)\s*:?|a\s*:|ans(?:wer)?\s*[.:])",
+    re.I,
+)
+WITHIN = re.compile(
+    r"\b(?:the|our|my)\s+(?:final |correct |right |full |short |best )?(?:answers?|results?|"
+    r"solutions?(?: set)?)(?:\s+(?:to|of|for)\s+[^:=.]{1,60}?)?[\s*_]*"
+    r"(?:is|are|was|=|:|must be|should be|has to be|equals|comes (?:out )?to(?: be)?)\s*:?|(?:答案|结果)(?:应该|"
+    r"应)?(?:是|为|[:：])",
+    re.I,
+)
+CHINESE_LEAD_IN = re.compile(
+    r"^[*_\s]*(?:所以|因此|故|综上|即|那么|于是|从而)?(?:所述)?[,，]?\s*(?:本题|此题|该题|这道题)?的?"
+    r"(?:[【\[]\s*(?:最终|正确)?(?:答案|结果)\s*[】\]]\s*(?:是|为|[:：])?|(?:最终|正确)?(?:答案|结果)(?:应该|应)?(?:是|为|[:：])+|(?:解|答)\s*[:：]"
+    r"|选项?\s*(?:是|为|[:：])|故?选(?=\s*[（(]?[A-J]))\s*[:：]?\s*|^(?:所以|因此|故|综上|即)[,，]?\s*(?=[\d\\$(\[（-])"
+)
+CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore|then)\b[,:]?\s*", re.I)
+HOPE = re.compile(r"\.?\s*I hope it is correct\.?\s*$", re.I)
+DONE = re.compile(r"(?:[\s$]*(?:\\(?:blacksquare|square|Box|qed)\b|∎|■|□|\bQ\.?E\.?D\.?)[\s$.]*)+$")
+COURTESY = re.compile(
+    r"^\W*(?:(?:i|we) (?:really )?hope\b|hope (?:this|that|it)|let me know|feel free|if you(?:'d| have| need|"
+    r" want| would| are| still)\b|please (?:let|note|feel|do)|"
+    r"(?:i'm |i am )?(?:happy|glad) to|good luck|thanks?\b|is there anything|would you like|(?:any|"
+    r"do you have (?:any )?)(?: other| more| further)? ?questions?|"
+    r"best regards|cheers|希望|如有|如果[您你]|祝|谢谢|请问还有)",
+    re.I,
+)
+NO_TEXT = re.compile(r"^(?:\W*|</?[\w|]+>|<\|[\w]+\|>|`{3,}\w*)$")
+EXPLAINS = re.compile(
+    r"^\W*(?:explanation|check(?:ing)?|verification|justification|note|proof|reasoning|why|this is because|"
+    r"this follows|because|解析|验证|检验)\b",
+    re.I,
+)
+REASON = re.compile(
+    r"\s*(?:[,;]\s*|\(\s*|\s)(?:because|since|as (?:required|desired|expected|wanted|claimed|needed|we |it |"
+    r"they |the |shown|above)|which|where|given that|due to|"
+    r"so that|by the)\b.*$|[,，(（]\s*(?:因为|由于|所以).*$",
+    re.S | re.I,
+)
+SENTENCE = re.compile(r"(?<=[。！？])|(?<=[.!?])(?<!\\!)[*_\"')\]$`]*\s+(?=\S)")
+NO_END = re.compile(r"(?:^|[\s(])(?:[A-Z]|Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g|U\.S|No|Eq|Fig|cf|ca|\d+)\.$")
+DISPLAYS = (("$$", "$$"), ("\\[", "\\]"))
+ENVIRONMENT = re.compile(r"\\begin\{(align|aligned|gather|gathered|equation|split|eqnarray|multline|displaymath|math)(\*?)\}")
+ENDS = re.compile(r"(?:\$\$|\\\]|\\end\{[a-z]+\*?\}(?:\s*(?:\$\$|\\\]))?)[\s.,;*]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`text` is the answer as written; empty with a `reason` where there is none. `stated`: a mark or a phrase calls it the answer."""
+
+    text: str
+    reason: str = ""
+    stated: bool = False
+
+
+def last_line(text: str) -> str:
+    """The last line with a character that is not blank, stripped; empty when there is none."""
+    stripped = text.rstrip()
+    return stripped[max(stripped.rfind("\n"), stripped.rfind("\r")) + 1 :].strip()
+
+
+def without_lead_in(line: str) -> str:
+    """`Therefore, the answer is 5.` -> `5.`; a line without a lead-in stays as it is."""
+    return _after_lead_in(line)[0]
+
+
+def stated_in(line: str) -> Found | None:
+    """What the last sentence of `line` that introduces an answer says: empty, with the reason, where it commits itself to nothing; None
+    where no sentence introduces one."""
+    parts = sentences(line)
+    for place in range(len(parts) - 1, -1, -1):
+        lead, said = _split_lead_in(parts[place])
+        if not lead:
+            continue
+        answer = REASON.sub("", said).strip()
+        rest = said[len(answer) :] + " ".join(parts[place + 1 :])
+        if ASKS.search(parts[place]) or (reason := undecided(lead)):
+            return Found("", "the answer is asked, not stated" if ASKS.search(parts[place]) else reason)
+        if taken_back(rest):
+            return Found("", "the answer is taken back")
+        if one_of_several(rest):
+            return Found("", "several answers are named")
+        answer = answer.strip("*` ")
+        return Found(answer if answer.endswith("..") else answer.removesuffix("."), stated=True)
+    return None
+
+
+def closing_statement(text: str) -> Found:
+    """The answer at the end of a response without marks. The last line as it is where no phrase introduces one."""
+    blocks = backwards(text[-TAIL:])
+    said: list[str] = []  # below the block at hand
+    first: str | None = None
+    for block in blocks:
+        bare = DONE.sub("", block).strip()
+        if NO_TEXT.match(bare) or COURTESY.match(bare):
+            continue
+        stated = stated_in(bare)
+        if stated is not None and stated.text:
+            if taken_back("\n".join(reversed(said))):
+                return Found("", "the answer is taken back")
+            return stated
+        if stated is not None:
+            return stated
+        if first is None:
+            first = bare
+        if not EXPLAINS.match(bare.lstrip("#*_ ")):
+            break
+        said.append(bare)
+    if first is None:
+        return Found("", "the response is empty" if not text.strip() else "no final answer")
+    return Found(_after_lead_in(first)[0])
+
+
+def backwards(text: str) -> Iterator[str]:
+    """Lines from the last to the first, blank ones left out; display mathematics that spans several is one, with its delimiters gone."""
+    lines = text.splitlines()
+    end = len(lines)
+    while end:
+        end -= 1
+        line = lines[end].strip()
+        if not line:
+            continue
+        if ENDS.search(line):
+            start = _opening(lines, end)
+            whole = "\n".join(lines[start : end + 1]).strip()
+            before = next((place for place in range(start - 1, -1, -1) if lines[place].strip()), None)
+            if before is not None and introduces(lines[before]) and not stated_in(whole):
+                yield (
+                    f"{lines[before].strip().rstrip('*: ')}: {display(whole)}"
+                    if ":" not in lines[before]
+                    else f"{lines[before].strip()} {display(whole)}"
+                )
+                end = before
+                continue
+            yield display(whole) if start < end or whole.startswith(("$$", "\\[", "\\begin")) else line
+            end = start
+            continue
+        before = next((place for place in range(end - 1, -1, -1) if lines[place].strip()), None)
+        if before is not None and introduces(lines[before]):
+            yield f"{lines[before].strip()} {line}" if lines[before].rstrip("*_ ").endswith((":", "：", "is", "are")) else line
+            continue
+        yield line
+
+
+def display(text: str) -> str:
+    """Display mathematics as one line: its delimiters gone, of aligned rows the last."""
+    text = text.strip().rstrip(".,;* ")
+    for opening, closing in DISPLAYS:
+        if text.startswith(opening) and text.endswith(closing) and len(text) >= len(opening) + len(closing):
+            text = text[len(opening) : -len(closing)].strip()
+    match = ENVIRONMENT.match(text)
+    if match:
+        inner = text[match.end() :].removesuffix(f"\\end{{{match[1]}{match[2]}}}").strip()
+        rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?", inner) if row.strip(" &\n")]
+        text = rows[-1].replace("&", "").strip() if rows and "\\begin" not in inner else inner
+    return " ".join(text.split()).rstrip(".,; ")
+
+
+def unfolded(text: str) -> str:
+    """The first line of `text`, with those below it that its open environment or display needs."""
+    line = text.split("\n", 1)[0]
+    for opening, closing in (("\\begin{", "\\end{"), *DISPLAYS):
+        count = line.count(opening)
+        if count and (count % 2 if opening == closing else count > line.count(closing)):
+            end = text.find(closing, len(line))
+            if end >= 0:
+                stop = text.find("\n", end)
+                return text[: stop if stop >= 0 else len(text)]
+    return line
+
+
+def sentences(line: str) -> list[str]:
+    """Split where a sentence ends; not after an initial, an abbreviation or a numeral that counts."""
+    parts: list[str] = []
+    start = 0
+    for found in SENTENCE.finditer(line):
+        piece = line[max(start, found.start() - 60) : found.start()]
+        if piece and not (NO_END.search(piece) and not re.search(r"\b(?:is|are|was|=|:)[\s$*]*\S{1,12}\.$", piece)):
+            parts.append(line[start : found.end()].strip())
+            start = found.end()
+    return [part for part in (*parts, line[start:].strip()) if part]
+
+
+def _split_lead_in(sentence: str) -> tuple[str, str]:
+    """(what introduces the answer, the rest); empty, sentence, where nothing does or nothing follows."""
+    text = HOPE.sub("", sentence.strip().strip("*").strip())
+    said, found = _after_lead_in(text)
+    if found:
+        return text[: len(text) - len(said)] or " ", said
+    matches = list(WITHIN.finditer(text))
+    if matches and text[matches[-1].end() :].strip(" *:"):
+        return text[: matches[-1].end()], text[matches[-1].end() :].strip("* :")
+    return "", text
+
+
+def _after_lead_in(line: str) -> tuple[str, bool]:
+    """(the line without its introductions, whether one of them names an answer)."""
+    line = DONE.sub("", HOPE.sub("", line.strip().strip("*").strip())).strip()
+    named = False
+    for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, CONNECTIVE):  # `Final Answer: The final answer is 5.` has two
+        found = pattern.match(line)
+        if found and line[found.end() :].strip("* "):
+            named = named or pattern is not CONNECTIVE
+            line = line[found.end() :].strip()
+    return line.strip("*").strip(), named
+
+
+def _opening(lines: list[str], end: int) -> int:
+    """The line where the display opens that closes in line `end`."""
+    last = lines[end].rstrip(" .,;*")
+    if last.endswith("$$"):
+        opens = "$$"
+        if last.count("$$") >= 2:
+            return end
+    elif last.endswith("\\]"):
+        opens = "\\["
+    else:
+        opens = "\\begin{"
+    depth = lines[end].count("\\end{") if opens == "\\begin{" else 0
+    for start in range(end, max(-1, end - LINES), -1):
+        if opens == "\\begin{":
+            depth -= lines[start].count(opens) if start == end else lines[start].count(opens) - lines[start].count("\\end{")
+            if depth <= 0:
+                return start
+        elif opens in lines[start] and not (start == end and opens == "$$"):
+            return start
+    return end
+
+
+def introduces(line: str) -> bool:
+    """Whether a line ends where its answer should follow: `The answer is`, `**Answer**:`, `### Final answer`."""
+    bare = line.strip().strip("#*_: ：").strip()
+    return len(bare) < 100 and INTRODUCES.fullmatch(bare) is not None
+
+
+INTRODUCES = re.compile(
+    r"(?:.*\b(?:so|thus|hence|therefore)\b[,:]?\s*)?(?:(?:the|our|my)\s+)?(?:final |correct |full )?(?:answer|"
+    r"result|solution(?: set)?)"
+    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?\s*(?:is|are|=)?\s*(?:therefore|thus|then|simply)?|(?:最终)?答案(?:是|为)?",
+    re.I,
+)

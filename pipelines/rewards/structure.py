@@ -1,0 +1,167 @@
+"""What a tidy answer is made of: lists, sets, tuples, intervals, inequalities, names before an equals sign, chains of equal values."""
+
+from __future__ import annotations
+
+import re
+
+NAME = re.compile(
+    r"([A-Za-z](?:_\{?\w+\}?|'+)?|\\(?!frac|sqrt|le\b|ge\b)[A-Za-z]+(?:_\{?\w+\}?)?(?: [A-Z]{1,3})?|"
+    r"[A-Za-z]\(\s*[A-Za-z\d]\s*\)|\|[A-Za-z]{1,3}\||[A-Z]{2,3}|\\overline\{[A-Z]{2}\})"
+    r"\s*(?:=|\\in\b|\\approx\b)\s*([^=<>]+)"
+)
+BARE_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?|'+)?|[A-Za-z]\(\s*[A-Za-z]\s*\)|\\(?!infty|pi|emptyset)[a-z]+")
+TUPLE_NAME = re.compile(r"\(\s*[A-Za-z]\w?(?:_\{?\w+\}?)?(?:\s*,\s*[A-Za-z](?:_\{?\w+\}?)?)+\s*\)\s*(?:=|\\in\b)\s*")
+RELATION = re.compile(r"<=|>=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])")
+OTHER_RELATION = re.compile(r"\\(?:ne|not|nleq|ngeq|subset|subseteq|notin|mid|equiv|propto|perp|parallel|ll|gg)(?![A-Za-z])|!=|=/=")
+LINKS = re.compile(
+    r"=|\\(?:approx|Rightarrow|Longrightarrow|rightarrow|longrightarrow|to|implies|iff|Leftrightarrow|"
+    r"simeq)(?![A-Za-z])|=>|->"
+)
+BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\mid\b|\||:)\s*(.+?)\s*\\\}", re.S)
+MATRIX = re.compile(r"\(?\s*\\begin\{[bpvB]?matrix\}(.*)\\end\{[bpvB]?matrix\}\s*\)?", re.S)
+OPEN, CLOSE = "([{", ")]}"
+AND = re.compile(r"\s+(?:and|or|&)\s+|\s*(?:和|或|及)\s*|\s*\\text\s*\{\s*(?:and|or)\s*\}\s*")
+OR = re.compile(r"\s+or\s+|\s*\\(?:lor|vee|cup)(?![A-Za-z])\s*|\s*或\s*")
+BOTH = re.compile(r"\s+and\s+|\s*\\(?:land|wedge)(?![A-Za-z])\s*|\s*且\s*")
+
+
+def named(text: str) -> tuple[str, str]:
+    """(name, value) of `x = 5`, `5 = x`, `f(x) = ...`, `x \\in [0, 1)`; no name elsewhere."""
+    match = NAME.fullmatch(text)
+    if match and not split_any(match[1])[1:]:
+        return match[1], match[2]
+    left, equals, right = text.partition("=")
+    if (
+        equals
+        and "=" not in right
+        and BARE_NAME.fullmatch(right.strip())
+        and not BARE_NAME.fullmatch(left.strip())
+        and len(split_any(left)) == 1
+    ):
+        return right.strip(), left.strip()
+    return "", text
+
+
+def chain(text: str) -> list[str]:
+    """The members of `x = 2 + 3 = 5`; one where nothing links."""
+    return [member.strip() for member in LINKS.split(text) if member.strip()]
+
+
+def without_tuple_name(text: str) -> str:
+    """`(x,y) = (1,2),(3,4)` -> `(1,2),(3,4)`."""
+    found = TUPLE_NAME.match(text)
+    return text[found.end() :] if found and text[found.end() :].startswith(("(", "\\{", "[")) else text
+
+
+def vector(text: str) -> str:
+    """A matrix of one row or one column as a tuple; other text stays."""
+    match = MATRIX.fullmatch(text)
+    if match is None:
+        return text
+    rows = [row.strip() for row in re.split(r"\\\\", match[1]) if row.strip()]
+    cells = [cell.strip() for row in rows for cell in row.split("&")]
+    return f"({','.join(cells)})" if len(rows) == 1 or len(cells) == len(rows) else text
+
+
+def as_interval(text: str) -> str:
+    """Inequalities of one variable, and sets that they define, as intervals: `x < -2 or x > 3`, `\\{x \\mid x > 3\\}`; `` elsewhere."""
+    builder = BUILDER.fullmatch(text)
+    inner = builder[2] if builder else text
+    if not RELATION.search(inner):
+        return ""
+    pieces = OR.split(inner)
+    if len(pieces) > 1:
+        found = [as_interval(piece) for piece in pieces]
+        return "\\cup ".join(found) if all(found) else ""
+    both = BOTH.split(inner)
+    if len(both) == 2:
+        ends = [interval(piece) for piece in both]
+        low, high = (
+            next((end for end in ends if test(end)), "")
+            for test in (lambda e: e.endswith("\\infty)"), lambda e: e.startswith("(-\\infty,"))
+        )
+        return low.removesuffix("\\infty)") + high.removeprefix("(-\\infty,") if low and high and low != high else ""
+    return interval(inner)
+
+
+def interval(text: str) -> str:
+    """`0 \\le x < 1` -> `[0,1)`, `x > 3` -> `(3,\\infty)`; `` when it is no such inequality of one variable."""
+    signs = [
+        sign.strip().replace("\\le", "<=").replace("\\ge", ">=").replace("\\lt", "<").replace("\\gt", ">")
+        for sign in RELATION.findall(text)
+    ]
+    sides = [side.strip() for side in RELATION.split(text)]
+    if any(re.search(r"[,;]|\\cup|=", side) for side in sides) or not all(sides):
+        return ""
+    variable = re.compile(r"[A-Za-z](?:_\{?\w+\}?)?|\\[a-z]+").fullmatch
+    constants = ("\\infty", "\\pi", "e")
+    if len(signs) == 2 and signs[0][0] == signs[1][0] and variable(sides[1]) and sides[1] not in constants:
+        low, high, first, last = (0, 2, 0, 1) if signs[0][0] == "<" else (2, 0, 1, 0)
+        return f"{'[' if '=' in signs[first] else '('}{sides[low]},{sides[high]}{']' if '=' in signs[last] else ')'}"
+    if len(signs) == 1:
+        left = bool(variable(sides[0])) and sides[0] not in constants
+        if left == (bool(variable(sides[1])) and sides[1] not in constants):
+            return ""
+        bound, below = (sides[1], signs[0][0] == "<") if left else (sides[0], signs[0][0] == ">")
+        closed = "=" in signs[0]
+        return f"(-\\infty,{bound}{']' if closed else ')'}" if below else f"{'[' if closed else '('}{bound},\\infty)"
+    return ""
+
+
+def spread(text: str) -> str:
+    """`1 \\pm \\sqrt{2}` -> the two values; text with more or with none stays."""
+    return (
+        f"{text.replace(chr(92) + 'pm', '+')} , {text.replace(chr(92) + 'pm', '-')}".replace("+ ", "+") if text.count("\\pm") == 1 else text
+    )
+
+
+def parts(text: str) -> tuple[str, list[str]]:
+    """(brackets, parts): `()`, `[]`, `(]`, `[)`, `{` for sets, `;` for a list in a fixed order, `` for a bare list or a single value."""
+    whole = text
+    if text.startswith("\\{") and text.endswith("\\}"):
+        return "{", split_any(text[2:-2])
+    if text[:1] in "([{" and text[-1:] in ")]}" and text[:1] and _closes_at_end(text):
+        kind = text[0] + text[-1]
+        inner = split_any(text[1:-1])
+        if kind == "{}":
+            return "{", inner
+        if len(inner) > 1:
+            return kind, inner
+        whole = text[1:-1] if kind == "()" else text
+    if len(ordered := split(whole, ";")) > 1:
+        return ";", ordered
+    return "", split_any(whole)
+
+
+def split_any(text: str) -> list[str]:
+    """Parts at top-level semicolons, commas and the words and/or. `1,234` is one number."""
+    found = split(text, ";")
+    if len(found) > 1:
+        return found
+    return [part for piece in split(text, ",") for part in AND.split(piece) if part.strip()] or [text]
+
+
+def split(text: str, separator: str) -> list[str]:
+    parts, depth, start, place = [], 0, 0, 0
+    while place < len(text):
+        character = text[place]
+        depth += (character in OPEN) - (character in CLOSE)
+        if depth == 0 and text.startswith(separator, place) and not (separator == "," and _thousands(text, place)):
+            parts.append(text[start:place])
+            start = place + len(separator)
+        place += 1
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _thousands(text: str, place: int) -> bool:
+    return re.search(r"(?<!\d)\d{1,3}(?:,\d{3})*$", text[:place][-12:]) is not None and re.match(r",\d{3}(?!\d)", text[place:]) is not None
+
+
+def _closes_at_end(text: str) -> bool:
+    depth = 0
+    for place, character in enumerate(text):
+        depth += (character in OPEN) - (character in CLOSE)
+        if depth == 0:
+            return place == len(text) - 1
+    return False
