@@ -26,10 +26,7 @@ class Shares:
     heldout: float = 0.0
 
     def side(self, key: str) -> Side:
-        return self.at(fraction("split:" + key))
-
-    def at(self, place: float) -> Side:
-        """The side of a place in [0, 1)."""
+        place = fraction("split:" + key)
         if place < self.heldout:
             return "heldout"
         return "validation" if place < self.heldout + self.validation else "train"

@@ -1,0 +1,149 @@
+"""Responses that state no answer, made from a seed: questions, refusals, reasoning that ends before its conclusion, every option named,
+hedges, retractions, plans. Each holds its reference somewhere where it can, since that is what a policy finds.
+
+A verifier must call none of them right: `python -m benchmarks.false_passes` measures 10,000 for each rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from random import Random
+
+NAMES = ("Ana", "Ben", "Eva", "Tom", "Mia", "Leo")
+THINGS = ("coins", "apples", "tickets", "metres", "books", "pens")
+PHRASES = (
+    "western blot",
+    "gel electrophoresis",
+    "the French Revolution",
+    "photosynthesis",
+    "Paris",
+    "supply and demand",
+    "a catalyst",
+    "Newton",
+    "mitosis",
+    "copper",
+)
+LETTERS = "ABCDEFGHIJ"
+Made = tuple[str, str]
+
+
+def number(rng: Random) -> str:
+    return rng.choice((str(rng.randint(0, 12)), str(rng.randint(13, 999)), f"{rng.randint(1, 99)}.{rng.randint(1, 9)}", f"\\frac{{{rng.randint(1, 9)}}}{{{rng.randint(2, 9)}}}", f"{rng.randint(1, 99)}\\%", f"-{rng.randint(1, 40)}"))  # fmt: skip
+
+
+def phrase(rng: Random) -> str:
+    return rng.choice(PHRASES)
+
+
+def letter(rng: Random) -> str:
+    return rng.choice(LETTERS[:5])
+
+
+def formula(rng: Random) -> str:
+    a, b = rng.randint(2, 9), rng.randint(1, 9)
+    return rng.choice((f"{a}x+{b}", f"x={a}", f"\\sqrt{{{a}}}", f"({a},{b})", f"[{a},{a + b}]", f"\\{{{a},{a + b}\\}}", f"{a}:{b + 10}", f"x^2+{b}", f"y={a}x+{b}", f"{a} \\text{{ cm}}"))  # fmt: skip
+
+
+def five_forms(rng: Random) -> str:
+    """A reference of the rule `phrase_answer`."""
+    one = rng.choice(NAMES)
+    return rng.choice((f"{one} has the map", f"first the cat, then the dog, then the {rng.choice(('owl', 'fox'))}", "no, pigs are not allowed there", "yes, pigs are allowed there", f"both need {rng.choice(('salt', 'flour'))} and sugar", f"twelve {rng.choice(THINGS)}"))  # fmt: skip
+
+
+def questions(rng: Random, key: str, other: str) -> str:
+    return rng.choice((
+        f"Is it {key}?", f"Is the answer {key}?", f"What is {key}?", f"{key}?", f"Could it be {key}?", f"How do we get {key} from this?", f"The answer is {key}?",
+        f"So is {key} what you are asking for?", f"Should the result be {key} or {other}?", "What do you mean by that?", "Can you give me more details?",
+        f"Would {key} be right?", f"Why {key}?", f"Isn't it {key}?", f"答案是{key}吗？", f"是不是{key}？", f"Therefore, is the answer {key}?", f"Which one is it: {key}, {other}?",
+        f"Find {key}. What follows?", "How many are there in total?", f"Answer: {key}?", f"Did you mean {key}?", f"I wonder: is it {key}?", f"Is $x = {key}$?",
+    ))  # fmt: skip
+
+
+def refusals(rng: Random, key: str, other: str) -> str:
+    return rng.choice((
+        "I don't know.", "I do not know the answer.", "I cannot answer this question.", "I'm sorry, but I can't help with that.", "I am not sure.", "No idea.",
+        f"I am not sure whether it is {key}.", f"I don't think it is {key}.", f"I cannot say that it is {key}.", f"The answer is not {key}.", f"It is impossible to say if {key} holds.",
+        "As an AI, I cannot decide this.", "There is not enough information to answer.", "我不知道。", "抱歉，我无法回答这个问题。", f"无法确定是否是{key}。", f"答案不是{key}。", "The answer is unknown.",
+        f"It cannot be {key}.", f"I doubt that it is {key}.", f"Not {key}.", f"I'm unable to tell {key} from {other}.", "I would rather not answer.", f"The answer is unclear, {key} is a guess.",
+        f"Sorry, I can't verify that {key} is right.", "I give up.", f"I have no answer; {key} was in the question.", "The question makes no sense.",
+    ))  # fmt: skip
+
+
+def unfinished(rng: Random, key: str, _: str) -> str:
+    a, b = rng.randint(2, 20), rng.randint(2, 20)
+    start = rng.choice(
+        (
+            "",
+            f"We read the question.\nThere are {a} {rng.choice(THINGS)}.\n",
+            "Let me think step by step.\n",
+            f"{a} + {b} = {a + b}\n",
+            "First, we look at what is given.\n\n",
+        )
+    )
+    return start + rng.choice((
+        "Let me think about this step by step.", f"First, we need to find {key}.", f"Let us assume that the answer is {key} and check.", f"If the answer were {key}, then we would be done.",
+        f"Next, we multiply {a} by {b} to get {a * b}.", f"Then we add {key} to both sides.", f"Suppose that x = {key}.", f"We have to check whether {key} is right.", f"Now consider {key}.",
+        f"Step {rng.randint(1, 9)}: consider {key}", f"To solve this, we first compute {key}.", "The next step is to simplify the expression.", f"We should try {key} first.",
+        f"Assume {key}.", "Let's break it down.", f"We start with {key} and continue.", f"Recall that {key} was given.", f"Note that {key} appears in the question.", f"首先，我们考虑{key}。", f"假设答案是{key}。",
+        f"设 x = {key}", f"接下来我们需要计算{key}。", "Therefore, we need to compute the following:", "The answer is", "So the final answer is:", "Answer:", "####", "\\boxed{}", "<answer></answer>",
+        f"We want to show that the answer is {key}.", f"The answer would be {key} if the sum were odd.", f"Since {key} is given, we continue.", f"Let $x = {key}$.", f"{a} + {b} = {a + b}",
+    ))  # fmt: skip
+
+
+def every_option(rng: Random, key: str, other: str) -> str:
+    names = [key, other, other + "1" if other[-1:].isdigit() else f"{other} two"]
+    rng.shuffle(names)
+    one, two, three = names
+    return rng.choice((
+        f"It could be {one}, {two} or {three}.", f"The options are {one}, {two} and {three}.", f"{one}, {two}, {three}", f"{one} or {two}", f"Either {one} or {two}.", f"The answer is {one} or {two}.",
+        f"The answer is {one}, {two}, {three}.", f"\\boxed{{{one}}} or \\boxed{{{two}}}", f"\\boxed{{{one} \\text{{ or }} {two}}}", f"\\boxed{{{one}, {two}, {three}}}", f"#### {one}\n#### {two}",
+        f"#### {one} or {two}", f"#### {one}, {two}, {three}", f"<answer>{one}</answer><answer>{two}</answer>", f"One of {one}, {two}, {three}.", f"Candidates: {one}; {two}; {three}", f"{one}/{two}/{three}",
+        f"答案是{one}或{two}。", f"可能是{one}，也可能是{two}。", f"(1) {one} (2) {two} (3) {three}", f"The answer is {one}. Or {two}.", f"{one} and {two} are both possible.", f"A) {one} B) {two} C) {three}",
+    ))  # fmt: skip
+
+
+def hedges(rng: Random, key: str, other: str) -> str:
+    return rng.choice((
+        f"Maybe {key}.", f"It might be {key}.", f"Perhaps it is {key}.", f"The answer is maybe {key}.", f"The answer is possibly {key}.", f"My guess is {key}, but it may be {other}.", f"It is {key} or not.",
+        f"The answer is not {key} but I am unsure.", f"\\boxed{{{key}}}? Or \\boxed{{{other}}}?", f"The answer is not \\boxed{{{key}}}.", f"\\boxed{{{key}}}. Wait, that is wrong.", f"#### {key}\nWait, I made a mistake.",
+        f"The answer is {key}. No, wait.", f"The answer is {key}. Actually, that is incorrect.", f"<answer>{key}</answer>\nScratch that.", f"\\boxed{{{key}, \\ldots}}", f"\\boxed{{{other} = {key}}}",
+        f"#### {key}, ...", f"The answer is between {key} and {other}.", f"It depends: {key} for some.", f"也许是{key}。", f"The answer is {key} ... or so, I can't tell.", f"\\boxed{{\\text{{not }} {key}}}",
+    ))  # fmt: skip
+
+
+KINDS: Sequence[Callable[[Random, str, str], str]] = (questions, refusals, unfinished, every_option, hedges)
+REFERENCES: dict[str, Sequence[Callable[[Random], str]]] = {
+    "math_answer": (number, number, formula, phrase), "multiple_choice": (letter,), "containment": (number, phrase, letter), "substring": (number, phrase, letter),
+    "jaccard": (number, phrase, letter), "final_answer": (number, phrase), "phrase_answer": (five_forms,),
+}  # fmt: skip
+
+
+def _shares(one: str, other: str) -> bool:
+    """Whether both hold the same numbers: `2 cm` and `x = 2` are one answer."""
+    numbers = [set(re.findall(r"\d+", text)) for text in (one, other)]
+    return bool(numbers[0] & numbers[1])
+
+
+def no_answers(rule: str, count: int, seed: int = 0) -> list[Made]:
+    """`count` (response, reference) pairs, of all kinds in turn."""
+    rng = Random(f"{rule}:{seed}")
+    made: list[Made] = []
+    while len(made) < count:
+        reference = rng.choice(REFERENCES[rule])
+        key = reference(rng)
+        other = key
+        while re.findall(r"[\w.]+", other) == re.findall(r"[\w.]+", key) or _shares(other, key):
+            other = reference(rng)
+        made.append((KINDS[len(made) % len(KINDS)](rng, key, other), key))
+    return made
+
+
+def passes(rule: str, made: Sequence[Made]) -> list[Made]:
+    """Those that the rule calls right, or gives the score of a right answer."""
+    module = import_module(f"pipelines.rewards.{rule}")
+    rows = [(text, reference, True) for text, reference in made]
+    together = getattr(module, "check_many", None)
+    verdicts = together(rows) if together else [module.check(*row) for row in rows]
+    return [row for row, verdict in zip(made, verdicts, strict=True) if verdict.outcome == "right" or verdict.score >= 1]

@@ -1,0 +1,29 @@
+"""Responses that state no answer are right for no rule. `python -m benchmarks.false_passes` is the whole measurement: 10,000 for each rule."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from pipelines.rewards.reward_params import JUDGE
+from tests.rewards.no_answers import REFERENCES, no_answers, passes
+
+COUNT = 600
+
+
+@pytest.mark.parametrize("rule", REFERENCES)
+def test_what_states_no_answer_passes_for_no_rule(rule: str):
+    assert passes(rule, no_answers(rule, COUNT)) == []
+
+
+def test_every_rule_is_measured():
+    rules = {name for name in JUDGE.names() if not hasattr(import_module(f"pipelines.rewards.{name}"), "make_judge")}
+    assert rules <= set(REFERENCES)
+
+
+def test_the_responses_are_many_and_hold_their_references():
+    made = no_answers("math_answer", 2000)
+    assert len(set(made)) > 1800
+    assert sum(reference in text for text, reference in made) > 1000
+    assert made == no_answers("math_answer", 2000)
