@@ -1,10 +1,16 @@
-"""A corpus from raw data: read the sources, clean and split them, fix the tokenizer, make the ids: all that the corpus stage does."""
+"""A corpus from raw data: read the sources, clean and split them, fix the tokenizer, make the ids: all that the corpus stage does.
+
+Rows lie on disk between the steps, and records are written as they are made: memory does not grow with the texts.
+"""
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +18,31 @@ from pipelines.corpora.clean import Clean, Row, clean
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.lengths import spread
+from pipelines.corpora.portions import over_portions
 from pipelines.corpora.problem import Problem, Reading
-from pipelines.corpora.record import Record
+from pipelines.corpora.record import Record, RecordFiles, line_of
+from pipelines.corpora.roles import absent, reachable, roles_of
+from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.split import Shares
+from pipelines.corpora.spool import PORTION
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.seams import load
 
 FILES = ("sft", "rl", "validation", "heldout")
+WAYS = {
+    "sft": "name columns.solution where the rows hold demonstrations, raise max_response_tokens, or give the rows the role rl",
+    "rl": "look at the sources' files and the token limits",
+    "heldout": "look at the sources' files, heldout_share and the token limits",
+}
+DROPPED = ("long_prompt", "long_response", "no_demonstration", "not_encodable")
 
 
 @dataclass(frozen=True)
 class Corpus:
     """Records by file name, the tokenisation contract, and every count on the way."""
 
-    records: Mapping[str, Sequence[Record]]
+    records: RecordFiles
     tokens: Tokens
     metrics: Mapping[str, Any]
 
@@ -39,35 +55,44 @@ def build(
     tokenizer_folder: Path,
     offline: bool,
     say: Callable[[str], None] = lambda _: None,
+    records: Path | None = None,
+    processes: int | None = None,
 ) -> Corpus:
-    """`root`: the raw file or folder. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name file and way out."""
-    ledgers: dict[str, Ledger] = {}
-    found: dict[str, list[Problem]] = {}
-    for source_name, source in params.sources.items():
-        ledger = ledgers[source_name] = Ledger(source_name)
-        reading = Reading(root, source_name, seed, Shares(params.validation_share, params.heldout_share), ledger, offline)
-        found[source_name] = list(load("pipelines.corpora.readers", source.reader).read(source, reading))
+    """`root`: the raw file or folder; `records`: the folder of the records, absent: beside the tokenizer's; `processes` as in
+    `over_portions`. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name file and way out."""
+    folder = records or tokenizer_folder.with_name(f"{tokenizer_folder.name}.records")
+    folder.mkdir(parents=True, exist_ok=True)
+    ledgers = {source: Ledger(source) for source in params.sources}
+
+    def problems(source: str) -> Iterator[Problem]:
+        settings, ledger, count = params.sources[source], ledgers[source], 0
+        reading = Reading(root, source, seed, Shares(params.validation_share, params.heldout_share), ledger, offline)
+        for problem in load("pipelines.corpora.readers", settings.reader).read(settings, reading):
+            count += 1
+            yield problem
         ledger.check(params.max_bad_rows)
-        say(f"{source_name}: {len(found[source_name])} problems, {ledger.bad} bad rows" + "".join(f"\n  {line}" for line in ledger.first))
-    rows = clean(found, params)
+        say(f"{source}: {count} problems, {ledger.bad} bad rows" + "".join(f"\n  {line}" for line in ledger.first))
+
+    rows = clean({source: problems(source) for source in params.sources}, params, folder, processes)
     tokens = make_tokens(params.tokenizer, params.template, params.reward, _training_texts(rows), tokenizer_folder, offline)
-    records, dropped = _tokenise(rows, tokens, params)
-    if not records["rl"] or not records["heldout"]:
-        empty = "rl" if not records["rl"] else "heldout"
-        raise ValueError(f"corpus {name} has no {empty} rows left; look at the sources' files, heldout_share and the token limits")
+    figures = _write(rows, tokens, params, folder, processes)
+    lost = _lost(rows, ledgers.values(), figures)
+    _refuse_empty(name, params, figures, lost)
+    read = rows.found - rows.counts["limits"].total() + sum(ledger.bad + ledger.left_out.total() for ledger in ledgers.values())
     metrics = {
         "corpus": name,
         "sources": {key: ledger.summary() for key, ledger in ledgers.items()},
+        "rows": rows_kept(read, lost),
         **{step: dict(sorted(counts.items())) for step, counts in sorted(rows.counts.items())},
-        "dropped": dict(sorted(dropped.items())),
-        "records": {file: len(records[file]) for file in FILES},
-        "subjects": {file: dict(sorted(Counter(record.subject for record in records[file]).items())) for file in FILES},
-        "levels": {file: dict(sorted(Counter(str(record.level) for record in records[file]).items())) for file in FILES},
-        "prompt_tokens": {file: spread([len(record.prompt_ids) for record in records[file]]) for file in FILES},
-        "response_tokens": spread([len(record.response_ids) for record in records["sft"] if record.response_ids]),
+        "dropped": dict(sorted(figures.dropped.items())),
+        "records": dict(figures.records),
+        "subjects": {file: dict(sorted(figures.subjects[file].items())) for file in FILES},
+        "levels": {file: dict(sorted(figures.levels[file].items())) for file in FILES},
+        "prompt_tokens": {file: spread(figures.prompts[file]) for file in FILES},
+        "response_tokens": spread(figures.responses),
         "tokenizer": {"kind": params.tokenizer.kind, "vocab_size": tokens.vocab_size, "template_digest": tokens.template.digest},
     }
-    return Corpus(records, tokens, metrics)
+    return Corpus(RecordFiles(folder, FILES), tokens, metrics)
 
 
 def _training_texts(rows: Clean) -> Iterator[tuple[str, str | None]]:
@@ -75,40 +100,130 @@ def _training_texts(rows: Clean) -> Iterator[tuple[str, str | None]]:
         yield row.problem.question, row.problem.solution
 
 
-def _tokenise(rows: Clean, tokens: Tokens, params: CorpusParams) -> tuple[dict[str, list[Record]], Counter[str]]:
-    """Records by file; rows whose prompt is too long or cannot be encoded are dropped, over-long demonstrations only from sft."""
-    ledger, dropped = Ledger("tokenisation"), Counter[str](long_prompt=0, long_response=0, not_encodable=0)
-    records: dict[str, list[Record]] = {file: [] for file in FILES}
-    for role, found in rows.rows.items():
-        for row in found:
-            record = _record(row, tokens, ledger)
-            if record is None:
-                dropped["not_encodable"] += 1
-            elif len(record.prompt_ids) > params.max_prompt_tokens:
-                dropped["long_prompt"] += 1
-            else:
-                if role in ("train", "sft") and record.response_ids is not None:
-                    if len(record.response_ids) <= params.max_response_tokens:
-                        records["sft"].append(record)
-                    else:
-                        dropped["long_response"] += 1
-                if role in ("train", "rl"):
-                    records["rl"].append(record)
-                if role in ("validation", "heldout"):
-                    records[role].append(record)
+@dataclass
+class _Figures:
+    """What is counted of the records while they are written. `lost`: rows that come into no file, by reason; `dropped` counts over-long
+    demonstrations of others too."""
+
+    records: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FILES, 0))
+    lost: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(DROPPED, 0)))
+    subjects: dict[str, Counter[str]] = field(default_factory=lambda: {file: Counter() for file in FILES})
+    levels: dict[str, Counter[str]] = field(default_factory=lambda: {file: Counter() for file in FILES})
+    prompts: dict[str, array[int]] = field(default_factory=lambda: {file: array("I") for file in FILES})
+    responses: array[int] = field(default_factory=lambda: array("I"))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A record as it will be written, or the reason against it."""
+
+    where: str
+    text: str = ""
+    reason: str = ""
+    prompt: int = 0
+    response: int | None = None
+    subject: str = ""
+    level: str = ""
+
+
+def _write(rows: Clean, tokens: Tokens, params: CorpusParams, folder: Path, processes: int | None) -> _Figures:
+    """Rows whose prompt is too long or cannot be encoded are dropped, over-long demonstrations only from sft."""
+    ledger, figures = Ledger("tokenisation"), _Figures()
+    streams = {file: open(folder / f"{file}.jsonl", "w", encoding="utf-8", newline="\n") for file in FILES}  # noqa: SIM115
+    try:
+        for role, found in rows.rows.items():
+            for line in _lines(found, tokens, processes):
+                files, reasons = _files(line, role, params)
+                figures.dropped.update(reasons)
+                figures.lost.update(reasons if not files else ())
+                ledger.reject(line.where, line.reason) if line.reason else ledger.accept()
+                for file in files:
+                    streams[file].write(line.text)
+                    figures.records[file] += 1
+                    figures.subjects[file][line.subject] += 1
+                    figures.levels[file][line.level] += 1
+                    figures.prompts[file].append(line.prompt)
+                    if file == "sft" and line.response is not None:
+                        figures.responses.append(line.response)
+    finally:
+        for stream in streams.values():
+            stream.close()
     ledger.check(params.max_bad_rows)
-    return records, dropped
+    return figures
 
 
-def _record(row: Row, tokens: Tokens, ledger: Ledger) -> Record | None:
+def _files(line: _Line, role: str, params: CorpusParams) -> tuple[list[str], list[str]]:
+    """The files that a record goes to by its role and lengths, and the reasons why it does not go to others."""
+    if line.reason:
+        return [], ["not_encodable"]
+    if line.prompt > params.max_prompt_tokens:
+        return [], ["long_prompt"]
+    if role in ("validation", "heldout"):
+        return [role], []
+    files = ["rl"] if role in ("train", "rl") else []
+    if role == "rl" or (role == "train" and line.response is None):
+        return files, []
+    if line.response is None:
+        return files, ["no_demonstration"]
+    if line.response > params.max_response_tokens:
+        return files, ["long_response"]
+    return ["sft", *files], []
+
+
+def _lost(rows: Clean, ledgers: Iterable[Ledger], figures: _Figures) -> Counter[str]:
+    """Every row that comes into no file, by reason."""
+    lost = Counter(figures.lost)
+    for reason in ("exact", "near"):
+        lost[f"duplicates {reason}"] = rows.counts["duplicates"][reason]
+    for step in ("validation_in_heldout", "train_in_heldout"):
+        for reason, number in rows.counts[step].items():
+            lost[f"in held-out or validation rows by {reason}"] += number
+    for ledger in ledgers:
+        lost["bad rows"] += ledger.bad
+        lost += ledger.left_out
+    return lost
+
+
+def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Counter[str]) -> None:
+    """ValueError where a file that every corpus needs is empty, or one that its sources name a role for."""
+    sources = {key: source.model_dump() for key, source in params.sources.items()}
+    roles = frozenset[str]().union(*map(roles_of, sources.values()))
+    possible = reachable(sources, params.validation_share, params.heldout_share)
+    for file in FILES:
+        needed = file in ("rl", "heldout") or (file == "sft" and "sft" in roles)
+        if figures.records[file] or not needed:
+            continue
+        if file not in possible:
+            raise ValueError(f"corpus {name}: {absent(file, roles)}")
+        why = ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in lost.most_common() if number)
+        raise ValueError(f"corpus {name} has no {file} rows left ({why or 'none was put aside'}); {WAYS[file]}")
+
+
+def _lines(rows: Iterable[Row], tokens: Tokens, processes: int | None) -> Iterator[_Line]:
+    rest = iter(rows)
+    portions = iter(lambda: list(islice(rest, PORTION)), [])
+    for lines in over_portions(partial(_encoded, tokens.folder, tokens.digest), portions, processes):
+        yield from lines
+
+
+def _encoded(tokenizer: Path, digest: str, rows: list[Row]) -> list[_Line]:
+    tokens = _tokens(tokenizer, digest)
+    return [_line(row, tokens) for row in rows]
+
+
+@cache
+def _tokens(folder: Path, digest: str) -> Tokens:
+    """Loaded once by each process; `digest` keeps two tokenizers apart that were written into one folder."""
+    return Tokens.load(folder)
+
+
+def _line(row: Row, tokens: Tokens) -> _Line:
     problem = row.problem
     for text in (problem.question, problem.solution or ""):
-        reason = tokens.reason_against(text)
-        if reason:
-            ledger.reject(f"{row.id} ({problem.question[:40]!r})", reason)
-            return None
-    ledger.accept()
-    return Record(
+        if reason := tokens.reason_against(text):
+            return _Line(f"{row.id} ({problem.question[:40]!r})", reason=reason)
+    record = Record(
         id=row.id,
         prompt=problem.question,
         response=problem.solution,
@@ -120,3 +235,5 @@ def _record(row: Row, tokens: Tokens, ledger: Ledger) -> Record | None:
         response_ids=None if problem.solution is None else tokens.encode_response(problem.solution),
         meta=problem.meta,
     )
+    responded = None if record.response_ids is None else len(record.response_ids)
+    return _Line(row.id, line_of(record), "", len(record.prompt_ids), responded, record.subject, str(record.level))

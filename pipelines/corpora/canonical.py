@@ -123,7 +123,12 @@ def comparable(text: str) -> str:
 def loose(text: str) -> str:
     """NFKC, case folded, letters, digits and some operators only; numbers stay apart and whole. Texts of one canonical form share it, and
     so do others that ask for something else: it never takes a row out, but shuffles, and keeps near-twins on one side of a split."""
-    folded = THOUSANDS.sub("", unicodedata.normalize("NFKC", comparable(text)).casefold())
+    return loose_form(comparable(text))
+
+
+def loose_form(form: str) -> str:
+    """The same of a canonical form."""
+    folded = THOUSANDS.sub("", unicodedata.normalize("NFKC", form).casefold())
     return REST.sub("", BETWEEN_DIGITS.sub(lambda match: match.group(1) or " ", folded))
 
 

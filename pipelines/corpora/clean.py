@@ -1,25 +1,36 @@
 """From what the readers yield to clean, split rows: deduplicate, split by key, decontaminate. Every loss is counted, and no text changes.
 
-The result is a function of the set of rows: their order in the file, and whatever the columns in use do not say, leave no trace.
+The result is a function of the set of rows: their order in the file, and whatever the columns in use do not say, leave no trace. The rows
+lie on disk meanwhile; memory holds some two hundred bytes of each.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
 
-from pipelines.corpora.canonical import comparable, loose
-from pipelines.corpora.contamination import decontaminate, group_of
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.corpora.contamination import REASONS, Questions, contaminated
 from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.duplicates import exact_duplicates, near_duplicates
+from pipelines.corpora.duplicates import exact, near, sketcher_of
+from pipelines.corpora.portions import over_portions
 from pipelines.corpora.problem import Problem, Role
-from pipelines.corpora.split import Shares, fraction
+from pipelines.corpora.split import Shares
+from pipelines.corpora.spool import PORTION, Selected, Spool
 from pipelines.corpora.text import normalise
+from pipelines.corpora.traits import Traits
 
 TRAINING: tuple[Role, ...] = ("train", "sft", "rl")
 ASIDE: tuple[Role, ...] = ("validation", "heldout")
+ROLES = (*TRAINING, *ASIDE)
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,40 +47,94 @@ class Row:
 
 @dataclass
 class Clean:
-    """Rows by role, and what was lost on the way: counts[step][reason or role]."""
+    """Rows by role, how many problems there were, and what was lost on the way: counts[step][reason or role]."""
 
-    rows: dict[Role, list[Row]] = field(default_factory=dict)
+    rows: dict[Role, Sequence[Row]]
+    found: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def count(self, step: str, reason: str, number: int) -> None:
         self.counts.setdefault(step, Counter())[reason] += number
 
-    def training(self) -> list[Row]:
-        return [row for role in TRAINING for row in self.rows[role]]
+    def training(self) -> Iterator[Row]:
+        for role in TRAINING:
+            yield from self.rows[role]
 
 
-def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams) -> Clean:
-    """`found`: problems by source; earlier sources win where two say the same."""
-    result = Clean(rows={role: [] for role in (*TRAINING, *ASIDE)})
-    for source, problems in found.items():
-        settings = params.sources[source]
-        limits: Mapping[str, int] = getattr(settings, "limits", {})
-        for role, rows in _by_role(source, problems, getattr(settings, "normalise", False)).items():
-            result.rows[role] += rows[: limits.get(role)]
-    _deduplicate(result, (*TRAINING, *ASIDE), params)
-    _split(result, Shares(params.validation_share, params.heldout_share))
-    _deduplicate(result, ASIDE, params)  # what was split off may repeat what a file had put aside
-    _decontaminate(result, params)
+def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams, folder: Path | None = None, processes: int | None = None) -> Clean:
+    """`found`: problems by source, read once; earlier sources win where two say the same. `folder`: where the rows lie meanwhile;
+    `processes` as in `over_portions`."""
+    rows = _Rows(params, folder)
+    rows.read(found, processes)
+    result = Clean({}, len(rows.spool))
+    places = {role: rows.ordered(role, result) for role in ROLES}
+    for role in ROLES:
+        places[role] = rows.distinct(places[role], role, result)
+    places = _split(places, rows.traits, Shares(params.validation_share, params.heldout_share), result)
+    for role in ASIDE:  # what was split off may repeat what a file had put aside
+        places[role] = rows.distinct(places[role], role, result)
+    _decontaminate(places, rows, result)
+    result.rows = {role: Selected(rows.spool, places[role]) for role in ROLES}
     return result
 
 
-def _by_role(source: str, problems: Iterable[Problem], tidy: bool) -> dict[Role, list[Row]]:
-    rows: dict[Role, list[Row]] = {}
-    for problem in problems:
-        rows.setdefault(problem.role, []).append(Row(source, _tidy(problem) if tidy else problem))
-    for found in rows.values():
-        found.sort(key=_order)
-    return rows
+class _Rows:
+    """All rows on disk, and their traits."""
+
+    def __init__(self, params: CorpusParams, folder: Path | None) -> None:
+        self.params = params
+        self.spool: Spool[Row] = Spool(folder)
+        self.sketcher = sketcher_of(params.near)
+        self.traits = Traits.of([], self.sketcher)
+        self.roles: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self.sources: NDArray[np.uint16] = np.empty(0, np.uint16)
+
+    def read(self, found: Mapping[str, Iterable[Problem]], processes: int | None) -> None:
+        roles: list[int] = []
+        ends = []
+
+        def written() -> Iterator[list[Problem]]:
+            for source, problems in found.items():
+                tidy = getattr(self.params.sources[source], "normalise", False)
+                rest = iter(problems)
+                while portion := list(islice(rest, PORTION)):
+                    portion = [_tidy(problem) for problem in portion] if tidy else portion
+                    self.spool.extend(Row(source, problem) for problem in portion)
+                    roles.extend(ROLES.index(problem.role) for problem in portion)
+                    yield portion
+                ends.append(len(self.spool))
+
+        parts = list(over_portions(partial(Traits.of, sketcher=self.sketcher), written(), processes))
+        self.traits = Traits.joined([self.traits, *parts])
+        self.roles = np.array(roles, np.uint8)
+        self.sources = np.searchsorted(np.array(ends), np.arange(len(roles)), side="right").astype(np.uint16)
+
+    def ordered(self, role: Role, result: Clean) -> Places:
+        """Source by source, each shuffled by the hash of the questions, and cut at its limit."""
+        parts = [np.empty(0, np.int64)]
+        for number, source in enumerate(self.params.sources.values()):
+            own = np.flatnonzero((self.roles == ROLES.index(role)) & (self.sources == number))
+            own = own[np.lexsort((self.traits.content[own], self.traits.order[own]))]
+            parts.append(own[: getattr(source, "limits", {}).get(role)])
+            result.count("limits", role, len(own) - len(parts[-1]))
+        return np.concatenate(parts)
+
+    def distinct(self, places: Places, role: Role, result: Clean) -> Places:
+        """Without repeated questions; published test sets keep what is only nearly alike."""
+        kept, conflicts = exact(self.traits.form[places], self.traits.answer[places])
+        result.count("duplicates", "exact", len(places) - len(kept))
+        result.count("duplicates", "exact_with_other_answer", conflicts)
+        places = places[kept]
+        if self.sketcher is not None and role in TRAINING:
+            own = self.questions(places)
+            kept = near(own, self.sketcher, self.traits.answer[places])
+        else:
+            kept = np.arange(len(places))
+        result.count("duplicates", "near", len(places) - len(kept))
+        return places[kept]
+
+    def questions(self, places: Places) -> Questions:
+        return Questions(self.traits.of_places(places), lambda place: self.spool[int(places[place])].problem.question)
 
 
 def _tidy(problem: Problem) -> Problem:
@@ -78,50 +143,25 @@ def _tidy(problem: Problem) -> Problem:
     return replace(problem, question=normalise(problem.question), answer=normalise(problem.answer), solution=solution)
 
 
-def _order(row: Row) -> tuple[float, str]:
-    """By hash of the question, then by content: shuffled, and the same for any order of the file."""
-    return fraction("order:" + loose(row.problem.question)), repr(row.problem)
-
-
-def _deduplicate(result: Clean, roles: Sequence[Role], params: CorpusParams) -> None:
-    for role in roles:
-        rows = result.rows[role]
-        repeated = set(exact_duplicates([row.problem.question for row in rows]))
-        first = {comparable(row.problem.question): row.problem.answer for row in reversed(rows)}
-        conflicts = sum(first[comparable(rows[place].problem.question)] != rows[place].problem.answer for place in repeated)
-        rows = [row for place, row in enumerate(rows) if place not in repeated]
-        near: set[int] = set()
-        if params.near is not None and role in TRAINING:  # published test sets stay as they are
-            near = set(near_duplicates([row.problem.question for row in rows], params.near))
-        result.rows[role] = [row for place, row in enumerate(rows) if place not in near]
-        for reason, number in (("exact", len(repeated)), ("near", len(near)), ("exact_with_other_answer", conflicts)):
-            result.count("duplicates", reason, number)
-
-
-def _split(result: Clean, shares: Shares) -> None:
+def _split(places: dict[Role, Places], traits: Traits, shares: Shares, result: Clean) -> dict[Role, Places]:
     """Put shares of the `train` rows aside by key; sources that place their rows themselves are left alone."""
-    train: list[Row] = []
-    for row in result.rows["train"]:
-        side = shares.side(group_of(row.problem))
-        (train if side == "train" else result.rows[side]).append(row)
-        result.count("split", side, 1)
-    result.rows["train"] = train
+    train = places["train"]
+    sides = np.array([shares.at(place) for place in traits.side[train].tolist()], dtype=object)
+    split = dict(places)
+    for side in ("train", *ASIDE):
+        own = train[sides == side]
+        split[side] = own if side == "train" else np.concatenate([places[side], own])  # type: ignore[index]
+        result.count("split", side, len(own))
+    return split
 
 
-def _decontaminate(result: Clean, params: CorpusParams) -> None:
+def _decontaminate(places: dict[Role, Places], rows: _Rows, result: Clean) -> None:
     """Held-out rows stay; validation gives way to them, training to both."""
-    heldout = result.rows["heldout"]
-    _give_way(result, "validation", heldout, params)
-    aside = [*heldout, *result.rows["validation"]]
-    for role in TRAINING:
-        _give_way(result, role, aside, params)
-
-
-def _give_way(result: Clean, role: Role, against: Sequence[Row], params: CorpusParams) -> None:
-    rows = result.rows[role]
-    kept, dropped = decontaminate([row.problem for row in rows], [row.problem for row in against], params.decontaminate, params.near)
-    places = {id(problem) for problem in kept}
-    result.rows[role] = [row for row in rows if id(row.problem) in places]
-    step = "validation_in_heldout" if role == "validation" else "train_in_heldout"
-    for reason in ("text", "key", "ngram", "near"):
-        result.count(step, reason, dropped[reason])
+    for role in ("validation", *TRAINING):
+        against = places["heldout"] if role == "validation" else np.concatenate([places["heldout"], places["validation"]])
+        own: Places = places[role]  # type: ignore[index]
+        reasons = contaminated(rows.questions(own), rows.questions(against), rows.params.decontaminate, rows.sketcher)
+        places[role] = own[reasons == 0]  # type: ignore[index]
+        step = "validation_in_heldout" if role == "validation" else "train_in_heldout"
+        for number, reason in enumerate(REASONS, 1):
+            result.count(step, reason, int((reasons == number).sum()))

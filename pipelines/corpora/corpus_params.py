@@ -20,9 +20,12 @@ class NearParams(Settings):
 
 
 class DecontaminateParams(Settings):
-    """What, beside equal text and an equal key, takes a training row out because held-out or validation rows hold it."""
+    """What, beside equal text and an equal key, takes a training row out because held-out or validation rows hold it.
+
+    With `ngram` also a held-out question that is shorter, where it stands in the row as a whole."""
 
     ngram: int | None = Field(13, ge=5, le=100, description="words in a row that no training row may share with a held-out row; null: off")
+    characters: int = Field(20, ge=8, le=200, description="the same in Chinese and Japanese, in characters; in Thai twice that")
     common: int = Field(10, ge=1, description="an n-gram that more than this many rows share is a phrase of the trade and proves nothing")
     near: bool = Field(True, description="also near-duplicates, by `near` of the corpus")
 

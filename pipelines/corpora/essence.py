@@ -41,11 +41,17 @@ DECIDING_PARTS = re.compile("ない|ません|ず|ไม่|มิ|[๐-๙]")
 
 
 def essence(text: str) -> tuple[str, ...]:
-    """In order: everything of a text's canonical form that a reworded copy of the same question would keep."""
-    form = comparable(text)
+    """In order: everything of a text that a reworded copy of the same question would keep."""
+    return essence_of(comparable(text))
+
+
+def essence_of(form: str) -> tuple[str, ...]:
+    """The same of a canonical form."""
     found = [line.rstrip() for line in INDENTED.findall(form)] if "\n" in form else []  # a line of a program counts whole
     tokens = [(match.lastgroup, match.group()) for match in TOKEN.finditer(form)]
     for place, (kind, token) in enumerate(tokens):
+        if kind == "word" and len(token) > 2 and token not in DECIDING and token.islower() and token.isascii() and "'" not in token:
+            continue  # most of them
         before = tokens[place - 1] if place else ("", "")
         behind = tokens[place + 1] if place + 1 < len(tokens) else ("", "")
         if kind in ("quoted", "number") or (kind == "sign" and _sign(token, before, behind)):
@@ -55,12 +61,15 @@ def essence(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def one_question(one: str, other: str) -> bool:
-    """Whether two texts that are nearly alike may be the same question; two that say the same words in another order are not."""
-    if essence(one) != essence(other):
-        return False
+def reordered(one: str, other: str) -> bool:
+    """Whether two texts say the same words in another order: who gives to whom is not the same question."""
     first, second = ([match.group() for match in TOKEN.finditer(comparable(text)) if match.lastgroup == "word"] for text in (one, other))
-    return first == second or sorted(first) != sorted(second)
+    return first != second and sorted(first) == sorted(second)
+
+
+def one_question(one: str, other: str) -> bool:
+    """Whether two texts that are nearly alike may be the same question."""
+    return essence(one) == essence(other) and not reordered(one, other)
 
 
 def _sign(token: str, before: tuple[str | None, str], behind: tuple[str | None, str]) -> bool:

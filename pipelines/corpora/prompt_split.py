@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from pipelines.corpora.canonical import comparable, loose
-from pipelines.corpora.contamination import decontaminate, group_of
+from pipelines.corpora.contamination import decontaminate
 from pipelines.corpora.pair import Labelled, Preference
 from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.problem import Problem
@@ -105,7 +105,7 @@ def _leakage(
 ) -> dict[str, object]:
     """Counts of prompts: what two sides share after all that, which must be zeros, and what gave way, by reason."""
     groups = {side: set(found) for side, found in sides.items()}
-    keys = {side: {group_of(problem) for problem in found.values()} for side, found in sides.items()}
+    keys = {side: {problem.key for problem in found.values() if problem.key} for side, found in sides.items()}
     published = {group_key(prompt) for prompt in corpus.get("heldout", ())}
     practised = {group_key(prompt) for file in ("sft", "rl") for prompt in corpus.get(file, ())}
     return {

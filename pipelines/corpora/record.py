@@ -6,7 +6,7 @@ Token ids travel; the text is for checkers and people. A file of records is our 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,30 @@ def write_records(path: str | Path, rows: Iterable[Record]) -> int:
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         for row in rows:
-            value = {name: getattr(row, name) for name in FIELDS}
-            stream.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+            stream.write(line_of(row))
             count += 1
     return count
+
+
+def line_of(row: Record) -> str:
+    """A row as it is written, its newline included."""
+    return json.dumps({name: getattr(row, name) for name in FIELDS}, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+@dataclass(frozen=True, eq=False)
+class RecordFiles(Mapping[str, Sequence[Record]]):
+    """Files of records by name, read when they are asked for."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def __getitem__(self, name: str) -> list[Record]:
+        if name not in self.names:
+            raise KeyError(name)
+        return read_records(self.folder / f"{name}.jsonl")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)

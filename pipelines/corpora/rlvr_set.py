@@ -13,8 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+from pipelines.corpora.canonical import loose
 from pipelines.corpora.clean import Row, clean
-from pipelines.corpora.contamination import group_of
 from pipelines.corpora.exams.exam_set import read_exams, unite
 from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.ledger import Ledger
@@ -141,7 +141,7 @@ def _from_sources(params: RlvrSetParams, root: Path, seed: int, offline: bool) -
         rows[role] = list(tidy.rows[role])
     rows["sft"] = [row for role in ("sft", "train") for row in tidy.rows[role] if row.problem.solution is not None]
     for row in (*tidy.rows["rl"], *tidy.rows["train"]):
-        place = fraction("rlvr:" + group_of(row.problem))
+        place = fraction("rlvr:" + (row.problem.key or loose(row.problem.question)))
         calib = place < params.explore_share + params.calib_share
         rows["explore" if place < params.explore_share else "calib" if calib else "rl"].append(row)
     steps = {step: dict(sorted(counts.items())) for step, counts in sorted(tidy.counts.items())}

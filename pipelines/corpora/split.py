@@ -26,7 +26,10 @@ class Shares:
     heldout: float = 0.0
 
     def side(self, key: str) -> Side:
-        place = fraction("split:" + key)
+        return self.at(fraction("split:" + key))
+
+    def at(self, place: float) -> Side:
+        """The side of a place in [0, 1)."""
         if place < self.heldout:
             return "heldout"
         return "validation" if place < self.heldout + self.validation else "train"

@@ -1,7 +1,9 @@
 """Deduplication, the split by key and decontamination: no group crosses a split, and the order of the rows leaves no trace."""
 
+import os
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +12,7 @@ from pipelines.corpora.clean import clean
 from pipelines.corpora.contamination import decontaminate
 from pipelines.corpora.corpus_params import CorpusParams, DecontaminateParams, NearParams
 from pipelines.corpora.duplicates import exact_duplicates, near_duplicates
+from pipelines.corpora.portions import over_portions
 from pipelines.corpora.problem import Problem
 from pipelines.corpora.split import Shares
 
@@ -108,3 +111,80 @@ def test_conflicting_answers_are_counted():
     result = clean({"s": [problem("one?", answer="1"), problem("One", answer="2"), problem("one!", answer="1")]}, PARAMS)
     assert result.counts["duplicates"]["exact"] == 2
     assert result.counts["duplicates"]["exact_with_other_answer"] in (1, 2)
+
+
+CHINESE = "某城市的水库在一天的大雨中通过水坝流出的水量是多少立方米请根据给出的数据计算出来并说明理由"
+JAPANESE = "このりんごとみかんを合わせて三百円で買うとき、りんごはいくつまで買えますか、理由も書いてください"
+THAI = "ถ้ารถไฟวิ่งด้วยความเร็วหกสิบกิโลเมตรต่อชั่วโมงจะใช้เวลานานเท่าใดจึงจะถึงเมืองที่อยู่ห่างออกไปสามร้อยกิโลเมตร"
+
+
+@pytest.mark.parametrize("text", [CHINESE, JAPANESE, THAI])
+def test_text_without_blanks_is_found_in_longer_text(text):
+    held = [problem(text, "heldout")]
+    rows = [
+        problem(f"Please answer in English, with all of the steps that you took on the way: {text} Thank you!"),
+        problem("首先" + text[2:-2] + "吗"),
+        problem(text[: len(text) // 4] + " and nothing more of it, but another question about trains and water altogether"),
+    ]
+    kept, dropped = decontaminate(rows, held, DecontaminateParams(near=False), None)
+    assert [row.question for row in kept] == [rows[2].question]
+    assert dropped == {"ngram": 2}
+
+
+@pytest.mark.parametrize(
+    ("short", "longer", "held"),
+    [
+        ("What is 17 times 23?", "Please answer the following: What is 17 times 23? Explain each step.", True),
+        ("Compute 17*23", "please compute 17*23 for me now", True),
+        ("Compute 17*23", "please compute 17*23 now", True),
+        ("Compute 17*23.", "Compute 17*23.5 and say the result", False),
+        ("Compute 17*23.", "Compute 17*23 + 4", False),
+        ("Compute 17*23.", "Compute 17*23^2", False),
+        ("Compute 7*23+1.", "We compute 17*23+1.", False),
+        ("What is the capital of France?", "Name: Bob. What is the capital of France? Take your time.", True),
+        ("What is the capital of France?", "What is the capital of France when the war began?", False),
+        ("中国的首都是哪里？", "请回答下面的问题：中国的首都是哪里？谢谢。", True),
+        ("一加一等于几", "请问一加一等于几呢", True),
+        ("一加一等于几", "请问一加一等于几十", False),
+        ("日本の首都はどこですか", "次の質問に答えてください。日本の首都はどこですか。よろしく", True),
+        ("Why is it?", "I ask you: Why is it? And more.", False),  # too short to prove anything
+        ("$x^2 = 49$, find $x$.", "Solve this one: $x^2 = 49$, find $x$. Then stop.", True),
+    ],
+)
+def test_a_short_question_is_found_with_words_around_it(short, longer, held):
+    _, dropped = decontaminate([problem(longer)], [problem(short, "heldout")], DecontaminateParams(near=False), None)
+    assert dropped == ({"contained": 1} if held else {})
+
+
+def test_a_short_phrase_of_the_trade_proves_nothing():
+    held = [problem("What is the value of x?", "heldout")]
+    rows = [problem(f"Let {n} be the {n * 7}th number. What is the value of x?") for n in range(12)]
+    assert not decontaminate(rows, held, DecontaminateParams(near=False), None)[1]
+    assert decontaminate(rows[:9], held, DecontaminateParams(near=False), None)[1] == {"contained": 9}
+
+
+def test_many_rows_are_cleaned_by_several_processes_to_the_same(tmp_path):
+    rows = [problem(f"{LONG} and {n} more", "train", answer=str(n % 3)) for n in range(400)]
+    params = PARAMS.model_copy(update={"near": NearParams(), "decontaminate": DecontaminateParams()})
+    alone = clean({"s": rows}, params, tmp_path, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.corpora.portions.ALONE", 1)
+        patch.setattr("pipelines.corpora.clean.PORTION", 50)
+        helped = clean({"s": iter(rows)}, params, tmp_path, 2)
+    assert helped.rows == alone.rows
+    assert helped.counts == alone.counts
+    assert sum(map(len, alone.rows.values())) == 400
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_helper_that_dies_and_one_that_fails_are_named():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.corpora.portions.ALONE", 0)
+        with pytest.raises(RuntimeError, match="a process that helps to make the corpus ended with 3"):
+            list(over_portions(os._exit, [3], 2))
+        with pytest.raises(ZeroDivisionError):
+            list(over_portions(divmod_by_zero, [1], 2))
+
+
+def divmod_by_zero(number):
+    return number // 0

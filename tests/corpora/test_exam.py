@@ -97,11 +97,11 @@ def test_no_canonical_chain_crosses_the_split(tmp_path, monkeypatch):
     from pipelines.corpora import build as module
 
     kept = {}
-    monkeypatch.setattr(module, "clean", lambda found, params: kept.setdefault("rows", module_clean(found, params)))
+    monkeypatch.setattr(module, "clean", lambda *given: kept.setdefault("rows", module_clean(*given)))
     module_clean = __import__("pipelines.corpora.clean", fromlist=["clean"]).clean
     exam(tmp_path, n_sft=400, n_rl=400)
     rows = kept["rows"].rows
-    sides = [{row.problem.key for row in found} for found in (rows["sft"] + rows["rl"], rows["validation"], rows["heldout"])]
+    sides = [{row.problem.key for row in found} for found in ([*rows["sft"], *rows["rl"]], rows["validation"], rows["heldout"])]
     assert all(sides)
     assert not sides[0] & sides[1]
     assert not sides[0] & sides[2]

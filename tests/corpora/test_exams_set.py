@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +12,8 @@ from pipelines.corpora.exams.clusters import clustered, components
 from pipelines.corpora.exams.exam_set import read_exams, side, unite, write_exams
 from pipelines.corpora.exams.exams_params import SPLITS, ExamSetParams, OverlapParams
 from pipelines.corpora.exams.item import Exam
-from pipelines.corpora.exams.overlap import runs, without_overlap
-from pipelines.corpora.exams.shingles import Shingling, Sketches, is_cjk, jaccard
+from pipelines.corpora.exams.overlap import without_overlap
+from pipelines.corpora.exams.shingles import Shingling
 
 LONG = "the council of the old town wants to know how many litres of water flow over the dam by the mill in one day of rain"
 ZH = "某城市的水库在一天的大雨中通过水坝流出的水量是多少立方米请根据给出的数据计算出来并说明理由"
@@ -22,18 +23,17 @@ def exam(question, answer="x", source="s"):
     return Exam(question[:40], question, answer, "law", "social_sciences", source, "en", "phrase")
 
 
-def sketches():
-    return Sketches(Shingling(3, 5, 128))
+SHINGLING = Shingling(3, 5, 128)
 
 
 def test_one_stays_of_a_cluster_and_none_where_references_disagree():
     near = LONG.replace("one day", "a day")
     rows = [exam(LONG, "5"), exam(near, "5.0"), exam("What is a tort in law?", "a wrong"), exam("what is  a tort in law", "a wrong."),
             exam("Who heads the court?", "a judge")]  # fmt: skip
-    kept, counts = clustered(rows, sketches(), 0.7)
+    kept, counts = clustered(rows, SHINGLING.sketcher(0.7))
     assert [row.question for row in kept] == [rows[2].question, rows[4].question]
     assert counts == {"clusters": 3, "exact_duplicates": 1, "near_duplicates": 0, "disagreeing_clusters": 1, "disagreeing_rows": 2}
-    assert [row.question for row in clustered([rows[0], exam(near, "5")], sketches(), 0.7)[0]] == [LONG]
+    assert [row.question for row in clustered([rows[0], exam(near, "5")], SHINGLING.sketcher(0.7))[0]] == [LONG]
 
 
 def test_clusters_are_components_whatever_the_order():
@@ -44,7 +44,7 @@ def test_clusters_are_components_whatever_the_order():
     texts = [*chain, "another question altogether about law", ZH, ZH[3:] + "谢谢"]
 
     def partition(order):
-        found = components([texts[place] for place in order], sketches(), 0.75)
+        found = components([texts[place] for place in order], SHINGLING.sketcher(0.75))
         groups = {}
         for place, number in zip(order, found, strict=True):
             groups.setdefault(number, set()).add(place)
@@ -59,30 +59,29 @@ def test_clusters_are_components_whatever_the_order():
 
 
 def test_chinese_is_compared_by_characters():
-    assert is_cjk(ZH)
-    assert not is_cjk("the sign 水 means water")
-    shingling = Shingling(3, 5, 128)
-    assert jaccard(shingling.shingles(ZH), shingling.shingles(ZH[2:])) > 0.9
-    assert len(runs(ZH, OverlapParams())) == len(ZH) - 20 + 1
-    assert jaccard(frozenset(), frozenset()) == 0
+    sketcher = SHINGLING.sketcher(0.9)
+    assert sketcher.alike(ZH, ZH[2:])
+    hashes, starts = sketcher.shingles([ZH, "the sign 水 means water and more", ""])
+    assert np.diff(starts).tolist() == [len(ZH) - 5 + 1, 7 - 3 + 1, 1]
+    assert len(set(hashes.tolist())) == len(hashes)
 
 
 def test_overlap_is_counted_by_set_and_reason():
     other = "a quite different question that merely quotes: " + " ".join(LONG.split()[:14]) + " and then asks for something else about fish"
     rows = [exam(LONG.upper() + "?"), exam(other), exam(" ".join(LONG.split()[:12])), exam("Who heads the court?"), exam(ZH[:25] + "吗")]
-    kept, counts = without_overlap(rows, {"gsm8k": [LONG], "gaokao": [ZH]}, OverlapParams(), sketches())
+    kept, counts = without_overlap(rows, {"gsm8k": [LONG], "gaokao": [ZH]}, OverlapParams(), SHINGLING)
     assert [row.question for row in kept] == [rows[2].question, rows[3].question]
     assert {name: dict(found) for name, found in counts.items()} == {
-        "gsm8k": {"text": 1, "run": 1, "near": 0},
-        "gaokao": {"text": 0, "run": 1, "near": 0},
+        "gsm8k": {"text": 1, "run": 1, "contained": 0, "near": 0},
+        "gaokao": {"text": 0, "run": 1, "contained": 0, "near": 0},
     }
 
 
 def test_phrases_of_the_trade_prove_nothing():
     rows = [exam(f"{' '.join(LONG.split()[:13])} number {number} {number * 7} of pairs {number * 3} and more") for number in range(12)]
-    kept, _ = without_overlap(rows, {"t": [LONG]}, OverlapParams(), sketches())
+    kept, _ = without_overlap(rows, {"t": [LONG]}, OverlapParams(), SHINGLING)
     assert len(kept) == 12
-    assert without_overlap(rows[:10], {"t": [LONG]}, OverlapParams(), sketches())[0] == []
+    assert without_overlap(rows[:10], {"t": [LONG]}, OverlapParams(), SHINGLING)[0] == []
 
 
 def made(count):

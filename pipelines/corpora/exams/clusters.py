@@ -9,14 +9,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from pipelines.corpora.canonical import comparable
+from pipelines.corpora.duplicates import cluster_of
 from pipelines.corpora.exams.item import Exam
-from pipelines.corpora.exams.shingles import Neighbours, Sketches
+from pipelines.corpora.near import Sketcher
+from pipelines.corpora.questions import Questions
 
 
-def clustered(exams: Sequence[Exam], sketches: Sketches, threshold: float) -> tuple[list[Exam], Counter[str]]:
+def clustered(exams: Sequence[Exam], sketcher: Sketcher) -> tuple[list[Exam], Counter[str]]:
     """The rows that stay, in order, each with its cluster's key, and counts. Earlier rows win; equal text is a cluster too."""
-    group = components([exam.question for exam in exams], sketches, threshold)
+    group = components([exam.question for exam in exams], sketcher)
     members: dict[int, list[Exam]] = {}
     for exam, number in zip(exams, group, strict=True):
         members.setdefault(number, []).append(exam)
@@ -34,26 +38,12 @@ def clustered(exams: Sequence[Exam], sketches: Sketches, threshold: float) -> tu
     return kept, counts
 
 
-def components(texts: Sequence[str], sketches: Sketches, threshold: float) -> list[int]:
-    """The cluster of each text: the place of its first member."""
-    parent = list(range(len(texts)))
-
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
-
-    seen: dict[str, int] = {}
-    index = Neighbours(sketches, threshold)
-    places: list[int] = []  # of the texts in the index: equal ones are in it once
-    for place, text in enumerate(texts):
-        first = seen.setdefault(comparable(text), place)
-        if first != place:
-            parent[place] = first
-            continue
-        for other in index.add(text):
-            one, two = sorted((root(place), root(places[other])))
-            parent[two] = one
-        places.append(place)
-    return [root(place) for place in range(len(texts))]
+def components(texts: Sequence[str], sketcher: Sketcher) -> list[int]:
+    """The cluster of each text: the place of its first member. Texts of one canonical form are one."""
+    questions = Questions.of(texts, sketcher)
+    _, first, members = np.unique(questions.traits.form, return_index=True, return_inverse=True)
+    distinct = np.sort(first)  # equal texts are looked at once
+    own = Questions(questions.traits.of_places(distinct), lambda place: texts[int(distinct[place])])
+    roots = distinct[cluster_of(own, sketcher)]
+    of_text = dict(zip(distinct.tolist(), roots.tolist(), strict=True))
+    return [of_text[place] for place in first[members].tolist()]

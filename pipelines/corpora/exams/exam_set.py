@@ -15,7 +15,7 @@ from pipelines.corpora.exams.convert import REASONS, convert, length
 from pipelines.corpora.exams.exams_params import SPLITS, ExamSetParams, ExamsParams, ExamSplit
 from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.exams.overlap import without_overlap
-from pipelines.corpora.exams.shingles import Shingling, Sketches
+from pipelines.corpora.exams.shingles import Shingling
 from pipelines.corpora.exams.subjects import FIELDS
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.problem import Reading
@@ -56,9 +56,9 @@ def unite(exams: Mapping[str, Sequence[Exam]], params: ExamSetParams, against: M
 
     The test split stays whole but for what the other evaluation sets hold; calib gives way to it, rl to both, explore to all three.
     """
-    sketches = Sketches(Shingling(params.word_shingle, params.character_shingle, params.permutations))
+    shingling = Shingling(params.word_shingle, params.character_shingle, params.permutations)
     rows = [exam for name, found in exams.items() for exam in _limited(found, params.limits.get(name))]
-    unique, duplicates = clustered(rows, sketches, params.near)
+    unique, duplicates = clustered(rows, shingling.sketcher(params.near))
     splits: dict[ExamSplit, list[Exam]] = {split: [] for split in SPLITS}
     for exam in sorted(unique, key=lambda exam: fraction("order:" + exam.key)):
         splits[side(exam.key, params)].append(exam)
@@ -67,7 +67,7 @@ def unite(exams: Mapping[str, Sequence[Exam]], params: ExamSetParams, against: M
     for number, split in enumerate(reversed(SPLITS)):
         inside = SPLITS[::-1][:number]
         sets = outside | {other: [exam.question for exam in splits[other]] for other in inside}
-        splits[split], found = without_overlap(splits[split], sets, params.overlap, sketches)
+        splits[split], found = without_overlap(splits[split], sets, params.overlap, shingling)
         contamination[split] = {name: dict(count) for name, count in found.items()}
     metrics = {
         "rows": {name: len(found) for name, found in exams.items()},

@@ -1,0 +1,38 @@
+"""Which roles the sources of a corpus name, and what is missing for the files that later stages read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NEEDS = {  # file -> how rows come into it
+    "rl": "name a file or split of the role rl or train",
+    "heldout": "name one of the role heldout, or set heldout_share above 0 where rows of the role train are split",
+    "validation": "name one of the role validation, or set validation_share above 0 where rows of the role train are split",
+    "sft": "name one of the role sft or train whose rows have a demonstration (columns.solution)",
+}
+ALL = frozenset(["train", "sft", "rl", "validation", "heldout"])
+
+
+def roles_of(source: Mapping[str, Any]) -> frozenset[str]:
+    """By the parameters of one source; a source that generates its rows has every role."""
+    named = next((source[key] for key in ("numbers", "files", "splits") if source.get(key)), None)
+    return ALL if not isinstance(named, Mapping) else frozenset(named)
+
+
+def reachable(sources: Mapping[str, Mapping[str, Any]], validation_share: float, heldout_share: float) -> frozenset[str]:
+    """The files that some row can come into."""
+    roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
+    found = set(roles & {"validation", "heldout"})
+    if roles & {"rl", "train"}:
+        found.add("rl")
+    if roles & {"sft", "train"}:
+        found.add("sft")
+    if "train" in roles:
+        found |= {file for file, share in (("validation", validation_share), ("heldout", heldout_share)) if share > 0}
+    return frozenset(found)
+
+
+def absent(file: str, roles: frozenset[str]) -> str:
+    """What to say where no row can come into `file`."""
+    return f"no source has rows for {file}: the roles named are {', '.join(sorted(roles)) or 'none'}; {NEEDS[file]}"

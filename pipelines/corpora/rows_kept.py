@@ -1,0 +1,33 @@
+"""How many rows a stage read, kept and lost, and why: in its metrics under `rows`, and said on the console of the run that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LOUD = 0.2  # a larger share that is lost is a warning
+WAYS = {
+    "long prompt": "raise max_prompt_tokens",
+    "long response": "raise max_response_tokens",
+    "bad rows": "the stage's log and its metrics name the first ones",
+    "not encodable": "set tokenizer.alphabet: bytes, or look at the special tokens that the texts spell",
+    "no demonstration": "name columns.solution",
+    "too long": "raise max_tokens",
+}
+
+
+def rows_kept(read: int, lost: Mapping[str, int]) -> dict[str, Any]:
+    """For the metrics of a stage: `kept` is what is left of `read` when each loss has been counted once."""
+    found = {reason.replace("_", " "): number for reason, number in lost.items() if number}
+    return {"read": read, "kept": read - sum(found.values()), "lost": dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))}
+
+
+def sentence(rows: Mapping[str, Any], what: str = "rows") -> str:
+    """`185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; above LOUD a warning with the share and what to do."""
+    read, kept, lost = rows["read"], rows["kept"], rows["lost"]
+    text = f"{kept} of {read} {what} kept" + (f"; left out: {', '.join(f'{n} {reason}' for reason, n in lost.items())}" if lost else "")
+    if not lost or read - kept <= LOUD * read:
+        return text
+    most = next(iter(lost))
+    way = f" ({WAYS[most]})" if most in WAYS else ""
+    return f"warning: {100 * (read - kept) / read:.0f} % of the {what} are left out, most as {most}{way}\n{text}"
