@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines.models import policy
 from pipelines.models.base_params import BaseParams
 from pipelines.models.tokenizer import Tokens
+from tasks.sources import opener
 from tasks.stage import Stage
 
 
@@ -15,7 +16,7 @@ def run(stage: Stage) -> None:
     if settings.architecture is not None:
         model = policy.build(settings.architecture, tokens, stage.seed)
     else:
-        model = policy.fetch(settings, tokens, stage.seed, stage.execution.offline, stage.execution.trust_remote_code)
+        model = policy.fetch(settings, tokens, stage.seed, opener(stage), stage.execution.trust_remote_code)
     count = sum(parameter.numel() for parameter in model.parameters())
     stage.say(f"{type(model).__name__}: {count:,} parameters, vocabulary {tokens.vocab_size}, context {policy.context_size(model)}")
     policy.save(model, tokens, stage.out("models/base/model"))

@@ -7,6 +7,7 @@ import json
 from pipelines.corpora.build import FILES, Corpus, build
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.record import write_records
+from tasks.sources import opener
 from tasks.stage import Stage
 
 
@@ -15,7 +16,7 @@ def run(stage: Stage) -> None:
     name = stage.item
     params = stage.section(f"corpus.{name}", CorpusParams)
     tokenizer_folder = stage.out(f"data/{name}/tokenizer")
-    corpus = build(name, params, stage.input(params.raw), stage.seed, tokenizer_folder, stage.execution.offline, stage.say)
+    corpus = build(name, params, stage.input(params.raw), stage.seed, tokenizer_folder, stage.execution.offline, stage.say, opener(stage))
     folder = stage.out(f"data/{name}/records")
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:

@@ -11,6 +11,7 @@ from pipelines.rewards.judge import Judge, Provision, RuleJudge
 from pipelines.rewards.reward_params import JUDGE, JudgeParams
 from pipelines.seams import load
 from pipelines.settings import Choice
+from tasks.sources import opener
 from tasks.stage import Stage
 
 
@@ -23,7 +24,7 @@ def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placemen
     folder: Path | None = None
     with suppress(KeyError):  # not declared: none of its own, or the judge says that it is missing
         folder = stage.input(f"models/{getattr(reward, 'model', reward.kind)}/model")
-    provision = Provision(folder, tokens, placement, execution.micro_batch_tokens, execution.trust_remote_code)
+    provision = Provision(folder, tokens, placement, execution.micro_batch_tokens, execution.trust_remote_code, opener(stage))
     judge: Judge = module.make_judge(reward, provision)
     return judge
 

@@ -9,6 +9,7 @@ from pipelines.corpora.rlvr_set import FILES, read_rows, reworded, texts, tokeni
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.seams import load
+from tasks.sources import opener
 from tasks.stage import Stage
 
 
@@ -20,7 +21,7 @@ def run(stage: Stage) -> None:
     if params.wording is not None:
         rows = reworded(rows, load("pipelines.rewards", params.wording.module), params.wording.share, stage.seed)
     target = stage.out(f"data/{name}/tokenizer")
-    tokens = make_tokens(params.tokenizer, params.template, params.reward, texts(rows), target, stage.execution.offline)
+    tokens = make_tokens(params.tokenizer, params.template, params.reward, texts(rows), target, opener(stage))
     made = tokenise(name, rows, tokens, params, counts)
     folder = stage.out(f"data/{name}/records")
     folder.mkdir(parents=True, exist_ok=True)

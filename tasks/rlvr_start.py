@@ -11,6 +11,7 @@ from pipelines.settings import laid_over
 from pipelines.training.supervised import Demonstrations
 from tasks.fine_tuning import learn, publish
 from tasks.rlvr_start_params import StartRun
+from tasks.sources import opener
 from tasks.stage import Stage
 from tasks.training_run import TrainingRun
 
@@ -23,7 +24,7 @@ def run(stage: Stage) -> None:
     if settings.model.architecture is not None:
         model = policy.build(settings.model.architecture, tokens, stage.seed)
     else:
-        model = policy.fetch(settings.model, tokens, stage.seed, execution.offline, execution.trust_remote_code)
+        model = policy.fetch(settings.model, tokens, stage.seed, opener(stage), execution.trust_remote_code)
     count = sum(parameter.numel() for parameter in model.parameters())
     stage.say(f"{type(model).__name__}: {count:,} parameters, vocabulary {tokens.vocab_size}, context {policy.context_size(model)}")
     if settings.sft is None:

@@ -21,6 +21,7 @@ from pipelines.rewards.verdict import Verdict
 from pipelines.rewards.verifier import make_judge
 from pipelines.seams import load
 from tasks.gate import examined, write_gate
+from tasks.sources import opener
 from tasks.stage import Stage
 from tasks.verifier_params import VerifierReportParams
 
@@ -34,7 +35,7 @@ def run(stage: Stage) -> None:
     chosen = {key: stage.value(f"verifier.runs.{name}.{key}") for key in ("judgements", "set")}
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     folder = stage.input(f"models/{name}/model")
-    provision = Provision(folder, Tokens.load(folder), placement, execution.micro_batch_tokens, execution.trust_remote_code)
+    provision = Provision(folder, Tokens.load(folder), placement, execution.micro_batch_tokens, execution.trust_remote_code, opener(stage))
     model = make_judge(settings.reading, provision)
     judges: dict[str, Judge] = {MODEL: model}
     judges |= {arm.rule: RuleJudge(load("pipelines.rewards", arm.rule)) for arm in settings.rules}

@@ -9,6 +9,7 @@ from pipelines.evaluation.preference_params import WinsParams
 from pipelines.evaluation.wins import win_tables
 from pipelines.models.placement import Placement
 from pipelines.seams import load
+from tasks.sources import opener
 from tasks.stage import Stage
 
 
@@ -24,7 +25,7 @@ def run(stage: Stage) -> None:
         samples[name] = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     judge = load("pipelines.evaluation.judges", settings.judge.kind).make(
-        settings.judge, Place(placement, execution.offline, execution.trust_remote_code)
+        settings.judge, Place(placement, execution.trust_remote_code, opener(stage))
     )
     found = win_tables(samples, judge, settings)
     stage.out(f"metrics/wins/{stage.item}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")

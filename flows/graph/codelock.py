@@ -1,4 +1,4 @@
-"""Write code.lock.json: for every stage the digests of the code it reaches and the versions of the packages that key it.
+"""Write code.lock.json: for every stage the digests of the code it reaches, the packages that key it and the outside sources it takes.
 
 `python -m flows.graph.codelock` is the command of the `code` stage, so that a bare `dvc repro` sees edited code as well;
 `whetstone plan` and `whetstone run` do the same in-process first.
@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from flows.graph import source_lock
 from flows.graph.closure import Code, Declared
 from flows.graph.params import Params
 from pipelines.settings import seam_modules
@@ -49,7 +50,8 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str, dict[str, Any]]:
-    """Stage -> {"modules": {module: digest}, "environment": {package: major.minor}, "python": major.minor}."""
+    """Stage -> {"modules": {module: digest}, "environment": {package: major.minor}, "python": major.minor}, and for a stage that takes
+    something from outside "sources": {name: digest of its manifest}."""
     code = Code(root)
     versions = package_versions(params.identity.environment)
     result = {}
@@ -64,6 +66,8 @@ def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str,
             "environment": {name: value for name, value in versions.items() if name in others},
             "python": f"{sys.version_info[0]}.{sys.version_info[1]}",  # syntax trees differ between Python's minor versions
         }
+        if sources := source_lock.digests(root, params, stage.sections):
+            result[stage.name]["sources"] = sources
     code.save()
     return result
 
@@ -91,9 +95,13 @@ def main() -> int:
     root = Path.cwd()
     try:
         params = load(root)
+        changed = source_lock.write(root, params)
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
+    if changed:  # DVC read the old one before it began
+        print("params.yaml takes other sources than before, source.lock.json says so now: the same command again", file=sys.stderr)
+        return 1
     with dvc_api.open_repo(root) as repo:
         write(root, digests(root, dvc_api.declared(repo), params))
         dvc_api.prune_orphans(repo)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from flows.graph.closure import Declared
 
 _THREADS = threading.RLock()
 CODE_STAGE = "code"
+LISTINGS = ".whetstone/manifests"  # of input folders that no stage makes (flows/provenance/content.py)
 
 
 class BrokenLock(RuntimeError):
@@ -115,6 +117,20 @@ def graph(repo: Any) -> dict[Any, set[Any]]:
                 found += outs.values(prefix=key) if outs.has_subtrie(key) else []
                 needs[stage].update(out.stage for out in found)
     return needs
+
+
+def with_sources(needs: dict[Any, set[Any]], takes: Mapping[str, Iterable[str]]) -> dict[Any, set[Any]]:
+    """The graph in which a stage waits for the outside sources that it takes (`takes`: stage name -> stage names), not for all of them.
+
+    To DVC they are inputs of the `code` stage, whose output tells each stage what is its own.
+    """
+    by_name = {stage.addressing: stage for stage in needs}
+    result = {stage: set(upstream) for stage, upstream in needs.items()}
+    for stage, upstream in result.items():
+        if stage.addressing == CODE_STAGE:
+            upstream.clear()
+        upstream.update(by_name[name] for name in takes.get(stage.addressing, ()) if name in by_name)
+    return result
 
 
 def stages_in_order(repo: Any, needs: dict[Any, set[Any]]) -> list[Any]:
@@ -481,10 +497,15 @@ def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:
 
     try:
         before = Tree.load(dependency.cache, old)
-    except (FileNotFoundError, OSError):
-        return []
+    except OSError:
+        listed = Path(dependency.repo.root_dir) / LISTINGS / f"{old.value}.json"  # of raw data, which no cache holds
+        if not listed.is_file():
+            return []
+        before = Tree.from_list(json.loads(listed.read_text("utf-8")), hash_name="md5")
+        before.digest()
     changes = diff(before, _listing(dependency), dependency.cache)
     names = [f"+{'/'.join(c.new.key)}" for c in changes.added if c.new.key]
     names += [f"-{'/'.join(c.old.key)}" for c in changes.deleted if c.old.key]
     names += ["/".join(c.new.key) for c in changes.modified if c.new.key]
+    names = [name for name in names if name.strip("+-")]  # the folder itself is among them
     return names[:limit] + ([f"… {len(names) - limit} more"] if len(names) > limit else [])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.graph import codelock, dvc_api
+from flows.graph import codelock, dvc_api, source_lock
 from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, parse, read_yaml
 from flows.graph.requested import unlisted
@@ -78,7 +78,9 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
     """
     raw = read_yaml(root / PARAMS) if text is None else parse(text)
     params = check(raw)
-    unwritten = None if text is None else {PARAMS: text}
+    unwritten = None if text is None else {PARAMS: text, source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params))}
+    if unwritten is None:
+        source_lock.write(root, params)  # before DVC reads dvc.yaml, which makes stages of it
     with dvc_api.locked_repo(root, unwritten) as repo:
         try:
             declared = dvc_api.declared(repo)
@@ -95,7 +97,10 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
         if record:
             dvc_api.prune_orphans(repo)
             dvc_api.record_code_stage(repo)
+        takes = {name: [source_lock.STAGE + one for one in entry.get("sources", {})] for name, entry in code.items()}
         needs = dvc_api.graph(repo)
+        source_lock.check_made_by_none(needs)
+        needs = dvc_api.with_sources(needs, takes)
         order = [stage for stage in dvc_api.stages_in_order(repo, needs) if stage.addressing != dvc_api.CODE_STAGE]
         wanted = set(expand([stage.addressing for stage in order], targets, presets=unlisted(raw))) or {s.addressing for s in order}
         chosen = dvc_api.with_upstream(needs, order, wanted)
@@ -162,7 +167,8 @@ class _Walk:
         if stage.addressing in self.forced:
             reasons.append((0, "forced"))
         notes = self._removed(stage, lock)
-        known, waiting = True, []
+        known, waiting = True, list[str]()
+        waiting += self._sources(stage, lock)
         for dep in stage.deps:
             if dvc_api.is_params(dep):
                 reasons += self._param(dep, lock)
@@ -207,6 +213,23 @@ class _Walk:
         for out in stage.outs:
             self.predicted[out.fs_path] = contents[out.fs_path] if action in ("checkout", "restore") else UNKNOWN
         return action
+
+    def _sources(self, stage: Any, lock: dict[str, Any] | None) -> list[str]:
+        """Manifests of outside sources that are still to be made. In the stage's entry of code.lock.json, those that are known take the
+        digest that they will have, those that are not keep the recorded one: what they change is not known."""
+        path = os.path.join(self.repo.root_dir, codelock.CODE_LOCK)
+        entry = self.files.get(path, {}).get(stage.addressing, {}).get("sources", {})
+        recorded = ((lock or {}).get("params", {}).get(codelock.CODE_LOCK) or {}).get(stage.addressing, {}).get("sources", {})
+        waiting = []
+        for name in entry:
+            manifest = f"{source_lock.FOLDER}/{name}.json"
+            content = self.predicted.get(os.path.join(self.repo.root_dir, manifest))
+            if content is UNKNOWN:
+                waiting.append(manifest)
+                entry[name] = recorded.get(name, entry[name])
+            elif content is not None:
+                entry[name] = content.value
+        return waiting
 
     def _content(self, dep: Any) -> Any:
         """The content a dependency will have when its stage's turn comes: a hash, UNKNOWN, or None when it is not there."""
@@ -269,4 +292,7 @@ def _code_reason(key: str, was: bool, stays: bool, old: Any, new: Any) -> tuple[
     _, _, name = key.partition(".environment.")
     if name:
         return 2, f"environment {name} {old or 'unused'} -> {new or 'unused'}"
+    _, _, name = key.partition(".sources.")
+    if name:
+        return 2, f"source {name} {'changed' if was and stays else 'is new' if stays else 'is no longer taken'}"
     return 2, f"{key.rsplit('.', 1)[-1]} {old} -> {new}"

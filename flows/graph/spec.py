@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.graph import codelock, dvc_api
+from flows.graph import codelock, dvc_api, source_lock
 from flows.graph.params import load
 from flows.workspace import STATE
 from tasks.stage import Spec
@@ -52,6 +52,7 @@ def build(
             code = next(iter(value.values()), {})
         else:
             params.update(value)
+    inputs |= {f"{source_lock.FOLDER}/{name}.json": digest for name, digest in code.get("sources", {}).items()}
     key = key_of(stage, pinned)
     return Spec(
         stage=stage.addressing,

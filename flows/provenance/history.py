@@ -22,6 +22,7 @@ from flows.provenance.snapshot import NoGit, git
 
 WORKTREE, RUN_CACHE = "worktree", "run cache"
 CODE_LOCK, PARAMS = "code.lock.json", "params.yaml"
+SOURCES = "sources"  # of the manifests of what came from outside; a stage's entry in CODE_LOCK holds the digests of its own
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
         stage=name,
         state=state,
         command=command if isinstance(command, str) else "\n".join(command),
-        inputs=_digests(row.get("deps")),
+        inputs=_digests(row.get("deps")) | {f"{SOURCES}/{source}.json": md5 for source, md5 in reached.get("sources", {}).items()},
         outs=_digests(row.get("outs")),
         params=values,
         code=dict(reached.get("modules", {})),

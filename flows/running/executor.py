@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.graph import codelock, dvc_api, spec
+from flows.graph import codelock, dvc_api, source_lock, spec
 from flows.graph.params import load
 from flows.provenance.content import remember_raw
 from flows.running import leftovers, proxies
@@ -133,6 +133,7 @@ def _prepare(
                 return Result(name, "keep")
             with _explained(name, "restoring it"):
                 if dvc_api.restore(repo, stage):
+                    _refresh_code_lock(root, repo, name)
                     discard(
                         spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage)))
                     )  # of a run killed while it recorded this
@@ -256,13 +257,24 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
             raise StageDrifted(f"{name} drifted: {shown} changed while it ran. Its result is not recorded; run again")
         try:
-            return dvc_api.record(repo, stage, prepared.pinned, prepared.command)
+            outs = dvc_api.record(repo, stage, prepared.pinned, prepared.command)
+            _refresh_code_lock(root, repo, name)
+            return outs
         except Exception as error:  # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
             hint = _hint((str(error),), str(root))
             dvc_api.drop_partial_objects(repo)
             raise StageFailed(
                 f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining{hint}"
             ) from error
+
+
+def _refresh_code_lock(root: Path, repo: Any, name: str) -> None:
+    """A source was taken in: from now on code.lock.json holds its digest for the stages that take it, and source.lock.json its commit."""
+    if name.startswith(source_lock.STAGE):
+        params = load(root)
+        source_lock.write(root, params)
+        codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
+        dvc_api.record_code_stage(repo)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from pipelines.corpora.spool import PORTION
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.seams import load
+from pipelines.sources.opening import Opener, unrecorded
 
 FILES = ("sft", "rl", "validation", "heldout")
 WAYS = {
@@ -57,6 +58,7 @@ def build(
     say: Callable[[str], None] = lambda _: None,
     records: Path | None = None,
     processes: int | None = None,
+    open_source: Opener = unrecorded,
 ) -> Corpus:
     """`root`: the raw file or folder; `records`: the folder of the records, absent: beside the tokenizer's; `processes` as in
     `over_portions`. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name file and way out."""
@@ -74,7 +76,7 @@ def build(
         say(f"{source}: {count} problems, {ledger.bad} bad rows" + "".join(f"\n  {line}" for line in ledger.first))
 
     rows = clean({source: problems(source) for source in params.sources}, params, folder, processes)
-    tokens = make_tokens(params.tokenizer, params.template, params.reward, _training_texts(rows), tokenizer_folder, offline)
+    tokens = make_tokens(params.tokenizer, params.template, params.reward, _training_texts(rows), tokenizer_folder, open_source)
     figures = _write(rows, tokens, params, folder, processes)
     lost = _lost(rows, ledgers.values(), figures)
     _refuse_empty(name, params, figures, lost)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipelines.settings import Settings
+from pipelines.sources.source_params import Named, Outside, check_revision
 
 
 class ArchitectureParams(Settings):
@@ -36,8 +37,10 @@ class BaseParams(Settings):
     """The `base` section of params.yaml."""
 
     architecture: ArchitectureParams | None = Field(None, description="build a model from scratch")
-    pretrained: str | None = Field(None, min_length=1, description="Hugging Face id or local folder of a causal language model")
-    revision: str | None = Field(None, description="commit, tag or branch of the Hugging Face id; a commit makes the result repeatable")
+    pretrained: Annotated[Named | None, Outside("model")] = Field(
+        None, description="a causal language model: path of a folder or .gguf file, Hugging Face id, or {path|hub|package: …}"
+    )
+    revision: str | None = Field(None, description="commit, tag or branch of the Hugging Face id; what is no commit is pinned when fetched")
     resize_embeddings: bool = Field(False, description="grow a pretrained model's embeddings when the tokenizer holds more ids")
 
     @model_validator(mode="after")
@@ -48,4 +51,5 @@ class BaseParams(Settings):
             )
         if self.pretrained is None and (self.revision or self.resize_embeddings):
             raise ValueError("revision and resize_embeddings belong to pretrained; a model from scratch has neither")
+        check_revision(self.pretrained, self.revision, "pretrained")
         return self

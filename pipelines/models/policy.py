@@ -14,7 +14,9 @@ from torch import nn
 
 from pipelines.models import adapters
 from pipelines.models.base_params import ArchitectureParams, BaseParams
+from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.models.tokenizer import Tokens
+from pipelines.sources.opening import Found, Opener
 
 
 def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
@@ -39,14 +41,18 @@ def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
     return _causal_model(architecture.family, shape).to(torch.float32)
 
 
-def fetch(base: BaseParams, tokens: Tokens, seed: int, offline: bool, trust_remote_code: bool) -> Any:
-    """A pretrained model by Hugging Face id or folder, float32, checked against the corpus's tokenizer.
+def fetch(base: BaseParams, tokens: Tokens, seed: int, open_source: Opener, trust_remote_code: bool) -> Any:
+    """A pretrained model, float32, checked against the corpus's tokenizer.
 
-    Raises FileNotFoundError (nothing there, or not reachable offline), ValueError (no safetensors, vocabulary does not fit).
+    Raises SourceError (nothing there, not reachable offline, changed), ValueError (not loadable strictly, vocabulary does not fit).
     """
-    source = str(base.pretrained)
-    model = _from_pretrained(source, base.revision, offline, trust_remote_code)
-    _check_vocabulary(source, base.revision, offline, tokens)
+    from transformers import AutoModelForCausalLM
+
+    assert base.pretrained is not None
+    with open_source(base.pretrained, "model", base.revision) as found:
+        source = found.shown
+        model = load_model(AutoModelForCausalLM, found, trust_remote_code=trust_remote_code)
+        _check_vocabulary(found, tokens)
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < tokens.vocab_size:
         if not base.resize_embeddings:
@@ -78,11 +84,13 @@ def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
 
 def load(folder: str | Path, tokens: Tokens | None = None, trust_remote_code: bool = False) -> tuple[Any, Tokens]:
     """The model and the tokens of a folder that `save` wrote. With `tokens`, a differing contract is an error naming both places."""
+    from transformers import AutoModelForCausalLM
+
     folder = Path(folder)
     own = Tokens.load(folder)
     if tokens is not None:
         own.check_same(tokens, str(folder))
-    model = _from_pretrained(str(folder), None, True, trust_remote_code)
+    model = load_model(AutoModelForCausalLM, Found(folder, str(folder)), trust_remote_code=trust_remote_code)
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < own.vocab_size:
         raise ValueError(f"{folder}: {rows} embedding rows, but its tokens.json counts {own.vocab_size} ids; the folder is not one model")
@@ -141,49 +149,17 @@ def _distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: state[name].detach().cpu().contiguous() for name in seen.values()}
 
 
-def _from_pretrained(source: str, revision: str | None, offline: bool, trust_remote_code: bool) -> Any:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-
-    if Path(source).is_dir() and not list(Path(source).glob("*.safetensors")):
-        raise ValueError(f"{source} holds no *.safetensors file; other weight formats can run code when they are opened and are refused")
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            source,
-            revision=revision or "main",
-            local_files_only=offline or Path(source).is_dir(),
-            trust_remote_code=trust_remote_code,
-            use_safetensors=True,
-            dtype=torch.float32,
-        )
-    except SafetensorError as error:
-        raise ValueError(
-            f"{source}: the weights cannot be read ({error}); the file is cut short or damaged: restore it or run its stage again"
-        ) from error
-    except OSError as error:
-        hint = (
-            "execution.offline is true and nothing of that name is in the local cache; set it to false, or give a folder" if offline else ""
-        )
-        raise FileNotFoundError(f"no model could be loaded from {source}: {str(error).splitlines()[0]} {hint}".rstrip()) from error
-
-
-def _check_vocabulary(source: str, revision: str | None, offline: bool, tokens: Tokens) -> None:
-    """The ids of the corpus must mean the same text to the pretrained model; a source without tokenizer.json cannot be compared."""
+def _check_vocabulary(found: Found, tokens: Tokens) -> None:
+    """The ids of the corpus must mean the same text to the pretrained model; a source without a tokenizer cannot be compared."""
     from tokenizers import Tokenizer
-    from transformers.utils import cached_file
 
-    file = Path(source) / "tokenizer.json"
-    if not Path(source).is_dir():
-        found = cached_file(
-            source, "tokenizer.json", revision=revision or "main", local_files_only=offline, _raise_exceptions_for_missing_entries=False
-        )
-        file = Path(found or file)
-    if not file.exists():
+    file, source = found.folder / "tokenizer.json", found.shown
+    if found.gguf is not None:
+        theirs = load_tokenizer(found).get_vocab()
+    elif file.exists():
+        theirs = Tokenizer.from_file(str(file)).get_vocab(with_added_tokens=True)
+    else:
         return
-    theirs = Tokenizer.from_file(str(file)).get_vocab(with_added_tokens=True)
     ours = tokens.tokenizer.get_vocab(with_added_tokens=True)
     differing = [text for text, number in theirs.items() if ours.get(text) != number]
     if differing:

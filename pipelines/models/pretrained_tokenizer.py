@@ -10,33 +10,30 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from pipelines.models.loading import load_tokenizer
 from pipelines.models.template import Template
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import PAD, resolve_chat, write_contract
+from pipelines.sources.opening import Opener
 
 
-def fetch(params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path, offline: bool) -> Tokens:
-    """Write the tokenizer of `params.id` with its contract into `folder`. OSError names the way out when it is not at hand."""
-    from transformers import AutoTokenizer
-
-    try:
-        loaded = AutoTokenizer.from_pretrained(params.id, revision=params.revision, local_files_only=offline, use_fast=True)
-    except (OSError, ValueError) as error:
-        where = "execution.offline is true: set it to false, or download it before" if offline else "check the id and the network"
-        raise OSError(f"no tokenizer {params.id!r} (revision {params.revision}): {where}. {error}") from error
+def fetch(params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path, open_source: Opener) -> Tokens:
+    """Write the tokenizer of `params.id` with its contract into `folder`. SourceError names the way out when it is not at hand."""
+    with open_source(params.id, "tokenizer", params.revision) as found:
+        loaded, shown = load_tokenizer(found, use_fast=True), found.shown
     if not loaded.is_fast:
-        raise ValueError(f"tokenizer.id {params.id} has no fast tokenizer (tokenizer.json); convert it with transformers first")
-    _choose_pad(loaded, params)
+        raise ValueError(f"tokenizer.id {shown} has no fast tokenizer (tokenizer.json); convert it with transformers first")
+    _choose_pad(loaded, params, shown)
     if template.jinja:
         loaded.chat_template = template.jinja
     loaded.save_pretrained(str(folder))
     if template.bos and loaded.bos_token_id is None:
-        raise ValueError(f"template.bos: the tokenizer {params.id} has no BOS; set bos: false")
+        raise ValueError(f"template.bos: the tokenizer {shown} has no BOS; set bos: false")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     resolved, chat = Template.of(template.prompt, template.response, template.bos), None
     if template.chat:
-        resolved, chat = resolve_chat(template, _chat_source(loaded, params.id), params.id, _specials(loaded), tokenizer)
+        resolved, chat = resolve_chat(template, _chat_source(loaded, shown), shown, _specials(loaded), tokenizer)
     return write_contract(
         folder,
         tokenizer,
@@ -50,14 +47,12 @@ def fetch(params: PretrainedTokenizer, template: TemplateParams, reward: str, fo
     )
 
 
-def _choose_pad(loaded: Any, params: PretrainedTokenizer) -> None:
+def _choose_pad(loaded: Any, params: PretrainedTokenizer, shown: str) -> None:
     if loaded.eos_token_id is None:
-        raise ValueError(f"tokenizer.id {params.id} has no EOS token: a response could never end")
+        raise ValueError(f"tokenizer.id {shown} has no EOS token: a response could never end")
     if params.pad != "auto":
         if loaded.convert_tokens_to_ids(params.pad) in (None, loaded.unk_token_id) and params.pad != loaded.unk_token:
-            raise ValueError(
-                f"tokenizer.pad {params.pad!r} is no token of {params.id}; special ones: {', '.join(loaded.all_special_tokens)}"
-            )
+            raise ValueError(f"tokenizer.pad {params.pad!r} is no token of {shown}; special ones: {', '.join(loaded.all_special_tokens)}")
         loaded.pad_token = params.pad
     elif loaded.pad_token_id in (None, loaded.eos_token_id):
         if loaded.unk_token_id not in (None, loaded.eos_token_id):

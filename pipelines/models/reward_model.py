@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from pipelines.models import adapters, policy
 from pipelines.models.adapter_params import AdapterParams
+from pipelines.models.loading import load_model
 from pipelines.models.packing import Row, can_share, pack
 from pipelines.models.tokenizer import Tokens
+from pipelines.sources.opening import Found
 
 MEMBER = "member_{}"
 
@@ -114,21 +116,12 @@ def _members(folder: Path) -> Iterator[Path]:
 
 
 def _load(folder: Path, trust_remote_code: bool) -> tuple[Any, Tokens]:
-    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
     tokens = Tokens.load(folder)
     if not list(folder.glob("*.safetensors")):
         raise FileNotFoundError(f"{folder} holds no *.safetensors file: run its stage again")
-    options = {"local_files_only": True, "trust_remote_code": trust_remote_code, "use_safetensors": True, "dtype": torch.float32}
-    try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **options)
-    except SafetensorError as error:
-        raise ValueError(f"{folder}: the weights cannot be read ({error}); restore the file or run its stage again") from error
-    if report["missing_keys"]:
-        raise ValueError(f"{folder}: no weights for {', '.join(sorted(report['missing_keys']))}; it is no reward model")
+    model = load_model(AutoModelForSequenceClassification, Found(folder, str(folder)), trust_remote_code=trust_remote_code)
     if model.config.num_labels != 1:
         raise ValueError(f"{folder}: a reward model has 1 label, this one {model.config.num_labels}")
     _head(model)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipelines.settings import Settings
+from pipelines.sources.source_params import Named, Outside, check_revision
 
 Alphabet = Literal["corpus", "bytes"]
 
@@ -38,11 +39,18 @@ class PretrainedTokenizer(Settings):
     """The tokenizer of a Hugging Face id or a local folder."""
 
     kind: Literal["pretrained"]
-    id: str = Field(min_length=1, description="Hugging Face id, or the path of a folder")
-    revision: str | None = Field(None, description="commit of the id; pin it, a branch name moves")
+    id: Annotated[Named, Outside("tokenizer")] = Field(
+        description="path of a folder or .gguf file, Hugging Face id, or {path|hub|package: …}"
+    )
+    revision: str | None = Field(None, description="commit, tag or branch of the id; what is no commit is pinned when fetched")
     pad: str = Field(
         "auto", description="padding token; auto: the tokenizer's own unless it is EOS, then its unknown token, else a new <|pad|>"
     )
+
+    @model_validator(mode="after")
+    def _revision(self) -> PretrainedTokenizer:
+        check_revision(self.id, self.revision, "id")
+        return self
 
 
 TokenizerParams = Annotated[CharTokenizer | BpeTokenizer | PretrainedTokenizer, Field(discriminator="kind")]

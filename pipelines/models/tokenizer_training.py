@@ -17,6 +17,7 @@ from pipelines.models.chat import Chat, learn
 from pipelines.models.template import Template
 from pipelines.models.tokenizer import Tokens, byte_symbols, facts_of
 from pipelines.models.tokenizer_params import BpeTokenizer, CharTokenizer, PretrainedTokenizer, TemplateParams, TokenizerParams
+from pipelines.sources.opening import Opener, unrecorded
 
 PAD, EOS, USER, ASSISTANT = SPECIALS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
 # Digits singly; a word takes the space before it; runs of punctuation; runs of space that leave the last one to the word after them.
@@ -29,7 +30,7 @@ def make_tokens(
     reward: str,
     pairs: Iterable[tuple[str, str | None]],
     folder: Path,
-    offline: bool = True,
+    open_source: Opener = unrecorded,
 ) -> Tokens:
     """Write the tokenizer folder and tokens.json into `folder` and load them. `pairs`: training questions with their
     demonstrations, if any; read only when a tokenizer is trained."""
@@ -37,7 +38,7 @@ def make_tokens(
     if isinstance(params, PretrainedTokenizer):
         from pipelines.models.pretrained_tokenizer import fetch  # brings transformers: only who needs it pays for it
 
-        return fetch(params, template, reward, folder, offline)
+        return fetch(params, template, reward, folder, open_source)
     return _write_trained(_train(params, _texts(template, pairs)), template, reward, folder)
 
 

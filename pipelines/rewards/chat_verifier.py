@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
+from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.rewards.chat_verifier_params import ChatAskingParams, ChatVerifierParams
@@ -69,10 +68,11 @@ class ChatLabels:
 
 
 def make_judge(options: ChatVerifierParams, provision: Provision) -> Judge:
-    """The model that the options name. Weights are read from safetensors only."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """The model that the options name."""
+    from transformers import AutoModelForCausalLM
 
-    where = {"revision": options.revision, "trust_remote_code": provision.trust_remote_code}
-    tokenizer = AutoTokenizer.from_pretrained(options.model, **where)
-    model = AutoModelForCausalLM.from_pretrained(options.model, use_safetensors=True, dtype=torch.float32, **where).eval()
+    trust = provision.trust_remote_code
+    with provision.open_source(options.model, "model", options.revision) as found:
+        tokenizer = load_tokenizer(found, trust)
+        model = load_model(AutoModelForCausalLM, found, trust_remote_code=trust).eval()
     return VerifierJudge(ChatLabels(model, tokenizer, options.asking, provision.placement, provision.budget), options)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipelines.rewards.verifier_params import AskingParams, ReadingParams
+from pipelines.sources.source_params import Named, Outside, check_revision
 
 
 class ChatAskingParams(AskingParams):
@@ -21,12 +22,13 @@ class ChatVerifierParams(ReadingParams):
     """A verifier or teacher by Hugging Face id or local path; its chat template is applied with the generation prompt."""
 
     kind: Literal["chat_verifier"] = "chat_verifier"
-    model: str = Field(min_length=1, description="Hugging Face id, or local folder with config, tokenizer and safetensors")
-    revision: str | None = Field(None, description="commit of the id; a branch moves")
+    model: Annotated[Named, Outside("model")] = Field(
+        description="path of a folder with tokenizer, or a .gguf file; Hugging Face id, or {path|hub|package: …}"
+    )
+    revision: str | None = Field(None, description="commit, tag or branch of the id; what is no commit is pinned when fetched")
     asking: ChatAskingParams = ChatAskingParams()
 
     @model_validator(mode="after")
-    def _pinned(self) -> ChatVerifierParams:
-        if "/" in self.model and not self.model.startswith((".", "/")) and self.revision is None:
-            raise ValueError(f"revision: pin the commit of {self.model}; a branch name would let the verifier change unseen")
+    def _revision(self) -> ChatVerifierParams:
+        check_revision(self.model, self.revision, "model")
         return self

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.rewards.scoring import Check, preflight, verdict_of
 from pipelines.rewards.verdict import Verdict
+from pipelines.sources.opening import Opener, unrecorded
 
 if TYPE_CHECKING:  # a rule must not wait for torch
     from pipelines.models.placement import Placement
@@ -128,6 +129,7 @@ class Provision:
     placement: Placement
     budget: int
     trust_remote_code: bool = False
+    open_source: Opener = unrecorded  # of a model from outside
 
     @property
     def folder(self) -> Path:

@@ -11,6 +11,8 @@ import yaml
 
 from flows.graph.params import check
 from flows.graph.recipes import names, use
+from pipelines.sources.opening import take
+from pipelines.sources.source_params import Reference
 from tasks.stage import Spec, Stage
 from tests.corpora.made import ROOT, write_lines
 
@@ -83,8 +85,12 @@ def small(params, id):
 def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     monkeypatch.chdir(project)
     use(project, "gsm8k_rho1b")
-    raw = small(yaml.safe_load((project / "params.yaml").read_text()), stand_in(project / "hub"))
+    id = stand_in(project / "hub")
+    raw = small(yaml.safe_load((project / "params.yaml").read_text()), id)
     check(raw)
+    sources = {kind: Reference(id, kind) for kind in ("tokenizer", "model")}
+    for kind, source in sources.items():
+        take(source.source(project), kind, offline=True).write(project / source.manifest)
     (project / "raw").mkdir()
     rows = [{"question": question, "answer": answer} for question, answer in zip(QUESTIONS, ANSWERS, strict=True)]
     write_lines(project / "raw/train.jsonl.gz", rows[:36])
@@ -93,8 +99,8 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     raw["corpus"]["gsm8k"]["decontaminate"] = {"ngram": None, "near": False}
 
     records, tokenizer = "data/gsm8k/records", "data/gsm8k/tokenizer"
-    run("corpus@gsm8k", raw, ["raw"], ["corpus.gsm8k"], [records, tokenizer, "metrics/corpus/gsm8k.json"])
-    run("base", raw, [tokenizer], ["base"], ["models/base/model"])
+    run("corpus@gsm8k", raw, ["raw", sources["tokenizer"].manifest], ["corpus.gsm8k"], [records, tokenizer, "metrics/corpus/gsm8k.json"])
+    run("base", raw, [tokenizer, sources["model"].manifest], ["base"], ["models/base/model"])
     run("sft", raw, ["models/base/model", records], ["sft"], ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"])
     outs = ["models/grpo/model", "curves/grpo.jsonl", "metrics/train/grpo.json"]
     run("rl@grpo", raw, ["models/sft/model", records], ["rl.common", "rl.grpo"], outs)

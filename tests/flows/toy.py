@@ -192,9 +192,9 @@ def make(folder: Path) -> Path:
     """The graph, not yet run, in a fresh git and DVC repository."""
     folder.mkdir(parents=True)
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for name in ("flows", "tasks", "pipelines", "raw"):
+    for name in ("flows", "tasks", "pipelines", "raw", "sources"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    for name in (".dvcignore", ".gitignore"):
+    for name in (".dvcignore", ".gitignore", "source.lock.json"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "dvc.yaml").write_text(without_stages((ROOT / "dvc.yaml").read_text(), LEFT_OUT))
     (folder / "requirements.lock").write_text("torch==2.13.0\n")

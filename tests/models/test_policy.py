@@ -15,6 +15,8 @@ from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.sources.manifest import SourceError
+from pipelines.sources.opening import unrecorded
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
 
@@ -69,7 +71,7 @@ def test_weights_that_could_run_code_are_refused(tokens, tmp_path):
 
 
 def fetch(folder, tokens, **settings):
-    return policy.fetch(BaseParams(pretrained=str(folder), **settings), tokens, 0, offline=True, trust_remote_code=False)
+    return policy.fetch(BaseParams(pretrained=str(folder), **settings), tokens, 0, unrecorded, trust_remote_code=False)
 
 
 def test_a_pretrained_folder_is_taken_over_and_its_vocabulary_compared(tokens, tmp_path):
@@ -95,8 +97,8 @@ def test_embeddings_grow_only_when_asked(tokens, tmp_path):
 
 def test_an_unknown_id_offline_says_the_way_out(tokens, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # what execution.offline sets before the library is imported
-    with pytest.raises(FileNotFoundError, match=r"execution\.offline"):
-        policy.fetch(BaseParams(pretrained="nobody/nothing-of-that-name"), tokens, 0, offline=True, trust_remote_code=False)
+    with pytest.raises(SourceError, match=r"execution\.offline"):
+        policy.fetch(BaseParams(pretrained="nobody/nothing-of-that-name"), tokens, 0, unrecorded, trust_remote_code=False)
 
 
 @pytest.mark.parametrize(

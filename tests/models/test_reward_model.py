@@ -121,5 +121,5 @@ def test_bad_folders_are_named(tokens, tmp_path):
     policy.save(make_tiny_model(tokens), tokens, tmp_path)
     facts = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(facts | {"architectures": ["Qwen2ForSequenceClassification"]}))
-    with pytest.raises(ValueError, match=r"no weights for score\.weight; it is no reward model"):
+    with pytest.raises(ValueError, match=r"no weights for score\.weight \(in model\.safetensors\)"):
         reward_model.load(tmp_path)

@@ -66,9 +66,9 @@ def test_a_chat_model_that_says_neither_is_an_error(checkpoint):
     assert "outside of the labels" in verdict.reason
 
 
-def test_an_id_without_a_commit_is_refused():
-    with pytest.raises(ValueError, match="pin the commit"):
-        ChatVerifierParams(model="someone/verifier")
+def test_a_revision_belongs_to_an_id():
+    with pytest.raises(ValueError, match="revision belongs to a Hugging Face id"):
+        ChatVerifierParams(model="./someone/verifier", revision="main")
 
 
 def test_both_are_judges_of_the_seam():

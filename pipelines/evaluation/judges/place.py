@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipelines.models.placement import Placement
+from pipelines.sources.opening import Opener, unrecorded
 
 
 class Place(NamedTuple):
-    """Device and number type; `offline` forbids downloads, `trust_remote_code` allows a model to bring its own code."""
+    """Device and number type; `trust_remote_code` allows a model to bring its own code, `open_source` finds it."""
 
     placement: Placement
-    offline: bool = True
     trust_remote_code: bool = False
+    open_source: Opener = unrecorded

@@ -18,6 +18,7 @@ import torch
 from pipelines.evaluation.judges.place import Place
 from pipelines.evaluation.judges.prompted_params import PromptedParams
 from pipelines.evaluation.wins import Comparison, PairJudge, Vote
+from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.models.policy import context_size
 
 _VERDICT = re.compile(r"^\W*verdict\W*([AB])\W*$", re.MULTILINE | re.IGNORECASE)
@@ -26,15 +27,12 @@ _CONTROL = re.compile(r"<\|[^<>|]{0,60}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|
 
 
 def make(options: PromptedParams, place: Place) -> PairJudge:
-    """Loads the model and its tokenizer. OSError of Hugging Face where they are not to be had."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """Loads the model and its tokenizer. SourceError where they are not to be had."""
+    from transformers import AutoModelForCausalLM
 
-    source: dict[str, Any] = {"local_files_only": place.offline, "trust_remote_code": place.trust_remote_code}
-    revision = options.revision or "main"
-    tokenizer = AutoTokenizer.from_pretrained(options.model, revision=revision, padding_side="left", **source)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        options.model, revision=revision, dtype=place.placement.dtype, use_safetensors=True, **source
-    )
+    with place.open_source(options.model, "model", options.revision) as found:
+        tokenizer = load_tokenizer(found, place.trust_remote_code, padding_side="left")
+        model = load_model(AutoModelForCausalLM, found, place.placement.dtype, place.trust_remote_code)
     return PromptedJudge(model.to(place.placement.device).eval(), tokenizer, options)
 
 
@@ -48,7 +46,8 @@ class PromptedJudge:
 
     @property
     def name(self) -> str:
-        return self.options.model
+        model = self.options.model
+        return model if isinstance(model, str) else model.shown
 
     def vote(self, comparisons: Sequence[Comparison]) -> list[Vote]:
         asked = [self._prompt(pair) for pair in comparisons]

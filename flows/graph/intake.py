@@ -1,0 +1,53 @@
+"""`python -m flows.graph.intake NAME`, the command of the stages source@NAME: fetch where needed, digest, write sources/NAME.json."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from flows.graph import source_lock
+from flows.graph.params import load
+from flows.graph.params_file import ParamsError
+from pipelines.quiet import quiet
+from pipelines.sources.manifest import SourceError
+from pipelines.sources.source_params import COMMIT, FOLDER, Source
+
+
+def take_in(root: Path, name: str, offline: bool) -> str:
+    """Write the manifest of the source called `name` in source.lock.json; returns what to say. SourceError where it cannot be had."""
+    from pipelines.sources.opening import take
+    from pipelines.sources.places import commit_of
+
+    lock = source_lock.read(root)
+    if name not in lock["taken"]:
+        raise SourceError(f"{source_lock.SOURCE_LOCK} holds no source {name}; `whetstone plan` brings it up to date")
+    entry: dict[str, Any] = lock["taken"][name]
+    source = Source.model_validate({key: value for key, value in entry["source"].items() if key != "version"})
+    pin = lock["pins"].get(name)
+    made = take(source, entry["kind"], offline, pin)
+    made.write(root / FOLDER / f"{name}.json")
+    size = sum(file.size for file in made.files.values())
+    said = [f"{made.shown}: {len(made.files)} files, {size / 1e6:.1f} MB"]
+    if source.hub and not COMMIT.fullmatch(source.revision or ""):
+        commit, branch = made.source["commit"], source.revision or "main"
+        now = None if offline or pin is None else commit_of(source.hub, branch)
+        said.append(f"{source.hub} names no commit: {branch} is pinned to {commit} in {source_lock.SOURCE_LOCK}")
+        if now is not None and now != commit:
+            said.append(f"{branch} has moved to {now} since; write revision: {now} to take that one")
+    return "\n".join(said)
+
+
+def main() -> int:
+    try:
+        execution = load(Path.cwd()).execution
+        quiet(offline=execution.offline)
+        print(take_in(Path.cwd(), sys.argv[1], execution.offline), flush=True)
+    except (SourceError, ParamsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""source.lock.json: what params.yaml takes from outside, for dvc.yaml to make a stage source@NAME of each, and the commits of the ids.
+
+It stands in git, like dvc.lock: a clone fetches the commits that were pinned here, wherever the branches are by then. `whetstone plan`
+and the `code` stage keep it in step with params.yaml; nobody edits it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from flows.graph.params import Params, Policies
+from flows.graph.params_file import PARAMS, ParamsError
+from pipelines.sources import manifest
+from pipelines.sources.source_params import COMMIT, FOLDER, Reference, Source, references
+
+SOURCE_LOCK = "source.lock.json"
+NONE = f"{FOLDER}/none"  # dvc.yaml's input of a source that is no local file
+ABSENT = "absent"
+STAGE = "source@"
+
+
+def all_references(params: Params) -> Iterator[Reference]:
+    """Those of every stage in the graph; of the methods' presets only those with a stage count."""
+    for name in type(params).model_fields:
+        value = getattr(params, name)
+        if isinstance(value, Policies):
+            value = [value.presets[method] for method in value.methods if method in value.presets]
+        yield from references(value)
+
+
+def taken_by(params: Params, sections: Iterable[str]) -> list[Reference]:
+    """What the sections of one stage name, each once."""
+    return list(dict.fromkeys(one for section in sections for one in references(params.section(section))))
+
+
+def read(root: Path) -> dict[str, Any]:
+    """{"taken": {name: …}, "pins": {name: commit}}; empty where the file is missing or broken, as it can be made again."""
+    try:
+        found = json.loads((root / SOURCE_LOCK).read_text("utf-8"))
+        return {"taken": dict(found["taken"]), "pins": dict(found["pins"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"taken": {}, "pins": {}}
+
+
+def make(root: Path, params: Params) -> dict[str, Any]:
+    """What the file should hold."""
+    before = read(root)
+    taken = {one.name: _entry(root, one, before["taken"].get(one.name)) for one in all_references(params)}
+    pins = {name: commit for name in taken if (commit := _pin(root, name, taken[name], before["pins"].get(name)))}
+    return {"pins": dict(sorted(pins.items())), "taken": dict(sorted(taken.items()))}
+
+
+def text_of(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def write(root: Path, params: Params) -> bool:
+    """Bring the file up to date; True where what is taken has changed, so that dvc.yaml means other stages now."""
+    path, before, now = root / SOURCE_LOCK, read(root), make(root, params)
+    if not path.exists() or path.read_text("utf-8") != text_of(now):
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(text_of(now), "utf-8")
+        os.replace(temporary, path)
+    return before["taken"] != now["taken"]
+
+
+def digests(root: Path, params: Params, sections: Iterable[str]) -> dict[str, str]:
+    """Name of each source that the sections take -> digest of its manifest as it lies there, or `absent`."""
+    from tasks.content import file_digest
+
+    paths = {one.name: root / one.manifest for one in taken_by(params, sections)}
+    return {name: file_digest(path) if path.is_file() else ABSENT for name, path in sorted(paths.items())}
+
+
+def shown(entry: dict[str, Any]) -> str:
+    """A source of the file, for people."""
+    known = {key: value for key, value in entry["source"].items() if key != "version"}
+    return Source.model_validate(known).shown
+
+
+def check_made_by_none(needs: Mapping[Any, Iterable[Any]]) -> None:
+    """ParamsError where a stage of the graph (stage -> those it reads) makes what params.yaml takes from outside."""
+    for stage, upstream in needs.items():
+        makers = sorted(one.addressing for one in upstream if one.addressing.partition("@")[0] and not one.addressing.endswith(".dvc"))
+        if stage.addressing.startswith(STAGE) and makers:
+            path = next(dep.def_path for dep in stage.deps)
+            raise ParamsError(
+                [
+                    f"{PARAMS}: {path} is made by the stage {makers[0]} and cannot be taken from outside too. Name the model where a "
+                    "stage's model can be named (start, origin), or copy the folder to a place of its own"
+                ]
+            )
+
+
+def _entry(root: Path, one: Reference, before: dict[str, Any] | None) -> dict[str, Any]:
+    source = one.source(root, was_path=bool(before and before["path"] != NONE))
+    said: dict[str, Any] = source.model_dump(exclude_defaults=True, mode="json")
+    if source.package is not None:
+        said["version"] = _version(source.package)
+    path = NONE if source.path is None else _dvc_path(root, source.path)
+    return {"path": path, "kind": one.kind, "source": said}
+
+
+def _dvc_path(root: Path, text: str) -> str:
+    """As DVC writes a dependency: from the project's folder on where it lies inside, else as it is given."""
+    path = os.path.normpath(os.path.expanduser(text))
+    inside = os.path.relpath(path, root) if os.path.isabs(path) else path
+    if not inside.startswith("..") and not os.path.isabs(inside):
+        return inside
+    return path
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ABSENT
+
+
+def _pin(root: Path, name: str, entry: dict[str, Any], before: str | None) -> str | None:
+    """The commit of an id that names none: of the manifest where it has been taken in, else as it was pinned."""
+    source = entry["source"]
+    if "hub" not in source or COMMIT.fullmatch(source.get("revision") or ""):
+        return None
+    try:
+        found = manifest.read(root / FOLDER / f"{name}.json")
+    except manifest.SourceError:
+        return before
+    return str(found.source["commit"]) if found.source.get("hub") == source["hub"] else before

@@ -1,0 +1,157 @@
+"""Load a transformers model strictly: every tensor that it needs, none that it does not know, in the right shape and finite.
+
+transformers fills what a file lacks with random numbers and warns; here that is an error which names the tensors and their files. Weights
+are read from safetensors or GGUF only: other formats can run code when they are opened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.sources.opening import Found
+
+NAMED_AT_MOST = 8  # tensors of one kind in a message
+
+
+def load_model(auto: Any, found: Found, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False) -> Any:
+    """`auto` is a transformers Auto class. Raises ValueError or FileNotFoundError naming the file or the tensors that are wrong."""
+    from safetensors import SafetensorError
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    _check_files(found)
+    options = {**found.options, "trust_remote_code": trust_remote_code, "dtype": dtype}
+    if found.gguf is None:
+        options["use_safetensors"] = True
+    try:
+        with _without_warnings():  # about what is an error below
+            model, report = auto.from_pretrained(found.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{found.shown}: the weights cannot be read ({error}); a file is cut short or damaged: restore it or run its stage again"
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        raise ValueError(f"no model could be loaded from {found.shown}: {_first_line(error, found)}") from error
+    _check_report(report, found)
+    _check_finite(model, found)
+    return model
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def load_tokenizer(found: Found, trust_remote_code: bool = False, **options: Any) -> Any:
+    """The fast tokenizer beside a model. Raises ValueError naming the file that is damaged."""
+    from transformers import AutoTokenizer
+
+    _check_texts(found)
+    try:
+        return AutoTokenizer.from_pretrained(found.folder, trust_remote_code=trust_remote_code, **found.options, **options)
+    except Exception as error:  # the tokenizers library raises plain Exception for a file that it cannot read
+        raise ValueError(f"no tokenizer could be loaded from {found.shown}: {_first_line(error, found)}") from error
+
+
+def _check_files(found: Found) -> None:
+    """What can be said before the library is asked, in words that name the file."""
+    _check_texts(found)
+    if found.gguf is not None:
+        return
+    if not list(found.folder.glob("*.safetensors")):
+        raise ValueError(
+            f"{found.shown} holds no *.safetensors file; other weight formats can run code when they are opened and are refused"
+        )
+    if not (found.folder / "config.json").is_file():
+        raise ValueError(f"{found.shown} holds no config.json: it is no model folder of transformers")
+    for path in sorted(found.folder.glob("*.safetensors")):
+        _tensors_of(path, found)
+
+
+def _check_texts(found: Found) -> None:
+    for path in sorted(found.folder.glob("*.json")):
+        try:
+            json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"{found.shown}/{path.name} is a link to nothing; bring the file back") from None
+        except ValueError as error:
+            raise ValueError(f"{found.shown}/{path.name} is cut short or damaged ({error}); restore it") from error
+
+
+def _tensors_of(path: Path, found: Found) -> list[str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "pt") as file:
+            return list(file.keys())
+    except SafetensorError as error:
+        raise ValueError(
+            f"{found.shown}/{path.name}: the weights cannot be read ({error}); the file is cut short or damaged: "
+            "restore it or run its stage again"
+        ) from error
+    except OSError as error:
+        raise ValueError(f"{found.shown}/{path.name} cannot be opened: {error.strerror or error}") from error
+
+
+def _check_report(report: Mapping[str, Any], found: Found) -> None:
+    """`report`: transformers' own account of the loading, which knows tied weights."""
+    missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    mismatched = sorted((name, tuple(file), tuple(model)) for name, file, model in report["mismatched_keys"])
+    wrong = []
+    if missing:
+        wrong.append(f"no weights for {_listed(missing)} (in {_weight_files(found)})")
+    if mismatched:
+        shapes = (f"{name} {list(file)} where {list(model)} is needed{_in_file(name, found)}" for name, file, model in mismatched)
+        wrong.append(f"weights of another shape: {_listed(shapes)}")
+    if unexpected:
+        wrong.append(f"weights that the model does not have: {_listed(name + _in_file(name, found) for name in unexpected)}")
+    if wrong or report.get("error_msgs"):
+        raise ValueError(
+            f"{found.shown} does not hold the model that its config.json describes: {'; '.join(wrong) or report['error_msgs'][0]}. "
+            "Fetch the files again, or correct config.json"
+        )
+
+
+def _check_finite(model: Any, found: Found) -> None:
+    wrong = [
+        f"{name}{_in_file(name, found)}"
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    ]
+    if wrong:
+        raise ValueError(f"{found.shown} has weights that are NaN or infinite: {_listed(wrong)}; the file is damaged, or training diverged")
+
+
+def _weight_files(found: Found) -> str:
+    return found.gguf or ", ".join(path.name for path in sorted(found.folder.glob("*.safetensors"))[:NAMED_AT_MOST])
+
+
+def _in_file(tensor: str, found: Found) -> str:
+    """` (in FILE)` where a safetensors file holds a tensor of that name."""
+    for path in sorted(found.folder.glob("*.safetensors")):
+        if tensor in _tensors_of(path, found):
+            return f" (in {path.name})"
+    return ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else "")
+
+
+def _first_line(error: BaseException, found: Found) -> str:
+    text = str(error).replace(str(found.folder), found.shown).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,94 @@
+"""The manifest of a source, `sources/NAME.json`: where it came from, and the digests of every file that is used.
+
+All that a stage learns about a source it reads here, and it loads no file whose bytes are not the ones digested.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+BLOCK = 1 << 22
+
+
+class SourceError(ValueError):
+    """A source cannot be used as it is: gone, changed, damaged. The message names the file and the way out."""
+
+
+class Digest(NamedTuple):
+    """sha256 is the hub's own kind of digest, md5 DVC's; size in bytes."""
+
+    sha256: str
+    md5: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`source` is {"path"}, {"hub", "revision", "commit"} or {"package", "version", "file"}; `files` maps relative names to digests."""
+
+    kind: str
+    source: Mapping[str, Any]
+    files: Mapping[str, Digest]
+
+    @property
+    def shown(self) -> str:
+        """For people."""
+        if "hub" in self.source:
+            return f"{self.source['hub']}@{self.source['commit'][:12]}"
+        return str(self.source.get("path") or f"{self.source['package']} {self.source['version']}: {self.source['file']}")
+
+    def text(self) -> str:
+        files = {name: dict(digest._asdict()) for name, digest in sorted(self.files.items())}
+        return json.dumps({**asdict(self), "files": files}, indent=1, sort_keys=True) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(self.text(), "utf-8")
+        os.replace(temporary, path)
+
+
+def read(path: Path) -> Manifest:
+    """SourceError where the file is missing or damaged."""
+    try:
+        row = json.loads(path.read_text("utf-8"))
+        return Manifest(row["kind"], row["source"], {name: Digest(**digest) for name, digest in row["files"].items()})
+    except FileNotFoundError:
+        raise SourceError(f"{path} is missing: the source has not been taken in; `whetstone run` does it") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SourceError(f"{path} cannot be read as a source's manifest ({error}); delete it and run `whetstone run`") from error
+
+
+def digest(path: Path) -> Digest:
+    """Of a file's bytes, read once."""
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    with open(path, "rb", buffering=0) as stream:
+        while block := stream.read(BLOCK):
+            sha256.update(block)
+            md5.update(block)
+            size += len(block)
+    return Digest(sha256.hexdigest(), md5.hexdigest(), size)
+
+
+def differences(manifest: Manifest, folder: Path) -> dict[str, str]:
+    """{file: what is wrong} of the manifest's files that `folder` does not hold as they were digested; every byte is read."""
+    found = {}
+    for name, known in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            found[name] = "is missing"
+        elif path.stat().st_size != known.size or _sha256(path) != known.sha256:
+            found[name] = "changed"
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

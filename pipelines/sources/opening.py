@@ -1,0 +1,105 @@
+"""Take a source in (digest what is used), and open it again: the very bytes that were digested, or an error that names the file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.sources.manifest import Manifest, SourceError, differences, digest
+from pipelines.sources.places import Place, commit_of, find
+from pipelines.sources.source_params import COMMIT, Kind, Reference, Source
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder with just the digested files, to be loaded from; `gguf` is the name of the .gguf file where the weights are in one."""
+
+    folder: Path
+    shown: str
+    gguf: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `from_pretrained` is told beside the folder. SourceError where the reader of .gguf files is not installed."""
+        if self.gguf is None:
+            return {"local_files_only": True}
+        from importlib.util import find_spec
+
+        if find_spec("gguf") is None:
+            raise SourceError(f"{self.shown}: .gguf files are read with the package gguf, which is not installed; pip install gguf")
+        return {"local_files_only": True, "gguf_file": self.gguf}
+
+
+Opener = Callable[[str | Source, Kind, str | None], AbstractContextManager[Found]]
+"""(value, kind, revision) of a field marked `Outside` -> what it names, open."""
+
+
+def take(source: Source, kind: Kind, offline: bool, commit: str | None = None) -> Manifest:
+    """Find (or fetch) a source and digest the files that are used."""
+    place = find(source, kind, offline, commit)
+    return Manifest(kind, place.facts, {name: digest(place.folder / name) for name in place.names})
+
+
+@contextmanager
+def opened(manifest: Manifest, offline: bool, say: Callable[[str], None] = lambda text: None) -> Iterator[Found]:
+    """Every byte is compared with the manifest first. SourceError names the files that differ. `say` hears of a branch that moved."""
+    place = again(manifest, offline)
+    if wrong := differences(manifest, place.folder):
+        shown = ", ".join(f"{name} {what}" for name, what in list(wrong.items())[:8])
+        raise SourceError(f"{manifest.shown}: {shown} since it was taken in ({place.folder}); {_way_out(manifest)}")
+    _tell_moved(manifest, offline, say)
+    with _view(place.folder, tuple(manifest.files), manifest.shown) as found:
+        yield found
+
+
+def again(manifest: Manifest, offline: bool) -> Place:
+    """Where the files of a manifest should lie now."""
+    facts = manifest.source
+    known = {key: facts[key] for key in ("path", "hub", "revision", "package", "file") if key in facts}
+    files = {"files": tuple(manifest.files)} if "hub" in facts else {}
+    return find(Source(**known, **files), manifest.kind, offline, facts.get("commit"))  # type: ignore[arg-type]
+
+
+@contextmanager
+def unrecorded(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[Found]:
+    """An `Opener` of what is at hand, for whoever keeps no record: it is opened as it is."""
+    source = Reference(value, kind, revision).source(Path())
+    place = find(source, kind, offline=True)
+    with _view(place.folder, place.names, source.shown) as found:
+        yield found
+
+
+@contextmanager
+def _view(folder: Path, names: tuple[str, ...], shown: str) -> Iterator[Found]:
+    """Links to the files that were digested: a library that looks for more in the folder finds nothing else."""
+    gguf = [name for name in names if name.endswith(".gguf")]
+    if len(gguf) > 1 or (gguf and any(name.endswith(".safetensors") for name in names)):
+        raise SourceError(f"{shown} holds more than one set of weights ({', '.join(gguf)}); name one .gguf file, or a folder without any")
+    with tempfile.TemporaryDirectory(prefix="whetstone-source-") as view:
+        for name in names:
+            link = Path(view) / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((folder / name).resolve())
+        yield Found(Path(view), shown, gguf[0] if gguf else None)
+
+
+def _way_out(manifest: Manifest) -> str:
+    if "hub" in manifest.source:
+        return "another content under the same id and commit is damage or an attack: delete it from the hub's cache and run again"
+    return "put the old files back, or run `whetstone run`, which takes the new ones in and makes again what was made from them"
+
+
+def _tell_moved(manifest: Manifest, offline: bool, say: Callable[[str], None]) -> None:
+    facts = manifest.source
+    if "hub" not in facts or offline or COMMIT.fullmatch(facts["revision"]):
+        return
+    now = commit_of(facts["hub"], facts["revision"])
+    if now is not None and now != facts["commit"]:
+        say(
+            f"{facts['hub']}: {facts['revision']} has moved to {now}; this project stays with {facts['commit']}, which it is pinned to. "
+            f"Write revision: {now} to take the new one"
+        )

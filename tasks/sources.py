@@ -1,0 +1,23 @@
+"""Open what a stage takes from outside, by the manifest that its code digest holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.sources import manifest
+from pipelines.sources.opening import Found, Opener, opened
+from pipelines.sources.source_params import Kind, Reference, Source
+from tasks.stage import Stage
+
+
+def opener(stage: Stage) -> Opener:
+    """For the sources that the stage's parameters name; any other is an error, as for `Stage.input`."""
+
+    @contextmanager
+    def open_source(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[Found]:
+        recorded = manifest.read(stage.input(Reference(value, kind, revision).manifest))
+        with opened(recorded, stage.execution.offline, stage.say) as found:
+            yield found
+
+    return open_source
