@@ -21,7 +21,10 @@ from pipelines.sources.opening import Opener
 def fetch(params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path, open_source: Opener) -> Tokens:
     """Write the tokenizer of `params.id` with its contract into `folder`. SourceError names the way out when it is not at hand."""
     with open_source(params.id, "tokenizer", params.revision) as found:
-        loaded, shown = load_tokenizer(found, use_fast=True), found.shown
+        return _write(load_tokenizer(found, use_fast=True), found.shown, params, template, reward, folder)
+
+
+def _write(loaded: Any, shown: str, params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path) -> Tokens:
     if not loaded.is_fast:
         raise ValueError(f"tokenizer.id {shown} has no fast tokenizer (tokenizer.json); convert it with transformers first")
     _choose_pad(loaded, params, shown)
