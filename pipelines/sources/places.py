@@ -96,7 +96,9 @@ def _package(source: Source) -> Place:
 def _hub(source: Source, kind: Kind, offline: bool, commit: str | None) -> Place:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars
 
+    disable_progress_bars()
     id, revision = str(source.hub), source.revision or "main"
     only, without = (list(source.files), None) if source.files else (None, _ignored(kind))
     try:
@@ -106,6 +108,7 @@ def _hub(source: Source, kind: Kind, offline: bool, commit: str | None) -> Place
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
         way = "set execution.offline to false to fetch it, or give the path of a folder" if offline else "check the id and the network"
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        why = "no whole snapshot of it is in the local cache" if isinstance(error, LocalEntryNotFoundError) else why
         raise SourceError(
             f"{id} (revision {commit or revision}) is no folder here, and as a Hugging Face id it is not at hand: {why}; {way}"
         ) from error

@@ -12,6 +12,7 @@ from pipelines.models.template import Template
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import BpeTokenizer, CharTokenizer, PretrainedTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
+from pipelines.sources.manifest import SourceError
 
 PAIRS = [(f"Ann has {n} coins, finds {n + 3}. How many?", f"{n}+{n + 3}={2 * n + 3}\n#### {2 * n + 3}") for n in range(40)]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -212,7 +213,7 @@ def test_a_missing_chat_template_says_the_way_out(tmp_path):
 
 
 def test_a_tokenizer_that_is_not_at_hand(tmp_path):
-    with pytest.raises(OSError, match=r"no tokenizer 'nobody/nothing' .*execution\.offline is true: set it to false"):
+    with pytest.raises(SourceError, match=r"nobody/nothing \(revision main\) .*set execution\.offline to false"):
         take(tmp_path, "nobody/nothing")
 
 
