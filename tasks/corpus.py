@@ -16,7 +16,9 @@ def run(stage: Stage) -> None:
     name = stage.item
     params = stage.section(f"corpus.{name}", CorpusParams)
     tokenizer_folder = stage.out(f"data/{name}/tokenizer")
-    corpus = build(name, params, stage.input(params.raw), stage.seed, tokenizer_folder, stage.execution.offline, stage.say, opener(stage))
+    corpus = build(
+        name, params, stage.input(params.raw), stage.seed, tokenizer_folder, stage.execution.offline, stage.say, open_source=opener(stage)
+    )
     folder = stage.out(f"data/{name}/records")
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
