@@ -17,6 +17,7 @@ from pipelines.corpora.record import Record, read_records, write_records
 from pipelines.corpora.split import Side
 from pipelines.evaluation.answers import spread
 from pipelines.models import policy
+from pipelines.models.conversation import Conversation
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.rollout_params import SamplingParams
@@ -71,7 +72,8 @@ def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, r
         found = sample_and_judge(engine, tokens, judge, problems, source.samples, sampling, stage.seed, SAMPLES, source.max_error_share)
         for record, own in zip(problems, found, strict=True):
             judged = tuple(own) if source.safety is None else with_safety(own, source.safety)
-            prompts.append(Sampled(record.id, record.prompt, judged, side, record.response))
+            turns = None if record.conversation is None else Conversation.from_json(record.conversation).prompt
+            prompts.append(Sampled(record.id, record.prompt, judged, side, record.response, turns))
         stage.progress(done, len(source.prompts), prompts=len(problems), accuracy=figures(found)["accuracy"])
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
     return Found(pairs, {}, {}, counts)

@@ -20,7 +20,8 @@ from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.lengths import spread
 from pipelines.corpora.portions import over_portions
 from pipelines.corpora.problem import Problem, Reading
-from pipelines.corpora.record import Record, RecordFiles, line_of
+from pipelines.corpora.record import RecordFiles, line_of
+from pipelines.corpora.rendering import NotEncodable, record_of
 from pipelines.corpora.roles import absent, reachable, roles_of
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.split import Shares
@@ -78,6 +79,8 @@ def build(
     rows = clean({source: problems(source) for source in params.sources}, params, folder, processes)
     tokens = make_tokens(params.tokenizer, params.template, params.reward, _training_texts(rows), tokenizer_folder, open_source)
     figures = _write(rows, tokens, params, folder, processes)
+    if figures.unencodable.bad:
+        say(f"{figures.unencodable.bad} rows cannot be encoded" + "".join(f"\n  {line}" for line in figures.unencodable.first))
     lost = _lost(rows, ledgers.values(), figures)
     _refuse_empty(name, params, figures, lost)
     read = rows.found - rows.counts["limits"].total() + sum(ledger.bad + ledger.left_out.total() for ledger in ledgers.values())
@@ -87,6 +90,7 @@ def build(
         "rows": rows_kept(read, lost),
         **{step: dict(sorted(counts.items())) for step, counts in sorted(rows.counts.items())},
         "dropped": dict(sorted(figures.dropped.items())),
+        "not_encodable": figures.unencodable.summary(),
         "records": dict(figures.records),
         "subjects": {file: dict(sorted(figures.subjects[file].items())) for file in FILES},
         "levels": {file: dict(sorted(figures.levels[file].items())) for file in FILES},
@@ -114,6 +118,7 @@ class _Figures:
     levels: dict[str, Counter[str]] = field(default_factory=lambda: {file: Counter() for file in FILES})
     prompts: dict[str, array[int]] = field(default_factory=lambda: {file: array("I") for file in FILES})
     responses: array[int] = field(default_factory=lambda: array("I"))
+    unencodable: Ledger = field(default_factory=lambda: Ledger("tokenisation"))
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,7 @@ def _write(rows: Clean, tokens: Tokens, params: CorpusParams, folder: Path, proc
         for stream in streams.values():
             stream.close()
     ledger.check(params.max_bad_rows)
+    figures.unencodable = ledger
     return figures
 
 
@@ -221,21 +227,8 @@ def _tokens(folder: Path, digest: str) -> Tokens:
 
 
 def _line(row: Row, tokens: Tokens) -> _Line:
-    problem = row.problem
-    for text in (problem.question, problem.solution or ""):
-        if reason := tokens.reason_against(text):
-            return _Line(f"{row.id} ({problem.question[:40]!r})", reason=reason)
-    record = Record(
-        id=row.id,
-        prompt=problem.question,
-        response=problem.solution,
-        answer=problem.answer,
-        subject=problem.subject,
-        level=problem.level,
-        source=row.source,
-        prompt_ids=tokens.encode_prompt(problem.question),
-        response_ids=None if problem.solution is None else tokens.encode_response(problem.solution),
-        meta=problem.meta,
-    )
+    record = record_of(row.id, row.source, row.problem, tokens)
+    if isinstance(record, NotEncodable):
+        return _Line(record.where, reason=record.reason)
     responded = None if record.response_ids is None else len(record.response_ids)
     return _Line(row.id, line_of(record), "", len(record.prompt_ids), responded, record.subject, str(record.level))

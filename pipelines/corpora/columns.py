@@ -30,6 +30,14 @@ def text(row: Mapping[str, Any], column: str, empty: bool = False) -> str:
     return found
 
 
+def cell(row: Mapping[str, Any], column: str) -> Any:
+    """What a column holds; None where it is missing. A dot goes into nested objects."""
+    value: Any = row
+    for part in column.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
 def flag(row: Mapping[str, Any], column: str) -> bool:
     """A column that must hold true or false. BadRow names it and what it holds instead."""
     if not isinstance(row.get(column), bool):

@@ -1,31 +1,25 @@
-"""Dialogues: turns from the forms in which preference data writes them, and the one text that becomes the prompt.
+"""Dialogues: turns from the forms in which raw data writes them, and the one text that stands for a prompt where there is no chat template.
 
-A prompt of one turn is that turn, as everywhere in the pipeline; a longer one names who speaks, and ends with the user's last turn. The
-marker of the answer belongs to the prompt template, which is applied to the whole.
+A prompt of one turn is that turn, as everywhere in the pipeline; the text of a longer one names who speaks. With a chat template the turns
+themselves are rendered, by `rendering`.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
+from typing import Any
 
-from pipelines.corpora.columns import BadRow
+from pipelines.corpora.columns import BadRow, cell
+from pipelines.corpora.problem import Problem
+from pipelines.corpora.spool import Spool
+from pipelines.models.conversation import NAMES, ROLES, BadConversation, Conversation, Turn
 
-Role = Literal["system", "user", "assistant"]
-ROLES: Mapping[str, Role] = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
-NAMES: Mapping[Role, str] = {"system": "System", "user": "Human", "assistant": "Assistant"}
 LAST_TURN = "\n\nAssistant:"
 TURN = re.compile(r"\n\n(Human|Assistant):")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What one side said."""
-
-    role: Role
-    text: str
 
 
 def as_text(turns: Sequence[Turn]) -> str:
@@ -74,17 +68,97 @@ def chat_turns(found: Any, column: str) -> list[Turn]:
 
 
 def chat_turn(turn: Any, where: str) -> Turn:
-    """One such object. BadRow names `where`."""
+    """One such object; other keys that hold something go to the template. BadRow names `where`."""
     role, content = ("from", "value") if isinstance(turn, Mapping) and "from" in turn else ("role", "content")
-    if not isinstance(turn, Mapping) or not isinstance(turn.get(content), str):
+    if not isinstance(turn, Mapping):
         raise BadRow(f"{where} has no text under {content}")
+    said = _content(turn.get(content), bool(turn.get("tool_calls")), where, content)
     if turn.get(role) not in ROLES:
         raise BadRow(f"{where}.{role} is {str(turn.get(role))[:40]!r}, not one of {', '.join(ROLES)}")
-    return Turn(ROLES[turn[role]], turn[content])
+    more = {key: value for key, value in turn.items() if key not in (role, content) and value not in (None, [], "")}
+    return Turn(ROLES[turn[role]], said, more)
+
+
+def _content(found: Any, calls: bool, where: str, content: str) -> str:
+    """Text, or a list of parts that are text; nothing where tools are called."""
+    if found is None and calls:
+        return ""
+    if isinstance(found, list) and found:
+        parts = [part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else None for part in found]
+        if not all(isinstance(part, str) for part in parts):
+            raise BadRow(f"{where}.{content} has a part that is no text")
+        return "".join(map(str, parts))
+    if not isinstance(found, str):
+        raise BadRow(f"{where} has no text under {content}")
+    return found
+
+
+def conversation(turns: Sequence[Turn], column: str, tools: Any = None) -> Conversation:
+    """The turns, in order and none empty that must not be, or BadRow. `tools`: JSON schemas, as a list or as its JSON text."""
+    try:
+        found = json.loads(tools) if isinstance(tools, str) and tools.strip() else tools or []
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(tool, Mapping) for tool in found):
+        raise BadRow("tools is no list of JSON schemas")
+    try:
+        return Conversation.of(turns, column, found)
+    except BadConversation as fault:
+        raise BadRow(str(fault)) from fault
+
+
+def prompt_turns(row: Mapping[str, Any], column: str) -> list[Turn]:
+    """A column that holds the prompt, as text or as turns up to one of the user or a tool."""
+    found = cell(row, column)
+    turns = [Turn("user", found)] if isinstance(found, str) else chat_turns(found, column)
+    if turns[-1].role not in ("user", "tool"):
+        raise BadRow(f"{column} ends with a turn of the {turns[-1].role}: it must end before the assistant's")
+    return turns
+
+
+def beside_prompt(turns: Sequence[Turn], prompt: Sequence[Turn], column: str, prompt_column: str) -> tuple[list[Turn], list[Turn]]:
+    """The prompt, and the turns of `column` that follow it. They may repeat the prompt, with or without a system turn; BadRow where they
+    begin with another one."""
+    if turns[0].role == "assistant":
+        return list(prompt), list(turns)
+    system = 1 if prompt[0].role == "system" else 0
+    for own in (0, system):
+        if list(turns[: len(prompt) - own]) == list(prompt[own:]):
+            return list(prompt), list(turns[len(prompt) - own :])
+    if turns[0].role == "system" and not system and list(turns[1 : len(prompt) + 1]) == list(prompt):
+        return list(turns[: len(prompt) + 1]), list(turns[len(prompt) + 1 :])
+    raise BadRow(f"{prompt_column} and the turns that {column} begins with are different prompts")
 
 
 def answered(turns: Sequence[Turn], column: str) -> tuple[list[Turn], str]:
     """The turns before the last, and what the last one says. BadRow when it is not the assistant's."""
     if not turns or turns[-1].role != "assistant":
         raise BadRow(f"{column} does not end with a turn of the assistant")
+    if turns[-1].said != turns[-1].text:
+        raise BadRow(f"{column} ends with a call of tools and no text")
     return list(turns[:-1]), turns[-1].text
+
+
+def without_opening(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """With questions that leave out the turns which all conversations begin with (a system turn, worked examples), the last turn of a
+    prompt never among them: such turns say nothing about a question, and would make all of them near-duplicates. The turns stay.
+
+    Conversations wait on disk until all are seen.
+    """
+    waiting: Spool[Problem] = Spool()
+    shared: tuple[Turn, ...] = ()
+    for problem in problems:
+        if problem.conversation is None:
+            yield problem
+            continue
+        turns = problem.conversation.prompt.turns[:-1]
+        both = zip(shared, turns, strict=False) if len(waiting) else zip(turns, turns, strict=True)
+        shared = tuple(one for one, _ in takewhile(lambda two: two[0] == two[1], both))
+        waiting.extend([problem])
+    left_out = len(shared) if len(waiting) > 1 else 0
+    for place in range(len(waiting)):
+        problem = waiting[place]
+        if problem.conversation is not None and left_out:
+            rest = Conversation(problem.conversation.turns[left_out:]).transcript
+            problem = replace(problem, question=rest, key="" if problem.key == opening(shared) else problem.key)
+        yield problem

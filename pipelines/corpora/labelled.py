@@ -63,4 +63,5 @@ def _preference(high: Labelled, low: Labelled) -> Preference:
         key=high.key,
         where=f"{high.where}, {low.where}",
         meta={"chosen": dict(high.meta), "rejected": dict(low.meta)},
+        conversation=high.conversation,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.corpora.split import Side
+from pipelines.models.conversation import Conversation
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Labelled:
     key: str = ""
     where: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    conversation: Conversation | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Preference:
 
     `helpful`, `safer`: whether the helpfulness label l_h and the safety label l_s prefer `chosen`. `side`: where the raw data places the
     row; `train` rows are still to be split, by `key` (empty: the prompt). `ids`: token ids of the answers that a model wrote.
-    Its texts are those of the raw row, blank for blank.
+    Its texts are those of the raw row, blank for blank. `conversation` as in `Labelled`.
     """
 
     prompt: str
@@ -53,6 +55,7 @@ class Preference:
     where: str = ""
     ids: tuple[tuple[int, ...] | None, tuple[int, ...] | None] = (None, None)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    conversation: Conversation | None = None
 
     @property
     def flagged(self) -> bool:
@@ -75,8 +78,9 @@ class Preference:
 
 @dataclass(frozen=True)
 class Pair:
-    """One preference, tokenised. `prompt_ids` has the template applied; answers end with EOS unless they were cut at the token limit, or
-    a model did not end them. `group` is the key of the prompt: all pairs of one prompt share it, and no split divides it."""
+    """One preference, tokenised. `prompt_ids` has the template applied; answers end with EOS, or what ends a turn, unless they were cut at
+    the token limit or a model did not end them. `group` is the key of the prompt: all pairs of one prompt share it, and no split divides
+    it."""
 
     id: str
     prompt: str

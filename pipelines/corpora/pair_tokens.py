@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pipelines.corpora.ledger import Ledger
@@ -13,6 +13,7 @@ from pipelines.corpora.pair_rows import Item
 from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.prompt_split import group_key
 from pipelines.corpora.record import Record
+from pipelines.corpora.rendering import prompt_and_answers
 from pipelines.corpora.split import fraction
 from pipelines.models.tokenizer import Tokens
 
@@ -49,17 +50,16 @@ class Writing:
         return records
 
     def _pair(self, one: Preference) -> Pair | None:
-        if not self._encodable(
-            one.where, one.prompt, *(text for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True) if not ids)
-        ):
+        own = [text for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True) if not ids]
+        encoded = self._encode(one, own)
+        if encoded is None:
             self.removed["not_encodable"] += 1
             return None
-        prompt = self.tokens.encode_prompt(one.prompt)
+        prompt, answers = encoded
         if len(prompt) > self.params.max_prompt_tokens:
             self.removed["long_prompt"] += 1
             return None
-        chosen = list(one.ids[0] or self.tokens.encode_response(one.chosen))
-        rejected = list(one.ids[1] or self.tokens.encode_response(one.rejected))
+        chosen, rejected = (list(ids) if ids else answers.pop(0) for ids in one.ids)
         if chosen == rejected:
             self.removed["equal_tokens"] += 1
             return None
@@ -87,9 +87,11 @@ class Writing:
         )
 
     def _response(self, item: Item, text: str, ids: tuple[int, ...] | None, safe: bool) -> Record | None:
-        if not text.strip() or not self._encodable(item.where, item.prompt, *(() if ids else (text,))):
+        encoded = self._encode(item, () if ids else (text,)) if text.strip() else None
+        if encoded is None:
             return None
-        prompt, response = self.tokens.encode_prompt(item.prompt), list(ids or self.tokens.encode_response(text))
+        prompt, answers = encoded
+        response = list(ids) if ids else answers[0]
         if len(prompt) > self.params.max_prompt_tokens:
             return None
         if (
@@ -102,13 +104,15 @@ class Writing:
         label = "safe" if safe else "unsafe"
         return Record(f"{item.source}:{_digest(item.prompt, text)}", item.prompt, text, label, label, None, item.source, prompt, response)
 
-    def _encodable(self, where: str, *texts: str) -> bool:
-        reason = next((found for text in texts if (found := self.tokens.reason_against(text))), None)
-        if reason:
-            self.ledger.reject(where or repr(texts[0][:40]), reason)
-        else:
-            self.ledger.accept()
-        return not reason
+    def _encode(self, item: Item, answers: Sequence[str]) -> tuple[list[int], list[list[int]]] | None:
+        """Ids of the prompt and of `answers`; None where they cannot be encoded, which the ledger then knows."""
+        try:
+            found = prompt_and_answers(item.prompt, item.conversation, answers, self.tokens)
+        except ValueError as fault:
+            self.ledger.reject(item.where or repr(item.prompt[:40]), str(fault))
+            return None
+        self.ledger.accept()
+        return found
 
 
 def _answers(item: Item) -> list[tuple[str, tuple[int, ...] | None, bool]]:

@@ -104,6 +104,7 @@ def build_preferences(
         "kind": params.source.kind,
         "source": found.ledger,
         "pairing": dict(sorted((Counter(found.pairing) + labelled).items())),
+        "not_encodable": writing.ledger.summary(),
         "removed": {reason: number for reason, number in removed.items() if number},
         "cut": dict(sorted(writing.cut.items())),
         "classes": {"read": classes(rows), "train": classes(split["train"])},

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.split import Shares
+from pipelines.models.chat import Loss
+from pipelines.models.conversation import Conversation
 
 # train: demonstrations and RL prompts at once, still to be split; sft and rl: one of the two, placed by the reader already
 Role = Literal["train", "sft", "rl", "validation", "heldout"]
@@ -21,7 +23,9 @@ Role = Literal["train", "sft", "rl", "validation", "heldout"]
 @dataclass(frozen=True)
 class Problem:
     """`key` is what makes two problems the same one (empty: the question itself): rows with one key never lie on two sides of a split.
-    Its texts are those of the raw row, blank for blank."""
+    Its texts are those of the raw row, blank for blank. `conversation`: where the raw row holds turns, all of them, the demonstration
+    included; `question` is then the transcript of what is asked, for comparing and for people. `loss`: what a demonstration teaches: every
+    turn of the assistant, the last, those from a place on, or (`text`) all tokens of a text without a prompt. `where`: file and row."""
 
     question: str
     answer: str
@@ -31,6 +35,9 @@ class Problem:
     level: int | None = None
     key: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
+    conversation: Conversation | None = None
+    loss: Loss | Literal["text"] = "last"
+    where: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Record:
-    """`prompt_ids` has the template applied; `response_ids` ends with EOS and is None where there is no demonstration."""
+    """`prompt_ids` has the template applied; `response_ids` ends with EOS, or what ends a turn of the chat, and is None where there is no
+    demonstration. `conversation`: the turns as `Conversation.as_json` has them, where the raw row held turns. `loss_spans`: places
+    [start, stop) of `prompt_ids` that a demonstration teaches as well, each an earlier turn of the assistant."""
 
     id: str
     prompt: str
@@ -26,6 +28,8 @@ class Record:
     prompt_ids: list[int]
     response_ids: list[int] | None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    conversation: Mapping[str, Any] | None = None
+    loss_spans: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("id", "prompt", "answer", "subject", "source"):
@@ -39,9 +43,13 @@ class Record:
             raise ValueError("response_ids must be a list of token ids that is not empty, or null")
         if self.level is not None and not isinstance(self.level, int):
             raise ValueError(f"level must be a whole number or null, not {self.level!r}")
+        places = [place for span in self.loss_spans for place in span]
+        if places != sorted(set(places)) or any(len(span) != 2 for span in self.loss_spans) or (places and places[-1] > len(self.prompt_ids)):
+            raise ValueError("loss_spans must be ascending places [start, stop) of prompt_ids")
 
 
 FIELDS = tuple(item.name for item in fields(Record))
+CHAT: Mapping[str, Any] = {"conversation": None, "loss_spans": []}  # written only where they hold something
 
 
 def _are_ids(value: object) -> bool:
@@ -72,7 +80,9 @@ def write_records(path: str | Path, rows: Iterable[Record]) -> int:
 
 def line_of(row: Record) -> str:
     """A row as it is written, its newline included."""
-    return json.dumps({name: getattr(row, name) for name in FIELDS}, ensure_ascii=False, separators=(",", ":")) + "\n"
+    held = ((name, getattr(row, name)) for name in FIELDS)
+    value = {name: found for name, found in held if name not in CHAT or found != CHAT[name]}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 @dataclass(frozen=True, eq=False)

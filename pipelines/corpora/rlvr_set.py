@@ -21,6 +21,7 @@ from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.problem import Problem, Reading
 from pipelines.corpora.published import MARKER
 from pipelines.corpora.record import Record
+from pipelines.corpora.rendering import NotEncodable, record_of
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
 from pipelines.corpora.split import Shares, fraction
 from pipelines.models.tokenizer import Tokens
@@ -75,10 +76,13 @@ def tokenise(name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metri
     records: dict[str, list[Record]] = {file: [] for file in FILES}
     for file in FILES:
         for row in rows[file]:
-            record = _record(row, tokens, ledger)
-            if record is None:
+            record = record_of(row.id, row.source, row.problem, tokens, answers=True)
+            if isinstance(record, NotEncodable):
+                ledger.reject(record.where, record.reason)
                 dropped["not_encodable"] += 1
-            elif len(record.prompt_ids) > params.max_prompt_tokens:
+                continue
+            ledger.accept()
+            if len(record.prompt_ids) > params.max_prompt_tokens:
                 dropped["long_prompt"] += 1
             elif file == "sft" and len(record.response_ids or ()) > params.max_response_tokens:
                 dropped["long_response"] += 1
@@ -160,26 +164,3 @@ def _with_variants(row: Row, wording: Wording, seed: int) -> Row:
     right = wording.paraphrases(problem.answer)[1:]
     wrong = wording.near_misses(problem.question, problem.answer, Random(f"near:{seed}:{row.id}"))
     return replace(row, problem=replace(problem, meta=dict(problem.meta) | {"right": right, "wrong": wrong}))
-
-
-def _record(row: Row, tokens: Tokens, ledger: Ledger) -> Record | None:
-    problem = row.problem
-    for text in (problem.question, problem.solution or "", problem.answer):
-        if reason := tokens.reason_against(text):
-            ledger.reject(f"{row.id} ({problem.question[:40]!r})", reason)
-            return None
-    ledger.accept()
-    ids = None if problem.solution is None else tokens.encode_response(problem.solution)
-    prompt_ids = tokens.encode_prompt(problem.question)
-    return Record(
-        row.id,
-        problem.question,
-        problem.solution,
-        problem.answer,
-        problem.subject,
-        problem.level,
-        row.source,
-        prompt_ids,
-        ids,
-        problem.meta,
-    )

@@ -91,7 +91,7 @@ class FileSource(Settings):
 class Columns(Settings):
     """Which column holds what. A dot goes into nested columns: `answer.value`."""
 
-    question: str = "question"
+    question: str = Field("question", description="text, or a list of turns that ends with the user's")
     answer: str = "answer"
     solution: str | None = Field(None, description="demonstration; null: none, or the text before answer_after")
     subject: str | None = Field(None, description="null: the source's own name")
@@ -110,6 +110,29 @@ class TableSource(Location):
     )
     answer_after: str | None = Field(
         None, description="the answer is what follows this text for the last time in its column, as #### in GSM8K"
+    )
+    limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
+
+
+class MessageColumns(Settings):
+    """Which column holds what; a row needs those of one layout. A dot goes into nested columns."""
+
+    messages: str = Field("messages", description="a whole conversation: a list of {role, content} or {from, value}")
+    prompt: str = Field("prompt", description="with `completion`: text, or a list of turns")
+    completion: str = Field("completion", description="text, or a list of turns, of which those of the assistant are learnt")
+    text: str = Field("text", description="a text without a prompt, all of which is learnt")
+    tools: str = Field("tools", description="JSON schemas of tools beside a conversation, where the row has them")
+    key: str | None = Field(None, description="rows with an equal value stay on one side of the split; null: the first turn of the user")
+
+
+class MessagesSource(Location):
+    """Demonstrations in the layouts that TRL documents: `messages`, `prompt` and `completion`, or `text`. A row's columns say which."""
+
+    reader: Annotated[Literal["messages"], READERS]
+    splits: dict[FileRole, str] = Field(min_length=1, description="split of the dataset, or file relative to raw, for each role")
+    columns: MessageColumns = MessageColumns()
+    loss: Literal["every", "last"] = Field(
+        "every", description="of a conversation every turn of the assistant is learnt, or the last only; a turn's end is learnt with it"
     )
     limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
 
@@ -156,5 +179,6 @@ class CodeProblemsSource(Location):
 
 
 Source = Annotated[
-    ExamSource | PhraseSource | FileSource | TableSource | DialogueSource | CodeProblemsSource, Field(discriminator="reader")
+    ExamSource | PhraseSource | FileSource | TableSource | MessagesSource | DialogueSource | CodeProblemsSource,
+    Field(discriminator="reader"),
 ]

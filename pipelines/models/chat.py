@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pipelines.models.chat_renderer import Refused, Renderer, TemplateFault
 from pipelines.models.conversation import Conversation, Turn
 
-Loss = Literal["every", "last"]
+Loss = Literal["every", "last"] | int  # which of the assistant's turns are learnt; a number: those from that turn on
 Span = tuple[int, int]
 # Stand for texts while a template is tried: nothing that one would trim, escape or parse.
 QUERY, REPLY, THEN, LAST = "\u27eaquery\u27eb", "\u27eareply\u27eb", "\u27eathen\u27eb", "\u27ealast\u27eb"
@@ -107,6 +107,7 @@ class Chat:
         """
         whole = self.with_opening(conversation)
         added, final = len(whole.turns) - len(conversation.turns), len(whole.turns) - 1
+        least = final if loss == "last" else added + (0 if loss == "every" else loss)
         places = [number for number, turn in enumerate(whole.turns) if turn.role == "assistant"]
         found = self._renderer.render([turn.message for turn in whole.turns], whole.tools, places)
         if found["marked"] and len(found["marks"]) != len(places):
@@ -114,7 +115,7 @@ class Chat:
         spans: list[Span] = []
         learnt: list[Span] = []
         for order, number in enumerate(places):
-            wanted = number >= added and conversation.answered and (loss == "every" or number == final)
+            wanted = number >= least and conversation.answered
             try:
                 span = self._span(found, order, whole.turns[number], number == final)
             except NotExact:

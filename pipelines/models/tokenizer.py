@@ -173,6 +173,11 @@ class Tokens:
         text = text.lstrip() if left else text
         return text.rstrip() if right else text
 
+    def encode_text(self, text: str) -> list[int]:
+        """The text alone, without a template and without special tokens. ValueError as for `encode_prompt`."""
+        self._check(text)
+        return self._ids(text)
+
     def encode_conversation(self, conversation: Conversation, loss: Loss = "last") -> Encoded:
         """The turns as the chat template writes them. ValueError as for `encode_prompt`, or where the template refuses them or does not
         show which tokens are the assistant's; it has no meaning without a chat template."""

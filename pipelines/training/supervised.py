@@ -1,4 +1,5 @@
-"""Supervised fine-tuning: one loop over shuffled demonstrations, loss on response tokens (EOS included), one denominator per batch."""
+"""Supervised fine-tuning: one loop over shuffled demonstrations, one denominator per batch. The loss is on the assistant's tokens, what
+ends a turn included."""
 
 from __future__ import annotations
 
@@ -20,22 +21,37 @@ from pipelines.training.supervised_params import SupervisedParams
 
 
 class Demonstrations:
-    """Token ids of demonstrations; `left_out` counts those longer than `max_tokens`."""
+    """Token ids of demonstrations, and the places [start, stop) of each that are learnt: its response, and earlier turns of the assistant
+    where the record says so. `left_out` counts those longer than `max_tokens`."""
 
     def __init__(self, records: Sequence[Record], max_tokens: int) -> None:
-        pairs = [(record.prompt_ids, record.response_ids) for record in records if record.response_ids is not None]
-        kept = [(prompt, response) for prompt, response in pairs if len(prompt) + len(response) <= max_tokens]
+        found = [record for record in records if record.response_ids is not None]
+        kept = [
+            (record.prompt_ids, response, getattr(record, "loss_spans", ()))
+            for record in found
+            if (response := record.response_ids) is not None and len(record.prompt_ids) + len(response) <= max_tokens
+        ]
         if not kept:
             raise ValueError(
-                f"no demonstration of at most {max_tokens} tokens among {len(records)} records ({len(pairs)} hold one at all); "
+                f"no demonstration of at most {max_tokens} tokens among {len(records)} records ({len(found)} hold one at all); "
                 "raise max_tokens, or set validation_every to 0 where validation problems have no demonstrations"
             )
-        self.left_out = len(pairs) - len(kept)
-        self.ids = [prompt + response for prompt, response in kept]
-        self.prompts = [len(prompt) for prompt, _ in kept]
+        self.left_out = len(found) - len(kept)
+        self.ids = [prompt + response for prompt, response, _ in kept]
+        self.spans = [
+            [*((start, stop) for start, stop in earlier), (len(prompt), len(prompt) + len(response))] for prompt, response, earlier in kept
+        ]
+        self.prompts = [max(1, spans[0][0]) for spans in self.spans]  # the first token of a row is predicted by nothing
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def learnt(self, row: int) -> list[bool]:
+        """Of each token behind `prompts` whether it is learnt."""
+        found = [False] * len(self.ids[row])
+        for start, stop in self.spans[row]:
+            found[start:stop] = [True] * (stop - start)
+        return found[self.prompts[row] :]
 
 
 def total_steps(settings: SupervisedParams, size: int) -> int:
@@ -57,8 +73,8 @@ def batch_loss(
     The micro-batches are divided among `ranks`; one that has none left in a turn runs a pass that adds nothing.
     """
     prompts = [data.prompts[row] for row in rows]
-    counts = [len(data.ids[row]) - prompt for row, prompt in zip(rows, prompts, strict=True)]
-    weights = sequence_weights(counts, settings.aggregation)
+    learnt = [data.learnt(row) for row in rows]
+    weights = sequence_weights([sum(places) for places in learnt], settings.aggregation)
     total = 0.0
     pairs = ((data.ids[row], prompt) for row, prompt in zip(rows, prompts, strict=True))
     demonstrations = [Segment((tuple(ids[:prompt]),), tuple(ids[prompt:])) for ids, prompt in pairs]
@@ -68,8 +84,7 @@ def batch_loss(
         group = mine[turn] if turn < len(mine) else groups[-1]
         with torch.set_grad_enabled(learn):
             logprobs = engine.apply(score_rows, [demonstrations[row] for row in group], 1.0, False).logprobs
-            repeats = torch.tensor([counts[row] for row in group])
-            each = torch.tensor([weights[row] for row in group]).repeat_interleave(repeats).to(logprobs.device)
+            each = torch.tensor([weights[row] if place else 0.0 for row in group for place in learnt[row]]).to(logprobs.device)
             loss = -(logprobs * each).sum() * (turn < len(mine))
         if learn:
             engine.backward(loss)

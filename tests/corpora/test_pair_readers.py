@@ -107,7 +107,7 @@ def test_llama_factory(tmp_path):
     assert pairs == [("System: be brief\n\nHuman: ask", "good", "bad"), ("q", "yes", "no"), ("q", "yes", "nope")]
     assert bad == [
         "chosen is a turn of the user, not of the assistant",
-        "conversations[0].from is 'someone', not one of system, human, user, gpt, assistant",
+        "conversations[0].from is 'someone', not one of system, human, user, gpt, assistant, tool, observation",
         "messages does not end with a turn of the assistant",
         "label is 'yes', not true or false",
         "no column conversations or messages",
@@ -193,8 +193,8 @@ def test_table_of_chats(tmp_path):
     sets = from_rows(tmp_path, "table", rows, {"columns": {"prompt": None}})
     pairs, bad = told(sets)
     assert pairs == [("Human: a\n\nAssistant: b\n\nHuman: c", "d", "e"), ("hi", "good", "bad")]
-    assert bad == ["chosen does not end with a turn of the assistant"]
-    assert sets.metrics["removed"] == {"prefixes_differ": 1}
+    assert bad == ["chosen and rejected begin with different turns", "chosen does not end with a turn of the assistant"]
+    assert not sets.metrics["removed"]
 
 
 def test_table_with_flags_goes_through_the_merge_rule(tmp_path):
@@ -240,7 +240,7 @@ def test_a_missing_file_and_an_unpinned_id(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"dataset nobody/nothing at abc123 is not at hand; execution\.offline is true"):
         read_source("s", pinned, tmp_path, 0)
     with pytest.raises(
-        ValidationError, match="known: beavertails, code_samples, hh, llama_factory, pandalm, safe_rlhf, sampled, table, xstest"
+        ValidationError, match="known: beavertails, code_samples, hh, llama_factory, pandalm, safe_rlhf, sampled, table, trl, xstest"
     ):
         params({"kind": "nothing"})
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.columns import text
-from pipelines.corpora.dialogue import as_text, opening, said, split_last, turns_of
+from pipelines.corpora.dialogue import as_text, conversation, opening, said, split_last, turns_of
 from pipelines.corpora.pair import Preference
 from pipelines.corpora.pair_rows import Item, PairReading, Removed, items
 from pipelines.corpora.pairs.hh_params import HhParams
@@ -29,4 +29,13 @@ def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
     if before != other:
         raise Removed("prefixes_differ")
     turns = turns_of(before)
-    return Preference(as_text(turns), said(chosen), said(rejected), source, side, key=opening(turns), meta={"turns": len(turns)})
+    return Preference(
+        as_text(turns),
+        said(chosen),
+        said(rejected),
+        source,
+        side,
+        key=opening(turns),
+        meta={"turns": len(turns)},
+        conversation=conversation([turn for turn in turns if turn.text.strip()], "the prompt"),
+    )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.columns import BadRow, flag
-from pipelines.corpora.dialogue import answered, as_text, chat_turn, chat_turns, opening
+from pipelines.corpora.dialogue import answered, as_text, chat_turn, chat_turns, conversation, opening
 from pipelines.corpora.pair import Labelled, Preference
 from pipelines.corpora.pair_rows import Item, PairReading, items
 from pipelines.corpora.pairs.llama_factory_params import LlamaFactoryParams
@@ -28,7 +28,16 @@ def convert(row: Mapping[str, Any], side: Side, source: str) -> Item:
     if "messages" not in row:
         raise BadRow("no column conversations or messages")
     turns, answer = answered(chat_turns(row["messages"], "messages"), "messages")
-    return Labelled(as_text(turns), answer, float(flag(row, "label")), source, side, key=opening(turns), meta={"turns": len(turns)})
+    return Labelled(
+        as_text(turns),
+        answer,
+        float(flag(row, "label")),
+        source,
+        side,
+        key=opening(turns),
+        meta={"turns": len(turns)},
+        conversation=conversation(turns, "messages", row.get("tools")),
+    )
 
 
 def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
@@ -38,4 +47,13 @@ def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
     for column, turn in (("chosen", chosen), ("rejected", rejected)):
         if turn.role != "assistant":
             raise BadRow(f"{column} is a turn of the {turn.role}, not of the assistant")
-    return Preference(as_text(turns), chosen.text, rejected.text, source, side, key=opening(turns), meta={"turns": len(turns)})
+    return Preference(
+        as_text(turns),
+        chosen.text,
+        rejected.text,
+        source,
+        side,
+        key=opening(turns),
+        meta={"turns": len(turns)},
+        conversation=conversation(turns, "conversations", row.get("tools")),
+    )

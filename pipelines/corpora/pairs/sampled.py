@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.corpora.columns import BadRow, flag, one_of, text
+from pipelines.corpora.dialogue import conversation, prompt_turns
 from pipelines.corpora.pair import Preference
 from pipelines.corpora.pair_rows import Item, PairReading
 from pipelines.corpora.pairing import DATASET, Judged, make_pairs, make_safety_pairs
@@ -19,19 +20,21 @@ from pipelines.corpora.pairing_params import PairingParams
 from pipelines.corpora.pairs.sampled_params import SafetyRule, SampledParams
 from pipelines.corpora.rows import read_rows
 from pipelines.corpora.split import Side
+from pipelines.models.conversation import Conversation
 from pipelines.seams import load
 
 
 @dataclass(frozen=True)
 class Sampled:
     """One prompt with its judged samples. `solution`: the data set's own answer, which the code rule may need. `side`: where the corpus
-    has put the prompt; `train` is still to be split by the set's shares."""
+    has put the prompt; `train` is still to be split by the set's shares. `conversation`: the prompt as turns, where it has several."""
 
     id: str
     prompt: str
     judged: tuple[Judged, ...]
     side: Side = "train"
     solution: str | None = None
+    conversation: Conversation | None = None
 
 
 def preferences(prompts: Iterable[Sampled], source: SampledParams, name: str, seed: int) -> tuple[list[Preference], Counter[str]]:
@@ -110,7 +113,7 @@ def _preference(one: Sampled, winner: int, loser: int, name: str) -> Preference:
         won = one.judged[winner]
         chosen, ids, meta = won.text, won.ids, {"scores": [won.score, lost.score]}
     both = ids or None, lost.ids or None
-    return Preference(one.prompt, chosen, lost.text, name, one.side, ids=both, meta=meta)
+    return Preference(one.prompt, chosen, lost.text, name, one.side, ids=both, meta=meta, conversation=one.conversation)
 
 
 def _sampled(row: Mapping[str, Any], source: SampledParams) -> Sampled:
@@ -122,7 +125,9 @@ def _sampled(row: Mapping[str, Any], source: SampledParams) -> Sampled:
         judged = with_safety(judged, source.safety)
     solution = row.get("solution")
     side: Side = one_of(row, "side", ("train", "validation", "heldout")) if "side" in row else "train"
-    return Sampled(text(row, "id"), text(row, "prompt"), judged, side, solution if isinstance(solution, str) else None)
+    turns = conversation(prompt_turns(row, "prompt"), "prompt", row.get("tools")) if isinstance(row.get("prompt"), list) else None
+    prompt = text(row, "prompt") if turns is None else turns.transcript
+    return Sampled(text(row, "id"), prompt, judged, side, solution if isinstance(solution, str) else None, turns)
 
 
 def _judged(sample: Mapping[str, Any]) -> Judged:

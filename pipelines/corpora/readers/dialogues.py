@@ -17,6 +17,7 @@ from pipelines.corpora.problem import Problem, Reading
 from pipelines.corpora.sources_params import DialogueSource
 from pipelines.corpora.split import Side
 from pipelines.corpora.tables import table_rows
+from pipelines.models.conversation import Conversation
 
 LAYOUTS: Mapping[str, Callable[[Mapping[str, Any], Side, str], Preference]] = {
     "hh": hh.preference,
@@ -37,4 +38,18 @@ def read(source: DialogueSource, reading: Reading) -> Iterator[Problem]:
                 reading.ledger.reject(where, str(fault).replace("_", " "))
             else:
                 reading.ledger.accept()
-                yield Problem(found.prompt, found.chosen, role, reading.name, found.chosen, key=loose(found.key), meta=found.meta)
+                yield Problem(
+                    found.prompt,
+                    found.chosen,
+                    role,
+                    reading.name,
+                    found.chosen,
+                    key=loose(found.key),
+                    meta=found.meta,
+                    conversation=_whole(found),
+                    where=where,
+                )
+
+
+def _whole(found: Preference) -> Conversation | None:
+    return None if found.conversation is None else found.conversation.answer(found.chosen)

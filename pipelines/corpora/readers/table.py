@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, level, text
+from pipelines.corpora.columns import BadRow, cell, level, text
+from pipelines.corpora.dialogue import conversation, prompt_turns, without_opening
 from pipelines.corpora.problem import Problem, Reading, Role
 from pipelines.corpora.sources_params import TableSource
 from pipelines.corpora.tables import table_rows
+from pipelines.models.conversation import Conversation
 
 
 def read(source: TableSource, reading: Reading) -> Iterator[Problem]:
     """Problems of every split named. OSError with the way out when a dataset is neither cached nor reachable."""
     for role, split in source.splits.items():
-        for where, row in table_rows(source, reading, split):
-            try:
-                problem = _problem(source, reading, row, role)
-            except BadRow as fault:
-                reading.ledger.reject(where, str(fault))
-            else:
-                reading.ledger.accept()
-                yield problem
+        yield from without_opening(_problems(source, reading, role, split))
+
+
+def _problems(source: TableSource, reading: Reading, role: Role, split: str) -> Iterator[Problem]:
+    for where, row in table_rows(source, reading, split):
+        try:
+            problem = replace(_problem(source, reading, row, role), where=where)
+        except BadRow as fault:
+            reading.ledger.reject(where, str(fault))
+        else:
+            reading.ledger.accept()
+            yield problem
 
 
 def _problem(source: TableSource, reading: Reading, row: Mapping[str, Any], role: Role) -> Problem:
@@ -35,12 +42,19 @@ def _problem(source: TableSource, reading: Reading, row: Mapping[str, Any], role
         if solution is None and before.strip():
             solution = answer
         answer = answer_part.strip()
+    turns = _turns(row, columns.question, solution) if isinstance(cell(row, columns.question), list) else None
     return Problem(
-        question=text(row, columns.question),
+        question=text(row, columns.question) if turns is None else turns.transcript,
         answer=answer,
         role=role,
         subject=reading.name if columns.subject is None else text(row, columns.subject),
         solution=solution,
         level=None if columns.level is None else level(text(row, columns.level)),
         key="" if columns.key is None else text(row, columns.key),
+        conversation=turns,
     )
+
+
+def _turns(row: Mapping[str, Any], column: str, solution: str | None) -> Conversation:
+    asked = conversation(prompt_turns(row, column), column, row.get("tools"))
+    return asked if solution is None else asked.answer(solution)
