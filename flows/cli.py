@@ -1,4 +1,4 @@
-"""`whetstone`: plan, run, status, lineage, audit, report, ui, serve, doctor, use, judge.
+"""`whetstone`: plan, run, status, lineage, audit, report, show, ui, serve, doctor, use, judge.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. Each command imports what it needs when it
 is called, so that `plan` and a run without work stay below a second.
@@ -286,6 +286,33 @@ def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the 
 
 
 @app.command()
+def show(
+    subject: Annotated[str, typer.Argument(metavar="SET", help="corpus@NAME, rlvr_set@NAME or preferences@NAME.")],
+    row: Annotated[int, typer.Option("--row", help="Which row, from 0.", min=0)] = 0,
+    file: Annotated[str | None, typer.Option("--file", help="sft, rl, validation, heldout; of pairs train; default the first.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One row of a data set as the model reads it: the rendered template, what of it is learnt, what ends a response.
+
+    Example: [bold]whetstone show corpus@words --row 3 --file sft[/]
+    """
+    root = project(as_json)
+    from flows.show import NothingToShow, print_shown
+    from flows.show import show as find
+
+    try:
+        shown = find(root, subject, row, file)
+    except NothingToShow as error:
+        fail(str(error), 2 if error.usage else 1, as_json)
+    except (OSError, ValueError) as error:
+        fail(str(error), 1, as_json)
+    if as_json:
+        print(json.dumps(shown.as_json(), indent=1))
+    else:
+        print_shown(out, shown)
+
+
+@app.command()
 def ui(
     port: Annotated[int, typer.Option("--port", help="MLflow's port; Prefect takes the next one.", min=1024, max=65534)] = 5000,
     check: Annotated[bool, typer.Option("--check", help="Start both, see that they answer, and stop.")] = False,
@@ -294,9 +321,9 @@ def ui(
 
     Example: [bold]whetstone ui --port 5000[/]
     """
-    from flows.ui import show
+    from flows.ui import show as open_pages
 
-    raise typer.Exit(show(project(), port, check, out))
+    raise typer.Exit(open_pages(project(), port, check, out))
 
 
 @app.command()

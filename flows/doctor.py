@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.workspace import STATE
 
 LEAST_FREE_GB = 5
+LONGEST = 400  # characters of a rendered row that are shown
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,18 @@ class Finding:
 
 def examine(root: Path) -> list[Finding]:
     """All findings, in the order in which they matter."""
-    checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _packages, _git, _params, _raw_data, _servers, _torch, _disk, _sandbox]
+    checks: list[Callable[[Path], Iterator[Finding]]] = [
+        _python,
+        _packages,
+        _git,
+        _params,
+        _raw_data,
+        _templates,
+        _servers,
+        _torch,
+        _disk,
+        _sandbox,
+    ]
     return [finding for check in checks for finding in check(root)]
 
 
@@ -112,6 +126,31 @@ def _raw_data(root: Path) -> Iterator[Finding]:
             str(corpus.raw),
             f"put the data there, or say where it lies: whetstone plan -S corpus.{name}.raw=PATH",
         )
+
+
+def _templates(root: Path) -> Iterator[Finding]:
+    """The first row of each data set that is made, as its template renders it; what is learnt stands between [[ and ]]."""
+    from flows.graph.params import load
+    from flows.graph.params_file import ParamsError
+
+    try:
+        names = [f"corpus@{name}" for name in load(root).corpus]
+    except ParamsError:
+        return
+    from flows.show import NothingToShow, show
+
+    for subject in names:
+        try:
+            shown = show(root, subject, 0)
+        except NothingToShow:
+            continue  # it is not made yet
+        except (OSError, ValueError) as error:
+            yield Finding(f"template of {subject}", False, str(error), f"whetstone run {subject}", needed=False)
+            continue
+        text = json.dumps(shown.sequences[0].marked, ensure_ascii=False)
+        text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+        ends = ", ".join(token for _, token in shown.stops)
+        yield Finding(f"template of {subject}", True, f"{text}; a response ends with {ends}")
 
 
 def _servers(root: Path) -> Iterator[Finding]:
@@ -190,5 +229,5 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
     table.add_column(overflow="fold")
     for finding in findings:
         mark = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.needed else "[yellow]![/]"
-        table.add_row(mark, finding.what, finding.said if finding.ok else f"{finding.said}\n  → {finding.mend}")
+        table.add_row(mark, escape(finding.what), escape(finding.said if finding.ok else f"{finding.said}\n  → {finding.mend}"))
     console.print(table)

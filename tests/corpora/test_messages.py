@@ -92,7 +92,7 @@ def test_the_loss_falls_on_these_tokens_alone(tmp_path):
     total, count = 0.0, 0
     for record in made.records["sft"]:
         ids = torch.tensor([record.prompt_ids + record.response_ids])
-        logprobs = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+        logprobs = model(input_ids=ids).logits[0, :-1].log_softmax(-1).detach()
         for start, stop in [*record.loss_spans, [len(record.prompt_ids), ids.shape[1]]]:
             total -= sum(float(logprobs[place - 1, ids[0, place]]) for place in range(start, stop))
             count += stop - start

@@ -26,7 +26,8 @@ def test_1_2_hh_harmless_base_test(tmp_path):
     found = sets(tmp_path, folder, "hh", HH, expected={"train": 1858})
     assert found.metrics["source"]["read"] == 1858
     assert found.metrics["removed"] == {"prefixes_differ": 3, "empty_answer": 4}
-    assert sum(found.metrics["pairs"].values()) == 1851
+    assert all(reason.endswith("after one of the assistant: roles are out of order") for reason in found.metrics["source"]["reasons"])
+    assert (found.metrics["source"]["bad"], sum(found.metrics["pairs"].values())) == (3, 1848)
     assert found.metrics["leakage"]["keys_on_two_sides"] == found.metrics["leakage"]["groups_on_two_sides"] == 0
     pair = found.pairs["train"][0]
     assert byte_tokens(tmp_path).decode(pair.chosen_ids) == pair.chosen
@@ -75,7 +76,9 @@ def test_demonstrations_and_pairs_of_hh_have_one_split_and_one_encoding(tmp_path
         **shares,
     }
     corpus = build("hh", CorpusParams.model_validate(value), folder, 0, tmp_path / "tokenizer", True)
-    assert corpus.metrics["sources"]["hh"]["reasons"] == {"prefixes differ": 3, "the preferred answer is empty": 4}
+    reasons = corpus.metrics["sources"]["hh"]["reasons"]
+    assert (reasons["prefixes differ"], reasons["the preferred answer is empty"]) == (3, 4)
+    assert sum(reasons.values()) == 10  # three prompts hold two turns of the assistant in a row
     prompts = {file: [record.prompt for record in records] for file, records in corpus.records.items()}
     settings = params({"kind": "hh", "splits": {"train": HH}}, max_prompt_tokens=512, max_answer_tokens=512, **shares)
     pairs = build_preferences("hh", settings, read_source("hh", settings, folder, 0), corpus.tokens, prompts, 0)

@@ -37,5 +37,5 @@ def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
         side,
         key=opening(turns),
         meta={"turns": len(turns)},
-        conversation=conversation([turn for turn in turns if turn.text.strip()], "the prompt"),
+        conversation=conversation(turns, "the prompt"),
     )

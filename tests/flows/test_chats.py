@@ -1,0 +1,123 @@
+"""Conversations through `whetstone …` in a clone of the whole repository: rows of turns and a pretrained folder with a chat template of its
+own, to demonstrations, a policy that stops at a turn's end, pairs and DPO; and what `show` and `doctor` say of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import clone
+from tests.corpora.made import write_lines
+from tests.corpora.test_messages import message, talk
+from tests.flows.toy import Project
+from tests.models.chats import KINDS, write_hub_folder
+
+OPEN = {"near": None, "decontaminate": {"ngram": None, "near": False}}
+SETTINGS = {
+    "corpus.chats": {
+        "raw": "raw/chats",
+        "sources": {
+            "talks": {"reader": "messages", "splits": {"sft": "talks.jsonl"}},
+            "sums": {"reader": "table", "splits": {"rl": "sums.jsonl", "heldout": "held.jsonl"}},
+        },
+        "validation_share": 0,
+        "tokenizer": {"kind": "pretrained", "id": "raw/hub"},
+        "template": {"prompt": "{query}", "chat": True},
+        **OPEN,
+    },
+    "train.corpus": "chats",
+    "base.architecture": None,
+    "base.pretrained": "raw/hub",
+    "preferences.likes": {
+        "origin": "raw/likes.jsonl",
+        "source": {"kind": "trl", "splits": {"train": "likes.jsonl"}},
+        "validation_share": 0.0,
+        **OPEN,
+    },
+    "dpo.runs.dpo.preferences": "likes",
+    "dpo.common.validation_every": 0,
+    "dpo.common.batch_size": 4,
+    "dpo.common.max_tokens": 200,
+    "sft.max_tokens": 200,
+    "rl.common.sampling.max_new_tokens": 16,
+}
+
+
+def write_hub(folder: Path) -> None:
+    """A tiny model with Gemma's template, whose turns do not end in EOS."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    write_hub_folder(folder, KINDS["gemma"])
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=400, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, **shape))
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = clone.make(tmp_path_factory.mktemp("chats") / "project", SETTINGS)
+    raw = made.folder / "raw"
+    (raw / "chats").mkdir()
+    write_lines(raw / "chats/talks.jsonl", [{"messages": talk(f"Say {n}.", str(n), "And next?", str(n + 1))} for n in range(40)])
+    sums = [{"question": [*talk("1+1?", "#### 2"), message("user", f"{n}+{n}?")], "answer": str(2 * n)} for n in range(2, 30)]
+    write_lines(raw / "chats/sums.jsonl", sums[5:])
+    write_lines(raw / "chats/held.jsonl", sums[:5])
+    likes = [{"chosen": talk(f"Is {n} a number?", "Yes."), "rejected": talk(f"Is {n} a number?", "Perhaps not.")} for n in range(20)]
+    write_lines(raw / "likes.jsonl", likes)
+    write_hub(raw / "hub")
+    return made
+
+
+@pytest.mark.slow
+def test_turns_through_every_stage(project: Project):
+    ended = project.run("sft", "rl@grpo", "dpo@dpo")["stages"]
+    assert {ended[name]["ended"] for name in ("corpus@chats", "base", "sft", "rl@grpo", "preferences@likes", "dpo@dpo")} == {"run"}
+    for model in ("sft", "grpo", "dpo"):
+        folder = project.folder / "models" / model / "model"
+        tokens, generation = (json.loads((folder / name).read_text()) for name in ("tokens.json", "generation_config.json"))
+        assert generation["eos_token_id"] == tokens["stop_ids"] == [tokens["eos_id"], tokens["end_id"]]
+        assert generation["pad_token_id"] == tokens["pad_id"]
+    assert project.plan("sft", "rl@grpo", "dpo@dpo") == {}
+
+    shown = json.loads(project.call("show", "corpus@chats", "--row", "3", "--json").stdout)
+    (one,) = shown["sequences"]
+    assert [part["text"] for part in one["parts"] if part["loss"]] == [f"{n}<end_of_turn>" for n in _said(one["text"])]
+    assert one["text"].startswith("<bos><start_of_turn>user\nSay ")
+    assert shown["stop_tokens"] == ["<eos>", "<end_of_turn>"]
+    assert (len(one["mask"]), sum(one["mask"])) == (one["tokens"], one["loss_tokens"])
+    text = project.call("show", "corpus@chats", "--row", "3").stdout
+    assert "<start_of_turn>model\n[[" in text
+    assert "a response ends with <eos> (" in text
+    question = json.loads(project.call("show", "corpus@chats", "--file", "rl", "--json").stdout)["sequences"][0]
+    assert question["text"].endswith("<start_of_turn>model\n")
+    assert "model\n#### 2<end_of_turn>\n<start_of_turn>user\n" in question["text"]
+    assert question["loss_tokens"] == 0
+    pair = json.loads(project.call("show", "preferences@likes", "--json").stdout)["sequences"]
+    assert [[part["text"] for part in each["parts"] if part["loss"]] for each in pair] == [
+        ["Yes.<end_of_turn>"],
+        ["Perhaps not.<end_of_turn>"],
+    ]
+    assert project.call("show", "corpus@chats", "--row", "99").returncode == 2
+    assert "whetstone run corpus@exam" in project.call("show", "corpus@exam").stderr
+    findings = {finding["what"]: finding for finding in json.loads(project.call("doctor", "--json").stdout)}
+    assert "[[" in findings["template of corpus@chats"]["said"]
+    assert "a response ends with <eos>, <end_of_turn>" in findings["template of corpus@chats"]["said"]
+
+
+def _said(text: str) -> list[int]:
+    first = int(text.partition("Say ")[2].partition(".")[0])
+    return [first, first + 1]
+
+
+def test_a_template_that_loops_fails_with_its_name(tmp_path: Path, project: Project):
+    config = project.folder / "raw/hub/chat_template.jinja"
+    before = config.read_text()
+    config.write_text("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}" + before)
+    try:
+        ran = project.call("run", "corpus@chats", "--force", "--json")
+    finally:
+        config.write_text(before)
+    assert ran.returncode == 1
+    assert "chat template of raw/hub did not end within 10 s" in ran.stdout
