@@ -44,7 +44,11 @@ class Record:
         if self.level is not None and not isinstance(self.level, int):
             raise ValueError(f"level must be a whole number or null, not {self.level!r}")
         places = [place for span in self.loss_spans for place in span]
-        if places != sorted(set(places)) or any(len(span) != 2 for span in self.loss_spans) or (places and places[-1] > len(self.prompt_ids)):
+        if (
+            places != sorted(set(places))
+            or any(len(span) != 2 for span in self.loss_spans)
+            or (places and places[-1] > len(self.prompt_ids))
+        ):
             raise ValueError("loss_spans must be ascending places [start, stop) of prompt_ids")
 
 
