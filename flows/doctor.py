@@ -217,7 +217,11 @@ def _sandbox(root: Path) -> Iterator[Finding]:
     from pipelines.rewards.sandbox.probe import fault_of, modes, working_mode
 
     mode = working_mode()
-    said = f"bubblewrap works, as {mode}" if mode else "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
+    said = (
+        f"bubblewrap works, as {mode}; standard modules import in it"
+        if mode
+        else "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
+    )
     mend = "apt-get install bubblewrap, and allow user namespaces or run as root; only rewards that run code need it"
     yield Finding("sandbox", mode is not None, said, mend, needed=False)
 

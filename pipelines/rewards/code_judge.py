@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.rewards.code_imports import lacking
 from pipelines.rewards.code_tests import CodeTests, Sample, read_answer
 from pipelines.rewards.code_tests_params import CodeTestsParams
 from pipelines.rewards.judge import Question, Response
@@ -56,6 +57,7 @@ class CodeJudge:
         for record in records:
             by_source.setdefault(record.source, []).append(record)
         for source, found in by_source.items():
+            self._check_imports(source, found)
             shown = found[:: max(1, len(found) // SHOWN)][:SHOWN]
             self._preflight(source, shown)
 
@@ -75,6 +77,21 @@ class CodeJudge:
             )
             for each, public, hidden in zip(responses, found["public"], found["hidden"], strict=True)
         ]
+
+    def _check_imports(self, source: str, found: Sequence[Question]) -> None:
+        """Of all problems: tests that cannot run would make every program wrong, or an error, row by row."""
+        needed: dict[str, list[str]] = {}
+        for record in found:
+            problem = read_answer(reference(record))
+            tests = [test.get("code", "") for name in ("public_tests", "hidden_tests") for test in problem[name]]
+            for module in lacking([problem["setup"], problem["starter"], problem["solution"], *tests], self._options.modules):
+                needed.setdefault(module, []).append(str(record.meta.get("id", record.id)))
+        if needed:
+            told = "; ".join(f"{module} in {len(ids)} of {len(found)} ({', '.join(ids[:3])})" for module, ids in sorted(needed.items()))
+            raise CheckerFailed(
+                f"problems of {source} import modules that the sandbox does not have: {told}. It has the standard library and `modules` of "
+                f"the reward ({', '.join(self._options.modules) or 'none'}): add them there, if installed, or exclude these problems"
+            )
 
     def _preflight(self, source: str, shown: Sequence[Question]) -> None:
         solutions = [(str(read_answer(reference(record))["solution"]), record) for record in shown]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.rewards.code_tests_params import CodeTestsParams
 from pipelines.rewards.program_text import program_of
 from pipelines.rewards.sandbox.probe import find_launcher
+from pipelines.rewards.sandbox.room import workers_that_fit
 from pipelines.rewards.sandbox.runner import Program, Runner
 from pipelines.rewards.sandbox.status import Outcome, Result, Status
 from pipelines.rewards.scoring import limit_errors
@@ -76,7 +77,7 @@ class CodeTests:
     def __init__(self, params: CodeTestsParams | None = None, workers: int = 2 * (os.cpu_count() or 1)) -> None:
         self.params = params or CodeTestsParams()
         self._launcher = find_launcher(self.params.allow_unsandboxed, self.params.modules)
-        self._pool = ThreadPoolExecutor(workers, "code-tests")
+        self._pool = ThreadPoolExecutor(workers_that_fit(workers, self.params.limits), "code-tests")
         self._local = threading.local()
         self._runners: list[Runner] = []
 

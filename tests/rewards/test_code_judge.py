@@ -118,3 +118,24 @@ def test_public_and_hidden_tests_apart(judge):
     assert judge.examine(responses(RECORDS[1], "print(3)")) == [Examined("wrong", True, True, False)]  # no public tests: nothing chooses
     assert judge.examine(responses(one, DOUBLE, finished=False)) == [Examined("not_run", True, False, False)]
     assert judge.examine(responses(record("none", DOUBLE, []), DOUBLE))[0].hidden is None
+
+
+def test_a_module_that_the_sandbox_lacks_is_said_once(judge):
+    """Over all problems, not only those that the preflight runs; a module that the tests can do without is no reason."""
+    lacks = [record(f"p{n}", DOUBLE, [{"code": "import pandas as pd\nassert double(1) == 2"}], fn_name="double") for n in range(2)]
+    optional = record(
+        "o", DOUBLE, [{"code": "try:\n    import scipy\nexcept ImportError:\n    scipy = None\nassert double(1) == 2"}], fn_name="double"
+    )
+    with_numpy = record("n", DOUBLE, [{"code": "import numpy as np\nassert np.allclose(double(1), 2)"}], fn_name="double")
+    with pytest.raises(
+        CheckerFailed, match=r"pandas in 2 of 5 \(p0, p1\)\. It has the standard library and `modules` of the reward \(numpy\)"
+    ):
+        judge.preflight([*RECORDS[:1], *lacks, optional, with_numpy])
+    judge.preflight([optional, with_numpy])
+    with pytest.raises(CheckerFailed, match=r"numpy in 1 of 1 \(n\).*\(none\)"):
+        judge_of(modules=[]).preflight([with_numpy])
+
+
+def test_a_listed_module_must_be_installed():
+    with pytest.raises(SandboxUnavailable, match="no-such-thing of `modules` not installed here: pip install no-such-thing"):
+        CodeJudge(CodeTestsParams(modules=["numpy", "no-such-thing"]))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.rewards.code_tests import CodeTests
 from pipelines.rewards.code_tests_params import CodeTestsParams, SandboxLimits
-from pipelines.rewards.sandbox import probe, seccomp, wire
+from pipelines.rewards.sandbox import probe, room, seccomp, wire
 from pipelines.rewards.sandbox.launcher import Launcher
 from pipelines.rewards.sandbox.output import same_output
 from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed
@@ -230,3 +230,19 @@ def test_a_sandbox_that_cannot_start_says_why(monkeypatch):
 def test_limits_are_checked():
     with pytest.raises(ValueError, match="wall_seconds"):
         SandboxLimits(test_seconds=4, wall_seconds=2)
+
+
+def test_the_probe_finds_a_sandbox_whose_modules_do_not_import(monkeypatch):
+    """As where the folders of the C libraries are closed to its user."""
+    if probe.working_mode() is None:
+        pytest.skip(probe.fault_of(probe.modes()[0]))
+    assert {"zlib", "_ctypes", "_ssl", "_sqlite3", "_lzma"} & set(probe.extensions())
+    monkeypatch.setattr(probe, "LOOK_AROUND", probe.look_around([*probe.extensions(), "no_such_module"]))
+    assert "no_such_module cannot be imported" in probe.fault_of.__wrapped__(probe.working_mode())
+
+
+def test_workers_fit_into_memory(monkeypatch):
+    monkeypatch.setattr(room, "_free", lambda: 8 * 2**30)
+    assert room.workers_that_fit(16, SandboxLimits(memory_mb=1024, tmp_mb=255)) == 2
+    assert room.workers_that_fit(2, SandboxLimits()) == 2
+    assert room.workers_that_fit(4, SandboxLimits(memory_mb=64000)) == 1

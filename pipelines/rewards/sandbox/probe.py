@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from functools import cache
+from importlib.util import find_spec
 
 from pipelines.rewards.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.launcher import Launcher, Mode, package_paths
@@ -13,9 +15,25 @@ from pipelines.rewards.sandbox.status import Status
 from pipelines.settings import ROOT
 
 LIMITS = SandboxLimits(processes=6, memory_mb=256)
-LOOK_AROUND = f"""
+LEFT_OUT = ("_tkinter", "_dbm", "_gdbm", "_test", "_xx", "xx")  # need a display, a database's server, or are Python's own tests
+
+
+def extensions() -> list[str]:
+    """Standard modules in C that can be imported here: those whose libraries a sandbox might lack."""
+    names = sorted(name for name in sys.stdlib_module_names if not name.startswith(LEFT_OUT))
+    return [name for name in names if (found := find_spec(name)) and (found.origin or "").endswith(".so")]
+
+
+def look_around(modules: list[str]) -> str:
+    """A program that prints what is wrong with its sandbox, or `confined`."""
+    return f"""
 import os, signal, socket
 faults = []
+for name in {modules!r}:
+    try:
+        __import__(name)
+    except ImportError as error:
+        faults.append("%s cannot be imported: %s" % (name, error))
 if {str(ROOT)!r} != "/" and os.path.exists({str(ROOT / "pipelines")!r}):
     faults.append("the project is visible")
 try:
@@ -37,6 +55,9 @@ for child in children:
     os.kill(child, 9)
 print("; ".join(faults) or "confined")
 """
+
+
+LOOK_AROUND = look_around(extensions())
 
 
 class SandboxUnavailable(RuntimeError):

@@ -1,0 +1,28 @@
+"""How many programs may run at a time before they could use up the machine's memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+from pipelines.rewards.code_tests_params import SandboxLimits
+
+MIB = 2**20
+SHARE = 0.8  # of the memory that is free
+GROUP = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+
+
+def workers_that_fit(wanted: int, limits: SandboxLimits) -> int:
+    """At least 1. Each worker has a sandbox for the program and one for its tests, with memory and files of their own."""
+    each = 2 * (limits.memory_mb + limits.tmp_mb + 1) * MIB
+    return max(1, min(wanted, int(SHARE * _free() // each)))
+
+
+def _free() -> int:
+    free = int(psutil.virtual_memory().available)
+    try:
+        most, used = (path.read_text("ascii").strip() for path in GROUP)
+    except OSError:
+        return free
+    return free if most == "max" else min(free, int(most) - int(used))
