@@ -578,6 +578,20 @@ ts=[threading.Thread(target=c.inc) for _ in range(4)]
 assert c.n==4""",
         'C',
     ),
+    (
+        RIGHT,
+        """class U(list):
+    def append(self, x):
+        if x not in self: super().append(x)
+class D(dict):
+    def get(self, k, d=None): return super().get(k.lower(), d)""",
+        """u = U()
+u.append(1); u.append(1)
+assert u == [1] and len(u) == 1
+d = D(a=1)
+assert d.get("A") == 1 and d.get("b", 5) == 5""",
+        "U",
+    ),
 ]  # fmt: skip
 
 

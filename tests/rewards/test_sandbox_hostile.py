@@ -7,6 +7,7 @@ print or return is a number that it cannot guess, so a pass would mean that it g
 import importlib.util
 import os
 import pathlib
+import platform
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import time
 import psutil
 import pytest
 
-from pipelines.rewards.sandbox import watch
+from pipelines.rewards.sandbox import seccomp, watch
 from pipelines.rewards.sandbox.launcher import _files
 from pipelines.rewards.sandbox.status import Status
 from tests.rewards.code_made import answer, judges, stdio
@@ -319,9 +320,9 @@ def test_who_waits_for_nothing_is_wrong_in_bounded_time(judge):
 
 
 def test_a_busy_machine_makes_nobody_wrong():
-    """Eight others on every core: the program needs more seconds on the clock than it may wait, and stays within its CPU time."""
-    busy = "import time\nend = time.process_time() + .4\nwhile time.process_time() < end: pass\n"
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8 * (os.cpu_count() or 1))]
+    """Four others on every core: the program needs more seconds on the clock than it may wait, and stays within its CPU time."""
+    busy = "import time\nend = time.process_time() + .5\nwhile time.process_time() < end: pass\n"
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4 * (os.cpu_count() or 1))]
     try:
         with judges(limits={"test_seconds": 1, "wall_seconds": 1}) as made:
             began = time.monotonic()
@@ -410,3 +411,48 @@ def test_closed_or_flooded_channels_are_no_excuse(judge, source):
         (source + function, answer({"code": "import time\ntime.sleep(99)\nassert f() == 1"}, fn_name="f"), True),
     ]
     assert {sample.verdict.outcome for sample in judge.judge(asked)} == {"wrong"}
+
+
+def test_the_call_filter_is_on_for_whoever_asks_the_kernel_itself(judge):
+    """Every call that the filter denies, made through ctypes: refused, not merely failed for its arguments."""
+    _, clone, socket_call, denied = seccomp.TABLES[platform.machine()]
+    source = f"""
+import ctypes, errno
+c = ctypes.CDLL(None, use_errno=True)
+bad = []
+for name, number in {(denied | seccomp.COMMON)!r}.items():
+    if c.syscall(number, -1, -1, -1, -1, -1) != -1 or ctypes.get_errno() != errno.EPERM:
+        bad.append((name, ctypes.get_errno()))
+for family in (16, 17, 40):
+    if c.syscall({socket_call}, family, 1, 0) != -1 or ctypes.get_errno() != errno.EAFNOSUPPORT:
+        bad.append(family)
+if c.syscall({clone}, 0x10000000, 0, 0, 0, 0) != -1 or ctypes.get_errno() != errno.EPERM:
+    bad.append("clone")
+if c.syscall({seccomp.CLONE3}, 0, 0) != -1 or ctypes.get_errno() != errno.ENOSYS:
+    bad.append("clone3")
+print(bad)
+"""
+    sample = judge.judge([(source, stdio(("", "[]")), True)])[0]
+    assert sample.passed, sample.verdict
+
+
+LIARS = {
+    "number": "class A:\n    __sub__ = __rsub__ = __add__ = lambda s, o: 0\n    __lt__ = __gt__ = __le__ = __ge__ = __eq__ = lambda s, o: True\n    __abs__ = lambda s: 0\n    __hash__ = lambda s: 0",
+    "holder": "class A(list):\n    count = index = lambda s, o: 1\n    __contains__ = __eq__ = lambda s, o: True",
+    "mapping": "class A(dict):\n    __eq__ = __contains__ = lambda s, o: True\n    get = lambda s, k, d=None: d",
+    "text": "class A(str):\n    __eq__ = __contains__ = startswith = endswith = lambda s, *o: True\n    __hash__ = str.__hash__\n    strip = lower = lambda s: s",
+    "renamed": "class A: __eq__ = lambda s, o: True\nA.__name__ = A.__qualname__ = 'int'\nA.__module__ = 'builtins'",
+    "meta": "class M(type):\n    __eq__ = __contains__ = __instancecheck__ = lambda s, o: True\n    __hash__ = type.__hash__\nclass A(metaclass=M): pass\nA = (lambda c: lambda: c)(A)",
+    "any": "from unittest.mock import ANY\nA = lambda: ANY",
+    "raises": "class A(Exception): __eq__ = lambda s, o: True",
+}
+
+
+@pytest.mark.parametrize("name", LIARS)
+def test_objects_that_agree_with_everything(judge, name):
+    source = LIARS[name] + "\ndef f(n=0): return A()\ndef g(n=0): return [A()]"
+    tests = [*TESTS, f"assert f(3).count({SECRET}) == 1", f"assert {SECRET} in f(3)", f"assert g(3) == [{SECRET}]", f"assert not f(3) != {SECRET}",
+             f"assert f(3).startswith('{SECRET}')", f"assert {{f(3): 1}} == {{{SECRET}: 1}}", f"assert max(f(3), {SECRET}) == {SECRET}",
+             f"import unittest\nunittest.TestCase().assertEqual(f(3), {SECRET})", f"import math\nassert math.isclose(f(3), {SECRET})"]  # fmt: skip
+    samples = judge.judge([(source, answer({"code": test}, fn_name="f"), True) for test in tests])
+    assert {sample.verdict.outcome for sample in samples} == {"wrong"}, [sample.verdict for sample in samples]

@@ -8,6 +8,8 @@ Runs inside sandboxes.
 
 from __future__ import annotations
 
+from . import containers
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -66,7 +68,9 @@ class MirrorType(type):
         return cls._side.ask("special", cls, "__getitem__", key)
 
     def __contains__(cls, item):
-        return cls._side.ask("special", cls, "__contains__", item)
+        if cls._side.may_ask(cls, item):
+            return cls._side.ask("special", cls, "__contains__", item)
+        return any(one is item or one == item for one in cls)
 
     def __bool__(cls):
         return True
@@ -131,6 +135,20 @@ def special(name):
     return ask
 
 
+def overridden(base, name):
+    """A method of list, dict, … that the program's own subclass does otherwise. On what a function returned it is the plain one: else a
+    list could say that it has whatever it is asked for."""
+
+    def call(self, *args, **kwargs):
+        side = type(self)._side
+        if side.guarded and not side.is_made(self):
+            return getattr(base, name)(self, *args, **kwargs)
+        return method(side, self, name)(*args, **kwargs)
+
+    call.__name__ = name
+    return call
+
+
 def mirror_class(side, name, module, bases, specials, methods):
     """The class that stands for one of the other side's. `bases`: mirrored classes and builtin ones, checked by who calls."""
     space = {one: special(one) for one in specials}
@@ -138,6 +156,10 @@ def mirror_class(side, name, module, bases, specials, methods):
         space["__hash__"] = None
     if name in ("function", "method") and module == "builtins":
         space["__class__"] = property(lambda self: type(special))  # isinstance() and inspect look there
+    holder = next((base for base in bases if containers.base(base)), None)
+    for one in methods if holder else ():
+        if hasattr(holder, one) and not isinstance(holder, MirrorType):
+            space[one] = overridden(holder, one)
     space |= {"_methods": frozenset(methods), "__module__": module}
     if not any(isinstance(base, MirrorType) for base in bases):
         bases = (Mirror, *bases)

@@ -156,7 +156,7 @@ def in_memory(content: bytes) -> int:
 @cache
 def _shipped(with_driver: bool, path: str) -> int:
     """A sealed file in memory with the compiled modules: one sandbox cannot change it for the next."""
-    parts = (values, mirrors, containers, wire, driver if with_driver else streams)  # in the order in which they need each other
+    parts = (values, containers, mirrors, wire, driver if with_driver else streams)  # in the order in which they need each other
     modules = {module.__name__.rpartition(".")[2]: _compiled(module) for module in parts}
     fd = os.memfd_create("harness", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
     os.write(fd, marshal.dumps((_compiled(harness), (modules, path))))

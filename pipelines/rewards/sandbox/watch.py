@@ -111,7 +111,7 @@ class Watch:
 
     def _check_memory(self, processes: Sequence[Process]) -> None:
         most = self._limits.memory_mb * MIB
-        if sum(process.resident for process in processes) > most and sum(map(_proportional, processes)) > most:
+        if sum(process.resident for process in processes) > most and all(sum(map(_proportional, processes)) > most for _ in range(2)):
             raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.memory_mb} MiB of memory in all its processes"))
 
     def _check_files(self, sandbox: Sandbox, processes: Sequence[Process]) -> None:
@@ -165,9 +165,12 @@ def _fields(path: str) -> list[str]:
 
 
 def _proportional(process: Process) -> int:
-    """Bytes, shared ones by the number of sharers; where the kernel does not say, all."""
+    """Bytes, shared ones by the number of sharers; where the kernel does not say, all. Asked twice, since a process that ends between two
+    others leaves its share to the second, which the first counted already."""
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii").splitlines()
-    except OSError:
+    except PermissionError:
         return process.resident
+    except OSError:
+        return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
