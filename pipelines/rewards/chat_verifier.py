@@ -15,7 +15,7 @@ from pipelines.rewards.chat_verifier_params import ChatAskingParams, ChatVerifie
 from pipelines.rewards.generative.judge import Ask, VerifierJudge
 from pipelines.rewards.generative.labels import Labels, find_labels
 from pipelines.rewards.generative.model_labels import read_labels
-from pipelines.rewards.generative.prompt import strip_control
+from pipelines.rewards.generative.prompt import without
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import Judge, Provision
 
@@ -28,6 +28,9 @@ class ChatLabels:
     def __init__(self, model: Any, tokenizer: Any, asking: ChatAskingParams, placement: Placement, budget: int) -> None:
         self.model, self._tokenizer, self._asking = model, tokenizer, asking
         self._placement, self._budget = placement, budget
+        added = tokenizer.added_tokens_decoder
+        self._specials = {token.content: id for id, token in added.items() if token.special or not token.content.isalnum()}
+        self._own = self._special_count(self._encode(self.text(Ask("", "", ""))))
         self.labels = self._find_labels()
 
     def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
@@ -37,7 +40,7 @@ class ChatLabels:
     def text(self, ask: Ask) -> str:
         """The whole prompt as text, up to where the verdict begins."""
         messages = [{"role": "system", "content": self._asking.system}] if self._asking.system else []
-        messages.append({"role": "user", "content": self._asking.prompt.render(ask.question, ask.candidate, ask.key)})
+        messages.append({"role": "user", "content": self._asking.prompt.render(ask.question, ask.candidate, ask.key, self._specials)})
         if getattr(self._tokenizer, "chat_template", None):
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         return "\n".join(message["content"] for message in messages)
@@ -47,14 +50,20 @@ class ChatLabels:
 
     def _ids(self, ask: Ask) -> tuple[int, ...] | str:
         limit = min(self._asking.max_tokens, context_size(self.model) - 1)
-        question = strip_control(ask.question)
+        question = without(ask.question, self._specials)
         ids = self._encode(self.text(ask))
         while len(ids) > limit and question:  # a token has one character or more
             question = question[max(1, len(ids) - limit) :]
             ids = self._encode(self.text(ask._replace(question=question)))
-        return (
-            tuple(ids) if len(ids) <= limit else f"candidate and reference have {len(ids)} tokens with the prompt around them, {limit} fit"
-        )
+        if len(ids) > limit:
+            return f"candidate and reference have {len(ids)} tokens with the prompt around them, {limit} fit"
+        if self._special_count(ids) > self._own:  # a normaliser made them of what is none as text
+            ids = self._encode(self.text(Ask("", "", ask.key)))
+        return tuple(ids)
+
+    def _special_count(self, ids: Sequence[int]) -> int:
+        known = set(self._specials.values())
+        return sum(id in known for id in ids)
 
     def _find_labels(self) -> Labels:
         prompt = self.text(Ask("1 + 1 = ?", "2", "2"))
@@ -62,7 +71,8 @@ class ChatLabels:
 
         def after(spelling: str) -> list[int]:
             whole = self._encode(prompt + spelling)
-            return whole[len(before) :] if whole[: len(before)] == before else []
+            added = whole[len(before) :] if whole[: len(before)] == before else []
+            return [] if self._tokenizer.unk_token_id in added else added  # a tokenizer without bytes knows only some spellings
 
         return find_labels(self._asking.positive, self._asking.negative, after)
 

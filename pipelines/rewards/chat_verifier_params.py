@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,17 @@ class ChatAskingParams(AskingParams):
     system: str = Field("You are a helpful assistant.", description="system message; empty: none")
     positive: tuple[str, ...] = Field(("YES", "Yes", "yes", " YES", " Yes", " yes"), min_length=1)
     negative: tuple[str, ...] = Field(("NO", "No", "no", " NO", " No", " no"), min_length=1)
+
+    @model_validator(mode="after")
+    def _asks_for_what_is_read(self) -> Self:
+        missing = {"positive", "negative"} - self.named(f"{self.system}\n{self.template}")
+        if missing:
+            labels = "; ".join(f"{side}: {list(getattr(self, side))}" for side in sorted(missing))
+            raise ValueError(
+                f"template does not tell the model to answer with the labels that are read ({labels}): an obedient model would be misread. "
+                "Name them in the template, set positive and negative to what it asks for, or leave the template out"
+            )
+        return self
 
 
 class ChatVerifierParams(ReadingParams):

@@ -20,6 +20,7 @@ from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import Judge, Provision
 
 TOP = 20  # log-probs asked for, the API's limit
+LONGEST = 8  # tokens asked for: a label may be several, and a server may give no log-probs
 PAUSE_S = 0.5
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -51,7 +52,7 @@ class EndpointLabels:
         body = {
             "model": self._options.model,
             "messages": messages,
-            "max_tokens": 1,
+            "max_tokens": LONGEST,
             "temperature": 0,
             "logprobs": True,
             "top_logprobs": TOP,
@@ -77,15 +78,22 @@ class EndpointLabels:
         try:
             choice: dict[str, Any] = reply.json()["choices"][0]
             content = (choice.get("logprobs") or {}).get("content") or []
-            if content and content[0].get("top_logprobs"):
-                chances = {row["token"]: math.exp(min(0.0, float(row["logprob"]))) for row in content[0]["top_logprobs"]}
-                return Reading(*(sum(chances.get(label, 0.0) for label in set(labels)) for labels in (asking.positive, asking.negative)))
-            text = str(choice["message"]["content"] or "").strip()
+            text = str((choice.get("message") or {}).get("content") or "").strip()
+            chances = (
+                {row["token"]: math.exp(min(0.0, float(row["logprob"]))) for row in (content[0].get("top_logprobs") or [])}
+                if content
+                else {}
+            )
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as failure:
             return f"endpoint: an answer that is none of the API's ({type(failure).__name__})"
-        if text in {label.strip() for label in asking.positive}:
-            return Reading(1.0, 0.0)
-        return Reading(0.0, 1.0) if text in {label.strip() for label in asking.negative} else f"unparsed: {text[:40]!r}"
+        read = Reading(*(sum(chances.get(label, 0.0) for label in set(labels)) for labels in (asking.positive, asking.negative)))
+        if read.positive or read.negative:
+            return read
+        first = next(iter(text.split()), "").strip(".,:;!*`'\"()[]")  # a label of several tokens, or a server without log-probs
+        for spellings, found in ((asking.positive, Reading(1.0, 0.0)), (asking.negative, Reading(0.0, 1.0))):
+            if first in {label.strip() for label in spellings}:
+                return found
+        return f"unparsed: {text[:40]!r}"
 
 
 def make_judge(options: EndpointParams, provision: Provision) -> Judge:

@@ -15,6 +15,7 @@ from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.generative.judge import Ask, VerifierJudge
 from pipelines.rewards.generative.labels import Labels, find_labels
 from pipelines.rewards.generative.model_labels import read_labels
+from pipelines.rewards.generative.prompt import without
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import Judge, Provision
 from pipelines.rewards.verifier_params import AskingParams, VerifierParams
@@ -55,12 +56,11 @@ class Asking:
         return (*ids, *self.lead)
 
     def _encode(self, question: str, candidate: str, key: str) -> list[int]:
-        return self.tokens.encode_prompt(self.settings.prompt.render(question, candidate, key))
+        return self.tokens.encode_prompt(self.settings.prompt.render(question, candidate, key, self.tokens.specials))
 
     def _clean(self, text: str) -> str:
         """Special tokens taken out, characters without a token as well: the verifier can say nothing of them."""
-        while found := [special for special in self.tokens.specials if special in text]:
-            text = text.replace(found[0], "")
+        text = without(text, self.tokens.specials)
         return text if self.tokens.reason_against(text) is None else "".join(c for c in text if self.tokens.reason_against(c) is None)
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.rewards.generative.prompt import TEXT, JudgePrompt
+from pipelines.rewards.generative.prompt import JudgePrompt, text_for
 from pipelines.settings import Choice, Settings
 
 
 class AskingParams(Settings):
     """The prompt and the labels; a verifier must be asked as it was trained."""
 
-    template: str = Field(TEXT, description="holds {candidate} and {key} once each; {question} may be left out")
-    marks: tuple[str, str] = Field(("<<<", ">>>"), description="stand around the candidate's text, in which they are disarmed")
     positive: tuple[str, ...] = Field(("1", " 1"), min_length=1, description="spellings of the label for right; those of one token count")
     negative: tuple[str, ...] = Field(("0", " 0"), min_length=1, description="spellings of the label for wrong")
+    template: str = Field(
+        default_factory=lambda given: text_for(*(given.get(side, ("",))[0].strip() for side in ("positive", "negative"))),
+        description="holds {candidate} and {key} once each; {question} may be left out. By default it asks for the first spellings",
+    )
+    marks: tuple[str, str] = Field(("<<<", ">>>"), description="stand around the candidate's text, in which they are disarmed")
     max_tokens: int = Field(
         4096, ge=8, description="of the prompt; the question is shortened from its start to fit, the candidate and the key never are"
     )
@@ -28,7 +32,24 @@ class AskingParams(Settings):
     @model_validator(mode="after")
     def _usable(self) -> Self:
         self.prompt  # noqa: B018 - raises ValueError for a template that cannot be filled
+        named = self.named(self.template)
+        if len(named) == 1:
+            other = "negative" if named == {"positive"} else "positive"
+            raise ValueError(
+                f"template asks for the {named.pop()} label and not for the {other} one, of which only {list(getattr(self, other))} "
+                "is read: name both as they stand in positive and negative, or neither"
+            )
         return self
+
+    def named(self, text: str) -> set[str]:
+        """The sides that have a spelling which stands in `text` as a word of its own."""
+        words = re.sub(r"\{(?:question|candidate|key)\}", " ", text)
+        found = {"positive": self.positive, "negative": self.negative}
+        return {side for side, spellings in found.items() if any(_stands(spelling.strip(), words) for spelling in spellings)}
+
+
+def _stands(word: str, text: str) -> bool:
+    return bool(word) and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
 
 
 class ReadingParams(Choice):

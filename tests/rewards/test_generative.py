@@ -1,6 +1,7 @@
 """Generative verifier: prompt, labels, reading (methods/reward_bridge.md 2, 3; numbers of section 9, strings of section 10.2)."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -279,3 +280,32 @@ def test_how_it_is_asked_travels_with_the_weights(tmp_path):
     path.write_text(path.read_text().replace("{key}", "{key} "))
     with pytest.raises(ValueError, match="is not that of its template"):
         load_facts(tmp_path)
+
+
+SPECIALS = ["<eos>", "<pad>", "[INST]", "<|im_end|>", "<start_of_turn>", "▁<end>", "<e"]
+
+
+@given(st.text(alphabet="<>eos|[]INST im_end pad▁rt{}candidtky\n", max_size=40), st.text(alphabet="<>eos|", max_size=12))
+def test_no_slot_makes_a_special_token(candidate, key):
+    """However it is nested, split by marks, or put together with what stands around it."""
+    pattern = re.compile("|".join(map(re.escape, sorted(SPECIALS, key=len, reverse=True))))
+    for marks in (("<<<", ">>>"), ("<", ">"), ("[", "]")):
+        prompt = JudgePrompt("<eos>{question}|{candidate}{key}<pad>", marks)
+        slots = (candidate, candidate, key), ("", "", key), ("", "", "")
+        counts = [len(pattern.findall(prompt.render(*each, SPECIALS))) for each in slots]
+        assert counts[0] <= max(counts[1:])
+
+
+@pytest.mark.parametrize(
+    "candidate", ["eos", "<eos>", "<e<eos>os>", "<e<<<os>", "5 <eos> 5", "<<eos>>", "e<<<o>>>s", "eos>", "<eo\u200bs>"]
+)
+def test_a_candidate_never_becomes_the_judges_end_of_text(candidate):
+    text = JudgePrompt().render("What?", candidate, "5", ["<eos>", "</s>"])
+    assert "<eos>" not in text
+
+
+def test_exactly_what_the_tokenizer_reads_as_special_is_taken_out():
+    prompt = JudgePrompt("{candidate} {key}", ("«", "»"))
+    assert prompt.render("", "a <s> b <eos> c", "<s>", ["<eos>"]) == "«a <s> b  c» <s>"
+    assert "<eos>" not in prompt.render("", "a <eos> c", "k")  # of an unknown judge, what chat models use
+    assert prompt.render("", "1 < 2 > 0 [x] | y", "k", []) == "«1 < 2 > 0 [x] | y» k"

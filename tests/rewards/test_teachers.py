@@ -131,7 +131,7 @@ def test_log_probs_of_all_spellings_are_added_up():
     assert reading == (pytest.approx(0.8), pytest.approx(0.15))
     path, _, body = server.seen[0]
     assert path == "/v1/chat/completions"
-    assert (body["max_tokens"], body["temperature"]) == (1, 0)
+    assert (body["max_tokens"], body["temperature"]) == (endpoint.LONGEST, 0)
     assert "<<<It is 4.>>>" in body["messages"][-1]["content"]
 
 
