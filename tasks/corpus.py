@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from pipelines.corpora.build import FILES, Corpus, build
+from pipelines.corpora.build import Corpus, build
 from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.record import write_records
+from pipelines.corpora.rows_kept import sentence
 from tasks.sources import opener
 from tasks.stage import Stage
 
@@ -15,27 +15,27 @@ def run(stage: Stage) -> None:
     """Stage `corpus@NAME`. Fails, naming the first bad rows, when more of a source than `max_bad_rows` cannot be used."""
     name = stage.item
     params = stage.section(f"corpus.{name}", CorpusParams)
-    tokenizer_folder = stage.out(f"data/{name}/tokenizer")
+    tokenizer, records = stage.out(f"data/{name}/tokenizer"), stage.out(f"data/{name}/records")
     corpus = build(
-        name, params, stage.input(params.raw), stage.seed, tokenizer_folder, stage.execution.offline, stage.say, open_source=opener(stage)
+        name,
+        params,
+        stage.input(params.raw),
+        stage.seed,
+        tokenizer,
+        stage.execution.offline,
+        stage.say,
+        records,
+        stage.execution.threads or None,
+        open_source=opener(stage),
     )
-    folder = stage.out(f"data/{name}/records")
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in FILES:
-        write_records(folder / f"{file}.jsonl", corpus.records[file])
     stage.out(f"metrics/corpus/{name}.json").write_text(json.dumps(corpus.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8")
     _tell(stage, corpus)
 
 
 def _tell(stage: Stage, corpus: Corpus) -> None:
     metrics = corpus.metrics
-    lost = {
-        **metrics["duplicates"],
-        **{f"contaminated by {key}": n for key, n in metrics["train_in_heldout"].items()},
-        **metrics["dropped"],
-    }
     stage.say("records: " + ", ".join(f"{file} {number}" for file, number in metrics["records"].items()))
-    stage.say("left out: " + (", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in lost.items() if number) or "nothing"))
+    stage.say(sentence(metrics["rows"]))
     stage.say(
         f"tokenizer: {metrics['tokenizer']['kind']}, {metrics['tokenizer']['vocab_size']} tokens; prompts up to "
         f"{metrics['prompt_tokens']['rl']['max']}, demonstrations up to {metrics['response_tokens']['max']} tokens"

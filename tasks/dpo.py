@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.corpora.rows_kept import rows_kept
 from pipelines.models import policy
 from pipelines.training.preference import Referenced, train_pairs
 from pipelines.training.preference_data import total_steps
@@ -40,6 +41,7 @@ def run(stage: Stage) -> None:
     with engine.whole() as whole:
         if training.ranks.first:
             policy.save(whole, tokens, stage.out(f"models/{stage.item}/model"))
-            head = {"steps": total, "pairs": len(data), "too_long": len(data.too_long), "start": settings.start}
+            rows = rows_kept(len(data) + len(data.too_long), {"too_long": len(data.too_long)}, "pairs")
+            head = {"rows": rows, "steps": total, "pairs": len(data), "too_long": len(data.too_long), "start": settings.start}
             training.write_figures(head | {"loss_kind": settings.loss.kind, "preferences": settings.preferences}, MEANS)
     training.ranks.leave()

@@ -6,6 +6,7 @@ import json
 
 from pipelines.corpora.exams.exam_set import read_exam, write_exams
 from pipelines.corpora.exams.exams_params import ExamsParams
+from pipelines.corpora.rows_kept import sentence
 from tasks.stage import Stage
 
 
@@ -18,6 +19,4 @@ def run(stage: Stage) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_exams(folder / "questions.jsonl", questions)
     stage.out(f"metrics/exams/{name}.json").write_text(json.dumps(counts, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    stage.say(
-        f"{len(questions)} questions; rules: " + ", ".join(f"{rule} {count}" for rule, count in counts["conversion"].items() if count)
-    )
+    stage.say(sentence(counts["rows"]))

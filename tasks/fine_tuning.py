@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.corpora.record import Record
+from pipelines.corpora.rows_kept import rows_kept
 from pipelines.models import policy
 from pipelines.models.tokenizer import Tokens
 from pipelines.training.engine import Engine
@@ -52,6 +53,7 @@ def publish(
     with engine.whole() as whole:
         if run.ranks.first:
             policy.save(whole, tokens, run.stage.out(f"models/{run.name}/model"))
-            figures = {"steps": total_steps(settings, len(data)), "demonstrations": len(data), "left_out": data.left_out}
+            rows = rows_kept(len(data) + data.left_out, {"too_long": data.left_out}, "demonstrations")
+            figures = {"rows": rows, "steps": total_steps(settings, len(data)), "demonstrations": len(data), "left_out": data.left_out}
             run.write_figures(figures | dict(facts))
     run.ranks.leave()

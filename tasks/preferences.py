@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pipelines.corpora.preferences import Found, PreferenceSets, build_preferenc
 from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.prompt_split import SIDES
 from pipelines.corpora.record import Record, read_records, write_records
+from pipelines.corpora.rows_kept import sentence
 from pipelines.corpora.split import Side
 from pipelines.evaluation.answers import spread
 from pipelines.models import policy
@@ -80,8 +80,8 @@ def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, r
 
 
 def _tell(stage: Stage, sets: PreferenceSets) -> None:
-    metrics, lost = sets.metrics, Counter(sets.metrics["removed"])
+    metrics = sets.metrics
     stage.say("pairs: " + ", ".join(f"{side} {number}" for side, number in metrics["pairs"].items()))
-    stage.say("removed: " + (", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in lost.items()) or "nothing"))
+    stage.say(sentence(metrics["rows"]))
     if sets.responses:
         stage.say("labelled answers: " + ", ".join(f"{label} {number}" for label, number in metrics["responses"].items()))

@@ -7,6 +7,7 @@ import json
 from pipelines.corpora.record import write_records
 from pipelines.corpora.rlvr_set import FILES, read_rows, reworded, texts, tokenise
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
+from pipelines.corpora.rows_kept import sentence
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.seams import load
 from tasks.sources import opener
@@ -29,5 +30,6 @@ def run(stage: Stage) -> None:
         write_records(folder / f"{file}.jsonl", made.records[file])
     stage.out(f"metrics/rlvr_set/{name}.json").write_text(json.dumps(made.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8")
     stage.say("questions: " + ", ".join(f"{file} {number}" for file, number in made.metrics["records"].items()))
+    stage.say(sentence(made.metrics["rows"]))
     if made.metrics["unseen_subjects"]:
         stage.say("subjects that nothing is trained on: " + ", ".join(made.metrics["unseen_subjects"]))

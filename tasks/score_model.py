@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from pipelines.corpora.rows_kept import rows_kept
 from pipelines.models import policy, reward_model
 from pipelines.training.best import Best
 from pipelines.training.checkpoints import Parts
@@ -43,7 +44,15 @@ def train_scores(stage: Stage, ranked: Ranked) -> None:
                     best.restore(whole, index)
                 reward_model.save(whole, tokens, folder if len(engines) == 1 else folder / reward_model.MEMBER.format(index))
     if training.ranks.first:
-        head = {"steps": total, "pairs": len(data), "too_long": left_out, "start": settings.start, "preferences": settings.preferences}
+        rows = rows_kept(len(data) + left_out, {"too_long": left_out}, "pairs")
+        head = {
+            "rows": rows,
+            "steps": total,
+            "pairs": len(data),
+            "too_long": left_out,
+            "start": settings.start,
+            "preferences": settings.preferences,
+        }
         kept_at = {"kept_step": best.step, "best_validation_accuracy": best.score} if settings.keep == "best" else {"kept_step": total}
         training.write_figures(head | {"members": len(members)} | kept_at, ("loss", "accuracy", "margin"))
     training.ranks.leave()

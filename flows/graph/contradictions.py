@@ -12,6 +12,7 @@ from typing import Any
 from flows.graph.models import POLICY_RUNS, SCORING_RUNS, Made, made, mapping, names, presets
 from flows.graph.sections import at, below
 from flows.graph.verifier_contradictions import verifier_contradictions
+from pipelines.corpora.roles import absent, reachable, roles_of
 from pipelines.settings import laid_over
 
 Problem = tuple[str, str]  # key, what is wrong with it
@@ -26,6 +27,7 @@ def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
     models = list(made(raw))
     yield from _names(raw, models)
     yield from _corpora_and_methods(raw)
+    yield from _validated(raw)
     yield from _rounds(raw)
     yield from _runs(raw, models)
     yield from _measured(raw, models)
@@ -58,6 +60,26 @@ def _corpora_and_methods(raw: dict[str, Any]) -> Iterator[Problem]:
     for method in names(raw, "rl", "methods"):
         if method not in known:
             yield "rl.methods", f"{method!r} has no preset; add a section rl.{method} or choose of: {', '.join(known)}"
+
+
+def _validated(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Stages that look at validation rows need a corpus that can have some."""
+    name = mapping(raw, "train").get("corpus")
+    corpus = mapping(raw, "corpus", name) if isinstance(name, str) else {}
+    sources = {key: source for key, source in mapping(corpus, "sources").items() if isinstance(source, dict)}
+    shares = [corpus.get(key, default) for key, default in (("validation_share", 0.1), ("heldout_share", 0.0))]
+    if not sources or not all(isinstance(share, int | float) for share in shares):
+        return  # said elsewhere
+    if "validation" in reachable(sources, *shares):
+        return
+    roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
+    wanting = {"sft": mapping(raw, "sft")}
+    wanting |= {
+        f"rl.{method}": laid_over(mapping(raw, "rl", "common"), mapping(raw, "rl", method)) for method in names(raw, "rl", "methods")
+    }
+    for key, settings in wanting.items():
+        if settings.get("validation_every"):
+            yield f"{key}.validation_every", f"{absent('validation', roles)} in corpus.{name}.sources; or set validation_every: 0"
 
 
 def _rounds(raw: dict[str, Any]) -> Iterator[Problem]:

@@ -60,6 +60,12 @@ MARKS = {
 }
 
 
+def _style(how: str, detail: str) -> str:
+    if how == "Failed":
+        return "red"
+    return "yellow" if how in ("Stopped", "Skipped") or detail.startswith("warning") else "dim"
+
+
 class Terminal:
     """Rich output to `console`."""
 
@@ -108,7 +114,7 @@ class Terminal:
             highlight=False,
         )
         if detail:
-            self.console.print(detail, style="red" if how == "Failed" else "yellow", markup=False, highlight=False)
+            self.console.print(detail, style=_style(how, detail), markup=False, highlight=False)
 
     def say(self, text: str) -> None:
         self.console.print(text, style="yellow", markup=False, highlight=False)

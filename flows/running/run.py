@@ -27,10 +27,12 @@ class Ran:
     outcome: Outcome
 
     def as_json(self) -> str:
-        stages = {
+        stages: dict[str, dict[str, Any]] = {
             row.stage: {"planned": row.action, "reasons": list(row.reasons), "ended": self.outcome.how.get(row.stage, "keep")}
             for row in self.plan.rows
         }
+        for name, rows in self.outcome.rows.items():
+            stages[name]["rows"] = rows
         for name, why in self.outcome.why.items():
             stages[name]["error"] = why
         return json.dumps({"run": self.run, "ok": self.code == 0, "stages": stages}, indent=1)

@@ -25,7 +25,9 @@ from flows.provenance import snapshot
 from flows.running import executor, heal, leftovers
 from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
+from flows.running.rows_told import rows_of
 from flows.workspace import STATE, gpu_slot, only_one_run, write_json
+from pipelines.corpora.rows_kept import sentence
 from tasks.stage import Spec
 
 if TYPE_CHECKING:  # a run without work records nothing and need not import it
@@ -34,11 +36,13 @@ if TYPE_CHECKING:  # a run without work records nothing and need not import it
 
 @dataclass
 class Outcome:
-    """How the stages ended: stage -> how ("run", "keep", …, "failed", "stopped", "skipped"), and why for those that did not end well."""
+    """How the stages ended: stage -> how ("run", "keep", …, "failed", "stopped", "skipped"), and why for those that did not end well;
+    `rows`: what stages that count their rows kept and lost."""
 
     how: dict[str, str] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[str]:
@@ -180,7 +184,10 @@ class Session:
             raise
         shown = {"keep": "Cached", "restore": "Restored", "recover": "Recorded"}.get(result.action, "Done")
         self.outcome.how[name], self.outcome.seconds[name] = result.action, result.seconds
-        self.display.ended(name, shown, result.seconds)
+        rows = rows_of(self.root, result.outs)
+        if rows is not None:
+            self.outcome.rows[name] = rows
+        self.display.ended(name, shown, result.seconds, "" if rows is None else sentence(rows))
         if recorder and result.action in ("run", "recover", "restore"):
             recorder.stage_ended(name, "FINISHED", {"action": result.action}, result.outs)
         return result

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.clean import Clean, Row, clean
+from pipelines.corpora.clean import Clean, Row, clean, losses, rows_read
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.lengths import spread
@@ -22,7 +22,7 @@ from pipelines.corpora.portions import over_portions
 from pipelines.corpora.problem import Problem, Reading
 from pipelines.corpora.record import RecordFiles, line_of
 from pipelines.corpora.rendering import NotEncodable, record_of
-from pipelines.corpora.roles import absent, reachable, roles_of
+from pipelines.corpora.roles import absent, idle_shares, reachable, roles_of
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.split import Shares
 from pipelines.corpora.spool import PORTION
@@ -77,13 +77,15 @@ def build(
         say(f"{source}: {count} problems, {ledger.bad} bad rows" + "".join(f"\n  {line}" for line in ledger.first))
 
     rows = clean({source: problems(source) for source in params.sources}, params, folder, processes)
-    tokens = make_tokens(params.tokenizer, params.template, params.reward, _training_texts(rows), tokenizer_folder, open_source)
+    tokens = make_tokens(params.tokenizer, params.template, params.reward, _TrainingTexts(rows), tokenizer_folder, open_source)
     figures = _write(rows, tokens, params, folder, processes)
     if figures.unencodable.bad:
         say(f"{figures.unencodable.bad} rows cannot be encoded" + "".join(f"\n  {line}" for line in figures.unencodable.first))
-    lost = _lost(rows, ledgers.values(), figures)
+    lost = losses(rows, ledgers.values()) + figures.lost
+    for note in idle_shares(params):
+        say(note)
     _refuse_empty(name, params, figures, lost)
-    read = rows.found - rows.counts["limits"].total() + sum(ledger.bad + ledger.left_out.total() for ledger in ledgers.values())
+    read = rows_read(rows, ledgers.values())
     metrics = {
         "corpus": name,
         "sources": {key: ledger.summary() for key, ledger in ledgers.items()},
@@ -101,9 +103,14 @@ def build(
     return Corpus(RecordFiles(folder, FILES), tokens, metrics)
 
 
-def _training_texts(rows: Clean) -> Iterator[tuple[str, str | None]]:
-    for row in rows.training():
-        yield row.problem.question, row.problem.solution
+@dataclass(frozen=True)
+class _TrainingTexts:
+    """Questions and demonstrations that a tokenizer may learn from, read from the disk each time."""
+
+    rows: Clean
+
+    def __iter__(self) -> Iterator[tuple[str, str | None]]:
+        return ((row.problem.question, row.problem.solution) for row in self.rows.training())
 
 
 @dataclass
@@ -177,20 +184,6 @@ def _files(line: _Line, role: str, params: CorpusParams) -> tuple[list[str], lis
     if line.response > params.max_response_tokens:
         return files, ["long_response"]
     return ["sft", *files], []
-
-
-def _lost(rows: Clean, ledgers: Iterable[Ledger], figures: _Figures) -> Counter[str]:
-    """Every row that comes into no file, by reason."""
-    lost = Counter(figures.lost)
-    for reason in ("exact", "near"):
-        lost[f"duplicates {reason}"] = rows.counts["duplicates"][reason]
-    for step in ("validation_in_heldout", "train_in_heldout"):
-        for reason, number in rows.counts[step].items():
-            lost[f"in held-out or validation rows by {reason}"] += number
-    for ledger in ledgers:
-        lost["bad rows"] += ledger.bad
-        lost += ledger.left_out
-    return lost
 
 
 def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Counter[str]) -> None:

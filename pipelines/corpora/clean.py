@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipelines.corpora.contamination import REASONS, Questions, contaminated
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.duplicates import exact, near, sketcher_of
+from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.portions import over_portions
 from pipelines.corpora.problem import Problem, Role
 from pipelines.corpora.split import Shares
@@ -76,6 +77,23 @@ def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams, folder: 
     _decontaminate(places, rows, result)
     result.rows = {role: Selected(rows.spool, places[role]) for role in ROLES}
     return result
+
+
+def rows_read(rows: Clean, ledgers: Iterable[Ledger]) -> int:
+    """What the files hold, less what `limits` leave out on purpose."""
+    return rows.found - rows.counts["limits"].total() + sum(ledger.bad + ledger.left_out.total() for ledger in ledgers)
+
+
+def losses(rows: Clean, ledgers: Iterable[Ledger]) -> Counter[str]:
+    """Every row that was read and is not among the clean ones, by reason."""
+    lost = Counter({f"duplicates {reason}": rows.counts["duplicates"][reason] for reason in ("exact", "near")})
+    for step in ("validation_in_heldout", "train_in_heldout"):
+        for reason, number in rows.counts[step].items():
+            lost[f"in held-out or validation rows by {reason}"] += number
+    for ledger in ledgers:
+        lost["bad rows"] += ledger.bad
+        lost += ledger.left_out
+    return lost
 
 
 class _Rows:

@@ -21,6 +21,7 @@ from pipelines.corpora.pair_tokens import Writing
 from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.prompt_split import SIDES, group_key, order_key, place
 from pipelines.corpora.record import Record
+from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.safety import apply_filters, classes, merge
 from pipelines.corpora.split import Shares, Side, fraction
 from pipelines.corpora.text import visible
@@ -99,8 +100,11 @@ def build_preferences(
         raise ValueError(
             f"preferences {name}: no training pair is left of {len(items)} rows ({told or 'nothing removed'}); loosen what took most"
         )
+    bad = int(found.ledger.get("bad", 0))
+    made = sum(map(len, pairs.values())) + sum(removed.values())
     metrics = {
         "preferences": name,
+        "rows": rows_kept(made + bad, {**removed, "bad rows": bad}, "pairs"),
         "kind": params.source.kind,
         "source": found.ledger,
         "pairing": dict(sorted((Counter(found.pairing) + labelled).items())),

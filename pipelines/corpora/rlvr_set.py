@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Protocol
 
 from pipelines.corpora.canonical import loose
-from pipelines.corpora.clean import Row, clean
+from pipelines.corpora.clean import Row, clean, losses, rows_read
 from pipelines.corpora.exams.exam_set import read_exams, unite
 from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.ledger import Ledger
@@ -23,6 +23,7 @@ from pipelines.corpora.published import MARKER
 from pipelines.corpora.record import Record
 from pipelines.corpora.rendering import NotEncodable, record_of
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
+from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.split import Shares, fraction
 from pipelines.models.tokenizer import Tokens
 from pipelines.seams import load
@@ -93,9 +94,13 @@ def tokenise(name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metri
         if not records[file]:
             raise ValueError(f"rlvr_set.{name} has no {file} questions left; look at its shares, its sources and the token limits")
     subjects = {file: dict(sorted(Counter(record.subject for record in records[file]).items())) for file in FILES}
+    read, lost = metrics["read"], Counter[str](metrics["lost"])
+    kept = len({record.id for found in records.values() for record in found})
+    lost["long or not encodable"] = read - lost.total() - kept
     counts = {
         "set": name,
-        **metrics,
+        "rows": rows_kept(read, lost, "questions"),
+        **{key: value for key, value in metrics.items() if key not in ("read", "lost")},
         "dropped": dict(sorted(dropped.items())),
         "records": {file: len(records[file]) for file in FILES},
         "subjects": subjects,
@@ -121,7 +126,14 @@ def _from_exams(params: RlvrSetParams, root: Path) -> tuple[Rows, dict[str, Any]
             aside = file == "rl" and fraction("validation:" + exam.key) < params.validation_share
             rows["validation" if aside else file].append(Row(exam.source, _problem(exam)))
     rows["sft"] = [Row(row.source, replace(row.problem, solution=row.problem.answer)) for row in rows["rl"]]
-    return rows, {"united": united.metrics}
+    losses = Counter[str](united.metrics["duplicates"])
+    del losses["clusters"], losses["disagreeing_clusters"]
+    for sets in united.metrics["contamination"].values():
+        for found in sets.values():
+            losses.update({f"held elsewhere by {reason}": number for reason, number in found.items()})
+    left = len({row.id for own in rows.values() for row in own})
+    losses["unseen subject"] = united.metrics["limited"] - losses.total() - left
+    return rows, {"united": united.metrics, "read": united.metrics["limited"], "lost": losses}
 
 
 def _problem(exam: Exam) -> Problem:
@@ -149,7 +161,13 @@ def _from_sources(params: RlvrSetParams, root: Path, seed: int, offline: bool) -
         calib = place < params.explore_share + params.calib_share
         rows["explore" if place < params.explore_share else "calib" if calib else "rl"].append(row)
     steps = {step: dict(sorted(counts.items())) for step, counts in sorted(tidy.counts.items())}
-    return rows, {"sources": {name: ledger.summary() for name, ledger in ledgers.items()}, **steps}
+    lost = losses(tidy, ledgers.values())
+    return rows, {
+        "sources": {name: ledger.summary() for name, ledger in ledgers.items()},
+        **steps,
+        "read": rows_read(tidy, ledgers.values()),
+        "lost": lost,
+    }
 
 
 def _other_words(row: Row, wording: Wording, share: float, seed: int) -> Row:

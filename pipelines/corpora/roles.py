@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.corpora.corpus_params import CorpusParams
+
 NEEDS = {  # file -> how rows come into it
     "rl": "name a file or split of the role rl or train",
     "heldout": "name one of the role heldout, or set heldout_share above 0 where rows of the role train are split",
@@ -31,6 +33,17 @@ def reachable(sources: Mapping[str, Mapping[str, Any]], validation_share: float,
     if "train" in roles:
         found |= {file for file, share in (("validation", validation_share), ("heldout", heldout_share)) if share > 0}
     return frozenset(found)
+
+
+def idle_shares(params: CorpusParams) -> list[str]:
+    """What to say of shares that put nothing aside, since only rows of the role train are split."""
+    roles = frozenset[str]().union(*(roles_of(source.model_dump()) for source in params.sources.values()))
+    return [
+        f"{share} {getattr(params, share):g} does nothing: it splits rows of the role train, and the roles named are "
+        f"{', '.join(sorted(roles))}; {NEEDS[file]}"
+        for file, share in (("validation", "validation_share"), ("heldout", "heldout_share"))
+        if getattr(params, share) > 0 and "train" not in roles and file not in roles
+    ]
 
 
 def absent(file: str, roles: frozenset[str]) -> str:

@@ -113,6 +113,12 @@ class TableSource(Location):
     )
     limits: dict[FileRole, Annotated[int, Field(ge=1)]] = Field({}, description="rows kept of a role, by hash of the question; absent: all")
 
+    @model_validator(mode="after")
+    def _demonstrated(self) -> TableSource:
+        if "sft" in self.splits and self.columns.solution is None and self.answer_after is None:
+            raise ValueError("splits.sft has no demonstrations: name their column as columns.solution, or give the rows the role rl")
+        return self
+
 
 class MessageColumns(Settings):
     """Which column holds what; a row needs those of one layout. A dot goes into nested columns."""

@@ -60,7 +60,7 @@ def _parquet_rows(path: Path) -> Rows:
 
     with TemporaryDirectory() as cache:  # its cache of local files is keyed by time stamps, and would outlive the run
         table = load_dataset("parquet", data_files=str(path), split="train", cache_dir=cache)
-        for number, row in enumerate(table, 1):
+        for number, row in enumerate(_in_portions(table), 1):
             yield f"{path}:row {number}", row
 
 
@@ -83,5 +83,12 @@ def _hub_rows(location: Location, reading: Reading, split: str) -> Rows:
             else "check the id, the revision, the split's name and the network"
         )
         raise OSError(f"source {reading.name}: dataset {location.id} at {location.revision} is not at hand; {way}. {error}") from error
-    for number, row in enumerate(table, 1):
+    for number, row in enumerate(_in_portions(table), 1):
         yield f"{location.id}/{split}:row {number}", row
+
+
+def _in_portions(table: Any) -> Iterator[dict[str, Any]]:
+    """The rows of an Arrow table, converted many at once: one by one takes five times as long."""
+    for columns in table.iter(batch_size=1000):
+        names, values = columns.keys(), columns.values()
+        yield from (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +34,29 @@ def make_tokens(
     open_source: Opener = unrecorded,
 ) -> Tokens:
     """Write the tokenizer folder and tokens.json into `folder` and load them. `pairs`: training questions with their
-    demonstrations, if any; read only when a tokenizer is trained."""
+    demonstrations, if any; read only when a tokenizer is trained, and then possibly twice."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(params, PretrainedTokenizer):
         from pipelines.models.pretrained_tokenizer import fetch  # brings transformers: only who needs it pays for it
 
         return fetch(params, template, reward, folder, open_source)
-    return _write_trained(_train(params, _texts(template, pairs)), template, reward, folder)
+    kept = [*pairs] if isinstance(pairs, Iterator) else pairs
+    return _write_trained(_train(params, partial(_texts, template, kept)), template, reward, folder)
 
 
-def _texts(template: TemplateParams, pairs: Iterable[tuple[str, str | None]]) -> list[str]:
+def _texts(template: TemplateParams, pairs: Iterable[tuple[str, str | None]]) -> Iterator[str]:
     """What the model will read and write, cut where special tokens stand, for no merge may cross one."""
     resolved = Template.of(template.prompt, template.response)
     cut = re.compile("|".join(map(re.escape, SPECIALS)))
     whole = (
         text for question, answer in pairs for text in (resolved.prompt(question), *([] if answer is None else [resolved.response(answer)]))
     )
-    return [piece for text in whole for piece in cut.split(text) if piece]
+    return (piece for text in whole for piece in cut.split(text) if piece)
 
 
-def _train(params: CharTokenizer | BpeTokenizer, texts: list[str]) -> Tokenizer:
+def _train(params: CharTokenizer | BpeTokenizer, texts: Callable[[], Iterable[str]]) -> Tokenizer:
     symbols = {byte: symbol for symbol, byte in byte_symbols().items()}
-    used = range(256) if params.alphabet == "bytes" else sorted({byte for text in texts for byte in text.encode("utf-8")})
+    used = range(256) if params.alphabet == "bytes" else sorted({byte for text in texts() for byte in text.encode("utf-8")})
     alphabet = [symbols[byte] for byte in used]
     if isinstance(params, CharTokenizer):
         vocab = {token: id for id, token in enumerate([*SPECIALS, *alphabet])}
@@ -76,7 +78,7 @@ def _train(params: CharTokenizer | BpeTokenizer, texts: list[str]) -> Tokenizer:
         trainer = trainers.BpeTrainer(
             vocab_size=params.vocab_size, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
         )
-        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.train_from_iterator(texts(), trainer)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIALS])
     return tokenizer

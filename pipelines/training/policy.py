@@ -199,6 +199,8 @@ class PolicyTrainer:
         """Problems whose prompt leaves room for an answer of more than `reserved` tokens. Raises ValueError when none does."""
         context = context_size(self.engine.model)
         kept = [record for record in problems if len(record.prompt_ids) + reserved < context]
+        if not problems:
+            raise ValueError("there is no prompt to answer: the corpus' records of this side are empty; its metrics say what took them out")
         if not kept:
             beside = f" beside the {reserved} tokens of the tree's inner levels" if reserved else ""
             raise ValueError(f"none of {len(problems)} prompts leaves room{beside} in the model's context of {context} tokens")

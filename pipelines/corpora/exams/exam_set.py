@@ -19,6 +19,7 @@ from pipelines.corpora.exams.shingles import Shingling
 from pipelines.corpora.exams.subjects import FIELDS
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.problem import Reading
+from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.split import Shares, fraction
 from pipelines.seams import load
 
@@ -48,7 +49,9 @@ def read_exam(name: str, params: ExamsParams, root: Path, seed: int, offline: bo
         else:
             found.append(exam)
     ledger.check(params.max_bad_rows)
-    return found, {"exam": name, "source": ledger.summary(), "conversion": dict(counts), **profile(found)}
+    lost = {rule: number for rule, number in counts.items() if not rule.startswith("kept_")} | {"bad rows": ledger.bad}
+    rows = rows_kept(len(found) + sum(lost.values()), lost, "questions")
+    return found, {"exam": name, "rows": rows, "source": ledger.summary(), "conversion": dict(counts), **profile(found)}
 
 
 def unite(exams: Mapping[str, Sequence[Exam]], params: ExamSetParams, against: Mapping[str, Sequence[str]] | None = None) -> ExamSet:

@@ -1,0 +1,22 @@
+"""What a stage kept and lost of its rows, from the metrics among its outputs: for the console of a run, and for `--json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def rows_of(root: Path, outs: Iterable[str]) -> dict[str, Any] | None:
+    """The record `rows` (pipelines.corpora.rows_kept) of a stage's metrics; None for a stage that counts none."""
+    for out in outs:
+        if out.startswith("metrics/") and out.endswith(".json"):
+            try:
+                found = json.loads((root / out).read_text("utf-8"))
+            except (OSError, ValueError):
+                continue  # whoever reads the metrics for their own sake says so
+            rows = found.get("rows") if isinstance(found, dict) else None
+            if isinstance(rows, dict) and {"what", "read", "kept", "lost"} <= set(rows):
+                return rows
+    return None
