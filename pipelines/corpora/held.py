@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.corpora.canonical import comparable
 from pipelines.corpora.units import IDEOGRAPH, LETTER, SYMBOLS, WORD, Hashes, Places, Units, folded, units
 
 LEAST = 4  # symbols and words of the shortest question that is looked for inside others; fewer are everywhere
@@ -56,6 +57,7 @@ class Held:
         self._grams: list[Hashes] = []
         self._short: dict[int, list[Hashes]] = {}
         self._of_length: dict[int, Hashes] = {}
+        self._forms: dict[int, set[str]] = {}
         self.grams: Hashes = np.empty(0, np.uint64)
 
     def add(self, texts: Sequence[str]) -> None:
@@ -69,6 +71,7 @@ class Held:
                 found = units([question])
                 runs, _ = found.runs(len(found.hashes))
                 self._short.setdefault(len(found.hashes), []).append(runs)
+                self._forms.setdefault(int(runs[0]), set()).add(comparable(texts[place]))
 
     def close(self) -> None:
         """After the last portion."""
@@ -94,7 +97,7 @@ class Held:
             for run, begin in zip(runs[hit].tolist(), begins[hit].tolist(), strict=True):
                 text = int(found.owners(np.array([begin]))[0])
                 first = begin - int(found.starts[text])
-                if _stands_alone(texts[text], first, length):
+                if _stands_alone(texts[text], first, length) and _form_of(texts[text], first, length) in self._forms[run]:
                     yield text, run
 
 
@@ -134,6 +137,17 @@ def _stands_alone(text: str, first: int, length: int) -> bool:
     if SYMBOLS.match(word) and len(word) == 1 and re.match(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff]", word):
         return word in PARTICLES or length >= 12
     return len(word) > 1 and word.isalpha() and word not in GOING_ON
+
+
+def _form_of(text: str, first: int, length: int) -> str:
+    """The canonical form of a run of units as it is written, with the marks behind it: what is alike but for case, blanks, powers or a
+    factorial may be another question. Empty where letters fold over the border of a unit."""
+    spans = [match.span() for match in SYMBOLS.finditer(text) for _ in SYMBOLS.findall(folded(match.group()))]
+    if first + length > len(spans):
+        return ""
+    start, end = spans[first][0], spans[first + length - 1][1]
+    rest = text[end:]
+    return comparable(text[start:end] + rest[: len(rest) - len(rest.lstrip(STOPS))])
 
 
 def _is_word(unit: str) -> bool:

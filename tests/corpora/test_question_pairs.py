@@ -198,3 +198,17 @@ def test_a_corpus_with_all_its_steps_loses_none_of_the_different_ones(tmp_path, 
     made = table(tmp_path / "tok", tmp_path, splits)
     assert made.metrics["records"]["rl" if role == "train" else "heldout"] == len(forms)
     assert {comparable(record.prompt) for record in made.records["rl" if role == "train" else "heldout"]} == forms
+
+
+def test_no_training_row_falls_to_a_held_out_one_that_asks_for_something_else():
+    from pipelines.corpora.contamination import decontaminate
+    from pipelines.corpora.corpus_params import DecontaminateParams, NearParams
+    from pipelines.corpora.problem import Problem
+
+    pairs = [(row["question_1"], row["question_2"]) for row in handed() if not row["should_merge"]] + APART
+    lengthened = [(f"Tell me: {one}", f"Tell me: {other}") for one, other in pairs]
+    for one, other in [*pairs, *lengthened, *((other, one) for one, other in pairs)]:
+        _, dropped = decontaminate(
+            [Problem(one, "", "train", "")], [Problem(other, "", "heldout", "")], DecontaminateParams(), NearParams()
+        )
+        assert not dropped, (one, other)
