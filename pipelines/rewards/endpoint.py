@@ -78,7 +78,7 @@ class EndpointLabels:
         try:
             choice: dict[str, Any] = reply.json()["choices"][0]
             content = (choice.get("logprobs") or {}).get("content") or []
-            text = str((choice.get("message") or {}).get("content") or "").strip()
+            text = str(choice["message"]["content"] or "").strip()
             chances = (
                 {row["token"]: math.exp(min(0.0, float(row["logprob"]))) for row in (content[0].get("top_logprobs") or [])}
                 if content
