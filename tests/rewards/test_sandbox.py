@@ -94,9 +94,9 @@ def test_a_container_is_one_on_both_sides_until_nobody_holds_it():
     a.clear()
     b.clear()
     del mine, a, b
-    for _ in range(9):
+    for _ in range(40):
         both.size([[], {}])
-    assert len(both.test._shared._entries) <= 4  # of the last call, and a cycle
+    assert len(both.test._shared._entries) <= 30  # of the last calls, and a cycle
 
 
 @pytest.mark.parametrize(

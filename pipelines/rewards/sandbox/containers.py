@@ -5,12 +5,14 @@ a new one, and nobody can tell. Runs inside sandboxes.
 """
 
 import sys
+from _operator import is_
 
 from . import values
 
 BUILTIN = {list: "list", dict: "dict", set: "set", bytearray: "bytearray"}
 OTHERS = {("collections", "deque"), ("collections", "OrderedDict"), ("collections", "defaultdict"), ("collections", "Counter"),
           ("array", "array"), ("numpy", "ndarray")}  # fmt: skip
+KEPT = 4  # handovers that a container stays known though nothing holds it: the argument of one call is often that of the next
 UNHELD = 2  # references to a container that only its entry holds, as sys.getrefcount counts
 MAPPINGS = ("dict", "OrderedDict", "defaultdict", "Counter")
 
@@ -26,12 +28,31 @@ def base(kind):
 
 
 class Entry:
-    """`text`: what both sides knew of its content last; None before that."""
+    """`last`: what it held when both sides knew the same of it; None before that. Items that are the same objects have not changed: those
+    that could change inside are shared themselves, or stay where they are."""
 
-    __slots__ = ("head", "held", "kind", "loading", "text")
+    __slots__ = ("held", "idle", "kind", "last", "loading")
 
-    def __init__(self, held, kind, head):
-        self.held, self.kind, self.head, self.text, self.loading = held, kind, head, None, False
+    def __init__(self, held, kind):
+        self.held, self.kind, self.last, self.loading, self.idle = held, kind, None, False, 0
+
+    def items(self):
+        """Its items, without asking a subclass; of arrays of numbers their bytes."""
+        value, kind = self.held, self.kind
+        if kind == "list":
+            return list(list.__iter__(value))
+        if kind in MAPPINGS:
+            return [one for pair in base(type(value)).items(value) for one in pair]
+        if kind == "set":
+            return list(set.__iter__(value))
+        if kind in ("array", "ndarray", "bytearray"):
+            return bytes(memoryview(value)) if kind == "bytearray" else value.tobytes()
+        return list(value)
+
+    def unchanged(self, found):
+        if self.last is None or type(found) is bytes:
+            return found == self.last
+        return len(found) == len(self.last) and all(map(is_, found, self.last))
 
 
 class Shared:
@@ -45,16 +66,19 @@ class Shared:
         """Of a container, known or new; None for what is none."""
         known = self._keys.get(id(value))
         if known is not None:
+            self._entries[known].idle = 0
             return known
         kind = base(type(value))
         if kind is None or (kind.__name__ == "ndarray" and value.dtype.kind not in "biufU"):
             return None
         key, self._next = self._next, self._next + 2
-        self._keep(key, Entry(value, kind.__name__, None))
+        self._keep(key, Entry(value, kind.__name__))
         return key
 
     def held(self, key):
-        return self._entries[key].held
+        entry = self._entries[key]
+        entry.idle = 0
+        return entry.held
 
     def mark(self):
         return set(self._entries), self._next
@@ -71,7 +95,7 @@ class Shared:
     def changes(self):
         """[key, head, content] of each that is new, with its head, or changed, with 0; as JSON without the outer brackets."""
         done: set = set()
-        pieces, texts = [], {}
+        pieces, now = [], {}
         while len(done) < len(self._entries):
             for key, entry in list(self._entries.items()):
                 if key in done:
@@ -79,18 +103,22 @@ class Shared:
                 done.add(key)
                 if entry.loading:
                     continue
-                text = self._content(entry)
-                if text != entry.text:
-                    head = self._head(entry) if entry.text is None else "0"
-                    pieces.append(f"[{key},{head},{text}]")
-                    texts[key] = text
-        for key, text in texts.items():
-            self._entries[key].text = text
+                found = entry.items()
+                if not entry.unchanged(found):
+                    head = self._head(entry) if entry.last is None else "0"
+                    pieces.append(f"[{key},{head},{self._content(entry, found)}]")
+                    now[key] = found
+        for key, found in now.items():
+            self._entries[key].last = found
         return ",".join(pieces)
 
     def drop_unheld(self):
-        """Keys of those that nothing on this side holds any more."""
-        found = [key for key, entry in self._entries.items() if sys.getrefcount(entry.held) <= UNHELD]
+        """Keys of those that nothing on this side has held for a while."""
+        found = []
+        for key, entry in self._entries.items():
+            entry.idle = entry.idle + 1 if sys.getrefcount(entry.held) <= UNHELD else 0
+            if entry.idle > KEPT:
+                found.append(key)
         for key in found:
             self.forget(key)
         return found
@@ -105,7 +133,7 @@ class Shared:
             self._fill(entry, content)
             entry.loading = False
         for key, _, _ in heap:
-            self._entries[key].text = self._content(self._entries[key])
+            self._entries[key].last = self._entries[key].items()
 
     def _keep(self, key, entry):
         self._entries[key] = entry
@@ -125,26 +153,19 @@ class Shared:
         own = "0,0" if base(type(value)) is type(value) else self._side.numbers(value)
         return f'["{entry.kind}",{extra},{own}]'
 
-    def _content(self, entry):
-        """JSON, without asking a subclass."""
-        value, kind, write = entry.held, entry.kind, self._side.write
-        if kind == "list":
-            return values.sequence(list(list.__iter__(value)), write)
-        if kind in MAPPINGS:
-            return values.sequence([one for pair in base(type(value)).items(value) for one in pair], write)
-        if kind == "set":
-            return values.sequence(list(set.__iter__(value)), write)
-        if kind == "bytearray":
-            return f'["{bytes(memoryview(value)).hex()}"]'
-        if kind == "ndarray":
-            return values.sequence(value.reshape(-1).tolist(), write)
-        return values.sequence(list(value), write)
+    def _content(self, entry, found):
+        """JSON of its items."""
+        if entry.kind == "bytearray":
+            return f'["{found.hex()}"]'
+        if entry.kind == "ndarray":
+            return values.sequence(entry.held.reshape(-1).tolist(), self._side.write)
+        return values.sequence(entry.held.tolist() if entry.kind == "array" else found, self._side.write)
 
     def _make(self, key, kind, extra, class_number, number):
         if type(key) is not int or key in self._entries:
             raise ValueError("no key of a container")
         made = self._new(kind, self._side.read(extra), self._side.theirs(class_number) if class_number else None)
-        entry = Entry(made, kind, None)
+        entry = Entry(made, kind)
         entry.loading = True
         self._keep(key, entry)
         if number:

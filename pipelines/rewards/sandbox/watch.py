@@ -75,6 +75,7 @@ class Watch:
 
     def add(self, judge: Sandbox) -> None:
         self._sandboxes.append(judge)
+        self._foreign.clear()
 
     def charged(self) -> float:
         """Seconds that count for the program: CPU time and idleness, not what it stood in the machine's queue."""
@@ -88,7 +89,7 @@ class Watch:
         if passed < PERIOD:
             return
         self._last = now
-        found = [self._processes(sandbox) for sandbox in self._sandboxes]
+        found = self._processes()
         self._check_time(found, passed, now)
         for sandbox, processes in zip(self._sandboxes, found, strict=True):
             self._check_memory(processes)
@@ -125,28 +126,26 @@ class Watch:
             if found.f_files - found.f_ffree > self._limits.files:
                 raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.files} files and folders"))
 
-    def _processes(self, sandbox: Sandbox) -> list[Process]:
-        """Those of the sandbox, its first ones before their children."""
-        found: list[Process] = []
-        members = {sandbox.pid}
-        others = []
-        for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-            if pid in self._foreign:
-                continue
-            process = _process(pid)
-            if process is None:
-                continue
-            if pid in members or process.parent in members:
-                members.add(pid)
-                found.append(process)
-            else:
-                others.append(process)
-        for process in others:  # numbers that began anew: a child may have a smaller one than its parent
-            if process.parent in members:
-                members.add(process.pid)
-                found.append(process)
-            elif len(self._sandboxes) == 1:
-                self._foreign.add(process.pid)
+    def _processes(self) -> list[list[Process]]:
+        """Those of each sandbox, its first ones before their children. What belongs to none is not asked again."""
+        found: list[list[Process]] = [[] for _ in self._sandboxes]
+        owners = {sandbox.pid: place for place, sandbox in enumerate(self._sandboxes)}
+        known = [
+            process
+            for pid in sorted(map(int, filter(str.isdigit, os.listdir("/proc"))))
+            if pid not in self._foreign and (process := _process(pid))
+        ]
+        for _ in range(2):  # again for numbers that began anew: a child may have a smaller one than its parent
+            others = []
+            for process in known:
+                owner = owners.get(process.pid, owners.get(process.parent))
+                if owner is None:
+                    others.append(process)
+                else:
+                    owners[process.pid] = owner
+                    found[owner].append(process)
+            known = others
+        self._foreign.update(process.pid for process in known)
         return found
 
 
