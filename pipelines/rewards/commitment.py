@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-ASKS = re.compile(r"[?？](?:[\"'”’)\]*_$.!\s]|\\[)\]])*$")
+ASKS = re.compile(r"(?:[?？]|[吗呢]\s*[。.]?)(?:[\"'”’)}\]*_$.!\s]|\\[)\]])*$")
 REFUSES = re.compile(
     r"\b(?:(?:i|we|one) (?:really |simply |just |still )?(?:do not|don't|dont|cannot|can't|can not|could not|"
     r"couldn't|am not|are not|won't|did not|didn't)"
@@ -34,7 +34,7 @@ PLANS = re.compile(
     r"expand|simplify|factor|substitute|check)"
     r"|need to|want to|have to|has to|going to|in order to|to (?:find|solve|get|determine|compute|answer|see)|"
     r"try(?:ing)?|first(?:ly)?|second(?:ly)?|next|then|now|step|"
-    r"given|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach|because|since)\b"
+    r"given|told|gave|mention\w*|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach|because|since)\b"
     r"|首先|其次|接下来|然后|需要|我们(?:先|要|可以|需要|来)|设|令|考虑|由于|因为|已知|注意|步骤|继续",
     re.I,
 )
@@ -60,6 +60,17 @@ DENIES = re.compile(
 )
 
 
+CONCLUDING = (  # a verb after which a sentence that nothing introduces may say its value, at its end
+    r"(?:\b(?:is|are|was|were|be|equals?|has|have|had|costs?|total(?:s|ed)?|est|takes?|took|makes?|made|gets?|"
+    r"got|gives?|earn(?:s|ed)?|spen(?:d|ds|t)|needs?|needed|left"
+    r"|in total|receive[sd]?|(?:walk|travel|collect|plant|own|score|weigh|sav|bak|charg|remain|rais|donat|"
+    r"work|requir|produc)(?:s|es|ed)?|r[au]ns?|dr[io]ves?|sells?|sold"
+    r"|buys?|bought|pays?|paid|eats?|ate|los(?:es|t)|wins?|won|reads?|drinks?|drank|owes?|owed|grew|contains?|holds?"
+    r"|(?:comes?|came|amounts?|adds? up|sums?|reduces?|simplifies|evaluates?|leads?|equal) (?:out )?to)\b"
+    r"|(?:\b(?:total|sum|value|result|area|volume|cost|price|profit|output|length|perimeter|number|ratio|"
+    r"probability|average|mean|distance|speed|time|solution)s?\s*)[:：](?!\d)"
+    r"|=|\\approx\b|为|是|有|共|得|等于|需要?|花了?|剩下?)"
+)
 AIMS = re.compile(
     r"\b(?:show|prove|check|verify|see|confirm|test|claim|argue|find out)\s+"
     r"(?:that\s+|whether\s+)?(?:the|our|my)\s+(?:\w+ )?(?:answer|result|solution)s?\b"

@@ -5,7 +5,7 @@ Words must match as wholes here: as bare substring, which `substring` does, `2` 
 
 from __future__ import annotations
 
-from pipelines.rewards.stated_line import stated_line
+from pipelines.rewards.stated_line import placed, stated_line
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.rewards.words import words
 
@@ -22,7 +22,8 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
         return wrong(reason)
     given = words(line)
     found = any(given[start : start + len(wanted)] == wanted for start in range(len(given) - len(wanted) + 1))
-    return right() if found else wrong("the last line does not contain the reference")
+    reason = placed(line, answer) if found else "the last line does not contain the reference"
+    return wrong(reason) if reason else right()
 
 
 def respond(answer: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pipelines.rewards import structure, units
 from pipelines.rewards.answer_text import compact, mathy, tidy, tokens, wordy
 from pipelines.rewards.clock import Clock, clock, same_time
-from pipelines.rewards.commitment import GUESSES, REFUSES
+from pipelines.rewards.commitment import CONCLUDING, GUESSES, REFUSES
 from pipelines.rewards.numerals import Number, same, with_decimal_comma
 from pipelines.rewards.structure import OTHER_RELATION, RELATION, chain, named, parts, split, split_any
 from pipelines.rewards.unit_table import ANGLE
@@ -26,16 +26,24 @@ TRUE = frozenset(["yes", "true", "correct", "right", "是", "对", "正确", "�
 FALSE = frozenset(["no", "false", "incorrect", "wrong", "否", "错", "错误", "假", "不是", "不对", "不正确"])
 NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|or|without|cannot|isn't|aren't|wasn't|doesn't|don't|either|less|more|"
-    r"fewer|greater|about|between|least|most|except|"
-    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|what|how|why)\b|[?!]|不|非|没|或|超过|大约|左右|至少|最多"
+    r"fewer|greater|about|between|least|most|close|closer|near|nearly|almost|possible|impossible|except|"
+    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|what|"
+    r"how|why)\b|[?!]|不|非|没|或|超过|大约|左右|至少|最多"
 )
 DENIED = re.compile(r"\b(?:not|never|neither|nor|cannot|isn't|aren't|wasn't|wrong|incorrect)\b|不(?:是|为|等|对)|并非")
 CLAUSE = re.compile(
-    r".*(?:\b(?:is|are|was|were|be|equals?|to|has|have|had|costs?|total|est|takes?|makes?|gets?|gives?|earns?|"
-    r"spends?|needs?|left|in total)\b|=|(?<!\d):|:(?!\d)|\\approx\b|为|是|有|共|得|等于|需要?|花了?)\s*"
+    rf".*{CONCLUDING}\s*(?:(?:only|just|exactly|approximately|now|also|a total of|altogether|that|then|an?|"
+    rf"the|each|总共|一共|至|到)\s+)*",
+    re.I,
 )
-NUMBER = re.compile(r"(?<![A-Za-z0-9_.])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![A-Za-z0-9_.]*\d)")
-TIME = re.compile(r"\b\d{1,2}:\d{2}(?:\s*[ap]\.?\s?m\b\.?)?|\b\d{1,2}\s*[ap]\.?\s?m\b\.?", re.I)
+RESTATED = re.compile(r"(.*\S)\s*\(([^()]+)\)")
+OF_THEM = re.compile(r"\s+of (?:them|it|all|(?:the|these|those|all) [a-z]+)$", re.I)
+STARTS = re.compile(
+    r"(?:(?:that|it is|it's|exactly|only|just|approximately|a total of|also|therefore|thus|so|hence|"
+    r"then)\b[,:]?\s*)+",
+    re.I,
+)
+SAID_TIME = re.compile(rf"(?:{CONCLUDING}|\bat|\buntil)\s*(\d{{1,2}}:\d{{2}}(?:\s*[ap]\.?\s?m\b\.?)?|\d{{1,2}}\s*[ap]\.?\s?m\b\.?)$", re.I)
 COMMAND = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}|\\[A-Za-z]+")
 ITEMS = re.compile(r"\(1\).*\(2\)|\(a\).*\(b\)", re.I | re.S)
 WORD = re.compile(
@@ -301,8 +309,8 @@ def _times(ours: str, theirs: str) -> Verdict | None:
 
 def _time_in_sentence(ours: str) -> Clock | None:
     """The only time of day of a sentence that holds no other number."""
-    found = TIME.findall(ours) if _affirms(ours) else []
-    return clock(found[0]) if len(found) == 1 and not re.search(r"\d", ours.replace(found[0], "", 1)) else None
+    found = SAID_TIME.search(ours) if _affirms(ours) else None
+    return clock(found[1]) if found and not re.search(r"\d", ours[: found.start(1)]) else None
 
 
 def _affirms(ours: str) -> bool:
@@ -316,12 +324,15 @@ def _in_sentence(ours: str, reference: units.Quantity) -> units.Quantity | None:
     itself."""
     if not _affirms(ours):
         return None
+    if (restated := RESTATED.fullmatch(ours)) and (inner := units.quantity(restated[2])) is not None:  # 7 (seven)
+        outer = units.quantity(restated[1])
+        return outer if outer is not None and _same(inner.number, outer.number) else None
     clause = CLAUSE.match(ours)
     found = units.quantity(ours[clause.end() :]) or _with_comma(ours[clause.end() :], reference) if clause else None
     if found is not None:
         return found if _of_one_value(ours, found) else None
-    numbers = NUMBER.findall(ours)
-    return units.quantity(numbers[0]) if len(numbers) == 1 and "\\" not in ours and "^" not in ours else None
+    starts = STARTS.match(ours)
+    return units.quantity(OF_THEM.sub("", ours[starts.end() :] if starts else ours))
 
 
 def _of_one_value(ours: str, found: units.Quantity) -> bool:

@@ -33,6 +33,7 @@ TAGGED = re.compile(
 CLOSED = re.compile(r"</(?:answer|final_answer|solution)>|<\|end_of_(?:solution|answer)\|>|\[/answer\]", re.I)
 BETWEEN_BOXES = re.compile(r"[ \t$,;.:?/()\\]*(?:and|or|und|\\text\{\s*(?:and|or)\s*\}|和|或|、)?[ \t$,;:()\\]*(?:[A-Za-z]\w?\s*=)?[ \t$]*")
 GOES_ON = re.compile(r"[\s$)}\\\]]*(?:[?？]|(?:or|或)\b)", re.I)
+KEYED = re.compile(r'\{[^{}]*"(?:final_?)?answer"\s*:\s*(?:"([^"{}]+)"|([^",{}\s]+))[^{}]*\}[\s`.]*$', re.I)
 LONG = 1200  # characters after an answer in which it may be taken back
 SENTENCES = re.compile(r"[.!?]\s+[A-Z(\\$]|[。！？]\s*\S")
 
@@ -123,6 +124,8 @@ def _unmarked(text: str) -> Found:
     tagged = _tagged(text)
     if tagged is not None:
         return tagged
+    if (keyed := KEYED.search(text[-LONG:])) is not None:
+        return Found(without_lead_in(keyed[1] or keyed[2]), stated=True)
     boxed = _boxed(text)
     return boxed if boxed is not None else closing_statement(text)
 

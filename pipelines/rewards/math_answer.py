@@ -107,6 +107,8 @@ def _no_answer(found: Found, text: str, reference: str) -> str:
         return ""
     if ASKS.search(found.text) and not ASKS.search(reference):
         return "the answer is asked, not stated"
+    if found.text.rstrip("*_ ").endswith((":", "：")):
+        return "the last line announces what does not follow"
     said = tidy(found.text)
     if CALCULATION.fullmatch(said) and "\n" in text.strip():
         return "the last line is a calculation, no answer"

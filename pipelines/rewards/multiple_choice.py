@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 from pipelines.rewards.commitment import AIMS, OPEN_END
-from pipelines.rewards.extraction import MARK, final_answer_of, reference_of
+from pipelines.rewards.extraction import MARK, final_answer_of, last_line, reference_of
 from pipelines.rewards.option_letters import settled
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 REFERENCE = re.compile(r"\(?([A-J])\)?\.?", re.I)
-LABELS = re.compile(r"(?<!\w)\(?([A-J])\)")
+LABELS = re.compile(r"(?<!\w)\(?([A-J])(?:\)|\.(?=\s+\S))")
+BESIDE = re.compile(r"[(（]\s*(?:or|或)\b|\\ne(?:q)?\b|≠")
+EXCLUDES = re.compile(r"\b(?:impossible|ruled out|eliminated|excluded|e\.g\.)|\bfor example\b", re.I)
 READ = 20_000  # characters from the end of a response
 
 
@@ -43,13 +45,14 @@ def letter(text: str) -> tuple[str, str]:
 def _withheld(text: str) -> str:
     """Why the answer that marks or phrases introduce is none: asked, denied, taken back, an aim, one of several; empty where it stands."""
     said = final_answer_of(text)
-    if said.stated and (OPEN_END.search(said.text) or ("\\boxed" in text and " , " in said.text)):
+    if said.reason not in ("", "no final answer", "the response is empty", "the box is empty"):
+        return said.reason
+    line = said.text if said.stated else last_line(text)
+    if (OPEN_END.search(line) and len(line.split()) < 4) or BESIDE.search(line) or ("\\boxed" in text and " , " in said.text):
         return "several answers are named"
-    if not said.stated and len(set(LABELS.findall(said.text))) > 1:
-        return "several options are named"
-    if AIMS.search(said.text):
-        return "the answer is a condition"
-    return "" if said.text or said.reason in ("no final answer", "the response is empty", "the box is empty") else said.reason
+    if not said.stated and (len(set(LABELS.findall(line))) > 1 or EXCLUDES.search(line)):
+        return "options are named, none is chosen"
+    return "the answer is a condition" if AIMS.search(line) else ""
 
 
 def respond(answer: str) -> str:

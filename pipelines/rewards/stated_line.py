@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.commitment import ASKS, OPEN_END, denied, taken_back, uncommitted, undecided
+from pipelines.rewards.commitment import ASKS, CONCLUDING, OPEN_END, denied, taken_back, uncommitted, undecided
 from pipelines.rewards.statements import introduces, last_line, stated_in
 from pipelines.rewards.words import words
 
@@ -15,11 +15,19 @@ LISTS = re.compile(r"\b(?:or|and|vs|versus)\b|[;/|、&]|或|还是|和", re.I)
 NUMBERED = re.compile(r"(?<!\w)\(?(?:\d|[A-Ja-j])\)\s*(?=\S.*(?<!\w)\(?(?:\d|[A-Ja-j])\))")  # (1) one (2) two
 EQUAL = re.compile(r"=")
 COMMA = re.compile(r"[,，](?!\d{3}(?!\d))")
+THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 MARKS = re.compile(r"#{4,}")
 CONCLUDES = re.compile(
-    r"^\W*(?:so|thus|hence|therefore|finally|in conclusion|consequently|altogether|in total|所以|因此|故|综上|总之)(?![A-Za-z])", re.I
+    r"^\W*(?:so|thus|hence|therefore|finally|in conclusion|consequently|altogether|in total|所以|因此|故|综上|"
+    r"总之)(?![A-Za-z])",
+    re.I,
 )
-BESIDE = 6  # words beside the reference's that a line may have which does not say that it concludes
+FILLERS = re.compile(
+    r"\\(?:boxed|fbox|text\w*|math\w+|frac|left|right)\b|\b(?:the|an|(?-i:a)|that|it is|it's|only|just|"
+    r"exactly|now|called|named|option|answer)\b",
+    re.I,
+)
+VERB = re.compile(r"\b(?:is|are|was|were|be|has|have|had|can|could|will|would|does|do|we|it|appears?|gives?|occurs?|on both)\b", re.I)
 
 
 def stated_line(text: str, reference: str) -> tuple[str, str]:
@@ -38,11 +46,34 @@ def stated_line(text: str, reference: str) -> tuple[str, str]:
         return "", stated.reason
     said = stated.text if stated is not None else line
     own = re.compile(rf"(?<!\w){re.escape(reference.strip())}(?!\w)", re.I)  # the reference may hold such words itself
-    reason = _unsaid(own.sub(" ", line), own.sub(" ", said), stated is not None)
-    if not reason and stated is None and not CONCLUDES.match(line) and len(words(line)) > len(words(reference)) + BESIDE:
-        reason = "a long line that does not conclude"
-    reason = reason or _several(said, reference, stated is not None)
+    reason = _unsaid(own.sub(" ", line), own.sub(" ", said), stated is not None) or _several(said, reference, stated is not None)
     return ("", reason) if reason else (said, "")
+
+
+def placed(said: str, reference: str, within_words: bool = False) -> str:
+    """Why the reference stands in `said`, but not where a sentence says its answer; empty where it does.
+
+    It may begin what an introduction leaves, end what has a verb like `is` or `has` before it, or be all there is; a number may have a word
+    or three behind it. `within_words`: the reference may be a part of a word.
+    """
+    said = THOUSANDS.sub("", said)
+    spelled = r"\W*".join(map(re.escape, words(reference)))
+    edge = "[A-Za-z0-9.]*" if within_words else ""
+    found = list(re.finditer(rf"(?<![A-Za-z0-9])[-−+$€£(\[{{]*{edge}{spelled}{edge}(?![A-Za-z0-9])", said, re.I))
+    if not found:
+        return "the last line does not contain the reference"
+    before, after = said[: found[-1].start()], FILLERS.sub(" ", said[found[-1].end() :])
+    begins = not words(FILLERS.sub(" ", before))
+    ends = re.search(rf"{CONCLUDING}\s*$", FILLERS.sub(" ", before).rstrip(), re.I) is not None
+    behind = words(after)
+    if not (begins or ends or (CONCLUDES.match(before) and len(words(FILLERS.sub(" ", before))) == 1)):
+        return "the reference stands in the last line, but not as its answer"
+    numeric = reference.strip()[-1:].isdigit() or reference.strip().endswith("%")
+    allowed = 3 if numeric else 0
+    plain = not behind or (
+        len(behind) <= allowed and after.strip(" .!*").replace(" ", "").isalpha() and after.islower() and not re.search(VERB, after)
+    )
+    return "" if plain else "the last line says more than the reference"
 
 
 def _unsaid(line: str, said: str, introduced: bool) -> str:

@@ -31,7 +31,7 @@ CHINESE_LEAD_IN = re.compile(
     r"(?:[【\[]\s*(?:最终|正确)?(?:答案|结果)\s*[】\]]\s*(?:是|为|[:：])?|(?:最终|正确)?(?:答案|结果)(?:应该|应)?(?:是|为|[:：])+|(?:解|答)\s*[:：]"
     r"|选项?\s*(?:是|为|[:：])|故?选(?=\s*[（(]?[A-J]))\s*[:：]?\s*|^(?:所以|因此|故|综上|即)[,，]?\s*(?=[\d\\$(\[（-])"
 )
-CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore|then)\b[,:]?\s*", re.I)
+CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore)\b[,:]?\s*", re.I)
 HOPE = re.compile(r"\.?\s*I hope it is correct\.?\s*$", re.I)
 DONE = re.compile(r"(?:[\s$]*(?:\\(?:blacksquare|square|Box|qed)\b|∎|■|□|\bQ\.?E\.?D\.?)[\s$.]*)+$")
 COURTESY = re.compile(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.stated_line import stated_line
+from pipelines.rewards.stated_line import placed, stated_line
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 
@@ -23,9 +23,10 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     line, reason = stated_line(text, answer)
     if reason:
         return wrong(reason)
-    line = line.casefold()
-    found = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", line) is not None if len(wanted) == 1 and wanted.isalpha() else wanted in line
-    return right() if found else wrong("the last line does not contain the reference")
+    alone = len(wanted) == 1 and wanted.isalpha()
+    found = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", line, re.I) is not None if alone else wanted in line.casefold()
+    reason = placed(line, answer, within_words=not alone) if found else "the last line does not contain the reference"
+    return wrong(reason) if reason else right()
 
 
 def respond(answer: str) -> str:

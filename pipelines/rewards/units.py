@@ -28,6 +28,7 @@ HEAD = re.compile(
 )
 LABEL = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+){0,3}|[一-鿿]{1,4}")
 CHINESE_POWERS = {"平方": 2, "立方": 3}
+VERB = re.compile(r"\b(?:is|are|was|were|be|has|have|had|can|it|we|he|she|they|and|or|to)\b", re.I)  # what goes on is a sentence, no label
 MAX_UNIT = 80
 MAX_PIECES = 20
 
@@ -156,7 +157,7 @@ def _split(text: str) -> list[Quantity] | None:
             return None  # 5m may be five times m
         known = unit(spelled)
         if known is None:
-            if rest or parts or not LABEL.fullmatch(spelled):
+            if rest or parts or not LABEL.fullmatch(spelled) or tail.lstrip()[:1] == "," or VERB.search(spelled):
                 return None
             known = Unit(label=spelled.casefold())
         parts.append(Quantity(found, known))
