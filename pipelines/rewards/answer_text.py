@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from fractions import Fraction
+from functools import lru_cache
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
@@ -74,8 +75,9 @@ REPEATED = re.compile(
     r"(?<![\d.])(-?\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|"
     r"(\d))(?:(\d*)\\dot\s*(?:\{\s*(\d)\s*\}|(\d)))?|\((\d+)\))(?![\d(])"
 )
-AGAIN = re.compile(r"(?<![\d.])(-?\d*)\.(\d*?)(\d{1,6}?)\3{2,}(?:\\ldots|\.{3})(?!\d)")
+AGAIN = re.compile(r"(?<![\d.])(-?\d*)\.(\d{0,20}?)(\d{1,6}?)\3{2,}(?:\\ldots|\.{3})(?!\d)")
 DOTS = re.compile(r"\.{3,}|(?<=[\s,])(?:etc\b\.?|and so (?:on|forth)\b)")
+PLAIN = re.compile(r"-?\d+(?:\.\d+)?")
 GAP = re.compile(r"(?<=\d) (?=\d)")
 GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,]| \d)")  # 1 234 567
 WORDS_OF_MATHS = {
@@ -96,8 +98,11 @@ WORDY = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}|[㐀-鿿]")
 MATHY = re.compile(r"[\d\\^=<>{}+*/|]")
 
 
+@lru_cache(maxsize=8192)
 def tidy(text: str) -> str:
     """One spelling of an answer. Signs, thousands marks of TeX, fractions, superscripts, degrees and delimiters are made alike."""
+    if PLAIN.fullmatch(text):
+        return text
     text = _ascii(text) if not text.isascii() else text.replace("`", "")
     outer = OUTER.match(text)
     text = next((part for part in outer.groups() if part is not None), "") if outer else text
@@ -111,8 +116,10 @@ def tidy(text: str) -> str:
         text = MATHS.sub(r" \1 ", CURRENCY.sub(" ", text) if single else text)
     if "$" in text or not text.isascii():
         text = CURRENCY.sub(" ", AMOUNT.sub(_amount, text)).replace("\\$", " ").replace("$", " ")
-    if "." in text or "etc" in text or "so on" in text:
-        text = DOTS.sub(r"\\ldots ", AGAIN.sub(_again, REPEATED.sub(_repeating, text)))
+    if "." in text and ("\\" in text or "(" in text):
+        text = REPEATED.sub(_repeating, text)
+    if "..." in text or "\\ldots" in text or "etc" in text or "so on" in text or "so forth" in text:
+        text = DOTS.sub(r"\\ldots ", AGAIN.sub(_again, text))
     if "\\" in text:
         text = THIN.sub("", NO_LAYOUT.sub("", COMMAND.sub(lambda found: COMMANDS[found.group()], text.replace("\\%", "%"))))
         for _ in range(3):  # \mathrm{\text{cm}}

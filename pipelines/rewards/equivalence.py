@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 from pipelines.rewards import structure, units
 from pipelines.rewards.answer_text import compact, mathy, tidy, tokens, wordy
-from pipelines.rewards.clock import Clock, clock, same_time
-from pipelines.rewards.commitment import CONCLUDING, GUESSES, REFUSES
-from pipelines.rewards.numerals import Number, same, with_decimal_comma
-from pipelines.rewards.structure import OTHER_RELATION, RELATION, chain, named, parts, split, split_any
+from pipelines.rewards.clock import clock, same_time
+from pipelines.rewards.sentence import quantity_in, time_in, with_comma
+from pipelines.rewards.structure import OTHER_RELATION, RELATION, VARIABLE, chain, constant, named, parts, split, split_any
 from pipelines.rewards.unit_table import ANGLE
 from pipelines.rewards.verdict import Verdict, right, wrong
 
@@ -24,33 +23,13 @@ MAX_PARTS = 40
 MAX_DEPTH = 4
 TRUE = frozenset(["yes", "true", "correct", "right", "是", "对", "正确", "真", "是的"])
 FALSE = frozenset(["no", "false", "incorrect", "wrong", "否", "错", "错误", "假", "不是", "不对", "不正确"])
-NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|or|without|cannot|isn't|aren't|wasn't|doesn't|don't|either|less|more|"
-    r"fewer|greater|about|between|least|most|close|closer|near|nearly|almost|possible|impossible|except|"
-    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|what|"
-    r"how|why)\b|[?!]|不|非|没|或|超过|大约|左右|至少|最多"
-)
 DENIED = re.compile(r"\b(?:not|never|neither|nor|cannot|isn't|aren't|wasn't|wrong|incorrect)\b|不(?:是|为|等|对)|并非")
-CLAUSE = re.compile(
-    rf".*{CONCLUDING}\s*(?:(?:only|just|exactly|approximately|now|also|a total of|altogether|that|then|an?|"
-    rf"the|each|总共|一共|至|到)\s+)*",
-    re.I,
-)
-RESTATED = re.compile(r"(.*\S)\s*\(([^()]+)\)")
-OF_THEM = re.compile(r"\s+of (?:them|it|all|(?:the|these|those|all) [a-z]+)$", re.I)
-STARTS = re.compile(
-    r"(?:(?:that|it is|it's|exactly|only|just|approximately|a total of|also|therefore|thus|so|hence|"
-    r"then)\b[,:]?\s*)+",
-    re.I,
-)
-SAID_TIME = re.compile(rf"(?:{CONCLUDING}|\bat|\buntil)\s*(\d{{1,2}}:\d{{2}}(?:\s*[ap]\.?\s?m\b\.?)?|\d{{1,2}}\s*[ap]\.?\s?m\b\.?)$", re.I)
 COMMAND = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}|\\[A-Za-z]+")
 ITEMS = re.compile(r"\(1\).*\(2\)|\(a\).*\(b\)", re.I | re.S)
 WORD = re.compile(
     r"(?<![\\A-Za-z])(?!(?:sqrt|arcsin|arccos|arctan|sinh|cosh|tanh)(?![A-Za-z]))[a-z]{4,}|[㐀-鿿]"
 )  # no product of letters is that long
 TIMELY = re.compile(r"\b(?:[ap]\.?\s?m\b|noon|midnight|o'? ?clock|midday)|\d\s*[点时]|[中正]午|午夜", re.I)
-VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|(?<![\\A-Za-z])[a-z]{2}(?![A-Za-z])")  # but e, E, i and I
 Ask = Callable[[str, str], Verdict]
 
 
@@ -82,7 +61,7 @@ def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
         return times
     reference = units.quantity(theirs)
     if reference is not None:
-        given = units.quantity(ours) or _with_comma(ours, reference) or _in_sentence(ours, reference)
+        given = units.quantity(ours) or with_comma(ours, reference) or quantity_in(ours, reference)
         if given is not None:
             agreed, reason = units.agree(given, reference, require_units)
             return right() if agreed else wrong(reason)
@@ -152,7 +131,7 @@ def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
         return bare
     (our_name, our_value), (their_name, their_value) = named(ours), named(theirs)
     ours_is_equation, theirs_is_equation = "=" in ours and len(split_any(ours)) == 1, "=" in theirs and len(split_any(theirs)) == 1
-    if their_name and _constant(their_value):  # solved: the answer must be solved too
+    if their_name and constant(their_value):  # solved: the answer must be solved too
         if our_name:
             same_name = compact(our_name) == compact(their_name)
             return (our_value, their_value) if same_name else wrong(f"{our_name} where {their_name} is asked")
@@ -161,7 +140,7 @@ def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
         first, _, rest = ours.partition("=")
         return (rest, their_value) if compact(first) == compact(their_name) else wrong(f"not solved for {their_name}")
     if our_name and their_name and compact(our_name) == compact(their_name):
-        return (our_value, their_value) if _constant(our_value) or not theirs_is_equation else None
+        return (our_value, their_value) if constant(our_value) or not theirs_is_equation else None
     if theirs_is_equation:
         return (ours, their_value) if their_name and not ours_is_equation else None
     return (our_value, theirs) if our_name else None
@@ -183,9 +162,9 @@ def _shapes(ours: str, theirs: str) -> tuple[str, str] | None:
 
 def _chain(members: list[str], theirs: str, again: Ask) -> Verdict:
     """`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`: one member is the reference, and none of the others is another value."""
-    values = [member for place, member in enumerate(members) if place or _constant(member)]
+    values = [member for place, member in enumerate(members) if place or constant(member)]
     head = members[0]
-    if not _constant(head) and len(set(VARIABLE.findall(head))) == 1 and re.search(r"\d", re.sub(r"_\{?\w+\}?", "", head)):
+    if not constant(head) and len(set(VARIABLE.findall(head))) == 1 and re.search(r"\d", re.sub(r"_\{?\w+\}?", "", head)):
         return wrong(f"{head[:40]} is not the value that is asked")  # x + 1 = 42
     verdicts = [again(member, theirs) for member in values]
     if not any(verdict.outcome == "right" for verdict in verdicts):
@@ -202,11 +181,6 @@ def _nearly(one: str, other: str) -> bool:
     if ours is None or theirs is None or ours.number.ulp is None:
         return False
     return abs(ours.in_si().value - theirs.in_si().value) <= (ours.in_si().ulp or 0)
-
-
-def _constant(text: str) -> bool:
-    """Whether no variable stands in it: words and units are none."""
-    return VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None or units.quantity(text) is not None
 
 
 def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], again: Ask) -> Verdict:
@@ -289,65 +263,16 @@ def _truth(text: str) -> bool | None:
     return True if word in TRUE or first in TRUE else False if word in FALSE or first in FALSE else None
 
 
-def _with_comma(ours: str, reference: units.Quantity) -> units.Quantity | None:
-    """`3,5` where the reference is a decimal: elsewhere it is a list of two."""
-    found = with_decimal_comma(ours) if reference.number.ulp is not None else None
-    return None if found is None else units.Quantity(found, units.Unit())
-
-
 def _times(ours: str, theirs: str) -> Verdict | None:
     """Of times of day; None where both may be ratios, or neither is a time."""
     if ":" not in ours + theirs and not (TIMELY.search(ours) or TIMELY.search(theirs)):
         return None
-    their_time, our_time = clock(theirs), clock(ours) or _time_in_sentence(ours)
+    their_time, our_time = clock(theirs), clock(ours) or time_in(ours)
     if our_time is not None and their_time is not None:
         return right() if same_time(our_time, their_time) else wrong("another time")
     if (their_time is not None and not their_time.ratio) or (our_time is not None and not our_time.ratio):
         return wrong("a time of day beside what is none")
     return None
-
-
-def _time_in_sentence(ours: str) -> Clock | None:
-    """The only time of day of a sentence that holds no other number."""
-    found = SAID_TIME.search(ours) if _affirms(ours) else None
-    return clock(found[1]) if found and not re.search(r"\d", ours[: found.start(1)]) else None
-
-
-def _affirms(ours: str) -> bool:
-    """Whether it is a sentence that neither negates nor hedges."""
-    folded = ours.casefold()
-    return wordy(ours) and not (NEGATION.search(folded) or GUESSES.search(folded) or REFUSES.search(folded) or "\\ldots" in ours)
-
-
-def _in_sentence(ours: str, reference: units.Quantity) -> units.Quantity | None:
-    """The one quantity of a sentence: what follows its last verb or `=`, else its only number. None where it negates, hedges or contradicts
-    itself."""
-    if not _affirms(ours):
-        return None
-    if (restated := RESTATED.fullmatch(ours)) and (inner := units.quantity(restated[2])) is not None:  # 7 (seven)
-        outer = units.quantity(restated[1])
-        return outer if outer is not None and _same(inner.number, outer.number) else None
-    clause = CLAUSE.match(ours)
-    found = units.quantity(ours[clause.end() :]) or _with_comma(ours[clause.end() :], reference) if clause else None
-    if found is not None:
-        return found if _of_one_value(ours, found) else None
-    starts = STARTS.match(ours)
-    return units.quantity(OF_THEM.sub("", ours[starts.end() :] if starts else ours))
-
-
-def _of_one_value(ours: str, found: units.Quantity) -> bool:
-    """Whether what stands before the value of a sentence, linked to it or listed with it, is no other value."""
-    for member in chain(ours)[:-1]:
-        known = units.quantity(member)
-        if (
-            known is None and not wordy(member) and _constant(member) and not re.search(r"\d\s*[-+*/^]|\\(?:times|cdot|frac|div)", member)
-        ) or (known is not None and not _same(known.number, found.number)):
-            return False
-    return all(wordy(part) or not re.search(r"\d", part) or "=" in part for part in split_any(ours)[:-1])
-
-
-def _same(one: Number, other: Number) -> bool:
-    return same(one, other) or same(other, one)
 
 
 def _parts_in_words(text: str) -> list[list[str]]:

@@ -34,6 +34,7 @@ CLOSED = re.compile(r"</(?:answer|final_answer|solution)>|<\|end_of_(?:solution|
 BETWEEN_BOXES = re.compile(r"[ \t$,;.:?/()\\]*(?:and|or|und|\\text\{\s*(?:and|or)\s*\}|和|或|、)?[ \t$,;:()\\]*(?:[A-Za-z]\w?\s*=)?[ \t$]*")
 GOES_ON = re.compile(r"[\s$)}\\\]]*(?:[?？]|(?:or|或)\b)", re.I)
 KEYED = re.compile(r'\{[^{}]*"(?:final_?)?answer"\s*:\s*(?:"([^"{}]+)"|([^",{}\s]+))[^{}]*\}[\s`.]*$', re.I)
+CLOSING = 4  # characters that end a sentence
 LONG = 1200  # characters after an answer in which it may be taken back
 SENTENCES = re.compile(r"[.!?]\s+[A-Z(\\$]|[。！？]\s*\S")
 
@@ -116,7 +117,7 @@ def _later(after: str) -> Found:
 
 
 def _unmarked(text: str) -> Found:
-    thoughts = [thought.end() for thought in THOUGHT.finditer(text)] if "<" in text else []
+    thoughts = [thought.end() for thought in THOUGHT.finditer(text)] if "</" in text or "end_of" in text else []
     if thoughts:
         text = text[thoughts[-1] :]
         if not text.strip():
@@ -132,7 +133,7 @@ def _unmarked(text: str) -> Found:
 
 def _tagged(text: str) -> Found | None:
     """What `<answer>` tags hold; several that differ are no answer."""
-    if "<" not in text and "[" not in text:
+    if not any(part in text for part in ("nswer", "NSWER", "olution")):  # case folding a long text costs more than all the rest
         return None
     held: list[str] = []
     end = 0
@@ -169,7 +170,7 @@ def _boxed(text: str) -> Found | None:
         return Found("", "the boxed answer is a question or one of several")
     if negated_before(text[:start]):
         return Found("", "the boxed answer is denied")
-    if taken_back(text[end : end + LONG]):
+    if len(text) - end > CLOSING and taken_back(text[end : end + LONG]):
         return _later(text[end:])
     parts = [content]
     while (before := _box_before(text, start)) is not None and BETWEEN_BOXES.fullmatch(text, before[2], start):

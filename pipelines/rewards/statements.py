@@ -49,11 +49,12 @@ EXPLAINS = re.compile(
     re.I,
 )
 REASON = re.compile(
-    r"\s*(?:[,;]\s*|\(\s*|\s)(?:because|since|as (?:required|desired|expected|wanted|claimed|needed|we |it |"
+    r"[,;(\s]\s*(?:because|since|as (?:required|desired|expected|wanted|claimed|needed|we |it |"
     r"they |the |shown|above)|which|where|given that|due to|"
     r"so that|by the)\b.*$|[,，(（]\s*(?:因为|由于|所以).*$",
     re.S | re.I,
 )
+SHORT = 8  # characters that hold no reason
 SENTENCE = re.compile(r"(?<=[。！？])|(?<=[.!?])(?<!\\!)[*_\"')\]$`]*\s+(?=\S)")
 NO_END = re.compile(r"(?:^|[\s(])(?:[A-Z]|Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g|U\.S|No|Eq|Fig|cf|ca|\d+)\.$")
 DISPLAYS = (("$$", "$$"), ("\\[", "\\]"))
@@ -89,7 +90,7 @@ def stated_in(line: str) -> Found | None:
         lead, said = _split_lead_in(parts[place])
         if not lead:
             continue
-        answer = REASON.sub("", said).strip()
+        answer = REASON.sub("", said).rstrip(" ,;(").strip() if len(said) > SHORT else said
         rest = said[len(answer) :] + " ".join(parts[place + 1 :])
         if ASKS.search(parts[place]) or (reason := undecided(lead)):
             return Found("", "the answer is asked, not stated" if ASKS.search(parts[place]) else reason)
@@ -108,7 +109,7 @@ def closing_statement(text: str) -> Found:
     said: list[str] = []  # below the block at hand
     first: str | None = None
     for block in blocks:
-        bare = DONE.sub("", block).strip()
+        bare = _undone(block).strip()
         if NO_TEXT.match(bare) or COURTESY.match(bare):
             continue
         stated = stated_in(bare)
@@ -200,7 +201,7 @@ def sentences(line: str) -> list[str]:
 
 def _split_lead_in(sentence: str) -> tuple[str, str]:
     """(what introduces the answer, the rest); empty, sentence, where nothing does or nothing follows."""
-    text = HOPE.sub("", sentence.strip().strip("*").strip())
+    text = _unhoped(sentence.strip().strip("*").strip())
     said, found = _after_lead_in(text)
     if found:
         return text[: len(text) - len(said)] or " ", said
@@ -212,7 +213,7 @@ def _split_lead_in(sentence: str) -> tuple[str, str]:
 
 def _after_lead_in(line: str) -> tuple[str, bool]:
     """(the line without its introductions, whether one of them names an answer)."""
-    line = DONE.sub("", HOPE.sub("", line.strip().strip("*").strip())).strip()
+    line = _undone(_unhoped(line.strip().strip("*").strip())).strip()
     named = False
     for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, CONNECTIVE):  # `Final Answer: The final answer is 5.` has two
         found = pattern.match(line)
@@ -220,6 +221,15 @@ def _after_lead_in(line: str) -> tuple[str, bool]:
             named = named or pattern is not CONNECTIVE
             line = line[found.end() :].strip()
     return line.strip("*").strip(), named
+
+
+def _undone(line: str) -> str:
+    """Without the mark of a finished proof; looked for only where it may be, since most lines have none."""
+    return DONE.sub("", line) if any(mark in line[-24:] for mark in ("\\", "∎", "■", "□", "Q")) else line
+
+
+def _unhoped(line: str) -> str:
+    return HOPE.sub("", line) if "correct" in line[-24:].casefold() else line
 
 
 def _opening(lines: list[str], end: int) -> int:

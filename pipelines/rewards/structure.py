@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pipelines.rewards import units
+
 NAME = re.compile(
     r"([A-Za-z](?:_\{?\w+\}?|'+)?|\\(?!frac|sqrt|le\b|ge\b)[A-Za-z]+(?:_\{?\w+\}?)?(?: [A-Z]{1,3})?|"
     r"[A-Za-z]\(\s*[A-Za-z\d]\s*\)|\|[A-Za-z]{1,3}\||[A-Z]{2,3}|\\overline\{[A-Z]{2}\})"
@@ -19,6 +21,7 @@ LINKS = re.compile(
 )
 BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\mid\b|\||:)\s*(.+?)\s*\\\}", re.S)
 MATRIX = re.compile(r"\(?\s*\\begin\{[bpvB]?matrix\}(.*)\\end\{[bpvB]?matrix\}\s*\)?", re.S)
+VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|(?<![\\A-Za-z])[a-z]{2}(?![A-Za-z])")  # but e, E, i and I
 OPEN, CLOSE = "([{", ")]}"
 AND = re.compile(r"\s+(?:and|or|&)\s+|\s*(?:和|或|及)\s*|\s*\\text\s*\{\s*(?:and|or)\s*\}\s*")
 OR = re.compile(r"\s+or\s+|\s*\\(?:lor|vee|cup)(?![A-Za-z])\s*|\s*或\s*")
@@ -40,6 +43,11 @@ def named(text: str) -> tuple[str, str]:
     ):
         return right.strip(), left.strip()
     return "", text
+
+
+def constant(text: str) -> bool:
+    """Whether no variable stands in it: words and units are none."""
+    return VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None or units.quantity(text) is not None
 
 
 def chain(text: str) -> list[str]:

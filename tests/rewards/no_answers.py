@@ -113,7 +113,208 @@ def hedges(rng: Random, key: str, other: str) -> str:
     ))  # fmt: skip
 
 
-KINDS: Sequence[Callable[[Random, str, str], str]] = (questions, refusals, unfinished, every_option, hedges)
+TEMPLATES = r"""
+Hmm, that's a tricky one. What would you say?
+KEY sounds plausible to you?
+Let's see... KEY... no...
+To answer this we should look at KEY more closely.
+I think we need more information before deciding on KEY.
+Honestly, your guess is as good as mine.
+Both KEY and OTH look reasonable.
+Some people say KEY, others say OTH.
+This looks like a job for a calculator.
+We can rule out KEY.
+KEY is definitely not it.
+KEY is one possibility.
+KEY or thereabouts?
+There are several cases. In case 1 we get KEY. In case 2 we get OTH.
+In the first case x = KEY, in the second case x = OTH.
+Using the formula, we substitute KEY into the equation
+Plugging in KEY gives us
+The value KEY appears on the left-hand side.
+The question mentions KEY.
+The problem asks us about KEY and OTH.
+We're told that there are KEY of them.
+We are given KEY.
+You gave me KEY.
+The given value is KEY.
+Here is my reasoning so far: KEY comes from the first equation, OTH from the second.
+I'd need to compute KEY times OTH.
+Compute: KEY
+Substituting x = KEY:
+When x = KEY, the expression vanishes.
+For x = KEY we have a contradiction.
+So x cannot be KEY.
+Thus KEY is impossible.
+Therefore KEY does not work.
+Hence the answer can't be KEY.
+The answer isn't KEY.
+The answer is neither KEY nor OTH.
+The answer lies somewhere near KEY.
+The answer is something like KEY, but I can't be sure.
+The answer is close to KEY.
+The answer is greater than KEY.
+The answer is a number.
+The answer is in the question.
+The answer is left to the reader.
+The answer is: I don't know.
+The answer is: not sure.
+The answer is one of KEY, OTH.
+The answer is KEY, OTH, or something else.
+The answer is KEY and OTH.
+The answer is KEY / OTH.
+The final answer is KEY (or OTH).
+The final answer is either KEY or OTH.
+My answer: KEY? OTH?
+Answer: KEY or OTH
+Answer: any of KEY, OTH
+Answer: cannot be determined
+Answer: see above
+Answer: TBD
+Answer: KEY?
+Answer: maybe KEY
+Answer: not KEY
+Final answer:
+Final Answer: \boxed{}
+\boxed{\text{unknown}}
+\boxed{?}
+\boxed{KEY?}
+\boxed{KEY \text{ or } OTH}
+\boxed{KEY}, \boxed{OTH}
+\boxed{KEY}/\boxed{OTH}
+\boxed{OTH} \text{ or } \boxed{KEY}
+Either \boxed{KEY} or \boxed{OTH}.
+\boxed{\text{I don't know}}
+\boxed{\text{maybe } KEY}
+\boxed{\text{possibly KEY}}
+\boxed{KEY \ne OTH}
+#### KEY?
+#### maybe KEY
+#### not KEY
+#### KEY or OTH
+#### KEY / OTH
+#### ?
+#### unknown
+#### KEY\n#### OTH
+#### I don't know
+<answer>KEY or OTH</answer>
+<answer>?</answer>
+<answer>KEY?</answer>
+<answer>maybe KEY</answer>
+<answer>KEY</answer> or <answer>OTH</answer>
+<think>KEY</think>
+<think>The answer is KEY.</think>
+I would say that the answer could be KEY.
+My best guess would be KEY or OTH.
+Possibly KEY, possibly OTH.
+If I had to guess: KEY, OTH.
+Suppose the answer is KEY. Then we get a contradiction.
+Assume the answer were KEY.
+Let me verify that KEY works.
+Let me try KEY.
+Let's test KEY: it gives a remainder.
+Checking KEY...
+Next up: KEY.
+Step 3: multiply by KEY
+Now KEY
+First KEY, then OTH, then stop.
+Start with KEY and add OTH.
+Add KEY to OTH.
+Multiply both sides by KEY.
+Divide by KEY.
+Subtracting KEY from both sides, we obtain
+We subtract KEY.
+Simplify to get rid of KEY.
+Rewrite KEY as a product.
+Note: KEY is prime.
+Hint: KEY
+Example: KEY
+E.g. KEY
+What about KEY
+How about KEY?
+Who said KEY?
+Should I go on with KEY?
+Do you want KEY or OTH?
+Please clarify whether you mean KEY.
+Could you confirm KEY?
+I need to know if KEY is allowed.
+I can't do KEY.
+I refuse to answer KEY.
+I won't answer that.
+I am an AI and cannot pick KEY.
+I apologize, but KEY is beyond what I can say.
+Sorry, no answer. KEY was a typo.
+Unfortunately I cannot determine whether KEY is right.
+It is unclear if KEY is meant.
+It's hard to say.
+Not enough data to get KEY.
+Nobody knows.
+I have no clue.
+It remains to show KEY.
+It remains to compute KEY.
+All that is left is KEY minus OTH.
+We still have to subtract KEY.
+Continuing, we find KEY on both sides, so it cancels.
+Options: KEY, OTH
+Choices: (A) KEY (B) OTH
+(A) KEY (B) OTH
+A. KEY B. OTH
+A: KEY, B: OTH
+1. KEY 2. OTH
+1) KEY 2) OTH
+KEY | OTH
+KEY OTH
+KEY vs. OTH
+KEY, OTH, and so on
+KEY, ...
+..., KEY
+KEY...
+[KEY, OTH]
+{KEY, OTH}
+(KEY, OTH)
+KEY; OTH
+KEY & OTH
+KEY -> OTH
+KEY ≠ OTH
+KEY? OTH?
+between KEY and OTH
+from KEY to OTH
+at most KEY
+about KEY
+less than KEY
+not KEY
+anything but KEY
+everything except KEY
+KEY is wrong
+KEY (wrong)
+~KEY~ OTH
+~~KEY~~ OTH
+不是KEY
+KEY吗
+可能是KEY
+我觉得也许是KEY
+KEY还是OTH？
+选KEY还是OTH
+如果是KEY呢？
+答案可能是KEY
+答案：KEY或OTH
+答案是KEY？
+我不确定，KEY？
+接下来计算KEY
+首先KEY
+题目中给出了KEY
+请问KEY是什么意思？
+无法得出KEY
+""".strip().splitlines()
+
+
+def templates(rng: Random, key: str, other: str) -> str:
+    """Written without looking at the rules, after the kinds above were refused."""
+    start = rng.choice(("", "", "There are 7 of them.\n", "We go through this slowly.\n\n"))
+    return start + rng.choice(TEMPLATES).replace("\\n#", "\n#").replace("KEY", key).replace("OTH", other)
+
+
+KINDS: Sequence[Callable[[Random, str, str], str]] = (questions, refusals, unfinished, every_option, hedges, templates, templates)
 REFERENCES: dict[str, Sequence[Callable[[Random], str]]] = {
     "math_answer": (number, number, formula, phrase), "multiple_choice": (letter,), "containment": (number, phrase, letter), "substring": (number, phrase, letter),
     "jaccard": (number, phrase, letter), "final_answer": (number, phrase), "phrase_answer": (five_forms,),

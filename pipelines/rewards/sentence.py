@@ -1,0 +1,81 @@
+"""The one value that a sentence says: `She has 12 apples`, `so x = 5`. What negates, hedges or contradicts itself says none."""
+
+from __future__ import annotations
+
+import re
+
+from pipelines.rewards import units
+from pipelines.rewards.answer_text import wordy
+from pipelines.rewards.clock import Clock, clock
+from pipelines.rewards.commitment import CONCLUDING, GUESSES, REFUSES
+from pipelines.rewards.numerals import Number, same, with_decimal_comma
+from pipelines.rewards.structure import chain, constant, split_any
+
+CLAUSE = re.compile(
+    rf".*{CONCLUDING}\s*(?:(?:only|just|exactly|approximately|now|also|a total of|altogether|that|then|an?|"
+    rf"the|each|总共|一共|至|到)\s+)*",
+    re.I,
+)
+STARTS = re.compile(
+    r"(?:(?:that|it is|it's|exactly|only|just|approximately|a total of|also|therefore|thus|so|hence|"
+    r"then)\b[,:]?\s*)+",
+    re.I,
+)
+OF_THEM = re.compile(r"\s+of (?:them|it|all|(?:the|these|those|all) [a-z]+)$", re.I)
+RESTATED = re.compile(r"(.*\S)\s*\(([^()]+)\)")
+NEGATION = re.compile(
+    r"\b(?:not|no|never|neither|nor|or|without|cannot|isn't|aren't|wasn't|doesn't|don't|either|less|more|"
+    r"fewer|greater|about|between|least|most|close|closer|near|nearly|almost|possible|impossible|except|"
+    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|what|"
+    r"how|why)\b|[?!]|不|非|没|或|超过|大约|左右|至少|最多"
+)
+SAID_TIME = re.compile(rf"(?:{CONCLUDING}|\bat|\buntil)\s*(\d{{1,2}}:\d{{2}}(?:\s*[ap]\.?\s?m\b\.?)?|\d{{1,2}}\s*[ap]\.?\s?m\b\.?)$", re.I)
+
+
+def with_comma(ours: str, reference: units.Quantity) -> units.Quantity | None:
+    """`3,5` where the reference is a decimal: elsewhere it is a list of two."""
+    found = with_decimal_comma(ours) if reference.number.ulp is not None else None
+    return None if found is None else units.Quantity(found, units.Unit())
+
+
+def time_in(ours: str) -> Clock | None:
+    """The only time of day of a sentence that holds no other number."""
+    found = SAID_TIME.search(ours) if _affirms(ours) else None
+    return clock(found[1]) if found and not re.search(r"\d", ours[: found.start(1)]) else None
+
+
+def _affirms(ours: str) -> bool:
+    """Whether it is a sentence that neither negates nor hedges."""
+    folded = ours.casefold()
+    return wordy(ours) and not (NEGATION.search(folded) or GUESSES.search(folded) or REFUSES.search(folded) or "\\ldots" in ours)
+
+
+def quantity_in(ours: str, reference: units.Quantity) -> units.Quantity | None:
+    """The one quantity of a sentence: what follows its last verb or `=`, else its only number. None where it negates, hedges or contradicts
+    itself."""
+    if not _affirms(ours):
+        return None
+    if (restated := RESTATED.fullmatch(ours)) and (inner := units.quantity(restated[2])) is not None:  # 7 (seven)
+        outer = units.quantity(restated[1])
+        return outer if outer is not None and _same(inner.number, outer.number) else None
+    clause = CLAUSE.match(ours)
+    found = units.quantity(ours[clause.end() :]) or with_comma(ours[clause.end() :], reference) if clause else None
+    if found is not None:
+        return found if _of_one_value(ours, found) else None
+    starts = STARTS.match(ours)
+    return units.quantity(OF_THEM.sub("", ours[starts.end() :] if starts else ours))
+
+
+def _of_one_value(ours: str, found: units.Quantity) -> bool:
+    """Whether what stands before the value of a sentence, linked to it or listed with it, is no other value."""
+    for member in chain(ours)[:-1]:
+        known = units.quantity(member)
+        if (
+            known is None and not wordy(member) and constant(member) and not re.search(r"\d\s*[-+*/^]|\\(?:times|cdot|frac|div)", member)
+        ) or (known is not None and not _same(known.number, found.number)):
+            return False
+    return all(wordy(part) or not re.search(r"\d", part) or "=" in part for part in split_any(ours)[:-1])
+
+
+def _same(one: Number, other: Number) -> bool:
+    return same(one, other) or same(other, one)
