@@ -25,6 +25,8 @@ STATEMENT = re.compile(r"[ \t]*(?:import|from|def|async def|class|@|print\(|for 
 BEGINNING = re.compile(r"^(?:from|import|def|async def|class|@)\b|^@", re.MULTILINE)
 THINKING = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL)
 ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)
+TAGGED = re.compile(r"\[(PYTHON|CODE|BEGIN)\](.*?)(?:\[/\1\]|\[DONE\]|\Z)|<(python|code)>(.*?)(?:</\3>|\Z)", re.DOTALL)
+NAMED = re.compile(r"\A\s*python3?[ \t]*\n", re.IGNORECASE)  # a fence whose mark was lost
 READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\(0\)")
 MOST_TRIES = 200  # lines of prose around a program without fences that are left out to find it
 
@@ -77,8 +79,11 @@ def program_of(text: str, starter: str = "", fn_name: str | None = None, needs: 
         text = answered[-1]
     blocks = [block for block in fenced(text) if block.source.strip()]
     given = frozenset(_spelled(starter))
+    if not blocks and (tagged := TAGGED.findall(text)):
+        text = next(filter(None, tagged[-1][1::2]), "").strip("\n") + "\n"
     if not blocks:
-        found = _bare(text, fn_name if not starter or (fn_name and _defines(text, fn_name)) else None)
+        text = NAMED.sub("", text) if parse(text) is None or NAMED.match(text) else text
+        found = _bare(text, fn_name if not starter or (fn_name and _defines(text, fn_name)) else None, bool(starter or fn_name))
     elif fn_name:
         found = _function(blocks, fn_name, frozenset(needs) | {fn_name}, given, starter)
     else:
@@ -109,7 +114,9 @@ def fenced(text: str) -> list[Block]:
         else:
             language, rest = _language(info)
             body, place = _body(lines, place + 1, mark, rest)
-        if language == "" or PYTHON.fullmatch(language):
+        if language.lower() in ("markdown", "md"):
+            blocks += fenced("\n".join(body))
+        elif language == "" or PYTHON.fullmatch(language):
             blocks.append(
                 Block(_outdented(body, len(found["indent"]) + len(found["lead"]) if ">" not in found["lead"] else 0), language != "")
             )
@@ -255,11 +262,13 @@ def _broken(block: Block) -> bool:
     )
 
 
-def _bare(text: str, fn_name: str | None) -> str:
+def _bare(text: str, fn_name: str | None, unfinished: bool = False) -> str:
     """The whole text, without marks of a turn's end; prose around a program that defines `fn_name` is left out."""
     text = TRAILING.sub("", text) if TRAILING.search(text) else text
-    if parse(text) or not fn_name or not _defines(text, fn_name):
+    if parse(text) or (fn_name and not _defines(text, fn_name)):
         return text
+    if not fn_name:
+        return text if unfinished else _between(text)
     lines = text.split("\n")
     start = next((place for place, line in enumerate(lines) if BEGINNING.match(line) and _definition_follows(lines, place, fn_name)), None)
     if start is None:
@@ -268,6 +277,18 @@ def _bare(text: str, fn_name: str | None) -> str:
         tree = parse("\n".join(lines[start:end]))
         if tree and fn_name in defined(tree.body):
             return "\n".join(lines[start:end]) + "\n"
+    return text
+
+
+def _between(text: str) -> str:
+    """The longest stretch of lines from one that looks like a statement on that is Python and does something: prose around it left out."""
+    lines = text.split("\n")
+    starts = [place for place, line in enumerate(lines) if STATEMENT.match(line) and not line.startswith((" ", "\t"))][:20]
+    for start in starts:
+        for end in range(len(lines), max(start, len(lines) - 40), -1):
+            block = Block("\n".join(lines[start:end]), False)
+            if block.tree and block.runs:
+                return block.source + "\n"
     return text
 
 

@@ -43,6 +43,12 @@ FUNCTIONS = [
     ('```python\ndef f(x):\n    return x+1\n```\nThe complexity of `f` is O(1).\n\n```\nf(1) -> 2\n```', ''),
     ('```python\ndef f(x):\n    return x+1\n```\n```\nresult: 2\n```', ''),
     ('- item\n  ```python\n  def f(x):\n      return x+1\n  ```', ''),
+    ("````markdown\n# Answer\n```python\ndef f(x):\n    return x+1\n```\n````", ""),
+    ("[PYTHON]\ndef f(x):\n    return x+1\n[/PYTHON]", ""),
+    ("[BEGIN]\ndef f(x):\n    return x+1\n[DONE]\nmore", ""),
+    ("<code>\ndef f(x):\n    return x+1\n</code>", ""),
+    ("python\ndef f(x):\n    return x+1\n", ""),
+    ("```python\ndef f(x):\n    return x+1\n``` \nThat is `f`: ```x``` is one.", ""),
 ]  # fmt: skip
 # whole programs: (text, the program, whether the tests give some input)
 WHOLE = [
@@ -57,6 +63,9 @@ WHOLE = [
     ('x\n```python\nprint(1)\n\n', 'print(1)', False),
     ('```json\n{}\n```', '```json\n{}\n```', False),
     ('    print(1)', '    print(1)', False),
+    ("The program:\n\nn = int(input())\nprint(n)\n\nIt reads n.", "n = int(input())\nprint(n)", True),
+    ("print(1)\nThis prints one.", "print(1)", False),
+    ("I cannot do that.", "I cannot do that.", False),
 ]  # fmt: skip
 
 

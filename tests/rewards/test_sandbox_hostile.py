@@ -89,6 +89,9 @@ HOSTILE = {
     "null_source": "x = 1\0",
     "nested_source": "(" * 5000 + ")" * 5000,
     "surrogate_source": "x = '\ud800'",
+    "vfork": "import ctypes, time\nif ctypes.CDLL(None).vfork() == 0: time.sleep(99)",
+    "nice": "import os\nos.nice(19)\nwhile True: pass",
+    "idle_class": "import os\nos.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass",
     "stdout_replaced": "import sys, io\nsys.stdout = io.StringIO()\nsys.exit = exit = lambda *a: None",
     "stdin_replaced": "import os, sys\nos.dup2(1, 0)\nsys.stdin.read()",
 }  # fmt: skip
@@ -121,7 +124,7 @@ TESTS = (
 
 REFUSED = ("mount", "new_namespace", "trace_parent", "become_root", "vsock", "import_project", "import_packages", "walk_proc", "run_shell",
            "raise_limits", "memory", "memory_shared", "huge_text", "huge_list", "many_files", "fill_disk", "big_file", "environment",
-           "symlinks", "optimise", "segmentation_fault", "abort")  # fmt: skip
+           "symlinks", "optimise", "segmentation_fault", "abort", "nice", "idle_class")  # fmt: skip
 SLOW = ("sleep", "spin", "spin_caught", "ignore_signals", "fork_bomb", "thread_never_ends")
 UNCOMPILED = ("null_source", "nested_source", "surrogate_source")
 

@@ -11,6 +11,7 @@ import marshal
 import os
 import signal
 import sys
+import time
 
 PACKAGE = "whetstone_sandbox"
 COMPILE_ERROR = 97  # exit status of a program that does not compile
@@ -101,10 +102,10 @@ def is_clean(folder: str, isolated: int) -> bool:
 def kill_the_rest() -> None:
     """Whatever the child left behind in this PID namespace: daemons, orphans."""
     try:
-        os.kill(-1, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    except PermissionError:
+        for _ in range(1000):  # until the last has gone: one that dies late could still make a file
+            os.kill(-1, signal.SIGKILL)
+            time.sleep(0.001)
+    except (ProcessLookupError, PermissionError):
         return
 
 
@@ -167,6 +168,7 @@ def run_program(source: str) -> None:
         os.write(2, f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace"))
         os._exit(COMPILE_ERROR)
     module = type(sys)("__main__")
+    module.__file__ = "program.py"
     module.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = module
     exec(code, module.__dict__)
@@ -181,6 +183,7 @@ def serve(source: str) -> None:
         os._exit(0)
     wire, streams = (sys.modules[f"{PACKAGE}.{name}"] for name in ("wire", "streams"))
     module = type(sys)("program")
+    module.__file__ = "program.py"
     module.__dict__["__builtins__"] = builtins
     sys.modules["program"] = module
     printed = streams.Printed()

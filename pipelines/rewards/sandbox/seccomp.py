@@ -1,5 +1,6 @@
-"""The system calls that a sandboxed program may not make: those that would get it new namespaces, memory that no limit counts, or a look
-into other processes. A classic BPF program as `bwrap --seccomp` takes it (seccomp(2), linux/filter.h).
+"""The system calls that a sandboxed program may not make: those that would get it new namespaces, memory that no limit counts, a look into
+other processes, or a place so far back in the processor's queue that it is never judged. A classic BPF program as `bwrap --seccomp` takes
+it (seccomp(2), linux/filter.h).
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ TABLES: dict[str, tuple[int, int, int, dict[str, int]]] = {  # machine: audit ar
         "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321, "userfaultfd": 323, "perf_event_open": 298, "add_key": 248,
         "request_key": 249, "keyctl": 250, "memfd_create": 319, "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "msgget": 68,
         "mq_open": 240, "name_to_handle_at": 303, "open_by_handle_at": 304, "init_module": 175, "finit_module": 313,
+        "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144, "sched_setattr": 314,
     }),
     "aarch64": (0xC00000B7, 220, 198, {
         "unshare": 97, "setns": 268, "mount": 40, "umount2": 39, "pivot_root": 41, "chroot": 51, "ptrace": 117,
         "process_vm_readv": 270, "process_vm_writev": 271, "bpf": 280, "userfaultfd": 282, "perf_event_open": 241, "add_key": 217,
         "request_key": 218, "keyctl": 219, "memfd_create": 279, "shmget": 194, "shmat": 196, "shmctl": 195, "semget": 190, "msgget": 186,
         "mq_open": 180, "name_to_handle_at": 264, "open_by_handle_at": 265, "init_module": 105, "finit_module": 273,
+        "setpriority": 140, "sched_setparam": 118, "sched_setscheduler": 119, "sched_setattr": 274,
     }),
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ PATIENCE = 10  # times wall_seconds: for a program that the machine gives no tim
 OWN_CPU = 0.1  # seconds of CPU time that a sandbox needs itself
 MIB = 2**20
 PAGE, TICKS = os.sysconf("SC_PAGESIZE"), os.sysconf("SC_CLK_TCK")
-RUNNING = ("R", "D")
+RUNNING = ("R",)  # not D: a program can put itself there for good, with vfork
 
 
 class Stopped(Exception):
