@@ -20,6 +20,17 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function, no_info_plain_validator_function
 
 ROOT = Path(__file__).resolve().parent.parent
+_CHECKED: list[bool] = []
+
+
+def trust_names() -> None:
+    """For a stage's process: its parameters were checked before they were pinned, and a module that it only hears of, as a corpus does of
+    the rule for its answers, is none of its code and must not be read."""
+    _CHECKED.append(True)
+
+
+def names_are_checked() -> bool:
+    return bool(_CHECKED)
 
 
 class Settings(BaseModel):
@@ -71,6 +82,8 @@ class Seam:
 
     def check(self, name: str) -> str:
         """The name again. Raises ValueError where no module of this name has the function, or it takes other arguments."""
+        if names_are_checked():
+            return name
         if name not in self.names():
             reason = self._reason_against(name)
             raise ValueError(f"{reason or f'no module {self.module(name)}'}; known: {', '.join(self.names())}")

@@ -67,7 +67,7 @@ def _policy_runs(stage: Stage, found: results.Results, liked: preference_results
 def _noted(stage: Stage, path: Path, what: str) -> Any:
     """The runner's record, or None: a page without it is better than none, and the page says so."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(stage.note(path).read_text("utf-8"))
     except FileNotFoundError:
         stage.say(f"{path}: not there, so the page will show no {what}")
     except json.JSONDecodeError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.settings import Settings
+from tasks import reads
 from tasks.execution_params import ExecutionParams
 
 Section = TypeVar("Section", bound=Settings)
@@ -103,6 +104,13 @@ class Stage:
         """A declared input. Reading one that dvc.yaml does not declare would make the result wrong silently, so it is an error."""
         if not any(path == known or path.startswith(known + "/") for known in self.spec.inputs):
             raise KeyError(f"{self.name} reads {path}, which its entry in dvc.yaml does not declare as a dependency")
+        return Path(path)
+
+    def note(self, path: str | Path) -> Path:
+        """A file of the runner's below .whetstone, for people to look at. What is made of it is no part of a result that repeats."""
+        if Path(path).parts[:1] != (".whetstone",):
+            raise KeyError(f"{self.name} reads {path} as a note of the runner's, which lie in .whetstone")
+        reads.allow(path)
         return Path(path)
 
     def out(self, path: str) -> Path:

@@ -1,15 +1,14 @@
-"""Digest of the code that an entry module reaches: its import closure through our packages, each module hashed as a syntax tree.
+"""Digest of the code that entry modules reach: their import closure through our packages, each module hashed as a syntax tree.
 
-Comments, docstrings and layout do not count; every import statement anywhere in a module does, also inside functions. Symbol level (only
-the functions reached) is unsound with decorators and registries, so modules are kept small instead. Files that are no Python (templates)
-count byte for byte when they lie in a package folder below the root packages that the closure enters.
+Comments, docstrings and layout do not count, unless a reached module may read them; every import statement anywhere in a module does, also
+inside functions. Symbol level (only the functions reached) is unsound with decorators and registries, so modules are kept small instead.
+Files that are no modules (templates, scripts that are run by their path) count byte for byte when a reached module names them. What this
+cannot foresee stops the stage that reads it (`tasks.reads`).
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -17,9 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("flows", "tasks", "pipelines")
-UNKEYED = frozenset({"tasks.execution_params"})  # holds only settings that do not change results (design §2)
+from flows.graph import module_text
+from flows.graph.package_data import PackageData
+from tasks.code_files import PACKAGES, UNKEYED, module_file
+
 CACHE = ".whetstone/closure.json"
+FORMAT = 2  # of what the cache remembers of a module
 
 
 @dataclass(frozen=True)
@@ -31,47 +33,12 @@ class Declared:
     sections: tuple[str, ...]
 
 
-class _WithoutDocstrings(ast.NodeTransformer):
-    def _strip(self, node: Any) -> Any:
-        self.generic_visit(node)
-        first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            node.body = node.body[1:] or [ast.Pass()]
-        return node
-
-    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _strip
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:12]
-
-
-def _read_module(path: Path, module: str, is_package: bool) -> dict[str, Any]:
-    """{"digest", "imports"}; imports are absolute dotted names, for `from a import b` both `a` and `a.b`."""
-    tree = ast.parse(path.read_bytes(), str(path))
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = module.split(".") if is_package else module.split(".")[:-1]
-                parents = parents[: len(parents) - (node.level - 1)]
-                base = ".".join([*parents, *([node.module] if node.module else [])])
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and "import_module" in (getattr(node.func, "attr", ""), getattr(node.func, "id", "")):
-            found.update(arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
-    stripped = _WithoutDocstrings().visit(tree)
-    return {"digest": _digest(ast.dump(stripped, annotate_fields=False).encode()), "imports": sorted(found)}
-
-
 class Code:
     """The first-party modules below `root`, read once and remembered across processes by size and time of change."""
 
     def __init__(self, root: Path):
         self.root = root
+        self._data = PackageData(root)
         self._cache_path = root / CACHE
         self._cache: dict[str, Any] = {}
         self._changed = False
@@ -88,23 +55,21 @@ class Code:
     def _load(self, name: str) -> dict[str, Any] | None:
         if name.split(".")[0] not in PACKAGES:
             return None
-        base = self.root.joinpath(*name.split("."))
-        for path, is_package in ((base.with_suffix(".py"), False), (base / "__init__.py", True)):
+        found = module_file(self.root, name)
+        if found is None:
+            return None
+        path, is_package = found
+        stat = path.stat()
+        stamp = [FORMAT, path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        known = self._cache.get(name)
+        if known is None or known["stamp"] != stamp:
             try:
-                stat = path.stat()
-            except OSError:
-                continue
-            stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-            known = self._cache.get(name)
-            if known is None or known["stamp"] != stamp:
-                try:
-                    known = {"stamp": stamp, "package": is_package, **_read_module(path, name, is_package)}
-                except SyntaxError as error:
-                    raise SyntaxError(f"{path}:{error.lineno}: {error.msg}; the code digest needs every module to parse") from None
-                self._cache[name] = known
-                self._changed = True
-            return known
-        return None
+                known = {"stamp": stamp, "package": is_package, **module_text.read(path, name, is_package)}
+            except SyntaxError as error:
+                raise SyntaxError(f"{path}:{error.lineno}: {error.msg}; the code digest needs every module to parse") from None
+            self._cache[name] = known
+            self._changed = True
+        return known
 
     def closure(self, entries: Iterable[str]) -> tuple[set[str], set[str]]:
         """(first-party modules, top-level names of other packages) that the entries reach."""
@@ -117,6 +82,8 @@ class Code:
             if found is None:
                 if name.split(".")[0] not in PACKAGES:
                     others.add(name.split(".")[0])
+                elif "." in name:  # `package.module.thing`
+                    todo.append(name.rpartition(".")[0])
                 continue
             ours.add(name)
             parts = name.split(".")
@@ -125,18 +92,17 @@ class Code:
         return ours, others
 
     def digests(self, modules: Iterable[str]) -> dict[str, str]:
-        """Module -> digest, and for package folders below a root package their other files -> digest."""
-        result = {}
-        for name in sorted(modules):
-            found = self.module(name)
-            if found is None or name in UNKEYED:
-                continue
-            result[name] = found["digest"]
-            if found["package"] and "." in name:
-                folder = self.root.joinpath(*name.split("."))
-                for path in sorted(folder.iterdir()):
-                    if path.is_file() and path.suffix not in (".py", ".pyc"):
-                        result[path.relative_to(self.root).as_posix()] = _digest(path.read_bytes())
+        """Module -> digest, and path -> digest of the other files that these modules name."""
+        known = {name: found for name in sorted(modules) if (found := self.module(name)) is not None}
+        reads = {found["reads"] for found in known.values()}
+        form = "bytes" if "source" in reads else "with_docstrings" if "docstrings" in reads else "digest"
+        result = {name: found[form] for name, found in known.items() if name not in UNKEYED}
+        folders: dict[str, set[str]] = {}
+        for name, found in known.items():
+            folder = name if found["package"] else name.rpartition(".")[0]
+            folders.setdefault(folder.replace(".", "/"), set()).update(found["words"])
+        for path in self._data.named(folders):
+            result[path] = module_text.digest((self.root / path).read_bytes())
         return result
 
     def save(self) -> None:

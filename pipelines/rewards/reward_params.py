@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.settings import RULE, Choice, Seam, Settings
+from pipelines.settings import RULE, Choice, Seam, Settings, names_are_checked
 
 JUDGING = Seam("pipelines.rewards", "make_judge(options, provision)")
 
@@ -22,6 +22,8 @@ class JudgeSeam(Seam):
         return sorted({name for kind in (RULE, JUDGING) for name in kind.names()})
 
     def check(self, name: str) -> str:
+        if names_are_checked():
+            return name
         kind = next((kind for kind in (RULE, JUDGING) if name in kind.names()), None)
         return kind.check(name) if kind else super().check(name)
 

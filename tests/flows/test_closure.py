@@ -21,7 +21,6 @@ MODULES = {
     "pipelines/d.py": "VALUE = 1\n",
     "pipelines/package/__init__.py": "from .inner import x\n",
     "pipelines/package/inner.py": "from ..d import VALUE\nx = 1\n",
-    "pipelines/package/page.html": "<p>",
     "pipelines/named.py": "from importlib import import_module\nm = import_module('pipelines.d')\n",
     "pipelines/cycle_a.py": "import pipelines.cycle_b\n",
     "pipelines/cycle_b.py": "import pipelines.cycle_a\n",
@@ -57,17 +56,6 @@ def test_relative_imports_parents_and_cycles(root: Path):
 
 def test_import_module_with_a_literal_counts(root: Path):
     assert "pipelines.d" in reached(root, "pipelines.named")
-
-
-def test_other_files_of_a_package_folder_count_byte_for_byte(root: Path):
-    def digests() -> dict[str, str]:
-        code = Code(root)
-        return code.digests(code.closure(["pipelines.package"])[0])
-
-    before = digests()
-    (root / "pipelines/package/page.html").write_text("<p>!")
-    after = digests()
-    assert {name for name in before if before[name] != after[name]} == {"pipelines/package/page.html"}
 
 
 def test_execution_settings_are_no_part_of_the_digest(root: Path):

@@ -1,0 +1,92 @@
+"""Which files beside the modules count as code: those that a module names, by the file's name, its folder's, or its suffix.
+
+What lies in a package folder and is named nowhere (notes, an editor's swap file, `.DS_Store`, a copy) makes nothing stale. A stage that
+reads such a file nevertheless is stopped by `tasks.reads`: so a file that nobody names cannot be read unseen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.code_files import PACKAGES
+
+LEFT_OVERS = ("~", "#", ".swp", ".swo", ".swn", ".orig", ".rej", ".bak", ".tmp")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file at or below a package folder that is no module of it. `inner`: its path from there, with slashes."""
+
+    inner: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        return self.inner.rpartition("/")[2]
+
+    def below(self, names: Iterable[str]) -> bool:
+        """Whether one of these subfolders holds it."""
+        folders = self.inner.split("/")[:-1]
+        return any("/".join(folders[start:end]) in names for end in range(1, len(folders) + 1) for start in range(end))
+
+    @property
+    def left_over(self) -> bool:
+        """What editors, merges and systems leave lying about: it counts only when it is named in full."""
+        return any(part.startswith((".", "#")) for part in self.inner.split("/")) or self.name.endswith(LEFT_OVERS)
+
+
+class PackageData:
+    """The files of the packages below `root`, each folder listed once."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._files: dict[str, list[_File]] = {}
+        self._at: dict[tuple[str, str], str] = {}
+
+    def named(self, folders: Mapping[str, Iterable[str]]) -> list[str]:
+        """Paths (from the root, with slashes) of the files that count, sorted.
+
+        `folders`: package folder (from the root) -> the words of the reached modules in it. A word is a string constant: `page.css` names
+        that file in any of the folders, `script.py` in its own; `prompts` or `prompts/` names all that lies in such a subfolder of its own,
+        `.jinja` or `*.jinja` the files of that kind there; `../x/page.css` and `tasks/x/page.css` the file at that place.
+        """
+        everywhere = {word for words in folders.values() for word in words}
+        found = set[str]()
+        for folder, words in folders.items():
+            own = {word.strip("/") for word in words}
+            kinds = tuple(kind for word in own if len(kind := word.lstrip("*")) > 1 and kind.startswith("."))
+            for file in self._list(folder):
+                script = file.name.endswith(".py")
+                named = file.name in own or (not script and file.name in everywhere) or file.inner in own
+                of_kind = not script and bool(kinds) and file.name.endswith(kinds)
+                if named or ((of_kind or file.below(own)) and not file.left_over):
+                    found.add(file.path)
+            found.update(path for word in own if word.endswith(".py") or "/" in word if (path := self._place(folder, word)))
+        return sorted(found)
+
+    def _list(self, folder: str) -> list[_File]:
+        if folder not in self._files:
+            self._files[folder] = list(_files(str(self.root), folder))
+        return self._files[folder]
+
+    def _place(self, folder: str, word: str) -> str:
+        """The file that a relative path names, from the module's folder or from the project's, if it lies in a root package; else ""."""
+        if (folder, word) not in self._at:
+            places = (os.path.normpath(f"{base}/{word}") for base in (folder, "."))
+            ours = (path for path in places if path.partition("/")[0] in PACKAGES)
+            self._at[folder, word] = next((path for path in ours if os.path.isfile(os.path.join(self.root, path))), "")
+        return self._at[folder, word]
+
+
+def _files(root: str, folder: str) -> Iterator[_File]:
+    """What lies in a package folder beside its modules, and in its subfolders that are no packages."""
+    top = os.path.join(root, folder)
+    for parent, names, files in os.walk(top):
+        names[:] = [name for name in names if name != "__pycache__" and not os.path.isfile(os.path.join(parent, name, "__init__.py"))]
+        for name in files:
+            if not name.endswith((".pyc", ".pyo")) and not (parent == top and name.endswith(".py")):
+                path = os.path.join(parent, name)
+                yield _File(os.path.relpath(path, top), os.path.relpath(path, root))

@@ -1,0 +1,37 @@
+"""Which file is a module of ours: as Python's own finder chooses, for the graph's digests and for the check of what a stage really ran."""
+
+from __future__ import annotations
+
+import os
+from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
+from pathlib import Path
+
+PACKAGES = ("flows", "tasks", "pipelines")
+UNKEYED = frozenset({"tasks.execution_params"})  # holds only settings that do not change results (design §2)
+_SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)  # in the order of importlib's FileFinder
+
+
+def module_file(root: Path, name: str) -> tuple[Path, bool] | None:
+    """(file, whether it is a package) of a dotted name below `root`; None when there is no such file.
+
+    A folder with `__init__` shadows a file of the same name, and a compiled module shadows a source file.
+    """
+    base = os.path.join(root, *name.split("."))
+    if os.path.isdir(base):
+        for suffix in _SUFFIXES:
+            if os.path.isfile(path := os.path.join(base, "__init__" + suffix)):
+                return Path(path), True
+    for suffix in _SUFFIXES:
+        if os.path.isfile(path := base + suffix):
+            return Path(path), False
+    return None
+
+
+def module_name(root: Path, file: Path) -> str:
+    """The dotted name that a file below `root` has as a module; its relative path when it can be none."""
+    relative = file.relative_to(root)
+    stem = relative.name.partition(".")[0]
+    parts = [*relative.parts[:-1], *([] if stem == "__init__" else [stem])]
+    if relative.name.endswith(_SUFFIXES) and len(parts) and parts[0] in PACKAGES and all(part.isidentifier() for part in parts):
+        return ".".join(parts)
+    return relative.as_posix()

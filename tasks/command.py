@@ -1,0 +1,93 @@
+"""The work of `python -m tasks STAGE`: specification, watch over what is read, the stage's code in its processes, publication."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+from pipelines import settings
+from pipelines.quiet import quiet
+from tasks import launch, reads
+from tasks.publish import mark_done, publish, publishable
+from tasks.stage import Spec, Stage
+
+USAGE = "usage: python -m tasks STAGE     for example: python -m tasks rl@grpo"
+SPEC = "WHETSTONE_SPEC"
+INTERACTIVE = "WHETSTONE_INTERACTIVE"  # for workers: the stage was started by hand
+
+
+def pin(name: str) -> Path:
+    """Let the graph's side write the specification: a process of its own, so that no stage loads DVC."""
+    made = subprocess.run([sys.executable, "-m", "flows.graph.spec", "make", name], capture_output=True, text=True)
+    if made.returncode:
+        sys.stderr.write(made.stderr)
+        sys.exit(made.returncode)
+    return Path(made.stdout.strip().splitlines()[-1])
+
+
+def check_place(spec: Spec, root: Path) -> None:
+    """The code that runs must be the project's own: what was digested there says nothing of a copy elsewhere. Raises Unforeseen."""
+    if spec.code and not Path(__file__).resolve().is_relative_to(root.resolve()):
+        raise reads.Unforeseen(
+            f"{spec.stage} runs the code in {Path(__file__).resolve().parent}, but its digest is of that in {root / 'tasks'}: "
+            "start it with the project's folder first on Python's path (no PYTHONSAFEPATH, no other project in PYTHONPATH)"
+        )
+
+
+def train(stage: Stage) -> None:
+    """Run the stage's code, here or in several processes, write the checkpoint's lineage, mark the result done."""
+    spec, started, processes = stage.spec, time.time(), stage.execution.processes
+    if processes > 1 and stage.kind in launch.STAGES:
+        launch.launch(processes, [sys.executable, "-m", "tasks", stage.name], stage.execution.grace_s)
+    else:
+        import_module(f"tasks.{stage.kind}").run(stage)
+    for out in spec.outs:
+        if out.endswith("/lineage.json"):
+            from tasks.checkpoint_lineage import write
+
+            folder = out.rpartition("/")[0]
+            metrics = stage.work / "outs" / f"metrics/train/{folder.rpartition('/')[2]}.json"
+            figures = json.loads(metrics.read_text("utf-8")) if metrics.exists() else {}
+            write(stage, stage.work / "outs" / folder / "model", figures, stage.out(out), time.time() - started)
+    reads.finish()
+    mark_done(stage.work, spec.outs)
+
+
+def main(words: list[str]) -> int:
+    if len(words) != 1 or words[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if words and words[0] in ("-h", "--help") else 2
+    name, alone, root = words[0], SPEC not in os.environ, Path.cwd()
+    path = pin(name) if alone else Path(os.environ[SPEC])
+    spec = Spec.read(path)
+    if spec.stage != name:
+        raise ValueError(f"{path} specifies {spec.stage}, not {name}")
+    stage = Stage(spec, interactive=alone or INTERACTIVE in os.environ, first=launch.is_first())
+    settings.trust_names()
+    quiet(offline=stage.execution.offline)
+    if stage.execution.threads:
+        os.environ["OMP_NUM_THREADS"] = str(stage.execution.threads)  # read once, when torch is imported
+    if alone:
+        os.environ |= {SPEC: str(path), INTERACTIVE: "1"}
+    if launch.is_worker() or not publishable(stage.work, root):
+        check_place(spec, root)
+        if not launch.is_worker():
+            (stage.work / reads.FOUND).unlink(missing_ok=True)
+        reads.foresee(reads.foreseen(root, spec.stage, spec.code, spec.inputs, spec.outs, stage.work))
+    if launch.is_worker():
+        launch.die_with_parent(signal.SIGKILL)
+        import_module(f"tasks.{stage.kind}").run(stage)
+        reads.finish()
+        launch.end_worker()
+    if not publishable(stage.work, root):
+        train(stage)
+    publish(stage.work, root)
+    if alone:
+        return subprocess.run([sys.executable, "-m", "flows.graph.spec", "verify", str(path)]).returncode
+    return 0

@@ -1,0 +1,339 @@
+"""What a stage's process reads of the project is judged at the moment it reads it, by Python's audit hook, from its first line to its last.
+
+The promise of staleness holds only if dvc.yaml and the code digest name all that makes a result. So a file of the project that neither of
+them holds may not be opened, executed, linked or listed by a stage: the call raises `Unforeseen`, which names the file and the way out.
+Python processes that the stage starts are watched as well (`observed/sitecustomize.py`); what they find is also kept in the work directory,
+so that an error which somebody swallows still stops the stage at its end. What is written, what lies outside of the project, and an
+environment inside it are left alone. Files that native code opens by itself (safetensors) are not seen: `Stage.input` guards those.
+
+Only the standard library is imported here: every child process loads this file before its own code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.code_files import PACKAGES, UNKEYED, module_file, module_name
+
+VARIABLE = "WHETSTONE_READS"  # for child processes: the file that says what may be read
+FOUND = "unforeseen.txt"  # in the work directory: what any process of the stage should not have read, a line each
+_READ_WRITE = os.O_WRONLY | os.O_RDWR
+_FRESH = os.O_TRUNC | os.O_EXCL
+# Libraries keep caches and settings where these say; they hold nothing of the project, even if they lie in it.
+_CACHES = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "TORCH_HOME", "NUMBA_CACHE_DIR",
+           "MPLCONFIGDIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "VIRTUAL_ENV")  # fmt: skip
+
+
+class Unforeseen(RuntimeError):
+    """The stage read something that neither its declaration nor its code digest holds, so its staleness would be wrong."""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What a stage may read below `root`; all paths absolute. `report`: the file that collects what it should not have read."""
+
+    stage: str
+    root: str
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+    listed: tuple[str, ...]
+    report: str
+
+
+def foreseen(root: Path, stage: str, code: Iterable[str], inputs: Iterable[str], outs: Iterable[str], work: Path) -> Foreseen:
+    """From the pinned facts of a stage run: modules and files of its code, its inputs, its outputs and its work directory."""
+    modules = [module_file(root, name) for name in (*code, *UNKEYED) if "/" not in name]
+    files = [*(str(found[0]) for found in modules if found), *(str(root / name) for name in code if "/" in name)]
+    declared = [os.path.abspath(root / path) for path in inputs]
+    state = root / ".whetstone"
+    folders = [*declared, os.path.abspath(work), str(state / "numba"), str(root / ".dvc" / "cache" / "files")]
+    listed = [os.path.abspath(root / out) for out in outs]
+    return Foreseen(stage, str(root), tuple(files), tuple(folders), tuple(listed), os.path.join(os.path.abspath(work), FOUND))
+
+
+class Watch:
+    """The judge. Until `foresee` says what a stage may read, what is read is only noted."""
+
+    def __init__(self, root: str):
+        self.root = root
+        self._inside = root.rstrip(os.sep) + os.sep
+        self._elsewhere = tuple(path + os.sep for path in _environments() if path.startswith(self._inside))
+        self._far = tuple(
+            path + os.sep for path in (*_environments(), "/proc", "/sys", "/dev") if not self._inside.startswith(path + os.sep)
+        )
+        self._passed = (*self._elsewhere, *self._far)  # what most events are about: packages
+        self._known: Foreseen | None = None
+        self._files, self._folders, self._listed = set[str](), tuple[str, ...](), tuple[str, ...]()
+        self._fine, self._written, self._real = set[str](), set[str](), dict[str, str]()
+        self._noted: list[tuple[str, str]] = []
+        self.found: list[str] = []
+        self._handlers: dict[str, Callable[[Any], None]] = {
+            "open": self._open, "exec": self._exec, "import": self._import, "os.rename": self._rename, "os.symlink": self._symlink,
+            "os.link": lambda args: self._file(args[0], "links"), "sqlite3.connect": lambda args: self._file(args[0], "reads"),
+            "ctypes.dlopen": lambda args: self._file(args[0], "loaded"), "os.listdir": self._listing, "os.scandir": self._listing,
+            "subprocess.Popen": lambda args: self._command(args[1], args[2]), "os.exec": lambda args: self._command(args[1]),
+            "os.posix_spawn": lambda args: self._command(args[1]), "os.system": lambda args: self._command(args[0]),
+        }  # fmt: skip
+
+    def start(self) -> None:
+        handlers = self._handlers
+
+        def hook(event: str, args: Any) -> None:
+            handler = handlers.get(event)
+            if handler is not None:
+                handler(args)
+
+        sys.addaudithook(hook)
+
+    def foresee(self, known: Foreseen) -> None:
+        """From now on what is not foreseen raises; what was read or loaded before is judged here. Raises Unforeseen."""
+        self._known = known
+        self._files = set(known.files)
+        self._folders = tuple(f"{path}{os.sep}" for path in known.folders)
+        self._files.update(known.folders)
+        self._listed = (*self._folders, *(f"{path}{os.sep}" for path in known.listed))
+        noted, self._noted = self._noted, []
+        self._fine.clear()
+        for path, doing in noted:
+            self._judge(path, doing)
+        self.sweep()
+
+    def allow(self, *paths: str | os.PathLike[str]) -> None:
+        """Files and folders that the stage may read though its declaration names them by other words."""
+        full = [os.path.abspath(path) for path in paths]
+        self._files.update(full)
+        self._folders += tuple(f"{path}{os.sep}" for path in full)
+        self._listed += tuple(f"{path}{os.sep}" for path in full)
+
+    def sweep(self) -> None:
+        """Judge every module that is loaded, however it came in. Raises Unforeseen."""
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if isinstance(path, str):
+                self._judge(path, "loaded")
+
+    def finish(self) -> None:
+        """The stage's work is done: raise Unforeseen for all that it or a child process should not have read, and stop watching."""
+        self.sweep()
+        self._handlers.clear()
+        assert self._known is not None
+        reported = _lines(self._known.report)
+        if self.found or reported:
+            raise Unforeseen("\n".join(dict.fromkeys([*self.found, *reported])))
+
+    # -- events -----------------------------------------------------------------------------------------------------------------------
+
+    def _open(self, args: Any) -> None:
+        path, _, flags = args
+        if type(path) is int or (type(path) is str and path.startswith(self._passed) and "/.." not in path):
+            return
+        if isinstance(flags, int) and flags & _READ_WRITE:
+            whole = self._within(path)
+            if whole and (flags & _READ_WRITE == os.O_WRONLY or flags & _FRESH or not os.path.exists(whole)):
+                self._written.add(whole)
+                return
+        self._file(path, "reads")
+
+    def _exec(self, args: Any) -> None:
+        path = args[0].co_filename
+        if path[:1] != "<" and not (path.startswith(self._passed) and "/.." not in path):
+            self._file(path, "loaded")
+
+    def _import(self, args: Any) -> None:
+        if args[1] is not None:  # a compiled module
+            self._file(args[1], "loaded")
+
+    def _rename(self, args: Any) -> None:
+        before, after = self._within(args[0]), self._within(args[1])
+        if before in self._written and after:
+            self._written.add(after)
+        elif before and os.path.isfile(before):
+            self._judge(before, "takes")
+
+    def _symlink(self, args: Any) -> None:
+        source, target = os.fsdecode(args[0]), self._within(args[1])
+        whole = self._within(os.path.join(os.path.dirname(target), source) if target else source)
+        if whole and not self._may_list(whole) and os.path.exists(whole):
+            self._say(whole, "links")
+
+    def _listing(self, args: Any) -> None:
+        path = args[0]
+        if type(path) is str and path.startswith(self._passed) and "/.." not in path:
+            return
+        whole = None if type(path) is int else self._within("." if path is None else path)
+        if whole and whole not in self._fine and not self._may_list(whole) and os.path.isdir(whole):
+            self._say(whole, "lists")
+
+    def _command(self, words: Any, folder: Any = None) -> None:
+        """A command that names a file of the project reads it, as far as one can tell."""
+        try:
+            words = shlex.split(os.fsdecode(words)) if isinstance(words, (str, bytes)) else [os.fsdecode(word) for word in words]
+        except (ValueError, TypeError):
+            return
+        if "-c" in words[1:-1] and words[0].endswith("sh"):
+            self._command(words[words.index("-c") + 1], folder)
+        for word in words:
+            if os.sep in word or word.endswith(".py"):
+                path = os.path.join(os.fsdecode(folder), word) if folder is not None else word
+                if len(path) < 4096 and "\0" not in path and "\n" not in path:
+                    self._file(path, "hands on")
+
+    # -- judgement --------------------------------------------------------------------------------------------------------------------
+
+    def _within(self, path: Any) -> str | None:
+        """The absolute, normal form of a path that lies in the project, itself or by a link; None for any other."""
+        try:
+            path = os.fsdecode(path)
+        except TypeError:
+            return None
+        if path[:1] != os.sep:
+            path = os.path.join(os.getcwd(), path)
+        if "/." in path or "//" in path or path[-1] == os.sep:
+            path = os.path.normpath(path)
+        if path.startswith(self._inside) or path == self.root:
+            return path
+        if path.startswith(self._far):
+            return None
+        parent, name = os.path.split(path)
+        real = self._real.get(parent)
+        if real is None:
+            real = self._real[parent] = os.path.realpath(parent)
+        whole = os.path.join(real, name)
+        if os.path.islink(whole):
+            whole = os.path.realpath(whole)
+        return whole if whole.startswith(self._inside) else None
+
+    def _file(self, path: Any, doing: str) -> None:
+        if path in self._fine:
+            return
+        whole = self._within(path)
+        if whole is not None:
+            self._judge(whole, doing)
+
+    def _judge(self, path: str, doing: str) -> None:
+        if path in self._fine or not path.startswith(self._inside):
+            return
+        if self._known is None:
+            self._noted.append((path, doing))
+        elif self._may_read(path) or ((real := os.path.realpath(path)).startswith(self._inside) and self._may_read(real)):
+            self._fine.add(path)
+        elif os.path.isfile(path):
+            self._say(path, doing)
+
+    def _may_read(self, path: str) -> bool:
+        return (
+            path in self._files
+            or path in self._written
+            or path.startswith(self._folders)
+            or path.startswith(self._elsewhere)
+            or (path.endswith(".pyc") and os.path.basename(os.path.dirname(path)) == "__pycache__")
+            or path.partition(self._inside)[2].partition(os.sep)[0].endswith((".egg-info", ".dist-info"))
+        )
+
+    def _may_list(self, path: str) -> bool:
+        """The finder of modules lists the project's folder and the packages."""
+        return (
+            self._known is None
+            or path == self.root
+            or path[len(self._inside) :].partition(os.sep)[0] in PACKAGES
+            or f"{path}{os.sep}".startswith(self._listed)
+            or self._may_read(path)
+        )
+
+    def _say(self, path: str, doing: str) -> None:
+        assert self._known is not None
+        text = _words(self._known.stage, Path(self.root), Path(path), doing)
+        self.found.append(text)
+        with open(self._known.report, "a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+        raise Unforeseen(text)
+
+
+def _words(stage: str, root: Path, path: Path, doing: str) -> str:
+    name = module_name(root, path)
+    if doing == "loaded" or path.suffix == ".py":  # the finder of modules opens a file before it runs it
+        doing = doing if doing == "hands on" else "loaded"
+        return (
+            f"{stage} {doing} {name}, which its code digest does not hold: an edit there would go unnoticed. Import it with an ordinary "
+            "import statement (from tasks or pipelines), or name it by a parameter of type Seam (pipelines/settings.py)."
+        )
+    if path.relative_to(root).parts[0] in PACKAGES:
+        return (
+            f"{stage} {doing} {path.relative_to(root)}, which its code digest does not hold: an edit there would go unnoticed. "
+            "Name the file, or its folder, by a string constant in the module that reads it (flows/graph/package_data.py)."
+        )
+    return (
+        f"{stage} {doing} {path.relative_to(root)}, which neither its entry in dvc.yaml nor its code digest holds: a change there would go "
+        "unnoticed. Declare it under deps and read it with stage.input, or take a parameter with stage.section."
+    )
+
+
+def _environments() -> list[str]:
+    """Folders of interpreters, their packages and of libraries' caches."""
+    named = [os.environ[name] for name in _CACHES if os.environ.get(name)]
+    home = os.path.expanduser("~")
+    named += [os.path.join(home, name) for name in (".cache", ".config", ".triton", ".nv", ".local", ".torch", ".deepspeed")]
+    named += [sys.prefix, sys.exec_prefix, sys.base_prefix, os.path.dirname(os.__file__)]
+    return sorted({form for path in named for form in (os.path.abspath(path), os.path.realpath(path)) if form != os.sep})
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+# -- one watch a process ----------------------------------------------------------------------------------------------------------------
+
+_OBSERVED = str(Path(__file__).with_name("observed"))
+_watch: Watch | None = None
+
+
+def begin(root: Path) -> Watch:
+    """Watch this process from now on; once, however often it is called."""
+    global _watch
+    if _watch is None:
+        _watch = Watch(str(root))
+        _watch.start()
+    return _watch
+
+
+def foresee(known: Foreseen) -> None:
+    """Say what this process's stage may read, to it and to the Python processes that it will start. Raises Unforeseen."""
+    place = Path(known.report).with_name("reads.json")
+    if os.environ.get(VARIABLE) != str(place):  # else this is one of several processes, and the first has written it
+        temporary = place.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(known)), "utf-8")
+        os.replace(temporary, place)
+        os.environ[VARIABLE] = str(place)
+        os.environ["PYTHONPATH"] = os.pathsep.join([_OBSERVED, *filter(None, [os.environ.get("PYTHONPATH")])])
+    begin(Path(known.root)).foresee(known)
+
+
+def allow(*paths: str | os.PathLike[str]) -> None:
+    """For what a stage reads by declaration, but not under a path that dvc.yaml names. Without a watch nothing happens."""
+    if _watch is not None:
+        _watch.allow(*paths)
+
+
+def finish() -> None:
+    """The stage's work is done in this process. Raises Unforeseen for what it, or a child, should not have read."""
+    if _watch is not None:
+        os.environ.pop(VARIABLE, None)
+        os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", "").removeprefix(_OBSERVED).lstrip(os.pathsep)
+        _watch.finish()
+
+
+def watch_child(environment: Mapping[str, str]) -> None:
+    """In a Python process that a stage has started, before its own code: watch it by what the stage has written down."""
+    if place := environment.get(VARIABLE):
+        known = json.loads(Path(place).read_text("utf-8"))
+        begin(Path(known["root"])).foresee(Foreseen(**{**known, **{key: tuple(known[key]) for key in ("files", "folders", "listed")}}))
