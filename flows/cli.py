@@ -1,4 +1,4 @@
-"""`whetstone`: plan, run, status, lineage, audit, report, show, ui, serve, doctor, use, judge.
+"""`whetstone`: plan, run, status, lineage, audit, aside, report, show, ui, serve, doctor, use, judge.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. Each command imports what it needs when it
 is called, so that `plan` and a run without work stay below a second.
@@ -411,6 +411,33 @@ def judge(
         fail(str(error), 2)
     except (OSError, ValueError, RuntimeError) as error:  # a model that is no model, a server's key that is not set, no sandbox
         fail(f"{rule}: {error}", 2)
+
+
+@app.command()
+def aside(
+    name: Annotated[str | None, typer.Argument(help="One of the entries; all are listed when left out.")] = None,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Answer the held-out problems with its model; compare with today's.")
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What was trained but does not count, because something changed while it was trained: where it lies, and why.
+
+    Its model can be looked at (`whetstone lineage PATH`), judged with, and evaluated. Nothing in here is ever fresh.
+
+    Example: [bold]whetstone aside sft-1f2e3d4c5b6a7988-20260131-120000 --evaluate[/]
+    """
+    root = project(as_json)
+    from flows import aside_command
+    from flows.graph.aside import UnknownEntry
+
+    try:
+        aside_command.show(root, name, evaluate, remove, as_json, out)
+    except UnknownEntry as error:
+        fail(str(error), 2, as_json)
+    except aside_command.NotEvaluated as error:
+        fail(str(error), 1, as_json)
 
 
 def main() -> None:

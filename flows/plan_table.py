@@ -66,7 +66,7 @@ def print_done(console: Console, root: Path, ran: Ran) -> None:
 
 def status_of(root: Path, plan: Plan) -> dict[str, Any]:
     """For `whetstone status`: counts, the run in progress if there is one, the last times."""
-    from flows.graph import recipes
+    from flows.graph import aside, recipes
     from flows.running import heal
 
     owner = read_json(root / STATE / heal.OWNER)
@@ -77,6 +77,7 @@ def status_of(root: Path, plan: Plan) -> dict[str, Any]:
         "stale": [row.stage for row in plan.todo],
         "running": owner if owner and "pid" in owner and not dead else None,
         "died": dead,
+        "aside": [kept.name for kept in aside.entries(root)],
         "timings": read_json(root / STATE / "timings.json") or {},
     }
 
@@ -87,5 +88,7 @@ def print_status(console: Console, found: dict[str, Any]) -> None:
         console.print(f"running: {found['running']['run']} (pid {found['running']['pid']})")
     if found["died"]:
         console.print(f"the run {found['died']['run']} was killed; `whetstone run` goes on from its checkpoints", style="yellow")
+    if found["aside"]:
+        console.print(f"kept aside, never fresh: {len(found['aside'])} (`whetstone aside`)", style="yellow")
     for stage, times in found["timings"].items():
         console.print(f"  {stage:<20} {times['wall_s']:8.1f} s  {times['action']}", markup=False)

@@ -77,8 +77,6 @@ def main(words: list[str]) -> int:
         os.environ |= {SPEC: str(path), INTERACTIVE: "1"}
     if launch.is_worker() or not publishable(stage.work, root):
         check_place(spec, root)
-        if not launch.is_worker():
-            (stage.work / reads.FOUND).unlink(missing_ok=True)
         reads.foresee(reads.foreseen(root, spec.stage, spec.code, spec.inputs, spec.outs, stage.work))
     if launch.is_worker():
         launch.die_with_parent(signal.SIGKILL)
@@ -86,7 +84,13 @@ def main(words: list[str]) -> int:
         reads.finish()
         launch.end_worker()
     if not publishable(stage.work, root):
-        train(stage)
+        try:
+            train(stage)
+        except reads.Unforeseen:
+            if alone:  # else the runner does so
+                reads.stop()
+                subprocess.run([sys.executable, "-m", "flows.graph.spec", "refuse", str(path)])
+            raise
     publish(stage.work, root)
     if alone:
         return subprocess.run([sys.executable, "-m", "flows.graph.spec", "verify", str(path)]).returncode

@@ -67,6 +67,11 @@ def published(work: Path, root: Path, outs: Iterable[str]) -> bool:
     return done is not None and set(done) == set(outs) and all(listing(root / out) == files for out, files in done.items())
 
 
+def in_place(work: Path, root: Path) -> list[str]:
+    """Outputs of a finished command that stand under their own names already."""
+    return [out for out, files in (_done(work) or {}).items() if listing(root / out) == files]
+
+
 def publish(work: Path, root: Path) -> None:
     """Move the staged outputs under their own names, replacing older ones. Safe to repeat after a kill."""
     done = _done(work)

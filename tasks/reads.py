@@ -327,9 +327,14 @@ def allow(*paths: str | os.PathLike[str]) -> None:
 def finish() -> None:
     """The stage's work is done in this process. Raises Unforeseen for what it, or a child, should not have read."""
     if _watch is not None:
-        os.environ.pop(VARIABLE, None)
-        os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", "").removeprefix(_OBSERVED).lstrip(os.pathsep)
+        stop()
         _watch.finish()
+
+
+def stop() -> None:
+    """Processes that are started from now on are not watched."""
+    os.environ.pop(VARIABLE, None)
+    os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", "").removeprefix(_OBSERVED).lstrip(os.pathsep)
 
 
 def watch_child(environment: Mapping[str, str]) -> None:

@@ -43,6 +43,7 @@ class Spec:
     execution: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)  # inputs that are read elsewhere than under their own names
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:
@@ -104,7 +105,8 @@ class Stage:
         """A declared input. Reading one that dvc.yaml does not declare would make the result wrong silently, so it is an error."""
         if not any(path == known or path.startswith(known + "/") for known in self.spec.inputs):
             raise KeyError(f"{self.name} reads {path}, which its entry in dvc.yaml does not declare as a dependency")
-        return Path(path)
+        place = next((known for known in self.spec.places if path == known or path.startswith(known + "/")), None)
+        return Path(path) if place is None else Path(self.spec.places[place] + path.removeprefix(place))
 
     def note(self, path: str | Path) -> Path:
         """A file of the runner's below .whetstone, for people to look at. What is made of it is no part of a result that repeats."""

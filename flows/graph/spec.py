@@ -1,7 +1,8 @@
 """The pinned specification of one stage run, made from DVC's declaration and the contents as they are at this moment.
 
-`python -m flows.graph.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an input has changed since:
-that is how a stage that runs without the runner (`dvc repro`, `python -m tasks`) is guarded against edits made while it runs.
+`python -m flows.graph.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an input has changed since,
+`… refuse PATH` puts aside what was trained with something that the digest does not hold: that is how a stage that runs without the runner
+(`dvc repro`, `python -m tasks`) is guarded against edits made while it runs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.graph import codelock, dvc_api, source_lock
+from flows.graph import aside, codelock, dvc_api, source_lock
 from flows.graph.params import load
 from flows.workspace import STATE
 from tasks.stage import Spec
@@ -89,6 +90,8 @@ def make(root: Path, name: str) -> Path:
         stage = repo.stage.load_one(name=name)
         pinned = dvc_api.pin(stage)
         spec = build(root, stage, pinned, params.execution.model_dump(), {"flow_run": None, "started": time.time()}, git_facts(root))
+    if kept := aside.clear(root, spec):
+        print(f"{name}:{aside.said(root, kept)}", file=sys.stderr)
     path = Path(spec.work) / "spec.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     spec.write(path)
@@ -115,11 +118,16 @@ def main() -> int:
     if mode == "make":
         print(make(root, argument))
         return 0
-    changed = verify(root, Path(argument))
+    path = Path(argument)
+    if mode == "refuse":
+        made = Spec.read(path)
+        print(f"{made.stage} is refused.{aside.said(root, aside.keep(root, made, aside.refused(path.parent)))}", file=sys.stderr)
+        return 0
+    changed = verify(root, path)
     if changed:
-        print(
-            f"changed while the stage ran: {', '.join(changed)}. The result must not be recorded as theirs; run it again.", file=sys.stderr
-        )
+        why = f"changed while the stage ran: {', '.join(changed)}"
+        kept = aside.said(root, aside.keep(root, Spec.read(path), why))
+        print(f"{why}. The result must not be recorded as theirs; run it again.{kept}", file=sys.stderr)
         return DRIFTED
     shutil.rmtree(Path(argument).parent, ignore_errors=True)
     return 0

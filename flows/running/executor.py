@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.graph import codelock, dvc_api, source_lock, spec
+from flows.graph import aside, codelock, dvc_api, source_lock, spec
 from flows.graph.params import load
 from flows.provenance.content import remember_raw
 from flows.running import leftovers, proxies
@@ -147,6 +147,7 @@ def _prepare(
         work = Path(made.work)
         if force:
             discard(work)
+        aside.clear(root, made)
         work.mkdir(parents=True, exist_ok=True)
         made.write(work / "spec.json")
         ours = dvc_api.command(stage).startswith(codelock.COMMAND)
@@ -195,9 +196,10 @@ def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Wa
                 f"{made.stage} {ended.stopped} and was stopped (meta.timeout or execution.timeout_s sets the limit); log: {log}"
             )
         if ended.code:
+            hint, why = _hint(ended.tail, made.work), aside.refused(Path(made.work))
+            kept = aside.said(root, aside.keep(root, made, why) if why else None)
             raise StageFailed(
-                f"{made.stage} exited with {_code(ended.code)}: {cause(ended.tail) or 'it printed nothing'}"
-                f"{_hint(ended.tail, made.work)}\n  log: {log}"
+                f"{made.stage} exited with {_code(ended.code)}: {cause(ended.tail) or 'it printed nothing'}{hint}{kept}\n  log: {log}"
             )
     return ended
 
@@ -253,9 +255,12 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
             codelock.write(root, codelock.digests(root, dvc_api.declared(repo), load(root)))
             changed = dvc_api.changed_inputs(stage, prepared.pinned)
         if changed:
-            discard(Path(prepared.spec.work))
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-            raise StageDrifted(f"{name} drifted: {shown} changed while it ran. Its result is not recorded; run again")
+            kept = aside.keep(root, prepared.spec, f"{shown} changed while it ran")
+            discard(Path(prepared.spec.work))
+            raise StageDrifted(
+                f"{name} drifted: {shown} changed while it ran. Its result is not recorded; run again.{aside.said(root, kept)}"
+            )
         try:
             outs = dvc_api.record(repo, stage, prepared.pinned, prepared.command)
             _refresh_code_lock(root, repo, name)

@@ -7,7 +7,9 @@ stage that can use several processes (about ten minutes on two cores).
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,22 @@ def bring(project: Project, stage: str, adapter: bool, *force: str, **execution:
 def test_one_process_then_two_with_lora_and_zero_3(project: Project):
     bring(project, "sft", adapter=False, processes=1)
     bring(project, "rl@grpo", adapter=True, processes=2, zero_stage=3)
+    evaluated_aside(project)
+
+
+def evaluated_aside(project: Project) -> None:
+    """A model that is kept aside is evaluated beside the recorded one, and nothing of the graph is touched."""
+    kept = project.folder / ".whetstone/aside/sft-0123-20260101-000000"
+    shutil.copytree(project.folder / "models/sft", kept / "outs/models/sft")
+    (kept / "aside.json").write_text(json.dumps({"stage": "sft", "key": "0123", "why": "edited", "when": 0.0, "published": []}))
+    before = {path: path.stat().st_mtime_ns for path in project.folder.glob("m*/**/*")}
+    done = project.call("aside", kept.name, "--evaluate", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout[done.stdout.index("{") :])
+    assert found["model"] == f".whetstone/aside/{kept.name}/outs/models/sft/model"
+    assert found["aside"]["greedy"]["n"] == 20
+    assert found["recorded"] is None
+    assert {path: path.stat().st_mtime_ns for path in project.folder.glob("m*/**/*")} == before
 
 
 @everything

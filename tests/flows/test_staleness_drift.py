@@ -18,12 +18,16 @@ EDITS = {
 }
 
 
-def edit_while_asleep(graph: Project, path: str, old: str, new: str) -> None:
-    """Wait until sft is in the middle of its work, then edit."""
+def wait_until_asleep(graph: Project) -> None:
     end = time.monotonic() + 120
     while not list((graph.folder / ".whetstone/work").glob("sft-*/sleeping")):
         assert time.monotonic() < end, "sft did not start"
         time.sleep(0.02)
+
+
+def edit_while_asleep(graph: Project, path: str, old: str, new: str) -> None:
+    """Wait until sft is in the middle of its work, then edit."""
+    wait_until_asleep(graph)
     text = (graph.folder / path).read_text()
     assert old in text
     (graph.folder / path).unlink()  # an output may be a link into the cache
@@ -53,6 +57,35 @@ def test_a_result_whose_inputs_changed_meanwhile_is_not_recorded(graph: Project,
     assert graph.plan()["sft"] == "run"
     assert graph.bring("sft")["sft"] == "run"
     assert graph.plan("sft") == {}
+    (kept,) = graph.aside()
+    assert (kept["stage"], kept["why"]) == ("sft", f"{named} changed while it ran")
+    assert (graph.folder / kept["models"][0] / "content.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".supervised.py.swp",
+        "supervised.py~",
+        ".DS_Store",
+        "supervised.py.orig",
+        "NOTES.md",
+        "4913",
+        "#supervised.py#",
+        ".ipynb_checkpoints/loss.py",
+    ],
+)
+def test_what_an_editor_leaves_beside_the_code_is_no_drift(graph: Project, name: str):
+    graph.set("sft.steps", 999)
+    running = graph.start(".whetstone/bring.py", "sft", TOY_SLEEP="0.5")
+    wait_until_asleep(graph)
+    path = graph.folder / "pipelines/toy" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("VALUE = 1")
+    out, err = running.communicate(timeout=200)
+    assert running.returncode == 0, out + err
+    assert graph.aside() == []
+    assert graph.plan("sft") == {}
 
 
 def test_an_edit_that_was_undone_meanwhile_is_no_drift(graph: Project):
@@ -75,6 +108,8 @@ def test_a_bare_repro_is_guarded_as_well(graph: Project, kind: str):
     assert running.returncode != 0
     assert "changed while the stage ran" in out + err
     assert "exited with 75" in out + err
+    (kept,) = graph.aside()
+    assert kept["why"].startswith("changed while the stage ran: ")
     assert recorded(graph) == lock
     assert run_cache(graph) == cache
     assert graph.plan()["sft"] == "run"

@@ -283,6 +283,12 @@ class Project:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)["stages"]
 
+    def aside(self) -> list[dict]:
+        """What is kept aside, oldest first."""
+        done = self.call("aside", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
     def reasons(self, stage: str, *words: str, **extra: str) -> list[str]:
         """Why the plan says that `stage` is stale."""
         return next(row["reasons"] for row in self.plan_rows(*words, **extra) if row["stage"] == stage)

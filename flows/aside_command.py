@@ -1,0 +1,114 @@
+"""`whetstone aside`: list what was kept aside, evaluate a model of it beside the recorded one, remove it at the user's word."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from flows.graph import aside
+from flows.workspace import STATE, read_json
+
+
+class NotEvaluated(RuntimeError):
+    """There is no model in the entry, or no stage that could evaluate it."""
+
+
+def show(root: Path, name: str | None, evaluate: bool, remove: bool, as_json: bool, console: Console) -> None:
+    """Raises aside.UnknownEntry, NotEvaluated."""
+    if name is None:
+        found = aside.entries(root)
+        print_entries(found, as_json, console)
+    elif remove:
+        aside.remove(root, name)
+        print(json.dumps({"removed": name})) if as_json else console.print(f"removed {name}", markup=False)
+    elif evaluate:
+        print_comparison(compare(root, aside.entry(root, name)), as_json, console)
+    else:
+        print_entries([aside.entry(root, name)], as_json, console)
+
+
+def print_entries(found: list[aside.Kept], as_json: bool, console: Console) -> None:
+    if as_json:
+        print(aside.as_json(found))
+        return
+    if not found:
+        console.print("nothing is kept aside")
+    for kept in found:
+        console.print(
+            f"{kept.name}   {kept.bytes / 1e6:.1f} MB   {time.strftime('%Y-%m-%d %H:%M', time.localtime(kept.when))}", markup=False
+        )
+        console.print(f"  {kept.stage}: {kept.why}", markup=False)
+        for model in kept.models:
+            console.print(f"  {model}", markup=False)
+
+
+def compare(root: Path, kept: aside.Kept) -> dict[str, Any]:
+    """Evaluate the entry's model as `evaluate@NAME` does, in the entry's own folder, and set it beside the recorded figures of NAME.
+
+    {"model", "aside": figures of the held-out problems, "recorded": the same of today's model, or None}. Nothing of the graph is written.
+    """
+    if not kept.models:
+        raise NotEvaluated(f"{kept.name} holds no finished model, only {', '.join(sorted(_parts(root, kept))) or 'nothing'}")
+    place = kept.models[0]
+    model = Path(place).parent.name
+    work = root / STATE / aside.FOLDER / kept.name / "evaluation"
+    spec = _specification(root, model, place, work)
+    from tasks.stage import Stage
+
+    work.mkdir(exist_ok=True)
+    stage = Stage(spec, interactive=True)
+    import_module("tasks.evaluate").run(stage)
+    figures = read_json(stage.out(f"metrics/evaluate/{stage.item}.json")) or {}
+    recorded = read_json(root / "metrics" / "evaluate" / f"{model}.json") or {}
+    return {"model": place, "aside": figures.get("heldout"), "recorded": recorded.get("heldout")}
+
+
+def _parts(root: Path, kept: aside.Kept) -> list[str]:
+    return [path.name for path in (root / STATE / aside.FOLDER / kept.name).iterdir() if path.is_dir()]
+
+
+def _specification(root: Path, model: str, place: str, work: Path) -> Any:
+    """The stage `evaluate@MODEL`, or any other evaluation of the graph, reading the model from `place`."""
+    from flows.graph import dvc_api
+    from flows.graph.params_file import PARAMS, read_yaml
+    from tasks.stage import Spec
+
+    raw = read_yaml(root / PARAMS)
+    with dvc_api.open_repo(root) as repo:
+        names = [stage.name for stage in dvc_api.declared(repo) if stage.name.startswith("evaluate@")]
+        if not names:
+            raise NotEvaluated("the graph has no evaluate stage: list a model under evaluate.models")
+        stage = repo.stage.load_one(name=f"evaluate@{model}" if f"evaluate@{model}" in names else names[0])
+        inputs = [dep for dep in stage.deps if not dvc_api.is_params(dep)]
+        own = next(dep.def_path for dep in inputs if dep.def_path.startswith("models/"))
+        if missing := [dep.def_path for dep in inputs if dep.def_path != own and not dep.exists]:
+            raise NotEvaluated(f"{', '.join(missing)} is missing: `whetstone run {stage.addressing}` makes it")
+        sections = [dep for dep in stage.params if dep.def_path.endswith(PARAMS)]
+        params = {key: value for dep in sections for key, value in dvc_api.params_hash(dep, {dep.fs_path: raw}).value.items()}
+        return Spec(
+            stage=stage.addressing,
+            key="aside",
+            work=str(work),
+            outs=tuple(out.def_path for out in stage.outs),
+            inputs=dict.fromkeys((dep.def_path for dep in inputs), ""),
+            params=params,
+            execution=dict(raw.get("execution") or {}),
+            places={own: place},
+        )
+
+
+def print_comparison(found: dict[str, Any], as_json: bool, console: Console) -> None:
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    console.print(found["model"], markup=False)
+    for name in ("aside", "recorded"):
+        for decoding, figures in (found[name] or {}).items():
+            console.print(f"  {name:<9} {decoding:<8} {json.dumps(figures)}", markup=False)
+        if not found[name]:
+            console.print(f"  {name:<9} no figures")

@@ -1,0 +1,135 @@
+"""What was trained but must not count is kept by name below .whetstone/aside, with the reason: never fresh, never removed unasked.
+
+A stage's result is put aside when its inputs, parameters or code changed while it ran, and when it read what its digest does not hold. An
+entry is the stage's work directory: `aside.json` (why), `spec.json` (what it was started with), `outs/` (weights, curve, metrics under
+their own names), `checkpoints/`. `whetstone aside` lists, evaluates and removes them; `whetstone lineage` tells of a model in one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from flows.workspace import STATE, read_json, write_json
+from tasks.publish import DONE, in_place
+from tasks.reads import FOUND
+from tasks.stage import Spec
+
+FOLDER, NOTE = "aside", "aside.json"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One entry. `models`: folders with weights, from the project's root; `when`: seconds since 1970."""
+
+    name: str
+    stage: str
+    key: str
+    why: str
+    when: float
+    models: tuple[str, ...] = ()
+    bytes: int = 0
+
+
+class UnknownEntry(ValueError):
+    """No entry has this name."""
+
+
+def entries(root: Path) -> list[Kept]:
+    """All entries, oldest first."""
+    found = []
+    for note in (root / STATE / FOLDER).glob(f"*/{NOTE}"):
+        value = read_json(note)
+        if value:
+            folder = note.parent
+            sizes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+            models = tuple(sorted(path.relative_to(root).as_posix() for path in folder.glob("outs/models/*/model") if path.is_dir()))
+            found.append(Kept(folder.name, value["stage"], value["key"], value["why"], value["when"], models, sizes))
+    return sorted(found, key=lambda kept: kept.when)
+
+
+def entry(root: Path, name: str) -> Kept:
+    """Raises UnknownEntry, with the names that there are."""
+    known = {kept.name: kept for kept in entries(root)}
+    if name not in known:
+        raise UnknownEntry(f"nothing is kept aside as {name}; " + (f"there is {', '.join(known)}" if known else "there is nothing"))
+    return known[name]
+
+
+def remove(root: Path, name: str) -> None:
+    """Only ever at a user's word. Raises UnknownEntry."""
+    shutil.rmtree(root / STATE / FOLDER / entry(root, name).name)
+
+
+def keep(root: Path, made: Spec, why: str) -> Path | None:
+    """Put a stage's work directory and what it has published aside; None where no weights and no checkpoint would be kept.
+
+    A kill in between leaves a work directory with the note in it, which `mend` brings to its place.
+    """
+    work = Path(made.work)
+    published = in_place(work, root)
+    if not any(out.startswith("models/") for out in published) and not trained(work):
+        return None
+    write_json(work / NOTE, {"stage": made.stage, "key": made.key, "why": why, "when": time.time(), "published": published})
+    return mend(root, work)
+
+
+def mend(root: Path, work: Path) -> Path | None:
+    """Finish putting a work directory aside that has a note; None when it has none."""
+    note = read_json(work / NOTE)
+    if not note:
+        return None
+    (work / DONE).unlink(missing_ok=True)
+    for out in note["published"]:
+        target = work / "outs" / out
+        if (root / out).exists() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(root / out, target)
+    for record in work.glob("outs/models/*/lineage.json"):
+        value = read_json(record)
+        if value:
+            write_json(record, {**value, "aside": {"why": note["why"], "when": note["when"]}})
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(note["when"]))
+    target = root / STATE / FOLDER / f"{work.name}-{stamp}"
+    while target.exists():
+        target = target.with_name(target.name + "-again")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(work, target)
+    return target
+
+
+def trained(work: Path) -> bool:
+    """Whether a work directory holds weights or a checkpoint."""
+    return any(work.glob("checkpoints/*")) or any(work.glob("outs/models/*/model/*"))
+
+
+def refused(work: Path) -> str:
+    """What the stage's processes should not have read; empty when there is nothing."""
+    try:
+        return "; ".join((work / FOUND).read_text("utf-8").splitlines())
+    except OSError:
+        return ""
+
+
+def clear(root: Path, made: Spec) -> Path | None:
+    """Before a stage starts in its work directory: what lies there must be fit to go on from. Returns where it was put, if it was not."""
+    work = Path(made.work)
+    kept = mend(root, work)
+    why = refused(work)
+    if why:
+        kept = keep(root, made, why) or kept
+        (work / FOUND).unlink(missing_ok=True)
+    return kept
+
+
+def said(root: Path, kept: Path | None) -> str:
+    """For the end of a message."""
+    return f" What was trained is kept in {kept.relative_to(root)} (`whetstone aside`)" if kept else ""
+
+
+def as_json(found: list[Kept]) -> str:
+    return json.dumps([asdict(kept) for kept in found], indent=1)
