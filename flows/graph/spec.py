@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.graph import aside, codelock, dvc_api, source_lock
+from flows.graph import aside, bytecode, codelock, dvc_api, source_lock
 from flows.graph.params import load
 from flows.workspace import STATE
 from tasks.stage import Spec
@@ -55,6 +55,7 @@ def build(
             params.update(value)
     inputs |= {f"{source_lock.FOLDER}/{name}.json": digest for name, digest in code.get("sources", {}).items()}
     key = key_of(stage, pinned)
+    bytecode.drop_outdated(root, code.get("modules", {}))
     return Spec(
         stage=stage.addressing,
         key=key,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flows.graph import bytecode
 from flows.graph.closure import Code
 
 ENTRY = "tasks.sft"
@@ -153,3 +158,25 @@ def test_docstrings_count_where_a_module_may_read_them(root: Path, source: str):
 def test_comments_count_where_source_is_read(root: Path):
     write(root, SHOW, "import inspect\n\ndef show(f):\n    return inspect.getsource(f)\n")
     assert changed(root, lambda: write(root, LOSS, MODULES[LOSS] + "# a comment\n")) == {"pipelines.objectives.loss"}
+
+
+def test_compiled_code_of_the_second_before_does_not_run_in_place_of_the_edited(root: Path):
+    """Python compares seconds and sizes: without the removal it runs the old code, under the new code's digest."""
+    ask = [sys.executable, "-c", "from pipelines.objectives.loss import VALUE; print(VALUE)"]
+    second = time.time_ns() // 10**9 * 10**9 - 10**12
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+    def asked() -> str:
+        return subprocess.run(ask, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    write(root, LOSS, "VALUE = 1\n")
+    os.utime(root / LOSS, ns=(second, second))
+    assert asked() == "1"
+    (compiled,) = (root / "pipelines/objectives/__pycache__").glob("loss.*.pyc")
+    os.utime(compiled, ns=(second + 1000, second + 1000))
+    assert bytecode.drop_outdated(root, ["pipelines.objectives.loss"]) == []
+    write(root, LOSS, "VALUE = 2\n")
+    os.utime(root / LOSS, ns=(second + 2000, second + 2000))
+    assert asked() == "1", "Python has become more careful: the removal is no longer needed"
+    assert bytecode.drop_outdated(root, ["pipelines.objectives.loss"]) == [str(compiled)]
+    assert asked() == "2"

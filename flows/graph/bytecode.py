@@ -1,0 +1,29 @@
+"""Compiled code that is older than its source must not run in its place.
+
+Python takes a .pyc file whose noted size and second of change fit the source. An edit that keeps the size, within the second in which the
+file was compiled, passes unseen: the code that runs is then not the code that was digested.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from importlib.util import cache_from_source
+from pathlib import Path
+
+from tasks.code_files import module_file
+
+
+def drop_outdated(root: Path, modules: Iterable[str]) -> list[str]:
+    """Remove the compiled files that are not younger than their source; returns their paths."""
+    dropped = []
+    for name in modules:
+        found = module_file(root, name) if "/" not in name else None
+        if found and found[0].suffix == ".py":
+            compiled = cache_from_source(str(found[0]))
+            with contextlib.suppress(OSError):  # there is none, or its folder cannot be written: then Python wrote none either
+                if os.stat(compiled).st_mtime_ns <= os.stat(found[0]).st_mtime_ns:
+                    os.unlink(compiled)
+                    dropped.append(compiled)
+    return dropped
