@@ -4,7 +4,8 @@ The promise of staleness holds only if dvc.yaml and the code digest name all tha
 them holds may not be opened, executed, linked or listed by a stage: the call raises `Unforeseen`, which names the file and the way out.
 Python processes that the stage starts are watched as well (`observed/sitecustomize.py`); what they find is also kept in the work directory,
 so that an error which somebody swallows still stops the stage at its end. What is written, what lies outside of the project, and an
-environment inside it are left alone. Files that native code opens by itself (safetensors) are not seen: `Stage.input` guards those.
+environment inside it are left alone. Files that native code opens by itself (tokenizers, Arrow) are not seen, but for safetensors':
+`Stage.input` guards those.
 
 Only the standard library is imported here: every child process loads this file before its own code.
 """
@@ -24,6 +25,7 @@ from tasks.code_files import PACKAGES, UNKEYED, module_file, module_name
 
 VARIABLE = "WHETSTONE_READS"  # for child processes: the file that says what may be read
 FOUND = "unforeseen.txt"  # in the work directory: what any process of the stage should not have read, a line each
+_SAFETENSORS = os.path.join("safetensors", "__init__.py")
 _READ_WRITE = os.O_WRONLY | os.O_RDWR
 _FRESH = os.O_TRUNC | os.O_EXCL
 # Libraries keep caches and settings where these say; they hold nothing of the project, even if they lie in it.
@@ -143,8 +145,25 @@ class Watch:
 
     def _exec(self, args: Any) -> None:
         path = args[0].co_filename
+        if path.endswith(_SAFETENSORS):
+            self._watch_safetensors()
         if path[:1] != "<" and not (path.startswith(self._passed) and "/.." not in path):
             self._file(path, "loaded")
+
+    def _watch_safetensors(self) -> None:
+        """Its files are opened by native code, which raises no event, and hold what matters most: its package, which begins to load at this
+        moment, takes the opener that asks first."""
+        from importlib import import_module
+
+        native: Any = import_module("safetensors._safetensors_rust")
+        opener = native.safe_open
+
+        def safe_open(filename: Any, *words: Any, **options: Any) -> Any:
+            if self._handlers:
+                self._file(os.fspath(filename), "reads")
+            return opener(filename, *words, **options)
+
+        native.safe_open = safe_open
 
     def _import(self, args: Any) -> None:
         if args[1] is not None:  # a compiled module

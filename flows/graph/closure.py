@@ -21,7 +21,7 @@ from flows.graph.package_data import PackageData
 from tasks.code_files import PACKAGES, UNKEYED, module_file
 
 CACHE = ".whetstone/closure.json"
-FORMAT = 2  # of what the cache remembers of a module
+FORMAT = 3  # of what the cache remembers of a module
 
 
 @dataclass(frozen=True)

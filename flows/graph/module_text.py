@@ -14,7 +14,7 @@ READS_DOCSTRINGS = frozenset(
 )
 READS_SOURCE = frozenset({"getsource", "getsourcelines", "getcomments", "findsource", "linecache", "tokenize"})
 _MODULE = re.compile(r"\b(?:tasks|pipelines)(?:\.\w+)+")
-_WORD = re.compile(r"[\w\-.*/]{1,120}")
+_WORD = re.compile(r"\S{1,120}|[^\n]{1,110}\.\w{1,10}")
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

@@ -44,14 +44,15 @@ class PackageData:
     def __init__(self, root: Path):
         self.root = root
         self._files: dict[str, list[_File]] = {}
-        self._at: dict[tuple[str, str], str] = {}
+        self._at: dict[tuple[str, str], list[str]] = {}
 
     def named(self, folders: Mapping[str, Iterable[str]]) -> list[str]:
         """Paths (from the root, with slashes) of the files that count, sorted.
 
         `folders`: package folder (from the root) -> the words of the reached modules in it. A word is a string constant: `page.css` names
         that file in any of the folders, `script.py` in its own; `prompts` or `prompts/` names all that lies in such a subfolder of its own,
-        `.jinja` or `*.jinja` the files of that kind there; `../x/page.css` and `tasks/x/page.css` the file at that place.
+        `.jinja` or `*.jinja` the files of that kind there; `../x/page.css` and `tasks/x/page.css` the file, or all
+        files of the folder, at that place.
         """
         everywhere = {word for words in folders.values() for word in words}
         found = set[str]()
@@ -64,7 +65,9 @@ class PackageData:
                 of_kind = not script and bool(kinds) and file.name.endswith(kinds)
                 if named or ((of_kind or file.below(own)) and not file.left_over):
                     found.add(file.path)
-            found.update(path for word in own if word.endswith(".py") or "/" in word if (path := self._place(folder, word)))
+            for word in own:
+                if word.endswith(".py") or "/" in word:
+                    found.update(self._place(folder, word))
         return sorted(found)
 
     def _list(self, folder: str) -> list[_File]:
@@ -72,12 +75,18 @@ class PackageData:
             self._files[folder] = list(_files(str(self.root), folder))
         return self._files[folder]
 
-    def _place(self, folder: str, word: str) -> str:
-        """The file that a relative path names, from the module's folder or from the project's, if it lies in a root package; else ""."""
+    def _place(self, folder: str, word: str) -> list[str]:
+        """The file, or the files of a folder that is no package, at a path relative to the module's folder or to the project's."""
         if (folder, word) not in self._at:
-            places = (os.path.normpath(f"{base}/{word}") for base in (folder, "."))
-            ours = (path for path in places if path.partition("/")[0] in PACKAGES)
-            self._at[folder, word] = next((path for path in ours if os.path.isfile(os.path.join(self.root, path))), "")
+            found = self._at[folder, word] = []
+            for path in {os.path.normpath(f"{base}/{word}") for base in (folder, ".")}:
+                whole = os.path.join(self.root, path)
+                if path.partition("/")[0] not in PACKAGES:
+                    continue
+                if os.path.isfile(whole):
+                    found.append(path)
+                elif "/" in path and os.path.isdir(whole) and not os.path.isfile(os.path.join(whole, "__init__.py")):
+                    found.extend(file.path for file in _files(str(self.root), path) if not file.left_over)
         return self._at[folder, word]
 
 

@@ -101,6 +101,8 @@ def run(project: Path, text: str, before: str = "") -> subprocess.CompletedProce
         ("os.symlink(root / 'models/other', work / 'copy')", "models/other"),
         ("os.rename('loose.py', work / 'loose.py')", "loose.py"),
         ("sqlite3.connect('data.db')", "data.db"),
+        ("from safetensors import safe_open; safe_open('models/other/model/w.bin', 'pt')", "models/other/model/w.bin"),
+        ("from safetensors.numpy import load_file; load_file('models/other/model/w.bin')", "models/other/model/w.bin"),
         ("os.listdir('models')", "sft lists models"),
         ("list(Path('models').glob('*'))", "models"),
         ("list(Path('.').glob('models/*/model'))", "models"),
@@ -173,6 +175,8 @@ def test_a_module_that_a_package_shadows_is_not_the_one_in_the_digest(project: P
     [
         "open('raw/rows.txt'); open('raw/deep/rows.txt'); os.listdir('raw'); list(Path('raw').rglob('*'))",
         "import pipelines.loss",
+        "import numpy; from safetensors.numpy import load_file, save_file; save_file({'a': numpy.ones(2)}, work / 'w.safetensors');"
+        "assert load_file(work / 'w.safetensors')['a'].sum() == 2",
         "load('pipelines/loss.py')",
         "open('pipelines/prompts/judge.jinja')",
         "(work / 'a').write_text('x'); (work / 'a').read_text()",
