@@ -25,7 +25,7 @@ from tasks.code_files import PACKAGES, UNKEYED, module_file, module_name
 
 VARIABLE = "WHETSTONE_READS"  # for child processes: the file that says what may be read
 FOUND = "unforeseen.txt"  # in the work directory: what any process of the stage should not have read, a line each
-_SAFETENSORS = os.path.join("safetensors", "__init__.py")
+_SAFETENSORS = "/safetensors/__init__.py"
 _READ_WRITE = os.O_WRONLY | os.O_RDWR
 _FRESH = os.O_TRUNC | os.O_EXCL
 # Libraries keep caches and settings where these say; they hold nothing of the project, even if they lie in it.
