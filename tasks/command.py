@@ -77,7 +77,7 @@ def main(words: list[str]) -> int:
         os.environ |= {SPEC: str(path), INTERACTIVE: "1"}
     if launch.is_worker() or not publishable(stage.work, root):
         check_place(spec, root)
-        reads.foresee(reads.foreseen(root, spec.stage, spec.code, spec.inputs, spec.outs, stage.work))
+        reads.foresee(reads.foreseen(root, spec.stage, spec.code, spec.inputs, spec.outs, stage.work, path))
     if launch.is_worker():
         launch.die_with_parent(signal.SIGKILL)
         import_module(f"tasks.{stage.kind}").run(stage)

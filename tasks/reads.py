@@ -49,10 +49,11 @@ class Foreseen:
     report: str
 
 
-def foreseen(root: Path, stage: str, code: Iterable[str], inputs: Iterable[str], outs: Iterable[str], work: Path) -> Foreseen:
-    """From the pinned facts of a stage run: modules and files of its code, its inputs, its outputs and its work directory."""
+def foreseen(root: Path, stage: str, code: Iterable[str], inputs: Iterable[str], outs: Iterable[str], work: Path, *more: Path) -> Foreseen:
+    """From the pinned facts of a stage run: modules and files of its code, its inputs, outputs, work directory, and `more` files."""
     modules = [module_file(root, name) for name in (*code, *UNKEYED) if "/" not in name]
     files = [*(str(found[0]) for found in modules if found), *(str(root / name) for name in code if "/" in name)]
+    files += [os.path.abspath(path) for path in more]
     declared = [os.path.abspath(root / path) for path in inputs]
     state = root / ".whetstone"
     folders = [*declared, os.path.abspath(work), str(state / "numba"), str(root / ".dvc" / "cache" / "files")]
