@@ -13,8 +13,10 @@ import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from flows.workspace import STATE, read_json, write_json
+from tasks.checkpoint_lineage import NAME, describe
 from tasks.publish import DONE, in_place
 from tasks.reads import FOUND
 from tasks.stage import Spec
@@ -89,10 +91,10 @@ def mend(root: Path, work: Path) -> Path | None:
         if (root / out).exists() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(root / out, target)
-    for record in work.glob("outs/models/*/lineage.json"):
-        value = read_json(record)
-        if value:
-            write_json(record, {**value, "aside": {"why": note["why"], "when": note["when"]}})
+    for model in work.glob("outs/models/*/model"):
+        record = model.with_name(NAME)
+        value = read_json(record) or _described(work, model)
+        write_json(record, {**value, "aside": {"why": note["why"], "when": note["when"]}})
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(note["when"]))
     target = root / STATE / FOLDER / f"{work.name}-{stamp}"
     while target.exists():
@@ -100,6 +102,14 @@ def mend(root: Path, work: Path) -> Path | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     os.replace(work, target)
     return target
+
+
+def _described(work: Path, model: Path) -> dict[str, Any]:
+    """The record of a model whose stage was stopped before it wrote one; empty when there is nothing to describe."""
+    try:
+        return describe(Spec.read(work / "spec.json"), model, {}, 0.0)
+    except OSError:
+        return {}
 
 
 def trained(work: Path) -> bool:

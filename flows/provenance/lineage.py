@@ -49,6 +49,8 @@ class Ancestry:
         self._raw: dict[str, dict[str, str]] = {}
         self.subject = locate(self.contents, self.history, subject)
         self.content = self.subject.content(self.contents)
+        if put_aside := self.subject.recorded.get("aside"):
+            self._say(self._shown(), f"it was kept aside and never counts as fresh: {put_aside.get('why')}")
         self.entry, self.path = self._find_entry()
         if self.entry is None:
             self._say(self._shown(), self._unknown())
@@ -112,8 +114,6 @@ class Ancestry:
             self._say(
                 self._shown(), "no record of its run is left in dvc.lock, its history or the run cache; only its own lineage.json tells"
             )
-            if put_aside := subject.recorded.get("aside"):
-                self._say(self._shown(), f"it was kept aside and never counts as fresh: {put_aside.get('why')}")
             return _from_record(subject.recorded, subject.path or "model"), subject.path or "model"
         return None, ""
 
