@@ -73,7 +73,7 @@ def test_the_earlier_result_comes_back_when_the_edit_is_undone(graph: Project):
 
 def made(root, text: str = "w") -> Spec:
     """A finished stage's work directory, published."""
-    work = root / ".whetstone/work/sft-0123"
+    work = root / ".whetstone" / "work" / "sft-0123"
     spec = Spec("sft", "0123", str(work), ("models/sft/model", "metrics/train/sft.json"))
     for out in ("models/sft/model/w.bin", "metrics/train/sft.json"):
         (work / "outs" / out).parent.mkdir(parents=True, exist_ok=True)

@@ -19,11 +19,12 @@ CODE = (
     "pipelines/prompts/judge.jinja",
     "tasks/observed/sitecustomize.py",
 )
+WORK = ".whetstone/work"
 FILES = {
     "tasks/__init__.py": "", "pipelines/__init__.py": "", "pipelines/loss.py": "VALUE = 1\n", "pipelines/hidden.py": "VALUE = 1\n",
     "pipelines/prompts/judge.jinja": "?", "pipelines/prompts/other.jinja": "?", "tasks/prompt.txt": "?", "params.yaml": "a: 1\n", "dvc.lock": "{}",
     ".git/HEAD": "ref", "raw/rows.txt": "row", "raw/deep/rows.txt": "row", "models/other/model/w.bin": "w", "loose.py": "VALUE = 1\n",
-    "tools/script.py": "print(1)\n", ".whetstone/work/other/checkpoint.pt": "c", "data.db": "", ".venv/lib/library.py": "VALUE = 1\n",
+    "tools/script.py": "print(1)\n", f"{WORK}/other/checkpoint.pt": "c", "data.db": "", ".venv/lib/library.py": "VALUE = 1\n",
     "whetstone.egg-info/PKG-INFO": "Name: x\n",
 }  # fmt: skip
 STAGE = """
@@ -35,7 +36,7 @@ from pathlib import Path
 from tasks import reads
 
 os.environ["VIRTUAL_ENV"] = os.path.abspath(".venv")
-root, work = Path.cwd(), Path(".whetstone/work/sft-1")
+root, work = Path.cwd(), Path(".whetstone", "work", "sft-1")
 watch = reads.begin(root)
 {before}
 reads.foresee(reads.foreseen(root, "sft", {code!r}, ["raw"], ["models/sft/model"], work))
@@ -70,8 +71,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(project: Path, text: str, before: str = "") -> subprocess.CompletedProcess[str]:
-    shutil.rmtree(project / ".whetstone/work/sft-1", ignore_errors=True)
-    (project / ".whetstone/work/sft-1").mkdir(parents=True)
+    shutil.rmtree(project / WORK / "sft-1", ignore_errors=True)
+    (project / WORK / "sft-1").mkdir(parents=True)
     script = STAGE.format(code=CODE, before=before, text=text)
     return subprocess.run([sys.executable, "-B", "-c", script], cwd=project, capture_output=True, text=True, timeout=60)
 
@@ -90,7 +91,7 @@ def run(project: Path, text: str, before: str = "") -> subprocess.CompletedProce
         ("open('dvc.lock')", "dvc.lock"),
         ("open('.git/HEAD')", ".git/HEAD"),
         ("open('models/other/model/w.bin', 'rb')", "models/other/model/w.bin"),
-        ("open('.whetstone/work/other/checkpoint.pt')", "checkpoint.pt"),
+        ("open(work.with_name('other') / 'checkpoint.pt')", "checkpoint.pt"),
         ("open('link')", "link"),
         ("open('far')", "far"),
         ("open('../outside')", "params.yaml"),
