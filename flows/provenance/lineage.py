@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flows.provenance import outside
 from flows.provenance.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, Finding
 from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
 from flows.provenance.subject import VERSION, UnknownSubject, locate, read_record
@@ -128,7 +129,9 @@ class Ancestry:
         taken = sum(node["stage"] == entry.stage for node in self._nodes.values())
         name = entry.stage if not taken else f"{entry.stage}#{taken + 1}"
         edges = []
-        for path, digest in entry.inputs.items():
+        if outside.NONE in entry.inputs:
+            self._add_outside(entry)
+        for path, digest in ((path, digest) for path, digest in entry.inputs.items() if path != outside.NONE):
             for producer, made in self._producers(path, digest, entry):
                 edges.append([self._add(producer, {made}), name, path])
         node = self._node(entry, name)
@@ -173,6 +176,15 @@ class Ancestry:
             whole = finding.status if files is None or finding.status == MISSING else wrong or GOOD
             status = "verified" if whole is GOOD else _word(str(whole))
             self._raw[name] = {"path": name, "digest": md5, "status": status, "read_by": consumer.stage}
+
+    def _add_outside(self, entry: Entry) -> None:
+        """Note the files of a source that lies in the hub's cache or an installed package."""
+        for out in entry.outs:
+            recorded = self._verified_json(entry, out)
+            for file in outside.files(recorded) if recorded.get("files") else ():
+                self._raw[file.path] = {"path": file.path, "digest": file.digest, "status": file.status, "read_by": entry.stage}
+                if file.problem:
+                    self._say(file.path, file.problem)
 
     # -- one run --------------------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from flows.graph.closure import Code
 from flows.graph.params_file import PARAMS, read_yaml
 from flows.provenance import source_state
 from flows.provenance.content import Contents, file_differences
-from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
+from flows.provenance.history import RUN_CACHE, SOURCES, WORKTREE, Entry, History
 from flows.provenance.subject import read_record
 from tasks.checkpoint_lineage import NAME, VOLATILE
 from tasks.content import content_id
@@ -64,18 +64,39 @@ def replay(
     if entry is None:
         raise ReplayError(f"dvc.lock records no run of {stage}; `whetstone run {stage}` makes one")
     scratch = Path(scratch).resolve()
-    tree = scratch.joinpath("tree", *["below"] * _depth(entry.inputs))  # inputs at ../… must stay inside the scratch directory
+    folders = _source_folders(contents, entry)
+    tree = scratch.joinpath("tree", *["below"] * _depth([*entry.inputs, *folders]))  # inputs at ../… must stay inside the scratch directory
     record = _record(contents, entry)
     say(f"source state: {_prepare_tree(contents, history, entry, record, tree)}")
     for path, digest in entry.inputs.items():
         _bring(contents, path, digest, tree)
+    for path in folders:
+        _link(contents.root / path, tree / path)
     spec = _spec(contents.root, entry, record, scratch)
     say(f"training {entry.stage} in {tree}")
     _run(spec, tree, scratch, timeout_s)
     return [difference for path, digest in entry.outs.items() for difference in _compare(contents, path, digest, tree, record)]
 
 
-def _depth(inputs: Mapping[str, str]) -> int:
+def _source_folders(contents: Contents, entry: Entry) -> list[str]:
+    """Relative paths of the models and tokenizers from outside that the stage opens; it compares their bytes with the manifest itself."""
+    found = []
+    for path, digest in entry.inputs.items():
+        if path.startswith(f"{SOURCES}/"):
+            here = contents.at(path)
+            place = contents.root / path if here and here[0] == digest else contents.object(digest)
+            if outside := (read_record(place).get("source") or {}).get("path"):
+                found.append(str(outside))
+    return [path for path in found if not Path(path).expanduser().is_absolute()]
+
+
+def _link(source: Path, target: Path) -> None:
+    if source.exists() and not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source.resolve())
+
+
+def _depth(inputs: Iterable[str]) -> int:
     return max((Path(path).parts.count("..") for path in inputs), default=0)
 
 

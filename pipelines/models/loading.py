@@ -37,7 +37,9 @@ def load_model(auto: Any, found: Found, dtype: torch.dtype = torch.float32, trus
         raise ValueError(
             f"{found.shown}: the weights cannot be read ({error}); a file is cut short or damaged: restore it or run its stage again"
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+    except ImportError as error:
+        raise _reader_missing(error, found) from error
+    except Exception as error:  # of a damaged file each reader raises its own kinds
         raise ValueError(f"no model could be loaded from {found.shown}: {_first_line(error, found)}") from error
     _check_report(report, found)
     _check_finite(model, found)
@@ -61,9 +63,35 @@ def load_tokenizer(found: Found, trust_remote_code: bool = False, **options: Any
 
     _check_texts(found)
     try:
-        return AutoTokenizer.from_pretrained(found.folder, trust_remote_code=trust_remote_code, **found.options, **options)
+        loaded = AutoTokenizer.from_pretrained(found.folder, trust_remote_code=trust_remote_code, **found.options, **options)
+        return loaded if found.gguf is None else _with_its_own_tokens(loaded)
+    except ImportError as error:
+        raise _reader_missing(error, found) from error
     except Exception as error:  # the tokenizers library raises plain Exception for a file that it cannot read
         raise ValueError(f"no tokenizer could be loaded from {found.shown}: {_first_line(error, found)}") from error
+
+
+def _with_its_own_tokens(loaded: Any) -> Any:
+    """transformers' reader of .gguf files adds its default special tokens where the file has none of that name: ids that the model has no
+    row for. They are taken out again."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    size, added = loaded.backend_tokenizer.get_vocab_size(with_added_tokens=False), loaded.get_added_vocab()
+    if all(id < size for id in added.values()):
+        return loaded
+    raw = json.loads(loaded.backend_tokenizer.to_str())
+    raw["added_tokens"] = [token for token in raw["added_tokens"] if token["id"] < size]
+    names = {name: text for name, text in loaded.special_tokens_map.items() if added.get(text, 0) < size}
+    made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(raw)), padding_side=loaded.padding_side, **names)
+    made.chat_template = loaded.chat_template
+    return made
+
+
+def _reader_missing(error: ImportError, found: Found) -> ValueError:
+    """.gguf files are read with a package that transformers does not bring."""
+    hint = "; install it with pip install gguf" if found.gguf is not None else ""
+    return ValueError(f"{found.shown} needs a package that is not installed: {_first_line(error, found)}{hint}")
 
 
 def _check_files(found: Found) -> None:

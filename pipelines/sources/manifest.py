@@ -20,6 +20,10 @@ class SourceError(ValueError):
     """A source cannot be used as it is: gone, changed, damaged. The message names the file and the way out."""
 
 
+class SourceDamaged(SourceError):
+    """The bytes are there and are not the right ones."""
+
+
 class Digest(NamedTuple):
     """sha256 is the hub's own kind of digest, md5 DVC's; size in bytes."""
 

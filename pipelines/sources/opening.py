@@ -24,14 +24,8 @@ class Found:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What `from_pretrained` is told beside the folder. SourceError where the reader of .gguf files is not installed."""
-        if self.gguf is None:
-            return {"local_files_only": True}
-        from importlib.util import find_spec
-
-        if find_spec("gguf") is None:
-            raise SourceError(f"{self.shown}: .gguf files are read with the package gguf, which is not installed; pip install gguf")
-        return {"local_files_only": True, "gguf_file": self.gguf}
+        """What `from_pretrained` is told beside the folder."""
+        return {"local_files_only": True} | ({} if self.gguf is None else {"gguf_file": self.gguf})
 
 
 Opener = Callable[[str | Source, Kind, str | None], AbstractContextManager[Found]]

@@ -1,0 +1,39 @@
+"""Files from outside that are no files of the project: of a Hugging Face id or an installed package, by the manifest of their source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from flows.graph.source_lock import NONE
+from pipelines.sources.manifest import Digest, Manifest, SourceDamaged, SourceError, differences
+from pipelines.sources.opening import again
+
+__all__ = ["NONE", "OutsideFile", "files"]
+
+
+class OutsideFile(NamedTuple):
+    """`status`: verified; recorded, where the bytes are not at hand and would be fetched again; modified, with `problem`."""
+
+    path: str
+    digest: str
+    status: str
+    problem: str = ""
+
+
+def files(recorded: Mapping[str, Any]) -> Iterator[OutsideFile]:
+    """Every file of a recorded manifest, its bytes read where this machine has them."""
+    digests = {name: Digest(**row) for name, row in recorded["files"].items()}
+    manifest = Manifest(recorded["kind"], recorded["source"], digests)
+    wrong: dict[str, str] = {}
+    status = "verified"
+    try:
+        wrong = differences(manifest, again(manifest, offline=True).folder)
+    except SourceDamaged as error:
+        wrong = {name: "is damaged" for name in digests if name in str(error)} or dict.fromkeys(digests, "is damaged")
+    except SourceError:
+        status = "recorded"
+    for name, digest in digests.items():
+        said = wrong.get(name)
+        problem = f"{said}; its bytes are not the recorded ones (sha256 {digest.sha256}): fetch or install it again" if said else ""
+        yield OutsideFile(f"{manifest.shown}/{name}", f"sha256:{digest.sha256}", "modified" if said else status, problem)
