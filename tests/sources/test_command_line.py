@@ -67,6 +67,7 @@ def project(taken: Path, tmp_path: Path) -> Project:
     shutil.copytree(taken, tmp_path / "project", symlinks=True)
     found = toy.Project(tmp_path / "project")
     found.env.pop("PYTHONPATH", None)
+    (found.folder / ".whetstone/mlflow.db").unlink()  # `bring` registers nothing, and the audit would miss it
     return found
 
 
