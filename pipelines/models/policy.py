@@ -15,7 +15,7 @@ from torch import nn
 from pipelines.models import adapters
 from pipelines.models.base_params import ArchitectureParams, BaseParams
 from pipelines.models.loading import load_model, load_tokenizer
-from pipelines.models.tokenizer import Tokens
+from pipelines.models.tokenizer import Tokens, read_tokenizer
 from pipelines.sources.opening import Found, Opener
 
 
@@ -151,13 +151,11 @@ def _distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _check_vocabulary(found: Found, tokens: Tokens) -> None:
     """The ids of the corpus must mean the same text to the pretrained model; a source without a tokenizer cannot be compared."""
-    from tokenizers import Tokenizer
-
     file, source = found.folder / "tokenizer.json", found.shown
     if found.gguf is not None:
         theirs = load_tokenizer(found).get_vocab()
     elif file.exists():
-        theirs = Tokenizer.from_file(str(file)).get_vocab(with_added_tokens=True)
+        theirs = read_tokenizer(file).get_vocab(with_added_tokens=True)
     else:
         return
     ours = tokens.tokenizer.get_vocab(with_added_tokens=True)

@@ -88,7 +88,7 @@ class Tokens:
             tokens = cls(
                 folder,
                 {key: facts[key] for key in REQUIRED} | {key: facts[key] for key in CHAT if key in facts},
-                Tokenizer.from_file(str(tokenizer_file)),
+                read_tokenizer(tokenizer_file),
             )
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{facts_file} is damaged ({error!r}); run the corpus stage again") from error
@@ -241,6 +241,14 @@ class Tokens:
         different = [f"{key} {mine!r:.200} against {theirs!r:.200}" for key, mine, theirs in both if mine != theirs]
         what = "; ".join(different) or "the vocabulary or merges"
         raise ValueError(f"{where}: {self.folder} and {other.folder} hold different tokenizers: {what}. Build the later one again")
+
+
+def read_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer.json. ValueError names the file where it cannot be read."""
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception for a file that it cannot read
+        raise ValueError(f"{path} is cut short or damaged ({error}); restore it or run the stage that made it again") from error
 
 
 def byte_symbols() -> dict[str, int]:

@@ -174,6 +174,14 @@ def test_models_of_this_pipeline_load_strictly_too(tmp_path):
             loader(tmp_path / folder)
 
 
+def test_a_cut_tokenizer_of_this_pipeline(tmp_path):
+    tokens = make_tiny_tokens(tmp_path / "tokens")
+    path = tmp_path / "tokens/tokenizer.json"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))} is cut short or damaged"):
+        type(tokens).load(tmp_path / "tokens")
+
+
 def test_a_judge_loads_strictly_too(folder):
     change(folder, lambda state: state[QUERY].fill_(float("nan")))
     with pytest.raises(ValueError, match=f"NaN or infinite: {re.escape(QUERY)}"):
