@@ -27,7 +27,8 @@ def main(shipped: dict, path: str, control_fd: int, uid: int, isolated: int, mem
 
     control = _socket.socket(fileno=control_fd)
     confine(uid, memory_mb, processes, file_mb)
-    load(shipped)
+    if hasattr(sys, "set_int_max_str_digits"):
+        sys.set_int_max_str_digits(0)  # data sets are older than this limit, and CPU time has one anyway
     sys.path += path.split(os.pathsep) if path else []
     control.send(b"ready")
     while True:
@@ -37,6 +38,8 @@ def main(shipped: dict, path: str, control_fd: int, uid: int, isolated: int, mem
         fds = [fd for _, _, data in ancillary for fd in memoryview(data).cast("i").tolist()]
         job = marshal.loads(read_all(fds[0]))
         preload(job["preload"])
+        if job["role"] != "program" and PACKAGE not in sys.modules:
+            load(shipped)
         os.mkdir(f"{job['folder']}/work", 0o700)
         child = os.fork()
         if child == 0:
@@ -52,9 +55,7 @@ def main(shipped: dict, path: str, control_fd: int, uid: int, isolated: int, mem
 
 
 def load(shipped: dict) -> None:
-    """The modules as a package, whose parts import each other."""
-    if hasattr(sys, "set_int_max_str_digits"):
-        sys.set_int_max_str_digits(0)  # data sets are older than this limit, and CPU time has one anyway
+    """The modules as a package, whose parts import each other. Whole programs need none of them."""
     package = type(sys)(PACKAGE)
     package.__path__ = []  # type: ignore[attr-defined]
     sys.modules[PACKAGE] = package

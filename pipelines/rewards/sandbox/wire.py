@@ -11,7 +11,7 @@ public names of it, no more: a function's `__globals__` would be the test. Both 
 import builtins
 import sys
 import types
-from threading import RLock
+from _thread import RLock
 
 from . import containers, mirrors, values
 
