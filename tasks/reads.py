@@ -17,6 +17,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -271,7 +272,7 @@ class Watch:
         assert self._known is not None
         text = _words(self._known.stage, Path(self.root), Path(path), doing)
         self.found.append(text)
-        with open(self._known.report, "a", encoding="utf-8") as stream:
+        with suppress(OSError), open(self._known.report, "a", encoding="utf-8") as stream:  # put aside already, or a full disk
             stream.write(text + "\n")
         raise Unforeseen(text)
 
@@ -359,6 +360,7 @@ def stop() -> None:
 
 def watch_child(environment: Mapping[str, str]) -> None:
     """In a Python process that a stage has started, before its own code: watch it by what the stage has written down."""
-    if place := environment.get(VARIABLE):
+    place = environment.get(VARIABLE)
+    if place and os.path.exists(place):  # else the stage is over
         known = json.loads(Path(place).read_text("utf-8"))
         begin(Path(known["root"])).foresee(Foreseen(**{**known, **{key: tuple(known[key]) for key in ("files", "folders", "listed")}}))
