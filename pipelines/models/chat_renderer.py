@@ -23,7 +23,7 @@ from typing import Any
 
 from pipelines.settings import ROOT
 
-SECONDS = 10.0  # processor time of one conversation, all its renderings together
+SECONDS = 5.0  # processor time of one conversation, all its renderings together
 WALL = 15  # times that, on a machine that is busy
 MEMORY = 4 * 2**30
 LONGEST = 64 * 2**20  # characters of one rendering

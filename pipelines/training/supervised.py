@@ -48,10 +48,8 @@ class Demonstrations:
 
     def learnt(self, row: int) -> list[bool]:
         """Of each token behind `prompts` whether it is learnt."""
-        found = [False] * len(self.ids[row])
-        for start, stop in self.spans[row]:
-            found[start:stop] = [True] * (stop - start)
-        return found[self.prompts[row] :]
+        places = range(self.prompts[row], len(self.ids[row]))
+        return [any(start <= place < stop for start, stop in self.spans[row]) for place in places]
 
 
 def total_steps(settings: SupervisedParams, size: int) -> int:

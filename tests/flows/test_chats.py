@@ -67,10 +67,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     likes = [{"chosen": talk(f"Is {n} a number?", "Yes."), "rejected": talk(f"Is {n} a number?", "Perhaps not.")} for n in range(20)]
     write_lines(raw / "likes.jsonl", likes)
     write_hub(raw / "hub")
+    made.patience = 500
     return made
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_turns_through_every_stage(project: Project):
     ended = project.run("sft", "rl@grpo", "dpo@dpo")["stages"]
     assert {ended[name]["ended"] for name in ("corpus@chats", "base", "sft", "rl@grpo", "preferences@likes", "dpo@dpo")} == {"run"}
@@ -111,13 +113,14 @@ def _said(text: str) -> list[int]:
     return [first, first + 1]
 
 
-def test_a_template_that_loops_fails_with_its_name(tmp_path: Path, project: Project):
+@pytest.mark.slow
+def test_a_template_that_loops_fails_with_its_name(project: Project):
     config = project.folder / "raw/hub/chat_template.jinja"
     before = config.read_text()
     config.write_text("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}" + before)
     try:
-        ran = project.call("run", "corpus@chats", "--force", "--json")
+        ran = project.call("run", "corpus@chats", "--json")
     finally:
         config.write_text(before)
     assert ran.returncode == 1
-    assert "chat template of raw/hub did not end within 10 s" in ran.stdout
+    assert "chat template of raw/hub did not end within 5 s" in ran.stdout

@@ -13,7 +13,7 @@ from pipelines.models.chat import NotExact
 from pipelines.models.chat_renderer import Refused, Renderer, TemplateFault
 from pipelines.models.conversation import BadConversation, Conversation, Turn
 from pipelines.models.tokenizer import Tokens
-from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
+from pipelines.models.tokenizer_params import CharTokenizer, PretrainedTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
 from tests.models.chats import CHATML, KINDS, QWEN, take
 from tests.tiny import make_tiny_model
@@ -136,6 +136,38 @@ def test_system_and_examples_of_the_contract(tmp_path):
     assert [spelt(tokens, encoded.ids[slice(*span)]) for span in encoded.spans] == ["y<|im_end|>"]  # examples are not learnt
     assert tokens.encode_conversation(talk("a", "b", "c", "d")).text.startswith(start + "<|im_start|>user\na<|im_end|>")
     assert "system\nMine" in tokens.encode_conversation(talk("a", "b", "c", "d", system="Mine")).text
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_tokenizer_that_writes_a_space_before_the_first_word(tmp_path, legacy):
+    """Sentencepiece style, where pieces cannot be encoded alone: the ids are still those of transformers, cut at the turns."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    if legacy:
+        raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        raw.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    else:
+        raw.pre_tokenizer, raw.decoder = pre_tokenizers.Metaspace(prepend_scheme="first"), decoders.Metaspace(prepend_scheme="first")
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    raw.train_from_iterator(
+        ["[INST] What is one? [/INST]", "the answer is 1", "two? it is\n 2"] * 3,
+        trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False),
+    )
+    loaded = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    loaded.chat_template = KINDS["mistral"].template
+    loaded.save_pretrained(str(tmp_path / "hub"))
+    params = TemplateParams(prompt="{query}", chat=True)
+    tokens = make_tokens(PretrainedTokenizer(kind="pretrained", id=str(tmp_path / "hub")), params, "final_answer", [], tmp_path / "taken")
+    turns = talk("What is one?", "the answer is 1", "two?", "  it is\n  2")
+    encoded = tokens.encode_conversation(turns, "every")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "taken")
+    whole = theirs.apply_chat_template([turn.message for turn in turns.turns], tokenize=True, return_dict=True)["input_ids"]
+    assert encoded.ids == whole
+    assert [tokens.decode(encoded.ids[slice(*span)]).strip(" ") for span in encoded.spans] == ["the answer is 1", "it is\n  2"]
+    first = tokens.encode_conversation(talk("What is one?", "the answer is 1"))
+    assert (tokens.encode_prompt("What is one?"), tokens.encode_response("the answer is 1")) == (first.prompt_ids, first.response_ids)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------------------------
