@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -13,6 +12,8 @@ try:
 finally:
     sys.path.pop(0)
 reads.watch_child(os.environ)
-sys.modules.pop("sitecustomize", None)
-with suppress(ImportError):  # the user's own, which this one stands before
-    import sitecustomize  # noqa: F401
+own = sys.modules.pop(__name__)
+try:
+    import sitecustomize  # noqa: F401  the user's own, which this one stands before
+except ImportError:
+    sys.modules[__name__] = own  # the import that is under way looks for it

@@ -193,6 +193,8 @@ def test_a_module_that_a_package_shadows_is_not_the_one_in_the_digest(project: P
         "import tempfile; open(tempfile.mkstemp(dir='.whetstone')[1]).close()",
         "Path('.whetstone/numba').mkdir(exist_ok=True); Path('.whetstone/numba/k.nbi').touch(); child('open(\\'.whetstone/numba/k.nbi\\')')",
         "reads.allow('params.yaml'); open('params.yaml')",
+        "assert subprocess.run([sys.executable, '-c', ''], capture_output=True, text=True).stderr == ''",
+        "(work / 'sitecustomize.py').write_text('print(1)'); os.environ['PYTHONPATH'] += ':' + str(work); assert child('') == '1\\n'",
     ],
 )
 def test_what_is_foreseen_written_or_elsewhere_is_left_alone(project: Path, text: str):
