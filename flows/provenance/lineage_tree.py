@@ -56,7 +56,8 @@ def _add(parent: Tree, node: Mapping[str, Any], found: Mapping[str, Any], nodes:
     for start, paths in by_producer.items():
         below = branch.add(_line("from " + ", ".join(f"{escape(path)} {node['inputs'].get(path, '')}" for path in paths)))
         _add(below, nodes[start], found, nodes, shown)
-    raw = [row for row in found["raw"] if any(_within(row["path"], path) for path in node["inputs"])]
+    inside = [row for row in found["raw"] if any(_within(row["path"], path) for path in node["inputs"])]
+    raw = [*inside, *(row for row in found["raw"] if row not in inside and row.get("read_by") == node["stage"])]  # of a hub or package
     for row in raw[:RAW_FILES]:
         branch.add(_line(f"raw {escape(row['path'])} {row['digest']} [{_STYLE[row['status']]}]{row['status']}[/]"))
     if len(raw) > RAW_FILES:
