@@ -30,9 +30,9 @@ def cluster_of(questions: Questions, sketcher: Sketcher, answers: NDArray[np.uin
     """The place of the first member of each question's cluster."""
     bands = questions.traits.bands
     if answers is not None:
-        with np.errstate(over="ignore"):
-            labels = mixed(answers)
-            bands = np.stack([mixed(labels ^ bands[:, band]) >> np.uint64(32) for band in range(bands.shape[1])], axis=1).astype(np.uint32)
+        bands, labels = np.empty_like(bands), mixed(answers)
+        for band in range(bands.shape[1]):  # one by one: of a million rows all at once would take half a gigabyte
+            bands[:, band] = mixed(labels ^ questions.traits.bands[:, band]) >> np.uint64(32)
 
     def alike(one: int, other: int) -> bool:
         first, second = questions.text(one), questions.text(other)

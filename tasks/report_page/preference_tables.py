@@ -9,7 +9,7 @@ from tasks.report_page.comparison import Accuracy, difference
 from tasks.report_page.preference_results import PreferenceResults, Row
 from tasks.report_page.tables import Cell, Column, Compared, Estimate, Table, by_model, leaves, named, shown
 
-GROUPS = {"removed", "pairing", "source", "cut", "leakage"}  # of a set's counts: what became of the rows
+GROUPS = {"rows", "removed", "pairing", "source", "cut", "leakage"}  # of a set's counts: what became of the rows
 
 
 def sets(results: PreferenceResults) -> list[Table]:

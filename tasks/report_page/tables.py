@@ -145,7 +145,9 @@ def behaviour(results: Results) -> Table:
 
 def training(results: Results) -> Table:
     """Final figures of every trained stage."""
-    figures = {name: {key: item for key, item in value.items() if key != "method"} for name, value in results.training.items()}
+    figures = {
+        name: {key: item for key, item in value.items() if key not in ("method", "rows")} for name, value in results.training.items()
+    }
     return by_model("Training in figures", "figure", {name: dict(leaves(value)) for name, value in figures.items()})
 
 
