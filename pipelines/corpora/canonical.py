@@ -59,7 +59,7 @@ SAME = {
     "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "theta": "θ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ",
     "tau": "τ", "phi": "φ", "omega": "ω", "Delta": "Δ", "Omega": "Ω", "Sigma": "Σ", "lbrace": "{", "rbrace": "}",
 }  # fmt: skip
-FENCE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\"[^\"\n]{1,200}\"", re.DOTALL)
+FENCE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\"[^\"\n]{1,200}\"|(?<!\w)'[^'\n]{1,200}'(?!\w)", re.DOTALL)
 LAID_OUT = re.compile(r"\n(?: {2,}|[ ]*\t\s*)\S|(?:\{|\b(?:if|for|while|def|class|else|elif|with|try|except)\b[^\n]*:)[ \t]*\n \S")
 HELD = dict(zip(map(ord, " \t\n"), "\ue000\ue001\ue002", strict=True))  # blanks that stay: private characters meanwhile
 RELEASED = {ord(stand_in): chr(blank) for blank, stand_in in HELD.items()}
@@ -92,7 +92,7 @@ SAME = {
     "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "theta": "θ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ",
     "tau": "τ", "phi": "φ", "omega": "ω", "Delta": "Δ", "Omega": "Ω", "Sigma": "Σ", "lbrace": "{", "rbrace": "}",
 }  # fmt: skip
-FENCE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\"[^\"\n]{1,200}\"", re.DOTALL)
+FENCE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\"[^\"\n]{1,200}\"|(?<!\w)'[^'\n]{1,200}'(?!\w)", re.DOTALL)
 LAID_OUT = re.compile(r"\n(?: {2,}|[ ]*\t\s*)\S|(?:\{|\b(?:if|for|while|def|class|else|elif|with|try|except)\b[^\n]*:)[ \t]*\n \S")
 HELD = dict(zip(map(ord, " \t\n"), "\ue000\ue001\ue002", strict=True))  # blanks that stay: private characters meanwhile
 RELEASED = {ord(stand_in): chr(blank) for blank, stand_in in HELD.items()}
@@ -181,7 +181,7 @@ def _folded_starts(text: str) -> str:
 def _spaced(text: str) -> str:
     if LAID_OUT.search(text):  # a program, a table, a poem: lines and what they begin with are part of it
         return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
-    held = FENCE.sub(lambda match: match.group().translate(HELD), text) if '"' in text or "`" in text else text
+    held = FENCE.sub(lambda match: match.group().translate(HELD), text) if any(mark in text for mark in "\"'`") else text
     first, *others = held.split() or [""]
     parts = [first]
     for part in others:
@@ -200,4 +200,6 @@ def _parted(left: str, right: str) -> bool:
             return left.isdigit() or left in ".)]}"
         letter = left.isalpha() or left == "_" or (not left.isascii() and unicodedata.category(left)[0] == "M")
         return letter and not (UNSPACED.match(left) or UNSPACED.match(start))
+    if start == "-" and left == "<":
+        return True  # `a <- 5` is no `a < -5`
     return start in "+-" and len(right) > 1 and (left.isalnum() or left in ".)]}")

@@ -9,7 +9,7 @@ import re
 
 from pipelines.corpora.canonical import UNSPACED, comparable
 
-QUOTED, NUMBER, WORD = r"\"[^\"\n]*\"|`[^`]*`", r"\d+(?:\.\d+)?", r"[^\W\d_]+(?:'[^\W\d_]+)*"
+QUOTED, NUMBER, WORD = r"\"[^\"\n]*\"|`[^`]*`|(?<!\w)'[^'\n]*'(?!\w)", r"\d+(?:\.\d+)?", r"[^\W\d_]+(?:'[^\W\d_]+)*"
 SIGN = r" (?=[+-])[+-]|\S"  # the blank that the canonical form keeps parts two entries: [1 -2]
 TOKEN = re.compile(f"(?P<quoted>{QUOTED})|(?P<number>{NUMBER})|(?P<word>{WORD})|(?P<sign>{SIGN})")
 INDENTED = re.compile(r"^[ \t]+\S.*$", re.MULTILINE)
@@ -88,7 +88,9 @@ def _of_word(token: str, before: tuple[str | None, str], behind: tuple[str | Non
     if small.endswith("n't"):
         return ["not"]
     if small in DECIDING:
-        return [small]
+        return [token if token.isupper() and len(token) > 1 else small]  # NO is a gas, No may be an answer
+    if not token.isascii() and re.search("[a-z]", small):
+        return [token]  # letters with and without marks: ano, año
     if formula or token != small or (len(token) <= 2 and token != "a" and small not in FUNCTION_WORDS):
         return [] if token == "I" and not formula else [token]
     return []

@@ -87,6 +87,8 @@ def test_questions_of_one_template_never_meet():
         ("the neighbour sells it", "the neighbor sells it", True),
         ("it is well-known here", "it is well known here", True),
         ("take x - 1 of it", "take x + 1 of it", False),
+        ("it holds NO then", "it holds No then", False),
+        ("tiene 3 años", "tiene 3 anos", False),
     ],
 )
 def test_what_may_be_one_question(one, other, same):
