@@ -75,6 +75,7 @@ def tokenise(name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metri
     """Rows that cannot be encoded or are too long are dropped and counted. ValueError where a file ends empty that must not."""
     ledger, dropped = Ledger("tokenisation"), Counter[str](long_prompt=0, long_response=0, not_encodable=0)
     records: dict[str, list[Record]] = {file: [] for file in FILES}
+    kept: set[tuple[str, str]] = set()
     for file in FILES:
         for row in rows[file]:
             record = record_of(row.id, row.source, row.problem, tokens, answers=True)
@@ -89,14 +90,14 @@ def tokenise(name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metri
                 dropped["long_response"] += 1
             else:
                 records[file].append(record)
+                kept.add((row.id, row.problem.role))  # one row may come into sft and into another file
     ledger.check(params.max_bad_rows)
     for file in ("explore", "rl", "calib", "heldout"):
         if not records[file]:
             raise ValueError(f"rlvr_set.{name} has no {file} questions left; look at its shares, its sources and the token limits")
     subjects = {file: dict(sorted(Counter(record.subject for record in records[file]).items())) for file in FILES}
     read, lost = metrics["read"], Counter[str](metrics["lost"])
-    kept = len({record.id for found in records.values() for record in found})
-    lost["long or not encodable"] = read - lost.total() - kept
+    lost["long or not encodable"] = read - lost.total() - len(kept)
     counts = {
         "set": name,
         "rows": rows_kept(read, lost, "questions"),
@@ -162,6 +163,7 @@ def _from_sources(params: RlvrSetParams, root: Path, seed: int, offline: bool) -
         rows["explore" if place < params.explore_share else "calib" if calib else "rl"].append(row)
     steps = {step: dict(sorted(counts.items())) for step, counts in sorted(tidy.counts.items())}
     lost = losses(tidy, ledgers.values())
+    lost["no demonstration"] = sum(row.problem.solution is None for row in tidy.rows["sft"])
     return rows, {
         "sources": {name: ledger.summary() for name, ledger in ledgers.items()},
         **steps,

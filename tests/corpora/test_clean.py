@@ -1,8 +1,12 @@
 """Deduplication, the split by key and decontamination: no group crosses a split, and the order of the rows leaves no trace."""
 
 import os
+import subprocess
+import sys
+import time
 from collections import Counter
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +19,7 @@ from pipelines.corpora.duplicates import exact_duplicates, near_duplicates
 from pipelines.corpora.portions import over_portions
 from pipelines.corpora.problem import Problem
 from pipelines.corpora.split import Shares
+from tests.corpora.made import ROOT
 
 PARAMS = CorpusParams.model_validate(
     {
@@ -188,3 +193,18 @@ def test_a_helper_that_dies_and_one_that_fails_are_named():
 
 def divmod_by_zero(number):
     return number // 0
+
+
+def test_helpers_end_with_a_process_that_is_killed():
+    script = (
+        "import time; from pipelines.corpora import portions; portions.ALONE = 0; list(portions.over_portions(time.sleep, [0.2] * 500, 2))"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as running:
+        parent = psutil.Process(running.pid)
+        until = time.monotonic() + 30
+        while len(helpers := parent.children()) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        running.kill()
+    assert len(helpers) == 2
+    _, alive = psutil.wait_procs(helpers, timeout=20)
+    assert not alive

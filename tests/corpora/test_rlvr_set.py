@@ -50,6 +50,8 @@ def test_no_question_lies_in_two_files_and_unseen_subjects_are_only_held_out(mad
     assert made.metrics["unseen_subjects"] == ["both"]
     assert all("both" not in made.metrics["subjects"][file] for file in ("sft", "explore", "rl", "calib"))
     assert made.metrics["records"]["explore"] > made.metrics["records"]["calib"] > 0
+    counted = made.metrics["rows"]
+    assert counted["kept"] == counted["read"] - sum(counted["lost"].values()) == sum(made.metrics["records"].values())
 
 
 def test_demonstrations_are_right_and_most_say_it_in_other_words(made):
