@@ -16,7 +16,10 @@ from flows.provenance.subject import UnknownSubject
 
 
 def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | None, console: Console | None) -> tuple[int, dict[str, Any]]:
-    """(exit code, {"ok", "subject", "problems", "replay"}). 0: all verifies; 1: something does not; 2: there is no such subject."""
+    """(exit code, {"ok", "subject", "problems", "unverified", "replay"}).
+
+    0: all verifies; 1: something does not; 2: there is no such subject; 3: nothing contradicts, but of some runs dvc.lock alone tells.
+    """
 
     def say(text: str, style: str = "") -> None:
         if console:
@@ -32,15 +35,26 @@ def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | Non
         say(str(error), "red")
         return 1, {"ok": False, "subject": subject, "error": str(error)}
     found: dict[str, Any] = {
-        "ok": not problems,
+        "ok": not problems and not ancestry.unverified,
         "subject": subject,
         "problems": [problem.as_json() for problem in problems],
+        "unverified": ancestry.unverified,
         "replay": None,
     }
     for problem in problems:
         say(f"✗ {problem.path}: {problem.problem}", "red")
-    if not problems:
+    for row in ancestry.unverified:
+        say(
+            f"? {row['stage']}: {row['recorded_in']} alone says how it was made; `dvc fetch --run-cache` may bring the second record",
+            "yellow",
+        )
+    if found["ok"]:
         say(f"✓ {subject}: every byte of it and of its recorded ancestry verifies", "green")
+    elif not problems:
+        say(
+            f"? {subject}: every byte verifies; what {len(ancestry.unverified)} runs were made with does not, for want of a second record",
+            "yellow",
+        )
     if replaying and ancestry.entry is not None:
         with tempfile.TemporaryDirectory(prefix="whetstone-replay-") as temporary:
             try:
@@ -54,4 +68,10 @@ def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | Non
             say(f"✗ replay: {difference.path}: {difference.what}", "red")
         if not different:
             say(f"✓ replay of {ancestry.entry.stage}: bit-equal", "green")
-    return (0 if found["ok"] else 1), found
+    return _code(found), found
+
+
+def _code(found: dict[str, Any]) -> int:
+    if found["ok"]:
+        return 0
+    return 1 if found["problems"] or (found["replay"] or {}).get("different") else 3

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks import durable
+
 STATE = ".whetstone"
 
 
@@ -31,11 +33,8 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace the file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True, default=str), "utf-8")
-    os.replace(temporary, path)
+    """Replace the file, whole or not at all."""
+    durable.write(path, json.dumps(value, indent=1, sort_keys=True, default=str))
 
 
 def read_json(path: Path) -> Any:

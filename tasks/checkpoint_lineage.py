@@ -6,7 +6,6 @@ It travels with the model, so that a copied-out checkpoint can still be asked. O
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from functools import cache
@@ -14,7 +13,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from tasks.content import folder_digest, folder_files
+from tasks import durable
+from tasks.content import content_id, folder_digest, folder_files
 from tasks.stage import Spec, Stage
 
 NAME = "lineage.json"
@@ -35,6 +35,7 @@ def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s:
         raise FileNotFoundError(f"{spec.stage} left no file in {model_folder}; a checkpoint needs its weights, configuration and tokenizer")
     return {
         "stage": spec.stage,
+        "command": spec.command,
         "key": spec.key,
         "inputs": dict(spec.inputs),
         "params": dict(spec.params),
@@ -44,9 +45,16 @@ def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s:
         "metrics": dict(metrics),
         "files": files,
         "model_digest": folder_digest(files),
+        "outs": _others(spec, model_folder),
         "git": dict(spec.git),
         "run": {**dict(spec.run), "wall_s": round(wall_s, 3)},
     }
+
+
+def _others(spec: Spec, model_folder: Path) -> dict[str, str]:
+    """Digests of what the stage made beside the model, so that its whole record can be made again from this file."""
+    made = {path: Path(spec.work) / "outs" / path for path in spec.outs if not path.endswith(f"/{NAME}")}
+    return {path: content_id(place)[0] for path, place in made.items() if place != model_folder and place.exists()}
 
 
 def _seed(params: Mapping[str, Any]) -> int | None:
@@ -56,7 +64,4 @@ def _seed(params: Mapping[str, Any]) -> int | None:
 def write(stage: Stage, model_folder: Path, metrics: Mapping[str, Any], path: Path, wall_s: float) -> None:
     """Write lineage.json to `path`, whole or not at all."""
     text = json.dumps(describe(stage.spec, model_folder, metrics, wall_s), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, "utf-8")
-    os.replace(temporary, path)
+    durable.write(path, text)

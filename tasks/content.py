@@ -24,16 +24,33 @@ def file_digest(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+DANGLING = "a link to nothing"
+
+
 def folder_files(folder: str | Path, ignored: Callable[[str], bool] | None = None) -> dict[str, str]:
-    """{relative posix path: md5} of every file below `folder`, links followed. `ignored` is asked with that relative path."""
+    """{relative posix path: md5} of every file below `folder`. `ignored` is asked with that relative path.
+
+    As DVC has it: a link to a file counts as the file behind it, a link to a folder is not looked behind (see `folder_links`). A link to
+    nothing has no md5, so DANGLING stands in its place and no recorded digest can match.
+    """
     files = {}
-    for parent, _, names in os.walk(folder, followlinks=True):
+    for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")
             if not (ignored and ignored(relative)):
-                files[relative] = file_digest(path)
+                files[relative] = file_digest(path) if os.path.exists(path) else DANGLING
     return dict(sorted(files.items()))
+
+
+def folder_links(folder: str | Path) -> list[str]:
+    """Links to folders below `folder`, and links to nothing, by relative posix path: what lies behind them is in no digest."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        links += [name for name in names if not os.path.exists(os.path.join(parent, name))]
+        found += [os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/") for name in links]
+    return sorted(found)
 
 
 def folder_digest(files: Mapping[str, str]) -> str:
@@ -46,6 +63,18 @@ def listing_text(files: Mapping[str, str]) -> str:
     return json.dumps([{"md5": md5, "relpath": path} for path, md5 in sorted(files.items())], sort_keys=True)
 
 
+def ignored_below(root: Path, place: Path) -> Callable[[str], bool] | None:
+    """What DVC leaves out of a folder below the project at `root`: asked with paths relative to that folder; None for other places."""
+    from pathspec import GitIgnoreSpec
+
+    if not place.is_relative_to(root):
+        return None
+    path, prefix = root / ".dvcignore", place.relative_to(root).as_posix()
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    spec = GitIgnoreSpec.from_lines([".hg/", ".git/", ".git", ".dvc/", *lines])
+    return lambda name: spec.match_file(f"{prefix}/{name}")
+
+
 def content_id(path: str | Path, ignored: Callable[[str], bool] | None = None) -> tuple[str, dict[str, str] | None]:
     """(id, files): of a folder with its {relative path: md5}, of a file with None. FileNotFoundError when there is nothing at `path`."""
     if os.path.isdir(path):
@@ -55,10 +84,43 @@ def content_id(path: str | Path, ignored: Callable[[str], bool] | None = None) -
 
 
 def dvc_cache(root: Path) -> Path:
-    """DVC's cache folder of the project at `root`: `cache.dir` of its configuration, else .dvc/cache."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    return root / ".dvc" / parser.get("cache", "dir", fallback="cache").strip("\"'")
+    """DVC's cache folder of the project at `root`: the last `cache.dir` that DVC's configuration files name, else .dvc/cache.
+
+    System, user, project and local files count in this order, as for DVC; a relative path starts from the folder of its file. ValueError
+    when one of them cannot be read.
+    """
+    found = root / ".dvc" / "cache"
+    for path in _dvc_configs(root):
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path} cannot be read: {' '.join(str(error).split())}; mend it, or bring it back with `git checkout`"
+            ) from None
+        named = parser.get("cache", "dir", fallback="").strip("\"'")
+        found = Path(os.path.normpath(path.parent / Path(named).expanduser())) if named else found
+    return found
+
+
+def _dvc_configs(root: Path) -> list[Path]:
+    """DVC's configuration files, those that overrule others last."""
+    from platformdirs import site_config_dir, user_config_dir
+
+    system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or site_config_dir("dvc", "iterative")
+    user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or user_config_dir("dvc", "iterative")
+    return [Path(system, "config"), Path(user, "config"), root / ".dvc" / "config", root / ".dvc" / "config.local"]
+
+
+def listed(cache: Path, digest: str) -> dict[str, str]:
+    """{relative path: md5} of a folder's object in the cache; empty for a file, and where the listing is not there or damaged."""
+    if not digest.endswith(".dir"):
+        return {}
+    try:
+        files = {row["relpath"]: row["md5"] for row in json.loads(dvc_object(cache, digest).read_bytes())}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return files if folder_digest(files) == digest else {}
 
 
 def dvc_object(cache: Path, digest: str) -> Path:

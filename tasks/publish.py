@@ -12,6 +12,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from tasks import durable
+
 DONE = "DONE.json"
 
 
@@ -40,12 +42,9 @@ def mark_done(work: Path, outs: Iterable[str]) -> None:
     missing = [out for out, value in files.items() if not value]
     if missing:
         raise IncompleteOutput(f"the stage ended without writing {', '.join(missing)}")
-    temporary = work / (DONE + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump(files, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, work / DONE)
+    for out in files:
+        durable.sync_tree(work / "outs" / out)
+    durable.write(work / DONE, json.dumps(files))
 
 
 def _done(work: Path) -> dict[str, dict[str, list[int]]] | None:
@@ -86,7 +85,7 @@ def publish(work: Path, root: Path) -> None:
             old = work / "replaced"
             shutil.rmtree(old, ignore_errors=True)
             os.replace(final, old)
-            os.replace(staged, final)
+            durable.replace(staged, final)
             shutil.rmtree(old, ignore_errors=True)
         else:
-            os.replace(staged, final)
+            durable.replace(staged, final)

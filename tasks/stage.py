@@ -44,6 +44,7 @@ class Spec:
     git: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)  # inputs that are read elsewhere than under their own names
+    command: str = ""
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:

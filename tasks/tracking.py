@@ -32,7 +32,7 @@ PAUSE_S = 30.0  # how long a failed store is left alone: a stage never waits twi
 
 def tracked(call: Call) -> Call:
     """Guard of every method that talks to the store: failures of the store are reported once, and the method returns None."""
-    reads_only = call.__name__ in ("heal", "versions")
+    reads_only = call.__name__ in ("heal", "versions", "told")
 
     @functools.wraps(call)
     def guarded(self: Tracking, *args: Any, **kwargs: Any) -> Any:
@@ -248,6 +248,21 @@ class Tracking:
     def versions(self, name: str) -> list[dict[str, Any]] | None:
         """Versions of a registered model, oldest first: {"name", "version", "digest", "path", "source", "run_id", "tags", "aliases"}."""
         return self._versions(name)
+
+    @tracked
+    def told(self, run: str) -> dict[str, dict[str, str]] | None:
+        """What a stage's run was logged with: {"tags", "params", "inputs"}, inputs as {path: digest}; empty when the run was deleted."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.store.client().get_run(run)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return {}
+        datasets = [row.dataset for row in found.inputs.dataset_inputs] if found.inputs else []
+        inputs = {dataset.name: dataset.digest for dataset in datasets}
+        return {"tags": dict(found.data.tags), "params": dict(found.data.params), "inputs": inputs}
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
         client, registered = self.store.client(), tracking_names.registered(self.root, name, self.store.shared)

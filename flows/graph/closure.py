@@ -44,7 +44,10 @@ class Code:
         self._changed = False
         self._known: dict[str, dict[str, Any] | None] = {}
         with contextlib.suppress(OSError, ValueError):  # a missing or broken cache only costs time
-            self._cache = json.loads(self._cache_path.read_text("utf-8"))
+            kept = json.loads(self._cache_path.read_text("utf-8"))
+            self._cache = (
+                {name: row for name, row in kept.items() if isinstance(row, dict) and "stamp" in row} if isinstance(kept, dict) else {}
+            )
 
     def module(self, name: str) -> dict[str, Any] | None:
         """Digest and imports of a first-party module, or None when there is no such file."""

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +19,7 @@ from flows.graph import source_lock
 from flows.graph.closure import Code, Declared
 from flows.graph.params import Params
 from pipelines.settings import seam_modules
+from tasks import durable
 
 CODE_LOCK = "code.lock.json"
 COMMAND = "python -m tasks "
@@ -79,11 +79,9 @@ def text_of(value: Mapping[str, Any]) -> str:
 def write(root: Path, value: Mapping[str, Any]) -> bool:
     """Replace code.lock.json if its content differs; True when it did."""
     path, text = root / CODE_LOCK, text_of(value)
-    if path.exists() and path.read_text("utf-8") == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return False
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, "utf-8")
-    os.replace(temporary, path)
+    durable.write(path, text)
     return True
 
 

@@ -1,4 +1,5 @@
-"""Every call into DVC. Most are private API of dvc 3.67, pinned and held by tests/flows/test_dvc_contract.py; no other module imports DVC.
+"""Every call into DVC but those for its run cache (dvc_run_cache.py). Most are private API of dvc 3.67, pinned and held by
+tests/flows/test_dvc_contract.py; no other module imports DVC.
 
 DVC's locks are blind between threads of one process (they share a pid), so one re-entrant lock stands before them. dvc.lock is written in
 place, not atomically: it is never read without the repository lock.
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.graph.closure import Declared
+from flows.graph.dvc_run_cache import dump, whole_entries_only
+from flows.graph.stage_records import flatten, load_yaml
 
 _THREADS = threading.RLock()
 CODE_STAGE = "code"
@@ -50,6 +53,7 @@ def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[
     logging.getLogger("dvc").setLevel(logging.WARNING)  # "Updating lock file" once per stage tells nobody anything
     repo = Repo(str(root), fs=None if instead is None else _files_with(root, instead), _wait_for_lock=True)
     repo.lock._friendly = False  # or it draws "Waiting to acquire lock" on a terminal each time that it is taken
+    whole_entries_only(repo)
     try:
         yield repo
     finally:
@@ -202,20 +206,24 @@ def lock_entries(repo: Any) -> dict[str, Any]:
 
 def check_lock(root: Path) -> str | None:
     """What is wrong with dvc.lock, or None. To be asked under the repository lock."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from dvc.utils.serialize import load_yaml
-
     path = root / "dvc.lock"
-    if not path.exists():
-        return None
+    return lock_problem(path.read_bytes()) if path.exists() else None
+
+
+def lock_problem(data: bytes) -> str | None:
+    """What is wrong with the bytes of a dvc.lock, or None."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+
+    if not data.strip():
+        return "it is empty"
     try:
-        COMPILED_LOCKFILE_SCHEMA(load_yaml(str(path)))
+        COMPILED_LOCKFILE_SCHEMA(load_yaml(data.decode("utf-8")))
     except Exception as error:  # noqa: BLE001  DVC, voluptuous, ruamel and the decoder each raise their own kind; all mean the same here
         return " ".join(str(error).split())[:300] or type(error).__name__
     return None
 
 
-# -- the run cache, asked for predicted inputs ------------------------------------------------------------------------------------------
+# -- predicted contents --------------------------------------------------------------------------------------------------------------
 
 
 def set_hash(dependency: Any, value: Any) -> None:
@@ -223,6 +231,13 @@ def set_hash(dependency: Any, value: Any) -> None:
     from dvc_data.hashfile.meta import Meta
 
     dependency.hash_info, dependency.meta = value, Meta()
+
+
+def set_md5(item: Any, digest: str) -> None:
+    """Pretend that an input or output has the content with this digest."""
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    set_hash(item, HashInfo("md5", digest))
 
 
 def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
@@ -287,52 +302,6 @@ def _listing(dependency: Any) -> Any:
     return tree
 
 
-def run_cache_entry(repo: Any, stage: Any) -> Any | None:
-    """A stage object filled from the newest run-cache entry for the (predicted) inputs of `stage`, if all its outputs are cached."""
-    from dvc.stage.cache import _get_cache_hash
-    from dvc.stage.serialize import to_single_stage_lockfile
-
-    local = all(d.protocol == "local" and d.def_path for d in stage.deps)
-    cacheable = all(o.protocol == "local" and o.def_path and not o.persist and o.is_in_repo for o in stage.outs)
-    if not (stage.cmd and stage.deps and stage.outs and local and cacheable) or stage.is_callback or stage.always_changed:
-        return None
-    cache = repo.stage_cache
-    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-    folder = cache._get_cache_dir(key)
-    if not os.path.isdir(folder):
-        return None
-    newest = max(os.listdir(folder), key=lambda name: os.path.getmtime(os.path.join(folder, name)), default=None)
-    entry = cache._load_cache(key, newest) if newest else None
-    if not entry:
-        return None
-    made = cache._create_stage(entry, wdir=stage.wdir)
-    return made if made.outs_cached() else None
-
-
-def restore(repo: Any, stage: Any) -> bool:
-    """Check the stage's outputs out of the cache or the run cache and record them; False when they are not there.
-
-    What stands in their place and is not cached is replaced, as `dvc repro` does; only once it is known that the cache holds the outputs.
-    """
-    from dvc.exceptions import ConfirmRemoveError
-    from dvc.stage.cache import RunCacheNotFoundError
-
-    if missing_inputs(stage):
-        return False
-    try:
-        try:
-            repo.stage_cache.restore(stage)
-        except ConfirmRemoveError:  # raised after the cache was found whole
-            stage.remove_outs()
-            repo.stage_cache.restore(stage)
-    except RunCacheNotFoundError:
-        return False
-    stage.save()
-    stage.commit()
-    stage.dump(update_pipeline=False)
-    return True
-
-
 # -- one run ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -385,7 +354,7 @@ def record(repo: Any, stage: Any, pinned: dict[str, tuple[Any, Any]], command: A
     stage.cmd_changed = False
     repo.stage_cache.save(stage)
     stage.commit()
-    stage.dump(update_pipeline=False)
+    dump(repo, stage)
     return {out.def_path: out.hash_info.value for out in stage.outs}
 
 
@@ -446,7 +415,7 @@ def record_code_stage(repo: Any) -> None:
     stage = next(stage for stage in repo.index.stages if stage.addressing == CODE_STAGE)
     if stage.changed():
         stage.save(run_cache=False)
-        stage.dump(update_pipeline=False)
+        dump(repo, stage)
 
 
 def prune_orphans(repo: Any) -> None:
@@ -478,16 +447,6 @@ def orphans(repo: Any, entries: dict[str, Any] | None = None) -> list[str]:
             if path not in live and inside and cached and os.path.isfile(target):
                 found.append(target)
     return found
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings -> dotted keys."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        flat.update(flatten(item, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
 
 
 def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from flows.graph.sections import SHARED, below
 
@@ -30,6 +30,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return parse(path.read_text("utf-8"), path.name)
     except FileNotFoundError:
         raise ParamsError([f"{path}: not found; a Whetstone project keeps its numbers there"]) from None
+    except UnicodeDecodeError as error:
+        raise ParamsError([f"{path.name}: no UTF-8 text ({error}); bring it back with `git checkout {path.name}`"]) from None
 
 
 def parse(text: str, name: str = PARAMS) -> dict[str, Any]:
@@ -60,6 +62,10 @@ def _loaded(yaml: YAML, text: str, name: str) -> Any:
     except MarkedYAMLError as error:
         where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem}"]) from None
+    except YAMLError as error:  # control characters: zeros where a power loss was
+        raise ParamsError(
+            [f"{name}: not readable as YAML: {' '.join(str(error).split())}; bring it back with `git checkout {name}`"]
+        ) from None
 
 
 def save_with_comments(path: Path, document: Any) -> None:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.graph import codelock, dvc_api, source_lock
+from flows.graph import codelock, dvc_api, dvc_run_cache, source_lock
 from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, parse, read_yaml
 from flows.graph.requested import unlisted
+from flows.graph.stage_records import WORKTREE, read_entry
 
 Action = Literal["keep", "checkout", "restore", "run", "run?"]
 
@@ -56,6 +57,9 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(f"{row.stage}: {note}" for row in self.rows for note in row.notes)
+
+
+FETCH = "`dvc fetch` brings it again if the remote's copy is whole"
 
 
 class UnknownStage(ValueError):
@@ -105,7 +109,10 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
         wanted = set(expand([stage.addressing for stage in order], targets, presets=unlisted(raw))) or {s.addressing for s in order}
         chosen = dvc_api.with_upstream(needs, order, wanted)
         files = {os.path.join(repo.root_dir, name): values for name, values in ((PARAMS, raw), (codelock.CODE_LOCK, code))}
-        return Plan(tuple(_Walk(repo, needs, wanted if force else set(), files).rows(chosen)), params)
+        walk = _Walk(repo, needs, wanted if force else set(), files)
+        rows = tuple(walk.rows(chosen))
+        walk.verified.save()
+        return Plan(rows, params)
 
 
 def expand(names: Iterable[str], targets: Iterable[str], missing_ok: bool = False, presets: Iterable[str] = ()) -> list[str]:
@@ -136,6 +143,8 @@ class _Walk:
         self.upstream = dvc_api.upstream_names(needs)
         self.locks = dvc_api.lock_entries(repo)
         self.orphans = dvc_api.orphans(repo, self.locks)  # a run removes them first
+        self.witnesses = dvc_run_cache.witnesses(repo)
+        self.verified = dvc_run_cache.verified(repo)
         self.files = files  # parameter files by absolute path, parsed
         self.predicted: dict[str, Any] = {}  # absolute path of an output -> hash it will have, or UNKNOWN
 
@@ -151,7 +160,10 @@ class _Walk:
         for out in stage.outs:
             if status[str(out)] == "deleted":
                 self.predicted[out.fs_path] = out.hash_info
-        notes = tuple(f"{name} differs from its .dvc file; run `dvc add {name}` to version it" for name in changed)
+        known = [out for out in stage.outs if not status[str(out)] and out.hash_info]
+        damaged = [out for out in known if not self.verified.holds(out.def_path, out.hash_info.value)]
+        notes = tuple(f"{out.def_path} is damaged: its bytes are not those of its .dvc file; {FETCH}" for out in damaged)
+        notes += tuple(f"{name} differs from its .dvc file; run `dvc add {name}` to version it" for name in changed)
         reasons = tuple(f"{name} is missing, its object is cached" for name in missing)
         return Row(stage.addressing, "checkout" if missing else "keep", reasons, notes, (), {})
 
@@ -162,6 +174,7 @@ class _Walk:
             reasons.append((0, "never run"))
         elif stage.cmd_changed:
             reasons.append((1, f"command {lock.get('cmd')!r} -> {stage.cmd!r}"))
+        reasons += self._doubts(stage, lock)
         if stage.always_changed or stage.is_callback:
             reasons.append((0, "always runs (as declared)"))
         if stage.addressing in self.forced:
@@ -185,13 +198,20 @@ class _Walk:
                 elif lock is not None:
                     reasons.append((2, f"new dependency {dep.def_path}"))
                 dvc_api.set_hash(dep, content)
-        broken = {out.def_path: state for out in stage.outs if (state := _broken(out))} if lock is not None else {}
+        broken = {out.def_path: state for out in stage.outs if (state := self._broken(out))} if lock is not None else {}
         action = self._action(stage, reasons, broken, waiting, known)
         reasons += [(3, f"{path} {state}") for path, state in broken.items()]
         if waiting:
             reasons.append((4, f"upstream will run: {', '.join(waiting)}"))
         texts = tuple(text for _, text in sorted(reasons, key=lambda r: (r[0], len(r[1]))))
         return Row(stage.addressing, action, texts, notes, tuple(self.upstream[stage.addressing]), dict(stage.meta or {}))
+
+    def _doubts(self, stage: Any, lock: dict[str, Any] | None) -> list[tuple[int, str]]:
+        """What other records of the run say otherwise than dvc.lock: such an entry was edited, or merged of two."""
+        if lock is None or stage.frozen:
+            return []
+        judgement = self.witnesses.judge(read_entry(stage.name, lock, WORKTREE))
+        return [(2, f"the records disagree: {difference.text()}") for difference in judgement.differences]
 
     def _action(self, stage: Any, reasons: list[Any], broken: dict[str, str], waiting: list[str], known: bool) -> Action:
         """Decide, and predict the outputs' contents."""
@@ -203,12 +223,16 @@ class _Walk:
         if waiting:
             action = "run" if reasons else "run?"
         elif known and not always:
-            if not reasons and all(out.hash_info and not out.changed_cache() for out in stage.outs):
+            if not reasons and all(self._cached(out) for out in stage.outs):
                 action = "checkout"
             else:
-                found = dvc_api.run_cache_entry(self.repo, stage)
+                found = dvc_run_cache.run_cache_entry(self.repo, stage)
                 if found is not None:
                     action, made = "restore", found
+                elif own := dvc_run_cache.own_result(self.repo, stage):
+                    action = "restore"
+                    for out in stage.outs:
+                        dvc_api.set_md5(out, own[out.def_path])
         contents = {out.fs_path: out.hash_info for out in made.outs}
         for out in stage.outs:
             self.predicted[out.fs_path] = contents[out.fs_path] if action in ("checkout", "restore") else UNKNOWN
@@ -231,6 +255,9 @@ class _Walk:
                 entry[name] = content.value
         return waiting
 
+    def _cached(self, out: Any) -> bool:
+        return bool(out.hash_info) and not dvc_run_cache.uncached(out) and not self.verified.damaged_objects(out.hash_info.value)
+
     def _content(self, dep: Any) -> Any:
         """The content a dependency will have when its stage's turn comes: a hash, UNKNOWN, or None when it is not there."""
         if dep.fs_path in self.predicted:
@@ -243,7 +270,12 @@ class _Walk:
         gone = [path for path in self.orphans if dep.fs.isin(path, dep.fs_path)]
         if inside or gone:
             return dvc_api.folder_hash(dep, inside, gone)
-        return dep.get_hash() if dep.exists else None
+        try:
+            return dep.get_hash() if dep.exists else None
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{dep.def_path}: {error.filename} is a link to nothing; remove it, or bring back what it leads to"
+            ) from None
 
     @staticmethod
     def _removed(stage: Any, lock: dict[str, Any] | None) -> tuple[str, ...]:
@@ -275,12 +307,17 @@ class _Walk:
         files = dvc_api.tree_changes(dep, old) if content.isdir and old.isdir and dep.fs_path not in self.predicted else []
         return f"{dep.def_path} changed" + (f" ({', '.join(files)})" if files else f" ({old.value[:8]} -> {content.value[:8]})")
 
+    def _broken(self, out: Any) -> str:
+        """What is wrong with a recorded output, in words; empty when nothing is. DVC's own view first, which trusts what a remote sent."""
+        state = out.workspace_status().get(str(out))
+        said = {None: "", "deleted": "is missing"}.get(state, f"was {state}")
+        if not state and out.hash_info and not self.verified.holds(out.def_path, out.hash_info.value):
+            said = f"is damaged: its bytes are not the recorded ones ({FETCH})"
+        return _uncached(out, said)
 
-def _broken(out: Any) -> str:
-    """What is wrong with a recorded output, in words; empty when nothing is."""
-    state = out.workspace_status().get(str(out))
-    said = {None: "", "deleted": "is missing"}.get(state, f"was {state}")
-    if out.use_cache and out.hash_info and out.changed_cache():  # DVC would run the stage even though the output stands there
+
+def _uncached(out: Any, said: str) -> str:
+    if out.use_cache and out.hash_info and dvc_run_cache.uncached(out):  # DVC would run the stage even though the output stands there
         return f"{said} and not in the cache" if said else f"is not in the cache (`dvc commit {out.stage.addressing}` puts it there)"
     return said
 

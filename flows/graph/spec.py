@@ -68,6 +68,7 @@ def build(
         execution=execution,
         git=git,
         run=run,
+        command=dvc_api.command(stage),
     )
 
 

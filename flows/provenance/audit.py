@@ -6,14 +6,14 @@ shows when records are held against each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from flows.graph.dvc_api import flatten
+from flows.graph.stage_records import lineage_differences
 from flows.provenance.content import GOOD, file_differences
 from flows.provenance.lineage import Ancestry
+from flows.provenance.registry import disagreements
 from flows.provenance.subject import CHECKPOINT, VERSION
 from tasks.checkpoint_lineage import NAME
 from tasks.content import folder_digest
@@ -42,9 +42,10 @@ def audited(ancestry: Ancestry) -> list[Problem]:
     """The same, for a walk that has been made."""
     found = [Problem(row["path"], row["problem"]) for row in ancestry.problems]
     found += _bytes(ancestry)
+    found += [*_run_cache(ancestry), *_another(ancestry)]
     if ancestry.subject.kind in (CHECKPOINT, VERSION):
         found += _own_record(ancestry)
-        found += _registry(ancestry)
+    found += [Problem(*row) for row in disagreements(ancestry)]
     seen: dict[str, Problem] = {}
     for problem in found:
         seen.setdefault(f"{problem.path}\0{problem.problem}", problem)
@@ -69,11 +70,30 @@ def _bytes(ancestry: Ancestry) -> Iterator[Problem]:
             yield Problem(subject.shown, f"the bytes of version {subject.version['version']} ({subject.digest}) are {kept.status}")
 
 
+def _another(ancestry: Ancestry) -> Iterator[Problem]:
+    """Whole bytes of another stage's output in this one's place: a copy of a sibling, or a link to it."""
+    path, entry = ancestry.subject.path, ancestry.entry
+    current = ancestry.history.current(path) if path else None
+    if path and entry and current and path not in entry.outs:
+        yield Problem(path, f"holds {ancestry.path} of {entry.stage}; {current[0].stage} made {current[1]}, which should be here")
+
+
+def _run_cache(ancestry: Ancestry) -> Iterator[Problem]:
+    """The run-cache entries of the ancestry's runs, each against its name, which is the hash of what it should say."""
+    run_cache = ancestry.history.witnesses.run_cache
+    for entry in ancestry.entries:
+        path = run_cache.of(entry.row)
+        if path.is_file() and run_cache.read(path) is None:
+            yield Problem(
+                ancestry.shown(path), f"the run-cache entry of {entry.stage} is not what its name says (cut short or edited); remove it"
+            )
+
+
 def _own_record(ancestry: Ancestry) -> Iterator[Problem]:
     """lineage.json against the files beside it, against itself, and against the record of the run."""
     subject, entry = ancestry.subject, ancestry.entry
     record = subject.recorded
-    shown = _shown(ancestry, subject.record)
+    shown = ancestry.shown(subject.record)
     if subject.record is None:
         missing = str(Path(ancestry.subject.path or subject.place).parent / NAME)
         if subject.kind == CHECKPOINT:
@@ -92,58 +112,11 @@ def _own_record(ancestry: Ancestry) -> Iterator[Problem]:
         differing = ", ".join(f"{name} ({what})" for name, what in list(file_differences(files, content[1] or {}).items())[:8])
         yield Problem(shown, f"promises model {record['model_digest']}, and the files beside it are {content[0]}: {differing}")
     if entry:
-        yield from (Problem(shown, text) for text in _disagreements(record, entry))
+        for difference in lineage_differences(record, entry, "it"):
+            yield Problem(shown, f"{difference.text(f'the record of the run ({entry.state})')}; one was edited")
 
 
 def _shown(ancestry: Ancestry, place: Path | None) -> str:
     if place is None:
         return ""
     return place.relative_to(ancestry.contents.root).as_posix() if place.is_relative_to(ancestry.contents.root) else str(place)
-
-
-def _disagreements(record: Mapping[str, Any], entry: Any) -> Iterator[str]:
-    """What lineage.json says otherwise than the recorded run."""
-    if record.get("stage") != entry.stage:
-        yield f"says stage {record.get('stage')}, the record ({entry.state}) says {entry.stage}"
-    for title, said, known in (
-        ("input", record.get("inputs") or {}, entry.inputs),
-        ("parameter", flatten(record.get("params") or {}), flatten(dict(entry.params))),
-        ("code", record.get("code") or {}, entry.code),
-    ):
-        for key in sorted({*said, *known}):
-            if said.get(key) != known.get(key):
-                yield f"says {title} {key} {said.get(key)}, the record of the run ({entry.state}) says {known.get(key)}; one was edited"
-
-
-def _registry(ancestry: Ancestry) -> Iterator[Problem]:
-    """Every version that the registry ties to this run or to these bytes must promise these bytes."""
-    rows = _versions(ancestry)
-    record, expected = ancestry.subject.recorded, ancestry.expected
-    run = (record.get("run") or {}).get("flow_run")
-    for row in rows:
-        name = f"{row['name']}:{row['version']}"
-        same_run = run and row["tags"].get("whetstone.run") == run and row["tags"].get("stage.key") == record.get("key")
-        if same_run and row["digest"] != expected:
-            yield Problem(name, f"the registry says that run {run} made {row['digest']}, the checkpoint's record says {expected}")
-        if row["digest"] == expected and not row["source"].startswith(f"dvc://{row['digest']}/"):
-            yield Problem(name, f"the registry disagrees with itself: source {row['source']}, tag dvc.md5 {row['digest']}")
-    content = ancestry.content
-    known = {row["digest"] for row in rows}
-    if rows and content and content[0] not in known and ancestry.subject.kind == CHECKPOINT:
-        newest = rows[-1]
-        yield Problem(
-            _shown(ancestry, ancestry.subject.place),
-            f"the registry knows no version of {newest['name']} with these bytes ({content[0]}); its newest is {newest['version']} with "
-            f"{newest['digest']}. Restore the files with `dvc checkout`, or register them with `whetstone run`",
-        )
-
-
-def _versions(ancestry: Ancestry) -> list[dict[str, Any]]:
-    """The registry's versions of this model; empty when there is no registry to disagree (MLflow is loaded only for an existing one)."""
-    from tasks.tracking import Tracking, model_name
-
-    path = ancestry.path or ancestry.subject.path
-    if not path or not path.endswith("/model"):
-        return []
-    tracking = Tracking(ancestry.contents.root)
-    return (tracking.versions(model_name(path)) or []) if tracking.store.exists else []

@@ -7,18 +7,18 @@ hard link, in the workspace or in the cache, passes there and fails here.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from flows.graph.stage_records import BrokenRecord
 from flows.provenance import source_state
 from flows.provenance.snapshot import NoGit
-from tasks.content import content_id, dvc_cache, dvc_object, file_digest, folder_digest, listing_text
+from tasks import durable
+from tasks.content import content_id, dvc_cache, dvc_object, file_digest, folder_digest, ignored_below, listing_text
 
 MANIFESTS = ".whetstone/manifests"
 
@@ -48,30 +48,20 @@ class Contents:
 
     @cached_property
     def cache(self) -> Path:
-        return dvc_cache(self.root)
+        try:
+            return dvc_cache(self.root)
+        except ValueError as error:
+            raise BrokenRecord(str(error)) from None
 
     def object(self, digest: str) -> Path:
         """Where DVC's cache keeps the bytes with this md5 (a folder's listing when it ends in .dir)."""
         return dvc_object(self.cache, digest)
 
-    @cached_property
-    def _ignored(self) -> Any:
-        """The root's .dvcignore and DVC's own exclusions, as a pathspec."""
-        from pathspec import GitIgnoreSpec
-
-        path = self.root / ".dvcignore"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        return GitIgnoreSpec.from_lines([".hg/", ".git/", ".git", ".dvc/", *lines])
-
     def at(self, path: str | Path) -> tuple[str, dict[str, str] | None] | None:
         """(id, files of a folder or None) of what lies at `path` now (relative to the root); None when nothing does."""
         place = self.root / path
         if place not in self._ids:
-            inside = place.is_relative_to(self.root)
-            relative = place.relative_to(self.root).as_posix() if inside else ""
-            spec = self._ignored
-            ignored = (lambda name: spec.match_file(f"{relative}/{name}")) if inside else None
-            self._ids[place] = content_id(place, ignored) if place.exists() else None
+            self._ids[place] = content_id(place, ignored_below(self.root, place)) if place.exists() else None
         return self._ids[place]
 
     # -- recorded listings of folders -----------------------------------------------------------------------------------------------
@@ -104,10 +94,7 @@ class Contents:
         found = self.at(path)
         if found is None or found[0] != digest or found[1] is None:
             return False
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(listing_text(found[1]), "utf-8")
-        os.replace(temporary, target)
+        durable.write(target, listing_text(found[1]))
         return True
 
     # -- verdicts -------------------------------------------------------------------------------------------------------------------

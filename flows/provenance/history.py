@@ -9,81 +9,21 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from flows.graph.stage_records import RUN_CACHE, WORKTREE, BrokenRecord, Entry, Witnesses, load_yaml, mapping, read_entry
 from flows.provenance.snapshot import NoGit, git
 
-WORKTREE, RUN_CACHE = "worktree", "run cache"
-CODE_LOCK, PARAMS = "code.lock.json", "params.yaml"
-SOURCES = "sources"  # of the manifests of what came from outside; a stage's entry in CODE_LOCK holds the digests of its own
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One recorded run of a stage. `state`: the commit whose dvc.lock holds it, `worktree` or `run cache`."""
-
-    stage: str
-    state: str
-    command: str = ""
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    outs: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    code: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    python: str = ""
-
-    @property
-    def identity(self) -> tuple[Any, ...]:
-        """Equal for two records of one run."""
-        return self.stage, tuple(sorted(self.inputs.items())), tuple(sorted(self.outs.items()))
-
-
-def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
-    """An entry of dvc.lock or of the run cache, which holds the same fields but no name."""
-    params = dict(row.get("params") or {})
-    keyed = params.pop(CODE_LOCK, {})
-    name = stage or next(iter(keyed), "")
-    reached: dict[str, Any] = next(iter(keyed.values()), {}) if keyed else {}
-    values = dict(params.pop(PARAMS, {}))
-    for other, section in params.items():
-        values |= {f"{other}:{key}": value for key, value in section.items()}
-    command = row.get("cmd") or ""
-    return Entry(
-        stage=name,
-        state=state,
-        command=command if isinstance(command, str) else "\n".join(command),
-        inputs=_digests(row.get("deps")) | {f"{SOURCES}/{source}.json": md5 for source, md5 in reached.get("sources", {}).items()},
-        outs=_digests(row.get("outs")),
-        params=values,
-        code=dict(reached.get("modules", {})),
-        environment=dict(reached.get("environment", {})),
-        python=reached.get("python", ""),
-    )
-
-
-def _load(text: str | bytes) -> Any:
-    """YAML 1.2 as DVC writes it: `1e-08` is a number and `off` is text, which PyYAML reads the other way round."""
-    return YAML(typ="safe").load(text)
-
-
+@lru_cache(maxsize=8)
 def _parse(text: str, state: str) -> dict[str, Entry]:
-    rows = (_load(text) or {}).get("stages") or {}
+    rows = (load_yaml(text) or {}).get("stages") or {}
     return {name: read_entry(name, row, state) for name, row in rows.items()}
-
-
-def _digests(rows: Any) -> dict[str, str]:
-    return {row["path"]: row.get("md5", "") for row in rows or []}
-
-
-class BrokenRecord(RuntimeError):
-    """dvc.lock cannot be read."""
 
 
 class History:
@@ -94,6 +34,7 @@ class History:
         self.cache = cache
         self._locks: dict[str, dict[str, Entry]] = {}
         self._found: dict[str, list[Entry]] = {}
+        self.witnesses = Witnesses(root, cache)
 
     def lock(self, state: str = WORKTREE) -> dict[str, Entry]:
         """Stage -> entry of the dvc.lock of a commit or of the worktree. BrokenRecord when it cannot be parsed."""
@@ -107,7 +48,7 @@ class History:
         for attempt in range(attempts):
             try:
                 return _parse(path.read_text("utf-8"), WORKTREE) if path.exists() else {}
-            except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+            except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
                 if attempt + 1 == attempts:
                     raise BrokenRecord(
                         f"{path} cannot be read ({' '.join(str(error).split())[:200]}); delete it and run `whetstone run`: "
@@ -146,12 +87,9 @@ class History:
     def _search(self, digest: str) -> Iterator[Entry]:
         for commit in self.commits_with(digest):
             yield from (entry for entry in self.lock(commit).values() if digest in entry.outs.values())
-        needle = digest.encode()
-        for text in self._run_cache:
-            if needle in text:
-                entry = read_entry("", _load(text), RUN_CACHE)
-                if digest in entry.outs.values():
-                    yield entry if entry.stage else _with_name(entry, self._name_of(entry))
+        for row in self.witnesses.run_cache.with_output(digest):
+            entry = read_entry("", row, RUN_CACHE)
+            yield entry if entry.stage else _with_name(entry, self._name_of(entry))
 
     def commits_with(self, digest: str) -> list[str]:
         """Commits whose dvc.lock holds the digest, newest first."""
@@ -160,12 +98,6 @@ class History:
         except (NoGit, subprocess.CalledProcessError):
             return []
         return [commit for commit in touched if any(digest in entry.outs.values() for entry in self.lock(commit).values())]
-
-    @cached_property
-    def _run_cache(self) -> list[bytes]:
-        """The texts of all run-cache entries, newest first."""
-        paths = [path for path in (self.cache / "runs").glob("*/*/*") if path.is_file() and not path.name.endswith(".tmp")]
-        return [path.read_bytes() for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 
     def _name_of(self, entry: Entry) -> str:
         """The run cache keeps no stage names: the stage that makes these paths today, else the command's last word."""
@@ -200,11 +132,11 @@ def _with_name(entry: Entry, name: str) -> Entry:
 def declared_outputs(path: Path) -> list[Any]:
     """The output paths of a dvc.yaml as regular expressions; empty when the file is missing or broken (DVC then says so itself)."""
     try:
-        stages = (_load(path.read_text("utf-8")) or {}).get("stages") or {}
-    except (OSError, YAMLError, AttributeError):
+        stages = (load_yaml(path.read_text("utf-8")) or {}).get("stages") or {}
+    except (OSError, YAMLError, AttributeError, UnicodeDecodeError):
         return []
     patterns = []
-    for stage in stages.values():
+    for stage in mapping(stages).values():
         body = stage.get("do", stage)
         for out in (body.get("outs") or []) + (body.get("metrics") or []) + (body.get("plots") or []):
             name = out if isinstance(out, str) else next(iter(out))

@@ -16,6 +16,7 @@ from flows.provenance.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, 
 from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
 from flows.provenance.subject import VERSION, UnknownSubject, locate, read_record
 from tasks.checkpoint_lineage import NAME
+from tasks.content import folder_links
 
 __all__ = ["Ancestry", "UnknownSubject", "lineage", "render_tree"]
 
@@ -32,8 +33,8 @@ def lineage(root: str | Path, subject: str) -> dict[str, Any]:
 
     {"subject": {"path", "digest", "kind"}, "nodes": [{"id", "stage", "key", "outs", "inputs", "params", "code", "environment", "git",
     "run", "metrics", "status", …}], "edges": [[from id, to id, path]], "raw": [{"path", "digest", "status"}], "problems": [{"path",
-    "problem"}]}; nodes come in order, upstream first. A status is verified, modified, missing or recorded. Raises UnknownSubject;
-    BrokenRecord when dvc.lock cannot be read.
+    "problem"}], "unverified": [{"stage", "recorded_in"}]}; nodes come in order, upstream first. A status is verified, modified, missing or
+    recorded; unverified are runs of which dvc.lock alone tells. Raises UnknownSubject; BrokenRecord when dvc.lock cannot be read.
     """
     return Ancestry(root, subject).as_json()
 
@@ -45,6 +46,8 @@ class Ancestry:
         self.contents = Contents(root)
         self.history = History(self.contents.root, self.contents.cache)
         self.problems: list[dict[str, str]] = []
+        self.unverified: list[dict[str, str]] = []
+        self.entries: list[Entry] = []
         self._nodes: dict[Any, dict[str, Any]] = {}
         self._edges: list[list[str]] = []
         self._raw: dict[str, dict[str, str]] = {}
@@ -72,12 +75,24 @@ class Ancestry:
         if self.subject.version:
             subject |= {"name": self.subject.version["name"], "version": self.subject.version["version"]}
         raw = [self._raw[path] for path in sorted(self._raw)]
-        return {"subject": subject, "nodes": list(self._nodes.values()), "edges": self._edges, "raw": raw, "problems": self.problems}
+        return {
+            "subject": subject,
+            "nodes": list(self._nodes.values()),
+            "edges": self._edges,
+            "raw": raw,
+            "problems": self.problems,
+            "unverified": self.unverified,
+        }
 
     # -- where the walk starts ------------------------------------------------------------------------------------------------------
 
     def _shown(self) -> str:
         return self.subject.path or str(self.subject.place)
+
+    def shown(self, place: Path | None) -> str:
+        """A place as people know it: relative to the project where it lies inside."""
+        root = self.contents.root
+        return "" if place is None else place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
 
     def _unknown(self) -> str:
         found = self.subject.digest or (self.content[0] if self.content else "nothing")
@@ -165,6 +180,7 @@ class Ancestry:
         """Note raw data, file by file where the listing is known."""
         expected = {entry.inputs[path] for entry in self.history.lock().values() if path in entry.inputs}
         finding = self.contents.verdict(path, digest, belongs=digest in expected or not expected)
+        self._behind_links(path)
         self._report(path, digest, finding)
         self.contents.remember(path, digest)
         files = self.contents.files(digest, path)
@@ -222,10 +238,18 @@ class Ancestry:
         """Settle the status of a run's outputs. One that is gone counts only when the walk needs it; one that was changed always does."""
         for path, digest in entry.outs.items():
             finding = node["findings"][path]
+            self._behind_links(path, self._place(entry, path))
             if finding in GOOD or (finding == MISSING and path not in needed):
                 continue
             self._report(self._shown() if path == self.path and entry is self.entry else path, digest, self._finding(entry, path))
             node["status"] = _worse(node["status"], _word(finding))
+
+    def _behind_links(self, path: str, place: Path | None = None) -> None:
+        """Links to folders, which no digest looks behind."""
+        for link in folder_links(place or self.contents.root / path):
+            self._say(
+                f"{path}/{link}", "a link to a folder or to nothing: what lies behind it is in no digest; put the files themselves here"
+            )
 
     def _report(self, path: str, digest: str, finding: Finding) -> None:
         """A problem for each file that differs, or for the whole when the files cannot be told."""
@@ -240,28 +264,52 @@ class Ancestry:
             self._say(path, f"{finding.status}: {_SAID[finding.status]} (recorded {digest}{f', now {now[0]}' if now else ''})")
 
     def _node(self, entry: Entry, name: str) -> dict[str, Any]:
-        record = self._record(entry)
+        record = self.record(entry)
         keyed = {**entry.environment, **({"python": entry.python} if entry.python else {})}
         findings = {path: self._finding(entry, path).status for path in entry.outs}
+        agreed = self._agrees(entry)
+        params, code = (entry.params, entry.code) if agreed else (record.get("params", {}), record.get("code", {}))
         return {
             "id": name,
             "stage": entry.stage,
             "key": record.get("key", ""),
             "outs": dict(entry.outs),
             "inputs": dict(entry.inputs),
-            "params": dict(entry.params) or record.get("params", {}),
-            "code": dict(entry.code) or record.get("code", {}),
+            "params": dict(params) or record.get("params", {}) or dict(entry.params),
+            "code": dict(code) or record.get("code", {}) or dict(entry.code),
             "environment": record.get("environment") or {"keyed": keyed},
             "seed": record.get("seed"),
             "git": record.get("git") or {"commit": None if entry.state in (WORKTREE, RUN_CACHE) else entry.state},
             "run": record.get("run", {}),
             "metrics": record.get("metrics") or self._metrics(entry),
-            "status": "verified",
+            "status": "verified" if agreed else "modified",
             "findings": findings,
             "recorded_in": entry.state,
         }
 
-    def _record(self, entry: Entry) -> Mapping[str, Any]:
+    def _agrees(self, entry: Entry) -> bool:
+        """Whether no other record of the run says otherwise. What only the entry itself tells is noted as unverified."""
+        if not entry.row:
+            return True
+        self.entries.append(entry)
+        current = self.history.lock().get(entry.stage)
+        judged = [self._judged(row) for row in ([entry] if current in (None, entry) else [entry, current])]
+        return all(judged)
+
+    def _judged(self, entry: Entry) -> bool:
+        judgement = self.history.witnesses.judge(entry)
+        kept_in = {WORKTREE: "dvc.lock", RUN_CACHE: "the run cache"}.get(entry.state, f"dvc.lock of commit {entry.state[:10]}")
+        for difference in judgement.differences:
+            self._say(
+                f"{kept_in}: {entry.stage}",
+                f"the records of one run disagree: {difference.text(kept_in)}; one of them was edited, or dvc.lock was merged of two runs. "
+                f"`whetstone run {entry.stage}` makes or restores the result that its inputs give",
+            )
+        if not judgement.witnesses and not judgement.differences and entry.state != RUN_CACHE:
+            self.unverified.append({"stage": entry.stage, "recorded_in": kept_in})
+        return not judgement.differences
+
+    def record(self, entry: Entry) -> Mapping[str, Any]:
         """The run's lineage.json: as recorded if those bytes are to be had, else the subject's own, edited or not."""
         out = next((path for path in entry.outs if path.endswith(f"/{NAME}")), None)
         if out is None:

@@ -19,9 +19,10 @@ from typing import Any
 
 from flows.graph.closure import Code
 from flows.graph.params_file import PARAMS, read_yaml
+from flows.graph.stage_records import SOURCES
 from flows.provenance import source_state
 from flows.provenance.content import Contents, file_differences
-from flows.provenance.history import RUN_CACHE, SOURCES, WORKTREE, Entry, History
+from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
 from flows.provenance.subject import read_record
 from tasks.checkpoint_lineage import NAME, VOLATILE
 from tasks.content import content_id
@@ -179,6 +180,7 @@ def _spec(root: Path, entry: Entry, record: Mapping[str, Any], scratch: Path) ->
         execution=dict(read_yaml(root / PARAMS).get("execution") or {}),
         git=dict(record.get("git") or {}),
         run={"flow_run": "replay", "mlflow_run": None},
+        command=entry.command,
     )
 
 
@@ -218,7 +220,7 @@ def _compare(contents: Contents, path: str, digest: str, tree: Path, record: Map
         return [Difference(path, "gone")]
     if path.endswith(f"/{NAME}"):
         now = json.loads(made.read_text("utf-8"))
-        fields = sorted({*record, *now} - {*VOLATILE, "environment"})
+        fields = sorted({*record} - {*VOLATILE, "environment"})  # an older record holds fewer fields
         return [Difference(f"{path}:{name}", "changed") for name in fields if record.get(name) != now.get(name)]
     found, files = content_id(made)
     if found == digest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,8 +68,9 @@ def locate(contents: Contents, history: History, text: str) -> Subject:
     root = contents.root
     for place in (Path(text).absolute(), root / text):
         if place.exists():
-            return _at(root, Path(place.resolve()), text)
-    recorded = text.rstrip("/")
+            return _at(root, _named(root, place), text)
+    inside = Path(text).is_absolute() and Path(text).is_relative_to(root)
+    recorded = Path(text).relative_to(root).as_posix() if inside else text.rstrip("/")
     for path in (f"{recorded}/model", recorded):
         if history.current(path):
             record = root / recorded.removesuffix("/model") / NAME
@@ -77,6 +79,15 @@ def locate(contents: Contents, history: History, text: str) -> Subject:
     if match is None:
         raise UnknownSubject(f"{text}: there is no such path, and no stage has recorded it; `whetstone status` lists what there is")
     return _registered(root, history, text, match)
+
+
+def _named(root: Path, place: Path) -> Path:
+    """The place below the root as it is named: a link to another checkpoint must be told from that checkpoint. Outside, as it is."""
+    absolute = Path(os.path.abspath(place))
+    for above in (absolute, *absolute.parents):
+        if above.resolve() == root:
+            return root / absolute.relative_to(above)
+    return absolute.resolve()
 
 
 def _at(root: Path, place: Path, text: str) -> Subject:

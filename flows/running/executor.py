@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.graph import aside, codelock, dvc_api, source_lock, spec
+from flows.graph import aside, codelock, dvc_api, dvc_run_cache, source_lock, spec
 from flows.graph.params import load
 from flows.provenance.content import remember_raw
 from flows.running import leftovers, proxies
+from flows.running.damage import set_damaged_aside
 from flows.running.headline import cause
 from flows.running.process import Command, Ended
 from flows.workspace import STATE, read_json, write_json
@@ -99,7 +100,7 @@ def run_stage(
     """
     started = time.monotonic()
     with _disk_errors(root, name):
-        prepared = _prepare(root, name, execution, run, git, force)
+        prepared = _prepare(root, name, execution, run, git, force, watch.line)
     if isinstance(prepared, Result):
         return Result(name, prepared.action, seconds=time.monotonic() - started, outs=prepared.outs)
     seconds = 0.0
@@ -123,16 +124,25 @@ def run_stage(
 
 
 def _prepare(
-    root: Path, name: str, execution: ExecutionParams, run: dict[str, Any], git: dict[str, Any], force: bool
+    root: Path,
+    name: str,
+    execution: ExecutionParams,
+    run: dict[str, Any],
+    git: dict[str, Any],
+    force: bool,
+    say: Callable[[str], None],
 ) -> _Prepared | Result:
     """Under the repository lock: keep or restore, or pin the inputs and take DVC's reader/writer lock for the run."""
     with dvc_api.locked_repo(root) as repo:
         stage = repo.stage.load_one(name=name)
         if not force:
-            if not stage.changed():
+            set_damaged_aside(root, repo, stage, say)
+            recorded = dvc_api.lock_entries(repo).get(name)
+            doubted = recorded is not None and bool(dvc_run_cache.judge(repo, name, recorded).differences)
+            if not doubted and not stage.changed():
                 return Result(name, "keep")
             with _explained(name, "restoring it"):
-                if dvc_api.restore(repo, stage):
+                if dvc_run_cache.restore(repo, stage, doubted):
                     _refresh_code_lock(root, repo, name)
                     discard(
                         spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage)))
@@ -140,6 +150,7 @@ def _prepare(
                     return Result(name, "restore", outs={out.def_path: out.hash_info.value for out in stage.outs})
         try:
             pinned = dvc_api.pin(stage)
+            dvc_run_cache.check_inputs(repo, stage, pinned)
         except Exception as error:  # DVC raises its own kinds for a missing file or key; all mean that the stage cannot start
             raise StageFailed(f"{name} cannot start: {error}") from error
         made = spec.build(root, stage, pinned, execution.model_dump(), run, git)
@@ -264,6 +275,7 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
         try:
             outs = dvc_api.record(repo, stage, prepared.pinned, prepared.command)
             _refresh_code_lock(root, repo, name)
+            dvc_run_cache.trust(repo, outs)
             return outs
         except Exception as error:  # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
             hint = _hint((str(error),), str(root))

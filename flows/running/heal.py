@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from flows.graph import dvc_api
+from flows.running import good_locks
 from flows.workspace import STATE, read_json, write_json
 
 OWNER = "owner.json"
@@ -60,6 +59,12 @@ def rwlock_cut_short(root: Path) -> bool:
     return path.exists() and read_json(path) is None
 
 
+def lock_emptied(root: Path) -> bool:
+    """Whether dvc.lock has lost all its bytes: DVC would take that for a project that was never run."""
+    path = root / "dvc.lock"
+    return path.exists() and path.stat().st_size == 0
+
+
 def mend_files(root: Path) -> list[str]:
     """Put DVC's own files in order; returns what was done, for people. Call it while holding the workspace."""
     done = []
@@ -74,24 +79,15 @@ def mend_files(root: Path) -> list[str]:
         dvc_api.drop_partial_objects(repo)
         broken = dvc_api.check_lock(root)
         if broken:
-            aside = root / STATE / "broken" / f"dvc.lock.{int(time.time())}"
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(root / "dvc.lock", aside)
-            good = root / STATE / "dvc.lock.good"
-            if good.exists():
-                shutil.copyfile(good, root / "dvc.lock")
-            done.append(f"dvc.lock could not be read ({broken}); moved to {aside.relative_to(root)}, results come back from the run cache")
+            aside = good_locks.set_aside(root)
+            done.append(f"dvc.lock could not be read ({broken}); moved to {aside.relative_to(root)}; {good_locks.bring_back(root)}")
     return done
 
 
 def keep_good_lock(root: Path) -> None:
     """Remember dvc.lock as it is after a run."""
     with dvc_api.locked_repo(root):
-        if (root / "dvc.lock").exists() and dvc_api.check_lock(root) is None:
-            target = root / STATE / "dvc.lock.good"
-            temporary = target.with_suffix(".tmp")
-            shutil.copyfile(root / "dvc.lock", temporary)
-            os.replace(temporary, target)
+        good_locks.keep(root)
 
 
 def mend_prefect(root: Path) -> None:

@@ -69,7 +69,7 @@ class Session:
         self._stack.enter_context(only_one_run(self.root))
         try:
             self.dead = heal.dead_owner(self.root)
-            if self.dead or heal.rwlock_cut_short(self.root):
+            if self.dead or heal.rwlock_cut_short(self.root) or heal.lock_emptied(self.root):
                 self._mend()
             if self.dead:
                 self.display.say(

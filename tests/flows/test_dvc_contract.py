@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.graph import dvc_api
+from flows.graph import dvc_api, dvc_run_cache
 from flows.graph.params_file import read_yaml
 from tests.flows.toy import ROOT, Project
 
@@ -119,13 +119,13 @@ def test_a_fresh_stage_is_found_in_the_run_cache_by_its_pretended_inputs(folder:
     with dvc_api.locked_repo(folder) as repo:
         stage = repo.stage.load_one(name="sft")
         before = {out.def_path: out.hash_info.value for out in stage.outs}
-        found = dvc_api.run_cache_entry(repo, stage)
+        found = dvc_run_cache.run_cache_entry(repo, stage)
         assert found is not None
         assert {out.def_path: out.hash_info.value for out in found.outs} == before
         base = next(dep for dep in stage.deps if dep.def_path == "models/base/model")
         other = next(dep for dep in stage.deps if dep.def_path == "data/exam/records")
         dvc_api.set_hash(base, other.hash_info)
-        assert dvc_api.run_cache_entry(repo, stage) is None
+        assert dvc_run_cache.run_cache_entry(repo, stage) is None
 
 
 def test_recording_keeps_the_pinned_inputs_not_those_of_the_moment(folder: Path):

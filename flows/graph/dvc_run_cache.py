@@ -1,0 +1,237 @@
+"""DVC's run cache, where only whole entries count: DVC itself believes the newest file of a folder, whatever it says, and fails on none.
+
+Private API of dvc 3.67 as in dvc_api.py, held by tests/flows/test_dvc_contract.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from flows.graph.stage_records import RUN_CACHE, WORKTREE, Judgement, RunCache, Witnesses, lineage_differences, mapping, read_entry
+from flows.graph.verified import Verified
+from tasks import durable
+from tasks.checkpoint_lineage import NAME
+from tasks.content import dvc_object, file_digest, folder_links, listed
+
+
+def witnesses(repo: Any) -> Witnesses:
+    """The records that this project's dvc.lock is held against."""
+    return Witnesses(Path(repo.root_dir), Path(repo.stage_cache.cache_dir).parent)
+
+
+def verified(repo: Any) -> Verified:
+    """What has been read of this project's outputs and objects."""
+    return Verified(Path(repo.root_dir), Path(repo.stage_cache.cache_dir).parent)
+
+
+def whole_entries_only(repo: Any) -> None:
+    """Let DVC's own calls see only entries whose content gives their name. A damaged file stays where it is until it is written anew."""
+    cache = repo.stage_cache
+
+    def load_cache(key: str, value: str) -> Mapping[str, Any] | None:
+        known = RunCache(Path(cache.cache_dir).parent)
+        return known.read(known.place(key, value))
+
+    def load(stage: Any) -> Mapping[str, Any] | None:
+        from dvc.stage.cache import _get_stage_hash
+
+        return next(_trusted(repo, stage.name, _get_stage_hash(stage)), None)
+
+    cache._load_cache, cache._load = load_cache, load
+
+
+def _trusted(repo: Any, name: str, key: str) -> Iterator[Mapping[str, Any]]:
+    """Entries under a key, newest first, that the lineage.json among their outputs does not contradict and whose objects are whole."""
+    known, read = witnesses(repo), verified(repo)
+    for _, row in known.run_cache.newest(key):
+        entry = read_entry(name, row, RUN_CACHE)
+        if not known.judge(entry).differences and not any(read.damaged_objects(digest) for digest in entry.outs.values()):
+            read.save()
+            yield row
+
+
+def judge(repo: Any, name: str, row: Mapping[str, Any]) -> Judgement:
+    """What other records say of the run that dvc.lock tells of in `row`."""
+    return witnesses(repo).judge(read_entry(name, row, WORKTREE))
+
+
+def run_cache_entry(repo: Any, stage: Any) -> Any | None:
+    """A stage object filled from the newest run-cache entry for the (predicted) inputs of `stage` whose outputs are all cached."""
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    local = all(d.protocol == "local" and d.def_path for d in stage.deps)
+    cacheable = all(o.protocol == "local" and o.def_path and not o.persist and o.is_in_repo for o in stage.outs)
+    if not (stage.cmd and stage.deps and stage.outs and local and cacheable) or stage.is_callback or stage.always_changed:
+        return None
+    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
+    for row in _trusted(repo, stage.name, key):
+        made = repo.stage_cache._create_stage(row, wdir=stage.wdir)
+        if made.outs_cached():
+            return made
+    return None
+
+
+def uncached(out: Any) -> bool:
+    """Whether the cache lacks an output's objects. DVC fails in many ways on a folder's listing that is damaged: it counts as lacking."""
+    return _listing_damaged(Path(out.repo.stage_cache.cache_dir).parent, out.hash_info.value) or out.changed_cache()
+
+
+def _listing_damaged(cache: Path, digest: str) -> bool:
+    place = dvc_object(cache, digest)
+    return digest.endswith(".dir") and place.is_file() and file_digest(place) != digest.removesuffix(".dir")
+
+
+def check_inputs(repo: Any, stage: Any, pinned: Mapping[str, tuple[Any, Any]]) -> None:
+    """Read the inputs that a stage made or a .dvc file tracks, unless that was done: DVC believes what a remote sent.
+
+    Other inputs DVC has hashed itself. ValueError names those that are damaged, and links that DVC does not look behind.
+    """
+    for dep in stage.deps:
+        path = getattr(dep, "fs_path", "")
+        if path and os.path.isdir(path) and (links := folder_links(path)):
+            raise ValueError(
+                f"its input {dep.def_path} holds the link {links[0]} to a folder or to nothing, which DVC does not look behind: "
+                "a change there would go unnoticed. Put the files themselves there, or name the folder itself"
+            )
+    tracked = [out.fs_path for other in repo.index.stages for out in other.outs]
+    read, wrong = verified(repo), []
+    for dep in stage.deps:
+        path = getattr(dep, "fs_path", "")
+        if not any(f"{path}/".startswith(f"{known}/") or known.startswith(f"{path}/") for known in tracked):
+            continue
+        digest = pinned[dep.def_path][0]
+        if digest.name == "md5" and not read.holds(dep.def_path, digest.value):
+            wrong.append(dep.def_path)
+    read.save()
+    if wrong:
+        raise ValueError(
+            f"its input {', '.join(wrong)} is damaged: the bytes are not those that were recorded. `dvc fetch` and `dvc checkout --force` "
+            "bring it again if the remote's copy is whole"
+        )
+
+
+def trust(repo: Any, outs: Mapping[str, str]) -> None:
+    """Note outputs that have just been hashed when they were recorded."""
+    read = verified(repo)
+    for path, digest in outs.items():
+        read.trust(path, digest)
+    read.save()
+
+
+def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
+    """(outputs in the workspace, objects in the cache) that are not what dvc.lock or the run cache promises for `stage`.
+
+    DVC takes them for whole, and would check the objects out.
+    """
+    read = verified(repo)
+    digests = {out.def_path: out.hash_info.value for out in stage.outs if out.hash_info}
+    standing = [out.def_path for out in stage.outs if out.def_path in digests and not out.workspace_status()]
+    wrong = [path for path in standing if not read.holds(path, digests[path])]
+    objects = [dvc_object(read.cache, digest) for digest in digests.values() if _listing_damaged(read.cache, digest)]
+    if wrong or len(standing) < len(stage.outs):  # something has to come out of the cache
+        promised = {*digests.values(), *_promised(repo, stage.addressing)}
+        objects = [place for digest in promised for place in read.damaged_objects(digest)]
+    read.save()
+    return wrong, objects
+
+
+def _promised(repo: Any, name: str) -> set[str]:
+    """Digests of the outputs that the run cache knows for the present inputs of a stage."""
+    from dvc.stage.cache import _can_hash, _get_stage_hash
+
+    stage = repo.stage.load_one(name=name)  # of its own: its inputs are set to the present ones
+    if any(not dep.exists for dep in stage.deps) or not stage.outs:
+        return set()
+    stage.save_deps()
+    entries = RunCache(Path(repo.stage_cache.cache_dir).parent).newest(_get_stage_hash(stage)) if _can_hash(stage) else ()
+    return {out["md5"] for _, row in entries for out in row["outs"]}
+
+
+def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
+    """Output -> digest where the workspace holds a whole result for the (predicted) inputs of `stage` that only its lineage.json tells of.
+
+    So a result outlives the loss of dvc.lock and of the run cache: the record says just these inputs, parameters, code and command, and
+    every output's bytes are the ones that it names. None when anything is otherwise.
+    """
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    path = next((out.def_path for out in stage.outs if out.def_path.endswith(f"/{NAME}")), None)
+    place = Path(repo.root_dir, path) if path else None
+    if path is None or place is None or not place.is_file():
+        return None
+    try:
+        record = mapping(json.loads(place.read_bytes()))
+    except ValueError:
+        return None
+    folder = path.rpartition("/")[0]
+    outs = {**mapping(record.get("outs")), path: file_digest(place), f"{folder}/model": record.get("model_digest")}
+    if set(outs) != {out.def_path for out in stage.outs} or not record.get("command"):
+        return None
+    row = {**to_single_stage_lockfile(stage), "outs": [{"path": out, "md5": digest} for out, digest in outs.items()]}
+    if lineage_differences(record, read_entry(stage.name, row, WORKTREE)):
+        return None
+    read = verified(repo)
+    held = all(read.holds(out, str(digest)) for out, digest in outs.items())
+    read.save()
+    return {out: str(digest) for out, digest in outs.items()} if held else None
+
+
+def restore(repo: Any, stage: Any, doubted: bool = False) -> bool:
+    """Check the stage's outputs out of the cache or the run cache and record them; False when they are not there.
+
+    What stands in their place and is not cached is replaced, as `dvc repro` does; only once it is known that the cache holds the outputs.
+    `doubted`: what dvc.lock says of this stage is not believed.
+    """
+    from dvc.exceptions import ConfirmRemoveError
+    from dvc.stage.cache import RunCacheNotFoundError
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    if any(not dep.exists for dep in stage.deps):
+        return False
+    for out in stage.outs if doubted else ():
+        out.hash_info = HashInfo()
+    try:
+        try:
+            repo.stage_cache.restore(stage)
+        except ConfirmRemoveError:  # raised after the cache was found whole
+            stage.remove_outs()
+            repo.stage_cache.restore(stage)
+    except RunCacheNotFoundError:
+        stage.save_deps()
+        if own_result(repo, stage) is None:
+            return False
+    stage.save()
+    stage.commit()
+    dump(repo, stage)
+    return True
+
+
+def dump(repo: Any, stage: Any) -> None:
+    """Enter a stage in dvc.lock, once what the entry promises is on the disk. DVC itself writes dvc.lock in place: a kill leaves half."""
+    from dvc.stage.serialize import to_lockfile
+    from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
+    cache = Path(repo.stage_cache.cache_dir).parent
+    for out in stage.outs:
+        if out.use_cache and out.hash_info:
+            for digest in (out.hash_info.value, *listed(cache, out.hash_info.value).values()):
+                if (place := dvc_object(cache, digest)).is_file():
+                    durable.sync(place)
+    path = Path(repo.root_dir, "dvc.lock")
+    value = parse_yaml_for_update(path.read_text("utf-8"), str(path)) if path.exists() else {}
+    entry = to_lockfile(stage)
+    if ((value or {}).get("stages") or {}).get(stage.name) == entry[stage.name]:
+        return
+    row = next(iter(entry.values()))
+    if (kept := RunCache(cache).of(row)).is_file():
+        durable.sync(kept)
+    value = value or {"schema": "2.0"}
+    value["stages"] = value.get("stages") or {}
+    value["stages"].update(entry)
+    durable.write(path, dumps_yaml(value))
+    repo.scm_context.track_file("dvc.lock")

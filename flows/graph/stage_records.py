@@ -1,0 +1,299 @@
+"""What is known of one run of a stage, from whichever file tells it, and whether two such tales agree.
+
+dvc.lock can be edited, or merged from two branches into a run that never was. So its entries are held against two other records: DVC's run
+cache, whose files are named by the hash of what they say, and the lineage.json beside a model, whose bytes dvc.lock itself promises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tasks.checkpoint_lineage import NAME
+from tasks.content import dvc_object, file_digest
+
+WORKTREE, RUN_CACHE = "worktree", "run cache"
+CODE_LOCK, PARAMS = "code.lock.json", "params.yaml"
+SOURCES = "sources"  # of the manifests of what came from outside; a stage's entry in CODE_LOCK holds the digests of its own
+_UNHASHED = ("size", "nfiles")  # DVC leaves these out of a run-cache entry's name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recorded run of a stage. `state`: the commit whose dvc.lock holds it, `worktree` or `run cache`. `row`: as it was read."""
+
+    stage: str
+    state: str
+    command: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outs: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+    row: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """Equal for two records of one run."""
+        return self.stage, tuple(sorted(self.inputs.items())), tuple(sorted(self.outs.items()))
+
+
+class BrokenRecord(RuntimeError):
+    """dvc.lock, or what tells where records lie, cannot be read."""
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` where it is a mapping, else an empty one: a damaged record may hold anything."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
+    """An entry of dvc.lock or of the run cache, which holds the same fields but no name."""
+    params = dict(row.get("params") or {})
+    keyed = mapping(params.pop(CODE_LOCK, {}))
+    name = stage or next(iter(keyed), "")
+    reached = mapping(next(iter(keyed.values()), {}))
+    values = dict(params.pop(PARAMS, {}))
+    for other, section in params.items():
+        values |= {f"{other}:{key}": value for key, value in section.items()}
+    command = row.get("cmd") or ""
+    return Entry(
+        stage=name,
+        state=state,
+        command=command if isinstance(command, str) else "\n".join(command),
+        inputs=_digests(row.get("deps")) | {f"{SOURCES}/{source}.json": md5 for source, md5 in mapping(reached.get("sources")).items()},
+        outs=_digests(row.get("outs")),
+        params=values,
+        code=dict(mapping(reached.get("modules"))),
+        environment=dict(mapping(reached.get("environment"))),
+        python=str(reached.get("python", "")),
+        row=row,
+    )
+
+
+def _digests(rows: Any) -> dict[str, str]:
+    return {row["path"]: row.get("md5", "") for row in rows or []}
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> dotted keys; an empty mapping below the top is a value."""
+    if not isinstance(value, Mapping) or (prefix and not value):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat.update(flatten(item, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+# -- two records of one run ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`record` says `said` of the `title` (parameter, input, code, …) named `key`; the entry that was held against it says `known`."""
+
+    record: str
+    title: str
+    key: str
+    said: Any
+    known: Any
+
+    def text(self, known_by: str = "dvc.lock") -> str:
+        what = f"{self.title} {self.key}".rstrip()
+        return f"{self.record} says {what} {_shown(self.said)}, {known_by} says {_shown(self.known)}"
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _compared(record: str, pairs: Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> list[Difference]:
+    return [
+        Difference(record, title, key, said.get(key), known.get(key))
+        for title, said, known in pairs
+        for key in sorted({*said, *known})
+        if said.get(key) != known.get(key) or (key in said) != (key in known)
+    ]
+
+
+def entry_differences(said: Entry, known: Entry, record: str = RUN_CACHE) -> list[Difference]:
+    """What a run-cache entry says otherwise than another entry, its outputs last."""
+
+    def pairs() -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+        yield "command", {"": said.command}, {"": known.command}
+        yield "parameter", flatten(said.params), flatten(known.params)
+        yield "input", said.inputs, known.inputs
+        yield "code", said.code, known.code
+        yield "environment", {**said.environment, "python": said.python}, {**known.environment, "python": known.python}
+        yield "output", said.outs, known.outs
+
+    return _compared(record, pairs())
+
+
+def lineage_differences(record: Mapping[str, Any], entry: Entry, name: str = NAME) -> list[Difference]:
+    """What a lineage.json says otherwise than the recorded run. Fields that older records do not hold are not compared."""
+    keyed = mapping(mapping(record.get("environment")).get("keyed"))
+    known = {**entry.environment, "python": entry.python}
+    models = {path: digest for path, digest in entry.outs.items() if path.endswith("/model")}
+    others = mapping(record.get("outs"))
+
+    def pairs() -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+        yield "stage", {"": record.get("stage")}, {"": entry.stage}
+        if record.get("command"):
+            yield "command", {"": record.get("command")}, {"": entry.command}
+        yield "parameter", flatten(mapping(record.get("params"))), flatten(dict(entry.params))
+        yield "input", mapping(record.get("inputs")), entry.inputs
+        yield "code", mapping(record.get("code")), entry.code
+        yield "environment", {"python": "", **keyed}, known
+        yield "model", dict.fromkeys(models, record.get("model_digest")), models
+        yield "output", others, {path: entry.outs.get(path) for path in others}
+
+    return _compared(name, pairs())
+
+
+# -- DVC's run cache ----------------------------------------------------------------------------------------------------------------------
+
+
+def run_cache_name(row: Mapping[str, Any]) -> tuple[str, str]:
+    """(key, value) of a run: DVC keeps its entry in runs/<key[:2]>/<key>/<value>. `row`: an entry of dvc.lock or of the run cache."""
+    listed = {name: sorted(row[name], key=lambda item: item["path"]) for name in ("deps", "outs") if row.get(name)}
+    body = {name: row[name] for name in ("cmd", "params") if row.get(name)} | listed
+    keyed = {**body, "outs": [out["path"] for out in body.get("outs", [])]}
+    return _hash(keyed), _hash(body)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(_without(value), sort_keys=True).encode()).hexdigest()
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _without(item) for key, item in value.items() if key not in _UNHASHED}
+    return value
+
+
+def load_yaml(text: str | bytes) -> Any:
+    """YAML 1.2 as DVC writes it: `1e-08` is a number and `off` is text, which PyYAML reads the other way round."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(text)
+
+
+class RunCache:
+    """The run cache below DVC's cache folder. An entry counts only if its content gives its name."""
+
+    def __init__(self, cache: Path):
+        self.folder = cache / "runs"
+        self._rows: dict[Path, Mapping[str, Any] | None] = {}
+
+    def place(self, key: str, value: str) -> Path:
+        return self.folder / key[:2] / key / value
+
+    def of(self, row: Mapping[str, Any]) -> Path:
+        """Where the record of just this run is, if there is one."""
+        return self.place(*run_cache_name(row))
+
+    def read(self, path: Path) -> Mapping[str, Any] | None:
+        """The entry, or None when it cannot be read or is not what its name says: cut short, zeroed, edited."""
+        if path not in self._rows:
+            self._rows[path] = self._read(path)
+        return self._rows[path]
+
+    @staticmethod
+    def _read(path: Path) -> Mapping[str, Any] | None:
+        try:
+            row = load_yaml(path.read_bytes())
+            good = run_cache_name(row) == (path.parent.name, path.name)
+        except Exception:  # noqa: BLE001  ruamel, the decoder and wrong types each raise their own; all mean that it is no entry
+            return None
+        return row if good else None
+
+    @cached_property
+    def texts(self) -> dict[Path, bytes]:
+        """All files by path, newest first."""
+        paths = [path for path in self.folder.glob("*/*/*") if path.is_file() and not path.name.endswith(".tmp")]
+        return {path: path.read_bytes() for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)}
+
+    def with_output(self, digest: str) -> Iterator[Mapping[str, Any]]:
+        """Entries that made the digest, newest first."""
+        needle = digest.encode()
+        for path, text in self.texts.items():
+            row = self.read(path) if needle in text else None
+            if row and digest in _digests(row.get("outs")).values():
+                yield row
+
+    def newest(self, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """(value, entry) of the whole entries under a key, newest first."""
+        folder = self.folder / key[:2] / key
+        paths = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+            row = self.read(path)
+            if row:
+                yield path.name, row
+
+
+# -- the judgement ------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`witnesses`: records that say the same. `differences`: what others say otherwise. Neither: only the entry itself tells."""
+
+    witnesses: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+
+class Witnesses:
+    """The other records of a project's runs. Each is read at most once per instance."""
+
+    def __init__(self, root: Path, cache: Path):
+        self.root, self.cache = root, cache
+        self.run_cache = RunCache(cache)
+
+    def lineage(self, entry: Entry) -> Mapping[str, Any] | None:
+        """The lineage.json that the entry records, from wherever just those bytes are; None when they are not at hand."""
+        for path, digest in entry.outs.items():
+            if path.endswith(f"/{NAME}"):
+                for place in (self.root / path, dvc_object(self.cache, digest)):
+                    try:
+                        if file_digest(place) == digest:
+                            return mapping(json.loads(place.read_bytes()))
+                    except (OSError, ValueError):
+                        continue
+        return None
+
+    def judge(self, entry: Entry) -> Judgement:
+        """Hold an entry of dvc.lock, as it is or as it was, against the other records of its run."""
+        own = self.lineage(entry)
+        told = lineage_differences(own, entry, f"its {NAME}") if own is not None else []
+        witnesses = [NAME] if own is not None and not told else []
+        kept = self.run_cache.of(entry.row)
+        if kept.is_file():
+            return Judgement((*witnesses, RUN_CACHE), tuple(told))
+        other = list(self._otherwise(entry, bool(witnesses)))
+        if other == [[]]:
+            return Judgement((*witnesses, RUN_CACHE), tuple(told))
+        shortest = min(other, key=len, default=[])
+        return Judgement(tuple(witnesses), (*told, *shortest))
+
+    def _otherwise(self, entry: Entry, witnessed: bool) -> Iterator[list[Difference]]:
+        """What run-cache entries of the same outputs, or of the same inputs, say otherwise. One empty list: one says the same."""
+        found = []
+        digest = next(iter(entry.outs.values()), "")
+        for row in self.run_cache.with_output(digest):
+            said = read_entry(entry.stage, row, RUN_CACHE)
+            if said.outs == entry.outs:
+                found.append(entry_differences(said, entry, "the run cache"))
+        if not witnessed:  # two runs with the same inputs may differ on a GPU: then the lineage.json among the outputs decides
+            for _, row in self.run_cache.newest(run_cache_name(entry.row)[0]):
+                found.append(entry_differences(read_entry(entry.stage, row, RUN_CACHE), entry, "the run cache"))
+        yield from [[]] if [] in found else found

@@ -1,0 +1,53 @@
+"""Files that survive a loss of power: the bytes reach the disk before the name does, and the name before the call returns.
+
+A rename alone is atomic only for other processes. After a power loss many file systems show the new name with zeros behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def sync(path: str | Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not os.path.isdir(path):  # some network file systems know no fsync of folders; of files all do
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(path: str | Path) -> None:
+    """The same for a file, or for a folder with all that lies in it."""
+    if not os.path.isdir(path):
+        sync(path)
+        return
+    for parent, _, names in os.walk(path):
+        for name in names:
+            if os.path.isfile(os.path.join(parent, name)):
+                sync(os.path.join(parent, name))
+        sync(parent)
+
+
+def replace(source: str | Path, target: str | Path) -> None:
+    """Rename over `target`; the new name is on the disk when this returns. What lies behind `source` must be there already."""
+    os.replace(source, target)
+    sync(Path(target).parent)
+
+
+def write(path: Path, data: str | bytes) -> None:
+    """Replace a file, whole or not at all, whatever happens meanwhile. Makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(data.encode() if isinstance(data, str) else data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,161 @@
+"""Bytes that a remote or a loss of power damaged: found before they are used, set aside, said; recovered from what is still whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.graph import plan
+from flows.graph.dvc_api import BrokenLock
+from flows.graph.params_file import ParamsError
+from flows.provenance.audit import audited
+from flows.provenance.history import BrokenRecord
+from flows.provenance.lineage import Ancestry
+from tests.flows import toy
+from tests.flows.accident import Scene
+from tests.flows.workbench import Workbench
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut by seven bytes": lambda data: data[:-7],
+    "one bit": lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+    "emptied": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_an_object_that_the_remote_sends_damaged(graph: toy.Project, tmp_path: Path, kind: str) -> None:
+    """DVC takes it for whole; the plan does not, and a run sets it aside and makes the result again."""
+    graph.git("add", "-A")
+    graph.git("commit", "-qm", "done")
+    graph.dvc("remote", "add", "-d", "store", str(tmp_path / "store"))
+    graph.git("commit", "-qam", "remote")
+    assert graph.dvc("push", "--run-cache").returncode == 0
+    bench = Workbench(graph.folder)
+    digest = next(out["md5"] for out in bench.lock()["stages"]["sft"]["outs"] if out["path"] == "models/sft/model")
+    (row,) = json.loads(bench.object(digest).read_bytes())
+    sent = tmp_path / "store/files/md5" / row["md5"][:2] / row["md5"][2:]
+    sent.chmod(0o644)
+    sent.write_bytes(DAMAGE[kind](sent.read_bytes()))
+    subprocess.run(["git", "clone", "-q", str(graph.folder), str(tmp_path / "clone")], env=graph.env, check=True)
+    clone = toy.Project(tmp_path / "clone", graph.python)
+    clone.dvc("pull", "--run-cache")
+    (clone.folder / ".whetstone").mkdir(exist_ok=True)
+    (clone.folder / ".whetstone/bring.py").write_text((graph.folder / ".whetstone/bring.py").read_text())
+    assert "changed in 'dvc.lock'" not in clone.dvc("status").stdout
+    assert clone.plan()["sft"] == "run"
+    assert any("damaged" in reason for reason in clone.reasons("sft"))
+    assert clone.bring("sft") == {"sft": "run"}
+    assert clone.ran() == ["sft"]
+    assert clone.plan() == {}
+    assert (clone.folder / "models/sft/model/content.txt").read_bytes() == (graph.folder / "models/sft/model/content.txt").read_bytes()
+    assert list((clone.folder / ".whetstone/broken").rglob("content.txt"))
+    assert audited(Ancestry(clone.folder, "models/grpo")) == []
+
+
+def test_dvc_lock_and_its_copy_zeroed_come_back_from_a_commit(scene: Scene) -> None:
+    before = scene.shown()
+    scene.git("add", "-A")
+    scene.git("commit", "-qm", "done")
+    for path in (scene.folder / "dvc.lock", scene.folder / ".whetstone/dvc.lock.good"):
+        path.write_bytes(bytes(path.stat().st_size))
+    scene.session()
+    assert scene.ran() == []
+    assert scene.shown() == before
+    assert scene.plan() == {}
+    assert any("taken back from commit" in text for text in scene.heard.said)
+
+
+def test_nothing_is_left_but_the_models_and_their_records(scene: Scene) -> None:
+    """dvc.lock, its copies and the run cache are lost: what a lineage.json tells whole is not trained again."""
+    before = scene.shown()
+    for path in [scene.folder / "dvc.lock", scene.folder / ".whetstone/dvc.lock.good"]:
+        path.write_bytes(bytes(path.stat().st_size))
+    for path in [path for path in (scene.folder / ".dvc/cache/runs").rglob("*") if path.is_file()]:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for ref in scene.git("for-each-ref", "--format=%(refname)", "refs/pipeline").split():
+        scene.git("update-ref", "-d", ref)
+    outcome = scene.session()
+    assert {name: how for name, how in outcome.how.items() if name in ("base", "sft", "rl@grpo")} == dict.fromkeys(
+        ("base", "sft", "rl@grpo"), "restore"
+    )
+    assert not {"base", "sft", "rl@grpo"} & set(scene.ran())
+    assert scene.shown() == before
+    assert scene.plan() == {}
+    assert any("no copy of it can be read" in text for text in scene.heard.said)
+
+
+def _faults(data: bytes) -> dict[str, bytes]:
+    """What a loss of power, an editor or a bad merge leave of a file."""
+    tenths = {f"cut at {tenth} tenths": data[: len(data) * tenth // 10] for tenth in range(1, 10)}
+    types = {
+        "a list": b"[1, 2]\n",
+        "a text": b'"x"\n',
+        "a number": b"7\n",
+        "null": b"null\n",
+        "other types": b'{"stages": [1], "files": 3, "outs": 4}\n',
+    }
+    return {
+        **tenths,
+        **types,
+        "zeroed": bytes(len(data)),
+        "half zeroed": data[: len(data) // 2] + bytes(len(data) - len(data) // 2),
+        "garbage": b"\x00\xff{]:" * 50,
+        "no YAML": b"a: [b\n  c: - d\n\t- e: }",
+        "empty": b"",
+    }
+
+
+def test_every_fault_ends_in_a_plan_or_in_a_sentence(scene: Scene) -> None:
+    """Never in a traceback, and never in a plan that keeps what the fault concerns."""
+    bench = Workbench(scene.folder)
+    rows = {name: row for name, row in bench.lock()["stages"].items() if name != "code"}
+    listings = [
+        bench.object(out["md5"])
+        for row in rows.values()
+        for out in row["outs"]
+        if out["md5"].endswith(".dir") and bench.object(out["md5"]).exists()
+    ]
+    targets: dict[str, list[Path]] = {
+        name: [scene.folder / name]
+        for name in (
+            "dvc.lock",
+            "params.yaml",
+            "code.lock.json",
+            ".whetstone/closure.json",
+            ".whetstone/verified.json",
+            "models/sft/lineage.json",
+        )
+    }
+    targets |= {"the run cache": [bench.run_cache(row) for row in rows.values()], "listings of folders": listings}
+    answered = []
+    for name, paths in targets.items():
+        for kind in _faults(b"x"):
+            for path in [path for path in paths if path.exists()]:
+                bench.write(path, _faults(path.read_bytes())[kind])
+            with contextlib.suppress(*((BrokenLock,) if name == "dvc.lock" else (ParamsError,) if name == "params.yaml" else ())):
+                stale = {row.stage for row in plan.make(scene.folder).rows if row.action != "keep"}
+                assert name != "models/sft/lineage.json" or "sft" in stale
+            with contextlib.suppress(*((BrokenRecord,) if name == "dvc.lock" else ())):
+                audited(Ancestry(scene.folder, "models/grpo"))
+            answered.append((name, kind))
+            bench.undo()
+    assert len(answered) == len(targets) * len(_faults(b"x"))
+
+
+def test_damaged_run_cache_entries_are_passed_over(scene: Scene) -> None:
+    """Cut in half they ended every stage with `join() argument must be str`; now the stage runs, and writes its entry anew."""
+    bench = Workbench(scene.folder)
+    path = bench.run_cache(bench.lock()["stages"]["sft"])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    lock = bench.lock()
+    del lock["stages"]["sft"]
+    bench.write_lock(lock)
+    (scene.folder / "models/sft/lineage.json").unlink()  # or its record alone would bring the result back
+    assert scene.session("sft").how["sft"] == "run"
+    assert scene.plan() == {}
