@@ -50,6 +50,7 @@ NO_LAYOUT = re.compile(
     r"phantom|hspace|vspace|hphantom|vphantom)\*?\s*\{[^{}]*\}"
 )
 COLOUR = re.compile(r"\\color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}|\\(?:textcolor|colorbox)\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}\s*(?=\{)")
+ARRAY = re.compile(r"\\left\s*[(\[]\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*\\right\s*[)\]]", re.S)
 ROW = re.compile(r"\\\\\[\s*-?[\d.]+\s*(?:ex|em|pt|mm|cm|in)\s*\]")  # the distance between rows of a matrix
 INNER = re.compile(r"(?<!\\)\\[()\[\]]")
 THIN = re.compile(r"(?<=\d)(?:\\[,!]|,\\!)(?=\d{3}(?!\d))")  # a thousands mark as TeX sets it
@@ -86,6 +87,8 @@ WORDS_OF_MATHS = {
     r"\bpi\b": r"\\pi ",
     r"\bdegrees?\b": r"^\\circ ",
     r"\bper ?cent\b": "%",
+    r"^(?:USD|US dollars?) (?=[\d.])(.*)$": r"\1 dollars",
+    r"^(?:Rs\.?|INR) (?=[\d.])(.*)$": r"\1 rupees",
 }
 NAMED = [(re.compile(pattern, re.I), put) for pattern, put in WORDS_OF_MATHS.items()]
 TOKENS = re.compile(r"-?\d+(?:\.\d+)?%?|[㐀-鿿豈-﫿]|[^\W\d_㐀-鿿豈-﫿]+(?:'[a-z]+)?|[^\w\s.,;:!?'\"()`_]")
@@ -107,6 +110,7 @@ def tidy(text: str) -> str:
     outer = OUTER.match(text)
     text = next((part for part in outer.groups() if part is not None), "") if outer else text
     if "\\" in text:
+        text = ARRAY.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", text) if "array" in text else text
         text = INNER.sub(" ", COLOUR.sub("", ROW.sub(r"\\\\ ", text)))
     if "{" in text:
         text = COMMA.sub(_comma, text.replace("{:}", ":").replace("{=}", "="))

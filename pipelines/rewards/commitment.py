@@ -27,13 +27,14 @@ GUESSES = re.compile(
     re.I,
 )
 PLANS = re.compile(
+    r"^\W*now\b|"
     r"\blet \\?\$?[a-z]\$?\s*(?:=|be\b|denote\b)|"
     r"\b(?:let'?s|let us|let me|(?:we|i|you|one) (?:now |first |then |still |also |"
     r"just )?(?:need|want|must|have to|should|will|would|can|could|start|begin|try|"
     r"use|apply|consider|compute|calculate|look|note|know|see|define|denote|multiply|divide|add|subtract|"
     r"expand|simplify|factor|substitute|check)"
     r"|need to|want to|have to|has to|going to|in order to|to (?:find|solve|get|determine|compute|answer|see)|"
-    r"try(?:ing)?|first(?:ly)?|second(?:ly)?|next|then|now|step|"
+    r"try(?:ing)?|first(?:ly)?|second(?:ly)?|next|then|step|"
     r"given|told|gave|mention\w*|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach|because|since)\b"
     r"|首先|其次|接下来|然后|需要|我们(?:先|要|可以|需要|来)|设|令|考虑|由于|因为|已知|注意|步骤|继续",
     re.I,

@@ -23,7 +23,9 @@ MAX_PARTS = 40
 MAX_DEPTH = 4
 TRUE = frozenset(["yes", "true", "correct", "right", "是", "对", "正确", "真", "是的"])
 FALSE = frozenset(["no", "false", "incorrect", "wrong", "否", "错", "错误", "假", "不是", "不对", "不正确"])
-DENIED = re.compile(r"\b(?:not|never|neither|nor|cannot|isn't|aren't|wasn't|wrong|incorrect)\b|不(?:是|为|等|对)|并非")
+DENIED = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|isn't|aren't|wasn't|wrong|incorrect|if|let|suppose|assume|when|unless|try|fails?)\b|不(?:是|为|等|对)|并非"
+)
 COMMAND = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}|\\[A-Za-z]+")
 ITEMS = re.compile(r"\(1\).*\(2\)|\(a\).*\(b\)", re.I | re.S)
 WORD = re.compile(
@@ -139,15 +141,19 @@ def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
             return ours, their_value
         first, _, rest = ours.partition("=")
         return (rest, their_value) if compact(first) == compact(their_name) else wrong(f"not solved for {their_name}")
-    if our_name and their_name and compact(our_name) == compact(their_name):
-        return (our_value, their_value) if constant(our_value) or not theirs_is_equation else None
+    if our_name and their_name and compact(our_name) == compact(their_name) and (constant(our_value) or len(our_name) > 1):
+        return our_value, their_value
     if theirs_is_equation:
         return (ours, their_value) if their_name and not ours_is_equation else None
     return (our_value, theirs) if our_name else None
 
 
 def _shapes(ours: str, theirs: str) -> tuple[str, str] | None:
-    """Inequalities as intervals, `\\pm` as two values, a matrix of one row or column beside a tuple as a tuple."""
+    """Letters of options and points off; inequalities as intervals, `\\pm` as two values, a matrix of one row or column beside a tuple as a
+    tuple."""
+    plain = structure.all_reals(structure.unlabelled(ours, theirs)), structure.all_reals(structure.unlabelled(theirs, ours))
+    if plain != (ours, theirs):
+        return plain
     our_interval, their_interval = structure.as_interval(ours), structure.as_interval(theirs)
     if our_interval or their_interval:
         return our_interval or ours, their_interval or theirs

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from pipelines.rewards.answer_text import tidy, wordy
 from pipelines.rewards.commitment import negated_before, taken_back
 from pipelines.rewards.statements import Found, closing_statement, last_line, stated_in, unfolded, without_lead_in
 
@@ -172,6 +173,10 @@ def _boxed(text: str) -> Found | None:
         return Found("", "the boxed answer is denied")
     if len(text) - end > CLOSING and taken_back(text[end : end + LONG]):
         return _later(text[end:])
+    if any(word in text[end:] for word in ("nswer", "NSWER", "答案", "esult")):
+        later = closing_statement(text[end:])
+        if later.stated and later.text and not wordy(tidy(later.text)):
+            return later
     parts = [content]
     while (before := _box_before(text, start)) is not None and BETWEEN_BOXES.fullmatch(text, before[2], start):
         parts.append(before[0])

@@ -16,7 +16,7 @@ REFERENCE_DIGITS = 3  # significant digits from which a decimal reference stands
 ANSWER_DIGITS = 4  # and a decimal answer for the exact value it was rounded from
 
 DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)"
-POWER = r"(?:[eE]\s*\{?([+-]?\d+)\}?|\s*(?:\\times|\\cdot|[*xX])\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+)))"
+POWER = r"(?:\s?[eE]\s*\{?([+-]?\d+)\}?|\s*(?:\\times|\\cdot|[*xX])\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+)))"
 PLAIN = re.compile(rf"([+-]?)\s*({DECIMAL})(?:{POWER})?")
 TEN = re.compile(r"([+-]?)\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+))")
 SLASHED = re.compile(rf"([+-]?)\s*({DECIMAL})\s*/\s*({DECIMAL})")

@@ -16,6 +16,11 @@ CLAUSE = re.compile(
     rf"the|each|总共|一共|至|到)\s+)*",
     re.I,
 )
+TAILED = re.compile(r"(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?)((?: [A-Za-z'’-]+){1,7})")
+GOES_ON = re.compile(
+    r"\b(?:which|that|who|but|if|when|where|while|then|so|because|since|minus|plus|times|divided|on both|possibility|case)\b", re.I
+)
+ADVERBS = re.compile(r"(?: (?:left|in total|in all|altogether|remaining|now|overall))+$", re.I)
 STARTS = re.compile(
     r"(?:(?:that|it is|it's|exactly|only|just|approximately|a total of|also|therefore|thus|so|hence|"
     r"then)\b[,:]?\s*)+",
@@ -58,12 +63,24 @@ def quantity_in(ours: str, reference: units.Quantity) -> units.Quantity | None:
     if (restated := RESTATED.fullmatch(ours)) and (inner := units.quantity(restated[2])) is not None:  # 7 (seven)
         outer = units.quantity(restated[1])
         return outer if outer is not None and _same(inner.number, outer.number) else None
+    ours = ADVERBS.sub("", ours)
     clause = CLAUSE.match(ours)
-    found = units.quantity(ours[clause.end() :]) or with_comma(ours[clause.end() :], reference) if clause else None
+    said = ours[clause.end() :] if clause else ""
+    found = units.quantity(said) or with_comma(said, reference) or _with_tail(said)
     if found is not None:
         return found if _of_one_value(ours, found) else None
     starts = STARTS.match(ours)
     return units.quantity(OF_THEM.sub("", ours[starts.end() :] if starts else ours))
+
+
+def _with_tail(said: str) -> units.Quantity | None:
+    """`18 every day at the market`, `12 apples left`: a quantity, and behind it a few words without a verb or another number."""
+    match = TAILED.fullmatch(said)
+    if match is None or units.VERB.search(match[2]) or GOES_ON.search(match[2]):
+        return None
+    behind = match[2].split()
+    known = [units.quantity(" ".join([match[1], *behind[:count]])) for count in (2, 1)]
+    return next((one for one in known if one is not None and one.unit.dimension is not None), units.quantity(match[1]))
 
 
 def _of_one_value(ours: str, found: units.Quantity) -> bool:

@@ -48,6 +48,10 @@ EXPLAINS = re.compile(
     r"this follows|because|解析|验证|检验)\b",
     re.I,
 )
+ASIDE = re.compile(
+    r"^(?:which (?:is|was|gives|matches)|as (?:required|desired|claimed|needed|expected)|this (?:matches|agrees|confirms|completes))\b",
+    re.I,
+)
 REASON = re.compile(
     r"[,;(\s]\s*(?:because|since|as (?:required|desired|expected|wanted|claimed|needed|we |it |"
     r"they |the |shown|above)|which|where|given that|due to|"
@@ -112,6 +116,9 @@ def closing_statement(text: str) -> Found:
         bare = _undone(block).strip()
         if NO_TEXT.match(bare) or COURTESY.match(bare):
             continue
+        if first is None and ASIDE.match(bare):
+            said.append(bare)
+            continue
         stated = stated_in(bare)
         if stated is not None and stated.text:
             if taken_back("\n".join(reversed(said))):
@@ -126,7 +133,7 @@ def closing_statement(text: str) -> Found:
         said.append(bare)
     if first is None:
         return Found("", "the response is empty" if not text.strip() else "no final answer")
-    return Found(_after_lead_in(first)[0])
+    return Found("", "the answer is taken back") if taken_back("\n".join(said)) else Found(_after_lead_in(first)[0])
 
 
 def backwards(text: str) -> Iterator[str]:
@@ -213,7 +220,7 @@ def _split_lead_in(sentence: str) -> tuple[str, str]:
 
 def _after_lead_in(line: str) -> tuple[str, bool]:
     """(the line without its introductions, whether one of them names an answer)."""
-    line = _undone(_unhoped(line.strip().strip("*").strip())).strip()
+    line = _undone(_unhoped(line.lstrip("# ").strip().strip("*").strip())).strip()
     named = False
     for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, CONNECTIVE):  # `Final Answer: The final answer is 5.` has two
         found = pattern.match(line)

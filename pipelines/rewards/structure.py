@@ -20,7 +20,13 @@ LINKS = re.compile(
     r"simeq)(?![A-Za-z])|=>|->"
 )
 BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\mid\b|\||:)\s*(.+?)\s*\\\}", re.S)
+TRANSPOSED = re.compile(r"(?<=\))\s*\^\s*\{?\s*(?:T|\\top)\s*\}?$")
+REALS = re.compile(r"(?:[a-z]\s*\\in\s*)?\\mathbb\s*\{?\s*R\s*\}?|\\R|all real numbers", re.I)
+LABELLED = re.compile(r"\(\s*[A-J]\s*\)\s*(\S.*)|[A-Z]\s*(\(.*,.*\))", re.S)
 MATRIX = re.compile(r"\(?\s*\\begin\{[bpvB]?matrix\}(.*)\\end\{[bpvB]?matrix\}\s*\)?", re.S)
+GREEK = re.compile(
+    r"\\(?:alpha|beta|gamma|delta|Delta|epsilon|varepsilon|theta|lambda|mu|rho|sigma|tau|phi|varphi|omega|angle|triangle)(?![A-Za-z])"
+)
 VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|(?<![\\A-Za-z])[a-z]{2}(?![A-Za-z])")  # but e, E, i and I
 OPEN, CLOSE = "([{", ")]}"
 AND = re.compile(r"\s+(?:and|or|&)\s+|\s*(?:和|或|及)\s*|\s*\\text\s*\{\s*(?:and|or)\s*\}\s*")
@@ -47,12 +53,28 @@ def named(text: str) -> tuple[str, str]:
 
 def constant(text: str) -> bool:
     """Whether no variable stands in it: words and units are none."""
-    return VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None or units.quantity(text) is not None
+    return (VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None and not GREEK.search(text)) or units.quantity(text) is not None
 
 
 def chain(text: str) -> list[str]:
-    """The members of `x = 2 + 3 = 5`; one where nothing links."""
-    return [member.strip() for member in LINKS.split(text) if member.strip()]
+    """The members of `x = 2 + 3 = 5`; one where nothing links. What stands in brackets, as in `P(X=2) = 0.5`, links nothing."""
+    members, start = [], 0
+    for link in LINKS.finditer(text):
+        if all(text.count(one, 0, link.start()) <= text.count(other, 0, link.start()) for one, other in zip(OPEN, CLOSE, strict=True)):
+            members.append(text[start : link.start()])
+            start = link.end()
+    return [member.strip() for member in (*members, text[start:]) if member.strip()]
+
+
+def all_reals(text: str) -> str:
+    """The real numbers as an interval; other text stays."""
+    return "(-\\infty,\\infty)" if REALS.fullmatch(text) else text
+
+
+def unlabelled(text: str, other: str) -> str:
+    """`(B) 12` and `A(1,2)` without the option's or point's letter, where the other answer has none."""
+    found = LABELLED.fullmatch(text)
+    return found[1] or found[2] if found and not LABELLED.fullmatch(other) else text
 
 
 def without_tuple_name(text: str) -> str:
@@ -65,7 +87,7 @@ def vector(text: str) -> str:
     """A matrix of one row or one column as a tuple; other text stays."""
     match = MATRIX.fullmatch(text)
     if match is None:
-        return text
+        return TRANSPOSED.sub("", text)
     rows = [row.strip() for row in re.split(r"\\\\", match[1]) if row.strip()]
     cells = [cell.strip() for row in rows for cell in row.split("&")]
     return f"({','.join(cells)})" if len(rows) == 1 or len(cells) == len(rows) else text

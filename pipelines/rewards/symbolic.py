@@ -24,6 +24,7 @@ CLOSE = Fraction(1, 10**15)  # relative: two exact expressions that are this nea
 FUNCTION = re.compile(r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]|\s+[A-Za-z\d\\])")
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 APART_NUMBERS = re.compile(r"(?<![_\d])(?<!\\frac )(?<!binom )(?<!\\frac \d )\d+\s+\d")
+DEGREES = re.compile(r"\{?(\d+(?:\.\d+)?)\s*\^\s*\\circ\}?")  # in a formula: `\sin 30^\circ`
 INSIDE = re.compile(r"(\{)\s+|\s+(\})")  # blanks at a brace end the grammar's reading: `\frac{1}{ e }`
 ELLIPSIS = re.compile(r"\\ldots|\.\.\.")
 
@@ -107,7 +108,7 @@ def parsed(text: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
     from sympy import E, Expr, I
 
-    text = FUNCTION.sub(r"\\\1", text.replace("**", "^"))
+    text = FUNCTION.sub(r"\\\1", DEGREES.sub(r"{(\1\\cdot\\frac{\\pi}{180})}", text).replace("**", "^"))
     text = INSIDE.sub(r"\1\2", ROOT.sub(r"\\sqrt{\1}", text).replace("*", " \\cdot "))
     found: list[Any] = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=None)
     if found and isinstance(found[0], Expr) and (letters := {s: {"e": E, "i": I}[s.name] for s in found[0].free_symbols if s.name in "ei"}):

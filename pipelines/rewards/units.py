@@ -28,7 +28,11 @@ HEAD = re.compile(
 )
 LABEL = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+){0,3}|[一-鿿]{1,4}")
 CHINESE_POWERS = {"平方": 2, "立方": 3}
-VERB = re.compile(r"\b(?:is|are|was|were|be|has|have|had|can|it|we|he|she|they|and|or|to)\b", re.I)  # what goes on is a sentence, no label
+ANGLED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
+VERB = re.compile(
+    r"\b(?:is|are|was|were|be|has|have|had|can|it|we|he|she|they|and|or|to|ish|fails?|works?|holds?|does|do|not|no)\b", re.I
+)  # what goes on is a sentence, no label
+SAME_LABEL = {"元": "yuan", "块": "yuan", "块钱": "yuan", "人民币": "yuan", "欧元": "euros", "英镑": "pounds", "个": "", "只": "", "人": ""}
 MAX_UNIT = 80
 MAX_PIECES = 20
 
@@ -136,7 +140,7 @@ def apart(text: str) -> tuple[str, Unit | None]:
         known = unit(text[place:])
         if known is not None and known.dimension is not None:
             return text[:place].strip(), known
-    if text.endswith("^\\circ"):
+    if text.endswith("^\\circ") and not ANGLED.search(text):
         return text.removesuffix("^\\circ").strip(), _unit("deg", 0)
     return text, None
 
@@ -208,4 +212,5 @@ def _unit(base: str, power: int) -> Unit:
 
 
 def _stem(label: str) -> str:
+    label = SAME_LABEL.get(label, label)
     return label.removesuffix("s").removesuffix("e")

@@ -106,6 +106,10 @@ SAME: dict[str, Sequence[tuple[str, str]]] = {
     "money": [
         ("1890\\text{ cents}", "\\$18.90"), ("\\$0.50", "50\\text{ cents}"), ("50¢", "\\$0.5"), ("18.9", "\\$18.90"), ("\\$1,200", "1200"), ("\\$5", "5 dollars"), ("5 \\text{ USD}", "\\$5"), ("\\$2.5 \\text{ million}", "2500000"), ("£12", "12"), ("-\\$5", "-5"), ("\\$5.00", "500 cents"),
     ],
+    "shapes": [
+        ("\\mathbb{R}", "(-\\infty,\\infty)"), ("\\left(\\begin{array}{c}1\\\\2\\end{array}\\right)", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"), ("(1, 2, 3)^T", "\\begin{pmatrix}1\\\\2\\\\3\\end{pmatrix}"), ("1.5\\text{E}3", "1500"), ("\\text{USD } 5", "5"),
+        ("￥5", "5元"), ("\\sin 30^\\circ", "0.5"), ("f(x)=2x+1", "f(x)=1+2x"), ("P(X=2)=0.5", "0.5"), ("\\tan\\theta = 2", "2"), ("A(1,2)", "(1,2)"), ("\\textbf{(B) }12", "12"), ("a_n = 2n+1", "2n+1"), ("\\angle ABC = 30^\\circ", "30"),
+    ],
     "sets": [
         ("x<-2 \\text{ or } x>3", "(-\\infty,-2)\\cup(3,\\infty)"), ("\\{x \\mid x>3\\}", "(3,\\infty)"), ("\\{x : -1 < x \\le 1\\}", "(-1,1]"), ("x>-1 \\text{ and } x<1", "(-1,1)"), ("x\\in(3,\\infty)", "x>3"), ("3 < x", "x > 3"), ("1, 2", "\\{2,1\\}"),
         ("x=1 \\text{ or } x=2", "1,2"), ("\\pm 3", "3,-3"), ("2\\pm\\sqrt3", "2+\\sqrt3, 2-\\sqrt3"), ("x \\ge 3", "[3,\\infty)"), ("(2,1),(3,4)", "(3,4),(2,1)"),
@@ -146,10 +150,27 @@ def test_what_only_looks_like_a_relative_is_wrong(family: str):
     assert misjudged(boxed(OTHER[family]), "wrong") == []
 
 
+SENTENCES = [  # a last line that nothing introduces, and its value
+    ("There are 12 apples left.", "12"), ("She has 12 apples now.", "12"), ("He earned $12.", "12"), ("Each one costs 12 dollars.", "12"), ("That makes 12.", "12"), ("So there are 12 in all.", "12"), ("It took 3 bolts in total.", "3"),
+    ("Therefore, Janet makes $18 every day at the farmers' market.", "18"), ("James runs 540 meters a week.", "540"), ("Thus, 12 apples remain.", "12"), ("Hence the required value is 3.5.", "3.5"), ("So x equals 3.5.", "3.5"),
+    ("Therefore:\n\\[\nx = 3.5\n\\]\nwhich is the desired value.", "3.5"), ("因此，所以一共有12个。", "12"), ("∴ x = 12", "12"), ("It ends at 3:30 p.m.", "3:30 PM"), ("The area is 36 cm².", "36 cm^2"),
+]  # fmt: skip
+NO_SENTENCES = [
+    ("12 apples were given, how many are left?", "12"), ("We know 6+6.", "12"), ("Compute 12.", "12"), ("12 is the number of months in a year.", "12"), ("The number 12 is even.", "12"), ("There were 12 apples and 13 pears.", "12"),
+    ("She had 12 apples and gave away some.", "12"), ("You gave me 12.", "12"), ("Multiply both sides by 12.", "12"), ("When x = 12, the expression vanishes.", "12"), ("The value 12 appears on the left.", "12"), ("Note: 12 is even.", "12"),
+    ("The question mentions 12.", "12"), ("For x = 12 we have a contradiction.", "12"), ("Hint: 12", "12"), ("\\boxed{12}\n\nSo the answer is 13.", "12"), ("The answer is 12. However, the answer is 13.", "12"), ("Thus 12 is impossible.", "12"),
+]  # fmt: skip
+
+
+def test_a_sentence_says_its_value_at_its_end():
+    assert misjudged([(f"We add them up.\n{text}", reference) for text, reference in SENTENCES], "right") == []
+    assert misjudged(NO_SENTENCES, "wrong") == []
+
+
 HEDGED = r"""41 = 42;;42 = 41;;x = 41 = 42;;42, ...;;42, \ldots;;42...;;42, etc.;;\ldots, 42;;41, 42;;40, 41, 42, 43;;\{41,42\};;42 or 43;;42 \text{ or } 43;;42 \text{ vs } 43;;42 \quad 43
 42 \\ 43;;42/43;;\ge 42;;> 42;;\le 42;;x > 42;;x \ne 42;;\text{not } 42;;42 \pm 1;;42?;;42 (43);;42; 43;;[42, 43];;6 \quad 7;;x + 1 = 42;;2x = 42;;42 \neq 41;;41 \approx 42;;41 \to 42
 41 \Rightarrow 42;;41 \implies 42;;\text{between } 41 \text{ and } 43;;\text{at least } 42;;\text{about } 42;;\text{maybe } 42;;\text{Is it } 42?;;\cancel{42} 43;;4 2;;a = 42, b = 43;;42 \lor 43
-42 \text{ but also } 43;;x\in\{41,42,43\};;\text{A) 41 B) 42 C) 43};;(1) 41 (2) 42;;0 = 42;;42 - 50;;42 \text{ through } 50;;41 < 42;;42 = 6 \cdot 8;;\text{What is } 42;;\text{wrong: } 42;;42 \equiv 2;;42x;;42 + C""".replace("\n", ";;").split(";;")  # fmt: skip
+42 \text{ but also } 43;;x\in\{41,42,43\};;\text{A) 41 B) 42 C) 43};;(1) 41 (2) 42;;0 = 42;;42 - 50;;42 \text{ through } 50;;41 < 42;;42 = 6 \cdot 8;;\text{What is } 42;;\text{wrong: } 42;;42 \equiv 2;;42x;;42 + C;;42\text{ish};;\text{Let } x = 42;;\text{if } x = 42;;n = 42 \text{ fails};;f(42);;a_{42}""".replace("\n", ";;").split(";;")  # fmt: skip
 
 
 def test_one_answer_that_says_more_than_the_reference_is_wrong():
