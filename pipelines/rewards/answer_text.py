@@ -87,6 +87,7 @@ WORDS_OF_MATHS = {
     r"\bpi\b": r"\\pi ",
     r"\bdegrees?\b": r"^\\circ ",
     r"\bper ?cent\b": "%",
+    r"^approximately ": r"\\approx ",
     r"^(?:USD|US dollars?) (?=[\d.])(.*)$": r"\1 dollars",
     r"^(?:Rs\.?|INR) (?=[\d.])(.*)$": r"\1 rupees",
 }

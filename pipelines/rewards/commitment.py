@@ -75,6 +75,7 @@ CONCLUDING = (  # a verb after which a sentence that nothing introduces may say 
 AIMS = re.compile(
     r"\b(?:show|prove|check|verify|see|confirm|test|claim|argue|find out)\s+"
     r"(?:that\s+|whether\s+)?(?:the|our|my)\s+(?:\w+ )?(?:answer|result|solution)s?\b"
+    r"|\b(?:not true|untrue|false|incorrect|wrong|not the case) that\b"
     r"|\banswer\s+(?:would|could|might|may)\b",
     re.I,
 )

@@ -172,6 +172,7 @@ def _chain(members: list[str], theirs: str, again: Ask) -> Verdict:
     head = members[0]
     if not constant(head) and len(set(VARIABLE.findall(head))) == 1 and re.search(r"\d", re.sub(r"_\{?\w+\}?", "", head)):
         return wrong(f"{head[:40]} is not the value that is asked")  # x + 1 = 42
+    values = [member for member in values if not structure.BARE_NAME.fullmatch(member)] or values  # x = y = 5
     verdicts = [again(member, theirs) for member in values]
     if not any(verdict.outcome == "right" for verdict in verdicts):
         return verdicts[-1] if verdicts else wrong("no value")

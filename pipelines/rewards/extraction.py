@@ -33,7 +33,10 @@ TAGGED = re.compile(
 )  # and its closing form
 CLOSED = re.compile(r"</(?:answer|final_answer|solution)>|<\|end_of_(?:solution|answer)\|>|\[/answer\]", re.I)
 BETWEEN_BOXES = re.compile(r"[ \t$,;.:?/()\\]*(?:and|or|und|\\text\{\s*(?:and|or)\s*\}|和|或|、)?[ \t$,;:()\\]*(?:[A-Za-z]\w?\s*=)?[ \t$]*")
-GOES_ON = re.compile(r"[\s$)}\\\]]*(?:[?？]|(?:or|或)\b)", re.I)
+GOES_ON = re.compile(
+    r"[\s$)}\\\]]*(?:[?？]|(?:or|或)\b|(?:is|was|are|does|can|will)\s*(?:not\b|n['’]t\b|wrong|incorrect|false|impossible|excluded)|cannot\b|fails\b)",
+    re.I,
+)
 KEYED = re.compile(r'\{[^{}]*"(?:final_?)?answer"\s*:\s*(?:"([^"{}]+)"|([^",{}\s]+))[^{}]*\}[\s`.]*$', re.I)
 CLOSING = 4  # characters that end a sentence
 LONG = 1200  # characters after an answer in which it may be taken back
@@ -175,7 +178,7 @@ def _boxed(text: str) -> Found | None:
         return _later(text[end:])
     if any(word in text[end:] for word in ("nswer", "NSWER", "答案", "esult")):
         later = closing_statement(text[end:])
-        if later.stated and later.text and not wordy(tidy(later.text)):
+        if later.stated and any(map(str.isalnum, later.text)) and not wordy(tidy(later.text)):
             return later
     parts = [content]
     while (before := _box_before(text, start)) is not None and BETWEEN_BOXES.fullmatch(text, before[2], start):

@@ -31,7 +31,7 @@ RESTATED = re.compile(r"(.*\S)\s*\(([^()]+)\)")
 NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|or|without|cannot|isn't|aren't|wasn't|doesn't|don't|either|less|more|"
     r"fewer|greater|about|between|least|most|close|closer|near|nearly|almost|possible|impossible|except|"
-    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|what|"
+    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|used to|what|"
     r"how|why)\b|[?!]|不|非|没|或|超过|大约|左右|至少|最多"
 )
 SAID_TIME = re.compile(rf"(?:{CONCLUDING}|\bat|\buntil)\s*(\d{{1,2}}:\d{{2}}(?:\s*[ap]\.?\s?m\b\.?)?|\d{{1,2}}\s*[ap]\.?\s?m\b\.?)$", re.I)

@@ -22,9 +22,13 @@ LEAD_IN = re.compile(
 WITHIN = re.compile(
     r"\b(?:the|our|my)\s+(?:final |correct |right |full |short |best )?(?:answers?|results?|"
     r"solutions?(?: set)?)(?:\s+(?:to|of|for)\s+[^:=.]{1,60}?)?[\s*_]*"
-    r"(?:is|are|was|=|:|must be|should be|has to be|equals|comes (?:out )?to(?: be)?)\s*:?|(?:答案|结果)(?:应该|"
+    r"(?:is|are|was|=|:|must be|should be|has to be|equals|comes (?:out )?to(?: be)?)\s*:?|\b(?:the|our|"
+    r"my) (?:final )?answer\s+(?=[\d$(\\-])|(?:答案|结果)(?:应该|"
     r"应)?(?:是|为|[:：])",
     re.I,
+)
+CALLED = re.compile(
+    r"(.{1,80}?)\s+(?:is|are) (?:therefore |thus |hence )?(?:the|our|my) (?:final |correct |right )?(?:answers?|solutions?)\W*", re.I | re.S
 )
 CHINESE_LEAD_IN = re.compile(
     r"^[*_\s]*(?:所以|因此|故|综上|即|那么|于是|从而)?(?:所述)?[,，]?\s*(?:本题|此题|该题|这道题)?的?"
@@ -34,6 +38,7 @@ CHINESE_LEAD_IN = re.compile(
 CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore)\b[,:]?\s*", re.I)
 HOPE = re.compile(r"\.?\s*I hope it is correct\.?\s*$", re.I)
 DONE = re.compile(r"(?:[\s$]*(?:\\(?:blacksquare|square|Box|qed)\b|∎|■|□|\bQ\.?E\.?D\.?)[\s$.]*)+$")
+BULLET = re.compile(r"^[-*•]\s+")
 COURTESY = re.compile(
     r"^\W*(?:(?:i|we) (?:really )?hope\b|hope (?:this|that|it)|let me know|feel free|if you(?:'d| have| need|"
     r" want| would| are| still)\b|please (?:let|note|feel|do)|"
@@ -49,7 +54,7 @@ EXPLAINS = re.compile(
     re.I,
 )
 ASIDE = re.compile(
-    r"^(?:which (?:is|was|gives|matches)|as (?:required|desired|claimed|needed|expected)|this (?:matches|agrees|confirms|completes))\b",
+    r"^(?:which (?:is|was|matches)|as (?:required|desired|claimed|needed|expected)|this (?:matches|agrees|confirms|completes))\b",
     re.I,
 )
 REASON = re.compile(
@@ -162,7 +167,11 @@ def backwards(text: str) -> Iterator[str]:
             continue
         before = next((place for place in range(end - 1, -1, -1) if lines[place].strip()), None)
         if before is not None and introduces(lines[before]):
-            yield f"{lines[before].strip()} {line}" if lines[before].rstrip("*_ ").endswith((":", "：", "is", "are")) else line
+            yield (
+                f"{lines[before].strip()} {BULLET.sub('', line)}"
+                if lines[before].rstrip("*_ ").endswith((":", "：", "is", "are"))
+                else line
+            )
             continue
         yield line
 
@@ -212,6 +221,8 @@ def _split_lead_in(sentence: str) -> tuple[str, str]:
     said, found = _after_lead_in(text)
     if found:
         return text[: len(text) - len(said)] or " ", said
+    if called := CALLED.fullmatch(text):
+        return text[called.end(1) :], CONNECTIVE.sub("", called[1])
     matches = list(WITHIN.finditer(text))
     if matches and text[matches[-1].end() :].strip(" *:"):
         return text[: matches[-1].end()], text[matches[-1].end() :].strip("* :")

@@ -30,6 +30,7 @@ GREEK = re.compile(
 VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|(?<![\\A-Za-z])[a-z]{2}(?![A-Za-z])")  # but e, E, i and I
 OPEN, CLOSE = "([{", ")]}"
 AND = re.compile(r"\s+(?:and|or|&)\s+|\s*(?:和|或|及)\s*|\s*\\text\s*\{\s*(?:and|or)\s*\}\s*")
+LAST = re.compile(r"^(?:and|or)\s+")
 OR = re.compile(r"\s+or\s+|\s*\\(?:lor|vee|cup)(?![A-Za-z])\s*|\s*或\s*")
 BOTH = re.compile(r"\s+and\s+|\s*\\(?:land|wedge)(?![A-Za-z])\s*|\s*且\s*")
 
@@ -168,7 +169,8 @@ def split_any(text: str) -> list[str]:
     found = split(text, ";")
     if len(found) > 1:
         return found
-    return [part for piece in split(text, ",") for part in AND.split(piece) if part.strip()] or [text]
+    pieces = [LAST.sub("", piece) for piece in split(text, ",")]  # 1, 2, and 3
+    return [part for piece in pieces for part in AND.split(piece) if part.strip()] or [text]
 
 
 def split(text: str, separator: str) -> list[str]:

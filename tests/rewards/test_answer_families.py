@@ -63,6 +63,8 @@ NOWHERE = [  # the reference, 5, stands in them; nobody says that it is the answ
     "The answer is 5. Let me redo this. The answer is 6.", "<think>5</think>", "The answer is not \\boxed{5}", "If the answer is 5, we are done.", "We check whether the answer is 5.", "#### 5\n#### 6",
     "<answer>5</answer><answer>6</answer>", "\\boxed{5} or \\boxed{6}", "\\boxed{5} and \\boxed{6}", "Let $x = 5$.", "2 + 3 = 5\nNow we go on.", "First we add.\n2 + 3 = 5", "Suppose it is 5.", "The answer is 5 or so, I am not sure.",
     "The answer is at least 5.", "<answer></answer>\n", "Answer:\n\nI cannot say whether it is 5.", "The answer is 5?", "#### Step 5", "The answer is 6.\n\n#### Explanation\nIt is not 5.", "答案是5吗？", "答案不是5。", "可能是5。",
+    "\\boxed{5} is incorrect.", "\\boxed{5} is not the answer.", "It is not true that the answer is 5.", "The answer used to be 5.", "5 is not the answer.", "One answer is 5, another answer is 6.", "The wrong answer is 5.", "Previous answer: 5",
+    "The answer is 6, I mean 5? No.", "The answer is 5? The answer is 6?", "The answer is certainly not 5.", "\\boxed{5}\n\nSo the answer is 6.",
 ]  # fmt: skip
 
 
@@ -244,11 +246,12 @@ def test_references_that_end_in_their_answer_are_usable(reference: str, answer: 
 
 
 def test_the_recall_on_published_solutions():
-    """MATH's own solutions against their answers. Seven of 4,500 box two different values, of which the reference keeps the last: wrong here."""
+    """MATH's own solutions against their answers. Of 4,500 seven box two different values, of which the reference keeps the last, and one
+    uses the box as an operator and says another answer after it: these are wrong here."""
     with gzip.open(real("math") / "hendrycks_math/test_minus_math500.jsonl.gz", "rt", encoding="utf-8") as stream:
         rows = [json.loads(line) for line in stream]
     verdicts = check_many([(row["solution"], row["_answer"], True, row["problem"]) for row in rows])
-    assert sum(verdict.outcome == "right" for verdict in verdicts) >= len(rows) - 7
+    assert sum(verdict.outcome == "right" for verdict in verdicts) >= len(rows) - 8
     foreign = [
         (row["solution"], other["_answer"], True, other["problem"])
         for row, other in pairwise(rows[:1500])
