@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from flows.command_line import DEBUG, edited, err, fail, make_plan, out, own_settings, project, unforeseen, words_of, write_edited
 from pipelines.quiet import quiet
 
 gc.set_threshold(100_000)  # imports make many objects that stay: looking for garbage among them is wasted
@@ -26,9 +27,6 @@ app = typer.Typer(
     add_completion=False,
     help="Whetstone: one graph from raw data to an audited checkpoint.",
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
 Targets = Annotated[list[str] | None, typer.Argument(help="Stages (`sft`, `rl@grpo`, or `rl` for all of them); everything when left out.")]
 Subject = Annotated[str, typer.Argument(help="models/sft, a copied-out checkpoint folder, or a registered model: sft, sft:3, sft@alias.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -38,90 +36,6 @@ Settings = Annotated[
 Supposed = Annotated[
     list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Plan as if params.yaml held this value; may be repeated.")
 ]
-
-
-def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
-    """Say what was wrong and what to do, and end with the exit code."""
-    if as_json:
-        print(json.dumps({"ok": False, "error": message.splitlines()}))
-    else:
-        err.print(message, style="red", markup=False)
-    raise typer.Exit(code)
-
-
-def project(as_json: bool = False) -> Path:
-    """The project's root; the process goes there, because stages and DVC speak in paths relative to it."""
-    import os
-
-    from flows.workspace import NotAProject, find_root
-
-    try:
-        root = find_root()
-    except NotAProject as error:
-        fail(str(error), 2, as_json)
-    os.chdir(root)
-    return root
-
-
-def edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> tuple[str, list[str]] | None:
-    """params.yaml, comments kept, with `-S key=value` and with the presets listed that the targets ask for; None when nothing changes.
-
-    Returns its text, checked as a whole, and a line for each preset. Nothing is written.
-    """
-    if not settings and not any("@" in target for target in targets or []):
-        return None
-    from flows.graph import requested
-    from flows.graph.params import check
-    from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, parse, read_yaml, set_value, text_of
-
-    try:
-        raw = read_yaml(root / PARAMS)
-        if not settings and not requested.missing(raw, targets or []):
-            return None
-        document = load_with_comments(root / PARAMS)
-        for setting in settings or []:
-            key, equals, value = setting.partition("=")
-            if not equals:
-                raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.steps=500"])
-            set_value(document, key, value)
-        additions = requested.missing(parse(text_of(document)), targets or [])
-        requested.add(document, additions)
-        text = text_of(document)
-        check(parse(text))
-    except ParamsError as error:
-        fail(str(error), 2, as_json)
-    return text, [f"{name} to {section}.{key}" for section, key, name in additions]
-
-
-def write_edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> None:
-    """Bring params.yaml to what `edited` says, and tell which presets it now lists."""
-    changed = edited(root, settings, targets, as_json)
-    if changed is None:
-        return
-    from flows.graph.params_file import PARAMS, write_text
-
-    text, added = changed
-    write_text(root / PARAMS, text)
-    if added:
-        err.print(f"params.yaml: added {', '.join(added)}", style="yellow", markup=False)
-
-
-def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool, text: str | None = None) -> Any:
-    from flows.graph import dvc_api, plan
-    from flows.graph.params_file import ParamsError
-
-    try:
-        return plan.make(root, targets or [], force, text=text)
-    except (ParamsError, plan.UnknownStage) as error:
-        fail(str(error), 2, as_json)
-    except dvc_api.BrokenLock as error:
-        fail(
-            f"dvc.lock cannot be read: {error}\n`whetstone run` moves it aside and brings the results back from the run cache.", 1, as_json
-        )
-    except (SyntaxError, FileNotFoundError) as error:
-        fail(str(error), 1, as_json)
-    except dvc_api.dvc_error() as error:
-        fail(f"DVC: {error}", 1, as_json)
 
 
 @app.command()
@@ -137,11 +51,12 @@ def plan(
     """
     root = project(as_json)
     text, added = edited(root, settings, targets, as_json) or (None, [])
+    own = own_settings(root, as_json, text)
     made = make_plan(root, targets, force, as_json, text)
     if added:
         err.print(f"params.yaml: `whetstone run` would add {', '.join(added)}", style="yellow", markup=False)
     if as_json:
-        print(json.dumps({"stale": len(made.todo), "stages": [row.as_json() for row in made.rows]}, indent=1))
+        print(json.dumps({**own, "stale": len(made.todo), "stages": [row.as_json() for row in made.rows]}, indent=1))
         return
     from flows.plan_table import print_plan
 
@@ -163,6 +78,7 @@ def run(
     """
     root = project(as_json)
     write_edited(root, settings, targets, as_json)
+    own = own_settings(root, as_json)
     from flows.graph import dvc_api, plan
     from flows.graph.params_file import ParamsError
     from flows.plan_table import print_done
@@ -180,11 +96,11 @@ def run(
     except (ParamsError, plan.UnknownStage) as error:
         fail(str(error), 2, as_json)
     except (Busy, ServerFailed, SyntaxError, OSError) as error:
-        fail(str(error), 1, as_json)
+        fail(words_of(error), 1, as_json)
     except dvc_api.dvc_error() as error:
         fail(f"DVC: {error}", 1, as_json)
     if as_json:
-        print(ran.as_json())
+        print(ran.as_json(own))
     else:
         print_done(out, root, ran)
     raise typer.Exit(ran.code)
@@ -199,7 +115,8 @@ def status(as_json: AsJson = False) -> None:
     root = project(as_json)
     from flows.plan_table import print_status, status_of
 
-    found = status_of(root, make_plan(root, None, False, as_json))
+    own = own_settings(root, as_json)
+    found = {**status_of(root, make_plan(root, None, False, as_json)), **own}
     if as_json:
         print(json.dumps(found, indent=1))
     else:
@@ -268,17 +185,21 @@ def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the 
     """
     root = project(as_json)
     page, text = root / "reports" / "index.html", root / "reports" / "report.md"
-    if not page.exists():
+    if not page.exists() or not text.exists():
         fail("there is no report yet; make it with `whetstone run`", 1, as_json)
-    rows = {row.stage: row for row in make_plan(root, ["report"], False, as_json).rows}
-    fresh = all(row.action == "keep" for row in rows.values())
-    if as_json:
-        print(json.dumps({"page": str(page), "markdown": str(text), "fresh": fresh}))
-    else:
-        from rich.markdown import Markdown
+    from flows.plan_table import headline
 
-        out.print(Markdown(text.read_text("utf-8")))
-        out.print(f"\n{page}" + ("" if fresh else "  [yellow](stale: `whetstone run` brings it up to date)[/]"))
+    fresh = all(row.action == "keep" for row in make_plan(root, ["report"], False, as_json).rows)
+    said = headline(text.read_text("utf-8"))
+    if as_json:
+        print(json.dumps({"page": str(page), "markdown": str(text), "fresh": fresh, "headline": said}))
+    else:
+        for line in said:
+            out.print(line, markup=False)
+        out.print(str(page), markup=False)
+        out.print(str(text), markup=False)
+        if not fresh:
+            out.print("stale: `whetstone run` brings it up to date", style="yellow")
     if open_it:
         import webbrowser
 
@@ -314,7 +235,10 @@ def show(
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option("--port", help="MLflow's port; Prefect takes the next one.", min=1024, max=65534)] = 5000,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="MLflow's port; Prefect takes the next one. Default: 5000, or what is free.", min=1024, max=65534),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Start both, see that they answer, and stop.")] = False,
 ) -> None:
     """MLflow's and Prefect's pages on this machine's loopback, until Ctrl-C.
@@ -360,26 +284,40 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def use(
-    recipe: Annotated[str, typer.Argument(help="A file name of recipes/ without .yaml, or `default` to go back.")], as_json: AsJson = False
+    recipe: Annotated[str, typer.Argument(help="A file name of recipes/ without .yaml, or `default` to go back.")],
+    keep: Annotated[bool, typer.Option("--keep", help="Carry the settings of your own over.")] = False,
+    own: Annotated[Path | None, typer.Option("--own", help="Lay the settings over it that an earlier `use` kept in this file.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Lay a recipe over params.yaml, or go back to the values that it replaced.
+    """Make params.yaml the recipe as it is; settings of your own are kept aside in a file, or carried over with --keep.
 
     Example: [bold]whetstone use gsm8k_small[/], later [bold]whetstone use default[/]
     """
+    own = own.absolute() if own else None
     root = project(as_json)
+    from flows.graph import recipes
     from flows.graph.params_file import ParamsError
-    from flows.graph.recipes import use as apply
+    from flows.workspace import Busy, only_one_run
 
     try:
-        changed = apply(root, recipe)
+        before = recipes.active(root)
+        with only_one_run(root):  # a run that works with params.yaml would find it another
+            used = recipes.use(root, recipe, keep, own)
     except ParamsError as error:
         fail(str(error), 2, as_json)
+    except (Busy, OSError) as error:
+        fail(words_of(error), 1, as_json)
+    kept = f"whetstone use {before} --own {used.aside}" if used.aside else None
     if as_json:
-        print(json.dumps({"recipe": recipe, "changed": changed}, indent=1))
+        print(json.dumps({"recipe": recipe, "changed": used.changed, "own": [c.as_json() for c in used.own], "bring_back": kept}, indent=1))
         return
-    for line in changed:
+    for line in used.changed:
         out.print(f"  {line}", markup=False)
-    out.print(f"params.yaml now holds {recipe}: {len(changed)} values changed. `whetstone plan` shows what that means.")
+    out.print(f"params.yaml now holds {recipe}: {len(used.changed)} values changed. `whetstone plan` shows what that means.", markup=False)
+    if kept:
+        out.print(
+            f"settings of your own ({len(used.own)}) are kept in {used.aside}; they come back with: {kept}", style="yellow", markup=False
+        )
 
 
 @app.command()
@@ -446,6 +384,10 @@ def main() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     try:
         app()
+    except Exception as error:  # people get a sentence; the traceback goes to a file
+        if os.environ.get(DEBUG):
+            raise
+        sys.exit(unforeseen(error))
     finally:
         gc.freeze()  # the interpreter looks for garbage as it ends, which among a thousand modules took a fifth of a plan's time
 

@@ -9,50 +9,29 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows import configured_run
+from flows.configured_run import Finding
+from flows.running.headline import cause
 from flows.workspace import STATE
+from tasks.tracking_records import public
 
 LEAST_FREE_GB = 5
 LONGEST = 400  # characters of a rendered row that are shown
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was tried. `needed`: nothing works without it."""
-
-    what: str
-    ok: bool
-    said: str
-    mend: str = ""
-    needed: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+NO_ROOM_GB = 0.5  # a run that records anything fails below this
 
 
 def examine(root: Path) -> list[Finding]:
     """All findings, in the order in which they matter."""
-    checks: list[Callable[[Path], Iterator[Finding]]] = [
-        _python,
-        _packages,
-        _git,
-        _params,
-        _raw_data,
-        _templates,
-        _servers,
-        _torch,
-        _disk,
-        _sandbox,
-    ]
-    return [finding for check in checks for finding in check(root)]
+    checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _packages, _git, _params, _raw_data, _templates, _servers, _torch, _disk]
+    found = [finding for check in [*checks, configured_run.examine] for finding in check(root)]
+    return found if any(finding.what == "sandbox" for finding in found) else [*found, *configured_run.sandbox(needed=False)]
 
 
 def _python(root: Path) -> Iterator[Finding]:
@@ -156,8 +135,14 @@ def _templates(root: Path) -> Iterator[Finding]:
 def _servers(root: Path) -> Iterator[Finding]:
     """In a process of its own: the import alone is what breaks with an unsuitable fastapi."""
     env = {**os.environ, "PREFECT_HOME": str(root / STATE / "prefect")}
+    if url := os.environ.get("PREFECT_API_URL"):
+        from flows.running.prefect_server import unanswered
+
+        why, shown = unanswered(url, 5), public({"url": url})["url"]
+        mend = "start that server, or unset PREFECT_API_URL: a run then starts one of its own"
+        yield Finding("PREFECT_API_URL", not why, f"{shown}: {why}" if why else f"{shown} answers", mend)
     done = subprocess.run([sys.executable, "-c", "import prefect.server.api.server"], capture_output=True, text=True, env=env)
-    said = "its server can start" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+    said = "its server can start" if done.returncode == 0 else cause(done.stderr.splitlines()) or f"exit code {done.returncode}"
     yield Finding("prefect", done.returncode == 0, said, "pip install 'fastapi>=0.139,<0.151', or all of requirements.lock")
     from tasks.tracking import Tracking
 
@@ -168,7 +153,7 @@ def _servers(root: Path) -> Iterator[Finding]:
     yield Finding(
         "mlflow",
         not warned,
-        warned[0] if warned else tracking.uri.split("@")[-1],
+        warned[0] if warned else tracking.store.shown,
         "see the message; runs go on without tracking",
         needed=False,
     )
@@ -208,22 +193,8 @@ def _torch(root: Path) -> Iterator[Finding]:
 
 def _disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free / 1e9
-    yield Finding(
-        "disk", free > LEAST_FREE_GB, f"{free:.0f} GB free", "make room; `dvc gc --all-commits` drops results of no commit", needed=False
-    )
-
-
-def _sandbox(root: Path) -> Iterator[Finding]:
-    from pipelines.rewards.sandbox.probe import fault_of, modes, working_mode
-
-    mode = working_mode()
-    said = (
-        f"bubblewrap works, as {mode}; standard modules import in it"
-        if mode
-        else "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
-    )
-    mend = "apt-get install bubblewrap, and allow user namespaces or run as root; only rewards that run code need it"
-    yield Finding("sandbox", mode is not None, said, mend, needed=False)
+    mend = "make room; `dvc gc --all-commits` drops results of no commit"
+    yield Finding("disk", free > LEAST_FREE_GB, f"{free:.1f} GB free", mend, needed=free < NO_ROOM_GB)
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:

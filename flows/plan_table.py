@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from flows.graph.plan import Plan
 from flows.workspace import STATE, read_json
+from tasks.tracking import Tracking
 
 if TYPE_CHECKING:  # `plan` must not pay for what only `run` needs
     from flows.running.run import Ran
@@ -25,6 +27,7 @@ MEANING = {
     "run?": "to run unless its inputs come out the same",
 }
 SHOWN_REASONS = 4
+HEADLINE_LINES = 12
 
 
 def print_plan(console: Console, plan: Plan) -> None:
@@ -58,24 +61,38 @@ def print_done(console: Console, root: Path, ran: Ran) -> None:
         console.print(f"logs: {root / STATE / 'logs' / ran.run}", markup=False)
         return
     console.print()
-    for title, path in (("report", "reports/index.html"), ("MLflow store", f"{STATE}/mlflow.db"), ("checkpoints", "models")):
-        if (root / path).exists():
-            console.print(f"{title:<14} {root / path}", markup=False)
+    store = Tracking(root).store
+    places = [("report", root / "reports/index.html"), ("MLflow store", store.file or store.shown), ("checkpoints", root / "models")]
+    for title, place in places:
+        if isinstance(place, str) or place.exists():
+            console.print(f"{title:<14} {place}", markup=False)
     console.print(f"{'look at them':<14} whetstone ui      where a checkpoint came from: whetstone lineage models/sft", style="dim")
+
+
+def headline(report: str) -> list[str]:
+    """Title and summary of a report's Markdown: what stands before its first table."""
+    lines: list[str] = []
+    for line in report.splitlines():
+        if line.startswith(("## ", "|", "**", "![")) or len(lines) == HEADLINE_LINES:
+            break
+        if line.strip():
+            lines.append(line.lstrip("# "))
+    return lines
 
 
 def status_of(root: Path, plan: Plan) -> dict[str, Any]:
     """For `whetstone status`: counts, the run in progress if there is one, the last times."""
     from flows.graph import aside, recipes
-    from flows.running import heal
+    from flows.running import heal, now
 
     owner = read_json(root / STATE / heal.OWNER)
     dead = heal.dead_owner(root)
+    live = owner if owner and "pid" in owner and not dead else None
     return {
         "recipe": recipes.active(root),
         "stages": dict(Counter(row.action for row in plan.rows)),
         "stale": [row.stage for row in plan.todo],
-        "running": owner if owner and "pid" in owner and not dead else None,
+        "running": {**live, "now": now.running(root, live["run"])} if live else None,
         "died": dead,
         "aside": [kept.name for kept in aside.entries(root)],
         "timings": read_json(root / STATE / "timings.json") or {},
@@ -83,12 +100,33 @@ def status_of(root: Path, plan: Plan) -> dict[str, Any]:
 
 
 def print_status(console: Console, found: dict[str, Any]) -> None:
+    """What is fresh; then what runs now, or how long each stage took when it last ran."""
     console.print(f"recipe {found['recipe']}: " + ", ".join(f"{count} {MEANING[action]}" for action, count in found["stages"].items()))
-    if found["running"]:
-        console.print(f"running: {found['running']['run']} (pid {found['running']['pid']})")
     if found["died"]:
         console.print(f"the run {found['died']['run']} was killed; `whetstone run` goes on from its checkpoints", style="yellow")
     if found["aside"]:
         console.print(f"kept aside, never fresh: {len(found['aside'])} (`whetstone aside`)", style="yellow")
-    for stage, times in found["timings"].items():
-        console.print(f"  {stage:<20} {times['wall_s']:8.1f} s  {times['action']}", markup=False)
+    if found["running"]:
+        _print_running(console, found["running"])
+    elif found["timings"]:
+        console.print("nothing runs now; the stages took, when they last ran:")
+        for stage, times in found["timings"].items():
+            console.print(f"  {stage:<20} {times['wall_s']:8.1f} s  {times['action']}", markup=False)
+
+
+def _print_running(console: Console, running: dict[str, Any]) -> None:
+    from flows.running.live import figures
+
+    now = running["now"]
+    since = f" since {_clock(now['since'])}" if now else ""
+    console.print(f"running{since}: {running['run']} (pid {running['pid']})", markup=False)
+    for stage, facts in now.get("stages", {}).items():
+        row = facts.get("progress") or {}
+        steps = f"{row.get('done')}/{row.get('total')}  {figures(row)}" if row else "starting"
+        console.print(f"  {stage:<20} {steps}  (since {_clock(facts['since'])})", markup=False)
+    if not now.get("stages"):
+        console.print("  no stage computes at this moment: it plans, waits or records", style="dim")
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,9 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.running.prefect_server import LIFELINE, Server, environment
+from flows.running.headline import cause
+from flows.running.prefect_server import LIFELINE, Server, ServerFailed
 from flows.workspace import STATE
 from tasks.tracking import Tracking
+
+FIRST_PORT = 5000
 
 
 def _page_answers(url: str) -> bool:
@@ -27,60 +31,100 @@ def _page_answers(url: str) -> bool:
         return False
 
 
-def show(root: Path, port: int, check: bool, console: Console) -> int:
-    """Serve both until Ctrl-C or SIGTERM; with `check` stop when both have answered. Exit code 1 when one does not come up."""
-    environment(root)
-    log = root / STATE / "logs" / "mlflow-ui.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    argv = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "ui",
-        "--backend-store-uri",
-        Tracking(root).uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    with open(log, "wb") as stream:
-        command = [sys.executable, "-S", "-E", str(LIFELINE), "3", "--", *argv]
-        mlflow = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, cwd=root, env=os.environ.copy(), start_new_session=True
+def show(root: Path, port: int | None, check: bool, console: Console) -> int:
+    """Serve both until Ctrl-C or SIGTERM; with `check` stop when both have answered. Exit code 1 when one does not come up.
+
+    A port that another program listens on is refused where it was asked for, else the next free pair is taken.
+    """
+    taken = [number for number in (port, port + 1) if not _free(number)] if port else []
+    if taken:
+        console.print(f"port {taken[0]} is taken by another program; choose another with --port", style="red")
+        return 1
+    first = port or next((number for number in range(FIRST_PORT, FIRST_PORT + 200, 2) if _free(number) and _free(number + 1)), 0)
+    if not port and first != FIRST_PORT:
+        console.print(
+            f"port {FIRST_PORT} or {FIRST_PORT + 1} is taken by another program; {first} and {first + 1} are used", style="yellow"
         )
-    prefect = Server(root, port + 1, ui=True)
+    try:
+        prefect = Server(root, first + 1, ui=True)
+    except ServerFailed as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    store = Tracking(root, say=lambda text: console.print(text, style="yellow", markup=False)).store
+    mlflow = None
     stop = threading.Event()
     previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    pages = {"MLflow": f"http://127.0.0.1:{port}", "Prefect": prefect.url.removesuffix("/api")}
     try:
-        if not _wait_for(pages, stop, mlflow, log, console):
+        if not store.served:
+            store.settle()
+            mlflow = _mlflow(root, store.uri, first)
+        pages = {"MLflow": store.shown if store.served else f"http://127.0.0.1:{first}", "Prefect": prefect.url.removesuffix("/api")}
+        ours = {name: url for name, url in pages.items() if (mlflow if name == "MLflow" else prefect.ours)}
+        if not _wait_for(ours, stop, mlflow, prefect, root / STATE / "logs", console):
             return 1
         for name, url in pages.items():
-            console.print(f"{name:<8} {url}")
+            console.print(f"{name:<8} {url}" + ("" if name in ours else "  (not ours: as the environment says)"), markup=False)
         if not check:
             console.print("Ctrl-C stops both", style="dim")
             stop.wait()
         return 0
+    except store.failures() as error:
+        console.print(f"MLflow store {store.shown}: {error}; fix: {store.remedy(error)}", style="red", markup=False)
+        return 1
     finally:
         prefect.stop()
-        mlflow.terminate()
-        mlflow.wait(15)
+        if mlflow:
+            mlflow.terminate()
+            mlflow.wait(15)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def _wait_for(pages: dict[str, str], stop: threading.Event, mlflow: subprocess.Popen[bytes], log: Path, console: Console) -> bool:
+def _mlflow(root: Path, uri: str, port: int) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    env = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}  # not an argument: it may hold a password
+    with open(root / STATE / "logs" / "mlflow-ui.log", "wb") as stream:
+        command = [sys.executable, "-S", "-E", str(LIFELINE), "3", "--", *argv]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, cwd=root, env=env, start_new_session=True)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that has just ended listens no more
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _wait_for(
+    pages: dict[str, str],
+    stop: threading.Event,
+    mlflow: subprocess.Popen[bytes] | None,
+    prefect: Server,
+    logs: Path,
+    console: Console,
+) -> bool:
+    """Until each page answers, and its own process is what answers."""
     waiting, end = dict(pages), time.monotonic() + 90
     while waiting and not stop.is_set():
         waiting = {name: url for name, url in waiting.items() if not _page_answers(url)}
-        if mlflow.poll() is not None:
-            console.print(f"MLflow's page ended at once; see {log}", style="red")
-            return False
+        for name, ended, log in (
+            ("MLflow", mlflow is not None and mlflow.poll() is not None, "mlflow-ui.log"),
+            ("Prefect", prefect.ended, "prefect-server.log"),
+        ):
+            if ended:
+                console.print(
+                    f"{name}'s page ended at once: {cause(_lines(logs / log)) or 'it said nothing'}; see {logs / log}", style="red"
+                )
+                return False
         if time.monotonic() > end:
-            console.print(f"{', '.join(waiting)} did not answer within 90 s; see {log.parent}", style="red")
+            console.print(f"{', '.join(waiting)} did not answer within 90 s; see {logs}", style="red")
             return False
         stop.wait(0.2)
     return not waiting
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8", "replace").splitlines() if path.exists() else []

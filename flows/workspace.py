@@ -27,7 +27,7 @@ def find_root(start: Path | None = None) -> Path:
     """The nearest folder at or above `start` that holds dvc.yaml and params.yaml."""
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").exists() and (folder / "params.yaml").exists():
+        if all(os.path.lexists(folder / name) for name in ("dvc.yaml", "params.yaml")):  # a link that leads nowhere is told later
             return folder
     raise NotAProject(f"{here}: no dvc.yaml with params.yaml here or above; run this inside a clone of the project")
 

@@ -17,27 +17,22 @@ EXPERIMENT = "whetstone"
 TAG = "whetstone.workspace"
 
 
-def identity(root: Path) -> str:
-    """This workspace's id, made once (.whetstone/workspace.json). It moves with the folder; a copy gets its own."""
+def workspace(root: Path) -> str:
+    """This workspace's name, `FOLDER-ID`, made once (.whetstone/workspace.json). It moves with the folder; a copy gets its own."""
     path = root / ".whetstone" / "workspace.json"
     known = _read(path)
     here = {"root": str(root), "host": socket.gethostname()}
-    if known.get("id") and {name: known.get(name) for name in here} == here:
-        return str(known["id"])
-    original = Path(str(known.get("root"))) / ".whetstone" / "workspace.json" if known.get("root") else None
-    copied = original is not None and original != path and _read(original).get("id") == known.get("id")
-    made = str(known["id"]) if known.get("id") and not copied else uuid.uuid4().hex[:8]
+    if known.get("name") and {key: known.get(key) for key in here} == here:
+        return str(known["name"])
+    original = Path(str(known.get("root"))) / ".whetstone" / "workspace.json" if known.get("root") else path
+    copied = original != path and _read(original).get("name") == known.get("name")
+    folder = re.sub(r"[^A-Za-z0-9]+", "-", root.name).strip("-")[:40]
+    made = str(known["name"]) if known.get("name") and not copied else f"{folder or 'project'}-{uuid.uuid4().hex[:8]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"id": made, **here}, indent=1), "utf-8")
+    temporary.write_text(json.dumps({"name": made, **here}, indent=1), "utf-8")
     os.replace(temporary, path)
-    return str(_read(path)["id"])
-
-
-def workspace(root: Path) -> str:
-    """`FOLDER-ID`, of letters, digits and dashes."""
-    folder = re.sub(r"[^A-Za-z0-9]+", "-", root.name).strip("-")[:40]
-    return f"{folder or 'project'}-{identity(root)}"
+    return str(_read(path)["name"])
 
 
 def experiment(root: Path, shared: bool) -> str:

@@ -24,14 +24,23 @@ class ParamsError(ValueError):
         super().__init__("\n".join(problems))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The values as plain Python objects. YAML 1.2, so `1e-5` is a number, as it is for DVC; a duplicate key is an error."""
+def read_text(path: Path) -> str:
+    """The file's text. Raises ParamsError when there is none, or it is no UTF-8."""
     try:
-        return parse(path.read_text("utf-8"), path.name)
+        return path.read_text("utf-8")
     except FileNotFoundError:
+        if path.is_symlink():
+            raise ParamsError([f"{path}: a link to {os.readlink(path)}, which is not there"]) from None
         raise ParamsError([f"{path}: not found; a Whetstone project keeps its numbers there"]) from None
     except UnicodeDecodeError as error:
         raise ParamsError([f"{path.name}: no UTF-8 text ({error}); bring it back with `git checkout {path.name}`"]) from None
+    except OSError as error:
+        raise ParamsError([f"{path}: cannot be read: {error.strerror}"]) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The values as plain Python objects. YAML 1.2, so `1e-5` is a number, as it is for DVC; a duplicate key is an error."""
+    return parse(read_text(path), path.name)
 
 
 def parse(text: str, name: str = PARAMS) -> dict[str, Any]:
@@ -53,7 +62,17 @@ def _round_trip() -> YAML:
 
 def load_with_comments(path: Path) -> Any:
     """The document with comments and order, for editing."""
-    return _loaded(_round_trip(), path.read_text("utf-8"), path.name)
+    return document_of(read_text(path), path.name)
+
+
+def document_of(text: str, name: str = PARAMS) -> Any:
+    """The same of a text."""
+    return _loaded(_round_trip(), text, name)
+
+
+def plain(document: Any) -> Any:
+    """The values of an edited document, without comments and order."""
+    return _loaded(YAML(typ="safe"), text_of(document), PARAMS)
 
 
 def _loaded(yaml: YAML, text: str, name: str) -> Any:
@@ -61,11 +80,12 @@ def _loaded(yaml: YAML, text: str, name: str) -> Any:
         return yaml.load(text)
     except MarkedYAMLError as error:
         where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem}"]) from None
-    except YAMLError as error:  # control characters: zeros where a power loss was
-        raise ParamsError(
-            [f"{name}: not readable as YAML: {' '.join(str(error).split())}; bring it back with `git checkout {name}`"]
-        ) from None
+        raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem or error}"]) from None
+    except (YAMLError, ValueError) as error:  # characters that YAML does not allow; a date that there is not
+        way = "" if name.startswith("-S") else f"; bring it back with `git checkout {name}`"  # zeros where a power loss was
+        raise ParamsError([f"{name}: not readable as YAML: {' '.join(str(error).split())[:200]}{way}"]) from None
+    except RecursionError:
+        raise ParamsError([f"{name}: not readable as YAML: nested too deep"]) from None
 
 
 def save_with_comments(path: Path, document: Any) -> None:
@@ -99,6 +119,8 @@ def write_text(path: Path, text: str) -> None:
 def set_value(document: Any, dotted: str, text: str) -> None:
     """`rl.grpo.lr`, `1e-4` -> the value, parsed as YAML. A new key is allowed here; validation judges it."""
     *parents, last = dotted.split(".")
+    if not all((*parents, last)):
+        raise ParamsError([f"-S {dotted}={text}: KEY=VALUE is expected, for example -S sft.steps=500"])
     members = next((path for path in SHARED if tuple(parents[: len(path)]) == path), ())
     shared: Any = below(document, members) if members else None
     for depth, part in enumerate(parents):
@@ -112,4 +134,16 @@ def set_value(document: Any, dotted: str, text: str) -> None:
         document = document[part]
     if not isinstance(document, dict):
         raise ParamsError([f"-S {dotted}: {'.'.join(parents)} is a value, not a section"])
-    document[last] = YAML(typ="safe").load(text)
+    value = _loaded(YAML(typ="safe"), text, f"-S {dotted}")
+    _check_plain(value, f"-S {dotted}")
+    document[last] = value
+
+
+def _check_plain(value: Any, name: str, above: tuple[int, ...] = ()) -> None:
+    """What params.yaml may hold: YAML's own anchors and tags also make dates, sets, bytes and values that hold themselves."""
+    if id(value) in above:
+        raise ParamsError([f"{name}: a value that holds itself"])
+    for item in [*value, *value.values()] if type(value) is dict else value if type(value) is list else ():
+        _check_plain(item, name, (*above, id(value)))
+    if value is not None and type(value) not in (dict, list, str, int, float, bool):
+        raise ParamsError([f"{name}: a number, text, true, false, null, list or mapping is expected, found {type(value).__name__}"])

@@ -1,24 +1,58 @@
-"""`whetstone use NAME`: lay recipes/NAME.yaml over params.yaml; `use default` goes back.
+"""`whetstone use NAME`: params.yaml becomes the default with recipes/NAME.yaml laid over it; `use default` goes back.
 
-params.yaml stays the whole truth, so DVC needs to know nothing of recipes. What a recipe replaced is kept in recipes/.applied.yaml,
-which belongs into version control with params.yaml; other edits of params.yaml survive going back.
+params.yaml stays the whole truth, so DVC needs to know nothing of recipes. recipes/.applied.yaml holds the default as it was (`base`) and
+with the recipe on it (`laid`), and belongs into version control with params.yaml. What params.yaml holds beside that are settings of
+the user's own (`-S`, an editor): said at every plan, kept aside by name or carried over when a recipe is used.
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
+import os
+import subprocess
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from flows.graph.params import check
-from flows.graph.params_file import PARAMS, ParamsError, _round_trip, load_with_comments, read_yaml, save_with_comments, text_of, write_text
+from flows.graph.params_file import (
+    PARAMS,
+    ParamsError,
+    document_of,
+    load_with_comments,
+    parse,
+    plain,
+    read_text,
+    read_yaml,
+    save_with_comments,
+    text_of,
+    write_text,
+)
 
 FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"
+OWN = "recipes/own"  # settings of the user's own that were kept aside
+REMEMBERED = ".whetstone/params.default.yaml"  # the default before the first `-S`, where no git knows it
 DEFAULT = "default"
+SHOWN = 6
+ABSENT: Any = object()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting beside the recipe: the recipe's value and the own one, ABSENT for none."""
+
+    key: tuple[str, ...]
+    was: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.key)} {_shown(self.was)} -> {_shown(self.now)}"
+
+    def as_json(self) -> dict[str, Any]:
+        values = {"was": self.was, "now": self.now}
+        return {"key": list(self.key), **{name: value for name, value in values.items() if value is not ABSENT}}
 
 
 def names(root: Path) -> list[str]:
@@ -27,117 +61,186 @@ def names(root: Path) -> list[str]:
 
 def active(root: Path) -> str:
     """The recipe that lies over params.yaml now."""
-    path = root / APPLIED
-    return str(read_yaml(path).get("recipe", DEFAULT)) if path.exists() else DEFAULT
+    return str(_applied(root).get("recipe", DEFAULT))
 
 
-def use(root: Path, name: str) -> list[str]:
-    """Go back to the values before the current recipe, then apply `name`; returns `key old -> new` lines.
+def own(root: Path, text: str | None = None) -> list[Change]:
+    """Settings of params.yaml (or of `text`) that are not the active recipe's. Raises ParamsError when either is no YAML."""
+    laid, text = _laid(root), text if text is not None else read_text(root / PARAMS)
+    return [] if laid is None or laid == text else list(_differences(parse(laid, APPLIED), parse(text)))
 
-    The result is checked as a whole before params.yaml is touched. Raises ParamsError.
+
+def sentence(root: Path, found: list[Change]) -> str:
+    """`gsm8k_small with 2 settings of your own: sft.steps 1000 -> 10, …`"""
+    count = f"{len(found)} setting{'s' if len(found) > 1 else ''} of your own"
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return f"recipe {active(root)} with {count}: {', '.join(map(str, found[:SHOWN]))}{more}"
+
+
+def remember(root: Path) -> None:
+    """Before the first edit of params.yaml by a command: keep the default where nothing else knows it."""
+    if _laid(root) is None:
+        path = root / REMEMBERED
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, read_text(root / PARAMS))
+
+
+@dataclass(frozen=True)
+class Used:
+    """What `use` did: `key old -> new` lines, and the own settings with the file that they were kept in (None: carried over, or none)."""
+
+    changed: list[str]
+    own: list[Change]
+    aside: Path | None
+
+
+def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) -> Used:
+    """Make params.yaml the recipe as it is; with `keep` carry the own settings over, with `bring` lay those of a file that `use` has kept.
+
+    The result is checked as a whole before anything is written. Raises ParamsError.
     """
     if name != DEFAULT and name not in names(root):
         close = difflib.get_close_matches(name, [*names(root), DEFAULT], n=1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join([DEFAULT, *names(root)])}"
         raise ParamsError([f"{FOLDER}/{name}.yaml: no such recipe, {hint}"])
-    document = load_with_comments(root / PARAMS)
-    before = _plain(document)
-    applied = root / APPLIED
-    original = (root / PARAMS).read_text("utf-8")
-    if applied.exists():
-        note = read_yaml(applied)
-        if note.get("written") == _digest(original):  # nothing was edited since: go back to the very bytes
-            original = note["original"]
-            document = _round_trip().load(original)
-        else:
-            for change in note["replaced"]:
-                _put(document, change["key"], change.get("value"), change["was"])
-            original = ""
-    replaced: list[dict[str, Any]] = []
+    before, mine = parse(read_text(root / PARAMS)), own(root)
+    base = _base(root, mine)
+    document = document_of(base)
     if name != DEFAULT:
-        overlay = load_with_comments(root / FOLDER / f"{name}.yaml")
-        if not isinstance(overlay, dict):
-            raise ParamsError([f"{FOLDER}/{name}.yaml: a mapping of sections is expected"])
-        _overlay(document, overlay, [], replaced)
-    after = _plain(document)
-    check(after, PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml over {PARAMS}")
-    if name == DEFAULT and original:
-        write_text(root / PARAMS, original)
-    else:
-        save_with_comments(root / PARAMS, document)
+        read_yaml(root / FOLDER / f"{name}.yaml")  # plain values, in a mapping
+        _overlay(document, load_with_comments(root / FOLDER / f"{name}.yaml"))
+    laid = base if name == DEFAULT else text_of(document)
+    check(parse(laid), PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml over {PARAMS}")
+    lay = [*(mine if keep else []), *(_read_own(bring) if bring else [])]
+    text = laid
+    if lay:
+        for change in lay:
+            _put(document, change)
+        text = text_of(document)
+        check(parse(text), f"{name} with settings of your own")
+    aside = None if keep or not mine else _keep_aside(root, mine)
     if name == DEFAULT:
-        applied.unlink(missing_ok=True)
+        write_text(root / PARAMS, text)
+        (root / APPLIED).unlink(missing_ok=True)
     else:
-        written = (root / PARAMS).read_text("utf-8")
-        original = original or _without(root, replaced, written)
-        save_with_comments(applied, {"recipe": name, "replaced": replaced, "written": _digest(written), "original": original})
-    return _differences(before, after)
+        save_with_comments(root / APPLIED, {"recipe": name, "base": base, "laid": laid})
+        write_text(root / PARAMS, text)
+    return Used([_words(change) for change in _differences(before, parse(text))], lay if keep else mine, aside)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _keep_aside(root: Path, mine: list[Change]) -> Path:
+    number, stem = 1, f"{active(root)}-{time.strftime('%Y%m%d')}"
+    while (path := root / OWN / f"{stem}-{number}.yaml").exists():
+        number += 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_with_comments(path, [change.as_json() for change in mine])
+    return path.relative_to(root)
 
 
-def _without(root: Path, replaced: list[dict[str, Any]], written: str) -> str:
-    """The file as it would be without the recipe, when its own bytes are no longer known."""
-    document = _round_trip().load(written)
-    for change in replaced:
-        _put(document, change["key"], change.get("value"), change["was"])
+def _read_own(path: Path) -> list[Change]:
+    rows = plain(load_with_comments(path))
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("key"), list) and row["key"] for row in rows):
+        raise ParamsError([f"{path}: a list of settings as `whetstone use` keeps them is expected, each with `key`, `was` and `now`"])
+    return [Change(tuple(map(str, row["key"])), row.get("was", ABSENT), row.get("now", ABSENT)) for row in rows]
+
+
+def _applied(root: Path) -> dict[str, Any]:
+    path = root / APPLIED
+    return read_yaml(path) if path.exists() or path.is_symlink() else {}
+
+
+def _laid(root: Path) -> str | None:
+    """params.yaml as the active recipe alone makes it; None where nobody knows the default."""
+    note = _applied(root)
+    if not note:
+        return _default(root)
+    if "laid" in note:
+        return str(note["laid"])
+    document = document_of(str(note["original"]))  # written by an earlier version
+    _overlay(document, load_with_comments(root / FOLDER / f"{note['recipe']}.yaml"))
     return text_of(document)
 
 
-def _overlay(target: Any, overlay: Any, path: list[str], replaced: list[dict[str, Any]]) -> None:
-    """Deep merge; null removes a key; lists, values and choices of another kind are replaced whole. Notes what was there."""
+def _base(root: Path, mine: list[Change]) -> str:
+    """The default without recipe and own settings, with all comments that are known."""
+    note = _applied(root)
+    if note:
+        return str(note.get("base") or note["original"])
+    text = read_text(root / PARAMS)
+    if not mine:
+        return text
+    document = document_of(text)
+    for change in mine:
+        _put(document, Change(change.key, change.now, change.was))
+    default = _default(root)
+    undone = text_of(document)
+    return undone if default is None or parse(undone) == parse(default) else default
+
+
+def _default(root: Path) -> str | None:
+    """The default that the project's last commit holds (also below a recipe that was committed), else the one that was remembered."""
+    committed = _committed(root, PARAMS)
+    if committed is None:
+        path = root / REMEMBERED
+        return path.read_text("utf-8") if path.exists() else None
+    note = _committed(root, APPLIED)
+    below = parse(note, APPLIED) if note else {}
+    return str(below.get("base") or below.get("original") or committed)
+
+
+def _committed(root: Path, path: str) -> str | None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(["git", "-C", str(root), "show", f"HEAD:./{path}"], capture_output=True, env=env, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+def _overlay(target: Any, overlay: Any) -> None:
+    """Deep merge; null removes a key; lists, values and choices of another kind are replaced whole."""
     for key, value in overlay.items():
-        here = [*path, str(key)]
         below = target.get(key)
         if isinstance(value, dict) and isinstance(below, dict) and value.get("kind") in (None, below.get("kind")):
-            _overlay(target[key], value, here, replaced)
-            continue
-        was = key in target
-        if was and value is not None and _plain(target[key]) == _plain(value):
-            continue
-        entry: dict[str, Any] = {"key": here, "was": was}
-        if was:
-            entry["value"] = target[key]
-        replaced.append(entry)
-        if value is None:
+            _overlay(below, value)
+        elif value is None:
             target.pop(key, None)
-        else:
+        elif key not in target or plain(below) != plain(value):
             target[key] = value
 
 
-def _put(document: Any, path: list[str], value: Any, was: bool) -> None:
-    for part in path[:-1]:
+def _put(document: Any, change: Change) -> None:
+    for part in change.key[:-1]:
         if not isinstance(document.get(part), dict):
-            if not was:
+            if change.now is ABSENT:
                 return
             document[part] = {}
         document = document[part]
-    if was:
-        document[path[-1]] = value
+    if change.now is ABSENT:
+        document.pop(change.key[-1], None)
     else:
-        document.pop(path[-1], None)
+        document[change.key[-1]] = change.now
 
 
-def _plain(document: Any) -> Any:
-    return YAML(typ="safe").load(text_of(document))
-
-
-def _differences(before: Any, after: Any, path: str = "") -> list[str]:
-    """`key old -> new`; a section that came or went as a whole is one line."""
-    if before == after:
+def _differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> list[Change]:
+    """What came, went or is another value; a section that came or went as a whole is one change."""
+    if before == after and type(before) is type(after):
         return []
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys = [*before, *(key for key in after if key not in before)]
-        return [line for key in keys for line in _change(before, after, key, f"{path}.{key}" if path else str(key))]
-    return [f"{path} {before!r} -> {after!r}"]
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [Change(path, before, after)]
+    keys = [*before, *(key for key in after if key not in before)]
+    return [change for key in keys for change in _differences(before.get(key, ABSENT), after.get(key, ABSENT), (*path, str(key)))]
 
 
-def _change(before: Any, after: Any, key: Any, path: str) -> list[str]:
-    if key not in after:
-        return [f"{path} removed"]
-    if key not in before:
-        shown = f"({len(after[key])} settings)" if isinstance(after[key], dict) else repr(after[key])
-        return [f"{path} new: {shown}"]
-    return _differences(before[key], after[key], path)
+def _words(change: Change) -> str:
+    key = ".".join(change.key)
+    if change.now is ABSENT:
+        return f"{key} removed"
+    return f"{key} new: {_shown(change.now)}" if change.was is ABSENT else str(change)
+
+
+def _shown(value: Any) -> str:
+    if value is ABSENT:
+        return "(none)"
+    text = f"({len(value)} settings)" if isinstance(value, dict) and value else repr(value)
+    return text if len(text) <= 200 else text[:197] + "…"

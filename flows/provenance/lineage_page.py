@@ -6,9 +6,9 @@ Everything can be read without a script; the script only opens a node's facts on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
+from pipelines.printable import escape
 from tasks.report_page.graph import Node, draw
 from tasks.report_page.style import CSS
 from tasks.report_page.tables import leaves, shown

@@ -9,6 +9,7 @@ import time
 from typing import Any, Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 QUIET_PERIOD_S = 10.0
@@ -77,7 +78,7 @@ class Terminal:
         if console.is_terminal:
             self._bar = Progress(
                 TextColumn("  {task.description:<18}"), BarColumn(24), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-                TextColumn("{task.fields[figures]}"), TimeElapsedColumn(), console=console, transient=True,
+                TextColumn("{task.fields[figures]}", markup=False), TimeElapsedColumn(), console=console, transient=True,
             )  # fmt: skip
 
     def __enter__(self) -> Terminal:
@@ -90,7 +91,7 @@ class Terminal:
             self._bar.stop()
 
     def started(self, stage: str, why: str) -> None:
-        self.console.print(f"[bold]▶[/] {stage:<20} [dim]{why}[/]", highlight=False)
+        self.console.print(f"[bold]▶[/] {escape(stage):<20} [dim]{escape(why)}[/]", highlight=False)
         if self._bar:
             self._bars[stage] = self._bar.add_task(stage, total=1, figures="starting")
 
@@ -99,7 +100,7 @@ class Terminal:
             self._bar.update(self._bars[stage], completed=row.get("done", 0), total=row.get("total", 1), figures=figures(row))
         elif not self._bar and time.monotonic() - self._printed.get(stage, 0) > QUIET_PERIOD_S:
             self._printed[stage] = time.monotonic()
-            self.console.print(f"  {stage:<20} {row.get('done')}/{row.get('total')}  {figures(row)}", highlight=False)
+            self.console.print(f"  {stage:<20} {row.get('done')}/{row.get('total')}  {figures(row)}", markup=False, highlight=False)
 
     def line(self, stage: str, text: str) -> None:
         if self.verbose:

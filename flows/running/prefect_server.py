@@ -96,6 +96,11 @@ class Server:
     def ours(self) -> bool:
         return self._child is not None
 
+    @property
+    def ended(self) -> bool:
+        """Whether a server that is ours has ended by itself."""
+        return self._child is not None and self._child.poll() is not None
+
     def ready(self, timeout: float = 180) -> None:
         """Wait until it answers. Raises ServerFailed with the cause that its log tells."""
         end = time.monotonic() + timeout

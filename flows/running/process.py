@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.running import leftovers
+from pipelines.printable import printable
 from tasks.stage import PROGRESS
 
 LOG_BYTES = 8 << 20  # one log file; the previous one is kept beside it, so the first lines may go but the last never do
@@ -63,6 +64,16 @@ class BoundedLog:
         self._stream.close()
 
 
+def _progress(text: str) -> dict[str, Any]:
+    """The numbers of a progress row; {} for what is none, cut short or not ours, which is then an ordinary line."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    numbers = (int, float, type(None))
+    return {printable(name): value for name, value in row.items() if isinstance(value, numbers)} if isinstance(row, dict) else {}
+
+
 class Command:
     """A running command. `on_line` gets its lines, `on_progress` its progress rows (`tasks.stage.PROGRESS`)."""
 
@@ -96,13 +107,10 @@ class Command:
         assert self.process.stdout is not None
         shown = 0
         while line := self.process.stdout.readline(LINE_BYTES):
-            text = line.decode("utf-8", "replace").rstrip("\n")
-            if text.startswith(PROGRESS):
-                try:
-                    self._on_progress(json.loads(text[len(PROGRESS) :]))
-                    continue
-                except ValueError:
-                    pass  # cut short: it is shown as an ordinary line
+            text = printable(line.decode("utf-8", "replace").rstrip("\r\n"))  # the log keeps the bytes, people are told the text
+            if text.startswith(PROGRESS) and (row := _progress(text[len(PROGRESS) :])):
+                self._on_progress(row)
+                continue
             self._log.write(line)
             self._tail.append(text[:2000])
             shown += 1

@@ -6,9 +6,10 @@ Stages that wait for no other begin at once: Prefect takes seconds to import and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flows.graph.plan import Plan
@@ -26,7 +27,8 @@ class Ran:
     plan: Plan
     outcome: Outcome
 
-    def as_json(self) -> str:
+    def as_json(self, head: Mapping[str, Any] = MappingProxyType({})) -> str:
+        """One object; `head` is what a run begins with: recipe and own settings."""
         stages: dict[str, dict[str, Any]] = {
             row.stage: {"planned": row.action, "reasons": list(row.reasons), "ended": self.outcome.how.get(row.stage, "keep")}
             for row in self.plan.rows
@@ -35,7 +37,7 @@ class Ran:
             stages[name]["rows"] = rows
         for name, why in self.outcome.why.items():
             stages[name]["error"] = why
-        return json.dumps({"run": self.run, "ok": self.code == 0, "stages": stages}, indent=1)
+        return json.dumps({**head, "run": self.run, "ok": self.code == 0, "stages": stages}, indent=1)
 
 
 def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Display) -> Ran:

@@ -25,6 +25,7 @@ from flows.provenance import snapshot
 from flows.running import executor, heal, leftovers
 from flows.running.head_start import HeadStart
 from flows.running.live import Display, Silent
+from flows.running.now import Noted
 from flows.running.rows_told import rows_of
 from flows.workspace import STATE, gpu_slot, only_one_run, write_json
 from pipelines.corpora.rows_kept import sentence
@@ -53,8 +54,9 @@ class Session:
     """Holds the workspace while it is open. `todo` empty means that nothing is stale, and then nothing else was started."""
 
     def __init__(self, root: Path, targets: Iterable[str] = (), force: bool = False, jobs: int = 0, display: Display | None = None):
-        self.root, self.targets, self.force, self.display = root, list(targets), force, display or Silent()
+        self.root, self.targets, self.force = root, list(targets), force
         self.run = time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid():05d}"
+        self.display = Noted(display or Silent(), root, self.run)
         self.cancel = threading.Event()
         self.outcome = Outcome()
         self.dead: dict[str, Any] | None = None
@@ -247,6 +249,7 @@ class Session:
                 status = "KILLED" if self.cancel.is_set() else "FAILED" if self.outcome.failed else "FINISHED"
                 self._recorder.close(status, {})
                 self._keep()
+            self.display.close()
             heal.release(self.root)
         finally:
             self._stack.close()

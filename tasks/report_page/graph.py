@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
+
+from pipelines.printable import escape
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, PASS_Y, MARGIN = 158, 50, 46, 20, 12, 6
 SWEEPS = 6

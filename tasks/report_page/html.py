@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import groupby
 
+from pipelines.printable import escape
 from tasks.report_page.comparison import Accuracy, Difference
 from tasks.report_page.figures import Drawn
 from tasks.report_page.pairs import Pair

@@ -6,9 +6,9 @@ Timings differ from run to run, so they lie in `timings.js` beside it and a shor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import groupby
 
+from pipelines.printable import escape
 from tasks.report_page import html, tables
 from tasks.report_page.comparison import Accuracy, difference
 from tasks.report_page.figures import AXES, FEW, Drawn, Plot

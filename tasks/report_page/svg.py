@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from html import escape
 from typing import Any
+
+from pipelines.printable import escape
 
 INK, FAINT, GRID = "#1f2328", "#59636e", "#d8dee4"
 DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d"}

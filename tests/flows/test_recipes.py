@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from flows.graph import recipes
-from flows.graph.params_file import PARAMS, ParamsError, read_yaml
+from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments
 from tests.flows.toy import ROOT, Project, method
 
 SMALL = "# a smaller model\nsft: {steps: 10, optimiser: {learning_rate: 1.0e-3}}\nrl: {common: {epochs: 2}}\n"
@@ -33,7 +34,7 @@ def test_formatting_keeps_comments_and_values(root: Path):
 
 def test_there_and_back_is_byte_for_byte(root: Path):
     before = (root / PARAMS).read_bytes()
-    changed = recipes.use(root, "small")
+    changed = recipes.use(root, "small").changed
     assert recipes.active(root) == "small"
     assert sorted(changed) == ["rl.common.epochs 1 -> 2", "sft.optimiser.learning_rate 0.003 -> 0.001", "sft.steps 1000 -> 10"]
     assert read_yaml(root / PARAMS)["sft"]["steps"] == 10
@@ -54,19 +55,107 @@ def test_one_recipe_replaces_another(root: Path):
 def test_the_same_recipe_twice_is_once(root: Path):
     recipes.use(root, "small")
     once = (root / PARAMS).read_bytes()
-    assert recipes.use(root, "small") == []
+    assert recipes.use(root, "small").changed == []
     assert (root / PARAMS).read_bytes() == once
     recipes.use(root, "default")
     assert read_yaml(root / PARAMS) == read_yaml(ROOT / PARAMS)
 
 
-def test_other_edits_survive_going_back(root: Path):
-    recipes.use(root, "small")
+def settings(root: Path) -> list[str]:
+    return [str(change) for change in recipes.own(root)]
+
+
+def edit(root: Path, old: str, new: str) -> None:
     text = (root / PARAMS).read_text()
-    (root / PARAMS).write_text(text.replace("  seed: 0", "  seed: 7"))
+    assert old in text
+    (root / PARAMS).write_text(text.replace(old, new))
+
+
+def test_settings_of_ones_own_are_kept_aside_and_come_back(root: Path):
+    before = (root / PARAMS).read_bytes()
+    recipes.use(root, "small")
+    assert settings(root) == []
+    edit(root, "  seed: 0", "  seed: 7")
+    edit(root, "steps: 10", "steps: 11")
+    assert settings(root) == ["identity.seed 0 -> 7", "sft.steps 10 -> 11"]
+    assert recipes.sentence(root, recipes.own(root)) == (
+        "recipe small with 2 settings of your own: identity.seed 0 -> 7, sft.steps 10 -> 11"
+    )
+    used = recipes.use(root, "default")
+    assert (root / PARAMS).read_bytes() == before  # the default as it is, comments and all
+    assert used.aside is not None
+    assert [str(change) for change in used.own] == ["identity.seed 0 -> 7", "sft.steps 10 -> 11"]
+    assert (root / used.aside).exists()
+    assert used.aside.as_posix().startswith("recipes/own/small-")
+    recipes.use(root, "small", bring=root / used.aside)
+    assert settings(root) == ["identity.seed 0 -> 7", "sft.steps 10 -> 11"]
+    again = recipes.use(root, "cpu")
+    assert again.aside not in (None, used.aside)
+
+
+def test_settings_of_ones_own_are_carried_over(root: Path):
+    recipes.use(root, "small")
+    edit(root, "  seed: 0", "  seed: 7")
+    assert recipes.use(root, "cpu", keep=True).aside is None
+    assert settings(root) == ["identity.seed 0 -> 7"]
+    assert read_yaml(root / PARAMS)["sft"]["steps"] == 20
+    recipes.use(root, "default", keep=True)
+    assert read_yaml(root / PARAMS)["identity"]["seed"] == 7
+    assert (root / PARAMS).read_text().count("#") == (ROOT / PARAMS).read_text().count("#")
+
+
+def test_kinds_of_settings_go_there_and_back(root: Path):
+    """A value, a list, a null, a new section, a key that is gone, a value of another type."""
+    recipes.use(root, "small")
+    document = load_with_comments(root / PARAMS)
+    document["sft"]["steps"] = 12
+    document["rl"]["methods"] = ["grpo"]
+    document["rl"]["mine"] = {"epochs": 2}
+    document["evaluate"]["models"] = ["sft"]
+    del document["rl"]["common"]["epochs"]
+    save_with_comments(root / PARAMS, document)
+    mine = read_yaml(root / PARAMS)
+    used = recipes.use(root, "default")
+    recipes.use(root, "small", bring=root / (used.aside or ""))
+    assert read_yaml(root / PARAMS) == mine
+
+
+def test_the_committed_default_tells_what_is_ones_own(root: Path):
+    edit(root, "  seed: 0", "  seed: 7")
+    assert settings(root) == []  # nobody knows another
+    edit(root, "  seed: 7", "  seed: 0")
+    for words in (("init", "-q"), ("add", "-A"), ("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start")):
+        subprocess.run(["git", "-C", str(root), *words], check=True)
+    edit(root, "  seed: 0", "  seed: 7  # a word of mine")
+    assert settings(root) == ["identity.seed 0 -> 7"]
+    recipes.use(root, "small")
+    assert (settings(root), read_yaml(root / PARAMS)["identity"]["seed"]) == ([], 0)
+    subprocess.run(["git", "-C", str(root), "add", "-A"], check=True)
+    subprocess.run(["git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "recipe"], check=True)
     recipes.use(root, "default")
-    params = read_yaml(root / PARAMS)
-    assert (params["identity"]["seed"], params["sft"]["steps"]) == (7, 1000)
+    assert settings(root) == []  # the default below the recipe that was committed
+
+
+def test_a_recipe_of_an_earlier_version_comes_off(root: Path):
+    before = (root / PARAMS).read_text()
+    recipes.use(root, "small")
+    save_with_comments(root / recipes.APPLIED, {"recipe": "small", "replaced": [], "written": "x", "original": before})
+    edit(root, "  seed: 0", "  seed: 7")
+    assert settings(root) == ["identity.seed 0 -> 7"]
+    recipes.use(root, "default")
+    assert (root / PARAMS).read_text() == before
+
+
+def test_a_file_of_settings_that_is_none_is_refused(root: Path):
+    before = (root / PARAMS).read_bytes()
+    for text in ("sft: {steps: 3}", "- 3", "- {key: sft}", "- {now: 3}", "[", "- {key: [sft, stepps], now: 3}"):
+        (root / "mine.yaml").write_text(text)
+        with pytest.raises(ParamsError):
+            recipes.use(root, "small", bring=root / "mine.yaml")
+        assert (root / PARAMS).read_bytes() == before
+        assert recipes.active(root) == "default"
+    with pytest.raises(ParamsError, match="not found"):
+        recipes.use(root, "small", bring=root / "nowhere.yaml")
 
 
 def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
@@ -108,7 +197,7 @@ def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: st
     (tmp_path / "recipes").mkdir()
     (tmp_path / PARAMS).write_text((ROOT / PARAMS).read_text())
     (tmp_path / f"recipes/{name}.yaml").write_text((ROOT / f"recipes/{name}.yaml").read_text())
-    assert recipes.use(tmp_path, name)
+    assert recipes.use(tmp_path, name).changed
     recipes.use(tmp_path, "default")
     assert read_yaml(tmp_path / PARAMS) == read_yaml(ROOT / PARAMS)
     recipes.use(tmp_path, name)

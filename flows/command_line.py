@@ -1,0 +1,148 @@
+"""What the commands share: the consoles, the way to fail, the project's folder, edits of params.yaml by `-S`, the plan."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from flows.printable import PrintableConsole
+
+out = PrintableConsole(highlight=False, soft_wrap=True)
+err = PrintableConsole(stderr=True, highlight=False, soft_wrap=True)
+
+DEBUG = "WHETSTONE_DEBUG"  # set: show the traceback of what nobody foresaw
+
+
+def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
+    """Say what was wrong and what to do, and end with the exit code."""
+    if as_json:
+        print(json.dumps({"ok": False, "error": message.splitlines()}))
+    else:
+        err.print(message, style="red", markup=False)
+    raise typer.Exit(code)
+
+
+def unforeseen(error: Exception) -> int:
+    """One sentence for what no command expected; its traceback goes to a file. Returns the exit code."""
+    from flows.workspace import STATE
+
+    path = Path(STATE) / "logs" / f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    where = ""
+    try:
+        if Path("dvc.yaml").exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
+            where = f"; details: {path}"
+    except OSError:
+        pass  # a full disk is often what it was about
+    kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+    err.print(f"{kind}{words_of(error)}{where}", style="red", markup=False)
+    return 1
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says; of a full disk (or quota, or limit of a file's size) also the way out."""
+    words = " ".join(str(error).split())[:600] or type(error).__name__
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "disk is full" in words
+    return f"{words}: free some space on the disk of {Path.cwd()} and try again; the earlier results are untouched" if full else words
+
+
+def project(as_json: bool = False) -> Path:
+    """The project's root; the process goes there, because stages and DVC speak in paths relative to it."""
+    from flows.workspace import NotAProject, find_root
+
+    try:
+        root = find_root()
+    except NotAProject as error:
+        fail(str(error), 2, as_json)
+    os.chdir(root)
+    return root
+
+
+def edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> tuple[str, list[str]] | None:
+    """params.yaml, comments kept, with `-S key=value` and with the presets listed that the targets ask for; None when nothing changes.
+
+    Returns its text, checked as a whole, and a line for each preset. Nothing is written.
+    """
+    if not settings and not any("@" in target for target in targets or []):
+        return None
+    from flows.graph import requested
+    from flows.graph.params import check
+    from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, parse, read_yaml, set_value, text_of
+
+    try:
+        raw = read_yaml(root / PARAMS)
+        if not settings and not requested.missing(raw, targets or []):
+            return None
+        document = load_with_comments(root / PARAMS)
+        for setting in settings or []:
+            key, equals, value = setting.partition("=")
+            if not equals:
+                raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.steps=500"])
+            set_value(document, key, value)
+        additions = requested.missing(parse(text_of(document)), targets or [])
+        requested.add(document, additions)
+        text = text_of(document)
+        check(parse(text))
+    except ParamsError as error:
+        fail(str(error), 2, as_json)
+    return text, [f"{name} to {section}.{key}" for section, key, name in additions]
+
+
+def write_edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> None:
+    """Bring params.yaml to what `edited` says, and tell which presets it now lists; never while a run works with it."""
+    changed = edited(root, settings, targets, as_json)
+    if changed is None:
+        return
+    from flows.graph import recipes
+    from flows.graph.params_file import PARAMS, write_text
+    from flows.workspace import Busy, only_one_run
+
+    text, added = changed
+    try:
+        with only_one_run(root):
+            recipes.remember(root)
+            write_text(root / PARAMS, text)
+    except (Busy, OSError) as error:
+        fail(words_of(error), 1, as_json)
+    if added:
+        err.print(f"params.yaml: added {', '.join(added)}", style="yellow", markup=False)
+
+
+def own_settings(root: Path, as_json: bool, text: str | None = None) -> dict[str, Any]:
+    """{"recipe": …, "own": […]}: what params.yaml (or `text`, which it would be) holds beside the recipe; said first, if there is any."""
+    from flows.graph import recipes
+    from flows.graph.params_file import ParamsError
+
+    try:
+        found = recipes.own(root, text)
+    except ParamsError as error:
+        fail(str(error), 2, as_json)
+    if found and not as_json:
+        out.print(recipes.sentence(root, found), style="yellow", markup=False)
+    return {"recipe": recipes.active(root), "own": [change.as_json() for change in found]}
+
+
+def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool, text: str | None = None) -> Any:
+    from flows.graph import dvc_api, plan
+    from flows.graph.params_file import ParamsError
+
+    try:
+        return plan.make(root, targets or [], force, text=text)
+    except (ParamsError, plan.UnknownStage) as error:
+        fail(str(error), 2, as_json)
+    except dvc_api.BrokenLock as error:
+        fail(
+            f"dvc.lock cannot be read: {error}\n`whetstone run` moves it aside and brings the results back from the run cache.", 1, as_json
+        )
+    except (SyntaxError, OSError) as error:
+        fail(words_of(error), 1, as_json)
+    except dvc_api.dvc_error() as error:
+        fail(f"DVC: {error}", 1, as_json)

@@ -1,0 +1,199 @@
+"""What the run that params.yaml describes needs of this machine: device, models, judges, memory, a sandbox. For `whetstone doctor`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = "code_tests"  # the reward that runs programs
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was tried. `needed`: nothing works without it."""
+
+    what: str
+    ok: bool
+    said: str
+    mend: str = ""
+    needed: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(root: Path) -> Iterator[Finding]:
+    """Nothing when params.yaml is not in order: that is a finding of its own."""
+    from flows.graph.params import load
+    from flows.graph.params_file import PARAMS, ParamsError, read_yaml
+
+    try:
+        raw, params = read_yaml(root / PARAMS), load(root)
+    except ParamsError:
+        return
+    used = _used(raw)
+    yield from _device(params.execution)
+    yield from _models(root, params)
+    yield from _endpoints(used)
+    yield from _memory(root, params)
+    if any(value == PROGRAMS for key, value in _leaves(used) if key[-1] in ("reward", "kind")):
+        yield from sandbox()
+
+
+def _used(raw: dict[str, Any]) -> dict[str, Any]:
+    """params.yaml without the presets that no stage trains."""
+    rl = raw["rl"]
+    kept = {"common", *(rl.get("methods") or [])}
+    return {**raw, "rl": {name: value for name, value in rl.items() if name in kept}}
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, str(key)))
+    else:
+        yield path, value
+
+
+def _records(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(dotted key, mapping) of every mapping."""
+    if isinstance(value, dict):
+        yield ".".join(path), value
+        for key, inner in value.items():
+            yield from _records(inner, (*path, str(key)))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _records(inner, (*path, str(index)))
+
+
+def _device(execution: Any) -> Iterator[Finding]:
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if execution.device == "cuda" or execution.gpus:
+        said = f"{there} GPUs here; execution.device is {execution.device}, execution.gpus {execution.gpus}"
+        mend = "set execution.device to auto or cpu and execution.gpus to what is here, or run on a machine with as many GPUs"
+        yield Finding("device", there >= max(execution.gpus, execution.device == "cuda"), said, mend)
+    if there and execution.processes > there and execution.device != "cpu":
+        yield Finding("processes", False, f"execution.processes is {execution.processes}, GPUs here: {there}", "one GPU for each process")
+    for wanted, package in ((execution.sampler == "vllm", "vllm"), (execution.liger, "liger_kernel")):
+        if wanted:
+            there_is = importlib.util.find_spec(package) is not None
+            yield Finding(package, there_is, "installed" if there_is else "not installed", f"install {package}, or choose another setting")
+
+
+def _models(root: Path, params: Any) -> Iterator[Finding]:
+    """Models and tokenizers from outside: at hand, or to be had now. Presets that no stage trains do not count."""
+    from pipelines.sources.manifest import SourceError
+    from pipelines.sources.places import commit_of, find
+    from pipelines.sources.source_params import references
+
+    listed = {name: preset for name, preset in params.rl.presets.items() if name in params.rl.methods}
+    trained = params.model_copy(update={"rl": params.rl.model_copy(update={"presets": listed})})
+    for reference in dict.fromkeys(references(trained)):
+        source, offline = reference.source(root), params.execution.offline
+        what = f"{reference.kind} {source.shown}"
+        try:
+            yield Finding(what, True, str(find(source, reference.kind, offline=True).folder))
+        except SourceError as error:
+            if source.hub and not offline and commit_of(source.hub, source.revision or "main"):
+                yield Finding(what, True, "not here yet; the hub has it")
+                continue
+            mend = f"`hf download {source.hub}` where there is a network, or give the path of a folder" if source.hub else "see the message"
+            yield Finding(what, False, str(error), mend)
+
+
+def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
+    """Judges behind a server: it answers, and its key is set."""
+    import httpx
+
+    from pipelines.rewards.endpoint_params import EndpointParams
+
+    for place, record in _records(used):
+        if record.get("kind") != "endpoint":
+            continue
+        try:
+            options = EndpointParams.model_validate(record)
+        except ValueError:
+            continue  # a preset that is laid over another; the check of the whole file has seen it
+        if options.key_variable and options.key_variable not in os.environ:
+            yield Finding(f"judge {place}", False, f"the variable {options.key_variable} is not set", f"export {options.key_variable}=…")
+        try:
+            with httpx.Client(timeout=5, trust_env=not options.on_this_machine) as client:
+                client.get(f"{options.url.rstrip('/')}/models")
+            yield Finding(f"judge {place}", True, f"{options.url} answers")
+        except (httpx.HTTPError, ValueError, ImportError) as error:
+            yield Finding(f"judge {place}", False, f"{options.url}: {error}", "start the server, or correct the url")
+
+
+def _memory(root: Path, params: Any) -> Iterator[Finding]:
+    """Learning with the configured base model, by the same prediction that the stages refuse by; sampling fits itself."""
+    import torch
+
+    from pipelines.models.free_memory import SLACK, available
+    from pipelines.models.placement import Placement
+    from pipelines.training.memory import Plan, Shape, check_fits, predict
+
+    execution = params.execution
+    try:
+        placement = Placement.resolve(execution.device, execution.dtype)
+        model = _hollow(root, params)
+    except Exception as error:  # noqa: BLE001  no GPU, a model that is not at hand: found above
+        yield Finding("memory", True, f"not predicted: {' '.join(str(error).split())[:150]}", needed=False)
+        return
+    plan = Plan(
+        tokens=execution.micro_batch_tokens,
+        half=placement.dtype == torch.bfloat16,
+        heap=placement.device.type == "cpu",
+        checkpointing=params.sft.optimiser.gradient_checkpointing,
+        optimiser=params.sft.optimiser.kind,
+        zero_stage=execution.zero_stage,
+        ranks=execution.processes,
+    )
+    items, free = predict(Shape.of(model), plan), available(placement.device)
+    said = f"SFT of the base model takes {sum(items.values()) / 1e9:.2f} GB of {free * (1 - SLACK) / 1e9:.2f} that may be used"
+    try:
+        check_fits(items, free, 1 if placement.device.type == "cuda" else execution.processes)
+        yield Finding("memory", True, said)
+    except MemoryError as error:
+        yield Finding("memory", False, said, str(error).splitlines()[0])
+
+
+def _hollow(root: Path, params: Any) -> Any:
+    """The base model on the meta device, which takes no memory. A vocabulary that is not made yet counts with its upper limit."""
+    from types import SimpleNamespace
+
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from pipelines.models.policy import build
+    from pipelines.sources.places import find
+    from pipelines.sources.source_params import references
+
+    base = params.base
+    with torch.device("meta"):
+        if base.pretrained:
+            reference = next(references(base))
+            place = find(reference.source(root), reference.kind, offline=True)
+            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(place.folder), local_files_only=True))
+        size = getattr(params.corpus[params.train.corpus].tokenizer, "vocab_size", 512)
+        tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))
+        return build(base.architecture, tokens, 0)
+
+
+def sandbox(needed: bool = True) -> Iterator[Finding]:
+    """Whether programs can be judged here; `needed` where a reward of the configured run does so."""
+    from pipelines.rewards.sandbox.probe import fault_of, modes, working_mode
+
+    mode = working_mode()
+    said = (
+        f"bubblewrap works, as {mode}; standard modules import in it"
+        if mode
+        else "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
+    )
+    mend = "apt-get install bubblewrap, and allow user namespaces or run as root; only rewards that run code need it"
+    yield Finding("sandbox", mode is not None, said, mend, needed)
