@@ -20,7 +20,12 @@ from tasks.database_file import MLFLOW, locked, make_whole, of_the_user, state
 from tasks.tracking_records import public
 
 # A server that is gone is found out in seconds instead of minutes, and nothing calls home. Users' own settings win.
-_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_DISABLE_TELEMETRY": "true"}
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for people, or JSON
+}
 
 
 class StoreGone(OSError):
@@ -89,6 +94,7 @@ class Store:
         if self._client is None:
             for name, value in _ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
+            logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
             for name in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
                 logging.getLogger(name).setLevel(logging.ERROR)  # what matters in it is said by the one warning
             self._client = self._opened()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,7 +74,7 @@ def postgres() -> Iterator[str]:
             _until_it_answers(address)
             yield address
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # a fast shutdown: SIGTERM would wait for the clients to go
             server.wait(30)
 
 

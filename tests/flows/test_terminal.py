@@ -47,6 +47,7 @@ def test_ordinary_text_stays(text: str) -> None:
 
 def test_a_console_prints_no_foreign_escape_in_any_place(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.table import Table
+    from rich.text import Text
     from rich.tree import Tree
 
     evil = "".join(EVIL.values())
@@ -58,6 +59,7 @@ def test_a_console_prints_no_foreign_escape_in_any_place(capsys: pytest.CaptureF
     console.print(evil, style="red", markup=False)
     console.print(table)
     console.print(tree)
+    console.print(Text(evil, style="bold"), evil)
     written = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)  # rich's own colours
     assert "owned" in written
     assert not any(char in written for char in "\x1b\x07\x9b\x9d\u202e\r\b")
