@@ -107,15 +107,16 @@ class Command:
         assert self.process.stdout is not None
         shown = 0
         while line := self.process.stdout.readline(LINE_BYTES):
-            text = printable(line.decode("utf-8", "replace").rstrip("\r\n"))  # the log keeps the bytes, people are told the text
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
             if text.startswith(PROGRESS) and (row := _progress(text[len(PROGRESS) :])):
                 self._on_progress(row)
                 continue
-            self._log.write(line)
-            self._tail.append(text[:2000])
+            self._log.write(line)  # its bytes; people are told what is printable
+            text = printable(text[:2000])
+            self._tail.append(text)
             shown += 1
             if shown < WATCHED_LINES:
-                self._on_line(text[:2000])
+                self._on_line(text)
             elif shown == WATCHED_LINES:
                 self._on_line(f"… further lines are only in {self._log.path}")
 
