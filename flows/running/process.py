@@ -70,8 +70,14 @@ def _progress(text: str) -> dict[str, Any]:
         row = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    numbers = (int, float, type(None))
-    return {printable(name): value for name, value in row.items() if isinstance(value, numbers)} if isinstance(row, dict) else {}
+    return {printable(name): value for name, value in row.items() if _shown(name, value)} if isinstance(row, dict) else {}
+
+
+def _shown(name: str, value: Any) -> bool:
+    """A loss may be NaN, a count may not: whoever shows it divides by it."""
+    if value is None or not isinstance(value, (int, float)):
+        return value is None
+    return abs(value) < 1e15 or (value != value and name not in ("done", "total", "left_s"))
 
 
 class Command:

@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from flows.printable import PrintableConsole
+from flows.running.process import _progress
 from pipelines.printable import escape, printable
 from tests.flows.accident import Scene
 from tests.flows.records import prefect_flows
@@ -133,3 +134,21 @@ def test_report_is_a_place_and_a_headline(graph: Project) -> None:
     assert lines[:2] == ["The report", "GRPO is best: 73 %."]
     assert str(graph.folder / "reports/index.html") in lines
     assert len(lines) < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ('{"done": 1, "total": 2, "loss": 0.5}', {"done": 1, "total": 2, "loss": 0.5}),
+        ('{"done": 1, "left_s": null}', {"done": 1, "left_s": None}),
+        ('{"done": NaN, "left_s": NaN, "total": Infinity, "loss": NaN}', {"loss": float("nan")}),
+        ('{"done": "\\u001b[2J", "x": [1], "y": {"z": 1}}', {}),
+        ('{"\\u001b[2Jloss": 1}', {"\\x1b[2Jloss": 1}),
+        ('{"done": 1' + "0" * 400 + "}", {}),
+        ("[1]", {}),
+        ('{"done": 1', {}),
+        ("[" * 100_000, {}),
+    ],
+)
+def test_a_progress_row_is_numbers(text: str, row: dict[str, float]) -> None:
+    assert str(_progress(text)) == str(row)
