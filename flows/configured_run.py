@@ -89,7 +89,7 @@ def _device(execution: Any) -> Iterator[Finding]:
 def _models(root: Path, params: Any) -> Iterator[Finding]:
     """Models and tokenizers from outside: at hand, or to be had now. Presets that no stage trains do not count."""
     from pipelines.sources.manifest import SourceError
-    from pipelines.sources.places import commit_of, find
+    from pipelines.sources.places import find
     from pipelines.sources.source_params import references
 
     listed = {name: preset for name, preset in params.rl.presets.items() if name in params.rl.methods}
@@ -100,11 +100,20 @@ def _models(root: Path, params: Any) -> Iterator[Finding]:
         try:
             yield Finding(what, True, str(find(source, reference.kind, offline=True).folder))
         except SourceError as error:
-            if source.hub and not offline and commit_of(source.hub, source.revision or "main"):
+            if source.hub and not offline and _on_the_hub(source.hub, source.revision or "main"):
                 yield Finding(what, True, "not here yet; the hub has it")
                 continue
             mend = f"`hf download {source.hub}` where there is a network, or give the path of a folder" if source.hub else "see the message"
             yield Finding(what, False, str(error), mend)
+
+
+def _on_the_hub(name: str, revision: str) -> bool:
+    from pipelines.sources.places import commit_of
+
+    try:
+        return commit_of(name, revision) is not None
+    except Exception:  # noqa: BLE001  the hub's client has kinds of its own for a network that is not there
+        return False
 
 
 def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:

@@ -191,6 +191,9 @@ class Store:
             return f"install the package {error.name}, which MLflow needs for {kind} (PostgreSQL: pip install '.[postgres]')"
         if isinstance(error, ImportError):
             return "install mlflow (make sets it up from requirements.lock)"
+        named = [name for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME") if name in os.environ]
+        if named and "experiment" in text:
+            return f"correct {named[0]}={os.environ[named[0]]}, or unset it"
         if self.served and ("401" in text or "403" in text):
             return "give the server's login in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         if self.served:

@@ -266,6 +266,31 @@ def test_a_server_that_is_gone(tmp_path: Path, said: list[str]) -> None:
     assert "hunter2" not in said[0]
 
 
+def test_a_deleted_experiment_is_restored_also_in_the_middle_of_a_run(tracking: Tracking, tmp_path: Path, said: list[str]) -> None:
+    assert tracking.start_flow()
+    client = tracking.store.client()
+    experiment = client.get_experiment_by_name("whetstone").experiment_id
+    client.delete_experiment(experiment)
+    assert tracking.start_stage(None, "sft")
+    client.delete_experiment(experiment)
+    assert Tracking(tmp_path, say=said.append).start_flow()
+    assert [text for text in said if "had been deleted and is restored" not in text] == []
+    assert len(said) == 2
+
+
+def test_the_users_experiment_is_taken_or_named(tracking: Tracking, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    run = tracking.start_flow()
+    client = tracking.store.client()
+    assert client.get_experiment(client.get_run(run).info.experiment_id).name == "mine"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    assert client.get_run(tracking.start_flow()).info.experiment_id == "0"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "4711")
+    assert tracking.start_flow() is None
+    (text,) = said
+    assert "fix: correct MLFLOW_EXPERIMENT_ID=4711" in text
+
+
 def test_a_store_that_comes_back_is_used_again(tracking: Tracking, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.tracking.PAUSE_S", 0.0)
     with sqlite3.connect(tracking.store.file or "", isolation_level=None) as holder:
