@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import yaml
 from ruamel.yaml import YAML
 
+from flows.graph.stage_records import load_yaml
 from tests.flows.tampers import files, present
 from tests.flows.workbench import Workbench, dump_yaml
 
@@ -76,7 +76,7 @@ def _lock() -> Iterator[tuple[str, Change]]:
 
 def _params() -> Iterator[tuple[str, Change]]:
     def rewritten(bench: Workbench, write: Callable[[Any], bytes]) -> None:
-        bench.write("params.yaml", write(yaml.safe_load((bench.root / "params.yaml").read_bytes())))
+        bench.write("params.yaml", write(load_yaml((bench.root / "params.yaml").read_bytes())))
 
     yield "params.yaml by ruamel", partial(rewritten, write=dump_yaml)
     yield "params.yaml's keys turned round", partial(rewritten, write=lambda value: _block(_reversed(value)))
