@@ -50,7 +50,10 @@ def unforeseen(error: Exception) -> int:
 def words_of(error: BaseException) -> str:
     """What an error says; of a full disk (or quota, or limit of a file's size) also the way out."""
     words = " ".join(str(error).split())[:600] or type(error).__name__
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "disk is full" in words
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
+        said in words
+        for said in ("disk is full", "disk I/O error")  # SQLite's, below DVC's notes
+    )
     return f"{words}: free some space on the disk of {Path.cwd()} and try again; the earlier results are untouched" if full else words
 
 
