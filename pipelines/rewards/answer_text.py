@@ -45,9 +45,9 @@ COMMANDS = {
 COMMAND = re.compile("|".join(re.escape(name) + "(?![A-Za-z])" for name in sorted(COMMANDS, key=len, reverse=True)))
 NO_LAYOUT = re.compile(
     r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|tiny|scriptsize|"
-    r"footnotesize|small|normalsize|large|Large|LARGE"
+    r"hfill?|notag|(?:math)?strut|checkmark|therefore|footnotesize|small|normalsize|large|Large|LARGE"
     r"|huge|Huge|bf|it|rm|sf|tt|boldmath|centering|noindent|nonumber)(?![A-Za-z])|\\[!>]|\\(?:tag|label|"
-    r"phantom|hspace|vspace|hphantom|vphantom)\*?\s*\{[^{}]*\}"
+    r"phantom|style|class|hspace|vspace|hphantom|vphantom)\*?\s*\{[^{}]*\}"
 )
 COLOUR = re.compile(r"\\color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}|\\(?:textcolor|colorbox)\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}\s*(?=\{)")
 ARRAY = re.compile(r"\\left\s*[(\[]\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*\\right\s*[)\]]", re.S)
@@ -59,7 +59,7 @@ SPACES = re.compile(r"(?<!\\)\\[,;: ]|(?<!\\)~|\s+")
 WRAPPED = re.compile(
     r"\\(?:math(?:rm|bf|it|sf|tt|normal|ord)|text(?:bf|it|rm|sf|tt|sc|sl|up|normal|md)?|operatorname\*?|"
     r"[mhf]box|rm|unit|boldsymbol|bm|pmb|bold|emph|underline|ensuremath"
-    r"|boxed|mathstrut|smash)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
+    r"|boxed|bbox|underbrace|overbrace|smash)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
 )
 WORDS_ASIDE = re.compile(r"\\text\s*\{\s*(and|or)\s*\}")
 CIRCLE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\{\s*\}\s*\^\s*\{?\\circ\}?")
@@ -90,11 +90,15 @@ WORDS_OF_MATHS = {
     r"^approximately ": r"\\approx ",
     r"^(?:USD|US dollars?) (?=[\d.])(.*)$": r"\1 dollars",
     r"^(?:Rs\.?|INR) (?=[\d.])(.*)$": r"\1 rupees",
+    r"^none$": r"\\emptyset",
+    r"^DNE$": "does not exist",
+    r"^(?:all|the set of(?: all)?) real numbers$|^\\?all reals$": r"\\mathbb{R}",
+    r"\b(?:minus|negative) (?=\d)": "-",
 }
 NAMED = [(re.compile(pattern, re.I), put) for pattern, put in WORDS_OF_MATHS.items()]
 TOKENS = re.compile(r"-?\d+(?:\.\d+)?%?|[㐀-鿿豈-﫿]|[^\W\d_㐀-鿿豈-﫿]+(?:'[a-z]+)?|[^\w\s.,;:!?'\"()`_]")
 LEADING = re.compile(
-    r"^(?:(?:=|\\(?:approx|simeq|doteq)(?![A-Za-z]))\s*)+"
+    r"^(?:(?:=|,|\\(?:approx|simeq|doteq|Rightarrow|implies)(?![A-Za-z]))\s*)+"
 )  # `= 5`, `\approx 5`: what the answer is equal to stands before the box
 EDGE = re.compile(r"(?:[.,;: ]|(?<![A-Za-z])\\+)+$")  # a full stop, or the backslash of a line's end; dots of an ellipsis are no such thing
 ARTICLES = frozenset(("the", "a", "an"))

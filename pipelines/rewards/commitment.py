@@ -62,14 +62,14 @@ DENIES = re.compile(
 
 
 CONCLUDING = (  # a verb after which a sentence that nothing introduces may say its value, at its end
-    r"(?:\b(?:is|are|was|were|be|equals?|has|have|had|costs?|total(?:s|ed)?|est|takes?|took|makes?|made|gets?|"
+    r"(?:(?:\b(?:answer|total|sum|value|result|area|volume|cost|price|profit|output|length|perimeter|number|ratio|"
+    r"probability|average|mean|distance|speed|time|solution)s?\s*)[:：](?!\d)"
+    r"|\b(?:is|are|was|were|be|equals?|has|have|had|costs?|total(?:s|ed)?|est|takes?|took|makes?|made|gets?|"
     r"got|gives?|earn(?:s|ed)?|spen(?:d|ds|t)|needs?|needed|left"
     r"|in total|receive[sd]?|(?:walk|travel|collect|plant|own|score|weigh|sav|bak|charg|remain|rais|donat|"
     r"work|requir|produc)(?:s|es|ed)?|r[au]ns?|dr[io]ves?|sells?|sold"
     r"|buys?|bought|pays?|paid|eats?|ate|los(?:es|t)|wins?|won|reads?|drinks?|drank|owes?|owed|grew|contains?|holds?"
     r"|(?:comes?|came|amounts?|adds? up|sums?|reduces?|simplifies|evaluates?|leads?|equal) (?:out )?to)\b"
-    r"|(?:\b(?:total|sum|value|result|area|volume|cost|price|profit|output|length|perimeter|number|ratio|"
-    r"probability|average|mean|distance|speed|time|solution)s?\s*)[:：](?!\d)"
     r"|=|\\approx\b|为|是|有|共|得|等于|需要?|花了?|剩下?)"
 )
 AIMS = re.compile(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import chain as joined
 
 from pipelines.rewards import structure, units
 from pipelines.rewards.answer_text import compact, mathy, tidy, tokens, wordy
@@ -103,6 +104,9 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
             return again(*pair)
     if "\\cup" in ours and "\\cup" in theirs:
         return _unordered(split(ours, "\\cup"), split(theirs, "\\cup"), again)
+    our_rows, their_rows = structure.matrix(ours), structure.matrix(theirs)
+    if our_rows and their_rows and "\\begin" in ours + theirs:
+        return _matrices(our_rows, their_rows, again)
     our_kind, our_parts = parts(ours)
     their_kind, their_parts = parts(theirs)
     if len(our_parts) > MAX_PARTS or len(their_parts) > MAX_PARTS:
@@ -209,6 +213,16 @@ def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], a
     for one, other in zip(ours, theirs, strict=True):
         verdict = again(one, other)
         if verdict.outcome != "right":
+            return verdict
+    return right()
+
+
+def _matrices(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Verdict:
+    """Cell by cell, whatever brackets are around them."""
+    if [len(row) for row in ours] != [len(row) for row in theirs] or len(theirs) * len(theirs[0]) > MAX_PARTS:
+        return wrong("a matrix of another shape")
+    for one, other in zip(joined(*ours), joined(*theirs), strict=True):
+        if (verdict := again(one, other)).outcome != "right":
             return verdict
     return right()
 

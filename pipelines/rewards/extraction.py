@@ -32,12 +32,22 @@ TAGGED = re.compile(
     r"<(answer|final_answer|solution)>|<\|(?:begin|start)_of_(?:solution|answer)\|>|\[(answer)\]", re.I
 )  # and its closing form
 CLOSED = re.compile(r"</(?:answer|final_answer|solution)>|<\|end_of_(?:solution|answer)\|>|\[/answer\]", re.I)
+TURN_ENDS = re.compile(
+    r"(?:\s*(?:<\|(?!(?:end|begin|start)_of_(?:thought|solution|answer))[^<>|\s]{1,40}\|>|</s>|<eos>|<end_of_turn>|<｜[^<>｜]{1,40}｜>))+\s*$"
+)
+OPENED = re.compile(r"<(?:think|thinking|thought|scratchpad)>|<\|?begin_of_thought\|?>", re.I)
 BETWEEN_BOXES = re.compile(r"[ \t$,;.:?/()\\]*(?:and|or|und|\\text\{\s*(?:and|or)\s*\}|和|或|、)?[ \t$,;:()\\]*(?:[A-Za-z]\w?\s*=)?[ \t$]*")
 GOES_ON = re.compile(
     r"[\s$)}\\\]]*(?:[?？]|(?:or|或)\b|(?:is|was|are|does|can|will)\s*(?:not\b|n['’]t\b|wrong|incorrect|false|impossible|excluded)|cannot\b|fails\b)",
     re.I,
 )
 KEYED = re.compile(r'\{[^{}]*"(?:final_?)?answer"\s*:\s*(?:"([^"{}]+)"|([^",{}\s]+))[^{}]*\}[\s`.]*$', re.I)
+PLAIN_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?")
+SAYS = re.compile(
+    r"^\W*(?:(?:so|thus|hence|therefore|actually)\b,?\s*)?(?:the |my )?(?:final |correct )?answer(?: is|:)[\s$*:]*"
+    r"(-?\d[\d,]*(?:\.\d+)?)[\s$*.]*$",
+    re.I,
+)
 CLOSING = 4  # characters that end a sentence
 LONG = 1200  # characters after an answer in which it may be taken back
 SENTENCES = re.compile(r"[.!?]\s+[A-Z(\\$]|[。！？]\s*\S")
@@ -53,11 +63,23 @@ def final_answer_of(text: str) -> Found:
     """The answer that a response states. More than one `####` is none: listing candidates must not pay."""
     if not text.isascii():
         text = text.translate(INVISIBLE)
+    if ">" in text[-60:]:
+        text = TURN_ENDS.sub("", text)
+    if unended(text):
+        return Found("", "no answer after the reasoning")
     if MARK in text:
         found = _marked(text)
         if found is not None:
             return found
     return _unmarked(text)
+
+
+def unended(text: str) -> bool:
+    """Whether the text opens its reasoning and never closes it: what stands in it is no answer."""
+    if "<" not in text[:200]:
+        return False
+    opened = OPENED.match(text.lstrip())
+    return opened is not None and THOUGHT.search(text) is None
 
 
 @lru_cache(maxsize=4096)
@@ -67,6 +89,8 @@ def reference_of(answer: str) -> str:
     boxed = last_boxed(after)
     if boxed is not None:
         return boxed
+    if (tagged := _tagged(after)) is not None and tagged.text:
+        return tagged.text
     stated = stated_in(last_line(after))
     return stated.text if stated is not None and stated.text else after
 
@@ -111,7 +135,17 @@ def _marked(text: str) -> Found | None:
     after = text[start + len(whole) :] if len(whole) > end - start else after
     if taken_back(after[:LONG]) or taken_back(after[-LONG:]):
         return _later(after)
-    return Found(without_lead_in(whole), stated=True)
+    said = without_lead_in(whole)
+    return Found("", "2 final answers") if _contradicted(said, after[:LONG]) else Found(said, stated=True)
+
+
+def _contradicted(content: str, after: str) -> bool:
+    """Whether what follows a marked answer, which is a number, calls another number the answer: `\\boxed{2}`, then `The answer is 3.`"""
+    ours = PLAIN_NUMBER.fullmatch(content.strip(" $.*"))
+    if ours is None or "nswer" not in after:
+        return False
+    said = [PLAIN_NUMBER.fullmatch(found[1]) for line in after.splitlines() for found in SAYS.finditer(line)]
+    return bool(said) and all(each is None or float(each[0].replace(",", "")) != float(ours[0].replace(",", "")) for each in said)
 
 
 def _later(after: str) -> Found:
@@ -155,6 +189,8 @@ def _tagged(text: str) -> Found | None:
         return Found("", f"{len(held)} final answers")
     if taken_back(text[end:][:LONG]):
         return _later(text[end:])
+    if _contradicted(held[0], text[end:][:LONG]):
+        return Found("", "2 final answers")
     inner = _boxed(held[0])
     if inner is not None:
         return inner

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from pipelines.rewards.commitment import AIMS, OPEN_END
-from pipelines.rewards.extraction import MARK, final_answer_of, last_line, reference_of
+from pipelines.rewards.extraction import MARK, THOUGHT, final_answer_of, last_line, reference_of, unended
 from pipelines.rewards.option_letters import settled
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
-REFERENCE = re.compile(r"\(?([A-J])\)?\.?", re.I)
+REFERENCE = re.compile(r"\(?([A-J])\)?\.?|\(?((?-i:[A-J]))(?:\)|[.:](?=\s))\s*\S.*", re.I | re.S)  # `B`, `(b)`, `B. the option's text`
 LABELS = re.compile(r"(?<!\w)\(?([A-J])(?:\)|\.(?=\s+\S))")
 BESIDE = re.compile(r"[(（]\s*(?:or|或)\b|\\ne(?:q)?\b|≠")
 EXCLUDES = re.compile(r"\b(?:impossible|ruled out|eliminated|excluded|e\.g\.)|\bfor example\b", re.I)
@@ -26,13 +26,17 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     given, reason = letter(text)
     if not given:
         return wrong(reason)
-    return right() if given == reference[1].upper() else wrong(f"answered {given}")
+    return right() if given == (reference[1] or reference[2]).upper() else wrong(f"answered {given}")
 
 
 def letter(text: str) -> tuple[str, str]:
     """(the option that a response settles on, ""), or ("", why there is none)."""
     if not text.strip():
         return "", "the response is empty"
+    thoughts = [thought.end() for thought in THOUGHT.finditer(text)]
+    text = text[thoughts[-1] :] if thoughts else text
+    if unended(text):
+        return "", "no answer after the reasoning"
     marks = text.count(MARK)
     if marks > 1:  # listing candidates must not pay
         return "", f"{marks} final answers"

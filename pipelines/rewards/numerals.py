@@ -24,6 +24,7 @@ FRAC = re.compile(r"([+-]?)\s*\\frac\s*(?:\{\s*([+-]?)\s*(\d+)\s*\}|(\d))\s*(?:\
 MIXED = re.compile(r"([+-]?)\s*(\d+)\s*(?:(?<=\d)\s+(\d+)\s*/\s*(\d+)|\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d)))")
 RATIO = re.compile(rf"({DECIMAL})\s*:\s*({DECIMAL})")
 EUROPEAN = re.compile(r"([+-]?)\s*(\d{1,3}(?:\.\d{3})+),(\d{1,2}|\d{4,})")  # 1.234,5: no other reading
+EUROPEAN_GROUPS = re.compile(r"([+-]?)\s*(\d{1,3}(?:\.\d{3}){2,})")  # 1.234.567: nor here
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 TIMES = re.compile(r"(.*\S)\s*(?:\b(thousand|million|billion|trillion)|([万亿]))", re.S)
 
@@ -31,6 +32,7 @@ UNITS = """zero one two three four five six seven eight nine ten eleven twelve t
 nineteen""".split()  # noqa: SIM905
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 SMALL = {word: value for value, word in enumerate(UNITS)} | {word: 10 * (value + 2) for value, word in enumerate(TENS)}
+PARTS = {"third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}
 LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 CHINESE = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
@@ -128,6 +130,8 @@ def _ratio(text: str) -> Number | None:
 
 
 def _european(text: str) -> Number | None:
+    if (groups := EUROPEAN_GROUPS.fullmatch(text)) is not None:
+        return _plain(f"{groups[1]}{groups[2].replace('.', '')}")
     match = EUROPEAN.fullmatch(text)
     return None if match is None else _plain(f"{match[1]}{match[2].replace('.', '')}.{match[3]}")
 
@@ -149,6 +153,10 @@ def _words(text: str) -> Number | None:
     parts = parts[1:] if sign < 0 else parts
     if parts in (["half"], ["one", "half"], ["a", "half"]):
         return Number(Fraction(sign, 2))
+    if parts[-1:] == ["dozen"] and parts[:-1] in (["a"], ["one"], []):
+        return Number(Fraction(sign * 12))
+    if len(parts) == 2 and (below := PARTS.get(parts[1].removesuffix("s"))) and (above := 1 if parts[0] == "a" else SMALL.get(parts[0])):
+        return Number(Fraction(sign * above, below))
     total = current = 0
     for part in parts:
         if part in SMALL:

@@ -19,10 +19,12 @@ _TAGS = re.compile(r"<(answer|final_answer|choice|option)>(.{0,400}?)</\1>", re.
 _FIELDS = re.compile(
     r"[\"'](?:final_?|correct_?|best_?|selected_?)?(?:answer|choice|option)(?:_?letter)?[\"']\s*:\s*[\"']([^\"'\n]{0,200})[\"']", re.I
 )
+_BRACKET_TAGS = re.compile(r"\[(answer)\](.{0,400}?)\[/\1\]", re.I | re.S)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|mathit|mbox|bf|rm)\s*\{([^{}]*)\}")
 _MARKUP = re.compile(r"\*+|(?<![A-Za-z0-9])_{1,3}|_{1,3}(?![A-Za-z0-9])|`+|\\[()\[\]]|(?<!\\)\$|^[ \t]*#{1,6}[ \t]+|^[ \t]*>+[ \t]?", re.M)
 _BRACKETS = str.maketrans("（）［］〔〕【】：，；。．？！“”‘’＝", "()[]()[]:,;..?!\"\"''=")
+_BRACKETS.update(str.maketrans("ＡＢＣＤＥＦＧＨＩＪ", "ABCDEFGHIJ"))  # full-width letters
 
 # -- a letter, and what may follow it -------------------------------------------------------------------------------------------------
 _BRACKETED = rf"[\[({{]\s*(?P<in>[{LETTERS}{LETTERS.lower()}])\s*[\])}}]"
@@ -36,7 +38,9 @@ _AFTER_BARE = re.compile(
     rf"\s*(?:$|[\n.,;:!?\])}}\"'<{CLOSE}]|[—–]|-+\s|\(|[\d\\]|\.|[㐀-鿿]|(?:{_GOES_ON})\b)", re.I
 )  # a word of its own text (`B cells`) is none of these
 _JOINED = re.compile(
-    rf"[.:)\]]?\s*(?:,?\s*(?:and|or|&|/)|[,、/&]|或者?|和|及|与|还是)\s*(?:option\s*|选项?)?[\[({{]?(?:[{LETTERS}])(?![A-Za-z'’=])", re.I
+    rf"[.:)\]]?\s*(?:,?\s*(?:and|or|&|/)|[,、/&]|或者?|和|及|与|还是)\s*(?!i\.e|e\.g)(?:option\s*|选项?)?[\[({{]?(?:[{LETTERS}])(?![A-Za-z'’=])"
+    r"(?!(?<=[AIai])\s+(?!(?:and|or)\b)(?-i:[a-z]))",  # `B, a mammal`, `B, I think`
+    re.I,
 )
 _MARKED = re.compile(rf"(?<![A-Za-z0-9])[\[(]\s*([{LETTERS}])\s*[\])]")
 _WHOLE = re.compile(r"\s*[-—–:.,]?\s*(?:both|neither|all|none|only|either|statements?|it is|if|when)\b", re.I)
@@ -59,6 +63,9 @@ _LEADS = re.compile(
     rf"(?:it is |it must be )?"
     rf"|(?:答案|正确答案|参考答案|正确选项|正确的是|最佳答案|最佳选项|结论)\s*\]?\s*(?:应该?)?(?:是|为|选|选择)?\s*[:,]?\s*"
     rf"|(?<![不勿别未])(?:故|应|本题|可|因此|所以|则)?选(?:择|项)?\s*[:,]?\s*(?=[\[({{\"']?[{LETTERS}](?![A-Za-z]))"
+    rf"|\bans\.\s*|^\W*correct\s*:\s*|(?<=elimination,)\s+|\bleav(?:es|ing)(?: us)?(?: only| just)?(?: with)?(?: only| just)?\s+"
+    rf"|\b(?:respuesta|réponse|antwort|resposta|risposta|ответ)(?:\s+(?:final|finale|correct[ae]|corrett[ao]))?(?:\s*:|\s+(?:es|est|ist|é|è)\b)\s*"
+    rf"|(?:答え|解答|정답|답)\s*(?:[はは은]|:)\s*"
     rf"|(?:所以|因此|故|综上)[,:]?\s*(?:是|为)?\s*)",
     re.I | re.M,
 )
@@ -68,9 +75,10 @@ _GOOD = (
     r"(?:correct|right|true|best|answer|valid|(?:(?:only|most)\s+)*(?:correct|right|best|appropriate|suitable|likely|accurate|valid|plausible)"
     r"\s*(?:answer|option|choice|one)?|option|choice)\b"
 )
+_ONLY = r"(?:(?<=\bonly .)|(?<=\bonly option .))\s+(?:fits|works|matches|satisfies|holds|applies|remains)\b"
 _IS_GOOD = re.compile(
     rf"(?<![A-Za-z0-9'’])(?:(?:option|choice|answer|选项?)\s*)?(?:{_BRACKETED}|(?P<bare>[{LETTERS}])(?![A-Za-z0-9'’]))"
-    rf"(?:{_GOOD}|\s*(?:项|选项)?\s*(?:是|为)?\s*(?:正确|对的|符合题意))",
+    rf"(?:{_GOOD}|{_ONLY}|\s*(?:项|选项)?\s*(?:是|为)?\s*(?:正确|对的|符合题意))",
     re.I,
 )
 _NOT_BUT = re.compile(
@@ -81,8 +89,13 @@ _NOT_BUT = re.compile(
 
 _DENIED = re.compile(
     r"\W*(?:(?:is|are|was|were|seems|looks|would be|must be|cannot|can['’]t|isn['’]t)\s+(?:clearly |also |definitely )?"
-    r"(?:wrong|incorrect|false|not|no|out|invalid|impossible|eliminated|be\b)|(?:wrong|incorrect|rejected|eliminated|no)\W*$|(?:错误|不对|不正确))"
+    r"(?:wrong|incorrect|false|not|no|out|invalid|impossible|eliminated|be\b)|(?:wrong|incorrect|rejected|eliminated|no)\W*$"
+    r"|(?:选项|项)?的?(?:说法|表述|描述|叙述)?(?:是|为)?(?:错误|错的|不对|不正确|不符合|有误|不成立|排除))"
 )  # in small letters: `B. False` and `B. No` are options
+_CONDITION = re.compile(
+    r"(?:\s+(?:answer|option|choice|one)\b)?\s*(?:but )?"
+    r"(?:only (?:if|when|in|for)|if(?! and only if)|unless|provided|assuming|as long as|in case)\b|[^.\n]{0,120}\botherwise\b"
+)
 _EXAMPLE = re.compile(
     r"\b(?:for example|for instance|e\.g|such as|suppose|imagine|in (?:the )?(?:triangle|figure|set|circle|format))\b|例如|比如|假设", re.I
 )
@@ -107,7 +120,7 @@ _TURN = re.compile(
 )
 _INITIALS = re.compile(
     r"\.\s*(?:[A-Z]\.|(?:coli|elegans|aureus|pylori|subtilis|melanogaster|thaliana|cereus|difficile|influenzae|anthracis|perfringens|"
-    r"albicans|botulinum|tetani|fumigatus|faecalis|histolytica|gondii|burgdorferi|cerevisiae|jejuni)\b)"
+    r"diff|albicans|botulinum|tetani|fumigatus|faecalis|histolytica|gondii|burgdorferi|cerevisiae|jejuni)\b)"
 )
 _LINE = re.compile(
     rf"^\W*?(?:(?:option|choice|选项?)\s*)?(?:{_BRACKETED}|(?P<bare>[{LETTERS}])(?![A-Za-z0-9'’_+\-=|&/°]))(?P<rest>.*)$", re.I
@@ -145,6 +158,7 @@ def _plain(text: str) -> str:
     """Without markup and the end of the turn; what stands in boxes, tags and fields between OPEN and CLOSE, on lines of its own."""
     text = _TURN_ENDS.sub("", text.replace(OPEN, "").replace(CLOSE, "")).replace("\r\n", "\n").translate(_BRACKETS)
     text = _TAGS.sub(lambda found: f"\n{OPEN}{found[2].strip()}{CLOSE}\n", text)
+    text = _BRACKET_TAGS.sub(lambda found: f"\n{OPEN}{found[2].strip()}{CLOSE}\n", text)
     text = _FIELDS.sub(lambda found: f"\n{OPEN}{found[1].strip()}{CLOSE}\n", text)
     for _ in range(2):
         text = _WRAPPED.sub(lambda found: found[1], text)
@@ -201,7 +215,7 @@ def _led(text: str) -> list[Statement]:
                 continue
         else:
             continue
-        if _initials(text, end) or _doubted(text, lead, end):
+        if _initials(text, end) or _doubted(text, lead, end) or _DENIED.match(text, end) or _CONDITION.match(text, end):
             continue
         made.append(Statement("" if _several(text, end) else letter, lead.start(), end))
     return made
@@ -214,6 +228,8 @@ def _praised(text: str) -> list[Statement]:
         for found in pattern.finditer(text):
             before = text[_clause(text, found.start()) : found.start()]
             if not (found["in"] or found["bare"].isupper()) or _asked(text, found.end()) or _exampled(text, found.start()):
+                continue
+            if _CONDITION.match(text, found.end()):
                 continue
             if pattern is _IS_GOOD and (_DOUBT.search(before) or _joined_before(text, found.start())):
                 continue
@@ -243,7 +259,9 @@ def _first_or_last_line(text: str) -> str:
         lone = not re.search(r"\w", rest)
         spoken = letter in "AI" and re.match(r"\s*:", rest) and not lone and not found["in"]  # `A: ...` answers a `Q:`
         closed = line[: found.end() - len(rest)].rstrip().endswith((")", "]"))
-        listed = closed or found["in"] or _LISTED.match(rest) or (re.match(r"\s+(?:because|since)\b", rest) and letter not in "AI")
+        listed = (
+            closed or found["in"] or _LISTED.match(rest) or (re.match(r"(?:\s+|\s*,\s*)(?:because|since)\b", rest) and letter not in "AI")
+        )
         if (lone or listed) and not spoken and not _DENIED.match(rest) and not _INITIALS.match(rest) and "?" not in rest:
             named.append((place, "" if _several(line, len(line) - len(rest)) else letter))
         elif place in (0, len(lines) - 1) and spoken:

@@ -26,6 +26,7 @@ STARTS = re.compile(
     r"then)\b[,:]?\s*)+",
     re.I,
 )
+LEFT = re.compile(r"\s+(?:left(?: over)?|in (?:total|all)|altogether|total|overall)[\s.]*$", re.I)  # a verb's place, but not one here
 OF_THEM = re.compile(r"\s+of (?:them|it|all|(?:the|these|those|all) [a-z]+)$", re.I)
 RESTATED = re.compile(r"(.*\S)\s*\(([^()]+)\)")
 NEGATION = re.compile(
@@ -63,7 +64,7 @@ def quantity_in(ours: str, reference: units.Quantity) -> units.Quantity | None:
     if (restated := RESTATED.fullmatch(ours)) and (inner := units.quantity(restated[2])) is not None:  # 7 (seven)
         outer = units.quantity(restated[1])
         return outer if outer is not None and _same(inner.number, outer.number) else None
-    ours = ADVERBS.sub("", ours)
+    ours = LEFT.sub("", ADVERBS.sub("", ours))
     clause = CLAUSE.match(ours)
     said = ours[clause.end() :] if clause else ""
     found = units.quantity(said) or with_comma(said, reference) or _with_tail(said)

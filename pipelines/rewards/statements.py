@@ -16,7 +16,7 @@ LEAD_IN = re.compile(
     r"(?:that\s+)?)*[\W_]*?"
     r"(?:(?:the|our|my|your|its)?\s*(?:final|correct|right|full|short|best)?\s*(?:answers?|results?|"
     r"solutions?(?: set)?|value|output|option|choice)"
-    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:is|are|was|=|:)\s*:?|a\s*:|ans(?:wer)?\s*[.:])",
+    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:(?:is|are|was|=|:)\s*:?|→|-+>|(?:--+|[—–])\s)|a\s*:|ans(?:wer)?\s*[.:])",
     re.I,
 )
 WITHIN = re.compile(
@@ -35,6 +35,18 @@ CHINESE_LEAD_IN = re.compile(
     r"(?:[【\[]\s*(?:最终|正确)?(?:答案|结果)\s*[】\]]\s*(?:是|为|[:：])?|(?:最终|正确)?(?:答案|结果)(?:应该|应)?(?:是|为|[:：])+|(?:解|答)\s*[:：]"
     r"|选项?\s*(?:是|为|[:：])|故?选(?=\s*[（(]?[A-J]))\s*[:：]?\s*|^(?:所以|因此|故|综上|即)[,，]?\s*(?=[\d\\$(\[（-])"
 )
+FOREIGN_LEAD_IN = re.compile(
+    r"^\W*(?:(?:la|a|il|die|o|le)\s+)?(?:(?:richtige|endgültige)\s+)?"
+    r"(?:respuesta|réponse|antwort|resposta|risposta|ответ|答え|解答|정답|답)(?:\s+(?:final|finale|correct[ae]|corrett[ao]))?"
+    r"(?:\s*[:：]|\s+(?:es|est|ist|é|è)\b\s*:?|\s*[はは은]\s*[:：]?)",
+    re.I,
+)
+CALLED = re.compile(  # `$x=5$ is the answer`: mathematics alone before it
+    r"^(?:(?:so|thus|hence|therefore|then|finally)\b[,:]?\s*)?((?:(?!\\text)\\[A-Za-z]+|[^A-Za-z]|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z]))*[\d})$\]]"
+    r"[\s$)*]*?)\s+is\s+(?:the|our|my)\s+(?:final |correct |only |unique |required |desired )?(?:answer|solution|result)\W*$",
+    re.I,
+)
+BOLD = re.compile(r"(?<![\w*^)}])\*\*([^*\n]+?)\*\*(?![\w*])")
 CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore)\b[,:]?\s*", re.I)
 HOPE = re.compile(r"\.?\s*I hope it is correct\.?\s*$", re.I)
 DONE = re.compile(r"(?:[\s$]*(?:\\(?:blacksquare|square|Box|qed)\b|∎|■|□|\bQ\.?E\.?D\.?)[\s$.]*)+$")
@@ -60,7 +72,8 @@ ASIDE = re.compile(
 REASON = re.compile(
     r"[,;(\s]\s*(?:because|since|as (?:required|desired|expected|wanted|claimed|needed|we |it |"
     r"they |the |shown|above)|which|where|given that|due to|"
-    r"so that|by the)\b.*$|[,，(（]\s*(?:因为|由于|所以).*$",
+    r"so that|by the)\b.*$"
+    r"|\s*\((?:about|approximately|approx\.?|roughly|i\.e\.,?|that is,?|\$?\\approx|≈|~)[^()]*\)[\s.]*$|[,，(（]\s*(?:因为|由于|所以).*$",
     re.S | re.I,
 )
 SHORT = 8  # characters that hold no reason
@@ -217,7 +230,9 @@ def sentences(line: str) -> list[str]:
 
 def _split_lead_in(sentence: str) -> tuple[str, str]:
     """(what introduces the answer, the rest); empty, sentence, where nothing does or nothing follows."""
-    text = _unhoped(sentence.strip().strip("*").strip())
+    text = _unhoped(_unbold(sentence).strip().strip("*").strip())
+    if (called := CALLED.match(text)) is not None:
+        return text[called.end(1) :] or " ", called[1].strip()
     said, found = _after_lead_in(text)
     if found:
         return text[: len(text) - len(said)] or " ", said
@@ -231,14 +246,19 @@ def _split_lead_in(sentence: str) -> tuple[str, str]:
 
 def _after_lead_in(line: str) -> tuple[str, bool]:
     """(the line without its introductions, whether one of them names an answer)."""
-    line = _undone(_unhoped(line.lstrip("# ").strip().strip("*").strip())).strip()
+    line = _undone(_unhoped(_unbold(line).lstrip("# ").strip().strip("*").strip())).strip()
     named = False
-    for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, CONNECTIVE):  # `Final Answer: The final answer is 5.` has two
+    for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, FOREIGN_LEAD_IN, CONNECTIVE):  # `Final Answer: The final answer is 5.` has two
         found = pattern.match(line)
         if found and line[found.end() :].strip("* "):
             named = named or pattern is not CONNECTIVE
             line = line[found.end() :].strip()
     return line.strip("*").strip(), named
+
+
+def _unbold(line: str) -> str:
+    """Without Markdown's bold marks; those of a power (`2**3`) stay."""
+    return BOLD.sub(r"\1", line) if "**" in line else line
 
 
 def _undone(line: str) -> str:

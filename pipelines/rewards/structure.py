@@ -7,8 +7,9 @@ import re
 from pipelines.rewards import units
 
 NAME = re.compile(
-    r"([A-Za-z](?:_\{?\w+\}?|'+)?|\\(?!frac|sqrt|le\b|ge\b)[A-Za-z]+(?:_\{?\w+\}?)?(?: [A-Z]{1,3})?|"
-    r"[A-Za-z]\(\s*[A-Za-z\d]\s*\)|\|[A-Za-z]{1,3}\||[A-Z]{2,3}|\\overline\{[A-Z]{2}\})"
+    r"([A-Za-z](?:_\{?\w+\}?|'+)?|[A-Z]\^\s*\{?(?:-1|T)\}?|[a-z]\^\s*\{-1\}\s*\([a-z]\)|"
+    r"\\(?!frac|sqrt|le\b|ge\b)[A-Za-z]+(?:_\{?\w+\}?)?(?: [A-Z]{1,3})?|"
+    r"\\(?:vec|overrightarrow|hat|bar)\s*\{[A-Za-z]{1,2}\}|[A-Za-z]\(\s*[A-Za-z\d]\s*\)|\|[A-Za-z]{1,3}\||[A-Z]{2,3}|\\overline\{[A-Z]{2}\})"
     r"\s*(?:=|\\in\b|\\approx\b)\s*([^=<>]+)"
 )
 BARE_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?|'+)?|[A-Za-z]\(\s*[A-Za-z]\s*\)|\\(?!infty|pi|emptyset)[a-z]+")
@@ -23,13 +24,21 @@ BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*
 TRANSPOSED = re.compile(r"(?<=\))\s*\^\s*\{?\s*(?:T|\\top)\s*\}?$")
 REALS = re.compile(r"(?:[a-z]\s*\\in\s*)?\\mathbb\s*\{?\s*R\s*\}?|\\R|all real numbers", re.I)
 LABELLED = re.compile(r"\(\s*[A-J]\s*\)\s*(\S.*)|[A-Z]\s*(\(.*,.*\))", re.S)
+ARRAY = re.compile(r"\(?\s*\\begin\{([bpB]?matrix|array)\}(?:\s*\{[lcr| ]*\})?(.*)\\end\{\1\}\s*\)?", re.S)
 MATRIX = re.compile(r"\(?\s*\\begin\{[bpvB]?matrix\}(.*)\\end\{[bpvB]?matrix\}\s*\)?", re.S)
 GREEK = re.compile(
     r"\\(?:alpha|beta|gamma|delta|Delta|epsilon|varepsilon|theta|lambda|mu|rho|sigma|tau|phi|varphi|omega|angle|triangle)(?![A-Za-z])"
 )
 VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|(?<![\\A-Za-z])[a-z]{2}(?![A-Za-z])")  # but e, E, i and I
+WITHOUT = re.compile(
+    r"[A-Za-z]\s*\\ne\s*([^\s,<>=]+)|\\mathbb\s*\{?\s*R\s*\}?\s*(?:\\setminus|\\backslash|-)\s*\\\{\s*([^,{}]+?)\s*\\\}"
+)  # every number but one
+SIZE = re.compile(
+    r"(?:\||\\lvert|\\vert)\s*([A-Za-z])\s*(?:\||\\rvert|\\vert)\s*(<=?|\\l[et](?![a-z]))\s*(\d[\d./]*|\\frac\{\d+\}\{\d+\}|\\sqrt\{\d+\})"
+)
 OPEN, CLOSE = "([{", ")]}"
-AND = re.compile(r"\s+(?:and|or|&)\s+|\s*(?:和|或|及)\s*|\s*\\text\s*\{\s*(?:and|or)\s*\}\s*")
+CELLS = re.compile(r"\s+&\s+")
+AND = re.compile(r"\s+(?:and|or)\s+|\s*(?:和|或|及)\s*|\s*\\text\s*\{\s*(?:and|or)\s*\}\s*")
 LAST = re.compile(r"^(?:and|or)\s+")
 OR = re.compile(r"\s+or\s+|\s*\\(?:lor|vee|cup)(?![A-Za-z])\s*|\s*或\s*")
 BOTH = re.compile(r"\s+and\s+|\s*\\(?:land|wedge)(?![A-Za-z])\s*|\s*且\s*")
@@ -94,10 +103,29 @@ def vector(text: str) -> str:
     return f"({','.join(cells)})" if len(rows) == 1 or len(cells) == len(rows) else text
 
 
+def matrix(text: str) -> list[list[str]] | None:
+    """The rows of a matrix, whatever its brackets: `\\begin{pmatrix}`, an array, `[[1, 2], [3, 4]]`. None where it is none, or ragged."""
+    match = ARRAY.fullmatch(text.strip().removeprefix("[").removesuffix("]").strip() if "{array}" in text else text)
+    if match is not None:
+        if "\\begin" in match[2]:
+            return None
+        rows = [[cell.strip() for cell in row.split("&")] for row in re.split(r"\\\\", match[2]) if row.strip(" ,")]
+    elif re.fullmatch(r"\[\s*\[.*\]\s*\]", text, re.S):
+        rows = [split(row[1:-1], ",") for row in split(text.strip()[1:-1], ",") if row[:1] == "[" and row[-1:] == "]"]
+    else:
+        return None
+    return rows if rows and len({len(row) for row in rows}) == 1 else None
+
+
 def as_interval(text: str) -> str:
     """Inequalities of one variable, and sets that they define, as intervals: `x < -2 or x > 3`, `\\{x \\mid x > 3\\}`; `` elsewhere."""
     builder = BUILDER.fullmatch(text)
     inner = builder[2] if builder else text
+    if without := WITHOUT.fullmatch(inner.strip()):
+        point = without[1] or without[2]
+        return f"(-\\infty,{point})\\cup ({point},\\infty)"
+    if size := SIZE.fullmatch(inner.strip()):
+        inner = f"-{size[3]} {size[2]} {size[1]} {size[2]} {size[3]}"
     if not RELATION.search(inner):
         return ""
     pieces = OR.split(inner)
@@ -169,8 +197,10 @@ def split_any(text: str) -> list[str]:
     found = split(text, ";")
     if len(found) > 1:
         return found
-    pieces = [LAST.sub("", piece) for piece in split(text, ",")]  # 1, 2, and 3
-    return [part for piece in pieces for part in AND.split(piece) if part.strip()] or [text]
+    pieces = [part for piece in split(text, ",") for part in AND.split(LAST.sub("", piece))]  # 1, 2, and 3
+    if "\\begin" not in text:
+        pieces = [part for piece in pieces for part in CELLS.split(piece)]
+    return [part for part in pieces if part.strip()] or [text]
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-Dimension = tuple[int, ...]  # powers of metre, kilogram, second, ampere, kelvin, mole, radian, US dollar, unit of a drawing
-BASE = ("m", "kg", "s", "A", "K", "mol", "rad", "usd", "unit")
+Dimension = tuple[int, ...]  # powers of metre, kilogram, second, ampere, kelvin, mole, radian, US dollar, unit of a drawing, yuan
+BASE = ("m", "kg", "s", "A", "K", "mol", "rad", "usd", "unit", "cny")
 NONE: Dimension = (0,) * len(BASE)
-ANGLE: Dimension = (0, 0, 0, 0, 0, 0, 1, 0, 0)
+ANGLE: Dimension = (0, 0, 0, 0, 0, 0, 1, 0, 0, 0)
 PI = Fraction(314159265358979323846264338327950288, 10**35)
 FACTORS = {"pi/180": PI / 180, "2pi": 2 * PI}
 PREFIXES = {"T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "d": -1, "c": -2, "m": -3, "\\mu": -6, "u": -6, "n": -9, "p": -12, "f": -15}
@@ -82,6 +82,7 @@ ha       | 10000                 | m2           |   | hectare hectares
 hp       | 745.69987158227022    | m2 kg s-3    |   | horsepower
 slug     | 14.593902937          | kg           |   | slugs
 usd      | 1                     | usd          |   | dollar dollars USD 美元
+yuan     | 1                     | cny          |   | RMB 元
 cent     | 1/100                 | usd          |   | cents 美分
 unit     | 1                     | unit         |   | units
 degC     | 1                     | K            |   | celsius ℃

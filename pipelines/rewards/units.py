@@ -156,7 +156,7 @@ def _split(text: str) -> list[Quantity] | None:
         tail = match[2]
         following = re.search(r"(?<=[A-Za-z\s])(?=\d)", tail) if "/" not in tail and "^" not in tail else None
         spelled, rest = (tail[: following.start()], tail[following.start() :]) if following else (tail, "")
-        spelled = spelled.strip(" ,")
+        spelled = re.sub(r"\s+and\s*$", "", spelled).strip(" ,") if following else spelled.strip(" ,")
         if not tail[:1].isspace() and len(spelled) == 1 and spelled.isascii():
             return None  # 5m may be five times m
         known = unit(spelled)

@@ -15,6 +15,31 @@ ROOT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get("WHETSTONE_CASES", ROOT / "../shared/cases")) / "option_letters.jsonl"
 
 STATED = [  # text -> letter
+    ("<think>Answer: A</think>\nAnswer: B", "B"),
+    ("[ANSWER]B[/ANSWER]", "B"),
+    ("Ans. B", "B"),
+    ("Correct: B", "B"),
+    ("\uff22", "B"),
+    ("答案是\uff22", "B"),
+    ("B, because it is.", "B"),
+    ("Only option B fits.", "B"),
+    ("Only B works here.", "B"),
+    ("That leaves B.", "B"),
+    ("This leaves us with option B.", "B"),
+    ("By elimination, B.", "B"),
+    ("The answer is B, i.e. vitamin A.", "B"),
+    ("The answer is B, I think.", "B"),
+    ("The answer is B, a mammal.", "B"),
+    ("La respuesta correcta es B", "B"),
+    ("La réponse est B.", "B"),
+    ("Die richtige Antwort ist B.", "B"),
+    ("Ответ: B", "B"),
+    ("答えはB", "B"),
+    ("정답: B", "B"),
+    ("选项A错误，选项B正确。", "B"),
+    ("故选项B错误，选C。", "C"),
+    ("Answer: B. Otherwise the energy would be lost.", "B"),
+    ("选项B的说法正确", "B"),
     ("The correct option is (C).", "C"),
     ("Correct answer: D", "D"),
     ("**Final Answer:** (A)", "A"),
@@ -127,6 +152,28 @@ STATED = [  # text -> letter
 
 # a response, and the reference that it must not be taken for
 NOT_STATED = [  # text, gold that must not pass
+    ("选项B错误", "B"),
+    ("选项B不符合题意", "B"),
+    ("选项B的说法错误", "B"),
+    ("Answer: B is wrong", "B"),
+    ("The answer is B is false", "B"),
+    ("The answer is B if x>0 and C otherwise.", "B"),
+    ("The answer is B unless x=0.", "B"),
+    ("The answer is B provided x>0", "B"),
+    ("B is the correct answer only if x > 0, which it is not.", "B"),
+    ("<think>The answer is B", "B"),
+    ("<think>The answer is B</think>", "B"),
+    ("C. diff is a bacterium", "C"),
+    ("Not only B fits", "B"),
+    ("This leaves B or C", "B"),
+    ("By elimination, not B", "B"),
+    ("Incorrect: B", "B"),
+    ("La respuesta no es B", "B"),
+    ("La respuesta es B o C", "B"),
+    ("Die Antwort ist nicht B", "B"),
+    ("The answer is B, A and C", "B"),
+    ("[ANSWER]B or C[/ANSWER]", "B"),
+    ("\uff22或\uff23", "B"),
     ("A student walks into a bar.", "A"),
     ("I don't know.", "I"),
     ("I'm not sure.", "I"),
@@ -324,3 +371,9 @@ def test_any_text_has_one_letter_at_most(text):
 def test_long_responses_take_linear_time(piece):
     """A hundred kilobytes end; what is read is bounded."""
     assert check(piece * (100_000 // len(piece)), "D", True).outcome == "wrong"
+
+
+@pytest.mark.parametrize("reference", ["B. mitosis", "(B) mitosis", "B) mitosis", "B: mitosis"])
+def test_a_reference_may_hold_its_options_text(reference):
+    assert check("The answer is B", reference, True).outcome == "right"
+    assert check("The answer is C", reference, True).outcome == "wrong"
