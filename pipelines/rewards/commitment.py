@@ -35,7 +35,8 @@ PLANS = re.compile(
     r"expand|simplify|factor|substitute|check)"
     r"|need to|want to|have to|has to|going to|in order to|to (?:find|solve|get|determine|compute|answer|see)|"
     r"try(?:ing)?|first(?:ly)?|second(?:ly)?|next|then|step|"
-    r"given|told|gave|mention\w*|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach|because|since)\b"
+    r"given|previous|known|told|"
+    r"gave|mention\w*|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach|because|since)\b"
     r"|首先|其次|接下来|然后|需要|我们(?:先|要|可以|需要|来)|设|令|考虑|由于|因为|已知|注意|步骤|继续",
     re.I,
 )
@@ -62,7 +63,7 @@ DENIES = re.compile(
 
 
 CONCLUDING = (  # a verb after which a sentence that nothing introduces may say its value, at its end
-    r"(?:(?:\b(?:answer|total|sum|value|result|area|volume|cost|price|profit|output|length|perimeter|number|ratio|"
+    r"(?:(?:\b(?:total|sum|value|result|area|volume|cost|price|profit|output|length|perimeter|number|ratio|"
     r"probability|average|mean|distance|speed|time|solution)s?\s*)[:：](?!\d)"
     r"|\b(?:is|are|was|were|be|equals?|has|have|had|costs?|total(?:s|ed)?|est|takes?|took|makes?|made|gets?|"
     r"got|gives?|earn(?:s|ed)?|spen(?:d|ds|t)|needs?|needed|left"

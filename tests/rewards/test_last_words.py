@@ -24,7 +24,7 @@ LAST_WORDS = {  # response -> its answer; the second list must not pay for the v
     "The answer is three quarters": "3/4", "The answer is a dozen.": "12", "The answer is minus 3.": "-3",
 }  # fmt: skip
 NO_LAST_WORDS = [
-    ("Sum: 9\nTotal: 18", "9"), ("Total: $18 or $20", "18"), ("Total: $18?", "18"), ("Total: 3, 18", "18"), ("She has 5 or 6 apples left.", "5"),
+    ("Sum: 9\nTotal: 18", "9"), ("Total: $18 or $20", "18"), ("Total: $18?", "18"), ("Previous total: 18", "18"), ("Total: 3, 18", "18"), ("She has 5 or 6 apples left.", "5"),
     ("She has 5 apples and 6 pears left.", "6"), ("She does not have 5 apples left.", "5"), ("There are about 5 left.", "5"),
     ("He ate 3 of the 5 left.", "5"), ("5 or 6 is the answer", "5"), ("5 is not the answer.", "5"), ("Is 5 the answer?", "5"),
     ("5 is the answer?", "5"), ("I doubt 5 is the answer.", "5"), ("x>5 is the answer", "5"), ("5 = 6 is the answer", "5"),
@@ -64,7 +64,7 @@ SAME = [
     (r"\quad 7", "7"), (r"7 \quad \checkmark", "7"), (r"\therefore x = 7", "7"), (r"\strut 7", "7"), (r"7\hfill", "7"), (r"\Rightarrow 7", "7"),
     ("20 yuan", "20元"), ("¥20", "20元"), (r"\text{none}", r"\emptyset"), (r"\text{DNE}", r"\text{does not exist}"),
     (r"5\text{ dollars and }25\text{ cents}", r"\$5.25"), (r"1\text{ hour and }15\text{ minutes}", r"75\text{ minutes}"),
-    (r"\vec{v}=(1,2)", "(1,2)"), ("15", "<answer>15</answer>"), ("5 cm and 6 cm", "5 cm, 6 cm"), (r"\text{Answer: }2", "2"),
+    (r"\vec{v}=(1,2)", "(1,2)"), ("15", "<answer>15</answer>"), ("5 cm and 6 cm", "5 cm, 6 cm"),
 ]  # fmt: skip
 OTHER = [
     (r"x \neq 0", r"x \ne 1"), ("5", r"x \ne 5"), (r"x \ne 5", "5"), (r"\mathbb{R}", r"(0,\infty)"), ("|x|<2", "[-2,2]"), ("|x|>1", "(-1,1)"),
