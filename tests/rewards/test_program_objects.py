@@ -592,6 +592,29 @@ d = D(a=1)
 assert d.get("A") == 1 and d.get("b", 5) == 5""",
         "U",
     ),
+    (
+        RIGHT,
+        """import functools
+def f(fn):
+    @functools.wraps(fn)
+    def w(*a, **k): return fn(*a, **k) * 2
+    return w""",
+        """@f
+def h(x):
+    'doc'
+    return x
+assert h(2) == 4 and h.__name__ == 'h' and h.__doc__ == 'doc'""",
+        "f",
+    ),
+    (
+        WRONG,
+        """def f(fn): return lambda x: fn.__globals__['secret']""",
+        """secret = 4
+@f
+def h(x): return x
+assert h(2) == 4""",
+        "f",
+    ),
 ]  # fmt: skip
 
 

@@ -156,6 +156,7 @@ def mirror_class(side, name, module, bases, specials, methods):
         space["__hash__"] = None
     if name in ("function", "method") and module == "builtins":
         space["__class__"] = property(lambda self: type(special))  # isinstance() and inspect look there
+        space["__doc__"] = property(lambda self: type(self)._side.ask("get", self, "__doc__"))
     holder = next((base for base in bases if containers.base(base)), None)
     for one in methods if holder else ():
         if hasattr(holder, one) and not isinstance(holder, MirrorType):
