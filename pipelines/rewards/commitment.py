@@ -77,7 +77,9 @@ AIMS = re.compile(
     r"\b(?:show|prove|check|verify|see|confirm|test|claim|argue|find out)\s+"
     r"(?:that\s+|whether\s+)?(?:the|our|my)\s+(?:\w+ )?(?:answer|result|solution)s?\b"
     r"|\b(?:not true|untrue|false|incorrect|wrong|not the case) that\b"
-    r"|\banswer\s+(?:would|could|might|may)\b",
+    r"|\banswer\s+(?:would|could|might|may)\b|\bfor (?:example|instance)\b|^\W*example\b|\bis it true\b"
+    r"|\b(?:thinks|believes|claims|says|said|thought|claimed|believed)\s+(?:that\s+)?(?:the|his|her|their)\s+(?:\w+ )?answer\b"
+    r"|\b(?:one|another|old|previous|earlier) answer\b",
     re.I,
 )
 MORE = re.compile(r"^[\s.,;:$)\]]*(?:or|or maybe|or else|alternatively|或|或者)\b", re.I)

@@ -24,7 +24,9 @@ LAST_WORDS = {  # response -> its answer; the second list must not pay for the v
     "The answer is three quarters": "3/4", "The answer is a dozen.": "12", "The answer is minus 3.": "-3",
 }  # fmt: skip
 NO_LAST_WORDS = [
-    ("Sum: 9\nTotal: 18", "9"), ("Total: $18 or $20", "18"), ("Total: $18?", "18"), ("Previous total: 18", "18"), ("Total: 3, 18", "18"), ("She has 5 or 6 apples left.", "5"),
+    ("Sum: 9\nTotal: 18", "9"), ("Total: $18 or $20", "18"), ("Total: $18?", "18"), ("Example: the answer is 5", "5"), ("For example, the answer is 5", "5"),
+    ("Tom thinks that the answer is 5", "5"), ("Is it true that the answer is 5", "5"), ("The old answer is 5", "5"), ("Another answer is 5", "5"),
+     ("Previous total: 18", "18"), ("Total: 3, 18", "18"), ("She has 5 or 6 apples left.", "5"),
     ("She has 5 apples and 6 pears left.", "6"), ("She does not have 5 apples left.", "5"), ("There are about 5 left.", "5"),
     ("He ate 3 of the 5 left.", "5"), ("5 or 6 is the answer", "5"), ("5 is not the answer.", "5"), ("Is 5 the answer?", "5"),
     ("5 is the answer?", "5"), ("I doubt 5 is the answer.", "5"), ("x>5 is the answer", "5"), ("5 = 6 is the answer", "5"),
