@@ -2,11 +2,13 @@ r"""The form by which two questions are one: it keeps whatever can change the me
 
 Kept: numbers, signs, operators, brackets, symbols, letters of any script, letter case but of a sentence's first word, the indentation of
 laid-out text (programs), blanks inside quotes and code. Forgiven: kinds and number of blanks elsewhere, quote styles, dashes, thousands
-separators, the end of the last sentence, and what LaTeX has several ways to write (`\dfrac`, `\left(`, `$…$`, `\leq` for ≤, x^2 for x²).
+separators, the end of the last sentence, bold type of Markdown, entities of HTML (`&lt;`) where the text is not about HTML, ½ for 1/2 where
+it can only mean that, what LaTeX has several ways to write (`\dfrac`, `\left(`, `$…$`, `\leq` for ≤, x^2 for x²).
 """
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -21,6 +23,7 @@ ALIKE = str.maketrans(
         "\u3002": ".",
         "\u22c5": "·",
         "\u2022": "·",
+        "\u2044": "/",
         "\u2215": "/",
         "\u2223": "|",
         "\u2236": ":",
@@ -39,6 +42,11 @@ LOWERED = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+")
 WIDE_THOUSANDS = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")
 # a comma of thousands, unless the number stands right behind a bracket or a comma, or before one more number: then it may be a list
 NUMBER = re.compile(r"(?<![\d.,\[({_\w])[1-9]\d{0,2}(?:(?:,|\{,\})\d{3})+(?!\d|,\d)")
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+ABOUT_MARKUP = re.compile(r"`|\b(?:html|xml|xss|svg|markup|entit(?:y|ies)|escap\w*|encod\w*)\b", re.IGNORECASE)
+BOLD = re.compile(r"(?<![\w*)\]])\*\*(?=[^\s*])([^*`\n]*[^\W\d_]{2}[^*`\n]*)(?<=[^\s*])\*\*(?![\w*(\[])")
+VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215e\u2189]")
+TAKES_A_FRACTION = re.compile(r"\s*(?:[\^/*÷×·(√π]|[^\W\d]\b)")  # ½x is no 1/2x, which may be 1/(2x)
 MATHS = re.compile(r"(?<![\\$])\$(?=[^\s$])((?:[^$\n]|\n(?!\s*\n)){1,400}?)(?<=[^\s\\$])\$(?![\d$])")  # Pandoc's rule: $5 and $6 is money
 COMMAND = re.compile(r"\\([A-Za-z]+)(?:[ \t]+(?=[A-Za-z]))?")
 UNWRAPPED = re.compile(r"\\(?:text|mathrm|textrm|textnormal|textbf|textit|emph|mbox|operatorname)\s*\{([^{}]*)\}")
@@ -57,40 +65,8 @@ SAME = {
     "lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "langle": "⟨", "rangle": "⟩", "vert": "|", "lvert": "|", "rvert": "|",
     "mid": "|", "ldots": "...", "cdots": "...", "dots": "...", "sum": "∑", "prod": "∏", "int": "∫", "sqrt": "√", "alpha": "α",
     "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "theta": "θ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ",
-    "tau": "τ", "phi": "φ", "omega": "ω", "Delta": "Δ", "Omega": "Ω", "Sigma": "Σ", "lbrace": "{", "rbrace": "}",
-}  # fmt: skip
-FENCE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\"[^\"\n]{1,200}\"|(?<!\w)'[^'\n]{1,200}'(?!\w)", re.DOTALL)
-LAID_OUT = re.compile(r"\n(?: {2,}|[ ]*\t\s*)\S|(?:\{|\b(?:if|for|while|def|class|else|elif|with|try|except)\b[^\n]*:)[ \t]*\n \S")
-HELD = dict(zip(map(ord, " \t\n"), "\ue000\ue001\ue002", strict=True))  # blanks that stay: private characters meanwhile
-RELEASED = {ord(stand_in): chr(blank) for blank, stand_in in HELD.items()}
-UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
-)  # scripts without blanks
-START = re.compile(r"(?:\A[\s\"'(]*|(?<=[.?!])\s+)([A-Z][a-z]*)(?=[\s,'.?!:;]|\Z)")
-SHORT_WORDS = "An As At Be By Do Go He If In Is It My No Of On Or So To Up Us We"
-SHORT = frozenset(SHORT_WORDS.split())
-THOUSANDS = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))")
-# a comma of thousands, unless the number stands right behind a bracket or a comma, or before one more number: then it may be a list
-NUMBER = re.compile(r"(?<![\d.,\[({_\w])[1-9]\d{0,2}(?:(?:,|\{,\})\d{3})+(?!\d|,\d)")
-MATHS = re.compile(r"(?<![\\$])\$(?=[^\s$])((?:[^$\n]|\n(?!\s*\n)){1,400}?)(?<=[^\s\\$])\$(?![\d$])")  # Pandoc's rule: $5 and $6 is money
-COMMAND = re.compile(r"\\([A-Za-z]+)(?:[ \t]+(?=[A-Za-z]))?")
-UNWRAPPED = re.compile(r"\\(?:text|mathrm|textrm|textnormal|textbf|textit|emph|mbox|operatorname)\s*\{([^{}]*)\}")
-BARE_FRACTION = re.compile(r"\\frac\s*(?:(\w)|(\{[^{}]*\}))\s*(?:(\w)|(\{))")
-DEGREES = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])")
-ONE_IN_BRACES = re.compile(r"([\^_√])\{\s*([^{}\s])\s*\}")
-EMPTY_BRACES = re.compile(r"[\^_]\{\s*\}")
-LATEX_SPACE = re.compile(r"\\[,;:! ]|\\q?quad(?![A-Za-z])")
-SAME = {
-    **dict.fromkeys(("dfrac", "tfrac", "cfrac"), "\\frac"),
-    **dict.fromkeys(("left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "limits"), ""),
-    "times": "×", "cdot": "·", "div": "÷", "pm": "±", "mp": "∓", "le": "≤", "leq": "≤", "leqslant": "≤", "ge": "≥", "geq": "≥",
-    "geqslant": "≥", "ne": "≠", "neq": "≠", "lt": "<", "gt": ">", "approx": "≈", "equiv": "≡", "infty": "∞", "to": "→", "rightarrow": "→",
-    "leftarrow": "←", "Rightarrow": "⇒", "in": "∈", "notin": "∉", "subset": "⊂", "subseteq": "⊆", "supset": "⊃", "cup": "∪", "cap": "∩",
-    "wedge": "∧", "land": "∧", "vee": "∨", "lor": "∨", "neg": "¬", "lnot": "¬", "forall": "∀", "exists": "∃", "angle": "∠", "perp": "⊥",
-    "lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "langle": "⟨", "rangle": "⟩", "vert": "|", "lvert": "|", "rvert": "|",
-    "mid": "|", "ldots": "...", "cdots": "...", "dots": "...", "sum": "∑", "prod": "∏", "int": "∫", "sqrt": "√", "alpha": "α",
-    "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "theta": "θ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ",
-    "tau": "τ", "phi": "φ", "omega": "ω", "Delta": "Δ", "Omega": "Ω", "Sigma": "Σ", "lbrace": "{", "rbrace": "}",
+    "tau": "τ", "phi": "φ", "varphi": "φ", "varepsilon": "ε", "omega": "ω", "Delta": "Δ", "Omega": "Ω", "Sigma": "Σ", "lbrace": "{",
+    "rbrace": "}",
 }  # fmt: skip
 FENCE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|\"[^\"\n]{1,200}\"|(?<!\w)'[^'\n]{1,200}'(?!\w)", re.DOTALL)
 LAID_OUT = re.compile(r"\n(?: {2,}|[ ]*\t\s*)\S|(?:\{|\b(?:if|for|while|def|class|else|elif|with|try|except)\b[^\n]*:)[ \t]*\n \S")
@@ -133,13 +109,34 @@ def loose_form(form: str) -> str:
 
 
 def _written_alike(text: str) -> str:
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _without_entities(text.replace("\r\n", "\n").replace("\r", "\n"))
     if not text.isascii():
+        text = VULGAR.sub(_fraction, text)
         text = WIDE_THOUSANDS.sub("", text).translate(ALIKE)
         text = RAISED.sub(lambda match: _script("^", match.group()), text)
         text = LOWERED.sub(lambda match: _script("_", match.group()), text)
         text = unicodedata.normalize("NFC", NOT_ASCII.sub(lambda match: safe(match.group()), text.translate(UNSEEN)))
     return text.replace("``", '"').replace("''", '"') if "```" not in text else text
+
+
+def _without_entities(text: str) -> str:
+    """`&lt;` as the `<` that a reader sees; a text about markup, or with code in it, means the entity itself."""
+    if "&" not in text or ";" not in text or ABOUT_MARKUP.search(text):
+        return text
+    while (seen := ENTITY.sub(lambda match: html.unescape(match.group()), text)) != text:
+        text = seen
+    return text
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """½ -> 1/2, and 2½ -> 2 1/2, where nothing around it could take the numerator or the denominator for itself."""
+    text, (start, end) = match.string, match.span()
+    touching, before = text[:start][-1:], text[:start].rstrip()[-1:]
+    taken = touching.isalpha() or not (before.isalnum() or before in "(+-=,:;.?$")  # "" is in every string
+    if taken or text[end : end + 1].isalnum() or TAKES_A_FRACTION.match(text, end):
+        return match.group()
+    plain = unicodedata.normalize("NFKC", match.group()).replace("\u2044", "/")
+    return f" {plain}" if touching.isdigit() else plain
 
 
 def _script(mark: str, run: str) -> str:
@@ -150,6 +147,8 @@ def _script(mark: str, run: str) -> str:
 def _without_latex_styles(text: str) -> str:
     if "$" in text:
         text = MATHS.sub(r"\1", text.replace("$$", " "))
+    if "**" in text:
+        text = BOLD.sub(r"\1", text)
     if "\\" in text:
         text = re.sub(r"(?<!\\)\\[()\[\]]", " ", text)  # its delimiters
         text = LATEX_SPACE.sub(" ", UNWRAPPED.sub(r"\1", DEGREES.sub("°", text)))

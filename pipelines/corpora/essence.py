@@ -32,6 +32,7 @@ OF_CONTRAST = """
 OF_MATHEMATICS = """
     add subtract adds subtracts added subtracted multiply divide multiplied divided plus minus times sum difference product quotient ratio
     area perimeter volume length width height radius diameter mean median mode numerator denominator sine cosine tangent
+    sub sup subscript superscript square squared cube cubed root power
 """
 DECIDING = frozenset((OF_QUANTITY + OF_CONTRAST + OF_MATHEMATICS).split())
 DECIDING_CHARACTERS = frozenset(

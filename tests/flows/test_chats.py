@@ -41,6 +41,8 @@ SETTINGS = {
     "dpo.common.batch_size": 4,
     "dpo.common.max_tokens": 200,
     "sft.max_tokens": 200,
+    "rl.methods": ["grpo"],
+    "evaluate.models": ["sft", "grpo"],
     "rl.common.sampling.max_new_tokens": 16,
 }
 
