@@ -76,6 +76,11 @@ def chat_turn(turn: Any, where: str) -> Turn:
     if turn.get(role) not in ROLES:
         raise BadRow(f"{where}.{role} is {str(turn.get(role))[:40]!r}, not one of {', '.join(ROLES)}")
     more = {key: value for key, value in turn.items() if key not in (role, content) and value not in (None, [], "")}
+    silenced = [key for key in ("weight", "train", "training") if key in more and not more[key]]
+    if silenced and ROLES[turn[role]] == "assistant":
+        raise BadRow(f"{where}.{silenced[0]} says that this turn is not learnt; which turns are is said by the source's loss alone")
+    if calls := more.get("tool_calls"):
+        more["tool_calls"] = _calls(calls, where)
     return Turn(ROLES[turn[role]], said, more)
 
 
@@ -91,6 +96,29 @@ def _content(found: Any, calls: bool, where: str, content: str) -> str:
     if not isinstance(found, str):
         raise BadRow(f"{where} has no text under {content}")
     return found
+
+
+def _calls(calls: Any, where: str) -> list[dict[str, Any]]:
+    """OpenAI's interface sends a call's arguments as JSON text; templates take the object, and would write the text as a string of JSON."""
+    if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
+        raise BadRow(f"{where}.tool_calls is no list of calls")
+    found = []
+    for call in calls:
+        inner = call.get("function")
+        if isinstance(inner, Mapping):
+            found.append({**call, "function": _with_object(inner)})
+        else:
+            found.append(_with_object(call))
+    return found
+
+
+def _with_object(call: Mapping[str, Any]) -> dict[str, Any]:
+    said = call.get("arguments")
+    try:
+        read = json.loads(said) if isinstance(said, str) else said
+    except ValueError:
+        read = said  # no JSON: it stays the text that it is
+    return {**call, **({"arguments": read} if isinstance(read, Mapping) else {})}
 
 
 def conversation(turns: Sequence[Turn], column: str, tools: Any = None) -> Conversation:

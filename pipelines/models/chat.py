@@ -168,7 +168,8 @@ def learn(
     try:
         return _learn(trial, name, added, content, seconds)
     except (Refused, NotExact) as fault:
-        raise TemplateFault(f"template.chat: the chat template of {name} cannot be used: {fault}") from fault
+        way_out = "give another as template.jinja, or write the prompt out with template.prompt and chat: false"
+        raise TemplateFault(f"template.chat: the chat template of {name} cannot be used: {fault}; {way_out}") from fault
 
 
 def _learn(trial: Chat, name: str, added: Sequence[str], content: str, seconds: float | None) -> tuple[Chat, Opening]:
@@ -178,7 +179,7 @@ def _learn(trial: Chat, name: str, added: Sequence[str], content: str, seconds: 
     question = content.replace("{query}", QUERY)
     asked, answered = text(question), text(question, REPLY)
     if asked.count(QUERY) != 1 or answered.count(REPLY) != 1 or answered.count(QUERY) != 1:
-        raise NotExact("it does not show question and answer exactly once; write the prompt out with template.prompt and chat: false")
+        raise NotExact("it does not show question and answer exactly once")
     if asked != text(question) or answered != text(question, REPLY):
         raise NotExact("it writes the same turns differently each time")
     if not answered.startswith(asked):
@@ -188,7 +189,7 @@ def _learn(trial: Chat, name: str, added: Sequence[str], content: str, seconds: 
     specials = re.compile("|".join(map(re.escape, sorted(filter(None, added), key=len, reverse=True))) or "(?!)")
     ends = specials.search(behind)
     if ends is None:
-        raise NotExact("it writes no special token behind the assistant's text, so nothing could end a turn; write the prompt out instead")
+        raise NotExact("it writes no special token behind the assistant's text, so nothing could end a turn")
     opens = next((match.group() for match in specials.finditer(lead) if _opens(match.group(), answered, asked)), None)
     if opens is not None:
         raise NotExact(f"add_generation_prompt does not open the assistant's turn: {opens!r} stands between it and the answer")

@@ -262,3 +262,31 @@ def test_texts_are_those_of_the_raw_row(tmp_path):
             assert found[json.dumps(row["messages"])] == expected
     assert len(found) > 15
     assert Shares().side("x") == "train"
+
+
+def test_arguments_that_came_as_json_text_are_written_as_an_object(tmp_path):
+    """OpenAI's interface sends them as text; the template would write the text as a string of JSON within JSON."""
+
+    def row(arguments):
+        call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": arguments}}
+        asked = [message("user", "2+3?"), {"role": "assistant", "content": None, "tool_calls": [call]}]
+        return {"messages": [*asked, message("tool", "5", tool_call_id="1"), message("assistant", "Five.")]}
+
+    for number, arguments in enumerate(({"a": 2, "b": "ü"}, '{"a": 2, "b": "ü"}')):
+        (tmp_path / str(number)).mkdir()
+        made = corpus(tmp_path / str(number), [row(arguments)])
+        assert learnt(made, made.records["sft"][0]) == [
+            '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": "ü"}}\n</tool_call><|im_end|>',
+            "Five.<|im_end|>",
+        ]
+
+
+@pytest.mark.parametrize(("key", "value"), [("weight", 0), ("train", False)])
+def test_a_turn_that_says_it_is_not_learnt_is_not_learnt_without_a_word(tmp_path, key, value):
+    silenced = [message("user", "a"), message("assistant", "b", **{key: value}), *talk("c", "d")]
+    made = corpus(
+        tmp_path,
+        [{"messages": silenced}, {"messages": talk("q", "a")}, {"messages": [message("user", "r", train=False), *talk("", "s")[1:]]}],
+    )
+    assert sorted(text for record in made.records["sft"] for text in learnt(made, record)) == ["a<|im_end|>", "s<|im_end|>"]
+    assert f"rows.jsonl:1: messages[1].{key} says that this turn is not learnt" in made.metrics["sources"]["talks"]["first_bad"][0]

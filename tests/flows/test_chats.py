@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.doctor import _templates
+from flows.show import show
 from tests import clone
 from tests.corpora.made import write_lines
 from tests.corpora.test_messages import message, talk
@@ -73,56 +75,56 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
+LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_turns_through_every_stage(project: Project):
-    ended = project.run("sft", "rl@grpo", "dpo@dpo")["stages"]
-    assert {ended[name]["ended"] for name in ("corpus@chats", "base", "sft", "rl@grpo", "preferences@likes", "dpo@dpo")} == {"run"}
-    for model in ("sft", "grpo", "dpo"):
+def test_turns_through_the_stages(project: Project):
+    wanted = {"corpus@chats", "base", "sft", "rl@grpo", "preferences@likes"}
+    ended = project.run("rl@grpo", "preferences@likes")["stages"]
+    assert {ended[name]["ended"] for name in wanted} == {"run"}
+    for model in ("sft", "grpo"):
         folder = project.folder / "models" / model / "model"
         tokens, generation = (json.loads((folder / name).read_text()) for name in ("tokens.json", "generation_config.json"))
         assert generation["eos_token_id"] == tokens["stop_ids"] == [tokens["eos_id"], tokens["end_id"]]
         assert generation["pad_token_id"] == tokens["pad_id"]
-    assert project.plan("sft", "rl@grpo", "dpo@dpo") == {}
+    rows = {row["stage"]: row["action"] for row in project.plan_rows("rl@grpo", "preferences@likes")}
+    assert wanted <= set(rows)
+    assert set(rows.values()) == {"keep"}
 
-    shown = json.loads(project.call("show", "corpus@chats", "--row", "3", "--json").stdout)
-    (one,) = shown["sequences"]
+    one = show(project.folder, "corpus@chats", 3).as_json()["sequences"][0]
     assert [part["text"] for part in one["parts"] if part["loss"]] == [f"{n}<end_of_turn>" for n in _said(one["text"])]
     assert one["text"].startswith("<bos><start_of_turn>user\nSay ")
-    assert shown["stop_tokens"] == ["<eos>", "<end_of_turn>"]
     assert (len(one["mask"]), sum(one["mask"])) == (one["tokens"], one["loss_tokens"])
     text = project.call("show", "corpus@chats", "--row", "3").stdout
     assert "<start_of_turn>model\n[[" in text
     assert "a response ends with <eos> (" in text
-    question = json.loads(project.call("show", "corpus@chats", "--file", "rl", "--json").stdout)["sequences"][0]
+    shown = json.loads(project.call("show", "corpus@chats", "--file", "rl", "--json").stdout)
+    assert shown["stop_tokens"] == ["<eos>", "<end_of_turn>"]
+    (question,) = shown["sequences"]
     assert question["text"].endswith("<start_of_turn>model\n")
     assert "model\n#### 2<end_of_turn>\n<start_of_turn>user\n" in question["text"]
     assert question["loss_tokens"] == 0
-    pair = json.loads(project.call("show", "preferences@likes", "--json").stdout)["sequences"]
+    pair = show(project.folder, "preferences@likes", 0).as_json()["sequences"]
     assert [[part["text"] for part in each["parts"] if part["loss"]] for each in pair] == [
         ["Yes.<end_of_turn>"],
         ["Perhaps not.<end_of_turn>"],
     ]
     assert project.call("show", "corpus@chats", "--row", "99").returncode == 2
     assert "whetstone run corpus@exam" in project.call("show", "corpus@exam").stderr
-    findings = {finding["what"]: finding for finding in json.loads(project.call("doctor", "--json").stdout)}
-    assert "[[" in findings["template of corpus@chats"]["said"]
-    assert "a response ends with <eos>, <end_of_turn>" in findings["template of corpus@chats"]["said"]
+    (finding,) = _templates(project.folder)
+    assert finding.what == "template of corpus@chats"
+    assert "[[" in finding.said
+    assert "a response ends with <eos>, <end_of_turn>" in finding.said
+
+    project.set("corpus.chats.template.jinja", LOOP + KINDS["gemma"].template)
+    ran = project.python_call("-m", "tasks", "corpus@chats")  # what `run` starts as the stage's process
+    assert ran.returncode == 1
+    assert "chat template of" in ran.stderr
+    assert "did not end within 5 s" in ran.stderr
 
 
 def _said(text: str) -> list[int]:
     first = int(text.partition("Say ")[2].partition(".")[0])
     return [first, first + 1]
-
-
-@pytest.mark.slow
-def test_a_template_that_loops_fails_with_its_name(project: Project):
-    config = project.folder / "raw/hub/chat_template.jinja"
-    before = config.read_text()
-    config.write_text("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}" + before)
-    try:
-        ran = project.call("run", "corpus@chats", "--json")
-    finally:
-        config.write_text(before)
-    assert ran.returncode == 1
-    assert "chat template of raw/hub did not end within 5 s" in ran.stdout
