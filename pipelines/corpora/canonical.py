@@ -131,7 +131,8 @@ def _without_entities(text: str) -> str:
 def _fraction(match: re.Match[str]) -> str:
     """½ -> 1/2, and 2½ -> 2 1/2, where nothing around it could take the numerator or the denominator for itself."""
     text, (start, end) = match.string, match.span()
-    touching, before = text[:start][-1:], text[:start].rstrip()[-1:]
+    near = text[max(0, start - 3) : start]
+    touching, before = near[-1:], near.rstrip()[-1:]
     taken = touching.isalpha() or not (before.isalnum() or before in "(+-=,:;.?$")  # "" is in every string
     if taken or text[end : end + 1].isalnum() or TAKES_A_FRACTION.match(text, end):
         return match.group()

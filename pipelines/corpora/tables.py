@@ -59,7 +59,10 @@ def _parquet_rows(path: Path) -> Rows:
     from datasets import load_dataset
 
     with TemporaryDirectory() as cache:  # its cache of local files is keyed by time stamps, and would outlive the run
-        table = load_dataset("parquet", data_files=str(path), split="train", cache_dir=cache)
+        try:
+            table = load_dataset("parquet", data_files=str(path), split="train", cache_dir=cache)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} is no whole Parquet file ({error}); fetch or write it again") from error
         for number, row in enumerate(_in_portions(table), 1):
             yield f"{path}:row {number}", row
 
@@ -91,4 +94,11 @@ def _in_portions(table: Any) -> Iterator[dict[str, Any]]:
     """The rows of an Arrow table, converted many at once: one by one takes five times as long."""
     for columns in table.iter(batch_size=1000):
         names, values = columns.keys(), columns.values()
-        yield from (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
+        yield from (dict(zip(names, map(_without_nulls, row), strict=True)) for row in zip(*values, strict=True))
+
+
+def _without_nulls(value: Any) -> Any:
+    """Arrow gives all objects of a column the keys of each, null where an object had none: the arguments of a tool's call among them."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value

@@ -290,3 +290,24 @@ def test_a_turn_that_says_it_is_not_learnt_is_not_learnt_without_a_word(tmp_path
     )
     assert sorted(text for record in made.records["sft"] for text in learnt(made, record)) == ["a<|im_end|>", "s<|im_end|>"]
     assert f"rows.jsonl:1: messages[1].{key} says that this turn is not learnt" in made.metrics["sources"]["talks"]["first_bad"][0]
+
+
+def test_parquet_brings_no_arguments_that_a_call_did_not_have(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def row(question, arguments):
+        call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+        asked = [message("user", question), {"role": "assistant", "content": None, "tool_calls": [call]}]
+        return {"messages": [*asked, message("tool", "1"), message("assistant", "x")]}
+
+    rows = [row("one", {"a": 1}), row("two", {"b": "c"})]
+    assert pa.Table.from_pylist(rows).to_pylist() != rows  # both calls have both keys there
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "calls.parquet")
+    made = corpus(tmp_path, None, file="calls.parquet")
+    assert sorted(learnt(made, record)[0] for record in made.records["sft"]) == [
+        f'<tool_call>\n{{"name": "f", "arguments": {said}}}\n</tool_call><|im_end|>' for said in ('{"a": 1}', '{"b": "c"}')
+    ]
+    (tmp_path / "calls.parquet").write_bytes(b"hello")
+    with pytest.raises(ValueError, match=r"calls\.parquet is no whole Parquet file"):
+        corpus(tmp_path, None, file="calls.parquet")
