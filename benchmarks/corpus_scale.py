@@ -75,7 +75,7 @@ def one(kind: str, number: int, processes: int | None) -> dict[str, object]:
         tokenizer = {"kind": "bpe", "vocab_size": 1024, "alphabet": "bytes"}
         params = CorpusParams.model_validate({"raw": "raw", "sources": {"made": source}, "tokenizer": tokenizer})
         began = time.monotonic()
-        made = build("scale", params, folder, 0, folder / "tokenizer", True, processes=processes)
+        made = build("scale", params, folder, 0, folder / "tokenizer", processes=processes)
         wall = time.monotonic() - began
     mine, helpers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {

@@ -66,7 +66,7 @@ def corpus(folder: Path) -> Corpus:
     """The embedded exam, smaller and with all working written out."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))["corpus"]["exam"]
     params["sources"]["exam"] |= {"terse": 0.0, "n_sft": 4000, "n_rl": 500, "n_validation": 50, "n_heldout": 50}
-    return build("exam", CorpusParams.model_validate(params), ROOT / params["raw"], 0, folder / "tokenizer", True)
+    return build("exam", CorpusParams.model_validate(params), ROOT / params["raw"], 0, folder / "tokenizer")
 
 
 def taught(size: str, made: Corpus, folder: Path, batches: int) -> Path:

@@ -87,7 +87,7 @@ def _device(execution: Any) -> Iterator[Finding]:
 
 
 def _models(root: Path, params: Any) -> Iterator[Finding]:
-    """Models and tokenizers from outside: at hand, or to be had now. Presets that no stage trains do not count."""
+    """Models, tokenizers and data from outside: at hand, or to be had now. Presets that no stage trains do not count."""
     from pipelines.sources.manifest import SourceError
     from pipelines.sources.places import find
     from pipelines.sources.source_params import references
@@ -100,18 +100,23 @@ def _models(root: Path, params: Any) -> Iterator[Finding]:
         try:
             yield Finding(what, True, str(find(source, reference.kind, offline=True).folder))
         except SourceError as error:
-            if source.hub and not offline and _on_the_hub(source.hub, source.revision or "main"):
+            if source.hub and not offline and _on_the_hub(source.hub, source.revision or "main", reference.kind):
                 yield Finding(what, True, "not here yet; the hub has it")
                 continue
-            mend = f"`hf download {source.hub}` where there is a network, or give the path of a folder" if source.hub else "see the message"
+            word = " --repo-type dataset" if reference.kind == "data" else ""
+            mend = (
+                f"`hf download {source.hub}{word}` where there is a network, or give the path of a folder"
+                if source.hub
+                else "see the message"
+            )
             yield Finding(what, False, str(error), mend)
 
 
-def _on_the_hub(name: str, revision: str) -> bool:
+def _on_the_hub(name: str, revision: str, kind: Any) -> bool:
     from pipelines.sources.places import commit_of
 
     try:
-        return commit_of(name, revision) is not None
+        return commit_of(name, revision, kind) is not None
     except Exception:  # noqa: BLE001  the hub's client has kinds of its own for a network that is not there
         return False
 

@@ -22,7 +22,6 @@ def run(stage: Stage) -> None:
         stage.input(params.raw),
         stage.seed,
         tokenizer,
-        stage.execution.offline,
         stage.say,
         records,
         stage.execution.threads or None,

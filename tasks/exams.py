@@ -7,6 +7,7 @@ import json
 from pipelines.corpora.exams.exam_set import read_exam, write_exams
 from pipelines.corpora.exams.exams_params import ExamsParams
 from pipelines.corpora.rows_kept import sentence
+from tasks.sources import opener
 from tasks.stage import Stage
 
 
@@ -14,7 +15,7 @@ def run(stage: Stage) -> None:
     """Write data/exams/<exam>/questions.jsonl and metrics/exams/<exam>.json."""
     name = stage.item
     params = stage.section(f"exams.{name}", ExamsParams)
-    questions, counts = read_exam(name, params, stage.input(params.origin), stage.seed, stage.execution.offline)
+    questions, counts = read_exam(name, params, stage.input(params.origin), stage.seed, opener(stage))
     folder = stage.out(f"data/exams/{name}")
     folder.mkdir(parents=True, exist_ok=True)
     write_exams(folder / "questions.jsonl", questions)

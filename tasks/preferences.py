@@ -24,6 +24,7 @@ from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.preference_rounds import figures, sample_and_judge
 from tasks.judges import make_judge
 from tasks.sampler import make_sampler
+from tasks.sources import opener
 from tasks.stage import Stage
 
 FILES = ("sft", "rl", "validation", "heldout")  # of a corpus
@@ -46,7 +47,7 @@ def run(stage: Stage) -> None:
     if isinstance(source, SampledParams) and source.file is None:
         found = _sample(stage, source, origin, tokens, records)
     else:
-        found = read_source(name, params, origin, stage.seed, stage.execution.offline)
+        found = read_source(name, params, origin, stage.seed, opener(stage))
     prompts = {file: [record.prompt for record in rows] for file, rows in records.items()}
     sets = build_preferences(name, params, found, tokens, prompts, stage.seed)
     target = stage.out(f"data/preferences/{name}")

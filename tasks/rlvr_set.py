@@ -18,7 +18,7 @@ def run(stage: Stage) -> None:
     """Write data/<set>/records/{sft,explore,rl,calib,validation,heldout}.jsonl, data/<set>/tokenizer and metrics/rlvr_set/<set>.json."""
     name = stage.item
     params = stage.section(f"rlvr_set.{name}", RlvrSetParams)
-    rows, counts = read_rows(params, stage.input(params.origin), stage.seed, stage.execution.offline)
+    rows, counts = read_rows(params, stage.input(params.origin), stage.seed, opener(stage))
     if params.wording is not None:
         rows = reworded(rows, load("pipelines.rewards", params.wording.module), params.wording.share, stage.seed)
     target = stage.out(f"data/{name}/tokenizer")

@@ -10,13 +10,13 @@ from flows.graph import source_lock
 from flows.graph.params import load
 from flows.graph.params_file import ParamsError
 from pipelines.quiet import quiet
-from pipelines.sources.manifest import SourceError
-from pipelines.sources.source_params import COMMIT, FOLDER, Source
+from pipelines.sources.manifest import Manifest, SourceDamaged, SourceError
+from pipelines.sources.places import exactly
+from pipelines.sources.source_params import COMMIT, FOLDER, Kind, Source
 
 
 def take_in(root: Path, name: str, offline: bool) -> str:
     """Write the manifest of the source called `name` in source.lock.json; returns what to say. SourceError where it cannot be had."""
-    from pipelines.sources.opening import take
     from pipelines.sources.places import commit_of
 
     lock = source_lock.read(root)
@@ -25,17 +25,37 @@ def take_in(root: Path, name: str, offline: bool) -> str:
     entry: dict[str, Any] = lock["taken"][name]
     source = Source.model_validate({key: value for key, value in entry["source"].items() if key != "version"})
     pin = lock["pins"].get(name)
-    made = take(source, entry["kind"], offline, pin)
+    made = _taken(name, source, entry["kind"], offline, pin)
     made.write(root / FOLDER / f"{name}.json")
     size = sum(file.size for file in made.files.values())
     said = [f"{made.shown}: {len(made.files)} files, {size / 1e6:.1f} MB"]
     if source.hub and not COMMIT.fullmatch(source.revision or ""):
         commit, branch = made.source["commit"], source.revision or "main"
-        now = None if offline or pin is None else commit_of(source.hub, branch)
+        now = None if offline or pin is None else commit_of(source.hub, branch, entry["kind"])
         said.append(f"{source.hub} names no commit: {branch} is pinned to {commit} in {source_lock.SOURCE_LOCK}")
         if now is not None and now != commit:
             said.append(f"{branch} has moved to {now} since; write revision: {now} to take that one")
     return "\n".join(said)
+
+
+def _taken(name: str, source: Source, kind: Kind, offline: bool, pin: dict[str, Any] | None) -> Manifest:
+    """With a pin just the pinned files, which must have the pinned bytes, and for an id of the pinned commit."""
+    from pipelines.sources.opening import take
+
+    if pin is None:
+        return take(source, kind, offline)
+    if source.hub:
+        source = source.model_copy(update={"files": exactly(pin["files"])})
+    made = take(source, kind, offline, pin.get("commit"))
+    if pin.get("version") == made.source.get("version"):
+        try:
+            made.check(pin)
+        except SourceDamaged as error:
+            raise SourceError(
+                f"{error}. This is damage, another build, or an attack; if you trust it, delete {name} from the pins in "
+                f"{source_lock.SOURCE_LOCK} and run again"
+            ) from None
+    return made
 
 
 def main() -> int:

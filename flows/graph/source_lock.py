@@ -1,7 +1,8 @@
-"""source.lock.json: what params.yaml takes from outside, for dvc.yaml to make a stage source@NAME of each, and the commits of the ids.
+"""source.lock.json: what params.yaml takes from outside (dvc.yaml makes a stage source@NAME of each), and pins of what others hold.
 
-It stands in git, like dvc.lock: a clone fetches the commits that were pinned here, wherever the branches are by then. `whetstone plan`
-and the `code` stage keep it in step with params.yaml; nobody edits it.
+It stands in git, like dvc.lock. The pin of a Hugging Face id is the commit that was fetched first, that of a package its version, both with
+the sha256 of every used file: a clone fetches that commit, wherever the branch is by then, and refuses other bytes under the same name.
+`whetstone plan` and the `code` stage keep it in step with params.yaml.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from flows.graph.params import Params, Policies
 from flows.graph.params_file import PARAMS, ParamsError
 from pipelines.sources import manifest
-from pipelines.sources.source_params import COMMIT, FOLDER, Reference, Source, references
+from pipelines.sources.source_params import FOLDER, Reference, Source, references
 
 SOURCE_LOCK = "source.lock.json"
 NONE = f"{FOLDER}/none"  # dvc.yaml's input of a source that is no local file
@@ -39,20 +40,25 @@ def taken_by(params: Params, sections: Iterable[str]) -> list[Reference]:
 
 
 def read(root: Path) -> dict[str, Any]:
-    """{"taken": {name: …}, "pins": {name: commit}}; empty where the file is missing or broken, as it can be made again."""
+    """{"taken": {name: …}, "pins": {name: {"commit" or "version", "files": {file: sha256}}}}; empty where the file is missing.
+    ParamsError where it is broken, by a merge say: what was pinned would be forgotten."""
     try:
         found = json.loads((root / SOURCE_LOCK).read_text("utf-8"))
-        return {"taken": dict(found["taken"]), "pins": dict(found["pins"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        pins = {name: {**pin, "files": dict(pin["files"])} for name, pin in found["pins"].items()}
+        return {"taken": dict(found["taken"]), "pins": pins}
+    except FileNotFoundError:
         return {"taken": {}, "pins": {}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        way = f"settle its conflicts or take git's version; or delete it: Hugging Face ids are then pinned anew ({error})"
+        raise ParamsError([f"{SOURCE_LOCK} cannot be read; {way}"]) from error
 
 
 def make(root: Path, params: Params) -> dict[str, Any]:
     """What the file should hold."""
     before = read(root)
     taken = {one.name: _entry(root, one, before["taken"].get(one.name)) for one in all_references(params)}
-    pins = {name: commit for name in taken if (commit := _pin(root, name, taken[name], before["pins"].get(name)))}
-    return {"pins": dict(sorted(pins.items())), "taken": dict(sorted(taken.items()))}
+    pins = {name: pin for name in taken if (pin := _pin(root, name, taken[name], before["pins"].get(name)))}
+    return {"pins": dict(sorted((before["pins"] | pins).items())), "taken": dict(sorted(taken.items()))}  # another recipe's pins stay
 
 
 def text_of(value: dict[str, Any]) -> str:
@@ -122,13 +128,14 @@ def _version(package: str) -> str:
         return ABSENT
 
 
-def _pin(root: Path, name: str, entry: dict[str, Any], before: str | None) -> str | None:
-    """The commit of an id that names none: of the manifest where it has been taken in, else as it was pinned."""
+def _pin(root: Path, name: str, entry: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What was pinned stays pinned; the first manifest pins what was not. None: a path, whose bytes may change, or not taken in yet."""
     source = entry["source"]
-    if "hub" not in source or COMMIT.fullmatch(source.get("revision") or ""):
-        return None
+    if "path" in source or (before is not None and before.get("version") == source.get("version")):
+        return before
     try:
         found = manifest.read(root / FOLDER / f"{name}.json")
     except manifest.SourceError:
-        return before
-    return str(found.source["commit"]) if found.source.get("hub") == source["hub"] else before
+        return None
+    same = all(found.source.get(key) == source.get(key) for key in ("hub", "package", "version"))
+    return found.pin if same else None

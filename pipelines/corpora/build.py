@@ -55,7 +55,6 @@ def build(
     root: Path,
     seed: int,
     tokenizer_folder: Path,
-    offline: bool,
     say: Callable[[str], None] = lambda _: None,
     records: Path | None = None,
     processes: int | None = None,
@@ -69,7 +68,8 @@ def build(
 
     def problems(source: str) -> Iterator[Problem]:
         settings, ledger, count = params.sources[source], ledgers[source], 0
-        reading = Reading(root, source, seed, Shares(params.validation_share, params.heldout_share), ledger, offline)
+        shares = Shares(params.validation_share, params.heldout_share)
+        reading = Reading(root, source, seed, shares, ledger, open_source=open_source)
         for problem in load("pipelines.corpora.readers", settings.reader).read(settings, reading):
             count += 1
             yield problem

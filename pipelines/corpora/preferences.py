@@ -27,6 +27,7 @@ from pipelines.corpora.split import Shares, Side, fraction
 from pipelines.corpora.text import visible
 from pipelines.models.tokenizer import Tokens
 from pipelines.seams import load
+from pipelines.sources.opening import Opener, unrecorded
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ class Found:
     pairing: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_source(name: str, params: PreferencesParams, origin: Path, seed: int, offline: bool = True) -> Found:
+def read_source(name: str, params: PreferencesParams, origin: Path, seed: int, open_source: Opener = unrecorded) -> Found:
     """The rows of a set whose raw data lies at `origin`. TooManyBadRows, ValueError or OSError name file and way out."""
     ledger = Ledger(name)
     shares = Shares(params.validation_share, params.heldout_share)
-    reading = PairReading(origin, name, seed, shares, ledger, offline, "preferences.<name>.origin")
+    reading = PairReading(origin, name, seed, shares, ledger, "preferences.<name>.origin", open_source)
     items = list(load("pipelines.corpora.pairs", params.source.kind).read(params.source, reading))
     ledger.check(params.max_bad_rows)
     return Found(items, ledger.summary(), reading.removed, reading.pairing)

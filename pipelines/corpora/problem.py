@@ -15,6 +15,7 @@ from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.split import Shares
 from pipelines.models.chat import Loss
 from pipelines.models.conversation import Conversation
+from pipelines.sources.opening import Opener, unrecorded
 
 # train: demonstrations and RL prompts at once, still to be split; sft and rl: one of the two, placed by the reader already
 Role = Literal["train", "sft", "rl", "validation", "heldout"]
@@ -42,15 +43,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Reading:
-    """Where a reader finds its files, how it reports bad rows, how keys are split, and whether it may use the network."""
+    """Where a reader finds its files, how it reports bad rows, how keys are split, and what opens a data set from outside."""
 
     root: Path
     name: str
     seed: int
     shares: Shares
     ledger: Ledger
-    offline: bool = True
     setting: str = "corpus.<name>.raw"  # the parameter that names `root`
+    open_source: Opener = unrecorded
 
     def path(self, relative: str) -> Path:
         """A file below the corpus' raw root (or the root itself); FileNotFoundError names the parameter that points there."""

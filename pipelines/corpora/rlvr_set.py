@@ -27,6 +27,7 @@ from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.split import Shares, fraction
 from pipelines.models.tokenizer import Tokens
 from pipelines.seams import load
+from pipelines.sources.opening import Opener, unrecorded
 
 FILES = ("sft", "explore", "rl", "calib", "validation", "heldout")
 Rows = dict[str, list[Row]]
@@ -48,9 +49,9 @@ class RlvrSet:
     metrics: Mapping[str, Any]
 
 
-def read_rows(params: RlvrSetParams, root: Path, seed: int, offline: bool) -> tuple[Rows, dict[str, Any]]:
+def read_rows(params: RlvrSetParams, root: Path, seed: int, open_source: Opener = unrecorded) -> tuple[Rows, dict[str, Any]]:
     """Rows by file, and the counts. OSError or ValueError where the raw data cannot be used; all name file and way out."""
-    return _from_exams(params, root) if params.exams is not None else _from_sources(params, root, seed, offline)
+    return _from_exams(params, root) if params.exams is not None else _from_sources(params, root, seed, open_source)
 
 
 def reworded(rows: Rows, wording: Wording, share: float, seed: int) -> Rows:
@@ -142,14 +143,13 @@ def _problem(exam: Exam) -> Problem:
     return Problem(exam.question, exam.answer, "rl", exam.subject, key=exam.key, meta=meta)
 
 
-def _from_sources(params: RlvrSetParams, root: Path, seed: int, offline: bool) -> tuple[Rows, dict[str, Any]]:
+def _from_sources(params: RlvrSetParams, root: Path, seed: int, open_source: Opener) -> tuple[Rows, dict[str, Any]]:
     corpus, ledgers = params.corpus, {}
     found: dict[str, list[Problem]] = {}
     for name, source in corpus.sources.items():
         ledger = ledgers[name] = Ledger(name)
-        reading = Reading(
-            root, name, seed, Shares(params.validation_share, params.heldout_share), ledger, offline, "rlvr_set.<name>.origin"
-        )
+        shares = Shares(params.validation_share, params.heldout_share)
+        reading = Reading(root, name, seed, shares, ledger, "rlvr_set.<name>.origin", open_source)
         found[name] = list(load("pipelines.corpora.readers", source.reader).read(source, reading))
         ledger.check(params.max_bad_rows)
     tidy = clean(found, corpus)

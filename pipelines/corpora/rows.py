@@ -19,13 +19,14 @@ from pipelines.corpora.ledger import Ledger
 MAX_LINE = 16 * 2**20  # bytes; a longer "line" is not text that anyone wrote as one row
 
 
-def read_rows(path: Path, ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, row) of every row that is an object; the others go to the ledger. ValueError when the file breaks off."""
-    lines = _lines(path)
+def read_rows(path: Path, ledger: Ledger, shown: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, row) of every row that is an object; the others go to the ledger. ValueError when the file breaks off. `shown`: what places
+    call the file, where not by its path."""
+    shown, lines = shown or str(path), _lines(path)
     try:
-        yield from _csv_rows(path, lines, ledger) if ".csv" in path.suffixes else _json_rows(path, lines, ledger)
+        yield from _csv_rows(shown, lines, ledger) if ".csv" in path.suffixes else _json_rows(shown, lines, ledger)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} breaks off or is no gzip file ({error}); fetch it again") from error
+        raise ValueError(f"{shown} breaks off or is no gzip file ({error}); fetch it again") from error
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -33,9 +34,9 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from stream
 
 
-def _json_rows(path: Path, lines: Iterator[bytes], ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
+def _json_rows(shown: str, lines: Iterator[bytes], ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(lines, 1):
-        where = f"{path}:{number}"
+        where = f"{shown}:{number}"
         if not line.strip():
             continue
         if len(line) > MAX_LINE:
@@ -54,7 +55,7 @@ def _json_rows(path: Path, lines: Iterator[bytes], ledger: Ledger) -> Iterator[t
                 ledger.reject(where, f"not an object but {type(row).__name__}", "not an object")
 
 
-def _csv_rows(path: Path, lines: Iterator[bytes], ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
+def _csv_rows(shown: str, lines: Iterator[bytes], ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
     text = (line.decode("utf-8-sig" if number == 0 else "utf-8", "replace") for number, line in enumerate(lines))
     reader = csv.DictReader(text, strict=True)
     while True:
@@ -63,9 +64,9 @@ def _csv_rows(path: Path, lines: Iterator[bytes], ledger: Ledger) -> Iterator[tu
         except StopIteration:
             return
         except csv.Error as error:
-            ledger.reject(f"{path}:{reader.line_num}", f"not CSV: {error}", "not CSV")
+            ledger.reject(f"{shown}:{reader.line_num}", f"not CSV: {error}", "not CSV")
             continue
-        where = f"{path}:{reader.line_num}"
+        where = f"{shown}:{reader.line_num}"
         if None in row or None in row.values():
             ledger.reject(
                 where, f"has {'more' if None in row else 'fewer'} fields than the header's {len(reader.fieldnames or ())}", "fields"

@@ -1,6 +1,6 @@
-"""Raw rows of any table: a Hugging Face dataset by id and pinned commit, or local JSONL, JSON, CSV and Parquet files.
+"""Raw rows of any table: local JSONL, JSON, CSV and Parquet files, or a data set from outside, opened by its digests.
 
-JSONL and CSV are read row by row, so that a broken row costs itself alone; Parquet and the hub go through `datasets`.
+JSONL and CSV are read row by row, so that a broken row costs itself alone; Parquet and the splits of a data set go through `datasets`.
 """
 
 from __future__ import annotations
@@ -14,25 +14,37 @@ from typing import Any
 from pipelines.corpora.location_params import Location
 from pipelines.corpora.problem import Reading
 from pipelines.corpora.rows import read_rows
+from pipelines.sources.opening import Found
 
 Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def table_rows(location: Location, reading: Reading, split: str) -> Rows:
-    """(place, row) of a split: of the dataset, or a file's. OSError with the way out when a dataset is neither cached nor reachable."""
-    if location.id is not None:
-        yield from _hub_rows(location, reading, split)
+    """(place, row) of a split: a file's, or of a data set from outside, where a split may be the name of one of its files too.
+
+    SourceError (a ValueError) with the way out when a data set is neither at hand nor to be had, or not the one that was taken in.
+    """
+    if location.id is None:
+        path = reading.path(split)
+        yield from _file_rows(path, str(path), reading)
         return
-    path = reading.path(split)
+    with reading.open_source(location.id, "data", location.revision) as found:
+        if (found.folder / split).is_file():
+            yield from _file_rows(found.folder / split, f"{found.shown}/{split}", reading)
+        else:
+            yield from _split_rows(found, location.config, split, reading)
+
+
+def _file_rows(path: Path, shown: str, reading: Reading) -> Rows:
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
     if kind == ".parquet":
-        yield from _parquet_rows(path)
+        yield from _parquet_rows(path, shown)
     elif kind == ".json" and _is_array(path):
-        yield from _array_rows(path, reading)
+        yield from _array_rows(path, shown, reading)
     elif kind in (".jsonl", ".json", ".csv"):
-        yield from read_rows(path, reading.ledger)
+        yield from read_rows(path, reading.ledger, shown)
     else:
-        raise ValueError(f"source {reading.name}: {path} is no .jsonl, .json, .csv or .parquet file")
+        raise ValueError(f"source {reading.name}: {shown} is no .jsonl, .json, .csv or .parquet file")
 
 
 def _is_array(path: Path) -> bool:
@@ -42,20 +54,20 @@ def _is_array(path: Path) -> bool:
         return stream.read(64).lstrip("\ufeff \n\r\t").startswith("[")
 
 
-def _array_rows(path: Path, reading: Reading) -> Rows:
+def _array_rows(path: Path, shown: str, reading: Reading) -> Rows:
     try:
         rows = json.loads(path.read_text("utf-8-sig"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON array ({error}); fetch it again, or write one object a line as .jsonl") from error
+        raise ValueError(f"{shown} is no JSON array ({error}); fetch it again, or write one object a line as .jsonl") from error
     for number, row in enumerate(rows, 1):
-        where = f"{path}:row {number}"
+        where = f"{shown}:row {number}"
         if isinstance(row, dict):
             yield where, row
         else:
             reading.ledger.reject(where, f"not an object but {type(row).__name__}", "not an object")
 
 
-def _parquet_rows(path: Path) -> Rows:
+def _parquet_rows(path: Path, shown: str) -> Rows:
     from datasets import load_dataset
 
     with TemporaryDirectory() as cache:  # its cache of local files is keyed by time stamps, and would outlive the run
@@ -64,30 +76,24 @@ def _parquet_rows(path: Path) -> Rows:
         except (OSError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is no whole Parquet file ({error}); fetch or write it again") from error
         for number, row in enumerate(_in_portions(table), 1):
-            yield f"{path}:row {number}", row
+            yield f"{shown}:row {number}", row
 
 
-def _hub_rows(location: Location, reading: Reading, split: str) -> Rows:
-    from datasets import DownloadConfig, load_dataset
+def _split_rows(found: Found, config: str | None, split: str, reading: Reading) -> Rows:
+    """By the data set's own card and the names of its files, as `datasets` reads a folder."""
+    from datasets import load_dataset
 
-    assert location.id is not None
-    try:
-        table = load_dataset(
-            location.id,
-            location.config,
-            split=split,
-            revision=location.revision,
-            download_config=DownloadConfig(local_files_only=reading.offline),
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        way = (
-            "execution.offline is true: set it to false to download it, or name local files under `splits` without `id`"
-            if reading.offline
-            else "check the id, the revision, the split's name and the network"
-        )
-        raise OSError(f"source {reading.name}: dataset {location.id} at {location.revision} is not at hand; {way}. {error}") from error
-    for number, row in enumerate(_in_portions(table), 1):
-        yield f"{location.id}/{split}:row {number}", row
+    with TemporaryDirectory() as cache:
+        try:
+            table = load_dataset(str(found.folder), config, split=split, cache_dir=cache)
+        except (OSError, ValueError, RuntimeError) as error:
+            why = str(error).replace(str(found.folder), found.shown)
+            part = f"{split} of the configuration {config}" if config else split
+            raise ValueError(
+                f"source {reading.name}: the data set {found.shown} gives no split {part}; name one of its splits or files. {why}"
+            ) from error
+        for number, row in enumerate(_in_portions(table), 1):
+            yield f"{found.shown}/{split}:row {number}", row
 
 
 def _in_portions(table: Any) -> Iterator[dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""What comes from outside: models and tokenizers by path, Hugging Face id or installed package."""
+"""What comes from outside: models, tokenizers and data by path, Hugging Face id or installed package."""

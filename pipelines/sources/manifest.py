@@ -47,6 +47,21 @@ class Manifest:
             return f"{self.source['hub']}@{self.source['commit'][:12]}"
         return str(self.source.get("path") or f"{self.source['package']} {self.source['version']}: {self.source['file']}")
 
+    @property
+    def pin(self) -> dict[str, Any]:
+        """What others must find too: {"commit" or "version", "files": {name: sha256}}."""
+        known = {key: self.source[key] for key in ("commit", "version") if key in self.source}
+        return {**known, "files": {name: digest.sha256 for name, digest in sorted(self.files.items())}}
+
+    def check(self, pin: Mapping[str, Any]) -> None:
+        """SourceError that names the files whose bytes are not the pinned ones, or that are not there."""
+        files = pin["files"]
+        wrong = [f"{name} is not there" for name in files if name not in self.files]
+        wrong += [f"{name} has other bytes" for name, digest in self.files.items() if files.get(name, digest.sha256) != digest.sha256]
+        wrong += [f"{name} is new" for name in self.files if name not in files]
+        if wrong:
+            raise SourceDamaged(f"{self.shown} is not what was first taken in under this name: {'; '.join(wrong[:8])}")
+
     def text(self) -> str:
         files = {name: dict(digest._asdict()) for name, digest in sorted(self.files.items())}
         return json.dumps({**asdict(self), "files": files}, indent=1, sort_keys=True) + "\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.sources.manifest import Manifest, SourceError, differences, digest
-from pipelines.sources.places import Place, commit_of, find
+from pipelines.sources.places import Place, commit_of, exactly, find
 from pipelines.sources.source_params import COMMIT, Kind, Reference, Source
 
 
@@ -46,7 +46,7 @@ def opened(manifest: Manifest, offline: bool, say: Callable[[str], None] = lambd
         shown = ", ".join(f"{name} {what}" for name, what in list(wrong.items())[:8])
         raise SourceError(f"{manifest.shown}: {shown} since it was taken in ({place.folder}); {_way_out(manifest)}")
     _tell_moved(manifest, offline, say)
-    with _view(place.folder, tuple(manifest.files), manifest.shown) as found:
+    with _view(place.folder, tuple(manifest.files), manifest.shown, manifest.kind) as found:
         yield found
 
 
@@ -54,7 +54,7 @@ def again(manifest: Manifest, offline: bool) -> Place:
     """Where the files of a manifest should lie now."""
     facts = manifest.source
     known = {key: facts[key] for key in ("path", "hub", "revision", "package", "file") if key in facts}
-    files = {"files": tuple(manifest.files)} if "hub" in facts else {}
+    files = {"files": exactly(manifest.files)} if "hub" in facts else {}
     return find(Source(**known, **files), manifest.kind, offline, facts.get("commit"))  # type: ignore[arg-type]
 
 
@@ -63,14 +63,14 @@ def unrecorded(value: str | Source, kind: Kind, revision: str | None = None) -> 
     """An `Opener` of what is at hand, for whoever keeps no record: it is opened as it is."""
     source = Reference(value, kind, revision).source(Path())
     place = find(source, kind, offline=True)
-    with _view(place.folder, place.names, source.shown) as found:
+    with _view(place.folder, place.names, source.shown, kind) as found:
         yield found
 
 
 @contextmanager
-def _view(folder: Path, names: tuple[str, ...], shown: str) -> Iterator[Found]:
+def _view(folder: Path, names: tuple[str, ...], shown: str, kind: Kind) -> Iterator[Found]:
     """Links to the files that were digested: a library that looks for more in the folder finds nothing else."""
-    gguf = [name for name in names if name.endswith(".gguf")]
+    gguf = [name for name in names if name.endswith(".gguf") and kind != "data"]
     if len(gguf) > 1 or (gguf and any(name.endswith(".safetensors") for name in names)):
         raise SourceError(f"{shown} holds more than one set of weights ({', '.join(gguf)}); name one .gguf file, or a folder without any")
     with tempfile.TemporaryDirectory(prefix="whetstone-source-") as view:
@@ -91,7 +91,7 @@ def _tell_moved(manifest: Manifest, offline: bool, say: Callable[[str], None]) -
     facts = manifest.source
     if "hub" not in facts or offline or COMMIT.fullmatch(facts["revision"]):
         return
-    now = commit_of(facts["hub"], facts["revision"])
+    now = commit_of(facts["hub"], facts["revision"], manifest.kind)
     if now is not None and now != facts["commit"]:
         say(
             f"{facts['hub']}: {facts['revision']} has moved to {now}; this project stays with {facts['commit']}, which it is pinned to. "

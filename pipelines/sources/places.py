@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import hashlib
 import os
 from collections.abc import Iterable
@@ -10,13 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.sources.manifest import SourceError
+from pipelines.sources.manifest import SourceDamaged, SourceError
 from pipelines.sources.source_params import Kind, Source
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.gguf")
 # Formats that can run code when they are opened, or that nothing here reads.
 OTHER_WEIGHTS = ("*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "*.pkl")
 NOT_FETCHED = (*OTHER_WEIGHTS, "*.md", "*.png", "*.jpg", "*.pdf", "original/*", "onnx/*", "runs/*")
+NO_DATA = (*OTHER_WEIGHTS, "*.py", "*.png", "*.jpg", "*.pdf")  # the card, README.md, says which files are which split
 
 
 class Place(NamedTuple):
@@ -61,11 +63,16 @@ def _below(folder: Path) -> Iterable[str]:
 
 def used(names: Iterable[str], kind: Kind, files: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Of a source's files those that count: what `files` says, else all that is no weights of a format that is never opened."""
-    skipped = (*OTHER_WEIGHTS, *(WEIGHTS if kind == "tokenizer" else ()))
+    skipped = NO_DATA if kind == "data" else (*OTHER_WEIGHTS, *(WEIGHTS if kind == "tokenizer" else ()))
     found = [name for name in names if (_matches(name, files) if files else not _matches(name, skipped))]
     if kind == "tokenizer" and not found:  # a folder with nothing but a .gguf file, which holds its tokenizer too
         found = [name for name in names if name.endswith(".gguf")]
     return tuple(sorted(found))
+
+
+def exactly(names: Iterable[str]) -> tuple[str, ...]:
+    """Patterns for a source's `files` that match these names only."""
+    return tuple(glob.escape(name) for name in names)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -103,7 +110,14 @@ def _hub(source: Source, kind: Kind, offline: bool, commit: str | None) -> Place
     only, without = (list(source.files), None) if source.files else (None, _ignored(kind))
     try:
         folder = Path(
-            snapshot_download(id, revision=commit or revision, local_files_only=offline, allow_patterns=only, ignore_patterns=without)
+            snapshot_download(
+                id,
+                repo_type="dataset" if kind == "data" else "model",
+                revision=commit or revision,
+                local_files_only=offline,
+                allow_patterns=only,
+                ignore_patterns=without,
+            )
         )
     except Exception as error:  # of the hub, of its client, and of what lies between the two
         way = "set execution.offline to false to fetch it, or give the path of a folder" if offline else "check the id and the network"
@@ -122,6 +136,8 @@ def _hub(source: Source, kind: Kind, offline: bool, commit: str | None) -> Place
 
 
 def _ignored(kind: Kind) -> list[str]:
+    if kind == "data":
+        return list(NO_DATA)
     return [*NOT_FETCHED, *(WEIGHTS if kind == "tokenizer" else ("*.gguf",))]
 
 
@@ -135,16 +151,16 @@ def _check_blob(path: Path) -> None:
         while block := stream.read(1 << 22):
             state.update(block)
     if state.hexdigest() != name:
-        raise SourceError(
+        raise SourceDamaged(
             f"{path} is damaged: its bytes are not those that the hub's cache names; delete {path.resolve()} and fetch it again"
         )
 
 
-def commit_of(id: str, revision: str) -> str | None:
+def commit_of(id: str, revision: str, kind: Kind) -> str | None:
     """Where a branch or tag is now by the hub; None when it cannot be asked."""
     from huggingface_hub import HfApi
 
     try:
-        return HfApi().repo_info(id, revision=revision, timeout=10).sha
+        return HfApi().repo_info(id, revision=revision, timeout=10, repo_type="dataset" if kind == "data" else "model").sha
     except Exception:  # noqa: BLE001 - whatever lies between here and the hub: it is asked out of courtesy only
         return None

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from pipelines.settings import Settings
 
-Kind = Literal["model", "tokenizer"]
+Kind = Literal["model", "tokenizer", "data"]
 
 FOLDER = "sources"  # of the manifests
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -27,7 +27,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 class Source(Settings):
     """Exactly one of `path`, `hub` and `package`."""
 
-    path: str | None = Field(None, min_length=1, description="a folder, or a .gguf file; relative ones start at the project's folder")
+    path: str | None = Field(None, min_length=1, description="a folder or a file; relative ones start at the project's folder")
     hub: str | None = Field(None, min_length=1, description="Hugging Face id")
     revision: str | None = Field(None, description="commit, tag or branch of the id; what is no commit is pinned when it is first fetched")
     files: tuple[str, ...] = Field((), description="names or patterns of the id's files that are used; none: what its kind needs")
@@ -79,7 +79,7 @@ class Reference:
         digest = hashlib.sha256(f"{said}\0{self.revision}\0{self.kind}".encode()).hexdigest()[:6]
         place = said if isinstance(self.value, str) else self.value.path or self.value.hub or self.value.file or ""
         word = re.sub(r"[^A-Za-z0-9]+", "-", Path(place).name).strip("-") or self.kind
-        return f"{word}-{'tokenizer-' if self.kind == 'tokenizer' else ''}{digest}"
+        return f"{word}-{'' if self.kind == 'model' else self.kind + '-'}{digest}"
 
     @property
     def manifest(self) -> str:

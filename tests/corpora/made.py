@@ -33,14 +33,14 @@ def exam(folder: Path, seed: int = 0, root: Path = ROOT / "raw/exam", corpus: Ma
     """The embedded exam, small; `source` and `corpus` replace parameters."""
     value = {**EXAM, **(corpus or {})}
     value["sources"] = {"exam": {**EXAM["sources"]["exam"], **source}}
-    return build("exam", CorpusParams.model_validate(value), root, seed, folder, True)
+    return build("exam", CorpusParams.model_validate(value), root, seed, folder)
 
 
 def table(folder: Path, root: Path, splits: Mapping[str, str], columns: Mapping[str, str] | None = None, **corpus: Any) -> Corpus:
     """A corpus of local tables with a byte-level character tokenizer."""
     source = {"reader": "table", "splits": dict(splits), "columns": dict(columns or {}), **corpus.pop("source", {})}
     value = {"raw": "raw", "sources": {"t": source}, "validation_share": 0, "tokenizer": CHAR, **corpus}
-    return build("t", CorpusParams.model_validate(value), root, 0, folder, True)
+    return build("t", CorpusParams.model_validate(value), root, 0, folder)
 
 
 def published(folder: Path, root: Path, reader: str, files: Mapping[str, str], **corpus: Any) -> Corpus:
@@ -52,7 +52,7 @@ def published(folder: Path, root: Path, reader: str, files: Mapping[str, str], *
         "tokenizer": CHAR,
         **corpus,
     }
-    return build(reader, CorpusParams.model_validate(value), root, 0, folder, True)
+    return build(reader, CorpusParams.model_validate(value), root, 0, folder)
 
 
 def write_lines(path: Path, rows: Iterable[object]) -> Path:

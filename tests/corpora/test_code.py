@@ -1,8 +1,6 @@
 """Code problems: each published form row by row, why bad rows are refused, and what becomes of the tests."""
 
 import json
-import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -175,25 +173,6 @@ def test_where_problems_come_from(tmp_path):
     for wrong in ({"reader": "apps"}, {"reader": "apps", "id": "codeparrot/apps"}, {"reader": "none", "file": "a"}):
         with pytest.raises(ValueError):
             CodeSource(**wrong)
-
-
-def test_datasets_by_id(tmp_path, monkeypatch):
-    """The hub's own library is stood in for: rows come by id, configuration, split and pinned commit; absent ones name the way out."""
-    asked = []
-
-    def load_dataset(*where, split, revision, download_config):
-        asked.append((*where, split, revision, download_config))
-        if revision == "0123":
-            raise OSError("no such commit")
-        return [APPS, {**APPS, "input_output": "{"}]
-
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset, DownloadConfig=dict))
-    ledger, source = Ledger("code"), {"reader": "apps", "id": "codeparrot/apps", "split": "test", "config": "all"}
-    assert [problem.id for problem in read_source(CodeSource(**source, revision="4567"), tmp_path, ledger)] == ["APPS/4"]
-    assert asked == [("codeparrot/apps", "all", "test", "4567", {"local_files_only": True})]
-    assert ledger.first == ["codeparrot/apps/test:row 2: input_output is no JSON"]
-    with pytest.raises(OSError, match=r"codeparrot/apps at 0123 is not at hand; set execution.offline to false"):
-        list(read_source(CodeSource(**source, revision="0123"), tmp_path, ledger))
 
 
 @pytest.mark.parametrize(

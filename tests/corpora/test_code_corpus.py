@@ -32,7 +32,7 @@ def mbpp(number, **fields):
 
 def corpus(folder, root, source, **values):
     value = {"raw": "raw", "sources": {"c": {"reader": "code", **source}}, "reward": "code_tests", "validation_share": 0, "tokenizer": CHAR}
-    return build("c", CorpusParams.model_validate(value | UNTOUCHED | {"max_bad_rows": 0.5} | values), root, 0, folder, True)
+    return build("c", CorpusParams.model_validate(value | UNTOUCHED | {"max_bad_rows": 0.5} | values), root, 0, folder)
 
 
 def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):

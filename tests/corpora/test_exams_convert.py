@@ -135,19 +135,19 @@ def test_bad_rows_are_named(tmp_path):
     write_lines(tmp_path / "test.jsonl", [good, "{broken", good | {"choices": "no list"}, [1], good | {"question": " "}])
     params = ExamsParams(origin="raw", source="mmlu")
     with pytest.raises(TooManyBadRows, match=r"(?s)4 of 5 rows are bad.*test\.jsonl:2: not JSON"):
-        read_exam("mmlu", params, tmp_path, 0, True)
-    found, metrics = read_exam("mmlu", params.model_copy(update={"max_bad_rows": 0.9}), tmp_path, 0, True)
+        read_exam("mmlu", params, tmp_path, 0)
+    found, metrics = read_exam("mmlu", params.model_copy(update={"max_bad_rows": 0.9}), tmp_path, 0)
     assert len(found) == 1
     assert metrics["source"]["bad"] == 4
     with pytest.raises(FileNotFoundError, match=r"exams\.scibench\.origin"):
-        read_exam("scibench", ExamsParams(origin="raw", source="scibench"), tmp_path, 0, True)
+        read_exam("scibench", ExamsParams(origin="raw", source="scibench"), tmp_path, 0)
 
 
 def test_chat_shaped_sets(tmp_path):
     query = [{"role": "system", "content": "Think."}, {"role": "user", "content": "Who heads the court?"}]
     write_lines(tmp_path / "train.jsonl", [{"query": query, "label": "the chief judge", "subject": "820 law"}, {"query": [], "label": "x"}])
     params = ExamsParams(origin="raw", max_bad_rows=0.5, source={"kind": "multi_subject", "splits": ["train.jsonl"]})
-    (exam,), metrics = read_exam("multi", params, tmp_path, 0, True)
+    (exam,), metrics = read_exam("multi", params, tmp_path, 0)
     assert (exam.question, exam.answer, exam.field, exam.shape) == ("Who heads the court?", "the chief judge", "social_sciences", "phrase")
     assert metrics["source"]["reasons"] == {"query holds no message of a user": 1}
     with pytest.raises(ValueError, match="pin the commit"):
@@ -168,7 +168,7 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_exams(name):
-    found, metrics = read_exam(name, ExamsParams(origin="x", source=name), real("exams", name), 0, True)
+    found, metrics = read_exam(name, ExamsParams(origin="x", source=name), real("exams", name), 0)
     kept, read = REAL[name]
     assert (metrics["source"]["read"], metrics["source"]["bad"]) == (read, 0)
     assert abs(len(found) - kept) <= 0.02 * kept
@@ -183,7 +183,7 @@ def test_real_exams(name):
 
 def test_the_yield_of_agieval_is_that_of_the_spec():
     """Section 1.4.10, whole set: mathqa 327 of 351, aqua 192 of 254, physics 102, sat-math 55, biology 29, chemistry 22; here 4 of 5 rows."""
-    found, _ = read_exam("agieval", ExamsParams(origin="x", source="agieval"), real("exams", "agieval"), 0, True)
+    found, _ = read_exam("agieval", ExamsParams(origin="x", source="agieval"), real("exams", "agieval"), 0)
     kept = Counter(exam.subject.removeprefix("gaokao-") for exam in found if "options" in exam.meta)
     for subject, whole in {"mathqa": 327, "physics": 102, "sat-math": 55, "biology": 29, "chemistry": 22, "history": 180}.items():
         assert 0.6 * whole < kept[subject] < 1.1 * whole
@@ -191,5 +191,5 @@ def test_the_yield_of_agieval_is_that_of_the_spec():
 
 def test_the_reference_of_pubmedqa_may_be_its_conclusion():
     options = {"kind": "pubmedqa", "reference": "conclusion"}
-    found, metrics = read_exam("p", ExamsParams(origin="x", source=options, max_answer_words=80), real("exams", "pubmedqa"), 0, True)
+    found, metrics = read_exam("p", ExamsParams(origin="x", source=options, max_answer_words=80), real("exams", "pubmedqa"), 0)
     assert metrics["shapes"]["sentence"] > 0.8 * len(found)

@@ -45,7 +45,7 @@ def corpus(folder, rows, kind="qwen_base", template=None, source=None, file="row
             **values,
         }
     )
-    return build("talks", params, folder, 0, folder / "tokens", True)
+    return build("talks", params, folder, 0, folder / "tokens")
 
 
 def learnt(made, record):

@@ -229,15 +229,13 @@ def test_a_side_must_have_the_rows_that_are_expected(tmp_path):
         read_source("hh", settings, tmp_path, 0)
 
 
-def test_a_missing_file_and_an_unpinned_id(tmp_path, monkeypatch):
+def test_a_missing_file_and_an_id_that_is_not_at_hand(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no file .*none\.jsonl; preferences\.<name>\.origin names the folder"):
         read_source("hh", params({"kind": "hh", "splits": {"train": "none.jsonl"}}), tmp_path, 0)
-    with pytest.raises(ValidationError, match="pin the commit of PKU-Alignment/PKU-SafeRLHF"):
-        params({"kind": "safe_rlhf", "id": "PKU-Alignment/PKU-SafeRLHF", "splits": {"train": "train"}})
     pytest.importorskip("datasets")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     pinned = params({"kind": "safe_rlhf", "id": "nobody/nothing", "revision": "abc123", "splits": {"train": "train"}})
-    with pytest.raises(OSError, match=r"dataset nobody/nothing at abc123 is not at hand; execution\.offline is true"):
+    with pytest.raises(ValueError, match=r"nobody/nothing \(revision abc123\) .* is not at hand: .*set execution\.offline to false"):
         read_source("s", pinned, tmp_path, 0)
     with pytest.raises(
         ValidationError, match="known: beavertails, code_samples, hh, llama_factory, pandalm, safe_rlhf, sampled, table, trl, xstest"

@@ -75,7 +75,7 @@ def test_demonstrations_and_pairs_of_hh_have_one_split_and_one_encoding(tmp_path
         "max_response_tokens": 512,
         **shares,
     }
-    corpus = build("hh", CorpusParams.model_validate(value), folder, 0, tmp_path / "tokenizer", True)
+    corpus = build("hh", CorpusParams.model_validate(value), folder, 0, tmp_path / "tokenizer")
     reasons = corpus.metrics["sources"]["hh"]["reasons"]
     assert (reasons["prefixes differ"], reasons["the preferred answer is empty"]) == (3, 4)
     assert sum(reasons.values()) == 10  # three prompts hold two turns of the assistant in a row

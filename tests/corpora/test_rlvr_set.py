@@ -38,7 +38,7 @@ PHRASES = {
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     params = RlvrSetParams.model_validate(PHRASES)
-    rows, counts = read_rows(params, Path(params.origin), 0, True)
+    rows, counts = read_rows(params, Path(params.origin), 0)
     rows = reworded(rows, phrase_variants, 0.75, 0)
     tokens = make_tokens(params.tokenizer, params.template, params.reward, texts(rows), tmp_path_factory.mktemp("tokens"))
     return tokenise("rlvr", rows, tokens, params, counts)
@@ -91,7 +91,7 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     write_exams(tmp_path / "one/questions.jsonl", exams)
     settings = {"origin": "data/exams", "exams": {"exams": ["one"]}, "unseen": ["art"], "tokenizer": TOKENIZER, "reward": "containment"}
     params = RlvrSetParams.model_validate(settings)
-    rows, counts = read_rows(params, tmp_path, 0, True)
+    rows, counts = read_rows(params, tmp_path, 0)
     assert {row.problem.subject for row in rows["rl"]} == {"law", "physics"}
     assert {row.problem.subject for row in rows["heldout"]} == {"law", "physics", "art"}
     assert [row.problem.solution for row in rows["sft"]] == [row.problem.answer for row in rows["rl"]]
@@ -100,7 +100,7 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     taken = [row.problem.question for file in ("rl", "heldout") for row in rows[file][:2]]
     write_exams(tmp_path / "elsewhere/questions.jsonl", [replace(exams[0], question=question) for question in taken])
     apart = params.model_copy(update={"exams": params.exams.model_copy(update={"against": ("elsewhere",)})})
-    kept, counts = read_rows(apart, tmp_path, 0, True)
+    kept, counts = read_rows(apart, tmp_path, 0)
     assert not {row.problem.question for file in FILES for row in kept[file]} & set(taken)
     assert {split: sum(found["elsewhere"].values()) for split, found in counts["united"]["contamination"].items()} == {
         "test": 2, "calib": 0, "rl": 2, "explore": 0
@@ -108,7 +108,7 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     tables = {table.title: table for table in exam_tables({}, {"rlvr": counts})}
     assert ("rlvr", "rl", "elsewhere", 2, 0, 0) in tables["Taken out for an evaluation set"].rows
     with pytest.raises(FileNotFoundError, match="exams two is no key of the section exams, or its stage has not run"):
-        read_rows(params.model_copy(update={"exams": params.exams.model_copy(update={"exams": ("two",)})}), tmp_path, 0, True)
+        read_rows(params.model_copy(update={"exams": params.exams.model_copy(update={"exams": ("two",)})}), tmp_path, 0)
 
 
 @pytest.mark.parametrize(

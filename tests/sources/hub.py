@@ -17,7 +17,8 @@ def git_digest(data: bytes) -> str:
 
 
 class Hub:
-    """`commit(id, folder)` adds a commit of the folder's files and moves `main` there. `asked` holds every request's path."""
+    """`commit(id, folder)` adds a commit of the folder's files and moves `main` there; data sets have ids that begin with `datasets/`.
+    `asked` holds every request's path."""
 
     def __init__(self) -> None:
         self.commits: dict[str, dict[str, dict[str, bytes]]] = {}  # id -> commit -> file -> bytes
@@ -61,8 +62,9 @@ class Hub:
     def answer(self, request: BaseHTTPRequestHandler, body: bool) -> None:
         path = unquote(request.path.partition("?")[0])
         self.asked.append(path)
-        if found := re.fullmatch(r"/api/models/(.+?)/(revision|tree)/([^/]+)", path):
-            id, kind, revision = found.groups()
+        if found := re.fullmatch(r"/api/(models|datasets)/(.+?)/(revision|tree)/([^/]+)", path):
+            what, id, kind, revision = found.groups()
+            id = f"datasets/{id}" if what == "datasets" else id
             if commit := self._commit(id, revision):
                 files = self.commits[id][commit]
                 rows = [{"type": "file", "path": name, "size": len(data), "oid": git_digest(data)} for name, data in files.items()]

@@ -22,6 +22,7 @@ from pipelines.corpora.problem import Reading
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.split import Shares, fraction
 from pipelines.seams import load
+from pipelines.sources.opening import Opener, unrecorded
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class ExamSet:
     metrics: Mapping[str, Any]
 
 
-def read_exam(name: str, params: ExamsParams, root: Path, seed: int, offline: bool) -> tuple[list[Exam], dict[str, Any]]:
+def read_exam(name: str, params: ExamsParams, root: Path, seed: int, open_source: Opener = unrecorded) -> tuple[list[Exam], dict[str, Any]]:
     """One exam in free form. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name file and way out."""
     ledger = Ledger(name)
-    reading = Reading(root, name, seed, Shares(), ledger, offline, f"exams.{name}.origin")
+    reading = Reading(root, name, seed, Shares(), ledger, f"exams.{name}.origin", open_source)
     counts = Counter[str](kept_multiple_choice=0, kept_free_form=0, long_question=0, long_answer=0, **dict.fromkeys(REASONS, 0))
     found = []
     for item in load("pipelines.corpora.exams", params.source.kind).read(params.source, reading):
