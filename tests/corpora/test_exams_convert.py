@@ -150,8 +150,6 @@ def test_chat_shaped_sets(tmp_path):
     (exam,), metrics = read_exam("multi", params, tmp_path, 0)
     assert (exam.question, exam.answer, exam.field, exam.shape) == ("Who heads the court?", "the chief judge", "social_sciences", "phrase")
     assert metrics["source"]["reasons"] == {"query holds no message of a user": 1}
-    with pytest.raises(ValueError, match="pin the commit"):
-        ExamsParams(origin="raw", source={"kind": "multi_subject", "id": "virtuoussy/Multi-subject-RLVR"})
 
 
 REAL = {

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from flows.graph import source_lock
 from flows.graph.params import check
 from flows.graph.params_file import parse
+from pipelines.corpora.exams.exams_params import ExamsParams
+from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.models.base_params import BaseParams
 from pipelines.models.tokenizer_params import PretrainedTokenizer
 from pipelines.sources.source_params import Reference, Source, references
@@ -137,3 +139,16 @@ def test_presets_without_a_stage_take_nothing():
 def test_equal_values_are_one_source():
     params = changed(base__architecture=None, base__pretrained="m", rlvr_start__runs__rlvr_start__model={"pretrained": "m"})
     assert len({reference.name for reference in references([params.base, params.rlvr_start])}) == 1
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ExamsParams(origin="raw", source={"kind": "multi_subject", "id": "some/rows"}),
+        PreferencesParams(origin="raw", source={"kind": "trl", "id": "some/rows", "splits": {"train": "train"}}),
+        PreferencesParams(origin="raw", source={"kind": "code_samples", "layout": "mbpp", "id": "some/rows", "problems": "test"}),
+    ],
+    ids=["exam", "pairs", "programs"],
+)
+def test_data_sets_are_found_in_what_a_seam_chooses(record):
+    assert [(one.value, one.kind) for one in references(record)] == [("some/rows", "data")]
