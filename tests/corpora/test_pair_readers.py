@@ -243,10 +243,9 @@ def test_a_missing_file_and_an_id_that_is_not_at_hand(tmp_path, monkeypatch):
         params({"kind": "nothing"})
 
 
-def test_a_dataset_by_id(tmp_path, monkeypatch):
-    """The way of a Hugging Face id, with a folder of files in the place of the hub's."""
-    datasets = pytest.importorskip("datasets")
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+def test_a_data_set_from_outside(tmp_path):
+    """A folder, read as the snapshot of a Hugging Face id is."""
+    pytest.importorskip("datasets")
     (tmp_path / "hub").mkdir()
     rows = [
         {"prompt": f"q{n}", "response": str(safe), "is_safe": safe, "category": {"theft": not safe}}
@@ -256,5 +255,5 @@ def test_a_dataset_by_id(tmp_path, monkeypatch):
     write_lines(tmp_path / "hub/train.jsonl", rows)
     write_lines(tmp_path / "hub/test.jsonl", [{**row, "prompt": f"held out {row['prompt']}"} for row in rows])
     splits = {"train": "train", "heldout": "test"}
-    sets = from_rows(tmp_path, "beavertails", [], {"id": str(tmp_path / "hub"), "revision": "abc", "splits": splits})
+    sets = from_rows(tmp_path, "beavertails", [], {"id": str(tmp_path / "hub"), "splits": splits})
     assert sets.metrics["pairs"] == {"train": 2, "validation": 0, "heldout": 2}
