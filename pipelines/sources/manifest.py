@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.sources.source_params import Kind
+
 BLOCK = 1 << 22
 
 
@@ -36,7 +38,7 @@ class Digest(NamedTuple):
 class Manifest:
     """`source` is {"path"}, {"hub", "revision", "commit"} or {"package", "version", "file"}; `files` maps relative names to digests."""
 
-    kind: str
+    kind: Kind
     source: Mapping[str, Any]
     files: Mapping[str, Digest]
 

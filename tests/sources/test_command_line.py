@@ -198,6 +198,7 @@ def test_what_a_stage_makes_is_not_from_outside(project: Project):
 
 @everything
 def test_a_gguf_file(project: Project, others: Path):
+    pytest.importorskip("gguf")
     gguf_file(project.folder / "assets/tiny.gguf", others / "a")
     project.set("base.pretrained", "assets/tiny.gguf")
     project.set("corpus.exam.tokenizer.id", "assets/tiny.gguf")
