@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pipelines.models.loading import check_finite
 from pipelines.models.packing import Packed, Row, can_share, pack
+from pipelines.sources.opening import Found
 
 FILE = "critic.safetensors"
 
@@ -84,7 +86,9 @@ def save(model: ValueModel, folder: Path) -> None:
 
 
 def load(model: ValueModel, folder: Path) -> None:
-    """Take back what `save` wrote into a model of the same shape. Raises when the file is missing, damaged or of another shape."""
+    """Take back what `save` wrote into a model of the same shape. Raises when the file is missing, damaged, of another shape or not
+    finite."""
     from safetensors.torch import load_model
 
     load_model(model, str(folder / FILE), device=str(model.device))
+    check_finite(model, Found(folder, str(folder / FILE)))

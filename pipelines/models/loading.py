@@ -42,7 +42,7 @@ def load_model(auto: Any, found: Found, dtype: torch.dtype = torch.float32, trus
     except Exception as error:  # of a damaged file each reader raises its own kinds
         raise ValueError(f"no model could be loaded from {found.shown}: {_first_line(error, found)}") from error
     _check_report(report, found)
-    _check_finite(model, found)
+    check_finite(model, found)
     return model
 
 
@@ -153,7 +153,8 @@ def _check_report(report: Mapping[str, Any], found: Found) -> None:
         )
 
 
-def _check_finite(model: Any, found: Found) -> None:
+def check_finite(model: Any, found: Found) -> None:
+    """ValueError that names the tensors which hold NaN or infinity, and their file."""
     wrong = [
         f"{name}{_in_file(name, found)}"
         for name, tensor in model.state_dict().items()

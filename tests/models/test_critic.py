@@ -78,6 +78,13 @@ def test_saved_and_loaded_it_is_the_same(model, tmp_path):
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
 
 
+def test_a_saved_critic_that_is_not_finite_is_refused(model, tmp_path):
+    torch.nn.init.constant_(model.head.weight, float("nan"))
+    critic.save(model, tmp_path)
+    with pytest.raises(ValueError, match=r"critic\.safetensors has weights that are NaN or infinite: head\.weight"):
+        critic.load(critic.make(make()), tmp_path)
+
+
 def test_checkpointing_reaches_the_backbone(model):
     expected = gradients(model, critic.score_values(model, tree()).before)
     model.activation_checkpointing_enable()
