@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.graph import codelock, dvc_api, dvc_run_cache, source_lock
+from flows.graph import codelock, dvc_api, dvc_run_cache, made_paths, source_lock
 from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, parse, read_yaml
 from flows.graph.requested import unlisted
@@ -103,7 +103,7 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
             dvc_api.record_code_stage(repo)
         takes = {name: [source_lock.STAGE + one for one in entry.get("sources", {})] for name, entry in code.items()}
         needs = dvc_api.graph(repo)
-        source_lock.check_made_by_none(needs)
+        made_paths.check(root, params, needs)
         needs = dvc_api.with_sources(needs, takes)
         order = [stage for stage in dvc_api.stages_in_order(repo, needs) if stage.addressing != dvc_api.CODE_STAGE]
         wanted = set(expand([stage.addressing for stage in order], targets, presets=unlisted(raw))) or {s.addressing for s in order}

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from flows.graph.params import Params, Policies
-from flows.graph.params_file import PARAMS, ParamsError
 from pipelines.sources import manifest
 from pipelines.sources.source_params import FOLDER, Reference, Source, references
 
@@ -89,30 +88,16 @@ def shown(entry: dict[str, Any]) -> str:
     return Source.model_validate(known).shown
 
 
-def check_made_by_none(needs: Mapping[Any, Iterable[Any]]) -> None:
-    """ParamsError where a stage of the graph (stage -> those it reads) makes what params.yaml takes from outside."""
-    for stage, upstream in needs.items():
-        makers = sorted(one.addressing for one in upstream if one.addressing.partition("@")[0] and not one.addressing.endswith(".dvc"))
-        if stage.addressing.startswith(STAGE) and makers:
-            path = next(dep.def_path for dep in stage.deps)
-            raise ParamsError(
-                [
-                    f"{PARAMS}: {path} is made by the stage {makers[0]} and cannot be taken from outside too. Name the model where a "
-                    "stage's model can be named (start, origin), or copy the folder to a place of its own"
-                ]
-            )
-
-
 def _entry(root: Path, one: Reference, before: dict[str, Any] | None) -> dict[str, Any]:
     source = one.source(root, was_path=bool(before and before["path"] != NONE))
     said: dict[str, Any] = source.model_dump(exclude_defaults=True, mode="json")
     if source.package is not None:
         said["version"] = _version(source.package)
-    path = NONE if source.path is None else _dvc_path(root, source.path)
+    path = NONE if source.path is None else dvc_path(root, source.path)
     return {"path": path, "kind": one.kind, "source": said}
 
 
-def _dvc_path(root: Path, text: str) -> str:
+def dvc_path(root: Path, text: str) -> str:
     """As DVC writes a dependency: from the project's folder on where it lies inside, else as it is given."""
     path = os.path.normpath(os.path.expanduser(text))
     inside = os.path.relpath(path, root) if os.path.isabs(path) else path

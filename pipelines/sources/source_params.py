@@ -7,6 +7,7 @@ each becomes a stage `source@NAME` that digests the bytes (flows/graph/source_lo
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class Reference:
         if isinstance(self.value, Source):
             return self.value
         text = self.value
-        here = was_path or text.endswith(".gguf") or not HUB_ID.fullmatch(text) or (root / text).exists()
+        here = was_path or text.endswith(".gguf") or not HUB_ID.fullmatch(text) or os.path.lexists(root / text)
         if here and self.revision is None:
             return Source(path=text)
         return Source(hub=text, revision=self.revision)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.graph import plan
+from flows.graph.params_file import ParamsError
 from flows.provenance.audit import audit
 from tasks.content import content_id, dvc_cache
 from tests.flows import toy
@@ -64,3 +66,49 @@ def test_a_shared_cache_of_the_user_or_the_system(
     assert (graph.folder / "models/sft/model/content.txt").is_symlink()
     assert graph.plan(**{variable: str(tmp_path / "etc")}) == {}
     assert audit(graph.folder, "models/grpo") == []
+
+
+def refused(project: toy.Project, monkeypatch: pytest.MonkeyPatch, key: str, value: object) -> str:
+    """What the plan says of a setting that it refuses; params.yaml is put back."""
+    path = project.folder / "params.yaml"
+    before = path.read_text()
+    project.set(key, value)
+    if key == "base.pretrained":
+        project.set("base.architecture", None)
+    monkeypatch.chdir(project.folder)
+    try:
+        with pytest.raises(ParamsError) as error:
+            plan.make(project.folder)
+    finally:
+        path.write_text(before)
+    return str(error.value)
+
+
+def test_what_a_stage_makes_is_never_taken_from_outside(graph: toy.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its maker would not be waited for. Every place that names a model or a tokenizer, every way to write a path, and links."""
+    model = "models/sft/model"
+    graph.set("rl.other.objective", "clip")  # the toy's own objectives are not those of this process
+    (graph.folder / "mine").mkdir()
+    os.symlink(f"../{model}/content.txt", graph.folder / "mine/w.bin")
+    os.symlink(graph.folder / "models", tmp_path / "all")
+    os.symlink(tmp_path / "all/sft", graph.folder / "raw/link")
+    for text in ("models/base/../sft/model//content.txt", "models", str(graph.folder / model), f"../project/{model}", {"path": model}):
+        assert "is made by the stage" in refused(graph, monkeypatch, "base.pretrained", text), text
+    for key, value in {
+        "corpus.exam.tokenizer": {"kind": "pretrained", "id": model},
+        "rl.grpo.reward": {"kind": "chat_verifier", "model": model},
+    }.items():
+        assert "is made by the stage sft" in refused(graph, monkeypatch, key, value), key
+    for key, text in (("base.pretrained", "raw/link"), ("base.pretrained", str(tmp_path / "all/sft/model")), ("corpus.exam.raw", "mine")):
+        assert "which the stage sft makes" in refused(graph, monkeypatch, key, text), (key, text)
+    assert "no stage makes it" in refused(graph, monkeypatch, "base.pretrained", "models/stf")
+    shutil.rmtree(graph.folder / "models")  # not made yet: neither an id of Hugging Face's nor a path that is missing
+    for text, said in (("models/sft", "is made by the stage sft"), ("raw/link", "which the stage sft makes")):
+        assert said in refused(graph, monkeypatch, "base.pretrained", text)
+
+
+def test_the_command_line_says_that_a_stage_makes_it(graph: toy.Project) -> None:
+    graph.set("rl.grpo.reward", {"kind": "chat_verifier", "model": "models/base/model"})
+    done = graph.call("plan")
+    assert done.returncode == 2
+    assert "models/base/model is made by the stage base and cannot be taken from outside too" in done.stdout + done.stderr
