@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,8 +48,18 @@ class Spec:
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:
-        value = json.loads(Path(path).read_text("utf-8"))
-        return cls(**{**value, "outs": tuple(value["outs"])})
+        """ValueError where the file is damaged."""
+        try:
+            value = json.loads(Path(path).read_bytes())
+            made = cls(**{**value, "outs": tuple(value["outs"])})
+            whole = all(
+                isinstance(getattr(made, one.name), Mapping if "Mapping" in str(one.type) else (str, tuple)) for one in fields(made)
+            )
+        except (ValueError, TypeError, KeyError):
+            whole = False
+        if not whole:
+            raise ValueError(f"{path} is damaged: it does not say how a stage was started. Run the stage again")
+        return made
 
     def write(self, path: str | Path) -> None:
         Path(path).write_text(json.dumps(self.__dict__, indent=1, sort_keys=True, default=list), "utf-8")

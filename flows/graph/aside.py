@@ -108,7 +108,7 @@ def _described(work: Path, model: Path) -> dict[str, Any]:
     """The record of a model whose stage was stopped before it wrote one; empty when there is nothing to describe."""
     try:
         return describe(Spec.read(work / "spec.json"), model, {}, 0.0)
-    except OSError:
+    except (OSError, ValueError):
         return {}
 
 

@@ -76,6 +76,20 @@ def run_cache_entry(repo: Any, stage: Any) -> Any | None:
     return None
 
 
+def passed_over(repo: Any, stage: Any) -> tuple[str, ...]:
+    """What to tell of run-cache entries for the (predicted) inputs of `stage` that cannot be read: cut short, zeroed or edited."""
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    if not (stage.cmd and stage.deps and stage.outs):
+        return ()
+    kept = witnesses(repo).run_cache
+    paths = kept.damaged(_get_cache_hash(to_single_stage_lockfile(stage), key=True))
+    shown = ", ".join(os.path.relpath(path, repo.root_dir) for path in paths)
+    said = f"passed over in the run cache, as it is not what its name says (cut short, zeroed or edited): {shown}; `dvc fetch --run-cache`"
+    return (f"{said} brings it again once it is removed, if the remote has it",) if paths else ()
+
+
 def uncached(out: Any) -> bool:
     """Whether the cache lacks an output's objects. DVC fails in many ways on a folder's listing that is damaged: it counts as lacking."""
     return _listing_damaged(Path(out.repo.stage_cache.cache_dir).parent, out.hash_info.value) or out.changed_cache()

@@ -200,6 +200,8 @@ class _Walk:
                 dvc_api.set_hash(dep, content)
         broken = {out.def_path: state for out in stage.outs if (state := self._broken(out))} if lock is not None else {}
         action = self._action(stage, reasons, broken, waiting, known)
+        if action == "run" and known and not waiting:
+            notes += dvc_run_cache.passed_over(self.repo, stage)
         reasons += [(3, f"{path} {state}") for path, state in broken.items()]
         if waiting:
             reasons.append((4, f"upstream will run: {', '.join(waiting)}"))
@@ -312,8 +314,13 @@ class _Walk:
         state = out.workspace_status().get(str(out))
         said = {None: "", "deleted": "is missing"}.get(state, f"was {state}")
         if not state and out.hash_info and not self.verified.holds(out.def_path, out.hash_info.value):
-            said = f"is damaged: its bytes are not the recorded ones ({FETCH})"
-        return _uncached(out, said)
+            said = "is damaged: its bytes are not the recorded ones"
+        text = _uncached(out, said)
+        wrong = self.verified.damaged_objects(out.hash_info.value) if text and out.hash_info else []
+        if wrong:  # to DVC it is there: it would not be fetched
+            names = ", ".join(os.path.relpath(path, self.repo.root_dir) for path in wrong)
+            text += f"; {names} in the cache is damaged too: with it removed, {FETCH}"
+        return text
 
 
 def _uncached(out: Any, said: str) -> str:

@@ -233,12 +233,18 @@ class RunCache:
 
     def newest(self, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """(value, entry) of the whole entries under a key, newest first."""
-        folder = self.folder / key[:2] / key
-        paths = [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
-        for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        for path in sorted(self._under(key), key=lambda path: path.stat().st_mtime_ns, reverse=True):
             row = self.read(path)
             if row:
                 yield path.name, row
+
+    def damaged(self, key: str) -> list[Path]:
+        """Files under a key that are no entries."""
+        return [path for path in sorted(self._under(key)) if not path.name.endswith(".tmp") and not self.read(path)]
+
+    def _under(self, key: str) -> list[Path]:
+        folder = self.folder / key[:2] / key
+        return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
 # -- the judgement ------------------------------------------------------------------------------------------------------------------------

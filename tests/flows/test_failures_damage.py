@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from flows.graph.params_file import ParamsError
 from flows.provenance.audit import audited
 from flows.provenance.history import BrokenRecord
 from flows.provenance.lineage import Ancestry
+from tasks.stage import Spec
 from tests.flows import toy
 from tests.flows.accident import Scene
 from tests.flows.workbench import Workbench
@@ -157,5 +159,40 @@ def test_damaged_run_cache_entries_are_passed_over(scene: Scene) -> None:
     del lock["stages"]["sft"]
     bench.write_lock(lock)
     (scene.folder / "models/sft/lineage.json").unlink()  # or its record alone would bring the result back
+    assert any(path.name in note for note in plan.make(scene.folder).notes)
     assert scene.session("sft").how["sft"] == "run"
     assert scene.plan() == {}
+
+
+def test_swapped_objects_are_named_with_the_way_to_fetch_them_again(graph: toy.Project, tmp_path: Path) -> None:
+    """DVC believes an object that is write-protected; it holds what another one should."""
+    bench = Workbench(graph.folder)
+    digests = [out["md5"] for stage in ("base", "sft") for out in bench.lock()["stages"][stage]["outs"] if out["path"].endswith("/model")]
+    objects = [bench.object(json.loads(bench.object(digest).read_bytes())[0]["md5"]) for digest in digests]
+    graph.dvc("remote", "add", "-d", "store", str(tmp_path / "store"))
+    assert graph.dvc("push", "--run-cache").returncode == 0
+    for path, text in zip(objects, [path.read_bytes() for path in reversed(objects)], strict=True):
+        path.chmod(0o644)
+        path.write_bytes(text)
+        path.chmod(0o444)
+    shutil.rmtree(graph.folder / "models/sft/model")
+    assert graph.plan("sft") == {"sft": "run"}
+    named = objects[1].relative_to(graph.folder).as_posix()
+    assert any(named in reason and "dvc fetch" in reason for reason in graph.reasons("sft", "sft"))
+    objects[1].unlink()  # as the plan says
+    assert graph.dvc("fetch", "sft").returncode == 0
+    assert graph.plan("sft") == {"sft": "checkout"}
+    assert graph.bring("sft") == {"sft": "restore"}
+    assert graph.plan("sft") == {}
+
+
+def test_a_damaged_specification_is_named(tmp_path: Path) -> None:
+    spec = Spec("sft", "key", "work", ("models/sft/model",))
+    path = tmp_path / "spec.json"
+    spec.write(path)
+    assert Spec.read(path) == spec
+    whole = path.read_bytes()
+    for data in (*_faults(whole).values(), whole.replace(b'"command": ""', b'"command": 7')):
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"spec\.json is damaged"):
+            Spec.read(path)
