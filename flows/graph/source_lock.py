@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.graph.params import Params, Policies
+from flows.graph.params_file import ParamsError
 from pipelines.sources import manifest
 from pipelines.sources.source_params import FOLDER, Reference, Source, references
 

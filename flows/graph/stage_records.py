@@ -78,7 +78,13 @@ def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
 
 
 def _digests(rows: Any) -> dict[str, str]:
-    return {row["path"]: row.get("md5", "") for row in rows or []}
+    """Path -> digest. A path may stand twice (a model assessed against itself); where its digests differ, both are said."""
+    found: dict[str, str] = {}
+    for row in rows or []:
+        digest = row.get("md5", "")
+        before = found.get(row["path"], digest)
+        found[row["path"]] = digest if digest == before else f"{before} and {digest}"
+    return found
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

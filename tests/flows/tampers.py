@@ -109,7 +109,7 @@ def edits(row: dict[str, Any]) -> Iterator[tuple[str, Callable[[dict[str, Any]],
     for kind, name in (("deps", "input"), ("outs", "output")):
         for index, item in enumerate(row.get(kind, [])):
             digest = NOTHING + (".dir" if item["md5"].endswith(".dir") else "")
-            yield f"{name} {item['path']}", lambda r, k=kind, i=index, d=digest: r[k][i].update(md5=d)
+            yield f"{name} {index} {item['path']}", lambda r, k=kind, i=index, d=digest: r[k][i].update(md5=d)
     if row.get("deps"):
         yield "an input less", lambda r: r["deps"].pop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from flows.graph.stage_records import WORKTREE, entry_differences, read_entry
 from flows.provenance.audit import audit
 from tests.flows import toy
 
@@ -52,3 +53,15 @@ def test_parameters_of_one_side_and_outputs_of_the_other(graph: toy.Project) -> 
     graph.bring(*TARGETS)
     assert graph.plan(*TARGETS) == {}
     assert audit(graph.folder, "metrics/evaluate/sft.json") == []
+
+
+def test_an_input_that_stands_twice_counts_twice() -> None:
+    """A model assessed against itself: an edit of either line is a difference."""
+
+    def entry(first: str, second: str) -> dict:
+        return {"cmd": "x", "deps": [{"path": "models/sft/model", "md5": first}, {"path": "models/sft/model", "md5": second}]}
+
+    whole = read_entry("assess@sft", entry("a", "a"), WORKTREE)
+    assert entry_differences(read_entry("assess@sft", entry("a", "a"), WORKTREE), whole) == []
+    for edited in (entry("b", "a"), entry("a", "b")):
+        assert entry_differences(read_entry("assess@sft", edited, WORKTREE), whole)
