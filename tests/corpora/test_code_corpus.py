@@ -99,7 +99,7 @@ def test_what_is_put_aside_needs_hidden_tests(tmp_path):
         {"numbers": {"train": [9, 1]}},
         {"numbers": {"train": [1, 9], "heldout": [9, 12]}},
         {"numbers": {"train": [1, 9]}, "splits": {"train": "a", "heldout": "b"}},
-        {"id": "a/b"},
+        {"revision": "main"},
     ],
 )
 def test_wrong_settings(wrong):
