@@ -302,7 +302,7 @@ def test_a_teacher_behind_a_server_needs_no_exact_checker_and_may_grade():
         return 200, logprobs(YES=0.9, NO=0.1) if agrees else logprobs(YES=0.1, NO=0.9)
 
     with Server(say) as server:
-        asking = {"template": "Candidate {candidate}, key {key}", "marks": ["|", "|"]}
+        asking = {"template": "YES or NO? Candidate {candidate}, key {key}", "marks": ["|", "|"]}
         teacher = {"kind": "endpoint", "url": server.url, "model": "judge-1", "asking": asking}
         settings = EXPLORED | {"source": EXPLORED["source"] | {"policy": POLICY | {"reward": teacher, "iterations": 2}}}
         judge("taught", settings)

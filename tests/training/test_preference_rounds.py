@@ -104,7 +104,7 @@ def test_best_against_worst_with_every_filter_counted(records):
     judged = [
         [one("a", 1.0), one("b", 3.0), one("c", -2.0), one("d", 0.0)],  # b beats c
         [one("a", 1.0), one("b", 1.0 + 5e-7), one("c", 1.0), one("d", 1.0)],  # gap
-        [one(" a", 1.0), one("a ", 0.0), one("a", 0.5), one("a", 0.7)],  # the same text
+        [one("a", 1.0), one("a", 0.0), one("a", 0.5), one("a", 0.7)],  # the same text; blanks would tell them apart
         [one("a", 1.0, finished=False)] * 4,  # nothing that may win
         [one("a", math.nan, None)] * 3 + [one("b", 1.0)],  # one judged response is no contrast
         [one("a" * 30, 1.0), one("b", 3.0), one("c", 2.0), one("d", 2.0)],  # the loser is too long
