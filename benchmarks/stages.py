@@ -37,7 +37,8 @@ class Graph:
     def __init__(self, params: dict[str, Any], declaration: Path = ROOT / "dvc.yaml"):
         import yaml
 
-        self.params = params
+        lock = declaration.parent / "source.lock.json"  # what comes from outside has a stage each
+        self.params = params | {"taken": json.loads(lock.read_text("utf-8")).get("taken", {}) if lock.exists() else {}}
         entries = yaml.safe_load(declaration.read_text("utf-8"))["stages"]
         found = (one for name, entry in entries.items() if name not in SKIPPED for one in self._declared(name, entry))
         self.stages = {stage.name: stage for stage in found}

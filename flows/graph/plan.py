@@ -302,7 +302,9 @@ class _Walk:
         changed = [key for key in sorted(old.keys() | new.keys()) if key not in old or key not in new or old[key] != new[key]]
         if not dep.def_path.endswith(codelock.CODE_LOCK):
             return [(1, f"param {key} {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}") for key in changed]
-        return [_code_reason(key, key in old, key in new, old.get(key), new.get(key)) for key in changed]
+        # An empty mapping that is filled, or emptied, is told by its keys.
+        told = [key for key in changed if not any(other.startswith(f"{key}.") for other in changed)]
+        return [_code_reason(key, key in old, key in new, old.get(key), new.get(key)) for key in told]
 
     def _data_reason(self, dep: Any, content: Any) -> str:
         old = dep.hash_info

@@ -21,7 +21,7 @@ SUICIDE = """
 import os, signal
 from pathlib import Path
 import dvc.stage, dvc.stage.cache
-from flows.graph import plan
+from flows.graph import dvc_api, plan
 from flows.running import executor
 from flows.running.session import Session
 
@@ -39,19 +39,19 @@ MOMENTS = {
     "before the run cache": "dvc.stage.cache.StageCache.save = die",
     "before the cache": "dvc.stage.PipelineStage.commit = die",
     "before dvc.lock": """
-whole = dvc.stage.PipelineStage.dump
-dvc.stage.PipelineStage.dump = lambda stage, **more: die() if stage.name == "sft" else whole(stage, **more)
+whole = dvc_api.dump
+dvc_api.dump = lambda repo, stage: die() if stage.name == "sft" else whole(repo, stage)
 """,
     "while dvc.lock is written": """
-whole = dvc.stage.PipelineStage.dump
-def dump(stage, **more):
-    whole(stage, **more)
+whole = dvc_api.dump
+def dump(repo, stage):
+    whole(repo, stage)
     if stage.name != "sft":
         return
     text = Path("dvc.lock").read_text()
     Path("dvc.lock").write_text(text[: len(text) * 2 // 3])
     die()
-dvc.stage.PipelineStage.dump = dump
+dvc_api.dump = dump
 """,
     "while the work directory goes": "executor.shutil.rmtree = die",
 }
