@@ -245,7 +245,10 @@ class _Walk:
         digest that they will have, those that are not keep the recorded one: what they change is not known."""
         path = os.path.join(self.repo.root_dir, codelock.CODE_LOCK)
         entry = self.files.get(path, {}).get(stage.addressing, {}).get("sources", {})
-        recorded = ((lock or {}).get("params", {}).get(codelock.CODE_LOCK) or {}).get(stage.addressing, {}).get("sources", {})
+        recorded: Any = lock
+        for part in ("params", codelock.CODE_LOCK, stage.addressing, "sources"):  # a damaged dvc.lock may hold anything
+            recorded = (recorded.get(part) if isinstance(recorded, dict) else None) or {}
+        recorded = recorded if isinstance(recorded, dict) else {}
         waiting = []
         for name in entry:
             manifest = f"{source_lock.FOLDER}/{name}.json"

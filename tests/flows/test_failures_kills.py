@@ -104,7 +104,7 @@ def test_killed_stage(scene: Scene, victim: str) -> None:
     assert scene.shown(["models/sft"]) == before
     scene.go()
     assert scene.session("sft").how == {"sft": "run"}
-    assert scene.started() == [0, 5]
+    assert scene.started() in ([0, 5], [0, 4])  # the signal may come before the fifth checkpoint is whole
 
 
 def test_killed_runner_and_lifeline(scene: Scene) -> None:
