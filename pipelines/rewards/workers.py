@@ -63,14 +63,15 @@ class Workers:
                 _kill(worker)
             self._idle, self._all = [], []
 
-    def _batch(self, batch: Sequence[Pair], require_units: bool) -> list[Verdict]:
-        worker = self._take()
+    def _batch(self, batch: Sequence[Pair], require_units: bool, fresh: bool = False) -> list[Verdict]:
+        """`fresh`: by a worker started for it. A pair is blamed for a death only there: an idle worker may have been killed before."""
+        worker = self._take(fresh)
         try:
             found = self._exchange(worker, batch, require_units)
         except (OSError, ValueError):
             self._drop(worker)
             if len(batch) == 1:
-                return [error("the process that compares died")]
+                return [error("the process that compares died")] if fresh else self._batch(batch, require_units, fresh=True)
             return [verdict for pair in batch for verdict in self._batch([pair], require_units)]
         except BaseException:
             self._drop(worker)
@@ -90,9 +91,9 @@ class Workers:
             raise ValueError("an answer for another batch")
         return found
 
-    def _take(self) -> subprocess.Popen[str]:
+    def _take(self, fresh: bool = False) -> subprocess.Popen[str]:
         with self._lock:
-            if self._idle:
+            if self._idle and not fresh:
                 return self._idle.pop()
             worker = _start(self.params)
             self._all.append(worker)

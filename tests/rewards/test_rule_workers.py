@@ -52,6 +52,7 @@ def test_a_worker_that_dies_is_replaced(pool):
     check_many(honest(3), pool)
     for worker in pool._all:
         os.kill(worker.pid, signal.SIGKILL)
+    assert [verdict.outcome for verdict in check_many(honest(1), pool)] == ["wrong"]  # one pair is not blamed for an idle worker's end
     assert {verdict.outcome for verdict in check_many(honest(6), pool)} == {"right", "wrong"}
 
 
