@@ -4,7 +4,7 @@
 
 recipes/preference_ladder.yaml and the extras below are laid over params.yaml. Each seed has its own corpus, SFT model, pairs and reward
 models; one thread a run. Finished stages of F are kept, so that a table grows. `--split validation` measures on validation problems, to
-choose settings by; held-out problems are for the end. The last table sets the orderings of methods/dpo_vs_ppo.md 8.8 beside ours.
+choose settings by; held-out problems are for the end. The last table sets the orderings of dpo_vs_ppo.md 8.8 beside ours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tasks.launch import die_with_parent  # noqa: E402
 
 EXTRAS: dict[str, Any] = {
     "reward_model": {"runs": {"reward_safe": {"start": "sft", "preferences": "exam_safety_all"}}},
-    "dpo_iter": {  # rounds from SafeSFT against the reward of both labels (4.2): a second chain, which params.yaml has no names for
+    "dpo_iter": {  # rounds from SafeSFT against the reward of both labels (dpo_vs_ppo.md 4.2): a chain that params.yaml does not name
         "rounds": {
             "11": {"start": "sft_safe", "scorer": "reward_safe"},
             "12": {"start": "dpo_iter_11", "scorer": "reward_safe"},

@@ -1,5 +1,5 @@
 """Tables of benchmarks/preferences.py: figures by seed, means with 95 % intervals over seeds, and the orderings of
-methods/dpo_vs_ppo.md 8.8 beside ours."""
+dpo_vs_ppo.md 8.8 beside ours."""
 
 from __future__ import annotations
 

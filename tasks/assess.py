@@ -1,4 +1,4 @@
-"""The `assess@<model>` stage: sampled answers to held-out prompts, judged, and set against a reference (methods/dpo_vs_ppo.md 7)."""
+"""The `assess@<model>` stage: sampled answers to held-out prompts, judged, and set against a reference (dpo_vs_ppo.md 7)."""
 
 from __future__ import annotations
 

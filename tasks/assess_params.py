@@ -35,7 +35,7 @@ class AssessedModel(Settings):
 
 
 class GraderParams(Settings):
-    """Who judges the sampled answers. Before the judge that it was trained against a model looks better than it is (9.1 item 19)."""
+    """Who judges the sampled answers. A model looks better than it is to the judge that it was trained against (dpo_vs_ppo.md 9.1.19)."""
 
     reward_model: str = Field(min_length=1, description="the run of reward_model.runs that gives rewards")
     cost_model: str = Field(min_length=1, description="the run of cost_model.runs that gives costs; reward_model's again: there are none")

@@ -7,7 +7,7 @@ from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SU
 from pathlib import Path
 
 PACKAGES = ("flows", "tasks", "pipelines")
-UNKEYED = frozenset({"tasks.execution_params"})  # holds only settings that do not change results (design §2)
+UNKEYED = frozenset({"tasks.execution_params"})  # holds only settings that change no result: no stage's code digest holds it
 _SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)  # in the order of importlib's FileFinder
 
 

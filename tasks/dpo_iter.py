@@ -1,4 +1,4 @@
-"""The `dpo_iter@<k>` stage: round k of iterative DPO (methods/dpo_vs_ppo.md 4.2).
+"""The `dpo_iter@<k>` stage: round k of iterative DPO (dpo_vs_ppo.md 4.2).
 
 Samples of the model before it are judged and paired; that model is the reference, and training starts from it with a fresh optimiser. Old
 pairs are not mixed in.

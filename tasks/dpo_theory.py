@@ -1,4 +1,4 @@
-"""The `dpo_theory` stage: DPO and PPO in worlds small enough to write every policy down (methods/dpo_vs_ppo.md 6)."""
+"""The `dpo_theory` stage: DPO and PPO in worlds small enough to write every policy down (dpo_vs_ppo.md 6)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pipelines.training.policy_params import PolicyParams
 
 
 class ExploreSource(Settings):
-    """A policy learns by a teacher's verdicts, and every verdict is kept (methods/reward_bridge.md 4.1)."""
+    """A policy learns by a teacher's verdicts, and every verdict is kept (reward_bridge.md 4.1)."""
 
     kind: Literal["explore"]
     policy: PolicyParams = Field(description="the run; its reward is the teacher. Written out in full: nothing is laid below it")
@@ -27,7 +27,7 @@ class ExploreSource(Settings):
 
 
 class PublishedSource(Settings):
-    """Published model solutions with exact labels, the question's last sentence of working for reference (7.1)."""
+    """Published model solutions with exact labels, the question's last sentence of working for reference (reward_bridge.md 7.1)."""
 
     kind: Literal["published"]
     layout: Literal["gsm8k"] = Field("gsm8k", description="rows of question, ground_truth and one {solution, is_correct} per model")

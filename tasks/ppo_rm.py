@@ -1,4 +1,4 @@
-"""The `ppo_rm@<run>` stage: the policy loop against a reward model (methods/dpo_vs_ppo.md section 5)."""
+"""The `ppo_rm@<run>` stage: the policy loop against a reward model (dpo_vs_ppo.md 5)."""
 
 from __future__ import annotations
 

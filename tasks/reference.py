@@ -1,4 +1,4 @@
-"""The `reference@<run>` stage: the start model's log-probs of all pairs of a DPO run, computed once (methods/dpo_vs_ppo.md 4.1)."""
+"""The `reference@<run>` stage: the start model's log-probs of all pairs of a DPO run, computed once (dpo_vs_ppo.md 4.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `reward_model@<run>` stage: a Bradley-Terry reward model from pairs (methods/dpo_vs_ppo.md 3.1)."""
+"""The `reward_model@<run>` stage: a Bradley-Terry reward model from pairs (dpo_vs_ppo.md 3.1)."""
 
 from __future__ import annotations
 

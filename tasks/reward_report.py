@@ -1,4 +1,4 @@
-"""The `reward_report@<run>` stage: how well a reward model orders held-out pairs, with calibration (methods/dpo_vs_ppo.md 3.1)."""
+"""The `reward_report@<run>` stage: how well a reward model orders held-out pairs, with calibration (dpo_vs_ppo.md 3.1)."""
 
 from __future__ import annotations
 

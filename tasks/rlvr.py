@@ -1,4 +1,4 @@
-"""The `rlvr@<run>` stage: policy optimisation with a rule or a distilled verifier as the reward (methods/reward_bridge.md 5)."""
+"""The `rlvr@<run>` stage: policy optimisation with a rule or a distilled verifier as the reward (reward_bridge.md 5)."""
 
 from __future__ import annotations
 

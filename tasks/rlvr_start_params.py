@@ -15,5 +15,5 @@ class StartRun(Settings):
     set: str = Field(min_length=1, description="the set whose tokenizer and demonstrations it takes: a key of the section rlvr_set")
     model: BaseParams = Field(description="from scratch, or a Hugging Face id or path")
     sft: SupervisedParams | None = Field(
-        None, description="learn from the set's demonstrations; null: none, as in the paper (methods/reward_bridge.md 5.3)"
+        None, description="learn from the set's demonstrations; null: none, as in the paper (reward_bridge.md 5.3)"
     )

@@ -1,4 +1,4 @@
-"""The `sft_safe@<run>` stage: SafeSFT, fine-tuning on the answers of a safety set that are labelled safe (methods/dpo_vs_ppo.md 2).
+"""The `sft_safe@<run>` stage: SafeSFT, fine-tuning on the answers of a safety set that are labelled safe (dpo_vs_ppo.md 2).
 
 Every prompt with every safe answer, both of a dual-safe pair included, before the set's filters: they are about pairs.
 """

@@ -1,4 +1,4 @@
-"""The `verifier@<run>` stage: distil a verifier from judgements, and fit its temperature (methods/reward_bridge.md 4.2)."""
+"""The `verifier@<run>` stage: distil a verifier from judgements, and fit its temperature (reward_bridge.md 4.2)."""
 
 from __future__ import annotations
 

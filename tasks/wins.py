@@ -1,4 +1,4 @@
-"""The `wins@<board>` stage: win, tie and lose of pairs of assessed models under one judge (methods/dpo_vs_ppo.md 7)."""
+"""The `wins@<board>` stage: win, tie and lose of pairs of assessed models under one judge (dpo_vs_ppo.md 7)."""
 
 from __future__ import annotations
 

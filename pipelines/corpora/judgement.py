@@ -1,7 +1,7 @@
 """One judged response as verifiers learn from it and are measured on it: question, reference, response, and who said what of it.
 
 `label` is what the verifier is to say: a teacher's verdict while a policy explored, or an exact label. `truth` is the exact label where the
-set has one; what a verifier is worth is measured against it alone (methods/reward_bridge.md 4.1, 7.5).
+set has one; what a verifier is worth is measured against it alone (reward_bridge.md 4.1, 7.5).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GSM8K with sentences for references, from its published model solutions (methods/reward_bridge.md 7.1).
+"""GSM8K with sentences for references, from its published model solutions (reward_bridge.md 7.1).
 
 Each question has four published solutions with exact labels (the final numbers are equal or not). With numbers for references a rule is
 perfect and no verifier can win; here the reference is the last sentence of the human solution, the candidate the last sentence of the

@@ -35,7 +35,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Preference:
-    """Two answers to one prompt. Safety records hold both labels and both flags (methods/dpo_vs_ppo.md 1.1, 1.3); elsewhere they are None.
+    """Two answers to one prompt. Safety records hold both labels and both flags (dpo_vs_ppo.md 1.1, 1.3); elsewhere they are None.
 
     `helpful`, `safer`: whether the helpfulness label l_h and the safety label l_s prefer `chosen`. `side`: where the raw data places the
     row; `train` rows are still to be split, by `key` (empty: the prompt). `ids`: token ids of the answers that a model wrote.

@@ -14,7 +14,7 @@ PAIRS = Seam("pipelines.corpora.pairs", "read(source, reading)")
 
 
 class FilterParams(Settings):
-    """The two filters of methods/dpo_vs_ppo.md 1.3. They stack: dual_safe is only defined on top of dual_unsafe."""
+    """The two filters of dpo_vs_ppo.md 1.3. They stack: dual_safe is only defined on top of dual_unsafe."""
 
     dual_unsafe: bool = Field(False, description="take out pairs whose answers are both unsafe")
     dual_safe: bool = Field(False, description="and those whose answers are both safe: only `safe beats unsafe` is left")
@@ -22,7 +22,7 @@ class FilterParams(Settings):
     @model_validator(mode="after")
     def _stacked(self) -> FilterParams:
         if self.dual_safe and not self.dual_unsafe:
-            raise ValueError("dual_safe stacks on dual_unsafe (methods/dpo_vs_ppo.md 1.3); set dual_unsafe: true as well")
+            raise ValueError("dual_safe stacks on dual_unsafe (dpo_vs_ppo.md 1.3); set dual_unsafe: true as well")
         return self
 
 

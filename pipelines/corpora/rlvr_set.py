@@ -1,7 +1,7 @@
 """A multi-subject set: rows of exams or other sources -> demonstrations, exploration, RL, calibration, validation and held-out records.
 
 The split goes by cluster or key, never by row; exploration and RL share no question, since a verifier's prompts are never reused
-(methods/reward_bridge.md 1.4, 4.1).
+(reward_bridge.md 1.4, 4.1).
 """
 
 from __future__ import annotations

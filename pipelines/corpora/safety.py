@@ -1,4 +1,4 @@
-"""Safety records: which answer the two labels together prefer, and the two filters on top (methods/dpo_vs_ppo.md 1.3)."""
+"""Safety records: which answer the two labels together prefer, and the two filters on top (dpo_vs_ppo.md 1.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Returns without a group: REINFORCE and REINFORCE++ (methods/reward_bridge.md section 5.2)."""
+"""Returns without a group: REINFORCE and REINFORCE++ (reward_bridge.md 5.2)."""
 
 from __future__ import annotations
 

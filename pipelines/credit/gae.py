@@ -1,4 +1,4 @@
-"""Generalised advantage estimation with a critic (methods/dpo_vs_ppo.md section 5.1, steps 3 and 4)."""
+"""Generalised advantage estimation with a critic (dpo_vs_ppo.md 5.1.3 and 5.1.4)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pipelines.settings import Choice
 
 
 class GaeParams(Choice):
-    """PPO's credit; the defaults are those of methods/dpo_vs_ppo.md section 5.2."""
+    """PPO's credit; the defaults are those of dpo_vs_ppo.md 5.2."""
 
     kind: str = "gae"
     gamma: float = Field(1.0, ge=0, le=1, description="discount per token")

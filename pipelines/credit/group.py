@@ -1,4 +1,4 @@
-"""Group advantage (GRPO, DAPO): a response against the other responses to the same prompt (methods/entropy.md section 1.1)."""
+"""Group advantage (GRPO, DAPO): a response against the other responses to the same prompt (entropy.md 1.1)."""
 
 from __future__ import annotations
 

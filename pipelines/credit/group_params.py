@@ -10,7 +10,7 @@ from pipelines.settings import Choice
 
 
 class GroupParams(Choice):
-    """GRPO and DAPO; the defaults are those of methods/entropy.md section 10 (U1)."""
+    """GRPO and DAPO; the defaults are those of entropy.md U1."""
 
     kind: str = "group"
     spread: Literal["population", "sample", "none"] = Field(

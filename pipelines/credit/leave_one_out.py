@@ -1,4 +1,4 @@
-"""Leave-one-out advantage (RLOO): a response against the mean of the others (methods/reward_bridge.md section 5.2)."""
+"""Leave-one-out advantage (RLOO): a response against the mean of the others (reward_bridge.md 5.2)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pipelines.settings import Choice
 
 
 class LeaveOneOutParams(Choice):
-    """RLOO. The default is that of methods/reward_bridge.md section 5.2."""
+    """RLOO. The default is that of reward_bridge.md 5.2."""
 
     kind: str = "leave_one_out"
     kl: Literal["inside", "after"] = Field(

@@ -1,4 +1,4 @@
-"""Segment advantages along a chain (SPO-chain, VinePPO): how much a segment changed the expected reward (methods/spo.md section 3).
+"""Segment advantages along a chain (SPO-chain, VinePPO): how much a segment changed the expected reward (spo.md 3).
 
 The value of a boundary is the mean reward of its side rollouts; the end of a response is worth the response's own reward.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from pipelines.credit.experience import Experience
 from pipelines.settings import Choice
 
-ZERO = 1e-9  # differences below this are rounding, no signal (methods/spo.md section 10 item 16)
+ZERO = 1e-9  # differences below this are rounding, no signal (spo.md 10.16)
 
 
 def chain_advantages(values: Sequence[float | None], reward: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""Segment advantages in a tree (SPO-tree): a segment's value against its parent's (methods/spo.md sections 2.2 and 3).
+"""Segment advantages in a tree (SPO-tree): a segment's value against its parent's (spo.md 2.2 and 3).
 
 A node is worth the plain mean of its children, however large their subtrees: each child is one draw of the next segment, so that the
 value stays unbiased when some responses end early. The parent's mean includes the segment itself, as published: this is not leave-one-out.

@@ -1,6 +1,6 @@
 """Reward shaping: from verdicts' scores to the rewards that credit compares.
 
-Sources: z-scores methods/reward_bridge.md section 3.2, long responses methods/entropy.md section 1.5, clipping methods/dpo_vs_ppo.md 3.3.
+Sources: z-scores reward_bridge.md 3.2, long responses entropy.md 1.5, clipping dpo_vs_ppo.md 3.3.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Value normalisation: the critic learns returns in running standard units (methods/dpo_vs_ppo.md section 5.1 step 6)."""
+"""Value normalisation: the critic learns returns in running standard units (dpo_vs_ppo.md 5.1.6)."""
 
 from __future__ import annotations
 

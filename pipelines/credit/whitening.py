@@ -1,7 +1,7 @@
 """Whitening: advantages standardised over the tokens that carry loss.
 
-Statistics are over the whole optimiser batch (methods/spo.md section 3) or the whole rollout batch (methods/dpo_vs_ppo.md section 5.1
-step 5), never over micro-batches as in the SPO code: a batch's loss must not depend on how it is cut.
+Statistics are over the whole optimiser batch (spo.md 3) or the whole rollout batch (dpo_vs_ppo.md 5.1.5), never
+over micro-batches as in the SPO code: a batch's loss must not depend on how it is cut.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def whiten(advantages: Tensor, kept: Tensor, how: Whitening = "standard", epsilo
     """advantages (N,), kept (N,) bool -> (N,) of the same dtype; statistics of kept tokens (of all if none is kept), in float64.
 
     standard: (A - mean) / sqrt(var + epsilon), unbiased (spo.md 3). population: (A - mean) / (std + epsilon) (dpo_vs_ppo.md 5.1,
-    reward_bridge.md 9-11). scale_only: A / sqrt(var + epsilon), unbiased; no advantage changes its sign. Fewer than two kept tokens, or
+    reward_bridge.md 9.11). scale_only: A / sqrt(var + epsilon), unbiased; no advantage changes its sign. Fewer than two kept tokens, or
     kept tokens that are all alike but for float32's rounding, give zeros.
 
     Raises ValueError for an unknown `how`, TypeError where `kept` is no bool or advantages are no floats.

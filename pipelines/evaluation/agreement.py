@@ -1,4 +1,4 @@
-"""How far a verifier agrees with labels that it did not make (methods/reward_bridge.md 7.5), with intervals over questions.
+"""How far a verifier agrees with labels that it did not make (reward_bridge.md 7.5), with intervals over questions.
 
 Several responses answer one question and fail together, so that a question, not a response, is what is drawn again.
 """
@@ -85,7 +85,7 @@ def by_subject(judged: Sequence[Judged], seed: int = 0) -> dict[str, dict[str, A
 
 
 def kappa(hit: float, false_accept: float, false_reject: float, reject: float) -> tuple[float, bool]:
-    """Cohen's kappa of a 2 x 2 table, and whether it is undefined (chance agreement 1: then 0; methods/reward_bridge.md 9, item 15)."""
+    """Cohen's kappa of a 2 x 2 table, and whether it is undefined (chance agreement 1: then 0; reward_bridge.md 9.15)."""
     value, degenerate = _kappas(*(np.array([count], np.float64) for count in (hit, false_accept, false_reject, reject)))
     return float(value[0]), bool(degenerate[0])
 
@@ -134,7 +134,8 @@ def _of_probabilities(label: Array, probability: Array) -> dict[str, float | Non
         "auprc": float(average_precision_score(label, probability)) if both else None,
         "ece": ece_equal_mass(label, probability),
         "brier": float(np.square(label - probability).mean()),
-        "unsure": float(((probability > 0.05) & (probability < 0.95)).mean()),  # below 2 % a soft reward is a binary one (10.4)
+        # below 2 % a soft reward is a binary one (reward_bridge.md 10.4)
+        "unsure": float(((probability > 0.05) & (probability < 0.95)).mean()),
     }
 
 

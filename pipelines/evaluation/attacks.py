@@ -1,4 +1,4 @@
-"""Texts that must not be accepted as an answer, whatever the key is, and texts that must (methods/reward_bridge.md 10.2).
+"""Texts that must not be accepted as an answer, whatever the key is, and texts that must (reward_bridge.md 10.2).
 
 None of the fixed texts may be used to train a verifier: what it has seen proves nothing about what it has not. Near misses are made anew
 from each held-out key; their kinds may be taught on other questions (`verifier.negatives`).

@@ -1,6 +1,6 @@
 """Whether a preference probability means what it says: reliability bins, expected calibration error, Brier score, temperature.
 
-The probability is Bradley-Terry's, sigma(margin) (methods/dpo_vs_ppo.md 3.1). Which answer stands first in a pair is a convention, so a
+The probability is Bradley-Terry's, sigma(margin) (dpo_vs_ppo.md 3.1). Which answer stands first in a pair is a convention, so a
 pair counts by the answer that the model prefers: its confidence max(p, 1 - p) lies in 0.5..1, and it is right or not.
 """
 

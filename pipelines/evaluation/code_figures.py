@@ -1,6 +1,6 @@
 """Figures of programs: pass@k, k@n where public tests choose what is submitted, why programs fail, and the share of degenerate ones.
 
-methods/dpo_vs_ppo.md 7 and 9.2 (items 23, 24); 4.3 asks for the degenerate rate beside the pass rate.
+dpo_vs_ppo.md 7, 9.2.23 and 9.2.24; dpo_vs_ppo.md 4.3 asks for the degenerate rate beside the pass rate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Responses that are no answers: empty, unfinished, or caught in a loop (methods/dpo_vs_ppo.md 4.3 asks for their share)."""
+"""Responses that are no answers: empty, unfinished, or caught in a loop (dpo_vs_ppo.md 4.3 asks for their share)."""
 
 from __future__ import annotations
 

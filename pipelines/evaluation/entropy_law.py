@@ -1,6 +1,6 @@
 """The entropy law R = -a exp(H) + b: accuracy is bought with entropy, and b - a is what is left to buy at H = 0 (arXiv 2505.22617).
 
-H is a policy's mean token entropy in nats at the sampling temperature, R its validation accuracy as a share, 0..1 (methods/entropy.md 4.2
+H is a policy's mean token entropy in nats at the sampling temperature, R its validation accuracy as a share, 0..1 (entropy.md 4.2
 to 4.5). The law holds for runs in which nothing acts on the entropy: fitted to Clip-Cov, KL-Cov or an entropy bonus it says nothing. It
 maps an observed entropy to an accuracy; it does not forecast the entropy.
 """
@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike
 from pipelines.objectives.portion import portion_up
 
 FEWEST = 3  # two points lie on every curve of two coefficients, so they can say nothing for it or against it
-WINDOW = 4  # iterations; those of the paper's rollouts between two validations (U13)
-FIT_FRACTION = 0.15  # the paper's 36 of 236 steps, whose unit it does not say (U14)
+WINDOW = 4  # iterations; those of the paper's rollouts between two validations (entropy.md U13)
+FIT_FRACTION = 0.15  # the paper's 36 of 236 steps, whose unit it does not say (entropy.md U14)
 EQUAL = 1e-9  # relative spread of x below which its slope would be one of rounding errors
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -53,7 +53,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class SizeLaw:
-    """A coefficient of the law by model size: slope ln N + intercept, N in billions of non-embedding parameters (4.5)."""
+    """A coefficient of the law by model size: slope ln N + intercept, N in billions of non-embedding parameters (entropy.md 4.5)."""
 
     slope: float
     intercept: float
@@ -84,7 +84,7 @@ class Pairs:
 
 
 def fit(entropy: ArrayLike, accuracy: ArrayLike) -> Law:
-    """H (n,) in nats, R (n,) -> the law by ordinary least squares of R on [exp(H), 1], unweighted (4.3, U12).
+    """H (n,) in nats, R (n,) -> the law by ordinary least squares of R on [exp(H), 1], unweighted (entropy.md 4.3, U12).
 
     ValueError for fewer than three pairs, a value that is not finite, or H all equal.
     """
@@ -113,7 +113,7 @@ def predict(law: Law, entropy: ArrayLike) -> Array:
 
 
 def predict_rest(entropy: ArrayLike, accuracy: ArrayLike, fit_fraction: float = FIT_FRACTION) -> Forecast:
-    """H (n,), R (n,) in the order of the run: fit the first ceil(fit_fraction * n) pairs, predict the others from their H (4.4).
+    """H (n,), R (n,) in the order of the run: fit the first ceil(fit_fraction * n) pairs, predict the others from their H (entropy.md 4.4).
 
     ValueError where `fit` raises one, or no pair is left to predict.
     """
@@ -133,9 +133,9 @@ def predict_rest(entropy: ArrayLike, accuracy: ArrayLike, fit_fraction: float = 
 
 
 def fit_size(sizes: ArrayLike, coefficients: ArrayLike) -> SizeLaw:
-    """Sizes (k,) in billions of non-embedding parameters, the a or the b (k,) of their laws -> its course over sizes, least squares (4.5).
+    """Sizes (k,) in billions of non-embedding parameters, the a or the b (k,) of their laws -> its course over sizes (entropy.md 4.5).
 
-    ValueError for fewer than two different sizes, one that is not positive, or a value that is not finite.
+    By least squares. ValueError for fewer than two different sizes, one that is not positive, or a value that is not finite.
     """
     billions, values = _columns(sizes, coefficients, "sizes", "coefficients")
     if len(set(billions.tolist())) < 2 or (billions <= 0).any():
@@ -146,7 +146,7 @@ def fit_size(sizes: ArrayLike, coefficients: ArrayLike) -> SizeLaw:
 
 
 def progress(values: ArrayLike) -> Progress:
-    """values (T,), T > 0, of a run -> (v_t - v_0) / (v_end - v_0): `consumed` of its entropies, `gained` of its accuracies (4.2).
+    """values (T,), T > 0, of a run -> (v_t - v_0) / (v_end - v_0): `consumed` of entropies, `gained` of accuracies (entropy.md 4.2).
 
     A history that goes one way only has shares in 0..1; one that overshoots its end has larger ones.
     """
@@ -168,9 +168,9 @@ def progress_at(steps: ArrayLike, values: ArrayLike, share: float) -> float:
 def pairs(rows: Sequence[Mapping[str, Any]], accuracy: str, window: int = WINDOW) -> Pairs:
     """A curve's rows (`step`, `entropy` of an iteration, `accuracy` where it validated), in order -> a pair for each validation.
 
-    H is the mean over the `window` iterations ending at the validation (U13; 1: that iteration's alone). An iteration samples with the
-    weights before its update, so that mean lags the validated weights by (window + 1) / 2 iterations; the validation before training takes
-    the entropy of the first iteration, which is exactly its own. Values that are not finite numbers are passed over.
+    H is the mean over the `window` iterations ending at the validation (entropy.md U13; 1: that iteration's alone). An iteration samples
+    with the weights before its update, so that mean lags the validated weights by (window + 1) / 2 iterations; the validation before
+    training takes the entropy of the first iteration, which is exactly its own. Values that are not finite numbers are passed over.
     """
     if window < 1:
         raise ValueError(f"window is {window}; it counts iterations, so at least 1")

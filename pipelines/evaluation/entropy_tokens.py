@@ -1,6 +1,6 @@
 """Where a policy's entropy sits: its distribution over tokens, which tokens have most, and what training leaves of both.
 
-The analyses of forking tokens (arXiv 2506.01939; methods/entropy.md 2.5). All take entropies in nats of fixed tokens, response positions
+The analyses of forking tokens (arXiv 2506.01939; entropy.md 2.5). All take entropies in nats of fixed tokens, response positions
 only, over the full vocabulary at temperature 1. A threshold belongs to the model that it was measured on and to no other.
 """
 
@@ -66,7 +66,7 @@ class Bin:
 
 
 def distribution(entropy: ArrayLike) -> Distribution:
-    """entropy (N,), N > 0 -> its percentiles, interpolated between tokens (2.5 A). One per checkpoint gives 2.5 E.
+    """entropy (N,), N > 0 -> its percentiles, interpolated between tokens (entropy.md 2.5.A). One per checkpoint gives entropy.md 2.5.E.
 
     ValueError for no token or one that is not finite.
     """
@@ -77,7 +77,7 @@ def distribution(entropy: ArrayLike) -> Distribution:
 
 
 def token_types(ids: ArrayLike, entropy: ArrayLike, above: int = 100, show: int = 100) -> tuple[list[TokenType], list[TokenType]]:
-    """ids (N,) int and entropy (N,) -> the `show` token types of highest mean entropy, and those of lowest, extreme first (2.5 A).
+    """ids (N,) int and entropy (N,) -> the `show` token types of highest mean entropy, and of lowest, extreme first (entropy.md 2.5.A).
 
     Types that occur more than `above` times; where there are fewer than 2 `show`, some stand in both lists. Of equal means: the lower id.
     """
@@ -96,11 +96,11 @@ def token_types(ids: ArrayLike, entropy: ArrayLike, above: int = 100, show: int 
 
 
 def top_overlap(scores: ArrayLike, reference: ArrayLike, share: float = 0.2, lengths: Sequence[int] | None = None) -> Overlap:
-    """scores (N,) and reference (N,) of the same tokens -> |top of scores and top of reference| / |top of reference| (2.5 C).
+    """scores (N,) and reference (N,) of the same tokens -> |top of scores and top of reference| / |top of reference| (entropy.md 2.5.C).
 
     Ranked over all tokens together or, with `lengths` of the responses, which sum to N, within each and averaged over those with tokens
-    (U10). A top holds ceil(share * n) tokens, so that short responses have a higher level of chance. ValueError for no token, another
-    length, or a share outside (0, 1].
+    (entropy.md U10). A top holds ceil(share * n) tokens, so that short responses have a higher level of chance. ValueError for no token,
+    another length, or a share outside (0, 1].
     """
     ours, theirs = _tokens(scores), _tokens(reference)
     if ours.shape != theirs.shape or (lengths is not None and sum(lengths) != len(ours)):
@@ -121,10 +121,10 @@ def top_overlap(scores: ArrayLike, reference: ArrayLike, share: float = 0.2, len
 
 
 def change_by_percentile(before: ArrayLike, after: ArrayLike, bins: int = 20) -> list[Bin]:
-    """before (N,) and after (N,) entropies of the same tokens -> their change in `bins` of equal count by entropy before (2.5 D).
+    """before (N,) and after (N,) entropies of the same tokens -> changes in `bins` of equal count by entropy before (entropy.md 2.5.D).
 
     Tokens are put into bins by rank, for the many of entropy 0 would leave bins by value empty; the edges are percentiles. Means are signed
-    and absolute (U11). ValueError for fewer tokens than bins, or another length.
+    and absolute (entropy.md U11). ValueError for fewer tokens than bins, or another length.
     """
     base, final = _tokens(before), _tokens(after)
     if base.shape != final.shape:
@@ -142,7 +142,7 @@ def change_by_percentile(before: ArrayLike, after: ArrayLike, bins: int = 20) ->
 
 def fork_probabilities(logits: Tensor, threshold: float, high: float, low: float) -> Tensor:
     """logits (N, V), untempered -> the probabilities (N, V) to draw from: at temperature `high` where the entropy at 1 exceeds `threshold`
-    (nats), at `low` elsewhere (2.5 B). Temperature 0 puts everything on the first of the largest logits. float32 at least.
+    (nats), at `low` elsewhere (entropy.md 2.5.B). Temperature 0 puts everything on the first of the largest logits. float32 at least.
 
     ValueError for a temperature below 0.
     """

@@ -1,6 +1,6 @@
 """The implicit reward of a policy trained on preferences: beta (log pi - log pi_ref), and how well it orders pairs.
 
-What the loss of DPO trains is a reward model with this reward (methods/dpo_vs_ppo.md 4.1). Log-probs are sums over the answer's tokens,
+What the loss of DPO trains is a reward model with this reward (dpo_vs_ppo.md 4.1). Log-probs are sums over the answer's tokens,
 the end token included and the prompt not.
 """
 

@@ -8,7 +8,7 @@ from pipelines.settings import Settings
 
 
 class GateParams(Settings):
-    """What a verifier must reach before a policy may learn from it (methods/reward_bridge.md 7.5). A limit of 1 (kappa: -1) is off."""
+    """What a verifier must reach before a policy may learn from it (reward_bridge.md 7.5). A limit of 1 (kappa: -1) is off."""
 
     min_kappa: float = Field(0.8, ge=-1, le=1, description="on held-out labels that no verifier made")
     max_unparsed: float = Field(0.005, ge=0, le=1, description="share of answers without a verdict")

@@ -1,6 +1,6 @@
 """Shares of problems solved within k submissions: pass@k, and k@n where public tests choose what is submitted.
 
-methods/dpo_vs_ppo.md 7; the estimator is that of Chen et al. 2021 (arXiv 2107.03374, equation 1).
+dpo_vs_ppo.md 7; the estimator is that of Chen et al. 2021 (arXiv 2107.03374, equation 1).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def solved_k_at_n(public: Sequence[bool], hidden: Sequence[bool], k: int, seed: 
 
 
 def weighted(rates: Mapping[Hashable, float], problems: Mapping[Hashable, int]) -> float:
-    """Rates by level -> the rate over all problems: (intro 1000 + inter 3000 + comp 1000) / 5000 in methods/dpo_vs_ppo.md 7."""
+    """Rates by level -> the rate over all problems: (intro 1000 + inter 3000 + comp 1000) / 5000 in dpo_vs_ppo.md 7."""
     if rates.keys() != problems.keys() or not sum(problems.values()):
         raise ValueError(f"rates of {sorted(map(str, rates))} and problem counts of {sorted(map(str, problems))} do not belong together")
     return sum(rate * problems[level] for level, rate in rates.items()) / sum(problems.values())

@@ -1,11 +1,11 @@
 """How far a policy went from its reference, from its own samples: KL, and mass on answers that the reference would not give.
 
 KL(policy || reference) = E[sum over the answer's tokens of log pi - log pi_ref]; single terms may be negative and are not clamped
-(methods/dpo_vs_ppo.md 9.2, identity 29).
+(dpo_vs_ppo.md 9.2.29).
 
 Out of distribution is an answer whose log-probability per token under the reference lies below the 1 % quantile of that of the reference's
 own samples on the same prompts. The reference has 1 % there by definition; DPO may move mass there and KL-regularised PPO hardly
-(methods/dpo_vs_ppo.md 6.1). Where answers can be enumerated, `uncovered_mass` is exact.
+(dpo_vs_ppo.md 6.1). Where answers can be enumerated, `uncovered_mass` is exact.
 """
 
 from __future__ import annotations

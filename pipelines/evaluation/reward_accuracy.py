@@ -1,4 +1,4 @@
-"""How well scores order held-out pairs: accuracy, margin and calibration, in all and by source (methods/dpo_vs_ppo.md 3.1)."""
+"""How well scores order held-out pairs: accuracy, margin and calibration, in all and by source (dpo_vs_ppo.md 3.1)."""
 
 from __future__ import annotations
 

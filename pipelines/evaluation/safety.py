@@ -1,4 +1,4 @@
-"""Safety rate: the share of responses that a cost model or a rule calls safe (methods/dpo_vs_ppo.md 7, S.R.)."""
+"""Safety rate: the share of responses that a cost model or a rule calls safe (dpo_vs_ppo.md 7, S.R.)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 from pipelines.evaluation.intervals import share_of
 
-BOUNDARY = 0.0  # of a cost: methods/dpo_vs_ppo.md 3.4 trains the sign, so below 0 is safe
+BOUNDARY = 0.0  # of a cost: dpo_vs_ppo.md 3.4 trains the sign, so below 0 is safe
 
 
 def safe_by_cost(costs: Sequence[float]) -> list[bool]:

@@ -1,7 +1,7 @@
-"""Win, tie, lose of two policies under a judge that sees every pair of answers in both orders (methods/dpo_vs_ppo.md 7).
+"""Win, tie, lose of two policies under a judge that sees every pair of answers in both orders (dpo_vs_ppo.md 7).
 
-The same model named in both orders is a win, different ones are a tie (9.2, identity 28). A judge that fails on either order is an error:
-counted, left out, and above a share the comparison stops.
+The same model named in both orders is a win, different ones are a tie (dpo_vs_ppo.md 9.2.28). A judge that fails on either order is an
+error: counted, left out, and above a share the comparison stops.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The value model: a copy of the policy's backbone with a scalar head (methods/dpo_vs_ppo.md sections 5.1 and 6).
+"""The value model: a copy of the policy's backbone with a scalar head (dpo_vs_ppo.md 5.1 and 6).
 
 The head of a copied policy starts at zero, so that the first values are 0 whatever the backbone is: with normalised returns, their mean.
 """
@@ -56,7 +56,7 @@ class ValueModel(nn.Module):
 def make(start: Any) -> ValueModel:
     """A value model whose backbone is a copy of `start`'s; trained whole, adapters and frozen weights are for the policy.
 
-    The head of a reward model is copied too (methods/dpo_vs_ppo.md section 3.1), of an ensemble that of its first member.
+    The head of a reward model is copied too (dpo_vs_ppo.md 3.1), of an ensemble that of its first member.
     """
     start = start.members[0] if hasattr(start, "members") else start
     made = ValueModel(copy.deepcopy(start.base_model).requires_grad_(True))

@@ -1,7 +1,7 @@
 """Log-probs and entropies of given tokens, at response positions only: the vocabulary-wide head never runs on the prompt.
 
 Everything vocabulary-wide is float32 (float64 stays), made for a limited number of tokens at a time and recomputed in the backward pass,
-so that a full (tokens x vocabulary) copy never exists (methods/entropy.md section 8 items 1, 2 and 6).
+so that a full (tokens x vocabulary) copy never exists (entropy.md 8.1, 8.2 and 8.6).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TokenScores(NamedTuple):
 
 
 def entropy_of(logprobs: Tensor) -> Tensor:
-    """(..., V) log-probs -> (...) entropy in nats, with gradient; an impossible token (-inf) adds 0 (methods/entropy.md 2.1, 4.6)."""
+    """(..., V) log-probs -> (...) entropy in nats, with gradient; an impossible token (-inf) adds 0 (entropy.md 2.1, 4.6)."""
     return -(logprobs.exp() * logprobs.clamp_min(torch.finfo(logprobs.dtype).min)).sum(-1)
 
 

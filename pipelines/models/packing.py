@@ -2,7 +2,7 @@
 
 A row comes with the pieces of its context: (prompt,) for a flat sample, (prompt, first, second) for an edge of a tree. Pieces with the same
 path from the start are one span, whoever they are context of, and a row that others continue is the same span again: a tree costs its
-distinct tokens. Scores and gradients are those of each row alone after its whole context (methods/spo.md section 11: packing a tree must
+distinct tokens. Scores and gradients are those of each row alone after its whole context (spo.md 11: packing a tree must
 reproduce the per-edge loss). Models whose attention cannot be told about spans get a right-padded batch instead.
 """
 

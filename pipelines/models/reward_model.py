@@ -1,4 +1,4 @@
-"""Reward and cost models: the policy's backbone with one score, read at the last token of prompt and answer (methods/dpo_vs_ppo.md 3.1).
+"""Reward and cost models: the policy's backbone with one score, read at the last token of prompt and answer (dpo_vs_ppo.md 3.1).
 
 They are transformers' own `AutoModelForSequenceClassification` with one label and no bias, so that a saved one loads anywhere, and
 another's such model can be judged with here. An ensemble is a folder of members and scores by their mean.

@@ -1,6 +1,6 @@
 """One denominator: per-token losses become one number by weights that are fixed over the whole optimiser batch before it is cut.
 
-Every micro-batch then adds `sum(weight * loss)`, so that its size, order and number change nothing (methods/entropy.md 1.2, 1.3, 8.4).
+Every micro-batch then adds `sum(weight * loss)`, so that its size, order and number change nothing (entropy.md 1.2, 1.3, 8.4).
 A mask's denominator `kept` means counts of kept tokens here, `all` counts of all response tokens.
 """
 

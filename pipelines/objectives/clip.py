@@ -1,4 +1,4 @@
-"""The clipped surrogate of PPO with separate bounds (methods/entropy.md section 1.2): `max(-A r, -A clip(r, 1 - low, 1 + high))`."""
+"""The clipped surrogate of PPO with separate bounds (entropy.md 1.2): `max(-A r, -A clip(r, 1 - low, 1 + high))`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Clip-Cov: hold the entropy by taking the gradient from a few random tokens whose log-probability moves with their advantage.
 
-arXiv 2505.22617; methods/entropy.md section 5.1.
+arXiv 2505.22617; entropy.md 5.1.
 """
 
 from __future__ import annotations

@@ -14,5 +14,5 @@ class ClipParams(Choice):
     low: float = Field(0.2, ge=0, le=1, description="the ratio of new to old probability is clipped below at 1 - low")
     high: float = Field(0.2, ge=0, le=10, description="and above at 1 + high")
     dual: float | None = Field(
-        None, gt=1, description="limit of the ratio where the advantage is negative, such as 10; null for none (methods/entropy.md U2)"
+        None, gt=1, description="limit of the ratio where the advantage is negative, such as 10; null for none (entropy.md U2)"
     )

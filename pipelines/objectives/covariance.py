@@ -1,4 +1,4 @@
-"""Token covariance of log-probability and advantage: what moves the policy's entropy (methods/entropy.md sections 4.6 and 4.8)."""
+"""Token covariance of log-probability and advantage: what moves the policy's entropy (entropy.md 4.6 and 4.8)."""
 
 from __future__ import annotations
 

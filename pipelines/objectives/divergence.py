@@ -16,7 +16,7 @@ EXPONENT_LIMIT = 10.0
 def kl_estimate(logprobs: Tensor, reference_logprobs: Tensor, estimator: Estimator) -> Tensor:
     """Both (N,) -> (N,). With d = reference - policy: k1 = -d, k2 = d^2 / 2, k3 = e^d - d - 1 (at least 0), abs = |d|.
 
-    k3, which takes expm1 since a small d would be lost beside 1, limits d to [-10, 10] as in methods/spo.md section 4.1; beyond, its
+    k3, which takes expm1 since a small d would be lost beside 1, limits d to [-10, 10] as in spo.md 4.1; beyond, its
     gradient is 0. Raises ValueError for an unknown estimator.
     """
     if estimator not in get_args(Estimator):

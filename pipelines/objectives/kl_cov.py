@@ -1,6 +1,6 @@
 """KL-Cov: hold the entropy by pulling back the few tokens whose log-probability moves most with their advantage.
 
-arXiv 2505.22617; methods/entropy.md section 5.2. The penalty is 0 on the first update of a rollout, where every ratio is 1: nothing is
+arXiv 2505.22617; entropy.md 5.2. The penalty is 0 on the first update of a rollout, where every ratio is 1: nothing is
 selected there, since |log ratio| would make full-size gradients of the rounding between sampler and trainer.
 """
 

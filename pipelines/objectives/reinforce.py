@@ -1,4 +1,4 @@
-"""REINFORCE: the log-probability times the advantage, without a ratio (methods/reward_bridge.md section 5.2)."""
+"""REINFORCE: the log-probability times the advantage, without a ratio (reward_bridge.md 5.2)."""
 
 from __future__ import annotations
 

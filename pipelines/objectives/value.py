@@ -1,4 +1,4 @@
-"""The critic's loss (methods/dpo_vs_ppo.md section 5.1 step 8)."""
+"""The critic's loss (dpo_vs_ppo.md 5.1.8)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A Hugging Face chat model as a verifier or teacher: its own tokenizer and chat template, read at the first position of its answer.
 
-The template is applied with the generation prompt: without it, another token than the verdict would be read (methods/reward_bridge.md 3.1).
+The template is applied with the generation prompt: without it, another token than the verdict would be read (reward_bridge.md 3.1).
 """
 
 from __future__ import annotations

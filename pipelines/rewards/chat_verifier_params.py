@@ -11,7 +11,7 @@ from pipelines.sources.source_params import Named, Outside, check_revision
 
 
 class ChatAskingParams(AskingParams):
-    """As a verifier of one's own is asked, with the system line and the labels of published ones (methods/reward_bridge.md 2.1)."""
+    """As a verifier of one's own is asked, with the system line and the labels of published ones (reward_bridge.md 2.1)."""
 
     system: str = Field("You are a helpful assistant.", description="system message; empty: none")
     positive: tuple[str, ...] = Field(("YES", "Yes", "yes", " YES", " Yes", " yes"), min_length=1)

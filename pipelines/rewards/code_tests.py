@@ -1,4 +1,4 @@
-"""The code reward: a program is right if it passes every test of its problem (methods/dpo_vs_ppo.md 1.6, 3.2).
+"""The code reward: a program is right if it passes every test of its problem (dpo_vs_ppo.md 1.6, 3.2).
 
 The reference that it judges against is JSON, as `pipelines.corpora.code` writes it: `{fn_name, setup, starter, public_tests,
 hidden_tests, solution}`, all but the tests optional. `CodeTests` judges many programs at a time; `check` one, with the default parameters.
@@ -107,7 +107,7 @@ class CodeTests:
         return [sample for sample in samples if sample is not None]
 
     def judge_programs(self, answers: Sequence[str], responses: Sequence[Sequence[str]]) -> list[list[Sample]]:
-        """For every problem's reference, its responses judged: what pair building starts from (methods/dpo_vs_ppo.md 1.4)."""
+        """For every problem's reference, its responses judged: what pair building starts from (dpo_vs_ppo.md 1.4)."""
         flat = [(text, answer, True) for answer, texts in zip(answers, responses, strict=True) for text in texts]
         judged = iter(self.judge(flat))
         return [[next(judged) for _ in texts] for texts in responses]

@@ -13,7 +13,7 @@ class SandboxLimits(Settings):
     """What one program may use, all its processes together. CPU time decides a time-out, so that verdicts do not depend on how busy the
     machine is; time in which the program wants no processor counts apart, twice as patiently, and ends programs that sleep or wait."""
 
-    test_seconds: float = Field(4.0, gt=0, le=600, description="CPU seconds of one test (methods/dpo_vs_ppo.md 1.4: 4 s)")
+    test_seconds: float = Field(4.0, gt=0, le=600, description="CPU seconds of one test (dpo_vs_ppo.md 1.4: 4 s)")
     wall_seconds: float = Field(8.0, gt=0, le=1200, description="seconds that a program may sleep or wait in one test")
     total_seconds: float = Field(60.0, gt=0, le=7200, description="seconds of CPU time, sleeping and waiting of all tests of one program")
     memory_mb: int = Field(512, ge=64, description="memory of all its processes together, and address space of each, in MiB")
@@ -31,7 +31,7 @@ class SandboxLimits(Settings):
 
 
 class CodeTestsParams(Choice):
-    """The reward of a program that is run on its problem's tests (methods/dpo_vs_ppo.md 3.2)."""
+    """The reward of a program that is run on its problem's tests (dpo_vs_ppo.md 3.2)."""
 
     kind: Literal["code_tests"] = "code_tests"
     reward: Literal["all_or_nothing", "shaped"] = Field(

@@ -1,6 +1,6 @@
 """Where in a response the answer stands: after the one `####`, in `<answer>` tags, in the last box, or in its closing statement.
 
-methods/reward_bridge.md 2.1. What stands last counts, and what takes an answer back is seen. `statements` reads prose; here are the marks.
+reward_bridge.md 2.1. What stands last counts, and what takes an answer back is seen. `statements` reads prose; here are the marks.
 Pure string work, linear in the length of the response, so that an answer of 100 kB costs no more than its bytes.
 """
 

@@ -1,7 +1,7 @@
 """The exact-answer checker: the text after the one `####` must equal the answer, commas and letter case aside (GSM8K's convention).
 
 Commas are dropped on both sides: gold answers hold them too, in 79 training rows of GSM8K. More than one `####` is wrong, so that listing
-candidates does not pay (the SPO code gives -2 there; methods/spo.md section 6).
+candidates does not pay (the SPO code gives -2 there; spo.md 6).
 """
 
 from __future__ import annotations

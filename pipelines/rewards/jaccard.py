@@ -1,4 +1,4 @@
-"""Rule-soft of the paper: the share of words that reference and last line have in common (methods/reward_bridge.md 3.1, identity 20).
+"""Rule-soft of the paper: the share of words that reference and last line have in common (reward_bridge.md 3.1, 9.20).
 
 The score is the similarity, 0 to 1; the outcome is `right` only for equal sets of words, so that counts of right answers stay strict.
 """

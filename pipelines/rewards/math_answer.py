@@ -1,7 +1,7 @@
 """The strong rule: a stated final answer is compared as text, truth value, time, quantity, list, interval, equation or formula.
 
 The answer is what follows the one `####`, stands in tags or in the last box, or closes the response (`extraction`). Formulas go through
-math-verify in processes with a hard kill; what it gets wrong (methods/reward_bridge.md 8.3) is handled around it.
+math-verify in processes with a hard kill; what it gets wrong (reward_bridge.md 8.3) is handled around it.
 """
 
 from __future__ import annotations

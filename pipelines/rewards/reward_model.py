@@ -1,4 +1,4 @@
-"""A Bradley-Terry reward model, or the mean of several, as a judge (methods/dpo_vs_ppo.md sections 3.1, 3.3 and 5.1 item 3).
+"""A Bradley-Terry reward model, or the mean of several, as a judge (dpo_vs_ppo.md 3.1, 3.3 and 5.1.3).
 
 It scores token ids, not text: what the policy was sampled from is what is judged. A response that was cut at the token limit gets score 0,
 whatever the model would say of its beginning.
@@ -25,7 +25,7 @@ TRIED = 8  # prompts that the preflight scores an empty answer to
 
 
 def post_process(output: float, options: RewardModelParams) -> float:
-    """score <- clip((R - bias) * scale, +-clip) (methods/dpo_vs_ppo.md 3.3)."""
+    """score <- clip((R - bias) * scale, +-clip) (dpo_vs_ppo.md 3.3)."""
     return max(-options.clip, min(options.clip, (output - options.bias) * options.scale))
 
 

@@ -10,7 +10,7 @@ from pipelines.settings import Choice
 
 
 class RewardModelParams(Choice):
-    """score <- clip((R - bias) * scale, +-clip), R the model's output at the last token (methods/dpo_vs_ppo.md 3.3)."""
+    """score <- clip((R - bias) * scale, +-clip), R the model's output at the last token (dpo_vs_ppo.md 3.3)."""
 
     kind: Literal["reward_model"] = "reward_model"
     model: str = Field("reward_model", min_length=1, description="the folder of models/ that holds it; a dependency of the stage")

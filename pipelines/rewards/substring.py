@@ -1,4 +1,4 @@
-"""The paper's containment to the letter: the reference as a substring of the last line, letter case aside (methods/reward_bridge.md 3.1).
+"""The paper's containment to the letter: the reference as a substring of the last line, letter case aside (reward_bridge.md 3.1).
 
 Short references are found in anything (`2` in `12`: 132 of 3,275 wrong answers of GSM8K's published ones pass), so preflights refuse it on
 numbers; `containment` is the same rule on whole words. A single letter must stand alone: it is in every sentence. What asks, refuses,

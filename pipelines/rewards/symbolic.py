@@ -1,4 +1,4 @@
-"""Two LaTeX expressions compared by math-verify, with a numeric check over its known slips (methods/reward_bridge.md 8.3).
+"""Two LaTeX expressions compared by math-verify, with a numeric check over its known slips (reward_bridge.md 8.3).
 
 Runs only inside `workers`, which kills it: its own time limit is a signal that does not interrupt one long multiplication. Numbers never
 rest on its verdict: their values to 30 digits are compared here, because it rounds to six places absolutely and takes 1e-7 for 2e-7.

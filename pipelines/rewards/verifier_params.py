@@ -53,7 +53,7 @@ def _stands(word: str, text: str) -> bool:
 
 
 class ReadingParams(Choice):
-    """How probabilities become verdicts (methods/reward_bridge.md 2.2, 3.1)."""
+    """How probabilities become verdicts (reward_bridge.md 2.2, 3.1)."""
 
     form: Literal["binary", "soft", "paper"] = Field("soft", description="of the reward; paper: equation 4, which pays for leak")
     votes: int = Field(1, ge=1, le=101, description="1: the likelier label; more: as many are drawn, and half of them are enough")

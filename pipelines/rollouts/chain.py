@@ -1,4 +1,4 @@
-"""The chain sampler: flat responses, cut into segments, with independent continuations from every boundary (methods/spo.md section 2.1).
+"""The chain sampler: flat responses, cut into segments, with independent continuations from every boundary (spo.md 2.1).
 
 The continuations are side rollouts: their mean reward is the boundary's value, and they are thrown away afterwards. Responses to a prompt
 that begin alike share boundaries, by token ids, and so their estimates. Responses are those that the flat sampler would draw.

@@ -1,7 +1,7 @@
-"""The tree sampler: segments of a fixed length that are continued several times each, level by level (methods/spo.md section 2.2).
+"""The tree sampler: segments of a fixed length that are continued several times each, level by level (spo.md 2.2).
 
 A segment that ends by itself is a leaf on any level. A leaf of the last level that does not (`finish.whole` is false) is a response cut
-off; what that is worth is the verdict's business (0 by default, U3). Every node's randomness is that of its path from the prompt.
+off; what that is worth is the verdict's business (0 by default, spo.md U3). Every node's randomness is that of its path from the prompt.
 """
 
 from __future__ import annotations

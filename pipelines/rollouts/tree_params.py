@@ -37,5 +37,5 @@ class TreeParams(Choice):
 
 
 def expected_nodes(branching: tuple[int, ...], survival: float = 1.0) -> float:
-    """Segments of a tree when a share `survival` of each inner level's reaches its cap (methods/spo.md section 9)."""
+    """Segments of a tree when a share `survival` of each inner level's reaches its cap (spo.md 9)."""
     return sum(width * survival**level for level, width in enumerate(accumulate(branching, mul)))

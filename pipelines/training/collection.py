@@ -1,6 +1,6 @@
 """One iteration's experience: sample a forest, judge its leaves, make rewards of verdicts, and flatten segments to training rows.
 
-Dynamic sampling lives here too: prompts whose responses are all right or all wrong are replaced (methods/entropy.md section 1.4).
+Dynamic sampling lives here too: prompts whose responses are all right or all wrong are replaced (entropy.md 1.4).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Weights are float32 and the forward runs in the placement's type, as there. DeepSpeed averages gradients over ranks; here each rank's loss
 is multiplied by their number, so that the sum of all ranks' losses is differentiated, whatever micro-batches they were cut into
-(methods/entropy.md section 8 item 4). Nothing is compiled: the optimiser is torch's.
+(entropy.md 8.4). Nothing is compiled: the optimiser is torch's.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class CriticParams(Settings):
 
     init: Literal["policy", "reward_model"] = Field(
         "policy",
-        description="start from the policy with a head of zeros, or from the reward model with its head (methods/dpo_vs_ppo.md 3.1)",
+        description="start from the policy with a head of zeros, or from the reward model with its head (dpo_vs_ppo.md 3.1)",
     )
     optimiser: OptimiserParams = Field(OptimiserParams(), description="of the critic")
     clip: float | None = Field(
@@ -71,7 +71,7 @@ class CriticParams(Settings):
 
 
 class RefillParams(Settings):
-    """Dynamic sampling: prompts whose responses are all right or all wrong are replaced by others (methods/entropy.md section 1.4)."""
+    """Dynamic sampling: prompts whose responses are all right or all wrong are replaced by others (entropy.md 1.4)."""
 
     prompts: int = Field(64, ge=1, description="prompts sampled in each further round")
     rounds: int | None = Field(10, ge=1, description="rounds at most, the first included; null: as many as it takes")
@@ -166,7 +166,7 @@ class PolicyParams(JudgeParams):
 
     @model_validator(mode="after")
     def _legal(self) -> Self:
-        """Refuse what cannot be right, with the reason (design section 5's table)."""
+        """Refuse what cannot be right, with the reason."""
         problems = [text for wrong, text in self._rules() if wrong]
         if problems:
             raise ValueError("; ".join(problems))

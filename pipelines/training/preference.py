@@ -1,6 +1,6 @@
 """Direct preference optimisation and its like: one loop over shuffled pairs, one denominator, the reference's log-probs given.
 
-methods/dpo_vs_ppo.md section 4; the loss of a pair is a module of pipelines/objectives/preference.
+dpo_vs_ppo.md 4; the loss of a pair is a module of pipelines/objectives/preference.
 """
 
 from __future__ import annotations

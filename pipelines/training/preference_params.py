@@ -18,7 +18,7 @@ PAIR_LOSS = Seam(
 
 
 class PreferenceOptimiser(OptimiserParams):
-    """AdamW as methods/dpo_vs_ppo.md 4.1 has it."""
+    """AdamW as dpo_vs_ppo.md 4.1 has it."""
 
     learning_rate: float = Field(1e-6, gt=0, le=1, description="peak rate of AdamW")
     epsilon: float = Field(1e-5, gt=0, le=1, description="added to the root of the second moment")
@@ -26,13 +26,13 @@ class PreferenceOptimiser(OptimiserParams):
 
 
 class ScoreOptimiser(PreferenceOptimiser):
-    """The same with the rate of methods/dpo_vs_ppo.md 3.1."""
+    """The same with the rate of dpo_vs_ppo.md 3.1."""
 
     learning_rate: float = Field(1e-5, gt=0, le=1, description="peak rate of AdamW")
 
 
 class PreferenceSchedule(ScheduleParams):
-    """2% warm-up, then cosine to 0 (methods/dpo_vs_ppo.md 4.1)."""
+    """2% warm-up, then cosine to 0 (dpo_vs_ppo.md 4.1)."""
 
     warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the rate rises linearly from 0")
     decay: Literal["constant", "linear", "cosine"] = Field("cosine", description="shape of the decay")
@@ -69,7 +69,7 @@ class RankingParams(PairLoopParams):
 
     members: int = Field(1, ge=1, le=64, description="models of the ensemble, each with a head and a data order of its own")
     weights: Literal["prompt", "pair"] = Field(
-        "prompt", description="prompt: a pair of a prompt with g pairs counts 1/g (methods/dpo_vs_ppo.md 3.1); pair: all count the same"
+        "prompt", description="prompt: a pair of a prompt with g pairs counts 1/g (dpo_vs_ppo.md 3.1); pair: all count the same"
     )
     keep: Literal["best", "last"] = Field("best", description="the weights of the step with the best held-out accuracy, or the last ones")
     validation_every: int = Field(25, ge=0, description="steps between figures on validation pairs; 0 never")

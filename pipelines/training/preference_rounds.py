@@ -1,4 +1,4 @@
-"""A round of preferences: sample a policy, judge all responses, pair them (methods/dpo_vs_ppo.md 4.2, items 1 to 3).
+"""A round of preferences: sample a policy, judge all responses, pair them (dpo_vs_ppo.md 4.2.1 to 4.2.3).
 
 Sampled sets of preferences and every round of iterative DPO begin so. The pairs hold the sampled ids, not text that was encoded again.
 """

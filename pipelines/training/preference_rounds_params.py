@@ -14,7 +14,7 @@ from pipelines.settings import Choice, Settings
 
 
 class RoundSampling(SamplingParams):
-    """How a token is drawn. No ratio of probabilities is taken, so that top-k may be on (methods/dpo_vs_ppo.md 4.2)."""
+    """How a token is drawn. No ratio of probabilities is taken, so that top-k may be on (dpo_vs_ppo.md 4.2)."""
 
     temperature: float = Field(1.0, gt=0, le=10, description="logits are divided by it")
     top_k: int = Field(200, ge=0, description="this many most likely tokens; 0 is off")
@@ -22,7 +22,7 @@ class RoundSampling(SamplingParams):
 
 
 class RoundParams(Settings):
-    """The sampling half of a round of iterative DPO (methods/dpo_vs_ppo.md 4.2; 4.3 for code)."""
+    """The sampling half of a round of iterative DPO (dpo_vs_ppo.md 4.2; dpo_vs_ppo.md 4.3 for code)."""
 
     prompts: int = Field(0, ge=0, description="prompts that are sampled, evenly spread over the corpus's RL prompts; 0: all")
     samples: int = Field(4, ge=2, le=1024, description="responses per prompt")

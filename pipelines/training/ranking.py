@@ -1,4 +1,4 @@
-"""Reward and cost models: one loop over shuffled pairs for all members of an ensemble (methods/dpo_vs_ppo.md 3.1 and 3.4)."""
+"""Reward and cost models: one loop over shuffled pairs for all members of an ensemble (dpo_vs_ppo.md 3.1 and 3.4)."""
 
 from __future__ import annotations
 

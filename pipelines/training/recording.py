@@ -1,6 +1,6 @@
 """A judge that keeps what it judged: the teacher of a policy that explores, whose every verdict a verifier then learns from.
 
-The drift is the point (methods/reward_bridge.md 4.1): responses of the whole run are kept, from its first style to its last.
+The drift is the point (reward_bridge.md 4.1): responses of the whole run are kept, from its first style to its last.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reference model: a copy of the start model, frozen or following the policy (methods/dpo_vs_ppo.md section 5.1 step 9)."""
+"""The reference model: a copy of the start model, frozen or following the policy (dpo_vs_ppo.md 5.1.9)."""
 
 from __future__ import annotations
 

@@ -19,8 +19,7 @@ from pipelines.training.ranks import Ranks
 def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
     """(n, 2): log pi of each pair's first and second answer, summed over its tokens, EOS included and the prompt not; with gradient.
 
-    One forward, in it each prompt once and, of answers that begin alike, the beginning once (methods/dpo_vs_ppo.md 4.1, pitfalls 1 to 3
-    of 9.1).
+    One forward, in it each prompt once and, of answers that begin alike, the beginning once (dpo_vs_ppo.md 4.1, 9.1.1 to 9.1.3).
     """
     shared = can_share(model)
     rows = [row for pair in pairs for row in pair.rows(shared)]

@@ -1,7 +1,7 @@
 """The replay buffer of SPO-tree: one problem yields hundreds of near-duplicate segments, so they are spread over iterations.
 
-methods/spo.md section 2.4; by default exactly the wanted number is drawn, evenly over the problems, and the rest stays until it is too
-old (U5). Every segment has an id of its own, draws are seeded by the iteration, and the state is plain tensors and lists.
+spo.md 2.4; by default exactly the wanted number is drawn, evenly over the problems, and the rest stays until it is too
+old (spo.md U5). Every segment has an id of its own, draws are seeded by the iteration, and the state is plain tensors and lists.
 """
 
 from __future__ import annotations

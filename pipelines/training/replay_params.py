@@ -8,7 +8,7 @@ from pipelines.settings import Settings
 
 
 class ReplayParams(Settings):
-    """How the segments of a tree are spread over iterations (methods/spo.md section 2.4)."""
+    """How the segments of a tree are spread over iterations (spo.md 2.4)."""
 
     rows: int = Field(512, ge=1, description="segments trained on per iteration; fewer while the buffer holds fewer")
     per_prompt: int = Field(32, ge=1, description="segments of one problem per iteration at most: they are near-duplicates")

@@ -1,4 +1,4 @@
-"""SFT(Safe): demonstrations from the answers that are labelled safe (methods/dpo_vs_ppo.md 2)."""
+"""SFT(Safe): demonstrations from the answers that are labelled safe (dpo_vs_ppo.md 2)."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class Updater:
         seen = old
         if settings.mask.of == "current":
             seen = logprobs
-        elif settings.cuts_by_probability:  # cutpoints and mask must see the same probabilities (methods/spo.md section 11)
+        elif settings.cuts_by_probability:  # cutpoints and mask must see the same probabilities (spo.md 11)
             seen = torch.cat([row.sampler_logprobs for row in rows])
         advantages = torch.cat([row.advantages for row in rows])
         moved = ~torch.tensor(fresh).repeat_interleave(torch.tensor(lengths))

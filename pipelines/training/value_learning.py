@@ -1,4 +1,4 @@
-"""The critic's side of PPO: values of states, their running normalisation, and its updates (methods/dpo_vs_ppo.md section 5.1)."""
+"""The critic's side of PPO: values of states, their running normalisation, and its updates (dpo_vs_ppo.md 5.1)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pipelines.training.supervised_params import SupervisedParams
 
 
 class NegativesParams(Settings):
-    """Further rows, all but `capitals` with label 0, as shares of the judgements (methods/reward_bridge.md 10.3 item 2).
+    """Further rows, all but `capitals` with label 0, as shares of the judgements (reward_bridge.md 10.3.2).
 
     All 0: learn from judgements alone. The strings of the laboratory are none of them: a verifier that has seen its exam proves nothing.
     """

@@ -1,6 +1,6 @@
 """Distil a verifier: judgements -> demonstrations of one label after the judge's prompt; then one temperature on calibration data.
 
-The loop is that of supervised fine-tuning: the prompt is masked, the label and the end token carry the loss (methods/reward_bridge.md 4.2).
+The loop is that of supervised fine-tuning: the prompt is masked, the label and the end token carry the loss (reward_bridge.md 4.2).
 """
 
 from __future__ import annotations

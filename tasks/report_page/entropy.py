@@ -17,8 +17,8 @@ from tasks.report_page.svg import quiet, svg
 from tasks.report_page.tables import Cell, Column, Table
 
 ACCURACIES = {"greedy": "validation_greedy", "sampled": "validation_sampled"}
-HOLDERS = ("clip_cov", "kl_cov")  # objectives that hold the entropy itself: the law says nothing of such a run (methods/entropy.md 9)
-EARLY = {"1/12": 1 / 12, "1/3": 1 / 3}  # of the run; the paper's marks, by which 73 and 94 % of the entropy were gone (4.2)
+HOLDERS = ("clip_cov", "kl_cov")  # objectives that hold the entropy itself: the law says nothing of such a run (entropy.md 9)
+EARLY = {"1/12": 1 / 12, "1/3": 1 / 3}  # of the run; the paper's marks, by which 73 and 94 % of the entropy were gone (entropy.md 4.2)
 TICKS = {30: (1, 1.5, 2, 3, 5, 7), 1000: (1, 2, 5), math.inf: (1,)}  # least to most of a logarithmic axis -> its ticks in each decade
 FEW = 10  # pairs below which a good fit of two coefficients means little
 LAW = (

@@ -1,5 +1,5 @@
 """Tables on multi-subject sets: what each rule took out of a published exam, what was taken out as a duplicate, and what because an
-evaluation set holds it (methods/reward_bridge.md 1.4)."""
+evaluation set holds it (reward_bridge.md 1.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of the synthetic experiment: the five panels of one world, and what the number of DPO steps does (methods/dpo_vs_ppo.md 6)."""
+"""Figures of the synthetic experiment: the five panels of one world, and what the number of DPO steps does (dpo_vs_ppo.md 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preferences between programs (methods/dpo_vs_ppo.md 1.4, 1.5, 9.2 item 26): judged here, paired by the code rule, kept blank for blank."""
+"""Preferences between programs (dpo_vs_ppo.md 1.4, 1.5, 9.2.26): judged here, paired by the code rule, kept blank for blank."""
 
 import pytest
 

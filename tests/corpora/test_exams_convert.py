@@ -1,4 +1,4 @@
-"""Exams in free form: the rules of methods/reward_bridge.md 1.4 one by one, readers on made rows, the real files where they are at hand."""
+"""Exams in free form: the rules of reward_bridge.md 1.4 one by one, readers on made rows, the real files where they are at hand."""
 
 import json
 from collections import Counter
@@ -90,7 +90,7 @@ def test_shapes(answer, shape):
 
 
 def test_fields():
-    assert [len(CODES[name]) for name in FIELDS[:4]] == [19, 11, 7, 11]  # methods/reward_bridge.md 1.2
+    assert [len(CODES[name]) for name in FIELDS[:4]] == [19, 11, 7, 11]  # reward_bridge.md 1.2
     assert sum(map(len, CODES.values())) == 48
     assert {code for codes in CODES.values() for code in codes} <= set(NAMES)
     assert [field_of(name) for name in ("520", "law", "Basic medicine", "philosophy", "nonsense", "999")] == [
@@ -180,7 +180,7 @@ def test_real_exams(name):
 
 
 def test_the_yield_of_agieval_is_that_of_the_spec():
-    """Section 1.4.10, whole set: mathqa 327 of 351, aqua 192 of 254, physics 102, sat-math 55, biology 29, chemistry 22; here 4 of 5 rows."""
+    """reward_bridge.md 1.4.10, whole set: mathqa 327 of 351, aqua 192 of 254, physics 102, sat-math 55, biology 29, chemistry 22; here 4 of 5 rows."""
     found, _ = read_exam("agieval", ExamsParams(origin="x", source="agieval"), real("exams", "agieval"), 0)
     kept = Counter(exam.subject.removeprefix("gaokao-") for exam in found if "options" in exam.meta)
     for subject, whole in {"mathqa": 327, "physics": 102, "sat-math": 55, "biology": 29, "chemistry": 22, "history": 180}.items():

@@ -1,4 +1,4 @@
-"""Judgements: GSM8K's published solutions with sentence references (methods/reward_bridge.md 7.1), and the file they lie in."""
+"""Judgements: GSM8K's published solutions with sentence references (reward_bridge.md 7.1), and the file they lie in."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def test_bad_rows_are_named_and_the_others_stay(tmp_path):
 
 
 def test_the_published_labels_are_exact_and_strings_no_longer_decide():
-    """Section 7.1: is_correct is equality of the final numbers; containment of the sentence finds hardly any right answer."""
+    """reward_bridge.md 7.1: is_correct is equality of the final numbers; containment of the sentence finds hardly any right answer."""
     path = DATA / "gsm8k_model_solutions" / "solutions_dev.jsonl.gz"
     if not path.exists():
         pytest.skip(f"no real data at {path}; set WHETSTONE_DATA")

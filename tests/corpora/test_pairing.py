@@ -1,4 +1,4 @@
-"""Judged samples to pairs: methods/dpo_vs_ppo.md 4.2 (best against worst), 1.4 and 9.2 no. 26 (programs), and safety records."""
+"""Judged samples to pairs: dpo_vs_ppo.md 4.2 (best against worst), dpo_vs_ppo.md 1.4 and 9.2.26 (programs), and safety records."""
 
 from collections import Counter
 

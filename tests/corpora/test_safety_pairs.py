@@ -1,4 +1,4 @@
-"""The merge rule and the stacked filters on rows in PKU-SafeRLHF's layout: methods/dpo_vs_ppo.md 1.3 and 9.2 no. 27."""
+"""The merge rule and the stacked filters on rows in PKU-SafeRLHF's layout: dpo_vs_ppo.md 1.3 and 9.2.27."""
 
 import itertools
 
@@ -31,7 +31,7 @@ ROWS = [row(1, (True, True)), row(2, (True, False), safer=0), row(3, (False, Tru
 
 
 def preferred(sets):
-    """prompt -> 1 or 2, as the spec numbers the responses."""
+    """prompt -> 1 or 2, as dpo_vs_ppo.md 1.3 numbers the responses."""
     return {pair.prompt[-1]: 1 if pair.chosen == "first answer" else 2 for pair in sets.pairs["train"]}
 
 

@@ -1,4 +1,4 @@
-"""Returns of REINFORCE and REINFORCE++ against methods/reward_bridge.md section 9 (10, 11)."""
+"""Returns of REINFORCE and REINFORCE++ against reward_bridge.md 9.10, 9.11."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ RATIOS = torch.tensor([0.2, -0.1, 0.4], dtype=torch.float64)
 
 
 def test_token_kl():
-    """reward_bridge.md 9-10: token rewards, returns to go, and the sequence form is the first of them."""
+    """reward_bridge.md 9.10: token rewards, returns to go, and the sequence form is the first of them."""
     policy, reference = torch.zeros(3, dtype=torch.float64), -RATIOS
     penalties = -0.01 * kl_estimate(policy, reference, "k1")
     assert token_rewards(penalties, 1.0, True).tolist() == pytest.approx([-0.002, 0.001, 0.996])
@@ -26,7 +26,7 @@ def test_token_kl():
 
 
 def test_whitening_weighs_tokens():
-    """reward_bridge.md 9-11: mean .74625 and std .432580 over tokens; padding of 1e6 must not change the result."""
+    """reward_bridge.md 9.11: mean .74625 and std .432580 over tokens; padding of 1e6 must not change the result."""
     experience = Experience(flat([3, 1]), [1.0, 0.0], [-0.01 * RATIOS, torch.tensor([-0.003])])
     returns = torch.cat(assign(experience, BatchParams(returns="to_go")))
     assert returns.mean().item() == pytest.approx(0.74625, abs=1e-6)

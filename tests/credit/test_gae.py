@@ -1,4 +1,4 @@
-"""Generalised advantages against methods/dpo_vs_ppo.md section 9.2 (9 to 13)."""
+"""Generalised advantages against dpo_vs_ppo.md 9.2.9 to 9.2.13."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def of(rewards, tail, lam):
 
 
 def test_token_rewards():
-    """dpo_vs_ppo.md 9: KL part (-.05, .1, 0); the score, clipped to 20, is added on the last token only where the response ended."""
+    """dpo_vs_ppo.md 9.2.9: KL part (-.05, .1, 0); the score, clipped to 20, is added on the last token only where the response ended."""
     old, reference = torch.tensor([-1.0, -2.0, -0.5], dtype=torch.float64), torch.tensor([-1.5, -1.0, -0.5], dtype=torch.float64)
     penalties = -0.1 * kl_estimate(old, reference, "k1")
     assert penalties.tolist() == pytest.approx([-0.05, 0.1, 0.0])
@@ -43,7 +43,7 @@ def test_worked_numbers(rewards, tail, lam, wanted):
 
 
 def test_target_with_lambda_one_is_the_reward_to_go():
-    """dpo_vs_ppo.md 10: G = A + V = (1, 1, 1)."""
+    """dpo_vs_ppo.md 9.2.10: G = A + V = (1, 1, 1)."""
     assert (of([0, 0, 1], 0.0, 1.0) + VALUES).tolist() == pytest.approx([1.0] * 3)
 
 

@@ -1,4 +1,4 @@
-"""Group advantages against the worked numbers of methods/spo.md section 10 (12, 14, 15) and methods/entropy.md section 7 (12)."""
+"""Group advantages against the worked numbers of spo.md 10.12, 10.14, 10.15 and entropy.md 7.12."""
 
 import math
 
@@ -16,13 +16,13 @@ ONE_OF_FOUR = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
 
 
 def test_population_spread():
-    """spo.md 15, entropy.md 12: (1,0,0,0) -> 1.7321, -.5774 three times."""
+    """spo.md 10.15, entropy.md 7.12: (1,0,0,0) -> 1.7321, -.5774 three times."""
     advantages = group_advantage(ONE_OF_FOUR, "population", 1e-8)[0]
     assert advantages.tolist() == pytest.approx([1.732051] + [-0.577350] * 3, abs=1e-6)
 
 
 def test_sample_spread():
-    """entropy.md 12: (1.5, -.5 three times); G = 8 with one right 2.474874 and -.353553; spo.md 5: 1.4997 with delta 1e-4."""
+    """entropy.md 7.12: (1.5, -.5 three times); G = 8 with one right 2.474874 and -.353553; spo.md 5: 1.4997 with delta 1e-4."""
     assert group_advantage(ONE_OF_FOUR, "sample", 0.0)[0].tolist() == pytest.approx([1.5, -0.5, -0.5, -0.5])
     eight = torch.tensor([[1.0] + [0.0] * 7])
     assert group_advantage(eight, "sample", 0.0)[0].tolist() == pytest.approx([2.474874] + [-0.353553] * 7, abs=1e-5)
@@ -30,12 +30,12 @@ def test_sample_spread():
 
 
 def test_affine_rewards_change_nothing():
-    """entropy.md 12: (1,-1,-1,-1) gives the same as (1,0,0,0)."""
+    """entropy.md 7.12: (1,-1,-1,-1) gives the same as (1,0,0,0)."""
     assert torch.allclose(group_advantage(2 * ONE_OF_FOUR - 1, "sample", 0.0), group_advantage(ONE_OF_FOUR, "sample", 0.0))
 
 
 def test_no_spread_is_five_sixths_of_leave_one_out():
-    """spo.md 14: rewards (1,0,0,1,1,1): self-inclusive 1/3 or -2/3, leave-one-out .4 or -.8, ratio 6/5."""
+    """spo.md 10.14: rewards (1,0,0,1,1,1): self-inclusive 1/3 or -2/3, leave-one-out .4 or -.8, ratio 6/5."""
     rewards = torch.tensor([[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]], dtype=torch.float64)
     advantages = group_advantage(rewards, "none", 0.0)
     assert advantages[0].tolist() == pytest.approx([1 / 3, -2 / 3, -2 / 3, 1 / 3, 1 / 3, 1 / 3])
@@ -45,13 +45,13 @@ def test_no_spread_is_five_sixths_of_leave_one_out():
 
 @given(st.floats(-5, 5, width=32), st.integers(1, 9), st.sampled_from(["population", "sample", "none"]))
 def test_equal_rewards_give_exact_zeros(value, count, spread):
-    """spo.md 12 and 16: no NaN from a spread of 0, and no leftover of float rounding."""
+    """spo.md 10.12 and 10.16: no NaN from a spread of 0, and no leftover of float rounding."""
     assert torch.equal(group_advantage(torch.full((2, count), value), spread, 1e-8), torch.zeros(2, count))
 
 
 @given(st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=9), st.sampled_from(["population", "sample", "none"]))
 def test_siblings_sum_to_zero(rewards, spread):
-    """spo.md 11."""
+    """spo.md 10.11."""
     assert float(group_advantage(torch.tensor([rewards], dtype=torch.float64), spread, 1e-6).sum()) == pytest.approx(0, abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Segment advantages along chains: methods/spo.md section 10 items 3, 6 and 7, and what holds for every chain."""
+"""Segment advantages along chains: spo.md 10.3, 10.6 and 10.7, and what holds for every chain."""
 
 import math
 import random
@@ -57,7 +57,7 @@ def test_rounding_is_no_signal():
 
 @given(st.lists(st.one_of(st.none(), st.floats(-2, 2)), max_size=12), st.floats(-2, 2))
 def test_advantages_telescope(values, reward):
-    """spo.md section 3: they sum to R - V of the first boundary."""
+    """spo.md 3: they sum to R - V of the first boundary."""
     advantages = chain_advantages(values, reward)
     known = [value for value in values if value is not None]
     assert sum(advantages) == pytest.approx(reward - known[0] if known else 0, abs=1e-7)
@@ -135,7 +135,7 @@ def test_a_shared_boundary_is_read_through_its_alias():
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32), st.sampled_from(["cutpoint", "newline", "fixed"]), st.integers(0, 3))
 def test_a_grown_chain_telescopes(seed, partition, limit):
-    """spo.md section 3, from the sampler's own forest: each response's advantages sum to R - V of its first boundary."""
+    """spo.md 3, from the sampler's own forest: each response's advantages sum to R - V of its first boundary."""
     script = lambda prefix, key, position: mix(key * 3 + position) % 10  # noqa: E731
     params = ChainParams(samples=3, rollouts=2, partition=partition, interval=2, max_boundaries=limit)
     prompts = [Prompt(name, [4], root_key(seed, 0, name)) for name in "ab"]

@@ -1,4 +1,4 @@
-"""Segment advantages in trees: methods/spo.md section 10 items 8 to 16 and 25, and what holds for every tree."""
+"""Segment advantages in trees: spo.md 10.8 to 10.16 and 10.25, and what holds for every tree."""
 
 import math
 import random

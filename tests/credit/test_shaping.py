@@ -1,4 +1,4 @@
-"""Shaping against methods/reward_bridge.md section 9 (5, 6, 8) and methods/entropy.md section 7 (14)."""
+"""Shaping against reward_bridge.md 9.5, 9.6, 9.8 and entropy.md 7.14."""
 
 import math
 
@@ -21,20 +21,20 @@ def score(rewards, groups, min_std=1e-6):
 
 
 def test_population_deviation():
-    """reward_bridge.md 9-5."""
+    """reward_bridge.md 9.5."""
     assert score([1.0, 0, 0, 1], [0] * 4).rewards.tolist() == [1.0, -1.0, -1.0, 1.0]
 
 
 @pytest.mark.parametrize("rewards", [[0.0] * 4, [1.0] * 4, [0.1] * 3, [0.37] * 6, [0.7] * 12])
 def test_equal_rewards(rewards):
-    """reward_bridge.md 9-6: exact zeros, where `std == 0` fails since the std of [.1] * 3 is 1.4e-17."""
+    """reward_bridge.md 9.6: exact zeros, where `std == 0` fails since the std of [.1] * 3 is 1.4e-17."""
     found = score(rewards, [0] * len(rewards))
     assert found.rewards.tolist() == [0.0] * len(rewards)
     assert found.unspread.tolist() == [True]
 
 
 def test_scopes():
-    """reward_bridge.md 9-8."""
+    """reward_bridge.md 9.8."""
     batch = z_score(TWO_PROMPTS, torch.zeros(8, dtype=torch.int64)).rewards
     assert batch.tolist() == pytest.approx([1.29099] * 3 + [-0.774597] * 5, abs=1e-5)
     group = z_score(TWO_PROMPTS, TWO_GROUPS).rewards
@@ -67,7 +67,7 @@ def test_finite_but_where_there_is_no_verdict(pairs):
 
 
 def test_soft_punishment():
-    """entropy.md 14."""
+    """entropy.md 7.14."""
     lengths = torch.tensor([16384, 17408, 18432, 20480, 25000])
     assert overlong_penalty(lengths, 20480, 4096).tolist() == [0, -0.25, -0.5, -1, -1]
 

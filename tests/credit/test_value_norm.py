@@ -1,4 +1,4 @@
-"""Value normalisation against methods/dpo_vs_ppo.md section 9.2 (19)."""
+"""Value normalisation against dpo_vs_ppo.md 9.2.19."""
 
 import pytest
 import torch

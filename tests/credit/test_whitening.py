@@ -1,4 +1,4 @@
-"""Whitening against methods/spo.md section 10 (21) and methods/dpo_vs_ppo.md section 9.2 (14, 15)."""
+"""Whitening against spo.md 10.21 and dpo_vs_ppo.md 9.2.14, 9.2.15."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def everything(values):
 
 
 def test_a_positive_advantage_may_turn_negative():
-    """spo.md 21; scale_only keeps the signs."""
+    """spo.md 10.21; scale_only keeps the signs."""
     advantages = torch.tensor([0.5] * 3 + [0.1] * 3)
     assert whiten(advantages, everything(advantages)).tolist() == pytest.approx([0.91287] * 3 + [-0.91287] * 3, abs=1e-4)
     assert whiten(advantages, everything(advantages), "scale_only").tolist() == pytest.approx([2.2822] * 3 + [0.45644] * 3, abs=1e-4)
@@ -23,7 +23,7 @@ def test_a_positive_advantage_may_turn_negative():
 
 @pytest.mark.parametrize("how", ALL)
 def test_constants_and_a_single_token_become_zero(how):
-    """spo.md 21, also where the mean of equal floats is not their value."""
+    """spo.md 10.21, also where the mean of equal floats is not their value."""
     for value in (0.3, 0.1, 1 / 9):
         assert whiten(torch.full((6,), value), torch.ones(6, dtype=torch.bool), how, 0.0).tolist() == [0.0] * 6
     rounded = torch.tensor([0.3, 0.1 + 0.2, 0.3], dtype=torch.float64)
@@ -33,7 +33,7 @@ def test_constants_and_a_single_token_become_zero(how):
 
 
 def test_masked_normalisation():
-    """dpo_vs_ppo.md 14: the population's statistics, whatever stands where the mask is off."""
+    """dpo_vs_ppo.md 9.2.14: the population's statistics, whatever stands where the mask is off."""
     kept = torch.tensor([True, True, True, False])
     for other in (99.0, -1e9):
         found = whiten(torch.tensor([1.0, 2.0, 3.0, other]), kept, "population", 1e-5)[:3]
@@ -41,7 +41,7 @@ def test_masked_normalisation():
 
 
 def test_statistics_are_global():
-    """dpo_vs_ppo.md 15: ranks (1, 2, 3) and (10, 20), not each for itself."""
+    """dpo_vs_ppo.md 9.2.15: ranks (1, 2, 3) and (10, 20), not each for itself."""
     found = whiten(torch.tensor([1.0, 2.0, 3.0, 10.0, 20.0]), torch.ones(5, dtype=torch.bool), "population", 1e-5)
     assert found.tolist() == pytest.approx([-0.86851, -0.72843, -0.58835, 0.39223, 1.79306], abs=1e-4)
 
@@ -57,7 +57,7 @@ def test_statistics_are_over_kept_tokens_and_over_all_where_none_is_kept():
 
 @given(st.lists(st.integers(-50, 50), min_size=2, max_size=12), st.floats(0.5, 4), st.floats(-5, 5))
 def test_affine_invariance(numbers, scale, shift):
-    """dpo_vs_ppo.md 15: normalise(3A + 7) = normalise(A); scale_only takes a scale alone."""
+    """dpo_vs_ppo.md 9.2.15: normalise(3A + 7) = normalise(A); scale_only takes a scale alone."""
     values = torch.tensor(numbers, dtype=torch.float64)
     kept = everything(values)
     for how in ("standard", "population"):

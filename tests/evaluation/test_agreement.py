@@ -1,4 +1,4 @@
-"""Agreement of verdicts and labels: the worked numbers of methods/reward_bridge.md 9, items 15, 16, 18, 19, and scikit-learn beside ours."""
+"""Agreement of verdicts and labels: the worked numbers of reward_bridge.md 9.15, 9.16, 9.18, 9.19, and scikit-learn beside ours."""
 
 import numpy as np
 import pytest

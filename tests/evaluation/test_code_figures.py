@@ -1,4 +1,4 @@
-"""Figures of programs: methods/dpo_vs_ppo.md 9.2 items 23 and 24 through sampled answers, and the degenerate rate of 4.3."""
+"""Figures of programs: dpo_vs_ppo.md 9.2.23 and 9.2.24 through sampled answers, and the degenerate rate of 4.3."""
 
 from types import SimpleNamespace
 

@@ -80,7 +80,7 @@ def test_identity_32_the_first_part_of_a_run_predicts_the_rest():
     errors = [forecast.rmse for forecast in found]
     assert {forecast.law.n for forecast in found} == {36}
     assert len(found[0].predicted) == 204
-    # the noise of the predicted points themselves is 0.005: the 0.0020 and 0.0065 of identity 32 are distances from the noiseless curve
+    # the noise of the predicted points themselves is 0.005: the 0.0020 and 0.0065 of entropy.md 7.32 are distances from the noiseless curve
     truth = B - A * np.exp(entropies[36:])
     apart = [float(np.sqrt(np.mean((forecast.predicted - truth) ** 2))) for forecast in found]
     assert max(errors) < 0.01

@@ -1,4 +1,4 @@
-"""The verifier's laboratory: what an attack is, what the rates count, and what the gate stops (methods/reward_bridge.md 7.5, 10)."""
+"""The verifier's laboratory: what an attack is, what the rates count, and what the gate stops (reward_bridge.md 7.5, 10)."""
 
 import random
 
@@ -47,7 +47,7 @@ def test_near_misses_are_close_and_wrong():
 
 
 def test_the_key_itself_is_no_attack():
-    """Section 10.2: skip pairs whose key the string really equals, such as the key 1."""
+    """reward_bridge.md 10.2: skip pairs whose key the string really equals, such as the key 1."""
     texts = [trial.text for trial in trials(CASES, 0) if trial.case.id == "q4" and not trial.acceptable]
     assert "1" not in texts
     assert "Verdict: 1" in texts

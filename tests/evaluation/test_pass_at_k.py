@@ -1,4 +1,4 @@
-"""pass@k, k@n, problem-weighted averages: methods/dpo_vs_ppo.md 9.2 identities 23 and 24, section 8.7."""
+"""pass@k, k@n, problem-weighted averages: dpo_vs_ppo.md 9.2.23, 9.2.24 and 8.7."""
 
 from itertools import combinations
 

@@ -80,7 +80,7 @@ def test_degenerate_rate():
 
 
 def test_safety_rate_is_the_share_of_costs_below_zero():
-    """methods/dpo_vs_ppo.md 3.4 and 7: the boundary is 0, and only below it is safe."""
+    """dpo_vs_ppo.md 3.4 and 7: the boundary is 0, and only below it is safe."""
     safe = safe_by_cost([-1.0, 0.0, 2.0, -0.1])
     assert safe == [True, False, False, True]
     assert (safety_rate(safe)["low"], safety_rate(safe)["high"]) == wilson(2, 4)

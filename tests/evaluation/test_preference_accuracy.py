@@ -33,7 +33,7 @@ def pairs(count, prompts=None, sources=("made",)):
 
 
 def test_identity_7_score_one_against_zero():
-    """methods/dpo_vs_ppo.md 9.2.7: P 0.731059, loss 0.313262; scores (3, 2) give the same."""
+    """dpo_vs_ppo.md 9.2.7: P 0.731059, loss 0.313262; scores (3, 2) give the same."""
     for scores in ((1.0, 0.0), (3.0, 2.0)):
         figures = preference_accuracy(pairs(1), *([score] for score in scores), SETTINGS)["calibration"]
         assert figures["log_loss"] == pytest.approx(0.313262, abs=1e-6)
@@ -97,7 +97,7 @@ def test_calibration_of_a_sure_model_that_is_right_half_of_the_time():
 
 
 def test_implicit_reward_of_identity_2():
-    """methods/dpo_vs_ppo.md 9.2.2: log pi_w -10, ref_w -12, log pi_l -11, ref_l -11, beta 0.1 -> loss 0.598139."""
+    """dpo_vs_ppo.md 9.2.2: log pi_w -10, ref_w -12, log pi_l -11, ref_l -11, beta 0.1 -> loss 0.598139."""
     policy, reference = np.array([[-10.0, -11.0]]), np.array([[-12.0, -11.0]])
     assert implicit_rewards(policy, reference, 0.1) == pytest.approx(np.array([[0.2, 0.0]]))
     figures = implicit_accuracy(pairs(1), policy, reference, 0.1, SETTINGS)

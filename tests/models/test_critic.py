@@ -28,7 +28,7 @@ def alone(model, rows):
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_values_and_gradients_are_those_of_each_row_alone(model, shared):
-    """V_t is the value of the prefix before token t (methods/dpo_vs_ppo.md section 5.1 items 2 and 4)."""
+    """V_t is the value of the prefix before token t (dpo_vs_ppo.md 5.1.2 and 5.1.4)."""
     rows = flat() + tree() + long_contexts()
     before, after = alone(model, rows)
     expected = gradients(model, torch.cat([before, after]))

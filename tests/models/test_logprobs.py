@@ -1,4 +1,4 @@
-"""Log-probs and entropies at response positions against the plain full-vocabulary computation (methods/entropy.md section 7 items 1-3)."""
+"""Log-probs and entropies at response positions against the plain full-vocabulary computation (entropy.md 7.1 to 7.3)."""
 
 import pytest
 import torch
@@ -57,7 +57,7 @@ def entropy(probabilities):
 
 
 def test_1_entropies_of_known_distributions():
-    """methods/entropy.md 7.1."""
+    """entropy.md 7.1."""
     assert entropy([0.25] * 4) == pytest.approx(1.386294, abs=1e-6)
     assert entropy([1 / 151_936] * 151_936) == pytest.approx(11.931215, abs=1e-6)
     assert entropy([1.0, 0.0, 0.0]) == 0.0
@@ -67,14 +67,14 @@ def test_1_entropies_of_known_distributions():
 
 @pytest.mark.parametrize(("temperature", "expected"), [(1.0, 0.832396), (2.0, 1.020191), (0.5, 0.441057)])
 def test_2_temperature_counts_and_a_constant_does_not(temperature, expected):
-    """methods/entropy.md 7.2."""
+    """entropy.md 7.2."""
     rows = torch.tensor([[2.0, 1.0, 0.0], [102.0, 101.0, 100.0]])
     assert of_logits(rows, torch.tensor([0, 0]), temperature).entropy.tolist() == pytest.approx([expected] * 2, abs=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 64, 1 << 20])
 def test_3_any_tiling_and_chunk_size_agrees(monkeypatch, chunk):
-    """methods/entropy.md 7.3: streamed over tiles of the vocabulary, by chunks of tokens, or at once, to 1e-12 in float64."""
+    """entropy.md 7.3: streamed over tiles of the vocabulary, by chunks of tokens, or at once, to 1e-12 in float64."""
     generator = torch.Generator().manual_seed(0)
     head = torch.nn.Linear(6, 11, bias=False, dtype=torch.float64)
     states, chosen = torch.randn(9, 6, generator=generator, dtype=torch.float64), torch.arange(9)
@@ -94,7 +94,7 @@ def test_3_any_tiling_and_chunk_size_agrees(monkeypatch, chunk):
 
 
 def test_4_the_gradient_of_the_entropy():
-    """methods/entropy.md 7.4: dH/dz = -p (ln p + H), sums to 0."""
+    """entropy.md 7.4: dH/dz = -p (ln p + H), sums to 0."""
     logits = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64).log().requires_grad_()
     logprobs.entropy_of(torch.log_softmax(logits, -1)).backward()
     assert logits.grad.tolist() == pytest.approx([-0.311601, 0.161524, 0.150077], abs=1e-6)
@@ -102,7 +102,7 @@ def test_4_the_gradient_of_the_entropy():
 
 
 def test_bfloat16_logits_are_scored_in_float32():
-    """methods/entropy.md 8.6: entropies of peaked rows are off by up to 0.12 nats in bfloat16."""
+    """entropy.md 8.6: entropies of peaked rows are off by up to 0.12 nats in bfloat16."""
     logits = torch.randn(50, 1000, generator=torch.Generator().manual_seed(0)).mul(8).bfloat16()
     found, exact = (of_logits(part, torch.zeros(50, dtype=torch.long), 1.0) for part in (logits, logits.double()))
     assert found.entropy.dtype == torch.float32

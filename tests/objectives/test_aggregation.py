@@ -1,4 +1,4 @@
-"""One denominator: methods/entropy.md 7-15 and 17, methods/spo.md 10-19, methods/dpo_vs_ppo.md 9.2-22."""
+"""One denominator: entropy.md 7.15 and 7.17, spo.md 10.19, dpo_vs_ppo.md 9.2.22."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ def total(losses, aggregation, divisor=None):
 
 
 def test_worked_numbers():
-    """entropy.md 15; spo.md 19: -.5 by tokens, not 0 by sequences; dpo_vs_ppo.md 22: .6, not 0."""
+    """entropy.md 7.15; spo.md 10.19: -.5 by tokens, not 0 by sequences; dpo_vs_ppo.md 9.2.22: .6, not 0."""
     assert total([[2.0], [1.0, 1.0, 1.0]], "token_mean") == pytest.approx(1.25)
     assert total([[2.0], [1.0, 1.0, 1.0]], "seq_mean_token_mean") == pytest.approx(1.5)
     assert total([[2.0], [1.0, 1.0, 1.0]], "seq_mean_token_sum") == pytest.approx(2.5)
@@ -25,7 +25,7 @@ def test_worked_numbers():
 
 
 def test_two_ranks_share_a_denominator():
-    """entropy.md 17: kept sums 4 and 6, kept counts 2 and 6: 1.25, where the mean of rank means would be 1.5."""
+    """entropy.md 7.17: kept sums 4 and 6, kept counts 2 and 6: 1.25, where the mean of rank means would be 1.5."""
     ranks = [[2.0, 2.0], [1.0] * 6]
     weights = sequence_weights([len(part) for part in ranks], "token_mean")
     assert weights[0] * sum(ranks[0]) + weights[1] * sum(ranks[1]) == pytest.approx(1.25)

@@ -1,4 +1,4 @@
-"""The clipped surrogate: methods/entropy.md 7-13, methods/dpo_vs_ppo.md 9.2-16, methods/reward_bridge.md 9-12."""
+"""The clipped surrogate: entropy.md 7.13, dpo_vs_ppo.md 9.2.16, reward_bridge.md 9.12."""
 
 import pytest
 import torch
@@ -15,15 +15,15 @@ from pipelines.settings import Choice
 @pytest.mark.parametrize(
     ("ratio", "advantage", "bounds", "loss", "clipped"),
     [
-        pytest.param(1.5, 1, (0.2, 0.28), -1.28, True, id="entropy 13"),
-        pytest.param(1.25, 1, (0.2, 0.28), -1.25, False, id="entropy 13"),
-        pytest.param(0.5, 1, (0.2, 0.28), -0.5, False, id="entropy 13"),
-        pytest.param(0.5, -1, (0.2, 0.28), 0.8, True, id="entropy 13"),
-        pytest.param(1.5, -1, (0.2, 0.28), 1.5, False, id="entropy 13"),
-        pytest.param(1.5, 1, (0.2, 0.2), -1.2, True, id="dpo_vs_ppo 16, reward_bridge 12"),
-        pytest.param(0.5, 1, (0.2, 0.2), -0.5, False, id="dpo_vs_ppo 16, reward_bridge 12"),
-        pytest.param(1.5, -1, (0.2, 0.2), 1.5, False, id="dpo_vs_ppo 16, reward_bridge 12"),
-        pytest.param(0.5, -1, (0.2, 0.2), 0.8, True, id="dpo_vs_ppo 16, reward_bridge 12"),
+        pytest.param(1.5, 1, (0.2, 0.28), -1.28, True, id="entropy.md 7.13"),
+        pytest.param(1.25, 1, (0.2, 0.28), -1.25, False, id="entropy.md 7.13"),
+        pytest.param(0.5, 1, (0.2, 0.28), -0.5, False, id="entropy.md 7.13"),
+        pytest.param(0.5, -1, (0.2, 0.28), 0.8, True, id="entropy.md 7.13"),
+        pytest.param(1.5, -1, (0.2, 0.28), 1.5, False, id="entropy.md 7.13"),
+        pytest.param(1.5, 1, (0.2, 0.2), -1.2, True, id="dpo_vs_ppo.md 9.2.16, reward_bridge.md 9.12"),
+        pytest.param(0.5, 1, (0.2, 0.2), -0.5, False, id="dpo_vs_ppo.md 9.2.16, reward_bridge.md 9.12"),
+        pytest.param(1.5, -1, (0.2, 0.2), 1.5, False, id="dpo_vs_ppo.md 9.2.16, reward_bridge.md 9.12"),
+        pytest.param(0.5, -1, (0.2, 0.2), 0.8, True, id="dpo_vs_ppo.md 9.2.16, reward_bridge.md 9.12"),
     ],
 )
 def test_worked_numbers(ratio, advantage, bounds, loss, clipped):
@@ -37,7 +37,7 @@ def test_worked_numbers(ratio, advantage, bounds, loss, clipped):
 
 @pytest.mark.parametrize(("ratio", "advantage", "loss"), [(11, -1, 10), (9, -1, 9), (11, 1, -1.28), (0.5, -1, 0.8), (11, -2, 20)])
 def test_dual_clip(ratio, advantage, loss):
-    """entropy.md 13: c = 10 changes only A < 0 with a ratio above 10."""
+    """entropy.md 7.13: c = 10 changes only A < 0 with a ratio above 10."""
     new, advantages = torch.tensor([float(ratio)]).log().requires_grad_(), torch.tensor([float(advantage)])
     losses, figures = policy_loss(new, torch.zeros(1), advantages, None, ClipParams(low=0.2, high=0.28, dual=10.0))
     assert losses.item() == pytest.approx(loss, rel=1e-5)
@@ -50,7 +50,7 @@ def test_dual_clip(ratio, advantage, loss):
 
 
 def test_before_any_update():
-    """dpo_vs_ppo.md 16: ratio 1 -> loss -A, whose token mean over the normalised rollout batch is 0. reward_bridge.md 12: REINFORCE's
+    """dpo_vs_ppo.md 9.2.16: ratio 1 -> loss -A, whose token mean over the normalised rollout batch is 0. reward_bridge.md 9.12: REINFORCE's
     gradient."""
     advantages = whiten(torch.tensor([1.0, 2.0, 3.0, 10.0, -4.0]), torch.ones(5, dtype=torch.bool), "population", 1e-5)
     logprobs = torch.linspace(-3, -0.1, 5).requires_grad_()
@@ -62,7 +62,7 @@ def test_before_any_update():
 
 
 def test_two_armed_reinforce():
-    """reward_bridge.md 13: logits 0, 0, arm 0 drawn with A = 1 -> the gradient of A log pi is (.5, -.5)."""
+    """reward_bridge.md 9.13: logits 0, 0, arm 0 drawn with A = 1 -> the gradient of A log pi is (.5, -.5)."""
     logits = torch.zeros(2, requires_grad=True)
     logprobs = torch.log_softmax(logits, -1)[:1]
     losses, figures = reinforce.policy_loss(logprobs, torch.tensor([-9.0]), torch.ones(1), None, Choice(kind="reinforce"))

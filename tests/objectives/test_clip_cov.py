@@ -1,4 +1,4 @@
-"""Clip-Cov: methods/entropy.md section 7, items 20 and 21."""
+"""Clip-Cov: entropy.md 7.20 and 7.21."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Token covariance: methods/entropy.md section 7, items 18, 19 and 25, and section 4.8."""
+"""Token covariance: entropy.md 7.18, 7.19 and 7.25, and 4.8."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""KL estimators: methods/spo.md 10-20, methods/entropy.md 7-24, methods/dpo_vs_ppo.md 9.2-29, methods/reward_bridge.md 9-10."""
+"""KL estimators: spo.md 10.20, entropy.md 7.24, dpo_vs_ppo.md 9.2.29, reward_bridge.md 9.10."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def test_expectations_are_the_kl():
 
 
 def test_single_terms_may_be_negative():
-    """dpo_vs_ppo.md 29: p (.6, .4), q (.5, .5): E[k1] = .020136 from terms .182322 and -.223144."""
+    """dpo_vs_ppo.md 9.2.29: p (.6, .4), q (.5, .5): E[k1] = .020136 from terms .182322 and -.223144."""
     p, q = torch.tensor([0.6, 0.4], dtype=torch.float64), torch.tensor([0.5, 0.5], dtype=torch.float64)
     terms = kl_estimate(p.log(), q.log(), "k1")
     assert terms.tolist() == pytest.approx([0.182322, -0.223144], abs=1e-6)

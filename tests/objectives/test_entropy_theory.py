@@ -1,4 +1,4 @@
-"""Entropy and its change: methods/entropy.md section 7, items 1, 2, 4, 26 to 30."""
+"""Entropy and its change: entropy.md 7.1, 7.2, 7.4, 7.26 to 7.30."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""KL-Cov: methods/entropy.md section 7, items 22 to 24."""
+"""KL-Cov: entropy.md 7.22 to 7.24."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Masks: methods/entropy.md section 7, items 5 to 11, and methods/spo.md section 10, items 17, 18 and 20."""
+"""Masks: entropy.md 7.5 to 7.11, and spo.md 10.17, 10.18 and 10.20."""
 
 import pytest
 import torch

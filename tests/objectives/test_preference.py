@@ -1,4 +1,4 @@
-"""Preference losses: the numbers of methods/dpo_vs_ppo.md 9.2 and what each variant is there for."""
+"""Preference losses: the numbers of dpo_vs_ppo.md 9.2 and what each variant is there for."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Bradley-Terry and cost loss: the numbers of methods/dpo_vs_ppo.md 9.2."""
+"""Bradley-Terry and cost loss: the numbers of dpo_vs_ppo.md 9.2."""
 
 import pytest
 import torch

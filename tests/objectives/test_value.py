@@ -1,4 +1,4 @@
-"""The critic's loss: methods/dpo_vs_ppo.md section 9.2 item 17."""
+"""The critic's loss: dpo_vs_ppo.md 9.2.17."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The code reward: statuses, what they are worth (methods/dpo_vs_ppo.md 3.2, 9.2 identities 25 and 26), and what a response's program is."""
+"""The code reward: statuses, what they are worth (dpo_vs_ppo.md 3.2, 9.2.25 and 9.2.26), and what a response's program is."""
 
 import json
 import signal
@@ -36,7 +36,7 @@ def judge():
 
 @pytest.mark.parametrize(
     ("statuses", "paper", "shaped"),
-    [  # identity 25: [T,T,T] -> 10; [T,F,T], [-1], [-2], [] -> 0. Shaped: CodeRL's values
+    [  # dpo_vs_ppo.md 9.2.25: [T,T,T] -> 10; [T,F,T], [-1], [-2], [] -> 0. Shaped: CodeRL's values
         ((PASS, PASS, PASS), 10, 1.0),
         ((PASS, WRONG, PASS), 0, -0.3),
         ((RUNTIME,), 0, -0.6),

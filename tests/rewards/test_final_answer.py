@@ -1,4 +1,4 @@
-"""The exact-answer checker (GSM8K's convention; methods/spo.md sections 6 and 11)."""
+"""The exact-answer checker (GSM8K's convention; spo.md 6 and 11)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Generative verifier: prompt, labels, reading (methods/reward_bridge.md 2, 3; numbers of section 9, strings of section 10.2)."""
+"""Generative verifier: prompt, labels, reading (reward_bridge.md 2, 3; its numbers are 9, its strings 10.2)."""
 
 import math
 import re
@@ -106,7 +106,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("attack", ESCAPES)
 def test_a_candidate_stays_between_its_marks(attack):
-    """Section 10.2: fence escapes, forged lines, control tokens; and slots are filled once, not again inside of what filled them."""
+    """reward_bridge.md 10.2: fence escapes, forged lines, control tokens; and slots are filled once, not again inside of what filled them."""
     text = JudgePrompt().render("What?", attack, "Q-42")
     start, end = text.index("<<<"), text.rindex(">>>")
     inside = text[start + 3 : end]
@@ -170,7 +170,7 @@ def test_a_reading_is_the_softmax_right_after_the_prompt(model, tokens):
 
 
 def test_a_reading_does_not_depend_on_what_shares_its_batch(model, tokens):
-    """Section 10.4: padding and batch size must not move the position that is read."""
+    """reward_bridge.md 10.4: padding and batch size must not move the position that is read."""
     together = labels(model, tokens, 4096).read(ASKS)
     for ask, reading in zip(ASKS, together, strict=True):
         (alone,) = labels(model, tokens, 1).read([ask])
@@ -220,7 +220,7 @@ def test_every_distinct_case_is_asked_once(records):
 
 
 def test_what_needs_no_asking(records):
-    """Section 9 item 4: an empty answer leaves the call counter as it is."""
+    """reward_bridge.md 9.4: an empty answer leaves the call counter as it is."""
     scripted = Scripted(lambda ask: Reading(1.0, 0.0))
     judge = VerifierJudge(scripted, VerifierParams())
     verdicts = judge.judge(

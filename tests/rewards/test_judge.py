@@ -70,7 +70,7 @@ def test_a_bare_name_and_options_are_both_rewards():
     assert bare.reward.kind == "final_answer"
     assert isinstance(with_options.reward, RewardModelParams)
     assert (with_options.reward.bias, with_options.reward.scale, with_options.reward.clip) == (0, 1, 5)
-    assert RewardModelParams().clip == 20, "methods/dpo_vs_ppo.md 3.3"
+    assert RewardModelParams().clip == 20, "dpo_vs_ppo.md 3.3"
     assert RewardParams().model_dump() == {"reward": {"kind": "final_answer"}, "on_error": "exclude", "max_error_share": 0.05}
 
 

@@ -1,4 +1,4 @@
-"""A reward model as a judge (methods/dpo_vs_ppo.md 3.1, 3.3, 5.1): its own scores, clipped; no score for what was cut; errors named."""
+"""A reward model as a judge (dpo_vs_ppo.md 3.1, 3.3, 5.1): its own scores, clipped; no score for what was cut; errors named."""
 
 import math
 
@@ -52,12 +52,12 @@ def alone(model, response):
     [(25.0, {}, 20.0), (-31.0, {}, -20.0), (1.5, {}, 1.5), (3.0, {"bias": 1.0, "scale": 2.0}, 4.0), (3.0, {"clip": 0.5}, 0.5)],
 )
 def test_post_processing(output, options, score):
-    """methods/dpo_vs_ppo.md 3.3: score <- clip((R - bias) * scale, +-20)."""
+    """dpo_vs_ppo.md 3.3: score <- clip((R - bias) * scale, +-20)."""
     assert post_process(output, RewardModelParams(**options)) == score
 
 
 def test_token_rewards_of_a_judged_response():
-    """methods/dpo_vs_ppo.md 9.2 item 9: the score alone is clipped and added at the end token; a cut response gets the KL part only."""
+    """dpo_vs_ppo.md 9.2.9: the score alone is clipped and added at the end token; a cut response gets the KL part only."""
     old, reference = torch.tensor([-1.0, -2.0, -0.5]), torch.tensor([-1.5, -1.0, -0.5])
     penalties = -0.1 * kl_estimate(old, reference, "k1")
     score = post_process(25.0, RewardModelParams())
@@ -90,7 +90,7 @@ def test_bias_moves_the_boundary_and_so_does_the_threshold(model, tokens):
 
 
 def test_a_cut_response_scores_nothing(model, tokens):
-    """methods/dpo_vs_ppo.md 5.1 item 3, whatever bias and threshold say."""
+    """dpo_vs_ppo.md 5.1.3, whatever bias and threshold say."""
     given = answers(tokens, 2)
     cut = [Response(each.record, each.ids[:-1], each.text, False) for each in given[:2]]
     found = judge_of(model, tokens, bias=-100.0, threshold=-5.0).judge([cut[0], given[2], cut[1], given[3]])

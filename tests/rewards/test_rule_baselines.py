@@ -1,4 +1,4 @@
-"""Option letters, and the paper's rules: containment and Jaccard (methods/reward_bridge.md 3.1, 8.2, identities 20 and 21)."""
+"""Option letters, and the paper's rules: containment and Jaccard (reward_bridge.md 3.1, 8.2, 9.20 and 9.21)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The strong rule. The lists are methods/reward_bridge.md 8.1 and 8.3: what math-verify gets right, and what it gets wrong and is handled here."""
+"""The strong rule. The lists are reward_bridge.md 8.1 and 8.3: what math-verify gets right, and what it gets wrong and is handled here."""
 
 import collections
 import gzip
@@ -128,7 +128,7 @@ def test_preflight_passes():
 
 
 def test_gsm8k_model_solutions():
-    """Section 7.1: the labels are exact match after `A:`; the strong rule reproduces every one of the shared 4 x 660."""
+    """reward_bridge.md 7.1: the labels are exact match after `A:`; the strong rule reproduces every one of the shared 4 x 660."""
     path = real("gsm8k_model_solutions") / "solutions_dev.jsonl.gz"
     rows, labels = [], []
     with gzip.open(path, "rt", encoding="utf-8") as stream:

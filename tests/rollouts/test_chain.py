@@ -92,7 +92,7 @@ def test_newline_boundaries_up_to_a_limit(limit, expected):
 
 
 def test_fixed_parts_value_the_prompt_as_well():
-    """spo.md 12 U2."""
+    """spo.md U2."""
     forest = grow(
         ScriptedEngine(), PROMPTS[:1], ChainParams(samples=1, rollouts=1, partition="fixed", parts=4), SamplingParams(max_new_tokens=11)
     )

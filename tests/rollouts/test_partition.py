@@ -1,4 +1,4 @@
-"""Partitions against methods/spo.md section 10 items 1 to 5, and what holds for all of them."""
+"""Partitions against spo.md 10.1 to 10.5, and what holds for all of them."""
 
 from itertools import pairwise
 
@@ -43,7 +43,7 @@ def test_no_cutpoint_no_segment():
 
 
 def test_first_boundary_at_the_prompt():
-    """spo.md 12 U1: only the tokens before the first cutpoint are handled otherwise."""
+    """spo.md U1: only the tokens before the first cutpoint are handled otherwise."""
     assert partition_cutpoint(EXAMPLE, 0.9, 2, "prompt") == [(0, 5), (5, 9), (9, 11)]
 
 

@@ -64,7 +64,7 @@ def test_a_tree_of_one_level_is_the_flat_group():
 
 
 def test_truncated_leaves_say_so():
-    """spo.md 12 U3: neither a response at its limit of tokens nor one at the end of the context is whole."""
+    """spo.md U3: neither a response at its limit of tokens nor one at the end of the context is whole."""
     params = TreeParams(branching=(2, 2), segment=3)
     capped = grow(ScriptedEngine(), PROMPTS[:1], params, SamplingParams(max_new_tokens=8))
     assert {capped.nodes[leaf].finish for leaf in capped.leaves()} == {Finish.CAP}

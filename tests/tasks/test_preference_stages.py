@@ -49,7 +49,7 @@ def metrics(path: str) -> dict[str, Any]:
 
 def test_dpo_begins_at_log_two_and_learns():
     rows = curve("dpo")
-    assert rows[0]["loss"] == pytest.approx(0.693147, abs=1e-6)  # methods/dpo_vs_ppo.md 9.2 identity 1
+    assert rows[0]["loss"] == pytest.approx(0.693147, abs=1e-6)  # dpo_vs_ppo.md 9.2.1
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert rows[-1]["validation_accuracy"] > 0.5
     found = metrics("metrics/train/dpo.json")
@@ -148,7 +148,7 @@ def dpo_round(number: str, start: str, own: dict[str, Any] | None = None, work: 
 def test_rounds_of_iterative_dpo_begin_at_log_two_from_the_round_before():
     first, second = dpo_round("1", "sft"), dpo_round("2", "dpo_iter_1")
     for number, found, start in (("1", first, "sft"), ("2", second, "dpo_iter_1")):
-        assert curve(f"dpo_iter_{number}")[0]["loss"] == pytest.approx(0.693147, abs=1e-6)  # methods/dpo_vs_ppo.md 9.2 identity 30
+        assert curve(f"dpo_iter_{number}")[0]["loss"] == pytest.approx(0.693147, abs=1e-6)  # dpo_vs_ppo.md 9.2.30
         assert (found["start"], found["round"], found["steps"]) == (start, int(number), 6)
         assert found["pairing"]["prompts"] == 24
         assert found["pairing"]["samples"] == 96

@@ -68,7 +68,7 @@ FOUR = [problem("a", "1111"), problem("b", "0000"), problem("c", "1010"), proble
 
 
 def test_decided_groups_are_replaced():
-    """methods/entropy.md section 7 item 16: accuracies 1, 0, 1/2, 1/4 and a target of two keep the third and the fourth."""
+    """entropy.md 7.16: accuracies 1, 0, 1/2, 1/4 and a target of two keep the third and the fourth."""
     made, draw = collector(refill={"prompts": 2, "rounds": 3}), drawing(FOUR[:2], FOUR[2:])
     rollout = made.collect(draw, 0)
     assert [record.id for record in rollout.problems] == ["c", "d"]
@@ -89,7 +89,7 @@ def test_decided_groups_are_replaced():
 
 
 def test_right_answers_of_unequal_length_are_no_signal():
-    """methods/entropy.md section 7 item 16: the filter looks at verdicts, not at rewards with a length penalty."""
+    """entropy.md 7.16: the filter looks at verdicts, not at rewards with a length penalty."""
     shaping = {"overlong": {"limit": 5, "cache": 3}}
     plain = collector(shaping=shaping).collect(drawing(FOUR[:1]), 0)
     assert len(set(plain.rewards)) == 4, "the rewards do differ"

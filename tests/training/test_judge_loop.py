@@ -106,7 +106,7 @@ def test_ppo_raises_what_a_reward_model_likes(tokens, tmp_path):
 
 
 def test_a_critic_starts_from_a_reward_model_with_its_head(tokens):
-    """methods/dpo_vs_ppo.md 3.1: the first value after a response is the reward model's score of it."""
+    """dpo_vs_ppo.md 3.1: the first value after a response is the reward model's score of it."""
     scorer = reward_model.make(make_tiny_model(tokens, 2), 1)
     made = critic.make(scorer)
     rows = [Segment(((4, 5, 6),), (7, 8, 1)), Segment(((4, 5),), (9, 1))]

@@ -50,7 +50,7 @@ def test_evaluation_always_samples():
 
 
 def test_spo_paper_settings_of_grpo_are_expressible():
-    """methods/spo.md sections 5 and 7: GRPO on GSM8K with RhoMath-1.1B (top-p off, see the validator)."""
+    """spo.md 5 and 7: GRPO on GSM8K with RhoMath-1.1B (top-p off, see the validator)."""
     settings = PolicyParams(
         prompts=64,
         sampler={"kind": "flat", "samples": 8},

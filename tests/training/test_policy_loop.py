@@ -305,7 +305,7 @@ def test_a_budget_that_is_not_used_up_changes_nothing(loop, tmp_path, tokens):
 
 
 def test_the_first_mini_batch_has_ratio_one(loop):
-    """methods/dpo_vs_ppo.md sections 5.4 and 9.2 item 16: before any update rho is 1, and the loss of the normalised whole batch is 0."""
+    """dpo_vs_ppo.md 5.4 and 9.2.16: before any update rho is 1, and the loss of the normalised whole batch is 0."""
     whole = METHODS["ppo"] | {"updates_per_epoch": 1, "critic": {"warmup": 0}, "iterations": 1}
     (row,) = loop(whole).run()
     assert row["ratio"] == pytest.approx(1, abs=1e-5)
@@ -370,7 +370,7 @@ def test_critic_warm_up_leaves_the_policy_alone(loop):
     assert not same(values, list(one.critic._engine.model.parameters()))
 
 
-PROFILE = {  # methods/dpo_vs_ppo.md section 5.4
+PROFILE = {  # dpo_vs_ppo.md 5.4
     "prompts": 16,
     "sampler": {"kind": "flat", "samples": 1},
     "credit": {"kind": "gae"},
@@ -389,7 +389,7 @@ PROFILE = {  # methods/dpo_vs_ppo.md section 5.4
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_reduced_profile_of_ppo_learns(tokens, tmp_path, monkeypatch, seed):
-    """methods/dpo_vs_ppo.md section 5.4; the reward is the share of nines in a response that ends by itself, .06 at the start.
+    """dpo_vs_ppo.md 5.4; the reward is the share of nines in a response that ends by itself, .06 at the start.
 
     Found: .91 to 1.0 over the last five of 45 iterations on twelve seeds; .52 to .97 over those of 30, since the first rewards are nearly all
     zero, and rounding decides on the first step. With a rate of 1e-3 this model of 32 units is at .11 to .26 by then.
@@ -406,7 +406,7 @@ def test_the_reduced_profile_of_ppo_learns(tokens, tmp_path, monkeypatch, seed):
 
 
 def test_filtered_truncation_carries_no_loss_but_counts_in_its_group(loop, monkeypatch):
-    """DAPO's overlong filtering (methods/entropy.md section 1.5): advantages as without it, rows of cut responses gone."""
+    """DAPO's overlong filtering (entropy.md 1.5): advantages as without it, rows of cut responses gone."""
     short = FLAT | {"sampling": {"max_new_tokens": 7, "temperature": 2.0}, "iterations": 1}
     seen = {}
     for filtered in (False, True):

@@ -227,7 +227,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tokens, tmp_path):
 
 
 def test_safe_answers_become_demonstrations(tokens):
-    """methods/dpo_vs_ppo.md 2: every safe answer, both of a dual-safe pair, exact duplicates once."""
+    """dpo_vs_ppo.md 2: every safe answer, both of a dual-safe pair, exact duplicates once."""
     both = make_pairs(tokens, 2, chosen_safe=True, rejected_safe=True)
     mixed = make_pairs(tokens, 3, chosen_safe=True, rejected_safe=False)[3:]
     unsafe = make_pairs(tokens, 5, chosen_safe=False, rejected_safe=False)[-1:]

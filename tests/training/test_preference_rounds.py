@@ -1,4 +1,4 @@
-"""Rounds of preferences: the policy's own samples, judged and paired (methods/dpo_vs_ppo.md 4.2), with a count for all that is left out."""
+"""Rounds of preferences: the policy's own samples, judged and paired (dpo_vs_ppo.md 4.2), with a count for all that is left out."""
 
 import math
 
@@ -100,7 +100,7 @@ def test_an_error_of_the_judge_is_in_no_pair(engine, tokens, records):
 
 
 def test_best_against_worst_with_every_filter_counted(records):
-    """methods/dpo_vs_ppo.md 4.2: best against worst, pairs with a gap of at most 1e-6 or identical text out; too long ones as well."""
+    """dpo_vs_ppo.md 4.2: best against worst, pairs with a gap of at most 1e-6 or identical text out; too long ones as well."""
     judged = [
         [one("a", 1.0), one("b", 3.0), one("c", -2.0), one("d", 0.0)],  # b beats c
         [one("a", 1.0), one("b", 1.0 + 5e-7), one("c", 1.0), one("d", 1.0)],  # gap
@@ -139,7 +139,7 @@ def test_the_gap_is_a_threshold(records):
 
 
 def test_code_takes_the_data_sets_solution_where_nothing_passes(records):
-    """methods/dpo_vs_ppo.md 9.2 item 26."""
+    """dpo_vs_ppo.md 9.2.26."""
     texts = [f"x = {number}" for number in range(5)]
     judged = [
         [one(text, 0.0, False) for text in texts],
@@ -175,7 +175,7 @@ def test_a_round_end_to_end_is_repeatable_and_readable(engine, tokens, scored, r
 
 
 def test_defaults_are_those_of_the_specification():
-    """methods/dpo_vs_ppo.md 4.2: n 4, best against worst, gap 1e-6, temperature 1, top-k 200, 256 new tokens, the reward model's score."""
+    """dpo_vs_ppo.md 4.2: n 4, best against worst, gap 1e-6, temperature 1, top-k 200, 256 new tokens, the reward model's score."""
     params = RoundParams()
     assert (params.samples, params.pairing, params.pairing.gap) == (4, BestWorst(), 1e-6)
     assert (params.sampling.temperature, params.sampling.top_k, params.sampling.max_new_tokens) == (1.0, 200, 256)

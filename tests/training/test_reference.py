@@ -1,4 +1,4 @@
-"""The moving reference: methods/dpo_vs_ppo.md section 5.1 step 9, section 9.1 item 13 and section 9.2 item 18."""
+"""The moving reference: dpo_vs_ppo.md 5.1.9, 9.1.13 and 9.2.18."""
 
 import pytest
 import torch
@@ -66,7 +66,7 @@ def test_a_moving_one_comes_back(tmp_path):
 def test_it_moves_once_an_iteration_and_after_the_updates(tokens, tmp_path, use):
     """With rate 1 the reference is the policy that samples, so the KL of every iteration is 0; frozen, it is not from the second on.
 
-    Item 13 of section 9.1: what is stored for the current batch stays.
+    dpo_vs_ppo.md 9.1.13: what is stored for the current batch stays.
     """
     settings = FLAT | {"kl": {"use": use, "coef": 0.1}, "iterations": 3, "updates_per_epoch": 1, "optimiser": {"learning_rate": 1e-2}}
     follow = Loop(tmp_path / "follow", tokens, settings | {"reference": {"rate": 1.0}})

@@ -1,4 +1,4 @@
-"""The replay buffer: methods/spo.md section 10 item 24, the published code's rule, and a state that loads bit for bit."""
+"""The replay buffer: spo.md 10.24, the published code's rule, and a state that loads bit for bit."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def test_a_question_is_spread_over_iterations(official):
 
 
 def test_the_surplus_stays_and_the_questions_are_balanced():
-    """spo.md 12 U5: exactly `rows` are drawn, evenly; what is left waits."""
+    """spo.md U5: exactly `rows` are drawn, evenly; what is left waits."""
     waiting = buffer(rows=20)
     waiting.add(0, items("a", 30) + items("b", 30) + items("c", 3))
     draw = waiting.draw(0)

@@ -1,4 +1,4 @@
-"""The learning rate: warm-up, flat part, decay to the floor; the steps of methods/spo.md section 10 item 26."""
+"""The learning rate: warm-up, flat part, decay to the floor; the steps of spo.md 10.26."""
 
 import itertools
 import math

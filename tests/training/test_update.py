@@ -118,7 +118,7 @@ def test_policy_gradients_do_not_depend_on_the_cut(tokens, aggregation, settings
 
 
 def test_the_loss_is_the_written_formula(tokens):
-    """token mean of the surrogate plus beta times the mean over sequences of summed k3 (methods/spo.md section 4.1)."""
+    """token mean of the surrogate plus beta times the mean over sequences of summed k3 (spo.md 4.1)."""
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
     settings, data = PolicyParams(kl={"use": "loss", "coef": 0.5}, sampling={"temperature": 0.6}), rows(tokens)
     one = updater(engine, settings, 30)
@@ -140,7 +140,7 @@ AGGREGATIONS = ["token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "seq_
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("block", [0, 2])
 def test_a_response_counts_once_however_many_segments_it_has(tokens, aggregation, block):
-    """The mean over sequences of methods/spo.md section 4.1 is one over responses: three of them, whole or cut."""
+    """The mean over sequences of spo.md 4.1 is one over responses: three of them, whole or cut."""
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
     pull = {"use": "loss", "coef": 1.0, "aggregation": aggregation}
     one, results = updater(engine, PolicyParams(aggregation=aggregation, kl=pull, block=block), 100), []
@@ -182,7 +182,7 @@ def test_updates_are_of_equal_size(count, parts):
 
 
 def test_cutpoints_and_mask_see_the_same_probabilities(tokens):
-    """methods/spo.md section 11: a token that the sampler cut at is not taken out by what the trainer computes."""
+    """spo.md 11: a token that the sampler cut at is not taken out by what the trainer computes."""
     engine, data = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU), rows(tokens)
     for row in data:
         row.sampler_logprobs, row.old_logprobs = torch.full_like(row.old_logprobs, -0.106), torch.full_like(row.old_logprobs, -0.105)
@@ -218,7 +218,7 @@ def test_a_batch_without_any_signal_gives_no_gradient(tokens):
 
 
 def test_an_empty_mask_is_loss_zero(tokens):
-    """methods/spo.md section 10 item 19."""
+    """spo.md 10.19."""
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
     one = updater(engine, PolicyParams(mask={"kind": "probability", "below": 1e-9}), 100)
     assert one.batch(one.plan(rows(tokens))).get("loss", 0.0) == 0.0
@@ -274,7 +274,7 @@ def sampled(tokens, engine, noise):
 @pytest.mark.parametrize("old", ["sampler", "trainer"])
 @pytest.mark.parametrize("estimator", ["abs", "k2", "k3"])
 def test_kl_cov_adds_nothing_where_the_policy_is_the_one_that_sampled(tokens, old, estimator):
-    """methods/entropy.md sections 5.2 and 7.23: at ratio 1 the penalty's gradient is 0. |log ratio| of rounding alone would be full-size."""
+    """entropy.md 5.2 and 7.23: at ratio 1 the penalty's gradient is 0. |log ratio| of rounding alone would be full-size."""
     found = {}
     for share in (0.0, 0.5):
         engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)

@@ -1,4 +1,4 @@
-"""The critic's side of PPO against hand-computed numbers (methods/dpo_vs_ppo.md section 9.2)."""
+"""The critic's side of PPO against hand-computed numbers (dpo_vs_ppo.md 9.2)."""
 
 import math
 
@@ -74,7 +74,7 @@ def test_values_advantages_and_targets(lam, expected):
 
 @pytest.mark.parametrize("finish", [Finish.CAP, Finish.CONTEXT])
 def test_a_cut_response_is_bootstrapped(finish):
-    """Item 13: r (0, 0, 0), the same V, .8 after the last token; the score of a cut response is not given (section 9.1 item 6)."""
+    """dpo_vs_ppo.md 9.2.13: r (0, 0, 0), the same V, .8 after the last token; the score of a cut response is not given (dpo_vs_ppo.md 9.1.6)."""
     found, advantages, _ = learned(finish, 1.0, [0.5, 0.6, 0.7], 0.8, normalise=False)
     assert advantages == pytest.approx([0.3, 0.2, 0.1])
     assert found.returns.tolist() == pytest.approx([0.8] * 3)
@@ -87,14 +87,14 @@ def test_values_are_in_units_of_the_statistics_before_the_batch():
     found, tails = judge.judge(rows)
     assert found[0].tolist() == pytest.approx([0.2, 0.2])
     assert tails == pytest.approx([0.2])
-    assert rows[0].values.tolist() == [2.0, 2.0], "the clip term needs them normalised (section 5.1 step 6)"
+    assert rows[0].values.tolist() == [2.0, 2.0], "the clip term needs them normalised (dpo_vs_ppo.md 5.1.6)"
     judge.aim(rows, found, [torch.tensor([0.8, 2.8])])
     assert rows[0].returns.tolist() == pytest.approx([-1.0, 1.0])
     assert judge.judge(rows)[0][0].tolist() == pytest.approx([4.0, 4.0])
 
 
 def test_targets_are_limited():
-    """Section 5.1 step 6: to five deviations."""
+    """dpo_vs_ppo.md 5.1.6: to five deviations."""
     judge = critic(ScriptedValues([0.0] * 101, 0.0))
     rows = [row(101)]
     found, _ = judge.judge(rows)

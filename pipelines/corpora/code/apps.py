@@ -1,4 +1,4 @@
-"""APPS (Hendrycks et al. 2021) as `codeparrot/apps` has it: solutions and tests are JSON in text columns (methods/dpo_vs_ppo.md 1.4)."""
+"""APPS (Hendrycks et al. 2021) as `codeparrot/apps` has it: solutions and tests are JSON in text columns (dpo_vs_ppo.md 1.4)."""
 
 from __future__ import annotations
 

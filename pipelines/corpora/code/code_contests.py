@@ -1,4 +1,4 @@
-"""CodeContests (Li et al. 2022) as `deepmind/code_contests` has it; Python 3 solutions only (methods/dpo_vs_ppo.md 1.5)."""
+"""CodeContests (Li et al. 2022) as `deepmind/code_contests` has it; Python 3 solutions only (dpo_vs_ppo.md 1.5)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ TEST_FIELDS: dict[str, set[str]] = {"stdio": {"input", "output"}, "call": {"args
 @dataclass(frozen=True)
 class CodeProblem:
     """`starter_code` is what a response that does not define `fn_name` is put behind; `setup` is trusted code that the tests need: imports,
-    helpers of the prompt. A problem without tests may be here, but is never trained on or evaluated (methods/dpo_vs_ppo.md 1.6)."""
+    helpers of the prompt. A problem without tests may be here, but is never trained on or evaluated (dpo_vs_ppo.md 1.6)."""
 
     id: str
     prompt: str

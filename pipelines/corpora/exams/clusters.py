@@ -1,4 +1,4 @@
-"""Near-duplicate clusters of questions: one stays of each, none where their references disagree (methods/reward_bridge.md 1.4.7).
+"""Near-duplicate clusters of questions: one stays of each, none where their references disagree (reward_bridge.md 1.4.7).
 
 A cluster is a connected component of the similarity graph, so that it depends on the questions and not on their order.
 """

@@ -1,6 +1,6 @@
-"""Multiple choice -> free form: which questions stand without their options, and what they ask then (methods/reward_bridge.md 1.4).
+"""Multiple choice -> free form: which questions stand without their options, and what they ask then (reward_bridge.md 1.4).
 
-Rules in the spec's order; each question falls to the first rule that takes it, and every rule counts what it took.
+The rules stand in that section's order; each question falls to the first rule that takes it, and every rule counts what it took.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class ExamsParams(Settings):
 
 
 class OverlapParams(Settings):
-    """What takes a training question out because a test question holds it (methods/reward_bridge.md 1.4.8)."""
+    """What takes a training question out because a test question holds it (reward_bridge.md 1.4.8)."""
 
     words: int = Field(13, ge=5, description="words in a row that no training question may share with a test question")
     characters: int = Field(20, ge=8, description="the same for Chinese text, in characters")

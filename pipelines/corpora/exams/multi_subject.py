@@ -1,4 +1,4 @@
-"""Multi-subject RLVR sets in their released layout (methods/reward_bridge.md 1.2): `query` = chat messages, `label`, `subject`.
+"""Multi-subject RLVR sets in their released layout (reward_bridge.md 1.2): `query` = chat messages, `label`, `subject`.
 
 The question is the last message of the user; its system message asks for the lead-in before the answer and belongs to the template here.
 """

@@ -1,7 +1,7 @@
 """Training questions that a test question holds: equal text, a shared run of words or characters, a short test question that stands in
 them as a whole, or near-duplicates at 0.6.
 
-methods/reward_bridge.md 1.4.8. The test question always stays; every removal is counted by the set that it fell to and the reason.
+reward_bridge.md 1.4.8. The test question always stays; every removal is counted by the set that it fell to and the reason.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Subjects -> fields of study: the codes of the Chinese national standard (GB/T 13745), as the paper groups them.
 
-methods/reward_bridge.md 1.2: 48 first-level subjects in STEM, social sciences, humanities and applied sciences; what has no code is
+reward_bridge.md 1.2: 48 first-level subjects in STEM, social sciences, humanities and applied sciences; what has no code is
 `others`, a column of its own (15.8 % of the paper's test).
 """
 

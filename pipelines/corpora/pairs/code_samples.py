@@ -1,4 +1,4 @@
-"""Preferences between programs (methods/dpo_vs_ppo.md 1.4, 1.5): samples from a file, judged here by the tests of their problems, or a
+"""Preferences between programs (dpo_vs_ppo.md 1.4, 1.5): samples from a file, judged here by the tests of their problems, or a
 set's own correct and incorrect solutions.
 
 Whatever labels were published with the samples, the tests decide; how often the labels agree is counted.

@@ -1,4 +1,4 @@
-"""PKU-SafeRLHF: two responses with a helpfulness label l_h, a safety label l_s and a flag each (methods/dpo_vs_ppo.md 1.3)."""
+"""PKU-SafeRLHF: two responses with a helpfulness label l_h, a safety label l_s and a flag each (dpo_vs_ppo.md 1.3)."""
 
 from __future__ import annotations
 

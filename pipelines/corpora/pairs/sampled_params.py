@@ -15,7 +15,7 @@ CHECKER = RULE
 
 
 class Drawing(Settings):
-    """How a token is drawn, and how many. The defaults are those of methods/dpo_vs_ppo.md 4.2."""
+    """How a token is drawn, and how many. The defaults are those of dpo_vs_ppo.md 4.2."""
 
     temperature: float = Field(1.0, gt=0, le=10, description="logits are divided by it")
     top_p: float = Field(1.0, gt=0, le=1, description="smallest set of tokens with at least this probability; 1 is off")

@@ -1,7 +1,7 @@
 """Code problems as a corpus: the set's own prompts, reference solutions as demonstrations, the tests in `meta`.
 
-methods/dpo_vs_ppo.md 1.1, 1.4. The checker `code_tests` reads the tests; public ones only select submissions, hidden ones only score
-(1.6). The texts of programs stay as they are, blank for blank.
+dpo_vs_ppo.md 1.1, 1.4. The checker `code_tests` reads the tests; public ones only select submissions, hidden ones only score
+(dpo_vs_ppo.md 1.6). The texts of programs stay as they are, blank for blank.
 """
 
 from __future__ import annotations

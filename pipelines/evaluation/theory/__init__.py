@@ -1,1 +1,1 @@
-"""DPO against PPO where every policy can be written down: 8 prompts, 8 answers (methods/dpo_vs_ppo.md 6)."""
+"""DPO against PPO where every policy can be written down: 8 prompts, 8 answers (dpo_vs_ppo.md 6)."""

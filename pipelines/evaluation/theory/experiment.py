@@ -1,6 +1,6 @@
 """The experiment: what DPO and PPO do with answers that no pair covers, over many worlds and over the number of DPO steps.
 
-methods/dpo_vs_ppo.md 6.3. DPO's loss says nothing of uncovered answers, so it may put mass there; PPO is held by the KL to a reference and
+dpo_vs_ppo.md 6.3. DPO's loss says nothing of uncovered answers, so it may put mass there; PPO is held by the KL to a reference and
 by samples. It shows what can happen, not what must: LIMIT stands beside every picture of it.
 """
 

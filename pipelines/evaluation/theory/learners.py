@@ -1,4 +1,4 @@
-"""DPO, the reward model, PPO and the closed form, on tables of (worlds, prompts, answers) (methods/dpo_vs_ppo.md 4.1, 5.1, 6.3).
+"""DPO, the reward model, PPO and the closed form, on tables of (worlds, prompts, answers) (dpo_vs_ppo.md 4.1, 5.1, 6.3).
 
 The losses are those that the pipeline trains language models with.
 """
@@ -80,7 +80,7 @@ def train_ppo(policy: Table, value: Networks, rewards: Tensor, settings: TheoryP
 
 
 def closed_form(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
-    """(..., answers) probabilities and rewards -> pi_ref exp(r / beta) / Z (4.1): 0 wherever the reference is 0, whatever the reward."""
+    """(..., answers) probabilities and rewards -> pi_ref exp(r / beta) / Z (dpo_vs_ppo.md 4.1), 0 wherever the reference is 0."""
     return torch.softmax(reference.log() + rewards / beta, -1)
 
 

@@ -1,4 +1,4 @@
-"""Parameters of the synthetic experiment; the defaults are those of methods/dpo_vs_ppo.md 6.3."""
+"""Parameters of the synthetic experiment; the defaults are those of dpo_vs_ppo.md 6.3."""
 
 from __future__ import annotations
 

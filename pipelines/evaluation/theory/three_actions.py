@@ -1,4 +1,4 @@
-"""Theorem 4.1's counterexample: three answers, one pair y1 > y2, and an answer y3 that the reference never gives (6.1, 6.4)."""
+"""Theorem 4.1's counterexample: three answers, one pair y1 > y2, and a y3 that the reference never gives (dpo_vs_ppo.md 6.1, 6.4)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def descend(start: Tensor, beta: float = 1.0, rate: float = 0.2, steps: int = 30
 
 
 def three_actions() -> dict[str, Any]:
-    """The table of 6.1 with the loss of each policy at beta 1, and the end of the descent of 6.4."""
+    """The table of dpo_vs_ppo.md 6.1 with the loss of each policy at beta 1, and the end of the descent of dpo_vs_ppo.md 6.4."""
     end = descend(torch.tensor(START, dtype=torch.float64))[-1]
     even = descend(torch.full((3,), 1 / 3, dtype=torch.float64))[-1]
     loss = {name: float(pair_loss(torch.tensor(policy, dtype=torch.float64), 1.0)) for name, policy in _POLICIES.items()}

@@ -1,6 +1,6 @@
 """The worlds: true rewards with the best answer on the diagonal, and pairs that cover some answers of each prompt.
 
-methods/dpo_vs_ppo.md 6.2, 6.3. All worlds are laid side by side in one tensor, the first dimension; each has random numbers of its own,
+dpo_vs_ppo.md 6.2, 6.3. All worlds are laid side by side in one tensor, the first dimension; each has random numbers of its own,
 so that a world is the same whatever others stand beside it.
 """
 

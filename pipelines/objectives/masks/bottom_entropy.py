@@ -1,4 +1,4 @@
-"""The reverse of the mask of forking tokens: exactly the tokens that it drops (methods/entropy.md section 2.4, E3)."""
+"""The reverse of the mask of forking tokens: exactly the tokens that it drops (entropy.md 2.4.E3)."""
 
 from __future__ import annotations
 

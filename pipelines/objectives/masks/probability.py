@@ -1,4 +1,4 @@
-"""The mask of unsure tokens: those sampled with a probability below a threshold (methods/spo.md section 4.1)."""
+"""The mask of unsure tokens: those sampled with a probability below a threshold (spo.md 4.1)."""
 
 from __future__ import annotations
 

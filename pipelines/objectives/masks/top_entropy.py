@@ -1,4 +1,4 @@
-"""Forking tokens: only those of highest entropy carry loss (80/20, methods/entropy.md sections 2.2 and 2.3)."""
+"""Forking tokens: only those of highest entropy carry loss (80/20, entropy.md 2.2 and 2.3)."""
 
 from __future__ import annotations
 

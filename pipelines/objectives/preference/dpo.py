@@ -1,4 +1,4 @@
-"""Direct preference optimisation (arXiv 2305.18290 eq. 7; methods/dpo_vs_ppo.md 4.1)."""
+"""Direct preference optimisation (arXiv 2305.18290 eq. 7; dpo_vs_ppo.md 4.1)."""
 
 from __future__ import annotations
 

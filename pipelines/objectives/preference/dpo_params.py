@@ -6,6 +6,6 @@ from pipelines.objectives.preference.pair_loss_params import PairLossParams
 
 
 class DpoParams(PairLossParams):
-    """The table of methods/dpo_vs_ppo.md 4.1 has beta 0.1."""
+    """The table of dpo_vs_ppo.md 4.1 has beta 0.1."""
 
     kind: str = "dpo"

@@ -1,4 +1,4 @@
-"""The two labels as tokens, in the very context in which the verifier writes them (methods/reward_bridge.md 3.1)."""
+"""The two labels as tokens, in the very context in which the verifier writes them (reward_bridge.md 3.1)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Last lines that are no answer whatever the key is, told before the verifier is asked: the cheapest defence against a policy that talks
-its judge into a reward (methods/reward_bridge.md 10.1, 10.3 item 1)."""
+its judge into a reward (reward_bridge.md 10.1, 10.3.1)."""
 
 from __future__ import annotations
 

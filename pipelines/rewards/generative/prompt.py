@@ -1,6 +1,6 @@
 """What a generative verifier is shown: question, last line of the response, key; the response's text fenced, so that it stays data.
 
-methods/reward_bridge.md 2.1: only the last line that is not blank is judged; the question is shortened first, candidate and key never.
+reward_bridge.md 2.1: only the last line that is not blank is judged; the question is shortened first, candidate and key never.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _count(control: re.Pattern[str] | None, text: str) -> int:
 
 
 def final_step(response: str) -> str:
-    """The last line with a visible character, outer blanks off; "" where there is none (9, item 4)."""
+    """The last line with a visible character, outer blanks off; "" where there is none (reward_bridge.md 9.4)."""
     lines = (strip_control(line).strip() for line in reversed(response.splitlines()))
     return next((line for line in lines if line), "")
 

@@ -1,4 +1,4 @@
-"""What the probabilities of the two labels say: leak, verdict, and the forms of the reward (methods/reward_bridge.md 3.1, 2.2)."""
+"""What the probabilities of the two labels say: leak, verdict, and the forms of the reward (reward_bridge.md 3.1, 2.2)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Reading(NamedTuple):
 
 
 def soft(reading: Reading, temperature: float = 1.0) -> float:
-    """P1 / (P1 + P0), after dividing the log-odds by `temperature` (fitted on calibration data); 0 where both are absent (9, items 1-3)."""
+    """P1 / (P1 + P0), the log-odds over `temperature`, which is fitted; 0 where both are absent (reward_bridge.md 9.1 to 9.3)."""
     if reading.positive <= 0:
         return 0.0
     if reading.negative <= 0:
@@ -49,7 +49,7 @@ def reward(reading: Reading, form: Form, temperature: float = 1.0) -> float:
 
 
 def majority(yes: int, votes: int) -> int:
-    """1 iff at least half of `votes` (1 or more) say yes: a tie counts as correct (2.2; 9, item 17)."""
+    """1 iff at least half of `votes` (1 or more) say yes: a tie counts as correct (reward_bridge.md 2.2, 9.17)."""
     return int(2 * yes >= votes)
 
 

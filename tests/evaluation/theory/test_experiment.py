@@ -1,4 +1,4 @@
-"""The synthetic experiment: its thresholds (methods/dpo_vs_ppo.md 6.3), its parts, and that it repeats."""
+"""The synthetic experiment: its thresholds (dpo_vs_ppo.md 6.3), its parts, and that it repeats."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_section_6_3_thresholds(found):
 
 
 def test_section_6_3_measured_table(found):
-    """The spec's means over 50 seeds, to within what 10 seeds can say."""
+    """The means over 50 seeds of dpo_vs_ppo.md 6.3, to within what 10 seeds can say."""
     policies = found["network"]["policies"]
     for name, figure, expected, tolerance in (
         ("reference", "uncovered_mass", 0.50, 0.02),

@@ -1,4 +1,4 @@
-"""Theorem 4.1's counterexample and the closed form: methods/dpo_vs_ppo.md 6.1, 6.4, 9.2 identities 5 and 6."""
+"""Theorem 4.1's counterexample and the closed form: dpo_vs_ppo.md 6.1, 6.4, 9.2.5 and 9.2.6."""
 
 import pytest
 import torch
