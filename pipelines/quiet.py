@@ -13,11 +13,12 @@ DEFAULTS = {
     "DVC_NO_ANALYTICS": "1",  # DVC ignores DO_NOT_TRACK
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Not about quiet, but read before torch is imported too: GNU OpenMP spins for seconds by default, and a stage that shares its cores
-    # with another process ran 5-10 times slower for it (docs/log.md). At 10,000 spins it is as fast alone and hardly slower in company.
+    # Not about quiet, but read before torch is imported too: GNU OpenMP spins for seconds by default, and a stage
+    # that shares its cores with another process ran 5-10 times slower for it. At 10,000 spins it is as fast alone
+    # and hardly slower in company (docs/decisions/0009-bounded-openmp-spinning.md).
     "GOMP_SPINCOUNT": "10000",
-    # Large tensors lie in huge pages where the kernel offers them on request: caches of keys and values are read in many short pieces, and
-    # a 5M model samples a fifth faster (docs/log.md).
+    # Large tensors lie in huge pages where the kernel offers them on request: caches of keys and values are read in
+    # many short pieces, and a 5M model samples a fifth faster (docs/decisions/0033-decoding-by-numba.md).
     "THP_MEM_ALLOC_ENABLE": "1",
 }
 
