@@ -15,12 +15,19 @@ from tasks.stage import Stage
 def opener(stage: Stage) -> Opener:
     """For the sources that the stage's parameters name; any other is an error, as for `Stage.input`."""
 
+    said: set[str] = set()
+
+    def notice(text: str) -> None:
+        if text not in said:  # a source of two splits is opened twice
+            said.add(text)
+            stage.notice(text)
+
     @contextmanager
     def open_source(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[Found]:
         recorded = manifest.read(stage.input(Reference(value, kind, revision).manifest))
         if place := recorded.source.get("path"):
             reads.allow(place)  # `opened` compares every byte with the manifest, which is a declared input, and shows no other file
-        with opened(recorded, stage.execution.offline, stage.say) as found:
+        with opened(recorded, stage.execution.offline, notice) as found:
             yield found
 
     return open_source

@@ -22,6 +22,7 @@ from tasks.execution_params import ExecutionParams
 Section = TypeVar("Section", bound=Settings)
 
 PROGRESS = "::progress "  # a line of standard output that the runner shows as progress instead of log
+NOTICE = "notice: "  # the console of a run shows such a line of a stage's log
 
 
 @dataclass(frozen=True)
@@ -177,3 +178,7 @@ class Stage:
         """A line for the log."""
         if self.first:
             print(text, file=sys.stdout, flush=True)
+
+    def notice(self, text: str) -> None:
+        """A line for the log that the console of the run shows too."""
+        self.say(NOTICE + text)

@@ -13,6 +13,7 @@ from pipelines.quiet import quiet
 from pipelines.sources.manifest import Manifest, SourceDamaged, SourceError
 from pipelines.sources.places import exactly
 from pipelines.sources.source_params import COMMIT, FOLDER, Kind, Source
+from tasks.stage import NOTICE
 
 
 def take_in(root: Path, name: str, offline: bool) -> str:
@@ -34,7 +35,7 @@ def take_in(root: Path, name: str, offline: bool) -> str:
         now = None if offline or pin is None else commit_of(source.hub, branch, entry["kind"])
         said.append(f"{source.hub} names no commit: {branch} is pinned to {commit} in {source_lock.SOURCE_LOCK}")
         if now is not None and now != commit:
-            said.append(f"{branch} has moved to {now} since; write revision: {now} to take that one")
+            said.append(f"{NOTICE}{source.hub}: {branch} has moved to {now} since; write revision: {now} to take that one")
     return "\n".join(said)
 
 

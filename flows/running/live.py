@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tasks.stage import NOTICE
+
 QUIET_PERIOD_S = 10.0
 
 
@@ -103,7 +105,9 @@ class Terminal:
             self.console.print(f"  {stage:<20} {row.get('done')}/{row.get('total')}  {figures(row)}", markup=False, highlight=False)
 
     def line(self, stage: str, text: str) -> None:
-        if self.verbose:
+        if text.startswith(NOTICE):
+            self.say(f"{stage}: {text}")
+        elif self.verbose:
             self.console.print(f"  [dim]{stage} |[/] ", end="")
             self.console.print(text, markup=False, highlight=False)
 
