@@ -100,21 +100,27 @@ def edited(root: Path, settings: list[str] | None, targets: list[str] | None, as
 
 
 def write_edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> None:
-    """Bring params.yaml to what `edited` says, and tell which presets it now lists; never while a run works with it."""
+    """Bring params.yaml to what `edited` says, and tell which presets it now lists; never while a run works with it, and not for a run
+    that would be refused: of its settings nothing must stay behind."""
     changed = edited(root, settings, targets, as_json)
     if changed is None:
         return
-    from flows.graph import recipes
-    from flows.graph.params_file import PARAMS, write_text
+    from flows.graph import dvc_api, plan, recipes
+    from flows.graph.params_file import PARAMS, ParamsError, write_text
     from flows.workspace import Busy, only_one_run
 
     text, added = changed
     try:
         with only_one_run(root):
+            plan.check_wanted(root, targets or [], text)
             recipes.remember(root)
             write_text(root / PARAMS, text)
-    except (Busy, OSError) as error:
+    except (ParamsError, plan.UnknownStage) as error:
+        fail(str(error), 2, as_json)
+    except (Busy, SyntaxError, OSError) as error:
         fail(words_of(error), 1, as_json)
+    except dvc_api.dvc_error() as error:
+        fail(f"DVC: {error}", 1, as_json)
     if added:
         err.print(f"params.yaml: added {', '.join(added)}", style="yellow", markup=False)
 

@@ -51,6 +51,11 @@ def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[
     from dvc.repo import Repo
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # "Updating lock file" once per stage tells nobody anything
+    for drawn in (
+        "dvc.progress",
+        "dvc_data.callbacks",
+    ):  # "Collecting files and computing hashes", three lines on a terminal for each input
+        logging.getLogger(drawn).setLevel(logging.CRITICAL)
     repo = Repo(str(root), fs=None if instead is None else _files_with(root, instead), _wait_for_lock=True)
     repo.lock._friendly = False  # or it draws "Waiting to acquire lock" on a terminal each time that it is taken
     whole_entries_only(repo)

@@ -59,6 +59,7 @@ class Plan:
         return tuple(f"{row.stage}: {note}" for row in self.rows for note in row.notes)
 
 
+NO_LOCK = "schema: '2.0'\nstages: {}\n"
 FETCH = "`dvc fetch` brings it again if the remote's copy is whole"
 
 
@@ -113,6 +114,21 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
         rows = tuple(walk.rows(chosen))
         walk.verified.save()
         return Plan(rows, params)
+
+
+def check_wanted(root: Path, targets: Iterable[str], text: str) -> None:
+    """Raise what a plan of `targets` raises for a params.yaml that holds `text`: ParamsError, UnknownStage, DVC's errors.
+
+    Nothing is written or hashed, and a damaged dvc.lock, which `run` mends, is not looked at.
+    """
+    raw = parse(text)
+    params = check(raw)
+    instead = {PARAMS: text, source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params)), "dvc.lock": NO_LOCK}
+    with dvc_api.open_repo(root, instead) as repo:
+        needs = dvc_api.graph(repo)
+        made_paths.check(root, params, needs)
+        names = [stage.addressing for stage in dvc_api.stages_in_order(repo, needs) if stage.addressing != dvc_api.CODE_STAGE]
+        expand(names, targets, presets=unlisted(raw))
 
 
 def expand(names: Iterable[str], targets: Iterable[str], missing_ok: bool = False, presets: Iterable[str] = ()) -> list[str]:

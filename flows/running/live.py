@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from tasks.stage import NOTICE
 
 QUIET_PERIOD_S = 10.0
+WIDE = 110  # columns of a terminal on which the bar has room beside the figures
 
 
 class Display(Protocol):
@@ -69,6 +71,19 @@ def _style(how: str, detail: str) -> str:
     return "yellow" if how in ("Stopped", "Skipped") or detail.startswith("warning") else "dim"
 
 
+def _columns(width: int) -> list[TextColumn | BarColumn | TimeElapsedColumn]:
+    """Of one running stage. A narrow terminal has no room for a bar beside the figures: rich would cut the figures to nothing."""
+    whole = Column(no_wrap=True, overflow="ellipsis")
+    count = "{task.completed:.0f}/{task.total:.0f}"
+    if width < WIDE:
+        return [TextColumn("  {task.description:<18} " + count + "  {task.fields[figures]}", markup=False, table_column=whole)]
+    figures = TextColumn("{task.fields[figures]}", markup=False, table_column=Column(overflow="ellipsis"))
+    return [
+        TextColumn("  {task.description:<18}", table_column=whole), BarColumn(24), TextColumn(count, table_column=whole), figures,
+        TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+    ]  # fmt: skip
+
+
 class Terminal:
     """Rich output to `console`."""
 
@@ -78,10 +93,7 @@ class Terminal:
         self._bars: dict[str, Any] = {}
         self._bar: Progress | None = None
         if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("  {task.description:<18}"), BarColumn(24), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-                TextColumn("{task.fields[figures]}", markup=False), TimeElapsedColumn(), console=console, transient=True,
-            )  # fmt: skip
+            self._bar = Progress(*_columns(console.width), console=console, transient=True)
 
     def __enter__(self) -> Terminal:
         if self._bar:

@@ -21,8 +21,7 @@ def test_what_S_wrote_is_said_first_and_in_json(graph: Project) -> None:
     supposed = graph.call("plan", "-S", "report.samples=2")
     assert supposed.stdout.startswith(SAID)
     assert "of your own" not in graph.call("plan").stdout
-    refused = graph.call("run", "-S", "report.samples=2", "nothing")
-    assert refused.returncode == 2
+    assert graph.call("run", "-S", "report.samples=2", "base").returncode == 0
     for words in (["plan"], ["status"]):
         assert graph.call(*words).stdout.startswith(SAID)
         found = json.loads(graph.call(*words, "--json").stdout)
@@ -43,7 +42,7 @@ def test_use_says_where_it_kept_them_and_how_they_come_back(graph: Project) -> N
     (graph.folder / "recipes/sharp.yaml").write_text("rl: {other: {max_error_share: 0.1}}\n")
     assert graph.call("use", "sharp").returncode == 0
     graph.call("plan", "-S", "report.samples=2")
-    graph.call("run", "-S", "report.samples=2", "nothing")
+    graph.call("run", "-S", "report.samples=2", "base")
     done = graph.call("use", "default")
     (line,) = [line for line in done.stdout.splitlines() if "come back with: " in line]
     command = line.partition("come back with: ")[2].split()
@@ -79,6 +78,23 @@ def test_nothing_edits_params_under_a_run_and_status_shows_it(scene: Scene) -> N
     shown = scene.call("status").stdout
     assert "nothing runs now" in shown
     assert "evaluate@sft" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "-S", "report.samples=2", "sftt"], "did you mean sft"),
+        (["run", "-S", "report.samples=2", "sft", "rl@"], "no stage rl@"),
+    ],
+    ids=["one of none", "one of two"],
+)
+def test_a_run_that_is_refused_writes_no_setting(graph: Project, words: list[str], said: str) -> None:
+    before = (graph.folder / "params.yaml").read_bytes()
+    (graph.folder / "dvc.lock").write_bytes(b"\0" * 100)  # damaged: the next run mends it, a refused one leaves it
+    refused = graph.call(*words)
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert said in refused.stderr
+    assert (graph.folder / "params.yaml").read_bytes() == before
 
 
 BAD = [

@@ -103,6 +103,8 @@ def test_a_run_on_a_terminal(scene: Scene) -> None:
     code, written = on_a_terminal(scene, "run", "sft", "--verbose")
     assert code == 1
     assert "Waiting to acquire lock" not in written
+    assert "Collecting files" not in written  # bars of DVC's, which redraw over the run's own
+    assert "file/s]" not in written
     assert "owned" in written
     assert "ValueError: 400 rows are bad:" in written
     assert "and 399 more" in written
