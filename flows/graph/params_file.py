@@ -80,6 +80,8 @@ def _loaded(yaml: YAML, text: str, name: str) -> Any:
         return yaml.load(text)
     except MarkedYAMLError as error:
         where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        if conflict := next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None):
+            raise ParamsError([f"{name}:{conflict}: git's marks of a merge conflict; keep one side and delete the marks"]) from None
         raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem or error}"]) from None
     except (YAMLError, ValueError) as error:  # characters that YAML does not allow; a date that there is not
         way = "" if name.startswith("-S") else f"; bring it back with `git checkout {name}`"  # zeros where a power loss was

@@ -21,7 +21,7 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
         return path, f"unknown, did you mean {close[0]}?" if close else f"unknown; known here: {', '.join(sorted(known))}"
     if item["type"] == "missing":
         return path, "missing"
-    text = item["msg"].removeprefix("Value error, ")
+    text = item["msg"].removeprefix("Value error, ").replace("valid tuple", "list")  # YAML knows no tuples
     shown = item["input"]
     return path, text if isinstance(shown, (dict, list)) else f"{text} (found {shown!r})"
 

@@ -264,7 +264,12 @@ def test_infinities_are_no_rates(raw: dict[str, Any]):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("a: [1\n", "not readable as YAML"), ("a: 1\na: 2\n", "duplicate key"), ("- 1\n", "a mapping of sections is expected")],
+    [
+        ("a: [1\n", "not readable as YAML"),
+        ("a: 1\na: 2\n", "duplicate key"),
+        ("- 1\n", "a mapping of sections is expected"),
+        ("a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> x\n", ":2: git's marks"),
+    ],
 )
 def test_a_broken_file_is_said_with_its_name(tmp_path: Path, text: str, said: str):
     (tmp_path / PARAMS).write_text(text)
