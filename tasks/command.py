@@ -43,7 +43,7 @@ def check_place(spec: Spec, root: Path) -> None:
 def train(stage: Stage) -> None:
     """Run the stage's code, here or in several processes, write the checkpoint's lineage, mark the result done."""
     spec, started, processes = stage.spec, time.time(), stage.execution.processes
-    if processes > 1 and stage.kind in launch.STAGES:
+    if processes > 1 and spec.divisible:
         launch.launch(processes, [sys.executable, "-m", "tasks", stage.name], stage.execution.grace_s)
     else:
         import_module(f"tasks.{stage.kind}").run(stage)

@@ -15,12 +15,6 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import NoReturn
 
-STAGES = frozenset(  # that can use several processes
-    {
-        *("cost_model", "dpo", "dpo_iter", "judgements", "ppo_rm", "reference", "reward_model"),
-        *("rl", "rlvr", "rlvr_start", "sft", "sft_safe", "verifier"),
-    }
-)
 WORKER = "WHETSTONE_WORKER"  # set in workers only; RANK alone may come from a cluster around all of this
 TERMINATED = 143
 _SET_DEATH_SIGNAL = 1

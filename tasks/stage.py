@@ -30,7 +30,7 @@ class Spec:
     """The pinned facts of one stage run; everything but `run` and `git` is part of the stage's identity.
 
     `params` maps dotted sections of params.yaml to values; `inputs` maps paths to DVC's content digests; `code` maps each module that the
-    stage reaches to its digest; `environment` maps keyed packages to major.minor.
+    stage reaches to its digest; `environment` maps keyed packages to major.minor. `divisible`: it may run in several processes.
     """
 
     stage: str
@@ -46,6 +46,7 @@ class Spec:
     run: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)  # inputs that are read elsewhere than under their own names
     command: str = ""
+    divisible: bool = False
 
     @classmethod
     def read(cls, path: str | Path) -> Spec:
@@ -54,7 +55,7 @@ class Spec:
             value = json.loads(Path(path).read_bytes())
             made = cls(**{**value, "outs": tuple(value["outs"])})
             whole = all(
-                isinstance(getattr(made, one.name), Mapping if "Mapping" in str(one.type) else (str, tuple)) for one in fields(made)
+                isinstance(getattr(made, one.name), Mapping if "Mapping" in str(one.type) else (str, tuple, bool)) for one in fields(made)
             )
         except (ValueError, TypeError, KeyError):
             whole = False

@@ -1,4 +1,4 @@
-"""What the sections of params.yaml must agree on: models that others start from, sets of pairs, reward models, rounds, names of folders.
+"""What the sections of params.yaml must agree on beside the references that dvc.yaml's templates make (`references.py`).
 
 Read from the raw file, so that it is said even when something else is wrong too.
 """
@@ -7,59 +7,45 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from flows.graph.models import POLICY_RUNS, SCORING_RUNS, Made, made, mapping, names, presets
-from flows.graph.sections import at, below
-from flows.graph.verifier_contradictions import verifier_contradictions
+from flows.graph.references import Graph, Problem, at
+from flows.graph.sections import presets
 from pipelines.corpora.roles import absent, reachable, roles_of
 from pipelines.settings import laid_over
 
-Problem = tuple[str, str]  # key, what is wrong with it
 
-FROM_PAIRS = (("start",), ("preferences",))
-TEMPLATED = {"ppo_rm": (("start",), ("reward", "model")), "dpo_iter": (("start",), ("scorer",))}
-"""What dvc.yaml makes a run's inputs of, where that is not FROM_PAIRS; it reads a run alone, without what the runs share."""
-
-
-def contradictions(raw: dict[str, Any]) -> Iterator[Problem]:
-    """Every contradiction of the file."""
-    models = list(made(raw))
-    yield from _names(raw, models)
-    yield from _corpora_and_methods(raw)
+def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Problem]:
+    """Every contradiction of the file; `root` is the project whose dvc.yaml counts (null: this one)."""
+    yield from Graph(raw, root).problems()
+    yield from _methods(raw)
     yield from _validated(raw)
     yield from _rounds(raw)
-    yield from _runs(raw, models)
-    yield from _measured(raw, models)
-    yield from verifier_contradictions(raw, models)
-    yield from _cycles(raw)
+    yield from _boards(raw)
+    yield from _exams(raw)
 
 
-def _names(raw: dict[str, Any], models: list[Made]) -> Iterator[Problem]:
-    """Names become stage and folder names, and no two stages write one folder."""
-    named = {f"{section}.{name}": name for section in ("corpus", "preferences", "wins") for name in names(raw, section)}
-    named |= {f"rl.{name}": name for name in presets(raw)} | {one.key: one.name for one in models}
-    for key, name in named.items():
-        if not name.replace("_", "").replace("-", "").isalnum():
-            yield key, "names are letters, digits, _ and - (they become stage and folder names)"
-    first: dict[str, Made] = {}
-    listed = names(raw, "rl", "methods")
-    for one in [*models, *(Made(name, f"rl.{name}", f"rl@{name}") for name in presets(raw) if name not in listed)]:
-        other = first.setdefault(one.name, one)
-        if other is not one:
-            kind = "a method" if one.key.startswith("rl.") else "a run"
-            yield one.key, f"{kind} cannot be called {one.name}: that is the model folder of the stage {other.stage}"
+def mapping(raw: Any, *path: str) -> dict[str, Any]:
+    """The mapping at a path; empty where the file holds none (its check says so)."""
+    value = at(raw, path)
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
-def _corpora_and_methods(raw: dict[str, Any]) -> Iterator[Problem]:
-    corpora = names(raw, "corpus")
-    chosen = mapping(raw, "train").get("corpus")
-    if isinstance(chosen, str) and chosen not in corpora:
-        yield "train.corpus", f"no corpus {chosen!r}; the section corpus holds: {', '.join(corpora) or 'none'}"
-    known = presets(raw)
+def names(raw: Any, *path: str) -> list[str]:
+    """The names in the list or the keys of the mapping at a path."""
+    value = at(raw, path)
+    return [str(name) for name in value] if isinstance(value, (list, dict)) else []
+
+
+def _methods(raw: dict[str, Any]) -> Iterator[Problem]:
+    known, models = presets(raw), Graph(raw).models()
     for method in names(raw, "rl", "methods"):
         if method not in known:
             yield "rl.methods", f"{method!r} has no preset; add a section rl.{method} or choose of: {', '.join(known)}"
+    for method in known:
+        if method in models and models[method].name != f"rl@{method}":
+            yield f"rl.{method}", f"the name {method} is taken: models/{method} is written by the stage {models[method].name}"
 
 
 def _validated(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -97,93 +83,26 @@ def _rounds(raw: dict[str, Any]) -> Iterator[Problem]:
             yield "dpo_iter.rounds.1.start", f"the first round cannot start from a round (found {start!r})"
 
 
-def _runs(raw: dict[str, Any], models: list[Made]) -> Iterator[Problem]:
-    """Models, sets of pairs and reward models that a run names must be made by a stage."""
-    answering = [one.name for one in models if one.answers]
-    judges, sets = names(raw, "reward_model", "runs"), names(raw, "preferences")
-    for section, path, name, settings in _members(raw):
-        key = f"{section}.{path}.{name}"
-        whole = laid_over(below(raw, (section, path)), settings)
-        for field in TEMPLATED.get(section, FROM_PAIRS):
-            if at(settings, field) is None:
-                elsewhere = "; what the runs share it does not read" if at(whole, field) is not None else ""
-                yield ".".join((key, *field)), f"must stand in {key} itself: dvc.yaml makes the stage's inputs of it{elsewhere}"
-        yield from _one_of(f"{key}.start", whole.get("start"), answering, "model that answers")
-        yield from _one_of(f"{key}.preferences", whole.get("preferences"), sets, "set of the section preferences")
-        yield from _one_of(f"{key}.reward.model", at(whole, ("reward", "model")), judges, "run of reward_model.runs")
-        if whole.get("scorer") != whole.get("start"):
-            yield from _one_of(f"{key}.scorer", whole.get("scorer"), judges, "run of reward_model.runs")
-    for name, settings in mapping(raw, "preferences").items():
-        yield from _one_of(f"preferences.{name}.origin", _model_of(at(settings, ("origin",))), answering, "model that answers")
-
-
-def _measured(raw: dict[str, Any], models: list[Made]) -> Iterator[Problem]:
-    """What is evaluated, assessed and compared, and by whom."""
-    answering = [one.name for one in models if one.answers]
-    for model in names(raw, "evaluate", "models"):
-        if model not in answering:
-            yield "evaluate.models", f"no stage makes a model {model!r}; made are: {', '.join(answering)}"
-    assessed = mapping(raw, "assess", "models")
-    for model, settings in assessed.items():
-        key = f"assess.models.{model}"
-        yield from _one_of(key, model, answering, "model that answers")
-        yield from _one_of(f"{key}.reference", at(settings, ("reference",)), answering, "model that answers")
-        yield from _one_of(
-            f"{key}.preferences", at(settings, ("preferences",)), names(raw, "preferences"), "set of the section preferences"
-        )
-    graders = mapping(raw, "assess", "graders") if assessed else {}
-    reward, cost = graders.get("reward_model"), graders.get("cost_model")
-    yield from _one_of("assess.graders.reward_model", reward, names(raw, "reward_model", "runs"), "run of reward_model.runs")
-    if cost != reward:
-        yield from _one_of("assess.graders.cost_model", cost, names(raw, "cost_model", "runs"), "run of cost_model.runs")
+def _boards(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Boards compare models that are assessed."""
     for board, settings in mapping(raw, "wins").items():
         matches = at(settings, ("matches",))
         for match in matches if isinstance(matches, list) else []:
             for model in match if isinstance(match, list) else []:
-                yield from _one_of(f"wins.{board}.matches", model, list(assessed), "model of assess.models")
+                yield from _one_of(f"wins.{board}.matches", model, names(raw, "assess", "models"), "model of assess.models")
 
 
-def _cycles(raw: dict[str, Any]) -> Iterator[Problem]:
-    """A run that starts, through others or through pairs that they sampled, from itself."""
-    origins = {name: _model_of(at(item, ("origin",))) for name, item in mapping(raw, "preferences").items()}
-    needs: dict[str, set[str]] = {}
-    for section, _, name, settings in _members(raw):
-        found = {
-            settings.get("start"),
-            settings.get("scorer"),
-            at(settings, ("reward", "model")),
-            origins.get(str(settings.get("preferences"))),
-        }
-        needs[f"dpo_iter_{name}" if section == "dpo_iter" else name] = {str(one) for one in found if one}
-    reached = {model: _reached(needs, model) for model in needs}
-    for model, others in reached.items():
-        if model in others:
-            between = sorted(one for one in others - {model} if model in reached.get(one, ()))
-            yield f"models/{model}", f"{model} needs itself to be made, through {', '.join(between) or 'its own settings'}"
-
-
-def _reached(needs: dict[str, set[str]], model: str) -> set[str]:
-    """All that `model` needs, directly or not."""
-    seen, todo = set[str](), [model]
-    while todo:
-        fresh = needs.get(todo.pop(), set()) - seen
-        seen |= fresh
-        todo += fresh
-    return seen
-
-
-def _members(raw: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
-    """(section, `runs` or `rounds`, name, settings) of everything that starts from a model."""
-    for section, path in (*((section, "runs") for section in (*SCORING_RUNS, *POLICY_RUNS)), ("dpo_iter", "rounds")):
-        for name, settings in mapping(raw, section, path).items():
-            if isinstance(settings, dict):
-                yield section, path, name, settings
-
-
-def _model_of(origin: Any) -> str | None:
-    """The model that a set of pairs is sampled from, if it is."""
-    parts = str(origin).split("/")
-    return parts[1] if len(parts) > 1 and parts[0] == "models" else None
+def _exams(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Sets unite exams by name."""
+    exams = names(raw, "exams")
+    for name, settings in mapping(raw, "rlvr_set").items():
+        wanted = at(settings, ("exams", "exams"))
+        for key in ("exams", "against"):
+            named = at(settings, ("exams", key))
+            for exam in named if isinstance(named, list) else []:
+                yield from _one_of(f"rlvr_set.{name}.exams.{key}", exam, exams, "exam of the section exams")
+        if wanted and at(settings, ("origin",)) != "data/exams":
+            yield f"rlvr_set.{name}.origin", "a set of exams reads them from data/exams"
 
 
 def _one_of(key: str, value: Any, known: list[str], what: str) -> Iterator[Problem]:
@@ -191,5 +110,5 @@ def _one_of(key: str, value: Any, known: list[str], what: str) -> Iterator[Probl
     if value is None or str(value) in known:
         return
     close = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
+    hint = f"nearest: {close[0]}" if close else f"known: {', '.join(known) or 'none'}"
     yield key, f"no {what} is called {value!r}; {hint}"

@@ -9,11 +9,12 @@ import copy
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from flows.graph.contradictions import contradictions
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.problems import describe, remove
+from flows.graph.references import at, sections
 from flows.graph.sections import NOT_METHODS, with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exams_params import ExamsParams
@@ -154,6 +155,7 @@ class Params(Settings):
     dpo_theory: TheoryParams
     report: ReportParams
     execution: ExecutionParams
+    _own: dict[str, Any] = PrivateAttr({})  # sections of the user's own stages, which no record here describes
 
     @model_validator(mode="before")
     @classmethod
@@ -163,6 +165,8 @@ class Params(Settings):
     def section(self, dotted: str) -> Any:
         """The record or value of a section as dvc.yaml names it: `rl.grpo`, `corpus.exam`, `identity.seed`."""
         value: Any = self
+        if dotted.partition(".")[0] in self._own:
+            return at(self._own, dotted.split("."))
         for part in dotted.split("."):
             if isinstance(value, Policies) and part not in NOT_METHODS:
                 value = value.presets
@@ -172,14 +176,15 @@ class Params(Settings):
 
 def load(root: Path, name: str = PARAMS) -> Params:
     """Check the whole file; raise ParamsError with every problem at once."""
-    return check(read_yaml(root / name), name)
+    return check(read_yaml(root / name), name, root)
 
 
-def check(raw: dict[str, Any], name: str = PARAMS) -> Params:
+def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> Params:
     """The typed parameters, or ParamsError naming file, key, problem and, for an unknown key, the nearest known one."""
     problems: dict[str, str] = {}
     params = None
-    data = copy.deepcopy(raw)
+    own = {key: value for key, value in raw.items() if key in sections(root) - set(Params.model_fields)}
+    data = copy.deepcopy({key: value for key, value in raw.items() if key not in own})
     for _ in range(8):  # contradictions are only seen among values that are right by themselves: drop the wrong ones and look again
         try:
             params = Params.model_validate(data)
@@ -198,9 +203,10 @@ def check(raw: dict[str, Any], name: str = PARAMS) -> Params:
                     continue
             if not fresh:
                 break
-    for key, text in contradictions(raw):
+    for key, text in contradictions(raw, root):
         problems.setdefault(key, text)
     if problems:
         raise ParamsError([f"{name}: {key}: {text}" for key, text in sorted(problems.items())])
     assert params is not None
+    params._own = own
     return params

@@ -82,7 +82,7 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
     dvc_api.BrokenLock.
     """
     raw = read_yaml(root / PARAMS) if text is None else parse(text)
-    params = check(raw)
+    params = check(raw, root=root)
     unwritten = None if text is None else {PARAMS: text, source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params))}
     if unwritten is None:
         source_lock.write(root, params)  # before DVC reads dvc.yaml, which makes stages of it

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from flows.graph.sections import SHARED, at
+from flows.graph.references import at, overlays
 from pipelines.settings import Seam
 
 
@@ -48,7 +48,7 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
             break
         if isinstance(data, dict) and part not in data:
             continue  # a union's tag; `_records` chooses by the data itself
-        shared_by = SHARED.get(tuple(path), ())
+        shared_by = overlays().get(tuple(path), ())
         path = [*path, str(part)]
         fields = [record.model_fields[str(part)] for record in _records(kind, data) if str(part) in record.model_fields]
         data = data[part] if isinstance(data, (dict, list)) else None

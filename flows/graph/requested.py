@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flows.graph.models import made, names, presets
+from flows.graph.contradictions import names
+from flows.graph.references import Graph
+from flows.graph.sections import presets
 
 
 def unlisted(raw: Any) -> list[str]:
@@ -21,7 +23,7 @@ def missing(raw: Any, targets: Iterable[str]) -> list[tuple[str, str, str]]:
     """(section, key, name) to be added, in order and each once. A target that names no preset or model is left for the plan to refuse."""
     found: list[tuple[str, str, str]] = []
     known, methods, models = presets(raw), names(raw, "rl", "methods"), names(raw, "evaluate", "models")
-    trained = [one.name for one in made(raw) if one.answers]
+    trained = Graph(raw).models("policy")
     for target in targets:
         stage, _, name = target.partition("@")
         if stage not in ("rl", "evaluate") or name not in [*known, *(trained if stage == "evaluate" else ())]:

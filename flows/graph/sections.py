@@ -1,42 +1,34 @@
 """Sections of params.yaml whose members are laid over what they share: `rl.grpo` over `rl.common`, `dpo.runs.dpo` over `dpo.common`.
 
-A stage gets both as params and lays them itself (`pipelines.settings.laid_over`); here the same is done for the check of the whole file.
+Which ones dvc.yaml says: a stage's params name first what is shared, then its own. The stage gets both and lays them itself
+(`pipelines.settings.laid_over`); here the same is done for the check of the whole file.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from flows.graph.references import at, overlays
 from pipelines.settings import laid_over
 
 Path = tuple[str, ...]
 
 NOT_METHODS = ("methods", "common")  # keys of the section rl that are no presets
 
-SHARED: dict[Path, tuple[Path, ...]] = {
-    ("rl",): (("rl", "common"),),
-    **{(name, "runs"): ((name, "common"),) for name in ("reward_model", "cost_model", "sft_safe", "dpo", "rlvr_start", "verifier")},
-    ("dpo_iter", "rounds"): (("dpo_iter", "common"),),
-    ("ppo_rm", "runs"): (("rl", "common"), ("ppo_rm", "common")),
-    ("rlvr", "runs"): (("rl", "common"), ("rlvr", "common")),
-}
-"""Where members stand -> what each is laid over, the lowest first."""
-
-
-def at(raw: Any, path: Path) -> Any:
-    """The value at a path of nested mappings; None where there is none."""
-    for part in path:
-        raw = raw.get(part) if isinstance(raw, dict) else None
-    return raw
-
 
 def below(raw: Any, members: Path) -> dict[str, Any]:
     """What the members at `members` are laid over, merged."""
     merged: dict[str, Any] = {}
-    for layer in SHARED[members]:
+    for layer in overlays()[members]:
         value = at(raw, layer)
         merged = laid_over(merged, value) if isinstance(value, dict) else merged
     return merged
+
+
+def presets(raw: Any) -> list[str]:
+    """Methods of the section rl, with a stage or without."""
+    section = at(raw, ("rl",))
+    return [str(name) for name in section if name not in NOT_METHODS] if isinstance(section, dict) else []
 
 
 def with_members_laid(raw: Any) -> Any:
@@ -44,7 +36,7 @@ def with_members_laid(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     result = dict(raw)
-    for path in SHARED:
+    for path in overlays():
         found = at(raw, path)
         if path == ("rl",) or not isinstance(found, dict):
             continue

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.graph import aside, bytecode, codelock, dvc_api, source_lock
+from flows.graph import aside, bytecode, codelock, dvc_api, references, source_lock
 from flows.graph.params import load
 from flows.workspace import STATE
 from tasks.stage import Spec
@@ -69,6 +69,7 @@ def build(
         git=git,
         run=run,
         command=dvc_api.command(stage),
+        divisible=references.divisible(stage.meta),
     )
 
 

@@ -12,7 +12,6 @@ from pipelines.printable import escape
 from tasks.report_page import html, tables
 from tasks.report_page.comparison import Accuracy, difference
 from tasks.report_page.figures import AXES, FEW, Drawn, Plot
-from tasks.report_page.graph import Node, draw, essential
 from tasks.report_page.pairs import by_kind, pair, spread
 from tasks.report_page.preferences import Section
 from tasks.report_page.results import BASELINE, Results
@@ -48,7 +47,7 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
         "curves": _curves(drawn, absent),
         "samples": _samples(results, settings),
         "corpus": _beside(*tables.counts(results), tables.training(results), tables.settings(results)),
-        "graph": _graph(results),
+        "graph": _graph(),
     }
     titles = dict(SECTIONS)
     if more:
@@ -131,21 +130,6 @@ def _heldout(results: Results, model: str, decoding: str) -> Accuracy | None:
     return Accuracy.of(results.evaluations[model]["heldout"][decoding])
 
 
-def graph_of(results: Results) -> tuple[list[str], list[tuple[str, str]]]:
-    """The stages and edges of the run, from the names in the parameters alone."""
-    corpus = f"corpus@{results.corpus}"
-    stage = {BASELINE: "sft", "base": "base", **{name: f"rl@{name}" for name in results.methods}}
-    stages = [corpus, "base", "sft", *(f"rl@{name}" for name in results.methods)]
-    edges = [(corpus, "base"), ("base", "sft"), (corpus, "sft")]
-    for name in results.methods:
-        edges += [("sft", f"rl@{name}"), (corpus, f"rl@{name}"), (f"rl@{name}", "report")]
-    for model in results.models:
-        stages.append(f"evaluate@{model}")
-        edges += [(stage.get(model, model), f"evaluate@{model}"), (corpus, f"evaluate@{model}"), (f"evaluate@{model}", "report")]
-    known = {*stages, "report"}
-    return [*stages, "report"], [(start, end) for start, end in edges if start in known]
-
-
 def _accuracy(results: Results) -> str:
     parts = [html.table(tables.headline(results, timed=True)), f'<p class="quiet">{INTERVALS}</p>']
     if results.compared:
@@ -223,18 +207,15 @@ def _samples(results: Results, settings: ReportParams) -> str:
     return "\n".join(parts)
 
 
-def _graph(results: Results) -> str:
-    stages, edges = graph_of(results)
-    svg = draw([Node(name, name, "–") for name in stages], essential(edges), "Stages of this run and what they read from one another")
-    unknown = '<td class="number">–</td>' * 2 + "<td>–</td>" * 2
-    rows = "\n".join(f'<tr data-stage="{escape(name)}"><th scope="row">{escape(name)}</th>{unknown}</tr>' for name in stages)
+def _graph() -> str:
+    """Places for the graph and the timings, which are the runner's: a script fills them in."""
     heads = "".join(f'<th scope="col"{style}>{name}</th>' for name, style in _TIMING_HEADS)
     return (
-        f'<div id="graph-of-stages" class="scroll" role="region" tabindex="0" aria-label="Graph">{svg}</div>\n'
-        f'<p id="graph-note" class="quiet">The records of corpus@{escape(results.corpus)} also go to sft, rl and evaluate.</p>\n'
+        '<div id="graph-of-stages" class="scroll" role="region" tabindex="0" aria-label="Graph"></div>\n'
+        '<p id="graph-note" class="quiet">No graph: timings.js is missing, or not from `whetstone run`.</p>\n'
         '<p id="timings-note" class="quiet">Timings are filled in by a script from timings.js.</p>\n'
         f'<div class="scroll" role="region" tabindex="0" aria-label="Timings"><table id="timings"><caption>Timings</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table></div>"
+        f"<thead><tr>{heads}</tr></thead><tbody></tbody></table></div>"
     )
 
 

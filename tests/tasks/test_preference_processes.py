@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from flows.graph.closure import Code
+from flows.graph.references import divisible, families
 from tasks import launch
 from tests.tasks.preference_inputs import DPO, RANKING, ROUND, in_two_processes, make_folder, model_outs, run_of, run_stage
 
@@ -71,4 +72,4 @@ def test_every_stage_that_joins_ranks_is_launched_in_several_processes():
     code = Code(root)
     kinds = [path.stem for path in sorted((root / "tasks").glob("*.py")) if "def run(stage: Stage)" in path.read_text("utf-8")]
     joining = {kind for kind in kinds if {"tasks.training_run", "tasks.policy_run"} & code.closure([f"tasks.{kind}"])[0]}
-    assert joining == launch.STAGES
+    assert joining == {family.name for family in families(root) if divisible(family.meta)}

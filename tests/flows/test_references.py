@@ -1,0 +1,171 @@
+"""What dvc.yaml's templates say of a graph: references, who makes what, and a stage of the user's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.graph.references import Graph, divisible, families, overlays
+from tests import clone
+
+SHOP = """
+stages:
+  raw:
+    cmd: a
+    outs: [data/raw]
+  bake:
+    foreach: ${bake.runs}
+    do:
+      cmd: b
+      deps: ["models/${item.start}/model", "data/${bake.flour}", "gates/${item.gate}"]
+      params: [bake.common, "bake.runs.${key}", code.lock.json: ["bake@${key}"]]
+      outs: ["models/${key}/model", {"metrics/${key}.json": {cache: false}}]
+      meta: {model: bread, processes: many, takes: {start: [bread]}}
+  taste:
+    matrix:
+      bread: ${taste}
+    cmd: c
+    deps: ["models/${item.bread}/model"]
+    outs: ["samples/${item.bread}.jsonl"]
+    meta: {takes: {key: [bread]}}
+  oven:
+    cmd: d
+    deps: [metrics]
+    outs: [models/oven/model, models/start/model, gates/tested]
+    meta: {model: oven}
+  dough:
+    cmd: e
+    outs: [models/dough/model]
+    meta: {model: bread}
+"""
+RIGHT: dict[str, Any] = {
+    "bake": {
+        "flour": "raw",
+        "common": {},
+        "runs": {"roll": {"start": "dough", "gate": "none"}, "loaf": {"start": "roll", "gate": "tested"}},
+    },
+    "taste": ["loaf"],
+}
+
+
+def graph(tmp_path: Path, text: str = SHOP, **changes: Any) -> Graph:
+    (tmp_path / "dvc.yaml").write_text(text)
+    raw = yaml.safe_load(yaml.safe_dump(RIGHT))
+    for key, value in changes.items():
+        target = raw
+        *parents, last = key.split("__")
+        for part in parents:
+            target = target[part]
+        target[last] = value
+        if value is ...:
+            del target[last]
+    return Graph(raw, tmp_path)
+
+
+def test_templates_say_which_stage_reads_which(tmp_path: Path):
+    found = graph(tmp_path, SHOP.replace("    deps: [metrics]\n", ""))
+    assert not list(found.problems())
+    assert found.needs() == {
+        "raw": [],
+        "bake@roll": ["dough", "raw"],
+        "bake@loaf": ["bake@roll", "raw", "oven"],
+        "taste@loaf": ["bake@loaf"],
+        "oven": [],
+        "dough": [],
+    }
+    assert set(found.models()) == {"roll", "loaf", "oven", "dough"}
+    assert set(found.models("bread")) == {"roll", "loaf", "dough"}
+    assert overlays(tmp_path) == {("bake", "runs"): (("bake", "common"),)}
+    assert [family.name for family in families(tmp_path) if divisible(family.meta)] == ["bake"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bake__runs__loaf__start": "rol"}, ("bake.runs.loaf.start", "'rol' is made by no stage; nearest: roll")),
+        ({"bake__runs__loaf__start": "oven"}, ("bake.runs.loaf.start", "'oven' is no bread; known: roll, dough")),
+        ({"bake__runs__loaf__start": ...}, ("bake.runs.loaf.start", "must stand in bake.runs.loaf itself: dvc.yaml makes the stage's inputs of it")),
+        ({"bake__runs__loaf__gate": "testd"}, ("bake.runs.loaf.gate", "'testd' is made by no stage; nearest: tested")),
+        ({"bake__runs__roll__start": "loaf"}, ("bake.runs.loaf", "bake@loaf needs itself to be made, through bake@roll")),
+        ({"bake__runs__roll__start": "roll"}, ("bake.runs.roll.start", "bake@roll needs itself to be made")),
+        ({"bake__flour": "row"}, ("bake.flour", "'row' is made by no stage; nearest: raw")),
+        ({"taste": ["oven"]}, ("taste", "'oven' is no bread; known: loaf, roll, dough")),
+        ({"bake__runs__dough": {"start": "roll", "gate": "none"}}, ("bake.runs.dough", "bake@dough needs itself to be made")),
+        ({"bake__runs__a b": {"start": "dough", "gate": "none"}}, ("bake.runs.a b", "names are letters, digits, _ and - (they become stage and")),
+    ],
+)  # fmt: skip
+def test_what_a_setting_refers_to_must_be_made(tmp_path: Path, changes: dict[str, Any], said: tuple[str, str]):
+    found = list(graph(tmp_path, SHOP.replace("    deps: [metrics]\n", ""), **changes).problems())
+    key, text = said
+    if "dough" in key:  # both write models/dough/model
+        key, text = "dough", "the name dough is taken: models/dough/model is written by the stage bake@dough"
+    assert [problem for problem in found if problem[0] == key and problem[1].startswith(text)], found
+
+
+def test_a_folder_that_is_read_whole_is_waited_for(tmp_path: Path):
+    found = graph(tmp_path)
+    assert found.needs()["oven"] == ["bake@loaf", "bake@roll"]
+    assert list(found.problems()) == [("bake.runs.loaf", "bake@loaf needs itself to be made, through oven")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "stages: 3\n", "stages:\n  a: 5\n", "a: [\n", "stages:\n  a:\n    foreach: [1, 2]\n    do: {cmd: x}\n"]
+)
+def test_a_dvc_yaml_that_cannot_be_read_is_left_to_dvc(tmp_path: Path, text: str):
+    assert list(graph(tmp_path, text).problems()) == []
+
+
+OWN = '''"""Counts the letters of what a model answers."""
+
+import json
+
+from tasks.stage import Stage
+
+
+def run(stage: Stage) -> None:
+    """Write metrics/letters/<run>.json."""
+    chosen = stage.value(f"letters.{stage.item}")
+    rows = [json.loads(line) for line in stage.input(f"samples/{chosen['model']}.jsonl").read_text("utf-8").splitlines()]
+    count = sum(row["text"].count(chosen["letter"]) for row in rows)
+    stage.out(f"metrics/letters/{stage.item}.json").write_text(json.dumps({"count": count}) + "\\n", "utf-8")
+'''
+DECLARED = """
+  letters:
+    foreach: ${letters}
+    do:
+      cmd: python -m tasks letters@${key}
+      deps: [ "samples/${item.model}.jsonl" ]
+      params:
+        - letters.${key}
+        - code.lock.json: [ "letters@${key}" ]
+      outs:
+        - metrics/letters/${key}.json
+"""
+
+
+def test_a_stage_of_ones_own_is_one_file_and_one_declaration(tmp_path: Path):
+    """In a clone of the whole repository: checked, planned, run, stale by its own code and settings, in the lineage of nothing else."""
+    project = clone.make(tmp_path / "project")
+    (project.folder / "tasks/letters.py").write_text(OWN)
+    with open(project.folder / "dvc.yaml", "a") as stream:
+        stream.write(DECLARED)
+    project.set("letters", {"vowel": {"model": "sftt", "letter": "a"}})
+    refused = project.call("plan", "letters")
+    assert refused.returncode == 2
+    assert "letters.vowel.model: 'sftt' is made by no stage; nearest: sft" in refused.stderr
+    project.set("letters", {"vowel": {"model": "sft", "letter": "a"}})
+    ended = {name: stage["ended"] for name, stage in project.run("letters")["stages"].items()}
+    assert ended == dict.fromkeys(("corpus@exam", "base", "sft", "evaluate@sft", "letters@vowel"), "run")
+    assert json.loads((project.folder / "metrics/letters/vowel.json").read_text())["count"] >= 0
+    assert project.plan("letters") == {}
+    project.set("letters.vowel.letter", "b")
+    assert project.plan("letters") == {"letters@vowel": "run"}
+    project.set("letters.vowel.letter", "a")
+    project.edit("tasks/letters.py", "count = sum", "count = 1 + sum")
+    assert project.plan("letters") == {"letters@vowel": "run"}
+    project.set("letter", {"vowel": 1})
+    assert "letter: unknown" in project.call("plan", "letters").stderr
