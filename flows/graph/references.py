@@ -331,9 +331,9 @@ class Graph:
         }
 
     def _cycles(self) -> Iterator[Problem]:
-        """Stages that wait for themselves through others, each circle once."""
-        needs, told, keys = self.needs(), set[str](), {stage.name: stage.key or stage.name for stage in self.stages}
-        for name in needs:
+        """Stages that wait for themselves through others, each circle once; one without a setting in it is left to DVC."""
+        needs, told, keys = self.needs(), set[str](), {stage.name: stage.key for stage in self.stages if stage.key}
+        for name in keys:
             circle = _circle(needs, name)
             if circle and not told & set(circle):
                 told |= set(circle)
