@@ -292,5 +292,6 @@ class Tracking:
 
 
 def _first_line(error: BaseException) -> str:
-    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")]  # SQLAlchemy's aside
+    text = next(iter(lines), type(error).__name__)
     return str(public({"error": text})["error"])
