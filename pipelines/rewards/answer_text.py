@@ -32,6 +32,7 @@ SYMBOLS = {
     "∅": r"\emptyset ", "Ø": r"\emptyset ", "±": r"\pm ", "∈": r"\in ", "°": r"^\circ ", "º": r"^\circ ", "µ": r"\mu ", "μ": r"\mu ",
     "Ω": r"\Omega ", "…": r"\ldots ", "“": '"', "”": '"', "‘": "'", "’": "'", "。": ".", "、": ",", "″": "''", "′": "'",
     "≈": r"\approx ", "→": r"\to ", "⇒": r"\Rightarrow ", "¢": " cents", "`": "",
+    "㎡": " m^{2}", "㎥": " m^{3}",
     "〈": r"\langle ", "〉": r"\rangle ", "⟨": r"\langle ", "⟩": r"\rangle ",
 }  # fmt: skip
 ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
@@ -45,7 +46,7 @@ COMMANDS = {
 COMMAND = re.compile("|".join(re.escape(name) + "(?![A-Za-z])" for name in sorted(COMMANDS, key=len, reverse=True)))
 NO_LAYOUT = re.compile(
     r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|tiny|scriptsize|"
-    r"hfill?|notag|(?:math)?strut|checkmark|therefore|footnotesize|small|normalsize|large|Large|LARGE"
+    r"hfill?|blacksquare|qed|notag|(?:math)?strut|checkmark|therefore|footnotesize|small|normalsize|large|Large|LARGE"
     r"|huge|Huge|bf|it|rm|sf|tt|boldmath|centering|noindent|nonumber)(?![A-Za-z])|\\[!>]|\\(?:tag|label|"
     r"phantom|style|class|hspace|vspace|hphantom|vphantom)\*?\s*\{[^{}]*\}"
 )
@@ -53,6 +54,12 @@ COLOUR = re.compile(r"\\color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}|\\(?:textcolor|colo
 ARRAY = re.compile(r"\\left\s*[(\[]\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*\\right\s*[)\]]", re.S)
 ROW = re.compile(r"\\\\\[\s*-?[\d.]+\s*(?:ex|em|pt|mm|cm|in)\s*\]")  # the distance between rows of a matrix
 INNER = re.compile(r"(?<!\\)\\[()\[\]]")
+INDEX = re.compile(r"(\\(?:sum|prod)\s*(?:\\limits\s*)?_\s*\{[^{}=]*)=([^{}=]*\})")  # the `=` of a sum's index is no equation's
+SYSTEM = re.compile(
+    r"\\left\s*(?:\\\{|\\lbrace)\s*\\begin\{(array|aligned|matrix)\}(?:\s*\{[lcr]*\})?(.*?)\\end\{\1\}\s*\\right\s*\.", re.S
+)
+MARKS = re.compile("[✅✔✓☑🎉🎯🏆💡👍\ufe0f]+")
+OVERLINED = re.compile("(?:\\d[\u0304\u0305])+")
 THIN = re.compile(r"(?<=\d)(?:\\[,!]|,\\!)(?=\d{3}(?!\d))")  # a thousands mark as TeX sets it
 COMMA = re.compile(r"(?<![\d.])(\d[\d.]*)((?:\{,\}(?:\\!)?\d+)+)")
 SPACES = re.compile(r"(?<!\\)\\[,;: ]|(?<!\\)~|\s+")
@@ -88,6 +95,14 @@ WORDS_OF_MATHS = {
     r"\bdegrees?\b": r"^\\circ ",
     r"\bper ?cent\b": "%",
     r"^approximately ": r"\\approx ",
+    r"^(-?\d+) squared$": r"\1^2",
+    r"^(-?\d+) cubed$": r"\1^3",
+    r"^(-?\d+) (?:over|out of|divided by) (\d+)$": r"\1/\2",
+    r"^(?=[A-F]*\d)([\dA-F]+),? \(?(?:in )?base[- ](\d+|two|three|eight|sixteen)\)?$": r"\1_{\2}",
+    r"^(\S*\d(?:[个個つ人円元%])?)\s*(?:です|である|だ|입니다|이다|개입니다)[.]?$": r"\1",
+    r"^\]([^\[\]]+[,;][^\[\]]+)\[$": r"(\1)",
+    r"^\[([^\[\]]+[,;][^\[\]]+)\[$": r"[\1)",
+    r"^\]([^\[\]]+[,;][^\[\]]+)\]$": r"(\1]",
     r"^(?:USD|US dollars?) (?=[\d.])(.*)$": r"\1 dollars",
     r"^(?:Rs\.?|INR) (?=[\d.])(.*)$": r"\1 rupees",
     r"^none$": r"\\emptyset",
@@ -115,6 +130,11 @@ def tidy(text: str) -> str:
     outer = OUTER.match(text)
     text = next((part for part in outer.groups() if part is not None), "") if outer else text
     if "\\" in text:
+        if "_" in text and ("\\sum" in text or "\\prod" in text):
+            text = INDEX.sub(r"\1≔\2", text)
+        if "\\right" in text and "\\begin" in text:
+            text = SYSTEM.sub(lambda found: f"\\begin{{cases}}{found[2]}\\end{{cases}}", text)
+        text = text.replace("{,}\\", ".\\")  # 0{,}\overline{3}
         text = ARRAY.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", text) if "array" in text else text
         text = INNER.sub(" ", COLOUR.sub("", ROW.sub(r"\\\\ ", text)))
     if "{" in text:
@@ -158,6 +178,7 @@ def _grouped(text: str) -> bool:
 
 def _ascii(text: str) -> str:
     """Unicode mathematics as LaTeX or ASCII."""
+    text = OVERLINED.sub(lambda run: r"\overline{" + re.sub(r"\D", "", run.group()) + "}", MARKS.sub(" ", text))
     text = SUPERSCRIPT_RUN.sub(lambda run: "^{" + run.group().translate(SUPERSCRIPTS) + "}", text)
     for sign, value in FRACTIONS.items():
         text = text.replace(sign, f" {value}" if sign in text else sign)

@@ -65,8 +65,8 @@ DENIES = re.compile(
 CONCLUDING = (  # a verb after which a sentence that nothing introduces may say its value, at its end
     r"(?:(?:\b(?:total|sum|value|result|area|volume|cost|price|profit|output|length|perimeter|number|ratio|"
     r"probability|average|mean|distance|speed|time|solution)s?\s*)[:：](?!\d)"
-    r"|\b(?:is|are|was|were|be|equals?|has|have|had|costs?|total(?:s|ed)?|est|takes?|took|makes?|made|gets?|"
-    r"got|gives?|earn(?:s|ed)?|spen(?:d|ds|t)|needs?|needed|left"
+    r"|\b(?:is|are|was|were|be|equals?|has|have|had|costs?|total(?:s|ed)?|est|takes?|took|makes?|made|gets?|obtain(?:s|ed)?|"
+    r"got|gives?(?: us)?|earn(?:s|ed)?|spen(?:d|ds|t)|needs?|needed|left"
     r"|in total|receive[sd]?|(?:walk|travel|collect|plant|own|score|weigh|sav|bak|charg|remain|rais|donat|"
     r"work|requir|produc)(?:s|es|ed)?|r[au]ns?|dr[io]ves?|sells?|sold"
     r"|buys?|bought|pays?|paid|eats?|ate|los(?:es|t)|wins?|won|reads?|drinks?|drank|owes?|owed|grew|contains?|holds?"

@@ -14,6 +14,7 @@ from itertools import chain as joined
 from pipelines.rewards import structure, units
 from pipelines.rewards.answer_text import compact, mathy, tidy, tokens, wordy
 from pipelines.rewards.clock import clock, same_time
+from pipelines.rewards.numerals import based
 from pipelines.rewards.sentence import quantity_in, time_in, with_comma
 from pipelines.rewards.structure import OTHER_RELATION, RELATION, VARIABLE, chain, constant, named, parts, split, split_any
 from pipelines.rewards.unit_table import ANGLE
@@ -54,7 +55,7 @@ def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
         return right()
     if "?" in ours and "?" not in theirs:
         return wrong("a question, no answer")
-    if DENIED.search(ours.casefold()) and mathy(theirs) and not DENIED.search(theirs.casefold()):
+    if "cases}" not in ours and DENIED.search(ours.casefold()) and mathy(theirs) and not DENIED.search(theirs.casefold()):
         return wrong("the answer is denied")
     truth = _truth(theirs)
     if truth is not None and (said := _truth(ours)) is not None:
@@ -62,6 +63,8 @@ def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
     times = _times(ours, theirs)
     if times is not None:
         return times
+    if (ours_based := based(ours)) or based(theirs):
+        return _bases(ours, ours_based, theirs, based(theirs))
     reference = units.quantity(theirs)
     if reference is not None:
         given = units.quantity(ours) or with_comma(ours, reference) or quantity_in(ours, reference)
@@ -76,6 +79,20 @@ def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
     if wordy(ours) and not mathy(ours):
         return wrong("words where the reference is mathematics")
     return None
+
+
+def _bases(ours: str, our_value: tuple[int, int] | None, theirs: str, their_value: tuple[int, int] | None) -> Verdict | None:
+    """Numerals with their base: the same number in the same base. A base that one side leaves out is the question's, as a unit is."""
+    if our_value and their_value:
+        return right() if our_value == their_value else wrong("another number" if our_value[1] == their_value[1] else "another base")
+    written, value, other = (ours, our_value, theirs) if our_value else (theirs, their_value, ours)
+    bare = units.quantity(other)
+    if bare is None or value is None:
+        return None
+    if bare.number.value == value[0] and (value[1] == 10 or "_" not in written):
+        return right()
+    digits = re.sub(r"[\s()]|_.*", "", written)
+    return right() if "_" in written and value[1] != 10 and compact(other).casefold() == digits.casefold() else wrong("another number")
 
 
 def compare(answer: str, reference: str, symbolic: Ask, require_units: bool = False) -> Verdict:
@@ -96,6 +113,13 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
     def again(one: str, other: str) -> Verdict:
         return _compare(one.strip(), other.strip(), symbolic, require_units, depth + 1)
 
+    if "\\\\" in ours + theirs:
+        listed = structure.system(ours), structure.system(theirs)
+        if listed != (ours, theirs):
+            return again(*listed)
+        our_cases, their_cases = structure.cases(ours), structure.cases(theirs)
+        if our_cases and their_cases:
+            return _cases(our_cases, their_cases, again)
     for rewritten in (_names, _shapes):
         pair = rewritten(ours, theirs)
         if isinstance(pair, Verdict):
@@ -224,6 +248,26 @@ def _matrices(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Ver
     for one, other in zip(joined(*ours), joined(*theirs), strict=True):
         if (verdict := again(one, other)).outcome != "right":
             return verdict
+    return right()
+
+
+def _cases(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Verdict:
+    """Definitions by cases: each row of one is a row of the other, value and condition, in whatever order."""
+    if sorted(map(len, ours)) != sorted(map(len, theirs)) or len(theirs) > MAX_PARTS:
+        return wrong("other cases")
+    left = list(ours)
+    for row in theirs:
+        found = next(
+            (
+                each
+                for each in left
+                if len(each) == len(row) and all(again(*pair).outcome == "right" for pair in zip(each, row, strict=True))
+            ),
+            None,
+        )
+        if found is None:
+            return wrong(f"no case that is {row[0][:40]!r}")
+        left.remove(found)
     return right()
 
 

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from pipelines.rewards.answer_text import tidy, wordy
 from pipelines.rewards.commitment import negated_before, taken_back
-from pipelines.rewards.statements import Found, closing_statement, last_line, stated_in, unfolded, without_lead_in
+from pipelines.rewards.statements import BULLET, Found, closing_statement, last_line, stated_in, unfolded, without_lead_in
+from pipelines.rewards.units import unit
 
 __all__ = ["BOXES", "MARK", "Found", "final_answer_of", "last_boxed", "last_line", "reference_of", "without_lead_in", "worked_solution"]
 
@@ -48,6 +49,18 @@ SAYS = re.compile(
     r"(-?\d[\d,]*(?:\.\d+)?)[\s$*.]*$",
     re.I,
 )
+UNITED = re.compile(r"[\s~]*(?:\\[,;: !]\s*)*\\(?:text|mathrm|textrm|mbox)\s*\{\s*([^{}]{1,30}?)\s*\}((?:\s*\^\s*(?:\{\s*-?\d\s*\}|\d))?)")
+RAISED = re.compile(r"\s*(?:[\^_](?:\{[^{}]{1,20}\}|\\circ(?![A-Za-z])|\w(?!\w))|\\%|%)")
+FACTOR = re.compile(  # what goes on behind a box in its formula
+    r"[ \t}]*(?:\d|\^|\{,\}\d|[.,:]\d|_(?=[\d{])|[-+*/]\s*(?:\d|\(|\\(?!text|[\])])|[b-hj-z](?![A-Za-z]))|![ \t]*(?:\$|\\[)\]])"
+    r"|\\(?:cdot|times|[dt]?frac\s*(?!\{\s*\\(?:text|mathrm))|sqrt|pi|div|pm|mp|binom|cup|cap|ldots|dots|cdots)(?![A-Za-z]))"
+)
+VARIABLE = re.compile(r"[ \t}]*[xyznkabt](?![A-Za-z'’])")  # of `y = \boxed{5}x` the box is the coefficient that is asked for
+FACTOR_BEFORE = re.compile(  # and what stands before it: an operator, a minus that is no dash, a number
+    r"(?:[+*/^_]|(?<![\s-])-|[^\s-]\s+-|[\d)]|(?<![A-Za-z\\])[xyznk]|\\(?:cdot|times|[dt]?frac|sqrt|pi|div|pm|mp))\s*\{?(?<!\\\\)$"
+    r"|\\[dt]?frac\s*\{[^{}]*\}\s*\{$"
+)
+SIGN = re.compile(r"(?:^|[$=(\n]|\\[(\[])\s*-$|(?:[$=]|\\[(\[])\s*-\s*$")
 CLOSING = 4  # characters that end a sentence
 LONG = 1200  # characters after an answer in which it may be taken back
 SENTENCES = re.compile(r"[.!?]\s+[A-Z(\\$]|[。！？]\s*\S")
@@ -222,7 +235,33 @@ def _boxed(text: str) -> Found | None:
         start = before[1]
     if len(parts) > 1 and len(set(parts)) > 1:
         return Found(" , ".join(reversed(parts)), stated=True)
+    if content and len(parts) == 1 and (whole := _with_factors(text, content, start, end)) != content:
+        return Found(whole, "" if whole else "the box is a part of a formula", stated=True)
     return Found(content, "" if content else "the box is empty", stated=True)
+
+
+def _with_factors(text: str, content: str, start: int, end: int) -> str:
+    """What a box states together with what its formula has around it: a sign, a power, a base, a unit. Empty where the box is one term or
+    factor of several (`2\\boxed{5}`, `\\boxed{5} + 1`); a member of an equation (`3 + \\boxed{5} = 8`) stands for itself."""
+    line = text.find("\n", end)
+    after = text[end : line if line >= 0 else len(text)][:LONG]
+    before = text[max(text.rfind("\n", 0, start) + 1, start - LONG) : start]
+    if (raised := RAISED.match(after)) is not None:
+        content, after = content + raised[0].strip(), after[raised.end() :]
+    elif (
+        content[-1:].isdigit()
+        and (united := UNITED.match(after)) is not None
+        and (known := unit(tidy(united[1].strip("~ ") + united[2]))) is not None
+        and known.dimension
+    ):
+        content, after = f"{content} \\text{{ {united[1].strip('~ ')}}}{united[2].strip()}", after[united.end() :]
+    if "=" in after.partition("$")[0].partition("\\")[0]:
+        return content
+    if SIGN.search(before):
+        content = f"-{content}" if content[:1] not in "+-" else f"-({content})"
+    elif FACTOR_BEFORE.search(before) and not BULLET.fullmatch(before.lstrip()):
+        return ""
+    return "" if FACTOR.match(after) or (VARIABLE.match(after) and "=" not in before) else content
 
 
 def _box_before(text: str, limit: int) -> tuple[str, int, int] | None:

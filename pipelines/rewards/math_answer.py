@@ -26,6 +26,14 @@ MAX_REFERENCE = 4000
 NOT_A_NUMBER = frozenset(("nan", "inf", "-inf", "null", "none"))
 PERCENT = re.compile(r"%|\\%|\bper ?cent|百分", re.I)
 PERCENT_SIGN = re.compile(r"\\?%|％|\bper ?cent(?:age)?(?: points?)?\b", re.I)
+CLAUSE = re.compile(r"-?[\d.,/]+ (?:[a-z'’-]+ )+[a-z'’-]+", re.I)  # a number and words behind it
+COUNTED = re.compile(  # which are a thing that is counted or measured, no sentence: `5 red apples in each bag`
+    r"-?[\d.,/]+ (?:[a-z'’-]+ ){0,3}?(?:[a-z'’-]+s|people|children|men|women|fish|sheep|deer|feet|money|water|fruit|square \w+|cubic \w+)"
+    r"(?: (?:left|left over|remain|remains|in total|in all|total|altogether|each|"
+    r"apart|(?:each|every) [a-z]+|remaining|overall|apiece|long|old|tall|wide|high|deep|away|per [a-z]+|"
+    r"an? [a-z]+|of [a-z]+|in [a-z]+|(?:in|for|on|of|from|to|at) (?:the|each|every|an?|all|his|her|their) [a-z]+))*",
+    re.I,
+)
 CALCULATION = re.compile(r"[\d\s.,]+(?:[-+*/^]|\\times|\\cdot|\\div)[^=A-Za-z\\]*(?:=[^=]*)+")
 Asked = tuple[str, str, bool] | tuple[str, str, bool, str]
 
@@ -112,6 +120,8 @@ def _no_answer(found: Found, text: str, reference: str) -> str:
     said = tidy(found.text)
     if CALCULATION.fullmatch(said) and "\n" in text.strip():
         return "the last line is a calculation, no answer"
+    if CLAUSE.fullmatch(said) and not COUNTED.fullmatch(said) and tokens(said) != tokens(tidy(reference)):
+        return "the last line is a sentence that begins with a number"
     return uncommitted(found.text) if wordy(said) and tokens(said) != tokens(tidy(reference)) else ""
 
 

@@ -15,7 +15,7 @@ MAX_LENGTH = 120
 REFERENCE_DIGITS = 3  # significant digits from which a decimal reference stands for all that rounds to it
 ANSWER_DIGITS = 4  # and a decimal answer for the exact value it was rounded from
 
-DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)"
+DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)"
 POWER = r"(?:\s?[eE]\s*\{?([+-]?\d+)\}?|\s*(?:\\times|\\cdot|[*xX])\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+)))"
 PLAIN = re.compile(rf"([+-]?)\s*({DECIMAL})(?:{POWER})?")
 TEN = re.compile(r"([+-]?)\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+))")
@@ -25,6 +25,10 @@ MIXED = re.compile(r"([+-]?)\s*(\d+)\s*(?:(?<=\d)\s+(\d+)\s*/\s*(\d+)|\\frac\s*(
 RATIO = re.compile(rf"({DECIMAL})\s*:\s*({DECIMAL})")
 EUROPEAN = re.compile(r"([+-]?)\s*(\d{1,3}(?:\.\d{3})+),(\d{1,2}|\d{4,})")  # 1.234,5: no other reading
 EUROPEAN_GROUPS = re.compile(r"([+-]?)\s*(\d{1,3}(?:\.\d{3}){2,})")  # 1.234.567: nor here
+SPACED = re.compile(r"([+-]?)\s*(\d{1,3}(?: \d{3})+),(\d+)")  # 1 234,5
+LITERAL = re.compile(r"0(?:[xX]([0-9A-Fa-f]{1,40})|[bB]([01]{1,80})|[oO]([0-7]{1,40}))")
+BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12, "sixteen": 16}
+BASED = re.compile(r"\(?\s*((?=[A-Za-z]*\d|[A-F]{2})[0-9A-Za-z]{1,80})\s*\)?\s*_\s*\{?\s*(\d{1,2}|" + "|".join(BASES) + r")\s*\}?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 TIMES = re.compile(r"(.*\S)\s*(?:\b(thousand|million|billion|trillion)|([万亿]))", re.S)
 
@@ -61,8 +65,31 @@ def number(text: str) -> Number | None:
         found = number(text[:-1])
         return None if found is None else found.times(Fraction(1, 100))
     return (
-        _plain(text) or _ten(text) or _fraction(text) or _ratio(text) or _words(text) or _chinese(text) or _european(text) or _times(text)
+        _literal(text)
+        or _plain(text)
+        or _ten(text)
+        or _fraction(text)
+        or _ratio(text)
+        or _words(text)
+        or _chinese(text)
+        or _european(text)
+        or _times(text)
     )
+
+
+def based(text: str) -> tuple[int, int] | None:
+    """(value, base) of `101_2`, `1F_{16}`, `0x1F`; None where it is written in no such way, or with digits that the base has not."""
+    if (literal := LITERAL.fullmatch(text)) is not None:
+        base = {1: 16, 2: 2, 3: 8}[literal.lastindex or 1]
+        return int(literal[literal.lastindex or 1], base), base
+    match = BASED.fullmatch(text) if "_" in text else None
+    if match is None:
+        return None
+    base = BASES.get(match[2]) or int(match[2])
+    try:
+        return (int(match[1], base), base) if 2 <= base <= 36 else None
+    except ValueError:
+        return None
 
 
 def with_decimal_comma(text: str) -> Number | None:
@@ -129,7 +156,14 @@ def _ratio(text: str) -> Number | None:
     return _over("", Fraction(match[1].replace(",", "")), Fraction(match[2].replace(",", "")))
 
 
+def _literal(text: str) -> Number | None:
+    found = based(text) if text[:1] == "0" and LITERAL.fullmatch(text) else None
+    return None if found is None else Number(Fraction(found[0]))
+
+
 def _european(text: str) -> Number | None:
+    if (spaced := SPACED.fullmatch(text)) is not None:
+        return _plain(f"{spaced[1]}{spaced[2].replace(' ', '')}.{spaced[3]}")
     if (groups := EUROPEAN_GROUPS.fullmatch(text)) is not None:
         return _plain(f"{groups[1]}{groups[2].replace('.', '')}")
     match = EUROPEAN.fullmatch(text)
@@ -151,6 +185,9 @@ def _words(text: str) -> Number | None:
     parts = text.casefold().replace("-", " ").replace(" and ", " ").split()
     sign = -1 if parts[:1] in (["minus"], ["negative"]) else 1
     parts = parts[1:] if sign < 0 else parts
+    for tail, rest in ((["a", "half"], Fraction(1, 2)), (["a", "quarter"], Fraction(1, 4)), (["three", "quarters"], Fraction(3, 4))):
+        if parts[-2:] == tail and len(parts) > 2 and "and" in text.casefold() and (whole := _words(" ".join(parts[:-2]))) is not None:
+            return Number(sign * (whole.value + rest))
     if parts in (["half"], ["one", "half"], ["a", "half"]):
         return Number(Fraction(sign, 2))
     if parts[-1:] == ["dozen"] and parts[:-1] in (["a"], ["one"], []):
@@ -173,6 +210,9 @@ def _words(text: str) -> Number | None:
 def _chinese(text: str) -> Number | None:
     negative = text.startswith("负")
     text = text[1:] if negative else text
+    if text.startswith("百分之"):
+        part = number(text[3:])
+        return None if part is None else part.times(Fraction(-1 if negative else 1, 100))
     if not CHINESE_RUN.fullmatch(text):
         return None
     total = section = digit = 0

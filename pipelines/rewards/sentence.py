@@ -22,7 +22,8 @@ GOES_ON = re.compile(
 )
 ADVERBS = re.compile(r"(?: (?:left|in total|in all|altogether|remaining|now|overall))+$", re.I)
 STARTS = re.compile(
-    r"(?:(?:that|it is|it's|exactly|only|just|approximately|a total of|also|therefore|thus|so|hence|"
+    r"(?:(?:that|it is|it's|exactly|only|just|simply|indeed|clearly|obviously|precisely|"
+    r"approximately|a total of|also|therefore|thus|so|hence|"
     r"then)\b[,:]?\s*)+",
     re.I,
 )
@@ -77,7 +78,7 @@ def quantity_in(ours: str, reference: units.Quantity) -> units.Quantity | None:
 def _with_tail(said: str) -> units.Quantity | None:
     """`18 every day at the market`, `12 apples left`: a quantity, and behind it a few words without a verb or another number."""
     match = TAILED.fullmatch(said)
-    if match is None or units.VERB.search(match[2]) or GOES_ON.search(match[2]):
+    if match is None or units.VERB.search(match[2]) or GOES_ON.search(match[2]) or units.NO_LABEL.search(match[2]):
         return None
     behind = match[2].split()
     known = [units.quantity(" ".join([match[1], *behind[:count]])) for count in (2, 1)]

@@ -16,7 +16,7 @@ LEAD_IN = re.compile(
     r"(?:that\s+)?)*[\W_]*?"
     r"(?:(?:the|our|my|your|its)?\s*(?:final|correct|right|full|short|best)?\s*(?:answers?|results?|"
     r"solutions?(?: set)?|value|output|option|choice)"
-    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:(?:is|are|was|=|:)\s*:?|→|-+>|(?:--+|[—–])\s)|a\s*:|ans(?:wer)?\s*[.:])",
+    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:(?:is|are|was|=|:)\s*:?|→|-+>|(?:--+|[—–])\s)|a\s*:|ans(?:wer)?(?:\s*[.:]|\s+-\s))",
     re.I,
 )
 WITHIN = re.compile(
@@ -50,7 +50,7 @@ BOLD = re.compile(r"(?<![\w*^)}])\*\*([^*\n]+?)\*\*(?![\w*])")
 CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore)\b[,:]?\s*", re.I)
 HOPE = re.compile(r"\.?\s*I hope it is correct\.?\s*$", re.I)
 DONE = re.compile(r"(?:[\s$]*(?:\\(?:blacksquare|square|Box|qed)\b|∎|■|□|\bQ\.?E\.?D\.?)[\s$.]*)+$")
-BULLET = re.compile(r"^[-*•]\s+")
+BULLET = re.compile(r"^[-*•>]\s+")
 COURTESY = re.compile(
     r"^\W*(?:(?:i|we) (?:really )?hope\b|hope (?:this|that|it)|let me know|feel free|if you(?:'d| have| need|"
     r" want| would| are| still)\b|please (?:let|note|feel|do)|"

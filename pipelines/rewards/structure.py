@@ -22,6 +22,9 @@ LINKS = re.compile(
 )
 BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\mid\b|\||:)\s*(.+?)\s*\\\}", re.S)
 TRANSPOSED = re.compile(r"(?<=\))\s*\^\s*\{?\s*(?:T|\\top)\s*\}?$")
+CASES = re.compile(r"\\begin\{d?cases\}(.*)\\end\{d?cases\}", re.S)
+CONDITION = re.compile(r"^(?:if|when|for|where)\b\s*")
+INDEXED = re.compile(r"\\(?:sum|prod)\s*_\s*\{\s*([A-Za-z])\s*≔")
 REALS = re.compile(r"(?:[a-z]\s*\\in\s*)?\\mathbb\s*\{?\s*R\s*\}?|\\R|all real numbers", re.I)
 LABELLED = re.compile(r"\(\s*[A-J]\s*\)\s*(\S.*)|[A-Z]\s*(\(.*,.*\))", re.S)
 ARRAY = re.compile(r"\(?\s*\\begin\{([bpB]?matrix|array)\}(?:\s*\{[lcr| ]*\})?(.*)\\end\{\1\}\s*\)?", re.S)
@@ -63,6 +66,7 @@ def named(text: str) -> tuple[str, str]:
 
 def constant(text: str) -> bool:
     """Whether no variable stands in it: words and units are none."""
+    text = bound(text)
     return (VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None and not GREEK.search(text)) or units.quantity(text) is not None
 
 
@@ -101,6 +105,35 @@ def vector(text: str) -> str:
     rows = [row.strip() for row in re.split(r"\\\\", match[1]) if row.strip()]
     cells = [cell.strip() for row in rows for cell in row.split("&")]
     return f"({','.join(cells)})" if len(rows) == 1 or len(cells) == len(rows) else text
+
+
+def bound(text: str) -> str:
+    """Without the index of its sums and products, which is no variable: `\\sum_{k=1}^{4} k` is a number."""
+    for index in set(INDEXED.findall(text)) if "≔" in text else ():
+        text = re.sub(rf"(?<![\\A-Za-z]){index}(?![A-Za-z])", "1", text)
+    return text
+
+
+def cases(text: str) -> list[list[str]] | None:
+    """The rows of `\\begin{cases} … \\end{cases}`: of a definition by cases its (value, condition); None where it is none."""
+    match = CASES.fullmatch(text)
+    if match is None or "\\begin" in match[1]:
+        return None
+    rows = [
+        [CONDITION.sub("", cell.strip()).strip(" ,;.") for cell in row.split("&")]
+        for row in re.split(r"\\\\", match[1])
+        if row.strip(" ,;.")
+    ]
+    return [[cell for cell in row if cell] for row in rows]
+
+
+def system(text: str) -> str:
+    """`\\begin{cases} x = 1 \\\\ y = 2 \\end{cases}` and `x = 1 \\\\ y = 2` as a list; other text stays."""
+    match = CASES.fullmatch(text)
+    if match is None and "\\begin" in text:
+        return text
+    rows = [row.replace("&", "").strip(" ,;.") for row in re.split(r"\\\\", match[1] if match else text) if row.strip(" ,;.")]
+    return " , ".join(rows) if len(rows) > 1 and all(NAME.fullmatch(row) for row in rows) else text
 
 
 def matrix(text: str) -> list[list[str]] | None:

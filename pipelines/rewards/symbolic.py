@@ -19,6 +19,7 @@ from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 DIGITS = 30
 MAX_SYMBOLS = 8
+MAX_TERMS = 1000  # of a sum that is added up
 APART = 1e-12  # relative difference of two values that proves two expressions different
 CLOSE = Fraction(1, 10**15)  # relative: two exact expressions that are this near are one number
 FUNCTION = re.compile(r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]|\s+[A-Za-z\d\\])")
@@ -108,12 +109,26 @@ def parsed(text: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
     from sympy import E, Expr, I
 
-    text = FUNCTION.sub(r"\\\1", DEGREES.sub(r"{(\1\\cdot\\frac{\\pi}{180})}", text).replace("**", "^"))
+    summed = "≔" in text
+    text = FUNCTION.sub(r"\\\1", DEGREES.sub(r"{(\1\\cdot\\frac{\\pi}{180})}", text).replace("**", "^").replace("≔", "="))
     text = INSIDE.sub(r"\1\2", ROOT.sub(r"\\sqrt{\1}", text).replace("*", " \\cdot "))
     found: list[Any] = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=None)
     if found and isinstance(found[0], Expr) and (letters := {s: {"e": E, "i": I}[s.name] for s in found[0].free_symbols if s.name in "ei"}):
         found = [found[0].subs(letters), *found[1:]]  # in some spellings they are letters to the grammar
+    if summed and found and isinstance(found[0], Expr):
+        found = [_evaluated(found[0]), *found[1:]]
     return found
+
+
+def _evaluated(expression: Any) -> Any:
+    """Finite sums and products of few terms, and those that have a closed form, as their value."""
+    from sympy import Product, Sum
+
+    for each in expression.atoms(Sum, Product):
+        bounds: tuple[Any, ...] = tuple(each.limits[0])[1:] if len(each.limits) == 1 else ()
+        if len(bounds) == 2 and all(end.is_Integer for end in bounds) and bounds[1] - bounds[0] > MAX_TERMS:
+            return expression
+    return expression.doit()
 
 
 def value(text: str, read: list[Any]) -> Number | None:

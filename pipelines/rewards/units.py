@@ -32,6 +32,16 @@ ANGLED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 VERB = re.compile(
     r"\b(?:is|are|was|were|be|has|have|had|can|it|we|he|she|they|and|or|to|ish|fails?|works?|holds?|does|do|not|no)\b", re.I
 )  # what goes on is a sentence, no label
+NO_LABEL = re.compile(  # what makes another value of the number, a place or a time of it
+    r"\btimes\b(?!\s*$|\s+(?:an?|per|each|every|in|as)\b)|\b(?:more|less|fewer|[a-z]+er) than\b|"
+    r"^(?:percent|%)? ?(?:more|less|fewer|larger|greater|"
+    r"bigger|smaller|higher|lower)$|\bpercent (?:more|less|of|[a-z]+er)\b"
+    r"|\b(?:plus|minus|squared|cubed|factorial|over|mod|modulo|fold|divided|multiplied|half|double|twice|before|after|ago|until|till|past|"
+    r"into|below|above|short|off|too|beyond|from|say|thought|think|guess)\b"
+    r"|\b(?:digit|character|letter|word|line|page|sentence|step|place)s? (?:long|away|later|earlier|ahead|behind|down|up)\b"
+    r"|\b(?:i|we|you|me|us|him|her|them)\b|[的前后多]|以[上下内外]|左右|不到|之间",
+    re.I,
+)
 SAME_LABEL = {"元": "yuan", "块": "yuan", "块钱": "yuan", "人民币": "yuan", "欧元": "euros", "英镑": "pounds", "个": "", "只": "", "人": ""}
 MAX_UNIT = 80
 MAX_PIECES = 20
@@ -161,7 +171,14 @@ def _split(text: str) -> list[Quantity] | None:
             return None  # 5m may be five times m
         known = unit(spelled)
         if known is None:
-            if rest or parts or not LABEL.fullmatch(spelled) or tail.lstrip()[:1] == "," or VERB.search(spelled):
+            if (
+                rest
+                or parts
+                or not LABEL.fullmatch(spelled)
+                or tail.lstrip()[:1] == ","
+                or VERB.search(spelled)
+                or NO_LABEL.search(spelled)
+            ):
                 return None
             known = Unit(label=spelled.casefold())
         parts.append(Quantity(found, known))
