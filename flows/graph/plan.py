@@ -339,8 +339,9 @@ class _Walk:
         text = _uncached(out, said)
         wrong = self.verified.damaged_objects(out.hash_info.value) if text and out.hash_info else []
         if wrong:  # to DVC it is there: it would not be fetched
-            names = ", ".join(os.path.relpath(path, self.repo.root_dir) for path in wrong)
-            text += f"; {names} in the cache is damaged too: with it removed, {FETCH}"
+            names = [os.path.relpath(path, self.repo.root_dir) for path in wrong]
+            mend = f"`rm -f {' '.join(names)}; dvc fetch {out.stage.addressing}` brings it again if the remote's copy is whole"
+            text += f"; {', '.join(names)} in the cache is damaged too: {mend}"
         return text
 
 

@@ -164,6 +164,42 @@ def test_damaged_run_cache_entries_are_passed_over(scene: Scene) -> None:
     assert scene.plan() == {}
 
 
+def test_objects_that_the_remote_lost_or_replaced_are_named_and_mended(graph: toy.Project, tmp_path: Path) -> None:
+    """Other bytes of the same size, and a file that is gone: `pull` takes the one and misses the other, the plan and the audit name both."""
+    bench = Workbench(graph.folder)
+    graph.dvc("remote", "add", "-d", "store", str(tmp_path / "store"))
+    graph.git("add", "-A")
+    graph.git("commit", "-qm", "done")
+    assert graph.dvc("push", "--run-cache").returncode == 0
+    digests = [out["md5"] for stage in ("base", "sft") for out in bench.lock()["stages"][stage]["outs"] if out["path"].endswith("/model")]
+    sent = []
+    for digest in digests:
+        name = json.loads(bench.object(digest).read_bytes())[0]["md5"]
+        sent.append(tmp_path / "store/files/md5" / name[:2] / name[2:])
+    whole = [path.read_bytes() for path in sent]
+    sent[0].chmod(0o644)
+    sent[0].write_bytes(b"\0" * len(whole[0]))
+    sent[1].unlink()
+    subprocess.run(["git", "clone", "-q", str(graph.folder), str(tmp_path / "clone")], env=graph.env, check=True)
+    clone = toy.Project(tmp_path / "clone", graph.python)
+    assert clone.dvc("pull", "--run-cache").returncode != 0
+    named = sent[0].relative_to(tmp_path / "store").as_posix()
+    (reason,) = [reason for reason in clone.reasons("base", "sft") if named in reason]
+    assert any("models/sft/model is missing and not in the cache" in reason for reason in clone.reasons("sft", "sft"))
+    refused = clone.call("audit", "models/sft")
+    assert refused.returncode == 1
+    assert "models/base/model/content.txt: corrupt" in refused.stdout
+    assert "models/sft/model: missing" in refused.stdout
+
+    for path, text in zip(sent, whole, strict=True):  # whoever keeps the remote puts it right
+        path.unlink(missing_ok=True)
+        path.write_bytes(text)
+    subprocess.run(reason.split("`")[1], shell=True, cwd=clone.folder, env=graph.env, check=True)
+    assert clone.dvc("pull", "--run-cache").returncode == 0
+    assert clone.plan() == {}
+    assert clone.call("audit", "models/sft").returncode == 0
+
+
 def test_swapped_objects_are_named_with_the_way_to_fetch_them_again(graph: toy.Project, tmp_path: Path) -> None:
     """DVC believes an object that is write-protected; it holds what another one should."""
     bench = Workbench(graph.folder)
@@ -178,9 +214,9 @@ def test_swapped_objects_are_named_with_the_way_to_fetch_them_again(graph: toy.P
     shutil.rmtree(graph.folder / "models/sft/model")
     assert graph.plan("sft") == {"sft": "run"}
     named = objects[1].relative_to(graph.folder).as_posix()
-    assert any(named in reason and "dvc fetch" in reason for reason in graph.reasons("sft", "sft"))
-    objects[1].unlink()  # as the plan says
-    assert graph.dvc("fetch", "sft").returncode == 0
+    (reason,) = [reason for reason in graph.reasons("sft", "sft") if named in reason]
+    assert f"`rm -f {named}; dvc fetch sft` brings it again" in reason
+    subprocess.run(reason.split("`")[1], shell=True, cwd=graph.folder, env=graph.env, check=True)  # as the plan says
     assert graph.plan("sft") == {"sft": "checkout"}
     assert graph.bring("sft") == {"sft": "restore"}
     assert graph.plan("sft") == {}
