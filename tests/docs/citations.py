@@ -17,6 +17,7 @@ FOLLOWS = rf"(?:(?:,|;)?{GAP}(?:and|or|to){GAP}|,{GAP}){REFERENCE}"
 CITATION = re.compile(rf"(?P<path>(?:[\w.-]+/)*)(?P<book>[A-Za-z][\w-]*)\.md(?P<all>{GAP}(?P<first>{REFERENCE})(?P<rest>(?:{FOLLOWS})*))?")
 WORDS = re.compile(rf"^-\d|^[,;]?{GAP}(?:sections?|items?|identit(?:y|ies)|pitfalls?|no\.|§)", re.I)
 OTHER_BOOKS = re.compile(r"\bdesign\d?(?:\.md)?\s(?:§|sections?\b|\d)|\bmethods/\w+ \d", re.I)
+BARE = re.compile(r"\b(?:[Pp]itfalls?|[Ii]dentit(?:y|ies)) \d|\"\"\"(?:Section )?[1-9]\d?(?:\.\d+)+[:., ]")  # of which book?
 HEADING = re.compile(r"^#{2,4} (\d+(?:\.\d+)*)\.? ")
 ITEM = re.compile(r"^(?:(\d+)\. |\| (\d+|[A-Z]\d*) \||- \*\*([A-Z]\d*)\*\*)")
 WITHIN = re.compile(r"\b(?:[Ss]ections?|see) (\d+(?:\.\d+)*|U\d+)\b|\(([1-9]\d?\.\d{1,2}|U\d+)\)")
@@ -57,6 +58,8 @@ def problems(text: str, shelf: Mapping[str, set[str]], markdown: bool = False) -
         for reference in re.findall(REFERENCE, match["all"] or ""):
             if reference not in shelf[match["book"]]:
                 yield line, f"{match['book']}.md has no {reference}"
+    for match in [] if markdown else BARE.finditer(text):
+        yield text.count("\n", 0, match.start()) + 1, f"{match[0]!r} does not say which book: write BOOK.md 1.2"
     for match in OTHER_BOOKS.finditer(text):
         yield text.count("\n", 0, match.start()) + 1, f"{match[0]!r} names what this repository does not have: say the fact"
 

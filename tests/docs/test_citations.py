@@ -11,7 +11,7 @@ from tests.docs.citations import anchors, books, problems, within
 
 ROOT = Path(__file__).parents[2]
 METHODS = ROOT / "docs" / "methods"
-PENDING = {"dpo_vs_ppo", "entropy", "reward_bridge"}  # not written yet
+PENDING = {"entropy", "reward_bridge"}  # not written yet
 OWN = {"tests/docs/citations.py", "tests/docs/test_citations.py"}  # their examples are made up
 BOOK = """# A book
 ## 1. First
@@ -92,6 +92,8 @@ def test_right_citations(text):
         ("design §2", "names what"),
         ("(design section 5's table)", "names what"),
         ("design2.md 1", "names what"),
+        ("identity 20", "which book"),
+        ('"""1.1: as it says."""', "which book"),
     ],
 )
 def test_wrong_citations(text, named):

@@ -36,7 +36,7 @@ def test_identity_24():
 
 
 def test_hidden_tests_never_choose_the_submissions():
-    """Pitfall 20 of 9.1: of many survivors the k submitted are a random draw, so a single correct one is submitted in k of n cases."""
+    """dpo_vs_ppo.md 9.1.20: of many survivors the k submitted are a random draw, so a single correct one is submitted in k of n cases."""
     hits = sum(solved_k_at_n([True] * 20, [place == 0 for place in range(20)], 5, 0, f"p{one}") for one in range(400))
     assert 60 <= hits <= 140
     assert submitted([4, 2, 9], 5, 0, "p") == [2, 4, 9]

@@ -48,7 +48,7 @@ def test_25_counts():
 
 
 def test_figures_of_a_block():
-    """4.8: top shares, and the quadrants of what was selected: the token of largest covariance here is rare and bad."""
+    """entropy.md 4.8: top shares, and the quadrants of what was selected: the token of largest covariance here is rare and bad."""
     selected = torch.tensor([True, False, True, True])
     figures = covariance_figures(LOGPROBS, ADVANTAGES, selected)
     assert figures["cov_top_0.0002"] == pytest.approx(2.0)

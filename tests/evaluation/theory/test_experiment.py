@@ -58,7 +58,7 @@ def test_section_6_3_the_honest_limit(found):
 
 
 def test_cells_that_share_nothing_keep_their_logits():
-    """6.4: a tabular policy that starts at the reference leaves the logits of uncovered cells untouched, and does not raise them."""
+    """dpo_vs_ppo.md 6.4: a tabular policy that starts at the reference leaves the logits of uncovered cells untouched, and does not raise them."""
     settings = TheoryParams(seeds=3)
     world, start = make_worlds(settings, 0), Networks(settings, 8, 0, "policy")().detach()
     table = Cells(start, settings.table_learning_rate)
