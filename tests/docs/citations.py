@@ -40,7 +40,7 @@ def anchors(text: str) -> set[str]:
 
 def books(folder: Path) -> dict[str, set[str]]:
     """Name -> anchors of each book."""
-    return {file.stem: anchors(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.md"))}
+    return {file.stem: anchors(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.md")) if file.stem != "index"}
 
 
 def problems(text: str, shelf: Mapping[str, set[str]], markdown: bool = False) -> Iterator[tuple[int, str]]:
