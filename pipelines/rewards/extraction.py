@@ -39,10 +39,12 @@ TURN_ENDS = re.compile(
 OPENED = re.compile(r"<(?:think|thinking|thought|scratchpad)>|<\|?begin_of_thought\|?>", re.I)
 BETWEEN_BOXES = re.compile(r"[ \t$,;.:?/()\\]*(?:and|or|und|\\text\{\s*(?:and|or)\s*\}|和|或|、)?[ \t$,;:()\\]*(?:[A-Za-z]\w?\s*=)?[ \t$]*")
 GOES_ON = re.compile(
-    r"[\s$)}\\\]]*(?:[?？]|(?:or|或)\b|(?:is|was|are|does|can|will)\s*(?:not\b|n['’]t\b|wrong|incorrect|false|impossible|excluded)|cannot\b|fails\b)",
+    r"[\s$)}\\\]]*(?:[?？]|(?:or|或|maybe|perhaps|possibly)\b|(?:is|was|are|does|can|will)\s*(?:not\b|n['’]t\b|wrong|incorrect|false|impossible|excluded)|cannot\b|fails\b)",
     re.I,
 )
 KEYED = re.compile(r'\{[^{}]*"(?:final_?)?answer"\s*:\s*(?:"([^"{}]+)"|([^",{}\s]+))[^{}]*\}[\s`.]*$', re.I)
+HEDGED = re.compile(r"\b(?:maybe|perhaps|possibly|otherwise|else)\b[\s,:]*(?:\$|\\[(\[])?\s*$", re.I)
+MORE = re.compile(r"\s*(?:(?:or|或)\b|\d)")
 PLAIN_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?")
 SAYS = re.compile(
     r"^\W*(?:(?:so|thus|hence|therefore|actually)\b,?\s*)?(?:the |my )?(?:final |correct )?answer(?: is|:)[\s$*:]*"
@@ -53,12 +55,14 @@ UNITED = re.compile(r"[\s~]*(?:\\[,;: !]\s*)*\\(?:text|mathrm|textrm|mbox)\s*\{\
 RAISED = re.compile(r"\s*(?:[\^_](?:\{[^{}]{1,20}\}|\\circ(?![A-Za-z])|\w(?!\w))|\\%|%)")
 FACTOR = re.compile(  # what goes on behind a box in its formula
     r"[ \t}]*(?:\d|\^|\{,\}\d|[.,:]\d|_(?=[\d{])|[-+*/]\s*(?:\d|\(|\\(?!text|[\])])|[b-hj-z](?![A-Za-z]))|![ \t]*(?:\$|\\[)\]])"
-    r"|\\(?:cdot|times|[dt]?frac\s*(?!\{\s*\\(?:text|mathrm))|sqrt|pi|div|pm|mp|binom|cup|cap|ldots|dots|cdots)(?![A-Za-z]))"
+    r"|\\(?:cdot|times|[dt]?frac\s*(?!\{\s*\\(?:text|mathrm))|sqrt|pi|div|pm|mp|binom|cup|cap|ldots|dots|cdots|colon)(?![A-Za-z])"
+    r"|[,;][ \t]*(?:\\[lc]?dots|\d[\d.]*[ \t]*(?:$|[$)\]}]|\\[)\]]))|\\text\s*\{\s*(?:or|and|hundred|thousand|million|billion|trillion)\b"
+    r"|\$?[ \t]*(?:hundred|thousand|million|billion|trillion)\b)"
 )
 VARIABLE = re.compile(r"[ \t}]*[xyznkabt](?![A-Za-z'’])")  # of `y = \boxed{5}x` the box is the coefficient that is asked for
 FACTOR_BEFORE = re.compile(  # and what stands before it: an operator, a minus that is no dash, a number
     r"(?:[+*/^_]|(?<![\s-])-|[^\s-]\s+-|[\d)]|(?<![A-Za-z\\])[xyznk]|\\(?:cdot|times|[dt]?frac|sqrt|pi|div|pm|mp))\s*\{?(?<!\\\\)$"
-    r"|\\[dt]?frac\s*\{[^{}]*\}\s*\{$"
+    r"|\\[dt]?frac\s*\{[^{}]*\}\s*\{$|\$[^$]*(?:\d\s*,|[a-z]\()\s*$"
 )
 SIGN = re.compile(r"(?:^|[$=(\n]|\\[(\[])\s*-$|(?:[$=]|\\[(\[])\s*-\s*$")
 CLOSING = 4  # characters that end a sentence
@@ -200,6 +204,8 @@ def _tagged(text: str) -> Found | None:
         return None
     if len(set(held)) > 1:
         return Found("", f"{len(held)} final answers")
+    if MORE.match(text, end):
+        return Found("", "several answers are named")
     if taken_back(text[end:][:LONG]):
         return _later(text[end:])
     if _contradicted(held[0], text[end:][:LONG]):
@@ -221,6 +227,8 @@ def _boxed(text: str) -> Found | None:
     content, start, end = found
     if GOES_ON.match(text, end):
         return Found("", "the boxed answer is a question or one of several")
+    if HEDGED.search(text[max(0, start - 40) : start]):
+        return Found("", "the boxed answer is a guess or a condition")
     if negated_before(text[:start]):
         return Found("", "the boxed answer is denied")
     if len(text) - end > CLOSING and taken_back(text[end : end + LONG]):

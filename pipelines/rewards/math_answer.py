@@ -26,6 +26,7 @@ MAX_REFERENCE = 4000
 NOT_A_NUMBER = frozenset(("nan", "inf", "-inf", "null", "none"))
 PERCENT = re.compile(r"%|\\%|\bper ?cent|百分", re.I)
 PERCENT_SIGN = re.compile(r"\\?%|％|\bper ?cent(?:age)?(?: points?)?\b", re.I)
+ITEM = re.compile(r"\s*\d+\.\s+[A-Za-z]")  # `5. Conclude`
 CLAUSE = re.compile(r"-?[\d.,/]+ (?:[a-z'’-]+ )+[a-z'’-]+", re.I)  # a number and words behind it
 COUNTED = re.compile(  # which are a thing that is counted or measured, no sentence: `5 red apples in each bag`
     r"-?[\d.,/]+ (?:[a-z'’-]+ ){0,3}?(?:[a-z'’-]+s|people|children|men|women|fish|sheep|deer|feet|money|water|fruit|square \w+|cubic \w+)"
@@ -120,6 +121,8 @@ def _no_answer(found: Found, text: str, reference: str) -> str:
     said = tidy(found.text)
     if CALCULATION.fullmatch(said) and "\n" in text.strip():
         return "the last line is a calculation, no answer"
+    if ITEM.match(found.text) and not ITEM.match(reference):
+        return "the last line is an item of a list"
     if CLAUSE.fullmatch(said) and not COUNTED.fullmatch(said) and tokens(said) != tokens(tidy(reference)):
         return "the last line is a sentence that begins with a number"
     return uncommitted(found.text) if wordy(said) and tokens(said) != tokens(tidy(reference)) else ""

@@ -12,6 +12,7 @@ from pipelines.rewards.verdict import Verdict, error, right, wrong
 REFERENCE = re.compile(r"\(?([A-J])\)?\.?|\(?((?-i:[A-J]))(?:\)|[.:](?=\s))\s*\S.*", re.I | re.S)  # `B`, `(b)`, `B. the option's text`
 LABELS = re.compile(r"(?<!\w)\(?([A-J])(?:\)|\.(?=\s+\S))")
 BESIDE = re.compile(r"[(（]\s*(?:or|或)\b|\\ne(?:q)?\b|≠")
+CROSSED = re.compile("[❌✗✘✖❎🚫⛔]")
 EXCLUDES = re.compile(r"\b(?:impossible|ruled out|eliminated|excluded|e\.g\.)|\bfor example\b", re.I)
 READ = 20_000  # characters from the end of a response
 
@@ -54,6 +55,8 @@ def _withheld(text: str) -> str:
     line = said.text if said.stated else last_line(text)
     if (OPEN_END.search(line) and len(line.split()) < 4) or BESIDE.search(line) or ("\\boxed" in text and " , " in said.text):
         return "several answers are named"
+    if CROSSED.search(line):
+        return "the option is crossed out"
     if not said.stated and (len(set(LABELS.findall(line))) > 1 or EXCLUDES.search(line)):
         return "options are named, none is chosen"
     return "the answer is a condition" if AIMS.search(line) else ""

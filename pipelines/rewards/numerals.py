@@ -30,7 +30,7 @@ LITERAL = re.compile(r"0(?:[xX]([0-9A-Fa-f]{1,40})|[bB]([01]{1,80})|[oO]([0-7]{1
 BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12, "sixteen": 16}
 BASED = re.compile(r"\(?\s*((?=[A-Za-z]*\d|[A-F]{2})[0-9A-Za-z]{1,80})\s*\)?\s*_\s*\{?\s*(\d{1,2}|" + "|".join(BASES) + r")\s*\}?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-TIMES = re.compile(r"(.*\S)\s*(?:\b(thousand|million|billion|trillion)|([万亿]))", re.S)
+TIMES = re.compile(r"(.*\S)\s*(?:\b(hundred|thousand|million|billion|trillion)|([万亿]))", re.S)
 
 UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
 nineteen""".split()  # noqa: SIM905

@@ -22,7 +22,11 @@ _FIELDS = re.compile(
 _BRACKET_TAGS = re.compile(r"\[(answer)\](.{0,400}?)\[/\1\]", re.I | re.S)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|mathit|mbox|bf|rm)\s*\{([^{}]*)\}")
-_MARKUP = re.compile(r"\*+|(?<![A-Za-z0-9])_{1,3}|_{1,3}(?![A-Za-z0-9])|`+|\\[()\[\]]|(?<!\\)\$|^[ \t]*#{1,6}[ \t]+|^[ \t]*>+[ \t]?", re.M)
+_MARKUP = re.compile(
+    r"</?(?:b|i|u|em|strong|code|span|p)>|[✅✔✓☑\ufe0f]|"
+    r"\*+|(?<![A-Za-z0-9])_{1,3}|_{1,3}(?![A-Za-z0-9])|`+|\\[()\[\]]|(?<!\\)\$|^[ \t]*#{1,6}[ \t]+|^[ \t]*>+[ \t]?",
+    re.M,
+)
 _BRACKETS = str.maketrans("（）［］〔〕【】：，；。．？！“”‘’＝", "()[]()[]:,;..?!\"\"''=")
 _BRACKETS.update(str.maketrans("ＡＢＣＤＥＦＧＨＩＪ", "ABCDEFGHIJ"))  # full-width letters
 
@@ -31,18 +35,20 @@ _BRACKETED = rf"[\[({{]\s*(?P<in>[{LETTERS}{LETTERS.lower()}])\s*[\])}}]"
 _BARE = rf"(?P<bare>[{LETTERS}])(?![A-Za-z0-9_^+\-=|&/°]|['’][A-Za-z])(?:[\])}}])?"
 _NAMED = rf"(?:(?:option|choice|letter|answer|alternative|item|选项?)s?\s*:?\s*)?[\"'{OPEN}]?\s*(?:{_BRACKETED}|{_BARE})[\"'{CLOSE}]?"
 _GOES_ON = (
-    "because|since|as|for|which|that|while|whereas|due|not|rather|instead|by|when|from|given|so|where|if|is|are|seems|would|must|"
+    "because|since|as|for|over|which|that|while|whereas|due|not|rather|instead|by|when|from|given|so|where|if|is|are|seems|would|must|"
     "follows|holds|works|fits|applies|matches|states|says|with|in|on|at|based|and not|but not|and therefore|and so"
 )
 _AFTER_BARE = re.compile(
-    rf"\s*(?:$|[\n.,;:!?\])}}\"'<{CLOSE}]|[—–]|-+\s|\(|[\d\\]|\.|[㐀-鿿]|(?:{_GOES_ON})\b)", re.I
+    rf"\s*(?:$|[\n.,;:!?\])}}\"'<{CLOSE}]|[—–]|-+\s|\(|[\d\\]|\.|[㐀-鿿]|(?:です|である|だ|입니다|이다)[.!。]?\s*(?:$|\n)|(?:{_GOES_ON})\b)",
+    re.I,
 )  # a word of its own text (`B cells`) is none of these
 _JOINED = re.compile(
     rf"[.:)\]]?\s*(?:,?\s*(?:and|or|&|/)|[,、/&]|或者?|和|及|与|还是)\s*(?!i\.e|e\.g)(?:option\s*|选项?)?[\[({{]?(?:[{LETTERS}])(?![A-Za-z'’=])"
-    r"(?!(?<=[AIai])\s+(?!(?:and|or)\b)(?-i:[a-z]))",  # `B, a mammal`, `B, I think`
+    r"(?!(?-i:(?<=[aIi]))\s+(?!(?:and|or)\b)(?-i:[a-z]))",  # `B, a mammal`, `B, I think`
     re.I,
 )
 _MARKED = re.compile(rf"(?<![A-Za-z0-9])[\[(]\s*([{LETTERS}])\s*[\])]")
+_CLOSED = re.compile(rf"(?<![A-Za-z0-9(\[])[{LETTERS}]\)\s*\S")  # `A) 1, B) 2`
 _WHOLE = re.compile(r"\s*[-—–:.,]?\s*(?:both|neither|all|none|only|either|statements?|it is|if|when)\b", re.I)
 
 # -- what says that a letter is the answer --------------------------------------------------------------------------------------------
@@ -52,7 +58,8 @@ _ADVERBS = (
 )
 _LEADS = re.compile(
     rf"(?:\b(?:answers?|ans|options?|choices?|solution|response|letter|conclusion|verdict|selection|pick)\b"
-    rf"(?:\s*\([^()\n]{{0,30}}\))?(?:\s+(?:to|for|of|here|in|among|from)\b[^.:?!\n]{{0,60}}?)?"
+    rf"(?:\s*\([^()\n]{{0,30}}\))?(?:\s+(?:to|for|of|here|in|among|from)\b[^.:?!\n]{{0,60}}?|\s+(?:that|which)\s+"
+    rf"(?:fits|works|matches|remains|is (?:left|correct|right|true)))?"
     rf"\s*(?:is|are|was|be|would be|should be|must be|will be|has to be|seems to be|appears to be|turns out to be|'s|:|=|→|-+>|[—–]|-\s)"
     rf"\s*:?{_ADVERBS}\s*:?\s*(?:\n\s*)?"
     rf"|\b(?:it|this|that)(?:\s+(?:is|must be|has to be|should be|will be|would be)|['’]s){_ADVERBS}\s+"
@@ -63,8 +70,12 @@ _LEADS = re.compile(
     rf"(?:it is |it must be )?"
     rf"|(?:答案|正确答案|参考答案|正确选项|正确的是|最佳答案|最佳选项|结论)\s*\]?\s*(?:应该?)?(?:是|为|选|选择)?\s*[:,]?\s*"
     rf"|(?<![不勿别未])(?:故|应|本题|可|因此|所以|则)?选(?:择|项)?\s*[:,]?\s*(?=[\[({{\"']?[{LETTERS}](?![A-Za-z]))"
-    rf"|\bans\.\s*|^\W*correct\s*:\s*|(?<=elimination,)\s+|\bleav(?:es|ing)(?: us)?(?: only| just)?(?: with)?(?: only| just)?\s+"
-    rf"|\b(?:respuesta|réponse|antwort|resposta|risposta|ответ)(?:\s+(?:final|finale|correct[ae]|corrett[ao]))?(?:\s*:|\s+(?:es|est|ist|é|è)\b)\s*"
+    rf"|\bans\.\s*|^\W*(?:correct|final)\s*:\s*|^\s*(?:must be|clearly|definitely|obviously|certainly|"
+    rf"going with)\s*,?\s+"
+    rf"|\bI(?:\s+am|['’]m) going with\s+|\bI vote\s+"
+    rf"|(?<=elimination,)\s+|\bleav(?:es|ing)(?: us)?(?: only| just)?(?: with)?(?: only| just)?\s+"
+    rf"|\b(?:respuesta|réponse|antwort|resposta|risposta|ответ|opción|opção|opzione|lösung|richtig)(?:\s+(?:final|finale|correct[ae]|corrett[ao]))?"
+    rf"(?:\s*:|\s+(?:es|est|ist|é|è)\b)\s*(?:(?:la|die)\s+)?(?:(?:opción|opção|opzione|option|réponse|antwort)\s+)?"
     rf"|(?:答え|解答|정답|답)\s*(?:[はは은]|:)\s*"
     rf"|(?:所以|因此|故|综上)[,:]?\s*(?:是|为)?\s*)",
     re.I | re.M,
@@ -72,13 +83,14 @@ _LEADS = re.compile(
 _GOOD = (
     r"(?:\s+is|\s+must be|\s+should be|\s+seems(?: to be)?|\s+appears to be|['’]s)"
     r"(?:\s+(?:therefore|thus|hence|clearly|definitely|indeed|obviously|probably|likely|also|the only one that is|the|our|my))*\s+"
-    r"(?:correct|right|true|best|answer|valid|(?:(?:only|most)\s+)*(?:correct|right|best|appropriate|suitable|likely|accurate|valid|plausible)"
+    r"(?:correct|right|true|best|answer|final answer|valid|"
+    r"(?:(?:only|most)\s+)*(?:correct|right|best|appropriate|suitable|likely|accurate|valid|plausible)"
     r"\s*(?:answer|option|choice|one)?|option|choice)\b"
 )
 _ONLY = r"(?:(?<=\bonly .)|(?<=\bonly option .))\s+(?:fits|works|matches|satisfies|holds|applies|remains)\b"
 _IS_GOOD = re.compile(
     rf"(?<![A-Za-z0-9'’])(?:(?:option|choice|answer|选项?)\s*)?(?:{_BRACKETED}|(?P<bare>[{LETTERS}])(?![A-Za-z0-9'’]))"
-    rf"(?:{_GOOD}|{_ONLY}|\s*(?:项|选项)?\s*(?:是|为)?\s*(?:正确|对的|符合题意))",
+    rf"(?:{_GOOD}|{_ONLY}|\s+(?:ist|es|est|è|é)\s+(?:richtig|korrekt|correct[aeo]?|corrett[ao]|corret[ao]|certa|juste)(?![A-Za-z])|\s*(?:项|选项)?\s*(?:是|为)?\s*(?:正确|对的|符合题意))",
     re.I,
 )
 _NOT_BUT = re.compile(
@@ -104,6 +116,7 @@ _EXAMPLE = re.compile(
 _DOUBT = re.compile(
     r"\b(?:not|never|if|whether|unless|suppose|supposing|assum\w+|imagine|might|may|could|cannot|can['’]t|perhaps|maybe|avoid|eliminat\w+|"
     r"rule[sd]? out|instead of|rather than|why|neither|wrong|incorrect|unlikely|doubt|pretend|unsure|unclear|say|said|says|claim\w*|"
+    r"thinks|believes|believed|except|excluding|besides|apart from|everything but|anything but|all but|si|nicht|wenn|ne|no|"
     r"example|format|like|either|other|another|previous|first guess|initial)\b|n['’]t\b|不|是否|如果|假设|若|为什么|可能|例如",
     re.I,
 )
@@ -208,7 +221,9 @@ def _led(text: str) -> list[Statement]:
         small = re.compile(r"\s*([a-j])\s*(?=[.!]?\s*(?:$|\n))").match(text, lead.end())
         if small and (named is None or named["in"] is None):
             named, letter, end = small, small[1].upper(), small.end()
-        elif named and (named["in"] or (named["bare"].isupper() and _AFTER_BARE.match(text, named.end()))):
+        elif named and (
+            named["in"] or (named["bare"].isupper() and (text[named.end() - 1] == ")" or _AFTER_BARE.match(text, named.end())))
+        ):
             letter, end = _letter(named), named.end()
             article = not named["in"] and letter in "AI" and re.match(r"\s+[a-z]", text[end : end + 3])
             if article and not re.match(r"\s+(?:because|since)\b", text[end : end + 12]):
@@ -278,7 +293,7 @@ def _several(text: str, end: int) -> bool:
     if _JOINED.match(text, end):
         return True
     rest = re.split(r"[.;!?\n](?:\s|$)|\b(?:not|rather than|instead of|unlike|because|since)\b", text[end : end + 400])[0]
-    return bool(_MARKED.search(rest)) and _WHOLE.match(rest) is None
+    return bool(_MARKED.search(rest) or (text[end - 1 : end] == ")" and _CLOSED.search(rest))) and _WHOLE.match(rest) is None
 
 
 def _initials(text: str, end: int) -> bool:
@@ -303,7 +318,9 @@ def _exampled(text: str, place: int) -> bool:
 
 
 def _joined_before(text: str, start: int) -> bool:
-    return bool(re.search(rf"(?<![A-Za-z])[{LETTERS}][\])]?\s*(?:,|and|or|&|/|、|和|或)\s*$", text[max(0, start - 12) : start]))
+    return bool(
+        re.search(rf"(?<![A-Za-z])[{LETTERS}][\])]?\s*(?:,|and|or|&|/|、|和|或|y|e|et|und|ou|o|oder)\s*$", text[max(0, start - 12) : start])
+    )
 
 
 def _doubted(text: str, lead: re.Match[str], end: int) -> bool:

@@ -25,6 +25,8 @@ CLOSE = Fraction(1, 10**15)  # relative: two exact expressions that are this nea
 FUNCTION = re.compile(r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]|\s+[A-Za-z\d\\])")
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 APART_NUMBERS = re.compile(r"(?<![_\d])(?<!\\frac )(?<!binom )(?<!\\frac \d )\d+\s+\d")
+SUBSCRIPT = re.compile(r"(?<![_\d])\d+\s*_\s*\{?[a-z]")  # `5_x` is not 5
+BINOMIAL = re.compile(r"\\binom\s*(\d)\s*(\d)")
 DEGREES = re.compile(r"\{?(\d+(?:\.\d+)?)\s*\^\s*\\circ\}?")  # in a formula: `\sin 30^\circ`
 INSIDE = re.compile(r"(\{)\s+|\s+(\})")  # blanks at a brace end the grammar's reading: `\frac{1}{ e }`
 ELLIPSIS = re.compile(r"\\ldots|\.\.\.")
@@ -50,6 +52,8 @@ def expressions(answer: str, reference: str) -> Verdict:
         return wrong("an enumeration with an ellipsis is compared by its text alone")
     if ("=" in answer) != ("=" in reference):
         return wrong("an equation on one side only")
+    if SUBSCRIPT.search(answer) and not SUBSCRIPT.search(reference):
+        return wrong("a number with an index")
     if APART_NUMBERS.search(answer):
         return wrong("several numbers side by side")
     if "=" in answer and not RELATION.search(answer + reference):
@@ -109,6 +113,7 @@ def parsed(text: str) -> list[Any]:
     from math_verify import LatexExtractionConfig, parse
     from sympy import E, Expr, I
 
+    text = BINOMIAL.sub(r"\\binom{\1}{\2}", text) if "binom" in text else text
     summed = "≔" in text
     text = FUNCTION.sub(r"\\\1", DEGREES.sub(r"{(\1\\cdot\\frac{\\pi}{180})}", text).replace("**", "^").replace("≔", "="))
     text = INSIDE.sub(r"\1\2", ROOT.sub(r"\\sqrt{\1}", text).replace("*", " \\cdot "))

@@ -21,6 +21,26 @@ BOXES_IN_FORMULAS = [
     (r"$\boxed{5}.5$", "5", "wrong"),
     (r"-\boxed{5}", "5", "wrong"),
     (r"$-\boxed{5}$", "-5", "right"),
+    *(
+        (text, "5", "wrong")
+        for text in (
+            r"$(\boxed{5}, 6)$",
+            r"$1,\boxed{5}$",
+            r"$\boxed{5},\ldots$",
+            r"\boxed{5};6",
+            r"\boxed{5} \text{ or } 6",
+            r"\boxed{5}\text{ hundred}",
+            r"\boxed{5} million",
+            r"$f(\boxed{5})$",
+            r"Maybe \boxed{5}",
+            r"\boxed{5} maybe",
+            "<answer>5</answer> or 6",
+            "<answer>5</answer>6",
+            "The answer is 5 hundred",
+            "The answer is $5_x$",
+            "5. Conclude.",
+        )
+    ),
     ("Step 1\n- \\boxed{5}", "5", "right"),
     (r"$\boxed{45}^\circ$", r"45^\circ", "right"),
     (r"$\boxed{101}_2$", "101_2", "right"),
