@@ -16,13 +16,13 @@ LEAD_IN = re.compile(
     r"(?:that\s+)?)*[\W_]*?"
     r"(?:(?:the|our|my|your|its)?\s*(?:final|correct|right|full|short|best)?\s*(?:answers?|results?|"
     r"solutions?(?: set)?|value|output|option|choice)"
-    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:(?:is|are|was|=|:)\s*:?|→|-+>|(?:--+|[—–])\s)|a\s*:|ans(?:wer)?(?:\s*[.:]|\s+-\s))",
+    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:(?:(?:is|are|was)(?!n['’]t)|=|:)\s*:?|→|-+>|(?:--+|[—–])\s)|a\s*:|ans(?:wer)?(?:\s*[.:]|\s+-\s))",
     re.I,
 )
 WITHIN = re.compile(
     r"\b(?:the|our|my)\s+(?:final |correct |right |full |short |best )?(?:answers?|results?|"
     r"solutions?(?: set)?)(?:\s+(?:to|of|for)\s+[^:=.]{1,60}?)?[\s*_]*"
-    r"(?:is|are|was|=|:|must be|should be|has to be|equals|comes (?:out )?to(?: be)?)\s*:?|\b(?:the|our|"
+    r"(?:(?:is|are|was)(?!n['’]t)|=|:|must be|should be|has to be|equals|comes (?:out )?to(?: be)?)\s*:?|\b(?:the|our|"
     r"my) (?:final )?answer\s+(?=[\d$(\\-])|(?:答案|结果)(?:应该|"
     r"应)?(?:是|为|[:：])",
     re.I,

@@ -83,6 +83,8 @@ NUMBERS_OF_SOMETHING_ELSE = [
             "答案是5以上",
         )
     ),
+    ("The answer isn't 0.", "0", "wrong"),
+    ("The answer isn’t 5.", "5", "wrong"),
     ("The answer is 5 squared", "25", "right"),
     ("The answer is 5 over 2", "5/2", "right"),
     ("The answer is 5 out of 6", "5/6", "right"),
