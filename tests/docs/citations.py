@@ -12,12 +12,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 REFERENCE = r"(?:[1-9]?\d(?:\.\d+)*(?:\.[A-Z]\d*)?(?![\w%])|U\d+\b)"
-GAP = r"[\s#]+"  # a citation may go on in the next line, of a comment too
+GAP = r"(?:[ \t]+|[ \t]*\n[ \t]*(?:#[ \t]*)?)"  # a citation may go on in the next line, of a comment too
 FOLLOWS = rf"(?:(?:,|;)?{GAP}(?:and|or|to){GAP}|,{GAP}){REFERENCE}"
 CITATION = re.compile(rf"(?P<path>(?:[\w.-]+/)*)(?P<book>[A-Za-z][\w-]*)\.md(?P<all>{GAP}(?P<first>{REFERENCE})(?P<rest>(?:{FOLLOWS})*))?")
-WORDS = re.compile(rf"^-\d|^[,;]?{GAP}(?:sections?|items?|identit(?:y|ies)|pitfalls?|no\.|§)", re.I)
+WORD = rf"^[,;]?{GAP}(?:sections?|items?|identit(?:y|ies)|pitfalls?|no\.|§)"
+MORE = re.compile(rf"^\s?[-–/+&]\s?\d|^;{GAP}\d+\.\d|{WORD}", re.I)  # after a reference: what would not be looked at
+LOOSE = re.compile(rf"^[:,;]?\s?[(#]?\d|{WORD}", re.I)  # the same after a book's name alone
 OTHER_BOOKS = re.compile(r"\bdesign\d?(?:\.md)?\s(?:§|sections?\b|\d)|\bmethods/\w+ \d", re.I)
-BARE = re.compile(r"\b(?:[Pp]itfalls?|[Ii]dentit(?:y|ies)) \d|\"\"\"(?:Section )?[1-9]\d?(?:\.\d+)+[:., ]")  # of which book?
+BARE = re.compile(
+    r"\b(?:dpo_vs_ppo|reward_bridge|spo) \d+\.\d|\b(?:[Pp]itfalls?|[Ii]dentit(?:y|ies)) \d|\"\"\"(?:Section )?[1-9]\d?(?:\.\d+)+[:., ]"
+)  # of which book?
 HEADING = re.compile(r"^#{2,4} (\d+(?:\.\d+)*)\.? ")
 ITEM = re.compile(r"^(?:(\d+)\. |\| (\d+|[A-Z]\d*) \||- \*\*([A-Z]\d*)\*\*)")
 WITHIN = re.compile(r"\b(?:[Ss]ections?|see) (\d+(?:\.\d+)*|U\d+)\b|\(([1-9]\d?\.\d{1,2}|U\d+)\)")
@@ -53,7 +57,7 @@ def problems(text: str, shelf: Mapping[str, set[str]], markdown: bool = False) -
             continue
         if match["path"] and not markdown:
             yield line, f"{match[0]!r}: without a path, {match['book']}.md alone"
-        if WORDS.match(text[match.end() : match.end() + 20]):
+        if (MORE if match["all"] else LOOSE).match(text[match.end() : match.end() + 20]):
             yield line, f"{match[0]!r} is followed by more: write {match['book']}.md 1.2 or {match['book']}.md 1.2.3"
         for reference in re.findall(REFERENCE, match["all"] or ""):
             if reference not in shelf[match["book"]]:
