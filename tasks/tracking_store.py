@@ -96,7 +96,7 @@ class Store:
                 os.environ.setdefault(name, value)
             logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
             logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is told in a sentence
-            for name in ("alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
+            for name in ("alembic", "urllib3.connectionpool"):
                 logging.getLogger(name).setLevel(logging.ERROR)  # what matters in it is said by the one warning
             self._client = self._opened()
             self._inode = self.file.stat().st_ino if self.file else None
