@@ -1,6 +1,7 @@
 # make run   sets up .venv and runs the embedded default end to end (make run RECIPE=quick: a recipe)
 # make test  sets up .venv and runs the tests
-# Both are safe to repeat; nothing is installed twice.
+# make docs  builds the documentation as a site: build/site/index.html
+# All are safe to repeat; nothing is installed twice.
 
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-vllm lint lock clean-venv
+.PHONY: run test test-vllm docs lint lock clean-venv
 .DEFAULT_GOAL := run
 
 run: $(READY)
@@ -29,11 +30,15 @@ $(VLLM)/.ready: tests/optional/vllm.lock
 	@$(VLLM)/bin/python -m pip install -q --no-deps -r tests/optional/vllm.lock
 	@touch $@
 
-lint: $(READY)
+lint: $(READY) docs
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
+
+# warnings are errors (strict in mkdocs.yml; with --quiet they would not be); nothing is fetched
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # torch first and alone: pip then takes the CPU build wherever one is offered, and nothing below asks for another
 $(READY): requirements.lock pyproject.toml
