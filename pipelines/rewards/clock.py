@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 TIME = re.compile(
-    r"(?:at |about )?(\d{1,2})(?:\s*[:：]\s*(\d{2})(?:\s*[:：]\s*(\d{2}))?|"
+    r"(?:at )?(\d{1,2})(?:\s*[:：]\s*(\d{2})(?:\s*[:：]\s*(\d{2}))?|"
     r"\s*o'? ?clock)?\s*(?:([ap])\.?\s*m\b\.?)?(?: in the (morning|afternoon|evening))?",
     re.I,
 )
@@ -48,7 +48,7 @@ def clock(text: str) -> Clock | None:
     text = text.strip().casefold()
     if text in NAMED:
         return Clock(NAMED[text] * 60, "p" if NAMED[text] else "a")
-    if not text[:1].isdigit() and not text.startswith(("at ", "about ")):
+    if not text[:1].isdigit() and not text.startswith("at "):
         return _chinese(text)
     match = TIME.fullmatch(text)
     if match is None:

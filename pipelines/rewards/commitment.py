@@ -23,7 +23,8 @@ GUESSES = re.compile(
     r"assum(?:e|es|ing)|guess|depends|say|"
     r"hypothetical\w*|candidates?|options? (?:are|include)|choices (?:are|include)|among|between|one of|"
     r"any of|some of|seems?|likely|unlikely|should i|"
-    r"wonder\w*|doubt\w*)\b|可能|也许|或许|大概|是否|假设|假如|如果|要么|还是|之一|候选",
+    r"wonder\w*|doubt\w*|quiz[aá]s?|tal vez|peut-[eê]tre|vielleicht|forse|talvez)\b|"
+    r"可能|也许|或许|大概|是否|假设|假如|如果|要么|还是|之一|候选",
     re.I,
 )
 PLANS = re.compile(
@@ -36,6 +37,7 @@ PLANS = re.compile(
     r"|need to|want to|have to|has to|going to|in order to|to (?:find|solve|get|determine|compute|answer|see)|"
     r"try(?:ing)?|first(?:ly)?|second(?:ly)?|next|then|step|"
     r"given|previous|known|told|"
+    r"(?:in|for) (?:the |this |that |each |either |one )?(?:first |second |third |last |other )?case|case (?:\d|[ivx]+|[a-h])|"
     r"gave|mention\w*|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach|because|since)\b"
     r"|首先|其次|接下来|然后|需要|我们(?:先|要|可以|需要|来)|设|令|考虑|由于|因为|已知|注意|步骤|继续",
     re.I,

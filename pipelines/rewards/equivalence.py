@@ -16,7 +16,7 @@ from pipelines.rewards.answer_text import compact, mathy, tidy, tokens, wordy
 from pipelines.rewards.clock import clock, same_time
 from pipelines.rewards.numerals import based
 from pipelines.rewards.sentence import quantity_in, time_in, with_comma
-from pipelines.rewards.structure import OTHER_RELATION, RELATION, VARIABLE, chain, constant, named, parts, split, split_any
+from pipelines.rewards.structure import OTHER_RELATION, RELATION, chain, constant, named, parts, split, split_any
 from pipelines.rewards.unit_table import ANGLE
 from pipelines.rewards.verdict import Verdict, right, wrong
 
@@ -198,7 +198,7 @@ def _chain(members: list[str], theirs: str, again: Ask) -> Verdict:
     """`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`: one member is the reference, and none of the others is another value."""
     values = [member for place, member in enumerate(members) if place or constant(member)]
     head = members[0]
-    if not constant(head) and len(set(VARIABLE.findall(head))) == 1 and re.search(r"\d", re.sub(r"_\{?\w+\}?", "", head)):
+    if structure.unsolved(head):
         return wrong(f"{head[:40]} is not the value that is asked")  # x + 1 = 42
     values = [member for member in values if not structure.BARE_NAME.fullmatch(member)] or values  # x = y = 5
     verdicts = [again(member, theirs) for member in values]

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pipelines.rewards.answer_text import tidy, wordy
 from pipelines.rewards.commitment import negated_before, taken_back
-from pipelines.rewards.statements import BULLET, Found, closing_statement, last_line, stated_in, unfolded, without_lead_in
+from pipelines.rewards.statements import BULLET, Found, closing_statement, last_line, stated_in, unfolded, unstruck, without_lead_in
 from pipelines.rewards.units import unit
 
 __all__ = ["BOXES", "MARK", "Found", "final_answer_of", "last_boxed", "last_line", "reference_of", "without_lead_in", "worked_solution"]
@@ -80,6 +80,7 @@ def final_answer_of(text: str) -> Found:
     """The answer that a response states. More than one `####` is none: listing candidates must not pay."""
     if not text.isascii():
         text = text.translate(INVISIBLE)
+    text = unstruck(text)
     if ">" in text[-60:]:
         text = TURN_ENDS.sub("", text)
     if unended(text):
@@ -239,6 +240,8 @@ def _boxed(text: str) -> Found | None:
             return later
     parts = [content]
     while (before := _box_before(text, start)) is not None and BETWEEN_BOXES.fullmatch(text, before[2], start):
+        if "/" in text[before[2] : start]:
+            return Found("", "the boxes are a quotient or alternatives")
         parts.append(before[0])
         start = before[1]
     if len(parts) > 1 and len(set(parts)) > 1:

@@ -16,6 +16,8 @@ from pipelines.rewards.answer_text import tidy, tokens, wordy
 from pipelines.rewards.commitment import ASKS, uncommitted
 from pipelines.rewards.equivalence import quickly
 from pipelines.rewards.extraction import MARK, Found, final_answer_of, reference_of, worked_solution
+from pipelines.rewards.numerals import number
+from pipelines.rewards.units import quantity
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.rewards.workers import Pair, Workers
 
@@ -36,6 +38,8 @@ COUNTED = re.compile(  # which are a thing that is counted or measured, no sente
     re.I,
 )
 CALCULATION = re.compile(r"[\d\s.,]+(?:[-+*/^]|\\times|\\cdot|\\div)[^=A-Za-z\\]*(?:=[^=]*)+")
+TERM = r"-?(?:\d[\d,.]*|\\frac\s*\{\d+\}\s*\{\d+\})(?:\s*\^\s*\{?\d+\}?)?\s*%?"
+UNEVALUATED = re.compile(rf"{TERM}(?:\s*(?:[-+*/]|\\(?:times|cdot|div)(?![a-z]))\s*{TERM})+")  # `7 + 3`, `0/5/7`
 Asked = tuple[str, str, bool] | tuple[str, str, bool, str]
 
 
@@ -120,6 +124,8 @@ def _no_answer(found: Found, text: str, reference: str) -> str:
         return "the last line announces what does not follow"
     said = tidy(found.text)
     if CALCULATION.fullmatch(said) and "\n" in text.strip():
+        return "the last line is a calculation, no answer"
+    if UNEVALUATED.fullmatch(said) and number(said) is None and quantity(tidy(reference)) is not None:
         return "the last line is a calculation, no answer"
     if ITEM.match(found.text) and not ITEM.match(reference):
         return "the last line is an item of a list"

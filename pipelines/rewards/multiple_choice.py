@@ -7,6 +7,7 @@ import re
 from pipelines.rewards.commitment import AIMS, OPEN_END
 from pipelines.rewards.extraction import MARK, THOUGHT, final_answer_of, last_line, reference_of, unended
 from pipelines.rewards.option_letters import settled
+from pipelines.rewards.statements import unstruck
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 REFERENCE = re.compile(r"\(?([A-J])\)?\.?|\(?((?-i:[A-J]))(?:\)|[.:](?=\s))\s*\S.*", re.I | re.S)  # `B`, `(b)`, `B. the option's text`
@@ -36,6 +37,7 @@ def letter(text: str) -> tuple[str, str]:
         return "", "the response is empty"
     thoughts = [thought.end() for thought in THOUGHT.finditer(text)]
     text = text[thoughts[-1] :] if thoughts else text
+    text = unstruck(text)
     if unended(text):
         return "", "no answer after the reasoning"
     marks = text.count(MARK)

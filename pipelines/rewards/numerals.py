@@ -37,6 +37,7 @@ nineteen""".split()  # noqa: SIM905
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 SMALL = {word: value for value, word in enumerate(UNITS)} | {word: 10 * (value + 2) for value, word in enumerate(TENS)}
 PARTS = {"third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}
+FRACTIONS = {f"{word}s": below for word, below in PARTS.items() if word != "quarter"} | {"halves": 2}  # `3 quarters` may be coins
 LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 CHINESE = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
@@ -194,6 +195,8 @@ def _words(text: str) -> Number | None:
         return Number(Fraction(sign * 12))
     if len(parts) == 2 and (below := PARTS.get(parts[1].removesuffix("s"))) and (above := 1 if parts[0] == "a" else SMALL.get(parts[0])):
         return Number(Fraction(sign * above, below))
+    if len(parts) == 2 and (below := FRACTIONS.get(parts[1])) and re.fullmatch(r"\d{1,9}", parts[0]):
+        return Number(Fraction(sign * int(parts[0]), below))
     total = current = 0
     for part in parts:
         if part in SMALL:

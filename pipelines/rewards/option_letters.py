@@ -106,7 +106,23 @@ _DENIED = re.compile(
 )  # in small letters: `B. False` and `B. No` are options
 _CONDITION = re.compile(
     r"(?:\s+(?:answer|option|choice|one)\b)?\s*(?:but )?"
-    r"(?:only (?:if|when|in|for)|if(?! and only if)|unless|provided|assuming|as long as|in case)\b|[^.\n]{0,120}\botherwise\b"
+    r"(?:only (?:if|when|in|for)|if(?! and only if)|unless|provided|assuming|as long as|in case)\b"
+    r"|\s*,?\s*(?:(?:nur|solo|só|seulement|only)\s+)?"
+    r"(?:wenn|falls|sofern|si(?! bien)|s['’]ils?|se|cuando|quando|quand|lorsque)\b"
+    r"|[^.\n]{0,120}\botherwise\b"
+)
+_SUPPOSED = re.compile(  # the condition that a sentence begins with: `If it rains, B is correct`
+    r"\W*(?:(?:but|and|then|now|y|et|und|e|pero|mais|aber)\s+)?(?:(?:if(?! and only)|unless|assuming|provided|providing|"
+    r"in case|as long as|only if|suppose|supposing|had|were|si(?! bien)|s['’]ils?|cuando|quand|lorsque|wenn|falls|sofern|"
+    r"se|quando|caso|a menos que|à moins|sauf si|whenever|when(?!\s+(?:we|you|I|\w+(?:ing|ed))\b))\b|"
+    r"如果|若|假如|假设|要是|只要|除非|もし|만약|만일)",
+    re.I,
+)
+_REASONED = re.compile(  # a clause that concludes stands on what is argued before it, condition or not
+    r"[,;:—–-]\s*(?:and\s+|y\s+|et\s+|und\s+|e\s+)?(?:so|thus|hence|therefore|consequently|which means|meaning|as[ií] que|"
+    r"por (?:lo )?tanto|por consiguiente|donc|also|daher|deshalb|folglich|quindi|dunque|perciò|portanto|logo)\b|"
+    r"所以|因此|故|可知|从而|따라서|므로",
+    re.I,
 )
 _EXAMPLE = re.compile(
     r"\b(?:for example|for instance|e\.g|such as|suppose|imagine|in (?:the )?(?:triangle|figure|set|circle|format))\b|例如|比如|假设", re.I
@@ -117,7 +133,9 @@ _DOUBT = re.compile(
     r"\b(?:not|never|if|whether|unless|suppose|supposing|assum\w+|imagine|might|may|could|cannot|can['’]t|perhaps|maybe|avoid|eliminat\w+|"
     r"rule[sd]? out|instead of|rather than|why|neither|wrong|incorrect|unlikely|doubt|pretend|unsure|unclear|say|said|says|claim\w*|"
     r"thinks|believes|believed|except|excluding|besides|apart from|everything but|anything but|all but|si|nicht|wenn|ne|no|"
-    r"example|format|like|either|other|another|previous|first guess|initial)\b|n['’]t\b|不|是否|如果|假设|若|为什么|可能|例如",
+    r"example|format|like|either|other|another|previous|first guess|initial|"
+    r"quiz[aá]s?|tal vez|peut-[eê]tre|vielleicht|forse|talvez|wonder|creo|pense|glaube|credo|acho)\b|もし|만약|만일|"
+    r"n['’]t\b|不|是否|如果|假设|若|为什么|可能|例如",
     re.I,
 )
 _BACK = re.compile(
@@ -244,7 +262,7 @@ def _praised(text: str) -> list[Statement]:
             before = text[_clause(text, found.start()) : found.start()]
             if not (found["in"] or found["bare"].isupper()) or _asked(text, found.end()) or _exampled(text, found.start()):
                 continue
-            if _CONDITION.match(text, found.end()):
+            if _CONDITION.match(text, found.end()) or _supposed(text, found.start(), found.start()):
                 continue
             if pattern is _IS_GOOD and (_DOUBT.search(before) or _joined_before(text, found.start())):
                 continue
@@ -317,6 +335,12 @@ def _exampled(text: str, place: int) -> bool:
     return _EXAMPLE.search(text, start, place) is not None
 
 
+def _supposed(text: str, start: int, end: int) -> bool:
+    """Whether the sentence of the statement at `start` to `end` begins with a condition, and no clause in between concludes."""
+    begin = max(text.rfind(mark, 0, start) for mark in (". ", "\n", "?", "!", "。", ";", OPEN)) + 1
+    return _SUPPOSED.match(text, begin, end) is not None and _REASONED.search(text, begin, end) is None
+
+
 def _joined_before(text: str, start: int) -> bool:
     return bool(
         re.search(rf"(?<![A-Za-z])[{LETTERS}][\])]?\s*(?:,|and|or|&|/|、|和|或|y|e|et|und|ou|o|oder)\s*$", text[max(0, start - 12) : start])
@@ -326,4 +350,6 @@ def _joined_before(text: str, start: int) -> bool:
 def _doubted(text: str, lead: re.Match[str], end: int) -> bool:
     """Whether the statement is denied, supposed or asked. A clause of its own that doubts something else does not touch it."""
     before = text[_clause(text, lead.start()) : lead.end()]
-    return bool(_DOUBT.search(before)) or _asked(text, end) or _exampled(text, lead.start())
+    if _DOUBT.search(before) or _supposed(text, lead.start(), lead.end()):
+        return True
+    return _asked(text, end) or _exampled(text, lead.start())

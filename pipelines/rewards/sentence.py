@@ -9,7 +9,7 @@ from pipelines.rewards.answer_text import wordy
 from pipelines.rewards.clock import Clock, clock
 from pipelines.rewards.commitment import CONCLUDING, GUESSES, REFUSES
 from pipelines.rewards.numerals import Number, same, with_decimal_comma
-from pipelines.rewards.structure import chain, constant, split_any
+from pipelines.rewards.structure import chain, constant, split_any, unsolved
 
 CLAUSE = re.compile(
     rf".*{CONCLUDING}\s*(?:(?:only|just|exactly|approximately|now|also|a total of|altogether|that|then|an?|"
@@ -35,6 +35,9 @@ NEGATION = re.compile(
     r"fewer|greater|about|between|least|most|close|closer|near|nearly|almost|possible|impossible|except|"
     r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|used to|what|"
     r"how|why)\b|[?!]|不|非|没|或|超过|大约|左右|至少|最多"
+)
+CLAUSAL = re.compile(  # a part with a verb or a connective is a clause of the sentence, no member of a list
+    r"\b(?:is|are|was|were|has|have|had|gets?|gives?|costs?|since|as|when|where|with|for|if|so|then|because|given|let)\b", re.I
 )
 SAID_TIME = re.compile(rf"(?:{CONCLUDING}|\bat|\buntil)\s*(\d{{1,2}}:\d{{2}}(?:\s*[ap]\.?\s?m\b\.?)?|\d{{1,2}}\s*[ap]\.?\s?m\b\.?)$", re.I)
 
@@ -87,13 +90,32 @@ def _with_tail(said: str) -> units.Quantity | None:
 
 def _of_one_value(ours: str, found: units.Quantity) -> bool:
     """Whether what stands before the value of a sentence, linked to it or listed with it, is no other value."""
+    *others, last = split_any(ours)
+    head, equals, _ = last.partition("=")
+    if equals and unsolved(head):
+        return False
     for member in chain(ours)[:-1]:
         known = units.quantity(member)
         if (
             known is None and not wordy(member) and constant(member) and not re.search(r"\d\s*[-+*/^]|\\(?:times|cdot|frac|div)", member)
-        ) or (known is not None and not _same(known.number, found.number)):
+        ) or (known is not None and not _equal(known, found)):
             return False
-    return all(wordy(part) or not re.search(r"\d", part) or "=" in part for part in split_any(ours)[:-1])
+    if " , " in ours or (equals and not wordy(head)):  # a list (of boxes, or that ends with `x = 6`) and no sentence
+        return all(_no_member(part, found) for part in others)
+    return all(wordy(part) or not re.search(r"\d", part) or "=" in part for part in others)
+
+
+def _no_member(part: str, found: units.Quantity) -> bool:
+    """Whether a part of a list holds no value, is a clause, or has the value `found`."""
+    head, equals, said = part.rpartition("=")
+    if not re.search(r"\d", part) or CLAUSAL.search(part) or (equals and unsolved(head)):
+        return True
+    known = units.quantity(said.strip())
+    return known is not None and _equal(known, found)
+
+
+def _equal(one: units.Quantity, other: units.Quantity) -> bool:
+    return _same(one.number, other.number) or units.agree(one, other)[0]
 
 
 def _same(one: Number, other: Number) -> bool:

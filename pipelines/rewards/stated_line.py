@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from pipelines.rewards.commitment import ASKS, CONCLUDING, OPEN_END, denied, taken_back, uncommitted, undecided
-from pipelines.rewards.statements import introduces, last_line, stated_in
+from pipelines.rewards.statements import introduces, last_line, stated_in, unstruck
 from pipelines.rewards.words import words
 
 LISTS = re.compile(r"\b(?:or|and|vs|versus)\b|[;/|、&]|或|还是|和", re.I)
@@ -32,7 +32,7 @@ VERB = re.compile(r"\b(?:is|are|was|were|be|has|have|had|can|could|will|would|do
 
 def stated_line(text: str, reference: str) -> tuple[str, str]:
     """(what the last line states, ""), or ("", why it states nothing). What introduces the answer is taken off."""
-    line = last_line(text)
+    line = last_line(unstruck(text))
     if not line:
         return "", "the response is empty"
     if len(MARKS.findall(text)) > 1:  # listing candidates must not pay

@@ -48,6 +48,7 @@ CALLED = re.compile(  # `$x=5$ is the answer`: mathematics alone before it
 )
 BOLD = re.compile(r"(?<![\w*^)}])\*\*([^*\n]+?)\*\*(?![\w*])")
 CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore)\b[,:]?\s*", re.I)
+STRUCK = re.compile(r"(?<![^\s(*])~~(?=\S)[^~\n]{1,400}?(?<=\S)~~(?![^\s.,;:!?)*])")  # blanks of TeX are closed in
 HOPE = re.compile(r"\.?\s*I hope it is correct\.?\s*$", re.I)
 DONE = re.compile(r"(?:[\s$]*(?:\\(?:blacksquare|square|Box|qed)\b|∎|■|□|\bQ\.?E\.?D\.?)[\s$.]*)+$")
 BULLET = re.compile(r"^[-*•>]\s+")
@@ -91,6 +92,11 @@ class Found:
     text: str
     reason: str = ""
     stated: bool = False
+
+
+def unstruck(text: str) -> str:
+    """Without what Markdown strikes out: `~~5~~ 6` says 6."""
+    return STRUCK.sub(" ", text) if "~~" in text else text
 
 
 def last_line(text: str) -> str:

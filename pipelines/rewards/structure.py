@@ -14,6 +14,8 @@ NAME = re.compile(
 )
 BARE_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?|'+)?|[A-Za-z]\(\s*[A-Za-z]\s*\)|\\(?!infty|pi|emptyset)[a-z]+")
 TUPLE_NAME = re.compile(r"\(\s*[A-Za-z]\w?(?:_\{?\w+\}?)?(?:\s*,\s*[A-Za-z](?:_\{?\w+\}?)?)+\s*\)\s*(?:=|\\in\b)\s*")
+WORDS = re.compile(r".*(?<!\S)[A-Za-z]{2,}(?![A-Za-z])|.*[㐀-鿿]", re.S)  # up to the last word
+INDEX = re.compile(r"_\{?\w+\}?")
 RELATION = re.compile(r"<=|>=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])")
 OTHER_RELATION = re.compile(r"\\(?:ne|not|nleq|ngeq|subset|subseteq|notin|mid|equiv|propto|perp|parallel|ll|gg)(?![A-Za-z])|!=|=/=")
 LINKS = re.compile(
@@ -68,6 +70,14 @@ def constant(text: str) -> bool:
     """Whether no variable stands in it: words and units are none."""
     text = bound(text)
     return (VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None and not GREEK.search(text)) or units.quantity(text) is not None
+
+
+def unsolved(head: str) -> bool:
+    """Whether what stands before the first `=` is an expression of one unknown (`4x + 2 = 3`): what follows is not the unknown's value."""
+    head = WORDS.sub("", head)
+    if constant(head) or named(f"{head.strip()} = 1")[0]:
+        return False
+    return len(set(VARIABLE.findall(head))) == 1 and re.search(r"\d", INDEX.sub("", head)) is not None
 
 
 def chain(text: str) -> list[str]:

@@ -25,6 +25,7 @@ CLOSE = Fraction(1, 10**15)  # relative: two exact expressions that are this nea
 FUNCTION = re.compile(r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]|\s+[A-Za-z\d\\])")
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 APART_NUMBERS = re.compile(r"(?<![_\d])(?<!\\frac )(?<!binom )(?<!\\frac \d )\d+\s+\d")
+APART_FRACTIONS = re.compile(r"\\frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}\s*(?:\\frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}|\d)")
 SUBSCRIPT = re.compile(r"(?<![_\d])\d+\s*_\s*\{?[a-z]")  # `5_x` is not 5
 BINOMIAL = re.compile(r"\\binom\s*(\d)\s*(\d)")
 DEGREES = re.compile(r"\{?(\d+(?:\.\d+)?)\s*\^\s*\\circ\}?")  # in a formula: `\sin 30^\circ`
@@ -54,7 +55,7 @@ def expressions(answer: str, reference: str) -> Verdict:
         return wrong("an equation on one side only")
     if SUBSCRIPT.search(answer) and not SUBSCRIPT.search(reference):
         return wrong("a number with an index")
-    if APART_NUMBERS.search(answer):
+    if APART_NUMBERS.search(answer) or (APART_FRACTIONS.search(answer) and not APART_FRACTIONS.search(reference)):
         return wrong("several numbers side by side")
     if "=" in answer and not RELATION.search(answer + reference):
         return equations(answer, reference)

@@ -34,6 +34,10 @@ VERB = re.compile(
 )  # what goes on is a sentence, no label
 NO_LABEL = re.compile(  # what makes another value of the number, a place or a time of it
     r"\btimes\b(?!\s*$|\s+(?:an?|per|each|every|in|as)\b)|\b(?:more|less|fewer|[a-z]+er) than\b|"
+    r"^ ?(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|twenty|thirty|forty|fifty|sixty|"
+    r"seventy|eighty|ninety|hundred|thousand|and|or|third|half|(?:four|fif|six|seven|eigh|nin|ten)th|halves|thirds|"
+    r"(?:four|fif|six|seven|eigh|nin|ten)ths)(?![a-z])[ -]?)+$|"
+    r"^ ?(?:halves|thirds|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand|[a-z]+teen)ths)\b|"
     r"^(?:percent|%)? ?(?:more|less|fewer|larger|greater|"
     r"bigger|smaller|higher|lower)$|\bpercent (?:more|less|of|[a-z]+er)\b"
     r"|\b(?:plus|minus|squared|cubed|factorial|over|mod|modulo|fold|divided|multiplied|half|double|twice|before|after|ago|until|till|past|"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from importlib import import_module
 from random import Random
 
@@ -321,10 +322,28 @@ REFERENCES: dict[str, Sequence[Callable[[Random], str]]] = {
 }  # fmt: skip
 
 
+VALUE = re.compile(r"(?:[a-z]=)?(-?)(?:\\frac\{(\d+)\}\{(\d+)\}|(\d+(?:\.\d+)?)(?::(\d+))?)(\\%)?(?: \\text\{ cm\})?")
+
+
+def _value(text: str) -> Fraction | None:
+    """The number that a reference of this file is."""
+    found = VALUE.fullmatch(text)
+    if found is None:
+        return None
+    above, below = Fraction(found[2] or found[4]), Fraction(found[3] or found[5] or 1)
+    return above / below * (-1 if found[1] else 1) / (100 if found[6] else 1)
+
+
 def _shares(one: str, other: str) -> bool:
-    """Whether both hold the same numbers: `2 cm` and `x = 2` are one answer."""
+    """Whether naming both names one answer: they hold the same numbers (`2 cm` and `x = 2`), are equal (`\\frac{3}{6}` and `50\\%`), or
+    their quotient is the first of them (`138 / \\frac{5}{5}`)."""
     numbers = [set(re.findall(r"\d+", text)) for text in (one, other)]
-    return bool(numbers[0] & numbers[1])
+    return bool(numbers[0] & numbers[1]) or (_value(one) is not None and _value(other) in (_value(one), 1))
+
+
+def _states_zero(text: str, key: str) -> bool:
+    """Whether it is a quotient of zero, which states zero: `0 / 374`."""
+    return _value(key) == 0 and re.search(rf"(?<![\d.]){re.escape(key)}\s*/\s*-?[\d\\]", text) is not None
 
 
 def no_answers(rule: str, count: int, seed: int = 0) -> list[Made]:
@@ -335,9 +354,11 @@ def no_answers(rule: str, count: int, seed: int = 0) -> list[Made]:
         reference = rng.choice(REFERENCES[rule])
         key = reference(rng)
         other = key
-        while re.findall(r"[\w.]+", other) == re.findall(r"[\w.]+", key) or _shares(other, key):
+        while re.findall(r"[\w.]+", other) == re.findall(r"[\w.]+", key) or _shares(key, other):
             other = reference(rng)
-        made.append((KINDS[len(made) % len(KINDS)](rng, key, other), key))
+        text = KINDS[len(made) % len(KINDS)](rng, key, other)
+        if not _states_zero(text, key):
+            made.append((text, key))
     return made
 
 

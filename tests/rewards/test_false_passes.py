@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 
 import pytest
@@ -27,3 +28,14 @@ def test_the_responses_are_many_and_hold_their_references():
     assert len(set(made)) > 1800
     assert sum(reference in text for text, reference in made) > 1000
     assert made == no_answers("math_answer", 2000)
+
+
+def test_a_case_or_a_hedge_states_no_answer_in_any_rule():
+    made = [("There are several cases. In case 1 we get 4. In case 2 we get 74.9.", "74.9"), ("~~The answer is 5.~~", "5")]
+    for rule in ("math_answer", "containment", "substring", "jaccard"):
+        assert passes(rule, made) == [], rule
+
+
+def test_no_response_is_a_quotient_that_is_its_reference():
+    made = [pair for seed in (2, 4) for pair in no_answers("math_answer", 10_000, seed)]
+    assert not [text for text, key in made if re.search(rf"{re.escape(key)} / (?:1|\\frac{{(\d)}}{{\1}})\.?$", text)]
