@@ -69,9 +69,11 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
     go(f"corpus@{corpus}", {f"corpus.{corpus}": params["corpus"][corpus]}, [raw], [records, tokenizer, f"metrics/corpus/{corpus}.json"])
     go("base", {"base": params["base"]}, [tokenizer], ["models/base/model"])
     go("sft", {"sft": params["sft"]}, ["models/base/model", records], ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"])
-    for method in params["rl"]["methods"]:
+    runs = {name: run for name, run in params["rl"]["runs"].items() if run["data"] == corpus and run["judge"] == "none"}
+    for method, own in runs.items():
         outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
-        sections = {f"rl.{name}": params["rl"][name] for name in ("common", method)}
+        preset = params["rl"]["methods"][own["method"]]
+        sections = {"rl.common": params["rl"]["common"], f"rl.methods.{own['method']}": preset, f"rl.runs.{method}": own}
         go(f"rl@{method}", sections, ["models/sft/model", records], outs)
     for model in params["evaluate"]["models"]:
         inputs, outs = [f"models/{model}/model", records], [f"metrics/evaluate/{model}.json", f"samples/{model}.jsonl"]

@@ -4,7 +4,7 @@
 
 Each seed has its own corpus, base and SFT model; every method starts from that seed's SFT model, one thread each. Finished parts of F are
 kept, so that a table grows. `--split validation` measures on validation problems, to choose settings by; held-out problems are for the end.
-`--set rl.dapo.prompts=32` changes a setting; `--label dapo:half` under another name, so that variants stand beside each other.
+`--set rl.methods.dapo.prompts=32` changes a setting; `--label dapo:half` under another name, so that variants stand beside each other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.embedded_learning import override, pipeline, run_stage  # noqa: E402
-from flows.graph.params import NOT_METHODS  # noqa: E402
 
 T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # Student, by number of seeds
 
@@ -53,13 +52,14 @@ def train(folder: Path, seed: int, label: str, method: str, params: dict[str, An
     corpus = params["train"]["corpus"]
     records = f"data/{corpus}/records"
     common = {"identity.seed": seed, "train.corpus": corpus}
-    own = params["rl"][method] | {"token_budget": tokens, "iterations": 100_000, "validation_every": 0}
+    run = {"method": method, "start": "sft", "data": corpus, "judge": "none"}
+    own = params["rl"]["methods"][method] | {"token_budget": tokens, "iterations": 100_000, "validation_every": 0}
     outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
     execution = params["execution"] | {"checkpoint_period_s": 1e9}
     started = time.monotonic()
     run_stage(
         f"rl@{method}",
-        common | {"rl.common": params["rl"]["common"], f"rl.{method}": own},
+        common | {"rl.common": params["rl"]["common"], f"rl.methods.{method}": own, f"rl.runs.{method}": run},
         ["models/sft/model", records],
         outs,
         execution,
@@ -154,7 +154,7 @@ def main() -> None:
         else:
             train(folder / f"seed-{seed}", int(seed), label, method, params, options.tokens)
         return
-    methods = options.methods or [name for name in params["rl"] if name not in NOT_METHODS]
+    methods = options.methods or list(params["rl"]["methods"])
     named, _, label = (options.label or "").partition(":")
     labels = {method: label if method == named else method for method in methods}
 

@@ -34,8 +34,8 @@ def wide(folder: Path) -> toy.Project:
     """The toy graph with five methods: 15 stages."""
     project = toy.Project(toy.make(folder))
     for number, name in enumerate(METHODS[2:]):
-        project.set(f"rl.{name}", {"objective": "plain", "max_error_share": 0.1 + number / 100})
-    project.set("rl.methods", list(METHODS))
+        project.set(f"rl.methods.{name}", {"objective": "plain", "max_error_share": 0.1 + number / 100})
+    project.set("rl.runs", {name: {"method": name, "start": "sft", "data": "exam", "judge": "none"} for name in METHODS})
     project.set("evaluate.models", ["sft", *METHODS])
     project.set("execution.jobs", 1)  # so that stages do not slow each other
     return project

@@ -37,10 +37,10 @@ EXTRAS: dict[str, Any] = {
             "12": {"start": "dpo_iter_11", "scorer": "reward_safe"},
         }
     },
-    "ppo_rm": {
+    "rl": {
         "runs": {
-            "ppo_far": {"start": "sft", "reward": {"kind": "reward_model", "model": "reward_safe"}},
-            "ppo_near": {"start": "sft_safe", "reward": {"kind": "reward_model", "model": "reward_safe"}},
+            "ppo_far": {"method": "ppo_reward_model", "start": "sft", "data": "exam", "judge": "reward_safe"},
+            "ppo_near": {"method": "ppo_reward_model", "start": "sft_safe", "data": "exam", "judge": "reward_safe"},
         }
     },
     "assess": {"graders": {"reward_model": "reward_model"}},

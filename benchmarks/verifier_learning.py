@@ -1,6 +1,6 @@
 """What a distilled verifier is worth: the embedded multi-subject set, seed by seed, in a scratch folder, and its tables as markdown.
 
-    python -m benchmarks.verifier_learning --seeds 0 1 2 --folder FOLDER [--set rlvr.common.iterations=40] [--tables]
+    python -m benchmarks.verifier_learning --seeds 0 1 2 --folder FOLDER [--set rl.methods.rloo_verifier.iterations=40] [--tables]
 
 Per seed: the set, the start model, judgements, the verifier with report and gate, RL with a rule, the binary and the soft verifier and the
 exact checker (gold), and a hacked one: a verifier from little drift and no made-up negatives, read without its prefilter, behind a gate
@@ -62,14 +62,17 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
     for name, own in params["verifier"]["runs"].items():
         judged = f"data/judgements/{own['judgements']}"
         go(f"verifier@{name}", of_runs("verifier", name), [f"models/{own['start']}/model", judged], model(name))
-        outs = [f"metrics/verifier_report/{name}.json", f"data/verifier_gate/{name}"]
+        outs = [f"metrics/verifier_report/{name}.json", f"models/{name}/gate"]
         sections = {"verifier_report": params["verifier_report"], f"verifier.runs.{name}": own}
         go(f"verifier_report@{name}", sections, [f"models/{name}/model", judged, *SET], outs)
-    for name, own in params["rlvr"]["runs"].items():
+    for name, own in params["rl"]["runs"].items():
+        if own["data"] != "rlvr":
+            continue
         own = {"ignore_gate": True} | own  # the table shows the arms whatever the gate says; it is reported beside them
-        inputs = [f"models/{own['start']}/model", f"models/{own['verifier']}/model", f"data/verifier_gate/{own['verifier']}", *SET]
-        sections = {"rl.common": params["rl"]["common"], "rlvr.common": params["rlvr"]["common"], f"rlvr.runs.{name}": own}
-        go(f"rlvr@{name}", sections, inputs, model(f"rlvr_{name}"))
+        inputs = [f"models/{own['start']}/model", f"models/{own['judge']}/model", f"models/{own['judge']}/gate", *SET]
+        preset = f"rl.methods.{own['method']}"
+        sections = {"rl.common": params["rl"]["common"], preset: params["rl"]["methods"][own["method"]], f"rl.runs.{name}": own}
+        go(f"rl@{name}", sections, inputs, model(name))
     for name in MODELS:
         sections = {"rlvr_evaluate.settings": params["rlvr_evaluate"]["settings"], f"rlvr_evaluate.models.{name}": {"set": "rlvr"}}
         outs = [f"metrics/rlvr_evaluate/{name}.json", f"samples/rlvr/{name}.jsonl"]

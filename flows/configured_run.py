@@ -45,10 +45,10 @@ def examine(root: Path) -> Iterator[Finding]:
 
 
 def _used(raw: dict[str, Any]) -> dict[str, Any]:
-    """params.yaml without the presets that no stage trains."""
+    """params.yaml without the presets that no run names."""
     rl = raw["rl"]
-    kept = {"common", *(rl.get("methods") or [])}
-    return {**raw, "rl": {name: value for name, value in rl.items() if name in kept}}
+    named = {run.get("method") for run in rl["runs"].values()}
+    return {**raw, "rl": {**rl, "methods": {name: value for name, value in (rl.get("methods") or {}).items() if name in named}}}
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -92,8 +92,7 @@ def _models(root: Path, params: Any) -> Iterator[Finding]:
     from pipelines.sources.places import find
     from pipelines.sources.source_params import references
 
-    listed = {name: preset for name, preset in params.rl.presets.items() if name in params.rl.methods}
-    trained = params.model_copy(update={"rl": params.rl.model_copy(update={"presets": listed})})
+    trained = params.model_copy(update={"rl": params.rl.model_copy(update={"methods": {}})})
     for reference in dict.fromkeys(references(trained)):
         source, offline = reference.source(root), params.execution.offline
         what = f"{reference.kind} {source.shown}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function, no_info_plain_validator_function
@@ -46,6 +46,7 @@ class Choice(Settings):
     and may be written as the bare name.
     """
 
+    model_is_run: ClassVar[bool] = False  # whether the option `model` names a run whose model a stage made
     kind: str
 
 

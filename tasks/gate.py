@@ -1,4 +1,4 @@
-"""The gate between a verifier's report and the policies that learn from it: what was examined, and whether it may be used."""
+"""The gate between the report on a judge and the policies that learn from it: what was examined, and whether it may be used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.rewards.verifier_params import VerifierParams
+from pipelines.settings import Choice
 
 FILE = "gate.json"
 DECIDES = ("prefilter", "max_leak", "threshold", "temperature", "votes")
@@ -15,36 +15,36 @@ DECIDES = ("prefilter", "max_leak", "threshold", "temperature", "votes")
 
 
 class GateClosed(RuntimeError):
-    """The verifier may not reward a policy."""
+    """The judge may not reward a policy."""
 
 
-def examined(reading: VerifierParams) -> dict[str, Any]:
-    """How a verifier is read, as far as it decides over acceptance."""
-    return {name: getattr(reading, name) for name in DECIDES}
+def examined(reading: Choice) -> dict[str, Any]:
+    """How a judge is read, as far as it decides over acceptance: of a verifier DECIDES, of a reward model nothing."""
+    return {name: getattr(reading, name) for name in DECIDES if hasattr(reading, name)}
 
 
-def write_gate(folder: Path, reasons: Sequence[str], reading: VerifierParams) -> None:
-    """`reasons` why it failed; none: it passed."""
+def write_gate(folder: Path, reasons: Sequence[str], reading: Choice | None = None) -> None:
+    """`reasons` why it failed; none: it passed. `reading` is how it was examined."""
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {"passed": not reasons, "reasons": list(reasons), "examined": examined(reading)}
+    facts = {"passed": not reasons, "reasons": list(reasons), "examined": examined(reading) if reading else {}}
     (folder / FILE).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
 
-def objections(folder: Path, reading: VerifierParams) -> list[str]:
-    """Why a policy may not learn from the verifier when it is read so: the limits it failed, and how it was not examined."""
+def objections(folder: Path, reading: Choice) -> list[str]:
+    """Why a policy may not learn from the judge when it is read so: the limits it failed, and how it was not examined."""
     facts = json.loads((folder / FILE).read_text("utf-8"))
     differences = [
         f"it was examined with {name} {facts['examined'][name]}, here {name} is {value}"
         for name, value in examined(reading).items()
-        if facts["examined"][name] != value
+        if name in facts["examined"] and facts["examined"][name] != value
     ]
     return [*facts["reasons"], *differences]
 
 
-def check_gate(folder: Path, reading: VerifierParams, run: str) -> None:
+def check_gate(folder: Path, reading: Choice, judge: str, run: str) -> None:
     """Raises GateClosed with every objection and the way out."""
     if reasons := objections(folder, reading):
         raise GateClosed(
-            f"{run} may not learn from the verifier {reading.model}: {'; '.join(reasons)}. Train it better (more judgements, "
-            f"verifier.negatives), use a rule as the reward, or, for a study of what goes wrong then, set rlvr.runs.{run}.ignore_gate: true"
+            f"{run} may not learn from {judge}: {'; '.join(reasons)}. Train it better (a verifier: more judgements, verifier.negatives; a "
+            f"reward model: more pairs), use a rule as the reward, or, for a study of what goes wrong, set rl.runs.{run}.ignore_gate: true"
         )

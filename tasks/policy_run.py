@@ -1,4 +1,4 @@
-"""A policy trained by the policy loop, whatever its reward: what the stages `rl@<method>` and `ppo_rm@<run>` share."""
+"""A policy trained by the policy loop, whatever its reward: what the stages `rl@<run>` and `judgements@<set>` share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from pipelines.corpora.record import Record, read_records
+from pipelines.corpora.record import Record
 from pipelines.models import adapters, critic, policy
 from pipelines.models.free_memory import SLACK, available
 from pipelines.models.liger import use_liger
@@ -86,16 +86,6 @@ def settings_of(stage: Stage, record: type[Settings], *sections: str) -> Setting
     for section in sections:
         value = laid_over(value, stage.value(section))
     return record.model_validate(value)
-
-
-def train_policy(stage: Stage, settings: PolicyParams, start: str = "sft", corpus: str | None = None, name: str | None = None) -> None:
-    """Write models/<name>/model, curves/<name>.jsonl and metrics/train/<name>.json; `name` is what follows the stage's @ unless given.
-
-    `start` is the model to begin from, `corpus` the set of problems (null: that of the section train).
-    """
-    records = stage.input(f"data/{corpus or stage.value('train.corpus')}/records")
-    problems, validation = (read_records(records / f"{side}.jsonl") for side in ("rl", "validation"))
-    publish(stage, settings, optimise(stage, settings, Course(start, problems, validation)), name or stage.item)
 
 
 def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:

@@ -17,6 +17,7 @@ from tasks.report_page.graph import Node, draw, essential
 from tasks.report_page.markdown import markdown
 from tasks.report_page.page import page
 from tasks.report_params import ReportParams
+from tasks.rl_params import NONE
 from tasks.stage import Stage
 
 TIMINGS = Path(".whetstone/timings.json")  # the runner's: {stage: {wall_s, command_s, action, run}}
@@ -31,7 +32,7 @@ def run(stage: Stage) -> None:
         stage.input("curves"),
         stage.input("samples"),
         corpus=stage.value("train.corpus"),
-        methods=stage.value("rl.methods"),
+        methods=_methods(stage),
         models=stage.value("evaluate.models"),
     )
     folder = stage.out("reports")
@@ -48,6 +49,12 @@ def run(stage: Stage) -> None:
     stage.progress(1, 1)
 
 
+def _methods(stage: Stage) -> list[str]:
+    """Runs that a rule rewards on the corpus of the section train."""
+    runs, corpus = stage.value("rl.runs"), stage.value("train.corpus")
+    return [name for name, run in runs.items() if run["data"] == corpus and run.get("judge", NONE) == NONE]
+
+
 def _preferences(stage: Stage, found: results.Results) -> preference_results.PreferenceResults:
     """What there is of the preference branch; the parameters name the models where the stage depends on them."""
     sections = {"assess": "assess.models", "wins": "wins", "preferences": "preferences", "reward_report": "reward_model.runs"}
@@ -58,7 +65,7 @@ def _preferences(stage: Stage, found: results.Results) -> preference_results.Pre
 
 def _policy_runs(stage: Stage, found: results.Results, liked: preference_results.PreferenceResults) -> dict[str, entropy.Run]:
     """The methods, and the runs against a verifier or a reward model that the parameters name; others' curves are from earlier runs."""
-    named = [f"rlvr_{name}" for name in stage.value("rlvr.runs")] if "rlvr.runs" in stage.spec.params else []
+    named = [name for name in stage.value("rl.runs") if name not in found.methods]
     named += list(stage.value("assess.models")) if "assess.models" in stage.spec.params else []
     runs = {name: entropy.Run(found.curves[name], found.training[name]) for name in found.methods}
     return runs | {name: entropy.Run(liked.curves[name], liked.training[name]) for name in named if name in liked.curves}

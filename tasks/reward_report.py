@@ -1,4 +1,4 @@
-"""The `reward_report@<run>` stage: how well a reward model orders held-out pairs, with calibration (dpo_vs_ppo.md 3.1)."""
+"""The `reward_report@<run>` stage: how a reward model orders held-out pairs (dpo_vs_ppo.md 3.1), and the gate before RL."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pipelines.evaluation.reward_accuracy import reward_report
 from pipelines.models import reward_model
 from pipelines.models.packing import Segment
 from pipelines.models.placement import Placement
+from tasks.gate import write_gate
 from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write metrics/reward_report/<run>.json, from the held-out pairs of the set that the run learnt from."""
+    """Write metrics/reward_report/<run>.json and models/<run>/gate, from the held-out pairs of the set that the run learnt from."""
     settings, execution = stage.section("reward_report", RewardReportParams), stage.execution
     preferences = stage.value(f"reward_model.runs.{stage.item}.preferences")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
@@ -33,4 +34,6 @@ def run(stage: Stage) -> None:
     head = {"model": stage.item, "preferences": preferences}
     stage.out(f"metrics/reward_report/{stage.item}.json").write_text(json.dumps(head | found, indent=1) + "\n", "utf-8")
     stage.say(f"held-out accuracy {found['accuracy']['share']:.3f} on {found['pairs']} pairs")
+    share, least = found["accuracy"]["share"], settings.min_accuracy
+    write_gate(stage.out(f"models/{stage.item}/gate"), [f"held-out accuracy {share:.3f} < {least}"] if share < least else [])
     stage.progress(1, 1)

@@ -30,7 +30,7 @@ VARIANT = ":variant"  # ends the source of judgements that no policy wrote
 
 
 def run(stage: Stage) -> None:
-    """Write metrics/verifier_report/<run>.json and data/verifier_gate/<run>/gate.json."""
+    """Write metrics/verifier_report/<run>.json and models/<run>/gate."""
     settings, execution, name = stage.section("verifier_report", VerifierReportParams), stage.execution, stage.item
     chosen = {key: stage.value(f"verifier.runs.{name}.{key}") for key in ("judgements", "set")}
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
@@ -68,7 +68,7 @@ def run(stage: Stage) -> None:
         "gate": {"passed": not reasons, "reasons": reasons, "limits": settings.laboratory.gate.model_dump()},
     }
     stage.out(f"metrics/verifier_report/{name}.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    write_gate(stage.out(f"data/verifier_gate/{name}"), reasons, settings.reading)
+    write_gate(stage.out(f"models/{name}/gate"), reasons, settings.reading)
     seen = arms[MODEL]["seen"]
     stage.say(f"kappa {seen['kappa']:.3f} [{seen['kappa_low']:.3f}, {seen['kappa_high']:.3f}] on {seen['n']} {labels} held-out labels")
     stage.say("gate: passed" if not reasons else "gate: FAILED: " + "; ".join(reasons))

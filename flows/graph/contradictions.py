@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.graph.references import Graph, Problem, at
-from flows.graph.sections import presets
+from flows.graph.sections import below
 from pipelines.corpora.roles import absent, reachable, roles_of
 from pipelines.settings import laid_over
 
@@ -39,13 +39,10 @@ def names(raw: Any, *path: str) -> list[str]:
 
 
 def _methods(raw: dict[str, Any]) -> Iterator[Problem]:
-    known, models = presets(raw), Graph(raw).models()
-    for method in names(raw, "rl", "methods"):
-        if method not in known:
-            yield "rl.methods", f"{method!r} has no preset; add a section rl.{method} or choose of: {', '.join(known)}"
-    for method in known:
-        if method in models and models[method].name != f"rl@{method}":
-            yield f"rl.{method}", f"the name {method} is taken: models/{method} is written by the stage {models[method].name}"
+    """Runs of policy optimisation name a preset."""
+    known = names(raw, "rl", "methods")
+    for name, settings in mapping(raw, "rl", "runs").items():
+        yield from _one_of(f"rl.runs.{name}.method", at(settings, ("method",)), known, "preset of rl.methods")
 
 
 def _validated(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -60,9 +57,9 @@ def _validated(raw: dict[str, Any]) -> Iterator[Problem]:
         return
     roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
     wanting = {"sft": mapping(raw, "sft")}
-    wanting |= {
-        f"rl.{method}": laid_over(mapping(raw, "rl", "common"), mapping(raw, "rl", method)) for method in names(raw, "rl", "methods")
-    }
+    for run, settings in mapping(raw, "rl", "runs").items():
+        if isinstance(settings, dict) and settings.get("data") == name:
+            wanting[f"rl.runs.{run}"] = laid_over(below(raw, ("rl", "runs"), settings), settings)
     for key, settings in wanting.items():
         if settings.get("validation_every"):
             yield f"{key}.validation_every", f"{absent('validation', roles)} in corpus.{name}.sources; or set validation_every: 0"

@@ -15,7 +15,7 @@ from flows.graph.contradictions import contradictions
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.problems import describe, remove
 from flows.graph.references import at, sections
-from flows.graph.sections import NOT_METHODS, with_members_laid
+from flows.graph.sections import with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exams_params import ExamsParams
 from pipelines.corpora.preferences_params import PreferencesParams
@@ -24,21 +24,22 @@ from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.evaluation.preference_params import RewardReportParams, WinsParams
 from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.models.base_params import BaseParams
-from pipelines.settings import Settings, laid_over
+from pipelines.settings import Settings
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.supervised_params import SupervisedParams
 from tasks.assess_params import Assess
 from tasks.dpo_iter_params import RoundRun
 from tasks.execution_params import ExecutionParams
 from tasks.judgements_params import JudgementsParams
-from tasks.ppo_rm_params import PolicyRun
 from tasks.report_params import ReportParams
-from tasks.rlvr_params import RlvrEvaluateParams, RlvrModel, RlvrRun
+from tasks.rl_params import RlRun
+from tasks.rlvr_params import RlvrEvaluateParams, RlvrModel
 from tasks.rlvr_start_params import StartRun
 from tasks.run_params import DpoRun, RankingRun
 from tasks.sft_safe_params import SafeRun
 from tasks.verifier_params import VerifierReportParams, VerifierRun
 
+PRESETS = "rl.methods."
 Run = TypeVar("Run", bound=Settings)
 
 
@@ -62,40 +63,32 @@ class Evaluate(Settings):
     """Which models are measured, and how."""
 
     models: tuple[str, ...] = Field(
-        description="models that answer: `base`, `sft`, methods of rl.methods, runs of sft_safe, dpo and ppo_rm, `dpo_iter_<round>`",
+        description="models that answer: `base`, `sft`, runs of rl, sft_safe and dpo, `dpo_iter_<round>`",
     )
     settings: EvaluateParams
 
 
-class Policies(Settings):
-    """`methods` lists the stages rl@<method>; every other key but `common` is the preset of one method, laid over `common`.
+class Rl(Settings):
+    """`methods` are presets by name, `runs` the stages rl@<run>: each names a preset and is laid over it, and that over `common`.
 
-    What contradicts itself in a preset that has no stage (an adapter in `common` beside a preset whose reference moves) is refused once
-    the preset is asked for; keys and values are checked in all of them.
+    A preset may contradict itself where a run would mend it, or has a stage (an adapter in `common` beside a preset whose reference moves):
+    that is refused with the run; keys and values are checked in all of them.
     """
 
-    methods: tuple[str, ...] = Field(description="presets that have a stage in the graph")
     common: dict[str, Any] = Field({}, description="what the presets share; each is laid over it")
-    presets: dict[str, PolicyParams]
+    methods: dict[str, PolicyParams] = Field({}, description="presets by name")
+    runs: dict[str, RlRun]
 
     @model_validator(mode="before")
     @classmethod
-    def gather(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
+    def _leave_contradictions_to_runs(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get("methods"), dict):
             return value
-        common = value.get("common") or {}
-        presets = {
-            name: laid_over(common, preset) if isinstance(preset, dict) and isinstance(common, dict) else preset
-            for name, preset in value.items()
-            if name not in NOT_METHODS
-        }
-        listed = value.get("methods") or ()
-        kept = {name: preset for name, preset in presets.items() if name in listed or not _only_contradicts(preset)}
-        return {"methods": value.get("methods", ()), "common": common, "presets": kept}
+        return {**value, "methods": {name: preset for name, preset in value["methods"].items() if not _only_contradicts(preset)}}
 
 
 def _only_contradicts(preset: Any) -> bool:
-    """Whether a preset is wrong, and only in how its settings go together."""
+    """Whether a preset, laid over what it shares, is wrong, and only in how its settings go together."""
     try:
         PolicyParams.model_validate(preset)
     except ValidationError as error:
@@ -138,16 +131,14 @@ class Params(Settings):
     sft_safe: Runs[SafeRun]
     dpo: Runs[DpoRun]
     dpo_iter: Rounds
-    ppo_rm: Runs[PolicyRun]
     exams: dict[str, ExamsParams]
     rlvr_set: dict[str, RlvrSetParams]
     rlvr_start: Runs[StartRun]
     judgements: dict[str, JudgementsParams]
     verifier: Runs[VerifierRun]
     verifier_report: VerifierReportParams
-    rlvr: Runs[RlvrRun]
     rlvr_evaluate: RlvrEvaluate
-    rl: Policies
+    rl: Rl
     evaluate: Evaluate
     assess: Assess
     wins: dict[str, WinsParams]
@@ -163,13 +154,16 @@ class Params(Settings):
         return with_members_laid(value)
 
     def section(self, dotted: str) -> Any:
-        """The record or value of a section as dvc.yaml names it: `rl.grpo`, `corpus.exam`, `identity.seed`."""
+        """The record or value of a section as dvc.yaml names it: `rl.runs.grpo`, `corpus.exam`, `identity.seed`.
+
+        What runs are laid over counts as theirs, and names no code or source by itself: presets and `common` are no records.
+        """
         value: Any = self
         if dotted.partition(".")[0] in self._own:
             return at(self._own, dotted.split("."))
+        if dotted.startswith(PRESETS):
+            return {}
         for part in dotted.split("."):
-            if isinstance(value, Policies) and part not in NOT_METHODS:
-                value = value.presets
             value = value[part] if isinstance(value, dict) else getattr(value, part)
         return value
 

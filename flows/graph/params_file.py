@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from flows.graph.references import overlays
+from flows.graph.references import at, overlays
 from flows.graph.sections import below
 
 PARAMS = "params.yaml"
@@ -125,7 +125,7 @@ def set_value(document: Any, dotted: str, text: str) -> None:
     if not all((*parents, last)):
         raise ParamsError([f"-S {dotted}={text}: KEY=VALUE is expected, for example -S sft.steps=500"])
     members = next((path for path in overlays() if tuple(parents[: len(path)]) == path), ())
-    shared: Any = below(document, members) if members else None
+    shared: Any = below(document, members, at(document, parents[: len(members) + 1])) if members else None
     for depth, part in enumerate(parents):
         inside = bool(members) and depth > len(members)  # of a member, which is laid over what it shares
         if inside and isinstance(document, dict) and part not in document and isinstance(shared, dict) and part in shared:

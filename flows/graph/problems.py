@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from flows.graph.references import at, overlays
+from flows.graph.references import at, overlays, resolved
 from pipelines.settings import Seam
 
 
@@ -29,16 +29,13 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
 def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list[str], list[str]]:
     """The path in the file that a pydantic location stands for, and the keys that are known beside its last part.
 
-    Pydantic's locations also hold our own `presets` and the tags of unions, which the file does not; and a key of a run or method may
+    Pydantic's locations also hold the tags of unions, which the file does not; and a key of a run or method may
     stand in what it shares with others.
     """
     kind: Any = root
     data, path = raw, list[str]()
     layers: list[tuple[list[str], Any]] = []  # inside a member: the same place in what it is laid over, the uppermost first
     for position, part in enumerate(loc):
-        if part == "presets" and path == ["rl"]:
-            kind = root.model_fields["rl"].annotation.model_fields["presets"].annotation  # type: ignore[union-attr]
-            continue
         if isinstance(data, dict) and part not in data:
             holding = [place for place, (_, shared) in enumerate(layers) if isinstance(shared, dict) and part in shared]
             if holding:
@@ -48,7 +45,8 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
             break
         if isinstance(data, dict) and part not in data:
             continue  # a union's tag; `_records` chooses by the data itself
-        shared_by = overlays().get(tuple(path), ())
+        item = data.get(part) if isinstance(data, dict) else None
+        shared_by = [resolved(layer, item) for layer in overlays().get(tuple(path), ())]
         path = [*path, str(part)]
         fields = [record.model_fields[str(part)] for record in _records(kind, data) if str(part) in record.model_fields]
         data = data[part] if isinstance(data, (dict, list)) else None

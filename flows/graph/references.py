@@ -24,6 +24,7 @@ from pipelines.settings import ROOT
 
 DVC_YAML = "dvc.yaml"
 NONE = "none"  # names a constant folder that stands for an input that a member does not have
+CONSTANTS = f"models/{NONE}/"  # those folders; nothing is read from them
 Problem = tuple[str, str]  # key of params.yaml, what is wrong with it
 _PLACEHOLDER = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _MEMBER = re.compile(r"\.\$\{\s*(key|item(\.\w+)?)\s*\}$")  # at the end of a section that is a member's own
@@ -44,19 +45,6 @@ class Family:
     outs: tuple[str, ...]
     sections: tuple[str, ...]  # of params.yaml, as templates, in order
     meta: Mapping[str, Any]
-
-    @property
-    def layers(self) -> tuple[tuple[str, ...], ...]:
-        """Sections that a member's own is laid over, the lowest first: those named `common` before it among its params."""
-        own = [place for place, section in enumerate(self.sections) if _is_member(section)]
-        before = self.sections[: own[0]] if own else ()
-        return tuple(tuple(section.split(".")) for section in before if section.endswith(".common"))
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """Where the members' own settings stand: `("dpo", "runs")`, `("rl",)`; empty where they have none."""
-        own = [section for section in self.sections if _is_member(section)]
-        return tuple(_MEMBER.sub("", own[0]).split(".")) if own else ()
 
 
 @dataclass(frozen=True)
@@ -162,9 +150,27 @@ def _is_member(section: str) -> bool:
     return bool(_MEMBER.search(section))
 
 
-def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Where members stand -> what each is laid over, the lowest first."""
-    return {family.members: family.layers for family in families(root) if family.layers}
+def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Where members stand -> the sections that each is laid over, the lowest first, as dvc.yaml names them before the member's own.
+
+    `("rl", "runs")` -> `("rl.common", "rl.methods.${item.method}")`.
+    """
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for family in families(root):
+        below: list[str] = []
+        for section in family.sections:
+            own = _MEMBER.sub("", section)
+            if own != section and below:
+                found.setdefault(tuple(own.split(".")), tuple(below))
+            if own != section or section.endswith(".common"):
+                below.append(section)
+    return found
+
+
+def resolved(template: str, item: Any) -> tuple[str, ...]:
+    """The path that a section of `overlays` means for a member; a placeholder that the member does not fill is left out with its value."""
+    text = _PLACEHOLDER.sub(lambda found: str(at({"item": item}, found[1].split(".")) or ""), template)
+    return tuple(text.split("."))
 
 
 def sections(root: Path | None = None) -> set[str]:

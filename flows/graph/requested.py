@@ -1,6 +1,7 @@
-"""A stage that is asked for by name and whose settings params.yaml holds, but does not list: what listing it takes.
+"""A stage that is asked for by name and whose preset params.yaml holds, but no run names: what putting it into the graph takes.
 
-`rl@NAME` needs NAME in rl.methods; `evaluate@NAME` needs it in evaluate.models and, where no stage makes that model yet, in rl.methods.
+`rl@NAME` needs a run NAME of rl.runs, which starts and learns as the first run there does that a rule rewards; `evaluate@NAME` needs
+NAME in evaluate.models and, where no stage makes that model yet, the run.
 """
 
 from __future__ import annotations
@@ -8,36 +9,60 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flows.graph.contradictions import names
-from flows.graph.references import Graph
-from flows.graph.sections import presets
+from flows.graph.contradictions import mapping, names
+from flows.graph.references import NONE, Graph
+
+Addition = tuple[str, str, str]  # section, key, name
 
 
 def unlisted(raw: Any) -> list[str]:
-    """Presets that have no stage rl@<preset>."""
-    methods = names(raw, "rl", "methods")
-    return [name for name in presets(raw) if name not in methods]
+    """Presets that have no run of their name."""
+    runs = names(raw, "rl", "runs")
+    return [name for name in names(raw, "rl", "methods") if name not in runs] if _pattern(raw) else []
 
 
-def missing(raw: Any, targets: Iterable[str]) -> list[tuple[str, str, str]]:
-    """(section, key, name) to be added, in order and each once. A target that names no preset or model is left for the plan to refuse."""
-    found: list[tuple[str, str, str]] = []
-    known, methods, models = presets(raw), names(raw, "rl", "methods"), names(raw, "evaluate", "models")
+def missing(raw: Any, targets: Iterable[str]) -> list[Addition]:
+    """What is to be added, in order and each once. A target that names no preset or model is left for the plan to refuse."""
+    found: list[Addition] = []
+    known, models = unlisted(raw), names(raw, "evaluate", "models")
     trained = Graph(raw).models("policy")
     for target in targets:
         stage, _, name = target.partition("@")
         if stage not in ("rl", "evaluate") or name not in [*known, *(trained if stage == "evaluate" else ())]:
             continue
-        if name in known and name not in methods:
-            found.append(("rl", "methods", name))
+        if name in known:
+            found.append(("rl", "runs", name))
         if stage == "evaluate" and name not in models:
             found.append(("evaluate", "models", name))
     return list(dict.fromkeys(found))
 
 
-def add(document: Any, additions: Iterable[tuple[str, str, str]]) -> None:
-    """Enter them into a document of `params_file.load_with_comments`, at the end of their lists. What is no list is left to the check."""
+def add(document: Any, additions: Iterable[Addition]) -> None:
+    """Enter them into a document of `params_file.load_with_comments`, at the end of their sections. What is no such section is left to the
+    check."""
     for section, key, name in additions:
         values = document.get(section)
-        if isinstance(values, dict) and isinstance(values.setdefault(key, []), list):
-            values[key].append(name)
+        if not isinstance(values, dict):
+            continue
+        held = values.setdefault(key, [])
+        if isinstance(held, list):
+            held.append(name)
+        elif isinstance(held, dict) and (pattern := _pattern(document)):
+            held[name] = _flow({"method": name, **pattern, "judge": NONE})
+
+
+def _pattern(raw: Any) -> dict[str, Any]:
+    """`start` and `data` of the first run that a rule rewards; empty where there is none."""
+    for settings in mapping(raw, "rl", "runs").values():
+        if isinstance(settings, dict) and settings.get("judge", NONE) == NONE and {"start", "data"} <= settings.keys():
+            return {key: settings[key] for key in ("start", "data")}
+    return {}
+
+
+def _flow(values: dict[str, Any]) -> Any:
+    """A mapping that is written in one line."""
+    from ruamel.yaml.comments import CommentedMap
+
+    made = CommentedMap(values)
+    made.fa.set_flow_style()
+    return made

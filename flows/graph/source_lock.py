@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from flows.graph.params import Params, Policies
+from flows.graph.params import Params, Rl
 from flows.graph.params_file import ParamsError
 from pipelines.sources import manifest
 from pipelines.sources.source_params import FOLDER, Reference, Source, references
@@ -26,12 +26,10 @@ STAGE = "source@"
 
 
 def all_references(params: Params) -> Iterator[Reference]:
-    """Those of every stage in the graph; of the methods' presets only those with a stage count."""
+    """Those of every stage in the graph; presets without a run do not count."""
     for name in type(params).model_fields:
         value = getattr(params, name)
-        if isinstance(value, Policies):
-            value = [value.presets[method] for method in value.methods if method in value.presets]
-        yield from references(value)
+        yield from references(value.runs if isinstance(value, Rl) else value)
 
 
 def taken_by(params: Params, sections: Iterable[str]) -> list[Reference]:

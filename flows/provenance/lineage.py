@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flows.graph import references
 from flows.provenance import outside
 from flows.provenance.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, Finding
 from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
@@ -146,7 +147,9 @@ class Ancestry:
         edges = []
         if outside.NONE in entry.inputs:
             self._add_outside(entry)
-        for path, digest in ((path, digest) for path, digest in entry.inputs.items() if path != outside.NONE):
+        for path, digest in entry.inputs.items():
+            if path == outside.NONE or path.startswith(references.CONSTANTS):
+                continue
             for producer, made in self._producers(path, digest, entry):
                 edges.append([self._add(producer, {made}), name, path])
         node = self._node(entry, name)

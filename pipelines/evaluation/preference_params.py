@@ -14,6 +14,7 @@ class RewardReportParams(Settings):
     """The section `reward_report`: accuracy, margin and calibration of scores on held-out pairs."""
 
     bins: int = Field(10, ge=1, le=100, description="reliability bins of equal width over confidences from 0.5 to 1")
+    min_accuracy: float = Field(0.0, ge=0, le=1, description="on held-out pairs; below it the gate is closed, and no policy learns from it")
 
 
 class DegenerateParams(Settings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from pipelines.settings import Choice
 class RewardModelParams(Choice):
     """score <- clip((R - bias) * scale, +-clip), R the model's output at the last token (dpo_vs_ppo.md 3.3)."""
 
+    model_is_run: ClassVar[bool] = True
     kind: Literal["reward_model"] = "reward_model"
     model: str = Field("reward_model", min_length=1, description="the folder of models/ that holds it; a dependency of the stage")
     bias: float = Field(0.0, description="subtracted from the model's output")

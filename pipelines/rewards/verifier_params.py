@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -78,5 +78,6 @@ class ReadingParams(Choice):
 class VerifierParams(ReadingParams):
     """A distilled verifier; it is asked as its verifier.json says."""
 
+    model_is_run: ClassVar[bool] = True
     kind: Literal["verifier"] = "verifier"
     model: str = Field("verifier", min_length=1, description="the run that trained it: a folder of models/")

@@ -136,7 +136,7 @@ def _accuracy(results: Results) -> str:
         cards = [_cards(results, method) for method in results.compared] if len(results.compared) <= FEW else []
         parts = [*cards, *parts, html.table(tables.control(results)), f'<p class="quiet">{CONTROL}</p>']
     else:
-        parts.append(f"<p>No comparison: evaluate.models names no {BASELINE} together with a method of rl.methods.</p>")
+        parts.append(f"<p>No comparison: evaluate.models names no {BASELINE} together with a run of rl.runs.</p>")
     return "\n".join([*parts, html.table(tables.behaviour(results))])
 
 

@@ -75,8 +75,8 @@ def headline(results: Results, timed: bool = False) -> Table:
 def makers(model: str) -> tuple[str, ...]:
     """The stages that could have made `model`; a name belongs to one of them."""
     head, _, round_ = model.rpartition("_")
-    rounds = (f"{head}@{round_}",) if head in ("dpo_iter", "rlvr") else ()
-    return (model, *(f"{kind}@{model}" for kind in ("rl", "dpo", "ppo_rm", "sft_safe")), *rounds)
+    rounds = (f"{head}@{round_}",) if head == "dpo_iter" else ()
+    return (model, *(f"{kind}@{model}" for kind in ("rl", "dpo", "sft_safe")), *rounds)
 
 
 def methods(results: Results) -> Table | None:

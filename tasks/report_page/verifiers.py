@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def sections(metrics: Path, curves: Path, folder: Path, smoothing: int) -> list[
         blocks += [Heading(f"Verifier {name}"), words, *_agreement(value), AGREEMENT, *_laboratory(value), ATTACKS]
     if found["rlvr_evaluate"]:
         blocks += [Heading("Policies"), *_policies(found["rlvr_evaluate"]), POLICIES]
-        if pictures := _curves(curves, folder, smoothing):
+        if pictures := _curves(curves, found["rlvr_evaluate"], folder, smoothing):
             blocks.append(Pictures(pictures))
     return [Section("verifiers", "Verifiers", blocks)] if blocks else []
 
@@ -146,9 +146,10 @@ def _policies(found: Mapping[str, Row]) -> list[Table]:
     return [table, parts]
 
 
-def _curves(curves: Path, folder: Path, smoothing: int) -> list[Picture]:
+def _curves(curves: Path, models: Iterable[str], folder: Path, smoothing: int) -> list[Picture]:
     """Reward and true accuracy over the steps of every arm: a judge that is gamed shows as the one rising while the other falls."""
-    runs = {path.stem: [json.loads(line) for line in path.read_text("utf-8").splitlines()] for path in sorted(curves.glob("rlvr_*.jsonl"))}
+    files = {model: path for model in models if (path := curves / f"{model}.jsonl").is_file()}
+    runs = {model: [json.loads(line) for line in path.read_text("utf-8").splitlines()] for model, path in files.items()}
     pictures = []
     for plot in CURVES:
         lines = []

@@ -42,8 +42,17 @@ def test_a_recipe_lies_over_the_default_and_comes_off_again(project, name):
     assert list(params.corpus) == [params.train.corpus]
     if name in ("gsm8k_small", "gsm8k_rho1b"):
         assert params.train.corpus == "gsm8k"
-        assert params.corpus["gsm8k"].max_prompt_tokens + params.rl.presets["grpo"].sampling.max_new_tokens <= 2047
-        assert not any((params.preferences, params.dpo.runs, params.dpo_iter.rounds, params.ppo_rm.runs, params.assess.models, params.wins))
+        assert params.corpus["gsm8k"].max_prompt_tokens + params.rl.runs["grpo"].sampling.max_new_tokens <= 2047
+        assert not any(
+            (
+                params.preferences,
+                params.dpo.runs,
+                params.dpo_iter.rounds,
+                any(run.judge != "none" for run in params.rl.runs.values()),
+                params.assess.models,
+                params.wins,
+            )
+        )
     use(project, "default")
     assert yaml.safe_load((project / "params.yaml").read_text()) == before
 
@@ -72,7 +81,7 @@ def small(params, id):
     params["corpus"]["gsm8k"]["raw"] = "raw"
     params["corpus"]["gsm8k"]["tokenizer"]["id"] = params["base"]["pretrained"] = id
     params["sft"].update(epochs=0.2, batch_size=4, validation_every=1, validation_size=2)
-    common, grpo = params["rl"]["common"], params["rl"]["grpo"]
+    common, grpo = params["rl"]["common"], params["rl"]["methods"]["grpo"]
     common.update(iterations=2, zero_signal="count", validation_every=1, validation_size=2, max_mean_ratio=None)
     sampling = common["sampling"] | {"max_new_tokens": 6}
     grpo.update(prompts=2, updates_per_epoch=2, sampler={"kind": "flat", "samples": 2}, sampling=sampling)
@@ -103,7 +112,7 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     run("base", raw, [tokenizer, sources["model"].manifest], ["base"], ["models/base/model"])
     run("sft", raw, ["models/base/model", records], ["sft"], ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"])
     outs = ["models/grpo/model", "curves/grpo.jsonl", "metrics/train/grpo.json"]
-    run("rl@grpo", raw, ["models/sft/model", records], ["rl.common", "rl.grpo"], outs)
+    run("rl@grpo", raw, ["models/sft/model", records], ["rl.common", "rl.methods.grpo", "rl.runs.grpo"], outs)
     outs = ["metrics/evaluate/grpo.json", "samples/grpo.jsonl"]
     run("evaluate@grpo", raw, ["models/grpo/model", records], ["evaluate.settings"], outs)
 

@@ -217,7 +217,12 @@ def run_once(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(finished, folder, symlinks=True)
     project = toy.Project(folder)
     project.set(
-        "rl", {"methods": ["grpo"], "common": {}, "grpo": {"objective": "clip"}}
+        "rl",
+        {
+            "common": {},
+            "methods": {"grpo": {"objective": "clip"}},
+            "runs": {"grpo": {"method": "grpo", "start": "sft", "data": "exam", "judge": "none"}},
+        },
     )  # this process knows the project's own objectives only
     project.set("evaluate.models", ["sft", "grpo"])
     project.run()

@@ -27,7 +27,7 @@ def test_an_edit_makes_later_stages_stale_and_no_others(graph: Graph):
     edited = Graph(settings(["dpo_iter.rounds.2.prompts=100"]))
     stale = {name for name in graph.stages if graph.key(name) != edited.key(name)}
     assert {"dpo_iter@2", "dpo_iter@3", "evaluate@dpo_iter_2", "assess@dpo_iter_3"} <= stale
-    assert not stale & {"sft", "dpo_iter@1", "dpo@dpo", "assess@dpo_iter_1", "ppo_rm@ppo_rm"}
+    assert not stale & {"sft", "dpo_iter@1", "dpo@dpo", "assess@dpo_iter_1", "rl@ppo_rm"}
 
 
 def test_every_model_of_the_plan_has_its_stages(graph: Graph):

@@ -13,9 +13,9 @@ from tests.flows.toy import ALL, Project
 
 
 def test_plan_prints_a_row_per_stage_and_the_counts(graph: Project):
-    graph.set("rl.other.max_error_share", 0.1)
+    graph.set("rl.methods.other.max_error_share", 0.1)
     text = graph.call("plan").stdout
-    assert "param rl.other.max_error_share" in text
+    assert "param rl.methods.other.max_error_share" in text
     assert "upstream will run: models/other/model" in text
     assert "6 fresh  1 to run  2 to run unless its inputs come out the same" in text
 

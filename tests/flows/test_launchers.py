@@ -35,7 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def bring(project: Project, stage: str, adapter: bool, *force: str, **execution: int) -> None:
     """`whetstone run STAGE` really runs it; then it is fresh, and its checkpoint verifies."""
-    section, model = ("sft", "sft") if stage == "sft" else ("rl.grpo", "grpo")
+    section, model = ("sft", "sft") if stage == "sft" else ("rl.methods.grpo", "grpo")
     project.set(f"{section}.adapter", ADAPTER if adapter else None)
     for key, value in execution.items():
         project.set(f"execution.{key}", value)

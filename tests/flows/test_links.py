@@ -87,7 +87,7 @@ def refused(project: toy.Project, monkeypatch: pytest.MonkeyPatch, key: str, val
 def test_what_a_stage_makes_is_never_taken_from_outside(graph: toy.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its maker would not be waited for. Every place that names a model or a tokenizer, every way to write a path, and links."""
     model = "models/sft/model"
-    graph.set("rl.other.objective", "clip")  # the toy's own objectives are not those of this process
+    graph.set("rl.methods.other.objective", "clip")  # the toy's own objectives are not those of this process
     (graph.folder / "mine").mkdir()
     os.symlink(f"../{model}/content.txt", graph.folder / "mine/w.bin")
     os.symlink(graph.folder / "models", tmp_path / "all")
@@ -96,7 +96,7 @@ def test_what_a_stage_makes_is_never_taken_from_outside(graph: toy.Project, tmp_
         assert "is made by the stage" in refused(graph, monkeypatch, "base.pretrained", text), text
     for key, value in {
         "corpus.exam.tokenizer": {"kind": "pretrained", "id": model},
-        "rl.grpo.reward": {"kind": "chat_verifier", "model": model},
+        "rl.methods.grpo.reward": {"kind": "chat_verifier", "model": model},
     }.items():
         assert "is made by the stage sft" in refused(graph, monkeypatch, key, value), key
     for key, text in (("base.pretrained", "raw/link"), ("base.pretrained", str(tmp_path / "all/sft/model")), ("corpus.exam.raw", "mine")):
@@ -108,7 +108,7 @@ def test_what_a_stage_makes_is_never_taken_from_outside(graph: toy.Project, tmp_
 
 
 def test_the_command_line_says_that_a_stage_makes_it(graph: toy.Project) -> None:
-    graph.set("rl.grpo.reward", {"kind": "chat_verifier", "model": "models/base/model"})
+    graph.set("rl.methods.grpo.reward", {"kind": "chat_verifier", "model": "models/base/model"})
     done = graph.call("plan")
     assert done.returncode == 2
     assert "models/base/model is made by the stage base and cannot be taken from outside too" in done.stdout + done.stderr

@@ -13,6 +13,8 @@ from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, rea
 from pipelines.settings import laid_over
 from tests.flows.toy import ROOT, Project
 
+ON = {"start": "sft", "data": "exam", "judge": "none"}
+
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
@@ -28,24 +30,24 @@ def problems(raw: dict[str, Any]) -> list[str]:
 def test_the_embedded_default_is_valid_and_typed(raw: dict[str, Any]):
     params = load(ROOT)
     assert params.sft.steps == raw["sft"]["steps"]
-    assert params.section("rl.grpo").sampler.samples == raw["rl"]["grpo"]["sampler"]["samples"]
-    assert params.section("rl.grpo").iterations == raw["rl"]["common"]["iterations"]
+    assert params.section("rl.runs.grpo").sampler.samples == raw["rl"]["methods"]["grpo"]["sampler"]["samples"]
+    assert params.section("rl.runs.grpo").iterations == raw["rl"]["common"]["iterations"]
     assert params.section("identity.seed") == 0
 
 
 def test_an_unknown_key_names_file_key_and_nearest(raw: dict[str, Any]):
-    raw["rl"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
-    assert problems(raw) == ["params.yaml: rl.grpo.objective.hihg: unknown, did you mean high?"]
+    raw["rl"]["methods"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
+    assert problems(raw) == ["params.yaml: rl.methods.grpo.objective.hihg: unknown, did you mean high?"]
 
 
 def test_an_unknown_key_that_methods_share_is_said_once_and_where_it_stands(raw: dict[str, Any]):
     raw["rl"]["common"]["iteratons"] = 3
     raw["rl"]["common"]["sampling"]["temperture"] = 1.0
-    raw["rl"]["grpo"]["epoch"] = 2
+    raw["rl"]["methods"]["grpo"]["epoch"] = 2
     assert problems(raw) == [
         "params.yaml: rl.common.iteratons: unknown, did you mean iterations?",
         "params.yaml: rl.common.sampling.temperture: unknown, did you mean temperature?",
-        "params.yaml: rl.grpo.epoch: unknown, did you mean epochs?",
+        "params.yaml: rl.methods.grpo.epoch: unknown, did you mean epochs?",
     ]
 
 
@@ -70,10 +72,10 @@ def test_an_unknown_key_that_methods_share_is_said_once_and_where_it_stands(raw:
     ],
 )
 def test_an_illegal_combination_is_refused_with_its_reason(raw: dict[str, Any], method: str, edit: dict[str, Any], reason: str):
-    raw["rl"]["methods"] = [*{*raw["rl"]["methods"], method}]
-    raw["rl"][method] = laid_over(raw["rl"][method], edit)
+    raw["rl"]["runs"].setdefault(method, ON | {"method": method})
+    raw["rl"]["methods"][method] = laid_over(raw["rl"]["methods"][method], edit)
     (line,) = problems(raw)
-    assert line.startswith(f"params.yaml: rl.{method}: ")
+    assert line.startswith(f"params.yaml: rl.runs.{method}: ")
     assert reason in line
 
 
@@ -92,17 +94,18 @@ def test_an_unknown_key_is_found_at_any_depth(raw: dict[str, Any], section: tupl
 
 def test_a_preset_without_a_stage_refuses_nothing_by_how_its_settings_go_together(raw: dict[str, Any]):
     """An adapter for the methods that run is no matter of those that do not."""
-    raw["rl"]["methods"], raw["ppo_rm"]["runs"] = ["grpo"], {}
+    raw["rl"]["runs"] = {name: run for name, run in raw["rl"]["runs"].items() if name == "grpo"}
+    raw["evaluate"]["models"] = raw["assess"]["models"] = raw["wins"] = raw["rlvr_evaluate"]["models"] = {}
     raw["evaluate"]["models"] = ["sft", "grpo"]
     for name in ("assess", "wins"):
         raw[name] = {**raw[name], "models": {}} if "models" in raw[name] else {}
     raw["rl"]["common"]["adapter"] = {"rank": 8}
-    assert check(raw).section("rl.grpo.adapter").rank == 8
-    raw["rl"]["methods"].append("ppo")
-    assert problems(raw) == ["params.yaml: rl.ppo: with an adapter the reference is the start model: reference.rate must be 0"]
-    raw["rl"]["methods"].pop()
-    raw["rl"]["ppo"]["epochs"] = "many"
-    assert "rl.ppo.epochs" in problems(raw)[0]
+    assert check(raw).section("rl.runs.grpo.adapter").rank == 8
+    raw["rl"]["runs"]["ppo"] = ON | {"method": "ppo"}
+    assert problems(raw) == ["params.yaml: rl.runs.ppo: with an adapter the reference is the start model: reference.rate must be 0"]
+    del raw["rl"]["runs"]["ppo"]
+    raw["rl"]["methods"]["ppo"]["epochs"] = "many"
+    assert "rl.methods.ppo.epochs" in problems(raw)[0]
 
 
 def test_an_unknown_key_without_a_neighbour_lists_the_known_ones(raw: dict[str, Any]):
@@ -125,30 +128,30 @@ def test_types_ranges_and_missing_keys_are_said_with_what_was_found(raw: dict[st
 
 def test_contradictions_are_said_together_with_everything_else(raw: dict[str, Any]):
     raw["sft"] |= {"steps": 10, "epochs": 2}
-    raw["rl"]["methods"] = ["grpo", "pppo"]
+    raw["rl"]["runs"]["pppo"] = ON | {"method": "pppo"}
     raw["evaluate"]["models"] = ["sft", "dppo"]
     raw["train"]["corpus"] = "exams"
-    raw["rl"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
+    raw["rl"]["methods"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
     raw["execution"]["jobs"] = 0
     found = "\n".join(problems(raw))
     assert "sft: give either steps or epochs" in found
-    assert "rl.methods: 'pppo' has no preset" in found
-    assert "evaluate.models: 'dppo' is made by no stage; nearest: dpo" in found
+    assert "rl.runs.pppo.method: no preset of rl.methods is called 'pppo'; nearest: ppo" in found
+    assert "evaluate.models: 'dppo' is made by no stage; nearest: ppo" in found
     assert "train.corpus: 'exams' is made by no stage; nearest: exam" in found
-    assert "rl.grpo.objective.hihg: unknown" in found
+    assert "rl.methods.grpo.objective.hihg: unknown" in found
     assert "execution.jobs: " in found
 
 
 def test_a_seam_names_the_modules_that_exist(raw: dict[str, Any]):
-    raw["rl"]["grpo"]["objective"] = "clipp"
+    raw["rl"]["methods"]["grpo"]["objective"] = "clipp"
     (line,) = problems(raw)
-    assert line.startswith("params.yaml: rl.grpo.objective: no module pipelines.objectives.clipp; known: ")
+    assert line.startswith("params.yaml: rl.methods.grpo.objective: no module pipelines.objectives.clipp; known: ")
     assert "clip" in line
 
 
-def test_a_method_cannot_take_a_stages_folder(raw: dict[str, Any]):
-    raw["rl"]["sft"] = raw["rl"]["grpo"]
-    assert any("rl.sft: the name sft is taken: models/sft is written by the stage sft" in line for line in problems(raw))
+def test_a_run_cannot_take_a_stages_folder(raw: dict[str, Any]):
+    raw["rl"]["runs"]["sft"] = ON | {"method": "grpo"}
+    assert any("rl.runs.sft: the name sft is taken: models/sft/model is written by the stage sft" in line for line in problems(raw))
 
 
 def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
@@ -159,8 +162,9 @@ def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
     assert (own.loss.kind, own.epochs, own.batch_size) == ("ipo", 1, raw["dpo"]["common"]["batch_size"])
     assert params.section("dpo.runs.dpo").loss.beta == raw["dpo"]["common"]["loss"]["beta"]
     assert params.section("dpo_iter.rounds.2").judge.model == "reward_model"
-    run = params.section("ppo_rm.runs.ppo_rm")
-    assert (run.zero_signal, run.prompts, run.reward.kind) == ("count", raw["ppo_rm"]["common"]["prompts"], "reward_model")
+    run = params.section("rl.runs.ppo_rm")
+    preset = raw["rl"]["methods"]["ppo_reward_model"]
+    assert (run.zero_signal, run.prompts, run.reward.kind, run.reward.model) == ("count", preset["prompts"], "reward_model", "reward_model")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
         (("dpo", "runs", "dpo_safe"), "batch_siz", "dpo.runs.dpo_safe.batch_siz: unknown, did you mean batch_size?"),
         (("dpo_iter", "common", "pairing"), "gapp", "dpo_iter.common.pairing.gapp: unknown, did you mean gap?"),
         (("dpo_iter", "rounds", "2"), "promts", "dpo_iter.rounds.2.promts: unknown, did you mean prompts?"),
-        (("ppo_rm", "common", "critic"), "clipp", "ppo_rm.common.critic.clipp: unknown, did you mean clip?"),
+        (("rl", "methods", "ppo_reward_model", "critic"), "clipp", "rl.methods.ppo_reward_model.critic.clipp: unknown, did you mean clip?"),
         (
             ("preferences", "exam_safety", "filters"),
             "dual_unsaf",
@@ -196,7 +200,7 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(raw: dict[str, Any
         ("dpo.runs.dpo_safe.preferences", "exam_safty", "'exam_safty' is made by no stage; nearest: exam_safety"),
         ("reward_model.runs.reward_model.preferences", None, "reward_model.runs.reward_model.preferences: missing"),
         (
-            "ppo_rm.runs.ppo_rm.reward.model",
+            "rl.runs.ppo_rm.judge",
             "reward_modl",
             "'reward_modl' is made by no stage; nearest: reward_model",
         ),
@@ -231,7 +235,7 @@ def test_two_stages_cannot_write_one_model(raw: dict[str, Any]):
     raw["dpo"]["runs"]["grpo"] = {"start": "sft", "preferences": "exam"}
     raw["sft_safe"]["runs"]["dpo"] = {"start": "sft", "preferences": "exam_safety"}
     found = "\n".join(problems(raw))
-    assert "rl.methods: the name grpo is taken: models/grpo/model is written by the stage dpo@grpo" in found
+    assert "rl.runs.grpo: the name grpo is taken: models/grpo/model is written by the stage dpo@grpo" in found
     assert "dpo.runs.dpo: the name dpo is taken: models/dpo/model is written by the stage sft_safe@dpo" in found
 
 
@@ -246,11 +250,11 @@ def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
     path = tmp_path / PARAMS
     path.write_text((ROOT / PARAMS).read_text())
     document = load_with_comments(path)
-    set_value(document, "ppo_rm.runs.ppo_rm.kl.coef", "0.2")
+    set_value(document, "rl.runs.ppo_rm.kl.coef", "0.2")
     set_value(document, "dpo_iter.rounds.2.pairing.gap", "0.5")
     save_with_comments(path, document)
     params = load(tmp_path)
-    assert (params.section("ppo_rm.runs.ppo_rm").kl.coef, params.section("ppo_rm.runs.ppo_rm").kl.use) == (0.2, "reward")
+    assert (params.section("rl.runs.ppo_rm").kl.coef, params.section("rl.runs.ppo_rm").kl.use) == (0.2, "reward")
     assert (params.section("dpo_iter.rounds.2").pairing.gap, params.section("dpo_iter.rounds.1").pairing.gap) == (0.5, 1e-6)
 
 
@@ -286,13 +290,13 @@ def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
     before, comments = read_yaml(path), (ROOT / PARAMS).read_text().count("#")
     document = load_with_comments(path)
     set_value(document, "rl.common.optimiser.learning_rate", "1e-4")
-    set_value(document, "rl.grpo.optimiser.betas", "[0.9, 0.99]")  # of this method alone
+    set_value(document, "rl.methods.grpo.optimiser.betas", "[0.9, 0.99]")  # of this method alone
     save_with_comments(path, document)
     assert path.read_text().count("#") == comments
     after = read_yaml(path)
     assert after["rl"]["common"]["optimiser"].pop("learning_rate") == 1e-4
     before["rl"]["common"]["optimiser"].pop("learning_rate")
-    assert after["rl"]["grpo"].pop("optimiser") == {"betas": [0.9, 0.99]}
+    assert after["rl"]["methods"]["grpo"].pop("optimiser") == {"betas": [0.9, 0.99]}
     assert after == before
     assert list(after) == list(before)
 
@@ -302,7 +306,7 @@ def test_plan_with_a_setting_says_what_it_would_mean_and_changes_nothing(graph: 
     done = graph.call("plan", "-S", "sft.steps=999", "--json")
     assert done.returncode == 0, done.stderr
     assert "param sft.steps 1000 -> 999" in done.stdout
-    assert "code pipelines.objectives.plain is new" in graph.call("plan", "-S", "rl.grpo.objective=plain").stdout
+    assert "code pipelines.objectives.plain is new" in graph.call("plan", "-S", "rl.methods.grpo.objective=plain").stdout
     assert {name: (graph.folder / name).read_bytes() for name in before} == before
     assert graph.plan() == {}
 
@@ -326,11 +330,11 @@ def test_a_wrong_setting_changes_nothing_and_is_bad_usage(graph: Project, settin
 
 
 def test_run_and_plan_refuse_a_wrong_file_before_anything_is_computed(graph: Project):
-    graph.set("rl.grpo.iteratons", 3)
+    graph.set("rl.methods.grpo.iteratons", 3)
     graph.set("execution.jobs", 0)
     for command in ("plan", "run"):
         done = graph.call(command)
         assert done.returncode == 2
-        assert "params.yaml: rl.grpo.iteratons: unknown, did you mean iterations?" in done.stderr
+        assert "params.yaml: rl.methods.grpo.iteratons: unknown, did you mean iterations?" in done.stderr
         assert "params.yaml: execution.jobs" in done.stderr
     assert graph.ran() == []

@@ -78,8 +78,8 @@ def forget(folder: str) -> Callable[[Project], None]:
 
 EDITS: dict[str, Callable[[Project], None]] = {
     **{f"sft.steps={n}": parameter("sft.steps", n) for n in (998, 1000)},
-    **{f"rl.other.max_error_share={n}": parameter("rl.other.max_error_share", n) for n in (0.1, 0.2, None)},
-    **{f"rl.grpo.objective={n}": parameter("rl.grpo.objective", n) for n in ("clip", "plain")},
+    **{f"rl.methods.other.max_error_share={n}": parameter("rl.methods.other.max_error_share", n) for n in (0.1, 0.2, None)},
+    **{f"rl.methods.grpo.objective={n}": parameter("rl.methods.grpo.objective", n) for n in ("clip", "plain")},
     **{f"evaluate.samples={n}": parameter("evaluate.settings.samples", n) for n in (1, 2)},
     **{f"report.samples={n}": parameter("report.samples", n) for n in (2, 3)},
     **{f"threads={n}": parameter("execution.threads", n) for n in (1, 2)},
@@ -142,7 +142,7 @@ def test_the_plan_is_what_repro_then_does(finished: Path, tmp_path: Path, python
     "edits",
     [
         ["delete metrics/train/sft.json", "evaluate.samples=2"],
-        ["tamper models/sft/model", "rl.other.max_error_share=0.1"],
+        ["tamper models/sft/model", "rl.methods.other.max_error_share=0.1"],
         ["forget run cache", "raw spaces", "tamper metrics/corpus/exam.json"],
         ["forget cache", "delete samples/sft.jsonl"],
         ["plain.py A=1", "comment", "threads=2"],

@@ -109,8 +109,8 @@ def test_kinds_of_settings_go_there_and_back(root: Path):
     recipes.use(root, "small")
     document = load_with_comments(root / PARAMS)
     document["sft"]["steps"] = 12
-    document["rl"]["methods"] = ["grpo"]
-    document["rl"]["mine"] = {"epochs": 2}
+    document["rl"]["runs"]["grpo"]["method"] = "mine"
+    document["rl"]["methods"]["mine"] = {"epochs": 2}
     document["evaluate"]["models"] = ["sft"]
     del document["rl"]["common"]["epochs"]
     save_with_comments(root / PARAMS, document)
@@ -159,10 +159,13 @@ def test_a_file_of_settings_that_is_none_is_refused(root: Path):
 
 
 def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
-    (root / "recipes/other.yaml").write_text("rl: {methods: [second], second: {epochs: 2}, grpo: null}\nevaluate: {models: [second]}\n")
+    (root / "recipes/other.yaml").write_text(
+        "rl: {methods: {second: {epochs: 2}, grpo: null}, runs: {second: {method: second, start: sft, data: exam, judge: none}, grpo: null}}\nevaluate: {models: [second]}\n"
+    )
     before = (root / PARAMS).read_text()
     recipes.use(root, "other")
-    assert set(read_yaml(root / PARAMS)["rl"]) == set(read_yaml(ROOT / PARAMS)["rl"]) - {"grpo"} | {"second"}
+    for key in ("methods", "runs"):
+        assert set(read_yaml(root / PARAMS)["rl"][key]) == set(read_yaml(ROOT / PARAMS)["rl"][key]) - {"grpo"} | {"second"}
     recipes.use(root, "default")
     assert read_yaml(root / PARAMS) == read_yaml(ROOT / PARAMS)
     assert (root / PARAMS).read_text().count("#") >= before.count("#") - 8  # comments inside a section that was taken out may go
@@ -209,10 +212,10 @@ def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: st
 
 def test_going_back_restores_results_without_training(graph: Project):
     (graph.folder / "recipes").mkdir(exist_ok=True)
-    (graph.folder / "recipes/sharp.yaml").write_text("rl: {other: {max_error_share: 0.1}}\n")
+    (graph.folder / "recipes/sharp.yaml").write_text("rl: {methods: {other: {max_error_share: 0.1}}}\n")
     done = graph.call("use", "sharp")
     assert done.returncode == 0, done.stderr
-    assert "rl.other.max_error_share new: 0.1" in done.stdout
+    assert "rl.methods.other.max_error_share new: 0.1" in done.stdout
     graph.bring()
     assert set(graph.ran()) == method("other")
     assert graph.call("use", "default").returncode == 0

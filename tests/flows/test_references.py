@@ -79,7 +79,7 @@ def test_templates_say_which_stage_reads_which(tmp_path: Path):
     }
     assert set(found.models()) == {"roll", "loaf", "oven", "dough"}
     assert set(found.models("bread")) == {"roll", "loaf", "dough"}
-    assert overlays(tmp_path) == {("bake", "runs"): (("bake", "common"),)}
+    assert overlays(tmp_path) == {("bake", "runs"): ("bake.common",)}
     assert [family.name for family in families(tmp_path) if divisible(family.meta)] == ["bake"]
 
 

@@ -10,18 +10,19 @@ from flows.graph.params_file import PARAMS, load_with_comments, read_yaml, text_
 from flows.graph.requested import add, missing
 from tests.flows.toy import ALL, Project
 
-RAW = {"rl": {"methods": ["grpo"], "common": {}, "grpo": {}, "spo": {}, "tree": {}}, "evaluate": {"models": ["sft", "grpo"]}}
+RUN = {"method": "grpo", "start": "sft", "data": "exam", "judge": "none"}
+RAW = {"rl": {"common": {}, "methods": {"grpo": {}, "spo": {}, "tree": {}}, "runs": {"grpo": RUN}}, "evaluate": {"models": ["sft", "grpo"]}}
 
 
 @pytest.mark.parametrize(
     ("targets", "wanted"),
     [
-        (["rl@spo"], [("rl", "methods", "spo")]),
-        (["evaluate@spo"], [("rl", "methods", "spo"), ("evaluate", "models", "spo")]),
-        (["rl@spo", "evaluate@spo"], [("rl", "methods", "spo"), ("evaluate", "models", "spo")]),
+        (["rl@spo"], [("rl", "runs", "spo")]),
+        (["evaluate@spo"], [("rl", "runs", "spo"), ("evaluate", "models", "spo")]),
+        (["rl@spo", "evaluate@spo"], [("rl", "runs", "spo"), ("evaluate", "models", "spo")]),
         (["evaluate@base"], [("evaluate", "models", "base")]),
-        (["rl@tree", "rl@spo"], [("rl", "methods", "tree"), ("rl", "methods", "spo")]),
-        (["rl@grpo", "evaluate@sft", "rl", "sft", "rl@unknown", "rl@common", "rl@methods", "rl@sft", "corpus@spo"], []),
+        (["rl@tree", "rl@spo"], [("rl", "runs", "tree"), ("rl", "runs", "spo")]),
+        (["rl@grpo", "evaluate@sft", "rl", "sft", "rl@unknown", "rl@common", "rl@methods", "rl@runs", "rl@sft", "corpus@spo"], []),
     ],
     ids=lambda value: " ".join(value) if value and isinstance(value[0], str) else "",
 )
@@ -29,7 +30,16 @@ def test_what_a_target_takes(targets: list[str], wanted: list[tuple[str, str, st
     assert missing(RAW, targets) == wanted
 
 
-@pytest.mark.parametrize("raw", [{}, {"rl": None}, {"rl": {"methods": "spo", "spo": {}}, "evaluate": 3}, []])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"rl": None},
+        {"rl": {"methods": {"spo": {}}, "runs": {"a": RUN}}, "evaluate": 3},
+        {"rl": {"methods": {"spo": {}}, "runs": ["a"]}},
+        [],
+    ],
+)
 def test_a_wrong_file_is_left_to_its_check(raw: object):
     wanted = missing(raw, ["rl@spo", "evaluate@spo"])
     if wanted:
@@ -39,21 +49,22 @@ def test_a_wrong_file_is_left_to_its_check(raw: object):
 def test_comments_and_style_stay(tmp_path):
     path = tmp_path / PARAMS
     path.write_text(
-        "rl:\n  methods: [grpo]   # those with a stage\n  spo: {}\nevaluate:\n  models:\n    - sft   # first\n    - grpo\n  # and so on\n  settings: {}\n"
+        "rl:\n  methods: {spo: {}}\n  runs:   # those with a stage\n    grpo: {method: grpo, start: sft, data: exam, judge: none}   # one\nevaluate:\n  models:\n    - sft   # first\n    - grpo\n  # and so on\n  settings: {}\n"
     )
     document = load_with_comments(path)
-    add(document, [("rl", "methods", "spo"), ("evaluate", "models", "spo")])
+    add(document, [("rl", "runs", "spo"), ("evaluate", "models", "spo")])
     text = text_of(document)
-    assert "methods: [grpo, spo] # those with a stage" in text
+    assert "runs:   # those with a stage\n" in text
+    assert "    spo: {method: spo, start: sft, data: exam, judge: none}\n" in text
     assert "    - sft   # first\n    - grpo\n" in text
     assert "# and so on" in text
-    assert text.count("spo") == 3
+    assert text.count("spo") == 4
 
 
 @pytest.fixture
 def spare(graph: Project) -> Project:
     """The finished graph, whose parameters hold a preset `spare` without a stage."""
-    graph.set("rl.spare", {"objective": "plain", "iterations": 7})
+    graph.set("rl.methods.spare", {"objective": "plain", "iterations": 7})
     assert graph.plan() == {}
     return graph
 
@@ -64,21 +75,21 @@ def test_plan_shows_what_would_happen_without_writing(spare: Project):
     assert done.returncode == 0, done.stderr
     rows = {row["stage"]: row["action"] for row in json.loads(done.stdout)["stages"]}
     assert rows == {"corpus@exam": "keep", "base": "keep", "sft": "keep", "rl@spare": "run", "evaluate@spare": "run"}
-    assert done.stderr.strip() == "params.yaml: `whetstone run` would add spare to rl.methods, spare to evaluate.models"
+    assert done.stderr.strip() == "params.yaml: `whetstone run` would add spare to rl.runs, spare to evaluate.models"
     assert (spare.folder / PARAMS).read_bytes() == before
     assert spare.plan() == {}
 
 
 def test_run_lists_the_preset_says_so_and_goes_on(project: Project):
-    project.set("rl.spare", {"objective": "plain"})
+    project.set("rl.methods.spare", {"objective": "plain"})
     done = project.call("run", "rl@spare", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr.strip() == "params.yaml: added spare to rl.methods"
+    assert done.stderr.strip() == "params.yaml: added spare to rl.runs"
     assert (
         {name for name, stage in json.loads(done.stdout)["stages"].items() if stage["ended"] == "run"} == {"rl@spare"} == set(project.ran())
     )
     params = read_yaml(project.folder / PARAMS)
-    assert params["rl"]["methods"] == ["grpo", "other", "spare"]
+    assert params["rl"]["runs"]["spare"] == {"method": "spare", "start": "sft", "data": "exam", "judge": "none"}
     assert params["evaluate"]["models"] == ["sft", "grpo", "other"]
     assert (project.folder / "models/spare/model").is_dir()
     assert project.plan() == {"report": "run"}  # it names the methods
@@ -94,14 +105,14 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_the_presets(spare: Proj
         assert done.returncode == 2
         assert f"no stage {target}; did you mean {target.replace('rr', 'r')}" in done.stderr
         assert "presets without a stage, which can be asked for too: " in done.stderr
-    assert read_yaml(spare.folder / PARAMS)["rl"]["methods"] == ["grpo", "other"]
+    assert read_yaml(spare.folder / PARAMS)["rl"]["runs"].keys() == {"grpo", "other"}
 
 
 def test_a_setting_and_a_preset_together(spare: Project):
-    done = spare.call("plan", "rl@spare", "-S", "rl.spare.iterations=9", "--json")
+    done = spare.call("plan", "rl@spare", "-S", "rl.methods.spare.iterations=9", "--json")
     assert [row["stage"] for row in json.loads(done.stdout)["stages"] if row["action"] != "keep"] == ["rl@spare"]
-    wrong = spare.call("run", "rl@spare", "-S", "rl.spare.iterations=many")
+    wrong = spare.call("run", "rl@spare", "-S", "rl.methods.spare.iterations=many")
     assert wrong.returncode == 2
-    assert "rl.spare.iterations" in wrong.stderr
+    assert "rl.methods.spare.iterations" in wrong.stderr
     assert spare.plan() == {}
     assert {row["stage"] for row in spare.plan_rows()} == ALL

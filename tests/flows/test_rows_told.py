@@ -30,7 +30,7 @@ PAIRS = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = clone.make(tmp_path_factory.mktemp("clone") / "project", {"train.corpus": "small"})
+    made = clone.make(tmp_path_factory.mktemp("clone") / "project", {"train.corpus": "small", "rl.runs.grpo.data": "small"})
     raw = made.folder / "raw"
     (raw / "small").mkdir()
     (raw / "pairs").mkdir()
@@ -81,7 +81,7 @@ def test_a_role_that_is_missing_is_named_before_anything_runs(project: Project):
         assert shown.returncode == 2
         assert "no source has rows for validation: the roles named are heldout, rl, sft" in told
         assert "name one of the role validation, or set validation_share above 0 where rows of the role train are split" in told
-        assert "rl.grpo.validation_every" in told
+        assert "rl.runs.grpo.validation_every" in told
         project.set("corpus.small.sources.made", {**TABLE, "splits": roles, "columns": {}})
         shown = project.call("plan")
         assert "splits.sft has no demonstrations: name their column as columns.solution" in " ".join((shown.stdout + shown.stderr).split())

@@ -11,7 +11,7 @@ UP_TO_DATE = "Data and pipelines are up to date."
 
 
 def test_after_a_run_dvc_finds_nothing_to_do(graph: Project):
-    graph.set("rl.other.max_error_share", 0.1)
+    graph.set("rl.methods.other.max_error_share", 0.1)
     graph.bring()
     graph.ran()
     assert UP_TO_DATE in graph.dvc("status").stdout
@@ -22,7 +22,7 @@ def test_after_a_run_dvc_finds_nothing_to_do(graph: Project):
 
 
 def test_after_a_repro_by_hand_the_plan_is_empty(graph: Project):
-    graph.set("rl.other.max_error_share", 0.1)
+    graph.set("rl.methods.other.max_error_share", 0.1)
     assert "rl@other" in graph.dvc("status").stdout
     assert graph.dvc("repro").returncode == 0
     assert set(graph.ran()) == method("other")

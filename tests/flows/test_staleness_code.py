@@ -62,10 +62,10 @@ def test_one_methods_objective_leaves_the_other_method_fresh(graph: Project, obj
 
 
 def test_a_method_that_changes_its_objective_is_stale_for_both_reasons(graph: Project):
-    graph.set("rl.other.objective", "clip")
+    graph.set("rl.methods.other.objective", "clip")
     assert graph.plan()["rl@other"] == "run"
     reasons = graph.reasons("rl@other")
-    assert reasons[0] == "param rl.other.objective 'plain' -> 'clip'"
+    assert reasons[0] == "param rl.methods.other.objective 'plain' -> 'clip'"
     assert {"code pipelines.objectives.clip is new", "code pipelines.objectives.plain is gone"} <= set(reasons)
 
 

@@ -105,7 +105,7 @@ def test_a_dependency_removed_from_the_graph_is_said(graph: Project):
 
 
 def test_a_parameter_removed_from_the_graph_is_said(graph: Project):
-    graph.edit("dvc.yaml", "      - rl.methods\n      - evaluate.models\n", "      - rl.methods\n")
+    graph.edit("dvc.yaml", "      - rl.runs\n      - evaluate.models\n", "      - rl.runs\n")
     row = next(row for row in graph.plan_rows() if row["stage"] == "report")
     assert row["action"] == "keep"
     assert row["notes"][0].startswith("no longer depends on params.yaml:evaluate.models")

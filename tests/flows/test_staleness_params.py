@@ -17,11 +17,11 @@ def test_a_default_that_nobody_overrides_runs_the_stages_that_use_it(graph: Proj
 
 
 def test_an_identity_parameter_of_one_stage_runs_it_and_what_is_below(graph: Project):
-    graph.set("rl.other.max_error_share", 0.1)
+    graph.set("rl.methods.other.max_error_share", 0.1)
     planned = graph.plan()
     assert set(planned) == method("other")
     assert planned["rl@other"] == "run"
-    assert graph.reasons("rl@other") == ["param rl.other.max_error_share '(absent)' -> 0.1"]
+    assert graph.reasons("rl@other") == ["param rl.methods.other.max_error_share '(absent)' -> 0.1"]
     assert set(graph.bring()) == method("other")
     assert set(graph.ran()) == method("other")
 
@@ -51,15 +51,15 @@ def test_a_changed_default_of_an_execution_setting_runs_nothing(graph: Project):
 
 def test_there_and_back_restores_and_trains_nothing(graph: Project):
     before = (graph.folder / "dvc.lock").read_text()
-    graph.set("rl.other.max_error_share", 0.1)
+    graph.set("rl.methods.other.max_error_share", 0.1)
     graph.bring()
     assert set(graph.ran()) == method("other")
-    graph.set("rl.other.max_error_share", None)
+    graph.set("rl.methods.other.max_error_share", None)
     assert graph.plan() == dict.fromkeys(method("other"), "restore")  # exact through the chain
     assert graph.bring() == dict.fromkeys(method("other"), "restore")
     assert graph.ran() == []
     assert (graph.folder / "dvc.lock").read_text() == before
-    graph.set("rl.other.max_error_share", 0.1)
+    graph.set("rl.methods.other.max_error_share", 0.1)
     assert graph.plan() == dict.fromkeys(method("other"), "restore")
 
 
@@ -71,13 +71,13 @@ def test_force_runs_the_target_and_spares_what_is_below_when_it_comes_out_the_sa
 
 
 def test_a_new_method_adds_its_stage_and_a_removed_one_takes_its_metrics_along(graph: Project):
-    graph.set("rl.methods", ["grpo"])
+    graph.set("rl.runs.other", None)
     graph.set("evaluate.models", ["sft", "grpo"])
     assert graph.plan() == {"report": "run"}
     assert graph.bring() == {"report": "run"}
     assert not (graph.folder / "metrics/train/other.json").exists()  # the report reads the folder as a whole
     assert graph.dvc("status", "-q").returncode == 0
-    graph.set("rl.methods", ["grpo", "other"])
+    graph.set("rl.runs.other", {"method": "other", "start": "sft", "data": "exam", "judge": "none"})
     graph.set("evaluate.models", ["sft", "grpo", "other"])
     graph.bring()
     assert set(graph.ran()) <= {"report"}

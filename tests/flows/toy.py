@@ -111,7 +111,7 @@ from pipelines.settings import laid_over
 from pipelines.training.policy_params import PolicyParams
 
 def run(stage):
-    params = PolicyParams.model_validate(laid_over(stage.value("rl.common"), stage.value("rl." + stage.item)))
+    params = PolicyParams.model_validate(laid_over(stage.value("rl.common"), stage.value("rl.methods." + stage.item)))
     objective = load("pipelines.objectives", params.objective.kind)
     emit(stage, {"start": content(stage.input("models/sft/model")), "params": params.model_dump(), "outer": outer(3.0), "objective": objective.__name__})
 """,
@@ -152,8 +152,8 @@ LEFT_OUT = ("dpo_theory",)
 # The branches of preferences and verifiers without a set, run, round or model: their stages are as many as params.yaml names.
 EMPTY: dict[str, Any] = {
     **{name: {} for name in ("preferences", "exams", "rlvr_set", "judgements")},
-    **{name: {"common": {}, "runs": {}} for name in ("reward_model", "cost_model", "sft_safe", "dpo", "ppo_rm")},
-    **{name: {"common": {}, "runs": {}} for name in ("rlvr_start", "verifier", "rlvr")},
+    **{name: {"common": {}, "runs": {}} for name in ("reward_model", "cost_model", "sft_safe", "dpo")},
+    **{name: {"common": {}, "runs": {}} for name in ("rlvr_start", "verifier")},
     "rlvr_evaluate": {"models": {}, "settings": {"grader": "final_answer"}},
     "dpo_iter": {"common": {}, "rounds": {}},
     "assess": {"models": {}, "graders": {"reward_model": "none", "cost_model": "none"}, "settings": {}},
@@ -192,7 +192,7 @@ def make(folder: Path) -> Path:
     """The graph, not yet run, in a fresh git and DVC repository."""
     folder.mkdir(parents=True)
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for name in ("flows", "tasks", "pipelines", "raw", "sources"):
+    for name in ("flows", "tasks", "pipelines", "raw", "sources", "models/none"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     for name in (".dvcignore", ".gitignore", "source.lock.json"):
         shutil.copy(ROOT / name, folder / name)
@@ -214,7 +214,11 @@ def make(folder: Path) -> Path:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     corpus = next(iter(params["corpus"].values()))
     corpus["raw"] = "raw/toy"
-    params["rl"] = {"methods": ["grpo", "other"], "common": {}, "grpo": {"objective": "clip"}, "other": {"objective": "plain"}}
+    params["rl"] = {
+        "common": {},
+        "methods": {"grpo": {"objective": "clip"}, "other": {"objective": "plain"}},
+        "runs": {name: {"method": name, "start": "sft", "data": "exam", "judge": "none"} for name in METHODS},
+    }
     params["evaluate"]["models"] = ["sft", "grpo", "other"]
     params |= copy.deepcopy(EMPTY)
     del params["sft"]["validation_size"]  # left to its default, in pipelines/training/supervised_params.py

@@ -120,8 +120,8 @@ def test_every_place_that_names_a_model_or_tokenizer_is_found():
         "corpus.exam": changed(corpus__exam__tokenizer={"kind": "pretrained", "id": "m"}),
         "rlvr_set.rlvr": changed(rlvr_set__rlvr__tokenizer={"kind": "pretrained", "id": "m"}),
         "rlvr_start.runs.rlvr_start": changed(rlvr_start__runs__rlvr_start__model={"pretrained": "m"}),
-        "rl.grpo": changed(rl__grpo__reward=judge),
-        "rlvr.runs.rule": changed(rlvr__runs__rule__reward=judge),
+        "rl.runs.grpo": changed(rl__methods__grpo__reward=judge),
+        "rl.runs.rlvr_rule": changed(rl__runs__rlvr_rule__reward=judge),
         "judgements.explored": changed(judgements__explored__source__policy__reward=judge),
         "wins.reward": changed(wins__reward__judge={"kind": "prompted", "model": "m"}),
     }
@@ -131,8 +131,8 @@ def test_every_place_that_names_a_model_or_tokenizer_is_found():
 
 
 def test_presets_without_a_stage_take_nothing():
-    params = changed(rl__dapo__reward={"kind": "chat_verifier", "model": "some/judge"})
-    assert "dapo" not in params.rl.methods
+    params = changed(rl__methods__dapo__reward={"kind": "chat_verifier", "model": "some/judge"})
+    assert "dapo" not in params.rl.runs
     assert list(source_lock.all_references(params)) == []
 
 

@@ -99,7 +99,7 @@ def run_stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[s
     """One stage whose outputs are put in place, as the runner does; the current folder is the project."""
     values = {"identity.seed": 0, "train.corpus": "tiny"} | params
     execution = {"device": "cpu", "threads": 1, "log_period_s": 0} | execution
-    stage = Stage(Spec(name, "key", f"{work}/{name}", tuple(outs), dict.fromkeys(inputs, ""), values, execution=execution))
+    stage = Stage(Spec(name, "key", f"{work}/{name}", tuple(outs), dict.fromkeys(inputs, ""), values, execution=execution, divisible=True))
     stage.work.mkdir(parents=True, exist_ok=True)
     import_module(f"tasks.{stage.kind}").run(stage)
     for out in outs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,11 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 def accuracy(right: int, n: int, errors: int = 0) -> dict[str, Any]:
     low, high = wilson(right, n) if n else (None, None)
     return {"n": n, "right": right, "errors": errors, "accuracy": right / n if n else None, "low": low, "high": high}
+
+
+def runs(methods: Iterable[str]) -> dict[str, Any]:
+    """Runs of presets on the exam."""
+    return {name: {"method": name, "start": "sft", "data": "exam", "judge": "none"} for name in methods}
 
 
 def write(
@@ -73,7 +78,7 @@ def write(
         rows = _answers(random.Random(f"answers {model}"), model, problems)
         _lines(root / f"samples/{model}.jsonl", rows)
         _put(root / f"metrics/evaluate/{model}.json", _evaluation(model, rows, levels))
-    return {"train.corpus": "exam", "rl.methods": list(methods), "evaluate.models": list(models)}
+    return {"train.corpus": "exam", "rl.runs": runs(methods), "evaluate.models": list(models)}
 
 
 def _put(path: Path, value: Any) -> None:

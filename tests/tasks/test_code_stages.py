@@ -113,7 +113,12 @@ def test_reinforcement_from_tests():
         "validation_size": 4,
     }
     own = {"sampler": {"kind": "flat", "samples": 4}, "optimiser": {"learning_rate": 1e-3}, "zero_signal": "count"}
-    stage("rl@grpo", {"rl.common": common, "rl.grpo": own}, ["models/sft/model", RECORDS], model_outs("grpo"))
+    stage(
+        "rl@grpo",
+        {"rl.common": common, "rl.methods.grpo": own, "rl.runs.grpo": {"method": "grpo", "start": "sft", "data": "lines"}},
+        ["models/sft/model", RECORDS],
+        model_outs("grpo"),
+    )
     rows = curve("grpo")
     assert all(row["reward"] == pytest.approx(10 * row["accuracy"]) for row in rows if "reward" in row)
     assert rows[-1]["validation_greedy"] >= 0

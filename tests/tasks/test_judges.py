@@ -16,7 +16,7 @@ def stage(tmp_path, monkeypatch):
     make_inputs(tmp_path, 4)
     make_reward_model(tmp_path)
     monkeypatch.chdir(tmp_path)
-    return make_stage(tmp_path, "ppo_rm@ppo_rm")
+    return make_stage(tmp_path, "rl@ppo_rm")
 
 
 def judges(stage, reward="final_answer", **settings):

@@ -11,11 +11,11 @@ import pytest
 from flows.graph.closure import Code
 from pipelines.settings import seam_modules
 from tasks.policy_run import settings_of
-from tasks.ppo_rm_params import PolicyRun
+from tasks.rl_params import RlRun
 from tests.training.stages import PPO_RM, make_inputs, make_reward_model, make_stage, run
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "ppo_rm@ppo_rm"
+NAME = "rl@ppo_rm"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_the_curve_and_the_figures_say_reward_and_true_accuracy(undisturbed):
     assert len({row["reward"] for row in trained}) == 6
     assert metrics["validation_reward"] == curve[-1]["validation_reward"]
     assert {"validation_greedy", "validation_sampled"} <= set(metrics)
-    assert "reward reward_model, clip 5" in metrics["method"]["also"]
+    assert "reward reward_model, model reward_model, clip 5" in metrics["method"]["also"]
 
 
 @pytest.mark.parametrize("stop", ["3:SIGKILL", "in5:SIGTERM"])
@@ -70,7 +70,7 @@ def test_the_critic_may_start_from_the_reward_model(folder, undisturbed):
     start = PPO_RM | {"critic": {"warmup": 1, "decay": 0.9, "init": "reward_model"}, "iterations": 2}
     plain = PPO_RM | {"critic": {"warmup": 1, "decay": 0.9}, "iterations": 2}
     first, second = (
-        rows(run(make_stage(folder, NAME, work, {"ppo_rm.runs.ppo_rm": settings})))
+        rows(run(make_stage(folder, NAME, work, {"rl.runs.ppo_rm": settings})))
         for work, settings in (("from-model", start), ("from-policy", plain))
     )
     assert first[1]["reward"] == second[1]["reward"], "the first iteration samples the same"
@@ -81,7 +81,7 @@ def test_an_ensemble_judges_too(tmp_path, monkeypatch, undisturbed):
     make_inputs(tmp_path, trained=True)
     make_reward_model(tmp_path, members=2)
     monkeypatch.chdir(tmp_path)
-    settings = {"ppo_rm.runs.ppo_rm": PPO_RM | {"iterations": 1, "critic": {"init": "reward_model"}}}
+    settings = {"rl.runs.ppo_rm": PPO_RM | {"iterations": 1, "critic": {"init": "reward_model"}}}
     found = rows(run(make_stage(tmp_path, NAME, sections=settings)))
     assert found[1]["reward"] != rows(undisturbed)[1]["reward"]
 
@@ -97,11 +97,11 @@ def test_the_prediction_of_memory_counts_the_reward_model(folder, monkeypatch):
 
 def test_the_stage_reaches_its_judge_through_its_parameters(folder):
     """The code digest holds the reward model's judge, and the rules of rl do not become stale with it."""
-    settings = settings_of(make_stage(folder, NAME), PolicyRun, "rl.common", "ppo_rm.common", "ppo_rm.runs.ppo_rm")
+    settings = settings_of(make_stage(folder, NAME), RlRun, "rl.common", "rl.methods.ppo_rm", "rl.runs.ppo_rm")
     named = set(seam_modules(settings))
     assert {"pipelines.rewards.reward_model", "pipelines.rewards.reward_model_params", "pipelines.rewards.final_answer"} <= named
     code = Code(ROOT)
-    assert "pipelines.models.reward_model" in code.closure(["tasks.ppo_rm", *named])[0]
+    assert "pipelines.models.reward_model" in code.closure(["tasks.rl", *named])[0]
     assert "pipelines.rewards.reward_model" not in code.closure(["tasks.rl"])[0]
 
 
@@ -109,7 +109,7 @@ def test_the_stage_reaches_its_judge_through_its_parameters(folder):
 def test_two_processes_have_the_figures_of_one(folder):
     more = {"optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5}, "zero_signal": "count", "iterations": 3}
     more["critic"] = {"warmup": 1, "optimiser": {"learning_rate": 1e-3, "epsilon": 1e-5}, "init": "reward_model"}
-    sections = {"ppo_rm.runs.ppo_rm": PPO_RM | more}
+    sections = {"rl.runs.ppo_rm": PPO_RM | more}
     alone = rows(run(make_stage(folder, NAME, "alone", sections)))
     options = {"processes": 2, "zero_stage": 3, "micro_batch_tokens": 80, "checkpoint_period_s": 0}
     stage = make_stage(folder, NAME, "two", sections, **options)

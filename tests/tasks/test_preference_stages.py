@@ -13,6 +13,7 @@ from pipelines.corpora.pair import read_pairs
 from pipelines.corpora.record import read_records
 from pipelines.models import policy, reward_model
 from pipelines.models.packing import Segment
+from tasks.gate import write_gate
 from tests.tasks.preference_inputs import DPO, RANKING, ROUND, SAFE, bytes_below, make_folder, run_of, run_stage
 
 REFERENCE = "data/reference/dpo"
@@ -195,11 +196,13 @@ def test_a_set_is_sampled_with_both_labels_and_read_by_the_next_stages():
 def test_ppo_against_the_reward_model():
     from tests.training.stages import COMMON, PPO
 
-    own = {"start": "sft", "reward": {"kind": "reward_model", "model": "reward_model"}}
-    common = PPO | {"iterations": 2, "checker": "final_answer", "prompts": 8}
-    params = {"rl.common": COMMON, "ppo_rm.common": common, "ppo_rm.runs.ppo_rm": own}
+    own = {"method": "against", "start": "sft", "data": "tiny", "judge": "reward_model"}
+    preset = PPO | {"reward": "reward_model"} | {"iterations": 2, "checker": "final_answer", "prompts": 8}
+    params = {"rl.common": COMMON, "rl.methods.against": preset, "rl.runs.ppo_rm": own}
     outs = ["models/ppo_rm/model", "curves/ppo_rm.jsonl", "metrics/train/ppo_rm.json"]
-    run_stage("ppo_rm@ppo_rm", params, ["models/sft/model", "models/reward_model/model", "data/tiny/records"], outs)
+    inputs = [f"models/{name}" for name in ("sft/model", "reward_model/model", "reward_model/gate")]
+    write_gate(Path(inputs[2]), [])
+    run_stage("rl@ppo_rm", params, [*inputs, "data/tiny/records"], outs)
     assert metrics(outs[2])["iterations"] == 2
 
 
@@ -243,7 +246,9 @@ def test_assessment_comparison_and_report():
         assert (table["first"], table["second"], table["prompts"]) == ("dpo", "sft", 12)
     params = {"reward_report": {"bins": 5}, "reward_model.runs.reward_model.preferences": "sums"}
     outs = ["metrics/reward_report/reward_model.json"]
-    run_stage("reward_report@reward_model", params, ["models/reward_model/model", "data/preferences/sums"], outs)
+    run_stage(
+        "reward_report@reward_model", params, ["models/reward_model/model", "data/preferences/sums"], [*outs, "models/reward_model/gate"]
+    )
     assert metrics(outs[0])["pairs"] == 24
     assert metrics(outs[0])["accuracy"]["share"] > 0.5
 

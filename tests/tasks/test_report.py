@@ -302,7 +302,7 @@ def test_several_methods_are_drawn_over_the_tokens_they_sampled_and_one_over_its
     total = sum(row.get("sampled_tokens", 0) for row in rows)
     assert f"spo_tree from {rows[1]['reward']:.3g} at {rows[1]['sampled_tokens']:,} to {rows[-1]['reward']:.3g} at {total:,} tokens" in html
     assert Cells(html).row("Accuracy on held-out problems", "spo_tree")[5:8] == [str(len(rows) - 1), f"{total:,}", str(2 * len(rows) - 2)]
-    alone = report(here, {**params, "rl.methods": ["grpo"], "evaluate.models": ["sft", "grpo"]}, "one")
+    alone = report(here, {**params, "rl.runs": report_results.runs(["grpo"]), "evaluate.models": ["sft", "grpo"]}, "one")
     assert ">iteration</text>" in (alone / "plots/reward.svg").read_text("utf-8")
     assert ">sampled tokens</text>" in (alone / "plots/reward-tokens.svg").read_text("utf-8")
 
@@ -378,8 +378,8 @@ def test_a_browser_fills_in_the_timings(here: Path):
         ("grpo", "rl@grpo"),
         ("dpo", "dpo@dpo"),
         ("dpo_iter_2", "dpo_iter@2"),
-        ("ppo_rm", "ppo_rm@ppo_rm"),
-        ("rlvr_soft", "rlvr@soft"),
+        ("ppo_rm", "rl@ppo_rm"),
+        ("rlvr_soft", "rl@rlvr_soft"),
     ],
 )
 def test_the_wall_time_of_a_model_is_its_stages(model: str, stage: str):

@@ -93,7 +93,7 @@ def test_the_report_shows_the_section(here: Path):
         rows = [{"step": step, "entropy": 0.5 / step, "validation_sampled": 0.1 * step} for step in range(1, 5)]
         (here / f"curves/rlvr_{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         (here / f"metrics/train/rlvr_{name}.json").write_text(json.dumps({"method": {"objective": "clip"}}), "utf-8")
-    folder = report(here, {**params, "rlvr.runs": {"named": {}}})
+    folder = report(here, {**params, "rl.runs": params["rl.runs"] | {"rlvr_named": {"data": "phrases"}}})
     cells = Cells((folder / "index.html").read_text("utf-8"))
     shown = [row[0].strip() for row in cells.tables[LAWS][2:]]
     assert shown == ["grpo", "kl_cov", "grpo", "kl_cov", "rlvr_named"]

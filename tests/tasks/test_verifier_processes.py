@@ -33,10 +33,12 @@ def test_the_verifier_branch_in_two_processes(tmp_path: Path, monkeypatch: pytes
 
     distil()
     report()
-    stage = reinforce("soft", {"reward": {"kind": "verifier", "form": "soft", "preflight": False}, "ignore_gate": True})
+    stage = reinforce(
+        "soft", {"judge": "verifier", "reward": {"kind": "verifier", "form": "soft", "preflight": False}, "ignore_gate": True}
+    )
     outs = in_two_processes(stage, tmp_path)
-    for name in model_outs("rlvr_soft"):
+    for name in model_outs("soft"):
         assert (outs / name).exists()
-    one, other = ([row["reward"] for row in curve(folder / "curves/rlvr_soft.jsonl") if "reward" in row] for folder in (Path(), outs))
+    one, other = ([row["reward"] for row in curve(folder / "curves/soft.jsonl") if "reward" in row] for folder in (Path(), outs))
     assert len(one) == len(other) == 2
     assert one[0] == pytest.approx(other[0], abs=1e-3)

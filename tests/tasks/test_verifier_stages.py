@@ -21,7 +21,7 @@ from pipelines.training.recording import FILE, RecordingJudge
 from pipelines.training.verifier_params import NegativesParams
 from tasks.gate import GateClosed, check_gate, write_gate
 from tasks.policy_run import settings_of
-from tasks.rlvr_params import RlvrRun
+from tasks.rl_params import RlRun
 from tasks.stage import Spec, Stage
 from tests.rewards.test_teachers import Server, logprobs
 from tests.tasks.preference_inputs import bytes_below, model_outs, run_stage
@@ -176,7 +176,7 @@ def test_judgements_that_do_not_fit_stop_the_stage():
 
 
 def test_the_report_measures_all_arms_on_exact_labels_and_the_gate_says_each_limit():
-    found, gate = figures("metrics/verifier_report/verifier.json"), figures("data/verifier_gate/verifier/gate.json")
+    found, gate = figures("metrics/verifier_report/verifier.json"), figures("models/verifier/gate/gate.json")
     assert found["labels"] == "exact"
     assert found["unseen_subjects"] == ["even"]
     assert set(found["arms"]) == {"verifier", "containment", "jaccard"} == set(found["laboratory"])
@@ -190,16 +190,16 @@ def test_the_report_measures_all_arms_on_exact_labels_and_the_gate_says_each_lim
 def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_way_out():
     strict = {"laboratory": {"cases": 4, "gate": {"min_kappa": 1.0, "max_false_reject": 0.0, "max_false_accept": 0.0}}}
     report(settings=strict)
-    reasons = figures("data/verifier_gate/verifier/gate.json")["reasons"]
+    reasons = figures("models/verifier/gate/gate.json")["reasons"]
     assert len(reasons) >= 2
     with pytest.raises(GateClosed) as closed:
-        reinforce("soft", {"reward": {"kind": "verifier", "form": "soft"}})
+        reinforce("soft", {"judge": "verifier", "reward": {"kind": "verifier", "form": "soft"}})
     assert all(reason in str(closed.value) for reason in reasons)
-    assert "rlvr.runs.soft.ignore_gate: true" in str(closed.value)
+    assert "rl.runs.soft.ignore_gate: true" in str(closed.value)
     reinforce("rule", {"reward": "containment"})
     reading = {"kind": "verifier", "form": "soft", "max_leak": 1.0, "preflight": False}  # bare answers are foreign to it
-    reinforce("soft", {"reward": reading, "ignore_gate": True})
-    curve = [json.loads(line) for line in Path("curves/rlvr_soft.jsonl").read_text().splitlines()]
+    reinforce("soft", {"judge": "verifier", "reward": reading, "ignore_gate": True})
+    curve = [json.loads(line) for line in Path("curves/soft.jsonl").read_text().splitlines()]
     assert {"validation_greedy", "validation_reward"} <= set(curve[-1])
     assert [row["step"] for row in curve] == [0, 1, 2]
 
@@ -208,9 +208,9 @@ def test_the_gate_is_for_the_reading_that_was_examined(tmp_path):
     from pipelines.rewards.verifier_params import VerifierParams
 
     write_gate(tmp_path, [], VerifierParams())
-    check_gate(tmp_path, VerifierParams(form="binary"), "binary")
+    check_gate(tmp_path, VerifierParams(form="binary"), "verifier", "binary")
     with pytest.raises(GateClosed, match="it was examined with prefilter True, here prefilter is False"):
-        check_gate(tmp_path, VerifierParams(prefilter=False), "soft")
+        check_gate(tmp_path, VerifierParams(prefilter=False), "verifier", "soft")
 
 
 def test_an_arm_is_validated_on_the_subjects_that_it_practises(monkeypatch):
@@ -220,14 +220,14 @@ def test_an_arm_is_validated_on_the_subjects_that_it_practises(monkeypatch):
     def stop(stage, settings, course):
         raise Seen({record.subject for record in course.problems}, {record.subject for record in course.validation})
 
-    monkeypatch.setattr("tasks.rlvr.optimise", stop)
+    monkeypatch.setattr("tasks.rl.optimise", stop)
     with pytest.raises(Seen) as seen:
         reinforce("rule", {"reward": "containment"})
     assert seen.value.args == ({"sum"}, {"sum"})
 
 
 def test_an_arm_may_use_a_part_of_the_questions():
-    with pytest.raises(ValueError, match=r"rlvr.runs.rule.problems is 1000, .*rl.jsonl holds 20"):
+    with pytest.raises(ValueError, match=r"rl.runs.rule.problems is 1000, .*rl.jsonl holds 20"):
         reinforce("rule", {"reward": "containment", "problems": 1000})
 
 
@@ -270,11 +270,12 @@ def test_where_nothing_is_trained_one_process_of_several_writes(tmp_path):
 
 def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
     stage = reinforce("rule", {"reward": "containment"})
-    own = {"start": "sft", "set": "tiny", "verifier": "verifier", "reward": {"kind": "verifier"}}
-    stage.spec.params["rlvr.runs.rule"].update(own)
-    named = set(seam_modules(settings_of(stage, RlvrRun, "rl.common", "rlvr.common", "rlvr.runs.rule")))
+    stage.spec.params["rl.runs.rule"].update({"judge": "verifier", "reward": {"kind": "verifier"}})
+    settings = settings_of(stage, RlRun, "rl.common", "rl.methods.arms", "rl.runs.rule")
+    assert settings.reward.model == "verifier"
+    named = set(seam_modules(settings))
     code = Code(ROOT)
-    assert {"pipelines.rewards.verifier", "pipelines.rewards.generative.judge"} <= code.closure(["tasks.rlvr", *named])[0]
+    assert {"pipelines.rewards.verifier", "pipelines.rewards.generative.judge"} <= code.closure(["tasks.rl", *named])[0]
     assert "pipelines.rewards.generative.judge" not in code.closure(["tasks.rl"])[0]
     assert RUN["judgements"] == "explored"
 

@@ -70,13 +70,13 @@ def distil(name: str = "verifier", settings: dict[str, Any] = VERIFIER, own: dic
 
 def report(name: str = "verifier", settings: dict[str, Any] | None = None, own: dict[str, Any] = RUN, **how: Any) -> Stage:
     inputs = [f"models/{name}/model", f"data/judgements/{own['judgements']}", *SET]
-    outs = [f"metrics/verifier_report/{name}.json", f"data/verifier_gate/{name}"]
+    outs = [f"metrics/verifier_report/{name}.json", f"models/{name}/gate"]
     sections = {"verifier_report": settings or {"laboratory": {"cases": 4}}, f"verifier.runs.{name}": own}
     return run_stage(f"verifier_report@{name}", sections, inputs, outs, **how)
 
 
 def reinforce(name: str, own: dict[str, Any], **how: Any) -> Stage:
-    own = {"start": "sft", "set": "tiny", "verifier": "verifier"} | own
-    inputs = ["models/sft/model", "models/verifier/model", "data/verifier_gate/verifier", *SET]
-    sections = {"rl.common": {}, "rlvr.common": RLVR, f"rlvr.runs.{name}": own}
-    return run_stage(f"rlvr@{name}", sections, inputs, model_outs(f"rlvr_{name}"), **how)
+    own = {"method": "arms", "start": "sft", "data": "tiny", "judge": "none"} | own
+    inputs = ["models/sft/model", f"models/{own['judge']}/model", f"models/{own['judge']}/gate", *SET]
+    sections = {"rl.common": {}, "rl.methods.arms": RLVR, f"rl.runs.{name}": own}
+    return run_stage(f"rl@{name}", sections, inputs, model_outs(name), **how)

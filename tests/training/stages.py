@@ -22,6 +22,7 @@ from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.local import LocalEngine
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
+from tasks.gate import write_gate
 from tasks.stage import Spec, Stage
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 
@@ -75,8 +76,11 @@ METHODS: dict[str, dict[str, Any]] = {
     },
 }
 """Small settings of methods, for a stage `rl@<name>`; they are laid over COMMON."""
-PPO_RM: dict[str, Any] = PPO | {"start": "sft", "reward": {"kind": "reward_model", "clip": 5.0}, "checker": "final_answer"}
-"""Of a stage `ppo_rm@ppo_rm`, laid over COMMON; its reward model is `make_reward_model`'s."""
+PPO_RM: dict[str, Any] = PPO | {
+    **{"method": "ppo_rm", "start": "sft", "data": "tiny", "judge": "reward_model"},
+    **{"reward": {"kind": "reward_model", "clip": 5.0}, "checker": "final_answer"},
+}
+"""Of a stage `rl@ppo_rm`, laid over COMMON; its reward model is `make_reward_model`'s."""
 COMMON: dict[str, Any] = {
     "iterations": 6,
     "sampling": {"max_new_tokens": 8},
@@ -88,10 +92,15 @@ EVALUATE: dict[str, Any] = {"sampling": {"max_new_tokens": 8}, "samples": 2}
 OUTS = {
     "sft": ("models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"),
     **{f"rl@{name}": (f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json") for name in ("grpo", *METHODS)},
-    "ppo_rm@ppo_rm": ("models/ppo_rm/model", "curves/ppo_rm.jsonl", "metrics/train/ppo_rm.json"),
+    "rl@ppo_rm": ("models/ppo_rm/model", "curves/ppo_rm.jsonl", "metrics/train/ppo_rm.json"),
     "evaluate@sft": ("metrics/evaluate/sft.json", "samples/sft.jsonl"),
     "evaluate@grpo": ("metrics/evaluate/grpo.json", "samples/grpo.jsonl"),
 }
+
+
+def on(name: str) -> dict[str, Any]:
+    """The run of a preset on the tiny corpus."""
+    return {f"rl.runs.{name}": {"method": name, "start": "sft", "data": "tiny", "judge": "none"}}
 
 
 def make_inputs(folder: Path, count: int = 40, trained: bool = False) -> None:
@@ -116,6 +125,7 @@ def make_reward_model(folder: Path, members: int = 1) -> None:
         torch.nn.init.normal_(one.score.weight, generator=torch.Generator().manual_seed(1))
     model = made[0] if members == 1 else reward_model.RewardEnsemble(made)
     reward_model.save(model, tokens, folder / "models/reward_model/model")
+    write_gate(folder / "models/reward_model/gate", [])
 
 
 _WEIGHTS: dict[str, Any] = {}
@@ -143,17 +153,17 @@ def make_half_able_model(tokens: Tokens) -> Any:
 def make_stage(folder: Path, name: str, work: str = "work", sections: dict[str, Any] | None = None, **execution: Any) -> Stage:
     """A stage whose inputs and outputs are relative to the current folder; it must be `folder`."""
     assert Path.cwd() == folder.resolve()
-    defaults: dict[str, Any] = {"sft": SFT, "rl.common": {}, "rl.grpo": GRPO, "evaluate.settings": EVALUATE}
+    defaults: dict[str, Any] = {"sft": SFT, "rl.common": {}, **on("grpo"), "rl.methods.grpo": GRPO, "evaluate.settings": EVALUATE}
     if (method := name.partition("@")[2]) in METHODS:
-        defaults |= {"rl.common": COMMON, f"rl.{method}": METHODS[method]}
-    if name == "ppo_rm@ppo_rm":
-        defaults |= {"rl.common": COMMON, "ppo_rm.common": {"validation_size": 8}, "ppo_rm.runs.ppo_rm": PPO_RM}
+        defaults |= {"rl.common": COMMON, f"rl.methods.{method}": METHODS[method], **on(method)}
+    if name == "rl@ppo_rm":
+        defaults |= {"rl.common": COMMON, "rl.methods.ppo_rm": {"validation_size": 8}, "rl.runs.ppo_rm": PPO_RM}
     sections = defaults | (sections or {})
     models = [f"models/{model}/model" for model in ("base", "sft", "grpo", "reward_model")]
-    inputs = dict.fromkeys([*models, "data/tiny/records"], "")
+    inputs = dict.fromkeys([*models, "models/reward_model/gate", "data/tiny/records"], "")
     params = {"identity.seed": 0, "train.corpus": "tiny"} | sections
     execution = {"device": "cpu", "threads": 1, "log_period_s": 0} | execution
-    stage = Stage(Spec(name, "key", f"{work}/{name}", OUTS[name], inputs, params, execution=execution))
+    stage = Stage(Spec(name, "key", f"{work}/{name}", OUTS[name], inputs, params, execution=execution, divisible=True))
     stage.work.mkdir(parents=True, exist_ok=True)
     return stage
 

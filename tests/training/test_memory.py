@@ -188,7 +188,7 @@ def test_adapters_alone_are_trained_and_the_critic_whole(tmp_path, tokens, monke
     monkeypatch.setattr("tasks.policy_run.check_fits", lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1])
     settings = AdapterParams(rank=4, alpha=8)
     changes = {"adapter": settings.model_dump(), "reference": {"rate": 0.0}, "sampling": {"max_new_tokens": 8}}
-    stage = make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.ppo": PPO | changes}, micro_batch_tokens=1)
+    stage = make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.methods.ppo": PPO | changes}, micro_batch_tokens=1)
     with pytest.raises(MemoryError):
         run(stage)
     whole = sum(weight.numel() for weight in make_tiny_model(tokens).parameters())
@@ -224,7 +224,7 @@ def requests_of(monkeypatch, tmp_path, execution=None, **changes):
     monkeypatch.setattr(policy_run, "_requests", lambda *rest: (asked.extend(plain(*rest)), asked)[1])
     monkeypatch.setattr(policy_run, "check_fits", lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1])
     with pytest.raises(MemoryError):
-        run(make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.ppo": PPO | changes}, **(execution or {})))
+        run(make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.methods.ppo": PPO | changes}, **(execution or {})))
     return asked, seen
 
 

@@ -53,7 +53,7 @@ THIN = {  # one prompt and few tokens that carry loss: some updates have none, a
 def test_two_processes_have_the_figures_of_one(tmp_path, monkeypatch, settings, zero_stage):
     make_inputs(tmp_path, trained=True)
     monkeypatch.chdir(tmp_path)
-    sections = {"rl.grpo": SMALL | settings}
+    sections = {"rl.methods.grpo": SMALL | settings}
     alone = run(make_stage(tmp_path, "rl@grpo", "alone", sections))["curves/grpo.jsonl"]
     options = {"processes": 2, "zero_stage": zero_stage, "micro_batch_tokens": 80, "checkpoint_period_s": 0}
     stage = make_stage(tmp_path, "rl@grpo", "two", sections, **options)

@@ -12,7 +12,7 @@ from tests.tiny import make_tiny_tokens
 from tests.training.loops import Loop
 
 SECTION = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))["rl"]
-METHODS = [name for name in SECTION if name not in ("methods", "common")]
+METHODS = list(SECTION["methods"])
 SMALL = {"iterations": 2, "sampling": {"max_new_tokens": 8}, "validation_every": 2, "validation_size": 5}
 
 
@@ -22,13 +22,13 @@ def tokens(tmp_path_factory):
 
 
 def test_the_graphs_methods_have_sections():
-    assert set(SECTION["methods"]) <= set(METHODS)
+    assert {run["method"] for run in SECTION["runs"].values()} <= set(METHODS)
     assert len(METHODS) >= 14
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_preset_runs(tokens, tmp_path, method):
-    written = laid_over(SECTION["common"], SECTION[method])
+    written = laid_over(SECTION["common"], SECTION["methods"][method])
     whole = PolicyParams.model_validate(written)  # as it is
     small = laid_over(written, SMALL | {"prompts": 24 if whole.samples == 1 else 8})
     if whole.sampler.kind == "tree":
