@@ -284,9 +284,12 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def use(
-    recipe: Annotated[str, typer.Argument(help="A file name of recipes/ without .yaml, or `default` to go back.")],
+    recipe: Annotated[
+        str | None, typer.Argument(help="A file name of recipes/ without .yaml, several with + between, or `default`; none: list them.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Carry the settings of your own over.")] = False,
     own: Annotated[Path | None, typer.Option("--own", help="Lay the settings over it that an earlier `use` kept in this file.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print the params.yaml that would result; write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make params.yaml the recipe as it is; settings of your own are kept aside in a file, or carried over with --keep.
@@ -300,6 +303,9 @@ def use(
     from flows.workspace import Busy, only_one_run
 
     try:
+        if recipe is None or show:
+            _show_recipes(root, recipe, as_json)
+            return
         before = recipes.active(root)
         with only_one_run(root):  # a run that works with params.yaml would find it another
             used = recipes.use(root, recipe, keep, own)
@@ -318,6 +324,22 @@ def use(
         out.print(
             f"settings of your own ({len(used.own)}) are kept in {used.aside}; they come back with: {kept}", style="yellow", markup=False
         )
+
+
+def _show_recipes(root: Path, recipe: str | None, as_json: bool) -> None:
+    """The recipes with a line each, or the params.yaml of one."""
+    from flows.graph import recipes
+
+    if recipe is not None:
+        print(recipes.show(root, recipe), end="")
+        return
+    found, active = recipes.about(root), recipes.active(root)
+    if as_json:
+        print(json.dumps({"active": active, "recipes": found}, indent=1))
+        return
+    width = max(map(len, found))
+    for name, line in found.items():
+        out.print(f"{'*' if name == active else ' '} {name:<{width}}  {line}", markup=False)
 
 
 @app.command()

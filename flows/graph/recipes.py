@@ -1,4 +1,8 @@
-"""`whetstone use NAME`: params.yaml becomes the default with recipes/NAME.yaml laid over it; `use default` goes back.
+"""`whetstone use NAME`: params.yaml becomes what recipes/NAME.yaml says; `use default` goes back.
+
+A recipe starts from nothing: no corpus, run, round, model or board of the default, but its settings, presets and what runs share. With
+`extends: [other, default]` it starts from those, laid over each other in this order, and from the whole default where that is among them.
+`use a+b` is a recipe that extends both. A value null takes a key out.
 
 params.yaml stays the whole truth, so DVC needs to know nothing of recipes. recipes/.applied.yaml holds the default as it was (`base`) and
 with the recipe on it (`laid`), and belongs into version control with params.yaml. What params.yaml holds beside that are settings of
@@ -8,12 +12,16 @@ the user's own (`-S`, an editor): said at every plan, kept aside by name or carr
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
+import re
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml.comments import CommentedMap
 
 from flows.graph.params import check
 from flows.graph.params_file import (
@@ -29,12 +37,14 @@ from flows.graph.params_file import (
     text_of,
     write_text,
 )
+from flows.graph.references import at, families
 
 FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"
 OWN = "recipes/own"  # settings of the user's own that were kept aside
 REMEMBERED = ".whetstone/params.default.yaml"  # the default before the first `-S`, where no git knows it
 DEFAULT = "default"
+EXTENDS = "extends"
 SHOWN = 6
 ABSENT: Any = object()
 
@@ -99,25 +109,18 @@ def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) ->
 
     The result is checked as a whole before anything is written. Raises ParamsError.
     """
-    if name != DEFAULT and name not in names(root):
-        close = difflib.get_close_matches(name, [*names(root), DEFAULT], n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join([DEFAULT, *names(root)])}"
-        raise ParamsError([f"{FOLDER}/{name}.yaml: no such recipe, {hint}"])
     before, mine = parse(read_text(root / PARAMS)), own(root)
     base = _base(root, mine)
-    document = document_of(base)
-    if name != DEFAULT:
-        read_yaml(root / FOLDER / f"{name}.yaml")  # plain values, in a mapping
-        _overlay(document, load_with_comments(root / FOLDER / f"{name}.yaml"))
+    document = _lay(root, name, base)
     laid = base if name == DEFAULT else text_of(document)
-    check(parse(laid), PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml over {PARAMS}")
+    check(parse(laid), PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml", root)
     lay = [*(mine if keep else []), *(_read_own(bring) if bring else [])]
     text = laid
     if lay:
         for change in lay:
             _put(document, change)
         text = text_of(document)
-        check(parse(text), f"{name} with settings of your own")
+        check(parse(text), f"{name} with settings of your own", root)
     aside = None if keep or not mine else _keep_aside(root, mine)
     if name == DEFAULT:
         write_text(root / PARAMS, text)
@@ -126,6 +129,82 @@ def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) ->
         save_with_comments(root / APPLIED, {"recipe": name, "base": base, "laid": laid})
         write_text(root / PARAMS, text)
     return Used([_words(change) for change in _differences(before, parse(text))], lay if keep else mine, aside)
+
+
+def show(root: Path, name: str) -> str:
+    """params.yaml as `use` would write it, without settings of one's own; checked, and nothing is written. Raises ParamsError."""
+    base = _base(root, own(root))
+    text = base if name == DEFAULT else text_of(_lay(root, name, base))
+    check(parse(text), name, root)
+    return text
+
+
+def about(root: Path) -> dict[str, str]:
+    """Recipe -> the first sentence of the comment that its file begins with."""
+    found = {DEFAULT: "The embedded default: every branch, made from nothing."}
+    for name in names(root):
+        lines = itertools.takewhile(lambda line: line.startswith("#"), read_text(root / FOLDER / f"{name}.yaml").splitlines())
+        words = " ".join(line.lstrip("# ") for line in lines if not line.startswith("# yaml-language-server"))
+        found[name] = re.split(r"(?<=\.)\s", words, maxsplit=1)[0]
+    return found
+
+
+def chain(root: Path, name: str) -> list[str]:
+    """The recipes that `name` (one, or several with + between) consists of, the lowest first, each once. Raises ParamsError."""
+    found: list[str] = []
+
+    def visit(one: str, above: tuple[str, ...]) -> None:
+        if one != DEFAULT and one not in names(root):
+            close = difflib.get_close_matches(one, [*names(root), DEFAULT], n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join([DEFAULT, *names(root)])}"
+            asked = f", which {above[-1]} extends" if above else ""
+            raise ParamsError([f"{FOLDER}/{one}.yaml: no such recipe{asked}; {hint}"])
+        if one in above:
+            raise ParamsError([f"{FOLDER}/{one}.yaml: extends itself, through {', '.join(above)}"])
+        if one == DEFAULT:
+            below: Any = []
+        else:
+            below = read_yaml(root / FOLDER / f"{one}.yaml").get(EXTENDS, [])  # plain values, in a mapping
+            if not isinstance(below, list) or not all(isinstance(item, str) for item in below):
+                raise ParamsError([f"{FOLDER}/{one}.yaml: {EXTENDS}: a list of recipes is expected, such as [default]"])
+        for item in below:
+            visit(item, (*above, one))
+        if one not in found:
+            found.append(one)
+
+    for part in name.split("+"):
+        visit(part, ())
+    return found
+
+
+def _lay(root: Path, name: str, base: str) -> Any:
+    """The document of params.yaml that `name` makes of the default `base`."""
+    document, parts = document_of(base), chain(root, name)
+    if DEFAULT not in parts:
+        _empty(document, root)
+    for one in parts:
+        if one != DEFAULT:
+            overlay = load_with_comments(root / FOLDER / f"{one}.yaml")
+            overlay.pop(EXTENDS, None)
+            _overlay(document, overlay)
+    _keep_corpus(document, base)
+    return document
+
+
+def _empty(document: Any, root: Path) -> None:
+    """Take out the members that dvc.yaml makes stages of; what they share stays."""
+    for family in families(root):
+        *above, last = family.over or ("",)
+        holder = at(document, above)
+        if family.over and isinstance(holder, dict) and last in holder:
+            holder[last] = [] if isinstance(holder[last], list) else CommentedMap()
+
+
+def _keep_corpus(document: Any, base: str) -> None:
+    """Every graph has the stages base and sft: where nothing else is named for them, the default's corpus stays."""
+    name, corpora = at(document, ("train", "corpus")), document.get("corpus")
+    if isinstance(corpora, dict) and name not in corpora and (kept := at(document_of(base), ("corpus", name))) is not None:
+        corpora[name] = kept
 
 
 def _keep_aside(root: Path, mine: list[Change]) -> Path:
@@ -157,7 +236,9 @@ def _laid(root: Path) -> str | None:
     if "laid" in note:
         return str(note["laid"])
     document = document_of(str(note["original"]))  # written by an earlier version
-    _overlay(document, load_with_comments(root / FOLDER / f"{note['recipe']}.yaml"))
+    overlay = load_with_comments(root / FOLDER / f"{note['recipe']}.yaml")
+    overlay.pop(EXTENDS, None)
+    _overlay(document, overlay)
     return text_of(document)
 
 

@@ -39,7 +39,7 @@ def test_a_run_begins_with_them(scene: Scene) -> None:
 
 def test_use_says_where_it_kept_them_and_how_they_come_back(graph: Project) -> None:
     (graph.folder / "recipes").mkdir(exist_ok=True)
-    (graph.folder / "recipes/sharp.yaml").write_text("rl: {other: {max_error_share: 0.1}}\n")
+    (graph.folder / "recipes/sharp.yaml").write_text("extends: [default]\nrl: {methods: {other: {max_error_share: 0.1}}}\n")
     assert graph.call("use", "sharp").returncode == 0
     graph.call("plan", "-S", "report.samples=2")
     graph.call("run", "-S", "report.samples=2", "base")

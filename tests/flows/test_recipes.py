@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.graph import recipes
 from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments
+from flows.graph.references import Graph
 from tests.flows.toy import ROOT, Project, method
 
-SMALL = "# a smaller model\nsft: {steps: 10, optimiser: {learning_rate: 1.0e-3}}\nrl: {common: {epochs: 2}}\n"
-CPU = "execution: {threads: 1}\nsft: {steps: 20}\n"
+SMALL = "# a smaller model. It learns little.\nextends: [default]\nsft: {steps: 10, optimiser: {learning_rate: 1.0e-3}}\nrl: {common: {epochs: 2}}\n"
+CPU = "extends: [default]\nexecution: {threads: 1}\nsft: {steps: 20}\n"
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A project as far as recipes see one, with params.yaml as `use` formats it."""
     (tmp_path / "recipes").mkdir()
-    (tmp_path / PARAMS).write_text((ROOT / PARAMS).read_text())
+    for name in (PARAMS, "dvc.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
     (tmp_path / "recipes/small.yaml").write_text(SMALL)
     (tmp_path / "recipes/cpu.yaml").write_text(CPU)
     recipes.use(tmp_path, "small")
@@ -160,7 +164,7 @@ def test_a_file_of_settings_that_is_none_is_refused(root: Path):
 
 def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
     (root / "recipes/other.yaml").write_text(
-        "rl: {methods: {second: {epochs: 2}, grpo: null}, runs: {second: {method: second, start: sft, data: exam, judge: none}, grpo: null}}\nevaluate: {models: [second]}\n"
+        "extends: [default]\nrl: {methods: {second: {epochs: 2}, grpo: null}, runs: {second: {method: second, start: sft, data: exam, judge: none}, grpo: null}}\nevaluate: {models: [second]}\n"
     )
     before = (root / PARAMS).read_text()
     recipes.use(root, "other")
@@ -172,7 +176,7 @@ def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
 
 
 def test_a_typo_suggests_the_nearest(root: Path):
-    with pytest.raises(ParamsError, match=r"recipes/smal\.yaml: no such recipe, did you mean small\?"):
+    with pytest.raises(ParamsError, match=r"recipes/smal\.yaml: no such recipe; did you mean small\?"):
         recipes.use(root, "smal")
 
 
@@ -190,7 +194,7 @@ def test_a_recipe_that_does_not_fit_is_refused_whole(root: Path):
     with pytest.raises(ParamsError) as caught:
         recipes.use(root, "wrong")
     assert [line.split(": ")[1] for line in caught.value.problems] == ["execution.jobs", "sft.stepps"]
-    assert "recipes/wrong.yaml over params.yaml" in caught.value.problems[0]
+    assert "recipes/wrong.yaml: " in caught.value.problems[0]
     assert (root / PARAMS).read_bytes() == before
     assert recipes.active(root) == "default"
 
@@ -199,6 +203,7 @@ def test_a_recipe_that_does_not_fit_is_refused_whole(root: Path):
 def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: str):
     (tmp_path / "recipes").mkdir()
     (tmp_path / PARAMS).write_text((ROOT / PARAMS).read_text())
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (tmp_path / f"recipes/{name}.yaml").write_text((ROOT / f"recipes/{name}.yaml").read_text())
     assert recipes.use(tmp_path, name).changed
     recipes.use(tmp_path, "default")
@@ -212,7 +217,7 @@ def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: st
 
 def test_going_back_restores_results_without_training(graph: Project):
     (graph.folder / "recipes").mkdir(exist_ok=True)
-    (graph.folder / "recipes/sharp.yaml").write_text("rl: {methods: {other: {max_error_share: 0.1}}}\n")
+    (graph.folder / "recipes/sharp.yaml").write_text("extends: [default]\nrl: {methods: {other: {max_error_share: 0.1}}}\n")
     done = graph.call("use", "sharp")
     assert done.returncode == 0, done.stderr
     assert "rl.methods.other.max_error_share new: 0.1" in done.stdout
@@ -221,3 +226,102 @@ def test_going_back_restores_results_without_training(graph: Project):
     assert graph.call("use", "default").returncode == 0
     assert graph.bring() == dict.fromkeys(method("other"), "restore")
     assert graph.ran() == []
+
+
+MINE = "# One method on questions of my own: see.\n" + yaml.safe_dump(
+    {
+        "train": {"corpus": "mine"},
+        "corpus": {"mine": read_yaml(ROOT / PARAMS)["corpus"]["exam"]},
+        "rl": {"runs": {"one": {"method": "grpo", "start": "sft", "data": "mine", "judge": "none"}}},
+    }
+)
+
+
+def stages(root: Path) -> set[str]:
+    return {stage.name for stage in Graph(read_yaml(root / PARAMS), root).stages}
+
+
+def test_a_recipe_starts_from_nothing_and_keeps_presets_and_what_runs_share(root: Path):
+    (root / "recipes/mine.yaml").write_text(MINE)
+    before = (root / PARAMS).read_bytes()
+    recipes.use(root, "mine")
+    assert stages(root) == {"code", "corpus@mine", "base", "sft", "rl@one", "dpo_theory", "report"}
+    params, default = read_yaml(root / PARAMS), read_yaml(ROOT / PARAMS)
+    assert params["rl"]["methods"] == default["rl"]["methods"]
+    assert (params["dpo"], params["evaluate"]["models"]) == ({"common": default["dpo"]["common"], "runs": {}}, [])
+    recipes.use(root, "default")
+    assert (root / PARAMS).read_bytes() == before
+
+
+def test_recipes_compose(root: Path):
+    (root / "recipes/mine.yaml").write_text(MINE)
+    (root / "recipes/pairs.yaml").write_text(
+        "preferences: {likes: {origin: raw/likes, source: {kind: trl, splits: {train: a.jsonl}}}}\ndpo: {runs: {dpo: {start: one, preferences: likes}}}\n"
+    )
+    (root / "recipes/both.yaml").write_text("extends: [mine, pairs]\nsft: {steps: 7}\n")
+    recipes.use(root, "mine+pairs")
+    assert recipes.active(root) == "mine+pairs"
+    assert stages(root) > {"rl@one", "preferences@likes", "dpo@dpo", "reference@dpo"}
+    assert recipes.use(root, "both").changed == ["sft.steps 1000 -> 7"]
+    assert recipes.chain(root, "both+small") == ["mine", "pairs", "both", "default", "small"]
+    recipes.use(root, "small+mine")
+    assert stages(root) > {"rl@one", "rl@grpo"}
+    assert read_yaml(root / PARAMS)["sft"]["steps"] == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("extends: [smal]\n", "recipes/smal.yaml: no such recipe, which odd extends; did you mean small?"),
+        ("extends: [odd]\n", "recipes/odd.yaml: extends itself, through odd"),
+        ("extends: [other]\n", "recipes/odd.yaml: extends itself, through odd, other"),
+        ("extends: small\n", "recipes/odd.yaml: extends: a list of recipes is expected, such as [default]"),
+        ("extends: [3]\n", "recipes/odd.yaml: extends: a list of recipes is expected"),
+        ("rl: {runs: {a: {method: grpo, start: sft, data: exams, judge: none}}}\n", "'exams' is made by no stage; nearest: exam"),
+    ],
+)
+def test_a_recipe_that_cannot_be_laid_is_refused_and_nothing_is_written(root: Path, text: str, said: str):
+    (root / "recipes/odd.yaml").write_text(text)
+    (root / "recipes/other.yaml").write_text("extends: [odd]\n")
+    before = (root / PARAMS).read_bytes()
+    for call in (recipes.use, recipes.show):
+        with pytest.raises(ParamsError) as caught:
+            call(root, "odd")
+        assert said in str(caught.value)
+    assert (root / PARAMS).read_bytes() == before
+
+
+def test_show_and_the_list(root: Path):
+    (root / "recipes/mine.yaml").write_text(MINE)
+    before = (root / PARAMS).read_bytes()
+    shown = recipes.show(root, "mine")
+    assert (root / PARAMS).read_bytes() == before
+    recipes.use(root, "mine")
+    assert (root / PARAMS).read_text() == shown
+    assert recipes.about(root)["small"] == "a smaller model."
+    assert recipes.about(root)["mine"] == "One method on questions of my own: see."
+
+
+def test_every_recipe_of_the_project_can_be_used(root: Path):
+    for path in (ROOT / "recipes").glob("[!.]*.yaml"):
+        (root / "recipes" / path.name).write_text(path.read_text())
+    for name in recipes.names(root):
+        recipes.show(root, name)
+
+
+def test_the_command_lists_and_shows(graph: Project):
+    (graph.folder / "recipes").mkdir(exist_ok=True)
+    (graph.folder / "recipes/sharp.yaml").write_text(
+        "# Sharper. And so on.\nextends: [default]\nrl: {methods: {other: {max_error_share: 0.1}}}\n"
+    )
+    listed = graph.call("use")
+    assert listed.returncode == 0
+    assert "* default" in listed.stdout
+    assert "  sharp    Sharper." in listed.stdout
+    assert json.loads(graph.call("use", "--json").stdout)["recipes"]["sharp"] == "Sharper."
+    shown = graph.call("use", "sharp", "--show")
+    assert yaml.safe_load(shown.stdout)["rl"]["methods"]["other"]["max_error_share"] == 0.1
+    assert graph.plan() == {}
+    wrong = graph.call("use", "sharpp", "--show")
+    assert wrong.returncode == 2
+    assert "did you mean sharp?" in wrong.stderr
