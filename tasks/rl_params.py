@@ -52,4 +52,7 @@ class RlRun(PolicyParams):
 
 def _takes_judge(reward: Any) -> bool:
     kind = reward.get("kind") if isinstance(reward, Mapping) else reward
-    return isinstance(kind, str) and kind in JUDGE.names() and JUDGE.options(kind).model_is_run
+    try:
+        return isinstance(kind, str) and JUDGE.options(kind).model_is_run
+    except ValueError:  # no such reward: said by its own check
+        return False

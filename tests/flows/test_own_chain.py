@@ -1,0 +1,90 @@
+"""A chain of a user's own on own data, by one short recipe, through the command line in a clone of the whole repository."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests import clone
+from tests.corpora.made import write_lines
+from tests.flows.toy import ROOT, Project
+
+MINE = """\
+# base -> SFT -> DPO -> GRPO -> PPO on a reward model, on questions and pairs of one's own.
+corpus:
+  words:
+    raw: raw/words
+    reward: math_answer
+    sources: {words: {reader: table, splits: {train: words.jsonl, heldout: held.jsonl}, columns: {solution: solution}}}
+    tokenizer: {kind: char, alphabet: bytes}
+    max_prompt_tokens: 40
+train: {corpus: words}
+preferences: {likes: {origin: raw/likes, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}}
+reward_model: {runs: {judge: {start: sft, preferences: likes}}}
+dpo: {runs: {dpo: {start: sft, preferences: likes}}}
+rl:
+  runs:
+    grpo: {method: grpo, start: dpo, data: words, judge: none}
+    ppo: {method: ppo_reward_model, start: grpo, data: words, judge: judge, checker: math_answer}
+  common: {reward: math_answer}
+evaluate: {models: [ppo], settings: {reward: math_answer}}
+"""
+SMALL = """\
+# Sizes for seconds.
+base: {architecture: {hidden_size: 32, intermediate_size: 64, layers: 2}}
+sft: {steps: 3, batch_size: 8, optimiser: {kind: adamw}}
+reward_model: {common: {batch_size: 4, validation_every: 0, keep: last}}
+dpo: {common: {batch_size: 4, validation_every: 0}}
+rl:
+  common: {iterations: 2, prompts: 4, validation_every: 0, sampling: {max_new_tokens: 8}}
+  methods:
+    ppo_reward_model: {prompts: 4, iterations: 2, updates_per_epoch: 1, validation_every: 0, critic: {warmup: 1}}
+evaluate: {settings: {sampling: {max_new_tokens: 8}}}
+dpo_theory: {seeds: 2, dpo_steps: 20, sweep: [20, 40]}
+execution: {threads: 1, retries: 0}
+"""
+CHAIN = ["corpus@words", "base", "sft", "preferences@likes", "reference@dpo", "dpo@dpo", "rl@grpo"]
+CHAIN += ["reward_model@judge", "reward_report@judge", "rl@ppo", "evaluate@ppo"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = clone.make(tmp_path_factory.mktemp("clone") / "project")
+    (made.folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (made.folder / "recipes/mine.yaml").write_text(MINE)
+    (made.folder / "recipes/small.yaml").write_text(SMALL)
+    rows = [{"question": f"What is {n} plus {n * n}?", "answer": str(n + n * n), "solution": f"{n + n * n}"} for n in range(24)]
+    (made.folder / "raw/words").mkdir()
+    (made.folder / "raw/likes").mkdir()
+    write_lines(made.folder / "raw/words/words.jsonl", rows[:20])
+    write_lines(made.folder / "raw/words/held.jsonl", rows[20:])
+    likes = [{"prompt": f"Say {n}.", "chosen": f"It is {n}.", "rejected": f"{n + 1}!"} for n in range(30)]
+    write_lines(made.folder / "raw/likes/likes.jsonl", likes)
+    made.patience = 900
+    return made
+
+
+def test_a_chain_on_own_data_in_25_lines_and_a_run_beside_it(project: Project):
+    assert len(MINE.splitlines()) <= 25
+    used = project.call("use", "small+mine")
+    assert used.returncode == 0, used.stderr
+    ended = {name: stage["ended"] for name, stage in project.run("evaluate", "rl")["stages"].items()}
+    assert ended == dict.fromkeys(CHAIN, "run")
+    assert project.plan("evaluate", "rl") == {}
+    assert json.loads((project.folder / "models/ppo/lineage.json").read_text())["inputs"].keys() >= {
+        "models/grpo/model",
+        "models/judge/model",
+    }
+    audited = project.call("audit", "models/ppo")
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    project.set("rl.runs.again", {"method": "grpo", "start": "ppo", "data": "words", "judge": "none"})
+    assert project.plan("evaluate", "rl") == {"rl@again": "run"}
+    status = project.dvc("status", "evaluate@ppo", "--json")
+    assert json.loads(status.stdout) == {}, status.stdout
+
+
+def test_a_rule_rewarded_run_waits_for_no_judge(project: Project):
+    rows = {row["stage"]: row["upstream"] for row in project.plan_rows("rl")}
+    assert rows["rl@grpo"] == ["corpus@words", "dpo@dpo"]
+    assert rows["rl@ppo"] == ["corpus@words", "reward_model@judge", "reward_report@judge", "rl@grpo"]
