@@ -111,6 +111,11 @@ WORDS_OF_MATHS = {
     r"\b(?:minus|negative) (?=\d)": "-",
 }
 NAMED = [(re.compile(pattern, re.I), put) for pattern, put in WORDS_OF_MATHS.items()]
+NAMEABLE = re.compile(  # what one of them needs: most answers hold none of it, and one search costs less than all the patterns
+    r"infinity|set|no |空集|无解|\\[{}]|pi|degree|cent|approximately|squared|cubed|over|out of|divided|base|"
+    r"です|である|だ|입니다|이다|[\[\]]|USD|US dollar|Rs|INR|none|DNE|real|minus|negative",
+    re.I,
+)
 TOKENS = re.compile(r"-?\d+(?:\.\d+)?%?|[㐀-鿿豈-﫿]|[^\W\d_㐀-鿿豈-﫿]+(?:'[a-z]+)?|[^\w\s.,;:!?'\"()`_]")
 LEADING = re.compile(
     r"^(?:(?:=|,|\\(?:approx|simeq|doteq|Rightarrow|implies)(?![A-Za-z]))\s*)+"
@@ -156,8 +161,9 @@ def tidy(text: str) -> str:
         text = CIRCLE.sub(r"^\\circ ", text)
     text = SPACES.sub(" ", text)
     text = GROUPS.sub(lambda found: found[0].replace(" ", ""), text)
-    for pattern, put in NAMED:
-        text = pattern.sub(put, text.strip())
+    if NAMEABLE.search(text):
+        for pattern, put in NAMED:
+            text = pattern.sub(put, text.strip())
     text = SPACES.sub(" ", text).strip()
     text = EDGE.sub("", LEADING.sub("", text)).strip('"*_ ')
     while text[:1] == "{" and text[-1:] == "}" and "," not in text and _grouped(text):  # `{5}` groups; `{1,2}` is a set

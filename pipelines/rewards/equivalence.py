@@ -198,7 +198,7 @@ def _chain(members: list[str], theirs: str, again: Ask) -> Verdict:
     """`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`: one member is the reference, and none of the others is another value."""
     values = [member for place, member in enumerate(members) if place or constant(member)]
     head = members[0]
-    if structure.unsolved(head):
+    if structure.equation(members):
         return wrong(f"{head[:40]} is not the value that is asked")  # x + 1 = 42
     values = [member for member in values if not structure.BARE_NAME.fullmatch(member)] or values  # x = y = 5
     verdicts = [again(member, theirs) for member in values]

@@ -9,7 +9,7 @@ from pipelines.rewards.answer_text import wordy
 from pipelines.rewards.clock import Clock, clock
 from pipelines.rewards.commitment import CONCLUDING, GUESSES, REFUSES
 from pipelines.rewards.numerals import Number, same, with_decimal_comma
-from pipelines.rewards.structure import chain, constant, split_any, unsolved
+from pipelines.rewards.structure import chain, constant, equation, split_any, unsolved
 
 CLAUSE = re.compile(
     rf".*{CONCLUDING}\s*(?:(?:only|just|exactly|approximately|now|also|a total of|altogether|that|then|an?|"
@@ -92,7 +92,7 @@ def _of_one_value(ours: str, found: units.Quantity) -> bool:
     """Whether what stands before the value of a sentence, linked to it or listed with it, is no other value."""
     *others, last = split_any(ours)
     head, equals, _ = last.partition("=")
-    if equals and unsolved(head):
+    if equation(chain(last)):
         return False
     for member in chain(ours)[:-1]:
         known = units.quantity(member)

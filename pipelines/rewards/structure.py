@@ -15,6 +15,7 @@ NAME = re.compile(
 BARE_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?|'+)?|[A-Za-z]\(\s*[A-Za-z]\s*\)|\\(?!infty|pi|emptyset)[a-z]+")
 TUPLE_NAME = re.compile(r"\(\s*[A-Za-z]\w?(?:_\{?\w+\}?)?(?:\s*,\s*[A-Za-z](?:_\{?\w+\}?)?)+\s*\)\s*(?:=|\\in\b)\s*")
 WORDS = re.compile(r".*(?<!\S)[A-Za-z]{2,}(?![A-Za-z])|.*[㐀-鿿]", re.S)  # up to the last word
+BINOMIAL = re.compile(r"-?\d*\s*[a-z](?:\s*\^\s*\{?\s*\d+\s*\}?)?\s*[-+]\s*\d+(?:\.\d+)?")  # `4x + 2`, `x^2 - 1`
 INDEX = re.compile(r"_\{?\w+\}?")
 RELATION = re.compile(r"<=|>=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])")
 OTHER_RELATION = re.compile(r"\\(?:ne|not|nleq|ngeq|subset|subseteq|notin|mid|equiv|propto|perp|parallel|ll|gg)(?![A-Za-z])|!=|=/=")
@@ -78,6 +79,13 @@ def unsolved(head: str) -> bool:
     if constant(head) or named(f"{head.strip()} = 1")[0]:
         return False
     return len(set(VARIABLE.findall(head))) == 1 and re.search(r"\d", INDEX.sub("", head)) is not None
+
+
+def equation(members: list[str]) -> bool:
+    """Whether a chain is an equation to be solved: `4x + 2 = 3`, `y = 4x + 2 = 3`. In `P = 4s = 12` the last member is the name's value."""
+    if len(members) < 2:
+        return False
+    return unsolved(members[0]) or (BARE_NAME.fullmatch(members[0]) is not None and any(map(BINOMIAL.fullmatch, members[1:-1])))
 
 
 def chain(text: str) -> list[str]:

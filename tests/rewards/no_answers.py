@@ -327,6 +327,8 @@ VALUE = re.compile(r"(?:[a-z]=)?(-?)(?:\\frac\{(\d+)\}\{(\d+)\}|(\d+(?:\.\d+)?)(
 
 def _value(text: str) -> Fraction | None:
     """The number that a reference of this file is."""
+    if (root := re.fullmatch(r"\\sqrt\{([149])\}", text)) is not None:
+        return Fraction({"1": 1, "4": 2, "9": 3}[root[1]])
     found = VALUE.fullmatch(text)
     if found is None:
         return None

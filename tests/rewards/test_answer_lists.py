@@ -6,6 +6,8 @@ from pipelines.rewards.math_answer import check_many
 
 # response, reference, what a careful person says
 ROWS = [
+    (r"\boxed{y=6x+4 = 8 \text{ cm}}", r"8 \text{ cm}", "wrong"),
+    (r"\boxed{y = x^2 - 1 = 8}", "8", "wrong"),
     (r"\boxed{4x+2 = 3 \text{ cm}}", r"3 \text{ cm}", "wrong"),
     (r"\boxed{2x = 3 \text{ cm}}", r"3 \text{ cm}", "wrong"),
     (r"\boxed{x^2 = 9 \text{ cm}}", r"9 \text{ cm}", "wrong"),
