@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from flows.graph.contradictions import contradictions
+from flows.graph.contradictions import checkers, contradictions
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.problems import describe, remove
 from flows.graph.references import at, sections
@@ -199,6 +199,8 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
                 break
     for key, text in contradictions(raw, root):
         problems.setdefault(key, text)
+    for key, text in checkers(params) if params is not None and not problems else ():
+        problems[key] = text
     if problems:
         raise ParamsError([f"{name}: {key}: {text}" for key, text in sorted(problems.items())])
     assert params is not None

@@ -142,6 +142,28 @@ def test_contradictions_are_said_together_with_everything_else(raw: dict[str, An
     assert "execution.jobs: " in found
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("evaluate.settings.reward", "math_answer", "is math_answer, and corpus.exam.reward is final_answer: make them equal"),
+        ("rl.methods.grpo.reward", "math_answer", "rl.runs.grpo.reward: is math_answer, and corpus.exam.reward is final_answer: make them"),
+        (
+            "rl.methods.rloo_verifier.checker",
+            "substring",
+            "rl.runs.rlvr_rule.checker: is substring, and rlvr_set.rlvr.reward is phrase_answer",
+        ),
+        ("corpus.exam.reward", "multiple_choice", "rl.runs.ppo_rm.checker: is final_answer, and corpus.exam.reward is multiple_choice"),
+    ],
+)
+def test_the_checker_is_the_one_that_the_data_names(raw: dict[str, Any], key: str, value: str, said: str):
+    target = raw
+    *parents, last = key.split(".")
+    for part in parents:
+        target = target[part]
+    target[last] = value
+    assert any(said in line for line in problems(raw))
+
+
 def test_a_seam_names_the_modules_that_exist(raw: dict[str, Any]):
     raw["rl"]["methods"]["grpo"]["objective"] = "clipp"
     (line,) = problems(raw)
