@@ -1,4 +1,4 @@
-"""`whetstone`: plan, run, status, lineage, audit, aside, report, show, ui, serve, doctor, use, judge.
+"""`whetstone`: plan, run, status, lineage, audit, aside, report, show, ui, serve, doctor, use, judge, params.
 
 Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. Each command imports what it needs when it
 is called, so that `plan` and a run without work stay below a second.
@@ -371,6 +371,31 @@ def judge(
         fail(str(error), 2)
     except (OSError, ValueError, RuntimeError) as error:  # a model that is no model, a server's key that is not set, no sandbox
         fail(f"{rule}: {error}", 2)
+
+
+@app.command()
+def params(
+    key: Annotated[
+        str | None, typer.Argument(help="As in params.yaml: `rl.ppo.credit`; NAME or * for any name. All sections when left out.")
+    ] = None,
+    find: Annotated[str | None, typer.Option("--find", metavar="WORD", help="Search in names and meanings.")] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Make docs/parameters.md and the schemas again, after a change of code or dvc.yaml.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What a key of params.yaml means: type, range, default, its value now and where that comes from, unit, source.
+
+    Example: [bold]whetstone params rl.common.objective[/], [bold]whetstone params --find clip[/]
+    """
+    root = project(as_json)
+    from flows import params_command, params_page
+
+    if write:
+        changed = params_page.write(root)
+        print(json.dumps({"written": changed})) if as_json else out.print(f"written: {', '.join(changed) or 'nothing, all is up to date'}")
+        return
+    params_command.show(root, key, find, as_json)
 
 
 @app.command()

@@ -47,7 +47,9 @@ class JudgementsParams(Settings):
 
     set: str = Field(min_length=1, description="the multi-subject set: a key of the section rlvr_set")
     origin: str = Field(min_length=1, description="the model that explores (models/<name>/model), or the file of published solutions")
-    source: Annotated[ExploreSource | PublishedSource, Field(discriminator="kind")]
+    source: Annotated[
+        ExploreSource | PublishedSource, Field(discriminator="kind", description="judged on the way by a teacher, or published with labels")
+    ]
 
     @model_validator(mode="after")
     def _a_model_explores(self) -> Self:

@@ -44,7 +44,7 @@ class CorpusParams(Settings):
     heldout_share: float = Field(0.0, ge=0, lt=1, description="share of the training keys put aside for reporting; 0 where files hold them")
     near: NearParams | None = Field(NearParams(), description="null: exact duplicates only")
     decontaminate: DecontaminateParams = DecontaminateParams()
-    tokenizer: TokenizerParams
+    tokenizer: TokenizerParams = Field(description="trained on the corpus, or that of a published model")
     template: TemplateParams = TemplateParams()
     max_prompt_tokens: int = Field(512, ge=1, description="longer prompts are dropped and counted")
     max_response_tokens: int = Field(1024, ge=2, description="longer demonstrations, EOS included, are dropped and counted")

@@ -42,7 +42,7 @@ class RlvrSetParams(Settings):
         "math_answer", description="the exact checker; for sets without one, a rule that reports name as such"
     )
     max_bad_rows: float = Field(0.01, ge=0, lt=1, description="share of rows that may be bad; above it the stage fails")
-    tokenizer: TokenizerParams
+    tokenizer: TokenizerParams = Field(description="trained on the set, or that of a published model")
     template: TemplateParams = TemplateParams()
     max_prompt_tokens: int = Field(512, ge=1, description="longer prompts are dropped and counted")
     max_response_tokens: int = Field(1024, ge=2, description="longer demonstrations, EOS included, are dropped and counted")

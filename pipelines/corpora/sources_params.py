@@ -22,7 +22,9 @@ class ExamSource(Settings):
 
     reader: Annotated[Literal["exam"], READERS]
     lexicon: str = Field("lexicon.jsonl", description="JSONL of {kind: name|thing|gain|loss, word}")
-    subjects: tuple[Subject, ...] = Field(("chain", "add", "money", "count", "max"), min_length=1)
+    subjects: tuple[Subject, ...] = Field(
+        ("chain", "add", "money", "count", "max"), min_length=1, description="kinds of problem that are made"
+    )
     lengths: dict[Subject, Annotated[int, Field(ge=0, le=20)]] = Field(
         LENGTHS, description="operations (chain, add, money, clock), letters (count) or numbers (max) at level L are L plus this"
     )
@@ -34,10 +36,10 @@ class ExamSource(Settings):
     rl_levels: tuple[Level, ...] = Field((1, 2, 3, 4), min_length=1, description="levels of RL prompts, validation and held-out problems")
     terse: float = Field(0.5, ge=0, le=1, description="share of demonstrations that give the bare answer, without the working")
     slip: float = Field(0.0, ge=0, lt=1, description="chance that a written result of a demonstration is wrong, and carried on")
-    n_sft: int = Field(ge=1, le=1_000_000)
-    n_rl: int = Field(ge=1, le=1_000_000)
-    n_validation: int = Field(ge=1, le=100_000)
-    n_heldout: int = Field(ge=1, le=100_000)
+    n_sft: int = Field(ge=1, le=1_000_000, description="demonstrations that are made")
+    n_rl: int = Field(ge=1, le=1_000_000, description="RL problems that are made")
+    n_validation: int = Field(ge=1, le=100_000, description="validation problems that are made")
+    n_heldout: int = Field(ge=1, le=100_000, description="held-out problems that are made")
 
     @model_validator(mode="after")
     def _complete(self) -> ExamSource:
@@ -57,17 +59,19 @@ class PhraseSource(Settings):
 
     reader: Annotated[Literal["phrases"], READERS]
     lexicon: str = Field("lexicon.jsonl", description="JSONL of {kind: name|thing|place|animal|need|unit, word}")
-    subjects: tuple[PhraseSubject, ...] = Field(("holder", "order", "amount", "rule", "both"), min_length=1)
+    subjects: tuple[PhraseSubject, ...] = Field(
+        ("holder", "order", "amount", "rule", "both"), min_length=1, description="kinds of question that are made"
+    )
     unseen: tuple[PhraseSubject, ...] = Field(
         (), description="subjects without demonstrations and RL prompts: only validation and held-out"
     )
     sft_levels: tuple[Level, ...] = Field((1, 2), min_length=1, description="levels with demonstrations")
     rl_levels: tuple[Level, ...] = Field((1, 2, 3), min_length=1, description="levels of RL prompts, validation and held-out problems")
     terse: float = Field(0.5, ge=0, le=1, description="share of demonstrations that give the bare answer, without the working")
-    n_sft: int = Field(ge=1, le=1_000_000)
-    n_rl: int = Field(ge=1, le=1_000_000)
-    n_validation: int = Field(ge=1, le=100_000)
-    n_heldout: int = Field(ge=1, le=100_000)
+    n_sft: int = Field(ge=1, le=1_000_000, description="demonstrations that are made")
+    n_rl: int = Field(ge=1, le=1_000_000, description="RL problems that are made")
+    n_validation: int = Field(ge=1, le=100_000, description="validation problems that are made")
+    n_heldout: int = Field(ge=1, le=100_000, description="held-out problems that are made")
 
     @model_validator(mode="after")
     def _seen(self) -> PhraseSource:
@@ -92,7 +96,7 @@ class Columns(Settings):
     """Which column holds what. A dot goes into nested columns: `answer.value`."""
 
     question: str = Field("question", description="text, or a list of turns that ends with the user's")
-    answer: str = "answer"
+    answer: str = Field("answer", description="the reference that responses are checked against")
     solution: str | None = Field(None, description="demonstration; null: none, or the text before answer_after")
     subject: str | None = Field(None, description="null: the source's own name")
     level: str | None = Field(None, description="a whole number, or text with one in it")

@@ -59,8 +59,8 @@ TokenizerParams = Annotated[CharTokenizer | BpeTokenizer | PretrainedTokenizer, 
 class ExampleTurns(Settings):
     """A question and its answer that stand before every question, as turns of the user and the assistant."""
 
-    question: str = Field(min_length=1)
-    answer: str = Field(min_length=1)
+    question: str = Field(min_length=1, description="the turn of the user")
+    answer: str = Field(min_length=1, description="the turn of the assistant")
 
 
 class TemplateParams(Settings):

@@ -14,8 +14,12 @@ class ChatAskingParams(AskingParams):
     """As a verifier of one's own is asked, with the system line and the labels of published ones (reward_bridge.md 2.1)."""
 
     system: str = Field("You are a helpful assistant.", description="system message; empty: none")
-    positive: tuple[str, ...] = Field(("YES", "Yes", "yes", " YES", " Yes", " yes"), min_length=1)
-    negative: tuple[str, ...] = Field(("NO", "No", "no", " NO", " No", " no"), min_length=1)
+    positive: tuple[str, ...] = Field(
+        ("YES", "Yes", "yes", " YES", " Yes", " yes"), min_length=1, description="spellings of the label that says right"
+    )
+    negative: tuple[str, ...] = Field(
+        ("NO", "No", "no", " NO", " No", " no"), min_length=1, description="spellings of the label that says wrong"
+    )
 
     @model_validator(mode="after")
     def _asks_for_what_is_read(self) -> Self:

@@ -15,15 +15,15 @@ class NegativesParams(Settings):
     All 0: learn from judgements alone. The strings of the laboratory are none of them: a verifier that has seen its exam proves nothing.
     """
 
-    openings: float = Field(0.1, ge=0, le=1, description="first lines of longer responses: an opening is no answer")
-    others: float = Field(0.1, ge=0, le=1, description="references of other questions of the subject")
-    lists: float = Field(0.05, ge=0, le=1, description="the reference among others: naming all is no answer")
-    echoes: float = Field(0.05, ge=0, le=1, description="the question itself")
-    noise: float = Field(0.05, ge=0, le=1, description="words of the set in random order, random characters, numbers")
+    openings: float = Field(0.1, ge=0, le=1, description="share: first lines of longer responses: an opening is no answer")
+    others: float = Field(0.1, ge=0, le=1, description="share: references of other questions of the subject")
+    lists: float = Field(0.05, ge=0, le=1, description="share: the reference among others: naming all is no answer")
+    echoes: float = Field(0.05, ge=0, le=1, description="share: the question itself")
+    noise: float = Field(0.05, ge=0, le=1, description="share: words of the set in random order, random characters, numbers")
     swaps: float = Field(
-        0.05, ge=0, le=1, description="right answers in other words than the reference, one word exchanged for another answer's"
+        0.05, ge=0, le=1, description="share: right answers in other words than the reference, one word exchanged for another answer's"
     )
-    capitals: float = Field(0.0, ge=0, le=1, description="judged responses again in capitals, with their own label")
+    capitals: float = Field(0.0, ge=0, le=1, description="share: judged responses again in capitals, with their own label")
 
 
 class VerifierTrainParams(SupervisedParams):

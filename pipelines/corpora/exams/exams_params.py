@@ -35,10 +35,10 @@ class OverlapParams(Settings):
 class SplitShares(Settings):
     """Shares of the clusters: prompts for collecting judgements, for RL, for calibration, and for reporting."""
 
-    explore: float = Field(0.3, ge=0, le=1)
-    rl: float = Field(0.5, ge=0, le=1)
-    calib: float = Field(0.1, ge=0, le=1)
-    test: float = Field(0.1, gt=0, le=1)
+    explore: float = Field(0.3, ge=0, le=1, description="share that a policy explores, for judgements that verifiers learn from")
+    rl: float = Field(0.5, ge=0, le=1, description="share that policies learn on")
+    calib: float = Field(0.1, ge=0, le=1, description="share that verifiers are calibrated on")
+    test: float = Field(0.1, gt=0, le=1, description="share that is reported on, and nothing else")
 
     @model_validator(mode="after")
     def _whole(self) -> SplitShares:
@@ -53,8 +53,8 @@ class ExamSetParams(Settings):
 
     exams: tuple[str, ...] = Field(min_length=1, description="names of exams; where two ask the same, the earlier one's row stays")
     near: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of shingles that makes two questions one cluster")
-    word_shingle: int = Field(3, ge=1, le=20)
-    character_shingle: int = Field(5, ge=1, le=40, description="of CJK text")
+    word_shingle: int = Field(3, ge=1, le=20, description="words per shingle")
+    character_shingle: int = Field(5, ge=1, le=40, description="characters per shingle of CJK text")
     permutations: int = Field(128, ge=16, le=1024, description="length of a MinHash signature")
     shares: SplitShares = SplitShares()
     overlap: OverlapParams = OverlapParams()

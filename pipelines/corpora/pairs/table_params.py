@@ -14,8 +14,8 @@ class PairColumns(Settings):
     """Which column holds what. A dot goes into nested columns. Prompt and answers are text or lists of chat turns."""
 
     prompt: str | None = Field("prompt", description="null: the turns of `chosen` before its last one")
-    chosen: str = "chosen"
-    rejected: str = "rejected"
+    chosen: str = Field("chosen", description="the preferred answer, or the dialogue that ends with it")
+    rejected: str = Field("rejected", description="the other answer, or the dialogue that ends with it")
     label: str | None = Field(None, description="which of the two is preferred, by `labels`; null: always `chosen`")
     key: str | None = Field(None, description="rows with an equal value stay on one side of the split; null: the prompt")
     chosen_safe: str | None = Field(None, description="whether the answer under `chosen` is safe: true or false")
@@ -26,8 +26,8 @@ class PairColumns(Settings):
 class Labels(Settings):
     """What a label column holds for each verdict, as text."""
 
-    chosen: tuple[str, ...] = ("0", "chosen")
-    rejected: tuple[str, ...] = ("1", "rejected")
+    chosen: tuple[str, ...] = Field(("0", "chosen"), description="the answer under `chosen` is preferred, or safer")
+    rejected: tuple[str, ...] = Field(("1", "rejected"), description="the answer under `rejected` is")
     tie: tuple[str, ...] = Field(("tie",), description="such rows are removed and counted")
 
 

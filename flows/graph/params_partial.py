@@ -1,0 +1,95 @@
+"""The partial form of a JSON schema: nothing is needed, as in what is laid over something else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+REF = "#/$defs/"
+Node = dict[str, Any]
+
+
+def partial(node: Node, definitions: Node, nulls: bool = False) -> Node:
+    """`node` without needs, with the definitions that it then refers to as its `$defs`; with `nulls`, null may stand for every value.
+
+    A choice may leave its kind out where that stands below: then it has the options of any kind. Items of lists stay whole, for a list is
+    replaced and not laid over.
+    """
+    return _Partial(definitions, nulls).all_of(node)
+
+
+class _Partial:
+    def __init__(self, definitions: Node, nulls: bool):
+        self.definitions, self.nulls = definitions, nulls
+        self.made: Node = {}
+
+    def all_of(self, node: Node) -> Node:
+        made = self.node(node)
+        return {**made, "$defs": self.made}
+
+    def node(self, node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        made = {name: value for name, value in node.items() if name != "required"}
+        if "$ref" in node:
+            made["$ref"] = self._reference(node["$ref"])
+            return made
+        if "x-tag" in node:
+            made |= self._choice(node)
+        if "properties" in node:
+            made["properties"] = {key: self.node(value) for key, value in node["properties"].items()}
+        if isinstance(node.get("additionalProperties"), dict):
+            made["additionalProperties"] = self.node(node["additionalProperties"])
+        if "items" in node:
+            self._keep(node["items"])
+        if "anyOf" in node:
+            made["anyOf"] = [self.node(one) for one in node["anyOf"]]
+        return self._nullable(made) if self.nulls else made
+
+    def _nullable(self, node: Node) -> Node:
+        if "type" in node:
+            types = node["type"] if isinstance(node["type"], list) else [node["type"]]
+            node["type"] = [*types, *(["null"] if "null" not in types else [])]
+        if "const" in node:
+            node["enum"] = [node.pop("const")]
+        if "enum" in node:
+            node["enum"] = [*node["enum"], *([None] if None not in node["enum"] else [])]
+        if "else" in node:
+            node["else"] = self._nullable(dict(node["else"]))
+        return node
+
+    def _reference(self, ref: str) -> str:
+        base = ref.removeprefix(REF).removesuffix(".partial")
+        name = f"{base}.partial"
+        if name not in self.made:
+            self.made[name] = {}
+            self.made[name] = self.node(self.definitions[base])
+        return REF + name
+
+    def _keep(self, node: Any) -> None:
+        """The whole definitions that an item of a list refers to."""
+        for part in node if isinstance(node, list) else node.values() if isinstance(node, dict) else ():
+            self._keep(part)
+        if isinstance(node, dict) and isinstance(node.get("$ref"), str):
+            name = node["$ref"].removeprefix(REF)
+            if name not in self.made:
+                self.made[name] = self.definitions[name]
+                self._keep(self.definitions[name])
+
+    def _choice(self, node: Node) -> Node:
+        """By its tag where that is said; else the options of any kind."""
+        tag, then = node["x-tag"], node["then"]
+        chosen = [{**one, "then": self.node(one["then"])} for one in then["allOf"]]
+        options: dict[str, list[Node]] = {}
+        for one in chosen:
+            kind = self.made[one["then"]["$ref"].removeprefix(REF)] if "$ref" in one["then"] else one["then"]
+            for name, value in kind["properties"].items():
+                known = options.setdefault(name, [])
+                if value not in known:
+                    known.append(value)
+        options.pop(tag, None)
+        any_kind = {name: values[0] if len(values) == 1 else {"anyOf": values} for name, values in options.items()}
+        untagged = {
+            "if": {"not": {"required": [tag]}},
+            "then": {"properties": {tag: True, **any_kind}, "additionalProperties": False},
+        }
+        return {"then": {"properties": {tag: then["properties"][tag]}, "allOf": [*chosen, untagged]}}

@@ -1,0 +1,287 @@
+"""The JSON schema of params.yaml (draft-07, which editors read), made of the typed records, the seams' folders and dvc.yaml.
+
+Beside what JSON schema says, each record has `x-source`, its module, and each seam `x-seam`, its package. Members that are laid over what
+they share are partial where they stand in the file, and so is what they share: no key is needed there but those that dvc.yaml makes inputs
+of. What values must agree on (`check`) no schema says.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, NoDefault
+from pydantic_core import core_schema
+
+from flows.graph.params import Params
+from flows.graph.params_file import read_yaml
+from flows.graph.params_partial import REF, partial
+from flows.graph.references import DVC_YAML, families, overlays, sections
+from pipelines.settings import ROOT, Seam
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+EXTENDS = {"type": "array", "items": {"type": "string"}, "description": "recipes that this one is laid over, in this order"}
+_PLACEHOLDER = re.compile(r"\$\{\s*([^}]+?)\s*\}")
+_DOCSTRING = re.compile(r'(?:#.*\n|\s)*[rR]?"""(.*)')
+Node = dict[str, Any]
+Path_ = tuple[str, ...]
+
+
+def params_schema(root: Path = ROOT) -> Node:
+    """Of params.yaml. A section that only dvc.yaml names, for a stage of the user's own, may hold anything."""
+    schema = _generated()
+    _lay(schema, {members: [_steps(layer) for layer in layers] for members, layers in overlays(root).items()})
+    declared = read_yaml(root / DVC_YAML) if (root / DVC_YAML).exists() else {}
+    for name in sorted(sections(root) - set(Params.model_fields) - set(_elsewhere(declared, root))):
+        schema["properties"][name] = {"description": "a section of a stage that dvc.yaml declares"}
+    _describe(schema["properties"], declared)
+    needs = _needs(path for path in _read_by_dvc(root) if path[0] in Params.model_fields)
+    head = {"$schema": DRAFT, "title": "params.yaml of Whetstone", "description": "Every setting of every stage."}
+    return {**head, **schema, "allOf": [needs]} if needs else {**head, **schema}
+
+
+def recipe_schema(root: Path = ROOT) -> Node:
+    """Of recipes/*.yaml, which are partial: no key is needed, and null takes one out. Items of lists are whole."""
+    schema = params_schema(root)
+    schema.pop("allOf", None)
+    recipe: Node = partial({name: value for name, value in schema.items() if name != "$defs"}, schema["$defs"], nulls=True)
+    recipe["properties"]["extends"] = EXTENDS
+    return {**recipe, "title": "A recipe of Whetstone", "description": "Laid over params.yaml by `whetstone use`; null takes a key out."}
+
+
+class _Generate(GenerateJsonSchema):
+    """Pydantic's schema; a seam is a choice of its modules, a union with a tag a choice by it, in a form whose errors have a place."""
+
+    def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
+        seam = getattr(schema["function"]["function"], "__self__", None)
+        if not isinstance(seam, Seam):
+            return super().function_plain_schema(schema)
+        return {"anyOf": [self._choice(seam), {"type": "null"}]} if _may_be_none(seam) else self._choice(seam)
+
+    def function_after_schema(self, schema: core_schema.AfterValidatorFunctionSchema) -> JsonSchemaValue:
+        seam, inner = getattr(schema["function"]["function"], "__self__", None), super().function_after_schema(schema)
+        return self._names(seam, inner) if isinstance(seam, Seam) else inner
+
+    @lru_cache(maxsize=64)  # noqa: B019  # a generator lives for one schema
+    def _choice(self, seam: Seam) -> Node:
+        kinds = {name: self.generate_inner(seam.options(name).__pydantic_core_schema__) for name in seam.names()}
+        bare = [name for name in kinds if _needs_nothing(seam, name)]
+        return {"type": ["object", "string"], "else": {"enum": bare}, **_by_tag("kind", kinds, _enum(seam, list(kinds)))} | _marks(seam)
+
+    def _name(self, seam: Seam) -> Node:
+        return {"type": "string", **_enum(seam, seam.names()), **_marks(seam)}
+
+    def _names(self, seam: Seam, inner: Node) -> Node:
+        """A text, or none, that is a module's name; what names its modules itself stays."""
+        if "anyOf" in inner:
+            return {**inner, "anyOf": [self._names(seam, one) for one in inner["anyOf"]]}
+        return self._name(seam) if inner == {"type": "string"} else inner
+
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        union = super().tagged_union_schema(schema)
+        tagged = union["discriminator"]
+        kinds = {name: {"$ref": ref} for name, ref in tagged["mapping"].items()}
+        return {"type": "object", **_by_tag(tagged["propertyName"], kinds, {"enum": list(kinds)})}
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        source = schema["cls"].__module__.partition("[")[0].replace(".", "/") + ".py"
+        return {**super().model_schema(schema), "x-source": source}
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        """`type: [number, null]` rather than two alternatives: an error then says what is wrong with the number."""
+        made = super().nullable_schema(schema)
+        inner = made["anyOf"][0] if "anyOf" in made else {}
+        simple = isinstance(inner.get("type"), str) and not inner.keys() & {"enum", "const", "x-seam"}
+        return {**inner, "type": [inner["type"], "null"]} if simple else made
+
+    def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
+        """Draft-07 has no `prefixItems`."""
+        made = super().tuple_schema(schema)
+        items = made.pop("prefixItems", None)
+        return {**made, "items": items[0] if all(item == items[0] for item in items) else items} if items else made
+
+    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
+        if "default_factory" in schema and not schema.get("default_factory_takes_data"):
+            return schema["default_factory"]()  # type: ignore[call-arg]
+        return schema.get("default", NoDefault)
+
+
+def _by_tag(tag: str, kinds: Mapping[str, Node], enum: Node) -> Node:
+    """`then` of a mapping: its tag is a known one, and the rest is what that kind holds."""
+    chosen = [{"if": {"required": [tag], "properties": {tag: {"const": name}}}, "then": ref} for name, ref in kinds.items()]
+    return {"if": {"type": "object"}, "then": {"required": [tag], "properties": {tag: enum}, "allOf": chosen}, "x-tag": tag}
+
+
+def _enum(seam: Seam, names: list[str]) -> Node:
+    return {"enum": names, "enumDescriptions": [first_line(seam.module(name)) for name in names]}
+
+
+def _marks(seam: Seam) -> Node:
+    return {"x-seam": seam.package, "x-interface": seam.interface}
+
+
+def _may_be_none(seam: Seam) -> bool:
+    try:
+        return seam.choose(None) is None
+    except ValueError:
+        return False
+
+
+def _needs_nothing(seam: Seam, name: str) -> bool:
+    """Whether a kind may be written as its bare name."""
+    try:
+        seam.choose(name)
+    except ValidationError:
+        return False
+    return True
+
+
+def first_line(module: str) -> str:
+    """Of a module's docstring; the module is read, not imported."""
+    text = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
+    found = _DOCSTRING.match(text)
+    return found[1].strip().removesuffix('"""') if found else ""
+
+
+def _generated() -> Node:
+    schema = _Generate(by_alias=True).generate(Params.__pydantic_core_schema__, mode="validation")
+    _tidy(schema)
+    shared: Node = {}
+    schema = _shared(schema, shared)
+    schema["$defs"].update(shared)
+    return schema
+
+
+def _shared(node: Any, shared: Node) -> Any:
+    """Each seam's node becomes one definition, however many keys it stands at; what the key says of itself stays with the key."""
+    if isinstance(node, list):
+        return [_shared(item, shared) for item in node]
+    if not isinstance(node, dict):
+        return node
+    made = {name: _shared(value, shared) for name, value in node.items()}
+    if "x-seam" not in made:
+        return made
+    own = {name: made.pop(name) for name in ("description", "default") if name in made}
+    kind = "choice" if "x-tag" in made else "name"
+    function = made["x-interface"].partition("(")[0]
+    name = ".".join(part for part in (kind, made["x-seam"].removeprefix("pipelines."), function) if part)
+    shared[name] = made
+    return {"$ref": REF + name, **own}
+
+
+def _tidy(node: Any) -> None:
+    """Titles that only repeat the key, and defaults of whole records, which stand with the records' own keys."""
+    if isinstance(node, list):
+        for item in node:
+            _tidy(item)
+    elif isinstance(node, dict):
+        if isinstance(node.get("title"), str):
+            del node["title"]
+        for name, value in node.items():
+            if name not in ("default", "enum", "enumDescriptions", "required"):
+                _tidy(value)
+
+
+def _elsewhere(declared: Node, root: Path) -> Iterable[str]:
+    """Sections that dvc.yaml takes from other files than params.yaml."""
+    for name in declared.get("vars", ()):
+        if isinstance(name, str) and (root / name).is_file():
+            yield from read_yaml(root / name)
+
+
+def _describe(sections: Node, declared: Node) -> None:
+    """A section that says nothing of itself is about the stage of its name, which dvc.yaml describes."""
+    for name, node in sections.items():
+        stage = declared.get("stages", {}).get(name, {})
+        said = stage.get("do", stage).get("desc") if isinstance(stage, dict) else None
+        if said and "description" not in node:
+            node["description"] = str(said)
+
+
+def _steps(layer: str | Path_) -> Path_:
+    """`rl.methods.${item.method}` -> ("rl", "methods", "*")."""
+    return tuple(_PLACEHOLDER.sub("*", layer).split(".")) if isinstance(layer, str) else tuple(layer)
+
+
+def _lay(schema: Node, laid: Mapping[Path_, list[Path_]]) -> None:
+    """Make members and what they are laid over partial, in place; what is shared holds the keys that all records above it have."""
+    above: dict[Path_, list[Node]] = {}
+    places = {(*members, "*"): layers for members, layers in laid.items()}
+    for members in laid:
+        _open(_at(schema, (*members, "")))
+    for place, layers in places.items():
+        for layer in layers:
+            above.setdefault(layer, []).append(copy.deepcopy(_at(schema, place)))
+    for place in {*places, *above}:
+        node = _at(schema, place)
+        if "$ref" not in node and "properties" not in node:
+            description = node.get("description", "")
+            node.clear()
+            node.update(_common(schema, above[place]), description=description)
+    for place in {*places, *above}:
+        node = _at(schema, place)
+        made = partial(node, schema["$defs"])
+        schema["$defs"].update(made.pop("$defs"))
+        node.clear()
+        node.update(made)
+
+
+def _open(holder: Node) -> None:
+    """Members that stand beside keys of their section, which its record holds as a mapping of its own."""
+    if not holder.get("additionalProperties"):
+        (name,) = (name for name, value in holder["properties"].items() if isinstance(value.get("additionalProperties"), dict))
+        holder["additionalProperties"] = holder["properties"].pop(name)["additionalProperties"]
+        holder["required"] = [key for key in holder["required"] if key != name]
+
+
+def _common(schema: Node, records: list[Node]) -> Node:
+    """The keys that every one of the records has, as the one with the fewest says them."""
+    found = sorted((schema["$defs"][record["$ref"].removeprefix(REF)] for record in records), key=lambda record: len(record["properties"]))
+    names = [name for name in found[0]["properties"] if all(name in other["properties"] for other in found)]
+    return {"type": "object", "additionalProperties": False, "properties": {name: found[0]["properties"][name] for name in names}}
+
+
+def _at(schema: Node, place: Path_) -> Node:
+    """The node at a place, for editing: records on the way become the place's own copies; the last one too before an empty step."""
+    node: Node = schema
+    for step in place:
+        if "$ref" in node:
+            node.update(copy.deepcopy(schema["$defs"][node["$ref"].removeprefix(REF)]) | node)
+            del node["$ref"]
+        if not step:
+            return node
+        node = node["additionalProperties"] if step == "*" else node["properties"][step]
+    return node
+
+
+def _read_by_dvc(root: Path) -> Iterable[Path_]:
+    """Settings that dvc.yaml's own templates read, which must stand in the file: ("dpo", "runs", "*", "start")."""
+    for family in families(root):
+        for template in (*family.deps, *family.outs, *family.sections):
+            for name in _PLACEHOLDER.findall(template):
+                first, _, rest = name.partition(".")
+                if first == "item" and rest and rest != family.variable:
+                    yield (*family.over, "*", *rest.split("."))
+                elif first not in ("item", "key"):
+                    yield tuple(name.split("."))
+
+
+def _needs(paths: Iterable[Path_]) -> Node:
+    """The constraint that something stands at every path; `*` is any name."""
+    below: dict[str, list[Path_]] = {}
+    for path in paths:
+        if path:
+            below.setdefault(path[0], []).append(path[1:])
+    inner = {name: needs for name, rest in below.items() if (needs := _needs(rest))}
+    named = {name: needs for name, needs in inner.items() if name != "*"}
+    found = {
+        "required": sorted(name for name in below if name != "*"),
+        "properties": named,
+        "additionalProperties": inner.get("*", {}),
+    }
+    return {key: value for key, value in found.items() if value}

@@ -1,0 +1,209 @@
+"""`whetstone params`: what a key of params.yaml means, what it may be, what it is now and which line says so."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.command_line import fail, out
+from flows.graph.params import Params, check
+from flows.graph.params_file import PARAMS, ParamsError, read_yaml
+from flows.graph.params_keys import ITEM, NAME, Key, Keys, shown, words
+from flows.graph.params_schema import params_schema
+from flows.graph.references import at, overlays
+from flows.graph.sections import below, with_members_laid
+from pipelines.settings import Settings, laid_over
+
+FOUND = 40  # hits of a search that are printed
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A value of the file and the key where it stands."""
+
+    value: Any
+    where: str = field(compare=False)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True)
+class Now:
+    """The value that a key has now, and what gives it: a key of params.yaml, or its default (empty)."""
+
+    value: Any
+    where: str
+
+    def sentence(self, name: str) -> str:
+        if not self.where:
+            return "its default"
+        return PARAMS if self.where == name else f"{PARAMS}: {self.where}, which it is laid over"
+
+
+class Values:
+    """params.yaml with what every value in it is laid over."""
+
+    def __init__(self, root: Path):
+        self.raw = read_yaml(root / PARAMS)
+        self.laid = with_members_laid(_placed(self.raw))
+        for members in overlays():
+            self.laid |= _beside_what_they_share(self.laid, members)
+        self.problems: list[str] = []
+        try:
+            self.typed: Params | None = check(self.raw, root=root)
+        except ParamsError as error:
+            self.typed, self.problems = None, error.problems
+
+    def of(self, name: str) -> Now | None:
+        """None for what has no value of its own: a section, names that stand for any, options of another kind."""
+        found = at(self.laid, name.split("."))
+        if isinstance(found, Placed):
+            return Now(found.value, found.where)
+        if found is not None or self.typed is None:
+            return None
+        try:
+            value = self.typed.section(name)
+        except (AttributeError, KeyError, TypeError, IndexError):
+            return None
+        return None if isinstance(value, Settings) else Now(list(value) if isinstance(value, tuple) else value, "")
+
+
+def _beside_what_they_share(laid: Any, members: tuple[str, ...]) -> dict[str, Any]:
+    """A section whose members stand beside `common` lays them itself, when it is checked."""
+    section = at(laid, members)
+    if len(members) > 1 or not isinstance(section, dict):
+        return {}
+    shared = below(laid, members)
+    named = {name: value for name, value in section.items() if isinstance(value, dict) and name != "common"}
+    return {members[0]: {**section, **{name: laid_over(shared, value) for name, value in named.items()}}}
+
+
+def _placed(value: Any, path: tuple[str, ...] = ()) -> Any:
+    if isinstance(value, dict):
+        return {key: _placed(item, (*path, str(key))) for key, item in value.items()}
+    return Placed(value, ".".join(path))
+
+
+def show(root: Path, key: str | None, find: str | None, as_json: bool) -> None:
+    """Print the sections, a key, or the keys that hold a word."""
+    keys = Keys(params_schema(root))
+    if find is not None:
+        _print_found(keys, find, as_json)
+        return
+    if key is None:
+        sections = keys.children(keys.root)
+        if as_json:
+            print(json.dumps([{"key": one.name, "meaning": keys.meaning(one)} for one in sections], indent=1))
+        else:
+            _print_lines((one.name, keys.meaning(one).partition(". ")[0]) for one in sections)
+        return
+    try:
+        values = Values(root)
+    except ParamsError as error:
+        fail(str(error), 2, as_json)
+    found = keys.find(key, values.laid)
+    if not found:
+        nearest = keys.nearest(key)
+        fail(f"no key {key}; {'nearest: ' + ', '.join(nearest) if nearest else 'search with --find WORD'}", 2, as_json)
+    if as_json:
+        print(json.dumps([as_dict(keys, one, values) for one in found], indent=1))
+        return
+    for one in found:
+        _print_key(keys, one, values)
+
+
+def as_dict(keys: Keys, key: Key, values: Values, below: bool = True) -> dict[str, Any]:
+    """A key for programs; `below` with its own keys, or the options of each kind."""
+    now, node = values.of(key.name), key.node
+    found: dict[str, Any] = {
+        "key": key.name,
+        "type": words(keys, node),
+        **{name: node[name] for name in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum") if name in node},
+        "meaning": keys.meaning(key),
+        "unit": key.unit or None,
+        "needed": key.needed,
+        **({"default": node["default"]} if "default" in node else {}),
+        **({"value": now.value, "from": now.where or "default"} if now else {}),
+        "kind": key.kind or None,
+        "source": key.source,
+        "cited": key.cited,
+    }
+    if not below:
+        return found
+    children = [as_dict(keys, child, values, below=False) for child in keys.children(key)]
+    about = keys.about(node)
+    return found | ({"kinds": about} if about else {}) | ({"keys": children} if children else {})
+
+
+def _print_key(keys: Keys, key: Key, values: Values) -> None:
+    now, about = values.of(key.name), keys.about(key.node)
+    out.print(f"{key.name}{f'  (option of the kind {key.kind})' if key.kind else ''}", style="bold", markup=False)
+    facts = {
+        "meaning": keys.meaning(key),
+        "type": words(keys, key.node),
+        "unit": key.unit,
+        "default": key.default or ("none: it must be given" if key.needed else ""),
+        "now": f"{shown(now.value)}  ({now.sentence(key.name)})" if now else "",
+        "source": ", ".join([key.source, *(f"docs/methods/{cited}" for cited in key.cited)]),
+    }
+    _print_lines((name, text) for name, text in facts.items() if text)
+    if about:
+        out.print("kinds:")
+        _print_lines(about.items())
+    below = [child for child in keys.children(key) if not about or child.path[-1] != key.node.get("x-tag")]
+    if below:
+        out.print("names, and the keys of each:" if below[0].path[-1] in (NAME, ITEM) else "keys:")
+    for child in below:
+        for one in keys.children(child) if child.path[-1] in (NAME, ITEM) else [child]:
+            _print_short(keys, one, values, key)
+    if values.problems:
+        out.print(f"{PARAMS} has {len(values.problems)} problems: `whetstone plan` says which", style="yellow", markup=False)
+
+
+def _print_short(keys: Keys, key: Key, values: Values, above: Key) -> None:
+    """A key of a record in two lines."""
+    now, kind = values.of(key.name), f"{key.kind}: " if key.kind and key.kind != above.kind else ""
+    name = key.name.removeprefix(f"{above.name}.")
+    value = f" = {shown(now.value)}" if now else ""
+    default = f", default {key.default}" if key.default and len(key.default) < 40 else ", needed" if key.needed else ""
+    _print_wrapped(f"  {kind}{name}{value}   {words(keys, key.node)}{default}", "      ")
+    _print_wrapped(f"      {keys.meaning(key)}", "      ")
+
+
+def _print_found(keys: Keys, word: str, as_json: bool) -> None:
+    found = keys.search(word)
+    if as_json:
+        print(json.dumps([{"key": key.name, "kind": key.kind or None, "meaning": keys.meaning(key)} for key in found], indent=1))
+        return
+    if not found:
+        fail(f"no key holds {word!r} in its name or meaning", 2)
+    for key in found[:FOUND]:
+        _print_wrapped(f"{key.name}{f' ({key.kind})' if key.kind else ''}", "    ")
+        _print_wrapped(f"    {keys.meaning(key)}", "    ")
+    if len(found) > FOUND:
+        out.print(f"and {len(found) - FOUND} more (--json has all)")
+
+
+def _print_lines(rows: Iterable[tuple[str, str]]) -> None:
+    """Names in a column, and what is said of them beside it."""
+    listed = list(rows)
+    width = min(max((len(name) for name, _ in listed), default=0), 24) + 2
+    for name, text in listed:
+        lead = f"  {name:<{width}}"
+        for line in _wrapped(lead + text, " " * len(lead)):
+            out.print(line, markup=False)
+
+
+def _print_wrapped(text: str, indent: str) -> None:
+    for line in _wrapped(text, indent):
+        if line.strip():
+            out.print(line, markup=False)
+
+
+def _wrapped(text: str, indent: str) -> Iterator[str]:
+    yield from textwrap.wrap(text, max(40, out.width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]
