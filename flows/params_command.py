@@ -14,9 +14,9 @@ from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.params_keys import ITEM, NAME, Key, Keys, shown, words
 from flows.graph.params_schema import params_schema
-from flows.graph.references import at, overlays
-from flows.graph.sections import below, with_members_laid
-from pipelines.settings import Settings, laid_over
+from flows.graph.references import at
+from flows.graph.sections import with_members_laid
+from pipelines.settings import Settings
 
 FOUND = 40  # hits of a search that are printed
 
@@ -51,8 +51,6 @@ class Values:
     def __init__(self, root: Path):
         self.raw = read_yaml(root / PARAMS)
         self.laid = with_members_laid(_placed(self.raw))
-        for members in overlays():
-            self.laid |= _beside_what_they_share(self.laid, members)
         self.problems: list[str] = []
         try:
             self.typed: Params | None = check(self.raw, root=root)
@@ -66,21 +64,13 @@ class Values:
             return Now(found.value, found.where)
         if found is not None or self.typed is None:
             return None
+        value: Any = self.typed
         try:
-            value = self.typed.section(name)
-        except (AttributeError, KeyError, TypeError, IndexError):
+            for part in name.split("."):
+                value = value[part] if isinstance(value, dict) else value[int(part)] if isinstance(value, tuple) else getattr(value, part)
+        except (AttributeError, KeyError, IndexError, ValueError):
             return None
         return None if isinstance(value, Settings) else Now(list(value) if isinstance(value, tuple) else value, "")
-
-
-def _beside_what_they_share(laid: Any, members: tuple[str, ...]) -> dict[str, Any]:
-    """A section whose members stand beside `common` lays them itself, when it is checked."""
-    section = at(laid, members)
-    if len(members) > 1 or not isinstance(section, dict):
-        return {}
-    shared = below(laid, members)
-    named = {name: value for name, value in section.items() if isinstance(value, dict) and name != "common"}
-    return {members[0]: {**section, **{name: laid_over(shared, value) for name, value in named.items()}}}
 
 
 def _placed(value: Any, path: tuple[str, ...] = ()) -> Any:

@@ -56,9 +56,7 @@ def page(keys: Keys) -> str:
     sections = keys.children(keys.root)
     definitions = {name: node for name, node in sorted(keys.schema["$defs"].items()) if not name.endswith(".partial")}
     choices = {name: node for name, node in definitions.items() if "x-tag" in node}
-    options = {one["then"].get("$ref", "").removeprefix(REF) for node in choices.values() for one in node["then"]["allOf"]}
-    own = {str(key.node.get("x-name")) for key in sections}
-    records = {name: node for name, node in definitions.items() if "properties" in node and name not in options | own}
+    records = {name: node for name, node in definitions.items() if "properties" in node}
     parts = [HEAD, "## Sections\n", *(_section(keys, key) for key in sections)]
     parts += [
         "## Choices\n",
@@ -127,7 +125,7 @@ def _anchor(title: str) -> str:
 
 def _prose(text: str) -> str:
     """Text of a record, with its citations as links; angle brackets and stars are none of Markdown's."""
-    text = re.sub(r"([<>*_])(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", r"\\\1", text)
+    text = re.sub(r"([<>*])(?![^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", r"\\\1", text)
     return CITED.sub(lambda cited: f"[{cited[0]}](methods/{cited[0].partition(' ')[0]})", text)
 
 

@@ -203,17 +203,15 @@ def _describe(sections: Node, declared: Node) -> None:
             node["description"] = str(said)
 
 
-def _steps(layer: str | Path_) -> Path_:
+def _steps(layer: str) -> Path_:
     """`rl.methods.${item.method}` -> ("rl", "methods", "*")."""
-    return tuple(_PLACEHOLDER.sub("*", layer).split(".")) if isinstance(layer, str) else tuple(layer)
+    return tuple(_PLACEHOLDER.sub("*", layer).split("."))
 
 
 def _lay(schema: Node, laid: Mapping[Path_, list[Path_]]) -> None:
     """Make members and what they are laid over partial, in place; what is shared holds the keys that all records above it have."""
     above: dict[Path_, list[Node]] = {}
     places = {(*members, "*"): layers for members, layers in laid.items()}
-    for members in laid:
-        _open(_at(schema, (*members, "")))
     for place, layers in places.items():
         for layer in layers:
             above.setdefault(layer, []).append(copy.deepcopy(_at(schema, place)))
@@ -231,14 +229,6 @@ def _lay(schema: Node, laid: Mapping[Path_, list[Path_]]) -> None:
         node.update(made)
 
 
-def _open(holder: Node) -> None:
-    """Members that stand beside keys of their section, which its record holds as a mapping of its own."""
-    if not holder.get("additionalProperties"):
-        (name,) = (name for name, value in holder["properties"].items() if isinstance(value.get("additionalProperties"), dict))
-        holder["additionalProperties"] = holder["properties"].pop(name)["additionalProperties"]
-        holder["required"] = [key for key in holder["required"] if key != name]
-
-
 def _common(schema: Node, records: list[Node]) -> Node:
     """The keys that every one of the records has, as the one with the fewest says them."""
     found = sorted((schema["$defs"][record["$ref"].removeprefix(REF)] for record in records), key=lambda record: len(record["properties"]))
@@ -247,14 +237,12 @@ def _common(schema: Node, records: list[Node]) -> Node:
 
 
 def _at(schema: Node, place: Path_) -> Node:
-    """The node at a place, for editing: records on the way become the place's own copies; the last one too before an empty step."""
+    """The node at a place, for editing: records on the way become the place's own copies."""
     node: Node = schema
     for step in place:
         if "$ref" in node:
             node.update(copy.deepcopy(schema["$defs"][node["$ref"].removeprefix(REF)]) | node)
             del node["$ref"]
-        if not step:
-            return node
         node = node["additionalProperties"] if step == "*" else node["properties"][step]
     return node
 
