@@ -125,7 +125,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("wins.checker.matches.0", ["sft"], "wins.checker.matches.0", "too short"),
     ("execution.threads", 1.5, "execution.threads", "not of type 'integer'"),
 ]
-ids = [f"{key}={value}" for key, value, *_ in WRONG]
+ids = [f"{key}={'gone' if value is GONE else value}" for key, value, *_ in WRONG]
 
 
 def edited(key: str, value: Any) -> Any:
