@@ -188,6 +188,9 @@ def _lay(root: Path, name: str, base: str) -> Any:
             overlay.pop(EXTENDS, None)
             _overlay(document, overlay)
     _keep_corpus(document, base)
+    for family in families(root):
+        if family.from_params and at(document, family.over) is None:  # of a stage of the user's own, of which the recipe says nothing
+            _put(document, Change(family.over, ABSENT, CommentedMap()))
     return document
 
 

@@ -46,6 +46,11 @@ class Family:
     sections: tuple[str, ...]  # of params.yaml, as templates, in order
     meta: Mapping[str, Any]
 
+    @property
+    def from_params(self) -> bool:
+        """Whether what it runs through stands in params.yaml, and not in another file of dvc.yaml's `vars`."""
+        return bool(self.over) and any(section.partition(".")[0] == self.over[0] for section in self.sections)
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -255,6 +260,7 @@ class Graph:
                 first = self.makers.setdefault(out, stage)
                 if first is not stage:
                     self._doubles.append((stage, out, first))
+        self._absent = [family for family in families(root) if family.from_params and at(raw, family.over) is None]
         self._folders = {out.partition("/")[0] for out in self.makers if "/" in out}
 
     def makers_of(self, path: str) -> list[StageOf]:
@@ -271,6 +277,8 @@ class Graph:
 
     def problems(self) -> Iterator[Problem]:
         """Every contradiction between stages: names, folders that two of them write, inputs that none makes, cycles."""
+        for family in self._absent:
+            yield ".".join(family.over), f"missing; dvc.yaml makes the stages {family.name}@… of it: {{}} for none of them"
         for stage in self.stages:
             if stage.member and not _NAME.fullmatch(stage.member):
                 yield stage.key, "names are letters, digits, _ and - (they become stage and folder names)"

@@ -29,7 +29,8 @@ ANSWERS = [
 @pytest.fixture
 def project(tmp_path):
     """params.yaml and the recipes, in a folder of their own."""
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    for file in ("params.yaml", "dvc.yaml"):
+        shutil.copyfile(ROOT / file, tmp_path / file)
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes", ignore=shutil.ignore_patterns(".*"))
     return tmp_path
 

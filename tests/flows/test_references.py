@@ -167,5 +167,12 @@ def test_a_stage_of_ones_own_is_one_file_and_one_declaration(tmp_path: Path):
     project.set("letters.vowel.letter", "a")
     project.edit("tasks/letters.py", "count = sum", "count = 1 + sum")
     assert project.plan("letters") == {"letters@vowel": "run"}
+    (project.folder / "recipes/mine.yaml").write_text("extends: [default]\n")
+    used = project.call("use", "mine")
+    assert used.returncode == 0, used.stderr
+    assert project.call("plan", "base").returncode == 0  # the recipe knows nothing of letters: none of them
+    project.set("letters", None)
+    assert "letters: missing; dvc.yaml makes the stages letters@" in project.call("plan", "letters").stderr
+    project.set("letters", {})
     project.set("letter", {"vowel": 1})
     assert "letter: unknown" in project.call("plan", "letters").stderr
