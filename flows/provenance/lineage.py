@@ -148,6 +148,8 @@ class Ancestry:
         if outside.NONE in entry.inputs:
             self._add_outside(entry)
         for path, digest in entry.inputs.items():
+            if path.startswith(references.CONSTANTS):
+                self._report(path, digest, self.contents.verdict(path, digest, belongs=True))
             if path == outside.NONE or path.startswith(references.CONSTANTS):
                 continue
             for producer, made in self._producers(path, digest, entry):

@@ -43,6 +43,7 @@ SETTINGS = {
     "dpo.common.batch_size": 4,
     "dpo.common.max_tokens": 200,
     "sft.max_tokens": 200,
+    **{"assess.models": {}, "wins": {}, "rlvr_evaluate.models": {}},
     "rl.runs": {"grpo": {"method": "grpo", "start": "sft", "data": "chats", "judge": "none"}},
     "evaluate.models": ["sft", "grpo"],
     "rl.common.sampling.max_new_tokens": 16,

@@ -29,7 +29,9 @@ def test_limit_of_one_stage(scene: Scene) -> None:
     scene.stage("sft", STEPS)
     scene.set("execution.timeout_s", 600)
     scene.edit(
-        "dvc.yaml", "      - metrics/train/sft.json\n    meta: {gpu: 1}", "      - metrics/train/sft.json\n    meta: {gpu: 1, timeout: 3}"
+        "dvc.yaml",
+        "      - metrics/train/sft.json\n    meta: {gpu: 1, processes: many, model: policy}",
+        "      - metrics/train/sft.json\n    meta: {gpu: 1, timeout: 3}",
     )
     assert "timed out after 3 s" in scene.session("sft").why["sft"]
     until(lambda: not scene.left(), 30)
