@@ -5,6 +5,7 @@
 
 - `model: policy`: the stage makes a model of this kind (`lineage.json` beside it, a name in the registry);
 - `takes: {start: [policy]}`: the kinds that a reference accepts, by its setting (`key` for the member's own name); any kind without;
+  `none` among them: the setting may name the constant folder of an input that a member does not have;
 - `processes: many`: the stage may run in several processes.
 
 A stage of the user's own needs no `meta`. What cannot be resolved here (DVC's own `vars` of other files) is left for DVC to say.
@@ -57,7 +58,6 @@ class Reference:
     """An input of a stage that settings name: the path it stands for, and the last setting in it with its value."""
 
     path: str
-    template: str
     setting: str  # `start`, `reward.model`, `key`; empty where nothing is named
     key: str  # where the setting stands in params.yaml
     value: Any
@@ -151,10 +151,6 @@ def _sections_of(entry: Any) -> list[str]:
     return [str(entry)]
 
 
-def _is_member(section: str) -> bool:
-    return bool(_MEMBER.search(section))
-
-
 def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]:
     """Where members stand -> the sections that each is laid over, the lowest first, as dvc.yaml names them before the member's own.
 
@@ -238,7 +234,7 @@ def _reference(raw: Any, template: str, key: str, values: dict[str, Any]) -> Ref
         place, setting, where, found = match.end(), own, here, value
         if value is None:
             break
-    return Reference(path + template[place:], template, setting, where, found, re.compile(pattern + re.escape(template[place:])))
+    return Reference(path + template[place:], setting, where, found, re.compile(pattern + re.escape(template[place:])))
 
 
 def at(raw: Any, path: Iterable[str]) -> Any:
@@ -311,9 +307,11 @@ class Graph:
                     break
 
     def _unmade(self, stage: StageOf, one: Reference) -> Iterator[Problem]:
-        if not one.setting or one.value == NONE:
+        if not one.setting:
             return
         wanted = _items(stage.family.meta.get("takes", {}).get(one.setting)) if isinstance(stage.family.meta.get("takes"), dict) else []
+        if one.value == NONE and NONE in wanted:
+            return
         makers = self.makers_of(one.path)
         if any(maker.name == stage.name for maker in makers):
             yield one.key, f"{stage.name} needs itself to be made"

@@ -150,7 +150,8 @@ class Ancestry:
         for path, digest in entry.inputs.items():
             if path.startswith(references.CONSTANTS):
                 self._report(path, digest, self.contents.verdict(path, digest, belongs=True))
-            if path == outside.NONE or path.startswith(references.CONSTANTS):
+                continue
+            if path == outside.NONE:
                 continue
             for producer, made in self._producers(path, digest, entry):
                 edges.append([self._add(producer, {made}), name, path])

@@ -236,6 +236,7 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(raw: dict[str, Any
         ),
         ("preferences.exam.origin", "models/stf/model", "'models/stf/model' is made by no stage; nearest: models/sft/model"),
         ("assess.models.grpoo", {"reference": "sft", "preferences": "exam"}, "'grpoo' is made by no stage; nearest: grpo"),
+        ("rl.runs.grpo.start", "none", "'none' is made by no stage; known: base, sft"),  # only a judge may be left out
         ("assess.graders.cost_model", "costs", "'costs' is made by no stage; nearest: cost_model"),
         ("wins.checker.matches", [["dpo", "base"]], "no model of assess.models is called 'base'"),
     ],

@@ -302,13 +302,6 @@ def test_show_and_the_list(root: Path):
     assert recipes.about(root)["mine"] == "One method on questions of my own: see."
 
 
-def test_every_recipe_of_the_project_can_be_used(root: Path):
-    for path in (ROOT / "recipes").glob("[!.]*.yaml"):
-        (root / "recipes" / path.name).write_text(path.read_text())
-    for name in recipes.names(root):
-        recipes.show(root, name)
-
-
 def test_the_command_lists_and_shows(graph: Project):
     (graph.folder / "recipes").mkdir(exist_ok=True)
     (graph.folder / "recipes/sharp.yaml").write_text(

@@ -24,7 +24,7 @@ stages:
       deps: ["models/${item.start}/model", "data/${bake.flour}", "gates/${item.gate}"]
       params: [bake.common, "bake.runs.${key}", code.lock.json: ["bake@${key}"]]
       outs: ["models/${key}/model", {"metrics/${key}.json": {cache: false}}]
-      meta: {model: bread, processes: many, takes: {start: [bread]}}
+      meta: {model: bread, processes: many, takes: {start: [bread], gate: [oven, none]}}
   taste:
     matrix:
       bread: ${taste}
