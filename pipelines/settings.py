@@ -69,8 +69,18 @@ class Seam:
 
     def names(self) -> list[str]:
         """The modules one may name here."""
-        modules = [path for path in self._folder.glob("*.py") if path.stem != "__init__" and not path.stem.endswith("_params")]
-        return sorted(path.stem for path in modules if not self.interface or self.function in _top_names(path))
+        return sorted(path.stem for path in self._folder.glob("*.py") if self._is_choice(path))
+
+    def __contains__(self, name: str) -> bool:
+        """Whether `names` holds it, told without a look at the other modules: every plan asks this some two hundred times."""
+        if not name.isidentifier() or len(name) > 100:
+            return name in self.names()
+        path = self._folder / f"{name}.py"
+        return path.is_file() and self._is_choice(path)
+
+    def _is_choice(self, path: Path) -> bool:
+        known = path.stem != "__init__" and not path.stem.endswith("_params")
+        return known and (not self.interface or self.function in _top_names(path))
 
     def module(self, name: str) -> str:
         return f"{self.package}.{name}"
@@ -85,7 +95,7 @@ class Seam:
         """The name again. Raises ValueError where no module of this name has the function, or it takes other arguments."""
         if names_are_checked():
             return name
-        if name not in self.names():
+        if name not in self:
             reason = self._reason_against(name)
             raise ValueError(f"{reason or f'no module {self.module(name)}'}; known: {', '.join(self.names())}")
         if self.interface and not self._takes(name):

@@ -29,7 +29,6 @@ def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Pr
 def checkers(params: Any) -> Iterator[Problem]:
     """Of a file that is right by itself: the exact checker that settings name must be the one that their data names, which the stage
     would only find out once it has started."""
-    known = set(RULE.names())
     sets = {**params.corpus, **params.rlvr_set}
     named = {
         f"rl.runs.{name}.{'checker' if run.checker else 'reward'}": (run.data, run.checker or run.reward.kind)
@@ -38,7 +37,7 @@ def checkers(params: Any) -> Iterator[Problem]:
     if params.evaluate.models:
         named["evaluate.settings.reward"] = (params.train.corpus, params.evaluate.settings.reward.kind)
     for key, (data, checker) in named.items():
-        if data in sets and checker in known and checker != sets[data].reward:
+        if data in sets and checker in RULE and checker != sets[data].reward:
             where = f"{'corpus' if data in params.corpus else 'rlvr_set'}.{data}.reward"
             also = f", or name that one in {key.removesuffix('reward')}checker" if key.endswith("reward") and key.startswith("rl") else ""
             yield key, f"is {checker}, and {where} is {sets[data].reward}: make them equal{also}"

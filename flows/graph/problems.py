@@ -59,7 +59,7 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
 def _chosen(field: FieldInfo, data: Any) -> Any:
     """The type of a field's value; at a seam, that of the options of the kind which the data names."""
     for seam in field.metadata:
-        if isinstance(seam, Seam) and isinstance(data, dict) and data.get("kind") in seam.names():
+        if isinstance(seam, Seam) and isinstance(data, dict) and isinstance(data.get("kind"), str) and data["kind"] in seam:
             return seam.options(data["kind"])
     return field.annotation
 

@@ -21,10 +21,13 @@ class JudgeSeam(Seam):
     def names(self) -> list[str]:
         return sorted({name for kind in (RULE, JUDGING) for name in kind.names()})
 
+    def __contains__(self, name: str) -> bool:
+        return any(name in kind for kind in (RULE, JUDGING))
+
     def check(self, name: str) -> str:
         if names_are_checked():
             return name
-        kind = next((kind for kind in (RULE, JUDGING) if name in kind.names()), None)
+        kind = next((kind for kind in (RULE, JUDGING) if name in kind), None)
         return kind.check(name) if kind else super().check(name)
 
 

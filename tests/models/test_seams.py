@@ -3,7 +3,8 @@
 import pytest
 
 from pipelines import settings
-from pipelines.settings import Seam
+from pipelines.rewards.reward_params import JUDGE
+from pipelines.settings import RULE, Seam
 
 FOUND = {
     "first_line": "def check(text, answer, finished):\n    return None\n",
@@ -73,3 +74,12 @@ def test_an_edit_is_seen_at_once(seam, tmp_path):
     assert "late" not in seam.names()
     path.write_text("def check(text, answer, finished): ...\n")
     assert "late" in seam.names()
+
+
+@pytest.mark.parametrize("seam", [JUDGE, RULE, Seam("pipelines.objectives")], ids=str)
+def test_membership_is_that_of_the_list(seam: Seam):
+    names = set(seam.names())
+    assert names
+    files = {path.stem for path in seam._folder.glob("*.py")}
+    for name in [*files, "nothing", "__init__", "", "../settings", "a b", "x" * 300, "final_answer\0"]:
+        assert (name in seam) is (name in names), name
