@@ -30,6 +30,7 @@ app = typer.Typer(
 Targets = Annotated[list[str] | None, typer.Argument(help="Stages (`sft`, `rl@grpo`, or `rl` for all of them); everything when left out.")]
 Subject = Annotated[str, typer.Argument(help="models/sft, a copied-out checkpoint folder, or a registered model: sft, sft:3, sft@alias.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+CHANGES_SHOWN = 12  # of what `use` changes: more would fill the first screen
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Write a value into params.yaml first; may be repeated.")
 ]
@@ -317,8 +318,10 @@ def use(
     if as_json:
         print(json.dumps({"recipe": recipe, "changed": used.changed, "own": [c.as_json() for c in used.own], "bring_back": kept}, indent=1))
         return
-    for line in used.changed:
+    for line in used.changed[:CHANGES_SHOWN]:
         out.print(f"  {line}", markup=False)
+    if len(used.changed) > CHANGES_SHOWN:
+        out.print(f"  … and {len(used.changed) - CHANGES_SHOWN} more (--json has all)", markup=False)
     out.print(f"params.yaml now holds {recipe}: {len(used.changed)} values changed. `whetstone plan` shows what that means.", markup=False)
     if kept:
         out.print(

@@ -6,8 +6,10 @@ while we plan and import, it costs 3 s. It listens on loopback, keeps its databa
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -26,6 +28,7 @@ __all__ = ["Server", "ServerFailed", "answers", "environment", "free_port"]
 
 LIFELINE = Path(__file__).with_name("lifeline.py")
 CODE = Path(__file__).parents[2]
+FREE_PORTS = range(20_000, 32_000)  # below Linux's 32768 to 60999 (ip_local_port_range) and IANA's 49152 to 65535
 
 
 def unanswered(url: str, timeout: float = 1.0) -> str:
@@ -37,7 +40,9 @@ def unanswered(url: str, timeout: float = 1.0) -> str:
     except urllib.error.HTTPError as error:
         words = "it refuses the key or login in PREFECT_API_KEY or PREFECT_API_AUTH_STRING" if error.code in (401, 403) else ""
         return f"status {error.code}" + (f", {words}" if words else "")
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except http.client.HTTPException as error:  # urllib lets it through: something else listens there
+        return f"what answers is no web server ({type(error).__name__})"
+    except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error)) or type(error).__name__
 
 
@@ -47,9 +52,19 @@ def answers(url: str, timeout: float = 1.0) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of loopback that nothing listens on, below those that the system gives to outgoing connections.
+
+    Asking a port of that range whether a server has come up may connect the question to itself: the reply is the question, and the
+    server finds its port taken (TCP's simultaneous open, RFC 9293 section 3.5).
+    """
+    for port in random.SystemRandom().sample(FREE_PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerFailed(f"none of 100 ports between {FREE_PORTS.start} and {FREE_PORTS.stop} of 127.0.0.1 is free")
 
 
 class Server:

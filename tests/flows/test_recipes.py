@@ -318,3 +318,14 @@ def test_the_command_lists_and_shows(graph: Project):
     wrong = graph.call("use", "sharpp", "--show")
     assert wrong.returncode == 2
     assert "did you mean sharp?" in wrong.stderr
+
+
+def test_a_recipe_that_empties_the_graph_does_not_fill_the_screen(graph: Project):
+    (graph.folder / "recipes").mkdir(exist_ok=True)
+    shares = "".join(f"  m{number}: {{max_error_share: 0.{number}}}\n" for number in range(10, 30))
+    (graph.folder / "recipes/many.yaml").write_text(f"extends: [default]\nrl:\n methods:\n{shares}")
+    done = graph.call("use", "many")
+    assert done.returncode == 0, done.stderr
+    assert "  … and 8 more (--json has all)\n" in done.stdout
+    assert len([line for line in done.stdout.splitlines() if " new: " in line]) == 12
+    assert len(json.loads(graph.call("use", "default", "--json").stdout)["changed"]) == 20

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -17,8 +18,9 @@ import httpx
 import pytest
 
 from flows.running import prefect_settings, proxies
-from flows.running.prefect_server import free_port, unanswered
+from flows.running.prefect_server import FREE_PORTS, free_port, unanswered
 from flows.running.prefect_settings import ServerFailed
+from flows.ui import _page_answers
 from pipelines.quiet import LOOPBACK, spare_loopback
 from pipelines.rewards.endpoint import EndpointLabels
 from pipelines.rewards.endpoint_params import EndpointParams
@@ -169,6 +171,33 @@ def test_a_login_is_given_and_a_refusal_is_told_from_silence(monkeypatch: pytest
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "me:hunter2")
     assert unanswered(url) == ""
     assert "refused" in unanswered(f"http://127.0.0.1:{free_port()}/api").lower()
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"220 mail ready\r\n", b"\x4a\x00\x00\x00\x0a8.0.36", b"", b"HTTP/1.1 \r\n",
+     b"HTTP/1.1 abc OK\r\n\r\n", b"HTTP/9 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200, b"x" * 70_000],
+)  # fmt: skip
+def test_something_else_that_listens_is_no_server(greeting: bytes) -> None:
+    """Also the question itself, which comes back where a connection met itself."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        def greet() -> None:
+            for _ in range(2):
+                with other.accept()[0] as asked:
+                    asked.recv(4096)
+                    asked.sendall(greeting)
+
+        threading.Thread(target=greet, daemon=True).start()
+        assert unanswered(f"http://127.0.0.1:{port}/api") != ""
+        assert not _page_answers(f"http://127.0.0.1:{port}")
+
+
+def test_ports_of_servers_are_not_those_of_outgoing_connections() -> None:
+    assert {free_port() in FREE_PORTS for _ in range(20)} == {True}
+    if (system := Path("/proc/sys/net/ipv4/ip_local_port_range")).exists():
+        assert FREE_PORTS.stop <= int(system.read_text().split()[0])
 
 
 @pytest.fixture
