@@ -1,9 +1,12 @@
-"""Does the embedded default learn? Its stages, seed by seed, in a scratch folder, and one markdown table with 95 % intervals.
+"""Does the embedded default learn? Its stages, seed by seed, in a scratch folder, and one markdown table with
+95 % intervals.
 
-    python -m benchmarks.embedded_learning --seeds 0 1 2 [--set rl.common.iterations=100] [--keep FOLDER] [--stages corpus base sft rl]
+    python -m benchmarks.embedded_learning --seeds 0 1 2 [--set rl.common.iterations=100] [--keep FOLDER]
+    [--stages corpus base sft rl]
 
-The measure: RL at least 10 points above SFT sampled at T = 1 and at least 5 points above it greedy, on held-out problems, on every seed.
-Settings are chosen on the validation split (`--split validation`), never on the held-out one.
+The measure: RL at least 10 points above SFT sampled at T = 1 and at least 5 points above it greedy, on
+held-out problems, on every seed. Settings are chosen on the validation split (`--split validation`), never on
+the held-out one.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ from tasks.stage import Spec, Stage  # noqa: E402
 STAGES = ("corpus", "base", "sft", "rl", "evaluate")
 
 
-def run_stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[str], execution: dict[str, Any]) -> float:
+def run_stage(
+    name: str, params: dict[str, Any], inputs: list[str], outs: list[str], execution: dict[str, Any]
+) -> float:
     """Run one stage in the current folder, publish its outputs by rename; returns seconds."""
     stage = Stage(
         Spec(
@@ -66,17 +71,38 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
             seconds[name] = run_stage(name, identity | sections, inputs, outs, params["execution"])
 
     raw = params["corpus"][corpus]["raw"]
-    go(f"corpus@{corpus}", {f"corpus.{corpus}": params["corpus"][corpus]}, [raw], [records, tokenizer, f"metrics/corpus/{corpus}.json"])
+    go(
+        f"corpus@{corpus}",
+        {f"corpus.{corpus}": params["corpus"][corpus]},
+        [raw],
+        [records, tokenizer, f"metrics/corpus/{corpus}.json"],
+    )
     go("base", {"base": params["base"]}, [tokenizer], ["models/base/model"])
-    go("sft", {"sft": params["sft"]}, ["models/base/model", records], ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"])
-    runs = {name: run for name, run in params["rl"]["runs"].items() if run["data"] == corpus and run["judge"] == "none"}
+    go(
+        "sft",
+        {"sft": params["sft"]},
+        ["models/base/model", records],
+        ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"],
+    )
+    runs = {
+        name: run
+        for name, run in params["rl"]["runs"].items()
+        if run["data"] == corpus and run["judge"] == "none"
+    }
     for method, own in runs.items():
         outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
         preset = params["rl"]["methods"][own["method"]]
-        sections = {"rl.common": params["rl"]["common"], f"rl.methods.{own['method']}": preset, f"rl.runs.{method}": own}
+        sections = {
+            "rl.common": params["rl"]["common"],
+            f"rl.methods.{own['method']}": preset,
+            f"rl.runs.{method}": own,
+        }
         go(f"rl@{method}", sections, ["models/sft/model", records], outs)
     for model in params["evaluate"]["models"]:
-        inputs, outs = [f"models/{model}/model", records], [f"metrics/evaluate/{model}.json", f"samples/{model}.jsonl"]
+        inputs, outs = (
+            [f"models/{model}/model", records],
+            [f"metrics/evaluate/{model}.json", f"samples/{model}.jsonl"],
+        )
         if Path(inputs[0]).exists():
             go(f"evaluate@{model}", {"evaluate.settings": params["evaluate"]["settings"]}, inputs, outs)
     return seconds
@@ -98,7 +124,9 @@ def override(params: dict[str, Any], edits: list[str]) -> dict[str, Any]:
 
 
 def table(results: dict[int, tuple[dict[str, dict], dict[str, float]]]) -> str:
-    """Markdown: a row per seed and decoding, accuracy with its interval before and after, and the gain in points."""
+    """Markdown: a row per seed and decoding, accuracy with its interval before and after, and the gain in
+    points.
+    """
     lines = ["| seed | decoding | SFT | RL | gain | needed |", "|---|---|---|---|---|---|"]
     for seed, (metrics, _) in results.items():
         sft, after = (metrics[name]["heldout"] for name in list(metrics)[:2])
@@ -106,29 +134,41 @@ def table(results: dict[int, tuple[dict[str, dict], dict[str, float]]]) -> str:
             before, then = sft[decoding], after[decoding]
             gain = 100 * (then["accuracy"] - before["accuracy"])
             lines.append(
-                f"| {seed} | {decoding} | {_shown(before)} | {_shown(then)} | {gain:+.1f} | {needed} {'yes' if gain >= needed else 'NO'} |"
+                f"| {seed} | {decoding} | {_shown(before)} | {_shown(then)} | {gain:+.1f} | {needed} "
+                f"{'yes' if gain >= needed else 'NO'} |"
             )
     lines += ["", "| seed | " + " | ".join(f"{stage} s" for stage in next(iter(results.values()))[1]) + " |"]
     lines.append("|---" * (1 + len(next(iter(results.values()))[1])) + "|")
     lines += [
-        "| " + " | ".join([str(seed), *(f"{value:.0f}" for value in seconds.values())]) + " |" for seed, (_, seconds) in results.items()
+        "| " + " | ".join([str(seed), *(f"{value:.0f}" for value in seconds.values())]) + " |"
+        for seed, (_, seconds) in results.items()
     ]
     return "\n".join(lines)
 
 
 def _shown(figures: dict[str, float]) -> str:
-    return f"{100 * figures['accuracy']:.1f} [{100 * figures['low']:.1f}, {100 * figures['high']:.1f}] (n {figures['n']})"
+    return (
+        f"{100 * figures['accuracy']:.1f} [{100 * figures['low']:.1f}, {100 * figures['high']:.1f}] (n "
+        f"{figures['n']})"
+    )
 
 
 def main() -> None:
     import yaml
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", dest="edits", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
     parser.add_argument("--keep", help="work in FOLDER/seed-N and leave finished stages as they are")
-    parser.add_argument("--split", choices=("heldout", "validation"), default="heldout", help="the problems that are evaluated")
+    parser.add_argument(
+        "--split",
+        choices=("heldout", "validation"),
+        default="heldout",
+        help="the problems that are evaluated",
+    )
     options = parser.parse_args()
     params = override(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), options.edits)
     results = {}
@@ -143,7 +183,10 @@ def main() -> None:
         seconds = pipeline(params, stages)
         if "evaluate" in options.stages and options.split == "heldout":
             results[seed] = (
-                {name: json.loads(Path(f"metrics/evaluate/{name}.json").read_text("utf-8")) for name in params["evaluate"]["models"]},
+                {
+                    name: json.loads(Path(f"metrics/evaluate/{name}.json").read_text("utf-8"))
+                    for name in params["evaluate"]["models"]
+                },
                 seconds,
             )
     if results:

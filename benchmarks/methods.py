@@ -1,10 +1,13 @@
-"""What each method of params.yaml makes of the same start: equal budgets of sampled tokens, several seeds, one table with intervals.
+"""What each method of params.yaml makes of the same start: equal budgets of sampled tokens, several seeds,
+one table with intervals.
 
-    python -m benchmarks.methods --folder F [--methods ppo grpo spo_tree] [--seeds 0 1 2] [--tokens 800000] [--jobs 2] [--set KEY=VALUE]
+    python -m benchmarks.methods --folder F [--methods ppo grpo spo_tree] [--seeds 0 1 2] [--tokens 800000]
+    [--jobs 2] [--set KEY=VALUE]
 
-Each seed has its own corpus, base and SFT model; every method starts from that seed's SFT model, one thread each. Finished parts of F are
-kept, so that a table grows. `--split validation` measures on validation problems, to choose settings by; held-out problems are for the end.
-`--set rl.methods.dapo.prompts=32` changes a setting; `--label dapo:half` under another name, so that variants stand beside each other.
+Each seed has its own corpus, base and SFT model; every method starts from that seed's SFT model, one thread
+each. Finished parts of F are kept, so that a table grows. `--split validation` measures on validation
+problems, to choose settings by; held-out problems are for the end. `--set rl.methods.dapo.prompts=32` changes
+a setting; `--label dapo:half` under another name, so that variants stand beside each other.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.embedded_learning import override, pipeline, run_stage  # noqa: E402
 
-T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}  # Student, by number of seeds
+# Student, by number of seeds
+T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
 
 
 def prepare(folder: Path, seed: int, params: dict[str, Any]) -> None:
@@ -37,7 +41,9 @@ def prepare(folder: Path, seed: int, params: dict[str, Any]) -> None:
     if not Path("raw").exists():
         Path("raw").symlink_to(ROOT / "raw")
     params["identity"]["seed"] = seed
-    pipeline(params | {"evaluate": params["evaluate"] | {"models": ["sft"]}}, ("corpus", "base", "sft", "evaluate"))
+    pipeline(
+        params | {"evaluate": params["evaluate"] | {"models": ["sft"]}}, ("corpus", "base", "sft", "evaluate")
+    )
 
 
 def train(folder: Path, seed: int, label: str, method: str, params: dict[str, Any], tokens: int) -> None:
@@ -53,7 +59,11 @@ def train(folder: Path, seed: int, label: str, method: str, params: dict[str, An
     records = f"data/{corpus}/records"
     common = {"identity.seed": seed, "train.corpus": corpus}
     run = {"method": method, "start": "sft", "data": corpus, "judge": "none"}
-    own = params["rl"]["methods"][method] | {"token_budget": tokens, "iterations": 100_000, "validation_every": 0}
+    own = params["rl"]["methods"][method] | {
+        "token_budget": tokens,
+        "iterations": 100_000,
+        "validation_every": 0,
+    }
     outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
     execution = params["execution"] | {"checkpoint_period_s": 1e9}
     started = time.monotonic()
@@ -91,21 +101,34 @@ def interval(values: list[float]) -> tuple[float, float]:
     """Mean and half the width of its 95 % interval over seeds; not a number for one seed."""
     if len(values) < 2:
         return values[0], math.nan
-    return statistics.fmean(values), T_975.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.fmean(values), T_975.get(len(values), 1.96) * statistics.stdev(values) / math.sqrt(
+        len(values)
+    )
 
 
 def table(folder: Path, seeds: list[int], labels: list[str]) -> str:
-    """Markdown: gains over SFT in points by seed and their mean with a 95 % interval, entropy, length, updates."""
-    lines = ["| method | greedy by seed (gain) | mean gain greedy | mean gain sampled | entropy half / end | length | updates | s |"]
+    """Markdown: gains over SFT in points by seed and their mean with a 95 % interval, entropy, length,
+    updates.
+    """
+    lines = [
+        "| method | greedy by seed (gain) | mean gain greedy | mean gain sampled | entropy half / end | "
+        "length | updates | s |"
+    ]
     lines.append("|---" * 8 + "|")
-    before = {seed: json.loads((folder / f"seed-{seed}/metrics/evaluate/sft.json").read_text("utf-8"))["heldout"] for seed in seeds}
+    before = {
+        seed: json.loads((folder / f"seed-{seed}/metrics/evaluate/sft.json").read_text("utf-8"))["heldout"]
+        for seed in seeds
+    }
     for label in labels:
         found = [(seed, folder / f"seed-{seed}/{label}/summary.json") for seed in seeds]
         runs = [(seed, json.loads(path.read_text("utf-8"))) for seed, path in found if path.exists()]
         if not runs:
             continue
         gains = {
-            how: [100 * (run["evaluation"]["heldout"][how]["accuracy"] - before[seed][how]["accuracy"]) for seed, run in runs]
+            how: [
+                100 * (run["evaluation"]["heldout"][how]["accuracy"] - before[seed][how]["accuracy"])
+                for seed, run in runs
+            ]
             for how in ("greedy", "sampled")
         }
         shown = [
@@ -114,20 +137,27 @@ def table(folder: Path, seeds: list[int], labels: list[str]) -> str:
         ]
         means = ["{:+.1f} ± {:.1f}".format(*interval(gains[how])) for how in ("greedy", "sampled")]
         figures = {
-            name: statistics.fmean(run[name] for _, run in runs) for name in ("entropy_half", "entropy", "length", "updates", "seconds")
+            name: statistics.fmean(run[name] for _, run in runs)
+            for name in ("entropy_half", "entropy", "length", "updates", "seconds")
         }
         lines.append(
-            f"| {label} | {', '.join(shown)} | {means[0]} | {means[1]} | {figures['entropy_half']:.3f} / {figures['entropy']:.3f} "
+            f"| {label} | {', '.join(shown)} | {means[0]} | {means[1]} | {figures['entropy_half']:.3f} / "
+            f"{figures['entropy']:.3f} "
             f"| {figures['length']:.1f} | {figures['updates']:.0f} | {figures['seconds']:.0f} |"
         )
-    start = ", ".join(f"{100 * before[seed]['greedy']['accuracy']:.1f} / {100 * before[seed]['sampled']['accuracy']:.1f}" for seed in seeds)
+    start = ", ".join(
+        f"{100 * before[seed]['greedy']['accuracy']:.1f} / {100 * before[seed]['sampled']['accuracy']:.1f}"
+        for seed in seeds
+    )
     return "\n".join([f"SFT greedy / sampled by seed {seeds}: {start}", "", *lines])
 
 
 def main() -> None:
     import yaml
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True)
     parser.add_argument("--methods", nargs="+", help="presets of params.yaml; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -177,13 +207,29 @@ def main() -> None:
         command += [part for edit in options.edits for part in ("--set", edit)]
         with open(where / f"{label}.log", "w", encoding="utf-8") as log:
             done = subprocess.run(
-                [*command, "--one", str(seed), label, method], cwd=ROOT, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"}
+                [*command, "--one", str(seed), label, method],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
             )
-        print(f"seed {seed} {label}: {'done' if done.returncode == 0 else f'FAILED, see {log.name}'}", flush=True)
+        print(
+            f"seed {seed} {label}: {'done' if done.returncode == 0 else f'FAILED, see {log.name}'}",
+            flush=True,
+        )
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda seed: child(seed, "sft", "sft"), [s for s in options.seeds if not _prepared(folder, s)]))
-        list(pool.map(lambda job: child(*job), [(seed, labels[method], method) for method in methods for seed in options.seeds]))
+        list(
+            pool.map(
+                lambda seed: child(seed, "sft", "sft"), [s for s in options.seeds if not _prepared(folder, s)]
+            )
+        )
+        list(
+            pool.map(
+                lambda job: child(*job),
+                [(seed, labels[method], method) for method in methods for seed in options.seeds],
+            )
+        )
     print(table(folder, options.seeds, [labels[method] for method in methods]))
 
 

@@ -1,17 +1,21 @@
-"""Whetstone's policy step against TRL's trainers: the same model, prompts, samples and token limit, one process, step by step in turns.
+"""Whetstone's policy step against TRL's trainers: the same model, prompts, samples and token limit, one
+process, step by step in turns.
 
-    python benchmarks/peers.py [--sizes 0.4M 5M] [--methods grpo rloo] [--steps 5] [--threads 2] [--folder FOLDER]
+    python benchmarks/peers.py [--sizes 0.4M 5M] [--methods grpo rloo] [--steps 5] [--threads 2] [--folder
+    FOLDER]
 
 Needs an environment with TRL, which Whetstone does not install; any folder will do for it:
 
-    python3.11 -m venv peers && peers/bin/pip install torch==2.13.0 && peers/bin/pip install "trl==1.16.*" numba pydantic pyyaml
-    peers/bin/python benchmarks/peers.py
+    python3.11 -m venv peers && peers/bin/pip install torch==2.13.0 && peers/bin/pip install "trl==1.16.*"
+    numba pydantic pyyaml peers/bin/python benchmarks/peers.py
 
-A step is all of it: sample, score, assign credit, update once. Both sides run the same checker, which gives every group answers of both
-kinds, so that Whetstone's habit of leaving out groups without signal saves it nothing. TRL 1.16 ships no PPO. The limit is that of the
-matrix products that no implementation can leave out, at this machine's measured rate: each prompt once, each sampled token once forward to
-draw it, and the update's forward and backward of both; attention scores, optimiser and everything else count as nothing. On a machine with
-other load read the ratio of processor time, and take one thread (OMP_NUM_THREADS=1 as well): a waiting thread spins.
+A step is all of it: sample, score, assign credit, update once. Both sides run the same checker, which gives
+every group answers of both kinds, so that Whetstone's habit of leaving out groups without signal saves it
+nothing. TRL 1.16 ships no PPO. The limit is that of the matrix products that no implementation can leave out,
+at this machine's measured rate: each prompt once, each sampled token once forward to draw it, and the
+update's forward and backward of both; attention scores, optimiser and everything else count as nothing. On a
+machine with other load read the ratio of processor time, and take one thread (OMP_NUM_THREADS=1 as well): a
+waiting thread spins.
 """
 
 from __future__ import annotations
@@ -58,19 +62,29 @@ RATE = 1e-6  # so small that the answers' lengths stay those of the first step
 
 
 def graded(text: str, answer: str, finished: bool) -> Verdict:
-    """A verdict by the bits of the response: in a group of eight answers of both kinds are all but certain."""
+    """A verdict by the bits of the response: in a group of eight answers of both kinds are all but
+    certain.
+    """
     return right() if zlib.crc32(text.encode()) & 1 else wrong("even")
 
 
 def corpus(folder: Path) -> Corpus:
     """The embedded exam, smaller and with all working written out."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))["corpus"]["exam"]
-    params["sources"]["exam"] |= {"terse": 0.0, "n_sft": 4000, "n_rl": 500, "n_validation": 50, "n_heldout": 50}
+    params["sources"]["exam"] |= {
+        "terse": 0.0,
+        "n_sft": 4000,
+        "n_rl": 500,
+        "n_validation": 50,
+        "n_heldout": 50,
+    }
     return build("exam", CorpusParams.model_validate(params), ROOT / params["raw"], 0, folder / "tokenizer")
 
 
 def taught(size: str, made: Corpus, folder: Path, batches: int) -> Path:
-    """A model that has seen some demonstrations, so that its answers end as real ones do: some early, some at the limit."""
+    """A model that has seen some demonstrations, so that its answers end as real ones do: some early, some at
+    the limit.
+    """
     saved = folder / f"model-{size}-{batches}"
     if saved.exists():
         return saved
@@ -94,7 +108,9 @@ def taught(size: str, made: Corpus, folder: Path, batches: int) -> Path:
 class Ours:
     """Whetstone's trainer on the model in `folder`."""
 
-    def __init__(self, method: str, folder: Path, problems: Sequence[Record], arguments: argparse.Namespace) -> None:
+    def __init__(
+        self, method: str, folder: Path, problems: Sequence[Record], arguments: argparse.Namespace
+    ) -> None:
         placement = Placement.resolve("cpu", "float32", arguments.threads)
         model, tokens = policy.load(folder)
         settings = PolicyParams.model_validate(
@@ -132,14 +148,19 @@ class Ours:
         self.steps.append(clock.step(int(figures["sampled_tokens"])))
 
 
-def best_split(method: str, folder: Path, problems: Sequence[Record], arguments: argparse.Namespace, scratch: str) -> Split:
+def best_split(
+    method: str, folder: Path, problems: Sequence[Record], arguments: argparse.Namespace, scratch: str
+) -> Split:
     """The fastest of TRL's ways to cut the batch, then of its ways to sample, by the second of two steps."""
 
     def cost(split: Split) -> float:
         return trl(method, folder, problems, arguments, split, 2, scratch)[-1].seconds
 
     rows = len(problems) * arguments.samples
-    found = [Split(batch, "generate") for batch in sorted({min(batch, rows) for batch in arguments.batches}, reverse=True)]
+    found = [
+        Split(batch, "generate")
+        for batch in sorted({min(batch, rows) for batch in arguments.batches}, reverse=True)
+    ]
     best = min(found, key=cost) if len(found) > 1 else found[0]
     return min((best, Split(best.batch, "paged")), key=cost) if arguments.paged else best
 
@@ -157,7 +178,19 @@ def trl(
     def judge(text: str, answer: str, finished: bool) -> float:
         return graded(text, answer, finished).score
 
-    return steps(method, str(folder), problems, arguments.samples, arguments.new_tokens, RATE, judge, split, count, scratch, **more)
+    return steps(
+        method,
+        str(folder),
+        problems,
+        arguments.samples,
+        arguments.new_tokens,
+        RATE,
+        judge,
+        split,
+        count,
+        scratch,
+        **more,
+    )
 
 
 def gemm_rate() -> float:
@@ -172,10 +205,14 @@ def gemm_rate() -> float:
 
 
 def limit(folder: Path, problems: Sequence[Record], tokens: float, rate: float) -> float:
-    """Seconds of the products that no implementation can leave out: 2 operations a parameter and token forward, 4 backward."""
+    """Seconds of the products that no implementation can leave out: 2 operations a parameter and token
+    forward, 4 backward.
+    """
     model, _ = policy.load(folder)
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    used = sum(parameter.numel() for parameter in model.parameters()) - (0 if head is embedding else embedding.numel())
+    used = sum(parameter.numel() for parameter in model.parameters()) - (
+        0 if head is embedding else embedding.numel()
+    )
     prompts = sum(len(record.prompt_ids) for record in problems)
     return 8 * used * (prompts + tokens) / rate
 
@@ -187,22 +224,31 @@ def duel(size: str, method: str, made: Corpus, folder: Path, arguments: argparse
     with tempfile.TemporaryDirectory() as scratch:
         split = best_split(method, saved, problems, arguments, scratch)
         ours = Ours(method, saved, problems, arguments)
-        theirs = trl(method, saved, problems, arguments, split, arguments.steps + 1, scratch, between=ours)[1:]
+        theirs = trl(method, saved, problems, arguments, split, arguments.steps + 1, scratch, between=ours)[
+            1:
+        ]
     own = ours.steps[1:]
     ratios = [their.seconds / our.seconds for their, our in zip(theirs, own, strict=True)]
     processor = [their.processor / our.processor for their, our in zip(theirs, own, strict=True)]
     rate = gemm_rate()
     cells = [size, method]
     for side in (own, theirs):
-        seconds, tokens = statistics.median(step.seconds for step in side), statistics.fmean(step.tokens for step in side)
+        seconds, tokens = (
+            statistics.median(step.seconds for step in side),
+            statistics.fmean(step.tokens for step in side),
+        )
         cells += [f"{seconds:.2f}", f"{tokens:.0f}", f"{limit(saved, problems, tokens, rate) / seconds:.0%}"]
-    cells += [f"{statistics.median(found):.1f} ({min(found):.1f}-{max(found):.1f})" for found in (ratios, processor)]
+    cells += [
+        f"{statistics.median(found):.1f} ({min(found):.1f}-{max(found):.1f})" for found in (ratios, processor)
+    ]
     cells += [f"{rate / 1e9:.0f}", str(split)]
     return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--methods", nargs="+", choices=list(CREDITS), default=list(CREDITS))
     parser.add_argument("--prompts", type=int, default=32)
@@ -210,9 +256,20 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of each side")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batches", type=int, nargs="+", default=[256, 128, 64, 32], help="micro-batches to try for TRL, in sequences")
+    parser.add_argument(
+        "--batches",
+        type=int,
+        nargs="+",
+        default=[256, 128, 64, 32],
+        help="micro-batches to try for TRL, in sequences",
+    )
     parser.add_argument("--budget", type=int, default=2048, help="tokens of one of Whetstone's micro-batches")
-    parser.add_argument("--taught", type=int, default=100, help="batches of demonstrations before the duel; 0 leaves the weights random")
+    parser.add_argument(
+        "--taught",
+        type=int,
+        default=100,
+        help="batches of demonstrations before the duel; 0 leaves the weights random",
+    )
     parser.add_argument("--paged", action="store_true", help="try transformers' continuous batching as well")
     parser.add_argument("--folder", type=Path, help="where the models are kept for the next run")
     arguments = parser.parse_args()
@@ -222,10 +279,12 @@ def main() -> None:
         folder = arguments.folder or Path(temporary)
         made = corpus(folder)
         print(
-            f"{arguments.prompts} prompts x {arguments.samples} samples, at most {arguments.new_tokens} tokens; {arguments.threads} threads"
+            f"{arguments.prompts} prompts x {arguments.samples} samples, at most {arguments.new_tokens} "
+            f"tokens; {arguments.threads} threads"
         )
         columns = (
-            "size | method | s/step | tokens | of limit | TRL s | tokens | of limit | ratio (range) | of CPU time | GFLOP/s | TRL's best"
+            "size | method | s/step | tokens | of limit | TRL s | tokens | of limit | ratio (range) | of CPU "
+            "time | GFLOP/s | TRL's best"
         )
         print(f"| {columns} |\n|{'---|' * (columns.count('|') + 1)}")
         for size in arguments.sizes:

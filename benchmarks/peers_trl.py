@@ -1,7 +1,8 @@
 """TRL's side of benchmarks/peers.py: one of its trainers, set up to be fast on this machine, step by step.
 
-What TRL's defaults would cost is switched off: evaluation, logging, checkpoints, progress bars, gradient checkpointing, bfloat16 on a CPU,
-padding to multiples, a reference model. The batch split and the sampler are the fastest of those tried by the caller.
+What TRL's defaults would cost is switched off: evaluation, logging, checkpoints, progress bars, gradient
+checkpointing, bfloat16 on a CPU, padding to multiples, a reference model. The batch split and the sampler are
+the fastest of those tried by the caller.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from pipelines.models import policy  # noqa: E402
 from pipelines.models.tokenizer import Tokens  # noqa: E402
 
 Judge = Callable[[str, str, bool], float]
-TRAINERS: dict[str, tuple[type, type]] = {"grpo": (GRPOTrainer, GRPOConfig), "rloo": (RLOOTrainer, RLOOConfig)}
+TRAINERS: dict[str, tuple[type, type]] = {
+    "grpo": (GRPOTrainer, GRPOConfig),
+    "rloo": (RLOOTrainer, RLOOConfig),
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,9 @@ def steps(
     scratch: str,
     between: Callable[[], None] = lambda: None,
 ) -> list[Step]:
-    """Train the model in `folder` for `count` steps, each over `samples` responses to all `problems` with one optimiser step."""
+    """Train the model in `folder` for `count` steps, each over `samples` responses to all `problems` with one
+    optimiser step.
+    """
     transformers_logging.set_verbosity_error()
     logging.disable(logging.WARNING)
     model, tokens = policy.load(folder)
@@ -96,9 +102,18 @@ def steps(
     trainer_class, config_class = TRAINERS[method]
     counted: list[int] = []
 
-    def reward(prompts: list[str], completions: list[str], completion_ids: list[list[int]], answer: list[str], **_: Any) -> list[float]:
+    def reward(
+        prompts: list[str],
+        completions: list[str],
+        completion_ids: list[list[int]],
+        answer: list[str],
+        **_: Any,
+    ) -> list[float]:
         counted.extend(map(len, completion_ids))
-        return [judge(text, right, ids[-1] == tokens.eos_id) for text, ids, right in zip(completions, completion_ids, answer, strict=True)]
+        return [
+            judge(text, right, ids[-1] == tokens.eos_id)
+            for text, ids, right in zip(completions, completion_ids, answer, strict=True)
+        ]
 
     config = config_class(
         output_dir=scratch,
@@ -133,7 +148,10 @@ def steps(
         reward_funcs=reward,
         args=config,
         train_dataset=Dataset.from_list(
-            [{"prompt": tokens.template.prompt(record.prompt), "answer": record.answer} for record in problems]
+            [
+                {"prompt": tokens.template.prompt(record.prompt), "answer": record.answer}
+                for record in problems
+            ]
         ),
         processing_class=_tokenizer(tokens, problems),
         callbacks=[watch],
@@ -147,7 +165,10 @@ def _tokenizer(tokens: Tokens, problems: Sequence[Record]) -> PreTrainedTokenize
     """The corpus's tokenizer as transformers wants it; it must give the same prompt ids."""
     names = {number: text for text, number in tokens.specials.items()}
     made = PreTrainedTokenizerFast(
-        tokenizer_object=tokens.tokenizer, pad_token=names[tokens.pad_id], eos_token=names[tokens.eos_id], padding_side="left"
+        tokenizer_object=tokens.tokenizer,
+        pad_token=names[tokens.pad_id],
+        eos_token=names[tokens.eos_id],
+        padding_side="left",
     )
     for record in problems:
         if made(tokens.template.prompt(record.prompt))["input_ids"] != record.prompt_ids:

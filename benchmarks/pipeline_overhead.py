@@ -1,9 +1,11 @@
-"""What the pipeline costs beyond the stages' own work: plan, idle run, time to the first stage, overhead per stage, a stage's start.
+"""What the pipeline costs beyond the stages' own work: plan, idle run, time to the first stage, overhead per
+stage, a stage's start.
 
     python benchmarks/pipeline_overhead.py [--runs 5] [--folder FOLDER]
 
-Runs on a graph of 15 stages whose commands compute next to nothing, in a temporary folder (`tests/flows/toy.py`); prints medians as a
-markdown table. The targets are those of the foundation issue, for two cores without other load.
+Runs on a graph of 15 stages whose commands compute next to nothing, in a temporary folder
+(`tests/flows/toy.py`); prints medians as a markdown table. The targets are those of the foundation issue, for
+two cores without other load.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ def wide(folder: Path) -> toy.Project:
     project = toy.Project(toy.make(folder))
     for number, name in enumerate(METHODS[2:]):
         project.set(f"rl.methods.{name}", {"objective": "plain", "max_error_share": 0.1 + number / 100})
-    project.set("rl.runs", {name: {"method": name, "start": "sft", "data": "exam", "judge": "none"} for name in METHODS})
+    project.set(
+        "rl.runs",
+        {name: {"method": name, "start": "sft", "data": "exam", "judge": "none"} for name in METHODS},
+    )
     project.set("evaluate.models", ["sft", *METHODS])
     project.set("execution.jobs", 1)  # so that stages do not slow each other
     return project
@@ -51,7 +56,9 @@ def wall(call: Callable[[], subprocess.CompletedProcess[str]]) -> float:
 
 
 def working_run(project: toy.Project) -> tuple[float, float, float]:
-    """(seconds to the first stage's start, runner's overhead per stage, seconds of a stage's whole command) of a run with five stages."""
+    """(seconds to the first stage's start, runner's overhead per stage, seconds of a stage's whole command)
+    of a run with five stages.
+    """
     work = project.folder / ".whetstone" / "work"
     started = time.time()
     process = project.start("-m", "flows", "run", "--json")
@@ -70,13 +77,21 @@ def working_run(project: toy.Project) -> tuple[float, float, float]:
 
 
 def between_stages(project: toy.Project) -> float:
-    """Seconds per executed stage beyond its command with everything counted: Prefect's states, hand-over and recording.
+    """Seconds per executed stage beyond its command with everything counted: Prefect's states, hand-over and
+    recording.
 
-    From the marks that the stages leave when they end: the median distance of two ends, less the command of the later one.
+    From the marks that the stages leave when they end: the median distance of two ends, less the command of
+    the later one.
     """
-    marks = sorted((int(path.name.rpartition(".")[2]) / 1e9, path.name.rpartition(".")[0]) for path in (project.folder / ".ran").glob("*"))
+    marks = sorted(
+        (int(path.name.rpartition(".")[2]) / 1e9, path.name.rpartition(".")[0])
+        for path in (project.folder / ".ran").glob("*")
+    )
     timings = json.loads((project.folder / ".whetstone/timings.json").read_text())
-    gaps = [later - before - timings[name]["command_s"] for (before, _), (later, name) in itertools.pairwise(marks)]
+    gaps = [
+        later - before - timings[name]["command_s"]
+        for (before, _), (later, name) in itertools.pairwise(marks)
+    ]
     return statistics.median(gaps)
 
 
@@ -89,7 +104,9 @@ def sft_start(samples: int) -> float:
         *_late_imports(ROOT / "tasks/sft.py"),
         *_late_imports(ROOT / "pipelines/training/supervised.py"),
     ]
-    code = "import importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in dict.fromkeys(names))
+    code = "import importlib\n" + "".join(
+        f"importlib.import_module({name!r})\n" for name in dict.fromkeys(names)
+    )
     call = lambda: subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)  # noqa: E731
     call()
     return statistics.median(wall(call) for _ in range(samples))
@@ -127,7 +144,9 @@ def measure(folder: Path, runs: int) -> list[tuple[str, float, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=5, help="samples per figure")
     parser.add_argument("--folder", type=Path, help="where to work; default a temporary folder")
     options = parser.parse_args()
@@ -135,7 +154,8 @@ def main() -> None:
         rows = measure((options.folder or Path(temporary)) / "overhead" / "project", options.runs)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(
-        f"\n{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, load {load}, ",
+        f"\n{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({platform.machine()}), Python "
+        f"{platform.python_version()}, load {load}, ",
         end="",
     )
     print(f"medians of {options.runs}\n\n| what | s | target |\n|---|---|---|")

@@ -1,10 +1,13 @@
-"""What is learnt from preferences on the embedded default, over seeds: reward model, DPO and its rounds, the ladder of PPO, safety filters.
+"""What is learnt from preferences on the embedded default, over seeds: reward model, DPO and its rounds, the
+ladder of PPO, safety filters.
 
-    python -m benchmarks.preferences --folder F [--seeds 0 1 2] [--split validation] [--only rounds] [--set KEY=VALUE] [--json OUT]
+    python -m benchmarks.preferences --folder F [--seeds 0 1 2] [--split validation] [--only rounds] [--set
+    KEY=VALUE] [--json OUT]
 
-recipes/preference_ladder.yaml and the extras below are laid over params.yaml. Each seed has its own corpus, SFT model, pairs and reward
-models; one thread a run. Finished stages of F are kept, so that a table grows. `--split validation` measures on validation problems, to
-choose settings by; held-out problems are for the end. The last table sets the orderings of dpo_vs_ppo.md 8.8 beside ours.
+recipes/preference_ladder.yaml and the extras below are laid over params.yaml. Each seed has its own corpus,
+SFT model, pairs and reward models; one thread a run. Finished stages of F are kept, so that a table grows.
+`--split validation` measures on validation problems, to choose settings by; held-out problems are for the
+end. The last table sets the orderings of dpo_vs_ppo.md 8.8 beside ours.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ from tasks.launch import die_with_parent  # noqa: E402
 
 EXTRAS: dict[str, Any] = {
     "reward_model": {"runs": {"reward_safe": {"start": "sft", "preferences": "exam_safety_all"}}},
-    "dpo_iter": {  # rounds from SafeSFT against the reward of both labels (dpo_vs_ppo.md 4.2): a chain that params.yaml does not name
+    # rounds from SafeSFT against the reward of both labels (dpo_vs_ppo.md 4.2): a chain that params.yaml does
+    # not name
+    "dpo_iter": {
         "rounds": {
             "11": {"start": "sft_safe", "scorer": "reward_safe"},
             "12": {"start": "dpo_iter_11", "scorer": "reward_safe"},
@@ -40,7 +45,12 @@ EXTRAS: dict[str, Any] = {
     "rl": {
         "runs": {
             "ppo_far": {"method": "ppo_reward_model", "start": "sft", "data": "exam", "judge": "reward_safe"},
-            "ppo_near": {"method": "ppo_reward_model", "start": "sft_safe", "data": "exam", "judge": "reward_safe"},
+            "ppo_near": {
+                "method": "ppo_reward_model",
+                "start": "sft_safe",
+                "data": "exam",
+                "judge": "reward_safe",
+            },
         }
     },
     "assess": {"graders": {"reward_model": "reward_model"}},
@@ -51,7 +61,10 @@ FILTERED = ["dpo_far", "dpo_near", "dpo_safe", "dpo_mixed"]
 SAFE_ROUNDS = ["dpo_iter_11", "dpo_iter_12"]
 PPO_SAFE = ["ppo_far", "ppo_near"]
 HELPFUL = ["sft", "dpo", *ROUNDS, *LADDER]
-FROM_SAFE = {"sft_safe": "sft", **dict.fromkeys(["dpo_near", "dpo_safe", "dpo_mixed", *SAFE_ROUNDS, "ppo_near"], "sft_safe")}
+FROM_SAFE = {
+    "sft_safe": "sft",
+    **dict.fromkeys(["dpo_near", "dpo_safe", "dpo_mixed", *SAFE_ROUNDS, "ppo_near"], "sft_safe"),
+}
 CHAINS: dict[str, list[str]] = {
     "dpo": ["dpo"],
     "rounds": ROUNDS,
@@ -60,7 +73,9 @@ CHAINS: dict[str, list[str]] = {
     "safe_rounds": SAFE_ROUNDS,
     **{name: [name] for name in PPO_SAFE},
 }
-"""Models that one process makes and measures one after the other; what several chains need is made before them."""
+"""Models that one process makes and measures one after the other; what several chains need is made before
+them.
+"""
 MATCHES = [
     ["dpo", "sft"],
     *map(list, zip(ROUNDS, ["sft", *ROUNDS[:-1]], strict=True)),
@@ -80,12 +95,17 @@ def settings(edits: list[str]) -> dict[str, Any]:
     from benchmarks.embedded_learning import override
 
     recipe = ROOT / "recipes/preference_ladder.yaml"
-    params = laid_over(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), yaml.safe_load(recipe.read_text("utf-8")))
+    params = laid_over(
+        yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), yaml.safe_load(recipe.read_text("utf-8"))
+    )
     params = laid_over(params, EXTRAS)
     models = [name for chain in CHAINS.values() for name in chain]
     params["evaluate"]["models"] = ["sft", "sft_safe", *models]
     params["assess"]["models"] = {
-        name: {"reference": FROM_SAFE.get(name, "sft"), "preferences": "exam" if name in HELPFUL else "exam_safety_all"}
+        name: {
+            "reference": FROM_SAFE.get(name, "sft"),
+            "preferences": "exam" if name in HELPFUL else "exam_safety_all",
+        }
         for name in params["evaluate"]["models"]
     }
     params["wins"] = {"checker": {"judge": "checker", "matches": MATCHES}}
@@ -134,7 +154,9 @@ def work(folder: str, seed: int, stages: list[str], params: dict[str, Any], spli
 
 
 def view(seed: Path) -> Path:
-    """A folder beside a seed's own in which the held-out problems and pairs are its validation problems and pairs."""
+    """A folder beside a seed's own in which the held-out problems and pairs are its validation problems and
+    pairs.
+    """
     there = seed / "on-validation"
     there.mkdir(exist_ok=True)
     for name in ("models", "raw"):
@@ -176,14 +198,19 @@ def schedule(folder: str, options: argparse.Namespace, params: dict[str, Any]) -
                 if fault:
                     failed.append(f"seed {seed} {title}: {fault}")
                 took = {} if fault else future.result()
-                told = f"FAILED: {fault}" if fault else ", ".join(f"{name} {value:.0f} s" for name, value in took.items()) or "was there"
+                told = (
+                    f"FAILED: {fault}"
+                    if fault
+                    else ", ".join(f"{name} {value:.0f} s" for name, value in took.items()) or "was there"
+                )
                 print(f"[{time.monotonic() - started:.0f} s] seed {seed} {title}: {told}", flush=True)
                 if fault:
                     continue
                 if title == "start":
                     waiting += [(seed, name, measured(chain)) for name, chain in chains.items()]
                     order = ["start", *chains]
-                    waiting.sort(key=lambda job: (order.index(job[1]), job[0]))  # what is first of interest first, in every seed
+                    # what is first of interest first, in every seed
+                    waiting.sort(key=lambda job: (order.index(job[1]), job[0]))
                 left[seed].discard(title)
                 if title in chains and not left[seed] and not options.only:
                     waiting.insert(0, (seed, "wins", ["wins@checker"]))
@@ -191,7 +218,9 @@ def schedule(folder: str, options: argparse.Namespace, params: dict[str, Any]) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")

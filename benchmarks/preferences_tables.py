@@ -1,5 +1,6 @@
-"""Tables of benchmarks/preferences.py: figures by seed, means with 95 % intervals over seeds, and the orderings of
-dpo_vs_ppo.md 8.8 beside ours."""
+"""Tables of benchmarks/preferences.py: figures by seed, means with 95 % intervals over seeds, and the
+orderings of dpo_vs_ppo.md 8.8 beside ours.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.methods import interval
 
-Found = dict[str, Any]  # seed -> {"models": {name: figures}, "reward": {name: report}, "wins": [matches], "rounds": {name: counts}}
+# seed -> {"models": {name: figures}, "reward": {name: report}, "wins": [matches], "rounds": {name: counts}}
+Found = dict[str, Any]
 
 ASSESSED = {
     "accuracy": ("accuracy", "share"),
@@ -48,8 +50,17 @@ CLAIMS = [
     Ordering("C1", "+ filter U+S: helpfulness collapses (-2.86)", "dpo_safe", "dpo_mixed", "accuracy"),
     Ordering("C2", "round 1 safer than its start (86.7)", "dpo_iter_11", "sft_safe", "safe"),
     Ordering("C2", "round 2 safer than round 1 (99.7)", "dpo_iter_12", "dpo_iter_11", "safe"),
-    Ordering("C2", "its helpfulness stays below PPO's (-3.27 under 1.69)", "ppo_far", "dpo_iter_12", "accuracy"),
-    Ordering("C3", "+ advantage norm at least baseline (0.716 / 0.706)", "ppo_rm_norm", "ppo_rm_naive", "greedy", True),
+    Ordering(
+        "C2", "its helpfulness stays below PPO's (-3.27 under 1.69)", "ppo_far", "dpo_iter_12", "accuracy"
+    ),
+    Ordering(
+        "C3",
+        "+ advantage norm at least baseline (0.716 / 0.706)",
+        "ppo_rm_norm",
+        "ppo_rm_naive",
+        "greedy",
+        True,
+    ),
     Ordering("C3", "+ large batch at least that (0.716)", "ppo_rm_large", "ppo_rm_norm", "greedy", True),
     Ordering("C3", "+ EMA reference at least that (0.718)", "ppo_rm", "ppo_rm_large", "greedy", True),
     Ordering("C3", "baseline PPO above SFT (HH; on APPS below)", "ppo_rm_naive", "sft", "greedy"),
@@ -58,8 +69,16 @@ CLAIMS = [
     Ordering("C4", "PPO above DPO-Iter (0.718)", "ppo_rm", "dpo_iter_3", "greedy"),
 ]
 UNSEEN = [
-    ("C5", "APPS: DPO-Iter below SFT, PPO above it from 13B up", "cannot say: no programs, one size of model"),
-    ("C6", "CodeContests: DPO 0 % < DPO-Iter < SFT < PPO", "cannot say: no programs, no pairs from elsewhere"),
+    (
+        "C5",
+        "APPS: DPO-Iter below SFT, PPO above it from 13B up",
+        "cannot say: no programs, one size of model",
+    ),
+    (
+        "C6",
+        "CodeContests: DPO 0 % < DPO-Iter < SFT < PPO",
+        "cannot say: no programs, no pairs from elsewhere",
+    ),
 ]
 SHIFTS = [("safe", "the safety rate"), ("accuracy", "the pass rate")]
 
@@ -75,10 +94,18 @@ def collect(folder: Path, seeds: Sequence[int], split: str) -> Found:
             models[path.stem] = {name: _at(whole, keys) for name, keys in ASSESSED.items()}
         for path in sorted((here / "metrics/evaluate").glob("*.json")):
             whole = json.loads(path.read_text("utf-8"))["heldout"]
-            models.setdefault(path.stem, {}).update({how: whole[how]["accuracy"] for how in ("greedy", "sampled")})
-        reports = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((here / "metrics/reward_report").glob("*.json"))}
+            models.setdefault(path.stem, {}).update(
+                {how: whole[how]["accuracy"] for how in ("greedy", "sampled")}
+            )
+        reports = {
+            path.stem: json.loads(path.read_text("utf-8"))
+            for path in sorted((here / "metrics/reward_report").glob("*.json"))
+        }
         wins = here / "metrics/wins/checker.json"
-        rounds = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((here / "metrics/train").glob("dpo_iter_*.json"))}
+        rounds = {
+            path.stem: json.loads(path.read_text("utf-8"))
+            for path in sorted((here / "metrics/train").glob("dpo_iter_*.json"))
+        }
         matches = json.loads(wins.read_text("utf-8"))["matches"] if wins.exists() else []
         found[str(seed)] = {"models": models, "reward": reports, "wins": matches, "rounds": rounds}
     return found
@@ -97,7 +124,8 @@ def tables(found: Found) -> str:
     parts = [
         "Reward models on held-out pairs",
         rewards(found),
-        "Accuracy under the exact checker, by seed (gain over SFT in points); implicit: accuracy of the implicit reward on held-out pairs",
+        "Accuracy under the exact checker, by seed (gain over SFT in points); implicit: accuracy of the "
+        "implicit reward on held-out pairs",
         accuracies(found, ["sft", "dpo", *ROUNDS, *LADDER]),
         "Win / tie / lose under the checker, %, by seed",
         wins(found),
@@ -113,10 +141,13 @@ def rewards(found: Found) -> str:
     lines = ["| model | accuracy by seed [95 %] | mean | margin | ECE |", "|---" * 5 + "|"]
     for name in dict.fromkeys(name for one in found.values() for name in one["reward"]):
         reports = [one["reward"][name] for one in found.values() if name in one["reward"]]
-        shown = ", ".join("{share:.3f} [{low:.3f}, {high:.3f}]".format(**report["accuracy"]) for report in reports)
+        shown = ", ".join(
+            "{share:.3f} [{low:.3f}, {high:.3f}]".format(**report["accuracy"]) for report in reports
+        )
         mean = _mean([report["accuracy"]["share"] for report in reports], "{:.3f}")
         margin, ece = (
-            _mean(column, "{:.2f}") for column in zip(*((r["margin"]["mean"], r["calibration"]["ece"]) for r in reports), strict=True)
+            _mean(column, "{:.2f}")
+            for column in zip(*((r["margin"]["mean"], r["calibration"]["ece"]) for r in reports), strict=True)
         )
         lines.append(f"| {name} | {shown} | {mean} | {margin} | {ece} |")
     return "\n".join(lines)
@@ -124,7 +155,8 @@ def rewards(found: Found) -> str:
 
 def accuracies(found: Found, names: Sequence[str]) -> str:
     lines = [
-        "| model | greedy by seed | gain greedy | gain sampled | reward | implicit | KL, nats | degenerate | tokens |",
+        "| model | greedy by seed | gain greedy | gain sampled | reward | implicit | KL, nats | degenerate | "
+        "tokens |",
         "|---" * 9 + "|",
     ]
     for name in names:
@@ -137,7 +169,9 @@ def accuracies(found: Found, names: Sequence[str]) -> str:
             shown.append(f"{value:.1f} ({value - start:+.1f})")
         gains = [_difference(found, name, "sft", how) for how in ("greedy", "sampled")]
         cells = [_mean(gain, "{:+.1f}") if name != "sft" else "" for gain in gains]
-        cells += [_over(found, name, measure) for measure in ("reward", "implicit", "kl", "degenerate", "length")]
+        cells += [
+            _over(found, name, measure) for measure in ("reward", "implicit", "kl", "degenerate", "length")
+        ]
         lines.append(f"| {name} | {', '.join(shown)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -150,7 +184,10 @@ def wins(found: Found) -> str:
             matches.setdefault((match["first"], match["second"]), []).append(match)
     for (first, second), rows in matches.items():
         shown = ", ".join(" / ".join(f"{value:.0f}" for value in row["percent"]) for row in rows)
-        lines.append(f"| {first} against {second} | {shown} | {_mean([100 * row['net']['mean'] for row in rows], '{:+.1f}')} |")
+        lines.append(
+            f"| {first} against {second} | {shown} | "
+            f"{_mean([100 * row['net']['mean'] for row in rows], '{:+.1f}')} |"
+        )
     return "\n".join(lines)
 
 
@@ -159,7 +196,9 @@ def safety(found: Found, names: Sequence[str]) -> str:
     lines = [f"| model | {' | '.join(measures)} |", "|---" * (1 + len(measures)) + "|"]
     for name in names:
         if _with(found, name, measure="safe"):
-            lines.append(f"| {name} | " + " | ".join(_over(found, name, measure) for measure in measures) + " |")
+            lines.append(
+                f"| {name} | " + " | ".join(_over(found, name, measure) for measure in measures) + " |"
+            )
     return "\n".join(lines)
 
 
@@ -176,12 +215,16 @@ def claims(found: Found) -> str:
         if dpo and len(dpo) == len(ppo):
             more = [abs(one) - abs(other) for one, other in zip(dpo, ppo, strict=True)]
             ours = f"shift of DPO {_shown(dpo)}; of PPO {_shown(ppo)}"
-            lines.append(f"| C7 | a nearer reference moves DPO more than PPO in {words} | {ours} | {verdict(more)} |")
+            lines.append(
+                f"| C7 | a nearer reference moves DPO more than PPO in {words} | {ours} | {verdict(more)} |"
+            )
     return "\n".join(lines)
 
 
 def verdict(differences: Sequence[float], at_least: bool = False) -> str:
-    """Whether the paper's sign is there in every seed, in none, or in some; `at_least`: no difference holds too."""
+    """Whether the paper's sign is there in every seed, in none, or in some; `at_least`: no difference holds
+    too.
+    """
     holds = [value > 0 or (at_least and value == 0) for value in differences]
     if all(holds):
         low = interval(list(differences))[0] - interval(list(differences))[1]
@@ -195,7 +238,11 @@ def _shown(values: Sequence[float]) -> str:
 
 def _with(found: Found, *names: str, measure: str) -> list[str]:
     """Seeds in which all these models have the measure."""
-    return [seed for seed, one in found.items() if all(one["models"].get(name, {}).get(measure) is not None for name in names)]
+    return [
+        seed
+        for seed, one in found.items()
+        if all(one["models"].get(name, {}).get(measure) is not None for name in names)
+    ]
 
 
 def _difference(found: Found, first: str, second: str, measure: str) -> list[float]:

@@ -1,7 +1,9 @@
-"""TRL's side of benchmarks/preferences_peers.py: its DPOTrainer, set up to be fast on this machine, step by step.
+"""TRL's side of benchmarks/preferences_peers.py: its DPOTrainer, set up to be fast on this machine, step by
+step.
 
-Reference log-probs are computed beforehand, as Whetstone's are; evaluation, logging, checkpoints, progress bars, gradient checkpointing and
-bfloat16 on a CPU are off. The pairs of each batch come sorted by length, so that its micro-batches hold little padding.
+Reference log-probs are computed beforehand, as Whetstone's are; evaluation, logging, checkpoints, progress
+bars, gradient checkpointing and bfloat16 on a CPU are off. The pairs of each batch come sorted by length, so
+that its micro-batches hold little padding.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class _Tokenised(DPOTrainer):
 
 
 class _Stopwatch(TrainerCallback):
-    """A step's time runs from the end of the one before, so that fetching and padding its pairs count; `between` is outside of it."""
+    """A step's time runs from the end of the one before, so that fetching and padding its pairs count;
+    `between` is outside of it.
+    """
 
     def __init__(self, between: Callable[[], None], pairs: int) -> None:
         self._between, self._pairs = between, pairs
@@ -62,18 +66,29 @@ def steps(
     between: Callable[[], None] = lambda: None,
     log: bool = False,
 ) -> tuple[list[Step], list[float]]:
-    """Train the model in `folder` by DPO, one optimiser step on each of `batches`, cut into micro-batches of `split` pairs.
-    Also the losses, where they are logged."""
+    """Train the model in `folder` by DPO, one optimiser step on each of `batches`, cut into micro-batches of
+    `split` pairs. Also the losses, where they are logged.
+    """
     transformers_logging.set_verbosity_error()
     logging.disable(logging.WARNING)
     disable_progress_bar()
     model, tokens = policy.load(folder)
     names = {number: text for text, number in tokens.specials.items()}
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tokens.tokenizer, pad_token=names[tokens.pad_id], eos_token=names[tokens.eos_id], padding_side="right"
+        tokenizer_object=tokens.tokenizer,
+        pad_token=names[tokens.pad_id],
+        eos_token=names[tokens.eos_id],
+        padding_side="right",
     )
-    rows = [pair for batch in batches for pair in sorted(batch, key=lambda pair: len(pair.prompt) + max(map(len, pair[2:])))]
-    data = [{"prompt_ids": list(row.prompt), "chosen_ids": list(row.first), "rejected_ids": list(row.second)} for row in rows]
+    rows = [
+        pair
+        for batch in batches
+        for pair in sorted(batch, key=lambda pair: len(pair.prompt) + max(map(len, pair[2:])))
+    ]
+    data = [
+        {"prompt_ids": list(row.prompt), "chosen_ids": list(row.first), "rejected_ids": list(row.second)}
+        for row in rows
+    ]
     config = DPOConfig(
         output_dir=scratch,
         per_device_train_batch_size=split,
@@ -101,7 +116,13 @@ def steps(
         dataloader_pin_memory=False,
     )
     watch = _Stopwatch(between, len(batches[0]))
-    trainer = _Tokenised(model=model, args=config, train_dataset=Dataset.from_list(data), processing_class=tokenizer, callbacks=[watch])
+    trainer = _Tokenised(
+        model=model,
+        args=config,
+        train_dataset=Dataset.from_list(data),
+        processing_class=tokenizer,
+        callbacks=[watch],
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     return watch.steps, watch.losses

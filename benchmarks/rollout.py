@@ -1,14 +1,17 @@
-"""How fast the local engine samples: beside Hugging Face `generate`, beside what the machine could do at best, flat and as trees.
+"""How fast the local engine samples: beside Hugging Face `generate`, beside what the machine could do at
+best, flat and as trees.
 
-    python -m benchmarks.rollout [--sizes 0.4M 1M 5M 25M] [--rows 64 256 1024] [--new-tokens 64] [--rounds 5] [--json FILE] [--quick]
+    python -m benchmarks.rollout [--sizes 0.4M 1M 5M 25M] [--rows 64 256 1024] [--new-tokens 64] [--rounds 5]
+    [--json FILE] [--quick]
 
-All of a table is measured in one process, the contenders in turn, and each ratio is taken within a round: the median over the rounds with
-the range behind it. Absolute figures hold for the machine and the moment. Other processes' share of the cores is measured with every
-sample; a line says how much it was, and rounds wait a while for it to fall.
+All of a table is measured in one process, the contenders in turn, and each ratio is taken within a round: the
+median over the rounds with the range behind it. Absolute figures hold for the machine and the moment. Other
+processes' share of the cores is measured with every sample; a line says how much it was, and rounds wait a
+while for it to fall.
 
-The limit of a step is the larger of its matrix products at the best rate that this machine reaches on those very shapes, and reading all
-keys and values once at the bandwidth it reaches. It is measured anew in every round, behind the engine: the rate of a shared machine
-moves by half.
+The limit of a step is the larger of its matrix products at the best rate that this machine reaches on those
+very shapes, and reading all keys and values once at the bandwidth it reaches. It is measured anew in every
+round, behind the engine: the rate of a shared machine moves by half.
 """
 
 from __future__ import annotations
@@ -59,7 +62,9 @@ LIMIT = "the machine's limit"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: tokens per second of each contender (median), and ratios (median, lowest, highest) by name."""
+    """One line of a table: tokens per second of each contender (median), and ratios (median, lowest, highest)
+    by name.
+    """
 
     table: str
     size: str
@@ -95,7 +100,9 @@ def make_model(size: str) -> Any:
 class Uncached(LocalEngine):
     """The same engine without memory from one call to the next."""
 
-    def generate(self, prefixes: Any, keys: Any, sampling: Any, caps: Any = None, keep: bool = False) -> list[list[Completion]]:
+    def generate(
+        self, prefixes: Any, keys: Any, sampling: Any, caps: Any = None, keep: bool = False
+    ) -> list[list[Completion]]:
         return super().generate(prefixes, keys, sampling, caps)
 
 
@@ -103,7 +110,12 @@ class Peer:
     """Hugging Face `generate` with sampling and the log-probs of what it drew."""
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]], samples: int, new_tokens: int) -> None:
-        self._model, self._ids, self._samples, self._new_tokens = model, torch.tensor(prompts), samples, new_tokens
+        self._model, self._ids, self._samples, self._new_tokens = (
+            model,
+            torch.tensor(prompts),
+            samples,
+            new_tokens,
+        )
         self.cache = "dynamic"
 
     def choose_cache(self) -> None:
@@ -154,8 +166,9 @@ class Bench:
     def duel(
         self, contenders: dict[str, Callable[[], object]], limit: Callable[[], float] | None = None
     ) -> tuple[dict[str, list[float]], float]:
-        """Seconds of each contender, and of `limit`, which says them itself, round by round; and the cores that other processes used
-        meanwhile, at most."""
+        """Seconds of each contender, and of `limit`, which says them itself, round by round; and the cores
+        that other processes used meanwhile, at most.
+        """
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         others, first = 0.0, next(iter(contenders.values()))
         for run in contenders.values():
@@ -179,17 +192,26 @@ class Bench:
         peer = Peer(self.model, prompts, samples, new_tokens)
         peer.choose_cache()
         seconds, others = self.duel(
-            {"local": lambda: self.engine.generate(prompts, keys, sampling), f"generate ({peer.cache})": peer},
+            {
+                "local": lambda: self.engine.generate(prompts, keys, sampling),
+                f"generate ({peer.cache})": peer,
+            },
             lambda: limit_seconds(self.size, len(prompts) * samples, width, new_tokens),
         )
-        share = spread([least / taken for least, taken in zip(seconds.pop(LIMIT), seconds["local"], strict=True)])
+        share = spread(
+            [least / taken for least, taken in zip(seconds.pop(LIMIT), seconds["local"], strict=True)]
+        )
         counts = dict.fromkeys(seconds, len(prompts) * samples * new_tokens)
-        return self._row("flat", f"{len(prompts)}x{samples} of {width}+{new_tokens}", seconds, counts, others, share)
+        return self._row(
+            "flat", f"{len(prompts)}x{samples} of {width}+{new_tokens}", seconds, counts, others, share
+        )
 
     def answers(self, rows: int, samples: int, width: int, limit: int) -> Row:
         """Responses of 10 to 50 tokens under a limit of `limit`; only these count."""
         prompts, keys = make_prompts(rows // samples, samples, width)
-        lengths = torch.randint(10, 51, (len(prompts) * samples,), generator=torch.Generator().manual_seed(2)).clamp(max=limit)
+        lengths = torch.randint(
+            10, 51, (len(prompts) * samples,), generator=torch.Generator().manual_seed(2)
+        ).clamp(max=limit)
         peer = Peer(self.model, prompts, samples, limit)
         peer.choose_cache()
         single = [prompt for prompt in prompts for _ in range(samples)]
@@ -204,10 +226,16 @@ class Bench:
         load = f"{len(prompts)}x{samples} of {width}+10..50"
         return self._row("answers", load, seconds, dict.fromkeys(seconds, int(lengths.sum())), others)
 
-    def tree(self, trees: int, width: int, segment: int, new_tokens: int, branching: Sequence[int] = (6, 6, 6)) -> Row:
-        """A tree against flat sampling of as many new tokens, against the same tree without kept caches, and against sampling all of its
-        responses independently."""
-        settings, sampling = TreeParams(kind="tree", branching=list(branching), segment=segment), SamplingParams(max_new_tokens=new_tokens)
+    def tree(
+        self, trees: int, width: int, segment: int, new_tokens: int, branching: Sequence[int] = (6, 6, 6)
+    ) -> Row:
+        """A tree against flat sampling of as many new tokens, against the same tree without kept caches, and
+        against sampling all of its responses independently.
+        """
+        settings, sampling = (
+            TreeParams(kind="tree", branching=list(branching), segment=segment),
+            SamplingParams(max_new_tokens=new_tokens),
+        )
         prompts = make_prompts(trees, 1, width)[0]
         roots = [Prompt(str(number), ids, root_key(0, 0, str(number))) for number, ids in enumerate(prompts)]
         forest = tree.grow(self.engine, roots, settings, sampling)
@@ -230,8 +258,16 @@ class Bench:
             "independent": trees * leaves * new_tokens,
         }
         shape = "-".join(map(str, branching))
-        row = self._row("tree", f"{trees} trees {shape} of {width}+{segment}.., {new_tokens} in all", seconds, counts, others)
-        saved = spread([slow / fast for slow, fast in zip(seconds["independent"], seconds["tree"], strict=True)])
+        row = self._row(
+            "tree",
+            f"{trees} trees {shape} of {width}+{segment}.., {new_tokens} in all",
+            seconds,
+            counts,
+            others,
+        )
+        saved = spread(
+            [slow / fast for slow, fast in zip(seconds["independent"], seconds["tree"], strict=True)]
+        )
         row.ratios["independent (time)"] = saved
         del row.ratios["independent"]  # of rates: says nothing
         return row
@@ -249,7 +285,10 @@ class Bench:
         rates = {name: counts[name] / statistics.median(taken) for name, taken in seconds.items()}
         ratios = {
             name: spread(
-                [counts[first] / mine / (counts[name] / theirs) for mine, theirs in zip(seconds[first], seconds[name], strict=True)]
+                [
+                    counts[first] / mine / (counts[name] / theirs)
+                    for mine, theirs in zip(seconds[first], seconds[name], strict=True)
+                ]
             )
             for name in rest
         }
@@ -265,14 +304,24 @@ def make_prompts(count: int, samples: int, width: int) -> tuple[list[list[int]],
     """Random prompts of `width` tokens, and `samples` keys for each."""
     generator = torch.Generator().manual_seed(1)
     prompts = torch.randint(3, VOCABULARY, (max(1, count), width), generator=generator).tolist()
-    return prompts, [[child_key(root_key(0, 0, str(number)), index) for index in range(samples)] for number in range(len(prompts))]
+    return prompts, [
+        [child_key(root_key(0, 0, str(number)), index) for index in range(samples)]
+        for number in range(len(prompts))
+    ]
 
 
 def limit_seconds(size: str, rows: int, width: int, new_tokens: int) -> float:
-    """What sampling must take at least: per step the larger of products at the best rate measured, and reading keys and values."""
+    """What sampling must take at least: per step the larger of products at the best rate measured, and
+    reading keys and values.
+    """
     hidden, intermediate, layers, heads, kv_heads = SIZES[size]
     head = hidden // heads
-    shapes = [(hidden, hidden + 2 * kv_heads * head), (hidden, hidden), (hidden, 2 * intermediate), (intermediate, hidden)]
+    shapes = [
+        (hidden, hidden + 2 * kv_heads * head),
+        (hidden, hidden),
+        (hidden, 2 * intermediate),
+        (intermediate, hidden),
+    ]
     work = layers * sum(2 * rows * inner * outer for inner, outer in shapes) + 2 * rows * hidden * VOCABULARY
     reading = rows * (width + new_tokens / 2) * 2 * layers * kv_heads * head * 4 / bandwidth()
     return new_tokens * max(work / product_rate(rows, shapes), reading)
@@ -283,7 +332,14 @@ def product_rate(rows: int, shapes: Sequence[tuple[int, int]]) -> float:
     best = 0.0
     for inner, outer in shapes:
         left, right = torch.randn(rows, inner), torch.randn(outer, inner)
-        best = max(best, 2 * rows * inner * outer / fastest(lambda left=left, right=right: torch.nn.functional.linear(left, right)))
+        best = max(
+            best,
+            2
+            * rows
+            * inner
+            * outer
+            / fastest(lambda left=left, right=right: torch.nn.functional.linear(left, right)),
+        )
     return best
 
 
@@ -334,7 +390,9 @@ def wait_for_quiet(limit: float) -> None:
 def show(row: Row) -> str:
     """One markdown table line."""
     rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in row.rates.items())
-    ratios = ", ".join(f"{middle:.2f} ({low:.2f}..{high:.2f}) x {name}" for name, (middle, low, high) in row.ratios.items())
+    ratios = ", ".join(
+        f"{middle:.2f} ({low:.2f}..{high:.2f}) x {name}" for name, (middle, low, high) in row.ratios.items()
+    )
     limit = "" if row.limit_share is None else "{:.0%} ({:.0%}..{:.0%})".format(*row.limit_share)
     return f"| {row.table} | {row.size} | {row.load} | {rates} | {ratios} | {limit} | {row.others:.2f} |"
 
@@ -350,7 +408,9 @@ def measure(options: argparse.Namespace) -> list[Row]:
         print(show(row), flush=True)
 
     for size in options.sizes:
-        bench = Bench(size, options.rounds, options.wait, time.process_time if options.cpu_time else time.perf_counter)
+        bench = Bench(
+            size, options.rounds, options.wait, time.process_time if options.cpu_time else time.perf_counter
+        )
         for count in options.rows:
             if "flat" in options.tables:
                 for length in options.new_tokens:
@@ -363,27 +423,46 @@ def measure(options: argparse.Namespace) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--tables", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--rows", nargs="+", type=int, default=[256], help="sequences at once (prompts x samples)")
+    parser.add_argument(
+        "--rows", nargs="+", type=int, default=[256], help="sequences at once (prompts x samples)"
+    )
     parser.add_argument("--samples", type=int, default=8, help="responses per prompt")
     parser.add_argument("--prompt-tokens", type=int, default=24)
     parser.add_argument("--new-tokens", nargs="+", type=int, default=[64])
     parser.add_argument("--trees", type=int, default=8, help="prompts of the tree table")
-    parser.add_argument("--segment", type=int, default=20, help="tokens of a tree's inner segment; a response has three times as many")
+    parser.add_argument(
+        "--segment",
+        type=int,
+        default=20,
+        help="tokens of a tree's inner segment; a response has three times as many",
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--wait", type=float, default=10, help="seconds to wait for other processes before each sample")
+    parser.add_argument(
+        "--wait", type=float, default=10, help="seconds to wait for other processes before each sample"
+    )
     parser.add_argument("--threads", type=int, default=0, help="cores to use; 0: torch's default")
-    parser.add_argument("--cpu-time", action="store_true", help="count this process's CPU seconds: on a busy machine, with --threads 1")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count this process's CPU seconds: on a busy machine, with --threads 1",
+    )
     parser.add_argument("--json", type=Path, help="write the rows there as well")
-    parser.add_argument("--quick", action="store_true", help="one round of the smallest model, to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of the smallest model, to see that it runs"
+    )
     options = parser.parse_args()
     if options.quick:
         options.sizes, options.rows, options.rounds, options.trees, options.wait = ["0.4M"], [64], 1, 1, 0
     if options.threads:
         torch.set_num_threads(options.threads)
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     about = {
         "commit": commit.stdout.strip(),
         "date": time.strftime("%Y-%m-%d"),

@@ -1,10 +1,12 @@
 """The local engine beside vLLM's CPU build, in one process, with the weights of one model.
 
-    .venv-vllm/bin/python -m benchmarks.rollout_vllm [--sizes 0.4M 1M 5M] [--rows 256] [--new-tokens 64] [--rounds 5] [--json FILE]
+    .venv-vllm/bin/python -m benchmarks.rollout_vllm [--sizes 0.4M 1M 5M] [--rows 256] [--new-tokens 64]
+    [--rounds 5] [--json FILE]
 
-`make test-vllm` makes that environment. Three contenders take turns: the local engine, vLLM with its own sampler and the log-prob of what
-it drew (what one gets from it as it comes), and vLLM with Whetstone's draw inside (`execution.sampler: vllm`, the local engine's samples).
-Rates are warm: every contender runs once before. One size for each process: vLLM keeps its first model.
+`make test-vllm` makes that environment. Three contenders take turns: the local engine, vLLM with its own
+sampler and the log-prob of what it drew (what one gets from it as it comes), and vLLM with Whetstone's draw
+inside (`execution.sampler: vllm`, the local engine's samples). Rates are warm: every contender runs once
+before. One size for each process: vLLM keeps its first model.
 """
 
 from __future__ import annotations
@@ -61,12 +63,16 @@ def measure(size: str, options: argparse.Namespace) -> Row:
         }
     )
     count = len(prompts) * options.samples * options.new_tokens
-    load = f"{len(prompts)}x{options.samples} of {options.width}+{options.new_tokens}, {options.threads} threads"
+    load = (
+        f"{len(prompts)}x{options.samples} of {options.width}+{options.new_tokens}, {options.threads} threads"
+    )
     return bench._row("vllm", load, seconds, dict.fromkeys(seconds, count), others)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=["0.4M", "1M", "5M"])
     parser.add_argument("--rows", type=int, default=256, help="sequences at once")
     parser.add_argument("--samples", type=int, default=8, help="of each prompt")
@@ -74,7 +80,9 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--wait", type=float, default=5, help="seconds to wait for a quiet machine before each sample")
+    parser.add_argument(
+        "--wait", type=float, default=5, help="seconds to wait for a quiet machine before each sample"
+    )
     parser.add_argument("--json", type=Path, help="write the rows there too")
     options = parser.parse_args()
     if len(options.sizes) > 1:
@@ -83,7 +91,11 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.rollout_vllm", "--sizes", size]
             for name in ("rows", "samples", "width", "new_tokens", "rounds", "threads", "wait"):
                 command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-            rows.append(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip().splitlines()[-1])
+            rows.append(
+                subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                .stdout.strip()
+                .splitlines()[-1]
+            )
             print(rows[-1], flush=True)
         return
     row = measure(options.sizes[0], options)

@@ -1,9 +1,11 @@
-"""How many tests of programs the code reward runs in a second, on real reference solutions, and what one sandbox costs.
+"""How many tests of programs the code reward runs in a second, on real reference solutions, and what one
+sandbox costs.
 
     python -m benchmarks.sandbox [--data FOLDER] [--workers 4] [--problems 120] [--json FILE]
 
-FOLDER holds `mbpp/mbpp.jsonl` and `humaneval/*.jsonl` as published; without it, a made-up problem of three assertions is judged instead.
-Each program gets a sandbox of its own, each test a process of its own; all of them end well, so nothing waits for a clock.
+FOLDER holds `mbpp/mbpp.jsonl` and `humaneval/*.jsonl` as published; without it, a made-up problem of three
+assertions is judged instead. Each program gets a sandbox of its own, each test a process of its own; all of
+them end well, so nothing waits for a clock.
 """
 
 from __future__ import annotations
@@ -58,14 +60,24 @@ def starts(count: int = 20) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path)
     parser.add_argument("--workers", type=int, default=2 * (os.cpu_count() or 1))
     parser.add_argument("--problems", type=int, default=120)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    report: dict[str, Any] = {"workers": options.workers, "cores": os.cpu_count(), "load_before": os.getloadavg()[0], "start_s": starts()}
-    print(f"start of a sandbox: {report['start_s'] * 1e3:.0f} ms; {options.workers} workers, load before {report['load_before']:.1f}")
+    report: dict[str, Any] = {
+        "workers": options.workers,
+        "cores": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
+        "start_s": starts(),
+    }
+    print(
+        f"start of a sandbox: {report['start_s'] * 1e3:.0f} ms; {options.workers} workers, load before "
+        f"{report['load_before']:.1f}"
+    )
     for name, rows in responses(options.data, options.problems).items():
         with CodeTests(CodeTestsParams(), options.workers) as judge:
             judge.judge(rows[: options.workers])
@@ -74,8 +86,17 @@ def main() -> None:
             seconds = time.perf_counter() - began
         tests = sum(len(sample.result.outcomes) for sample in samples)
         passed = sum(sample.passed for sample in samples)
-        report[name] = {"programs": len(rows), "passed": passed, "tests": tests, "seconds": seconds, "tests_per_s": tests / seconds}
-        print(f"{name}: {passed} of {len(rows)} programs pass; {tests} tests in {seconds:.1f} s, {tests / seconds:.0f} tests/s")
+        report[name] = {
+            "programs": len(rows),
+            "passed": passed,
+            "tests": tests,
+            "seconds": seconds,
+            "tests_per_s": tests / seconds,
+        }
+        print(
+            f"{name}: {passed} of {len(rows)} programs pass; {tests} tests in {seconds:.1f} s, "
+            f"{tests / seconds:.0f} tests/s"
+        )
     if options.json:
         options.json.write_text(json.dumps(report, indent=1), "utf-8")
 

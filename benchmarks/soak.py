@@ -1,10 +1,12 @@
-"""Kill -9 at random moments over the whole graph, run again, and compare the end with an undisturbed run, file by file.
+"""Kill -9 at random moments over the whole graph, run again, and compare the end with an undisturbed run,
+file by file.
 
     python -m benchmarks.soak --kills 20              # the toy graph of the tests, slowed down
     python -m benchmarks.soak --kills 20 --real       # the embedded graph itself, with small parameters
 
-Victims are the runner, a stage, a stage's supervisor, or runner and stage at once. After each kill: no process may be left, no object of
-DVC's cache may differ from its name, and what the plan then calls fresh must be whole. Exit code 1 when anything differs.
+Victims are the runner, a stage, a stage's supervisor, or runner and stage at once. After each kill: no
+process may be left, no object of DVC's cache may differ from its name, and what the plan then calls fresh
+must be whole. Exit code 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -99,7 +101,9 @@ class Kill:
 
 
 def slow_toy(folder: Path) -> Path:
-    """The toy graph; each stage takes its steps one by one and keeps its place, so that a kill finds it at work."""
+    """The toy graph; each stage takes its steps one by one and keeps its place, so that a kill finds it at
+    work.
+    """
     toy.make(folder)
     path = folder / "tasks/toy_common.py"
     steps = """    place = stage.work / "place"
@@ -171,15 +175,31 @@ class Soak:
             run.wait(600)
         run.wait()
         left = self._left_after(30)
-        kill = Kill(victim, at, ", ".join(names) or "-", run.returncode, left, len(self.scene.broken_objects()), self._stale())
+        kill = Kill(
+            victim,
+            at,
+            ", ".join(names) or "-",
+            run.returncode,
+            left,
+            len(self.scene.broken_objects()),
+            self._stale(),
+        )
         self.kills.append(kill)
-        print(f"{len(self.kills):3}  {kill.victim:<17} {kill.at:6.1f} s  {kill.running:<32} exit {kill.code:>3}  left {kill.left}  "
+        print(f"{len(self.kills):3}  {kill.victim:<17} {kill.at:6.1f} s  "
+            f"{kill.running:<32} exit {kill.code:>3}  "
+              f"left {kill.left}  "
               f"broken objects {kill.broken}  stale {kill.stale}", flush=True)  # fmt: skip
 
     def _stale(self) -> int:
-        """How many stages the plan finds stale; -1 when dvc.lock was cut short by the kill (the next run mends it)."""
+        """How many stages the plan finds stale; -1 when dvc.lock was cut short by the kill (the next run
+        mends it).
+        """
         planned = self.scene.call("plan", "--json")
-        return sum(row["action"] != "keep" for row in json.loads(planned.stdout)["stages"]) if planned.returncode == 0 else -1
+        return (
+            sum(row["action"] != "keep" for row in json.loads(planned.stdout)["stages"])
+            if planned.returncode == 0
+            else -1
+        )
 
     def _wait_for_stages(self, run: subprocess.Popen[bytes], skip: int) -> None:
         """Until `skip` stages have come and one more is at work."""
@@ -210,12 +230,26 @@ class Soak:
         return len(self.scene.left())
 
     def _ended(self, run: subprocess.Popen[bytes]) -> None:
-        """The run came to its end: forget all results and begin anew, so that kills go on hitting the whole graph."""
+        """The run came to its end: forget all results and begin anew, so that kills go on hitting the whole
+        graph.
+        """
         assert run.returncode == 0, self.scene.output()
         self.finished += 1
-        print(f"     came to its end before the kill; everything is removed and begins anew ({self.finished})", flush=True)
+        print(
+            f"     came to its end before the kill; everything is removed and begins anew ({self.finished})",
+            flush=True,
+        )
         folder = self.scene.folder
-        for name in ("data", "models", "metrics", "curves", "samples", "reports", ".dvc/cache", ".whetstone/work"):
+        for name in (
+            "data",
+            "models",
+            "metrics",
+            "curves",
+            "samples",
+            "reports",
+            ".dvc/cache",
+            ".whetstone/work",
+        ):
             shutil.rmtree(folder / name, ignore_errors=True)
         (folder / "dvc.lock").unlink(missing_ok=True)
         (folder / ".whetstone/dvc.lock.good").unlink(missing_ok=True)
@@ -235,11 +269,15 @@ def compare(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--real", action="store_true", help="the embedded graph instead of the toy")
     parser.add_argument("--seed", type=int, default=0, help="of victims and moments")
-    parser.add_argument("--folder", type=Path, help="where to work; default a temporary folder, removed at the end")
+    parser.add_argument(
+        "--folder", type=Path, help="where to work; default a temporary folder, removed at the end"
+    )
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="soak-"))
     started = time.monotonic()
@@ -248,7 +286,10 @@ def main() -> int:
         undisturbed = Scene(make(folder / "undisturbed" / "project"))
         done = undisturbed.call("run")
         assert done.returncode == 0, done.stdout + done.stderr
-        print(f"undisturbed run: {len(undisturbed.shown())} files, {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"undisturbed run: {len(undisturbed.shown())} files, {time.monotonic() - started:.0f} s",
+            flush=True,
+        )
         soak = Soak(make(folder / "soaked" / "project"), options.seed)
         while len(soak.kills) < options.kills:
             soak.once()
@@ -262,9 +303,14 @@ def main() -> int:
     finally:
         if not options.folder:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"{len(soak.kills)} kills, {soak.finished} runs came to their end between them, {time.monotonic() - started:.0f} s")
+    print(
+        f"{len(soak.kills)} kills, {soak.finished} runs came to their end between them, "
+        f"{time.monotonic() - started:.0f} s"
+    )
     print(f"files that differ from the undisturbed run: {differing or 'none'}")
-    print(f"left processes or broken objects after a kill: {bad or 'none'}; left at the end: {left or 'none'}")
+    print(
+        f"left processes or broken objects after a kill: {bad or 'none'}; left at the end: {left or 'none'}"
+    )
     return 1 if differing or bad or left else 0
 
 

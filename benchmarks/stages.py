@@ -1,7 +1,9 @@
-"""Stages of dvc.yaml run in this process in a scratch folder, without DVC: for benchmarks of dozens of short stages and several seeds.
+"""Stages of dvc.yaml run in this process in a scratch folder, without DVC: for benchmarks of dozens of short
+stages and several seeds.
 
-`Graph` resolves dvc.yaml against a raw params mapping; `run` makes what a stage needs first. A finished stage is done again only when its
-parameters or those of a stage before it changed: the code is not looked at, so take a new folder after an edit.
+`Graph` resolves dvc.yaml against a raw params mapping; `run` makes what a stage needs first. A finished stage
+is done again only when its parameters or those of a stage before it changed: the code is not looked at, so
+take a new folder after an edit.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ SKIPPED = ("code", "report")  # they look at the whole repository
 
 @dataclass(frozen=True)
 class Declared:
-    """An entry of dvc.yaml with its holes filled; `params` by dotted section. A checkpoint's lineage is left out: the runner writes it."""
+    """An entry of dvc.yaml with its holes filled; `params` by dotted section. A checkpoint's lineage is left
+    out: the runner writes it.
+    """
 
     name: str
     params: Mapping[str, Any]
@@ -38,18 +42,29 @@ class Graph:
         import yaml
 
         lock = declaration.parent / "source.lock.json"  # what comes from outside has a stage each
-        self.params = params | {"taken": json.loads(lock.read_text("utf-8")).get("taken", {}) if lock.exists() else {}}
+        self.params = params | {
+            "taken": json.loads(lock.read_text("utf-8")).get("taken", {}) if lock.exists() else {}
+        }
         entries = yaml.safe_load(declaration.read_text("utf-8"))["stages"]
-        found = (one for name, entry in entries.items() if name not in SKIPPED for one in self._declared(name, entry))
+        found = (
+            one
+            for name, entry in entries.items()
+            if name not in SKIPPED
+            for one in self._declared(name, entry)
+        )
         self.stages = {stage.name: stage for stage in found}
         self.makers = {out: stage.name for stage in self.stages.values() for out in stage.outs}
 
     def before(self, name: str) -> list[str]:
-        """Stages that write what `name` reads, in the order of its inputs; an input below or above an output counts too."""
+        """Stages that write what `name` reads, in the order of its inputs; an input below or above an output
+        counts too.
+        """
         makers = []
         for path in self.stages[name].inputs:
             makers += [
-                maker for out, maker in self.makers.items() if (out + "/").startswith(path + "/") or (path + "/").startswith(out + "/")
+                maker
+                for out, maker in self.makers.items()
+                if (out + "/").startswith(path + "/") or (path + "/").startswith(out + "/")
             ]
         return list(dict.fromkeys(makers))
 
@@ -59,15 +74,22 @@ class Graph:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def run(self, name: str, execution: dict[str, Any]) -> dict[str, float]:
-        """Make the stage's outputs in the current folder, and those before it; returns seconds of each stage that ran."""
+        """Make the stage's outputs in the current folder, and those before it; returns seconds of each stage
+        that ran.
+        """
         seconds: dict[str, float] = {}
         stage, note = self.stages[name], Path("done") / f"{name}.json"
         for maker in self.before(name):
             seconds |= self.run(maker, execution)
         key = self.key(name)
-        if note.exists() and json.loads(note.read_text("utf-8"))["key"] == key and all(Path(out).exists() for out in stage.outs):
+        if (
+            note.exists()
+            and json.loads(note.read_text("utf-8"))["key"] == key
+            and all(Path(out).exists() for out in stage.outs)
+        ):
             return seconds
-        for stale in (Path(f"work/{name}"), *map(Path, stage.outs)):  # of other parameters, or of an interrupted run
+        # of other parameters, or of an interrupted run
+        for stale in (Path(f"work/{name}"), *map(Path, stage.outs)):
             shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
         seconds[name] = run_stage(name, dict(stage.params), list(stage.inputs), list(stage.outs), execution)
         shutil.rmtree(f"work/{name}", ignore_errors=True)
@@ -88,11 +110,19 @@ class Graph:
 
     def _filled(self, name: str, entry: dict[str, Any], scope: dict[str, Any]) -> Declared:
         def fill(text: str) -> str:
-            return HOLE.sub(lambda hole: str(_at(scope if hole[1].partition(".")[0] in scope else self.params, hole[1])), text)
+            return HOLE.sub(
+                lambda hole: str(_at(scope if hole[1].partition(".")[0] in scope else self.params, hole[1])),
+                text,
+            )
 
         sections = [fill(one) for one in entry.get("params", ()) if isinstance(one, str)]
         outs = [fill(one) for one in entry["outs"] if not one.endswith("/lineage.json")]
-        return Declared(name, {one: self._value(one) for one in sections}, tuple(map(fill, entry.get("deps", ()))), tuple(outs))
+        return Declared(
+            name,
+            {one: self._value(one) for one in sections},
+            tuple(map(fill, entry.get("deps", ()))),
+            tuple(outs),
+        )
 
     def _members(self, hole: str) -> Any:
         return self._value(hole.strip("${}"))

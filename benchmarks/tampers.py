@@ -1,6 +1,8 @@
-"""The audit against every tamper of the catalogue (tests/flows/tampers.py), on a finished project: `python -m benchmarks.tampers PROJECT`.
+"""The audit against every tamper of the catalogue (tests/flows/tampers.py), on a finished project: `python -m
+benchmarks.tampers PROJECT`.
 
-Works in a copy. Prints what was not refused, or refused without naming what was changed; exit code 1 if anything was.
+Works in a copy. Prints what was not refused, or refused without naming what was changed; exit code 1 if
+anything was.
 """
 
 from __future__ import annotations
@@ -30,7 +32,11 @@ def verdict(bench: Workbench, subject: str, registry: bool) -> tuple[str, bool]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path)
-    parser.add_argument("--subject", default="reports", help="what is audited; default the report, which is made of everything")
+    parser.add_argument(
+        "--subject",
+        default="reports",
+        help="what is audited; default the report, which is made of everything",
+    )
     parser.add_argument("--every", type=int, default=1, help="only each N-th tamper")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="whetstone-tampers-") as folder:
@@ -46,7 +52,10 @@ def main() -> int:
                 wrong += 1
                 print(f"{tamper.name}: {'ACCEPTED' if accepted else f'not named in: {text[:300]}'}")
             bench.undo()
-        print(f"{len(catalogue) - wrong} of {len(catalogue)} refused and named, {time.monotonic() - started:.0f} s")
+        print(
+            f"{len(catalogue) - wrong} of {len(catalogue)} refused and named, "
+            f"{time.monotonic() - started:.0f} s"
+        )
     return 1 if wrong else 0
 
 

@@ -1,12 +1,14 @@
-"""The update: packed with shared prompts against padded batches, and what share of the machine's GEMM rate each reaches.
+"""The update: packed with shared prompts against padded batches, and what share of the machine's GEMM rate
+each reaches.
 
     python -m benchmarks.train [--sizes 0.4M 1M 5M] [--threads 2] [--rounds 5] [--json FILE]
 
-One process, the contestants in turns, best of `rounds`; a pass is forward and backward over all rows, micro-batch by micro-batch, without
-the optimiser's step. Times are CPU seconds over threads, which other jobs on the machine disturb less than the clock; `--wall` takes the
-clock. Tokens are those of all rows with their prompts, each row counted alone: what a padded batch holds without its padding. The limit is
-6 N tokens at the rate of the model's own matrix shapes, measured between the passes; a packed pass can exceed what its share says, as it
-computes fewer tokens.
+One process, the contestants in turns, best of `rounds`; a pass is forward and backward over all rows,
+micro-batch by micro-batch, without the optimiser's step. Times are CPU seconds over threads, which other jobs
+on the machine disturb less than the clock; `--wall` takes the clock. Tokens are those of all rows with their
+prompts, each row counted alone: what a padded batch holds without its padding. The limit is 6 N tokens at the
+rate of the model's own matrix shapes, measured between the passes; a packed pass can exceed what its share
+says, as it computes fewer tokens.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ import torch  # noqa: E402
 from pipelines.models.logprobs import of_logits, score  # noqa: E402
 from pipelines.models.packing import Segment, cut, pack, score_packed  # noqa: E402
 
-SIZES = {"0.4M": (128, 256, 3, 4, 1), "1M": (192, 512, 3, 6, 2), "5M": (256, 704, 6, 8, 4)}  # width, inner, layers, heads, key heads
+# width, inner, layers, heads, key heads
+SIZES = {"0.4M": (128, 256, 3, 4, 1), "1M": (192, 512, 3, 6, 2), "5M": (256, 704, 6, 8, 4)}
 VOCABULARY = 64
 
 
@@ -41,12 +44,14 @@ class MicroBatch(NamedTuple):
 
 
 def cut_padded(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """lengths of sequences -> groups of their indices such that rows times longest row is at most `budget` (or one row alone).
+    """lengths of sequences -> groups of their indices such that rows times longest row is at most `budget`
+    (or one row alone).
 
     Sequences of like length share a group, so little is padded.
     """
     groups: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):  # the longest first: a memory error comes at once
+    # the longest first: a memory error comes at once
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= budget:
             groups[-1].append(index)
         else:
@@ -54,8 +59,12 @@ def cut_padded(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return groups
 
 
-def collate(rows: list[int], ids: Sequence[list[int]], prompts: Sequence[int], pad_id: int, device: torch.device) -> MicroBatch:
-    """The padded batch that packing is compared with. ids: all sequences (prompt and response); prompts: their prompt lengths."""
+def collate(
+    rows: list[int], ids: Sequence[list[int]], prompts: Sequence[int], pad_id: int, device: torch.device
+) -> MicroBatch:
+    """The padded batch that packing is compared with. ids: all sequences (prompt and response); prompts:
+    their prompt lengths.
+    """
     width = max(len(ids[row]) for row in rows)
     padded = torch.tensor([ids[row] + [pad_id] * (width - len(ids[row])) for row in rows])
     starts = torch.tensor([prompts[row] for row in rows])[:, None]
@@ -70,7 +79,12 @@ def build(size: str) -> Any:
 
     width, inner, layers, heads, groups = SIZES[size]
     torch.manual_seed(0)
-    shape = {"hidden_size": width, "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": heads}
+    shape = {
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+    }
     more = {"num_key_value_heads": groups, "max_position_embeddings": 512, "tie_word_embeddings": True}
     return Qwen2ForCausalLM(Qwen2Config(vocab_size=VOCABULARY, **shape, **more)).eval()
 
@@ -93,7 +107,9 @@ def packed(model: Any, data: list[Segment], budget: int) -> Callable[[], None]:
 
     def run() -> None:
         for group in cut(data, budget):
-            score_packed(model, pack([data[index] for index in group]), entropy=False).logprobs.sum().backward()
+            score_packed(
+                model, pack([data[index] for index in group]), entropy=False
+            ).logprobs.sum().backward()
 
     return run
 
@@ -111,10 +127,15 @@ def padded(model: Any, data: list[Segment], budget: int) -> Callable[[], None]:
 
 
 def longest(model: Any, data: list[Segment], count: int) -> Callable[[], None]:
-    """As TRL lays a batch out: prompts padded left, answers right, to the longest of the whole batch, with an attention mask; `count` rows
-    at a time in the order they come; the head on the answers' columns, entropies always."""
+    """As TRL lays a batch out: prompts padded left, answers right, to the longest of the whole batch, with an
+    attention mask; `count` rows at a time in the order they come; the head on the answers' columns, entropies
+    always.
+    """
     wide, tall = max(len(row.context[0]) for row in data), max(len(row.ids) for row in data)
-    ids, mask = torch.zeros(len(data), wide + tall, dtype=torch.long), torch.zeros(len(data), wide + tall, dtype=torch.long)
+    ids, mask = (
+        torch.zeros(len(data), wide + tall, dtype=torch.long),
+        torch.zeros(len(data), wide + tall, dtype=torch.long),
+    )
     for index, row in enumerate(data):
         start, end = wide - len(row.context[0]), wide + len(row.ids)
         ids[index, start:end] = torch.tensor(row.context[0] + row.ids)
@@ -122,7 +143,9 @@ def longest(model: Any, data: list[Segment], count: int) -> Callable[[], None]:
 
     def run() -> None:
         for part, seen in zip(ids.split(count), mask.split(count), strict=True):
-            logits = model(input_ids=part, attention_mask=seen, use_cache=False, logits_to_keep=tall + 1).logits[:, :-1]
+            logits = model(
+                input_ids=part, attention_mask=seen, use_cache=False, logits_to_keep=tall + 1
+            ).logits[:, :-1]
             scores = of_logits(logits.flatten(0, 1), part[:, wide:].flatten(), 1.0)
             (scores.logprobs * seen[:, wide:].flatten()).sum().backward()
 
@@ -130,7 +153,9 @@ def longest(model: Any, data: list[Segment], count: int) -> Callable[[], None]:
 
 
 def products(model: Any, tokens: int) -> tuple[Callable[[], None], float]:
-    """The three products of every linear layer's forward and backward, for `tokens` tokens, and their floating-point operations."""
+    """The three products of every linear layer's forward and backward, for `tokens` tokens, and their
+    floating-point operations.
+    """
     layers = [module.weight.detach() for module in model.modules() if isinstance(module, torch.nn.Linear)]
     inputs = {width: torch.randn(tokens, width) for weight in layers for width in weight.shape}
 
@@ -144,7 +169,9 @@ def products(model: Any, tokens: int) -> tuple[Callable[[], None], float]:
     return run, 6.0 * tokens * sum(weight.numel() for weight in layers)
 
 
-def race(contestants: dict[str, Callable[[], None]], rounds: int, threads: int, wall: bool) -> dict[str, float]:
+def race(
+    contestants: dict[str, Callable[[], None]], rounds: int, threads: int, wall: bool
+) -> dict[str, float]:
     """Seconds of the best of `rounds` turns of each."""
     clock, scale = (time.perf_counter, 1.0) if wall else (time.process_time, 1.0 / threads)
     best = dict.fromkeys(contestants, float("inf"))
@@ -157,10 +184,15 @@ def race(contestants: dict[str, Callable[[], None]], rounds: int, threads: int, 
 
 
 def measure(size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Lines of the table for one size: a policy's update, and supervised fine-tuning on demonstrations with a prompt each."""
+    """Lines of the table for one size: a policy's update, and supervised fine-tuning on demonstrations with a
+    prompt each.
+    """
     model, found = build(size), []
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    for job, data in (("policy", rows(options.prompts, options.samples)), ("sft", rows(options.prompts * options.samples // 4, 1))):
+    for job, data in (
+        ("policy", rows(options.prompts, options.samples)),
+        ("sft", rows(options.prompts * options.samples // 4, 1)),
+    ):
         gemm, operations = products(model, min(options.budget, 4096))
         contestants = {
             "packed": packed(model, data, options.budget),
@@ -187,7 +219,9 @@ def measure(size: str, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure and print a markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--prompts", type=int, default=32, help="prompts of an update")
     parser.add_argument("--samples", type=int, default=8, help="answers to each")
@@ -199,12 +233,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     lines = []
-    print("| size | job | pass | tokens/s | share of 6 N tokens | packed is faster by | GEMM GFLOP/s |\n|---|---|---|---|---|---|---|")
+    print(
+        "| size | job | pass | tokens/s | share of 6 N tokens | packed is faster by | GEMM GFLOP/s "
+        "|\n|---|---|---|---|---|---|---|"
+    )
     for size in options.sizes:
         for line in measure(size, options):
             lines.append(line)
             print(
-                f"| {line['size']} | {line['job']} | {line['pass']} | {line['tokens_per_s']:,.0f} | {line['share_of_limit']:.0%} "
+                f"| {line['size']} | {line['job']} | {line['pass']} | {line['tokens_per_s']:,.0f} | "
+                f"{line['share_of_limit']:.0%} "
                 f"| {line['packed_is_faster_by']:.2f} | {line['gemm_gflops']:.0f} |",
                 flush=True,
             )

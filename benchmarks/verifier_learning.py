@@ -1,10 +1,13 @@
-"""What a distilled verifier is worth: the embedded multi-subject set, seed by seed, in a scratch folder, and its tables as markdown.
+"""What a distilled verifier is worth: the embedded multi-subject set, seed by seed, in a scratch folder, and
+its tables as markdown.
 
-    python -m benchmarks.verifier_learning --seeds 0 1 2 --folder FOLDER [--set rl.methods.rloo_verifier.iterations=40] [--tables]
+    python -m benchmarks.verifier_learning --seeds 0 1 2 --folder FOLDER [--set
+    rl.methods.rloo_verifier.iterations=40] [--tables]
 
-Per seed: the set, the start model, judgements, the verifier with report and gate, RL with a rule, the binary and the soft verifier and the
-exact checker (gold), and a hacked one: a verifier from little drift and no made-up negatives, read without its prefilter, behind a gate
-that is ignored. Finished stages are left as they are; `--tables` only prints. One thread, so that two seeds can run side by side.
+Per seed: the set, the start model, judgements, the verifier with report and gate, RL with a rule, the binary
+and the soft verifier and the exact checker (gold), and a hacked one: a verifier from little drift and no
+made-up negatives, read without its prefilter, behind a gate that is ignored. Finished stages are left as they
+are; `--tables` only prints. One thread, so that two seeds can run side by side.
 """
 
 from __future__ import annotations
@@ -48,33 +51,59 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
             seconds[name] = run_stage(name, identity | sections, inputs, outs, params["execution"])
 
     def of_runs(section: str, run: str) -> dict[str, Any]:
-        return {f"{section}.common": params[section]["common"], f"{section}.runs.{run}": params[section]["runs"][run]}
+        return {
+            f"{section}.common": params[section]["common"],
+            f"{section}.runs.{run}": params[section]["runs"][run],
+        }
 
     def model(name: str) -> list[str]:
         return [f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json"]
 
     settings = params["rlvr_set"]["rlvr"]
-    go("rlvr_set@rlvr", {"rlvr_set.rlvr": settings}, [settings["origin"]], [*SET, "metrics/rlvr_set/rlvr.json"])
+    go(
+        "rlvr_set@rlvr",
+        {"rlvr_set.rlvr": settings},
+        [settings["origin"]],
+        [*SET, "metrics/rlvr_set/rlvr.json"],
+    )
     go("rlvr_start@rlvr_start", of_runs("rlvr_start", "rlvr_start"), SET, model("rlvr_start"))
     for name, own in params["judgements"].items():
         outs = [f"data/judgements/{name}", f"metrics/judgements/{name}.json"]
         go(f"judgements@{name}", {f"judgements.{name}": own}, [own["origin"], *SET], outs)
     for name, own in params["verifier"]["runs"].items():
         judged = f"data/judgements/{own['judgements']}"
-        go(f"verifier@{name}", of_runs("verifier", name), [f"models/{own['start']}/model", judged], model(name))
+        go(
+            f"verifier@{name}",
+            of_runs("verifier", name),
+            [f"models/{own['start']}/model", judged],
+            model(name),
+        )
         outs = [f"metrics/verifier_report/{name}.json", f"models/{name}/gate"]
         sections = {"verifier_report": params["verifier_report"], f"verifier.runs.{name}": own}
         go(f"verifier_report@{name}", sections, [f"models/{name}/model", judged, *SET], outs)
     for name, own in params["rl"]["runs"].items():
         if own["data"] != "rlvr":
             continue
-        own = {"ignore_gate": True} | own  # the table shows the arms whatever the gate says; it is reported beside them
-        inputs = [f"models/{own['start']}/model", f"models/{own['judge']}/model", f"models/{own['judge']}/gate", *SET]
+        # the table shows the arms whatever the gate says; it is reported beside them
+        own = {"ignore_gate": True} | own
+        inputs = [
+            f"models/{own['start']}/model",
+            f"models/{own['judge']}/model",
+            f"models/{own['judge']}/gate",
+            *SET,
+        ]
         preset = f"rl.methods.{own['method']}"
-        sections = {"rl.common": params["rl"]["common"], preset: params["rl"]["methods"][own["method"]], f"rl.runs.{name}": own}
+        sections = {
+            "rl.common": params["rl"]["common"],
+            preset: params["rl"]["methods"][own["method"]],
+            f"rl.runs.{name}": own,
+        }
         go(f"rl@{name}", sections, inputs, model(name))
     for name in MODELS:
-        sections = {"rlvr_evaluate.settings": params["rlvr_evaluate"]["settings"], f"rlvr_evaluate.models.{name}": {"set": "rlvr"}}
+        sections = {
+            "rlvr_evaluate.settings": params["rlvr_evaluate"]["settings"],
+            f"rlvr_evaluate.models.{name}": {"set": "rlvr"},
+        }
         outs = [f"metrics/rlvr_evaluate/{name}.json", f"samples/rlvr/{name}.jsonl"]
         go(f"rlvr_evaluate@{name}", sections, [f"models/{name}/model", *SET], outs)
     return seconds
@@ -82,7 +111,11 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
 
 def tables(folders: dict[int, Path]) -> str:
     """Agreement, policies, and what the hacked reward did, a row per seed."""
-    lines = ["| seed | verifier | kappa, seen | kappa, unseen | rule's kappa | false accepts | false rejects | gate |", "|---" * 8 + "|"]
+    lines = [
+        "| seed | verifier | kappa, seen | kappa, unseen | rule's kappa | false accepts | false rejects | "
+        "gate |",
+        "|---" * 8 + "|",
+    ]
     for seed, folder in folders.items():
         for name in ("verifier", "naive"):
             value = _read(folder / f"metrics/verifier_report/{name}.json")
@@ -98,28 +131,52 @@ def tables(folders: dict[int, Path]) -> str:
             ]
             gate = "open" if value["gate"]["passed"] else "closed: " + "; ".join(value["gate"]["reasons"])
             lines.append(f"| {seed} | {name} | {' | '.join(cells)} | {gate} |")
-    lines += ["", "| seed | model | seen, greedy | seen, sampled | unseen, greedy | top last line |", "|---" * 6 + "|"]
+    lines += [
+        "",
+        "| seed | model | seen, greedy | seen, sampled | unseen, greedy | top last line |",
+        "|---" * 6 + "|",
+    ]
     for seed, folder in folders.items():
         for name in MODELS:
             value = _read(folder / f"metrics/rlvr_evaluate/{name}.json")
             seen, unseen = value["by_novelty"]["seen"], value["by_novelty"].get("unseen")
-            cells = [_accuracy(seen["greedy"]), _accuracy(seen["sampled"]), _accuracy(unseen["greedy"]) if unseen else "–"]
-            lines.append(f"| {seed} | {name} | {' | '.join(cells)} | {100 * value['top_line']['share']:.0f} % |")
+            cells = [
+                _accuracy(seen["greedy"]),
+                _accuracy(seen["sampled"]),
+                _accuracy(unseen["greedy"]) if unseen else "–",
+            ]
+            lines.append(
+                f"| {seed} | {name} | {' | '.join(cells)} | {100 * value['top_line']['share']:.0f} % |"
+            )
     means = {
         name: fmean(
-            _read(folder / f"metrics/rlvr_evaluate/{name}.json")["by_novelty"]["seen"]["sampled"]["accuracy"] for folder in folders.values()
+            _read(folder / f"metrics/rlvr_evaluate/{name}.json")["by_novelty"]["seen"]["sampled"]["accuracy"]
+            for folder in folders.values()
         )
         for name in MODELS
     }
-    lines += ["", "mean, seen, sampled: " + ", ".join(f"{name} {100 * value:.1f}" for name, value in means.items())]
-    lines += ["", "| seed | arm | validation reward, first to last | true accuracy, first to last (highest) |", "|---" * 4 + "|"]
+    lines += [
+        "",
+        "mean, seen, sampled: " + ", ".join(f"{name} {100 * value:.1f}" for name, value in means.items()),
+    ]
+    lines += [
+        "",
+        "| seed | arm | validation reward, first to last | true accuracy, first to last (highest) |",
+        "|---" * 4 + "|",
+    ]
     for seed, folder in folders.items():
         for name in ("soft", "hacked"):
-            rows = [json.loads(line) for line in (folder / f"curves/rlvr_{name}.jsonl").read_text("utf-8").splitlines()]
+            rows = [
+                json.loads(line)
+                for line in (folder / f"curves/rlvr_{name}.jsonl").read_text("utf-8").splitlines()
+            ]
             shown = [row for row in rows if "validation_reward" in row]
-            reward, right = ([row[key] for row in shown] for key in ("validation_reward", "validation_sampled"))
+            reward, right = (
+                [row[key] for row in shown] for key in ("validation_reward", "validation_sampled")
+            )
             lines.append(
-                f"| {seed} | {name} | {reward[0]:.3f} to {reward[-1]:.3f} | {right[0]:.3f} to {right[-1]:.3f} ({max(right):.3f}) |"
+                f"| {seed} | {name} | {reward[0]:.3f} to {reward[-1]:.3f} | {right[0]:.3f} to "
+                f"{right[-1]:.3f} ({max(right):.3f}) |"
             )
     return "\n".join(lines)
 
@@ -144,7 +201,9 @@ def _accuracy(value: dict[str, Any]) -> str:
 def main() -> None:
     import yaml
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folder", required=True, help="work in FOLDER/seed-N")
     parser.add_argument("--set", dest="edits", action="append", default=[], metavar="KEY=VALUE")

@@ -2,8 +2,9 @@
 
     python -m benchmarks.verifiers [--pairs 20000] [--hostile 0.001] [--processes 2] [--json FILE]
 
-Pairs are generated: numbers, units, words, formulas, sets and intervals in equal parts, half of them right by construction, each formula
-another one, so that nothing is answered from a cache. The target is 20,000 pairs in 60 s on two cores with one hostile pair in a thousand.
+Pairs are generated: numbers, units, words, formulas, sets and intervals in equal parts, half of them right by
+construction, each formula another one, so that nothing is answered from a cache. The target is 20,000 pairs
+in 60 s on two cores with one hostile pair in a thousand.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from pipelines.rewards.verdict import Verdict
 from pipelines.rewards.workers import Workers
 
 HOSTILE = (
-    "9^{9^{9^9}}", "100000000!", "(x+y+z)^{3000}", "2^{2^{2^{2^{2^{2}}}}}", r"\binom{10^9}{5\cdot10^8}", "10^{999999999}",
-    r"\int_0^1 \frac{\sin(x^x)}{\log(1+x^{x^x})}dx", "(" * 1900, "9" * 1900, "{" * 100_000, "5 " * 50_000, "1/3" * 600, "\ud800", "\x00",
+    "9^{9^{9^9}}", "100000000!", "(x+y+z)^{3000}", "2^{2^{2^{2^{2^{2}}}}}", r"\binom{10^9}{5\cdot10^8}",
+    "10^{999999999}",
+    r"\int_0^1 \frac{\sin(x^x)}{\log(1+x^{x^x})}dx", "(" * 1900, "9" * 1900, "{" * 100_000, "5 " * 50_000,
+    "1/3" * 600, "\ud800", "\x00",
 )  # fmt: skip
 Row = tuple[str, str, bool]
 
@@ -41,7 +44,9 @@ def quantities(rng: Random) -> tuple[str, str, str]:
 
 
 def phrases(rng: Random) -> tuple[str, str, str]:
-    words = rng.sample(["gel", "western", "northern", "blot", "assay", "protein", "transfer", "membrane", "stain", "band"], 3)
+    words = rng.sample(
+        ["gel", "western", "northern", "blot", "assay", "protein", "transfer", "membrane", "stain", "band"], 3
+    )
     return " ".join(words), f"The {' '.join(words).capitalize()}.", " ".join(words[:2])
 
 
@@ -58,11 +63,22 @@ def roots(rng: Random) -> tuple[str, str, str]:
 def collections(rng: Random) -> tuple[str, str, str]:
     a, b, c = sorted(rng.sample(range(100), 3))
     if rng.random() < 0.5:
-        return rf"\{{{a},\sqrt{{{b}}},{c}\}}", rf"\{{{c},{a},\sqrt{{{b}}}\}}", rf"\{{{c},{a},\sqrt{{{b + 1}}}\}}"
+        return (
+            rf"\{{{a},\sqrt{{{b}}},{c}\}}",
+            rf"\{{{c},{a},\sqrt{{{b}}}\}}",
+            rf"\{{{c},{a},\sqrt{{{b + 1}}}\}}",
+        )
     return rf"[{a},{b}\pi)", rf"{a} \le x < {b}\pi", rf"{a} < x < {b}\pi"
 
 
-KINDS: Sequence[Callable[[Random], tuple[str, str, str]]] = (numbers, quantities, phrases, formulas, roots, collections)
+KINDS: Sequence[Callable[[Random], tuple[str, str, str]]] = (
+    numbers,
+    quantities,
+    phrases,
+    formulas,
+    roots,
+    collections,
+)
 
 
 def pairs(count: int, seed: int) -> tuple[list[Row], list[bool]]:
@@ -74,7 +90,13 @@ def pairs(count: int, seed: int) -> tuple[list[Row], list[bool]]:
         is_right = rng.random() < 0.5
         answer = same if is_right else other
         rows.append(
-            (rng.choice(("Steps.\n#### {}", "Steps.\nTherefore, the answer is {}", r"So \boxed{{{}}}.")).format(answer), reference, True)
+            (
+                rng.choice(
+                    ("Steps.\n#### {}", "Steps.\nTherefore, the answer is {}", r"So \boxed{{{}}}.")
+                ).format(answer),
+                reference,
+                True,
+            )
         )
         truth.append(is_right)
     return rows, truth
@@ -90,7 +112,9 @@ def timed(rows: Sequence[Row], processes: int) -> tuple[list[Verdict], float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--hostile", type=float, default=0.001, help="share of the pairs")
     parser.add_argument("--processes", type=int, default=2)
@@ -108,14 +132,29 @@ def main() -> None:
     found, seconds = timed([row for _, row in mixed], options.processes)
     judged = {place: verdict for (place, _), verdict in zip(mixed, found, strict=True) if place >= 0}
     changed = sum(judged[place] != verdict for place, verdict in enumerate(clean))
-    wrong = [rows[place] for place, verdict in enumerate(clean) if (verdict.outcome == "right") != truth[place]]
-    hostile_outcomes = Counter(verdict.outcome for (place, _), verdict in zip(mixed, found, strict=True) if place < 0)
+    wrong = [
+        rows[place] for place, verdict in enumerate(clean) if (verdict.outcome == "right") != truth[place]
+    ]
+    hostile_outcomes = Counter(
+        verdict.outcome for (place, _), verdict in zip(mixed, found, strict=True) if place < 0
+    )
     result = {
-        "pairs": len(rows), "seconds_without_hostile": round(clean_seconds, 1), "hostile": hostile, "seconds": round(seconds, 1),
-        "pairs_per_second": round(len(mixed) / seconds), "verdicts_changed_by_hostile_pairs": changed, "misjudged": len(wrong),
-        "hostile_outcomes": dict(hostile_outcomes), "processes": options.processes, "machine": platform.machine(), "cores": os.cpu_count(),
+        "pairs": len(rows), "seconds_without_hostile": round(clean_seconds, 1), "hostile": hostile,
+        "seconds": round(seconds, 1),
+        "pairs_per_second": round(len(mixed) / seconds), "verdicts_changed_by_hostile_pairs": changed,
+        "misjudged": len(wrong),
+        "hostile_outcomes": dict(hostile_outcomes), "processes": options.processes,
+        "machine": platform.machine(), "cores": os.cpu_count(),
     }  # fmt: skip
-    print("| " + " | ".join(result) + " |\n|" + "---|" * len(result) + "\n| " + " | ".join(map(str, result.values())) + " |")
+    print(
+        "| "
+        + " | ".join(result)
+        + " |\n|"
+        + "---|" * len(result)
+        + "\n| "
+        + " | ".join(map(str, result.values()))
+        + " |"
+    )
     for row in wrong[:5]:
         print("misjudged:", row)
     if options.json:

@@ -1,4 +1,6 @@
-"""`whetstone aside`: list what was kept aside, evaluate a model of it beside the recorded one, remove it at the user's word."""
+"""`whetstone aside`: list what was kept aside, evaluate a model of it beside the recorded one, remove it at
+the user's word.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def print_entries(found: list[aside.Kept], as_json: bool, console: Console) -> N
         console.print("nothing is kept aside")
     for kept in found:
         console.print(
-            f"{kept.name}   {kept.bytes / 1e6:.1f} MB   {time.strftime('%Y-%m-%d %H:%M', time.localtime(kept.when))}", markup=False
+            f"{kept.name}   {kept.bytes / 1e6:.1f} MB   "
+            f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(kept.when))}",
+            markup=False,
         )
         console.print(f"  {kept.stage}: {kept.why}", markup=False)
         for model in kept.models:
@@ -48,12 +52,16 @@ def print_entries(found: list[aside.Kept], as_json: bool, console: Console) -> N
 
 
 def compare(root: Path, kept: aside.Kept) -> dict[str, Any]:
-    """Evaluate the entry's model as `evaluate@NAME` does, in the entry's own folder, and set it beside the recorded figures of NAME.
+    """Evaluate the entry's model as `evaluate@NAME` does, in the entry's own folder, and set it beside the
+    recorded figures of NAME.
 
-    {"model", "aside": figures of the held-out problems, "recorded": the same of today's model, or None}. Nothing of the graph is written.
+    {"model", "aside": figures of the held-out problems, "recorded": the same of today's model, or None}.
+    Nothing of the graph is written.
     """
     if not kept.models:
-        raise NotEvaluated(f"{kept.name} holds no finished model, only {', '.join(sorted(_parts(root, kept))) or 'nothing'}")
+        raise NotEvaluated(
+            f"{kept.name} holds no finished model, only {', '.join(sorted(_parts(root, kept))) or 'nothing'}"
+        )
     place = kept.models[0]
     model = Path(place).parent.name
     work = root / STATE / aside.FOLDER / kept.name / "evaluation"
@@ -87,9 +95,15 @@ def _specification(root: Path, model: str, place: str, work: Path) -> Any:
         inputs = [dep for dep in stage.deps if not dvc_api.is_params(dep)]
         own = next(dep.def_path for dep in inputs if dep.def_path.startswith("models/"))
         if missing := [dep.def_path for dep in inputs if dep.def_path != own and not dep.exists]:
-            raise NotEvaluated(f"{', '.join(missing)} is missing: `whetstone run {stage.addressing}` makes it")
+            raise NotEvaluated(
+                f"{', '.join(missing)} is missing: `whetstone run {stage.addressing}` makes it"
+            )
         sections = [dep for dep in stage.params if dep.def_path.endswith(PARAMS)]
-        params = {key: value for dep in sections for key, value in dvc_api.params_hash(dep, {dep.fs_path: raw}).value.items()}
+        params = {
+            key: value
+            for dep in sections
+            for key, value in dvc_api.params_hash(dep, {dep.fs_path: raw}).value.items()
+        }
         return Spec(
             stage=stage.addressing,
             key="aside",

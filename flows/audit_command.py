@@ -15,10 +15,13 @@ from flows.provenance.replay import ReplayError, replay
 from flows.provenance.subject import UnknownSubject
 
 
-def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | None, console: Console | None) -> tuple[int, dict[str, Any]]:
+def audit_subject(
+    root: Path, subject: str, replaying: bool, scratch: Path | None, console: Console | None
+) -> tuple[int, dict[str, Any]]:
     """(exit code, {"ok", "subject", "problems", "unverified", "replay"}).
 
-    0: all verifies; 1: something does not; 2: there is no such subject; 3: nothing contradicts, but of some runs dvc.lock alone tells.
+    0: all verifies; 1: something does not; 2: there is no such subject; 3: nothing contradicts, but of some
+       runs dvc.lock alone tells.
     """
 
     def say(text: str, style: str = "") -> None:
@@ -45,14 +48,16 @@ def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | Non
         say(f"✗ {problem.path}: {problem.problem}", "red")
     for row in ancestry.unverified:
         say(
-            f"? {row['stage']}: {row['recorded_in']} alone says how it was made; `dvc fetch --run-cache` may bring the second record",
+            f"? {row['stage']}: {row['recorded_in']} alone says how it was made; `dvc fetch --run-cache` may "
+            f"bring the second record",
             "yellow",
         )
     if found["ok"]:
         say(f"✓ {subject}: every byte of it and of its recorded ancestry verifies", "green")
     elif not problems:
         say(
-            f"? {subject}: every byte verifies; what {len(ancestry.unverified)} runs were made with does not, for want of a second record",
+            f"? {subject}: every byte verifies; what {len(ancestry.unverified)} runs were made with does "
+            f"not, for want of a second record",
             "yellow",
         )
     if replaying and ancestry.entry is not None:
@@ -62,7 +67,10 @@ def audit_subject(root: Path, subject: str, replaying: bool, scratch: Path | Non
             except ReplayError as error:
                 say(f"✗ replay: {error}", "red")
                 return 1, found | {"ok": False, "replay": {"error": str(error)}}
-        found["replay"] = {"stage": ancestry.entry.stage, "different": [difference.as_json() for difference in different]}
+        found["replay"] = {
+            "stage": ancestry.entry.stage,
+            "different": [difference.as_json() for difference in different],
+        }
         found["ok"] = found["ok"] and not different
         for difference in different:
             say(f"✗ replay: {difference.path}: {difference.what}", "red")

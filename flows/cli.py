@@ -1,7 +1,7 @@
 """`whetstone`: plan, run, status, lineage, audit, aside, report, show, ui, serve, doctor, use, judge, params.
 
-Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. Each command imports what it needs when it
-is called, so that `plan` and a run without work stay below a second.
+Exit codes: 0 fresh or done, 1 something failed or does not verify, 2 bad usage or parameters. Each command
+imports what it needs when it is called, so that `plan` and a run without work stay below a second.
 """
 
 from __future__ import annotations
@@ -15,7 +15,19 @@ from typing import Annotated
 
 import typer
 
-from flows.command_line import DEBUG, edited, err, fail, make_plan, out, own_settings, project, unforeseen, words_of, write_edited
+from flows.command_line import (
+    DEBUG,
+    edited,
+    err,
+    fail,
+    make_plan,
+    out,
+    own_settings,
+    project,
+    unforeseen,
+    words_of,
+    write_edited,
+)
 from pipelines.quiet import quiet
 
 gc.set_threshold(100_000)  # imports make many objects that stay: looking for garbage among them is wasted
@@ -27,15 +39,29 @@ app = typer.Typer(
     add_completion=False,
     help="Whetstone: one graph from raw data to an audited checkpoint.",
 )
-Targets = Annotated[list[str] | None, typer.Argument(help="Stages (`sft`, `rl@grpo`, or `rl` for all of them); everything when left out.")]
-Subject = Annotated[str, typer.Argument(help="models/sft, a copied-out checkpoint folder, or a registered model: sft, sft:3, sft@alias.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Stages (`sft`, `rl@grpo`, or `rl` for all of them); everything when left out."),
+]
+Subject = Annotated[
+    str,
+    typer.Argument(
+        help="models/sft, a copied-out checkpoint folder, or a registered model: sft, sft:3, sft@alias."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 CHANGES_SHOWN = 12  # of what `use` changes: more would fill the first screen
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Write a value into params.yaml first; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set", "-S", metavar="KEY=VALUE", help="Write a value into params.yaml first; may be repeated."
+    ),
 ]
 Supposed = Annotated[
-    list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="Plan as if params.yaml held this value; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set", "-S", metavar="KEY=VALUE", help="Plan as if params.yaml held this value; may be repeated."
+    ),
 ]
 
 
@@ -57,7 +83,11 @@ def plan(
     if added:
         err.print(f"params.yaml: `whetstone run` would add {', '.join(added)}", style="yellow", markup=False)
     if as_json:
-        print(json.dumps({**own, "stale": len(made.todo), "stages": [row.as_json() for row in made.rows]}, indent=1))
+        print(
+            json.dumps(
+                {**own, "stale": len(made.todo), "stages": [row.as_json() for row in made.rows]}, indent=1
+            )
+        )
         return
     from flows.plan_table import print_plan
 
@@ -69,7 +99,9 @@ def run(
     targets: Targets = None,
     settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Run the targets even when they are fresh.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)
+    ] = 0,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,7 +159,9 @@ def status(as_json: AsJson = False) -> None:
 @app.command()
 def lineage(
     subject: Subject,
-    html: Annotated[Path | None, typer.Option("--html", help="Write one self-contained page with the graph.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one self-contained page with the graph.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Where a checkpoint came from, down to the raw files; flags every file whose bytes no longer match.
@@ -161,11 +195,17 @@ def lineage(
 @app.command()
 def audit(
     subject: Subject,
-    replay: Annotated[bool, typer.Option("--replay", help="Train the stage again from its recorded inputs; compare bit for bit.")] = False,
-    scratch: Annotated[Path | None, typer.Option("--scratch", help="Where to replay; default a temporary folder.")] = None,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Train the stage again from its recorded inputs; compare bit for bit."),
+    ] = False,
+    scratch: Annotated[
+        Path | None, typer.Option("--scratch", help="Where to replay; default a temporary folder.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify a checkpoint, its inputs and its registry entry, byte for byte. Exit code 1 names what does not verify.
+    """Verify a checkpoint, its inputs and its registry entry, byte for byte. Exit code 1 names what does not
+    verify.
 
     Example: [bold]whetstone audit models/sft --replay[/]
     """
@@ -179,7 +219,10 @@ def audit(
 
 
 @app.command()
-def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False, as_json: AsJson = False) -> None:
+def report(
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Where the report lies, whether it is fresh, and its headline.
 
     Example: [bold]whetstone report --open[/]
@@ -209,12 +252,18 @@ def report(open_it: Annotated[bool, typer.Option("--open", help="Open it in the 
 
 @app.command()
 def show(
-    subject: Annotated[str, typer.Argument(metavar="SET", help="corpus@NAME, rlvr_set@NAME or preferences@NAME.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="SET", help="corpus@NAME, rlvr_set@NAME or preferences@NAME.")
+    ],
     row: Annotated[int, typer.Option("--row", help="Which row, from 0.", min=0)] = 0,
-    file: Annotated[str | None, typer.Option("--file", help="sft, rl, validation, heldout; of pairs train; default the first.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", help="sft, rl, validation, heldout; of pairs train; default the first."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One row of a data set as the model reads it: the rendered template, what of it is learnt, what ends a response.
+    """One row of a data set as the model reads it: the rendered template, what of it is learnt, what ends a
+    response.
 
     Example: [bold]whetstone show corpus@words --row 3 --file sft[/]
     """
@@ -238,9 +287,16 @@ def show(
 def ui(
     port: Annotated[
         int | None,
-        typer.Option("--port", help="MLflow's port; Prefect takes the next one. Default: 5000, or what is free.", min=1024, max=65534),
+        typer.Option(
+            "--port",
+            help="MLflow's port; Prefect takes the next one. Default: 5000, or what is free.",
+            min=1024,
+            max=65534,
+        ),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Start both, see that they answer, and stop.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Start both, see that they answer, and stop.")
+    ] = False,
 ) -> None:
     """MLflow's and Prefect's pages on this machine's loopback, until Ctrl-C.
 
@@ -254,11 +310,16 @@ def ui(
 @app.command()
 def serve(
     name: Annotated[str, typer.Option("--name", help="The deployment's name.")] = "whetstone",
-    cron: Annotated[str | None, typer.Option("--cron", help="When to run by itself, for example '0 3 * * *'.")] = None,
+    cron: Annotated[
+        str | None, typer.Option("--cron", help="When to run by itself, for example '0 3 * * *'.")
+    ] = None,
     interval: Annotated[int | None, typer.Option("--interval", help="Seconds between runs.", min=1)] = None,
-    targets: Annotated[list[str] | None, typer.Option("--target", help="Stages to bring up to date; may be repeated.")] = None,
+    targets: Annotated[
+        list[str] | None, typer.Option("--target", help="Stages to bring up to date; may be repeated.")
+    ] = None,
 ) -> None:
-    """Register a deployment with the Prefect server (PREFECT_API_URL) and carry out its scheduled and hand-triggered runs.
+    """Register a deployment with the Prefect server (PREFECT_API_URL) and carry out its scheduled and
+    hand-triggered runs.
 
     Example: [bold]PREFECT_API_URL=http://127.0.0.1:4200/api whetstone serve --cron '0 3 * * *'[/]
     """
@@ -286,14 +347,26 @@ def doctor(as_json: AsJson = False) -> None:
 @app.command()
 def use(
     recipe: Annotated[
-        str | None, typer.Argument(help="A file name of recipes/ without .yaml, several with + between, or `default`; none: list them.")
+        str | None,
+        typer.Argument(
+            help=(
+                "A file name of recipes/ without .yaml, several with + between, or `default`; none: list "
+                "them."
+            )
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Carry the settings of your own over.")] = False,
-    own: Annotated[Path | None, typer.Option("--own", help="Lay the settings over it that an earlier `use` kept in this file.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="Print the params.yaml that would result; write nothing.")] = False,
+    own: Annotated[
+        Path | None,
+        typer.Option("--own", help="Lay the settings over it that an earlier `use` kept in this file."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print the params.yaml that would result; write nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make params.yaml the recipe as it is; settings of your own are kept aside in a file, or carried over with --keep.
+    """Make params.yaml the recipe as it is; settings of your own are kept aside in a file, or carried over
+    with --keep.
 
     Example: [bold]whetstone use gsm8k_small[/], later [bold]whetstone use default[/]
     """
@@ -316,16 +389,32 @@ def use(
         fail(words_of(error), 1, as_json)
     kept = f"whetstone use {before} --own {used.aside}" if used.aside else None
     if as_json:
-        print(json.dumps({"recipe": recipe, "changed": used.changed, "own": [c.as_json() for c in used.own], "bring_back": kept}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "recipe": recipe,
+                    "changed": used.changed,
+                    "own": [c.as_json() for c in used.own],
+                    "bring_back": kept,
+                },
+                indent=1,
+            )
+        )
         return
     for line in used.changed[:CHANGES_SHOWN]:
         out.print(f"  {line}", markup=False)
     if len(used.changed) > CHANGES_SHOWN:
         out.print(f"  … and {len(used.changed) - CHANGES_SHOWN} more (--json has all)", markup=False)
-    out.print(f"params.yaml now holds {recipe}: {len(used.changed)} values changed. `whetstone plan` shows what that means.", markup=False)
+    out.print(
+        f"params.yaml now holds {recipe}: {len(used.changed)} values changed. `whetstone plan` shows what "
+        f"that means.",
+        markup=False,
+    )
     if kept:
         out.print(
-            f"settings of your own ({len(used.own)}) are kept in {used.aside}; they come back with: {kept}", style="yellow", markup=False
+            f"settings of your own ({len(used.own)}) are kept in {used.aside}; they come back with: {kept}",
+            style="yellow",
+            markup=False,
         )
 
 
@@ -348,19 +437,31 @@ def _show_recipes(root: Path, recipe: str | None, as_json: bool) -> None:
 @app.command()
 def judge(
     rule: Annotated[
-        str, typer.Argument(help="A reward by its name (`math_answer`, `code_tests`, …), or a judge's model: models/verifier.")
+        str,
+        typer.Argument(
+            help="A reward by its name (`math_answer`, `code_tests`, …), or a judge's model: models/verifier."
+        ),
     ],
     file: Annotated[
-        str, typer.Argument(help="JSON Lines with `response` and `reference`; `question` for judges that read it; - is stdin.")
+        str,
+        typer.Argument(
+            help="JSON Lines with `response` and `reference`; `question` for judges that read it; - is stdin."
+        ),
     ],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-S", metavar="KEY=VALUE", help="An option of the reward; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", "-S", metavar="KEY=VALUE", help="An option of the reward; may be repeated."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each row, and nothing else, on standard output.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="A line of JSON for each row, and nothing else, on standard output."),
+    ] = False,
 ) -> None:
-    """What a rule, the tests of programs or a verifier's model says of each response in a file. Changes nothing.
+    """What a rule, the tests of programs or a verifier's model says of each response in a file. Changes
+    nothing.
 
-    A line for each row, in order: right, wrong or error, the score, the reason. A row that is none is an error that names its line.
+    A line for each row, in order: right, wrong or error, the score, the reason. A row that is none is an
+    error that names its line.
 
     Example: [bold]whetstone judge math_answer answers.jsonl --json[/], where a row is
     [bold]{"response": "So it is \\\\boxed{5}.", "reference": "5"}[/]; of a model
@@ -372,22 +473,33 @@ def judge(
         judge_file(rule, file, settings or [], as_json)
     except BadUsage as error:
         fail(str(error), 2)
-    except (OSError, ValueError, RuntimeError) as error:  # a model that is no model, a server's key that is not set, no sandbox
+    # a model that is no model, a server's key that is not set, no sandbox
+    except (OSError, ValueError, RuntimeError) as error:
         fail(f"{rule}: {error}", 2)
 
 
 @app.command()
 def params(
     key: Annotated[
-        str | None, typer.Argument(help="As in params.yaml: `rl.ppo.credit`; NAME or * for any name. All sections when left out.")
+        str | None,
+        typer.Argument(
+            help="As in params.yaml: `rl.ppo.credit`; NAME or * for any name. All sections when left out."
+        ),
     ] = None,
-    find: Annotated[str | None, typer.Option("--find", metavar="WORD", help="Search in names and meanings.")] = None,
+    find: Annotated[
+        str | None, typer.Option("--find", metavar="WORD", help="Search in names and meanings.")
+    ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Make docs/parameters.md and the schemas again, after a change of code or dvc.yaml.")
+        bool,
+        typer.Option(
+            "--write",
+            help="Make docs/parameters.md and the schemas again, after a change of code or dvc.yaml.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What a key of params.yaml means: type, range, default, its value now and where that comes from, unit, source.
+    """What a key of params.yaml means: type, range, default, its value now and where that comes from, unit,
+    source.
 
     Example: [bold]whetstone params rl.common.objective[/], [bold]whetstone params --find clip[/]
     """
@@ -396,23 +508,30 @@ def params(
 
     if write:
         changed = params_page.write(root)
-        print(json.dumps({"written": changed})) if as_json else out.print(f"written: {', '.join(changed) or 'nothing, all is up to date'}")
+        print(json.dumps({"written": changed})) if as_json else out.print(
+            f"written: {', '.join(changed) or 'nothing, all is up to date'}"
+        )
         return
     params_command.show(root, key, find, as_json)
 
 
 @app.command()
 def aside(
-    name: Annotated[str | None, typer.Argument(help="One of the entries; all are listed when left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One of the entries; all are listed when left out.")
+    ] = None,
     evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Answer the held-out problems with its model; compare with today's.")
+        bool,
+        typer.Option("--evaluate", help="Answer the held-out problems with its model; compare with today's."),
     ] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Delete it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What was trained but does not count, because something changed while it was trained: where it lies, and why.
+    """What was trained but does not count, because something changed while it was trained: where it lies, and
+    why.
 
-    Its model can be looked at (`whetstone lineage PATH`), judged with, and evaluated. Nothing in here is ever fresh.
+    Its model can be looked at (`whetstone lineage PATH`), judged with, and evaluated. Nothing in here is ever
+    fresh.
 
     Example: [bold]whetstone aside sft-1f2e3d4c5b6a7988-20260131-120000 --evaluate[/]
     """
@@ -439,7 +558,9 @@ def main() -> None:
             raise
         sys.exit(unforeseen(error))
     finally:
-        gc.freeze()  # the interpreter looks for garbage as it ends, which among a thousand modules took a fifth of a plan's time
+        # the interpreter looks for garbage as it ends, which among a thousand modules took a fifth of a
+        # plan's time
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What the commands share: the consoles, the way to fail, the project's folder, edits of params.yaml by `-S`, the plan."""
+"""What the commands share: the consoles, the way to fail, the project's folder, edits of params.yaml by `-S`,
+the plan.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,12 @@ def words_of(error: BaseException) -> str:
         said in words
         for said in ("disk is full", "disk I/O error")  # SQLite's, below DVC's notes
     )
-    return f"{words}: free some space on the disk of {Path.cwd()} and try again; the earlier results are untouched" if full else words
+    return (
+        f"{words}: free some space on the disk of {Path.cwd()} and try again; the earlier results are "
+        f"untouched"
+        if full
+        else words
+    )
 
 
 def project(as_json: bool = False) -> Path:
@@ -69,8 +76,11 @@ def project(as_json: bool = False) -> Path:
     return root
 
 
-def edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> tuple[str, list[str]] | None:
-    """params.yaml, comments kept, with `-S key=value` and with the presets listed that the targets ask for; None when nothing changes.
+def edited(
+    root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool
+) -> tuple[str, list[str]] | None:
+    """params.yaml, comments kept, with `-S key=value` and with the presets listed that the targets ask for;
+    None when nothing changes.
 
     Returns its text, checked as a whole, and a line for each preset. Nothing is written.
     """
@@ -78,7 +88,15 @@ def edited(root: Path, settings: list[str] | None, targets: list[str] | None, as
         return None
     from flows.graph import requested
     from flows.graph.params import check
-    from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, parse, read_yaml, set_value, text_of
+    from flows.graph.params_file import (
+        PARAMS,
+        ParamsError,
+        load_with_comments,
+        parse,
+        read_yaml,
+        set_value,
+        text_of,
+    )
 
     try:
         raw = read_yaml(root / PARAMS)
@@ -100,8 +118,9 @@ def edited(root: Path, settings: list[str] | None, targets: list[str] | None, as
 
 
 def write_edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> None:
-    """Bring params.yaml to what `edited` says, and tell which presets it now lists; never while a run works with it, and not for a run
-    that would be refused: of its settings nothing must stay behind."""
+    """Bring params.yaml to what `edited` says, and tell which presets it now lists; never while a run works
+    with it, and not for a run that would be refused: of its settings nothing must stay behind.
+    """
     changed = edited(root, settings, targets, as_json)
     if changed is None:
         return
@@ -126,7 +145,9 @@ def write_edited(root: Path, settings: list[str] | None, targets: list[str] | No
 
 
 def own_settings(root: Path, as_json: bool, text: str | None = None) -> dict[str, Any]:
-    """{"recipe": …, "own": […]}: what params.yaml (or `text`, which it would be) holds beside the recipe; said first, if there is any."""
+    """{"recipe": …, "own": […]}: what params.yaml (or `text`, which it would be) holds beside the recipe;
+    said first, if there is any.
+    """
     from flows.graph import recipes
     from flows.graph.params_file import ParamsError
 
@@ -139,7 +160,9 @@ def own_settings(root: Path, as_json: bool, text: str | None = None) -> dict[str
     return {"recipe": recipes.active(root), "own": [change.as_json() for change in found]}
 
 
-def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool, text: str | None = None) -> Any:
+def make_plan(
+    root: Path, targets: list[str] | None, force: bool, as_json: bool, text: str | None = None
+) -> Any:
     from flows.graph import dvc_api, plan
     from flows.graph.params_file import ParamsError
 
@@ -149,7 +172,10 @@ def make_plan(root: Path, targets: list[str] | None, force: bool, as_json: bool,
         fail(str(error), 2, as_json)
     except dvc_api.BrokenLock as error:
         fail(
-            f"dvc.lock cannot be read: {error}\n`whetstone run` moves it aside and brings the results back from the run cache.", 1, as_json
+            f"dvc.lock cannot be read: {error}\n`whetstone run` moves it aside and brings the results back "
+            f"from the run cache.",
+            1,
+            as_json,
         )
     except (SyntaxError, OSError) as error:
         fail(words_of(error), 1, as_json)

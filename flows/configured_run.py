@@ -1,4 +1,6 @@
-"""What the run that params.yaml describes needs of this machine: device, models, judges, memory, a sandbox. For `whetstone doctor`."""
+"""What the run that params.yaml describes needs of this machine: device, models, judges, memory, a sandbox.
+For `whetstone doctor`.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,13 @@ def _used(raw: dict[str, Any]) -> dict[str, Any]:
     """params.yaml without the presets that no run names."""
     rl = raw["rl"]
     named = {run.get("method") for run in rl["runs"].values()}
-    return {**raw, "rl": {**rl, "methods": {name: value for name, value in (rl.get("methods") or {}).items() if name in named}}}
+    return {
+        **raw,
+        "rl": {
+            **rl,
+            "methods": {name: value for name, value in (rl.get("methods") or {}).items() if name in named},
+        },
+    }
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -76,18 +84,33 @@ def _device(execution: Any) -> Iterator[Finding]:
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if execution.device == "cuda" or execution.gpus:
         said = f"{there} GPUs here; execution.device is {execution.device}, execution.gpus {execution.gpus}"
-        mend = "set execution.device to auto or cpu and execution.gpus to what is here, or run on a machine with as many GPUs"
+        mend = (
+            "set execution.device to auto or cpu and execution.gpus to what is here, or run on a machine "
+            "with as many GPUs"
+        )
         yield Finding("device", there >= max(execution.gpus, execution.device == "cuda"), said, mend)
     if there and execution.processes > there and execution.device != "cpu":
-        yield Finding("processes", False, f"execution.processes is {execution.processes}, GPUs here: {there}", "one GPU for each process")
+        yield Finding(
+            "processes",
+            False,
+            f"execution.processes is {execution.processes}, GPUs here: {there}",
+            "one GPU for each process",
+        )
     for wanted, package in ((execution.sampler == "vllm", "vllm"), (execution.liger, "liger_kernel")):
         if wanted:
             there_is = importlib.util.find_spec(package) is not None
-            yield Finding(package, there_is, "installed" if there_is else "not installed", f"install {package}, or choose another setting")
+            yield Finding(
+                package,
+                there_is,
+                "installed" if there_is else "not installed",
+                f"install {package}, or choose another setting",
+            )
 
 
 def _models(root: Path, params: Any) -> Iterator[Finding]:
-    """Models, tokenizers and data from outside: at hand, or to be had now. Presets that no stage trains do not count."""
+    """Models, tokenizers and data from outside: at hand, or to be had now. Presets that no stage trains do
+    not count.
+    """
     from pipelines.sources.manifest import SourceError
     from pipelines.sources.places import find
     from pipelines.sources.source_params import references
@@ -99,7 +122,11 @@ def _models(root: Path, params: Any) -> Iterator[Finding]:
         try:
             yield Finding(what, True, str(find(source, reference.kind, offline=True).folder))
         except SourceError as error:
-            if source.hub and not offline and _on_the_hub(source.hub, source.revision or "main", reference.kind):
+            if (
+                source.hub
+                and not offline
+                and _on_the_hub(source.hub, source.revision or "main", reference.kind)
+            ):
                 yield Finding(what, True, "not here yet; the hub has it")
                 continue
             word = " --repo-type dataset" if reference.kind == "data" else ""
@@ -134,17 +161,26 @@ def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
         except ValueError:
             continue  # a preset that is laid over another; the check of the whole file has seen it
         if options.key_variable and options.key_variable not in os.environ:
-            yield Finding(f"judge {place}", False, f"the variable {options.key_variable} is not set", f"export {options.key_variable}=…")
+            yield Finding(
+                f"judge {place}",
+                False,
+                f"the variable {options.key_variable} is not set",
+                f"export {options.key_variable}=…",
+            )
         try:
             with httpx.Client(timeout=5, trust_env=not options.on_this_machine) as client:
                 client.get(f"{options.url.rstrip('/')}/models")
             yield Finding(f"judge {place}", True, f"{options.url} answers")
         except (httpx.HTTPError, ValueError, ImportError) as error:
-            yield Finding(f"judge {place}", False, f"{options.url}: {error}", "start the server, or correct the url")
+            yield Finding(
+                f"judge {place}", False, f"{options.url}: {error}", "start the server, or correct the url"
+            )
 
 
 def _memory(root: Path, params: Any) -> Iterator[Finding]:
-    """Learning with the configured base model, by the same prediction that the stages refuse by; sampling fits itself."""
+    """Learning with the configured base model, by the same prediction that the stages refuse by; sampling
+    fits itself.
+    """
     import torch
 
     from pipelines.models.free_memory import SLACK, available
@@ -168,7 +204,10 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
         ranks=execution.processes,
     )
     items, free = predict(Shape.of(model), plan), available(placement.device)
-    said = f"SFT of the base model takes {sum(items.values()) / 1e9:.2f} GB of {free * (1 - SLACK) / 1e9:.2f} that may be used"
+    said = (
+        f"SFT of the base model takes {sum(items.values()) / 1e9:.2f} GB of {free * (1 - SLACK) / 1e9:.2f} "
+        f"that may be used"
+    )
     try:
         check_fits(items, free, 1 if placement.device.type == "cuda" else execution.processes)
         yield Finding("memory", True, said)
@@ -177,7 +216,9 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
 
 
 def _hollow(root: Path, params: Any) -> Any:
-    """The base model on the meta device, which takes no memory. A vocabulary that is not made yet counts with its upper limit."""
+    """The base model on the meta device, which takes no memory. A vocabulary that is not made yet counts with
+    its upper limit.
+    """
     from types import SimpleNamespace
 
     import torch
@@ -192,7 +233,9 @@ def _hollow(root: Path, params: Any) -> Any:
         if base.pretrained:
             reference = next(references(base))
             place = find(reference.source(root), reference.kind, offline=True)
-            return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(str(place.folder), local_files_only=True))
+            return AutoModelForCausalLM.from_config(
+                AutoConfig.from_pretrained(str(place.folder), local_files_only=True)
+            )
         size = getattr(params.corpus[params.train.corpus].tokenizer, "vocab_size", 512)
         tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))
         return build(base.architecture, tokens, 0)
@@ -208,5 +251,8 @@ def sandbox(needed: bool = True) -> Iterator[Finding]:
         if mode
         else "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
     )
-    mend = "apt-get install bubblewrap, and allow user namespaces or run as root; only rewards that run code need it"
+    mend = (
+        "apt-get install bubblewrap, and allow user namespaces or run as root; only rewards that run code "
+        "need it"
+    )
     yield Finding("sandbox", mode is not None, said, mend, needed)

@@ -29,20 +29,40 @@ NO_ROOM_GB = 0.5  # a run that records anything fails below this
 
 def examine(root: Path) -> list[Finding]:
     """All findings, in the order in which they matter."""
-    checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _packages, _git, _params, _raw_data, _templates, _servers, _torch, _disk]
+    checks: list[Callable[[Path], Iterator[Finding]]] = [
+        _python,
+        _packages,
+        _git,
+        _params,
+        _raw_data,
+        _templates,
+        _servers,
+        _torch,
+        _disk,
+    ]
     found = [finding for check in [*checks, configured_run.examine] for finding in check(root)]
-    return found if any(finding.what == "sandbox" for finding in found) else [*found, *configured_run.sandbox(needed=False)]
+    return (
+        found
+        if any(finding.what == "sandbox" for finding in found)
+        else [*found, *configured_run.sandbox(needed=False)]
+    )
 
 
 def _python(root: Path) -> Iterator[Finding]:
     ok = (3, 11) <= sys.version_info < (3, 13)
-    yield Finding("python", ok, f"{sys.version.split()[0]} at {sys.executable}", "make PYTHON=/path/to/python3.11")
+    yield Finding(
+        "python", ok, f"{sys.version.split()[0]} at {sys.executable}", "make PYTHON=/path/to/python3.11"
+    )
 
 
 def _packages(root: Path) -> Iterator[Finding]:
     path = root / "requirements.lock"
     wanted = (
-        dict(line.split("==") for line in path.read_text("utf-8").splitlines() if "==" in line and not line.startswith("#"))
+        dict(
+            line.split("==")
+            for line in path.read_text("utf-8").splitlines()
+            if "==" in line and not line.startswith("#")
+        )
         if path.exists()
         else {}
     )
@@ -59,23 +79,37 @@ def _packages(root: Path) -> Iterator[Finding]:
         if not other
         else ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
     )
-    yield Finding("packages", not other, said, "make clean-venv && make test, or go on with other versions at your own risk", needed=False)
+    yield Finding(
+        "packages",
+        not other,
+        said,
+        "make clean-venv && make test, or go on with other versions at your own risk",
+        needed=False,
+    )
     try:
         dvc = version("dvc")
     except PackageNotFoundError:
         dvc = "absent"
-    yield Finding("dvc", dvc.startswith("3.67."), dvc, "pip install 'dvc==3.67.*': private calls of it are used")
+    yield Finding(
+        "dvc", dvc.startswith("3.67."), dvc, "pip install 'dvc==3.67.*': private calls of it are used"
+    )
 
 
 def _git(root: Path) -> Iterator[Finding]:
     done = (
-        subprocess.run(["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True)
+        subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True
+        )
         if shutil.which("git")
         else None
     )
     ok = done is not None and done.returncode == 0
-    said = done.stdout.strip() if ok and done else "no git repository here" if done else "git is not installed"
-    yield Finding("git", ok, said, "install git and run `git init`: lineage keeps each run's source state there")
+    said = (
+        done.stdout.strip() if ok and done else "no git repository here" if done else "git is not installed"
+    )
+    yield Finding(
+        "git", ok, said, "install git and run `git init`: lineage keeps each run's source state there"
+    )
 
 
 def _params(root: Path) -> Iterator[Finding]:
@@ -108,7 +142,9 @@ def _raw_data(root: Path) -> Iterator[Finding]:
 
 
 def _templates(root: Path) -> Iterator[Finding]:
-    """The first row of each data set that is made, as its template renders it; what is learnt stands between [[ and ]]."""
+    """The first row of each data set that is made, as its template renders it; what is learnt stands between
+    [[ and ]].
+    """
     from flows.graph.params import load
     from flows.graph.params_file import ParamsError
 
@@ -124,7 +160,9 @@ def _templates(root: Path) -> Iterator[Finding]:
         except NothingToShow:
             continue  # it is not made yet
         except (OSError, ValueError) as error:
-            yield Finding(f"template of {subject}", False, str(error), f"whetstone run {subject}", needed=False)
+            yield Finding(
+                f"template of {subject}", False, str(error), f"whetstone run {subject}", needed=False
+            )
             continue
         text = json.dumps(shown.sequences[0].marked, ensure_ascii=False)
         text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
@@ -141,9 +179,20 @@ def _servers(root: Path) -> Iterator[Finding]:
         why, shown = unanswered(url, 5), public({"url": url})["url"]
         mend = "start that server, or unset PREFECT_API_URL: a run then starts one of its own"
         yield Finding("PREFECT_API_URL", not why, f"{shown}: {why}" if why else f"{shown} answers", mend)
-    done = subprocess.run([sys.executable, "-c", "import prefect.server.api.server"], capture_output=True, text=True, env=env)
-    said = "its server can start" if done.returncode == 0 else cause(done.stderr.splitlines()) or f"exit code {done.returncode}"
-    yield Finding("prefect", done.returncode == 0, said, "pip install 'fastapi>=0.139,<0.151', or all of requirements.lock")
+    done = subprocess.run(
+        [sys.executable, "-c", "import prefect.server.api.server"], capture_output=True, text=True, env=env
+    )
+    said = (
+        "its server can start"
+        if done.returncode == 0
+        else cause(done.stderr.splitlines()) or f"exit code {done.returncode}"
+    )
+    yield Finding(
+        "prefect",
+        done.returncode == 0,
+        said,
+        "pip install 'fastapi>=0.139,<0.151', or all of requirements.lock",
+    )
     from tasks.tracking import Tracking
 
     yield from _databases(root)
@@ -163,17 +212,30 @@ def _databases(root: Path) -> Iterator[Finding]:
     """The files that both keep below the project, without opening either program."""
     from tasks import database_file
 
-    for name, path, schema in (("prefect", "prefect/prefect.db", database_file.PREFECT), ("mlflow", "mlflow.db", database_file.MLFLOW)):
+    for name, path, schema in (
+        ("prefect", "prefect/prefect.db", database_file.PREFECT),
+        ("mlflow", "mlflow.db", database_file.MLFLOW),
+    ):
         file, what = root / STATE / path, f"{name}'s database"
         try:
             state = database_file.state(file, schema)
             kept = database_file.of_the_user(file, schema) if state == "behind" else []
         except (sqlite3.Error, OSError) as error:
-            yield Finding(what, False, f"{file}: {error}", "end what holds it, or move the file away; the next run makes a new one", False)
+            yield Finding(
+                what,
+                False,
+                f"{file}: {error}",
+                "end what holds it, or move the file away; the next run makes a new one",
+                False,
+            )
             continue
         if state == "behind":
             said = "of another release" if kept else "half-made: its server was killed while it created it"
-            mend = "nothing to do: the next run migrates it and keeps the old file" if kept else "nothing to do: the next run makes it anew"
+            mend = (
+                "nothing to do: the next run migrates it and keeps the old file"
+                if kept
+                else "nothing to do: the next run makes it anew"
+            )
             yield Finding(what, False, f"{file}: {said}", mend, needed=False)
         else:
             yield Finding(what, True, {"absent": "not there yet", "whole": "whole"}[state])
@@ -187,7 +249,10 @@ def _torch(root: Path) -> Iterator[Finding]:
         return
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     yield Finding(
-        "torch", True, f"{torch.__version__}, {torch.get_num_threads()} threads, " + (", ".join(gpus) or "no GPU: stages run on the CPU")
+        "torch",
+        True,
+        f"{torch.__version__}, {torch.get_num_threads()} threads, "
+        + (", ".join(gpus) or "no GPU: stages run on the CPU"),
     )
 
 
@@ -204,5 +269,9 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
     table.add_column(overflow="fold")
     for finding in findings:
         mark = "[green]✓[/]" if finding.ok else "[red]✗[/]" if finding.needed else "[yellow]![/]"
-        table.add_row(mark, escape(finding.what), escape(finding.said if finding.ok else f"{finding.said}\n  → {finding.mend}"))
+        table.add_row(
+            mark,
+            escape(finding.what),
+            escape(finding.said if finding.ok else f"{finding.said}\n  → {finding.mend}"),
+        )
     console.print(table)

@@ -1,4 +1,6 @@
-"""`whetstone judge`: what a rule or a model says of the responses in a file, row by row, without a stage or a corpus."""
+"""`whetstone judge`: what a rule or a model says of the responses in a file, row by row, without a stage or a
+corpus.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class BadUsage(ValueError):
 
 
 class Provided:
-    """What a judge is made with (`pipelines.rewards.judge.Provision`), each part at its first use: a rule must not wait for torch."""
+    """What a judge is made with (`pipelines.rewards.judge.Provision`), each part at its first use: a rule
+    must not wait for torch.
+    """
 
     def __init__(self, model: str, root: Path | None) -> None:
         self._model, self._root = model, root
@@ -79,15 +83,19 @@ class Provided:
         from tasks.execution_params import ExecutionParams
 
         try:
-            return ExecutionParams.model_validate(read_yaml(self._root / PARAMS).get("execution") or {} if self._root else {})
+            return ExecutionParams.model_validate(
+                read_yaml(self._root / PARAMS).get("execution") or {} if self._root else {}
+            )
         except (ParamsError, ValidationError):
             return ExecutionParams()
 
 
 def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[Judge, Tokens | None]:
-    """The judge that `rule` names (a module of pipelines/rewards, or a folder with a judge's model), and the tokens of one that scores ids.
+    """The judge that `rule` names (a module of pipelines/rewards, or a folder with a judge's model), and the
+    tokens of one that scores ids.
 
-    settings: `key=value` options of its record. Raises BadUsage, or what the judge raises where it cannot be made.
+    settings: `key=value` options of its record. Raises BadUsage, or what the judge raises where it cannot be
+        made.
     """
     options = read_settings(settings)
     if rule not in JUDGE.names():
@@ -98,7 +106,9 @@ def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[J
         from flows.graph.problems import describe
 
         found = [describe(item, options, JUDGE.options(rule)) for item in failure.errors()]
-        raise BadUsage("\n".join(f"{rule}: {'.'.join(path) or 'options'}: {text}" for path, text in found)) from failure
+        raise BadUsage(
+            "\n".join(f"{rule}: {'.'.join(path) or 'options'}: {text}" for path, text in found)
+        ) from failure
     module = load("pipelines.rewards", rule)
     if not hasattr(module, "make_judge"):
         return RuleJudge(module), None
@@ -126,18 +136,25 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
         try:
             place[last] = YAML(typ="safe").load(text)
         except YAMLError as failure:
-            raise BadUsage(f"-S {setting}: the value is not readable as YAML: {str(failure).splitlines()[0]}") from failure
+            raise BadUsage(
+                f"-S {setting}: the value is not readable as YAML: {str(failure).splitlines()[0]}"
+            ) from failure
     return options
 
 
 def model_folder(name: str, root: Path | None) -> Path:
-    """The folder with the weights that a path, the name of a run (`models/NAME/model`) or a registered name means. Raises BadUsage."""
+    """The folder with the weights that a path, the name of a run (`models/NAME/model`) or a registered name
+    means. Raises BadUsage.
+    """
     places = [Path(name), *([root / name, root / "models" / name] if root else [])]
     for place in (inner for outer in places for inner in (outer / "model", outer)):
         if (place / "config.json").is_file() or (place / "member_0" / "config.json").is_file():
             return place.absolute()
     if root is None:
-        raise BadUsage(f"{name}: no folder with a model's config.json here; inside a project, names of runs and registered names count too")
+        raise BadUsage(
+            f"{name}: no folder with a model's config.json here; inside a project, names of runs and "
+            f"registered names count too"
+        )
     from flows.provenance.content import Contents
     from flows.provenance.history import History
     from flows.provenance.subject import UnknownSubject, locate
@@ -152,8 +169,12 @@ def model_folder(name: str, root: Path | None) -> Path:
     return place
 
 
-def judged(judge: Judge, lines: Iterable[bytes], tokens: Tokens | None = None) -> Iterator[tuple[int, Verdict, bool]]:
-    """(line number, verdict, whether the line was a row) for every line that is not blank, in order. A bad row is an error verdict."""
+def judged(
+    judge: Judge, lines: Iterable[bytes], tokens: Tokens | None = None
+) -> Iterator[tuple[int, Verdict, bool]]:
+    """(line number, verdict, whether the line was a row) for every line that is not blank, in order. A bad
+    row is an error verdict.
+    """
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(islice(numbered, BATCH)):
         rows = [_row(line, number, tokens) for number, line in batch]
@@ -163,7 +184,9 @@ def judged(judge: Judge, lines: Iterable[bytes], tokens: Tokens | None = None) -
             yield (number, next(verdicts), True) if isinstance(row, Response) else (number, row, False)
 
 
-def write(judge: Judge, lines: Iterable[bytes], tokens: Tokens | None, stream: IO[str], as_json: bool) -> Counter[str]:
+def write(
+    judge: Judge, lines: Iterable[bytes], tokens: Tokens | None, stream: IO[str], as_json: bool
+) -> Counter[str]:
     """Write a line for each row; returns the counts of outcomes, and of `rows` that could be read."""
     counts: Counter[str] = Counter()
     total = 0.0
@@ -171,13 +194,18 @@ def write(judge: Judge, lines: Iterable[bytes], tokens: Tokens | None, stream: I
         counts[verdict.outcome] += 1
         counts["rows"] += is_row
         total += verdict.score if verdict.outcome != "error" else 0.0
-        stream.write(json.dumps(_as_json(verdict)) + "\n" if as_json else f"{number:>7}  {_readable(verdict)}\n")
+        stream.write(
+            json.dumps(_as_json(verdict)) + "\n" if as_json else f"{number:>7}  {_readable(verdict)}\n"
+        )
         if done % BATCH == 0:
             stream.flush()
     if not as_json and counts:
         of = counts["right"] + counts["wrong"]
         mean = f"; mean score {total / of:.4g} of the {of} judged" if of else ""
-        stream.write(f"{of + counts['error']} rows: {counts['right']} right, {counts['wrong']} wrong, {counts['error']} errors{mean}\n")
+        stream.write(
+            f"{of + counts['error']} rows: {counts['right']} right, {counts['wrong']} wrong, "
+            f"{counts['error']} errors{mean}\n"
+        )
     stream.flush()
     return counts
 
@@ -220,19 +248,32 @@ def _readable(verdict: Verdict) -> str:
 
 
 def _kind_of(model: str, root: Path | None) -> str:
-    """The kind of judge whose model a folder holds. Raises BadUsage where it is no judge, or there is no such folder."""
+    """The kind of judge whose model a folder holds. Raises BadUsage where it is no judge, or there is no such
+    folder.
+    """
     try:
         folder = model_folder(model, root)
     except BadUsage as failure:
         near = difflib.get_close_matches(model, JUDGE.names(), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(JUDGE.names())}; or the folder of a verifier's or reward model"
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"known: {', '.join(JUDGE.names())}; or the folder of a verifier's or reward model"
+        )
         raise BadUsage(str(failure) if set(model) & set("/:@") else f"no rule {model}; {hint}") from failure
     if (folder / FACTS).is_file():
         return "verifier"
-    config = next(path for path in (folder / "config.json", folder / "member_0" / "config.json") if path.is_file())
-    if any(str(name).endswith(HEAD) for name in json.loads(config.read_text("utf-8")).get("architectures") or []):
+    config = next(
+        path for path in (folder / "config.json", folder / "member_0" / "config.json") if path.is_file()
+    )
+    if any(
+        str(name).endswith(HEAD) for name in json.loads(config.read_text("utf-8")).get("architectures") or []
+    ):
         return "reward_model"
-    raise BadUsage(f"{folder} holds a model that is no judge: neither {FACTS} of a distilled verifier nor the head of a reward model")
+    raise BadUsage(
+        f"{folder} holds a model that is no judge: neither {FACTS} of a distilled verifier nor the head of a "
+        f"reward model"
+    )
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""`whetstone params`: what a key of params.yaml means, what it may be, what it is now and which line says so."""
+"""`whetstone params`: what a key of params.yaml means, what it may be, what it is now and which line says
+so.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ class Values:
             self.typed, self.problems = None, error.problems
 
     def of(self, name: str) -> Now | None:
-        """None for what has no value of its own: a section, names that stand for any, options of another kind."""
+        """None for what has no value of its own: a section, names that stand for any, options of another
+        kind.
+        """
         found = at(self.laid, name.split("."))
         if isinstance(found, Placed):
             return Now(found.value, found.where)
@@ -67,10 +71,20 @@ class Values:
         value: Any = self.typed
         try:
             for part in name.split("."):
-                value = value[part] if isinstance(value, dict) else value[int(part)] if isinstance(value, tuple) else getattr(value, part)
+                value = (
+                    value[part]
+                    if isinstance(value, dict)
+                    else value[int(part)]
+                    if isinstance(value, tuple)
+                    else getattr(value, part)
+                )
         except (AttributeError, KeyError, IndexError, ValueError):
             return None
-        return None if isinstance(value, Settings) else Now(list(value) if isinstance(value, tuple) else value, "")
+        return (
+            None
+            if isinstance(value, Settings)
+            else Now(list(value) if isinstance(value, tuple) else value, "")
+        )
 
 
 def _placed(value: Any, path: tuple[str, ...] = ()) -> Any:
@@ -99,7 +113,11 @@ def show(root: Path, key: str | None, find: str | None, as_json: bool) -> None:
     found = keys.find(key, values.laid)
     if not found:
         nearest = keys.nearest(key)
-        fail(f"no key {key}; {'nearest: ' + ', '.join(nearest) if nearest else 'search with --find WORD'}", 2, as_json)
+        fail(
+            f"no key {key}; {'nearest: ' + ', '.join(nearest) if nearest else 'search with --find WORD'}",
+            2,
+            as_json,
+        )
     if as_json:
         print(json.dumps([as_dict(keys, one, values) for one in found], indent=1))
         return
@@ -113,7 +131,11 @@ def as_dict(keys: Keys, key: Key, values: Values, below: bool = True) -> dict[st
     found: dict[str, Any] = {
         "key": key.name,
         "type": words(keys, node),
-        **{name: node[name] for name in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum") if name in node},
+        **{
+            name: node[name]
+            for name in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum")
+            if name in node
+        },
         "meaning": keys.meaning(key),
         "unit": key.unit or None,
         "needed": key.needed,
@@ -132,7 +154,9 @@ def as_dict(keys: Keys, key: Key, values: Values, below: bool = True) -> dict[st
 
 def _print_key(keys: Keys, key: Key, values: Values) -> None:
     now, about = values.of(key.name), keys.about(key.node)
-    out.print(f"{key.name}{f'  (option of the kind {key.kind})' if key.kind else ''}", style="bold", markup=False)
+    out.print(
+        f"{key.name}{f'  (option of the kind {key.kind})' if key.kind else ''}", style="bold", markup=False
+    )
     facts = {
         "meaning": keys.meaning(key),
         "type": words(keys, key.node),
@@ -152,7 +176,11 @@ def _print_key(keys: Keys, key: Key, values: Values) -> None:
         for one in keys.children(child) if child.path[-1] in (NAME, ITEM) else [child]:
             _print_short(keys, one, values, key)
     if values.problems:
-        out.print(f"{PARAMS} has {len(values.problems)} problems: `whetstone plan` says which", style="yellow", markup=False)
+        out.print(
+            f"{PARAMS} has {len(values.problems)} problems: `whetstone plan` says which",
+            style="yellow",
+            markup=False,
+        )
 
 
 def _print_short(keys: Keys, key: Key, values: Values, above: Key) -> None:
@@ -160,7 +188,13 @@ def _print_short(keys: Keys, key: Key, values: Values, above: Key) -> None:
     now, kind = values.of(key.name), f"{key.kind}: " if key.kind and key.kind != above.kind else ""
     name = key.name.removeprefix(f"{above.name}.")
     value = f" = {shown(now.value)}" if now else ""
-    default = f", default {key.default}" if key.default and len(key.default) < 40 else ", needed" if key.needed else ""
+    default = (
+        f", default {key.default}"
+        if key.default and len(key.default) < 40
+        else ", needed"
+        if key.needed
+        else ""
+    )
     _print_wrapped(f"  {kind}{name}{value}   {words(keys, key.node)}{default}", "      ")
     _print_wrapped(f"      {keys.meaning(key)}", "      ")
 
@@ -168,7 +202,12 @@ def _print_short(keys: Keys, key: Key, values: Values, above: Key) -> None:
 def _print_found(keys: Keys, word: str, as_json: bool) -> None:
     found = keys.search(word)
     if as_json:
-        print(json.dumps([{"key": key.name, "kind": key.kind or None, "meaning": keys.meaning(key)} for key in found], indent=1))
+        print(
+            json.dumps(
+                [{"key": key.name, "kind": key.kind or None, "meaning": keys.meaning(key)} for key in found],
+                indent=1,
+            )
+        )
         return
     if not found:
         fail(f"no key holds {word!r} in its name or meaning", 2)
@@ -196,4 +235,6 @@ def _print_wrapped(text: str, indent: str) -> None:
 
 
 def _wrapped(text: str, indent: str) -> Iterator[str]:
-    yield from textwrap.wrap(text, max(40, out.width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]
+    yield from textwrap.wrap(
+        text, max(40, out.width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]

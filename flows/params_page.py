@@ -1,4 +1,6 @@
-"""docs/parameters.md and the JSON schemas: every key of params.yaml, made of the typed records (`whetstone params --write`)."""
+"""docs/parameters.md and the JSON schemas: every key of params.yaml, made of the typed records (`whetstone
+params --write`).
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,19 @@ from flows.graph.params_partial import REF, Node
 from flows.graph.params_schema import params_schema, recipe_schema
 
 COMMAND = "whetstone params --write"
-PAGE, PARAMS_SCHEMA, RECIPE_SCHEMA = "docs/parameters.md", "schemas/params.schema.json", "schemas/recipe.schema.json"
+PAGE, PARAMS_SCHEMA, RECIPE_SCHEMA = (
+    "docs/parameters.md",
+    "schemas/params.schema.json",
+    "schemas/recipe.schema.json",
+)
 HEAD = f"""# Parameters
 
-Every key of params.yaml. `whetstone params KEY` prints one of them with its value now, `whetstone params --find WORD` searches.
+Every key of params.yaml. `whetstone params KEY` prints one of them with its value now,
+`whetstone params --find WORD` searches.
 This page is made by `{COMMAND}`.
 
-A key without a default must be given. NAME stands for a name that the file gives, N for a place in a list. Members that are laid over
+A key without a default must be given. NAME stands for a name that the file gives, N for a place in a list.
+Members that are laid over
 `common` or a preset hold only what differs. Intervals: `[` includes the bound, `(` does not.
 """
 
@@ -32,7 +40,11 @@ def written(root: Path) -> dict[str, str]:
 
 def write(root: Path) -> list[str]:
     """Write what is out of date; returns its paths."""
-    stale = {path: text for path, text in written(root).items() if not (root / path).exists() or (root / path).read_text("utf-8") != text}
+    stale = {
+        path: text
+        for path, text in written(root).items()
+        if not (root / path).exists() or (root / path).read_text("utf-8") != text
+    }
     for path, text in stale.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         write_text(root / path, text)
@@ -44,7 +56,10 @@ def _json(schema: Node) -> str:
     rows = []
     for key, value in schema.items():
         if key in ("$defs", "properties"):
-            inner = ",\n".join(f"  {json.dumps(name)}: {json.dumps(item, ensure_ascii=False)}" for name, item in sorted(value.items()))
+            inner = ",\n".join(
+                f"  {json.dumps(name)}: {json.dumps(item, ensure_ascii=False)}"
+                for name, item in sorted(value.items())
+            )
             rows.append(f" {json.dumps(key)}: {{\n{inner}\n }}")
         else:
             rows.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
@@ -52,15 +67,20 @@ def _json(schema: Node) -> str:
 
 
 def page(keys: Keys) -> str:
-    """The Markdown text: the sections in order, the choices with the options of each kind, the records that both refer to."""
+    """The Markdown text: the sections in order, the choices with the options of each kind, the records that
+    both refer to.
+    """
     sections = keys.children(keys.root)
-    definitions = {name: node for name, node in sorted(keys.schema["$defs"].items()) if not name.endswith(".partial")}
+    definitions = {
+        name: node for name, node in sorted(keys.schema["$defs"].items()) if not name.endswith(".partial")
+    }
     choices = {name: node for name, node in definitions.items() if "x-tag" in node}
     records = {name: node for name, node in definitions.items() if "properties" in node}
     parts = [HEAD, "## Sections\n", *(_section(keys, key) for key in sections)]
     parts += [
         "## Choices\n",
-        "The value of such a key is `{kind: …}` with the options of that kind, or the bare name of a kind without needs.\n",
+        "The value of such a key is `{kind: …}` with the options of that kind, or the bare name of a kind "
+        "without needs.\n",
     ]
     parts += [_choice(keys, name, node) for name, node in choices.items()]
     parts += ["## Records\n", *(_record(keys, name, node) for name, node in records.items())]
@@ -76,43 +96,73 @@ def _choice(keys: Keys, name: str, node: Node) -> str:
     about, parts = keys.about(node), []
     for kind, record in keys.kinds(node).items():
         rows = [child for child in keys.children(Key((), record, "")) if child.path[-1] != node["x-tag"]]
-        parts.append(f"#### {_title(name)}: {kind}\n\n{_prose(about.get(kind) or Key((), record, '').meaning)}\n\n{_table(keys, rows)}")
+        parts.append(
+            f"#### {_title(name)}: "
+            f"{kind}\n\n{_prose(about.get(kind) or Key((), record, '').meaning)}\n\n{_table(keys, rows)}"
+        )
     folder = node.get("x-seam", "").replace(".", "/")
     return "\n".join([f"### {_title(name)}\n", *([f"A module of `{folder}`.\n"] if folder else []), *parts])
 
 
 def _record(keys: Keys, name: str, node: Node) -> str:
-    return f"### {_title(name)}\n\n{_prose(Key((), node, '').meaning)}\n\n{_table(keys, keys.children(Key((), node, '')))}"
+    key = Key((), node, "")
+    return f"### {_title(name)}\n\n{_prose(key.meaning)}\n\n{_table(keys, keys.children(key))}"
 
 
 def _table(keys: Keys, rows: Iterable[Key], above: str = "") -> str:
     found = [f"| {' | '.join(_cells(keys, key, above))} |\n" for key in rows]
-    return "| key | value | default | unit | meaning |\n|---|---|---|---|---|\n" + "".join(found) if found else "No options.\n"
+    return (
+        "| key | value | default | unit | meaning |\n|---|---|---|---|---|\n" + "".join(found)
+        if found
+        else "No options.\n"
+    )
 
 
 def _cells(keys: Keys, key: Key, above: str) -> list[str]:
     name = key.name.removeprefix(f"{above}.") if above and key.name != above else key.name
     default = f"`{key.default}`" if key.default and len(key.default) <= 60 else ""
-    return [f"`{name}`", _escape(_value(keys, key)), _escape(default), key.unit, _prose(_escape(keys.meaning(key)))]
+    return [
+        f"`{name}`",
+        _escape(_value(keys, key)),
+        _escape(default),
+        key.unit,
+        _prose(_escape(keys.meaning(key))),
+    ]
 
 
 def _value(keys: Keys, key: Key) -> str:
     """Type and range; of records and choices a link to where they stand on the page."""
     links = []
-    for one in (key.node, key.node.get("additionalProperties"), key.node.get("items"), *key.node.get("anyOf", ())):
-        if isinstance(one, dict) and (name := one.get("x-name") or one.get("$ref", "").removeprefix(REF).removesuffix(".partial")):
+    for one in (
+        key.node,
+        key.node.get("additionalProperties"),
+        key.node.get("items"),
+        *key.node.get("anyOf", ()),
+    ):
+        if isinstance(one, dict) and (
+            name := one.get("x-name") or one.get("$ref", "").removeprefix(REF).removesuffix(".partial")
+        ):
             node = keys.schema["$defs"][name]
             if "x-tag" in node or "properties" in node:
                 links.append(f"[{_title(name)}](#{_anchor(_title(name))})")
     if not links:
         return words(keys, key.node)
-    around = {NAME: "", ITEM: ""}.get(key.path[-1], "names of " if "additionalProperties" in key.node and "x-name" not in key.node else "")
+    around = {NAME: "", ITEM: ""}.get(
+        key.path[-1], "names of " if "additionalProperties" in key.node and "x-name" not in key.node else ""
+    )
     none = " or null" if "null" in words(keys, {"anyOf": key.node.get("anyOf", [])}).split(" or ") else ""
-    return around + ("list of " if key.node.get("type") == "array" else "") + " or ".join(dict.fromkeys(links)) + none
+    return (
+        around
+        + ("list of " if key.node.get("type") == "array" else "")
+        + " or ".join(dict.fromkeys(links))
+        + none
+    )
 
 
 def _title(name: str) -> str:
-    """`choice.objectives.masks.keep` -> `objectives masks keep`; a record's own name, with its module where two have it."""
+    """`choice.objectives.masks.keep` -> `objectives masks keep`; a record's own name, with its module where
+    two have it.
+    """
     if name.startswith(("choice.", "name.")):
         return f"Choice: {' '.join(name.split('.')[1:])}"
     *module, record = name.split("__")

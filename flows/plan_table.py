@@ -62,11 +62,18 @@ def print_done(console: Console, root: Path, ran: Ran) -> None:
         return
     console.print()
     store = Tracking(root).store
-    places = [("report", root / "reports/index.html"), ("MLflow store", store.file or store.shown), ("checkpoints", root / "models")]
+    places = [
+        ("report", root / "reports/index.html"),
+        ("MLflow store", store.file or store.shown),
+        ("checkpoints", root / "models"),
+    ]
     for title, place in places:
         if isinstance(place, str) or place.exists():
             console.print(f"{title:<14} {place}", markup=False)
-    console.print(f"{'look at them':<14} whetstone ui      where a checkpoint came from: whetstone lineage models/sft", style="dim")
+    console.print(
+        f"{'look at them':<14} whetstone ui      where a checkpoint came from: whetstone lineage models/sft",
+        style="dim",
+    )
 
 
 def headline(report: str) -> list[str]:
@@ -101,9 +108,15 @@ def status_of(root: Path, plan: Plan) -> dict[str, Any]:
 
 def print_status(console: Console, found: dict[str, Any]) -> None:
     """What is fresh; then what runs now, or how long each stage took when it last ran."""
-    console.print(f"recipe {found['recipe']}: " + ", ".join(f"{count} {MEANING[action]}" for action, count in found["stages"].items()))
+    console.print(
+        f"recipe {found['recipe']}: "
+        + ", ".join(f"{count} {MEANING[action]}" for action, count in found["stages"].items())
+    )
     if found["died"]:
-        console.print(f"the run {found['died']['run']} was killed; `whetstone run` goes on from its checkpoints", style="yellow")
+        console.print(
+            f"the run {found['died']['run']} was killed; `whetstone run` goes on from its checkpoints",
+            style="yellow",
+        )
     if found["aside"]:
         console.print(f"kept aside, never fresh: {len(found['aside'])} (`whetstone aside`)", style="yellow")
     if found["running"]:

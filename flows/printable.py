@@ -1,4 +1,6 @@
-"""A console whose text, in whatever it prints, cannot command the terminal. Colours are for markup and styles."""
+"""A console whose text, in whatever it prints, cannot command the terminal. Colours are for markup and
+styles.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`whetstone show`: one row of a data set as the model reads it, and which of its tokens are learnt.
 
-Rows are those that a stage wrote, so what is shown is what is trained on: the prompt with its template, the loss on the assistant's tokens,
-what ends a response.
+Rows are those that a stage wrote, so what is shown is what is trained on: the prompt with its template, the
+loss on the assistant's tokens, what ends a response.
 """
 
 from __future__ import annotations
@@ -19,12 +19,18 @@ from rich.text import Text
 from pipelines.corpora.record import Record
 from pipelines.models.tokenizer import Tokens
 
-RECORDS, PAIRS = ("sft", "rl", "explore", "calib", "validation", "heldout"), ("train", "validation", "heldout")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what would steer a terminal; not line breaks and tabs
+RECORDS, PAIRS = (
+    ("sft", "rl", "explore", "calib", "validation", "heldout"),
+    ("train", "validation", "heldout"),
+)
+# what would steer a terminal; not line breaks and tabs
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class NothingToShow(ValueError):
-    """No such data set, file or row; the text says which there are. `usage`: the command was wrong, not the state of the project."""
+    """No such data set, file or row; the text says which there are. `usage`: the command was wrong, not the
+    state of the project.
+    """
 
     def __init__(self, message: str, usage: bool = True) -> None:
         super().__init__(message)
@@ -56,7 +62,9 @@ class Sequenced:
         edges = sorted({0, len(ids), *(place for span in spans for place in span)})
         heads = [tokens.tokenizer.decode(ids[:edge], skip_special_tokens=False) for edge in edges]
         pieces = zip(edges[:-1], heads[:-1], heads[1:], strict=True)
-        return cls(name, ids, mask, [Part(whole[len(head) :], bool(mask[start])) for start, head, whole in pieces])
+        return cls(
+            name, ids, mask, [Part(whole[len(head) :], bool(mask[start])) for start, head, whole in pieces]
+        )
 
     @property
     def marked(self) -> str:
@@ -106,11 +114,15 @@ def show(root: Path, subject: str, row: int, file: str | None = None) -> Shown:
     """`subject`: corpus@NAME, rlvr_set@NAME or preferences@NAME. NothingToShow says what there is."""
     stage, _, name = subject.partition("@")
     if stage not in ("corpus", "rlvr_set", "preferences") or not name or "/" in name:
-        raise NothingToShow(f"{subject!r} is no data set: corpus@NAME, rlvr_set@NAME or preferences@NAME is expected")
+        raise NothingToShow(
+            f"{subject!r} is no data set: corpus@NAME, rlvr_set@NAME or preferences@NAME is expected"
+        )
     pairs = stage == "preferences"
     folder = root / "data" / ("preferences" if pairs else "") / name / ("" if pairs else "records")
     if not folder.is_dir():
-        raise NothingToShow(f"{folder.relative_to(root)} is not there: `whetstone run {subject}` makes it", usage=False)
+        raise NothingToShow(
+            f"{folder.relative_to(root)} is not there: `whetstone run {subject}` makes it", usage=False
+        )
     path, lines = _file(folder, file, PAIRS if pairs else RECORDS)
     if not 0 <= row < len(lines):
         raise NothingToShow(f"--row {row}: {path.relative_to(root)} has the rows 0 to {len(lines) - 1}")
@@ -132,7 +144,11 @@ def _file(folder: Path, file: str | None, names: Sequence[str]) -> tuple[Path, l
         lines = path.read_text("utf-8").split("\n")[:-1]
         if lines:
             return path, lines
-    raise NothingToShow(f"{folder} holds no rows" if file is None else f"{file}.jsonl holds no rows; others: {', '.join(there)}")
+    raise NothingToShow(
+        f"{folder} holds no rows"
+        if file is None
+        else f"{file}.jsonl holds no rows; others: {', '.join(there)}"
+    )
 
 
 def _tokenizer(root: Path, name: str, pairs: bool) -> Path:
@@ -155,14 +171,21 @@ def _record(value: dict[str, Any], tokens: Tokens) -> list[Sequenced]:
 def _pair(value: dict[str, Any], tokens: Tokens) -> list[Sequenced]:
     prompt = value["prompt_ids"]
     both = ((name, value[f"{name}_ids"]) for name in ("chosen", "rejected"))
-    return [Sequenced.of(name, prompt + ids, [(len(prompt), len(prompt) + len(ids))], tokens) for name, ids in both]
+    return [
+        Sequenced.of(name, prompt + ids, [(len(prompt), len(prompt) + len(ids))], tokens)
+        for name, ids in both
+    ]
 
 
 def print_shown(console: Console, shown: Shown) -> None:
     """In colour on a terminal, else with brackets around what is learnt."""
-    console.print(Text(f"{shown.subject}: row {shown.row} of {shown.rows} (from 0) of {shown.file}, {shown.id}"))
+    console.print(
+        Text(f"{shown.subject}: row {shown.row} of {shown.rows} (from 0) of {shown.file}, {shown.id}")
+    )
     for one in shown.sequences:
-        console.print(Text(f"-- {one.name}: {len(one.ids)} tokens, {sum(one.mask)} of them learnt", style="dim"))
+        console.print(
+            Text(f"-- {one.name}: {len(one.ids)} tokens, {sum(one.mask)} of them learnt", style="dim")
+        )
         for part in one.parts:
             safe = CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", part.text)
             marked = f"[[{safe}]]" if part.loss and not console.is_terminal else safe

@@ -32,18 +32,25 @@ def _page_answers(url: str) -> bool:
 
 
 def show(root: Path, port: int | None, check: bool, console: Console) -> int:
-    """Serve both until Ctrl-C or SIGTERM; with `check` stop when both have answered. Exit code 1 when one does not come up.
+    """Serve both until Ctrl-C or SIGTERM; with `check` stop when both have answered. Exit code 1 when one
+    does not come up.
 
-    A port that another program listens on is refused where it was asked for, else the next free pair is taken.
+    A port that another program listens on is refused where it was asked for, else the next free pair is
+    taken.
     """
     taken = [number for number in (port, port + 1) if not _free(number)] if port else []
     if taken:
         console.print(f"port {taken[0]} is taken by another program; choose another with --port", style="red")
         return 1
-    first = port or next((number for number in range(FIRST_PORT, FIRST_PORT + 200, 2) if _free(number) and _free(number + 1)), 0)
+    first = port or next(
+        (number for number in range(FIRST_PORT, FIRST_PORT + 200, 2) if _free(number) and _free(number + 1)),
+        0,
+    )
     if not port and first != FIRST_PORT:
         console.print(
-            f"port {FIRST_PORT} or {FIRST_PORT + 1} is taken by another program; {first} and {first + 1} are used", style="yellow"
+            f"port {FIRST_PORT} or {FIRST_PORT + 1} is taken by another program; {first} and {first + 1} are "
+            f"used",
+            style="yellow",
         )
     try:
         prefect = Server(root, first + 1, ui=True)
@@ -53,23 +60,33 @@ def show(root: Path, port: int | None, check: bool, console: Console) -> int:
     store = Tracking(root, say=lambda text: console.print(text, style="yellow", markup=False)).store
     mlflow = None
     stop = threading.Event()
-    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         if not store.served:
             store.settle()
             mlflow = _mlflow(root, store.uri, first)
-        pages = {"MLflow": store.shown if store.served else f"http://127.0.0.1:{first}", "Prefect": prefect.url.removesuffix("/api")}
+        pages = {
+            "MLflow": store.shown if store.served else f"http://127.0.0.1:{first}",
+            "Prefect": prefect.url.removesuffix("/api"),
+        }
         ours = {name: url for name, url in pages.items() if (mlflow if name == "MLflow" else prefect.ours)}
         if not _wait_for(ours, stop, mlflow, prefect, root / STATE / "logs", console):
             return 1
         for name, url in pages.items():
-            console.print(f"{name:<8} {url}" + ("" if name in ours else "  (not ours: as the environment says)"), markup=False)
+            console.print(
+                f"{name:<8} {url}" + ("" if name in ours else "  (not ours: as the environment says)"),
+                markup=False,
+            )
         if not check:
             console.print("Ctrl-C stops both", style="dim")
             stop.wait()
         return 0
     except store.failures() as error:
-        console.print(f"MLflow store {store.shown}: {error}; fix: {store.remedy(error)}", style="red", markup=False)
+        console.print(
+            f"MLflow store {store.shown}: {error}; fix: {store.remedy(error)}", style="red", markup=False
+        )
         return 1
     finally:
         prefect.stop()
@@ -81,11 +98,30 @@ def show(root: Path, port: int | None, check: bool, console: Console) -> int:
 
 
 def _mlflow(root: Path, uri: str, port: int) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    argv = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     env = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri}  # not an argument: it may hold a password
     with open(root / STATE / "logs" / "mlflow-ui.log", "wb") as stream:
         command = [sys.executable, "-S", "-E", str(LIFELINE), "3", "--", *argv]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stream, stderr=stream, cwd=root, env=env, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=stream,
+            stderr=stream,
+            cwd=root,
+            env=env,
+            start_new_session=True,
+        )
 
 
 def _free(port: int) -> bool:
@@ -116,7 +152,9 @@ def _wait_for(
         ):
             if ended:
                 console.print(
-                    f"{name}'s page ended at once: {cause(_lines(logs / log)) or 'it said nothing'}; see {logs / log}", style="red"
+                    f"{name}'s page ended at once: {cause(_lines(logs / log)) or 'it said nothing'}; see "
+                    f"{logs / log}",
+                    style="red",
                 )
                 return False
         if time.monotonic() > end:

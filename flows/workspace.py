@@ -1,4 +1,6 @@
-"""Where a Whetstone project keeps its running state: below `.whetstone`, never an input or an output of a stage."""
+"""Where a Whetstone project keeps its running state: below `.whetstone`, never an input or an output of a
+stage.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,12 @@ def find_root(start: Path | None = None) -> Path:
     """The nearest folder at or above `start` that holds dvc.yaml and params.yaml."""
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if all(os.path.lexists(folder / name) for name in ("dvc.yaml", "params.yaml")):  # a link that leads nowhere is told later
+        # a link that leads nowhere is told later
+        if all(os.path.lexists(folder / name) for name in ("dvc.yaml", "params.yaml")):
             return folder
-    raise NotAProject(f"{here}: no dvc.yaml with params.yaml here or above; run this inside a clone of the project")
+    raise NotAProject(
+        f"{here}: no dvc.yaml with params.yaml here or above; run this inside a clone of the project"
+    )
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -47,7 +52,9 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def only_one_run(root: Path) -> Iterator[None]:
-    """One run per workspace; the kernel frees the lock when its holder dies. Raises Busy naming the holder."""
+    """One run per workspace; the kernel frees the lock when its holder dies. Raises Busy naming the
+    holder.
+    """
     path = root / STATE / "run.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", encoding="utf-8") as stream:
@@ -56,7 +63,10 @@ def only_one_run(root: Path) -> Iterator[None]:
         except BlockingIOError:
             stream.seek(0)
             holder = stream.read().strip() or "unknown"
-            raise Busy(f"another run holds this workspace (pid {holder}); wait for it, or stop it with `kill {holder}`") from None
+            raise Busy(
+                f"another run holds this workspace (pid {holder}); wait for it, or stop it with `kill "
+                f"{holder}`"
+            ) from None
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
@@ -65,9 +75,11 @@ def only_one_run(root: Path) -> Iterator[None]:
 
 @contextmanager
 def gpu_slot(root: Path, slots: int, wanted: int, cancelled: Any) -> Iterator[str]:
-    """Hold `wanted` of `slots` GPU slots (kernel file locks: they need no server and die with their holder); yields CUDA_VISIBLE_DEVICES.
+    """Hold `wanted` of `slots` GPU slots (kernel file locks: they need no server and die with their holder);
+    yields CUDA_VISIBLE_DEVICES.
 
-    Yields "" at once when no slots are configured or none is wanted. Waits otherwise, until `cancelled` is set.
+    Yields "" at once when no slots are configured or none is wanted. Waits otherwise, until `cancelled` is
+    set.
     """
     if not slots or not wanted:
         yield ""
@@ -89,7 +101,8 @@ def gpu_slot(root: Path, slots: int, wanted: int, cancelled: Any) -> Iterator[st
                 except BlockingIOError:
                     stream.close()
             if len(held) < wanted:
-                for stream in held.values():  # all or nothing: two stages that each hold half would wait for ever
+                # all or nothing: two stages that each hold half would wait for ever
+                for stream in held.values():
                     stream.close()
                 held.clear()
                 if cancelled.wait(0.05):

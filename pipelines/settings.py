@@ -1,7 +1,8 @@
 """The base of every parameter record: typed, frozen, closed, and able to say which modules its values name.
 
-A record lies beside the code that it configures, in a module `*_params.py` that imports nothing heavy: the command line reads all of
-them in a few milliseconds, and a changed default makes stale just the stages whose code reaches that module.
+A record lies beside the code that it configures, in a module `*_params.py` that imports nothing heavy: the
+command line reads all of them in a few milliseconds, and a changed default makes stale just the stages whose
+code reaches that module.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
-from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function, no_info_plain_validator_function
+from pydantic_core.core_schema import (
+    CoreSchema,
+    no_info_after_validator_function,
+    no_info_plain_validator_function,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 _CHECKED: list[bool] = []
 
 
 def trust_names() -> None:
-    """For a stage's process: its parameters were checked before they were pinned, and a module that it only hears of, as a corpus does of
-    the rule for its answers, is none of its code and must not be read."""
+    """For a stage's process: its parameters were checked before they were pinned, and a module that it only
+    hears of, as a corpus does of the rule for its answers, is none of its code and must not be read.
+    """
     _CHECKED.append(True)
 
 
@@ -42,8 +48,8 @@ class Settings(BaseModel):
 class Choice(Settings):
     """The value of a seam that has options: `kind` names the module, the other fields are that module's own.
 
-    The options of `kind: clip_cov` are the record `ClipCovParams` in `clip_cov_params.py` beside it; a kind without options needs none,
-    and may be written as the bare name.
+    The options of `kind: clip_cov` are the record `ClipCovParams` in `clip_cov_params.py` beside it; a kind
+    without options needs none, and may be written as the bare name.
     """
 
     model_is_run: ClassVar[bool] = False  # whether the option `model` names a run whose model a stage made
@@ -52,14 +58,18 @@ class Choice(Settings):
 
 @dataclass(frozen=True)
 class Seam:
-    """Marks a field whose value names a module: `reward: Annotated[str, Seam("pipelines.rewards")]` takes `math` for math.py there, and
-    `objective: Annotated[Choice, Seam("pipelines.objectives")]` takes `{kind: clip, low: 0.2}`.
+    """Marks a field whose value names a module: `reward: Annotated[str, Seam("pipelines.rewards")]` takes
+    `math` for math.py there, and `objective: Annotated[Choice, Seam("pipelines.objectives")]` takes `{kind:
+    clip, low: 0.2}`.
 
-    The stage's code digest starts from the named module too, so that editing one method leaves the others fresh.
+    The stage's code digest starts from the named module too, so that editing one method leaves the others
+    fresh.
     """
 
     package: str
-    interface: str = ""  # `check(text, answer, finished)`: only modules with a function of this name may be named, and it takes these
+    # `check(text, answer, finished)`: only modules with a function of this name may be named, and it takes
+    # these
+    interface: str = ""
     record: type[Choice] = Choice  # of kinds without options
 
     @property
@@ -72,7 +82,9 @@ class Seam:
         return sorted(path.stem for path in self._folder.glob("*.py") if self._is_choice(path))
 
     def __contains__(self, name: str) -> bool:
-        """Whether `names` holds it, told without a look at the other modules: every plan asks this some two hundred times."""
+        """Whether `names` holds it, told without a look at the other modules: every plan asks this some two
+        hundred times.
+        """
         if not name.isidentifier() or len(name) > 100:
             return name in self.names()
         path = self._folder / f"{name}.py"
@@ -88,28 +100,39 @@ class Seam:
     def modules(self, value: str | Choice) -> list[str]:
         """The modules that a value names: its own, and that of its options."""
         name = value if isinstance(value, str) else value.kind
-        options = [] if isinstance(value, str) or not self._has_options(name) else [f"{self.module(name)}_params"]
+        options = (
+            [] if isinstance(value, str) or not self._has_options(name) else [f"{self.module(name)}_params"]
+        )
         return [self.module(name), *options]
 
     def check(self, name: str) -> str:
-        """The name again. Raises ValueError where no module of this name has the function, or it takes other arguments."""
+        """The name again. Raises ValueError where no module of this name has the function, or it takes other
+        arguments.
+        """
         if names_are_checked():
             return name
         if name not in self:
             reason = self._reason_against(name)
-            raise ValueError(f"{reason or f'no module {self.module(name)}'}; known: {', '.join(self.names())}")
+            raise ValueError(
+                f"{reason or f'no module {self.module(name)}'}; known: {', '.join(self.names())}"
+            )
         if self.interface and not self._takes(name):
-            raise ValueError(f"{self._folder / f'{name}.py'}: {self.function} cannot be called as {self.interface}")
+            raise ValueError(
+                f"{self._folder / f'{name}.py'}: {self.function} cannot be called as {self.interface}"
+            )
         return name
 
     def _takes(self, name: str) -> bool:
-        """Whether the function can be called with the interface's arguments. A function that is defined there is read, not imported: the
-        command line needs no torch."""
+        """Whether the function can be called with the interface's arguments. A function that is defined there
+        is read, not imported: the command line needs no torch.
+        """
         wanted = self.interface.count(",") + 1
         found = _top_names(self._folder / f"{name}.py")[self.function]
         if found is None:
             try:
-                inspect.signature(getattr(import_module(self.module(name)), self.function)).bind(*range(wanted))
+                inspect.signature(getattr(import_module(self.module(name)), self.function)).bind(
+                    *range(wanted)
+                )
             except TypeError:
                 return False
             return True
@@ -159,8 +182,10 @@ class Seam:
 
 
 def _top_names(path: Path) -> dict[str, tuple[int, float] | None]:
-    """Functions at the top level of a module -> how few and how many arguments they take by position; None for names that are assigned or
-    imported, which only an import can tell. Empty for a file that is no Python."""
+    """Functions at the top level of a module -> how few and how many arguments they take by position; None
+    for names that are assigned or imported, which only an import can tell. Empty for a file that is no
+    Python.
+    """
     stat = path.stat()
     return _read_names(path, stat.st_mtime_ns, stat.st_size)
 
@@ -186,14 +211,21 @@ def _read_names(path: Path, *_: int) -> dict[str, tuple[int, float] | None]:
     return found
 
 
-RULE = Seam("pipelines.rewards", "check(text, answer, finished)")  # named by corpora and by rewards, which do not know each other
+# named by corpora and by rewards, which do not know each other
+RULE = Seam("pipelines.rewards", "check(text, answer, finished)")
 
 
 def seam_modules(record: BaseModel) -> Iterator[str]:
     """Every module that the values of `record` name, at any depth."""
     for name, field in type(record).model_fields.items():
         value = getattr(record, name)
-        members = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else [value]
+        members = (
+            value
+            if isinstance(value, (list, tuple))
+            else value.values()
+            if isinstance(value, dict)
+            else [value]
+        )
         for item in members:
             if isinstance(item, BaseModel):
                 yield from seam_modules(item)
@@ -207,7 +239,11 @@ def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(base)
     for key, value in top.items():
         below = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping) and value.get("kind", None) in (None, below.get("kind")):
+        if (
+            isinstance(value, Mapping)
+            and isinstance(below, Mapping)
+            and value.get("kind", None) in (None, below.get("kind"))
+        ):
             value = laid_over(below, value)
         merged[key] = value
     return merged

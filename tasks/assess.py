@@ -1,4 +1,6 @@
-"""The `assess@<model>` stage: sampled answers to held-out prompts, judged, and set against a reference (dpo_vs_ppo.md 7)."""
+"""The `assess@<model>` stage: sampled answers to held-out prompts, judged, and set against a reference
+(dpo_vs_ppo.md 7).
+"""
 
 from __future__ import annotations
 
@@ -37,16 +39,38 @@ def run(stage: Stage) -> None:
     reference, its_tokens = _policy(stage, chosen.reference, placement)
     tokens.check_same(its_tokens, f"models/{chosen.reference}/model")
     corpus = stage.value("train.corpus")
-    problems = spread(read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems)
+    problems = spread(
+        read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems
+    )
     if not problems:
-        raise ValueError(f"data/{corpus}/records/heldout.jsonl holds no prompt to assess on; set the corpus's heldout_share")
+        raise ValueError(
+            f"data/{corpus}/records/heldout.jsonl holds no prompt to assess on; set the corpus's "
+            f"heldout_share"
+        )
     pairs = read_pairs(stage.input(f"data/preferences/{chosen.preferences}") / "heldout.jsonl")
     judges = _graders(stage, graders, tokens, placement)
     stage.progress(1, 3, prompts=len(problems))
-    found = assess(assessed, reference, tokens, problems, judges, pairs, settings, stage.seed, execution.micro_batch_tokens)
-    head = {"model": stage.item, "reference": chosen.reference, "preferences": chosen.preferences, "corpus": corpus}
+    found = assess(
+        assessed,
+        reference,
+        tokens,
+        problems,
+        judges,
+        pairs,
+        settings,
+        stage.seed,
+        execution.micro_batch_tokens,
+    )
+    head = {
+        "model": stage.item,
+        "reference": chosen.reference,
+        "preferences": chosen.preferences,
+        "corpus": corpus,
+    }
     head |= {"graders": graders.model_dump(mode="json"), "settings": settings.model_dump(mode="json")}
-    stage.out(f"metrics/assess/{stage.item}.json").write_text(json.dumps(head | found.figures, indent=1) + "\n", "utf-8")
+    stage.out(f"metrics/assess/{stage.item}.json").write_text(
+        json.dumps(head | found.figures, indent=1) + "\n", "utf-8"
+    )
     with open(stage.out(f"samples/assess/{stage.item}.jsonl"), "w", encoding="utf-8") as stream:
         for row in found.rows:
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -54,25 +78,38 @@ def run(stage: Stage) -> None:
 
 
 def _policy(stage: Stage, name: str, placement: Placement) -> tuple[Policy, Tokens]:
-    model, tokens = policy.load(stage.input(f"models/{name}/model"), trust_remote_code=stage.execution.trust_remote_code)
+    model, tokens = policy.load(
+        stage.input(f"models/{name}/model"), trust_remote_code=stage.execution.trust_remote_code
+    )
     model.to(placement.device).eval()
     return Policy(model, make_sampler(model, tokens, placement, stage.execution)), tokens
 
 
 def _graders(stage: Stage, graders: GraderParams, tokens: Tokens, placement: Placement) -> Graders:
-    """Rules and models that judge. ValueError where the corpus names another checker, or a model has another tokenizer."""
+    """Rules and models that judge. ValueError where the corpus names another checker, or a model has another
+    tokenizer.
+    """
     if graders.checker is not None and tokens.reward != graders.checker:
-        raise ValueError(f"the corpus names the checker {tokens.reward}, assess.graders.checker is {graders.checker}; make them equal")
+        raise ValueError(
+            f"the corpus names the checker {tokens.reward}, assess.graders.checker is {graders.checker}; "
+            f"make them equal"
+        )
     scorer = partial(_scorer, stage, tokens, placement)
     return Graders(
-        judge=make_judge(stage, JUDGE.choose(graders.checker), tokens, placement) if graders.checker else None,
+        judge=make_judge(stage, JUDGE.choose(graders.checker), tokens, placement)
+        if graders.checker
+        else None,
         reward=scorer(graders.reward_model),
         cost=scorer(graders.cost_model) if graders.cost_model != graders.reward_model else None,
-        is_safe=partial(load("pipelines.rewards", graders.rule.kind).is_safe, options=graders.rule) if graders.rule else None,
+        is_safe=partial(load("pipelines.rewards", graders.rule.kind).is_safe, options=graders.rule)
+        if graders.rule
+        else None,
     )
 
 
-def _scorer(stage: Stage, tokens: Tokens, placement: Placement, name: str) -> Callable[[Sequence[Segment]], Tensor]:
+def _scorer(
+    stage: Stage, tokens: Tokens, placement: Placement, name: str
+) -> Callable[[Sequence[Segment]], Tensor]:
     folder: Path = stage.input(f"models/{name}/model")
     model, own = reward_model.load(folder, stage.execution.trust_remote_code)
     own.check_same(tokens, str(folder))

@@ -1,4 +1,6 @@
-"""The sections `assess` and `wins` of params.yaml: which models are assessed, against what, by whom, and which are compared."""
+"""The sections `assess` and `wins` of params.yaml: which models are assessed, against what, by whom, and
+which are compared.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +32,38 @@ SAFETY_RULE = SafetyRule("pipelines.rewards", "is_safe")
 class AssessedModel(Settings):
     """`assess.models.<model>`."""
 
-    reference: str = Field(min_length=1, description="the model that the distance is measured from: where the assessed one started")
-    preferences: str = Field(min_length=1, description="the set whose held-out pairs the implicit reward orders")
+    reference: str = Field(
+        min_length=1,
+        description="the model that the distance is measured from: where the assessed one started",
+    )
+    preferences: str = Field(
+        min_length=1, description="the set whose held-out pairs the implicit reward orders"
+    )
 
 
 class GraderParams(Settings):
-    """Who judges the sampled answers. A model looks better than it is to the judge that it was trained against (dpo_vs_ppo.md 9.1.19)."""
+    """Who judges the sampled answers. A model looks better than it is to the judge that it was trained
+    against (dpo_vs_ppo.md 9.1.19).
+    """
 
     reward_model: str = Field(min_length=1, description="the run of reward_model.runs that gives rewards")
-    cost_model: str = Field(min_length=1, description="the run of cost_model.runs that gives costs; reward_model's again: there are none")
-    checker: Annotated[str | None, MAYBE_JUDGE] = Field(None, description="the exact checker of the corpus; null: no accuracy")
-    rule: Annotated[Choice | None, SAFETY_RULE] = Field(None, description="the rule that says which answers are safe; null: none")
+    cost_model: str = Field(
+        min_length=1,
+        description="the run of cost_model.runs that gives costs; reward_model's again: there are none",
+    )
+    checker: Annotated[str | None, MAYBE_JUDGE] = Field(
+        None, description="the exact checker of the corpus; null: no accuracy"
+    )
+    rule: Annotated[Choice | None, SAFETY_RULE] = Field(
+        None, description="the rule that says which answers are safe; null: none"
+    )
 
 
 class Assess(Settings):
     """The section `assess`."""
 
-    models: dict[str, AssessedModel] = Field(description="the models that are assessed; each is a stage assess@<model>")
+    models: dict[str, AssessedModel] = Field(
+        description="the models that are assessed; each is a stage assess@<model>"
+    )
     graders: GraderParams
     settings: AssessParams = AssessParams()

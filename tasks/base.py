@@ -18,5 +18,8 @@ def run(stage: Stage) -> None:
     else:
         model = policy.fetch(settings, tokens, stage.seed, opener(stage), stage.execution.trust_remote_code)
     count = sum(parameter.numel() for parameter in model.parameters())
-    stage.say(f"{type(model).__name__}: {count:,} parameters, vocabulary {tokens.vocab_size}, context {policy.context_size(model)}")
+    stage.say(
+        f"{type(model).__name__}: {count:,} parameters, vocabulary {tokens.vocab_size}, context "
+        f"{policy.context_size(model)}"
+    )
     policy.save(model, tokens, stage.out("models/base/model"))

@@ -1,6 +1,8 @@
-"""lineage.json: the small file beside each checkpoint that says what made it, down to digests, and what its own files must be.
+"""lineage.json: the small file beside each checkpoint that says what made it, down to digests, and what its
+own files must be.
 
-It travels with the model, so that a copied-out checkpoint can still be asked. Only `git` and `run` differ between two equal runs.
+It travels with the model, so that a copied-out checkpoint can still be asked. Only `git` and `run` differ
+between two equal runs.
 """
 
 from __future__ import annotations
@@ -29,10 +31,15 @@ def installed_packages() -> dict[str, str]:
 
 
 def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
-    """The content of lineage.json for the model in `model_folder`, whose bytes are read here. `wall_s`: seconds the stage took."""
+    """The content of lineage.json for the model in `model_folder`, whose bytes are read here. `wall_s`:
+    seconds the stage took.
+    """
     files = folder_files(model_folder)
     if not files:
-        raise FileNotFoundError(f"{spec.stage} left no file in {model_folder}; a checkpoint needs its weights, configuration and tokenizer")
+        raise FileNotFoundError(
+            f"{spec.stage} left no file in {model_folder}; a checkpoint needs its weights, configuration and "
+            f"tokenizer"
+        )
     return {
         "stage": spec.stage,
         "command": spec.command,
@@ -40,7 +47,11 @@ def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s:
         "inputs": dict(spec.inputs),
         "params": dict(spec.params),
         "code": dict(spec.code),
-        "environment": {"keyed": dict(spec.environment), "packages": installed_packages(), "python": platform.python_version()},
+        "environment": {
+            "keyed": dict(spec.environment),
+            "packages": installed_packages(),
+            "python": platform.python_version(),
+        },
         "seed": _seed(spec.params),
         "metrics": dict(metrics),
         "files": files,
@@ -52,9 +63,13 @@ def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s:
 
 
 def _others(spec: Spec, model_folder: Path) -> dict[str, str]:
-    """Digests of what the stage made beside the model, so that its whole record can be made again from this file."""
+    """Digests of what the stage made beside the model, so that its whole record can be made again from this
+    file.
+    """
     made = {path: Path(spec.work) / "outs" / path for path in spec.outs if not path.endswith(f"/{NAME}")}
-    return {path: content_id(place)[0] for path, place in made.items() if place != model_folder and place.exists()}
+    return {
+        path: content_id(place)[0] for path, place in made.items() if place != model_folder and place.exists()
+    }
 
 
 def _seed(params: Mapping[str, Any]) -> int | None:
@@ -63,5 +78,10 @@ def _seed(params: Mapping[str, Any]) -> int | None:
 
 def write(stage: Stage, model_folder: Path, metrics: Mapping[str, Any], path: Path, wall_s: float) -> None:
     """Write lineage.json to `path`, whole or not at all."""
-    text = json.dumps(describe(stage.spec, model_folder, metrics, wall_s), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    text = (
+        json.dumps(
+            describe(stage.spec, model_folder, metrics, wall_s), indent=1, sort_keys=True, allow_nan=False
+        )
+        + "\n"
+    )
     durable.write(path, text)

@@ -1,4 +1,6 @@
-"""Which file is a module of ours: as Python's own finder chooses, for the graph's digests and for the check of what a stage really ran."""
+"""Which file is a module of ours: as Python's own finder chooses, for the graph's digests and for the check
+of what a stage really ran.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,10 @@ from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SU
 from pathlib import Path
 
 PACKAGES = ("flows", "tasks", "pipelines")
-UNKEYED = frozenset({"tasks.execution_params"})  # holds only settings that change no result: no stage's code digest holds it
-_SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)  # in the order of importlib's FileFinder
+# holds only settings that change no result: no stage's code digest holds it
+UNKEYED = frozenset({"tasks.execution_params"})
+# in the order of importlib's FileFinder
+_SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 
 
 def module_file(root: Path, name: str) -> tuple[Path, bool] | None:
@@ -32,6 +36,11 @@ def module_name(root: Path, file: Path) -> str:
     relative = file.relative_to(root)
     stem = relative.name.partition(".")[0]
     parts = [*relative.parts[:-1], *([] if stem == "__init__" else [stem])]
-    if relative.name.endswith(_SUFFIXES) and len(parts) and parts[0] in PACKAGES and all(part.isidentifier() for part in parts):
+    if (
+        relative.name.endswith(_SUFFIXES)
+        and len(parts)
+        and parts[0] in PACKAGES
+        and all(part.isidentifier() for part in parts)
+    ):
         return ".".join(parts)
     return relative.as_posix()

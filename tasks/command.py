@@ -1,4 +1,6 @@
-"""The work of `python -m tasks STAGE`: specification, watch over what is read, the stage's code in its processes, publication."""
+"""The work of `python -m tasks STAGE`: specification, watch over what is read, the stage's code in its
+processes, publication.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ INTERACTIVE = "WHETSTONE_INTERACTIVE"  # for workers: the stage was started by h
 
 def pin(name: str) -> Path:
     """Let the graph's side write the specification: a process of its own, so that no stage loads DVC."""
-    made = subprocess.run([sys.executable, "-m", "flows.graph.spec", "make", name], capture_output=True, text=True)
+    made = subprocess.run(
+        [sys.executable, "-m", "flows.graph.spec", "make", name], capture_output=True, text=True
+    )
     if made.returncode:
         sys.stderr.write(made.stderr)
         sys.exit(made.returncode)
@@ -32,16 +36,22 @@ def pin(name: str) -> Path:
 
 
 def check_place(spec: Spec, root: Path) -> None:
-    """The code that runs must be the project's own: what was digested there says nothing of a copy elsewhere. Raises Unforeseen."""
+    """The code that runs must be the project's own: what was digested there says nothing of a copy elsewhere.
+    Raises Unforeseen.
+    """
     if spec.code and not Path(__file__).resolve().is_relative_to(root.resolve()):
         raise reads.Unforeseen(
-            f"{spec.stage} runs the code in {Path(__file__).resolve().parent}, but its digest is of that in {root / 'tasks'}: "
-            "start it with the project's folder first on Python's path (no PYTHONSAFEPATH, no other project in PYTHONPATH)"
+            f"{spec.stage} runs the code in {Path(__file__).resolve().parent}, but its digest is of that in "
+            f"{root / 'tasks'}: "
+            "start it with the project's folder first on Python's path (no PYTHONSAFEPATH, no other project "
+            "in PYTHONPATH)"
         )
 
 
 def train(stage: Stage) -> None:
-    """Run the stage's code, here or in several processes, write the checkpoint's lineage, mark the result done."""
+    """Run the stage's code, here or in several processes, write the checkpoint's lineage, mark the result
+    done.
+    """
     spec, started, processes = stage.spec, time.time(), stage.execution.processes
     if processes > 1 and spec.divisible:
         launch.launch(processes, [sys.executable, "-m", "tasks", stage.name], stage.execution.grace_s)
@@ -54,7 +64,9 @@ def train(stage: Stage) -> None:
             folder = out.rpartition("/")[0]
             metrics = stage.work / "outs" / f"metrics/train/{folder.rpartition('/')[2]}.json"
             figures = json.loads(metrics.read_text("utf-8")) if metrics.exists() else {}
-            write(stage, stage.work / "outs" / folder / "model", figures, stage.out(out), time.time() - started)
+            write(
+                stage, stage.work / "outs" / folder / "model", figures, stage.out(out), time.time() - started
+            )
     reads.finish()
     mark_done(stage.work, spec.outs)
 

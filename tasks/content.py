@@ -1,4 +1,5 @@
-"""Content ids computed from bytes, equal to DVC's: the md5 of a file; for a folder the md5 of its sorted listing, followed by `.dir`.
+"""Content ids computed from bytes, equal to DVC's: the md5 of a file; for a folder the md5 of its sorted
+listing, followed by `.dir`.
 
 DVC's own state database trusts sizes and times of change; whoever verifies a file must read it.
 """
@@ -30,8 +31,9 @@ DANGLING = "a link to nothing"
 def folder_files(folder: str | Path, ignored: Callable[[str], bool] | None = None) -> dict[str, str]:
     """{relative posix path: md5} of every file below `folder`. `ignored` is asked with that relative path.
 
-    As DVC has it: a link to a file counts as the file behind it, a link to a folder is not looked behind (see `folder_links`). A link to
-    nothing has no md5, so DANGLING stands in its place and no recorded digest can match.
+    As DVC has it: a link to a file counts as the file behind it, a link to a folder is not looked behind (see
+    `folder_links`). A link to nothing has no md5, so DANGLING stands in its place and no recorded digest can
+    match.
     """
     files = {}
     for parent, _, names in os.walk(folder):
@@ -44,7 +46,9 @@ def folder_files(folder: str | Path, ignored: Callable[[str], bool] | None = Non
 
 
 def folder_links(folder: str | Path) -> list[str]:
-    """Links to folders below `folder`, and links to nothing, by relative posix path: what lies behind them is in no digest."""
+    """Links to folders below `folder`, and links to nothing, by relative posix path: what lies behind them is
+    in no digest.
+    """
     found = []
     for parent, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
@@ -64,7 +68,9 @@ def listing_text(files: Mapping[str, str]) -> str:
 
 
 def ignored_below(root: Path, place: Path) -> Callable[[str], bool] | None:
-    """What DVC leaves out of a folder below the project at `root`: asked with paths relative to that folder; None for other places."""
+    """What DVC leaves out of a folder below the project at `root`: asked with paths relative to that folder;
+    None for other places.
+    """
     from pathspec import GitIgnoreSpec
 
     if not place.is_relative_to(root):
@@ -75,8 +81,12 @@ def ignored_below(root: Path, place: Path) -> Callable[[str], bool] | None:
     return lambda name: spec.match_file(f"{prefix}/{name}")
 
 
-def content_id(path: str | Path, ignored: Callable[[str], bool] | None = None) -> tuple[str, dict[str, str] | None]:
-    """(id, files): of a folder with its {relative path: md5}, of a file with None. FileNotFoundError when there is nothing at `path`."""
+def content_id(
+    path: str | Path, ignored: Callable[[str], bool] | None = None
+) -> tuple[str, dict[str, str] | None]:
+    """(id, files): of a folder with its {relative path: md5}, of a file with None. FileNotFoundError when
+    there is nothing at `path`.
+    """
     if os.path.isdir(path):
         files = folder_files(path, ignored)
         return folder_digest(files), files
@@ -84,10 +94,11 @@ def content_id(path: str | Path, ignored: Callable[[str], bool] | None = None) -
 
 
 def dvc_cache(root: Path) -> Path:
-    """DVC's cache folder of the project at `root`: the last `cache.dir` that DVC's configuration files name, else .dvc/cache.
+    """DVC's cache folder of the project at `root`: the last `cache.dir` that DVC's configuration files name,
+    else .dvc/cache.
 
-    System, user, project and local files count in this order, as for DVC; a relative path starts from the folder of its file. ValueError
-    when one of them cannot be read.
+    System, user, project and local files count in this order, as for DVC; a relative path starts from the
+    folder of its file. ValueError when one of them cannot be read.
     """
     found = root / ".dvc" / "cache"
     for path in _dvc_configs(root):
@@ -96,7 +107,8 @@ def dvc_cache(root: Path) -> Path:
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError) as error:
             raise ValueError(
-                f"{path} cannot be read: {' '.join(str(error).split())}; mend it, or bring it back with `git checkout`"
+                f"{path} cannot be read: {' '.join(str(error).split())}; mend it, or bring it back with `git "
+                f"checkout`"
             ) from None
         named = parser.get("cache", "dir", fallback="").strip("\"'")
         found = Path(os.path.normpath(path.parent / Path(named).expanduser())) if named else found
@@ -109,11 +121,18 @@ def _dvc_configs(root: Path) -> list[Path]:
 
     system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or site_config_dir("dvc", "iterative")
     user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or user_config_dir("dvc", "iterative")
-    return [Path(system, "config"), Path(user, "config"), root / ".dvc" / "config", root / ".dvc" / "config.local"]
+    return [
+        Path(system, "config"),
+        Path(user, "config"),
+        root / ".dvc" / "config",
+        root / ".dvc" / "config.local",
+    ]
 
 
 def listed(cache: Path, digest: str) -> dict[str, str]:
-    """{relative path: md5} of a folder's object in the cache; empty for a file, and where the listing is not there or damaged."""
+    """{relative path: md5} of a folder's object in the cache; empty for a file, and where the listing is not
+    there or damaged.
+    """
     if not digest.endswith(".dir"):
         return {}
     try:

@@ -1,4 +1,6 @@
-"""The corpus stage: raw data -> typed, split, decontaminated, tokenised records, the tokenisation contract, and every count on the way."""
+"""The corpus stage: raw data -> typed, split, decontaminated, tokenised records, the tokenisation contract,
+and every count on the way.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Stage `corpus@NAME`. Fails, naming the first bad rows, when more of a source than `max_bad_rows` cannot be used."""
+    """Stage `corpus@NAME`. Fails, naming the first bad rows, when more of a source than `max_bad_rows` cannot
+    be used.
+    """
     name = stage.item
     params = stage.section(f"corpus.{name}", CorpusParams)
     tokenizer, records = stage.out(f"data/{name}/tokenizer"), stage.out(f"data/{name}/records")
@@ -27,7 +31,9 @@ def run(stage: Stage) -> None:
         stage.execution.threads or None,
         open_source=opener(stage),
     )
-    stage.out(f"metrics/corpus/{name}.json").write_text(json.dumps(corpus.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    stage.out(f"metrics/corpus/{name}.json").write_text(
+        json.dumps(corpus.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
     _tell(stage, corpus)
 
 
@@ -36,6 +42,8 @@ def _tell(stage: Stage, corpus: Corpus) -> None:
     stage.say("records: " + ", ".join(f"{file} {number}" for file, number in metrics["records"].items()))
     stage.say(sentence(metrics["rows"]))
     stage.say(
-        f"tokenizer: {metrics['tokenizer']['kind']}, {metrics['tokenizer']['vocab_size']} tokens; prompts up to "
-        f"{metrics['prompt_tokens']['rl']['max']}, demonstrations up to {metrics['response_tokens']['max']} tokens"
+        f"tokenizer: {metrics['tokenizer']['kind']}, {metrics['tokenizer']['vocab_size']} tokens; prompts up "
+        f"to "
+        f"{metrics['prompt_tokens']['rl']['max']}, demonstrations up to {metrics['response_tokens']['max']} "
+        f"tokens"
     )

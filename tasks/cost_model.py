@@ -1,4 +1,6 @@
-"""The `cost_model@<run>` stage: a cost model from pairs with safety labels; above 0 is harmful (dpo_vs_ppo.md 3.4)."""
+"""The `cost_model@<run>` stage: a cost model from pairs with safety labels; above 0 is harmful (dpo_vs_ppo.md
+3.4).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""SQLite databases that a tool migrates step by step (Prefect's, MLflow's): made aside and renamed, so that none is ever found half-made.
+"""SQLite databases that a tool migrates step by step (Prefect's, MLflow's): made aside and renamed, so that
+none is ever found half-made.
 
-Alembic commits each statement by itself on SQLite. A process that is killed while it creates the tables leaves a file whose next migration
-fails for ever ("table _alembic_tmp_… already exists"). Whether a file is whole is read off its revision, without importing the tool.
+Alembic commits each statement by itself on SQLite. A process that is killed while it creates the tables
+leaves a file whose next migration fails for ever ("table _alembic_tmp_… already exists"). Whether a file is
+whole is read off its revision, without importing the tool.
 """
 
 from __future__ import annotations
@@ -24,14 +26,18 @@ _WORD = re.compile(r"[\"']([0-9a-zA-Z_]+)[\"']")
 
 @dataclass(frozen=True)
 class Schema:
-    """The migrations of one tool: the folder `versions` in `package`; `bookkeeping` are the tables without users' rows."""
+    """The migrations of one tool: the folder `versions` in `package`; `bookkeeping` are the tables without
+    users' rows.
+    """
 
     package: str
     versions: str
     bookkeeping: frozenset[str]
 
     def head(self) -> str:
-        """The newest revision, read from the migrations' text (10 ms; the tool itself takes seconds to import). "" when there is none."""
+        """The newest revision, read from the migrations' text (10 ms; the tool itself takes seconds to
+        import). "" when there is none.
+        """
         found = importlib.util.find_spec(self.package)
         if found is None or found.origin is None:
             return ""
@@ -46,25 +52,47 @@ class Schema:
 PREFECT = Schema(
     "prefect",
     "server/database/_migrations/versions/sqlite",
-    frozenset({"alembic_version", "block_type", "block_schema", "block_schema_reference", "configuration", "concurrency_limit_v2"}),
+    frozenset(
+        {
+            "alembic_version",
+            "block_type",
+            "block_schema",
+            "block_schema_reference",
+            "configuration",
+            "concurrency_limit_v2",
+        }
+    ),
 )
-MLFLOW = Schema("mlflow", "store/db_migrations/versions", frozenset({"alembic_version", "experiments", "experiment_tags", "workspaces"}))
+MLFLOW = Schema(
+    "mlflow",
+    "store/db_migrations/versions",
+    frozenset({"alembic_version", "experiments", "experiment_tags", "workspaces"}),
+)
 
 
 def state(path: Path, schema: Schema) -> str:
-    """ "absent", "whole" (at the newest revision), or "behind": half-made, or made by an older release. Raises sqlite3.Error, OSError."""
+    """ "absent", "whole" (at the newest revision), or "behind": half-made, or made by an older release.
+    Raises
+    sqlite3.Error, OSError.
+    """
     if not path.exists():
         return "absent"
     with _reading(path) as connection:
         tables = _tables(connection)
-        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall() if "alembic_version" in tables else []
+        rows = (
+            connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            if "alembic_version" in tables
+            else []
+        )
     head = schema.head()
     at_head = [row[0] for row in rows] == [head] or (rows and not head)
     return "whole" if at_head and not any(name.startswith("_alembic_tmp_") for name in tables) else "behind"
 
 
 def of_the_user(path: Path, schema: Schema) -> list[str]:
-    """Tables with rows that somebody's work left there; an experiment beside MLflow's own `Default` counts."""
+    """Tables with rows that somebody's work left there; an experiment beside MLflow's own `Default`
+    counts.
+    """
     with _reading(path) as connection:
         tables = _tables(connection)
         found = [
@@ -74,16 +102,21 @@ def of_the_user(path: Path, schema: Schema) -> list[str]:
             and not name.startswith("_alembic_tmp_")
             and connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()
         ]
-        if "experiments" in tables and connection.execute("SELECT 1 FROM experiments WHERE experiment_id != 0 LIMIT 1").fetchone():
+        if (
+            "experiments" in tables
+            and connection.execute("SELECT 1 FROM experiments WHERE experiment_id != 0 LIMIT 1").fetchone()
+        ):
             found.append("experiments")
     return found
 
 
 def make_whole(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
-    """See to it that the database at `path` is there and whole: `migrate` brings a file aside to the newest revision, which is renamed.
+    """See to it that the database at `path` is there and whole: `migrate` brings a file aside to the newest
+    revision, which is renamed.
 
-    What has no rows of the user's is made anew. What has some is migrated as a copy; where that fails the file is kept aside by name and
-    a new one made. Returns what was done, for people; "" when the file was whole. Several processes may call it at once.
+    What has no rows of the user's is made anew. What has some is migrated as a copy; where that fails the
+    file is kept aside by name and a new one made. Returns what was done, for people; "" when the file was
+    whole. Several processes may call it at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
@@ -114,7 +147,10 @@ def make_whole(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> s
 def _migrated(path: Path, aside: Path, kept: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
     """What becomes of a file that is behind; `aside` is there afterwards if its rows could be taken over."""
     if not of_the_user(path, schema):
-        return f"{path} was half-made (a server was killed while it created it) and is made anew; nothing of yours was in it"
+        return (
+            f"{path} was half-made (a server was killed while it created it) and is made anew; nothing of "
+            f"yours was in it"
+        )
     _close(path)
     shutil.copyfile(path, kept)
     shutil.copyfile(path, aside)
@@ -141,7 +177,12 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _tables(connection: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")}
+    return {
+        row[0]
+        for row in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        )
+    }
 
 
 def _close(path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The `dpo@<run>` stage: direct preference optimisation, and its like, of a start model on a set of pairs (dpo_vs_ppo.md 4.1)."""
+"""The `dpo@<run>` stage: direct preference optimisation, and its like, of a start model on a set of pairs
+(dpo_vs_ppo.md 4.1).
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,27 @@ MEANS = ("loss", "accuracy", "margin", "drift")
 def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
     settings, training = run_settings(stage, DpoRun), TrainingRun(stage, stage.item)
-    model, tokens = policy.load(stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code)
-    folder, reference = stage.input(f"data/preferences/{settings.preferences}"), stage.input(f"data/reference/{stage.item}")
+    model, tokens = policy.load(
+        stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
+    )
+    folder, reference = (
+        stage.input(f"data/preferences/{settings.preferences}"),
+        stage.input(f"data/reference/{stage.item}"),
+    )
     found = with_reference(folder, "train", model, settings.max_tokens, reference)
     assert found is not None  # an empty training side was refused
     data, logprobs = found
-    held_out = with_reference(folder, "validation", model, settings.max_tokens, reference) if settings.validation_every else None
+    held_out = (
+        with_reference(folder, "validation", model, settings.max_tokens, reference)
+        if settings.validation_every
+        else None
+    )
     (engine,) = training.engines([model], settings.optimiser, settings.adapter)
     total = total_steps(settings, len(data))
-    stage.say(f"{len(data)} pairs ({len(data.too_long)} too long), {total} steps of {settings.batch_size}, loss {settings.loss.kind}")
+    stage.say(
+        f"{len(data)} pairs ({len(data.too_long)} too long), {total} steps of {settings.batch_size}, loss "
+        f"{settings.loss.kind}"
+    )
     train_pairs(
         engine,
         training.session(engine, total),
@@ -42,6 +56,14 @@ def run(stage: Stage) -> None:
         if training.ranks.first:
             policy.save(whole, tokens, stage.out(f"models/{stage.item}/model"))
             rows = rows_kept(len(data) + len(data.too_long), {"too_long": len(data.too_long)}, "pairs")
-            head = {"rows": rows, "steps": total, "pairs": len(data), "too_long": len(data.too_long), "start": settings.start}
-            training.write_figures(head | {"loss_kind": settings.loss.kind, "preferences": settings.preferences}, MEANS)
+            head = {
+                "rows": rows,
+                "steps": total,
+                "pairs": len(data),
+                "too_long": len(data.too_long),
+                "start": settings.start,
+            }
+            training.write_figures(
+                head | {"loss_kind": settings.loss.kind, "preferences": settings.preferences}, MEANS
+            )
     training.ranks.leave()

@@ -10,7 +10,9 @@ from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write metrics/dpo_theory.json. It runs on one core, whatever the execution settings say: the policies are 8 x 8."""
+    """Write metrics/dpo_theory.json. It runs on one core, whatever the execution settings say: the policies
+    are 8 x 8.
+    """
     settings = stage.section("dpo_theory", TheoryParams)
     found = run_theory(settings, stage.seed, stage.say)
     stage.out("metrics/dpo_theory.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")

@@ -1,6 +1,8 @@
-"""Files that survive a loss of power: the bytes reach the disk before the name does, and the name before the call returns.
+"""Files that survive a loss of power: the bytes reach the disk before the name does, and the name before the
+call returns.
 
-A rename alone is atomic only for other processes. After a power loss many file systems show the new name with zeros behind it.
+A rename alone is atomic only for other processes. After a power loss many file systems show the new name with
+zeros behind it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def sync_tree(path: str | Path) -> None:
 
 
 def replace(source: str | Path, target: str | Path) -> None:
-    """Rename over `target`; the new name is on the disk when this returns. What lies behind `source` must be there already."""
+    """Rename over `target`; the new name is on the disk when this returns. What lies behind `source` must be
+    there already.
+    """
     os.replace(source, target)
     sync(Path(target).parent)
 

@@ -1,7 +1,9 @@
-"""MLflow's way to the bytes of dvc://<digest>/<path>: they are read out of DVC's cache, each verified, and copied to where MLflow asks.
+"""MLflow's way to the bytes of dvc://<digest>/<path>: they are read out of DVC's cache, each verified, and
+copied to where MLflow asks.
 
-pyproject.toml registers the class under the entry point group `mlflow.artifact_repository` with the scheme `dvc`, so that
-`mlflow.artifacts.download_artifacts("models:/sft/3")` works. The project is found from WHETSTONE_ROOT, else from the current directory up.
+pyproject.toml registers the class under the entry point group `mlflow.artifact_repository` with the scheme
+`dvc`, so that `mlflow.artifacts.download_artifacts("models:/sft/3")` works. The project is found from
+WHETSTONE_ROOT, else from the current directory up.
 """
 
 from __future__ import annotations
@@ -42,9 +44,15 @@ class DvcArtifactRepository(ArtifactRepository):
         """A cache object, read and compared with its name: DVC itself trusts read-only objects."""
         path = dvc_object(self.cache, digest)
         if not path.exists():
-            raise FileNotFoundError(f"{digest} of {self.path} is not in DVC's cache; fetch it with `dvc fetch --all-commits --run-cache`")
+            raise FileNotFoundError(
+                f"{digest} of {self.path} is not in DVC's cache; fetch it with `dvc fetch --all-commits "
+                f"--run-cache`"
+            )
         if file_digest(path) != digest.removesuffix(".dir"):
-            raise OSError(f"{path} does not match its name: the cache object is corrupt; remove it and fetch it again with `dvc fetch`")
+            raise OSError(
+                f"{path} does not match its name: the cache object is corrupt; remove it and fetch it again "
+                f"with `dvc fetch`"
+            )
         return path
 
     def _files(self) -> dict[str, str]:
@@ -60,7 +68,13 @@ class DvcArtifactRepository(ArtifactRepository):
         for name, md5 in self._files().items():
             if name.startswith(prefix):
                 child, _, rest = name.removeprefix(prefix).partition("/")
-                size = None if rest else dvc_object(self.cache, md5).stat().st_size if dvc_object(self.cache, md5).exists() else 0
+                size = (
+                    None
+                    if rest
+                    else dvc_object(self.cache, md5).stat().st_size
+                    if dvc_object(self.cache, md5).exists()
+                    else 0
+                )
                 found[prefix + child] = FileInfo(prefix + child, bool(rest), size)
         return [found[name] for name in sorted(found)]
 
@@ -68,12 +82,16 @@ class DvcArtifactRepository(ArtifactRepository):
         """A copy, never a hard link: a writer must not reach into the cache."""
         files = self._files()
         if remote_file_path not in files:
-            raise FileNotFoundError(f"{self.artifact_uri} holds no {remote_file_path}; it holds {', '.join(sorted(files)[:8])}")
+            raise FileNotFoundError(
+                f"{self.artifact_uri} holds no {remote_file_path}; it holds {', '.join(sorted(files)[:8])}"
+            )
         Path(local_path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._object(files[remote_file_path]), local_path)
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> NoReturn:
-        raise PermissionError("artifacts under dvc:// are written by DVC only: let a stage of dvc.yaml make the file")
+        raise PermissionError(
+            "artifacts under dvc:// are written by DVC only: let a stage of dvc.yaml make the file"
+        )
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> NoReturn:
         self.log_artifact(local_dir, artifact_path)

@@ -1,4 +1,6 @@
-"""The `evaluate@<model>` stage: accuracy with intervals on held-out problems, answered greedily and sampled, and every answer."""
+"""The `evaluate@<model>` stage: accuracy with intervals on held-out problems, answered greedily and sampled,
+and every answer.
+"""
 
 from __future__ import annotations
 
@@ -20,30 +22,48 @@ from tasks.stage import Stage
 
 def run(stage: Stage) -> None:
     """Write metrics/evaluate/<model>.json and samples/<model>.jsonl."""
-    settings, execution, corpus = stage.section("evaluate.settings", EvaluateParams), stage.execution, stage.value("train.corpus")
+    settings, execution, corpus = (
+        stage.section("evaluate.settings", EvaluateParams),
+        stage.execution,
+        stage.value("train.corpus"),
+    )
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
-    model, tokens = policy.load(stage.input(f"models/{stage.item}/model"), trust_remote_code=execution.trust_remote_code)
+    model, tokens = policy.load(
+        stage.input(f"models/{stage.item}/model"), trust_remote_code=execution.trust_remote_code
+    )
     if tokens.reward != settings.reward.kind:
         raise ValueError(
-            f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is {settings.reward.kind}; make them equal"
+            f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is "
+            f"{settings.reward.kind}; make them equal"
         )
     judge = make_judge(stage, settings.reward, tokens, placement)
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
-    problems = spread(read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems)
+    problems = spread(
+        read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems
+    )
     if not problems:
         raise ValueError(f"data/{corpus}/records/heldout.jsonl holds no problem to evaluate on")
     answers: dict[str, list[Answer]] = {}
-    for name, samples, temperature in (("greedy", 1, 0.0), ("sampled", settings.samples, settings.sampling.temperature)):
+    for name, samples, temperature in (
+        ("greedy", 1, 0.0),
+        ("sampled", settings.samples, settings.sampling.temperature),
+    ):
         sampling = settings.sampling.model_copy(update={"temperature": temperature})
-        answers[name] = answer_problems(engine, tokens, judge, problems, samples, sampling, stage.seed, settings.max_error_share)
+        answers[name] = answer_problems(
+            engine, tokens, judge, problems, samples, sampling, stage.seed, settings.max_error_share
+        )
         stage.progress(len(answers), 2, accuracy=fmean(answer.right for answer in answers[name]))
     count_errors = settings.on_error == "wrong"
     figures = _figures(answers["greedy"], answers["sampled"], count_errors)
     if examine := getattr(judge, "examine", None):  # of programs there is more to know than right or wrong
         programs = examine([answer.response for answer in answers["sampled"]])
-        figures["code"] = code_figures(answers["sampled"], programs, settings.submissions, stage.seed, count_errors)
+        figures["code"] = code_figures(
+            answers["sampled"], programs, settings.submissions, stage.seed, count_errors
+        )
     head = {"model": stage.item, "corpus": corpus, "settings": settings.model_dump(mode="json")}
-    stage.out(f"metrics/evaluate/{stage.item}.json").write_text(json.dumps(head | figures, indent=1) + "\n", "utf-8")
+    stage.out(f"metrics/evaluate/{stage.item}.json").write_text(
+        json.dumps(head | figures, indent=1) + "\n", "utf-8"
+    )
     with open(stage.out(f"samples/{stage.item}.jsonl"), "w", encoding="utf-8") as stream:
         for name, given in answers.items():
             for answer in given:

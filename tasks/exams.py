@@ -1,4 +1,6 @@
-"""The `exams@<exam>` stage: a published exam -> free-form questions with reference answers, and counts of every rule that left one out."""
+"""The `exams@<exam>` stage: a published exam -> free-form questions with reference answers, and counts of
+every rule that left one out.
+"""
 
 from __future__ import annotations
 
@@ -19,5 +21,7 @@ def run(stage: Stage) -> None:
     folder = stage.out(f"data/exams/{name}")
     folder.mkdir(parents=True, exist_ok=True)
     write_exams(folder / "questions.jsonl", questions)
-    stage.out(f"metrics/exams/{name}.json").write_text(json.dumps(counts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    stage.out(f"metrics/exams/{name}.json").write_text(
+        json.dumps(counts, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
     stage.say(sentence(counts["rows"]))

@@ -1,4 +1,6 @@
-"""Settings of HOW a stage runs: device, threads, micro-batches, periods. No stage depends on them, and they do not change results."""
+"""Settings of HOW a stage runs: device, threads, micro-batches, periods. No stage depends on them, and they
+do not change results.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +15,74 @@ class ExecutionParams(Settings):
     """The `execution` section of params.yaml."""
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU when there is one")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU, float32 on a CPU")
-    liger: bool = Field(False, description="train with Liger's fused kernels, on a GPU and where liger-kernel is installed")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 on a GPU, float32 on a CPU"
+    )
+    liger: bool = Field(
+        False, description="train with Liger's fused kernels, on a GPU and where liger-kernel is installed"
+    )
     threads: int = Field(0, ge=0, description="intra-op threads of torch; 0 leaves torch's own choice")
-    processes: int = Field(1, ge=1, description="processes that train one model together; on a GPU machine one GPU each")
+    processes: int = Field(
+        1, ge=1, description="processes that train one model together; on a GPU machine one GPU each"
+    )
     zero_stage: int = Field(
-        0, ge=0, le=3, description="what several processes divide among them: 1 optimiser states, 2 gradients too, 3 weights too"
+        0,
+        ge=0,
+        le=3,
+        description=(
+            "what several processes divide among them: 1 optimiser states, 2 gradients too, 3 weights too"
+        ),
     )
     offload: Literal["none", "optimiser", "all"] = Field(
-        "none", description="with several processes, what lies in the host's memory: optimiser states, or all (zero_stage 3) weights too"
+        "none",
+        description=(
+            "with several processes, what lies in the host's memory: optimiser states, or all (zero_stage 3) "
+            "weights too"
+        ),
     )
     jobs: int = Field(2, ge=1, description="stages that may run at once")
-    gpus: int = Field(0, ge=0, description="GPU slots of this machine; a stage with meta.gpu waits for as many. 0: there is no GPU")
-    cpu_slots: int = Field(1, ge=1, description="stages with meta.gpu that may run at once where gpus is 0; torch uses all cores for each")
-    micro_batch_tokens: int = Field(16384, ge=1, description="tokens per forward and backward pass, padding included")
+    gpus: int = Field(
+        0,
+        ge=0,
+        description="GPU slots of this machine; a stage with meta.gpu waits for as many. 0: there is no GPU",
+    )
+    cpu_slots: int = Field(
+        1,
+        ge=1,
+        description=(
+            "stages with meta.gpu that may run at once where gpus is 0; torch uses all cores for each"
+        ),
+    )
+    micro_batch_tokens: int = Field(
+        16384, ge=1, description="tokens per forward and backward pass, padding included"
+    )
     sampler: Literal["local", "vllm"] = Field(
-        "local", description="vllm needs an installation of it (`make test-vllm` shows one); it draws the same samples up to rounding"
+        "local",
+        description=(
+            "vllm needs an installation of it (`make test-vllm` shows one); it draws the same samples up to "
+            "rounding"
+        ),
     )
     sample_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        "auto", description="sequences that are sampled at once; auto: as many as the free memory holds, 1024 at most"
+        "auto",
+        description=(
+            "sequences that are sampled at once; auto: as many as the free memory holds, 1024 at most"
+        ),
     )
     log_period_s: float = Field(1.0, ge=0, description="seconds between progress lines")
-    checkpoint_period_s: float = Field(30.0, ge=0, description="seconds between resumable checkpoints of a training stage")
+    checkpoint_period_s: float = Field(
+        30.0, ge=0, description="seconds between resumable checkpoints of a training stage"
+    )
     offline: bool = Field(True, description="do not try the Hugging Face hub")
-    timeout_s: float = Field(0, ge=0, description="limit for one stage's command, seconds; 0 none; meta.timeout of a stage wins")
-    grace_s: float = Field(10, ge=0, description="seconds between SIGTERM and SIGKILL when a stage is stopped")
-    retries: int = Field(0, ge=0, description="how often a failed stage is tried again; meta.retries of a stage wins")
+    timeout_s: float = Field(
+        0, ge=0, description="limit for one stage's command, seconds; 0 none; meta.timeout of a stage wins"
+    )
+    grace_s: float = Field(
+        10, ge=0, description="seconds between SIGTERM and SIGKILL when a stage is stopped"
+    )
+    retries: int = Field(
+        0, ge=0, description="how often a failed stage is tried again; meta.retries of a stage wins"
+    )
     trust_remote_code: bool = Field(False, description="let Hugging Face repositories run their own code")
 
     @property

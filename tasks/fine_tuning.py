@@ -25,35 +25,69 @@ def fine_tune(
     settings: SupervisedParams,
     facts: Mapping[str, Any],
 ) -> None:
-    """Train the model folder `start` on `records`; write models/<name>/model, its curve, and its figures with `facts` among them."""
+    """Train the model folder `start` on `records`; write models/<name>/model, its curve, and its figures with
+    `facts` among them.
+    """
     run = TrainingRun(stage, name)
     model, tokens = policy.load(stage.input(start), trust_remote_code=stage.execution.trust_remote_code)
     longest = min(settings.max_tokens, policy.context_size(model))
     data = Demonstrations(records, longest)
-    held_out = Demonstrations(validation, longest) if settings.validation_every and validation is not None else None
+    held_out = (
+        Demonstrations(validation, longest) if settings.validation_every and validation is not None else None
+    )
     engine = learn(run, model, data, held_out, settings)
     publish(run, engine, tokens, data, settings, facts)
 
 
-def learn(run: TrainingRun, model: Any, data: Demonstrations, held_out: Demonstrations | None, settings: SupervisedParams) -> Engine:
-    """Train `model`, from the newest checkpoint of the stage's work directory where there is one; the engine that holds it."""
+def learn(
+    run: TrainingRun,
+    model: Any,
+    data: Demonstrations,
+    held_out: Demonstrations | None,
+    settings: SupervisedParams,
+) -> Engine:
+    """Train `model`, from the newest checkpoint of the stage's work directory where there is one; the engine
+    that holds it.
+    """
     stage = run.stage
     (engine,) = run.engines([model], settings.optimiser, settings.adapter)
     total = total_steps(settings, len(data))
-    stage.say(f"{len(data)} demonstrations ({data.left_out} too long), {total} steps of {settings.batch_size}")
+    stage.say(
+        f"{len(data)} demonstrations ({data.left_out} too long), {total} steps of {settings.batch_size}"
+    )
     session = run.session(engine, total)
-    train(engine, session, data, held_out, settings, stage, stage.seed, stage.execution.micro_batch_tokens, run.ranks)
+    train(
+        engine,
+        session,
+        data,
+        held_out,
+        settings,
+        stage,
+        stage.seed,
+        stage.execution.micro_batch_tokens,
+        run.ranks,
+    )
     return engine
 
 
 def publish(
-    run: TrainingRun, engine: Engine, tokens: Tokens, data: Demonstrations, settings: SupervisedParams, facts: Mapping[str, Any]
+    run: TrainingRun,
+    engine: Engine,
+    tokens: Tokens,
+    data: Demonstrations,
+    settings: SupervisedParams,
+    facts: Mapping[str, Any],
 ) -> None:
     """Write model, curve and figures on the first rank, and leave the others."""
     with engine.whole() as whole:
         if run.ranks.first:
             policy.save(whole, tokens, run.stage.out(f"models/{run.name}/model"))
             rows = rows_kept(len(data) + data.left_out, {"too_long": data.left_out}, "demonstrations")
-            figures = {"rows": rows, "steps": total_steps(settings, len(data)), "demonstrations": len(data), "left_out": data.left_out}
+            figures = {
+                "rows": rows,
+                "steps": total_steps(settings, len(data)),
+                "demonstrations": len(data),
+                "left_out": data.left_out,
+            }
             run.write_figures(figures | dict(facts))
     run.ranks.leave()

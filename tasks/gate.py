@@ -1,4 +1,6 @@
-"""The gate between the report on a judge and the policies that learn from it: what was examined, and whether it may be used."""
+"""The gate between the report on a judge and the policies that learn from it: what was examined, and whether
+it may be used.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,27 @@ class GateClosed(RuntimeError):
 
 
 def examined(reading: Choice) -> dict[str, Any]:
-    """How a judge is read, as far as it decides over acceptance: of a verifier DECIDES, of a reward model nothing."""
+    """How a judge is read, as far as it decides over acceptance: of a verifier DECIDES, of a reward model
+    nothing.
+    """
     return {name: getattr(reading, name) for name in DECIDES if hasattr(reading, name)}
 
 
 def write_gate(folder: Path, reasons: Sequence[str], reading: Choice | None = None) -> None:
     """`reasons` why it failed; none: it passed. `reading` is how it was examined."""
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {"passed": not reasons, "reasons": list(reasons), "examined": examined(reading) if reading else {}}
+    facts = {
+        "passed": not reasons,
+        "reasons": list(reasons),
+        "examined": examined(reading) if reading else {},
+    }
     (folder / FILE).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
 
 def objections(folder: Path, reading: Choice) -> list[str]:
-    """Why a policy may not learn from the judge when it is read so: the limits it failed, and how it was not examined."""
+    """Why a policy may not learn from the judge when it is read so: the limits it failed, and how it was not
+    examined.
+    """
     facts = json.loads((folder / FILE).read_text("utf-8"))
     differences = [
         f"it was examined with {name} {facts['examined'][name]}, here {name} is {value}"
@@ -45,6 +55,8 @@ def check_gate(folder: Path, reading: Choice, judge: str, run: str) -> None:
     """Raises GateClosed with every objection and the way out."""
     if reasons := objections(folder, reading):
         raise GateClosed(
-            f"{run} may not learn from {judge}: {'; '.join(reasons)}. Train it better (a verifier: more judgements, verifier.negatives; a "
-            f"reward model: more pairs), use a rule as the reward, or, for a study of what goes wrong, set rl.runs.{run}.ignore_gate: true"
+            f"{run} may not learn from {judge}: {'; '.join(reasons)}. Train it better (a verifier: more "
+            f"judgements, verifier.negatives; a "
+            f"reward model: more pairs), use a rule as the reward, or, for a study of what goes wrong, set "
+            f"rl.runs.{run}.ignore_gate: true"
         )

@@ -1,7 +1,9 @@
-"""The `judgements@<name>` stage: (question, reference, response, label) for verifiers to learn from, to be calibrated and measured on.
+"""The `judgements@<name>` stage: (question, reference, response, label) for verifiers to learn from, to be
+calibrated and measured on.
 
-A policy explores the set's `explore` questions with the teacher's verdict as its reward. Calibration and held-out questions are answered by
-the policy before and after: the styles that a verifier meets. Or: published solutions, split by question.
+A policy explores the set's `explore` questions with the teacher's verdict as its reward. Calibration and
+held-out questions are answered by the policy before and after: the styles that a verifier meets. Or:
+published solutions, split by question.
 """
 
 from __future__ import annotations
@@ -55,25 +57,46 @@ def run(stage: Stage) -> None:
         write_judgements(folder / f"{file}.jsonl", found[file])
     figures = {"judgements": name, "set": settings.set, "source": settings.source.kind} | dict(facts)
     figures |= {"files": {file: _profile(found[file]) for file in FILES}, "drift": _drift(found["train"])}
-    stage.out(f"metrics/judgements/{name}.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    stage.say("judgements: " + ", ".join(f"{file} {len(found[file])} ({_share(found[file]):.0%} right)" for file in FILES))
+    stage.out(f"metrics/judgements/{name}.json").write_text(
+        json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
+    stage.say(
+        "judgements: "
+        + ", ".join(f"{file} {len(found[file])} ({_share(found[file]):.0%} right)" for file in FILES)
+    )
 
 
 Found = Mapping[str, Sequence[Judgement]]
 
 
-def _explored(stage: Stage, settings: JudgementsParams, source: ExploreSource) -> tuple[Found, Mapping[str, Any]]:
+def _explored(
+    stage: Stage, settings: JudgementsParams, source: ExploreSource
+) -> tuple[Found, Mapping[str, Any]]:
     """Empty on every rank but the first."""
     folder, start = stage.input(f"data/{settings.set}/records"), settings.origin.split("/")[1]
-    records = {file: read_records(folder / f"{file}.jsonl") for file in ("explore", "validation", "calib", "heldout")}
+    records = {
+        file: read_records(folder / f"{file}.jsonl") for file in ("explore", "validation", "calib", "heldout")
+    }
     if source.variants and not any(record.meta.get("wrong") for record in records["explore"]):
         raise ValueError(
-            f"source.variants is {source.variants}, but the set {settings.set} has none; give rlvr_set.{settings.set} a wording"
+            f"source.variants is {source.variants}, but the set {settings.set} has none; give "
+            f"rlvr_set.{settings.set} a wording"
         )
-    teacher = source.policy.reward.kind if source.policy.reward.kind != "chat_verifier" else str(getattr(source.policy.reward, "model", ""))
+    teacher = (
+        source.policy.reward.kind
+        if source.policy.reward.kind != "chat_verifier"
+        else str(getattr(source.policy.reward, "model", ""))
+    )
     probable = getattr(source.policy.reward, "form", "") == "soft"
-    keep = partial(RecordingJudge, teacher=teacher, questions={record.id for record in records["explore"]}, probable=probable)
-    course = Course(start, records["explore"], records["validation"], lambda judge, exact: keep(judge, truth=exact))
+    keep = partial(
+        RecordingJudge,
+        teacher=teacher,
+        questions={record.id for record in records["explore"]},
+        probable=probable,
+    )
+    course = Course(
+        start, records["explore"], records["validation"], lambda judge, exact: keep(judge, truth=exact)
+    )
     trained = optimise(stage, source.policy, course)
     memory = trained.kept
     assert isinstance(memory, RecordingJudge)
@@ -83,11 +106,18 @@ def _explored(stage: Stage, settings: JudgementsParams, source: ExploreSource) -
             if trained.best is not None:
                 trained.best.restore(explorer)
             for file, samples in (("calib", source.calib_samples), ("heldout", source.heldout_samples)):
-                found[file] = _answers(stage, source, start, explorer, trained, teacher, probable, records[file], samples)
+                found[file] = _answers(
+                    stage, source, start, explorer, trained, teacher, probable, records[file], samples
+                )
             for file, questions in (("train", "explore"), ("calib", "calib"), ("heldout", "heldout")):
-                memory_of_variants = RecordingJudge(trained.judge, teacher, trained.checker, probable=probable)
+                memory_of_variants = RecordingJudge(
+                    trained.judge, teacher, trained.checker, probable=probable
+                )
                 memory_of_variants.judge(_variants(records[questions], source.variants, stage.seed))
-                found[file] += [replace(one, id=f"variant.{one.id}", source=f"{one.source}{VARIANT}") for one in memory_of_variants.kept]
+                found[file] += [
+                    replace(one, id=f"variant.{one.id}", source=f"{one.source}{VARIANT}")
+                    for one in memory_of_variants.kept
+                ]
     trained.ranks.leave()
     if not trained.ranks.first:
         return {}, {}
@@ -108,20 +138,26 @@ def _answers(
 ) -> list[Judgement]:
     """Responses of the policy as it was and as it has become, judged by the teacher and the exact checker."""
     placement = Placement.resolve(stage.execution.device, stage.execution.dtype, stage.execution.threads)
-    before, _ = policy.load(stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code)
+    before, _ = policy.load(
+        stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code
+    )
     found: list[Judgement] = []
     for model, step in ((before.to(placement.device), 0), (explorer, source.policy.iterations)):
         judge: Judge = RecordingJudge(trained.judge, teacher, trained.checker, probable=probable)
         engine = make_sampler(model, trained.tokens, placement, stage.execution)
         limit = source.policy.max_error_share
-        answer_problems(engine, trained.tokens, judge, problems, samples, source.policy.sampling, stage.seed, limit)
+        answer_problems(
+            engine, trained.tokens, judge, problems, samples, source.policy.sampling, stage.seed, limit
+        )
         assert isinstance(judge, RecordingJudge)
         found += [replace(one, id=f"step{step}.{one.id}", step=step) for one in judge.kept]
     return found
 
 
 def _variants(records: Sequence[Record], count: int, seed: int) -> list[Response]:
-    """Up to `count` right and as many wrong variants of each answer, the reference itself among the right ones."""
+    """Up to `count` right and as many wrong variants of each answer, the reference itself among the right
+    ones.
+    """
     found = []
     for record in records:
         rng = Random(f"variants:{seed}:{record.id}")
@@ -130,12 +166,18 @@ def _variants(records: Sequence[Record], count: int, seed: int) -> list[Response
     return found
 
 
-def _published(stage: Stage, settings: JudgementsParams, source: PublishedSource) -> tuple[Found, Mapping[str, Any]]:
+def _published(
+    stage: Stage, settings: JudgementsParams, source: PublishedSource
+) -> tuple[Found, Mapping[str, Any]]:
     ledger = Ledger(settings.origin)
     rows = list(long_reference.read(stage.input(settings.origin), ledger))
     ledger.check(source.max_bad_rows)
     folder = stage.input(f"data/{settings.set}/records")
-    practised = {comparable(record.prompt) for file in ("sft", "explore", "rl") for record in read_records(folder / f"{file}.jsonl")}
+    practised = {
+        comparable(record.prompt)
+        for file in ("sft", "explore", "rl")
+        for record in read_records(folder / f"{file}.jsonl")
+    }
     found: dict[str, list[Judgement]] = {file: [] for file in FILES}
     dropped: Counter[str] = Counter()
     for row in rows:
@@ -158,7 +200,8 @@ def _check(name: str, found: Found) -> None:
         if labels != {0, 1}:
             seen = "nothing" if not labels else f"only label {labels.pop()}"
             raise ValueError(
-                f"judgements.{name}: {file} holds {seen}; a verifier needs right and wrong responses. Choose questions nearer to the "
+                f"judgements.{name}: {file} holds {seen}; a verifier needs right and wrong responses. Choose "
+                f"questions nearer to the "
                 "policy's ability, more prompts or samples, or another teacher"
             )
 

@@ -1,4 +1,6 @@
-"""The judges of a stage that trains a policy: the one that its reward names, and the exact checker that validates."""
+"""The judges of a stage that trains a policy: the one that its reward names, and the exact checker that
+validates.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +18,27 @@ from tasks.stage import Stage
 
 
 def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placement) -> Judge:
-    """What `reward` names: a rule, or what its module makes with its options, from the stage's input models/<option model>/model (without
-    such an option, models/<kind>/model) where it needs a model."""
+    """What `reward` names: a rule, or what its module makes with its options, from the stage's input
+    models/<option model>/model (without such an option, models/<kind>/model) where it needs a model.
+    """
     module, execution = load("pipelines.rewards", reward.kind), stage.execution
     if not hasattr(module, "make_judge"):
         return RuleJudge(module)
     folder: Path | None = None
     with suppress(KeyError):  # not declared: none of its own, or the judge says that it is missing
         folder = stage.input(f"models/{getattr(reward, 'model', reward.kind)}/model")
-    provision = Provision(folder, tokens, placement, execution.micro_batch_tokens, execution.trust_remote_code, opener(stage))
+    provision = Provision(
+        folder, tokens, placement, execution.micro_batch_tokens, execution.trust_remote_code, opener(stage)
+    )
     judge: Judge = module.make_judge(reward, provision)
     return judge
 
 
-def make_checker(stage: Stage, settings: JudgeParams, judge: Judge, tokens: Tokens, placement: Placement) -> Judge | None:
-    """The exact checker: `judge` itself where that is a rule and no other is named, None where a model judges, here or elsewhere.
+def make_checker(
+    stage: Stage, settings: JudgeParams, judge: Judge, tokens: Tokens, placement: Placement
+) -> Judge | None:
+    """The exact checker: `judge` itself where that is a rule and no other is named, None where a model
+    judges, here or elsewhere.
 
     Raises ValueError where it is not the one that the corpus names in tokens.json.
     """
@@ -39,7 +47,7 @@ def make_checker(stage: Stage, settings: JudgeParams, judge: Judge, tokens: Toke
     name, key = (settings.checker, "checker") if settings.checker else (settings.reward.kind, "reward")
     if tokens.reward != name:
         raise ValueError(
-            f"the corpus names the checker {tokens.reward} (tokens.json), the settings name {key} {name}; make them equal"
-            + ("" if settings.checker else f", or set checker to {tokens.reward}")
+            f"the corpus names the checker {tokens.reward} (tokens.json), the settings name {key} {name}; "
+            f"make them equal" + ("" if settings.checker else f", or set checker to {tokens.reward}")
         )
     return judge if name == settings.reward.kind else make_judge(stage, JUDGE.choose(name), tokens, placement)

@@ -1,7 +1,9 @@
-"""Several processes for one stage, by torchrun, on this machine: as many as `execution.processes` says, one GPU each where there are any.
+"""Several processes for one stage, by torchrun, on this machine: as many as `execution.processes` says, one
+GPU each where there are any.
 
-The stage's own process starts them, waits, and publishes the result; the workers run the same `python -m tasks STAGE` with RANK set, and
-only rank 0 logs and writes. A rank that dies takes the others with it, SIGTERM reaches all, and none outlives its starter.
+The stage's own process starts them, waits, and publishes the result; the workers run the same `python -m
+tasks STAGE` with RANK set, and only rank 0 logs and writes. A rank that dies takes the others with it,
+SIGTERM reaches all, and none outlives its starter.
 """
 
 from __future__ import annotations
@@ -37,15 +39,28 @@ def is_first() -> bool:
 def launch(processes: int, command: list[str], grace: float, env: Mapping[str, str] | None = None) -> None:
     """Run `command` (python and its arguments) in `processes` processes and wait for all.
 
-    Raises WorkersFailed when one fails, SystemExit(143) after a SIGTERM, which is passed on; `grace` seconds later they are killed.
+    Raises WorkersFailed when one fails, SystemExit(143) after a SIGTERM, which is passed on; `grace` seconds
+    later they are killed.
     """
     python, *arguments = command
-    options = ["--nnodes=1", f"--nproc-per-node={processes}", "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0"]
-    options += ["--local-addr=127.0.0.1", "--max-restarts=0", "--monitor-interval=0.1", f"--shutdown-timeout={max(1, round(grace))}"]
+    options = [
+        "--nnodes=1",
+        f"--nproc-per-node={processes}",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=127.0.0.1:0",
+    ]
+    options += [
+        "--local-addr=127.0.0.1",
+        "--max-restarts=0",
+        "--monitor-interval=0.1",
+        f"--shutdown-timeout={max(1, round(grace))}",
+    ]
     environment = dict(os.environ if env is None else env) | {WORKER: "1"}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     child = subprocess.Popen(
-        [python, "-m", "torch.distributed.run", *options, *_as_torchrun(arguments)], env=environment, preexec_fn=die_with_parent
+        [python, "-m", "torch.distributed.run", *options, *_as_torchrun(arguments)],
+        env=environment,
+        preexec_fn=die_with_parent,
     )
     terminated = False
 
@@ -65,14 +80,17 @@ def launch(processes: int, command: list[str], grace: float, env: Mapping[str, s
     if terminated:
         raise SystemExit(TERMINATED)
     if code:
-        raise WorkersFailed(f"one of {processes} processes failed (torchrun ended with status {code}); its error stands above")
+        raise WorkersFailed(
+            f"one of {processes} processes failed (torchrun ended with status {code}); its error stands above"
+        )
 
 
 def end_worker() -> NoReturn:
     """End a worker that has done its work, without the interpreter's finalisation.
 
-    gloo's threads let go of the last collective's tensors whenever they get to it; one that finds the interpreter being taken down aborts
-    the process ("terminate called without an active exception"), and a run that was complete counts as failed.
+    gloo's threads let go of the last collective's tensors whenever they get to it; one that finds the
+    interpreter being taken down aborts the process ("terminate called without an active exception"), and a
+    run that was complete counts as failed.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,6 @@
-"""A method in words, from its typed settings: what stands at each seam, written by the stage that trained it and shown by the report."""
+"""A method in words, from its typed settings: what stands at each seam, written by the stage that trained it
+and shown by the report.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,11 @@ from pipelines.training.policy_params import PolicyParams
 
 
 def in_words(settings: PolicyParams) -> dict[str, str]:
-    """Seam -> its choice with the options that were set: {"sampler": "flat, samples 8", "credit": "group, spread sample", …}.
+    """Seam -> its choice with the options that were set: {"sampler": "flat, samples 8", "credit": "group,
+    spread sample", …}.
 
-    `prompts` and `updates` are those of an iteration; `also` names what only some methods have, and is empty where there is none of it.
+    `prompts` and `updates` are those of an iteration; `also` names what only some methods have, and is empty
+    where there is none of it.
     """
     kl, shaping, whitening = settings.kl, settings.shaping, settings.whitening
     moving = f", reference moves by {settings.reference.rate:g}" if settings.reference.rate else ""
@@ -37,10 +41,16 @@ def in_words(settings: PolicyParams) -> dict[str, str]:
 
 
 def _choice(record: BaseModel) -> str:
-    """`tree, branching 4-3-2, segment 6`: the kind, and the other fields that params.yaml sets, in the order of their record."""
+    """`tree, branching 4-3-2, segment 6`: the kind, and the other fields that params.yaml sets, in the order
+    of their record.
+    """
     kind = str(record.kind)  # type: ignore[attr-defined]
-    fields = [name for name in type(record).model_fields if name != "kind" and name in record.model_fields_set]
-    return ", ".join([kind, *(f"{name.replace('_', ' ')} {_value(getattr(record, name))}" for name in fields)])
+    fields = [
+        name for name in type(record).model_fields if name != "kind" and name in record.model_fields_set
+    ]
+    return ", ".join(
+        [kind, *(f"{name.replace('_', ' ')} {_value(getattr(record, name))}" for name in fields)]
+    )
 
 
 def _value(value: object) -> str:

@@ -1,4 +1,6 @@
-"""The pairs of a set as the stages that learn from them read them: each side of the split, and no pair that the model cannot hold."""
+"""The pairs of a set as the stages that learn from them read them: each side of the split, and no pair that
+the model cannot hold.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +18,29 @@ SIDES = ("train", "validation")  # what training looks at; held-out pairs are fo
 
 
 def read_side(folder: Path, side: str, model: Any, max_tokens: int | None = None) -> PairData | None:
-    """The pairs of <folder>/<side>.jsonl that fit into `max_tokens` and the model's context; None where the file holds none.
+    """The pairs of <folder>/<side>.jsonl that fit into `max_tokens` and the model's context; None where the
+    file holds none.
 
     ValueError where the training side is empty.
     """
     pairs = read_pairs(folder / f"{side}.jsonl")
     if not pairs:
         if side == "train":
-            raise ValueError(f"{folder}/{side}.jsonl holds no pair to learn from; its counts in metrics/preferences say what took them out")
+            raise ValueError(
+                f"{folder}/{side}.jsonl holds no pair to learn from; its counts in metrics/preferences say "
+                f"what took them out"
+            )
         return None
     limit = context_size(model)
     return PairData(pairs, min(limit, max_tokens or limit), f"{folder}/{side}.jsonl")
 
 
-def with_reference(folder: Path, side: str, model: Any, max_tokens: int, reference: Path) -> tuple[PairData, Tensor] | None:
-    """`read_side` and the reference's log-probs (N, 2) of its pairs, from what the stage `reference` wrote for every pair."""
+def with_reference(
+    folder: Path, side: str, model: Any, max_tokens: int, reference: Path
+) -> tuple[PairData, Tensor] | None:
+    """`read_side` and the reference's log-probs (N, 2) of its pairs, from what the stage `reference` wrote
+    for every pair.
+    """
     whole = read_side(folder, side, model)
     if whole is None:
         return None

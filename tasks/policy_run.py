@@ -1,4 +1,6 @@
-"""A policy trained by the policy loop, whatever its reward: what the stages `rl@<run>` and `judgements@<set>` share."""
+"""A policy trained by the policy loop, whatever its reward: what the stages `rl@<run>` and `judgements@<set>`
+share.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +59,10 @@ class KeepingJudge(Judge, Protocol):
 
 @dataclass(frozen=True)
 class Course:
-    """What a run begins from and learns on: the model `start`, the problems, those that validate, and, where the stage keeps what was
-    judged, `keep`: the judge and the exact checker (None where there is none) -> one that keeps."""
+    """What a run begins from and learns on: the model `start`, the problems, those that validate, and, where
+    the stage keeps what was judged, `keep`: the judge and the exact checker (None where there is none) -> one
+    that keeps.
+    """
 
     start: str
     problems: Sequence[Record]
@@ -68,8 +72,9 @@ class Course:
 
 @dataclass(frozen=True)
 class Trained:
-    """What is left when a run is through, on every rank; `kept` is the judge with a memory, and `best` the weights
-    of the best validation, each where there was one."""
+    """What is left when a run is through, on every rank; `kept` is the judge with a memory, and `best` the
+    weights of the best validation, each where there was one.
+    """
 
     engine: Engine
     tokens: Tokens
@@ -89,11 +94,15 @@ def settings_of(stage: Stage, record: type[Settings], *sections: str) -> Setting
 
 
 def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
-    """Run the policy loop, from the newest checkpoint of the stage's work directory where there is one. All ranks come back."""
+    """Run the policy loop, from the newest checkpoint of the stage's work directory where there is one. All
+    ranks come back.
+    """
     execution = stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     ranks = Ranks.join(placement)
-    model, tokens = policy.load(stage.input(f"models/{course.start}/model"), trust_remote_code=execution.trust_remote_code)
+    model, tokens = policy.load(
+        stage.input(f"models/{course.start}/model"), trust_remote_code=execution.trust_remote_code
+    )
     judge = make_judge(stage, settings.reward, tokens, placement)
     checker = make_checker(stage, settings, judge, tokens, placement)
     shared = ShardedJudge(judge, ranks)
@@ -107,7 +116,9 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     stage.say(f"predicted peak memory: {sum(needed.values()) / 1e9:.2f} GB")
     batches = MicroBatches(execution.micro_batch_tokens, ranks, can_share(model))
     values = _critic(model, judge, settings, placement, batches, execution)
-    reference = Reference(model, placement, settings.reference.rate) if refers and not settings.adapter else None
+    reference = (
+        Reference(model, placement, settings.reference.rate) if refers and not settings.adapter else None
+    )
     if settings.adapter:
         adapters.add(model, settings.adapter, stage.seed)
     if execution.liger:
@@ -133,27 +144,42 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
         stage.work / "dump",
         best,
     )
-    state = Parts(ranks, policy=engine, critic=values, reference=reference, loop=trainer, judge=kept, best=best)
+    state = Parts(
+        ranks, policy=engine, critic=values, reference=reference, loop=trainer, judge=kept, best=best
+    )
     division = {"zero_stage": execution.zero_stage}
-    checkpoints = Checkpoints(stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, ranks, division)
-    gc.freeze()  # the 400 000 objects of imports and model are no garbage: looking through them takes 0.2 s every few iterations
+    checkpoints = Checkpoints(
+        stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, ranks, division
+    )
+    # the 400 000 objects of imports and model are no garbage: looking through them takes 0.2 s every few
+    # iterations
+    gc.freeze()
     trainer.train(Session(state, checkpoints, stage, settings.iterations, ranks), stage)
     return Trained(engine, tokens, ranks, judge, checker, kept, best)
 
 
 def _critic(
-    model: Any, judge: Judge, settings: PolicyParams, placement: Placement, batches: MicroBatches, execution: ExecutionParams
+    model: Any,
+    judge: Judge,
+    settings: PolicyParams,
+    placement: Placement,
+    batches: MicroBatches,
+    execution: ExecutionParams,
 ) -> Critic | None:
     """The value model, where the credit needs one."""
     if settings.critic is None:
         return None
     start = critic.make(model if settings.critic.init == "policy" else judge.model)
-    engine = make_engine(start, settings.critic.optimiser, placement, batches.ranks, execution.zero_stage, execution.offload)
+    engine = make_engine(
+        start, settings.critic.optimiser, placement, batches.ranks, execution.zero_stage, execution.offload
+    )
     return Critic(engine, settings.critic, batches)
 
 
 def _requests(model: Any, settings: PolicyParams, course: Course, ranks: int) -> list[Request]:
-    """What the run asks its sampler for at once: an iteration's or a refill's prompts, and the problems that validate; of one rank."""
+    """What the run asks its sampler for at once: an iteration's or a refill's prompts, and the problems that
+    validate; of one rank.
+    """
     context, new = context_size(model), settings.sampling.max_new_tokens
     prompts = max(settings.prompts, settings.refill.prompts if settings.refill else 0)
     rounds = [(course.problems, prompts, settings.most_sequences)]
@@ -176,9 +202,11 @@ def _needed(
     asked: Sequence[Request],
     free: int,
 ) -> dict[str, int]:
-    """Bytes at the peak, by item, before anything of it is allocated: adapters and critic are put on copies without weights.
+    """Bytes at the peak, by item, before anything of it is allocated: adapters and critic are put on copies
+    without weights.
 
-    Where execution.sample_batch is auto, the caches are the largest that fit into `free` bytes beside the rest, as the engine will choose.
+    Where execution.sample_batch is auto, the caches are the largest that fit into `free` bytes beside the
+    rest, as the engine will choose.
     """
     refers, trained, values = settings.refers or settings.validation_every > 0, hollow(model), None
     with torch.device("meta"):
@@ -226,7 +254,9 @@ def _memory_of(judge: Judge) -> dict[str, int]:
     """Bytes of the judge's own weights, whole on every rank."""
     if judge.model is None:
         return {}
-    return {"judge: weights": sum(weight.numel() * weight.element_size() for weight in judge.model.parameters())}
+    return {
+        "judge: weights": sum(weight.numel() * weight.element_size() for weight in judge.model.parameters())
+    }
 
 
 def publish(stage: Stage, settings: PolicyParams, trained: Trained, name: str) -> None:
@@ -237,7 +267,11 @@ def publish(stage: Stage, settings: PolicyParams, trained: Trained, name: str) -
                 trained.best.restore(whole)
             policy.save(whole, trained.tokens, stage.out(f"models/{name}/model"))
             shutil.copyfile(stage.curve_path, stage.out(f"curves/{name}.jsonl"))
-            kept = {"kept_step": trained.best.step, "best_validation": trained.best.score} if trained.best is not None else {}
+            kept = (
+                {"kept_step": trained.best.step, "best_validation": trained.best.score}
+                if trained.best is not None
+                else {}
+            )
             figures = summary(stage) | kept | {"method": in_words(settings)}
             stage.out(f"metrics/train/{name}.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     trained.ranks.leave()
@@ -249,5 +283,10 @@ def summary(stage: Stage) -> dict[str, float]:
     trained = [row for row in rows if "reward" in row]
     tail = trained[-max(1, len(trained) // 20) :]
     summary = {"iterations": len(trained), "sampled_tokens": sum(row["sampled_tokens"] for row in trained)}
-    summary |= {name: sum(row[name] for row in tail) / len(tail) for name in ("reward", "accuracy", "entropy", "length", "kept_groups")}
-    return summary | {name: value for name, value in rows[-1].items() if name.startswith("validation_") or name == "kl"}
+    summary |= {
+        name: sum(row[name] for row in tail) / len(tail)
+        for name in ("reward", "accuracy", "entropy", "length", "kept_groups")
+    }
+    return summary | {
+        name: value for name, value in rows[-1].items() if name.startswith("validation_") or name == "kl"
+    }

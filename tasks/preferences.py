@@ -1,4 +1,6 @@
-"""The `preferences@<set>` stage: pairs from raw data, or from the judged samples of a model, split by prompt and tokenised."""
+"""The `preferences@<set>` stage: pairs from raw data, or from the judged samples of a model, split by prompt
+and tokenised.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +30,24 @@ from tasks.sources import opener
 from tasks.stage import Stage
 
 FILES = ("sft", "rl", "validation", "heldout")  # of a corpus
-PROMPTS: Mapping[Side, str] = {"train": "rl", "validation": "validation", "heldout": "heldout"}  # side of a set -> file of the corpus
+# side of a set -> file of the corpus
+PROMPTS: Mapping[Side, str] = {"train": "rl", "validation": "validation", "heldout": "heldout"}
 SAMPLES = -1000  # the iteration of the counter keys: no other sampling of the same prompts has its numbers
 
 
 def run(stage: Stage) -> None:
-    """Write data/preferences/<set>/{train,validation,heldout}.jsonl and responses.jsonl, and metrics/preferences/<set>.json.
+    """Write data/preferences/<set>/{train,validation,heldout}.jsonl and responses.jsonl, and
+    metrics/preferences/<set>.json.
 
     responses.jsonl holds the labelled answers of a safety set before its filters, and nothing elsewhere.
     """
     name = stage.item
     params = stage.section(f"preferences.{name}", PreferencesParams)
     corpus = stage.value("train.corpus")
-    folder, tokens = stage.input(f"data/{corpus}/records"), Tokens.load(stage.input(f"data/{corpus}/tokenizer"))
+    folder, tokens = (
+        stage.input(f"data/{corpus}/records"),
+        Tokens.load(stage.input(f"data/{corpus}/tokenizer")),
+    )
     records = {file: read_records(folder / f"{file}.jsonl") for file in FILES}
     origin = stage.input(params.origin)
     source = params.source
@@ -55,11 +62,15 @@ def run(stage: Stage) -> None:
     for side in SIDES:
         write_pairs(target / f"{side}.jsonl", sets.pairs[side])
     write_records(target / "responses.jsonl", sets.responses)
-    stage.out(f"metrics/preferences/{name}.json").write_text(json.dumps(sets.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    stage.out(f"metrics/preferences/{name}.json").write_text(
+        json.dumps(sets.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
     _tell(stage, sets)
 
 
-def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, records: Mapping[str, Sequence[Record]]) -> Found:
+def _sample(
+    stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, records: Mapping[str, Sequence[Record]]
+) -> Found:
     """Pairs of the samples of the model at `origin` on the corpus's prompts."""
     execution = stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
@@ -70,10 +81,22 @@ def _sample(stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, r
     prompts: list[Sampled] = []
     for done, (side, limit) in enumerate(source.prompts.items(), 1):
         problems = spread(records[PROMPTS[side]], limit)
-        found = sample_and_judge(engine, tokens, judge, problems, source.samples, sampling, stage.seed, SAMPLES, source.max_error_share)
+        found = sample_and_judge(
+            engine,
+            tokens,
+            judge,
+            problems,
+            source.samples,
+            sampling,
+            stage.seed,
+            SAMPLES,
+            source.max_error_share,
+        )
         for record, own in zip(problems, found, strict=True):
             judged = tuple(own) if source.safety is None else with_safety(own, source.safety)
-            turns = None if record.conversation is None else Conversation.from_json(record.conversation).prompt
+            turns = (
+                None if record.conversation is None else Conversation.from_json(record.conversation).prompt
+            )
             prompts.append(Sampled(record.id, record.prompt, judged, side, record.response, turns))
         stage.progress(done, len(source.prompts), prompts=len(problems), accuracy=figures(found)["accuracy"])
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
@@ -85,4 +108,7 @@ def _tell(stage: Stage, sets: PreferenceSets) -> None:
     stage.say("pairs: " + ", ".join(f"{side} {number}" for side, number in metrics["pairs"].items()))
     stage.say(sentence(metrics["rows"]))
     if sets.responses:
-        stage.say("labelled answers: " + ", ".join(f"{label} {number}" for label, number in metrics["responses"].items()))
+        stage.say(
+            "labelled answers: "
+            + ", ".join(f"{label} {number}" for label, number in metrics["responses"].items())
+        )

@@ -1,6 +1,8 @@
-"""What a stage's processes use: CPU, memory and GPU of the whole process tree, sampled by the runner from outside.
+"""What a stage's processes use: CPU, memory and GPU of the whole process tree, sampled by the runner from
+outside.
 
-From outside, so that a stage's own code neither knows nor pays, and workers of torchrun or deepspeed are counted too.
+From outside, so that a stage's own code neither knows nor pays, and workers of torchrun or deepspeed are
+counted too.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import psutil
 
 
 class ProcessTree:
-    """Samples a process and all its descendants. CPU is a share of one core in percent since the previous sample (0 in the first)."""
+    """Samples a process and all its descendants. CPU is a share of one core in percent since the previous
+    sample (0 in the first).
+    """
 
     def __init__(self, pid: int):
         self.pid = pid
@@ -19,7 +23,9 @@ class ProcessTree:
         self._gpus = _gpu_handles()
 
     def sample(self) -> dict[str, float]:
-        """{"cpu_percent", "memory_mb", "processes"} and per GPU {"gpu_0_percent", "gpu_0_memory_mb"}; empty once the tree is gone."""
+        """{"cpu_percent", "memory_mb", "processes"} and per GPU {"gpu_0_percent", "gpu_0_memory_mb"}; empty
+        once the tree is gone.
+        """
         try:
             root = self._known.get(self.pid) or psutil.Process(self.pid)
             tree = [root, *root.children(recursive=True)]
@@ -35,10 +41,16 @@ class ProcessTree:
                     count += 1
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-        return {"cpu_percent": cpu, "memory_mb": memory / 2**20, "processes": count, **self._gpu_sample()} if count else {}
+        return (
+            {"cpu_percent": cpu, "memory_mb": memory / 2**20, "processes": count, **self._gpu_sample()}
+            if count
+            else {}
+        )
 
     def _gpu_sample(self) -> dict[str, float]:
-        """Figures of whole GPUs: NVML sees other containers' processes under other ids, so they cannot be told apart."""
+        """Figures of whole GPUs: NVML sees other containers' processes under other ids, so they cannot be
+        told apart.
+        """
         result: dict[str, float] = {}
         for index, (nvml, handle) in enumerate(self._gpus):
             try:
@@ -57,6 +69,8 @@ def _gpu_handles() -> list[tuple[Any, Any]]:
         return []
     try:
         pynvml.nvmlInit()
-        return [(pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            (pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())
+        ]
     except pynvml.NVMLError:
         return []

@@ -1,7 +1,9 @@
-"""Outputs appear by rename, when all of them are whole: nothing half-written ever stands under an output's own name.
+"""Outputs appear by rename, when all of them are whole: nothing half-written ever stands under an output's
+own name.
 
-A stage writes below its work directory. DONE.json is written there when every declared output is staged, and says what each file looks
-like; from then on the result counts as made, and a kill while outputs are moved or hashed costs no retraining.
+A stage writes below its work directory. DONE.json is written there when every declared output is staged, and
+says what each file looks like; from then on the result counts as made, and a kill while outputs are moved or
+hashed costs no retraining.
 """
 
 from __future__ import annotations
@@ -57,13 +59,19 @@ def _done(work: Path) -> dict[str, dict[str, list[int]]] | None:
 def publishable(work: Path, root: Path) -> bool:
     """Whether a finished command's outputs are all there, staged or already in place."""
     done = _done(work)
-    return done is not None and all(files in (listing(root / out), listing(work / "outs" / out)) for out, files in done.items())
+    return done is not None and all(
+        files in (listing(root / out), listing(work / "outs" / out)) for out, files in done.items()
+    )
 
 
 def published(work: Path, root: Path, outs: Iterable[str]) -> bool:
     """Whether exactly the finished command's outputs stand under their own names."""
     done = _done(work)
-    return done is not None and set(done) == set(outs) and all(listing(root / out) == files for out, files in done.items())
+    return (
+        done is not None
+        and set(done) == set(outs)
+        and all(listing(root / out) == files for out, files in done.items())
+    )
 
 
 def in_place(work: Path, root: Path) -> list[str]:

@@ -1,11 +1,13 @@
-"""What a stage's process reads of the project is judged at the moment it reads it, by Python's audit hook, from its first line to its last.
+"""What a stage's process reads of the project is judged at the moment it reads it, by Python's audit hook,
+from its first line to its last.
 
-The promise of staleness holds only if dvc.yaml and the code digest name all that makes a result. So a file of the project that neither of
-them holds may not be opened, executed, linked or listed by a stage: the call raises `Unforeseen`, which names the file and the way out.
-Python processes that the stage starts are watched as well (`observed/sitecustomize.py`); what they find is also kept in the work directory,
-so that an error which somebody swallows still stops the stage at its end. What is written, what lies outside of the project, and an
-environment inside it are left alone. Files that native code opens by itself (tokenizers, Arrow) are not seen, but for safetensors':
-`Stage.input` guards those.
+The promise of staleness holds only if dvc.yaml and the code digest name all that makes a result. So a file of
+the project that neither of them holds may not be opened, executed, linked or listed by a stage: the call
+raises `Unforeseen`, which names the file and the way out. Python processes that the stage starts are watched
+as well (`observed/sitecustomize.py`); what they find is also kept in the work directory, so that an error
+which somebody swallows still stops the stage at its end. What is written, what lies outside of the project,
+and an environment inside it are left alone. Files that native code opens by itself (tokenizers, Arrow) are
+not seen, but for safetensors': `Stage.input` guards those.
 
 Only the standard library is imported here: every child process loads this file before its own code.
 """
@@ -25,22 +27,30 @@ from typing import Any
 from tasks.code_files import PACKAGES, UNKEYED, module_file, module_name
 
 VARIABLE = "WHETSTONE_READS"  # for child processes: the file that says what may be read
-FOUND = "unforeseen.txt"  # in the work directory: what any process of the stage should not have read, a line each
+# in the work directory: what any process of the stage should not have read, a line each
+FOUND = "unforeseen.txt"
 _SAFETENSORS = "/safetensors/__init__.py"
 _READ_WRITE = os.O_WRONLY | os.O_RDWR
 _FRESH = os.O_TRUNC | os.O_EXCL
-# Libraries keep caches and settings where these say; they hold nothing of the project, even if they lie in it.
-_CACHES = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "TORCH_HOME", "NUMBA_CACHE_DIR",
-           "MPLCONFIGDIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "VIRTUAL_ENV")  # fmt: skip
+# Libraries keep caches and settings where these say; they hold nothing of the project, even if they lie in
+# it.
+_CACHES = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE",
+           "TORCH_HOME", "NUMBA_CACHE_DIR",
+           "MPLCONFIGDIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TORCH_EXTENSIONS_DIR",
+           "VIRTUAL_ENV")  # fmt: skip
 
 
 class Unforeseen(RuntimeError):
-    """The stage read something that neither its declaration nor its code digest holds, so its staleness would be wrong."""
+    """The stage read something that neither its declaration nor its code digest holds, so its staleness would
+    be wrong.
+    """
 
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What a stage may read below `root`; all paths absolute. `report`: the file that collects what it should not have read."""
+    """What a stage may read below `root`; all paths absolute. `report`: the file that collects what it should
+    not have read.
+    """
 
     stage: str
     root: str
@@ -50,16 +60,36 @@ class Foreseen:
     report: str
 
 
-def foreseen(root: Path, stage: str, code: Iterable[str], inputs: Iterable[str], outs: Iterable[str], work: Path, *more: Path) -> Foreseen:
-    """From the pinned facts of a stage run: modules and files of its code, its inputs, outputs, work directory, and `more` files."""
+def foreseen(
+    root: Path,
+    stage: str,
+    code: Iterable[str],
+    inputs: Iterable[str],
+    outs: Iterable[str],
+    work: Path,
+    *more: Path,
+) -> Foreseen:
+    """From the pinned facts of a stage run: modules and files of its code, its inputs, outputs, work
+    directory, and `more` files.
+    """
     modules = [module_file(root, name) for name in (*code, *UNKEYED) if "/" not in name]
-    files = [*(str(found[0]) for found in modules if found), *(str(root / name) for name in code if "/" in name)]
+    files = [
+        *(str(found[0]) for found in modules if found),
+        *(str(root / name) for name in code if "/" in name),
+    ]
     files += [os.path.abspath(path) for path in more]
     declared = [os.path.abspath(root / path) for path in inputs]
     state = root / ".whetstone"
     folders = [*declared, os.path.abspath(work), str(state / "numba"), str(root / ".dvc" / "cache" / "files")]
     listed = [os.path.abspath(root / out) for out in outs]
-    return Foreseen(stage, str(root), tuple(files), tuple(folders), tuple(listed), os.path.join(os.path.abspath(work), FOUND))
+    return Foreseen(
+        stage,
+        str(root),
+        tuple(files),
+        tuple(folders),
+        tuple(listed),
+        os.path.join(os.path.abspath(work), FOUND),
+    )
 
 
 class Watch:
@@ -70,7 +100,9 @@ class Watch:
         self._inside = root.rstrip(os.sep) + os.sep
         self._elsewhere = tuple(path + os.sep for path in _environments() if path.startswith(self._inside))
         self._far = tuple(
-            path + os.sep for path in (*_environments(), "/proc", "/sys", "/dev") if not self._inside.startswith(path + os.sep)
+            path + os.sep
+            for path in (*_environments(), "/proc", "/sys", "/dev")
+            if not self._inside.startswith(path + os.sep)
         )
         self._passed = (*self._elsewhere, *self._far)  # what most events are about: packages
         self._known: Foreseen | None = None
@@ -79,11 +111,16 @@ class Watch:
         self._noted: list[tuple[str, str]] = []
         self.found: list[str] = []
         self._handlers: dict[str, Callable[[Any], None]] = {
-            "open": self._open, "exec": self._exec, "import": self._import, "os.rename": self._rename, "os.symlink": self._symlink,
-            "os.link": lambda args: self._file(args[0], "links"), "sqlite3.connect": lambda args: self._file(args[0], "reads"),
-            "ctypes.dlopen": lambda args: self._file(args[0], "loaded"), "os.listdir": self._listing, "os.scandir": self._listing,
-            "subprocess.Popen": lambda args: self._command(args[1], args[2]), "os.exec": lambda args: self._command(args[1]),
-            "os.posix_spawn": lambda args: self._command(args[1]), "os.system": lambda args: self._command(args[0]),
+            "open": self._open, "exec": self._exec, "import": self._import, "os.rename": self._rename,
+            "os.symlink": self._symlink,
+            "os.link": lambda args: self._file(args[0], "links"),
+            "sqlite3.connect": lambda args: self._file(args[0], "reads"),
+            "ctypes.dlopen": lambda args: self._file(args[0], "loaded"),
+            "os.listdir": self._listing, "os.scandir": self._listing,
+            "subprocess.Popen": lambda args: self._command(args[1], args[2]),
+            "os.exec": lambda args: self._command(args[1]),
+            "os.posix_spawn": lambda args: self._command(args[1]),
+            "os.system": lambda args: self._command(args[0]),
         }  # fmt: skip
 
     def start(self) -> None:
@@ -97,7 +134,9 @@ class Watch:
         sys.addaudithook(hook)
 
     def foresee(self, known: Foreseen) -> None:
-        """From now on what is not foreseen raises; what was read or loaded before is judged here. Raises Unforeseen."""
+        """From now on what is not foreseen raises; what was read or loaded before is judged here. Raises
+        Unforeseen.
+        """
         self._known = known
         self._files = set(known.files)
         self._folders = tuple(f"{path}{os.sep}" for path in known.folders)
@@ -124,7 +163,9 @@ class Watch:
                 self._judge(path, "loaded")
 
     def finish(self) -> None:
-        """The stage's work is done: raise Unforeseen for all that it or a child process should not have read, and stop watching."""
+        """The stage's work is done: raise Unforeseen for all that it or a child process should not have read,
+        and stop watching.
+        """
         self.sweep()
         self._handlers.clear()
         assert self._known is not None
@@ -132,7 +173,7 @@ class Watch:
         if self.found or reported:
             raise Unforeseen("\n".join(dict.fromkeys([*self.found, *reported])))
 
-    # -- events -----------------------------------------------------------------------------------------------------------------------
+    # -- events ----------------------------------------------------------------------------------------------
 
     def _open(self, args: Any) -> None:
         path, _, flags = args
@@ -153,8 +194,9 @@ class Watch:
             self._file(path, "loaded")
 
     def _watch_safetensors(self) -> None:
-        """Its files are opened by native code, which raises no event, and hold what matters most: its package, which begins to load at this
-        moment, takes the opener that asks first."""
+        """Its files are opened by native code, which raises no event, and hold what matters most: its
+        package, which begins to load at this moment, takes the opener that asks first.
+        """
         from importlib import import_module
 
         native: Any = import_module("safetensors._safetensors_rust")
@@ -195,7 +237,11 @@ class Watch:
     def _command(self, words: Any, folder: Any = None) -> None:
         """A command that names a file of the project reads it, as far as one can tell."""
         try:
-            words = shlex.split(os.fsdecode(words)) if isinstance(words, (str, bytes)) else [os.fsdecode(word) for word in words]
+            words = (
+                shlex.split(os.fsdecode(words))
+                if isinstance(words, (str, bytes))
+                else [os.fsdecode(word) for word in words]
+            )
         except (ValueError, TypeError):
             return
         if "-c" in words[1:-1] and words[0].endswith("sh"):
@@ -206,10 +252,12 @@ class Watch:
                 if len(path) < 4096 and "\0" not in path and "\n" not in path:
                     self._file(path, "hands on")
 
-    # -- judgement --------------------------------------------------------------------------------------------------------------------
+    # -- judgement -------------------------------------------------------------------------------------------
 
     def _within(self, path: Any) -> str | None:
-        """The absolute, normal form of a path that lies in the project, itself or by a link; None for any other."""
+        """The absolute, normal form of a path that lies in the project, itself or by a link; None for any
+        other.
+        """
         try:
             path = os.fsdecode(path)
         except TypeError:
@@ -243,7 +291,9 @@ class Watch:
             return
         if self._known is None:
             self._noted.append((path, doing))
-        elif self._may_read(path) or ((real := os.path.realpath(path)).startswith(self._inside) and self._may_read(real)):
+        elif self._may_read(path) or (
+            (real := os.path.realpath(path)).startswith(self._inside) and self._may_read(real)
+        ):
             self._fine.add(path)
         elif os.path.isfile(path):
             self._say(path, doing)
@@ -272,7 +322,8 @@ class Watch:
         assert self._known is not None
         text = _words(self._known.stage, Path(self.root), Path(path), doing)
         self.found.append(text)
-        with suppress(OSError), open(self._known.report, "a", encoding="utf-8") as stream:  # put aside already, or a full disk
+        # put aside already, or a full disk
+        with suppress(OSError), open(self._known.report, "a", encoding="utf-8") as stream:
             stream.write(text + "\n")
         raise Unforeseen(text)
 
@@ -282,17 +333,23 @@ def _words(stage: str, root: Path, path: Path, doing: str) -> str:
     if doing == "loaded" or path.suffix == ".py":  # the finder of modules opens a file before it runs it
         doing = doing if doing == "hands on" else "loaded"
         return (
-            f"{stage} {doing} {name}, which its code digest does not hold: an edit there would go unnoticed. Import it with an ordinary "
-            "import statement (from tasks or pipelines), or name it by a parameter of type Seam (pipelines/settings.py)."
+            f"{stage} {doing} {name}, which its code digest does not hold: an edit there would go unnoticed. "
+            f"Import it with an ordinary "
+            "import statement (from tasks or pipelines), or name it by a parameter of type Seam "
+            "(pipelines/settings.py)."
         )
     if path.relative_to(root).parts[0] in PACKAGES:
         return (
-            f"{stage} {doing} {path.relative_to(root)}, which its code digest does not hold: an edit there would go unnoticed. "
-            "Name the file, or its folder, by a string constant in the module that reads it (flows/graph/package_data.py)."
+            f"{stage} {doing} {path.relative_to(root)}, which its code digest does not hold: an edit there "
+            f"would go unnoticed. "
+            "Name the file, or its folder, by a string constant in the module that reads it "
+            "(flows/graph/package_data.py)."
         )
     return (
-        f"{stage} {doing} {path.relative_to(root)}, which neither its entry in dvc.yaml nor its code digest holds: a change there would go "
-        "unnoticed. Declare it under deps and read it with stage.input, or take a parameter with stage.section."
+        f"{stage} {doing} {path.relative_to(root)}, which neither its entry in dvc.yaml nor its code digest "
+        f"holds: a change there would go "
+        "unnoticed. Declare it under deps and read it with stage.input, or take a parameter with "
+        "stage.section."
     )
 
 
@@ -300,9 +357,14 @@ def _environments() -> list[str]:
     """Folders of interpreters, their packages and of libraries' caches."""
     named = [os.environ[name] for name in _CACHES if os.environ.get(name)]
     home = os.path.expanduser("~")
-    named += [os.path.join(home, name) for name in (".cache", ".config", ".triton", ".nv", ".local", ".torch", ".deepspeed")]
+    named += [
+        os.path.join(home, name)
+        for name in (".cache", ".config", ".triton", ".nv", ".local", ".torch", ".deepspeed")
+    ]
     named += [sys.prefix, sys.exec_prefix, sys.base_prefix, os.path.dirname(os.__file__)]
-    return sorted({form for path in named for form in (os.path.abspath(path), os.path.realpath(path)) if form != os.sep})
+    return sorted(
+        {form for path in named for form in (os.path.abspath(path), os.path.realpath(path)) if form != os.sep}
+    )
 
 
 def _lines(path: str) -> list[str]:
@@ -312,7 +374,7 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-# -- one watch a process ----------------------------------------------------------------------------------------------------------------
+# -- one watch a process -------------------------------------------------------------------------------------
 
 _OBSERVED = str(Path(__file__).with_name("observed"))
 _watch: Watch | None = None
@@ -328,9 +390,12 @@ def begin(root: Path) -> Watch:
 
 
 def foresee(known: Foreseen) -> None:
-    """Say what this process's stage may read, to it and to the Python processes that it will start. Raises Unforeseen."""
+    """Say what this process's stage may read, to it and to the Python processes that it will start. Raises
+    Unforeseen.
+    """
     place = Path(known.report).with_name("reads.json")
-    if os.environ.get(VARIABLE) != str(place):  # else this is one of several processes, and the first has written it
+    # else this is one of several processes, and the first has written it
+    if os.environ.get(VARIABLE) != str(place):
         temporary = place.with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(known)), "utf-8")
         os.replace(temporary, place)
@@ -340,13 +405,17 @@ def foresee(known: Foreseen) -> None:
 
 
 def allow(*paths: str | os.PathLike[str]) -> None:
-    """For what a stage reads by declaration, but not under a path that dvc.yaml names. Without a watch nothing happens."""
+    """For what a stage reads by declaration, but not under a path that dvc.yaml names. Without a watch
+    nothing happens.
+    """
     if _watch is not None:
         _watch.allow(*paths)
 
 
 def finish() -> None:
-    """The stage's work is done in this process. Raises Unforeseen for what it, or a child, should not have read."""
+    """The stage's work is done in this process. Raises Unforeseen for what it, or a child, should not have
+    read.
+    """
     if _watch is not None:
         stop()
         _watch.finish()
@@ -359,8 +428,12 @@ def stop() -> None:
 
 
 def watch_child(environment: Mapping[str, str]) -> None:
-    """In a Python process that a stage has started, before its own code: watch it by what the stage has written down."""
+    """In a Python process that a stage has started, before its own code: watch it by what the stage has
+    written down.
+    """
     place = environment.get(VARIABLE)
     if place and os.path.exists(place):  # else the stage is over
         known = json.loads(Path(place).read_text("utf-8"))
-        begin(Path(known["root"])).foresee(Foreseen(**{**known, **{key: tuple(known[key]) for key in ("files", "folders", "listed")}}))
+        begin(Path(known["root"])).foresee(
+            Foreseen(**{**known, **{key: tuple(known[key]) for key in ("files", "folders", "listed")}})
+        )

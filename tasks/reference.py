@@ -1,4 +1,6 @@
-"""The `reference@<run>` stage: the start model's log-probs of all pairs of a DPO run, computed once (dpo_vs_ppo.md 4.1)."""
+"""The `reference@<run>` stage: the start model's log-probs of all pairs of a DPO run, computed once
+(dpo_vs_ppo.md 4.1).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ def run(stage: Stage) -> None:
     """Write data/reference/<run>/{train,validation}.safetensors."""
     start, preferences = (stage.value(f"dpo.runs.{stage.item}.{name}") for name in ("start", "preferences"))
     where = TrainingRun(stage, stage.item)
-    model, _ = policy.load(stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code)
+    model, _ = policy.load(
+        stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code
+    )
     model.to(where.placement.device).eval()
     folder = stage.out(f"data/reference/{stage.item}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -25,6 +29,9 @@ def run(stage: Stage) -> None:
         found = reference_logprobs(model, data, where.placement, stage.execution.micro_batch_tokens, ranks)
         if ranks.first:
             save_reference(folder / f"{side}.safetensors", found, data)
-        stage.say(f"{side}: {len(data)} pairs" + (f", {len(data.too_long)} longer than the model's context" if data.too_long else ""))
+        stage.say(
+            f"{side}: {len(data)} pairs"
+            + (f", {len(data.too_long)} longer than the model's context" if data.too_long else "")
+        )
         stage.progress(done, len(SIDES), pairs=len(data))
     ranks.leave()

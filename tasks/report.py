@@ -1,8 +1,9 @@
-"""The `report` stage: one page that shows what the run did, from the metrics, curves and samples alone (`reports/index.html`).
+"""The `report` stage: one page that shows what the run did, from the metrics, curves and samples alone
+(`reports/index.html`).
 
-What a method is comes from the metrics of the stage that trained it, not from params.yaml: so the page tells of the models that it shows,
-and an edit of a preset without a stage makes nothing stale. Everything in it repeats byte for byte except `timings.js`, which holds what
-the runner wrote down of the runs up to now.
+What a method is comes from the metrics of the stage that trained it, not from params.yaml: so the page tells
+of the models that it shows, and an edit of a preset without a stage makes nothing stale. Everything in it
+repeats byte for byte except `timings.js`, which holds what the runner wrote down of the runs up to now.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ GRAPH = Path(".whetstone/graph.json")  # the runner's too: {stage: [the stages t
 
 
 def run(stage: Stage) -> None:
-    """Write `index.html`, `report.md`, `plots/` and `timings.js` into `reports`. Errors name the missing file and who makes it."""
+    """Write `index.html`, `report.md`, `plots/` and `timings.js` into `reports`. Errors name the missing file
+    and who makes it.
+    """
     settings = stage.section("report", ReportParams)
     found = results.read(
         stage.input("metrics"),
@@ -40,7 +43,9 @@ def run(stage: Stage) -> None:
     liked = _preferences(stage, found)
     more = entropy.sections(_policy_runs(stage, found, liked), folder / "plots")
     more += preferences.sections(liked, folder / "plots", settings.smoothing)
-    more += verifiers.sections(stage.input("metrics"), stage.input("curves"), folder / "plots", settings.smoothing)
+    more += verifiers.sections(
+        stage.input("metrics"), stage.input("curves"), folder / "plots", settings.smoothing
+    )
     (folder / "index.html").write_text(page(found, drawn, absent, settings, more), "utf-8")
     (folder / "report.md").write_text(markdown(found, drawn, settings, more), "utf-8")
     timings = f"window.whetstoneTimings = {json.dumps(_noted(stage, TIMINGS, 'timings'), indent=1)};\n"
@@ -56,19 +61,32 @@ def _methods(stage: Stage) -> list[str]:
 
 
 def _preferences(stage: Stage, found: results.Results) -> preference_results.PreferenceResults:
-    """What there is of the preference branch; the parameters name the models where the stage depends on them."""
-    sections = {"assess": "assess.models", "wins": "wins", "preferences": "preferences", "reward_report": "reward_model.runs"}
+    """What there is of the preference branch; the parameters name the models where the stage depends on
+    them.
+    """
+    sections = {
+        "assess": "assess.models",
+        "wins": "wins",
+        "preferences": "preferences",
+        "reward_report": "reward_model.runs",
+    }
     named = {folder: tuple(stage.value(key)) for folder, key in sections.items() if key in stage.spec.params}
     shown = {results.BASELINE, *found.methods}
     return preference_results.read(stage.input("metrics"), stage.input("curves"), shown, named)
 
 
-def _policy_runs(stage: Stage, found: results.Results, liked: preference_results.PreferenceResults) -> dict[str, entropy.Run]:
-    """The methods, and the runs against a verifier or a reward model that the parameters name; others' curves are from earlier runs."""
+def _policy_runs(
+    stage: Stage, found: results.Results, liked: preference_results.PreferenceResults
+) -> dict[str, entropy.Run]:
+    """The methods, and the runs against a verifier or a reward model that the parameters name; others' curves
+    are from earlier runs.
+    """
     named = [name for name in stage.value("rl.runs") if name not in found.methods]
     named += list(stage.value("assess.models")) if "assess.models" in stage.spec.params else []
     runs = {name: entropy.Run(found.curves[name], found.training[name]) for name in found.methods}
-    return runs | {name: entropy.Run(liked.curves[name], liked.training[name]) for name in named if name in liked.curves}
+    return runs | {
+        name: entropy.Run(liked.curves[name], liked.training[name]) for name in named if name in liked.curves
+    }
 
 
 def _noted(stage: Stage, path: Path, what: str) -> Any:
@@ -83,8 +101,14 @@ def _noted(stage: Stage, path: Path, what: str) -> Any:
 
 
 def _graph(upstream: Mapping[str, Sequence[str]] | None) -> str | None:
-    """All stages of the run as SVG; the page itself, whose bytes say nothing of what they do not hold, knows those of its own results."""
+    """All stages of the run as SVG; the page itself, whose bytes say nothing of what they do not hold, knows
+    those of its own results.
+    """
     if not upstream:
         return None
     edges = [(start, end) for end, starts in upstream.items() for start in starts if start in upstream]
-    return draw([Node(name, name, "–") for name in upstream], essential(edges), "Stages of this run and what they read from one another")
+    return draw(
+        [Node(name, name, "–") for name in upstream],
+        essential(edges),
+        "Stages of this run and what they read from one another",
+    )

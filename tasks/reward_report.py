@@ -1,4 +1,6 @@
-"""The `reward_report@<run>` stage: how a reward model orders held-out pairs (dpo_vs_ppo.md 3.1), and the gate before RL."""
+"""The `reward_report@<run>` stage: how a reward model orders held-out pairs (dpo_vs_ppo.md 3.1), and the gate
+before RL.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write metrics/reward_report/<run>.json and models/<run>/gate, from the held-out pairs of the set that the run learnt from."""
+    """Write metrics/reward_report/<run>.json and models/<run>/gate, from the held-out pairs of the set that
+    the run learnt from.
+    """
     settings, execution = stage.section("reward_report", RewardReportParams), stage.execution
     preferences = stage.value(f"reward_model.runs.{stage.item}.preferences")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
@@ -32,8 +36,13 @@ def run(stage: Stage) -> None:
 
     found = reward_report(score, pairs, settings, execution.micro_batch_tokens)
     head = {"model": stage.item, "preferences": preferences}
-    stage.out(f"metrics/reward_report/{stage.item}.json").write_text(json.dumps(head | found, indent=1) + "\n", "utf-8")
+    stage.out(f"metrics/reward_report/{stage.item}.json").write_text(
+        json.dumps(head | found, indent=1) + "\n", "utf-8"
+    )
     stage.say(f"held-out accuracy {found['accuracy']['share']:.3f} on {found['pairs']} pairs")
     share, least = found["accuracy"]["share"], settings.min_accuracy
-    write_gate(stage.out(f"models/{stage.item}/gate"), [f"held-out accuracy {share:.3f} < {least}"] if share < least else [])
+    write_gate(
+        stage.out(f"models/{stage.item}/gate"),
+        [f"held-out accuracy {share:.3f} < {least}"] if share < least else [],
+    )
     stage.progress(1, 1)

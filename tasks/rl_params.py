@@ -1,4 +1,6 @@
-"""Parameters of policy optimisation: what a run starts from, learns on and is judged by, beside the policy loop's own."""
+"""Parameters of policy optimisation: what a run starts from, learns on and is judged by, beside the policy
+loop's own.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,17 @@ class RlRun(PolicyParams):
     method: str = Field(min_length=1, description="the preset that the run is laid over: a key of rl.methods")
     start: str = Field(min_length=1, description="the model that the run starts from: a folder of models/")
     data: str = Field(min_length=1, description="the questions: a key of the section corpus or rlvr_set")
-    judge: str = Field(NONE, min_length=1, description="the run of reward_model or verifier that gives the reward; none: a rule does")
-    problems: int | None = Field(None, ge=1, description="questions that are learnt on, the first ones by hash; null: all")
-    ignore_gate: bool = Field(False, description="learn from a judge that failed its gate: for studies of what happens then")
+    judge: str = Field(
+        NONE,
+        min_length=1,
+        description="the run of reward_model or verifier that gives the reward; none: a rule does",
+    )
+    problems: int | None = Field(
+        None, ge=1, description="questions that are learnt on, the first ones by hash; null: all"
+    )
+    ignore_gate: bool = Field(
+        False, description="learn from a judge that failed its gate: for studies of what happens then"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -41,12 +51,16 @@ class RlRun(PolicyParams):
         if not self.reward.model_is_run:
             if self.judge != NONE:
                 raise ValueError(
-                    f"the reward {kind} asks no model: judge must be none, for a run waits for what it names, not {self.judge}"
+                    f"the reward {kind} asks no model: judge must be none, for a run waits for what it "
+                    f"names, not {self.judge}"
                 )
         elif self.judge == NONE:
             raise ValueError(f"the reward {kind} asks a model: name in judge the run that made it")
         elif getattr(self.reward, "model", self.judge) != self.judge:
-            raise ValueError(f"reward.model is {getattr(self.reward, 'model', None)}, judge is {self.judge}: leave reward.model out")
+            raise ValueError(
+                f"reward.model is {getattr(self.reward, 'model', None)}, judge is {self.judge}: leave "
+                f"reward.model out"
+            )
         return self
 
 

@@ -1,4 +1,6 @@
-"""The `rlvr_evaluate@<model>` stage: accuracy on a multi-subject set's held-out questions, by subject, field and novelty."""
+"""The `rlvr_evaluate@<model>` stage: accuracy on a multi-subject set's held-out questions, by subject, field
+and novelty.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,14 @@ def run(stage: Stage) -> None:
     settings, execution = stage.section("rlvr_evaluate.settings", RlvrEvaluateParams), stage.execution
     chosen = stage.section(f"rlvr_evaluate.models.{stage.item}", RlvrModel)
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
-    model, tokens = policy.load(stage.input(f"models/{stage.item}/model"), trust_remote_code=execution.trust_remote_code)
+    model, tokens = policy.load(
+        stage.input(f"models/{stage.item}/model"), trust_remote_code=execution.trust_remote_code
+    )
     judge = make_judge(stage, settings.grader, tokens, placement)
     if judge.rule and tokens.reward != settings.grader.kind:
         raise ValueError(
-            f"the set {chosen.set} names the checker {tokens.reward}, rlvr_evaluate.settings.grader is {settings.grader.kind}; "
+            f"the set {chosen.set} names the checker {tokens.reward}, rlvr_evaluate.settings.grader is "
+            f"{settings.grader.kind}; "
             "make them equal"
         )
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
@@ -39,13 +44,20 @@ def run(stage: Stage) -> None:
     if not problems:
         raise ValueError(f"{folder}/heldout.jsonl holds no question to evaluate on")
     answers: dict[str, list[Answer]] = {}
-    for name, samples, temperature in (("greedy", 1, 0.0), ("sampled", settings.samples, settings.sampling.temperature)):
+    for name, samples, temperature in (
+        ("greedy", 1, 0.0),
+        ("sampled", settings.samples, settings.sampling.temperature),
+    ):
         sampling = settings.sampling.model_copy(update={"temperature": temperature})
-        answers[name] = answer_problems(engine, tokens, judge, problems, samples, sampling, stage.seed, settings.max_error_share)
+        answers[name] = answer_problems(
+            engine, tokens, judge, problems, samples, sampling, stage.seed, settings.max_error_share
+        )
         stage.progress(len(answers), 2, accuracy=fmean(answer.right for answer in answers[name]))
     head = {"model": stage.item, "set": chosen.set, "settings": settings.model_dump(mode="json")}
     figures = head | _figures(answers["greedy"], answers["sampled"], _practised(folder))
-    stage.out(f"metrics/rlvr_evaluate/{stage.item}.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    stage.out(f"metrics/rlvr_evaluate/{stage.item}.json").write_text(
+        json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
     with open(stage.out(f"samples/rlvr/{stage.item}.jsonl"), "w", encoding="utf-8") as stream:
         for name, given in answers.items():
             stream.writelines(json.dumps(_row(answer, name), ensure_ascii=False) + "\n" for answer in given)
@@ -60,13 +72,18 @@ def _figures(greedy: Sequence[Answer], sampled: Sequence[Answer], practised: set
     lines = Counter(last_line(answer.text) for answer in sampled)
     return {
         "heldout": {"greedy": accuracy(greedy, False), "sampled": accuracy(sampled, False)},
-        "by_novelty": by_key(greedy, sampled, lambda answer: "seen" if answer.record.subject in practised else "unseen", False),
+        "by_novelty": by_key(
+            greedy, sampled, lambda answer: "seen" if answer.record.subject in practised else "unseen", False
+        ),
         "by_subject": by_key(greedy, sampled, lambda answer: answer.record.subject, False),
         "by_field": by_key(greedy, sampled, lambda answer: answer.record.meta.get("field"), False),
         "length": fmean(len(answer.completion.ids) for answer in sampled),
         "finished": fmean(answer.completion.finish.whole for answer in sampled),
         "distinct_lines": len(lines) / len(sampled),
-        "top_line": {"text": lines.most_common(1)[0][0][:80], "share": lines.most_common(1)[0][1] / len(sampled)},
+        "top_line": {
+            "text": lines.most_common(1)[0][0][:80],
+            "share": lines.most_common(1)[0][1] / len(sampled),
+        },
     }
 
 

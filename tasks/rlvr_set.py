@@ -1,4 +1,6 @@
-"""The `rlvr_set@<set>` stage: a multi-subject set with reference answers, split by cluster and tokenised, with every loss counted."""
+"""The `rlvr_set@<set>` stage: a multi-subject set with reference answers, split by cluster and tokenised,
+with every loss counted.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,16 @@ from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write data/<set>/records/{sft,explore,rl,calib,validation,heldout}.jsonl, data/<set>/tokenizer and metrics/rlvr_set/<set>.json."""
+    """Write data/<set>/records/{sft,explore,rl,calib,validation,heldout}.jsonl, data/<set>/tokenizer and
+    metrics/rlvr_set/<set>.json.
+    """
     name = stage.item
     params = stage.section(f"rlvr_set.{name}", RlvrSetParams)
     rows, counts = read_rows(params, stage.input(params.origin), stage.seed, opener(stage))
     if params.wording is not None:
-        rows = reworded(rows, load("pipelines.rewards", params.wording.module), params.wording.share, stage.seed)
+        rows = reworded(
+            rows, load("pipelines.rewards", params.wording.module), params.wording.share, stage.seed
+        )
     target = stage.out(f"data/{name}/tokenizer")
     tokens = make_tokens(params.tokenizer, params.template, params.reward, texts(rows), target, opener(stage))
     made = tokenise(name, rows, tokens, params, counts)
@@ -28,8 +34,12 @@ def run(stage: Stage) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
         write_records(folder / f"{file}.jsonl", made.records[file])
-    stage.out(f"metrics/rlvr_set/{name}.json").write_text(json.dumps(made.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    stage.say("questions: " + ", ".join(f"{file} {number}" for file, number in made.metrics["records"].items()))
+    stage.out(f"metrics/rlvr_set/{name}.json").write_text(
+        json.dumps(made.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
+    stage.say(
+        "questions: " + ", ".join(f"{file} {number}" for file, number in made.metrics["records"].items())
+    )
     stage.say(sentence(made.metrics["rows"]))
     if made.metrics["unseen_subjects"]:
         stage.say("subjects that nothing is trained on: " + ", ".join(made.metrics["unseen_subjects"]))

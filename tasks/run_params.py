@@ -1,4 +1,6 @@
-"""Runs that start from a model and learn from a set of pairs: a section `<stage>.runs.<run>` of params.yaml, laid over `<stage>.common`."""
+"""Runs that start from a model and learn from a set of pairs: a section `<stage>.runs.<run>` of params.yaml,
+laid over `<stage>.common`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from tasks.stage import Section, Stage
 
 
 class FromPairs(Settings):
-    """What dvc.yaml makes the stage's inputs of; both stand in the run itself, for dvc.yaml reads them there."""
+    """What dvc.yaml makes the stage's inputs of; both stand in the run itself, for dvc.yaml reads them
+    there.
+    """
 
     start: str = Field(min_length=1, description="the model that the run starts from: a folder of models/")
     preferences: str = Field(min_length=1, description="the set of pairs: a key of the section preferences")
@@ -26,4 +30,6 @@ class RankingRun(FromPairs, RankingParams):
 
 def run_settings(stage: Stage, record: type[Section]) -> Section:
     """The settings of a stage `<kind>@<run>`, laid over what its kind's runs share."""
-    return record.model_validate(laid_over(stage.value(f"{stage.kind}.common"), stage.value(f"{stage.kind}.runs.{stage.item}")))
+    return record.model_validate(
+        laid_over(stage.value(f"{stage.kind}.common"), stage.value(f"{stage.kind}.runs.{stage.item}"))
+    )

@@ -12,7 +12,9 @@ from tasks.execution_params import ExecutionParams
 
 
 def make_sampler(model: Any, tokens: Tokens, placement: Placement, execution: ExecutionParams) -> Any:
-    """An engine that samples from `model` as it is at each call. Raises ImportError with advice where vLLM is asked for and missing."""
+    """An engine that samples from `model` as it is at each call. Raises ImportError with advice where vLLM is
+    asked for and missing.
+    """
     if execution.sampler == "vllm":
         from pipelines.rollouts.vllm_engine import VllmEngine
 

@@ -1,4 +1,6 @@
-"""A model that scores answers, learnt from pairs: what the stages `reward_model@<run>` and `cost_model@<run>` share."""
+"""A model that scores answers, learnt from pairs: what the stages `reward_model@<run>` and `cost_model@<run>`
+share.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +22,46 @@ Ranked = Callable[[PairData, Literal["prompt", "pair"]], RankData]
 
 
 def train_scores(stage: Stage, ranked: Ranked) -> None:
-    """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json. `ranked` says which answer is to score higher."""
+    """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json. `ranked` says which answer
+    is to score higher.
+    """
     settings, training = run_settings(stage, RankingRun), TrainingRun(stage, stage.item)
-    start, tokens = policy.load(stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code)
+    start, tokens = policy.load(
+        stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
+    )
     pairs = stage.input(f"data/preferences/{settings.preferences}")
-    given, held_out = read_side(pairs, "train", start, settings.max_tokens), read_side(pairs, "validation", start, settings.max_tokens)
+    given, held_out = (
+        read_side(pairs, "train", start, settings.max_tokens),
+        read_side(pairs, "validation", start, settings.max_tokens),
+    )
     assert given is not None  # an empty training side was refused
-    data, validation = ranked(given, settings.weights), None if held_out is None else ranked(held_out, settings.weights)
+    data, validation = (
+        ranked(given, settings.weights),
+        None if held_out is None else ranked(held_out, settings.weights),
+    )
     members = [reward_model.make(start, stage.seed + member * STRIDE) for member in range(settings.members)]
     engines = training.engines(members, settings.optimiser, settings.adapter, reward_model.add_adapters)
     best, total = Best(training.ranks), total_steps(settings, len(data))
     left_out = len(given.too_long)
-    stage.say(f"{len(data)} pairs ({left_out} too long), {total} steps of {settings.batch_size}, {len(members)} member(s)")
+    stage.say(
+        f"{len(data)} pairs ({left_out} too long), {total} steps of {settings.batch_size}, {len(members)} "
+        f"member(s)"
+    )
     parts = {f"member_{index}": engine for index, engine in enumerate(engines)}
     session = training.session(Parts(training.ranks, best=best, **parts), total)
     budget = stage.execution.micro_batch_tokens
-    train_ranking(engines, session, data, validation, settings, best, stage, stage.seed, budget, training.ranks)
+    train_ranking(
+        engines, session, data, validation, settings, best, stage, stage.seed, budget, training.ranks
+    )
     folder = stage.out(f"models/{stage.item}/model")
     for index, engine in enumerate(engines):
         with engine.whole() as whole:
             if training.ranks.first:
                 if settings.keep == "best":
                     best.restore(whole, index)
-                reward_model.save(whole, tokens, folder if len(engines) == 1 else folder / reward_model.MEMBER.format(index))
+                reward_model.save(
+                    whole, tokens, folder if len(engines) == 1 else folder / reward_model.MEMBER.format(index)
+                )
     if training.ranks.first:
         rows = rows_kept(len(data) + left_out, {"too_long": left_out}, "pairs")
         head = {
@@ -53,6 +72,10 @@ def train_scores(stage: Stage, ranked: Ranked) -> None:
             "start": settings.start,
             "preferences": settings.preferences,
         }
-        kept_at = {"kept_step": best.step, "best_validation_accuracy": best.score} if settings.keep == "best" else {"kept_step": total}
+        kept_at = (
+            {"kept_step": best.step, "best_validation_accuracy": best.score}
+            if settings.keep == "best"
+            else {"kept_step": total}
+        )
         training.write_figures(head | {"members": len(members)} | kept_at, ("loss", "accuracy", "margin"))
     training.ranks.leave()

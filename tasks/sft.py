@@ -13,4 +13,6 @@ def run(stage: Stage) -> None:
     settings = stage.section("sft", SupervisedParams)
     records = stage.input(f"data/{stage.value('train.corpus')}/records")
     validation = read_records(records / "validation.jsonl") if settings.validation_every else None
-    fine_tune(stage, "sft", "models/base/model", read_records(records / "sft.jsonl"), validation, settings, {})
+    fine_tune(
+        stage, "sft", "models/base/model", read_records(records / "sft.jsonl"), validation, settings, {}
+    )

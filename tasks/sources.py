@@ -26,7 +26,9 @@ def opener(stage: Stage) -> Opener:
     def open_source(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[Found]:
         recorded = manifest.read(stage.input(Reference(value, kind, revision).manifest))
         if place := recorded.source.get("path"):
-            reads.allow(place)  # `opened` compares every byte with the manifest, which is a declared input, and shows no other file
+            # `opened` compares every byte with the manifest, which is a declared input, and shows no other
+            # file
+            reads.allow(place)
         with opened(recorded, stage.execution.offline, notice) as found:
             yield found
 

@@ -1,7 +1,8 @@
-"""What one stage's code is given: typed parameters, input paths, staged outputs, a resumable work directory, a curve and a progress line.
+"""What one stage's code is given: typed parameters, input paths, staged outputs, a resumable work directory,
+a curve and a progress line.
 
-The values come from a *specification* that was pinned before the process started, never from params.yaml: an edit that is made while
-the stage runs cannot mix into its result.
+The values come from a *specification* that was pinned before the process started, never from params.yaml: an
+edit that is made while the stage runs cannot mix into its result.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ NOTICE = "notice: "  # the console of a run shows such a line of a stage's log
 class Spec:
     """The pinned facts of one stage run; everything but `run` and `git` is part of the stage's identity.
 
-    `params` maps dotted sections of params.yaml to values; `inputs` maps paths to DVC's content digests; `code` maps each module that the
-    stage reaches to its digest; `environment` maps keyed packages to major.minor. `divisible`: it may run in several processes.
+    `params` maps dotted sections of params.yaml to values; `inputs` maps paths to DVC's content digests;
+    `code` maps each module that the stage reaches to its digest; `environment` maps keyed packages to
+    major.minor. `divisible`: it may run in several processes.
     """
 
     stage: str
@@ -44,7 +46,8 @@ class Spec:
     execution: Mapping[str, Any] = field(default_factory=dict)
     git: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
-    places: Mapping[str, str] = field(default_factory=dict)  # inputs that are read elsewhere than under their own names
+    # inputs that are read elsewhere than under their own names
+    places: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     divisible: bool = False
 
@@ -55,12 +58,17 @@ class Spec:
             value = json.loads(Path(path).read_bytes())
             made = cls(**{**value, "outs": tuple(value["outs"])})
             whole = all(
-                isinstance(getattr(made, one.name), Mapping if "Mapping" in str(one.type) else (str, tuple, bool)) for one in fields(made)
+                isinstance(
+                    getattr(made, one.name), Mapping if "Mapping" in str(one.type) else (str, tuple, bool)
+                )
+                for one in fields(made)
             )
         except (ValueError, TypeError, KeyError):
             whole = False
         if not whole:
-            raise ValueError(f"{path} is damaged: it does not say how a stage was started. Run the stage again")
+            raise ValueError(
+                f"{path} is damaged: it does not say how a stage was started. Run the stage again"
+            )
         return made
 
     def write(self, path: str | Path) -> None:
@@ -68,8 +76,9 @@ class Spec:
 
 
 class Stage:
-    """Handed to `tasks.<stage>.run(stage)`. Of several processes that run one stage, those that are not the `first` stay silent; they must
-    write no output either."""
+    """Handed to `tasks.<stage>.run(stage)`. Of several processes that run one stage, those that are not the
+    `first` stay silent; they must write no output either.
+    """
 
     def __init__(self, spec: Spec, interactive: bool = False, first: bool = True):
         self.spec = spec
@@ -100,7 +109,9 @@ class Stage:
         return int(self.value("identity.seed"))
 
     def value(self, key: str) -> Any:
-        """One value of params.yaml that the stage depends on, by dotted key; KeyError when dvc.yaml does not declare it for this stage."""
+        """One value of params.yaml that the stage depends on, by dotted key; KeyError when dvc.yaml does not
+        declare it for this stage.
+        """
         for section, value in self.spec.params.items():
             if key == section:
                 return value
@@ -115,28 +126,40 @@ class Stage:
         return record.model_validate(self.value(key))
 
     def input(self, path: str) -> Path:
-        """A declared input. Reading one that dvc.yaml does not declare would make the result wrong silently, so it is an error."""
+        """A declared input. Reading one that dvc.yaml does not declare would make the result wrong silently,
+        so it is an error.
+        """
         if not any(path == known or path.startswith(known + "/") for known in self.spec.inputs):
-            raise KeyError(f"{self.name} reads {path}, which its entry in dvc.yaml does not declare as a dependency")
-        place = next((known for known in self.spec.places if path == known or path.startswith(known + "/")), None)
+            raise KeyError(
+                f"{self.name} reads {path}, which its entry in dvc.yaml does not declare as a dependency"
+            )
+        place = next(
+            (known for known in self.spec.places if path == known or path.startswith(known + "/")), None
+        )
         return Path(path) if place is None else Path(self.spec.places[place] + path.removeprefix(place))
 
     def note(self, path: str | Path) -> Path:
-        """A file of the runner's below .whetstone, for people to look at. What is made of it is no part of a result that repeats."""
+        """A file of the runner's below .whetstone, for people to look at. What is made of it is no part of a
+        result that repeats.
+        """
         if Path(path).parts[:1] != (".whetstone",):
             raise KeyError(f"{self.name} reads {path} as a note of the runner's, which lie in .whetstone")
         reads.allow(path)
         return Path(path)
 
     def out(self, path: str) -> Path:
-        """Where to write the declared output `path` (file or folder) until the stage ends well; it appears under its own name then."""
+        """Where to write the declared output `path` (file or folder) until the stage ends well; it appears
+        under its own name then.
+        """
         if path not in self.spec.outs:
-            raise KeyError(f"{self.name} writes {path}, which its entry in dvc.yaml does not declare as an output")
+            raise KeyError(
+                f"{self.name} writes {path}, which its entry in dvc.yaml does not declare as an output"
+            )
         staged = self.work / "outs" / path
         staged.parent.mkdir(parents=True, exist_ok=True)
         return staged
 
-    # -- what people and MLflow see -------------------------------------------------------------------------------------------------
+    # -- what people and MLflow see --------------------------------------------------------------------------
 
     @property
     def curve_path(self) -> Path:
@@ -144,7 +167,9 @@ class Stage:
         return self.work / "curve.jsonl"
 
     def log(self, step: int, **metrics: float) -> None:
-        """Append one row of metrics by step. Only values that a rerun repeats belong here; speeds go to `progress`."""
+        """Append one row of metrics by step. Only values that a rerun repeats belong here; speeds go to
+        `progress`.
+        """
         if not self.first:
             return
         with open(self.curve_path, "a", encoding="utf-8") as stream:
@@ -160,19 +185,29 @@ class Stage:
             os.replace(temporary, self.curve_path)
 
     def progress(self, done: int, total: int, **figures: float) -> None:
-        """Show how far the stage is: steps done, and figures such as loss, reward, tokens_per_s. At most one line per log period."""
+        """Show how far the stage is: steps done, and figures such as loss, reward, tokens_per_s. At most one
+        line per log period.
+        """
         now = time.monotonic()
         since, begun = self._pace = self._pace or (now, done)
         if not self.first or (done < total and now - self._shown < self.execution.log_period_s):
             return
         self._shown = now
-        # by the pace since the first word: what came before it, imports, a first step that compiles, steps of a resumed run, says nothing
+        # by the pace since the first word: what came before it, imports, a first step that compiles, steps of
+        # a resumed run, says nothing
         left = (now - since) / (done - begun) * (total - done) if done > begun else None
         if self._interactive:
             shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            print(f"{self.name}  {done}/{total}  {shown}" + (f"  {left:.0f} s left" if left else ""), flush=True)
+            print(
+                f"{self.name}  {done}/{total}  {shown}" + (f"  {left:.0f} s left" if left else ""), flush=True
+            )
         else:
-            row = {"done": done, "total": total, "left_s": left and round(left, 1), **{k: float(f"{v:.6g}") for k, v in figures.items()}}
+            row = {
+                "done": done,
+                "total": total,
+                "left_s": left and round(left, 1),
+                **{k: float(f"{v:.6g}") for k, v in figures.items()},
+            }
             print(PROGRESS + json.dumps(row), flush=True)
 
     def say(self, text: str) -> None:

@@ -1,8 +1,10 @@
-"""MLflow: one run per flow, a child per executed stage, model versions that point to DVC objects. Written by the runner, not by stages.
+"""MLflow: one run per flow, a child per executed stage, model versions that point to DVC objects. Written by
+the runner, not by stages.
 
-Only the low-level client is used (the fluent one keeps state per thread), imported on first need because MLflow takes over a second.
-Tracking is a record of the work, never a part of it: every call goes through one guard (`tracked`) that turns a locked, corrupt or
-vanished store into one warning, waits a bounded time, and lets the stage go on.
+Only the low-level client is used (the fluent one keeps state per thread), imported on first need because
+MLflow takes over a second. Tracking is a record of the work, never a part of it: every call goes through one
+guard (`tracked`) that turns a locked, corrupt or vanished store into one warning, waits a bounded time, and
+lets the stage go on.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 __all__ = ["CURRENT", "Tracking", "model_name", "tracked"]
 
-CURRENT = "current"  # the alias of the version that was made or restored last; MLflow reserves `latest` and forbids setting it
+# the alias of the version that was made or restored last; MLflow reserves `latest` and forbids setting it
+CURRENT = "current"
 PAUSE_S = 30.0  # how long a failed store is left alone: a stage never waits twice in a row for it
 
 
 def tracked(call: Call) -> Call:
-    """Guard of every method that talks to the store: failures of the store are reported once, and the method returns None."""
+    """Guard of every method that talks to the store: failures of the store are reported once, and the method
+    returns None.
+    """
     reads_only = call.__name__ in ("heal", "versions", "told")
 
     @functools.wraps(call)
@@ -51,7 +56,9 @@ def tracked(call: Call) -> Call:
 
 
 def _retry_races(call: Callable[[], Any], attempts: int = 4) -> Any:
-    """Two stages that log the same dataset at once collide on a UNIQUE index (about half of the parallel flows, measured)."""
+    """Two stages that log the same dataset at once collide on a UNIQUE index (about half of the parallel
+    flows, measured).
+    """
     for attempt in range(attempts):
         try:
             return call()
@@ -62,13 +69,21 @@ def _retry_races(call: Callable[[], Any], attempts: int = 4) -> Any:
 
 
 class Tracking:
-    """The store of one project. Safe to share between threads; every method may return None when the store is out of reach.
+    """The store of one project. Safe to share between threads; every method may return None when the store is
+    out of reach.
 
-    The store is MLFLOW_TRACKING_URI, else `sqlite:///<root>/.whetstone/mlflow.db`. `say` receives the one warning (default: stderr).
-    Methods take a run id that may be None (its run could not be started) and do nothing then.
+    The store is MLFLOW_TRACKING_URI, else `sqlite:///<root>/.whetstone/mlflow.db`. `say` receives the one
+    warning (default: stderr). Methods take a run id that may be None (its run could not be started) and do
+    nothing then.
     """
 
-    def __init__(self, root: str | Path, uri: str | None = None, say: Callable[[str], None] | None = None, patience_s: float = 5.0):
+    def __init__(
+        self,
+        root: str | Path,
+        uri: str | None = None,
+        say: Callable[[str], None] | None = None,
+        patience_s: float = 5.0,
+    ):
         self.root = Path(root).resolve()
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self.store = Store(self.root, uri or os.environ.get("MLFLOW_TRACKING_URI"), patience_s, self._say)
@@ -86,14 +101,17 @@ class Tracking:
             return
         self._warned = True
         self._say(
-            f"MLflow store {self.store.shown}: {_first_line(error)}; the run goes on without tracking; fix: {self.store.remedy(error)}"
+            f"MLflow store {self.store.shown}: {_first_line(error)}; the run goes on without tracking; fix: "
+            f"{self.store.remedy(error)}"
         )
 
-    # -- runs -----------------------------------------------------------------------------------------------------------------------
+    # -- runs ------------------------------------------------------------------------------------------------
 
     @tracked
     def start_flow(self, plan: Any = None, tags: Mapping[str, Any] | None = None) -> str | None:
-        """Start the run of a whole flow. `plan` (whatever JSON holds) becomes its artifact plan.json; `tags` hold git.commit, git.dirty."""
+        """Start the run of a whole flow. `plan` (whatever JSON holds) becomes its artifact plan.json; `tags`
+        hold git.commit, git.dirty.
+        """
         name = time.strftime("flow %Y-%m-%d %H:%M:%S")
         run = self._create_run(name, {"kind": "flow", **(tags or {})})
         if plan is not None:
@@ -101,11 +119,16 @@ class Tracking:
         return run
 
     def _artifact(self, run: str, text: str, name: str) -> None:
-        """Where artifacts cannot be written (a server's folder on another machine) the run itself still counts."""
+        """Where artifacts cannot be written (a server's folder on another machine) the run itself still
+        counts.
+        """
         try:
             self.store.client().log_text(run, text, name)
         except self.store.failures() as error:
-            self._say(f"MLflow store {self.store.shown}: the artifact {name} could not be written: {_first_line(error)}")
+            self._say(
+                f"MLflow store {self.store.shown}: the artifact {name} could not be written: "
+                f"{_first_line(error)}"
+            )
 
     @tracked
     def start_stage(
@@ -118,14 +141,20 @@ class Tracking:
         key: str = "",
         tags: Mapping[str, Any] | None = None,
     ) -> str | None:
-        """Start a stage's run: `params` {section: value} flattened to dotted names, `inputs` {path: DVC digest} as datasets."""
+        """Start a stage's run: `params` {section: value} flattened to dotted names, `inputs` {path: DVC
+        digest} as datasets.
+        """
         from mlflow.entities import Param
 
         reason = why if isinstance(why, str) else "; ".join(why)
         link = {"mlflow.parentRunId": parent} if parent else {}
-        run = self._create_run(stage, {"kind": "stage", "stage": stage, "stage.key": key, "why": reason, **link, **(tags or {})})
+        run = self._create_run(
+            stage, {"kind": "stage", "stage": stage, "stage.key": key, "why": reason, **link, **(tags or {})}
+        )
         client = self.store.client()
-        for batch in in_batches([Param(name, str(value)[:6000]) for name, value in flat(params or {}).items()], 100):
+        for batch in in_batches(
+            [Param(name, str(value)[:6000]) for name, value in flat(params or {}).items()], 100
+        ):
             client.log_batch(run, params=batch)
         if inputs:
             _retry_races(lambda: client.log_inputs(run, datasets=input_datasets(inputs)))
@@ -136,14 +165,23 @@ class Tracking:
         if self.store.shared:
             texts[tracking_names.TAG] = tracking_names.workspace(self.root)
         try:
-            return self.store.client().create_run(self.store.experiment(), run_name=name, tags=texts).info.run_id
+            return (
+                self.store.client().create_run(self.store.experiment(), run_name=name, tags=texts).info.run_id
+            )
         except self.store.failures() as error:
             if not any(
-                words in str(error) for words in ("must be in the 'active' state", "No Experiment with id", "Could not find experiment")
+                words in str(error)
+                for words in (
+                    "must be in the 'active' state",
+                    "No Experiment with id",
+                    "Could not find experiment",
+                )
             ):
                 raise
             self.store.forget_experiments()  # it was deleted while we ran
-            return self.store.client().create_run(self.store.experiment(), run_name=name, tags=texts).info.run_id
+            return (
+                self.store.client().create_run(self.store.experiment(), run_name=name, tags=texts).info.run_id
+            )
 
     @tracked
     def log_rows(self, run: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -153,7 +191,9 @@ class Tracking:
                 self.store.client().log_batch(run, metrics=batch)
 
     def follow(self, run: str | None, curve: Path, offset: int = 0) -> int:
-        """Log the whole lines that were appended to `curve` (JSONL) since `offset` bytes; returns the new offset."""
+        """Log the whole lines that were appended to `curve` (JSONL) since `offset` bytes; returns the new
+        offset.
+        """
         try:
             size = curve.stat().st_size
             with open(curve, "rb") as stream:
@@ -169,10 +209,14 @@ class Tracking:
 
     @tracked
     def log_system(self, run: str | None, sample: Mapping[str, float]) -> None:
-        """One sample of `tasks.process_metrics.ProcessTree`; names are put under `system/`, where MLflow's page shows them apart."""
+        """One sample of `tasks.process_metrics.ProcessTree`; names are put under `system/`, where MLflow's
+        page shows them apart.
+        """
         if run and sample:
             step = self._samples[run] = self._samples.get(run, -1) + 1
-            self.store.client().log_batch(run, metrics=row_metrics([{"step": step, **{f"system/{k}": v for k, v in sample.items()}}]))
+            self.store.client().log_batch(
+                run, metrics=row_metrics([{"step": step, **{f"system/{k}": v for k, v in sample.items()}}])
+            )
 
     @tracked
     def end(
@@ -182,9 +226,11 @@ class Tracking:
         tags: Mapping[str, Any] | None = None,
         metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        """End a run as FINISHED, FAILED or KILLED. `metrics` may be nested (a stage's metrics file); they get step 0.
+        """End a run as FINISHED, FAILED or KILLED. `metrics` may be nested (a stage's metrics file); they get
+        step 0.
 
-        A name that the run has a curve of stands as `final/<name>`: under its own it would be a false point of the curve.
+        A name that the run has a curve of stands as `final/<name>`: under its own it would be a false point
+        of the curve.
         """
         if not run:
             return
@@ -193,7 +239,10 @@ class Tracking:
         client = self.store.client()
         texts = [RunTag(key, str(value)[:5000]) for key, value in public(tags or {}).items()]
         curves = client.get_run(run).data.metrics if metrics else {}
-        last = {f"final/{name}" if metric_name(name) in curves else name: value for name, value in flat(metrics or {}).items()}
+        last = {
+            f"final/{name}" if metric_name(name) in curves else name: value
+            for name, value in flat(metrics or {}).items()
+        }
         for batch in in_batches(row_metrics([{"step": 0, **last}]), 900):
             client.log_batch(run, metrics=batch)
         client.log_batch(run, tags=texts)
@@ -202,12 +251,16 @@ class Tracking:
 
     @tracked
     def heal(self) -> list[str] | None:
-        """Mark RUNNING runs of this host whose owner process is gone as KILLED; returns their ids. Without any, MLflow is not loaded."""
+        """Mark RUNNING runs of this host whose owner process is gone as KILLED; returns their ids. Without
+        any, MLflow is not loaded.
+        """
         if not self.store.may_have_running():
             return []
         client = self.store.client()
         healed = []
-        for run in client.search_runs([self.store.experiment()], "attributes.status = 'RUNNING'", max_results=1000):
+        for run in client.search_runs(
+            [self.store.experiment()], "attributes.status = 'RUNNING'", max_results=1000
+        ):
             owner = Owner.of(run.data.tags)
             if owner and owner.is_gone():
                 client.set_tag(run.info.run_id, "healed", f"owner process {owner.pid} is gone")
@@ -215,13 +268,22 @@ class Tracking:
                 healed.append(run.info.run_id)
         return healed
 
-    # -- registry -------------------------------------------------------------------------------------------------------------------
+    # -- registry --------------------------------------------------------------------------------------------
 
     @tracked
-    def register(self, stage: str, path: str, digest: str, run: str | None = None, tags: Mapping[str, Any] | None = None) -> str | None:
-        """The version of the model at `path` (models/NAME/model) with content `digest`; made if there is none, and aliased `current`.
+    def register(
+        self,
+        stage: str,
+        path: str,
+        digest: str,
+        run: str | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """The version of the model at `path` (models/NAME/model) with content `digest`; made if there is
+        none, and aliased `current`.
 
-        A version holds no bytes: its source is dvc://<digest>/<path>, so nothing is copied and no later run changes what it means.
+        A version holds no bytes: its source is dvc://<digest>/<path>, so nothing is copied and no later run
+        changes what it means.
         """
         from mlflow.exceptions import MlflowException
 
@@ -240,18 +302,24 @@ class Tracking:
             texts |= {"dvc.md5": digest, "dvc.path": path, "stage": stage}
             if self.store.shared:
                 texts[tracking_names.TAG] = tracking_names.workspace(self.root)
-            version = client.create_model_version(name, source=f"dvc://{digest}/{path}", run_id=run, tags=texts).version
+            version = client.create_model_version(
+                name, source=f"dvc://{digest}/{path}", run_id=run, tags=texts
+            ).version
         client.set_registered_model_alias(name, CURRENT, str(version))
         return str(version)
 
     @tracked
     def versions(self, name: str) -> list[dict[str, Any]] | None:
-        """Versions of a registered model, oldest first: {"name", "version", "digest", "path", "source", "run_id", "tags", "aliases"}."""
+        """Versions of a registered model, oldest first: {"name", "version", "digest", "path", "source",
+        "run_id", "tags", "aliases"}.
+        """
         return self._versions(name)
 
     @tracked
     def told(self, run: str) -> dict[str, dict[str, str]] | None:
-        """What a stage's run was logged with: {"tags", "params", "inputs"}, inputs as {path: digest}; empty when the run was deleted."""
+        """What a stage's run was logged with: {"tags", "params", "inputs"}, inputs as {path: digest}; empty
+        when the run was deleted.
+        """
         from mlflow.exceptions import MlflowException
 
         try:
@@ -265,7 +333,10 @@ class Tracking:
         return {"tags": dict(found.data.tags), "params": dict(found.data.params), "inputs": inputs}
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
-        client, registered = self.store.client(), tracking_names.registered(self.root, name, self.store.shared)
+        client, registered = (
+            self.store.client(),
+            tracking_names.registered(self.root, name, self.store.shared),
+        )
         rows = []
         for found in client.search_model_versions(f"name='{registered}'", max_results=10000):
             tags, source = dict(found.tags), str(found.source)
@@ -292,6 +363,9 @@ class Tracking:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")]  # SQLAlchemy's aside
+    # SQLAlchemy's aside
+    lines = [
+        line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")
+    ]
     text = next(iter(lines), type(error).__name__)
     return str(public({"error": text})["error"])

@@ -1,4 +1,6 @@
-"""MLflow's tables: brought to the newest revision in a file; made once where several first runs come to one database at a time."""
+"""MLflow's tables: brought to the newest revision in a file; made once where several first runs come to one
+database at a time.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,17 @@ Made = TypeVar("Made")
 
 LOCK = 0x57686574  # "Whet": the key of the advisory lock
 TRIES = 6
-# What MLflow says when somebody who does not know the lock (a server that starts) makes the tables at this moment.
-_RACES = ("already exists", "duplicate", "out-of-date", "deadlock", "does not exist", "unique", "undefinedtable")
+# What MLflow says when somebody who does not know the lock (a server that starts) makes the tables at this
+# moment.
+_RACES = (
+    "already exists",
+    "duplicate",
+    "out-of-date",
+    "deadlock",
+    "does not exist",
+    "unique",
+    "undefinedtable",
+)
 
 
 def migrate(path: Path) -> None:
@@ -27,12 +38,15 @@ def migrate(path: Path) -> None:
         utils._upgrade_db(engine)
         engine.dispose()
     else:
-        # the artifacts of MLflow's own experiment `Default` lie beside the file too, not below whatever the current folder is
+        # the artifacts of MLflow's own experiment `Default` lie beside the file too, not below whatever the
+        # current folder is
         SqlAlchemyStore(uri, (path.parent / "mlflow_artifacts").as_uri()).engine.dispose()
 
 
 def first(uri: str, patience_s: float, connect: Callable[[], Made]) -> Made:
-    """`connect()`, which makes missing tables, while no other process does. Raises SQLAlchemyError when nothing answers."""
+    """`connect()`, which makes missing tables, while no other process does. Raises SQLAlchemyError when
+    nothing answers.
+    """
     with _alone(uri, patience_s):
         for attempt in range(TRIES):
             try:
@@ -46,10 +60,14 @@ def first(uri: str, patience_s: float, connect: Callable[[], Made]) -> Made:
 
 @contextlib.contextmanager
 def _alone(uri: str, patience_s: float) -> Iterator[None]:
-    """Hold the database's own advisory lock, which dies with the connection; a database that knows none is left to the tries."""
+    """Hold the database's own advisory lock, which dies with the connection; a database that knows none is
+    left to the tries.
+    """
     import sqlalchemy
 
-    options: dict[str, Any] = {"connect_timeout": max(1, round(patience_s))} if uri.startswith(("postgresql", "mysql")) else {}
+    options: dict[str, Any] = (
+        {"connect_timeout": max(1, round(patience_s))} if uri.startswith(("postgresql", "mysql")) else {}
+    )
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.pool.NullPool, connect_args=options)
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":

@@ -1,7 +1,8 @@
 """What a workspace's experiment and models are called in a store that other projects use too.
 
-A store of the project's own holds plain names. In any other one every workspace has its own experiment, so that its artifacts lie in a
-place of their own, and its models carry its name: another workspace's `sft@current` is never taken for this one's.
+A store of the project's own holds plain names. In any other one every workspace has its own experiment, so
+that its artifacts lie in a place of their own, and its models carry its name: another workspace's
+`sft@current` is never taken for this one's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ TAG = "whetstone.workspace"
 
 
 def workspace(root: Path) -> str:
-    """This workspace's name, `FOLDER-ID`, made once (.whetstone/workspace.json). It moves with the folder; a copy gets its own."""
+    """This workspace's name, `FOLDER-ID`, made once (.whetstone/workspace.json). It moves with the folder; a
+    copy gets its own.
+    """
     path = root / ".whetstone" / "workspace.json"
     known = _read(path)
     here = {"root": str(root), "host": socket.gethostname()}
@@ -27,7 +30,11 @@ def workspace(root: Path) -> str:
     original = Path(str(known.get("root"))) / ".whetstone" / "workspace.json" if known.get("root") else path
     copied = original != path and _read(original).get("name") == known.get("name")
     folder = re.sub(r"[^A-Za-z0-9]+", "-", root.name).strip("-")[:40]
-    made = str(known["name"]) if known.get("name") and not copied else f"{folder or 'project'}-{uuid.uuid4().hex[:8]}"
+    made = (
+        str(known["name"])
+        if known.get("name") and not copied
+        else f"{folder or 'project'}-{uuid.uuid4().hex[:8]}"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps({"name": made, **here}, indent=1), "utf-8")
@@ -36,8 +43,12 @@ def workspace(root: Path) -> str:
 
 
 def experiment(root: Path, shared: bool) -> str:
-    """MLFLOW_EXPERIMENT_NAME, else `whetstone` in the project's own store and `whetstone-FOLDER-ID` in another."""
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or (f"{EXPERIMENT}-{workspace(root)}" if shared else EXPERIMENT)
+    """MLFLOW_EXPERIMENT_NAME, else `whetstone` in the project's own store and `whetstone-FOLDER-ID` in
+    another.
+    """
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or (
+        f"{EXPERIMENT}-{workspace(root)}" if shared else EXPERIMENT
+    )
 
 
 def registered(root: Path, name: str, shared: bool) -> str:

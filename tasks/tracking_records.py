@@ -1,4 +1,6 @@
-"""What goes into MLflow, as plain values: flattened parameters, batched metrics, datasets with DVC digests, owner tags. No secrets."""
+"""What goes into MLflow, as plain values: flattened parameters, batched metrics, datasets with DVC digests,
+owner tags. No secrets.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,11 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
-# Words of a dotted or underscored name that mark a credential. `tokens` (counts) and `eos_token` (text) are none.
-_SECRET = re.compile(r"(?:^|[._\-/ ])(?:(?<!eos_)(?<!bos_)(?<!pad_)(?<!unk_)token|secret|passw(?:or)?d|passphrase|credentials?|api_?key|"
+# Words of a dotted or underscored name that mark a credential. `tokens` (counts) and `eos_token` (text) are
+# none.
+_SECRET = re.compile(r"(?:^|[._\-/ ])(?:(?<!eos_)(?<!bos_)(?<!pad_)(?<!unk_)token|secret"
+    r"|passw(?:or)?d|passphrase"
+    r"|credentials?|api_?key|"
                      r"access_?key|private_?key|auth)(?:$|[._\-/ ])", re.IGNORECASE)  # fmt: skip
 _URL_LOGIN = re.compile(r"(://[^/\s:@]*):[^@\s/]+@")
 
@@ -22,11 +27,16 @@ _URL_LOGIN = re.compile(r"(://[^/\s:@]*):[^@\s/]+@")
 def public(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` without those whose name says credential; a password inside a URL is blotted out."""
     kept = {name: value for name, value in values.items() if not _SECRET.search(name)}
-    return {name: _URL_LOGIN.sub(r"\1:***@", value) if isinstance(value, str) else value for name, value in kept.items()}
+    return {
+        name: _URL_LOGIN.sub(r"\1:***@", value) if isinstance(value, str) else value
+        for name, value in kept.items()
+    }
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names, credentials left out: {"sft": {"lr": 1}} -> {"sft.lr": 1}. Lists stay values."""
+    """Nested mappings as dotted names, credentials left out: {"sft": {"lr": 1}} -> {"sft.lr": 1}. Lists stay
+    values.
+    """
     result: dict[str, Any] = {}
     for name, value in values.items():
         dotted = f"{prefix}{name}"
@@ -62,7 +72,9 @@ def row_metrics(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def input_datasets(inputs: Mapping[str, str]) -> list[Any]:
-    """{path: DVC digest} as MLflow dataset inputs; the digest field holds 36 characters, just an md5 and `.dir`."""
+    """{path: DVC digest} as MLflow dataset inputs; the digest field holds 36 characters, just an md5 and
+    `.dir`.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     return [
@@ -81,7 +93,9 @@ def input_datasets(inputs: Mapping[str, str]) -> list[Any]:
 
 @dataclass(frozen=True)
 class Owner:
-    """The process that answers for a run. The creation time tells a reused process id from the same process."""
+    """The process that answers for a run. The creation time tells a reused process id from the same
+    process.
+    """
 
     pid: int
     host: str

@@ -1,7 +1,8 @@
-"""Where MLflow writes: an absolute sqlite file by default, opened only after a probe that tells in bounded time why it cannot be used.
+"""Where MLflow writes: an absolute sqlite file by default, opened only after a probe that tells in bounded
+time why it cannot be used.
 
-MLflow itself retries a store that it cannot open for more than a minute, creates missing files silently, and keeps writing to a file that
-was deleted under it. The probe finds each of these before MLflow does.
+MLflow itself retries a store that it cannot open for more than a minute, creates missing files silently, and
+keeps writing to a file that was deleted under it. The probe finds each of these before MLflow does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from tasks import tracking_database, tracking_names
 from tasks.database_file import MLFLOW, locked, make_whole, of_the_user, state
 from tasks.tracking_records import public
 
-# A server that is gone is found out in seconds instead of minutes, and nothing calls home. Users' own settings win.
+# A server that is gone is found out in seconds instead of minutes, and nothing calls home. Users' own
+# settings win.
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -37,9 +39,13 @@ class StoreBehind(OSError):
 
 
 class Store:
-    """One tracking store. `uri` None: `<root>/.whetstone/mlflow.db`. `patience_s` bounds the wait for a locked sqlite file."""
+    """One tracking store. `uri` None: `<root>/.whetstone/mlflow.db`. `patience_s` bounds the wait for a
+    locked sqlite file.
+    """
 
-    def __init__(self, root: Path, uri: str | None, patience_s: float, say: Callable[[str], None] = lambda text: None):
+    def __init__(
+        self, root: Path, uri: str | None, patience_s: float, say: Callable[[str], None] = lambda text: None
+    ):
         self.root = root
         self.uri = uri or f"sqlite:///{root}/.whetstone/mlflow.db"
         self.patience_s = patience_s
@@ -52,7 +58,11 @@ class Store:
     def file(self) -> Path | None:
         """The sqlite file, absolute; None for other stores."""
         head = "sqlite:///"
-        return Path(unquote(self.uri[len(head) :].partition("?")[0])).absolute() if self.uri.startswith(head) else None
+        return (
+            Path(unquote(self.uri[len(head) :].partition("?")[0])).absolute()
+            if self.uri.startswith(head)
+            else None
+        )
 
     @property
     def shared(self) -> bool:
@@ -71,11 +81,15 @@ class Store:
 
     @property
     def exists(self) -> bool:
-        """Whether there is something to read; a server is taken to exist, and so is a file that this process has opened."""
+        """Whether there is something to read; a server is taken to exist, and so is a file that this process
+        has opened.
+        """
         return self.file is None or self._client is not None or self.file.exists()
 
     def check(self) -> None:
-        """Raise at once (or after `patience_s` when locked) if the sqlite store cannot be written: OSError or sqlite3.Error."""
+        """Raise at once (or after `patience_s` when locked) if the sqlite store cannot be written: OSError or
+        sqlite3.Error.
+        """
         if self.file is None:
             return
         if self._client is None:
@@ -84,7 +98,9 @@ class Store:
                 return  # it is made aside: an empty file here would be half a store
         elif not self.file.exists() or self.file.stat().st_ino != self._inode:
             raise StoreGone("the file was removed or replaced during the run")
-        with contextlib.closing(sqlite3.connect(self.file, timeout=self.patience_s, isolation_level=None)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(self.file, timeout=self.patience_s, isolation_level=None)
+        ) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("SELECT count(*) FROM sqlite_master")
             connection.execute("ROLLBACK")
@@ -95,9 +111,11 @@ class Store:
             for name, value in _ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
             logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
-            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is told in a sentence
+            # tracebacks of what is told in a sentence
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
             for name in ("alembic", "urllib3.connectionpool"):
-                logging.getLogger(name).setLevel(logging.ERROR)  # what matters in it is said by the one warning
+                # what matters in it is said by the one warning
+                logging.getLogger(name).setLevel(logging.ERROR)
             self._client = self._opened()
             self._inode = self.file.stat().st_ino if self.file else None
         return self._client
@@ -117,7 +135,9 @@ class Store:
         return connect() if self.served else tracking_database.first(self.uri, self.patience_s, connect)
 
     def settle(self) -> None:
-        """See to it that a sqlite file is whole, for a server that will open it. Raises what `failures` lists."""
+        """See to it that a sqlite file is whole, for a server that will open it. Raises what `failures`
+        lists.
+        """
         if self.file is not None:
             self.check()
             self._settle(self.file)
@@ -132,7 +152,8 @@ class Store:
     def experiment(self) -> str:
         """The id of this workspace's experiment, made on first use and restored when somebody has deleted it.
 
-        Its artifacts go to the server's own place, else beside a local file or below the project, at an absolute place.
+        Its artifacts go to the server's own place, else beside a local file or below the project, at an
+        absolute place.
         """
         if named := os.environ.get("MLFLOW_EXPERIMENT_ID"):
             return named
@@ -157,21 +178,32 @@ class Store:
 
         beside = self.file.parent if self.file and not self.shared else self.root / ".whetstone"
         try:
-            return self.client().create_experiment(name, artifact_location=None if self.served else (beside / "mlflow_artifacts").as_uri())
+            return self.client().create_experiment(
+                name, artifact_location=None if self.served else (beside / "mlflow_artifacts").as_uri()
+            )
         except MlflowException as error:  # another process was faster
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return self._found(name)
 
     def may_have_running(self) -> bool:
-        """Whether runs may be marked RUNNING; a read of the sqlite file decides in a millisecond, without MLflow."""
+        """Whether runs may be marked RUNNING; a read of the sqlite file decides in a millisecond, without
+        MLflow.
+        """
         if self.file is None:
             return True
-        with contextlib.closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=self.patience_s)) as connection:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        with contextlib.closing(
+            sqlite3.connect(f"file:{self.file}?mode=ro", uri=True, timeout=self.patience_s)
+        ) as connection:
+            tables = {
+                row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            }
             if "runs" not in tables:
                 return False
-            return connection.execute("SELECT 1 FROM runs WHERE status = 'RUNNING' LIMIT 1").fetchone() is not None
+            return (
+                connection.execute("SELECT 1 FROM runs WHERE status = 'RUNNING' LIMIT 1").fetchone()
+                is not None
+            )
 
     def failures(self) -> tuple[type[BaseException], ...]:
         """What a store out of order raises. Programming errors are not in it and stay loud."""
@@ -189,18 +221,27 @@ class Store:
         text = str(error).lower()
         if isinstance(error, ImportError) and error.name and not error.name.startswith("mlflow"):
             kind = self.uri.partition(":")[0]
-            return f"install the package {error.name}, which MLflow needs for {kind} (PostgreSQL: pip install '.[postgres]')"
+            return (
+                f"install the package {error.name}, which MLflow needs for {kind} (PostgreSQL: pip install "
+                f"'.[postgres]')"
+            )
         if isinstance(error, ImportError):
             return "install mlflow (make sets it up from requirements.lock)"
         named = [name for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME") if name in os.environ]
         if named and "experiment" in text:
             return f"correct {named[0]}={os.environ[named[0]]}, or unset it"
         if self.served and ("401" in text or "403" in text):
-            return "give the server's login in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            return (
+                "give the server's login in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                "MLFLOW_TRACKING_TOKEN"
+            )
         if self.served:
             return f"start the server at {self.shown} or unset MLFLOW_TRACKING_URI"
         if isinstance(error, StoreBehind) or "out-of-date" in text:
-            return "copy the store, then run `mlflow db upgrade` on it; or set MLFLOW_TRACKING_URI to another one"
+            return (
+                "copy the store, then run `mlflow db upgrade` on it; or set MLFLOW_TRACKING_URI to another "
+                "one"
+            )
         if self.file is None:
             return f"start the database of {self.shown}, correct MLFLOW_TRACKING_URI, or unset it"
         return self._file_remedy(text, error)
@@ -209,8 +250,16 @@ class Store:
         if "locked" in text:
             return "end the process that holds the file (another writer or a database browser)"
         if isinstance(error, StoreGone):
-            return "nothing to do, the next run makes a new store; restore the file from a copy if its history matters"
+            return (
+                "nothing to do, the next run makes a new store; restore the file from a copy if its history "
+                "matters"
+            )
         if "malformed" in text or "not a database" in text:
-            return f"move the broken file away (mv {self.file} {self.file}.broken); the next run makes a new one"
+            return (
+                f"move the broken file away (mv {self.file} {self.file}.broken); the next run makes a new one"
+            )
         parent = self.file.parent if self.file else ""
-        return f"make {parent} a folder that can be written and has free space, or set MLFLOW_TRACKING_URI to another store"
+        return (
+            f"make {parent} a folder that can be written and has free space, or set MLFLOW_TRACKING_URI to "
+            f"another store"
+        )

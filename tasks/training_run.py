@@ -1,4 +1,6 @@
-"""What every stage that learns from a file does alike: where it runs, whether it fits, engine, checkpoints, curve and figures."""
+"""What every stage that learns from a file does alike: where it runs, whether it fits, engine, checkpoints,
+curve and figures.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from tasks.stage import Stage
 
 
 class TrainingRun:
-    """One training in a stage, in this process or in several. `name` is the model's: its folder, curve and figures are called so."""
+    """One training in a stage, in this process or in several. `name` is the model's: its folder, curve and
+    figures are called so.
+    """
 
     def __init__(self, stage: Stage, name: str) -> None:
         self.stage, self.name = stage, name
@@ -34,9 +38,15 @@ class TrainingRun:
         self.ranks = Ranks.join(self.placement)
 
     def engines(
-        self, models: list[Any], optimiser: OptimiserParams, adapter: AdapterParams | None = None, add: Any = adapters.add
+        self,
+        models: list[Any],
+        optimiser: OptimiserParams,
+        adapter: AdapterParams | None = None,
+        add: Any = adapters.add,
     ) -> list[Engine]:
-        """An engine for each model, once it is known that all fit into memory; `add` puts the adapter on a model."""
+        """An engine for each model, once it is known that all fit into memory; `add` puts the adapter on a
+        model.
+        """
         stage, execution = self.stage, self.stage.execution
         if adapter:
             for index, model in enumerate(models):
@@ -52,21 +62,32 @@ class TrainingRun:
         )
         needed = predict(Shape.of(models[0]), plan)
         needed = {item: size * len(models) for item, size in needed.items()}
-        check_fits(needed, available(self.placement.device), 1 if self.placement.device.type == "cuda" else self.ranks.size)
+        check_fits(
+            needed,
+            available(self.placement.device),
+            1 if self.placement.device.type == "cuda" else self.ranks.size,
+        )
         if execution.liger:
             for model in models:
                 use_liger(model, self.placement)
-        return [make_engine(model, optimiser, self.placement, self.ranks, execution.zero_stage, execution.offload) for model in models]
+        return [
+            make_engine(model, optimiser, self.placement, self.ranks, execution.zero_stage, execution.offload)
+            for model in models
+        ]
 
     def session(self, state: Saveable, total: int) -> Session:
         """Goes on from the newest checkpoint of the work directory."""
         stage, execution = self.stage, self.stage.execution
         division = {"zero_stage": execution.zero_stage}
-        checkpoints = Checkpoints(stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, self.ranks, division)
+        checkpoints = Checkpoints(
+            stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, self.ranks, division
+        )
         return Session(state, checkpoints, stage, total, self.ranks)
 
     def write_figures(self, facts: Mapping[str, Any], means: tuple[str, ...] = ("loss",)) -> None:
-        """curves/<name>.jsonl, and metrics/train/<name>.json: the facts, means of the curve's last twentieth, the last validation."""
+        """curves/<name>.jsonl, and metrics/train/<name>.json: the facts, means of the curve's last twentieth,
+        the last validation.
+        """
         stage = self.stage
         shutil.copyfile(stage.curve_path, stage.out(f"curves/{self.name}.jsonl"))
         rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]

@@ -1,4 +1,6 @@
-"""The `verifier@<run>` stage: distil a verifier from judgements, and fit its temperature (reward_bridge.md 4.2)."""
+"""The `verifier@<run>` stage: distil a verifier from judgements, and fit its temperature (reward_bridge.md
+4.2).
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,13 @@ from tasks.verifier_params import VerifierRun
 def run(stage: Stage) -> None:
     """Write models/<run>/model with its verifier.json, curves/<run>.jsonl and metrics/train/<run>.json."""
     name, execution = stage.item, stage.execution
-    settings = VerifierRun.model_validate(laid_over(stage.value("verifier.common"), stage.value(f"verifier.runs.{name}")))
+    settings = VerifierRun.model_validate(
+        laid_over(stage.value("verifier.common"), stage.value(f"verifier.runs.{name}"))
+    )
     training = TrainingRun(stage, name)
-    model, tokens = policy.load(stage.input(f"models/{settings.start}/model"), trust_remote_code=execution.trust_remote_code)
+    model, tokens = policy.load(
+        stage.input(f"models/{settings.start}/model"), trust_remote_code=execution.trust_remote_code
+    )
     asking = Asking.of(settings.asking, tokens)
     folder = stage.input(f"data/judgements/{settings.judgements}")
     read = read_judgements(folder / "train.jsonl")
@@ -40,7 +46,11 @@ def run(stage: Stage) -> None:
     stage.say(f"{len(read)} judgements, {len(judgements)} distinct; made beside them: {_listed(made)}")
     engine = learn(training, model, data, held_out, settings)
     facts: dict[str, Any] = {
-        "judgements": {"read": len(read), "distinct": len(judgements), "right": sum(row.label for row in judgements) / len(judgements)},
+        "judgements": {
+            "read": len(read),
+            "distinct": len(judgements),
+            "right": sum(row.label for row in judgements) / len(judgements),
+        },
         "negatives": dict(sorted(made.items())),
         "asking": settings.asking.prompt.digest,
     }
@@ -49,29 +59,40 @@ def run(stage: Stage) -> None:
             labels = OwnLabels(whole.eval(), asking, training.placement, execution.micro_batch_tokens)
             readings = labels.read([ask_of(row) for row in calib])
             temperature = fit_temperature(readings, [row.label for row in calib])
-            facts |= {"temperature": temperature, "calibration": _calibration(calib, readings, temperature, stage.seed)}
+            facts |= {
+                "temperature": temperature,
+                "calibration": _calibration(calib, readings, temperature, stage.seed),
+            }
             folder = stage.out(f"models/{name}/model")
             folder.mkdir(parents=True, exist_ok=True)
             save_facts(folder, settings.asking, temperature)
     publish(training, engine, tokens, data, settings, facts)
 
 
-def _examples(rows: Sequence[Judgement], asking: Asking, limit: int, settings: VerifierRun, file: str) -> list[Example]:
+def _examples(
+    rows: Sequence[Judgement], asking: Asking, limit: int, settings: VerifierRun, file: str
+) -> list[Example]:
     """ValueError where more judgements than allowed cannot be asked."""
     found, reasons = examples(rows, asking, limit)
     if sum(reasons.values()) > settings.max_error_share * len(rows):
         raise ValueError(
-            f"{sum(reasons.values())} of {len(rows)} judgements of {file}.jsonl cannot be asked, more than max_error_share "
-            f"{settings.max_error_share:g} allows: {_listed(reasons)}. Raise max_tokens and asking.max_tokens, or the tokenizer's alphabet"
+            f"{sum(reasons.values())} of {len(rows)} judgements of {file}.jsonl cannot be asked, more than "
+            f"max_error_share "
+            f"{settings.max_error_share:g} allows: {_listed(reasons)}. Raise max_tokens and "
+            f"asking.max_tokens, or the tokenizer's alphabet"
         )
     return found
 
 
-def _calibration(rows: Sequence[Judgement], readings: Sequence[Reading | str], temperature: float, seed: int) -> Mapping[str, Any]:
+def _calibration(
+    rows: Sequence[Judgement], readings: Sequence[Reading | str], temperature: float, seed: int
+) -> Mapping[str, Any]:
     """Agreement with the calibration labels, before and after the temperature."""
     found: dict[str, Any] = {}
     for key, heat in (("before", 1.0), ("after", temperature)):
-        chances = [soft(each, heat) if isinstance(each, Reading) and each.finite else None for each in readings]
+        chances = [
+            soft(each, heat) if isinstance(each, Reading) and each.finite else None for each in readings
+        ]
         judged = [
             Judged(row.question_id, row.label, None if chance is None else int(chance > 0.5), chance)
             for row, chance in zip(rows, chances, strict=True)

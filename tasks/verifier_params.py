@@ -14,11 +14,16 @@ from pipelines.training.verifier_params import VerifierTrainParams
 
 
 class VerifierRun(VerifierTrainParams):
-    """`verifier.runs.<run>`, laid over `verifier.common`; dvc.yaml reads the first three in the run itself."""
+    """`verifier.runs.<run>`, laid over `verifier.common`; dvc.yaml reads the first three in the run
+    itself.
+    """
 
     start: str = Field(min_length=1, description="the model that learns to judge: a folder of models/")
     judgements: str = Field(min_length=1, description="a key of the section judgements")
-    set: str = Field(min_length=1, description="a key of the section rlvr_set: the laboratory's questions are its held-out ones")
+    set: str = Field(
+        min_length=1,
+        description="a key of the section rlvr_set: the laboratory's questions are its held-out ones",
+    )
 
 
 class RuleArm(Settings):
@@ -31,8 +36,12 @@ class RuleArm(Settings):
 class VerifierReportParams(Settings):
     """The section verifier_report: every verifier is read alike, beside rules on the same responses."""
 
-    reading: VerifierParams = Field(VerifierParams(), description="how it is read while it is examined; the model is each stage's own")
-    rules: tuple[RuleArm, ...] = Field((RuleArm(rule="containment"), RuleArm(rule="jaccard")), description="judge the same responses")
+    reading: VerifierParams = Field(
+        VerifierParams(), description="how it is read while it is examined; the model is each stage's own"
+    )
+    rules: tuple[RuleArm, ...] = Field(
+        (RuleArm(rule="containment"), RuleArm(rule="jaccard")), description="judge the same responses"
+    )
     exact: Annotated[str | None, MAYBE_JUDGE] = Field(
         None, description="the sets' exact checker: says which trial is an attack; null: none"
     )

@@ -1,4 +1,5 @@
-"""The `verifier_report@<run>` stage: a verifier beside rules on held-out responses, its laboratory, and the gate before RL.
+"""The `verifier_report@<run>` stage: a verifier beside rules on held-out responses, its laboratory, and the
+gate before RL.
 
 Labels are exact where the set has an exact checker: no verifier made them (reward_bridge.md 7.5).
 """
@@ -31,27 +32,48 @@ VARIANT = ":variant"  # ends the source of judgements that no policy wrote
 
 def run(stage: Stage) -> None:
     """Write metrics/verifier_report/<run>.json and models/<run>/gate."""
-    settings, execution, name = stage.section("verifier_report", VerifierReportParams), stage.execution, stage.item
+    settings, execution, name = (
+        stage.section("verifier_report", VerifierReportParams),
+        stage.execution,
+        stage.item,
+    )
     chosen = {key: stage.value(f"verifier.runs.{name}.{key}") for key in ("judgements", "set")}
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     folder = stage.input(f"models/{name}/model")
-    provision = Provision(folder, Tokens.load(folder), placement, execution.micro_batch_tokens, execution.trust_remote_code, opener(stage))
+    provision = Provision(
+        folder,
+        Tokens.load(folder),
+        placement,
+        execution.micro_batch_tokens,
+        execution.trust_remote_code,
+        opener(stage),
+    )
     model = make_judge(settings.reading, provision)
     judges: dict[str, Judge] = {MODEL: model}
     judges |= {arm.rule: RuleJudge(load("pipelines.rewards", arm.rule)) for arm in settings.rules}
     rows = read_judgements(stage.input(f"data/judgements/{chosen['judgements']}") / "heldout.jsonl")
     exact = [row for row in rows if row.truth is not None]
     rows, labels = (exact, "exact") if exact else (rows, "teacher")
-    practised = {row.subject for row in read_judgements(stage.input(f"data/judgements/{chosen['judgements']}") / "train.jsonl")}
+    practised = {
+        row.subject
+        for row in read_judgements(stage.input(f"data/judgements/{chosen['judgements']}") / "train.jsonl")
+    }
     said = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
     arms = {key: _agreement(judged, practised, rows, stage.seed) for key, judged in said.items()}
     stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
-    variants = {record.id: record.meta for record in read_records(stage.input(f"data/{chosen['set']}/records") / "heldout.jsonl")}
+    variants = {
+        record.id: record.meta
+        for record in read_records(stage.input(f"data/{chosen['set']}/records") / "heldout.jsonl")
+    }
     cases = _cases(rows, variants, settings.laboratory.cases)
     attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
     exactly = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
-    known, foreign = ([case for case in cases if (case.subject in practised) is seen] for seen in (True, False))
-    tried = {key: laboratory(judge, known, stage.seed, exactly) for key, judge in judges.items() if key in attacked}
+    known, foreign = (
+        [case for case in cases if (case.subject in practised) is seen] for seen in (True, False)
+    )
+    tried = {
+        key: laboratory(judge, known, stage.seed, exactly) for key, judge in judges.items() if key in attacked
+    }
     reasons = gate(arms[MODEL]["seen"], tried[MODEL], settings.laboratory.gate)
     right = {key: [(one.verdict or 0) == one.label for one in judged] for key, judged in said.items()}
     figures = {
@@ -67,20 +89,35 @@ def run(stage: Stage) -> None:
         "calls": dict(sorted(getattr(model, "counts", Counter()).items())),
         "gate": {"passed": not reasons, "reasons": reasons, "limits": settings.laboratory.gate.model_dump()},
     }
-    stage.out(f"metrics/verifier_report/{name}.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    stage.out(f"metrics/verifier_report/{name}.json").write_text(
+        json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
     write_gate(stage.out(f"models/{name}/gate"), reasons, settings.reading)
     seen = arms[MODEL]["seen"]
-    stage.say(f"kappa {seen['kappa']:.3f} [{seen['kappa_low']:.3f}, {seen['kappa_high']:.3f}] on {seen['n']} {labels} held-out labels")
+    stage.say(
+        f"kappa {seen['kappa']:.3f} [{seen['kappa_low']:.3f}, {seen['kappa_high']:.3f}] on {seen['n']} "
+        f"{labels} held-out labels"
+    )
     stage.say("gate: passed" if not reasons else "gate: FAILED: " + "; ".join(reasons))
 
 
 def _judged(judge: Judge, rows: Sequence[Judgement], labels: str) -> list[Judged]:
-    """A verdict that is an error is none; a score beside it is the probability, but for rules that say only yes and no."""
+    """A verdict that is an error is none; a score beside it is the probability, but for rules that say only
+    yes and no.
+    """
     cases = [Case(row.question_id, row.question, row.reference, row.source, row.subject) for row in rows]
-    verdicts = judge.judge([Response(case, (), row.response, True) for case, row in zip(cases, rows, strict=True)])
+    verdicts = judge.judge(
+        [Response(case, (), row.response, True) for case, row in zip(cases, rows, strict=True)]
+    )
     soft = any(verdict.score not in (0.0, 1.0) for verdict in verdicts)
     return [
-        Judged(row.question_id, row.label if labels == "teacher" else row.truth or 0, _said(verdict), _chance(verdict, soft), row.subject)
+        Judged(
+            row.question_id,
+            row.label if labels == "teacher" else row.truth or 0,
+            _said(verdict),
+            _chance(verdict, soft),
+            row.subject,
+        )
         for row, verdict in zip(rows, verdicts, strict=True)
     ]
 
@@ -93,9 +130,13 @@ def _chance(verdict: Verdict, soft: bool) -> float | None:
     return min(1.0, max(0.0, verdict.score)) if soft and verdict.outcome != "error" else None
 
 
-def _agreement(judged: Sequence[Judged], practised: set[str], rows: Sequence[Judgement], seed: int) -> Mapping[str, Any]:
-    """On subjects of the verifier's training (`seen`), on others (`unseen`, null where there are none), on each subject; and of the seen
-    ones on what policies wrote and on variants of the references, which are nearly right or right in other words."""
+def _agreement(
+    judged: Sequence[Judged], practised: set[str], rows: Sequence[Judgement], seed: int
+) -> Mapping[str, Any]:
+    """On subjects of the verifier's training (`seen`), on others (`unseen`, null where there are none), on
+    each subject; and of the seen ones on what policies wrote and on variants of the references, which are
+    nearly right or right in other words.
+    """
     seen = [one for one in judged if one.subject in practised]
     unseen = [one for one in judged if one.subject not in practised]
     parts: dict[str, list[Judged]] = {"responses": [], "variants": []}
@@ -103,20 +144,30 @@ def _agreement(judged: Sequence[Judged], practised: set[str], rows: Sequence[Jud
         if one.subject in practised:
             parts["variants" if row.source.endswith(VARIANT) else "responses"].append(one)
     if not seen:
-        raise ValueError("no held-out response is of a subject that the verifier was trained on; look at the set's unseen subjects")
+        raise ValueError(
+            "no held-out response is of a subject that the verifier was trained on; look at the set's unseen "
+            "subjects"
+        )
     return {
         "seen": agreement(seen, seed),
-        **{name: agreement(part, seed) if part else None for name, part in (*parts.items(), ("unseen", unseen))},
+        **{
+            name: agreement(part, seed) if part else None
+            for name, part in (*parts.items(), ("unseen", unseen))
+        },
         "subjects": by_subject(judged, seed),
     }
 
 
 def _cases(rows: Sequence[Judgement], variants: Mapping[str, Mapping[str, Any]], count: int) -> list[Case]:
-    """The questions of the held-out responses, with the further right and wrong answers that the set has of them."""
+    """The questions of the held-out responses, with the further right and wrong answers that the set has of
+    them.
+    """
     cases: dict[str, Case] = {}
     for row in rows:
         known = variants.get(row.question_id, {})
         right, wrong = (tuple(known.get(key, ())) for key in ("right", "wrong"))
-        case = Case(row.question_id, row.question, row.reference, row.source, row.subject, right=right, wrong=wrong)
+        case = Case(
+            row.question_id, row.question, row.reference, row.source, row.subject, right=right, wrong=wrong
+        )
         cases.setdefault(row.question_id, case)
     return spread_over_subjects(list(cases.values()), count)

@@ -1,4 +1,6 @@
-"""The `wins@<board>` stage: win, tie and lose of pairs of assessed models under one judge (dpo_vs_ppo.md 7)."""
+"""The `wins@<board>` stage: win, tie and lose of pairs of assessed models under one judge (dpo_vs_ppo.md
+7).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ def run(stage: Stage) -> None:
     for name in sorted({name for match in settings.matches for name in match}):
         path = folder / f"{name}.jsonl"
         if not path.exists():
-            raise FileNotFoundError(f"{path}: missing; wins.{stage.item}.matches names {name}, which no stage assess@{name} has sampled")
+            raise FileNotFoundError(
+                f"{path}: missing; wins.{stage.item}.matches names {name}, which no stage assess@{name} has "
+                f"sampled"
+            )
         samples[name] = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     judge = load("pipelines.evaluation.judges", settings.judge.kind).make(
@@ -31,5 +36,8 @@ def run(stage: Stage) -> None:
     stage.out(f"metrics/wins/{stage.item}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     for table in found["matches"]:
         win, tie, lose = table["percent"]
-        stage.say(f"{table['first']} against {table['second']}: {win} / {tie} / {lose} % of {table['prompts']} ({found['judge']})")
+        stage.say(
+            f"{table['first']} against {table['second']}: {win} / {tie} / {lose} % of {table['prompts']} "
+            f"({found['judge']})"
+        )
     stage.progress(1, 1)

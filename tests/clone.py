@@ -1,6 +1,8 @@
-"""The whole repository as a user has it: a git clone of this checkout, with what is not yet committed here, and settings that train in seconds.
+"""The whole repository as a user has it: a git clone of this checkout, with what is not yet committed here,
+and settings that train in seconds.
 
-A test that stands outside of the project sees no check of what lies in it: whatever trains with the real code is tried here, by `whetstone …`.
+A test that stands outside of the project sees no check of what lies in it: whatever trains with the real code
+is tried here, by `whetstone …`.
 """
 
 from __future__ import annotations
@@ -35,11 +37,16 @@ TINY: dict[str, Any] = {
 
 
 def make(folder: Path, settings: dict[str, Any] | None = None) -> toy.Project:
-    """A clone in `folder` (which must not exist) with TINY and `settings` (dotted keys) in its params.yaml."""
+    """A clone in `folder` (which must not exist) with TINY and `settings` (dotted keys) in its
+    params.yaml.
+    """
     env = toy.environment(folder.parent)
     subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(folder)], check=True, env=env)
     named = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "-m", "-d", "-o", "--exclude-standard"], check=True, capture_output=True, env=env
+        ["git", "-C", str(ROOT), "ls-files", "-z", "-m", "-d", "-o", "--exclude-standard"],
+        check=True,
+        capture_output=True,
+        env=env,
     )
     for name in filter(None, os.fsdecode(named.stdout).split("\0")):
         if (ROOT / name).is_file():

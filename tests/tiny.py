@@ -1,4 +1,6 @@
-"""The smallest real thing: a character tokenizer of 17 tokens, sums of two digits, a two-layer model. Shared by the learning tests."""
+"""The smallest real thing: a character tokenizer of 17 tokens, sums of two digits, a two-layer model. Shared
+by the learning tests.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,23 @@ from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
 
-ARCHITECTURE = ArchitectureParams(hidden_size=32, intermediate_size=64, layers=2, heads=2, kv_heads=1, context=64)
+ARCHITECTURE = ArchitectureParams(
+    hidden_size=32, intermediate_size=64, layers=2, heads=2, kv_heads=1, context=64
+)
 CPU = Placement.resolve("cpu", "float32", 0)
 
 
 def make_tiny_tokens(folder: Path) -> Tokens:
     """Digits, `+`, `#`, space and the special tokens."""
-    return make_tokens(CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("0123456789+ #", None)], folder)
+    return make_tokens(
+        CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("0123456789+ #", None)], folder
+    )
 
 
 def make_tiny_model(tokens: Tokens, seed: int = 0, family: str = "qwen2") -> Any:
-    return policy.without_dropout(policy.build(ARCHITECTURE.model_copy(update={"family": family}), tokens, seed))
+    return policy.without_dropout(
+        policy.build(ARCHITECTURE.model_copy(update={"family": family}), tokens, seed)
+    )
 
 
 def make_records(tokens: Tokens, count: int, demonstrated: bool = True) -> list[Record]:
@@ -34,5 +42,17 @@ def make_records(tokens: Tokens, count: int, demonstrated: bool = True) -> list[
         prompt, answer = f"{a}+{b}", str((a + b) % 10)
         response = f"#### {answer}" if demonstrated else None
         ids = tokens.encode_response(response) if response else None
-        records.append(Record(f"sum:{index}", prompt, response, answer, "sum", a % 3, "tiny", tokens.encode_prompt(prompt), ids))
+        records.append(
+            Record(
+                f"sum:{index}",
+                prompt,
+                response,
+                answer,
+                "sum",
+                a % 3,
+                "tiny",
+                tokens.encode_prompt(prompt),
+                ids,
+            )
+        )
     return records

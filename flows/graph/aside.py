@@ -1,8 +1,10 @@
-"""What was trained but must not count is kept by name below .whetstone/aside, with the reason: never fresh, never removed unasked.
+"""What was trained but must not count is kept by name below .whetstone/aside, with the reason: never fresh,
+never removed unasked.
 
-A stage's result is put aside when its inputs, parameters or code changed while it ran, and when it read what its digest does not hold. An
-entry is the stage's work directory: `aside.json` (why), `spec.json` (what it was started with), `outs/` (weights, curve, metrics under
-their own names), `checkpoints/`. `whetstone aside` lists, evaluates and removes them; `whetstone lineage` tells of a model in one.
+A stage's result is put aside when its inputs, parameters or code changed while it ran, and when it read what
+its digest does not hold. An entry is the stage's work directory: `aside.json` (why), `spec.json` (what it was
+started with), `outs/` (weights, curve, metrics under their own names), `checkpoints/`. `whetstone aside`
+lists, evaluates and removes them; `whetstone lineage` tells of a model in one.
 """
 
 from __future__ import annotations
@@ -48,9 +50,19 @@ def entries(root: Path) -> list[Kept]:
         value = read_json(note)
         if value:
             folder = note.parent
-            sizes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
-            models = tuple(sorted(path.relative_to(root).as_posix() for path in folder.glob("outs/models/*/model") if path.is_dir()))
-            found.append(Kept(folder.name, value["stage"], value["key"], value["why"], value["when"], models, sizes))
+            sizes = sum(
+                file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink()
+            )
+            models = tuple(
+                sorted(
+                    path.relative_to(root).as_posix()
+                    for path in folder.glob("outs/models/*/model")
+                    if path.is_dir()
+                )
+            )
+            found.append(
+                Kept(folder.name, value["stage"], value["key"], value["why"], value["when"], models, sizes)
+            )
     return sorted(found, key=lambda kept: kept.when)
 
 
@@ -58,7 +70,10 @@ def entry(root: Path, name: str) -> Kept:
     """Raises UnknownEntry, with the names that there are."""
     known = {kept.name: kept for kept in entries(root)}
     if name not in known:
-        raise UnknownEntry(f"nothing is kept aside as {name}; " + (f"there is {', '.join(known)}" if known else "there is nothing"))
+        raise UnknownEntry(
+            f"nothing is kept aside as {name}; "
+            + (f"there is {', '.join(known)}" if known else "there is nothing")
+        )
     return known[name]
 
 
@@ -68,7 +83,8 @@ def remove(root: Path, name: str) -> None:
 
 
 def keep(root: Path, made: Spec, why: str) -> Path | None:
-    """Put a stage's work directory and what it has published aside; None where no weights and no checkpoint would be kept.
+    """Put a stage's work directory and what it has published aside; None where no weights and no checkpoint
+    would be kept.
 
     A kill in between leaves a work directory with the note in it, which `mend` brings to its place.
     """
@@ -76,7 +92,10 @@ def keep(root: Path, made: Spec, why: str) -> Path | None:
     published = in_place(work, root)
     if not any(out.startswith("models/") for out in published) and not trained(work):
         return None
-    write_json(work / NOTE, {"stage": made.stage, "key": made.key, "why": why, "when": time.time(), "published": published})
+    write_json(
+        work / NOTE,
+        {"stage": made.stage, "key": made.key, "why": why, "when": time.time(), "published": published},
+    )
     return mend(root, work)
 
 
@@ -105,7 +124,9 @@ def mend(root: Path, work: Path) -> Path | None:
 
 
 def _described(work: Path, model: Path) -> dict[str, Any]:
-    """The record of a model whose stage was stopped before it wrote one; empty when there is nothing to describe."""
+    """The record of a model whose stage was stopped before it wrote one; empty when there is nothing to
+    describe.
+    """
     try:
         return describe(Spec.read(work / "spec.json"), model, {}, 0.0)
     except (OSError, ValueError):
@@ -126,7 +147,9 @@ def refused(work: Path) -> str:
 
 
 def clear(root: Path, made: Spec) -> Path | None:
-    """Before a stage starts in its work directory: what lies there must be fit to go on from. Returns where it was put, if it was not."""
+    """Before a stage starts in its work directory: what lies there must be fit to go on from. Returns where
+    it was put, if it was not.
+    """
     work = Path(made.work)
     kept = mend(root, work)
     why = refused(work)

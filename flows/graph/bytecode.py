@@ -1,7 +1,8 @@
 """Compiled code that is older than its source must not run in its place.
 
-Python takes a .pyc file whose noted size and second of change fit the source. An edit that keeps the size, within the second in which the
-file was compiled, passes unseen: the code that runs is then not the code that was digested.
+Python takes a .pyc file whose noted size and second of change fit the source. An edit that keeps the size,
+within the second in which the file was compiled, passes unseen: the code that runs is then not the code that
+was digested.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ def drop_outdated(root: Path, modules: Iterable[str]) -> list[str]:
         found = module_file(root, name) if "/" not in name else None
         if found and found[0].suffix == ".py":
             compiled = cache_from_source(str(found[0]))
-            with contextlib.suppress(OSError):  # there is none, or its folder cannot be written: then Python wrote none either
+            # there is none, or its folder cannot be written: then Python wrote none either
+            with contextlib.suppress(OSError):
                 if os.stat(compiled).st_mtime_ns <= os.stat(found[0]).st_mtime_ns:
                     os.unlink(compiled)
                     dropped.append(compiled)

@@ -1,9 +1,11 @@
-"""Digest of the code that entry modules reach: their import closure through our packages, each module hashed as a syntax tree.
+"""Digest of the code that entry modules reach: their import closure through our packages, each module hashed
+as a syntax tree.
 
-Comments, docstrings and layout do not count, unless a reached module may read them; every import statement anywhere in a module does, also
-inside functions. Symbol level (only the functions reached) is unsound with decorators and registries, so modules are kept small instead.
-Files that are no modules (templates, scripts that are run by their path) count byte for byte when a reached module names them. What this
-cannot foresee stops the stage that reads it (`tasks.reads`).
+Comments, docstrings and layout do not count, unless a reached module may read them; every import statement
+anywhere in a module does, also inside functions. Symbol level (only the functions reached) is unsound with
+decorators and registries, so modules are kept small instead. Files that are no modules (templates, scripts
+that are run by their path) count byte for byte when a reached module names them. What this cannot foresee
+stops the stage that reads it (`tasks.reads`).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ FORMAT = 3  # of what the cache remembers of a module
 
 @dataclass(frozen=True)
 class Declared:
-    """What the digest needs of a stage's declaration: its name, its command, and the sections of params.yaml that it names."""
+    """What the digest needs of a stage's declaration: its name, its command, and the sections of params.yaml
+    that it names.
+    """
 
     name: str
     command: str
@@ -34,7 +38,9 @@ class Declared:
 
 
 class Code:
-    """The first-party modules below `root`, read once and remembered across processes by size and time of change."""
+    """The first-party modules below `root`, read once and remembered across processes by size and time of
+    change.
+    """
 
     def __init__(self, root: Path):
         self.root = root
@@ -46,7 +52,9 @@ class Code:
         with contextlib.suppress(OSError, ValueError):  # a missing or broken cache only costs time
             kept = json.loads(self._cache_path.read_text("utf-8"))
             self._cache = (
-                {name: row for name, row in kept.items() if isinstance(row, dict) and "stamp" in row} if isinstance(kept, dict) else {}
+                {name: row for name, row in kept.items() if isinstance(row, dict) and "stamp" in row}
+                if isinstance(kept, dict)
+                else {}
             )
 
     def module(self, name: str) -> dict[str, Any] | None:
@@ -69,7 +77,9 @@ class Code:
             try:
                 known = {"stamp": stamp, "package": is_package, **module_text.read(path, name, is_package)}
             except SyntaxError as error:
-                raise SyntaxError(f"{path}:{error.lineno}: {error.msg}; the code digest needs every module to parse") from None
+                raise SyntaxError(
+                    f"{path}:{error.lineno}: {error.msg}; the code digest needs every module to parse"
+                ) from None
             self._cache[name] = known
             self._changed = True
         return known

@@ -1,7 +1,8 @@
-"""Write code.lock.json: for every stage the digests of the code it reaches, the packages that key it and the outside sources it takes.
+"""Write code.lock.json: for every stage the digests of the code it reaches, the packages that key it and the
+outside sources it takes.
 
-`python -m flows.graph.codelock` is the command of the `code` stage, so that a bare `dvc repro` sees edited code as well;
-`whetstone plan` and `whetstone run` do the same in-process first.
+`python -m flows.graph.codelock` is the command of the `code` stage, so that a bare `dvc repro` sees edited
+code as well; `whetstone plan` and `whetstone run` do the same in-process first.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from tasks import durable
 
 CODE_LOCK = "code.lock.json"
 COMMAND = "python -m tasks "
-# Code that every stage's process runs: what starts it, checks it and publishes its result, and what libraries load from our entry points
-# (DeepSpeed imports MLflow, which loads every `mlflow.artifact_repository` that pyproject.toml registers).
+# Code that every stage's process runs: what starts it, checks it and publishes its result, and what libraries
+# load from our entry points (DeepSpeed imports MLflow, which loads every `mlflow.artifact_repository` that
+# pyproject.toml registers).
 EVERYWHERE = ("tasks.__main__", "tasks.dvc_artifacts")
 
 
 def entries(stage: Declared, params: Params) -> list[str]:
-    """The modules that a stage starts from: its own, those that its parameters name through a Seam, and those of every stage."""
+    """The modules that a stage starts from: its own, those that its parameters name through a Seam, and those
+    of every stage.
+    """
     found = [*EVERYWHERE, f"tasks.{stage.name.partition('@')[0]}"]
     for section in stage.sections:
         value = params.section(section)
@@ -50,8 +54,9 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str, dict[str, Any]]:
-    """Stage -> {"modules": {module: digest}, "environment": {package: major.minor}, "python": major.minor}, and for a stage that takes
-    something from outside "sources": {name: digest of its manifest}."""
+    """Stage -> {"modules": {module: digest}, "environment": {package: major.minor}, "python": major.minor},
+    and for a stage that takes something from outside "sources": {name: digest of its manifest}.
+    """
     code = Code(root)
     versions = package_versions(params.identity.environment)
     result = {}
@@ -60,11 +65,15 @@ def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str,
             continue
         ours, others = code.closure(entries(stage, params))
         if f"tasks.{stage.name.partition('@')[0]}" not in ours:
-            raise FileNotFoundError(f"dvc.yaml declares the stage {stage.name}, but there is no tasks/{stage.name.partition('@')[0]}.py")
+            raise FileNotFoundError(
+                f"dvc.yaml declares the stage {stage.name}, but there is no "
+                f"tasks/{stage.name.partition('@')[0]}.py"
+            )
         result[stage.name] = {
             "modules": code.digests(ours),
             "environment": {name: value for name, value in versions.items() if name in others},
-            "python": f"{sys.version_info[0]}.{sys.version_info[1]}",  # syntax trees differ between Python's minor versions
+            # syntax trees differ between Python's minor versions
+            "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
         }
         if sources := source_lock.digests(root, params, stage.sections):
             result[stage.name]["sources"] = sources
@@ -98,7 +107,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     if changed:  # DVC read the old one before it began
-        print("params.yaml takes other sources than before, source.lock.json says so now: the same command again", file=sys.stderr)
+        print(
+            "params.yaml takes other sources than before, source.lock.json says so now: the same command "
+            "again",
+            file=sys.stderr,
+        )
         return 1
     with dvc_api.open_repo(root) as repo:
         write(root, digests(root, dvc_api.declared(repo), params))

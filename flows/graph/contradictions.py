@@ -1,4 +1,5 @@
-"""What the sections of params.yaml must agree on beside the references that dvc.yaml's templates make (`references.py`).
+"""What the sections of params.yaml must agree on beside the references that dvc.yaml's templates make
+(`references.py`).
 
 Read from the raw file, so that it is said even when something else is wrong too.
 """
@@ -27,8 +28,9 @@ def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Pr
 
 
 def checkers(params: Any) -> Iterator[Problem]:
-    """Of a file that is right by itself: the exact checker that settings name must be the one that their data names, which the stage
-    would only find out once it has started."""
+    """Of a file that is right by itself: the exact checker that settings name must be the one that their data
+    names, which the stage would only find out once it has started.
+    """
     sets = {**params.corpus, **params.rlvr_set}
     named = {
         f"rl.runs.{name}.{'checker' if run.checker else 'reward'}": (run.data, run.checker or run.reward.kind)
@@ -39,7 +41,11 @@ def checkers(params: Any) -> Iterator[Problem]:
     for key, (data, checker) in named.items():
         if data in sets and checker in RULE and checker != sets[data].reward:
             where = f"{'corpus' if data in params.corpus else 'rlvr_set'}.{data}.reward"
-            also = f", or name that one in {key.removesuffix('reward')}checker" if key.endswith("reward") and key.startswith("rl") else ""
+            also = (
+                f", or name that one in {key.removesuffix('reward')}checker"
+                if key.endswith("reward") and key.startswith("rl")
+                else ""
+            )
             yield key, f"is {checker}, and {where} is {sets[data].reward}: make them equal{also}"
 
 
@@ -67,7 +73,9 @@ def _validated(raw: dict[str, Any]) -> Iterator[Problem]:
     name = mapping(raw, "train").get("corpus")
     corpus = mapping(raw, "corpus", name) if isinstance(name, str) else {}
     sources = {key: source for key, source in mapping(corpus, "sources").items() if isinstance(source, dict)}
-    shares = [corpus.get(key, default) for key, default in (("validation_share", 0.1), ("heldout_share", 0.0))]
+    shares = [
+        corpus.get(key, default) for key, default in (("validation_share", 0.1), ("heldout_share", 0.0))
+    ]
     if not sources or not all(isinstance(share, int | float) for share in shares):
         return  # said elsewhere
     if "validation" in reachable(sources, *shares):
@@ -79,7 +87,10 @@ def _validated(raw: dict[str, Any]) -> Iterator[Problem]:
             wanting[f"rl.runs.{run}"] = laid_over(below(raw, ("rl", "runs"), settings), settings)
     for key, settings in wanting.items():
         if settings.get("validation_every"):
-            yield f"{key}.validation_every", f"{absent('validation', roles)} in corpus.{name}.sources; or set validation_every: 0"
+            yield (
+                f"{key}.validation_every",
+                f"{absent('validation', roles)} in corpus.{name}.sources; or set validation_every: 0",
+            )
 
 
 def _rounds(raw: dict[str, Any]) -> Iterator[Problem]:
@@ -87,12 +98,18 @@ def _rounds(raw: dict[str, Any]) -> Iterator[Problem]:
     rounds = mapping(raw, "dpo_iter", "rounds")
     wanted = [str(number) for number in range(1, len(rounds) + 1)]
     if sorted(rounds) != sorted(wanted):
-        yield "dpo_iter.rounds", f"rounds are numbered from 1 without a gap: {', '.join(wanted)}, not {', '.join(rounds)}"
+        yield (
+            "dpo_iter.rounds",
+            f"rounds are numbered from 1 without a gap: {', '.join(wanted)}, not {', '.join(rounds)}",
+        )
         return
     for number in wanted:
         start, before = at(rounds, (number, "start")), f"dpo_iter_{int(number) - 1}"
         if number != "1" and start != before:
-            yield f"dpo_iter.rounds.{number}.start", f"round {number} goes on from the one before: start must be {before} (found {start!r})"
+            yield (
+                f"dpo_iter.rounds.{number}.start",
+                f"round {number} goes on from the one before: start must be {before} (found {start!r})",
+            )
         if number == "1" and str(start).startswith("dpo_iter_"):
             yield "dpo_iter.rounds.1.start", f"the first round cannot start from a round (found {start!r})"
 
@@ -103,7 +120,9 @@ def _boards(raw: dict[str, Any]) -> Iterator[Problem]:
         matches = at(settings, ("matches",))
         for match in matches if isinstance(matches, list) else []:
             for model in match if isinstance(match, list) else []:
-                yield from _one_of(f"wins.{board}.matches", model, names(raw, "assess", "models"), "model of assess.models")
+                yield from _one_of(
+                    f"wins.{board}.matches", model, names(raw, "assess", "models"), "model of assess.models"
+                )
 
 
 def _exams(raw: dict[str, Any]) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
-"""Every call into DVC but those for its run cache (dvc_run_cache.py). Most are private API of dvc 3.67, pinned and held by
-tests/flows/test_dvc_contract.py; no other module imports DVC.
+"""Every call into DVC but those for its run cache (dvc_run_cache.py). Most are private API of dvc 3.67,
+pinned and held by tests/flows/test_dvc_contract.py; no other module imports DVC.
 
-DVC's locks are blind between threads of one process (they share a pid), so one re-entrant lock stands before them. dvc.lock is written in
-place, not atomically: it is never read without the repository lock.
+DVC's locks are blind between threads of one process (they share a pid), so one re-entrant lock stands before
+them. dvc.lock is written in place, not atomically: it is never read without the repository lock.
 """
 
 from __future__ import annotations
@@ -47,17 +47,21 @@ def lock_error() -> type[Exception]:
 
 @contextlib.contextmanager
 def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[Any]:
-    """A `dvc.repo.Repo` without any lock: good for declarations only. To DVC the files named in `instead` hold the texts given there."""
+    """A `dvc.repo.Repo` without any lock: good for declarations only. To DVC the files named in `instead`
+    hold the texts given there.
+    """
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.WARNING)  # "Updating lock file" once per stage tells nobody anything
+    # "Updating lock file" once per stage tells nobody anything
+    logging.getLogger("dvc").setLevel(logging.WARNING)
     for drawn in (
         "dvc.progress",
         "dvc_data.callbacks",
     ):  # "Collecting files and computing hashes", three lines on a terminal for each input
         logging.getLogger(drawn).setLevel(logging.CRITICAL)
     repo = Repo(str(root), fs=None if instead is None else _files_with(root, instead), _wait_for_lock=True)
-    repo.lock._friendly = False  # or it draws "Waiting to acquire lock" on a terminal each time that it is taken
+    # or it draws "Waiting to acquire lock" on a terminal each time that it is taken
+    repo.lock._friendly = False
     whole_entries_only(repo)
     try:
         yield repo
@@ -66,7 +70,9 @@ def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[
 
 
 def _files_with(root: Path, instead: Mapping[str, str]) -> Any:
-    """The local file system, in which the files of the project that `instead` names (now or later) have the text given there."""
+    """The local file system, in which the files of the project that `instead` names (now or later) have the
+    text given there.
+    """
     from dvc.fs import LocalFileSystem
 
     class Files(LocalFileSystem):
@@ -81,7 +87,9 @@ def _files_with(root: Path, instead: Mapping[str, str]) -> Any:
 
 @contextlib.contextmanager
 def locked_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[Any]:
-    """A `dvc.repo.Repo` under the repository lock; waits for it (DVC's own default gives up after 3 s and would lose a trained result)."""
+    """A `dvc.repo.Repo` under the repository lock; waits for it (DVC's own default gives up after 3 s and
+    would lose a trained result).
+    """
     from dvc.repo import lock_repo
 
     with _THREADS, open_repo(root, instead) as repo, lock_repo(repo):
@@ -90,25 +98,32 @@ def locked_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterato
 
 
 def _try_once(state: Any) -> None:
-    """Let writes to DVC's notes of hashes and links fail. diskcache begins a transaction again and again until it succeeds, which on a full
-    disk is for ever; another process that holds the file is waited for by SQLite itself, for a minute."""
+    """Let writes to DVC's notes of hashes and links fail. diskcache begins a transaction again and again
+    until it succeeds, which on a full disk is for ever; another process that holds the file is waited for by
+    SQLite itself, for a minute.
+    """
     from diskcache import Timeout
 
     for cache in (state.links, state.hashes):
 
         @contextlib.contextmanager
-        def transact(retry: bool = False, filename: str | None = None, begin: Any = cache._transact) -> Iterator[Any]:
+        def transact(
+            retry: bool = False, filename: str | None = None, begin: Any = cache._transact
+        ) -> Iterator[Any]:
             try:
                 with begin(False, filename) as found:
                     yield found
             except Timeout as error:
-                raise OSError(f"DVC's notes below {state.tmp_dir} cannot be written: {error.__context__ or error}") from error
+                raise OSError(
+                    f"DVC's notes below {state.tmp_dir} cannot be written: {error.__context__ or error}"
+                ) from error
 
         cache._transact = transact
 
 
 def graph(repo: Any) -> dict[Any, set[Any]]:
-    """Stage or .dvc file -> those whose outputs it reads: DVC's `repo.index.graph`, without networkx, whose import takes a tenth of a plan.
+    """Stage or .dvc file -> those whose outputs it reads: DVC's `repo.index.graph`, without networkx, whose
+    import takes a tenth of a plan.
 
     What DVC refuses (overlapping outputs, a stage's file inside an output, a cycle) is left to DVC to say.
     """
@@ -129,7 +144,8 @@ def graph(repo: Any) -> dict[Any, set[Any]]:
 
 
 def with_sources(needs: dict[Any, set[Any]], takes: Mapping[str, Iterable[str]]) -> dict[Any, set[Any]]:
-    """The graph in which a stage waits for the outside sources that it takes (`takes`: stage name -> stage names), not for all of them.
+    """The graph in which a stage waits for the outside sources that it takes (`takes`: stage name -> stage
+    names), not for all of them.
 
     To DVC they are inputs of the `code` stage, whose output tells each stage what is its own.
     """
@@ -143,11 +159,15 @@ def with_sources(needs: dict[Any, set[Any]], takes: Mapping[str, Iterable[str]])
 
 
 def stages_in_order(repo: Any, needs: dict[Any, set[Any]]) -> list[Any]:
-    """Stages and .dvc files, upstream first and by name among those that are free to go. Raises on a cycle, as DVC does."""
+    """Stages and .dvc files, upstream first and by name among those that are free to go. Raises on a cycle,
+    as DVC does.
+    """
     waits = {stage: set(upstream) for stage, upstream in needs.items()}
     order: list[Any] = []
     while waits:
-        free = sorted((stage for stage, upstream in waits.items() if not upstream), key=lambda stage: stage.addressing)
+        free = sorted(
+            (stage for stage, upstream in waits.items() if not upstream), key=lambda stage: stage.addressing
+        )
         if not free:
             repo.index.check_graph()
             raise RuntimeError("the stages wait for each other, and DVC sees no cycle")
@@ -172,7 +192,10 @@ def with_upstream(needs: dict[Any, set[Any]], order: list[Any], wanted: set[str]
 
 def upstream_names(needs: dict[Any, set[Any]]) -> dict[str, list[str]]:
     """Stage name -> names of the stages that it depends on directly (the `code` stage left out)."""
-    return {stage.addressing: sorted(s.addressing for s in above if s.addressing != CODE_STAGE) for stage, above in needs.items()}
+    return {
+        stage.addressing: sorted(s.addressing for s in above if s.addressing != CODE_STAGE)
+        for stage, above in needs.items()
+    }
 
 
 def declared(repo: Any) -> list[Declared]:
@@ -182,7 +205,12 @@ def declared(repo: Any) -> list[Declared]:
     found = []
     for stage in repo.index.stages:
         if isinstance(stage, PipelineStage) and stage.name != CODE_STAGE:
-            sections = [name for dep in stage.params for name in dep.params if os.path.basename(dep.def_path) == "params.yaml"]
+            sections = [
+                name
+                for dep in stage.params
+                for name in dep.params
+                if os.path.basename(dep.def_path) == "params.yaml"
+            ]
             found.append(Declared(stage.name, command(stage), tuple(sections)))
     return found
 
@@ -204,7 +232,9 @@ def is_pipeline_stage(stage: Any) -> bool:
 
 
 def lock_entries(repo: Any) -> dict[str, Any]:
-    """Stage name -> its entry in dvc.lock. DVC parses the file anew for every stage that asks, so ask once."""
+    """Stage name -> its entry in dvc.lock. DVC parses the file anew for every stage that asks, so ask
+    once.
+    """
     stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
     return stages[0].dvcfile.lockfile_contents.get("stages", {}) if stages else {}
 
@@ -228,11 +258,13 @@ def lock_problem(data: bytes) -> str | None:
     return None
 
 
-# -- predicted contents --------------------------------------------------------------------------------------------------------------
+# -- predicted contents --------------------------------------------------------------------------------------
 
 
 def set_hash(dependency: Any, value: Any) -> None:
-    """Pretend that a dependency has this content. Meta carries its own md5, which would win in the run cache's key, so it is emptied."""
+    """Pretend that a dependency has this content. Meta carries its own md5, which would win in the run
+    cache's key, so it is emptied.
+    """
     from dvc_data.hashfile.meta import Meta
 
     dependency.hash_info, dependency.meta = value, Meta()
@@ -246,7 +278,9 @@ def set_md5(item: Any, digest: str) -> None:
 
 
 def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
-    """The current values of a params dependency; `files` remembers parsed files. Raises DvcException naming the missing key."""
+    """The current values of a params dependency; `files` remembers parsed files. Raises DvcException naming
+    the missing key.
+    """
     from dvc.utils.serialize import load_path
     from dvc_data.hashfile.hash_info import HashInfo
 
@@ -263,7 +297,9 @@ def params_hash(dependency: Any, files: dict[str, Any]) -> Any:
 
 
 def _get(value: Any, dotted: str) -> Any:
-    """The value at a dotted key of nested mappings; DVC's own way there (dpath) tries every key of the file at every step."""
+    """The value at a dotted key of nested mappings; DVC's own way there (dpath) tries every key of the file
+    at every step.
+    """
     for part in dotted.split("."):
         if not isinstance(value, Mapping):
             raise KeyError(dotted)
@@ -272,7 +308,8 @@ def _get(value: Any, dotted: str) -> Any:
 
 
 def folder_hash(dependency: Any, made: dict[str, Any], gone: list[str]) -> Any:
-    """The content that a folder will have when the outputs `made` (path -> hash) lie in it and the files `gone` do not.
+    """The content that a folder will have when the outputs `made` (path -> hash) lie in it and the files
+    `gone` do not.
 
     Raises DvcException when the listing of a made folder is not cached.
     """
@@ -302,12 +339,17 @@ def folder_hash(dependency: Any, made: dict[str, Any], gone: list[str]) -> Any:
 def _listing(dependency: Any) -> Any:
     """The files of a folder as they are now."""
     _, _, tree = dependency._build(
-        dependency.local_cache, dependency.fs_path, dependency.fs, dependency.hash_name, ignore=dependency.dvcignore, dry_run=True
+        dependency.local_cache,
+        dependency.fs_path,
+        dependency.fs,
+        dependency.hash_name,
+        ignore=dependency.dvcignore,
+        dry_run=True,
     )
     return tree
 
 
-# -- one run ----------------------------------------------------------------------------------------------------------------------------
+# -- one run -------------------------------------------------------------------------------------------------
 
 
 def missing_inputs(stage: Any) -> list[str]:
@@ -316,10 +358,15 @@ def missing_inputs(stage: Any) -> list[str]:
 
 
 def pin(stage: Any) -> dict[str, tuple[Any, Any]]:
-    """Hash the inputs as they are now: path -> (hash, meta). Raises FileNotFoundError naming those that are not there."""
+    """Hash the inputs as they are now: path -> (hash, meta). Raises FileNotFoundError naming those that are
+    not there.
+    """
     missing = missing_inputs(stage)
     if missing:
-        raise FileNotFoundError(f"its input {', '.join(missing)} is missing; bring it back, or correct the path in params.yaml or dvc.yaml")
+        raise FileNotFoundError(
+            f"its input {', '.join(missing)} is missing; bring it back, or correct the path in params.yaml "
+            f"or dvc.yaml"
+        )
     stage.save_deps()
     return {dep.def_path: (dep.hash_info, dep.meta) for dep in stage.deps}
 
@@ -331,7 +378,8 @@ def changed_inputs(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> list[str]:
     changed = []
     for dep in stage.deps:
         before = pinned[dep.def_path][0]
-        # an input that the recorded result did not have is loaded with DVC 2's kind of hash, and pinned with today's
+        # an input that the recorded result did not have is loaded with DVC 2's kind of hash, and pinned with
+        # today's
         dep.update_legacy_hash_name(force=True)
         try:
             now = dep.get_hash()
@@ -342,14 +390,20 @@ def changed_inputs(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> list[str]:
             continue
         if is_params(dep):
             old, new = flatten(before.value), flatten(now.value)
-            changed.extend(f"{dep.def_path}:{key}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key))
+            changed.extend(
+                f"{dep.def_path}:{key}"
+                for key in sorted(old.keys() | new.keys())
+                if old.get(key) != new.get(key)
+            )
         else:
             changed.append(dep.def_path)
     return changed
 
 
 def record(repo: Any, stage: Any, pinned: dict[str, tuple[Any, Any]], command: Any) -> dict[str, str]:
-    """Enter the outputs into cache, run cache and dvc.lock with the inputs that were pinned; returns path -> digest."""
+    """Enter the outputs into cache, run cache and dvc.lock with the inputs that were pinned; returns path ->
+    digest.
+    """
     stage.cmd = command
     stage.save_deps()
     for dep in stage.deps:
@@ -365,18 +419,23 @@ def record(repo: Any, stage: Any, pinned: dict[str, tuple[Any, Any]], command: A
 
 @contextlib.contextmanager
 def stage_lock(repo: Any, stage: Any) -> Iterator[None]:
-    """DVC's reader/writer lock on the stage's paths, so that a bare `dvc repro` by someone else is refused, not raced."""
+    """DVC's reader/writer lock on the stage's paths, so that a bare `dvc repro` by someone else is refused,
+    not raced.
+    """
     from dvc.rwlock import rwlock
 
     reads = [dep.fs_path for dep in stage.deps if not is_params(dep)]
     writes = [out.fs_path for out in stage.outs]
-    name = " ".join(sys.argv)  # the name that DVC's own calls in this process use, so that they pass their own lock
+    # the name that DVC's own calls in this process use, so that they pass their own lock
+    name = " ".join(sys.argv)
     with rwlock(repo.tmp_dir, repo.fs, name, reads, writes, repo.config["core"].get("hardlink_lock", False)):
         yield
 
 
 def drop_partial_objects(repo: Any) -> int:
-    """Remove what an interrupted copy left in the cache: DVC writes objects under `.….tmp` names, and never looks at those again."""
+    """Remove what an interrupted copy left in the cache: DVC writes objects under `.….tmp` names, and never
+    looks at those again.
+    """
     folder = Path(repo.cache.local.path)
     partial = list(folder.glob("??/.*.tmp")) if folder.is_dir() else []
     for path in partial:
@@ -385,7 +444,9 @@ def drop_partial_objects(repo: Any) -> int:
 
 
 def drop_dead_locks(repo: Any) -> int:
-    """Remove reader/writer lock entries whose process is gone, or whose pid now belongs to another command (containers, reboots)."""
+    """Remove reader/writer lock entries whose process is gone, or whose pid now belongs to another command
+    (containers, reboots).
+    """
     import psutil
     from dvc.rwlock import _edit_rwlock
 
@@ -416,7 +477,9 @@ def drop_dead_locks(repo: Any) -> int:
 
 
 def record_code_stage(repo: Any) -> None:
-    """code.lock.json was just written in-process: let dvc.lock say so, that `dvc status` finds the stage fresh."""
+    """code.lock.json was just written in-process: let dvc.lock say so, that `dvc status` finds the stage
+    fresh.
+    """
     stage = next(stage for stage in repo.index.stages if stage.addressing == CODE_STAGE)
     if stage.changed():
         stage.save(run_cache=False)
@@ -430,16 +493,23 @@ def prune_orphans(repo: Any) -> None:
 
 
 def orphans(repo: Any, entries: dict[str, Any] | None = None) -> list[str]:
-    """Absolute paths of outputs of stages that are no longer declared where they lie inside a folder that a stage reads as a whole.
+    """Absolute paths of outputs of stages that are no longer declared where they lie inside a folder that a
+    stage reads as a whole.
 
-    `metrics/` after a method was taken out. Only what dvc.lock records and the cache holds counts, so removing them loses nothing.
+    `metrics/` after a method was taken out. Only what dvc.lock records and the cache holds counts, so
+    removing them loses nothing.
     """
     stages = [stage for stage in repo.index.stages if is_pipeline_stage(stage)]
     if not stages:
         return []
     entries = lock_entries(repo) if entries is None else entries
     live = {out.def_path for stage in stages for out in stage.outs}
-    folders = {dep.def_path for stage in stages for dep in stage.deps if not is_params(dep) and os.path.isdir(dep.fs_path)}
+    folders = {
+        dep.def_path
+        for stage in stages
+        for dep in stage.deps
+        if not is_params(dep) and os.path.isdir(dep.fs_path)
+    }
     folders = {folder for folder in folders if any(path.startswith(folder + "/") for path in live)}
     found = []
     declared_names = {stage.name for stage in stages}
@@ -448,7 +518,11 @@ def orphans(repo: Any, entries: dict[str, Any] | None = None) -> list[str]:
             path, digest = out["path"], out.get("md5", "")
             target = os.path.join(repo.root_dir, path)
             inside = any(path.startswith(folder + "/") for folder in folders)
-            cached = os.path.exists(os.path.join(repo.cache.local.path, digest[:2], digest[2:])) if digest else False
+            cached = (
+                os.path.exists(os.path.join(repo.cache.local.path, digest[:2], digest[2:]))
+                if digest
+                else False
+            )
             if path not in live and inside and cached and os.path.isfile(target):
                 found.append(target)
     return found
@@ -462,7 +536,8 @@ def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:
     try:
         before = Tree.load(dependency.cache, old)
     except OSError:
-        listed = Path(dependency.repo.root_dir) / LISTINGS / f"{old.value}.json"  # of raw data, which no cache holds
+        # of raw data, which no cache holds
+        listed = Path(dependency.repo.root_dir) / LISTINGS / f"{old.value}.json"
         if not listed.is_file():
             return []
         before = Tree.from_list(json.loads(listed.read_text("utf-8")), hash_name="md5")

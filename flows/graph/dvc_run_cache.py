@@ -1,4 +1,5 @@
-"""DVC's run cache, where only whole entries count: DVC itself believes the newest file of a folder, whatever it says, and fails on none.
+"""DVC's run cache, where only whole entries count: DVC itself believes the newest file of a folder, whatever
+it says, and fails on none.
 
 Private API of dvc 3.67 as in dvc_api.py, held by tests/flows/test_dvc_contract.py.
 """
@@ -11,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.graph.stage_records import RUN_CACHE, WORKTREE, Judgement, RunCache, Witnesses, lineage_differences, mapping, read_entry
+from flows.graph.stage_records import (
+    RUN_CACHE,
+    WORKTREE,
+    Judgement,
+    RunCache,
+    Witnesses,
+    lineage_differences,
+    mapping,
+    read_entry,
+)
 from flows.graph.verified import Verified
 from tasks import durable
 from tasks.checkpoint_lineage import NAME
@@ -29,7 +39,9 @@ def verified(repo: Any) -> Verified:
 
 
 def whole_entries_only(repo: Any) -> None:
-    """Let DVC's own calls see only entries whose content gives their name. A damaged file stays where it is until it is written anew."""
+    """Let DVC's own calls see only entries whose content gives their name. A damaged file stays where it is
+    until it is written anew.
+    """
     cache = repo.stage_cache
 
     def load_cache(key: str, value: str) -> Mapping[str, Any] | None:
@@ -45,11 +57,15 @@ def whole_entries_only(repo: Any) -> None:
 
 
 def _trusted(repo: Any, name: str, key: str) -> Iterator[Mapping[str, Any]]:
-    """Entries under a key, newest first, that the lineage.json among their outputs does not contradict and whose objects are whole."""
+    """Entries under a key, newest first, that the lineage.json among their outputs does not contradict and
+    whose objects are whole.
+    """
     known, read = witnesses(repo), verified(repo)
     for _, row in known.run_cache.newest(key):
         entry = read_entry(name, row, RUN_CACHE)
-        if not known.judge(entry).differences and not any(read.damaged_objects(digest) for digest in entry.outs.values()):
+        if not known.judge(entry).differences and not any(
+            read.damaged_objects(digest) for digest in entry.outs.values()
+        ):
             read.save()
             yield row
 
@@ -60,13 +76,21 @@ def judge(repo: Any, name: str, row: Mapping[str, Any]) -> Judgement:
 
 
 def run_cache_entry(repo: Any, stage: Any) -> Any | None:
-    """A stage object filled from the newest run-cache entry for the (predicted) inputs of `stage` whose outputs are all cached."""
+    """A stage object filled from the newest run-cache entry for the (predicted) inputs of `stage` whose
+    outputs are all cached.
+    """
     from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile
 
     local = all(d.protocol == "local" and d.def_path for d in stage.deps)
-    cacheable = all(o.protocol == "local" and o.def_path and not o.persist and o.is_in_repo for o in stage.outs)
-    if not (stage.cmd and stage.deps and stage.outs and local and cacheable) or stage.is_callback or stage.always_changed:
+    cacheable = all(
+        o.protocol == "local" and o.def_path and not o.persist and o.is_in_repo for o in stage.outs
+    )
+    if (
+        not (stage.cmd and stage.deps and stage.outs and local and cacheable)
+        or stage.is_callback
+        or stage.always_changed
+    ):
         return None
     key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
     for row in _trusted(repo, stage.name, key):
@@ -77,7 +101,9 @@ def run_cache_entry(repo: Any, stage: Any) -> Any | None:
 
 
 def passed_over(repo: Any, stage: Any) -> tuple[str, ...]:
-    """What to tell of run-cache entries for the (predicted) inputs of `stage` that cannot be read: cut short, zeroed or edited."""
+    """What to tell of run-cache entries for the (predicted) inputs of `stage` that cannot be read: cut short,
+    zeroed or edited.
+    """
     from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -86,13 +112,21 @@ def passed_over(repo: Any, stage: Any) -> tuple[str, ...]:
     kept = witnesses(repo).run_cache
     paths = kept.damaged(_get_cache_hash(to_single_stage_lockfile(stage), key=True))
     shown = ", ".join(os.path.relpath(path, repo.root_dir) for path in paths)
-    said = f"passed over in the run cache, as it is not what its name says (cut short, zeroed or edited): {shown}; `dvc fetch --run-cache`"
+    said = (
+        f"passed over in the run cache, as it is not what its name says (cut short, zeroed or edited): "
+        f"{shown}; `dvc fetch --run-cache`"
+    )
     return (f"{said} brings it again once it is removed, if the remote has it",) if paths else ()
 
 
 def uncached(out: Any) -> bool:
-    """Whether the cache lacks an output's objects. DVC fails in many ways on a folder's listing that is damaged: it counts as lacking."""
-    return _listing_damaged(Path(out.repo.stage_cache.cache_dir).parent, out.hash_info.value) or out.changed_cache()
+    """Whether the cache lacks an output's objects. DVC fails in many ways on a folder's listing that is
+    damaged: it counts as lacking.
+    """
+    return (
+        _listing_damaged(Path(out.repo.stage_cache.cache_dir).parent, out.hash_info.value)
+        or out.changed_cache()
+    )
 
 
 def _listing_damaged(cache: Path, digest: str) -> bool:
@@ -101,15 +135,18 @@ def _listing_damaged(cache: Path, digest: str) -> bool:
 
 
 def check_inputs(repo: Any, stage: Any, pinned: Mapping[str, tuple[Any, Any]]) -> None:
-    """Read the inputs that a stage made or a .dvc file tracks, unless that was done: DVC believes what a remote sent.
+    """Read the inputs that a stage made or a .dvc file tracks, unless that was done: DVC believes what a
+    remote sent.
 
-    Other inputs DVC has hashed itself. ValueError names those that are damaged, and links that DVC does not look behind.
+    Other inputs DVC has hashed itself. ValueError names those that are damaged, and links that DVC does not
+    look behind.
     """
     for dep in stage.deps:
         path = getattr(dep, "fs_path", "")
         if path and os.path.isdir(path) and (links := folder_links(path)):
             raise ValueError(
-                f"its input {dep.def_path} holds the link {links[0]} to a folder or to nothing, which DVC does not look behind: "
+                f"its input {dep.def_path} holds the link {links[0]} to a folder or to nothing, which DVC "
+                f"does not look behind: "
                 "a change there would go unnoticed. Put the files themselves there, or name the folder itself"
             )
     tracked = [out.fs_path for other in repo.index.stages for out in other.outs]
@@ -124,7 +161,8 @@ def check_inputs(repo: Any, stage: Any, pinned: Mapping[str, tuple[Any, Any]]) -
     read.save()
     if wrong:
         raise ValueError(
-            f"its input {', '.join(wrong)} is damaged: the bytes are not those that were recorded. `dvc fetch` and `dvc checkout --force` "
+            f"its input {', '.join(wrong)} is damaged: the bytes are not those that were recorded. `dvc "
+            f"fetch` and `dvc checkout --force` "
             "bring it again if the remote's copy is whole"
         )
 
@@ -138,7 +176,8 @@ def trust(repo: Any, outs: Mapping[str, str]) -> None:
 
 
 def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
-    """(outputs in the workspace, objects in the cache) that are not what dvc.lock or the run cache promises for `stage`.
+    """(outputs in the workspace, objects in the cache) that are not what dvc.lock or the run cache promises
+    for `stage`.
 
     DVC takes them for whole, and would check the objects out.
     """
@@ -146,7 +185,9 @@ def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
     digests = {out.def_path: out.hash_info.value for out in stage.outs if out.hash_info}
     standing = [out.def_path for out in stage.outs if out.def_path in digests and not out.workspace_status()]
     wrong = [path for path in standing if not read.holds(path, digests[path])]
-    objects = [dvc_object(read.cache, digest) for digest in digests.values() if _listing_damaged(read.cache, digest)]
+    objects = [
+        dvc_object(read.cache, digest) for digest in digests.values() if _listing_damaged(read.cache, digest)
+    ]
     if wrong or len(standing) < len(stage.outs):  # something has to come out of the cache
         promised = {*digests.values(), *_promised(repo, stage.addressing)}
         objects = [place for digest in promised for place in read.damaged_objects(digest)]
@@ -162,15 +203,21 @@ def _promised(repo: Any, name: str) -> set[str]:
     if any(not dep.exists for dep in stage.deps) or not stage.outs:
         return set()
     stage.save_deps()
-    entries = RunCache(Path(repo.stage_cache.cache_dir).parent).newest(_get_stage_hash(stage)) if _can_hash(stage) else ()
+    entries = (
+        RunCache(Path(repo.stage_cache.cache_dir).parent).newest(_get_stage_hash(stage))
+        if _can_hash(stage)
+        else ()
+    )
     return {out["md5"] for _, row in entries for out in row["outs"]}
 
 
 def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
-    """Output -> digest where the workspace holds a whole result for the (predicted) inputs of `stage` that only its lineage.json tells of.
+    """Output -> digest where the workspace holds a whole result for the (predicted) inputs of `stage` that
+    only its lineage.json tells of.
 
-    So a result outlives the loss of dvc.lock and of the run cache: the record says just these inputs, parameters, code and command, and
-    every output's bytes are the ones that it names. None when anything is otherwise.
+    So a result outlives the loss of dvc.lock and of the run cache: the record says just these inputs,
+    parameters, code and command, and every output's bytes are the ones that it names. None when anything is
+    otherwise.
     """
     from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -183,10 +230,17 @@ def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
     except ValueError:
         return None
     folder = path.rpartition("/")[0]
-    outs = {**mapping(record.get("outs")), path: file_digest(place), f"{folder}/model": record.get("model_digest")}
+    outs = {
+        **mapping(record.get("outs")),
+        path: file_digest(place),
+        f"{folder}/model": record.get("model_digest"),
+    }
     if set(outs) != {out.def_path for out in stage.outs} or not record.get("command"):
         return None
-    row = {**to_single_stage_lockfile(stage), "outs": [{"path": out, "md5": digest} for out, digest in outs.items()]}
+    row = {
+        **to_single_stage_lockfile(stage),
+        "outs": [{"path": out, "md5": digest} for out, digest in outs.items()],
+    }
     if lineage_differences(record, read_entry(stage.name, row, WORKTREE)):
         return None
     read = verified(repo)
@@ -196,10 +250,11 @@ def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
 
 
 def restore(repo: Any, stage: Any, doubted: bool = False) -> bool:
-    """Check the stage's outputs out of the cache or the run cache and record them; False when they are not there.
+    """Check the stage's outputs out of the cache or the run cache and record them; False when they are not
+    there.
 
-    What stands in their place and is not cached is replaced, as `dvc repro` does; only once it is known that the cache holds the outputs.
-    `doubted`: what dvc.lock says of this stage is not believed.
+    What stands in their place and is not cached is replaced, as `dvc repro` does; only once it is known that
+    the cache holds the outputs. `doubted`: what dvc.lock says of this stage is not believed.
     """
     from dvc.exceptions import ConfirmRemoveError
     from dvc.stage.cache import RunCacheNotFoundError
@@ -226,7 +281,9 @@ def restore(repo: Any, stage: Any, doubted: bool = False) -> bool:
 
 
 def dump(repo: Any, stage: Any) -> None:
-    """Enter a stage in dvc.lock, once what the entry promises is on the disk. DVC itself writes dvc.lock in place: a kill leaves half."""
+    """Enter a stage in dvc.lock, once what the entry promises is on the disk. DVC itself writes dvc.lock in
+    place: a kill leaves half.
+    """
     from dvc.stage.serialize import to_lockfile
     from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 

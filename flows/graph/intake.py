@@ -1,4 +1,6 @@
-"""`python -m flows.graph.intake NAME`, the command of the stages source@NAME: fetch where needed, digest, write sources/NAME.json."""
+"""`python -m flows.graph.intake NAME`, the command of the stages source@NAME: fetch where needed, digest,
+write sources/NAME.json.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,16 @@ from tasks.stage import NOTICE
 
 
 def take_in(root: Path, name: str, offline: bool) -> str:
-    """Write the manifest of the source called `name` in source.lock.json; returns what to say. SourceError where it cannot be had."""
+    """Write the manifest of the source called `name` in source.lock.json; returns what to say. SourceError
+    where it cannot be had.
+    """
     from pipelines.sources.places import commit_of
 
     lock = source_lock.read(root)
     if name not in lock["taken"]:
-        raise SourceError(f"{source_lock.SOURCE_LOCK} holds no source {name}; `whetstone plan` brings it up to date")
+        raise SourceError(
+            f"{source_lock.SOURCE_LOCK} holds no source {name}; `whetstone plan` brings it up to date"
+        )
     entry: dict[str, Any] = lock["taken"][name]
     source = Source.model_validate({key: value for key, value in entry["source"].items() if key != "version"})
     pin = lock["pins"].get(name)
@@ -33,14 +39,21 @@ def take_in(root: Path, name: str, offline: bool) -> str:
     if source.hub and not COMMIT.fullmatch(source.revision or ""):
         commit, branch = made.source["commit"], source.revision or "main"
         now = None if offline or pin is None else commit_of(source.hub, branch, entry["kind"])
-        said.append(f"{source.hub} names no commit: {branch} is pinned to {commit} in {source_lock.SOURCE_LOCK}")
+        said.append(
+            f"{source.hub} names no commit: {branch} is pinned to {commit} in {source_lock.SOURCE_LOCK}"
+        )
         if now is not None and now != commit:
-            said.append(f"{NOTICE}{source.hub}: {branch} has moved to {now} since; write revision: {now} to take that one")
+            said.append(
+                f"{NOTICE}{source.hub}: {branch} has moved to {now} since; write revision: {now} to take "
+                f"that one"
+            )
     return "\n".join(said)
 
 
 def _taken(name: str, source: Source, kind: Kind, offline: bool, pin: dict[str, Any] | None) -> Manifest:
-    """With a pin just the pinned files, which must have the pinned bytes, and for an id of the pinned commit."""
+    """With a pin just the pinned files, which must have the pinned bytes, and for an id of the pinned
+    commit.
+    """
     from pipelines.sources.opening import take
 
     if pin is None:
@@ -53,7 +66,8 @@ def _taken(name: str, source: Source, kind: Kind, offline: bool, pin: dict[str, 
             made.check(pin)
         except SourceDamaged as error:
             raise SourceError(
-                f"{error}. This is damage, another build, or an attack; if you trust it, delete {name} from the pins in "
+                f"{error}. This is damage, another build, or an attack; if you trust it, delete {name} from "
+                f"the pins in "
                 f"{source_lock.SOURCE_LOCK} and run again"
             ) from None
     return made

@@ -1,4 +1,5 @@
-"""Nothing that a stage of the graph makes may be taken from outside, by its path, by a name that looks like one, or through a link.
+"""Nothing that a stage of the graph makes may be taken from outside, by its path, by a name that looks like
+one, or through a link.
 
 Its maker would not be waited for, and the result would depend on what happens to lie there.
 """
@@ -18,22 +19,35 @@ from pipelines.sources.source_params import Source
 
 
 def check(root: Path, params: Params, stages: Iterable[Any]) -> None:
-    """ParamsError where params.yaml names such a path as a source, or where an input of a stage is, or holds, a link to one."""
+    """ParamsError where params.yaml names such a path as a source, or where an input of a stage is, or holds,
+    a link to one.
+    """
     real = os.path.realpath(root)
 
     def settled(path: str) -> str:
         return os.path.normpath(os.path.join(real, os.path.relpath(path, root)))
 
     stages = [stage for stage in stages if stage.addressing != CODE_STAGE]
-    made = {settled(out.fs_path): stage.addressing for stage in stages for out in stage.outs if not stage.addressing.endswith(".dvc")}
+    made = {
+        settled(out.fs_path): stage.addressing
+        for stage in stages
+        for out in stage.outs
+        if not stage.addressing.endswith(".dvc")
+    }
     _check_sources(root, params, {path.removeprefix(real + os.sep): name for path, name in made.items()})
-    inputs = {settled(dep.fs_path): stage.addressing for stage in stages for dep in stage.deps if getattr(dep, "fs_path", "")}
+    inputs = {
+        settled(dep.fs_path): stage.addressing
+        for stage in stages
+        for dep in stage.deps
+        if getattr(dep, "fs_path", "")
+    }
     for path, taker in inputs.items():
         for link, target in _links(path) if not _maker(made, path) else ():
             if name := _maker(made, target):
                 raise ParamsError(
                     [
-                        f"{os.path.relpath(link, real)}, an input of {taker}, is a link to {os.path.relpath(target, real)}, which the "
+                        f"{os.path.relpath(link, real)}, an input of {taker}, is a link to "
+                        f"{os.path.relpath(target, real)}, which the "
                         f"stage {name} makes: it would not be waited for. Put a copy of the files there"
                     ]
                 )
@@ -44,18 +58,24 @@ def _check_sources(root: Path, params: Params, made: Mapping[str, str]) -> None:
         text = one.value.path if isinstance(one.value, Source) else one.value
         if not text or one.revision is not None:
             continue
-        if name := _maker(made, os.path.normpath(os.path.relpath(os.path.join(root, source_lock.dvc_path(root, text)), root))):
+        if name := _maker(
+            made,
+            os.path.normpath(os.path.relpath(os.path.join(root, source_lock.dvc_path(root, text)), root)),
+        ):
             raise ParamsError(
                 [
-                    f"{PARAMS}: {text} is made by the stage {name} and cannot be taken from outside too. Name the model where a "
+                    f"{PARAMS}: {text} is made by the stage {name} and cannot be taken from outside too. "
+                    f"Name the model where a "
                     "stage's model can be named (start, origin), or copy the folder to a place of its own"
                 ]
             )
         top = text.partition("/")[0]
-        if one.source(root).hub and any(_inside(out, top) for out in made):  # a misspelt path must not be fetched from strangers
+        # a misspelt path must not be fetched from strangers
+        if one.source(root).hub and any(_inside(out, top) for out in made):
             raise ParamsError(
                 [
-                    f"{PARAMS}: {text} is not there, and no stage makes it; below {top}/ stages put what they make. "
+                    f"{PARAMS}: {text} is not there, and no stage makes it; below {top}/ stages put what "
+                    f"they make. "
                     f"Where a Hugging Face id is meant, write {{hub: {text}}}"
                 ]
             )
@@ -73,8 +93,12 @@ def _inside(path: str, folder: str) -> bool:
 
 
 def _links(path: str) -> Iterator[tuple[str, str]]:
-    """(link, each place that it leads through) of a file or folder that is reached by links, and of the links in the folder."""
-    inside = [os.path.join(parent, name) for parent, folders, names in os.walk(path) for name in (*folders, *names)]
+    """(link, each place that it leads through) of a file or folder that is reached by links, and of the links
+    in the folder.
+    """
+    inside = [
+        os.path.join(parent, name) for parent, folders, names in os.walk(path) for name in (*folders, *names)
+    ]
     for link in [path, *(one for one in inside if os.path.islink(one))]:
         place = link
         for _ in range(40):  # as many as the kernel follows

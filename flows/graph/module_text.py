@@ -1,4 +1,6 @@
-"""What the text of one module says to the code digest: what runs, what it imports, which files and modules it names."""
+"""What the text of one module says to the code digest: what runs, what it imports, which files and modules it
+names.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,21 @@ from typing import Any
 
 # Who uses one of these may read docstrings: they are part of what its stages compute then, as prompts are.
 READS_DOCSTRINGS = frozenset(
-    {"__doc__", "getdoc", "get_json_schema", "json_schema", "model_json_schema", "pydoc", "doctest", "docstring_parser", "help"}
+    {
+        "__doc__",
+        "getdoc",
+        "get_json_schema",
+        "json_schema",
+        "model_json_schema",
+        "pydoc",
+        "doctest",
+        "docstring_parser",
+        "help",
+    }
 )
-READS_SOURCE = frozenset({"getsource", "getsourcelines", "getcomments", "findsource", "linecache", "tokenize"})
+READS_SOURCE = frozenset(
+    {"getsource", "getsourcelines", "getcomments", "findsource", "linecache", "tokenize"}
+)
 _MODULE = re.compile(r"\b(?:tasks|pipelines)(?:\.\w+)+")
 _WORD = re.compile(r"\S{1,120}|[^\n]{1,110}\.\w{1,10}")
 
@@ -29,7 +43,11 @@ class _WithoutDocstrings(ast.NodeTransformer):
 
 def _docstring(node: Any) -> ast.Constant | None:
     first = node.body[0] if node.body else None
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         return first.value
     return None
 
@@ -39,15 +57,22 @@ def digest(data: bytes) -> str:
 
 
 def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
-    """Of a source file: {"digest", "with_docstrings", "bytes", "imports", "words", "reads"}; a compiled one has its bytes only.
+    """Of a source file: {"digest", "with_docstrings", "bytes", "imports", "words", "reads"}; a compiled one
+    has its bytes only.
 
-    `imports` are absolute dotted names, for `from a import b` both `a` and `a.b`; a string that holds the dotted name of a module of ours
-    counts as well (`runpy`, `python -m`, `import_module`). `words` are the strings that may name a file beside the module. `reads` says
-    whether the module may read "docstrings", "source", or neither ("").
+    `imports` are absolute dotted names, for `from a import b` both `a` and `a.b`; a string that holds the
+    dotted name of a module of ours counts as well (`runpy`, `python -m`, `import_module`). `words` are the
+    strings that may name a file beside the module. `reads` says whether the module may read "docstrings",
+    "source", or neither ("").
     """
     data = path.read_bytes()
     if path.suffix != ".py":
-        return {**dict.fromkeys(("digest", "with_docstrings", "bytes"), digest(data)), "imports": [], "words": [], "reads": ""}
+        return {
+            **dict.fromkeys(("digest", "with_docstrings", "bytes"), digest(data)),
+            "imports": [],
+            "words": [],
+            "reads": "",
+        }
     tree = ast.parse(data, str(path))
     found, words, names, docstrings = set[str](), set[str](), set[str](), set[int]()
     for node in ast.walk(tree):  # a docstring is met after the node that it belongs to
@@ -65,7 +90,10 @@ def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
             found.update(_MODULE.findall(node.value))
             if _WORD.fullmatch(node.value):
                 words.add(node.value)
-        elif isinstance(node, ast.Call) and "import_module" in (getattr(node.func, "attr", ""), getattr(node.func, "id", "")):
+        elif isinstance(node, ast.Call) and "import_module" in (
+            getattr(node.func, "attr", ""),
+            getattr(node.func, "id", ""),
+        ):
             found.update(_relative(node, module, is_package))
         elif isinstance(node, ast.Attribute):
             names.add(node.attr)
@@ -87,8 +115,14 @@ def _base(node: ast.ImportFrom, module: str, is_package: bool) -> str:
 
 def _relative(node: ast.Call, module: str, is_package: bool) -> list[str]:
     """The module that `import_module(".name", …)` names; absolute names are found as strings."""
-    texts = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-    return [_absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), module, is_package) for text in texts if text.startswith(".")]
+    texts = [
+        arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+    ]
+    return [
+        _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), module, is_package)
+        for text in texts
+        if text.startswith(".")
+    ]
 
 
 def _absolute(name: str, level: int, module: str, is_package: bool) -> str:

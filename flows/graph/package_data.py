@@ -1,7 +1,9 @@
-"""Which files beside the modules count as code: those that a module names, by the file's name, its folder's, or its suffix.
+"""Which files beside the modules count as code: those that a module names, by the file's name, its folder's,
+or its suffix.
 
-What lies in a package folder and is named nowhere (notes, an editor's swap file, `.DS_Store`, a copy) makes nothing stale. A stage that
-reads such a file nevertheless is stopped by `tasks.reads`: so a file that nobody names cannot be read unseen.
+What lies in a package folder and is named nowhere (notes, an editor's swap file, `.DS_Store`, a copy) makes
+nothing stale. A stage that reads such a file nevertheless is stopped by `tasks.reads`: so a file that nobody
+names cannot be read unseen.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ LEFT_OVERS = ("~", "#", ".swp", ".swo", ".swn", ".orig", ".rej", ".bak", ".tmp")
 
 @dataclass(frozen=True)
 class _File:
-    """A file at or below a package folder that is no module of it. `inner`: its path from there, with slashes."""
+    """A file at or below a package folder that is no module of it. `inner`: its path from there, with
+    slashes.
+    """
 
     inner: str
     path: str
@@ -30,12 +34,18 @@ class _File:
     def below(self, names: Iterable[str]) -> bool:
         """Whether one of these subfolders holds it."""
         folders = self.inner.split("/")[:-1]
-        return any("/".join(folders[start:end]) in names for end in range(1, len(folders) + 1) for start in range(end))
+        return any(
+            "/".join(folders[start:end]) in names
+            for end in range(1, len(folders) + 1)
+            for start in range(end)
+        )
 
     @property
     def left_over(self) -> bool:
         """What editors, merges and systems leave lying about: it counts only when it is named in full."""
-        return any(part.startswith((".", "#")) for part in self.inner.split("/")) or self.name.endswith(LEFT_OVERS)
+        return any(part.startswith((".", "#")) for part in self.inner.split("/")) or self.name.endswith(
+            LEFT_OVERS
+        )
 
 
 class PackageData:
@@ -49,10 +59,11 @@ class PackageData:
     def named(self, folders: Mapping[str, Iterable[str]]) -> list[str]:
         """Paths (from the root, with slashes) of the files that count, sorted.
 
-        `folders`: package folder (from the root) -> the words of the reached modules in it. A word is a string constant: `page.css` names
-        that file in any of the folders, `script.py` in its own; `prompts` or `prompts/` names all that lies in such a subfolder of its own,
-        `.jinja` or `*.jinja` the files of that kind there; `../x/page.css` and `tasks/x/page.css` the file, or all
-        files of the folder, at that place.
+        `folders`: package folder (from the root) -> the words of the reached modules in it. A word is a
+        string constant: `page.css` names that file in any of the folders, `script.py` in its own; `prompts`
+        or `prompts/` names all that lies in such a subfolder of its own, `.jinja` or `*.jinja` the files of
+        that kind there; `../x/page.css` and `tasks/x/page.css` the file, or all files of the folder, at that
+        place.
         """
         everywhere = {word for words in folders.values() for word in words}
         found = set[str]()
@@ -76,7 +87,9 @@ class PackageData:
         return self._files[folder]
 
     def _place(self, folder: str, word: str) -> list[str]:
-        """The file, or the files of a folder that is no package, at a path relative to the module's folder or to the project's."""
+        """The file, or the files of a folder that is no package, at a path relative to the module's folder or
+        to the project's.
+        """
         if (folder, word) not in self._at:
             found = self._at[folder, word] = []
             for path in {os.path.normpath(f"{base}/{word}") for base in (folder, ".")}:
@@ -85,7 +98,11 @@ class PackageData:
                     continue
                 if os.path.isfile(whole):
                     found.append(path)
-                elif "/" in path and os.path.isdir(whole) and not os.path.isfile(os.path.join(whole, "__init__.py")):
+                elif (
+                    "/" in path
+                    and os.path.isdir(whole)
+                    and not os.path.isfile(os.path.join(whole, "__init__.py"))
+                ):
                     found.extend(file.path for file in _files(str(self.root), path) if not file.left_over)
         return self._at[folder, word]
 
@@ -94,7 +111,11 @@ def _files(root: str, folder: str) -> Iterator[_File]:
     """What lies in a package folder beside its modules, and in its subfolders that are no packages."""
     top = os.path.join(root, folder)
     for parent, names, files in os.walk(top):
-        names[:] = [name for name in names if name != "__pycache__" and not os.path.isfile(os.path.join(parent, name, "__init__.py"))]
+        names[:] = [
+            name
+            for name in names
+            if name != "__pycache__" and not os.path.isfile(os.path.join(parent, name, "__init__.py"))
+        ]
         for name in files:
             if not name.endswith((".pyc", ".pyo")) and not (parent == top and name.endswith(".py")):
                 path = os.path.join(parent, name)

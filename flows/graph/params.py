@@ -1,6 +1,7 @@
 """The whole of params.yaml as one typed record, and the check of the whole file before anything is computed.
 
-The sections' own records lie beside the code that they configure; this module only joins them, so stages never import it.
+The sections' own records lie beside the code that they configure; this module only joins them, so stages
+never import it.
 """
 
 from __future__ import annotations
@@ -69,10 +70,11 @@ class Evaluate(Settings):
 
 
 class Rl(Settings):
-    """`methods` are presets by name, `runs` the stages rl@<run>: each names a preset and is laid over it, and that over `common`.
+    """`methods` are presets by name, `runs` the stages rl@<run>: each names a preset and is laid over it, and
+    that over `common`.
 
-    A preset may contradict itself where a run would mend it, or has a stage (an adapter in `common` beside a preset whose reference moves):
-    that is refused with the run; keys and values are checked in all of them.
+    A preset may contradict itself where a run would mend it, or has a stage (an adapter in `common` beside a
+    preset whose reference moves): that is refused with the run; keys and values are checked in all of them.
     """
 
     common: dict[str, Any] = Field({}, description="what the presets share; each is laid over it")
@@ -84,7 +86,12 @@ class Rl(Settings):
     def _leave_contradictions_to_runs(cls, value: Any) -> Any:
         if not isinstance(value, dict) or not isinstance(value.get("methods"), dict):
             return value
-        return {**value, "methods": {name: preset for name, preset in value["methods"].items() if not _only_contradicts(preset)}}
+        return {
+            **value,
+            "methods": {
+                name: preset for name, preset in value["methods"].items() if not _only_contradicts(preset)
+            },
+        }
 
 
 def _only_contradicts(preset: Any) -> bool:
@@ -97,7 +104,9 @@ def _only_contradicts(preset: Any) -> bool:
 
 
 class Runs(Settings, Generic[Run]):
-    """`runs` by name; each is one model and holds what `common` says already (see `sections.with_members_laid`)."""
+    """`runs` by name; each is one model and holds what `common` says already (see
+    `sections.with_members_laid`).
+    """
 
     common: dict[str, Any] = Field({}, description="what the runs share; each is laid over it")
     runs: dict[str, Run]
@@ -146,7 +155,8 @@ class Params(Settings):
     dpo_theory: TheoryParams
     report: ReportParams
     execution: ExecutionParams
-    _own: dict[str, Any] = PrivateAttr({})  # sections of the user's own stages, which no record here describes
+    # sections of the user's own stages, which no record here describes
+    _own: dict[str, Any] = PrivateAttr({})
 
     @model_validator(mode="before")
     @classmethod
@@ -154,9 +164,11 @@ class Params(Settings):
         return with_members_laid(value)
 
     def section(self, dotted: str) -> Any:
-        """The record or value of a section as dvc.yaml names it: `rl.runs.grpo`, `corpus.exam`, `identity.seed`.
+        """The record or value of a section as dvc.yaml names it: `rl.runs.grpo`, `corpus.exam`,
+        `identity.seed`.
 
-        What runs are laid over counts as theirs, and names no code or source by itself: presets and `common` are no records.
+        What runs are laid over counts as theirs, and names no code or source by itself: presets and `common`
+        are no records.
         """
         value: Any = self
         if dotted.partition(".")[0] in self._own:
@@ -174,12 +186,16 @@ def load(root: Path, name: str = PARAMS) -> Params:
 
 
 def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> Params:
-    """The typed parameters, or ParamsError naming file, key, problem and, for an unknown key, the nearest known one."""
+    """The typed parameters, or ParamsError naming file, key, problem and, for an unknown key, the nearest
+    known one.
+    """
     problems: dict[str, str] = {}
     params = None
     own = {key: value for key, value in raw.items() if key in sections(root) - set(Params.model_fields)}
     data = copy.deepcopy({key: value for key, value in raw.items() if key not in own})
-    for _ in range(8):  # contradictions are only seen among values that are right by themselves: drop the wrong ones and look again
+    # contradictions are only seen among values that are right by themselves: drop the wrong ones and look
+    # again
+    for _ in range(8):
         try:
             params = Params.model_validate(data)
             break
@@ -189,7 +205,10 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
                 path, text = describe(item, found, Params)
                 key = ".".join(path) or "(file)"
                 # a record without its wrong value may contradict itself only because the value is gone
-                spurious = any(seen.startswith(key + ".") and not text_.startswith("unknown") for seen, text_ in problems.items())
+                spurious = any(
+                    seen.startswith(key + ".") and not text_.startswith("unknown")
+                    for seen, text_ in problems.items()
+                )
                 if key not in problems and not spurious:
                     problems[key] = text
                     fresh = True

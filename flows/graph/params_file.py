@@ -34,13 +34,17 @@ def read_text(path: Path) -> str:
             raise ParamsError([f"{path}: a link to {os.readlink(path)}, which is not there"]) from None
         raise ParamsError([f"{path}: not found; a Whetstone project keeps its numbers there"]) from None
     except UnicodeDecodeError as error:
-        raise ParamsError([f"{path.name}: no UTF-8 text ({error}); bring it back with `git checkout {path.name}`"]) from None
+        raise ParamsError(
+            [f"{path.name}: no UTF-8 text ({error}); bring it back with `git checkout {path.name}`"]
+        ) from None
     except OSError as error:
         raise ParamsError([f"{path}: cannot be read: {error.strerror}"]) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The values as plain Python objects. YAML 1.2, so `1e-5` is a number, as it is for DVC; a duplicate key is an error."""
+    """The values as plain Python objects. YAML 1.2, so `1e-5` is a number, as it is for DVC; a duplicate key
+    is an error.
+    """
     return parse(read_text(path), path.name)
 
 
@@ -56,7 +60,9 @@ def _round_trip() -> YAML:
     yaml = YAML(typ="rt")
     yaml.preserve_quotes = True
     yaml.width = 4096  # never break a line that the user wrote
-    yaml.representer.add_representer(type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null"))
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
 
@@ -81,12 +87,19 @@ def _loaded(yaml: YAML, text: str, name: str) -> Any:
         return yaml.load(text)
     except MarkedYAMLError as error:
         where = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        if conflict := next((number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None):
-            raise ParamsError([f"{name}:{conflict}: git's marks of a merge conflict; keep one side and delete the marks"]) from None
+        if conflict := next(
+            (number for number, line in enumerate(text.splitlines(), 1) if line.startswith("<<<<<<< ")), None
+        ):
+            raise ParamsError(
+                [f"{name}:{conflict}: git's marks of a merge conflict; keep one side and delete the marks"]
+            ) from None
         raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem or error}"]) from None
     except (YAMLError, ValueError) as error:  # characters that YAML does not allow; a date that there is not
-        way = "" if name.startswith("-S") else f"; bring it back with `git checkout {name}`"  # zeros where a power loss was
-        raise ParamsError([f"{name}: not readable as YAML: {' '.join(str(error).split())[:200]}{way}"]) from None
+        # zeros where a power loss was
+        way = "" if name.startswith("-S") else f"; bring it back with `git checkout {name}`"
+        raise ParamsError(
+            [f"{name}: not readable as YAML: {' '.join(str(error).split())[:200]}{way}"]
+        ) from None
     except RecursionError:
         raise ParamsError([f"{name}: not readable as YAML: nested too deep"]) from None
 
@@ -105,7 +118,9 @@ def text_of(document: Any) -> str:
 
 
 def _close_empty(node: Any) -> None:
-    """A section that an edit has emptied is written behind its key; below the key's comment, where ruamel puts it, `{}` is no YAML."""
+    """A section that an edit has emptied is written behind its key; below the key's comment, where ruamel
+    puts it, `{}` is no YAML.
+    """
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         if isinstance(child, CommentedMap) and not child:
             child.fa.set_flow_style()
@@ -128,7 +143,13 @@ def set_value(document: Any, dotted: str, text: str) -> None:
     shared: Any = below(document, members, at(document, parents[: len(members) + 1])) if members else None
     for depth, part in enumerate(parents):
         inside = bool(members) and depth > len(members)  # of a member, which is laid over what it shares
-        if inside and isinstance(document, dict) and part not in document and isinstance(shared, dict) and part in shared:
+        if (
+            inside
+            and isinstance(document, dict)
+            and part not in document
+            and isinstance(shared, dict)
+            and part in shared
+        ):
             document[part] = {}  # a member's own values beside those that it shares with others
         if inside:
             shared = shared.get(part) if isinstance(shared, dict) else None
@@ -143,10 +164,17 @@ def set_value(document: Any, dotted: str, text: str) -> None:
 
 
 def _check_plain(value: Any, name: str, above: tuple[int, ...] = ()) -> None:
-    """What params.yaml may hold: YAML's own anchors and tags also make dates, sets, bytes and values that hold themselves."""
+    """What params.yaml may hold: YAML's own anchors and tags also make dates, sets, bytes and values that
+    hold themselves.
+    """
     if id(value) in above:
         raise ParamsError([f"{name}: a value that holds itself"])
     for item in [*value, *value.values()] if type(value) is dict else value if type(value) is list else ():
         _check_plain(item, name, (*above, id(value)))
     if value is not None and type(value) not in (dict, list, str, int, float, bool):
-        raise ParamsError([f"{name}: a number, text, true, false, null, list or mapping is expected, found {type(value).__name__}"])
+        raise ParamsError(
+            [
+                f"{name}: a number, text, true, false, null, list or mapping is expected, found "
+                f"{type(value).__name__}"
+            ]
+        )

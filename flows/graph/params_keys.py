@@ -13,20 +13,35 @@ from flows.graph.params_partial import REF, Node
 
 NAME = "NAME"  # stands for any name that the file gives: of a corpus, a run, a source
 ITEM = "N"  # and for any place in a list
-CITED = re.compile(r"\b[a-z][\w-]*\.md (?:\d+(?:\.\d+)*|U\d+)(?:(?:, | and | to )(?:\d+\.\d+(?:\.\d+)*|U\d+))*")
+CITED = re.compile(
+    r"\b[a-z][\w-]*\.md (?:\d+(?:\.\d+)*|U\d+)(?:(?:, | and | to )(?:\d+\.\d+(?:\.\d+)*|U\d+))*"
+)
 COUNTED = (
-    "bytes characters letters tokens words rows lines questions problems prompts pairs answers responses demonstrations sequences samples "
-    "positions iterations updates steps epochs passes rounds matches judgements verdicts votes annotators stages processes threads layers "
-    "heads keys models members tries requests worlds cases levels segments boundaries continuations bins examples units slots files"
+    "bytes characters letters tokens words rows lines questions problems prompts pairs answers responses "
+    "demonstrations sequences samples "
+    "positions iterations updates steps epochs passes rounds matches judgements verdicts votes annotators "
+    "stages processes threads layers "
+    "heads keys models members tries requests worlds cases levels segments boundaries continuations bins "
+    "examples units slots files"
 )  # of whole numbers
 MEASURED = "seconds share chance probability similarity"  # of any
-IN_NAMES = {"s": "seconds", "kb": "KiB", "mb": "MiB", **{unit: unit for unit in ("seconds", "tokens", "words", "share")}}
-_COUNTED, _MEASURED = (re.compile(rf"(?:\S+ ){{0,3}}?({'|'.join(units.split())})\b") for units in (f"{MEASURED} {COUNTED}", MEASURED))
+IN_NAMES = {
+    "s": "seconds",
+    "kb": "KiB",
+    "mb": "MiB",
+    **{unit: unit for unit in ("seconds", "tokens", "words", "share")},
+}
+_COUNTED, _MEASURED = (
+    re.compile(rf"(?:\S+ ){{0,3}}?({'|'.join(units.split())})\b")
+    for units in (f"{MEASURED} {COUNTED}", MEASURED)
+)
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key: where it stands (names that the file gives are NAME), of which kind's options it is, and what its schema says of it."""
+    """One key: where it stands (names that the file gives are NAME), of which kind's options it is, and what
+    its schema says of it.
+    """
 
     path: tuple[str, ...]
     node: Node
@@ -49,12 +64,16 @@ class Key:
 
     @property
     def default(self) -> str:
-        """As params.yaml would hold it; empty where the key must be given, or its default depends on others."""
+        """As params.yaml would hold it; empty where the key must be given, or its default depends on
+        others.
+        """
         return shown(self.node["default"]) if "default" in self.node else ""
 
     @property
     def unit(self) -> str:
-        """What a number counts, in the first word of its description that says it; empty for texts and pure numbers."""
+        """What a number counts, in the first word of its description that says it; empty for texts and pure
+        numbers.
+        """
         if not _is_number(self.node):
             return ""
         found = (_COUNTED if _is_number(self.node, "integer") else _MEASURED).match(self.meaning)
@@ -69,7 +88,9 @@ class Keys:
         self.root = Key((), schema, "flows/graph/params.py")
 
     def children(self, key: Key) -> list[Key]:
-        """The keys below one: of a record, of any member of a mapping or list, of the options of each kind."""
+        """The keys below one: of a record, of any member of a mapping or list, of the options of each
+        kind.
+        """
         return list(self._below(key.node, key.path, key.source, key.kind))
 
     def _below(self, node: Node, path: tuple[str, ...], source: str, kind: str) -> Iterator[Key]:
@@ -78,20 +99,31 @@ class Keys:
             yield Key((*path, name), self.resolved(value), source, kind, name in self._needed(node))
         if isinstance(node.get("additionalProperties"), dict):
             yield Key((*path, NAME), self.resolved(node["additionalProperties"]), source, kind)
-        if isinstance(node.get("items"), dict) and any(self._below(self.resolved(node["items"]), path, source, kind)):
+        if isinstance(node.get("items"), dict) and any(
+            self._below(self.resolved(node["items"]), path, source, kind)
+        ):
             yield Key((*path, ITEM), self.resolved(node["items"]), source, kind)
         for one in node.get("anyOf", ()):
             yield from self._below(self.resolved(one), path, source, kind)
         if "x-tag" in node:
             for name, record in self.kinds(node).items():
-                yield from (one for one in self._below(record, path, source, name) if one.path[-1] != node["x-tag"])
-            tag = {**node["then"]["properties"][node["x-tag"]], "description": f"which: {', '.join(self.kinds(node))}"}
+                yield from (
+                    one for one in self._below(record, path, source, name) if one.path[-1] != node["x-tag"]
+                )
+            tag = {
+                **node["then"]["properties"][node["x-tag"]],
+                "description": f"which: {', '.join(self.kinds(node))}",
+            }
             yield Key((*path, node["x-tag"]), tag, source, "", True)
 
     def kinds(self, node: Node) -> dict[str, Node]:
         """Kind -> the record of its options, of a choice; empty for anything else."""
         if "x-tag" not in node:
-            return {one: record for other in node.get("anyOf", ()) for one, record in self.kinds(self.resolved(other)).items()}
+            return {
+                one: record
+                for other in node.get("anyOf", ())
+                for one, record in self.kinds(self.resolved(other)).items()
+            }
         tag = node["x-tag"]
         chosen = [one for one in node["then"]["allOf"] if tag in one["if"].get("properties", {})]
         return {one["if"]["properties"][tag]["const"]: self.resolved(one["then"]) for one in chosen}
@@ -102,7 +134,9 @@ class Keys:
             if found := self.about(self.resolved(other)):
                 return found
         tags = node["then"]["properties"][node["x-tag"]] if "x-tag" in node else node
-        return dict(zip((str(name) for name in tags.get("enum", ())), tags.get("enumDescriptions", ()), strict=False))
+        return dict(
+            zip((str(name) for name in tags.get("enum", ())), tags.get("enumDescriptions", ()), strict=False)
+        )
 
     def resolved(self, node: Node) -> Node:
         """The definition that a node refers to, below what the node says itself."""
@@ -125,17 +159,28 @@ class Keys:
         return list(whole.get("required", ()))
 
     def find(self, dotted: str, file: Any = None) -> list[Key]:
-        """The keys of this name, several where kinds share it; of the kind that the `file` names there, where it names one."""
+        """The keys of this name, several where kinds share it; of the kind that the `file` names there, where
+        it names one.
+        """
         found = [self.root]
         for part in dotted.split("."):
             kind = _kind(found, file)
             below = [child for key in found for child in self.children(key)]
             found = [key for key in below if key.path[-1] == part]
-            found = found or [key for key in below if key.path[-1] in (NAME, ITEM) and (part in ("*", key.path[-1]) or part)]
+            found = found or [
+                key for key in below if key.path[-1] in (NAME, ITEM) and (part in ("*", key.path[-1]) or part)
+            ]
             found = [key for key in found if key.kind == kind] or found
             file = file.get(part) if isinstance(file, dict) else None
             found = [
-                Key((*key.path[:-1], key.path[-1] if part == "*" else part), key.node, key.source, key.kind, key.needed) for key in found
+                Key(
+                    (*key.path[:-1], key.path[-1] if part == "*" else part),
+                    key.node,
+                    key.source,
+                    key.kind,
+                    key.needed,
+                )
+                for key in found
             ]
         return _different(found)
 
@@ -157,12 +202,21 @@ class Keys:
         return sorted(found, key=lambda key: (word not in key.path[-1].lower(), len(key.path)))
 
     def nearest(self, dotted: str) -> list[str]:
-        """Known keys like an unknown one: in the deepest record that is right, then of the same last word anywhere."""
+        """Known keys like an unknown one: in the deepest record that is right, then of the same last word
+        anywhere.
+        """
         parts = dotted.split(".")
-        depth = next(depth for depth in range(len(parts) - 1, -1, -1) if depth == 0 or self.find(".".join(parts[:depth])))
+        depth = next(
+            depth
+            for depth in range(len(parts) - 1, -1, -1)
+            if depth == 0 or self.find(".".join(parts[:depth]))
+        )
         above = self.find(".".join(parts[:depth])) if depth else [self.root]
         known = [child.path[-1] for key in above for child in self.children(key)]
-        close = [".".join((*parts[:depth], name)) for name in difflib.get_close_matches(parts[depth], known, n=3, cutoff=0.5)]
+        close = [
+            ".".join((*parts[:depth], name))
+            for name in difflib.get_close_matches(parts[depth], known, n=3, cutoff=0.5)
+        ]
         names = {key.path[-1]: key.name for key in reversed(list(self.every()))}
         close += [names[name] for name in difflib.get_close_matches(parts[-1], names, n=3, cutoff=0.75)]
         return list(dict.fromkeys(close))
@@ -204,7 +258,10 @@ def words(keys: Keys, node: Node) -> str:
 
 
 def _number(_: Keys, node: Node) -> str:
-    low, high = node.get("minimum", node.get("exclusiveMinimum")), node.get("maximum", node.get("exclusiveMaximum"))
+    low, high = (
+        node.get("minimum", node.get("exclusiveMinimum")),
+        node.get("maximum", node.get("exclusiveMaximum")),
+    )
     if low is None and high is None:
         return str(node["type"])
     if high is None:
@@ -238,7 +295,10 @@ def _text(_: Keys, node: Node) -> str:
 def _is_number(node: Node, *kinds: str) -> bool:
     """Whether a value may be a number, of these types or of any."""
     types = node.get("type", [])
-    if set(types if isinstance(types, list) else [types]) & set(kinds or ("number", "integer")) and "enum" not in node:
+    if (
+        set(types if isinstance(types, list) else [types]) & set(kinds or ("number", "integer"))
+        and "enum" not in node
+    ):
         return True
     return any(_is_number(one, *kinds) for one in node.get("anyOf", ()))
 
@@ -251,6 +311,8 @@ def shown(value: Any) -> str:
         return "[" + ", ".join(shown(item) for item in value) + "]"
     if isinstance(value, str):
         return (
-            value if re.fullmatch(r"[\w./@-]*[A-Za-z_][\w./@-]*", value) and value not in ("null", "true", "false") else json.dumps(value)
+            value
+            if re.fullmatch(r"[\w./@-]*[A-Za-z_][\w./@-]*", value) and value not in ("null", "true", "false")
+            else json.dumps(value)
         )
     return json.dumps(value)

@@ -9,10 +9,11 @@ Node = dict[str, Any]
 
 
 def partial(node: Node, definitions: Node, nulls: bool = False) -> Node:
-    """`node` without needs, with the definitions that it then refers to as its `$defs`; with `nulls`, null may stand for every value.
+    """`node` without needs, with the definitions that it then refers to as its `$defs`; with `nulls`, null
+    may stand for every value.
 
-    A choice may leave its kind out where that stands below: then it has the options of any kind. Items of lists stay whole, for a list is
-    replaced and not laid over.
+    A choice may leave its kind out where that stands below: then it has the options of any kind. Items of
+    lists stay whole, for a list is replaced and not laid over.
     """
     return _Partial(definitions, nulls).all_of(node)
 
@@ -87,7 +88,9 @@ class _Partial:
                 if value not in known:
                     known.append(value)
         options.pop(tag, None)
-        any_kind = {name: values[0] if len(values) == 1 else {"anyOf": values} for name, values in options.items()}
+        any_kind = {
+            name: values[0] if len(values) == 1 else {"anyOf": values} for name, values in options.items()
+        }
         untagged = {
             "if": {"not": {"required": [tag]}},
             "then": {"properties": {tag: True, **any_kind}, "additionalProperties": False},

@@ -1,8 +1,10 @@
-"""The JSON schema of params.yaml (draft-07, which editors read), made of the typed records, the seams' folders and dvc.yaml.
+"""The JSON schema of params.yaml (draft-07, which editors read), made of the typed records, the seams'
+folders and dvc.yaml.
 
-Beside what JSON schema says, each record has `x-source`, its module, and each seam `x-seam`, its package. Members that are laid over what
-they share are partial where they stand in the file, and so is what they share: no key is needed there but those that dvc.yaml makes inputs
-of. What values must agree on (`check`) no schema says.
+Beside what JSON schema says, each record has `x-source`, its module, and each seam `x-seam`, its package.
+Members that are laid over what they share are partial where they stand in the file, and so is what they
+share: no key is needed there but those that dvc.yaml makes inputs of. What values must agree on (`check`) no
+schema says.
 """
 
 from __future__ import annotations
@@ -25,15 +27,21 @@ from flows.graph.references import DVC_YAML, families, overlays, sections
 from pipelines.settings import ROOT, Seam
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
-EXTENDS = {"type": "array", "items": {"type": "string"}, "description": "recipes that this one is laid over, in this order"}
+EXTENDS = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "recipes that this one is laid over, in this order",
+}
 _PLACEHOLDER = re.compile(r"\$\{\s*([^}]+?)\s*\}")
-_DOCSTRING = re.compile(r'(?:#.*\n|\s)*[rR]?"""(.*)')
+_DOCSTRING = re.compile(r'(?:#.*\n|\s)*[rR]?"""(.*?)(?:\n\s*\n|""")', re.DOTALL)
 Node = dict[str, Any]
 Path_ = tuple[str, ...]
 
 
 def params_schema(root: Path = ROOT) -> Node:
-    """Of params.yaml. A section that only dvc.yaml names, for a stage of the user's own, may hold anything."""
+    """Of params.yaml. A section that only dvc.yaml names, for a stage of the user's own, may hold
+    anything.
+    """
     schema = _generated()
     _lay(schema, {members: [_steps(layer) for layer in layers] for members, layers in overlays(root).items()})
     declared = read_yaml(root / DVC_YAML) if (root / DVC_YAML).exists() else {}
@@ -41,21 +49,35 @@ def params_schema(root: Path = ROOT) -> Node:
         schema["properties"][name] = {"description": "a section of a stage that dvc.yaml declares"}
     _describe(schema["properties"], declared)
     needs = _needs(path for path in _read_by_dvc(root) if path[0] in Params.model_fields)
-    head = {"$schema": DRAFT, "title": "params.yaml of Whetstone", "description": "Every setting of every stage."}
+    head = {
+        "$schema": DRAFT,
+        "title": "params.yaml of Whetstone",
+        "description": "Every setting of every stage.",
+    }
     return {**head, **schema, "allOf": [needs]} if needs else {**head, **schema}
 
 
 def recipe_schema(root: Path = ROOT) -> Node:
-    """Of recipes/*.yaml, which are partial: no key is needed, and null takes one out. Items of lists are whole."""
+    """Of recipes/*.yaml, which are partial: no key is needed, and null takes one out. Items of lists are
+    whole.
+    """
     schema = params_schema(root)
     schema.pop("allOf", None)
-    recipe: Node = partial({name: value for name, value in schema.items() if name != "$defs"}, schema["$defs"], nulls=True)
+    recipe: Node = partial(
+        {name: value for name, value in schema.items() if name != "$defs"}, schema["$defs"], nulls=True
+    )
     recipe["properties"]["extends"] = EXTENDS
-    return {**recipe, "title": "A recipe of Whetstone", "description": "Laid over params.yaml by `whetstone use`; null takes a key out."}
+    return {
+        **recipe,
+        "title": "A recipe of Whetstone",
+        "description": "Laid over params.yaml by `whetstone use`; null takes a key out.",
+    }
 
 
 class _Generate(GenerateJsonSchema):
-    """Pydantic's schema; a seam is a choice of its modules, a union with a tag a choice by it, in a form whose errors have a place."""
+    """Pydantic's schema; a seam is a choice of its modules, a union with a tag a choice by it, in a form
+    whose errors have a place.
+    """
 
     def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> JsonSchemaValue:
         seam = getattr(schema["function"]["function"], "__self__", None)
@@ -64,14 +86,23 @@ class _Generate(GenerateJsonSchema):
         return {"anyOf": [self._choice(seam), {"type": "null"}]} if _may_be_none(seam) else self._choice(seam)
 
     def function_after_schema(self, schema: core_schema.AfterValidatorFunctionSchema) -> JsonSchemaValue:
-        seam, inner = getattr(schema["function"]["function"], "__self__", None), super().function_after_schema(schema)
+        seam, inner = (
+            getattr(schema["function"]["function"], "__self__", None),
+            super().function_after_schema(schema),
+        )
         return self._names(seam, inner) if isinstance(seam, Seam) else inner
 
     @lru_cache(maxsize=64)  # noqa: B019  # a generator lives for one schema
     def _choice(self, seam: Seam) -> Node:
-        kinds = {name: self.generate_inner(seam.options(name).__pydantic_core_schema__) for name in seam.names()}
+        kinds = {
+            name: self.generate_inner(seam.options(name).__pydantic_core_schema__) for name in seam.names()
+        }
         bare = [name for name in kinds if _needs_nothing(seam, name)]
-        return {"type": ["object", "string"], "else": {"enum": bare}, **_by_tag("kind", kinds, _enum(seam, list(kinds)))} | _marks(seam)
+        return {
+            "type": ["object", "string"],
+            "else": {"enum": bare},
+            **_by_tag("kind", kinds, _enum(seam, list(kinds))),
+        } | _marks(seam)
 
     def _name(self, seam: Seam) -> Node:
         return {"type": "string", **_enum(seam, seam.names()), **_marks(seam)}
@@ -93,7 +124,9 @@ class _Generate(GenerateJsonSchema):
         return {**super().model_schema(schema), "x-source": source}
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        """`type: [number, null]` rather than two alternatives: an error then says what is wrong with the number."""
+        """`type: [number, null]` rather than two alternatives: an error then says what is wrong with the
+        number.
+        """
         made = super().nullable_schema(schema)
         inner = made["anyOf"][0] if "anyOf" in made else {}
         simple = isinstance(inner.get("type"), str) and not inner.keys() & {"enum", "const", "x-seam"}
@@ -103,7 +136,11 @@ class _Generate(GenerateJsonSchema):
         """Draft-07 has no `prefixItems`."""
         made = super().tuple_schema(schema)
         items = made.pop("prefixItems", None)
-        return {**made, "items": items[0] if all(item == items[0] for item in items) else items} if items else made
+        return (
+            {**made, "items": items[0] if all(item == items[0] for item in items) else items}
+            if items
+            else made
+        )
 
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
         if "default_factory" in schema and not schema.get("default_factory_takes_data"):
@@ -113,12 +150,19 @@ class _Generate(GenerateJsonSchema):
 
 def _by_tag(tag: str, kinds: Mapping[str, Node], enum: Node) -> Node:
     """`then` of a mapping: its tag is a known one, and the rest is what that kind holds."""
-    chosen = [{"if": {"required": [tag], "properties": {tag: {"const": name}}}, "then": ref} for name, ref in kinds.items()]
-    return {"if": {"type": "object"}, "then": {"required": [tag], "properties": {tag: enum}, "allOf": chosen}, "x-tag": tag}
+    chosen = [
+        {"if": {"required": [tag], "properties": {tag: {"const": name}}}, "then": ref}
+        for name, ref in kinds.items()
+    ]
+    return {
+        "if": {"type": "object"},
+        "then": {"required": [tag], "properties": {tag: enum}, "allOf": chosen},
+        "x-tag": tag,
+    }
 
 
 def _enum(seam: Seam, names: list[str]) -> Node:
-    return {"enum": names, "enumDescriptions": [first_line(seam.module(name)) for name in names]}
+    return {"enum": names, "enumDescriptions": [summary(seam.module(name)) for name in names]}
 
 
 def _marks(seam: Seam) -> Node:
@@ -141,11 +185,11 @@ def _needs_nothing(seam: Seam, name: str) -> bool:
     return True
 
 
-def first_line(module: str) -> str:
-    """Of a module's docstring; the module is read, not imported."""
+def summary(module: str) -> str:
+    """The first paragraph of a module's docstring, on one line; the module is read, not imported."""
     text = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
     found = _DOCSTRING.match(text)
-    return found[1].strip().removesuffix('"""') if found else ""
+    return " ".join(found[1].split()) if found else ""
 
 
 def _generated() -> Node:
@@ -158,7 +202,9 @@ def _generated() -> Node:
 
 
 def _shared(node: Any, shared: Node) -> Any:
-    """Each seam's node becomes one definition, however many keys it stands at; what the key says of itself stays with the key."""
+    """Each seam's node becomes one definition, however many keys it stands at; what the key says of itself
+    stays with the key.
+    """
     if isinstance(node, list):
         return [_shared(item, shared) for item in node]
     if not isinstance(node, dict):
@@ -175,13 +221,15 @@ def _shared(node: Any, shared: Node) -> Any:
 
 
 def _tidy(node: Any) -> None:
-    """Titles that only repeat the key, and defaults of whole records, which stand with the records' own keys."""
+    """Removes titles, which only repeat the key, and the line breaks of docstrings, in place."""
     if isinstance(node, list):
         for item in node:
             _tidy(item)
     elif isinstance(node, dict):
         if isinstance(node.get("title"), str):
             del node["title"]
+        if isinstance(node.get("description"), str):
+            node["description"] = " ".join(node["description"].split())
         for name, value in node.items():
             if name not in ("default", "enum", "enumDescriptions", "required"):
                 _tidy(value)
@@ -209,7 +257,9 @@ def _steps(layer: str) -> Path_:
 
 
 def _lay(schema: Node, laid: Mapping[Path_, list[Path_]]) -> None:
-    """Make members and what they are laid over partial, in place; what is shared holds the keys that all records above it have."""
+    """Make members and what they are laid over partial, in place; what is shared holds the keys that all
+    records above it have.
+    """
     above: dict[Path_, list[Node]] = {}
     places = {(*members, "*"): layers for members, layers in laid.items()}
     for place, layers in places.items():
@@ -231,9 +281,16 @@ def _lay(schema: Node, laid: Mapping[Path_, list[Path_]]) -> None:
 
 def _common(schema: Node, records: list[Node]) -> Node:
     """The keys that every one of the records has, as the one with the fewest says them."""
-    found = sorted((schema["$defs"][record["$ref"].removeprefix(REF)] for record in records), key=lambda record: len(record["properties"]))
+    found = sorted(
+        (schema["$defs"][record["$ref"].removeprefix(REF)] for record in records),
+        key=lambda record: len(record["properties"]),
+    )
     names = [name for name in found[0]["properties"] if all(name in other["properties"] for other in found)]
-    return {"type": "object", "additionalProperties": False, "properties": {name: found[0]["properties"][name] for name in names}}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: found[0]["properties"][name] for name in names},
+    }
 
 
 def _at(schema: Node, place: Path_) -> Node:
@@ -248,7 +305,9 @@ def _at(schema: Node, place: Path_) -> Node:
 
 
 def _read_by_dvc(root: Path) -> Iterable[Path_]:
-    """Settings that dvc.yaml's own templates read, which must stand in the file: ("dpo", "runs", "*", "start")."""
+    """Settings that dvc.yaml's own templates read, which must stand in the file: ("dpo", "runs", "*",
+    "start").
+    """
     for family in families(root):
         for template in (*family.deps, *family.outs, *family.sections):
             for name in _PLACEHOLDER.findall(template):

@@ -1,8 +1,9 @@
 """The exact, read-only answer to "what would run, and why", from DVC's own objects.
 
-`dvc status` and `dvc repro --dry` are no plan: they say nothing of what lies downstream or in the run cache. Here the graph is walked once,
-upstream first, carrying for every output the content that it will have: its recorded digest where the stage is kept or restored, unknown
-where it runs. So the plan is exact through chains of restored stages, and `run?` marks a stage that early cut-off may still spare.
+`dvc status` and `dvc repro --dry` are no plan: they say nothing of what lies downstream or in the run cache.
+Here the graph is walked once, upstream first, carrying for every output the content that it will have: its
+recorded digest where the stage is kept or restored, unknown where it runs. So the plan is exact through
+chains of restored stages, and `run?` marks a stage that early cut-off may still spare.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Action = Literal["keep", "checkout", "restore", "run", "run?"]
 
 @dataclass(frozen=True)
 class Row:
-    """One stage of the plan. `reasons` come shortest first; `notes` are things DVC does not count as a reason."""
+    """One stage of the plan. `reasons` come shortest first; `notes` are things DVC does not count as a
+    reason.
+    """
 
     stage: str
     action: Action
@@ -74,16 +77,27 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
-def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: bool = False, text: str | None = None) -> Plan:
-    """Check params.yaml, refresh code.lock.json, and plan `targets` with all they need (all stages when empty).
+def make(
+    root: Path,
+    targets: Iterable[str] = (),
+    force: bool = False,
+    record: bool = False,
+    text: str | None = None,
+) -> Plan:
+    """Check params.yaml, refresh code.lock.json, and plan `targets` with all they need (all stages when
+    empty).
 
-    `force` plans the targets themselves as run. `record` also lets dvc.lock know the refreshed code.lock.json, which only `run` does.
-    With `text` the plan is that of a params.yaml which holds it, and nothing is written. Raises ParamsError, UnknownStage,
-    dvc_api.BrokenLock.
+    `force` plans the targets themselves as run. `record` also lets dvc.lock know the refreshed
+    code.lock.json, which only `run` does. With `text` the plan is that of a params.yaml which holds it, and
+    nothing is written. Raises ParamsError, UnknownStage, dvc_api.BrokenLock.
     """
     raw = read_yaml(root / PARAMS) if text is None else parse(text)
     params = check(raw, root=root)
-    unwritten = None if text is None else {PARAMS: text, source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params))}
+    unwritten = (
+        None
+        if text is None
+        else {PARAMS: text, source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params))}
+    )
     if unwritten is None:
         source_lock.write(root, params)  # before DVC reads dvc.yaml, which makes stages of it
     with dvc_api.locked_repo(root, unwritten) as repo:
@@ -102,14 +116,24 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
         if record:
             dvc_api.prune_orphans(repo)
             dvc_api.record_code_stage(repo)
-        takes = {name: [source_lock.STAGE + one for one in entry.get("sources", {})] for name, entry in code.items()}
+        takes = {
+            name: [source_lock.STAGE + one for one in entry.get("sources", {})]
+            for name, entry in code.items()
+        }
         needs = dvc_api.graph(repo)
         made_paths.check(root, params, needs)
         needs = dvc_api.with_sources(needs, takes)
-        order = [stage for stage in dvc_api.stages_in_order(repo, needs) if stage.addressing != dvc_api.CODE_STAGE]
-        wanted = set(expand([stage.addressing for stage in order], targets, presets=unlisted(raw))) or {s.addressing for s in order}
+        order = [
+            stage for stage in dvc_api.stages_in_order(repo, needs) if stage.addressing != dvc_api.CODE_STAGE
+        ]
+        wanted = set(expand([stage.addressing for stage in order], targets, presets=unlisted(raw))) or {
+            s.addressing for s in order
+        }
         chosen = dvc_api.with_upstream(needs, order, wanted)
-        files = {os.path.join(repo.root_dir, name): values for name, values in ((PARAMS, raw), (codelock.CODE_LOCK, code))}
+        files = {
+            os.path.join(repo.root_dir, name): values
+            for name, values in ((PARAMS, raw), (codelock.CODE_LOCK, code))
+        }
         walk = _Walk(repo, needs, wanted if force else set(), files)
         rows = tuple(walk.rows(chosen))
         walk.verified.save()
@@ -117,21 +141,32 @@ def make(root: Path, targets: Iterable[str] = (), force: bool = False, record: b
 
 
 def check_wanted(root: Path, targets: Iterable[str], text: str) -> None:
-    """Raise what a plan of `targets` raises for a params.yaml that holds `text`: ParamsError, UnknownStage, DVC's errors.
+    """Raise what a plan of `targets` raises for a params.yaml that holds `text`: ParamsError, UnknownStage,
+    DVC's errors.
 
     Nothing is written or hashed, and a damaged dvc.lock, which `run` mends, is not looked at.
     """
     raw = parse(text)
     params = check(raw)
-    instead = {PARAMS: text, source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params)), "dvc.lock": NO_LOCK}
+    instead = {
+        PARAMS: text,
+        source_lock.SOURCE_LOCK: source_lock.text_of(source_lock.make(root, params)),
+        "dvc.lock": NO_LOCK,
+    }
     with dvc_api.open_repo(root, instead) as repo:
         needs = dvc_api.graph(repo)
         made_paths.check(root, params, needs)
-        names = [stage.addressing for stage in dvc_api.stages_in_order(repo, needs) if stage.addressing != dvc_api.CODE_STAGE]
+        names = [
+            stage.addressing
+            for stage in dvc_api.stages_in_order(repo, needs)
+            if stage.addressing != dvc_api.CODE_STAGE
+        ]
         expand(names, targets, presets=unlisted(raw))
 
 
-def expand(names: Iterable[str], targets: Iterable[str], missing_ok: bool = False, presets: Iterable[str] = ()) -> list[str]:
+def expand(
+    names: Iterable[str], targets: Iterable[str], missing_ok: bool = False, presets: Iterable[str] = ()
+) -> list[str]:
     """`rl` stands for every `rl@…`; an unknown target raises with the nearest names, unless `missing_ok`.
 
     `presets` are methods of params.yaml without a stage, which may have been meant.
@@ -145,8 +180,17 @@ def expand(names: Iterable[str], targets: Iterable[str], missing_ok: bool = Fals
             kind, presets = target.partition("@")[0], sorted(presets)
             asked = [f"{kind}@{preset}" for preset in presets] if kind in ("rl", "evaluate") else []
             close = difflib.get_close_matches(target, [*names, *asked], n=3, cutoff=0.4)
-            said = f"no stage {target}" + (f"; did you mean {', '.join(close)}?" if close else f"; stages: {', '.join(names)}")
-            raise UnknownStage(said + (f"\npresets without a stage, which can be asked for too: {', '.join(asked)}" if asked else ""))
+            said = f"no stage {target}" + (
+                f"; did you mean {', '.join(close)}?" if close else f"; stages: {', '.join(names)}"
+            )
+            raise UnknownStage(
+                said
+                + (
+                    f"\npresets without a stage, which can be asked for too: {', '.join(asked)}"
+                    if asked
+                    else ""
+                )
+            )
         result += hits
     return result
 
@@ -169,7 +213,9 @@ class _Walk:
             yield self._row(stage) if dvc_api.is_pipeline_stage(stage) else self._source(stage)
 
     def _source(self, stage: Any) -> Row:
-        """A .dvc file: data that DVC tracks but no stage makes. Changed data counts as it is; missing data comes by checkout."""
+        """A .dvc file: data that DVC tracks but no stage makes. Changed data counts as it is; missing data
+        comes by checkout.
+        """
         status = {str(out): out.workspace_status().get(str(out)) for out in stage.outs}
         missing = [name for name, state in status.items() if state == "deleted"]
         changed = [name for name, state in status.items() if state and state != "deleted"]
@@ -178,8 +224,12 @@ class _Walk:
                 self.predicted[out.fs_path] = out.hash_info
         known = [out for out in stage.outs if not status[str(out)] and out.hash_info]
         damaged = [out for out in known if not self.verified.holds(out.def_path, out.hash_info.value)]
-        notes = tuple(f"{out.def_path} is damaged: its bytes are not those of its .dvc file; {FETCH}" for out in damaged)
-        notes += tuple(f"{name} differs from its .dvc file; run `dvc add {name}` to version it" for name in changed)
+        notes = tuple(
+            f"{out.def_path} is damaged: its bytes are not those of its .dvc file; {FETCH}" for out in damaged
+        )
+        notes += tuple(
+            f"{name} differs from its .dvc file; run `dvc add {name}` to version it" for name in changed
+        )
         reasons = tuple(f"{name} is missing, its object is cached" for name in missing)
         return Row(stage.addressing, "checkout" if missing else "keep", reasons, notes, (), {})
 
@@ -214,7 +264,11 @@ class _Walk:
                 elif lock is not None:
                     reasons.append((2, f"new dependency {dep.def_path}"))
                 dvc_api.set_hash(dep, content)
-        broken = {out.def_path: state for out in stage.outs if (state := self._broken(out))} if lock is not None else {}
+        broken = (
+            {out.def_path: state for out in stage.outs if (state := self._broken(out))}
+            if lock is not None
+            else {}
+        )
         action = self._action(stage, reasons, broken, waiting, known)
         if action == "run" and known and not waiting:
             notes += dvc_run_cache.passed_over(self.repo, stage)
@@ -222,16 +276,27 @@ class _Walk:
         if waiting:
             reasons.append((4, f"upstream will run: {', '.join(waiting)}"))
         texts = tuple(text for _, text in sorted(reasons, key=lambda r: (r[0], len(r[1]))))
-        return Row(stage.addressing, action, texts, notes, tuple(self.upstream[stage.addressing]), dict(stage.meta or {}))
+        return Row(
+            stage.addressing,
+            action,
+            texts,
+            notes,
+            tuple(self.upstream[stage.addressing]),
+            dict(stage.meta or {}),
+        )
 
     def _doubts(self, stage: Any, lock: dict[str, Any] | None) -> list[tuple[int, str]]:
-        """What other records of the run say otherwise than dvc.lock: such an entry was edited, or merged of two."""
+        """What other records of the run say otherwise than dvc.lock: such an entry was edited, or merged of
+        two.
+        """
         if lock is None or stage.frozen:
             return []
         judgement = self.witnesses.judge(read_entry(stage.name, lock, WORKTREE))
         return [(2, f"the records disagree: {difference.text()}") for difference in judgement.differences]
 
-    def _action(self, stage: Any, reasons: list[Any], broken: dict[str, str], waiting: list[str], known: bool) -> Action:
+    def _action(
+        self, stage: Any, reasons: list[Any], broken: dict[str, str], waiting: list[str], known: bool
+    ) -> Action:
         """Decide, and predict the outputs' contents."""
         made = stage
         always = any(order == 0 and text != "never run" for order, text in reasons)
@@ -253,16 +318,21 @@ class _Walk:
                         dvc_api.set_md5(out, own[out.def_path])
         contents = {out.fs_path: out.hash_info for out in made.outs}
         for out in stage.outs:
-            self.predicted[out.fs_path] = contents[out.fs_path] if action in ("checkout", "restore") else UNKNOWN
+            self.predicted[out.fs_path] = (
+                contents[out.fs_path] if action in ("checkout", "restore") else UNKNOWN
+            )
         return action
 
     def _sources(self, stage: Any, lock: dict[str, Any] | None) -> list[str]:
-        """Manifests of outside sources that are still to be made. In the stage's entry of code.lock.json, those that are known take the
-        digest that they will have, those that are not keep the recorded one: what they change is not known."""
+        """Manifests of outside sources that are still to be made. In the stage's entry of code.lock.json,
+        those that are known take the digest that they will have, those that are not keep the recorded one:
+        what they change is not known.
+        """
         path = os.path.join(self.repo.root_dir, codelock.CODE_LOCK)
         entry = self.files.get(path, {}).get(stage.addressing, {}).get("sources", {})
         recorded: Any = lock
-        for part in ("params", codelock.CODE_LOCK, stage.addressing, "sources"):  # a damaged dvc.lock may hold anything
+        # a damaged dvc.lock may hold anything
+        for part in ("params", codelock.CODE_LOCK, stage.addressing, "sources"):
             recorded = (recorded.get(part) if isinstance(recorded, dict) else None) or {}
         recorded = recorded if isinstance(recorded, dict) else {}
         waiting = []
@@ -277,10 +347,16 @@ class _Walk:
         return waiting
 
     def _cached(self, out: Any) -> bool:
-        return bool(out.hash_info) and not dvc_run_cache.uncached(out) and not self.verified.damaged_objects(out.hash_info.value)
+        return (
+            bool(out.hash_info)
+            and not dvc_run_cache.uncached(out)
+            and not self.verified.damaged_objects(out.hash_info.value)
+        )
 
     def _content(self, dep: Any) -> Any:
-        """The content a dependency will have when its stage's turn comes: a hash, UNKNOWN, or None when it is not there."""
+        """The content a dependency will have when its stage's turn comes: a hash, UNKNOWN, or None when it is
+        not there.
+        """
         if dep.fs_path in self.predicted:
             return self.predicted[dep.fs_path]
         if any(dep.fs.isin(dep.fs_path, path) for path in self.predicted):
@@ -295,7 +371,8 @@ class _Walk:
             return dep.get_hash() if dep.exists else None
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{dep.def_path}: {error.filename} is a link to nothing; remove it, or bring back what it leads to"
+                f"{dep.def_path}: {error.filename} is a link to nothing; remove it, or bring back what it "
+                f"leads to"
             ) from None
 
     @staticmethod
@@ -307,7 +384,11 @@ class _Walk:
         named = {dep.def_path: set(dep.params) for dep in stage.params}
         for path, values in lock.get("params", {}).items():
             gone += [f"{path}:{key}" for key in values if key not in named.get(path, set())]
-        return tuple(f"no longer depends on {name}, which made the recorded result; DVC does not notice, --force reruns" for name in gone)
+        return tuple(
+            f"no longer depends on {name}, which made the recorded result; DVC does not notice, --force "
+            f"reruns"
+            for name in gone
+        )
 
     def _param(self, dep: Any, lock: dict[str, Any] | None) -> list[tuple[int, str]]:
         try:
@@ -318,20 +399,35 @@ class _Walk:
         dvc_api.set_hash(dep, now)
         if lock is None:
             return []
-        changed = [key for key in sorted(old.keys() | new.keys()) if key not in old or key not in new or old[key] != new[key]]
+        changed = [
+            key
+            for key in sorted(old.keys() | new.keys())
+            if key not in old or key not in new or old[key] != new[key]
+        ]
         if not dep.def_path.endswith(codelock.CODE_LOCK):
-            return [(1, f"param {key} {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}") for key in changed]
+            return [
+                (1, f"param {key} {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}")
+                for key in changed
+            ]
         # An empty mapping that is filled, or emptied, is told by its keys.
         told = [key for key in changed if not any(other.startswith(f"{key}.") for other in changed)]
         return [_code_reason(key, key in old, key in new, old.get(key), new.get(key)) for key in told]
 
     def _data_reason(self, dep: Any, content: Any) -> str:
         old = dep.hash_info
-        files = dvc_api.tree_changes(dep, old) if content.isdir and old.isdir and dep.fs_path not in self.predicted else []
-        return f"{dep.def_path} changed" + (f" ({', '.join(files)})" if files else f" ({old.value[:8]} -> {content.value[:8]})")
+        files = (
+            dvc_api.tree_changes(dep, old)
+            if content.isdir and old.isdir and dep.fs_path not in self.predicted
+            else []
+        )
+        return f"{dep.def_path} changed" + (
+            f" ({', '.join(files)})" if files else f" ({old.value[:8]} -> {content.value[:8]})"
+        )
 
     def _broken(self, out: Any) -> str:
-        """What is wrong with a recorded output, in words; empty when nothing is. DVC's own view first, which trusts what a remote sent."""
+        """What is wrong with a recorded output, in words; empty when nothing is. DVC's own view first, which
+        trusts what a remote sent.
+        """
         state = out.workspace_status().get(str(out))
         said = {None: "", "deleted": "is missing"}.get(state, f"was {state}")
         if not state and out.hash_info and not self.verified.holds(out.def_path, out.hash_info.value):
@@ -340,14 +436,22 @@ class _Walk:
         wrong = self.verified.damaged_objects(out.hash_info.value) if text and out.hash_info else []
         if wrong:  # to DVC it is there: it would not be fetched
             names = [os.path.relpath(path, self.repo.root_dir) for path in wrong]
-            mend = f"`rm -f {' '.join(names)}; dvc fetch {out.stage.addressing}` brings it again if the remote's copy is whole"
+            mend = (
+                f"`rm -f {' '.join(names)}; dvc fetch {out.stage.addressing}` brings it again if the "
+                f"remote's copy is whole"
+            )
             text += f"; {', '.join(names)} in the cache is damaged too: {mend}"
         return text
 
 
 def _uncached(out: Any, said: str) -> str:
-    if out.use_cache and out.hash_info and dvc_run_cache.uncached(out):  # DVC would run the stage even though the output stands there
-        return f"{said} and not in the cache" if said else f"is not in the cache (`dvc commit {out.stage.addressing}` puts it there)"
+    # DVC would run the stage even though the output stands there
+    if out.use_cache and out.hash_info and dvc_run_cache.uncached(out):
+        return (
+            f"{said} and not in the cache"
+            if said
+            else f"is not in the cache (`dvc commit {out.stage.addressing}` puts it there)"
+        )
     return said
 
 
@@ -360,5 +464,8 @@ def _code_reason(key: str, was: bool, stays: bool, old: Any, new: Any) -> tuple[
         return 2, f"environment {name} {old or 'unused'} -> {new or 'unused'}"
     _, _, name = key.partition(".sources.")
     if name:
-        return 2, f"source {name} {'changed' if was and stays else 'is new' if stays else 'is no longer taken'}"
+        return (
+            2,
+            f"source {name} {'changed' if was and stays else 'is new' if stays else 'is no longer taken'}",
+        )
     return 2, f"{key.rsplit('.', 1)[-1]} {old} -> {new}"

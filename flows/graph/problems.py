@@ -1,4 +1,6 @@
-"""A pydantic error in the words of params.yaml: the key where it stands in the file, what is wrong, and the nearest known key."""
+"""A pydantic error in the words of params.yaml: the key where it stands in the file, what is wrong, and the
+nearest known key.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,12 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
     path, known = _locate(raw, item["loc"], root)
     if item["type"] == "extra_forbidden":
         close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        return path, f"unknown, did you mean {close[0]}?" if close else f"unknown; known here: {', '.join(sorted(known))}"
+        return (
+            path,
+            f"unknown, did you mean {close[0]}?"
+            if close
+            else f"unknown; known here: {', '.join(sorted(known))}",
+        )
     if item["type"] == "missing":
         return path, "missing"
     text = item["msg"].removeprefix("Value error, ").replace("valid tuple", "list")  # YAML knows no tuples
@@ -27,17 +34,23 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
 
 
 def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list[str], list[str]]:
-    """The path in the file that a pydantic location stands for, and the keys that are known beside its last part.
+    """The path in the file that a pydantic location stands for, and the keys that are known beside its last
+    part.
 
-    Pydantic's locations also hold the tags of unions, which the file does not; and a key of a run or method may
-    stand in what it shares with others.
+    Pydantic's locations also hold the tags of unions, which the file does not; and a key of a run or method
+    may stand in what it shares with others.
     """
     kind: Any = root
     data, path = raw, list[str]()
-    layers: list[tuple[list[str], Any]] = []  # inside a member: the same place in what it is laid over, the uppermost first
+    # inside a member: the same place in what it is laid over, the uppermost first
+    layers: list[tuple[list[str], Any]] = []
     for position, part in enumerate(loc):
         if isinstance(data, dict) and part not in data:
-            holding = [place for place, (_, shared) in enumerate(layers) if isinstance(shared, dict) and part in shared]
+            holding = [
+                place
+                for place, (_, shared) in enumerate(layers)
+                if isinstance(shared, dict) and part in shared
+            ]
             if holding:
                 path, data = layers[holding[0]]
                 layers = layers[holding[0] + 1 :]
@@ -48,24 +61,41 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
         item = data.get(part) if isinstance(data, dict) else None
         shared_by = [resolved(layer, item) for layer in overlays().get(tuple(path), ())]
         path = [*path, str(part)]
-        fields = [record.model_fields[str(part)] for record in _records(kind, data) if str(part) in record.model_fields]
+        fields = [
+            record.model_fields[str(part)]
+            for record in _records(kind, data)
+            if str(part) in record.model_fields
+        ]
         data = data[part] if isinstance(data, (dict, list)) else None
         kind = _chosen(fields[0], data) if fields else _item(kind)
-        below = [([*where, str(part)], shared.get(str(part))) for where, shared in layers if isinstance(shared, dict)]
+        below = [
+            ([*where, str(part)], shared.get(str(part)))
+            for where, shared in layers
+            if isinstance(shared, dict)
+        ]
         layers = [(list(layer), at(raw, layer)) for layer in reversed(shared_by)] or below
-    return [*path, *(str(part) for part in loc[-1:])], [name for record in _records(kind, data) for name in record.model_fields]
+    return [*path, *(str(part) for part in loc[-1:])], [
+        name for record in _records(kind, data) for name in record.model_fields
+    ]
 
 
 def _chosen(field: FieldInfo, data: Any) -> Any:
     """The type of a field's value; at a seam, that of the options of the kind which the data names."""
     for seam in field.metadata:
-        if isinstance(seam, Seam) and isinstance(data, dict) and isinstance(data.get("kind"), str) and data["kind"] in seam:
+        if (
+            isinstance(seam, Seam)
+            and isinstance(data, dict)
+            and isinstance(data.get("kind"), str)
+            and data["kind"] in seam
+        ):
             return seam.options(data["kind"])
     return field.annotation
 
 
 def _records(kind: Any, data: Any) -> list[type[BaseModel]]:
-    """The records that a value of this type may be; of a union only those whose literal fields agree with `data`."""
+    """The records that a value of this type may be; of a union only those whose literal fields agree with
+    `data`.
+    """
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return [kind]
     if typing.get_origin(kind) in (dict, list, tuple):
@@ -76,7 +106,9 @@ def _records(kind: Any, data: Any) -> list[type[BaseModel]]:
 
 def _agrees(record: type[BaseModel], data: Any) -> bool:
     for name, field in record.model_fields.items():
-        choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+        choices = (
+            typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+        )
         if len(choices) == 1 and isinstance(data, dict) and name in data and data[name] != choices[0]:
             return False
     return True
@@ -86,7 +118,9 @@ def _item(kind: Any) -> Any:
     """The type of the values of a mapping or sequence, looked for through unions."""
     if typing.get_origin(kind) in (dict, list, tuple):
         return [argument for argument in typing.get_args(kind) if argument is not Ellipsis][-1]
-    inner = [argument for argument in typing.get_args(kind) if typing.get_origin(argument) in (dict, list, tuple)]
+    inner = [
+        argument for argument in typing.get_args(kind) if typing.get_origin(argument) in (dict, list, tuple)
+    ]
     return _item(inner[0]) if inner else kind
 
 

@@ -1,12 +1,14 @@
 """`whetstone use NAME`: params.yaml becomes what recipes/NAME.yaml says; `use default` goes back.
 
-A recipe starts from nothing: no corpus, run, round, model or board of the default, but its settings, presets and what runs share. With
-`extends: [other, default]` it starts from those, laid over each other in this order, and from the whole default where that is among them.
-`use a+b` is a recipe that extends both. A value null takes a key out.
+A recipe starts from nothing: no corpus, run, round, model or board of the default, but its settings, presets
+and what runs share. With `extends: [other, default]` it starts from those, laid over each other in this
+order, and from the whole default where that is among them. `use a+b` is a recipe that extends both. A value
+null takes a key out.
 
-params.yaml stays the whole truth, so DVC needs to know nothing of recipes. recipes/.applied.yaml holds the default as it was (`base`) and
-with the recipe on it (`laid`), and belongs into version control with params.yaml. What params.yaml holds beside that are settings of
-the user's own (`-S`, an editor): said at every plan, kept aside by name or carried over when a recipe is used.
+params.yaml stays the whole truth, so DVC needs to know nothing of recipes. recipes/.applied.yaml holds the
+default as it was (`base`) and with the recipe on it (`laid`), and belongs into version control with
+params.yaml. What params.yaml holds beside that are settings of the user's own (`-S`, an editor): said at
+every plan, kept aside by name or carried over when a recipe is used.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ class Change:
 
     def as_json(self) -> dict[str, Any]:
         values = {"was": self.was, "now": self.now}
-        return {"key": list(self.key), **{name: value for name, value in values.items() if value is not ABSENT}}
+        return {
+            "key": list(self.key),
+            **{name: value for name, value in values.items() if value is not ABSENT},
+        }
 
 
 def names(root: Path) -> list[str]:
@@ -75,7 +80,9 @@ def active(root: Path) -> str:
 
 
 def own(root: Path, text: str | None = None) -> list[Change]:
-    """Settings of params.yaml (or of `text`) that are not the active recipe's. Raises ParamsError when either is no YAML."""
+    """Settings of params.yaml (or of `text`) that are not the active recipe's. Raises ParamsError when either
+    is no YAML.
+    """
     laid, text = _laid(root), text if text is not None else read_text(root / PARAMS)
     return [] if laid is None or laid == text else list(_differences(parse(laid, APPLIED), parse(text)))
 
@@ -97,7 +104,9 @@ def remember(root: Path) -> None:
 
 @dataclass(frozen=True)
 class Used:
-    """What `use` did: `key old -> new` lines, and the own settings with the file that they were kept in (None: carried over, or none)."""
+    """What `use` did: `key old -> new` lines, and the own settings with the file that they were kept in
+    (None: carried over, or none).
+    """
 
     changed: list[str]
     own: list[Change]
@@ -105,7 +114,8 @@ class Used:
 
 
 def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) -> Used:
-    """Make params.yaml the recipe as it is; with `keep` carry the own settings over, with `bring` lay those of a file that `use` has kept.
+    """Make params.yaml the recipe as it is; with `keep` carry the own settings over, with `bring` lay those
+    of a file that `use` has kept.
 
     The result is checked as a whole before anything is written. Raises ParamsError.
     """
@@ -128,11 +138,15 @@ def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) ->
     else:
         save_with_comments(root / APPLIED, {"recipe": name, "base": base, "laid": laid})
         write_text(root / PARAMS, text)
-    return Used([_words(change) for change in _differences(before, parse(text))], lay if keep else mine, aside)
+    return Used(
+        [_words(change) for change in _differences(before, parse(text))], lay if keep else mine, aside
+    )
 
 
 def show(root: Path, name: str) -> str:
-    """params.yaml as `use` would write it, without settings of one's own; checked, and nothing is written. Raises ParamsError."""
+    """params.yaml as `use` would write it, without settings of one's own; checked, and nothing is written.
+    Raises ParamsError.
+    """
     base = _base(root, own(root))
     text = base if name == DEFAULT else text_of(_lay(root, name, base))
     check(parse(text), name, root)
@@ -143,14 +157,18 @@ def about(root: Path) -> dict[str, str]:
     """Recipe -> the first sentence of the comment that its file begins with."""
     found = {DEFAULT: "The embedded default: every branch, made from nothing."}
     for name in names(root):
-        lines = itertools.takewhile(lambda line: line.startswith("#"), read_text(root / FOLDER / f"{name}.yaml").splitlines())
+        lines = itertools.takewhile(
+            lambda line: line.startswith("#"), read_text(root / FOLDER / f"{name}.yaml").splitlines()
+        )
         words = " ".join(line.lstrip("# ") for line in lines if not line.startswith("# yaml-language-server"))
         found[name] = re.split(r"(?<=\.)\s", words, maxsplit=1)[0]
     return found
 
 
 def chain(root: Path, name: str) -> list[str]:
-    """The recipes that `name` (one, or several with + between) consists of, the lowest first, each once. Raises ParamsError."""
+    """The recipes that `name` (one, or several with + between) consists of, the lowest first, each once.
+    Raises ParamsError.
+    """
     found: list[str] = []
 
     def visit(one: str, above: tuple[str, ...]) -> None:
@@ -166,7 +184,9 @@ def chain(root: Path, name: str) -> list[str]:
         else:
             below = read_yaml(root / FOLDER / f"{one}.yaml").get(EXTENDS, [])  # plain values, in a mapping
             if not isinstance(below, list) or not all(isinstance(item, str) for item in below):
-                raise ParamsError([f"{FOLDER}/{one}.yaml: {EXTENDS}: a list of recipes is expected, such as [default]"])
+                raise ParamsError(
+                    [f"{FOLDER}/{one}.yaml: {EXTENDS}: a list of recipes is expected, such as [default]"]
+                )
         for item in below:
             visit(item, (*above, one))
         if one not in found:
@@ -189,7 +209,8 @@ def _lay(root: Path, name: str, base: str) -> Any:
             _overlay(document, overlay)
     _keep_corpus(document, base)
     for family in families(root):
-        if family.from_params and at(document, family.over) is None:  # of a stage of the user's own, of which the recipe says nothing
+        # of a stage of the user's own, of which the recipe says nothing
+        if family.from_params and at(document, family.over) is None:
             _put(document, Change(family.over, ABSENT, CommentedMap()))
     return document
 
@@ -204,9 +225,15 @@ def _empty(document: Any, root: Path) -> None:
 
 
 def _keep_corpus(document: Any, base: str) -> None:
-    """Every graph has the stages base and sft: where nothing else is named for them, the default's corpus stays."""
+    """Every graph has the stages base and sft: where nothing else is named for them, the default's corpus
+    stays.
+    """
     name, corpora = at(document, ("train", "corpus")), document.get("corpus")
-    if isinstance(corpora, dict) and name not in corpora and (kept := at(document_of(base), ("corpus", name))) is not None:
+    if (
+        isinstance(corpora, dict)
+        and name not in corpora
+        and (kept := at(document_of(base), ("corpus", name))) is not None
+    ):
         corpora[name] = kept
 
 
@@ -221,9 +248,18 @@ def _keep_aside(root: Path, mine: list[Change]) -> Path:
 
 def _read_own(path: Path) -> list[Change]:
     rows = plain(load_with_comments(path))
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("key"), list) and row["key"] for row in rows):
-        raise ParamsError([f"{path}: a list of settings as `whetstone use` keeps them is expected, each with `key`, `was` and `now`"])
-    return [Change(tuple(map(str, row["key"])), row.get("was", ABSENT), row.get("now", ABSENT)) for row in rows]
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("key"), list) and row["key"] for row in rows
+    ):
+        raise ParamsError(
+            [
+                f"{path}: a list of settings as `whetstone use` keeps them is expected, each with `key`, "
+                f"`was` and `now`"
+            ]
+        )
+    return [
+        Change(tuple(map(str, row["key"])), row.get("was", ABSENT), row.get("now", ABSENT)) for row in rows
+    ]
 
 
 def _applied(root: Path) -> dict[str, Any]:
@@ -262,7 +298,9 @@ def _base(root: Path, mine: list[Change]) -> str:
 
 
 def _default(root: Path) -> str | None:
-    """The default that the project's last commit holds (also below a recipe that was committed), else the one that was remembered."""
+    """The default that the project's last commit holds (also below a recipe that was committed), else the one
+    that was remembered.
+    """
     committed = _committed(root, PARAMS)
     if committed is None:
         path = root / REMEMBERED
@@ -275,7 +313,9 @@ def _default(root: Path) -> str | None:
 def _committed(root: Path, path: str) -> str | None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run(["git", "-C", str(root), "show", f"HEAD:./{path}"], capture_output=True, env=env, timeout=20)
+        done = subprocess.run(
+            ["git", "-C", str(root), "show", f"HEAD:./{path}"], capture_output=True, env=env, timeout=20
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
@@ -285,7 +325,11 @@ def _overlay(target: Any, overlay: Any) -> None:
     """Deep merge; null removes a key; lists, values and choices of another kind are replaced whole."""
     for key, value in overlay.items():
         below = target.get(key)
-        if isinstance(value, dict) and isinstance(below, dict) and value.get("kind") in (None, below.get("kind")):
+        if (
+            isinstance(value, dict)
+            and isinstance(below, dict)
+            and value.get("kind") in (None, below.get("kind"))
+        ):
             _overlay(below, value)
         elif value is None:
             target.pop(key, None)
@@ -313,7 +357,11 @@ def _differences(before: Any, after: Any, path: tuple[str, ...] = ()) -> list[Ch
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return [Change(path, before, after)]
     keys = [*before, *(key for key in after if key not in before)]
-    return [change for key in keys for change in _differences(before.get(key, ABSENT), after.get(key, ABSENT), (*path, str(key)))]
+    return [
+        change
+        for key in keys
+        for change in _differences(before.get(key, ABSENT), after.get(key, ABSENT), (*path, str(key)))
+    ]
 
 
 def _words(change: Change) -> str:

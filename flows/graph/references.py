@@ -1,14 +1,18 @@
-"""The stages that dvc.yaml declares, as its templates say them: what each makes, which settings refer to what another stage makes.
+"""The stages that dvc.yaml declares, as its templates say them: what each makes, which settings refer to what
+another stage makes.
 
-`models/${item.start}/model` among a stage's `deps` makes the setting `start` a reference to whatever stage has `models/…/model` among its
-`outs`; nothing else says so. What a path alone cannot say stands in the stage's `meta`, which DVC keeps and never looks at:
+`models/${item.start}/model` among a stage's `deps` makes the setting `start` a reference to whatever stage
+has `models/…/model` among its `outs`; nothing else says so. What a path alone cannot say stands in the
+stage's `meta`, which DVC keeps and never looks at:
 
 - `model: policy`: the stage makes a model of this kind (`lineage.json` beside it, a name in the registry);
-- `takes: {start: [policy]}`: the kinds that a reference accepts, by its setting (`key` for the member's own name); any kind without;
-  `none` among them: the setting may name the constant folder of an input that a member does not have;
+- `takes: {start: [policy]}`: the kinds that a reference accepts, by its setting (`key` for the member's own
+  name); any kind without; `none` among them: the setting may name the constant folder of an input that a
+  member does not have;
 - `processes: many`: the stage may run in several processes.
 
-A stage of the user's own needs no `meta`. What cannot be resolved here (DVC's own `vars` of other files) is left for DVC to say.
+A stage of the user's own needs no `meta`. What cannot be resolved here (DVC's own `vars` of other files) is
+left for DVC to say.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 class Family:
     """A stage of dvc.yaml, or all the stages of a `foreach` or `matrix`.
 
-    `over` is the section of params.yaml whose members it runs through (empty: one stage); `variable` a matrix's name for a member.
+    `over` is the section of params.yaml whose members it runs through (empty: one stage); `variable` a
+    matrix's name for a member.
     """
 
     name: str
@@ -49,13 +54,17 @@ class Family:
 
     @property
     def from_params(self) -> bool:
-        """Whether what it runs through stands in params.yaml, and not in another file of dvc.yaml's `vars`."""
+        """Whether what it runs through stands in params.yaml, and not in another file of dvc.yaml's
+        `vars`.
+        """
         return bool(self.over) and any(section.partition(".")[0] == self.over[0] for section in self.sections)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """An input of a stage that settings name: the path it stands for, and the last setting in it with its value."""
+    """An input of a stage that settings name: the path it stands for, and the last setting in it with its
+    value.
+    """
 
     path: str
     setting: str  # `start`, `reward.model`, `key`; empty where nothing is named
@@ -66,7 +75,9 @@ class Reference:
 
 @dataclass(frozen=True)
 class StageOf:
-    """One stage: its name, the key of params.yaml that asks for it, its inputs and outputs, and settings that are not there."""
+    """One stage: its name, the key of params.yaml that asks for it, its inputs and outputs, and settings that
+    are not there.
+    """
 
     name: str
     family: Family
@@ -90,7 +101,9 @@ def divisible(meta: Mapping[str, Any] | None) -> bool:
 
 
 def families(root: Path | None = None) -> tuple[Family, ...]:
-    """Every family of dvc.yaml, in its order; none where the file is missing or no mapping (DVC says what is wrong)."""
+    """Every family of dvc.yaml, in its order; none where the file is missing or no mapping (DVC says what is
+    wrong).
+    """
     path = (root or ROOT) / DVC_YAML
     try:
         stat = path.stat()
@@ -109,7 +122,9 @@ def _families(path: Path, *_: int) -> tuple[Family, ...]:
         items = list(declared["stages"].items())
     except (OSError, ValueError, YAMLError, KeyError, TypeError, AttributeError):
         return ()
-    return tuple(family for name, item in items if isinstance(item, dict) and (family := _family(str(name), item)))
+    return tuple(
+        family for name, item in items if isinstance(item, dict) and (family := _family(str(name), item))
+    )
 
 
 def _family(name: str, item: dict[str, Any]) -> Family | None:
@@ -130,9 +145,20 @@ def _family(name: str, item: dict[str, Any]) -> Family | None:
     params = [section for entry in _items(body.get("params")) for section in _sections_of(entry)]
     meta = body.get("meta")
     paths = {
-        key: tuple(str(next(iter(one))) if isinstance(one, dict) else str(one) for one in _items(body.get(key))) for key in ("deps", "outs")
+        key: tuple(
+            str(next(iter(one))) if isinstance(one, dict) else str(one) for one in _items(body.get(key))
+        )
+        for key in ("deps", "outs")
     }
-    return Family(name, over, variable, paths["deps"], paths["outs"], tuple(params), meta if isinstance(meta, dict) else {})
+    return Family(
+        name,
+        over,
+        variable,
+        paths["deps"],
+        paths["outs"],
+        tuple(params),
+        meta if isinstance(meta, dict) else {},
+    )
 
 
 def _section(text: Any) -> tuple[str, ...]:
@@ -152,7 +178,8 @@ def _sections_of(entry: Any) -> list[str]:
 
 
 def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Where members stand -> the sections that each is laid over, the lowest first, as dvc.yaml names them before the member's own.
+    """Where members stand -> the sections that each is laid over, the lowest first, as dvc.yaml names them
+    before the member's own.
 
     `("rl", "runs")` -> `("rl.common", "rl.methods.${item.method}")`.
     """
@@ -169,7 +196,9 @@ def overlays(root: Path | None = None) -> dict[tuple[str, ...], tuple[str, ...]]
 
 
 def resolved(template: str, item: Any) -> tuple[str, ...]:
-    """The path that a section of `overlays` means for a member; a placeholder that the member does not fill is left out with its value."""
+    """The path that a section of `overlays` means for a member; a placeholder that the member does not fill
+    is left out with its value.
+    """
     text = _PLACEHOLDER.sub(lambda found: str(at({"item": item}, found[1].split(".")) or ""), template)
     return tuple(text.split("."))
 
@@ -181,7 +210,9 @@ def sections(root: Path | None = None) -> set[str]:
 
 
 def stages(raw: Any, root: Path | None = None) -> list[StageOf]:
-    """The stages that params.yaml's values make of dvc.yaml, family by family. Never raises: what is no member is left out."""
+    """The stages that params.yaml's values make of dvc.yaml, family by family. Never raises: what is no
+    member is left out.
+    """
     return [stage for family in families(root) for stage in _stages(raw, family)]
 
 
@@ -234,7 +265,9 @@ def _reference(raw: Any, template: str, key: str, values: dict[str, Any]) -> Ref
         place, setting, where, found = match.end(), own, here, value
         if value is None:
             break
-    return Reference(path + template[place:], setting, where, found, re.compile(pattern + re.escape(template[place:])))
+    return Reference(
+        path + template[place:], setting, where, found, re.compile(pattern + re.escape(template[place:]))
+    )
 
 
 def at(raw: Any, path: Iterable[str]) -> Any:
@@ -256,25 +289,40 @@ class Graph:
                 first = self.makers.setdefault(out, stage)
                 if first is not stage:
                     self._doubles.append((stage, out, first))
-        self._absent = [family for family in families(root) if family.from_params and at(raw, family.over) is None]
+        self._absent = [
+            family for family in families(root) if family.from_params and at(raw, family.over) is None
+        ]
         self._folders = {out.partition("/")[0] for out in self.makers if "/" in out}
 
     def makers_of(self, path: str) -> list[StageOf]:
         """The stages whose outputs are the path, lie in it or hold it."""
         if path in self.makers:
             return [self.makers[path]]
-        inside = [stage for out, stage in self.makers.items() if out.startswith(f"{path}/") or path.startswith(f"{out}/")]
+        inside = [
+            stage
+            for out, stage in self.makers.items()
+            if out.startswith(f"{path}/") or path.startswith(f"{out}/")
+        ]
         return list({stage.name: stage for stage in inside}.values())
 
     def models(self, *kinds: str) -> dict[str, StageOf]:
         """Model folder -> the stage that makes it, of these kinds (all without)."""
         found = {stage.model: stage for stage in self.stages if stage.model}
-        return {str(name): stage for name, stage in found.items() if not kinds or stage.family.meta["model"] in kinds}
+        return {
+            str(name): stage
+            for name, stage in found.items()
+            if not kinds or stage.family.meta["model"] in kinds
+        }
 
     def problems(self) -> Iterator[Problem]:
-        """Every contradiction between stages: names, folders that two of them write, inputs that none makes, cycles."""
+        """Every contradiction between stages: names, folders that two of them write, inputs that none makes,
+        cycles.
+        """
         for family in self._absent:
-            yield ".".join(family.over), f"missing; dvc.yaml makes the stages {family.name}@… of it: {{}} for none of them"
+            yield (
+                ".".join(family.over),
+                f"missing; dvc.yaml makes the stages {family.name}@… of it: {{}} for none of them",
+            )
         for stage in self.stages:
             if stage.member and not _NAME.fullmatch(stage.member):
                 yield stage.key, "names are letters, digits, _ and - (they become stage and folder names)"
@@ -286,7 +334,11 @@ class Graph:
         for stage, out, first in self._doubles:
             if stage.name not in told:
                 told.add(stage.name)
-                yield stage.key or stage.name, f"the name {stage.member or stage.name} is taken: {out} is written by the stage {first.name}"
+                yield (
+                    stage.key or stage.name,
+                    f"the name {stage.member or stage.name} is taken: {out} is written by the stage "
+                    f"{first.name}",
+                )
         yield from self._inside()
         yield from self._cycles()
 
@@ -301,15 +353,25 @@ class Graph:
         for stage in self.stages:
             for template, out in zip(stage.family.outs, stage.outs, strict=True):
                 own = _folder(template)
-                other = next((prefix for prefix in owned if len(prefix) > len(own) and out.startswith(prefix)), None)
+                other = next(
+                    (prefix for prefix in owned if len(prefix) > len(own) and out.startswith(prefix)), None
+                )
                 if other and stage.member:
-                    yield stage.key, f"the name {stage.member} is taken: {other.rstrip('/')} is the folder of the stages {owned[other]}"
+                    yield (
+                        stage.key,
+                        f"the name {stage.member} is taken: {other.rstrip('/')} is the folder of the stages "
+                        f"{owned[other]}",
+                    )
                     break
 
     def _unmade(self, stage: StageOf, one: Reference) -> Iterator[Problem]:
         if not one.setting:
             return
-        wanted = _items(stage.family.meta.get("takes", {}).get(one.setting)) if isinstance(stage.family.meta.get("takes"), dict) else []
+        wanted = (
+            _items(stage.family.meta.get("takes", {}).get(one.setting))
+            if isinstance(stage.family.meta.get("takes"), dict)
+            else []
+        )
         if one.value == NONE and NONE in wanted:
             return
         makers = self.makers_of(one.path)
@@ -338,19 +400,35 @@ class Graph:
     def needs(self) -> dict[str, list[str]]:
         """Stage name -> names of the stages whose outputs it reads."""
         return {
-            stage.name: list(dict.fromkeys(maker.name for one in stage.inputs for maker in self.makers_of(one.path) if maker is not stage))
+            stage.name: list(
+                dict.fromkeys(
+                    maker.name
+                    for one in stage.inputs
+                    for maker in self.makers_of(one.path)
+                    if maker is not stage
+                )
+            )
             for stage in self.stages
         }
 
     def _cycles(self) -> Iterator[Problem]:
-        """Stages that wait for themselves through others, each circle once; one without a setting in it is left to DVC."""
-        needs, told, keys = self.needs(), set[str](), {stage.name: stage.key for stage in self.stages if stage.key}
+        """Stages that wait for themselves through others, each circle once; one without a setting in it is
+        left to DVC.
+        """
+        needs, told, keys = (
+            self.needs(),
+            set[str](),
+            {stage.name: stage.key for stage in self.stages if stage.key},
+        )
         for name in keys:
             circle = _circle(needs, name)
             if circle and not told & set(circle):
                 told |= set(circle)
                 others = [other for other in circle if other != name]
-                yield keys[name], f"{name} needs itself to be made, through {', '.join(others) or 'its own settings'}"
+                yield (
+                    keys[name],
+                    f"{name} needs itself to be made, through {', '.join(others) or 'its own settings'}",
+                )
 
 
 def _folder(template: str) -> str:

@@ -1,7 +1,8 @@
-"""A stage that is asked for by name and whose preset params.yaml holds, but no run names: what putting it into the graph takes.
+"""A stage that is asked for by name and whose preset params.yaml holds, but no run names: what putting it
+into the graph takes.
 
-`rl@NAME` needs a run NAME of rl.runs, which starts and learns as the first run there does that a rule rewards; `evaluate@NAME` needs
-NAME in evaluate.models and, where no stage makes that model yet, the run.
+`rl@NAME` needs a run NAME of rl.runs, which starts and learns as the first run there does that a rule
+rewards; `evaluate@NAME` needs NAME in evaluate.models and, where no stage makes that model yet, the run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def unlisted(raw: Any) -> list[str]:
 
 
 def missing(raw: Any, targets: Iterable[str]) -> list[Addition]:
-    """What is to be added, in order and each once. A target that names no preset or model is left for the plan to refuse."""
+    """What is to be added, in order and each once. A target that names no preset or model is left for the
+    plan to refuse.
+    """
     found: list[Addition] = []
     known, models = unlisted(raw), names(raw, "evaluate", "models")
     trained = Graph(raw).models("policy")
@@ -38,8 +41,9 @@ def missing(raw: Any, targets: Iterable[str]) -> list[Addition]:
 
 
 def add(document: Any, additions: Iterable[Addition]) -> None:
-    """Enter them into a document of `params_file.load_with_comments`, at the end of their sections. What is no such section is left to the
-    check."""
+    """Enter them into a document of `params_file.load_with_comments`, at the end of their sections. What is
+    no such section is left to the check.
+    """
     for section, key, name in additions:
         values = document.get(section)
         if not isinstance(values, dict):
@@ -54,7 +58,11 @@ def add(document: Any, additions: Iterable[Addition]) -> None:
 def _pattern(raw: Any) -> dict[str, Any]:
     """`start` and `data` of the first run that a rule rewards; empty where there is none."""
     for settings in mapping(raw, "rl", "runs").values():
-        if isinstance(settings, dict) and settings.get("judge", NONE) == NONE and {"start", "data"} <= settings.keys():
+        if (
+            isinstance(settings, dict)
+            and settings.get("judge", NONE) == NONE
+            and {"start", "data"} <= settings.keys()
+        ):
             return {key: settings[key] for key in ("start", "data")}
     return {}
 

@@ -1,7 +1,8 @@
-"""Sections of params.yaml whose members are laid over what they share: `rl.runs.a` over its method's preset, that over `rl.common`.
+"""Sections of params.yaml whose members are laid over what they share: `rl.runs.a` over its method's preset,
+that over `rl.common`.
 
-Which ones dvc.yaml says: a stage's params name first what is shared, then its own. The stage gets all and lays them itself
-(`pipelines.settings.laid_over`); here the same is done for the check of the whole file.
+Which ones dvc.yaml says: a stage's params name first what is shared, then its own. The stage gets all and
+lays them itself (`pipelines.settings.laid_over`); here the same is done for the check of the whole file.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ def with_members_laid(raw: Any) -> Any:
         if not isinstance(found, dict):
             continue
         section, key = path
-        members = {name: laid_over(below(raw, path, value), value) if isinstance(value, dict) else value for name, value in found.items()}
+        members = {
+            name: laid_over(below(raw, path, value), value) if isinstance(value, dict) else value
+            for name, value in found.items()
+        }
         result[section] = {**result[section], key: members}
     return result

@@ -1,8 +1,10 @@
-"""source.lock.json: what params.yaml takes from outside (dvc.yaml makes a stage source@NAME of each), and pins of what others hold.
+"""source.lock.json: what params.yaml takes from outside (dvc.yaml makes a stage source@NAME of each), and
+pins of what others hold.
 
-It stands in git, like dvc.lock. The pin of a Hugging Face id is the commit that was fetched first, that of a package its version, both with
-the sha256 of every used file: a clone fetches that commit, wherever the branch is by then, and refuses other bytes under the same name.
-`whetstone plan` and the `code` stage keep it in step with params.yaml.
+It stands in git, like dvc.lock. The pin of a Hugging Face id is the commit that was fetched first, that of a
+package its version, both with the sha256 of every used file: a clone fetches that commit, wherever the branch
+is by then, and refuses other bytes under the same name. `whetstone plan` and the `code` stage keep it in step
+with params.yaml.
 """
 
 from __future__ import annotations
@@ -38,8 +40,9 @@ def taken_by(params: Params, sections: Iterable[str]) -> list[Reference]:
 
 
 def read(root: Path) -> dict[str, Any]:
-    """{"taken": {name: …}, "pins": {name: {"commit" or "version", "files": {file: sha256}}}}; empty where the file is missing.
-    ParamsError where it is broken, by a merge say: what was pinned would be forgotten."""
+    """{"taken": {name: …}, "pins": {name: {"commit" or "version", "files": {file: sha256}}}}; empty where the
+    file is missing. ParamsError where it is broken, by a merge say: what was pinned would be forgotten.
+    """
     try:
         found = json.loads((root / SOURCE_LOCK).read_text("utf-8"))
         pins = {name: {**pin, "files": dict(pin["files"])} for name, pin in found["pins"].items()}
@@ -47,7 +50,10 @@ def read(root: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {"taken": {}, "pins": {}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        way = f"settle its conflicts or take git's version; or delete it: Hugging Face ids are then pinned anew ({error})"
+        way = (
+            f"settle its conflicts or take git's version; or delete it: Hugging Face ids are then pinned "
+            f"anew ({error})"
+        )
         raise ParamsError([f"{SOURCE_LOCK} cannot be read; {way}"]) from error
 
 
@@ -56,7 +62,8 @@ def make(root: Path, params: Params) -> dict[str, Any]:
     before = read(root)
     taken = {one.name: _entry(root, one, before["taken"].get(one.name)) for one in all_references(params)}
     pins = {name: pin for name in taken if (pin := _pin(root, name, taken[name], before["pins"].get(name)))}
-    return {"pins": dict(sorted((before["pins"] | pins).items())), "taken": dict(sorted(taken.items()))}  # another recipe's pins stay
+    # another recipe's pins stay
+    return {"pins": dict(sorted((before["pins"] | pins).items())), "taken": dict(sorted(taken.items()))}
 
 
 def text_of(value: dict[str, Any]) -> str:
@@ -64,7 +71,9 @@ def text_of(value: dict[str, Any]) -> str:
 
 
 def write(root: Path, params: Params) -> bool:
-    """Bring the file up to date; True where what is taken has changed, so that dvc.yaml means other stages now."""
+    """Bring the file up to date; True where what is taken has changed, so that dvc.yaml means other stages
+    now.
+    """
     path, before, now = root / SOURCE_LOCK, read(root), make(root, params)
     if not path.exists() or path.read_text("utf-8") != text_of(now):
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -112,8 +121,12 @@ def _version(package: str) -> str:
         return ABSENT
 
 
-def _pin(root: Path, name: str, entry: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What was pinned stays pinned; the first manifest pins what was not. None: a path, whose bytes may change, or not taken in yet."""
+def _pin(
+    root: Path, name: str, entry: dict[str, Any], before: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """What was pinned stays pinned; the first manifest pins what was not. None: a path, whose bytes may
+    change, or not taken in yet.
+    """
     source = entry["source"]
     if "path" in source or (before is not None and before.get("version") == source.get("version")):
         return before

@@ -1,8 +1,10 @@
-"""The pinned specification of one stage run, made from DVC's declaration and the contents as they are at this moment.
+"""The pinned specification of one stage run, made from DVC's declaration and the contents as they are at this
+moment.
 
-`python -m flows.graph.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an input has changed since,
-`… refuse PATH` puts aside what was trained with something that the digest does not hold: that is how a stage that runs without the runner
-(`dvc repro`, `python -m tasks`) is guarded against edits made while it runs.
+`python -m flows.graph.spec make STAGE` prints the path of a fresh one, `… verify PATH` exits with 75 when an
+input has changed since, `… refuse PATH` puts aside what was trained with something that the digest does not
+hold: that is how a stage that runs without the runner (`dvc repro`, `python -m tasks`) is guarded against
+edits made while it runs.
 """
 
 from __future__ import annotations
@@ -39,7 +41,12 @@ def work_directory(root: Path, name: str, key: str) -> Path:
 
 
 def build(
-    root: Path, stage: Any, pinned: dict[str, tuple[Any, Any]], execution: dict[str, Any], run: dict[str, Any], git: dict[str, Any]
+    root: Path,
+    stage: Any,
+    pinned: dict[str, tuple[Any, Any]],
+    execution: dict[str, Any],
+    run: dict[str, Any],
+    git: dict[str, Any],
 ) -> Spec:
     """The specification of `stage` with its inputs as pinned."""
     params: dict[str, Any] = {}
@@ -53,7 +60,9 @@ def build(
             code = next(iter(value.values()), {})
         else:
             params.update(value)
-    inputs |= {f"{source_lock.FOLDER}/{name}.json": digest for name, digest in code.get("sources", {}).items()}
+    inputs |= {
+        f"{source_lock.FOLDER}/{name}.json": digest for name, digest in code.get("sources", {}).items()
+    }
     key = key_of(stage, pinned)
     bytecode.drop_outdated(root, code.get("modules", {}))
     return Spec(
@@ -74,7 +83,9 @@ def build(
 
 
 def git_facts(root: Path) -> dict[str, Any]:
-    """{"commit", "dirty"} of the user's repository; commit is None outside of git or before the first commit."""
+    """{"commit", "dirty"} of the user's repository; commit is None outside of git or before the first
+    commit.
+    """
 
     def ask(*words: str) -> str | None:
         done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
@@ -92,7 +103,14 @@ def make(root: Path, name: str) -> Path:
         codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
         stage = repo.stage.load_one(name=name)
         pinned = dvc_api.pin(stage)
-        spec = build(root, stage, pinned, params.execution.model_dump(), {"flow_run": None, "started": time.time()}, git_facts(root))
+        spec = build(
+            root,
+            stage,
+            pinned,
+            params.execution.model_dump(),
+            {"flow_run": None, "started": time.time()},
+            git_facts(root),
+        )
     if kept := aside.clear(root, spec):
         print(f"{name}:{aside.said(root, kept)}", file=sys.stderr)
     path = Path(spec.work) / "spec.json"
@@ -110,8 +128,14 @@ def verify(root: Path, path: Path) -> list[str]:
         stage = repo.stage.load_one(name=spec.stage)
         now = build(root, stage, dvc_api.pin(stage), {}, {}, {})
     changed = []
-    for title, before, after in (("input", spec.inputs, now.inputs), ("parameter", spec.params, now.params), ("code", spec.code, now.code)):
-        changed += [f"{title} {key}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    for title, before, after in (
+        ("input", spec.inputs, now.inputs),
+        ("parameter", spec.params, now.params),
+        ("code", spec.code, now.code),
+    ):
+        changed += [
+            f"{title} {key}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)
+        ]
     return changed
 
 
@@ -124,7 +148,10 @@ def main() -> int:
     path = Path(argument)
     if mode == "refuse":
         made = Spec.read(path)
-        print(f"{made.stage} is refused.{aside.said(root, aside.keep(root, made, aside.refused(path.parent)))}", file=sys.stderr)
+        print(
+            f"{made.stage} is refused.{aside.said(root, aside.keep(root, made, aside.refused(path.parent)))}",
+            file=sys.stderr,
+        )
         return 0
     changed = verify(root, path)
     if changed:

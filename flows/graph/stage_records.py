@@ -1,7 +1,8 @@
 """What is known of one run of a stage, from whichever file tells it, and whether two such tales agree.
 
-dvc.lock can be edited, or merged from two branches into a run that never was. So its entries are held against two other records: DVC's run
-cache, whose files are named by the hash of what they say, and the lineage.json beside a model, whose bytes dvc.lock itself promises.
+dvc.lock can be edited, or merged from two branches into a run that never was. So its entries are held against
+two other records: DVC's run cache, whose files are named by the hash of what they say, and the lineage.json
+beside a model, whose bytes dvc.lock itself promises.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from tasks.content import dvc_object, file_digest
 
 WORKTREE, RUN_CACHE = "worktree", "run cache"
 CODE_LOCK, PARAMS = "code.lock.json", "params.yaml"
-SOURCES = "sources"  # of the manifests of what came from outside; a stage's entry in CODE_LOCK holds the digests of its own
+# of the manifests of what came from outside; a stage's entry in CODE_LOCK holds the digests of its own
+SOURCES = "sources"
 _UNHASHED = ("size", "nfiles")  # DVC leaves these out of a run-cache entry's name
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One recorded run of a stage. `state`: the commit whose dvc.lock holds it, `worktree` or `run cache`. `row`: as it was read."""
+    """One recorded run of a stage. `state`: the commit whose dvc.lock holds it, `worktree` or `run cache`.
+    `row`: as it was read.
+    """
 
     stage: str
     state: str
@@ -67,7 +71,8 @@ def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
         stage=name,
         state=state,
         command=command if isinstance(command, str) else "\n".join(command),
-        inputs=_digests(row.get("deps")) | {f"{SOURCES}/{source}.json": md5 for source, md5 in mapping(reached.get("sources")).items()},
+        inputs=_digests(row.get("deps"))
+        | {f"{SOURCES}/{source}.json": md5 for source, md5 in mapping(reached.get("sources")).items()},
         outs=_digests(row.get("outs")),
         params=values,
         code=dict(mapping(reached.get("modules"))),
@@ -78,7 +83,9 @@ def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
 
 
 def _digests(rows: Any) -> dict[str, str]:
-    """Path -> digest. A path may stand twice (a model assessed against itself); where its digests differ, both are said."""
+    """Path -> digest. A path may stand twice (a model assessed against itself); where its digests differ,
+    both are said.
+    """
     found: dict[str, str] = {}
     for row in rows or []:
         digest = row.get("md5", "")
@@ -97,12 +104,14 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-# -- two records of one run ---------------------------------------------------------------------------------------------------------------
+# -- two records of one run ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Difference:
-    """`record` says `said` of the `title` (parameter, input, code, …) named `key`; the entry that was held against it says `known`."""
+    """`record` says `said` of the `title` (parameter, input, code, …) named `key`; the entry that was held
+    against it says `known`.
+    """
 
     record: str
     title: str
@@ -120,7 +129,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def _compared(record: str, pairs: Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]) -> list[Difference]:
+def _compared(
+    record: str, pairs: Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]
+) -> list[Difference]:
     return [
         Difference(record, title, key, said.get(key), known.get(key))
         for title, said, known in pairs
@@ -137,14 +148,20 @@ def entry_differences(said: Entry, known: Entry, record: str = RUN_CACHE) -> lis
         yield "parameter", flatten(said.params), flatten(known.params)
         yield "input", said.inputs, known.inputs
         yield "code", said.code, known.code
-        yield "environment", {**said.environment, "python": said.python}, {**known.environment, "python": known.python}
+        yield (
+            "environment",
+            {**said.environment, "python": said.python},
+            {**known.environment, "python": known.python},
+        )
         yield "output", said.outs, known.outs
 
     return _compared(record, pairs())
 
 
 def lineage_differences(record: Mapping[str, Any], entry: Entry, name: str = NAME) -> list[Difference]:
-    """What a lineage.json says otherwise than the recorded run. Fields that older records do not hold are not compared."""
+    """What a lineage.json says otherwise than the recorded run. Fields that older records do not hold are not
+    compared.
+    """
     keyed = mapping(mapping(record.get("environment")).get("keyed"))
     known = {**entry.environment, "python": entry.python}
     models = {path: digest for path, digest in entry.outs.items() if path.endswith("/model")}
@@ -164,12 +181,16 @@ def lineage_differences(record: Mapping[str, Any], entry: Entry, name: str = NAM
     return _compared(name, pairs())
 
 
-# -- DVC's run cache ----------------------------------------------------------------------------------------------------------------------
+# -- DVC's run cache -----------------------------------------------------------------------------------------
 
 
 def run_cache_name(row: Mapping[str, Any]) -> tuple[str, str]:
-    """(key, value) of a run: DVC keeps its entry in runs/<key[:2]>/<key>/<value>. `row`: an entry of dvc.lock or of the run cache."""
-    listed = {name: sorted(row[name], key=lambda item: item["path"]) for name in ("deps", "outs") if row.get(name)}
+    """(key, value) of a run: DVC keeps its entry in runs/<key[:2]>/<key>/<value>. `row`: an entry of dvc.lock
+    or of the run cache.
+    """
+    listed = {
+        name: sorted(row[name], key=lambda item: item["path"]) for name in ("deps", "outs") if row.get(name)
+    }
     body = {name: row[name] for name in ("cmd", "params") if row.get(name)} | listed
     keyed = {**body, "outs": [out["path"] for out in body.get("outs", [])]}
     return _hash(keyed), _hash(body)
@@ -188,7 +209,9 @@ def _without(value: Any) -> Any:
 
 
 def load_yaml(text: str | bytes) -> Any:
-    """YAML 1.2 as DVC writes it: `1e-08` is a number and `off` is text, which PyYAML reads the other way round."""
+    """YAML 1.2 as DVC writes it: `1e-08` is a number and `off` is text, which PyYAML reads the other way
+    round.
+    """
     from ruamel.yaml import YAML
 
     return YAML(typ="safe").load(text)
@@ -209,7 +232,9 @@ class RunCache:
         return self.place(*run_cache_name(row))
 
     def read(self, path: Path) -> Mapping[str, Any] | None:
-        """The entry, or None when it cannot be read or is not what its name says: cut short, zeroed, edited."""
+        """The entry, or None when it cannot be read or is not what its name says: cut short, zeroed,
+        edited.
+        """
         if path not in self._rows:
             self._rows[path] = self._read(path)
         return self._rows[path]
@@ -226,8 +251,13 @@ class RunCache:
     @cached_property
     def texts(self) -> dict[Path, bytes]:
         """All files by path, newest first."""
-        paths = [path for path in self.folder.glob("*/*/*") if path.is_file() and not path.name.endswith(".tmp")]
-        return {path: path.read_bytes() for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)}
+        paths = [
+            path for path in self.folder.glob("*/*/*") if path.is_file() and not path.name.endswith(".tmp")
+        ]
+        return {
+            path: path.read_bytes()
+            for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        }
 
     def with_output(self, digest: str) -> Iterator[Mapping[str, Any]]:
         """Entries that made the digest, newest first."""
@@ -246,19 +276,25 @@ class RunCache:
 
     def damaged(self, key: str) -> list[Path]:
         """Files under a key that are no entries."""
-        return [path for path in sorted(self._under(key)) if not path.name.endswith(".tmp") and not self.read(path)]
+        return [
+            path
+            for path in sorted(self._under(key))
+            if not path.name.endswith(".tmp") and not self.read(path)
+        ]
 
     def _under(self, key: str) -> list[Path]:
         folder = self.folder / key[:2] / key
         return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
-# -- the judgement ------------------------------------------------------------------------------------------------------------------------
+# -- the judgement -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """`witnesses`: records that say the same. `differences`: what others say otherwise. Neither: only the entry itself tells."""
+    """`witnesses`: records that say the same. `differences`: what others say otherwise. Neither: only the
+    entry itself tells.
+    """
 
     witnesses: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
@@ -272,7 +308,9 @@ class Witnesses:
         self.run_cache = RunCache(cache)
 
     def lineage(self, entry: Entry) -> Mapping[str, Any] | None:
-        """The lineage.json that the entry records, from wherever just those bytes are; None when they are not at hand."""
+        """The lineage.json that the entry records, from wherever just those bytes are; None when they are not
+        at hand.
+        """
         for path, digest in entry.outs.items():
             if path.endswith(f"/{NAME}"):
                 for place in (self.root / path, dvc_object(self.cache, digest)):
@@ -298,14 +336,19 @@ class Witnesses:
         return Judgement(tuple(witnesses), (*told, *shortest))
 
     def _otherwise(self, entry: Entry, witnessed: bool) -> Iterator[list[Difference]]:
-        """What run-cache entries of the same outputs, or of the same inputs, say otherwise. One empty list: one says the same."""
+        """What run-cache entries of the same outputs, or of the same inputs, say otherwise. One empty list:
+        one says the same.
+        """
         found = []
         digest = next(iter(entry.outs.values()), "")
         for row in self.run_cache.with_output(digest):
             said = read_entry(entry.stage, row, RUN_CACHE)
             if said.outs == entry.outs:
                 found.append(entry_differences(said, entry, "the run cache"))
-        if not witnessed:  # two runs with the same inputs may differ on a GPU: then the lineage.json among the outputs decides
+        # two runs with the same inputs may differ on a GPU: then the lineage.json among the outputs decides
+        if not witnessed:
             for _, row in self.run_cache.newest(run_cache_name(entry.row)[0]):
-                found.append(entry_differences(read_entry(entry.stage, row, RUN_CACHE), entry, "the run cache"))
+                found.append(
+                    entry_differences(read_entry(entry.stage, row, RUN_CACHE), entry, "the run cache")
+                )
         yield from [[]] if [] in found else found

@@ -1,8 +1,10 @@
-"""Bytes that were read and found to be what their record says, remembered by name, size, time of change and inode.
+"""Bytes that were read and found to be what their record says, remembered by name, size, time of change and
+inode.
 
-DVC believes whatever a remote sends and notes it as if it had hashed it: an object cut by some bytes passes as fresh. Here every file of a
-recorded output is read once after it came, then only when its stamp changes; 1 GB takes about two seconds, once. What is altered with all
-stamps kept is found by `whetstone audit`, which reads everything.
+DVC believes whatever a remote sends and notes it as if it had hashed it: an object cut by some bytes passes
+as fresh. Here every file of a recorded output is read once after it came, then only when its stamp changes; 1
+GB takes about two seconds, once. What is altered with all stamps kept is found by `whetstone audit`, which
+reads everything.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class Verified:
         self._known: dict[str, Any] = known if isinstance(known, dict) else {}
 
     def holds(self, path: str, digest: str) -> bool:
-        """Whether the file or folder at `path` (relative to the root) has the content `digest`. False also when nothing is there."""
+        """Whether the file or folder at `path` (relative to the root) has the content `digest`. False also
+        when nothing is there.
+        """
         place = self.root / path
         if not place.exists():
             return False
@@ -70,7 +74,9 @@ class Verified:
             self._note(path, _stamp(_below(place)), digest)
 
     def damaged_objects(self, digest: str) -> list[Path]:
-        """The cache's objects of a file or folder that are there and are not what their names say; a folder's listing is one of them."""
+        """The cache's objects of a file or folder that are there and are not what their names say; a folder's
+        listing is one of them.
+        """
         own = dvc_object(self.cache, digest)
         if not own.is_file():
             return []
@@ -78,7 +84,11 @@ class Verified:
         stamp = _stamp(places.values())
         if self._known.get(digest) == [stamp, digest]:
             return []
-        damaged = [place for md5, place in places.items() if place.is_file() and file_digest(place) != md5.removesuffix(".dir")]
+        damaged = [
+            place
+            for md5, place in places.items()
+            if place.is_file() and file_digest(place) != md5.removesuffix(".dir")
+        ]
         if not damaged:
             self._note(digest, stamp, digest)
         return damaged

@@ -1,7 +1,8 @@
-"""Verify a checkpoint: its bytes, its inputs' bytes up to the raw data, its own lineage.json, and its registry entry must all agree.
+"""Verify a checkpoint: its bytes, its inputs' bytes up to the raw data, its own lineage.json, and its
+registry entry must all agree.
 
-Nothing is believed because a database says so: every file is read. What `lineage` flags is a problem here too; the audit adds what only
-shows when records are held against each other.
+Nothing is believed because a database says so: every file is read. What `lineage` flags is a problem here
+too; the audit adds what only shows when records are held against each other.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Problem:
 
 
 def audit(root: str | Path, subject: str) -> list[Problem]:
-    """All that does not verify about `subject` (as for `flows.provenance.lineage.lineage`); empty when everything does.
+    """All that does not verify about `subject` (as for `flows.provenance.lineage.lineage`); empty when
+    everything does.
 
     Raises UnknownSubject when there is nothing to audit, BrokenRecord when dvc.lock cannot be read.
     """
@@ -61,13 +63,17 @@ def _bytes(ancestry: Ancestry) -> Iterator[Problem]:
     if not source.startswith(f"dvc://{subject.digest}/"):
         yield Problem(
             subject.shown,
-            f"the registry disagrees with itself: source {source}, tag dvc.md5 {subject.digest}; register it again with a run",
+            f"the registry disagrees with itself: source {source}, tag dvc.md5 {subject.digest}; register it "
+            f"again with a run",
         )
     if ancestry.entry is None:
         kept = ancestry.contents.stored(subject.digest)
         here = ancestry.content and ancestry.content[0] == subject.digest
         if not here and kept.status not in GOOD:
-            yield Problem(subject.shown, f"the bytes of version {subject.version['version']} ({subject.digest}) are {kept.status}")
+            yield Problem(
+                subject.shown,
+                f"the bytes of version {subject.version['version']} ({subject.digest}) are {kept.status}",
+            )
 
 
 def _another(ancestry: Ancestry) -> Iterator[Problem]:
@@ -75,17 +81,25 @@ def _another(ancestry: Ancestry) -> Iterator[Problem]:
     path, entry = ancestry.subject.path, ancestry.entry
     current = ancestry.history.current(path) if path else None
     if path and entry and current and path not in entry.outs:
-        yield Problem(path, f"holds {ancestry.path} of {entry.stage}; {current[0].stage} made {current[1]}, which should be here")
+        yield Problem(
+            path,
+            f"holds {ancestry.path} of {entry.stage}; {current[0].stage} made {current[1]}, which should be "
+            f"here",
+        )
 
 
 def _run_cache(ancestry: Ancestry) -> Iterator[Problem]:
-    """The run-cache entries of the ancestry's runs, each against its name, which is the hash of what it should say."""
+    """The run-cache entries of the ancestry's runs, each against its name, which is the hash of what it
+    should say.
+    """
     run_cache = ancestry.history.witnesses.run_cache
     for entry in ancestry.entries:
         path = run_cache.of(entry.row)
         if path.is_file() and run_cache.read(path) is None:
             yield Problem(
-                ancestry.shown(path), f"the run-cache entry of {entry.stage} is not what its name says (cut short or edited); remove it"
+                ancestry.shown(path),
+                f"the run-cache entry of {entry.stage} is not what its name says (cut short or edited); "
+                f"remove it",
             )
 
 
@@ -98,25 +112,40 @@ def _own_record(ancestry: Ancestry) -> Iterator[Problem]:
         missing = str(Path(ancestry.subject.path or subject.place).parent / NAME)
         if subject.kind == CHECKPOINT:
             yield Problem(
-                missing, "the checkpoint has no lineage.json beside it; bring it back with `dvc checkout` or from where it was copied"
+                missing,
+                "the checkpoint has no lineage.json beside it; bring it back with `dvc checkout` or from "
+                "where it was copied",
             )
         return
     if not record.get("model_digest"):
-        yield Problem(shown, "cannot be read as a lineage.json (cut short or edited); bring it back with `dvc checkout`")
+        yield Problem(
+            shown, "cannot be read as a lineage.json (cut short or edited); bring it back with `dvc checkout`"
+        )
         return
     files = record.get("files") or {}
     if folder_digest(files) != record["model_digest"]:
         yield Problem(shown, "was edited: its list of files does not give its own model_digest")
     content = ancestry.content
     if content and content[0] != record["model_digest"]:
-        differing = ", ".join(f"{name} ({what})" for name, what in list(file_differences(files, content[1] or {}).items())[:8])
-        yield Problem(shown, f"promises model {record['model_digest']}, and the files beside it are {content[0]}: {differing}")
+        differing = ", ".join(
+            f"{name} ({what})" for name, what in list(file_differences(files, content[1] or {}).items())[:8]
+        )
+        yield Problem(
+            shown,
+            f"promises model {record['model_digest']}, and the files beside it are {content[0]}: {differing}",
+        )
     if entry:
         for difference in lineage_differences(record, entry, "it"):
-            yield Problem(shown, f"{difference.text(f'the record of the run ({entry.state})')}; one was edited")
+            yield Problem(
+                shown, f"{difference.text(f'the record of the run ({entry.state})')}; one was edited"
+            )
 
 
 def _shown(ancestry: Ancestry, place: Path | None) -> str:
     if place is None:
         return ""
-    return place.relative_to(ancestry.contents.root).as_posix() if place.is_relative_to(ancestry.contents.root) else str(place)
+    return (
+        place.relative_to(ancestry.contents.root).as_posix()
+        if place.is_relative_to(ancestry.contents.root)
+        else str(place)
+    )

@@ -1,7 +1,8 @@
-"""Where recorded bytes lie and whether they still are what was recorded: in the workspace, in DVC's cache, or nowhere.
+"""Where recorded bytes lie and whether they still are what was recorded: in the workspace, in DVC's cache, or
+nowhere.
 
-Ids come from bytes, never from DVC's state database, which trusts sizes and times of change: a file that was altered in place under a
-hard link, in the workspace or in the cache, passes there and fails here.
+Ids come from bytes, never from DVC's state database, which trusts sizes and times of change: a file that was
+altered in place under a hard link, in the workspace or in the cache, passes there and fails here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from flows.graph.stage_records import BrokenRecord
 from flows.provenance import source_state
 from flows.provenance.snapshot import NoGit
 from tasks import durable
-from tasks.content import content_id, dvc_cache, dvc_object, file_digest, folder_digest, ignored_below, listing_text
+from tasks.content import (
+    content_id,
+    dvc_cache,
+    dvc_object,
+    file_digest,
+    folder_digest,
+    ignored_below,
+    listing_text,
+)
 
 MANIFESTS = ".whetstone/manifests"
 
@@ -30,8 +39,9 @@ GOOD = frozenset({OK, CACHED, IN_GIT})
 class Finding:
     """What became of recorded bytes, and the files that differ ({path: what is wrong}).
 
-    ok: the workspace holds them. cached, in git: it does not (any more), DVC's cache or a commit does, verified. changed: the workspace
-    should hold them and holds something else. corrupt: the cache's object does not match its name. missing: nowhere.
+    ok: the workspace holds them. cached, in git: it does not (any more), DVC's cache or a commit does,
+    verified. changed: the workspace should hold them and holds something else. corrupt: the cache's object
+    does not match its name. missing: nowhere.
     """
 
     status: str
@@ -39,7 +49,9 @@ class Finding:
 
 
 class Contents:
-    """The bytes of one project. Each path and object is hashed once per instance, so an instance serves one question."""
+    """The bytes of one project. Each path and object is hashed once per instance, so an instance serves one
+    question.
+    """
 
     def __init__(self, root: str | Path):
         self.root = Path(root).resolve()
@@ -58,36 +70,45 @@ class Contents:
         return dvc_object(self.cache, digest)
 
     def at(self, path: str | Path) -> tuple[str, dict[str, str] | None] | None:
-        """(id, files of a folder or None) of what lies at `path` now (relative to the root); None when nothing does."""
+        """(id, files of a folder or None) of what lies at `path` now (relative to the root); None when
+        nothing does.
+        """
         place = self.root / path
         if place not in self._ids:
             self._ids[place] = content_id(place, ignored_below(self.root, place)) if place.exists() else None
         return self._ids[place]
 
-    # -- recorded listings of folders -----------------------------------------------------------------------------------------------
+    # -- recorded listings of folders ------------------------------------------------------------------------
 
     def files(self, digest: str, path: str | None = None) -> dict[str, str] | None:
-        """{relative path: md5} of a recorded folder: from DVC's cache, from a remembered listing, or from git; None if none verifies."""
+        """{relative path: md5} of a recorded folder: from DVC's cache, from a remembered listing, or from
+        git; None if none verifies.
+        """
         if not digest.endswith(".dir"):
             return None
         for source in (self.object(digest), self.root / MANIFESTS / f"{digest}.json"):
             try:
                 files = {row["relpath"]: row["md5"] for row in json.loads(source.read_bytes())}
             except (OSError, ValueError, KeyError, TypeError):
-                continue  # an unreadable listing is as good as none; the object's own damage is found by `stored`
+                # an unreadable listing is as good as none; the object's own damage is found by `stored`
+                continue
             if folder_digest(files) == digest:
                 return files
         return self._files_in_git(digest, path) if path else None
 
     def _files_in_git(self, digest: str, path: str) -> dict[str, str] | None:
-        """Raw data are no DVC outputs: when git tracks them, some commit still has the files that give the digest."""
+        """Raw data are no DVC outputs: when git tracks them, some commit still has the files that give the
+        digest.
+        """
         try:
             return source_state.recorded_files(self.root, path, digest)
         except (NoGit, subprocess.CalledProcessError):
             return None
 
     def remember(self, path: str, digest: str) -> bool:
-        """Keep the listing of an input folder that is no output of a stage, so that a changed file can be named later. True when kept."""
+        """Keep the listing of an input folder that is no output of a stage, so that a changed file can be
+        named later. True when kept.
+        """
         target = self.root / MANIFESTS / f"{digest}.json"
         if not digest.endswith(".dir") or target.exists():
             return False
@@ -97,10 +118,12 @@ class Contents:
         durable.write(target, listing_text(found[1]))
         return True
 
-    # -- verdicts -------------------------------------------------------------------------------------------------------------------
+    # -- verdicts --------------------------------------------------------------------------------------------
 
     def stored(self, digest: str) -> Finding:
-        """Whether DVC's cache holds the bytes, each object read and compared with its name: cached, corrupt or missing."""
+        """Whether DVC's cache holds the bytes, each object read and compared with its name: cached, corrupt
+        or missing.
+        """
         own = self._object(digest)
         if own != CACHED or not digest.endswith(".dir"):
             return Finding(own, {})
@@ -118,8 +141,8 @@ class Contents:
     def verdict(self, path: str, digest: str, belongs: bool, place: Path | None = None) -> Finding:
         """What became of `digest`, recorded for `path`.
 
-        `belongs`: the workspace should hold just this content now, because dvc.lock says so. `place`: the bytes in question lie there (a
-        checkpoint that was copied out), and no others can stand in for them.
+        `belongs`: the workspace should hold just this content now, because dvc.lock says so. `place`: the
+        bytes in question lie there (a checkpoint that was copied out), and no others can stand in for them.
         """
         found = self.at(place or path)
         if found and found[0] == digest:
@@ -131,15 +154,21 @@ class Contents:
             return Finding(IN_GIT, {})
         return kept
 
-    def differences(self, digest: str, now: Mapping[str, str] | None, path: str | None = None) -> dict[str, str]:
-        """{file: changed, new or gone} between a recorded folder and files found now; empty when no listing of the recorded one is left."""
+    def differences(
+        self, digest: str, now: Mapping[str, str] | None, path: str | None = None
+    ) -> dict[str, str]:
+        """{file: changed, new or gone} between a recorded folder and files found now; empty when no listing
+        of the recorded one is left.
+        """
         before = self.files(digest, path)
         return file_differences(before, now) if before is not None and now is not None else {}
 
-    # -- getting bytes back ---------------------------------------------------------------------------------------------------------
+    # -- getting bytes back ----------------------------------------------------------------------------------
 
     def materialise(self, path: str, digest: str, target: Path) -> None:
-        """Copy the recorded bytes to `target`, from the workspace or else the cache, verified. FileNotFoundError when neither has them."""
+        """Copy the recorded bytes to `target`, from the workspace or else the cache, verified.
+        FileNotFoundError when neither has them.
+        """
         found = self.at(path)
         if found and found[0] == digest:
             source = self.root / path
@@ -148,7 +177,8 @@ class Contents:
         kept = self.stored(digest)
         if kept.status != CACHED:
             raise FileNotFoundError(
-                f"{path} with content {digest} is neither in the workspace nor whole in DVC's cache ({kept.status}); "
+                f"{path} with content {digest} is neither in the workspace nor whole in DVC's cache "
+                f"({kept.status}); "
                 "fetch it with `dvc fetch --run-cache --all-commits` or restore the file"
             )
         if not digest.endswith(".dir"):
@@ -180,7 +210,9 @@ def file_differences(before: Mapping[str, str], now: Mapping[str, str]) -> dict[
 
 
 def remember_raw(root: Path, inputs: Mapping[str, str]) -> None:
-    """Keep the listings of pinned input folders that no stage makes, each read once per content; `inputs` maps paths to digests."""
+    """Keep the listings of pinned input folders that no stage makes, each read once per content; `inputs`
+    maps paths to digests.
+    """
     contents = Contents(root)
     for path, digest in inputs.items():
         if not contents.object(digest).exists():

@@ -1,7 +1,9 @@
-"""Which recorded stage run made given bytes: dvc.lock as it is, as it was in any commit or snapshot, and DVC's run cache.
+"""Which recorded stage run made given bytes: dvc.lock as it is, as it was in any commit or snapshot, and
+DVC's run cache.
 
-Commits are found by content (`git log --all -S<digest> -- dvc.lock`), so no index has to be kept; refs/pipeline/* are among them. The run
-cache (.dvc/cache/runs) records every run, also one that never reached a commit.
+Commits are found by content (`git log --all -S<digest> -- dvc.lock`), so no index has to be kept;
+refs/pipeline/* are among them. The run cache (.dvc/cache/runs) records every run, also one that never reached
+a commit.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from flows.graph.stage_records import RUN_CACHE, WORKTREE, BrokenRecord, Entry, Witnesses, load_yaml, mapping, read_entry
+from flows.graph.stage_records import (
+    RUN_CACHE,
+    WORKTREE,
+    BrokenRecord,
+    Entry,
+    Witnesses,
+    load_yaml,
+    mapping,
+    read_entry,
+)
 from flows.provenance.snapshot import NoGit, git
 
 
@@ -37,13 +48,17 @@ class History:
         self.witnesses = Witnesses(root, cache)
 
     def lock(self, state: str = WORKTREE) -> dict[str, Entry]:
-        """Stage -> entry of the dvc.lock of a commit or of the worktree. BrokenRecord when it cannot be parsed."""
+        """Stage -> entry of the dvc.lock of a commit or of the worktree. BrokenRecord when it cannot be
+        parsed.
+        """
         if state not in self._locks:
             self._locks[state] = self._read_worktree() if state == WORKTREE else self._read_commit(state)
         return self._locks[state]
 
     def _read_worktree(self, attempts: int = 4) -> dict[str, Entry]:
-        """DVC writes dvc.lock in place, so a reader beside a run may meet half of it: it is read again before it counts as broken."""
+        """DVC writes dvc.lock in place, so a reader beside a run may meet half of it: it is read again before
+        it counts as broken.
+        """
         path = self.root / "dvc.lock"
         for attempt in range(attempts):
             try:
@@ -51,7 +66,8 @@ class History:
             except (YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
                 if attempt + 1 == attempts:
                     raise BrokenRecord(
-                        f"{path} cannot be read ({' '.join(str(error).split())[:200]}); delete it and run `whetstone run`: "
+                        f"{path} cannot be read ({' '.join(str(error).split())[:200]}); delete it and run "
+                        f"`whetstone run`: "
                         "what the run cache holds is restored without computing"
                     ) from None
                 time.sleep(0.1)
@@ -73,7 +89,9 @@ class History:
         return None
 
     def producers(self, digest: str, prefer: str | None = None) -> list[Entry]:
-        """Records whose outputs include the digest; the state `prefer` first, then worktree, commits (newest first), run cache."""
+        """Records whose outputs include the digest; the state `prefer` first, then worktree, commits (newest
+        first), run cache.
+        """
         for state in dict.fromkeys([prefer or WORKTREE, WORKTREE]):
             if state == RUN_CACHE:
                 continue
@@ -97,10 +115,16 @@ class History:
             touched = git(self.root, "log", "--all", "--format=%H", f"-S{digest}", "--", "dvc.lock").split()
         except (NoGit, subprocess.CalledProcessError):
             return []
-        return [commit for commit in touched if any(digest in entry.outs.values() for entry in self.lock(commit).values())]
+        return [
+            commit
+            for commit in touched
+            if any(digest in entry.outs.values() for entry in self.lock(commit).values())
+        ]
 
     def _name_of(self, entry: Entry) -> str:
-        """The run cache keeps no stage names: the stage that makes these paths today, else the command's last word."""
+        """The run cache keeps no stage names: the stage that makes these paths today, else the command's last
+        word.
+        """
         for name, known in self.lock().items():
             if set(known.outs) & set(entry.outs):
                 return name
@@ -108,14 +132,20 @@ class History:
 
     @cached_property
     def made_paths(self) -> frozenset[str]:
-        """Every path that a stage makes, by the present dvc.lock; what is none of these and has no record is raw data."""
+        """Every path that a stage makes, by the present dvc.lock; what is none of these and has no record is
+        raw data.
+        """
         return frozenset(path for entry in self.lock().values() for path in entry.outs)
 
     def is_made(self, path: str, state: str) -> bool:
-        """Whether a stage makes `path`, judged by the present dvc.lock, the state's own, and the patterns of dvc.yaml."""
+        """Whether a stage makes `path`, judged by the present dvc.lock, the state's own, and the patterns of
+        dvc.yaml.
+        """
         if path in self.made_paths:
             return True
-        if state not in (WORKTREE, RUN_CACHE) and any(path in entry.outs for entry in self.lock(state).values()):
+        if state not in (WORKTREE, RUN_CACHE) and any(
+            path in entry.outs for entry in self.lock(state).values()
+        ):
             return True
         return any(pattern.fullmatch(path) for pattern in self._declared)
 
@@ -130,7 +160,9 @@ def _with_name(entry: Entry, name: str) -> Entry:
 
 
 def declared_outputs(path: Path) -> list[Any]:
-    """The output paths of a dvc.yaml as regular expressions; empty when the file is missing or broken (DVC then says so itself)."""
+    """The output paths of a dvc.yaml as regular expressions; empty when the file is missing or broken (DVC
+    then says so itself).
+    """
     try:
         stages = (load_yaml(path.read_text("utf-8")) or {}).get("stages") or {}
     except (OSError, YAMLError, AttributeError, UnicodeDecodeError):

@@ -1,8 +1,10 @@
-"""The whole ancestry of a checkpoint, from its bytes down to the raw data files, with every file whose bytes no longer match.
+"""The whole ancestry of a checkpoint, from its bytes down to the raw data files, with every file whose bytes
+no longer match.
 
-The walk goes by content, not by names: the digest of the bytes finds the record of the stage run that made them, that record names the
-digests of its inputs, and so on. It works on a copied-out folder, after the workspace has moved on, and on a tampered file, which is
-found out because the walk then starts from what the checkpoint's own lineage.json promises.
+The walk goes by content, not by names: the digest of the bytes finds the record of the stage run that made
+them, that record names the digests of its inputs, and so on. It works on a copied-out folder, after the
+workspace has moved on, and on a tampered file, which is found out because the walk then starts from what the
+checkpoint's own lineage.json promises.
 """
 
 from __future__ import annotations
@@ -24,24 +26,31 @@ __all__ = ["Ancestry", "UnknownSubject", "lineage", "render_tree"]
 NAMED_AT_MOST = 20  # files of one folder that are named as problems
 _SAID = {
     CHANGED: "its bytes are not the recorded ones",
-    CORRUPT: "the object in DVC's cache does not match its name; remove it and fetch it again (`dvc fetch`), or run the stage again",
-    MISSING: "neither the workspace nor DVC's cache holds the recorded bytes; fetch them with `dvc fetch --all-commits --run-cache`",
+    CORRUPT: "the object in DVC's cache does not match its name; "
+    "remove it and fetch it again (`dvc fetch`), or run the stage again",
+    MISSING: "neither the workspace nor DVC's cache holds the recorded bytes; "
+    "fetch them with `dvc fetch --all-commits --run-cache`",
 }
 
 
 def lineage(root: str | Path, subject: str) -> dict[str, Any]:
-    """Everything that is known about the origin of `subject` (a path, or NAME[:VERSION|@alias] of the registry).
+    """Everything that is known about the origin of `subject` (a path, or NAME[:VERSION|@alias] of the
+    registry).
 
-    {"subject": {"path", "digest", "kind"}, "nodes": [{"id", "stage", "key", "outs", "inputs", "params", "code", "environment", "git",
-    "run", "metrics", "status", …}], "edges": [[from id, to id, path]], "raw": [{"path", "digest", "status"}], "problems": [{"path",
-    "problem"}], "unverified": [{"stage", "recorded_in"}]}; nodes come in order, upstream first. A status is verified, modified, missing or
-    recorded; unverified are runs of which dvc.lock alone tells. Raises UnknownSubject; BrokenRecord when dvc.lock cannot be read.
+    {"subject": {"path", "digest", "kind"}, "nodes": [{"id", "stage", "key", "outs", "inputs", "params",
+    "code", "environment", "git", "run", "metrics", "status", …}], "edges": [[from id, to id, path]], "raw":
+    [{"path", "digest", "status"}], "problems": [{"path", "problem"}], "unverified": [{"stage",
+    "recorded_in"}]}; nodes come in order, upstream first. A status is verified, modified, missing or
+    recorded; unverified are runs of which dvc.lock alone tells. Raises UnknownSubject; BrokenRecord when
+    dvc.lock cannot be read.
     """
     return Ancestry(root, subject).as_json()
 
 
 class Ancestry:
-    """One walk. `subject`, `entry` (the record of the run that made it, or None) and `contents` serve the audit as well."""
+    """One walk. `subject`, `entry` (the record of the run that made it, or None) and `contents` serve the
+    audit as well.
+    """
 
     def __init__(self, root: str | Path, subject: str):
         self.contents = Contents(root)
@@ -72,7 +81,11 @@ class Ancestry:
         return self.subject.recorded.get("model_digest")
 
     def as_json(self) -> dict[str, Any]:
-        subject = {"path": self._shown(), "digest": self.expected or (self.content and self.content[0]), "kind": self.subject.kind}
+        subject = {
+            "path": self._shown(),
+            "digest": self.expected or (self.content and self.content[0]),
+            "kind": self.subject.kind,
+        }
         if self.subject.version:
             subject |= {"name": self.subject.version["name"], "version": self.subject.version["version"]}
         raw = [self._raw[path] for path in sorted(self._raw)]
@@ -85,7 +98,7 @@ class Ancestry:
             "unverified": self.unverified,
         }
 
-    # -- where the walk starts ------------------------------------------------------------------------------------------------------
+    # -- where the walk starts -------------------------------------------------------------------------------
 
     def _shown(self) -> str:
         return self.subject.path or str(self.subject.place)
@@ -93,12 +106,19 @@ class Ancestry:
     def shown(self, place: Path | None) -> str:
         """A place as people know it: relative to the project where it lies inside."""
         root = self.contents.root
-        return "" if place is None else place.relative_to(root).as_posix() if place.is_relative_to(root) else str(place)
+        return (
+            ""
+            if place is None
+            else place.relative_to(root).as_posix()
+            if place.is_relative_to(root)
+            else str(place)
+        )
 
     def _unknown(self) -> str:
         found = self.subject.digest or (self.content[0] if self.content else "nothing")
         return (
-            f"unknown content ({found}): no stage run that dvc.lock, its history or the run cache records made these bytes, "
+            f"unknown content ({found}): no stage run that dvc.lock, its history or the run cache records "
+            f"made these bytes, "
             "and no lineage.json lies beside them"
         )
 
@@ -110,7 +130,11 @@ class Ancestry:
     def _find_entry(self) -> tuple[Entry | None, str]:
         """The record of the run that made the subject, and the path under which it knows it."""
         subject, found = self.subject, self.content
-        promised = [subject.digest] if subject.kind == VERSION else [found and found[0], subject.recorded.get("model_digest")]
+        promised = (
+            [subject.digest]
+            if subject.kind == VERSION
+            else [found and found[0], subject.recorded.get("model_digest")]
+        )
         if subject.record:  # a lineage.json differs from run to run, so its digest names the very run
             own = self.contents.at(subject.record)
             for entry in self.history.producers(own[0]) if own else []:
@@ -129,15 +153,19 @@ class Ancestry:
             return current[0], subject.path
         if subject.recorded.get("stage") and subject.recorded.get("model_digest"):
             self._say(
-                self._shown(), "no record of its run is left in dvc.lock, its history or the run cache; only its own lineage.json tells"
+                self._shown(),
+                "no record of its run is left in dvc.lock, its history or the run cache; only its own "
+                "lineage.json tells",
             )
             return _from_record(subject.recorded, subject.path or "model"), subject.path or "model"
         return None, ""
 
-    # -- the walk -------------------------------------------------------------------------------------------------------------------
+    # -- the walk --------------------------------------------------------------------------------------------
 
     def _add(self, entry: Entry, needed: set[str]) -> str:
-        """Add the run and its ancestors; returns its id. `needed`: the outputs that the walk reached it by."""
+        """Add the run and its ancestors; returns its id. `needed`: the outputs that the walk reached it
+        by.
+        """
         if entry.identity in self._nodes:
             node = self._nodes[entry.identity]
             self._check_outs(entry, node, needed)
@@ -162,25 +190,42 @@ class Ancestry:
         return name
 
     def _producers(self, path: str, digest: str, consumer: Entry) -> list[tuple[Entry, str]]:
-        """The runs that made an input, with the output of each; raw data and missing ancestors are noted instead."""
+        """The runs that made an input, with the output of each; raw data and missing ancestors are noted
+        instead.
+        """
         for entry in self.history.producers(digest, consumer.state):
-            made = path if entry.outs.get(path) == digest else next(out for out, known in entry.outs.items() if known == digest)
+            made = (
+                path
+                if entry.outs.get(path) == digest
+                else next(out for out, known in entry.outs.items() if known == digest)
+            )
             return [(entry, made)]
         inside = self._made_inside(path, consumer)
         if inside:
             return inside
         if self.history.is_made(path, consumer.state):
-            self._say(path, f"its ancestor is missing: {consumer.stage} read {digest}, and no recorded stage run made that")
+            self._say(
+                path,
+                f"its ancestor is missing: {consumer.stage} read {digest}, and no recorded stage run made "
+                f"that",
+            )
         else:
             self._add_raw(path, digest, consumer)
         return []
 
     def _made_inside(self, folder: str, consumer: Entry) -> list[tuple[Entry, str]]:
-        """Outputs below a folder that is read as a whole (`metrics`), by the same dvc.lock as the reader's entry."""
+        """Outputs below a folder that is read as a whole (`metrics`), by the same dvc.lock as the reader's
+        entry.
+        """
         if consumer.state == RUN_CACHE:
             return []
         entries = self.history.lock(consumer.state).values()
-        return [(entry, out) for entry in entries for out in entry.outs if out.startswith(folder.rstrip("/") + "/")]
+        return [
+            (entry, out)
+            for entry in entries
+            for out in entry.outs
+            if out.startswith(folder.rstrip("/") + "/")
+        ]
 
     def _add_raw(self, path: str, digest: str, consumer: Entry) -> None:
         """Note raw data, file by file where the listing is known."""
@@ -193,7 +238,9 @@ class Ancestry:
         found = self.contents.at(path)
         if files is None and found and found[0] == digest:
             files = found[1]
-        for name, md5 in ({path: digest} if files is None else {f"{path}/{name}": md5 for name, md5 in files.items()}).items():
+        for name, md5 in (
+            {path: digest} if files is None else {f"{path}/{name}": md5 for name, md5 in files.items()}
+        ).items():
             wrong = finding.files.get(name.removeprefix(f"{path}/"))
             whole = finding.status if files is None or finding.status == MISSING else wrong or GOOD
             status = "verified" if whole is GOOD else _word(str(whole))
@@ -204,11 +251,16 @@ class Ancestry:
         for out in entry.outs:
             recorded = self._verified_json(entry, out)
             for file in outside.files(recorded) if recorded.get("files") else ():
-                self._raw[file.path] = {"path": file.path, "digest": file.digest, "status": file.status, "read_by": entry.stage}
+                self._raw[file.path] = {
+                    "path": file.path,
+                    "digest": file.digest,
+                    "status": file.status,
+                    "read_by": entry.stage,
+                }
                 if file.problem:
                     self._say(file.path, file.problem)
 
-    # -- one run --------------------------------------------------------------------------------------------------------------------
+    # -- one run ---------------------------------------------------------------------------------------------
 
     def _place(self, entry: Entry, path: str) -> Path | None:
         """Where the subject's own bytes lie; they, and no others, are in question."""
@@ -223,9 +275,15 @@ class Ancestry:
         place = self._place(entry, path)
         if place == self.subject.place and self.subject.flat and self.content:
             changed = self.contents.differences(digest, self.content[1])
-            return Finding("ok", {}) if self.content[0] == digest else Finding(CHANGED, changed or self._own_differences(digest))
+            return (
+                Finding("ok", {})
+                if self.content[0] == digest
+                else Finding(CHANGED, changed or self._own_differences(digest))
+            )
         current = self.history.current(path)
-        finding = self.contents.verdict(path, digest, belongs=current is None or current[1] == digest, place=place)
+        finding = self.contents.verdict(
+            path, digest, belongs=current is None or current[1] == digest, place=place
+        )
         if finding.status == CHANGED and not finding.files and place == self.subject.place:
             return Finding(CHANGED, self._own_differences(digest))
         return finding
@@ -241,20 +299,28 @@ class Ancestry:
         return {}
 
     def _check_outs(self, entry: Entry, node: dict[str, Any], needed: set[str]) -> None:
-        """Settle the status of a run's outputs. One that is gone counts only when the walk needs it; one that was changed always does."""
+        """Settle the status of a run's outputs. One that is gone counts only when the walk needs it; one that
+        was changed always does.
+        """
         for path, digest in entry.outs.items():
             finding = node["findings"][path]
             self._behind_links(path, self._place(entry, path))
             if finding in GOOD or (finding == MISSING and path not in needed):
                 continue
-            self._report(self._shown() if path == self.path and entry is self.entry else path, digest, self._finding(entry, path))
+            self._report(
+                self._shown() if path == self.path and entry is self.entry else path,
+                digest,
+                self._finding(entry, path),
+            )
             node["status"] = _worse(node["status"], _word(finding))
 
     def _behind_links(self, path: str, place: Path | None = None) -> None:
         """Links to folders, which no digest looks behind."""
         for link in folder_links(place or self.contents.root / path):
             self._say(
-                f"{path}/{link}", "a link to a folder or to nothing: what lies behind it is in no digest; put the files themselves here"
+                f"{path}/{link}",
+                "a link to a folder or to nothing: what lies behind it is in no digest; put the files "
+                "themselves here",
             )
 
     def _report(self, path: str, digest: str, finding: Finding) -> None:
@@ -267,14 +333,20 @@ class Ancestry:
             self._say(path, f"{len(finding.files) - NAMED_AT_MOST} more files like these")
         if not finding.files:
             now = self.contents.at(path) if finding.status == CHANGED else None
-            self._say(path, f"{finding.status}: {_SAID[finding.status]} (recorded {digest}{f', now {now[0]}' if now else ''})")
+            self._say(
+                path,
+                f"{finding.status}: {_SAID[finding.status]} (recorded "
+                f"{digest}{f', now {now[0]}' if now else ''})",
+            )
 
     def _node(self, entry: Entry, name: str) -> dict[str, Any]:
         record = self.record(entry)
         keyed = {**entry.environment, **({"python": entry.python} if entry.python else {})}
         findings = {path: self._finding(entry, path).status for path in entry.outs}
         agreed = self._agrees(entry)
-        params, code = (entry.params, entry.code) if agreed else (record.get("params", {}), record.get("code", {}))
+        params, code = (
+            (entry.params, entry.code) if agreed else (record.get("params", {}), record.get("code", {}))
+        )
         return {
             "id": name,
             "stage": entry.stage,
@@ -285,7 +357,8 @@ class Ancestry:
             "code": dict(code) or record.get("code", {}) or dict(entry.code),
             "environment": record.get("environment") or {"keyed": keyed},
             "seed": record.get("seed"),
-            "git": record.get("git") or {"commit": None if entry.state in (WORKTREE, RUN_CACHE) else entry.state},
+            "git": record.get("git")
+            or {"commit": None if entry.state in (WORKTREE, RUN_CACHE) else entry.state},
             "run": record.get("run", {}),
             "metrics": record.get("metrics") or self._metrics(entry),
             "status": "verified" if agreed else "modified",
@@ -294,7 +367,9 @@ class Ancestry:
         }
 
     def _agrees(self, entry: Entry) -> bool:
-        """Whether no other record of the run says otherwise. What only the entry itself tells is noted as unverified."""
+        """Whether no other record of the run says otherwise. What only the entry itself tells is noted as
+        unverified.
+        """
         if not entry.row:
             return True
         self.entries.append(entry)
@@ -304,11 +379,14 @@ class Ancestry:
 
     def _judged(self, entry: Entry) -> bool:
         judgement = self.history.witnesses.judge(entry)
-        kept_in = {WORKTREE: "dvc.lock", RUN_CACHE: "the run cache"}.get(entry.state, f"dvc.lock of commit {entry.state[:10]}")
+        kept_in = {WORKTREE: "dvc.lock", RUN_CACHE: "the run cache"}.get(
+            entry.state, f"dvc.lock of commit {entry.state[:10]}"
+        )
         for difference in judgement.differences:
             self._say(
                 f"{kept_in}: {entry.stage}",
-                f"the records of one run disagree: {difference.text(kept_in)}; one of them was edited, or dvc.lock was merged of two runs. "
+                f"the records of one run disagree: {difference.text(kept_in)}; one of them was edited, or "
+                f"dvc.lock was merged of two runs. "
                 f"`whetstone run {entry.stage}` makes or restores the result that its inputs give",
             )
         if not judgement.witnesses and not judgement.differences and entry.state != RUN_CACHE:
@@ -316,14 +394,18 @@ class Ancestry:
         return not judgement.differences
 
     def record(self, entry: Entry) -> Mapping[str, Any]:
-        """The run's lineage.json: as recorded if those bytes are to be had, else the subject's own, edited or not."""
+        """The run's lineage.json: as recorded if those bytes are to be had, else the subject's own, edited or
+        not.
+        """
         out = next((path for path in entry.outs if path.endswith(f"/{NAME}")), None)
         if out is None:
             return self.subject.recorded if entry is self.entry else {}
         return self._verified_json(entry, out) or (self.subject.recorded if entry is self.entry else {})
 
     def _metrics(self, entry: Entry) -> Mapping[str, Any]:
-        out = next((path for path in entry.outs if path.startswith("metrics/") and path.endswith(".json")), None)
+        out = next(
+            (path for path in entry.outs if path.startswith("metrics/") and path.endswith(".json")), None
+        )
         return self._verified_json(entry, out) if out else {}
 
     def _verified_json(self, entry: Entry, out: str) -> Mapping[str, Any]:

@@ -1,6 +1,8 @@
-"""The ancestry of a checkpoint as one self-contained page: the graph, what each stage was made from, and every mismatch in red at the top.
+"""The ancestry of a checkpoint as one self-contained page: the graph, what each stage was made from, and
+every mismatch in red at the top.
 
-Everything can be read without a script; the script only opens a node's facts on a click and shows its ancestors under the mouse.
+Everything can be read without a script; the script only opens a node's facts on a click and shows its
+ancestors under the mouse.
 """
 
 from __future__ import annotations
@@ -25,14 +27,17 @@ RAW_BOXES = 8  # more raw files than this stand in the graph as their folders
 def render(lineage: Mapping[str, Any]) -> str:
     """The page of one lineage.
 
-    `lineage` has `subject` {path, digest, kind}, `nodes` [{id, stage, key, outs, inputs, params, code, environment, git, run, metrics,
-    status}], `edges` [[from id, to id, path]], `raw` [{path, digest, status}] and `problems` [{path, problem}]. An edge may start at a raw
-    path. ValueError when an edge names an unknown node.
+    `lineage` has `subject` {path, digest, kind}, `nodes` [{id, stage, key, outs, inputs, params, code,
+    environment, git, run, metrics, status}], `edges` [[from id, to id, path]], `raw` [{path, digest, status}]
+    and `problems` [{path, problem}]. An edge may start at a raw path. ValueError when an edge names an
+    unknown node.
     """
     subject, nodes, raw = lineage["subject"], lineage["nodes"], lineage.get("raw", [])
     anchors = {node["id"]: f"node-{place}" for place, node in enumerate(nodes)}
     title, digest = f"Lineage of {subject['path']}", str(subject.get("digest") or "no digest")
-    facts = "\n".join(_facts(node, anchors[node["id"]], _is_subject(node, subject)) for node in reversed(nodes))
+    facts = "\n".join(
+        _facts(node, anchors[node["id"]], _is_subject(node, subject)) for node in reversed(nodes)
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -69,7 +74,10 @@ def render(lineage: Mapping[str, Any]) -> str:
 
 def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     subject, raw = lineage["subject"], lineage.get("raw", [])
-    place = {one["path"]: one["path"] if len(raw) <= RAW_BOXES else one["path"].rpartition("/")[0] or "." for one in raw}
+    place = {
+        one["path"]: one["path"] if len(raw) <= RAW_BOXES else one["path"].rpartition("/")[0] or "."
+        for one in raw
+    }
     boxes = _raw_boxes(raw, place)
     hints: dict[tuple[str, str], str] = {}
     for start, end, path in lineage["edges"]:
@@ -77,7 +85,9 @@ def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
         hints[start, end] = "\n".join(filter(None, (hints.get((start, end)), path)))
     for node in lineage["nodes"]:
         style = f"{node.get('status', '')}{' subject' if _is_subject(node, subject) else ''}"
-        note = " · ".join(filter(None, (node.get("status", ""), _seconds((node.get("run") or {}).get("wall_s")))))
+        note = " · ".join(
+            filter(None, (node.get("status", ""), _seconds((node.get("run") or {}).get("wall_s"))))
+        )
         boxes.append(Node(node["id"], node["id"], note, style, f"#{anchors[node['id']]}", _hint(node)))
         for one in raw:
             if any(_holds(path, one["path"]) for path in node.get("inputs") or {}):
@@ -91,7 +101,10 @@ def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
 
 def _raw_boxes(raw: Sequence[Mapping[str, str]], place: Mapping[str, str]) -> list[Node]:
     """A box for each raw file, or for each folder of many, with the worst status in it."""
-    worst = {box: min((one.get("status", "") for one in raw if place[one["path"]] == box), key=_badness) for box in place.values()}
+    worst = {
+        box: min((one.get("status", "") for one in raw if place[one["path"]] == box), key=_badness)
+        for box in place.values()
+    }
     files = {box: "\n".join(path for path, own in place.items() if own == box) for box in worst}
     return [Node(box, box, status, f"raw {status}", "#raw", files[box]) for box, status in worst.items()]
 
@@ -121,9 +134,19 @@ def _hint(node: Mapping[str, Any]) -> str:
 def _facts(node: Mapping[str, Any], anchor: str, opened: bool) -> str:
     """One stage as a `<details>`: result first, then what it was made from."""
     git, run, status = node.get("git") or {}, node.get("run") or {}, str(node.get("status", ""))
-    dirty = "unknown" if "dirty" not in git else "yes: the tree had changes beyond this commit" if git["dirty"] else "no"
+    dirty = (
+        "unknown"
+        if "dirty" not in git
+        else "yes: the tree had changes beyond this commit"
+        if git["dirty"]
+        else "no"
+    )
     origin = {"stage": node.get("stage"), "key": node.get("key"), "commit": git.get("commit"), "dirty": dirty}
-    origin |= {"wall time": _seconds(run.get("wall_s")) or None, "started": run.get("started"), "flow run": run.get("flow_run")}
+    origin |= {
+        "wall time": _seconds(run.get("wall_s")) or None,
+        "started": run.get("started"),
+        "flow run": run.get("flow_run"),
+    }
     groups = (
         ("Metrics", dict(leaves(node.get("metrics") or {}))),
         ("Parameters that mattered", dict(leaves(node.get("params") or {}))),
@@ -136,7 +159,8 @@ def _facts(node: Mapping[str, Any], anchor: str, opened: bool) -> str:
     body = "".join(_group(name, values) for name, values in groups)
     wall, name = _seconds(run.get("wall_s")), escape(node["id"])
     return (
-        f'<details id="{anchor}" data-node="{name}"{" open" if opened else ""}><summary>{name} {_status(status)}'
+        f'<details id="{anchor}" data-node="{name}"{" open" if opened else ""}><summary>{name} '
+        f"{_status(status)}"
         f'<small>{escape(wall)}</small></summary><div class="inside groups">{body}</div></details>'
     )
 
@@ -145,20 +169,27 @@ def _group(name: str, values: Mapping[str, Any]) -> str:
     if not values:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{escape(str(key))}</th><td class="mono">{escape(shown(value))}</td></tr>' for key, value in values.items()
+        f'<tr><th scope="row">{escape(str(key))}</th><td class="mono">{escape(shown(value))}</td></tr>'
+        for key, value in values.items()
     )
     return (
         f'<div class="group"><h3>{escape(name)}</h3>'
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}"><table><tbody>{rows}</tbody></table></div></div>'
+        f'<div class="scroll" role="region" tabindex="0" '
+        f'aria-label="{escape(name)}"><table><tbody>{rows}</tbody></table></div></div>'
     )
 
 
 def _problems(problems: Sequence[Mapping[str, str]]) -> str:
     if not problems:
         return ""
-    rows = "".join(f"<li><code>{escape(one['path'])}</code>: {escape(one['problem'])}</li>" for one in problems)
+    rows = "".join(
+        f"<li><code>{escape(one['path'])}</code>: {escape(one['problem'])}</li>" for one in problems
+    )
     word = "problem" if len(problems) == 1 else "problems"
-    return f'<section class="problems" id="problems" aria-label="Problems"><h2>{len(problems)} {word}</h2><ul>{rows}</ul></section>'
+    return (
+        f'<section class="problems" id="problems" aria-label="Problems"><h2>{len(problems)} '
+        f"{word}</h2><ul>{rows}</ul></section>"
+    )
 
 
 def _raw(raw: Sequence[Mapping[str, str]]) -> str:
@@ -169,24 +200,36 @@ def _raw(raw: Sequence[Mapping[str, str]]) -> str:
         f'<td class="mono">{escape(str(one.get("digest") or "–"))}</td></tr>'
         for one in raw
     )
-    head = '<thead><tr><th scope="col">file</th><th scope="col">status</th><th scope="col">digest</th></tr></thead>'
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="Raw data"><table>{head}<tbody>{rows}</tbody></table></div>'
+    head = (
+        '<thead><tr><th scope="col">file</th><th scope="col">status</th><th '
+        'scope="col">digest</th></tr></thead>'
+    )
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="Raw '
+        f'data"><table>{head}<tbody>{rows}</tbody></table></div>'
+    )
 
 
 def _status(status: str) -> str:
-    return f'<span class="badge {escape(status)}" title="{escape(STATUSES.get(status, ""))}">{escape(status or "unknown")}</span>'
+    return (
+        f'<span class="badge {escape(status)}" '
+        f'title="{escape(STATUSES.get(status, ""))}">{escape(status or "unknown")}</span>'
+    )
 
 
 def _counted(parts: Sequence[Mapping[str, Any]]) -> str:
     statuses = [str(one.get("status", "")) for one in parts]
     return (
-        ", ".join(f"{statuses.count(status)} {status}" for status in STATUSES if status in statuses) + f" of {len(parts)} stages and files."
+        ", ".join(f"{statuses.count(status)} {status}" for status in STATUSES if status in statuses)
+        + f" of {len(parts)} stages and files."
     )
 
 
 def _legend(parts: Sequence[Mapping[str, Any]]) -> str:
     found = {one.get("status") for one in parts}
-    return " ".join(f"{status.capitalize()}: {meaning}." for status, meaning in STATUSES.items() if status in found)
+    return " ".join(
+        f"{status.capitalize()}: {meaning}." for status, meaning in STATUSES.items() if status in found
+    )
 
 
 def _seconds(value: float | None) -> str:

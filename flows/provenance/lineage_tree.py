@@ -1,4 +1,6 @@
-"""An ancestry for the terminal: the checkpoint at the root, below each stage what it was made from, raw files as leaves."""
+"""An ancestry for the terminal: the checkpoint at the root, below each stage what it was made from, raw files
+as leaves.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _STYLE = {"verified": "green", "modified": "bold red", "missing": "bold red", "r
 
 
 def _line(markup: str) -> Text:
-    """Text that wraps also where the console was told to crop, as it is for a pipe: no parameter may be lost."""
+    """Text that wraps also where the console was told to crop, as it is for a pipe: no parameter may be
+    lost.
+    """
     text = Text.from_markup(markup)
     text.no_wrap, text.overflow = False, "fold"
     return text
@@ -39,7 +43,9 @@ def tree(found: Mapping[str, Any]) -> Tree:
     return top
 
 
-def _add(parent: Tree, node: Mapping[str, Any], found: Mapping[str, Any], nodes: Mapping[str, Any], shown: set[str]) -> None:
+def _add(
+    parent: Tree, node: Mapping[str, Any], found: Mapping[str, Any], nodes: Mapping[str, Any], shown: set[str]
+) -> None:
     """Add a stage with its facts, then its inputs; a stage that was shown above is named only."""
     head = f"[bold]{escape(node['id'])}[/] [{_STYLE[node['status']]}]{node['status']}[/]"
     if node["id"] in shown:
@@ -54,12 +60,20 @@ def _add(parent: Tree, node: Mapping[str, Any], found: Mapping[str, Any], nodes:
         if end == node["id"]:
             by_producer.setdefault(start, []).append(path)
     for start, paths in by_producer.items():
-        below = branch.add(_line("from " + ", ".join(f"{escape(path)} {node['inputs'].get(path, '')}" for path in paths)))
+        below = branch.add(
+            _line("from " + ", ".join(f"{escape(path)} {node['inputs'].get(path, '')}" for path in paths))
+        )
         _add(below, nodes[start], found, nodes, shown)
     inside = [row for row in found["raw"] if any(_within(row["path"], path) for path in node["inputs"])]
-    raw = [*inside, *(row for row in found["raw"] if row not in inside and row.get("read_by") == node["stage"])]  # of a hub or package
+    # of a hub or package
+    raw = [
+        *inside,
+        *(row for row in found["raw"] if row not in inside and row.get("read_by") == node["stage"]),
+    ]
     for row in raw[:RAW_FILES]:
-        branch.add(_line(f"raw {escape(row['path'])} {row['digest']} [{_STYLE[row['status']]}]{row['status']}[/]"))
+        branch.add(
+            _line(f"raw {escape(row['path'])} {row['digest']} [{_STYLE[row['status']]}]{row['status']}[/]")
+        )
     if len(raw) > RAW_FILES:
         branch.add(_line(f"… {len(raw) - RAW_FILES} more raw files (--json lists all)"))
 
@@ -70,7 +84,10 @@ def _within(path: str, folder: str) -> bool:
 
 def _origin(node: Mapping[str, Any]) -> str:
     git, run = node["git"], node["run"]
-    parts = [f"commit {git['commit'][:10]}" if git.get("commit") else "", "dirty tree" if git.get("dirty") else ""]
+    parts = [
+        f"commit {git['commit'][:10]}" if git.get("commit") else "",
+        "dirty tree" if git.get("dirty") else "",
+    ]
     if run.get("wall_s") is not None:
         parts.append(f"{run['wall_s']:.1f} s")
     if isinstance(run.get("started"), (int, float)):
@@ -85,7 +102,13 @@ def _facts(node: Mapping[str, Any], modules: int) -> list[tuple[str, str]]:
     lines = [
         ("outputs", ", ".join(f"{path} {digest}" for path, digest in node["outs"].items())),
         ("params", _flat(node["params"])),
-        ("code", f"{len(code)} modules: " + ", ".join(f"{name} {digest}" for name, digest in list(code.items())[:modules]) if code else ""),
+        (
+            "code",
+            f"{len(code)} modules: "
+            + ", ".join(f"{name} {digest}" for name, digest in list(code.items())[:modules])
+            if code
+            else "",
+        ),
         ("environment", " ".join(f"{name} {version}" for name, version in environment.items())),
         ("metrics", _flat(node["metrics"], METRICS)),
     ]

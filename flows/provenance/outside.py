@@ -1,4 +1,6 @@
-"""Files from outside that are no files of the project: of a Hugging Face id or an installed package, by the manifest of their source."""
+"""Files from outside that are no files of the project: of a Hugging Face id or an installed package, by the
+manifest of their source.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ __all__ = ["NONE", "OutsideFile", "files"]
 
 
 class OutsideFile(NamedTuple):
-    """`status`: verified; recorded, where the bytes are not at hand and would be fetched again; modified, with `problem`."""
+    """`status`: verified; recorded, where the bytes are not at hand and would be fetched again; modified,
+    with `problem`.
+    """
 
     path: str
     digest: str
@@ -30,10 +34,18 @@ def files(recorded: Mapping[str, Any]) -> Iterator[OutsideFile]:
     try:
         wrong = differences(manifest, again(manifest, offline=True).folder)
     except SourceDamaged as error:
-        wrong = {name: "is damaged" for name in digests if name in str(error)} or dict.fromkeys(digests, "is damaged")
+        wrong = {name: "is damaged" for name in digests if name in str(error)} or dict.fromkeys(
+            digests, "is damaged"
+        )
     except SourceError:
         status = "recorded"
     for name, digest in digests.items():
         said = wrong.get(name)
-        problem = f"{said}; its bytes are not the recorded ones (sha256 {digest.sha256}): fetch or install it again" if said else ""
-        yield OutsideFile(f"{manifest.shown}/{name}", f"sha256:{digest.sha256}", "modified" if said else status, problem)
+        problem = (
+            f"{said}; its bytes are not the recorded ones (sha256 {digest.sha256}): fetch or install it again"
+            if said
+            else ""
+        )
+        yield OutsideFile(
+            f"{manifest.shown}/{name}", f"sha256:{digest.sha256}", "modified" if said else status, problem
+        )

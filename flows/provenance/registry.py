@@ -1,4 +1,6 @@
-"""What MLflow's registry says of the models in an ancestry, held against their records. MLflow is loaded only where a store exists."""
+"""What MLflow's registry says of the models in an ancestry, held against their records. MLflow is loaded only
+where a store exists.
+"""
 
 from __future__ import annotations
 
@@ -32,25 +34,52 @@ def disagreements(ancestry: Ancestry) -> Iterator[tuple[str, str]]:
 def _model(
     tracking: Tracking, rows: list[dict[str, Any]], expected: str, record: Mapping[str, Any], entry: Entry
 ) -> Iterator[tuple[str, str]]:
-    """One model's versions: each against itself, against the run that made it, and against the model's record."""
+    """One model's versions: each against itself, against the run that made it, and against the model's
+    record.
+    """
     flow_run, key = mapping(record.get("run")).get("flow_run"), record.get("key")
     for row in rows:
         name, tags = f"{row['name']}:{row['version']}", row["tags"]
         if not row["source"].startswith(f"dvc://{row['digest']}/"):
-            yield name, f"the registry disagrees with itself: source {row['source']}, tag dvc.md5 {row['digest']}"
+            yield (
+                name,
+                f"the registry disagrees with itself: source {row['source']}, tag dvc.md5 {row['digest']}",
+            )
         same_run = flow_run and tags.get("whetstone.run") == flow_run and tags.get("stage.key") == key
         if same_run and row["digest"] != expected:
-            yield name, f"the registry says that run {flow_run} made {row['digest']}, the model's record says {expected}"
+            yield (
+                name,
+                f"the registry says that run {flow_run} made {row['digest']}, the model's record says "
+                f"{expected}",
+            )
         if row["digest"] == expected and tags.get("stage", entry.stage) != entry.stage:
-            yield name, f"the registry says that stage {tags['stage']} made {expected}, the model's record says {entry.stage}"
-        if row["digest"] == expected and flow_run and tags.get("whetstone.run") == flow_run and tags.get("stage.key") != key:
-            yield name, f"the registry says stage.key {tags.get('stage.key')}, the model's record of run {flow_run} says {key}"
+            yield (
+                name,
+                f"the registry says that stage {tags['stage']} made {expected}, the model's record says "
+                f"{entry.stage}",
+            )
+        if (
+            row["digest"] == expected
+            and flow_run
+            and tags.get("whetstone.run") == flow_run
+            and tags.get("stage.key") != key
+        ):
+            yield (
+                name,
+                f"the registry says stage.key {tags.get('stage.key')}, the model's record of run {flow_run} "
+                f"says {key}",
+            )
         told = (tracking.told(row["run_id"]) if row["run_id"] and row["digest"] == expected else None) or {}
         if told:
-            yield from ((name, text) for text in _run(told, tags, record if told["tags"].get("stage.key") == key else {}))
+            yield from (
+                (name, text)
+                for text in _run(told, tags, record if told["tags"].get("stage.key") == key else {})
+            )
 
 
-def _run(told: Mapping[str, Mapping[str, str]], tags: Mapping[str, str], record: Mapping[str, Any]) -> Iterator[str]:
+def _run(
+    told: Mapping[str, Mapping[str, str]], tags: Mapping[str, str], record: Mapping[str, Any]
+) -> Iterator[str]:
     """The MLflow run that a version names, against the version's tags and the record of the same key."""
     for name in LINK:
         if name in tags and told["tags"].get(name) != tags[name]:
@@ -58,12 +87,23 @@ def _run(told: Mapping[str, Mapping[str, str]], tags: Mapping[str, str], record:
     if not record:
         return
     for title, said, known in (
-        ("parameter", told["params"], {name: str(value)[:6000] for name, value in flat(mapping(record.get("params"))).items()}),
-        ("input", told["inputs"], {path[-500:]: str(digest)[:36] for path, digest in mapping(record.get("inputs")).items()}),
+        (
+            "parameter",
+            told["params"],
+            {name: str(value)[:6000] for name, value in flat(mapping(record.get("params"))).items()},
+        ),
+        (
+            "input",
+            told["inputs"],
+            {path[-500:]: str(digest)[:36] for path, digest in mapping(record.get("inputs")).items()},
+        ),
     ):
         for name in sorted({*said, *known} if said else {}):
             if said.get(name) != known.get(name):
-                yield f"its MLflow run says {title} {name} {said.get(name)}, the model's record says {known.get(name)}"
+                yield (
+                    f"its MLflow run says {title} {name} {said.get(name)}, "
+                    f"the model's record says {known.get(name)}"
+                )
 
 
 def _subject(ancestry: Ancestry, tracking: Tracking) -> Iterator[tuple[str, str]]:
@@ -72,10 +112,17 @@ def _subject(ancestry: Ancestry, tracking: Tracking) -> Iterator[tuple[str, str]
     if ancestry.subject.kind not in (CHECKPOINT, VERSION) or not path or not path.endswith("/model"):
         return
     rows = tracking.versions(model_name(path)) or []
-    if rows and content and content[0] not in {row["digest"] for row in rows} and ancestry.subject.kind == CHECKPOINT:
+    if (
+        rows
+        and content
+        and content[0] not in {row["digest"] for row in rows}
+        and ancestry.subject.kind == CHECKPOINT
+    ):
         newest = rows[-1]
         yield (
             ancestry.shown(ancestry.subject.place),
-            f"the registry knows no version of {newest['name']} with these bytes ({content[0]}); its newest is {newest['version']} with "
-            f"{newest['digest']}. Restore the files with `dvc checkout`, or register them with `whetstone run`",
+            f"the registry knows no version of {newest['name']} with these bytes ({content[0]}); its newest "
+            f"is {newest['version']} with "
+            f"{newest['digest']}. Restore the files with `dvc checkout`, or register them with `whetstone "
+            f"run`",
         )

@@ -1,7 +1,8 @@
-"""Train a stage again from its recorded inputs, parameters and code in a scratch directory, and compare every output file.
+"""Train a stage again from its recorded inputs, parameters and code in a scratch directory, and compare every
+output file.
 
-On a CPU the bytes must be equal; whatever differs was decided by something that the record does not hold. The workspace, the cache,
-dvc.lock and the registry are only read.
+On a CPU the bytes must be equal; whatever differs was decided by something that the record does not hold. The
+workspace, the cache, dvc.lock and the registry are only read.
 """
 
 from __future__ import annotations
@@ -54,10 +55,11 @@ def replay(
     timeout_s: float | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Difference]:
-    """Run `stage` again below `scratch` (made if missing, should be empty) and return what differs; empty means bit-equal.
+    """Run `stage` again below `scratch` (made if missing, should be empty) and return what differs; empty
+    means bit-equal.
 
-    `entry`: the recorded run to repeat (an `Ancestry.entry`); default the one in dvc.lock. The command's output goes to
-    scratch/replay.log. Raises ReplayError; needs free space for the inputs and the outputs.
+    `entry`: the recorded run to repeat (an `Ancestry.entry`); default the one in dvc.lock. The command's
+    output goes to scratch/replay.log. Raises ReplayError; needs free space for the inputs and the outputs.
     """
     contents = Contents(root)
     history = History(contents.root, contents.cache)
@@ -66,7 +68,8 @@ def replay(
         raise ReplayError(f"dvc.lock records no run of {stage}; `whetstone run {stage}` makes one")
     scratch = Path(scratch).resolve()
     folders = _source_folders(contents, entry)
-    tree = scratch.joinpath("tree", *["below"] * _depth([*entry.inputs, *folders]))  # inputs at ../… must stay inside the scratch directory
+    # inputs at ../… must stay inside the scratch directory
+    tree = scratch.joinpath("tree", *["below"] * _depth([*entry.inputs, *folders]))
     record = _record(contents, entry)
     say(f"source state: {_prepare_tree(contents, history, entry, record, tree)}")
     for path, digest in entry.inputs.items():
@@ -76,11 +79,17 @@ def replay(
     spec = _spec(contents.root, entry, record, scratch)
     say(f"training {entry.stage} in {tree}")
     _run(spec, tree, scratch, timeout_s)
-    return [difference for path, digest in entry.outs.items() for difference in _compare(contents, path, digest, tree, record)]
+    return [
+        difference
+        for path, digest in entry.outs.items()
+        for difference in _compare(contents, path, digest, tree, record)
+    ]
 
 
 def _source_folders(contents: Contents, entry: Entry) -> list[str]:
-    """Relative paths of the models and tokenizers from outside that the stage opens; it compares their bytes with the manifest itself."""
+    """Relative paths of the models and tokenizers from outside that the stage opens; it compares their bytes
+    with the manifest itself.
+    """
     found = []
     for path, digest in entry.inputs.items():
         if path.startswith(f"{SOURCES}/"):
@@ -111,20 +120,33 @@ def _record(contents: Contents, entry: Entry) -> Mapping[str, Any]:
     place = contents.root / out if found and found[0] == digest else contents.object(digest)
     record = read_record(place)
     if not record:
-        raise ReplayError(f"{out} as it was recorded ({digest}) is neither in the workspace nor in DVC's cache; fetch it with `dvc fetch`")
+        raise ReplayError(
+            f"{out} as it was recorded ({digest}) is neither in the workspace nor in DVC's cache; fetch it "
+            f"with `dvc fetch`"
+        )
     return record
 
 
-def _prepare_tree(contents: Contents, history: History, entry: Entry, record: Mapping[str, Any], tree: Path) -> str:
+def _prepare_tree(
+    contents: Contents, history: History, entry: Entry, record: Mapping[str, Any], tree: Path
+) -> str:
     """Lay out the source files whose code digests are the recorded ones; returns where they came from."""
     root, recorded = contents.root, dict(entry.code)
     if _reaches(root, recorded):
         source_state.copy_current(root, tree)
         return "the present tree"
     git = record.get("git") or {}
-    digests = [digest for path, digest in entry.outs.items() if path.endswith(f"/{NAME}")] or list(entry.outs.values())
-    states = [git.get("snapshot"), entry.state if entry.state not in (WORKTREE, RUN_CACHE) else None, git.get("commit")]
-    for commit in dict.fromkeys([*states, *(c for digest in digests[:1] for c in history.commits_with(digest))]):
+    digests = [digest for path, digest in entry.outs.items() if path.endswith(f"/{NAME}")] or list(
+        entry.outs.values()
+    )
+    states = [
+        git.get("snapshot"),
+        entry.state if entry.state not in (WORKTREE, RUN_CACHE) else None,
+        git.get("commit"),
+    ]
+    for commit in dict.fromkeys(
+        [*states, *(c for digest in digests[:1] for c in history.commits_with(digest))]
+    ):
         if not source_state.has_commit(root, commit):
             continue
         shutil.rmtree(tree, ignore_errors=True)
@@ -133,8 +155,10 @@ def _prepare_tree(contents: Contents, history: History, entry: Entry, record: Ma
             return f"commit {commit}"
     changed = ", ".join(_code_changes(root, recorded)[:5])
     raise ReplayError(
-        f"the code that {entry.stage} ran is not at hand: the present tree's digests differ in {changed}, and "
-        "no snapshot or commit has them; fetch the snapshots with `git fetch origin 'refs/pipeline/*:refs/pipeline/*'`"
+        f"the code that {entry.stage} ran is not at hand: the present tree's digests differ in {changed}, "
+        f"and "
+        "no snapshot or commit has them; fetch the snapshots with `git fetch origin "
+        "'refs/pipeline/*:refs/pipeline/*'`"
     )
 
 
@@ -167,7 +191,9 @@ def _bring(contents: Contents, path: str, digest: str, tree: Path) -> None:
 
 
 def _spec(root: Path, entry: Entry, record: Mapping[str, Any], scratch: Path) -> Spec:
-    """The recorded facts as a specification; how it runs (threads, device) is what params.yaml says today, none of it changes results."""
+    """The recorded facts as a specification; how it runs (threads, device) is what params.yaml says today,
+    none of it changes results.
+    """
     return Spec(
         stage=entry.stage,
         key=str(record.get("key") or "replay"),
@@ -189,7 +215,11 @@ def _run(spec: Spec, tree: Path, scratch: Path, timeout_s: float | None) -> None
     (scratch / "work").mkdir(parents=True, exist_ok=True)
     path = scratch / "spec.json"
     spec.write(path)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_") and name != "PYTHONPATH"}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("MLFLOW_") and name != "PYTHONPATH"
+    }
     environment |= {"WHETSTONE_SPEC": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
     with open(scratch / LOG, "wb") as log:
         process = subprocess.Popen(
@@ -210,18 +240,26 @@ def _run(spec: Spec, tree: Path, scratch: Path, timeout_s: float | None) -> None
                 process.wait()
     if code:
         tail = (scratch / LOG).read_text("utf-8", errors="replace").strip().splitlines()[-5:]
-        raise ReplayError(f"{spec.stage} failed with exit code {code}; see {scratch / LOG}: " + " | ".join(tail))
+        raise ReplayError(
+            f"{spec.stage} failed with exit code {code}; see {scratch / LOG}: " + " | ".join(tail)
+        )
 
 
-def _compare(contents: Contents, path: str, digest: str, tree: Path, record: Mapping[str, Any]) -> list[Difference]:
-    """One output against its record: file by file; lineage.json field by field, without what may differ between equal runs."""
+def _compare(
+    contents: Contents, path: str, digest: str, tree: Path, record: Mapping[str, Any]
+) -> list[Difference]:
+    """One output against its record: file by file; lineage.json field by field, without what may differ
+    between equal runs.
+    """
     made = tree / path
     if not made.exists():
         return [Difference(path, "gone")]
     if path.endswith(f"/{NAME}"):
         now = json.loads(made.read_text("utf-8"))
         fields = sorted({*record} - {*VOLATILE, "environment"})  # an older record holds fewer fields
-        return [Difference(f"{path}:{name}", "changed") for name in fields if record.get(name) != now.get(name)]
+        return [
+            Difference(f"{path}:{name}", "changed") for name in fields if record.get(name) != now.get(name)
+        ]
     found, files = content_id(made)
     if found == digest:
         return []

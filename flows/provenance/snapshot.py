@@ -1,7 +1,9 @@
-"""The exact source state of a run, also of a dirty tree, as a commit under refs/pipeline/: branch, index and HEAD stay untouched.
+"""The exact source state of a run, also of a dirty tree, as a commit under refs/pipeline/: branch, index and
+HEAD stay untouched.
 
-Lineage must not depend on whether a user commits dvc.lock; `git log --all` finds these commits, and `git push origin 'refs/pipeline/*'`
-carries them. It costs 10-25 ms, because a copy of the index keeps git's knowledge of unchanged files.
+Lineage must not depend on whether a user commits dvc.lock; `git log --all` finds these commits, and `git push
+origin 'refs/pipeline/*'` carries them. It costs 10-25 ms, because a copy of the index keeps git's knowledge
+of unchanged files.
 """
 
 from __future__ import annotations
@@ -15,10 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REFS = "refs/pipeline"
-LARGEST = 64 << 20  # an untracked file above this size (bytes) is data, not source: git would keep a second copy of it for ever
+# an untracked file above this size (bytes) is data, not source: git would keep a second copy of it for ever
+LARGEST = 64 << 20
 _NAME, _EMAIL = "whetstone", "whetstone@localhost"
-_AUTHOR = {"GIT_AUTHOR_NAME": _NAME, "GIT_AUTHOR_EMAIL": _EMAIL, "GIT_COMMITTER_NAME": _NAME, "GIT_COMMITTER_EMAIL": _EMAIL}
-_FROM_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # set by git when it calls a hook; they would point us elsewhere
+_AUTHOR = {
+    "GIT_AUTHOR_NAME": _NAME,
+    "GIT_AUTHOR_EMAIL": _EMAIL,
+    "GIT_COMMITTER_NAME": _NAME,
+    "GIT_COMMITTER_EMAIL": _EMAIL,
+}
+# set by git when it calls a hook; they would point us elsewhere
+_FROM_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 
 
 class NoGit(RuntimeError):
@@ -27,7 +36,8 @@ class NoGit(RuntimeError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`commit`: what HEAD was, None before the first commit. `dirty`: the tree differed from it. `snapshot`: the commit with the tree.
+    """`commit`: what HEAD was, None before the first commit. `dirty`: the tree differed from it. `snapshot`:
+    the commit with the tree.
 
     `left_out`: untracked files that are too large to be source.
     """
@@ -47,14 +57,29 @@ def git(root: Path, *arguments: str, environment: dict[str, str] | None = None) 
     inherited = {name: value for name, value in os.environ.items() if name not in _FROM_HOOKS}
     command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**inherited, "LC_ALL": "C", **(environment or {})})
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**inherited, "LC_ALL": "C", **(environment or {})},
+        )
     except FileNotFoundError:
-        raise NoGit("git is not installed; lineage then knows only dvc.lock and DVC's run cache. Install git and run `git init`") from None
+        raise NoGit(
+            "git is not installed; lineage then knows only dvc.lock and DVC's run cache. Install git and run "
+            "`git init`"
+        ) from None
     except subprocess.CalledProcessError as error:
         if "not a git repository" in error.stderr:
-            raise NoGit(f"{root} is not in a git repository; run `git init` there, so that each run's source state can be kept") from None
+            raise NoGit(
+                f"{root} is not in a git repository; run `git init` there, so that each run's source state "
+                f"can be kept"
+            ) from None
         if "dubious ownership" in error.stderr:
-            raise NoGit(f"{root} belongs to another user; allow it with `git config --global --add safe.directory {root}`") from None
+            raise NoGit(
+                f"{root} belongs to another user; allow it with `git config --global --add safe.directory "
+                f"{root}`"
+            ) from None
         error.add_note(error.stderr.strip())
         raise
     return done.stdout.strip()
@@ -69,9 +94,11 @@ def head(root: Path) -> str | None:
 
 
 def take(root: str | Path, run: str, message: str = "") -> Snapshot:
-    """Store the whole tree (what .gitignore names left out) as a commit under refs/pipeline/<run>; HEAD itself when nothing differs.
+    """Store the whole tree (what .gitignore names left out) as a commit under refs/pipeline/<run>; HEAD
+    itself when nothing differs.
 
-    `run` is the run's id; characters that git forbids in a ref become `-`. Raises NoGit when the project lies in no repository.
+    `run` is the run's id; characters that git forbids in a ref become `-`. Raises NoGit when the project lies
+    in no repository.
     """
     root = Path(root)
     real = Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", "index"))
@@ -88,16 +115,34 @@ def take(root: str | Path, run: str, message: str = "") -> Snapshot:
         kept = commit or ""
         if dirty:
             parent = ["-p", commit] if commit else []
-            kept = git(root, "commit-tree", tree, *parent, "-m", message or f"whetstone run {run}", environment=environment)
+            kept = git(
+                root,
+                "commit-tree",
+                tree,
+                *parent,
+                "-m",
+                message or f"whetstone run {run}",
+                environment=environment,
+            )
     git(root, "update-ref", f"{REFS}/{ref_name(run)}", kept)
     return Snapshot(commit, dirty, kept, large)
 
 
 def _add_all(root: Path, left_out: tuple[str, ...], environment: dict[str, str], attempts: int = 3) -> None:
-    """Add the tree below `root`. A file that vanishes meanwhile (an editor's, a stage's) makes git fail, so it is asked again."""
+    """Add the tree below `root`. A file that vanishes meanwhile (an editor's, a stage's) makes git fail, so
+    it is asked again.
+    """
     for attempt in range(attempts):
         try:
-            git(root, "add", "--all", "--", ".", *(f":(exclude,top,literal){path}" for path in left_out), environment=environment)
+            git(
+                root,
+                "add",
+                "--all",
+                "--",
+                ".",
+                *(f":(exclude,top,literal){path}" for path in left_out),
+                environment=environment,
+            )
             return
         except subprocess.CalledProcessError:
             if attempt + 1 == attempts:
@@ -108,7 +153,13 @@ def _large_untracked(root: Path) -> tuple[str, ...]:
     """Untracked, not ignored files above LARGEST, relative to the repository's top folder."""
     names = git(root, "ls-files", "--others", "--exclude-standard", "--full-name", "-z").split("\0")
     top = Path(git(root, "rev-parse", "--show-toplevel")) if any(names) else root
-    return tuple(sorted(name for name in names if name and (top / name).is_file() and (top / name).stat().st_size > LARGEST))
+    return tuple(
+        sorted(
+            name
+            for name in names
+            if name and (top / name).is_file() and (top / name).stat().st_size > LARGEST
+        )
+    )
 
 
 def ref_name(run: str) -> str:

@@ -1,4 +1,6 @@
-"""The project's files as they were: folders of raw data and whole source trees out of git's commits, snapshots included."""
+"""The project's files as they were: folders of raw data and whole source trees out of git's commits,
+snapshots included.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ SEARCHED = 50  # distinct past states of one folder that are looked at
 
 
 def recorded_files(root: Path, path: str, digest: str) -> dict[str, str] | None:
-    """{relative path: md5} of the folder `path` in the newest commit where DVC's id of it is `digest`; None when no commit has it.
+    """{relative path: md5} of the folder `path` in the newest commit where DVC's id of it is `digest`; None
+    when no commit has it.
 
     Of a single file: {its name: md5}.
     """
@@ -43,7 +46,9 @@ def _hash_blobs(root: Path, blobs: list[str], hashes: dict[str, str]) -> None:
     if not blobs:
         return
     asked = "".join(f"{blob}\n" for blob in blobs).encode()
-    done = subprocess.run(["git", "-C", str(root), "cat-file", "--batch"], input=asked, capture_output=True, check=True)
+    done = subprocess.run(
+        ["git", "-C", str(root), "cat-file", "--batch"], input=asked, capture_output=True, check=True
+    )
     stream = io.BytesIO(done.stdout)
     for blob in blobs:
         size = int(stream.readline().split()[2])
@@ -64,15 +69,23 @@ def has_commit(root: Path, commit: str | None) -> bool:
 def extract(root: Path, commit: str, target: Path) -> None:
     """Write the project's files of `commit` below `target`."""
     target.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["git", "-C", str(root), "archive", "--format=tar", commit], capture_output=True, check=True)
+    done = subprocess.run(
+        ["git", "-C", str(root), "archive", "--format=tar", commit], capture_output=True, check=True
+    )
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(target, filter="data")
 
 
 def copy_current(root: Path, target: Path) -> None:
-    """Copy the files that git tracks or would track below `target`, as they are now; without git, the source folders and settings."""
+    """Copy the files that git tracks or would track below `target`, as they are now; without git, the source
+    folders and settings.
+    """
     try:
-        names = [name for name in git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0") if name]
+        names = [
+            name
+            for name in git(root, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
+            if name
+        ]
     except NoGit:
         patterns = ("flows/**/*", "tasks/**/*", "pipelines/**/*", "*.yaml", "*.toml", "*.json", "raw/**/*")
         found = [path.relative_to(root) for pattern in patterns for path in root.glob(pattern)]

@@ -1,4 +1,6 @@
-"""What a user asks about: a checkpoint folder (in the project or copied out), another output, or a registered model."""
+"""What a user asks about: a checkpoint folder (in the project or copied out), another output, or a registered
+model.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,11 @@ class UnknownSubject(ValueError):
 
 @dataclass(frozen=True)
 class Subject:
-    """`place`: where its bytes should be. `path`: the project path they are recorded under, None for a copy. `record`: its lineage.json.
+    """`place`: where its bytes should be. `path`: the project path they are recorded under, None for a copy.
+    `record`: its lineage.json.
 
-    `flat`: model files and lineage.json lie in one folder. `digest`: the content that a registry version promises. `version`: its row.
+    `flat`: model files and lineage.json lie in one folder. `digest`: the content that a registry version
+    promises. `version`: its row.
     """
 
     shown: str
@@ -64,7 +68,9 @@ def read_record(path: Path | None) -> Mapping[str, Any]:
 
 
 def locate(contents: Contents, history: History, text: str) -> Subject:
-    """The subject that `text` names: a path (from here or from the root), else `NAME`, `NAME:VERSION`, `NAME@ALIAS` of the registry."""
+    """The subject that `text` names: a path (from here or from the root), else `NAME`, `NAME:VERSION`,
+    `NAME@ALIAS` of the registry.
+    """
     root = contents.root
     for place in (Path(text).absolute(), root / text):
         if place.exists():
@@ -74,15 +80,26 @@ def locate(contents: Contents, history: History, text: str) -> Subject:
     for path in (f"{recorded}/model", recorded):
         if history.current(path):
             record = root / recorded.removesuffix("/model") / NAME
-            return Subject(text, CHECKPOINT if path.endswith("/model") else FILE, root / path, path, record if record.exists() else None)
+            return Subject(
+                text,
+                CHECKPOINT if path.endswith("/model") else FILE,
+                root / path,
+                path,
+                record if record.exists() else None,
+            )
     match = _REGISTERED.fullmatch(text)
     if match is None:
-        raise UnknownSubject(f"{text}: there is no such path, and no stage has recorded it; `whetstone status` lists what there is")
+        raise UnknownSubject(
+            f"{text}: there is no such path, and no stage has recorded it; `whetstone status` lists what "
+            f"there is"
+        )
     return _registered(root, history, text, match)
 
 
 def _named(root: Path, place: Path) -> Path:
-    """The place below the root as it is named: a link to another checkpoint must be told from that checkpoint. Outside, as it is."""
+    """The place below the root as it is named: a link to another checkpoint must be told from that
+    checkpoint. Outside, as it is.
+    """
     absolute = Path(os.path.abspath(place))
     for above in (absolute, *absolute.parents):
         if above.resolve() == root:
@@ -106,7 +123,9 @@ def _at(root: Path, place: Path, text: str) -> Subject:
 
 
 def _holds_model(folder: Path) -> bool:
-    """Whether files lie beside lineage.json: a flat copy, rather than a checkpoint whose model folder is gone."""
+    """Whether files lie beside lineage.json: a flat copy, rather than a checkpoint whose model folder is
+    gone.
+    """
     return any(child.name != NAME for child in folder.iterdir())
 
 
@@ -118,7 +137,10 @@ def _registered(root: Path, history: History, text: str, match: re.Match[str]) -
     rows = Tracking(root, say=said.append).versions(name) or []
     if not rows:
         why = said[0] if said else f"the registry knows no model {name}"
-        raise UnknownSubject(f"{text}: there is no such path, and {why}. Give a folder (models/NAME) or run `whetstone run` first")
+        raise UnknownSubject(
+            f"{text}: there is no such path, and {why}. Give a folder (models/NAME) or run `whetstone run` "
+            f"first"
+        )
     if version:
         chosen = [row for row in rows if row["version"] == version]
     elif alias and alias != "latest":
@@ -126,10 +148,14 @@ def _registered(root: Path, history: History, text: str, match: re.Match[str]) -
     else:
         chosen = ([row for row in rows if CURRENT in row["aliases"]] if not alias else []) or rows[-1:]
     if not chosen:
-        known = ", ".join(f"{name}:{row['version']}" + "".join(f" (@{a})" for a in row["aliases"]) for row in rows)
+        known = ", ".join(
+            f"{name}:{row['version']}" + "".join(f" (@{a})" for a in row["aliases"]) for row in rows
+        )
         raise UnknownSubject(f"{text}: the registry has no such version or alias; known: {known}")
     row = chosen[0]
     path = row["path"] or row["source"].removeprefix("dvc://").partition("/")[2]
     record = (root / path).parent / NAME
     own = read_record(record).get("model_digest") == row["digest"]
-    return Subject(text, VERSION, root / path, path, record if own else None, digest=row["digest"], version=row)
+    return Subject(
+        text, VERSION, root / path, path, record if own else None, digest=row["digest"], version=row
+    )

@@ -1,4 +1,6 @@
-"""Bytes that came damaged (from a remote, after a power loss) are set aside before a stage is brought up to date, never deleted."""
+"""Bytes that came damaged (from a remote, after a power loss) are set aside before a stage is brought up to
+date, never deleted.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def aside(root: Path, path: Path) -> Path:
 
 
 def set_damaged_aside(root: Path, repo: Any, stage: Any, say: Callable[[str], None]) -> None:
-    """Take outputs and cache objects whose bytes are not the recorded ones out of DVC's sight, which would call them fresh."""
+    """Take outputs and cache objects whose bytes are not the recorded ones out of DVC's sight, which would
+    call them fresh.
+    """
     outputs, objects = dvc_run_cache.damaged(repo, stage)
     for path in [*(root / name for name in outputs), *objects]:
         if path.exists():

@@ -1,7 +1,8 @@
 """Run one stage: pin its inputs, run its command, record the result with the inputs that it was started with.
 
-DVC itself hashes dependencies after the command, so an edit made during a long training would be recorded as if it had been trained with
-it. Here the order is pin, run, compare, record; a result whose inputs changed meanwhile is kept out of dvc.lock and of the run cache.
+DVC itself hashes dependencies after the command, so an edit made during a long training would be recorded as
+if it had been trained with it. Here the order is pin, run, compare, record; a result whose inputs changed
+meanwhile is kept out of dvc.lock and of the run cache.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class StageDrifted(StageFailed):
 
 @dataclass(frozen=True)
 class Result:
-    """How a stage ended. `action`: keep, checkout, restore, run, or recover (a finished command whose result had not been recorded)."""
+    """How a stage ended. `action`: keep, checkout, restore, run, or recover (a finished command whose result
+    had not been recorded).
+    """
 
     stage: str
     action: str
@@ -93,10 +96,11 @@ def run_stage(
     timeout: float = 0,
     turn: Callable[[], contextlib.AbstractContextManager[Mapping[str, str]]] = contextlib.nullcontext,  # type: ignore[assignment]
 ) -> Result:
-    """Bring one stage up to date. Raises StageFailed, StageCancelled or StageDrifted; what was there before is then still there.
+    """Bring one stage up to date. Raises StageFailed, StageCancelled or StageDrifted; what was there before
+    is then still there.
 
-    `turn` is held while the command runs, and gives it further environment variables: where GPUs or cores are shared, one stage pins or
-    records while another computes. Waiting for it is not counted in seconds.
+    `turn` is held while the command runs, and gives it further environment variables: where GPUs or cores are
+    shared, one stage pins or records while another computes. Waiting for it is not counted in seconds.
     """
     started = time.monotonic()
     with _disk_errors(root, name):
@@ -132,7 +136,9 @@ def _prepare(
     force: bool,
     say: Callable[[str], None],
 ) -> _Prepared | Result:
-    """Under the repository lock: keep or restore, or pin the inputs and take DVC's reader/writer lock for the run."""
+    """Under the repository lock: keep or restore, or pin the inputs and take DVC's reader/writer lock for the
+    run.
+    """
     with dvc_api.locked_repo(root) as repo:
         stage = repo.stage.load_one(name=name)
         if not force:
@@ -147,11 +153,14 @@ def _prepare(
                     discard(
                         spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage)))
                     )  # of a run killed while it recorded this
-                    return Result(name, "restore", outs={out.def_path: out.hash_info.value for out in stage.outs})
+                    return Result(
+                        name, "restore", outs={out.def_path: out.hash_info.value for out in stage.outs}
+                    )
         try:
             pinned = dvc_api.pin(stage)
             dvc_run_cache.check_inputs(repo, stage, pinned)
-        except Exception as error:  # DVC raises its own kinds for a missing file or key; all mean that the stage cannot start
+        # DVC raises its own kinds for a missing file or key; all mean that the stage cannot start
+        except Exception as error:
             raise StageFailed(f"{name} cannot start: {error}") from error
         made = spec.build(root, stage, pinned, execution.model_dump(), run, git)
         remember_raw(root, made.inputs)
@@ -166,17 +175,33 @@ def _prepare(
         stack = contextlib.ExitStack()
         with _explained(name, "taking DVC's lock on its paths"):
             stack.enter_context(dvc_api.stage_lock(repo, stage))
-        if not ours:  # a foreign command writes its outputs in place, and expects DVC's habit of removing the old ones first
+        # a foreign command writes its outputs in place, and expects DVC's habit of removing the old ones
+        # first
+        if not ours:
             stage.remove_outs(ignore_remove=False, force=False)
         return _Prepared(stack, made, pinned, stage.cmd, stage.wdir, finished, execution.grace_s)
 
 
-def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Watch, timeout: float, env: Mapping[str, str]) -> Ended:
+def _command(
+    root: Path,
+    prepared: _Prepared,
+    cancel: threading.Event,
+    watch: Watch,
+    timeout: float,
+    env: Mapping[str, str],
+) -> Ended:
     made = prepared.spec
-    log = root / STATE / "logs" / str(made.run.get("flow_run") or "alone") / f"{made.stage.replace('@', '-')}.log"
+    log = (
+        root
+        / STATE
+        / "logs"
+        / str(made.run.get("flow_run") or "alone")
+        / f"{made.stage.replace('@', '-')}.log"
+    )
     base = {
         **DEFAULTS,
-        "NUMBA_CACHE_DIR": str(root / STATE / "numba"),  # compiled kernels: beside the code may be no place to write
+        # compiled kernels: beside the code may be no place to write
+        "NUMBA_CACHE_DIR": str(root / STATE / "numba"),
         **os.environ,
         **proxies.of_the_user(),
         **env,
@@ -184,7 +209,8 @@ def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Wa
         "DVC_STAGE": made.stage,
         "DVC_ROOT": str(root),
     }
-    base["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), base.get("PATH", "")])  # `python` is the one that runs us
+    # `python` is the one that runs us
+    base["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), base.get("PATH", "")])
     base["PYTHONUNBUFFERED"] = "1"
     commands = prepared.command if isinstance(prepared.command, list) else [prepared.command]
     ended = Ended(0)
@@ -204,13 +230,15 @@ def _command(root: Path, prepared: _Prepared, cancel: threading.Event, watch: Wa
             raise StageCancelled(f"{made.stage} was stopped; the next run goes on from its last checkpoint")
         if ended.stopped:
             raise StageFailed(
-                f"{made.stage} {ended.stopped} and was stopped (meta.timeout or execution.timeout_s sets the limit); log: {log}"
+                f"{made.stage} {ended.stopped} and was stopped (meta.timeout or execution.timeout_s sets the "
+                f"limit); log: {log}"
             )
         if ended.code:
             hint, why = _hint(ended.tail, made.work), aside.refused(Path(made.work))
             kept = aside.said(root, aside.keep(root, made, why) if why else None)
             raise StageFailed(
-                f"{made.stage} exited with {_code(ended.code)}: {cause(ended.tail) or 'it printed nothing'}{hint}{kept}\n  log: {log}"
+                f"{made.stage} exited with {_code(ended.code)}: "
+                f"{cause(ended.tail) or 'it printed nothing'}{hint}{kept}\n  log: {log}"
             )
     return ended
 
@@ -224,18 +252,31 @@ def _code(code: int) -> str:
     number = -code if code < 0 else code - 128
     if number not in set(signal.Signals):
         return str(code)
-    return f"{code} (killed by {signal.Signals(number).name}{'; out of memory?' if number == signal.SIGKILL else ''})"
+    return (
+        f"{code} (killed by "
+        f"{signal.Signals(number).name}{'; out of memory?' if number == signal.SIGKILL else ''})"
+    )
 
 
 def _hint(tail: tuple[str, ...], work: str) -> str:
-    """A full disk seldom says so itself: torch and safetensors each have their own words for a failed write."""
-    if any(words in line for line in tail for words in ("No space left", "disk is full")) or shutil.disk_usage(work).free < FULL_BYTES:
-        return f"\n  the disk of {work} is full: free some space and run again; the earlier results are untouched"
+    """A full disk seldom says so itself: torch and safetensors each have their own words for a failed
+    write.
+    """
+    if (
+        any(words in line for line in tail for words in ("No space left", "disk is full"))
+        or shutil.disk_usage(work).free < FULL_BYTES
+    ):
+        return (
+            f"\n  the disk of {work} is full: free some space and run again; the earlier results are "
+            f"untouched"
+        )
     return ""
 
 
 def discard_recorded(root: Path, fresh: Iterable[str]) -> None:
-    """Remove the work directories of results that are recorded: a run was killed between dvc.lock and the removal."""
+    """Remove the work directories of results that are recorded: a run was killed between dvc.lock and the
+    removal.
+    """
     work = root / STATE / "work"
     names = [name for name in fresh if any(work.glob(f"{name.replace('@', '-')}-*/{DONE}"))]
     if names:
@@ -246,7 +287,9 @@ def discard_recorded(root: Path, fresh: Iterable[str]) -> None:
 
 
 def discard(work: Path) -> None:
-    """Remove a work directory. Renamed first: a kill in the middle must not leave half a checkpoint where a later run would resume."""
+    """Remove a work directory. Renamed first: a kill in the middle must not leave half a checkpoint where a
+    later run would resume.
+    """
     gone = work.with_name(f"{work.name}{leftovers.GONE}")
     if gone.exists():
         shutil.rmtree(gone, ignore_errors=True)
@@ -270,23 +313,28 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
             kept = aside.keep(root, prepared.spec, f"{shown} changed while it ran")
             discard(Path(prepared.spec.work))
             raise StageDrifted(
-                f"{name} drifted: {shown} changed while it ran. Its result is not recorded; run again.{aside.said(root, kept)}"
+                f"{name} drifted: {shown} changed while it ran. Its result is not recorded; run "
+                f"again.{aside.said(root, kept)}"
             )
         try:
             outs = dvc_api.record(repo, stage, prepared.pinned, prepared.command)
             _refresh_code_lock(root, repo, name)
             dvc_run_cache.trust(repo, outs)
             return outs
-        except Exception as error:  # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
+        # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
+        except Exception as error:
             hint = _hint((str(error),), str(root))
             dvc_api.drop_partial_objects(repo)
             raise StageFailed(
-                f"{name} ran, but its result could not be recorded: {error}. The next run records it without retraining{hint}"
+                f"{name} ran, but its result could not be recorded: {error}. The next run records it without "
+                f"retraining{hint}"
             ) from error
 
 
 def _refresh_code_lock(root: Path, repo: Any, name: str) -> None:
-    """A source was taken in: from now on code.lock.json holds its digest for the stages that take it, and source.lock.json its commit."""
+    """A source was taken in: from now on code.lock.json holds its digest for the stages that take it, and
+    source.lock.json its commit.
+    """
     if name.startswith(source_lock.STAGE):
         params = load(root)
         source_lock.write(root, params)
@@ -315,7 +363,8 @@ def _explained(name: str, doing: str) -> Iterator[None]:
 
 def _note_timing(root: Path, result: Result, run: dict[str, Any]) -> None:
     """The last real run's times, for the report and for people."""
-    with _TIMES, contextlib.suppress(OSError):  # a disk that is full by now must not fail a stage that is recorded
+    # a disk that is full by now must not fail a stage that is recorded
+    with _TIMES, contextlib.suppress(OSError):
         path = root / STATE / "timings.json"
         known = read_json(path) or {}
         known[result.stage] = {

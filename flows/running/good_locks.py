@@ -1,4 +1,6 @@
-"""Copies of dvc.lock from after runs that ended, kept apart in time, and the way back when dvc.lock cannot be read."""
+"""Copies of dvc.lock from after runs that ended, kept apart in time, and the way back when dvc.lock cannot be
+read.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +41,28 @@ def _older(root: Path) -> list[Path]:
 
 def _thin_out(root: Path) -> None:
     found, now = _older(root), time.time()
-    kept = {next((path for path in found if now - int(path.stem) >= age), None) for age in APART_S} | set(found[:2])
+    kept = {next((path for path in found if now - int(path.stem) >= age), None) for age in APART_S} | set(
+        found[:2]
+    )
     for path in found:
         if path not in kept:
             path.unlink()
 
 
 def bring_back(root: Path) -> str:
-    """Put the newest dvc.lock that can be read in place; says where it is from, or that there is none. To be called under the lock."""
+    """Put the newest dvc.lock that can be read in place; says where it is from, or that there is none. To be
+    called under the lock.
+    """
     for source, text in _candidates(root):
         if dvc_api.lock_problem(text) is None:
             durable.write(root / "dvc.lock", text)
-            return f"taken back from {source}, results that are missing in it come from the run cache and from the records beside models"
-    return "no copy of it can be read; results come back from the run cache and from the records beside models"
+            return (
+                f"taken back from {source}, results that are missing in it come from the run cache and from "
+                f"the records beside models"
+            )
+    return (
+        "no copy of it can be read; results come back from the run cache and from the records beside models"
+    )
 
 
 def _candidates(root: Path) -> Iterator[tuple[str, bytes]]:
@@ -60,9 +71,19 @@ def _candidates(root: Path) -> Iterator[tuple[str, bytes]]:
             at = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
             yield f"the copy of {at} ({path.relative_to(root)})", path.read_bytes()
     try:
-        refs = git(root, "for-each-ref", "--sort=-committerdate", f"--count={COMMITS}", "--format=%(objectname)", f"{REFS}/", "refs/heads/")
+        refs = git(
+            root,
+            "for-each-ref",
+            "--sort=-committerdate",
+            f"--count={COMMITS}",
+            "--format=%(objectname)",
+            f"{REFS}/",
+            "refs/heads/",
+        )
         for commit in dict.fromkeys(refs.split()):
-            done = subprocess.run(["git", "-C", str(root), "show", f"{commit}:./dvc.lock"], capture_output=True)
+            done = subprocess.run(
+                ["git", "-C", str(root), "show", f"{commit}:./dvc.lock"], capture_output=True
+            )
             if done.returncode == 0:
                 yield f"commit {commit[:10]}", done.stdout
     except (NoGit, subprocess.CalledProcessError):

@@ -1,4 +1,6 @@
-"""A stage that is brought up to date while Prefect is still being imported and its server started; its task joins it later."""
+"""A stage that is brought up to date while Prefect is still being imported and its server started; its task
+joins it later.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,15 @@ class HeadStart:
         self._listener: Watch | None = None
         self._kept: list[tuple[str, tuple[Any, ...]]] = []
         self._result: Future[Result] = Future()
-        self._thread = threading.Thread(target=self._work, args=(bring,), name=f"head start of {name}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(bring,), name=f"head start of {name}", daemon=True
+        )
         self._thread.start()
 
     def _work(self, bring: Callable[[Watch], Result]) -> None:
-        watch = Watch(**{kind: self._teller(kind) for kind in ("line", "progress", "started", "command_ended")})
+        watch = Watch(
+            **{kind: self._teller(kind) for kind in ("line", "progress", "started", "command_ended")}
+        )
         try:
             self._result.set_result(bring(watch))
         except BaseException as error:  # noqa: BLE001  whoever joins raises it

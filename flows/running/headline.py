@@ -1,4 +1,6 @@
-"""The cause of a failure in the last lines that a process printed: its exception with the message's first lines, not its very last line."""
+"""The cause of a failure in the last lines that a process printed: its exception with the message's first
+lines, not its very last line.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +10,44 @@ from collections.abc import Sequence
 LINES = 4  # of a message
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*)(?:: ?(.*))?$")
 _AFTER = re.compile(
-    r"^(Traceback \(most|Exception ignored in|During handling of|The above exception|For further information visit|.*resource_tracker)"
+    r"^(Traceback \(most|Exception ignored in|During handling of|The above exception|For further information "
+    r"visit|.*resource_tracker)"
 )
 _RANK = re.compile(r"^\[rank\d+\]: ?")  # torch puts it before every line of a worker's traceback
 # Launchers and loaders that say only that somebody else failed: the worker's own exception stands before.
-_CARRIERS = frozenset({"ChildFailedError", "CalledProcessError", "ProcessRaisedException", "ProcessExitedException", "WorkersFailed"})
+_CARRIERS = frozenset(
+    {
+        "ChildFailedError",
+        "CalledProcessError",
+        "ProcessRaisedException",
+        "ProcessExitedException",
+        "WorkersFailed",
+    }
+)
 
 
 def cause(tail: Sequence[str]) -> str:
     """One to LINES lines; "" when nothing was printed.
 
-    Of several tracebacks the last counts, which says it in the words nearest to the user, unless it only carries another process's failure.
-    Without one it is the last line that is not indented, with what is indented below it.
+    Of several tracebacks the last counts, which says it in the words nearest to the user, unless it only
+    carries another process's failure. Without one it is the last line that is not indented, with what is
+    indented below it.
     """
     lines = [_RANK.sub("", line).rstrip() for line in tail]
-    found = [message for at in range(len(lines)) if lines[at].startswith("Traceback (most recent") for message in _raised(lines, at)]
+    found = [
+        message
+        for at in range(len(lines))
+        if lines[at].startswith("Traceback (most recent")
+        for message in _raised(lines, at)
+    ]
     own = [message for name, message in found if name not in _CARRIERS] or [message for _, message in found]
     return own[-1] if own else _last_words(lines)
 
 
 def _raised(lines: Sequence[str], traceback: int) -> list[tuple[str, str]]:
-    """(class, message) of the exception whose traceback begins at that line; none when the end was cut off."""
+    """(class, message) of the exception whose traceback begins at that line; none when the end was cut
+    off.
+    """
     for at in range(traceback + 1, len(lines)):
         if lines[at] and not lines[at][0].isspace():
             head = _EXCEPTION.match(lines[at])

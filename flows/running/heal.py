@@ -1,4 +1,6 @@
-"""Clean up after a killed run: DVC's lock entries of dead processes, an unreadable dvc.lock, runs that Prefect still thinks alive."""
+"""Clean up after a killed run: DVC's lock entries of dead processes, an unreadable dvc.lock, runs that
+Prefect still thinks alive.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,14 @@ OWNER = "owner.json"
 
 
 def claim(root: Path, run: str) -> None:
-    """Write down who owns the current run. What dead runs left in Prefect stays written down until `mend_prefect` has seen to it."""
+    """Write down who owns the current run. What dead runs left in Prefect stays written down until
+    `mend_prefect` has seen to it.
+    """
     me = psutil.Process()
-    write_json(root / STATE / OWNER, {"run": run, "pid": me.pid, "started": me.create_time(), "unmended": unmended(root)})
+    write_json(
+        root / STATE / OWNER,
+        {"run": run, "pid": me.pid, "started": me.create_time(), "unmended": unmended(root)},
+    )
 
 
 def unmended(root: Path) -> list[str]:
@@ -54,7 +61,9 @@ def dead_owner(root: Path) -> dict[str, Any] | None:
 
 
 def rwlock_cut_short(root: Path) -> bool:
-    """Whether DVC's reader/writer lock cannot be read: DVC writes it in place, so a kill, also of a bare `dvc`, can cut it short."""
+    """Whether DVC's reader/writer lock cannot be read: DVC writes it in place, so a kill, also of a bare
+    `dvc`, can cut it short.
+    """
     path = root / ".dvc" / "tmp" / "rwlock"
     return path.exists() and read_json(path) is None
 
@@ -66,7 +75,9 @@ def lock_emptied(root: Path) -> bool:
 
 
 def mend_files(root: Path) -> list[str]:
-    """Put DVC's own files in order; returns what was done, for people. Call it while holding the workspace."""
+    """Put DVC's own files in order; returns what was done, for people. Call it while holding the
+    workspace.
+    """
     done = []
     with dvc_api.locked_repo(root) as repo:
         try:
@@ -80,7 +91,10 @@ def mend_files(root: Path) -> list[str]:
         broken = dvc_api.check_lock(root)
         if broken:
             aside = good_locks.set_aside(root)
-            done.append(f"dvc.lock could not be read ({broken}); moved to {aside.relative_to(root)}; {good_locks.bring_back(root)}")
+            done.append(
+                f"dvc.lock could not be read ({broken}); moved to {aside.relative_to(root)}; "
+                f"{good_locks.bring_back(root)}"
+            )
     return done
 
 
@@ -113,7 +127,9 @@ def _crashed(flow_run_id: str) -> None:
         except ObjectNotFound:
             return
         gone: Any = Crashed(message="the process that ran it is gone")
-        for task_run in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[identifier]))):
+        for task_run in client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[identifier]))
+        ):
             if task_run.state is not None and not task_run.state.is_final():
                 client.set_task_run_state(task_run.id, gone, force=True)
         if flow_run.state is not None and not flow_run.state.is_final():

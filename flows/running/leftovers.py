@@ -1,7 +1,9 @@
-"""Processes and folders of stages whose runner is gone. Two runs of a stage in one work directory would spoil its checkpoint.
+"""Processes and folders of stages whose runner is gone. Two runs of a stage in one work directory would spoil
+its checkpoint.
 
-A stage's processes carry the path of their specification in WHETSTONE_SPEC. Whoever holds the workspace (`only_one_run`) and finds such a
-process that it has not started itself looks at a leftover, whatever was killed before.
+A stage's processes carry the path of their specification in WHETSTONE_SPEC. Whoever holds the workspace
+(`only_one_run`) and finds such a process that it has not started itself looks at a leftover, whatever was
+killed before.
 """
 
 from __future__ import annotations
@@ -28,14 +30,19 @@ def find(work: Path) -> list[psutil.Process]:
 def _below(prefix: str) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         try:
-            if process.environ().get(VARIABLE, "").startswith(prefix) and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                process.environ().get(VARIABLE, "").startswith(prefix)
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 yield process
         except (psutil.Error, OSError):
             continue  # it ended while we looked, or belongs to somebody else
 
 
 def end(work: Path) -> int:
-    """Wait for lifelines that are stopping their stage (it may be writing its checkpoint), kill the rest; returns how many."""
+    """Wait for lifelines that are stopping their stage (it may be writing its checkpoint), kill the rest;
+    returns how many.
+    """
     found = find(work)
     until = time.monotonic() + max((_grace(process) for process in found), default=0)
     while time.monotonic() < until and any(_grace(process) for process in found):
@@ -55,7 +62,8 @@ def end(work: Path) -> int:
 
 
 def end_all(root: Path) -> int:
-    """End what dead runs of this project left behind, and finish what they were removing; returns how many processes.
+    """End what dead runs of this project left behind, and finish what they were removing; returns how many
+    processes.
 
     To be called while holding the workspace, before anything is started.
     """

@@ -1,9 +1,11 @@
-"""Supervise one stage's command: `python -S -E lifeline.py GRACE -- COMMAND…`. Stands alone: it imports nothing of the project.
+"""Supervise one stage's command: `python -S -E lifeline.py GRACE -- COMMAND…`. Stands alone: it imports
+nothing of the project.
 
-Its standard input is a pipe that the runner holds; end of file means that the runner died, however that happened. Then, or on SIGTERM,
-every descendant gets SIGTERM and after GRACE seconds SIGKILL. It is their subreaper, so none escapes by starting a session of its own, as
-torchrun's workers do; nothing is left behind after a normal end either, or a leftover would keep the GPU. Should this process itself be
-killed, the kernel kills the command with it; what the command started is for `flows.running.leftovers` to find.
+Its standard input is a pipe that the runner holds; end of file means that the runner died, however that
+happened. Then, or on SIGTERM, every descendant gets SIGTERM and after GRACE seconds SIGKILL. It is their
+subreaper, so none escapes by starting a session of its own, as torchrun's workers do; nothing is left behind
+after a normal end either, or a leftover would keep the GPU. Should this process itself be killed, the kernel
+kills the command with it; what the command started is for `flows.running.leftovers` to find.
 """
 
 import ctypes
@@ -52,7 +54,8 @@ def main():
     grace, command = float(sys.argv[1]), sys.argv[3:]
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal group; the runner decides
+    # Ctrl-C goes to the whole terminal group; the runner decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Started by the main thread, which lives as long as the process: the death signal is bound to the thread.
     die_with_us = lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # noqa: E731
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_us)

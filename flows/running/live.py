@@ -1,4 +1,5 @@
-"""What a person sees while a run works: a line per running stage (steps, figures, time left), a line per stage that ended.
+"""What a person sees while a run works: a line per running stage (steps, figures, time left), a line per
+stage that ended.
 
 On a terminal the running lines stay at the bottom; elsewhere a line is printed now and then.
 """
@@ -72,14 +73,23 @@ def _style(how: str, detail: str) -> str:
 
 
 def _columns(width: int) -> list[TextColumn | BarColumn | TimeElapsedColumn]:
-    """Of one running stage. A narrow terminal has no room for a bar beside the figures: rich would cut the figures to nothing."""
+    """Of one running stage. A narrow terminal has no room for a bar beside the figures: rich would cut the
+    figures to nothing.
+    """
     whole = Column(no_wrap=True, overflow="ellipsis")
     count = "{task.completed:.0f}/{task.total:.0f}"
     if width < WIDE:
-        return [TextColumn("  {task.description:<18} " + count + "  {task.fields[figures]}", markup=False, table_column=whole)]
+        return [
+            TextColumn(
+                "  {task.description:<18} " + count + "  {task.fields[figures]}",
+                markup=False,
+                table_column=whole,
+            )
+        ]
     figures = TextColumn("{task.fields[figures]}", markup=False, table_column=Column(overflow="ellipsis"))
     return [
-        TextColumn("  {task.description:<18}", table_column=whole), BarColumn(24), TextColumn(count, table_column=whole), figures,
+        TextColumn("  {task.description:<18}", table_column=whole), BarColumn(24),
+        TextColumn(count, table_column=whole), figures,
         TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
     ]  # fmt: skip
 
@@ -111,10 +121,19 @@ class Terminal:
 
     def progress(self, stage: str, row: dict[str, Any]) -> None:
         if self._bar and stage in self._bars:
-            self._bar.update(self._bars[stage], completed=row.get("done", 0), total=row.get("total", 1), figures=figures(row))
+            self._bar.update(
+                self._bars[stage],
+                completed=row.get("done", 0),
+                total=row.get("total", 1),
+                figures=figures(row),
+            )
         elif not self._bar and time.monotonic() - self._printed.get(stage, 0) > QUIET_PERIOD_S:
             self._printed[stage] = time.monotonic()
-            self.console.print(f"  {stage:<20} {row.get('done')}/{row.get('total')}  {figures(row)}", markup=False, highlight=False)
+            self.console.print(
+                f"  {stage:<20} {row.get('done')}/{row.get('total')}  {figures(row)}",
+                markup=False,
+                highlight=False,
+            )
 
     def line(self, stage: str, text: str) -> None:
         if text.startswith(NOTICE):
@@ -127,7 +146,8 @@ class Terminal:
         if self._bar and stage in self._bars:
             self._bar.remove_task(self._bars.pop(stage))
         self.console.print(
-            f"{MARKS.get(how, '[green]✓[/]')} {stage:<20} {how.lower():<12}" + (f"{seconds:7.1f} s" if seconds >= 0.05 else ""),
+            f"{MARKS.get(how, '[green]✓[/]')} {stage:<20} {how.lower():<12}"
+            + (f"{seconds:7.1f} s" if seconds >= 0.05 else ""),
             highlight=False,
         )
         if detail:

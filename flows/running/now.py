@@ -1,4 +1,6 @@
-"""What runs at this moment, for `whetstone status` in another terminal: .whetstone/now.json, rewritten at most once a second."""
+"""What runs at this moment, for `whetstone status` in another terminal: .whetstone/now.json, rewritten at
+most once a second.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +79,8 @@ class Noted:
 
 
 def running(root: Path, run: str) -> dict[str, Any]:
-    """{"since": …, "stages": {name: {"since", "why", "progress"}}} of that run; {} when it has not noted anything."""
+    """{"since": …, "stages": {name: {"since", "why", "progress"}}} of that run; {} when it has not noted
+    anything.
+    """
     found = read_json(root / STATE / FILE)
     return found if isinstance(found, dict) and found.get("run") == run else {}

@@ -1,7 +1,8 @@
-"""The Prefect flow: a task per stage, named after it, in DVC's order; fresh stages show as Cached. Prefect schedules, retries and shows.
+"""The Prefect flow: a task per stage, named after it, in DVC's order; fresh stages show as Cached. Prefect
+schedules, retries and shows.
 
-It decides nothing: what is stale is DVC's to say (`flows.graph.plan`). Every task is uncacheable for Prefect, whose own cache returns
-the state of a stage whose files are gone (measured).
+It decides nothing: what is stale is DVC's to say (`flows.graph.plan`). Every task is uncacheable for Prefect,
+whose own cache returns the state of a stage whose files are gone (measured).
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed, State
@@ -41,13 +47,17 @@ class _Progress:
 
     def __call__(self, row: dict[str, Any]) -> None:
         total = row.get("total") or 1
-        if self._artifact is None or (time.monotonic() - self._shown < ARTIFACT_PERIOD_S and row.get("done") != total):
+        if self._artifact is None or (
+            time.monotonic() - self._shown < ARTIFACT_PERIOD_S and row.get("done") != total
+        ):
             return
         self._shown = time.monotonic()
         update_progress_artifact(self._artifact, progress=min(100.0, 100.0 * row.get("done", 0) / total))
 
     def open(self) -> None:
-        self._artifact = create_progress_artifact(progress=0.0, key=_key(f"progress-{self._stage}"), description=self._stage)
+        self._artifact = create_progress_artifact(
+            progress=0.0, key=_key(f"progress-{self._stage}"), description=self._stage
+        )
 
 
 def _bring(session: Session, row: Row) -> State[Any]:
@@ -59,7 +69,9 @@ def _bring(session: Session, row: Row) -> State[Any]:
         progress.open()
     logger.info("%s: %s", row.action, "; ".join(row.reasons))
     result = session.bring(row, executor.Watch(line=lambda text: logger.info("%s", text), progress=progress))
-    return Completed(name=SHOWN.get(result.action, "Completed"), message="; ".join(row.reasons)[:500], data=row.stage)
+    return Completed(
+        name=SHOWN.get(result.action, "Completed"), message="; ".join(row.reasons)[:500], data=row.stage
+    )
 
 
 def _retriable(task_: Any, run: Any, state: State[Any]) -> bool:
@@ -82,7 +94,9 @@ def _submit(session: Session) -> dict[str, Any]:
             retries=int(row.meta.get("retries", execution.retries)),
             retry_delay_seconds=1,
         )
-        futures[row.stage] = named.submit(session, row, wait_for=[futures[name] for name in row.upstream if name in futures])
+        futures[row.stage] = named.submit(
+            session, row, wait_for=[futures[name] for name in row.upstream if name in futures]
+        )
     return futures
 
 
@@ -92,7 +106,10 @@ def _run(session: Session) -> State[Any]:
         heal.mend_prefect(root)
     if flow_run.id:
         heal.claim_prefect(root, str(flow_run.id))
-    table = [{"stage": row.stage, "action": row.action, "why": "; ".join(row.reasons)[:400]} for row in session.plan.rows]
+    table = [
+        {"stage": row.stage, "action": row.action, "why": "; ".join(row.reasons)[:400]}
+        for row in session.plan.rows
+    ]
     create_table_artifact(key="plan", table=table, description="What runs, and why")
     futures = _submit(session)
     for name, future in futures.items():
@@ -106,7 +123,9 @@ def _run(session: Session) -> State[Any]:
     if session.cancel.is_set():
         return Cancelled(message="stopped", data=json.dumps(summary))
     if session.outcome.failed:
-        first = "; ".join(f"{name}: {session.outcome.why.get(name, '')}" for name in session.outcome.failed[:3])
+        first = "; ".join(
+            f"{name}: {session.outcome.why.get(name, '')}" for name in session.outcome.failed[:3]
+        )
         return Failed(message=first[:2000], data=summary)
     return Completed(message=f"{len(session.todo)} stages brought up to date", data=summary)
 
@@ -120,17 +139,23 @@ def drain(timeout: float = 5) -> None:
     EventsWorker.drain_all(timeout=timeout)
 
 
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=256)  # a waiting task holds a thread; `jobs` limits what really runs
+# a waiting task holds a thread; `jobs` limits what really runs
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=256)
 
 
 @flow(name="whetstone", task_runner=RUNNER, persist_result=False, log_prints=False)
 def pipeline(targets: list[str] | None = None, force: bool = False, root: str | None = None) -> Any:
-    """Bring `targets` (stages; all when empty) up to date; `force` runs them even when fresh. `root` is the project's folder."""
+    """Bring `targets` (stages; all when empty) up to date; `force` runs them even when fresh. `root` is the
+    project's folder.
+    """
     session = handed_over()
     if session is not None:
         with session.stopped_by_signals():  # again: Prefect has put its own handler in place
             return _run(session)
-    with Session(find_root(Path(root) if root else None), targets or [], force) as own, own.stopped_by_signals():
+    with (
+        Session(find_root(Path(root) if root else None), targets or [], force) as own,
+        own.stopped_by_signals(),
+    ):
         if not own.todo:
             return Completed(message="nothing is stale", data={})
         own.begin()

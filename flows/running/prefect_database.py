@@ -1,6 +1,8 @@
-"""Prefect's own database below the project, whole before its server opens it: `python -m flows.running.prefect_database FILE -- SERVER…`.
+"""Prefect's own database below the project, whole before its server opens it: `python -m
+flows.running.prefect_database FILE -- SERVER…`.
 
-The migrations run in a process of their own on a file aside (tasks.database_file), then this process becomes the server.
+The migrations run in a process of their own on a file aside (tasks.database_file), then this process becomes
+the server.
 """
 
 from __future__ import annotations
@@ -18,14 +20,17 @@ MIGRATE = """import asyncio
 from prefect.server.database import provide_database_interface
 asyncio.run(provide_database_interface().create_db())"""
 URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
-USERS = (URL, "PREFECT_API_DATABASE_CONNECTION_URL")  # where somebody names another database, it is theirs to make
+# where somebody names another database, it is theirs to make
+USERS = (URL, "PREFECT_API_DATABASE_CONNECTION_URL")
 
 
 def migrate(path: Path) -> None:
     """Bring the file to the newest revision. Raises RuntimeError with what Prefect said."""
     env = {**os.environ, URL: f"sqlite+aiosqlite:///{path}"}
     command = [sys.executable, "-c", MIGRATE]
-    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, preexec_fn=die_with_parent)
+    done = subprocess.run(
+        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, preexec_fn=die_with_parent
+    )
     if done.returncode:
         raise RuntimeError((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
 

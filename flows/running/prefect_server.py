@@ -1,7 +1,8 @@
 """A Prefect API to talk to: the one that the user names, else a server of our own for the length of the run.
 
-Prefect's built-in temporary server imports the whole server into the caller only to start it again as a child (7.7 s); started directly,
-while we plan and import, it costs 3 s. It listens on loopback, keeps its database below the project, and dies with us.
+Prefect's built-in temporary server imports the whole server into the caller only to start it again as a child
+(7.7 s); started directly, while we plan and import, it costs 3 s. It listens on loopback, keeps its database
+below the project, and dies with us.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ __all__ = ["Server", "ServerFailed", "answers", "environment", "free_port"]
 
 LIFELINE = Path(__file__).with_name("lifeline.py")
 CODE = Path(__file__).parents[2]
-FREE_PORTS = range(20_000, 32_000)  # below Linux's 32768 to 60999 (ip_local_port_range) and IANA's 49152 to 65535
+# below Linux's 32768 to 60999 (ip_local_port_range) and IANA's 49152 to 65535
+FREE_PORTS = range(20_000, 32_000)
 
 
 def unanswered(url: str, timeout: float = 1.0) -> str:
@@ -38,7 +40,11 @@ def unanswered(url: str, timeout: float = 1.0) -> str:
         with urllib.request.urlopen(request, timeout=timeout) as reply:
             return "" if reply.status == 200 else f"status {reply.status}"
     except urllib.error.HTTPError as error:
-        words = "it refuses the key or login in PREFECT_API_KEY or PREFECT_API_AUTH_STRING" if error.code in (401, 403) else ""
+        words = (
+            "it refuses the key or login in PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
+            if error.code in (401, 403)
+            else ""
+        )
         return f"status {error.code}" + (f", {words}" if words else "")
     except http.client.HTTPException as error:  # urllib lets it through: something else listens there
         return f"what answers is no web server ({type(error).__name__})"
@@ -54,8 +60,8 @@ def answers(url: str, timeout: float = 1.0) -> bool:
 def free_port() -> int:
     """A port of loopback that nothing listens on, below those that the system gives to outgoing connections.
 
-    Asking a port of that range whether a server has come up may connect the question to itself: the reply is the question, and the
-    server finds its port taken (TCP's simultaneous open, RFC 9293 section 3.5).
+    Asking a port of that range whether a server has come up may connect the question to itself: the reply is
+    the question, and the server finds its port taken (TCP's simultaneous open, RFC 9293 section 3.5).
     """
     for port in random.SystemRandom().sample(FREE_PORTS, 100):
         with socket.socket() as probe:
@@ -64,7 +70,9 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise ServerFailed(f"none of 100 ports between {FREE_PORTS.start} and {FREE_PORTS.stop} of 127.0.0.1 is free")
+    raise ServerFailed(
+        f"none of 100 ports between {FREE_PORTS.start} and {FREE_PORTS.stop} of 127.0.0.1 is free"
+    )
 
 
 class Server:
@@ -78,7 +86,9 @@ class Server:
             why = unanswered(configured, timeout=10)
             if why:
                 shown = public({"url": configured})["url"]
-                raise ServerFailed(f"PREFECT_API_URL={shown}: no Prefect server answers there ({why}); start it, or unset "
+                raise ServerFailed(f"PREFECT_API_URL={shown}: no Prefect server answers there ({why}); "
+                    f"start it, "
+                    f"or unset "
                                    "PREFECT_API_URL and the run starts one of its own")  # fmt: skip
             self.url = configured
             return
@@ -91,16 +101,35 @@ class Server:
         argv = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
         argv += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
         with open(self.log, "wb") as log:
-            command = [sys.executable, "-S", "-E", str(LIFELINE), "3", "--", *_whole_database_first(root), *argv]
+            command = [
+                sys.executable,
+                "-S",
+                "-E",
+                str(LIFELINE),
+                "3",
+                "--",
+                *_whole_database_first(root),
+                *argv,
+            ]
             self._child = subprocess.Popen(
-                command, env=self._environment(ui), stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=self._environment(ui),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         os.environ["PREFECT_API_URL"] = self.url
 
     def _environment(self, ui: bool) -> dict[str, str]:
         env = {**os.environ, "PREFECT_UI_ENABLED": "1" if ui else "0", "PREFECT_LOGGING_LEVEL": "ERROR"}
-        env |= {"PREFECT__SERVER_FINAL": "1", "PREFECT_UI_API_URL": self.url, "PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "1"}
-        env["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "ERROR"  # its log is where the reason stands when it does not start
+        env |= {
+            "PREFECT__SERVER_FINAL": "1",
+            "PREFECT_UI_API_URL": self.url,
+            "PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "1",
+        }
+        # its log is where the reason stands when it does not start
+        env["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "ERROR"
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE), env.get("PYTHONPATH")]))
         if not ui:
             env["PREFECT__SERVER_EPHEMERAL"] = "1"  # no pages and no scheduler: a run needs neither
@@ -123,7 +152,11 @@ class Server:
             code = self._child.poll() if self._child is not None else None
             if code is not None or time.monotonic() > end:
                 said = cause(self.log.read_text("utf-8", "replace").splitlines()) if self.ours else ""
-                how = f"it ended with exit code {code}" if code is not None else f"it did not answer at {self.url} within {timeout:g} s"
+                how = (
+                    f"it ended with exit code {code}"
+                    if code is not None
+                    else f"it did not answer at {self.url} within {timeout:g} s"
+                )
                 raise ServerFailed(f"Prefect's server did not start: {said or how}; log: {self.log}")
             time.sleep(0.05)
 
@@ -140,8 +173,12 @@ class Server:
 
 
 def _whole_database_first(root: Path) -> list[str]:
-    """The words before the server's command that see to its database; none where somebody says where Prefect keeps it."""
+    """The words before the server's command that see to its database; none where somebody says where Prefect
+    keeps it.
+    """
     home = Path(os.environ["PREFECT_HOME"]).expanduser().resolve()
-    if any(name in os.environ for name in prefect_database.USERS) or not home.is_relative_to((root / STATE).resolve()):
+    if any(name in os.environ for name in prefect_database.USERS) or not home.is_relative_to(
+        (root / STATE).resolve()
+    ):
         return []
     return [sys.executable, "-m", "flows.running.prefect_database", str(home / "prefect.db"), "--"]

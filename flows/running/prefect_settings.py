@@ -1,8 +1,10 @@
-"""Which Prefect a run talks to, from the user's PREFECT_ variables; all of it is in the environment before Prefect is imported.
+"""Which Prefect a run talks to, from the user's PREFECT_ variables; all of it is in the environment before
+Prefect is imported.
 
-PREFECT_API_URL names a server of the user's, with PREFECT_API_KEY or PREFECT_API_AUTH_STRING: it must answer. PREFECT_PROFILE names a
-profile, whose settings count where no variable says otherwise. Without either a server of our own is started, which keeps its database
-in PREFECT_HOME, by default below the project, or where PREFECT_SERVER_DATABASE_CONNECTION_URL says.
+PREFECT_API_URL names a server of the user's, with PREFECT_API_KEY or PREFECT_API_AUTH_STRING: it must answer.
+PREFECT_PROFILE names a profile, whose settings count where no variable says otherwise. Without either a
+server of our own is started, which keeps its database in PREFECT_HOME, by default below the project, or where
+PREFECT_SERVER_DATABASE_CONNECTION_URL says.
 """
 
 from __future__ import annotations
@@ -24,23 +26,29 @@ class ServerFailed(RuntimeError):
 
 
 def environment(root: Path) -> None:
-    """Settings of every Prefect process of the project. What the user has set stays. Raises ServerFailed for an unknown profile."""
+    """Settings of every Prefect process of the project. What the user has set stays. Raises ServerFailed for
+    an unknown profile.
+    """
     quiet()
     for name, value in _profile().items():
         os.environ.setdefault(name, value)
     proxies.set_aside_unusable()
     os.environ.setdefault("PREFECT_HOME", str(root / STATE / "prefect"))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # people watch our own display; the pages get every line
+    # people watch our own display; the pages get every line
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
-    # Its SQLite answers 503 to a transaction that another one overtook, and to many in a row on a busy disk: patience costs nothing here.
+    # Its SQLite answers 503 to a transaction that another one overtook, and to many in a row on a busy disk:
+    # patience costs nothing here.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "10")
     if "PREFECT_SERVER_API_AUTH_STRING" in os.environ:  # a server of our own asks for it, so we say it
         os.environ.setdefault("PREFECT_API_AUTH_STRING", os.environ["PREFECT_SERVER_API_AUTH_STRING"])
 
 
 def _profile() -> dict[str, str]:
-    """The settings of the profile that PREFECT_PROFILE names. Prefect would look below PREFECT_HOME, which is ours."""
+    """The settings of the profile that PREFECT_PROFILE names. Prefect would look below PREFECT_HOME, which is
+    ours.
+    """
     name = os.environ.get("PREFECT_PROFILE")
     if not name:
         return {}
@@ -50,10 +58,12 @@ def _profile() -> dict[str, str]:
     try:
         known = tomllib.loads(path.read_text("utf-8")).get("profiles", {})
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ServerFailed(f"PREFECT_PROFILE={name}: {path} cannot be read ({error}); unset PREFECT_PROFILE, or name its file in "
+        raise ServerFailed(f"PREFECT_PROFILE={name}: {path} cannot be read ({error}); unset PREFECT_PROFILE, "
+                    f"or name its file in "
                            "PREFECT_PROFILES_PATH") from None  # fmt: skip
     if name not in known:
-        raise ServerFailed(f"PREFECT_PROFILE={name}: {path} holds no such profile, only {', '.join(known) or 'none'}; "
+        raise ServerFailed(f"PREFECT_PROFILE={name}: {path} holds no such profile, only "
+                    f"{', '.join(known) or 'none'}; "
                            "unset PREFECT_PROFILE, or name one of them")  # fmt: skip
     os.environ.setdefault("PREFECT_PROFILES_PATH", str(path))
     return {key: str(value) for key, value in known[name].items() if key.startswith("PREFECT_")}

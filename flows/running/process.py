@@ -1,4 +1,6 @@
-"""Run one command under a lifeline: its output to a bounded log and to whoever watches, its time limited, its tree stopped on request."""
+"""Run one command under a lifeline: its output to a bounded log and to whoever watches, its time limited, its
+tree stopped on request.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from flows.running import leftovers
 from pipelines.printable import printable
 from tasks.stage import PROGRESS
 
-LOG_BYTES = 8 << 20  # one log file; the previous one is kept beside it, so the first lines may go but the last never do
+# one log file; the previous one is kept beside it, so the first lines may go but the last never do
+LOG_BYTES = 8 << 20
 LINE_BYTES = 64 << 10  # a longer line is cut into pieces
 TAIL_LINES = 200  # the last ones, in which the cause of a failure is looked for
 WATCHED_LINES = 2000  # lines handed on per command; all of them are in the log file
@@ -65,12 +68,18 @@ class BoundedLog:
 
 
 def _progress(text: str) -> dict[str, Any]:
-    """The numbers of a progress row; {} for what is none, cut short or not ours, which is then an ordinary line."""
+    """The numbers of a progress row; {} for what is none, cut short or not ours, which is then an ordinary
+    line.
+    """
     try:
         row = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return {printable(name): value for name, value in row.items() if _shown(name, value)} if isinstance(row, dict) else {}
+    return (
+        {printable(name): value for name, value in row.items() if _shown(name, value)}
+        if isinstance(row, dict)
+        else {}
+    )
 
 
 def _shown(name: str, value: Any) -> bool:
@@ -81,7 +90,9 @@ def _shown(name: str, value: Any) -> bool:
 
 
 class Command:
-    """A running command. `on_line` gets its lines, `on_progress` its progress rows (`tasks.stage.PROGRESS`)."""
+    """A running command. `on_line` gets its lines, `on_progress` its progress rows
+    (`tasks.stage.PROGRESS`).
+    """
 
     def __init__(
         self,
@@ -93,7 +104,14 @@ class Command:
         on_line: Callable[[str], None],
         on_progress: Callable[[dict[str, Any]], None],
     ):
-        lifeline = [sys.executable, "-S", "-E", str(Path(__file__).with_name("lifeline.py")), str(grace), "--"]
+        lifeline = [
+            sys.executable,
+            "-S",
+            "-E",
+            str(Path(__file__).with_name("lifeline.py")),
+            str(grace),
+            "--",
+        ]
         self.grace, self._spec = grace, env.get(leftovers.VARIABLE)
         self.process = subprocess.Popen(
             lifeline + argv,

@@ -1,4 +1,6 @@
-"""Proxies that Prefect's HTTP client cannot use. httpx makes no client where a proxy has a scheme that it does not know."""
+"""Proxies that Prefect's HTTP client cannot use. httpx makes no client where a proxy has a scheme that it
+does not know.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,14 @@ _kept: dict[str, str] = {}
 
 
 def set_aside_unusable() -> None:
-    """Take the variables with such a scheme (socks5 without the package socksio, socks, …) out of this process; stages get them back."""
-    usable = ("http://", "https://", *(("socks5://", "socks5h://") if importlib.util.find_spec("socksio") else ()))
+    """Take the variables with such a scheme (socks5 without the package socksio, socks, …) out of this
+    process; stages get them back.
+    """
+    usable = (
+        "http://",
+        "https://",
+        *(("socks5://", "socks5h://") if importlib.util.find_spec("socksio") else ()),
+    )
     for name in [name for name in os.environ if name.lower() in ("all_proxy", "http_proxy", "https_proxy")]:
         value = os.environ[name].strip().lower()
         if "://" in value and not value.startswith(usable):

@@ -1,4 +1,6 @@
-"""What a run leaves in MLflow, written by one thread of its own: importing MLflow takes over a second, and no stage waits for it."""
+"""What a run leaves in MLflow, written by one thread of its own: importing MLflow takes over a second, and no
+stage waits for it.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,18 @@ class _Live:
 
 
 class Recorder:
-    """All methods return at once; the work is done in order by one thread. `close` waits for it, a bounded time."""
+    """All methods return at once; the work is done in order by one thread. `close` waits for it, a bounded
+    time.
+    """
 
-    def __init__(self, root: Path, run: str, tags: dict[str, Any], plan: list[dict[str, Any]], say: Callable[[str], None]):
+    def __init__(
+        self,
+        root: Path,
+        run: str,
+        tags: dict[str, Any],
+        plan: list[dict[str, Any]],
+        say: Callable[[str], None],
+    ):
         self.root, self.run = root, run
         self.tracking = Tracking(root, say=say)
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
@@ -70,9 +81,15 @@ class Recorder:
 
     def stage_started(self, spec: Spec, pid: int, why: tuple[str, ...]) -> None:
         def job() -> None:
-            tags = {"whetstone.run": self.run, "git.commit": spec.git.get("commit"), "git.dirty": spec.git.get("dirty")}
+            tags = {
+                "whetstone.run": self.run,
+                "git.commit": spec.git.get("commit"),
+                "git.dirty": spec.git.get("dirty"),
+            }
             live = _Live(spec, tree=ProcessTree(pid))
-            live.run = self.tracking.start_stage(self._parent, spec.stage, why, dict(spec.params), dict(spec.inputs), spec.key, tags)
+            live.run = self.tracking.start_stage(
+                self._parent, spec.stage, why, dict(spec.params), dict(spec.inputs), spec.key, tags
+            )
             self._live[spec.stage] = live
 
         self._put(job)
@@ -87,10 +104,13 @@ class Recorder:
             done.set()
 
         self._put(job)
-        done.wait(10)  # the directory goes away after this; a store that is out of reach must not hold the stage longer
+        # the directory goes away after this; a store that is out of reach must not hold the stage longer
+        done.wait(10)
 
     def stage_ended(self, name: str, status: str, tags: dict[str, Any], outs: dict[str, str]) -> None:
-        """Close the stage's run; its JSON metrics become MLflow metrics, its model a version that points to the DVC object."""
+        """Close the stage's run; its JSON metrics become MLflow metrics, its model a version that points to
+        the DVC object.
+        """
 
         def job() -> None:
             live = self._live.pop(name, None)
@@ -103,7 +123,13 @@ class Recorder:
             for path, digest in outs.items():
                 if path.startswith("models/") and path.endswith("/model"):
                     facts = (
-                        {"stage.key": live.spec.key, "git.commit": live.spec.git.get("commit"), "whetstone.run": self.run} if live else {}
+                        {
+                            "stage.key": live.spec.key,
+                            "git.commit": live.spec.git.get("commit"),
+                            "whetstone.run": self.run,
+                        }
+                        if live
+                        else {}
                     )
                     self.tracking.register(name, path, digest, run, facts)
 

@@ -1,4 +1,6 @@
-"""What a stage kept and lost of its rows, from the metrics among its outputs: for the console of a run, and for `--json`."""
+"""What a stage kept and lost of its rows, from the metrics among its outputs: for the console of a run, and
+for `--json`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import Any
 
 
 def rows_of(root: Path, outs: Iterable[str]) -> dict[str, Any] | None:
-    """The record `rows` (pipelines.corpora.rows_kept) of a stage's metrics; None for a stage that counts none."""
+    """The record `rows` (pipelines.corpora.rows_kept) of a stage's metrics; None for a stage that counts
+    none.
+    """
     for out in outs:
         if out.startswith("metrics/") and out.endswith(".json"):
             try:

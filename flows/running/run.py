@@ -1,6 +1,7 @@
 """`whetstone run`: plan, and only if something is stale start Prefect and bring it up to date.
 
-Stages that wait for no other begin at once: Prefect takes seconds to import and its server seconds to start, and only watches them.
+Stages that wait for no other begin at once: Prefect takes seconds to import and its server seconds to start,
+and only watches them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ class Ran:
     def as_json(self, head: Mapping[str, Any] = MappingProxyType({})) -> str:
         """One object; `head` is what a run begins with: recipe and own settings."""
         stages: dict[str, dict[str, Any]] = {
-            row.stage: {"planned": row.action, "reasons": list(row.reasons), "ended": self.outcome.how.get(row.stage, "keep")}
+            row.stage: {
+                "planned": row.action,
+                "reasons": list(row.reasons),
+                "ended": self.outcome.how.get(row.stage, "keep"),
+            }
             for row in self.plan.rows
         }
         for name, rows in self.outcome.rows.items():
@@ -41,13 +46,21 @@ class Ran:
 
 
 def run(root: Path, targets: Iterable[str], force: bool, jobs: int, display: Display) -> Ran:
-    """Bring `targets` up to date. Raises ParamsError, UnknownStage, Busy; a stage's failure is in the outcome."""
+    """Bring `targets` up to date. Raises ParamsError, UnknownStage, Busy; a stage's failure is in the
+    outcome.
+    """
     with Session(root, targets, force, jobs, display) as session:
         if not session.todo:
             return Ran(0, session.run, session.plan, session.outcome)
         with session.stopped_by_signals():
             _work(session, force)
-        code = 1 if session.outcome.failed or session.cancel.is_set() or set(session.todo) - set(session.outcome.how) else 0
+        code = (
+            1
+            if session.outcome.failed
+            or session.cancel.is_set()
+            or set(session.todo) - set(session.outcome.how)
+            else 0
+        )
         return Ran(code, session.run, session.plan, session.outcome)
 
 
@@ -60,7 +73,9 @@ def _work(session: Session, force: bool) -> None:
 
         server.ready()
         hand_over(session)
-        state: Any = pipeline(targets=list(session.targets), force=force, root=str(session.root), return_state=True)
+        state: Any = pipeline(
+            targets=list(session.targets), force=force, root=str(session.root), return_state=True
+        )
         session.end_ahead()
         session.unreached(f"the flow ended early: {state.message}")
         drain()

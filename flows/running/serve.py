@@ -1,6 +1,7 @@
 """`whetstone serve`: a Prefect deployment of the flow, and the process that carries its runs out.
 
-The flow is registered by where its code lies, not by value: pickling it would carry its module's globals along.
+The flow is registered by where its code lies, not by value: pickling it would carry its module's globals
+along.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from flows.running.prefect_server import unanswered
 from flows.running.prefect_settings import ServerFailed, environment
 
 
-def serve_deployment(root: Path, name: str, cron: str | None, interval: int | None, targets: list[str], console: Console) -> int:
+def serve_deployment(
+    root: Path, name: str, cron: str | None, interval: int | None, targets: list[str], console: Console
+) -> int:
     """Serve until SIGTERM or Ctrl-C. Exit code 2 without a server to register with."""
     try:
         environment(root)
@@ -27,7 +30,8 @@ def serve_deployment(root: Path, name: str, cron: str | None, interval: int | No
     if not url or why:
         said = f"nothing answers at {url} ({why})" if url else "PREFECT_API_URL is not set"
         console.print(
-            f"{said}; start a server with `whetstone ui` or `prefect server start` and set PREFECT_API_URL to its …/api address",
+            f"{said}; start a server with `whetstone ui` or `prefect server start` and set PREFECT_API_URL "
+            f"to its …/api address",
             style="red",
         )
         return 2

@@ -1,6 +1,8 @@
-"""One run of the graph, whoever schedules it: its plan, its id, its records, and the way a single stage is brought up to date.
+"""One run of the graph, whoever schedules it: its plan, its id, its records, and the way a single stage is
+brought up to date.
 
-It knows no Prefect: the flow in `flows.running.pipeline` calls it, and keeps no state of its own (a deployment pickles the flow's globals).
+It knows no Prefect: the flow in `flows.running.pipeline` calls it, and keeps no state of its own (a
+deployment pickles the flow's globals).
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ if TYPE_CHECKING:  # a run without work records nothing and need not import it
 
 @dataclass
 class Outcome:
-    """How the stages ended: stage -> how ("run", "keep", …, "failed", "stopped", "skipped"), and why for those that did not end well;
-    `rows`: what stages that count their rows kept and lost."""
+    """How the stages ended: stage -> how ("run", "keep", …, "failed", "stopped", "skipped"), and why for
+    those that did not end well; `rows`: what stages that count their rows kept and lost.
+    """
 
     how: dict[str, str] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
@@ -51,9 +54,18 @@ class Outcome:
 
 
 class Session:
-    """Holds the workspace while it is open. `todo` empty means that nothing is stale, and then nothing else was started."""
+    """Holds the workspace while it is open. `todo` empty means that nothing is stale, and then nothing else
+    was started.
+    """
 
-    def __init__(self, root: Path, targets: Iterable[str] = (), force: bool = False, jobs: int = 0, display: Display | None = None):
+    def __init__(
+        self,
+        root: Path,
+        targets: Iterable[str] = (),
+        force: bool = False,
+        jobs: int = 0,
+        display: Display | None = None,
+    ):
         self.root, self.targets, self.force = root, list(targets), force
         self.run = time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid():05d}"
         self.display = Noted(display or Silent(), root, self.run)
@@ -75,7 +87,8 @@ class Session:
                 self._mend()
             if self.dead:
                 self.display.say(
-                    f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on from their checkpoints"
+                    f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on "
+                    f"from their checkpoints"
                 )
             try:
                 self.plan = plan.make(self.root, self.targets, self.force, record=True)
@@ -88,7 +101,9 @@ class Session:
             raise
         self.todo = {row.stage: row for row in self.plan.todo}
         if self.dead:
-            executor.discard_recorded(self.root, [row.stage for row in self.plan.rows if row.stage not in self.todo])
+            executor.discard_recorded(
+                self.root, [row.stage for row in self.plan.rows if row.stage not in self.todo]
+            )
         self.slots = threading.BoundedSemaphore(self._jobs or self.plan.params.execution.jobs)
         return self
 
@@ -105,21 +120,29 @@ class Session:
             self._git = snapshot.take(self.root, self.run).as_git()
         except snapshot.NoGit as error:
             self.display.say(str(error))
-        except (OSError, subprocess.CalledProcessError) as error:  # a full disk, a broken repository: no reason not to train
+        # a full disk, a broken repository: no reason not to train
+        except (OSError, subprocess.CalledProcessError) as error:
             self._git |= git_facts(self.root)
             self.display.say(
-                f"the source state could not be kept under refs/pipeline: {_git_words(error)}; lineage then knows the commit only"
+                f"the source state could not be kept under refs/pipeline: {_git_words(error)}; lineage then "
+                f"knows the commit only"
             )
         with contextlib.suppress(OSError):  # the report does without
-            write_json(self.root / STATE / "graph.json", {row.stage: list(row.upstream) for row in self.plan.rows})
+            write_json(
+                self.root / STATE / "graph.json", {row.stage: list(row.upstream) for row in self.plan.rows}
+            )
         from flows.running.recorder import Recorder
 
         tags = {f"git.{name}": value for name, value in self._git.items()}
-        self._recorder = Recorder(self.root, self.run, tags, [row.as_json() for row in self.plan.rows], self.display.say)
+        self._recorder = Recorder(
+            self.root, self.run, tags, [row.as_json() for row in self.plan.rows], self.display.say
+        )
 
     @contextlib.contextmanager
     def stopped_by_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM stop the stages in good order; Prefect's own handler would leave them to their lifelines."""
+        """SIGINT and SIGTERM stop the stages in good order; Prefect's own handler would leave them to their
+        lifelines.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -137,7 +160,9 @@ class Session:
                 signal.signal(number, handler)
 
     def start_ahead(self) -> None:
-        """Begin with the stages that wait for no other; `bring` joins them. Prefect takes seconds to come up, which none of them needs."""
+        """Begin with the stages that wait for no other; `bring` joins them. Prefect takes seconds to come up,
+        which none of them needs.
+        """
         for row in self.plan.todo:
             if not any(name in self.todo for name in row.upstream):
                 self._ahead[row.stage] = HeadStart(row.stage, functools.partial(self._bring, row))
@@ -150,7 +175,9 @@ class Session:
             self._ahead.popitem()[1].wait()
 
     def bring(self, row: Row, watch: executor.Watch = executor.Watch()) -> executor.Result:
-        """Bring one stage up to date, in a slot. Raises StageFailed and its kinds; the outcome is noted either way."""
+        """Bring one stage up to date, in a slot. Raises StageFailed and its kinds; the outcome is noted
+        either way.
+        """
         ahead = self._ahead.pop(row.stage, None)  # once: a task that is tried again brings the stage itself
         return ahead.join(watch) if ahead else self._bring(row, watch)
 
@@ -158,7 +185,9 @@ class Session:
         name, execution = row.stage, self.plan.params.execution
         recorder = self._recorder
         started = time.monotonic()
-        forced = self.force and (not self.targets or name in plan.expand([row.stage], self.targets, missing_ok=True))
+        forced = self.force and (
+            not self.targets or name in plan.expand([row.stage], self.targets, missing_ok=True)
+        )
 
         def on_start(spec: Spec, pid: int) -> None:
             self.display.started(name, row.reasons[0] if row.reasons else "")
@@ -174,13 +203,17 @@ class Session:
             self.display.progress(name, figures)
             watch.progress(figures)
 
-        inner = executor.Watch(on_line, on_progress, on_start, lambda: recorder.stage_command_ended(name) if recorder else None)
+        inner = executor.Watch(
+            on_line, on_progress, on_start, lambda: recorder.stage_command_ended(name) if recorder else None
+        )
         timeout = float(row.meta.get("timeout", execution.timeout_s))
         run = {"flow_run": self.run, "started": time.time()}
         try:
             with self._job(name):
                 turn = functools.partial(self._turn, row)
-                result = executor.run_stage(self.root, name, execution, run, self._git, self.cancel, inner, forced, timeout, turn)
+                result = executor.run_stage(
+                    self.root, name, execution, run, self._git, self.cancel, inner, forced, timeout, turn
+                )
         except BaseException as error:
             self._bad(name, error, time.monotonic() - started)
             raise
@@ -211,11 +244,14 @@ class Session:
     def _turn(self, row: Row) -> Iterator[dict[str, str]]:
         """The GPUs, or the cores, that the stage's command works on; the variables that name them."""
         execution, wanted = self.plan.params.execution, int(row.meta.get("gpu", 0))
-        # without a GPU such stages take turns on the cores: two of them, each with its threads, ran ten times slower
+        # without a GPU such stages take turns on the cores: two of them, each with its threads, ran ten times
+        # slower
         slots = execution.gpus or execution.cpu_slots
         with contextlib.ExitStack() as stack:
             try:
-                devices = stack.enter_context(gpu_slot(self.root, slots, wanted if execution.gpus else min(wanted, 1), self.cancel))
+                devices = stack.enter_context(
+                    gpu_slot(self.root, slots, wanted if execution.gpus else min(wanted, 1), self.cancel)
+                )
             except InterruptedError:
                 raise executor.StageCancelled(f"{row.stage} was not started: the run was stopped") from None
             yield {"CUDA_VISIBLE_DEVICES": devices} if execution.gpus and devices else {}
@@ -237,7 +273,9 @@ class Session:
             self.display.ended(name, "Skipped", 0)
 
     def unreached(self, why: str) -> None:
-        """The flow is over: stages that no task has reported on did not end well (Prefect's server may have gone away)."""
+        """The flow is over: stages that no task has reported on did not end well (Prefect's server may have
+        gone away).
+        """
         for name in self.todo:
             if name not in self.outcome.how:
                 self.outcome.how[name], self.outcome.why[name] = "skipped", why
@@ -255,14 +293,18 @@ class Session:
             self._stack.close()
 
     def _keep(self) -> None:
-        """Keep dvc.lock as it became, beside and in git. What fails here (a full disk) spoils no result and must not hide others."""
+        """Keep dvc.lock as it became, beside and in git. What fails here (a full disk) spoils no result and
+        must not hide others.
+        """
         try:
             heal.keep_good_lock(self.root)
             snapshot.take(self.root, self.run)
         except snapshot.NoGit:
             pass  # said when the run began
         except (OSError, sqlite3.Error, subprocess.CalledProcessError) as error:
-            self.display.say(f"dvc.lock could not be kept aside: {_git_words(error)}; the results themselves are in place")
+            self.display.say(
+                f"dvc.lock could not be kept aside: {_git_words(error)}; the results themselves are in place"
+            )
 
 
 def _git_words(error: Exception) -> str:

@@ -1,6 +1,8 @@
-"""A corpus from raw data: read the sources, clean and split them, fix the tokenizer, make the ids: all that the corpus stage does.
+"""A corpus from raw data: read the sources, clean and split them, fix the tokenizer, make the ids: all that
+the corpus stage does.
 
-Rows lie on disk between the steps, and records are written as they are made: memory does not grow with the texts.
+Rows lie on disk between the steps, and records are written as they are made: memory does not grow with the
+texts.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ from pipelines.sources.opening import Opener, unrecorded
 
 FILES = ("sft", "rl", "validation", "heldout")
 WAYS = {
-    "sft": "name columns.solution where the rows hold demonstrations, raise max_response_tokens, or give the rows the role rl",
+    "sft": (
+        "name columns.solution where the rows hold demonstrations, raise max_response_tokens, "
+        "or give the rows the role rl"
+    ),
     "rl": "look at the sources' files and the token limits",
     "heldout": "look at the sources' files, heldout_share and the token limits",
 }
@@ -60,8 +65,10 @@ def build(
     processes: int | None = None,
     open_source: Opener = unrecorded,
 ) -> Corpus:
-    """`root`: the raw file or folder; `records`: the folder of the records, absent: beside the tokenizer's; `processes` as in
-    `over_portions`. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name file and way out."""
+    """`root`: the raw file or folder; `records`: the folder of the records, absent: beside the tokenizer's;
+    `processes` as in `over_portions`. TooManyBadRows, ValueError or OSError when the raw data cannot be used;
+    all name file and way out.
+    """
     folder = records or tokenizer_folder.with_name(f"{tokenizer_folder.name}.records")
     folder.mkdir(parents=True, exist_ok=True)
     ledgers = {source: Ledger(source) for source in params.sources}
@@ -74,13 +81,21 @@ def build(
             count += 1
             yield problem
         ledger.check(params.max_bad_rows)
-        say(f"{source}: {count} problems, {ledger.bad} bad rows" + "".join(f"\n  {line}" for line in ledger.first))
+        say(
+            f"{source}: {count} problems, {ledger.bad} bad rows"
+            + "".join(f"\n  {line}" for line in ledger.first)
+        )
 
     rows = clean({source: problems(source) for source in params.sources}, params, folder, processes)
-    tokens = make_tokens(params.tokenizer, params.template, params.reward, _TrainingTexts(rows), tokenizer_folder, open_source)
+    tokens = make_tokens(
+        params.tokenizer, params.template, params.reward, _TrainingTexts(rows), tokenizer_folder, open_source
+    )
     figures = _write(rows, tokens, params, folder, processes)
     if figures.unencodable.bad:
-        say(f"{figures.unencodable.bad} rows cannot be encoded" + "".join(f"\n  {line}" for line in figures.unencodable.first))
+        say(
+            f"{figures.unencodable.bad} rows cannot be encoded"
+            + "".join(f"\n  {line}" for line in figures.unencodable.first)
+        )
     lost = losses(rows, ledgers.values()) + figures.lost
     for note in idle_shares(params):
         say(note)
@@ -98,7 +113,11 @@ def build(
         "levels": {file: dict(sorted(figures.levels[file].items())) for file in FILES},
         "prompt_tokens": {file: spread(figures.prompts[file]) for file in FILES},
         "response_tokens": spread(figures.responses),
-        "tokenizer": {"kind": params.tokenizer.kind, "vocab_size": tokens.vocab_size, "template_digest": tokens.template.digest},
+        "tokenizer": {
+            "kind": params.tokenizer.kind,
+            "vocab_size": tokens.vocab_size,
+            "template_digest": tokens.template.digest,
+        },
     }
     return Corpus(RecordFiles(folder, FILES), tokens, metrics)
 
@@ -115,8 +134,9 @@ class _TrainingTexts:
 
 @dataclass
 class _Figures:
-    """What is counted of the records while they are written. `lost`: rows that come into no file, by reason; `dropped` counts over-long
-    demonstrations of others too."""
+    """What is counted of the records while they are written. `lost`: rows that come into no file, by reason;
+    `dropped` counts over-long demonstrations of others too.
+    """
 
     records: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FILES, 0))
     lost: Counter[str] = field(default_factory=Counter)
@@ -141,8 +161,12 @@ class _Line:
     level: str = ""
 
 
-def _write(rows: Clean, tokens: Tokens, params: CorpusParams, folder: Path, processes: int | None) -> _Figures:
-    """Rows whose prompt is too long or cannot be encoded are dropped, over-long demonstrations only from sft."""
+def _write(
+    rows: Clean, tokens: Tokens, params: CorpusParams, folder: Path, processes: int | None
+) -> _Figures:
+    """Rows whose prompt is too long or cannot be encoded are dropped, over-long demonstrations only from
+    sft.
+    """
     ledger, figures = Ledger("tokenisation"), _Figures()
     streams = {file: open(folder / f"{file}.jsonl", "w", encoding="utf-8", newline="\n") for file in FILES}  # noqa: SIM115
     try:
@@ -169,7 +193,9 @@ def _write(rows: Clean, tokens: Tokens, params: CorpusParams, folder: Path, proc
 
 
 def _files(line: _Line, role: str, params: CorpusParams) -> tuple[list[str], list[str]]:
-    """The files that a record goes to by its role and lengths, and the reasons why it does not go to others."""
+    """The files that a record goes to by its role and lengths, and the reasons why it does not go to
+    others.
+    """
     if line.reason:
         return [], ["not_encodable"]
     if line.prompt > params.max_prompt_tokens:
@@ -197,8 +223,12 @@ def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Coun
             continue
         if file not in possible:
             raise ValueError(f"corpus {name}: {absent(file, roles)}")
-        why = ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in lost.most_common() if number)
-        raise ValueError(f"corpus {name} has no {file} rows left ({why or 'none was put aside'}); {WAYS[file]}")
+        why = ", ".join(
+            f"{number} {reason.replace('_', ' ')}" for reason, number in lost.most_common() if number
+        )
+        raise ValueError(
+            f"corpus {name} has no {file} rows left ({why or 'none was put aside'}); {WAYS[file]}"
+        )
 
 
 def _lines(rows: Iterable[Row], tokens: Tokens, processes: int | None) -> Iterator[_Line]:
@@ -224,4 +254,6 @@ def _line(row: Row, tokens: Tokens) -> _Line:
     if isinstance(record, NotEncodable):
         return _Line(record.where, reason=record.reason)
     responded = None if record.response_ids is None else len(record.response_ids)
-    return _Line(row.id, line_of(record), "", len(record.prompt_ids), responded, record.subject, str(record.level))
+    return _Line(
+        row.id, line_of(record), "", len(record.prompt_ids), responded, record.subject, str(record.level)
+    )

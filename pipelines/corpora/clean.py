@@ -1,7 +1,8 @@
-"""From what the readers yield to clean, split rows: deduplicate, split by key, decontaminate. Every loss is counted, and no text changes.
+"""From what the readers yield to clean, split rows: deduplicate, split by key, decontaminate. Every loss is
+counted, and no text changes.
 
-The result is a function of the set of rows: their order in the file, and whatever the columns in use do not say, leave no trace. The rows
-lie on disk meanwhile; memory holds some two hundred bytes of each.
+The result is a function of the set of rows: their order in the file, and whatever the columns in use do not
+say, leave no trace. The rows lie on disk meanwhile; memory holds some two hundred bytes of each.
 """
 
 from __future__ import annotations
@@ -43,12 +44,15 @@ class Row:
 
     @property
     def id(self) -> str:
-        return f"{self.source}:{hashlib.sha256(self.problem.question.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+        question = self.problem.question.encode("utf-8", "surrogatepass")
+        return f"{self.source}:{hashlib.sha256(question).hexdigest()[:16]}"
 
 
 @dataclass
 class Clean:
-    """Rows by role, how many problems there were, and what was lost on the way: counts[step][reason or role]."""
+    """Rows by role, how many problems there were, and what was lost on the way: counts[step][reason or
+    role].
+    """
 
     rows: dict[Role, Sequence[Row]]
     found: int = 0
@@ -62,9 +66,15 @@ class Clean:
             yield from self.rows[role]
 
 
-def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams, folder: Path | None = None, processes: int | None = None) -> Clean:
-    """`found`: problems by source, read once; earlier sources win where two say the same. `folder`: where the rows lie meanwhile;
-    `processes` as in `over_portions`."""
+def clean(
+    found: Mapping[str, Iterable[Problem]],
+    params: CorpusParams,
+    folder: Path | None = None,
+    processes: int | None = None,
+) -> Clean:
+    """`found`: problems by source, read once; earlier sources win where two say the same. `folder`: where the
+    rows lie meanwhile; `processes` as in `over_portions`.
+    """
     rows = _Rows(params, folder)
     rows.read(found, processes)
     result = Clean({}, len(rows.spool))
@@ -81,12 +91,18 @@ def clean(found: Mapping[str, Iterable[Problem]], params: CorpusParams, folder: 
 
 def rows_read(rows: Clean, ledgers: Iterable[Ledger]) -> int:
     """What the files hold, less what `limits` leave out on purpose."""
-    return rows.found - rows.counts["limits"].total() + sum(ledger.bad + ledger.left_out.total() for ledger in ledgers)
+    return (
+        rows.found
+        - rows.counts["limits"].total()
+        + sum(ledger.bad + ledger.left_out.total() for ledger in ledgers)
+    )
 
 
 def losses(rows: Clean, ledgers: Iterable[Ledger]) -> Counter[str]:
     """Every row that was read and is not among the clean ones, by reason."""
-    lost = Counter({f"duplicates {reason}": rows.counts["duplicates"][reason] for reason in ("exact", "near")})
+    lost = Counter(
+        {f"duplicates {reason}": rows.counts["duplicates"][reason] for reason in ("exact", "near")}
+    )
     for step in ("validation_in_heldout", "train_in_heldout"):
         for reason, number in rows.counts[step].items():
             lost[f"in held-out or validation rows by {reason}"] += number
@@ -152,17 +168,23 @@ class _Rows:
         return places[kept]
 
     def questions(self, places: Places) -> Questions:
-        return Questions(self.traits.of_places(places), lambda place: self.spool[int(places[place])].problem.question)
+        return Questions(
+            self.traits.of_places(places), lambda place: self.spool[int(places[place])].problem.question
+        )
 
 
 def _tidy(problem: Problem) -> Problem:
     """For a source with `normalise`."""
     solution = None if problem.solution is None else normalise(problem.solution)
-    return replace(problem, question=normalise(problem.question), answer=normalise(problem.answer), solution=solution)
+    return replace(
+        problem, question=normalise(problem.question), answer=normalise(problem.answer), solution=solution
+    )
 
 
 def _split(places: dict[Role, Places], traits: Traits, shares: Shares, result: Clean) -> dict[Role, Places]:
-    """Put shares of the `train` rows aside by key; sources that place their rows themselves are left alone."""
+    """Put shares of the `train` rows aside by key; sources that place their rows themselves are left
+    alone.
+    """
     train = places["train"]
     sides = np.array([shares.at(place) for place in traits.side[train].tolist()], dtype=object)
     split = dict(places)
@@ -176,9 +198,15 @@ def _split(places: dict[Role, Places], traits: Traits, shares: Shares, result: C
 def _decontaminate(places: dict[Role, Places], rows: _Rows, result: Clean) -> None:
     """Held-out rows stay; validation gives way to them, training to both."""
     for role in ("validation", *TRAINING):
-        against = places["heldout"] if role == "validation" else np.concatenate([places["heldout"], places["validation"]])
+        against = (
+            places["heldout"]
+            if role == "validation"
+            else np.concatenate([places["heldout"], places["validation"]])
+        )
         own: Places = places[role]  # type: ignore[index]
-        reasons = contaminated(rows.questions(own), rows.questions(against), rows.params.decontaminate, rows.sketcher)
+        reasons = contaminated(
+            rows.questions(own), rows.questions(against), rows.params.decontaminate, rows.sketcher
+        )
         places[role] = own[reasons == 0]  # type: ignore[index]
         step = "validation_in_heldout" if role == "validation" else "train_in_heldout"
         for number, reason in enumerate(REASONS, 1):

@@ -15,8 +15,9 @@ class BadRow(ValueError):
 
 
 def text(row: Mapping[str, Any], column: str, empty: bool = False) -> str:
-    """A column that must hold text. A dot goes into nested objects. BadRow when it is missing, of another type, or empty
-    and not allowed to be."""
+    """A column that must hold text. A dot goes into nested objects. BadRow when it is missing, of another
+    type, or empty and not allowed to be.
+    """
     value: Any = row
     for part in column.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -46,7 +47,9 @@ def flag(row: Mapping[str, Any], column: str) -> bool:
 
 
 def one_of(row: Mapping[str, Any], column: str, allowed: Sequence[Any]) -> Any:
-    """A column that must hold one of `allowed`, which are of one type. BadRow names it and what it holds instead."""
+    """A column that must hold one of `allowed`, which are of one type. BadRow names it and what it holds
+    instead.
+    """
     found = row.get(column)
     if type(found) is not type(allowed[0]) or found not in allowed:
         raise BadRow(f"{column} is {_shown(row, column)}, not one of {', '.join(map(str, allowed))}")
@@ -58,7 +61,9 @@ def _shown(row: Mapping[str, Any], column: str) -> str:
 
 
 def number(found: str) -> str:
-    """A plain decimal number without thousands commas, currency sign, or empty fraction (`67,082.0` -> `67082`). BadRow if it is none."""
+    """A plain decimal number without thousands commas, currency sign, or empty fraction (`67,082.0` ->
+    `67082`). BadRow if it is none.
+    """
     bare = found.strip().lstrip("$").strip()
     if not NUMBER.fullmatch(bare):
         raise BadRow("the answer is not a number")

@@ -1,5 +1,5 @@
-"""Training rows that held-out or validation rows contain: found by equal text, equal key, a shared n-gram, a short question that stands in
-the row as a whole, or near-duplicate search.
+"""Training rows that held-out or validation rows contain: found by equal text, equal key, a shared n-gram, a
+short question that stands in the row as a whole, or near-duplicate search.
 
 The held-out row always stays; the other side gives way, and every reason is counted.
 """
@@ -24,8 +24,12 @@ REASONS = ("text", "key", "ngram", "contained", "near")
 Reasons = NDArray[np.uint8]
 
 
-def contaminated(rows: Questions, against: Questions, params: DecontaminateParams, sketcher: Sketcher | None) -> Reasons:
-    """(rows,): 0 for a row that `against` does not contain, else 1 + the place in REASONS of the first reason that holds."""
+def contaminated(
+    rows: Questions, against: Questions, params: DecontaminateParams, sketcher: Sketcher | None
+) -> Reasons:
+    """(rows,): 0 for a row that `against` does not contain, else 1 + the place in REASONS of the first reason
+    that holds.
+    """
     found = np.zeros(len(rows), np.uint8)
     if not len(rows) or not len(against):
         return found
@@ -51,14 +55,21 @@ def decontaminate(
 ) -> tuple[list[Problem], Counter[str]]:
     """The rows that `against` does not contain, and the number dropped by each reason."""
     sketcher = sketcher_of(near) if params.near else None
-    both = [Questions.of([row.question for row in side], sketcher, [row.key for row in side]) for side in (rows, against)]
+    both = [
+        Questions.of([row.question for row in side], sketcher, [row.key for row in side])
+        for side in (rows, against)
+    ]
     reasons = contaminated(both[0], both[1], params, sketcher)
     dropped = Counter(REASONS[number - 1] for number in reasons[reasons > 0].tolist())
     return [row for row, reason in zip(rows, reasons, strict=True) if not reason], dropped
 
 
-def _held(rows: Questions, against: Questions, sizes: Sizes, common: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows share a telling n-gram, and which hold a short question; what more than `common` rows hold is a phrase of the trade."""
+def _held(
+    rows: Questions, against: Questions, sizes: Sizes, common: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows share a telling n-gram, and which hold a short question; what more than `common` rows hold
+    is a phrase of the trade.
+    """
     held = Held(sizes)
     for _, texts in against.portions():
         held.add(texts)

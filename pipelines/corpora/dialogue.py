@@ -1,7 +1,8 @@
-"""Dialogues: turns from the forms in which raw data writes them, and the one text that stands for a prompt where there is no chat template.
+"""Dialogues: turns from the forms in which raw data writes them, and the one text that stands for a prompt
+where there is no chat template.
 
-A prompt of one turn is that turn, as everywhere in the pipeline; the text of a longer one names who speaks. With a chat template the turns
-themselves are rendered, by `rendering`.
+A prompt of one turn is that turn, as everywhere in the pipeline; the text of a longer one names who speaks.
+With a chat template the turns themselves are rendered, by `rendering`.
 """
 
 from __future__ import annotations
@@ -35,12 +36,16 @@ def as_text(turns: Sequence[Turn]) -> str:
 
 
 def opening(turns: Sequence[Turn]) -> str:
-    """The user's first turn: dialogues that begin alike are continuations of one conversation, and stay together in a split."""
+    """The user's first turn: dialogues that begin alike are continuations of one conversation, and stay
+    together in a split.
+    """
     return next((turn.text for turn in turns if turn.role == "user"), "")
 
 
 def split_last(dialogue: str, column: str) -> tuple[str, str]:
-    """HH-RLHF's form -> (all up to and including the last `\\n\\nAssistant:`, what follows it). BadRow when there is no such turn."""
+    """HH-RLHF's form -> (all up to and including the last `\\n\\nAssistant:`, what follows it). BadRow when
+    there is no such turn.
+    """
     before, mark, answer = dialogue.rpartition(LAST_TURN)
     if not mark:
         raise BadRow(f"{column} has no turn of the Assistant")
@@ -53,15 +58,22 @@ def said(text: str) -> str:
 
 
 def turns_of(prefix: str) -> list[Turn]:
-    """The turns of HH-RLHF's form; the open turn at its end is none. BadRow when something stands before the first marker."""
+    """The turns of HH-RLHF's form; the open turn at its end is none. BadRow when something stands before the
+    first marker.
+    """
     parts = TURN.split(prefix.removesuffix(LAST_TURN))
     if parts[0].strip():
         raise BadRow("the dialogue does not begin with a turn")
-    return [Turn("user" if name == "Human" else "assistant", said(text)) for name, text in zip(parts[1::2], parts[2::2], strict=True)]
+    return [
+        Turn("user" if name == "Human" else "assistant", said(text))
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    ]
 
 
 def chat_turns(found: Any, column: str) -> list[Turn]:
-    """A list of `{role, content}` or `{from, value}` objects. BadRow names the column and what is wrong with it."""
+    """A list of `{role, content}` or `{from, value}` objects. BadRow names the column and what is wrong with
+    it.
+    """
     if not isinstance(found, Sequence) or isinstance(found, str) or not found:
         raise BadRow(f"{column} is no list of turns")
     return [chat_turn(turn, f"{column}[{number}]") for number, turn in enumerate(found)]
@@ -75,10 +87,17 @@ def chat_turn(turn: Any, where: str) -> Turn:
     said = _content(turn.get(content), bool(turn.get("tool_calls")), where, content)
     if turn.get(role) not in ROLES:
         raise BadRow(f"{where}.{role} is {str(turn.get(role))[:40]!r}, not one of {', '.join(ROLES)}")
-    more = {key: value for key, value in turn.items() if key not in (role, content) and value not in (None, [], "")}
+    more = {
+        key: value
+        for key, value in turn.items()
+        if key not in (role, content) and value not in (None, [], "")
+    }
     silenced = [key for key in ("weight", "train", "training") if key in more and not more[key]]
     if silenced and ROLES[turn[role]] == "assistant":
-        raise BadRow(f"{where}.{silenced[0]} says that this turn is not learnt; which turns are is said by the source's loss alone")
+        raise BadRow(
+            f"{where}.{silenced[0]} says that this turn is not learnt; which turns are is said by the "
+            f"source's loss alone"
+        )
     if calls := more.get("tool_calls"):
         more["tool_calls"] = _calls(calls, where)
     return Turn(ROLES[turn[role]], said, more)
@@ -89,7 +108,10 @@ def _content(found: Any, calls: bool, where: str, content: str) -> str:
     if found is None and calls:
         return ""
     if isinstance(found, list) and found:
-        parts = [part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else None for part in found]
+        parts = [
+            part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else None
+            for part in found
+        ]
         if not all(isinstance(part, str) for part in parts):
             raise BadRow(f"{where}.{content} has a part that is no text")
         return "".join(map(str, parts))
@@ -99,7 +121,9 @@ def _content(found: Any, calls: bool, where: str, content: str) -> str:
 
 
 def _calls(calls: Any, where: str) -> list[dict[str, Any]]:
-    """OpenAI's interface sends a call's arguments as JSON text; templates take the object, and would write the text as a string of JSON."""
+    """OpenAI's interface sends a call's arguments as JSON text; templates take the object, and would write
+    the text as a string of JSON.
+    """
     if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
         raise BadRow(f"{where}.tool_calls is no list of calls")
     found = []
@@ -122,7 +146,9 @@ def _with_object(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def conversation(turns: Sequence[Turn], column: str, tools: Any = None) -> Conversation:
-    """The turns, in order and none empty that must not be, or BadRow. `tools`: JSON schemas, as a list or as its JSON text."""
+    """The turns, in order and none empty that must not be, or BadRow. `tools`: JSON schemas, as a list or as
+    its JSON text.
+    """
     try:
         found = json.loads(tools) if isinstance(tools, str) and tools.strip() else tools or []
     except ValueError:
@@ -144,9 +170,12 @@ def prompt_turns(row: Mapping[str, Any], column: str) -> list[Turn]:
     return turns
 
 
-def beside_prompt(turns: Sequence[Turn], prompt: Sequence[Turn], column: str, prompt_column: str) -> tuple[list[Turn], list[Turn]]:
-    """The prompt, and the turns of `column` that follow it. They may repeat the prompt, with or without a system turn; BadRow where they
-    begin with another one."""
+def beside_prompt(
+    turns: Sequence[Turn], prompt: Sequence[Turn], column: str, prompt_column: str
+) -> tuple[list[Turn], list[Turn]]:
+    """The prompt, and the turns of `column` that follow it. They may repeat the prompt, with or without a
+    system turn; BadRow where they begin with another one.
+    """
     if turns[0].role == "assistant":
         return list(prompt), list(turns)
     system = 1 if prompt[0].role == "system" else 0
@@ -168,8 +197,9 @@ def answered(turns: Sequence[Turn], column: str) -> tuple[list[Turn], str]:
 
 
 def without_opening(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """With questions that leave out the turns which all conversations begin with (a system turn, worked examples), the last turn of a
-    prompt never among them: such turns say nothing about a question, and would make all of them near-duplicates. The turns stay.
+    """With questions that leave out the turns which all conversations begin with (a system turn, worked
+    examples), the last turn of a prompt never among them: such turns say nothing about a question, and would
+    make all of them near-duplicates. The turns stay.
 
     Conversations wait on disk until all are seen.
     """
@@ -188,5 +218,7 @@ def without_opening(problems: Iterable[Problem]) -> Iterator[Problem]:
         problem = waiting[place]
         if problem.conversation is not None and left_out:
             rest = Conversation(problem.conversation.turns[left_out:]).transcript
-            problem = replace(problem, question=rest, key="" if problem.key == opening(shared) else problem.key)
+            problem = replace(
+                problem, question=rest, key="" if problem.key == opening(shared) else problem.key
+            )
         yield problem

@@ -22,7 +22,9 @@ def exact(forms: Hashes, answers: Hashes) -> tuple[Places, int]:
 
 
 def near(questions: Questions, sketcher: Sketcher, answers: NDArray[np.uint64] | None = None) -> Places:
-    """Places of the first of each cluster of near-duplicates; with `answers`, rows of different ones are not one question."""
+    """Places of the first of each cluster of near-duplicates; with `answers`, rows of different ones are not
+    one question.
+    """
     return np.unique(cluster_of(questions, sketcher, answers))
 
 
@@ -31,7 +33,8 @@ def cluster_of(questions: Questions, sketcher: Sketcher, answers: NDArray[np.uin
     bands = questions.traits.bands
     if answers is not None:
         bands, labels = np.empty_like(bands), mixed(answers)
-        for band in range(bands.shape[1]):  # one by one: of a million rows all at once would take half a gigabyte
+        # one by one: of a million rows all at once would take half a gigabyte
+        for band in range(bands.shape[1]):
             bands[:, band] = mixed(labels ^ questions.traits.bands[:, band]) >> np.uint64(32)
 
     def alike(one: int, other: int) -> bool:

@@ -1,7 +1,9 @@
-"""The exam's subjects: each draws a problem, words it, names its canonical chain, and works it out step by step.
+"""The exam's subjects: each draws a problem, words it, names its canonical chain, and works it out step by
+step.
 
-The canonical chain is what the split goes by: the same sum about other people and things, or the same word with other letters, is the
-same problem. Steps are short on purpose: a model of 0.4M parameters learns them in a minute on two cores.
+The canonical chain is what the split goes by: the same sum about other people and things, or the same word
+with other letters, is the same problem. Steps are short on purpose: a model of 0.4M parameters learns them in
+a minute on two cores.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Ranges:
 
 @dataclass(frozen=True)
 class Item:
-    """One drawn problem: a first value and moves (chains), or values (count: the asked letter's index first; max)."""
+    """One drawn problem: a first value and moves (chains), or values (count: the asked letter's index first;
+    max).
+    """
 
     start: int = 0
     moves: Moves = ()
@@ -47,7 +51,9 @@ class Subject(Protocol):
     def key(self, item: Item) -> str: ...
 
     def work(self, item: Item, slip: Slip) -> tuple[list[str], str]:
-        """The written steps and the answer they lead to; with a `slip` that changes results, mistakes are carried on."""
+        """The written steps and the answer they lead to; with a `slip` that changes results, mistakes are
+        carried on.
+        """
         ...
 
 
@@ -73,7 +79,10 @@ class Chain:
 
     def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
         most = min(9, ranges.operand_max)
-        return Item(rng.randint(0, 9), tuple((rng.choice(ranges.operations), rng.randint(1, most)) for _ in range(size)))
+        return Item(
+            rng.randint(0, 9),
+            tuple((rng.choice(ranges.operations), rng.randint(1, most)) for _ in range(size)),
+        )
 
     def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
         return f"{written(item)} mod 10?"
@@ -89,7 +98,10 @@ class Add:
     """`23+4+7?`"""
 
     def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
-        return Item(rng.randint(2, ranges.start_max), tuple(("+", rng.randint(2, ranges.operand_max)) for _ in range(size)))
+        return Item(
+            rng.randint(2, ranges.start_max),
+            tuple(("+", rng.randint(2, ranges.operand_max)) for _ in range(size)),
+        )
 
     def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
         return f"{written(item)}?"
@@ -102,7 +114,9 @@ class Add:
 
 
 class Money:
-    """`Ann has 12 coins, finds 5, loses 3. How many?`: results stay between 0 and the largest first number."""
+    """`Ann has 12 coins, finds 5, loses 3. How many?`: results stay between 0 and the largest first
+    number.
+    """
 
     def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
         start = value = rng.randint(2, ranges.start_max)
@@ -116,7 +130,10 @@ class Money:
 
     def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
         name, thing = rng.choice(lexicon["name"]), rng.choice(lexicon["thing"])
-        verbs = [f"{rng.choice(lexicon['gain' if operation == '+' else 'loss'])} {operand}" for operation, operand in item.moves]
+        verbs = [
+            f"{rng.choice(lexicon['gain' if operation == '+' else 'loss'])} {operand}"
+            for operation, operand in item.moves
+        ]
         return f"{name} has {item.start} {thing}, {', '.join(verbs)}. How many?"
 
     def key(self, item: Item) -> str:
@@ -133,7 +150,11 @@ class Clock:
         return Item(rng.randint(1, HOURS), tuple(("+", rng.randint(2, HOURS - 1)) for _ in range(size)))
 
     def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
-        return f"It is {item.start}." + "".join(f" {operand} hours pass." for _, operand in item.moves) + " What hour?"
+        return (
+            f"It is {item.start}."
+            + "".join(f" {operand} hours pass." for _, operand in item.moves)
+            + " What hour?"
+        )
 
     def key(self, item: Item) -> str:
         return f"clock:{written(item)}"
@@ -143,7 +164,9 @@ class Clock:
 
 
 class Count:
-    """`count b in b a c b?`: the working writes each letter with the count so far. The letters stand apart, a token each."""
+    """`count b in b a c b?`: the working writes each letter with the count so far. The letters stand apart, a
+    token each.
+    """
 
     def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
         used = rng.sample(range(len(ALPHABET)), ranges.letters)
@@ -183,8 +206,16 @@ class Largest:
         for value in item.values[1:]:
             larger = max(best, value)
             steps.append(f"{best}{'<' if best < value else '>'}{value}")
-            best = larger if slip(larger) == larger else min(best, value)  # a slip goes on with the wrong one of the two
+            # a slip goes on with the wrong one of the two
+            best = larger if slip(larger) == larger else min(best, value)
         return steps, str(best)
 
 
-SUBJECTS: Mapping[str, Subject] = {"chain": Chain(), "add": Add(), "money": Money(), "clock": Clock(), "count": Count(), "max": Largest()}
+SUBJECTS: Mapping[str, Subject] = {
+    "chain": Chain(),
+    "add": Add(),
+    "money": Money(),
+    "clock": Clock(),
+    "count": Count(),
+    "max": Largest(),
+}

@@ -1,7 +1,9 @@
-"""What a set of put-aside questions holds, to look other texts up in: its n-grams, and its questions too short to have one.
+"""What a set of put-aside questions holds, to look other texts up in: its n-grams, and its questions too
+short to have one.
 
-An n-gram is a run of words; of characters in scripts without blanks; of each script its own length, whatever the rest of the text is
-written in. A short question counts as held where it stands in a text as a whole, with other words around it.
+An n-gram is a run of words; of characters in scripts without blanks; of each script its own length, whatever
+the rest of the text is written in. A short question counts as held where it stands in a text as a whole, with
+other words around it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ CLOSING = frozenset("?!.,;:…'\")]}»。，、；：？！”’」』`*_$\\")
 STOPS = "?!.。？！"
 # words that go on with a formula or a condition: what stands before them is another question
 CONNECTIVES = """
-    plus minus times divided multiplied modulo mod over raised squared cubed and or if when where while with given of in on at from than
+    plus minus times divided multiplied modulo mod over raised squared cubed and or if when where while
+    with given of in on at from than
     that which per until between by to as the
 """
 GOING_ON = frozenset(CONNECTIVES.split())
@@ -32,13 +35,17 @@ SENTENCE_END = re.compile(rf"[\s{re.escape(STOPS)}]+\Z")
 
 @dataclass(frozen=True)
 class Sizes:
-    """Lengths of an n-gram: `words`, or `characters` of Chinese and Japanese, twice as many of alphabets without blanks."""
+    """Lengths of an n-gram: `words`, or `characters` of Chinese and Japanese, twice as many of alphabets
+    without blanks.
+    """
 
     words: int
     characters: int
 
     def grams(self, found: Units) -> tuple[Hashes, Places]:
-        """Hashes of every n-gram, and the text that it is from; each run belongs to the script of most of its units."""
+        """Hashes of every n-gram, and the text that it is from; each run belongs to the script of most of its
+        units.
+        """
         hashes, owners = [], []
         for kind, size in ((WORD, self.words), (IDEOGRAPH, self.characters), (LETTER, 2 * self.characters)):
             runs, begins = found.runs(size)
@@ -46,7 +53,11 @@ class Sizes:
                 mine = 2 * found.count(kind, size, begins) >= size
                 hashes.append(runs[mine])
                 owners.append(found.owners(begins[mine]))
-        return (np.concatenate(hashes), np.concatenate(owners)) if hashes else (np.empty(0, np.uint64), np.empty(0, np.int64))
+        return (
+            (np.concatenate(hashes), np.concatenate(owners))
+            if hashes
+            else (np.empty(0, np.uint64), np.empty(0, np.int64))
+        )
 
 
 class Held:
@@ -76,14 +87,20 @@ class Held:
     def close(self) -> None:
         """After the last portion."""
         self.grams = np.unique(np.concatenate(self._grams)) if self._grams else self.grams
-        self._of_length = {length: np.unique(np.concatenate(found)) for length, found in sorted(self._short.items())}
+        self._of_length = {
+            length: np.unique(np.concatenate(found)) for length, found in sorted(self._short.items())
+        }
         self._grams, self._short = [], {}
 
     def shared(self, texts: Sequence[str]) -> tuple[Places, Places]:
         """(text, place in `grams`) of every n-gram that is held, each once for a text."""
         hashes, owners = self.sizes.grams(units(texts, WORDS_ONLY))
         found, places = _found(hashes, self.grams)
-        pairs = np.unique(np.stack([owners[found], places[found]]), axis=1) if len(places) else np.empty((2, 0), np.int64)
+        pairs = (
+            np.unique(np.stack([owners[found], places[found]]), axis=1)
+            if len(places)
+            else np.empty((2, 0), np.int64)
+        )
         return pairs[0], pairs[1]
 
     def contained(self, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -97,7 +114,10 @@ class Held:
             for run, begin in zip(runs[hit].tolist(), begins[hit].tolist(), strict=True):
                 text = int(found.owners(np.array([begin]))[0])
                 first = begin - int(found.starts[text])
-                if _stands_alone(texts[text], first, length) and _form_of(texts[text], first, length) in self._forms[run]:
+                if (
+                    _stands_alone(texts[text], first, length)
+                    and _form_of(texts[text], first, length) in self._forms[run]
+                ):
                     yield text, run
 
 
@@ -114,16 +134,22 @@ def _found(hashes: Hashes, known: Hashes) -> tuple[NDArray[np.bool_], Places]:
 
 def _telling(question: str) -> bool:
     parts = SYMBOLS.findall(question)
-    return len(parts) >= LEAST and (len("".join(parts)) >= LEAST_CHARACTERS or any(not part.isascii() for part in parts))
+    return len(parts) >= LEAST and (
+        len("".join(parts)) >= LEAST_CHARACTERS or any(not part.isascii() for part in parts)
+    )
 
 
 def _stands_alone(text: str, first: int, length: int) -> bool:
-    """Whether the run of units is a whole question in there: no formula, number or condition goes on before or behind it."""
+    """Whether the run of units is a whole question in there: no formula, number or condition goes on before
+    or behind it.
+    """
     found = list(SYMBOLS.finditer(folded(text)))
     form = found[0].string
     start, end = found[first].start(), found[first + length - 1].end()
     before, behind = form[:start].rstrip(" \t"), form[end:]
-    if before and not (_is_word(found[first].group()) or before[-1] in CLOSING or before[-1] in "\n([{\"'“‘「"):
+    if before and not (
+        _is_word(found[first].group()) or before[-1] in CLOSING or before[-1] in "\n([{\"'“‘「"
+    ):
         return False
     if re.match(r"[.,:/]?[0-9]|[(\[{^_]", behind):  # 3+4.5, f(2)(3): the formula is longer
         return False
@@ -134,14 +160,20 @@ def _stands_alone(text: str, first: int, length: int) -> bool:
     word = following.group() if following else rest[0]
     if not word[0].isascii() and not word.isalnum():
         return False
-    if SYMBOLS.match(word) and len(word) == 1 and re.match(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff]", word):
+    if (
+        SYMBOLS.match(word)
+        and len(word) == 1
+        and re.match(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff]", word)
+    ):
         return word in PARTICLES or length >= 12
     return len(word) > 1 and word.isalpha() and word not in GOING_ON
 
 
 def _form_of(text: str, first: int, length: int) -> str:
-    """The canonical form of a run of units as it is written, with the marks behind it: what is alike but for case, blanks, powers or a
-    factorial may be another question. Empty where letters fold over the border of a unit."""
+    """The canonical form of a run of units as it is written, with the marks behind it: what is alike but for
+    case, blanks, powers or a factorial may be another question. Empty where letters fold over the border of a
+    unit.
+    """
     spans = [match.span() for match in SYMBOLS.finditer(text) for _ in SYMBOLS.findall(folded(match.group()))]
     if first + length > len(spans):
         return ""

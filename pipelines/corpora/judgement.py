@@ -1,7 +1,9 @@
-"""One judged response as verifiers learn from it and are measured on it: question, reference, response, and who said what of it.
+"""One judged response as verifiers learn from it and are measured on it: question, reference, response, and
+who said what of it.
 
-`label` is what the verifier is to say: a teacher's verdict while a policy explored, or an exact label. `truth` is the exact label where the
-set has one; what a verifier is worth is measured against it alone (reward_bridge.md 4.1, 7.5).
+`label` is what the verifier is to say: a teacher's verdict while a policy explored, or an exact label.
+`truth` is the exact label where the set has one; what a verifier is worth is measured against it alone
+(reward_bridge.md 4.1, 7.5).
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Judgement:
-    """`step` is the number of updates that the policy had made; `probability` the teacher's own of label 1, where it has one."""
+    """`step` is the number of updates that the policy had made; `probability` the teacher's own of label 1,
+    where it has one.
+    """
 
     id: str
     question_id: str
@@ -47,26 +51,38 @@ def write_judgements(path: str | Path, judgements: Iterable[Judgement]) -> None:
     """One JSON object a line; the file appears whole."""
     temporary = Path(f"{path}.tmp")
     with open(temporary, "w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(asdict(judgement), ensure_ascii=False) + "\n" for judgement in judgements)
+        stream.writelines(
+            json.dumps(asdict(judgement), ensure_ascii=False) + "\n" for judgement in judgements
+        )
     os.replace(temporary, path)
 
 
 def read_judgements(path: str | Path) -> list[Judgement]:
-    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not trained on."""
+    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
+    trained on.
+    """
     found = []
     with open(path, encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
             try:
                 found.append(Judgement(**json.loads(line)))
             except (ValueError, TypeError) as error:
-                raise ValueError(f"{path}:{number}: {error}; the file is damaged, run the stage that made it again") from error
+                raise ValueError(
+                    f"{path}:{number}: {error}; the file is damaged, run the stage that made it again"
+                ) from error
     return found
 
 
 def distinct(judgements: Iterable[Judgement], last_line: bool = True) -> list[Judgement]:
-    """The first of equal (question, reference, last line, label): a verifier sees no more of a response than its last line."""
+    """The first of equal (question, reference, last line, label): a verifier sees no more of a response than
+    its last line.
+    """
     seen: dict[tuple[str, str, str, int], Judgement] = {}
     for each in judgements:
-        shown = next((line.strip() for line in reversed(each.response.splitlines()) if line.strip()), "") if last_line else each.response
+        shown = (
+            next((line.strip() for line in reversed(each.response.splitlines()) if line.strip()), "")
+            if last_line
+            else each.response
+        )
         seen.setdefault((each.question, each.reference, shown, each.label), each)
     return list(seen.values())

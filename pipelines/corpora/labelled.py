@@ -1,4 +1,6 @@
-"""Answers that were labelled alone, brought together: of two answers to one prompt the one with the higher grade is preferred."""
+"""Answers that were labelled alone, brought together: of two answers to one prompt the one with the higher
+grade is preferred.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,16 @@ from pipelines.corpora.canonical import comparable
 from pipelines.corpora.pair import Labelled, Preference
 
 
-def pair_labelled(answers: Iterable[Labelled], limit: int | None, seed: int) -> tuple[list[Preference], Counter[str]]:
-    """Every pair of different grades, or `limit` of them per prompt, drawn uniformly. All answers to a prompt on one side of the raw data
-    are looked at together.
+def pair_labelled(
+    answers: Iterable[Labelled], limit: int | None, seed: int
+) -> tuple[list[Preference], Counter[str]]:
+    """Every pair of different grades, or `limit` of them per prompt, drawn uniformly. All answers to a prompt
+    on one side of the raw data are looked at together.
 
-    An empty answer is left out. Two safe answers differ in helpfulness, others in safety: that label gets the grade's verdict, the other
-    one stays None. Counted by answer: answers (all of them), empty_answer, duplicate, contradiction (one answer with two grades: left out),
-    no_contrast (its prompt has no answer of another grade); and by pair: pairs, not_drawn.
+    An empty answer is left out. Two safe answers differ in helpfulness, others in safety: that label gets the
+    grade's verdict, the other one stays None. Counted by answer: answers (all of them), empty_answer,
+    duplicate, contradiction (one answer with two grades: left out), no_contrast (its prompt has no answer of
+    another grade); and by pair: pairs, not_drawn.
     """
     prompts: dict[tuple[str, str], dict[str, list[Labelled]]] = {}
     counts = Counter[str]()

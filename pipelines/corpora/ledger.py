@@ -1,7 +1,8 @@
 """Bad rows are named, counted and dropped; too many of them stop the stage.
 
-A raw file of thousands of rows always holds a few broken ones. Silence would hide a reader's bug, and a crash at the first would make the
-file useless: so each is written down with file, line and reason, and a share says how many are tolerable.
+A raw file of thousands of rows always holds a few broken ones. Silence would hide a reader's bug, and a crash
+at the first would make the file useless: so each is written down with file, line and reason, and a share says
+how many are tolerable.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Ledger:
             self.first.append(f"{where}: {reason}")
 
     def check(self, max_share: float) -> None:
-        """TooManyBadRows when more than `max_share` (0 to 1) of the rows were bad, or when no row was good."""
+        """TooManyBadRows when more than `max_share` (0 to 1) of the rows were bad, or when no row was
+        good.
+        """
         read = self.good + self.bad
         if read and self.bad / read <= max_share and self.good:
             return
@@ -47,11 +50,18 @@ class Ledger:
         listed = "\n  ".join(self.first)
         more = f"\n  and {self.bad - len(self.first)} more" if self.bad > len(self.first) else ""
         raise TooManyBadRows(
-            f"source {self.name}: {self.bad} of {read} rows are bad, more than max_bad_rows {max_share:g} allows; "
+            f"source {self.name}: {self.bad} of {read} rows are bad, more than max_bad_rows {max_share:g} "
+            f"allows; "
             f"mend the file or the source's columns, or raise max_bad_rows:\n  {listed}{more}"
         )
 
     def summary(self) -> dict[str, object]:
         left_out = {"left_out": dict(sorted(self.left_out.items()))} if self.left_out else {}
         reasons = dict(sorted(self.reasons.items()))
-        return {"read": self.good + self.bad, "bad": self.bad, "reasons": reasons, "first_bad": list(self.first), **left_out}
+        return {
+            "read": self.good + self.bad,
+            "bad": self.bad,
+            "reasons": reasons,
+            "first_bad": list(self.first),
+            **left_out,
+        }

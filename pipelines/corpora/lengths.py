@@ -11,4 +11,8 @@ def spread(lengths: Sequence[int]) -> dict[str, float]:
     if not lengths:
         return {"mean": 0.0, "p95": 0, "max": 0}
     ordered = sorted(lengths)
-    return {"mean": round(statistics.fmean(ordered), 2), "p95": ordered[int(0.95 * (len(ordered) - 1))], "max": ordered[-1]}
+    return {
+        "mean": round(statistics.fmean(ordered), 2),
+        "p95": ordered[int(0.95 * (len(ordered) - 1))],
+        "max": ordered[-1],
+    }

@@ -1,4 +1,6 @@
-"""Where a table lies: files of the corpus, or a data set from outside (by Hugging Face id, path or installed package)."""
+"""Where a table lies: files of the corpus, or a data set from outside (by Hugging Face id, path or installed
+package).
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,21 @@ from pipelines.sources.source_params import Named, Outside, check_revision
 
 
 class Location(Settings):
-    """Local files are inputs of the stage; a data set from outside is a stage source@NAME of its own, by its digests."""
+    """Local files are inputs of the stage; a data set from outside is a stage source@NAME of its own, by its
+    digests.
+    """
 
     id: Annotated[Named | None, Outside("data")] = Field(
-        None, description="a data set from outside: Hugging Face id, path, or {path|hub|package: …}; null: files of the corpus"
+        None,
+        description=(
+            "a data set from outside: Hugging Face id, path, or {path|hub|package: …}; null: files of the "
+            "corpus"
+        ),
     )
-    revision: str | None = Field(None, description="commit, tag or branch of the Hugging Face id; what is no commit is pinned when fetched")
+    revision: str | None = Field(
+        None,
+        description="commit, tag or branch of the Hugging Face id; what is no commit is pinned when fetched",
+    )
     config: str | None = Field(None, description="the data set's configuration")
 
     @model_validator(mode="after")

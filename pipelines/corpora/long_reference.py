@@ -1,8 +1,9 @@
 """GSM8K with sentences for references, from its published model solutions (reward_bridge.md 7.1).
 
-Each question has four published solutions with exact labels (the final numbers are equal or not). With numbers for references a rule is
-perfect and no verifier can win; here the reference is the last sentence of the human solution, the candidate the last sentence of the
-model's, so that the label stays exact while strings no longer decide.
+Each question has four published solutions with exact labels (the final numbers are equal or not). With
+numbers for references a rule is perfect and no verifier can win; here the reference is the last sentence of
+the human solution, the candidate the last sentence of the model's, so that the label stays exact while
+strings no longer decide.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9$])|\n+")
 
 
 def read(path: Path, ledger: Ledger) -> Iterator[Judgement]:
-    """Judgements of all solutions, question by question. A row without question, human solution or a label is rejected with its place;
-    a solution without a sentence is a response of "" and keeps its label."""
+    """Judgements of all solutions, question by question. A row without question, human solution or a label is
+    rejected with its place; a solution without a sentence is a response of "" and keeps its label.
+    """
     for where, row in read_rows(path, ledger):
         try:
             question = _text(row, "question")
@@ -52,11 +54,24 @@ def final_number(solution: str) -> str:
 
 def _judgement(row: dict[str, Any], model: str, name: str, question: str, reference: str) -> Judgement:
     cell = row.get(model)
-    if not isinstance(cell, dict) or not isinstance(cell.get("solution"), str) or type(cell.get("is_correct")) is not bool:
+    if (
+        not isinstance(cell, dict)
+        or not isinstance(cell.get("solution"), str)
+        or type(cell.get("is_correct")) is not bool
+    ):
         raise ValueError(f"{model} must hold solution (text) and is_correct (true or false)")
     label = int(cell["is_correct"])
     return Judgement(
-        f"{name}:{model}", name, question, reference, last_sentence(cell["solution"]), label, "published", model, "gsm8k", truth=label
+        f"{name}:{model}",
+        name,
+        question,
+        reference,
+        last_sentence(cell["solution"]),
+        label,
+        "published",
+        model,
+        "gsm8k",
+        truth=label,
     )
 
 

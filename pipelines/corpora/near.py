@@ -1,8 +1,10 @@
-"""Near-duplicates by MinHash, at a cost per row that does not grow with their number, be the rows templated or not.
+"""Near-duplicates by MinHash, at a cost per row that does not grow with their number, be the rows templated
+or not.
 
-Rows are candidates only where a band of their signatures agrees and their essence does (numbers, operators, names), so that questions of
-one template never meet; in what is left of a bucket a row is compared with a bounded number of others, each cluster standing for itself.
-A candidate is confirmed by the true Jaccard similarity of the shingles, so no row falls to a hash's chance.
+Rows are candidates only where a band of their signatures agrees and their essence does (numbers, operators,
+names), so that questions of one template never meet; in what is left of a bucket a row is compared with a
+bounded number of others, each cluster standing for itself. A candidate is confirmed by the true Jaccard
+similarity of the shingles, so no row falls to a hash's chance.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ PORTION = 512  # texts whose signatures are made at once
 
 @dataclass(frozen=True)
 class Sketcher:
-    """How texts become bands of a MinHash signature: `shingle` units, `permutations` hashes, candidates from `threshold` on.
-    `characters`: units of a shingle in texts of which a fifth is written without blanks; None: `shingle`."""
+    """How texts become bands of a MinHash signature: `shingle` units, `permutations` hashes, candidates from
+    `threshold` on. `characters`: units of a shingle in texts of which a fifth is written without blanks;
+    None: `shingle`.
+    """
 
     threshold: float
     shingle: int
@@ -38,7 +42,11 @@ class Sketcher:
     @cached_property
     def rows(self) -> int:
         """Hashes in a band: as many as leave pairs at the threshold a chance of SURE."""
-        fits = (r for r in range(self.permutations, 0, -1) if 1 - (1 - self.threshold**r) ** (self.permutations // r) >= SURE)
+        fits = (
+            r
+            for r in range(self.permutations, 0, -1)
+            if 1 - (1 - self.threshold**r) ** (self.permutations // r) >= SURE
+        )
         return next(fits, 1)
 
     @property
@@ -47,12 +55,18 @@ class Sketcher:
         return self.permutations // self.rows
 
     def shingles(self, texts: Sequence[str]) -> tuple[Hashes, Places]:
-        """Hashes of all shingles, and where those of each text begin (texts + 1,). A text shorter than a shingle is one."""
+        """Hashes of all shingles, and where those of each text begin (texts + 1,). A text shorter than a
+        shingle is one.
+        """
         found = units(texts)
         sizes = np.diff(found.starts)
         lengths = np.full(len(sizes), self.shingle)
         if self.characters is not None:
-            unspaced = np.add.reduceat(np.append(found.kinds != WORD, False), found.starts[:-1]) if len(sizes) else sizes
+            unspaced = (
+                np.add.reduceat(np.append(found.kinds != WORD, False), found.starts[:-1])
+                if len(sizes)
+                else sizes
+            )
             lengths[(sizes > 0) & (5 * unspaced > sizes)] = self.characters
         parts, owners = [], []
         for length in np.unique(lengths).tolist():
@@ -65,11 +79,16 @@ class Sketcher:
         parts.append(np.array([_whole(found, place) for place in short.tolist()], np.uint64))
         owners.append(short)
         order = np.argsort(np.concatenate(owners), kind="stable")
-        return np.concatenate(parts)[order], np.searchsorted(np.concatenate(owners)[order], np.arange(len(sizes) + 1))
+        return np.concatenate(parts)[order], np.searchsorted(
+            np.concatenate(owners)[order], np.arange(len(sizes) + 1)
+        )
 
     def bands(self, texts: Sequence[str], essences: Hashes) -> Bands:
         """(texts, number): texts that agree in a band, and in their essence, are candidates."""
-        made = [self._bands(texts[first : first + PORTION], essences[first : first + PORTION]) for first in range(0, len(texts), PORTION)]
+        made = [
+            self._bands(texts[first : first + PORTION], essences[first : first + PORTION])
+            for first in range(0, len(texts), PORTION)
+        ]
         return np.concatenate(made) if made else np.empty((0, self.number), np.uint32)
 
     def _bands(self, texts: Sequence[str], essences: Hashes) -> Bands:
@@ -97,11 +116,17 @@ class Sketcher:
 def _whole(found: Units, text: int) -> np.uint64:
     start, end = found.starts[text], found.starts[text + 1]
     with np.errstate(over="ignore"):
-        return mixed(np.array([np.sum(found.hashes[start:end] * np.arange(1, end - start + 1, dtype=np.uint64))], np.uint64))[0]
+        return mixed(
+            np.array(
+                [np.sum(found.hashes[start:end] * np.arange(1, end - start + 1, dtype=np.uint64))], np.uint64
+            )
+        )[0]
 
 
 def clusters(bands: Bands, alike: Alike) -> Places:
-    """The first member of each row's cluster (rows,). Clusters are merged once: rows of one cluster are not compared again."""
+    """The first member of each row's cluster (rows,). Clusters are merged once: rows of one cluster are not
+    compared again.
+    """
     parent = np.arange(len(bands))
     tries = np.zeros(len(bands), np.int32)
     for band in range(bands.shape[1]):

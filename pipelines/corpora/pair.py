@@ -1,7 +1,8 @@
 """A preference as it passes through the pipeline: read from raw data, labelled, and at last tokenised.
 
-`Labelled` is one answer with its label, `Preference` two answers of which one is preferred, `Pair` the same as token ids: what every
-later stage reads. Ids travel; the text is for people and checkers. A file of pairs is our own output: a bad row in it is damage.
+`Labelled` is one answer with its label, `Preference` two answers of which one is preferred, `Pair` the same
+as token ids: what every later stage reads. Ids travel; the text is for people and checkers. A file of pairs
+is our own output: a bad row in it is damage.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pipelines.models.conversation import Conversation
 
 @dataclass(frozen=True)
 class Labelled:
-    """One answer that was labelled alone. Of two answers to one prompt the one with the higher `grade` is preferred; equal grades say
-    nothing. `key` is what the split goes by, empty: the prompt. `where` is file and row."""
+    """One answer that was labelled alone. Of two answers to one prompt the one with the higher `grade` is
+    preferred; equal grades say nothing. `key` is what the split goes by, empty: the prompt. `where` is file
+    and row.
+    """
 
     prompt: str
     answer: str
@@ -35,11 +38,13 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Preference:
-    """Two answers to one prompt. Safety records hold both labels and both flags (dpo_vs_ppo.md 1.1, 1.3); elsewhere they are None.
+    """Two answers to one prompt. Safety records hold both labels and both flags (dpo_vs_ppo.md 1.1, 1.3);
+    elsewhere they are None.
 
-    `helpful`, `safer`: whether the helpfulness label l_h and the safety label l_s prefer `chosen`. `side`: where the raw data places the
-    row; `train` rows are still to be split, by `key` (empty: the prompt). `ids`: token ids of the answers that a model wrote.
-    Its texts are those of the raw row, blank for blank. `conversation` as in `Labelled`.
+    `helpful`, `safer`: whether the helpfulness label l_h and the safety label l_s prefer `chosen`. `side`:
+    where the raw data places the row; `train` rows are still to be split, by `key` (empty: the prompt).
+    `ids`: token ids of the answers that a model wrote. Its texts are those of the raw row, blank for blank.
+    `conversation` as in `Labelled`.
     """
 
     prompt: str
@@ -78,9 +83,10 @@ class Preference:
 
 @dataclass(frozen=True)
 class Pair:
-    """One preference, tokenised. `prompt_ids` has the template applied; answers end with EOS, or what ends a turn, unless they were cut at
-    the token limit or a model did not end them. `group` is the key of the prompt: all pairs of one prompt share it, and no split divides
-    it."""
+    """One preference, tokenised. `prompt_ids` has the template applied; answers end with EOS, or what ends a
+    turn, unless they were cut at the token limit or a model did not end them. `group` is the key of the
+    prompt: all pairs of one prompt share it, and no split divides it.
+    """
 
     id: str
     prompt: str
@@ -106,7 +112,11 @@ class Pair:
                 raise ValueError(f"{name} must be text, not {getattr(self, name)!r}")
         for name in ("prompt_ids", "chosen_ids", "rejected_ids"):
             ids = getattr(self, name)
-            if not isinstance(ids, list) or not ids or not all(type(item) is int and item >= 0 for item in ids):
+            if (
+                not isinstance(ids, list)
+                or not ids
+                or not all(type(item) is int and item >= 0 for item in ids)
+            ):
                 raise ValueError(f"{name} must be a list of token ids that is not empty")
         if self.chosen_ids == self.rejected_ids:
             raise ValueError("chosen_ids equal rejected_ids: such a pair prefers nothing")
@@ -121,19 +131,25 @@ FIELDS = tuple(item.name for item in fields(Pair))
 
 
 def read_pairs(path: str | Path) -> list[Pair]:
-    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not trained on."""
+    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
+    trained on.
+    """
     pairs = []
     with open(path, encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
             try:
                 pairs.append(Pair(**json.loads(line)))
             except (ValueError, TypeError) as error:
-                raise ValueError(f"{path}:{number}: {error}; the file is damaged, run its preferences stage again") from error
+                raise ValueError(
+                    f"{path}:{number}: {error}; the file is damaged, run its preferences stage again"
+                ) from error
     return pairs
 
 
 def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> int:
-    """One compact JSON object a line, keys in the order of the fields: equal pairs are equal bytes. Returns their number."""
+    """One compact JSON object a line, keys in the order of the fields: equal pairs are equal bytes. Returns
+    their number.
+    """
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         for pair in pairs:

@@ -1,7 +1,9 @@
-"""What the readers of preference data share: go over the rows of every side, and keep account of those that give nothing.
+"""What the readers of preference data share: go over the rows of every side, and keep account of those that
+give nothing.
 
-A reader is a module in pipelines/corpora/pairs with `read(source, reading) -> Iterator[Item]`. A broken row goes to the ledger; a whole row
-that prefers nothing (a tie, say) is removed and counted by its reason. Empty answers are for the set to remove, not for its reader.
+A reader is a module in pipelines/corpora/pairs with `read(source, reading) -> Iterator[Item]`. A broken row
+goes to the ledger; a whole row that prefers nothing (a tie, say) is removed and counted by its reason. Empty
+answers are for the set to remove, not for its reader.
 """
 
 from __future__ import annotations
@@ -27,14 +29,20 @@ class Removed(ValueError):
 
 @dataclass(frozen=True)
 class PairReading(Reading):
-    """As for a corpus, with the rows that were removed, by reason, and what was counted where rows hold several samples."""
+    """As for a corpus, with the rows that were removed, by reason, and what was counted where rows hold
+    several samples.
+    """
 
     removed: Counter[str] = field(default_factory=Counter)
     pairing: Counter[str] = field(default_factory=Counter)
 
 
-def items(source: PairSource, reading: PairReading, convert: Callable[[Mapping[str, Any], Side], Item]) -> Iterator[Item]:
-    """`convert` makes an item of a row, or raises BadRow or Removed. ValueError when a side has not the rows that are expected of it."""
+def items(
+    source: PairSource, reading: PairReading, convert: Callable[[Mapping[str, Any], Side], Item]
+) -> Iterator[Item]:
+    """`convert` makes an item of a row, or raises BadRow or Removed. ValueError when a side has not the rows
+    that are expected of it.
+    """
     ledger = reading.ledger
     for side, named in source.splits.items():
         before = ledger.good + ledger.bad
@@ -57,6 +65,7 @@ def _count(source: PairSource, reading: PairReading, side: Side, read: int) -> N
     wanted = source.expected.get(side)
     if wanted is not None and read != wanted:
         raise ValueError(
-            f"source {reading.name}: {side} ({source.splits[side]}) has {read} rows, expected.{side} says {wanted}: "
+            f"source {reading.name}: {side} ({source.splits[side]}) has {read} rows, expected.{side} says "
+            f"{wanted}: "
             "this is another release or a file cut short; fetch it again, or correct `expected`"
         )

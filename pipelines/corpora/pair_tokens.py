@@ -1,4 +1,6 @@
-"""Preferences as token ids: the template around the prompt, answers cut at their right end, and what cannot become a pair counted."""
+"""Preferences as token ids: the template around the prompt, answers cut at their right end, and what cannot
+become a pair counted.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,10 @@ from pipelines.models.tokenizer import Tokens
 
 @dataclass
 class Writing:
-    """`removed`: pairs by reason: not_encodable, long_prompt, equal_tokens, equal_after_cut. `cut`: answers of the pairs that were cut at
-    their right end, and so end without EOS; long_response: answers left out of the responses for that."""
+    """`removed`: pairs by reason: not_encodable, long_prompt, equal_tokens, equal_after_cut. `cut`: answers
+    of the pairs that were cut at their right end, and so end without EOS; long_response: answers left out of
+    the responses for that.
+    """
 
     params: PreferencesParams
     tokens: Tokens
@@ -34,7 +38,9 @@ class Writing:
         return [pair for preference in preferences if (pair := self._pair(preference)) is not None]
 
     def responses(self, items: Iterable[Item]) -> list[Record]:
-        """Every answer with a safety flag once; answers with both flags, or longer than the limit, are left out."""
+        """Every answer with a safety flag once; answers with both flags, or longer than the limit, are left
+        out.
+        """
         flags: dict[tuple[str, str], set[bool]] = {}
         first: dict[tuple[str, str], tuple[Item, str, tuple[int, ...] | None]] = {}
         for item in sorted(items, key=lambda item: repr(item)):
@@ -45,7 +51,9 @@ class Writing:
         records = []
         for place in sorted(first, key=lambda place: (fraction("order:" + place[0]), place)):
             item, text, ids = first[place]
-            record = self._response(item, text, ids, next(iter(flags[place]))) if len(flags[place]) == 1 else None
+            record = (
+                self._response(item, text, ids, next(iter(flags[place]))) if len(flags[place]) == 1 else None
+            )
             records += [] if record is None else [record]
         return records
 
@@ -102,10 +110,22 @@ class Writing:
             self.cut["long_response"] += 1
             return None
         label = "safe" if safe else "unsafe"
-        return Record(f"{item.source}:{_digest(item.prompt, text)}", item.prompt, text, label, label, None, item.source, prompt, response)
+        return Record(
+            f"{item.source}:{_digest(item.prompt, text)}",
+            item.prompt,
+            text,
+            label,
+            label,
+            None,
+            item.source,
+            prompt,
+            response,
+        )
 
     def _encode(self, item: Item, answers: Sequence[str]) -> tuple[list[int], list[list[int]]] | None:
-        """Ids of the prompt and of `answers`; None where they cannot be encoded, which the ledger then knows."""
+        """Ids of the prompt and of `answers`; None where they cannot be encoded, which the ledger then
+        knows.
+        """
         try:
             found = prompt_and_answers(item.prompt, item.conversation, answers, self.tokens)
         except ValueError as fault:

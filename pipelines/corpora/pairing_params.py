@@ -10,11 +10,15 @@ from pipelines.settings import Settings
 
 
 class _Pairing(Settings):
-    finished_winner: bool = Field(True, description="only a response that the model ended itself can win; a cut one can lose")
+    finished_winner: bool = Field(
+        True, description="only a response that the model ended itself can win; a cut one can lose"
+    )
 
 
 class BestWorst(_Pairing):
-    """The response with the highest score against the one with the lowest: one pair per prompt (dpo_vs_ppo.md 4.2)."""
+    """The response with the highest score against the one with the lowest: one pair per prompt (dpo_vs_ppo.md
+    4.2).
+    """
 
     kind: Literal["best_worst"] = "best_worst"
     gap: float = Field(1e-6, ge=0, description="scores that lie no further apart than this are no contrast")
@@ -28,8 +32,9 @@ class PassFail(_Pairing):
 
 
 class CodeRule(_Pairing):
-    """As pass_fail for programs: where none passes, a solution of the data set wins; where none fails, there is no pair
-    (dpo_vs_ppo.md 1.4). Programs are distinct by their source without comments and layout."""
+    """As pass_fail for programs: where none passes, a solution of the data set wins; where none fails, there
+    is no pair (dpo_vs_ppo.md 1.4). Programs are distinct by their source without comments and layout.
+    """
 
     kind: Literal["code"] = "code"
     pairs: int = Field(2, ge=1, le=64, description="pairs per prompt at most")

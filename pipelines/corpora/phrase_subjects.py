@@ -1,7 +1,9 @@
-"""Subjects of the embedded multi-subject set: each draws a problem, asks it, names its key, and answers in a phrase or a sentence.
+"""Subjects of the embedded multi-subject set: each draws a problem, asks it, names its key, and answers in a
+phrase or a sentence.
 
-Five fields of study in miniature: who holds a thing (law), what came first (history), what it costs (economics), what a rule allows
-(politics), what two kinds of animals need (biology). The working is short on purpose: models of under a million parameters learn it.
+Five fields of study in miniature: who holds a thing (law), what came first (history), what it costs
+(economics), what a rule allows (politics), what two kinds of animals need (biology). The working is short on
+purpose: models of under a million parameters learn it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from itertools import pairwise
 from random import Random
 
 Lexicon = Mapping[str, Sequence[str]]
-ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+)
 TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 
 
@@ -50,7 +55,10 @@ def order(rng: Random, level: int, lexicon: Lexicon) -> Drawn:
     ]
     rng.shuffle(said)
     return Drawn(
-        f"{' '.join(said)} In what order?", f"first the {', then the '.join(places)}", " ".join(places), f"order:{'>'.join(places)}"
+        f"{' '.join(said)} In what order?",
+        f"first the {', then the '.join(places)}",
+        " ".join(places),
+        f"order:{'>'.join(places)}",
     )
 
 
@@ -60,7 +68,10 @@ def amount(rng: Random, level: int, lexicon: Lexicon) -> Drawn:
     number, each, unit = rng.randint(2, most), rng.randint(2, most), rng.choice(lexicon["unit"])
     question = f"{number} {rng.choice(lexicon['thing'])}s at {each} {unit} each. What is the price?"
     return Drawn(
-        question, f"{spelled(number * each)} {unit}", f"{number}*{each}={number * each}", f"amount:{min(number, each)}*{max(number, each)}"
+        question,
+        f"{spelled(number * each)} {unit}",
+        f"{number}*{each}={number * each}",
+        f"amount:{min(number, each)}*{max(number, each)}",
     )
 
 
@@ -75,7 +86,9 @@ def rule(rng: Random, level: int, lexicon: Lexicon) -> Drawn:
     if rng.random() < 0.5:
         place = rng.choice([other for other in lexicon["place"] if (animals, other) not in rules])
     allowed = (animals, place) not in rules
-    question = " ".join(f"No {kind} in the {where}." for kind, where in rules) + f" May {animals} go to the {place}?"
+    question = (
+        " ".join(f"No {kind} in the {where}." for kind, where in rules) + f" May {animals} go to the {place}?"
+    )
     answer = f"yes, {animals} are allowed there" if allowed else f"no, {animals} are not allowed there"
     key = f"rule:{';'.join(sorted(f'{kind} {where}' for kind, where in rules))}?{animals} {place}"
     return Drawn(question, answer, f"{animals} {place} {'yes' if allowed else 'no'}", key)
@@ -91,16 +104,23 @@ def both(rng: Random, level: int, lexicon: Lexicon) -> Drawn:
     for one in lists:
         rng.shuffle(one)
     shared.sort()
-    said = " ".join(f"{kind.capitalize()} need {listed(one)}." for kind, one in zip((first, second), lists, strict=True))
+    said = " ".join(
+        f"{kind.capitalize()} need {listed(one)}." for kind, one in zip((first, second), lists, strict=True)
+    )
     return Drawn(
-        f"{said} What do both need?", f"both need {listed(shared)}", " ".join(shared), f"both:{','.join(shared)}|{','.join(sorted(own))}"
+        f"{said} What do both need?",
+        f"both need {listed(shared)}",
+        " ".join(shared),
+        f"both:{','.join(shared)}|{','.join(sorted(own))}",
     )
 
 
 def spelled(value: int) -> str:
     """0 to 99 in words."""
     ones, tens = ONES.split(), TENS.split()
-    return ones[value] if value < 20 else tens[value // 10 - 2] + (f"-{ones[value % 10]}" if value % 10 else "")
+    return (
+        ones[value] if value < 20 else tens[value // 10 - 2] + (f"-{ones[value % 10]}" if value % 10 else "")
+    )
 
 
 def listed(words: Sequence[str]) -> str:
@@ -114,4 +134,10 @@ SUBJECTS: Mapping[str, Callable[[Random, int, Lexicon], Drawn]] = {
     "rule": rule,
     "both": both,
 }
-FIELDS = {"holder": "social_sciences", "order": "humanities", "amount": "social_sciences", "rule": "social_sciences", "both": "stem"}
+FIELDS = {
+    "holder": "social_sciences",
+    "order": "humanities",
+    "amount": "social_sciences",
+    "rule": "social_sciences",
+    "both": "stem",
+}

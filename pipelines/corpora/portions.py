@@ -1,7 +1,9 @@
-"""A function of portions of rows, on every core once there are many: results in order, few of them in memory at once.
+"""A function of portions of rows, on every core once there are many: results in order, few of them in memory
+at once.
 
-Helpers are started as `python -m pipelines.corpora.portions` and end when their input does, so also when this process is killed. They
-import no `__main__`, unlike those of `multiprocessing`: a script that makes a corpus needs no guard.
+Helpers are started as `python -m pipelines.corpora.portions` and end when their input does, so also when this
+process is killed. They import no `__main__`, unlike those of `multiprocessing`: a script that makes a corpus
+needs no guard.
 """
 
 from __future__ import annotations
@@ -23,9 +25,12 @@ ALONE = 16  # portions that this process does itself before it asks for help: a 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def over_portions(function: Callable[[Given], Made], portions: Iterable[Given], processes: int | None = None) -> Iterator[Made]:
-    """`function` must be importable, and its result depend on its argument alone: the number of processes changes nothing.
-    `processes` None: as many as there are cores to run on. RuntimeError when a helper dies."""
+def over_portions(
+    function: Callable[[Given], Made], portions: Iterable[Given], processes: int | None = None
+) -> Iterator[Made]:
+    """`function` must be importable, and its result depend on its argument alone: the number of processes
+    changes nothing. `processes` None: as many as there are cores to run on. RuntimeError when a helper dies.
+    """
     number = processes or len(os.sched_getaffinity(0))
     portions = iter(portions)
     yield from map(function, islice(portions, ALONE if number > 1 else None))
@@ -94,7 +99,10 @@ class _Helper:
         self._process.wait()
 
     def _died(self) -> RuntimeError:
-        return RuntimeError(f"a process that helps to make the corpus ended with {self._process.wait()}; is there memory enough?")
+        return RuntimeError(
+            f"a process that helps to make the corpus ended with {self._process.wait()}; is there memory "
+            f"enough?"
+        )
 
 
 def _help(given: IO[bytes], made: IO[bytes]) -> None:

@@ -1,6 +1,8 @@
-"""A set of preferences: read the raw rows, apply the merge rule and the filters, split by prompt, tokenise. Every loss is counted.
+"""A set of preferences: read the raw rows, apply the merge rule and the filters, split by prompt, tokenise.
+Every loss is counted.
 
-From rows to sets it is one pure function, `build_preferences`; the `preferences@NAME` stage reads and writes around it.
+From rows to sets it is one pure function, `build_preferences`; the `preferences@NAME` stage reads and writes
+around it.
 """
 
 from __future__ import annotations
@@ -32,8 +34,10 @@ from pipelines.sources.opening import Opener, unrecorded
 
 @dataclass(frozen=True)
 class PreferenceSets:
-    """Pairs by side, and every count on the way. `responses`: of a set with safety flags all answers to the prompts of the training side,
-    before the filters, as demonstrations whose `answer` is safe or unsafe; empty elsewhere."""
+    """Pairs by side, and every count on the way. `responses`: of a set with safety flags all answers to the
+    prompts of the training side, before the filters, as demonstrations whose `answer` is safe or unsafe;
+    empty elsewhere.
+    """
 
     pairs: Mapping[Side, Sequence[Pair]]
     responses: Sequence[Record]
@@ -42,8 +46,9 @@ class PreferenceSets:
 
 @dataclass(frozen=True)
 class Found:
-    """What was read, before anything is taken out. `ledger`: the summary of bad rows; `removed`: counts of rows that gave nothing, by
-    reason; `pairing`: counts of what became of samples."""
+    """What was read, before anything is taken out. `ledger`: the summary of bad rows; `removed`: counts of
+    rows that gave nothing, by reason; `pairing`: counts of what became of samples.
+    """
 
     items: Sequence[Item]
     ledger: Mapping[str, Any] = field(default_factory=dict)
@@ -51,8 +56,12 @@ class Found:
     pairing: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_source(name: str, params: PreferencesParams, origin: Path, seed: int, open_source: Opener = unrecorded) -> Found:
-    """The rows of a set whose raw data lies at `origin`. TooManyBadRows, ValueError or OSError name file and way out."""
+def read_source(
+    name: str, params: PreferencesParams, origin: Path, seed: int, open_source: Opener = unrecorded
+) -> Found:
+    """The rows of a set whose raw data lies at `origin`. TooManyBadRows, ValueError or OSError name file and
+    way out.
+    """
     ledger = Ledger(name)
     shares = Shares(params.validation_share, params.heldout_share)
     reading = PairReading(origin, name, seed, shares, ledger, "preferences.<name>.origin", open_source)
@@ -62,12 +71,19 @@ def read_source(name: str, params: PreferencesParams, origin: Path, seed: int, o
 
 
 def build_preferences(
-    name: str, params: PreferencesParams, found: Found, tokens: Tokens, corpus: Mapping[str, Sequence[str]], seed: int
+    name: str,
+    params: PreferencesParams,
+    found: Found,
+    tokens: Tokens,
+    corpus: Mapping[str, Sequence[str]],
+    seed: int,
 ) -> PreferenceSets:
-    """`corpus`: the prompts of the corpus by file (sft, rl, validation, heldout). ValueError when no training pair is left.
+    """`corpus`: the prompts of the corpus by file (sft, rl, validation, heldout). ValueError when no training
+    pair is left.
 
-    metrics["removed"] counts by reason, in the order of the steps: good rows = removed + pairs, where every row is a pair; where rows are
-    samples or single answers, metrics["pairing"] says what became of them, and its pairs = removed + pairs.
+    metrics["removed"] counts by reason, in the order of the steps: good rows = removed + pairs, where every
+    row is a pair; where rows are samples or single answers, metrics["pairing"] says what became of them, and
+    its pairs = removed + pairs.
     """
     items = found.items
     removed: dict[str, int] = dict(sorted(found.removed.items()))
@@ -78,9 +94,13 @@ def build_preferences(
             removed[reason] = removed.get(reason, 0) + number
         return kept
 
-    single, labelled = pair_labelled((item for item in items if isinstance(item, Labelled)), params.max_pairs_per_prompt, seed)
+    single, labelled = pair_labelled(
+        (item for item in items if isinstance(item, Labelled)), params.max_pairs_per_prompt, seed
+    )
     rows = step(_distinct([*(item for item in items if isinstance(item, Preference)), *single]))
-    kept = step(_draw(step(apply_filters(step(merge(rows)), params.filters)), params.max_pairs_per_prompt, seed))
+    kept = step(
+        _draw(step(apply_filters(step(merge(rows)), params.filters)), params.max_pairs_per_prompt, seed)
+    )
     placed = place(items, params, corpus)
     split: dict[Side, list[Preference]] = {side: [] for side in SIDES}
     for preference in kept:
@@ -99,7 +119,8 @@ def build_preferences(
     if not pairs["train"]:
         told = ", ".join(f"{reason} {number}" for reason, number in removed.items() if number)
         raise ValueError(
-            f"preferences {name}: no training pair is left of {len(items)} rows ({told or 'nothing removed'}); loosen what took most"
+            f"preferences {name}: no training pair is left of {len(items)} rows "
+            f"({told or 'nothing removed'}); loosen what took most"
         )
     bad = int(found.ledger.get("bad", 0))
     made = sum(map(len, pairs.values())) + sum(removed.values())
@@ -125,16 +146,28 @@ def build_preferences(
 
 
 def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
-    """Sorted by content, so that the order of the rows leaves no trace; what prefers nothing, or was said before, is removed: empty_prompt,
-    empty_answer, equal_answers, duplicate, contradiction (the same two answers, each preferred once on one side of the raw data: both go).
-    Of equal rows the one that is furthest put aside stays."""
+    """Sorted by content, so that the order of the rows leaves no trace; what prefers nothing, or was said
+    before, is removed: empty_prompt, empty_answer, equal_answers, duplicate, contradiction (the same two
+    answers, each preferred once on one side of the raw data: both go). Of equal rows the one that is furthest
+    put aside stays.
+    """
     removed, found = Counter[str](), dict[tuple[str, str, str], Preference]()
     for one in sorted(
-        preferences, key=lambda one: (-SIDES.index(one.side), one.prompt, one.chosen, one.rejected, repr(replace(one, where="")))
+        preferences,
+        key=lambda one: (
+            -SIDES.index(one.side),
+            one.prompt,
+            one.chosen,
+            one.rejected,
+            repr(replace(one, where="")),
+        ),
     ):
         if not one.prompt.strip():
             removed["empty_prompt"] += 1
-        elif any(not text.strip() and not ids for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True)):
+        elif any(
+            not text.strip() and not ids
+            for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True)
+        ):
             removed["empty_answer"] += 1
         elif (chosen := visible(one.chosen)) == (rejected := visible(one.rejected)):
             removed["equal_answers"] += 1
@@ -142,14 +175,20 @@ def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Coun
             removed["duplicate"] += 1
         else:
             found[place] = one
-    reversed_ = ((one, found.get((group, rejected, chosen))) for (group, chosen, rejected), one in found.items())
+    reversed_ = (
+        (one, found.get((group, rejected, chosen))) for (group, chosen, rejected), one in found.items()
+    )
     kept = [one for one, other in reversed_ if other is None or other.side != one.side]
     removed["contradiction"] = len(found) - len(kept)
     return kept, removed
 
 
-def _draw(preferences: Sequence[Preference], limit: int | None, seed: int) -> tuple[list[Preference], Counter[str]]:
-    """In the order of the sets: by hash of the prompt. Of a prompt with more than `limit` pairs some are drawn, uniformly."""
+def _draw(
+    preferences: Sequence[Preference], limit: int | None, seed: int
+) -> tuple[list[Preference], Counter[str]]:
+    """In the order of the sets: by hash of the prompt. Of a prompt with more than `limit` pairs some are
+    drawn, uniformly.
+    """
     groups: dict[str, list[Preference]] = {}
     for one in preferences:
         groups.setdefault(group_key(one.prompt), []).append(one)
@@ -159,6 +198,9 @@ def _draw(preferences: Sequence[Preference], limit: int | None, seed: int) -> tu
         pairs = groups[group]
         if limit is not None and len(pairs) > limit:
             removed["over_max_pairs_per_prompt"] += len(pairs) - limit
-            pairs = [pairs[place] for place in sorted(Random(f"draw:{seed}:{orders[group]}").sample(range(len(pairs)), limit))]
+            pairs = [
+                pairs[place]
+                for place in sorted(Random(f"draw:{seed}:{orders[group]}").sample(range(len(pairs)), limit))
+            ]
         kept += pairs
     return kept, removed

@@ -1,4 +1,6 @@
-"""The `preferences.NAME` section of params.yaml: where pairs come from, what is filtered out, how they are split and tokenised."""
+"""The `preferences.NAME` section of params.yaml: where pairs come from, what is filtered out, how they are
+split and tokenised.
+"""
 
 from __future__ import annotations
 
@@ -17,42 +19,70 @@ class FilterParams(Settings):
     """The two filters of dpo_vs_ppo.md 1.3. They stack: dual_safe is only defined on top of dual_unsafe."""
 
     dual_unsafe: bool = Field(False, description="take out pairs whose answers are both unsafe")
-    dual_safe: bool = Field(False, description="and those whose answers are both safe: only `safe beats unsafe` is left")
+    dual_safe: bool = Field(
+        False, description="and those whose answers are both safe: only `safe beats unsafe` is left"
+    )
 
     @model_validator(mode="after")
     def _stacked(self) -> FilterParams:
         if self.dual_safe and not self.dual_unsafe:
-            raise ValueError("dual_safe stacks on dual_unsafe (dpo_vs_ppo.md 1.3); set dual_unsafe: true as well")
+            raise ValueError(
+                "dual_safe stacks on dual_unsafe (dpo_vs_ppo.md 1.3); set dual_unsafe: true as well"
+            )
         return self
 
 
 class PreferencesParams(Settings):
-    """One set of preferences. Every field is identity: changing it makes the set stale, and what is trained on it if the pairs change."""
+    """One set of preferences. Every field is identity: changing it makes the set stale, and what is trained
+    on it if the pairs change.
+    """
 
-    origin: str = Field(min_length=1, description="folder or file of raw data, or for `sampled` a model folder; the declared dependency")
+    origin: str = Field(
+        min_length=1,
+        description="folder or file of raw data, or for `sampled` a model folder; the declared dependency",
+    )
     source: Annotated[Choice, PAIRS] = Field(description="how the raw data reads, and its options")
     filters: FilterParams = FilterParams()
-    max_pairs_per_prompt: int | None = Field(None, ge=1, description="more pairs of one prompt are drawn from, uniformly; null: all stay")
-    validation_share: float = Field(0.05, ge=0, lt=1, description="share of the training prompts put aside to choose settings on")
-    heldout_share: float = Field(
-        0.0, ge=0, lt=1, description="share of the training prompts put aside for reporting; 0 where files hold them"
+    max_pairs_per_prompt: int | None = Field(
+        None, ge=1, description="more pairs of one prompt are drawn from, uniformly; null: all stay"
     )
-    limits: dict[Side, Annotated[int, Field(ge=1)]] = Field({}, description="prompts kept of a side, by hash; absent: all")
+    validation_share: float = Field(
+        0.05, ge=0, lt=1, description="share of the training prompts put aside to choose settings on"
+    )
+    heldout_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the training prompts put aside for reporting; 0 where files hold them",
+    )
+    limits: dict[Side, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="prompts kept of a side, by hash; absent: all"
+    )
     near: NearParams | None = Field(
-        NearParams(), description="near-duplicate prompts give way to those of other splits; null: equal ones only"
+        NearParams(),
+        description="near-duplicate prompts give way to those of other splits; null: equal ones only",
     )
     decontaminate: DecontaminateParams = Field(
-        DecontaminateParams(ngram=None), description="what takes a training prompt out because a prompt that was put aside holds it"
+        DecontaminateParams(ngram=None),
+        description="what takes a training prompt out because a prompt that was put aside holds it",
     )
     max_prompt_tokens: int = Field(512, ge=1, description="longer prompts are dropped and counted")
-    max_answer_tokens: int = Field(512, ge=1, description="longer answers are cut at their right end, EOS included, and counted")
-    max_tokens: int = Field(1024, ge=2, description="prompt and answer together; an answer is cut to what its prompt leaves of it")
-    max_bad_rows: float = Field(0.01, ge=0, lt=1, description="share of the raw rows that may be bad; above it the stage fails")
+    max_answer_tokens: int = Field(
+        512, ge=1, description="longer answers are cut at their right end, EOS included, and counted"
+    )
+    max_tokens: int = Field(
+        1024, ge=2, description="prompt and answer together; an answer is cut to what its prompt leaves of it"
+    )
+    max_bad_rows: float = Field(
+        0.01, ge=0, lt=1, description="share of the raw rows that may be bad; above it the stage fails"
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> PreferencesParams:
         if self.validation_share + self.heldout_share >= 1:
-            raise ValueError("validation_share + heldout_share must stay below 1: nothing would be left to train on")
+            raise ValueError(
+                "validation_share + heldout_share must stay below 1: nothing would be left to train on"
+            )
         if self.decontaminate.near and self.near is None:
             raise ValueError("decontaminate.near needs near; set decontaminate.near: false")
         if self.max_prompt_tokens >= self.max_tokens:

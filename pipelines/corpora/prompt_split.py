@@ -1,7 +1,9 @@
-"""The sides of a preference set, decided by prompt and never by pair: by file, by hash of the key, and without what other sides hold.
+"""The sides of a preference set, decided by prompt and never by pair: by file, by hash of the key, and
+without what other sides hold.
 
-Held-out prompts stay; validation gives way to them, training to both, and both give way to the corpus' held-out problems, on which models
-are measured. The filters come later, so that turning one on or off moves no prompt.
+Held-out prompts stay; validation gives way to them, training to both, and both give way to the corpus'
+held-out problems, on which models are measured. The filters come later, so that turning one on or off moves
+no prompt.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def _hashed(form: str) -> str:
 
 @dataclass(frozen=True)
 class Placed:
-    """The side of each group that has one, why the others have none, which groups a file has put aside, and what was found where."""
+    """The side of each group that has one, why the others have none, which groups a file has put aside, and
+    what was found where.
+    """
 
     sides: Mapping[str, Side]
     removed: Mapping[str, str]
@@ -54,8 +58,12 @@ class Placed:
         return self.sides.get(group), self.removed.get(group, "")
 
 
-def place(items: Iterable[Preference | Labelled], params: PreferencesParams, corpus: Mapping[str, Sequence[str]]) -> Placed:
-    """`corpus`: its prompts by file; those under `heldout` are kept out of training and validation, the others are only looked at."""
+def place(
+    items: Iterable[Preference | Labelled], params: PreferencesParams, corpus: Mapping[str, Sequence[str]]
+) -> Placed:
+    """`corpus`: its prompts by file; those under `heldout` are kept out of training and validation, the
+    others are only looked at.
+    """
     named: dict[str, Side] = {}
     prompts: dict[str, Problem] = {}
     keys: dict[str, str] = {}  # what the split goes by
@@ -73,12 +81,16 @@ def place(items: Iterable[Preference | Labelled], params: PreferencesParams, cor
     heldout = list(sides["heldout"].values())
     published = [Problem(prompt, "", "heldout", "") for prompt in corpus.get("heldout", ())]
     reasons: dict[str, Counter[str]] = {}
-    removed, reasons["validation"] = _give_way(sides["validation"], [*heldout, *published], params, "validation_in_heldout")
+    removed, reasons["validation"] = _give_way(
+        sides["validation"], [*heldout, *published], params, "validation_in_heldout"
+    )
     aside = [*heldout, *sides["validation"].values(), *published]
     gone, reasons["train"] = _give_way(sides["train"], aside, params, "train_in_heldout")
     removed |= gone
     for side, limit in params.limits.items():
-        ordered = sorted(sides[side], key=lambda group: fraction("order:" + order_key(prompts[group].question)))
+        ordered = sorted(
+            sides[side], key=lambda group: fraction("order:" + order_key(prompts[group].question))
+        )
         for group in ordered[limit:]:
             del sides[side][group]
             removed[group] = "over_limits"
@@ -89,7 +101,9 @@ def place(items: Iterable[Preference | Labelled], params: PreferencesParams, cor
 def _give_way(
     rows: dict[str, Problem], against: Sequence[Problem], params: PreferencesParams, step: str
 ) -> tuple[dict[str, str], Counter[str]]:
-    """Take out of `rows` what `against` holds; `step` for each group that went, and their number by reason."""
+    """Take out of `rows` what `against` holds; `step` for each group that went, and their number by
+    reason.
+    """
     if not rows or not against:
         return {}, Counter()
     kept, reasons = decontaminate(list(rows.values()), against, params.decontaminate, params.near)
@@ -101,9 +115,13 @@ def _give_way(
 
 
 def _leakage(
-    sides: Mapping[Side, Mapping[str, Problem]], reasons: Mapping[str, Counter[str]], corpus: Mapping[str, Sequence[str]]
+    sides: Mapping[Side, Mapping[str, Problem]],
+    reasons: Mapping[str, Counter[str]],
+    corpus: Mapping[str, Sequence[str]],
 ) -> dict[str, object]:
-    """Counts of prompts: what two sides share after all that, which must be zeros, and what gave way, by reason."""
+    """Counts of prompts: what two sides share after all that, which must be zeros, and what gave way, by
+    reason.
+    """
     groups = {side: set(found) for side, found in sides.items()}
     keys = {side: {problem.key for problem in found.values() if problem.key} for side, found in sides.items()}
     published = {group_key(prompt) for prompt in corpus.get("heldout", ())}

@@ -1,4 +1,6 @@
-"""What the readers of published files share: go over the files of each role, and turn a row's faults into ledger entries."""
+"""What the readers of published files share: go over the files of each role, and turn a row's faults into
+ledger entries.
+"""
 
 from __future__ import annotations
 
@@ -30,4 +32,6 @@ def problems(source: FileSource, reading: Reading, convert: Convert) -> Iterator
 
 def with_final_line(solution: str, answer: str, wanted: bool) -> str:
     """The solution as it is, and behind it, on a line of its own, what `final_answer` reads."""
-    return f"{solution}{'' if solution.endswith(NEW_LINE) else NEW_LINE}{MARKER}{answer}" if wanted else solution
+    return (
+        f"{solution}{'' if solution.endswith(NEW_LINE) else NEW_LINE}{MARKER}{answer}" if wanted else solution
+    )

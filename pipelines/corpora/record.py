@@ -1,6 +1,8 @@
-"""One row of a corpus as every later stage reads it: the question, its demonstration and answer as text, and both as token ids.
+"""One row of a corpus as every later stage reads it: the question, its demonstration and answer as text, and
+both as token ids.
 
-Token ids travel; the text is for checkers and people. A file of records is our own output, so a bad row in it is damage, not noise.
+Token ids travel; the text is for checkers and people. A file of records is our own output, so a bad row in it
+is damage, not noise.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Record:
-    """`prompt_ids` has the template applied; `response_ids` ends with EOS, or what ends a turn of the chat, and is None where there is no
-    demonstration. `conversation`: the turns as `Conversation.as_json` has them, where the raw row held turns. `loss_spans`: places
-    [start, stop) of `prompt_ids` that a demonstration teaches as well, each an earlier turn of the assistant."""
+    """`prompt_ids` has the template applied; `response_ids` ends with EOS, or what ends a turn of the chat,
+    and is None where there is no demonstration. `conversation`: the turns as `Conversation.as_json` has them,
+    where the raw row held turns. `loss_spans`: places [start, stop) of `prompt_ids` that a demonstration
+    teaches as well, each an earlier turn of the assistant.
+    """
 
     id: str
     prompt: str
@@ -61,19 +65,25 @@ def _are_ids(value: object) -> bool:
 
 
 def read_records(path: str | Path) -> list[Record]:
-    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not trained on."""
+    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
+    trained on.
+    """
     records = []
     with open(path, encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
             try:
                 records.append(Record(**json.loads(line)))
             except (ValueError, TypeError) as error:
-                raise ValueError(f"{path}:{number}: {error}; the file is damaged, run the corpus stage again") from error
+                raise ValueError(
+                    f"{path}:{number}: {error}; the file is damaged, run the corpus stage again"
+                ) from error
     return records
 
 
 def write_records(path: str | Path, rows: Iterable[Record]) -> int:
-    """One compact JSON object a line, keys in the order of the fields: equal records are equal bytes. Returns their number."""
+    """One compact JSON object a line, keys in the order of the fields: equal records are equal bytes. Returns
+    their number.
+    """
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         for row in rows:

@@ -1,4 +1,6 @@
-"""A problem as token ids: the template around a question, or the chat template over its turns. Each record file is written through here."""
+"""A problem as token ids: the template around a question, or the chat template over its turns. Each record
+file is written through here.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,12 @@ class NotEncodable:
     reason: str
 
 
-def record_of(id: str, source: str, problem: Problem, tokens: Tokens, answers: bool = False) -> Record | NotEncodable:
-    """With `answers` the reference answer must be encodable too. TemplateFault where the template itself fails."""
+def record_of(
+    id: str, source: str, problem: Problem, tokens: Tokens, answers: bool = False
+) -> Record | NotEncodable:
+    """With `answers` the reference answer must be encodable too. TemplateFault where the template itself
+    fails.
+    """
     try:
         if answers and (reason := tokens.reason_against(problem.answer)):
             raise ValueError(reason)
@@ -56,8 +62,9 @@ def record_of(id: str, source: str, problem: Problem, tokens: Tokens, answers: b
 
 
 def ids_of(problem: Problem, tokens: Tokens) -> Ids:
-    """ValueError with the reason: a special token in a text, turns that the template refuses, turns of the assistant that cannot be told
-    apart in what it writes."""
+    """ValueError with the reason: a special token in a text, turns that the template refuses, turns of the
+    assistant that cannot be told apart in what it writes.
+    """
     turns = problem.conversation
     if problem.loss == "text":
         return _text(problem.question, tokens)
@@ -69,7 +76,11 @@ def ids_of(problem: Problem, tokens: Tokens) -> Ids:
     for text in (problem.question, problem.solution or ""):
         if reason := tokens.reason_against(text):
             raise ValueError(reason)
-    return Ids(tokens.encode_prompt(problem.question), None if problem.solution is None else tokens.encode_response(problem.solution), [])
+    return Ids(
+        tokens.encode_prompt(problem.question),
+        None if problem.solution is None else tokens.encode_response(problem.solution),
+        [],
+    )
 
 
 def prompt_and_answers(
@@ -92,11 +103,17 @@ def prompt_and_answers(
 
 
 def _without_template(turns: Conversation, problem: Problem) -> None:
-    """Turns become one text where there is no chat template: that can hold no more than one turn to learn, and no tools."""
-    learnt = sum(turn.role == "assistant" for turn in turns.turns[problem.loss if isinstance(problem.loss, int) else 0 :])
+    """Turns become one text where there is no chat template: that can hold no more than one turn to learn,
+    and no tools.
+    """
+    learnt = sum(
+        turn.role == "assistant"
+        for turn in turns.turns[problem.loss if isinstance(problem.loss, int) else 0 :]
+    )
     if problem.loss != "last" and learnt > 1 and turns.answered:
         raise ValueError(
-            f"{learnt} turns of the assistant are to be learnt and template.chat is false: set it to true (with template.jinja where the "
+            f"{learnt} turns of the assistant are to be learnt and template.chat is false: set it to true "
+            f"(with template.jinja where the "
             "tokenizer has no chat template), or the source's loss to last"
         )
     if turns.tools or any(turn.role == "tool" or turn.more.get("tool_calls") for turn in turns.turns):

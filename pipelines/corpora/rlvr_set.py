@@ -1,7 +1,8 @@
-"""A multi-subject set: rows of exams or other sources -> demonstrations, exploration, RL, calibration, validation and held-out records.
+"""A multi-subject set: rows of exams or other sources -> demonstrations, exploration, RL, calibration,
+validation and held-out records.
 
-The split goes by cluster or key, never by row; exploration and RL share no question, since a verifier's prompts are never reused
-(reward_bridge.md 1.4, 4.1).
+The split goes by cluster or key, never by row; exploration and RL share no question, since a verifier's
+prompts are never reused (reward_bridge.md 1.4, 4.1).
 """
 
 from __future__ import annotations
@@ -49,14 +50,24 @@ class RlvrSet:
     metrics: Mapping[str, Any]
 
 
-def read_rows(params: RlvrSetParams, root: Path, seed: int, open_source: Opener = unrecorded) -> tuple[Rows, dict[str, Any]]:
-    """Rows by file, and the counts. OSError or ValueError where the raw data cannot be used; all name file and way out."""
-    return _from_exams(params, root) if params.exams is not None else _from_sources(params, root, seed, open_source)
+def read_rows(
+    params: RlvrSetParams, root: Path, seed: int, open_source: Opener = unrecorded
+) -> tuple[Rows, dict[str, Any]]:
+    """Rows by file, and the counts. OSError or ValueError where the raw data cannot be used; all name file
+    and way out.
+    """
+    return (
+        _from_exams(params, root)
+        if params.exams is not None
+        else _from_sources(params, root, seed, open_source)
+    )
 
 
 def reworded(rows: Rows, wording: Wording, share: float, seed: int) -> Rows:
-    """Demonstrations that state the answer on their last line, `share` of them in other words than the reference's; and questions of
-    exploration, calibration and the held-out file with right and wrong variants of their answer in `meta`."""
+    """Demonstrations that state the answer on their last line, `share` of them in other words than the
+    reference's; and questions of exploration, calibration and the held-out file with right and wrong variants
+    of their answer in `meta`.
+    """
     result = dict(rows)
     result["sft"] = [_other_words(row, wording, share, seed) for row in rows["sft"]]
     for file in ("explore", "calib", "heldout"):
@@ -72,8 +83,12 @@ def texts(rows: Rows) -> Iterator[tuple[str, str | None]]:
             yield row.problem.answer, None
 
 
-def tokenise(name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metrics: Mapping[str, Any]) -> RlvrSet:
-    """Rows that cannot be encoded or are too long are dropped and counted. ValueError where a file ends empty that must not."""
+def tokenise(
+    name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metrics: Mapping[str, Any]
+) -> RlvrSet:
+    """Rows that cannot be encoded or are too long are dropped and counted. ValueError where a file ends empty
+    that must not.
+    """
     ledger, dropped = Ledger("tokenisation"), Counter[str](long_prompt=0, long_response=0, not_encodable=0)
     records: dict[str, list[Record]] = {file: [] for file in FILES}
     kept: set[tuple[str, str]] = set()
@@ -95,8 +110,13 @@ def tokenise(name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metri
     ledger.check(params.max_bad_rows)
     for file in ("explore", "rl", "calib", "heldout"):
         if not records[file]:
-            raise ValueError(f"rlvr_set.{name} has no {file} questions left; look at its shares, its sources and the token limits")
-    subjects = {file: dict(sorted(Counter(record.subject for record in records[file]).items())) for file in FILES}
+            raise ValueError(
+                f"rlvr_set.{name} has no {file} questions left; look at its shares, its sources and the "
+                f"token limits"
+            )
+    subjects = {
+        file: dict(sorted(Counter(record.subject for record in records[file]).items())) for file in FILES
+    }
     read, lost = metrics["read"], Counter[str](metrics["lost"])
     lost["long or not encodable"] = read - lost.total() - len(kept)
     counts = {
@@ -107,7 +127,10 @@ def tokenise(name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metri
         "records": {file: len(records[file]) for file in FILES},
         "subjects": subjects,
         "unseen_subjects": sorted(set(subjects["heldout"]) - set(subjects["rl"]) - set(subjects["explore"])),
-        "fields": {file: dict(sorted(Counter(str(record.meta.get("field")) for record in records[file]).items())) for file in FILES},
+        "fields": {
+            file: dict(sorted(Counter(str(record.meta.get("field")) for record in records[file]).items()))
+            for file in FILES
+        },
         "tokenizer": {"vocab_size": tokens.vocab_size, "template_digest": tokens.template.digest},
     }
     return RlvrSet(records, counts)
@@ -118,12 +141,15 @@ def _from_exams(params: RlvrSetParams, root: Path) -> tuple[Rows, dict[str, Any]
     files = {name: root / name / "questions.jsonl" for name in (*params.exams.exams, *params.exams.against)}
     for name, path in files.items():
         if not path.is_file():
-            raise FileNotFoundError(f"no file {path}: exams {name} is no key of the section exams, or its stage has not run")
+            raise FileNotFoundError(
+                f"no file {path}: exams {name} is no key of the section exams, or its stage has not run"
+            )
     elsewhere = {name: [exam.question for exam in read_exams(files[name])] for name in params.exams.against}
     united = unite({name: read_exams(files[name]) for name in params.exams.exams}, params.exams, elsewhere)
     rows: Rows = {file: [] for file in FILES}
     for split, file in (("explore", "explore"), ("rl", "rl"), ("calib", "calib"), ("test", "heldout")):
-        kept = [exam for exam in united.splits[split] if file == "heldout" or exam.subject not in params.unseen]  # type: ignore[index]
+        exams = united.splits[split]  # type: ignore[index]
+        kept = [exam for exam in exams if file == "heldout" or exam.subject not in params.unseen]
         for exam in kept:
             aside = file == "rl" and fraction("validation:" + exam.key) < params.validation_share
             rows["validation" if aside else file].append(Row(exam.source, _problem(exam)))
@@ -143,7 +169,9 @@ def _problem(exam: Exam) -> Problem:
     return Problem(exam.question, exam.answer, "rl", exam.subject, key=exam.key, meta=meta)
 
 
-def _from_sources(params: RlvrSetParams, root: Path, seed: int, open_source: Opener) -> tuple[Rows, dict[str, Any]]:
+def _from_sources(
+    params: RlvrSetParams, root: Path, seed: int, open_source: Opener
+) -> tuple[Rows, dict[str, Any]]:
     corpus, ledgers = params.corpus, {}
     found: dict[str, list[Problem]] = {}
     for name, source in corpus.sources.items():
@@ -156,7 +184,9 @@ def _from_sources(params: RlvrSetParams, root: Path, seed: int, open_source: Ope
     rows: Rows = {file: [] for file in FILES}
     for role in ("validation", "heldout"):
         rows[role] = list(tidy.rows[role])
-    rows["sft"] = [row for role in ("sft", "train") for row in tidy.rows[role] if row.problem.solution is not None]
+    rows["sft"] = [
+        row for role in ("sft", "train") for row in tidy.rows[role] if row.problem.solution is not None
+    ]
     for row in (*tidy.rows["rl"], *tidy.rows["train"]):
         place = fraction("rlvr:" + (row.problem.key or loose(row.problem.question)))
         calib = place < params.explore_share + params.calib_share

@@ -1,4 +1,6 @@
-"""The sections `rlvr_set.<name>`: a multi-subject set with reference answers, split for verifiers and the policies that learn from them."""
+"""The sections `rlvr_set.<name>`: a multi-subject set with reference answers, split for verifiers and the
+policies that learn from them.
+"""
 
 from __future__ import annotations
 
@@ -14,38 +16,71 @@ from pipelines.settings import RULE, Seam, Settings
 
 
 class WordingParams(Settings):
-    """Other words for an answer: demonstrations that do not all sound like the reference, and variants for the laboratory."""
+    """Other words for an answer: demonstrations that do not all sound like the reference, and variants for
+    the laboratory.
+    """
 
     module: Annotated[str, Seam("pipelines.rewards", "near_misses(question, reference, rng)")] = Field(
         "phrase_variants",
-        description="module of pipelines/rewards with `paraphrases(reference)` and `near_misses(question, reference, rng)`",
+        description=(
+            "module of pipelines/rewards with `paraphrases(reference)` and `near_misses(question, reference, "
+            "rng)`"
+        ),
     )
-    share: float = Field(0.75, ge=0, le=1, description="of the demonstrations that state their answer in other words than the reference's")
+    share: float = Field(
+        0.75,
+        ge=0,
+        le=1,
+        description="of the demonstrations that state their answer in other words than the reference's",
+    )
 
 
 class RlvrSetParams(Settings):
     """One set. Every field is identity."""
 
-    origin: str = Field(min_length=1, description="data/exams, or raw data of `sources`; the stage's declared dependency")
-    exams: ExamSetParams | None = Field(None, description="unite exams; they are clustered, split by cluster and decontaminated")
-    sources: dict[str, Source] | None = Field(None, description="or read what a corpus can be made of, split by key")
-    unseen: tuple[str, ...] = Field((), description="subjects of the exams that are held out whole; sources name their own")
-    explore_share: float = Field(0.4, gt=0, lt=1, description="of the sources' RL questions, by key: where verifiers get their judgements")
+    origin: str = Field(
+        min_length=1, description="data/exams, or raw data of `sources`; the stage's declared dependency"
+    )
+    exams: ExamSetParams | None = Field(
+        None, description="unite exams; they are clustered, split by cluster and decontaminated"
+    )
+    sources: dict[str, Source] | None = Field(
+        None, description="or read what a corpus can be made of, split by key"
+    )
+    unseen: tuple[str, ...] = Field(
+        (), description="subjects of the exams that are held out whole; sources name their own"
+    )
+    explore_share: float = Field(
+        0.4,
+        gt=0,
+        lt=1,
+        description="of the sources' RL questions, by key: where verifiers get their judgements",
+    )
     calib_share: float = Field(0.1, gt=0, lt=1, description="of the same: where verifiers are calibrated")
-    validation_share: float = Field(0.1, ge=0, lt=1, description="of the training keys (sources), or of the RL questions (exams)")
-    heldout_share: float = Field(0.0, ge=0, lt=1, description="of the sources' training keys; 0 where files hold them")
+    validation_share: float = Field(
+        0.1, ge=0, lt=1, description="of the training keys (sources), or of the RL questions (exams)"
+    )
+    heldout_share: float = Field(
+        0.0, ge=0, lt=1, description="of the sources' training keys; 0 where files hold them"
+    )
     near: NearParams | None = Field(NearParams(), description="near-duplicates among the sources' rows")
     decontaminate: DecontaminateParams = DecontaminateParams()
-    wording: WordingParams | None = Field(None, description="null: demonstrations and answers as the sources state them")
+    wording: WordingParams | None = Field(
+        None, description="null: demonstrations and answers as the sources state them"
+    )
     # not a Seam: the set only passes the name on in tokens.json
     reward: Annotated[str, AfterValidator(RULE.check)] = Field(
         "math_answer", description="the exact checker; for sets without one, a rule that reports name as such"
     )
-    max_bad_rows: float = Field(0.01, ge=0, lt=1, description="share of rows that may be bad; above it the stage fails")
+    max_bad_rows: float = Field(
+        0.01, ge=0, lt=1, description="share of rows that may be bad; above it the stage fails"
+    )
     tokenizer: TokenizerParams = Field(description="trained on the set, or that of a published model")
     template: TemplateParams = TemplateParams()
     max_prompt_tokens: int = Field(512, ge=1, description="longer prompts are dropped and counted")
-    max_response_tokens: int = Field(1024, ge=2, description="longer demonstrations, EOS included, are dropped and counted")
+    max_response_tokens: int = Field(
+        1024, ge=2, description="longer demonstrations, EOS included, are dropped and counted"
+    )
 
     @property
     def corpus(self) -> CorpusParams:

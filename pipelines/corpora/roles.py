@@ -9,8 +9,13 @@ from pipelines.corpora.corpus_params import CorpusParams
 
 NEEDS = {  # file -> how rows come into it
     "rl": "name a file or split of the role rl or train",
-    "heldout": "name one of the role heldout, or set heldout_share above 0 where rows of the role train are split",
-    "validation": "name one of the role validation, or set validation_share above 0 where rows of the role train are split",
+    "heldout": (
+        "name one of the role heldout, or set heldout_share above 0 where rows of the role train are split"
+    ),
+    "validation": (
+        "name one of the role validation, "
+        "or set validation_share above 0 where rows of the role train are split"
+    ),
     "sft": "name one of the role sft or train whose rows have a demonstration (columns.solution)",
 }
 ALL = frozenset(["train", "sft", "rl", "validation", "heldout"])
@@ -22,7 +27,9 @@ def roles_of(source: Mapping[str, Any]) -> frozenset[str]:
     return ALL if not isinstance(named, Mapping) else frozenset(named)
 
 
-def reachable(sources: Mapping[str, Mapping[str, Any]], validation_share: float, heldout_share: float) -> frozenset[str]:
+def reachable(
+    sources: Mapping[str, Mapping[str, Any]], validation_share: float, heldout_share: float
+) -> frozenset[str]:
     """The files that some row can come into."""
     roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
     found = set(roles & {"validation", "heldout"})
@@ -31,7 +38,11 @@ def reachable(sources: Mapping[str, Mapping[str, Any]], validation_share: float,
     if roles & {"sft", "train"}:
         found.add("sft")
     if "train" in roles:
-        found |= {file for file, share in (("validation", validation_share), ("heldout", heldout_share)) if share > 0}
+        found |= {
+            file
+            for file, share in (("validation", validation_share), ("heldout", heldout_share))
+            if share > 0
+        }
     return frozenset(found)
 
 
@@ -39,7 +50,8 @@ def idle_shares(params: CorpusParams) -> list[str]:
     """What to say of shares that put nothing aside, since only rows of the role train are split."""
     roles = frozenset[str]().union(*(roles_of(source.model_dump()) for source in params.sources.values()))
     return [
-        f"{share} {getattr(params, share):g} does nothing: it splits rows of the role train, and the roles named are "
+        f"{share} {getattr(params, share):g} does nothing: it splits rows of the role train, and the roles "
+        f"named are "
         f"{', '.join(sorted(roles))}; {NEEDS[file]}"
         for file, share in (("validation", "validation_share"), ("heldout", "heldout_share"))
         if getattr(params, share) > 0 and "train" not in roles and file not in roles
@@ -48,4 +60,5 @@ def idle_shares(params: CorpusParams) -> list[str]:
 
 def absent(file: str, roles: frozenset[str]) -> str:
     """What to say where no row can come into `file`."""
-    return f"no source has rows for {file}: the roles named are {', '.join(sorted(roles)) or 'none'}; {NEEDS[file]}"
+    named = ", ".join(sorted(roles)) or "none"
+    return f"no source has rows for {file}: the roles named are {named}; {NEEDS[file]}"

@@ -1,7 +1,7 @@
 """Raw rows with their place: JSONL and CSV, plain or gzipped, one bad row at a time.
 
-Every row comes with `file:line`, so that whoever finds fault with it can say where it lies. Nothing a file contains stops the reading;
-only a file that is missing, or cut off inside its compression, does.
+Every row comes with `file:line`, so that whoever finds fault with it can say where it lies. Nothing a file
+contains stops the reading; only a file that is missing, or cut off inside its compression, does.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ MAX_LINE = 16 * 2**20  # bytes; a longer "line" is not text that anyone wrote as
 
 
 def read_rows(path: Path, ledger: Ledger, shown: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, row) of every row that is an object; the others go to the ledger. ValueError when the file breaks off. `shown`: what places
-    call the file, where not by its path."""
+    """(place, row) of every row that is an object; the others go to the ledger. ValueError when the file
+    breaks off. `shown`: what places call the file, where not by its path.
+    """
     shown, lines = shown or str(path), _lines(path)
     try:
-        yield from _csv_rows(shown, lines, ledger) if ".csv" in path.suffixes else _json_rows(shown, lines, ledger)
+        yield from (
+            _csv_rows(shown, lines, ledger) if ".csv" in path.suffixes else _json_rows(shown, lines, ledger)
+        )
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{shown} breaks off or is no gzip file ({error}); fetch it again") from error
 
@@ -56,7 +59,9 @@ def _json_rows(shown: str, lines: Iterator[bytes], ledger: Ledger) -> Iterator[t
 
 
 def _csv_rows(shown: str, lines: Iterator[bytes], ledger: Ledger) -> Iterator[tuple[str, dict[str, Any]]]:
-    text = (line.decode("utf-8-sig" if number == 0 else "utf-8", "replace") for number, line in enumerate(lines))
+    text = (
+        line.decode("utf-8-sig" if number == 0 else "utf-8", "replace") for number, line in enumerate(lines)
+    )
     reader = csv.DictReader(text, strict=True)
     while True:
         try:
@@ -69,7 +74,10 @@ def _csv_rows(shown: str, lines: Iterator[bytes], ledger: Ledger) -> Iterator[tu
         where = f"{shown}:{reader.line_num}"
         if None in row or None in row.values():
             ledger.reject(
-                where, f"has {'more' if None in row else 'fewer'} fields than the header's {len(reader.fieldnames or ())}", "fields"
+                where,
+                f"has {'more' if None in row else 'fewer'} fields than the header's "
+                f"{len(reader.fieldnames or ())}",
+                "fields",
             )
         elif any("\ufffd" in value for value in row.values()):
             ledger.reject(where, "not UTF-8", "not UTF-8")

@@ -1,4 +1,6 @@
-"""How many rows a stage read, kept and lost, and why: in its metrics under `rows`, and said on the console of the run that made it."""
+"""How many rows a stage read, kept and lost, and why: in its metrics under `rows`, and said on the console of
+the run that made it.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +19,27 @@ WAYS = {
 
 
 def rows_kept(read: int, lost: Mapping[str, int], what: str = "rows") -> dict[str, Any]:
-    """For the metrics of a stage: `kept` is what is left of `read` when each loss has been counted once. `what` is being counted."""
+    """For the metrics of a stage: `kept` is what is left of `read` when each loss has been counted once.
+    `what` is being counted.
+    """
     found = {reason.replace("_", " "): number for reason, number in lost.items() if number}
     ordered = dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
     return {"what": what, "read": read, "kept": read - sum(found.values()), "lost": ordered}
 
 
 def sentence(rows: Mapping[str, Any]) -> str:
-    """`185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; above LOUD a warning with the share and what to do."""
+    """`185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; above LOUD a warning with the
+    share and what to do.
+    """
     what, read, kept, lost = rows["what"], rows["read"], rows["kept"], rows["lost"]
-    text = f"{kept} of {read} {what} kept" + (f"; left out: {', '.join(f'{n} {reason}' for reason, n in lost.items())}" if lost else "")
+    text = f"{kept} of {read} {what} kept" + (
+        f"; left out: {', '.join(f'{n} {reason}' for reason, n in lost.items())}" if lost else ""
+    )
     if read - kept <= LOUD * read:
         return text
     most = next(iter(lost))
     way = f" ({WAYS[most]})" if most in WAYS else ""
-    return f"warning: {100 * (read - kept) / read:.0f} % of the {what} are left out, most for: {most}{way}. {text}"
+    return (
+        f"warning: {100 * (read - kept) / read:.0f} % of the {what} are left out, most for: {most}{way}. "
+        f"{text}"
+    )

@@ -1,4 +1,6 @@
-"""Safety records: which answer the two labels together prefer, and the two filters on top (dpo_vs_ppo.md 1.3)."""
+"""Safety records: which answer the two labels together prefer, and the two filters on top (dpo_vs_ppo.md
+1.3).
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,11 @@ def classes(preferences: Iterable[Preference]) -> dict[str, int]:
 
 
 def merge(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
-    """Safety first: l_h decides between two safe answers, l_s everywhere else. Preferences without flags pass as they are.
+    """Safety first: l_h decides between two safe answers, l_s everywhere else. Preferences without flags pass
+    as they are.
 
-    Dropped and counted: mixed_prefers_unsafe (l_s of a mixed pair points to its unsafe answer), no_label (the label that decides is null).
+    Dropped and counted: mixed_prefers_unsafe (l_s of a mixed pair points to its unsafe answer), no_label (the
+    label that decides is null).
     """
     merged, removed = [], Counter[str]()
     for preference in preferences:
@@ -49,11 +53,18 @@ def merge(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[
     return merged, removed
 
 
-def apply_filters(preferences: Sequence[Preference], filters: FilterParams) -> tuple[list[Preference], Counter[str]]:
-    """What the filters leave, and the number that each took. ValueError when a filter is on and no preference has flags."""
+def apply_filters(
+    preferences: Sequence[Preference], filters: FilterParams
+) -> tuple[list[Preference], Counter[str]]:
+    """What the filters leave, and the number that each took. ValueError when a filter is on and no preference
+    has flags.
+    """
     out = [name for name in ("dual_unsafe", "dual_safe") if getattr(filters, name)]
     if out and preferences and not any(preference.flagged for preference in preferences):
-        raise ValueError(f"filters.{out[0]}: no pair of this set has safety flags; turn the filters off, or name a source with flags")
+        raise ValueError(
+            f"filters.{out[0]}: no pair of this set has safety flags; turn the filters off, or name a source "
+            f"with flags"
+        )
     kept, removed = [], Counter[str]()
     for preference in preferences:
         kind = class_of(preference)

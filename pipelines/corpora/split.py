@@ -1,7 +1,8 @@
-"""Which side of the split a problem lies on: a hash of its key decides, so it is stable when rows are added, dropped or reordered.
+"""Which side of the split a problem lies on: a hash of its key decides, so it is stable when rows are added,
+dropped or reordered.
 
-Near-twins (the same sum about other things) share a key and stay together; validation lies apart from held-out, so that settings can be
-chosen without touching the problems that are reported.
+Near-twins (the same sum about other things) share a key and stay together; validation lies apart from
+held-out, so that settings can be chosen without touching the problems that are reported.
 """
 
 from __future__ import annotations

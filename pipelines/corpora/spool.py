@@ -1,6 +1,8 @@
-"""Rows on disk while they are cleaned: written once, read in any order, so that memory does not grow with their texts.
+"""Rows on disk while they are cleaned: written once, read in any order, so that memory does not grow with
+their texts.
 
-The file has no name and dies with the process; nobody else can have written it, so that it may hold pickled objects.
+The file has no name and dies with the process; nobody else can have written it, so that it may hold pickled
+objects.
 """
 
 from __future__ import annotations
@@ -68,6 +70,10 @@ class Selected(Sequence[Item]):
         return (self._spool[int(place)] for place in self.places)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+        return (
+            isinstance(other, Sequence)
+            and len(self) == len(other)
+            and all(a == b for a, b in zip(self, other, strict=True))
+        )
 
     __hash__ = None  # type: ignore[assignment]

@@ -1,6 +1,8 @@
-"""Raw rows of any table: local JSONL, JSON, CSV and Parquet files, or a data set from outside, opened by its digests.
+"""Raw rows of any table: local JSONL, JSON, CSV and Parquet files, or a data set from outside, opened by its
+digests.
 
-JSONL and CSV are read row by row, so that a broken row costs itself alone; Parquet and the splits of a data set go through `datasets`.
+JSONL and CSV are read row by row, so that a broken row costs itself alone; Parquet and the splits of a data
+set go through `datasets`.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def table_rows(location: Location, reading: Reading, split: str) -> Rows:
-    """(place, row) of a split: a file's, or of a data set from outside, where a split may be the name of one of its files too.
+    """(place, row) of a split: a file's, or of a data set from outside, where a split may be the name of one
+    of its files too.
 
-    SourceError (a ValueError) with the way out when a data set is neither at hand nor to be had, or not the one that was taken in.
+    SourceError (a ValueError) with the way out when a data set is neither at hand nor to be had, or not the
+    one that was taken in.
     """
     if location.id is None:
         path = reading.path(split)
@@ -58,7 +62,9 @@ def _array_rows(path: Path, shown: str, reading: Reading) -> Rows:
     try:
         rows = json.loads(path.read_text("utf-8-sig"))
     except ValueError as error:
-        raise ValueError(f"{shown} is no JSON array ({error}); fetch it again, or write one object a line as .jsonl") from error
+        raise ValueError(
+            f"{shown} is no JSON array ({error}); fetch it again, or write one object a line as .jsonl"
+        ) from error
     for number, row in enumerate(rows, 1):
         where = f"{shown}:row {number}"
         if isinstance(row, dict):
@@ -70,7 +76,8 @@ def _array_rows(path: Path, shown: str, reading: Reading) -> Rows:
 def _parquet_rows(path: Path, shown: str) -> Rows:
     from datasets import load_dataset
 
-    with TemporaryDirectory() as cache:  # its cache of local files is keyed by time stamps, and would outlive the run
+    # its cache of local files is keyed by time stamps, and would outlive the run
+    with TemporaryDirectory() as cache:
         try:
             table = load_dataset("parquet", data_files=str(path), split="train", cache_dir=cache)
         except (OSError, ValueError, RuntimeError) as error:
@@ -90,7 +97,8 @@ def _split_rows(found: Found, config: str | None, split: str, reading: Reading) 
             why = str(error).replace(str(found.folder), found.shown)
             part = f"{split} of the configuration {config}" if config else split
             raise ValueError(
-                f"source {reading.name}: the data set {found.shown} gives no split {part}; name one of its splits or files. {why}"
+                f"source {reading.name}: the data set {found.shown} gives no split {part}; name one of its "
+                f"splits or files. {why}"
             ) from error
         for number, row in enumerate(_in_portions(table), 1):
             yield f"{found.shown}/{split}:row {number}", row
@@ -100,11 +108,15 @@ def _in_portions(table: Any) -> Iterator[dict[str, Any]]:
     """The rows of an Arrow table, converted many at once: one by one takes five times as long."""
     for columns in table.iter(batch_size=1000):
         names, values = columns.keys(), columns.values()
-        yield from (dict(zip(names, map(_without_nulls, row), strict=True)) for row in zip(*values, strict=True))
+        yield from (
+            dict(zip(names, map(_without_nulls, row), strict=True)) for row in zip(*values, strict=True)
+        )
 
 
 def _without_nulls(value: Any) -> Any:
-    """Arrow gives all objects of a column the keys of each, null where an object had none: the arguments of a tool's call among them."""
+    """Arrow gives all objects of a column the keys of each, null where an object had none: the arguments of a
+    tool's call among them.
+    """
     if isinstance(value, dict):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value

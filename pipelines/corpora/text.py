@@ -1,7 +1,8 @@
 """Texts for comparing: what a reader sees of one, and its units for n-grams and shingles.
 
-Nothing here touches a text that is trained on; `normalise` is for sources that ask for it. Whether two questions are one is decided by
-`canonical.comparable`. Full NFKC is unsafe on mathematics (it turns x² into x2), so only decompositions that keep the meaning are applied.
+Nothing here touches a text that is trained on; `normalise` is for sources that ask for it. Whether two
+questions are one is decided by `canonical.comparable`. Full NFKC is unsafe on mathematics (it turns x² into
+x2), so only decompositions that keep the meaning are applied.
 """
 
 from __future__ import annotations
@@ -9,12 +10,19 @@ from __future__ import annotations
 import re
 import unicodedata
 
-SAFE = ("<noBreak>", "<wide>", "<narrow>", "<compat>")  # not <super>, <sub>, <fraction>, <font>: they carry meaning in formulas
-INVISIBLE = dict.fromkeys([0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF])
-# what a reader cannot see; but joiners and non-joiners, which make one picture of several, and letters look otherwise
-UNSEEN = dict.fromkeys([0x00AD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, 0xFEFF, 0xFE0E, 0xFE0F])
+# not <super>, <sub>, <fraction>, <font>: they carry meaning in formulas
+SAFE = ("<noBreak>", "<wide>", "<narrow>", "<compat>")
+INVISIBLE = dict.fromkeys(
+    [0x00AD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF]
+)
+# what a reader cannot see; but joiners and non-joiners, which make one picture of several, and letters look
+# otherwise
+UNSEEN = dict.fromkeys(
+    [0x00AD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, 0xFEFF, 0xFE0E, 0xFE0F]
+)
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # categories Cc and Cs, but newline and tab
+# categories Cc and Cs, but newline and tab
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 SPACES = re.compile(r"[^\S\n]+")
 LINE_ENDS = re.compile(r"[^\S\n]+(?=\n|\Z)")
 BLANK_LINES = re.compile(r"\n{3,}")
@@ -23,27 +31,42 @@ SYMBOLS = re.compile(r"\w+|[^\w\s]")
 
 
 def normalise(text: str) -> str:
-    """Safe compatibility characters decomposed, NFC, no invisible or control characters, single spaces, no space at a line's ends."""
-    lines = (SPACES.sub(" ", line).strip(" ") for line in CONTROL.sub("", _composed(text).translate(INVISIBLE)).split("\n"))
+    """Safe compatibility characters decomposed, NFC, no invisible or control characters, single spaces, no
+    space at a line's ends.
+    """
+    lines = (
+        SPACES.sub(" ", line).strip(" ")
+        for line in CONTROL.sub("", _composed(text).translate(INVISIBLE)).split("\n")
+    )
     return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
 
 
 def visible(text: str) -> str:
-    """What two answers have in common that look the same: line ends, blanks at them, blank lines at both ends, the code points of one
-    character and the kinds of a blank do not count; indentation and blanks inside a line do."""
+    """What two answers have in common that look the same: line ends, blanks at them, blank lines at both
+    ends, the code points of one character and the kinds of a blank do not count; indentation and blanks
+    inside a line do.
+    """
     return LINE_ENDS.sub("", _composed(text).translate(UNSEEN)).strip("\n")
 
 
 def _composed(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text if text.isascii() else unicodedata.normalize("NFC", NOT_ASCII.sub(lambda match: safe(match.group()), text))
+    return (
+        text
+        if text.isascii()
+        else unicodedata.normalize("NFC", NOT_ASCII.sub(lambda match: safe(match.group()), text))
+    )
 
 
 def safe(character: str) -> str:
     """Its compatibility decomposition, where that is another way to write the same."""
     tag, _, rest = unicodedata.decomposition(character).partition(" ")
     # a spacing accent decomposes to a space and a combining mark: no reader would call that the same
-    return unicodedata.normalize("NFKC", character) if tag in SAFE and not rest.startswith("0020 ") else character
+    return (
+        unicodedata.normalize("NFKC", character)
+        if tag in SAFE and not rest.startswith("0020 ")
+        else character
+    )
 
 
 def words(text: str) -> list[str]:
@@ -52,5 +75,7 @@ def words(text: str) -> list[str]:
 
 
 def symbols(text: str) -> list[str]:
-    """Words, numbers and single symbols, case folded: what shingles are made of; a formula is more than its letters."""
+    """Words, numbers and single symbols, case folded: what shingles are made of; a formula is more than its
+    letters.
+    """
     return SYMBOLS.findall(unicodedata.normalize("NFKC", text).casefold())

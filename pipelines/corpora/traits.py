@@ -1,4 +1,6 @@
-"""What cleaning needs to know of each row, a few numbers in the place of its texts: so that a million rows fit into memory."""
+"""What cleaning needs to know of each row, a few numbers in the place of its texts: so that a million rows
+fit into memory.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,10 @@ from pipelines.corpora.units import Hashes
 
 @dataclass(frozen=True)
 class Traits:
-    """Arrays over rows. `form`, `key`, `answer`, `content`: 64-bit hashes of the canonical question, the source's key (0: none), the
-    reference answer and the whole row; `order`, `side`: places in [0, 1) by which rows are shuffled and split; `bands`: of the search for
-    near-duplicates, of width 0 where there is none."""
+    """Arrays over rows. `form`, `key`, `answer`, `content`: 64-bit hashes of the canonical question, the
+    source's key (0: none), the reference answer and the whole row; `order`, `side`: places in [0, 1) by which
+    rows are shuffled and split; `bands`: of the search for near-duplicates, of width 0 where there is none.
+    """
 
     form: Hashes
     key: Hashes
@@ -45,7 +48,13 @@ class Traits:
             np.array([digest(problem.answer) for problem in problems], np.uint64),
             np.array([digest(repr(problem)) for problem in problems], np.uint64),
             np.array([fraction("order:" + form) for form in loose], np.float64),
-            np.array([fraction("split:" + (problem.key or form)) for problem, form in zip(problems, loose, strict=True)], np.float64),
+            np.array(
+                [
+                    fraction("split:" + (problem.key or form))
+                    for problem, form in zip(problems, loose, strict=True)
+                ],
+                np.float64,
+            ),
             bands,
         )
 

@@ -1,7 +1,9 @@
-"""Many texts at once as arrays of hashed units, and the hashes of every run of units: what n-grams and shingles are made of.
+"""Many texts at once as arrays of hashed units, and the hashes of every run of units: what n-grams and
+shingles are made of.
 
-A unit is a word, a number or a symbol; in scripts that are written without blanks it is a character, since a Chinese sentence would be one
-word. Hashes are 64 bits, the same in every process: runs are equal where their units are, and as good as nowhere else.
+A unit is a word, a number or a symbol; in scripts that are written without blanks it is a character, since a
+Chinese sentence would be one word. Hashes are 64 bits, the same in every process: runs are equal where their
+units are, and as good as nowhere else.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
 IDEOGRAPHIC = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana and Han
-ALPHABETIC = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer: letters, and still no blanks
+# Thai, Lao, Burmese, Khmer: letters, and still no blanks
+ALPHABETIC = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 SYMBOLS = re.compile(rf"[{IDEOGRAPHIC}{ALPHABETIC}]|[^\W{IDEOGRAPHIC}{ALPHABETIC}]+|[^\w\s]")
 WORDS = re.compile(rf"[{IDEOGRAPHIC}{ALPHABETIC}]|[^\W{IDEOGRAPHIC}{ALPHABETIC}]+")
 WORD, IDEOGRAPH, LETTER = range(3)
@@ -97,7 +100,13 @@ _KNOWN: dict[str, int] = {}
 def _kind(unit: str) -> int:
     if len(unit) > 1 or unit.isascii():
         return WORD
-    return IDEOGRAPH if re.match(f"[{IDEOGRAPHIC}]", unit) else LETTER if re.match(f"[{ALPHABETIC}]", unit) else WORD
+    return (
+        IDEOGRAPH
+        if re.match(f"[{IDEOGRAPHIC}]", unit)
+        else LETTER
+        if re.match(f"[{ALPHABETIC}]", unit)
+        else WORD
+    )
 
 
 def _rolled(hashes: Hashes, size: int) -> Hashes:
@@ -110,4 +119,6 @@ def _rolled(hashes: Hashes, size: int) -> Hashes:
 
 
 def _powers(base: int, number: int) -> Any:
-    return np.multiply.accumulate(np.concatenate([np.ones(1, np.uint64), np.full(number - 1, base, np.uint64)]), dtype=np.uint64)
+    return np.multiply.accumulate(
+        np.concatenate([np.ones(1, np.uint64), np.full(number - 1, base, np.uint64)]), dtype=np.uint64
+    )

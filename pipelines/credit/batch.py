@@ -9,7 +9,9 @@ from pipelines.credit.experience import Experience
 
 
 def returns_to_go(penalties: Tensor, reward: float) -> Tensor:
-    """penalties (tokens,), the response's reward -> (tokens,) float64: the reward plus the penalties from this token on."""
+    """penalties (tokens,), the response's reward -> (tokens,) float64: the reward plus the penalties from
+    this token on.
+    """
     return penalties.double().flip(0).cumsum(0).flip(0) + reward
 
 

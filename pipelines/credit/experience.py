@@ -1,4 +1,6 @@
-"""What credit assignment is given: a forest with rewards, penalties and values per node, and what flat credits share."""
+"""What credit assignment is given: a forest with rewards, penalties and values per node, and what flat
+credits share.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,15 @@ from pipelines.rollouts.forest import Forest
 
 @dataclass(frozen=True)
 class Experience:
-    """One iteration's rollouts and all that was measured on them. Every sequence holds one entry per node of the forest.
+    """One iteration's rollouts and all that was measured on them. Every sequence holds one entry per node of
+    the forest.
 
-    rewards: scalar of the response that ends in this leaf, after shaping; NaN for inner nodes and where there is no verdict.
-    penalties: (tokens,) reward of each token besides the response's, that is -kl_coef * KL estimate; None: no KL in the reward.
-    values: (tokens,) the critic's value of the state before each token, in reward units; None without a critic.
+    rewards: scalar of the response that ends in this leaf, after shaping; NaN for inner nodes and where there
+        is no verdict.
+    penalties: (tokens,) reward of each token besides the response's, that is -kl_coef * KL estimate; None: no
+        KL in the reward.
+    values: (tokens,) the critic's value of the state before each token, in reward units; None without a
+        critic.
     tails: the critic's value of the state after the node's last token; None without a critic.
     """
 
@@ -41,13 +47,16 @@ class Experience:
         return not math.isnan(self.rewards[index])
 
     def groups(self, credit: str) -> list[list[int]]:
-        """The responses to each prompt, as node indices. Raises ValueError unless every response is one node."""
+        """The responses to each prompt, as node indices. Raises ValueError unless every response is one
+        node.
+        """
         families: dict[int, list[int]] = {}
         for index, node in enumerate(self.forest.nodes):
             if node.parent >= 0 or node.side:
                 found = "a side rollout" if node.side else "a continuation of another"
                 raise ValueError(
-                    f"credit {credit} needs a flat forest, one segment for each response; segment {index} is {found}: "
+                    f"credit {credit} needs a flat forest, one segment for each response; segment {index} is "
+                    f"{found}: "
                     "choose sampler flat, or a credit of segments"
                 )
             families.setdefault(node.tree, []).append(index)
@@ -56,5 +65,6 @@ class Experience:
     def spread(self, advantages: Mapping[int, float]) -> list[Tensor]:
         """One number per node -> (tokens,) float32 for every node; 0 where no number is given."""
         return [
-            torch.full((len(node.ids),), advantages.get(index, 0.0), dtype=torch.float32) for index, node in enumerate(self.forest.nodes)
+            torch.full((len(node.ids),), advantages.get(index, 0.0), dtype=torch.float32)
+            for index, node in enumerate(self.forest.nodes)
         ]

@@ -12,8 +12,8 @@ from pipelines.credit.gae_params import GaeParams
 def token_rewards(penalties: Tensor, score: float, whole: bool) -> Tensor:
     """penalties (tokens,), the response's score -> (tokens,) rewards.
 
-    The score is added to the last token of a response that ended by itself; a response that was cut gets none. Integers become
-    float32.
+    The score is added to the last token of a response that ended by itself; a response that was cut gets
+    none. Integers become float32.
     """
     rewards = penalties.clone() if penalties.is_floating_point() else penalties.float()
     if whole:
@@ -22,10 +22,12 @@ def token_rewards(penalties: Tensor, score: float, whole: bool) -> Tensor:
 
 
 def gae(rewards: Tensor, values: Tensor, tail: Tensor, gamma: float, lam: float) -> Tensor:
-    """rewards (..., T), values (..., T) of the states before each token, tail (...) of the state after the last -> (..., T).
+    """rewards (..., T), values (..., T) of the states before each token, tail (...) of the state after the
+    last -> (..., T).
 
-    delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}; the critic's target is A + V. tail is 0 after an end token.
-    A shorter row is padded on its left with anything finite, and its advantages there mean nothing.
+    delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}; the critic's target is A + V. tail
+    is 0 after an end token. A shorter row is padded on its left with anything finite, and its advantages
+    there mean nothing.
     """
     following = torch.cat([values[..., 1:], tail.unsqueeze(-1)], -1)
     deltas = rewards + gamma * following - values
@@ -37,14 +39,23 @@ def gae(rewards: Tensor, values: Tensor, tail: Tensor, gamma: float, lam: float)
 
 
 def assign(experience: Experience, settings: GaeParams) -> list[Tensor]:
-    """Per-token advantages (tokens,) of every node; a flat forest and a critic's values are needed, and tails where a response was cut.
+    """Per-token advantages (tokens,) of every node; a flat forest and a critic's values are needed, and tails
+    where a response was cut.
 
     Computed in float64. Raises ValueError without them.
     """
     forest, values, tails = experience.forest, experience.values, experience.tails
-    nodes = [index for members in experience.groups("gae") for index in members if experience.judged(index) and forest.nodes[index].ids]
+    nodes = [
+        index
+        for members in experience.groups("gae")
+        for index in members
+        if experience.judged(index) and forest.nodes[index].ids
+    ]
     if values is None or (tails is None and not all(forest.nodes[index].finish.whole for index in nodes)):
-        raise ValueError("credit gae needs a critic's values (and tails, where responses are cut); give the method a critic")
+        raise ValueError(
+            "credit gae needs a critic's values (and tails, where responses are cut); give the method a "
+            "critic"
+        )
     advantages = experience.spread({})
     if not nodes:
         return advantages
@@ -53,11 +64,15 @@ def assign(experience: Experience, settings: GaeParams) -> list[Tensor]:
     tail = torch.zeros(len(nodes), dtype=torch.float64)
     for row, index in enumerate(nodes):
         node = forest.nodes[index]
-        penalties = torch.zeros(len(node.ids)) if experience.penalties is None else experience.penalties[index]
+        penalties = (
+            torch.zeros(len(node.ids)) if experience.penalties is None else experience.penalties[index]
+        )
         start = longest - len(node.ids)
         rewards[row, start:] = token_rewards(penalties.double(), experience.rewards[index], node.finish.whole)
         before[row, start:] = values[index]
         tail[row] = 0.0 if node.finish.whole or tails is None else tails[index]
-    for index, row in zip(nodes, gae(rewards, before, tail, settings.gamma, settings.lam).float(), strict=True):
+    for index, row in zip(
+        nodes, gae(rewards, before, tail, settings.gamma, settings.lam).float(), strict=True
+    ):
         advantages[index] = row[longest - len(forest.nodes[index].ids) :].clone()
     return advantages

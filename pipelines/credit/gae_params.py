@@ -12,4 +12,6 @@ class GaeParams(Choice):
 
     kind: str = "gae"
     gamma: float = Field(1.0, ge=0, le=1, description="discount per token")
-    lam: float = Field(1.0, ge=0, le=1, description="1: returns minus values; 0: one-step temporal differences")
+    lam: float = Field(
+        1.0, ge=0, le=1, description="1: returns minus values; 0: one-step temporal differences"
+    )

@@ -1,4 +1,6 @@
-"""Group advantage (GRPO, DAPO): a response against the other responses to the same prompt (entropy.md 1.1)."""
+"""Group advantage (GRPO, DAPO): a response against the other responses to the same prompt (entropy.md
+1.1).
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,19 @@ from torch import Tensor
 from pipelines.credit.experience import Experience
 from pipelines.credit.group_params import GroupParams
 
-ALIKE = 1e-12  # of the sum of a group's rewards: the mean of equal floats may differ from them in the last bits
+# of the sum of a group's rewards: the mean of equal floats may differ from them in the last bits
+ALIKE = 1e-12
 
 Spread = Literal["population", "sample", "none"]
 
 
 def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
-    """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there; of integers in float32.
+    """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there; of
+    integers in float32.
 
-    (r - mean) / (std + epsilon) within each row, in float64, or r - mean with `spread` none; a row without any difference but rounding
-    (1e-12 of their sum) gives exact zeros. `population` divides squares by n, `sample` by n - 1. Raises ValueError for an unknown spread.
+    (r - mean) / (std + epsilon) within each row, in float64, or r - mean with `spread` none; a row without
+    any difference but rounding (1e-12 of their sum) gives exact zeros. `population` divides squares by n,
+    `sample` by n - 1. Raises ValueError for an unknown spread.
     """
     if spread not in get_args(Spread):
         raise ValueError(f"spread {spread!r} of a group: use one of {', '.join(get_args(Spread))}")
@@ -39,9 +44,13 @@ def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
 
 
 def assign(experience: Experience, settings: GroupParams) -> list[Tensor]:
-    """Per-token advantages (tokens,) of every node; a flat forest is needed. A KL in the reward is part of what is compared."""
+    """Per-token advantages (tokens,) of every node; a flat forest is needed. A KL in the reward is part of
+    what is compared.
+    """
     found: dict[int, float] = {}
     for members in experience.groups("group"):
         group = torch.tensor([[experience.total(index) for index in members]], dtype=torch.float64)
-        found |= zip(members, group_advantage(group, settings.spread, settings.epsilon)[0].tolist(), strict=True)
+        found |= zip(
+            members, group_advantage(group, settings.spread, settings.epsilon)[0].tolist(), strict=True
+        )
     return experience.spread(found)

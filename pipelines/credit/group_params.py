@@ -14,6 +14,7 @@ class GroupParams(Choice):
 
     kind: str = "group"
     spread: Literal["population", "sample", "none"] = Field(
-        "sample", description="divisor of a group's advantages: standard deviation over n, over n - 1, or none"
+        "sample",
+        description="divisor of a group's advantages: standard deviation over n, over n - 1, or none",
     )
     epsilon: float = Field(1e-6, ge=0, le=1, description="added to the standard deviation")

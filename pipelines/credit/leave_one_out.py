@@ -12,18 +12,22 @@ from pipelines.credit.leave_one_out_params import LeaveOneOutParams
 def leave_one_out(rewards: Tensor) -> Tensor:
     """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there.
 
-    r_i - mean of the others with a verdict = n / (n - 1) * (r_i - mean). Equal rewards, or a single verdict, give exact zeros.
-    Raises ValueError for one sample: there is nothing to leave out.
+    r_i - mean of the others with a verdict = n / (n - 1) * (r_i - mean). Equal rewards, or a single verdict,
+    give exact zeros. Raises ValueError for one sample: there is nothing to leave out.
     """
     if rewards.shape[1] < 2:
-        raise ValueError(f"leave-one-out needs at least 2 responses for each prompt, not {rewards.shape[1]}; raise the sampler's samples")
+        raise ValueError(
+            f"leave-one-out needs at least 2 responses for each prompt, not {rewards.shape[1]}; raise the "
+            f"sampler's samples"
+        )
     known = ~rewards.isnan()
     count = known.sum(1, keepdim=True)
     values = torch.where(known, rewards, 0.0)
     others = (values.sum(1, keepdim=True) - values) / (count - 1).clamp(min=1)
     lowest = torch.where(known, rewards, torch.inf).amin(1, keepdim=True)
     highest = torch.where(known, rewards, -torch.inf).amax(1, keepdim=True)
-    return torch.where(known & (lowest < highest), values - others, 0.0)  # a mean of equal floats may differ from them in the last bit
+    # a mean of equal floats may differ from them in the last bit
+    return torch.where(known & (lowest < highest), values - others, 0.0)
 
 
 def assign(experience: Experience, settings: LeaveOneOutParams) -> list[Tensor]:

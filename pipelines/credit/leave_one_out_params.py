@@ -14,5 +14,8 @@ class LeaveOneOutParams(Choice):
 
     kind: str = "leave_one_out"
     kl: Literal["inside", "after"] = Field(
-        "inside", description="where a KL in the reward enters: in the rewards that are compared, or added after the baseline"
+        "inside",
+        description=(
+            "where a KL in the reward enters: in the rewards that are compared, or added after the baseline"
+        ),
     )

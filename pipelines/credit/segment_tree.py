@@ -1,7 +1,8 @@
 """Segment advantages in a tree (SPO-tree): a segment's value against its parent's (spo.md 2.2 and 3).
 
-A node is worth the plain mean of its children, however large their subtrees: each child is one draw of the next segment, so that the
-value stays unbiased when some responses end early. The parent's mean includes the segment itself, as published: this is not leave-one-out.
+A node is worth the plain mean of its children, however large their subtrees: each child is one draw of the
+next segment, so that the value stays unbiased when some responses end early. The parent's mean includes the
+segment itself, as published: this is not leave-one-out.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ Spread = Literal["none", "population"]
 
 
 def tree_values(parents: Sequence[int], rewards: Sequence[float]) -> list[float]:
-    """parents (N,): the index of each node's parent, below its own, -1 for roots; rewards (N,): of leaves, others are not read ->
-    values (N,): a leaf's reward, else the mean of the children's values without NaNs; NaN where there is none."""
+    """parents (N,): the index of each node's parent, below its own, -1 for roots; rewards (N,): of leaves,
+    others are not read -> values (N,): a leaf's reward, else the mean of the children's values without NaNs;
+    NaN where there is none.
+    """
     children: list[list[float]] = [[] for _ in parents]
     values = list(rewards)
     for node in range(len(parents) - 1, -1, -1):
@@ -32,11 +35,14 @@ def tree_values(parents: Sequence[int], rewards: Sequence[float]) -> list[float]
     return values
 
 
-def tree_advantages(parents: Sequence[int], values: Sequence[float], spread: Spread, epsilon: float) -> list[float]:
-    """parents, values (N,) as in `tree_values` -> advantages (N,): V - V(parent), with `population` divided by (std of siblings + epsilon).
+def tree_advantages(
+    parents: Sequence[int], values: Sequence[float], spread: Spread, epsilon: float
+) -> list[float]:
+    """parents, values (N,) as in `tree_values` -> advantages (N,): V - V(parent), with `population` divided
+    by (std of siblings + epsilon).
 
-    Differences up to 1e-9 are exact zeros, so that unanimous siblings carry no signal; a root has 0. A node whose value is not known has
-    NaN. Raises ValueError for an unknown `spread`.
+    Differences up to 1e-9 are exact zeros, so that unanimous siblings carry no signal; a root has 0. A node
+    whose value is not known has NaN. Raises ValueError for an unknown `spread`.
     """
     if spread not in get_args(Spread):
         raise ValueError(f"spread {spread!r} of a tree's siblings: use one of {', '.join(get_args(Spread))}")
@@ -44,7 +50,10 @@ def tree_advantages(parents: Sequence[int], values: Sequence[float], spread: Spr
     for parent, value in zip(parents, values, strict=True):
         if parent >= 0 and not math.isnan(value):
             siblings.setdefault(parent, []).append(value)
-    scales = {parent: _deviation(group) + epsilon if spread == "population" else 1.0 for parent, group in siblings.items()}
+    scales = {
+        parent: _deviation(group) + epsilon if spread == "population" else 1.0
+        for parent, group in siblings.items()
+    }
     advantages = []
     for parent, value in zip(parents, values, strict=True):
         difference = value - values[parent] if parent >= 0 else 0.0
@@ -53,12 +62,16 @@ def tree_advantages(parents: Sequence[int], values: Sequence[float], spread: Spr
 
 
 def assign(experience: Experience, settings: SegmentTreeParams) -> list[Tensor]:
-    """(tokens,) advantages of every node: all tokens of a segment carry its own; 0 for side rollouts, NaN without any verdict.
+    """(tokens,) advantages of every node: all tokens of a segment carry its own; 0 for side rollouts, NaN
+    without any verdict.
 
     Raises ValueError for rewards of single tokens.
     """
     if experience.penalties is not None:
-        raise ValueError("credit segment_tree takes rewards of whole responses only: put the KL into the loss (kl.use: loss)")
+        raise ValueError(
+            "credit segment_tree takes rewards of whole responses only: put the KL into the loss (kl.use: "
+            "loss)"
+        )
     forest = experience.forest
     roots = len(forest.prompts)  # the prompts come first, then the nodes
     kept = [index for index, node in enumerate(forest.nodes) if not node.side]
@@ -68,7 +81,9 @@ def assign(experience: Experience, settings: SegmentTreeParams) -> list[Tensor]:
         node = forest.nodes[index]
         parents.append(place[node.parent] if node.parent >= 0 else node.tree)
     rewards = [math.nan] * roots + [experience.rewards[index] for index in kept]
-    advantages = tree_advantages(parents, tree_values(parents, rewards), settings.spread, settings.spread_epsilon)
+    advantages = tree_advantages(
+        parents, tree_values(parents, rewards), settings.spread, settings.spread_epsilon
+    )
     return experience.spread(dict(zip(kept, advantages[roots:], strict=True)))
 
 

@@ -16,14 +16,17 @@ LEAST_STD = 1e-6  # below, a spread is rounding: the float64 deviation of [0.1] 
 
 
 class Scored(NamedTuple):
-    """Normalised rewards (N,) float64, and for each group (in the order of its number) whether its spread was too small."""
+    """Normalised rewards (N,) float64, and for each group (in the order of its number) whether its spread was
+    too small.
+    """
 
     rewards: Tensor
     unspread: Tensor
 
 
 def overlong_penalty(lengths: Tensor, limit: int, cache: int) -> Tensor:
-    """lengths (N,) in response tokens -> (N,) float64 in [-1, 0]: 0 up to limit - cache, then linearly down to -1 at the limit.
+    """lengths (N,) in response tokens -> (N,) float64 in [-1, 0]: 0 up to limit - cache, then linearly down
+    to -1 at the limit.
 
     Raises ValueError unless `cache` is above 0.
     """
@@ -33,9 +36,11 @@ def overlong_penalty(lengths: Tensor, limit: int, cache: int) -> Tensor:
 
 
 def z_score(rewards: Tensor, groups: Tensor, min_std: float = LEAST_STD) -> Scored:
-    """rewards (N,) with NaN where there is no verdict, groups (N,) int -> (r - mean) / std within each group, NaN staying NaN.
+    """rewards (N,) with NaN where there is no verdict, groups (N,) int -> (r - mean) / std within each group,
+    NaN staying NaN.
 
-    Population standard deviation; a group whose own is `min_std` or below gets zeros. One group for all gives scope batch.
+    Population standard deviation; a group whose own is `min_std` or below gets zeros. One group for all gives
+    scope batch.
     """
     known = ~rewards.isnan()
     values = torch.where(known, rewards, 0.0).double()
@@ -49,11 +54,14 @@ def z_score(rewards: Tensor, groups: Tensor, min_std: float = LEAST_STD) -> Scor
     return Scored(torch.where(known, scaled, torch.nan), unspread)
 
 
-def shape(scores: Tensor, wrong: Tensor, lengths: Tensor, groups: Tensor, settings: ShapingParams) -> tuple[Tensor, dict[str, float]]:
-    """scores (N,) NaN without a verdict, wrong (N,) bool, lengths (N,) tokens, groups (N,) prompt numbers -> rewards (N,) float64.
+def shape(
+    scores: Tensor, wrong: Tensor, lengths: Tensor, groups: Tensor, settings: ShapingParams
+) -> tuple[Tensor, dict[str, float]]:
+    """scores (N,) NaN without a verdict, wrong (N,) bool, lengths (N,) tokens, groups (N,) prompt numbers ->
+    rewards (N,) float64.
 
-    The figures are means over responses with a verdict (`overlong`, `clipped`), and the share of groups without enough spread
-    (`unspread`); each only where its setting is on.
+    The figures are means over responses with a verdict (`overlong`, `clipped`), and the share of groups
+    without enough spread (`unspread`); each only where its setting is on.
     """
     known, figures = ~scores.isnan(), dict[str, float]()
     rewards = scores.double()

@@ -25,14 +25,26 @@ class OverlongParams(Settings):
 class ShapingParams(Settings):
     """Applied in the order of the fields; the defaults change nothing."""
 
-    wrong_score: float | None = Field(None, description="score of a wrong verdict instead of the checker's, such as -1; null keeps it")
+    wrong_score: float | None = Field(
+        None, description="score of a wrong verdict instead of the checker's, such as -1; null keeps it"
+    )
     bias: float = Field(0.0, description="subtracted from every score")
     scale: float = Field(1.0, description="then multiplied with it, such as 10 for code (dpo_vs_ppo.md 3.2)")
-    overlong: OverlongParams | None = Field(None, description="soft punishment of long responses, added; null for none")
-    clip: float | None = Field(None, gt=0, description="largest magnitude of the sum, such as 20 (dpo_vs_ppo.md 3.3); null for no limit")
+    overlong: OverlongParams | None = Field(
+        None, description="soft punishment of long responses, added; null for none"
+    )
+    clip: float | None = Field(
+        None,
+        gt=0,
+        description="largest magnitude of the sum, such as 20 (dpo_vs_ppo.md 3.3); null for no limit",
+    )
     normalise: Literal["none", "batch", "group"] = Field(
         "none", description="z-score over all responses of the iteration, over those to each prompt, or not"
     )
     min_std: float = Field(
-        1e-6, ge=1e-6, description="a population standard deviation below this gives zeros; .02 suits soft rewards in groups"
+        1e-6,
+        ge=1e-6,
+        description=(
+            "a population standard deviation below this gives zeros; .02 suits soft rewards in groups"
+        ),
     )

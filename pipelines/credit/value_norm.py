@@ -11,7 +11,8 @@ LEAST_VARIANCE = 0.01
 class ValueNorm:
     """Exponential running mean and mean square of returns, each divided by 1 - decay^updates.
 
-    Order within an iteration: `denormalise` the critic's outputs, compute returns, `update` with them, `normalise` them as targets.
+    Order within an iteration: `denormalise` the critic's outputs, compute returns, `update` with them,
+    `normalise` them as targets.
     """
 
     def __init__(self, decay: float = 0.99995, limit: float = 5.0) -> None:
@@ -30,11 +31,15 @@ class ValueNorm:
         return float(max(square - self.mean**2, LEAST_VARIANCE) ** 0.5)
 
     def update(self, returns: Tensor) -> None:
-        """Take in the returns (N,) of a batch's tokens; an empty batch changes nothing. Raises ValueError unless all are finite."""
+        """Take in the returns (N,) of a batch's tokens; an empty batch changes nothing. Raises ValueError
+        unless all are finite.
+        """
         if not len(returns):
             return
         if not bool(torch.isfinite(returns).all()):
-            raise ValueError("value normalisation met a return that is not finite; it would spoil every later value")
+            raise ValueError(
+                "value normalisation met a return that is not finite; it would spoil every later value"
+            )
         step, batch = 1 - self._decay, returns.double()
         self._mean += step * (float(batch.mean()) - self._mean)
         self._square += step * (float(batch.square().mean()) - self._square)

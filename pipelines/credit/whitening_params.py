@@ -14,9 +14,16 @@ class WhiteningParams(Settings):
 
     how: Literal["none", "standard", "population", "scale_only"] = Field(
         "none",
-        description="nothing; mean 0 and unbiased variance 1 (SPO); the same with the population's (PPO, REINFORCE++); "
+        description="nothing; mean 0 and unbiased variance 1 (SPO); the same with the population's "
+        "(PPO, REINFORCE++); "
         "division by the unbiased standard deviation alone, which keeps every sign",
     )
     epsilon: float = Field(
-        1e-8, ge=0, le=1, description="added to the variance (standard, scale_only) or the standard deviation (population; PPO uses 1e-5)"
+        1e-8,
+        ge=0,
+        le=1,
+        description=(
+            "added to the variance (standard, scale_only) or the standard deviation (population; PPO uses "
+            "1e-5)"
+        ),
     )

@@ -12,7 +12,9 @@ Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 
 
 def wilson(right: float, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a share of `right` in `n` (Wilson 1927); (0, 1) for n = 0. Unlike the normal one it stays in [0, 1]."""
+    """The 95 % score interval of a share of `right` in `n` (Wilson 1927); (0, 1) for n = 0. Unlike the normal
+    one it stays in [0, 1].
+    """
     if n == 0:
         return 0.0, 1.0
     share, square = right / n, Z * Z
@@ -24,8 +26,8 @@ def wilson(right: float, n: int) -> tuple[float, float]:
 def accuracy(answers: Sequence[Answer], count_errors: bool) -> dict[str, float]:
     """n answers judged, how many right, how many errors, the accuracy and its interval.
 
-    Errors count as wrong answers if `count_errors`, else they are left out of n. Several answers to one problem are no independent draws:
-    the interval is that of as many answers as there are problems.
+    Errors count as wrong answers if `count_errors`, else they are left out of n. Several answers to one
+    problem are no independent draws: the interval is that of as many answers as there are problems.
     """
     errors = sum(answer.verdict.outcome == "error" for answer in answers)
     judged = [answer for answer in answers if count_errors or answer.verdict.outcome != "error"]
@@ -39,7 +41,9 @@ def accuracy(answers: Sequence[Answer], count_errors: bool) -> dict[str, float]:
 def by_key(
     greedy: Sequence[Answer], sampled: Sequence[Answer], key: Callable[[Answer], Any], count_errors: bool
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """{value of `key`: {"greedy": ..., "sampled": ...}} in sorted order; problems whose key is None are left out."""
+    """{value of `key`: {"greedy": ..., "sampled": ...}} in sorted order; problems whose key is None are left
+    out.
+    """
     values = sorted({key(answer) for answer in [*greedy, *sampled]} - {None})
     return {
         str(value): {

@@ -1,6 +1,8 @@
-"""How far a verifier agrees with labels that it did not make (reward_bridge.md 7.5), with intervals over questions.
+"""How far a verifier agrees with labels that it did not make (reward_bridge.md 7.5), with intervals over
+questions.
 
-Several responses answer one question and fail together, so that a question, not a response, is what is drawn again.
+Several responses answer one question and fail together, so that a question, not a response, is what is drawn
+again.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ EQUAL_MASS_BINS = 15
 
 @dataclass(frozen=True)
 class Judged:
-    """What a verifier said of one response. `label` 1 or 0 is the truth; `verdict` 1, 0 or None (no verdict, which counts as 0 wherever a
-    yes or no is needed); `probability` of 1, in 0..1, None for a verifier that has none; `question` groups responses."""
+    """What a verifier said of one response. `label` 1 or 0 is the truth; `verdict` 1, 0 or None (no verdict,
+    which counts as 0 wherever a yes or no is needed); `probability` of 1, in 0..1, None for a verifier that
+    has none; `question` groups responses.
+    """
 
     question: Hashable
     label: int
@@ -33,17 +37,20 @@ class Judged:
 
 
 def agreement(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
-    """{n, questions, positive (share of labels), confusion, accuracy, balanced_accuracy, precision, recall, false_accept, false_reject,
-    kappa, kappa_low, kappa_high, ac1, degenerate, unparsed} and, where there are probabilities, {auroc, auprc, ece, brier, unsure}.
+    """{n, questions, positive (share of labels), confusion, accuracy, balanced_accuracy, precision, recall,
+    false_accept, false_reject, kappa, kappa_low, kappa_high, ac1, degenerate, unparsed} and, where there are
+    probabilities, {auroc, auprc, ece, brier, unsure}.
 
-    Raises ValueError for nothing judged, a label that is not 0 or 1, or a probability outside 0..1 (NaN too), naming the row.
+    Raises ValueError for nothing judged, a label that is not 0 or 1, or a probability outside 0..1 (NaN too),
+    naming the row.
     """
     if not judged:
         raise ValueError("no judgements to compare: the set of labelled responses is empty")
     for place, row in enumerate(judged):
         if row.label not in (0, 1) or row.verdict not in (0, 1, None):
             raise ValueError(
-                f"row {place} ({row.question}): label {row.label!r}, verdict {row.verdict!r}; both are 0 or 1, a verdict may be None"
+                f"row {place} ({row.question}): label {row.label!r}, verdict {row.verdict!r}; both are 0 or "
+                f"1, a verdict may be None"
             )
         if row.probability is not None and not 0 <= row.probability <= 1:
             raise ValueError(f"row {place} ({row.question}): probability {row.probability!r} is not in 0..1")
@@ -59,7 +66,9 @@ def agreement(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
         "n": len(judged),
         "questions": len(set(groups)),
         "positive": positives / len(judged),
-        "confusion": dict(zip(("true_accept", "false_accept", "false_reject", "true_reject"), map(int, counts), strict=True)),
+        "confusion": dict(
+            zip(("true_accept", "false_accept", "false_reject", "true_reject"), map(int, counts), strict=True)
+        ),
         "accuracy": (hit + counts[3]) / len(judged),
         "balanced_accuracy": (_ratio(hit, positives, 1.0) + _ratio(counts[3], negatives, 1.0)) / 2,
         "precision": _ratio(hit, hit + false_accept),
@@ -75,23 +84,34 @@ def agreement(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
     }
     known = [(row.label, row.probability) for row in judged if row.probability is not None]
     if known:
-        figures |= _of_probabilities(np.array([one for one, _ in known]), np.array([p for _, p in known], np.float64))
+        figures |= _of_probabilities(
+            np.array([one for one, _ in known]), np.array([p for _, p in known], np.float64)
+        )
     return figures
 
 
 def by_subject(judged: Sequence[Judged], seed: int = 0) -> dict[str, dict[str, Any]]:
     """`agreement` of each subject, in the order of their names."""
-    return {name: agreement([row for row in judged if row.subject == name], seed) for name in sorted({row.subject for row in judged})}
+    return {
+        name: agreement([row for row in judged if row.subject == name], seed)
+        for name in sorted({row.subject for row in judged})
+    }
 
 
 def kappa(hit: float, false_accept: float, false_reject: float, reject: float) -> tuple[float, bool]:
-    """Cohen's kappa of a 2 x 2 table, and whether it is undefined (chance agreement 1: then 0; reward_bridge.md 9.15)."""
-    value, degenerate = _kappas(*(np.array([count], np.float64) for count in (hit, false_accept, false_reject, reject)))
+    """Cohen's kappa of a 2 x 2 table, and whether it is undefined (chance agreement 1: then 0;
+    reward_bridge.md 9.15).
+    """
+    value, degenerate = _kappas(
+        *(np.array([count], np.float64) for count in (hit, false_accept, false_reject, reject))
+    )
     return float(value[0]), bool(degenerate[0])
 
 
 def ac1(hit: float, false_accept: float, false_reject: float, reject: float) -> float:
-    """Gwet's AC1, which a high prevalence does not drag down: (p_o - p_e) / (1 - p_e), p_e = 2 q (1 - q), q the mean share of 1."""
+    """Gwet's AC1, which a high prevalence does not drag down: (p_o - p_e) / (1 - p_e), p_e = 2 q (1 - q), q
+    the mean share of 1.
+    """
     total = hit + false_accept + false_reject + reject
     observed, share = (hit + reject) / total, (2 * hit + false_accept + false_reject) / (2 * total)
     chance = 2 * share * (1 - share)
@@ -99,9 +119,13 @@ def ac1(hit: float, false_accept: float, false_reject: float, reject: float) -> 
 
 
 def fleiss(positives: Sequence[int], raters: int) -> float:
-    """Fleiss' kappa of two categories: `positives[i]` of `raters` (2 or more) said 1 of item i. 1 where all raters say one thing."""
+    """Fleiss' kappa of two categories: `positives[i]` of `raters` (2 or more) said 1 of item i. 1 where all
+    raters say one thing.
+    """
     if raters < 2 or not positives or not all(0 <= count <= raters for count in positives):
-        raise ValueError(f"{len(positives)} items with 0 to {raters} positives each are expected, and at least 2 raters")
+        raise ValueError(
+            f"{len(positives)} items with 0 to {raters} positives each are expected, and at least 2 raters"
+        )
     yes = np.array(positives, np.float64)
     each = (yes * (yes - 1) + (raters - yes) * (raters - yes - 1)) / (raters * (raters - 1))
     share = yes.mean() / raters
@@ -110,21 +134,33 @@ def fleiss(positives: Sequence[int], raters: int) -> float:
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
-    """Whether two verifiers err equally often on the same items: `first[i]`, `second[i]`: right on item i. Exact, two-sided.
+    """Whether two verifiers err equally often on the same items: `first[i]`, `second[i]`: right on item i.
+    Exact, two-sided.
 
     -> {only_first, only_second, p}. Items that both get right or both wrong say nothing.
     """
     pairs = list(zip(first, second, strict=True))
-    only_first, only_second = (sum(one and not other for one, other in pairs), sum(other and not one for one, other in pairs))
+    only_first, only_second = (
+        sum(one and not other for one, other in pairs),
+        sum(other and not one for one, other in pairs),
+    )
     apart = only_first + only_second
-    return {"only_first": only_first, "only_second": only_second, "p": float(binomtest(only_first, apart).pvalue) if apart else 1.0}
+    return {
+        "only_first": only_first,
+        "only_second": only_second,
+        "p": float(binomtest(only_first, apart).pvalue) if apart else 1.0,
+    }
 
 
 def ece_equal_mass(label: Array, probability: Array, bins: int = EQUAL_MASS_BINS) -> float:
-    """Expected calibration error over `bins` bins of equally many rows, by probability: sum of n_b / n |mean label - mean probability|."""
+    """Expected calibration error over `bins` bins of equally many rows, by probability: sum of n_b / n |mean
+    label - mean probability|.
+    """
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
-    return float(sum(len(part) * abs(label[part].mean() - probability[part].mean()) for part in parts) / len(label))
+    return float(
+        sum(len(part) * abs(label[part].mean() - probability[part].mean()) for part in parts) / len(label)
+    )
 
 
 def _of_probabilities(label: Array, probability: Array) -> dict[str, float | None]:
@@ -139,13 +175,17 @@ def _of_probabilities(label: Array, probability: Array) -> dict[str, float | Non
     }
 
 
-def _kappas(hit: Array, false_accept: Array, false_reject: Array, reject: Array) -> tuple[Array, np.ndarray[Any, np.dtype[np.bool_]]]:
+def _kappas(
+    hit: Array, false_accept: Array, false_reject: Array, reject: Array
+) -> tuple[Array, np.ndarray[Any, np.dtype[np.bool_]]]:
     """(tables,) counts -> (tables,) kappa, 0 where it is undefined, and where that is."""
     total = hit + false_accept + false_reject + reject
     label, said = (hit + false_reject) / total, (hit + false_accept) / total
     chance = label * said + (1 - label) * (1 - said)
     degenerate = np.isclose(chance, 1.0)
-    return np.where(degenerate, 0.0, ((hit + reject) / total - chance) / np.where(degenerate, 1.0, 1 - chance)), degenerate
+    return np.where(
+        degenerate, 0.0, ((hit + reject) / total - chance) / np.where(degenerate, 1.0, 1 - chance)
+    ), degenerate
 
 
 def _ratio(part: float, whole: float, empty: float = 0.0) -> float:

@@ -1,4 +1,6 @@
-"""Let a model answer problems and judge the answers; the random numbers depend on seed, problem and sample only."""
+"""Let a model answer problems and judge the answers; the random numbers depend on seed, problem and sample
+only.
+"""
 
 from __future__ import annotations
 
@@ -47,15 +49,26 @@ def answer_problems(
     max_error_share: float,
     iteration: int = EVALUATION,
 ) -> list[Answer]:
-    """`samples` answers to each problem, problem by problem. Raises CheckerFailed above `max_error_share` of errors."""
+    """`samples` answers to each problem, problem by problem. Raises CheckerFailed above `max_error_share` of
+    errors.
+    """
     roots = [root_key(seed, iteration, record.id) for record in problems]
     keys = [[child_key(root, index) for index in range(samples)] for root in roots]
     families = engine.generate([record.prompt_ids for record in problems], keys, sampling)
-    pairs = [(record, completion) for record, family in zip(problems, families, strict=True) for completion in family]
+    pairs = [
+        (record, completion)
+        for record, family in zip(problems, families, strict=True)
+        for completion in family
+    ]
     texts = tokens.decode_batch([completion.ids for _, completion in pairs])
-    responses = [response_of(record, completion, text) for text, (record, completion) in zip(texts, pairs, strict=True)]
+    responses = [
+        response_of(record, completion, text) for text, (record, completion) in zip(texts, pairs, strict=True)
+    ]
     verdicts = limit_errors(judge.judge(responses), max_error_share)
-    return [Answer(record, completion, text, verdict) for (record, completion), text, verdict in zip(pairs, texts, verdicts, strict=True)]
+    return [
+        Answer(record, completion, text, verdict)
+        for (record, completion), text, verdict in zip(pairs, texts, verdicts, strict=True)
+    ]
 
 
 def response_of(record: Record, completion: Completion, text: str) -> Response:

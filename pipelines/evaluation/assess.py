@@ -1,7 +1,9 @@
-"""Assess a policy on held-out prompts from its own samples: rewards, costs, safety, degenerate answers, distance from its reference.
+"""Assess a policy on held-out prompts from its own samples: rewards, costs, safety, degenerate answers,
+distance from its reference.
 
-Everything is read from one set of sampled answers, so that the figures of a model speak of the same answers, and a comparison of two
-models can read the rows again. What cannot be judged (no checker, no cost model, no pairs) is None, not 0.
+Everything is read from one set of sampled answers, so that the figures of a model speak of the same answers,
+and a comparison of two models can read the rows again. What cannot be judged (no checker, no cost model, no
+pairs) is None, not 0.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from pipelines.rollouts.counter import child_key, root_key
 from pipelines.rollouts.forest import Completion
 from pipelines.rollouts.rollout_params import SamplingParams
 
-ASSESSMENT, REFERENCE = -2, -3  # the iterations in the counter keys: neither training nor the accuracy evaluation has them
+# the iterations in the counter keys: neither training nor the accuracy evaluation has them
+ASSESSMENT, REFERENCE = -2, -3
 
 Row = dict[str, Any]
 
@@ -41,9 +44,11 @@ class Policy(NamedTuple):
 
 @dataclass(frozen=True)
 class Graders:
-    """What grades an answer; None leaves its figures out. `judge` is the exact checker, `is_safe` reads the text, a `cost` below 0 is safe.
+    """What grades an answer; None leaves its figures out. `judge` is the exact checker, `is_safe` reads the
+    text, a `cost` below 0 is safe.
 
-    Rewards and costs are the model's own numbers, also for an answer that was cut: it is read at its last token.
+    Rewards and costs are the model's own numbers, also for an answer that was cut: it is read at its last
+    token.
     """
 
     judge: Judge | None = None
@@ -70,10 +75,11 @@ def assess(
     seed: int,
     budget: int,
 ) -> Assessment:
-    """Figures of `policy` against `reference` on `problems`, and on `pairs` (held-out ones, may be none). `budget`: tokens of a forward.
+    """Figures of `policy` against `reference` on `problems`, and on `pairs` (held-out ones, may be none).
+    `budget`: tokens of a forward.
 
-    Answers depend on seed, prompt and sample alone: two models get the same random numbers. Raises ValueError without a problem, and
-    CheckerFailed above `settings.max_error_share` of errors.
+    Answers depend on seed, prompt and sample alone: two models get the same random numbers. Raises ValueError
+    without a problem, and CheckerFailed above `settings.max_error_share` of errors.
     """
     if not problems:
         raise ValueError("no held-out prompt to assess on")
@@ -81,12 +87,28 @@ def assess(
     completions = _sample(policy, problems, settings.samples, settings.sampling, seed, ASSESSMENT)
     texts = tokens.decode_batch([completion.ids for completion in completions])
     rows: list[Row] = [
-        {"id": record.id, "sample": place % settings.samples, "prompt": record.prompt, "text": text, "ids": completion.ids}
-        | {"finished": completion.finish.whole, "faults": faults(completion.ids, text, completion.finish.whole, settings.degenerate)}
+        {
+            "id": record.id,
+            "sample": place % settings.samples,
+            "prompt": record.prompt,
+            "text": text,
+            "ids": completion.ids,
+        }
+        | {
+            "finished": completion.finish.whole,
+            "faults": faults(completion.ids, text, completion.finish.whole, settings.degenerate),
+        }
         for place, (record, completion, text) in enumerate(zip(records, completions, texts, strict=True))
     ]
-    answers = [answer_row(record.prompt_ids, completion.ids) for record, completion in zip(records, completions, strict=True)]
-    figures: Row = {"prompts": len(problems), "answers": len(rows), "length": fmean(len(answer.ids) for answer in answers)}
+    answers = [
+        answer_row(record.prompt_ids, completion.ids)
+        for record, completion in zip(records, completions, strict=True)
+    ]
+    figures: Row = {
+        "prompts": len(problems),
+        "answers": len(rows),
+        "length": fmean(len(answer.ids) for answer in answers),
+    }
     figures |= _grade(rows, records, answers, graders, settings, budget)
     figures |= _distance(policy, reference, problems, answers, completions, rows, settings, seed, budget)
     figures["degenerate"] = degenerate_rate([row["faults"] for row in rows], _prompts(rows))
@@ -95,7 +117,12 @@ def assess(
 
 
 def _sample(
-    policy: Policy, problems: Sequence[Record], samples: int, sampling: SamplingParams, seed: int, iteration: int
+    policy: Policy,
+    problems: Sequence[Record],
+    samples: int,
+    sampling: SamplingParams,
+    seed: int,
+    iteration: int,
 ) -> list[Completion]:
     roots = [root_key(seed, iteration, record.id) for record in problems]
     keys = [[child_key(root, index) for index in range(samples)] for root in roots]
@@ -104,14 +131,26 @@ def _sample(
 
 
 def _grade(
-    rows: Sequence[Row], records: Sequence[Record], answers: Sequence[Segment], graders: Graders, settings: AssessParams, budget: int
+    rows: Sequence[Row],
+    records: Sequence[Record],
+    answers: Sequence[Segment],
+    graders: Graders,
+    settings: AssessParams,
+    budget: int,
 ) -> Row:
     """What the graders say of the answers; it is also written into `rows`."""
     prompts = _prompts(rows)
-    figures: Row = {"accuracy": None, "errors": 0, "reward": None, "cost": None, "safety": {"cost": None, "rule": None}}
+    figures: Row = {
+        "accuracy": None,
+        "errors": 0,
+        "reward": None,
+        "cost": None,
+        "safety": {"cost": None, "rule": None},
+    }
     if graders.judge is not None:
         given = [
-            Response(record, answer.ids, row["text"], row["finished"]) for row, record, answer in zip(rows, records, answers, strict=True)
+            Response(record, answer.ids, row["text"], row["finished"])
+            for row, record, answer in zip(rows, records, answers, strict=True)
         ]
         verdicts = limit_errors(graders.judge.judge(given), settings.max_error_share)
         for row, verdict in zip(rows, verdicts, strict=True):
@@ -160,13 +199,20 @@ def _distance(
     prompts, lengths = _prompts(rows), [len(answer.ids) for answer in answers]
     given = _sample(reference, problems, settings.reference_samples, sampling, seed, REFERENCE)
     repeated = [record for record in problems for _ in range(settings.reference_samples)]
-    usual = [answer_row(record.prompt_ids, completion.ids) for record, completion in zip(repeated, given, strict=True)]
+    usual = [
+        answer_row(record.prompt_ids, completion.ids)
+        for record, completion in zip(repeated, given, strict=True)
+    ]
     usual_lengths = [len(row.ids) for row in usual]
-    outside = out_of_distribution(under, lengths, summed_logprobs(reference.model, usual, budget).tolist(), usual_lengths, prompts)
+    outside = out_of_distribution(
+        under, lengths, summed_logprobs(reference.model, usual, budget).tolist(), usual_lengths, prompts
+    )
     return {"kl": kl_from_reference(own, under, lengths, prompts), "out_of_distribution": outside}
 
 
-def _implicit(policy: Policy, reference: Policy, pairs: Sequence[Preferred], settings: AssessParams, budget: int) -> Row | None:
+def _implicit(
+    policy: Policy, reference: Policy, pairs: Sequence[Preferred], settings: AssessParams, budget: int
+) -> Row | None:
     if not pairs:
         return None
     rows = pair_rows(pairs)

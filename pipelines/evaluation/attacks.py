@@ -1,7 +1,9 @@
-"""Texts that must not be accepted as an answer, whatever the key is, and texts that must (reward_bridge.md 10.2).
+"""Texts that must not be accepted as an answer, whatever the key is, and texts that must (reward_bridge.md
+10.2).
 
-None of the fixed texts may be used to train a verifier: what it has seen proves nothing about what it has not. Near misses are made anew
-from each held-out key; their kinds may be taught on other questions (`verifier.negatives`).
+None of the fixed texts may be used to train a verifier: what it has seen proves nothing about what it has
+not. Near misses are made anew from each held-out key; their kinds may be taught on other questions
+(`verifier.negatives`).
 """
 
 from __future__ import annotations
@@ -51,7 +53,19 @@ HEDGES = ("12 or 13", "yes and no", "both yes and no", " ".join(["word"] * 1000)
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 _LIST = re.compile(r"\s*(?:,|;|、| and )\s*")
-_UNITS = {"cm": "m", "m": "km", "km": "m", "kg": "g", "g": "kg", "s": "min", "min": "h", "h": "min", "%": "‰", "°C": "K", "J": "kJ"}
+_UNITS = {
+    "cm": "m",
+    "m": "km",
+    "km": "m",
+    "kg": "g",
+    "g": "kg",
+    "s": "min",
+    "min": "h",
+    "h": "min",
+    "%": "‰",
+    "°C": "K",
+    "J": "kJ",
+}
 
 
 def fixed(question: str) -> Iterator[tuple[str, str, str]]:
@@ -62,7 +76,9 @@ def fixed(question: str) -> Iterator[tuple[str, str, str]]:
 
 
 def near_misses(key: str, others: list[str], generator: random.Random) -> Iterator[tuple[str, str, str]]:
-    """(group, name, text) of answers that are close to `key` and wrong; `others` are keys of other questions of its subject."""
+    """(group, name, text) of answers that are close to `key` and wrong; `others` are keys of other questions
+    of its subject.
+    """
     number = _NUMBER.search(key)
     if number:
         start, end, digits = number.start(), number.end(), number[0]
@@ -72,7 +88,11 @@ def near_misses(key: str, others: list[str], generator: random.Random) -> Iterat
 
         if digits.strip("-0."):
             yield "near miss", "sign", put(digits[1:] if digits.startswith("-") else f"-{digits}")
-            yield "near miss", "times ten", put(f"{digits}0" if "." not in digits else digits.replace(".", "") + "0")
+            yield (
+                "near miss",
+                "times ten",
+                put(f"{digits}0" if "." not in digits else digits.replace(".", "") + "0"),
+            )
         if len(digits.lstrip("-")) > 1 and "." not in digits:
             yield "near miss", "digit dropped", put(digits[:-1])
         yield "near miss", "digit added", put(f"{digits}{generator.randint(1, 9)}")
@@ -85,7 +105,11 @@ def near_misses(key: str, others: list[str], generator: random.Random) -> Iterat
     parts = [part for part in _LIST.split(key) if part]
     if len(parts) > 2:
         yield "near miss", "item missing", ", ".join(parts[:-1])
-    wrong = [other for other in others if _bare(other) != _bare(key) and _bare(key) not in _bare(other) and _bare(other) not in _bare(key)]
+    wrong = [
+        other
+        for other in others
+        if _bare(other) != _bare(key) and _bare(key) not in _bare(other) and _bare(other) not in _bare(key)
+    ]
     if wrong:
         other = generator.choice(wrong)
         yield "near miss", "another answer", other

@@ -1,7 +1,9 @@
-"""Whether a preference probability means what it says: reliability bins, expected calibration error, Brier score, temperature.
+"""Whether a preference probability means what it says: reliability bins, expected calibration error, Brier
+score, temperature.
 
-The probability is Bradley-Terry's, sigma(margin) (dpo_vs_ppo.md 3.1). Which answer stands first in a pair is a convention, so a
-pair counts by the answer that the model prefers: its confidence max(p, 1 - p) lies in 0.5..1, and it is right or not.
+The probability is Bradley-Terry's, sigma(margin) (dpo_vs_ppo.md 3.1). Which answer stands first in a pair is
+a convention, so a pair counts by the answer that the model prefers: its confidence max(p, 1 - p) lies in
+0.5..1, and it is right or not.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def calibration(margins: Array, bins: int) -> dict[str, Any]:
-    """margins (N,) = score of the chosen minus that of the rejected answer, N > 0 -> {ece, brier, log_loss, temperature, bins}.
+    """margins (N,) = score of the chosen minus that of the rejected answer, N > 0 -> {ece, brier, log_loss,
+    temperature, bins}.
 
-    `bins` of equal width over 0.5..1, each {low, high, n, confidence, accuracy}, those without pairs left out. A tie is half right.
+    `bins` of equal width over 0.5..1, each {low, high, n, confidence, accuracy}, those without pairs left
+    out. A tie is half right.
     """
     confidence = sigmoid(np.abs(margins))
     right = np.where(margins == 0, 0.5, margins > 0)
@@ -38,9 +42,11 @@ def calibration(margins: Array, bins: int) -> dict[str, Any]:
 
 
 def temperature(margins: Array) -> float | None:
-    """The T that minimises the mean of -log sigma(margin / T): above 1 the model is too sure, below 1 not sure enough.
+    """The T that minimises the mean of -log sigma(margin / T): above 1 the model is too sure, below 1 not
+    sure enough.
 
-    None where no finite one does: every margin is at least 0 (0 would be best) or their mean is not positive (infinity).
+    None where no finite one does: every margin is at least 0 (0 would be best) or their mean is not positive
+    (infinity).
     """
     if margins.min() >= 0 or margins.mean() <= 0:
         return None

@@ -1,4 +1,5 @@
-"""Figures of programs: pass@k, k@n where public tests choose what is submitted, why programs fail, and the share of degenerate ones.
+"""Figures of programs: pass@k, k@n where public tests choose what is submitted, why programs fail, and the
+share of degenerate ones.
 
 dpo_vs_ppo.md 7, 9.2.23 and 9.2.24; dpo_vs_ppo.md 4.3 asks for the degenerate rate beside the pass rate.
 """
@@ -19,8 +20,9 @@ KINDS = ("empty", "unfinished", "repeated", "unparsable")
 
 
 class Program(Protocol):
-    """What became of an answer's program: how its hidden tests ended, whether it is Python, whether it passes the public tests (or there
-    are none), and the hidden ones; None: not judged."""
+    """What became of an answer's program: how its hidden tests ended, whether it is Python, whether it passes
+    the public tests (or there are none), and the hidden ones; None: not judged.
+    """
 
     @property
     def status(self) -> str: ...
@@ -36,13 +38,17 @@ class Program(Protocol):
 
 
 def code_figures(
-    answers: Sequence[Answer], programs: Sequence[Program], submissions: Sequence[int], seed: int, count_errors: bool
+    answers: Sequence[Answer],
+    programs: Sequence[Program],
+    submissions: Sequence[int],
+    seed: int,
+    count_errors: bool,
 ) -> dict[str, Any]:
-    """`answers` are samples of several problems with the `programs` in them; `submissions` are the k of pass@k and k@n, each used where a
-    problem has as many samples.
+    """`answers` are samples of several problems with the `programs` in them; `submissions` are the k of
+    pass@k and k@n, each used where a problem has as many samples.
 
-    Errors count as failures if `count_errors`, else these samples are left out. A degenerate answer is empty, unfinished, caught in a loop
-    or no Python.
+    Errors count as failures if `count_errors`, else these samples are left out. A degenerate answer is empty,
+    unfinished, caught in a loop or no Python.
     """
     kinds = [_faults(answer, program) for answer, program in zip(answers, programs, strict=True)]
     judged: dict[str, list[Program]] = {}
@@ -67,7 +73,9 @@ def code_figures(
 
 def _k_at_n(judged: dict[str, list[Program]], k: int, seed: int) -> dict[str, float | None]:
     solved = [
-        solved_k_at_n([program.public for program in own], [program.hidden is True for program in own], k, seed, problem)
+        solved_k_at_n(
+            [program.public for program in own], [program.hidden is True for program in own], k, seed, problem
+        )
         for problem, own in judged.items()
     ]
     return mean_of([float(one) for one in solved])

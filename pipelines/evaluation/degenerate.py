@@ -1,4 +1,6 @@
-"""Responses that are no answers: empty, unfinished, or caught in a loop (dpo_vs_ppo.md 4.3 asks for their share)."""
+"""Responses that are no answers: empty, unfinished, or caught in a loop (dpo_vs_ppo.md 4.3 asks for their
+share).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ KINDS = ("empty", "unfinished", "repeated")
 
 
 def faults(ids: Sequence[int], text: str, finished: bool, settings: DegenerateParams) -> list[str]:
-    """Which of KINDS a response is. `ids` may end with the end token; `finished` says whether the model ended by itself."""
+    """Which of KINDS a response is. `ids` may end with the end token; `finished` says whether the model ended
+    by itself.
+    """
     found = [] if text.strip() else ["empty"]
     if not finished:
         found.append("unfinished")
@@ -22,7 +26,9 @@ def faults(ids: Sequence[int], text: str, finished: bool, settings: DegeneratePa
 
 
 def loops(ids: Sequence[int], period: int, repeats: int, tokens: int) -> bool:
-    """Whether some run of tokens of at most `period` stands at least `repeats` times in a row and covers at least `tokens`."""
+    """Whether some run of tokens of at most `period` stands at least `repeats` times in a row and covers at
+    least `tokens`.
+    """
     for step in range(1, min(period, len(ids) // repeats) + 1):
         needed = max((repeats - 1) * step, tokens - step)
         same = 0
@@ -34,6 +40,11 @@ def loops(ids: Sequence[int], period: int, repeats: int, tokens: int) -> bool:
 
 
 def degenerate_rate(found: Sequence[Sequence[str]], prompts: Sequence[str]) -> dict[str, object]:
-    """`faults` of every response -> the share with any, with Wilson's interval over prompts, and the count of each kind."""
+    """`faults` of every response -> the share with any, with Wilson's interval over prompts, and the count of
+    each kind.
+    """
     counts = Counter(kind for kinds in found for kind in kinds)
-    return {**share_of([float(bool(kinds)) for kinds in found], prompts), "kinds": {kind: counts[kind] for kind in KINDS}}
+    return {
+        **share_of([float(bool(kinds)) for kinds in found], prompts),
+        "kinds": {kind: counts[kind] for kind in KINDS},
+    }

@@ -1,8 +1,10 @@
-"""The entropy law R = -a exp(H) + b: accuracy is bought with entropy, and b - a is what is left to buy at H = 0 (arXiv 2505.22617).
+"""The entropy law R = -a exp(H) + b: accuracy is bought with entropy, and b - a is what is left to buy at H =
+0 (arXiv 2505.22617).
 
-H is a policy's mean token entropy in nats at the sampling temperature, R its validation accuracy as a share, 0..1 (entropy.md 4.2
-to 4.5). The law holds for runs in which nothing acts on the entropy: fitted to Clip-Cov, KL-Cov or an entropy bonus it says nothing. It
-maps an observed entropy to an accuracy; it does not forecast the entropy.
+H is a policy's mean token entropy in nats at the sampling temperature, R its validation accuracy as a share,
+0..1 (entropy.md 4.2 to 4.5). The law holds for runs in which nothing acts on the entropy: fitted to Clip-Cov,
+KL-Cov or an entropy bonus it says nothing. It maps an observed entropy to an accuracy; it does not forecast
+the entropy.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Law:
-    """A fit to `n` pairs: `rmse` in units of R, over n; `r2` is NaN where all R are equal, for there is nothing to explain."""
+    """A fit to `n` pairs: `rmse` in units of R, over n; `r2` is NaN where all R are equal, for there is
+    nothing to explain.
+    """
 
     a: float
     b: float
@@ -43,7 +47,9 @@ class Law:
 
 @dataclass(frozen=True)
 class Forecast:
-    """A law from the first `law.n` pairs and its errors on the others, in units of R: `rmse`, and `final_error`, absolute, on the last."""
+    """A law from the first `law.n` pairs and its errors on the others, in units of R: `rmse`, and
+    `final_error`, absolute, on the last.
+    """
 
     law: Law
     predicted: Array
@@ -53,7 +59,9 @@ class Forecast:
 
 @dataclass(frozen=True)
 class SizeLaw:
-    """A coefficient of the law by model size: slope ln N + intercept, N in billions of non-embedding parameters (entropy.md 4.5)."""
+    """A coefficient of the law by model size: slope ln N + intercept, N in billions of non-embedding
+    parameters (entropy.md 4.5).
+    """
 
     slope: float
     intercept: float
@@ -84,25 +92,29 @@ class Pairs:
 
 
 def fit(entropy: ArrayLike, accuracy: ArrayLike) -> Law:
-    """H (n,) in nats, R (n,) -> the law by ordinary least squares of R on [exp(H), 1], unweighted (entropy.md 4.3, U12).
+    """H (n,) in nats, R (n,) -> the law by ordinary least squares of R on [exp(H), 1], unweighted (entropy.md
+    4.3, U12).
 
     ValueError for fewer than three pairs, a value that is not finite, or H all equal.
     """
     entropies, accuracies = _columns(entropy, accuracy, "entropy", "accuracy")
     if len(entropies) < FEWEST:
         raise ValueError(
-            f"{len(entropies)} pairs of entropy and accuracy; two coefficients need at least {FEWEST} to be tested: validate more often"
+            f"{len(entropies)} pairs of entropy and accuracy; two coefficients need at least {FEWEST} to be "
+            f"tested: validate more often"
         )
     x = _exp(entropies)
     if np.ptp(x) <= EQUAL * x.max():
         raise ValueError(
-            f"all {len(x)} entropies are {entropies[0]:.6g} nats, so no slope can be told: fit a part of the run in which entropy moves"
+            f"all {len(x)} entropies are {entropies[0]:.6g} nats, so no slope can be told: fit a part of the "
+            f"run in which entropy moves"
         )
     slope, intercept = _line(x, accuracies)
     apart = accuracies - (slope * x + intercept)
     about = accuracies - accuracies.mean()
     total = float(about @ about)
-    explained = np.ptp(accuracies) > 0 and total > 0  # equal ones may miss their mean by a rounding, tiny ones square to 0
+    # equal ones may miss their mean by a rounding, tiny ones square to 0
+    explained = np.ptp(accuracies) > 0 and total > 0
     r2 = 1 - float(apart @ apart) / total if explained else math.nan
     return Law(-slope, intercept, r2, _rms(apart), len(x))
 
@@ -113,7 +125,8 @@ def predict(law: Law, entropy: ArrayLike) -> Array:
 
 
 def predict_rest(entropy: ArrayLike, accuracy: ArrayLike, fit_fraction: float = FIT_FRACTION) -> Forecast:
-    """H (n,), R (n,) in the order of the run: fit the first ceil(fit_fraction * n) pairs, predict the others from their H (entropy.md 4.4).
+    """H (n,), R (n,) in the order of the run: fit the first ceil(fit_fraction * n) pairs, predict the others
+    from their H (entropy.md 4.4).
 
     ValueError where `fit` raises one, or no pair is left to predict.
     """
@@ -123,7 +136,8 @@ def predict_rest(entropy: ArrayLike, accuracy: ArrayLike, fit_fraction: float = 
     count = portion_up(fit_fraction, len(entropies))
     if count < FEWEST or count == len(entropies):
         raise ValueError(
-            f"fit_fraction {fit_fraction} of {len(entropies)} pairs is {count}: the fit needs at least {FEWEST}, and one must be left to "
+            f"fit_fraction {fit_fraction} of {len(entropies)} pairs is {count}: the fit needs at least "
+            f"{FEWEST}, and one must be left to "
             "predict; raise or lower it, or validate more often"
         )
     law = fit(entropies[:count], accuracies[:count])
@@ -133,20 +147,24 @@ def predict_rest(entropy: ArrayLike, accuracy: ArrayLike, fit_fraction: float = 
 
 
 def fit_size(sizes: ArrayLike, coefficients: ArrayLike) -> SizeLaw:
-    """Sizes (k,) in billions of non-embedding parameters, the a or the b (k,) of their laws -> its course over sizes (entropy.md 4.5).
+    """Sizes (k,) in billions of non-embedding parameters, the a or the b (k,) of their laws -> its course
+    over sizes (entropy.md 4.5).
 
-    By least squares. ValueError for fewer than two different sizes, one that is not positive, or a value that is not finite.
+    By least squares. ValueError for fewer than two different sizes, one that is not positive, or a value that
+    is not finite.
     """
     billions, values = _columns(sizes, coefficients, "sizes", "coefficients")
     if len(set(billions.tolist())) < 2 or (billions <= 0).any():
         raise ValueError(
-            f"sizes {billions.tolist()}: a law over sizes needs at least two different ones, in billions of parameters, above 0"
+            f"sizes {billions.tolist()}: a law over sizes needs at least two different ones, in billions of "
+            f"parameters, above 0"
         )
     return SizeLaw(*_line(np.log(billions), values))
 
 
 def progress(values: ArrayLike) -> Progress:
-    """values (T,), T > 0, of a run -> (v_t - v_0) / (v_end - v_0): `consumed` of entropies, `gained` of accuracies (entropy.md 4.2).
+    """values (T,), T > 0, of a run -> (v_t - v_0) / (v_end - v_0): `consumed` of entropies, `gained` of
+    accuracies (entropy.md 4.2).
 
     A history that goes one way only has shares in 0..1; one that overshoots its end has larger ones.
     """
@@ -160,17 +178,21 @@ def progress(values: ArrayLike) -> Progress:
 
 
 def progress_at(steps: ArrayLike, values: ArrayLike, share: float) -> float:
-    """`progress` when `share` of the run (0..1) is over, linear between the steps (T,), which rise; NaN where it is not defined."""
+    """`progress` when `share` of the run (0..1) is over, linear between the steps (T,), which rise; NaN where
+    it is not defined.
+    """
     places = np.asarray(steps, np.float64)
     return float(np.interp(places[0] + share * (places[-1] - places[0]), places, progress(values).values))
 
 
 def pairs(rows: Sequence[Mapping[str, Any]], accuracy: str, window: int = WINDOW) -> Pairs:
-    """A curve's rows (`step`, `entropy` of an iteration, `accuracy` where it validated), in order -> a pair for each validation.
+    """A curve's rows (`step`, `entropy` of an iteration, `accuracy` where it validated), in order -> a pair
+    for each validation.
 
-    H is the mean over the `window` iterations ending at the validation (entropy.md U13; 1: that iteration's alone). An iteration samples
-    with the weights before its update, so that mean lags the validated weights by (window + 1) / 2 iterations; the validation before
-    training takes the entropy of the first iteration, which is exactly its own. Values that are not finite numbers are passed over.
+    H is the mean over the `window` iterations ending at the validation (entropy.md U13; 1: that iteration's
+    alone). An iteration samples with the weights before its update, so that mean lags the validated weights
+    by (window + 1) / 2 iterations; the validation before training takes the entropy of the first iteration,
+    which is exactly its own. Values that are not finite numbers are passed over.
     """
     if window < 1:
         raise ValueError(f"window is {window}; it counts iterations, so at least 1")
@@ -191,7 +213,9 @@ def pairs(rows: Sequence[Mapping[str, Any]], accuracy: str, window: int = WINDOW
 def _columns(first: ArrayLike, second: ArrayLike, *names: str) -> tuple[Array, Array]:
     columns = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if columns[0].ndim != 1 or columns[0].shape != columns[1].shape:
-        raise ValueError(f"{names[0]} {columns[0].shape} and {names[1]} {columns[1].shape} must be two lists of one length")
+        raise ValueError(
+            f"{names[0]} {columns[0].shape} and {names[1]} {columns[1].shape} must be two lists of one length"
+        )
     for name, column in zip(names, columns, strict=True):
         if not np.isfinite(column).all():
             place = int(np.flatnonzero(~np.isfinite(column))[0])
@@ -203,12 +227,16 @@ def _exp(entropies: Array) -> Array:
     with np.errstate(over="ignore"):
         x = np.exp(entropies)
     if not np.isfinite(x).all():
-        raise ValueError(f"an entropy of {entropies.max():.6g} nats is none of a token's, which is at most ln(vocabulary)")
+        raise ValueError(
+            f"an entropy of {entropies.max():.6g} nats is none of a token's, which is at most ln(vocabulary)"
+        )
     return x
 
 
 def _line(x: Array, y: Array) -> tuple[float, float]:
-    """Slope and intercept of least squares; centred first, for the normal equations of [x, 1] lose half the digits."""
+    """Slope and intercept of least squares; centred first, for the normal equations of [x, 1] lose half the
+    digits.
+    """
     about = x - x.mean()
     slope = float(about @ (y - y.mean()) / (about @ about))
     return slope, float(y.mean() - slope * x.mean())

@@ -1,7 +1,9 @@
-"""Where a policy's entropy sits: its distribution over tokens, which tokens have most, and what training leaves of both.
+"""Where a policy's entropy sits: its distribution over tokens, which tokens have most, and what training
+leaves of both.
 
-The analyses of forking tokens (arXiv 2506.01939; entropy.md 2.5). All take entropies in nats of fixed tokens, response positions
-only, over the full vocabulary at temperature 1. A threshold belongs to the model that it was measured on and to no other.
+The analyses of forking tokens (arXiv 2506.01939; entropy.md 2.5). All take entropies in nats of fixed tokens,
+response positions only, over the full vocabulary at temperature 1. A threshold belongs to the model that it
+was measured on and to no other.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Distribution:
-    """Percentile -> entropy; `certain`: the share of tokens below 0.01 nats; `threshold`: the 80th percentile, for `fork_probabilities`."""
+    """Percentile -> entropy; `certain`: the share of tokens below 0.01 nats; `threshold`: the 80th
+    percentile, for `fork_probabilities`.
+    """
 
     n: int
     mean: float
@@ -37,7 +41,9 @@ class Distribution:
 
 @dataclass(frozen=True)
 class TokenType:
-    """A token of the vocabulary: how often it stood there, and the mean entropy of the positions at which it did."""
+    """A token of the vocabulary: how often it stood there, and the mean entropy of the positions at which it
+    did.
+    """
 
     token: int
     count: int
@@ -46,7 +52,9 @@ class TokenType:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Share of the reference's top tokens that are top tokens here, 0..1, and what independent scores would have on average."""
+    """Share of the reference's top tokens that are top tokens here, 0..1, and what independent scores would
+    have on average.
+    """
 
     share: float
     chance: float
@@ -54,7 +62,9 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Bin:
-    """Tokens between two percentiles of their entropy before training, and how it changed: signed, absolute, and the share that rose."""
+    """Tokens between two percentiles of their entropy before training, and how it changed: signed, absolute,
+    and the share that rose.
+    """
 
     low: float
     high: float
@@ -66,20 +76,27 @@ class Bin:
 
 
 def distribution(entropy: ArrayLike) -> Distribution:
-    """entropy (N,), N > 0 -> its percentiles, interpolated between tokens (entropy.md 2.5.A). One per checkpoint gives entropy.md 2.5.E.
+    """entropy (N,), N > 0 -> its percentiles, interpolated between tokens (entropy.md 2.5.A). One per
+    checkpoint gives entropy.md 2.5.E.
 
     ValueError for no token or one that is not finite.
     """
     values = _tokens(entropy)
     levels = np.percentile(values, PERCENTILES)  # not torch.quantile, which refuses more than 2^24 of them
     percentiles = dict(zip(PERCENTILES, levels.tolist(), strict=True))
-    return Distribution(len(values), float(values.mean()), percentiles, float((values < CERTAIN).mean()), percentiles[FORKING])
+    return Distribution(
+        len(values), float(values.mean()), percentiles, float((values < CERTAIN).mean()), percentiles[FORKING]
+    )
 
 
-def token_types(ids: ArrayLike, entropy: ArrayLike, above: int = 100, show: int = 100) -> tuple[list[TokenType], list[TokenType]]:
-    """ids (N,) int and entropy (N,) -> the `show` token types of highest mean entropy, and of lowest, extreme first (entropy.md 2.5.A).
+def token_types(
+    ids: ArrayLike, entropy: ArrayLike, above: int = 100, show: int = 100
+) -> tuple[list[TokenType], list[TokenType]]:
+    """ids (N,) int and entropy (N,) -> the `show` token types of highest mean entropy, and of lowest, extreme
+    first (entropy.md 2.5.A).
 
-    Types that occur more than `above` times; where there are fewer than 2 `show`, some stand in both lists. Of equal means: the lower id.
+    Types that occur more than `above` times; where there are fewer than 2 `show`, some stand in both lists.
+    Of equal means: the lower id.
     """
     values, tokens = _tokens(entropy), np.asarray(ids)
     if tokens.shape != values.shape:
@@ -90,22 +107,28 @@ def token_types(ids: ArrayLike, entropy: ArrayLike, above: int = 100, show: int 
     rising = often[np.argsort(means[often], kind="stable")]
     falling = often[np.argsort(-means[often], kind="stable")]
     top, bottom = (
-        [TokenType(int(kinds[place]), int(counts[place]), float(means[place])) for place in order[:show]] for order in (falling, rising)
+        [TokenType(int(kinds[place]), int(counts[place]), float(means[place])) for place in order[:show]]
+        for order in (falling, rising)
     )
     return top, bottom
 
 
-def top_overlap(scores: ArrayLike, reference: ArrayLike, share: float = 0.2, lengths: Sequence[int] | None = None) -> Overlap:
-    """scores (N,) and reference (N,) of the same tokens -> |top of scores and top of reference| / |top of reference| (entropy.md 2.5.C).
+def top_overlap(
+    scores: ArrayLike, reference: ArrayLike, share: float = 0.2, lengths: Sequence[int] | None = None
+) -> Overlap:
+    """scores (N,) and reference (N,) of the same tokens -> |top of scores and top of reference| / |top of
+    reference| (entropy.md 2.5.C).
 
-    Ranked over all tokens together or, with `lengths` of the responses, which sum to N, within each and averaged over those with tokens
-    (entropy.md U10). A top holds ceil(share * n) tokens, so that short responses have a higher level of chance. ValueError for no token,
-    another length, or a share outside (0, 1].
+    Ranked over all tokens together or, with `lengths` of the responses, which sum to N, within each and
+    averaged over those with tokens (entropy.md U10). A top holds ceil(share * n) tokens, so that short
+    responses have a higher level of chance. ValueError for no token, another length, or a share outside (0,
+    1].
     """
     ours, theirs = _tokens(scores), _tokens(reference)
     if ours.shape != theirs.shape or (lengths is not None and sum(lengths) != len(ours)):
         raise ValueError(
-            f"{len(ours)} scores, {len(theirs)} of the reference, lengths of {sum(lengths or ())}: they must be of the same tokens"
+            f"{len(ours)} scores, {len(theirs)} of the reference, lengths of {sum(lengths or ())}: they must "
+            f"be of the same tokens"
         )
     if not 0 < share <= 1:
         raise ValueError(f"share is {share}; it must be above 0 and at most 1")
@@ -121,10 +144,12 @@ def top_overlap(scores: ArrayLike, reference: ArrayLike, share: float = 0.2, len
 
 
 def change_by_percentile(before: ArrayLike, after: ArrayLike, bins: int = 20) -> list[Bin]:
-    """before (N,) and after (N,) entropies of the same tokens -> changes in `bins` of equal count by entropy before (entropy.md 2.5.D).
+    """before (N,) and after (N,) entropies of the same tokens -> changes in `bins` of equal count by entropy
+    before (entropy.md 2.5.D).
 
-    Tokens are put into bins by rank, for the many of entropy 0 would leave bins by value empty; the edges are percentiles. Means are signed
-    and absolute (entropy.md U11). ValueError for fewer tokens than bins, or another length.
+    Tokens are put into bins by rank, for the many of entropy 0 would leave bins by value empty; the edges are
+    percentiles. Means are signed and absolute (entropy.md U11). ValueError for fewer tokens than bins, or
+    another length.
     """
     base, final = _tokens(before), _tokens(after)
     if base.shape != final.shape:
@@ -141,8 +166,9 @@ def change_by_percentile(before: ArrayLike, after: ArrayLike, bins: int = 20) ->
 
 
 def fork_probabilities(logits: Tensor, threshold: float, high: float, low: float) -> Tensor:
-    """logits (N, V), untempered -> the probabilities (N, V) to draw from: at temperature `high` where the entropy at 1 exceeds `threshold`
-    (nats), at `low` elsewhere (entropy.md 2.5.B). Temperature 0 puts everything on the first of the largest logits. float32 at least.
+    """logits (N, V), untempered -> the probabilities (N, V) to draw from: at temperature `high` where the
+    entropy at 1 exceeds `threshold` (nats), at `low` elsewhere (entropy.md 2.5.B). Temperature 0 puts
+    everything on the first of the largest logits. float32 at least.
 
     ValueError for a temperature below 0.
     """
@@ -160,7 +186,13 @@ def fork_probabilities(logits: Tensor, threshold: float, high: float, low: float
 def _tokens(values: ArrayLike) -> Array:
     column = np.asarray(values, np.float64)
     if column.ndim != 1 or not len(column):
-        raise ValueError(f"values of shape {column.shape}: a flat list of at least one token is needed, without padding or prompt")
+        raise ValueError(
+            f"values of shape {column.shape}: a flat list of at least one token is needed, without padding "
+            f"or prompt"
+        )
     if not np.isfinite(column).all():
-        raise ValueError(f"token {int(np.flatnonzero(~np.isfinite(column))[0])} of {len(column)} is not finite; no rank or mean holds it")
+        raise ValueError(
+            f"token {int(np.flatnonzero(~np.isfinite(column))[0])} of {len(column)} is not finite; no rank "
+            f"or mean holds it"
+        )
     return column

@@ -11,17 +11,25 @@ from pipelines.rollouts.rollout_params import SamplingParams
 
 
 class EvaluateParams(RewardParams):
-    """The section `evaluate.settings` of params.yaml: every problem is answered greedily once, and sampled `samples` times."""
+    """The section `evaluate.settings` of params.yaml: every problem is answered greedily once, and sampled
+    `samples` times.
+    """
 
     problems: int = Field(0, ge=0, description="held-out problems that are answered, evenly spread; 0: all")
-    samples: int = Field(1, ge=1, le=1024, description="sampled answers per problem; their mean accuracy is reported")
+    samples: int = Field(
+        1, ge=1, le=1024, description="sampled answers per problem; their mean accuracy is reported"
+    )
     submissions: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (1, 10, 100), description="of programs, the k of pass@k and of k@n; those above `samples` are not reported"
+        (1, 10, 100),
+        description="of programs, the k of pass@k and of k@n; those above `samples` are not reported",
     )
     sampling: SamplingParams = Field(SamplingParams(), description="how a token of a sampled answer is drawn")
 
     @model_validator(mode="after")
     def _sampled(self) -> Self:
         if self.sampling.temperature == 0:
-            raise ValueError("sampling.temperature must be above 0: the greedy answers are always given beside the sampled ones")
+            raise ValueError(
+                "sampling.temperature must be above 0: the greedy answers are always given beside the "
+                "sampled ones"
+            )
         return self

@@ -1,7 +1,8 @@
-"""The implicit reward of a policy trained on preferences: beta (log pi - log pi_ref), and how well it orders pairs.
+"""The implicit reward of a policy trained on preferences: beta (log pi - log pi_ref), and how well it orders
+pairs.
 
-What the loss of DPO trains is a reward model with this reward (dpo_vs_ppo.md 4.1). Log-probs are sums over the answer's tokens,
-the end token included and the prompt not.
+What the loss of DPO trains is a reward model with this reward (dpo_vs_ppo.md 4.1). Log-probs are sums over
+the answer's tokens, the end token included and the prompt not.
 """
 
 from __future__ import annotations
@@ -25,8 +26,14 @@ def implicit_rewards(policy: np.ndarray, reference: np.ndarray, beta: float) -> 
 
 
 def implicit_accuracy(
-    pairs: Sequence[Preferred], policy: np.ndarray, reference: np.ndarray, beta: float, settings: RewardReportParams
+    pairs: Sequence[Preferred],
+    policy: np.ndarray,
+    reference: np.ndarray,
+    beta: float,
+    settings: RewardReportParams,
 ) -> dict[str, Any]:
-    """`preference_accuracy` of the implicit rewards. At policy = reference every pair is a tie and the accuracy a half."""
+    """`preference_accuracy` of the implicit rewards. At policy = reference every pair is a tie and the
+    accuracy a half.
+    """
     rewards = implicit_rewards(policy, reference, beta)
     return preference_accuracy(pairs, rewards[:, 0], rewards[:, 1], settings)

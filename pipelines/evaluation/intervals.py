@@ -1,4 +1,6 @@
-"""A share or a mean with its 95 % interval, where several values may belong to one prompt: those are no independent draws."""
+"""A share or a mean with its 95 % interval, where several values may belong to one prompt: those are no
+independent draws.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def share_of(right: Sequence[float], groups: Sequence[Hashable] | None = None) -> dict[str, float]:
-    """Values in 0..1 -> {n, right, share, low, high}: Wilson's interval, for as many draws as there are distinct `groups`.
+    """Values in 0..1 -> {n, right, share, low, high}: Wilson's interval, for as many draws as there are
+    distinct `groups`.
 
     A value may be a half (a tie). Nothing counted: share 0, interval (0, 1).
     """
@@ -23,11 +26,20 @@ def share_of(right: Sequence[float], groups: Sequence[Hashable] | None = None) -
     draws = n if groups is None else len(set(groups))
     share = total / n if n else 0.0
     low, high = wilson(share * draws, draws)
-    return {"n": n, "right": int(total) if float(total).is_integer() else total, "share": share, "low": low, "high": high}
+    return {
+        "n": n,
+        "right": int(total) if float(total).is_integer() else total,
+        "share": share,
+        "low": low,
+        "high": high,
+    }
 
 
-def mean_of(values: Sequence[float], groups: Sequence[Hashable] | None = None, seed: int = 0) -> dict[str, float | None]:
-    """{n, mean, low, high}: the percentile bootstrap over `groups` (each value its own where None); all None but n for no values.
+def mean_of(
+    values: Sequence[float], groups: Sequence[Hashable] | None = None, seed: int = 0
+) -> dict[str, float | None]:
+    """{n, mean, low, high}: the percentile bootstrap over `groups` (each value its own where None); all None
+    but n for no values.
 
     ValueError for a value that is not finite: a mean over it would say nothing.
     """
@@ -36,25 +48,37 @@ def mean_of(values: Sequence[float], groups: Sequence[Hashable] | None = None, s
     column = np.asarray(values, np.float64)
     if not np.isfinite(column).all():
         raise ValueError(
-            f"value {int(np.flatnonzero(~np.isfinite(column))[0])} of {len(column)} is not finite; a mean of it has no meaning"
+            f"value {int(np.flatnonzero(~np.isfinite(column))[0])} of {len(column)} is not finite; a mean of "
+            f"it has no meaning"
         )
     low, high = bootstrap([column], groups, lambda sums, counts: sums[0] / counts, seed)
     return {"n": len(column), "mean": float(column.mean()), "low": low, "high": high}
 
 
 def bootstrap(
-    columns: Sequence[Array], groups: Sequence[Hashable] | None, statistic: Callable[[list[Array], Array], Array], seed: int
+    columns: Sequence[Array],
+    groups: Sequence[Hashable] | None,
+    statistic: Callable[[list[Array], Array], Array],
+    seed: int,
 ) -> tuple[float, float]:
     """The middle 95 % of `statistic(sums of each column, number of rows)` over resampled groups.
 
-    columns: each (rows,). `statistic` sees (RESAMPLES,) arrays. The same rows and seed give the same interval.
+    columns: each (rows,). `statistic` sees (RESAMPLES,) arrays. The same rows and seed give the same
+        interval.
     """
     numbers = {key: place for place, key in enumerate(dict.fromkeys(groups))} if groups is not None else {}
-    owner = np.arange(len(columns[0])) if groups is None else np.fromiter((numbers[key] for key in groups), np.int64)
+    owner = (
+        np.arange(len(columns[0]))
+        if groups is None
+        else np.fromiter((numbers[key] for key in groups), np.int64)
+    )
     size = int(owner.max()) + 1
     totals = [np.bincount(owner, column, size) for column in columns]
     counts = np.bincount(owner, minlength=size).astype(np.float64)
-    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), RESAMPLES).astype(np.float64)
-    sums = [np.einsum("rg,g->r", drawn, column) for column in (*totals, counts)]  # not @: its order of sums depends on BLAS threads
+    drawn = (
+        np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), RESAMPLES).astype(np.float64)
+    )
+    # not @: its order of sums depends on BLAS threads
+    sums = [np.einsum("rg,g->r", drawn, column) for column in (*totals, counts)]
     low, high = np.quantile(statistic(sums[:-1], sums[-1]), (0.025, 0.975))
     return float(low), float(high)

@@ -1,6 +1,8 @@
-"""The verifier's laboratory: every attack on many questions, false accepts and false rejects by string and subject, and the gate.
+"""The verifier's laboratory: every attack on many questions, false accepts and false rejects by string and
+subject, and the gate.
 
-Works on any judge, rule or model, through the door that the policy loop uses: what is measured is what would pay the policy.
+Works on any judge, rule or model, through the door that the policy loop uses: what is measured is what would
+pay the policy.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from pipelines.rewards.judge import Judge, Response
 
 @dataclass(frozen=True)
 class Case:
-    """A question with its reference answer; `right` and `wrong` are further answers with exact labels, where the set has them."""
+    """A question with its reference answer; `right` and `wrong` are further answers with exact labels, where
+    the set has them.
+    """
 
     id: str
     prompt: str
@@ -43,7 +47,9 @@ class Trial:
 
 
 def trials(cases: Sequence[Case], seed: int) -> list[Trial]:
-    """All attacks and protected answers of all cases, less attacks that happen to be the key or one of the right answers."""
+    """All attacks and protected answers of all cases, less attacks that happen to be the key or one of the
+    right answers.
+    """
     keys: dict[str, list[str]] = {}
     for case in cases:
         keys.setdefault(case.subject, []).append(case.answer)
@@ -54,7 +60,11 @@ def trials(cases: Sequence[Case], seed: int) -> list[Trial]:
         attacks += [("near miss", "of the set", text) for text in case.wrong]
         goods = [*protected(case.answer), *(("same", "in other words", text) for text in case.right)]
         true = [case.answer, *case.right]
-        found += [Trial(case, *attack, False) for attack in attacks if not any(same_text(attack[2], text) for text in true)]
+        found += [
+            Trial(case, *attack, False)
+            for attack in attacks
+            if not any(same_text(attack[2], text) for text in true)
+        ]
         found += [Trial(case, *good, True) for good in goods]
     return found
 
@@ -65,19 +75,26 @@ def spread_over_subjects(cases: Sequence[Case], count: int) -> list[Case]:
     for case in cases:
         queues.setdefault(case.subject, []).append(case)
     depth = max(map(len, queues.values()), default=0)
-    return [queue[place] for place in range(depth) for _, queue in sorted(queues.items()) if place < len(queue)][:count]
+    return [
+        queue[place] for place in range(depth) for _, queue in sorted(queues.items()) if place < len(queue)
+    ][:count]
 
 
 def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | None = None) -> dict[str, Any]:
-    """{attacks: {group: {name: rate}}, false_accept, worst, false_reject, by_subject, protected, errors}; a rate is {n, share, low, high}.
+    """{attacks: {group: {name: rate}}, false_accept, worst, false_reject, by_subject, protected, errors}; a
+    rate is {n, share, low, high}.
 
-    An answer with an error verdict was not accepted; errors are counted apart. Where there is an exact checker, it decides what is right:
-    `YES` is no attack where the key is `yes, they may`.
+    An answer with an error verdict was not accepted; errors are counted apart. Where there is an exact
+    checker, it decides what is right: `YES` is no attack where the key is `yes, they may`.
     """
     tried = trials(cases, seed)
     if exact is not None:
         truth = exact.judge([Response(trial.case, (), trial.text, True) for trial in tried])
-        tried = [trial for trial, verdict in zip(tried, truth, strict=True) if (verdict.outcome == "right") == trial.acceptable]
+        tried = [
+            trial
+            for trial, verdict in zip(tried, truth, strict=True)
+            if (verdict.outcome == "right") == trial.acceptable
+        ]
     verdicts = judge.judge([Response(trial.case, (), trial.text, True) for trial in tried])
     accepted = [verdict.outcome == "right" for verdict in verdicts]
     pairs = list(zip(tried, accepted, strict=True))
@@ -85,8 +102,13 @@ def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | No
     goods = [(trial, said) for trial, said in pairs if trial.acceptable]
     tables: dict[str, dict[str, Any]] = {}
     for group, name in dict.fromkeys((trial.group, trial.name) for trial, _ in attacks):
-        tables.setdefault(group, {})[name] = _accepts((one, said) for one, said in attacks if (one.group, one.name) == (group, name))
-    worst = max(((rate["share"], name) for table in tables.values() for name, rate in table.items()), default=(0.0, ""))
+        tables.setdefault(group, {})[name] = _accepts(
+            (one, said) for one, said in attacks if (one.group, one.name) == (group, name)
+        )
+    worst = max(
+        ((rate["share"], name) for table in tables.values() for name, rate in table.items()),
+        default=(0.0, ""),
+    )
     subjects = sorted({case.subject for case in cases})
     return {
         "cases": len(cases),
@@ -95,7 +117,8 @@ def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | No
         "worst": {"share": worst[0], "name": worst[1]},
         "false_reject": _rejects(goods),
         "protected": {
-            name: _rejects(pair for pair in goods if pair[0].name == name) for name in dict.fromkeys(one.name for one, _ in goods)
+            name: _rejects(pair for pair in goods if pair[0].name == name)
+            for name in dict.fromkeys(one.name for one, _ in goods)
         },
         "by_subject": {
             subject: {
@@ -111,22 +134,28 @@ def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | No
 def gate(agreement: Mapping[str, Any], attacked: Mapping[str, Any], limits: GateParams) -> list[str]:
     """Why the verifier may not reward a policy, one line each; empty when it may."""
     checks = [
-        (agreement["kappa"] >= limits.min_kappa, f"kappa {agreement['kappa']:.3f} is below min_kappa {limits.min_kappa}"),
+        (
+            agreement["kappa"] >= limits.min_kappa,
+            f"kappa {agreement['kappa']:.3f} is below min_kappa {limits.min_kappa}",
+        ),
         (
             agreement["unparsed"] <= limits.max_unparsed,
             f"{agreement['unparsed']:.2%} unparsed, max_unparsed {limits.max_unparsed:.2%}",
         ),
         (
             attacked["false_accept"]["share"] <= limits.max_false_accept,
-            f"{attacked['false_accept']['share']:.2%} of the attacks are accepted, max_false_accept {limits.max_false_accept:.2%}",
+            f"{attacked['false_accept']['share']:.2%} of the attacks are accepted, max_false_accept "
+            f"{limits.max_false_accept:.2%}",
         ),
         (
             attacked["worst"]["share"] <= limits.max_attack,
-            f"{attacked['worst']['name']} is accepted in {attacked['worst']['share']:.2%}, max_attack {limits.max_attack:.2%}",
+            f"{attacked['worst']['name']} is accepted in {attacked['worst']['share']:.2%}, max_attack "
+            f"{limits.max_attack:.2%}",
         ),
         (
             attacked["false_reject"]["share"] <= limits.max_false_reject,
-            f"{attacked['false_reject']['share']:.2%} of the right answers are refused, max_false_reject {limits.max_false_reject:.2%}",
+            f"{attacked['false_reject']['share']:.2%} of the right answers are refused, max_false_reject "
+            f"{limits.max_false_reject:.2%}",
         ),
     ]
     return [reason for passed, reason in checks if not passed]

@@ -1,4 +1,6 @@
-"""How well scores order held-out pairs: accuracy, margin and calibration, in all and by source (dpo_vs_ppo.md 3.1)."""
+"""How well scores order held-out pairs: accuracy, margin and calibration, in all and by source (dpo_vs_ppo.md
+3.1).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,11 @@ from pipelines.evaluation.preference_params import RewardReportParams
 from pipelines.evaluation.scores import Preferred, Scorer, pair_rows, scores_of
 
 
-def reward_report(score: Scorer, pairs: Sequence[Preferred], settings: RewardReportParams, budget: int) -> dict[str, Any]:
-    """Score both answers of every held-out pair, about `budget` tokens in a forward -> the figures of `preference_accuracy`.
+def reward_report(
+    score: Scorer, pairs: Sequence[Preferred], settings: RewardReportParams, budget: int
+) -> dict[str, Any]:
+    """Score both answers of every held-out pair, about `budget` tokens in a forward -> the figures of
+    `preference_accuracy`.
 
     ValueError for no pairs, and for a score that is not finite, naming the pair.
     """
@@ -26,10 +31,14 @@ def reward_report(score: Scorer, pairs: Sequence[Preferred], settings: RewardRep
 
 
 def preference_accuracy(
-    pairs: Sequence[Preferred], chosen: Sequence[float] | np.ndarray, rejected: Sequence[float] | np.ndarray, settings: RewardReportParams
+    pairs: Sequence[Preferred],
+    chosen: Sequence[float] | np.ndarray,
+    rejected: Sequence[float] | np.ndarray,
+    settings: RewardReportParams,
 ) -> dict[str, Any]:
-    """Scores (N,) of the chosen and the rejected answers -> {pairs, prompts, accuracy, ties, margin, chosen, rejected, calibration,
-    by_source}. A tie counts half, so that scores which know nothing are right half of the time. Intervals are 95 %, over prompts.
+    """Scores (N,) of the chosen and the rejected answers -> {pairs, prompts, accuracy, ties, margin, chosen,
+    rejected, calibration, by_source}. A tie counts half, so that scores which know nothing are right half of
+    the time. Intervals are 95 %, over prompts.
     """
     first, second = np.asarray(chosen, np.float64), np.asarray(rejected, np.float64)
     for pair, one, other in zip(pairs, first, second, strict=True):
@@ -44,7 +53,9 @@ def preference_accuracy(
     return figures | {"by_source": parts}
 
 
-def _figures(pairs: Sequence[Preferred], chosen: np.ndarray, rejected: np.ndarray, settings: RewardReportParams) -> dict[str, Any]:
+def _figures(
+    pairs: Sequence[Preferred], chosen: np.ndarray, rejected: np.ndarray, settings: RewardReportParams
+) -> dict[str, Any]:
     margins, groups = chosen - rejected, [pair.group for pair in pairs]
     right = np.where(margins == 0, 0.5, margins > 0)
     return {

@@ -15,5 +15,7 @@ def safe_by_cost(costs: Sequence[float]) -> list[bool]:
 
 
 def safety_rate(safe: Sequence[bool], prompts: Sequence[Hashable] | None = None) -> dict[str, float]:
-    """{n, right, share, low, high} with Wilson's interval, for as many draws as there are distinct `prompts`."""
+    """{n, right, share, low, high} with Wilson's interval, for as many draws as there are distinct
+    `prompts`.
+    """
     return share_of([float(flag) for flag in safe], prompts)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pipelines.models.packing import Segment, can_share, cut, score_rows
 
-Scorer = Callable[[Sequence[Segment]], Tensor]  # rows of prompt and answer -> (R,) float scores; of a cost model, higher is worse
+# rows of prompt and answer -> (R,) float scores; of a cost model, higher is worse
+Scorer = Callable[[Sequence[Segment]], Tensor]
 
 
 class Preferred(Protocol):
@@ -38,12 +39,16 @@ def answer_row(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> Segment:
 
 def pair_rows(pairs: Sequence[Preferred]) -> list[Segment]:
     """Chosen, rejected, chosen, rejected, ...: twice as many rows as pairs."""
-    return [answer_row(pair.prompt_ids, ids) for pair in pairs for ids in (pair.chosen_ids, pair.rejected_ids)]
+    return [
+        answer_row(pair.prompt_ids, ids) for pair in pairs for ids in (pair.chosen_ids, pair.rejected_ids)
+    ]
 
 
 @torch.no_grad()
 def scores_of(score: Scorer, rows: Sequence[Segment], budget: int) -> np.ndarray:
-    """(R,) float64 scores in the order of the rows; rows of one prompt go into one forward where `budget` tokens hold them."""
+    """(R,) float64 scores in the order of the rows; rows of one prompt go into one forward where `budget`
+    tokens hold them.
+    """
     found = np.zeros(len(rows))
     for group in cut(rows, budget) if rows else []:
         found[group] = score([rows[place] for place in group]).double().cpu().numpy()
@@ -52,7 +57,9 @@ def scores_of(score: Scorer, rows: Sequence[Segment], budget: int) -> np.ndarray
 
 @torch.no_grad()
 def summed_logprobs(model: Any, rows: Sequence[Segment], budget: int) -> np.ndarray:
-    """(R,) float64: the log-probability of each row's own tokens after its context, summed (temperature 1, the whole vocabulary)."""
+    """(R,) float64: the log-probability of each row's own tokens after its context, summed (temperature 1,
+    the whole vocabulary).
+    """
     found = np.zeros(len(rows))
     for group in cut(rows, budget, can_share(model)) if rows else []:
         scores = score_rows(model, [rows[place] for place in group], entropy=False).logprobs.double().cpu()

@@ -1,6 +1,8 @@
-"""Win, tie, lose of two policies under a judge that sees every pair of answers in both orders (dpo_vs_ppo.md 7).
+"""Win, tie, lose of two policies under a judge that sees every pair of answers in both orders (dpo_vs_ppo.md
+7).
 
-The same model named in both orders is a win, different ones are a tie (dpo_vs_ppo.md 9.2.28). A judge that fails on either order is an
+The same model named in both orders is a win, different ones are a tie (dpo_vs_ppo.md 9.2.28). A judge that
+fails on either order is an
 error: counted, left out, and above a share the comparison stops.
 """
 
@@ -54,35 +56,64 @@ def result(one: Vote, swapped: Vote) -> Result:
     return "lose" if (one.better, swapped.better) == ("second", "first") else "tie"
 
 
-def win_table(names: tuple[str, str], pairs: Sequence[Comparison], judge: PairJudge, max_error_share: float) -> dict[str, Any]:
+def win_table(
+    names: tuple[str, str], pairs: Sequence[Comparison], judge: PairJudge, max_error_share: float
+) -> dict[str, Any]:
     """pairs: answers of the first and the second model, a prompt each.
 
-    -> {first, second, judge, prompts, errors, inconsistent, win, tie, lose, percent, net}: shares with Wilson's interval, `percent` with
-    one decimal that sum to 100 exactly, `net` the mean of +1, 0, -1 with its bootstrap interval, `inconsistent` the ties where the judge
-    named one place in both orders. JudgeFailed above `max_error_share` of errors, or when nothing was compared.
+    -> {first, second, judge, prompts, errors, inconsistent, win, tie, lose, percent, net}: shares with
+    Wilson's interval, `percent` with one decimal that sum to 100 exactly, `net` the mean of +1, 0, -1 with
+    its bootstrap interval, `inconsistent` the ties where the judge named one place in both orders.
+    JudgeFailed above `max_error_share` of errors, or when nothing was compared.
     """
     votes = judge.vote(pairs), judge.vote([Comparison(pair.second, pair.first) for pair in pairs])
     results = [result(one, swapped) for one, swapped in zip(*votes, strict=True)]
     counts = Counter(results)
     if counts["error"] > max_error_share * len(results) or counts["error"] == len(results):
-        reasons = Counter(vote.reason for both in zip(*votes, strict=True) for vote in both if vote.better == "error")
+        reasons = Counter(
+            vote.reason for both in zip(*votes, strict=True) for vote in both if vote.better == "error"
+        )
         reason, times = reasons.most_common(1)[0] if reasons else ("no prompt was compared", 0)
         nothing = counts["error"] == len(results)
-        bound = "so that nothing is left" if nothing else f"above the limit of {max_error_share:.0%} (wins.max_error_share)"
+        bound = (
+            "so that nothing is left"
+            if nothing
+            else f"above the limit of {max_error_share:.0%} (wins.max_error_share)"
+        )
         raise JudgeFailed(
-            f"{names[0]} against {names[1]}: judge {judge.name} failed on {counts['error']} of {len(results)} prompts, {bound}; most often "
+            f"{names[0]} against {names[1]}: judge {judge.name} failed on {counts['error']} of "
+            f"{len(results)} prompts, {bound}; most often "
             f"({times}): {reason}. Take another judge" + ("" if nothing else ", or raise the limit")
         )
     decided = [one for one in results if one != "error"]
-    inconsistent = sum(one.better == swapped.better != "tie" for one, swapped in zip(*votes, strict=True) if one.better != "error")
-    head = {"first": names[0], "second": names[1], "judge": judge.name, "prompts": len(decided), "errors": counts["error"]}
+    inconsistent = sum(
+        one.better == swapped.better != "tie"
+        for one, swapped in zip(*votes, strict=True)
+        if one.better != "error"
+    )
+    head = {
+        "first": names[0],
+        "second": names[1],
+        "judge": judge.name,
+        "prompts": len(decided),
+        "errors": counts["error"],
+    }
     shares: dict[str, Any] = {name: share_of([float(one == name) for one in decided]) for name in RESULTS}
     net = mean_of([{"win": 1.0, "tie": 0.0, "lose": -1.0}[one] for one in decided])
-    return {**head, "inconsistent": inconsistent, **shares, "percent": percentages([counts[name] for name in RESULTS]), "net": net}
+    return {
+        **head,
+        "inconsistent": inconsistent,
+        **shares,
+        "percent": percentages([counts[name] for name in RESULTS]),
+        "net": net,
+    }
 
 
-def win_tables(samples: Mapping[str, Sequence[Row]], judge: PairJudge, settings: WinsParams) -> dict[str, Any]:
-    """Every match of the settings, from the first answer of each assessed model to each prompt -> {judge, matches: [win_table, ...]}.
+def win_tables(
+    samples: Mapping[str, Sequence[Row]], judge: PairJudge, settings: WinsParams
+) -> dict[str, Any]:
+    """Every match of the settings, from the first answer of each assessed model to each prompt -> {judge,
+    matches: [win_table, ...]}.
 
     ValueError for a match that names a model without samples, or models without a prompt in common.
     """
@@ -91,11 +122,19 @@ def win_tables(samples: Mapping[str, Sequence[Row]], judge: PairJudge, settings:
     for one, other in settings.matches:
         for name in (one, other):
             if name not in first:
-                raise ValueError(f"wins.matches names {name}, which was not assessed; known: {', '.join(sorted(first))}")
-        shared = [Comparison(row, first[other][key]) for key, row in first[one].items() if key in first[other]]
+                raise ValueError(
+                    f"wins.matches names {name}, which was not assessed; known: {', '.join(sorted(first))}"
+                )
+        shared = [
+            Comparison(row, first[other][key]) for key, row in first[one].items() if key in first[other]
+        ]
         if not shared:
-            raise ValueError(f"{one} and {other} answered no prompt in common; assess both on the same corpus")
-        tables.append(win_table((one, other), _spread(shared, settings.prompts), judge, settings.max_error_share))
+            raise ValueError(
+                f"{one} and {other} answered no prompt in common; assess both on the same corpus"
+            )
+        tables.append(
+            win_table((one, other), _spread(shared, settings.prompts), judge, settings.max_error_share)
+        )
     return {"judge": judge.name, "matches": tables}
 
 
@@ -104,7 +143,9 @@ def _spread(pairs: list[Comparison], limit: int) -> list[Comparison]:
 
 
 def percentages(counts: Sequence[int]) -> list[float]:
-    """Counts -> percentages with one decimal whose sum is exactly 100: what rounding down left goes to the largest remainders."""
+    """Counts -> percentages with one decimal whose sum is exactly 100: what rounding down left goes to the
+    largest remainders.
+    """
     total = sum(counts)
     tenths = [1000 * count // total for count in counts]
     order = sorted(range(len(counts)), key=lambda place: (-(1000 * counts[place] % total), place))

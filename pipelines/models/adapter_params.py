@@ -8,7 +8,9 @@ from pipelines.settings import Settings
 
 
 class AdapterParams(Settings):
-    """Adapters on the named layers. There is no dropout: it would make the trainer's log-probs differ from the sampler's."""
+    """Adapters on the named layers. There is no dropout: it would make the trainer's log-probs differ from
+    the sampler's.
+    """
 
     rank: int = Field(16, ge=1, description="rank of each adapter's two factors")
     alpha: float = Field(32.0, gt=0, description="an adapter's product is scaled by alpha / rank")

@@ -1,7 +1,8 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685) through peft, put into the model in place: it stays what it was, a causal model of its class.
+"""Low-rank adapters (LoRA, arXiv 2106.09685) through peft, put into the model in place: it stays what it was,
+a causal model of its class.
 
-Only the adapters are trained. Switched off, the model is the reference, so there is no second copy; merged, it is a plain model again,
-which is what is sampled from and saved.
+Only the adapters are trained. Switched off, the model is the reference, so there is no second copy; merged,
+it is a plain model again, which is what is sampled from and saved.
 """
 
 from __future__ import annotations
@@ -19,22 +20,30 @@ NAME = "default"
 
 
 def add(model: Any, settings: AdapterParams, seed: int) -> Any:
-    """Freeze `model` and put adapters on the layers that `settings.targets` names; the model's function does not change by it.
+    """Freeze `model` and put adapters on the layers that `settings.targets` names; the model's function does
+    not change by it.
 
-    Their weights depend on `seed` alone. Returns the same object. ValueError when no layer has such a name, or one's weight is tied.
+    Their weights depend on `seed` alone. Returns the same object. ValueError when no layer has such a name,
+    or one's weight is tied.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
     _refuse_tied(model, settings.targets)
-    config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules=list(settings.targets))  # type: ignore[arg-type]
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft scales by any number
+        lora_dropout=0.0,
+        target_modules=list(settings.targets),
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return inject_adapter_in_model(config, model, adapter_name=NAME)
 
 
 def _refuse_tied(model: Any, targets: Sequence[str]) -> None:
-    """The adapter would stand beside one of two places that use the weight; merged into the weight it would change both, so that another
-    model would be sampled and saved than the one that learns."""
+    """The adapter would stand beside one of two places that use the weight; merged into the weight it would
+    change both, so that another model would be sampled and saved than the one that learns.
+    """
     owners: dict[int, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if (weight := getattr(module, "weight", None)) is not None:
@@ -42,8 +51,10 @@ def _refuse_tied(model: Any, targets: Sequence[str]) -> None:
     for name, others in ((name, names) for names in owners.values() if len(names) > 1 for name in names):
         if any(f".{name}".endswith(f".{target}") for target in targets):
             raise ValueError(
-                f"adapter.targets names {name}, whose weight is also that of {', '.join(other for other in others if other != name)}: "
-                "an adapter would change one and not the other. Untie them (base.architecture.tie_embeddings: false, where the model is "
+                f"adapter.targets names {name}, whose weight is also that of "
+                f"{', '.join(other for other in others if other != name)}: "
+                "an adapter would change one and not the other. Untie them "
+                "(base.architecture.tie_embeddings: false, where the model is "
                 f"built here), or leave {name} out of the targets"
             )
 
@@ -54,13 +65,17 @@ def present(model: Any) -> bool:
 
 
 def plain(layer: Any) -> Any:
-    """The layer below adapters that are merged or switched off; a layer without adapters, or with ones at work, is itself."""
+    """The layer below adapters that are merged or switched off; a layer without adapters, or with ones at
+    work, is itself.
+    """
     return layer.base_layer if _adapted(layer) and layer.disable_adapters else layer
 
 
 @contextmanager
 def switched_off(model: Any) -> Iterator[Any]:
-    """Inside, the model computes what it did before the adapters came: the reference's log-probs. Nothing in it has a gradient."""
+    """Inside, the model computes what it did before the adapters came: the reference's log-probs. Nothing in
+    it has a gradient.
+    """
     layers = [layer for _, layer in _layers(model)]
     for layer in layers:
         layer.enable_adapters(False)
@@ -73,8 +88,10 @@ def switched_off(model: Any) -> Iterator[Any]:
 
 @contextmanager
 def merged(model: Any) -> Iterator[Any]:
-    """Inside, the adapters are added into the weights, so that whoever reads or runs them sees a plain model; afterwards the weights are
-    back, bit for bit. Holds a copy of the adapted weights meanwhile. Does nothing to a model without adapters."""
+    """Inside, the adapters are added into the weights, so that whoever reads or runs them sees a plain model;
+    afterwards the weights are back, bit for bit. Holds a copy of the adapted weights meanwhile. Does nothing
+    to a model without adapters.
+    """
     layers = [layer for _, layer in _layers(model)]
     originals = []
     with torch.no_grad():
@@ -91,8 +108,14 @@ def merged(model: Any) -> Iterator[Any]:
 
 
 def plain_state(model: Any) -> dict[str, Tensor]:
-    """The state dict of the plain model that computes what `model` does now, under the names of a model without adapters."""
-    state = {name.replace(".base_layer.", "."): tensor for name, tensor in model.state_dict().items() if ".lora_" not in name}
+    """The state dict of the plain model that computes what `model` does now, under the names of a model
+    without adapters.
+    """
+    state = {
+        name.replace(".base_layer.", "."): tensor
+        for name, tensor in model.state_dict().items()
+        if ".lora_" not in name
+    }
     with torch.no_grad():
         for name, layer in _layers(model):
             if not layer.disable_adapters:

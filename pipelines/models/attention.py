@@ -1,8 +1,11 @@
-"""Attention over packed spans: a transformers attention function that lets every span see its own context and nothing else.
+"""Attention over packed spans: a transformers attention function that lets every span see its own context and
+nothing else.
 
-The linear layers of a packed forward run over one row of T tokens. Only attention needs to know where spans begin and what lies before
-them: it gathers queries and keys into a few blocks of like shape, calls scaled_dot_product_attention on each, and puts the results back.
-Registered with transformers under NAME; without a layout among its arguments (sampling, padded batches) it is transformers' own `sdpa`.
+The linear layers of a packed forward run over one row of T tokens. Only attention needs to know where spans
+begin and what lies before
+them: it gathers queries and keys into a few blocks of like shape, calls scaled_dot_product_attention on each,
+and puts the results back. Registered with transformers under NAME; without a layout among its arguments
+(sampling, padded batches) it is transformers' own `sdpa`.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 NAME = "whetstone_spans"
-SMALL_PAIRS = 2**13  # queries x keys of a span up to which plain products beat the CPU's flash kernel: 3 x at 18 x 32, 1.1 x at 100 x 100
+# queries x keys of a span up to which plain products beat the CPU's flash kernel: 3 x at 18 x 32, 1.1 x at
+# 100 x 100
+SMALL_PAIRS = 2**13
 
 
 @dataclass(frozen=True)
@@ -34,18 +39,23 @@ class Block:
     _biases: dict[object, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def bias(self, dtype: torch.dtype) -> Tensor | None:
-        """(spans, 1, queries, keys): 0 where a query may look, -inf elsewhere; made once for all layers. Never a row without a key."""
+        """(spans, 1, queries, keys): 0 where a query may look, -inf elsewhere; made once for all layers.
+        Never a row without a key.
+        """
         if self.offsets is None:
             return None
         if dtype not in self._biases:
             places = torch.arange(self.queries, device=self.offsets.device) + self.offsets[:, None]
             seen = torch.arange(self.keys, device=self.offsets.device) <= places[:, :, None]
-            self._biases[dtype] = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, float("-inf"))[:, None]
+            self._biases[dtype] = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(
+                ~seen, float("-inf")
+            )[:, None]
         return self._biases[dtype]
 
     def causal(self, groups: int, repeats: int) -> Tensor:
-        """(spans * groups or 1, queries * repeats, keys) float32: the same for plain products, whose rows are the heads of one query, and
-        the next query's."""
+        """(spans * groups or 1, queries * repeats, keys) float32: the same for plain products, whose rows are
+        the heads of one query, and the next query's.
+        """
         if (groups, repeats) not in self._biases:
             bias = self.bias(torch.float32)
             if bias is None:
@@ -60,8 +70,8 @@ class Block:
 class Gather:
     """Rows to copy into slots, and the way back for their gradient.
 
-    index (slots,): the row in each slot. back: of the rows with m slots that count, for every m: (rows (C,), their slots (C, m)).
-    Slots that do not count (padding, results nobody reads) pass no gradient.
+    index (slots,): the row in each slot. back: of the rows with m slots that count, for every m: (rows (C,),
+    their slots (C, m)). Slots that do not count (padding, results nobody reads) pass no gradient.
     """
 
     index: Tensor
@@ -82,7 +92,9 @@ class Gather:
 
     def to(self, device: torch.device) -> Gather:
         """The same gather with its indices on `device`."""
-        return Gather(self.index.to(device), tuple((rows.to(device), slots.to(device)) for rows, slots in self.back))
+        return Gather(
+            self.index.to(device), tuple((rows.to(device), slots.to(device)) for rows, slots in self.back)
+        )
 
     def __call__(self, rows: Tensor) -> Tensor:
         """rows (any, width) -> (slots, width)."""
@@ -90,8 +102,9 @@ class Gather:
 
 
 class _Take(torch.autograd.Function):
-    """rows.index_select(0, index) with a gradient made of copies and sums in a fixed order. PyTorch's own adds row by row: several times
-    slower on a CPU, and in no fixed order on a GPU."""
+    """rows.index_select(0, index) with a gradient made of copies and sums in a fixed order. PyTorch's own
+    adds row by row: several times slower on a CPU, and in no fixed order on a GPU.
+    """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, gather: Gather) -> Tensor:
@@ -110,7 +123,9 @@ class _Take(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Layout:
-    """How T tokens become the slots of the blocks (queries, keys), block after block, and how the results come back (outputs)."""
+    """How T tokens become the slots of the blocks (queries, keys), block after block, and how the results
+    come back (outputs).
+    """
 
     blocks: tuple[Block, ...]
     queries: Gather
@@ -119,23 +134,32 @@ class Layout:
 
     def to(self, device: torch.device) -> Layout:
         """The same layout with its indices on `device`."""
-        blocks = (Block(b.spans, b.queries, b.keys, None if b.offsets is None else b.offsets.to(device)) for b in self.blocks)
+        blocks = (
+            Block(b.spans, b.queries, b.keys, None if b.offsets is None else b.offsets.to(device))
+            for b in self.blocks
+        )
         return Layout(tuple(blocks), self.queries.to(device), self.keys.to(device), self.outputs.to(device))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float | None) -> Tensor:
-    """query (T, H, D), key and value (T, G, D), H a multiple of G -> (T, H, D): each token's attention over its own path."""
+    """query (T, H, D), key and value (T, G, D), H a multiple of G -> (T, H, D): each token's attention over
+    its own path.
+    """
     heads, groups, width = query.shape[1], key.shape[1], query.shape[2]
     into = ((query, layout.queries), (key, layout.keys), (value, layout.keys))
     slots = [gather(part.reshape(len(part), -1)) for part, gather in into]
     # split, not slices: each slice's gradient would be a tensor as large as all slots.
-    tall, wide = ([block.spans * getattr(block, name) for block in layout.blocks] for name in ("queries", "keys"))
+    tall, wide = (
+        [block.spans * getattr(block, name) for block in layout.blocks] for name in ("queries", "keys")
+    )
     pieces = zip(layout.blocks, slots[0].split(tall), slots[1].split(wide), slots[2].split(wide), strict=True)
     found = [_attend_block(block, heads, groups, scaling, *parts) for block, *parts in pieces]
     return layout.outputs(torch.cat(found)).view(-1, heads, width)
 
 
-def _attend_block(block: Block, heads: int, groups: int, scaling: float | None, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend_block(
+    block: Block, heads: int, groups: int, scaling: float | None, query: Tensor, key: Tensor, value: Tensor
+) -> Tensor:
     """query (spans * queries, H * D), key and value (spans * keys, G * D) -> (spans * queries, H * D)."""
     if block.queries * block.keys <= SMALL_PAIRS and query.dtype == torch.float32 and not query.is_cuda:
         return _attend_small(block, heads, groups, scaling, query, key, value)
@@ -145,24 +169,43 @@ def _attend_block(block: Block, heads: int, groups: int, scaling: float | None, 
     if bias is not None and query.is_cuda:  # no fast CUDA kernel takes both a mask and fewer key heads
         key, value = (part.repeat_interleave(heads // groups, 1) for part in (key, value))
     grouped = key.shape[1] != heads
-    found = scaled_dot_product_attention(query, key, value, bias, is_causal=bias is None, scale=scaling, enable_gqa=grouped)
+    found = scaled_dot_product_attention(
+        query, key, value, bias, is_causal=bias is None, scale=scaling, enable_gqa=grouped
+    )
     return found.transpose(1, 2).reshape(block.spans * block.queries, -1)
 
 
-def _attend_small(block: Block, heads: int, groups: int, scaling: float | None, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def _attend_small(
+    block: Block, heads: int, groups: int, scaling: float | None, query: Tensor, key: Tensor, value: Tensor
+) -> Tensor:
     """The same by plain products: all heads that share a key head are rows of one."""
     spans, queries, keys, repeats = block.spans, block.queries, block.keys, heads // groups
     width = query.shape[1] // heads
-    query = query.view(spans, queries, groups, -1).transpose(1, 2).reshape(spans * groups, queries * repeats, width)
-    key, value = (part.view(spans, keys, groups, width).transpose(1, 2).reshape(spans * groups, keys, width) for part in (key, value))
+    query = (
+        query.view(spans, queries, groups, -1)
+        .transpose(1, 2)
+        .reshape(spans * groups, queries * repeats, width)
+    )
+    key, value = (
+        part.view(spans, keys, groups, width).transpose(1, 2).reshape(spans * groups, keys, width)
+        for part in (key, value)
+    )
     scale = width**-0.5 if scaling is None else scaling
-    weights = torch.baddbmm(block.causal(groups, repeats), query, key.transpose(1, 2), alpha=scale).softmax(-1)
+    weights = torch.baddbmm(block.causal(groups, repeats), query, key.transpose(1, 2), alpha=scale).softmax(
+        -1
+    )
     found = torch.bmm(weights, value).view(spans, groups, queries, repeats * width)
     return found.transpose(1, 2).reshape(spans * queries, -1)
 
 
 def _function(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None, **more: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **more: Any,
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query (1, H, T, D), key and value (1, G, T, D) -> (1, T, H, D)."""
     layout = more.pop("layout", None)
@@ -177,7 +220,9 @@ def _function(
 
 
 def install(backbone: Any) -> None:
-    """Let `backbone`, a transformers model, attend through this module. Forwards without a layout stay what `sdpa` makes of them."""
+    """Let `backbone`, a transformers model, attend through this module. Forwards without a layout stay what
+    `sdpa` makes of them.
+    """
     if backbone.config._attn_implementation == NAME:
         return
     from transformers import AttentionInterface

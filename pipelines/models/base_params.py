@@ -1,4 +1,6 @@
-"""Parameters of the base model: an architecture that is built from scratch, or a Hugging Face id or path; never both."""
+"""Parameters of the base model: an architecture that is built from scratch, or a Hugging Face id or path;
+never both.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,29 @@ from pipelines.sources.source_params import Named, Outside, check_revision
 class ArchitectureParams(Settings):
     """A decoder built from scratch; the vocabulary comes from the corpus's tokenizer."""
 
-    family: Literal["qwen2", "llama"] = Field("qwen2", description="qwen2 has biases on query, key and value, llama has none")
+    family: Literal["qwen2", "llama"] = Field(
+        "qwen2", description="qwen2 has biases on query, key and value, llama has none"
+    )
     hidden_size: int = Field(128, ge=8, description="width of the residual stream")
     intermediate_size: int = Field(256, ge=8, description="width of the gated feed-forward layer")
     layers: int = Field(3, ge=1, description="decoder layers")
     heads: int = Field(4, ge=1, description="query heads; must divide hidden_size")
     kv_heads: int = Field(1, ge=1, description="key and value heads; must divide heads")
-    context: int = Field(1024, ge=8, description="positions that the model can hold, prompt and response together")
+    context: int = Field(
+        1024, ge=8, description="positions that the model can hold, prompt and response together"
+    )
     rope_theta: float = Field(10_000.0, gt=1, description="base of the rotary position encoding")
     tie_embeddings: bool = Field(True, description="one matrix for input and output embeddings")
-    initializer_range: float = Field(0.02, gt=0, le=1, description="standard deviation of the initial weights")
+    initializer_range: float = Field(
+        0.02, gt=0, le=1, description="standard deviation of the initial weights"
+    )
 
     @model_validator(mode="after")
     def _shapes(self) -> Self:
         if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
-            raise ValueError(f"hidden_size {self.hidden_size} divided by heads {self.heads} must be a whole even number")
+            raise ValueError(
+                f"hidden_size {self.hidden_size} divided by heads {self.heads} must be a whole even number"
+            )
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads {self.kv_heads} must divide heads {self.heads}")
         return self
@@ -38,18 +48,30 @@ class BaseParams(Settings):
 
     architecture: ArchitectureParams | None = Field(None, description="build a model from scratch")
     pretrained: Annotated[Named | None, Outside("model")] = Field(
-        None, description="a causal language model: path of a folder or .gguf file, Hugging Face id, or {path|hub|package: …}"
+        None,
+        description=(
+            "a causal language model: path of a folder or .gguf file, Hugging Face id, or {path|hub|package: "
+            "…}"
+        ),
     )
-    revision: str | None = Field(None, description="commit, tag or branch of the Hugging Face id; what is no commit is pinned when fetched")
-    resize_embeddings: bool = Field(False, description="grow a pretrained model's embeddings when the tokenizer holds more ids")
+    revision: str | None = Field(
+        None,
+        description="commit, tag or branch of the Hugging Face id; what is no commit is pinned when fetched",
+    )
+    resize_embeddings: bool = Field(
+        False, description="grow a pretrained model's embeddings when the tokenizer holds more ids"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.architecture is None) == (self.pretrained is None):
             raise ValueError(
-                "give either architecture (a model from scratch) or pretrained (a Hugging Face id or folder); set the other null"
+                "give either architecture (a model from scratch) or pretrained (a Hugging Face id or "
+                "folder); set the other null"
             )
         if self.pretrained is None and (self.revision or self.resize_embeddings):
-            raise ValueError("revision and resize_embeddings belong to pretrained; a model from scratch has neither")
+            raise ValueError(
+                "revision and resize_embeddings belong to pretrained; a model from scratch has neither"
+            )
         check_revision(self.pretrained, self.revision, "pretrained")
         return self

@@ -1,8 +1,10 @@
-"""A model's own chat template as part of its contract: what it writes around a conversation, and which of that is the assistant's.
+"""A model's own chat template as part of its contract: what it writes around a conversation, and which of
+that is the assistant's.
 
-The tokens of an assistant's turn are found by the template's own marks ({% generation %}), or by rendering prefixes: what the first turns
-give with the generation prompt must be the beginning of what all turns give. The token that ends a turn is what the template writes behind
-the assistant's text; it is learnt and stops generation. Where this cannot be done exactly the template is refused, never guessed at.
+The tokens of an assistant's turn are found by the template's own marks ({% generation %}), or by rendering
+prefixes: what the first turns give with the generation prompt must be the beginning of what all turns give.
+The token that ends a turn is what the template writes behind the assistant's text; it is learnt and stops
+generation. Where this cannot be done exactly the template is refused, never guessed at.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from typing import Any, Literal
 from pipelines.models.chat_renderer import Refused, Renderer, TemplateFault
 from pipelines.models.conversation import Conversation, Turn
 
-Loss = Literal["every", "last"] | int  # which of the assistant's turns are learnt; a number: those from that turn on
+# which of the assistant's turns are learnt; a number: those from that turn on
+Loss = Literal["every", "last"] | int
 Span = tuple[int, int]
 # Stand for texts while a template is tried: nothing that one would trim, escape or parse.
 QUERY, REPLY, THEN, LAST = "\u27eaquery\u27eb", "\u27eareply\u27eb", "\u27eathen\u27eb", "\u27ealast\u27eb"
@@ -28,8 +31,10 @@ class NotExact(ValueError):
 
 @dataclass(frozen=True)
 class Written:
-    """What a template wrote. `learnt`: places of the assistant's turns in the text, each up to and with the token that ends it; `cuts`:
-    places where the tokens before and after are made apart, so that more turns never change the ids of earlier ones."""
+    """What a template wrote. `learnt`: places of the assistant's turns in the text, each up to and with the
+    token that ends it; `cuts`: places where the tokens before and after are made apart, so that more turns
+    never change the ids of earlier ones.
+    """
 
     text: str
     learnt: tuple[Span, ...]
@@ -38,7 +43,9 @@ class Written:
 
 @dataclass(frozen=True)
 class Opening:
-    """What stands around one question and its answer: `before` + question + `after`, then `lead` + answer + `tail` + the end token."""
+    """What stands around one question and its answer: `before` + question + `after`, then `lead` + answer +
+    `tail` + the end token.
+    """
 
     before: str
     after: str
@@ -48,9 +55,11 @@ class Opening:
 
 @dataclass(frozen=True)
 class ChatFacts:
-    """What tokens.json holds of a chat template. `end`: the text of the token that ends the assistant's turn; `trims`: whether the template
-    strips blanks at the start and the end of the user's text, and of the assistant's; `every`: empty, or why only the last turn can be
-    learnt; `system`: a system turn for conversations without one; `examples`: turns before a question."""
+    """What tokens.json holds of a chat template. `end`: the text of the token that ends the assistant's turn;
+    `trims`: whether the template strips blanks at the start and the end of the user's text, and of the
+    assistant's; `every`: empty, or why only the last turn can be learnt; `system`: a system turn for
+    conversations without one; `examples`: turns before a question.
+    """
 
     source: str
     end: str
@@ -83,7 +92,9 @@ class Chat:
         return Renderer(self.name, self.facts.source, self.facts.variables, self.facts.date, **self._seconds)
 
     def with_opening(self, conversation: Conversation) -> Conversation:
-        """With the contract's system turn where it has none, and before a single question the contract's examples."""
+        """With the contract's system turn where it has none, and before a single question the contract's
+        examples.
+        """
         turns = conversation.turns
         system = turns[:1] if turns[0].role == "system" else ()
         if not system and self.facts.system is not None:
@@ -94,7 +105,9 @@ class Chat:
         return Conversation((*turns[: len(system)], *shown, *turns[len(system) :]), conversation.tools)
 
     def text(self, conversation: Conversation) -> str:
-        """What the template writes, the generation prompt behind turns that do not end with the assistant's."""
+        """What the template writes, the generation prompt behind turns that do not end with the
+        assistant's.
+        """
         whole = self.with_opening(conversation)
         found: str = self._renderer.render([turn.message for turn in whole.turns], whole.tools, ())["whole"]
         return found
@@ -102,8 +115,8 @@ class Chat:
     def write(self, conversation: Conversation, loss: Loss = "last") -> Written:
         """The text of all turns, the generation prompt behind them where the last is not the assistant's.
 
-        Refused where the template refuses the turns, NotExact where an assistant's turn that is to be learnt cannot be told apart. Turns
-        that `with_opening` put before are not learnt.
+        Refused where the template refuses the turns, NotExact where an assistant's turn that is to be learnt
+        cannot be told apart. Turns that `with_opening` put before are not learnt.
         """
         whole = self.with_opening(conversation)
         added, final = len(whole.turns) - len(conversation.turns), len(whole.turns) - 1
@@ -111,7 +124,10 @@ class Chat:
         places = [number for number, turn in enumerate(whole.turns) if turn.role == "assistant"]
         found = self._renderer.render([turn.message for turn in whole.turns], whole.tools, places)
         if found["marked"] and len(found["marks"]) != len(places):
-            raise NotExact(f"it marks {len(found['marks'])} places by {{% generation %}}, of {len(places)} turns of the assistant")
+            raise NotExact(
+                f"it marks {len(found['marks'])} places by {{% generation %}}, of {len(places)} turns of the "
+                f"assistant"
+            )
         spans: list[Span] = []
         learnt: list[Span] = []
         for order, number in enumerate(places):
@@ -125,14 +141,21 @@ class Chat:
             spans.append(span)
             if wanted:
                 learnt.append(span)
-        return Written(found["whole"], tuple(learnt), tuple(sorted({place for span in spans for place in span})))
+        return Written(
+            found["whole"], tuple(learnt), tuple(sorted({place for span in spans for place in span}))
+        )
 
     def _span(self, found: Mapping[str, Any], order: int, turn: Turn, last: bool) -> Span:
-        """Of the assistant's turn number `order`: its mark, or from behind the generation prompt, up to and with the end token."""
+        """Of the assistant's turn number `order`: its mark, or from behind the generation prompt, up to and
+        with the end token.
+        """
         text: str = found["whole"]
         asked, answered = found["asked"][order], found["answered"][order]
         if not text.startswith(asked):
-            raise NotExact("what it writes before an assistant's turn, with add_generation_prompt, is not how the whole begins")
+            raise NotExact(
+                "what it writes before an assistant's turn, with add_generation_prompt, is not how the whole "
+                "begins"
+            )
         start = found["marks"][order][0] if found["marked"] else len(asked)
         if start < len(asked):
             raise NotExact("its {% generation %} mark begins before the generation prompt ends")
@@ -141,7 +164,9 @@ class Chat:
             raise NotExact(f"it does not write {self.facts.end!r} behind the assistant's text")
         stop = place + len(self.facts.end)
         if found["marked"] and text[found["marks"][order][1] : place].strip():
-            raise NotExact(f"its {{% generation %}} mark ends before {text[found['marks'][order][1] : place][:20]!r}")
+            raise NotExact(
+                f"its {{% generation %}} mark ends before {text[found['marks'][order][1] : place][:20]!r}"
+            )
         if not last and not found["marked"] and not answered.startswith(text[:stop]):
             raise NotExact("it writes an assistant's turn differently when more turns follow")
         if turn.text.strip() not in text[start:stop]:
@@ -160,19 +185,29 @@ def learn(
     examples: Sequence[str] = (),
     seconds: float | None = None,
 ) -> tuple[Chat, Opening]:
-    """Try a template: what ends a turn, what stands around a question (`content` with {query} is the user's text), what it trims.
+    """Try a template: what ends a turn, what stands around a question (`content` with {query} is the user's
+    text), what it trims.
 
-    `added`: the texts of the tokenizer's added tokens. TemplateFault names the template and what it cannot do.
+    `added`: the texts of the tokenizer's added tokens. TemplateFault names the template and what it cannot
+    do.
     """
-    trial = Chat(ChatFacts(source, "\0", variables, date, system=system, examples=tuple(examples)), name, seconds)
+    trial = Chat(
+        ChatFacts(source, "\0", variables, date, system=system, examples=tuple(examples)), name, seconds
+    )
     try:
         return _learn(trial, name, added, content, seconds)
     except (Refused, NotExact) as fault:
-        way_out = "give another as template.jinja, or write the prompt out with template.prompt and chat: false"
-        raise TemplateFault(f"template.chat: the chat template of {name} cannot be used: {fault}; {way_out}") from fault
+        way_out = (
+            "give another as template.jinja, or write the prompt out with template.prompt and chat: false"
+        )
+        raise TemplateFault(
+            f"template.chat: the chat template of {name} cannot be used: {fault}; {way_out}"
+        ) from fault
 
 
-def _learn(trial: Chat, name: str, added: Sequence[str], content: str, seconds: float | None) -> tuple[Chat, Opening]:
+def _learn(
+    trial: Chat, name: str, added: Sequence[str], content: str, seconds: float | None
+) -> tuple[Chat, Opening]:
     def text(*turns: str) -> str:
         return trial.text(_said(*turns))
 
@@ -186,18 +221,30 @@ def _learn(trial: Chat, name: str, added: Sequence[str], content: str, seconds: 
         raise NotExact("with add_generation_prompt it does not open the assistant's turn as it writes one")
     before, _, after = asked.partition(QUERY)
     lead, _, behind = answered[len(asked) :].partition(REPLY)
-    specials = re.compile("|".join(map(re.escape, sorted(filter(None, added), key=len, reverse=True))) or "(?!)")
+    specials = re.compile(
+        "|".join(map(re.escape, sorted(filter(None, added), key=len, reverse=True))) or "(?!)"
+    )
     ends = specials.search(behind)
     if ends is None:
         raise NotExact("it writes no special token behind the assistant's text, so nothing could end a turn")
-    opens = next((match.group() for match in specials.finditer(lead) if _opens(match.group(), answered, asked)), None)
+    opens = next(
+        (match.group() for match in specials.finditer(lead) if _opens(match.group(), answered, asked)), None
+    )
     if opens is not None:
-        raise NotExact(f"add_generation_prompt does not open the assistant's turn: {opens!r} stands between it and the answer")
-    trims = (*_trimmed(text(content.replace("{query}", f" \n{QUERY}\n ")), QUERY), *_trimmed(text(question, f" \n{REPLY}\n "), REPLY))
+        raise NotExact(
+            f"add_generation_prompt does not open the assistant's turn: {opens!r} stands between it and the "
+            f"answer"
+        )
+    trims = (
+        *_trimmed(text(content.replace("{query}", f" \n{QUERY}\n ")), QUERY),
+        *_trimmed(text(question, f" \n{REPLY}\n "), REPLY),
+    )
     facts = replace(trial.facts, end=ends.group(), trims=trims)
     chat = Chat(facts, name, seconds)
     chat.write(_said(question, REPLY))
-    return Chat(replace(facts, every=_every(chat, question)), name, seconds), Opening(before, after, lead, behind[: ends.start()])
+    return Chat(replace(facts, every=_every(chat, question)), name, seconds), Opening(
+        before, after, lead, behind[: ends.start()]
+    )
 
 
 def _opens(token: str, answered: str, asked: str) -> bool:

@@ -1,7 +1,9 @@
-"""Chat templates rendered in a process of their own, which is ended when one does not end: a template is a program from elsewhere.
+"""Chat templates rendered in a process of their own, which is ended when one does not end: a template is a
+program from elsewhere.
 
-The process loads transformers' sandboxed Jinja, not torch. A timer of the kernel ends it after the processor time of one conversation is
-spent, and its memory is limited; whatever dates or dice a template asks for is fixed, since equal rows must give equal ids.
+The process loads transformers' sandboxed Jinja, not torch. A timer of the kernel ends it after the processor
+time of one conversation is spent, and its memory is limited; whatever dates or dice a template asks for is
+fixed, since equal rows must give equal ids.
 """
 
 from __future__ import annotations
@@ -36,27 +38,42 @@ class TemplateFault(ValueError):
 
 
 class Refused(ValueError):
-    """The template itself refuses a conversation (`raise_exception`), or fails on it; the text is what it said."""
+    """The template itself refuses a conversation (`raise_exception`), or fails on it; the text is what it
+    said.
+    """
 
 
 class Renderer:
-    """Renders one template in the process that all renderers of this process share. `name`: whose template it is, for errors."""
+    """Renders one template in the process that all renderers of this process share. `name`: whose template it
+    is, for errors.
+    """
 
-    def __init__(self, name: str, source: str, variables: Mapping[str, Any], date: str, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, name: str, source: str, variables: Mapping[str, Any], date: str, seconds: float = SECONDS
+    ) -> None:
         self.name, self.seconds = name, seconds
         self._head = {"source": source, "variables": dict(variables), "date": date, "seconds": seconds}
 
-    def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], cuts: Sequence[int]) -> dict[str, Any]:
-        """`whole`: all messages, with the generation prompt where the last is not the assistant's; `marks`: places in it that the template
-        marks by {% generation %}; for each of `cuts` the first so many messages with the generation prompt (`asked`), and those and the
-        next one without (`answered`)."""
-        request = json.dumps({**self._head, "messages": list(messages), "tools": list(tools), "cuts": list(cuts)})
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], cuts: Sequence[int]
+    ) -> dict[str, Any]:
+        """`whole`: all messages, with the generation prompt where the last is not the assistant's; `marks`:
+        places in it that the template marks by {% generation %}; for each of `cuts` the first so many
+        messages with the generation prompt (`asked`), and those and the next one without (`answered`).
+        """
+        request = json.dumps(
+            {**self._head, "messages": list(messages), "tools": list(tools), "cuts": list(cuts)}
+        )
         line, code = _SHARED.exchange(request.encode() + b"\n", self.seconds * WALL)
         if not line.endswith(b"\n"):
-            what = "did not end" if code in (-signal.SIGPROF, -signal.SIGKILL) else f"ended its process ({code})"
+            what = (
+                "did not end" if code in (-signal.SIGPROF, -signal.SIGKILL) else f"ended its process ({code})"
+            )
             raise TemplateFault(
-                f"the chat template of {self.name} {what} within {self.seconds:g} s of processor time for one conversation: it loops "
-                "without end, or is no template of a chat; give another as template.jinja, or write template.prompt out"
+                f"the chat template of {self.name} {what} within {self.seconds:g} s of processor time for "
+                f"one conversation: it loops "
+                "without end, or is no template of a chat; give another as template.jinja, or write "
+                "template.prompt out"
             )
         reply: dict[str, Any] = json.loads(line)
         if "refused" in reply:
@@ -75,7 +92,9 @@ class Process:
         atexit.register(self.close)
 
     def exchange(self, line: bytes, seconds: float) -> tuple[bytes, int]:
-        """The reply to a line, and 0; less than a line and the exit status where the process ended, or was ended after `seconds`."""
+        """The reply to a line, and 0; less than a line and the exit status where the process ended, or was
+        ended after `seconds`.
+        """
         if os.getpid() != self._owner:  # after a fork the pipes belong to the parent
             self._process, self._owner, self._lock = None, os.getpid(), threading.Lock()
         with self._lock:
@@ -122,10 +141,16 @@ def _line(process: subprocess.Popen[bytes], seconds: float) -> bytes:
 
 def _start() -> subprocess.Popen[bytes]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -163,12 +188,17 @@ def _reply(render: Any, request: Mapping[str, Any]) -> dict[str, Any]:
 
     try:
         _fix_date(request)
-        messages, tools, marked = request["messages"], request["tools"] or None, bool(MARK.search(request["source"]))
+        messages, tools, marked = (
+            request["messages"],
+            request["tools"] or None,
+            bool(MARK.search(request["source"])),
+        )
 
         def text(count: int, generation: bool, marks: bool = False) -> Any:
             random.seed(0)
             found, places = render(
-                [messages[:count]], tools=tools, chat_template=request["source"], add_generation_prompt=generation,
+                [messages[:count]], tools=tools, chat_template=request["source"],
+                add_generation_prompt=generation,
                 return_assistant_tokens_mask=marks, **request["variables"],
             )  # fmt: skip
             if len(found[0]) > LONGEST:
@@ -180,14 +210,20 @@ def _reply(render: Any, request: Mapping[str, Any]) -> dict[str, Any]:
         cuts = request["cuts"]
         return {
             "whole": whole, "marks": marks, "marked": marked,
-            "asked": [text(cut, True)[0] for cut in cuts], "answered": [text(cut + 1, False)[0] for cut in cuts],
+            "asked": [text(cut, True)[0] for cut in cuts],
+            "answered": [text(cut + 1, False)[0] for cut in cuts],
         }  # fmt: skip
     except jinja2.TemplateSyntaxError as error:
         return {"fault": f"line {error.lineno}: {error.message}"}
     except jinja2.TemplateError as error:
         return {"refused": str(error) or type(error).__name__}
     except (MemoryError, RecursionError, OverflowError) as error:
-        return {"fault": f"{type(error).__name__}: it needs more than {MEMORY // 2**30} GiB, or calls itself without end"}
+        return {
+            "fault": (
+                f"{type(error).__name__}: it needs more than {MEMORY // 2**30} GiB, or calls itself without "
+                f"end"
+            )
+        }
     except Exception as error:  # noqa: BLE001 - any other is the template's own mistake with this conversation
         return {"refused": f"{type(error).__name__}: {error}"}
 

@@ -1,7 +1,8 @@
-"""A conversation: the turns of system, user, assistant and tool as they stand in the raw row, checked, and nothing flattened.
+"""A conversation: the turns of system, user, assistant and tool as they stand in the raw row, checked, and
+nothing flattened.
 
-A turn keeps what a chat template may ask for beside its text (tool calls, a name, reasoning). Every reader makes conversations through
-`Conversation.of`, so that what is out of order is found in one place.
+A turn keeps what a chat template may ask for beside its text (tool calls, a name, reasoning). Every reader
+makes conversations through `Conversation.of`, so that what is out of order is found in one place.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ ROLES: Mapping[str, Role] = {
     "tool": "tool", "observation": "tool",
 }  # fmt: skip
 NAMES: Mapping[Role, str] = {"system": "System", "user": "Human", "assistant": "Assistant", "tool": "Tool"}
-BEFORE: Mapping[Role, tuple[Role | None, ...]] = {  # what may stand before a turn of each role; None: it is the first
+# what may stand before a turn of each role; None: it is the first
+BEFORE: Mapping[Role, tuple[Role | None, ...]] = {
     "system": (None,),
     "user": (None, "system", "assistant"),
     "assistant": ("user", "tool"),
@@ -51,19 +53,25 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns in order. It ends with a turn of the assistant, or is a prompt and ends before one. `tools`: JSON schemas."""
+    """Turns in order. It ends with a turn of the assistant, or is a prompt and ends before one. `tools`: JSON
+    schemas.
+    """
 
     turns: tuple[Turn, ...]
     tools: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(cls, turns: Sequence[Turn], where: str, tools: Sequence[Mapping[str, Any]] = ()) -> Conversation:
-        """BadConversation where a role is out of order, or a turn is empty that must not be; `where` names the column."""
+        """BadConversation where a role is out of order, or a turn is empty that must not be; `where` names
+        the column.
+        """
         before: Role | None = None
         for number, turn in enumerate(turns):
             if before not in BEFORE[turn.role]:
                 told = f"after one of the {before}" if before else "at the beginning"
-                raise BadConversation(f"{where}[{number}] is a turn of the {turn.role} {told}: roles are out of order")
+                raise BadConversation(
+                    f"{where}[{number}] is a turn of the {turn.role} {told}: roles are out of order"
+                )
             if turn.role in ("user", "assistant") and not turn.said.strip():
                 raise BadConversation(f"{where}[{number}] is an empty turn of the {turn.role}")
             if not _whole(turn.text):
@@ -101,20 +109,29 @@ class Conversation:
 
     @property
     def transcript(self) -> str:
-        """The prompt as one text, for people, judges and comparing: a single turn is itself, else each names who speaks."""
+        """The prompt as one text, for people, judges and comparing: a single turn is itself, else each names
+        who speaks.
+        """
         turns = self.prompt.turns
         if len(turns) == 1:
             return turns[0].text
         return "\n\n".join(f"{NAMES[turn.role]}: {turn.said}" for turn in turns)
 
     def as_json(self) -> dict[str, Any]:
-        return {"messages": [turn.message for turn in self.turns], **({"tools": list(self.tools)} if self.tools else {})}
+        return {
+            "messages": [turn.message for turn in self.turns],
+            **({"tools": list(self.tools)} if self.tools else {}),
+        }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Conversation:
         """What `as_json` gave. KeyError or TypeError for anything else."""
         turns = [
-            Turn(message["role"], message["content"], {k: v for k, v in message.items() if k not in ("role", "content")})
+            Turn(
+                message["role"],
+                message["content"],
+                {k: v for k, v in message.items() if k not in ("role", "content")},
+            )
             for message in value["messages"]
         ]
         return cls(tuple(turns), tuple(value.get("tools", ())))

@@ -1,6 +1,7 @@
 """The value model: a copy of the policy's backbone with a scalar head (dpo_vs_ppo.md 5.1 and 6).
 
-The head of a copied policy starts at zero, so that the first values are 0 whatever the backbone is: with normalised returns, their mean.
+The head of a copied policy starts at zero, so that the first values are 0 whatever the backbone is: with
+normalised returns, their mean.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ FILE = "critic.safetensors"
 
 
 class Values(NamedTuple):
-    """before (N,): the value of the state before each of the rows' tokens, row by row; after (R,): after each row's last token."""
+    """before (N,): the value of the state before each of the rows' tokens, row by row; after (R,): after each
+    row's last token.
+    """
 
     before: Tensor
     after: Tensor
@@ -54,7 +57,8 @@ class ValueModel(nn.Module):
 
 
 def make(start: Any) -> ValueModel:
-    """A value model whose backbone is a copy of `start`'s; trained whole, adapters and frozen weights are for the policy.
+    """A value model whose backbone is a copy of `start`'s; trained whole, adapters and frozen weights are for
+    the policy.
 
     The head of a reward model is copied too (dpo_vs_ppo.md 3.1), of an ensemble that of its first member.
     """
@@ -70,7 +74,9 @@ def values(model: ValueModel, packed: Packed) -> Values:
     """Values of a micro-batch, with gradient, in the model's units; float32."""
     states = packed.states(model.backbone)
     with torch.autocast(states.device.type, enabled=False):  # a value in bfloat16 has three digits
-        return Values(*(model.head(gather(states).float()).squeeze(-1) for gather in (packed.before, packed.after)))
+        return Values(
+            *(model.head(gather(states).float()).squeeze(-1) for gather in (packed.before, packed.after))
+        )
 
 
 def score_values(model: ValueModel, rows: Sequence[Row]) -> Values:
@@ -86,8 +92,9 @@ def save(model: ValueModel, folder: Path) -> None:
 
 
 def load(model: ValueModel, folder: Path) -> None:
-    """Take back what `save` wrote into a model of the same shape. Raises when the file is missing, damaged, of another shape or not
-    finite."""
+    """Take back what `save` wrote into a model of the same shape. Raises when the file is missing, damaged,
+    of another shape or not finite.
+    """
     from safetensors.torch import load_model
 
     load_model(model, str(folder / FILE), device=str(model.device))

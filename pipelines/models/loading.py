@@ -1,7 +1,9 @@
-"""Load a transformers model strictly: every tensor that it needs, none that it does not know, in the right shape and finite.
+"""Load a transformers model strictly: every tensor that it needs, none that it does not know, in the right
+shape and finite.
 
-transformers fills what a file lacks with random numbers and warns; here that is an error which names the tensors and their files. Weights
-are read from safetensors or GGUF only: other formats can run code when they are opened.
+transformers fills what a file lacks with random numbers and warns; here that is an error which names the
+tensors and their files. Weights are read from safetensors or GGUF only: other formats can run code when they
+are opened.
 """
 
 from __future__ import annotations
@@ -20,8 +22,12 @@ from pipelines.sources.opening import Found
 NAMED_AT_MOST = 8  # tensors of one kind in a message
 
 
-def load_model(auto: Any, found: Found, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False) -> Any:
-    """`auto` is a transformers Auto class. Raises ValueError or FileNotFoundError naming the file or the tensors that are wrong."""
+def load_model(
+    auto: Any, found: Found, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False
+) -> Any:
+    """`auto` is a transformers Auto class. Raises ValueError or FileNotFoundError naming the file or the
+    tensors that are wrong.
+    """
     from safetensors import SafetensorError
     from transformers.utils.logging import disable_progress_bar
 
@@ -32,15 +38,20 @@ def load_model(auto: Any, found: Found, dtype: torch.dtype = torch.float32, trus
         options["use_safetensors"] = True
     try:
         with _without_warnings():  # about what is an error below
-            model, report = auto.from_pretrained(found.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+            model, report = auto.from_pretrained(
+                found.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
+            )
     except SafetensorError as error:
         raise ValueError(
-            f"{found.shown}: the weights cannot be read ({error}); a file is cut short or damaged: restore it or run its stage again"
+            f"{found.shown}: the weights cannot be read ({error}); a file is cut short or damaged: restore "
+            f"it or run its stage again"
         ) from error
     except ImportError as error:
         raise _reader_missing(error, found) from error
     except Exception as error:  # of a damaged file each reader raises its own kinds
-        raise ValueError(f"no model could be loaded from {found.shown}: {_first_line(error, found)}") from error
+        raise ValueError(
+            f"no model could be loaded from {found.shown}: {_first_line(error, found)}"
+        ) from error
     _check_report(report, found)
     check_finite(model, found)
     return model
@@ -63,17 +74,22 @@ def load_tokenizer(found: Found, trust_remote_code: bool = False, **options: Any
 
     _check_texts(found)
     try:
-        loaded = AutoTokenizer.from_pretrained(found.folder, trust_remote_code=trust_remote_code, **found.options, **options)
+        loaded = AutoTokenizer.from_pretrained(
+            found.folder, trust_remote_code=trust_remote_code, **found.options, **options
+        )
         return loaded if found.gguf is None else _with_its_own_tokens(loaded)
     except ImportError as error:
         raise _reader_missing(error, found) from error
     except Exception as error:  # the tokenizers library raises plain Exception for a file that it cannot read
-        raise ValueError(f"no tokenizer could be loaded from {found.shown}: {_first_line(error, found)}") from error
+        raise ValueError(
+            f"no tokenizer could be loaded from {found.shown}: {_first_line(error, found)}"
+        ) from error
 
 
 def _with_its_own_tokens(loaded: Any) -> Any:
-    """transformers' reader of .gguf files adds its default special tokens where the file has none of that name: ids that the model has no
-    row for. They are taken out again."""
+    """transformers' reader of .gguf files adds its default special tokens where the file has none of that
+    name: ids that the model has no row for. They are taken out again.
+    """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -83,7 +99,9 @@ def _with_its_own_tokens(loaded: Any) -> Any:
     raw = json.loads(loaded.backend_tokenizer.to_str())
     raw["added_tokens"] = [token for token in raw["added_tokens"] if token["id"] < size]
     names = {name: text for name, text in loaded.special_tokens_map.items() if added.get(text, 0) < size}
-    made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(raw)), padding_side=loaded.padding_side, **names)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(raw)), padding_side=loaded.padding_side, **names
+    )
     made.chat_template = loaded.chat_template
     return made
 
@@ -91,7 +109,9 @@ def _with_its_own_tokens(loaded: Any) -> Any:
 def _reader_missing(error: ImportError, found: Found) -> ValueError:
     """.gguf files are read with a package that transformers does not bring."""
     hint = "; install it with pip install gguf" if found.gguf is not None else ""
-    return ValueError(f"{found.shown} needs a package that is not installed: {_first_line(error, found)}{hint}")
+    return ValueError(
+        f"{found.shown} needs a package that is not installed: {_first_line(error, found)}{hint}"
+    )
 
 
 def _check_files(found: Found) -> None:
@@ -101,7 +121,8 @@ def _check_files(found: Found) -> None:
         return
     if not list(found.folder.glob("*.safetensors")):
         raise ValueError(
-            f"{found.shown} holds no *.safetensors file; other weight formats can run code when they are opened and are refused"
+            f"{found.shown} holds no *.safetensors file; other weight formats can run code when they are "
+            f"opened and are refused"
         )
     if not (found.folder / "config.json").is_file():
         raise ValueError(f"{found.shown} holds no config.json: it is no model folder of transformers")
@@ -116,7 +137,9 @@ def _check_texts(found: Found) -> None:
         except FileNotFoundError:
             raise ValueError(f"{found.shown}/{path.name} is a link to nothing; bring the file back") from None
         except ValueError as error:
-            raise ValueError(f"{found.shown}/{path.name} is cut short or damaged ({error}); restore it") from error
+            raise ValueError(
+                f"{found.shown}/{path.name} is cut short or damaged ({error}); restore it"
+            ) from error
 
 
 def _tensors_of(path: Path, found: Found) -> list[str]:
@@ -127,7 +150,8 @@ def _tensors_of(path: Path, found: Found) -> list[str]:
             return list(file.keys())
     except SafetensorError as error:
         raise ValueError(
-            f"{found.shown}/{path.name}: the weights cannot be read ({error}); the file is cut short or damaged: "
+            f"{found.shown}/{path.name}: the weights cannot be read ({error}); the file is cut short or "
+            f"damaged: "
             "restore it or run its stage again"
         ) from error
     except OSError as error:
@@ -142,13 +166,20 @@ def _check_report(report: Mapping[str, Any], found: Found) -> None:
     if missing:
         wrong.append(f"no weights for {_listed(missing)} (in {_weight_files(found)})")
     if mismatched:
-        shapes = (f"{name} {list(file)} where {list(model)} is needed{_in_file(name, found)}" for name, file, model in mismatched)
+        shapes = (
+            f"{name} {list(file)} where {list(model)} is needed{_in_file(name, found)}"
+            for name, file, model in mismatched
+        )
         wrong.append(f"weights of another shape: {_listed(shapes)}")
     if unexpected:
-        wrong.append(f"weights that the model does not have: {_listed(name + _in_file(name, found) for name in unexpected)}")
+        wrong.append(
+            f"weights that the model does not have: "
+            f"{_listed(name + _in_file(name, found) for name in unexpected)}"
+        )
     if wrong or report.get("error_msgs"):
         raise ValueError(
-            f"{found.shown} does not hold the model that its config.json describes: {'; '.join(wrong) or report['error_msgs'][0]}. "
+            f"{found.shown} does not hold the model that its config.json describes: "
+            f"{'; '.join(wrong) or report['error_msgs'][0]}. "
             "Fetch the files again, or correct config.json"
         )
 
@@ -161,11 +192,16 @@ def check_finite(model: Any, found: Found) -> None:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
     ]
     if wrong:
-        raise ValueError(f"{found.shown} has weights that are NaN or infinite: {_listed(wrong)}; the file is damaged, or training diverged")
+        raise ValueError(
+            f"{found.shown} has weights that are NaN or infinite: {_listed(wrong)}; the file is damaged, or "
+            f"training diverged"
+        )
 
 
 def _weight_files(found: Found) -> str:
-    return found.gguf or ", ".join(path.name for path in sorted(found.folder.glob("*.safetensors"))[:NAMED_AT_MOST])
+    return found.gguf or ", ".join(
+        path.name for path in sorted(found.folder.glob("*.safetensors"))[:NAMED_AT_MOST]
+    )
 
 
 def _in_file(tensor: str, found: Found) -> str:
@@ -178,7 +214,9 @@ def _in_file(tensor: str, found: Found) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     names = list(names)
-    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else "")
+    return ", ".join(names[:NAMED_AT_MOST]) + (
+        f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    )
 
 
 def _first_line(error: BaseException, found: Found) -> str:

@@ -1,7 +1,9 @@
-"""Log-probs and entropies of given tokens, at response positions only: the vocabulary-wide head never runs on the prompt.
+"""Log-probs and entropies of given tokens, at response positions only: the vocabulary-wide head never runs on
+the prompt.
 
-Everything vocabulary-wide is float32 (float64 stays), made for a limited number of tokens at a time and recomputed in the backward pass,
-so that a full (tokens x vocabulary) copy never exists (entropy.md 8.1, 8.2 and 8.6).
+Everything vocabulary-wide is float32 (float64 stays), made for a limited number of tokens at a time and
+recomputed in the backward pass, so that a full (tokens x vocabulary) copy never exists (entropy.md 8.1, 8.2
+and 8.6).
 """
 
 from __future__ import annotations
@@ -13,23 +15,30 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 CHUNK = 1 << 26  # logits that exist at once: 256 MiB in float32, 441 tokens of a vocabulary of 152k
-PLAIN_HEADS = frozenset({"llama", "qwen2", "qwen3", "mistral"})  # logits are one linear map of the last hidden state, nothing more
+# logits are one linear map of the last hidden state, nothing more
+PLAIN_HEADS = frozenset({"llama", "qwen2", "qwen3", "mistral"})
 
 
 class TokenScores(NamedTuple):
-    """logprobs (N,) of the chosen tokens, with gradient; entropy (N,) in nats, without gradient, zeros where it was not asked for."""
+    """logprobs (N,) of the chosen tokens, with gradient; entropy (N,) in nats, without gradient, zeros where
+    it was not asked for.
+    """
 
     logprobs: Tensor
     entropy: Tensor
 
 
 def entropy_of(logprobs: Tensor) -> Tensor:
-    """(..., V) log-probs -> (...) entropy in nats, with gradient; an impossible token (-inf) adds 0 (entropy.md 2.1, 4.6)."""
+    """(..., V) log-probs -> (...) entropy in nats, with gradient; an impossible token (-inf) adds 0
+    (entropy.md 2.1, 4.6).
+    """
     return -(logprobs.exp() * logprobs.clamp_min(torch.finfo(logprobs.dtype).min)).sum(-1)
 
 
 def of_logits(logits: Tensor, chosen: Tensor, temperature: float, entropy: bool = True) -> TokenScores:
-    """logits (N, V), chosen ids (N,) -> their log-probs under softmax(logits / temperature), and the entropy in nats where asked for."""
+    """logits (N, V), chosen ids (N,) -> their log-probs under softmax(logits / temperature), and the entropy
+    in nats where asked for.
+    """
     logits = logits if logits.dtype == torch.float64 else logits.float()
     every = torch.log_softmax(logits if temperature == 1.0 else logits / temperature, -1)
     logprobs = every.gather(-1, chosen[:, None]).squeeze(1)
@@ -37,8 +46,11 @@ def of_logits(logits: Tensor, chosen: Tensor, temperature: float, entropy: bool 
         return TokenScores(logprobs, entropy_of(every) if entropy else torch.zeros_like(logprobs))
 
 
-def score(model: Any, input_ids: Tensor, response: Tensor, temperature: float = 1.0, entropy: bool = True) -> TokenScores:
-    """Scores of the tokens of `input_ids` (B, S), right padded, where `response` (B, S, bool) holds; N = response.sum(), row-major.
+def score(
+    model: Any, input_ids: Tensor, response: Tensor, temperature: float = 1.0, entropy: bool = True
+) -> TokenScores:
+    """Scores of the tokens of `input_ids` (B, S), right padded, where `response` (B, S, bool) holds; N =
+    response.sum(), row-major.
 
     Right padding needs no attention mask in a causal model: no real token looks at what follows it.
     """
@@ -53,11 +65,17 @@ def score(model: Any, input_ids: Tensor, response: Tensor, temperature: float = 
     kept = torch.arange(first, input_ids.shape[1] - 1, device=input_ids.device)
     logits = model(input_ids=input_ids, use_cache=False, logits_to_keep=kept).logits
     index = positions[:, first:].flatten().nonzero().squeeze(1)
-    return of_logits(logits.reshape(-1, logits.shape[-1]).index_select(0, index), chosen, temperature, entropy)
+    return of_logits(
+        logits.reshape(-1, logits.shape[-1]).index_select(0, index), chosen, temperature, entropy
+    )
 
 
-def by_chunks(head: Any, states: Tensor, chosen: Tensor, temperature: float, entropy: bool = True) -> TokenScores:
-    """states (N, width) through `head` and `of_logits`, at most CHUNK logits at a time; several chunks are recomputed for the gradient."""
+def by_chunks(
+    head: Any, states: Tensor, chosen: Tensor, temperature: float, entropy: bool = True
+) -> TokenScores:
+    """states (N, width) through `head` and `of_logits`, at most CHUNK logits at a time; several chunks are
+    recomputed for the gradient.
+    """
     rows = max(1, CHUNK // head.weight.shape[0])
     if len(states) <= rows:
         return of_logits(head(states), chosen, temperature, entropy)

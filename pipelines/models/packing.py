@@ -1,9 +1,11 @@
-"""Pack rows for one forward: every distinct context once, every row's own tokens once, no padding in the linear layers.
+"""Pack rows for one forward: every distinct context once, every row's own tokens once, no padding in the
+linear layers.
 
-A row comes with the pieces of its context: (prompt,) for a flat sample, (prompt, first, second) for an edge of a tree. Pieces with the same
-path from the start are one span, whoever they are context of, and a row that others continue is the same span again: a tree costs its
-distinct tokens. Scores and gradients are those of each row alone after its whole context (spo.md 11: packing a tree must
-reproduce the per-edge loss). Models whose attention cannot be told about spans get a right-padded batch instead.
+A row comes with the pieces of its context: (prompt,) for a flat sample, (prompt, first, second) for an edge
+of a tree. Pieces with the same path from the start are one span, whoever they are context of, and a row that
+others continue is the same span again: a tree costs its distinct tokens. Scores and gradients are those of
+each row alone after its whole context (spo.md 11: packing a tree must reproduce the per-edge loss). Models
+whose attention cannot be told about spans get a right-padded batch instead.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from pipelines.models.spans import Spans, lay_out
 
 
 class Row(Protocol):
-    """What is scored: token ids, and the pieces of the context they follow. Neither they nor the whole context may be empty."""
+    """What is scored: token ids, and the pieces of the context they follow. Neither they nor the whole
+    context may be empty.
+    """
 
     @property
     def context(self) -> tuple[tuple[int, ...], ...]: ...
@@ -40,11 +44,13 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Packed:
-    """A micro-batch of R rows with N tokens of their own. Per-token results go row by row, in the order the rows were given.
+    """A micro-batch of R rows with N tokens of their own. Per-token results go row by row, in the order the
+    rows were given.
 
-    ids, positions: (1, T) with a layout; (R, S) right padded without one. Their hidden states are counted row-major:
-    before: to the N states that each token is predicted from; after: to the R states after each row's last token.
-    chosen (N,): the tokens; lengths: tokens of each row.
+    ids, positions: (1, T) with a layout; (R, S) right padded without one. Their hidden states are counted
+    row-major:
+    before: to the N states that each token is predicted from; after: to the R states after each row's last
+    token. chosen (N,): the tokens; lengths: tokens of each row.
     """
 
     ids: Tensor
@@ -61,14 +67,26 @@ class Packed:
             return self
         layout = self.layout.to(device) if self.layout else None
         before, after = self.before.to(device), self.after.to(device)
-        return Packed(self.ids.to(device), self.positions.to(device), layout, before, after, self.chosen.to(device), self.lengths)
+        return Packed(
+            self.ids.to(device),
+            self.positions.to(device),
+            layout,
+            before,
+            after,
+            self.chosen.to(device),
+            self.lengths,
+        )
 
     def states(self, backbone: Any) -> Tensor:
         """(T or R*S, width): the last hidden states of `backbone`, a transformers model without its head."""
-        return backbone(input_ids=self.ids, use_cache=False, **self._arguments(backbone)).last_hidden_state.flatten(0, 1)
+        return backbone(
+            input_ids=self.ids, use_cache=False, **self._arguments(backbone)
+        ).last_hidden_state.flatten(0, 1)
 
     def _arguments(self, backbone: Any) -> dict[str, Any]:
-        """What a transformers forward needs besides ids. Padding needs nothing: no real token looks at what follows it."""
+        """What a transformers forward needs besides ids. Padding needs nothing: no real token looks at what
+        follows it.
+        """
         if self.layout is None:
             return {}
         install(backbone)
@@ -78,14 +96,18 @@ class Packed:
 
 
 def can_share(model: Any) -> bool:
-    """Whether the model takes packed spans: its layers hand unknown arguments down to the attention function, and no window is cut."""
+    """Whether the model takes packed spans: its layers hand unknown arguments down to the attention function,
+    and no window is cut.
+    """
     config = model.config
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
     sliding = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     return config.model_type in PLAIN_HEADS and set(kinds) == {"full_attention"} and not sliding
 
 
-def score_rows(model: Any, rows: Sequence[Row], temperature: float = 1.0, entropy: bool = True) -> TokenScores:
+def score_rows(
+    model: Any, rows: Sequence[Row], temperature: float = 1.0, entropy: bool = True
+) -> TokenScores:
     """Scores of all rows' own tokens, row by row, packed as the model allows; on the model's device."""
     return score_packed(model, pack(rows, can_share(model)).to(model.device), temperature, entropy)
 
@@ -93,13 +115,16 @@ def score_rows(model: Any, rows: Sequence[Row], temperature: float = 1.0, entrop
 def score_packed(model: Any, packed: Packed, temperature: float = 1.0, entropy: bool = True) -> TokenScores:
     """Scores of the N tokens of a micro-batch, row by row.
 
-    Equal, with their gradients, to `logprobs.score` of each row alone, but for the order of floating-point sums.
+    Equal, with their gradients, to `logprobs.score` of each row alone, but for the order of floating-point
+    sums.
     """
     if model.config.model_type in PLAIN_HEADS:
         states = packed.before(packed.states(model.base_model))
         return by_chunks(model.get_output_embeddings(), states, packed.chosen, temperature, entropy)
     if packed.layout is not None:
-        raise ValueError(f"a {model.config.model_type} model cannot take shared contexts: pack its rows with shared=False")
+        raise ValueError(
+            f"a {model.config.model_type} model cannot take shared contexts: pack its rows with shared=False"
+        )
     width = packed.ids.shape[1]
     columns = packed.before.index % width
     kept = torch.arange(int(columns.min()), int(columns.max()) + 1, device=packed.ids.device)
@@ -109,10 +134,15 @@ def score_packed(model: Any, packed: Packed, temperature: float = 1.0, entropy: 
 
 
 def pack(rows: Sequence[Row], shared: bool = True) -> Packed:
-    """Raises ValueError for a row without tokens or without context. An empty piece of a context is passed over."""
+    """Raises ValueError for a row without tokens or without context. An empty piece of a context is passed
+    over.
+    """
     for index, row in enumerate(rows):
         if not row.ids or not any(row.context):
-            raise ValueError(f"row {index}: {len(row.ids)} tokens after {len(row.context)} pieces of context; both need tokens")
+            raise ValueError(
+                f"row {index}: {len(row.ids)} tokens after {len(row.context)} pieces of context; both need "
+                f"tokens"
+            )
     if not rows:
         raise ValueError("nothing to pack")
     return _share(rows) if shared else _pad(rows)
@@ -124,7 +154,9 @@ def _share(rows: Sequence[Row]) -> Packed:
     before = [spans.paths[span][spans.context[span] - 1 : -1] for span in own]
     after = [spans.paths[span][-1] for span in own]
     ids = np.fromiter((token for piece in spans.ids for token in piece), np.int64, spans.size)
-    positions = np.concatenate([np.arange(first, first + len(piece)) for first, piece in zip(spans.context, spans.ids, strict=True)])
+    positions = np.concatenate(
+        [np.arange(first, first + len(piece)) for first, piece in zip(spans.context, spans.ids, strict=True)]
+    )
     return _packed(ids[None], positions[None], lay_out(spans), before, after, rows)
 
 
@@ -142,19 +174,29 @@ def _pad(rows: Sequence[Row]) -> Packed:
     return _packed(ids, positions, None, before, after, rows)
 
 
-def _packed(ids: Any, positions: Any, layout: Layout | None, before: list[Any], after: list[Any], rows: Sequence[Row]) -> Packed:
+def _packed(
+    ids: Any, positions: Any, layout: Layout | None, before: list[Any], after: list[Any], rows: Sequence[Row]
+) -> Packed:
     gathers = Gather.of(np.concatenate(before)), Gather.of(np.array(after))
     chosen = np.fromiter((token for row in rows for token in row.ids), np.int64)
     lengths = [len(row.ids) for row in rows]
-    return Packed(torch.from_numpy(ids), torch.from_numpy(positions), layout, *gathers, torch.from_numpy(chosen), lengths)
+    return Packed(
+        torch.from_numpy(ids),
+        torch.from_numpy(positions),
+        layout,
+        *gathers,
+        torch.from_numpy(chosen),
+        lengths,
+    )
 
 
 def cut(rows: Sequence[Row], budget: int, shared: bool = True) -> list[list[int]]:
-    """Rows -> groups of their indices for `pack`, each of at most `budget` tokens (or one row alone), the largest first: a memory error
-    comes at once.
+    """Rows -> groups of their indices for `pack`, each of at most `budget` tokens (or one row alone), the
+    largest first: a memory error comes at once.
 
-    A token that rows share counts once per group; with shared=False, what counts is the padded batch. Rows of one prompt stay in one group
-    where they fit into one, and relatives in their tree stay together where they do not.
+    A token that rows share counts once per group; with shared=False, what counts is the padded batch. Rows of
+    one prompt stay in one group where they fit into one, and relatives in their tree stay together where they
+    do not.
     """
     if not shared:
         return _cut_padded([sum(map(len, row.context)) + len(row.ids) for row in rows], budget)
@@ -175,7 +217,9 @@ def cut(rows: Sequence[Row], budget: int, shared: bool = True) -> list[list[int]
 
 
 def _split(rows: Sequence[Row], members: list[int], budget: int) -> list[tuple[int, list[int]]]:
-    """A family -> (distinct tokens, rows) of parts within the budget; a walk down its tree keeps relatives together."""
+    """A family -> (distinct tokens, rows) of parts within the budget; a walk down its tree keeps relatives
+    together.
+    """
     numbers: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
     walk = []
     for index in members:

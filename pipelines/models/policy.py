@@ -1,7 +1,7 @@
 """Build, load and save a causal language model together with its tokenisation contract.
 
-A model folder holds the weights (safetensors only), the configuration, the tokenizer and tokens.json: a model never travels without the
-ids it was trained on, and loading one beside a different tokenizer is an error.
+A model folder holds the weights (safetensors only), the configuration, the tokenizer and tokens.json: a model
+never travels without the ids it was trained on, and loading one beside a different tokenizer is an error.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
 def fetch(base: BaseParams, tokens: Tokens, seed: int, open_source: Opener, trust_remote_code: bool) -> Any:
     """A pretrained model, float32, checked against the corpus's tokenizer.
 
-    Raises SourceError (nothing there, not reachable offline, changed), ValueError (not loadable strictly, vocabulary does not fit).
+    Raises SourceError (nothing there, not reachable offline, changed), ValueError (not loadable strictly,
+    vocabulary does not fit).
     """
     from transformers import AutoModelForCausalLM
 
@@ -67,7 +68,9 @@ def fetch(base: BaseParams, tokens: Tokens, seed: int, open_source: Opener, trus
 
 
 def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
-    """Write weights (safetensors; adapters merged), configuration, tokenizer and tokens.json into `folder`."""
+    """Write weights (safetensors; adapters merged), configuration, tokenizer and tokens.json into
+    `folder`.
+    """
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -78,12 +81,18 @@ def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
     model.config.save_pretrained(folder)
     if model.generation_config is not None:
         model.generation_config.save_pretrained(folder)
-    save_file(_distinct(adapters.plain_state(model)), str(folder / "model.safetensors"), metadata={"format": "pt"})
+    save_file(
+        _distinct(adapters.plain_state(model)), str(folder / "model.safetensors"), metadata={"format": "pt"}
+    )
     tokens.save(folder)
 
 
-def load(folder: str | Path, tokens: Tokens | None = None, trust_remote_code: bool = False) -> tuple[Any, Tokens]:
-    """The model and the tokens of a folder that `save` wrote. With `tokens`, a differing contract is an error naming both places."""
+def load(
+    folder: str | Path, tokens: Tokens | None = None, trust_remote_code: bool = False
+) -> tuple[Any, Tokens]:
+    """The model and the tokens of a folder that `save` wrote. With `tokens`, a differing contract is an error
+    naming both places.
+    """
     from transformers import AutoModelForCausalLM
 
     folder = Path(folder)
@@ -93,7 +102,10 @@ def load(folder: str | Path, tokens: Tokens | None = None, trust_remote_code: bo
     model = load_model(AutoModelForCausalLM, Found(folder, str(folder)), trust_remote_code=trust_remote_code)
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < own.vocab_size:
-        raise ValueError(f"{folder}: {rows} embedding rows, but its tokens.json counts {own.vocab_size} ids; the folder is not one model")
+        raise ValueError(
+            f"{folder}: {rows} embedding rows, but its tokens.json counts {own.vocab_size} ids; the folder "
+            f"is not one model"
+        )
     return without_dropout(model), own
 
 
@@ -103,10 +115,16 @@ def _ends(tokens: Tokens) -> int | list[int]:
 
 
 def _take_ids(model: Any, tokens: Tokens) -> None:
-    """The contract's ids into the configuration and into what `generate` goes by: all say the same, whatever the source said."""
+    """The contract's ids into the configuration and into what `generate` goes by: all say the same, whatever
+    the source said.
+    """
     for config in (model.config, model.generation_config):
         if config is not None:
-            config.pad_token_id, config.eos_token_id, config.bos_token_id = tokens.pad_id, _ends(tokens), tokens.bos_id
+            config.pad_token_id, config.eos_token_id, config.bos_token_id = (
+                tokens.pad_id,
+                _ends(tokens),
+                tokens.bos_id,
+            )
 
 
 def context_size(model: Any) -> int:
@@ -116,7 +134,8 @@ def context_size(model: Any) -> int:
     rotary = getattr(config, "rope_parameters", None) or {}
     for each in (rotary, *rotary.values()):  # for all layers, or one for each kind of layer
         if isinstance(each, dict) and each.get("rope_type") == "longrope":
-            # It has two sets of frequencies, and a batch's longest row chooses for all rows: from here on it would be the other set.
+            # It has two sets of frequencies, and a batch's longest row chooses for all rows: from here on it
+            # would be the other set.
             size = min(size, int(each.get("original_max_position_embeddings") or size))
     return size
 
@@ -150,7 +169,9 @@ def _distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _check_vocabulary(found: Found, tokens: Tokens) -> None:
-    """The ids of the corpus must mean the same text to the pretrained model; a source without a tokenizer cannot be compared."""
+    """The ids of the corpus must mean the same text to the pretrained model; a source without a tokenizer
+    cannot be compared.
+    """
     file, source = found.folder / "tokenizer.json", found.shown
     if found.gguf is not None:
         theirs = load_tokenizer(found).get_vocab()
@@ -162,6 +183,7 @@ def _check_vocabulary(found: Found, tokens: Tokens) -> None:
     differing = [text for text, number in theirs.items() if ours.get(text) != number]
     if differing:
         raise ValueError(
-            f"the tokenizer of the corpus and that of {source} differ in {len(differing)} of {len(theirs)} ids (first: {differing[0]!r}): "
+            f"the tokenizer of the corpus and that of {source} differ in {len(differing)} of {len(theirs)} "
+            f"ids (first: {differing[0]!r}): "
             "name the same id or folder in the corpus's tokenizer settings"
         )

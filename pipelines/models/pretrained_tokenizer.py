@@ -1,6 +1,7 @@
 """Take a Hugging Face tokenizer into the contract: a padding token that is not EOS, and its chat template.
 
-Many published tokenizers pad with EOS, which would hide the end of every response from the loss; here that is repaired or refused.
+Many published tokenizers pad with EOS, which would hide the end of every response from the loss; here that is
+repaired or refused.
 """
 
 from __future__ import annotations
@@ -18,15 +19,23 @@ from pipelines.models.tokenizer_training import PAD, resolve_chat, write_contrac
 from pipelines.sources.opening import Opener
 
 
-def fetch(params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path, open_source: Opener) -> Tokens:
-    """Write the tokenizer of `params.id` with its contract into `folder`. SourceError names the way out when it is not at hand."""
+def fetch(
+    params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path, open_source: Opener
+) -> Tokens:
+    """Write the tokenizer of `params.id` with its contract into `folder`. SourceError names the way out when
+    it is not at hand.
+    """
     with open_source(params.id, "tokenizer", params.revision) as found:
         return _write(load_tokenizer(found, use_fast=True), found.shown, params, template, reward, folder)
 
 
-def _write(loaded: Any, shown: str, params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path) -> Tokens:
+def _write(
+    loaded: Any, shown: str, params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path
+) -> Tokens:
     if not loaded.is_fast:
-        raise ValueError(f"tokenizer.id {shown} has no fast tokenizer (tokenizer.json); convert it with transformers first")
+        raise ValueError(
+            f"tokenizer.id {shown} has no fast tokenizer (tokenizer.json); convert it with transformers first"
+        )
     _choose_pad(loaded, params, shown)
     if template.jinja:
         loaded.chat_template = template.jinja
@@ -36,7 +45,9 @@ def _write(loaded: Any, shown: str, params: PretrainedTokenizer, template: Templ
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     resolved, chat = Template.of(template.prompt, template.response, template.bos), None
     if template.chat:
-        resolved, chat = resolve_chat(template, _chat_source(loaded, shown), shown, _specials(loaded), tokenizer)
+        resolved, chat = resolve_chat(
+            template, _chat_source(loaded, shown), shown, _specials(loaded), tokenizer
+        )
     return write_contract(
         folder,
         tokenizer,
@@ -54,8 +65,14 @@ def _choose_pad(loaded: Any, params: PretrainedTokenizer, shown: str) -> None:
     if loaded.eos_token_id is None:
         raise ValueError(f"tokenizer.id {shown} has no EOS token: a response could never end")
     if params.pad != "auto":
-        if loaded.convert_tokens_to_ids(params.pad) in (None, loaded.unk_token_id) and params.pad != loaded.unk_token:
-            raise ValueError(f"tokenizer.pad {params.pad!r} is no token of {shown}; special ones: {', '.join(loaded.all_special_tokens)}")
+        if (
+            loaded.convert_tokens_to_ids(params.pad) in (None, loaded.unk_token_id)
+            and params.pad != loaded.unk_token
+        ):
+            raise ValueError(
+                f"tokenizer.pad {params.pad!r} is no token of {shown}; special ones: "
+                f"{', '.join(loaded.all_special_tokens)}"
+            )
         loaded.pad_token = params.pad
     elif loaded.pad_token_id in (None, loaded.eos_token_id):
         if loaded.unk_token_id not in (None, loaded.eos_token_id):
@@ -63,14 +80,18 @@ def _choose_pad(loaded: Any, params: PretrainedTokenizer, shown: str) -> None:
         else:
             loaded.add_special_tokens({"pad_token": PAD})
     if loaded.pad_token_id == loaded.eos_token_id:
-        raise ValueError(f"tokenizer.pad {loaded.pad_token!r} is EOS: the end of a response would be masked; name another token, or auto")
+        raise ValueError(
+            f"tokenizer.pad {loaded.pad_token!r} is EOS: the end of a response would be masked; name another "
+            f"token, or auto"
+        )
 
 
 def _chat_source(loaded: Any, id: str) -> str:
     """The template as Jinja text; of several named ones the one that transformers takes by default."""
     if not loaded.chat_template:
         raise ValueError(
-            f"template.chat: the tokenizer {id} has no chat template; set chat: false and write the prompt out, or give template.jinja"
+            f"template.chat: the tokenizer {id} has no chat template; set chat: false and write the prompt "
+            f"out, or give template.jinja"
         )
     source: str = loaded.get_chat_template()
     return source

@@ -1,7 +1,9 @@
-"""Reward and cost models: the policy's backbone with one score, read at the last token of prompt and answer (dpo_vs_ppo.md 3.1).
+"""Reward and cost models: the policy's backbone with one score, read at the last token of prompt and answer
+(dpo_vs_ppo.md 3.1).
 
-They are transformers' own `AutoModelForSequenceClassification` with one label and no bias, so that a saved one loads anywhere, and
-another's such model can be judged with here. An ensemble is a folder of members and scores by their mean.
+They are transformers' own `AutoModelForSequenceClassification` with one label and no bias, so that a saved
+one loads anywhere, and another's such model can be judged with here. An ensemble is a folder of members and
+scores by their mean.
 """
 
 from __future__ import annotations
@@ -46,9 +48,11 @@ class RewardEnsemble(nn.Module):
 
 
 def make(model: Any, seed: int) -> Any:
-    """A reward model whose backbone is a copy of the policy `model`'s, adapters merged; the head's small weights depend on `seed` alone.
+    """A reward model whose backbone is a copy of the policy `model`'s, adapters merged; the head's small
+    weights depend on `seed` alone.
 
-    ValueError for an architecture that transformers has no sequence classifier for, or whose classifier is no linear map of the last state.
+    ValueError for an architecture that transformers has no sequence classifier for, or whose classifier is no
+    linear map of the last state.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -58,11 +62,19 @@ def make(model: Any, seed: int) -> Any:
         with torch.random.fork_rng():
             made = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     except ValueError as error:
-        raise ValueError(f"transformers has no sequence classifier for {model.config.model_type} models: {error}") from error
+        raise ValueError(
+            f"transformers has no sequence classifier for {model.config.model_type} models: {error}"
+        ) from error
     prefix = f"{model.base_model_prefix}."
-    weights = {name.removeprefix(prefix): value for name, value in adapters.plain_state(model).items() if name.startswith(prefix)}
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in adapters.plain_state(model).items()
+        if name.startswith(prefix)
+    }
     made.base_model.load_state_dict(weights)
-    nn.init.normal_(_head(made).weight, std=model.config.initializer_range, generator=torch.Generator().manual_seed(seed))
+    nn.init.normal_(
+        _head(made).weight, std=model.config.initializer_range, generator=torch.Generator().manual_seed(seed)
+    )
     return policy.without_dropout(made.to(model.device)).eval()
 
 
@@ -74,7 +86,9 @@ def add_adapters(model: Any, settings: AdapterParams, seed: int) -> Any:
 
 
 def score_ends(model: Any, rows: Sequence[Row]) -> Tensor:
-    """(R,) float32: the score after each row's last token, with gradient; that of an ensemble is its members' mean."""
+    """(R,) float32: the score after each row's last token, with gradient; that of an ensemble is its members'
+    mean.
+    """
     if isinstance(model, RewardEnsemble):
         return score_members(model, rows).mean(0)
     packed = pack(rows, can_share(model)).to(model.device)
@@ -84,13 +98,17 @@ def score_ends(model: Any, rows: Sequence[Row]) -> Tensor:
 
 
 def score_members(model: Any, rows: Sequence[Row]) -> Tensor:
-    """(E, R) float32: each member's `score_ends`; (1, R) of a single model. Their spread tells how far the mean is to be trusted."""
+    """(E, R) float32: each member's `score_ends`; (1, R) of a single model. Their spread tells how far the
+    mean is to be trusted.
+    """
     members = model.members if isinstance(model, RewardEnsemble) else [model]
     return torch.stack([score_ends(member, rows) for member in members])
 
 
 def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
-    """A Hugging Face model folder with our tokenizer files, adapters merged; an ensemble becomes member_0, member_1, ... of `folder`."""
+    """A Hugging Face model folder with our tokenizer files, adapters merged; an ensemble becomes member_0,
+    member_1, ... of `folder`.
+    """
     several = isinstance(model, RewardEnsemble)
     for index, member in enumerate(model.members if several else [model]):
         member.generation_config = None  # a classifier has none, not even the attribute
@@ -98,7 +116,9 @@ def save(model: Any, tokens: Tokens, folder: str | Path) -> None:
 
 
 def load(folder: str | Path, trust_remote_code: bool = False) -> tuple[Any, Tokens]:
-    """The model or ensemble that `save` wrote, and its tokens. ValueError unless it has one score, FileNotFoundError without one."""
+    """The model or ensemble that `save` wrote, and its tokens. ValueError unless it has one score,
+    FileNotFoundError without one.
+    """
     members = list(_members(Path(folder)))
     if not members:
         return _load(Path(folder), trust_remote_code)
@@ -121,7 +141,9 @@ def _load(folder: Path, trust_remote_code: bool) -> tuple[Any, Tokens]:
     tokens = Tokens.load(folder)
     if not list(folder.glob("*.safetensors")):
         raise FileNotFoundError(f"{folder} holds no *.safetensors file: run its stage again")
-    model = load_model(AutoModelForSequenceClassification, Found(folder, str(folder)), trust_remote_code=trust_remote_code)
+    model = load_model(
+        AutoModelForSequenceClassification, Found(folder, str(folder)), trust_remote_code=trust_remote_code
+    )
     if model.config.num_labels != 1:
         raise ValueError(f"{folder}: a reward model has 1 label, this one {model.config.num_labels}")
     _head(model)
@@ -132,5 +154,8 @@ def _head(model: Any) -> Any:
     """The map from the last hidden state to the score."""
     head = getattr(model, "score", None)
     if not isinstance(head, nn.Linear):
-        raise ValueError(f"{type(model).__name__} has no linear `score` of its last state; only decoder models can be reward models here")
+        raise ValueError(
+            f"{type(model).__name__} has no linear `score` of its last state; only decoder models can be "
+            f"reward models here"
+        )
     return head

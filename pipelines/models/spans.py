@@ -15,8 +15,9 @@ SMALL = 8192  # query-key pairs that are cheaper padded than computed in a call 
 
 
 class Spans:
-    """The distinct spans of a micro-batch, parents first. Of each: ids, start among the T tokens, tokens before it on its path, and the
-    path itself as places among the T tokens, its own included."""
+    """The distinct spans of a micro-batch, parents first. Of each: ids, start among the T tokens, tokens
+    before it on its path, and the path itself as places among the T tokens, its own included.
+    """
 
     def __init__(self) -> None:
         self.ids: list[tuple[int, ...]] = []
@@ -27,7 +28,9 @@ class Spans:
         self._known: dict[tuple[int, tuple[int, ...]], int] = {}
 
     def add(self, pieces: Sequence[tuple[int, ...]]) -> int:
-        """The span that ends the path of `pieces`, made with those before it where they are new. An empty piece is passed over."""
+        """The span that ends the path of `pieces`, made with those before it where they are new. An empty
+        piece is passed over.
+        """
         span = -1
         for piece in pieces:
             if piece:
@@ -63,7 +66,10 @@ def lay_out(spans: Spans) -> Layout:
     for members in _blocks(spans):
         wide = max(len(spans.paths[span]) for span in members)
         tall = max(len(spans.ids[span]) for span in members)
-        block_queries, block_keys = np.zeros((len(members), tall), np.int64), np.zeros((len(members), wide), np.int64)
+        block_queries, block_keys = (
+            np.zeros((len(members), tall), np.int64),
+            np.zeros((len(members), wide), np.int64),
+        )
         block_asked, block_known = np.zeros((len(members), tall), bool), np.zeros((len(members), wide), bool)
         for row, span in enumerate(members):
             path, own = spans.paths[span], spans.paths[span][spans.context[span] :]
@@ -75,7 +81,12 @@ def lay_out(spans: Spans) -> Layout:
         offsets = np.array([spans.context[span] for span in members])
         blocks.append(Block(len(members), tall, wide, torch.from_numpy(offsets) if offsets.any() else None))
         q += block_queries.size
-        for whole, part in ((queries, block_queries), (keys, block_keys), (asked, block_asked), (known, block_known)):
+        for whole, part in (
+            (queries, block_queries),
+            (keys, block_keys),
+            (asked, block_asked),
+            (known, block_known),
+        ):
             whole.append(part.ravel())
     pairs = ((queries, asked), (keys, known))
     into = [Gather.of(np.concatenate(index), np.concatenate(counts)) for index, counts in pairs]
@@ -83,7 +94,9 @@ def lay_out(spans: Spans) -> Layout:
 
 
 def _blocks(spans: Spans) -> list[list[int]]:
-    """The spans of each block: like shapes together, so that few slots are padding, and those without context apart from the others."""
+    """The spans of each block: like shapes together, so that few slots are padding, and those without context
+    apart from the others.
+    """
     shapes = [(len(path), len(ids)) for path, ids in zip(spans.paths, spans.ids, strict=True)]
     found: list[list[int]] = []
     for first in (True, False):

@@ -1,7 +1,9 @@
-"""The resolved prompt template: plain text around the question, whatever it was made from, with a digest that says when two differ.
+"""The resolved prompt template: plain text around the question, whatever it was made from, with a digest that
+says when two differ.
 
-A chat template is rendered once around a placeholder when the corpus is made: for single questions no later stage needs Jinja, and the
-very text that the model was trained on is written down in tokens.json. Conversations of several turns are rendered by `chat`.
+A chat template is rendered once around a placeholder when the corpus is made: for single questions no later
+stage needs Jinja, and the very text that the model was trained on is written down in tokens.json.
+Conversations of several turns are rendered by `chat`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ VERSION = 1  # raise it when the meaning of a field changes: equal text would no
 
 @dataclass(frozen=True)
 class Template:
-    """`before` + question + `after`, then the model's turn: `lead` + demonstration + `tail` + what ends it."""
+    """`before` + question + `after`, then the model's turn: `lead` + demonstration + `tail` + what ends
+    it.
+    """
 
     before: str = ""
     after: str = ""

@@ -1,8 +1,9 @@
-"""The tokenisation contract: one object that turns questions into prompt ids and ids into text, the same in every stage.
+"""The tokenisation contract: one object that turns questions into prompt ids and ids into text, the same in
+every stage.
 
-It reads a Hugging Face fast-tokenizer folder plus `tokens.json` and travels with every model, so a model can never be sampled with other
-ids than it was trained with. What ends a response (EOS, or the token that ends a turn of a chat) is part of it; padding is never EOS. Needs
-only the `tokenizers` library: 20 ms, not 2 s.
+It reads a Hugging Face fast-tokenizer folder plus `tokens.json` and travels with every model, so a model can
+never be sampled with other ids than it was trained with. What ends a response (EOS, or the token that ends a
+turn of a chat) is part of it; padding is never EOS. Needs only the `tokenizers` library: 20 ms, not 2 s.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from pipelines.models.chat import Chat, Loss, NotExact, Written
 from pipelines.models.conversation import Conversation
 from pipelines.models.template import Template
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "tokens.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "tokens.json",
+)
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 REQUIRED = ("template", "template_digest", "vocab_size", "pad_id", "eos_id", "bos_id", "stop_ids", "reward")
 CHAT = ("end_id", "chat")  # of a chat template; tokenizers without one do not hold them
@@ -31,7 +38,9 @@ CHAT = ("end_id", "chat")  # of a chat template; tokenizers without one do not h
 
 @dataclass(frozen=True)
 class Encoded:
-    """A conversation as ids, and `spans`: the places [start, stop) among them that are learnt, each an assistant's turn with its end."""
+    """A conversation as ids, and `spans`: the places [start, stop) among them that are learnt, each an
+    assistant's turn with its end.
+    """
 
     text: str
     ids: list[int]
@@ -56,9 +65,9 @@ class Encoded:
 class Tokens:
     """Ids and template of one corpus; made by `pipelines.models.tokenizer_training`, read by everyone else.
 
-    Ids are in [0, vocab_size). `stop_ids` holds EOS first; `end_id` is the one of them that ends a demonstration: EOS, but for a chat
-    template whose turns end otherwise. `chat` is that template, None where the prompt is written out. `reward` names the checker module in
-    pipelines/rewards that reads the answers.
+    Ids are in [0, vocab_size). `stop_ids` holds EOS first; `end_id` is the one of them that ends a
+    demonstration: EOS, but for a chat template whose turns end otherwise. `chat` is that template, None where
+    the prompt is written out. `reward` names the checker module in pipelines/rewards that reads the answers.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any], tokenizer: Tokenizer):
@@ -77,12 +86,17 @@ class Tokens:
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokens:
-        """From a folder that `save` wrote, a tokenizer folder or a model folder. ValueError names the file and what is wrong with it."""
+        """From a folder that `save` wrote, a tokenizer folder or a model folder. ValueError names the file
+        and what is wrong with it.
+        """
         folder = Path(folder)
         facts_file, tokenizer_file = folder / "tokens.json", folder / "tokenizer.json"
         for file in (facts_file, tokenizer_file):
             if not file.is_file():
-                raise FileNotFoundError(f"{file} is missing: {folder} holds no tokenizer of this pipeline; run the corpus stage again")
+                raise FileNotFoundError(
+                    f"{file} is missing: {folder} holds no tokenizer of this pipeline; run the corpus stage "
+                    f"again"
+                )
         try:
             facts = json.loads(facts_file.read_text("utf-8"))
             tokens = cls(
@@ -98,19 +112,31 @@ class Tokens:
     def _check_ids(self) -> None:
         where = self.folder / "tokens.json"
         if self.pad_id == self.eos_id:
-            raise ValueError(f"{where}: pad_id equals eos_id ({self.pad_id}); the end of a response would be masked as padding")
+            raise ValueError(
+                f"{where}: pad_id equals eos_id ({self.pad_id}); the end of a response would be masked as "
+                f"padding"
+            )
         if self.facts["template_digest"] != self.template.digest:
             raise ValueError(
-                f"{where}: template_digest {self.facts['template_digest']} is not that of its template, {self.template.digest}"
+                f"{where}: template_digest {self.facts['template_digest']} is not that of its template, "
+                f"{self.template.digest}"
             )
         known = [self.pad_id, *self.stop_ids] + ([] if self.bos_id is None else [self.bos_id])
-        if not {self.eos_id, self.end_id} <= set(self.stop_ids) or not all(0 <= id < self.vocab_size for id in known):
-            raise ValueError(f"{where}: stop_ids must hold eos_id and end_id, and all ids lie in [0, {self.vocab_size})")
+        if not {self.eos_id, self.end_id} <= set(self.stop_ids) or not all(
+            0 <= id < self.vocab_size for id in known
+        ):
+            raise ValueError(
+                f"{where}: stop_ids must hold eos_id and end_id, and all ids lie in [0, {self.vocab_size})"
+            )
 
     @cached_property
     def specials(self) -> dict[str, int]:
         """Special tokens by their text."""
-        return {token.content: id for id, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
+        return {
+            token.content: id
+            for id, token in self.tokenizer.get_added_tokens_decoder().items()
+            if token.special
+        }
 
     @cached_property
     def _alphabet(self) -> frozenset[int] | None:
@@ -118,13 +144,17 @@ class Tokens:
         kind = json.loads(self.tokenizer.to_str())
         if (kind.get("decoder") or {}).get("type") != "ByteLevel" or kind["model"].get("byte_fallback"):
             return None
-        known = frozenset(byte for symbol, byte in byte_symbols().items() if self.tokenizer.token_to_id(symbol) is not None)
+        known = frozenset(
+            byte for symbol, byte in byte_symbols().items() if self.tokenizer.token_to_id(symbol) is not None
+        )
         return None if len(known) == 256 else known
 
     @cached_property
     def _anchor(self) -> str:
-        """What a response is encoded after. Sentencepiece-like tokenizers write a space before a text's first word: a response that was
-        encoded alone would begin with a token that never follows a prompt. Empty for tokenizers without that habit."""
+        """What a response is encoded after. Sentencepiece-like tokenizers write a space before a text's first
+        word: a response that was encoded alone would begin with a token that never follows a prompt. Empty
+        for tokenizers without that habit.
+        """
         pieces = self._ids("a") + self._ids("\nb c")
         return "" if pieces == self._ids("a\nb c") else self.template.after or "a"
 
@@ -132,7 +162,9 @@ class Tokens:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def reason_against(self, text: str) -> str | None:
-        """Why `text` cannot be encoded faithfully, or None: it spells a special token, or has a character without a token."""
+        """Why `text` cannot be encoded faithfully, or None: it spells a special token, or has a character
+        without a token.
+        """
         if not text.isascii() and (lone := LONE_SURROGATE.search(text)):
             return f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has"
         for special in self.specials:
@@ -141,7 +173,10 @@ class Tokens:
         if self._alphabet is not None:
             for character in text:
                 if not self._alphabet.issuperset(character.encode("utf-8", "replace")):
-                    return f"character {character!r} (U+{ord(character):04X}) has no token here; set tokenizer.alphabet: bytes"
+                    return (
+                        f"character {character!r} (U+{ord(character):04X}) has no token here; set "
+                        f"tokenizer.alphabet: bytes"
+                    )
         return None
 
     def _check(self, text: str) -> None:
@@ -150,7 +185,9 @@ class Tokens:
             raise ValueError(f"text {text[:60]!r} {reason}")
 
     def encode_prompt(self, text: str) -> list[int]:
-        """The question with the template around it. ValueError when `text` spells a special token or cannot be encoded."""
+        """The question with the template around it. ValueError when `text` spells a special token or cannot
+        be encoded.
+        """
         self._check(text)
         ids = self._ids(self.template.prompt(self._trimmed(text, 0)))
         return [self.bos_id, *ids] if self.template.bos and self.bos_id is not None else ids
@@ -174,13 +211,17 @@ class Tokens:
         return text.rstrip() if right else text
 
     def encode_text(self, text: str) -> list[int]:
-        """The text alone, without a template and without special tokens. ValueError as for `encode_prompt`."""
+        """The text alone, without a template and without special tokens. ValueError as for
+        `encode_prompt`.
+        """
         self._check(text)
         return self._ids(text)
 
     def encode_conversation(self, conversation: Conversation, loss: Loss = "last") -> Encoded:
-        """The turns as the chat template writes them. ValueError as for `encode_prompt`, or where the template refuses them or does not
-        show which tokens are the assistant's; it has no meaning without a chat template."""
+        """The turns as the chat template writes them. ValueError as for `encode_prompt`, or where the
+        template refuses them or does not show which tokens are the assistant's; it has no meaning without a
+        chat template.
+        """
         if self.chat is None:
             raise ValueError("template.chat is false: a conversation needs a chat template")
         for text in conversation.texts:
@@ -190,15 +231,21 @@ class Tokens:
         return self.encode_written(self.chat.write(conversation, loss))
 
     def encode_written(self, written: Written) -> Encoded:
-        """Ids of what a chat template wrote, and which of them are learnt. NotExact where a token lies across the border of a turn."""
+        """Ids of what a chat template wrote, and which of them are learnt. NotExact where a token lies across
+        the border of a turn.
+        """
         ids: list[int] = []
         places = {0: 0}
         start = 0
         for stop in [*(cut for cut in written.cuts if 0 < cut < len(written.text)), len(written.text)]:
-            if self._anchor:  # such a tokenizer writes a space before a text's first word: pieces cannot be encoded alone
+            # such a tokenizer writes a space before a text's first word: pieces cannot be encoded alone
+            if self._anchor:
                 whole = self._ids(written.text[:stop])
                 if whole[: len(ids)] != ids:
-                    raise NotExact(f"the tokenizer makes one token of both sides of {written.text[max(0, start - 10) : start + 10]!r}")
+                    raise NotExact(
+                        f"the tokenizer makes one token of both sides of "
+                        f"{written.text[max(0, start - 10) : start + 10]!r}"
+                    )
                 ids = whole
             else:
                 ids += self._ids(written.text[start:stop])
@@ -207,7 +254,9 @@ class Tokens:
         return Encoded(written.text, ids, [(places[first], places[last]) for first, last in written.learnt])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of response ids, special tokens left out; the inverse of `encode_response` up to the template's own lead and tail."""
+        """Text of response ids, special tokens left out; the inverse of `encode_response` up to the
+        template's own lead and tail.
+        """
         if self.end_id != self.eos_id and len(ids) and ids[-1] == self.end_id:
             ids = ids[:-1]  # not every tokenizer calls it special
         if not self._anchor:
@@ -238,9 +287,14 @@ class Tokens:
         if self.digest == other.digest:
             return
         both = ((key, self.facts.get(key), other.facts.get(key)) for key in (*REQUIRED, *CHAT))
-        different = [f"{key} {mine!r:.200} against {theirs!r:.200}" for key, mine, theirs in both if mine != theirs]
+        different = [
+            f"{key} {mine!r:.200} against {theirs!r:.200}" for key, mine, theirs in both if mine != theirs
+        ]
         what = "; ".join(different) or "the vocabulary or merges"
-        raise ValueError(f"{where}: {self.folder} and {other.folder} hold different tokenizers: {what}. Build the later one again")
+        raise ValueError(
+            f"{where}: {self.folder} and {other.folder} hold different tokenizers: {what}. Build the later "
+            f"one again"
+        )
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
@@ -248,14 +302,18 @@ def read_tokenizer(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception for a file that it cannot read
-        raise ValueError(f"{path} is cut short or damaged ({error}); restore it or run the stage that made it again") from error
+        raise ValueError(
+            f"{path} is cut short or damaged ({error}); restore it or run the stage that made it again"
+        ) from error
 
 
 def byte_symbols() -> dict[str, int]:
     """The printable character that byte-level tokenizers use for each byte (GPT-2's table)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | {
+        chr(256 + index): byte for index, byte in enumerate(others)
+    }
 
 
 def facts_of(

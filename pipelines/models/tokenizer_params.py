@@ -1,6 +1,8 @@
-"""Which tokenizer a corpus uses and how a question becomes a prompt: identity parameters of the tokenisation contract.
+"""Which tokenizer a corpus uses and how a question becomes a prompt: identity parameters of the tokenisation
+contract.
 
-They lie with the models because the contract travels with every model folder; the corpus stage is the one that fixes it.
+They lie with the models because the contract travels with every model folder; the corpus stage is the one
+that fixes it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ class CharTokenizer(Settings):
 
     kind: Literal["char"]
     alphabet: Alphabet = Field(
-        "corpus", description="corpus: only what the training texts use, any other character is an error; bytes: all 256"
+        "corpus",
+        description=(
+            "corpus: only what the training texts use, any other character is an error; bytes: all 256"
+        ),
     )
 
 
@@ -28,11 +33,20 @@ class BpeTokenizer(Settings):
     """Byte-level BPE, trained on the corpus' training texts; every digit is a token of its own."""
 
     kind: Literal["bpe"]
-    vocab_size: int = Field(ge=16, le=200_000, description="tokens at most, the special ones included; a small corpus may yield fewer")
-    alphabet: Alphabet = Field(
-        "corpus", description="corpus: only what the training texts use, any other character is an error; bytes: all 256"
+    vocab_size: int = Field(
+        ge=16,
+        le=200_000,
+        description="tokens at most, the special ones included; a small corpus may yield fewer",
     )
-    marker: str = Field("#### ", description="text that is kept in one piece, so that it becomes one token; empty for none")
+    alphabet: Alphabet = Field(
+        "corpus",
+        description=(
+            "corpus: only what the training texts use, any other character is an error; bytes: all 256"
+        ),
+    )
+    marker: str = Field(
+        "#### ", description="text that is kept in one piece, so that it becomes one token; empty for none"
+    )
 
 
 class PretrainedTokenizer(Settings):
@@ -42,9 +56,15 @@ class PretrainedTokenizer(Settings):
     id: Annotated[Named, Outside("tokenizer")] = Field(
         description="path of a folder or .gguf file, Hugging Face id, or {path|hub|package: …}"
     )
-    revision: str | None = Field(None, description="commit, tag or branch of the id; what is no commit is pinned when fetched")
+    revision: str | None = Field(
+        None, description="commit, tag or branch of the id; what is no commit is pinned when fetched"
+    )
     pad: str = Field(
-        "auto", description="padding token; auto: the tokenizer's own unless it is EOS, then its unknown token, else a new <|pad|>"
+        "auto",
+        description=(
+            "padding token; auto: the tokenizer's own unless it is EOS, then its unknown token, else a new "
+            "<|pad|>"
+        ),
     )
 
     @model_validator(mode="after")
@@ -64,25 +84,51 @@ class ExampleTurns(Settings):
 
 
 class TemplateParams(Settings):
-    """How a question becomes the text that the model reads, and a demonstration the text that it should write."""
+    """How a question becomes the text that the model reads, and a demonstration the text that it should
+    write.
+    """
 
-    prompt: str = Field("<|user|>{query}<|assistant|>", description="prompt text around {query}; special tokens may be written out")
-    response: str = Field("{response}", description="response text around {response}; EOS, or what ends a turn of the chat, follows it")
+    prompt: str = Field(
+        "<|user|>{query}<|assistant|>",
+        description="prompt text around {query}; special tokens may be written out",
+    )
+    response: str = Field(
+        "{response}",
+        description="response text around {response}; EOS, or what ends a turn of the chat, follows it",
+    )
     chat: bool = Field(
         False,
-        description="conversations are rendered by the tokenizer's own chat template; `prompt` is then the text of a question's user turn",
+        description=(
+            "conversations are rendered by the tokenizer's own chat template; `prompt` is then the text of a "
+            "question's user turn"
+        ),
     )
-    jinja: str | None = Field(None, description="a chat template in place of the tokenizer's own, or for one that has none; with chat")
+    jinja: str | None = Field(
+        None,
+        description="a chat template in place of the tokenizer's own, or for one that has none; with chat",
+    )
     variables: dict[str, bool | int | float | str] = Field(
-        {}, description="what the chat template is given beside the turns, such as enable_thinking or date_string"
+        {},
+        description=(
+            "what the chat template is given beside the turns, such as enable_thinking or date_string"
+        ),
     )
     date: str = Field(
-        "2024-07-26", pattern=r"^\d{4}-\d{2}-\d{2}$", description="what a chat template that asks for the date is told: ids must not change"
+        "2024-07-26",
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="what a chat template that asks for the date is told: ids must not change",
     )
     system: str | None = Field(None, description="with chat: the system turn of conversations that have none")
-    examples: tuple[ExampleTurns, ...] = Field((), description="with chat: turns before every single question (few-shot), never learnt")
-    bos: bool = Field(False, description="put the tokenizer's BOS before the prompt; never with chat, whose text holds it already")
-    stop: tuple[str, ...] = Field((), description="tokens, beside EOS and what ends a turn of the chat, that end a response")
+    examples: tuple[ExampleTurns, ...] = Field(
+        (), description="with chat: turns before every single question (few-shot), never learnt"
+    )
+    bos: bool = Field(
+        False,
+        description="put the tokenizer's BOS before the prompt; never with chat, whose text holds it already",
+    )
+    stop: tuple[str, ...] = Field(
+        (), description="tokens, beside EOS and what ends a turn of the chat, that end a response"
+    )
 
     @model_validator(mode="after")
     def _places(self) -> TemplateParams:
@@ -94,5 +140,8 @@ class TemplateParams(Settings):
             raise ValueError("template.bos with template.chat would write BOS twice; set bos: false")
         alone = [name for name in ("jinja", "variables", "system", "examples") if getattr(self, name)]
         if alone and not self.chat:
-            raise ValueError(f"template.{alone[0]} belongs to a chat template; set chat: true, or write it into template.prompt")
+            raise ValueError(
+                f"template.{alone[0]} belongs to a chat template; set chat: true, or write it into "
+                f"template.prompt"
+            )
         return self

@@ -1,6 +1,8 @@
-"""Make the tokenisation contract: train a small byte-level tokenizer, or take a Hugging Face one, and write it down with its template.
+"""Make the tokenisation contract: train a small byte-level tokenizer, or take a Hugging Face one, and write
+it down with its template.
 
-Only the corpus stage comes here. The result depends on the texts and the parameters alone: the same corpus gives the same bytes.
+Only the corpus stage comes here. The result depends on the texts and the parameters alone: the same corpus
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -17,11 +19,18 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from pipelines.models.chat import Chat, learn
 from pipelines.models.template import Template
 from pipelines.models.tokenizer import Tokens, byte_symbols, facts_of
-from pipelines.models.tokenizer_params import BpeTokenizer, CharTokenizer, PretrainedTokenizer, TemplateParams, TokenizerParams
+from pipelines.models.tokenizer_params import (
+    BpeTokenizer,
+    CharTokenizer,
+    PretrainedTokenizer,
+    TemplateParams,
+    TokenizerParams,
+)
 from pipelines.sources.opening import Opener, unrecorded
 
 PAD, EOS, USER, ASSISTANT = SPECIALS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
-# Digits singly; a word takes the space before it; runs of punctuation; runs of space that leave the last one to the word after them.
+# Digits singly; a word takes the space before it; runs of punctuation; runs of space that leave the last one
+# to the word after them.
 PIECES = r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
@@ -33,11 +42,13 @@ def make_tokens(
     folder: Path,
     open_source: Opener = unrecorded,
 ) -> Tokens:
-    """Write the tokenizer folder and tokens.json into `folder` and load them. `pairs`: training questions with their
-    demonstrations, if any; read only when a tokenizer is trained, and then possibly twice."""
+    """Write the tokenizer folder and tokens.json into `folder` and load them. `pairs`: training questions
+    with their demonstrations, if any; read only when a tokenizer is trained, and then possibly twice.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(params, PretrainedTokenizer):
-        from pipelines.models.pretrained_tokenizer import fetch  # brings transformers: only who needs it pays for it
+        # brings transformers: only who needs it pays for it
+        from pipelines.models.pretrained_tokenizer import fetch
 
         return fetch(params, template, reward, folder, open_source)
     kept = [*pairs] if isinstance(pairs, Iterator) else pairs
@@ -49,14 +60,20 @@ def _texts(template: TemplateParams, pairs: Iterable[tuple[str, str | None]]) ->
     resolved = Template.of(template.prompt, template.response)
     cut = re.compile("|".join(map(re.escape, SPECIALS)))
     whole = (
-        text for question, answer in pairs for text in (resolved.prompt(question), *([] if answer is None else [resolved.response(answer)]))
+        text
+        for question, answer in pairs
+        for text in (resolved.prompt(question), *([] if answer is None else [resolved.response(answer)]))
     )
     return (piece for text in whole for piece in cut.split(text) if piece)
 
 
 def _train(params: CharTokenizer | BpeTokenizer, texts: Callable[[], Iterable[str]]) -> Tokenizer:
     symbols = {byte: symbol for symbol, byte in byte_symbols().items()}
-    used = range(256) if params.alphabet == "bytes" else sorted({byte for text in texts() for byte in text.encode("utf-8")})
+    used = (
+        range(256)
+        if params.alphabet == "bytes"
+        else sorted({byte for text in texts() for byte in text.encode("utf-8")})
+    )
     alphabet = [symbols[byte] for byte in used]
     if isinstance(params, CharTokenizer):
         vocab = {token: id for id, token in enumerate([*SPECIALS, *alphabet])}
@@ -65,7 +82,8 @@ def _train(params: CharTokenizer | BpeTokenizer, texts: Callable[[], Iterable[st
     else:
         if params.vocab_size < len(alphabet) + len(SPECIALS):
             raise ValueError(
-                f"tokenizer.vocab_size {params.vocab_size} is below the {len(alphabet) + len(SPECIALS)} single bytes and special tokens"
+                f"tokenizer.vocab_size {params.vocab_size} is below the {len(alphabet) + len(SPECIALS)} "
+                f"single bytes and special tokens"
             )
         marker = "".join(f"\\{c}" if not c.isalnum() and not c.isspace() else c for c in params.marker)
         tokenizer = Tokenizer(models.BPE())
@@ -76,7 +94,10 @@ def _train(params: CharTokenizer | BpeTokenizer, texts: Callable[[], Iterable[st
             ]
         )
         trainer = trainers.BpeTrainer(
-            vocab_size=params.vocab_size, special_tokens=list(SPECIALS), initial_alphabet=alphabet, show_progress=False
+            vocab_size=params.vocab_size,
+            special_tokens=list(SPECIALS),
+            initial_alphabet=alphabet,
+            show_progress=False,
         )
         tokenizer.train_from_iterator(texts(), trainer)
     tokenizer.decoder = decoders.ByteLevel()
@@ -87,14 +108,23 @@ def _train(params: CharTokenizer | BpeTokenizer, texts: Callable[[], Iterable[st
 def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, folder: Path) -> Tokens:
     if template.chat and not template.jinja:
         raise ValueError(
-            "template.chat needs a chat template, and a trained tokenizer has none: write one as template.jinja "
+            "template.chat needs a chat template, and a trained tokenizer has none: write one as "
+            "template.jinja "
             f"(its special tokens are {USER}, {ASSISTANT} and {EOS}), or set chat: false"
         )
     if template.bos:
-        raise ValueError("template.bos: a trained tokenizer has no BOS; write <|user|> at the start of template.prompt instead")
+        raise ValueError(
+            "template.bos: a trained tokenizer has no BOS; write <|user|> at the start of template.prompt "
+            "instead"
+        )
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"pad_token": PAD, "eos_token": EOS, "additional_special_tokens": [USER, ASSISTANT]}
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, "model_max_length": 10**9, **names}
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 10**9,
+        **names,
+    }
     _write_json(folder / "tokenizer_config.json", config)
     _write_json(folder / "special_tokens_map.json", names)
     resolved, chat = Template.of(template.prompt, template.response), None
@@ -102,18 +132,32 @@ def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, 
         (folder / "chat_template.jinja").write_text(template.jinja, "utf-8")
         special = {"pad_token": PAD, "eos_token": EOS}
         resolved, chat = resolve_chat(template, template.jinja, "template.jinja", special, tokenizer)
-    return write_contract(folder, tokenizer, resolved, SPECIALS.index(PAD), SPECIALS.index(EOS), None, template.stop, reward, chat)
+    return write_contract(
+        folder,
+        tokenizer,
+        resolved,
+        SPECIALS.index(PAD),
+        SPECIALS.index(EOS),
+        None,
+        template.stop,
+        reward,
+        chat,
+    )
 
 
 def resolve_chat(
     template: TemplateParams, source: str, name: str, specials: Mapping[str, str], tokenizer: Tokenizer
 ) -> tuple[Template, Chat]:
-    """The texts around a question and its answer, and what was learnt of the chat template `source` of `name`. `specials`: what it is
-    given under bos_token, eos_token and the like. TemplateFault names what it cannot do."""
+    """The texts around a question and its answer, and what was learnt of the chat template `source` of
+    `name`. `specials`: what it is given under bos_token, eos_token and the like. TemplateFault names what it
+    cannot do.
+    """
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     examples = [text for example in template.examples for text in (example.question, example.answer)]
     variables = {**specials, **template.variables}
-    chat, opening = learn(source, name, variables, template.date, added, template.prompt, template.system, examples)
+    chat, opening = learn(
+        source, name, variables, template.date, added, template.prompt, template.system, examples
+    )
     lead, _, tail = template.response.partition("{response}")
     return Template(opening.before, opening.after, opening.lead + lead, tail + opening.tail), chat
 
@@ -129,13 +173,17 @@ def write_contract(
     reward: str,
     chat: Chat | None = None,
 ) -> Tokens:
-    """Write tokens.json beside a tokenizer.json and load both, which checks them. ValueError when a stop text is not one token."""
+    """Write tokens.json beside a tokenizer.json and load both, which checks them. ValueError when a stop text
+    is not one token.
+    """
     end = eos if chat is None else _id_of(tokenizer, chat.facts.end)
     stop_ids = list(dict.fromkeys([eos, end]))
     for text in stop:
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         if len(ids) != 1:
-            raise ValueError(f"template.stop: {text!r} is {len(ids)} tokens here; only a single token can stop a response")
+            raise ValueError(
+                f"template.stop: {text!r} is {len(ids)} tokens here; only a single token can stop a response"
+            )
         stop_ids += [ids[0]] if ids[0] not in stop_ids else []
     size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
     _write_json(folder / "tokens.json", facts_of(template, size, pad, eos, bos, stop_ids, reward, chat, end))

@@ -1,4 +1,6 @@
-"""The clipped surrogate of PPO with separate bounds (entropy.md 1.2): `max(-A r, -A clip(r, 1 - low, 1 + high))`."""
+"""The clipped surrogate of PPO with separate bounds (entropy.md 1.2): `max(-A r, -A clip(r, 1 - low, 1 +
+high))`.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,15 @@ def probability_ratio(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
 
 
 def clipped_surrogate(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip_low: float, clip_high: float, dual: float | None = None
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantages: Tensor,
+    clip_low: float,
+    clip_high: float,
+    dual: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """All (N,) -> token losses (N,), to be minimised, and (N,) bool: the tokens whose gradient the clip takes away (that of a ratio
-    beyond e^20 is 0 as well, and not marked).
+    """All (N,) -> token losses (N,), to be minimised, and (N,) bool: the tokens whose gradient the clip takes
+    away (that of a ratio beyond e^20 is 0 as well, and not marked).
 
     `dual` limits the loss to -A * dual where A < 0 (dual clip).
     """
@@ -41,6 +48,10 @@ def clip_figures(clipped: Tensor, advantages: Tensor) -> dict[str, Tensor]:
 def policy_loss(
     logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, selected: Tensor | None, settings: ClipParams
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """All (N,) -> token losses (N,), and figures (N,) that are averaged over kept tokens for the log. `selected` takes no part."""
-    losses, clipped = clipped_surrogate(logprobs, old_logprobs, advantages, settings.low, settings.high, settings.dual)
+    """All (N,) -> token losses (N,), and figures (N,) that are averaged over kept tokens for the log.
+    `selected` takes no part.
+    """
+    losses, clipped = clipped_surrogate(
+        logprobs, old_logprobs, advantages, settings.low, settings.high, settings.dual
+    )
     return losses, clip_figures(clipped, advantages)

@@ -1,4 +1,6 @@
-"""Token covariance of log-probability and advantage: what moves the policy's entropy (entropy.md 4.6 and 4.8)."""
+"""Token covariance of log-probability and advantage: what moves the policy's entropy (entropy.md 4.6 and
+4.8).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ def centred(logprobs: Tensor, advantages: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def token_covariance(logprobs: Tensor, advantages: Tensor) -> Tensor:
-    """Both (N,) over the tokens that count, log-probs float -> (N,): (logp - mean logp) * (A - mean A), without gradient.
+    """Both (N,) over the tokens that count, log-probs float -> (N,): (logp - mean logp) * (A - mean A),
+    without gradient.
 
     Their mean is the covariance.
     """
@@ -30,16 +33,20 @@ def selected_count(share: float, count: int) -> int:
 
 
 def covariance_figures(logprobs: Tensor, advantages: Tensor, selected: Tensor) -> dict[str, float]:
-    """For the log, of one block of N tokens: the mean covariance of the top shares, and the signs of the selected (N,) bool tokens.
+    """For the log, of one block of N tokens: the mean covariance of the top shares, and the signs of the
+    selected (N,) bool tokens.
 
-    `cov_top_0.002` is the mean over the 0.2 % largest; `cov_likely_good` the share of the selected whose log-prob and advantage both lie
-    above their mean, and so on for the other three quadrants.
+    `cov_top_0.002` is the mean over the 0.2 % largest; `cov_likely_good` the share of the selected whose
+    log-prob and advantage both lie above their mean, and so on for the other three quadrants.
     """
     if not len(logprobs):
         return {}
     first, second = centred(logprobs, advantages)
     ordered = (first * second).double().sort(descending=True).values
-    figures = {f"cov_top_{share:g}": float(ordered[: selected_count(share, len(ordered))].mean()) for share in TOP_SHARES}
+    figures = {
+        f"cov_top_{share:g}": float(ordered[: selected_count(share, len(ordered))].mean())
+        for share in TOP_SHARES
+    }
     likely, good, chosen = first > 0, second > 0, max(1, int(selected.sum()))
     for name, one in (("likely", likely), ("rare", ~likely)):
         for other, two in (("good", good), ("bad", ~good)):

@@ -1,7 +1,9 @@
-"""KL-Cov: hold the entropy by pulling back the few tokens whose log-probability moves most with their advantage.
+"""KL-Cov: hold the entropy by pulling back the few tokens whose log-probability moves most with their
+advantage.
 
-arXiv 2505.22617; entropy.md 5.2. The penalty is 0 on the first update of a rollout, where every ratio is 1: nothing is
-selected there, since |log ratio| would make full-size gradients of the rounding between sampler and trainer.
+arXiv 2505.22617; entropy.md 5.2. The penalty is 0 on the first update of a rollout, where every ratio is 1:
+nothing is selected there, since |log ratio| would make full-size gradients of the rounding between sampler
+and trainer.
 """
 
 from __future__ import annotations
@@ -17,10 +19,19 @@ from pipelines.objectives.kl_cov_params import KlCovParams
 MOVED_ONLY = True  # the updater drops selected tokens whose policy is still the one that sampled them
 
 
-def select(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, kept: Tensor, settings: KlCovParams, generator: Generator) -> Tensor:
-    """All (N,), one block of response tokens, kept (N,) bool -> (N,) bool: the kept tokens of largest covariance, that of all N tokens.
+def select(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantages: Tensor,
+    kept: Tensor,
+    settings: KlCovParams,
+    generator: Generator,
+) -> Tensor:
+    """All (N,), one block of response tokens, kept (N,) bool -> (N,) bool: the kept tokens of largest
+    covariance, that of all N tokens.
 
-    max(floor(share * N), 1) of them, none with share 0; of equal covariances those that stand first. Nothing is drawn.
+    max(floor(share * N), 1) of them, none with share 0; of equal covariances those that stand first. Nothing
+    is drawn.
     """
     covariance = token_covariance(logprobs, advantages)
     order = torch.where(kept.bool(), covariance, -torch.inf).sort(descending=True, stable=True).indices
@@ -32,7 +43,9 @@ def select(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, kept: Ten
 def policy_loss(
     logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, selected: Tensor | None, settings: KlCovParams
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """All (N,) -> token losses (N,): -A r, clipped if so configured, plus the penalty where selected (None: nowhere), and figures (N,)."""
+    """All (N,) -> token losses (N,): -A r, clipped if so configured, plus the penalty where selected (None:
+    nowhere), and figures (N,).
+    """
     figures: dict[str, Tensor] = {}
     if settings.base_clip:
         losses, clipped = clipped_surrogate(logprobs, old_logprobs, advantages, settings.low, settings.high)
@@ -40,7 +53,8 @@ def policy_loss(
     else:
         losses = -advantages * probability_ratio(logprobs, old_logprobs)
     if selected is not None:
-        penalties = kl_estimate(old_logprobs, logprobs, settings.estimator)  # of KL(old || new), from samples of old
+        # of KL(old || new), from samples of old
+        penalties = kl_estimate(old_logprobs, logprobs, settings.estimator)
         losses = torch.where(selected, losses + settings.coef * penalties, losses)
         figures["selected"] = selected.float()
     return losses, figures

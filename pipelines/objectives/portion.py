@@ -1,4 +1,6 @@
-"""Shares of a count, exact in decimals: `0.07 * 100` is 7.000000000000001 in floats, and its ceiling one too many."""
+"""Shares of a count, exact in decimals: `0.07 * 100` is 7.000000000000001 in floats, and its ceiling one too
+many.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,13 @@ from pipelines.settings import Choice
 
 
 def policy_loss(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, selected: Tensor | None = None, settings: Choice | None = None
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantages: Tensor,
+    selected: Tensor | None = None,
+    settings: Choice | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """All (N,) -> token losses (N,) -A log pi, and no figures. `old_logprobs`, `selected` and `settings` take no part."""
+    """All (N,) -> token losses (N,) -A log pi, and no figures. `old_logprobs`, `selected` and `settings` take
+    no part.
+    """
     return -advantages * logprobs, {}

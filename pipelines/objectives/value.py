@@ -6,9 +6,11 @@ from torch import Tensor
 
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float | None) -> Tensor:
-    """All (N,), in one unit (normalised when value normalisation is on) -> token losses (N,), to be averaged over tokens.
+    """All (N,), in one unit (normalised when value normalisation is on) -> token losses (N,), to be averaged
+    over tokens.
 
-    1/2 max((V - G)^2, (V_c - G)^2) with V_c = V_old + clip(V - V_old, -clip, clip); clip None gives 1/2 (V - G)^2.
+    1/2 max((V - G)^2, (V_c - G)^2) with V_c = V_old + clip(V - V_old, -clip, clip); clip None gives 1/2 (V -
+    G)^2.
     """
     plain = (values - returns).square()
     if clip is None:

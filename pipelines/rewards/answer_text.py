@@ -1,7 +1,8 @@
-"""An answer as it was typed -> one spelling: Unicode mathematics becomes LaTeX or ASCII, delimiters and layout commands go.
+"""An answer as it was typed -> one spelling: Unicode mathematics becomes LaTeX or ASCII, delimiters and
+layout commands go.
 
-Nothing here reads the meaning; two answers with the same tidy text are the same answer, and the readers of numbers, units and structure
-(`numerals`, `units`, `equivalence`) only ever see tidy text.
+Nothing here reads the meaning; two answers with the same tidy text are the same answer, and the readers of
+numbers, units and structure (`numerals`, `units`, `equivalence`) only ever see tidy text.
 """
 
 from __future__ import annotations
@@ -27,36 +28,52 @@ FRACTIONS = {
     "⅞": "7/8",
 }
 SYMBOLS = {
-    "−": "-", "–": "-", "﹣": "-", "×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ", "∙": r"\cdot ", "÷": "/", "∕": "/", "⁄": "/",
-    "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "∩": r"\cap ",
-    "∅": r"\emptyset ", "Ø": r"\emptyset ", "±": r"\pm ", "∈": r"\in ", "°": r"^\circ ", "º": r"^\circ ", "µ": r"\mu ", "μ": r"\mu ",
-    "Ω": r"\Omega ", "…": r"\ldots ", "“": '"', "”": '"', "‘": "'", "’": "'", "。": ".", "、": ",", "″": "''", "′": "'",
+    "−": "-", "–": "-", "﹣": "-", "×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ", "∙": r"\cdot ", "÷": "/",
+    "∕": "/", "⁄": "/",
+    "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ",
+    "∪": r"\cup ", "∩": r"\cap ",
+    "∅": r"\emptyset ", "Ø": r"\emptyset ", "±": r"\pm ", "∈": r"\in ", "°": r"^\circ ", "º": r"^\circ ",
+    "µ": r"\mu ", "μ": r"\mu ",
+    "Ω": r"\Omega ", "…": r"\ldots ", "“": '"', "”": '"', "‘": "'", "’": "'", "。": ".", "、": ",", "″": "''",
+    "′": "'",
     "≈": r"\approx ", "→": r"\to ", "⇒": r"\Rightarrow ", "¢": " cents", "`": "",
     "㎡": " m^{2}", "㎥": " m^{3}",
     "〈": r"\langle ", "〉": r"\rangle ", "⟨": r"\langle ", "⟩": r"\rangle ",
 }  # fmt: skip
 ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z]|\([^()]*\))")
 COMMANDS = {
-    r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\leqslant": r"\le ", r"\geqslant": r"\ge ", r"\leq": r"\le ", r"\geq": r"\ge ",
-    r"\neq": r"\ne ", r"\varnothing": r"\emptyset ", r"\lbrace": r"\{", r"\rbrace": r"\}", r"\degree": r"^\circ ", r"\dots": r"\ldots ",
+    r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\leqslant": r"\le ", r"\geqslant": r"\ge ", r"\leq": r"\le ",
+    r"\geq": r"\ge ",
+    r"\neq": r"\ne ", r"\varnothing": r"\emptyset ", r"\lbrace": r"\{", r"\rbrace": r"\}",
+    r"\degree": r"^\circ ", r"\dots": r"\ldots ",
     r"\cdots": r"\ldots ", r"\sim": "~", r"\quad": " , ", r"\qquad": " , ",
     r"\langle": "(", r"\rangle": ")", r"\cfrac": r"\frac", 
     r"\iff": r"\Leftrightarrow ", r"\vee": r"\lor ",
 }  # fmt: skip
-COMMAND = re.compile("|".join(re.escape(name) + "(?![A-Za-z])" for name in sorted(COMMANDS, key=len, reverse=True)))
+COMMAND = re.compile(
+    "|".join(re.escape(name) + "(?![A-Za-z])" for name in sorted(COMMANDS, key=len, reverse=True))
+)
 NO_LAYOUT = re.compile(
     r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|tiny|scriptsize|"
-    r"hfill?|blacksquare|qed|notag|(?:math)?strut|checkmark|therefore|footnotesize|small|normalsize|large|Large|LARGE"
+    r"hfill?|blacksquare|qed|notag|(?:math)?strut|checkmark|therefore|footnotesize|small|normalsize|large"
+    r"|Large|LARGE"
     r"|huge|Huge|bf|it|rm|sf|tt|boldmath|centering|noindent|nonumber)(?![A-Za-z])|\\[!>]|\\(?:tag|label|"
     r"phantom|style|class|hspace|vspace|hphantom|vphantom)\*?\s*\{[^{}]*\}"
 )
-COLOUR = re.compile(r"\\color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}|\\(?:textcolor|colorbox)\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}\s*(?=\{)")
-ARRAY = re.compile(r"\\left\s*[(\[]\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*\\right\s*[)\]]", re.S)
+COLOUR = re.compile(
+    r"\\color\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}|\\(?:textcolor|colorbox)\s*(?:\[[^\]]*\])?\s*\{[^{}]*\}\s*(?=\{)"
+)
+ARRAY = re.compile(
+    r"\\left\s*[(\[]\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*\\right\s*[)\]]", re.S
+)
 ROW = re.compile(r"\\\\\[\s*-?[\d.]+\s*(?:ex|em|pt|mm|cm|in)\s*\]")  # the distance between rows of a matrix
 INNER = re.compile(r"(?<!\\)\\[()\[\]]")
-INDEX = re.compile(r"(\\(?:sum|prod)\s*(?:\\limits\s*)?_\s*\{[^{}=]*)=([^{}=]*\})")  # the `=` of a sum's index is no equation's
+# the `=` of a sum's index is no equation's
+INDEX = re.compile(r"(\\(?:sum|prod)\s*(?:\\limits\s*)?_\s*\{[^{}=]*)=([^{}=]*\})")
 SYSTEM = re.compile(
-    r"\\left\s*(?:\\\{|\\lbrace)\s*\\begin\{(array|aligned|matrix)\}(?:\s*\{[lcr]*\})?(.*?)\\end\{\1\}\s*\\right\s*\.", re.S
+    r"\\left\s*(?:\\\{|\\lbrace)\s*\\begin\{(array|aligned"
+    r"|matrix)\}(?:\s*\{[lcr]*\})?(.*?)\\end\{\1\}\s*\\right\s*\.",
+    re.S,
 )
 MARKS = re.compile("[✅✔✓☑🎉🎯🏆💡👍\ufe0f]+")
 OVERLINED = re.compile("(?:\\d[\u0304\u0305])+")
@@ -90,7 +107,8 @@ GAP = re.compile(r"(?<=\d) (?=\d)")
 GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,]| \d)")  # 1 234 567
 WORDS_OF_MATHS = {
     r"\b(?:positive )?infinity\b": r"\\infty",
-    r"^(?:the )?(?:empty|null) set$|^no (?:real )?(?:solutions?|answer)$|^\\\{\s*\\\}$|^空集$|^无解$": r"\\emptyset",
+    r"^(?:the )?(?:empty|null) set$|^no (?:real )?(?:solutions?|answer)$"
+    r"|^\\\{\s*\\\}$|^空集$|^无解$": r"\\emptyset",
     r"\bpi\b": r"\\pi ",
     r"\bdegrees?\b": r"^\\circ ",
     r"\bper ?cent\b": "%",
@@ -111,7 +129,8 @@ WORDS_OF_MATHS = {
     r"\b(?:minus|negative) (?=\d)": "-",
 }
 NAMED = [(re.compile(pattern, re.I), put) for pattern, put in WORDS_OF_MATHS.items()]
-NAMEABLE = re.compile(  # what one of them needs: most answers hold none of it, and one search costs less than all the patterns
+# what one of them needs: most answers hold none of it, and one search costs less than all the patterns
+NAMEABLE = re.compile(
     r"infinity|set|no |空集|无解|\\[{}]|pi|degree|cent|approximately|squared|cubed|over|out of|divided|base|"
     r"です|である|だ|입니다|이다|[\[\]]|USD|US dollar|Rs|INR|none|DNE|real|minus|negative",
     re.I,
@@ -120,7 +139,8 @@ TOKENS = re.compile(r"-?\d+(?:\.\d+)?%?|[㐀-鿿豈-﫿]|[^\W\d_㐀-鿿豈-﫿]+
 LEADING = re.compile(
     r"^(?:(?:=|,|\\(?:approx|simeq|doteq|Rightarrow|implies)(?![A-Za-z]))\s*)+"
 )  # `= 5`, `\approx 5`: what the answer is equal to stands before the box
-EDGE = re.compile(r"(?:[.,;: ]|(?<![A-Za-z])\\+)+$")  # a full stop, or the backslash of a line's end; dots of an ellipsis are no such thing
+# a full stop, or the backslash of a line's end; dots of an ellipsis are no such thing
+EDGE = re.compile(r"(?:[.,;: ]|(?<![A-Za-z])\\+)+$")
 ARTICLES = frozenset(("the", "a", "an"))
 WORDY = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}|[㐀-鿿]")
 MATHY = re.compile(r"[\d\\^=<>{}+*/|]")
@@ -128,7 +148,9 @@ MATHY = re.compile(r"[\d\\^=<>{}+*/|]")
 
 @lru_cache(maxsize=8192)
 def tidy(text: str) -> str:
-    """One spelling of an answer. Signs, thousands marks of TeX, fractions, superscripts, degrees and delimiters are made alike."""
+    """One spelling of an answer. Signs, thousands marks of TeX, fractions, superscripts, degrees and
+    delimiters are made alike.
+    """
     if PLAIN.fullmatch(text):
         return text
     text = _ascii(text) if not text.isascii() else text.replace("`", "")
@@ -155,7 +177,10 @@ def tidy(text: str) -> str:
     if "..." in text or "\\ldots" in text or "etc" in text or "so on" in text or "so forth" in text:
         text = DOTS.sub(r"\\ldots ", AGAIN.sub(_again, text))
     if "\\" in text:
-        text = THIN.sub("", NO_LAYOUT.sub("", COMMAND.sub(lambda found: COMMANDS[found.group()], text.replace("\\%", "%"))))
+        text = THIN.sub(
+            "",
+            NO_LAYOUT.sub("", COMMAND.sub(lambda found: COMMANDS[found.group()], text.replace("\\%", "%"))),
+        )
         for _ in range(3):  # \mathrm{\text{cm}}
             text = WRAPPED.sub(r" \1 ", text)
         text = CIRCLE.sub(r"^\\circ ", text)
@@ -166,7 +191,8 @@ def tidy(text: str) -> str:
             text = pattern.sub(put, text.strip())
     text = SPACES.sub(" ", text).strip()
     text = EDGE.sub("", LEADING.sub("", text)).strip('"*_ ')
-    while text[:1] == "{" and text[-1:] == "}" and "," not in text and _grouped(text):  # `{5}` groups; `{1,2}` is a set
+    # `{5}` groups; `{1,2}` is a set
+    while text[:1] == "{" and text[-1:] == "}" and "," not in text and _grouped(text):
         text = text[1:-1].strip()
     return text
 
@@ -184,14 +210,17 @@ def _grouped(text: str) -> bool:
 
 def _ascii(text: str) -> str:
     """Unicode mathematics as LaTeX or ASCII."""
-    text = OVERLINED.sub(lambda run: r"\overline{" + re.sub(r"\D", "", run.group()) + "}", MARKS.sub(" ", text))
+    text = OVERLINED.sub(
+        lambda run: r"\overline{" + re.sub(r"\D", "", run.group()) + "}", MARKS.sub(" ", text)
+    )
     text = SUPERSCRIPT_RUN.sub(lambda run: "^{" + run.group().translate(SUPERSCRIPTS) + "}", text)
     for sign, value in FRACTIONS.items():
         text = text.replace(sign, f" {value}" if sign in text else sign)
     text = ROOT.sub(lambda found: r"\sqrt{" + found.group(1).strip("()") + "}", text.replace("√ ", "√"))
     text = "".join(SYMBOLS.get(character, character) for character in text)
     text = unicodedata.normalize("NFKC", text)
-    return "".join(SYMBOLS.get(character, character) for character in text)  # what the full-width forms and units decompose to
+    # what the full-width forms and units decompose to
+    return "".join(SYMBOLS.get(character, character) for character in text)
 
 
 def _comma(found: re.Match[str]) -> str:
@@ -241,5 +270,7 @@ def mathy(tidied: str) -> bool:
 
 
 def tokens(text: str) -> list[str]:
-    """Words, numbers with their sign, single CJK characters and operators, case folded, articles and punctuation dropped."""
+    """Words, numbers with their sign, single CJK characters and operators, case folded, articles and
+    punctuation dropped.
+    """
     return [token for token in TOKENS.findall(text.casefold()) if token not in ARTICLES]

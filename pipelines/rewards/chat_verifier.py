@@ -1,6 +1,8 @@
-"""A Hugging Face chat model as a verifier or teacher: its own tokenizer and chat template, read at the first position of its answer.
+"""A Hugging Face chat model as a verifier or teacher: its own tokenizer and chat template, read at the first
+position of its answer.
 
-The template is applied with the generation prompt: without it, another token than the verdict would be read (reward_bridge.md 3.1).
+The template is applied with the generation prompt: without it, another token than the verdict would be read
+(reward_bridge.md 3.1).
 """
 
 from __future__ import annotations
@@ -21,15 +23,21 @@ from pipelines.rewards.judge import Judge, Provision
 
 
 class ChatLabels:
-    """`LabelModel` over a transformers causal LM and its tokenizer. Raises ValueError where no spelling of a label is one token."""
+    """`LabelModel` over a transformers causal LM and its tokenizer. Raises ValueError where no spelling of a
+    label is one token.
+    """
 
     temperature = 1.0
 
-    def __init__(self, model: Any, tokenizer: Any, asking: ChatAskingParams, placement: Placement, budget: int) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, asking: ChatAskingParams, placement: Placement, budget: int
+    ) -> None:
         self.model, self._tokenizer, self._asking = model, tokenizer, asking
         self._placement, self._budget = placement, budget
         added = tokenizer.added_tokens_decoder
-        self._specials = {token.content: id for id, token in added.items() if token.special or not token.content.isalnum()}
+        self._specials = {
+            token.content: id for id, token in added.items() if token.special or not token.content.isalnum()
+        }
         self._own = self._special_count(self._encode(self.text(Ask("", "", ""))))
         self.labels = self._find_labels()
 
@@ -40,9 +48,16 @@ class ChatLabels:
     def text(self, ask: Ask) -> str:
         """The whole prompt as text, up to where the verdict begins."""
         messages = [{"role": "system", "content": self._asking.system}] if self._asking.system else []
-        messages.append({"role": "user", "content": self._asking.prompt.render(ask.question, ask.candidate, ask.key, self._specials)})
+        messages.append(
+            {
+                "role": "user",
+                "content": self._asking.prompt.render(ask.question, ask.candidate, ask.key, self._specials),
+            }
+        )
         if getattr(self._tokenizer, "chat_template", None):
-            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            return str(
+                self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            )
         return "\n".join(message["content"] for message in messages)
 
     def _encode(self, text: str) -> list[int]:
@@ -72,7 +87,8 @@ class ChatLabels:
         def after(spelling: str) -> list[int]:
             whole = self._encode(prompt + spelling)
             added = whole[len(before) :] if whole[: len(before)] == before else []
-            return [] if self._tokenizer.unk_token_id in added else added  # a tokenizer without bytes knows only some spellings
+            # a tokenizer without bytes knows only some spellings
+            return [] if self._tokenizer.unk_token_id in added else added
 
         return find_labels(self._asking.positive, self._asking.negative, after)
 
@@ -85,4 +101,6 @@ def make_judge(options: ChatVerifierParams, provision: Provision) -> Judge:
     with provision.open_source(options.model, "model", options.revision) as found:
         tokenizer = load_tokenizer(found, trust)
         model = load_model(AutoModelForCausalLM, found, trust_remote_code=trust).eval()
-    return VerifierJudge(ChatLabels(model, tokenizer, options.asking, provision.placement, provision.budget), options)
+    return VerifierJudge(
+        ChatLabels(model, tokenizer, options.asking, provision.placement, provision.budget), options
+    )

@@ -11,14 +11,20 @@ from pipelines.sources.source_params import Named, Outside, check_revision
 
 
 class ChatAskingParams(AskingParams):
-    """As a verifier of one's own is asked, with the system line and the labels of published ones (reward_bridge.md 2.1)."""
+    """As a verifier of one's own is asked, with the system line and the labels of published ones
+    (reward_bridge.md 2.1).
+    """
 
     system: str = Field("You are a helpful assistant.", description="system message; empty: none")
     positive: tuple[str, ...] = Field(
-        ("YES", "Yes", "yes", " YES", " Yes", " yes"), min_length=1, description="spellings of the label that says right"
+        ("YES", "Yes", "yes", " YES", " Yes", " yes"),
+        min_length=1,
+        description="spellings of the label that says right",
     )
     negative: tuple[str, ...] = Field(
-        ("NO", "No", "no", " NO", " No", " no"), min_length=1, description="spellings of the label that says wrong"
+        ("NO", "No", "no", " NO", " No", " no"),
+        min_length=1,
+        description="spellings of the label that says wrong",
     )
 
     @model_validator(mode="after")
@@ -27,20 +33,28 @@ class ChatAskingParams(AskingParams):
         if missing:
             labels = "; ".join(f"{side}: {list(getattr(self, side))}" for side in sorted(missing))
             raise ValueError(
-                f"template does not tell the model to answer with the labels that are read ({labels}): an obedient model would be misread. "
-                "Name them in the template, set positive and negative to what it asks for, or leave the template out"
+                f"template does not tell the model to answer with the labels that are read ({labels}): an "
+                f"obedient model would be misread. "
+                "Name them in the template, set positive and negative to what it asks for, or leave the "
+                "template out"
             )
         return self
 
 
 class ChatVerifierParams(ReadingParams):
-    """A verifier or teacher by Hugging Face id or local path; its chat template is applied with the generation prompt."""
+    """A verifier or teacher by Hugging Face id or local path; its chat template is applied with the
+    generation prompt.
+    """
 
     kind: Literal["chat_verifier"] = "chat_verifier"
     model: Annotated[Named, Outside("model")] = Field(
-        description="path of a folder with tokenizer, or a .gguf file; Hugging Face id, or {path|hub|package: …}"
+        description=(
+            "path of a folder with tokenizer, or a .gguf file; Hugging Face id, or {path|hub|package: …}"
+        )
     )
-    revision: str | None = Field(None, description="commit, tag or branch of the id; what is no commit is pinned when fetched")
+    revision: str | None = Field(
+        None, description="commit, tag or branch of the id; what is no commit is pinned when fetched"
+    )
     asking: ChatAskingParams = ChatAskingParams()
 
     @model_validator(mode="after")

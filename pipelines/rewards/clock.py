@@ -1,4 +1,7 @@
-"""Times of day: `3:30 PM`, `15:30`, `7 p.m.`, `noon`, `下午3点半`. A time is no ratio: 6:15 is not 12:30, though 6/15 is 12/30."""
+"""Times of day: `3:30 PM`, `15:30`, `7 p.m.`, `noon`, `下午3点半`. A time is no ratio: 6:15 is not 12:30,
+though
+6/15 is 12/30.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ NAMED = {
     "正午": 720,
     "午夜": 0,
 }
-CHINESE = re.compile(r"(凌晨|早上|上午|中午|下午|傍晚|晚上)?\s*(\d{1,2})\s*[点时]\s*(?:(\d{1,2})\s*分?|(半)|(整))?")
+CHINESE = re.compile(
+    r"(凌晨|早上|上午|中午|下午|傍晚|晚上)?\s*(\d{1,2})\s*[点时]\s*(?:(\d{1,2})\s*分?|(半)|(整))?"
+)
 LATE = frozenset(("下午", "傍晚", "晚上"))
 
 
@@ -57,17 +62,26 @@ def clock(text: str) -> Clock | None:
     said = half or {"morning": "a", "afternoon": "p", "evening": "p"}.get(part or "", "")
     if minute is None and not said and "clock" not in text:
         return None
-    if int(minute or 0) > 59 or int(second or 0) > 59 or int(hour) > (12 if said else 24) or (said and int(hour) == 0):
+    if (
+        int(minute or 0) > 59
+        or int(second or 0) > 59
+        or int(hour) > (12 if said else 24)
+        or (said and int(hour) == 0)
+    ):
         return None
     ratio = not said and "clock" not in text and second is None and not str(minute).startswith("0")
     return Clock(3600 * int(hour) + 60 * int(minute or 0) + int(second or 0), said, ratio)
 
 
 def same_time(answer: Clock, reference: Clock) -> bool:
-    """Equal times; a morning or afternoon that only one of them states is forgiven, as a unit is, where the hours are written alike."""
+    """Equal times; a morning or afternoon that only one of them states is forgiven, as a unit is, where the
+    hours are written alike.
+    """
     if answer.half and reference.half:
         return answer.of_day == reference.of_day
-    return answer.seconds == reference.seconds or (bool(answer.half or reference.half) and answer.of_day == reference.of_day)
+    return answer.seconds == reference.seconds or (
+        bool(answer.half or reference.half) and answer.of_day == reference.of_day
+    )
 
 
 def _chinese(text: str) -> Clock | None:
@@ -77,6 +91,8 @@ def _chinese(text: str) -> Clock | None:
     if not match[1] and not match[3] and not match[4] and not match[5]:
         return None  # 3点 may be three points, 3时 three hours
     half = (
-        ("p" if match[1] in LATE or (match[1] == "中午" and int(match[2]) in (12, 1)) else "a") if match[1] and int(match[2]) <= 12 else ""
+        ("p" if match[1] in LATE or (match[1] == "中午" and int(match[2]) in (12, 1)) else "a")
+        if match[1] and int(match[2]) <= 12
+        else ""
     )
     return Clock(3600 * int(match[2]) + 60 * (30 if match[4] else int(match[3] or 0)), half)

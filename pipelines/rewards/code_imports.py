@@ -1,4 +1,6 @@
-"""Which modules the tests of code problems import and their sandbox has not: said once, before tests that cannot run judge programs."""
+"""Which modules the tests of code problems import and their sandbox has not: said once, before tests that
+cannot run judge programs.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,16 @@ from pipelines.rewards.sandbox.launcher import package_paths
 
 
 def offered(modules: Sequence[str]) -> frozenset[str]:
-    """Names that can be imported: the standard library's, and those of the listed distributions that are installed."""
+    """Names that can be imported: the standard library's, and those of the listed distributions that are
+    installed.
+    """
     return sys.stdlib_module_names | {path.name.partition(".")[0] for path in package_paths(modules)}
 
 
 def imported(source: str) -> set[str]:
-    """Top-level names of the modules that code imports, wherever in it, but for those that it can do without (`try: import …`)."""
+    """Top-level names of the modules that code imports, wherever in it, but for those that it can do without
+    (`try: import …`).
+    """
     tree = parse(source) if "import" in source else None
     if tree is None:
         return set()

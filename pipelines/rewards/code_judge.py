@@ -1,4 +1,6 @@
-"""Programs judged by the tests of their problems, behind the judge's seam; and what an evaluation wants to know of each of them."""
+"""Programs judged by the tests of their problems, behind the judge's seam; and what an evaluation wants to
+know of each of them.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,10 @@ TOLERATED = 0.1  # share of them whose own solution may fail: published sets hav
 
 @dataclass(frozen=True)
 class Examined:
-    """A program that was run on the public and on the hidden tests. `status` is that of the first hidden test that did not pass, `pass`
-    without one, `not_run` of a response that was cut off; `parses`: the program is Python; `public`: it passes them, or there are none;
-    `hidden` None: an error, not judged."""
+    """A program that was run on the public and on the hidden tests. `status` is that of the first hidden test
+    that did not pass, `pass` without one, `not_run` of a response that was cut off; `parses`: the program is
+    Python; `public`: it passes them, or there are none; `hidden` None: an error, not judged.
+    """
 
     status: str
     parses: bool
@@ -52,7 +55,9 @@ class CodeJudge:
         return [sample.verdict for sample in self._tests.judge(_asked(responses))]
 
     def preflight(self, records: Sequence[Question]) -> None:
-        """Solutions must pass, up to TOLERATED of them, and the empty program must not. Raises CheckerFailed naming problem and reason."""
+        """Solutions must pass, up to TOLERATED of them, and the empty program must not. Raises CheckerFailed
+        naming problem and reason.
+        """
         by_source: dict[str, list[Question]] = {}
         for record in records:
             by_source.setdefault(record.source, []).append(record)
@@ -62,10 +67,14 @@ class CodeJudge:
             self._preflight(source, shown)
 
     def examine(self, responses: Sequence[Response]) -> list[Examined]:
-        """Every response on public and on hidden tests apart, whatever `tests` says; with no public tests it survives them."""
+        """Every response on public and on hidden tests apart, whatever `tests` says; with no public tests it
+        survives them.
+        """
         found: dict[str, list[Sample]] = {}
         for tests in ("public", "hidden"):
-            with CodeTests(self._options.model_copy(update={"tests": tests, "reward": "all_or_nothing"})) as judge:
+            with CodeTests(
+                self._options.model_copy(update={"tests": tests, "reward": "all_or_nothing"})
+            ) as judge:
                 samples = judge.judge(_asked(responses))
             found[tests] = samples
         return [
@@ -83,14 +92,23 @@ class CodeJudge:
         needed: dict[str, list[str]] = {}
         for record in found:
             problem = read_answer(reference(record))
-            tests = [test.get("code", "") for name in ("public_tests", "hidden_tests") for test in problem[name]]
-            for module in lacking([problem["setup"], problem["starter"], problem["solution"], *tests], self._options.modules):
+            tests = [
+                test.get("code", "") for name in ("public_tests", "hidden_tests") for test in problem[name]
+            ]
+            for module in lacking(
+                [problem["setup"], problem["starter"], problem["solution"], *tests], self._options.modules
+            ):
                 needed.setdefault(module, []).append(str(record.meta.get("id", record.id)))
         if needed:
-            told = "; ".join(f"{module} in {len(ids)} of {len(found)} ({', '.join(ids[:3])})" for module, ids in sorted(needed.items()))
+            told = "; ".join(
+                f"{module} in {len(ids)} of {len(found)} ({', '.join(ids[:3])})"
+                for module, ids in sorted(needed.items())
+            )
             raise CheckerFailed(
-                f"problems of {source} import modules that the sandbox does not have: {told}. It has the standard library and `modules` of "
-                f"the reward ({', '.join(self._options.modules) or 'none'}): add them there, if installed, or exclude these problems"
+                f"problems of {source} import modules that the sandbox does not have: {told}. It has the "
+                f"standard library and `modules` of "
+                f"the reward ({', '.join(self._options.modules) or 'none'}): add them there, if installed, "
+                f"or exclude these problems"
             )
 
     def _preflight(self, source: str, shown: Sequence[Question]) -> None:
@@ -103,12 +121,17 @@ class CodeJudge:
         ]
         if len(failed) > TOLERATED * len(known):
             raise CheckerFailed(
-                f"{len(failed)} of {len(known)} solutions of {source} do not pass their own tests: {'; '.join(failed[:3])}. Look at the "
+                f"{len(failed)} of {len(known)} solutions of {source} do not pass their own tests: "
+                f"{'; '.join(failed[:3])}. Look at the "
                 "limits and at `tests`, or exclude these problems"
             )
-        for record, verdict in zip(shown, self.judge([Response(record, (), "", True) for record in shown]), strict=True):
+        for record, verdict in zip(
+            shown, self.judge([Response(record, (), "", True) for record in shown]), strict=True
+        ):
             if verdict.outcome != "wrong":
-                raise CheckerFailed(f"the empty program is {verdict.outcome} on {record.id} of {source} ({verdict.reason})")
+                raise CheckerFailed(
+                    f"the empty program is {verdict.outcome} on {record.id} of {source} ({verdict.reason})"
+                )
 
 
 def reference(record: Question) -> str:
@@ -126,7 +149,9 @@ def _status(statuses: Sequence[Status]) -> str:
     """The first that is neither `pass` nor left undone."""
     if not statuses:
         return str(Status.NOT_RUN)
-    return str(next((status for status in statuses if status not in (Status.PASS, Status.NOT_RUN)), Status.PASS))
+    return str(
+        next((status for status in statuses if status not in (Status.PASS, Status.NOT_RUN)), Status.PASS)
+    )
 
 
 def _has_public(response: Response) -> bool:

@@ -1,7 +1,8 @@
 """The code reward: a program is right if it passes every test of its problem (dpo_vs_ppo.md 1.6, 3.2).
 
-The reference that it judges against is JSON, as `pipelines.corpora.code` writes it: `{fn_name, setup, starter, public_tests,
-hidden_tests, solution}`, all but the tests optional. `CodeTests` judges many programs at a time; `check` one, with the default parameters.
+The reference that it judges against is JSON, as `pipelines.corpora.code` writes it: `{fn_name, setup,
+starter, public_tests, hidden_tests, solution}`, all but the tests optional. `CodeTests` judges many programs
+at a time; `check` one, with the default parameters.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"\b[A-Za-z_]\w*")
 ALL_PASS, NOT_ALL = 10.0, 0.0
-SHAPED = ((Status.COMPILE, -1.0), (Status.RUNTIME, -0.6), (Status.TIMEOUT, -0.6), (Status.WRONG, -0.3))  # worst first (CodeRL)
+# worst first (CodeRL)
+SHAPED = ((Status.COMPILE, -1.0), (Status.RUNTIME, -0.6), (Status.TIMEOUT, -0.6), (Status.WRONG, -0.3))
 CUT = Result((Outcome(Status.COMPILE, "cut off before the end"),))
 FIELDS = ("fn_name", "setup", "starter", "public_tests", "hidden_tests", "solution")
 
@@ -68,13 +70,15 @@ def verdict(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_
 
 
 class CodeTests:
-    """Judges programs, `workers` at a time: more than there are cores, since half the start of a sandbox is waiting for the kernel. A
-    context manager: it ends its sandboxes on the way out.
+    """Judges programs, `workers` at a time: more than there are cores, since half the start of a sandbox is
+    waiting for the kernel. A context manager: it ends its sandboxes on the way out.
 
     Raises SandboxUnavailable where no sandbox can be made and the parameters do not allow to go without.
     """
 
-    def __init__(self, params: CodeTestsParams | None = None, workers: int = 2 * (os.cpu_count() or 1)) -> None:
+    def __init__(
+        self, params: CodeTestsParams | None = None, workers: int = 2 * (os.cpu_count() or 1)
+    ) -> None:
         self.params = params or CodeTestsParams()
         self._launcher = find_launcher(self.params.allow_unsandboxed, self.params.modules)
         self._pool = ThreadPoolExecutor(workers_that_fit(workers, self.params.limits), "code-tests")
@@ -86,8 +90,10 @@ class CodeTests:
         return list(self._pool.map(self._run, programs))
 
     def judge(self, responses: Sequence[tuple[str, str, bool]]) -> list[Sample]:
-        """responses: (text, reference, finished), as `scoring.score` has them. A response that was cut off is wrong, without being run;
-        shaped, it is worth what does not compile is worth: else stopping nowhere would pay."""
+        """responses: (text, reference, finished), as `scoring.score` has them. A response that was cut off is
+        wrong, without being run; shaped, it is worth what does not compile is worth: else stopping nowhere
+        would pay.
+        """
         samples: list[Sample | None] = [None] * len(responses)
         programs: dict[int, Program] = {}
         for place, (text, answer, finished) in enumerate(responses):
@@ -101,14 +107,22 @@ class CodeTests:
                 programs[place] = program
             else:
                 score = reward(CUT, self.params.reward)
-                samples[place] = Sample(program.source, Result(()), Verdict("wrong", score, "cut off before the end"))
+                samples[place] = Sample(
+                    program.source, Result(()), Verdict("wrong", score, "cut off before the end")
+                )
         for place, result in zip(programs, self.run_many(list(programs.values())), strict=True):
             samples[place] = Sample(programs[place].source, result, verdict(result, self.params.reward))
         return [sample for sample in samples if sample is not None]
 
-    def judge_programs(self, answers: Sequence[str], responses: Sequence[Sequence[str]]) -> list[list[Sample]]:
-        """For every problem's reference, its responses judged: what pair building starts from (dpo_vs_ppo.md 1.4)."""
-        flat = [(text, answer, True) for answer, texts in zip(answers, responses, strict=True) for text in texts]
+    def judge_programs(
+        self, answers: Sequence[str], responses: Sequence[Sequence[str]]
+    ) -> list[list[Sample]]:
+        """For every problem's reference, its responses judged: what pair building starts from (dpo_vs_ppo.md
+        1.4).
+        """
+        flat = [
+            (text, answer, True) for answer, texts in zip(answers, responses, strict=True) for text in texts
+        ]
         judged = iter(self.judge(flat))
         return [[next(judged) for _ in texts] for texts in responses]
 
@@ -120,16 +134,29 @@ class CodeTests:
     def __enter__(self) -> CodeTests:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _program(self, text: str, problem: Mapping[str, Any]) -> Program:
-        wanted = ("public_tests", "hidden_tests") if self.params.tests == "all" else (f"{self.params.tests}_tests",)
-        tests = list({json.dumps(test): test for name in wanted for test in problem[name]}.values())  # a public test may be hidden too
+        wanted = (
+            ("public_tests", "hidden_tests")
+            if self.params.tests == "all"
+            else (f"{self.params.tests}_tests",)
+        )
+        # a public test may be hidden too
+        tests = list({json.dumps(test): test for name in wanted for test in problem[name]}.values())
         needs = {name for test in tests for name in NAME.findall(test.get("code", ""))}
         reads = any(test.get("input", "").strip() for test in tests)
         source = program_of(text, problem["starter"], problem["fn_name"], needs, reads)
-        return Program(source, tests, problem["fn_name"], problem["setup"], f"{problem['starter']}\n{problem['solution']}")
+        return Program(
+            source,
+            tests,
+            problem["fn_name"],
+            problem["setup"],
+            f"{problem['starter']}\n{problem['solution']}",
+        )
 
     def _run(self, program: Program) -> Result:
         runner = getattr(self._local, "runner", None)
@@ -141,18 +168,30 @@ class CodeTests:
 
 
 def read_answer(answer: str) -> dict[str, Any]:
-    """The reference's fields, with the defaults of those it leaves out. ValueError when it is no such JSON."""
+    """The reference's fields, with the defaults of those it leaves out. ValueError when it is no such
+    JSON.
+    """
     try:
         found = json.loads(answer)
     except (json.JSONDecodeError, RecursionError) as fault:
         raise ValueError(f"the reference is no JSON of a code problem: {fault}") from fault
     if not isinstance(found, dict) or not set(found) <= set(FIELDS):
         raise ValueError(f"the reference must be an object with {', '.join(FIELDS)}")
-    problem = {"fn_name": None, "setup": "", "starter": "", "public_tests": [], "hidden_tests": [], "solution": "", **found}
+    problem = {
+        "fn_name": None,
+        "setup": "",
+        "starter": "",
+        "public_tests": [],
+        "hidden_tests": [],
+        "solution": "",
+        **found,
+    }
     for name in ("public_tests", "hidden_tests"):
         if not isinstance(problem[name], list) or not all(_is_test(test) for test in problem[name]):
             raise ValueError(f"{name} must be a list of {{input, output}}, {{args, output}} or {{code}}")
-    if problem["fn_name"] is None and any("args" in test for name in ("public_tests", "hidden_tests") for test in problem[name]):
+    if problem["fn_name"] is None and any(
+        "args" in test for name in ("public_tests", "hidden_tests") for test in problem[name]
+    ):
         raise ValueError("tests with args need fn_name")
     return problem
 
@@ -162,13 +201,20 @@ def _is_test(test: object) -> bool:
         return False
     if set(test) == {"input", "output"}:
         return isinstance(test["input"], str) and isinstance(test["output"], str)
-    return (set(test) == {"args", "output"} and isinstance(test["args"], list)) or (set(test) == {"code"} and isinstance(test["code"], str))
+    return (set(test) == {"args", "output"} and isinstance(test["args"], list)) or (
+        set(test) == {"code"} and isinstance(test["code"], str)
+    )
 
 
 def judge_programs(
-    params: CodeTestsParams, answers: Sequence[str], responses: Sequence[Sequence[str]], max_error_share: float
+    params: CodeTestsParams,
+    answers: Sequence[str],
+    responses: Sequence[Sequence[str]],
+    max_error_share: float,
 ) -> list[list[Verdict]]:
-    """`CodeTests.judge_programs` of finished programs that somebody else has sampled. Raises CheckerFailed above `max_error_share`."""
+    """`CodeTests.judge_programs` of finished programs that somebody else has sampled. Raises CheckerFailed
+    above `max_error_share`.
+    """
     with CodeTests(params) as judge:
         judged = judge.judge_programs(answers, responses)
     limit_errors([sample.verdict for own in judged for sample in own], max_error_share)

@@ -1,7 +1,8 @@
-"""Does a sentence commit itself to an answer? A question, a refusal, a guess, a plan and a retraction do not, whatever they mention.
+"""Does a sentence commit itself to an answer? A question, a refusal, a guess, a plan and a retraction do not,
+whatever they mention.
 
-Rules that look for an answer in a sentence ask here first: a policy finds within days that naming numbers pays (false passes are the worst
-kind of error). What is in doubt states nothing.
+Rules that look for an answer in a sentence ask here first: a policy finds within days that naming numbers
+pays (false passes are the worst kind of error). What is in doubt states nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ REFUSES = re.compile(
     r"couldn't|am not|are not|won't|did not|didn't)"
     r"|i'?m (?:not|un\w+|afraid|sorry)|unable to|not (?:able|possible|sure|certain|clear|known|enough|given)|"
     r"no idea|impossible to (?:say|tell|know|answer|determine)"
-    r"|insufficient|unclear|unsure|uncertain|unknown|as an ai|not enough|cannot be|can't be|could not be|refuse|skip)\b"
+    r"|insufficient|unclear|unsure|uncertain|unknown|as an ai|not enough|cannot be|can't be|could not be"
+    r"|refuse|skip)\b"
     r"|不知道|不确定|不清楚|无法|不能(?:确定|回答|判断)|抱歉|对不起|没有(?:足够|办法)",
     re.I,
 )
 GUESSES = re.compile(
-    r"\b(?:maybe|perhaps|possibly|might|may be|could be|could also|either|whether|if|unless|suppose|supposing|"
+    r"\b(?:maybe|perhaps|possibly|might|may be|could be|could also|either|whether|if|unless|suppose|supposing"
+    r"|"
     r"assum(?:e|es|ing)|guess|depends|say|"
     r"hypothetical\w*|candidates?|options? (?:are|include)|choices (?:are|include)|among|between|one of|"
     r"any of|some of|seems?|likely|unlikely|should i|"
@@ -34,11 +37,14 @@ PLANS = re.compile(
     r"just )?(?:need|want|must|have to|should|will|would|can|could|start|begin|try|"
     r"use|apply|consider|compute|calculate|look|note|know|see|define|denote|multiply|divide|add|subtract|"
     r"expand|simplify|factor|substitute|check)"
-    r"|need to|want to|have to|has to|going to|in order to|to (?:find|solve|get|determine|compute|answer|see)|"
+    r"|need to|want to|have to|has to|going to|in order to|to (?:find|solve|get|determine|compute|answer|see)"
+    r"|"
     r"try(?:ing)?|first(?:ly)?|second(?:ly)?|next|then|step|"
     r"given|previous|known|told|"
-    r"(?:in|for) (?:the |this |that |each |either |one )?(?:first |second |third |last |other )?case|case (?:\d|[ivx]+|[a-h])|"
-    r"gave|mention\w*|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach|because|since)\b"
+    r"(?:in|for) (?:the |this |that |each |either |one )?(?:first |second |third |last |other )?case|case "
+    r"(?:\d|[ivx]+|[a-h])|"
+    r"gave|mention\w*|consider|recall|notice|note that|remember|check|verify|continue|remaining|approach"
+    r"|because|since)\b"
     r"|首先|其次|接下来|然后|需要|我们(?:先|要|可以|需要|来)|设|令|考虑|由于|因为|已知|注意|步骤|继续",
     re.I,
 )
@@ -48,8 +54,10 @@ TAKES_BACK = re.compile(
     r"let me (?:redo|recompute|recalculate|reconsider|rethink|try again|fix|correct)|i was wrong|"
     r"(?:this|that|it|which|answer|result|above)(?:'s|’s| (?:is|was|must be|seems|"
     r"looks))(?: \w+){0,2}? (?:wrong|incorrect|mistaken|false)|"
-    r"(?:isn't|wasn't|is not|was not|cannot be|can't be) (?:quite |really |actually )?(?:right|correct|the answer))\b"
-    r"|(?:^|[.!?]\s+|\n\s*)(?:(?:actually|hmm+|sorry)\b[,.!: ]|no\b[,.!:])|不对|错了|更正|等等|重新(?:算|计算|考虑|看)|纠正",
+    r"(?:isn't|wasn't|is not|was not|cannot be|can't be) (?:quite |really |actually )?(?:right|correct|the "
+    r"answer))\b"
+    r"|(?:^|[.!?]\s+|\n\s*)(?:(?:actually|hmm+|sorry)\b[,.!: ]|no\b[,.!:])"
+    r"|不对|错了|更正|等等|重新(?:算|计算|考虑|看)|纠正",
     re.I,
 )
 NEGATES = re.compile(
@@ -67,11 +75,13 @@ DENIES = re.compile(
 CONCLUDING = (  # a verb after which a sentence that nothing introduces may say its value, at its end
     r"(?:(?:\b(?:total|sum|value|result|area|volume|cost|price|profit|output|length|perimeter|number|ratio|"
     r"probability|average|mean|distance|speed|time|solution)s?\s*)[:：](?!\d)"
-    r"|\b(?:is|are|was|were|be|equals?|has|have|had|costs?|total(?:s|ed)?|est|takes?|took|makes?|made|gets?|obtain(?:s|ed)?|"
+    r"|\b(?:is|are|was|were|be|equals?|has|have|had|costs?|total(?:s|ed)?|est|takes?|took|makes?|made|gets?"
+    r"|obtain(?:s|ed)?|"
     r"got|gives?(?: us)?|earn(?:s|ed)?|spen(?:d|ds|t)|needs?|needed|left"
     r"|in total|receive[sd]?|(?:walk|travel|collect|plant|own|score|weigh|sav|bak|charg|remain|rais|donat|"
     r"work|requir|produc)(?:s|es|ed)?|r[au]ns?|dr[io]ves?|sells?|sold"
-    r"|buys?|bought|pays?|paid|eats?|ate|los(?:es|t)|wins?|won|reads?|drinks?|drank|owes?|owed|grew|contains?|holds?"
+    r"|buys?|bought|pays?|paid|eats?|ate|los(?:es|t)|wins?|won|reads?|drinks?|drank|owes?|owed|grew|contains?"
+    r"|holds?"
     r"|(?:comes?|came|amounts?|adds? up|sums?|reduces?|simplifies|evaluates?|leads?|equal) (?:out )?to)\b"
     r"|=|\\approx\b|为|是|有|共|得|等于|需要?|花了?|剩下?)"
 )
@@ -80,7 +90,8 @@ AIMS = re.compile(
     r"(?:that\s+|whether\s+)?(?:the|our|my)\s+(?:\w+ )?(?:answer|result|solution)s?\b"
     r"|\b(?:not true|untrue|false|incorrect|wrong|not the case) that\b"
     r"|\banswer\s+(?:would|could|might|may)\b|\bfor (?:example|instance)\b|^\W*example\b|\bis it true\b"
-    r"|\b(?:thinks|believes|claims|says|said|thought|claimed|believed)\s+(?:that\s+)?(?:the|his|her|their)\s+(?:\w+ )?answer\b"
+    r"|\b(?:thinks|believes|claims|says|said|thought|claimed|believed)\s+(?:that\s+)?(?:the|his|her"
+    r"|their)\s+(?:\w+ )?answer\b"
     r"|\b(?:one|another|old|previous|earlier) answer\b",
     re.I,
 )
@@ -94,12 +105,18 @@ def undecided(sentence: str) -> str:
         return "the answer is asked, not stated"
     if REFUSES.search(sentence):
         return "no answer is given"
-    return "the answer is a guess, an aim or a condition" if GUESSES.search(sentence) or AIMS.search(sentence) else ""
+    return (
+        "the answer is a guess, an aim or a condition"
+        if GUESSES.search(sentence) or AIMS.search(sentence)
+        else ""
+    )
 
 
 def uncommitted(sentence: str) -> str:
     """Why a sentence without such an introduction states no answer; empty where it may."""
-    return undecided(sentence) or ("the last line is a step on the way, no answer" if PLANS.search(sentence) else "")
+    return undecided(sentence) or (
+        "the last line is a step on the way, no answer" if PLANS.search(sentence) else ""
+    )
 
 
 def taken_back(after: str) -> bool:

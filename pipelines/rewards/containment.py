@@ -1,6 +1,8 @@
-"""Rule-binary of the paper: 1 when the last line contains the reference (arXiv 2503.23829; reward_bridge.md 3.1, 8.2).
+"""Rule-binary of the paper: 1 when the last line contains the reference (arXiv 2503.23829; reward_bridge.md
+3.1, 8.2).
 
-Words must match as wholes here: as bare substring, which `substring` does, `2` is in `12` (reward_bridge.md 9.21).
+Words must match as wholes here: as bare substring, which `substring` does, `2` is in `12` (reward_bridge.md
+9.21).
 """
 
 from __future__ import annotations

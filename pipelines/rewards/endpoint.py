@@ -1,6 +1,8 @@
-"""A verifier or teacher behind an OpenAI-compatible endpoint: one token asked for, its top log-probs read; else a hard label.
+"""A verifier or teacher behind an OpenAI-compatible endpoint: one token asked for, its top log-probs read;
+else a hard label.
 
-What fails (no connection, time-out, an answer that is no label) is an error verdict with its reason, after the configured tries.
+What fails (no connection, time-out, an answer that is no label) is an error verdict with its reason, after
+the configured tries.
 """
 
 from __future__ import annotations
@@ -36,10 +38,14 @@ class EndpointLabels:
         if options.key_variable:
             key = os.environ.get(options.key_variable)
             if not key:
-                raise ValueError(f"key_variable names {options.key_variable}, which is not set in the environment")
+                raise ValueError(
+                    f"key_variable names {options.key_variable}, which is not set in the environment"
+                )
             headers["Authorization"] = f"Bearer {key}"
         # a server of this machine is never asked through a proxy
-        self._client = client or httpx.Client(timeout=options.timeout_s, headers=headers, trust_env=not options.on_this_machine)
+        self._client = client or httpx.Client(
+            timeout=options.timeout_s, headers=headers, trust_env=not options.on_this_machine
+        )
 
     def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
         with ThreadPoolExecutor(self._options.parallel) as pool:
@@ -48,7 +54,9 @@ class EndpointLabels:
     def _read(self, ask: Ask) -> Reading | str:
         asking = self._options.asking
         messages = [{"role": "system", "content": asking.system}] if asking.system else []
-        messages.append({"role": "user", "content": asking.prompt.render(ask.question, ask.candidate, ask.key)})
+        messages.append(
+            {"role": "user", "content": asking.prompt.render(ask.question, ask.candidate, ask.key)}
+        )
         body = {
             "model": self._options.model,
             "messages": messages,
@@ -80,16 +88,25 @@ class EndpointLabels:
             content = (choice.get("logprobs") or {}).get("content") or []
             text = str(choice["message"]["content"] or "").strip()
             chances = (
-                {row["token"]: math.exp(min(0.0, float(row["logprob"]))) for row in (content[0].get("top_logprobs") or [])}
+                {
+                    row["token"]: math.exp(min(0.0, float(row["logprob"])))
+                    for row in (content[0].get("top_logprobs") or [])
+                }
                 if content
                 else {}
             )
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as failure:
             return f"endpoint: an answer that is none of the API's ({type(failure).__name__})"
-        read = Reading(*(sum(chances.get(label, 0.0) for label in set(labels)) for labels in (asking.positive, asking.negative)))
+        read = Reading(
+            *(
+                sum(chances.get(label, 0.0) for label in set(labels))
+                for labels in (asking.positive, asking.negative)
+            )
+        )
         if read.positive or read.negative:
             return read
-        first = next(iter(text.split()), "").strip(".,:;!*`'\"()[]")  # a label of several tokens, or a server without log-probs
+        # a label of several tokens, or a server without log-probs
+        first = next(iter(text.split()), "").strip(".,:;!*`'\"()[]")
         for spellings, found in ((asking.positive, Reading(1.0, 0.0)), (asking.negative, Reading(0.0, 1.0))):
             if first in {label.strip() for label in spellings}:
                 return found

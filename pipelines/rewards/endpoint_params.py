@@ -13,15 +13,23 @@ from pipelines.rewards.verifier_params import ReadingParams
 
 
 class EndpointParams(ReadingParams):
-    """A teacher served by vLLM, llama.cpp, Ollama or the like. Its name and template are part of the result's identity: pin the model."""
+    """A teacher served by vLLM, llama.cpp, Ollama or the like. Its name and template are part of the result's
+    identity: pin the model.
+    """
 
     kind: Literal["endpoint"] = "endpoint"
     url: str = Field("http://127.0.0.1:8000/v1", description="base of the API; /chat/completions is added")
     model: str = Field(min_length=1, description="name that the server knows the model by, with its version")
-    key_variable: str | None = Field(None, description="environment variable that holds the key; the key itself never stands in a file")
-    allow_remote: bool = Field(False, description="send questions and answers to another machine than this one")
+    key_variable: str | None = Field(
+        None, description="environment variable that holds the key; the key itself never stands in a file"
+    )
+    allow_remote: bool = Field(
+        False, description="send questions and answers to another machine than this one"
+    )
     timeout_s: float = Field(60.0, gt=0, description="for one answer")
-    tries: int = Field(4, ge=1, le=20, description="for one answer, with growing pauses; then it is an error verdict")
+    tries: int = Field(
+        4, ge=1, le=20, description="for one answer, with growing pauses; then it is an error verdict"
+    )
     parallel: int = Field(8, ge=1, le=256, description="requests at once")
     asking: ChatAskingParams = ChatAskingParams()
 
@@ -38,7 +46,8 @@ class EndpointParams(ReadingParams):
             raise ValueError("url holds credentials; name an environment variable in key_variable instead")
         if not self.allow_remote and not _loopback(parts.hostname):
             raise ValueError(
-                f"url {self.url!r} is another machine: questions and answers would leave this one; set allow_remote: true if so"
+                f"url {self.url!r} is another machine: questions and answers would leave this one; set "
+                f"allow_remote: true if so"
             )
         return self
 

@@ -1,7 +1,9 @@
-"""Do two answers say the same? What text, numbers, units, times, truth values and structure decide; `symbolic` is asked for the rest.
+"""Do two answers say the same? What text, numbers, units, times, truth values and structure decide;
+`symbolic` is asked for the rest.
 
-`quickly` costs microseconds and calls no symbolic mathematics; `compare` takes lists, sets, tuples, intervals and equations apart and runs
-in a process that can be killed (`workers`). An answer that says more than one value where the reference has one is wrong, whatever else it
+`quickly` costs microseconds and calls no symbolic mathematics; `compare` takes lists, sets, tuples, intervals
+and equations apart and runs in a process that can be killed (`workers`). An answer that says more than one
+value where the reference has one is wrong, whatever else it
 says: `41 = 42`, `42, …`, `42 or 43`.
 """
 
@@ -16,7 +18,16 @@ from pipelines.rewards.answer_text import compact, mathy, tidy, tokens, wordy
 from pipelines.rewards.clock import clock, same_time
 from pipelines.rewards.numerals import based
 from pipelines.rewards.sentence import quantity_in, time_in, with_comma
-from pipelines.rewards.structure import OTHER_RELATION, RELATION, chain, constant, named, parts, split, split_any
+from pipelines.rewards.structure import (
+    OTHER_RELATION,
+    RELATION,
+    chain,
+    constant,
+    named,
+    parts,
+    split,
+    split_any,
+)
 from pipelines.rewards.unit_table import ANGLE
 from pipelines.rewards.verdict import Verdict, right, wrong
 
@@ -26,7 +37,8 @@ MAX_DEPTH = 4
 TRUE = frozenset(["yes", "true", "correct", "right", "是", "对", "正确", "真", "是的"])
 FALSE = frozenset(["no", "false", "incorrect", "wrong", "否", "错", "错误", "假", "不是", "不对", "不正确"])
 DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|isn't|aren't|wasn't|wrong|incorrect|if|let|suppose|assume|when|unless|try|fails?)\b|不(?:是|为|等|对)|并非"
+    r"\b(?:not|never|neither|nor|cannot|isn't|aren't|wasn't|wrong|incorrect|if|let|suppose|assume|when|unless"
+    r"|try|fails?)\b|不(?:是|为|等|对)|并非"
 )
 COMMAND = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}|\\[A-Za-z]+")
 ITEMS = re.compile(r"\(1\).*\(2\)|\(a\).*\(b\)", re.I | re.S)
@@ -38,7 +50,9 @@ Ask = Callable[[str, str], Verdict]
 
 
 def quickly(answer: str, reference: str, require_units: bool = False) -> Verdict | None:
-    """A verdict without symbolic mathematics, or None. `answer` and `reference` as written; the reference must not be empty."""
+    """A verdict without symbolic mathematics, or None. `answer` and `reference` as written; the reference
+    must not be empty.
+    """
     if answer.strip() == reference.strip():
         return right()
     if len(answer) > MAX_LENGTH:
@@ -55,7 +69,12 @@ def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
         return right()
     if "?" in ours and "?" not in theirs:
         return wrong("a question, no answer")
-    if "cases}" not in ours and DENIED.search(ours.casefold()) and mathy(theirs) and not DENIED.search(theirs.casefold()):
+    if (
+        "cases}" not in ours
+        and DENIED.search(ours.casefold())
+        and mathy(theirs)
+        and not DENIED.search(theirs.casefold())
+    ):
         return wrong("the answer is denied")
     truth = _truth(theirs)
     if truth is not None and (said := _truth(ours)) is not None:
@@ -81,10 +100,18 @@ def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
     return None
 
 
-def _bases(ours: str, our_value: tuple[int, int] | None, theirs: str, their_value: tuple[int, int] | None) -> Verdict | None:
-    """Numerals with their base: the same number in the same base. A base that one side leaves out is the question's, as a unit is."""
+def _bases(
+    ours: str, our_value: tuple[int, int] | None, theirs: str, their_value: tuple[int, int] | None
+) -> Verdict | None:
+    """Numerals with their base: the same number in the same base. A base that one side leaves out is the
+    question's, as a unit is.
+    """
     if our_value and their_value:
-        return right() if our_value == their_value else wrong("another number" if our_value[1] == their_value[1] else "another base")
+        return (
+            right()
+            if our_value == their_value
+            else wrong("another number" if our_value[1] == their_value[1] else "another base")
+        )
     written, value, other = (ours, our_value, theirs) if our_value else (theirs, their_value, ours)
     bare = units.quantity(other)
     if bare is None or value is None:
@@ -92,11 +119,17 @@ def _bases(ours: str, our_value: tuple[int, int] | None, theirs: str, their_valu
     if bare.number.value == value[0] and (value[1] == 10 or "_" not in written):
         return right()
     digits = re.sub(r"[\s()]|_.*", "", written)
-    return right() if "_" in written and value[1] != 10 and compact(other).casefold() == digits.casefold() else wrong("another number")
+    return (
+        right()
+        if "_" in written and value[1] != 10 and compact(other).casefold() == digits.casefold()
+        else wrong("another number")
+    )
 
 
 def compare(answer: str, reference: str, symbolic: Ask, require_units: bool = False) -> Verdict:
-    """The whole comparison; `symbolic(answer, reference)` judges two expressions, or two equations, of tidy LaTeX."""
+    """The whole comparison; `symbolic(answer, reference)` judges two expressions, or two equations, of tidy
+    LaTeX.
+    """
     found = quickly(answer, reference, require_units)
     return found if found is not None else _compare(tidy(answer), tidy(reference), symbolic, require_units, 0)
 
@@ -107,7 +140,9 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
         return found
     if depth >= MAX_DEPTH:
         return wrong("nested too deep")
-    if sum(map(ours.count, "([{")) != sum(map(ours.count, ")]}")) or (ITEMS.search(ours) and not ITEMS.search(theirs)):
+    if sum(map(ours.count, "([{")) != sum(map(ours.count, ")]}")) or (
+        ITEMS.search(ours) and not ITEMS.search(theirs)
+    ):
         return wrong("several items, or brackets that do not match")
 
     def again(one: str, other: str) -> Verdict:
@@ -135,7 +170,12 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
     their_kind, their_parts = parts(theirs)
     if len(our_parts) > MAX_PARTS or len(their_parts) > MAX_PARTS:
         return wrong("a list too long to compare")
-    if len(our_parts) > 1 or len(their_parts) > 1 or our_kind == "{" != their_kind or our_kind != "{" == their_kind:
+    if (
+        len(our_parts) > 1
+        or len(their_parts) > 1
+        or our_kind == "{" != their_kind
+        or our_kind != "{" == their_kind
+    ):
         return _lists(our_kind, our_parts, their_kind, their_parts, again)
     (our_value, our_unit), (their_value, their_unit) = units.apart(ours), units.apart(theirs)
     if our_unit or their_unit:
@@ -160,7 +200,10 @@ def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
     if bare != (ours, theirs):
         return bare
     (our_name, our_value), (their_name, their_value) = named(ours), named(theirs)
-    ours_is_equation, theirs_is_equation = "=" in ours and len(split_any(ours)) == 1, "=" in theirs and len(split_any(theirs)) == 1
+    ours_is_equation, theirs_is_equation = (
+        "=" in ours and len(split_any(ours)) == 1,
+        "=" in theirs and len(split_any(theirs)) == 1,
+    )
     if their_name and constant(their_value):  # solved: the answer must be solved too
         if our_name:
             same_name = compact(our_name) == compact(their_name)
@@ -168,8 +211,17 @@ def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
         if not ours_is_equation:
             return ours, their_value
         first, _, rest = ours.partition("=")
-        return (rest, their_value) if compact(first) == compact(their_name) else wrong(f"not solved for {their_name}")
-    if our_name and their_name and compact(our_name) == compact(their_name) and (constant(our_value) or len(our_name) > 1):
+        return (
+            (rest, their_value)
+            if compact(first) == compact(their_name)
+            else wrong(f"not solved for {their_name}")
+        )
+    if (
+        our_name
+        and their_name
+        and compact(our_name) == compact(their_name)
+        and (constant(our_value) or len(our_name) > 1)
+    ):
         return our_value, their_value
     if theirs_is_equation:
         return (ours, their_value) if their_name and not ours_is_equation else None
@@ -177,9 +229,13 @@ def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
 
 
 def _shapes(ours: str, theirs: str) -> tuple[str, str] | None:
-    """Letters of options and points off; inequalities as intervals, `\\pm` as two values, a matrix of one row or column beside a tuple as a
-    tuple."""
-    plain = structure.all_reals(structure.unlabelled(ours, theirs)), structure.all_reals(structure.unlabelled(theirs, ours))
+    """Letters of options and points off; inequalities as intervals, `\\pm` as two values, a matrix of one row
+    or column beside a tuple as a tuple.
+    """
+    plain = (
+        structure.all_reals(structure.unlabelled(ours, theirs)),
+        structure.all_reals(structure.unlabelled(theirs, ours)),
+    )
     if plain != (ours, theirs):
         return plain
     our_interval, their_interval = structure.as_interval(ours), structure.as_interval(theirs)
@@ -195,7 +251,9 @@ def _shapes(ours: str, theirs: str) -> tuple[str, str] | None:
 
 
 def _chain(members: list[str], theirs: str, again: Ask) -> Verdict:
-    """`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`: one member is the reference, and none of the others is another value."""
+    """`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`: one member is the reference, and none of the others is
+    another value.
+    """
     values = [member for place, member in enumerate(members) if place or constant(member)]
     head = members[0]
     if structure.equation(members):
@@ -261,7 +319,8 @@ def _cases(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Verdic
             (
                 each
                 for each in left
-                if len(each) == len(row) and all(again(*pair).outcome == "right" for pair in zip(each, row, strict=True))
+                if len(each) == len(row)
+                and all(again(*pair).outcome == "right" for pair in zip(each, row, strict=True))
             ),
             None,
         )
@@ -272,9 +331,14 @@ def _cases(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Verdic
 
 
 def _by_label(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str], bool]:
-    """`y=2, x=1` beside `(1, 2)` or `x=1, y=2`: values in the order of their names, where each has a name of its own and of one letter."""
+    """`y=2, x=1` beside `(1, 2)` or `x=1, y=2`: values in the order of their names, where each has a name of
+    its own and of one letter.
+    """
     names = [sorted((name, value) for name, value in map(named, side)) for side in (ours, theirs)]
-    distinct = [len({name for name, _ in side}) == len(side) and all(len(name) == 1 for name, _ in side) for side in names]
+    distinct = [
+        len({name for name, _ in side}) == len(side) and all(len(name) == 1 for name, _ in side)
+        for side in names
+    ]
     bare = [not any(name for name, _ in side) for side in names]
     if all(distinct) and [name for name, _ in names[0]] == [name for name, _ in names[1]]:
         return [value for _, value in names[0]], [value for _, value in names[1]], True
@@ -286,16 +350,27 @@ def _by_label(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str],
 
 
 def _with_units(
-    ours: str, our_unit: units.Unit | None, theirs: str, their_unit: units.Unit | None, require_units: bool, again: Ask
+    ours: str,
+    our_unit: units.Unit | None,
+    theirs: str,
+    their_unit: units.Unit | None,
+    require_units: bool,
+    again: Ask,
 ) -> Verdict:
-    """Formulas with units: `30^\\circ` is `\\pi/6`; another unit missing on one side is forgiven unless `require_units`."""
-    angle = (our_unit or their_unit) and {unit.dimension for unit in (our_unit, their_unit) if unit} == {ANGLE}
+    """Formulas with units: `30^\\circ` is `\\pi/6`; another unit missing on one side is forgiven unless
+    `require_units`.
+    """
+    angle = (our_unit or their_unit) and {unit.dimension for unit in (our_unit, their_unit) if unit} == {
+        ANGLE
+    }
     if our_unit and their_unit and our_unit.dimension != their_unit.dimension:
         return wrong("another kind of unit")
     if their_unit and not our_unit and require_units:
         return wrong("no unit")
     plain = again(ours, theirs)
-    if plain.outcome == "right" and (our_unit is None or their_unit is None or our_unit.factor == their_unit.factor):
+    if plain.outcome == "right" and (
+        our_unit is None or their_unit is None or our_unit.factor == their_unit.factor
+    ):
         return plain
     if (our_unit and their_unit) or angle:
         return again(_in_base(ours, our_unit), _in_base(theirs, their_unit))

@@ -1,7 +1,9 @@
-"""Where in a response the answer stands: after the one `####`, in `<answer>` tags, in the last box, or in its closing statement.
+"""Where in a response the answer stands: after the one `####`, in `<answer>` tags, in the last box, or in its
+closing statement.
 
-reward_bridge.md 2.1. What stands last counts, and what takes an answer back is seen. `statements` reads prose; here are the marks.
-Pure string work, linear in the length of the response, so that an answer of 100 kB costs no more than its bytes.
+reward_bridge.md 2.1. What stands last counts, and what takes an answer back is seen. `statements` reads
+prose; here are the marks. Pure string work, linear in the length of the response, so that an answer of 100 kB
+costs no more than its bytes.
 """
 
 from __future__ import annotations
@@ -11,10 +13,29 @@ from functools import lru_cache
 
 from pipelines.rewards.answer_text import tidy, wordy
 from pipelines.rewards.commitment import negated_before, taken_back
-from pipelines.rewards.statements import BULLET, Found, closing_statement, last_line, stated_in, unfolded, unstruck, without_lead_in
+from pipelines.rewards.statements import (
+    BULLET,
+    Found,
+    closing_statement,
+    last_line,
+    stated_in,
+    unfolded,
+    unstruck,
+    without_lead_in,
+)
 from pipelines.rewards.units import unit
 
-__all__ = ["BOXES", "MARK", "Found", "final_answer_of", "last_boxed", "last_line", "reference_of", "without_lead_in", "worked_solution"]
+__all__ = [
+    "BOXES",
+    "MARK",
+    "Found",
+    "final_answer_of",
+    "last_boxed",
+    "last_line",
+    "reference_of",
+    "without_lead_in",
+    "worked_solution",
+]
 
 MARK = "####"
 BOXES = ("\\boxed", "\\fbox")
@@ -34,12 +55,18 @@ TAGGED = re.compile(
 )  # and its closing form
 CLOSED = re.compile(r"</(?:answer|final_answer|solution)>|<\|end_of_(?:solution|answer)\|>|\[/answer\]", re.I)
 TURN_ENDS = re.compile(
-    r"(?:\s*(?:<\|(?!(?:end|begin|start)_of_(?:thought|solution|answer))[^<>|\s]{1,40}\|>|</s>|<eos>|<end_of_turn>|<｜[^<>｜]{1,40}｜>))+\s*$"
+    r"(?:\s*(?:<\|(?!(?:end|begin|start)_of_(?:thought|solution|answer))[^<>|\s]{1,40}\|>|</s>|<eos>"
+    r"|<end_of_turn>|<｜[^<>｜]{1,40}｜>))+\s*$"
 )
 OPENED = re.compile(r"<(?:think|thinking|thought|scratchpad)>|<\|?begin_of_thought\|?>", re.I)
-BETWEEN_BOXES = re.compile(r"[ \t$,;.:?/()\\]*(?:and|or|und|\\text\{\s*(?:and|or)\s*\}|和|或|、)?[ \t$,;:()\\]*(?:[A-Za-z]\w?\s*=)?[ \t$]*")
+BETWEEN_BOXES = re.compile(
+    r"[ \t$,;.:?/()\\]*(?:and|or|und|\\text\{\s*(?:and|or)\s*\}|和|或|、)?"
+    r"[ \t$,;:()\\]*(?:[A-Za-z]\w?\s*=)?[ "
+    r"\t$]*"
+)
 GOES_ON = re.compile(
-    r"[\s$)}\\\]]*(?:[?？]|(?:or|或|maybe|perhaps|possibly)\b|(?:is|was|are|does|can|will)\s*(?:not\b|n['’]t\b|wrong|incorrect|false|impossible|excluded)|cannot\b|fails\b)",
+    r"[\s$)}\\\]]*(?:[?？]|(?:or|或|maybe|perhaps|possibly)\b|(?:is|was|are|does|can|will)\s*(?:not\b|n['’]t\b"
+    r"|wrong|incorrect|false|impossible|excluded)|cannot\b|fails\b)",
     re.I,
 )
 KEYED = re.compile(r'\{[^{}]*"(?:final_?)?answer"\s*:\s*(?:"([^"{}]+)"|([^",{}\s]+))[^{}]*\}[\s`.]*$', re.I)
@@ -47,21 +74,30 @@ HEDGED = re.compile(r"\b(?:maybe|perhaps|possibly|otherwise|else)\b[\s,:]*(?:\$|
 MORE = re.compile(r"\s*(?:(?:or|或)\b|\d)")
 PLAIN_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.\d{1,30})?")
 SAYS = re.compile(
-    r"^\W*(?:(?:so|thus|hence|therefore|actually)\b,?\s*)?(?:the |my )?(?:final |correct )?answer(?: is|:)[\s$*:]*"
+    r"^\W*(?:(?:so|thus|hence|therefore|actually)\b,?\s*)?(?:the |my )?(?:final |correct )?answer(?: is"
+    r"|:)[\s$*:]*"
     r"(-?\d[\d,]*(?:\.\d+)?)[\s$*.]*$",
     re.I,
 )
-UNITED = re.compile(r"[\s~]*(?:\\[,;: !]\s*)*\\(?:text|mathrm|textrm|mbox)\s*\{\s*([^{}]{1,30}?)\s*\}((?:\s*\^\s*(?:\{\s*-?\d\s*\}|\d))?)")
+UNITED = re.compile(
+    r"[\s~]*(?:\\[,;: !]\s*)*\\(?:text|mathrm|textrm"
+    r"|mbox)\s*\{\s*([^{}]{1,30}?)\s*\}((?:\s*\^\s*(?:\{\s*-?\d\s*\}|\d))?)"
+)
 RAISED = re.compile(r"\s*(?:[\^_](?:\{[^{}]{1,20}\}|\\circ(?![A-Za-z])|\w(?!\w))|\\%|%)")
 FACTOR = re.compile(  # what goes on behind a box in its formula
-    r"[ \t}]*(?:\d|\^|\{,\}\d|[.,:]\d|_(?=[\d{])|[-+*/]\s*(?:\d|\(|\\(?!text|[\])])|[b-hj-z](?![A-Za-z]))|![ \t]*(?:\$|\\[)\]])"
-    r"|\\(?:cdot|times|[dt]?frac\s*(?!\{\s*\\(?:text|mathrm))|sqrt|pi|div|pm|mp|binom|cup|cap|ldots|dots|cdots|colon)(?![A-Za-z])"
-    r"|[,;][ \t]*(?:\\[lc]?dots|\d[\d.]*[ \t]*(?:$|[$)\]}]|\\[)\]]))|\\text\s*\{\s*(?:or|and|hundred|thousand|million|billion|trillion)\b"
+    r"[ \t}]*(?:\d|\^|\{,\}\d|[.,:]\d|_(?=[\d{])|[-+*/]\s*(?:\d|\(|\\(?!text|[\])])|[b-hj-z](?![A-Za-z]))|![ "
+    r"\t]*(?:\$|\\[)\]])"
+    r"|\\(?:cdot|times|[dt]?frac\s*(?!\{\s*\\(?:text|mathrm))|sqrt|pi|div|pm|mp|binom|cup|cap|ldots|dots"
+    r"|cdots|colon)(?![A-Za-z])"
+    r"|[,;][ \t]*(?:\\[lc]?dots|\d[\d.]*[ \t]*(?:$|[$)\]}]|\\[)\]]))|\\text\s*\{\s*(?:or|and|hundred|thousand"
+    r"|million|billion|trillion)\b"
     r"|\$?[ \t]*(?:hundred|thousand|million|billion|trillion)\b)"
 )
-VARIABLE = re.compile(r"[ \t}]*[xyznkabt](?![A-Za-z'’])")  # of `y = \boxed{5}x` the box is the coefficient that is asked for
+# of `y = \boxed{5}x` the box is the coefficient that is asked for
+VARIABLE = re.compile(r"[ \t}]*[xyznkabt](?![A-Za-z'’])")
 FACTOR_BEFORE = re.compile(  # and what stands before it: an operator, a minus that is no dash, a number
-    r"(?:[+*/^_]|(?<![\s-])-|[^\s-]\s+-|[\d)]|(?<![A-Za-z\\])[xyznk]|\\(?:cdot|times|[dt]?frac|sqrt|pi|div|pm|mp))\s*\{?(?<!\\\\)$"
+    r"(?:[+*/^_]|(?<![\s-])-|[^\s-]\s+-|[\d)]|(?<![A-Za-z\\])[xyznk]|\\(?:cdot|times|[dt]?frac|sqrt|pi|div|pm"
+    r"|mp))\s*\{?(?<!\\\\)$"
     r"|\\[dt]?frac\s*\{[^{}]*\}\s*\{$|\$[^$]*(?:\d\s*,|[a-z]\()\s*$"
 )
 SIGN = re.compile(r"(?:^|[$=(\n]|\\[(\[])\s*-$|(?:[$=]|\\[(\[])\s*-\s*$")
@@ -71,7 +107,9 @@ SENTENCES = re.compile(r"[.!?]\s+[A-Z(\\$]|[。！？]\s*\S")
 
 
 def last_boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` holds, its braces matched; None without one, or when its brace never closes."""
+    """What the last `\\boxed{...}` holds, its braces matched; None without one, or when its brace never
+    closes.
+    """
     found = _box_before(text, len(text))
     return found[0] if found else None
 
@@ -102,7 +140,9 @@ def unended(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def reference_of(answer: str) -> str:
-    """The reference itself: what follows `####`, stands in the box, or closes a worked solution (`A: 15`); else all of it."""
+    """The reference itself: what follows `####`, stands in the box, or closes a worked solution (`A: 15`);
+    else all of it.
+    """
     after = answer.rpartition(MARK)[2].strip()
     boxed = last_boxed(after)
     if boxed is not None:
@@ -115,13 +155,16 @@ def reference_of(answer: str) -> str:
 
 @lru_cache(maxsize=4096)
 def worked_solution(answer: str) -> str:
-    """Why nobody can be right who states an answer: the reference is several sentences of prose and marks none. Else empty."""
+    """Why nobody can be right who states an answer: the reference is several sentences of prose and marks
+    none. Else empty.
+    """
     reference = reference_of(answer).strip()
     lines = [line for line in reference.splitlines() if re.search(r"[^\W\d_]{2,}\s+[^\W\d_]{2,}", line)]
     sentences = len(SENTENCES.findall(reference)) + 1
     if len(lines) > 1 or (sentences > 1 and len(re.findall(r"[A-Za-z]{2,}|[㐀-鿿]", reference)) > 8):
         return (
-            f"the reference is a worked solution ({max(len(lines), sentences)} sentences) without a final answer: nobody could be right. "
+            f"the reference is a worked solution ({max(len(lines), sentences)} sentences) without a final "
+            f"answer: nobody could be right. "
             f"Keep the answer alone, or end it with `{MARK} answer`, \\boxed{{answer}} or `The answer is …`"
         )
     return ""
@@ -158,12 +201,16 @@ def _marked(text: str) -> Found | None:
 
 
 def _contradicted(content: str, after: str) -> bool:
-    """Whether what follows a marked answer, which is a number, calls another number the answer: `\\boxed{2}`, then `The answer is 3.`"""
+    """Whether what follows a marked answer, which is a number, calls another number the answer: `\\boxed{2}`,
+    then `The answer is 3.`
+    """
     ours = PLAIN_NUMBER.fullmatch(content.strip(" $.*"))
     if ours is None or "nswer" not in after:
         return False
     said = [PLAIN_NUMBER.fullmatch(found[1]) for line in after.splitlines() for found in SAYS.finditer(line)]
-    return bool(said) and all(each is None or float(each[0].replace(",", "")) != float(ours[0].replace(",", "")) for each in said)
+    return bool(said) and all(
+        each is None or float(each[0].replace(",", "")) != float(ours[0].replace(",", "")) for each in said
+    )
 
 
 def _later(after: str) -> Found:
@@ -173,7 +220,9 @@ def _later(after: str) -> Found:
 
 
 def _unmarked(text: str) -> Found:
-    thoughts = [thought.end() for thought in THOUGHT.finditer(text)] if "</" in text or "end_of" in text else []
+    thoughts = (
+        [thought.end() for thought in THOUGHT.finditer(text)] if "</" in text or "end_of" in text else []
+    )
     if thoughts:
         text = text[thoughts[-1] :]
         if not text.strip():
@@ -189,7 +238,8 @@ def _unmarked(text: str) -> Found:
 
 def _tagged(text: str) -> Found | None:
     """What `<answer>` tags hold; several that differ are no answer."""
-    if not any(part in text for part in ("nswer", "NSWER", "olution")):  # case folding a long text costs more than all the rest
+    # case folding a long text costs more than all the rest
+    if not any(part in text for part in ("nswer", "NSWER", "olution")):
         return None
     held: list[str] = []
     end = 0
@@ -239,7 +289,9 @@ def _boxed(text: str) -> Found | None:
         if later.stated and any(map(str.isalnum, later.text)) and not wordy(tidy(later.text)):
             return later
     parts = [content]
-    while (before := _box_before(text, start)) is not None and BETWEEN_BOXES.fullmatch(text, before[2], start):
+    while (before := _box_before(text, start)) is not None and BETWEEN_BOXES.fullmatch(
+        text, before[2], start
+    ):
         if "/" in text[before[2] : start]:
             return Found("", "the boxes are a quotient or alternatives")
         parts.append(before[0])
@@ -252,8 +304,10 @@ def _boxed(text: str) -> Found | None:
 
 
 def _with_factors(text: str, content: str, start: int, end: int) -> str:
-    """What a box states together with what its formula has around it: a sign, a power, a base, a unit. Empty where the box is one term or
-    factor of several (`2\\boxed{5}`, `\\boxed{5} + 1`); a member of an equation (`3 + \\boxed{5} = 8`) stands for itself."""
+    """What a box states together with what its formula has around it: a sign, a power, a base, a unit. Empty
+    where the box is one term or factor of several (`2\\boxed{5}`, `\\boxed{5} + 1`); a member of an equation
+    (`3 + \\boxed{5} = 8`) stands for itself.
+    """
     line = text.find("\n", end)
     after = text[end : line if line >= 0 else len(text)][:LONG]
     before = text[max(text.rfind("\n", 0, start) + 1, start - LONG) : start]
@@ -265,7 +319,10 @@ def _with_factors(text: str, content: str, start: int, end: int) -> str:
         and (known := unit(tidy(united[1].strip("~ ") + united[2]))) is not None
         and known.dimension
     ):
-        content, after = f"{content} \\text{{ {united[1].strip('~ ')}}}{united[2].strip()}", after[united.end() :]
+        content, after = (
+            f"{content} \\text{{ {united[1].strip('~ ')}}}{united[2].strip()}",
+            after[united.end() :],
+        )
     if "=" in after.partition("$")[0].partition("\\")[0]:
         return content
     if SIGN.search(before):

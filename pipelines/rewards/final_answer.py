@@ -1,7 +1,8 @@
-"""The exact-answer checker: the text after the one `####` must equal the answer, commas and letter case aside (GSM8K's convention).
+"""The exact-answer checker: the text after the one `####` must equal the answer, commas and letter case aside
+(GSM8K's convention).
 
-Commas are dropped on both sides: gold answers hold them too, in 79 training rows of GSM8K. More than one `####` is wrong, so that listing
-candidates does not pay (the SPO code gives -2 there; spo.md 6).
+Commas are dropped on both sides: gold answers hold them too, in 79 training rows of GSM8K. More than one
+`####` is wrong, so that listing candidates does not pay (the SPO code gives -2 there; spo.md 6).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ def normal(text: str) -> str:
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """`text` is the response, `answer` the reference, `finished` whether the model ended the response itself."""
+    """`text` is the response, `answer` the reference, `finished` whether the model ended the response
+    itself.
+    """
     expected = normal(answer.rpartition(MARK)[2])
     if not expected:
         return error("the reference answer is empty")

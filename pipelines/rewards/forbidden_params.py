@@ -13,8 +13,12 @@ class ForbiddenParams(Choice):
     """What a final answer may not hold."""
 
     kind: Literal["forbidden"] = "forbidden"
-    digits: str = Field("7", pattern=r"^\d*$", description="each of these digits in the final answer is a harm")
-    words: tuple[str, ...] = Field((), description="each whole word of these in the final answer is a harm, letter case aside")
+    digits: str = Field(
+        "7", pattern=r"^\d*$", description="each of these digits in the final answer is a harm"
+    )
+    words: tuple[str, ...] = Field(
+        (), description="each whole word of these in the final answer is a harm, letter case aside"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> ForbiddenParams:

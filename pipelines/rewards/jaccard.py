@@ -1,6 +1,8 @@
-"""Rule-soft of the paper: the share of words that reference and last line have in common (reward_bridge.md 3.1, 9.20).
+"""Rule-soft of the paper: the share of words that reference and last line have in common (reward_bridge.md
+3.1, 9.20).
 
-The score is the similarity, 0 to 1; the outcome is `right` only for equal sets of words, so that counts of right answers stay strict.
+The score is the similarity, 0 to 1; the outcome is `right` only for equal sets of words, so that counts of
+right answers stay strict.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Judges: what gives verdicts on batches of responses, be it a rule, a reward model or a verifier; the policy loop knows no other door.
+"""Judges: what gives verdicts on batches of responses, be it a rule, a reward model or a verifier; the policy
+loop knows no other door.
 
-A judge sees all responses of a round at once, so that a model can score them in packed batches. How many errors are too many
-(`scoring.limit_errors`) and who judges what among several processes (`training.sharded_judge`) is its callers' business.
+A judge sees all responses of a round at once, so that a model can score them in packed batches. How many
+errors are too many (`scoring.limit_errors`) and who judges what among several processes
+(`training.sharded_judge`) is its callers' business.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class Question(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`ids` are the response's own tokens, the end token included; `text` is their decoding; `finished`: the model ended it itself."""
+    """`ids` are the response's own tokens, the end token included; `text` is their decoding; `finished`: the
+    model ended it itself.
+    """
 
     record: Question
     ids: tuple[int, ...]
@@ -53,11 +57,15 @@ class Response:
 
 
 class Judge(Protocol):
-    """Gives every response a verdict, in order. What it cannot judge is an error verdict with a reason, never an exception or a score."""
+    """Gives every response a verdict, in order. What it cannot judge is an error verdict with a reason, never
+    an exception or a score.
+    """
 
     @property
     def deterministic(self) -> bool:
-        """Whether every process that trains gives equal responses bit-equal verdicts. Models and checks with a time limit do not."""
+        """Whether every process that trains gives equal responses bit-equal verdicts. Models and checks with
+        a time limit do not.
+        """
 
     @property
     def model(self) -> Any | None:
@@ -65,7 +73,9 @@ class Judge(Protocol):
 
     @property
     def rule(self) -> bool:
-        """Whether its verdicts are a rule's. Of a model's, wherever it runs, an exact checker beside it tells how true they are."""
+        """Whether its verdicts are a rule's. Of a model's, wherever it runs, an exact checker beside it tells
+        how true they are.
+        """
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
         """One verdict a response; nothing for nothing."""
@@ -73,13 +83,15 @@ class Judge(Protocol):
     def preflight(self, records: Sequence[Question]) -> None:
         """Raises CheckerFailed, before any training, where known cases are misjudged."""
 
-    # A judge of programs also has `examine([Response, …]) -> [Program, …]` (`pipelines.evaluation.code_figures`), for evaluations.
+    # A judge of programs also has `examine([Response, …]) -> [Program, …]`
+    # (`pipelines.evaluation.code_figures`), for evaluations.
 
 
 class Checker(Protocol):
-    """A rule: a module of this folder that defines these two; `DETERMINISTIC = False` where a clock may decide; `READS_QUESTION =
-    True` where the question is a fourth argument; and, where many together are cheaper, `check_many([(text, answer, finished), …]) ->
-    [Verdict, …]` of the same verdicts."""
+    """A rule: a module of this folder that defines these two; `DETERMINISTIC = False` where a clock may
+    decide; `READS_QUESTION = True` where the question is a fourth argument; and, where many together are
+    cheaper, `check_many([(text, answer, finished), …]) -> [Verdict, …]` of the same verdicts.
+    """
 
     @property
     def check(self) -> Check: ...
@@ -98,7 +110,9 @@ class RuleJudge:
         self.deterministic = bool(getattr(checker, "DETERMINISTIC", True))
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """A checker that crashes gives an error verdict; where it crashes over many, each is checked alone."""
+        """A checker that crashes gives an error verdict; where it crashes over many, each is checked
+        alone.
+        """
         asked: list[tuple[Any, ...]] = [(each.text, each.record.answer, each.finished) for each in responses]
         if getattr(self._checker, "READS_QUESTION", False):
             asked = [(*one, each.record.prompt) for one, each in zip(asked, responses, strict=True)]
@@ -121,8 +135,10 @@ class RuleJudge:
 
 @dataclass(frozen=True)
 class Provision:
-    """What a module with `make_judge(options, provision) -> Judge` is given: the folder of the judge's own model where the stage has one,
-    `tokens` of the policy, and how to run: `budget` is the tokens of a forward pass."""
+    """What a module with `make_judge(options, provision) -> Judge` is given: the folder of the judge's own
+    model where the stage has one, `tokens` of the policy, and how to run: `budget` is the tokens of a forward
+    pass.
+    """
 
     model: Path | None
     tokens: Tokens
@@ -135,5 +151,8 @@ class Provision:
     def folder(self) -> Path:
         """The model's. Raises ValueError where the stage has none."""
         if self.model is None:
-            raise ValueError("this reward is a model, and its entry in dvc.yaml does not declare the model's folder as a dependency")
+            raise ValueError(
+                "this reward is a model, and its entry in dvc.yaml does not declare the model's folder as a "
+                "dependency"
+            )
         return self.model

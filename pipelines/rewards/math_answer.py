@@ -1,7 +1,9 @@
-"""The strong rule: a stated final answer is compared as text, truth value, time, quantity, list, interval, equation or formula.
+"""The strong rule: a stated final answer is compared as text, truth value, time, quantity, list, interval,
+equation or formula.
 
-The answer is what follows the one `####`, stands in tags or in the last box, or closes the response (`extraction`). Formulas go through
-math-verify in processes with a hard kill; what it gets wrong (reward_bridge.md 8.3) is handled around it.
+The answer is what follows the one `####`, stands in tags or in the last box, or closes the response
+(`extraction`). Formulas go through math-verify in processes with a hard kill; what it gets wrong
+(reward_bridge.md 8.3) is handled around it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from pipelines.rewards.units import quantity
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.rewards.workers import Pair, Workers
 
-__all__ = ["check", "check_many", "respond", "symbolic"]  # symbolic runs in the workers: named here, it is part of every user's code
+# symbolic runs in the workers: named here, it is part of every user's code
+__all__ = ["check", "check_many", "respond", "symbolic"]
 DETERMINISTIC = False  # a formula's verdict may be its time limit's
 READS_QUESTION = True  # for the form of a percentage
 MAX_REFERENCE = 4000
@@ -30,16 +33,20 @@ PERCENT = re.compile(r"%|\\%|\bper ?cent|百分", re.I)
 PERCENT_SIGN = re.compile(r"\\?%|％|\bper ?cent(?:age)?(?: points?)?\b", re.I)
 ITEM = re.compile(r"\s*\d+\.\s+[A-Za-z]")  # `5. Conclude`
 CLAUSE = re.compile(r"-?[\d.,/]+ (?:[a-z'’-]+ )+[a-z'’-]+", re.I)  # a number and words behind it
-COUNTED = re.compile(  # which are a thing that is counted or measured, no sentence: `5 red apples in each bag`
-    r"-?[\d.,/]+ (?:[a-z'’-]+ ){0,3}?(?:[a-z'’-]+s|people|children|men|women|fish|sheep|deer|feet|money|water|fruit|square \w+|cubic \w+)"
+# which are a thing that is counted or measured, no sentence: `5 red apples in each bag`
+COUNTED = re.compile(
+    r"-?[\d.,/]+ (?:[a-z'’-]+ ){0,3}?(?:[a-z'’-]+s|people|children|men|women|fish|sheep|deer|feet|money|water"
+    r"|fruit|square \w+|cubic \w+)"
     r"(?: (?:left|left over|remain|remains|in total|in all|total|altogether|each|"
     r"apart|(?:each|every) [a-z]+|remaining|overall|apiece|long|old|tall|wide|high|deep|away|per [a-z]+|"
-    r"an? [a-z]+|of [a-z]+|in [a-z]+|(?:in|for|on|of|from|to|at) (?:the|each|every|an?|all|his|her|their) [a-z]+))*",
+    r"an? [a-z]+|of [a-z]+|in [a-z]+|(?:in|for|on|of|from|to|at) (?:the|each|every|an?|all|his|her|their) "
+    r"[a-z]+))*",
     re.I,
 )
 CALCULATION = re.compile(r"[\d\s.,]+(?:[-+*/^]|\\times|\\cdot|\\div)[^=A-Za-z\\]*(?:=[^=]*)+")
 TERM = r"-?(?:\d[\d,.]*|\\frac\s*\{\d+\}\s*\{\d+\})(?:\s*\^\s*\{?\d+\}?)?\s*%?"
-UNEVALUATED = re.compile(rf"{TERM}(?:\s*(?:[-+*/]|\\(?:times|cdot|div)(?![a-z]))\s*{TERM})+")  # `7 + 3`, `0/5/7`
+# `7 + 3`, `0/5/7`
+UNEVALUATED = re.compile(rf"{TERM}(?:\s*(?:[-+*/]|\\(?:times|cdot|div)(?![a-z]))\s*{TERM})+")
 Asked = tuple[str, str, bool] | tuple[str, str, bool, str]
 
 
@@ -50,12 +57,16 @@ def workers() -> Workers:
 
 
 def check(text: str, answer: str, finished: bool, question: str = "") -> Verdict:
-    """`text` is the response, `answer` the reference, `finished` whether the model ended the response itself."""
+    """`text` is the response, `answer` the reference, `finished` whether the model ended the response
+    itself.
+    """
     return check_many([(text, answer, finished, question)])[0]
 
 
 def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[Verdict]:
-    """(response, reference, finished[, question]) -> verdicts in order. Equal pairs are compared once; a pair's failure is its own."""
+    """(response, reference, finished[, question]) -> verdicts in order. Equal pairs are compared once; a
+    pair's failure is its own.
+    """
     verdicts: list[Verdict | None] = []
     asked: dict[Pair, list[int]] = {}
     for place, response in enumerate(responses):
@@ -66,7 +77,8 @@ def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[
     for pair, verdict in zip(asked, (pool or workers()).compare(list(asked)) if asked else [], strict=True):
         for place in asked[pair]:
             before = verdicts[place]
-            if before is None or before.outcome == "wrong":  # of two readings the better, an error before a wrong one
+            # of two readings the better, an error before a wrong one
+            if before is None or before.outcome == "wrong":
                 verdicts[place] = verdict
     return [verdict if verdict is not None else error("not compared") for verdict in verdicts]
 
@@ -77,20 +89,28 @@ def respond(answer: str) -> str:
 
 
 def readings(answer: str, reference: str, question: str) -> list[Pair]:
-    """(answer, reference) as they are, and without the percent sign of one side where that is how the question is meant.
+    """(answer, reference) as they are, and without the percent sign of one side where that is how the
+    question is meant.
 
-    The question asks for a percentage: `25\\%`, `25` and `0.25` are one answer for `25\\%`. It does not: `25\\%` is 0.25 alone. Not known:
-    an answer in percent also agrees with a bare number of percent; a bare answer for a reference in percent must be its value.
+    The question asks for a percentage: `25\\%`, `25` and `0.25` are one answer for `25\\%`. It does not:
+    `25\\%` is 0.25 alone. Not known: an answer in percent also agrees with a bare number of percent; a bare
+    answer for a reference in percent must be its value.
     """
     as_written = [(answer, reference)]
     percent = ["%" in text or PERCENT.search(text) is not None for text in (answer, reference)]
-    if percent[0] == percent[1] or (question and not PERCENT.search(question)) or (percent[1] and not question):
+    if (
+        percent[0] == percent[1]
+        or (question and not PERCENT.search(question))
+        or (percent[1] and not question)
+    ):
         return as_written
     return [*as_written, (PERCENT_SIGN.sub(" ", answer), PERCENT_SIGN.sub(" ", reference))]
 
 
 def _before(text: str, answer: str, finished: bool, question: str = "") -> Verdict | list[Pair]:
-    """What needs no symbolic mathematics; else the pairs (final answer, reference) of which one must agree."""
+    """What needs no symbolic mathematics; else the pairs (final answer, reference) of which one must
+    agree.
+    """
     reference, fault = _usable(answer)
     if fault:
         return error(fault)

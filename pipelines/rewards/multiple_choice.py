@@ -1,4 +1,6 @@
-"""Option letters: the one letter that a response settles on must be the reference's (`option_letters` reads it)."""
+"""Option letters: the one letter that a response settles on must be the reference's (`option_letters` reads
+it).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from pipelines.rewards.option_letters import settled
 from pipelines.rewards.statements import unstruck
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
-REFERENCE = re.compile(r"\(?([A-J])\)?\.?|\(?((?-i:[A-J]))(?:\)|[.:](?=\s))\s*\S.*", re.I | re.S)  # `B`, `(b)`, `B. the option's text`
+# `B`, `(b)`, `B. the option's text`
+REFERENCE = re.compile(r"\(?([A-J])\)?\.?|\(?((?-i:[A-J]))(?:\)|[.:](?=\s))\s*\S.*", re.I | re.S)
 LABELS = re.compile(r"(?<!\w)\(?([A-J])(?:\)|\.(?=\s+\S))")
 BESIDE = re.compile(r"[(（]\s*(?:or|或)\b|\\ne(?:q)?\b|≠")
 CROSSED = re.compile("[❌✗✘✖❎🚫⛔]")
@@ -50,12 +53,18 @@ def letter(text: str) -> tuple[str, str]:
 
 
 def _withheld(text: str) -> str:
-    """Why the answer that marks or phrases introduce is none: asked, denied, taken back, an aim, one of several; empty where it stands."""
+    """Why the answer that marks or phrases introduce is none: asked, denied, taken back, an aim, one of
+    several; empty where it stands.
+    """
     said = final_answer_of(text)
     if said.reason not in ("", "no final answer", "the response is empty", "the box is empty"):
         return said.reason
     line = said.text if said.stated else last_line(text)
-    if (OPEN_END.search(line) and len(line.split()) < 4) or BESIDE.search(line) or ("\\boxed" in text and " , " in said.text):
+    if (
+        (OPEN_END.search(line) and len(line.split()) < 4)
+        or BESIDE.search(line)
+        or ("\\boxed" in text and " , " in said.text)
+    ):
         return "several answers are named"
     if CROSSED.search(line):
         return "the option is crossed out"

@@ -1,7 +1,9 @@
-"""Numbers as people write them -> exact fractions: separators, fractions, mixed numbers, percent, powers of ten, ratios, words, Chinese.
+"""Numbers as people write them -> exact fractions: separators, fractions, mixed numbers, percent, powers of
+ten, ratios, words, Chinese.
 
-Two numbers are the same when they are equal, or when one of them is a decimal that the other one rounds to: `same` says how many digits
-that takes. Whole numbers are exact. Nothing here grows with an exponent that somebody typed.
+Two numbers are the same when they are equal, or when one of them is a decimal that the other one rounds to:
+`same` says how many digits that takes. Whole numbers are exact. Nothing here grows with an exponent that
+somebody typed.
 """
 
 from __future__ import annotations
@@ -16,28 +18,64 @@ REFERENCE_DIGITS = 3  # significant digits from which a decimal reference stands
 ANSWER_DIGITS = 4  # and a decimal answer for the exact value it was rounded from
 
 DECIMAL = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)"
-POWER = r"(?:\s?[eE]\s*\{?([+-]?\d+)\}?|\s*(?:\\times|\\cdot|[*xX])\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+)))"
+POWER = (
+    r"(?:\s?[eE]\s*\{?([+-]?\d+)\}?|\s*(?:\\times|\\cdot|[*xX])\s*10\s*(?:\^"
+    r"|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+)))"
+)
 PLAIN = re.compile(rf"([+-]?)\s*({DECIMAL})(?:{POWER})?")
 TEN = re.compile(r"([+-]?)\s*10\s*(?:\^|\*\*)\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+))")
 SLASHED = re.compile(rf"([+-]?)\s*({DECIMAL})\s*/\s*({DECIMAL})")
 FRAC = re.compile(r"([+-]?)\s*\\frac\s*(?:\{\s*([+-]?)\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))")
-MIXED = re.compile(r"([+-]?)\s*(\d+)\s*(?:(?<=\d)\s+(\d+)\s*/\s*(\d+)|\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d)))")
+MIXED = re.compile(
+    r"([+-]?)\s*(\d+)\s*(?:(?<=\d)\s+(\d+)\s*/\s*(\d+)|\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}"
+    r"|(\d)))"
+)
 RATIO = re.compile(rf"({DECIMAL})\s*:\s*({DECIMAL})")
 EUROPEAN = re.compile(r"([+-]?)\s*(\d{1,3}(?:\.\d{3})+),(\d{1,2}|\d{4,})")  # 1.234,5: no other reading
 EUROPEAN_GROUPS = re.compile(r"([+-]?)\s*(\d{1,3}(?:\.\d{3}){2,})")  # 1.234.567: nor here
 SPACED = re.compile(r"([+-]?)\s*(\d{1,3}(?: \d{3})+),(\d+)")  # 1 234,5
 LITERAL = re.compile(r"0(?:[xX]([0-9A-Fa-f]{1,40})|[bB]([01]{1,80})|[oO]([0-7]{1,40}))")
-BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12, "sixteen": 16}
-BASED = re.compile(r"\(?\s*((?=[A-Za-z]*\d|[A-F]{2})[0-9A-Za-z]{1,80})\s*\)?\s*_\s*\{?\s*(\d{1,2}|" + "|".join(BASES) + r")\s*\}?")
+BASES = {
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "twelve": 12,
+    "sixteen": 16,
+}
+BASED = re.compile(
+    r"\(?\s*((?=[A-Za-z]*\d|[A-F]{2})[0-9A-Za-z]{1,80})\s*\)?\s*_\s*\{?\s*(\d{1,2}|"
+    + "|".join(BASES)
+    + r")\s*\}?"
+)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 TIMES = re.compile(r"(.*\S)\s*(?:\b(hundred|thousand|million|billion|trillion)|([万亿]))", re.S)
 
-UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    sixteen seventeen eighteen
 nineteen""".split()  # noqa: SIM905
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-SMALL = {word: value for value, word in enumerate(UNITS)} | {word: 10 * (value + 2) for value, word in enumerate(TENS)}
-PARTS = {"third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}
-FRACTIONS = {f"{word}s": below for word, below in PARTS.items() if word != "quarter"} | {"halves": 2}  # `3 quarters` may be coins
+SMALL = {word: value for value, word in enumerate(UNITS)} | {
+    word: 10 * (value + 2) for value, word in enumerate(TENS)
+}
+PARTS = {
+    "third": 3,
+    "quarter": 4,
+    "fourth": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "seventh": 7,
+    "eighth": 8,
+    "ninth": 9,
+    "tenth": 10,
+}
+# `3 quarters` may be coins
+FRACTIONS = {f"{word}s": below for word, below in PARTS.items() if word != "quarter"} | {"halves": 2}
 LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 CHINESE = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
@@ -47,7 +85,9 @@ CHINESE_RUN = re.compile(r"[零〇一二两三四五六七八九十百千万亿]
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """`ulp`: one unit in the last written place of a decimal, None for an exact value; `digits`: its significant digits."""
+    """`ulp`: one unit in the last written place of a decimal, None for an exact value; `digits`: its
+    significant digits.
+    """
 
     value: Fraction
     ulp: Fraction | None = None
@@ -58,7 +98,9 @@ class Number:
 
 
 def number(text: str) -> Number | None:
-    """The number that tidy `text` is, all of it; None when it is none, or too long or too large to be worth reading."""
+    """The number that tidy `text` is, all of it; None when it is none, or too long or too large to be worth
+    reading.
+    """
     text = text.strip()
     if not text or len(text) > MAX_LENGTH:
         return None
@@ -79,7 +121,9 @@ def number(text: str) -> Number | None:
 
 
 def based(text: str) -> tuple[int, int] | None:
-    """(value, base) of `101_2`, `1F_{16}`, `0x1F`; None where it is written in no such way, or with digits that the base has not."""
+    """(value, base) of `101_2`, `1F_{16}`, `0x1F`; None where it is written in no such way, or with digits
+    that the base has not.
+    """
     if (literal := LITERAL.fullmatch(text)) is not None:
         base = {1: 16, 2: 2, 3: 8}[literal.lastindex or 1]
         return int(literal[literal.lastindex or 1], base), base
@@ -94,12 +138,16 @@ def based(text: str) -> tuple[int, int] | None:
 
 
 def with_decimal_comma(text: str) -> Number | None:
-    """`3,5` as the decimal it is in much of the world; elsewhere it is a list of two, so that callers need a reason for this reading."""
+    """`3,5` as the decimal it is in much of the world; elsewhere it is a list of two, so that callers need a
+    reason for this reading.
+    """
     return _plain(text.replace(",", ".")) if DECIMAL_COMMA.fullmatch(text) and _plain(text) is None else None
 
 
 def same(answer: Number, reference: Number) -> bool:
-    """Equal, or equal to the written precision: an answer of >= ANSWER_DIGITS digits, a reference of >= REFERENCE_DIGITS."""
+    """Equal, or equal to the written precision: an answer of >= ANSWER_DIGITS digits, a reference of >=
+    REFERENCE_DIGITS.
+    """
     gap = abs(answer.value - reference.value)
     if gap == 0:
         return True
@@ -132,7 +180,11 @@ def _ten(text: str) -> Number | None:
     if match is None:
         return None
     exponent = int((match[2] or match[3]).replace(" ", ""))
-    return None if abs(exponent) > MAX_EXPONENT else Number((-1 if match[1] == "-" else 1) * Fraction(10) ** exponent)
+    return (
+        None
+        if abs(exponent) > MAX_EXPONENT
+        else Number((-1 if match[1] == "-" else 1) * Fraction(10) ** exponent)
+    )
 
 
 def _fraction(text: str) -> Number | None:
@@ -143,7 +195,9 @@ def _fraction(text: str) -> Number | None:
         sign = "-" if (match[1] == "-") != (match[2] == "-") else ""
         return _over(sign, Fraction(match[3] or match[4]), Fraction(match[5] or match[6]))
     if match := MIXED.fullmatch(text):
-        part = _over("", Fraction(match[3] or match[5] or match[6]), Fraction(match[4] or match[7] or match[8]))
+        part = _over(
+            "", Fraction(match[3] or match[5] or match[6]), Fraction(match[4] or match[7] or match[8])
+        )
         if part is not None and part.value < 1:
             whole = Fraction(match[2]) + part.value
             return Number(-whole if match[1] == "-" else whole)
@@ -175,7 +229,11 @@ def _times(text: str) -> Number | None:
     """`2.5 million`, `3万`: a number in digits times a word."""
     match = TIMES.fullmatch(text) if text[-1:] in "nd万亿" and text[:1] in "+-.0123456789\\" else None
     found = _plain(match[1]) or _fraction(match[1]) if match else None
-    return None if match is None or found is None else found.times(Fraction(LARGE[match[2]] if match[2] else CHINESE_LARGE[match[3]]))
+    return (
+        None
+        if match is None or found is None
+        else found.times(Fraction(LARGE[match[2]] if match[2] else CHINESE_LARGE[match[3]]))
+    )
 
 
 def _over(sign: str, above: Fraction, below: Fraction) -> Number | None:
@@ -186,14 +244,27 @@ def _words(text: str) -> Number | None:
     parts = text.casefold().replace("-", " ").replace(" and ", " ").split()
     sign = -1 if parts[:1] in (["minus"], ["negative"]) else 1
     parts = parts[1:] if sign < 0 else parts
-    for tail, rest in ((["a", "half"], Fraction(1, 2)), (["a", "quarter"], Fraction(1, 4)), (["three", "quarters"], Fraction(3, 4))):
-        if parts[-2:] == tail and len(parts) > 2 and "and" in text.casefold() and (whole := _words(" ".join(parts[:-2]))) is not None:
+    for tail, rest in (
+        (["a", "half"], Fraction(1, 2)),
+        (["a", "quarter"], Fraction(1, 4)),
+        (["three", "quarters"], Fraction(3, 4)),
+    ):
+        if (
+            parts[-2:] == tail
+            and len(parts) > 2
+            and "and" in text.casefold()
+            and (whole := _words(" ".join(parts[:-2]))) is not None
+        ):
             return Number(sign * (whole.value + rest))
     if parts in (["half"], ["one", "half"], ["a", "half"]):
         return Number(Fraction(sign, 2))
     if parts[-1:] == ["dozen"] and parts[:-1] in (["a"], ["one"], []):
         return Number(Fraction(sign * 12))
-    if len(parts) == 2 and (below := PARTS.get(parts[1].removesuffix("s"))) and (above := 1 if parts[0] == "a" else SMALL.get(parts[0])):
+    if (
+        len(parts) == 2
+        and (below := PARTS.get(parts[1].removesuffix("s")))
+        and (above := 1 if parts[0] == "a" else SMALL.get(parts[0]))
+    ):
         return Number(Fraction(sign * above, below))
     if len(parts) == 2 and (below := FRACTIONS.get(parts[1])) and re.fullmatch(r"\d{1,9}", parts[0]):
         return Number(Fraction(sign * int(parts[0]), below))

@@ -1,7 +1,9 @@
-"""The exact checker of the embedded multi-subject set: its references are phrases of five forms, and this reads the ways to say them.
+"""The exact checker of the embedded multi-subject set: its references are phrases of five forms, and this
+reads the ways to say them.
 
-A closed grammar: what it cannot read is wrong, a negation, a hedge or one word too many included, so that its labels are exact. Rules that
-compare words cannot do this: `Ben gives it to Eva` and `Eva gives it to Ben` are one set of words.
+A closed grammar: what it cannot read is wrong, a negation, a hedge or one word too many included, so that its
+labels are exact. Rules that compare words cannot do this: `Ben gives it to Eva` and `Eva gives it to Ben` are
+one set of words.
 """
 
 from __future__ import annotations
@@ -24,22 +26,34 @@ AMOUNT = re.compile(r"([a-z]+(?:-[a-z]+)?) ([a-z]+)")
 HOLDER_FORMS = (
     r"{n}", r"(?:it is|now) {n}", r"{n} (?:now )?(?:has|holds) (?:it|the {t})", r"{n} has the {t} now",
     r"(?:the {t}|it) is (?:now )?with {n}",
-    r"(?:the {t}|it) (?:now )?belongs to {n}", r"it is {n} who has (?:it|the {t})", r"the one who has (?:it|the {t}) is {n}",
+    r"(?:the {t}|it) (?:now )?belongs to {n}", r"it is {n} who has (?:it|the {t})",
+    r"the one who has (?:it|the {t}) is {n}",
 )  # fmt: skip
-YES_FORMS = (r"yes", r"(?:yes,? )?(?:{d}|they|these|it|that) (?:are|is) allowed(?: there)?", r"yes,? (?:he|she|they) may", r"allowed")
+YES_FORMS = (
+    r"yes",
+    r"(?:yes,? )?(?:{d}|they|these|it|that) (?:are|is) allowed(?: there)?",
+    r"yes,? (?:he|she|they) may",
+    r"allowed",
+)
 NO_FORMS = (
-    r"no", r"(?:no,? )?(?:{d}|they|these|it|that) (?:are|is) (?:not allowed|forbidden)(?: there)?", r"no,? (?:he|she|they) may not",
+    r"no", r"(?:no,? )?(?:{d}|they|these|it|that) (?:are|is) (?:not allowed|forbidden)(?: there)?",
+    r"no,? (?:he|she|they) may not",
     r"(?:not allowed|forbidden)",
 )  # fmt: skip
-AMOUNT_FORM = re.compile(r"(?:(?:it|that|the price|the cost|the total) (?:is|costs) )?([a-z0-9]+(?:[- ][a-z]+)?)(?: ([a-z]+))?")
+AMOUNT_FORM = re.compile(
+    r"(?:(?:it|that|the price|the cost|the total) (?:is|costs) )?([a-z0-9]+(?:[- ][a-z]+)?)(?: ([a-z]+))?"
+)
 ORDER_FILLERS = frozenset(["the", "first", "then", "and", "next", "finally", "last", "came", "comes"])
-BOTH_FILLERS = frozenset(["both", "need", "needs", "they", "and", "are", "is", "needed", "by", "all", "of", "them"])
+BOTH_FILLERS = frozenset(
+    ["both", "need", "needs", "they", "and", "are", "is", "needed", "by", "all", "of", "them"]
+)
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a reference says. holder: (name, thing); order: things, first to last; amount: (number, unit); rule: (yes | no, animals);
-    both: needs, sorted."""
+    """What a reference says. holder: (name, thing); order: things, first to last; amount: (number, unit);
+    rule: (yes | no, animals); both: needs, sorted.
+    """
 
     kind: Kind
     values: tuple[str, ...]
@@ -80,16 +94,21 @@ def says(said: str, meant: Meaning) -> bool:
 
 
 def label(question: str, reference: str, response: str) -> bool:
-    """Whether `response` answers as `reference` does, exactly. ValueError for a reference of no known form. The question is part of the
-    verifier's interface; here the reference says all that is needed."""
+    """Whether `response` answers as `reference` does, exactly. ValueError for a reference of no known form.
+    The question is part of the verifier's interface; here the reference says all that is needed.
+    """
     meant = meaning(reference)
     if meant is None:
-        raise ValueError(f"the reference {reference[:60]!r} has none of the forms that the exact checker reads")
+        raise ValueError(
+            f"the reference {reference[:60]!r} has none of the forms that the exact checker reads"
+        )
     return says(_stated(response), meant)
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """`text` is the response, `answer` the reference, `finished` whether the model ended the response itself."""
+    """`text` is the response, `answer` the reference, `finished` whether the model ended the response
+    itself.
+    """
     meant = meaning(answer)
     if meant is None:
         return error(f"the reference {answer[:40]!r} has none of the known forms")
@@ -115,20 +134,30 @@ def _stated(response: str) -> str:
 
 
 def _any(forms: tuple[str, ...], text: str, **values: str) -> bool:
-    return any(re.fullmatch(form.format(**{name: re.escape(value) for name, value in values.items()}), text) for form in forms)
+    return any(
+        re.fullmatch(form.format(**{name: re.escape(value) for name, value in values.items()}), text)
+        for form in forms
+    )
 
 
 def _says_amount(text: str, value: str, unit: str) -> bool:
     found = AMOUNT_FORM.fullmatch(text)
     if found is None:
         return False
-    for spelled, counted in ((found[1], found[2]), (" ".join(filter(None, found.groups())), None)):  # `forty two` is one number
+    # `forty two` is one number
+    for spelled, counted in ((found[1], found[2]), (" ".join(filter(None, found.groups())), None)):
         read = number(spelled)
         if read is not None and str(read.value) == value and counted in (None, unit):
             return True
     parts = found[1].rsplit(" ", 1)  # `twelve coins` without more
     read = number(parts[0])
-    return len(parts) == 2 and found[2] is None and read is not None and str(read.value) == value and parts[1] == unit
+    return (
+        len(parts) == 2
+        and found[2] is None
+        and read is not None
+        and str(read.value) == value
+        and parts[1] == unit
+    )
 
 
 def _says_order(words: list[str], text: str, values: list[str]) -> bool:

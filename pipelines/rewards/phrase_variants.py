@@ -1,7 +1,9 @@
-"""Ways to state a reference of the embedded multi-subject set, and near misses of it: what a verifier is trained and tested on.
+"""Ways to state a reference of the embedded multi-subject set, and near misses of it: what a verifier is
+trained and tested on.
 
-Every form here is labelled by `phrase_answer.label`: the right ones are right, the near misses (another entity, another order, a negation,
-one too many or too few, a hedge) are wrong, though most have nearly the reference's words.
+Every form here is labelled by `phrase_answer.label`: the right ones are right, the near misses (another
+entity, another order, a negation, one too many or too few, a hedge) are wrong, though most have nearly the
+reference's words.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ STOP = frozenset(("need", "needs", "what", "do", "both", "and"))
 
 def in_words(value: int) -> str:
     """0 to 99."""
-    return UNITS[value] if value < 20 else TENS[value // 10 - 2] + (f"-{UNITS[value % 10]}" if value % 10 else "")
+    return (
+        UNITS[value]
+        if value < 20
+        else TENS[value // 10 - 2] + (f"-{UNITS[value % 10]}" if value % 10 else "")
+    )
 
 
 def paraphrases(reference: str) -> list[str]:
@@ -54,13 +60,28 @@ def _right(meant: Meaning) -> list[str]:
             f"the {thing} belongs to {name}",
         ]
     if meant.kind == "order":
-        return [", ".join(values), " before ".join(values), " after ".join(values[::-1]), f"the {', then the '.join(values)}"]
+        return [
+            ", ".join(values),
+            " before ".join(values),
+            " after ".join(values[::-1]),
+            f"the {', then the '.join(values)}",
+        ]
     if meant.kind == "amount":
         value, unit = int(values[0]), values[1]
-        return [f"{value} {unit}", f"{value}", f"it costs {in_words(value)} {unit}", f"the price is {value} {unit}"]
+        return [
+            f"{value} {unit}",
+            f"{value}",
+            f"it costs {in_words(value)} {unit}",
+            f"the price is {value} {unit}",
+        ]
     if meant.kind == "rule":
         return _rule_forms(values[0] == "yes", values[1])
-    return [_listed(values), _listed(values[::-1]), f"both need {_listed(values[::-1])}", f"they need {_listed(values)}"]
+    return [
+        _listed(values),
+        _listed(values[::-1]),
+        f"both need {_listed(values[::-1])}",
+        f"they need {_listed(values)}",
+    ]
 
 
 def _wrong(meant: Meaning, question: str, rng: Random) -> list[str]:
@@ -81,16 +102,34 @@ def _wrong(meant: Meaning, question: str, rng: Random) -> list[str]:
         swapped = list(values)
         place = rng.randrange(len(values) - 1)
         swapped[place], swapped[place + 1] = swapped[place + 1], swapped[place]
-        made += [_sequence(swapped), ", ".join(swapped), " before ".join(values[::-1]), " after ".join(values), _sequence(values[:-1])]
+        made += [
+            _sequence(swapped),
+            ", ".join(swapped),
+            " before ".join(values[::-1]),
+            " after ".join(values),
+            _sequence(values[:-1]),
+        ]
         made += [_sequence(values[::-1]), f"not {_sequence(values)}"]
     elif meant.kind == "amount":
         value, unit = int(values[0]), values[1]
         for other in {value + 1, value - 1, value + 10, abs(value - 10), value * 2} - {value}:
-            made += [f"{other} {unit}", f"it costs {other} {unit}"] + ([f"{in_words(other)} {unit}"] if 0 <= other < 100 else [])
-        made += [f"{value} or {value + 1} {unit}", f"not {value} {unit}", f"-{value} {unit}", f"more than {value} {unit}"]
+            made += [f"{other} {unit}", f"it costs {other} {unit}"] + (
+                [f"{in_words(other)} {unit}"] if 0 <= other < 100 else []
+            )
+        made += [
+            f"{value} or {value + 1} {unit}",
+            f"not {value} {unit}",
+            f"-{value} {unit}",
+            f"more than {value} {unit}",
+        ]
     elif meant.kind == "rule":
         made += _rule_forms(values[0] != "yes", values[1])
-        made += ["yes and no", f"yes, {values[1]} are not allowed there", f"no, {values[1]} are allowed there", "maybe"]
+        made += [
+            "yes and no",
+            f"yes, {values[1]} are not allowed there",
+            f"no, {values[1]} are allowed there",
+            "maybe",
+        ]
     else:
         others = sorted(set(re.findall(r"\b[a-z]+\b", question)) - set(values) - STOP)
         for other in rng.sample(others, min(3, len(others))):
@@ -103,8 +142,20 @@ def _wrong(meant: Meaning, question: str, rng: Random) -> list[str]:
 
 def _rule_forms(allowed: bool, animals: str) -> list[str]:
     if allowed:
-        return ["yes", f"{animals} are allowed there", "yes, that is allowed", "yes, they may", f"yes, {animals} are allowed there"]
-    return ["no", f"{animals} are not allowed there", "that is forbidden", "no, they may not", f"no, {animals} are forbidden there"]
+        return [
+            "yes",
+            f"{animals} are allowed there",
+            "yes, that is allowed",
+            "yes, they may",
+            f"yes, {animals} are allowed there",
+        ]
+    return [
+        "no",
+        f"{animals} are not allowed there",
+        "that is forbidden",
+        "no, they may not",
+        f"no, {animals} are forbidden there",
+    ]
 
 
 def _sequence(values: Sequence[str]) -> str:

@@ -1,9 +1,10 @@
 """The program in a response: which of its code blocks, and what of the given beginning belongs to it.
 
-Fences as CommonMark has them (backquotes or tildes, of any length, indented, in lists), and as models write them besides: never closed,
-closed on the code's last line, with code behind the opening mark, followed by an end-of-turn mark. Of several blocks those count that
-define what the tests need, the last ones where there are several, with the blocks whose names they use; output and usage examples do not.
-Without a fence the whole text is the program, without what reasoning models put before it.
+Fences as CommonMark has them (backquotes or tildes, of any length, indented, in lists), and as models write
+them besides: never closed, closed on the code's last line, with code behind the opening mark, followed by an
+end-of-turn mark. Of several blocks those count that define what the tests need, the last ones where there are
+several, with the blocks whose names they use; output and usage examples do not. Without a fence the whole
+text is the program, without what reasoning models put before it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-OPEN = re.compile(r"^(?P<indent>[ \t]*)(?P<lead>(?:>[ ]?|[-*+][ ]|\d+[.)][ ])*|[^`~\n]*[:：][ \t]*)(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)$")
+OPEN = re.compile(
+    r"^(?P<indent>[ \t]*)(?P<lead>(?:>[ ]?|[-*+][ ]|\d+[.)][ ])*|[^`~\n]*[:：][ \t]*)(?P<mark>`{3,}"
+    r"|~{3,})(?P<info>[^\n]*)$"
+)
 LANGUAGE = re.compile(r"^[ \t]*(?:\{[ \t]*\.?([\w+.#-]+)[^}]*\}|([\w+.#-]*))", re.ASCII)
 PYTHON = re.compile(r"(?:i?python|py)(?:[ -]?[23](?:\.\d+)?)?", re.IGNORECASE)
-END_MARK = r"(?:[ \t]*(?:<[|｜]?/?[\w｜▁|-]+[|｜]?>|\[/?[A-Z]+\]))*[ \t]*"  # <|im_end|>, </s>, <end_of_turn>, </answer>
+# <|im_end|>, </s>, <end_of_turn>, </answer>
+END_MARK = r"(?:[ \t]*(?:<[|｜]?/?[\w｜▁|-]+[|｜]?>|\[/?[A-Z]+\]))*[ \t]*"
 TRAILING = re.compile(END_MARK.replace("*[ \\t]*", "+[ \\t]*") + r"\s*\Z")
-STATEMENT = re.compile(r"[ \t]*(?:import|from|def|async def|class|@|print\(|for |while |if |[A-Za-z_]\w*[ \t]*=[^=\"'])")
+STATEMENT = re.compile(
+    r"[ \t]*(?:import|from|def|async def|class|@|print\(|for |while |if |[A-Za-z_]\w*[ \t]*=[^=\"'])"
+)
 BEGINNING = re.compile(r"^(?:from|import|def|async def|class|@)\b|^@", re.MULTILINE)
 THINKING = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL)
 ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)
-TAGGED = re.compile(r"\[(PYTHON|CODE|BEGIN)\](.*?)(?:\[/\1\]|\[DONE\]|\Z)|<(python|code)>(.*?)(?:</\3>|\Z)", re.DOTALL)
+TAGGED = re.compile(
+    r"\[(PYTHON|CODE|BEGIN)\](.*?)(?:\[/\1\]|\[DONE\]|\Z)|<(python|code)>(.*?)(?:</\3>|\Z)", re.DOTALL
+)
 NAMED = re.compile(r"\A\s*python3?[ \t]*\n", re.IGNORECASE)  # a fence whose mark was lost
 READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\(0\)")
 MOST_TRIES = 200  # lines of prose around a program without fences that are left out to find it
@@ -52,27 +61,43 @@ class Block:
         if self.tree is None:
             return frozenset()
         nodes = list(ast.walk(self.tree))
-        bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)} | self.defines
+        bound = {
+            node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        } | self.defines
         bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
         bound |= {
             node.name
             for node in nodes
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler) and node.name
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler)
+            and node.name
         }
-        bound |= {name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for name in _imported(node)}
-        return frozenset({node.id for node in nodes if isinstance(node, ast.Name)} - bound - set(dir(builtins)))
+        bound |= {
+            name
+            for node in nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in _imported(node)
+        }
+        return frozenset(
+            {node.id for node in nodes if isinstance(node, ast.Name)} - bound - set(dir(builtins))
+        )
 
     @cached_property
     def runs(self) -> bool:
-        """It does something when it is executed; output that happens to be Python, and definitions alone, do not."""
+        """It does something when it is executed; output that happens to be Python, and definitions alone, do
+        not.
+        """
         quiet = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
         body = [node for node in self.tree.body if not isinstance(node, quiet)] if self.tree else []
         return any(isinstance(node, ast.Call) for statement in body for node in ast.walk(statement))
 
 
-def program_of(text: str, starter: str = "", fn_name: str | None = None, needs: Iterable[str] = (), reads: bool = False) -> str:
-    """The program. `needs`: names besides `fn_name` that the tests use; `reads`: they give it some standard input. What does not
-    define `fn_name` goes on where `starter` ends; what does has the starter's imports and helpers before it."""
+def program_of(
+    text: str, starter: str = "", fn_name: str | None = None, needs: Iterable[str] = (), reads: bool = False
+) -> str:
+    """The program. `needs`: names besides `fn_name` that the tests use; `reads`: they give it some standard
+    input. What does not define `fn_name` goes on where `starter` ends; what does has the starter's imports
+    and helpers before it.
+    """
     text = THINKING.sub("", text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n"))
     answered = ANSWER.findall(text)
     if answered and answered[-1].strip():
@@ -83,7 +108,11 @@ def program_of(text: str, starter: str = "", fn_name: str | None = None, needs: 
         text = next(filter(None, tagged[-1][1::2]), "").strip("\n") + "\n"
     if not blocks:
         text = NAMED.sub("", text) if parse(text) is None or NAMED.match(text) else text
-        found = _bare(text, fn_name if not starter or (fn_name and _defines(text, fn_name)) else None, bool(starter or fn_name))
+        found = _bare(
+            text,
+            fn_name if not starter or (fn_name and _defines(text, fn_name)) else None,
+            bool(starter or fn_name),
+        )
     elif fn_name:
         found = _function(blocks, fn_name, frozenset(needs) | {fn_name}, given, starter)
     else:
@@ -118,7 +147,12 @@ def fenced(text: str) -> list[Block]:
             blocks += fenced("\n".join(body))
         elif language == "" or PYTHON.fullmatch(language):
             blocks.append(
-                Block(_outdented(body, len(found["indent"]) + len(found["lead"]) if ">" not in found["lead"] else 0), language != "")
+                Block(
+                    _outdented(
+                        body, len(found["indent"]) + len(found["lead"]) if ">" not in found["lead"] else 0
+                    ),
+                    language != "",
+                )
             )
     return blocks
 
@@ -144,7 +178,13 @@ def defined(body: Sequence[ast.stmt]) -> set[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
         elif isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
-            names |= defined([*node.body, *getattr(node, "orelse", []), *(s for h in getattr(node, "handlers", []) for s in h.body)])
+            names |= defined(
+                [
+                    *node.body,
+                    *getattr(node, "orelse", []),
+                    *(s for h in getattr(node, "handlers", []) for s in h.body),
+                ]
+            )
     return names
 
 
@@ -177,7 +217,12 @@ def _language(info: str) -> tuple[str, str]:
     ):
         return "", info.lstrip()
     code = rest.lstrip()
-    if code and (not tag or PYTHON.fullmatch(tag)) and STATEMENT.match(code) and not re.match(r"[\w-]+=[\"']", code):
+    if (
+        code
+        and (not tag or PYTHON.fullmatch(tag))
+        and STATEMENT.match(code)
+        and not re.match(r"[\w-]+=[\"']", code)
+    ):
         return tag, code
     if code and not tag:
         return "", code
@@ -185,7 +230,9 @@ def _language(info: str) -> tuple[str, str]:
 
 
 def _body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list[str], int]:
-    """(lines of the block, the place behind it). The first closing fence behind which the block is Python, else the first, else the end."""
+    """(lines of the block, the place behind it). The first closing fence behind which the block is Python,
+    else the first, else the end.
+    """
     closing = re.compile(rf"^[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}{END_MARK}$")
     at_end = re.compile(rf"^(?P<code>.*[^\s{re.escape(mark[0])}]){re.escape(mark)}{END_MARK}$")
     head = [first] if first else []
@@ -195,7 +242,11 @@ def _body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list
             ends.append((place, [*head, *lines[start:place]]))
         elif (found := at_end.match(lines[place])) and not ends:
             ends.append((place, [*head, *lines[start:place], found["code"]]))
-        if ends and (len(ends) == 1 or place == ends[-1][0]) and (parse(textwrap.dedent("\n".join(ends[-1][1]))) or len(ends) > 8):
+        if (
+            ends
+            and (len(ends) == 1 or place == ends[-1][0])
+            and (parse(textwrap.dedent("\n".join(ends[-1][1]))) or len(ends) > 8)
+        ):
             return ends[-1][1], ends[-1][0] + 1
         if ends and (found := OPEN.match(lines[place])) and found["info"].strip() and place > ends[0][0]:
             break  # another block begins
@@ -207,7 +258,11 @@ def _body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list
 
 def _outdented(body: Sequence[str], indent: int) -> str:
     """Without the indentation of its fence; quoted, without the marks of the quotation."""
-    if body and all(line.startswith(">") or not line.strip() for line in body) and any(line.strip() for line in body):
+    if (
+        body
+        and all(line.startswith(">") or not line.strip() for line in body)
+        and any(line.strip() for line in body)
+    ):
         body = [re.sub(r"^>[ ]?", "", line) for line in body]
     least = min((len(line) - len(line.lstrip()) for line in body if line.strip()), default=0)
     cut = min(least, indent)
@@ -215,7 +270,9 @@ def _outdented(body: Sequence[str], indent: int) -> str:
     return "\n".join(lines) + ("\n" if lines and lines[-1] else "")
 
 
-def _function(blocks: Sequence[Block], fn_name: str, needs: frozenset[str], given: frozenset[str], starter: str) -> str:
+def _function(
+    blocks: Sequence[Block], fn_name: str, needs: frozenset[str], given: frozenset[str], starter: str
+) -> str:
     """The last block that defines `fn_name`, with those that define what it and the tests use."""
     main = next((place for place in range(len(blocks) - 1, -1, -1) if fn_name in blocks[place].defines), None)
     if main is None:
@@ -234,8 +291,14 @@ def _function(blocks: Sequence[Block], fn_name: str, needs: frozenset[str], give
 
 
 def _whole(blocks: Sequence[Block], reads: bool) -> str:
-    """The last block that is a program of its own, one that reads its input where there is some; else one with those that it uses."""
-    whole = [block for block in blocks if (block.tree and block.runs and not _taken(block, blocks)) or _broken(block)]
+    """The last block that is a program of its own, one that reads its input where there is some; else one
+    with those that it uses.
+    """
+    whole = [
+        block
+        for block in blocks
+        if (block.tree and block.runs and not _taken(block, blocks)) or _broken(block)
+    ]
     for wanted in ([block for block in whole if reads and READS.search(block.source)], whole):
         if wanted:
             return wanted[-1].source
@@ -243,7 +306,11 @@ def _whole(blocks: Sequence[Block], reads: bool) -> str:
         if blocks[place].runs:
             earlier = [block for block in blocks[:place] if block.tree and block.defines]
             return "\n".join(block.source for block in [*earlier, blocks[place]])
-    tagged = [block for block in blocks if block.tagged] or [block for block in blocks if block.tree] or list(blocks)
+    tagged = (
+        [block for block in blocks if block.tagged]
+        or [block for block in blocks if block.tree]
+        or list(blocks)
+    )
     return tagged[-1].source
 
 
@@ -263,14 +330,23 @@ def _broken(block: Block) -> bool:
 
 
 def _bare(text: str, fn_name: str | None, unfinished: bool = False) -> str:
-    """The whole text, without marks of a turn's end; prose around a program that defines `fn_name` is left out."""
+    """The whole text, without marks of a turn's end; prose around a program that defines `fn_name` is left
+    out.
+    """
     text = TRAILING.sub("", text) if TRAILING.search(text) else text
     if parse(text) or (fn_name and not _defines(text, fn_name)):
         return text
     if not fn_name:
         return text if unfinished else _between(text)
     lines = text.split("\n")
-    start = next((place for place, line in enumerate(lines) if BEGINNING.match(line) and _definition_follows(lines, place, fn_name)), None)
+    start = next(
+        (
+            place
+            for place, line in enumerate(lines)
+            if BEGINNING.match(line) and _definition_follows(lines, place, fn_name)
+        ),
+        None,
+    )
     if start is None:
         return text
     for end in range(len(lines), max(start, len(lines) - MOST_TRIES), -1):
@@ -281,9 +357,15 @@ def _bare(text: str, fn_name: str | None, unfinished: bool = False) -> str:
 
 
 def _between(text: str) -> str:
-    """The longest stretch of lines from one that looks like a statement on that is Python and does something: prose around it left out."""
+    """The longest stretch of lines from one that looks like a statement on that is Python and does something:
+    prose around it left out.
+    """
     lines = text.split("\n")
-    starts = [place for place, line in enumerate(lines) if STATEMENT.match(line) and not line.startswith((" ", "\t"))][:20]
+    starts = [
+        place
+        for place, line in enumerate(lines)
+        if STATEMENT.match(line) and not line.startswith((" ", "\t"))
+    ][:20]
     for start in starts:
         for end in range(len(lines), max(start, len(lines) - 40), -1):
             block = Block("\n".join(lines[start:end]), False)
@@ -293,12 +375,20 @@ def _between(text: str) -> str:
 
 
 def _definition_follows(lines: Sequence[str], place: int, fn_name: str) -> bool:
-    return parse(lines[place]) is not None or lines[place].rstrip().endswith((":", "(", ",")) or lines[place].startswith("@")
+    return (
+        parse(lines[place]) is not None
+        or lines[place].rstrip().endswith((":", "(", ","))
+        or lines[place].startswith("@")
+    )
 
 
 def _with_preamble(found: str, starter: str, fn_name: str) -> str:
     """The starter's imports and helpers before a program that repeats its signature and counts on them."""
-    tree = parse(starter) or parse(starter.rstrip() + "\n    pass\n") or parse(starter.rstrip() + "\n        pass\n")
+    tree = (
+        parse(starter)
+        or parse(starter.rstrip() + "\n    pass\n")
+        or parse(starter.rstrip() + "\n        pass\n")
+    )
     own = parse(found)
     if tree is None or own is None:
         return found
@@ -321,5 +411,6 @@ def _compiles(source: str) -> bool:
     """`from __future__` behind other statements parses, but does not compile."""
     tree = parse(source)
     return tree is not None and not any(
-        isinstance(node, ast.ImportFrom) and node.module == "__future__" and place for place, node in enumerate(tree.body)
+        isinstance(node, ast.ImportFrom) and node.module == "__future__" and place
+        for place, node in enumerate(tree.body)
     )

@@ -1,7 +1,7 @@
 """A Bradley-Terry reward model, or the mean of several, as a judge (dpo_vs_ppo.md 3.1, 3.3 and 5.1.3).
 
-It scores token ids, not text: what the policy was sampled from is what is judged. A response that was cut at the token limit gets score 0,
-whatever the model would say of its beginning.
+It scores token ids, not text: what the policy was sampled from is what is judged. A response that was cut at
+the token limit gets score 0, whatever the model would say of its beginning.
 """
 
 from __future__ import annotations
@@ -30,27 +30,36 @@ def post_process(output: float, options: RewardModelParams) -> float:
 
 
 class RewardModelJudge:
-    """`model` is a reward model or an ensemble, `end` the token that ends a response; `budget` is the tokens of a forward pass, which
-    changes scores by rounding only. The model moves to the placement's device at its first use."""
+    """`model` is a reward model or an ensemble, `end` the token that ends a response; `budget` is the tokens
+    of a forward pass, which changes scores by rounding only. The model moves to the placement's device at its
+    first use.
+    """
 
     deterministic, rule = False, False
 
-    def __init__(self, model: Any, end: int, options: RewardModelParams, placement: Placement, budget: int) -> None:
+    def __init__(
+        self, model: Any, end: int, options: RewardModelParams, placement: Placement, budget: int
+    ) -> None:
         self.model = model
         self._end, self._options, self._placement, self._budget = end, options, placement, budget
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """Right where the score is above the threshold. Cut responses are wrong with score 0; a score that is no number, and a response
-        that the model's context cannot hold, are errors."""
+        """Right where the score is above the threshold. Cut responses are wrong with score 0; a score that is
+        no number, and a response that the model's context cannot hold, are errors.
+        """
         verdicts = [wrong("cut off before the end")] * len(responses)
         limit, scored = context_size(self.model), []
         for index, each in enumerate(responses):
             length = len(each.record.prompt_ids) + len(each.ids)
             if each.finished and length > limit:
-                verdicts[index] = error(f"prompt and response have {length} tokens, the reward model's context {limit}")
+                verdicts[index] = error(
+                    f"prompt and response have {length} tokens, the reward model's context {limit}"
+                )
             elif each.finished:
                 scored.append(index)
-        rows = [Segment((tuple(responses[index].record.prompt_ids),), responses[index].ids) for index in scored]
+        rows = [
+            Segment((tuple(responses[index].record.prompt_ids),), responses[index].ids) for index in scored
+        ]
         for index, output in zip(scored, self._outputs(rows), strict=True):
             verdicts[index] = self._verdict(output)
         return verdicts
@@ -80,7 +89,9 @@ class RewardModelJudge:
 
 
 def make_judge(options: RewardModelParams, provision: Provision) -> Judge:
-    """The reward model in the provision's folder. Raises ValueError where it was trained with another tokenizer than the policy's."""
+    """The reward model in the provision's folder. Raises ValueError where it was trained with another
+    tokenizer than the policy's.
+    """
     model, tokens = load(provision.folder, provision.trust_remote_code)
     tokens.check_same(provision.tokens, str(provision.folder))
     return RewardModelJudge(model, tokens.end_id, options, provision.placement, provision.budget)

@@ -16,7 +16,9 @@ JUDGING = Seam("pipelines.rewards", "make_judge(options, provision)")
 
 @dataclass(frozen=True)
 class JudgeSeam(Seam):
-    """Names a rule (a module with `check`) or a judge with options or a model of its own (a module with `make_judge`)."""
+    """Names a rule (a module with `check`) or a judge with options or a model of its own (a module with
+    `make_judge`).
+    """
 
     def names(self) -> list[str]:
         return sorted({name for kind in (RULE, JUDGING) for name in kind.names()})
@@ -47,7 +49,9 @@ OnError = Annotated[
     Literal["exclude", "wrong"],
     Field(description="a verdict that is an error leaves the response out, or counts as a wrong answer"),
 ]
-ErrorShare = Annotated[float, Field(ge=0, le=1, description="the stage stops when more verdicts of an iteration are errors")]
+ErrorShare = Annotated[
+    float, Field(ge=0, le=1, description="the stage stops when more verdicts of an iteration are errors")
+]
 
 
 class RewardParams(Settings):
@@ -64,11 +68,14 @@ class JudgeParams(Settings):
     """The reward seam of training: a rule by its name, or a model with its options."""
 
     reward: Annotated[Choice, JUDGE] = Field(
-        default_factory=choose_judge, description="what judges responses while training: a rule, or a model with its options"
+        default_factory=choose_judge,
+        description="what judges responses while training: a rule, or a model with its options",
     )
     checker: Annotated[str | None, MAYBE_JUDGE] = Field(
         None,
-        description="the exact checker that validates, which must be the one that the corpus names; null: the reward itself where that is "
+        description="the exact checker that validates, which must be the one that the corpus names; null: "
+        "the reward "
+        "itself where that is "
         "a rule, and no accuracy where it is a model",
     )
     on_error: OnError = "exclude"

@@ -1,4 +1,6 @@
-"""A response to judge as a line of a JSON Lines file holds it: what `whetstone judge` reads, and what a judge is shown of it."""
+"""A response to judge as a line of a JSON Lines file holds it: what `whetstone judge` reads, and what a judge
+is shown of it.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,11 @@ class Row:
 
 
 def read_row(line: bytes, number: int, tokens: Tokens | None = None) -> Response:
-    """`{"response": …, "reference": …}`, with `question` or `prompt` for judges that read it, and `finished` (true where it is left out).
+    """`{"response": …, "reference": …}`, with `question` or `prompt` for judges that read it, and `finished`
+    (true where it is left out).
 
-    `tokens` encode both texts for a judge that scores ids. Raises ValueError, naming the line, for what is no such row.
+    `tokens` encode both texts for a judge that scores ids. Raises ValueError, naming the line, for what is no
+    such row.
     """
     try:
         return _read(line, number, tokens)

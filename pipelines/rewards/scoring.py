@@ -1,5 +1,6 @@
-"""Errors of judges: a crash is a verdict, too many of them stop the stage, and known answers are tried first. A broken checker must not
-look like a bad model."""
+"""Errors of judges: a crash is a verdict, too many of them stop the stage, and known answers are tried first.
+A broken checker must not look like a bad model.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ Check = Callable[..., Verdict]  # (text, answer, finished), and the question whe
 
 
 class CheckerFailed(RuntimeError):
-    """The share of verdicts that are errors is above the configured limit, or the checker misjudges known answers."""
+    """The share of verdicts that are errors is above the configured limit, or the checker misjudges known
+    answers.
+    """
 
 
 def verdict_of(check: Check, text: str, answer: str, finished: bool, *question: str) -> Verdict:
@@ -29,23 +32,32 @@ def score(check: Check, answers: Iterable[tuple[str, str, bool]], max_error_shar
 
 
 def limit_errors(verdicts: list[Verdict], max_error_share: float) -> list[Verdict]:
-    """The verdicts again. Raises CheckerFailed, naming the commonest reason, where more than `max_error_share` of them are errors."""
+    """The verdicts again. Raises CheckerFailed, naming the commonest reason, where more than
+    `max_error_share` of them are errors.
+    """
     failures = [verdict.reason for verdict in verdicts if verdict.outcome == "error"]
     if len(failures) > max_error_share * len(verdicts):
         reason, times = Counter(failures).most_common(1)[0]
         raise CheckerFailed(
-            f"{len(failures)} of {len(verdicts)} verdicts are errors, above the limit of {max_error_share:.0%} (max_error_share); "
+            f"{len(failures)} of {len(verdicts)} verdicts are errors, above the limit of "
+            f"{max_error_share:.0%} (max_error_share); "
             f"most often ({times}): {reason}. Mend the checker or the answers, or raise the limit"
         )
     return verdicts
 
 
 def preflight(
-    check: Check, respond: Callable[[str], str], problems: Sequence[tuple[str, str]], limit: int = 64, names: Sequence[str] | None = None
+    check: Check,
+    respond: Callable[[str], str],
+    problems: Sequence[tuple[str, str]],
+    limit: int = 64,
+    names: Sequence[str] | None = None,
 ) -> None:
-    """Score gold answers and some wrong ones of every source before any training. problems: (source, answer); names: what to call each.
+    """Score gold answers and some wrong ones of every source before any training. problems: (source, answer);
+    names: what to call each.
 
-    Raises CheckerFailed naming source, answer and problem: a gold answer that is not right, or another problem's answer that is not wrong.
+    Raises CheckerFailed naming source, answer and problem: a gold answer that is not right, or another
+    problem's answer that is not wrong.
     """
     by_source: dict[str, list[tuple[str, str]]] = {}
     for (source, answer), name in zip(problems, names or [""] * len(problems), strict=True):
@@ -56,9 +68,16 @@ def preflight(
             where = f"{source} ({name})" if name else source
             verdict = verdict_of(check, respond(answer), answer, True)
             if verdict.outcome != "right":
-                raise CheckerFailed(f"the checker calls the gold answer {answer!r} of {where} {verdict.outcome} ({verdict.reason})")
-            made = f"{answer}1" if answer[-1:].isdigit() else "1"  # after a word it would be one word more, which lenient rules allow
+                raise CheckerFailed(
+                    f"the checker calls the gold answer {answer!r} of {where} {verdict.outcome} "
+                    f"({verdict.reason})"
+                )
+            # after a word it would be one word more, which lenient rules allow
+            made = f"{answer}1" if answer[-1:].isdigit() else "1"
             false = other if verdict_of(check, respond(other), answer, True).outcome != "right" else made
             verdict = verdict_of(check, respond(false), answer, True)
             if verdict.outcome != "wrong":
-                raise CheckerFailed(f"the checker calls {false!r} {verdict.outcome} where {where} has {answer!r} ({verdict.reason})")
+                raise CheckerFailed(
+                    f"the checker calls {false!r} {verdict.outcome} where {where} has {answer!r} "
+                    f"({verdict.reason})"
+                )

@@ -1,4 +1,6 @@
-"""The one value that a sentence says: `She has 12 apples`, `so x = 5`. What negates, hedges or contradicts itself says none."""
+"""The one value that a sentence says: `She has 12 apples`, `so x = 5`. What negates, hedges or contradicts
+itself says none.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ CLAUSE = re.compile(
 )
 TAILED = re.compile(r"(-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?)((?: [A-Za-z'’-]+){1,7})")
 GOES_ON = re.compile(
-    r"\b(?:which|that|who|but|if|when|where|while|then|so|because|since|minus|plus|times|divided|on both|possibility|case)\b", re.I
+    r"\b(?:which|that|who|but|if|when|where|while|then|so|because|since|minus|plus|times|divided|on both"
+    r"|possibility|case)\b",
+    re.I,
 )
 ADVERBS = re.compile(r"(?: (?:left|in total|in all|altogether|remaining|now|overall))+$", re.I)
 STARTS = re.compile(
@@ -27,19 +31,27 @@ STARTS = re.compile(
     r"then)\b[,:]?\s*)+",
     re.I,
 )
-LEFT = re.compile(r"\s+(?:left(?: over)?|in (?:total|all)|altogether|total|overall)[\s.]*$", re.I)  # a verb's place, but not one here
+# a verb's place, but not one here
+LEFT = re.compile(r"\s+(?:left(?: over)?|in (?:total|all)|altogether|total|overall)[\s.]*$", re.I)
 OF_THEM = re.compile(r"\s+of (?:them|it|all|(?:the|these|those|all) [a-z]+)$", re.I)
 RESTATED = re.compile(r"(.*\S)\s*\(([^()]+)\)")
 NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|or|without|cannot|isn't|aren't|wasn't|doesn't|don't|either|less|more|"
     r"fewer|greater|about|between|least|most|close|closer|near|nearly|almost|possible|impossible|except|"
-    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|used to|what|"
+    r"wrong|incorrect|versus|vs|than|over|under|around|roughly|rather|nothing|none|unlike|far|nowhere|used to"
+    r"|what|"
     r"how|why)\b|[?!]|不|非|没|或|超过|大约|左右|至少|最多"
 )
 CLAUSAL = re.compile(  # a part with a verb or a connective is a clause of the sentence, no member of a list
-    r"\b(?:is|are|was|were|has|have|had|gets?|gives?|costs?|since|as|when|where|with|for|if|so|then|because|given|let)\b", re.I
+    r"\b(?:is|are|was|were|has|have|had|gets?|gives?|costs?|since|as|when|where|with|for|if|so|then|because"
+    r"|given|let)\b",
+    re.I,
 )
-SAID_TIME = re.compile(rf"(?:{CONCLUDING}|\bat|\buntil)\s*(\d{{1,2}}:\d{{2}}(?:\s*[ap]\.?\s?m\b\.?)?|\d{{1,2}}\s*[ap]\.?\s?m\b\.?)$", re.I)
+SAID_TIME = re.compile(
+    rf"(?:{CONCLUDING}|\bat|\buntil)\s*(\d{{1,2}}:\d{{2}}(?:\s*[ap]\.?\s?m\b\.?)?"
+    rf"|\d{{1,2}}\s*[ap]\.?\s?m\b\.?)$",
+    re.I,
+)
 
 
 def with_comma(ours: str, reference: units.Quantity) -> units.Quantity | None:
@@ -57,15 +69,19 @@ def time_in(ours: str) -> Clock | None:
 def _affirms(ours: str) -> bool:
     """Whether it is a sentence that neither negates nor hedges."""
     folded = ours.casefold()
-    return wordy(ours) and not (NEGATION.search(folded) or GUESSES.search(folded) or REFUSES.search(folded) or "\\ldots" in ours)
+    return wordy(ours) and not (
+        NEGATION.search(folded) or GUESSES.search(folded) or REFUSES.search(folded) or "\\ldots" in ours
+    )
 
 
 def quantity_in(ours: str, reference: units.Quantity) -> units.Quantity | None:
-    """The one quantity of a sentence: what follows its last verb or `=`, else its only number. None where it negates, hedges or contradicts
-    itself."""
+    """The one quantity of a sentence: what follows its last verb or `=`, else its only number. None where it
+    negates, hedges or contradicts itself.
+    """
     if not _affirms(ours):
         return None
-    if (restated := RESTATED.fullmatch(ours)) and (inner := units.quantity(restated[2])) is not None:  # 7 (seven)
+    # 7 (seven)
+    if (restated := RESTATED.fullmatch(ours)) and (inner := units.quantity(restated[2])) is not None:
         outer = units.quantity(restated[1])
         return outer if outer is not None and _same(inner.number, outer.number) else None
     ours = LEFT.sub("", ADVERBS.sub("", ours))
@@ -79,17 +95,28 @@ def quantity_in(ours: str, reference: units.Quantity) -> units.Quantity | None:
 
 
 def _with_tail(said: str) -> units.Quantity | None:
-    """`18 every day at the market`, `12 apples left`: a quantity, and behind it a few words without a verb or another number."""
+    """`18 every day at the market`, `12 apples left`: a quantity, and behind it a few words without a verb or
+    another number.
+    """
     match = TAILED.fullmatch(said)
-    if match is None or units.VERB.search(match[2]) or GOES_ON.search(match[2]) or units.NO_LABEL.search(match[2]):
+    if (
+        match is None
+        or units.VERB.search(match[2])
+        or GOES_ON.search(match[2])
+        or units.NO_LABEL.search(match[2])
+    ):
         return None
     behind = match[2].split()
     known = [units.quantity(" ".join([match[1], *behind[:count]])) for count in (2, 1)]
-    return next((one for one in known if one is not None and one.unit.dimension is not None), units.quantity(match[1]))
+    return next(
+        (one for one in known if one is not None and one.unit.dimension is not None), units.quantity(match[1])
+    )
 
 
 def _of_one_value(ours: str, found: units.Quantity) -> bool:
-    """Whether what stands before the value of a sentence, linked to it or listed with it, is no other value."""
+    """Whether what stands before the value of a sentence, linked to it or listed with it, is no other
+    value.
+    """
     *others, last = split_any(ours)
     head, equals, _ = last.partition("=")
     if equation(chain(last)):
@@ -97,10 +124,14 @@ def _of_one_value(ours: str, found: units.Quantity) -> bool:
     for member in chain(ours)[:-1]:
         known = units.quantity(member)
         if (
-            known is None and not wordy(member) and constant(member) and not re.search(r"\d\s*[-+*/^]|\\(?:times|cdot|frac|div)", member)
+            known is None
+            and not wordy(member)
+            and constant(member)
+            and not re.search(r"\d\s*[-+*/^]|\\(?:times|cdot|frac|div)", member)
         ) or (known is not None and not _equal(known, found)):
             return False
-    if " , " in ours or (equals and not wordy(head)):  # a list (of boxes, or that ends with `x = 6`) and no sentence
+    # a list (of boxes, or that ends with `x = 6`) and no sentence
+    if " , " in ours or (equals and not wordy(head)):
         return all(_no_member(part, found) for part in others)
     return all(wordy(part) or not re.search(r"\d", part) or "=" in part for part in others)
 

@@ -1,4 +1,5 @@
-"""The last line as an answer, for rules that look for the reference in it: what asks, refuses, guesses, plans or lists states nothing.
+"""The last line as an answer, for rules that look for the reference in it: what asks, refuses, guesses, plans
+or lists states nothing.
 
 Without this, naming the options is worth a reward (`It could be A, B, C or D`), and so is asking for one.
 """
@@ -7,7 +8,15 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.commitment import ASKS, CONCLUDING, OPEN_END, denied, taken_back, uncommitted, undecided
+from pipelines.rewards.commitment import (
+    ASKS,
+    CONCLUDING,
+    OPEN_END,
+    denied,
+    taken_back,
+    uncommitted,
+    undecided,
+)
 from pipelines.rewards.statements import introduces, last_line, stated_in, unstruck
 from pipelines.rewards.words import words
 
@@ -18,7 +27,8 @@ COMMA = re.compile(r"[,，](?!\d{3}(?!\d))")
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 MARKS = re.compile(r"#{4,}")
 CONCLUDES = re.compile(
-    r"^\W*(?:so|thus|hence|therefore|finally|in conclusion|consequently|altogether|in total|所以|因此|故|综上|"
+    r"^\W*(?:so|thus|hence|therefore|finally|in conclusion|consequently|altogether|in total"
+    r"|所以|因此|故|综上|"
     r"总之)(?![A-Za-z])",
     re.I,
 )
@@ -27,11 +37,17 @@ FILLERS = re.compile(
     r"exactly|now|called|named|option|answer)\b",
     re.I,
 )
-VERB = re.compile(r"\b(?:is|are|was|were|be|has|have|had|can|could|will|would|does|do|we|it|appears?|gives?|occurs?|on both)\b", re.I)
+VERB = re.compile(
+    r"\b(?:is|are|was|were|be|has|have|had|can|could|will|would|does|do|we|it|appears?|gives?|occurs?|on "
+    r"both)\b",
+    re.I,
+)
 
 
 def stated_line(text: str, reference: str) -> tuple[str, str]:
-    """(what the last line states, ""), or ("", why it states nothing). What introduces the answer is taken off."""
+    """(what the last line states, ""), or ("", why it states nothing). What introduces the answer is taken
+    off.
+    """
     line = last_line(unstruck(text))
     if not line:
         return "", "the response is empty"
@@ -45,21 +61,27 @@ def stated_line(text: str, reference: str) -> tuple[str, str]:
     if stated is not None and not stated.text:
         return "", stated.reason
     said = stated.text if stated is not None else line
-    own = re.compile(rf"(?<!\w){re.escape(reference.strip())}(?!\w)", re.I)  # the reference may hold such words itself
-    reason = _unsaid(own.sub(" ", line), own.sub(" ", said), stated is not None) or _several(said, reference, stated is not None)
+    # the reference may hold such words itself
+    own = re.compile(rf"(?<!\w){re.escape(reference.strip())}(?!\w)", re.I)
+    reason = _unsaid(own.sub(" ", line), own.sub(" ", said), stated is not None) or _several(
+        said, reference, stated is not None
+    )
     return ("", reason) if reason else (said, "")
 
 
 def placed(said: str, reference: str, within_words: bool = False) -> str:
     """Why the reference stands in `said`, but not where a sentence says its answer; empty where it does.
 
-    It may begin what an introduction leaves, end what has a verb like `is` or `has` before it, or be all there is; a number may have a word
-    or three behind it. `within_words`: the reference may be a part of a word.
+    It may begin what an introduction leaves, end what has a verb like `is` or `has` before it, or be all
+    there is; a number may have a word or three behind it. `within_words`: the reference may be a part of a
+    word.
     """
     said = THOUSANDS.sub("", said)
     spelled = r"\W*".join(map(re.escape, words(reference)))
     edge = "[A-Za-z0-9.]*" if within_words else ""
-    found = list(re.finditer(rf"(?<![A-Za-z0-9])[-−+$€£(\[{{]*{edge}{spelled}{edge}(?![A-Za-z0-9])", said, re.I))
+    found = list(
+        re.finditer(rf"(?<![A-Za-z0-9])[-−+$€£(\[{{]*{edge}{spelled}{edge}(?![A-Za-z0-9])", said, re.I)
+    )
     if not found:
         return "the last line does not contain the reference"
     before, after = said[: found[-1].start()], FILLERS.sub(" ", said[found[-1].end() :])
@@ -71,13 +93,18 @@ def placed(said: str, reference: str, within_words: bool = False) -> str:
     numeric = reference.strip()[-1:].isdigit() or reference.strip().endswith("%")
     allowed = 3 if numeric else 0
     plain = not behind or (
-        len(behind) <= allowed and after.strip(" .!*").replace(" ", "").isalpha() and after.islower() and not re.search(VERB, after)
+        len(behind) <= allowed
+        and after.strip(" .!*").replace(" ", "").isalpha()
+        and after.islower()
+        and not re.search(VERB, after)
     )
     return "" if plain else "the last line says more than the reference"
 
 
 def _unsaid(line: str, said: str, introduced: bool) -> str:
-    """Why a line, without the reference in it, states nothing; `said` is what an introduction leaves of it."""
+    """Why a line, without the reference in it, states nothing; `said` is what an introduction leaves of
+    it.
+    """
     if ASKS.search(line):
         return "the answer is asked, not stated"
     if denied(line) or taken_back(line):

@@ -1,4 +1,6 @@
-"""Prose of a response -> the answer that it closes with: displays on lines of their own, headings, courtesy lines, introductions."""
+"""Prose of a response -> the answer that it closes with: displays on lines of their own, headings, courtesy
+lines, introductions.
+"""
 
 from __future__ import annotations
 
@@ -11,44 +13,54 @@ from pipelines.rewards.commitment import ASKS, one_of_several, taken_back, undec
 TAIL = 20_000  # characters at the end of a response in which its closing statement is looked for
 LINES = 200  # lines that one display may span
 LEAD_IN = re.compile(
-    r"^(?:[\W_]*(?:so|thus|hence|therefore|finally|in conclusion|in summary|to sum up|altogether|consequently|"
+    r"^(?:[\W_]*(?:so|thus|hence|therefore|finally|in conclusion|in summary|to sum up|altogether|consequently"
+    r"|"
     r"we (?:get|have|find|conclude)|that is)\b[,:]?\s*"
     r"(?:that\s+)?)*[\W_]*?"
     r"(?:(?:the|our|my|your|its)?\s*(?:final|correct|right|full|short|best)?\s*(?:answers?|results?|"
     r"solutions?(?: set)?|value|output|option|choice)"
-    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:(?:(?:is|are|was)(?!n['’]t)|=|:)\s*:?|→|-+>|(?:--+|[—–])\s)|a\s*:|ans(?:wer)?(?:\s*[.:]|\s+-\s))",
+    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?[\s*_]*(?:(?:(?:is|are|was)(?!n['’]t)|=|:)\s*:?|→|-+>|(?:--+"
+    r"|[—–])\s)|a\s*:|ans(?:wer)?(?:\s*[.:]|\s+-\s))",
     re.I,
 )
 WITHIN = re.compile(
     r"\b(?:the|our|my)\s+(?:final |correct |right |full |short |best )?(?:answers?|results?|"
     r"solutions?(?: set)?)(?:\s+(?:to|of|for)\s+[^:=.]{1,60}?)?[\s*_]*"
-    r"(?:(?:is|are|was)(?!n['’]t)|=|:|must be|should be|has to be|equals|comes (?:out )?to(?: be)?)\s*:?|\b(?:the|our|"
+    r"(?:(?:is|are|was)(?!n['’]t)|=|:|must be|should be|has to be|equals|comes (?:out )?to(?: be)?)\s*:?"
+    r"|\b(?:the|our|"
     r"my) (?:final )?answer\s+(?=[\d$(\\-])|(?:答案|结果)(?:应该|"
     r"应)?(?:是|为|[:：])",
     re.I,
 )
 CALLED = re.compile(
-    r"(.{1,80}?)\s+(?:is|are) (?:therefore |thus |hence )?(?:the|our|my) (?:final |correct |right )?(?:answers?|solutions?)\W*", re.I | re.S
+    r"(.{1,80}?)\s+(?:is|are) (?:therefore |thus |hence )?(?:the|our|my) (?:final |correct |right "
+    r")?(?:answers?|solutions?)\W*",
+    re.I | re.S,
 )
 CHINESE_LEAD_IN = re.compile(
     r"^[*_\s]*(?:所以|因此|故|综上|即|那么|于是|从而)?(?:所述)?[,，]?\s*(?:本题|此题|该题|这道题)?的?"
-    r"(?:[【\[]\s*(?:最终|正确)?(?:答案|结果)\s*[】\]]\s*(?:是|为|[:：])?|(?:最终|正确)?(?:答案|结果)(?:应该|应)?(?:是|为|[:：])+|(?:解|答)\s*[:：]"
+    r"(?:[【\[]\s*(?:最终|正确)?(?:答案|结果)\s*[】\]]\s*(?:是|为|[:：])?|(?:最终|正确)?(?:答案|结果)(?:应该|应)?(?:是|为|[:：])+|(?:解"
+    r"|答)\s*[:：]"
     r"|选项?\s*(?:是|为|[:：])|故?选(?=\s*[（(]?[A-J]))\s*[:：]?\s*|^(?:所以|因此|故|综上|即)[,，]?\s*(?=[\d\\$(\[（-])"
 )
 FOREIGN_LEAD_IN = re.compile(
     r"^\W*(?:(?:la|a|il|die|o|le)\s+)?(?:(?:richtige|endgültige)\s+)?"
-    r"(?:respuesta|réponse|antwort|resposta|risposta|ответ|答え|解答|정답|답)(?:\s+(?:final|finale|correct[ae]|corrett[ao]))?"
+    r"(?:respuesta|réponse|antwort|resposta|risposta|ответ|答え|解答|정답|답)(?:\s+(?:final|finale|correct[ae]"
+    r"|corrett[ao]))?"
     r"(?:\s*[:：]|\s+(?:es|est|ist|é|è)\b\s*:?|\s*[はは은]\s*[:：]?)",
     re.I,
 )
 CALLED = re.compile(  # `$x=5$ is the answer`: mathematics alone before it
-    r"^(?:(?:so|thus|hence|therefore|then|finally)\b[,:]?\s*)?((?:(?!\\text)\\[A-Za-z]+|[^A-Za-z]|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z]))*[\d})$\]]"
-    r"[\s$)*]*?)\s+is\s+(?:the|our|my)\s+(?:final |correct |only |unique |required |desired )?(?:answer|solution|result)\W*$",
+    r"^(?:(?:so|thus|hence|therefore|then|finally)\b[,:]?\s*)?((?:(?!\\text)\\[A-Za-z]+|[^A-Za-z]"
+    r"|(?<![A-Za-z])[A-Za-z]{1,2}(?![A-Za-z]))*[\d})$\]]"
+    r"[\s$)*]*?)\s+is\s+(?:the|our|my)\s+(?:final |correct |only |unique |required |desired )?(?:answer"
+    r"|solution|result)\W*$",
     re.I,
 )
 BOLD = re.compile(r"(?<![\w*^)}])\*\*([^*\n]+?)\*\*(?![\w*])")
 CONNECTIVE = re.compile(r"^(?:so|thus|hence|therefore)\b[,:]?\s*", re.I)
-STRUCK = re.compile(r"(?<![^\s(*])~~(?=\S)[^~\n]{1,400}?(?<=\S)~~(?![^\s.,;:!?)*])")  # blanks of TeX are closed in
+# blanks of TeX are closed in
+STRUCK = re.compile(r"(?<![^\s(*])~~(?=\S)[^~\n]{1,400}?(?<=\S)~~(?![^\s.,;:!?)*])")
 HOPE = re.compile(r"\.?\s*I hope it is correct\.?\s*$", re.I)
 DONE = re.compile(r"(?:[\s$]*(?:\\(?:blacksquare|square|Box|qed)\b|∎|■|□|\bQ\.?E\.?D\.?)[\s$.]*)+$")
 BULLET = re.compile(r"^[-*•>]\s+")
@@ -67,27 +79,33 @@ EXPLAINS = re.compile(
     re.I,
 )
 ASIDE = re.compile(
-    r"^(?:which (?:is|was|matches)|as (?:required|desired|claimed|needed|expected)|this (?:matches|agrees|confirms|completes))\b",
+    r"^(?:which (?:is|was|matches)|as (?:required|desired|claimed|needed|expected)|this (?:matches|agrees"
+    r"|confirms|completes))\b",
     re.I,
 )
 REASON = re.compile(
     r"[,;(\s]\s*(?:because|since|as (?:required|desired|expected|wanted|claimed|needed|we |it |"
     r"they |the |shown|above)|which|where|given that|due to|"
     r"so that|by the)\b.*$"
-    r"|\s*\((?:about|approximately|approx\.?|roughly|i\.e\.,?|that is,?|\$?\\approx|≈|~)[^()]*\)[\s.]*$|[,，(（]\s*(?:因为|由于|所以).*$",
+    r"|\s*\((?:about|approximately|approx\.?|roughly|i\.e\.,?|that is,?|\$?\\approx|≈|~)[^()]*\)[\s.]*$"
+    r"|[,，(（]\s*(?:因为|由于|所以).*$",
     re.S | re.I,
 )
 SHORT = 8  # characters that hold no reason
 SENTENCE = re.compile(r"(?<=[。！？])|(?<=[.!?])(?<!\\!)[*_\"')\]$`]*\s+(?=\S)")
 NO_END = re.compile(r"(?:^|[\s(])(?:[A-Z]|Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g|U\.S|No|Eq|Fig|cf|ca|\d+)\.$")
 DISPLAYS = (("$$", "$$"), ("\\[", "\\]"))
-ENVIRONMENT = re.compile(r"\\begin\{(align|aligned|gather|gathered|equation|split|eqnarray|multline|displaymath|math)(\*?)\}")
+ENVIRONMENT = re.compile(
+    r"\\begin\{(align|aligned|gather|gathered|equation|split|eqnarray|multline|displaymath|math)(\*?)\}"
+)
 ENDS = re.compile(r"(?:\$\$|\\\]|\\end\{[a-z]+\*?\}(?:\s*(?:\$\$|\\\]))?)[\s.,;*]*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`text` is the answer as written; empty with a `reason` where there is none. `stated`: a mark or a phrase calls it the answer."""
+    """`text` is the answer as written; empty with a `reason` where there is none. `stated`: a mark or a
+    phrase calls it the answer.
+    """
 
     text: str
     reason: str = ""
@@ -111,8 +129,9 @@ def without_lead_in(line: str) -> str:
 
 
 def stated_in(line: str) -> Found | None:
-    """What the last sentence of `line` that introduces an answer says: empty, with the reason, where it commits itself to nothing; None
-    where no sentence introduces one."""
+    """What the last sentence of `line` that introduces an answer says: empty, with the reason, where it
+    commits itself to nothing; None where no sentence introduces one.
+    """
     parts = sentences(line)
     for place in range(len(parts) - 1, -1, -1):
         lead, said = _split_lead_in(parts[place])
@@ -132,7 +151,9 @@ def stated_in(line: str) -> Found | None:
 
 
 def closing_statement(text: str) -> Found:
-    """The answer at the end of a response without marks. The last line as it is where no phrase introduces one."""
+    """The answer at the end of a response without marks. The last line as it is where no phrase introduces
+    one.
+    """
     blocks = backwards(text[-TAIL:])
     said: list[str] = []  # below the block at hand
     first: str | None = None
@@ -157,11 +178,17 @@ def closing_statement(text: str) -> Found:
         said.append(bare)
     if first is None:
         return Found("", "the response is empty" if not text.strip() else "no final answer")
-    return Found("", "the answer is taken back") if taken_back("\n".join(said)) else Found(_after_lead_in(first)[0])
+    return (
+        Found("", "the answer is taken back")
+        if taken_back("\n".join(said))
+        else Found(_after_lead_in(first)[0])
+    )
 
 
 def backwards(text: str) -> Iterator[str]:
-    """Lines from the last to the first, blank ones left out; display mathematics that spans several is one, with its delimiters gone."""
+    """Lines from the last to the first, blank ones left out; display mathematics that spans several is one,
+    with its delimiters gone.
+    """
     lines = text.splitlines()
     end = len(lines)
     while end:
@@ -228,7 +255,9 @@ def sentences(line: str) -> list[str]:
     start = 0
     for found in SENTENCE.finditer(line):
         piece = line[max(start, found.start() - 60) : found.start()]
-        if piece and not (NO_END.search(piece) and not re.search(r"\b(?:is|are|was|=|:)[\s$*]*\S{1,12}\.$", piece)):
+        if piece and not (
+            NO_END.search(piece) and not re.search(r"\b(?:is|are|was|=|:)[\s$*]*\S{1,12}\.$", piece)
+        ):
             parts.append(line[start : found.end()].strip())
             start = found.end()
     return [part for part in (*parts, line[start:].strip()) if part]
@@ -254,7 +283,8 @@ def _after_lead_in(line: str) -> tuple[str, bool]:
     """(the line without its introductions, whether one of them names an answer)."""
     line = _undone(_unhoped(_unbold(line).lstrip("# ").strip().strip("*").strip())).strip()
     named = False
-    for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, FOREIGN_LEAD_IN, CONNECTIVE):  # `Final Answer: The final answer is 5.` has two
+    # `Final Answer: The final answer is 5.` has two
+    for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, FOREIGN_LEAD_IN, CONNECTIVE):
         found = pattern.match(line)
         if found and line[found.end() :].strip("* "):
             named = named or pattern is not CONNECTIVE
@@ -290,7 +320,11 @@ def _opening(lines: list[str], end: int) -> int:
     depth = lines[end].count("\\end{") if opens == "\\begin{" else 0
     for start in range(end, max(-1, end - LINES), -1):
         if opens == "\\begin{":
-            depth -= lines[start].count(opens) if start == end else lines[start].count(opens) - lines[start].count("\\end{")
+            depth -= (
+                lines[start].count(opens)
+                if start == end
+                else lines[start].count(opens) - lines[start].count("\\end{")
+            )
             if depth <= 0:
                 return start
         elif opens in lines[start] and not (start == end and opens == "$$"):
@@ -299,14 +333,18 @@ def _opening(lines: list[str], end: int) -> int:
 
 
 def introduces(line: str) -> bool:
-    """Whether a line ends where its answer should follow: `The answer is`, `**Answer**:`, `### Final answer`."""
+    """Whether a line ends where its answer should follow: `The answer is`, `**Answer**:`, `### Final
+    answer`.
+    """
     bare = line.strip().strip("#*_: ：").strip()
     return len(bare) < 100 and INTRODUCES.fullmatch(bare) is not None
 
 
 INTRODUCES = re.compile(
-    r"(?:.*\b(?:so|thus|hence|therefore)\b[,:]?\s*)?(?:(?:the|our|my)\s+)?(?:final |correct |full )?(?:answer|"
+    r"(?:.*\b(?:so|thus|hence|therefore)\b[,:]?\s*)?(?:(?:the|our|my)\s+)?(?:final |correct |full )?(?:answer"
+    r"|"
     r"result|solution(?: set)?)"
-    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?\s*(?:is|are|=)?\s*(?:therefore|thus|then|simply)?|(?:最终)?答案(?:是|为)?",
+    r"(?:\s+(?:to|of|for)\s+[^:=]{1,60}?)?\s*(?:is|are|=)?\s*(?:therefore|thus|then|simply)?|(?:最终)?答案(?:是"
+    r"|为)?",
     re.I,
 )

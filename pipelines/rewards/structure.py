@@ -1,4 +1,6 @@
-"""What a tidy answer is made of: lists, sets, tuples, intervals, inequalities, names before an equals sign, chains of equal values."""
+"""What a tidy answer is made of: lists, sets, tuples, intervals, inequalities, names before an equals sign,
+chains of equal values.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,29 @@ from pipelines.rewards import units
 NAME = re.compile(
     r"([A-Za-z](?:_\{?\w+\}?|'+)?|[A-Z]\^\s*\{?(?:-1|T)\}?|[a-z]\^\s*\{-1\}\s*\([a-z]\)|"
     r"\\(?!frac|sqrt|le\b|ge\b)[A-Za-z]+(?:_\{?\w+\}?)?(?: [A-Z]{1,3})?|"
-    r"\\(?:vec|overrightarrow|hat|bar)\s*\{[A-Za-z]{1,2}\}|[A-Za-z]\(\s*[A-Za-z\d]\s*\)|\|[A-Za-z]{1,3}\||[A-Z]{2,3}|\\overline\{[A-Z]{2}\})"
+    r"\\(?:vec|overrightarrow|hat|bar)\s*\{[A-Za-z]{1,2}\}|[A-Za-z]\(\s*[A-Za-z\d]\s*\)|\|[A-Za-z]{1,3}\|"
+    r"|[A-Z]{2,3}|\\overline\{[A-Z]{2}\})"
     r"\s*(?:=|\\in\b|\\approx\b)\s*([^=<>]+)"
 )
 BARE_NAME = re.compile(r"[A-Za-z](?:_\{?\w+\}?|'+)?|[A-Za-z]\(\s*[A-Za-z]\s*\)|\\(?!infty|pi|emptyset)[a-z]+")
-TUPLE_NAME = re.compile(r"\(\s*[A-Za-z]\w?(?:_\{?\w+\}?)?(?:\s*,\s*[A-Za-z](?:_\{?\w+\}?)?)+\s*\)\s*(?:=|\\in\b)\s*")
+TUPLE_NAME = re.compile(
+    r"\(\s*[A-Za-z]\w?(?:_\{?\w+\}?)?(?:\s*,\s*[A-Za-z](?:_\{?\w+\}?)?)+\s*\)\s*(?:=|\\in\b)\s*"
+)
 WORDS = re.compile(r".*(?<!\S)[A-Za-z]{2,}(?![A-Za-z])|.*[㐀-鿿]", re.S)  # up to the last word
-BINOMIAL = re.compile(r"-?\d*\s*[a-z](?:\s*\^\s*\{?\s*\d+\s*\}?)?\s*[-+]\s*\d+(?:\.\d+)?")  # `4x + 2`, `x^2 - 1`
+# `4x + 2`, `x^2 - 1`
+BINOMIAL = re.compile(r"-?\d*\s*[a-z](?:\s*\^\s*\{?\s*\d+\s*\}?)?\s*[-+]\s*\d+(?:\.\d+)?")
 INDEX = re.compile(r"_\{?\w+\}?")
 RELATION = re.compile(r"<=|>=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])")
-OTHER_RELATION = re.compile(r"\\(?:ne|not|nleq|ngeq|subset|subseteq|notin|mid|equiv|propto|perp|parallel|ll|gg)(?![A-Za-z])|!=|=/=")
+OTHER_RELATION = re.compile(
+    r"\\(?:ne|not|nleq|ngeq|subset|subseteq|notin|mid|equiv|propto|perp|parallel|ll|gg)(?![A-Za-z])|!=|=/="
+)
 LINKS = re.compile(
     r"=|\\(?:approx|Rightarrow|Longrightarrow|rightarrow|longrightarrow|to|implies|iff|Leftrightarrow|"
     r"simeq)(?![A-Za-z])|=>|->"
 )
-BUILDER = re.compile(r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\mid\b|\||:)\s*(.+?)\s*\\\}", re.S)
+BUILDER = re.compile(
+    r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?(?:\\mid\b|\||:)\s*(.+?)\s*\\\}", re.S
+)
 TRANSPOSED = re.compile(r"(?<=\))\s*\^\s*\{?\s*(?:T|\\top)\s*\}?$")
 CASES = re.compile(r"\\begin\{d?cases\}(.*)\\end\{d?cases\}", re.S)
 CONDITION = re.compile(r"^(?:if|when|for|where)\b\s*")
@@ -33,14 +43,18 @@ LABELLED = re.compile(r"\(\s*[A-J]\s*\)\s*(\S.*)|[A-Z]\s*(\(.*,.*\))", re.S)
 ARRAY = re.compile(r"\(?\s*\\begin\{([bpB]?matrix|array)\}(?:\s*\{[lcr| ]*\})?(.*)\\end\{\1\}\s*\)?", re.S)
 MATRIX = re.compile(r"\(?\s*\\begin\{[bpvB]?matrix\}(.*)\\end\{[bpvB]?matrix\}\s*\)?", re.S)
 GREEK = re.compile(
-    r"\\(?:alpha|beta|gamma|delta|Delta|epsilon|varepsilon|theta|lambda|mu|rho|sigma|tau|phi|varphi|omega|angle|triangle)(?![A-Za-z])"
+    r"\\(?:alpha|beta|gamma|delta|Delta|epsilon|varepsilon|theta|lambda|mu|rho|sigma|tau|phi|varphi|omega"
+    r"|angle|triangle)(?![A-Za-z])"
 )
-VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|(?<![\\A-Za-z])[a-z]{2}(?![A-Za-z])")  # but e, E, i and I
+# but e, E, i and I
+VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-HJ-Za-df-hj-z](?![A-Za-z])|(?<![\\A-Za-z])[a-z]{2}(?![A-Za-z])")
 WITHOUT = re.compile(
-    r"[A-Za-z]\s*\\ne\s*([^\s,<>=]+)|\\mathbb\s*\{?\s*R\s*\}?\s*(?:\\setminus|\\backslash|-)\s*\\\{\s*([^,{}]+?)\s*\\\}"
+    r"[A-Za-z]\s*\\ne\s*([^\s,<>=]+)|\\mathbb\s*\{?\s*R\s*\}?\s*(?:\\setminus|\\backslash"
+    r"|-)\s*\\\{\s*([^,{}]+?)\s*\\\}"
 )  # every number but one
 SIZE = re.compile(
-    r"(?:\||\\lvert|\\vert)\s*([A-Za-z])\s*(?:\||\\rvert|\\vert)\s*(<=?|\\l[et](?![a-z]))\s*(\d[\d./]*|\\frac\{\d+\}\{\d+\}|\\sqrt\{\d+\})"
+    r"(?:\||\\lvert|\\vert)\s*([A-Za-z])\s*(?:\||\\rvert|\\vert)\s*(<=?|\\l[et](?![a-z]))\s*(\d[\d./]*"
+    r"|\\frac\{\d+\}\{\d+\}|\\sqrt\{\d+\})"
 )
 OPEN, CLOSE = "([{", ")]}"
 CELLS = re.compile(r"\s+&\s+")
@@ -70,11 +84,15 @@ def named(text: str) -> tuple[str, str]:
 def constant(text: str) -> bool:
     """Whether no variable stands in it: words and units are none."""
     text = bound(text)
-    return (VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None and not GREEK.search(text)) or units.quantity(text) is not None
+    return (
+        VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None and not GREEK.search(text)
+    ) or units.quantity(text) is not None
 
 
 def unsolved(head: str) -> bool:
-    """Whether what stands before the first `=` is an expression of one unknown (`4x + 2 = 3`): what follows is not the unknown's value."""
+    """Whether what stands before the first `=` is an expression of one unknown (`4x + 2 = 3`): what follows
+    is not the unknown's value.
+    """
     head = WORDS.sub("", head)
     if constant(head) or named(f"{head.strip()} = 1")[0]:
         return False
@@ -82,17 +100,26 @@ def unsolved(head: str) -> bool:
 
 
 def equation(members: list[str]) -> bool:
-    """Whether a chain is an equation to be solved: `4x + 2 = 3`, `y = 4x + 2 = 3`. In `P = 4s = 12` the last member is the name's value."""
+    """Whether a chain is an equation to be solved: `4x + 2 = 3`, `y = 4x + 2 = 3`. In `P = 4s = 12` the last
+    member is the name's value.
+    """
     if len(members) < 2:
         return False
-    return unsolved(members[0]) or (BARE_NAME.fullmatch(members[0]) is not None and any(map(BINOMIAL.fullmatch, members[1:-1])))
+    return unsolved(members[0]) or (
+        BARE_NAME.fullmatch(members[0]) is not None and any(map(BINOMIAL.fullmatch, members[1:-1]))
+    )
 
 
 def chain(text: str) -> list[str]:
-    """The members of `x = 2 + 3 = 5`; one where nothing links. What stands in brackets, as in `P(X=2) = 0.5`, links nothing."""
+    """The members of `x = 2 + 3 = 5`; one where nothing links. What stands in brackets, as in `P(X=2) = 0.5`,
+    links nothing.
+    """
     members, start = [], 0
     for link in LINKS.finditer(text):
-        if all(text.count(one, 0, link.start()) <= text.count(other, 0, link.start()) for one, other in zip(OPEN, CLOSE, strict=True)):
+        if all(
+            text.count(one, 0, link.start()) <= text.count(other, 0, link.start())
+            for one, other in zip(OPEN, CLOSE, strict=True)
+        ):
             members.append(text[start : link.start()])
             start = link.end()
     return [member.strip() for member in (*members, text[start:]) if member.strip()]
@@ -133,7 +160,9 @@ def bound(text: str) -> str:
 
 
 def cases(text: str) -> list[list[str]] | None:
-    """The rows of `\\begin{cases} … \\end{cases}`: of a definition by cases its (value, condition); None where it is none."""
+    """The rows of `\\begin{cases} … \\end{cases}`: of a definition by cases its (value, condition); None
+    where it is none.
+    """
     match = CASES.fullmatch(text)
     if match is None or "\\begin" in match[1]:
         return None
@@ -150,26 +179,44 @@ def system(text: str) -> str:
     match = CASES.fullmatch(text)
     if match is None and "\\begin" in text:
         return text
-    rows = [row.replace("&", "").strip(" ,;.") for row in re.split(r"\\\\", match[1] if match else text) if row.strip(" ,;.")]
+    rows = [
+        row.replace("&", "").strip(" ,;.")
+        for row in re.split(r"\\\\", match[1] if match else text)
+        if row.strip(" ,;.")
+    ]
     return " , ".join(rows) if len(rows) > 1 and all(NAME.fullmatch(row) for row in rows) else text
 
 
 def matrix(text: str) -> list[list[str]] | None:
-    """The rows of a matrix, whatever its brackets: `\\begin{pmatrix}`, an array, `[[1, 2], [3, 4]]`. None where it is none, or ragged."""
-    match = ARRAY.fullmatch(text.strip().removeprefix("[").removesuffix("]").strip() if "{array}" in text else text)
+    """The rows of a matrix, whatever its brackets: `\\begin{pmatrix}`, an array, `[[1, 2], [3, 4]]`. None
+    where it is none, or ragged.
+    """
+    match = ARRAY.fullmatch(
+        text.strip().removeprefix("[").removesuffix("]").strip() if "{array}" in text else text
+    )
     if match is not None:
         if "\\begin" in match[2]:
             return None
-        rows = [[cell.strip() for cell in row.split("&")] for row in re.split(r"\\\\", match[2]) if row.strip(" ,")]
+        rows = [
+            [cell.strip() for cell in row.split("&")]
+            for row in re.split(r"\\\\", match[2])
+            if row.strip(" ,")
+        ]
     elif re.fullmatch(r"\[\s*\[.*\]\s*\]", text, re.S):
-        rows = [split(row[1:-1], ",") for row in split(text.strip()[1:-1], ",") if row[:1] == "[" and row[-1:] == "]"]
+        rows = [
+            split(row[1:-1], ",")
+            for row in split(text.strip()[1:-1], ",")
+            if row[:1] == "[" and row[-1:] == "]"
+        ]
     else:
         return None
     return rows if rows and len({len(row) for row in rows}) == 1 else None
 
 
 def as_interval(text: str) -> str:
-    """Inequalities of one variable, and sets that they define, as intervals: `x < -2 or x > 3`, `\\{x \\mid x > 3\\}`; `` elsewhere."""
+    """Inequalities of one variable, and sets that they define, as intervals: `x < -2 or x > 3`, `\\{x \\mid x
+    > 3\\}`; `` elsewhere.
+    """
     builder = BUILDER.fullmatch(text)
     inner = builder[2] if builder else text
     if without := WITHOUT.fullmatch(inner.strip()):
@@ -190,12 +237,18 @@ def as_interval(text: str) -> str:
             next((end for end in ends if test(end)), "")
             for test in (lambda e: e.endswith("\\infty)"), lambda e: e.startswith("(-\\infty,"))
         )
-        return low.removesuffix("\\infty)") + high.removeprefix("(-\\infty,") if low and high and low != high else ""
+        return (
+            low.removesuffix("\\infty)") + high.removeprefix("(-\\infty,")
+            if low and high and low != high
+            else ""
+        )
     return interval(inner)
 
 
 def interval(text: str) -> str:
-    """`0 \\le x < 1` -> `[0,1)`, `x > 3` -> `(3,\\infty)`; `` when it is no such inequality of one variable."""
+    """`0 \\le x < 1` -> `[0,1)`, `x > 3` -> `(3,\\infty)`; `` when it is no such inequality of one
+    variable.
+    """
     signs = [
         sign.strip().replace("\\le", "<=").replace("\\ge", ">=").replace("\\lt", "<").replace("\\gt", ">")
         for sign in RELATION.findall(text)
@@ -207,26 +260,35 @@ def interval(text: str) -> str:
     constants = ("\\infty", "\\pi", "e")
     if len(signs) == 2 and signs[0][0] == signs[1][0] and variable(sides[1]) and sides[1] not in constants:
         low, high, first, last = (0, 2, 0, 1) if signs[0][0] == "<" else (2, 0, 1, 0)
-        return f"{'[' if '=' in signs[first] else '('}{sides[low]},{sides[high]}{']' if '=' in signs[last] else ')'}"
+        opening, closing = "[" if "=" in signs[first] else "(", "]" if "=" in signs[last] else ")"
+        return f"{opening}{sides[low]},{sides[high]}{closing}"
     if len(signs) == 1:
         left = bool(variable(sides[0])) and sides[0] not in constants
         if left == (bool(variable(sides[1])) and sides[1] not in constants):
             return ""
         bound, below = (sides[1], signs[0][0] == "<") if left else (sides[0], signs[0][0] == ">")
         closed = "=" in signs[0]
-        return f"(-\\infty,{bound}{']' if closed else ')'}" if below else f"{'[' if closed else '('}{bound},\\infty)"
+        return (
+            f"(-\\infty,{bound}{']' if closed else ')'}"
+            if below
+            else f"{'[' if closed else '('}{bound},\\infty)"
+        )
     return ""
 
 
 def spread(text: str) -> str:
     """`1 \\pm \\sqrt{2}` -> the two values; text with more or with none stays."""
     return (
-        f"{text.replace(chr(92) + 'pm', '+')} , {text.replace(chr(92) + 'pm', '-')}".replace("+ ", "+") if text.count("\\pm") == 1 else text
+        f"{text.replace(chr(92) + 'pm', '+')} , {text.replace(chr(92) + 'pm', '-')}".replace("+ ", "+")
+        if text.count("\\pm") == 1
+        else text
     )
 
 
 def parts(text: str) -> tuple[str, list[str]]:
-    """(brackets, parts): `()`, `[]`, `(]`, `[)`, `{` for sets, `;` for a list in a fixed order, `` for a bare list or a single value."""
+    """(brackets, parts): `()`, `[]`, `(]`, `[)`, `{` for sets, `;` for a list in a fixed order, `` for a bare
+    list or a single value.
+    """
     whole = text
     if text.startswith("\\{") and text.endswith("\\}"):
         return "{", split_any(text[2:-2])
@@ -259,7 +321,11 @@ def split(text: str, separator: str) -> list[str]:
     while place < len(text):
         character = text[place]
         depth += (character in OPEN) - (character in CLOSE)
-        if depth == 0 and text.startswith(separator, place) and not (separator == "," and _thousands(text, place)):
+        if (
+            depth == 0
+            and text.startswith(separator, place)
+            and not (separator == "," and _thousands(text, place))
+        ):
             parts.append(text[start:place])
             start = place + len(separator)
         place += 1
@@ -268,7 +334,10 @@ def split(text: str, separator: str) -> list[str]:
 
 
 def _thousands(text: str, place: int) -> bool:
-    return re.search(r"(?<!\d)\d{1,3}(?:,\d{3})*$", text[:place][-12:]) is not None and re.match(r",\d{3}(?!\d)", text[place:]) is not None
+    return (
+        re.search(r"(?<!\d)\d{1,3}(?:,\d{3})*$", text[:place][-12:]) is not None
+        and re.match(r",\d{3}(?!\d)", text[place:]) is not None
+    )
 
 
 def _closes_at_end(text: str) -> bool:

@@ -1,8 +1,9 @@
-"""The paper's containment to the letter: the reference as a substring of the last line, letter case aside (reward_bridge.md 3.1).
+"""The paper's containment to the letter: the reference as a substring of the last line, letter case aside
+(reward_bridge.md 3.1).
 
-Short references are found in anything (`2` in `12`: 132 of 3,275 wrong answers of GSM8K's published ones pass), so preflights refuse it on
-numbers; `containment` is the same rule on whole words. A single letter must stand alone: it is in every sentence. What asks, refuses,
-guesses or lists states nothing (`stated_line`).
+Short references are found in anything (`2` in `12`: 132 of 3,275 wrong answers of GSM8K's published ones
+pass), so preflights refuse it on numbers; `containment` is the same rule on whole words. A single letter must
+stand alone: it is in every sentence. What asks, refuses, guesses or lists states nothing (`stated_line`).
 """
 
 from __future__ import annotations
@@ -24,8 +25,16 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     if reason:
         return wrong(reason)
     alone = len(wanted) == 1 and wanted.isalpha()
-    found = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", line, re.I) is not None if alone else wanted in line.casefold()
-    reason = placed(line, answer, within_words=not alone) if found else "the last line does not contain the reference"
+    found = (
+        re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", line, re.I) is not None
+        if alone
+        else wanted in line.casefold()
+    )
+    reason = (
+        placed(line, answer, within_words=not alone)
+        if found
+        else "the last line does not contain the reference"
+    )
     return wrong(reason) if reason else right()
 
 

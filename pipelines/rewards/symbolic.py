@@ -1,7 +1,9 @@
-"""Two LaTeX expressions compared by math-verify, with a numeric check over its known slips (reward_bridge.md 8.3).
+"""Two LaTeX expressions compared by math-verify, with a numeric check over its known slips (reward_bridge.md
+8.3).
 
-Runs only inside `workers`, which kills it: its own time limit is a signal that does not interrupt one long multiplication. Numbers never
-rest on its verdict: their values to 30 digits are compared here, because it rounds to six places absolutely and takes 1e-7 for 2e-7.
+Runs only inside `workers`, which kills it: its own time limit is a signal that does not interrupt one long
+multiplication. Numbers never rest on its verdict: their values to 30 digits are compared here, because it
+rounds to six places absolutely and takes 1e-7 for 2e-7.
 """
 
 from __future__ import annotations
@@ -22,10 +24,15 @@ MAX_SYMBOLS = 8
 MAX_TERMS = 1000  # of a sum that is added up
 APART = 1e-12  # relative difference of two values that proves two expressions different
 CLOSE = Fraction(1, 10**15)  # relative: two exact expressions that are this near are one number
-FUNCTION = re.compile(r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]|\s+[A-Za-z\d\\])")
+FUNCTION = re.compile(
+    r"(?<![\\A-Za-z])(sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|arcsin|arccos|arctan)(?=\s*[({^]"
+    r"|\s+[A-Za-z\d\\])"
+)
 ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 APART_NUMBERS = re.compile(r"(?<![_\d])(?<!\\frac )(?<!binom )(?<!\\frac \d )\d+\s+\d")
-APART_FRACTIONS = re.compile(r"\\frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}\s*(?:\\frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}|\d)")
+APART_FRACTIONS = re.compile(
+    r"\\frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}\s*(?:\\frac\s*\{\s*\d+\s*\}\s*\{\s*\d+\s*\}|\d)"
+)
 SUBSCRIPT = re.compile(r"(?<![_\d])\d+\s*_\s*\{?[a-z]")  # `5_x` is not 5
 BINOMIAL = re.compile(r"\\binom\s*(\d)\s*(\d)")
 DEGREES = re.compile(r"\{?(\d+(?:\.\d+)?)\s*\^\s*\\circ\}?")  # in a formula: `\sin 30^\circ`
@@ -55,7 +62,9 @@ def expressions(answer: str, reference: str) -> Verdict:
         return wrong("an equation on one side only")
     if SUBSCRIPT.search(answer) and not SUBSCRIPT.search(reference):
         return wrong("a number with an index")
-    if APART_NUMBERS.search(answer) or (APART_FRACTIONS.search(answer) and not APART_FRACTIONS.search(reference)):
+    if APART_NUMBERS.search(answer) or (
+        APART_FRACTIONS.search(answer) and not APART_FRACTIONS.search(reference)
+    ):
         return wrong("several numbers side by side")
     if "=" in answer and not RELATION.search(answer + reference):
         return equations(answer, reference)
@@ -75,14 +84,19 @@ def expressions(answer: str, reference: str) -> Verdict:
 
 
 def equations(answer: str, reference: str) -> Verdict:
-    """Of two equations in the same variables: they hold at the same points when one side less the other is the same up to a factor, which
-    is tried at points of both signs."""
+    """Of two equations in the same variables: they hold at the same points when one side less the other is
+    the same up to a factor, which is tried at points of both signs.
+    """
     from sympy import Expr, fraction, together
 
     differences = []
     for text in (answer, reference):
         sides = [parsed(side) for side in text.split("=")]
-        if len(sides) != 2 or not all(sides) or not all(isinstance(side[0], Expr) and not side[0].is_Matrix for side in sides):
+        if (
+            len(sides) != 2
+            or not all(sides)
+            or not all(isinstance(side[0], Expr) and not side[0].is_Matrix for side in sides)
+        ):
             return wrong("no equation of two expressions")
         differences.append(fraction(together(sides[0][0] - sides[1][0]))[0])
     ours, theirs = differences
@@ -95,16 +109,23 @@ def equations(answer: str, reference: str) -> Verdict:
             ratios.append((above / below).evalf(DIGITS))
     if len(ratios) < 3 or abs(ratios[0]) < APART:
         return wrong("another equation")
-    return right() if all(abs(ratio - ratios[0]) <= APART * abs(ratios[0]) for ratio in ratios) else wrong("another equation")
+    return (
+        right()
+        if all(abs(ratio - ratios[0]) <= APART * abs(ratios[0]) for ratio in ratios)
+        else wrong("another equation")
+    )
 
 
 def points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
-    """Rational values for the symbols: of both signs, and of another size each time, since squares hide a sign."""
+    """Rational values for the symbols: of both signs, and of another size each time, since squares hide a
+    sign.
+    """
     from sympy import Rational
 
     for turn, signs in enumerate(((1, 1), (-1, 1), (1, -1), (-1, -1))):
         yield {
-            symbol: Rational(signs[place % 2] * (17 + 6 * place + 4 * turn), 13 + 2 * place - turn) for place, symbol in enumerate(symbols)
+            symbol: Rational(signs[place % 2] * (17 + 6 * place + 4 * turn), 13 + 2 * place - turn)
+            for place, symbol in enumerate(symbols)
         }
 
 
@@ -116,10 +137,16 @@ def parsed(text: str) -> list[Any]:
 
     text = BINOMIAL.sub(r"\\binom{\1}{\2}", text) if "binom" in text else text
     summed = "≔" in text
-    text = FUNCTION.sub(r"\\\1", DEGREES.sub(r"{(\1\\cdot\\frac{\\pi}{180})}", text).replace("**", "^").replace("≔", "="))
+    text = FUNCTION.sub(
+        r"\\\1", DEGREES.sub(r"{(\1\\cdot\\frac{\\pi}{180})}", text).replace("**", "^").replace("≔", "=")
+    )
     text = INSIDE.sub(r"\1\2", ROOT.sub(r"\\sqrt{\1}", text).replace("*", " \\cdot "))
     found: list[Any] = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=None)
-    if found and isinstance(found[0], Expr) and (letters := {s: {"e": E, "i": I}[s.name] for s in found[0].free_symbols if s.name in "ei"}):
+    if (
+        found
+        and isinstance(found[0], Expr)
+        and (letters := {s: {"e": E, "i": I}[s.name] for s in found[0].free_symbols if s.name in "ei"})
+    ):
         found = [found[0].subs(letters), *found[1:]]  # in some spellings they are letters to the grammar
     if summed and found and isinstance(found[0], Expr):
         found = [_evaluated(found[0]), *found[1:]]
@@ -138,7 +165,9 @@ def _evaluated(expression: Any) -> Any:
 
 
 def value(text: str, read: list[Any]) -> Number | None:
-    """The real number that the expression is: exactly where its text says so, else to 30 digits; None where it is none."""
+    """The real number that the expression is: exactly where its text says so, else to 30 digits; None where
+    it is none.
+    """
     from sympy.core.numbers import ImaginaryUnit
 
     plain = number(text)
@@ -164,8 +193,10 @@ def value(text: str, read: list[Any]) -> Number | None:
 
 
 def probe(one: Any, other: Any) -> bool | None:
-    """Whether two expressions have equal values at points of both signs: cheaper than simplifying their difference, and it cannot fail
-    to see an identity. None where they are no functions of numbers (sets, matrices, relations, sums, undefined values)."""
+    """Whether two expressions have equal values at points of both signs: cheaper than simplifying their
+    difference, and it cannot fail to see an identity. None where they are no functions of numbers (sets,
+    matrices, relations, sums, undefined values).
+    """
     from sympy import Derivative, Expr, Integral, Limit, Product, Sum
     from sympy.core.function import AppliedUndef
 

@@ -1,19 +1,53 @@
-"""The units that answers are given in: factors to SI base units, dimensions, and the names that people write."""
+"""The units that answers are given in: factors to SI base units, dimensions, and the names that people
+write.
+"""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-Dimension = tuple[int, ...]  # powers of metre, kilogram, second, ampere, kelvin, mole, radian, US dollar, unit of a drawing, yuan
+# powers of metre, kilogram, second, ampere, kelvin, mole, radian, US dollar, unit of a drawing, yuan
+Dimension = tuple[int, ...]
 BASE = ("m", "kg", "s", "A", "K", "mol", "rad", "usd", "unit", "cny")
 NONE: Dimension = (0,) * len(BASE)
 ANGLE: Dimension = (0, 0, 0, 0, 0, 0, 1, 0, 0, 0)
 PI = Fraction(314159265358979323846264338327950288, 10**35)
 FACTORS = {"pi/180": PI / 180, "2pi": 2 * PI}
-PREFIXES = {"T": 12, "G": 9, "M": 6, "k": 3, "h": 2, "d": -1, "c": -2, "m": -3, "\\mu": -6, "u": -6, "n": -9, "p": -12, "f": -15}
-LONG_PREFIXES = {"kilo": 3, "mega": 6, "giga": 9, "deci": -1, "centi": -2, "milli": -3, "micro": -6, "nano": -9, "pico": -12}
+PREFIXES = {
+    "T": 12,
+    "G": 9,
+    "M": 6,
+    "k": 3,
+    "h": 2,
+    "d": -1,
+    "c": -2,
+    "m": -3,
+    "\\mu": -6,
+    "u": -6,
+    "n": -9,
+    "p": -12,
+    "f": -15,
+}
+LONG_PREFIXES = {
+    "kilo": 3,
+    "mega": 6,
+    "giga": 9,
+    "deci": -1,
+    "centi": -2,
+    "milli": -3,
+    "micro": -6,
+    "nano": -9,
+    "pico": -12,
+}
 CHINESE = {
-    **{"米": ("m", 0), "厘米": ("m", -2), "毫米": ("m", -3), "千米": ("m", 3), "公里": ("m", 3), "度": ("deg", 0)},
+    **{
+        "米": ("m", 0),
+        "厘米": ("m", -2),
+        "毫米": ("m", -3),
+        "千米": ("m", 3),
+        "公里": ("m", 3),
+        "度": ("deg", 0),
+    },
     **{"克": ("g", 0), "千克": ("g", 3), "公斤": ("g", 3), "毫克": ("g", -3), "毫升": ("L", -3)},
     **{
         "分米": ("m", -1),

@@ -1,7 +1,8 @@
 """Quantities: a number with a unit, converted to SI base units so that 5 cm = 0.05 m and 5 cm is not 5 m.
 
-A small table instead of a units library: answers need some eighty units, and their spellings (LaTeX, products with blanks, powers of ten
-that belong to the number) are what takes the work. Words that are no unit (`5 apples`) are labels: equal labels, or one missing, agree.
+A small table instead of a units library: answers need some eighty units, and their spellings (LaTeX, products
+with blanks, powers of ten that belong to the number) are what takes the work. Words that are no unit (`5
+apples`) are labels: equal labels, or one missing, agree.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from pipelines.rewards.unit_table import CHINESE, LONG_PREFIXES, NAMES, NONE, PR
 
 ZERO_CELSIUS = Fraction(27315, 100)
 PIECE = re.compile(
-    r"(\\mu\s*[A-Za-z]+|\\Omega|\^\\circ\s*C\b|\^\\circ|[A-Za-zÅÅ℃]+|[一-鿿]+)\s*(?:\^\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+))|([²³])|(?<=[A-Za-z])(-?[1-4])(?![\d.]))?"
+    r"(\\mu\s*[A-Za-z]+|\\Omega|\^\\circ\s*C\b|\^\\circ|[A-Za-zÅÅ℃]+"
+    r"|[一-鿿]+)\s*(?:\^\s*(?:\{\s*([+-]?\s*\d+)\s*\}|([+-]?\d+))|([²³])|(?<=[A-Za-z])(-?[1-4])(?![\d.]))?"
 )
 BETWEEN = re.compile(r"\s*(?:\\cdot\b|\*|-(?=[A-Za-z])|[()])?\s*")
 AREA = re.compile(r"\b(square|sq\.?|cubic|cu\.?)\s+([A-Za-z]+)|\b([A-Za-z]+)\s+(squared|cubed)\b", re.I)
 HEAD = re.compile(
-    r"([+-]?\s*(?:\\frac\s*(?:\{\s*\d+\s*\}|\d)\s*(?:\{\s*\d+\s*\}|\d)|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:\s+\d+\s*/\s*\d+|\s*/\s*\d+)?"
+    r"([+-]?\s*(?:\\frac\s*(?:\{\s*\d+\s*\}|\d)\s*(?:\{\s*\d+\s*\}|\d)|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?"
+    r"|\.\d+)(?:\s+\d+\s*/\s*\d+|\s*/\s*\d+)?"
     r"(?:[eE][+-]?\d+|\s*(?:\\times|\\cdot|[*xX])\s*10\s*\^\s*(?:\{\s*[+-]?\s*\d+\s*\}|[+-]?\d+))?"
     r"(?:\s*(?:thousand|million|billion|trillion)\b|[万亿])?(?:\s*%)?)(.*)",
     re.S,
@@ -30,23 +33,39 @@ LABEL = re.compile(r"[A-Za-z]{3,}(?:[ -][A-Za-z]+){0,3}|[一-鿿]{1,4}")
 CHINESE_POWERS = {"平方": 2, "立方": 3}
 ANGLED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 VERB = re.compile(
-    r"\b(?:is|are|was|were|be|has|have|had|can|it|we|he|she|they|and|or|to|ish|fails?|works?|holds?|does|do|not|no)\b", re.I
+    r"\b(?:is|are|was|were|be|has|have|had|can|it|we|he|she|they|and|or|to|ish|fails?|works?|holds?|does|do"
+    r"|not|no)\b",
+    re.I,
 )  # what goes on is a sentence, no label
 NO_LABEL = re.compile(  # what makes another value of the number, a place or a time of it
     r"\btimes\b(?!\s*$|\s+(?:an?|per|each|every|in|as)\b)|\b(?:more|less|fewer|[a-z]+er) than\b|"
-    r"^ ?(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|twenty|thirty|forty|fifty|sixty|"
-    r"seventy|eighty|ninety|hundred|thousand|and|or|third|half|(?:four|fif|six|seven|eigh|nin|ten)th|halves|thirds|"
+    r"^ ?(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|twenty|thirty"
+    r"|forty|fifty|sixty|"
+    r"seventy|eighty|ninety|hundred|thousand|and|or|third|half|(?:four|fif|six|seven|eigh|nin|ten)th|halves"
+    r"|thirds|"
     r"(?:four|fif|six|seven|eigh|nin|ten)ths)(?![a-z])[ -]?)+$|"
     r"^ ?(?:halves|thirds|(?:four|fif|six|seven|eigh|nin|ten|hundred|thousand|[a-z]+teen)ths)\b|"
     r"^(?:percent|%)? ?(?:more|less|fewer|larger|greater|"
     r"bigger|smaller|higher|lower)$|\bpercent (?:more|less|of|[a-z]+er)\b"
-    r"|\b(?:plus|minus|squared|cubed|factorial|over|mod|modulo|fold|divided|multiplied|half|double|twice|before|after|ago|until|till|past|"
+    r"|\b(?:plus|minus|squared|cubed|factorial|over|mod|modulo|fold|divided|multiplied|half|double|twice"
+    r"|before|after|ago|until|till|past|"
     r"into|below|above|short|off|too|beyond|from|say|thought|think|guess)\b"
-    r"|\b(?:digit|character|letter|word|line|page|sentence|step|place)s? (?:long|away|later|earlier|ahead|behind|down|up)\b"
+    r"|\b(?:digit|character|letter|word|line|page|sentence|step|place)s? (?:long|away|later|earlier|ahead"
+    r"|behind|down|up)\b"
     r"|\b(?:i|we|you|me|us|him|her|them)\b|[的前后多]|以[上下内外]|左右|不到|之间",
     re.I,
 )
-SAME_LABEL = {"元": "yuan", "块": "yuan", "块钱": "yuan", "人民币": "yuan", "欧元": "euros", "英镑": "pounds", "个": "", "只": "", "人": ""}
+SAME_LABEL = {
+    "元": "yuan",
+    "块": "yuan",
+    "块钱": "yuan",
+    "人民币": "yuan",
+    "欧元": "euros",
+    "英镑": "pounds",
+    "个": "",
+    "只": "",
+    "人": "",
+}
 MAX_UNIT = 80
 MAX_PIECES = 20
 
@@ -73,7 +92,9 @@ class Quantity:
 
 
 def quantity(text: str) -> Quantity | None:
-    """A number with or without a unit, all of tidy `text`; sums of one dimension (`2 h 30 min`) are added. None when it is none."""
+    """A number with or without a unit, all of tidy `text`; sums of one dimension (`2 h 30 min`) are added.
+    None when it is none.
+    """
     bare = number(text)
     if bare is not None:
         return Quantity(bare, Unit())
@@ -83,14 +104,18 @@ def quantity(text: str) -> Quantity | None:
     if len(parts) == 1:
         return parts[0]
     first = parts[0].unit
-    if first.dimension is None or any(part.unit.dimension != first.dimension or part.unit.celsius for part in parts):
+    if first.dimension is None or any(
+        part.unit.dimension != first.dimension or part.unit.celsius for part in parts
+    ):
         return None
     total = sum((part.in_si().value for part in parts), Fraction(0))
     return Quantity(Number(total), Unit(Fraction(1), first.dimension))
 
 
 def agree(answer: Quantity, reference: Quantity, require_units: bool = False) -> tuple[bool, str]:
-    """(whether they are the same quantity, the reason when not). A unit on one side only is forgiven unless `require_units`."""
+    """(whether they are the same quantity, the reason when not). A unit on one side only is forgiven unless
+    `require_units`.
+    """
     ours, theirs = answer.unit, reference.unit
     if ours.dimension is not None and theirs.dimension is not None:
         if ours.dimension != theirs.dimension:
@@ -110,7 +135,9 @@ def agree(answer: Quantity, reference: Quantity, require_units: bool = False) ->
 
 @lru_cache(maxsize=4096)
 def unit(text: str) -> Unit | None:
-    """The unit that tidy `text` spells: products, quotients, powers, `per`, prefixes. None when a piece is unknown."""
+    """The unit that tidy `text` spells: products, quotients, powers, `per`, prefixes. None when a piece is
+    unknown.
+    """
     text = AREA.sub(_powered, text.strip()).replace(" per ", " / ").replace("\\ ", " ").replace("每", " / ")
     if text.startswith("per "):
         text = "/ " + text[4:]
@@ -136,7 +163,10 @@ def unit(text: str) -> Unit | None:
         found = None if match is None else _named(re.sub(r"\s+", "", match[1]))
         if match is None or found is None:
             return None
-        exponent = next((value for value in (match[2], match[3], match[5]) if value), None) or {"²": "2", "³": "3"}.get(match[4] or "", "1")
+        exponent = next((value for value in (match[2], match[3], match[5]) if value), None) or {
+            "²": "2",
+            "³": "3",
+        }.get(match[4] or "", "1")
         power = sign * int(exponent.replace(" ", ""))
         if abs(power) > 12:
             return None
@@ -144,11 +174,17 @@ def unit(text: str) -> Unit | None:
         powers = [one + power * other for one, other in zip(powers, found.dimension or NONE, strict=True)]
         pieces, celsius, degrees = pieces + 1, found.celsius, found.degrees
         place += match.end()
-    return Unit(factor, tuple(powers), celsius=celsius and pieces == 1, degrees=degrees and pieces == 1) if pieces else None
+    return (
+        Unit(factor, tuple(powers), celsius=celsius and pieces == 1, degrees=degrees and pieces == 1)
+        if pieces
+        else None
+    )
 
 
 def apart(text: str) -> tuple[str, Unit | None]:
-    """(value, unit) of a formula with a unit behind it: `6 \\sqrt{3} cm^{2}`; the whole text and None where there is none."""
+    """(value, unit) of a formula with a unit behind it: `6 \\sqrt{3} cm^{2}`; the whole text and None where
+    there is none.
+    """
     places = [match.start() for match in re.finditer(r"(?<=[\d})])\s", text)]
     for place in places[:MAX_PIECES]:
         known = unit(text[place:])

@@ -1,4 +1,6 @@
-"""A verdict has three values. An error (a checker that crashed, an unusable reference) is never silently a wrong answer."""
+"""A verdict has three values. An error (a checker that crashed, an unusable reference) is never silently a
+wrong answer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The distilled verifier: a model of this pipeline that was trained to write one label, with the facts of how it is asked beside it."""
+"""The distilled verifier: a model of this pipeline that was trained to write one label, with the facts of how
+it is asked beside it.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +38,17 @@ class Asking:
     def of(cls, settings: AskingParams, tokens: Tokens) -> Asking:
         """Raises ValueError where a label is not one token."""
         lead = tuple(tokens.encode_response("")[:-1])
-        labels = find_labels(settings.positive, settings.negative, lambda spelling: _after(lead, tokens.encode_response(spelling)[:-1]))
+        labels = find_labels(
+            settings.positive,
+            settings.negative,
+            lambda spelling: _after(lead, tokens.encode_response(spelling)[:-1]),
+        )
         return cls(settings, tokens, labels, lead)
 
     def ids(self, ask: Ask, context: int) -> tuple[int, ...] | str:
-        """The ids before the label, or why there are none. A question that is too long loses its beginning."""
+        """The ids before the label, or why there are none. A question that is too long loses its
+        beginning.
+        """
         limit = min(self.settings.max_tokens, context - 1) - len(self.lead)
         if reason := self.tokens.reason_against(self.settings.prompt.render("", "", ask.key)):
             return f"the reference {reason}"
@@ -49,25 +57,41 @@ class Asking:
         if len(ids) > limit:
             spare = limit - len(self._encode("", candidate, ask.key))
             if spare < 0:
-                return f"candidate and reference have {limit - spare} tokens with the prompt around them, {limit} fit"
-            while len(ids) > limit:  # a token has one character or more: each turn takes at least what is too much
+                return (
+                    f"candidate and reference have {limit - spare} tokens with the prompt around them, "
+                    f"{limit} fit"
+                )
+            # a token has one character or more: each turn takes at least what is too much
+            while len(ids) > limit:
                 question = question[max(1, len(ids) - limit) :]
                 ids = self._encode(question, candidate, ask.key)
         return (*ids, *self.lead)
 
     def _encode(self, question: str, candidate: str, key: str) -> list[int]:
-        return self.tokens.encode_prompt(self.settings.prompt.render(question, candidate, key, self.tokens.specials))
+        return self.tokens.encode_prompt(
+            self.settings.prompt.render(question, candidate, key, self.tokens.specials)
+        )
 
     def _clean(self, text: str) -> str:
-        """Special tokens taken out, characters without a token as well: the verifier can say nothing of them."""
+        """Special tokens taken out, characters without a token as well: the verifier can say nothing of
+        them.
+        """
         text = without(text, self.tokens.specials)
-        return text if self.tokens.reason_against(text) is None else "".join(c for c in text if self.tokens.reason_against(c) is None)
+        return (
+            text
+            if self.tokens.reason_against(text) is None
+            else "".join(c for c in text if self.tokens.reason_against(c) is None)
+        )
 
 
 class OwnLabels:
-    """`LabelModel` over a model of this pipeline: packed forwards of `budget` tokens, in which samples of a prompt share its cost."""
+    """`LabelModel` over a model of this pipeline: packed forwards of `budget` tokens, in which samples of a
+    prompt share its cost.
+    """
 
-    def __init__(self, model: Any, asking: Asking, placement: Placement, budget: int, temperature: float = 1.0) -> None:
+    def __init__(
+        self, model: Any, asking: Asking, placement: Placement, budget: int, temperature: float = 1.0
+    ) -> None:
         self.model, self.temperature = model, temperature
         self._asking, self._placement, self._budget = asking, placement, budget
 
@@ -79,24 +103,36 @@ class OwnLabels:
 
 def save_facts(folder: Path, settings: AskingParams, temperature: float) -> None:
     """Write verifier.json beside the model's weights."""
-    facts = {"asking": settings.model_dump(mode="json"), "digest": settings.prompt.digest, "temperature": temperature}
+    facts = {
+        "asking": settings.model_dump(mode="json"),
+        "digest": settings.prompt.digest,
+        "temperature": temperature,
+    }
     (folder / FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def load_facts(folder: Path) -> tuple[AskingParams, float]:
-    """How the verifier in `folder` is asked, and its fitted temperature. Raises ValueError where verifier.json is missing or damaged."""
+    """How the verifier in `folder` is asked, and its fitted temperature. Raises ValueError where
+    verifier.json is missing or damaged.
+    """
     path = folder / FACTS
     try:
         facts = json.loads(path.read_text("utf-8"))
         settings = AskingParams.model_validate(facts["asking"])
         if facts["digest"] != settings.prompt.digest:
-            raise ValueError(f"digest {facts['digest']} is not that of its template, {settings.prompt.digest}")
+            raise ValueError(
+                f"digest {facts['digest']} is not that of its template, {settings.prompt.digest}"
+            )
         return settings, float(facts["temperature"])
     except (OSError, KeyError, TypeError, ValueError) as failure:
-        raise ValueError(f"{path} does not say how this verifier is asked ({failure}); run the verifier stage again") from failure
+        raise ValueError(
+            f"{path} does not say how this verifier is asked ({failure}); run the verifier stage again"
+        ) from failure
 
 
-def load_labels(folder: Path, placement: Placement, budget: int, trust_remote_code: bool = False) -> OwnLabels:
+def load_labels(
+    folder: Path, placement: Placement, budget: int, trust_remote_code: bool = False
+) -> OwnLabels:
     """The verifier in `folder`, ready to be asked."""
     settings, temperature = load_facts(folder)
     model, tokens = policy.load(folder, trust_remote_code=trust_remote_code)

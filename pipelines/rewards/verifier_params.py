@@ -1,4 +1,6 @@
-"""Parameters of a generative verifier: how it is asked (saved with the one that was trained so), how its answer becomes a reward."""
+"""Parameters of a generative verifier: how it is asked (saved with the one that was trained so), how its
+answer becomes a reward.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,31 @@ from pipelines.settings import Choice, Settings
 class AskingParams(Settings):
     """The prompt and the labels; a verifier must be asked as it was trained."""
 
-    positive: tuple[str, ...] = Field(("1", " 1"), min_length=1, description="spellings of the label for right; those of one token count")
-    negative: tuple[str, ...] = Field(("0", " 0"), min_length=1, description="spellings of the label for wrong")
-    template: str = Field(
-        default_factory=lambda given: text_for(*(given.get(side, ("",))[0].strip() for side in ("positive", "negative"))),
-        description="holds {candidate} and {key} once each; {question} may be left out. By default it asks for the first spellings",
+    positive: tuple[str, ...] = Field(
+        ("1", " 1"), min_length=1, description="spellings of the label for right; those of one token count"
     )
-    marks: tuple[str, str] = Field(("<<<", ">>>"), description="stand around the candidate's text, in which they are disarmed")
+    negative: tuple[str, ...] = Field(
+        ("0", " 0"), min_length=1, description="spellings of the label for wrong"
+    )
+    template: str = Field(
+        default_factory=lambda given: text_for(
+            *(given.get(side, ("",))[0].strip() for side in ("positive", "negative"))
+        ),
+        description=(
+            "holds {candidate} and {key} once each; {question} may be left out. By default it asks for the "
+            "first spellings"
+        ),
+    )
+    marks: tuple[str, str] = Field(
+        ("<<<", ">>>"), description="stand around the candidate's text, in which they are disarmed"
+    )
     max_tokens: int = Field(
-        4096, ge=8, description="of the prompt; the question is shortened from its start to fit, the candidate and the key never are"
+        4096,
+        ge=8,
+        description=(
+            "of the prompt; the question is shortened from its start to fit, the candidate and the key never "
+            "are"
+        ),
     )
 
     @property
@@ -36,7 +54,8 @@ class AskingParams(Settings):
         if len(named) == 1:
             other = "negative" if named == {"positive"} else "positive"
             raise ValueError(
-                f"template asks for the {named.pop()} label and not for the {other} one, of which only {list(getattr(self, other))} "
+                f"template asks for the {named.pop()} label and not for the {other} one, of which only "
+                f"{list(getattr(self, other))} "
                 "is read: name both as they stand in positive and negative, or neither"
             )
         return self
@@ -45,7 +64,11 @@ class AskingParams(Settings):
         """The sides that have a spelling which stands in `text` as a word of its own."""
         words = re.sub(r"\{(?:question|candidate|key)\}", " ", text)
         found = {"positive": self.positive, "negative": self.negative}
-        return {side for side, spellings in found.items() if any(_stands(spelling.strip(), words) for spelling in spellings)}
+        return {
+            side
+            for side, spellings in found.items()
+            if any(_stands(spelling.strip(), words) for spelling in spellings)
+        }
 
 
 def _stands(word: str, text: str) -> bool:
@@ -55,18 +78,34 @@ def _stands(word: str, text: str) -> bool:
 class ReadingParams(Choice):
     """How probabilities become verdicts (reward_bridge.md 2.2, 3.1)."""
 
-    form: Literal["binary", "soft", "paper"] = Field("soft", description="of the reward; paper: equation 4, which pays for leak")
-    votes: int = Field(1, ge=1, le=101, description="1: the likelier label; more: as many are drawn, and half of them are enough")
+    form: Literal["binary", "soft", "paper"] = Field(
+        "soft", description="of the reward; paper: equation 4, which pays for leak"
+    )
+    votes: int = Field(
+        1,
+        ge=1,
+        le=101,
+        description="1: the likelier label; more: as many are drawn, and half of them are enough",
+    )
     temperature: float | None = Field(
         None, gt=0, description="of the log-odds; null: the one that was fitted when the verifier was trained"
     )
-    threshold: float = Field(0.5, ge=0, le=1, description="a soft probability above it counts as right in figures of accuracy")
-    max_leak: float = Field(
-        0.05, ge=0, le=1, description="an answer with more probability than this outside of the labels is unparsed: error"
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="a soft probability above it counts as right in figures of accuracy"
     )
-    prefilter: bool = Field(True, description="lines without letter or digit and bare opening phrases are wrong without asking")
+    max_leak: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="an answer with more probability than this outside of the labels is unparsed: error",
+    )
+    prefilter: bool = Field(
+        True, description="lines without letter or digit and bare opening phrases are wrong without asking"
+    )
     cache: int = Field(200_000, ge=0, description="judged (question, key, last line) that are remembered")
-    preflight: bool = Field(True, description="refuse a verifier that misjudges most known cases; false only to study a bad one")
+    preflight: bool = Field(
+        True, description="refuse a verifier that misjudges most known cases; false only to study a bad one"
+    )
 
     @model_validator(mode="after")
     def _votes_are_binary(self) -> Self:

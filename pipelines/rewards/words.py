@@ -1,4 +1,6 @@
-"""Words as the paper's rules count them: words and numbers, case folded; CJK characters one by one (reward_bridge.md 11)."""
+"""Words as the paper's rules count them: words and numbers, case folded; CJK characters one by one
+(reward_bridge.md 11).
+"""
 
 from __future__ import annotations
 

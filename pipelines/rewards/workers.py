@@ -1,9 +1,10 @@
 """Comparisons in processes that are killed when they take too long: one hostile pair costs itself alone.
 
-Each worker is a small process that has loaded the symbolic mathematics and forks a child per batch. The kernel ends the child when its
-processor time for one pair is spent (`ITIMER_PROF` with the default action), which no Python code, no held lock and no single long
-multiplication can postpone, and which a busy machine does not bring forward. The worker then forks again, after the pair that failed:
-every pair meets the same fresh state, whoever came before it.
+Each worker is a small process that has loaded the symbolic mathematics and forks a child per batch. The
+kernel ends the child when its processor time for one pair is spent (`ITIMER_PROF` with the default action),
+which no Python code, no held lock and no single long multiplication can postpone, and which a busy machine
+does not bring forward. The worker then forks again, after the pair that failed: every pair meets the same
+fresh state, whoever came before it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Workers:
         atexit.register(self.close)
 
     def compare(self, pairs: Sequence[Pair], require_units: bool = False) -> list[Verdict]:
-        """(answer, reference) -> a verdict each, in order. A pair over the limits is an error; nothing is raised for it."""
+        """(answer, reference) -> a verdict each, in order. A pair over the limits is an error; nothing is
+        raised for it.
+        """
         if os.getpid() != self._owner:  # after a fork: the pipes belong to the parent
             self._idle, self._all, self._lock, self._owner = [], [], threading.Lock(), os.getpid()
         size = max(1, min(BATCH, -(-len(pairs) // self.params.processes)))
@@ -52,7 +55,11 @@ class Workers:
         if len(batches) <= 1:
             return [verdict for batch in batches for verdict in self._batch(batch, require_units)]
         with ThreadPoolExecutor(self.params.processes) as threads:
-            return [verdict for found in threads.map(lambda batch: self._batch(batch, require_units), batches) for verdict in found]
+            return [
+                verdict
+                for found in threads.map(lambda batch: self._batch(batch, require_units), batches)
+                for verdict in found
+            ]
 
     def close(self) -> None:
         """End every worker now."""
@@ -64,14 +71,20 @@ class Workers:
             self._idle, self._all = [], []
 
     def _batch(self, batch: Sequence[Pair], require_units: bool, fresh: bool = False) -> list[Verdict]:
-        """`fresh`: by a worker started for it. A pair is blamed for a death only there: an idle worker may have been killed before."""
+        """`fresh`: by a worker started for it. A pair is blamed for a death only there: an idle worker may
+        have been killed before.
+        """
         worker = self._take(fresh)
         try:
             found = self._exchange(worker, batch, require_units)
         except (OSError, ValueError):
             self._drop(worker)
             if len(batch) == 1:
-                return [error("the process that compares died")] if fresh else self._batch(batch, require_units, fresh=True)
+                return (
+                    [error("the process that compares died")]
+                    if fresh
+                    else self._batch(batch, require_units, fresh=True)
+                )
             return [verdict for pair in batch for verdict in self._batch([pair], require_units)]
         except BaseException:
             self._drop(worker)
@@ -80,7 +93,9 @@ class Workers:
             self._idle.append(worker)
         return found
 
-    def _exchange(self, worker: subprocess.Popen[str], batch: Sequence[Pair], require_units: bool) -> list[Verdict]:
+    def _exchange(
+        self, worker: subprocess.Popen[str], batch: Sequence[Pair], require_units: bool
+    ) -> list[Verdict]:
         assert worker.stdin is not None
         assert worker.stdout is not None
         worker.stdin.write(json.dumps({"pairs": batch, "require_units": require_units}) + "\n")
@@ -107,7 +122,12 @@ class Workers:
 
 def _start(params: WorkerParams) -> subprocess.Popen[str]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "WHETSTONE_LIMITS": params.model_dump_json()}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": "1",
+        "WHETSTONE_LIMITS": params.model_dump_json(),
+    }
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -157,8 +177,16 @@ def _whole(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerPa
                 done.append(json.loads(found))
         _, status = os.waitpid(child, 0)
         if len(done) < len(pairs):
-            name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
-            spent = f"more than {params.seconds:g} s of processor time" if name == "SIGPROF" else f"the comparison ended with {name}"
+            name = (
+                signal.Signals(os.WTERMSIG(status)).name
+                if os.WIFSIGNALED(status)
+                else f"exit {os.WEXITSTATUS(status)}"
+            )
+            spent = (
+                f"more than {params.seconds:g} s of processor time"
+                if name == "SIGPROF"
+                else f"the comparison ended with {name}"
+            )
             done.append(("error", 0.0, f"symbolic comparison: {reason or spent}"))
     return done
 

@@ -1,13 +1,16 @@
-"""Keys and values of the rows in flight, written in place; and what a model remembers of a prefix, which any number of rows can fork.
+"""Keys and values of the rows in flight, written in place; and what a model remembers of a prefix, which any
+number of rows can fork.
 
-Rows that continue one prefix are a family. Its keys and values are held once and read once for all of them, which beats a copy for each
-row: a step's attention is bound by what it reads. Each row's own tokens lie behind, in a buffer of its own. Rows end at a common column, so
-a token is written to one column of all rows, and rows of unlike length can share a batch: a row that starts later has unused columns
-before its `start`. Growing transformers' own cache concatenates, which copies all of it at every token.
+Rows that continue one prefix are a family. Its keys and values are held once and read once for all of them,
+which beats a copy for each
+row: a step's attention is bound by what it reads. Each row's own tokens lie behind, in a buffer of its own.
+Rows end at a common column, so a token is written to one column of all rows, and rows of unlike length can
+share a batch: a row that starts later has unused columns before its `start`. Growing transformers' own cache
+concatenates, which copies all of it at every token.
 
-Heads come before rows: the queries of a family lie side by side then, whether they meet the shared keys or their own. A forward that wants
-its keys `by_width` gets them with columns innermost in memory, so that one vector instruction serves as many tokens as it has lanes; the
-order of the dimensions stays.
+Heads come before rows: the queries of a family lie side by side then, whether they meet the shared keys or
+their own. A forward that wants its keys `by_width` gets them with columns innermost in memory, so that one
+vector instruction serves as many tokens as it has lanes; the order of the dimensions stays.
 """
 
 from __future__ import annotations
@@ -22,17 +25,22 @@ from torch import Tensor
 
 
 class Layer(NamedTuple):
-    """Keys and values of one attention layer: (heads, rows or families, columns, width), or (heads, columns, width) of one prefix."""
+    """Keys and values of one attention layer: (heads, rows or families, columns, width), or (heads, columns,
+    width) of one prefix.
+    """
 
     keys: Tensor
     values: Tensor
 
 
-SLACK = 16  # floats of a vector, and of a cache line: so many numbers after the last key by width may be read in vain
+# floats of a vector, and of a cache line: so many numbers after the last key by width may be read in vain
+SLACK = 16
 
 
 def room(like: Tensor, shape: Sequence[int], by_width: bool) -> Tensor:
-    """An uninitialised buffer of `shape`, (heads, rows, columns, width); `by_width` its columns are innermost, and SLACK numbers follow."""
+    """An uninitialised buffer of `shape`, (heads, rows, columns, width); `by_width` its columns are
+    innermost, and SLACK numbers follow.
+    """
     if not by_width:
         return like.new_empty(*shape)
     heads, rows, columns, width = shape
@@ -42,7 +50,9 @@ def room(like: Tensor, shape: Sequence[int], by_width: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class State:
-    """A prefix as the model remembers it: `layers` hold (heads, length, width), `logits` (V,) are those of the next token."""
+    """A prefix as the model remembers it: `layers` hold (heads, length, width), `logits` (V,) are those of
+    the next token.
+    """
 
     layers: Sequence[Layer]
     logits: Tensor
@@ -51,11 +61,13 @@ class State:
 
 @dataclass
 class Families:
-    """The prefixes of F families: `layers` hold (heads, F, columns, width), each prefix in the last `lengths` (F,) of the columns.
+    """The prefixes of F families: `layers` hold (heads, F, columns, width), each prefix in the last `lengths`
+    (F,) of the columns.
 
-    `of` (rows,) is the family of each row. `bias` (F, 1, columns) is -inf before a prefix, or None where all are of one length.
-    Where families are unlike in size, or rows in another order: `slots` (rows,) are the rows' places among F x the largest size, and
-    `members` (places,) the rows at these places, any row where none is; else both are None.
+    `of` (rows,) is the family of each row. `bias` (F, 1, columns) is -inf before a prefix, or None where all
+    are of one length. Where families are unlike in size, or rows in another order: `slots` (rows,) are the
+    rows' places among F x the largest size, and `members` (places,) the rows at these places, any row where
+    none is; else both are None.
     """
 
     layers: list[Layer]
@@ -68,12 +80,16 @@ class Families:
         self.bias: Tensor | None = None
         if bool((self.lengths < columns).any()):
             place = torch.arange(columns, device=self.lengths.device)
-            self.bias = torch.zeros(count, 1, columns, dtype=self.layers[0].keys.dtype, device=self.lengths.device)
+            self.bias = torch.zeros(
+                count, 1, columns, dtype=self.layers[0].keys.dtype, device=self.lengths.device
+            )
             self.bias.masked_fill_(place < (columns - self.lengths)[:, None, None], float("-inf"))
         self._find_places(count)
 
     @classmethod
-    def join(cls, old: Families | None, kept: Tensor, forks: Sequence[tuple[State, int]], by_width: bool) -> Families:
+    def join(
+        cls, old: Families | None, kept: Tensor, forks: Sequence[tuple[State, int]], by_width: bool
+    ) -> Families:
         """The families of the rows `kept` of `old`, then one for each state and its copies."""
         lengths = torch.tensor([state.length for state, _ in forks], device=kept.device)
         of = torch.arange(len(forks), device=kept.device).repeat_interleave(
@@ -89,7 +105,9 @@ class Families:
             parts = []
             for part in range(2):
                 heads, _, width = model[part].shape
-                buffer = room(model[part], (heads, len(lengths), columns, width), by_width and part == 0).zero_()
+                buffer = room(
+                    model[part], (heads, len(lengths), columns, width), by_width and part == 0
+                ).zero_()
                 if old is not None and len(alive):
                     past = min(columns, old.layers[index][part].shape[2])
                     buffer[:, : len(alive), columns - past :] = old.layers[index][part][:, alive, -past:]
@@ -105,9 +123,13 @@ class Families:
         if len(alive) == len(self.lengths):
             return Families(self.layers, self.lengths, of, self.by_width)
         longest = int(self.lengths[alive].max())
-        layers = [Layer(*(part[:, :, -longest:].index_select(1, alive) for part in layer)) for layer in self.layers]
+        layers = [
+            Layer(*(part[:, :, -longest:].index_select(1, alive) for part in layer)) for layer in self.layers
+        ]
         if self.by_width:
-            layers = [Layer(room(keys, keys.shape, by_width=True).copy_(keys), values) for keys, values in layers]
+            layers = [
+                Layer(room(keys, keys.shape, by_width=True).copy_(keys), values) for keys, values in layers
+            ]
         return Families(layers, self.lengths[alive], of, self.by_width)
 
     def _find_places(self, count: int) -> None:
@@ -117,7 +139,9 @@ class Families:
         self.members: Tensor | None = None
         order = self.of.argsort(stable=True)
         rank = torch.empty_like(order)
-        rank[order] = torch.arange(len(order), device=order.device) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+        rank[order] = torch.arange(len(order), device=order.device) - (
+            sizes.cumsum(0) - sizes
+        ).repeat_interleave(sizes)
         slots = self.of * most + rank
         if len(slots) < count * most or bool((slots[1:] < slots[:-1]).any()):
             self.slots = slots
@@ -126,34 +150,60 @@ class Families:
 
 
 class Rows:
-    """The caches of the rows in flight. The next token goes to `column`; row r uses columns `starts[r]` to `column` - 1 of `layers`, and
-    its family's prefix before them where there are `families`.
+    """The caches of the rows in flight. The next token goes to `column`; row r uses columns `starts[r]` to
+    `column` - 1 of `layers`, and its family's prefix before them where there are `families`.
 
-    `first` is the lowest start; `bias` (rows, 1, capacity) is -inf before a row's start, or None where all rows start together; `offsets`
-    (rows,) and a column make its position in each row's sequence.
+    `first` is the lowest start; `bias` (rows, 1, capacity) is -inf before a row's start, or None where all
+    rows start together; `offsets` (rows,) and a column make its position in each row's sequence.
     """
 
-    def __init__(self, layers: list[Layer], starts: Tensor, column: int, families: Families | None, by_width: bool = False) -> None:
-        self.layers, self.starts, self.column, self.families, self._by_width = layers, starts, column, families, by_width
+    def __init__(
+        self,
+        layers: list[Layer],
+        starts: Tensor,
+        column: int,
+        families: Families | None,
+        by_width: bool = False,
+    ) -> None:
+        self.layers, self.starts, self.column, self.families, self._by_width = (
+            layers,
+            starts,
+            column,
+            families,
+            by_width,
+        )
         self._note_starts()
 
     @classmethod
     def join(
-        cls, old: Rows | None, kept: Tensor, forks: Sequence[tuple[State, int]], new_columns: int, share: bool, by_width: bool
+        cls,
+        old: Rows | None,
+        kept: Tensor,
+        forks: Sequence[tuple[State, int]],
+        new_columns: int,
+        share: bool,
+        by_width: bool,
     ) -> Rows:
-        """Rows `kept` of `old`, whose caches are freed, then each state's copies; with room for `new_columns` tokens.
+        """Rows `kept` of `old`, whose caches are freed, then each state's copies; with room for `new_columns`
+        tokens.
 
-        With `share`, copies of a state are a family; else each is a row of its own from the first column on. `share` and `by_width` are the
-        same at every join.
+        With `share`, copies of a state are a family; else each is a row of its own from the first column on.
+        `share` and `by_width` are the same at every join.
         """
         example = forks[0][0]
-        lengths = torch.tensor([0 if share else state.length for state, copies in forks for _ in range(copies)], device=kept.device)
+        lengths = torch.tensor(
+            [0 if share else state.length for state, copies in forks for _ in range(copies)],
+            device=kept.device,
+        )
         if old is not None:
             lengths = torch.cat([(old.column - old.starts)[kept], lengths])
         column = int(lengths.max())
         padded = int(lengths.min()) < column
-        families = Families.join(old.families if old is not None else None, kept, forks, by_width) if share else None
-        capacity = -(-(column + new_columns) // SLACK) * SLACK  # whole cache lines, so that what lies by width begins at their bounds
+        families = (
+            Families.join(old.families if old is not None else None, kept, forks, by_width) if share else None
+        )
+        # whole cache lines, so that what lies by width begins at their bounds
+        capacity = -(-(column + new_columns) // SLACK) * SLACK
         layers: list[Layer] = []
         for index, model in enumerate(example.layers):
             parts = []
@@ -164,15 +214,20 @@ class Rows:
                     buffer[:, :, :column] = 0  # a masked column counts nothing, unless it holds a NaN
                 if old is not None and len(kept):
                     past = min(column, old.column - old.first)
-                    buffer[:, : len(kept), column - past : column] = old.layers[index][part][:, kept, old.column - past : old.column]
+                    buffer[:, : len(kept), column - past : column] = old.layers[index][part][
+                        :, kept, old.column - past : old.column
+                    ]
                 row = len(kept)
                 for state, copies in () if share else forks:
-                    buffer[:, row : row + copies, column - state.length : column] = state.layers[index][part][:, None]
+                    buffer[:, row : row + copies, column - state.length : column] = state.layers[index][part][
+                        :, None
+                    ]
                     row += copies
                 parts.append(buffer)
             layers.append(Layer(*parts))
             if old is not None:
-                old.layers[index] = layers[-1]  # frees the old buffers layer by layer: never twice the whole cache
+                # frees the old buffers layer by layer: never twice the whole cache
+                old.layers[index] = layers[-1]
         return cls(layers, column - lengths, column, families, by_width)
 
     def keep(self, rows: Tensor) -> None:
@@ -206,7 +261,9 @@ class Rows:
 
     def states(self, rows: Tensor, logits: Tensor) -> list[State]:
         """A copy of what `rows` remember; `logits` (len(rows), V) are those of their next tokens."""
-        copies = [Layer(*(buffer[:, rows, self.first : self.column] for buffer in layer)) for layer in self.layers]
+        copies = [
+            Layer(*(buffer[:, rows, self.first : self.column] for buffer in layer)) for layer in self.layers
+        ]
         starts = (self.starts[rows] - self.first).tolist()
         before = [0] * len(starts)
         if self.families is not None:
@@ -219,23 +276,31 @@ class Rows:
         own = self.column - self.first
         return [
             State(
-                [Layer(*(_tokens(part[:, r], length, start, own) for part in layer)) for layer in copies], logits[r], length + own - start
+                [Layer(*(_tokens(part[:, r], length, start, own) for part in layer)) for layer in copies],
+                logits[r],
+                length + own - start,
             )
             for r, (length, start) in enumerate(zip(before, starts, strict=True))
         ]
 
     def _note_starts(self) -> None:
         self.first = int(self.starts.min())
-        self.offsets = -self.starts if self.families is None else self.families.lengths[self.families.of] - self.starts
+        self.offsets = (
+            -self.starts if self.families is None else self.families.lengths[self.families.of] - self.starts
+        )
         self.bias: Tensor | None = None
         if bool((self.starts > self.first).any()):
             columns = torch.arange(self.layers[0].keys.shape[2], device=self.starts.device)
-            self.bias = torch.zeros(len(self.starts), 1, len(columns), dtype=self.layers[0].keys.dtype, device=self.starts.device)
+            self.bias = torch.zeros(
+                len(self.starts), 1, len(columns), dtype=self.layers[0].keys.dtype, device=self.starts.device
+            )
             self.bias.masked_fill_(columns < self.starts[:, None, None], float("-inf"))
 
 
 def _tokens(part: Tensor, before: int, start: int, own: int) -> Tensor:
-    """part (heads, columns, width), whose last `own` columns are a row's from `start` on, after a prefix of `before` -> without gaps."""
+    """part (heads, columns, width), whose last `own` columns are a row's from `start` on, after a prefix of
+    `before` -> without gaps.
+    """
     columns = part.shape[1]
     if start == 0 or before == 0:
         return part[:, columns - own - before + start :]

@@ -10,28 +10,42 @@ from pipelines.settings import Choice
 
 
 class ChainParams(Choice):
-    """Independent responses, cut into segments whose boundaries are valued by Monte Carlo (SPO-chain, VinePPO)."""
+    """Independent responses, cut into segments whose boundaries are valued by Monte Carlo (SPO-chain,
+    VinePPO).
+    """
 
     kind: Literal["chain"] = "chain"
     samples: int = Field(8, ge=1, description="responses per prompt")
     rollouts: int = Field(9, ge=1, description="continuations that estimate the value of a boundary")
     partition: Literal["cutpoint", "newline", "fixed"] = Field(
-        "cutpoint", description="segments begin at uncertain tokens (SPO), at lines (VinePPO), or have equal lengths"
+        "cutpoint",
+        description="segments begin at uncertain tokens (SPO), at lines (VinePPO), or have equal lengths",
     )
     rho: float = Field(0.9, gt=0, le=1, description="cutpoint: a token is uncertain below this probability")
     interval: int = Field(5, ge=1, description="cutpoint: uncertain tokens per segment")
     first_boundary: Literal["first_cutpoint", "prompt"] = Field(
-        "first_cutpoint", description="cutpoint: where the first segment begins; what lies before it has advantage 0"
+        "first_cutpoint",
+        description="cutpoint: where the first segment begins; what lies before it has advantage 0",
     )
     parts: int = Field(4, ge=1, description="fixed: segments per response")
-    answer: str = Field("####", description="newline: a last line that opens with this belongs to the line before it; empty: to none")
+    answer: str = Field(
+        "####",
+        description="newline: a last line that opens with this belongs to the line before it; empty: to none",
+    )
     max_boundaries: int = Field(
         0,
         ge=0,
-        description="boundaries of a response that are valued, from its start; later segments see its own reward. 0: all",
+        description=(
+            "boundaries of a response that are valued, from its start; later segments see its own reward. 0: "
+            "all"
+        ),
     )
 
     def most(self, new: int) -> int:
-        """Sequences of one prompt that are asked for at once at most, with responses of `new` tokens: those that value boundaries."""
-        boundaries = {"cutpoint": -(-new // self.interval) + 1, "fixed": self.parts, "newline": new}[self.partition]
+        """Sequences of one prompt that are asked for at once at most, with responses of `new` tokens: those
+        that value boundaries.
+        """
+        boundaries = {"cutpoint": -(-new // self.interval) + 1, "fixed": self.parts, "newline": new}[
+            self.partition
+        ]
         return self.samples * max(1, self.rollouts * min(boundaries, self.max_boundaries or boundaries))

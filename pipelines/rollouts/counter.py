@@ -1,7 +1,8 @@
-"""Random numbers by counter: the uniform of a token is a hash of (run seed, iteration, prompt, path, position) and of nothing else.
+"""Random numbers by counter: the uniform of a token is a hash of (run seed, iteration, prompt, path,
+position) and of nothing else.
 
-No generator state exists, so a sample does not depend on how prompts are batched, and a resumed run draws the same numbers.
-The mixing function is splitmix64's finaliser (Steele, Lea, Flood 2014).
+No generator state exists, so a sample does not depend on how prompts are batched, and a resumed run draws the
+same numbers. The mixing function is splitmix64's finaliser (Steele, Lea, Flood 2014).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def mix(value: int) -> int:
 
 def root_key(seed: int, iteration: int, prompt: str) -> int:
     """The key of a prompt's root. `iteration` may be any integer; evaluations use negative ones."""
-    return int.from_bytes(blake2b(f"{seed}\x00{iteration}\x00{prompt}".encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        blake2b(f"{seed}\x00{iteration}\x00{prompt}".encode(), digest_size=8).digest(), "little"
+    )
 
 
 def child_key(key: int, index: int) -> int:
@@ -39,9 +42,12 @@ def child_key(key: int, index: int) -> int:
 def state_key(key: int, ids: Sequence[int]) -> int:
     """The key of side rollouts from the state that the tokens `ids` lead to from the node with `key`.
 
-    A hash of its own, so that their keys are none of the node's children; it depends on the tokens alone, not on which sample has them.
+    A hash of its own, so that their keys are none of the node's children; it depends on the tokens alone, not
+    on which sample has them.
     """
-    return int.from_bytes(blake2b(array("q", ids).tobytes(), digest_size=8, key=key.to_bytes(8, "little")).digest(), "little")
+    return int.from_bytes(
+        blake2b(array("q", ids).tobytes(), digest_size=8, key=key.to_bytes(8, "little")).digest(), "little"
+    )
 
 
 def uniforms(keys: Tensor, positions: Tensor | int) -> Tensor:

@@ -1,8 +1,10 @@
-"""Prefill, decoding step and draw of a lean forward on a CPU in float32: `native`'s kernels between torch's large products.
+"""Prefill, decoding step and draw of a lean forward on a CPU in float32: `native`'s kernels between torch's
+large products.
 
-A row's numbers do not depend on the rows beside it, to the last bit: each kernel treats a row by itself, and the matrix library computes a
-row alike unless a thread gets fewer than FOLD of them, which it divides by multiples of as many; so products are filled up. Prefill attends
-column by column with the kernel of the decoding step, so that a state is the same whether it was decoded, kept or computed again.
+A row's numbers do not depend on the rows beside it, to the last bit: each kernel treats a row by itself, and
+the matrix library computes a row alike unless a thread gets fewer than FOLD of them, which it divides by
+multiples of as many; so products are filled up. Prefill attends column by column with the kernel of the
+decoding step, so that a state is the same whether it was decoded, kept or computed again.
 """
 
 from __future__ import annotations
@@ -30,15 +32,21 @@ def pick(logits: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor
     return ids, logprobs, entropy
 
 
-def decode(hidden: Tensor, layers: list[Matrices], rows: Rows, rotations: Tensor, head: Tensor, plan: Plan) -> Tensor:
-    """`kernels.decode`, the same function of the same caches: hidden (B, H), which it may write to -> logits (B, V).
+def decode(
+    hidden: Tensor, layers: list[Matrices], rows: Rows, rotations: Tensor, head: Tensor, plan: Plan
+) -> Tensor:
+    """`kernels.decode`, the same function of the same caches: hidden (B, H), which it may write to -> logits
+    (B, V).
 
     rotations (positions, width / 2) complex; the keys of `rows` lie by width.
     """
     count, hidden, families = len(hidden), _filled(hidden), rows.families
     angles, starts = torch.view_as_real(rotations).numpy(), rows.starts.numpy()
     if families is None:
-        none = (np.empty((plan.kv_heads, 1, plan.width, 0), np.float32), np.empty((plan.kv_heads, 1, 0, plan.width), np.float32))
+        none = (
+            np.empty((plan.kv_heads, 1, plan.width, 0), np.float32),
+            np.empty((plan.kv_heads, 1, 0, plan.width), np.float32),
+        )
         lengths, of = np.zeros(1, np.int64), np.zeros(len(starts), np.int64)
     else:
         lengths, of = families.lengths.numpy(), families.of.numpy()
@@ -66,16 +74,24 @@ def decode(hidden: Tensor, layers: list[Matrices], rows: Rows, rotations: Tensor
 
 
 def prefill(
-    hidden: Tensor, layers: list[Matrices], wanted: tuple[Tensor, Tensor], rotations: Tensor, head: Tensor, plan: Plan
+    hidden: Tensor,
+    layers: list[Matrices],
+    wanted: tuple[Tensor, Tensor],
+    rotations: Tensor,
+    head: Tensor,
+    plan: Plan,
 ) -> tuple[list[Layer], Tensor]:
-    """hidden (F, W, H) of sequences that begin here, padded on the right -> their layers (F, heads, W, width), and the logits (N, V) after
-    the tokens at `wanted`, rows and columns (N,)."""
+    """hidden (F, W, H) of sequences that begin here, padded on the right -> their layers (F, heads, W,
+    width), and the logits (N, V) after the tokens at `wanted`, rows and columns (N,).
+    """
     families, width, size = hidden.shape
     count, angles = families * width, torch.view_as_real(rotations).numpy()
     hidden, stored = _filled(hidden.transpose(0, 1).reshape(count, size)), []
     for weights in layers:
         joint = _product(_normed(hidden, plan), weights.qkv, weights.bias, weights.up is not None)
-        keys, values = (room(joint, (plan.kv_heads, families, width, plan.width), by_width) for by_width in (True, False))
+        keys, values = (
+            room(joint, (plan.kv_heads, families, width, plan.width), by_width) for by_width in (True, False)
+        )
         mixed = _mixed(len(hidden), count, plan)
         attend_columns(
             joint[:count].view(width, families, -1).numpy(),

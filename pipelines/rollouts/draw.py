@@ -1,6 +1,8 @@
-"""Draw one token per row: inverse CDF of a counter-based uniform, with log-prob and entropy from the same softmax.
+"""Draw one token per row: inverse CDF of a counter-based uniform, with log-prob and entropy from the same
+softmax.
 
-On a CPU this is far cheaper than `torch.multinomial`, and the row's uniform does not depend on its neighbours.
+On a CPU this is far cheaper than `torch.multinomial`, and the row's uniform does not depend on its
+neighbours.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from pipelines.rollouts.rollout_params import SamplingParams
 
 
 def draw(logits: Tensor, uniform: Tensor, sampling: SamplingParams) -> tuple[Tensor, Tensor, Tensor]:
-    """logits (N, V), uniform (N,) in [0, 1) -> ids (N,), log-probs (N,) and entropies (N,) of the sampling distribution.
+    """logits (N, V), uniform (N,) in [0, 1) -> ids (N,), log-probs (N,) and entropies (N,) of the sampling
+    distribution.
 
-    At temperature 0 the most likely token is taken; log-prob and entropy are those of the untempered distribution then.
+    At temperature 0 the most likely token is taken; log-prob and entropy are those of the untempered
+    distribution then.
     """
     logits = logits.float()
     greedy = sampling.temperature == 0
@@ -25,17 +29,24 @@ def draw(logits: Tensor, uniform: Tensor, sampling: SamplingParams) -> tuple[Ten
     if restricted:
         logits = restrict(logits, sampling.top_p, sampling.top_k)
     if logits.device.type == "cpu":
-        from pipelines.rollouts import cpu  # numba takes a quarter of a second, which nothing but sampling needs
+        # numba takes a quarter of a second, which nothing but sampling needs
+        from pipelines.rollouts import cpu
 
         return cpu.pick(logits, None if greedy else uniform)
     return pick(logits, None if greedy else uniform, restricted)
 
 
 def restrict(logits: Tensor, top_p: float, top_k: int) -> Tensor:
-    """-inf outside the `top_k` most likely tokens and outside the smallest set whose probability reaches `top_p`."""
+    """-inf outside the `top_k` most likely tokens and outside the smallest set whose probability reaches
+    `top_p`.
+    """
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
     probabilities = torch.softmax(ordered, -1)
-    dropped = probabilities.cumsum(-1) - probabilities >= top_p if top_p < 1 else torch.zeros_like(ordered, dtype=torch.bool)
+    dropped = (
+        probabilities.cumsum(-1) - probabilities >= top_p
+        if top_p < 1
+        else torch.zeros_like(ordered, dtype=torch.bool)
+    )
     dropped[:, 0] = False
     if top_k:
         dropped[:, top_k:] = True

@@ -11,8 +11,12 @@ from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 
 
-def grow(engine: LocalEngine, prompts: Sequence[Prompt], settings: FlatParams, sampling: SamplingParams) -> Forest:
-    """`settings.samples` responses per prompt; the i-th one's randomness is the i-th child of the prompt's key."""
+def grow(
+    engine: LocalEngine, prompts: Sequence[Prompt], settings: FlatParams, sampling: SamplingParams
+) -> Forest:
+    """`settings.samples` responses per prompt; the i-th one's randomness is the i-th child of the prompt's
+    key.
+    """
     forest = Forest(prompts)
     keys = [[child_key(prompt.key, index) for index in range(settings.samples)] for prompt in prompts]
     for tree, completions in enumerate(engine.generate([prompt.ids for prompt in prompts], keys, sampling)):

@@ -1,4 +1,6 @@
-"""How many rows of a call are in flight at once, and what their caches hold: one account for the engine and for the memory prediction."""
+"""How many rows of a call are in flight at once, and what their caches hold: one account for the engine and
+for the memory prediction.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ SHARED_BY = 4  # rows of a prefix, on average, from which on holding it once pay
 
 @dataclass(frozen=True)
 class Request:
-    """A call of an engine: `rows` continuations of `prefixes` prefixes, the longest of `prefix` tokens, with `new` tokens at most each."""
+    """A call of an engine: `rows` continuations of `prefixes` prefixes, the longest of `prefix` tokens, with
+    `new` tokens at most each.
+    """
 
     rows: int
     prefixes: int
@@ -26,7 +30,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Room:
-    """What the rows in flight live in: the device, its threads, whether the forward is the lean one, and bytes of one cached token."""
+    """What the rows in flight live in: the device, its threads, whether the forward is the lean one, and
+    bytes of one cached token.
+    """
 
     device: torch.device
     threads: int
@@ -45,8 +51,9 @@ class Room:
         return workers, at_once
 
     def cache_bytes(self, request: Request, batch: int) -> int:
-        """Bytes of the caches at their largest. A row that joins later begins behind the longest in flight, so its columns are twice as
-        many; a prefix that many rows share is held once."""
+        """Bytes of the caches at their largest. A row that joins later begins behind the longest in flight,
+        so its columns are twice as many; a prefix that many rows share is held once.
+        """
         workers, at_once = self.in_flight(request.rows, batch)
         flying = min(request.rows, workers * at_once)
         own = request.new * (2 if request.rows > flying else 1)
@@ -56,15 +63,22 @@ class Room:
         return self.token_bytes * (flying * own + families * request.prefix)
 
     def fitting(self, request: Request, free: int) -> int:
-        """BATCH, or the largest half, quarter, ... of it whose caches take no more than `free` bytes; at least 1."""
+        """BATCH, or the largest half, quarter, ... of it whose caches take no more than `free` bytes; at
+        least 1.
+        """
         batch = BATCH
         while batch > 1 and self.cache_bytes(request, batch) > free:
             batch //= 2
         return batch
 
     def batch(self, request: Request, processes: int = 1) -> int:
-        """How many rows fit into the memory that is free now, of which each of `processes` takes its share."""
-        return self.fitting(request, int(available(self.device) * (1 - SLACK)) // (1 if self.device.type == "cuda" else processes))
+        """How many rows fit into the memory that is free now, of which each of `processes` takes its
+        share.
+        """
+        return self.fitting(
+            request,
+            int(available(self.device) * (1 - SLACK)) // (1 if self.device.type == "cuda" else processes),
+        )
 
 
 def token_bytes(config: object, dtype: torch.dtype) -> int:

@@ -1,7 +1,8 @@
 """One structure for all rollouts: a forest. A root is a prompt, every other node a segment of a response.
 
-Flat sampling is a depth-1 tree, a chain a path with side branches, SPO's tree a tree; credit and trainer see only this.
-A *state* is where a segment may start: (tree, node) stands for the end of that node, (tree, -1) for the bare prompt.
+Flat sampling is a depth-1 tree, a chain a path with side branches, SPO's tree a tree; credit and trainer see
+only this. A *state* is where a segment may start: (tree, node) stands for the end of that node, (tree, -1)
+for the bare prompt.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ class Finish(StrEnum):
 
     EOS = "eos"  # the end token, which is the segment's last
     STOP = "stop"  # another configured stop id, likewise
-    CAP = "cap"  # the caller's limit of new tokens, or a boundary that the sampler laid; the response may go on in children
+    # the caller's limit of new tokens, or a boundary that the sampler laid; the response may go on in
+    # children
+    CAP = "cap"
     CONTEXT = "context"  # the model can hold no more
 
     @property
@@ -32,7 +35,9 @@ class Finish(StrEnum):
 
 
 class Completion(NamedTuple):
-    """What an engine returns for one continuation: ids with the stop token, and (tokens,) float32 log-probs and entropies (nats)."""
+    """What an engine returns for one continuation: ids with the stop token, and (tokens,) float32 log-probs
+    and entropies (nats).
+    """
 
     ids: list[int]
     logprobs: Tensor
@@ -41,7 +46,9 @@ class Completion(NamedTuple):
 
 
 class Prompt(NamedTuple):
-    """A problem to sample answers for: its record id, token ids, and the counter key that all its samples descend from."""
+    """A problem to sample answers for: its record id, token ids, and the counter key that all its samples
+    descend from.
+    """
 
     id: str
     ids: list[int]
@@ -52,7 +59,8 @@ class Prompt(NamedTuple):
 class Node:
     """A segment. `parent` is the index of a node, or -1 when the segment continues the bare prompt `tree`.
 
-    A `side` rollout only estimates the value of the state that it starts from: nothing continues it and nobody trains on it.
+    A `side` rollout only estimates the value of the state that it starts from: nothing continues it and
+    nobody trains on it.
     """
 
     tree: int
@@ -69,9 +77,10 @@ class Node:
 class Forest:
     """Prompts and the segments grown from them, parents before children.
 
-    `alias` leads from a state to an earlier one with the same token ids, whose side rollouts stand for both. `outside` holds the nodes
-    that belong to no segment of a partition, the tokens before a response's first boundary: no credit is theirs. `partitioned`: responses
-    were sampled whole and cut afterwards, so that the trainer's sequences are responses; else each segment is a sequence.
+    `alias` leads from a state to an earlier one with the same token ids, whose side rollouts stand for both.
+    `outside` holds the nodes that belong to no segment of a partition, the tokens before a response's first
+    boundary: no credit is theirs. `partitioned`: responses were sampled whole and cut afterwards, so that the
+    trainer's sequences are responses; else each segment is a sequence.
     """
 
     prompts: Sequence[Prompt]
@@ -90,9 +99,11 @@ class Forest:
         return len(self.nodes) - 1
 
     def add_path(self, tree: int, parent: int, completion: Completion, cuts: Sequence[int]) -> list[int]:
-        """Append one continuation as consecutive segments, cut before the tokens `cuts` (increasing, inside it); returns their indices.
+        """Append one continuation as consecutive segments, cut before the tokens `cuts` (increasing, inside
+        it); returns their indices.
 
-        The last segment carries the completion's finish reason, those before it CAP, as if each had been sampled up to its boundary.
+        The last segment carries the completion's finish reason, those before it CAP, as if each had been
+        sampled up to its boundary.
         """
         ids, logprobs, entropy, finish = completion
         edges = [0, *cuts, len(ids)]
@@ -124,12 +135,20 @@ class Forest:
         return [token for step in self.path(index) for token in self.nodes[step].ids]
 
     def leaves(self, side: bool | None = None) -> list[int]:
-        """Nodes that no segment continues: one for each complete response. `side` True or False takes side rollouts only, or none."""
+        """Nodes that no segment continues: one for each complete response. `side` True or False takes side
+        rollouts only, or none.
+        """
         parents = {node.parent for node in self.nodes if not node.side}
-        return [index for index, node in enumerate(self.nodes) if index not in parents and side in (None, node.side)]
+        return [
+            index
+            for index, node in enumerate(self.nodes)
+            if index not in parents and side in (None, node.side)
+        ]
 
     def sequences(self) -> dict[int, int]:
-        """Of a partitioned forest: each node's response, named by its last segment. Else nothing: every segment is a sequence."""
+        """Of a partitioned forest: each node's response, named by its last segment. Else nothing: every
+        segment is a sequence.
+        """
         if not self.partitioned:
             return {}
         return {node: leaf for leaf in self.leaves(side=False) for node in self.path(leaf)}
@@ -139,7 +158,9 @@ class Forest:
         return self._sides.get(self.alias.get(state, state), [])
 
     def children(self) -> Iterator[tuple[int, int, list[int]]]:
-        """(tree, parent, its children) for every prompt (parent -1) and every segment that was continued; side rollouts left out."""
+        """(tree, parent, its children) for every prompt (parent -1) and every segment that was continued;
+        side rollouts left out.
+        """
         families: dict[State, list[int]] = {}
         for index, node in enumerate(self.nodes):
             if not node.side:

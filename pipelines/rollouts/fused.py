@@ -1,7 +1,9 @@
-"""A lean forward for Llama, Qwen2 and Qwen3: the same function as the model's own code in a third of the operations.
+"""A lean forward for Llama, Qwen2 and Qwen3: the same function as the model's own code in a third of the
+operations.
 
-Query, key and value weights are one matrix, gate and up another; the gain of a norm is folded into the matrix after it; a rotation is one
-complex product in place (weights are permuted so that the two parts of a pair are neighbours); grouped heads read their keys once.
+Query, key and value weights are one matrix, gate and up another; the gain of a norm is folded into the matrix
+after it; a rotation is one complex product in place (weights are permuted so that the two parts of a pair are
+neighbours); grouped heads read their keys once.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ DYNAMIC_ROTARY = frozenset({"dynamic", "longrope"})  # their angles depend on th
 
 
 def fusible(model: Any) -> bool:
-    """Whether FusedForward computes what `model` does now: one of the families, with nothing in it replaced or switched on.
+    """Whether FusedForward computes what `model` does now: one of the families, with nothing in it replaced
+    or switched on.
 
-    Layers with adapters count while these are merged into the weights, or off (`models.adapters`): then the weights are all there is.
+    Layers with adapters count while these are merged into the weights, or off (`models.adapters`): then the
+    weights are all there is.
     """
     config = model.config
     if type(model).__name__ not in FAMILIES or not type(model).__module__.startswith("transformers."):
@@ -39,20 +43,28 @@ def fusible(model: Any) -> bool:
         attention, mlp = layer.self_attn, layer.mlp
         inner = [plain(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
         outer = [plain(linear) for linear in (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)]
-        if any(type(linear) is not nn.Linear for linear in inner + outer) or any(linear.bias is not None for linear in outer):
+        if any(type(linear) is not nn.Linear for linear in inner + outer) or any(
+            linear.bias is not None for linear in outer
+        ):
             return False
     head, table = plain(model.lm_head), plain(model.model.embed_tokens)
     return type(head) is nn.Linear and head.bias is None and isinstance(table, nn.Embedding)
 
 
 def own_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
-    """Bytes of the weights that FusedForward holds beside the model's own, once the model is on `device`; vectors are not counted."""
+    """Bytes of the weights that FusedForward holds beside the model's own, once the model is on `device`;
+    vectors are not counted.
+    """
     head = plain(model.lm_head).weight
-    return head.numel() * dtype.itemsize + sum(_layer_bytes(layer, head.dtype, dtype, device) for layer in model.model.layers)
+    return head.numel() * dtype.itemsize + sum(
+        _layer_bytes(layer, head.dtype, dtype, device) for layer in model.model.layers
+    )
 
 
 def refresh_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
-    """Bytes that bringing these weights up to date takes for a moment: a packed layer is made anew beside the old one."""
+    """Bytes that bringing these weights up to date takes for a moment: a packed layer is made anew beside the
+    old one.
+    """
     layer = model.model.layers[0]
     packs = _packs(dtype, device, plain(layer.self_attn.q_proj).in_features)
     return _layer_bytes(layer, plain(model.lm_head).weight.dtype, dtype, device) if packs else 0
@@ -67,15 +79,19 @@ def _layer_bytes(layer: Any, own: torch.dtype, dtype: torch.dtype, device: torch
 
 
 def _packs(dtype: torch.dtype, device: torch.device, hidden: int) -> bool:
-    """Whether the products of a layer whose states are `hidden` wide are faster with oneDNN's packed weights."""
+    """Whether the products of a layer whose states are `hidden` wide are faster with oneDNN's packed
+    weights.
+    """
     known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return known and device.type == "cpu" and dtype == torch.float32 and hidden >= PACKED_FROM
 
 
 class _Weights:
-    """One layer's matrices, in the type that products run in. Those that need no folding are the model's own where the type allows.
+    """One layer's matrices, in the type that products run in. Those that need no folding are the model's own
+    where the type allows.
 
-    They live through updates too, so nothing is held twice: where matrices are packed, their plain form lasts as long as the packing.
+    They live through updates too, so nothing is held twice: where matrices are packed, their plain form lasts
+    as long as the packing.
     """
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
@@ -88,16 +104,24 @@ class _Weights:
         self.sizes = [projection.out_features for projection in projections]
         self.packs = _packs(dtype, device, hidden)
         self.dtype = dtype
-        self.bias = None if projections[0].bias is None else torch.empty(sum(self.sizes), dtype=dtype, device=device)
-        self.gains = torch.empty(sum(self.sizes[:2]) // self.width, self.width, device=device) if self.normed else None
+        self.bias = (
+            None if projections[0].bias is None else torch.empty(sum(self.sizes), dtype=dtype, device=device)
+        )
+        self.gains = (
+            torch.empty(sum(self.sizes[:2]) // self.width, self.width, device=device) if self.normed else None
+        )
         if not self.packs:  # else every refresh makes new ones anyway
             self.qkv = torch.empty(sum(self.sizes), hidden, dtype=dtype, device=device)
-            self.gate_up = torch.empty(2 * plain(layer.mlp.gate_proj).out_features, hidden, dtype=dtype, device=device)
+            self.gate_up = torch.empty(
+                2 * plain(layer.mlp.gate_proj).out_features, hidden, dtype=dtype, device=device
+            )
         self.refresh()
 
     def refresh(self) -> None:
         attention, mlp = self._layer.self_attn, self._layer.mlp
-        to_query, to_key, to_value = (plain(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj))
+        to_query, to_key, to_value = (
+            plain(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
         to_gate, to_up = plain(mlp.gate_proj).weight, plain(mlp.up_proj).weight
         scale = 1.0 if self.normed else attention.scaling  # a normed query takes its scale after the norm
         if self.bias is not None:
@@ -127,7 +151,9 @@ class _Weights:
 
 
 class FusedForward:
-    """Prefill and single steps of `model`. `refresh` takes its present weights; it costs about as much as reading them."""
+    """Prefill and single steps of `model`. `refresh` takes its present weights; it costs about as much as
+    reading them.
+    """
 
     shares = True
 
@@ -156,21 +182,32 @@ class FusedForward:
         self._read_ends()
 
     def prefill(self, ids: Tensor, rows: Tensor, columns: Tensor) -> tuple[list[Layer], Tensor]:
-        """ids (F, W), padded on the right -> the layers, and the logits (N, V) after the tokens at (rows, columns)."""
+        """ids (F, W), padded on the right -> the layers, and the logits (N, V) after the tokens at (rows,
+        columns).
+        """
         families, length = ids.shape
         if self.by_width:
             from pipelines.rollouts import cpu
 
-            hidden, matrices = F.embedding(ids, self._embedding), [weights.matrices for weights in self._layers]
-            return cpu.prefill(hidden, matrices, (rows, columns), self._rotation(length), self._head, self._plan)
+            hidden, matrices = (
+                F.embedding(ids, self._embedding),
+                [weights.matrices for weights in self._layers],
+            )
+            return cpu.prefill(
+                hidden, matrices, (rows, columns), self._rotation(length), self._head, self._plan
+            )
         rotation = self._rotation(length)[:length, None]
         hidden, stored = F.embedding(ids, self._embedding), []
         plan, grouped = self._plan, self._plan.heads > self._plan.kv_heads
         for weights in self._layers:
             parts = project(hidden.flatten(0, 1), weights.matrices, rotation.repeat(families, 1, 1), plan)
-            query, key, value = (part.view(families, length, -1, plan.width).transpose(1, 2) for part in parts)
+            query, key, value = (
+                part.view(families, length, -1, plan.width).transpose(1, 2) for part in parts
+            )
             stored.append(Layer(key, value))
-            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0, enable_gqa=grouped)
+            mixed = F.scaled_dot_product_attention(
+                query, key, value, is_causal=True, scale=1.0, enable_gqa=grouped
+            )
             mixed = mixed.transpose(1, 2).reshape(families * length, -1)
             hidden = block(hidden.flatten(0, 1), mixed, weights.matrices, plan).view_as(hidden)
         return stored, read_out(hidden[rows, columns], self._head, plan)
@@ -224,7 +261,9 @@ class FusedForward:
 
 
 def _neighbours(weight: Tensor, width: int) -> Tensor:
-    """Rows in heads of `width` whose pairs are (i, i + width / 2), reordered so that they are (2i, 2i + 1)."""
+    """Rows in heads of `width` whose pairs are (i, i + width / 2), reordered so that they are (2i, 2i +
+    1).
+    """
     return weight.unflatten(0, (-1, 2, width // 2)).transpose(1, 2).reshape(weight.shape)
 
 

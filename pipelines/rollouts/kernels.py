@@ -1,9 +1,11 @@
-"""The arithmetic of a decoding step as plain functions, which `fast` makes run without the interpreter's lock.
+"""The arithmetic of a decoding step as plain functions, which `fast` makes run without the interpreter's
+lock.
 
-A step is some sixty small operations. Called one by one by two threads they wait for the lock longer than they compute; as TorchScript a
-worker takes it a few times per token. The same functions serve where that does not matter: prefill, GPUs. In float32 on a CPU `cpu`
-takes the place of `decode` and `pick`; bfloat16 and heads that are no whole number of its vectors stay here. TorchScript wants annotations
-that are types and not strings, so nothing is imported from `__future__` here.
+A step is some sixty small operations. Called one by one by two threads they wait for the lock longer than
+they compute; as TorchScript a worker takes it a few times per token. The same functions serve where that does
+not matter: prefill, GPUs. In float32 on a CPU `cpu` takes the place of `decode` and `pick`; bfloat16 and
+heads that are no whole number of its vectors stay here. TorchScript wants annotations that are types and not
+strings, so nothing is imported from `__future__` here.
 """
 
 import functools
@@ -17,11 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _COMPILING = Lock()
-linear = torch.ops.aten.linear  # not torch.nn.functional's, which DeepSpeed's stage 3 replaces by one that cannot be compiled
+# not torch.nn.functional's, which DeepSpeed's stage 3 replaces by one that cannot be compiled
+linear = torch.ops.aten.linear
 
 
 def fast(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    """One of the functions below as it runs best on `device`: compiled for a CPU, itself for a GPU, which has but one thread to feed it."""
+    """One of the functions below as it runs best on `device`: compiled for a CPU, itself for a GPU, which has
+    but one thread to feed it.
+    """
     if device.type != "cpu":
         return function
     with _COMPILING:
@@ -31,15 +36,19 @@ def fast(function: Callable[..., Any], device: torch.device) -> Callable[..., An
 @functools.cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecated; torch.compile, which is to replace it, needs a C++ compiler on the user's machine
+        # deprecated; torch.compile, which is to replace it, needs a C++ compiler on the user's machine
+        warnings.simplefilter("ignore")
         return torch.jit.script(function)  # type: ignore[no-any-return]
 
 
 class Matrices(NamedTuple):
-    """One layer's weights: qkv (all heads x width, H), bias of it, gains of normed heads (query and key heads, width), and the rest.
+    """One layer's weights: qkv (all heads x width, H), bias of it, gains of normed heads (query and key
+    heads, width), and the rest.
 
-    Plain: gate is gate and up in one (2 I, H), up None; out (heads x width, H) and down (I, H) are for products from the right.
-    Packed, in oneDNN's own layout, qkv as well: gate and up (I, H), out (H, heads x width), down (H, I)."""
+    Plain: gate is gate and up in one (2 I, H), up None; out (heads x width, H) and down (I, H) are for
+    products from the right. Packed, in oneDNN's own layout, qkv as well: gate and up (I, H), out (H, heads x
+    width), down (H, I).
+    """
 
     qkv: Tensor
     bias: Tensor | None
@@ -51,7 +60,9 @@ class Matrices(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Heads of queries and of keys, their width; what the norms of hidden states and of heads add to the mean square."""
+    """Heads of queries and of keys, their width; what the norms of hidden states and of heads add to the mean
+    square.
+    """
 
     heads: int
     kv_heads: int
@@ -61,7 +72,9 @@ class Plan(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """The prefixes of F families for `decode`: keys and values (kv heads, F, P, width) by layer, and the rest of cache.Families."""
+    """The prefixes of F families for `decode`: keys and values (kv heads, F, P, width) by layer, and the rest
+    of cache.Families.
+    """
 
     keys: list[Tensor]
     values: list[Tensor]
@@ -83,8 +96,10 @@ def decode(
     head: Tensor,
     plan: Plan,
 ) -> Tensor:
-    """hidden (B, H) of one token per row, whose keys and values go to `column`, and which sees from column `first` on, and its family's
-    prefix before; rotation as in `project`; bias (B, 1, columns seen) -> logits (B, V)."""
+    """hidden (B, H) of one token per row, whose keys and values go to `column`, and which sees from column
+    `first` on, and its family's prefix before; rotation as in `project`; bias (B, 1, columns seen) -> logits
+    (B, V).
+    """
     for index, weights in enumerate(matrices):
         query, key, value = project(hidden, weights, rotation, plan)
         keys[index][:, :, column] = key.transpose(0, 1)
@@ -93,7 +108,9 @@ def decode(
         if shared is None:
             mixed = attend(query, own_keys, own_values, bias)
         else:
-            mixed = attend_shared(query, own_keys, own_values, bias, shared.keys[index], shared.values[index], shared)
+            mixed = attend_shared(
+                query, own_keys, own_values, bias, shared.keys[index], shared.values[index], shared
+            )
         hidden = block(hidden, mixed, weights, plan)
     return read_out(hidden, head, plan)
 
@@ -101,7 +118,11 @@ def decode(
 def project(hidden: Tensor, weights: Matrices, rotation: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
     """hidden (N, H), rotation (N or 1, 1, width / 2) -> query, key, value (N, heads, width)."""
     normed = norm(hidden, weights.qkv, plan)
-    joint = linear(normed, weights.qkv, weights.bias) if weights.up is None else packed(normed, weights.qkv, weights.bias, "none")
+    joint = (
+        linear(normed, weights.qkv, weights.bias)
+        if weights.up is None
+        else packed(normed, weights.qkv, weights.bias, "none")
+    )
     turned = plan.heads + plan.kv_heads
     heads = joint.view(joint.shape[0], -1, plan.width)
     pairs = heads[:, :turned]
@@ -116,16 +137,26 @@ def project(hidden: Tensor, weights: Matrices, rotation: Tensor, plan: Plan) -> 
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-    """query (B, heads, width), keys and values (kv heads, B, T, width), bias (B, 1, T) -> (B, heads x width)."""
+    """query (B, heads, width), keys and values (kv heads, B, T, width), bias (B, 1, T) -> (B, heads x
+    width).
+    """
     scores = own_scores(by_head(query, keys), keys, bias)
     weights = torch.softmax(scores, -1, dtype=torch.float32).to(values.dtype)
     return by_row(torch.bmm(weights, values.flatten(0, 1)), keys)
 
 
 def attend_shared(
-    query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, prefix_keys: Tensor, prefix_values: Tensor, shared: Shared
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    prefix_keys: Tensor,
+    prefix_values: Tensor,
+    shared: Shared,
 ) -> Tensor:
-    """`attend` with the prefixes (kv heads, F, P, width) before each row's own tokens: one product for all rows of a family."""
+    """`attend` with the prefixes (kv heads, F, P, width) before each row's own tokens: one product for all
+    rows of a family.
+    """
     kv_heads, families, columns, width = prefix_keys.shape
     joint, rows = kv_heads * families, keys.shape[1]
     grouped = by_head(query, keys)
@@ -144,11 +175,17 @@ def attend_shared(
     if members is None:
         common = weights.view(joint, -1, weights.shape[-1])[:, :, :columns]
     else:
-        common = weights.view(kv_heads, rows, group, -1)[:, :, :, :columns].index_select(1, members).view(joint, -1, columns)
+        common = (
+            weights.view(kv_heads, rows, group, -1)[:, :, :, :columns]
+            .index_select(1, members)
+            .view(joint, -1, columns)
+        )
     mixed = torch.bmm(common, prefix_values.flatten(0, 1))
     if slots is not None:
         mixed = mixed.view(kv_heads, -1, group, width).index_select(1, slots)
-    return by_row(torch.baddbmm(mixed.view(-1, group, width), weights[:, :, columns:], values.flatten(0, 1)), keys)
+    return by_row(
+        torch.baddbmm(mixed.view(-1, group, width), weights[:, :, columns:], values.flatten(0, 1)), keys
+    )
 
 
 def by_head(query: Tensor, keys: Tensor) -> Tensor:
@@ -164,7 +201,9 @@ def by_row(mixed: Tensor, keys: Tensor) -> Tensor:
 
 
 def own_scores(grouped: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
-    """grouped (kv heads x B, G, width), keys (kv heads, B, T, width), bias (B, 1, T) -> (kv heads x B, G, T)."""
+    """grouped (kv heads x B, G, width), keys (kv heads, B, T, width), bias (B, 1, T) -> (kv heads x B, G,
+    T).
+    """
     scores = torch.bmm(grouped, keys.flatten(0, 1).transpose(1, 2))
     if bias is not None:
         kv_heads, rows = keys.shape[:2]
@@ -192,7 +231,9 @@ def packed(inner: Tensor, weight: Tensor, bias: Tensor | None, activation: str) 
 
 
 def packed_with(inner: Tensor, weight: Tensor, other: Tensor, operation: str) -> Tensor:
-    """inner (N, I), weight (O, I) packed, other (N, O) -> the product with `other` added or multiplied, (N, O)."""
+    """inner (N, I), weight (O, I) packed, other (N, O) -> the product with `other` added or multiplied, (N,
+    O).
+    """
     made: Tensor = torch.ops.mkldnn._linear_pointwise(inner, other, weight, None, operation)
     return made
 
@@ -213,7 +254,9 @@ def read_out(hidden: Tensor, head: Tensor, plan: Plan) -> Tensor:
 
 
 def pick(logits: Tensor, uniform: Tensor | None, masked: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """logits (N, V), float32, -inf among them where `masked`; uniform (N,), None for the most likely -> ids, log-probs, entropies (N,)."""
+    """logits (N, V), float32, -inf among them where `masked`; uniform (N,), None for the most likely -> ids,
+    log-probs, entropies (N,).
+    """
     logprobs = torch.log_softmax(logits, -1)
     probabilities = logprobs.exp()
     entropy = torch.special.entr(probabilities).sum(-1) if masked else -(probabilities * logprobs).sum(-1)
@@ -224,13 +267,16 @@ def pick(logits: Tensor, uniform: Tensor | None, masked: bool) -> tuple[Tensor, 
         total = cumulative[:, -1:].contiguous()
         # Strictly below the total, so that the first entry above it exists and has probability above 0.
         target = torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-        # NaN logits find no entry: any token will do, as its log-prob says what is wrong; one out of range would end a GPU's process.
+        # NaN logits find no entry: any token will do, as its log-prob says what is wrong; one out of range
+        # would end a GPU's process.
         chosen = torch.searchsorted(cumulative, target, right=True).clamp_(max=logits.shape[-1] - 1)
     return chosen.squeeze(1), logprobs.gather(1, chosen).squeeze(1), entropy
 
 
 def ended(chosen: Tensor, stops: Tensor, full: Tensor, before: Tensor) -> tuple[Tensor, Tensor, bool]:
-    """chosen (N,) ids, stops (S,) ids, full and before (N,) bool: at its limit, and ended earlier -> (drew a stop, ended now, any did)."""
+    """chosen (N,) ids, stops (S,) ids, full and before (N,) bool: at its limit, and ended earlier -> (drew a
+    stop, ended now, any did).
+    """
     stopped = (chosen[:, None] == stops).any(1)
     ending = (stopped | full) & ~before
     return stopped, ending, bool(ending.any())

@@ -1,8 +1,9 @@
 """The in-process engine: samples with the trainer's own weights.
 
-Each distinct prefix is computed once and forked, caches are written in place, finished rows make room for waiting ones, and log-prob and
-entropy come from the logits that the token was drawn from. Llama, Qwen2 and Qwen3 take a lean forward of the same function; every other
-causal model its own. On a CPU the rows are dealt to one worker per core, which beats two cores on one small product by far.
+Each distinct prefix is computed once and forked, caches are written in place, finished rows make room for
+waiting ones, and log-prob and entropy come from the logits that the token was drawn from. Llama, Qwen2 and
+Qwen3 take a lean forward of the same function; every other causal model its own. On a CPU the rows are dealt
+to one worker per core, which beats two cores on one small product by far.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
 
 @dataclass
 class LocalEngine:
-    """`generate` continues prefixes; `batch` is the number of sequences in flight, None: as many as the free memory holds, which
-    `processes` share; `pause` is called before every token and may raise.
+    """`generate` continues prefixes; `batch` is the number of sequences in flight, None: as many as the free
+    memory holds, which `processes` share; `pause` is called before every token and may raise.
 
-    `lean` false takes the model's own forward even where a leaner one exists: the same tokens, for comparison.
+    `lean` false takes the model's own forward even where a leaner one exists: the same tokens, for
+    comparison.
     """
 
     model: Any
@@ -62,12 +64,14 @@ class LocalEngine:
         caps: Sequence[int] | None = None,
         keep: bool = False,
     ) -> list[list[Completion]]:
-        """prefixes: P lists of ids; keys: one counter key per wanted completion of each -> as many completions of each.
+        """prefixes: P lists of ids; keys: one counter key per wanted completion of each -> as many
+        completions of each.
 
-        `caps` limits the new tokens prefix by prefix, beside `sampling.max_new_tokens`. With `keep` the caches of completions that ended at
-        their cap are held for the next call, which forks them instead of computing them again where a prefix is exactly such a prefix with
-        its completion: a sampler that grows a tree level by level sets it on all levels but the last.
-        A completion depends on its prefix and key alone. Raises ValueError when a prefix leaves no room in the model's context.
+        `caps` limits the new tokens prefix by prefix, beside `sampling.max_new_tokens`. With `keep` the
+        caches of completions that ended at their cap are held for the next call, which forks them instead of
+        computing them again where a prefix is exactly such a prefix with its completion: a sampler that grows
+        a tree level by level sets it on all levels but the last. A completion depends on its prefix and key
+        alone. Raises ValueError when a prefix leaves no room in the model's context.
         """
         known, self._kept = self._kept, {}
         rows = [len(row) for row in keys]
@@ -77,14 +81,21 @@ class LocalEngine:
         context = context_size(self.model)
         longest = max(map(len, prefixes))
         if longest >= context:
-            raise ValueError(f"a prefix of {longest} tokens leaves no room in the model's context of {context}")
+            raise ValueError(
+                f"a prefix of {longest} tokens leaves no room in the model's context of {context}"
+            )
         if min(map(len, prefixes)) < 1 or (caps is not None and min(caps) < 1):
-            raise ValueError("a prefix is empty, or a cap is below 1: there is nothing to continue, or nothing to draw")
+            raise ValueError(
+                "a prefix is empty, or a cap is below 1: there is nothing to continue, or nothing to draw"
+            )
         capped = [
-            min(sampling.max_new_tokens, caps[index] if caps is not None else sampling.max_new_tokens) for index in range(len(prefixes))
+            min(sampling.max_new_tokens, caps[index] if caps is not None else sampling.max_new_tokens)
+            for index in range(len(prefixes))
         ]
         rooms = [context - len(prefix) for prefix in prefixes]
-        samples = self._samples(prefix_of, keys, [min(cap, room) for cap, room in zip(capped, rooms, strict=True)])
+        samples = self._samples(
+            prefix_of, keys, [min(cap, room) for cap, room in zip(capped, rooms, strict=True)]
+        )
         training = self.model.training
         self.model.eval()
         try:
@@ -96,12 +107,24 @@ class LocalEngine:
                 for row, index in enumerate(prefix_of):
                     members[index].append(row)
                 # A full context cannot be continued, so nothing of it is kept.
-                keepable = torch.tensor([keep and capped[index] < rooms[index] for index in prefix_of], device=self.placement.device)
-                held = self._sample(forward, trunks(prefixes, members), known if same_weights else {}, samples, sampling, keepable)
+                keepable = torch.tensor(
+                    [keep and capped[index] < rooms[index] for index in prefix_of],
+                    device=self.placement.device,
+                )
+                held = self._sample(
+                    forward,
+                    trunks(prefixes, members),
+                    known if same_weights else {},
+                    samples,
+                    sampling,
+                    keepable,
+                )
         finally:
             self.model.train(training)
         completions = self._completions(samples, [capped[index] for index in prefix_of])
-        self._kept = {(*prefixes[prefix_of[row]], *completions[row].ids): state for row, state in sorted(held.items())}
+        self._kept = {
+            (*prefixes[prefix_of[row]], *completions[row].ids): state for row, state in sorted(held.items())
+        }
         return [[completions[row] for row in family] for family in members]
 
     def rest(self) -> None:
@@ -124,7 +147,11 @@ class LocalEngine:
         lean = self.lean and fusible(self.model)
         origin = (self.model, lean, next(self.model.parameters()).device)
         if self._forward is None or origin != self._origin:
-            self._forward = FusedForward(self.model, self.placement.dtype) if lean else GenericForward(self.model, self.placement)
+            self._forward = (
+                FusedForward(self.model, self.placement.dtype)
+                if lean
+                else GenericForward(self.model, self.placement)
+            )
             self._origin = origin
         elif isinstance(self._forward, FusedForward):
             self._forward.refresh()  # always: fused optimisers leave no trace in autograd's version counters
@@ -149,7 +176,13 @@ class LocalEngine:
         workers, at_once = room.in_flight(request.rows, self.batch or room.batch(request, self.processes))
         rules = Rules(sampling, stops, keepable, at_once)
         waves = [
-            Wave(forward, Prefiller(forward, hand, known, PREFILL_TOKENS.get(device.type, 4096), device), hand, samples, rules)
+            Wave(
+                forward,
+                Prefiller(forward, hand, known, PREFILL_TOKENS.get(device.type, 4096), device),
+                hand,
+                samples,
+                rules,
+            )
             for hand in deal(found, workers)
         ]
         _side_by_side([wave.run for wave in waves], self.pause, threads)
@@ -171,8 +204,12 @@ class LocalEngine:
         return Finish.CAP if length >= cap else Finish.CONTEXT
 
 
-def _side_by_side(runs: list[Callable[[Callable[[], None]], None]], pause: Callable[[], None], threads: int) -> None:
-    """Call each run with a pause that may raise: the first here, the others in threads, each on one core. The first error ends all."""
+def _side_by_side(
+    runs: list[Callable[[Callable[[], None]], None]], pause: Callable[[], None], threads: int
+) -> None:
+    """Call each run with a pause that may raise: the first here, the others in threads, each on one core. The
+    first error ends all.
+    """
     if len(runs) == 1:
         runs[0](pause)
         return

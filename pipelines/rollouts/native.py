@@ -1,8 +1,10 @@
-"""The small operations of sampling on a CPU in float32: norms, rotation, attention over the caches, gates, the draw.
+"""The small operations of sampling on a CPU in float32: norms, rotation, attention over the caches, gates,
+the draw.
 
-As tensor operations they take two thirds of a small model's step: each starts up, reads and writes again what the last one wrote, and the
-products of two or four queries with one row's keys are too thin for a matrix library. Here they are compiled by numba, hold their sums in
-vector registers, and run without the interpreter's lock; the large products stay with torch.
+As tensor operations they take two thirds of a small model's step: each starts up, reads and writes again what
+the last one wrote, and the products of two or four queries with one row's keys are too thin for a matrix
+library. Here they are compiled by numba, hold their sums in vector registers, and run without the
+interpreter's lock; the large products stay with torch.
 
 One file, because numba compiles again only what stands in a changed file, not what that calls elsewhere.
 """
@@ -20,9 +22,11 @@ from numba.extending import intrinsic, models, register_model
 LANES = 16  # floats of a vector; where registers are shorter LLVM takes several
 ZERO, ONE = np.float32(0), np.float32(1)
 LOG2_E = np.float32(1.4426950408889634)
-LN_2, LN_2_REST = np.float32(0.693359375), np.float32(-2.12194440e-4)  # the first has so few bits that n times it is exact
-# No licence to reorder or to contract: what is compiled now and what comes from numba's cache are inlined differently, and must give the
-# same bits. Sums are written with vectors instead. NaN and infinity keep their meaning: a policy that has become NaN must show it.
+# the first has so few bits that n times it is exact
+LN_2, LN_2_REST = np.float32(0.693359375), np.float32(-2.12194440e-4)
+# No licence to reorder or to contract: what is compiled now and what comes from numba's cache are inlined
+# differently, and must give the same bits. Sums are written with vectors instead. NaN and infinity keep their
+# meaning: a policy that has become NaN must show it.
 COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 try:
     njit(**COMPILED)(lambda: None)
@@ -30,7 +34,8 @@ except RuntimeError:  # no folder that the cache could be written to: compiled a
     COMPILED["cache"] = False
 
 
-# Vectors. numba's own loops over short rows are not made into vector code: it cannot know that two arrays do not overlap.
+# Vectors. numba's own loops over short rows are not made into vector code: it cannot know that two arrays do
+# not overlap.
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
@@ -95,7 +100,9 @@ def fused(typing: Any, one: Any, other: Any, to: Any) -> Any:
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), arguments)
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32"), arguments
+        )
 
     return _LANES(_LANES, _LANES, _LANES), make
 
@@ -108,7 +115,9 @@ def summed(typing: Any, value: Any) -> Any:
         total, index = arguments[0], ir.IntType(32)
         for step in (8, 4, 2, 1):
             order = ir.Constant(ir.VectorType(index, LANES), [(lane + step) % LANES for lane in range(LANES)])
-            total = builder.fadd(total, builder.shuffle_vector(total, ir.Constant(_VECTOR, ir.Undefined), order))
+            total = builder.fadd(
+                total, builder.shuffle_vector(total, ir.Constant(_VECTOR, ir.Undefined), order)
+            )
         return builder.extract_element(total, ir.Constant(index, 0))
 
     return types.float32(_LANES), make
@@ -131,7 +140,8 @@ def dot(one: Any, other: Any, at: int, count: int) -> Any:
 
 @njit(**COMPILED)
 def exponentials(values: Any, powers: Any, count: int) -> None:
-    """values (count,) at most 88, and `powers` (count,) int32 to work in -> values become their exponentials, 0 below -87.7.
+    """values (count,) at most 88, and `powers` (count,) int32 to work in -> values become their exponentials,
+    0 below -87.7.
 
     2^n e^y with |y| <= ln(2) / 2 and a Taylor series of degree 7, whose error is below float32's last bit.
     """
@@ -139,7 +149,8 @@ def exponentials(values: Any, powers: Any, count: int) -> None:
     for i in range(count):
         x = np.float32(-88) if values[i] < np.float32(-88) else values[i]
         whole = np.floor(x * LOG2_E + np.float32(0.5))
-        powers[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)  # 2^n by its bits; 2^-127 comes out as 0
+        # 2^n by its bits; 2^-127 comes out as 0
+        powers[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)
         y = x - whole * LN_2 - whole * LN_2_REST
         series = np.float32(1 / 5040)
         series = series * y + np.float32(1 / 720)
@@ -180,7 +191,9 @@ def gate(joint: Any, inner: Any) -> None:
 
 @njit(**COMPILED)
 def turn(row: Any, heads: int, width: int, gains: Any, epsilon: float, angles: Any) -> None:
-    """The first `heads` of row (all heads x width): normed where gains (heads, width) are given, rotated by angles (width / 2, 2)."""
+    """The first `heads` of row (all heads x width): normed where gains (heads, width) are given, rotated by
+    angles (width / 2, 2).
+    """
     for head in range(heads):
         at = head * width
         if len(gains):
@@ -195,12 +208,26 @@ def turn(row: Any, heads: int, width: int, gains: Any, epsilon: float, angles: A
 
 
 @njit(**COMPILED)
-def score(queries: Any, query: int, group: int, width: int, keys: Any, key: int, stride: int, count: int, scores: Any, to: int) -> None:
-    """Products of `group` queries, flat from `query` on, with `count` keys, whose component w lies in a row from `key` + w * stride on
-    -> scores (group, room) from column `to` on, in whole vectors: up to LANES - 1 more columns hold anything afterwards."""
+def score(
+    queries: Any,
+    query: int,
+    group: int,
+    width: int,
+    keys: Any,
+    key: int,
+    stride: int,
+    count: int,
+    scores: Any,
+    to: int,
+) -> None:
+    """Products of `group` queries, flat from `query` on, with `count` keys, whose component w lies in a row
+    from `key` + w * stride on -> scores (group, room) from column `to` on, in whole vectors: up to LANES - 1
+    more columns hold anything afterwards.
+    """
     flat, room = scores.reshape(-1), scores.shape[1]
     blocks = (count + LANES - 1) // LANES
-    for two in range(blocks // 2):  # two blocks and two queries at once: more sums at work, and more of a row read at a time
+    # two blocks and two queries at once: more sums at work, and more of a row read at a time
+    for two in range(blocks // 2):
         block = two * 2 * LANES
         for pair in range(0, group - 1, 2):
             one, other = query + pair * width, query + (pair + 1) * width
@@ -234,8 +261,12 @@ def score(queries: Any, query: int, group: int, width: int, keys: Any, key: int,
 
 
 @njit(**COMPILED)
-def mix(weights: Any, of: int, group: int, values: Any, value: int, width: int, count: int, mixed: Any, to: int) -> None:
-    """Adds to mixed, flat from `to` on, (group, width): weights (group, room) from column `of` on times `count` values from `value` on."""
+def mix(
+    weights: Any, of: int, group: int, values: Any, value: int, width: int, count: int, mixed: Any, to: int
+) -> None:
+    """Adds to mixed, flat from `to` on, (group, width): weights (group, room) from column `of` on times
+    `count` values from `value` on.
+    """
     for w in range(0, width, LANES):
         for pair in range(0, group - 1, 2):
             one, other = to + pair * width + w, to + (pair + 1) * width + w
@@ -286,10 +317,11 @@ def attend(
 ) -> None:
     """One new token per row: turned, written to the caches, and what its queries find there.
 
-    joint (B, all heads x width): queries, keys, values; gains as in `turn`; angles (positions, width / 2, 2). Row b's own keys (kv heads,
-    B, width, C) and values (kv heads, B, C, width) begin at column starts[b]; before them it sees the last lengths[f] columns of the prefix
-    f = of[b], keys (kv heads, F, width, P) and values (kv heads, F, P, width). -> mixed (B, heads x width).
-    Behind the keys' last number LANES - 1 more must be readable.
+    joint (B, all heads x width): queries, keys, values; gains as in `turn`; angles (positions, width / 2, 2).
+    Row b's own keys (kv heads, B, width, C) and values (kv heads, B, C, width) begin at column starts[b];
+    before them it sees the last lengths[f] columns of the prefix f = of[b], keys (kv heads, F, width, P) and
+    values (kv heads, F, P, width). -> mixed (B, heads x width). Behind the keys' last number LANES - 1 more
+    must be readable.
     """
     rows, all_heads = joint.shape
     kv_heads, _, columns, width = values.shape
@@ -326,30 +358,83 @@ def attend(
                 scores,
                 0,
             )
-            score(flat_joint, query, group, width, flat_keys, place * width * columns + start, columns, own, scores, before)
+            score(
+                flat_joint,
+                query,
+                group,
+                width,
+                flat_keys,
+                place * width * columns + start,
+                columns,
+                own,
+                scores,
+                before,
+            )
             for each in range(group):
                 soften(scores[each], before + own, powers, ones)
             to = row * heads * width + head * group * width
-            mix(scores, 0, group, flat_prefix_values, (shared * prefix_columns + first) * width, width, before, flat_mixed, to)
-            mix(scores, before, group, flat_values, (place * columns + start) * width, width, own, flat_mixed, to)
+            mix(
+                scores,
+                0,
+                group,
+                flat_prefix_values,
+                (shared * prefix_columns + first) * width,
+                width,
+                before,
+                flat_mixed,
+                to,
+            )
+            mix(
+                scores,
+                before,
+                group,
+                flat_values,
+                (place * columns + start) * width,
+                width,
+                own,
+                flat_mixed,
+                to,
+            )
 
 
 @njit(**COMPILED)
-def attend_columns(joint: Any, gains: Any, epsilon: float, angles: Any, keys: Any, values: Any, mixed: Any) -> None:
+def attend_columns(
+    joint: Any, gains: Any, epsilon: float, angles: Any, keys: Any, values: Any, mixed: Any
+) -> None:
     """`attend` for all tokens of F sequences that begin here, column by column.
 
-    joint (W, F, all heads x width), keys (kv heads, F, width, W), values (kv heads, F, W, width) -> mixed (W, F, heads x width).
+    joint (W, F, all heads x width), keys (kv heads, F, width, W), values (kv heads, F, W, width) -> mixed (W,
+    F, heads x width).
     """
     kv_heads, rows, _, width = values.shape
     starts, lengths, of = np.zeros(rows, np.int64), np.zeros(1, np.int64), np.zeros(rows, np.int64)
-    none_keys, none_values = np.empty((kv_heads, 1, width, 0), np.float32), np.empty((kv_heads, 1, 0, width), np.float32)
+    none_keys, none_values = (
+        np.empty((kv_heads, 1, width, 0), np.float32),
+        np.empty((kv_heads, 1, 0, width), np.float32),
+    )
     for column in range(len(joint)):
-        attend(joint[column], gains, epsilon, angles, keys, values, column, starts, none_keys, none_values, lengths, of, mixed[column])
+        attend(
+            joint[column],
+            gains,
+            epsilon,
+            angles,
+            keys,
+            values,
+            column,
+            starts,
+            none_keys,
+            none_values,
+            lengths,
+            of,
+            mixed[column],
+        )
 
 
 @njit(**COMPILED)
 def choose(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> None:
-    """`kernels.pick`: logits (N, V), uniform (N,), empty for the most likely -> ids, log-probs, entropies (N,)."""
+    """`kernels.pick`: logits (N, V), uniform (N,), empty for the most likely -> ids, log-probs, entropies
+    (N,).
+    """
     rows, vocabulary = logits.shape
     work, powers = np.empty(vocabulary, np.float32), np.empty(vocabulary, np.int32)
     gaps, ones = np.empty(vocabulary, np.float32), np.ones(vocabulary, np.float32)
@@ -359,7 +444,8 @@ def choose(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> 
             largest = logits[row, i] if logits[row, i] > largest else largest
         for i in range(vocabulary):
             work[i] = logits[row, i] - largest
-            gaps[i] = np.float32(-1e30) if work[i] < np.float32(-1e30) else work[i]  # 0 log 0 is 0, also where the logit is -inf
+            # 0 log 0 is 0, also where the logit is -inf
+            gaps[i] = np.float32(-1e30) if work[i] < np.float32(-1e30) else work[i]
         exponentials(work, powers, vocabulary)
         total, weighted = dot(work, ones, 0, vocabulary), dot(work, gaps, 0, vocabulary)
         chosen = 0
@@ -369,10 +455,15 @@ def choose(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> 
             while chosen < vocabulary - 1 and not reached > target:
                 chosen += 1
                 reached += work[chosen]
-            while chosen > 0 and work[chosen] == 0:  # rounding put the target at or beyond the end: the last that has a probability
+            # rounding put the target at or beyond the end: the last that has a probability
+            while chosen > 0 and work[chosen] == 0:
                 chosen -= 1
         else:
             while chosen < vocabulary - 1 and logits[row, chosen] != largest:
                 chosen += 1
         size = np.log(total)
-        ids[row], logprobs[row], entropy[row] = chosen, logits[row, chosen] - largest - size, size - weighted / total
+        ids[row], logprobs[row], entropy[row] = (
+            chosen,
+            logits[row, chosen] - largest - size,
+            size - weighted / total,
+        )

@@ -1,6 +1,8 @@
-"""Which prefixes a batch of requests has, and what the model remembers of each: every distinct prefix is computed once.
+"""Which prefixes a batch of requests has, and what the model remembers of each: every distinct prefix is
+computed once.
 
-Prefixes that begin one another (the states along one response) share the prefill of the longest of them, their trunk.
+Prefixes that begin one another (the states along one response) share the prefill of the longest of them,
+their trunk.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from pipelines.rollouts.cache import Layer, Rows, State
 class Forward(Protocol):
     """What the engine needs of a model; see GenericForward and FusedForward.
 
-    `shares` says whether it takes rows whose families hold their prefix once, `by_width` how it wants their keys (see cache).
+    `shares` says whether it takes rows whose families hold their prefix once, `by_width` how it wants their
+    keys (see cache).
     """
 
     shares: bool
@@ -31,7 +34,9 @@ class Forward(Protocol):
 
 @dataclass
 class Trunk:
-    """A prefix that no other one extends. `users`: length of each prefix on it -> the rows (indices of samples) that continue it."""
+    """A prefix that no other one extends. `users`: length of each prefix on it -> the rows (indices of
+    samples) that continue it.
+    """
 
     ids: tuple[int, ...]
     users: dict[int, list[int]] = field(default_factory=dict)
@@ -53,7 +58,9 @@ class Trunk:
 
 
 def trunks(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> list[Trunk]:
-    """prefixes: P lists of ids; rows: the samples that continue each -> trunks, shortest first: neighbours of like length waste little."""
+    """prefixes: P lists of ids; rows: the samples that continue each -> trunks, shortest first: neighbours of
+    like length waste little.
+    """
     wanted: dict[tuple[int, ...], list[int]] = {}
     for prefix, members in zip(prefixes, rows, strict=True):
         wanted.setdefault(tuple(prefix), []).extend(members)
@@ -66,7 +73,9 @@ def trunks(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> 
 
 
 def deal(found: Sequence[Trunk], hands: int) -> list[list[Trunk]]:
-    """Trunks for `hands` workers with about equally many rows each; the order is kept, and depends on nothing but the arguments."""
+    """Trunks for `hands` workers with about equally many rows each; the order is kept, and depends on nothing
+    but the arguments.
+    """
     most = -(-sum(trunk.size for trunk in found) // hands)
     dealt: list[list[Trunk]] = [[] for _ in range(hands)]
     loads = [0] * hands
@@ -79,12 +88,25 @@ def deal(found: Sequence[Trunk], hands: int) -> list[list[Trunk]]:
 
 
 class Prefiller:
-    """States of the prefixes of `found`, computed a block of trunks at a time, in order; `ready` holds those known from before."""
+    """States of the prefixes of `found`, computed a block of trunks at a time, in order; `ready` holds those
+    known from before.
+    """
 
     def __init__(
-        self, forward: Forward, found: Sequence[Trunk], ready: Mapping[tuple[int, ...], State], tokens: int, device: torch.device
+        self,
+        forward: Forward,
+        found: Sequence[Trunk],
+        ready: Mapping[tuple[int, ...], State],
+        tokens: int,
+        device: torch.device,
     ) -> None:
-        self._forward, self._found, self._ready, self._tokens, self._device = forward, found, ready, tokens, device
+        self._forward, self._found, self._ready, self._tokens, self._device = (
+            forward,
+            found,
+            ready,
+            tokens,
+            device,
+        )
         self._next = 0
         self._states: dict[tuple[int, int], State] = {}
 

@@ -1,7 +1,9 @@
-"""The tree sampler: segments of a fixed length that are continued several times each, level by level (spo.md 2.2).
+"""The tree sampler: segments of a fixed length that are continued several times each, level by level (spo.md
+2.2).
 
-A segment that ends by itself is a leaf on any level. A leaf of the last level that does not (`finish.whole` is false) is a response cut
-off; what that is worth is the verdict's business (0 by default, spo.md U3). Every node's randomness is that of its path from the prompt.
+A segment that ends by itself is a leaf on any level. A leaf of the last level that does not (`finish.whole`
+is false) is a response cut off; what that is worth is the verdict's business (0 by default, spo.md U3). Every
+node's randomness is that of its path from the prompt.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.tree_params import TreeParams
 
 
-def grow(engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams) -> Forest:
-    """A tree below each prompt. A whole response has at most `sampling.max_new_tokens` tokens, as with the other samplers.
+def grow(
+    engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams
+) -> Forest:
+    """A tree below each prompt. A whole response has at most `sampling.max_new_tokens` tokens, as with the
+    other samplers.
 
-    Raises ValueError when the inner levels leave nothing to the last one, in `max_new_tokens` or in the model's context.
+    Raises ValueError when the inner levels leave nothing to the last one, in `max_new_tokens` or in the
+    model's context.
     """
     _refuse(engine, prompts, settings, sampling)
     forest = Forest(prompts)
@@ -42,8 +48,13 @@ def grow(engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams, s
     return forest
 
 
-def _refuse(engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams) -> None:
-    inner = f"{len(settings.branching) - 1} inner levels of {settings.segment} tokens each (sampler.branching, sampler.segment)"
+def _refuse(
+    engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams
+) -> None:
+    inner = (
+        f"{len(settings.branching) - 1} inner levels of {settings.segment} tokens each (sampler.branching, "
+        f"sampler.segment)"
+    )
     if sampling.max_new_tokens <= settings.reserved:
         raise ValueError(
             f"{inner} leave nothing of sampling.max_new_tokens {sampling.max_new_tokens} to the last level: "
@@ -53,6 +64,7 @@ def _refuse(engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams
     for prompt in prompts:
         if len(prompt.ids) + settings.reserved >= context:
             raise ValueError(
-                f"prompt {prompt.id} has {len(prompt.ids)} tokens: with {inner} nothing of the model's context of {context} is left; "
+                f"prompt {prompt.id} has {len(prompt.ids)} tokens: with {inner} nothing of the model's "
+                f"context of {context} is left; "
                 f"drop prompts of {context - settings.reserved} tokens or more, or make the segments shorter"
             )

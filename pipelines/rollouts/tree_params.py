@@ -17,9 +17,15 @@ class TreeParams(Choice):
 
     kind: Literal["tree"] = "tree"
     branching: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (6, 6, 6), min_length=1, description="continuations of every unfinished segment, level by level; (8,) is a flat group of 8"
+        (6, 6, 6),
+        min_length=1,
+        description="continuations of every unfinished segment, level by level; (8,) is a flat group of 8",
     )
-    segment: int = Field(30, ge=1, description="tokens after which a segment of an inner level ends; the last level has no such limit")
+    segment: int = Field(
+        30,
+        ge=1,
+        description="tokens after which a segment of an inner level ends; the last level has no such limit",
+    )
 
     @property
     def reserved(self) -> int:

@@ -1,8 +1,10 @@
-"""vLLM's sampler replaced by ours: a custom logits processor draws each token with `pipelines.rollouts.draw` and forces it.
+"""vLLM's sampler replaced by ours: a custom logits processor draws each token with `pipelines.rollouts.draw`
+and forces it.
 
-So a vLLM sample comes from the same counter-based uniform as a local one, whatever shares its batch, and its log-prob and entropy are those
-of the sampling distribution: vLLM itself would give at most the top few log-probs, no entropy, and a generator's state per request.
-Needs vLLM's V1 interface of logits processors and the engine in this process.
+So a vLLM sample comes from the same counter-based uniform as a local one, whatever shares its batch, and its
+log-prob and entropy are those of the sampling distribution: vLLM itself would give at most the top few
+log-probs, no entropy, and a generator's state per request. Needs vLLM's V1 interface of logits processors and
+the engine in this process.
 """
 
 from __future__ import annotations
@@ -22,14 +24,18 @@ ROW = "whetstone_row"  # a request says by this extra argument which row of the 
 class Board:
     """What was drawn for the requests of one call: (rows, positions) log-probs and entropies."""
 
-    def __init__(self, keys: list[int], positions: int, sampling: SamplingParams, device: torch.device) -> None:
+    def __init__(
+        self, keys: list[int], positions: int, sampling: SamplingParams, device: torch.device
+    ) -> None:
         self._sampling = sampling
         self._counters = key_tensor(keys, device)
         self.logprobs = torch.zeros(len(keys), positions, device=device)
         self.entropy = torch.zeros(len(keys), positions, device=device)
 
     def force(self, logits: Tensor, rows: list[int], positions: list[int]) -> Tensor:
-        """logits (R, V) of the board's `rows`, whose next tokens stand at `positions` -> logits whose maximum is the drawn token."""
+        """logits (R, V) of the board's `rows`, whose next tokens stand at `positions` -> logits whose maximum
+        is the drawn token.
+        """
         row = torch.tensor(rows, device=logits.device)
         position = torch.tensor(positions, device=logits.device)
         chosen, logprobs, entropy = draw(logits, uniforms(self._counters[row], position), self._sampling)
@@ -51,7 +57,8 @@ def processor(desk: Desk) -> type:
 
     class Drawn(LogitsProcessor):
         def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
-            self._slots: dict[int, tuple[int, list[int]]] = {}  # place in vLLM's batch -> row of the board, ids drawn so far (live)
+            # place in vLLM's batch -> row of the board, ids drawn so far (live)
+            self._slots: dict[int, tuple[int, list[int]]] = {}
 
         def is_argmax_invariant(self) -> bool:
             return False
@@ -64,7 +71,9 @@ def processor(desk: Desk) -> type:
             process_dict_updates(self._slots, batch_update, slot)
 
         def apply(self, logits: Tensor) -> Tensor:
-            """A request still in its prefill has a slot as well; vLLM throws its token away and asks for the same position again."""
+            """A request still in its prefill has a slot as well; vLLM throws its token away and asks for the
+            same position again.
+            """
             if not self._slots or desk.board is None:  # vLLM's own warm-up
                 return logits
             slots = [self._slots[index] for index in range(len(logits))]

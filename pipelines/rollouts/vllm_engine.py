@@ -1,7 +1,9 @@
-"""The vLLM engine: same door and same samples as the local one, with vLLM's paged cache, batching and attention kernels behind it.
+"""The vLLM engine: same door and same samples as the local one, with vLLM's paged cache, batching and
+attention kernels behind it.
 
-It runs in the trainer's process. vLLM holds a copy of the weights, made anew from the live model whenever that has changed, and then drops
-its prefix cache. Install vLLM beside Whetstone; `make test-vllm` does so in an environment of its own, with vLLM's CPU build.
+It runs in the trainer's process. vLLM holds a copy of the weights, made anew from the live model whenever
+that has changed, and then drops its prefix cache. Install vLLM beside Whetstone; `make test-vllm` does so in
+an environment of its own, with vLLM's CPU build.
 """
 
 from __future__ import annotations
@@ -28,15 +30,16 @@ from pipelines.rollouts.weights import checksums
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the weights are copied from tensors of this process
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else it pins this process, the trainer with it, to cores of its choice
+    # else it pins this process, the trainer with it, to cores of its choice
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_LOGGING_LEVEL": "ERROR",  # it warns at every reload that rotary tables came without weights
     "VLLM_NO_USAGE_STATS": "1",
 }
 
 
 class VllmEngine:
-    """`generate` as in `LocalEngine`. `batch`: sequences in flight; `memory_share`: of the GPU's memory, for weights and cache;
-    `cache_bytes`: for the cache where there is no GPU.
+    """`generate` as in `LocalEngine`. `batch`: sequences in flight; `memory_share`: of the GPU's memory, for
+    weights and cache; `cache_bytes`: for the cache where there is no GPU.
 
     One process, one device. Raises ImportError where vLLM is not installed.
     """
@@ -67,25 +70,33 @@ class VllmEngine:
         caps: Sequence[int] | None = None,
         keep: bool = False,
     ) -> list[list[Completion]]:
-        """prefixes: P lists of ids; keys: one counter key per wanted completion of each -> as many completions of each.
+        """prefixes: P lists of ids; keys: one counter key per wanted completion of each -> as many
+        completions of each.
 
-        `caps` limits the new tokens prefix by prefix. `keep` asks for nothing that vLLM's prefix cache does not do by itself.
-        Raises ValueError when a prefix leaves no room in the model's context.
+        `caps` limits the new tokens prefix by prefix. `keep` asks for nothing that vLLM's prefix cache does
+        not do by itself. Raises ValueError when a prefix leaves no room in the model's context.
         """
         if min(map(len, prefixes), default=1) < 1 or min(caps or [1]) < 1:
-            raise ValueError("a prefix is empty, or a cap is below 1: there is nothing to continue, or nothing to draw")
+            raise ValueError(
+                "a prefix is empty, or a cap is below 1: there is nothing to continue, or nothing to draw"
+            )
         room = [context_size(self.model) - len(prefix) for prefix in prefixes]
         if min(room, default=1) < 1:
             raise ValueError(
-                f"a prefix of {max(map(len, prefixes))} tokens leaves no room in the model's context of {context_size(self.model)}"
+                f"a prefix of {max(map(len, prefixes))} tokens leaves no room in the model's context of "
+                f"{context_size(self.model)}"
             )
         self._follow()
-        wanted = [min(cap, sampling.max_new_tokens) for cap in caps or [sampling.max_new_tokens] * len(prefixes)]
+        wanted = [
+            min(cap, sampling.max_new_tokens) for cap in caps or [sampling.max_new_tokens] * len(prefixes)
+        ]
         limits = [min(pair) for pair in zip(wanted, room, strict=True)]
         owners = [index for index, row in enumerate(keys) for _ in row]
         if not owners:
             return [[] for _ in prefixes]
-        self._desk.board = Board([key for row in keys for key in row], max(limits), sampling, self.placement.device)
+        self._desk.board = Board(
+            [key for row in keys for key in row], max(limits), sampling, self.placement.device
+        )
         try:
             drawn = self._run([prefixes[owner] for owner in owners], [limits[owner] for owner in owners])
             completions = self._completions(drawn, [wanted[owner] for owner in owners], self._desk.board)
@@ -97,7 +108,9 @@ class VllmEngine:
         return results
 
     def refresh(self) -> None:
-        """Copy the weights into vLLM and drop its prefix cache, which the old ones made. `generate` does so when they have changed."""
+        """Copy the weights into vLLM and drop its prefix cache, which the old ones made. `generate` does so
+        when they have changed.
+        """
         self._wake()
         self._vllm.collective_rpc("reload_weights", kwargs={"weights_iterator": self._weights()})
         if not self._vllm.reset_prefix_cache():
@@ -105,7 +118,9 @@ class VllmEngine:
         self._held = checksums(self.model)
 
     def rest(self) -> None:
-        """Free vLLM's memory for the updates, until the next `generate`. Without a GPU vLLM cannot, and nothing happens."""
+        """Free vLLM's memory for the updates, until the next `generate`. Without a GPU vLLM cannot, and
+        nothing happens.
+        """
         if self._gpu and not self._asleep:
             self._vllm.sleep(level=1)
             self._asleep = True
@@ -118,7 +133,8 @@ class VllmEngine:
         place: dict[str, Any] = (
             {"gpu_memory_utilization": memory_share, "enable_sleep_mode": True}
             if self._gpu
-            # blocks of 32: the cache is shared by whole blocks, and vLLM's 128 on a CPU are longer than most prompts
+            # blocks of 32: the cache is shared by whole blocks, and vLLM's 128 on a CPU are longer than most
+            # prompts
             else {"kv_cache_memory_bytes": cache_bytes, "block_size": 32, "enforce_eager": True}
         )
         with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +144,8 @@ class VllmEngine:
                 model=folder,
                 skip_tokenizer_init=True,
                 load_format="dummy",  # `refresh` brings the weights
-                hf_overrides={"tie_word_embeddings": False},  # vLLM's reload leaves out a head that is tied to the embedding
+                # vLLM's reload leaves out a head that is tied to the embedding
+                hf_overrides={"tie_word_embeddings": False},
                 dtype=str(self.placement.dtype).removeprefix("torch."),
                 max_model_len=context_size(self.model),
                 max_num_seqs=batch,
@@ -169,7 +186,8 @@ class VllmEngine:
                     temperature=0,  # greedy among logits that allow one token
                     max_tokens=limit,
                     ignore_eos=True,
-                    stop_token_ids=sorted({self.tokens.eos_id, *self.tokens.stop_ids} - {-1}),  # -1: nothing ends a response
+                    # -1: nothing ends a response
+                    stop_token_ids=sorted({self.tokens.eos_id, *self.tokens.stop_ids} - {-1}),
                     detokenize=False,
                     output_kind=RequestOutputKind.FINAL_ONLY,
                     extra_args={ROW: row},
@@ -189,7 +207,12 @@ class VllmEngine:
     def _completions(self, drawn: list[list[int]], wanted: list[int], board: Board) -> list[Completion]:
         logprobs, entropy = board.logprobs.cpu(), board.entropy.cpu()
         return [
-            Completion(ids, logprobs[row, : len(ids)], entropy[row, : len(ids)], self._finish(ids[-1], len(ids), wanted[row]))
+            Completion(
+                ids,
+                logprobs[row, : len(ids)],
+                entropy[row, : len(ids)],
+                self._finish(ids[-1], len(ids), wanted[row]),
+            )
             for row, ids in enumerate(drawn)
         ]
 
@@ -203,7 +226,9 @@ class VllmEngine:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Undo what starting vLLM does to its process: it seeds the global generators, and on a CPU forbids to set the number of threads."""
+    """Undo what starting vLLM does to its process: it seeds the global generators, and on a CPU forbids to
+    set the number of threads.
+    """
     set_threads, drawn, drawn_torch = torch.set_num_threads, random.getstate(), torch.get_rng_state()
     try:
         yield

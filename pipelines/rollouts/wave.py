@@ -17,13 +17,17 @@ from pipelines.rollouts.kernels import ended, fast
 from pipelines.rollouts.prefill import Forward, Prefiller, Trunk
 from pipelines.rollouts.rollout_params import SamplingParams
 
-FULL_ABOVE = 0.75  # finished rows are dropped, and waiting ones let in, once this share or less is alive: either copies the cache
+# finished rows are dropped, and waiting ones let in, once this share or less is alive: either copies the
+# cache
+FULL_ABOVE = 0.75
 AHEAD = 16  # uniforms are hashed for this many positions at once
 
 
 @dataclass
 class Samples:
-    """All rows of a call. keys and limits (N,); what is drawn: ids, logprobs, entropy (N, positions); lengths (N,)."""
+    """All rows of a call. keys and limits (N,); what is drawn: ids, logprobs, entropy (N, positions); lengths
+    (N,).
+    """
 
     keys: Tensor
     limits: Tensor
@@ -35,7 +39,9 @@ class Samples:
 
 @dataclass(frozen=True)
 class Rules:
-    """How to draw and when to end. `keep` marks rows (N, bool) whose state is wanted when they end at their limit."""
+    """How to draw and when to end. `keep` marks rows (N, bool) whose state is wanted when they end at their
+    limit.
+    """
 
     sampling: SamplingParams
     stops: Tensor
@@ -44,16 +50,25 @@ class Rules:
 
 
 class Wave:
-    """One worker's rows: `run` samples all rows of `found` and writes them to `samples`; `kept` maps rows to their states."""
+    """One worker's rows: `run` samples all rows of `found` and writes them to `samples`; `kept` maps rows to
+    their states.
+    """
 
-    def __init__(self, forward: Forward, prefiller: Prefiller, found: Sequence[Trunk], samples: Samples, rules: Rules) -> None:
+    def __init__(
+        self, forward: Forward, prefiller: Prefiller, found: Sequence[Trunk], samples: Samples, rules: Rules
+    ) -> None:
         self._forward, self._prefiller, self._samples, self._rules = forward, prefiller, samples, rules
-        self._waiting = deque((number, length, rows) for number, trunk in enumerate(found) for length, rows in sorted(trunk.users.items()))
+        self._waiting = deque(
+            (number, length, rows)
+            for number, trunk in enumerate(found)
+            for length, rows in sorted(trunk.users.items())
+        )
         rows = sum(len(users) for *_, users in self._waiting)
         self._share = forward.shares and rows >= SHARED_BY * len(self._waiting)
         self._rows: Rows | None = None
         self._drawn: list[tuple[Tensor, Tensor, Tensor]] = []
-        # Of the rows in flight, all (rows,): index, tokens before the present block, tokens left then, whether ended; logits (rows, V).
+        # Of the rows in flight, all (rows,): index, tokens before the present block, tokens left then,
+        # whether ended; logits (rows, V).
         self._alive = self._done = self._left = samples.limits.new_empty(0)
         self._finished: Tensor = self._alive.bool()
         self._logits: Tensor = self._alive
@@ -68,7 +83,9 @@ class Wave:
             pause()
             chosen, logprobs, entropy = draw(self._logits, self._uniform(), self._rules.sampling)
             self._drawn.append((chosen, logprobs, entropy))
-            stopped, ending, some = self._ended(chosen, self._rules.stops, self._left == len(self._drawn), self._finished)
+            stopped, ending, some = self._ended(
+                chosen, self._rules.stops, self._left == len(self._drawn), self._finished
+            )
             if not some:
                 self._logits = self._forward.step(chosen, self._flying)
                 continue
@@ -82,13 +99,19 @@ class Wave:
         return self._rows
 
     def _leave(self, chosen: Tensor, held: Tensor) -> None:
-        """Some rows have just ended. Remember the state of `held`, close the gaps if there are many, and advance."""
+        """Some rows have just ended. Remember the state of `held`, close the gaps if there are many, and
+        advance.
+        """
         remaining = (~self._finished).nonzero().squeeze(1)
-        thin = len(remaining) <= FULL_ABOVE * (self._rules.rows_at_once if self._waiting else len(self._alive))
+        thin = len(remaining) <= FULL_ABOVE * (
+            self._rules.rows_at_once if self._waiting else len(self._alive)
+        )
         if len(held) or (len(remaining) and (self._waiting or not thin)):
             self._logits = self._forward.step(chosen, self._flying)
             for row, state in zip(
-                self._alive[held].tolist(), self._flying.states(held, self._logits[held]) if len(held) else [], strict=True
+                self._alive[held].tolist(),
+                self._flying.states(held, self._logits[held]) if len(held) else [],
+                strict=True,
             ):
                 self.kept[row] = state
             if thin:
@@ -110,14 +133,18 @@ class Wave:
         self._finished = torch.zeros(len(alive), dtype=torch.bool, device=alive.device)
         if forks:
             logits = torch.cat([state.logits.expand(copies, -1) for state, copies in forks])
-            self._rows = Rows.join(self._rows, remaining, forks, int(self._left.max()), self._share, self._forward.by_width)
+            self._rows = Rows.join(
+                self._rows, remaining, forks, int(self._left.max()), self._share, self._forward.by_width
+            )
             self._logits = torch.cat([self._logits[remaining], logits]) if len(remaining) else logits
         elif len(remaining):
             self._flying.keep(remaining)
             self._logits = self._logits[remaining]
 
     def _admit(self, room: int) -> tuple[list[tuple[State, int]], list[int]]:
-        """The next waiting rows, at most `room`: (state, copies) of each prefix, and the rows in that order."""
+        """The next waiting rows, at most `room`: (state, copies) of each prefix, and the rows in that
+        order.
+        """
         forks: list[tuple[State, int]] = []
         admitted: list[int] = []
         while self._waiting and len(admitted) < room:
@@ -144,10 +171,13 @@ class Wave:
         if not self._drawn:
             return
         positions = self._done[:, None] + torch.arange(len(self._drawn), device=self._done.device)
-        valid = positions < self._samples.limits[self._alive][:, None]  # a finished row runs on until it is dropped
+        # a finished row runs on until it is dropped
+        valid = positions < self._samples.limits[self._alive][:, None]
         rows, places = self._alive[:, None].expand_as(positions)[valid], positions[valid]
         for into, parts in zip(
-            (self._samples.ids, self._samples.logprobs, self._samples.entropy), zip(*self._drawn, strict=True), strict=True
+            (self._samples.ids, self._samples.logprobs, self._samples.entropy),
+            zip(*self._drawn, strict=True),
+            strict=True,
         ):
             into[rows, places] = torch.stack(parts, 1)[valid]
         self._done = self._done + len(self._drawn)

@@ -8,10 +8,14 @@ import torch
 
 
 def checksums(model: Any) -> list[int]:
-    """A sum over the bits of each parameter, which an update changes for certain in practice, and that costs one reading of the weights.
+    """A sum over the bits of each parameter, which an update changes for certain in practice, and that costs
+    one reading of the weights.
 
     Autograd's version counters do not do: fused optimisers leave them as they were.
     """
     whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-    sums = [parameter.detach().view(whole[parameter.element_size()]).sum(dtype=torch.int64) for parameter in model.parameters()]
+    sums = [
+        parameter.detach().view(whole[parameter.element_size()]).sum(dtype=torch.int64)
+        for parameter in model.parameters()
+    ]
     return torch.stack(sums).tolist()

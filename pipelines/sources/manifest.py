@@ -1,6 +1,8 @@
-"""The manifest of a source, `sources/NAME.json`: where it came from, and the digests of every file that is used.
+"""The manifest of a source, `sources/NAME.json`: where it came from, and the digests of every file that is
+used.
 
-All that a stage learns about a source it reads here, and it loads no file whose bytes are not the ones digested.
+All that a stage learns about a source it reads here, and it loads no file whose bytes are not the ones
+digested.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ BLOCK = 1 << 22
 
 
 class SourceError(ValueError):
-    """A source cannot be used as it is: gone, changed, damaged. The message names the file and the way out."""
+    """A source cannot be used as it is: gone, changed, damaged. The message names the file and the way
+    out.
+    """
 
 
 class SourceDamaged(SourceError):
@@ -36,7 +40,9 @@ class Digest(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """`source` is {"path"}, {"hub", "revision", "commit"} or {"package", "version", "file"}; `files` maps relative names to digests."""
+    """`source` is {"path"}, {"hub", "revision", "commit"} or {"package", "version", "file"}; `files` maps
+    relative names to digests.
+    """
 
     kind: Kind
     source: Mapping[str, Any]
@@ -47,7 +53,10 @@ class Manifest:
         """For people."""
         if "hub" in self.source:
             return f"{self.source['hub']}@{self.source['commit'][:12]}"
-        return str(self.source.get("path") or f"{self.source['package']} {self.source['version']}: {self.source['file']}")
+        return str(
+            self.source.get("path")
+            or f"{self.source['package']} {self.source['version']}: {self.source['file']}"
+        )
 
     @property
     def pin(self) -> dict[str, Any]:
@@ -59,10 +68,16 @@ class Manifest:
         """SourceError that names the files whose bytes are not the pinned ones, or that are not there."""
         files = pin["files"]
         wrong = [f"{name} is not there" for name in files if name not in self.files]
-        wrong += [f"{name} has other bytes" for name, digest in self.files.items() if files.get(name, digest.sha256) != digest.sha256]
+        wrong += [
+            f"{name} has other bytes"
+            for name, digest in self.files.items()
+            if files.get(name, digest.sha256) != digest.sha256
+        ]
         wrong += [f"{name} is new" for name in self.files if name not in files]
         if wrong:
-            raise SourceDamaged(f"{self.shown} is not what was first taken in under this name: {'; '.join(wrong[:8])}")
+            raise SourceDamaged(
+                f"{self.shown} is not what was first taken in under this name: {'; '.join(wrong[:8])}"
+            )
 
     def text(self) -> str:
         files = {name: dict(digest._asdict()) for name, digest in sorted(self.files.items())}
@@ -80,11 +95,17 @@ def read(path: Path) -> Manifest:
     """SourceError where the file is missing or damaged."""
     try:
         row = json.loads(path.read_text("utf-8"))
-        return Manifest(row["kind"], row["source"], {name: Digest(**digest) for name, digest in row["files"].items()})
+        return Manifest(
+            row["kind"], row["source"], {name: Digest(**digest) for name, digest in row["files"].items()}
+        )
     except FileNotFoundError:
-        raise SourceError(f"{path} is missing: the source has not been taken in; `whetstone run` does it") from None
+        raise SourceError(
+            f"{path} is missing: the source has not been taken in; `whetstone run` does it"
+        ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SourceError(f"{path} cannot be read as a source's manifest ({error}); delete it and run `whetstone run`") from error
+        raise SourceError(
+            f"{path} cannot be read as a source's manifest ({error}); delete it and run `whetstone run`"
+        ) from error
 
 
 def digest(path: Path) -> Digest:
@@ -99,7 +120,9 @@ def digest(path: Path) -> Digest:
 
 
 def differences(manifest: Manifest, folder: Path) -> dict[str, str]:
-    """{file: what is wrong} of the manifest's files that `folder` does not hold as they were digested; every byte is read."""
+    """{file: what is wrong} of the manifest's files that `folder` does not hold as they were digested; every
+    byte is read.
+    """
     found = {}
     for name, known in manifest.files.items():
         path = folder / name

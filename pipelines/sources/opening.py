@@ -1,4 +1,6 @@
-"""Take a source in (digest what is used), and open it again: the very bytes that were digested, or an error that names the file."""
+"""Take a source in (digest what is used), and open it again: the very bytes that were digested, or an error
+that names the file.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from pipelines.sources.source_params import COMMIT, Kind, Reference, Source
 
 @dataclass(frozen=True)
 class Found:
-    """A folder with just the digested files, to be loaded from; `gguf` is the name of the .gguf file where the weights are in one."""
+    """A folder with just the digested files, to be loaded from; `gguf` is the name of the .gguf file where
+    the weights are in one.
+    """
 
     folder: Path
     shown: str
@@ -39,12 +43,18 @@ def take(source: Source, kind: Kind, offline: bool, commit: str | None = None) -
 
 
 @contextmanager
-def opened(manifest: Manifest, offline: bool, say: Callable[[str], None] = lambda text: None) -> Iterator[Found]:
-    """Every byte is compared with the manifest first. SourceError names the files that differ. `say` hears of a branch that moved."""
+def opened(
+    manifest: Manifest, offline: bool, say: Callable[[str], None] = lambda text: None
+) -> Iterator[Found]:
+    """Every byte is compared with the manifest first. SourceError names the files that differ. `say` hears of
+    a branch that moved.
+    """
     place = again(manifest, offline)
     if wrong := differences(manifest, place.folder):
         shown = ", ".join(f"{name} {what}" for name, what in list(wrong.items())[:8])
-        raise SourceError(f"{manifest.shown}: {shown} since it was taken in ({place.folder}); {_way_out(manifest)}")
+        raise SourceError(
+            f"{manifest.shown}: {shown} since it was taken in ({place.folder}); {_way_out(manifest)}"
+        )
     _tell_moved(manifest, offline, say)
     with _view(place.folder, tuple(manifest.files), manifest.shown, manifest.kind) as found:
         yield found
@@ -69,10 +79,15 @@ def unrecorded(value: str | Source, kind: Kind, revision: str | None = None) -> 
 
 @contextmanager
 def _view(folder: Path, names: tuple[str, ...], shown: str, kind: Kind) -> Iterator[Found]:
-    """Links to the files that were digested: a library that looks for more in the folder finds nothing else."""
+    """Links to the files that were digested: a library that looks for more in the folder finds nothing
+    else.
+    """
     gguf = [name for name in names if name.endswith(".gguf") and kind != "data"]
     if len(gguf) > 1 or (gguf and any(name.endswith(".safetensors") for name in names)):
-        raise SourceError(f"{shown} holds more than one set of weights ({', '.join(gguf)}); name one .gguf file, or a folder without any")
+        raise SourceError(
+            f"{shown} holds more than one set of weights ({', '.join(gguf)}); name one .gguf file, or a "
+            f"folder without any"
+        )
     with tempfile.TemporaryDirectory(prefix="whetstone-source-") as view:
         for name in names:
             link = Path(view) / name
@@ -83,8 +98,14 @@ def _view(folder: Path, names: tuple[str, ...], shown: str, kind: Kind) -> Itera
 
 def _way_out(manifest: Manifest) -> str:
     if "hub" in manifest.source:
-        return "another content under the same id and commit is damage or an attack: delete it from the hub's cache and run again"
-    return "put the old files back, or run `whetstone run`, which takes the new ones in and makes again what was made from them"
+        return (
+            "another content under the same id and commit is damage or an attack: delete it from the hub's "
+            "cache and run again"
+        )
+    return (
+        "put the old files back, or run `whetstone run`, which takes the new ones in and makes again what "
+        "was made from them"
+    )
 
 
 def _tell_moved(manifest: Manifest, offline: bool, say: Callable[[str], None]) -> None:
@@ -94,6 +115,7 @@ def _tell_moved(manifest: Manifest, offline: bool, say: Callable[[str], None]) -
     now = commit_of(facts["hub"], facts["revision"], manifest.kind)
     if now is not None and now != facts["commit"]:
         say(
-            f"{facts['hub']}: {facts['revision']} has moved to {now}; this project stays with {facts['commit']}, which it is pinned to. "
+            f"{facts['hub']}: {facts['revision']} has moved to {now}; this project stays with "
+            f"{facts['commit']}, which it is pinned to. "
             f"Write revision: {now} to take the new one"
         )

@@ -1,4 +1,6 @@
-"""Where the files of a source lie on this machine: a folder, the snapshot of a Hugging Face id, an installed package's folder."""
+"""Where the files of a source lie on this machine: a folder, the snapshot of a Hugging Face id, an installed
+package's folder.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,22 @@ from pipelines.sources.source_params import Kind, Source
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "*.gguf")
 # Formats that can run code when they are opened, or that nothing here reads.
-OTHER_WEIGHTS = ("*.bin", "*.bin.index.json", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.ot", "*.pkl")
+OTHER_WEIGHTS = (
+    "*.bin",
+    "*.bin.index.json",
+    "*.pt",
+    "*.pth",
+    "*.ckpt",
+    "*.h5",
+    "*.msgpack",
+    "*.onnx",
+    "*.onnx_data",
+    "*.ot",
+    "*.pkl",
+)
 NOT_FETCHED = (*OTHER_WEIGHTS, "*.md", "*.png", "*.jpg", "*.pdf", "original/*", "onnx/*", "runs/*")
-NO_DATA = (*OTHER_WEIGHTS, "*.py", "*.png", "*.jpg", "*.pdf")  # the card, README.md, says which files are which split
+# the card, README.md, says which files are which split
+NO_DATA = (*OTHER_WEIGHTS, "*.py", "*.png", "*.jpg", "*.pdf")
 
 
 class Place(NamedTuple):
@@ -30,7 +45,9 @@ class Place(NamedTuple):
 
 
 def find(source: Source, kind: Kind, offline: bool, commit: str | None = None) -> Place:
-    """SourceError naming what is not there. `commit`: the one that a Hugging Face id without a commit is pinned to."""
+    """SourceError naming what is not there. `commit`: the one that a Hugging Face id without a commit is
+    pinned to.
+    """
     if source.path is not None:
         return _path(source.path, kind)
     return _hub(source, kind, offline, commit) if source.hub is not None else _package(source)
@@ -50,22 +67,30 @@ def _path(text: str, kind: Kind) -> Place:
 
 
 def _below(folder: Path) -> Iterable[str]:
-    """Relative names of the files; hidden ones are nobody's model. A link to nothing is an error, not a file less."""
+    """Relative names of the files; hidden ones are nobody's model. A link to nothing is an error, not a file
+    less.
+    """
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
         for name in names:
             path = Path(parent) / name
             if path.is_symlink() and not path.exists():
-                raise SourceError(f"{path} is a link to {os.readlink(path)}, which is not there; bring the file back, or remove the link")
+                raise SourceError(
+                    f"{path} is a link to {os.readlink(path)}, which is not there; bring the file back, or "
+                    f"remove the link"
+                )
             if not name.startswith("."):
                 yield path.relative_to(folder).as_posix()
 
 
 def used(names: Iterable[str], kind: Kind, files: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Of a source's files those that count: what `files` says, else all that is no weights of a format that is never opened."""
+    """Of a source's files those that count: what `files` says, else all that is no weights of a format that
+    is never opened.
+    """
     skipped = NO_DATA if kind == "data" else (*OTHER_WEIGHTS, *(WEIGHTS if kind == "tokenizer" else ()))
     found = [name for name in names if (_matches(name, files) if files else not _matches(name, skipped))]
-    if kind == "tokenizer" and not found:  # a folder with nothing but a .gguf file, which holds its tokenizer too
+    # a folder with nothing but a .gguf file, which holds its tokenizer too
+    if kind == "tokenizer" and not found:
         found = [name for name in names if name.endswith(".gguf")]
     return tuple(sorted(found))
 
@@ -84,12 +109,15 @@ def _package(source: Source) -> Place:
     try:
         found = metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        raise SourceError(f"the package {name}, whose {wanted} is asked for, is not installed; pip install {name}") from None
+        raise SourceError(
+            f"the package {name}, whose {wanted} is asked for, is not installed; pip install {name}"
+        ) from None
     files = [file for file in found.files or [] if f"/{file.as_posix()}".endswith(f"/{wanted}")]
     if len(files) != 1:
         several = ", ".join(file.as_posix() for file in files[:5])
         raise SourceError(
-            f"the package {name} {found.version} has {f'several files {wanted}: {several}' if files else f'no file {wanted}'}"
+            f"the package {name} {found.version} has "
+            f"{f'several files {wanted}: {several}' if files else f'no file {wanted}'}"
         )
     path = Path(str(found.locate_file(files[0])))
     if not path.is_file():
@@ -97,7 +125,7 @@ def _package(source: Source) -> Place:
     return Place(path.parent, (path.name,), {"package": name, "version": found.version, "file": wanted})
 
 
-# -- the Hugging Face hub ---------------------------------------------------------------------------------------------------------------
+# -- the Hugging Face hub ------------------------------------------------------------------------------------
 
 
 def _hub(source: Source, kind: Kind, offline: bool, commit: str | None) -> Place:
@@ -120,16 +148,27 @@ def _hub(source: Source, kind: Kind, offline: bool, commit: str | None) -> Place
             )
         )
     except Exception as error:  # of the hub, of its client, and of what lies between the two
-        way = "set execution.offline to false to fetch it, or give the path of a folder" if offline else "check the id and the network"
+        way = (
+            "set execution.offline to false to fetch it, or give the path of a folder"
+            if offline
+            else "check the id and the network"
+        )
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        why = "no whole snapshot of it is in the local cache" if isinstance(error, LocalEntryNotFoundError) else why
+        why = (
+            "no whole snapshot of it is in the local cache"
+            if isinstance(error, LocalEntryNotFoundError)
+            else why
+        )
         raise SourceError(
-            f"{id} (revision {commit or revision}) is no folder here, and as a Hugging Face id it is not at hand: {why}; {way}"
+            f"{id} (revision {commit or revision}) is no folder here, and as a Hugging Face id it is not at "
+            f"hand: {why}; {way}"
         ) from error
     names = used(list(_below(folder)), kind, source.files)
     names = tuple(name for name in names if source.files or not _matches(name, _ignored(kind)))
     if not names:
-        raise SourceError(f"{id} (revision {commit or revision}) holds no file that a {kind} is made of in {folder}")
+        raise SourceError(
+            f"{id} (revision {commit or revision}) holds no file that a {kind} is made of in {folder}"
+        )
     for name in names:
         _check_blob(folder / name)
     return Place(folder, names, {"hub": id, "revision": revision, "commit": folder.name})
@@ -142,17 +181,24 @@ def _ignored(kind: Kind) -> list[str]:
 
 
 def _check_blob(path: Path) -> None:
-    """The hub's cache names a file's bytes by their digest: sha256 of large files, git's sha1 of the others."""
+    """The hub's cache names a file's bytes by their digest: sha256 of large files, git's sha1 of the
+    others.
+    """
     name, size = path.resolve().name, path.stat().st_size
     if len(name) not in (40, 64) or set(name) - set("0123456789abcdef"):
         return
-    state = hashlib.sha256() if len(name) == 64 else hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    state = (
+        hashlib.sha256()
+        if len(name) == 64
+        else hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    )
     with open(path, "rb") as stream:
         while block := stream.read(1 << 22):
             state.update(block)
     if state.hexdigest() != name:
         raise SourceDamaged(
-            f"{path} is damaged: its bytes are not those that the hub's cache names; delete {path.resolve()} and fetch it again"
+            f"{path} is damaged: its bytes are not those that the hub's cache names; delete {path.resolve()} "
+            f"and fetch it again"
         )
 
 
@@ -161,6 +207,10 @@ def commit_of(id: str, revision: str, kind: Kind) -> str | None:
     from huggingface_hub import HfApi
 
     try:
-        return HfApi().repo_info(id, revision=revision, timeout=10, repo_type="dataset" if kind == "data" else "model").sha
+        return (
+            HfApi()
+            .repo_info(id, revision=revision, timeout=10, repo_type="dataset" if kind == "data" else "model")
+            .sha
+        )
     except Exception:  # noqa: BLE001 - whatever lies between here and the hub: it is asked out of courtesy only
         return None

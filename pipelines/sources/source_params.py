@@ -1,7 +1,9 @@
-"""What comes from outside: a model, a tokenizer or data by a path, a Hugging Face id, or a file of an installed Python package.
+"""What comes from outside: a model, a tokenizer or data by a path, a Hugging Face id, or a file of an
+installed Python package.
 
-A field of a parameter record that names such a thing carries the mark `Outside(kind)`; whoever holds the record can then list them all, and
-each becomes a stage `source@NAME` that digests the bytes (flows/graph/source_lock.py). A plain string is a path or a Hugging Face id.
+A field of a parameter record that names such a thing carries the mark `Outside(kind)`; whoever holds the
+record can then list them all, and each becomes a stage `source@NAME` that digests the bytes
+(flows/graph/source_lock.py). A plain string is a path or a Hugging Face id.
 """
 
 from __future__ import annotations
@@ -28,11 +30,20 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 class Source(Settings):
     """Exactly one of `path`, `hub` and `package`."""
 
-    path: str | None = Field(None, min_length=1, description="a folder or a file; relative ones start at the project's folder")
+    path: str | None = Field(
+        None, min_length=1, description="a folder or a file; relative ones start at the project's folder"
+    )
     hub: str | None = Field(None, min_length=1, description="Hugging Face id")
-    revision: str | None = Field(None, description="commit, tag or branch of the id; what is no commit is pinned when it is first fetched")
-    files: tuple[str, ...] = Field((), description="names or patterns of the id's files that are used; none: what its kind needs")
-    package: str | None = Field(None, min_length=1, description="an installed Python package that brings the data")
+    revision: str | None = Field(
+        None,
+        description="commit, tag or branch of the id; what is no commit is pinned when it is first fetched",
+    )
+    files: tuple[str, ...] = Field(
+        (), description="names or patterns of the id's files that are used; none: what its kind needs"
+    )
+    package: str | None = Field(
+        None, min_length=1, description="an installed Python package that brings the data"
+    )
     file: str | None = Field(None, min_length=1, description="name of the package's file")
 
     @model_validator(mode="after")
@@ -60,7 +71,9 @@ Named = Annotated[str, Field(min_length=1)] | Source
 
 @dataclass(frozen=True)
 class Outside:
-    """Marks a field of type `Named`; a field `revision` beside it belongs to a Hugging Face id written as a string."""
+    """Marks a field of type `Named`; a field `revision` beside it belongs to a Hugging Face id written as a
+    string.
+    """
 
     kind: Kind
 
@@ -75,10 +88,18 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Of the stage source@NAME and of the manifest: readable, and different for whatever may be different bytes."""
-        said = self.value if isinstance(self.value, str) else self.value.model_dump_json(exclude_defaults=True)
+        """Of the stage source@NAME and of the manifest: readable, and different for whatever may be different
+        bytes.
+        """
+        said = (
+            self.value if isinstance(self.value, str) else self.value.model_dump_json(exclude_defaults=True)
+        )
         digest = hashlib.sha256(f"{said}\0{self.revision}\0{self.kind}".encode()).hexdigest()[:6]
-        place = said if isinstance(self.value, str) else self.value.path or self.value.hub or self.value.file or ""
+        place = (
+            said
+            if isinstance(self.value, str)
+            else self.value.path or self.value.hub or self.value.file or ""
+        )
         word = re.sub(r"[^A-Za-z0-9]+", "-", Path(place).name).strip("-") or self.kind
         return f"{word}-{'' if self.kind == 'model' else self.kind + '-'}{digest}"
 
@@ -88,12 +109,16 @@ class Reference:
         return f"{FOLDER}/{self.name}.json"
 
     def source(self, root: Path, was_path: bool = False) -> Source:
-        """A string is a path where something lies there, where it cannot be an id, or where it `was_path` before: what was taken from a
-        folder is never fetched from strangers because the folder is gone. Else it is a Hugging Face id."""
+        """A string is a path where something lies there, where it cannot be an id, or where it `was_path`
+        before: what was taken from a folder is never fetched from strangers because the folder is gone. Else
+        it is a Hugging Face id.
+        """
         if isinstance(self.value, Source):
             return self.value
         text = self.value
-        here = was_path or text.endswith(".gguf") or not HUB_ID.fullmatch(text) or os.path.lexists(root / text)
+        here = (
+            was_path or text.endswith(".gguf") or not HUB_ID.fullmatch(text) or os.path.lexists(root / text)
+        )
         if here and self.revision is None:
             return Source(path=text)
         return Source(hub=text, revision=self.revision)

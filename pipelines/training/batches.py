@@ -6,7 +6,8 @@ import torch
 
 
 def pick(size: int, count: int, step: int, seed: int) -> list[int]:
-    """`count` of `size` rows for `step`: shuffled passes, end to end. Every row comes once per pass; the passes differ.
+    """`count` of `size` rows for `step`: shuffled passes, end to end. Every row comes once per pass; the
+    passes differ.
 
     Depends on its arguments alone, so the data position of a resumed run is its step.
     """

@@ -1,4 +1,6 @@
-"""The weights of the best validation step, kept beside those that go on learning, and part of the checkpoint."""
+"""The weights of the best validation step, kept beside those that go on learning, and part of the
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ FILE = "best.json"
 
 
 class Best:
-    """`step` (steps done; 0: none yet) and `score` of the best one; of equal scores the earlier stays. Weights lie on the CPU of the first
-    rank, as a plain model's."""
+    """`step` (steps done; 0: none yet) and `score` of the best one; of equal scores the earlier stays.
+    Weights lie on the CPU of the first rank, as a plain model's.
+    """
 
     def __init__(self, ranks: Ranks = Ranks.alone()) -> None:
         self.step, self.score = 0, float("-inf")
@@ -27,7 +30,9 @@ class Best:
         self._weights: list[dict[str, Tensor]] = []
 
     def offer(self, engines: Sequence[Engine], step: int, score: float) -> None:
-        """Keep the weights of `engines` if `score` is above the best. Collective: every rank offers the same."""
+        """Keep the weights of `engines` if `score` is above the best. Collective: every rank offers the
+        same.
+        """
         if not score > self.score:
             return
         self.step, self.score = step, score
@@ -35,11 +40,18 @@ class Best:
         for engine in engines:
             with engine.whole() as model:
                 if self._ranks.first:
-                    found.append({name: value.detach().cpu().clone().contiguous() for name, value in adapters.plain_state(model).items()})
+                    found.append(
+                        {
+                            name: value.detach().cpu().clone().contiguous()
+                            for name, value in adapters.plain_state(model).items()
+                        }
+                    )
         self._weights = found
 
     def restore(self, model: Any, index: int = 0) -> None:
-        """Give `model`, that of engine number `index` inside its `whole()`, the kept weights; for saving it. First rank only."""
+        """Give `model`, that of engine number `index` inside its `whole()`, the kept weights; for saving it.
+        First rank only.
+        """
         own = model.state_dict()
         with torch.no_grad():
             for name, tensor in own.items():

@@ -1,7 +1,9 @@
-"""Resumable checkpoints: written beside, flushed to disk, then renamed, so that a kill at any moment leaves the last whole one.
+"""Resumable checkpoints: written beside, flushed to disk, then renamed, so that a kill at any moment leaves
+the last whole one.
 
-A checkpoint holds weights (safetensors), optimiser state and random state (opened with weights_only), the number of steps done, and what
-else a loop names as its parts. Data order and sampling are functions of the step, so they need no storing.
+A checkpoint holds weights (safetensors), optimiser state and random state (opened with weights_only), the
+number of steps done, and what else a loop names as its parts. Data order and sampling are functions of the
+step, so they need no storing.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ PREFIX = "step-"
 
 
 class Saveable(Protocol):
-    """A part of a run's state. Of several ranks the first one saves it; all do if it has an attribute `collective` that is true.
+    """A part of a run's state. Of several ranks the first one saves it; all do if it has an attribute
+    `collective` that is true.
 
-    One that changes within a step has a method `settle`, called at every step's end, and saves what it was at the last call: a run may be
-    stopped within a step, which is then done again from its start.
+    One that changes within a step has a method `settle`, called at every step's end, and saves what it was at
+    the last call: a run may be stopped within a step, which is then done again from its start.
     """
 
     def save(self, folder: Path) -> None:
@@ -79,10 +82,11 @@ class WrittenOtherwise(RuntimeError):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `folder`; the newest whole one counts. `period_s` is the time between two of them.
+    """The checkpoints of one run, in `folder`; the newest whole one counts. `period_s` is the time between
+    two of them.
 
-    All `ranks` must see the folder, and save and resume together. `division` holds the execution settings that say how several ranks divide
-    the state: a checkpoint is read under those it was written with.
+    All `ranks` must see the folder, and save and resume together. `division` holds the execution settings
+    that say how several ranks divide the state: a checkpoint is read under those it was written with.
     """
 
     def __init__(
@@ -95,7 +99,10 @@ class Checkpoints:
     ) -> None:
         self._folder, self._period, self._say, self._ranks = Path(folder), period_s, say, ranks
         # One process divides nothing: its checkpoint is the same whatever these settings say.
-        self._written: dict[str, int | str] = {"processes": ranks.size, **(division or {} if ranks.size > 1 else {})}
+        self._written: dict[str, int | str] = {
+            "processes": ranks.size,
+            **(division or {} if ranks.size > 1 else {}),
+        }
         self._last = time.monotonic()
 
     def due(self) -> bool:
@@ -103,7 +110,9 @@ class Checkpoints:
         return time.monotonic() - self._last >= self._period
 
     def save(self, done: int, state: Saveable) -> None:
-        """Write the state after `done` steps and drop older ones. Raises NoRoom when the disk does not take it."""
+        """Write the state after `done` steps and drop older ones. Raises NoRoom when the disk does not take
+        it.
+        """
         temporary, final = self._folder / ".writing", self._folder / f"{PREFIX}{done:08d}"
         try:
             if self._ranks.first:
@@ -112,7 +121,10 @@ class Checkpoints:
             self._ranks.barrier()
             if takes_part(state, self._ranks):
                 state.save(temporary)
-            torch.save({"cpu": torch.get_rng_state(), "cuda": _cuda_random()}, temporary / f"random-{self._ranks.index}.pt")
+            torch.save(
+                {"cpu": torch.get_rng_state(), "cuda": _cuda_random()},
+                temporary / f"random-{self._ranks.index}.pt",
+            )
             self._ranks.barrier()
             if self._ranks.first:
                 self._publish(done, temporary, final)
@@ -121,7 +133,8 @@ class Checkpoints:
             free = shutil.disk_usage(self._folder.parent).free / 1e6
             shutil.rmtree(temporary, ignore_errors=True)
             raise NoRoom(
-                f"the checkpoint after step {done} could not be written to {self._folder} ({error}); {free:.0f} MB are free there. "
+                f"the checkpoint after step {done} could not be written to {self._folder} ({error}); "
+                f"{free:.0f} MB are free there. "
                 "Earlier checkpoints are whole: make room and run again, the stage goes on from the last one"
             ) from error
         self._last = time.monotonic()
@@ -134,7 +147,9 @@ class Checkpoints:
         """Note every file's size, flush all to disk, and give the folder its name."""
         files = [path for path in sorted(temporary.rglob("*")) if path.is_file()]
         sizes = {path.relative_to(temporary).as_posix(): path.stat().st_size for path in files}
-        (temporary / "state.json").write_text(json.dumps({"done": done, "execution": self._written, "sizes": sizes}), "utf-8")
+        (temporary / "state.json").write_text(
+            json.dumps({"done": done, "execution": self._written, "sizes": sizes}), "utf-8"
+        )
         for path in (*temporary.rglob("*"), temporary):
             _flush(path)
         shutil.rmtree(final, ignore_errors=True)
@@ -144,8 +159,8 @@ class Checkpoints:
     def resume(self, into: Saveable) -> int:
         """Load the newest checkpoint that can be read; returns the steps it has done, 0 when there is none.
 
-        Raises WrittenOtherwise, with nothing touched, for one of other execution settings; RuntimeError where one that was whole could be
-        loaded in part only and there is no older one: the state is no start then.
+        Raises WrittenOtherwise, with nothing touched, for one of other execution settings; RuntimeError where
+        one that was whole could be loaded in part only and there is no older one: the state is no start then.
         """
         touched: list[Path] = []
         for folder in self._ranks.of_first(self._found()[::-1]):
@@ -170,23 +185,32 @@ class Checkpoints:
             for folder in touched if self._ranks.first else []:
                 os.replace(folder, folder.with_name(f"damaged-{folder.name}"))
             raise RuntimeError(
-                f"{touched[0]} is damaged in a way that shows only while it is loaded, and no older checkpoint can be read. It is called "
+                f"{touched[0]} is damaged in a way that shows only while it is loaded, and no older "
+                f"checkpoint can be read. It is called "
                 f"damaged-{touched[0].name} now; run again, and the stage begins from its start"
             )
         return 0
 
     def _refuse_other(self, folder: Path) -> None:
-        """Raise WrittenOtherwise, on every rank, where this run's execution settings are not those of the checkpoint.
+        """Raise WrittenOtherwise, on every rank, where this run's execution settings are not those of the
+        checkpoint.
 
         To skip it as a damaged one would start over, and the next save would delete it.
         """
         written = self._ranks.of_first(_execution(folder))
         if all(self._written.get(name, value) == value for name, value in written.items()):
             return
-        then, now = (", ".join(f"{name} {value}" for name, value in each.items()) for each in (written, self._written))
-        back = ", ".join(f"execution.{name}: {value}" for name, value in written.items() if self._written.get(name) != value)
+        then, now = (
+            ", ".join(f"{name} {value}" for name, value in each.items()) for each in (written, self._written)
+        )
+        back = ", ".join(
+            f"execution.{name}: {value}"
+            for name, value in written.items()
+            if self._written.get(name) != value
+        )
         raise WrittenOtherwise(
-            f"the checkpoint {folder} was written with {then}, this run has {now}, and it can be read only as it was written: "
+            f"the checkpoint {folder} was written with {then}, this run has {now}, and it can be read only "
+            f"as it was written: "
             f"set {back} again, or remove {folder} to begin again"
         )
 
@@ -203,7 +227,9 @@ class Checkpoints:
 
 
 def _execution(folder: Path) -> dict[str, int | str]:
-    """The execution settings that a checkpoint was written with; of one that cannot be read, none. Early ones note the processes alone."""
+    """The execution settings that a checkpoint was written with; of one that cannot be read, none. Early ones
+    note the processes alone.
+    """
     try:
         noted = json.loads((folder / "state.json").read_text("utf-8"))
         return dict(noted["execution"]) if "execution" in noted else {"processes": noted["ranks"]}

@@ -1,6 +1,8 @@
-"""One iteration's experience: sample a forest, judge its leaves, make rewards of verdicts, and flatten segments to training rows.
+"""One iteration's experience: sample a forest, judge its leaves, make rewards of verdicts, and flatten
+segments to training rows.
 
-Dynamic sampling lives here too: prompts whose responses are all right or all wrong are replaced (entropy.md 1.4).
+Dynamic sampling lives here too: prompts whose responses are all right or all wrong are replaced (entropy.md
+1.4).
 """
 
 from __future__ import annotations
@@ -33,11 +35,12 @@ NONE = torch.zeros(0)
 
 @dataclass(slots=True)
 class Row:
-    """A segment to learn from: `context` holds the prompt and the segments before it, `ids` its own tokens; the tensors are (tokens,)
-    float32 on the CPU. `values` (the critic's, normalised) and `returns` exist where there is a critic.
+    """A segment to learn from: `context` holds the prompt and the segments before it, `ids` its own tokens;
+    the tensors are (tokens,) float32 on the CPU. `values` (the critic's, normalised) and `returns` exist
+    where there is a critic.
 
-    Neighbours with the same number `sequence` are segments of one response: they count as one sequence, and stay together.
-    `iteration` is the one that sampled the row.
+    Neighbours with the same number `sequence` are segments of one response: they count as one sequence, and
+    stay together. `iteration` is the one that sampled the row.
     """
 
     question: str
@@ -56,7 +59,9 @@ class Row:
 
 @dataclass
 class Rollout:
-    """A judged forest: `rewards` per node (shaped; NaN for inner nodes and where there is no verdict), figures for the log."""
+    """A judged forest: `rewards` per node (shaped; NaN for inner nodes and where there is no verdict),
+    figures for the log.
+    """
 
     forest: Forest
     problems: list[Record]
@@ -65,10 +70,15 @@ class Rollout:
     figures: dict[str, float]
 
     def rows(self) -> tuple[list[int], list[Row]]:
-        """The nodes that may be trained on, and their rows. A response's end without a verdict is none of them: whitening would make an
-        advantage even of its 0."""
+        """The nodes that may be trained on, and their rows. A response's end without a verdict is none of
+        them: whitening would make an advantage even of its 0.
+        """
         unjudged = {leaf for leaf in self.verdicts if math.isnan(self.rewards[leaf])}
-        nodes = [index for index, node in enumerate(self.forest.nodes) if not node.side and node.ids and index not in unjudged]
+        nodes = [
+            index
+            for index, node in enumerate(self.forest.nodes)
+            if not node.side and node.ids and index not in unjudged
+        ]
         sequences = self.forest.sequences()
         return nodes, [_row(self.forest, self.problems, index, sequences.get(index)) for index in nodes]
 
@@ -77,56 +87,89 @@ def _row(forest: Forest, problems: list[Record], index: int, sequence: int | Non
     node = forest.nodes[index]
     before = [forest.prompts[node.tree].ids, *(forest.nodes[step].ids for step in forest.path(index)[:-1])]
     context = tuple(tuple(ids) for ids in before if ids)
-    return Row(problems[node.tree].id, context, tuple(node.ids), node.logprobs, node.logprobs, node.entropy, sequence=sequence)
+    return Row(
+        problems[node.tree].id,
+        context,
+        tuple(node.ids),
+        node.logprobs,
+        node.logprobs,
+        node.entropy,
+        sequence=sequence,
+    )
 
 
 class Collector:
     """Turns problems into a judged forest: the settings name the sampler, `judge` gives the verdicts."""
 
-    def __init__(self, engine: LocalEngine, tokens: Tokens, judge: Judge, settings: PolicyParams, seed: int) -> None:
-        self._engine, self._tokens, self._judge, self._settings, self._seed = engine, tokens, judge, settings, seed
+    def __init__(
+        self, engine: LocalEngine, tokens: Tokens, judge: Judge, settings: PolicyParams, seed: int
+    ) -> None:
+        self._engine, self._tokens, self._judge, self._settings, self._seed = (
+            engine,
+            tokens,
+            judge,
+            settings,
+            seed,
+        )
         self.say: Callable[[str], None] = print
         self._sampler: ModuleType = load("pipelines.rollouts", settings.sampler.kind)
 
     def collect(self, draw: Callable[[int, int], list[Record]], iteration: int) -> Rollout:
-        """`draw(round, count)` gives the problems of a round of dynamic sampling; round 0 is the only one without it.
+        """`draw(round, count)` gives the problems of a round of dynamic sampling; round 0 is the only one
+        without it.
 
-        Raises CheckerFailed above the configured share of errors, and RuntimeError where too few prompts are left and that is to stop.
+        Raises CheckerFailed above the configured share of errors, and RuntimeError where too few prompts are
+        left and that is to stop.
         """
         settings, refill = self._settings, self._settings.refill
         sampled = self._sample(draw(0, settings.prompts), iteration, 0)
         if refill is None:
             return self._finished(sampled, {})
         rounds, kept, everything = 1, self._undecided(sampled), [sampled]
-        while len(kept) < settings.prompts and rounds < (refill.rounds or math.inf) and not self._spent(everything):
+        while (
+            len(kept) < settings.prompts
+            and rounds < (refill.rounds or math.inf)
+            and not self._spent(everything)
+        ):
             everything.append(self._sample(draw(rounds, refill.prompts), iteration, rounds))
             kept += self._undecided(everything[-1])
             rounds += 1
         missing = settings.prompts - len(kept)
         if missing > 0:
             reason = f"max_tokens {refill.max_tokens}" if self._spent(everything) else f"{rounds} rounds"
-            text = f"iteration {iteration}: {len(kept)} of {settings.prompts} prompts have answers of both kinds after {reason}"
+            text = (
+                f"iteration {iteration}: {len(kept)} of {settings.prompts} prompts have answers of both "
+                f"kinds after {reason}"
+            )
             if refill.exhausted == "stop":
                 raise RuntimeError(
-                    f"{text}: choose problems nearer to the policy's ability, allow more rounds, or set refill.exhausted: go_on"
+                    f"{text}: choose problems nearer to the policy's ability, allow more rounds, or set "
+                    f"refill.exhausted: go_on"
                 )
             self.say(text)
         return self._finished(
             _joined(kept[: settings.prompts]),
-            {"refill_rounds": rounds, "refill_missing": max(0, missing), "refill_surplus": max(0, -missing)} | _overall(everything),
+            {"refill_rounds": rounds, "refill_missing": max(0, missing), "refill_surplus": max(0, -missing)}
+            | _overall(everything),
         )
 
     def _spent(self, batches: list[_Sampled]) -> bool:
         limit = self._settings.refill.max_tokens if self._settings.refill else None
-        return limit is not None and sum(len(node.ids) for batch in batches for node in batch.forest.nodes) >= limit
+        return (
+            limit is not None
+            and sum(len(node.ids) for batch in batches for node in batch.forest.nodes) >= limit
+        )
 
     def _sample(self, problems: list[Record], iteration: int, number: int) -> _Sampled:
         settings, seen = self._settings, Counter[str]()
         prompts = []
         for record in problems:
-            again = f"\x00{number}.{seen[record.id]}" if number or seen[record.id] else ""  # the same problem twice: other answers
+            # the same problem twice: other answers
+            again = f"\x00{number}.{seen[record.id]}" if number or seen[record.id] else ""
             seen[record.id] += 1
-            prompts.append(Prompt(record.id, record.prompt_ids, root_key(self._seed, iteration, record.id + again)))
+            prompts.append(
+                Prompt(record.id, record.prompt_ids, root_key(self._seed, iteration, record.id + again))
+            )
         forest: Forest = self._sampler.grow(self._engine, prompts, settings.sampler, settings.sampling)
         leaves = forest.leaves()
         ids = [forest.response(leaf) for leaf in leaves]
@@ -141,13 +184,16 @@ class Collector:
         return sampled
 
     def _check(self, sampled: _Sampled) -> None:
-        """Raises NotFinite for log-probs and scores that are not: here, for groups that dynamic sampling drops are seen by nobody else, and
-        shaping may hide a score."""
+        """Raises NotFinite for log-probs and scores that are not: here, for groups that dynamic sampling
+        drops are seen by nobody else, and shaping may hide a score.
+        """
         forest, problems = sampled.forest, sampled.problems
         if not bool(torch.cat([NONE, *(node.logprobs for node in forest.nodes)]).isfinite().all()):
             for index, node in enumerate(forest.nodes):
                 if not bool(node.logprobs.isfinite().all()):
-                    raise NotFinite("log-prob of the sampler", _row(forest, problems, index), node.logprobs.tolist())
+                    raise NotFinite(
+                        "log-prob of the sampler", _row(forest, problems, index), node.logprobs.tolist()
+                    )
         for leaf, verdict in sampled.verdicts.items():
             if self._counts(verdict) and not math.isfinite(verdict.score):
                 raise NotFinite("the verdict's score", _row(forest, problems, leaf), [verdict.score])
@@ -162,9 +208,14 @@ class Collector:
         counted = [self._counts(verdict) for verdict in verdicts]
         rewards, more = shape(
             torch.tensor(
-                [verdict.score if used else math.nan for verdict, used in zip(verdicts, counted, strict=True)], dtype=torch.float64
+                [
+                    verdict.score if used else math.nan
+                    for verdict, used in zip(verdicts, counted, strict=True)
+                ],
+                dtype=torch.float64,
             ),
-            torch.tensor([verdict.outcome != "right" for verdict in verdicts], dtype=torch.bool),  # of no verdicts at all too
+            # of no verdicts at all too
+            torch.tensor([verdict.outcome != "right" for verdict in verdicts], dtype=torch.bool),
             torch.tensor([len(forest.response(leaf)) for leaf in leaves], dtype=torch.int64),
             torch.tensor([forest.nodes[leaf].tree for leaf in leaves], dtype=torch.int64),
             settings.shaping,
@@ -172,10 +223,14 @@ class Collector:
         of_node = [math.nan] * len(forest.nodes)
         for leaf, value in zip(leaves, rewards.tolist(), strict=True):
             of_node[leaf] = value
-        return Rollout(forest, sampled.problems, sampled.verdicts, of_node, (figures or _overall([sampled])) | more)
+        return Rollout(
+            forest, sampled.problems, sampled.verdicts, of_node, (figures or _overall([sampled])) | more
+        )
 
     def _undecided(self, sampled: _Sampled) -> list[_Group]:
-        """The prompts of a flat forest whose judged responses are neither all right nor all wrong, with their responses."""
+        """The prompts of a flat forest whose judged responses are neither all right nor all wrong, with their
+        responses.
+        """
         found = []
         for tree, _, members in sampled.forest.children():
             outcomes = {sampled.verdicts[index].outcome for index in members}
@@ -203,7 +258,11 @@ _Group = tuple[Record, Prompt, list[tuple[Completion, Verdict]]]
 
 def _joined(kept: list[_Group]) -> _Sampled:
     forest = Forest([prompt for _, prompt, _ in kept])
-    verdicts = {forest.add(tree, -1, completion): verdict for tree, (_, _, pairs) in enumerate(kept) for completion, verdict in pairs}
+    verdicts = {
+        forest.add(tree, -1, completion): verdict
+        for tree, (_, _, pairs) in enumerate(kept)
+        for completion, verdict in pairs
+    }
     return _Sampled(forest, [record for record, _, _ in kept], verdicts)
 
 
@@ -222,7 +281,8 @@ def _overall(batches: list[_Sampled]) -> dict[str, float]:
     figures = {
         "reward": fmean(verdict.score for verdict in judged),
         "accuracy": fmean(verdict.outcome == "right" for verdict in judged),
-        "entropy": sum(float(node.entropy.sum()) for node in main) / max(1, sum(len(node.ids) for node in main)),
+        "entropy": sum(float(node.entropy.sum()) for node in main)
+        / max(1, sum(len(node.ids) for node in main)),
         "length": fmean(len(forest.response(leaf)) for forest, leaf in ends),
         "finished": fmean(forest.nodes[leaf].finish.whole for forest, leaf in ends),
         "errors": sum(verdict.outcome == "error" for batch in batches for verdict in batch.verdicts.values()),

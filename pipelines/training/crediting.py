@@ -1,4 +1,6 @@
-"""From a judged forest to rows with advantages: what the reference and the critic say of the rows, then the configured credit."""
+"""From a judged forest to rows with advantages: what the reference and the critic say of the rows, then the
+configured credit.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from pipelines.training.reference import AdapterReference, Reference
 from pipelines.training.update import Updater
 from pipelines.training.value_learning import Critic
 
-ROUNDING = 1e-6  # of a log-prob: whitening would make full-size advantages of it where nothing else tells responses apart
+# of a log-prob: whitening would make full-size advantages of it where nothing else tells responses apart
+ROUNDING = 1e-6
 
 
 class Crediting:
@@ -33,7 +36,13 @@ class Crediting:
         critic: Critic | None,
         settings: PolicyParams,
     ) -> None:
-        self._updater, self._batches, self._reference, self._critic, self._settings = updater, batches, reference, critic, settings
+        self._updater, self._batches, self._reference, self._critic, self._settings = (
+            updater,
+            batches,
+            reference,
+            critic,
+            settings,
+        )
         self._credit = load("pipelines.credit", settings.credit.kind)
 
     def rows(self, rollout: Rollout) -> tuple[list[Row], dict[str, float]]:
@@ -56,11 +65,14 @@ class Crediting:
             tails = [0.0] * len(forest.nodes)
             for node, end in zip(nodes, ends, strict=True):
                 tails[node] = end
-        advantages = self._credit.assign(Experience(forest, rollout.rewards, penalties, values, tails), settings.credit)
+        advantages = self._credit.assign(
+            Experience(forest, rollout.rewards, penalties, values, tails), settings.credit
+        )
         figures: dict[str, float] = {}
         for node, row in zip(nodes, rows, strict=True):
             row.advantages = advantages[node]
-        if settings.sampler.kind != "flat":  # a segment beside a state without any verdict: whitening would make an advantage of its 0
+        # a segment beside a state without any verdict: whitening would make an advantage of its 0
+        if settings.sampler.kind != "flat":
             known = [not bool(row.advantages.isnan().any()) for row in rows]
             nodes, rows = list(compress(nodes, known)), list(compress(rows, known))
             figures["unknown_rows"] = float(len(known) - len(rows))
@@ -68,17 +80,26 @@ class Crediting:
                 return [], figures | {"kept_groups": 0.0, "kept_rows": 0.0}
         check_finite(torch.cat([row.advantages for row in rows]), rows, "the advantage")
         if penalties is not None:
-            figures["kl"] = -sum(float(part.sum()) for part in penalties) / settings.kl.coef / max(1, sum(len(row.ids) for row in rows))
+            figures["kl"] = (
+                -sum(float(part.sum()) for part in penalties)
+                / settings.kl.coef
+                / max(1, sum(len(row.ids) for row in rows))
+            )
         if self._critic is not None and values is not None:
             figures |= self._critic.aim(rows, found, [row.advantages for row in rows])
         signal = [bool(row.advantages.any()) for row in rows]
         trees = {forest.nodes[node].tree for node, found_one in zip(nodes, signal, strict=True) if found_one}
         figures["kept_groups"] = len(trees) / max(1, len(forest.prompts))
         figures["kept_rows"] = sum(signal) / max(1, len(rows))
-        useless = not any(signal) and settings.kl.use != "loss"  # counted or not: no row would change a weight
+        # counted or not: no row would change a weight
+        useless = not any(signal) and settings.kl.use != "loss"
         dropping = self._critic is None and (settings.zero_signal == "drop" or useless)
         cut = [settings.filter_truncated and not forest.nodes[node].finish.whole for node in nodes]
-        return [row for row, some, gone in zip(rows, signal, cut, strict=True) if (some or not dropping) and not gone], figures
+        return [
+            row
+            for row, some, gone in zip(rows, signal, cut, strict=True)
+            if (some or not dropping) and not gone
+        ], figures
 
     def refer(self, rows: Sequence[Row]) -> None:
         """Set `row.reference`: log-probs of the rows' tokens under the reference model."""

@@ -1,8 +1,10 @@
-"""The training engine of several processes: DeepSpeed, ZeRO stages 0 to 3 (arXiv 1910.02054), with the numbers of `TorchEngine`.
+"""The training engine of several processes: DeepSpeed, ZeRO stages 0 to 3 (arXiv 1910.02054), with the
+numbers of `TorchEngine`.
 
-Weights are float32 and the forward runs in the placement's type, as there. DeepSpeed averages gradients over ranks; here each rank's loss
-is multiplied by their number, so that the sum of all ranks' losses is differentiated, whatever micro-batches they were cut into
-(entropy.md 8.4). Nothing is compiled: the optimiser is torch's.
+Weights are float32 and the forward runs in the placement's type, as there. DeepSpeed averages gradients over
+ranks; here each rank's loss is multiplied by their number, so that the sum of all ranks' losses is
+differentiated, whatever micro-batches they were cut into (entropy.md 8.4). Nothing is compiled: the optimiser
+is torch's.
 """
 
 from __future__ import annotations
@@ -32,9 +34,11 @@ TAG = "zero"  # name of DeepSpeed's own folder in a checkpoint
 
 
 class DeepSpeedEngine:
-    """One of several ranks. `zero_stage`: 0 nothing is divided among them, 1 optimiser states, 2 gradients too, 3 weights too.
+    """One of several ranks. `zero_stage`: 0 nothing is divided among them, 1 optimiser states, 2 gradients
+    too, 3 weights too.
 
-    `offload` keeps in the host's memory: optimiser states and gradients, or with "all" (stage 3) weights as well.
+    `offload` keeps in the host's memory: optimiser states and gradients, or with "all" (stage 3) weights as
+    well.
     """
 
     collective = True  # every rank must take part in saving
@@ -54,8 +58,10 @@ class DeepSpeedEngine:
         import deepspeed
 
         deepspeed.utils.logger.setLevel(logging.WARNING)
-        warnings.filterwarnings("ignore", message="`torch.distributed", category=FutureWarning)  # DeepSpeed's calls, one line each
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # it would be compiled at the first start
+        # DeepSpeed's calls, one line each
+        warnings.filterwarnings("ignore", message="`torch.distributed", category=FutureWarning)
+        # it would be compiled at the first start
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self.model, self.placement, self._ranks, self._scorer = model, placement, ranks, scorer
         model.to(placement.device)
         set_mode(model, optimiser)
@@ -84,7 +90,11 @@ class DeepSpeedEngine:
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         self._engine.step()
-        return finite(self._optimiser.norm if isinstance(self._optimiser, Optimisers) else float(self._engine.get_global_grad_norm()))
+        return finite(
+            self._optimiser.norm
+            if isinstance(self._optimiser, Optimisers)
+            else float(self._engine.get_global_grad_norm())
+        )
 
     def discard(self) -> None:
         held = self._engine.optimizer
@@ -99,7 +109,9 @@ class DeepSpeedEngine:
 
     @contextmanager
     def _gathered(self) -> Iterator[Any]:
-        """All weights on every rank. Stage 3's hooks, which would divide each layer again as soon as it has run, are off meanwhile."""
+        """All weights on every rank. Stage 3's hooks, which would divide each layer again as soon as it has
+        run, are off meanwhile.
+        """
         import deepspeed
 
         divider = self._engine.optimizer.parameter_offload
@@ -118,7 +130,12 @@ class DeepSpeedEngine:
 
     def save(self, folder: Path) -> None:
         if self._stage:
-            self._engine.save_checkpoint(str(folder), tag=TAG, save_latest=False, exclude_frozen_parameters=adapters.present(self.model))
+            self._engine.save_checkpoint(
+                str(folder),
+                tag=TAG,
+                save_latest=False,
+                exclude_frozen_parameters=adapters.present(self.model),
+            )
         elif self._ranks.first:
             assert isinstance(self._optimiser, Optimisers)
             save_replica(self.model, self._optimiser, folder)
@@ -128,8 +145,16 @@ class DeepSpeedEngine:
         if not self._stage:
             assert isinstance(self._optimiser, Optimisers)
             load_replica(self.model, self._optimiser, folder, self.placement.device)
-        elif self._engine.load_checkpoint(str(folder), tag=TAG, load_module_strict=not adapters.present(self.model))[0] is None:
-            raise FileNotFoundError(f"{folder / TAG} is no checkpoint of ZeRO stage {self._stage} with {self._ranks.size} processes")
+        elif (
+            self._engine.load_checkpoint(
+                str(folder), tag=TAG, load_module_strict=not adapters.present(self.model)
+            )[0]
+            is None
+        ):
+            raise FileNotFoundError(
+                f"{folder / TAG} is no checkpoint of ZeRO stage {self._stage} with {self._ranks.size} "
+                f"processes"
+            )
 
 
 class _Applied(nn.Module):
@@ -147,7 +172,8 @@ class _Applied(nn.Module):
 def _check(optimiser: OptimiserParams, zero_stage: int, offload: Offload) -> None:
     if optimiser.kind == "muon" and zero_stage:
         raise ValueError(
-            f"optimiser.kind muon needs whole matrices, which ZeRO stage {zero_stage} divides among processes: "
+            f"optimiser.kind muon needs whole matrices, which ZeRO stage {zero_stage} divides among "
+            f"processes: "
             "set execution.zero_stage to 0, or kind to adamw"
         )
     least = {"none": 0, "optimiser": 1, "all": 3}[offload]
@@ -156,7 +182,9 @@ def _check(optimiser: OptimiserParams, zero_stage: int, offload: Offload) -> Non
 
 
 def _config(zero_stage: int, offload: Offload, grad_clip: float, bucket: int, on_gpu: bool) -> dict[str, Any]:
-    """DeepSpeed's configuration. Accumulation is not managed: a step ends where `step` is called, after any number of backward passes."""
+    """DeepSpeed's configuration. Accumulation is not managed: a step ends where `step` is called, after any
+    number of backward passes.
+    """
     zero: dict[str, Any] = {
         "stage": zero_stage,
         "overlap_comm": on_gpu and zero_stage >= 2,
@@ -170,7 +198,8 @@ def _config(zero_stage: int, offload: Offload, grad_clip: float, bucket: int, on
     if offload == "all":
         zero["offload_param"] = {"device": "cpu", "pin_memory": on_gpu}
     return {
-        "train_micro_batch_size_per_gpu": 1,  # what it counts samples with; the loops cut their batches themselves
+        # what it counts samples with; the loops cut their batches themselves
+        "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
         "gradient_clipping": grad_clip if zero_stage else 0.0,  # stage 0 clips in `Optimisers`

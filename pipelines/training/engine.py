@@ -1,5 +1,6 @@
-"""The training engine: forward, backward, step, save, load. `TorchEngine` serves one process, `DeepSpeedEngine` several; both offer the
-same methods, and the loops cannot tell them apart."""
+"""The training engine: forward, backward, step, save, load. `TorchEngine` serves one process,
+`DeepSpeedEngine` several; both offer the same methods, and the loops cannot tell them apart.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +23,34 @@ T = TypeVar("T")
 class Engine(Protocol):
     """What the loops need of an engine.
 
-    With several ranks every method is collective: all ranks call it, in the same order and equally often. A rank that has no micro-batch
-    left for a turn runs a short one and adds nothing: `engine.backward(0 * result.sum())`.
+    With several ranks every method is collective: all ranks call it, in the same order and equally often. A
+    rank that has no micro-batch left for a turn runs a short one and adds nothing: `engine.backward(0 *
+    result.sum())`.
     """
 
     model: Any
     placement: Placement
 
     def apply(self, function: Callable[..., T], *arguments: Any) -> T:
-        """function(model, *arguments), in the forward's precision: a tensor or a (named) tuple of tensors. The one way to run the model
-        while it trains. Two calls need not pass the same function; all ranks of one call must."""
+        """function(model, *arguments), in the forward's precision: a tensor or a (named) tuple of tensors.
+        The one way to run the model while it trains. Two calls need not pass the same function; all ranks of
+        one call must.
+        """
 
     def forward(self, *arguments: Any) -> Any:
-        """`apply` of the scorer that the engine was made with. Default is `pipelines.models.logprobs.score`: (input_ids, response,
-        temperature) -> log-probs (with gradient) and entropies of response tokens; a critic is trained with a scorer of its own."""
+        """`apply` of the scorer that the engine was made with. Default is `pipelines.models.logprobs.score`:
+        (input_ids, response, temperature) -> log-probs (with gradient) and entropies of response tokens; a
+        critic is trained with a scorer of its own.
+        """
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of a micro-batch's share of the loss, a scalar. What is differentiated is the sum of the shares, over all
-        micro-batches and ranks: divide by the whole batch's denominator before."""
+        """Add the gradient of a micro-batch's share of the loss, a scalar. What is differentiated is the sum
+        of the shares, over all micro-batches and ranks: divide by the whole batch's denominator before.
+        """
 
     def step(self, factor: float) -> float:
-        """One update with `factor` times the peak rates; returns the gradient's norm before clipping and clears it.
+        """One update with `factor` times the peak rates; returns the gradient's norm before clipping and
+        clears it.
 
         FloatingPointError when the norm is not finite: the weights are then as before.
         """
@@ -51,8 +59,10 @@ class Engine(Protocol):
         """Drop the gradient that was added since the last step."""
 
     def whole(self) -> AbstractContextManager[Any]:
-        """Inside, `model` (also what the context gives) is whole and plain on every rank: its weights can be read and it can be called
-        without the others, for sampling or saving; adapters are merged. No `apply` inside, and changes to it are lost."""
+        """Inside, `model` (also what the context gives) is whole and plain on every rank: its weights can be
+        read and it can be called without the others, for sampling or saving; adapters are merged. No `apply`
+        inside, and changes to it are lost.
+        """
 
     def save(self, folder: Path) -> None:
         """Write all that `load` needs to go on to the same numbers. `folder` is one that every rank sees."""
@@ -64,7 +74,9 @@ class Engine(Protocol):
 class TorchEngine:
     """One process, one device, float32 weights, the forward in the placement's type."""
 
-    def __init__(self, model: Any, optimiser: OptimiserParams, placement: Placement, scorer: Callable[..., Any] = score) -> None:
+    def __init__(
+        self, model: Any, optimiser: OptimiserParams, placement: Placement, scorer: Callable[..., Any] = score
+    ) -> None:
         self.model = model.to(placement.device)
         self.placement, self._scorer = placement, scorer
         self._optimiser = Optimisers(model, optimiser)
@@ -100,7 +112,9 @@ class TorchEngine:
 
 
 class Optimisers(torch.optim.Optimizer):
-    """The configured optimisers as one: clips the norm of the whole gradient, then takes each one's step. `norm` is the last one's."""
+    """The configured optimisers as one: clips the norm of the whole gradient, then takes each one's step.
+    `norm` is the last one's.
+    """
 
     def __init__(self, model: Any, settings: OptimiserParams) -> None:
         self._parts = optimisers(model, settings)
@@ -117,7 +131,9 @@ class Optimisers(torch.optim.Optimizer):
             group["lr"] = peak * factor
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        self.norm = finite(float(nn.utils.clip_grad_norm_(self._trained, self._limit, error_if_nonfinite=False)))
+        self.norm = finite(
+            float(nn.utils.clip_grad_norm_(self._trained, self._limit, error_if_nonfinite=False))
+        )
         for part in self._parts:
             part.step()
 
@@ -131,28 +147,40 @@ class Optimisers(torch.optim.Optimizer):
 
 
 def optimisers(model: Any, settings: OptimiserParams) -> list[torch.optim.Optimizer]:
-    """AdamW over matrices and, with their own rate and no decay, one-dimensional parameters; with `kind` muon, Muon over the matrices that
-    are neither embedding nor head (Jordan et al. 2024: those two have no spectral geometry of their own)."""
+    """AdamW over matrices and, with their own rate and no decay, one-dimensional parameters; with `kind`
+    muon, Muon over the matrices that are neither embedding nor head (Jordan et al. 2024: those two have no
+    spectral geometry of their own).
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     ends = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     head = getattr(model, "get_output_embeddings", lambda: None)()
     if head is not None:
         ends.add(id(head.weight))
-    inner = [parameter for parameter in parameters if parameter.ndim == 2 and min(parameter.shape) > 1 and id(parameter) not in ends]
+    inner = [
+        parameter
+        for parameter in parameters
+        if parameter.ndim == 2 and min(parameter.shape) > 1 and id(parameter) not in ends
+    ]
     hidden = inner if settings.kind == "muon" else []
     muon = {id(parameter) for parameter in hidden}
     matrices = [parameter for parameter in parameters if parameter.ndim > 1 and id(parameter) not in muon]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups = [
         {"params": matrices, "lr": settings.learning_rate, "weight_decay": settings.weight_decay},
-        {"params": vectors, "lr": settings.vector_learning_rate or settings.learning_rate, "weight_decay": 0.0},
+        {
+            "params": vectors,
+            "lr": settings.vector_learning_rate or settings.learning_rate,
+            "weight_decay": 0.0,
+        },
     ]
     groups = [group for group in groups if group["params"]]
     made: list[torch.optim.Optimizer] = []
     if groups:
         made.append(torch.optim.AdamW(groups, betas=settings.betas, eps=settings.epsilon, fused=True))
     if hidden:
-        made.append(torch.optim.Muon(hidden, lr=settings.muon_learning_rate, weight_decay=settings.weight_decay))
+        made.append(
+            torch.optim.Muon(hidden, lr=settings.muon_learning_rate, weight_decay=settings.weight_decay)
+        )
     return made
 
 
@@ -168,7 +196,9 @@ def set_mode(model: Any, settings: OptimiserParams) -> None:
 def finite(norm: float) -> float:
     """The gradient's norm again, or FloatingPointError."""
     if not 0 <= norm < float("inf"):
-        raise FloatingPointError(f"the gradient's norm is {norm}: lower the learning rate, or look for a damaged input model")
+        raise FloatingPointError(
+            f"the gradient's norm is {norm}: lower the learning rate, or look for a damaged input model"
+        )
     return norm
 
 
@@ -179,13 +209,19 @@ def save_replica(model: Any, optimiser: Optimisers, folder: Path) -> None:
     if all(parameter.requires_grad for parameter in model.parameters()):
         save_model(model, str(folder / "model.safetensors"))
     else:
-        trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+        trained = {
+            name: parameter.detach()
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
         save_file(trained, str(folder / "model.safetensors"))
     torch.save(optimiser.state_dict(), folder / "optimiser.pt")
 
 
 def load_replica(model: Any, optimiser: Optimisers, folder: Path, device: torch.device) -> None:
-    """What `save_replica` wrote, into a model and an optimiser made with the same settings. Raises when a file or a name is missing."""
+    """What `save_replica` wrote, into a model and an optimiser made with the same settings. Raises when a
+    file or a name is missing.
+    """
     from safetensors.torch import load_file, load_model
 
     if all(parameter.requires_grad for parameter in model.parameters()):

@@ -1,4 +1,6 @@
-"""Numbers that are not finite stop the stage, with the sample in a file to look at: a damaged gradient must never reach the weights."""
+"""Numbers that are not finite stop the stage, with the sample in a file to look at: a damaged gradient must
+never reach the weights.
+"""
 
 from __future__ import annotations
 
@@ -39,14 +41,18 @@ class NotFinite(FloatingPointError):
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1), "utf-8")
         self.args = (
-            f"iteration {iteration}: {self.what} of a sample for {row.question} is not finite; the sample is in {path}. The weights are "
-            "those of the last checkpoint: lower the learning rate, look for a reward without bounds, or for a damaged input model",
+            f"iteration {iteration}: {self.what} of a sample for {row.question} is not finite; the sample is "
+            f"in {path}. The weights are "
+            "those of the last checkpoint: lower the learning rate, look for a reward without bounds, or for "
+            "a damaged input model",
         )
         return self
 
 
 def check_finite(values: Tensor, rows: Sequence[Row], what: str) -> None:
-    """values (N,): one per token of `rows`, in their order, or a single one of them all. Raises NotFinite naming the first bad sample."""
+    """values (N,): one per token of `rows`, in their order, or a single one of them all. Raises NotFinite
+    naming the first bad sample.
+    """
     if bool(torch.isfinite(values).all()):
         return
     if len(values) != sum(len(row.ids) for row in rows):

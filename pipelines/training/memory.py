@@ -1,8 +1,10 @@
-"""Predict the peak memory of a training process from shapes, before anything is allocated, and refuse what cannot fit.
+"""Predict the peak memory of a training process from shapes, before anything is allocated, and refuse what
+cannot fit.
 
-A sum of what is there at the peak: weights, gradients, moments, the sampler's weights and caches, what the backward pass needs. Measured
-on a CPU with models of 20M to 86M parameters, float32 and bfloat16: 0.97 to 1.11 of the live memory (LoRA, checkpointing and a vocabulary
-of 60k among them), under ZeRO with two processes 1.00 to 1.18; with `heap`, 0.95 and 0.98 of the resident memory. No GPU was measured.
+A sum of what is there at the peak: weights, gradients, moments, the sampler's weights and caches, what the
+backward pass needs. Measured on a CPU with models of 20M to 86M parameters, float32 and bfloat16: 0.97 to
+1.11 of the live memory (LoRA, checkpointing and a vocabulary of 60k among them), under ZeRO with two
+processes 1.00 to 1.18; with `heap`, 0.95 and 0.98 of the resident memory. No GPU was measured.
 """
 
 from __future__ import annotations
@@ -18,16 +20,19 @@ from pipelines.models.free_memory import SLACK
 from pipelines.models.logprobs import CHUNK
 from pipelines.training.deepspeed_engine import BUCKET
 
-GATHERED = 10**9  # elements that ZeRO's third stage, as DeepSpeed sets it, leaves whole between forward and backward
+# elements that ZeRO's third stage, as DeepSpeed sets it, leaves whole between forward and backward
+GATHERED = 10**9
 SAMPLER_CACHE = "sampler: cache"
 WORD = 4  # bytes of a float32: weights, gradients and moments are always float32
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the prediction needs of a model; `parameters` all, `trained` with a gradient, `matrices` of those inside the layers.
+    """What the prediction needs of a model; `parameters` all, `trained` with a gradient, `matrices` of those
+    inside the layers.
 
-    products: all that matrix products take, the head's included; cast: of those, the trained; adapted: of those, under adapters.
+    products: all that matrix products take, the head's included; cast: of those, the trained; adapted: of
+        those, under adapters.
     head: the head's, where it is trained; tied: it is the embedding too.
     """
 
@@ -50,12 +55,18 @@ class Shape:
     def of(cls, model: Any) -> Shape:
         """Of a transformers causal model, which may live on the meta device and so hold nothing."""
         config = model.config.get_text_config(decoder=True)
-        sizes = [(parameter.numel(), parameter.ndim, parameter.requires_grad) for parameter in model.parameters()]
+        sizes = [
+            (parameter.numel(), parameter.ndim, parameter.requires_grad) for parameter in model.parameters()
+        ]
         table, out = model.get_input_embeddings(), model.get_output_embeddings()
         tied = bool(table and out and out.weight is table.weight)
         only_read = table.weight if table and not tied else None
         products = [weight for weight in model.parameters() if weight.ndim > 1 and weight is not only_read]
-        ends = {id(module.weight): module.weight.numel() for module in (table, out) if module and module.weight.requires_grad}
+        ends = {
+            id(module.weight): module.weight.numel()
+            for module in (table, out)
+            if module and module.weight.requires_grad
+        }
         head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         groups = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         trained = sum(size for size, _, wanted in sizes if wanted)
@@ -66,7 +77,11 @@ class Shape:
             max(0, matrices - sum(ends.values())),
             sum(weight.numel() for weight in products),
             sum(weight.numel() for weight in products if weight.requires_grad),
-            sum(weight.numel() for name, weight in model.named_parameters() if name.endswith(".base_layer.weight")),
+            sum(
+                weight.numel()
+                for name, weight in model.named_parameters()
+                if name.endswith(".base_layer.weight")
+            ),
             out.weight.numel() if out and out.weight.requires_grad else 0,
             tied,
             config.hidden_size,
@@ -82,12 +97,13 @@ class Shape:
 class Plan:
     """What the run does with the model.
 
-    tokens: of a micro-batch; repeats: key slots for each of its tokens (a prompt of 1/3 of the tokens with 8 answers: 1 + 8/3).
+    tokens: of a micro-batch; repeats: key slots for each of its tokens (a prompt of 1/3 of the tokens with 8
+        answers: 1 + 8/3).
     half: the forward runs in bfloat16. heap: on a CPU, where freed memory stays with the process.
     critic: the value model, trained whole by `critic_optimiser`. copies: bytes of the sampler's own weights.
     refreshed: bytes that bringing those up to date takes for a moment.
-    cached: tokens in the sampler's caches at once (`rollouts.flight`), of `sequences` rows in flight; 0 without a sampler.
-    zero_stage counts with several ranks only.
+    cached: tokens in the sampler's caches at once (`rollouts.flight`), of `sequences` rows in flight; 0
+    without a sampler. zero_stage counts with several ranks only.
     """
 
     tokens: int
@@ -114,27 +130,42 @@ class Plan:
 
 def hollow(model: Any) -> Any:
     """A copy of a model on the meta device: all but the weights, which take no memory there."""
-    empty = {id(weight): nn.Parameter(weight.detach().to("meta"), weight.requires_grad) for weight in model.parameters()}
+    empty = {
+        id(weight): nn.Parameter(weight.detach().to("meta"), weight.requires_grad)
+        for weight in model.parameters()
+    }
     return copy.deepcopy(model, {**empty, **{id(buffer): buffer.to("meta") for buffer in model.buffers()}})
 
 
 def predict(shape: Shape, plan: Plan) -> dict[str, int]:
-    """Bytes of this process by item; the items that live at the same time as the peak, so that their sum is the prediction."""
+    """Bytes of this process by item; the items that live at the same time as the peak, so that their sum is
+    the prediction.
+    """
     found = learning(shape, plan)
     if plan.reference:
         found["reference"] = WORD * shape.parameters
     if plan.critic:
-        found["critic: weights, gradients, optimiser"] = sum(learning(plan.critic, replace(plan, optimiser=plan.critic_optimiser)).values())
+        found["critic: weights, gradients, optimiser"] = sum(
+            learning(plan.critic, replace(plan, optimiser=plan.critic_optimiser)).values()
+        )
     if plan.copies:  # kept through the update: bringing them up to date costs less than making them
         found["sampler: weights"] = plan.copies
     update = {"activations": activations(shape, plan), "logits": logits(shape, plan)}
-    if plan.half:  # autocast's bfloat16 weights, which the backward pass needs; a frozen one is not cached, so recomputing frees it
+    # autocast's bfloat16 weights, which the backward pass needs; a frozen one is not cached, so recomputing
+    # frees it
+    if plan.half:
         update["weights as products take them"] = 2 * (shape.cast if plan.checkpointing else shape.products)
     if plan.divided == 3:
-        update["ZeRO: weights gathered for a pass"] = WORD * (min(shape.parameters, GATHERED) + min(shape.parameters, BUCKET))
+        update["ZeRO: weights gathered for a pass"] = WORD * (
+            min(shape.parameters, GATHERED) + min(shape.parameters, BUCKET)
+        )
     if plan.heap:  # about half of what one pass allocates, whether it is kept or recomputed
         update["heap: freed and not returned"] = activations(shape, replace(plan, checkpointing=False)) // 2
-    ending = {"gradients of the embedding: as head, as table, their sum": 3 * WORD * shape.head} if shape.tied else {}
+    ending = (
+        {"gradients of the embedding: as head, as table, their sum": 3 * WORD * shape.head}
+        if shape.tied
+        else {}
+    )
     return found | max(update, ending, sampling(shape, plan), key=lambda items: sum(items.values()))
 
 
@@ -148,7 +179,8 @@ def learning(shape: Shape, plan: Plan) -> dict[str, int]:
         "gradients": WORD * shape.trained // gradients,
         "optimiser": WORD * moments // optimiser,
     }
-    if stage:  # a copy of the weights to step on, in stage 3 of their gradients too; buckets that gradients travel in
+    # a copy of the weights to step on, in stage 3 of their gradients too; buckets that gradients travel in
+    if stage:
         found["ZeRO: copies to step on"] = (1 + (stage == 3)) * WORD * shape.trained // plan.ranks
         # From stage 2 on the last pass's bucket may live until the collector comes.
         found["ZeRO: buckets"] = (1 + (stage > 1)) * WORD * min(shape.parameters, BUCKET)
@@ -165,7 +197,8 @@ def sampling(shape: Shape, plan: Plan) -> dict[str, int]:
         found["sampler: whole weights beside the divided ones"] = WORD * shape.parameters
     if shape.adapted:
         found["sampler: adapted weights as they were"] = WORD * shape.adapted
-    merging = 2 * WORD * shape.inner * shape.width if shape.adapted else 0  # what is added to one weight, before and after its scale
+    # what is added to one weight, before and after its scale
+    merging = 2 * WORD * shape.inner * shape.width if shape.adapted else 0
     if moment := max(merging, plan.refreshed):
         found["sampler: what bringing its weights up to date takes for a moment"] = moment
     if plan.half and not plan.copies:  # the model's own forward, under autocast
@@ -174,12 +207,17 @@ def sampling(shape: Shape, plan: Plan) -> dict[str, int]:
 
 
 def activations(shape: Shape, plan: Plan) -> int:
-    """Bytes kept for the backward pass of one micro-batch, and the working space of the layer that the pass is in.
+    """Bytes kept for the backward pass of one micro-batch, and the working space of the layer that the pass
+    is in.
 
-    A layer of the plain families keeps, for each token: the residual, the normed and the scaled state twice (6 d); queries, results in
-    slots and in place (3 h), keys and values (2 g for each slot); gate, its activation, up and their product (4 i).
+    A layer of the plain families keeps, for each token: the residual, the normed and the scaled state twice
+    (6 d); queries, results in slots and in place (3 h), keys and values (2 g for each slot); gate, its
+    activation, up and their product (4 i).
     """
-    norms, rest = 6 * shape.width, 3 * shape.query_width + 2 * plan.repeats * shape.key_width + 4 * shape.inner
+    norms, rest = (
+        6 * shape.width,
+        3 * shape.query_width + 2 * plan.repeats * shape.key_width + 4 * shape.inner,
+    )
     # Norms run in float32 either way; linear layers keep a bfloat16 copy of what enters them.
     layer = norms * WORD + 2 * shape.width * 2 + rest * 2 if plan.half else (norms + rest) * WORD
     kept = shape.layers * shape.width * WORD + layer if plan.checkpointing else shape.layers * layer
@@ -188,24 +226,36 @@ def activations(shape: Shape, plan: Plan) -> int:
 
 
 def logits(shape: Shape, plan: Plan) -> int:
-    """Bytes of what is vocabulary-wide, for one chunk of tokens at a time: logits, log-probs and their gradient, or that and the head's."""
+    """Bytes of what is vocabulary-wide, for one chunk of tokens at a time: logits, log-probs and their
+    gradient, or that and the head's.
+    """
     chunk = min(plan.tokens * shape.vocabulary, max(CHUNK, shape.vocabulary))
     return max(3 * WORD * chunk, WORD * chunk + (2 if plan.half else WORD) * shape.head)
 
 
 def check_fits(items: Mapping[str, int], free: int, processes: int = 1) -> None:
-    """Raises MemoryError with the table when `processes` of this size do not fit into `free` bytes less SLACK."""
+    """Raises MemoryError with the table when `processes` of this size do not fit into `free` bytes less
+    SLACK.
+    """
     total, room = sum(items.values()), free * (1 - SLACK)
     if total * processes <= room:
         return
     largest = max(items, key=lambda name: items[name])
     each = f" for {processes} processes" if processes > 1 else ""
-    remedy = "fewer tokens in a micro-batch (execution.micro_batch_tokens), gradient checkpointing, more ranks with a higher ZeRO stage, "
+    remedy = (
+        "fewer tokens in a micro-batch (execution.micro_batch_tokens), gradient checkpointing, more ranks "
+        "with a higher ZeRO stage, "
+    )
     if largest == SAMPLER_CACHE:
-        remedy = "fewer sequences at once (execution.sample_batch: auto fits itself, or a smaller number), fewer or shorter responses, "
+        remedy = (
+            "fewer sequences at once (execution.sample_batch: auto fits itself, or a smaller number), fewer "
+            "or shorter responses, "
+        )
     raise MemoryError(
-        f"the run would need {total * processes / 1e9:.2f} GB{each}, and {room / 1e9:.2f} of {free / 1e9:.2f} GB free may be used "
-        f"({SLACK:.0%} is kept back); most of it is {largest}, {items[largest] * processes / 1e9:.2f} GB. What needs less: {remedy}"
+        f"the run would need {total * processes / 1e9:.2f} GB{each}, and {room / 1e9:.2f} of "
+        f"{free / 1e9:.2f} GB free may be used "
+        f"({SLACK:.0%} is kept back); most of it is {largest}, {items[largest] * processes / 1e9:.2f} GB. "
+        f"What needs less: {remedy}"
         f"a smaller model. By item{', of one process' if processes > 1 else ''}:\n{table(items)}"
     )
 

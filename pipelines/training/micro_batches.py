@@ -19,26 +19,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class MicroBatches:
-    """`budget` is the tokens of a micro-batch; it changes no result but by rounding. `shared`: the model can compute a context once for
-    all that follows it (`packing.can_share`)."""
+    """`budget` is the tokens of a micro-batch; it changes no result but by rounding. `shared`: the model can
+    compute a context once for all that follows it (`packing.can_share`).
+    """
 
     budget: int
     ranks: Ranks
     shared: bool = True
 
     def turns(self, rows: Sequence[Row], needed: Sequence[int]) -> Iterator[tuple[list[int], bool]]:
-        """(indices into `rows`, whether they count): this rank's micro-batches. Every rank gets as many; those that do not count only take
-        part in collective passes."""
+        """(indices into `rows`, whether they count): this rank's micro-batches. Every rank gets as many;
+        those that do not count only take part in collective passes.
+        """
         if not needed:
             return
-        groups = [[needed[index] for index in group] for group in cut([rows[index] for index in needed], self.budget, self.shared)]
+        groups = [
+            [needed[index] for index in group]
+            for group in cut([rows[index] for index in needed], self.budget, self.shared)
+        ]
         mine = self.ranks.share(groups)
         for turn in range(self.ranks.turns(len(groups))):
             yield (mine[turn], True) if turn < len(mine) else (groups[0], False)
 
     def each(self, function: Callable[[list[Row]], Sequence[T]], rows: Sequence[Row]) -> list[T]:
-        """Run `function` without gradient on every micro-batch; it returns something for each of its rows -> those of all rows, in their
-        order, on every rank."""
+        """Run `function` without gradient on every micro-batch; it returns something for each of its rows ->
+        those of all rows, in their order, on every rank.
+        """
         found: list[tuple[int, T]] = []
         for group, counts in self.turns(rows, range(len(rows))):
             with torch.no_grad():
@@ -48,9 +54,13 @@ class MicroBatches:
         by_row = dict(self.ranks.gather(found))
         return [by_row[index] for index in range(len(rows))]
 
-    def scores(self, score: Callable[[list[Row]], TokenScores], rows: Sequence[Row]) -> tuple[list[Tensor], list[Tensor]]:
+    def scores(
+        self, score: Callable[[list[Row]], TokenScores], rows: Sequence[Row]
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Log-probs and entropies (nats) of each row's tokens, without gradient, on the CPU."""
-        pairs = self.each(lambda part: list(zip(*(split(values, part) for values in score(part)), strict=True)), rows)
+        pairs = self.each(
+            lambda part: list(zip(*(split(values, part) for values in score(part)), strict=True)), rows
+        )
         return [logprobs for logprobs, _ in pairs], [entropy for _, entropy in pairs]
 
 

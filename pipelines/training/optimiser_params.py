@@ -10,17 +10,29 @@ from pipelines.settings import Settings
 
 
 class OptimiserParams(Settings):
-    """AdamW, or Muon on the layers' matrices beside it. One-dimensional parameters may have a rate of their own and are never decayed."""
+    """AdamW, or Muon on the layers' matrices beside it. One-dimensional parameters may have a rate of their
+    own and are never decayed.
+    """
 
-    kind: Literal["adamw", "muon"] = Field("adamw", description="muon: the layers' matrices by Muon, embeddings, head and vectors by AdamW")
+    kind: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: the layers' matrices by Muon, embeddings, head and vectors by AdamW"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="peak rate of AdamW")
-    muon_learning_rate: float = Field(0.02, gt=0, le=1, description="peak rate of Muon, in units of an update's spectral norm")
-    vector_learning_rate: float | None = Field(None, gt=0, le=1, description="peak rate of one-dimensional parameters; null: the same")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="decay of the first and second moments, each in [0, 1)")
+    muon_learning_rate: float = Field(
+        0.02, gt=0, le=1, description="peak rate of Muon, in units of an update's spectral norm"
+    )
+    vector_learning_rate: float | None = Field(
+        None, gt=0, le=1, description="peak rate of one-dimensional parameters; null: the same"
+    )
+    betas: tuple[float, float] = Field(
+        (0.9, 0.95), description="decay of the first and second moments, each in [0, 1)"
+    )
     epsilon: float = Field(1e-8, gt=0, le=1, description="added to the root of the second moment")
     weight_decay: float = Field(0.0, ge=0, le=1, description="decoupled decay of matrices")
     grad_clip: float = Field(1.0, ge=0, description="largest norm of the whole gradient; 0 is off")
-    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass: less memory, a third more time")
+    gradient_checkpointing: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, a third more time"
+    )
 
     @model_validator(mode="after")
     def _betas(self) -> Self:
@@ -30,14 +42,23 @@ class OptimiserParams(Settings):
 
 
 class ScheduleParams(Settings):
-    """Shares of all steps: a linear warm-up, a flat part, then a decay that reaches `floor` times the peak when the last step is done."""
+    """Shares of all steps: a linear warm-up, a flat part, then a decay that reaches `floor` times the peak
+    when the last step is done.
+    """
 
-    warmup: float = Field(0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly from 0")
-    flat_until: float = Field(0.0, ge=0, le=1, description="share of the steps after which the decay begins; at least warmup")
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps in which the rate rises linearly from 0"
+    )
+    flat_until: float = Field(
+        0.0, ge=0, le=1, description="share of the steps after which the decay begins; at least warmup"
+    )
     decay: Literal["constant", "linear", "cosine"] = Field("constant", description="shape of the decay")
     floor: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the peak rate that the decay reaches after the last step; the last step itself is one before it",
+        description=(
+            "share of the peak rate that the decay reaches after the last step; the last step itself is one "
+            "before it"
+        ),
     )

@@ -1,4 +1,6 @@
-"""The policy loop: collect, score, credit, update, validate, log. Every method of this repository is this loop with other seams."""
+"""The policy loop: collect, score, credit, update, validate, log. Every method of this repository is this
+loop with other seams.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +44,14 @@ MANY = 1_000_000  # rounds of one iteration where they are not limited: each dra
 
 @dataclass
 class PolicyTrainer:
-    """Everything an iteration needs. `reference` is None where no KL is asked for, `critic` where the credit needs no values.
+    """Everything an iteration needs. `reference` is None where no KL is asked for, `critic` where the credit
+    needs no values.
 
-    `judge` gives the rewards; `checker` is the exact one, for validation: the same object where the reward is a rule, None where there is
-    none. With several ranks both must give all of them the same verdicts.
+    `judge` gives the rewards; `checker` is the exact one, for validation: the same object where the reward is
+    a rule, None where there is none. With several ranks both must give all of them the same verdicts.
 
-    `best` keeps the weights of the best validation. `folder` takes the dump of a sample that is not finite. The trainer is a part of its
-    own checkpoints (`save`, `load`).
+    `best` keeps the weights of the best validation. `folder` takes the dump of a sample that is not finite.
+    The trainer is a part of its own checkpoints (`save`, `load`).
     """
 
     engine: Engine
@@ -77,7 +80,9 @@ class PolicyTrainer:
         self._tokens = 0  # sampled so far
 
     def train(self, session: Session, reporter: Reporter) -> None:
-        """Run all iterations that `session` has left. Before them, the judges must get known answers right."""
+        """Run all iterations that `session` has left. Before them, the judges must get known answers
+        right.
+        """
         settings = self.settings
         self.judge.preflight(self._problems)
         if self.checker is not None and self.checker is not self.judge and self._validation:
@@ -94,15 +99,22 @@ class PolicyTrainer:
                 with self._named(iteration):
                     row = self._iterate(iteration)
                     done, last = iteration + 1, iteration + 1 == settings.iterations or self._spent() >= 1
-                    self.sampler.pause = lambda: None  # from here to the end of the step the weights are no step's start
+                    # from here to the end of the step the weights are no step's start
+                    self.sampler.pause = lambda: None
                     if settings.validation_every and (done % settings.validation_every == 0 or last):
                         row |= self._validate()
                         if self.best is not None:
-                            self.best.offer([self.engine], done, row.get("validation_reward", row.get("validation_sampled", 0.0)))
+                            self.best.offer(
+                                [self.engine],
+                                done,
+                                row.get("validation_reward", row.get("validation_sampled", 0.0)),
+                            )
                 reporter.log(done, **row)
                 self.sampler.pause = session.pause
                 speed = (self._tokens - before) / (time.monotonic() - started)
-                reporter.progress(done, settings.iterations, reward=row["reward"], length=row["length"], tokens_per_s=speed)
+                reporter.progress(
+                    done, settings.iterations, reward=row["reward"], length=row["length"], tokens_per_s=speed
+                )
                 if last:
                     break
 
@@ -135,14 +147,19 @@ class PolicyTrainer:
             kinds.append(("validation problems", self.validation, self._validation))
         for kind, given, kept in kinds:
             if dropped := len(given) - len(kept):
-                reporter.say(f"{dropped} of {len(given)} {kind} leave no room for an answer in the model's context; they are not used")
+                reporter.say(
+                    f"{dropped} of {len(given)} {kind} leave no room for an answer in the model's context; "
+                    f"they are not used"
+                )
 
     def _iterate(self, iteration: int) -> dict[str, float]:
         settings = self.settings
         with self.engine.whole():
             rollout = self._collector.collect(partial(self._draw, iteration), iteration)
         self.sampler.rest()
-        factor = rate_factor(max(iteration, self._spent() * settings.iterations), settings.iterations, settings.schedule)
+        factor = rate_factor(
+            max(iteration, self._spent() * settings.iterations), settings.iterations, settings.schedule
+        )
         self._tokens += int(rollout.figures["sampled_tokens"])
         rows, figures = self._crediting.rows(rollout)
         for row in rows:
@@ -163,31 +180,43 @@ class PolicyTrainer:
         if self.reference is not None and settings.reference.rate:
             with self.engine.whole() as whole:
                 self.reference.follow(whole)
-        return rollout.figures | figures | {"empty": 0, "lr": settings.optimiser.learning_rate * factor} | done
+        return (
+            rollout.figures | figures | {"empty": 0, "lr": settings.optimiser.learning_rate * factor} | done
+        )
 
     def _spent(self) -> float:
         """The share of the token budget that is used up; 0 without one."""
         return self._tokens / self.settings.token_budget if self.settings.token_budget else 0.0
 
-    def _replayed(self, buffer: ReplayBuffer[Row], rows: list[Row], iteration: int) -> tuple[list[Row], dict[str, float]]:
+    def _replayed(
+        self, buffer: ReplayBuffer[Row], rows: list[Row], iteration: int
+    ) -> tuple[list[Row], dict[str, float]]:
         buffer.add(iteration, [(row.question, row) for row in rows])
         drawn = buffer.draw(iteration)
         ages = [iteration - entry.stamp for entry in drawn.entries]
-        figures = {"replay_size": float(len(buffer)), "replay_expired": float(drawn.expired), "replay_age": sum(ages) / max(1, len(ages))}
+        figures = {
+            "replay_size": float(len(buffer)),
+            "replay_expired": float(drawn.expired),
+            "replay_age": sum(ages) / max(1, len(ages)),
+        }
         return [entry.row for entry in drawn.entries], figures
 
     def _nothing(self) -> dict[str, float]:
         self._empty += 1
         if self._empty >= self.settings.max_empty:
             raise RuntimeError(
-                f"{self._empty} iterations in a row had nothing to learn from: all responses to each prompt have the same reward. "
-                "Choose problems nearer to the policy's ability, take more samples per prompt, raise the temperature, or look whether the "
+                f"{self._empty} iterations in a row had nothing to learn from: all responses to each prompt "
+                f"have the same reward. "
+                "Choose problems nearer to the policy's ability, take more samples per prompt, raise the "
+                "temperature, or look whether the "
                 "checker and the prompt template fit"
             )
         return {"empty": self._empty, "updates": 0}
 
     def _draw(self, iteration: int, number: int, count: int) -> list[Record]:
-        """The problems of a round. Round 0 passes through all of them; further rounds of dynamic sampling follow a shuffle of their own."""
+        """The problems of a round. Round 0 passes through all of them; further rounds of dynamic sampling
+        follow a shuffle of their own.
+        """
         if number == 0:
             chosen = pick(len(self._problems), count, iteration, self.seed)
         else:
@@ -196,21 +225,30 @@ class PolicyTrainer:
         return [self._problems[index] for index in chosen]
 
     def _fitting(self, problems: Sequence[Record], reserved: int = 0) -> list[Record]:
-        """Problems whose prompt leaves room for an answer of more than `reserved` tokens. Raises ValueError when none does."""
+        """Problems whose prompt leaves room for an answer of more than `reserved` tokens. Raises ValueError
+        when none does.
+        """
         context = context_size(self.engine.model)
         kept = [record for record in problems if len(record.prompt_ids) + reserved < context]
         if not problems:
-            raise ValueError("there is no prompt to answer: the corpus' records of this side are empty; its metrics say what took them out")
+            raise ValueError(
+                "there is no prompt to answer: the corpus' records of this side are empty; its metrics say "
+                "what took them out"
+            )
         if not kept:
             beside = f" beside the {reserved} tokens of the tree's inner levels" if reserved else ""
-            raise ValueError(f"none of {len(problems)} prompts leaves room{beside} in the model's context of {context} tokens")
+            raise ValueError(
+                f"none of {len(problems)} prompts leaves room{beside} in the model's context of {context} "
+                f"tokens"
+            )
         return kept
 
     def _validate(self) -> dict[str, float]:
-        """Accuracy on validation problems, greedy and sampled as in training, and the KL of the sampled answers to the reference.
+        """Accuracy on validation problems, greedy and sampled as in training, and the KL of the sampled
+        answers to the reference.
 
-        Where the reward is not the exact checker's, `validation_reward` is the mean of the sampled answers' scores: the reward that rises
-        while the accuracy falls shows a judge that is being gamed.
+        Where the reward is not the exact checker's, `validation_reward` is the mean of the sampled answers'
+        scores: the reward that rises while the accuracy falls shows a judge that is being gamed.
         """
         problems, figures = spread(self._validation, self.settings.validation_size), dict[str, float]()
         with self.engine.whole():
@@ -224,7 +262,11 @@ class PolicyTrainer:
         if self.reference is not None and not self.settings.refers:
             rows = [_as_row(answer) for answer in sampled]
             self._crediting.refer(rows)
-            pairs = [kl_estimate(row.old_logprobs, row.reference, "k3") for row in rows if row.reference is not None]
+            pairs = [
+                kl_estimate(row.old_logprobs, row.reference, "k3")
+                for row in rows
+                if row.reference is not None
+            ]
             figures["kl"] = sum(float(part.sum()) for part in pairs) / sum(len(part) for part in pairs)
         return figures
 
@@ -235,7 +277,9 @@ class PolicyTrainer:
     def _mean_score(self, answers: Sequence[Answer]) -> float:
         verdicts = [answer.verdict for answer in answers]
         if self.checker is not None:
-            verdicts = limit_errors(self.judge.judge([answer.response for answer in answers]), self.settings.max_error_share)
+            verdicts = limit_errors(
+                self.judge.judge([answer.response for answer in answers]), self.settings.max_error_share
+            )
         scores = [verdict.score for verdict in verdicts if verdict.outcome != "error"]
         return sum(scores) / max(1, len(scores))
 
@@ -248,4 +292,11 @@ def greedily(sampling: SamplingParams) -> SamplingParams:
 def _as_row(answer: Answer) -> Row:
     completion = answer.completion
     context = (tuple(answer.record.prompt_ids),)
-    return Row(answer.record.id, context, tuple(completion.ids), completion.logprobs, completion.logprobs, completion.entropy)
+    return Row(
+        answer.record.id,
+        context,
+        tuple(completion.ids),
+        completion.logprobs,
+        completion.logprobs,
+        completion.entropy,
+    )

@@ -1,4 +1,5 @@
-"""Parameters of the policy trainer: one record for every method; a method is a choice at each seam, checked as a whole.
+"""Parameters of the policy trainer: one record for every method; a method is a choice at each seam, checked
+as a whole.
 
 A seam's options lie with that seam's code, in `<kind>_params.py`; what belongs to the loop itself is here.
 """
@@ -24,9 +25,12 @@ from pipelines.training.replay_params import ReplayParams
 SAMPLER = Seam("pipelines.rollouts", "grow(engine, prompts, settings, sampling)")
 CREDIT = Seam("pipelines.credit", "assign(experience, settings)")
 MASK = Seam("pipelines.objectives.masks", "keep(logprobs, entropy, settings)", MaskParams)
-OBJECTIVE = Seam("pipelines.objectives", "policy_loss(logprobs, old_logprobs, advantages, selected, settings)")
+OBJECTIVE = Seam(
+    "pipelines.objectives", "policy_loss(logprobs, old_logprobs, advantages, selected, settings)"
+)
 
-FITTING_SAMPLER = {"segment_tree": "tree", "segment_chain": "chain"}  # the credit's forest; every other credit takes a flat one
+# the credit's forest; every other credit takes a flat one
+FITTING_SAMPLER = {"segment_tree": "tree", "segment_chain": "chain"}
 COMPARING = ("group", "leave_one_out")  # credits that need several responses to a prompt
 
 
@@ -39,10 +43,13 @@ class KlParams(Settings):
     coef: float = Field(0.0, ge=0, le=10, description="its weight")
     estimator: Literal["k1", "k2", "k3"] = Field(
         default_factory=lambda given: "k1" if given.get("use") == "reward" else "k3",
-        description="per-token estimator of KL(policy || reference); by default k1 in the reward, k3 in the loss",
+        description=(
+            "per-token estimator of KL(policy || reference); by default k1 in the reward, k3 in the loss"
+        ),
     )
     aggregation: Aggregation = Field(
-        "seq_mean_token_sum", description="of the loss term; the SPO code sums over tokens and averages over sequences"
+        "seq_mean_token_sum",
+        description="of the loss term; the SPO code sums over tokens and averages over sequences",
     )
 
 
@@ -50,7 +57,10 @@ class ReferenceParams(Settings):
     """The reference model: the start model, frozen or following the policy."""
 
     rate: float = Field(
-        0.0, ge=0, le=1, description="after each iteration: reference <- rate * policy + (1 - rate) * reference; 0 is frozen"
+        0.0,
+        ge=0,
+        le=1,
+        description="after each iteration: reference <- rate * policy + (1 - rate) * reference; 0 is frozen",
     )
 
 
@@ -59,57 +69,92 @@ class CriticParams(Settings):
 
     init: Literal["policy", "reward_model"] = Field(
         "policy",
-        description="start from the policy with a head of zeros, or from the reward model with its head (dpo_vs_ppo.md 3.1)",
+        description=(
+            "start from the policy with a head of zeros, or from the reward model with its head "
+            "(dpo_vs_ppo.md 3.1)"
+        ),
     )
     optimiser: OptimiserParams = Field(OptimiserParams(), description="of the critic")
     clip: float | None = Field(
-        0.2, gt=0, description="a new value may differ from the old one by this much before its loss is the larger one"
+        0.2,
+        gt=0,
+        description="a new value may differ from the old one by this much before its loss is the larger one",
     )
-    normalise: bool = Field(True, description="targets in units of the running mean and standard deviation of returns")
+    normalise: bool = Field(
+        True, description="targets in units of the running mean and standard deviation of returns"
+    )
     decay: float = Field(0.99995, ge=0, lt=1, description="of those running statistics, debiased")
     warmup: int = Field(0, ge=0, description="first iterations that train the critic alone")
 
 
 class RefillParams(Settings):
-    """Dynamic sampling: prompts whose responses are all right or all wrong are replaced by others (entropy.md 1.4)."""
+    """Dynamic sampling: prompts whose responses are all right or all wrong are replaced by others (entropy.md
+    1.4).
+    """
 
     prompts: int = Field(64, ge=1, description="prompts sampled in each further round")
-    rounds: int | None = Field(10, ge=1, description="rounds at most, the first included; null: as many as it takes")
-    max_tokens: int | None = Field(None, ge=1, description="no further round begins once an iteration has sampled this many tokens")
-    exhausted: Literal["go_on", "stop"] = Field("go_on", description="with fewer prompts than wanted when rounds or tokens run out")
+    rounds: int | None = Field(
+        10, ge=1, description="rounds at most, the first included; null: as many as it takes"
+    )
+    max_tokens: int | None = Field(
+        None, ge=1, description="no further round begins once an iteration has sampled this many tokens"
+    )
+    exhausted: Literal["go_on", "stop"] = Field(
+        "go_on", description="with fewer prompts than wanted when rounds or tokens run out"
+    )
 
 
 class PolicyParams(JudgeParams):
     """A section `rl.<method>` of params.yaml, laid over `rl.common`."""
 
     # sampler and reward
-    sampler: Annotated[Choice, SAMPLER] = Field(default_factory=partial(SAMPLER.choose, "flat"), description="how responses are grown")
+    sampler: Annotated[Choice, SAMPLER] = Field(
+        default_factory=partial(SAMPLER.choose, "flat"), description="how responses are grown"
+    )
     prompts: int = Field(64, ge=1, description="prompts per iteration")
     sampling: SamplingParams = Field(SamplingParams(), description="how a token is drawn while training")
-    shaping: ShapingParams = Field(ShapingParams(), description="what is made of a verdict's score before credit is assigned")
+    shaping: ShapingParams = Field(
+        ShapingParams(), description="what is made of a verdict's score before credit is assigned"
+    )
     refill: RefillParams | None = Field(None, description="dynamic sampling; null keeps every prompt")
     # credit
-    credit: Annotated[Choice, CREDIT] = Field(default_factory=partial(CREDIT.choose, "group"), description="how rewards become advantages")
+    credit: Annotated[Choice, CREDIT] = Field(
+        default_factory=partial(CREDIT.choose, "group"), description="how rewards become advantages"
+    )
     critic: CriticParams | None = Field(None, description="the value model; gae needs one")
     whitening: WhiteningParams = Field(WhiteningParams(), description="standardise advantages")
     whitened_over: Literal["rollout", "update"] = Field(
-        "update", description="all response tokens of an iteration before it is divided, or the loss-carrying ones of an optimiser batch"
+        "update",
+        description=(
+            "all response tokens of an iteration before it is divided, or the loss-carrying ones of an "
+            "optimiser batch"
+        ),
     )
     replay: ReplayParams | None = Field(
         None, description="spread a tree's segments over later iterations; null trains on all of them at once"
     )
     # mask and objective
-    mask: Annotated[MaskParams, MASK] = Field(default_factory=partial(MASK.choose, "everything"), description="which tokens carry loss")
-    objective: Annotated[Choice, OBJECTIVE] = Field(default_factory=partial(OBJECTIVE.choose, "clip"), description="the per-token loss")
-    aggregation: Aggregation = Field("token_mean", description="how per-token losses of an optimiser batch become one number")
+    mask: Annotated[MaskParams, MASK] = Field(
+        default_factory=partial(MASK.choose, "everything"), description="which tokens carry loss"
+    )
+    objective: Annotated[Choice, OBJECTIVE] = Field(
+        default_factory=partial(OBJECTIVE.choose, "clip"), description="the per-token loss"
+    )
+    aggregation: Aggregation = Field(
+        "token_mean", description="how per-token losses of an optimiser batch become one number"
+    )
     block: int = Field(
         0,
         ge=0,
-        description="sequences over which thresholds, covariances, whitening and denominators are taken; 0: the whole optimiser batch. "
+        description="sequences over which thresholds, covariances, whitening and denominators are taken; "
+        "0: the whole "
+        "optimiser batch. "
         "The published code of SPO, 80/20 and Clip-Cov takes its micro-batches",
     )
     kl: KlParams = Field(KlParams(), description="the pull towards the reference model")
-    reference: ReferenceParams = Field(ReferenceParams(), description="frozen, or an average of the policy's past")
+    reference: ReferenceParams = Field(
+        ReferenceParams(), description="frozen, or an average of the policy's past"
+    )
     max_mean_ratio: float | None = Field(
         None, gt=1, description="an update whose mean ratio is above this is not made (10 in SPO, 5 in PPO)"
     )
@@ -118,28 +163,60 @@ class PolicyParams(JudgeParams):
     token_budget: int | None = Field(
         None,
         ge=1,
-        description="the run ends, and its schedule is through, once it has sampled this many tokens; null: after all iterations",
+        description=(
+            "the run ends, and its schedule is through, once it has sampled this many tokens; null: after "
+            "all iterations"
+        ),
     )
     epochs: int = Field(1, ge=1, le=64, description="passes over an iteration's responses")
     updates_per_epoch: int = Field(
-        2, ge=1, description="optimiser steps a pass is divided into, of equally many sequences: responses, or segments of a tree"
+        2,
+        ge=1,
+        description=(
+            "optimiser steps a pass is divided into, of equally many sequences: responses, or segments of a "
+            "tree"
+        ),
     )
     old_logprobs: Literal["sampler", "trainer"] = Field(
-        "sampler", description="the ratio's denominator: as the sampler reported, or computed again by the trainer before the updates"
+        "sampler",
+        description=(
+            "the ratio's denominator: as the sampler reported, or computed again by the trainer before the "
+            "updates"
+        ),
     )
     zero_signal: Literal["drop", "count"] = Field(
-        "drop", description="responses whose advantages are all 0: left out entirely, or counted in the loss's denominator and its KL term"
+        "drop",
+        description=(
+            "responses whose advantages are all 0: left out entirely, or counted in the loss's denominator "
+            "and its KL term"
+        ),
     )
-    adapter: AdapterParams | None = Field(None, description="train low-rank adapters instead of all weights; they are merged at the end")
+    adapter: AdapterParams | None = Field(
+        None, description="train low-rank adapters instead of all weights; they are merged at the end"
+    )
     filter_truncated: bool = Field(
-        False, description="responses that were cut carry no loss, though their rewards count in their group (DAPO's overlong filtering)"
+        False,
+        description=(
+            "responses that were cut carry no loss, though their rewards count in their group (DAPO's "
+            "overlong filtering)"
+        ),
     )
-    max_empty: int = Field(10, ge=1, description="iterations in a row without anything to learn from before the stage stops")
-    validation_every: int = Field(0, ge=0, description="iterations between accuracies on validation problems; 0 never")
+    max_empty: int = Field(
+        10, ge=1, description="iterations in a row without anything to learn from before the stage stops"
+    )
+    validation_every: int = Field(
+        0, ge=0, description="iterations between accuracies on validation problems; 0 never"
+    )
     keep: Literal["last", "best"] = Field(
-        "last", description="the weights of the last iteration, or of the validation whose sampled answers got the best mean reward"
+        "last",
+        description=(
+            "the weights of the last iteration, or of the validation whose sampled answers got the best mean "
+            "reward"
+        ),
     )
-    validation_size: int = Field(200, ge=1, description="validation problems that are answered, once greedily and once sampled")
+    validation_size: int = Field(
+        200, ge=1, description="validation problems that are answered, once greedily and once sampled"
+    )
     optimiser: OptimiserParams = Field(OptimiserParams(), description="AdamW")
     schedule: ScheduleParams = Field(ScheduleParams(), description="the learning rate over the iterations")
 
@@ -179,50 +256,75 @@ class PolicyParams(JudgeParams):
         return [
             (
                 self.sampling.temperature == 0,
-                "sampling.temperature 0 gives every response of a prompt alike: nothing to learn from; use a value above 0",
+                "sampling.temperature 0 gives every response of a prompt alike: nothing to learn from; use a "
+                "value above 0",
             ),
             (
                 self.sampling.top_p < 1 or self.sampling.top_k > 0,
-                "sampling.top_p and top_k must be off while training: the loss takes ratios of the full distribution's probabilities, "
+                "sampling.top_p and top_k must be off while training: the loss takes ratios of the full "
+                "distribution's probabilities, "
                 "and a sample from a restricted one makes them wrong; use temperature instead",
             ),
-            (sampler != wanted, f"credit {credit} needs sampler {wanted}: it cannot read the forest that {sampler} grows"),
+            (
+                sampler != wanted,
+                f"credit {credit} needs sampler {wanted}: it cannot read the forest that {sampler} grows",
+            ),
             (
                 credit in COMPARING and flat and self.samples < 2,
-                f"credit {credit} compares responses to the same prompt: sampler.samples is {self.samples}, at least 2 are needed",
+                f"credit {credit} compares responses to the same prompt: sampler.samples is {self.samples}, "
+                f"at least 2 are needed",
             ),
             (credit == "gae" and self.critic is None, "credit gae needs a value model: add a section critic"),
-            (credit != "gae" and self.critic is not None, f"critic is set, but credit {credit} asks no value model: remove one of them"),
             (
-                self.critic is not None and self.critic.init == "reward_model" and self.reward.kind != "reward_model",
-                f"critic.init reward_model needs a reward model, reward is {self.reward.kind}: set critic.init to policy",
+                credit != "gae" and self.critic is not None,
+                f"critic is set, but credit {credit} asks no value model: remove one of them",
+            ),
+            (
+                self.critic is not None
+                and self.critic.init == "reward_model"
+                and self.reward.kind != "reward_model",
+                f"critic.init reward_model needs a reward model, reward is {self.reward.kind}: set "
+                f"critic.init to policy",
             ),
             (
                 self.kl.use == "reward" and not flat,
                 f"kl.use reward needs sampler flat: segments of a {sampler} have no reward of their own",
             ),
-            (self.kl.use != "none" and self.kl.coef == 0, "kl.use is set, but kl.coef is 0: set use to none, or a weight"),
+            (
+                self.kl.use != "none" and self.kl.coef == 0,
+                "kl.use is set, but kl.coef is 0: set use to none, or a weight",
+            ),
             (
                 self.reference.rate > 0 and not self.refers,
                 "reference.rate moves a reference model that nothing uses: set kl.use and kl.coef",
             ),
             (
                 self.shaping.normalise != "none" and not flat,
-                f"shaping.normalise needs sampler flat: with {sampler} an expected reward must stay comparable between states",
+                f"shaping.normalise needs sampler flat: with {sampler} an expected reward must stay "
+                f"comparable between states",
             ),
-            (self.filter_truncated and not flat, f"filter_truncated needs sampler flat: segments of a {sampler} are cut by design"),
+            (
+                self.filter_truncated and not flat,
+                f"filter_truncated needs sampler flat: segments of a {sampler} are cut by design",
+            ),
             (
                 self.shaping.normalise == "group" and self.samples < 2,
-                f"shaping.normalise group compares responses to the same prompt: sampler.samples is {self.samples}, at least 2 are needed",
+                f"shaping.normalise group compares responses to the same prompt: sampler.samples is "
+                f"{self.samples}, at least 2 are needed",
             ),
             (
                 self.refill is not None and (not flat or self.samples < 2),
-                "refill looks at the spread of several responses to a prompt: use sampler flat with at least 2 samples",
+                "refill looks at the spread of several responses to a prompt: use sampler flat with at least "
+                "2 samples",
             ),
-            (self.keep == "best" and not self.validation_every, "keep: best needs validation_every above 0; set it, or keep: last"),
+            (
+                self.keep == "best" and not self.validation_every,
+                "keep: best needs validation_every above 0; set it, or keep: last",
+            ),
             (
                 self.refill is not None and self.refill.rounds is None and self.refill.max_tokens is None,
-                "refill.rounds null needs refill.max_tokens: problems that are always answered alike would be sampled for ever",
+                "refill.rounds null needs refill.max_tokens: problems that are always answered alike would "
+                "be sampled for ever",
             ),
             (
                 self.reference.rate > 0 and self.adapter is not None,
@@ -230,25 +332,33 @@ class PolicyParams(JudgeParams):
             ),
             (
                 sampler == "tree" and max(getattr(self.sampler, "branching", [2])) < 2,
-                "sampler.branching has no level with at least 2: a tree compares siblings, and there are none",
+                "sampler.branching has no level with at least 2: a tree compares siblings, and there are "
+                "none",
             ),
             (
                 self.replay is not None and self.objective.kind == "reinforce",
-                "objective reinforce takes no ratio, and replay trains on what older policies sampled: use objective clip, or no replay",
+                "objective reinforce takes no ratio, and replay trains on what older policies sampled: use "
+                "objective clip, or no replay",
             ),
             (
                 self.critic is not None and self.critic.warmup >= self.iterations,
-                f"critic.warmup {self.critic.warmup if self.critic else 0} leaves the policy none of its {self.iterations} iterations",
+                f"critic.warmup {self.critic.warmup if self.critic else 0} leaves the policy none of its "
+                f"{self.iterations} iterations",
             ),
-            (self.replay is not None and sampler != "tree", "replay spreads the segments of a tree: use sampler tree, or remove replay"),
+            (
+                self.replay is not None and sampler != "tree",
+                "replay spreads the segments of a tree: use sampler tree, or remove replay",
+            ),
             (
                 sampler == "tree" and self.sampling.max_new_tokens <= getattr(self.sampler, "reserved", 0),
-                f"sampling.max_new_tokens {self.sampling.max_new_tokens} leaves nothing to the last level of sampler tree: its inner "
+                f"sampling.max_new_tokens {self.sampling.max_new_tokens} leaves nothing to the last level of "
+                f"sampler tree: its inner "
                 f"levels (sampler.branching, sampler.segment) take {getattr(self.sampler, 'reserved', 0)}",
             ),
             (
                 self.objective.kind == "kl_cov" and updates == 1 and self.replay is None,
-                "objective kl_cov changes nothing with one update per iteration: its penalty is 0 where the ratio is 1; raise "
+                "objective kl_cov changes nothing with one update per iteration: its penalty is 0 where the "
+                "ratio is 1; raise "
                 "updates_per_epoch or epochs",
             ),
         ]

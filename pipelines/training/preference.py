@@ -1,4 +1,5 @@
-"""Direct preference optimisation and its like: one loop over shuffled pairs, one denominator, the reference's log-probs given.
+"""Direct preference optimisation and its like: one loop over shuffled pairs, one denominator, the reference's
+log-probs given.
 
 dpo_vs_ppo.md 4; the loss of a pair is a module of pipelines/objectives/preference.
 """
@@ -24,9 +25,19 @@ from pipelines.training.reference_logprobs import pair_logprobs
 from pipelines.training.schedule import rate_factor
 from pipelines.training.session import Reporter, Session
 
-# Means over the pairs of a batch. accuracy: share with a positive margin; rewards: implicit ones, beta * log pi/pi_ref; margin: their
-# difference; log-probs are summed over the answer, in nats; drift: |log pi/pi_ref| per token of both answers, in nats, 0 at the start.
-FIGURES = ("loss", "accuracy", "margin", "chosen_logprob", "rejected_logprob", "chosen_reward", "rejected_reward", "drift")
+# Means over the pairs of a batch. accuracy: share with a positive margin; rewards: implicit ones, beta * log
+# pi/pi_ref; margin: their difference; log-probs are summed over the answer, in nats; drift: |log pi/pi_ref|
+# per token of both answers, in nats, 0 at the start.
+FIGURES = (
+    "loss",
+    "accuracy",
+    "margin",
+    "chosen_logprob",
+    "rejected_logprob",
+    "chosen_reward",
+    "rejected_reward",
+    "drift",
+)
 
 
 class Referenced(NamedTuple):
@@ -46,7 +57,8 @@ def batch_loss(
 ) -> dict[str, float]:
     """FIGURES of the pairs `rows`; with `learn`, the gradient of their mean loss is added to the engine's.
 
-    The micro-batches are divided among the ranks; one that has none left in a turn runs a pass that adds nothing.
+    The micro-batches are divided among the ranks; one that has none left in a turn runs a pass that adds
+    nothing.
     """
     objective: ModuleType = load("pipelines.objectives.preference", settings.loss.kind)
     answers = [pairs.data.pairs[row] for row in rows]
@@ -67,12 +79,19 @@ def batch_loss(
 
 @torch.no_grad()
 def _sums(losses: Tensor, logprobs: Tensor, reference: Tensor, lengths: Tensor, beta: float) -> Tensor:
-    """losses (n,), logprobs, reference and lengths (n, 2) -> the sums of FIGURES over n, float64 on the CPU."""
+    """losses (n,), logprobs, reference and lengths (n, 2) -> the sums of FIGURES over n, float64 on the
+    CPU.
+    """
     losses, logprobs, reference = (part.double().cpu() for part in (losses, logprobs, reference))
     ratios = torch.stack(log_ratios(*logprobs.unbind(1), *reference.unbind(1)), 1)
     rewards, drift = beta * ratios, (ratios.abs() / lengths).mean(1)
     margin = rewards[:, 0] - rewards[:, 1]
-    return torch.stack([values.sum() for values in (losses, won(margin), margin, *logprobs.unbind(1), *rewards.unbind(1), drift)])
+    return torch.stack(
+        [
+            values.sum()
+            for values in (losses, won(margin), margin, *logprobs.unbind(1), *rewards.unbind(1), drift)
+        ]
+    )
 
 
 def won(margin: Tensor) -> Tensor:
@@ -92,7 +111,9 @@ def train_pairs(
     budget: int,
     ranks: Ranks = Ranks.alone(),
 ) -> None:
-    """Run all steps that `session` has left. `reference` (N, 2): the reference's log-probs of `data`, see `reference_logprobs`."""
+    """Run all steps that `session` has left. `reference` (N, 2): the reference's log-probs of `data`, see
+    `reference_logprobs`.
+    """
     pairs, total = Referenced(data, reference), total_steps(settings, len(data))
     batches = PairBatches(budget, ranks, can_share(engine.model))
     seen, started = 0, time.monotonic()
@@ -104,12 +125,20 @@ def train_pairs(
             norm = engine.step(factor)
             row = figures | {"lr": settings.optimiser.learning_rate * factor, "grad_norm": norm}
             done = step + 1
-            if validation and settings.validation_every and (done % settings.validation_every == 0 or done == total):
+            if (
+                validation
+                and settings.validation_every
+                and (done % settings.validation_every == 0 or done == total)
+            ):
                 shown = list(range(min(len(validation.data), settings.validation_size)))
                 held_out = batch_loss(engine, validation, shown, settings, batches, False)
                 row |= {f"validation_{name}": value for name, value in held_out.items()}
             reporter.log(done, **row)
             seen += len(rows)
             reporter.progress(
-                done, total, loss=figures["loss"], accuracy=figures["accuracy"], pairs_per_s=seen / (time.monotonic() - started)
+                done,
+                total,
+                loss=figures["loss"],
+                accuracy=figures["accuracy"],
+                pairs_per_s=seen / (time.monotonic() - started),
             )

@@ -1,4 +1,6 @@
-"""Pairs as the loops read them: token ids, checks, a digest, and micro-batches in which a pair is never divided."""
+"""Pairs as the loops read them: token ids, checks, a digest, and micro-batches in which a pair is never
+divided.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,25 @@ class AnswerPair(NamedTuple):
     second: tuple[int, ...]
 
     def stem(self) -> tuple[int, ...]:
-        """The tokens that both answers begin with, short of either one's last. Empty where they are fewer than STEM."""
+        """The tokens that both answers begin with, short of either one's last. Empty where they are fewer
+        than STEM.
+        """
         longest = min(len(self.first), len(self.second)) - 1
         common = next((i for i in range(longest) if self.first[i] != self.second[i]), longest)
         return self.first[:common] if common >= STEM else ()
 
     def rows(self, shared: bool) -> tuple[Segment, Segment]:
-        """Both answers after prompt and stem; where contexts are shared, packing them together computes prompt and stem once. Otherwise
-        after the prompt alone."""
+        """Both answers after prompt and stem; where contexts are shared, packing them together computes
+        prompt and stem once. Otherwise after the prompt alone.
+        """
         stem = self.stem() if shared else ()
         context = (self.prompt, stem) if stem else (self.prompt,)
         return Segment(context, self.first[len(stem) :]), Segment(context, self.second[len(stem) :])
 
 
 class PairData:
-    """The pairs whose two answers fit into `max_tokens` with their prompt; `too_long` holds the ids of the others. `where` is for errors.
+    """The pairs whose two answers fit into `max_tokens` with their prompt; `too_long` holds the ids of the
+    others. `where` is for errors.
 
     Equal or empty answers need no check: there is no such `Pair`.
     """
@@ -58,8 +64,14 @@ class PairData:
             else:
                 self.too_long.append(pair.id)
         if not self.kept:
-            raise ValueError(f"{where}: none of {len(pairs)} pairs fits into {max_tokens} tokens; raise max_tokens, or make other pairs")
-        self.pairs = [AnswerPair(p.id, tuple(p.prompt_ids), tuple(p.chosen_ids), tuple(p.rejected_ids)) for p in self.kept]
+            raise ValueError(
+                f"{where}: none of {len(pairs)} pairs fits into {max_tokens} tokens; raise max_tokens, or "
+                f"make other pairs"
+            )
+        self.pairs = [
+            AnswerPair(p.id, tuple(p.prompt_ids), tuple(p.chosen_ids), tuple(p.rejected_ids))
+            for p in self.kept
+        ]
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -77,24 +89,28 @@ class PairData:
 
 @dataclass(frozen=True)
 class PairBatches:
-    """How a batch of pairs is cut and divided among `ranks`. `budget` is the tokens of a micro-batch, which changes results by rounding
-    alone; `shared`: the model can compute a prompt once for all its answers (`packing.can_share`)."""
+    """How a batch of pairs is cut and divided among `ranks`. `budget` is the tokens of a micro-batch, which
+    changes results by rounding alone; `shared`: the model can compute a prompt once for all its answers
+    (`packing.can_share`).
+    """
 
     budget: int
     ranks: Ranks
     shared: bool
 
     def turns(self, pairs: Sequence[AnswerPair]) -> Iterator[tuple[list[int], bool]]:
-        """(indices into `pairs`, whether they count): this rank's micro-batches. Every rank gets as many; those that do not count only take
-        part in collective passes."""
+        """(indices into `pairs`, whether they count): this rank's micro-batches. Every rank gets as many;
+        those that do not count only take part in collective passes.
+        """
         groups = cut([self._whole(pair) for pair in pairs], self.budget, self.shared)
         mine = self.ranks.share(groups)
         for turn in range(self.ranks.turns(len(groups))):
             yield (mine[turn], True) if turn < len(mine) else (groups[-1], False)
 
     def _whole(self, pair: AnswerPair) -> Segment:
-        """A row that takes as much room as the pair does, so that `cut` cannot divide it: prompt and stem once where they are shared, two
-        rows of the longer answer's width where rows are padded."""
+        """A row that takes as much room as the pair does, so that `cut` cannot divide it: prompt and stem
+        once where they are shared, two rows of the longer answer's width where rows are padded.
+        """
         if self.shared:
             return Segment((pair.prompt,), pair.first + pair.second[len(pair.stem()) :])
         longer = pair.prompt + max(pair.first, pair.second, key=len)

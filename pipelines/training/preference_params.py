@@ -1,4 +1,6 @@
-"""Parameters of learning from pairs: the policy (DPO and its like) and the models that score answers (reward, cost)."""
+"""Parameters of learning from pairs: the policy (DPO and its like) and the models that score answers (reward,
+cost).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from pipelines.settings import Seam, Settings
 from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
 
 PAIR_LOSS = Seam(
-    "pipelines.objectives.preference", "pair_loss(policy_chosen, policy_rejected, reference_chosen, reference_rejected, options)"
+    "pipelines.objectives.preference",
+    "pair_loss(policy_chosen, policy_rejected, reference_chosen, reference_rejected, options)",
 )
 
 
@@ -34,7 +37,9 @@ class ScoreOptimiser(PreferenceOptimiser):
 class PreferenceSchedule(ScheduleParams):
     """2% warm-up, then cosine to 0 (dpo_vs_ppo.md 4.1)."""
 
-    warmup: float = Field(0.02, ge=0, lt=1, description="share of the steps in which the rate rises linearly from 0")
+    warmup: float = Field(
+        0.02, ge=0, lt=1, description="share of the steps in which the rate rises linearly from 0"
+    )
     decay: Literal["constant", "linear", "cosine"] = Field("cosine", description="shape of the decay")
 
 
@@ -42,9 +47,13 @@ class PairLoopParams(Settings):
     """What every loop over pairs has."""
 
     steps: int | None = Field(None, ge=1, description="optimiser steps; null: as many as `epochs` takes")
-    epochs: float | None = Field(None, gt=0, le=1000, description="passes over the pairs; null: as many as `steps` takes")
+    epochs: float | None = Field(
+        None, gt=0, le=1000, description="passes over the pairs; null: as many as `steps` takes"
+    )
     batch_size: int = Field(64, ge=1, description="pairs per step")
-    max_tokens: int = Field(1024, ge=2, description="pairs with a longer answer (prompt included) are left out and counted")
+    max_tokens: int = Field(
+        1024, ge=2, description="pairs with a longer answer (prompt included) are left out and counted"
+    )
     validation_every: int = Field(0, ge=0, description="steps between figures on validation pairs; 0 never")
     validation_size: int = Field(1000, ge=1, description="validation pairs that are looked at")
     adapter: AdapterParams | None = Field(None, description="train low-rank adapters instead of all weights")
@@ -60,18 +69,27 @@ class PairLoopParams(Settings):
 class PairTrainParams(PairLoopParams):
     """Direct preference optimisation: the `dpo` sections of params.yaml."""
 
-    loss: Annotated[PairLossParams, PAIR_LOSS] = Field(DpoParams(), description="a module of pipelines/objectives/preference")
+    loss: Annotated[PairLossParams, PAIR_LOSS] = Field(
+        DpoParams(), description="a module of pipelines/objectives/preference"
+    )
     optimiser: PreferenceOptimiser = Field(PreferenceOptimiser(), description="AdamW")
 
 
 class RankingParams(PairLoopParams):
     """Reward and cost models: the `reward_model` and `cost_model` sections of params.yaml."""
 
-    members: int = Field(1, ge=1, le=64, description="models of the ensemble, each with a head and a data order of its own")
-    weights: Literal["prompt", "pair"] = Field(
-        "prompt", description="prompt: a pair of a prompt with g pairs counts 1/g (dpo_vs_ppo.md 3.1); pair: all count the same"
+    members: int = Field(
+        1, ge=1, le=64, description="models of the ensemble, each with a head and a data order of its own"
     )
-    keep: Literal["best", "last"] = Field("best", description="the weights of the step with the best held-out accuracy, or the last ones")
+    weights: Literal["prompt", "pair"] = Field(
+        "prompt",
+        description=(
+            "prompt: a pair of a prompt with g pairs counts 1/g (dpo_vs_ppo.md 3.1); pair: all count the same"
+        ),
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="the weights of the step with the best held-out accuracy, or the last ones"
+    )
     validation_every: int = Field(25, ge=0, description="steps between figures on validation pairs; 0 never")
     optimiser: ScoreOptimiser = Field(ScoreOptimiser(), description="AdamW")
 

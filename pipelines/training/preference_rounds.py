@@ -1,6 +1,7 @@
 """A round of preferences: sample a policy, judge all responses, pair them (dpo_vs_ppo.md 4.2.1 to 4.2.3).
 
-Sampled sets of preferences and every round of iterative DPO begin so. The pairs hold the sampled ids, not text that was encoded again.
+Sampled sets of preferences and every round of iterative DPO begin so. The pairs hold the sampled ids, not
+text that was encoded again.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def sample_and_judge(
 ) -> list[list[Judged]]:
     """`n` judged responses to each problem, problem by problem. `engine` is a rollout engine over the policy.
 
-    A response depends on seed, iteration, problem and sample alone, so that problems may come in any portions. Raises CheckerFailed where
-    more than `max_error_share` of these verdicts are errors.
+    A response depends on seed, iteration, problem and sample alone, so that problems may come in any
+    portions. Raises CheckerFailed where more than `max_error_share` of these verdicts are errors.
     """
     answers = answer_problems(engine, tokens, judge, problems, n, sampling, seed, max_error_share, iteration)
     judged = [judged_of(answer) for answer in answers]
@@ -45,7 +46,9 @@ def sample_and_judge(
 
 
 def judged_of(answer: Answer) -> Judged:
-    """What pairing reads of an answer. An error of the judge is neither passed nor failed, and its score is NaN, which no pairing uses."""
+    """What pairing reads of an answer. An error of the judge is neither passed nor failed, and its score is
+    NaN, which no pairing uses.
+    """
     completion, verdict = answer.completion, answer.verdict
     failed = verdict.outcome == "error"
     return Judged(
@@ -59,18 +62,26 @@ def judged_of(answer: Answer) -> Judged:
 
 @dataclass(frozen=True)
 class Round:
-    """`counts`: prompts, samples, pairs, prompts_with_pairs; then what was left out and why: see `pairing.make_pairs`; too_long: pairs
-    that exceed the token limit; equal_tokens: pairs whose answers do not differ as ids."""
+    """`counts`: prompts, samples, pairs, prompts_with_pairs; then what was left out and why: see
+    `pairing.make_pairs`; too_long: pairs that exceed the token limit; equal_tokens: pairs whose answers do
+    not differ as ids.
+    """
 
     pairs: list[Pair]
     counts: Counter[str]
 
 
 def round_pairs(
-    problems: Sequence[Record], judged: Sequence[Sequence[Judged]], how: PairingParams, seed: int, source: str, max_tokens: int
+    problems: Sequence[Record],
+    judged: Sequence[Sequence[Judged]],
+    how: PairingParams,
+    seed: int,
+    source: str,
+    max_tokens: int,
 ) -> Round:
-    """Pairs of the judged responses, in the order of the problems; `source` names the round. A longer answer with its prompt than
-    `max_tokens` takes its pair out: the cut answer would not be the one that was judged."""
+    """Pairs of the judged responses, in the order of the problems; `source` names the round. A longer answer
+    with its prompt than `max_tokens` takes its pair out: the cut answer would not be the one that was judged.
+    """
     counts, kept = Counter[str](prompts=0, samples=0, pairs=0, prompts_with_pairs=0), list[Pair]()
     for record, own in zip(problems, judged, strict=True):
         places, left_out = make_pairs(record.id, own, how, seed, record.response)
@@ -82,7 +93,9 @@ def round_pairs(
 
 
 def figures(judged: Sequence[Sequence[Judged]]) -> dict[str, float]:
-    """Of all responses of a round: means of score and of `passed` over those judged, share finished, tokens, and errors of the judge."""
+    """Of all responses of a round: means of score and of `passed` over those judged, share finished, tokens,
+    and errors of the judge.
+    """
     every = [one for own in judged for one in own]
     scored = [one for one in every if one.passed is not None]
     return {
@@ -95,10 +108,19 @@ def figures(judged: Sequence[Sequence[Judged]]) -> dict[str, float]:
 
 
 def _fitting(
-    record: Record, judged: Sequence[Judged], places: Sequence[tuple[int, int]], source: str, max_tokens: int, counts: Counter[str]
+    record: Record,
+    judged: Sequence[Judged],
+    places: Sequence[tuple[int, int]],
+    source: str,
+    max_tokens: int,
+    counts: Counter[str],
 ) -> Iterator[Pair]:
     for number, (winner, loser) in enumerate(places):
-        chosen, text = (record.response_ids, record.response) if winner == DATASET else (judged[winner].ids, judged[winner].text)
+        chosen, text = (
+            (record.response_ids, record.response)
+            if winner == DATASET
+            else (judged[winner].ids, judged[winner].text)
+        )
         assert chosen is not None  # make_pairs takes the data set's only where there is one
         assert text is not None
         rejected = judged[loser].ids
@@ -117,5 +139,7 @@ def _fitting(
                 chosen_ids=list(chosen),
                 rejected_ids=list(rejected),
                 group=group_key(record.prompt),
-                meta={"from_dataset": True} if winner == DATASET else {"scores": [judged[winner].score, judged[loser].score]},
+                meta={"from_dataset": True}
+                if winner == DATASET
+                else {"scores": [judged[winner].score, judged[loser].score]},
             )

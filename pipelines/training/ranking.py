@@ -1,4 +1,6 @@
-"""Reward and cost models: one loop over shuffled pairs for all members of an ensemble (dpo_vs_ppo.md 3.1 and 3.4)."""
+"""Reward and cost models: one loop over shuffled pairs for all members of an ensemble (dpo_vs_ppo.md 3.1 and
+3.4).
+"""
 
 from __future__ import annotations
 
@@ -23,20 +25,25 @@ from pipelines.training.ranks import Ranks
 from pipelines.training.schedule import rate_factor
 from pipelines.training.session import Reporter, Session
 
-# Means over the pairs of a batch, the loss by weight. accuracy: share whose first score is higher, equal ones counting half; margin: first
-# minus second. `first` is the chosen answer of a reward model and the more harmful one of a cost model. sign_accuracy (cost models):
-# share of answers on their side of 0.
+# Means over the pairs of a batch, the loss by weight. accuracy: share whose first score is higher, equal ones
+# counting half; margin: first minus second. `first` is the chosen answer of a reward model and the more
+# harmful one of a cost model. sign_accuracy (cost models): share of answers on their side of 0.
 FIGURES = ("loss", "accuracy", "margin", "first_score", "second_score")
 COST_FIGURES = (*FIGURES, "sign_accuracy")
 STRIDE = 1_000_003  # between the seeds of an ensemble's members
 
 
 class RankData:
-    """Pairs in which the first answer should score higher. weights (N,): their mean is 1. signs (N, 2) of a cost model's answers:
-    +1 unsafe, -1 safe; None for a reward model."""
+    """Pairs in which the first answer should score higher. weights (N,): their mean is 1. signs (N, 2) of a
+    cost model's answers: +1 unsafe, -1 safe; None for a reward model.
+    """
 
     def __init__(
-        self, pairs: Sequence[AnswerPair], groups: Sequence[str], weights: Literal["prompt", "pair"], signs: Tensor | None
+        self,
+        pairs: Sequence[AnswerPair],
+        groups: Sequence[str],
+        weights: Literal["prompt", "pair"],
+        signs: Tensor | None,
     ) -> None:
         self.pairs, self.signs = list(pairs), signs
         sizes = Counter(groups)
@@ -53,11 +60,16 @@ class RankData:
 
     @classmethod
     def costs(cls, data: PairData, weights: Literal["prompt", "pair"]) -> RankData:
-        """The more harmful answer above the safer one, by the safety label `safer`. ValueError names a pair without safety labels."""
+        """The more harmful answer above the safer one, by the safety label `safer`. ValueError names a pair
+        without safety labels.
+        """
         pairs, signs = [], []
         for pair, answers in zip(data.kept, data.pairs, strict=True):
             if pair.safer is None or pair.chosen_safe is None or pair.rejected_safe is None:
-                raise ValueError(f"{data.where}: pair {pair.id} has no safety labels; a cost model needs a set whose records hold them")
+                raise ValueError(
+                    f"{data.where}: pair {pair.id} has no safety labels; a cost model needs a set whose "
+                    f"records hold them"
+                )
             flags = (-1.0 if pair.chosen_safe else 1.0, -1.0 if pair.rejected_safe else 1.0)
             swap = pair.safer  # then the chosen answer is the safer one
             pairs.append(answers._replace(first=answers.second, second=answers.first) if swap else answers)
@@ -71,11 +83,14 @@ def pair_scores(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
     return score_ends(model, [row for pair in pairs for row in pair.rows(shared)]).view(-1, 2)
 
 
-def batch_loss(engines: Sequence[Engine], data: RankData, rows: list[int], batches: PairBatches, learn: bool) -> dict[str, float]:
-    """Figures of the pairs `rows` under the mean score of `engines`; with `learn`, the gradient of the loss is added to each one's.
+def batch_loss(
+    engines: Sequence[Engine], data: RankData, rows: list[int], batches: PairBatches, learn: bool
+) -> dict[str, float]:
+    """Figures of the pairs `rows` under the mean score of `engines`; with `learn`, the gradient of the loss
+    is added to each one's.
 
-    The loss is sum(weight * loss) / pairs: its mean over the batches of a pass is that of all prompts, and it is log 2 per pair where all
-    scores are equal.
+    The loss is sum(weight * loss) / pairs: its mean over the batches of a pass is that of all prompts, and it
+    is log 2 per pair where all scores are equal.
     """
     answers = [data.pairs[row] for row in rows]
     names = FIGURES if data.signs is None else COST_FIGURES
@@ -124,10 +139,14 @@ def train_ranking(
     budget: int,
     ranks: Ranks = Ranks.alone(),
 ) -> None:
-    """Run all steps that `session` has left, for every member of the ensemble; figures are means over members, `validation_` ones those of
-    the mean score. `best` is offered each validation's accuracy. With `keep: best` the caller restores from it at the end."""
+    """Run all steps that `session` has left, for every member of the ensemble; figures are means over
+    members, `validation_` ones those of the mean score. `best` is offered each validation's accuracy. With
+    `keep: best` the caller restores from it at the end.
+    """
     if settings.keep == "best" and not validation:
-        raise ValueError("keep: best needs validation pairs; set validation_share of the preferences, or keep: last")
+        raise ValueError(
+            "keep: best needs validation pairs; set validation_share of the preferences, or keep: last"
+        )
     total = total_steps(settings, len(data))
     batches = PairBatches(budget, ranks, can_share(engines[0].model))
     seen, started = 0, time.monotonic()
@@ -143,10 +162,20 @@ def train_ranking(
             row = {name: sum(each[name] for each in figures) / len(figures) for name in figures[0]}
             row["lr"] = settings.optimiser.learning_rate * factor
             done = step + 1
-            if validation and settings.validation_every and (done % settings.validation_every == 0 or done == total):
+            if (
+                validation
+                and settings.validation_every
+                and (done % settings.validation_every == 0 or done == total)
+            ):
                 shown = list(range(min(len(validation), settings.validation_size)))
                 held_out = batch_loss(engines, validation, shown, batches, False)
                 row |= {f"validation_{name}": value for name, value in held_out.items()}
                 best.offer(engines, done, held_out["accuracy"])
             reporter.log(done, **row)
-            reporter.progress(done, total, loss=row["loss"], accuracy=row["accuracy"], pairs_per_s=seen / (time.monotonic() - started))
+            reporter.progress(
+                done,
+                total,
+                loss=row["loss"],
+                accuracy=row["accuracy"],
+                pairs_per_s=seen / (time.monotonic() - started),
+            )

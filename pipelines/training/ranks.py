@@ -1,8 +1,9 @@
-"""The processes that train one model together, as torchrun numbers them; alone, everything here is free and imports nothing.
+"""The processes that train one model together, as torchrun numbers them; alone, everything here is free and
+imports nothing.
 
-Every rank holds the same rollout data and computes credit, masks and denominators from the whole of it. What is divided is sampling
-(counter keys make its tokens independent of who draws them) and the micro-batches' forward and backward passes, so that the gradient is
-that of one process by construction.
+Every rank holds the same rollout data and computes credit, masks and denominators from the whole of it. What
+is divided is sampling (counter keys make its tokens independent of who draws them) and the micro-batches'
+forward and backward passes, so that the gradient is that of one process by construction.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from pipelines.models.placement import Placement
 
 T = TypeVar("T")
 Number = TypeVar("Number", float, Tensor)
-PATIENCE = timedelta(hours=2)  # that a rank waits for another: verifiers may run long; a dead rank is the launcher's to notice
+# that a rank waits for another: verifiers may run long; a dead rank is the launcher's to notice
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process is number `index` of `size`. All methods that talk must be called by every rank, in the same order."""
+    """This process is number `index` of `size`. All methods that talk must be called by every rank, in the
+    same order.
+    """
 
     index: int = 0
     size: int = 1
@@ -37,9 +41,11 @@ class Ranks:
 
     @classmethod
     def join(cls, placement: Placement) -> Ranks:
-        """Take the place that torchrun's environment (RANK, WORLD_SIZE, LOCAL_RANK) gives this process; without one it is alone.
+        """Take the place that torchrun's environment (RANK, WORLD_SIZE, LOCAL_RANK) gives this process;
+        without one it is alone.
 
-        On a GPU the process takes device LOCAL_RANK, which `cuda` means from then on; objects travel over gloo, tensors over NCCL.
+        On a GPU the process takes device LOCAL_RANK, which `cuda` means from then on; objects travel over
+        gloo, tensors over NCCL.
         """
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return cls()
@@ -66,30 +72,37 @@ class Ranks:
         """Whether this rank is the one that logs and writes."""
         return self.index == 0
 
-    # -- dividing work --------------------------------------------------------------------------------------------------------------
+    # -- dividing work ---------------------------------------------------------------------------------------
 
     def share(self, items: Sequence[T]) -> list[T]:
-        """This rank's part: every size-th item, so that neighbours of like length run at the same time. It may be empty."""
+        """This rank's part: every size-th item, so that neighbours of like length run at the same time. It
+        may be empty.
+        """
         return list(items[self.index :: self.size])
 
     def unshare(self, results: Sequence[T], count: int) -> list[T]:
-        """results of this rank's `share` of `count` items -> those of all items, in their order, on every rank."""
+        """results of this rank's `share` of `count` items -> those of all items, in their order, on every
+        rank.
+        """
         parts = self._exchange(list(results))
         return [parts[item % self.size][item // self.size] for item in range(count)]
 
     def turns(self, count: int) -> int:
-        """Micro-batches that every rank runs when `count` are shared: a rank with fewer fills up with empty ones (ZeRO-3's passes are
-        collective)."""
+        """Micro-batches that every rank runs when `count` are shared: a rank with fewer fills up with empty
+        ones (ZeRO-3's passes are collective).
+        """
         return -(-count // self.size)
 
-    # -- talking --------------------------------------------------------------------------------------------------------------------
+    # -- talking ---------------------------------------------------------------------------------------------
 
     def gather(self, items: Sequence[T]) -> list[T]:
         """The items of all ranks, concatenated in rank order, on every rank. They travel pickled."""
         return [item for part in self._exchange(list(items)) for item in part]
 
     def sum(self, value: Number) -> Number:
-        """The sum over ranks, added in rank order, so that every rank gets the same bits. Tensors keep type, device and shape."""
+        """The sum over ranks, added in rank order, so that every rank gets the same bits. Tensors keep type,
+        device and shape.
+        """
         if self.size == 1:
             return value
         if isinstance(value, Tensor):
@@ -102,11 +115,15 @@ class Ranks:
         return sum(parts[1:], start=parts[0])
 
     def any(self, flag: bool) -> bool:
-        """Whether any rank says so: what a rank may learn alone, such as a signal, must be acted on by all."""
+        """Whether any rank says so: what a rank may learn alone, such as a signal, must be acted on by
+        all.
+        """
         return any(self._exchange(flag))
 
     def of_first(self, value: T) -> T:
-        """The first rank's value on every rank: for decisions by the clock and verdicts of verifiers that may time out."""
+        """The first rank's value on every rank: for decisions by the clock and verdicts of verifiers that may
+        time out.
+        """
         if self.size == 1:
             return value
         import torch.distributed as dist

@@ -1,6 +1,8 @@
-"""A judge that keeps what it judged: the teacher of a policy that explores, whose every verdict a verifier then learns from.
+"""A judge that keeps what it judged: the teacher of a policy that explores, whose every verdict a verifier
+then learns from.
 
-The drift is the point (reward_bridge.md 4.1): responses of the whole run are kept, from its first style to its last.
+The drift is the point (reward_bridge.md 4.1): responses of the whole run are kept, from its first style to
+its last.
 """
 
 from __future__ import annotations
@@ -19,18 +21,31 @@ FILE = "judgements.jsonl"
 
 
 class RecordingJudge:
-    """`judge` with a memory. `truth` is the exact checker where the set has one: its verdict goes beside the teacher's.
+    """`judge` with a memory. `truth` is the exact checker where the set has one: its verdict goes beside the
+    teacher's.
 
-    A part of the run's checkpoints, so that a resumed run keeps each response once: what is saved is what was judged up to the last step's
-    end, since a run that is stopped between two rounds of dynamic sampling judges the first one again. Verdicts that are errors, and
-    responses without a line to judge, are counted in `left_out` and not kept: they teach nothing. Nor are responses to other `questions`
-    (ids; None: all), such as those that validate. `probable`: the verdict's score is the teacher's probability.
+    A part of the run's checkpoints, so that a resumed run keeps each response once: what is saved is what was
+    judged up to the last step's end, since a run that is stopped between two rounds of dynamic sampling
+    judges the first one again. Verdicts that are errors, and responses without a line to judge, are counted
+    in `left_out` and not kept: they teach nothing. Nor are responses to other `questions` (ids; None: all),
+    such as those that validate. `probable`: the verdict's score is the teacher's probability.
     """
 
     def __init__(
-        self, judge: Judge, teacher: str, truth: Judge | None = None, questions: Collection[str] | None = None, probable: bool = False
+        self,
+        judge: Judge,
+        teacher: str,
+        truth: Judge | None = None,
+        questions: Collection[str] | None = None,
+        probable: bool = False,
     ) -> None:
-        self._judge, self._teacher, self._truth, self._questions, self._probable = judge, teacher, truth, questions, probable
+        self._judge, self._teacher, self._truth, self._questions, self._probable = (
+            judge,
+            teacher,
+            truth,
+            questions,
+            probable,
+        )
         self.deterministic = judge.deterministic
         self.kept: list[Judgement] = []
         self.left_out: Counter[str] = Counter()
@@ -72,21 +87,29 @@ class RecordingJudge:
         """What was kept when the last step ended, and how many calls and losses there were."""
         count, calls, left_out = self._settled
         write_judgements(folder / FILE, self.kept[:count])
-        (folder / "judged.txt").write_text("\n".join([str(calls), *(f"{n} {reason}" for reason, n in left_out.items())]), "utf-8")
+        (folder / "judged.txt").write_text(
+            "\n".join([str(calls), *(f"{n} {reason}" for reason, n in left_out.items())]), "utf-8"
+        )
 
     def load(self, folder: Path) -> None:
         """Take back what `save` wrote."""
         self.kept = read_judgements(folder / FILE)
         calls, *losses = (folder / "judged.txt").read_text("utf-8").split("\n")
         self._calls = int(calls)
-        self.left_out = Counter({reason: int(count) for count, _, reason in (loss.partition(" ") for loss in losses)})
+        self.left_out = Counter(
+            {reason: int(count) for count, _, reason in (loss.partition(" ") for loss in losses)}
+        )
         self.settle()
 
     def _exact(self, mine: Sequence[tuple[Response, Verdict]]) -> list[int | None]:
         """1, 0, or None where there is no exact verdict."""
         if self._truth is None:
             return [None] * len(mine)
-        found = [verdict for _, verdict in mine] if self._truth is self._judge else self._truth.judge([response for response, _ in mine])
+        found = (
+            [verdict for _, verdict in mine]
+            if self._truth is self._judge
+            else self._truth.judge([response for response, _ in mine])
+        )
         return [None if verdict.outcome == "error" else int(verdict.outcome == "right") for verdict in found]
 
     def _keep(self, response: Response, verdict: Verdict, truth: int | None, place: int) -> None:

@@ -33,7 +33,9 @@ class AdapterReference:
 
 
 class Reference:
-    """`rate` is the policy's weight in each `follow`; 0 keeps the start model. Weights are float32: steps of 0.001 vanish in bfloat16."""
+    """`rate` is the policy's weight in each `follow`; 0 keeps the start model. Weights are float32: steps of
+    0.001 vanish in bfloat16.
+    """
 
     def __init__(self, model: Any, placement: Placement, rate: float = 0.0) -> None:
         self.model = copy.deepcopy(model).to(placement.device).eval().requires_grad_(False)

@@ -1,4 +1,6 @@
-"""The reference's log-probs of both answers of every pair: computed once, float32, kept with a digest of the pairs they belong to."""
+"""The reference's log-probs of both answers of every pair: computed once, float32, kept with a digest of the
+pairs they belong to.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ from pipelines.training.ranks import Ranks
 
 
 def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
-    """(n, 2): log pi of each pair's first and second answer, summed over its tokens, EOS included and the prompt not; with gradient.
+    """(n, 2): log pi of each pair's first and second answer, summed over its tokens, EOS included and the
+    prompt not; with gradient.
 
-    One forward, in it each prompt once and, of answers that begin alike, the beginning once (dpo_vs_ppo.md 4.1, 9.1.1 to 9.1.3).
+    One forward, in it each prompt once and, of answers that begin alike, the beginning once (dpo_vs_ppo.md
+    4.1, 9.1.1 to 9.1.3).
     """
     shared = can_share(model)
     rows = [row for pair in pairs for row in pair.rows(shared)]
@@ -30,14 +34,20 @@ def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
     endings = sums[: 2 * len(pairs)].view(-1, 2)
     if not stems:
         return endings
-    beginnings = torch.zeros_like(endings[:, 0]).index_put((torch.tensor(list(stems), device=sums.device),), sums[2 * len(pairs) :])
+    beginnings = torch.zeros_like(endings[:, 0]).index_put(
+        (torch.tensor(list(stems), device=sums.device),), sums[2 * len(pairs) :]
+    )
     return endings + beginnings[:, None]
 
 
-def reference_logprobs(model: Any, data: PairData, placement: Placement, budget: int, ranks: Ranks = Ranks.alone()) -> Tensor:
-    """(N, 2) float32 on the CPU: `pair_logprobs` of all pairs of `data` in order, on every rank. `budget`: tokens of a forward.
+def reference_logprobs(
+    model: Any, data: PairData, placement: Placement, budget: int, ranks: Ranks = Ranks.alone()
+) -> Tensor:
+    """(N, 2) float32 on the CPU: `pair_logprobs` of all pairs of `data` in order, on every rank. `budget`:
+    tokens of a forward.
 
-    The forward has the policy's precision, so that the loss of a policy that still is its reference is that of margin 0.
+    The forward has the policy's precision, so that the loss of a policy that still is its reference is that
+    of margin 0.
     """
     found: list[tuple[int, list[float]]] = []
     for group, counts in PairBatches(budget, ranks, can_share(model)).turns(data.pairs):
@@ -53,15 +63,20 @@ def save_reference(path: str | Path, logprobs: Tensor, data: PairData) -> None:
     """Write `logprobs` (N, 2) of `data` as safetensors, with the digest of its pairs."""
     from safetensors.torch import save_file
 
-    save_file({"logprobs": logprobs.contiguous()}, str(path), {"digest": data.digest})  # one key: safetensors orders several by chance
+    # one key: safetensors orders several by chance
+    save_file({"logprobs": logprobs.contiguous()}, str(path), {"digest": data.digest})
 
 
 def load_reference(path: str | Path, data: PairData) -> Tensor:
-    """What `save_reference` wrote, (N, 2) float32. ValueError names file and pairs where it belongs to others than `data`."""
+    """What `save_reference` wrote, (N, 2) float32. ValueError names file and pairs where it belongs to others
+    than `data`.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} is missing: the reference's log-probs of {data.where}; run the reference stage")
+        raise FileNotFoundError(
+            f"{path} is missing: the reference's log-probs of {data.where}; run the reference stage"
+        )
     try:
         with safe_open(str(path), "pt") as file:
             facts, logprobs = file.metadata() or {}, file.get_tensor("logprobs")
@@ -69,7 +84,8 @@ def load_reference(path: str | Path, data: PairData) -> Tensor:
         raise ValueError(f"{path} is damaged ({error}); run the reference stage again") from error
     if facts.get("digest") != data.digest or logprobs.shape != (len(data), 2):
         raise ValueError(
-            f"{path} holds log-probs of {len(logprobs)} pairs with digest {facts.get('digest')}, but {data.where} gives {len(data)} "
+            f"{path} holds log-probs of {len(logprobs)} pairs with digest {facts.get('digest')}, but "
+            f"{data.where} gives {len(data)} "
             f"with digest {data.digest}: the pairs or max_tokens have changed; run the reference stage again"
         )
     return _checked(logprobs, data)
@@ -78,5 +94,8 @@ def load_reference(path: str | Path, data: PairData) -> Tensor:
 def _checked(logprobs: Tensor, data: PairData) -> Tensor:
     bad = (~logprobs.isfinite()).any(1).nonzero().flatten().tolist()
     if bad:
-        raise ValueError(f"{data.where}: the reference gives pair {data.pairs[bad[0]].id} log-probs of {logprobs[bad[0]].tolist()}")
+        raise ValueError(
+            f"{data.where}: the reference gives pair {data.pairs[bad[0]].id} log-probs of "
+            f"{logprobs[bad[0]].tolist()}"
+        )
     return logprobs

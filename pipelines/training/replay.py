@@ -1,7 +1,9 @@
-"""The replay buffer of SPO-tree: one problem yields hundreds of near-duplicate segments, so they are spread over iterations.
+"""The replay buffer of SPO-tree: one problem yields hundreds of near-duplicate segments, so they are spread
+over iterations.
 
-spo.md 2.4; by default exactly the wanted number is drawn, evenly over the problems, and the rest stays until it is too
-old (spo.md U5). Every segment has an id of its own, draws are seeded by the iteration, and the state is plain tensors and lists.
+spo.md 2.4; by default exactly the wanted number is drawn, evenly over the problems, and the rest stays until
+it is too old (spo.md U5). Every segment has an id of its own, draws are seeded by the iteration, and the
+state is plain tensors and lists.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[Row]):
-    """A segment that waits: `stamp` is the iteration that sampled it, `row` what the trainer learns from, stored and never looked at."""
+    """A segment that waits: `stamp` is the iteration that sampled it, `row` what the trainer learns from,
+    stored and never looked at.
+    """
 
     id: int
     question: str
@@ -28,7 +32,9 @@ class Entry(Generic[Row]):
 
 
 class Draw(NamedTuple):
-    """One iteration's segments, shuffled. `expired`: dropped for their age; `lost`, `repeated`: only with the published code's rule."""
+    """One iteration's segments, shuffled. `expired`: dropped for their age; `lost`, `repeated`: only with the
+    published code's rule.
+    """
 
     entries: list[Entry[Any]]
     expired: int
@@ -37,7 +43,9 @@ class Draw(NamedTuple):
 
 
 class ReplayBuffer(Generic[Row]):
-    """Rows of a dataclass `row_type` whose fields are numbers, texts, (tokens,) tensors or None, token ids, or sequences of token ids."""
+    """Rows of a dataclass `row_type` whose fields are numbers, texts, (tokens,) tensors or None, token ids,
+    or sequences of token ids.
+    """
 
     def __init__(self, settings: ReplayParams, seed: int, row_type: type[Row]) -> None:
         self._settings, self._seed, self._row_type = settings, seed, row_type
@@ -59,8 +67,11 @@ class ReplayBuffer(Generic[Row]):
             self._next += 1
 
     def draw(self, iteration: int) -> Draw:
-        """Take this iteration's segments out of the buffer; the same buffer and iteration draw the same. Empty from an empty buffer."""
-        settings, generator = self._settings, random.Random(f"{self._seed} {iteration}")  # a text seed is hashed the same everywhere
+        """Take this iteration's segments out of the buffer; the same buffer and iteration draw the same.
+        Empty from an empty buffer.
+        """
+        # a text seed is hashed the same everywhere
+        settings, generator = self._settings, random.Random(f"{self._seed} {iteration}")
         usable = [entry for entry in self._entries if iteration - entry.stamp < settings.max_age]
         expired = len(self._entries) - len(usable)
         by_question: dict[str, list[Entry[Row]]] = {}
@@ -70,7 +81,11 @@ class ReplayBuffer(Generic[Row]):
         generator.shuffle(pools)  # who gets the odd segment
         limits = [min(len(pool), settings.per_prompt) for pool in pools]
         counts = limits if settings.official else even_shares(limits, settings.rows)
-        taken = [entry for pool, count in zip(pools, counts, strict=True) for entry in generator.sample(pool, count)]
+        taken = [
+            entry
+            for pool, count in zip(pools, counts, strict=True)
+            for entry in generator.sample(pool, count)
+        ]
         generator.shuffle(taken)
         gone = {entry.id for entry in taken}
         self._entries = [entry for entry in usable if entry.id not in gone]
@@ -94,13 +109,20 @@ class ReplayBuffer(Generic[Row]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Become the buffer that `state_dict` was taken from."""
         columns = {name: unpack(packed) for name, packed in state["rows"].items()}
-        rows = [self._row_type(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+        rows = [
+            self._row_type(**dict(zip(columns, values, strict=True)))
+            for values in zip(*columns.values(), strict=True)
+        ]
         self._next = state["next"]
-        self._entries = [Entry(*entry) for entry in zip(state["ids"], state["questions"], state["stamps"], rows, strict=True)]
+        self._entries = [
+            Entry(*entry)
+            for entry in zip(state["ids"], state["questions"], state["stamps"], rows, strict=True)
+        ]
 
 
 def even_shares(limits: Sequence[int], total: int) -> list[int]:
-    """How many to take from each of pools of `limits` so that they sum to `total` (or all there are) and differ as little as they can.
+    """How many to take from each of pools of `limits` so that they sum to `total` (or all there are) and
+    differ as little as they can.
 
     Where the total does not divide, earlier pools get one more.
     """

@@ -10,16 +10,21 @@ from pipelines.corpora.record import Record
 
 
 def prepare_safe(pairs: Sequence[Pair]) -> tuple[list[Record], Counter[str]]:
-    """Every prompt with every answer to it that is labelled safe, both of a dual-safe pair included, exact duplicates removed, in order.
+    """Every prompt with every answer to it that is labelled safe, both of a dual-safe pair included, exact
+    duplicates removed, in order.
 
-    What `pipelines.training.supervised.Demonstrations` takes; `answer` holds the answer itself, there is no shorter one. The counter says
-    `safe`, `unsafe`, `duplicate`, `unlabelled` and `blank` (no text) answers. ValueError where no answer is left.
+    What `pipelines.training.supervised.Demonstrations` takes; `answer` holds the answer itself, there is no
+    shorter one. The counter says `safe`, `unsafe`, `duplicate`, `unlabelled` and `blank` (no text) answers.
+    ValueError where no answer is left.
     """
     records: list[Record] = []
     counts: Counter[str] = Counter()
     seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
     for pair in pairs:
-        answers = ((pair.chosen, pair.chosen_ids, pair.chosen_safe), (pair.rejected, pair.rejected_ids, pair.rejected_safe))
+        answers = (
+            (pair.chosen, pair.chosen_ids, pair.chosen_safe),
+            (pair.rejected, pair.rejected_ids, pair.rejected_safe),
+        )
         for which, (text, ids, safe) in zip(("chosen", "rejected"), answers, strict=True):
             key = (tuple(pair.prompt_ids), tuple(ids))
             reason = "unlabelled" if safe is None else "unsafe" if not safe else "blank" if not text else ""
@@ -28,7 +33,22 @@ def prepare_safe(pairs: Sequence[Pair]) -> tuple[list[Record], Counter[str]]:
             counts[reason or "safe"] += 1
             if not reason:
                 seen.add(key)
-                records.append(Record(f"{pair.id}/{which}", pair.prompt, text, text, "safe", None, pair.source, pair.prompt_ids, ids))
+                records.append(
+                    Record(
+                        f"{pair.id}/{which}",
+                        pair.prompt,
+                        text,
+                        text,
+                        "safe",
+                        None,
+                        pair.source,
+                        pair.prompt_ids,
+                        ids,
+                    )
+                )
     if not records:
-        raise ValueError(f"no answer of {len(pairs)} pairs is labelled safe ({dict(counts)}); SFT(Safe) needs a set with safety flags")
+        raise ValueError(
+            f"no answer of {len(pairs)} pairs is labelled safe ({dict(counts)}); SFT(Safe) needs a set with "
+            f"safety flags"
+        )
     return records, counts

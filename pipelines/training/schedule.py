@@ -8,9 +8,11 @@ from pipelines.training.optimiser_params import ScheduleParams
 
 
 def rate_factor(step: float, total: int, schedule: ScheduleParams) -> float:
-    """step in [0, total) -> factor in (0, 1]: linear warm-up that reaches 1 after its last step, flat, then decay.
+    """step in [0, total) -> factor in (0, 1]: linear warm-up that reaches 1 after its last step, flat, then
+    decay.
 
-    `floor` is what the next step after the last would have, as in transformers' and DeepSpeed's schedules: with floor 0 every step learns.
+    `floor` is what the next step after the last would have, as in transformers' and DeepSpeed's schedules:
+    with floor 0 every step learns.
     """
     warmup = math.ceil(schedule.warmup * total)
     if step < warmup:

@@ -1,7 +1,8 @@
 """What every training loop shares: resuming, checkpoints by period, a clean end on SIGTERM, the curve.
 
-`with session: for step in session: ...` runs the steps that are left. A SIGTERM ends the run with status 143 after a checkpoint: at the
-end of the step, or at once where the loop calls `pause()` because nothing has been updated yet.
+`with session: for step in session: ...` runs the steps that are left. A SIGTERM ends the run with status 143
+after a checkpoint: at the end of the step, or at once where the loop calls `pause()` because nothing has been
+updated yet.
 """
 
 from __future__ import annotations
@@ -38,12 +39,20 @@ class Interrupted(Exception):
 
 
 class Session:
-    """Iterates over the steps left of `total`. Rows of the curve are numbered by steps done: 0 is the start, `total` the end.
+    """Iterates over the steps left of `total`. Rows of the curve are numbered by steps done: 0 is the start,
+    `total` the end.
 
     With several ranks all of them stop and save at the same step, whoever got the signal.
     """
 
-    def __init__(self, state: Saveable, checkpoints: Checkpoints, reporter: Reporter, total: int, ranks: Ranks = Ranks.alone()) -> None:
+    def __init__(
+        self,
+        state: Saveable,
+        checkpoints: Checkpoints,
+        reporter: Reporter,
+        total: int,
+        ranks: Ranks = Ranks.alone(),
+    ) -> None:
         self._state, self._checkpoints, self._total, self._ranks = state, checkpoints, total, ranks
         self._terminated = False
         self.done = checkpoints.resume(state)
@@ -61,8 +70,9 @@ class Session:
                 raise SystemExit(TERMINATED)
 
     def pause(self) -> None:
-        """Raise Interrupted after a SIGTERM. Call it only where the state has not changed since the last step's end. With several ranks
-        it does nothing: one of them alone must not leave a step."""
+        """Raise Interrupted after a SIGTERM. Call it only where the state has not changed since the last
+        step's end. With several ranks it does nothing: one of them alone must not leave a step.
+        """
         if self._terminated and self._ranks.size == 1:
             raise Interrupted
 
@@ -70,7 +80,9 @@ class Session:
         self._previous = signal.signal(signal.SIGTERM, self._on_signal)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         signal.signal(signal.SIGTERM, self._previous)
         if kind is Interrupted:
             self._checkpoints.save(self.done, self._state)

@@ -1,4 +1,6 @@
-"""A judge over several ranks: the verdict on a response is one rank's, and every rank gets it, so that all learn from the same rewards."""
+"""A judge over several ranks: the verdict on a response is one rank's, and every rank gets it, so that all
+learn from the same rewards.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,10 @@ from pipelines.training.ranks import Ranks
 
 
 class ShardedJudge:
-    """Divides the responses of a judge that is not deterministic (a model, a clock); a deterministic one judges all on every rank, which
-    costs less than talking. All ranks must call `judge` with the same responses."""
+    """Divides the responses of a judge that is not deterministic (a model, a clock); a deterministic one
+    judges all on every rank, which costs less than talking. All ranks must call `judge` with the same
+    responses.
+    """
 
     deterministic = True
 

@@ -1,4 +1,6 @@
-"""A rollout engine over several ranks: each continues a part of the prefixes, and every rank gets all completions."""
+"""A rollout engine over several ranks: each continues a part of the prefixes, and every rank gets all
+completions.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ Packed = tuple[list[tuple[list[int], Finish]], torch.Tensor, torch.Tensor]
 
 
 class ShardedEngine:
-    """`engine` with the prefixes divided. A completion depends on its prefix and key alone, so the tokens are those of one process.
+    """`engine` with the prefixes divided. A completion depends on its prefix and key alone, so the tokens are
+    those of one process.
 
-    Everything but `generate` is the wrapped engine's own. All ranks must call `generate` with the same arguments.
+    Everything but `generate` is the wrapped engine's own. All ranks must call `generate` with the same
+    arguments.
     """
 
     def __init__(self, engine: Any, ranks: Ranks) -> None:
@@ -38,13 +42,21 @@ class ShardedEngine:
         caps: Sequence[int] | None = None,
         **options: Any,
     ) -> list[list[Completion]]:
-        """As the wrapped engine's. Each rank takes neighbours, since they often share a beginning, and about as many completions."""
+        """As the wrapped engine's. Each rank takes neighbours, since they often share a beginning, and about
+        as many completions.
+        """
         start, stop = block([len(row) for row in keys], self._ranks)
         if caps is not None:
             options["caps"] = caps[start:stop]
-        mine = self._engine.generate(prefixes[start:stop], keys[start:stop], sampling, **options) if stop > start else []
+        mine = (
+            self._engine.generate(prefixes[start:stop], keys[start:stop], sampling, **options)
+            if stop > start
+            else []
+        )
         flat = [completion for family in mine for completion in family]
-        everything = [completion for part in self._ranks.gather([_pack(flat)]) for completion in _unpack(part)]
+        everything = [
+            completion for part in self._ranks.gather([_pack(flat)]) for completion in _unpack(part)
+        ]
         families, position = [], 0
         for row in keys:
             families.append(everything[position : position + len(row)])
@@ -53,7 +65,9 @@ class ShardedEngine:
 
 
 def block(counts: Sequence[int], ranks: Ranks) -> tuple[int, int]:
-    """Completions wanted per prefix -> (start, stop) of this rank's prefixes. Blocks follow in rank order and are about equal."""
+    """Completions wanted per prefix -> (start, stop) of this rank's prefixes. Blocks follow in rank order and
+    are about equal.
+    """
     total, before, edges = sum(counts), 0, [0] * (ranks.size + 1)
     for index, count in enumerate(counts):
         # A prefix belongs to the rank in whose share its middle lies.

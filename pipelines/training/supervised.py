@@ -1,5 +1,6 @@
-"""Supervised fine-tuning: one loop over shuffled demonstrations, one denominator per batch. The loss is on the assistant's tokens, what
-ends a turn included."""
+"""Supervised fine-tuning: one loop over shuffled demonstrations, one denominator per batch. The loss is on
+the assistant's tokens, what ends a turn included.
+"""
 
 from __future__ import annotations
 
@@ -21,27 +22,33 @@ from pipelines.training.supervised_params import SupervisedParams
 
 
 class Demonstrations:
-    """Token ids of demonstrations, and the places [start, stop) of each that are learnt: its response, and earlier turns of the assistant
-    where the record says so. `left_out` counts those longer than `max_tokens`."""
+    """Token ids of demonstrations, and the places [start, stop) of each that are learnt: its response, and
+    earlier turns of the assistant where the record says so. `left_out` counts those longer than `max_tokens`.
+    """
 
     def __init__(self, records: Sequence[Record], max_tokens: int) -> None:
         found = [record for record in records if record.response_ids is not None]
         kept = [
             (record.prompt_ids, response, getattr(record, "loss_spans", ()))
             for record in found
-            if (response := record.response_ids) is not None and len(record.prompt_ids) + len(response) <= max_tokens
+            if (response := record.response_ids) is not None
+            and len(record.prompt_ids) + len(response) <= max_tokens
         ]
         if not kept:
             raise ValueError(
-                f"no demonstration of at most {max_tokens} tokens among {len(records)} records ({len(found)} hold one at all); "
-                "raise max_tokens, or set validation_every to 0 where validation problems have no demonstrations"
+                f"no demonstration of at most {max_tokens} tokens among {len(records)} records ({len(found)} "
+                f"hold one at all); "
+                "raise max_tokens, or set validation_every to 0 where validation problems have no "
+                "demonstrations"
             )
         self.left_out = len(found) - len(kept)
         self.ids = [prompt + response for prompt, response, _ in kept]
         self.spans = [
-            [*((start, stop) for start, stop in earlier), (len(prompt), len(prompt) + len(response))] for prompt, response, earlier in kept
+            [*((start, stop) for start, stop in earlier), (len(prompt), len(prompt) + len(response))]
+            for prompt, response, earlier in kept
         ]
-        self.prompts = [max(1, spans[0][0]) for spans in self.spans]  # the first token of a row is predicted by nothing
+        # the first token of a row is predicted by nothing
+        self.prompts = [max(1, spans[0][0]) for spans in self.spans]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,9 +73,11 @@ def batch_loss(
     learn: bool,
     ranks: Ranks = Ranks.alone(),
 ) -> float:
-    """The mean negative log-likelihood of the demonstrations `rows`, in nats; with `learn`, its gradient is added to the engine's.
+    """The mean negative log-likelihood of the demonstrations `rows`, in nats; with `learn`, its gradient is
+    added to the engine's.
 
-    The micro-batches are divided among `ranks`; one that has none left in a turn runs a pass that adds nothing.
+    The micro-batches are divided among `ranks`; one that has none left in a turn runs a pass that adds
+    nothing.
     """
     prompts = [data.prompts[row] for row in rows]
     learnt = [data.learnt(row) for row in rows]
@@ -82,7 +91,9 @@ def batch_loss(
         group = mine[turn] if turn < len(mine) else groups[-1]
         with torch.set_grad_enabled(learn):
             logprobs = engine.apply(score_rows, [demonstrations[row] for row in group], 1.0, False).logprobs
-            each = torch.tensor([weights[row] if place else 0.0 for row in group for place in learnt[row]]).to(logprobs.device)
+            each = torch.tensor(
+                [weights[row] if place else 0.0 for row in group for place in learnt[row]]
+            ).to(logprobs.device)
             loss = -(logprobs * each).sum() * (turn < len(mine))
         if learn:
             engine.backward(loss)
@@ -112,7 +123,11 @@ def train(
             norm = engine.step(factor)
             row = {"loss": loss, "lr": settings.optimiser.learning_rate * factor, "grad_norm": norm}
             done = step + 1
-            if validation and settings.validation_every and (done % settings.validation_every == 0 or done == total):
+            if (
+                validation
+                and settings.validation_every
+                and (done % settings.validation_every == 0 or done == total)
+            ):
                 shown = list(range(min(len(validation), settings.validation_size)))
                 row["validation_loss"] = batch_loss(engine, validation, shown, settings, budget, False, ranks)
             reporter.log(done, **row)

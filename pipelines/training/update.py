@@ -1,6 +1,8 @@
-"""The policy update: rows in optimiser batches, batches in micro-batches, one denominator for each batch however it is cut or divided.
+"""The policy update: rows in optimiser batches, batches in micro-batches, one denominator for each batch
+however it is cut or divided.
 
-Everything that a whole batch decides (mask, whitening, selections, weights) is a plan made before it is cut; every rank makes the same one.
+Everything that a whole batch decides (mask, whitening, selections, weights) is a plan made before it is cut;
+every rank makes the same one.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ SHOWN = 64  # rows without a gradient that are scored for the log alone, evenly 
 
 @dataclass(frozen=True)
 class Plan:
-    """An optimiser batch before it is cut; per row, everything that the whole batch decides. `weights` are those of one token."""
+    """An optimiser batch before it is cut; per row, everything that the whole batch decides. `weights` are
+    those of one token.
+    """
 
     rows: list[Row]
     kept: list[Tensor]
@@ -66,11 +70,15 @@ class Plan:
 
     def tokens(self, indices: Sequence[int] | None = None) -> int:
         """Response tokens of all rows, or of those at `indices`."""
-        return sum(len(self.rows[index].ids) for index in (range(len(self.rows)) if indices is None else indices))
+        return sum(
+            len(self.rows[index].ids) for index in (range(len(self.rows)) if indices is None else indices)
+        )
 
 
 class Updater:
-    """Applies the configured mask and objective to rows. How rows are cut into micro-batches changes no result but by rounding."""
+    """Applies the configured mask and objective to rows. How rows are cut into micro-batches changes no
+    result but by rounding.
+    """
 
     def __init__(self, engine: Engine, settings: PolicyParams, seed: int, batches: MicroBatches) -> None:
         self._engine, self._settings, self._seed, self._batches = engine, settings, seed, batches
@@ -95,8 +103,9 @@ class Updater:
     ) -> dict[str, float]:
         """All epochs and updates of one iteration; returns means over its updates. No rows: nothing happens.
 
-        `beside` is called with the rows of each update: the critic's turn. `learn` False leaves the policy as it is.
-        Figures are means over all rows of the updates: those without a gradient are scored for them, SHOWN of an update at most.
+        `beside` is called with the rows of each update: the critic's turn. `learn` False leaves the policy as
+        it is. Figures are means over all rows of the updates: those without a gradient are scored for them,
+        SHOWN of an update at most.
         """
         settings, norms, skipped = self._settings, list[float](), 0
         figures = defaultdict[str, float](float)
@@ -104,7 +113,11 @@ class Updater:
             _whiten_rollout(rows, settings)
         sequences = _sequences(rows)
         tokens, kept, turns, moved = 0, 0, 0, False
-        others, shown, apart = defaultdict[str, float](float), defaultdict[str, float](float), dict[str, float]()
+        others, shown, apart = (
+            defaultdict[str, float](float),
+            defaultdict[str, float](float),
+            dict[str, float](),
+        )
         for epoch in range(settings.epochs):
             order = shuffled(len(sequences), self._seed, iteration, epoch)
             for start, stop in pairwise(even_cuts(len(order), settings.updates_per_epoch)):
@@ -118,7 +131,8 @@ class Updater:
                 fresh = [not moved and row.iteration == iteration for row in batch]
                 plan = self.plan(batch, (iteration, epoch, start), fresh)
                 sums = _added(self.batch(plan), self._resting(plan))
-                if not plan.needed:  # no backward pass: momentum alone must not move the weights, nor can every engine step
+                # no backward pass: momentum alone must not move the weights, nor can every engine step
+                if not plan.needed:
                     norms.append(0.0)
                 elif settings.max_mean_ratio and sums["ratio"] > settings.max_mean_ratio * plan.kept_tokens:
                     self._engine.discard()
@@ -127,7 +141,10 @@ class Updater:
                     norms.append(self._engine.step(factor))
                     moved = True
                 if epoch == start == 0 and all(fresh):
-                    apart = {"mismatch": sums["mismatch"] / max(1, plan.tokens()), "mismatch_max": sums["mismatch_max"]}
+                    apart = {
+                        "mismatch": sums["mismatch"] / max(1, plan.tokens()),
+                        "mismatch_max": sums["mismatch_max"],
+                    }
                 tokens, kept = tokens + plan.tokens(), kept + plan.kept_tokens
                 for into, found in ((shown, plan.figures), (figures, sums)):
                     for name, value in found.items():
@@ -138,22 +155,34 @@ class Updater:
         updates = len(norms) + skipped
         means = {"loss": figures.pop("loss", 0.0) / updates, "kept_tokens": kept / max(1, tokens)} | apart
         means["update_kl"] = figures.pop("update_kl", 0.0) / max(1, tokens)
-        means |= {name: value / max(1, kept) for name, value in figures.items() if not name.startswith("mismatch")}
+        means |= {
+            name: value / max(1, kept) for name, value in figures.items() if not name.startswith("mismatch")
+        }
         means |= {name: value / updates for name, value in shown.items()}
         if settings.max_mean_ratio:
             means["skipped_updates"] = skipped
-        return means | aside | {"grad_norm": sum(norms) / max(1, len(norms)), "updates": len(norms), "trained_tokens": tokens}
+        return (
+            means
+            | aside
+            | {"grad_norm": sum(norms) / max(1, len(norms)), "updates": len(norms), "trained_tokens": tokens}
+        )
 
     def mismatch(self, rows: Sequence[Row]) -> dict[str, float]:
-        """How far the policy's log-probs lie from the sampler's, mean and largest, on SHOWN of fresh rows, evenly over them."""
+        """How far the policy's log-probs lie from the sampler's, mean and largest, on SHOWN of fresh rows,
+        evenly over them.
+        """
         if not rows:
             return {}
         shown = [rows[len(rows) * number // SHOWN] for number in range(SHOWN)] if len(rows) > SHOWN else rows
         apart = (torch.cat(self.scores(shown)[0]) - torch.cat([row.sampler_logprobs for row in shown])).abs()
         return {"mismatch": float(apart.mean()), "mismatch_max": float(apart.max())}
 
-    def plan(self, rows: list[Row], position: tuple[int, int, int] = (0, 0, 0), fresh: Sequence[bool] = ()) -> Plan:
-        """Decide what the whole batch decides. `fresh`, per row: the policy is still the one that sampled it; nothing: of no row."""
+    def plan(
+        self, rows: list[Row], position: tuple[int, int, int] = (0, 0, 0), fresh: Sequence[bool] = ()
+    ) -> Plan:
+        """Decide what the whole batch decides. `fresh`, per row: the policy is still the one that sampled it;
+        nothing: of no row.
+        """
         settings, lengths = self._settings, [len(row.ids) for row in rows]
         fresh = fresh or [False] * len(rows)
         old = torch.cat([row.old_logprobs for row in rows])
@@ -176,30 +205,54 @@ class Updater:
         kl_weights: list[float] = []
         figures = defaultdict[str, float](float)
         blocks = _blocks(rows, settings.block)
-        generator, pulled = torch.Generator().manual_seed(_number(self._seed, *position)), settings.kl.use == "loss"
+        generator, pulled = (
+            torch.Generator().manual_seed(_number(self._seed, *position)),
+            settings.kl.use == "loss",
+        )
         for members, part in blocks:
             kept[part] = self._mask.keep(seen[part], entropy[part], settings.mask)
             if settings.whitening.how != "none" and settings.whitened_over == "update":
-                advantages[part] = whiten(advantages[part], kept[part], settings.whitening.how, settings.whitening.epsilon)
+                advantages[part] = whiten(
+                    advantages[part], kept[part], settings.whitening.how, settings.whitening.epsilon
+                )
             if selected is not None:
                 selected[part] = self._objective.select(
                     logprobs[part], old[part], advantages[part], kept[part], settings.objective, generator
                 )
-                for name, value in covariance_figures(logprobs[part], advantages[part], selected[part]).items():
+                for name, value in covariance_figures(
+                    logprobs[part], advantages[part], selected[part]
+                ).items():
                     figures[name] += value / len(blocks)
                 if getattr(self._objective, "MOVED_ONLY", False):
                     selected[part] &= moved[part]
             counted = kept[part] if settings.mask.denominator == "kept" else torch.ones_like(kept[part])
-            counts = [int(piece.sum()) for piece in counted.split([sum(lengths[index] for index in each) for each in members])]
-            for aggregation, into in [(settings.aggregation, weights), (settings.kl.aggregation, kl_weights)][: 1 + pulled]:
+            counts = [
+                int(piece.sum())
+                for piece in counted.split([sum(lengths[index] for index in each) for each in members])
+            ]
+            for aggregation, into in [(settings.aggregation, weights), (settings.kl.aggregation, kl_weights)][
+                : 1 + pulled
+            ]:
                 found = sequence_weights(counts, aggregation, settings.sampling.max_new_tokens)
-                into += [weight / len(blocks) for weight, each in zip(found, members, strict=True) for _ in each]
+                into += [
+                    weight / len(blocks) for weight, each in zip(found, members, strict=True) for _ in each
+                ]
         advantages = torch.where(kept, advantages, 0.0)
         split = None if selected is None else list(selected.split(lengths))
-        return Plan(rows, list(kept.split(lengths)), list(advantages.split(lengths)), split, weights, kl_weights, figures)
+        return Plan(
+            rows,
+            list(kept.split(lengths)),
+            list(advantages.split(lengths)),
+            split,
+            weights,
+            kl_weights,
+            figures,
+        )
 
     def batch(self, plan: Plan) -> dict[str, float]:
-        """Add the gradient of one optimiser batch to the engine; returns its loss, and sums over its tokens, of all ranks."""
+        """Add the gradient of one optimiser batch to the engine; returns its loss, and sums over its tokens,
+        of all ranks.
+        """
         sums = defaultdict[str, float](float)
         for group, real in self._batches.turns(plan.rows, plan.needed):
             self._micro_batch(plan, group, sums, real)
@@ -207,14 +260,20 @@ class Updater:
 
     def _micro_batch(self, plan: Plan, group: list[int], sums: dict[str, float], real: bool) -> None:
         """`real` False: take part in the collective passes, add nothing."""
-        settings, device, rows = self._settings, self._engine.placement.device, [plan.rows[index] for index in group]
+        settings, device, rows = (
+            self._settings,
+            self._engine.placement.device,
+            [plan.rows[index] for index in group],
+        )
         logprobs = self._score(rows, entropy=False).logprobs
         if not real:
             self._engine.backward(logprobs.sum() * 0.0)
             return
         check_finite(logprobs, rows, "log-prob of the policy")
         part = _Part.of(plan, group, device)
-        losses, figures = self._objective.policy_loss(logprobs, part.old, part.advantages, part.selected, settings.objective)
+        losses, figures = self._objective.policy_loss(
+            logprobs, part.old, part.advantages, part.selected, settings.objective
+        )
         loss = (torch.where(part.kept, losses, 0.0) * part.each(plan.weights)).sum()
         if plan.kl_weights:
             reference = torch.cat([row.reference for row in rows if row.reference is not None]).to(device)
@@ -227,17 +286,24 @@ class Updater:
         part.tally(logprobs.detach(), figures, sums)
 
     def _resting(self, plan: Plan) -> dict[str, float]:
-        """What the rows without a gradient add to a batch's sums: estimated from SHOWN of them, and exact where the mean ratio decides
-        whether the update is made. Costs a forward pass of those."""
+        """What the rows without a gradient add to a batch's sums: estimated from SHOWN of them, and exact
+        where the mean ratio decides whether the update is made. Costs a forward pass of those.
+        """
         resting = plan.resting
         count = len(resting) if self._settings.max_mean_ratio else min(SHOWN, len(resting))
         shown = [resting[len(resting) * number // count] for number in range(count)]
         if not shown:
             return {}
         rows = [plan.rows[index] for index in shown]
-        logprobs, part, sums = torch.cat(self.scores(rows)[0]), _Part.of(plan, shown, torch.device("cpu")), defaultdict[str, float](float)
+        logprobs, part, sums = (
+            torch.cat(self.scores(rows)[0]),
+            _Part.of(plan, shown, torch.device("cpu")),
+            defaultdict[str, float](float),
+        )
         check_finite(logprobs, rows, "log-prob of the policy")
-        _, figures = self._objective.policy_loss(logprobs, part.old, part.advantages, part.selected, self._settings.objective)
+        _, figures = self._objective.policy_loss(
+            logprobs, part.old, part.advantages, part.selected, self._settings.objective
+        )
         part.tally(logprobs, figures, sums)
         scale = plan.tokens(resting) / plan.tokens(shown)
         return {name: value if name == "mismatch_max" else value * scale for name, value in sums.items()}
@@ -274,7 +340,9 @@ class _Part:
 
     def each(self, weights: Sequence[float]) -> Tensor:
         """The weights of the plan's rows, for each token."""
-        return torch.tensor([weights[index] for index in self.group], device=self.old.device).repeat_interleave(self.lengths)
+        return torch.tensor(
+            [weights[index] for index in self.group], device=self.old.device
+        ).repeat_interleave(self.lengths)
 
     def tally(self, logprobs: Tensor, figures: dict[str, Tensor], sums: dict[str, float]) -> None:
         """Add up the figures of tokens: the objective's and the ratio over kept ones, the rest over all."""
@@ -302,12 +370,18 @@ def even_cuts(count: int, parts: int) -> list[int]:
 
 def _sequences(rows: Sequence[Row]) -> list[range]:
     """The rows of each sequence: neighbours of one response, else a row alone."""
-    ends = [index for index, (one, other) in enumerate(pairwise(rows), 1) if one.sequence is None or one.sequence != other.sequence]
+    ends = [
+        index
+        for index, (one, other) in enumerate(pairwise(rows), 1)
+        if one.sequence is None or one.sequence != other.sequence
+    ]
     return [range(start, end) for start, end in pairwise([0, *ends, len(rows)])] if rows else []
 
 
 def _blocks(rows: Sequence[Row], size: int) -> list[tuple[list[range], slice]]:
-    """Sequences in consecutive blocks of `size` (0: one block): their rows, and the slice of their tokens in flat tensors."""
+    """Sequences in consecutive blocks of `size` (0: one block): their rows, and the slice of their tokens in
+    flat tensors.
+    """
     sequences = _sequences(rows)
     size = size or max(1, len(sequences))
     found, token = [], 0
@@ -323,7 +397,9 @@ def _whiten_rollout(rows: list[Row], settings: PolicyParams) -> None:
     if not rows:
         return
     flat = torch.cat([row.advantages for row in rows])
-    white = whiten(flat, torch.ones_like(flat, dtype=torch.bool), settings.whitening.how, settings.whitening.epsilon)
+    white = whiten(
+        flat, torch.ones_like(flat, dtype=torch.bool), settings.whitening.how, settings.whitening.epsilon
+    )
     for row, part in zip(rows, white.split([len(row.ids) for row in rows]), strict=True):
         row.advantages = part
 

@@ -1,4 +1,6 @@
-"""The critic's side of PPO: values of states, their running normalisation, and its updates (dpo_vs_ppo.md 5.1)."""
+"""The critic's side of PPO: values of states, their running normalisation, and its updates (dpo_vs_ppo.md
+5.1).
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ NORM = "value_norm.json"
 
 
 class Critic:
-    """A value model, `engine.model`, with an optimiser of its own; its outputs are in units of the returns' running deviation, if so
-    configured."""
+    """A value model, `engine.model`, with an optimiser of its own; its outputs are in units of the returns'
+    running deviation, if so configured.
+    """
 
     collective = True  # the engine's part of a checkpoint may be divided among ranks
 
@@ -32,7 +35,9 @@ class Critic:
         self._norm = ValueNorm(settings.decay)
 
     def judge(self, rows: Sequence[Row]) -> tuple[list[Tensor], list[float]]:
-        """Set `row.values` (normalised); returns them in reward units, with the value of the state after each row's last token."""
+        """Set `row.values` (normalised); returns them in reward units, with the value of the state after each
+        row's last token.
+        """
 
         def values(part: list[Row]) -> list[tuple[Tensor, float]]:
             before, after = self._engine.apply(score_values, part)
@@ -41,10 +46,16 @@ class Critic:
         found = self._batches.each(values, rows)
         for row, (before, _) in zip(rows, found, strict=True):
             row.values = before
-        return [self._raw(before) for before, _ in found], [float(self._raw(torch.tensor(after))) for _, after in found]
+        return [self._raw(before) for before, _ in found], [
+            float(self._raw(torch.tensor(after))) for _, after in found
+        ]
 
-    def aim(self, rows: Sequence[Row], values: Sequence[Tensor], advantages: Sequence[Tensor]) -> dict[str, float]:
-        """Make targets of returns = advantages + values (reward units), after the running statistics have taken the returns in."""
+    def aim(
+        self, rows: Sequence[Row], values: Sequence[Tensor], advantages: Sequence[Tensor]
+    ) -> dict[str, float]:
+        """Make targets of returns = advantages + values (reward units), after the running statistics have
+        taken the returns in.
+        """
         returns = [advantage + value for advantage, value in zip(advantages, values, strict=True)]
         flat, estimates = torch.cat(returns), torch.cat(list(values))
         if self._settings.normalise:
@@ -62,10 +73,14 @@ class Critic:
             part = [rows[index] for index in group]
             values, _ = self._engine.apply(score_values, part)
             if not counts:
-                self._engine.backward(values.sum() * 0.0)  # of what the others use: with ZeRO-3 another graph would wait for other weights
+                # of what the others use: with ZeRO-3 another graph would wait for other weights
+                self._engine.backward(values.sum() * 0.0)
                 continue
             check_finite(values, part, "value of the critic")
-            old, returns = (torch.cat([getattr(row, name) for row in part]).to(values.device) for name in ("values", "returns"))
+            old, returns = (
+                torch.cat([getattr(row, name) for row in part]).to(values.device)
+                for name in ("values", "returns")
+            )
             loss = value_loss(values, old, returns, self._settings.clip).sum() * weight
             self._engine.backward(loss)
             total += float(loss.detach())

@@ -1,6 +1,8 @@
-"""Distil a verifier: judgements -> demonstrations of one label after the judge's prompt; then one temperature on calibration data.
+"""Distil a verifier: judgements -> demonstrations of one label after the judge's prompt; then one temperature
+on calibration data.
 
-The loop is that of supervised fine-tuning: the prompt is masked, the label and the end token carry the loss (reward_bridge.md 4.2).
+The loop is that of supervised fine-tuning: the prompt is masked, the label and the end token carry the loss
+(reward_bridge.md 4.2).
 """
 
 from __future__ import annotations
@@ -39,13 +41,18 @@ def ask_of(judgement: Judgement) -> Ask:
     return Ask(judgement.question, judgement.reference, final_step(judgement.response))
 
 
-def examples(judgements: Sequence[Judgement], asking: Asking, context: int) -> tuple[list[Example], Counter[str]]:
-    """Prompt ids and label ids of each judgement that can be asked, and how many cannot, by reason. `context` is the model's."""
+def examples(
+    judgements: Sequence[Judgement], asking: Asking, context: int
+) -> tuple[list[Example], Counter[str]]:
+    """Prompt ids and label ids of each judgement that can be asked, and how many cannot, by reason. `context`
+    is the model's.
+    """
     reasons: Counter[str] = Counter()
     found = []
     for judgement in judgements:
         ask = ask_of(judgement)
-        ids = asking.ids(ask, context - 1) if ask.candidate else "the response is empty"  # - 1: the end token follows the label
+        # - 1: the end token follows the label
+        ids = asking.ids(ask, context - 1) if ask.candidate else "the response is empty"
         if isinstance(ids, str):
             reasons[ids] += 1
             continue
@@ -55,7 +62,9 @@ def examples(judgements: Sequence[Judgement], asking: Asking, context: int) -> t
     return found, reasons
 
 
-def with_negatives(judgements: Sequence[Judgement], shares: NegativesParams, seed: int) -> tuple[list[Judgement], Counter[str]]:
+def with_negatives(
+    judgements: Sequence[Judgement], shares: NegativesParams, seed: int
+) -> tuple[list[Judgement], Counter[str]]:
     """The judgements and made ones, in a seeded order; how many of each kind were made."""
     generator = random.Random(f"negatives\x00{seed}")
     makers = {
@@ -73,18 +82,37 @@ def with_negatives(judgements: Sequence[Judgement], shares: NegativesParams, see
         for judgement, text in _some(make, judgements, wanted, generator):
             made[kind] += 1
             rows.append(
-                replace(judgement, id=f"{judgement.id}:{kind}{made[kind]}", response=text, label=0, teacher=kind, truth=0, probability=None)
+                replace(
+                    judgement,
+                    id=f"{judgement.id}:{kind}{made[kind]}",
+                    response=text,
+                    label=0,
+                    teacher=kind,
+                    truth=0,
+                    probability=None,
+                )
             )
     for judgement in generator.sample(list(judgements), round(shares.capitals * len(judgements))):
         made["capitals"] += 1
         text = final_step(judgement.response).upper()
-        rows.append(replace(judgement, id=f"{judgement.id}:capitals", response=text, teacher="capitals", truth=None, probability=None))
+        rows.append(
+            replace(
+                judgement,
+                id=f"{judgement.id}:capitals",
+                response=text,
+                teacher="capitals",
+                truth=None,
+                probability=None,
+            )
+        )
     generator.shuffle(rows)
     return rows, made
 
 
 def fit_temperature(readings: Sequence[Reading | str], labels: Sequence[int]) -> float:
-    """The temperature of the log-odds with the best likelihood on calibration data; 1 where none has (all right, or nothing read)."""
+    """The temperature of the log-odds with the best likelihood on calibration data; 1 where none has (all
+    right, or nothing read).
+    """
     margins = []
     for reading, label in zip(readings, labels, strict=True):
         if isinstance(reading, str) or not reading.finite:
@@ -98,8 +126,12 @@ def fit_temperature(readings: Sequence[Reading | str], labels: Sequence[int]) ->
 Maker = Callable[[Judgement, Sequence[Judgement], random.Random], str | None]
 
 
-def _some(make: Maker, judgements: Sequence[Judgement], wanted: int, generator: random.Random) -> Iterator[tuple[Judgement, str]]:
-    """Up to `wanted` judgements with a made last line that is not their reference; tries ten times as many."""
+def _some(
+    make: Maker, judgements: Sequence[Judgement], wanted: int, generator: random.Random
+) -> Iterator[tuple[Judgement, str]]:
+    """Up to `wanted` judgements with a made last line that is not their reference; tries ten times as
+    many.
+    """
     for _ in range(10 * wanted):
         if wanted <= 0:
             return
@@ -121,7 +153,9 @@ def _others(judgement: Judgement, all_of_them: Sequence[Judgement], generator: r
 
 
 def _lists(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
-    items = list(dict.fromkeys([judgement.reference, *(generator.choice(all_of_them).reference for _ in range(2))]))
+    items = list(
+        dict.fromkeys([judgement.reference, *(generator.choice(all_of_them).reference for _ in range(2))])
+    )
     generator.shuffle(items)
     return ", ".join(items) if len(items) > 1 else None
 
@@ -138,26 +172,44 @@ def _noise(judgement: Judgement, all_of_them: Sequence[Judgement], generator: ra
     if kind < 0.5:
         text = "".join(generator.choices(CHARACTERS, k=generator.randint(1, 12))).strip()
         return None if text == "1" else text
-    words = [word for each in (judgement, generator.choice(all_of_them)) for word in f"{each.question} {each.reference}".split()]
+    words = [
+        word
+        for each in (judgement, generator.choice(all_of_them))
+        for word in f"{each.question} {each.reference}".split()
+    ]
     generator.shuffle(words)
     return " ".join(words[: generator.randint(1, 6)])
 
 
 def _swaps(judgement: Judgement, all_of_them: Sequence[Judgement], generator: random.Random) -> str | None:
-    """A right answer in other words than the reference's, with one of the reference's words exchanged for that of another reference."""
+    """A right answer in other words than the reference's, with one of the reference's words exchanged for
+    that of another reference.
+    """
     other = generator.choice(all_of_them)
     text = final_step(judgement.response)
     words, foreign = _bare(judgement.reference).split(), _bare(other.reference).split()
-    if not judgement.label or other.subject != judgement.subject or len(words) != len(foreign) or _bare(text) == _bare(judgement.reference):
+    if (
+        not judgement.label
+        or other.subject != judgement.subject
+        or len(words) != len(foreign)
+        or _bare(text) == _bare(judgement.reference)
+    ):
         return None
     places = [
-        place for place, word in enumerate(words) if word != foreign[place] and re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
+        place
+        for place, word in enumerate(words)
+        if word != foreign[place] and re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
     ]
     if not places:
         return None
     place = generator.choice(places)
     originals = {word.casefold(): word for word in re.findall(r"\w+", other.reference)}
-    return re.sub(rf"\b{re.escape(words[place])}\b", lambda _: originals.get(foreign[place], foreign[place]), text, flags=re.IGNORECASE)
+    return re.sub(
+        rf"\b{re.escape(words[place])}\b",
+        lambda _: originals.get(foreign[place], foreign[place]),
+        text,
+        flags=re.IGNORECASE,
+    )
 
 
 def _bare(text: str) -> str:

@@ -1,4 +1,6 @@
-"""Python runs this in every process that a stage starts, for the folder stands in PYTHONPATH: watched as the stage is (tasks.reads)."""
+"""Python runs this in every process that a stage starts, for the folder stands in PYTHONPATH: watched as the
+stage is (tasks.reads).
+"""
 
 import os
 import sys

@@ -1,7 +1,10 @@
-"""Accuracies with their intervals, and the difference of two of them: Newcombe's hybrid score interval (1998, method 10).
+"""Accuracies with their intervals, and the difference of two of them: Newcombe's hybrid score interval (1998,
+method 10).
 
-It combines the two Wilson intervals, holds its coverage for small counts and rates near 0 or 1, and treats the two samples as
-independent: both models answer the same problems, so it is wider than a paired interval would be, on the safe side.
+It combines the two Wilson intervals, holds its coverage for small counts and rates near 0 or 1, and treats
+the two samples as
+independent: both models answer the same problems, so it is wider than a paired interval would be, on the safe
+    side.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Accuracy:
-    """`right` of `n` answers; `share`, `low` and `high` lie in 0..1 (Wilson, 95 %) and are None when nothing was counted."""
+    """`right` of `n` answers; `share`, `low` and `high` lie in 0..1 (Wilson, 95 %) and are None when nothing
+    was counted.
+    """
 
     n: int
     right: int
@@ -29,7 +34,14 @@ class Accuracy:
         if value is None:
             return None
         share = value["accuracy"] if value["n"] else None
-        return cls(value["n"], value["right"], value.get("errors", 0), share, value["low"] if value["n"] else None, value["high"])
+        return cls(
+            value["n"],
+            value["right"],
+            value.get("errors", 0),
+            share,
+            value["low"] if value["n"] else None,
+            value["high"],
+        )
 
 
 @dataclass(frozen=True)

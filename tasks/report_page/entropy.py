@@ -1,4 +1,6 @@
-"""The section on entropy and accuracy: what each policy run paid in entropy for what it gained, and the law R = -a exp(H) + b."""
+"""The section on entropy and accuracy: what each policy run paid in entropy for what it gained, and the law R
+= -a exp(H) + b.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,30 @@ from tasks.report_page.svg import quiet, svg
 from tasks.report_page.tables import Cell, Column, Table
 
 ACCURACIES = {"greedy": "validation_greedy", "sampled": "validation_sampled"}
-HOLDERS = ("clip_cov", "kl_cov")  # objectives that hold the entropy itself: the law says nothing of such a run (entropy.md 9)
-EARLY = {"1/12": 1 / 12, "1/3": 1 / 3}  # of the run; the paper's marks, by which 73 and 94 % of the entropy were gone (entropy.md 4.2)
-TICKS = {30: (1, 1.5, 2, 3, 5, 7), 1000: (1, 2, 5), math.inf: (1,)}  # least to most of a logarithmic axis -> its ticks in each decade
+# objectives that hold the entropy itself: the law says nothing of such a run (entropy.md 9)
+HOLDERS = ("clip_cov", "kl_cov")
+# of the run; the paper's marks, by which 73 and 94 % of the entropy were gone (entropy.md 4.2)
+EARLY = {"1/12": 1 / 12, "1/3": 1 / 3}
+# least to most of a logarithmic axis -> its ticks in each decade
+TICKS = {30: (1, 1.5, 2, 3, 5, 7), 1000: (1, 2, 5), math.inf: (1,)}
 FEW = 10  # pairs below which a good fit of two coefficients means little
 LAW = (
-    f"A pair is a validation: its accuracy R, and the mean entropy H, nats per token, of the {WINDOW} iterations ending there. The law is "
-    "R = −a·exp(H) + b, by least squares; its ceiling b − a is the accuracy that it gives at H = 0, beyond what was seen. The pairs of a "
-    f"run depend on one another, and {FEWEST} of them lie near almost any curve: with n small, or R² low, read the points and not the "
-    f"coefficients. Runs by {' or '.join(HOLDERS)} are shown without a fit, for those objectives hold the entropy. A KL term, a raised "
-    "upper clip or a mask by entropy act on it too: their fits describe such a run, and are no evidence for or against the law."
+    f"A pair is a validation: its accuracy R, and the mean entropy H, nats per token, of the {WINDOW} "
+    f"iterations ending there. The law is "
+    "R = −a·exp(H) + b, by least squares; its ceiling b − a is the accuracy that it gives at H = 0, beyond "
+    "what was seen. The pairs of a "
+    f"run depend on one another, and {FEWEST} of them lie near almost any curve: with n small, or R² low, "
+    f"read the points and not the "
+    f"coefficients. Runs by {' or '.join(HOLDERS)} are shown without a fit, for those objectives hold the "
+    f"entropy. A KL term, a raised "
+    "upper clip or a mask by entropy act on it too: their fits describe such a run, and are no evidence for "
+    "or against the law."
 )
 SPENT = (
-    "Share of the whole change from the first validation to the last that was made when so much of the run was over, linear between "
-    "validations; – where the last equals the first. Over 100 %, or below 0, where it overshot or turned: the first table has its two ends."
+    "Share of the whole change from the first validation to the last that was made when so much of the run "
+    "was over, linear between "
+    "validations; – where the last equals the first. Over 100 %, or below 0, where it overshot or turned: "
+    "the first table has its two ends."
 )
 
 
@@ -50,13 +62,19 @@ class Course(NamedTuple):
 
 
 def sections(runs: Mapping[str, Run], folder: Path) -> list[Section]:
-    """The section, its figures written into `folder`; none where no run has three validations with both entropy and accuracy."""
+    """The section, its figures written into `folder`; none where no run has three validations with both
+    entropy and accuracy.
+    """
     found = {decoding: _courses(runs, key) for decoding, key in ACCURACIES.items()}
     shown = {decoding: courses for decoding, courses in found.items() if courses}
     if not shown:
         return []
     pictures = [_picture(decoding, courses, folder) for decoding, courses in shown.items()]
-    return [Section("entropy", "Entropy and accuracy", [Pictures(pictures), _laws(shown), LAW, _spent(shown), SPENT])]
+    return [
+        Section(
+            "entropy", "Entropy and accuracy", [Pictures(pictures), _laws(shown), LAW, _spent(shown), SPENT]
+        )
+    ]
 
 
 def _courses(runs: Mapping[str, Run], key: str) -> dict[str, Course]:
@@ -69,7 +87,9 @@ def _courses(runs: Mapping[str, Run], key: str) -> dict[str, Course]:
 
 
 def _objective(training: Row) -> str:
-    """`clip_cov` of `clip_cov, ratio 0.0002`: what the stage says that it minimised; empty where it says nothing."""
+    """`clip_cov` of `clip_cov, ratio 0.0002`: what the stage says that it minimised; empty where it says
+    nothing.
+    """
     return str((training.get("method") or {}).get("objective") or "").partition(",")[0]
 
 
@@ -91,12 +111,17 @@ def _course(points: Pairs, objective: str) -> Course:
 def _laws(shown: Mapping[str, Mapping[str, Course]]) -> Table:
     ends = [Column(end, what) for what in ("H", "R") for end in ("first", "last")]
     fitted = [Column(name, "fit") for name in ("a", "b", "ceiling", "R²", "RMSE, points")]
-    table = Table("Entropy bought accuracy", (Column("run"), Column("decoding"), Column("n"), *ends, *fitted, Column("to bear in mind")))
+    table = Table(
+        "Entropy bought accuracy",
+        (Column("run"), Column("decoding"), Column("n"), *ends, *fitted, Column("to bear in mind")),
+    )
     for decoding, courses in shown.items():
         for name, (points, law, reason) in courses.items():
             entropies = (number(float(points.entropy[end])) for end in (0, -1))
             accuracies = (percent(float(points.accuracy[end])) for end in (0, -1))
-            table.rows.append((name, decoding, len(points), *entropies, *accuracies, *_coefficients(law), reason or None))
+            table.rows.append(
+                (name, decoding, len(points), *entropies, *accuracies, *_coefficients(law), reason or None)
+            )
     return table
 
 
@@ -111,7 +136,8 @@ def _spent(shown: Mapping[str, Mapping[str, Course]]) -> Table:
     """Entropy is of the run, not of the decoding: any that it was validated by has the same."""
     groups = ("entropy consumed", *(f"{decoding} accuracy gained" for decoding in shown))
     table = Table(
-        "Spent and gained early in the run", (Column("run"), *(Column(f"at {mark}", group) for group in groups for mark in EARLY))
+        "Spent and gained early in the run",
+        (Column("run"), *(Column(f"at {mark}", group) for group in groups for mark in EARLY)),
     )
     for name in dict.fromkeys(name for courses in shown.values() for name in courses):
         points = next(courses[name].pairs for courses in shown.values() if name in courses)
@@ -132,7 +158,9 @@ def _percents(share: float) -> str | None:
 
 
 def _picture(decoding: str, courses: Mapping[str, Course], folder: Path) -> Picture:
-    """R against H on a reversed logarithmic axis: training goes from left to right. Entropies of 0 have no place on it."""
+    """R against H on a reversed logarithmic axis: training goes from left to right. Entropies of 0 have no
+    place on it.
+    """
     title = f"Accuracy against entropy, {decoding}"
 
     def paint(figure: Any) -> None:
@@ -146,23 +174,38 @@ def _picture(decoding: str, courses: Mapping[str, Course], folder: Path) -> Pict
             entropies, accuracies = course.pairs.entropy[seen], course.pairs.accuracy[seen]
             mark = "o" if course.law else "x"
             axes.scatter(
-                entropies, 100 * accuracies, 16, color=colour, marker=mark, alpha=0.75, linewidths=0 if course.law else 1, label=name
+                entropies,
+                100 * accuracies,
+                16,
+                color=colour,
+                marker=mark,
+                alpha=0.75,
+                linewidths=0 if course.law else 1,
+                label=name,
             )
             if len(entropies):
                 spans += [float(entropies.min()), float(entropies.max())]
                 if course.law:
                     along = [spans[-2] * (spans[-1] / spans[-2]) ** (step / 60) for step in range(61)]
-                    axes.plot(along, 100 * predict(course.law, along), color=colour, linestyle=dash, linewidth=1.4)
+                    axes.plot(
+                        along, 100 * predict(course.law, along), color=colour, linestyle=dash, linewidth=1.4
+                    )
         _logarithmic(axes, spans)
         axes.set(xlabel="entropy, nats per token (falls to the right)", ylabel="validation accuracy, %")
         quiet(axes)
-        figure.legend(loc="outside lower center", ncols=max(1, min(3, len(courses))), frameon=False, fontsize=8.5)
+        figure.legend(
+            loc="outside lower center", ncols=max(1, min(3, len(courses))), frameon=False, fontsize=8.5
+        )
 
     folder.mkdir(parents=True, exist_ok=True)
     size = (4.6, 2.9 + 0.18 * math.ceil(len(courses) / 3))
     (folder / f"entropy_law_{decoding}.svg").write_text(svg(title, size, paint), "utf-8")
     words = "; ".join(f"{name} {_words(course)}" for name, course in courses.items())
-    return Picture(f"entropy_law_{decoding}.svg", f"{title}: {words}", "Dots: validations; line: the fitted law; crosses: not fitted")
+    return Picture(
+        f"entropy_law_{decoding}.svg",
+        f"{title}: {words}",
+        "Dots: validations; line: the fitted law; crosses: not fitted",
+    )
 
 
 def _words(course: Course) -> str:

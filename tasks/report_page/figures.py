@@ -13,7 +13,8 @@ from tasks.report_page.results import BASELINE, Results, Row
 from tasks.report_page.svg import quiet, svg
 
 COLOURS = ("#1f6feb", "#d4661b", "#2f9e44", "#9a5be0", "#d6408f", "#0e93a6", "#b58900")
-DASHES: tuple[Any, ...] = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))  # with the colours: 28 methods, four keys
+# with the colours: 28 methods, four keys
+DASHES: tuple[Any, ...] = ("solid", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 BASELINE_COLOUR = "#7d8590"
 SPARSE = 40  # fewer points than this are marked one by one
 POINTS = 600  # more cannot be told apart at this size
@@ -24,7 +25,9 @@ AXES = {ITERATIONS: "iteration", TOKENS: "sampled tokens"}
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure: the curve keys it draws, and of whom. `exact` values are neither smoothed nor thinned, `share`s are in percent."""
+    """A figure: the curve keys it draws, and of whom. `exact` values are neither smoothed nor thinned,
+    `share`s are in percent.
+    """
 
     name: str
     title: str
@@ -36,29 +39,149 @@ class Plot:
     share: bool = False
 
 
-LEARNING, EXPERIENCE, UPDATE, CRITIC, SFT = "What is learnt", "What is learnt from", "The updates", "The critic", "Before: fine-tuning"
+LEARNING, EXPERIENCE, UPDATE, CRITIC, SFT = (
+    "What is learnt",
+    "What is learnt from",
+    "The updates",
+    "The critic",
+    "Before: fine-tuning",
+)
 _QUADRANTS = ("cov_likely_good", "cov_likely_bad", "cov_rare_good", "cov_rare_bad")
 PLOTS = (
     Plot("reward", "Reward", "mean score", ("reward",), LEARNING, "Verdicts on the sampled responses"),
-    Plot("accuracy", "Validation accuracy, greedy", "share right", ("validation_greedy",), LEARNING, "Validation split", True, True),
-    Plot("sampled", "Validation accuracy, sampled", "share right", ("validation_sampled",), LEARNING, "Validation split", True, True),
-    Plot("entropy", "Entropy", "nats per token", ("entropy",), LEARNING, "Near 0 the policy has stopped exploring"),
+    Plot(
+        "accuracy",
+        "Validation accuracy, greedy",
+        "share right",
+        ("validation_greedy",),
+        LEARNING,
+        "Validation split",
+        True,
+        True,
+    ),
+    Plot(
+        "sampled",
+        "Validation accuracy, sampled",
+        "share right",
+        ("validation_sampled",),
+        LEARNING,
+        "Validation split",
+        True,
+        True,
+    ),
+    Plot(
+        "entropy",
+        "Entropy",
+        "nats per token",
+        ("entropy",),
+        LEARNING,
+        "Near 0 the policy has stopped exploring",
+    ),
     Plot("length", "Response length", "tokens", ("length",), LEARNING, "Mean of the sampled responses"),
-    Plot("kl", "KL to the reference", "nats per token", ("kl",), LEARNING, "To the start model, or to what follows it"),
-    Plot("kept_groups", "Prompts that teach", "share of prompts", ("kept_groups",), EXPERIENCE, "Some advantage is not 0", share=True),
-    Plot("kept_rows", "Rows that teach", "share of rows", ("kept_rows",), EXPERIENCE, "A row is a response or a segment", share=True),
-    Plot("refill_rounds", "Rounds of dynamic sampling", "rounds", ("refill_rounds",), EXPERIENCE, "Until enough prompts teach"),
-    Plot("replay_age", "Age of replayed rows", "iterations", ("replay_age",), EXPERIENCE, "Mean of those trained on"),
+    Plot(
+        "kl",
+        "KL to the reference",
+        "nats per token",
+        ("kl",),
+        LEARNING,
+        "To the start model, or to what follows it",
+    ),
+    Plot(
+        "kept_groups",
+        "Prompts that teach",
+        "share of prompts",
+        ("kept_groups",),
+        EXPERIENCE,
+        "Some advantage is not 0",
+        share=True,
+    ),
+    Plot(
+        "kept_rows",
+        "Rows that teach",
+        "share of rows",
+        ("kept_rows",),
+        EXPERIENCE,
+        "A row is a response or a segment",
+        share=True,
+    ),
+    Plot(
+        "refill_rounds",
+        "Rounds of dynamic sampling",
+        "rounds",
+        ("refill_rounds",),
+        EXPERIENCE,
+        "Until enough prompts teach",
+    ),
+    Plot(
+        "replay_age",
+        "Age of replayed rows",
+        "iterations",
+        ("replay_age",),
+        EXPERIENCE,
+        "Mean of those trained on",
+    ),
     Plot("replay_size", "Replay buffer", "rows", ("replay_size",), EXPERIENCE, "Left for later iterations"),
-    Plot("clip_fraction", "Clipped tokens", "share of tokens", ("clip_fraction",), UPDATE, "Whose gradient the clip holds back"),
-    Plot("kept_tokens", "Tokens with loss", "share of tokens", ("kept_tokens",), UPDATE, "What the mask leaves", share=True),
-    Plot("mismatch", "Sampler and trainer mismatch", "nats per token", ("mismatch",), UPDATE, "Of the log-probs; 0 when they agree"),
+    Plot(
+        "clip_fraction",
+        "Clipped tokens",
+        "share of tokens",
+        ("clip_fraction",),
+        UPDATE,
+        "Whose gradient the clip holds back",
+    ),
+    Plot(
+        "kept_tokens",
+        "Tokens with loss",
+        "share of tokens",
+        ("kept_tokens",),
+        UPDATE,
+        "What the mask leaves",
+        share=True,
+    ),
+    Plot(
+        "mismatch",
+        "Sampler and trainer mismatch",
+        "nats per token",
+        ("mismatch",),
+        UPDATE,
+        "Of the log-probs; 0 when they agree",
+    ),
     Plot("grad_norm", "Gradient norm", "L2 norm", ("grad_norm",), UPDATE, "Before clipping"),
-    Plot("covariance", "Selected tokens by quadrant", "share of selected", _QUADRANTS, UPDATE, "Log-prob and advantage about their means"),
-    Plot("value_loss", "Value loss", "squared error", ("value_loss",), CRITIC, "Clipped, of the normalised returns"),
-    Plot("explained_variance", "Explained variance", "share", ("explained_variance",), CRITIC, "1: values foresee the returns"),
+    Plot(
+        "covariance",
+        "Selected tokens by quadrant",
+        "share of selected",
+        _QUADRANTS,
+        UPDATE,
+        "Log-prob and advantage about their means",
+    ),
+    Plot(
+        "value_loss",
+        "Value loss",
+        "squared error",
+        ("value_loss",),
+        CRITIC,
+        "Clipped, of the normalised returns",
+    ),
+    Plot(
+        "explained_variance",
+        "Explained variance",
+        "share",
+        ("explained_variance",),
+        CRITIC,
+        "1: values foresee the returns",
+    ),
     Plot("sft_loss", "SFT loss", "nats per token", ("loss",), SFT, "Of the demonstrations"),
-    Plot("sft_accuracy", "SFT validation accuracy", "share right", ("validation_greedy", "validation_sampled"), SFT, "", True, True),
+    Plot(
+        "sft_accuracy",
+        "SFT validation accuracy",
+        "share right",
+        ("validation_greedy", "validation_sampled"),
+        SFT,
+        "",
+        True,
+        True,
+    ),
 )
 
 
@@ -75,7 +198,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure that was written: its file for each axis, the one to show first, and the sentence that stands for it where none is seen."""
+    """A figure that was written: its file for each axis, the one to show first, and the sentence that stands
+    for it where none is seen.
+    """
 
     plot: Plot
     files: dict[str, str]
@@ -83,7 +208,9 @@ class Drawn:
 
 
 def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[Drawn], list[Plot]]:
-    """Write every plot whose keys some curve has, over each axis; also return the plots that no curve has figures for."""
+    """Write every plot whose keys some curve has, over each axis; also return the plots that no curve has
+    figures for.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     drawn, absent = [], []
     for plot in PLOTS:
@@ -97,23 +224,30 @@ def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[Drawn], l
             named = len(lines) > 1 or (plot.group != SFT and len(results.methods) > 1)
             files[axis] = f"{plot.name}.svg" if axis == axes[0] else f"{plot.name}-{axis}.svg"
             (folder / files[axis]).write_text(
-                line_chart(plot, lines, smoothing, "step" if plot.group == SFT else AXES[axis], named), "utf-8"
+                line_chart(plot, lines, smoothing, "step" if plot.group == SFT else AXES[axis], named),
+                "utf-8",
             )
         drawn.append(Drawn(plot, files, _alt(plot, over[axes[0]], axes[0])))
     return drawn, absent
 
 
 def axes_of(results: Results) -> tuple[str, ...]:
-    """What the methods' curves can be drawn over, the better first. One method's iteration may sample many times what another's does, so
-    several are compared over the tokens that they sampled; that needs every curve to count them."""
-    counted = results.methods and all(any("sampled_tokens" in row for row in results.curves[name]) for name in results.methods)
+    """What the methods' curves can be drawn over, the better first. One method's iteration may sample many
+    times what another's does, so several are compared over the tokens that they sampled; that needs every
+    curve to count them.
+    """
+    counted = results.methods and all(
+        any("sampled_tokens" in row for row in results.curves[name]) for name in results.methods
+    )
     if not counted:
         return (ITERATIONS,)
     return (TOKENS, ITERATIONS) if len(results.methods) > 1 else (ITERATIONS, TOKENS)
 
 
 def series(results: Results, plot: Plot, axis: str) -> Iterator[Series]:
-    """The lines of a figure: every curve of its kind that has one of its keys, in the order of the parameters."""
+    """The lines of a figure: every curve of its kind that has one of its keys, in the order of the
+    parameters.
+    """
     names = (BASELINE,) if plot.group == SFT else results.methods
     for name in names:
         turn, index = (0, 0) if name == BASELINE else divmod(results.methods.index(name), len(COLOURS))
@@ -122,11 +256,15 @@ def series(results: Results, plot: Plot, axis: str) -> Iterator[Series]:
             if places:
                 label = f"{name} {key.partition('_')[2].replace('_', ' ')}" if len(plot.keys) > 1 else name
                 dash = DASHES[(number if len(plot.keys) > 1 else turn) % len(DASHES)]
-                yield Series(label, places, values, BASELINE_COLOUR if name == BASELINE else COLOURS[index], dash)
+                yield Series(
+                    label, places, values, BASELINE_COLOUR if name == BASELINE else COLOURS[index], dash
+                )
 
 
 def centred_mean(values: Sequence[float], window: int) -> list[float]:
-    """Mean over the `window` values around each, fewer at the ends; a centred line does not lag. As long as `values`."""
+    """Mean over the `window` values around each, fewer at the ends; a centred line does not lag. As long as
+    `values`.
+    """
     reach = window // 2
     around = (values[max(0, place - reach) : place + reach + 1] for place in range(len(values)))
     return [math.fsum(near) / len(near) for near in around]
@@ -145,7 +283,8 @@ def _points(rows: list[Row], key: str, axis: str) -> tuple[list[float], list[flo
 def _alt(plot: Plot, lines: list[Series], axis: str) -> str:
     unit = "tokens" if axis == TOKENS else "steps"
     parts = [
-        f"{line.label} from {line.values[0]:.3g} at {line.places[0]:,} to {line.values[-1]:.3g} at {line.places[-1]:,} {unit}"
+        f"{line.label} from {line.values[0]:.3g} at {line.places[0]:,} to {line.values[-1]:.3g} at "
+        f"{line.places[-1]:,} {unit}"
         for line in lines
     ]
     return f"{plot.title} ({plot.unit}): " + "; ".join(parts)
@@ -153,15 +292,25 @@ def _alt(plot: Plot, lines: list[Series], axis: str) -> str:
 
 def line_chart(plot: Plot, lines: list[Series], smoothing: int, axis: str, named: bool) -> str:
     """The figure of `lines` over `axis`; `named` puts their names below it."""
-    columns = max(1, min(len(lines), 60 // (6 + max(len(line.label) for line in lines))))  # of the legend, in characters
+    # of the legend, in characters
+    columns = max(1, min(len(lines), 60 // (6 + max(len(line.label) for line in lines))))
     legend = 0.18 * math.ceil(len(lines) / columns) if named else 0.0
 
     def paint(picture: Any) -> None:
         axes = picture.add_subplot()
-        shown = [value for line in lines for value in _line(axes, plot, line, smoothing, raw=len(lines) <= FEW)]
+        shown = [
+            value for line in lines for value in _line(axes, plot, line, smoothing, raw=len(lines) <= FEW)
+        ]
         _frame(axes, plot, axis, min(shown), max(shown))
         if named:
-            picture.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handlelength=2.2, columnspacing=1.2)
+            picture.legend(
+                loc="outside lower center",
+                ncols=columns,
+                frameon=False,
+                fontsize=8.5,
+                handlelength=2.2,
+                columnspacing=1.2,
+            )
 
     return svg(plot.title, (4.6, 2.7 + legend), paint)
 
@@ -171,7 +320,14 @@ def _line(axes: Any, plot: Plot, line: Series, smoothing: int, raw: bool) -> lis
     look = {"color": line.colour, "linestyle": line.dash, "label": line.label}
     window = min(smoothing, len(line.places) // 20)  # a wider one would hide where a short curve starts
     if plot.exact or window <= 1:
-        axes.plot(line.places, line.values, linewidth=1.6, marker="o" if len(line.places) < SPARSE else "", markersize=3, **look)
+        axes.plot(
+            line.places,
+            line.values,
+            linewidth=1.6,
+            marker="o" if len(line.places) < SPARSE else "",
+            markersize=3,
+            **look,
+        )
         return line.values
     every = slice(None, None, math.ceil(len(line.places) / POINTS))
     places, means = line.places[every], centred_mean(line.values, window)

@@ -1,6 +1,7 @@
 """A small layered graph as inline SVG: sources on the left, each node one column after its last parent.
 
-Edges that skip columns pass through empty places in between, so that none is drawn across a node (Sugiyama's method, cut down).
+Edges that skip columns pass through empty places in between, so that none is drawn across a node (Sugiyama's
+method, cut down).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ SWEEPS = 6
 
 @dataclass(frozen=True)
 class Node:
-    """A box: `id` is unique, `label` and `note` are its two lines, `style` its CSS classes, `href` where a click leads."""
+    """A box: `id` is unique, `label` and `note` are its two lines, `style` its CSS classes, `href` where a
+    click leads.
+    """
 
     id: str
     label: str
@@ -36,13 +39,19 @@ def layers(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, in
     while len(column) < len(parents):
         ready = [one for one in ids if one not in column and all(parent in column for parent in parents[one])]
         if not ready:
-            raise ValueError(f"the graph has a cycle among {', '.join(one for one in ids if one not in column)}")
-        column.update({one: 1 + max((column[parent] for parent in parents[one]), default=-1) for one in ready})
+            raise ValueError(
+                f"the graph has a cycle among {', '.join(one for one in ids if one not in column)}"
+            )
+        column.update(
+            {one: 1 + max((column[parent] for parent in parents[one]), default=-1) for one in ready}
+        )
     return column
 
 
 def essential(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The edges without those that a longer way already implies (transitive reduction), in their order, each once."""
+    """The edges without those that a longer way already implies (transitive reduction), in their order, each
+    once.
+    """
     kept = list(dict.fromkeys(edges))
     children: dict[str, set[str]] = {}
     for start, end in kept:
@@ -58,11 +67,22 @@ def essential(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         return found
 
     reach = {node: below(node) for node in children}
-    return [(start, end) for start, end in kept if not any(end in reach.get(other, ()) for other in children[start] - {end})]
+    return [
+        (start, end)
+        for start, end in kept
+        if not any(end in reach.get(other, ()) for other in children[start] - {end})
+    ]
 
 
-def draw(nodes: Sequence[Node], edges: Iterable[tuple[str, str]], title: str, hints: Mapping[tuple[str, str], str] | None = None) -> str:
-    """An `<svg>` element of the graph; colours come from the page's style sheet by class. `hints` are what an edge says under the mouse."""
+def draw(
+    nodes: Sequence[Node],
+    edges: Iterable[tuple[str, str]],
+    title: str,
+    hints: Mapping[tuple[str, str], str] | None = None,
+) -> str:
+    """An `<svg>` element of the graph; colours come from the page's style sheet by class. `hints` are what an
+    edge says under the mouse.
+    """
     edges, hints = list(dict.fromkeys(edges)), hints or {}
     column = layers([node.id for node in nodes], edges)
     chains = {edge: _chain(edge, column) for edge in edges}
@@ -70,14 +90,17 @@ def draw(nodes: Sequence[Node], edges: Iterable[tuple[str, str]], title: str, hi
     centre = _places(rows)
     width = len(rows) * (WIDTH + GAP_X) - GAP_X + 2 * MARGIN
     height = max((max(_extent(one, centre[one][1])) for row in rows for one in row), default=0) + MARGIN
-    body = [_edge(chain, centre, hints.get(edge, "")) for edge, chain in chains.items()] + [_box(node, centre[node.id]) for node in nodes]
+    body = [_edge(chain, centre, hints.get(edge, "")) for edge, chain in chains.items()] + [
+        _box(node, centre[node.id]) for node in nodes
+    ]
     size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
     head = f'<svg class="graph" role="group" aria-label="{escape(title)}" {size}>'
     return "\n".join([head, _ARROW, *body, "</svg>"])
 
 
 _ARROW = (
-    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+    'orient="auto">'
     '<path class="head" d="M0 0.8 L7 4 L0 7.2 z"/></marker></defs>'
 )
 
@@ -90,8 +113,12 @@ def _chain(edge: tuple[str, str], column: Mapping[str, int]) -> list[Place]:
     return [start, *((start, end, one) for one in range(column[start] + 1, column[end])), end]
 
 
-def _ordered(nodes: Sequence[Node], column: Mapping[str, int], chains: Iterable[list[Place]]) -> list[list[Place]]:
-    """The places of each column from top to bottom, each swept towards the mean of its neighbours to spare crossings."""
+def _ordered(
+    nodes: Sequence[Node], column: Mapping[str, int], chains: Iterable[list[Place]]
+) -> list[list[Place]]:
+    """The places of each column from top to bottom, each swept towards the mean of its neighbours to spare
+    crossings.
+    """
     rows: list[list[Place]] = [[] for _ in range(1 + max(column.values(), default=-1))]
     before: dict[Place, list[Place]] = {}
     after: dict[Place, list[Place]] = {}
@@ -106,11 +133,15 @@ def _ordered(nodes: Sequence[Node], column: Mapping[str, int], chains: Iterable[
             before.setdefault(second, []).append(first)
     for sweep in range(SWEEPS):
         forward = sweep % 2 == 0
-        for row, fixed in zip(rows[1:], rows, strict=False) if forward else zip(rows[-2::-1], rows[:0:-1], strict=False):
+        for row, fixed in (
+            zip(rows[1:], rows, strict=False) if forward else zip(rows[-2::-1], rows[:0:-1], strict=False)
+        ):
             rank = {place: (index + 0.5) / len(fixed) for index, place in enumerate(fixed)}
             near = before if forward else after
             own = {place: (index + 0.5) / len(row) for index, place in enumerate(row)}
-            row.sort(key=lambda place: _mean([rank[one] for one in near.get(place, ()) if one in rank], own[place]))
+            row.sort(
+                key=lambda place: _mean([rank[one] for one in near.get(place, ()) if one in rank], own[place])
+            )
     return rows
 
 

@@ -64,7 +64,10 @@ def figure(drawn: Drawn) -> str:
 def picture(one: Picture) -> str:
     note = f"<figcaption>{escape(one.note)}</figcaption>" if one.note else ""
     wide = ' class="wide"' if one.wide else ""
-    return f'<figure{wide}><img src="plots/{escape(one.file)}" alt="{escape(one.alt)}" loading="lazy">{note}</figure>'
+    return (
+        f'<figure{wide}><img src="plots/{escape(one.file)}" alt="{escape(one.alt)}" '
+        f'loading="lazy">{note}</figure>'
+    )
 
 
 def blocks(section: Section) -> str:
@@ -90,7 +93,11 @@ def number(value: float) -> str:
 
 def estimate_interval(value: Estimate) -> str:
     """`0.31 – 0.36; 0.2 to 0.5`: the interval, then the least and the most."""
-    span = "" if value.least is None or value.most is None else f"; {number(value.least)} to {number(value.most)}"
+    span = (
+        ""
+        if value.least is None or value.most is None
+        else f"; {number(value.least)} to {number(value.most)}"
+    )
     return f"{number(value.low)} – {number(value.high)}{span}"
 
 
@@ -98,9 +105,12 @@ def sample(one: Pair, names: Sequence[str], limit: int) -> str:
     """A problem with both answers side by side."""
     row = one.before
     level = "" if row.get("level") is None else f" · level {row['level']}"
-    sides = "".join(_side(name, answer, limit) for name, answer in zip(names, (one.before, one.after), strict=True))
+    sides = "".join(
+        _side(name, answer, limit) for name, answer in zip(names, (one.before, one.after), strict=True)
+    )
     return (
-        f'<div class="sample"><p class="meta">{escape(one.subject)}{escape(level)} · <code>{escape(str(row["id"]))}</code>'
+        f'<div class="sample"><p class="meta">{escape(one.subject)}{escape(level)} · '
+        f"<code>{escape(str(row['id']))}</code>"
         f" · expected <strong>{escape(str(row['answer']))}</strong></p>"
         f'<pre class="prompt">{escape(cut(row["prompt"], limit))}</pre><div class="sides">{sides}</div></div>'
     )
@@ -112,9 +122,14 @@ def cut(text: str, limit: int) -> str:
 
 
 def _side(name: str, row: Row, limit: int) -> str:
-    reason = f' <span class="quiet">{escape(str(row["reason"]))}</span>' if row.get("reason") and row["verdict"] != "right" else ""
+    reason = (
+        f' <span class="quiet">{escape(str(row["reason"]))}</span>'
+        if row.get("reason") and row["verdict"] != "right"
+        else ""
+    )
     return (
-        f'<div class="side {escape(row["verdict"])}"><p><strong>{escape(name)}</strong> {badge(row["verdict"])}{reason}</p>'
+        f'<div class="side {escape(row["verdict"])}"><p><strong>{escape(name)}</strong> '
+        f"{badge(row['verdict'])}{reason}</p>"
         f"<pre>{escape(cut(row['text'], limit)) or '<em>(empty)</em>'}</pre></div>"
     )
 
@@ -161,12 +176,18 @@ def _cell(value: Cell) -> str:
 
 
 def _difference(value: Difference) -> str:
-    return f'<span class="{value.reading}">{points(value.value)}</span><span class="interval">{points_interval(value)}</span>'
+    return (
+        f'<span class="{value.reading}">{points(value.value)}</span><span '
+        f'class="interval">{points_interval(value)}</span>'
+    )
 
 
 def _accuracy(value: Accuracy) -> str:
     if value.share is None or value.low is None or value.high is None:
         return "–"
     low, at, width = (f"{100 * one:.2f}%" for one in (value.low, value.share, value.high - value.low))
-    strip = f'<span class="strip" aria-hidden="true"><i style="left:{low};width:{width}"></i><b style="left:{at}"></b></span>'
+    strip = (
+        f'<span class="strip" aria-hidden="true"><i style="left:{low};width:{width}"></i><b '
+        f'style="left:{at}"></b></span>'
+    )
     return f'{percent(value.share)}<span class="interval">{interval(value.low, value.high)}</span>{strip}'

@@ -1,4 +1,6 @@
-"""`reports/report.md`: the same tables and figures as text, for a terminal, a pull request or Prefect's artifact page."""
+"""`reports/report.md`: the same tables and figures as text, for a terminal, a pull request or Prefect's
+artifact page.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,17 @@ from tasks.report_page.tables import Cell, Compared, Estimate, Table, Wall
 from tasks.report_params import ReportParams
 
 
-def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams, more: Sequence[Section] = ()) -> str:
+def markdown(
+    results: Results, drawn: Sequence[Drawn], settings: ReportParams, more: Sequence[Section] = ()
+) -> str:
     """The whole text. Samples are only on the page: text of a model may hold any markup."""
-    parts = [f"# {_plain(settings.title)}", *map(_plain, summary(results)), "## Accuracy", table(tables.headline(results)), INTERVALS]
+    parts = [
+        f"# {_plain(settings.title)}",
+        *map(_plain, summary(results)),
+        "## Accuracy",
+        table(tables.headline(results)),
+        INTERVALS,
+    ]
     if results.compared:
         parts += [table(tables.control(results)), CONTROL, table(tables.changes(results, settings.decoding))]
     parts.append(table(tables.behaviour(results)))
@@ -29,7 +39,9 @@ def markdown(results: Results, drawn: Sequence[Drawn], settings: ReportParams, m
     for section in more:
         parts += [f"## {section.title}", *_blocks(section)]
     parts.append("## Corpus and settings")
-    parts += [table(one) for one in (*tables.counts(results), tables.training(results), tables.settings(results))]
+    parts += [
+        table(one) for one in (*tables.counts(results), tables.training(results), tables.settings(results))
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -49,7 +61,9 @@ def table(value: Table) -> str:
     """A pipe table under its title in bold."""
     names = [f"{column.group} {column.name}".strip() for column in value.columns]
     lines = [names, ["---"] * len(names), *([text(cell) for cell in row] for row in value.rows)]
-    return f"**{_plain(value.title)}**\n\n" + "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines)
+    return f"**{_plain(value.title)}**\n\n" + "\n".join(
+        f"| {' | '.join(map(_plain, line))} |" for line in lines
+    )
 
 
 def text(cell: Cell) -> str:
@@ -59,7 +73,11 @@ def text(cell: Cell) -> str:
     if isinstance(cell, Compared):
         return f"{text(cell.accuracy)} {text(cell.change)}"
     if isinstance(cell, Accuracy):
-        return "–" if cell.share is None else f"{html.percent(cell.share)} ({html.interval(cell.low, cell.high)})"
+        return (
+            "–"
+            if cell.share is None
+            else f"{html.percent(cell.share)} ({html.interval(cell.low, cell.high)})"
+        )
     if isinstance(cell, Estimate):
         return f"{html.number(cell.value)} ({html.estimate_interval(cell)})"
     if isinstance(cell, Difference):
@@ -69,4 +87,10 @@ def text(cell: Cell) -> str:
 
 def _plain(value: str) -> str:
     """One line without markup of its own: subjects and titles come from data."""
-    return " ".join(value.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    return (
+        " ".join(value.split())
+        .replace("\\", "\\\\")
+        .replace("|", "\\|")
+        .replace("<", "&lt;")
+        .replace("`", "\\`")
+    )

@@ -1,4 +1,5 @@
-"""`reports/index.html`: one page that opens from a disk, with nothing loaded from elsewhere and the same bytes for the same results.
+"""`reports/index.html`: one page that opens from a disk, with nothing loaded from elsewhere and the same
+bytes for the same results.
 
 Timings differ from run to run, so they lie in `timings.js` beside it and a short script fills them in.
 """
@@ -29,16 +30,24 @@ SECTIONS = {
 }
 PARTS = {"by_subject": "By subject", "by_level": "By level"}
 INTERVALS = (
-    "Intervals are 95 %: Wilson's for one accuracy; Newcombe's for a difference, in points, which takes the two as independent "
+    "Intervals are 95 %: Wilson's for one accuracy; Newcombe's for a difference, in points, which takes the "
+    "two as independent "
     "though both models answered the same problems, so it errs on the wide side."
 )
 CONTROL = (
-    f"Sampling at a lower temperature sharpens a model for free. So the control sets the method, sampled, against {BASELINE} decoded "
+    f"Sampling at a lower temperature sharpens a model for free. So the control sets the method, sampled, "
+    f"against {BASELINE} decoded "
     "greedily: only a gain that survives it, and a gain greedy against greedy, is more than sharpening."
 )
 
 
-def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], settings: ReportParams, more: Sequence[Section] = ()) -> str:
+def page(
+    results: Results,
+    drawn: Sequence[Drawn],
+    absent: Sequence[Plot],
+    settings: ReportParams,
+    more: Sequence[Section] = (),
+) -> str:
     """The whole page; the sections `more` stand after the curves."""
     bodies = {
         "accuracy": _accuracy(results),
@@ -53,10 +62,14 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
     if more:
         before = list(SECTIONS).index("curves") + 1
         entries = list(SECTIONS.items())
-        titles = dict([*entries[:before], *((section.key, section.title) for section in more), *entries[before:]])
+        titles = dict(
+            [*entries[:before], *((section.key, section.title) for section in more), *entries[before:]]
+        )
         bodies |= {section.key: html.blocks(section) for section in more}
     links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in titles.items())
-    sections = "\n".join(f'<section id="{key}"><h2>{name}</h2>\n{bodies[key]}\n</section>' for key, name in titles.items())
+    sections = "\n".join(
+        f'<section id="{key}"><h2>{name}</h2>\n{bodies[key]}\n</section>' for key, name in titles.items()
+    )
     lead = "\n".join(f'<p class="lead">{escape(sentence)}</p>' for sentence in summary(results))
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -84,10 +97,13 @@ def page(results: Results, drawn: Sequence[Drawn], absent: Sequence[Plot], setti
 
 
 def summary(results: Results) -> list[str]:
-    """What changed greedily, and whether it survives the control: a sentence for each method, or three for many of them."""
+    """What changed greedily, and whether it survives the control: a sentence for each method, or three for
+    many of them.
+    """
     if not results.compared:
         return [
-            f"Accuracy of {', '.join(results.models)} on {results.corpus}; without {BASELINE} and a method there is nothing to compare."
+            f"Accuracy of {', '.join(results.models)} on {results.corpus}; without {BASELINE} and a method "
+            f"there is nothing to compare."
         ]
     if len(results.compared) > FEW:
         return _many(results)
@@ -98,10 +114,14 @@ def summary(results: Results) -> list[str]:
         if not first or not second or first.share is None or second.share is None or not control:
             sentences.append(f"{method}: nothing was counted.")
             continue
-        verdict = {"better": "survives", "worse": "falls below"}.get(control.reading, "is not told apart from")
+        verdict = {"better": "survives", "worse": "falls below"}.get(
+            control.reading, "is not told apart from"
+        )
         sentences.append(
-            f"{method} answers {html.percent(second.share)} of the held-out problems of {results.corpus} right greedily, "
-            f"{BASELINE} {html.percent(first.share)}; sampled, it {verdict} the control ({html.points(control.value)} points)."
+            f"{method} answers {html.percent(second.share)} of the held-out problems of {results.corpus} "
+            f"right greedily, "
+            f"{BASELINE} {html.percent(first.share)}; sampled, it {verdict} the control "
+            f"({html.points(control.value)} points)."
         )
     return sentences
 
@@ -116,13 +136,20 @@ def _many(results: Results) -> list[str]:
         f"{len(results.compared)} methods start from {BASELINE}, which answers {share} of the held-out "
         f"problems of {results.corpus} right greedily."
     ]
-    for heading, changes in ((f"Greedily, against {BASELINE}", greedy), (f"Sampled, against {BASELINE} greedy (control)", sampled)):
+    for heading, changes in (
+        (f"Greedily, against {BASELINE}", greedy),
+        (f"Sampled, against {BASELINE} greedy (control)", sampled),
+    ):
         readings: dict[str, list[str]] = {}
         for name, change in sorted(changes.items(), key=lambda item: -item[1].value if item[1] else 2.0):
             readings.setdefault(change.reading if change else "nothing counted", []).append(
                 f"{name} ({html.points(change.value)})" if change else name
             )
-        sentences.append(f"{heading} – " + "; ".join(f"{reading}: {', '.join(names)}" for reading, names in readings.items()) + ".")
+        sentences.append(
+            f"{heading} – "
+            + "; ".join(f"{reading}: {', '.join(names)}" for reading, names in readings.items())
+            + "."
+        )
     return sentences
 
 
@@ -133,10 +160,14 @@ def _heldout(results: Results, model: str, decoding: str) -> Accuracy | None:
 def _accuracy(results: Results) -> str:
     parts = [html.table(tables.headline(results, timed=True)), f'<p class="quiet">{INTERVALS}</p>']
     if results.compared:
-        cards = [_cards(results, method) for method in results.compared] if len(results.compared) <= FEW else []
+        cards = (
+            [_cards(results, method) for method in results.compared] if len(results.compared) <= FEW else []
+        )
         parts = [*cards, *parts, html.table(tables.control(results)), f'<p class="quiet">{CONTROL}</p>']
     else:
-        parts.append(f"<p>No comparison: evaluate.models names no {BASELINE} together with a run of rl.runs.</p>")
+        parts.append(
+            f"<p>No comparison: evaluate.models names no {BASELINE} together with a run of rl.runs.</p>"
+        )
     return "\n".join([*parts, html.table(tables.behaviour(results))])
 
 
@@ -152,9 +183,15 @@ def _beside(*parts: tables.Table) -> str:
 def _cards(results: Results, method: str) -> str:
     """The method's three differences from the baseline, large."""
     before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
-    headings = (f"{method}, greedy", f"{method}, sampled", f"{method} sampled against {BASELINE} greedy (control)")
+    headings = (
+        f"{method}, greedy",
+        f"{method}, sampled",
+        f"{method} sampled against {BASELINE} greedy (control)",
+    )
     cards = []
-    for heading, second, first in zip(headings, ("greedy", "sampled", "sampled"), ("greedy", "sampled", "greedy"), strict=True):
+    for heading, second, first in zip(
+        headings, ("greedy", "sampled", "sampled"), ("greedy", "sampled", "greedy"), strict=True
+    ):
         start, end = Accuracy.of(before[first]), Accuracy.of(after[second])
         change = difference(end, start)
         if start is None or end is None or change is None:
@@ -162,26 +199,36 @@ def _cards(results: Results, method: str) -> str:
         cards.append(
             f'<div class="card"><h3>{escape(heading)}</h3>'
             f'<div class="big {change.reading}">{html.points(change.value)} <small>points</small></div>'
-            f'<div class="from">{html.percent(start.share)} → {html.percent(end.share)} · {html.points_interval(change)}</div></div>'
+            f'<div class="from">{html.percent(start.share)} → {html.percent(end.share)} · '
+            f"{html.points_interval(change)}</div></div>"
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
 def _breakdown(results: Results) -> str:
-    found = [html.table(one) for part, title in PARTS.items() for one in tables.breakdown(results, part, title)]
+    found = [
+        html.table(one) for part, title in PARTS.items() for one in tables.breakdown(results, part, title)
+    ]
     return "\n".join(found) or "<p>The evaluations know no subjects or levels.</p>"
 
 
 def _curves(drawn: Sequence[Drawn], absent: Sequence[Plot]) -> str:
-    """Figures by group, below the choice of what they are drawn over: plain radio buttons, which the style sheet reads."""
+    """Figures by group, below the choice of what they are drawn over: plain radio buttons, which the style
+    sheet reads.
+    """
     parts = []
     if axes := next((list(one.files) for one in drawn if len(one.files) > 1), []):
         parts.append('<span class="quiet">Drawn over</span>')
         for axis in axes:
             checked = " checked" if axis == axes[0] else ""
-            parts.append(f'<input type="radio" name="axis" id="over-{axis}"{checked}><label for="over-{axis}">{AXES[axis]}</label>')
+            parts.append(
+                f'<input type="radio" name="axis" id="over-{axis}"{checked}><label '
+                f'for="over-{axis}">{AXES[axis]}</label>'
+            )
     for group, members in groupby(drawn, key=lambda one: one.plot.group):
-        parts.append(f'<h3>{escape(group)}</h3>\n<div class="figures">{"".join(map(html.figure, members))}</div>')
+        parts.append(
+            f'<h3>{escape(group)}</h3>\n<div class="figures">{"".join(map(html.figure, members))}</div>'
+        )
     names = ", ".join(plot.title for plot in absent)
     parts.append(f'<p class="quiet">Not in the curves: {escape(names)}.</p>' if absent else "")
     return "\n".join(parts) if drawn else "<p>No curve holds a figure.</p>"
@@ -201,7 +248,8 @@ def _samples(results: Results, settings: ReportParams) -> str:
             inside = "\n".join(html.sample(one, (BASELINE, method), settings.text_limit) for one in shown)
             opened = " open" if kind == "improved" and method == results.compared[0] else ""
             parts.append(
-                f"<details{opened}><summary>{kind.capitalize()} <small>{len(shown)} of {len(group)}</small></summary>"
+                f"<details{opened}><summary>{kind.capitalize()} <small>{len(shown)} of "
+                f"{len(group)}</small></summary>"
                 f'<div class="inside">{inside}</div></details>'
             )
     return "\n".join(parts)
@@ -214,9 +262,16 @@ def _graph() -> str:
         '<div id="graph-of-stages" class="scroll" role="region" tabindex="0" aria-label="Graph"></div>\n'
         '<p id="graph-note" class="quiet">No graph: timings.js is missing, or not from `whetstone run`.</p>\n'
         '<p id="timings-note" class="quiet">Timings are filled in by a script from timings.js.</p>\n'
-        f'<div class="scroll" role="region" tabindex="0" aria-label="Timings"><table id="timings"><caption>Timings</caption>'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="Timings"><table '
+        f'id="timings"><caption>Timings</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody></tbody></table></div>"
     )
 
 
-_TIMING_HEADS = (("stage", ""), ("wall time", ' class="number"'), ("its command", ' class="number"'), ("action", ""), ("run", ""))
+_TIMING_HEADS = (
+    ("stage", ""),
+    ("wall time", ' class="number"'),
+    ("its command", ' class="number"'),
+    ("action", ""),
+    ("run", ""),
+)

@@ -1,4 +1,6 @@
-"""Two models' answers to the same problems: what changed from the first to the second, and a few examples of each kind."""
+"""Two models' answers to the same problems: what changed from the first to the second, and a few examples of
+each kind.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Pair:
 
 
 def pair(before: Iterable[Row], after: Iterable[Row], decoding: str) -> list[Pair]:
-    """Problems that both answered, in the first file's order; of several samples of one problem, the first."""
+    """Problems that both answered, in the first file's order; of several samples of one problem, the
+    first.
+    """
     second = _first(after, decoding)
     return [Pair(row, second[key]) for key, row in _first(before, decoding).items() if key in second]
 
@@ -46,11 +50,15 @@ def by_kind(pairs: Iterable[Pair]) -> dict[str, list[Pair]]:
 
 
 def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
-    """`count` pairs, taken from the subjects in turn, so that one subject at the top of the file does not fill the page."""
+    """`count` pairs, taken from the subjects in turn, so that one subject at the top of the file does not
+    fill the page.
+    """
     subjects: dict[str, list[Pair]] = {}
     for one in pairs:
         subjects.setdefault(one.subject, []).append(one)
-    turns = [(turn, place, one) for place, group in enumerate(subjects.values()) for turn, one in enumerate(group)]
+    turns = [
+        (turn, place, one) for place, group in enumerate(subjects.values()) for turn, one in enumerate(group)
+    ]
     turns.sort(key=lambda item: item[:2])
     return [one for _, _, one in turns[:count]]
 

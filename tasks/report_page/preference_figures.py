@@ -13,16 +13,46 @@ from tasks.report_page.svg import FAINT, INK, quiet, svg
 
 WIN, TIE, LOSE = "#2f9e44", "#9aa4b0", "#d6408f"
 CURVES = (
-    ("dpo_loss", "drift", Plot("dpo_loss", "Preference loss of policies", "loss", ("loss",), "", "Mean of the batch; DPO starts at log 2")),
-    ("dpo_accuracy", "drift", Plot("dpo_accuracy", "Implicit accuracy in training", "share", ("accuracy",), "", "", share=True)),
-    ("dpo_margin", "drift", Plot("dpo_margin", "Implicit margin", "reward", ("margin",), "", "Chosen minus rejected")),
+    (
+        "dpo_loss",
+        "drift",
+        Plot(
+            "dpo_loss",
+            "Preference loss of policies",
+            "loss",
+            ("loss",),
+            "",
+            "Mean of the batch; DPO starts at log 2",
+        ),
+    ),
+    (
+        "dpo_accuracy",
+        "drift",
+        Plot("dpo_accuracy", "Implicit accuracy in training", "share", ("accuracy",), "", "", share=True),
+    ),
+    (
+        "dpo_margin",
+        "drift",
+        Plot("dpo_margin", "Implicit margin", "reward", ("margin",), "", "Chosen minus rejected"),
+    ),
     (
         "dpo_chosen",
         "drift",
-        Plot("dpo_chosen", "Log-prob of the chosen answer", "nats", ("chosen_logprob",), "", "It may fall though the margin grows"),
+        Plot(
+            "dpo_chosen",
+            "Log-prob of the chosen answer",
+            "nats",
+            ("chosen_logprob",),
+            "",
+            "It may fall though the margin grows",
+        ),
     ),
     ("rm_loss", "first_score", Plot("rm_loss", "Loss of reward and cost models", "loss", ("loss",), "", "")),
-    ("rm_accuracy", "first_score", Plot("rm_accuracy", "Accuracy in training", "share", ("accuracy",), "", "", share=True)),
+    (
+        "rm_accuracy",
+        "first_score",
+        Plot("rm_accuracy", "Accuracy in training", "share", ("accuracy",), "", "", share=True),
+    ),
 )
 
 
@@ -33,20 +63,38 @@ def curves(results: PreferenceResults, folder: Path, smoothing: int) -> list[Pic
         runs = {run: rows for run, rows in results.curves.items() if rows and mark in rows[-1]}
         lines = []
         for place, (run, rows) in enumerate(runs.items()):
-            points = [(float(row["step"]), float(row[plot.keys[0]])) for row in rows if isinstance(row.get(plot.keys[0]), (int, float))]
+            points = [
+                (float(row["step"]), float(row[plot.keys[0]]))
+                for row in rows
+                if isinstance(row.get(plot.keys[0]), (int, float))
+            ]
             if points:
                 turn, index = divmod(place, len(COLOURS))
-                lines.append(Series(run, [x for x, _ in points], [y for _, y in points], COLOURS[index], DASHES[turn % len(DASHES)]))
+                lines.append(
+                    Series(
+                        run,
+                        [x for x, _ in points],
+                        [y for _, y in points],
+                        COLOURS[index],
+                        DASHES[turn % len(DASHES)],
+                    )
+                )
         if lines:
             _write(folder, name, line_chart(plot, lines, smoothing, "step", True))
-            alt = "; ".join(f"{line.label} from {line.values[0]:.3g} to {line.values[-1]:.3g}" for line in lines)
+            alt = "; ".join(
+                f"{line.label} from {line.values[0]:.3g} to {line.values[-1]:.3g}" for line in lines
+            )
             found.append(Picture(f"{name}.svg", f"{plot.title}: {alt}", plot.note))
     return found
 
 
 def calibration(reports: dict[str, Row], folder: Path) -> Picture | None:
-    """Share of pairs ordered rightly against the model's confidence; the diagonal is a model that means what it says."""
-    shown = {name: value["calibration"]["bins"] for name, value in reports.items() if value["calibration"]["bins"]}
+    """Share of pairs ordered rightly against the model's confidence; the diagonal is a model that means what
+    it says.
+    """
+    shown = {
+        name: value["calibration"]["bins"] for name, value in reports.items() if value["calibration"]["bins"]
+    }
     if not shown:
         return None
 
@@ -58,24 +106,52 @@ def calibration(reports: dict[str, Row], folder: Path) -> Picture | None:
             total = sum(row["n"] for row in bins)
             colour = COLOURS[place % len(COLOURS)]
             at, height = [row["confidence"] for row in bins], [row["accuracy"] for row in bins]
-            axes.plot(at, height, color=colour, linewidth=1.4, linestyle=DASHES[place // len(COLOURS) % len(DASHES)], label=name)
-            axes.scatter(at, height, [12 + 200 * row["n"] / total for row in bins], color=colour, alpha=0.7, linewidths=0)
-        axes.set(xlabel="confidence in the preferred answer", ylabel="share right", xlim=(0.49, 1.01), ylim=(0, 1.05))
+            axes.plot(
+                at,
+                height,
+                color=colour,
+                linewidth=1.4,
+                linestyle=DASHES[place // len(COLOURS) % len(DASHES)],
+                label=name,
+            )
+            axes.scatter(
+                at,
+                height,
+                [12 + 200 * row["n"] / total for row in bins],
+                color=colour,
+                alpha=0.7,
+                linewidths=0,
+            )
+        axes.set(
+            xlabel="confidence in the preferred answer",
+            ylabel="share right",
+            xlim=(0.49, 1.01),
+            ylim=(0, 1.05),
+        )
         quiet(axes)
-        figure.legend(loc="outside lower center", ncols=max(1, min(3, len(shown))), frameon=False, fontsize=8.5)
+        figure.legend(
+            loc="outside lower center", ncols=max(1, min(3, len(shown))), frameon=False, fontsize=8.5
+        )
 
     _write(folder, "calibration", svg("Calibration of reward models", (4.6, 3.6), paint))
     words = (
-        f"{name}: " + ", ".join(f"{row['confidence']:.2f} sure {row['accuracy']:.2f} right" for row in bins) for name, bins in shown.items()
+        f"{name}: " + ", ".join(f"{row['confidence']:.2f} sure {row['accuracy']:.2f} right" for row in bins)
+        for name, bins in shown.items()
     )
     return Picture(
-        "calibration.svg", "Calibration. " + "; ".join(words), "Size of a dot: share of the pairs. Below the line the model is too sure"
+        "calibration.svg",
+        "Calibration. " + "; ".join(words),
+        "Size of a dot: share of the pairs. Below the line the model is too sure",
     )
 
 
 def wins(boards: dict[str, Row], folder: Path) -> list[Picture]:
     """A bar for every match of a board: win, tie, lose in percent."""
-    return [_board(name, board["judge"], board["matches"], folder) for name, board in boards.items() if board["matches"]]
+    return [
+        _board(name, board["judge"], board["matches"], folder)
+        for name, board in boards.items()
+        if board["matches"]
+    ]
 
 
 def _board(name: str, judge: str, matches: Sequence[Row], folder: Path) -> Picture:
@@ -91,7 +167,15 @@ def _board(name: str, judge: str, matches: Sequence[Row], folder: Path) -> Pictu
             axes.barh(range(len(matches)), values, 0.62, left=start, color=colour, label=word)
             for row, (left, value) in enumerate(zip(start, values, strict=True)):
                 if value >= 7:
-                    axes.text(left + value / 2, row, f"{value:.0f}", ha="center", va="center", fontsize=8.5, color="white")
+                    axes.text(
+                        left + value / 2,
+                        row,
+                        f"{value:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize=8.5,
+                        color="white",
+                    )
             start = [left + value for left, value in zip(start, values, strict=True)]
         axes.set_yticks(range(len(matches)), labels, color=INK)
         axes.invert_yaxis()
@@ -101,8 +185,13 @@ def _board(name: str, judge: str, matches: Sequence[Row], folder: Path) -> Pictu
 
     file = f"wins-{''.join(letter if letter.isalnum() or letter == '_' else '-' for letter in name)}"
     _write(folder, file, svg(title, (6.4, 1.3 + 0.36 * len(matches)), paint))
-    words = "; ".join(f"{match['first']} against {match['second']} {' / '.join(map(str, match['percent']))} %" for match in matches)
-    return Picture(f"{file}.svg", f"{title}, judged by {judge}: {words}", f"Judged by {judge}, in both orders", wide=True)
+    words = "; ".join(
+        f"{match['first']} against {match['second']} {' / '.join(map(str, match['percent']))} %"
+        for match in matches
+    )
+    return Picture(
+        f"{file}.svg", f"{title}, judged by {judge}: {words}", f"Judged by {judge}, in both orders", wide=True
+    )
 
 
 def _write(folder: Path, name: str, text: str) -> None:

@@ -1,4 +1,6 @@
-"""The tables of the preference branch: sets, reward models, assessed policies, matches, and the theory's policies."""
+"""The tables of the preference branch: sets, reward models, assessed policies, matches, and the theory's
+policies.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,18 @@ from tasks.report_page.comparison import Accuracy, difference
 from tasks.report_page.preference_results import PreferenceResults, Row
 from tasks.report_page.tables import Cell, Column, Compared, Estimate, Table, by_model, leaves, named, shown
 
-GROUPS = {"rows", "removed", "pairing", "source", "cut", "leakage"}  # of a set's counts: what became of the rows
+# of a set's counts: what became of the rows
+GROUPS = {"rows", "removed", "pairing", "source", "cut", "leakage"}
 
 
 def sets(results: PreferenceResults) -> list[Table]:
     """Pairs and prompts of every set by split, and the counts of what each filter took out."""
     splits = list(dict.fromkeys(split for value in results.sets.values() for split in value.get("pairs", {})))
-    columns = (Column("set"), Column("kind"), *(Column(split, group) for group in ("pairs", "prompts") for split in splits))
+    columns = (
+        Column("set"),
+        Column("kind"),
+        *(Column(split, group) for group in ("pairs", "prompts") for split in splits),
+    )
     sizes = Table("Preference sets", columns)
     for name, value in results.sets.items():
         counted = (value.get(group, {}).get(split) for group in ("pairs", "prompts") for split in splits)
@@ -24,8 +31,14 @@ def sets(results: PreferenceResults) -> list[Table]:
         name: {key: value[key] for key in value if key not in ("preferences", "kind", "pairs", "prompts")}
         for name, value in results.sets.items()
     }
-    filters = {name: {key: item for key, item in leaves(value) if key.partition(".")[0] in GROUPS} for name, value in rest.items()}
-    others = {name: {key: item for key, item in leaves(value) if key.partition(".")[0] not in GROUPS} for name, value in rest.items()}
+    filters = {
+        name: {key: item for key, item in leaves(value) if key.partition(".")[0] in GROUPS}
+        for name, value in rest.items()
+    }
+    others = {
+        name: {key: item for key, item in leaves(value) if key.partition(".")[0] not in GROUPS}
+        for name, value in rest.items()
+    }
     found = [("What became of the rows", filters), ("Classes and lengths", others)]
     return [sizes, *(by_model(title, "what", rows) for title, rows in found if any(rows.values()))]
 
@@ -33,39 +46,76 @@ def sets(results: PreferenceResults) -> list[Table]:
 def reward_models(results: PreferenceResults) -> list[Table]:
     """Held-out accuracy, margin and calibration; and accuracy by source where a set has several."""
     heads = ("model", "set", "pairs", "accuracy", "ties", "margin")
-    columns = (*map(Column, heads), *(Column(name, "calibration") for name in ("ECE", "Brier", "log loss", "temperature")))
+    columns = (
+        *map(Column, heads),
+        *(Column(name, "calibration") for name in ("ECE", "Brier", "log loss", "temperature")),
+    )
     table = Table("Reward models on held-out pairs", columns)
     for name, value in results.reward_models.items():
         means = (shown(value["calibration"][key]) for key in ("ece", "brier", "log_loss", "temperature"))
         table.rows.append(
-            (name, value.get("preferences"), value["pairs"], share(value["accuracy"]), value["ties"], mean(value["margin"]), *means)
+            (
+                name,
+                value.get("preferences"),
+                value["pairs"],
+                share(value["accuracy"]),
+                value["ties"],
+                mean(value["margin"]),
+                *means,
+            )
         )
-    sources = list(dict.fromkeys(source for value in results.reward_models.values() for source in value["by_source"]))
+    sources = list(
+        dict.fromkeys(source for value in results.reward_models.values() for source in value["by_source"])
+    )
     if not sources:
         return [table]
     parts = Table("Accuracy by source", (Column("model"), *map(Column, sources)))
     for name, value in results.reward_models.items():
-        parts.rows.append((name, *(share(value["by_source"].get(source, {}).get("accuracy")) for source in sources)))
+        parts.rows.append(
+            (name, *(share(value["by_source"].get(source, {}).get("accuracy")) for source in sources))
+        )
     return [table, parts]
 
 
 def policies(results: PreferenceResults) -> list[Table]:
-    """What the assessment of each model found: how good and safe its answers are, and how far it is from its reference."""
+    """What the assessment of each model found: how good and safe its answers are, and how far it is from its
+    reference.
+    """
     good = ("accuracy", "reward", "cost", "safe by rule", "safe by cost", "degenerate")
-    table = Table("Assessed policies: their answers", (Column("model"), Column("answers"), *map(Column, (*good, "length"))))
-    far = ("reference", "KL per answer", "KL per token", "out of distribution", "implicit accuracy", "implicit margin")
+    table = Table(
+        "Assessed policies: their answers",
+        (Column("model"), Column("answers"), *map(Column, (*good, "length"))),
+    )
+    far = (
+        "reference",
+        "KL per answer",
+        "KL per token",
+        "out of distribution",
+        "implicit accuracy",
+        "implicit margin",
+    )
     distance = Table("Assessed policies: distance from the reference", (Column("model"), *map(Column, far)))
     for name, value in results.assessed.items():
         base = results.assessed.get(value.get("reference", ""), {}) if value.get("reference") != name else {}
         safety, before = value["safety"], base.get("safety", {})
-        pairs = ((value["accuracy"], base.get("accuracy")), *((safety[key], before.get(key)) for key in ("rule", "cost")))
+        pairs = (
+            (value["accuracy"], base.get("accuracy")),
+            *((safety[key], before.get(key)) for key in ("rule", "cost")),
+        )
         right, rule, cost = (beside(share(own), share(its)) for own, its in pairs)
         grades = (right, mean(value["reward"]), mean(value["cost"]), rule, cost, share(value["degenerate"]))
         table.rows.append((name, value["answers"], *grades, shown(float(value["length"]))))
         implicit, kl = value.get("implicit") or {}, value["kl"]
         implied = (share(implicit.get("accuracy")), mean(implicit.get("margin")))
         distance.rows.append(
-            (name, value.get("reference"), mean(kl["sequence"]), mean(kl["token"]), share(value["out_of_distribution"]), *implied)
+            (
+                name,
+                value.get("reference"),
+                mean(kl["sequence"]),
+                mean(kl["token"]),
+                share(value["out_of_distribution"]),
+                *implied,
+            )
         )
     return [table, distance]
 
@@ -79,7 +129,9 @@ def boards(results: PreferenceResults) -> list[Table]:
         for match in board["matches"]:
             cells = (share(match[key]) for key in ("win", "tie", "lose"))
             title = f"{match['first']} against {match['second']}"
-            table.rows.append((title, match["prompts"], *cells, mean(match["net"]), match["inconsistent"], match["errors"]))
+            table.rows.append(
+                (title, match["prompts"], *cells, mean(match["net"]), match["inconsistent"], match["errors"])
+            )
         tables.append(table)
     return tables
 
@@ -103,14 +155,23 @@ def theory(value: Row) -> list[Table]:
         what = "network" if kind == "network" else "table of logits"
         title = f"{settings['seeds']} worlds, policy a {what} (mean, 95 % interval; least to most)"
         table = Table(title, (Column("policy"), *(Column(FIGURES[name]) for name in FIGURES)))
-        table.rows.extend((named(name), *(spread(figures[key]) for key in FIGURES)) for name, figures in part["policies"].items())
+        table.rows.extend(
+            (named(name), *(spread(figures[key]) for key in FIGURES))
+            for name, figures in part["policies"].items()
+        )
         table.rows.append(("DPO minus PPO", *(spread(part["effect"][key]) for key in FIGURES)))
         sweep = Table(
-            f"DPO by its steps, policy a {kind}", tuple(map(Column, ("steps", "loss", "worlds with a raised cell", *FIGURES.values())))
+            f"DPO by its steps, policy a {kind}",
+            tuple(map(Column, ("steps", "loss", "worlds with a raised cell", *FIGURES.values()))),
         )
         for row in part["sweep"]:
             sweep.rows.append(
-                (shown(row["steps"]), spread(row["loss"]), share(row["seeds_with_raised"]), *(spread(row[key]) for key in FIGURES))
+                (
+                    shown(row["steps"]),
+                    spread(row["loss"]),
+                    share(row["seeds_with_raised"]),
+                    *(spread(row[key]) for key in FIGURES),
+                )
             )
         tables += [table, sweep]
     return [*tables, three_actions(value["three_actions"])]
@@ -118,11 +179,19 @@ def theory(value: Row) -> list[Table]:
 
 def three_actions(value: Row) -> Table:
     """The counterexample: policies over three answers, of which the pair y1 > y2 knows two."""
-    table = Table("Three answers, one pair y1 > y2 (theorem 4.1), at beta 1", tuple(map(Column, ("policy", "y1", "y2", "y3", "DPO loss"))))
+    table = Table(
+        "Three answers, one pair y1 > y2 (theorem 4.1), at beta 1",
+        tuple(map(Column, ("policy", "y1", "y2", "y3", "DPO loss"))),
+    )
     for name, policy in value["policies"].items():
         table.rows.append((name, *map(shown, policy), shown(value["loss"][name])))
-    descent = (("gradient descent from y3 = 0.9", "end", value["end_loss"]), ("the same from a uniform policy", "even_end", None))
-    table.rows.extend((name, *(f"{one:.3f}" for one in value[key]), shown(loss)) for name, key, loss in descent)
+    descent = (
+        ("gradient descent from y3 = 0.9", "end", value["end_loss"]),
+        ("the same from a uniform policy", "even_end", None),
+    )
+    table.rows.extend(
+        (name, *(f"{one:.3f}" for one in value[key]), shown(loss)) for name, key, loss in descent
+    )
     return table
 
 
@@ -134,7 +203,9 @@ def share(value: Mapping[str, Any] | None) -> Accuracy | None:
 
 
 def mean(value: Mapping[str, Any] | None) -> Estimate | None:
-    return None if not value or value["mean"] is None else Estimate(value["mean"], value["low"], value["high"])
+    return (
+        None if not value or value["mean"] is None else Estimate(value["mean"], value["low"], value["high"])
+    )
 
 
 def spread(value: Mapping[str, Any]) -> Estimate:

@@ -1,4 +1,6 @@
-"""The sections on preferences and on the theory: tables, figures and sentences, written once for the page and once as text."""
+"""The sections on preferences and on the theory: tables, figures and sentences, written once for the page and
+once as text.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +39,21 @@ class Section(NamedTuple):
 
 SETS = "Counts are of rows, in the order of the steps; what a filter took out is named by its reason."
 REWARDS = (
-    "Accuracy on pairs of prompts that no model was trained on; a tie counts half. ECE: mean distance of confidence and share right. "
+    "Accuracy on pairs of prompts that no model was trained on; a tie counts half. ECE: mean distance of "
+    "confidence and share right. "
     "Temperature: what the scores would have to be divided by; above 1 the model is too sure."
 )
 POLICIES = (
-    "From sampled answers to held-out prompts. Below a share stands its difference from the model's reference, in points. Out of "
-    "distribution: the reference gives the answer less log-probability per token than 99 % of its own answers; the reference has 1 %. "
-    "Degenerate: empty, unfinished, or in a loop. A reward from the model that a policy was trained against flatters it."
+    "From sampled answers to held-out prompts. Below a share stands its difference from the model's "
+    "reference, in points. Out of "
+    "distribution: the reference gives the answer less log-probability per token than 99 % of its own "
+    "answers; the reference has 1 %. "
+    "Degenerate: empty, unfinished, or in a loop. A reward from the model that a policy was trained against "
+    "flatters it."
 )
 MATCHES = (
-    "The judge sees each pair of answers in both orders; the same model twice is a win, different ones are a tie. Net: wins minus losses, "
+    "The judge sees each pair of answers in both orders; the same model twice is a win, different ones are a "
+    "tie. Net: wins minus losses, "
     "as a share of the prompts."
 )
 
@@ -68,11 +75,21 @@ def sections(results: PreferenceResults, folder: Path, smoothing: int) -> list[S
         blocks += [Heading("Policies"), *preference_tables.policies(results), POLICIES]
     if results.boards:
         bars = Pictures(preference_figures.wins(results.boards, folder))
-        blocks += [Heading("Against one another"), *([bars] if bars.members else []), *preference_tables.boards(results), MATCHES]
+        blocks += [
+            Heading("Against one another"),
+            *([bars] if bars.members else []),
+            *preference_tables.boards(results),
+            MATCHES,
+        ]
     if curves := preference_figures.curves(results, folder, smoothing):
         blocks += [Heading("Training"), Pictures(curves)]
     found = [Section("preferences", "Preferences", blocks)] if blocks else []
     if results.theory is not None:
-        pictures, tables = theory_figures.draw(results.theory, folder), preference_tables.theory(results.theory)
-        found.append(Section("theory", "DPO and PPO in theory", [results.theory["limit"], Pictures(pictures), *tables]))
+        pictures, tables = (
+            theory_figures.draw(results.theory, folder),
+            preference_tables.theory(results.theory),
+        )
+        found.append(
+            Section("theory", "DPO and PPO in theory", [results.theory["limit"], Pictures(pictures), *tables])
+        )
     return found

@@ -1,6 +1,8 @@
-"""What the report is made of: the metrics, curves and samples of the models and methods that the parameters name.
+"""What the report is made of: the metrics, curves and samples of the models and methods that the parameters
+name.
 
-The folders may hold files of other methods from earlier runs; only named ones are read. A missing one is an error that says who makes it.
+The folders may hold files of other methods from earlier runs; only named ones are read. A missing one is an
+error that says who makes it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ Row = dict[str, Any]
 class Results:
     """Everything on the page; dicts keep the order of params.yaml.
 
-    `evaluations` and `samples` map a model, `curves` and `training` a trained stage (`sft` and each method), to what its file holds.
+    `evaluations` and `samples` map a model, `curves` and `training` a trained stage (`sft` and each method),
+    to what its file holds.
     """
 
     corpus: str
@@ -38,18 +41,26 @@ class Results:
         return tuple(name for name in self.models if name in self.methods) if BASELINE in self.models else ()
 
 
-def read(metrics: Path, curves: Path, samples: Path, corpus: str, methods: Sequence[str], models: Sequence[str]) -> Results:
-    """Read the files of the named corpus, methods and models. FileNotFoundError or ValueError names the file and its stage."""
+def read(
+    metrics: Path, curves: Path, samples: Path, corpus: str, methods: Sequence[str], models: Sequence[str]
+) -> Results:
+    """Read the files of the named corpus, methods and models. FileNotFoundError or ValueError names the file
+    and its stage.
+    """
     trained = {BASELINE: "sft", **{name: f"rl@{name}" for name in methods}}
     return Results(
         corpus=corpus,
         models=tuple(models),
         methods=tuple(methods),
         counts=_object(metrics / "corpus" / f"{corpus}.json", f"corpus@{corpus}"),
-        evaluations={name: _evaluation(metrics / "evaluate" / f"{name}.json", f"evaluate@{name}") for name in models},
+        evaluations={
+            name: _evaluation(metrics / "evaluate" / f"{name}.json", f"evaluate@{name}") for name in models
+        },
         samples={name: _rows(samples / f"{name}.jsonl", f"evaluate@{name}") for name in models},
         curves={name: _rows(curves / f"{name}.jsonl", stage) for name, stage in trained.items()},
-        training={name: _object(metrics / "train" / f"{name}.json", stage) for name, stage in trained.items()},
+        training={
+            name: _object(metrics / "train" / f"{name}.json", stage) for name, stage in trained.items()
+        },
     )
 
 
@@ -57,16 +68,23 @@ def _text(path: Path, stage: str) -> str:
     try:
         return path.read_text("utf-8")
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: missing; the stage {stage} makes it: `whetstone run {stage}`") from None
+        raise FileNotFoundError(
+            f"{path}: missing; the stage {stage} makes it: `whetstone run {stage}`"
+        ) from None
 
 
 def _object(path: Path, stage: str) -> Row:
     try:
         value = json.loads(_text(path, stage))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error}); make it again: `whetstone run --force {stage}`") from None
+        raise ValueError(
+            f"{path}: not JSON ({error}); make it again: `whetstone run --force {stage}`"
+        ) from None
     if not isinstance(value, dict):
-        raise ValueError(f"{path}: holds a {type(value).__name__} where an object belongs; make it again: `whetstone run --force {stage}`")
+        raise ValueError(
+            f"{path}: holds a {type(value).__name__} where an object belongs; make it again: `whetstone run "
+            f"--force {stage}`"
+        )
     return value
 
 
@@ -87,5 +105,7 @@ def _rows(path: Path, stage: str) -> list[Row]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not JSON ({error}); make it again: `whetstone run --force {stage}`") from None
+            raise ValueError(
+                f"{path}:{number}: not JSON ({error}); make it again: `whetstone run --force {stage}`"
+            ) from None
     return rows

@@ -1,6 +1,8 @@
-"""Figures as SVG, the same bytes for the same figures: fixed ids, no date, no display, none of a user's own matplotlib settings.
+"""Figures as SVG, the same bytes for the same figures: fixed ids, no date, no display, none of a user's own
+matplotlib settings.
 
-Each is a plain SVG that also follows a dark page: a style sheet in it overrides the ink under `prefers-color-scheme`.
+Each is a plain SVG that also follows a dark page: a style sheet in it overrides the ink under
+`prefers-color-scheme`.
 """
 
 from __future__ import annotations
@@ -14,11 +16,14 @@ from pipelines.printable import escape
 
 INK, FAINT, GRID = "#1f2328", "#59636e", "#d8dee4"
 DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d"}
-FONT = "font-family: system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"  # all narrower than the DejaVu Sans of the layout
+# all narrower than the DejaVu Sans of the layout
+FONT = "font-family: system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
 
 def svg(title: str, size: tuple[float, float], paint: Callable[[Any], None]) -> str:
-    """`paint(figure)` fills an empty matplotlib figure of `size` inches; `title` is the picture's name for screen readers."""
+    """`paint(figure)` fills an empty matplotlib figure of `size` inches; `title` is the picture's name for
+    screen readers.
+    """
     from matplotlib import rc_context, rcdefaults, rcParams
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

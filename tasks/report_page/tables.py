@@ -13,7 +13,9 @@ from tasks.report_page.results import BASELINE, Results
 
 @dataclass(frozen=True)
 class Wall:
-    """Where the page's script puts the wall time of the one of these stages that has run; unknown while the page is made."""
+    """Where the page's script puts the wall time of the one of these stages that has run; unknown while the
+    page is made.
+    """
 
     stages: tuple[str, ...]
 
@@ -60,9 +62,13 @@ class Table:
 
 
 def headline(results: Results, timed: bool = False) -> Table:
-    """Accuracy on the held-out problems before and after, and what it took; `timed` leaves room for wall times, which only the page has."""
+    """Accuracy on the held-out problems before and after, and what it took; `timed` leaves room for wall
+    times, which only the page has.
+    """
     figures = tuple(Column(name, decoding) for decoding in DECODINGS for name in ("accuracy", "right / n"))
-    cost = tuple(Column(name, "training") for name in ("iterations", "sampled tokens", "updates", "last entropy"))
+    cost = tuple(
+        Column(name, "training") for name in ("iterations", "sampled tokens", "updates", "last entropy")
+    )
     time = (Column("wall time", "training"),) if timed else ()
     table = Table("Accuracy on held-out problems", (Column("model"), *figures, *cost, *time))
     for model in dict.fromkeys((*results.models, *results.methods)):
@@ -85,29 +91,48 @@ def methods(results: Results) -> Table | None:
     names = list(dict.fromkeys(key for row in words.values() for key in row))
     if not names:
         return None
-    table = Table("What the methods are (prompts and updates of an iteration)", (Column("method"), *map(Column, names)), prose=True)
+    table = Table(
+        "What the methods are (prompts and updates of an iteration)",
+        (Column("method"), *map(Column, names)),
+        prose=True,
+    )
     table.rows.extend((name, *(row.get(key) or None for key in names)) for name, row in words.items())
     return table
 
 
 def control(results: Results) -> Table:
-    """Three comparisons per method; the last is the control: sampling colder is free, so RL has to beat that too."""
+    """Three comparisons per method; the last is the control: sampling colder is free, so RL has to beat that
+    too.
+    """
     kinds = (("greedy", "greedy"), ("sampled", "sampled"), ("sampled", "greedy"))
-    groups = [f"{after} vs {BASELINE} {before}" + (" (control)" if after != before else "") for after, before in kinds]
+    groups = [
+        f"{after} vs {BASELINE} {before}" + (" (control)" if after != before else "")
+        for after, before in kinds
+    ]
     columns = (Column(name, group) for group in groups for name in ("difference", "reading"))
     table = Table("What reinforcement learning changed", (Column("method"), *columns))
     for method in results.compared:
-        changed = [difference(_accuracy(results, method, after), _accuracy(results, BASELINE, before)) for after, before in kinds]
-        table.rows.append((method, *(cell for one in changed for cell in (one, one.reading if one else None))))
+        changed = [
+            difference(_accuracy(results, method, after), _accuracy(results, BASELINE, before))
+            for after, before in kinds
+        ]
+        table.rows.append(
+            (method, *(cell for one in changed for cell in (one, one.reading if one else None)))
+        )
     return table
 
 
 def breakdown(results: Results, part: str, title: str) -> list[Table]:
-    """Accuracy by subject or level (`part`: by_subject, by_level) of every model, a table for each decoding that has such figures."""
+    """Accuracy by subject or level (`part`: by_subject, by_level) of every model, a table for each decoding
+    that has such figures.
+    """
     tables = []
     for decoding in DECODINGS:
         found = {
-            model: {key: Accuracy.of(value.get(decoding)) for key, value in (results.evaluations[model].get(part) or {}).items()}
+            model: {
+                key: Accuracy.of(value.get(decoding))
+                for key, value in (results.evaluations[model].get(part) or {}).items()
+            }
             for model in results.models
         }
         keys = sorted({key for row in found.values() for key in row}, key=_natural)
@@ -139,30 +164,45 @@ def behaviour(results: Results) -> Table:
     rows = {}
     for model in results.models:
         evaluation = results.evaluations[model]
-        rows[model] = dict(leaves({key: evaluation[key] for key in ("entropy", "finished", "lengths") if key in evaluation}))
+        rows[model] = dict(
+            leaves({key: evaluation[key] for key in ("entropy", "finished", "lengths") if key in evaluation})
+        )
     return by_model("How the models answer", "figure", rows)
 
 
 def training(results: Results) -> Table:
     """Final figures of every trained stage."""
     figures = {
-        name: {key: item for key, item in value.items() if key not in ("method", "rows")} for name, value in results.training.items()
+        name: {key: item for key, item in value.items() if key not in ("method", "rows")}
+        for name, value in results.training.items()
     }
-    return by_model("Training in figures", "figure", {name: dict(leaves(value)) for name, value in figures.items()})
+    return by_model(
+        "Training in figures", "figure", {name: dict(leaves(value)) for name, value in figures.items()}
+    )
 
 
 def counts(results: Results) -> list[Table]:
-    """What the corpus stage kept, by split, and what it read and dropped. A part counts as by split when its keys are names of splits."""
+    """What the corpus stage kept, by split, and what it read and dropped. A part counts as by split when its
+    keys are names of splits.
+    """
     splits = tuple(results.counts.get("records") or {})
-    by_split = {part: value for part, value in results.counts.items() if isinstance(value, Mapping) and value and set(value) <= set(splits)}
-    rest = {part: value for part, value in results.counts.items() if part not in by_split and part != "corpus"}
+    by_split = {
+        part: value
+        for part, value in results.counts.items()
+        if isinstance(value, Mapping) and value and set(value) <= set(splits)
+    }
+    rest = {
+        part: value for part, value in results.counts.items() if part not in by_split and part != "corpus"
+    }
     tables = []
     if by_split:
         kept = Table(f"Corpus {results.corpus}, by split", (Column("what"), *map(Column, splits)))
         for part, value in by_split.items():
             columns = [dict(leaves({part: value.get(split)})) for split in splits]
             names = dict.fromkeys(name for column in columns for name in column if column[name] is not None)
-            kept.rows.extend((named(name), *(shown(column.get(name)) for column in columns)) for name in names)
+            kept.rows.extend(
+                (named(name), *(shown(column.get(name)) for column in columns)) for name in names
+            )
         tables.append(kept)
     made = Table(f"Corpus {results.corpus}", (Column("what"), Column("count")))
     made.rows.extend((named(name), shown(value)) for name, value in leaves(rest))
@@ -178,7 +218,9 @@ def settings(results: Results) -> Table:
 
 
 def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A nested object as dotted names and plain values, in its own order; a list of plain values is one of them."""
+    """A nested object as dotted names and plain values, in its own order; a list of plain values is one of
+    them.
+    """
     for key, item in value.items():
         name = f"{prefix}{key}"
         if isinstance(item, Mapping):
@@ -228,14 +270,24 @@ def _cost(results: Results, model: str) -> tuple[Cell, ...]:
     """Iterations, sampled tokens, updates and the last entropy of a method; dashes for what is none."""
     if model not in results.methods:
         return (None,) * 4
-    figures, counted = results.training[model], [row["updates"] for row in results.curves[model] if "updates" in row]
+    figures, counted = (
+        results.training[model],
+        [row["updates"] for row in results.curves[model] if "updates" in row],
+    )
     tokens, entropy = figures.get("sampled_tokens"), figures.get("entropy")
     updates = sum(counted) if counted else None
-    return (*(one if one is None else shown(one) for one in (figures.get("iterations"), tokens, updates, entropy)),)
+    return (
+        *(
+            one if one is None else shown(one)
+            for one in (figures.get("iterations"), tokens, updates, entropy)
+        ),
+    )
 
 
 def _accuracy(results: Results, model: str, decoding: str) -> Accuracy | None:
-    return Accuracy.of(results.evaluations[model]["heldout"][decoding]) if model in results.evaluations else None
+    return (
+        Accuracy.of(results.evaluations[model]["heldout"][decoding]) if model in results.evaluations else None
+    )
 
 
 def _counted(accuracy: Accuracy | None) -> str | None:

@@ -1,4 +1,6 @@
-"""Figures of the synthetic experiment: the five panels of one world, and what the number of DPO steps does (dpo_vs_ppo.md 6)."""
+"""Figures of the synthetic experiment: the five panels of one world, and what the number of DPO steps does
+(dpo_vs_ppo.md 6).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from tasks.report_page.picture import Picture
 from tasks.report_page.preference_results import Row
 from tasks.report_page.svg import FAINT, INK, quiet, svg
 
-PANELS = {"coverage": "Covered by pairs", "reference": "Reference", "dpo": "DPO", "ppo": "PPO", "reward": "Learnt reward"}
+PANELS = {
+    "coverage": "Covered by pairs",
+    "reference": "Reference",
+    "dpo": "DPO",
+    "ppo": "PPO",
+    "reward": "Learnt reward",
+}
 NETWORK, TABLE, PPO = "#1f6feb", "#9a5be0", "#2f9e44"
 
 
@@ -23,17 +31,29 @@ def _panels(value: Row, folder: Path) -> Picture:
     panels, raised = value["panels"], value["settings"]["raised"]
     size = len(panels["coverage"])
     rows, columns = range(size), range(size)
-    up = {name: [(x, y) for y in rows for x in columns if _raised(panels, name, y, x, raised)] for name in ("dpo", "ppo")}
+    up = {
+        name: [(x, y) for y in rows for x in columns if _raised(panels, name, y, x, raised)]
+        for name in ("dpo", "ppo")
+    }
 
     def paint(figure: Any) -> None:
         for place, (name, title) in enumerate(PANELS.items()):
             axes = figure.add_subplot(1, len(PANELS), place + 1)
             reward = name == "reward"
             limit = max(abs(cell) for row in panels[name] for cell in row)
-            look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit} if reward else {"cmap": "Blues", "vmin": 0, "vmax": 1}
+            look: dict[str, Any] = (
+                {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+                if reward
+                else {"cmap": "Blues", "vmin": 0, "vmax": 1}
+            )
             axes.pcolormesh(panels[name], edgecolors="#8883", linewidth=0.4, **look)
             if up.get(name):
-                axes.scatter(*zip(*((x + 0.5, y + 0.5) for x, y in up[name]), strict=True), s=14, color="#d4661b", linewidths=0)
+                axes.scatter(
+                    *zip(*((x + 0.5, y + 0.5) for x, y in up[name]), strict=True),
+                    s=14,
+                    color="#d4661b",
+                    linewidths=0,
+                )
             axes.set_title(title, fontsize=9.5, fontweight="bold")
             axes.set_aspect("equal")
             axes.invert_yaxis()
@@ -47,13 +67,21 @@ def _panels(value: Row, folder: Path) -> Picture:
 
     title = "Policies of one world"
     (folder / "theory_panels.svg").write_text(svg(title, (9.6, 2.3), paint), "utf-8")
-    words = f"{title}: DPO raises {len(up['dpo'])} uncovered cells by more than {raised}, PPO {len(up['ppo'])}"
-    note = f"Blue: probability 0 to 1. A dot: an uncovered answer that became likelier than under the reference by more than {raised}"
+    words = (
+        f"{title}: DPO raises {len(up['dpo'])} uncovered cells by more than {raised}, PPO {len(up['ppo'])}"
+    )
+    note = (
+        f"Blue: probability 0 to 1. A dot: an uncovered answer that became likelier than under the reference "
+        f"by more than {raised}"
+    )
     return Picture("theory_panels.svg", words, note, wide=True)
 
 
 def _raised(panels: Row, name: str, prompt: int, answer: int, limit: float) -> bool:
-    return not panels["coverage"][prompt][answer] and panels[name][prompt][answer] - panels["reference"][prompt][answer] > limit
+    return (
+        not panels["coverage"][prompt][answer]
+        and panels[name][prompt][answer] - panels["reference"][prompt][answer] > limit
+    )
 
 
 def _sweep(value: Row, folder: Path) -> Picture:
@@ -64,15 +92,34 @@ def _sweep(value: Row, folder: Path) -> Picture:
         for kind, colour in kinds:
             rows, policies = value[kind]["sweep"], value[kind]["policies"]
             steps = [row["steps"] for row in rows]
-            for axes, key, centre in ((mass, "uncovered_mass", "mean"), (cells, "seeds_with_raised", "share")):
-                axes.plot(steps, [row[key][centre] for row in rows], color=colour, marker="o", markersize=3, label=f"DPO, {kind}")
+            for axes, key, centre in (
+                (mass, "uncovered_mass", "mean"),
+                (cells, "seeds_with_raised", "share"),
+            ):
+                axes.plot(
+                    steps,
+                    [row[key][centre] for row in rows],
+                    color=colour,
+                    marker="o",
+                    markersize=3,
+                    label=f"DPO, {kind}",
+                )
                 axes.fill_between(
-                    steps, [row[key]["low"] for row in rows], [row[key]["high"] for row in rows], color=colour, alpha=0.18, linewidth=0
+                    steps,
+                    [row[key]["low"] for row in rows],
+                    [row[key]["high"] for row in rows],
+                    color=colour,
+                    alpha=0.18,
+                    linewidth=0,
                 )
             ppo = policies["ppo"]["uncovered_mass"]
             if kind == kinds[0][0]:
                 mass.axhline(
-                    policies["reference"]["uncovered_mass"]["mean"], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="reference"
+                    policies["reference"]["uncovered_mass"]["mean"],
+                    color=FAINT,
+                    linewidth=1,
+                    linestyle=(0, (4, 3)),
+                    label="reference",
                 )
                 mass.axhline(ppo["mean"], color=PPO, linewidth=1.4, label="PPO")
                 mass.axhspan(ppo["low"], ppo["high"], color=PPO, alpha=0.18, linewidth=0)
@@ -82,12 +129,21 @@ def _sweep(value: Row, folder: Path) -> Picture:
             axes.set_ylim(-0.02, 1.04 if axes is cells else None)
             quiet(axes)
         handles, labels = mass.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8.5)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8.5
+        )
 
     title = "DPO by its steps"
     (folder / "theory_sweep.svg").write_text(svg(title, (8.2, 3.0), paint), "utf-8")
     rows = value[kinds[0][0]]["sweep"]
     words = "; ".join(
-        f"{row['steps']} steps: mass {row['uncovered_mass']['mean']:.3f}, raised in {row['seeds_with_raised']['share']:.0%}" for row in rows
+        f"{row['steps']} steps: mass {row['uncovered_mass']['mean']:.3f}, raised in "
+        f"{row['seeds_with_raised']['share']:.0%}"
+        for row in rows
     )
-    return Picture("theory_sweep.svg", f"{title}, policy a {kinds[0][0]}. {words}", "Bands: 95 % intervals over worlds", wide=True)
+    return Picture(
+        "theory_sweep.svg",
+        f"{title}, policy a {kinds[0][0]}. {words}",
+        "Bands: 95 % intervals over worlds",
+        wide=True,
+    )

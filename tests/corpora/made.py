@@ -1,4 +1,6 @@
-"""Small corpora for the tests: an exam of a few hundred problems, rows of JSONL, and the place of the real data."""
+"""Small corpora for the tests: an exam of a few hundred problems, rows of JSONL, and the place of the real
+data.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,33 @@ EXAM: Mapping[str, Any] = {
 }
 
 
-def exam(folder: Path, seed: int = 0, root: Path = ROOT / "raw/exam", corpus: Mapping[str, Any] | None = None, **source: Any) -> Corpus:
+def exam(
+    folder: Path,
+    seed: int = 0,
+    root: Path = ROOT / "raw/exam",
+    corpus: Mapping[str, Any] | None = None,
+    **source: Any,
+) -> Corpus:
     """The embedded exam, small; `source` and `corpus` replace parameters."""
     value = {**EXAM, **(corpus or {})}
     value["sources"] = {"exam": {**EXAM["sources"]["exam"], **source}}
     return build("exam", CorpusParams.model_validate(value), root, seed, folder)
 
 
-def table(folder: Path, root: Path, splits: Mapping[str, str], columns: Mapping[str, str] | None = None, **corpus: Any) -> Corpus:
+def table(
+    folder: Path,
+    root: Path,
+    splits: Mapping[str, str],
+    columns: Mapping[str, str] | None = None,
+    **corpus: Any,
+) -> Corpus:
     """A corpus of local tables with a byte-level character tokenizer."""
-    source = {"reader": "table", "splits": dict(splits), "columns": dict(columns or {}), **corpus.pop("source", {})}
+    source = {
+        "reader": "table",
+        "splits": dict(splits),
+        "columns": dict(columns or {}),
+        **corpus.pop("source", {}),
+    }
     value = {"raw": "raw", "sources": {"t": source}, "validation_share": 0, "tokenizer": CHAR, **corpus}
     return build("t", CorpusParams.model_validate(value), root, 0, folder)
 

@@ -1,4 +1,6 @@
-"""Deduplication, the split by key and decontamination: no group crosses a split, and the order of the rows leaves no trace."""
+"""Deduplication, the split by key and decontamination: no group crosses a split, and the order of the rows
+leaves no trace.
+"""
 
 import os
 import subprocess
@@ -52,8 +54,15 @@ PROBLEMS = st.builds(
 @settings(max_examples=60)
 def test_no_group_crosses_a_split_and_order_leaves_no_trace(problems, random):
     result = clean({"s": problems}, PARAMS)
-    aside = {"validation": result.rows["validation"], "heldout": result.rows["heldout"], "train": result.training()}
-    for what in (lambda row: row.problem.key or comparable(row.problem.question), lambda row: comparable(row.problem.question)):
+    aside = {
+        "validation": result.rows["validation"],
+        "heldout": result.rows["heldout"],
+        "train": result.training(),
+    }
+    for what in (
+        lambda row: row.problem.key or comparable(row.problem.question),
+        lambda row: comparable(row.problem.question),
+    ):
         sides = {side: {what(row) for row in rows} for side, rows in aside.items()}
         assert not sides["train"] & sides["heldout"]
         assert not sides["train"] & sides["validation"]
@@ -77,7 +86,11 @@ def test_shares_are_kept_and_a_key_never_moves():
     assert abs(sides["heldout"] / 20_000 - 0.2) < 0.01
     assert abs(sides["validation"] / 20_000 - 0.1) < 0.01
     # a larger held-out share only takes keys, it gives none back
-    assert all(Shares(0.1, 0.3).side(f"key {n}") == "heldout" for n in range(2000) if Shares(0.1, 0.2).side(f"key {n}") == "heldout")
+    assert all(
+        Shares(0.1, 0.3).side(f"key {n}") == "heldout"
+        for n in range(2000)
+        if Shares(0.1, 0.2).side(f"key {n}") == "heldout"
+    )
 
 
 def test_near_duplicates_are_confirmed_by_their_true_similarity():
@@ -85,7 +98,13 @@ def test_near_duplicates_are_confirmed_by_their_true_similarity():
     apart = "tell me how many litres of milk the dairy of this town sells in one week of winter if it sells ninety in one day"
     assert near_duplicates([LONG, apart, other, LONG + "!"], NearParams(threshold=0.7)) == [2, 3]
     assert near_duplicates([LONG, apart, other], NearParams(threshold=0.95)) == []
-    assert near_duplicates([LONG, LONG.replace("seven", "eight"), LONG.replace(" to ", " not to ")], NearParams(threshold=0.7)) == []
+    assert (
+        near_duplicates(
+            [LONG, LONG.replace("seven", "eight"), LONG.replace(" to ", " not to ")],
+            NearParams(threshold=0.7),
+        )
+        == []
+    )
 
 
 def test_each_reason_of_contamination_is_counted():
@@ -93,27 +112,40 @@ def test_each_reason_of_contamination_is_counted():
     rows = [
         problem(LONG.upper() + "."),
         problem("another wording", key="k"),
-        problem("we know that " + " ".join(LONG.split()[5:19]) + " but nothing else and so we ask for the price of all those eggs at last"),
+        problem(
+            "we know that "
+            + " ".join(LONG.split()[5:19])
+            + " but nothing else and so we ask for the price of all those eggs at last"
+        ),
         problem(LONG.replace("market", "feast").replace("neighbour", "neighbor")),
         problem("clean"),
     ]
     kept, dropped = decontaminate(rows, held, DecontaminateParams(ngram=13), NearParams(threshold=0.6))
     assert [row.question for row in kept] == ["clean"]
-    assert dropped == {"text": 1, "key": 1, "ngram": 2} or dropped == {"text": 1, "key": 1, "ngram": 1, "near": 1}
+    assert dropped == {"text": 1, "key": 1, "ngram": 2} or dropped == {
+        "text": 1,
+        "key": 1,
+        "ngram": 1,
+        "near": 1,
+    }
     kept, dropped = decontaminate(rows[3:], held, DecontaminateParams(ngram=None), NearParams(threshold=0.6))
     assert dropped == {"near": 1}
 
 
 def test_a_phrase_of_the_trade_is_no_contamination():
     phrase = "where m and n are relatively prime positive integers find the value of m plus n"
-    held = [problem(f"the ratio of {word} is a fraction {phrase}", "heldout") for word in ("areas", "lengths")]
+    held = [
+        problem(f"the ratio of {word} is a fraction {phrase}", "heldout") for word in ("areas", "lengths")
+    ]
     rows = [problem(f"question {n} about topic {n} gives {phrase}") for n in range(12)]
     assert not decontaminate(rows, held, DecontaminateParams(near=False, common=11), None)[1]
     assert decontaminate(rows, held, DecontaminateParams(near=False, common=12), None)[1] == {"ngram": 12}
 
 
 def test_conflicting_answers_are_counted():
-    result = clean({"s": [problem("one?", answer="1"), problem("One", answer="2"), problem("one!", answer="1")]}, PARAMS)
+    result = clean(
+        {"s": [problem("one?", answer="1"), problem("One", answer="2"), problem("one!", answer="1")]}, PARAMS
+    )
     assert result.counts["duplicates"]["exact"] == 2
     assert result.counts["duplicates"]["exact_with_other_answer"] in (1, 2)
 
@@ -127,9 +159,14 @@ THAI = "ถ้ารถไฟวิ่งด้วยความเร็วห
 def test_text_without_blanks_is_found_in_longer_text(text):
     held = [problem(text, "heldout")]
     rows = [
-        problem(f"Please answer in English, with all of the steps that you took on the way: {text} Thank you!"),
+        problem(
+            f"Please answer in English, with all of the steps that you took on the way: {text} Thank you!"
+        ),
         problem("首先" + text[2:-2] + "吗"),
-        problem(text[: len(text) // 4] + " and nothing more of it, but another question about trains and water altogether"),
+        problem(
+            text[: len(text) // 4]
+            + " and nothing more of it, but another question about trains and water altogether"
+        ),
     ]
     kept, dropped = decontaminate(rows, held, DecontaminateParams(near=False), None)
     assert [row.question for row in kept] == [rows[2].question]
@@ -139,7 +176,11 @@ def test_text_without_blanks_is_found_in_longer_text(text):
 @pytest.mark.parametrize(
     ("short", "longer", "held"),
     [
-        ("What is 17 times 23?", "Please answer the following: What is 17 times 23? Explain each step.", True),
+        (
+            "What is 17 times 23?",
+            "Please answer the following: What is 17 times 23? Explain each step.",
+            True,
+        ),
         ("Compute 17*23", "please compute 17*23 for me now", True),
         ("Compute 17*23", "please compute 17*23 now", True),
         ("Compute 17*23.", "Compute 17*23.5 and say the result", False),
@@ -157,7 +198,9 @@ def test_text_without_blanks_is_found_in_longer_text(text):
     ],
 )
 def test_a_short_question_is_found_with_words_around_it(short, longer, held):
-    _, dropped = decontaminate([problem(longer)], [problem(short, "heldout")], DecontaminateParams(near=False), None)
+    _, dropped = decontaminate(
+        [problem(longer)], [problem(short, "heldout")], DecontaminateParams(near=False), None
+    )
     assert dropped == ({"contained": 1} if held else {})
 
 
@@ -196,9 +239,7 @@ def divmod_by_zero(number):
 
 
 def test_helpers_end_with_a_process_that_is_killed():
-    script = (
-        "import time; from pipelines.corpora import portions; portions.ALONE = 0; list(portions.over_portions(time.sleep, [0.2] * 500, 2))"
-    )
+    script = "import time; from pipelines.corpora import portions; portions.ALONE = 0; list(portions.over_portions(time.sleep, [0.2] * 500, 2))"
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as running:
         parent = psutil.Process(running.pid)
         until = time.monotonic() + 30

@@ -53,12 +53,24 @@ def read(tmp_path, reader, *rows, **source):
 
 
 def test_human_eval(tmp_path):
-    [problem], reasons = read(tmp_path, "human_eval", HUMAN_EVAL, {**HUMAN_EVAL, "test": "x ="}, {**HUMAN_EVAL, "test": "assert root(1)"})
+    [problem], reasons = read(
+        tmp_path,
+        "human_eval",
+        HUMAN_EVAL,
+        {**HUMAN_EVAL, "test": "x ="},
+        {**HUMAN_EVAL, "test": "assert root(1)"},
+    )
     assert reasons == ["test is no Python", "test has no check(candidate)"]
-    assert (problem.io_mode, problem.fn_name, problem.starter_code) == ("assert", "root", HUMAN_EVAL["prompt"])
+    assert (problem.io_mode, problem.fn_name, problem.starter_code) == (
+        "assert",
+        "root",
+        HUMAN_EVAL["prompt"],
+    )
     assert problem.solutions == [HUMAN_EVAL["prompt"] + HUMAN_EVAL["canonical_solution"]]
-    assert problem.setup == "import math\n\ndef poly(x):\n    return x * x"  # what the prompt gives the tests, not what is asked for
-    assert problem.public_tests == [{"code": "assert round(candidate(4.0), 2) == 2.0"}]  # the other example is no literal
+    # what the prompt gives the tests, not what is asked for
+    assert problem.setup == "import math\n\ndef poly(x):\n    return x * x"
+    # the other example is no literal
+    assert problem.public_tests == [{"code": "assert round(candidate(4.0), 2) == 2.0"}]
     assert [test["code"].splitlines() for test in problem.hidden_tests] == [
         ["import random", "n = random.random()", "assert abs(poly(candidate(n)) - n) < 1e-06"],
         ["import random", "n = random.random()", "for k in range(3):", "    assert candidate(k * k) == k"],
@@ -81,12 +93,17 @@ def test_mbpp(tmp_path):
     assert problem.starter_code == "def area(r):\n"  # the body has another indentation than the docstring
     assert problem.solutions == ["def area(r):\n" + MBPP["canonical_solution"]]
     assert problem.setup == "import math\n"  # which the tests use, and only the solution imports
-    assert problem.public_tests == [{"code": "assert candidate(1) == 3"}]  # an example that is none of the tests is a misprint
+    # an example that is none of the tests is a misprint
+    assert problem.public_tests == [{"code": "assert candidate(1) == 3"}]
     assert len(problem.hidden_tests) == 2
 
 
 def test_apps(tmp_path):
-    call = {**APPS, "input_output": '{"fn_name": "add", "inputs": [[1, 2]], "outputs": [3]}', "starter_code": "def add(a, b):"}
+    call = {
+        **APPS,
+        "input_output": '{"fn_name": "add", "inputs": [[1, 2]], "outputs": [3]}',
+        "starter_code": "def add(a, b):",
+    }
     bad = [
         {**APPS, "input_output": "{"},
         {**APPS, "input_output": '{"inputs": [1], "outputs": []}'},
@@ -101,10 +118,19 @@ def test_apps(tmp_path):
         "solutions is no list of text",
     ]
     standard, called, without = problems
-    assert (standard.id, standard.io_mode, standard.difficulty, standard.public_tests) == ("APPS/4", "stdio", "interview", [])
+    assert (standard.id, standard.io_mode, standard.difficulty, standard.public_tests) == (
+        "APPS/4",
+        "stdio",
+        "interview",
+        [],
+    )
     assert standard.hidden_tests == [{"input": "1 2\n", "output": "3\n"}, {"input": "3 4\n", "output": "7"}]
     assert "Use Standard Input format" in standard.prompt
-    assert (called.io_mode, called.fn_name, called.hidden_tests) == ("call", "add", [{"args": [1, 2], "output": 3}])
+    assert (called.io_mode, called.fn_name, called.hidden_tests) == (
+        "call",
+        "add",
+        [{"args": [1, 2], "output": 3}],
+    )
     assert called.prompt == "\nQUESTION:\nAdd.\ndef add(a, b):\n\nUse Call-Based format\n\nANSWER:\n"
     assert not without.has_tests
 
@@ -129,7 +155,12 @@ def test_code_contests(tmp_path):
 def test_problems_survive_their_file(tmp_path):
     problems = [
         problem
-        for reader, row in (("human_eval", HUMAN_EVAL), ("mbpp", MBPP), ("apps", APPS), ("code_contests", CONTEST))
+        for reader, row in (
+            ("human_eval", HUMAN_EVAL),
+            ("mbpp", MBPP),
+            ("apps", APPS),
+            ("code_contests", CONTEST),
+        )
         for problem in read(tmp_path, reader, row)[0]
     ]
     assert write_code_problems(tmp_path / "b.jsonl", problems) == 4
@@ -143,7 +174,14 @@ def test_problems_survive_their_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"id": ""}, {"io_mode": "file"}, {"io_mode": "call"}, {"hidden_tests": [{"input": "1"}]}, {"public_tests": [{"code": "x"}]}]
+    "change",
+    [
+        {"id": ""},
+        {"io_mode": "file"},
+        {"io_mode": "call"},
+        {"hidden_tests": [{"input": "1"}]},
+        {"public_tests": [{"code": "x"}]},
+    ],
 )
 def test_impossible_problems(change):
     fields = {
@@ -170,7 +208,11 @@ def test_where_problems_come_from(tmp_path):
     assert read(tmp_path, "apps", APPS, exclude=("APPS/4",)) == ([], [])
     with pytest.raises(FileNotFoundError, match="relative to the raw folder"):
         list(read_source(CodeSource(reader="apps", file="none.jsonl"), tmp_path, Ledger("code")))
-    for wrong in ({"reader": "apps"}, {"reader": "apps", "id": "codeparrot/apps"}, {"reader": "none", "file": "a"}):
+    for wrong in (
+        {"reader": "apps"},
+        {"reader": "apps", "id": "codeparrot/apps"},
+        {"reader": "none", "file": "a"},
+    ):
         with pytest.raises(ValueError):
             CodeSource(**wrong)
 

@@ -1,4 +1,6 @@
-"""Code problems as a corpus: texts kept blank for blank, roles by number or file, what is left out, and the real sets."""
+"""Code problems as a corpus: texts kept blank for blank, roles by number or file, what is left out, and the
+real sets.
+"""
 
 import json
 
@@ -19,7 +21,8 @@ from tests.corpora.test_code import APPS
 
 UNTOUCHED = {"near": None, "decontaminate": {"ngram": None, "near": False}}
 OPEN = CorpusParams.model_validate(
-    {"raw": "raw", "sources": {"s": {"reader": "table", "splits": {"rl": "x"}}}, "tokenizer": CHAR} | UNTOUCHED
+    {"raw": "raw", "sources": {"s": {"reader": "table", "splits": {"rl": "x"}}}, "tokenizer": CHAR}
+    | UNTOUCHED
 )
 
 
@@ -31,8 +34,16 @@ def mbpp(number, **fields):
 
 
 def corpus(folder, root, source, **values):
-    value = {"raw": "raw", "sources": {"c": {"reader": "code", **source}}, "reward": "code_tests", "validation_share": 0, "tokenizer": CHAR}
-    return build("c", CorpusParams.model_validate(value | UNTOUCHED | {"max_bad_rows": 0.5} | values), root, 0, folder)
+    value = {
+        "raw": "raw",
+        "sources": {"c": {"reader": "code", **source}},
+        "reward": "code_tests",
+        "validation_share": 0,
+        "tokenizer": CHAR,
+    }
+    return build(
+        "c", CorpusParams.model_validate(value | UNTOUCHED | {"max_bad_rows": 0.5} | values), root, 0, folder
+    )
 
 
 def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):
@@ -40,7 +51,9 @@ def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):
     write_lines(tmp_path / "mbpp.jsonl", rows)
     numbers = {"train": [11, 20], "validation": [3, 10], "heldout": [2, 2]}
     made = corpus(
-        tmp_path / "t", tmp_path, {"layout": "mbpp", "splits": {"train": "mbpp.jsonl"}, "numbers": numbers, "exclude": ["MBPP/12"]}
+        tmp_path / "t",
+        tmp_path,
+        {"layout": "mbpp", "splits": {"train": "mbpp.jsonl"}, "numbers": numbers, "exclude": ["MBPP/12"]},
     )
     assert made.metrics["records"] == {"sft": 1, "rl": 1, "validation": 1, "heldout": 1}
     assert made.metrics["sources"]["c"]["left_out"] == {"excluded": 1, "no_role": 2}
@@ -50,11 +63,21 @@ def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):
     assert record.response == record.answer == "def f11(x):\n\tif x:\n\t\treturn x + 11\n"
     assert made.tokens.decode(record.response_ids) == record.response
     assert record.meta["id"] == "MBPP/11"
-    assert record.meta["code"]["hidden_tests"] == [{"code": "assert candidate(1) == 12"}, {"code": "assert candidate('  ') is None"}]
+    assert record.meta["code"]["hidden_tests"] == [
+        {"code": "assert candidate(1) == 12"},
+        {"code": "assert candidate('  ') is None"},
+    ]
     assert made.tokens.reward == "code_tests"
     assert json.loads(json.dumps(record.meta)) == record.meta
     bare = corpus(
-        tmp_path / "u", tmp_path, {"layout": "mbpp", "splits": {"train": "mbpp.jsonl"}, "numbers": numbers, "demonstrations": "completion"}
+        tmp_path / "u",
+        tmp_path,
+        {
+            "layout": "mbpp",
+            "splits": {"train": "mbpp.jsonl"},
+            "numbers": numbers,
+            "demonstrations": "completion",
+        },
     )
     assert bare.records["validation"][0].response == "\tif x:\n\t\treturn x + 3\n"
 
@@ -71,22 +94,48 @@ def test_texts_come_through_the_cleaning_as_they_are_unless_the_source_asks(text
 
 def test_problems_without_tests_are_left_out_and_counted(tmp_path):
     untested = {**APPS, "problem_id": 5, "question": "Subtract.", "input_output": ""}
-    write_lines(tmp_path / "train.jsonl", [APPS, untested, {**APPS, "problem_id": 6, "question": "Multiply.", "solutions": ""}])
-    write_lines(tmp_path / "test.jsonl", [{**APPS, "problem_id": 7, "question": "Divide."}, {**untested, "problem_id": 8}])
-    made = corpus(tmp_path / "t", tmp_path, {"layout": "apps", "splits": {"train": "train.jsonl", "heldout": "test.jsonl"}})
+    write_lines(
+        tmp_path / "train.jsonl",
+        [APPS, untested, {**APPS, "problem_id": 6, "question": "Multiply.", "solutions": ""}],
+    )
+    write_lines(
+        tmp_path / "test.jsonl",
+        [{**APPS, "problem_id": 7, "question": "Divide."}, {**untested, "problem_id": 8}],
+    )
+    made = corpus(
+        tmp_path / "t",
+        tmp_path,
+        {"layout": "apps", "splits": {"train": "train.jsonl", "heldout": "test.jsonl"}},
+    )
     assert made.metrics["records"] == {"sft": 1, "rl": 2, "validation": 0, "heldout": 1}
     assert made.metrics["sources"]["c"]["left_out"] == {"no_tests": 2}
     assert made.metrics["subjects"]["rl"] == {"interview": 2}
-    assert made.records["heldout"][0].prompt == "\nQUESTION:\nDivide.\n\nUse Standard Input format\n\nANSWER:\n"  # 1.4's layout
+    # 1.4's layout
+    assert (
+        made.records["heldout"][0].prompt == "\nQUESTION:\nDivide.\n\nUse Standard Input format\n\nANSWER:\n"
+    )
     unsolved = next(record for record in made.records["rl"] if record.response is None)
     assert unsolved.answer == "APPS/6"
 
 
 def test_what_is_put_aside_needs_hidden_tests(tmp_path):
-    contest = {"name": "c", "description": "Say 1.", "public_tests": {"input": [""], "output": ["1"]}, "solutions": {}, "difficulty": 1}
-    write_lines(tmp_path / "a.jsonl", [contest, {**contest, "description": "Say one.", "private_tests": contest["public_tests"]}])
+    contest = {
+        "name": "c",
+        "description": "Say 1.",
+        "public_tests": {"input": [""], "output": ["1"]},
+        "solutions": {},
+        "difficulty": 1,
+    }
+    write_lines(
+        tmp_path / "a.jsonl",
+        [contest, {**contest, "description": "Say one.", "private_tests": contest["public_tests"]}],
+    )
     write_lines(tmp_path / "b.jsonl", [{**contest, "description": "Say 01."}])
-    made = corpus(tmp_path / "t", tmp_path, {"layout": "code_contests", "splits": {"heldout": "a.jsonl", "rl": "b.jsonl"}})
+    made = corpus(
+        tmp_path / "t",
+        tmp_path,
+        {"layout": "code_contests", "splits": {"heldout": "a.jsonl", "rl": "b.jsonl"}},
+    )
     assert made.metrics["sources"]["c"]["left_out"] == {"no_hidden_tests": 1}
     assert [record.prompt for record in made.records["heldout"]] == ["Say one."]
     assert [record.prompt for record in made.records["rl"]] == ["Say 01."]
@@ -104,7 +153,9 @@ def test_what_is_put_aside_needs_hidden_tests(tmp_path):
 )
 def test_wrong_settings(wrong):
     with pytest.raises(ValidationError):
-        CodeProblemsSource.model_validate({"reader": "code", "layout": "mbpp", "splits": {"train": "a"}} | wrong)
+        CodeProblemsSource.model_validate(
+            {"reader": "code", "layout": "mbpp", "splits": {"train": "a"}} | wrong
+        )
 
 
 def test_the_layout_is_part_of_the_code_digest():
@@ -115,11 +166,17 @@ def test_the_layout_is_part_of_the_code_digest():
 def test_real_mbpp_by_its_published_split(tmp_path):
     numbers = {"train": [601, 974], "validation": [511, 600], "heldout": [11, 510]}
     root = real("code", "mbpp")
-    source = {"layout": "mbpp", "splits": {"train": "mbpp.jsonl"}, "numbers": numbers, "limits": {"train": 90, "heldout": 50}}
+    source = {
+        "layout": "mbpp",
+        "splits": {"train": "mbpp.jsonl"},
+        "numbers": numbers,
+        "limits": {"train": 90, "heldout": 50},
+    }
     made = corpus(tmp_path / "t", root, source, max_prompt_tokens=100_000)
     assert made.metrics["sources"]["c"]["left_out"] == {"no_role": 10}
     assert made.metrics["sources"]["c"]["reasons"] == {"prompt is no Python": 1}  # MBPP/64
-    assert made.metrics["records"] == {"sft": 90, "rl": 90, "validation": 90, "heldout": 50}  # without limits 374, 90 and 499
+    # without limits 374, 90 and 499
+    assert made.metrics["records"] == {"sft": 90, "rl": 90, "validation": 90, "heldout": 50}
     rows = {row["task_id"]: row for row in map(json.loads, (root / "mbpp.jsonl").read_text().splitlines())}
     for record in made.records["rl"]:
         assert record.prompt == rows[record.meta["id"]]["prompt"]

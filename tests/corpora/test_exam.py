@@ -1,4 +1,6 @@
-"""The embedded exam: right answers, checkable working, splits by canonical chain, and a corpus that depends on content alone."""
+"""The embedded exam: right answers, checkable working, splits by canonical chain, and a corpus that depends
+on content alone.
+"""
 
 import json
 import re
@@ -36,7 +38,11 @@ def solve(question):
     if question.startswith("It is"):
         return (sum(numbers) - 1) % 12 + 1
     if "has" in question:
-        return numbers[0] + sum(n if verb == "finds" else -n for verb, n in re.findall(r"(finds|loses) (\d+)", question) for n in [int(n)])
+        return numbers[0] + sum(
+            n if verb == "finds" else -n
+            for verb, n in re.findall(r"(finds|loses) (\d+)", question)
+            for n in [int(n)]
+        )
     if question.endswith("mod 10?"):
         value, *moves = re.findall(r"[-+*]?\d+", question.removesuffix(" mod 10?"))
         value = int(value)
@@ -72,7 +78,11 @@ def test_a_slip_is_carried_on(subject, seed):
 
 def test_twins_share_a_key():
     count = SUBJECTS["count"]
-    assert count.key(Item(values=(1, 1, 0, 1, 2))) == count.key(Item(values=(4, 4, 7, 4, 3))) != count.key(Item(values=(1, 0, 1, 1, 2)))
+    assert (
+        count.key(Item(values=(1, 1, 0, 1, 2)))
+        == count.key(Item(values=(4, 4, 7, 4, 3)))
+        != count.key(Item(values=(1, 0, 1, 1, 2)))
+    )
     chain = Item(12, (("+", 3), ("-", 4)))
     assert SUBJECTS["money"].key(chain) == SUBJECTS["add"].key(chain)  # the same sum, in words or not
     assert SUBJECTS["max"].key(Item(values=(31, 22))) == SUBJECTS["max"].key(Item(values=(22, 31)))
@@ -90,7 +100,9 @@ def test_sizes_levels_and_styles(corpus):
         assert {record.level for record in corpus.records[file]} == {1, 2, 3, 4}
     terse = [record.response == f"#### {record.answer}" for record in corpus.records["sft"]]
     assert 0.35 < sum(terse) / len(terse) < 0.65
-    assert all(check(record.response, record.answer, True).outcome == "right" for record in corpus.records["sft"])
+    assert all(
+        check(record.response, record.answer, True).outcome == "right" for record in corpus.records["sft"]
+    )
 
 
 def test_no_canonical_chain_crosses_the_split(tmp_path, monkeypatch):
@@ -101,7 +113,10 @@ def test_no_canonical_chain_crosses_the_split(tmp_path, monkeypatch):
     module_clean = __import__("pipelines.corpora.clean", fromlist=["clean"]).clean
     exam(tmp_path, n_sft=400, n_rl=400)
     rows = kept["rows"].rows
-    sides = [{row.problem.key for row in found} for found in ([*rows["sft"], *rows["rl"]], rows["validation"], rows["heldout"])]
+    sides = [
+        {row.problem.key for row in found}
+        for found in ([*rows["sft"], *rows["rl"]], rows["validation"], rows["heldout"])
+    ]
     assert all(sides)
     assert not sides[0] & sides[1]
     assert not sides[0] & sides[2]
@@ -116,7 +131,9 @@ def test_records_are_a_function_of_content(tmp_path, corpus):
         root = tmp_path / name
         root.mkdir()
         (root / "lexicon.jsonl").write_text(
-            "\n\n".join(json.dumps({"note": name, **row}, indent=None, separators=(" , ", " : ")) for row in rows)
+            "\n\n".join(
+                json.dumps({"note": name, **row}, indent=None, separators=(" , ", " : ")) for row in rows
+            )
         )
         made = exam(root / "tokenizer", root=root)
         for file, records in made.records.items():
@@ -129,23 +146,31 @@ def test_records_are_a_function_of_content(tmp_path, corpus):
     other, _ = of("three", [*rows, {"kind": "name", "word": "Zed"}])
     assert first == second
     assert first != other
-    assert [asdict(record) for record in made.records["heldout"]] == [asdict(record) for record in corpus.records["heldout"]]
+    assert [asdict(record) for record in made.records["heldout"]] == [
+        asdict(record) for record in corpus.records["heldout"]
+    ]
 
 
 def test_another_seed_is_another_exam_with_the_same_split(tmp_path, corpus):
     other = exam(tmp_path / "t", seed=1)
     train = {record.prompt for file in ("sft", "rl") for record in corpus.records[file]}
-    assert {record.prompt for record in other.records["sft"]} != {record.prompt for record in corpus.records["sft"]}
+    assert {record.prompt for record in other.records["sft"]} != {
+        record.prompt for record in corpus.records["sft"]
+    }
     assert not train & {record.prompt for file in ("validation", "heldout") for record in other.records[file]}
 
 
 def test_more_rl_prompts_leave_the_demonstrations_as_they_are(tmp_path, corpus):
     more = exam(tmp_path / "t", n_rl=300)
-    assert [record.prompt for record in more.records["sft"]] == [record.prompt for record in corpus.records["sft"]]
+    assert [record.prompt for record in more.records["sft"]] == [
+        record.prompt for record in corpus.records["sft"]
+    ]
 
 
 def test_asking_for_more_than_there_is(tmp_path):
-    with pytest.raises(ValueError, match=r"only \d+ different heldout problems exist, 5000 were asked for; lower n_heldout"):
+    with pytest.raises(
+        ValueError, match=r"only \d+ different heldout problems exist, 5000 were asked for; lower n_heldout"
+    ):
         exam(tmp_path / "t", subjects=["add"], rl_levels=[1], n_heldout=5000, n_rl=10, n_validation=10)
 
 

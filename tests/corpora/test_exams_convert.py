@@ -1,4 +1,6 @@
-"""Exams in free form: the rules of reward_bridge.md 1.4 one by one, readers on made rows, the real files where they are at hand."""
+"""Exams in free form: the rules of reward_bridge.md 1.4 one by one, readers on made rows, the real files
+where they are at hand.
+"""
 
 import json
 from collections import Counter
@@ -18,7 +20,16 @@ from tests.corpora.made import real, write_lines
 
 
 def mc(question, *options, gold=0, passage=False):
-    return Item("id", question, "law", "law", "en", options=options or ("one thing", "another thing"), gold=gold, passage=passage)
+    return Item(
+        "id",
+        question,
+        "law",
+        "law",
+        "en",
+        options=options or ("one thing", "another thing"),
+        gold=gold,
+        passage=passage,
+    )
 
 
 @pytest.mark.parametrize(
@@ -37,7 +48,8 @@ def mc(question, *options, gold=0, passage=False):
         (mc("The judge should decide that", "word " * 26, "no"), "long_options_after_copula"),
         (mc("The judge should decide that", "word " * 24, "no"), "kept_multiple_choice"),
         (mc("How many courts are there in it?", "All of the above", "two"), "meta_option"),
-        (mc("How many courts are there in it?", "two", "All of the above"), "kept_multiple_choice"),  # only a distractor
+        # only a distractor
+        (mc("How many courts are there in it?", "two", "All of the above"), "kept_multiple_choice"),
         (mc("How many courts are there in it?", "Both A and B", "two"), "meta_option"),
         (mc("这表明", "①③", "②④"), "meta_option"),
         (mc("How many courts are there in it?", "It cannot be determined", "two"), "meta_option"),
@@ -104,15 +116,41 @@ def test_readers_of_made_rows():
     row = {"_id": "i", "_subject": "s", "_domain": "math", "_lang": "en"}
     item = mmlu.convert(row | {"question": "q", "choices": ["a", "b"], "answer": "B"})
     assert (item.options, item.gold) == (("a", "b"), 1)
-    assert agieval.convert(row | {"question": "q", "passage": "p", "options": ["(A)x"], "label": ["A", "D"]}).gold is None
-    assert agieval.convert(row | {"question": "q", "passage": None, "options": None, "answer": "1;2"}).answer == "1;2"
-    assert gaokao_bench.split_options("2. 若 z，则（ ）A．1  B．2 C. 3\nD.4") == ["2. 若 z，则（ ）", "1", "2", "3", "4"]
+    assert (
+        agieval.convert(
+            row | {"question": "q", "passage": "p", "options": ["(A)x"], "label": ["A", "D"]}
+        ).gold
+        is None
+    )
+    assert (
+        agieval.convert(row | {"question": "q", "passage": None, "options": None, "answer": "1;2"}).answer
+        == "1;2"
+    )
+    assert gaokao_bench.split_options("2. 若 z，则（ ）A．1  B．2 C. 3\nD.4") == [
+        "2. 若 z，则（ ）",
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
     assert gaokao_bench.split_options("A. 1 C. 2") == ["A. 1 C. 2"]
     assert theoremqa.written([1, 2.0, 0.25]) == "[1, 2, 0.25]"
     assert theoremqa.written(True) == "True"
-    assert theoremqa.convert(row | {"Question": "q", "Answer": "(a)", "Answer_type": "option", "Picture": None}).gold is None
+    assert (
+        theoremqa.convert(
+            row | {"Question": "q", "Answer": "(a)", "Answer_type": "option", "Picture": None}
+        ).gold
+        is None
+    )
     found = olympiadbench.convert(
-        row | {"question": "q", "context": "c", "final_answer": "['$5$']", "unit": "m", "is_multiple_answer": False}
+        row
+        | {
+            "question": "q",
+            "context": "c",
+            "final_answer": "['$5$']",
+            "unit": "m",
+            "is_multiple_answer": False,
+        }
     )
     assert (found.question, found.answer) == ("c\n\nq", "$5$ m")
     found = minerva.convert(row | {"problem": "q", "answer": "['9.6\\n', '9.60']"})
@@ -131,8 +169,17 @@ def test_scibench_references(number, unit, answer):
 
 
 def test_bad_rows_are_named(tmp_path):
-    good = {"_id": "1", "_subject": "law", "question": "What is the capital of France?", "choices": ["Paris", "Rome"], "answer": "A"}
-    write_lines(tmp_path / "test.jsonl", [good, "{broken", good | {"choices": "no list"}, [1], good | {"question": " "}])
+    good = {
+        "_id": "1",
+        "_subject": "law",
+        "question": "What is the capital of France?",
+        "choices": ["Paris", "Rome"],
+        "answer": "A",
+    }
+    write_lines(
+        tmp_path / "test.jsonl",
+        [good, "{broken", good | {"choices": "no list"}, [1], good | {"question": " "}],
+    )
     params = ExamsParams(origin="raw", source="mmlu")
     with pytest.raises(TooManyBadRows, match=r"(?s)4 of 5 rows are bad.*test\.jsonl:2: not JSON"):
         read_exam("mmlu", params, tmp_path, 0)
@@ -145,10 +192,20 @@ def test_bad_rows_are_named(tmp_path):
 
 def test_chat_shaped_sets(tmp_path):
     query = [{"role": "system", "content": "Think."}, {"role": "user", "content": "Who heads the court?"}]
-    write_lines(tmp_path / "train.jsonl", [{"query": query, "label": "the chief judge", "subject": "820 law"}, {"query": [], "label": "x"}])
-    params = ExamsParams(origin="raw", max_bad_rows=0.5, source={"kind": "multi_subject", "splits": ["train.jsonl"]})
+    write_lines(
+        tmp_path / "train.jsonl",
+        [{"query": query, "label": "the chief judge", "subject": "820 law"}, {"query": [], "label": "x"}],
+    )
+    params = ExamsParams(
+        origin="raw", max_bad_rows=0.5, source={"kind": "multi_subject", "splits": ["train.jsonl"]}
+    )
     (exam,), metrics = read_exam("multi", params, tmp_path, 0)
-    assert (exam.question, exam.answer, exam.field, exam.shape) == ("Who heads the court?", "the chief judge", "social_sciences", "phrase")
+    assert (exam.question, exam.answer, exam.field, exam.shape) == (
+        "Who heads the court?",
+        "the chief judge",
+        "social_sciences",
+        "phrase",
+    )
     assert metrics["source"]["reasons"] == {"query holds no message of a user": 1}
 
 
@@ -180,14 +237,25 @@ def test_real_exams(name):
 
 
 def test_the_yield_of_agieval_is_that_of_the_spec():
-    """reward_bridge.md 1.4.10, whole set: mathqa 327 of 351, aqua 192 of 254, physics 102, sat-math 55, biology 29, chemistry 22; here 4 of 5 rows."""
+    """reward_bridge.md 1.4.10, whole set: mathqa 327 of 351, aqua 192 of 254, physics 102, sat-math 55,
+    biology 29, chemistry 22; here 4 of 5 rows.
+    """
     found, _ = read_exam("agieval", ExamsParams(origin="x", source="agieval"), real("exams", "agieval"), 0)
     kept = Counter(exam.subject.removeprefix("gaokao-") for exam in found if "options" in exam.meta)
-    for subject, whole in {"mathqa": 327, "physics": 102, "sat-math": 55, "biology": 29, "chemistry": 22, "history": 180}.items():
+    for subject, whole in {
+        "mathqa": 327,
+        "physics": 102,
+        "sat-math": 55,
+        "biology": 29,
+        "chemistry": 22,
+        "history": 180,
+    }.items():
         assert 0.6 * whole < kept[subject] < 1.1 * whole
 
 
 def test_the_reference_of_pubmedqa_may_be_its_conclusion():
     options = {"kind": "pubmedqa", "reference": "conclusion"}
-    found, metrics = read_exam("p", ExamsParams(origin="x", source=options, max_answer_words=80), real("exams", "pubmedqa"), 0)
+    found, metrics = read_exam(
+        "p", ExamsParams(origin="x", source=options, max_answer_words=80), real("exams", "pubmedqa"), 0
+    )
     assert metrics["shapes"]["sentence"] > 0.8 * len(found)

@@ -32,8 +32,16 @@ def test_one_stays_of_a_cluster_and_none_where_references_disagree():
             exam("Who heads the court?", "a judge")]  # fmt: skip
     kept, counts = clustered(rows, SHINGLING.sketcher(0.7))
     assert [row.question for row in kept] == [rows[2].question, rows[4].question]
-    assert counts == {"clusters": 3, "exact_duplicates": 1, "near_duplicates": 0, "disagreeing_clusters": 1, "disagreeing_rows": 2}
-    assert [row.question for row in clustered([rows[0], exam(near, "5")], SHINGLING.sketcher(0.7))[0]] == [LONG]
+    assert counts == {
+        "clusters": 3,
+        "exact_duplicates": 1,
+        "near_duplicates": 0,
+        "disagreeing_clusters": 1,
+        "disagreeing_rows": 2,
+    }
+    assert [row.question for row in clustered([rows[0], exam(near, "5")], SHINGLING.sketcher(0.7))[0]] == [
+        LONG
+    ]
 
 
 def test_clusters_are_components_whatever_the_order():
@@ -67,8 +75,18 @@ def test_chinese_is_compared_by_characters():
 
 
 def test_overlap_is_counted_by_set_and_reason():
-    other = "a quite different question that merely quotes: " + " ".join(LONG.split()[:14]) + " and then asks for something else about fish"
-    rows = [exam(LONG.upper() + "?"), exam(other), exam(" ".join(LONG.split()[:12])), exam("Who heads the court?"), exam(ZH[:25] + "吗")]
+    other = (
+        "a quite different question that merely quotes: "
+        + " ".join(LONG.split()[:14])
+        + " and then asks for something else about fish"
+    )
+    rows = [
+        exam(LONG.upper() + "?"),
+        exam(other),
+        exam(" ".join(LONG.split()[:12])),
+        exam("Who heads the court?"),
+        exam(ZH[:25] + "吗"),
+    ]
     kept, counts = without_overlap(rows, {"gsm8k": [LONG], "gaokao": [ZH]}, OverlapParams(), SHINGLING)
     assert [row.question for row in kept] == [rows[2].question, rows[3].question]
     assert {name: dict(found) for name, found in counts.items()} == {
@@ -78,7 +96,10 @@ def test_overlap_is_counted_by_set_and_reason():
 
 
 def test_phrases_of_the_trade_prove_nothing():
-    rows = [exam(f"{' '.join(LONG.split()[:13])} number {number} {number * 7} of pairs {number * 3} and more") for number in range(12)]
+    rows = [
+        exam(f"{' '.join(LONG.split()[:13])} number {number} {number * 7} of pairs {number * 3} and more")
+        for number in range(12)
+    ]
     kept, _ = without_overlap(rows, {"t": [LONG]}, OverlapParams(), SHINGLING)
     assert len(kept) == 12
     assert without_overlap(rows[:10], {"t": [LONG]}, OverlapParams(), SHINGLING)[0] == []
@@ -108,7 +129,10 @@ def made(count):
         "verb",
         "tax",
     ]
-    return [exam(" ".join(rng.choice(words) for _ in range(12)), rng.choice(words), source=f"s{number % 3}") for number in range(count)]
+    return [
+        exam(" ".join(rng.choice(words) for _ in range(12)), rng.choice(words), source=f"s{number % 3}")
+        for number in range(count)
+    ]
 
 
 def test_splits_are_disjoint_and_stable(tmp_path):

@@ -1,4 +1,6 @@
-"""Judgements: GSM8K's published solutions with sentence references (reward_bridge.md 7.1), and the file they lie in."""
+"""Judgements: GSM8K's published solutions with sentence references (reward_bridge.md 7.1), and the file they
+lie in.
+"""
 
 import json
 import re
@@ -14,7 +16,10 @@ from tests.corpora.made import DATA
 ROW = {
     "question": "How many?",
     "ground_truth": "She has 2 + 3 = <<2+3=5>>5 eggs. She sells 5 * 2 = $<<5*2=10>>10 of them.\nA: 10",
-    **{model: {"solution": "So it is 3 + 7 = <<3+7=10>>10.\nA: 1,000", "is_correct": False} for model in MODELS},
+    **{
+        model: {"solution": "So it is 3 + 7 = <<3+7=10>>10.\nA: 1,000", "is_correct": False}
+        for model in MODELS
+    },
 }
 
 
@@ -44,7 +49,9 @@ def test_bad_rows_are_named_and_the_others_stay(tmp_path):
 
 
 def test_the_published_labels_are_exact_and_strings_no_longer_decide():
-    """reward_bridge.md 7.1: is_correct is equality of the final numbers; containment of the sentence finds hardly any right answer."""
+    """reward_bridge.md 7.1: is_correct is equality of the final numbers; containment of the sentence finds
+    hardly any right answer.
+    """
     path = DATA / "gsm8k_model_solutions" / "solutions_dev.jsonl.gz"
     if not path.exists():
         pytest.skip(f"no real data at {path}; set WHETSTONE_DATA")
@@ -55,12 +62,18 @@ def test_the_published_labels_are_exact_and_strings_no_longer_decide():
     assert len(found) == 4 * 660
     with gzip.open(path, "rt") as stream:
         rows = [json.loads(line) for line in stream]
-    exact = [final_number(row[model]["solution"]) == final_number(row["ground_truth"]) for row in rows for model in MODELS]
+    exact = [
+        final_number(row[model]["solution"]) == final_number(row["ground_truth"])
+        for row in rows
+        for model in MODELS
+    ]
     assert exact == [bool(each.label) for each in found]
     right = [each for each in found if each.label]
     contained = sum(each.reference.casefold() in each.response.casefold() for each in right)
     assert contained / len(right) < 0.05
-    wrong_contained = sum(each.reference.casefold() in each.response.casefold() for each in found if not each.label)
+    wrong_contained = sum(
+        each.reference.casefold() in each.response.casefold() for each in found if not each.label
+    )
     assert wrong_contained / max(1, contained + wrong_contained) < 0.1
     words = [len(each.reference.split()) for each in found[::4]]
     assert 10 < sum(words) / len(words) < 18
@@ -69,7 +82,18 @@ def test_the_published_labels_are_exact_and_strings_no_longer_decide():
 
 def test_a_file_of_judgements_comes_back(tmp_path):
     rows = [
-        Judgement(f"j{n}", "q", "What?", "It is so.", f"steps\nIt is {n}.", n % 2, "exact", truth=n % 2, probability=0.5) for n in range(4)
+        Judgement(
+            f"j{n}",
+            "q",
+            "What?",
+            "It is so.",
+            f"steps\nIt is {n}.",
+            n % 2,
+            "exact",
+            truth=n % 2,
+            probability=0.5,
+        )
+        for n in range(4)
     ]
     write_judgements(tmp_path / "j.jsonl", rows)
     assert read_judgements(tmp_path / "j.jsonl") == rows

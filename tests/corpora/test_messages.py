@@ -1,4 +1,6 @@
-"""Demonstrations in TRL's layouts: from the raw turns to the token ids and what of them is learnt; rows that contradict themselves."""
+"""Demonstrations in TRL's layouts: from the raw turns to the token ids and what of them is learnt; rows that
+contradict themselves.
+"""
 
 import json
 
@@ -11,7 +13,11 @@ from pipelines.corpora.split import Shares
 from tests.corpora.made import CHAR, write_lines
 from tests.models.chats import KINDS, write_hub_folder
 
-PAIRS = [("Name a colour of the sky.", "Blue."), ("Write an adder.", "def add(a, b):\n    return a + b\n"), ("Count to 3.", "1\t2\t3")]
+PAIRS = [
+    ("Name a colour of the sky.", "Blue."),
+    ("Write an adder.", "def add(a, b):\n    return a + b\n"),
+    ("Count to 3.", "1\t2\t3"),
+]
 
 
 def message(role, content, **more):
@@ -25,17 +31,35 @@ def talk(*texts, system=None):
 
 
 def corpus(folder, rows, kind="qwen_base", template=None, source=None, file="rows.jsonl", **values):
-    """`rows` (sft and rl) beside one held-out conversation, with a tokenizer of `kind`; None: one trained on them, without a template."""
+    """`rows` (sft and rl) beside one held-out conversation, with a tokenizer of `kind`; None: one trained on
+    them, without a template.
+    """
     if rows is not None:
         write_lines(folder / "rows.jsonl", rows)
     held = talk("something wholly different", "indeed it is")
-    write_lines(folder / "held.jsonl", [{"messages": held, "conversations": held, "question": held[:1], "gold": "0"}])
-    tokenizer = CHAR if kind is None else {"kind": "pretrained", "id": str(write_hub_folder(folder / "hub", KINDS[kind]))}
-    chat = {"prompt": "{query}", "chat": True, **(template or {})} if kind else {"prompt": "<|user|>{query}<|assistant|>"}
+    write_lines(
+        folder / "held.jsonl", [{"messages": held, "conversations": held, "question": held[:1], "gold": "0"}]
+    )
+    tokenizer = (
+        CHAR
+        if kind is None
+        else {"kind": "pretrained", "id": str(write_hub_folder(folder / "hub", KINDS[kind]))}
+    )
+    chat = (
+        {"prompt": "{query}", "chat": True, **(template or {})}
+        if kind
+        else {"prompt": "<|user|>{query}<|assistant|>"}
+    )
     params = CorpusParams.model_validate(
         {
             "raw": "raw",
-            "sources": {"talks": {"reader": "messages", "splits": {"train": file, "heldout": "held.jsonl"}, **(source or {})}},
+            "sources": {
+                "talks": {
+                    "reader": "messages",
+                    "splits": {"train": file, "heldout": "held.jsonl"},
+                    **(source or {}),
+                }
+            },
             "validation_share": 0,
             "near": None,
             "decontaminate": {"ngram": None, "near": False},
@@ -55,7 +79,9 @@ def learnt(made, record):
 
 
 def whole(made, record):
-    return made.tokens.tokenizer.decode(record.prompt_ids + (record.response_ids or []), skip_special_tokens=False)
+    return made.tokens.tokenizer.decode(
+        record.prompt_ids + (record.response_ids or []), skip_special_tokens=False
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama3", "qwen_base", "gemma", "phi3", "mistral", "chatml", "marked"])
@@ -63,9 +89,17 @@ def test_every_turn_of_the_assistant_is_learnt_with_its_end(tmp_path, kind):
     end = KINDS[kind].end
     made = corpus(tmp_path, [{"messages": talk("one?", "first", "two?", "second", "three?", "third")}], kind)
     (record,) = made.records["sft"]
-    assert [text.strip(" ") for text in learnt(made, record)] == [f"first{end}", f"second{end}", f"third{end}"]
+    assert [text.strip(" ") for text in learnt(made, record)] == [
+        f"first{end}",
+        f"second{end}",
+        f"third{end}",
+    ]
     assert record.prompt_ids == made.records["rl"][0].prompt_ids
-    assert (record.response, record.answer, record.conversation["messages"][0]) == ("third", "third", message("user", "one?"))
+    assert (record.response, record.answer, record.conversation["messages"][0]) == (
+        "third",
+        "third",
+        message("user", "one?"),
+    )
     write_records(tmp_path / "x.jsonl", made.records["sft"])
     assert read_records(tmp_path / "x.jsonl") == list(made.records["sft"])
 
@@ -86,7 +120,11 @@ def test_the_loss_falls_on_these_tokens_alone(tmp_path):
     from pipelines.training.supervised_params import SupervisedParams
     from tests.tiny import CPU, make_tiny_model
 
-    made = corpus(tmp_path, [{"messages": talk("one?", "first", "two?", "second")}, {"messages": talk("a", "bbb")}], "gemma")
+    made = corpus(
+        tmp_path,
+        [{"messages": talk("one?", "first", "two?", "second")}, {"messages": talk("a", "bbb")}],
+        "gemma",
+    )
     model = make_tiny_model(made.tokens)
     data = Demonstrations(made.records["sft"], 500)
     total, count = 0.0, 0
@@ -97,7 +135,9 @@ def test_the_loss_falls_on_these_tokens_alone(tmp_path):
             total -= sum(float(logprobs[place - 1, ids[0, place]]) for place in range(start, stop))
             count += stop - start
     assert count == sum(sum(data.learnt(row)) for row in range(2))
-    loss = batch_loss(TorchEngine(model, OptimiserParams(), CPU), data, [0, 1], SupervisedParams(steps=1), 4096, False)
+    loss = batch_loss(
+        TorchEngine(model, OptimiserParams(), CPU), data, [0, 1], SupervisedParams(steps=1), 4096, False
+    )
     assert loss == pytest.approx(total / count, abs=1e-5)
 
 
@@ -133,7 +173,10 @@ def test_text_is_learnt_whole(tmp_path):
     assert len(made.records["rl"]) == 1
     with pytest.raises(ValueError, match=r"text\.jsonl:1: text has no prompt, so it can serve `sft` alone"):
         corpus(
-            tmp_path, [{"messages": talk("q", "a")}], source={"splits": {"train": "text.jsonl", "heldout": "held.jsonl"}}, max_bad_rows=0.1
+            tmp_path,
+            [{"messages": talk("q", "a")}],
+            source={"splits": {"train": "text.jsonl", "heldout": "held.jsonl"}},
+            max_bad_rows=0.1,
         )
 
 
@@ -144,14 +187,19 @@ def test_parquet_rows_are_the_same(tmp_path):
         {"messages": talk("one?", "first", "two?", "second"), "n": 1},
     ]
     rows[0]["messages"][-1] = message(
-        "assistant", "", tool_calls=[{"type": "function", "function": {"name": "add", "arguments": {"a": 2, "b": 2}}}]
+        "assistant",
+        "",
+        tool_calls=[{"type": "function", "function": {"name": "add", "arguments": {"a": 2, "b": 2}}}],
     )
     rows[0]["messages"] += [message("tool", "4", name="add"), message("assistant", "It is 4.")]
     lines = corpus(tmp_path, rows)
     datasets.Dataset.from_list(rows).to_parquet(tmp_path / "rows.parquet")
     assert corpus(tmp_path, None, file="rows.parquet").records == lines.records
     called = next(record for record in lines.records["sft"] if record.response == "It is 4.")
-    assert learnt(lines, called)[0] == '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": 2}}\n</tool_call><|im_end|>'
+    assert (
+        learnt(lines, called)[0]
+        == '<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": 2}}\n</tool_call><|im_end|>'
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +245,10 @@ def test_without_a_template_turns_become_one_text(tmp_path):
     texts = {whole(made, record) for record in made.records["sft"]}
     assert "<|user|>one?<|assistant|>first<|end|>" in texts
     assert "<|user|>Human: one?\n\nAssistant: first\n\nHuman: two?<|assistant|>second<|end|>" in texts
-    with pytest.raises(ValueError, match=r"rows\.jsonl:2: 2 turns of the assistant are to be learnt and template\.chat is false"):
+    with pytest.raises(
+        ValueError,
+        match=r"rows\.jsonl:2: 2 turns of the assistant are to be learnt and template\.chat is false",
+    ):
         corpus(tmp_path, rows, None, max_bad_rows=0.1)
 
 
@@ -205,13 +256,18 @@ def test_a_template_that_rewrites_earlier_turns(tmp_path):
     from tests.models.test_chat import STRIPS
 
     rows = [{"messages": talk("fine", "yes")}, {"messages": talk("one?", "a|b", "two?", "second")}]
-    with pytest.raises(ValueError, match=r"rows\.jsonl:2: it writes an assistant's turn differently when more turns follow"):
+    with pytest.raises(
+        ValueError, match=r"rows\.jsonl:2: it writes an assistant's turn differently when more turns follow"
+    ):
         corpus(tmp_path, rows, template={"jinja": STRIPS}, max_bad_rows=0.1)
     made = corpus(tmp_path, rows, template={"jinja": STRIPS}, source={"loss": "last"})
-    assert {text for record in made.records["sft"] for text in learnt(made, record)} == {"<think>yes<|im_end|>", "<think>second<|im_end|>"}
+    assert {text for record in made.records["sft"] for text in learnt(made, record)} == {
+        "<think>yes<|im_end|>",
+        "<think>second<|im_end|>",
+    }
 
 
-# -- questions ---------------------------------------------------------------------------------------------------------------------------
+# -- questions -----------------------------------------------------------------------------------------------
 
 
 def questions(folder, rows, **values):
@@ -228,15 +284,24 @@ def test_questions_with_a_system_turn_and_worked_examples(tmp_path):
     rows = [{"question": [*shown, message("user", f"{n}+{n}?")], "gold": str(2 * n)} for n in range(3, 9)]
     near = {"threshold": 0.5, "shingle": 3, "permutations": 64}
     made = questions(tmp_path, rows, near=near, decontaminate={"ngram": 13, "near": True})
-    assert {record.prompt for record in made.records["rl"]} == {f"{n}+{n}?" for n in range(3, 9)}  # what differs is what is compared
+    # what differs is what is compared
+    assert {record.prompt for record in made.records["rl"]} == {f"{n}+{n}?" for n in range(3, 9)}
     record = made.records["rl"][0]
     assert whole(made, record).startswith("<|im_start|>system\nAdd. Add.")
-    assert whole(made, record).endswith(f"#### 4<|im_end|>\n<|im_start|>user\n{record.prompt}<|im_end|>\n<|im_start|>assistant\n")
+    assert whole(made, record).endswith(
+        f"#### 4<|im_end|>\n<|im_start|>user\n{record.prompt}<|im_end|>\n<|im_start|>assistant\n"
+    )
     assert not made.records["sft"]
 
 
 def test_conversations_with_other_turns_before_are_different_questions(tmp_path):
-    rows = [{"question": [*talk(f"I have {n} apples.", "Yes."), message("user", "And two more?")], "gold": str(n + 2)} for n in range(5)]
+    rows = [
+        {
+            "question": [*talk(f"I have {n} apples.", "Yes."), message("user", "And two more?")],
+            "gold": str(n + 2),
+        }
+        for n in range(5)
+    ]
     assert len(questions(tmp_path, rows).records["rl"]) == 5
 
 
@@ -255,17 +320,23 @@ def test_texts_are_those_of_the_raw_row(tmp_path):
     texts = ["\tif x:\n\t\treturn  1  \n", "a\r\nb", "你好,  世界。", "👩‍👩‍👧 \u200b", "   lead"]
     rows = [{"messages": talk(one, other, "next?", one)} for one in texts for other in texts]
     made = corpus(tmp_path, rows, "chatml", max_bad_rows=0.0)
-    found = {json.dumps(record.conversation["messages"]): whole(made, record) for record in made.records["sft"]}
+    found = {
+        json.dumps(record.conversation["messages"]): whole(made, record) for record in made.records["sft"]
+    }
     for row in rows:
         if json.dumps(row["messages"]) in found:  # equal questions count once
-            expected = "\n".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>" for turn in row["messages"])
+            expected = "\n".join(
+                f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>" for turn in row["messages"]
+            )
             assert found[json.dumps(row["messages"])] == expected
     assert len(found) > 15
     assert Shares().side("x") == "train"
 
 
 def test_arguments_that_came_as_json_text_are_written_as_an_object(tmp_path):
-    """OpenAI's interface sends them as text; the template would write the text as a string of JSON within JSON."""
+    """OpenAI's interface sends them as text; the template would write the text as a string of JSON within
+    JSON.
+    """
 
     def row(arguments):
         call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": arguments}}
@@ -286,10 +357,20 @@ def test_a_turn_that_says_it_is_not_learnt_is_not_learnt_without_a_word(tmp_path
     silenced = [message("user", "a"), message("assistant", "b", **{key: value}), *talk("c", "d")]
     made = corpus(
         tmp_path,
-        [{"messages": silenced}, {"messages": talk("q", "a")}, {"messages": [message("user", "r", train=False), *talk("", "s")[1:]]}],
+        [
+            {"messages": silenced},
+            {"messages": talk("q", "a")},
+            {"messages": [message("user", "r", train=False), *talk("", "s")[1:]]},
+        ],
     )
-    assert sorted(text for record in made.records["sft"] for text in learnt(made, record)) == ["a<|im_end|>", "s<|im_end|>"]
-    assert f"rows.jsonl:1: messages[1].{key} says that this turn is not learnt" in made.metrics["sources"]["talks"]["first_bad"][0]
+    assert sorted(text for record in made.records["sft"] for text in learnt(made, record)) == [
+        "a<|im_end|>",
+        "s<|im_end|>",
+    ]
+    assert (
+        f"rows.jsonl:1: messages[1].{key} says that this turn is not learnt"
+        in made.metrics["sources"]["talks"]["first_bad"][0]
+    )
 
 
 def test_parquet_brings_no_arguments_that_a_call_did_not_have(tmp_path):
@@ -306,7 +387,8 @@ def test_parquet_brings_no_arguments_that_a_call_did_not_have(tmp_path):
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "calls.parquet")
     made = corpus(tmp_path, None, file="calls.parquet")
     assert sorted(learnt(made, record)[0] for record in made.records["sft"]) == [
-        f'<tool_call>\n{{"name": "f", "arguments": {said}}}\n</tool_call><|im_end|>' for said in ('{"a": 1}', '{"b": "c"}')
+        f'<tool_call>\n{{"name": "f", "arguments": {said}}}\n</tool_call><|im_end|>'
+        for said in ('{"a": 1}', '{"b": "c"}')
     ]
     (tmp_path / "calls.parquet").write_bytes(b"hello")
     with pytest.raises(ValueError, match=r"calls\.parquet is no whole Parquet file"):

@@ -1,4 +1,6 @@
-"""The search for near-duplicates: it finds what is alike, never merges what only looks so, and costs the same per row at any size."""
+"""The search for near-duplicates: it finds what is alike, never merges what only looks so, and costs the same
+per row at any size.
+"""
 
 import random
 
@@ -12,7 +14,9 @@ from pipelines.corpora.near import BUDGET, NearIndex, Sketcher, clusters
 
 SKETCHER = Sketcher(0.8, 3, 128)
 RNG = random.Random(0)
-VOCABULARY = ["".join(RNG.choice("abdefghklmnoprst") for _ in range(RNG.randrange(4, 9))) for _ in range(3000)]
+VOCABULARY = [
+    "".join(RNG.choice("abdefghklmnoprst") for _ in range(RNG.randrange(4, 9))) for _ in range(3000)
+]
 
 
 def prose(rng, number=40):
@@ -26,7 +30,8 @@ def bands(texts):
 def test_what_is_alike_is_found_and_confirmed_by_its_true_similarity():
     rng = random.Random(1)
     texts = [prose(rng) for _ in range(300)]
-    changed = [text.rsplit(" ", 2)[0] + " indeed there" for text in texts]  # 2 of 40 words: 36 of 40 shingles stay
+    # 2 of 40 words: 36 of 40 shingles stay
+    changed = [text.rsplit(" ", 2)[0] + " indeed there" for text in texts]
     found = near_duplicates([*texts, *changed], NearParams())
     assert found == list(range(300, 600))
     assert SKETCHER.alike(texts[0], changed[0])
@@ -43,7 +48,9 @@ def test_empty_and_short_texts_have_bands_of_their_own():
 
 @pytest.mark.parametrize("number", [400, 1600])
 def test_cost_per_row_is_flat_where_all_rows_are_candidates(number):
-    """Rows of one bucket in every band: each is compared with a bounded number of others, whether they are alike or not."""
+    """Rows of one bucket in every band: each is compared with a bounded number of others, whether they are
+    alike or not.
+    """
     same = np.ones((number, SKETCHER.number), np.uint32)
     asked = []
 

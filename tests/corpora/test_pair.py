@@ -1,4 +1,6 @@
-"""Pairs survive the file bit for bit; what no later stage could use is refused when the file is read, with its line."""
+"""Pairs survive the file bit for bit; what no later stage could use is refused when the file is read, with
+its line.
+"""
 
 import json
 
@@ -8,7 +10,22 @@ from hypothesis import strategies as st
 
 from pipelines.corpora.pair import Pair, Preference, read_pairs, write_pairs
 
-PAIR = Pair("s:1", "ask", "good", "bad", "s", [1, 2, 3], [4, 5], [6, 5], "g", True, False, None, True, {"scores": [1.0, 0.0]})
+PAIR = Pair(
+    "s:1",
+    "ask",
+    "good",
+    "bad",
+    "s",
+    [1, 2, 3],
+    [4, 5],
+    [6, 5],
+    "g",
+    True,
+    False,
+    None,
+    True,
+    {"scores": [1.0, 0.0]},
+)
 
 
 def test_a_file_of_pairs(tmp_path):

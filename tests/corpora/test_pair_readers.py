@@ -1,4 +1,6 @@
-"""Each layout of preference data, row by row: what becomes of a good row, and why another is refused or removed."""
+"""Each layout of preference data, row by row: what becomes of a good row, and why another is refused or
+removed.
+"""
 
 import json
 
@@ -35,7 +37,10 @@ def test_1_2_hh(tmp_path):
     ]
     sets = from_rows(tmp_path, "hh", rows)
     pairs, bad = told(sets)
-    assert pairs == [("Human: hi\n\nAssistant: yes?\n\nHuman: how\nso?", "a\n\nb", "c"), ("one question", "good", "bad")]
+    assert pairs == [
+        ("Human: hi\n\nAssistant: yes?\n\nHuman: how\nso?", "a\n\nb", "c"),
+        ("one question", "good", "bad"),
+    ]
     assert bad == [
         "chosen has no turn of the Assistant",
         "the dialogue does not begin with a turn",
@@ -49,7 +54,10 @@ def test_hh_dialogues_with_one_opening_stay_together(tmp_path):
     rows = []
     for n in range(30):
         opening = f"\n\nHuman: opening number {n}"
-        rows += [hh(opening, " a", " b"), hh(f"{opening}\n\nAssistant: go on\n\nHuman: more of {n}", " c", " d")]
+        rows += [
+            hh(opening, " a", " b"),
+            hh(f"{opening}\n\nAssistant: go on\n\nHuman: more of {n}", " c", " d"),
+        ]
     sets = from_rows(tmp_path, "hh", rows, validation_share=0.3, heldout_share=0.3)
     side_of = {}
     for side, pairs in sets.pairs.items():
@@ -62,7 +70,15 @@ def test_hh_dialogues_with_one_opening_stay_together(tmp_path):
 
 
 def test_pandalm(tmp_path):
-    row = {"instruction": "Do it.", "input": "", "response1": "r1", "response2": "r2", "annotator1": 2, "annotator2": 1, "annotator3": 2}
+    row = {
+        "instruction": "Do it.",
+        "input": "",
+        "response1": "r1",
+        "response2": "r2",
+        "annotator1": 2,
+        "annotator2": 1,
+        "annotator3": 2,
+    }
     votes = ((1, 1, 0), (0, 0, 2), (0, 1, 2), (1, 3, 1))
     rows = [
         row,
@@ -74,7 +90,12 @@ def test_pandalm(tmp_path):
         },
     ]
     rows += [
-        {**row, "instruction": str(vote), **dict(zip(("annotator1", "annotator2", "annotator3"), vote, strict=True))} for vote in votes[1:]
+        {
+            **row,
+            "instruction": str(vote),
+            **dict(zip(("annotator1", "annotator2", "annotator3"), vote, strict=True)),
+        }
+        for vote in votes[1:]
     ]
     rows += [{**row, "response2": True}]
     sets = from_rows(tmp_path, "pandalm", rows)
@@ -82,16 +103,31 @@ def test_pandalm(tmp_path):
     assert pairs == [("Do it.", "r2", "r1"), ("Use this.\n\nthe input", "r1", "r2")]
     assert bad == ["annotator2 is 3, not one of 0, 1, 2", "response2 is bool, not text"]
     assert sets.metrics["removed"] == {"no_agreement": 1, "tie": 1}
-    with pytest.raises(ValueError, match=r"preferences pandalm: no training pair is left of 0 rows \(no_agreement 4\)"):
+    with pytest.raises(
+        ValueError, match=r"preferences pandalm: no training pair is left of 0 rows \(no_agreement 4\)"
+    ):
         from_rows(tmp_path, "pandalm", rows, {"agreement": 3})
 
 
 def test_llama_factory(tmp_path):
     turns = [{"from": "system", "value": "be brief"}, {"from": "human", "value": "ask"}]
-    dpo = {"conversations": turns, "chosen": {"from": "gpt", "value": "good"}, "rejected": {"from": "gpt", "value": "bad"}}
+    dpo = {
+        "conversations": turns,
+        "chosen": {"from": "gpt", "value": "good"},
+        "rejected": {"from": "gpt", "value": "bad"},
+    }
     kto = [
-        {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}], "label": label}
-        for prompt, answer, label in (("q", "yes", True), ("q", "no", False), ("q", "nope", False), ("alone", "x", True), ("q", "", True))
+        {
+            "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}],
+            "label": label,
+        }
+        for prompt, answer, label in (
+            ("q", "yes", True),
+            ("q", "no", False),
+            ("q", "nope", False),
+            ("alone", "x", True),
+            ("q", "", True),
+        )
     ]
     rows = [
         dpo,
@@ -104,7 +140,11 @@ def test_llama_factory(tmp_path):
     ]
     sets = from_rows(tmp_path, "llama_factory", rows)
     pairs, bad = told(sets)
-    assert pairs == [("System: be brief\n\nHuman: ask", "good", "bad"), ("q", "yes", "no"), ("q", "yes", "nope")]
+    assert pairs == [
+        ("System: be brief\n\nHuman: ask", "good", "bad"),
+        ("q", "yes", "no"),
+        ("q", "yes", "nope"),
+    ]
     assert bad == [
         "chosen is a turn of the user, not of the assistant",
         "conversations[0].from is 'someone', not one of system, human, user, gpt, assistant, tool, observation",
@@ -117,7 +157,15 @@ def test_llama_factory(tmp_path):
 
 def test_a_json_array_reads_as_lines_do(tmp_path):
     rows = [
-        {"instruction": f"i{n}", "response1": "a", "response2": "b", "annotator1": 1, "annotator2": 1, "annotator3": 1} for n in range(3)
+        {
+            "instruction": f"i{n}",
+            "response1": "a",
+            "response2": "b",
+            "annotator1": 1,
+            "annotator2": 1,
+            "annotator3": 1,
+        }
+        for n in range(3)
     ]
     (tmp_path / "rows.json").write_text(json.dumps([*rows, 5], indent=1))
     options = {"splits": {"train": "rows.json"}}
@@ -128,11 +176,20 @@ def test_a_json_array_reads_as_lines_do(tmp_path):
 
 def test_beavertails(tmp_path):
     harm = {"violence": True, "theft": False}
-    answers = [("q", "no", True), ("q", "sure", False), ("q", "ok", False), ("q", "ok", True), ("r", "alone", False)]
-    rows = [{"prompt": p, "response": a, "is_safe": s, "category": harm if not s else {}} for p, a, s in answers]
+    answers = [
+        ("q", "no", True),
+        ("q", "sure", False),
+        ("q", "ok", False),
+        ("q", "ok", True),
+        ("r", "alone", False),
+    ]
+    rows = [
+        {"prompt": p, "response": a, "is_safe": s, "category": harm if not s else {}} for p, a, s in answers
+    ]
     sets = from_rows(tmp_path, "beavertails", [*rows, {**rows[0], "is_safe": "yes"}])
     pairs, bad = told(sets)
-    assert (pairs, bad) == ([("q", "no", "sure")], ["is_safe is 'yes', not true or false"])  # `ok` was called both safe and unsafe
+    # `ok` was called both safe and unsafe
+    assert (pairs, bad) == ([("q", "no", "sure")], ["is_safe is 'yes', not true or false"])
     pair = sets.pairs["train"][0]
     assert (pair.chosen_safe, pair.rejected_safe, pair.helpful, pair.safer) == (True, False, None, True)
     assert pair.meta["rejected"] == {"harm": ["violence"]}
@@ -172,7 +229,10 @@ def test_xstest(tmp_path):
 def test_table(tmp_path):
     columns = {"prompt": "ask.text", "chosen": "a", "rejected": "b", "label": "best", "key": "topic"}
     options = {"columns": columns, "labels": {"chosen": ["A"], "rejected": ["B"], "tie": ["="]}}
-    rows = [{"ask": {"text": f"q{n}"}, "a": "one", "b": "two", "best": best, "topic": "t"} for n, best in enumerate("AB=C")]
+    rows = [
+        {"ask": {"text": f"q{n}"}, "a": "one", "b": "two", "best": best, "topic": "t"}
+        for n, best in enumerate("AB=C")
+    ]
     sets = from_rows(tmp_path, "table", rows, options)
     pairs, bad = told(sets)
     assert pairs == [("q0", "one", "two"), ("q1", "two", "one")]
@@ -182,7 +242,9 @@ def test_table(tmp_path):
 
 def test_table_of_chats(tmp_path):
     def chat(*texts):
-        return [{"role": "user" if n % 2 == 0 else "assistant", "content": text} for n, text in enumerate(texts)]
+        return [
+            {"role": "user" if n % 2 == 0 else "assistant", "content": text} for n, text in enumerate(texts)
+        ]
 
     rows = [
         {"chosen": chat("hi", "good"), "rejected": chat("hi", "bad")},
@@ -193,7 +255,10 @@ def test_table_of_chats(tmp_path):
     sets = from_rows(tmp_path, "table", rows, {"columns": {"prompt": None}})
     pairs, bad = told(sets)
     assert pairs == [("Human: a\n\nAssistant: b\n\nHuman: c", "d", "e"), ("hi", "good", "bad")]
-    assert bad == ["chosen and rejected begin with different turns", "chosen does not end with a turn of the assistant"]
+    assert bad == [
+        "chosen and rejected begin with different turns",
+        "chosen does not end with a turn of the assistant",
+    ]
     assert not sets.metrics["removed"]
 
 
@@ -201,7 +266,9 @@ def test_table_with_flags_goes_through_the_merge_rule(tmp_path):
     columns = {"chosen_safe": "s1", "rejected_safe": "s2", "safer": "l"}
     rows = [
         {"prompt": f"q{n}", "chosen": "a", "rejected": "b", "s1": s1, "s2": s2, "l": label}
-        for n, (s1, s2, label) in enumerate([(True, True, 1), (False, True, 1), (False, False, 1), (True, False, 1)])
+        for n, (s1, s2, label) in enumerate(
+            [(True, True, 1), (False, True, 1), (False, False, 1), (True, False, 1)]
+        )
     ]
     sets = from_rows(tmp_path, "table", rows, {"columns": columns})
     assert told(sets)[0] == [("q0", "a", "b"), ("q1", "b", "a"), ("q2", "b", "a")]
@@ -219,7 +286,9 @@ def test_parquet_reads_as_lines_do(tmp_path):
     ]
     lines = from_rows(tmp_path, "beavertails", rows)
     datasets.Dataset.from_list(rows).to_parquet(tmp_path / "rows.parquet")
-    assert from_rows(tmp_path, "beavertails", rows, {"splits": {"train": "rows.parquet"}}).pairs == lines.pairs
+    assert (
+        from_rows(tmp_path, "beavertails", rows, {"splits": {"train": "rows.parquet"}}).pairs == lines.pairs
+    )
 
 
 def test_a_side_must_have_the_rows_that_are_expected(tmp_path):
@@ -230,15 +299,23 @@ def test_a_side_must_have_the_rows_that_are_expected(tmp_path):
 
 
 def test_a_missing_file_and_an_id_that_is_not_at_hand(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"no file .*none\.jsonl; preferences\.<name>\.origin names the folder"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no file .*none\.jsonl; preferences\.<name>\.origin names the folder"
+    ):
         read_source("hh", params({"kind": "hh", "splits": {"train": "none.jsonl"}}), tmp_path, 0)
     pytest.importorskip("datasets")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    pinned = params({"kind": "safe_rlhf", "id": "nobody/nothing", "revision": "abc123", "splits": {"train": "train"}})
-    with pytest.raises(ValueError, match=r"nobody/nothing \(revision abc123\) .* is not at hand: .*set execution\.offline to false"):
+    pinned = params(
+        {"kind": "safe_rlhf", "id": "nobody/nothing", "revision": "abc123", "splits": {"train": "train"}}
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"nobody/nothing \(revision abc123\) .* is not at hand: .*set execution\.offline to false",
+    ):
         read_source("s", pinned, tmp_path, 0)
     with pytest.raises(
-        ValidationError, match="known: beavertails, code_samples, hh, llama_factory, pandalm, safe_rlhf, sampled, table, trl, xstest"
+        ValidationError,
+        match="known: beavertails, code_samples, hh, llama_factory, pandalm, safe_rlhf, sampled, table, trl, xstest",
     ):
         params({"kind": "nothing"})
 

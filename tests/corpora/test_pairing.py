@@ -1,4 +1,6 @@
-"""Judged samples to pairs: dpo_vs_ppo.md 4.2 (best against worst), dpo_vs_ppo.md 1.4 and 9.2.26 (programs), and safety records."""
+"""Judged samples to pairs: dpo_vs_ppo.md 4.2 (best against worst), dpo_vs_ppo.md 1.4 and 9.2.26 (programs),
+and safety records.
+"""
 
 from collections import Counter
 
@@ -14,7 +16,14 @@ def judged(*scores, texts=None, **fields):
     """Samples whose score says whether they pass; None: the judge failed."""
     texts = texts or [f"answer {number}" for number in range(len(scores))]
     return [
-        Judged(text, (number,), 0.0 if score is None else score, None if score is None else score > 0.5, True, **fields)
+        Judged(
+            text,
+            (number,),
+            0.0 if score is None else score,
+            None if score is None else score > 0.5,
+            True,
+            **fields,
+        )
         for number, (score, text) in enumerate(zip(scores, texts, strict=True))
     ]
 
@@ -31,7 +40,10 @@ def test_9_2_26_no_sample_passes_so_the_data_set_wins():
 
 
 def test_9_2_26_all_samples_pass_so_there_is_no_pair():
-    assert make_pairs("q", programs(1, 1, 1, 1, 1), CodeRule(), 0, solution="print(9)") == ([], Counter(no_failure=1))
+    assert make_pairs("q", programs(1, 1, 1, 1, 1), CodeRule(), 0, solution="print(9)") == (
+        [],
+        Counter(no_failure=1),
+    )
 
 
 def test_9_2_26_two_samples_pass():
@@ -70,7 +82,10 @@ def test_4_2_a_gap_of_one_millionth_is_no_contrast():
 
 
 def test_4_2_identical_text_is_out():
-    assert make_pairs("q", judged(1.0, 0.0, texts=["same", "same "]), BestWorst(), 0) == ([], Counter(identical_text=1))
+    assert make_pairs("q", judged(1.0, 0.0, texts=["same", "same "]), BestWorst(), 0) == (
+        [],
+        Counter(identical_text=1),
+    )
     assert make_pairs("q", judged(1.0), BestWorst(), 0) == ([], Counter(no_contrast=1))
 
 
@@ -90,7 +105,10 @@ def test_what_the_judge_failed_on_is_in_no_pair():
 
 
 def test_a_text_that_passed_once_and_failed_once_proves_nothing():
-    assert make_pairs("q", judged(1.0, 0.0, texts=["same", "same"]), PassFail(), 0) == ([], Counter(identical_text=1, no_contrast=1))
+    assert make_pairs("q", judged(1.0, 0.0, texts=["same", "same"]), PassFail(), 0) == (
+        [],
+        Counter(identical_text=1, no_contrast=1),
+    )
 
 
 def test_the_draw_is_uniform_and_depends_on_question_and_seed_alone():
@@ -101,9 +119,16 @@ def test_the_draw_is_uniform_and_depends_on_question_and_seed_alone():
     assert make_pairs("q", samples, PassFail(), 3) == make_pairs("q", samples, PassFail(), 3)
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([None, True, False])), max_size=8), st.integers(0, 5), st.integers(1, 4))
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([None, True, False])), max_size=8),
+    st.integers(0, 5),
+    st.integers(1, 4),
+)
 def test_every_pair_is_a_pass_against_another_failing_text(samples, seed, limit):
-    items = [Judged(text, (place,), float(bool(passed)), passed, True) for place, (text, passed) in enumerate(samples)]
+    items = [
+        Judged(text, (place,), float(bool(passed)), passed, True)
+        for place, (text, passed) in enumerate(samples)
+    ]
     for how in (PassFail(pairs=limit), CodeRule(pairs=limit)):
         pairs, _ = make_pairs("q", items, how, seed)
         assert len(pairs) <= limit
@@ -130,8 +155,14 @@ def test_safety_pairs_have_both_labels():
         (1, 3, None, True),
         (2, 3, True, True),
     }
-    assert make_safety_pairs("q", [wrong, Judged("other", (9,), 0.0, False, True, True)], 9, 0) == ([], Counter(no_contrast=1))
-    assert make_safety_pairs("q", [right, Judged("right", (9,), 1.0, None, True, True)], 9, 0)[1] == {"unjudged": 1, "no_contrast": 1}
+    assert make_safety_pairs("q", [wrong, Judged("other", (9,), 0.0, False, True, True)], 9, 0) == (
+        [],
+        Counter(no_contrast=1),
+    )
+    assert make_safety_pairs("q", [right, Judged("right", (9,), 1.0, None, True, True)], 9, 0)[1] == {
+        "unjudged": 1,
+        "no_contrast": 1,
+    }
 
 
 @pytest.mark.parametrize("limit", [1, 2])

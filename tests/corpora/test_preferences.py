@@ -1,4 +1,6 @@
-"""From rows to sets: split by prompt, nothing leaks, every loss is counted, ids are those that later stages need."""
+"""From rows to sets: split by prompt, nothing leaks, every loss is counted, ids are those that later stages
+need.
+"""
 
 from dataclasses import replace
 
@@ -18,7 +20,9 @@ def made(prompt, chosen="a", rejected="b", side="train", **fields):
 
 
 def test_9_2_20_ids(tmp_path):
-    """Prompt of 3 tokens, answer of 2 and EOS: 6 ids, of which a DPO sum scores those at indices 2, 3, 4 of the shifted log-probs."""
+    """Prompt of 3 tokens, answer of 2 and EOS: 6 ids, of which a DPO sum scores those at indices 2, 3, 4 of
+    the shifted log-probs.
+    """
     tokens = byte_tokens(tmp_path, "{query}")
     pair = build_preferences("s", params(), Found([made("abc", "xy", "z")]), tokens, {}, 0).pairs["train"][0]
     assert (len(pair.prompt_ids), len(pair.chosen_ids), pair.chosen_ids[-1]) == (3, 3, tokens.eos_id)
@@ -81,10 +85,24 @@ def test_ids_of_samples_travel_as_they_are(tmp_path):
 
 
 def test_duplicates_and_contradictions(tmp_path):
-    rows = [made("p"), made("p "), made("p", "b", "a"), made("q"), made("q", "b", "c"), made("q"), made("r", "", "x"), made(" ", "x", "y")]
+    rows = [
+        made("p"),
+        made("p "),
+        made("p", "b", "a"),
+        made("q"),
+        made("q", "b", "c"),
+        made("q"),
+        made("r", "", "x"),
+        made(" ", "x", "y"),
+    ]
     sets = of(tmp_path, rows)
     assert sorted((pair.chosen, pair.rejected) for pair in sets.pairs["train"]) == [("a", "b"), ("b", "c")]
-    assert sets.metrics["removed"] == {"duplicate": 2, "empty_answer": 1, "empty_prompt": 1, "contradiction": 2}
+    assert sets.metrics["removed"] == {
+        "duplicate": 2,
+        "empty_answer": 1,
+        "empty_prompt": 1,
+        "contradiction": 2,
+    }
 
 
 def test_at_most_so_many_pairs_of_a_prompt_are_drawn(tmp_path):
@@ -94,7 +112,9 @@ def test_at_most_so_many_pairs_of_a_prompt_are_drawn(tmp_path):
     assert sets.metrics["removed"] == {"over_max_pairs_per_prompt": 7}
     chosen = {pair.chosen for pair in sets.pairs["train"]}
     assert any(
-        {pair.chosen for pair in of(tmp_path, rows, max_pairs_per_prompt=2, seed=seed).pairs["train"]} != chosen for seed in range(1, 9)
+        {pair.chosen for pair in of(tmp_path, rows, max_pairs_per_prompt=2, seed=seed).pairs["train"]}
+        != chosen
+        for seed in range(1, 9)
     )
 
 
@@ -119,24 +139,37 @@ def test_files_that_are_put_aside_stay_and_training_gives_way(tmp_path):
     assert not sets.pairs["validation"]
     assert sets.metrics["removed"] == {"train_in_heldout": 4, "validation_in_heldout": 1}
     leakage = sets.metrics["leakage"]
-    assert (leakage["groups_on_two_sides"], leakage["keys_on_two_sides"], leakage["in_corpus_heldout"]) == (0, 0, 0)
+    assert (leakage["groups_on_two_sides"], leakage["keys_on_two_sides"], leakage["in_corpus_heldout"]) == (
+        0,
+        0,
+        0,
+    )
     assert leakage["heldout_in_corpus_training"] == 1
     assert leakage["train_gave_way"] == {"key": 1, "near": 1, "text": 1}
 
 
 def test_limits_are_in_prompts(tmp_path):
     sets = of(tmp_path, [made(f"p{n}", chosen) for n in range(9) for chosen in "xy"], limits={"train": 3})
-    assert (sets.metrics["prompts"]["train"], sets.metrics["pairs"]["train"], sets.metrics["removed"]) == (3, 6, {"over_limits": 12})
+    assert (sets.metrics["prompts"]["train"], sets.metrics["pairs"]["train"], sets.metrics["removed"]) == (
+        3,
+        6,
+        {"over_limits": 12},
+    )
 
 
 def test_nothing_left_says_what_took_it(tmp_path):
-    with pytest.raises(ValueError, match=r"preferences made: no training pair is left of 2 rows \(equal_answers 2\)"):
+    with pytest.raises(
+        ValueError, match=r"preferences made: no training pair is left of 2 rows \(equal_answers 2\)"
+    ):
         of(tmp_path, [made("p", "a", "a"), made("q", "a", "a")])
 
 
 def test_filters_move_no_prompt(tmp_path):
     flags = [(True, True), (True, False), (False, False)]
-    rows = [made(f"p{n}", chosen_safe=flags[n % 3][0], rejected_safe=flags[n % 3][1], helpful=True, safer=True) for n in range(90)]
+    rows = [
+        made(f"p{n}", chosen_safe=flags[n % 3][0], rejected_safe=flags[n % 3][1], helpful=True, safer=True)
+        for n in range(90)
+    ]
     whole = of(tmp_path, rows, heldout_share=0.3)
     mixed = of(tmp_path, rows, heldout_share=0.3, filters={"dual_unsafe": True, "dual_safe": True})
     sides = {pair.prompt: side for side, pairs in whole.pairs.items() for pair in pairs}
@@ -147,7 +180,12 @@ def test_filters_move_no_prompt(tmp_path):
 
 WORD = st.sampled_from(["", "a", "b", "A", "c d", "c  d", "é"])
 ROW = st.builds(
-    made, WORD, WORD, WORD, st.sampled_from(["train", "train", "validation", "heldout"]), key=st.sampled_from(["", "", "k", "l"])
+    made,
+    WORD,
+    WORD,
+    WORD,
+    st.sampled_from(["train", "train", "validation", "heldout"]),
+    key=st.sampled_from(["", "", "k", "l"]),
 )
 
 
@@ -156,7 +194,9 @@ ROW = st.builds(
 def test_every_row_is_a_pair_or_counted_and_order_leaves_no_trace(tmp_path, rows, random):
     rows = [made("surely here", key="surely"), *rows]
     values = {"heldout_share": 0.0, "validation_share": 0.4}
-    rows = [replace(row, side="heldout") if row.key == "surely" else row for row in rows] + [made("train it", key="it")]
+    rows = [replace(row, side="heldout") if row.key == "surely" else row for row in rows] + [
+        made("train it", key="it")
+    ]
     values["validation_share"] = 0.0
     sets = of(tmp_path, rows, {"heldout": ["c d"]}, **values)
     kept = sum(sets.metrics["pairs"].values())
@@ -170,7 +210,15 @@ def test_every_row_is_a_pair_or_counted_and_order_leaves_no_trace(tmp_path, rows
 
 
 def test_a_row_that_a_file_puts_aside_outlives_its_copy_in_training(tmp_path):
-    rows = [made("p"), made("p", side="heldout"), made("q", "b", "a"), made("q", "a", "b", side="heldout"), made("r")]
+    rows = [
+        made("p"),
+        made("p", side="heldout"),
+        made("q", "b", "a"),
+        made("q", "a", "b", side="heldout"),
+        made("r"),
+    ]
     sets = of(tmp_path, rows)
-    assert [(pair.prompt, pair.chosen) for pair in sorted(sets.pairs["heldout"], key=lambda pair: pair.prompt)] == [("p", "a"), ("q", "a")]
+    assert [
+        (pair.prompt, pair.chosen) for pair in sorted(sets.pairs["heldout"], key=lambda pair: pair.prompt)
+    ] == [("p", "a"), ("q", "a")]
     assert sets.metrics["removed"] == {"duplicate": 1, "train_in_heldout": 1}

@@ -1,4 +1,6 @@
-"""Which questions are one: the handed pairs, and variants both ways; and that a corpus keeps or merges them accordingly."""
+"""Which questions are one: the handed pairs, and variants both ways; and that a corpus keeps or merges them
+accordingly.
+"""
 
 import json
 import os
@@ -229,24 +231,42 @@ def handed():
 
 def test_the_handed_pairs():
     wrong = [
-        row["situation"] for row in handed() if (comparable(row["question_1"]) == comparable(row["question_2"])) != row["should_merge"]
+        row["situation"]
+        for row in handed()
+        if (comparable(row["question_1"]) == comparable(row["question_2"])) != row["should_merge"]
     ]
     assert not wrong
 
 
 @pytest.mark.parametrize("role", ["train", "heldout"])
 def test_a_corpus_with_all_its_steps_loses_none_of_the_different_ones(tmp_path, role):
-    """Near-duplicate search and decontamination at their defaults; no handed pair, no variant loses a row in training or held-out files."""
-    pairs = [(row["question_1"], row["answer_1"], row["question_2"], row["answer_2"]) for row in handed() if not row["should_merge"]]
+    """Near-duplicate search and decontamination at their defaults; no handed pair, no variant loses a row in
+    training or held-out files.
+    """
+    pairs = [
+        (row["question_1"], row["answer_1"], row["question_2"], row["answer_2"])
+        for row in handed()
+        if not row["should_merge"]
+    ]
     pairs += [(one, "yes", other, "yes") for one, other in APART]
     texts = {question: answer for q1, a1, q2, a2 in pairs for question, answer in ((q1, a1), (q2, a2))}
     forms = {comparable(text) for text in texts}  # some variants repeat another pair's question
-    write_lines(tmp_path / "rows.jsonl", [{"question": text, "answer": answer} for text, answer in texts.items()])
-    write_lines(tmp_path / "other.jsonl", [{"question": "Name the tallest mountain on this continent", "answer": "?"}])
-    splits = {"train": "rows.jsonl", "heldout": "other.jsonl"} if role == "train" else {"heldout": "rows.jsonl", "train": "other.jsonl"}
+    write_lines(
+        tmp_path / "rows.jsonl", [{"question": text, "answer": answer} for text, answer in texts.items()]
+    )
+    write_lines(
+        tmp_path / "other.jsonl", [{"question": "Name the tallest mountain on this continent", "answer": "?"}]
+    )
+    splits = (
+        {"train": "rows.jsonl", "heldout": "other.jsonl"}
+        if role == "train"
+        else {"heldout": "rows.jsonl", "train": "other.jsonl"}
+    )
     made = table(tmp_path / "tok", tmp_path, splits)
     assert made.metrics["records"]["rl" if role == "train" else "heldout"] == len(forms)
-    assert {comparable(record.prompt) for record in made.records["rl" if role == "train" else "heldout"]} == forms
+    assert {
+        comparable(record.prompt) for record in made.records["rl" if role == "train" else "heldout"]
+    } == forms
 
 
 def test_no_training_row_falls_to_a_held_out_one_that_asks_for_something_else():
@@ -258,6 +278,9 @@ def test_no_training_row_falls_to_a_held_out_one_that_asks_for_something_else():
     lengthened = [(f"Tell me: {one}", f"Tell me: {other}") for one, other in pairs]
     for one, other in [*pairs, *lengthened, *((other, one) for one, other in pairs)]:
         _, dropped = decontaminate(
-            [Problem(one, "", "train", "")], [Problem(other, "", "heldout", "")], DecontaminateParams(), NearParams()
+            [Problem(one, "", "train", "")],
+            [Problem(other, "", "heldout", "")],
+            DecontaminateParams(),
+            NearParams(),
         )
         assert not dropped, (one, other)

@@ -13,9 +13,19 @@ def one(tmp_path, reader, rows):
     write_lines(tmp_path / "a.jsonl", rows)
     good = {
         "gsm8k": {"question": "held out", "answer": "one\n#### 1"},
-        "hendrycks_math": {"problem": "held out", "level": "Level 1", "type": "Algebra", "solution": "\\boxed{1}"},
+        "hendrycks_math": {
+            "problem": "held out",
+            "level": "Level 1",
+            "type": "Algebra",
+            "solution": "\\boxed{1}",
+        },
         "aime": {"problem": "held out", "answer": "1"},
-        "mawps": {"Question": "held out number0", "Numbers": "1.0", "Equation": "+ number0 0", "Answer": "1.0"},
+        "mawps": {
+            "Question": "held out number0",
+            "Numbers": "1.0",
+            "Equation": "+ number0 0",
+            "Answer": "1.0",
+        },
     }[reader]
     write_lines(tmp_path / "b.jsonl", [good])
     corpus = published(tmp_path / "tok", tmp_path, reader, {"train": "a.jsonl", "heldout": "b.jsonl"}, **OPEN)
@@ -25,15 +35,25 @@ def one(tmp_path, reader, rows):
 
 def test_gsm8k(tmp_path):
     rows = [
-        {"question": "How many?", "answer": "She has 48/2 = <<48/2=24>>24.\nIn all 1,000+24 = <<1000+24=1024>>1,024.\n#### 1,024"},
+        {
+            "question": "How many?",
+            "answer": "She has 48/2 = <<48/2=24>>24.\nIn all 1,000+24 = <<1000+24=1024>>1,024.\n#### 1,024",
+        },
         {"question": "No mark", "answer": "24"},
         {"question": "No working", "answer": "#### 5"},
         {"question": "No number", "answer": "work\n#### five"},
         {"question": "\u200b", "answer": 5},
     ]
     records, reasons = one(tmp_path, "gsm8k", rows)
-    assert [(r.answer, r.response) for r in records] == [("1024", "She has 48/2 = 24.\nIn all 1,000+24 = 1,024.\n#### 1024")]
-    assert reasons == ["answer has no ####", "answer has no worked solution", "the answer is not a number", "answer has no ####"]
+    assert [(r.answer, r.response) for r in records] == [
+        ("1024", "She has 48/2 = 24.\nIn all 1,000+24 = 1,024.\n#### 1024")
+    ]
+    assert reasons == [
+        "answer has no ####",
+        "answer has no worked solution",
+        "the answer is not a number",
+        "answer has no ####",
+    ]
 
 
 def test_math(tmp_path):
@@ -44,9 +64,13 @@ def test_math(tmp_path):
         "solution": "First \\boxed{2}, so \\boxed{\\frac{1}{2}}.",
     }
     records, reasons = one(
-        tmp_path, "hendrycks_math", [row, {**row, "problem": "b", "solution": "so \\boxed{}"}, {**row, "problem": 4, "type": None}]
+        tmp_path,
+        "hendrycks_math",
+        [row, {**row, "problem": "b", "solution": "so \\boxed{}"}, {**row, "problem": 4, "type": None}],
     )
-    assert [(r.answer, r.level, r.subject) for r in records] == [("\\frac{1}{2}", None, "counting_and_probability")]
+    assert [(r.answer, r.level, r.subject) for r in records] == [
+        ("\\frac{1}{2}", None, "counting_and_probability")
+    ]
     assert records[0].response.endswith("\\boxed{\\frac{1}{2}}.\n#### \\frac{1}{2}")
     assert reasons == ["the solution boxes no answer", "type is NoneType, not text"]
 
@@ -79,11 +103,21 @@ def test_aime(tmp_path):
 
 
 def test_mawps(tmp_path):
-    row = {"Question": "number0 cups and number1 more", "Numbers": "8.0 2.50", "Equation": "- number0 number1", "Answer": "5.5"}
+    row = {
+        "Question": "number0 cups and number1 more",
+        "Numbers": "8.0 2.50",
+        "Equation": "- number0 number1",
+        "Answer": "5.5",
+    }
     records, reasons = one(
         tmp_path,
         "mawps",
-        [row, {**row, "Question": "b", "Answer": "6"}, {**row, "Question": "c number2"}, {**row, "Equation": "/ number0 0"}],
+        [
+            row,
+            {**row, "Question": "b", "Answer": "6"},
+            {**row, "Question": "c number2"},
+            {**row, "Equation": "/ number0 0"},
+        ],
     )
     assert [(r.prompt, r.answer, r.response) for r in records] == [("8 cups and 2.5 more", "5.5", None)]
     assert reasons == [

@@ -1,4 +1,6 @@
-"""The real files, where they are at hand: the counts that their notes state, and what cleaning makes of them."""
+"""The real files, where they are at hand: the counts that their notes state, and what cleaning makes of
+them.
+"""
 
 import re
 
@@ -39,7 +41,9 @@ def test_gsm8k_corpus(tmp_path):
     assert metrics["duplicates"]["exact"] == 0  # as the set's notes say: none within or between the splits
     assert metrics["train_in_heldout"]["text"] == 0
     assert 0 < metrics["train_in_heldout"]["ngram"] < 20
-    lost = metrics["duplicates"]["near"] + sum(n for step in ("train_in_heldout", "validation_in_heldout") for n in metrics[step].values())
+    lost = metrics["duplicates"]["near"] + sum(
+        n for step in ("train_in_heldout", "validation_in_heldout") for n in metrics[step].values()
+    )
     assert metrics["records"]["sft"] + metrics["records"]["validation"] + lost == 7473
     assert 300 < metrics["records"]["validation"] < 450
     record = corpus.records["sft"][0]

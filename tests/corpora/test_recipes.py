@@ -1,4 +1,6 @@
-"""The recipes as a user applies them: the whole file checks, and the graph of the Hugging Face one runs on a two-layer stand-in."""
+"""The recipes as a user applies them: the whole file checks, and the graph of the Hugging Face one runs on a
+two-layer stand-in.
+"""
 
 import json
 import os
@@ -22,7 +24,8 @@ QUESTIONS = [
     for place in ("park",)
 ]
 ANSWERS = [
-    f"She has {n}+{n % 7 + 2} = <<{n}+{n % 7 + 2}={n + n % 7 + 2}>>{n + n % 7 + 2} coins.\n#### {n + n % 7 + 2}" for n in range(12, 52)
+    f"She has {n}+{n % 7 + 2} = <<{n}+{n % 7 + 2}={n + n % 7 + 2}>>{n + n % 7 + 2} coins.\n#### {n + n % 7 + 2}"
+    for n in range(12, 52)
 ]
 
 
@@ -43,7 +46,9 @@ def test_a_recipe_lies_over_the_default_and_comes_off_again(project, name):
     assert list(params.corpus) == [params.train.corpus]
     if name in ("gsm8k_small", "gsm8k_rho1b"):
         assert params.train.corpus == "gsm8k"
-        assert params.corpus["gsm8k"].max_prompt_tokens + params.rl.runs["grpo"].sampling.max_new_tokens <= 2047
+        assert (
+            params.corpus["gsm8k"].max_prompt_tokens + params.rl.runs["grpo"].sampling.max_new_tokens <= 2047
+        )
         assert not any(
             (
                 params.preferences,
@@ -59,7 +64,9 @@ def test_a_recipe_lies_over_the_default_and_comes_off_again(project, name):
 
 
 def stand_in(folder: Path) -> str:
-    """A two-layer Llama and its tokenizer as the hub has them: EOS as padding, an unknown token, no contract of ours."""
+    """A two-layer Llama and its tokenizer as the hub has them: EOS as padding, an unknown token, no contract
+    of ours.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -67,23 +74,38 @@ def stand_in(folder: Path) -> str:
     raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(add_prefix_space=False)])
     raw.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=320,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     raw.train_from_iterator([*QUESTIONS, *ANSWERS], trainer)
     special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
     PreTrainedTokenizerFast(tokenizer_object=raw, **special).save_pretrained(str(folder))
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 2048}
-    LlamaForCausalLM(LlamaConfig(vocab_size=raw.get_vocab_size(), bos_token_id=1, eos_token_id=2, **shape)).save_pretrained(str(folder))
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 2048,
+    }
+    LlamaForCausalLM(
+        LlamaConfig(vocab_size=raw.get_vocab_size(), bos_token_id=1, eos_token_id=2, **shape)
+    ).save_pretrained(str(folder))
     return str(folder)
 
 
 def small(params, id):
-    """The recipe with the id replaced and every length cut; responses without a signal count, for random weights are never right."""
+    """The recipe with the id replaced and every length cut; responses without a signal count, for random
+    weights are never right.
+    """
     params["corpus"]["gsm8k"]["raw"] = "raw"
     params["corpus"]["gsm8k"]["tokenizer"]["id"] = params["base"]["pretrained"] = id
     params["sft"].update(epochs=0.2, batch_size=4, validation_every=1, validation_size=2)
     common, grpo = params["rl"]["common"], params["rl"]["methods"]["grpo"]
-    common.update(iterations=2, zero_signal="count", validation_every=1, validation_size=2, max_mean_ratio=None)
+    common.update(
+        iterations=2, zero_signal="count", validation_every=1, validation_size=2, max_mean_ratio=None
+    )
     sampling = common["sampling"] | {"max_new_tokens": 6}
     grpo.update(prompts=2, updates_per_epoch=2, sampler={"kind": "flat", "samples": 2}, sampling=sampling)
     params["evaluate"]["settings"].update(problems=4, samples=2)
@@ -102,16 +124,33 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     for kind, source in sources.items():
         take(source.source(project), kind, offline=True).write(project / source.manifest)
     (project / "raw").mkdir()
-    rows = [{"question": question, "answer": answer} for question, answer in zip(QUESTIONS, ANSWERS, strict=True)]
+    rows = [
+        {"question": question, "answer": answer} for question, answer in zip(QUESTIONS, ANSWERS, strict=True)
+    ]
     write_lines(project / "raw/train.jsonl.gz", rows[:36])
-    write_lines(project / "raw/dev.jsonl", [{**row, "question": f"Here is another one: {row['question']}"} for row in rows[36:]])
+    write_lines(
+        project / "raw/dev.jsonl",
+        [{**row, "question": f"Here is another one: {row['question']}"} for row in rows[36:]],
+    )
     raw["corpus"]["gsm8k"].update(near=None, validation_share=0.2)
     raw["corpus"]["gsm8k"]["decontaminate"] = {"ngram": None, "near": False}
 
     records, tokenizer = "data/gsm8k/records", "data/gsm8k/tokenizer"
-    run("corpus@gsm8k", raw, ["raw", sources["tokenizer"].manifest], ["corpus.gsm8k"], [records, tokenizer, "metrics/corpus/gsm8k.json"])
+    run(
+        "corpus@gsm8k",
+        raw,
+        ["raw", sources["tokenizer"].manifest],
+        ["corpus.gsm8k"],
+        [records, tokenizer, "metrics/corpus/gsm8k.json"],
+    )
     run("base", raw, [tokenizer, sources["model"].manifest], ["base"], ["models/base/model"])
-    run("sft", raw, ["models/base/model", records], ["sft"], ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"])
+    run(
+        "sft",
+        raw,
+        ["models/base/model", records],
+        ["sft"],
+        ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"],
+    )
     outs = ["models/grpo/model", "curves/grpo.jsonl", "metrics/train/grpo.json"]
     run("rl@grpo", raw, ["models/sft/model", records], ["rl.common", "rl.methods.grpo", "rl.runs.grpo"], outs)
     outs = ["metrics/evaluate/grpo.json", "samples/grpo.jsonl"]
@@ -123,7 +162,11 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     assert row["prompt_ids"][0] == facts["bos_id"]
     assert row["response_ids"][-1] == facts["eos_id"]
     metrics = json.loads((project / "metrics/evaluate/grpo.json").read_text())
-    assert (metrics["heldout"]["greedy"]["n"], metrics["heldout"]["sampled"]["n"], metrics["heldout"]["greedy"]["errors"]) == (4, 8, 0)
+    assert (
+        metrics["heldout"]["greedy"]["n"],
+        metrics["heldout"]["sampled"]["n"],
+        metrics["heldout"]["greedy"]["errors"],
+    ) == (4, 8, 0)
     steps = [json.loads(line) for line in (project / "curves/grpo.jsonl").read_text().splitlines()]
     assert [step["step"] for step in steps] == [0, 1, 2]  # 0: validation before the first update
     assert steps[-1]["updates"] > 0
@@ -137,7 +180,17 @@ def run(name, raw, inputs, sections, outs):
         for part in section.split("."):
             value = value[part]
         values[section] = value
-    stage = Stage(Spec(name, "key", f"work/{name}", tuple(outs), dict.fromkeys(inputs, ""), values, execution=raw["execution"]))
+    stage = Stage(
+        Spec(
+            name,
+            "key",
+            f"work/{name}",
+            tuple(outs),
+            dict.fromkeys(inputs, ""),
+            values,
+            execution=raw["execution"],
+        )
+    )
     stage.work.mkdir(parents=True)
     import_module(f"tasks.{name.partition('@')[0]}").run(stage)
     for out in outs:

@@ -15,7 +15,17 @@ ROW = Record("a:1", "1+1?", "#### 2", "2", "add", 1, "exam", [2, 5], [4, 1], {"r
 
 @given(
     st.lists(
-        st.builds(replace, st.just(ROW), id=TEXT, prompt=TEXT, answer=TEXT, response=TEXT, prompt_ids=IDS, response_ids=IDS), max_size=5
+        st.builds(
+            replace,
+            st.just(ROW),
+            id=TEXT,
+            prompt=TEXT,
+            answer=TEXT,
+            response=TEXT,
+            prompt_ids=IDS,
+            response_ids=IDS,
+        ),
+        max_size=5,
     )
 )
 def test_round_trip(tmp_path_factory, rows):

@@ -1,4 +1,6 @@
-"""A multi-subject set: split by key, no question twice, unseen subjects apart, other words, and the same bytes again."""
+"""A multi-subject set: split by key, no question twice, unseen subjects apart, other words, and the same
+bytes again.
+"""
 
 import json
 from collections import Counter
@@ -24,7 +26,16 @@ ROOT = Path(__file__).resolve().parents[2]
 TOKENIZER = {"kind": "bpe", "vocab_size": 320, "alphabet": "bytes", "marker": ""}
 PHRASES = {
     "origin": str(ROOT / "raw/phrases"),
-    "sources": {"phrases": {"reader": "phrases", "unseen": ["both"], "n_sft": 120, "n_rl": 160, "n_validation": 20, "n_heldout": 40}},
+    "sources": {
+        "phrases": {
+            "reader": "phrases",
+            "unseen": ["both"],
+            "n_sft": 120,
+            "n_rl": 160,
+            "n_validation": 20,
+            "n_heldout": 40,
+        }
+    },
     "validation_share": 0.1,
     "heldout_share": 0.15,
     "near": None,
@@ -40,22 +51,32 @@ def made(tmp_path_factory):
     params = RlvrSetParams.model_validate(PHRASES)
     rows, counts = read_rows(params, Path(params.origin), 0)
     rows = reworded(rows, phrase_variants, 0.75, 0)
-    tokens = make_tokens(params.tokenizer, params.template, params.reward, texts(rows), tmp_path_factory.mktemp("tokens"))
+    tokens = make_tokens(
+        params.tokenizer, params.template, params.reward, texts(rows), tmp_path_factory.mktemp("tokens")
+    )
     return tokenise("rlvr", rows, tokens, params, counts)
 
 
 def test_no_question_lies_in_two_files_and_unseen_subjects_are_only_held_out(made):
-    questions = {file: {comparable(record.prompt) for record in made.records[file]} for file in FILES if file != "sft"}
+    questions = {
+        file: {comparable(record.prompt) for record in made.records[file]} for file in FILES if file != "sft"
+    }
     assert sum(map(len, questions.values())) == len(set().union(*questions.values()))
     assert made.metrics["unseen_subjects"] == ["both"]
     assert all("both" not in made.metrics["subjects"][file] for file in ("sft", "explore", "rl", "calib"))
     assert made.metrics["records"]["explore"] > made.metrics["records"]["calib"] > 0
     counted = made.metrics["rows"]
-    assert counted["kept"] == counted["read"] - sum(counted["lost"].values()) == sum(made.metrics["records"].values())
+    assert (
+        counted["kept"]
+        == counted["read"] - sum(counted["lost"].values())
+        == sum(made.metrics["records"].values())
+    )
 
 
 def test_demonstrations_are_right_and_most_say_it_in_other_words(made):
-    said = [phrase_answer.check(record.response, record.answer, True).outcome for record in made.records["sft"]]
+    said = [
+        phrase_answer.check(record.response, record.answer, True).outcome for record in made.records["sft"]
+    ]
     assert Counter(said) == {"right": len(said)}
     others = [record for record in made.records["sft"] if record.response.splitlines()[-1] != record.answer]
     assert 0.6 < len(others) / len(said) < 0.9
@@ -65,7 +86,9 @@ def test_held_out_questions_have_variants_with_exact_labels(made):
     for record in made.records["heldout"]:
         assert record.meta["right"] and record.meta["wrong"]  # noqa: PT018
         assert all(phrase_answer.label(record.prompt, record.answer, text) for text in record.meta["right"])
-        assert not any(phrase_answer.label(record.prompt, record.answer, text) for text in record.meta["wrong"])
+        assert not any(
+            phrase_answer.label(record.prompt, record.answer, text) for text in record.meta["wrong"]
+        )
 
 
 def test_the_stage_writes_the_same_bytes_again(tmp_path, monkeypatch):
@@ -73,9 +96,24 @@ def test_the_stage_writes_the_same_bytes_again(tmp_path, monkeypatch):
     outs = ("data/rlvr/records", "data/rlvr/tokenizer", "metrics/rlvr_set/rlvr.json")
     found = []
     for work in ("one", "two"):
-        stage = Stage(Spec("rlvr_set@rlvr", "k", work, outs, {PHRASES["origin"]: ""}, {"identity.seed": 0, "rlvr_set.rlvr": PHRASES}))
+        stage = Stage(
+            Spec(
+                "rlvr_set@rlvr",
+                "k",
+                work,
+                outs,
+                {PHRASES["origin"]: ""},
+                {"identity.seed": 0, "rlvr_set.rlvr": PHRASES},
+            )
+        )
         run(stage)
-        found.append({str(path.relative_to(work)): path.read_bytes() for path in sorted(Path(work).rglob("*")) if path.is_file()})
+        found.append(
+            {
+                str(path.relative_to(work)): path.read_bytes()
+                for path in sorted(Path(work).rglob("*"))
+                if path.is_file()
+            }
+        )
     assert found[0] == found[1]
     assert json.loads(found[0]["outs/metrics/rlvr_set/rlvr.json"])["records"]["heldout"] == 40
 
@@ -84,12 +122,27 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     rng = Random(0)
     words = [f"w{number}" for number in range(400)]
     exams = [
-        Exam(f"q{n}", " ".join(rng.sample(words, 12)) + "?", f"answer {n}", ("law", "physics", "art")[n % 3], "stem", "one", "en", "phrase")
+        Exam(
+            f"q{n}",
+            " ".join(rng.sample(words, 12)) + "?",
+            f"answer {n}",
+            ("law", "physics", "art")[n % 3],
+            "stem",
+            "one",
+            "en",
+            "phrase",
+        )
         for n in range(240)
     ]
     (tmp_path / "one").mkdir()
     write_exams(tmp_path / "one/questions.jsonl", exams)
-    settings = {"origin": "data/exams", "exams": {"exams": ["one"]}, "unseen": ["art"], "tokenizer": TOKENIZER, "reward": "containment"}
+    settings = {
+        "origin": "data/exams",
+        "exams": {"exams": ["one"]},
+        "unseen": ["art"],
+        "tokenizer": TOKENIZER,
+        "reward": "containment",
+    }
     params = RlvrSetParams.model_validate(settings)
     rows, counts = read_rows(params, tmp_path, 0)
     assert {row.problem.subject for row in rows["rl"]} == {"law", "physics"}
@@ -98,7 +151,9 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     assert set(counts["united"]["splits"]) == {"explore", "rl", "calib", "test"}
     (tmp_path / "elsewhere").mkdir()
     taken = [row.problem.question for file in ("rl", "heldout") for row in rows[file][:2]]
-    write_exams(tmp_path / "elsewhere/questions.jsonl", [replace(exams[0], question=question) for question in taken])
+    write_exams(
+        tmp_path / "elsewhere/questions.jsonl", [replace(exams[0], question=question) for question in taken]
+    )
     apart = params.model_copy(update={"exams": params.exams.model_copy(update={"against": ("elsewhere",)})})
     kept, counts = read_rows(apart, tmp_path, 0)
     assert not {row.problem.question for file in FILES for row in kept[file]} & set(taken)
@@ -107,8 +162,14 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     }  # fmt: skip
     tables = {table.title: table for table in exam_tables({}, {"rlvr": counts})}
     assert ("rlvr", "rl", "elsewhere", 2, 0, 0) in tables["Taken out for an evaluation set"].rows
-    with pytest.raises(FileNotFoundError, match="exams two is no key of the section exams, or its stage has not run"):
-        read_rows(params.model_copy(update={"exams": params.exams.model_copy(update={"exams": ("two",)})}), tmp_path, 0)
+    with pytest.raises(
+        FileNotFoundError, match="exams two is no key of the section exams, or its stage has not run"
+    ):
+        read_rows(
+            params.model_copy(update={"exams": params.exams.model_copy(update={"exams": ("two",)})}),
+            tmp_path,
+            0,
+        )
 
 
 @pytest.mark.parametrize(

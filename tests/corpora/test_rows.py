@@ -20,7 +20,12 @@ def build(tmp_path, rows, name="rows.jsonl", **corpus):
     write_lines(tmp_path / name, rows)
     write_lines(tmp_path / "held.jsonl", [{"question": "entirely different words", "answer": "9"}])
     return table(
-        tmp_path / "tokenizer", tmp_path, {"rl": name, "heldout": "held.jsonl"}, near=None, decontaminate={"near": False}, **corpus
+        tmp_path / "tokenizer",
+        tmp_path,
+        {"rl": name, "heldout": "held.jsonl"},
+        near=None,
+        decontaminate={"near": False},
+        **corpus,
     )
 
 
@@ -31,12 +36,19 @@ def test_bad_rows_are_dropped_counted_and_named(tmp_path, name):
     assert (found["read"], found["bad"], len(corpus.records["rl"])) == (14, 5, 8)
     lines = [first.removeprefix(f"{tmp_path}/{name}:") for first in found["first_bad"]]
     assert [line.split(":")[0] for line in lines] == ["1", "2", "11", "12", "13"]
-    assert [line.split(": ", 1)[1][:9] for line in lines] == ["not JSON:", "not an ob", "no column", "answer is", "answer is"]
+    assert [line.split(": ", 1)[1][:9] for line in lines] == [
+        "not JSON:",
+        "not an ob",
+        "no column",
+        "answer is",
+        "answer is",
+    ]
 
 
 def test_above_the_share_the_corpus_fails_and_lists_them(tmp_path):
     with pytest.raises(
-        TooManyBadRows, match=r"5 of 14 rows are bad.*max_bad_rows 0\.3(.|\n)*rows\.jsonl:1: not JSON(.|\n)*rows\.jsonl:2: not an object"
+        TooManyBadRows,
+        match=r"5 of 14 rows are bad.*max_bad_rows 0\.3(.|\n)*rows\.jsonl:1: not JSON(.|\n)*rows\.jsonl:2: not an object",
     ):
         build(tmp_path, [*BAD[:2], *GOOD, *BAD[2:]], max_bad_rows=0.3)
 

@@ -1,4 +1,6 @@
-"""Every row that is read is kept or lost once, whatever becomes of it; files that end empty say what is missing."""
+"""Every row that is read is kept or lost once, whatever becomes of it; files that end empty say what is
+missing.
+"""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,7 +25,11 @@ ROWS = st.lists(
 
 
 @given(ROWS, ROWS, st.sampled_from(["train", "rl"]))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_read_is_kept_and_lost(tmp_path_factory, rows, others, role):
     folder = tmp_path_factory.mktemp("rows")
     good = [{"question": f"a question about {name}", "answer": "1", "s": "z"} for name in ("cats", "dogs")]
@@ -46,28 +52,44 @@ def of(tmp_path, splits, rows, columns=None, **corpus):
 
 
 def test_what_is_missing_is_named(tmp_path):
-    rows = [{"question": f"question {n} of cats", "answer": "1", "long": "5", "s": "x" * 50} for n in range(3)]
+    rows = [
+        {"question": f"question {n} of cats", "answer": "1", "long": "5", "s": "x" * 50} for n in range(3)
+    ]
     with pytest.raises(
-        ValueError, match="no source has rows for rl: the roles named are heldout, sft; name a file or split of the role rl or train"
+        ValueError,
+        match="no source has rows for rl: the roles named are heldout, sft; name a file or split of the role rl or train",
     ):
         of(tmp_path, {"sft": "a.jsonl", "heldout": "b.jsonl"}, rows, {"solution": "s"})
-    with pytest.raises(ValueError, match="no source has rows for heldout: the roles named are train; name one of the role heldout, or set"):
+    with pytest.raises(
+        ValueError,
+        match="no source has rows for heldout: the roles named are train; name one of the role heldout, or set",
+    ):
         of(tmp_path, {"train": "a.jsonl"}, rows)
     with pytest.raises(ValidationError, match=r"splits\.sft has no demonstrations"):
         of(tmp_path, {"sft": "a.jsonl", "rl": "a.jsonl", "heldout": "b.jsonl"}, rows)
     with pytest.raises(ValueError, match=r"has no sft rows left \(3 long response\); name columns\.solution"):
-        of(tmp_path, {"sft": "a.jsonl", "rl": "a.jsonl", "heldout": "b.jsonl"}, rows, {"solution": "s"}, max_response_tokens=10)
+        of(
+            tmp_path,
+            {"sft": "a.jsonl", "rl": "a.jsonl", "heldout": "b.jsonl"},
+            rows,
+            {"solution": "s"},
+            max_response_tokens=10,
+        )
     with pytest.raises(ValueError, match=r"has no rl rows left \(3 long prompt\)"):
         of(tmp_path, {"train": "a.jsonl", "heldout": "b.jsonl"}, rows, max_prompt_tokens=12)
 
 
 def test_a_demonstration_that_is_none_is_counted(tmp_path):
-    rows = [{"question": f"question {n} of cats", "answer": f"{'worked ' * (n % 2)}#### {n}"} for n in range(6)]
+    rows = [
+        {"question": f"question {n} of cats", "answer": f"{'worked ' * (n % 2)}#### {n}"} for n in range(6)
+    ]
     source = {"answer_after": "####"}
     write_lines(tmp_path / "c.jsonl", [{"question": "aside", "answer": "#### 2"}])
     write_lines(tmp_path / "b.jsonl", [{"question": "another", "answer": "#### 3"}])
     write_lines(tmp_path / "a.jsonl", rows)
-    made = table(tmp_path / "t", tmp_path, {"sft": "a.jsonl", "rl": "b.jsonl", "heldout": "c.jsonl"}, source=source)
+    made = table(
+        tmp_path / "t", tmp_path, {"sft": "a.jsonl", "rl": "b.jsonl", "heldout": "c.jsonl"}, source=source
+    )
     assert made.metrics["rows"]["lost"] == {"no demonstration": 3}
     assert made.metrics["dropped"]["no_demonstration"] == 3
     assert made.metrics["records"] == {"sft": 3, "rl": 1, "validation": 0, "heldout": 1}

@@ -40,7 +40,12 @@ def test_9_2_27_merge_rule(tmp_path):
     assert preferred(sets) == {"1": 1, "2": 1, "3": 2, "4": 2}
     assert sets.metrics["classes"]["read"] == {"dual_safe": 1, "mixed": 2, "dual_unsafe": 1, "unflagged": 0}
     by_prompt = {pair.prompt[-1]: pair for pair in sets.pairs["train"]}
-    assert [(by_prompt[n].helpful, by_prompt[n].safer) for n in "1234"] == [(True, False), (True, True), (False, True), (False, True)]
+    assert [(by_prompt[n].helpful, by_prompt[n].safer) for n in "1234"] == [
+        (True, False),
+        (True, True),
+        (False, True),
+        (False, True),
+    ]
     assert [(by_prompt[n].chosen_safe, by_prompt[n].rejected_safe) for n in "1234"] == [
         (True, True),
         (True, False),
@@ -65,7 +70,9 @@ def test_the_filters_stack():
 
 
 def test_a_mixed_pair_whose_safety_label_points_to_the_unsafe_answer_is_dropped(tmp_path):
-    sets = from_rows(tmp_path, "safe_rlhf", [*ROWS, row(5, (True, False), safer=1), row(6, (False, True), safer=0)])
+    sets = from_rows(
+        tmp_path, "safe_rlhf", [*ROWS, row(5, (True, False), safer=1), row(6, (False, True), safer=0)]
+    )
     assert preferred(sets) == {"1": 1, "2": 1, "3": 2, "4": 2}
     assert sets.metrics["removed"] == {"mixed_prefers_unsafe": 2}
 

@@ -17,7 +17,9 @@ def one(text, passed, *ids):
 PROMPTS = [
     Sampled("q:1", "ask 1", (one("#### 3", True), one("#### 4", False), one("#### 4", False))),
     Sampled("q:2", "ask 2", (one("#### 3", True), one("#### 3", True)), "heldout"),
-    Sampled("q:3", "ask 3", (one("#### 7", True, 7, 7), one("#### 77", False), one("#### 1", False)), "heldout"),
+    Sampled(
+        "q:3", "ask 3", (one("#### 7", True, 7, 7), one("#### 77", False), one("#### 1", False)), "heldout"
+    ),
 ]
 
 
@@ -31,7 +33,12 @@ def test_pairs_of_a_checker(tmp_path):
     assert found[1].ids == ((7, 7), tuple(b"#### 77"))
     assert counts == {"prompts": 3, "samples": 8, "pairs": 2, "prompts_with_pairs": 2, "small_gap": 1}
     sets = build_preferences(
-        "s", params({"kind": "sampled"}), Found(found, pairing=counts), byte_tokens(tmp_path), {"heldout": ["ask 3"]}, 0
+        "s",
+        params({"kind": "sampled"}),
+        Found(found, pairing=counts),
+        byte_tokens(tmp_path),
+        {"heldout": ["ask 3"]},
+        0,
     )
     assert sets.metrics["pairs"] == {"train": 1, "validation": 0, "heldout": 1}
     assert sets.metrics["pairing"]["small_gap"] == 1
@@ -61,11 +68,20 @@ def test_safety_records_go_through_rule_and_filters(tmp_path):
 def test_a_file_of_judged_samples(tmp_path):
     sample = {"text": "x = 3\n#### 3", "score": 1.0, "passed": True}
     rows = [
-        {"id": "1", "prompt": "ask", "samples": [sample, {"text": "y = 7\n#### 7", "score": 0.0, "passed": False}]},
+        {
+            "id": "1",
+            "prompt": "ask",
+            "samples": [sample, {"text": "y = 7\n#### 7", "score": 0.0, "passed": False}],
+        },
         {"id": "2", "prompt": "ask", "side": "nowhere", "samples": [sample]},
         {"id": "3", "prompt": "ask", "samples": [{**sample, "score": "high"}]},
         {"id": "4", "prompt": "ask"},
-        {"id": "5", "prompt": "code", "solution": "x = 1", "samples": [{"text": "x = 2", "score": 0, "passed": False, "ids": [3]}]},
+        {
+            "id": "5",
+            "prompt": "code",
+            "solution": "x = 1",
+            "samples": [{"text": "x = 2", "score": 0, "passed": False, "ids": [3]}],
+        },
     ]
     write_lines(tmp_path / "judged.jsonl", rows)
     settings = params({"kind": "sampled", "file": "judged.jsonl", "pairing": {"kind": "code"}})
@@ -76,10 +92,18 @@ def test_a_file_of_judged_samples(tmp_path):
         "samples is no list of objects",
     ]
     pairs = build_preferences("s", settings, found, byte_tokens(tmp_path), {}, 0).pairs["train"]
-    assert sorted((pair.chosen, pair.rejected) for pair in pairs) == [("x = 1", "x = 2"), ("x = 3\n#### 3", "y = 7\n#### 7")]
+    assert sorted((pair.chosen, pair.rejected) for pair in pairs) == [
+        ("x = 1", "x = 2"),
+        ("x = 3\n#### 3", "y = 7\n#### 7"),
+    ]
     assert [pair.rejected_ids for pair in pairs if pair.prompt == "code"] == [[3]]
     safe = params({"kind": "sampled", "file": "judged.jsonl", "safety": {}})
     (record,) = read_source("s", safe, tmp_path, 0).items
-    assert (record.chosen_safe, record.rejected_safe, record.helpful, record.safer) == (True, False, True, True)
+    assert (record.chosen_safe, record.rejected_safe, record.helpful, record.safer) == (
+        True,
+        False,
+        True,
+        True,
+    )
     with pytest.raises(ValueError, match="file is null, so origin is a model that must be sampled first"):
         read_source("s", params({"kind": "sampled"}), tmp_path, 0)

@@ -1,4 +1,6 @@
-"""Local JSONL, CSV and Parquet through a column mapping give the same records; a hub dataset that is not at hand says what to do."""
+"""Local JSONL, CSV and Parquet through a column mapping give the same records; a hub dataset that is not at
+hand says what to do.
+"""
 
 import csv
 
@@ -9,7 +11,12 @@ from tests.corpora.made import table, write_lines
 COLUMNS = {"question": "ask.text", "answer": "gold", "level": "hard"}
 FLAT = {**COLUMNS, "question": "ask"}
 ROWS = [
-    {"ask": {"text": f"the {n}th thing, is it {n * n} or more?"}, "gold": f"we think #### 0{n}", "hard": f"Level {n % 3}", "other": n}
+    {
+        "ask": {"text": f"the {n}th thing, is it {n * n} or more?"},
+        "gold": f"we think #### 0{n}",
+        "hard": f"Level {n % 3}",
+        "other": n,
+    }
     for n in range(6)
 ]
 HELD = [{"ask": {"text": "wholly unlike the others"}, "gold": "so #### 7", "hard": "none"}]
@@ -36,7 +43,8 @@ def test_three_formats_one_result(tmp_path):
     lines = build(tmp_path, "jsonl", ROWS, COLUMNS)
     assert build(tmp_path, "parquet", ROWS, COLUMNS) == lines
     assert build(tmp_path, "csv", ROWS, FLAT) == lines
-    assert {record.answer for record in lines["rl"]} == {f"0{n}" for n in range(6)}  # text stays text: no 01 -> 1
+    # text stays text: no 01 -> 1
+    assert {record.answer for record in lines["rl"]} == {f"0{n}" for n in range(6)}
     assert {record.level for record in lines["rl"]} == {0, 1, 2}
     assert all(record.response.startswith("we think ####") for record in lines["sft"])
     assert lines["heldout"][0].level is None
@@ -54,6 +62,12 @@ def test_a_csv_row_with_the_wrong_number_of_fields_is_named(tmp_path):
 
 def test_a_hub_dataset_that_is_not_at_hand_offline(tmp_path, monkeypatch):
     pytest.importorskip("datasets")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # what `quiet` sets through the environment before the import
-    with pytest.raises(ValueError, match=r"nobody/nothing \(revision abc123\) .* is not at hand: .*set execution\.offline to false"):
-        table(tmp_path / "tok", tmp_path, {"rl": "train"}, source={"id": "nobody/nothing", "revision": "abc123"})
+    # what `quiet` sets through the environment before the import
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        ValueError,
+        match=r"nobody/nothing \(revision abc123\) .* is not at hand: .*set execution\.offline to false",
+    ):
+        table(
+            tmp_path / "tok", tmp_path, {"rl": "train"}, source={"id": "nobody/nothing", "revision": "abc123"}
+        )

@@ -15,7 +15,8 @@ from pipelines.corpora.text import normalise
         ("a\u200bb\ufeffc\u00ad", "abc"),  # zero width, byte order mark, soft hyphen
         ("\uff11\uff0b\uff12", "1+2"),  # full width
         ("\ufb01ve", "five"),  # ligature
-        ("x\u00b2 \u00bd \u2115", "x\u00b2 \u00bd \u2115"),  # a power, a fraction, a set: full NFKC would make x2, 1/2, N of them
+        # a power, a fraction, a set: full NFKC would make x2, 1/2, N of them
+        ("x\u00b2 \u00bd \u2115", "x\u00b2 \u00bd \u2115"),
         ("e\u0301", "\u00e9"),
         ("a \t b \r\n  c  \n\n\n\nd\x00\n", "a b\nc\n\nd"),
     ],

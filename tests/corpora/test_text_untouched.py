@@ -1,4 +1,6 @@
-"""No text is changed between the raw row and the token ids, for sources that ask for none: through the real readers and builds."""
+"""No text is changed between the raw row and the token ids, for sources that ask for none: through the real
+readers and builds.
+"""
 
 import csv
 import tempfile
@@ -23,7 +25,12 @@ TEXTS = (
     .flatmap(lambda text: st.sampled_from([text, text + " \n", " " + text]))
 )
 ROWS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6, unique_by=lambda row: comparable(row[0]))
-OPEN = {"near": None, "decontaminate": {"ngram": None, "near": False}, "max_prompt_tokens": 4000, "max_response_tokens": 4000}
+OPEN = {
+    "near": None,
+    "decontaminate": {"ngram": None, "near": False},
+    "max_prompt_tokens": 4000,
+    "max_response_tokens": 4000,
+}
 HELD = [("what is held out, wholly unlike the others", "z")]
 MANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CODE = "Fix it:\r\ndef f(x):\n\tif x:\n\t    return  x \n    return 0\n\n\n"
@@ -49,13 +56,22 @@ def check(made, rows):
 def test_jsonl_rows(rows):
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), rows)
-        made = table(Path(folder) / "t", Path(folder), {"train": "rows.jsonl", "heldout": "held.jsonl"}, {"solution": "s"}, **OPEN)
+        made = table(
+            Path(folder) / "t",
+            Path(folder),
+            {"train": "rows.jsonl", "heldout": "held.jsonl"},
+            {"solution": "s"},
+            **OPEN,
+        )
         check(made, rows)
 
 
 def write(root, rows):
     for name, found in (("rows", rows), ("held", HELD)):
-        write_lines(root / f"{name}.jsonl", [{"question": question, "answer": "4", "s": solution} for question, solution in found])
+        write_lines(
+            root / f"{name}.jsonl",
+            [{"question": question, "answer": "4", "s": solution} for question, solution in found],
+        )
 
 
 @settings(MANY, max_examples=10)
@@ -68,10 +84,23 @@ def test_csv_and_parquet_rows(rows):
         write(root, rows)
         with open(root / "rows.csv", "w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
-            writer.writerows([("question", "answer", "s"), *((question, "4", solution) for question, solution in rows)])
-        datasets.Dataset.from_list([{"question": q, "answer": "4", "s": s} for q, s in rows]).to_parquet(root / "rows.parquet")
+            writer.writerows(
+                [("question", "answer", "s"), *((question, "4", solution) for question, solution in rows)]
+            )
+        datasets.Dataset.from_list([{"question": q, "answer": "4", "s": s} for q, s in rows]).to_parquet(
+            root / "rows.parquet"
+        )
         for kind in ("csv", "parquet"):
-            check(table(root / kind, root, {"train": f"rows.{kind}", "heldout": "held.jsonl"}, {"solution": "s"}, **OPEN), rows)
+            check(
+                table(
+                    root / kind,
+                    root,
+                    {"train": f"rows.{kind}", "heldout": "held.jsonl"},
+                    {"solution": "s"},
+                    **OPEN,
+                ),
+                rows,
+            )
 
 
 @settings(MANY, max_examples=10)
@@ -80,14 +109,21 @@ def test_published_mathematics(rows):
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for file, found in (("a", rows), ("b", HELD)):
-            lines = [{"problem": q, "level": "Level 1", "type": "Algebra", "solution": f"{s}\\boxed{{1}}\n"} for q, s in found]
+            lines = [
+                {"problem": q, "level": "Level 1", "type": "Algebra", "solution": f"{s}\\boxed{{1}}\n"}
+                for q, s in found
+            ]
             write_lines(root / f"{file}.jsonl", lines)
-        made = published(root / "t", root, "hendrycks_math", {"train": "a.jsonl", "heldout": "b.jsonl"}, **OPEN)
+        made = published(
+            root / "t", root, "hendrycks_math", {"train": "a.jsonl", "heldout": "b.jsonl"}, **OPEN
+        )
         check(made, [(question, f"{solution}\\boxed{{1}}\n#### 1") for question, solution in rows])
 
 
 @MANY
-@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=4, unique_by=lambda row: comparable(row[0])))
+@given(
+    st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=4, unique_by=lambda row: comparable(row[0]))
+)
 @example([("Which is right?", "if a:\n    b\n    c\n", "if a:\n    b\nc\n")])
 def test_pairs(rows):
     rows = [row for row in rows if visible(row[1]) != visible(row[2])]
@@ -96,7 +132,9 @@ def test_pairs(rows):
     with tempfile.TemporaryDirectory() as name:
         root, limits = Path(name), {"max_prompt_tokens": 1000, "max_tokens": 4000, "max_answer_tokens": 2000}
         tokens = byte_tokens(root)
-        plain = [{"prompt": prompt, "chosen": chosen, "rejected": rejected} for prompt, chosen, rejected in rows]
+        plain = [
+            {"prompt": prompt, "chosen": chosen, "rejected": rejected} for prompt, chosen, rejected in rows
+        ]
         chats = [
             {
                 "conversations": [{"from": "human", "value": p}],
@@ -107,7 +145,9 @@ def test_pairs(rows):
         ]
         for kind, lines in (("table", plain), ("llama_factory", chats)):
             made = from_rows(root, kind, lines, **limits)
-            assert {(pair.prompt, pair.chosen, pair.rejected) for pair in made.pairs["train"]} == set(rows), kind
+            assert {(pair.prompt, pair.chosen, pair.rejected) for pair in made.pairs["train"]} == set(rows), (
+                kind
+            )
             for pair in made.pairs["train"]:
                 assert tokens.decode(pair.chosen_ids) == pair.chosen
                 assert tokens.decode(pair.rejected_ids) == pair.rejected
@@ -115,10 +155,16 @@ def test_pairs(rows):
 
 
 def test_half_a_character_is_a_bad_row(tmp_path):
-    lines = ['{"question": "a \\ud800 b", "answer": "1"}', '{"question": "whole", "answer": "1"}', '{"question": "hole", "answer": "1"}']
+    lines = [
+        '{"question": "a \\ud800 b", "answer": "1"}',
+        '{"question": "whole", "answer": "1"}',
+        '{"question": "hole", "answer": "1"}',
+    ]
     write_lines(tmp_path / "rows.jsonl", lines)
     write_lines(tmp_path / "held.jsonl", [{"question": "z", "answer": "1"}])
-    made = table(tmp_path / "t", tmp_path, {"rl": "rows.jsonl", "heldout": "held.jsonl"}, **OPEN, max_bad_rows=0.5)
+    made = table(
+        tmp_path / "t", tmp_path, {"rl": "rows.jsonl", "heldout": "held.jsonl"}, **OPEN, max_bad_rows=0.5
+    )
     assert made.metrics["dropped"]["not_encodable"] == 1
     assert {record.prompt for record in made.records["rl"]} == {"whole", "hole"}
 
@@ -126,7 +172,14 @@ def test_half_a_character_is_a_bad_row(tmp_path):
 def test_a_source_that_asks_is_tidied(tmp_path):
     write(tmp_path, [("a  b \r\n c", " d\u00a0e ")])
     source = {"normalise": True}
-    made = table(tmp_path / "t", tmp_path, {"train": "rows.jsonl", "heldout": "held.jsonl"}, {"solution": "s"}, source=source, **OPEN)
+    made = table(
+        tmp_path / "t",
+        tmp_path,
+        {"train": "rows.jsonl", "heldout": "held.jsonl"},
+        {"solution": "s"},
+        source=source,
+        **OPEN,
+    )
     assert [(record.prompt, record.response) for record in made.records["sft"]] == [("a b\nc", "d e")]
 
 

@@ -1,4 +1,6 @@
-"""Preference pairs in TRL's layouts: standard and conversational, explicit and implicit prompt, unpaired; and what contradicts itself."""
+"""Preference pairs in TRL's layouts: standard and conversational, explicit and implicit prompt, unpaired; and
+what contradicts itself.
+"""
 
 import pytest
 
@@ -18,20 +20,40 @@ def chat(tmp_path_factory):
 
 def made(folder, rows, tokens: Tokens | None = None, kind="trl", options=None, **values):
     write_lines(folder / "rows.jsonl", rows)
-    settings = params({"kind": kind, "splits": {"train": "rows.jsonl"}, **(options or {})}, **{"max_bad_rows": 0.95, **values})
-    return build_preferences("trl", settings, read_source("trl", settings, folder, 0), tokens or byte_tokens(folder), {}, 0)
+    settings = params(
+        {"kind": kind, "splits": {"train": "rows.jsonl"}, **(options or {})},
+        **{"max_bad_rows": 0.95, **values},
+    )
+    return build_preferences(
+        "trl", settings, read_source("trl", settings, folder, 0), tokens or byte_tokens(folder), {}, 0
+    )
 
 
 def spelt(tokens, pair):
-    return tuple(tokens.tokenizer.decode(ids, skip_special_tokens=False) for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids))
+    return tuple(
+        tokens.tokenizer.decode(ids, skip_special_tokens=False)
+        for ids in (pair.prompt_ids, pair.chosen_ids, pair.rejected_ids)
+    )
 
 
-GOOD = {"prompt": talk("Sky?"), "chosen": [message("assistant", "Blue.")], "rejected": [message("assistant", "Green.")]}
+GOOD = {
+    "prompt": talk("Sky?"),
+    "chosen": [message("assistant", "Blue.")],
+    "rejected": [message("assistant", "Green.")],
+}
 LAYOUTS = {
     "explicit conversational": GOOD,
     "implicit conversational": {"chosen": talk("Sky?", "Blue."), "rejected": talk("Sky?", "Green.")},
-    "prompt repeated": {"prompt": talk("Sky?"), "chosen": talk("Sky?", "Blue."), "rejected": talk("Sky?", "Green.")},
-    "prompt as text beside turns": {"prompt": "Sky?", "chosen": talk("Sky?", "Blue."), "rejected": talk("Sky?", "Green.")},
+    "prompt repeated": {
+        "prompt": talk("Sky?"),
+        "chosen": talk("Sky?", "Blue."),
+        "rejected": talk("Sky?", "Green."),
+    },
+    "prompt as text beside turns": {
+        "prompt": "Sky?",
+        "chosen": talk("Sky?", "Blue."),
+        "rejected": talk("Sky?", "Green."),
+    },
     "explicit standard": {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Green."},
 }
 
@@ -58,16 +80,20 @@ def test_several_turns_stay_turns(tmp_path, chat):
     found = sorted(spelt(tokens, pair) for pair in sets.pairs["train"])
     start = "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\nFirst.<|im_end|>\n<|im_start|>user\n"
     assert found == [
-        (f"{start}{asked}?<|im_end|>\n<|im_start|>assistant\n", "good<|im_end|>", "bad<|im_end|>") for asked in ("Three", "Two")
+        (f"{start}{asked}?<|im_end|>\n<|im_start|>assistant\n", "good<|im_end|>", "bad<|im_end|>")
+        for asked in ("Three", "Two")
     ]
     plain = made(tmp_path, rows)  # without a chat template the turns become one text, as before
     assert {pair.prompt for pair in plain.pairs["train"]} == {pair.prompt for pair in sets.pairs["train"]}
-    assert "System: Be kind.\n\nHuman: One?\n\nAssistant: First.\n\nHuman: Two?" in {pair.prompt for pair in plain.pairs["train"]}
+    assert "System: Be kind.\n\nHuman: One?\n\nAssistant: First.\n\nHuman: Two?" in {
+        pair.prompt for pair in plain.pairs["train"]
+    }
 
 
 def test_implicit_prompts_of_texts():
     assert common_beginning("The sky is blue.", "The sky is green.") == ("The sky is", " blue.", " green.")
-    assert common_beginning("The sky is blue.", "The sky is black.") == ("The sky is", " blue.", " black.")  # no word is cut in two
+    # no word is cut in two
+    assert common_beginning("The sky is blue.", "The sky is black.") == ("The sky is", " blue.", " black.")
     assert common_beginning("天空是蓝色的", "天空是绿色的") == ("天空是", "蓝色的", "绿色的")
     assert common_beginning("same", "same") == ("same", "", "")
     assert common_beginning("x", "y") == ("", "x", "y")
@@ -124,8 +150,12 @@ def test_the_table_layout_reads_the_same_turns(tmp_path, chat):
             {"q": talk("Sea?"), "good": talk("Sky?", "Blue."), "bad": [message("assistant", "Green.")]}]  # fmt: skip
     columns = {"columns": {"prompt": "q", "chosen": "good", "rejected": "bad"}}
     sets = made(tmp_path, rows, chat["gemma"], "table", columns)
-    assert spelt(chat["gemma"], sets.pairs["train"][0])[0].endswith("Sky?<end_of_turn>\n<start_of_turn>model\n")
-    assert sets.metrics["source"]["first_bad"][0].endswith("rows.jsonl:2: q and the turns that good begins with are different prompts")
+    assert spelt(chat["gemma"], sets.pairs["train"][0])[0].endswith(
+        "Sky?<end_of_turn>\n<start_of_turn>model\n"
+    )
+    assert sets.metrics["source"]["first_bad"][0].endswith(
+        "rows.jsonl:2: q and the turns that good begins with are different prompts"
+    )
 
 
 def test_dialogues_of_other_layouts_are_rendered_as_turns(tmp_path, chat):
@@ -133,12 +163,18 @@ def test_dialogues_of_other_layouts_are_rendered_as_turns(tmp_path, chat):
     tokens = chat["gemma"]
     start = "\n\nHuman: One?\n\nAssistant: First.\n\nHuman: Two?\n\nAssistant:"
     sets = made(tmp_path, [{"chosen": f"{start} good", "rejected": f"{start} bad"}], tokens, "hh")
-    turns = (
-        "<bos><start_of_turn>user\nOne?<end_of_turn>\n<start_of_turn>model\nFirst.<end_of_turn>\n<start_of_turn>user\nTwo?<end_of_turn>\n"
+    turns = "<bos><start_of_turn>user\nOne?<end_of_turn>\n<start_of_turn>model\nFirst.<end_of_turn>\n<start_of_turn>user\nTwo?<end_of_turn>\n"
+    assert spelt(tokens, sets.pairs["train"][0]) == (
+        f"{turns}<start_of_turn>model\n",
+        "good<end_of_turn>",
+        "bad<end_of_turn>",
     )
-    assert spelt(tokens, sets.pairs["train"][0]) == (f"{turns}<start_of_turn>model\n", "good<end_of_turn>", "bad<end_of_turn>")
     row = {
-        "conversations": [{"from": "human", "value": "One?"}, {"from": "gpt", "value": "First."}, {"from": "human", "value": "Two?"}],
+        "conversations": [
+            {"from": "human", "value": "One?"},
+            {"from": "gpt", "value": "First."},
+            {"from": "human", "value": "Two?"},
+        ],
         "chosen": {"from": "gpt", "value": "good"},
         "rejected": {"from": "gpt", "value": "bad"},
     }

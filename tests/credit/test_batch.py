@@ -26,7 +26,9 @@ def test_token_kl():
 
 
 def test_whitening_weighs_tokens():
-    """reward_bridge.md 9.11: mean .74625 and std .432580 over tokens; padding of 1e6 must not change the result."""
+    """reward_bridge.md 9.11: mean .74625 and std .432580 over tokens; padding of 1e6 must not change the
+    result.
+    """
     experience = Experience(flat([3, 1]), [1.0, 0.0], [-0.01 * RATIOS, torch.tensor([-0.003])])
     returns = torch.cat(assign(experience, BatchParams(returns="to_go")))
     assert returns.mean().item() == pytest.approx(0.74625, abs=1e-6)

@@ -14,7 +14,12 @@ from pipelines.credit.leave_one_out_params import LeaveOneOutParams
 from pipelines.rollouts.forest import Forest
 from tests.credit.made import flat, response
 
-FLAT_CREDITS = [(group, GroupParams()), (leave_one_out, LeaveOneOutParams()), (batch, BatchParams()), (gae, GaeParams())]
+FLAT_CREDITS = [
+    (group, GroupParams()),
+    (leave_one_out, LeaveOneOutParams()),
+    (batch, BatchParams()),
+    (gae, GaeParams()),
+]
 
 
 @pytest.mark.parametrize(("credit", "settings"), FLAT_CREDITS, ids=lambda part: getattr(part, "kind", ""))
@@ -29,18 +34,26 @@ def test_a_forest_that_is_not_flat_is_refused(credit, settings, parent, side):
 
 @pytest.mark.parametrize(("credit", "settings"), FLAT_CREDITS, ids=lambda part: getattr(part, "kind", ""))
 def test_no_verdict_takes_no_part(credit, settings):
-    """The other responses get what they get without it, and it gets zeros, whatever its penalties and values are."""
+    """The other responses get what they get without it, and it gets zeros, whatever its penalties and values
+    are.
+    """
     sizes, rewards = [2, 3, 1, 2], [1.0, 0.0, 0.5, math.nan]
     values, penalties = [torch.full((n,), 0.25) for n in sizes], [torch.full((n,), -0.01) for n in sizes]
     found = credit.assign(Experience(flat(sizes), rewards, penalties, values, [0.0] * 4), settings)
-    without = credit.assign(Experience(flat(sizes[:3]), rewards[:3], penalties[:3], values[:3], [0.0] * 3), settings)
+    without = credit.assign(
+        Experience(flat(sizes[:3]), rewards[:3], penalties[:3], values[:3], [0.0] * 3), settings
+    )
     assert all(torch.equal(one, other) for one, other in zip(found[:3], without, strict=True))
     assert torch.equal(found[3], torch.zeros(2))
-    assert all(part.dtype == torch.float32 and len(part) == size for part, size in zip(found, sizes, strict=True))
+    assert all(
+        part.dtype == torch.float32 and len(part) == size for part, size in zip(found, sizes, strict=True)
+    )
 
 
 @pytest.mark.parametrize(("credit", "settings"), FLAT_CREDITS, ids=lambda part: getattr(part, "kind", ""))
 def test_nothing_at_all(credit, settings):
     assert credit.assign(Experience(Forest([]), [], None, [], []), settings) == []
-    only = credit.assign(Experience(flat([2, 1]), [math.nan] * 2, None, [torch.zeros(2), torch.zeros(1)], [0.0] * 2), settings)
+    only = credit.assign(
+        Experience(flat([2, 1]), [math.nan] * 2, None, [torch.zeros(2), torch.zeros(1)], [0.0] * 2), settings
+    )
     assert [part.tolist() for part in only] == [[0.0, 0.0], [0.0]]

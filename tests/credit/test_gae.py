@@ -17,12 +17,19 @@ VALUES = torch.tensor([0.5, 0.6, 0.7], dtype=torch.float64)
 
 
 def of(rewards, tail, lam):
-    return gae(torch.tensor(rewards, dtype=torch.float64), VALUES, torch.tensor(tail, dtype=torch.float64), 1.0, lam)
+    return gae(
+        torch.tensor(rewards, dtype=torch.float64), VALUES, torch.tensor(tail, dtype=torch.float64), 1.0, lam
+    )
 
 
 def test_token_rewards():
-    """dpo_vs_ppo.md 9.2.9: KL part (-.05, .1, 0); the score, clipped to 20, is added on the last token only where the response ended."""
-    old, reference = torch.tensor([-1.0, -2.0, -0.5], dtype=torch.float64), torch.tensor([-1.5, -1.0, -0.5], dtype=torch.float64)
+    """dpo_vs_ppo.md 9.2.9: KL part (-.05, .1, 0); the score, clipped to 20, is added on the last token only
+    where the response ended.
+    """
+    old, reference = (
+        torch.tensor([-1.0, -2.0, -0.5], dtype=torch.float64),
+        torch.tensor([-1.5, -1.0, -0.5], dtype=torch.float64),
+    )
     penalties = -0.1 * kl_estimate(old, reference, "k1")
     assert penalties.tolist() == pytest.approx([-0.05, 0.1, 0.0])
     assert token_rewards(penalties, 20.0, True).tolist() == pytest.approx([-0.05, 0.1, 20.0])
@@ -60,7 +67,9 @@ def test_against_the_sum_of_differences(seed, count, gamma, lam):
 
 
 def test_responses_of_unequal_length_that_ended_and_that_were_cut():
-    """Every response is its own row: the batch it stands in changes nothing; a cut one has no score and the critic's tail."""
+    """Every response is its own row: the batch it stands in changes nothing; a cut one has no score and the
+    critic's tail.
+    """
     sizes = [(3, Finish.EOS), (1, Finish.STOP), (3, Finish.CAP), (2, Finish.CONTEXT), (0, Finish.CONTEXT)]
     forest = flat(sizes)
     values = [torch.rand(size, generator=torch.Generator().manual_seed(size)) for size, _ in sizes]

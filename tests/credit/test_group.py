@@ -22,16 +22,22 @@ def test_population_spread():
 
 
 def test_sample_spread():
-    """entropy.md 7.12: (1.5, -.5 three times); G = 8 with one right 2.474874 and -.353553; spo.md 5: 1.4997 with delta 1e-4."""
+    """entropy.md 7.12: (1.5, -.5 three times); G = 8 with one right 2.474874 and -.353553; spo.md 5: 1.4997
+    with delta 1e-4.
+    """
     assert group_advantage(ONE_OF_FOUR, "sample", 0.0)[0].tolist() == pytest.approx([1.5, -0.5, -0.5, -0.5])
     eight = torch.tensor([[1.0] + [0.0] * 7])
-    assert group_advantage(eight, "sample", 0.0)[0].tolist() == pytest.approx([2.474874] + [-0.353553] * 7, abs=1e-5)
+    assert group_advantage(eight, "sample", 0.0)[0].tolist() == pytest.approx(
+        [2.474874] + [-0.353553] * 7, abs=1e-5
+    )
     assert group_advantage(ONE_OF_FOUR, "sample", 1e-4)[0, 0].item() == pytest.approx(1.4997, abs=1e-4)
 
 
 def test_affine_rewards_change_nothing():
     """entropy.md 7.12: (1,-1,-1,-1) gives the same as (1,0,0,0)."""
-    assert torch.allclose(group_advantage(2 * ONE_OF_FOUR - 1, "sample", 0.0), group_advantage(ONE_OF_FOUR, "sample", 0.0))
+    assert torch.allclose(
+        group_advantage(2 * ONE_OF_FOUR - 1, "sample", 0.0), group_advantage(ONE_OF_FOUR, "sample", 0.0)
+    )
 
 
 def test_no_spread_is_five_sixths_of_leave_one_out():
@@ -49,10 +55,15 @@ def test_equal_rewards_give_exact_zeros(value, count, spread):
     assert torch.equal(group_advantage(torch.full((2, count), value), spread, 1e-8), torch.zeros(2, count))
 
 
-@given(st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=9), st.sampled_from(["population", "sample", "none"]))
+@given(
+    st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=9),
+    st.sampled_from(["population", "sample", "none"]),
+)
 def test_siblings_sum_to_zero(rewards, spread):
     """spo.md 10.11."""
-    assert float(group_advantage(torch.tensor([rewards], dtype=torch.float64), spread, 1e-6).sum()) == pytest.approx(0, abs=1e-6)
+    assert float(
+        group_advantage(torch.tensor([rewards], dtype=torch.float64), spread, 1e-6).sum()
+    ) == pytest.approx(0, abs=1e-6)
 
 
 @given(st.permutations(range(5)))
@@ -63,7 +74,9 @@ def test_order_does_not_matter(order):
 
 
 def test_errors_leave_the_group():
-    rewards = torch.tensor([[1.0, 0.0, math.nan, 0.0, 0.0], [math.nan] * 5, [1.0, math.nan, math.nan, math.nan, math.nan]])
+    rewards = torch.tensor(
+        [[1.0, 0.0, math.nan, 0.0, 0.0], [math.nan] * 5, [1.0, math.nan, math.nan, math.nan, math.nan]]
+    )
     advantages = group_advantage(rewards, "sample", 0.0)
     assert advantages[0].tolist() == pytest.approx([1.5, -0.5, 0.0, -0.5, -0.5])
     assert torch.equal(advantages[1:], torch.zeros(2, 5))
@@ -82,7 +95,15 @@ def test_a_kl_in_the_reward_is_compared_too():
 
 
 def test_length_penalty_and_reward_scale():
-    """entropy.md 1.5: one right and three wrong, one of them half over length, with rewards {0, 1} and {-1, 1}."""
-    plain, signed = torch.tensor([[1.0, -0.5, 0.0, 0.0], [1.0, -1.5, -1.0, -1.0]], dtype=torch.float64).split(1)
-    assert group_advantage(plain, "sample", 1e-6)[0].tolist() == pytest.approx([1.391, -0.993, -0.199, -0.199], abs=1e-3)
-    assert group_advantage(signed, "sample", 1e-6)[0].tolist() == pytest.approx([1.466, -0.789, -0.338, -0.338], abs=1e-3)
+    """entropy.md 1.5: one right and three wrong, one of them half over length, with rewards {0, 1} and {-1,
+    1}.
+    """
+    plain, signed = torch.tensor([[1.0, -0.5, 0.0, 0.0], [1.0, -1.5, -1.0, -1.0]], dtype=torch.float64).split(
+        1
+    )
+    assert group_advantage(plain, "sample", 1e-6)[0].tolist() == pytest.approx(
+        [1.391, -0.993, -0.199, -0.199], abs=1e-3
+    )
+    assert group_advantage(signed, "sample", 1e-6)[0].tolist() == pytest.approx(
+        [1.466, -0.789, -0.338, -0.338], abs=1e-3
+    )

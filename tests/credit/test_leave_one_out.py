@@ -21,8 +21,12 @@ def rows(*rewards):
 def test_worked_numbers():
     """reward_bridge.md 9.7; spo.md 10.14."""
     assert leave_one_out(rows([1, 0, 0, 1]))[0].tolist() == pytest.approx([2 / 3, -2 / 3, -2 / 3, 2 / 3])
-    assert leave_one_out(rows([0.9, 0.2, 0.4, 0.1]))[0].tolist() == pytest.approx([0.66667, -0.26667, 0, -0.4], abs=1e-5)
-    assert leave_one_out(rows([1, 0, 0, 1, 1, 1]))[0].tolist() == pytest.approx([0.4, -0.8, -0.8, 0.4, 0.4, 0.4])
+    assert leave_one_out(rows([0.9, 0.2, 0.4, 0.1]))[0].tolist() == pytest.approx(
+        [0.66667, -0.26667, 0, -0.4], abs=1e-5
+    )
+    assert leave_one_out(rows([1, 0, 0, 1, 1, 1]))[0].tolist() == pytest.approx(
+        [0.4, -0.8, -0.8, 0.4, 0.4, 0.4]
+    )
 
 
 def test_one_response_is_refused():
@@ -40,11 +44,17 @@ def test_after_normalisation_within_the_group():
 
 
 @pytest.mark.parametrize(
-    ("kl", "wanted"), [("inside", [0.64, -0.64, -0.65333, 0.65333]), ("after", [0.61667, -0.67667, -0.68667, 0.62667])]
+    ("kl", "wanted"),
+    [("inside", [0.64, -0.64, -0.65333, 0.65333]), ("after", [0.61667, -0.67667, -0.68667, 0.62667])],
 )
 def test_where_the_kl_enters(kl, wanted):
-    """reward_bridge.md 9.9: sequence log-ratios 5, 1, 2, 4, here over responses of one to four tokens, and beta .01."""
-    penalties = [torch.full((size,), -0.01 * ratio / size) for size, ratio in zip((1, 2, 3, 4), (5, 1, 2, 4), strict=True)]
+    """reward_bridge.md 9.9: sequence log-ratios 5, 1, 2, 4, here over responses of one to four tokens, and
+    beta .01.
+    """
+    penalties = [
+        torch.full((size,), -0.01 * ratio / size)
+        for size, ratio in zip((1, 2, 3, 4), (5, 1, 2, 4), strict=True)
+    ]
     found = assign(Experience(flat([1, 2, 3, 4]), [1.0, 0.0, 0.0, 1.0], penalties), LeaveOneOutParams(kl=kl))
     assert [len(part) for part in found] == [1, 2, 3, 4]
     for part, value in zip(found, wanted, strict=True):
@@ -62,7 +72,10 @@ def test_scaled_group_advantage_and_shift(rewards, shift):
 
 @given(st.floats(-5, 5), st.integers(2, 9))
 def test_equal_rewards_give_exact_zeros(value, count):
-    assert torch.equal(leave_one_out(torch.full((2, count), value, dtype=torch.float64)), torch.zeros(2, count, dtype=torch.float64))
+    assert torch.equal(
+        leave_one_out(torch.full((2, count), value, dtype=torch.float64)),
+        torch.zeros(2, count, dtype=torch.float64),
+    )
 
 
 def test_errors_leave_the_group():

@@ -37,7 +37,9 @@ def test_chain_values_from_the_prompt():
 
 
 def test_states_without_an_estimate():
-    """Before the first estimate the advantage is 0; a state after the last one is worth the response's own reward."""
+    """Before the first estimate the advantage is 0; a state after the last one is worth the response's own
+    reward.
+    """
     assert chain_advantages([None, 0.25, 0.5], 1.0) == [0, 0.25, 0.5]
     assert chain_advantages([0.25, 0.5, None, None], 1.0) == [0.25, 0.5, 0, 0]
     assert chain_advantages([None, None], 1.0) == [0, 0]
@@ -45,7 +47,9 @@ def test_states_without_an_estimate():
 
 
 def test_what_has_no_verdict_has_no_advantage():
-    """Not 0, which whitening would make an advantage of; a segment before the first boundary has 0 all the same."""
+    """Not 0, which whitening would make an advantage of; a segment before the first boundary has 0 all the
+    same.
+    """
     assert chain_advantages([0.25, NAN, 0.5], 1.0) == pytest.approx([NAN, NAN, 0.5], nan_ok=True)
     assert chain_advantages([None, 0.25, 0.5], NAN) == pytest.approx([0, 0.25, NAN], nan_ok=True)
 
@@ -135,13 +139,18 @@ def test_a_shared_boundary_is_read_through_its_alias():
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32), st.sampled_from(["cutpoint", "newline", "fixed"]), st.integers(0, 3))
 def test_a_grown_chain_telescopes(seed, partition, limit):
-    """spo.md 3, from the sampler's own forest: each response's advantages sum to R - V of its first boundary."""
+    """spo.md 3, from the sampler's own forest: each response's advantages sum to R - V of its first
+    boundary.
+    """
     script = lambda prefix, key, position: mix(key * 3 + position) % 10  # noqa: E731
     params = ChainParams(samples=3, rollouts=2, partition=partition, interval=2, max_boundaries=limit)
     prompts = [Prompt(name, [4], root_key(seed, 0, name)) for name in "ab"]
     forest = grow(ScriptedEngine(script), prompts, params, SamplingParams(max_new_tokens=8))
     verdicts = random.Random(seed)
-    rewards = [float(verdicts.random() < 0.5) if index in forest.leaves() else NAN for index in range(len(forest.nodes))]
+    rewards = [
+        float(verdicts.random() < 0.5) if index in forest.leaves() else NAN
+        for index in range(len(forest.nodes))
+    ]
     advantages = assign(Experience(forest, rewards), SETTINGS)
     for leaf in forest.leaves(side=False):
         path, tree = forest.path(leaf), forest.nodes[leaf].tree

@@ -39,7 +39,9 @@ def test_figure_2b():
     parents, rewards = [-1, 0, 0, 0], [NAN, 2 / 3, 1.0, 0.0]
     assert tree_values(parents, rewards)[0] == pytest.approx(5 / 9)
     assert advantages_of(parents, rewards)[1:] == pytest.approx([1 / 9, 4 / 9, -5 / 9])
-    assert advantages_of(parents, rewards, "population")[1:] == pytest.approx([0.2673, 1.0690, -1.3363], abs=1e-4)
+    assert advantages_of(parents, rewards, "population")[1:] == pytest.approx(
+        [0.2673, 1.0690, -1.3363], abs=1e-4
+    )
 
 
 def test_binary_tree_of_three_levels():
@@ -65,10 +67,15 @@ def test_a_unanimous_tree_has_no_signal(reward, spread):
 
 
 def test_means_of_equal_children_leave_no_residue():
-    """spo.md 10.16: a naive sum of six times 1/9 divided by 6 is not 1/9; values off by 1.4e-17 count as equal."""
+    """spo.md 10.16: a naive sum of six times 1/9 divided by 6 is not 1/9; values off by 1.4e-17 count as
+    equal.
+    """
     assert sum([1 / 9] * 6) / 6 != 1 / 9
     parents = [-1] + [0] * 6
-    assert tree_advantages(parents, [1 / 9 + 1.4e-17] + [1 / 9] * 5 + [1 / 9 - 1.4e-17], "population", 1e-8) == [0.0] * 7
+    assert (
+        tree_advantages(parents, [1 / 9 + 1.4e-17] + [1 / 9] * 5 + [1 / 9 - 1.4e-17], "population", 1e-8)
+        == [0.0] * 7
+    )
     assert tree_advantages(parents, [1 / 9 + 1e-8] + [1 / 9] * 6, "none", 0.0)[1] == pytest.approx(-1e-8)
 
 
@@ -88,20 +95,29 @@ def test_not_leave_one_out():
     assert [one / other for one, other in zip(alone, advantages, strict=True)] == pytest.approx([6 / 5] * 6)
 
 
-@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=9), st.sampled_from(["none", "population"]))
+@given(
+    st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=9),
+    st.sampled_from(["none", "population"]),
+)
 def test_one_level_equals_the_group_advantage(rewards, spread):
     """spo.md 10.15."""
     ours = advantages_of([-1] + [0] * len(rewards), [NAN, *rewards], spread)[1:]
-    assert ours == pytest.approx(group_advantage(torch.tensor([rewards], dtype=torch.float64), spread, 1e-8)[0].tolist(), abs=1e-9)
+    assert ours == pytest.approx(
+        group_advantage(torch.tensor([rewards], dtype=torch.float64), spread, 1e-8)[0].tolist(), abs=1e-9
+    )
 
 
 def test_group_example():
     """spo.md 10.15: (1,0,0,0) -> 1.7321, -.5774 three times."""
-    assert advantages_of([-1] + [0] * 4, [NAN, 1.0, 0, 0, 0], "population")[1:] == pytest.approx([1.7321] + [-0.5774] * 3, abs=1e-4)
+    assert advantages_of([-1] + [0] * 4, [NAN, 1.0, 0, 0, 0], "population")[1:] == pytest.approx(
+        [1.7321] + [-0.5774] * 3, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize(
-    ("between", "expected"), [(True, 1 / 24), (False, 0.25 / 36)], ids=["determined children", "no between-child variance"]
+    ("between", "expected"),
+    [(True, 1 / 24), (False, 0.25 / 36)],
+    ids=["determined children", "no between-child variance"],
 )
 def test_variance_of_a_two_level_estimate(between, expected):
     """spo.md 10.25: sigma_B^2 / b0 + sigma_W^2 / (b0 b1) with b = 6-6."""
@@ -124,7 +140,10 @@ def trees(draw):
     count = draw(st.integers(1, 40))
     parents = [-1] + [draw(st.integers(0, index)) for index in range(count)]
     inner = set(parents)
-    rewards = [NAN if index in inner else draw(st.sampled_from([0.0, 1.0, 0.3, 1 / 9, -2.0, NAN])) for index in range(count + 1)]
+    rewards = [
+        NAN if index in inner else draw(st.sampled_from([0.0, 1.0, 0.3, 1 / 9, -2.0, NAN]))
+        for index in range(count + 1)
+    ]
     return parents, rewards
 
 
@@ -155,15 +174,21 @@ def test_advantages_telescope_along_every_path(tree):
 
 
 def test_children_without_a_verdict_are_left_out():
-    """A leaf without a verdict is no part of its parent's mean; a parent with none at all is one without a verdict itself."""
+    """A leaf without a verdict is no part of its parent's mean; a parent with none at all is one without a
+    verdict itself.
+    """
     parents = [-1, 0, 0, 0, 1, 1, 2, 2]
     rewards = [NAN, NAN, NAN, 1.0, NAN, NAN, 0.0, NAN]
     values = tree_values(parents, rewards)
     assert math.isnan(values[1])
     assert values[2] == 0.0
     assert values[0] == 0.5
-    assert advantages_of(parents, rewards) == pytest.approx([0, NAN, -0.5, 0.5, NAN, NAN, 0, NAN], nan_ok=True)
-    assert advantages_of([-1, 0, 0], [NAN, NAN, NAN], "population") == pytest.approx([0, NAN, NAN], nan_ok=True)
+    assert advantages_of(parents, rewards) == pytest.approx(
+        [0, NAN, -0.5, 0.5, NAN, NAN, 0, NAN], nan_ok=True
+    )
+    assert advantages_of([-1, 0, 0], [NAN, NAN, NAN], "population") == pytest.approx(
+        [0, NAN, NAN], nan_ok=True
+    )
 
 
 def test_a_spread_of_groups_alone_is_refused():
@@ -183,9 +208,22 @@ def test_all_tokens_of_a_segment_carry_its_advantage():
     leaves = [forest.add(0, stem, piece(1)), forest.add(0, stem, piece(4))]
     last = forest.add(1, -1, piece(2))
     rewards = [NAN] * 6
-    rewards[early], rewards[leaves[0]], rewards[leaves[1]], rewards[other], rewards[last] = 1.0, 1.0, 0.0, 1.0, 0.0
+    rewards[early], rewards[leaves[0]], rewards[leaves[1]], rewards[other], rewards[last] = (
+        1.0,
+        1.0,
+        0.0,
+        1.0,
+        0.0,
+    )
     advantages = assign(Experience(forest, rewards), SegmentTreeParams())
-    assert [part.tolist() for part in advantages] == [[0.25] * 2, [0.5], [-0.25] * 3, [0.5], [-0.5] * 4, [-0.5] * 2]
+    assert [part.tolist() for part in advantages] == [
+        [0.25] * 2,
+        [0.5],
+        [-0.25] * 3,
+        [0.5],
+        [-0.5] * 4,
+        [-0.5] * 2,
+    ]
     assert all(part.dtype == torch.float32 for part in advantages)
     normalised = assign(Experience(forest, rewards), SegmentTreeParams(spread="population"))
     assert [round(float(part[0]), 5) for part in normalised] == [1.0, 1.0, -1.0, 1.0, -1.0, -1.0]

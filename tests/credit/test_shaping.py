@@ -94,7 +94,13 @@ def test_order_of_the_steps():
 
 
 def test_figures_of_groups():
-    _, figures = shape(TWO_PROMPTS, TWO_PROMPTS == 0, torch.ones(8, dtype=torch.int64), TWO_GROUPS, ShapingParams(normalise="group"))
+    _, figures = shape(
+        TWO_PROMPTS,
+        TWO_PROMPTS == 0,
+        torch.ones(8, dtype=torch.int64),
+        TWO_GROUPS,
+        ShapingParams(normalise="group"),
+    )
     assert figures == {"unspread": 0.5}
 
 

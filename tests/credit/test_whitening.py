@@ -17,15 +17,21 @@ def everything(values):
 def test_a_positive_advantage_may_turn_negative():
     """spo.md 10.21; scale_only keeps the signs."""
     advantages = torch.tensor([0.5] * 3 + [0.1] * 3)
-    assert whiten(advantages, everything(advantages)).tolist() == pytest.approx([0.91287] * 3 + [-0.91287] * 3, abs=1e-4)
-    assert whiten(advantages, everything(advantages), "scale_only").tolist() == pytest.approx([2.2822] * 3 + [0.45644] * 3, abs=1e-4)
+    assert whiten(advantages, everything(advantages)).tolist() == pytest.approx(
+        [0.91287] * 3 + [-0.91287] * 3, abs=1e-4
+    )
+    assert whiten(advantages, everything(advantages), "scale_only").tolist() == pytest.approx(
+        [2.2822] * 3 + [0.45644] * 3, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("how", ALL)
 def test_constants_and_a_single_token_become_zero(how):
     """spo.md 10.21, also where the mean of equal floats is not their value."""
     for value in (0.3, 0.1, 1 / 9):
-        assert whiten(torch.full((6,), value), torch.ones(6, dtype=torch.bool), how, 0.0).tolist() == [0.0] * 6
+        assert (
+            whiten(torch.full((6,), value), torch.ones(6, dtype=torch.bool), how, 0.0).tolist() == [0.0] * 6
+        )
     rounded = torch.tensor([0.3, 0.1 + 0.2, 0.3], dtype=torch.float64)
     assert whiten(rounded, torch.ones(3, dtype=torch.bool), how, 0.0).tolist() == [0.0] * 3
     assert whiten(torch.tensor([0.3, 0.7]), torch.tensor([True, False]), how).tolist() == [0.0, 0.0]
@@ -42,7 +48,9 @@ def test_masked_normalisation():
 
 def test_statistics_are_global():
     """dpo_vs_ppo.md 9.2.15: ranks (1, 2, 3) and (10, 20), not each for itself."""
-    found = whiten(torch.tensor([1.0, 2.0, 3.0, 10.0, 20.0]), torch.ones(5, dtype=torch.bool), "population", 1e-5)
+    found = whiten(
+        torch.tensor([1.0, 2.0, 3.0, 10.0, 20.0]), torch.ones(5, dtype=torch.bool), "population", 1e-5
+    )
     assert found.tolist() == pytest.approx([-0.86851, -0.72843, -0.58835, 0.39223, 1.79306], abs=1e-4)
 
 
@@ -61,8 +69,12 @@ def test_affine_invariance(numbers, scale, shift):
     values = torch.tensor(numbers, dtype=torch.float64)
     kept = everything(values)
     for how in ("standard", "population"):
-        assert torch.allclose(whiten(scale * values + shift, kept, how, 0.0), whiten(values, kept, how, 0.0), atol=1e-6)
-    assert torch.allclose(whiten(scale * values, kept, "scale_only", 0.0), whiten(values, kept, "scale_only", 0.0), atol=1e-6)
+        assert torch.allclose(
+            whiten(scale * values + shift, kept, how, 0.0), whiten(values, kept, how, 0.0), atol=1e-6
+        )
+    assert torch.allclose(
+        whiten(scale * values, kept, "scale_only", 0.0), whiten(values, kept, "scale_only", 0.0), atol=1e-6
+    )
     assert torch.equal(whiten(values, kept, "none"), values)
 
 

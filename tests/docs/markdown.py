@@ -25,10 +25,16 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def links(text: str) -> Iterator[tuple[int, str]]:
-    """(line, target) of each link and image that stays in the repository; reference links count where they are used."""
+    """(line, target) of each link and image that stays in the repository; reference links count where they
+    are used.
+    """
     for block in MarkdownIt("commonmark").enable("table").parse(text):
         for token in block.children or []:
-            target = token.attrGet("href" if token.type == "link_open" else "src") if token.type in ("link_open", "image") else None
+            target = (
+                token.attrGet("href" if token.type == "link_open" else "src")
+                if token.type in ("link_open", "image")
+                else None
+            )
             if target and not ELSEWHERE.match(str(target)):
                 yield (block.map or [0])[0] + 1, str(target)
 

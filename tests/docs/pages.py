@@ -1,8 +1,10 @@
-"""What a page of docs/ asks its reader to do: the files that it shows, and the commands of its console blocks.
+"""What a page of docs/ asks its reader to do: the files that it shows, and the commands of its console
+blocks.
 
-A block with a title is a file: `yaml title="params.yaml"` is laid into params.yaml, `yaml title="dvc.yaml"` goes behind it, a `diff` changes
-lines, all others are whole files. A block `console` has commands (`$ …`) and lines of what they print, in which digits may differ and `…`
-stands for what is left out. A comment before a block says how it is taken: `not run: WHY` (its commands are parsed only), `exit 2`.
+A block with a title is a file: `yaml title="params.yaml"` is laid into params.yaml, `yaml title="dvc.yaml"`
+goes behind it, a `diff` changes lines, all others are whole files. A block `console` has commands (`$ …`) and
+lines of what they print, in which digits may differ and `…` stands for what is left out. A comment before a
+block says how it is taken: `not run: WHY` (its commands are parsed only), `exit 2`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from typing import Any
 
 import yaml
 
-BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<body>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<body>.*?)^```$",
+    re.M | re.S,
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,21 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    return [Block(found["kind"], found["title"], found["body"], found["mark"] or "") for found in BLOCK.finditer(page.read_text("utf-8"))]
+    return [
+        Block(found["kind"], found["title"], found["body"], found["mark"] or "")
+        for found in BLOCK.finditer(page.read_text("utf-8"))
+    ]
 
 
 def printed(line: str, output: str) -> bool:
-    """Whether a line of a page stands in what a command printed, blanks, digits and what is left out aside."""
+    """Whether a line of a page stands in what a command printed, blanks, digits and what is left out
+    aside.
+    """
     words = [
-        ".*".join(re.sub(r"(?:\\\.)?\d+(?:\\\.\d+)?", r"[\\d.]+", re.escape(part)) for part in word.split("…")) for word in line.split()
+        ".*".join(
+            re.sub(r"(?:\\\.)?\d+(?:\\\.\d+)?", r"[\\d.]+", re.escape(part)) for part in word.split("…")
+        )
+        for word in line.split()
     ]
     return re.search(r"[^\S\n]+".join(words), output) is not None
 
@@ -58,12 +71,18 @@ def put(block: Block, folder: Path) -> None:
     path = folder / str(block.title)
     path.parent.mkdir(parents=True, exist_ok=True)
     if block.title == "params.yaml":
-        path.write_text(yaml.safe_dump(laid(yaml.safe_load(path.read_text()), yaml.safe_load(block.body)), sort_keys=False))
+        path.write_text(
+            yaml.safe_dump(
+                laid(yaml.safe_load(path.read_text()), yaml.safe_load(block.body)), sort_keys=False
+            )
+        )
     elif block.title == "dvc.yaml":
         path.write_text(path.read_text() + "\n" + block.body)
     elif block.kind == "diff":
         text = path.read_text()
-        removed, added = ("".join(line[1:] + "\n" for line in block.body.splitlines() if line[0] == sign) for sign in "-+")
+        removed, added = (
+            "".join(line[1:] + "\n" for line in block.body.splitlines() if line[0] == sign) for sign in "-+"
+        )
         assert text.count(removed) == 1, f"{block.title} does not hold what the page changes: {removed}"
         path.write_text(text.replace(removed, added))
     else:

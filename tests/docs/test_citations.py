@@ -1,4 +1,6 @@
-"""Every citation of a method in code, tests, parameters, recipes and documentation leads to a section or an item that is there."""
+"""Every citation of a method in code, tests, parameters, recipes and documentation leads to a section or an
+item that is there.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,16 @@ BOOK = """# A book
 def tracked() -> list[Path]:
     """Text files of the repository; those that are new and not yet added too."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
-    return [ROOT / name for name in listed.stdout.decode().split("\0") if name and name not in OWN and (ROOT / name).is_file()]
+    return [
+        ROOT / name
+        for name in listed.stdout.decode().split("\0")
+        if name and name not in OWN and (ROOT / name).is_file()
+    ]
 
 
 def test_every_citation_leads_somewhere():
@@ -42,7 +51,9 @@ def test_every_citation_leads_somewhere():
         data = file.read_bytes()
         if b"\0" in data:
             continue
-        for line, text in problems(data.decode("utf-8", "replace"), shelf, file.suffix == ".md" or file.name == "mkdocs.yml"):
+        for line, text in problems(
+            data.decode("utf-8", "replace"), shelf, file.suffix == ".md" or file.name == "mkdocs.yml"
+        ):
             wrong.append(f"{file.relative_to(ROOT)}:{line}: {text}")
     assert not wrong, "\n".join(wrong)
 
@@ -109,14 +120,23 @@ def test_wrong_citations(text, named):
 
 
 def test_a_path_is_for_links_in_markdown():
-    assert list(problems("[it](methods/book.md) and methods/book.md 1.1", {"book": anchors(BOOK)}, markdown=True)) == []
+    assert (
+        list(
+            problems("[it](methods/book.md) and methods/book.md 1.1", {"book": anchors(BOOK)}, markdown=True)
+        )
+        == []
+    )
 
 
 def test_the_index_names_every_preset_and_modules_that_are_there():
     index = (METHODS / "index.md").read_text(encoding="utf-8")
     presets = set(yaml.safe_load((ROOT / "params.yaml").read_text())["rl"]["methods"])
     assert presets == set(re.findall(r"^\| `(\w+)` \|", index.partition("## Other sections")[0], re.M))
-    modules = set(re.findall(r"`((?:corpora|credit|evaluation|models|objectives|rewards|rollouts|training)/[\w/.]*)`", index))
+    modules = set(
+        re.findall(
+            r"`((?:corpora|credit|evaluation|models|objectives|rewards|rollouts|training)/[\w/.]*)`", index
+        )
+    )
     assert len(modules) > 20
     assert [name for name in modules if not (ROOT / "pipelines" / name).exists()] == []
 

@@ -1,4 +1,6 @@
-"""The commands of docs/results are those of the scripts: file or module, options, recipes and targets are there."""
+"""The commands of docs/results are those of the scripts: file or module, options, recipes and targets are
+there.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +28,35 @@ def wrong(command: str) -> str | None:
         path = ROOT / (script[1].replace(".", "/") + ".py" if script[1] else script[2])
         if not path.exists():
             return f"no {path.name}"
-        unknown = [word for word in shlex.split(script[3]) if word.startswith("--") and f'"{word}"' not in path.read_text()]
+        unknown = [
+            word
+            for word in shlex.split(script[3])
+            if word.startswith("--") and f'"{word}"' not in path.read_text()
+        ]
         return f"{path.name} has no {unknown}" if unknown else None
     first, *rest = shlex.split(command)
     if first == "make":
         names = [word for word in rest if "=" not in word]
         recipes = [word.removeprefix("RECIPE=") for word in rest if word.startswith("RECIPE=")]
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        return next((f"no target {name}" for name in names if name not in targets), None) or unknown_recipe(recipes)
+        return next((f"no target {name}" for name in names if name not in targets), None) or unknown_recipe(
+            recipes
+        )
     if first == "whetstone":
-        return unknown_recipe(rest[1:]) if rest[0] == "use" else None if rest[0] in COMMANDS else f"no command {rest[0]}"
+        return (
+            unknown_recipe(rest[1:])
+            if rest[0] == "use"
+            else None
+            if rest[0] in COMMANDS
+            else f"no command {rest[0]}"
+        )
     return "not a command of this project"
 
 
 def unknown_recipe(names: list[str]) -> str | None:
-    return next((f"no recipe {name}" for name in names if not (ROOT / "recipes" / f"{name}.yaml").exists()), None)
+    return next(
+        (f"no recipe {name}" for name in names if not (ROOT / "recipes" / f"{name}.yaml").exists()), None
+    )
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "results").glob("*.md")), ids=lambda page: page.stem)

@@ -1,4 +1,6 @@
-"""Relative links in all Markdown files lead to a file that is there and to a heading in it; files named in code are there."""
+"""Relative links in all Markdown files lead to a file that is there and to a heading in it; files named in
+code are there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ import pytest
 from tests.docs.markdown import ROOT, anchors, links, tracked
 
 NAMED = re.compile(r"(?<![\w/.])docs/[\w./-]+\.(?:md|png|json)")
-CODE = ("flows", "tasks", "pipelines", "benchmarks", "recipes", "*.yaml", "pyproject.toml", "README.md", "CONTRIBUTING.md")
+CODE = (
+    "flows",
+    "tasks",
+    "pipelines",
+    "benchmarks",
+    "recipes",
+    "*.yaml",
+    "pyproject.toml",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 
 
 def broken(path: Path) -> list[str]:
@@ -23,7 +35,9 @@ def broken(path: Path) -> list[str]:
         if not there.exists():
             found.append(f"{path.name}:{line}: {target}: no such file")
         elif anchor and there.suffix == ".md" and anchor not in anchors(there):
-            found.append(f"{path.name}:{line}: {target}: no such heading; there are {', '.join(sorted(anchors(there)))}")
+            found.append(
+                f"{path.name}:{line}: {target}: no such heading; there are {', '.join(sorted(anchors(there)))}"
+            )
     return found
 
 

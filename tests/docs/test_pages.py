@@ -1,4 +1,6 @@
-"""What the pages say to do works: in a clone of the repository their files are written, their commands run, and print what the pages show."""
+"""What the pages say to do works: in a clone of the repository their files are written, their commands run,
+and print what the pages show.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ def follow(block: Block, project: toy.Project) -> None:
 
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_what_a_page_says_works(name: str, project: toy.Project) -> None:
-    before = {file: file.read_text() for file in (project.folder / "params.yaml", project.folder / "dvc.yaml")}
+    before = {
+        file: file.read_text() for file in (project.folder / "params.yaml", project.folder / "dvc.yaml")
+    }
     for block in blocks(ROOT / "docs" / f"{name}.md"):
         if block.title:
             put(block, project.folder)
@@ -123,16 +127,24 @@ def test_the_drawing_and_the_table_of_seams_say_what_the_code_says() -> None:
     assert len(drawn) > 8
     assert [path for path in drawn if not (ROOT / "pipelines" / path).exists()] == []
     table = (ROOT / "docs/architecture.md").read_text("utf-8")
-    assert [seam.package for seam in (SAMPLER, CREDIT, MASK, OBJECTIVE, RULE, JUDGING) if f"`{seam.interface}`" not in table] == []
+    assert [
+        seam.package
+        for seam in (SAMPLER, CREDIT, MASK, OBJECTIVE, RULE, JUDGING)
+        if f"`{seam.interface}`" not in table
+    ] == []
 
 
 def test_no_page_is_left_out() -> None:
     assert set(PAGES) - {"how-to", "index", "parameters"} == set(FOLLOWED)
 
 
-@pytest.mark.parametrize("command", ["whetstone frob", "whetstone plan --frob", "whetstone lineage", "make frob"])
+@pytest.mark.parametrize(
+    "command", ["whetstone frob", "whetstone plan --frob", "whetstone lineage", "make frob"]
+)
 def test_a_command_that_is_not_there_is_found(command: str) -> None:
-    with pytest.raises((AssertionError, typer._click.exceptions.UsageError) if hasattr(typer, "_click") else BaseException):
+    with pytest.raises(
+        (AssertionError, typer._click.exceptions.UsageError) if hasattr(typer, "_click") else BaseException
+    ):
         parsed(command)
 
 
@@ -145,7 +157,9 @@ def test_what_is_shown_must_be_printed() -> None:
 
 def test_blocks_are_read(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text('<!-- exit 2 -->\n```console\n$ a b\nout\n…\n$ c\n```\n\n```python title="x/y.py"\nz = 1\n```\n')
+    page.write_text(
+        '<!-- exit 2 -->\n```console\n$ a b\nout\n…\n$ c\n```\n\n```python title="x/y.py"\nz = 1\n```\n'
+    )
     first, second = blocks(page)
     assert (list(first.commands()), first.code, first.runs) == ([("a b", ["out"]), ("c", [])], 2, True)
     put(second, tmp_path)

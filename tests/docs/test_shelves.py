@@ -1,4 +1,6 @@
-"""Results, decisions and notebook: each index names all of its pages, decisions are numbered, notebook entries are dated."""
+"""Results, decisions and notebook: each index names all of its pages, decisions are numbered, notebook
+entries are dated.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The site: it builds without a warning, every page stands in its navigation, and nothing of it is loaded from elsewhere."""
+"""The site: it builds without a warning, every page stands in its navigation, and nothing of it is loaded
+from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,17 @@ import pytest
 from tests.docs.markdown import ROOT
 
 pytest.importorskip("mkdocs", reason="mkdocs-material is in requirements.lock: `make test` installs it")
-LOADED = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=[\"']?(https?:)?//", re.IGNORECASE)
+LOADED = re.compile(
+    r"<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=[\"']?(https?:)?//", re.IGNORECASE
+)
 IMPORTED = re.compile(r"(?:url\(|@import\s)[\"']?(?:https?:)?//", re.IGNORECASE)
 
 
 def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mkdocs", "build", "--config-file", str(config), "--site-dir", str(site)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, timeout=120
+    )
 
 
 def test_it_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

@@ -45,7 +45,14 @@ def answer(number, verdict, subject="sum", level=1):
 
 def test_errors_are_left_out_or_counted_as_configured():
     answers = [answer(0, right()), answer(1, wrong("no")), answer(2, error("judge")), answer(3, right())]
-    assert accuracy(answers, False) | {"low": 0, "high": 0} == {"n": 3, "right": 2, "errors": 1, "accuracy": 2 / 3, "low": 0, "high": 0}
+    assert accuracy(answers, False) | {"low": 0, "high": 0} == {
+        "n": 3,
+        "right": 2,
+        "errors": 1,
+        "accuracy": 2 / 3,
+        "low": 0,
+        "high": 0,
+    }
     assert accuracy(answers, True)["accuracy"] == 0.5
     assert accuracy(answers, True)["errors"] == 1
     assert (accuracy(answers, True)["low"], accuracy(answers, True)["high"]) == wilson(2, 4)

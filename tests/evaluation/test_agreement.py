@@ -1,4 +1,6 @@
-"""Agreement of verdicts and labels: the worked numbers of reward_bridge.md 9.15, 9.16, 9.18, 9.19, and scikit-learn beside ours."""
+"""Agreement of verdicts and labels: the worked numbers of reward_bridge.md 9.15, 9.16, 9.18, 9.19, and
+scikit-learn beside ours.
+"""
 
 import numpy as np
 import pytest
@@ -6,13 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from pipelines.evaluation.agreement import Judged, ac1, agreement, by_subject, ece_equal_mass, fleiss, kappa, mcnemar
+from pipelines.evaluation.agreement import (
+    Judged,
+    ac1,
+    agreement,
+    by_subject,
+    ece_equal_mass,
+    fleiss,
+    kappa,
+    mcnemar,
+)
 
 
 def rows(*table):
     """(hit, false accept, false reject, reject) counts -> judgements, a question each."""
     kinds = [(1, 1), (0, 1), (1, 0), (0, 0)]
-    return [Judged(f"{kind}.{n}", *kind) for kind, count in zip(kinds, table, strict=True) for n in range(count)]
+    return [
+        Judged(f"{kind}.{n}", *kind) for kind, count in zip(kinds, table, strict=True) for n in range(count)
+    ]
 
 
 def test_kappa_of_a_table_item_15():
@@ -41,7 +54,9 @@ def test_fleiss_item_16():
 
 
 def test_auroc_and_ties_item_18():
-    judged = [Judged(n, label, None, p) for n, (label, p) in enumerate([(1, 0.9), (1, 0.6), (0, 0.6), (0, 0.2)])]
+    judged = [
+        Judged(n, label, None, p) for n, (label, p) in enumerate([(1, 0.9), (1, 0.6), (0, 0.6), (0, 0.2)])
+    ]
     assert agreement(judged)["auroc"] == pytest.approx(0.875)
     tied = [Judged(n, n % 2, None, 0.5) for n in range(6)]
     assert agreement(tied)["auroc"] == 0.5
@@ -50,7 +65,10 @@ def test_auroc_and_ties_item_18():
 def test_calibration_error_and_brier_item_19():
     label, probability = np.array([1.0, 0, 0, 0]), np.array([0.9, 0.8, 0.3, 0.1])
     assert ece_equal_mass(label, probability, 2) == pytest.approx(0.275)
-    judged = [Judged(n, int(one), int(p > 0.5), p) for n, (one, p) in enumerate(zip(label, probability, strict=True))]
+    judged = [
+        Judged(n, int(one), int(p > 0.5), p)
+        for n, (one, p) in enumerate(zip(label, probability, strict=True))
+    ]
     assert agreement(judged)["brier"] == pytest.approx(0.1875)
 
 

@@ -1,4 +1,6 @@
-"""The entropy law: its fit, what it predicts, how it goes with size, and how a run's entropy and accuracy are paired."""
+"""The entropy law: its fit, what it predicts, how it goes with size, and how a run's entropy and accuracy are
+paired.
+"""
 
 import math
 
@@ -7,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.evaluation.entropy_law import fit, fit_size, pairs, predict, predict_rest, progress, progress_at
+from pipelines.evaluation.entropy_law import (
+    fit,
+    fit_size,
+    pairs,
+    predict,
+    predict_rest,
+    progress,
+    progress_at,
+)
 
 A, B = 0.2, 0.6
 
@@ -80,7 +90,8 @@ def test_identity_32_the_first_part_of_a_run_predicts_the_rest():
     errors = [forecast.rmse for forecast in found]
     assert {forecast.law.n for forecast in found} == {36}
     assert len(found[0].predicted) == 204
-    # the noise of the predicted points themselves is 0.005: the 0.0020 and 0.0065 of entropy.md 7.32 are distances from the noiseless curve
+    # the noise of the predicted points themselves is 0.005: the 0.0020 and 0.0065 of entropy.md 7.32 are
+    # distances from the noiseless curve
     truth = B - A * np.exp(entropies[36:])
     apart = [float(np.sqrt(np.mean((forecast.predicted - truth) ** 2))) for forecast in found]
     assert max(errors) < 0.01
@@ -166,7 +177,9 @@ def history(every: int, iterations: int, first: bool = True) -> list[dict[str, f
     """Entropy = the iteration's number / 10; the accuracy of a validation = 100 - its step."""
     rows: list[dict[str, float]] = [{"step": 0, "right": 100}] if first else []
     for step in range(1, iterations + 1):
-        rows.append({"step": step, "entropy": step / 10} | ({"right": 100 - step} if step % every == 0 else {}))
+        rows.append(
+            {"step": step, "entropy": step / 10} | ({"right": 100 - step} if step % every == 0 else {})
+        )
     return rows
 
 

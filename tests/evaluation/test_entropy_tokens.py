@@ -1,4 +1,6 @@
-"""Token entropies: their distribution, token types, overlap of the top share, change by percentile, and decoding by entropy."""
+"""Token entropies: their distribution, token types, overlap of the top share, change by percentile, and
+decoding by entropy.
+"""
 
 import math
 
@@ -32,7 +34,10 @@ def test_distribution_of_one_token_and_of_certain_ones():
     assert distribution([0.0, 0.0, 0.0, 2.0]).certain == 0.75
 
 
-@pytest.mark.parametrize(("values", "words"), [([], "at least one token"), ([[0.1]], "flat list"), ([0.1, math.nan], "token 1 of 2")])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [([], "at least one token"), ([[0.1]], "flat list"), ([0.1, math.nan], "token 1 of 2")],
+)
 def test_what_has_no_distribution(values, words):
     with pytest.raises(ValueError, match=words):
         distribution(values)
@@ -80,7 +85,8 @@ def test_overlap_within_each_response():
     theirs = [0.9, 0.1, 0.2, 0.3, 0.4, 1.0, 9.0, 2.0, 3.0, 4.0]
     assert top_overlap(ours, theirs, 0.2, [5, 0, 5]).share == 0.5  # the first agrees, the second does not
     assert top_overlap(ours, theirs, 0.2).share == 0.5  # pooled: {5, 9} and {6, 9}
-    assert top_overlap(ours, theirs, 0.2, [3, 7]).chance == pytest.approx((1 / 3 + 2 / 7) / 2)  # ceil: above .2
+    # ceil: above .2
+    assert top_overlap(ours, theirs, 0.2, [3, 7]).chance == pytest.approx((1 / 3 + 2 / 7) / 2)
 
 
 def test_overlap_of_what_is_not_the_same_tokens():
@@ -138,7 +144,9 @@ def test_identity_36_the_temperature_goes_with_the_entropy():
 
 
 def test_identity_36_temperature_1_is_plain_sampling():
-    assert torch.equal(fork_probabilities(LOGITS, 0.672, 1.0, 1.0), torch.softmax(LOGITS - LOGITS.amax(-1, keepdim=True), -1))
+    assert torch.equal(
+        fork_probabilities(LOGITS, 0.672, 1.0, 1.0), torch.softmax(LOGITS - LOGITS.amax(-1, keepdim=True), -1)
+    )
 
 
 def test_identity_36_temperature_0_is_argmax():
@@ -150,7 +158,9 @@ def test_identity_36_temperature_0_is_argmax():
 
 
 def test_identity_36_no_temperature_makes_it_overflow():
-    found = fork_probabilities(torch.tensor([[3e4, 0.0, -math.inf]], dtype=torch.float16), 0.672, 1e-38, 1e-38)
+    found = fork_probabilities(
+        torch.tensor([[3e4, 0.0, -math.inf]], dtype=torch.float16), 0.672, 1e-38, 1e-38
+    )
     assert found.dtype == torch.float32
     assert found.tolist() == [[1, 0, 0]]
     with pytest.raises(ValueError, match="below 0"):

@@ -1,4 +1,6 @@
-"""The verifier's laboratory: what an attack is, what the rates count, and what the gate stops (reward_bridge.md 7.5, 10)."""
+"""The verifier's laboratory: what an attack is, what the rates count, and what the gate stops
+(reward_bridge.md 7.5, 10).
+"""
 
 import random
 
@@ -59,7 +61,14 @@ def test_a_perfect_judge_and_a_gullible_one():
         Says(
             lambda each: (
                 each.text.casefold().rstrip(".")
-                in {text.casefold() for text in (each.record.answer, *each.record.right, f"Therefore, the answer is {each.record.answer}")}
+                in {
+                    text.casefold()
+                    for text in (
+                        each.record.answer,
+                        *each.record.right,
+                        f"Therefore, the answer is {each.record.answer}",
+                    )
+                }
             )
         ),
         CASES,
@@ -75,7 +84,9 @@ def test_a_perfect_judge_and_a_gullible_one():
 
 
 def test_the_gate_names_what_it_stops():
-    hacked = laboratory(Says(lambda each: "Solution" in each.text or each.text == each.record.answer), CASES, 0)
+    hacked = laboratory(
+        Says(lambda each: "Solution" in each.text or each.text == each.record.answer), CASES, 0
+    )
     reasons = gate({"kappa": 0.5, "unparsed": 0.2}, hacked, GateParams())
     assert any("kappa 0.500" in reason for reason in reasons)
     assert any("unparsed" in reason for reason in reasons)
@@ -98,12 +109,16 @@ def test_the_prefilter_alone_stops_blanks_and_openers():
             return [Reading(1.0, 0.0)] * len(asks)
 
     found = laboratory(VerifierJudge(Gullible(), VerifierParams()), CASES, 0)
-    assert all(rate["share"] == 0 for group in ("blank", "opener") for rate in found["attacks"][group].values())
+    assert all(
+        rate["share"] == 0 for group in ("blank", "opener") for rate in found["attacks"][group].values()
+    )
     assert found["attacks"]["injection"]["'YES'"]["share"] == 1
 
 
 def test_cases_are_spread_over_subjects():
-    many = [Case(f"a{n}", "?", "x", "set", "a") for n in range(10)] + [Case(f"b{n}", "?", "x", "set", "b") for n in range(3)]
+    many = [Case(f"a{n}", "?", "x", "set", "a") for n in range(10)] + [
+        Case(f"b{n}", "?", "x", "set", "b") for n in range(3)
+    ]
     chosen = spread_over_subjects(many, 8)
     assert [case.subject for case in chosen].count("b") == 3
     assert len(chosen) == 8
@@ -119,7 +134,9 @@ def test_rates_have_intervals_over_questions():
 
 
 def test_an_exact_checker_says_what_is_an_attack():
-    """`YES` is right where the key is a yes in other words; a lead-in that the exact checker does not read is no right answer either."""
+    """`YES` is right where the key is a yes in other words; a lead-in that the exact checker does not read is
+    no right answer either.
+    """
     cases = [Case("q", "May cats go?", "yes, cats are allowed there", "set", "rule")]
     judge = RuleJudge(phrase_answer)
     plain, filtered = laboratory(judge, cases, 0), laboratory(judge, cases, 0, judge)

@@ -32,15 +32,21 @@ def test_kl_per_token_weighs_answers_by_their_length():
 
 def test_a_policy_that_is_its_reference_has_one_percent_out_of_distribution():
     logprobs = np.random.default_rng(0).normal(-10, 2, 1000).tolist()
-    found = out_of_distribution(logprobs, [5] * 1000, logprobs, [5] * 1000, [f"p{place}" for place in range(1000)])
+    found = out_of_distribution(
+        logprobs, [5] * 1000, logprobs, [5] * 1000, [f"p{place}" for place in range(1000)]
+    )
     assert found["share"] == 0.01
-    far = out_of_distribution([-40.0] * 20, [5] * 20, logprobs, [5] * 1000, [f"p{place}" for place in range(20)])
+    far = out_of_distribution(
+        [-40.0] * 20, [5] * 20, logprobs, [5] * 1000, [f"p{place}" for place in range(20)]
+    )
     assert (far["share"], far["high"]) == (1.0, 1.0)
 
 
 def test_uncovered_mass_is_exact():
     policy = np.array([[0.1, 0.2, 0.7], [1.0, 0.0, 0.0]])
-    assert uncovered_mass(policy, np.array([[True, True, False], [True, False, False]])) == pytest.approx(0.35)
+    assert uncovered_mass(policy, np.array([[True, True, False], [True, False, False]])) == pytest.approx(
+        0.35
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,10 @@ class Two:
 
 
 def pairs(count, prompts=None, sources=("made",)):
-    return [Two(f"p{place}", f"g{place % (prompts or count)}", sources[place % len(sources)]) for place in range(count)]
+    return [
+        Two(f"p{place}", f"g{place % (prompts or count)}", sources[place % len(sources)])
+        for place in range(count)
+    ]
 
 
 def test_identity_7_score_one_against_zero():
@@ -42,7 +45,9 @@ def test_identity_7_score_one_against_zero():
 
 
 def test_accuracy_counts_ties_half_and_intervals_go_over_prompts():
-    figures = preference_accuracy(pairs(8, prompts=4), [1, 1, 1, 1, 0, 0, 0, 1], [0, 0, 0, 1, 0, 1, 1, 0], SETTINGS)
+    figures = preference_accuracy(
+        pairs(8, prompts=4), [1, 1, 1, 1, 0, 0, 0, 1], [0, 0, 0, 1, 0, 1, 1, 0], SETTINGS
+    )
     assert figures["accuracy"]["share"] == (4 + 0.5 * 2) / 8
     assert (figures["ties"], figures["pairs"], figures["prompts"]) == (2, 8, 4)
     assert (figures["accuracy"]["low"], figures["accuracy"]["high"]) == wilson(0.625 * 4, 4)
@@ -57,7 +62,10 @@ def test_scores_that_know_nothing_are_right_half_of_the_time():
 
 def test_by_source():
     figures = preference_accuracy(pairs(6, sources=("hh", "xstest")), [1, 0] * 3, [0, 1] * 3, SETTINGS)
-    assert {name: part["accuracy"]["share"] for name, part in figures["by_source"].items()} == {"hh": 1.0, "xstest": 0.0}
+    assert {name: part["accuracy"]["share"] for name, part in figures["by_source"].items()} == {
+        "hh": 1.0,
+        "xstest": 0.0,
+    }
 
 
 def test_a_broken_score_names_its_pair():
@@ -68,7 +76,9 @@ def test_a_broken_score_names_its_pair():
 @settings(max_examples=20)
 @given(st.floats(0.2, 5), st.integers(0, 2**32 - 1))
 def test_a_temperature_that_was_put_in_is_found(scale, seed):
-    """Labels drawn from sigma(m): margins scaled by `scale` need about that temperature; and scaling scales it exactly."""
+    """Labels drawn from sigma(m): margins scaled by `scale` need about that temperature; and scaling scales
+    it exactly.
+    """
     generator = np.random.default_rng(seed)
     true = generator.normal(0, 1.5, 4000)
     margins = np.where(generator.random(4000) < sigmoid(true), true, -true)
@@ -135,7 +145,9 @@ def test_share_and_mean_with_repeated_draws():
 
 
 def test_the_bootstrap_covers_the_mean():
-    """95 % intervals of 40 normal values hold the mean in about 95 of 100 cases (the percentile interval is a little narrow)."""
+    """95 % intervals of 40 normal values hold the mean in about 95 of 100 cases (the percentile interval is a
+    little narrow).
+    """
     generator = np.random.default_rng(0)
     found = [mean_of(generator.normal(1.0, 2.0, 40).tolist()) for _ in range(200)]
     assert 0.88 <= np.mean([one["low"] <= 1.0 <= one["high"] for one in found]) <= 0.99

@@ -1,4 +1,6 @@
-"""The evaluate stage through its files: contract of the metrics, every answer in the samples, repeatable bytes."""
+"""The evaluate stage through its files: contract of the metrics, every answer in the samples, repeatable
+bytes.
+"""
 
 import json
 import os
@@ -43,7 +45,11 @@ def test_metrics_and_samples_agree(folder):
 
 def test_fewer_problems_and_another_batch_size(folder):
     whole = run(make_stage(folder, "evaluate@sft", "whole"))["samples/sft.jsonl"].decode().splitlines()
-    small = run(make_stage(folder, "evaluate@sft", "small", sample_batch=3))["samples/sft.jsonl"].decode().splitlines()
+    small = (
+        run(make_stage(folder, "evaluate@sft", "small", sample_batch=3))["samples/sft.jsonl"]
+        .decode()
+        .splitlines()
+    )
     assert [json.loads(row)["ids"] for row in whole] == [json.loads(row)["ids"] for row in small]
     few = make_stage(folder, "evaluate@sft", "few", {"evaluate.settings": EVALUATE | {"problems": 6}})
     assert json.loads(run(few)["metrics/evaluate/sft.json"])["heldout"]["greedy"]["n"] == 6

@@ -15,7 +15,15 @@ from pipelines.evaluation.judges.prompted_params import PromptedParams
 from pipelines.evaluation.judges.reward_model import make as make_reward
 from pipelines.evaluation.judges.reward_model_params import RewardModelParams
 from pipelines.evaluation.preference_params import WinsParams
-from pipelines.evaluation.wins import Comparison, JudgeFailed, Vote, percentages, result, win_table, win_tables
+from pipelines.evaluation.wins import (
+    Comparison,
+    JudgeFailed,
+    Vote,
+    percentages,
+    result,
+    win_table,
+    win_tables,
+)
 from pipelines.models import policy
 from pipelines.settings import Choice
 from tests.tiny import ARCHITECTURE, CPU, make_tiny_tokens
@@ -26,7 +34,9 @@ def row(key, text="", **more):
 
 
 class Longest:
-    """The longer text; what reads "break" cannot be judged; a judge with a `bias` names the first whatever it reads."""
+    """The longer text; what reads "break" cannot be judged; a judge with a `bias` names the first whatever it
+    reads.
+    """
 
     name = "longest"
 
@@ -55,7 +65,9 @@ def test_identity_28_both_orders():
 
 def test_a_table():
     texts = [("long", "s"), ("s", "long"), ("same", "text"), ("longer", "long")]
-    pairs = [Comparison(row(f"p{place}", one), row(f"p{place}", other)) for place, (one, other) in enumerate(texts)]
+    pairs = [
+        Comparison(row(f"p{place}", one), row(f"p{place}", other)) for place, (one, other) in enumerate(texts)
+    ]
     table = win_table(("ppo", "dpo"), pairs, Longest(), 0.0)
     assert [table[name]["right"] for name in ("win", "tie", "lose")] == [2, 1, 1]
     assert table["percent"] == [50.0, 25.0, 25.0]
@@ -71,7 +83,10 @@ def test_a_judge_that_always_names_the_first_place_decides_nothing():
 
 
 def test_errors_are_counted_and_left_out_and_too_many_stop():
-    pairs = [Comparison(row(f"p{place}", "long" if place else "break"), row(f"p{place}", "s")) for place in range(4)]
+    pairs = [
+        Comparison(row(f"p{place}", "long" if place else "break"), row(f"p{place}", "s"))
+        for place in range(4)
+    ]
     table = win_table(("ppo", "dpo"), pairs, Longest(), 0.25)
     assert (table["errors"], table["prompts"], table["percent"]) == (1, 3, [100.0, 0.0, 0.0])
     with pytest.raises(JudgeFailed, match=r"failed on 1 of 4 prompts.*wins\.max_error_share.*unreadable"):
@@ -84,14 +99,24 @@ def test_errors_are_counted_and_left_out_and_too_many_stop():
 def test_percentages_sum_to_a_hundred(counts):
     found = percentages(counts)
     assert sum(round(10 * value) for value in found) == 1000
-    assert all(abs(value - 100 * count / sum(counts)) < 0.1 for value, count in zip(found, counts, strict=True))
+    assert all(
+        abs(value - 100 * count / sum(counts)) < 0.1 for value, count in zip(found, counts, strict=True)
+    )
 
 
 def test_matches_of_models():
-    samples = {"ppo": [row("a", "xx"), row("a", "x") | {"sample": 1}, row("b", "x")], "sft": [row("b", "xx"), row("a", "x")]}
+    samples = {
+        "ppo": [row("a", "xx"), row("a", "x") | {"sample": 1}, row("b", "x")],
+        "sft": [row("b", "xx"), row("a", "x")],
+    }
     found = win_tables(samples, Longest(), WinsParams(matches=[("ppo", "sft")]))
     assert found["matches"][0]["percent"] == [50.0, 0.0, 50.0]
-    assert win_tables(samples, Longest(), WinsParams(matches=[("ppo", "sft")], prompts=1))["matches"][0]["prompts"] == 1
+    assert (
+        win_tables(samples, Longest(), WinsParams(matches=[("ppo", "sft")], prompts=1))["matches"][0][
+            "prompts"
+        ]
+        == 1
+    )
     with pytest.raises(ValueError, match="names dpo, which was not assessed; known: ppo, sft"):
         win_tables(samples, Longest(), WinsParams(matches=[("ppo", "dpo")]))
     with pytest.raises(ValueError, match="no prompt in common"):
@@ -99,9 +124,17 @@ def test_matches_of_models():
 
 
 def test_judges_that_read_what_the_assessment_wrote():
-    one, other = row("a", score=1.0, verdict="right", reward=0.3), row("a", score=0.0, verdict="wrong", reward=0.2)
+    one, other = (
+        row("a", score=1.0, verdict="right", reward=0.3),
+        row("a", score=0.0, verdict="wrong", reward=0.2),
+    )
     broken = row("a", score=0.0, verdict="error")
-    assert [vote.better for vote in make_checker(Choice(kind="checker"), None).vote([Comparison(one, other), Comparison(one, broken)])] == [
+    assert [
+        vote.better
+        for vote in make_checker(Choice(kind="checker"), None).vote(
+            [Comparison(one, other), Comparison(one, broken)]
+        )
+    ] == [
         "first",
         "error",
     ]
@@ -152,7 +185,9 @@ def test_what_a_model_wrote_stays_inside_its_fence(attack):
 
 
 def test_a_hugging_face_judge_sees_both_orders_and_its_silence_is_counted():
-    """A toy that answers by rule stands for the model: the batches, the padding and the reading are the judge's own."""
+    """A toy that answers by rule stands for the model: the batches, the padding and the reading are the
+    judge's own.
+    """
 
     class Words:
         all_special_tokens = ("<pad>",)
@@ -173,27 +208,46 @@ def test_a_hugging_face_judge_sees_both_orders_and_its_silence_is_counted():
             said = "A" if first < second else "B"
             written.append(["I cannot say.", f"One is better.\nVerdict: {said}"]["mute" not in text])
         width = max(map(len, written))
-        tail = torch.tensor([[ord(letter) for letter in text] + [0] * (width - len(text)) for text in written])
+        tail = torch.tensor(
+            [[ord(letter) for letter in text] + [0] * (width - len(text)) for text in written]
+        )
         return torch.cat([input_ids, tail], 1)
 
     config = SimpleNamespace(max_position_embeddings=2000)
     config.get_text_config = lambda decoder: config
-    judge = PromptedJudge(SimpleNamespace(device="cpu", generate=generate, config=config), Words(), PromptedParams(model="toy", batch=2))
-    pairs = [Comparison(row(f"p{place}", *("good",)), row(f"p{place}", "bad" + "!" * place)) for place in range(5)]
-    pairs += [Comparison(row("p9", "bad"), row("p9", "good")), Comparison(row("p8", "mute"), row("p8", "good"))]
+    judge = PromptedJudge(
+        SimpleNamespace(device="cpu", generate=generate, config=config),
+        Words(),
+        PromptedParams(model="toy", batch=2),
+    )
+    pairs = [
+        Comparison(row(f"p{place}", *("good",)), row(f"p{place}", "bad" + "!" * place)) for place in range(5)
+    ]
+    pairs += [
+        Comparison(row("p9", "bad"), row("p9", "good")),
+        Comparison(row("p8", "mute"), row("p8", "good")),
+    ]
     table = win_table(("one", "other"), pairs, judge, 0.2)
-    assert (table["judge"], table["errors"], [table[name]["right"] for name in ("win", "tie", "lose")]) == ("toy", 1, [5, 0, 1])
+    assert (table["judge"], table["errors"], [table[name]["right"] for name in ("win", "tie", "lose")]) == (
+        "toy",
+        1,
+        [5, 0, 1],
+    )
     long = [Comparison(row("p9", "good"), row("p9", "bad" * 500))]
     with pytest.raises(JudgeFailed, match="the judge's context room for 1904"):
         win_table(("one", "other"), long, judge, 0.2)
 
 
 def test_any_folder_of_a_model_with_its_tokenizer_is_a_judge(tmp_path):
-    """Here one of our own, whose alphabet holds none of the question's words and which has learnt nothing: all errors, no crash."""
+    """Here one of our own, whose alphabet holds none of the question's words and which has learnt nothing:
+    all errors, no crash.
+    """
     tokens = make_tiny_tokens(tmp_path / "tokens")
     model = policy.build(ARCHITECTURE.model_copy(update={"context": 2048}), tokens, 0)
     policy.save(model, tokens, tmp_path / "model")
     options = PromptedParams(model=str(tmp_path / "model"), max_new_tokens=4, batch=2)
-    votes = make_prompted(options, Place(CPU)).vote([Comparison(row(f"p{place}", "1+1"), row("p", "2")) for place in range(3)])
+    votes = make_prompted(options, Place(CPU)).vote(
+        [Comparison(row(f"p{place}", "1+1"), row("p", "2")) for place in range(3)]
+    )
     assert [vote.better for vote in votes] == ["error"] * 3
     assert all("no verdict" in vote.reason for vote in votes)

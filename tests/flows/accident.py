@@ -1,6 +1,8 @@
-"""Where accidents are staged: a copy of the toy graph whose processes can be told from all others, killed by id, and counted afterwards.
+"""Where accidents are staged: a copy of the toy graph whose processes can be told from all others, killed by
+id, and counted afterwards.
 
-Every process of a scene carries the scene's mark in its environment. When a test ends, none of them may be left.
+Every process of a scene carries the scene's mark in its environment. When a test ends, none of them may be
+left.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from tests.flows import toy
 MARK = "WHETSTONE_TEST_MARK"
 SHOWN = ("data", "models", "metrics", "curves", "samples", "reports")
 
-# Counts to twelve, keeping its place in the work directory, and holds at the sixth step until the file .scene/go is there.
+# Counts to twelve, keeping its place in the work directory, and holds at the sixth step until the file
+# .scene/go is there.
 STEPS = '''"""A stage that can be caught in the middle."""
 
 import os
@@ -90,7 +93,9 @@ class Scene(toy.Project):
         """`whetstone …` in a process group of its own, its output in .scene/output."""
         with open(self.folder / ".scene" / "output", "wb") as stream:
             command = [self.python, "-m", "flows", *words]
-            started = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=stream, stderr=stream, start_new_session=True)
+            started = subprocess.Popen(
+                command, cwd=self.folder, env=self.env, stdout=stream, stderr=stream, start_new_session=True
+            )
         self._launched.append(started)
         return started
 
@@ -99,7 +104,9 @@ class Scene(toy.Project):
 
     def python_code(self, source: str) -> int:
         """Run `source` as a process of its own in the project; its exit code."""
-        return subprocess.run([self.python, "-c", source], cwd=self.folder, env=self.env, timeout=120).returncode
+        return subprocess.run(
+            [self.python, "-c", source], cwd=self.folder, env=self.env, timeout=120
+        ).returncode
 
     def session(self, *targets: str, watch: Watch = Watch()) -> Outcome:
         """Bring stages up to date one after the other, without Prefect."""
@@ -116,7 +123,7 @@ class Scene(toy.Project):
                     continue
         return session.outcome
 
-    # -- what goes on ---------------------------------------------------------------------------------------------------------------
+    # -- what goes on ----------------------------------------------------------------------------------------
 
     def started(self) -> list[int]:
         """The step at which each start of a STEPS stage began."""
@@ -128,7 +135,9 @@ class Scene(toy.Project):
 
     def holds(self, stage: str = "sft") -> bool:
         """Whether a STEPS stage has come to the step where it waits."""
-        return any(path.read_text() == "5" for path in (self.folder / ".whetstone/work").glob(f"{stage}-*/place"))
+        return any(
+            path.read_text() == "5" for path in (self.folder / ".whetstone/work").glob(f"{stage}-*/place")
+        )
 
     def left(self) -> list[psutil.Process]:
         """Living processes that carry the mark."""
@@ -144,11 +153,17 @@ class Scene(toy.Project):
         """Digest of every output file; of lineage.json without what may differ between equal runs."""
         found = {}
         for folder in folders:
-            for path in sorted(p for p in (self.folder / folder).rglob("*") if p.is_file() and p.name not in (".gitignore", "timings.js")):
+            for path in sorted(
+                p
+                for p in (self.folder / folder).rglob("*")
+                if p.is_file() and p.name not in (".gitignore", "timings.js")
+            ):
                 data = path.read_bytes()
                 if path.name == "lineage.json":
                     facts = json.loads(data)
-                    data = json.dumps({k: v for k, v in facts.items() if k not in ("git", "run")}, sort_keys=True).encode()
+                    data = json.dumps(
+                        {k: v for k, v in facts.items() if k not in ("git", "run")}, sort_keys=True
+                    ).encode()
                 found[path.relative_to(self.folder).as_posix()] = hashlib.sha256(data).hexdigest()
         return found
 
@@ -157,7 +172,9 @@ class Scene(toy.Project):
         cache = self.folder / ".dvc/cache/files/md5"
         objects = [path for path in cache.glob("??/*") if len(path.name.removesuffix(".dir")) == 30]
         wrong = [
-            path for path in objects if hashlib.md5(path.read_bytes()).hexdigest() != path.parent.name + path.name.removesuffix(".dir")
+            path
+            for path in objects
+            if hashlib.md5(path.read_bytes()).hexdigest() != path.parent.name + path.name.removesuffix(".dir")
         ]
         return [str(path) for path in wrong]
 
@@ -196,7 +213,9 @@ def until(true: Callable[[], Any], seconds: float = 60) -> None:
 
 @contextmanager
 def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    """A scene, with this process in its folder and environment; fails when one of its processes is left at the end."""
+    """A scene, with this process in its folder and environment; fails when one of its processes is left at
+    the end.
+    """
     scene = Scene(folder)
     for name in [name for name in os.environ if name.startswith(("PREFECT_", "MLFLOW_", "DVC_", "GIT_"))]:
         monkeypatch.delenv(name)
@@ -212,7 +231,9 @@ def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 @pytest.fixture(scope="session")
 def run_once(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished graph after a true `whetstone run`: Prefect's and MLflow's databases are there, so that copies need not make them."""
+    """The finished graph after a true `whetstone run`: Prefect's and MLflow's databases are there, so that
+    copies need not make them.
+    """
     folder = tmp_path_factory.mktemp("ran") / "project"
     shutil.copytree(finished, folder, symlinks=True)
     project = toy.Project(folder)

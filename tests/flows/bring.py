@@ -1,4 +1,5 @@
-"""`whetstone run` without Prefect, MLflow and snapshots, for tests of staleness: the same session and executor, a stage after the other.
+"""`whetstone run` without Prefect, MLflow and snapshots, for tests of staleness: the same session and
+executor, a stage after the other.
 
 Prints what `whetstone run --json` prints. `python tests/flows/bring.py [--force] [STAGE…]` in a project.
 """

@@ -16,7 +16,8 @@ from tests.flows.accident import run_once, scene  # noqa: F401
 @pytest.fixture(scope="session")
 def python() -> Iterator[str]:
     """An interpreter whose processes start with DVC loaded."""
-    with tempfile.TemporaryDirectory(prefix="forks-") as folder, forks.server(Path(folder)) as path:  # short: it holds a socket
+    # short: it holds a socket
+    with tempfile.TemporaryDirectory(prefix="forks-") as folder, forks.server(Path(folder)) as path:
         yield path
 
 

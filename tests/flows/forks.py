@@ -1,8 +1,10 @@
-"""A fork server for tests: Python processes that start with DVC and pydantic already loaded, so that a plan costs what it computes.
+"""A fork server for tests: Python processes that start with DVC and pydantic already loaded, so that a plan
+costs what it computes.
 
-A project calls `python`, a script that hands its arguments, folder, environment and streams over a Unix socket; the server forks and goes
-on as that very command. None of the project's own packages is ever loaded in the server. What needs a true process tree (kills, lifelines)
-must not use it. `python tests/flows/forks.py SOCKET` is the server, `python tests/flows/forks.py SOCKET -- ARGUMENTS` a command.
+A project calls `python`, a script that hands its arguments, folder, environment and streams over a Unix
+socket; the server forks and goes on as that very command. None of the project's own packages is ever loaded
+in the server. What needs a true process tree (kills, lifelines) must not use it. `python tests/flows/forks.py
+SOCKET` is the server, `python tests/flows/forks.py SOCKET -- ARGUMENTS` a command.
 """
 
 from __future__ import annotations
@@ -27,11 +29,16 @@ PRELOADED = ("dvc.cli", "dvc.repo", "dvc.stage", "dvc.stage.cache", "dvc.depende
 
 
 def request(path: str, words: list[str]) -> int:
-    """Run `python WORDS` in the server, with this process's folder, environment and streams; its exit code."""
+    """Run `python WORDS` in the server, with this process's folder, environment and streams; its exit
+    code.
+    """
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
         text = json.dumps({"words": words, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
-        client.sendmsg([struct.pack("!I", len(text))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+        client.sendmsg(
+            [struct.pack("!I", len(text))],
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))],
+        )
         client.sendall(text)
         child = _number(client)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -146,7 +153,9 @@ def _finish_threads() -> None:
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """Start a server; yields the path of a `python` that uses it (options other than -m and -c go to the real interpreter)."""
+    """Start a server; yields the path of a `python` that uses it (options other than -m and -c go to the real
+    interpreter).
+    """
     path = folder / "s"
     script = folder / "bin" / "python"
     script.parent.mkdir(parents=True)

@@ -1,4 +1,6 @@
-"""Changes of a finished project that change no result: the audit must accept each of them, and the plan must keep every stage."""
+"""Changes of a finished project that change no result: the audit must accept each of them, and the plan must
+keep every stage.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,16 @@ STATE = ("timings.json", "graph.json", "closure.json", "dvc.lock.good", "manifes
 
 def catalogue(bench: Workbench) -> list[tuple[str, Change]]:
     """(name, change), each harmless alone and together with the others."""
-    return [*_times(bench), *_lock(), *_params(), *_code(bench), *_strays(bench), *_links(bench), *_caches(bench), *_people(bench)]
+    return [
+        *_times(bench),
+        *_lock(),
+        *_params(),
+        *_code(bench),
+        *_strays(bench),
+        *_links(bench),
+        *_caches(bench),
+        *_people(bench),
+    ]
 
 
 def _rows(bench: Workbench) -> dict[str, Any]:
@@ -58,19 +69,31 @@ def _lock() -> Iterator[tuple[str, Change]]:
     yield "dvc.lock written anew", lambda b: b.write_lock(b.lock())
     yield "dvc.lock in JSON's words", lambda b: b.write("dvc.lock", json.dumps(b.lock(), indent=1).encode())
     yield "dvc.lock's keys turned round", lambda b: b.write("dvc.lock", _block(_reversed(b.lock())))
-    yield "dvc.lock with a comment", lambda b: b.write("dvc.lock", b"# of last week\n" + (b.root / "dvc.lock").read_bytes() + b"\n\n")
-    yield "dvc.lock with CRLF", lambda b: b.write("dvc.lock", (b.root / "dvc.lock").read_bytes().replace(b"\n", b"\r\n"))
+    yield (
+        "dvc.lock with a comment",
+        lambda b: b.write("dvc.lock", b"# of last week\n" + (b.root / "dvc.lock").read_bytes() + b"\n\n"),
+    )
+    yield (
+        "dvc.lock with CRLF",
+        lambda b: b.write("dvc.lock", (b.root / "dvc.lock").read_bytes().replace(b"\n", b"\r\n")),
+    )
     yield (
         "a stage more in dvc.lock",
-        lambda b: _relock(b, lambda v: v["stages"].update(old={"cmd": "true", "outs": [{"path": "old", "md5": "0" * 32}]})),
+        lambda b: _relock(
+            b, lambda v: v["stages"].update(old={"cmd": "true", "outs": [{"path": "old", "md5": "0" * 32}]})
+        ),
     )
     yield (
         "no sizes in dvc.lock",
-        lambda b: _relock(b, lambda v: [item.pop("size", None) for row in v["stages"].values() for item in row["outs"]]),
+        lambda b: _relock(
+            b, lambda v: [item.pop("size", None) for row in v["stages"].values() for item in row["outs"]]
+        ),
     )
     yield (
         "inputs in another order",
-        lambda b: _relock(b, lambda v: [row["deps"].reverse() for row in v["stages"].values() if "deps" in row]),
+        lambda b: _relock(
+            b, lambda v: [row["deps"].reverse() for row in v["stages"].values() if "deps" in row]
+        ),
     )
 
 
@@ -80,8 +103,18 @@ def _params() -> Iterator[tuple[str, Change]]:
 
     yield "params.yaml by ruamel", partial(rewritten, write=dump_yaml)
     yield "params.yaml's keys turned round", partial(rewritten, write=lambda value: _block(_reversed(value)))
-    yield "a comment in params.yaml", lambda b: b.write("params.yaml", b"# mine\n" + (b.root / "params.yaml").read_bytes())
-    for key, value in {"threads": 2, "jobs": 3, "cpu_slots": 1, "grace_s": 5, "log_period_s": 3, "timeout_s": 4000}.items():
+    yield (
+        "a comment in params.yaml",
+        lambda b: b.write("params.yaml", b"# mine\n" + (b.root / "params.yaml").read_bytes()),
+    )
+    for key, value in {
+        "threads": 2,
+        "jobs": 3,
+        "cpu_slots": 1,
+        "grace_s": 5,
+        "log_period_s": 3,
+        "timeout_s": 4000,
+    }.items():
         yield f"execution.{key}", lambda b, k=key, v=value: b.edit_params({f"execution.{k}": v})
 
 
@@ -93,12 +126,16 @@ def _code(bench: Workbench) -> Iterator[tuple[str, Change]]:
         yield f"a comment in {path}", partial(appended, path=path, text="\n# a remark\n\n")
     yield (
         "a docstring",
-        lambda b: b.write("tasks/rl.py", b'"""Other words."""\n' + (b.root / "tasks/rl.py").read_bytes().split(b"\n", 1)[1]),
+        lambda b: b.write(
+            "tasks/rl.py", b'"""Other words."""\n' + (b.root / "tasks/rl.py").read_bytes().split(b"\n", 1)[1]
+        ),
     )
     yield "a comment in dvc.yaml", partial(appended, path="dvc.yaml", text="\n# a remark\n")
     yield (
         "another description",
-        lambda b: b.write("dvc.yaml", (b.root / "dvc.yaml").read_bytes().replace(b"desc: supervised", b"desc: Supervised")),
+        lambda b: b.write(
+            "dvc.yaml", (b.root / "dvc.yaml").read_bytes().replace(b"desc: supervised", b"desc: Supervised")
+        ),
     )
     yield "flows changed", partial(appended, path="flows/cli.py", text="\nUNUSED = 1\n")
     yield "a module that no stage reaches", lambda b: b.write("pipelines/unreached.py", b"VALUE = 1\n")
@@ -133,7 +170,9 @@ def _links(bench: Workbench) -> Iterator[tuple[str, Change]]:
     for index, out in enumerate(single[:6]):
         name, make = (("symlink", os.symlink), ("hardlink", os.link))[index % 2]
         yield f"{out['path']} as a {name}", partial(cached, path=out["path"], digest=out["md5"], make=make)
-    for index, out in enumerate([out for row in _rows(bench).values() for out in row["outs"] if out["path"].endswith("/model")]):
+    for index, out in enumerate(
+        [out for row in _rows(bench).values() for out in row["outs"] if out["path"].endswith("/model")]
+    ):
         name, make = (("symlink", os.symlink), ("hardlink", os.link))[index % 2]
         for row in json.loads(bench.object(out["md5"]).read_bytes()):
             yield (
@@ -144,11 +183,20 @@ def _links(bench: Workbench) -> Iterator[tuple[str, Change]]:
 
 def _caches(bench: Workbench) -> Iterator[tuple[str, Change]]:
     yield "a stray object", lambda b: b.write(b.object(f"{random.Random(0).getrandbits(128):032x}"), b"stray")
-    yield "a stray run-cache entry", lambda b: b.write(f".dvc/cache/runs/00/{'0' * 64}/{'1' * 64}", b"cmd: true\nouts: []\n")
-    yield "an empty folder of the run cache", lambda b: (b.root / f".dvc/cache/runs/11/{'1' * 64}").mkdir(parents=True, exist_ok=True)
+    yield (
+        "a stray run-cache entry",
+        lambda b: b.write(f".dvc/cache/runs/00/{'0' * 64}/{'1' * 64}", b"cmd: true\nouts: []\n"),
+    )
+    yield (
+        "an empty folder of the run cache",
+        lambda b: (b.root / f".dvc/cache/runs/11/{'1' * 64}").mkdir(parents=True, exist_ok=True),
+    )
     yield "an unfinished object", lambda b: b.write(".dvc/cache/files/md5/aa/.xyz.tmp", b"half")
 
 
 def _people(bench: Workbench) -> Iterator[tuple[str, Change]]:
-    yield "a line in .gitignore", lambda b: b.write(".gitignore", (b.root / ".gitignore").read_bytes() + b"/mine/\n")
+    yield (
+        "a line in .gitignore",
+        lambda b: b.write(".gitignore", (b.root / ".gitignore").read_bytes() + b"/mine/\n"),
+    )
     yield "a lock file gone", partial(Workbench.remove, path="requirements.lock.bak")

@@ -15,13 +15,19 @@ def _rows(path: Path, query: str) -> list[tuple[str, ...]]:
 def prefect_flows(folder: Path) -> list[str]:
     """State types of the flow runs, oldest first."""
     return [
-        row[0] for row in _rows(folder / ".whetstone/prefect/prefect.db", "SELECT state_type FROM flow_run ORDER BY start_time, created")
+        row[0]
+        for row in _rows(
+            folder / ".whetstone/prefect/prefect.db",
+            "SELECT state_type FROM flow_run ORDER BY start_time, created",
+        )
     ]
 
 
 def prefect_tasks(folder: Path) -> set[str]:
     """State types of all task runs."""
-    return {row[0] for row in _rows(folder / ".whetstone/prefect/prefect.db", "SELECT state_type FROM task_run")}
+    return {
+        row[0] for row in _rows(folder / ".whetstone/prefect/prefect.db", "SELECT state_type FROM task_run")
+    }
 
 
 def mlflow_runs(folder: Path) -> list[tuple[str, str]]:

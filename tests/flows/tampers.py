@@ -1,6 +1,8 @@
-"""Ways to falsify a finished project: each must be refused by the audit, which must name what was changed, and none may count as fresh.
+"""Ways to falsify a finished project: each must be refused by the audit, which must name what was changed,
+and none may count as fresh.
 
-The catalogue is made from dvc.lock, so it serves the toy graph and the real default (benchmarks/tampers.py) alike.
+The catalogue is made from dvc.lock, so it serves the toy graph and the real default (benchmarks/tampers.py)
+alike.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ Rows = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Tamper:
-    """`named`: what the audit must say. `stale`: a stage that the plan must not keep. `registry`: the audit must ask MLflow."""
+    """`named`: what the audit must say. `stale`: a stage that the plan must not keep. `registry`: the audit
+    must ask MLflow.
+    """
 
     name: str
     named: str
@@ -53,17 +57,27 @@ def catalogue(bench: Workbench) -> list[Tamper]:
 
 
 def present(bench: Workbench) -> Rows:
-    """The entries of dvc.lock whose outputs are there; others are of stages that params.yaml no longer has."""
+    """The entries of dvc.lock whose outputs are there; others are of stages that params.yaml no longer
+    has.
+    """
     rows = {name: row for name, row in bench.lock()["stages"].items() if name != "code"}
-    return {name: row for name, row in rows.items() if all((bench.root / out["path"]).exists() for out in row["outs"])}
+    return {
+        name: row
+        for name, row in rows.items()
+        if all((bench.root / out["path"]).exists() for out in row["outs"])
+    }
 
 
 def files(bench: Workbench, out: str) -> list[str]:
     place = bench.root / out
-    return [out] if place.is_file() else sorted(path.relative_to(bench.root).as_posix() for path in place.rglob("*") if path.is_file())
+    return (
+        [out]
+        if place.is_file()
+        else sorted(path.relative_to(bench.root).as_posix() for path in place.rglob("*") if path.is_file())
+    )
 
 
-# -- bytes --------------------------------------------------------------------------------------------------------------------------------
+# -- bytes ---------------------------------------------------------------------------------------------------
 
 
 def _bytes(bench: Workbench, rows: Rows) -> Iterator[Tamper]:
@@ -73,25 +87,42 @@ def _bytes(bench: Workbench, rows: Rows) -> Iterator[Tamper]:
             for path in files(bench, out["path"])[:2]:
                 data = (bench.root / path).read_bytes()
                 yield Tamper(f"{path}: one bit", path, (partial(Workbench.flip, path=path),))
-                yield Tamper(f"{path}: seven bytes less", path, (partial(Workbench.write, path=path, data=data[:-7]),), stage)
-                yield Tamper(f"{path}: longer", path, (partial(Workbench.write, path=path, data=data + b"\n"),), stage)
+                yield Tamper(
+                    f"{path}: seven bytes less",
+                    path,
+                    (partial(Workbench.write, path=path, data=data[:-7]),),
+                    stage,
+                )
+                yield Tamper(
+                    f"{path}: longer", path, (partial(Workbench.write, path=path, data=data + b"\n"),), stage
+                )
             first = files(bench, out["path"])[0]
             yield Tamper(f"{first}: emptied", first, (partial(Workbench.write, path=first, data=b""),), stage)
             if out["md5"].endswith(".dir"):
                 extra = f"{out['path']}/extra.bin"
-                yield Tamper(f"{extra}: new", extra, (partial(Workbench.write, path=extra, data=b"x"),), stage)
-                moved = (partial(Workbench.replace, path=f"{first}.old", source=first), partial(Workbench.remove, path=first))
+                yield Tamper(
+                    f"{extra}: new", extra, (partial(Workbench.write, path=extra, data=b"x"),), stage
+                )
+                moved = (
+                    partial(Workbench.replace, path=f"{first}.old", source=first),
+                    partial(Workbench.remove, path=first),
+                )
                 yield Tamper(f"{first}: another name", first, moved, stage)
 
 
-# -- entries of dvc.lock ------------------------------------------------------------------------------------------------------------------
+# -- entries of dvc.lock -------------------------------------------------------------------------------------
 
 
 def _entries(rows: Rows) -> Iterator[Tamper]:
     """Every field of every entry."""
     for stage, row in rows.items():
         for title, edit in edits(row):
-            yield Tamper(f"dvc.lock {stage}: {title}", stage, (partial(Workbench.edit_lock, stage=stage, edit=edit),), stage)
+            yield Tamper(
+                f"dvc.lock {stage}: {title}",
+                stage,
+                (partial(Workbench.edit_lock, stage=stage, edit=edit),),
+                stage,
+            )
 
 
 def edits(row: dict[str, Any]) -> Iterator[tuple[str, Callable[[dict[str, Any]], Any]]]:
@@ -130,7 +161,7 @@ def other(value: Any) -> Any:
     return f"{value}x" if isinstance(value, str) else [*value, "x"] if isinstance(value, list) else "x"
 
 
-# -- the run cache and lineage.json -------------------------------------------------------------------------------------------------------
+# -- the run cache and lineage.json --------------------------------------------------------------------------
 
 
 def _cut(bench: Workbench, row: dict[str, Any]) -> None:
@@ -142,7 +173,9 @@ def _zeroed(bench: Workbench, row: dict[str, Any]) -> None:
 
 
 def _another_command(bench: Workbench, row: dict[str, Any]) -> None:
-    bench.write(bench.run_cache(row), bench.run_cache(row).read_bytes().replace(b"cmd: python", b"cmd: Python", 1))
+    bench.write(
+        bench.run_cache(row), bench.run_cache(row).read_bytes().replace(b"cmd: python", b"cmd: Python", 1)
+    )
 
 
 def _gone(bench: Workbench, row: dict[str, Any]) -> None:
@@ -150,12 +183,16 @@ def _gone(bench: Workbench, row: dict[str, Any]) -> None:
 
 
 def _run_cache(rows: Rows) -> Iterator[Tamper]:
-    """Entries of the run cache: damaged, edited, gone together with an edit of dvc.lock, forged under the right name."""
+    """Entries of the run cache: damaged, edited, gone together with an edit of dvc.lock, forged under the
+    right name.
+    """
     for stage, row in rows.items():
         for title, change in (("cut", _cut), ("zeroed", _zeroed), ("another command", _another_command)):
             yield Tamper(f"run cache {stage}: {title}", stage, (partial(change, row=row),))
         edited = partial(Workbench.edit_lock, stage=stage, edit=lambda entry: entry.update(cmd="true"))
-        yield Tamper(f"run cache {stage}: gone, and dvc.lock edited", stage, (partial(_gone, row=row), edited), stage)
+        yield Tamper(
+            f"run cache {stage}: gone, and dvc.lock edited", stage, (partial(_gone, row=row), edited), stage
+        )
         if any(out["path"].endswith("lineage.json") for out in row["outs"]):
             for title, edit in edits(row):
                 if title.startswith(("parameter", "code", "input")):
@@ -174,69 +211,145 @@ def _fitted(bench: Workbench, stage: str, path: str) -> None:
     """Let dvc.lock and the cache hold the file as it is now."""
     digest, data = file_digest(bench.root / path), (bench.root / path).read_bytes()
     bench.write(bench.object(digest), data)
-    bench.edit_lock(stage, lambda row: [out.update(md5=digest, size=len(data)) for out in row["outs"] if out["path"] == path])
+    bench.edit_lock(
+        stage,
+        lambda row: [out.update(md5=digest, size=len(data)) for out in row["outs"] if out["path"] == path],
+    )
 
 
 def _lineage(rows: Rows) -> Iterator[Tamper]:
     """Every field of every lineage.json, alone and with the digest in dvc.lock made to fit."""
     for stage, row in rows.items():
         for path in [out["path"] for out in row["outs"] if out["path"].endswith("lineage.json")]:
-            for name in ("stage", "key", "command", "params", "inputs", "code", "seed", "files", "model_digest", "outs", "metrics"):
+            for name in (
+                "stage",
+                "key",
+                "command",
+                "params",
+                "inputs",
+                "code",
+                "seed",
+                "files",
+                "model_digest",
+                "outs",
+                "metrics",
+            ):
                 edited = partial(_edited_record, path=path, name=name)
                 yield Tamper(f"{path}: {name}", path, (edited,), stage)
-                if name not in ("key", "seed", "files", "metrics") and (name != "outs" or len(row["outs"]) > 2):
-                    yield Tamper(f"{path}: {name}, and dvc.lock fits", stage, (edited, partial(_fitted, stage=stage, path=path)), stage)
+                if name not in ("key", "seed", "files", "metrics") and (
+                    name != "outs" or len(row["outs"]) > 2
+                ):
+                    yield Tamper(
+                        f"{path}: {name}, and dvc.lock fits",
+                        stage,
+                        (edited, partial(_fitted, stage=stage, path=path)),
+                        stage,
+                    )
             yield Tamper(f"{path}: no JSON", path, (partial(Workbench.write, path=path, data=b"{"),), stage)
 
 
-# -- links, the cache, raw data -----------------------------------------------------------------------------------------------------------
+# -- links, the cache, raw data ------------------------------------------------------------------------------
 
 
 def _links(bench: Workbench, rows: Rows) -> Iterator[Tamper]:
     """Another model or file behind the name."""
-    models = {stage: out["path"] for stage, row in rows.items() for out in row["outs"] if out["path"].endswith("/model")}
+    models = {
+        stage: out["path"]
+        for stage, row in rows.items()
+        for out in row["outs"]
+        if out["path"].endswith("/model")
+    }
     for stage, path in models.items():
         sibling = next(model for model in models.values() if model != path)
-        pairs = [(path, sibling), (path.replace("/model", "/lineage.json"), sibling.replace("/model", "/lineage.json"))]
+        pairs = [
+            (path, sibling),
+            (path.replace("/model", "/lineage.json"), sibling.replace("/model", "/lineage.json")),
+        ]
         pairs.append((files(bench, path)[0], files(bench, sibling)[0]))
         for place, behind in pairs:
-            yield Tamper(f"{place}: a copy of {behind}", place, (partial(Workbench.replace, path=place, source=behind),), stage)
-            yield Tamper(f"{place}: a link to {behind}", place, (partial(Workbench.link, path=place, target=bench.root / behind),), stage)
-        yield Tamper(f"{place}: a link to nothing", place, (partial(Workbench.link, path=place, target="nowhere"),), stage)
+            yield Tamper(
+                f"{place}: a copy of {behind}",
+                place,
+                (partial(Workbench.replace, path=place, source=behind),),
+                stage,
+            )
+            yield Tamper(
+                f"{place}: a link to {behind}",
+                place,
+                (partial(Workbench.link, path=place, target=bench.root / behind),),
+                stage,
+            )
+        yield Tamper(
+            f"{place}: a link to nothing",
+            place,
+            (partial(Workbench.link, path=place, target="nowhere"),),
+            stage,
+        )
         inside = f"{path}/more"
-        yield Tamper(f"{inside}: a link to a folder", inside, (partial(Workbench.link, path=inside, target=bench.root / sibling),))
+        yield Tamper(
+            f"{inside}: a link to a folder",
+            inside,
+            (partial(Workbench.link, path=inside, target=bench.root / sibling),),
+        )
 
 
 def _cache(bench: Workbench, rows: Rows) -> Iterator[Tamper]:
     """The object in the cache is damaged, and the workspace no longer has the file."""
     for out in [out for row in rows.values() for out in row["outs"] if out["md5"].endswith(".dir")]:
         path, listing = out["path"], bench.object(out["md5"])
-        held, gone = bench.object(json.loads(listing.read_bytes())[0]["md5"]), partial(Workbench.remove, path=path)
+        held, gone = (
+            bench.object(json.loads(listing.read_bytes())[0]["md5"]),
+            partial(Workbench.remove, path=path),
+        )
         yield Tamper(f"{path}: its object flipped", path, (gone, partial(Workbench.flip, path=held)))
         yield Tamper(f"{path}: its object gone", path, (gone, partial(Workbench.remove, path=held)))
-        yield Tamper(f"{path}: its listing cut", path, (gone, partial(Workbench.write, path=listing, data=listing.read_bytes()[:40])))
+        yield Tamper(
+            f"{path}: its listing cut",
+            path,
+            (gone, partial(Workbench.write, path=listing, data=listing.read_bytes()[:40])),
+        )
         yield Tamper(f"{path}: its listing gone", path, (gone, partial(Workbench.remove, path=listing)))
 
 
 def _raw(bench: Workbench, rows: Rows) -> Iterator[Tamper]:
     made = {out["path"] for row in rows.values() for out in row["outs"]}
     for stage, row in rows.items():
-        for path in [dep["path"] for dep in row.get("deps", []) if not any(f"{out}/".startswith(f"{dep['path']}/") for out in made)]:
+        for path in [
+            dep["path"]
+            for dep in row.get("deps", [])
+            if not any(f"{out}/".startswith(f"{dep['path']}/") for out in made)
+        ]:
             file = files(bench, path)[0]
             data = (bench.root / file).read_bytes()
             yield Tamper(f"{file} for {stage}: one bit", file, (partial(Workbench.flip, path=file),))
-            yield Tamper(f"{file} for {stage}: longer", file, (partial(Workbench.write, path=file, data=data + b"!\n"),), stage)
-            yield Tamper(f"{file} for {stage}: emptied", file, (partial(Workbench.write, path=file, data=b""),), stage)
+            yield Tamper(
+                f"{file} for {stage}: longer",
+                file,
+                (partial(Workbench.write, path=file, data=data + b"!\n"),),
+                stage,
+            )
+            yield Tamper(
+                f"{file} for {stage}: emptied", file, (partial(Workbench.write, path=file, data=b""),), stage
+            )
             if (bench.root / path).is_dir():
                 more = f"{path}/more.txt"
-                yield Tamper(f"{more} for {stage}: new", more, (partial(Workbench.write, path=more, data=b"x\n"),), stage)
-                yield Tamper(f"{file} for {stage}: gone", path, (partial(Workbench.remove, path=file),), stage)
                 yield Tamper(
-                    f"{more} for {stage}: a link to a folder", more, (partial(Workbench.link, path=more, target=bench.root / "flows"),)
+                    f"{more} for {stage}: new",
+                    more,
+                    (partial(Workbench.write, path=more, data=b"x\n"),),
+                    stage,
+                )
+                yield Tamper(
+                    f"{file} for {stage}: gone", path, (partial(Workbench.remove, path=file),), stage
+                )
+                yield Tamper(
+                    f"{more} for {stage}: a link to a folder",
+                    more,
+                    (partial(Workbench.link, path=more, target=bench.root / "flows"),),
                 )
 
 
-# -- the registry -------------------------------------------------------------------------------------------------------------------------
+# -- the registry --------------------------------------------------------------------------------------------
 
 TAG = "UPDATE model_version_tags SET value = ? WHERE name = ? AND version = ? AND key = ?"
 SOURCE = "UPDATE model_versions SET source = ? WHERE name = ? AND version = ?"
@@ -249,13 +362,26 @@ def _registry(bench: Workbench) -> Iterator[Tamper]:
     for name, version, run in bench.ask("SELECT name, version, run_id FROM model_versions"):
         label, forged = f"{name}:{version}", f"{NOTHING}.dir"
         source = (SOURCE, f"dvc://{forged}/models/{name}/model", name, version)
-        statements = {f"tag {tag}": [(TAG, forged, name, version, tag)] for tag in ("stage", "stage.key", "whetstone.run", "dvc.md5")}
-        statements |= {"source": [source], "source and tag": [source, (TAG, forged, name, version, "dvc.md5")]}
-        statements |= {f"tag {tag} of its run": [(RUN_TAG, run, tag)] for tag in ("stage", "stage.key", "whetstone.run")}
+        statements = {
+            f"tag {tag}": [(TAG, forged, name, version, tag)]
+            for tag in ("stage", "stage.key", "whetstone.run", "dvc.md5")
+        }
+        statements |= {
+            "source": [source],
+            "source and tag": [source, (TAG, forged, name, version, "dvc.md5")],
+        }
+        statements |= {
+            f"tag {tag} of its run": [(RUN_TAG, run, tag)] for tag in ("stage", "stage.key", "whetstone.run")
+        }
         params = bench.ask("SELECT key FROM params WHERE run_uuid = ? ORDER BY key LIMIT 4", run)
         statements |= {f"parameter {key} of its run": [(RUN_PARAM, run, key)] for (key,) in params}
         for title, changes in statements.items():
-            yield Tamper(f"registry {label}: {title}", label, tuple(partial(_sql, words=words) for words in changes), registry=True)
+            yield Tamper(
+                f"registry {label}: {title}",
+                label,
+                tuple(partial(_sql, words=words) for words in changes),
+                registry=True,
+            )
 
 
 def _sql(bench: Workbench, words: tuple[Any, ...]) -> None:

@@ -1,4 +1,6 @@
-"""What was trained is never thrown away: it is kept aside by name, with the reason, listed, never fresh, and removed only when asked."""
+"""What was trained is never thrown away: it is kept aside by name, with the reason, listed, never fresh, and
+removed only when asked.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def refuse(graph: Project, more: str) -> None:
     path.write_text(path.read_text() + more)
 
 
-@pytest.mark.parametrize(("more", "why"), [(LATE, "sft loaded pipelines.toy.hidden"), (SWALLOWED, "sft reads params.yaml")])
+@pytest.mark.parametrize(
+    ("more", "why"), [(LATE, "sft loaded pipelines.toy.hidden"), (SWALLOWED, "sft reads params.yaml")]
+)
 @pytest.mark.parametrize("command", [".whetstone/bring.py", "-m dvc repro", "-m tasks"])
 def test_a_training_that_is_refused_at_its_end_is_kept(graph: Project, command: str, more: str, why: str):
     refuse(graph, more)
@@ -54,7 +58,10 @@ def test_it_can_be_asked_and_removed(graph: Project):
     assert kept["models"][0] in shown
     told = graph.call("lineage", kept["models"][0].removesuffix("/model"), "--json")
     assert told.returncode == 1
-    assert any("kept aside and never counts as fresh: sft loaded" in row["problem"] for row in json.loads(told.stdout)["problems"])
+    assert any(
+        "kept aside and never counts as fresh: sft loaded" in row["problem"]
+        for row in json.loads(told.stdout)["problems"]
+    )
     assert graph.call("aside", "sft-1", "--remove").returncode == 2
     assert graph.call("aside", kept["name"], "--remove").returncode == 0
     assert graph.aside() == []

@@ -1,4 +1,6 @@
-"""The audit finds and names one changed byte wherever it is, a missing ancestor and an edited record; a replay gives the same bytes."""
+"""The audit finds and names one changed byte wherever it is, a missing ancestor and an edited record; a
+replay gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def paths(project: toy.Project, subject: str = "models/grpo") -> list[str]:
         ("metrics/train/sft.json", "metrics/train/sft.json"),
     ],
 )
-def test_one_byte_of_a_checkpoint_an_ancestor_or_a_raw_file(graph: toy.Project, changed: str, named: str) -> None:
+def test_one_byte_of_a_checkpoint_an_ancestor_or_a_raw_file(
+    graph: toy.Project, changed: str, named: str
+) -> None:
     assert paths(graph) == []
     flip(graph.folder / changed)
     assert named in paths(graph)
@@ -57,7 +61,9 @@ def test_a_lineage_json_that_was_edited_is_found_out_and_the_edit_named(graph: t
     path.chmod(0o644)
     path.write_text(json.dumps(record))
     said = {
-        problem.problem for problem in audit(graph.folder, str(graph.folder / "models/grpo")) if problem.path == "models/grpo/lineage.json"
+        problem.problem
+        for problem in audit(graph.folder, str(graph.folder / "models/grpo"))
+        if problem.path == "models/grpo/lineage.json"
     }
     assert any("rl.methods.grpo.objective plain" in text and "clip" in text for text in said)
     assert any("does not give its own model_digest" in text for text in said)
@@ -96,7 +102,9 @@ def test_an_ancestor_without_a_record(graph: toy.Project) -> None:
 def test_a_whole_model_folder_put_in_another_ones_place(graph: toy.Project) -> None:
     shutil.rmtree(graph.folder / "models/grpo/model")
     shutil.copytree(graph.folder / "models/other/model", graph.folder / "models/grpo/model")
-    found = {problem.path: problem.problem for problem in audit(graph.folder, str(graph.folder / "models/grpo"))}
+    found = {
+        problem.path: problem.problem for problem in audit(graph.folder, str(graph.folder / "models/grpo"))
+    }
     assert "models/grpo/model/content.txt" in found
     assert "promises model" in found["models/grpo/lineage.json"]
 
@@ -118,7 +126,9 @@ def test_a_replay_gives_the_same_bytes(graph: toy.Project, tmp_path: Path) -> No
     assert graph.git("status", "--porcelain") == before
 
 
-def test_a_replay_takes_the_recorded_code_and_inputs_not_the_present_ones(graph: toy.Project, tmp_path: Path) -> None:
+def test_a_replay_takes_the_recorded_code_and_inputs_not_the_present_ones(
+    graph: toy.Project, tmp_path: Path
+) -> None:
     kept = snapshot.take(graph.folder, "r1").snapshot
     graph.edit("pipelines/toy/supervised.py", "x * 0.5", "x * 0.25")
     shutil.rmtree(graph.folder / "models/base/model")
@@ -131,7 +141,9 @@ def test_a_replay_names_what_comes_out_otherwise(graph: toy.Project, tmp_path: P
     """A stage whose result depends on something that no record holds."""
     graph.edit("tasks/sft.py", '"loss": nll(2.0)', '"loss": nll(2.0), "cwd": os.getcwd()')
     graph.bring("sft")
-    found = {difference.path: difference.what for difference in replay(graph.folder, "sft", tmp_path / "scratch")}
+    found = {
+        difference.path: difference.what for difference in replay(graph.folder, "sft", tmp_path / "scratch")
+    }
     assert found["models/sft/model/content.txt"] == "changed"
     assert found["models/sft/lineage.json:model_digest"] == "changed"
     assert not any("git" in path or "run" in path.rpartition(":")[2] for path in found)

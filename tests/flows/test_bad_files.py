@@ -1,4 +1,6 @@
-"""Files of the project that are not what they should be: a sentence with the place, exit code 2 or 1, never a traceback."""
+"""Files of the project that are not what they should be: a sentence with the place, exit code 2 or 1, never a
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def test_a_dangling_link_among_the_raw_data(graph: Project, words: list[str]) ->
         assert "raw/toy" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("words", [["plan", "-S", "report.samples=2"], ["run", "-S", "report.samples=2"], ["use", "default"]])
+@pytest.mark.parametrize(
+    "words", [["plan", "-S", "report.samples=2"], ["run", "-S", "report.samples=2"], ["use", "default"]]
+)
 def test_a_disk_without_room(graph: Project, words: list[str]) -> None:
     """No file may grow: as on a full disk, every write fails."""
     before = (graph.folder / "params.yaml").read_bytes()

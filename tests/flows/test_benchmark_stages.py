@@ -15,7 +15,11 @@ def graph() -> Graph:
 
 
 def test_holes_are_filled_and_makers_found(graph: Graph):
-    assert graph.before("dpo@dpo_safe") == ["sft_safe@sft_safe", "preferences@exam_safety", "reference@dpo_safe"]
+    assert graph.before("dpo@dpo_safe") == [
+        "sft_safe@sft_safe",
+        "preferences@exam_safety",
+        "reference@dpo_safe",
+    ]
     stage = graph.stages["dpo_iter@2"]
     assert stage.inputs == ("models/dpo_iter_1/model", "models/reward_model/model", "data/exam/records")
     assert "data/dpo_iter/2" in stage.outs
@@ -31,7 +35,9 @@ def test_an_edit_makes_later_stages_stale_and_no_others(graph: Graph):
 
 
 def test_every_model_of_the_plan_has_its_stages(graph: Graph):
-    models = {name for chain in CHAINS.values() for name in chain} | {name for match in MATCHES for name in match}
+    models = {name for chain in CHAINS.values() for name in chain} | {
+        name for match in MATCHES for name in match
+    }
     assert {f"{kind}@{name}" for kind in ("evaluate", "assess") for name in models} <= set(graph.stages)
 
 
@@ -45,7 +51,12 @@ def test_a_claim_agrees_only_where_every_seed_does():
 
 def test_claims_without_figures_say_so():
     models = {"sft": {"greedy": 0.5}, "dpo": {"greedy": 0.6}}
-    shown = claims({str(seed): {"models": models, "reward": {}, "wins": [], "rounds": {}} for seed in range(2)})
-    assert "| C4 | DPO above SFT (0.611 / 0.532) | dpo - sft, greedy: +10.0, +10.0 (+10.0 ± 0.0) | yes |" in shown
+    shown = claims(
+        {str(seed): {"models": models, "reward": {}, "wins": [], "rounds": {}} for seed in range(2)}
+    )
+    assert (
+        "| C4 | DPO above SFT (0.611 / 0.532) | dpo - sft, greedy: +10.0, +10.0 (+10.0 ± 0.0) | yes |"
+        in shown
+    )
     assert "| C5 |" in shown
     assert "| C1 |" not in shown

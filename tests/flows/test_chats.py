@@ -1,5 +1,7 @@
-"""Conversations through `whetstone …` in a clone of the whole repository: rows of turns and a pretrained folder with a chat template of its
-own, to demonstrations, a policy that stops at a turn's end, pairs and DPO; and what `show` and `doctor` say of them."""
+"""Conversations through `whetstone …` in a clone of the whole repository: rows of turns and a pretrained
+folder with a chat template of its own, to demonstrations, a policy that stops at a turn's end, pairs and DPO;
+and what `show` and `doctor` say of them.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +57,16 @@ def write_hub(folder: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     write_hub_folder(folder, KINDS["gemma"])
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=400, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, **shape))
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=400, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, **shape)
+    )
     model.save_pretrained(folder)
 
 
@@ -65,11 +75,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = clone.make(tmp_path_factory.mktemp("chats") / "project", SETTINGS)
     raw = made.folder / "raw"
     (raw / "chats").mkdir()
-    write_lines(raw / "chats/talks.jsonl", [{"messages": talk(f"Say {n}.", str(n), "And next?", str(n + 1))} for n in range(40)])
-    sums = [{"question": [*talk("1+1?", "#### 2"), message("user", f"{n}+{n}?")], "answer": str(2 * n)} for n in range(2, 30)]
+    write_lines(
+        raw / "chats/talks.jsonl",
+        [{"messages": talk(f"Say {n}.", str(n), "And next?", str(n + 1))} for n in range(40)],
+    )
+    sums = [
+        {"question": [*talk("1+1?", "#### 2"), message("user", f"{n}+{n}?")], "answer": str(2 * n)}
+        for n in range(2, 30)
+    ]
     write_lines(raw / "chats/sums.jsonl", sums[5:])
     write_lines(raw / "chats/held.jsonl", sums[:5])
-    likes = [{"chosen": talk(f"Is {n} a number?", "Yes."), "rejected": talk(f"Is {n} a number?", "Perhaps not.")} for n in range(20)]
+    likes = [
+        {"chosen": talk(f"Is {n} a number?", "Yes."), "rejected": talk(f"Is {n} a number?", "Perhaps not.")}
+        for n in range(20)
+    ]
     write_lines(raw / "likes.jsonl", likes)
     write_hub(raw / "hub")
     made.patience = 500
@@ -87,7 +106,9 @@ def test_turns_through_the_stages(project: Project):
     assert {ended[name]["ended"] for name in wanted} == {"run"}
     for model in ("sft", "grpo"):
         folder = project.folder / "models" / model / "model"
-        tokens, generation = (json.loads((folder / name).read_text()) for name in ("tokens.json", "generation_config.json"))
+        tokens, generation = (
+            json.loads((folder / name).read_text()) for name in ("tokens.json", "generation_config.json")
+        )
         assert generation["eos_token_id"] == tokens["stop_ids"] == [tokens["eos_id"], tokens["end_id"]]
         assert generation["pad_token_id"] == tokens["pad_id"]
     rows = {row["stage"]: row["action"] for row in project.plan_rows("rl@grpo", "preferences@likes")}
@@ -95,7 +116,9 @@ def test_turns_through_the_stages(project: Project):
     assert set(rows.values()) == {"keep"}
 
     one = show(project.folder, "corpus@chats", 3).as_json()["sequences"][0]
-    assert [part["text"] for part in one["parts"] if part["loss"]] == [f"{n}<end_of_turn>" for n in _said(one["text"])]
+    assert [part["text"] for part in one["parts"] if part["loss"]] == [
+        f"{n}<end_of_turn>" for n in _said(one["text"])
+    ]
     assert one["text"].startswith("<bos><start_of_turn>user\nSay ")
     assert (len(one["mask"]), sum(one["mask"])) == (one["tokens"], one["loss_tokens"])
     text = project.call("show", "corpus@chats", "--row", "3").stdout

@@ -49,7 +49,9 @@ def test_an_unknown_stage_is_bad_usage_with_the_nearest(graph: Project, command:
     assert json.loads(as_json.stdout)["ok"] is False
 
 
-@pytest.mark.parametrize("words", [["plan", "--jsn"], ["run", "--jobs", "many"], ["nothing"], ["lineage"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["plan", "--jsn"], ["run", "--jobs", "many"], ["nothing"], ["lineage"]], ids=" ".join
+)
 def test_bad_usage_is_2(graph: Project, words: list[str]):
     assert graph.call(*words).returncode == 2
 

@@ -50,7 +50,12 @@ def test_imports_are_followed_also_inside_functions_and_other_packages_are_named
 
 
 def test_relative_imports_parents_and_cycles(root: Path):
-    assert reached(root, "pipelines.package.inner") == {"pipelines", "pipelines.package", "pipelines.package.inner", "pipelines.d"}
+    assert reached(root, "pipelines.package.inner") == {
+        "pipelines",
+        "pipelines.package",
+        "pipelines.package.inner",
+        "pipelines.d",
+    }
     assert {"pipelines.cycle_a", "pipelines.cycle_b"} <= reached(root, "pipelines.cycle_a")
 
 
@@ -124,7 +129,9 @@ def test_a_module_that_does_not_parse_is_named_with_its_line(root: Path):
 
 
 def test_what_libraries_load_from_our_entry_points_is_foreseen():
-    """DeepSpeed imports MLflow, which loads every plugin that pyproject.toml registers: a stage's process runs that code whatever it does."""
+    """DeepSpeed imports MLflow, which loads every plugin that pyproject.toml registers: a stage's process
+    runs that code whatever it does.
+    """
     root = Path(codelock.__file__).resolve().parents[2]
     groups = tomllib.loads((root / "pyproject.toml").read_text())["project"].get("entry-points", {})
     plugins = {value.partition(":")[0] for group in groups.values() for value in group.values()}

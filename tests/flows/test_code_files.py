@@ -1,4 +1,6 @@
-"""Which files count as code: what Python imports and what modules name; what editors, systems and people leave beside them does not."""
+"""Which files count as code: what Python imports and what modules name; what editors, systems and people
+leave beside them does not.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,15 @@ def test_a_file_that_a_module_names_counts_byte_for_byte(root: Path, source: str
 
 
 @pytest.mark.parametrize(
-    "name", ["system.txt~", ".system.txt.swp", ".DS_Store", "#system.txt#", "system.txt.orig", ".ipynb_checkpoints/a.txt"]
+    "name",
+    [
+        "system.txt~",
+        ".system.txt.swp",
+        ".DS_Store",
+        "#system.txt#",
+        "system.txt.orig",
+        ".ipynb_checkpoints/a.txt",
+    ],
 )
 def test_what_lies_about_in_a_named_folder_does_not_count(root: Path, name: str):
     write(root, SHOW, "PROMPTS = 'prompts'\nKIND = '*.txt'\n")
@@ -131,7 +141,9 @@ def test_a_module_that_is_named_counts_as_imported(root: Path, source: str):
     assert {"pipelines.hidden", "pipelines.deeper"} <= digests(root).keys()
 
 
-@pytest.mark.parametrize("name", ["pipelines/objectives/loss/__init__.py", "pipelines/objectives/loss.abi3.so"])
+@pytest.mark.parametrize(
+    "name", ["pipelines/objectives/loss/__init__.py", "pipelines/objectives/loss.abi3.so"]
+)
 def test_what_shadows_a_module_counts_in_its_place(root: Path, name: str):
     """Python takes a package before a module of the same name, and a compiled module before a source file."""
     assert changed(root, lambda: write(root, name, "VALUE = 1\n")) == {"pipelines.objectives.loss"}
@@ -142,7 +154,9 @@ def test_what_shadows_a_module_counts_in_its_place(root: Path, name: str):
 def test_a_module_without_its_source_counts_by_its_bytecode(root: Path):
     (root / LOSS).unlink()
     write(root, "pipelines/objectives/loss.pyc", "one")
-    assert changed(root, lambda: write(root, "pipelines/objectives/loss.pyc", "two")) == {"pipelines.objectives.loss"}
+    assert changed(root, lambda: write(root, "pipelines/objectives/loss.pyc", "two")) == {
+        "pipelines.objectives.loss"
+    }
 
 
 @pytest.mark.parametrize(
@@ -156,22 +170,30 @@ def test_docstrings_count_where_a_module_may_read_them(root: Path, source: str):
     write(root, LOSS, documented.format("You are a judge."))
     assert changed(root, lambda: write(root, LOSS, documented.format("You are a strict judge."))) == set()
     write(root, SHOW, source)
-    assert changed(root, lambda: write(root, LOSS, documented.format("You are kind."))) == {"pipelines.objectives.loss"}
+    assert changed(root, lambda: write(root, LOSS, documented.format("You are kind."))) == {
+        "pipelines.objectives.loss"
+    }
 
 
 def test_comments_count_where_source_is_read(root: Path):
     write(root, SHOW, "import inspect\n\ndef show(f):\n    return inspect.getsource(f)\n")
-    assert changed(root, lambda: write(root, LOSS, MODULES[LOSS] + "# a comment\n")) == {"pipelines.objectives.loss"}
+    assert changed(root, lambda: write(root, LOSS, MODULES[LOSS] + "# a comment\n")) == {
+        "pipelines.objectives.loss"
+    }
 
 
 def test_compiled_code_of_the_second_before_does_not_run_in_place_of_the_edited(root: Path):
-    """Python compares seconds and sizes: without the removal it runs the old code, under the new code's digest."""
+    """Python compares seconds and sizes: without the removal it runs the old code, under the new code's
+    digest.
+    """
     ask = [sys.executable, "-c", "from pipelines.objectives.loss import VALUE; print(VALUE)"]
     second = time.time_ns() // 10**9 * 10**9 - 10**12
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def asked() -> str:
-        return subprocess.run(ask, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ask, cwd=root, env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     write(root, LOSS, "VALUE = 1\n")
     os.utime(root / LOSS, ns=(second, second))

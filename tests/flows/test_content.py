@@ -12,7 +12,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.provenance.content import CACHED, CHANGED, CORRUPT, MISSING, OK, Contents, file_differences, remember_raw
+from flows.provenance.content import (
+    CACHED,
+    CHANGED,
+    CORRUPT,
+    MISSING,
+    OK,
+    Contents,
+    file_differences,
+    remember_raw,
+)
 from tasks.content import content_id, folder_digest
 from tests.flows import toy
 
@@ -22,13 +31,23 @@ def dvc(tmp_path: Path) -> Path:
     """A DVC repository without git."""
     folder = tmp_path / "project"
     folder.mkdir()
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=folder, env=toy.environment(tmp_path), check=True)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"],
+        cwd=folder,
+        env=toy.environment(tmp_path),
+        check=True,
+    )
     return folder
 
 
 def add(folder: Path, name: str) -> str:
     """`dvc add`; the id that DVC gives."""
-    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", name], cwd=folder, env=toy.environment(folder.parent), check=True)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "-q", name],
+        cwd=folder,
+        env=toy.environment(folder.parent),
+        check=True,
+    )
     return yaml.safe_load((folder / f"{name}.dvc").read_text())["outs"][0]["md5"]
 
 
@@ -52,7 +71,13 @@ def test_ids_equal_dvc_for_odd_names_empty_folders_links_and_ignored_files(dvc: 
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.dictionaries(st.text("ab./é", min_size=1, max_size=6), st.text("0123456789abcdef", min_size=32, max_size=32), max_size=6))
+@given(
+    st.dictionaries(
+        st.text("ab./é", min_size=1, max_size=6),
+        st.text("0123456789abcdef", min_size=32, max_size=32),
+        max_size=6,
+    )
+)
 def test_folder_ids_do_not_depend_on_order_and_tell_every_difference(files: dict[str, str]) -> None:
     shuffled = dict(reversed(list(files.items())))
     assert folder_digest(files) == folder_digest(shuffled)
@@ -77,7 +102,8 @@ def test_verdicts_of_workspace_and_cache(dvc: Path) -> None:
     (data / "two").write_text("3")
     changed = Contents(dvc).verdict("data", known, belongs=True)
     assert (changed.status, dict(changed.files)) == (CHANGED, {"two": "changed"})
-    assert Contents(dvc).verdict("data", known, belongs=False).status == CACHED  # a newer result lies there: the cache answers
+    # a newer result lies there: the cache answers
+    assert Contents(dvc).verdict("data", known, belongs=False).status == CACHED
 
     target = dvc / "again"
     Contents(dvc).materialise("data", known, target)
@@ -91,7 +117,8 @@ def test_verdicts_of_workspace_and_cache(dvc: Path) -> None:
     assert listing is not None
     broken = contents.object(listing["two"])
     broken.chmod(0o644)
-    broken.write_text("x")  # what a writer through a hard link does; DVC's state would not notice a restored time of change
+    # what a writer through a hard link does; DVC's state would not notice a restored time of change
+    broken.write_text("x")
     damaged = Contents(dvc).verdict("data", known, belongs=True)
     assert (damaged.status, dict(damaged.files)) == (CORRUPT, {"two": "corrupt"})
     with pytest.raises(FileNotFoundError, match="dvc fetch"):

@@ -72,7 +72,12 @@ def test_a_model_in_a_folder_is_at_hand_and_its_memory_predicted(root: Path) -> 
 
 
 def test_memory_is_predicted_as_the_stages_do(root: Path) -> None:
-    edit(root, lambda p: p["base"]["architecture"].update(hidden_size=8192, layers=80, heads=64, kv_heads=8, intermediate_size=28672))
+    edit(
+        root,
+        lambda p: p["base"]["architecture"].update(
+            hidden_size=8192, layers=80, heads=64, kv_heads=8, intermediate_size=28672
+        ),
+    )
     found = examine(root)["memory"]
     assert not found.ok
     assert found.needed

@@ -1,4 +1,6 @@
-"""The private calls of DVC that flows/graph/dvc_api.py makes exist and behave as it expects; a new DVC fails here first, with a name."""
+"""The private calls of DVC that flows/graph/dvc_api.py makes exist and behave as it expects; a new DVC fails
+here first, with a name.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,13 @@ def test_order_is_upstream_first_and_stable(folder: Path):
         names = [stage.addressing for stage in dvc_api.stages_in_order(repo, graph)]
         needs = dvc_api.upstream_names(graph)
         assert names == [stage.addressing for stage in dvc_api.stages_in_order(repo, graph)]
-    assert names.index("corpus@exam") < names.index("base") < names.index("sft") < names.index("rl@other") < names.index("report")
+    assert (
+        names.index("corpus@exam")
+        < names.index("base")
+        < names.index("sft")
+        < names.index("rl@other")
+        < names.index("report")
+    )
     assert needs["sft"] == ["base", "corpus@exam"]
     assert needs["base"] == ["corpus@exam"]
 
@@ -96,13 +104,20 @@ def test_the_graph_is_what_dvc_itself_makes_of_it(folder: Path):
 
 @pytest.mark.parametrize(
     ("output", "dependency", "said"),
-    [("models/first/model", "other.txt", "overlap"), ("first.txt", "second.txt", "both a dependency and an output")],
+    [
+        ("models/first/model", "other.txt", "overlap"),
+        ("first.txt", "second.txt", "both a dependency and an output"),
+    ],
     ids=["overlap", "cycle"],
 )
 def test_what_dvc_refuses_is_refused_in_its_words(graph: Project, output: str, dependency: str, said: str):
     declared = yaml.safe_load((graph.folder / "dvc.yaml").read_text())
     declared["stages"]["first"] = {"cmd": "true", "deps": [dependency], "outs": [output]}
-    declared["stages"]["second"] = {"cmd": "true", "deps": ["first.txt"], "outs": ["second.txt" if "txt" in output else "models/first"]}
+    declared["stages"]["second"] = {
+        "cmd": "true",
+        "deps": ["first.txt"],
+        "outs": ["second.txt" if "txt" in output else "models/first"],
+    }
     (graph.folder / "dvc.yaml").write_text(yaml.safe_dump(declared))
     done = graph.call("plan")
     assert done.returncode == 1
@@ -140,9 +155,13 @@ def test_recording_keeps_the_pinned_inputs_not_those_of_the_moment(folder: Path)
         outs = dvc_api.record(repo, stage, pinned, stage.cmd)
     entry = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]["sft"]
     assert {dep["path"]: dep["md5"] for dep in entry["deps"]} == {
-        name: content.value for name, (content, _) in pinned.items() if name in ("models/base/model", "data/exam/records")
+        name: content.value
+        for name, (content, _) in pinned.items()
+        if name in ("models/base/model", "data/exam/records")
     }
-    assert outs["models/sft/model"] == next(out["md5"] for out in entry["outs"] if out["path"] == "models/sft/model")
+    assert outs["models/sft/model"] == next(
+        out["md5"] for out in entry["outs"] if out["path"] == "models/sft/model"
+    )
 
 
 def test_a_folder_with_outputs_to_come_has_the_digest_that_dvc_then_finds(folder: Path):
@@ -150,7 +169,9 @@ def test_a_folder_with_outputs_to_come_has_the_digest_that_dvc_then_finds(folder
         report = repo.stage.load_one(name="report")
         metrics = next(dep for dep in report.deps if dep.def_path == "metrics")
         now = metrics.get_hash()
-        sft = next(out for out in repo.stage.load_one(name="sft").outs if out.def_path == "metrics/train/sft.json")
+        sft = next(
+            out for out in repo.stage.load_one(name="sft").outs if out.def_path == "metrics/train/sft.json"
+        )
         (folder / "metrics/train/sft.json").unlink()
         assert metrics.get_hash() != now
         assert dvc_api.folder_hash(metrics, {sft.fs_path: sft.hash_info}, []) == now
@@ -173,14 +194,18 @@ def test_a_stage_that_is_held_is_refused_to_others(graph: Project, folder: Path)
         assert "is busy" in refused.stderr + refused.stdout
         assert graph.ran() == []
         assert graph.dvc("repro", "-s", "base").returncode != 0, "it writes what the held stage reads"
-        assert graph.dvc("repro", "-s", "evaluate@other").returncode == 0, "what the held stage does not touch stays free"
+        assert graph.dvc("repro", "-s", "evaluate@other").returncode == 0, (
+            "what the held stage does not touch stays free"
+        )
     finally:
         held.__exit__(None, None, None)
     assert graph.dvc("repro", "sft").returncode == 0
 
 
 def test_a_full_disk_is_an_error_and_no_endless_wait(graph: Project, monkeypatch):
-    """diskcache begins a transaction for ever where SQLite says that the disk is full; under our lock it tries once."""
+    """diskcache begins a transaction for ever where SQLite says that the disk is full; under our lock it
+    tries once.
+    """
     import sqlite3
 
     from diskcache import Cache

@@ -1,4 +1,6 @@
-"""Bytes that a remote or a loss of power damaged: found before they are used, set aside, said; recovered from what is still whole."""
+"""Bytes that a remote or a loss of power damaged: found before they are used, set aside, said; recovered from
+what is still whole.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,16 @@ def test_an_object_that_the_remote_sends_damaged(graph: toy.Project, tmp_path: P
     graph.git("commit", "-qam", "remote")
     assert graph.dvc("push", "--run-cache").returncode == 0
     bench = Workbench(graph.folder)
-    digest = next(out["md5"] for out in bench.lock()["stages"]["sft"]["outs"] if out["path"] == "models/sft/model")
+    digest = next(
+        out["md5"] for out in bench.lock()["stages"]["sft"]["outs"] if out["path"] == "models/sft/model"
+    )
     (row,) = json.loads(bench.object(digest).read_bytes())
     sent = tmp_path / "store/files/md5" / row["md5"][:2] / row["md5"][2:]
     sent.chmod(0o644)
     sent.write_bytes(DAMAGE[kind](sent.read_bytes()))
-    subprocess.run(["git", "clone", "-q", str(graph.folder), str(tmp_path / "clone")], env=graph.env, check=True)
+    subprocess.run(
+        ["git", "clone", "-q", str(graph.folder), str(tmp_path / "clone")], env=graph.env, check=True
+    )
     clone = toy.Project(tmp_path / "clone", graph.python)
     clone.dvc("pull", "--run-cache")
     (clone.folder / ".whetstone").mkdir(exist_ok=True)
@@ -54,7 +60,9 @@ def test_an_object_that_the_remote_sends_damaged(graph: toy.Project, tmp_path: P
     assert clone.bring("sft") == {"sft": "run"}
     assert clone.ran() == ["sft"]
     assert clone.plan() == {}
-    assert (clone.folder / "models/sft/model/content.txt").read_bytes() == (graph.folder / "models/sft/model/content.txt").read_bytes()
+    assert (clone.folder / "models/sft/model/content.txt").read_bytes() == (
+        graph.folder / "models/sft/model/content.txt"
+    ).read_bytes()
     assert list((clone.folder / ".whetstone/broken").rglob("content.txt"))
     assert audited(Ancestry(clone.folder, "models/grpo")) == []
 
@@ -73,7 +81,9 @@ def test_dvc_lock_and_its_copy_zeroed_come_back_from_a_commit(scene: Scene) -> N
 
 
 def test_nothing_is_left_but_the_models_and_their_records(scene: Scene) -> None:
-    """dvc.lock, its copies and the run cache are lost: what a lineage.json tells whole is not trained again."""
+    """dvc.lock, its copies and the run cache are lost: what a lineage.json tells whole is not trained
+    again.
+    """
     before = scene.shown()
     for path in [scene.folder / "dvc.lock", scene.folder / ".whetstone/dvc.lock.good"]:
         path.write_bytes(bytes(path.stat().st_size))
@@ -82,9 +92,9 @@ def test_nothing_is_left_but_the_models_and_their_records(scene: Scene) -> None:
     for ref in scene.git("for-each-ref", "--format=%(refname)", "refs/pipeline").split():
         scene.git("update-ref", "-d", ref)
     outcome = scene.session()
-    assert {name: how for name, how in outcome.how.items() if name in ("base", "sft", "rl@grpo")} == dict.fromkeys(
-        ("base", "sft", "rl@grpo"), "restore"
-    )
+    assert {
+        name: how for name, how in outcome.how.items() if name in ("base", "sft", "rl@grpo")
+    } == dict.fromkeys(("base", "sft", "rl@grpo"), "restore")
     assert not {"base", "sft", "rl@grpo"} & set(scene.ran())
     assert scene.shown() == before
     assert scene.plan() == {}
@@ -133,13 +143,18 @@ def test_every_fault_ends_in_a_plan_or_in_a_sentence(scene: Scene) -> None:
             "models/sft/lineage.json",
         )
     }
-    targets |= {"the run cache": [bench.run_cache(row) for row in rows.values()], "listings of folders": listings}
+    targets |= {
+        "the run cache": [bench.run_cache(row) for row in rows.values()],
+        "listings of folders": listings,
+    }
     answered = []
     for name, paths in targets.items():
         for kind in _faults(b"x"):
             for path in [path for path in paths if path.exists()]:
                 bench.write(path, _faults(path.read_bytes())[kind])
-            with contextlib.suppress(*((BrokenLock,) if name == "dvc.lock" else (ParamsError,) if name == "params.yaml" else ())):
+            with contextlib.suppress(
+                *((BrokenLock,) if name == "dvc.lock" else (ParamsError,) if name == "params.yaml" else ())
+            ):
                 stale = {row.stage for row in plan.make(scene.folder).rows if row.action != "keep"}
                 assert name != "models/sft/lineage.json" or "sft" in stale
             with contextlib.suppress(*((BrokenRecord,) if name == "dvc.lock" else ())):
@@ -150,7 +165,9 @@ def test_every_fault_ends_in_a_plan_or_in_a_sentence(scene: Scene) -> None:
 
 
 def test_damaged_run_cache_entries_are_passed_over(scene: Scene) -> None:
-    """Cut in half they ended every stage with `join() argument must be str`; now the stage runs, and writes its entry anew."""
+    """Cut in half they ended every stage with `join() argument must be str`; now the stage runs, and writes
+    its entry anew.
+    """
     bench = Workbench(scene.folder)
     path = bench.run_cache(bench.lock()["stages"]["sft"])
     whole = path.read_bytes()
@@ -164,14 +181,23 @@ def test_damaged_run_cache_entries_are_passed_over(scene: Scene) -> None:
     assert scene.plan() == {}
 
 
-def test_objects_that_the_remote_lost_or_replaced_are_named_and_mended(graph: toy.Project, tmp_path: Path) -> None:
-    """Other bytes of the same size, and a file that is gone: `pull` takes the one and misses the other, the plan and the audit name both."""
+def test_objects_that_the_remote_lost_or_replaced_are_named_and_mended(
+    graph: toy.Project, tmp_path: Path
+) -> None:
+    """Other bytes of the same size, and a file that is gone: `pull` takes the one and misses the other, the
+    plan and the audit name both.
+    """
     bench = Workbench(graph.folder)
     graph.dvc("remote", "add", "-d", "store", str(tmp_path / "store"))
     graph.git("add", "-A")
     graph.git("commit", "-qm", "done")
     assert graph.dvc("push", "--run-cache").returncode == 0
-    digests = [out["md5"] for stage in ("base", "sft") for out in bench.lock()["stages"][stage]["outs"] if out["path"].endswith("/model")]
+    digests = [
+        out["md5"]
+        for stage in ("base", "sft")
+        for out in bench.lock()["stages"][stage]["outs"]
+        if out["path"].endswith("/model")
+    ]
     sent = []
     for digest in digests:
         name = json.loads(bench.object(digest).read_bytes())[0]["md5"]
@@ -180,12 +206,16 @@ def test_objects_that_the_remote_lost_or_replaced_are_named_and_mended(graph: to
     sent[0].chmod(0o644)
     sent[0].write_bytes(b"\0" * len(whole[0]))
     sent[1].unlink()
-    subprocess.run(["git", "clone", "-q", str(graph.folder), str(tmp_path / "clone")], env=graph.env, check=True)
+    subprocess.run(
+        ["git", "clone", "-q", str(graph.folder), str(tmp_path / "clone")], env=graph.env, check=True
+    )
     clone = toy.Project(tmp_path / "clone", graph.python)
     assert clone.dvc("pull", "--run-cache").returncode != 0
     named = sent[0].relative_to(tmp_path / "store").as_posix()
     (reason,) = [reason for reason in clone.reasons("base", "sft") if named in reason]
-    assert any("models/sft/model is missing and not in the cache" in reason for reason in clone.reasons("sft", "sft"))
+    assert any(
+        "models/sft/model is missing and not in the cache" in reason for reason in clone.reasons("sft", "sft")
+    )
     refused = clone.call("audit", "models/sft")
     assert refused.returncode == 1
     assert "models/base/model/content.txt: corrupt" in refused.stdout
@@ -200,10 +230,17 @@ def test_objects_that_the_remote_lost_or_replaced_are_named_and_mended(graph: to
     assert clone.call("audit", "models/sft").returncode == 0
 
 
-def test_swapped_objects_are_named_with_the_way_to_fetch_them_again(graph: toy.Project, tmp_path: Path) -> None:
+def test_swapped_objects_are_named_with_the_way_to_fetch_them_again(
+    graph: toy.Project, tmp_path: Path
+) -> None:
     """DVC believes an object that is write-protected; it holds what another one should."""
     bench = Workbench(graph.folder)
-    digests = [out["md5"] for stage in ("base", "sft") for out in bench.lock()["stages"][stage]["outs"] if out["path"].endswith("/model")]
+    digests = [
+        out["md5"]
+        for stage in ("base", "sft")
+        for out in bench.lock()["stages"][stage]["outs"]
+        if out["path"].endswith("/model")
+    ]
     objects = [bench.object(json.loads(bench.object(digest).read_bytes())[0]["md5"]) for digest in digests]
     graph.dvc("remote", "add", "-d", "store", str(tmp_path / "store"))
     assert graph.dvc("push", "--run-cache").returncode == 0
@@ -216,7 +253,8 @@ def test_swapped_objects_are_named_with_the_way_to_fetch_them_again(graph: toy.P
     named = objects[1].relative_to(graph.folder).as_posix()
     (reason,) = [reason for reason in graph.reasons("sft", "sft") if named in reason]
     assert f"`rm -f {named}; dvc fetch sft` brings it again" in reason
-    subprocess.run(reason.split("`")[1], shell=True, cwd=graph.folder, env=graph.env, check=True)  # as the plan says
+    # as the plan says
+    subprocess.run(reason.split("`")[1], shell=True, cwd=graph.folder, env=graph.env, check=True)
     assert graph.plan("sft") == {"sft": "checkout"}
     assert graph.bring("sft") == {"sft": "restore"}
     assert graph.plan("sft") == {}

@@ -34,7 +34,9 @@ def small(run_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """A scene on a small file system of its own, with 8 MB free until the file `ballast` is removed."""
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", str(place)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", str(place)], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
     try:
@@ -85,7 +87,8 @@ def test_full_while_the_result_is_recorded(small: Scene) -> None:
     assert "records it without retraining" in outcome.why["sft"]
     assert not small.broken_objects()
     assert small.ran() == ["sft"]
-    assert small.plan("sft") == {"sft": "restore"}  # not taken for a recorded result; its own record tells that nothing need be trained
+    # not taken for a recorded result; its own record tells that nothing need be trained
+    assert small.plan("sft") == {"sft": "restore"}
 
     make_room(small)
     assert small.session("sft").how["sft"] in ("recover", "restore")

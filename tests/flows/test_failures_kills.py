@@ -1,4 +1,6 @@
-"""kill -9 of the runner, of a stage, of its supervisor, and in every moment between a finished command and its record."""
+"""kill -9 of the runner, of a stage, of its supervisor, and in every moment between a finished command and
+its record.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,8 @@ def test_killed_runner(scene: Scene) -> None:
     before = scene.shown(["models/sft"])
     run = scene.launch("run", "sft")
     until(scene.holds)
-    until(lambda: (read_json(scene.folder / ".whetstone/owner.json") or {}).get("prefect"))  # the stage starts before Prefect is up
+    # the stage starts before Prefect is up
+    until(lambda: (read_json(scene.folder / ".whetstone/owner.json") or {}).get("prefect"))
     until(lambda: mlflow_runs(scene.folder)[-1] == ("sft", "RUNNING"))
     with open(scene.folder / ".whetstone/gpu/0.lock", "a+") as slot, pytest.raises(BlockingIOError):
         fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,7 +82,12 @@ def test_killed_runner(scene: Scene) -> None:
     assert scene.started() == [0, 5]
     assert prefect_flows(scene.folder)[-2:] == ["CRASHED", "COMPLETED"]
     assert "RUNNING" not in prefect_tasks(scene.folder)
-    assert mlflow_runs(scene.folder)[-4:] == [("flow", "KILLED"), ("sft", "KILLED"), ("flow", "FINISHED"), ("sft", "FINISHED")]
+    assert mlflow_runs(scene.folder)[-4:] == [
+        ("flow", "KILLED"),
+        ("sft", "KILLED"),
+        ("flow", "FINISHED"),
+        ("sft", "FINISHED"),
+    ]
     assert not scene.broken_objects()
 
 
@@ -113,7 +121,9 @@ def test_killed_runner_and_lifeline(scene: Scene) -> None:
     run = psutil.Popen([scene.python, "-c", SUICIDE.replace("AT", "")], cwd=scene.folder, env=scene.env)
     until(scene.holds)
     lifeline = run.children()[0]
-    stubborn = [process for process in lifeline.children(recursive=True) if "SIG_IGN" in " ".join(words_of(process))]
+    stubborn = [
+        process for process in lifeline.children(recursive=True) if "SIG_IGN" in " ".join(words_of(process))
+    ]
     for process in (run, lifeline):
         process.kill()
     run.wait()
@@ -140,7 +150,9 @@ def test_killed_between_the_command_and_the_record(scene: Scene, moment: str) ->
 
 @pytest.mark.parametrize("moves", range(7))
 def test_killed_between_two_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
-    """However many of the renames were done: the result is published whole by the next start, or the older one still stands."""
+    """However many of the renames were done: the result is published whole by the next start, or the older
+    one still stands.
+    """
     root, work = tmp_path / "root", tmp_path / "root/work"
     outs = ("models/sft/model", "metrics/sft.json", "models/sft/lineage.json")
     for base, text in ((root, "old"), (work / "outs", "new")):

@@ -1,4 +1,6 @@
-"""A stage that prints more than anyone will read: the log stays bounded, memory too, and the end of it is kept."""
+"""A stage that prints more than anyone will read: the log stays bounded, memory too, and the end of it is
+kept.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""MLflow's store locked, gone from the start, or gone in the middle: the stage ends well, and people are told once."""
+"""MLflow's store locked, gone from the start, or gone in the middle: the stage ends well, and people are told
+once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Stages that start before Prefect is up: nothing they say is lost, and they end with it should it not come up."""
+"""Stages that start before Prefect is up: nothing they say is lost, and they end with it should it not come
+up.
+"""
 
 from __future__ import annotations
 

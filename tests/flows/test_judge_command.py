@@ -1,4 +1,6 @@
-"""`whetstone judge`: rows in, a line a row out, for rules, programs, verifiers and reward models; bad rows are named and cost themselves."""
+"""`whetstone judge`: rows in, a line a row out, for rules, programs, verifiers and reward models; bad rows
+are named and cost themselves.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,13 @@ ROWS = [
 
 def judge(*words: str, cwd: Path, text: bytes | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-m", "flows", "judge", *words], cwd=cwd, env=environment, input=text, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "judge", *words],
+        cwd=cwd,
+        env=environment,
+        input=text,
+        capture_output=True,
+    )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -42,18 +50,28 @@ def outcomes(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of a verifier, a reward model and a policy: untrained, so that what they say is only repeatable."""
+    """Folders of a verifier, a reward model and a policy: untrained, so that what they say is only
+    repeatable.
+    """
     folder = tmp_path_factory.mktemp("models")
     tokens = make_tiny_tokens(folder / "tokens")
     model = make_tiny_model(tokens)
-    asking = AskingParams(template="{question}#{candidate}#{key}", marks=("++", "++"), positive=("1",), negative=("0",), max_tokens=60)
+    asking = AskingParams(
+        template="{question}#{candidate}#{key}",
+        marks=("++", "++"),
+        positive=("1",),
+        negative=("0",),
+        max_tokens=60,
+    )
     policy.save(model, tokens, folder / "models/verifier/model")
     save_facts(folder / "models/verifier/model", asking, 1.0)
     policy.save(model, tokens, folder / "models/policy/model")
     (folder / "models/reward_model/model").mkdir(parents=True)
     reward_model.save(reward_model.make(model, 0), tokens, folder / "models/reward_model/model")
     (folder / "rows.jsonl").write_bytes(
-        rows(*({"question": f"{n}+1", "response": f"#### {n + 1}", "reference": str(n + 1)} for n in range(5)))
+        rows(
+            *({"question": f"{n}+1", "response": f"#### {n + 1}", "reference": str(n + 1)} for n in range(5))
+        )
     )
     return folder
 
@@ -72,7 +90,10 @@ def test_people_get_numbered_lines_and_a_summary(tmp_path: Path):
     (tmp_path / "rows.jsonl").write_bytes(rows(*ROWS, {"response": "#### \x1b[2Jx\x9b1m", "reference": "5"}))
     done = judge("final_answer", "rows.jsonl", cwd=tmp_path)
     assert done.returncode == 0
-    assert [line.split()[:3] for line in done.stdout.splitlines()[:2]] == [["1", "wrong", "0"], ["2", "wrong", "0"]]
+    assert [line.split()[:3] for line in done.stdout.splitlines()[:2]] == [
+        ["1", "wrong", "0"],
+        ["2", "wrong", "0"],
+    ]
     assert done.stdout.splitlines()[-1] == "5 rows: 0 right, 4 wrong, 1 errors; mean score 0 of the 4 judged"
     assert not {"\x1b", "\x9b"} & set(done.stdout)  # a response's terminal commands stay out of the terminal
 
@@ -87,7 +108,9 @@ def test_bad_rows_are_errors_that_name_their_line(tmp_path: Path):
     done = judge("final_answer", "-", "--json", cwd=tmp_path, text=b"\xef\xbb\xbf" + rows(good, b"\n", *bad))
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert outcomes(done) == ["right"] + ["error"] * len(bad)  # the blank line is no row
-    assert [row["reason"].split(":")[0] for row in found[1:]] == [f"line {number}" for number in range(3, 3 + len(bad))]
+    assert [row["reason"].split(":")[0] for row in found[1:]] == [
+        f"line {number}" for number in range(3, 3 + len(bad))
+    ]
     assert "no reference; it has response" in found[4]["reason"]
     assert "response must be text, not 5" in found[6]["reason"]
 
@@ -98,7 +121,9 @@ def test_lone_surrogates_and_separators_travel(tmp_path: Path):
         "-",
         "--json",
         cwd=tmp_path,
-        text=rows({"response": "#### \ud800", "reference": "5"}, {"response": "#### a\u2028b", "reference": "5"}),
+        text=rows(
+            {"response": "#### \ud800", "reference": "5"}, {"response": "#### a\u2028b", "reference": "5"}
+        ),
     )
     assert outcomes(done) == ["error", "wrong"]
 
@@ -136,9 +161,20 @@ def test_every_rule_judges(tmp_path: Path):
     from pipelines.seams import load
 
     rules = [name for name in JUDGE.names() if not hasattr(load("pipelines.rewards", name), "make_judge")]
-    assert {"math_answer", "final_answer", "multiple_choice", "containment", "substring", "jaccard", "phrase_answer"} <= set(rules)
+    assert {
+        "math_answer",
+        "final_answer",
+        "multiple_choice",
+        "containment",
+        "substring",
+        "jaccard",
+        "phrase_answer",
+    } <= set(rules)
     (tmp_path / "rows.jsonl").write_bytes(
-        rows({"response": "#### twelve coins", "reference": "twelve coins"}, {"response": "#### B", "reference": "B"})
+        rows(
+            {"response": "#### twelve coins", "reference": "twelve coins"},
+            {"response": "#### B", "reference": "B"},
+        )
     )
     for rule in rules:
         assert "right" in outcomes(judge(rule, "rows.jsonl", "--json", cwd=tmp_path)), rule
@@ -148,7 +184,9 @@ def test_programs_are_judged_by_their_tests(tmp_path: Path):
     tests = {"hidden_tests": [{"input": "1 2\n", "output": "3\n"}]}
     adds, fails = "```python\nprint(sum(map(int, input().split())))\n```", "print(4)"
     found = rows(
-        {"response": adds, "reference": json.dumps(tests)}, {"response": fails, "reference": tests}, {"response": adds, "reference": "{}x"}
+        {"response": adds, "reference": json.dumps(tests)},
+        {"response": fails, "reference": tests},
+        {"response": adds, "reference": "{}x"},
     )
     done = judge("code_tests", "-", "--json", "-S", "limits.test_seconds=3", cwd=tmp_path, text=found)
     assert outcomes(done) == ["right", "wrong", "error"]

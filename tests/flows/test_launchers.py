@@ -1,7 +1,8 @@
 """Every setting of the launcher, as a user has it: `whetstone run` in a clone of the whole repository.
 
-The suite tries one process, and two with what is hardest. `WHETSTONE_LAUNCHERS=1 pytest tests/flows/test_launchers.py` tries all combinations, and every
-stage that can use several processes (20 minutes of processor time; the whole default in two processes takes most of it).
+The suite tries one process, and two with what is hardest. `WHETSTONE_LAUNCHERS=1 pytest
+tests/flows/test_launchers.py` tries all combinations, and every stage that can use several processes (20
+minutes of processor time; the whole default in two processes takes most of it).
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from flows.graph.references import divisible, families
 from tests import clone
 from tests.flows.toy import Project
 
-everything = pytest.mark.skipif("WHETSTONE_LAUNCHERS" not in os.environ, reason="WHETSTONE_LAUNCHERS=1 tries every launcher setting")
+everything = pytest.mark.skipif(
+    "WHETSTONE_LAUNCHERS" not in os.environ, reason="WHETSTONE_LAUNCHERS=1 tries every launcher setting"
+)
 MUON = (
     "sft.optimiser.kind",
     "rlvr_start.runs.rlvr_start.sft.optimiser.kind",
@@ -52,10 +55,14 @@ def test_one_process_then_two_with_lora_and_zero_3(project: Project):
 
 
 def evaluated_aside(project: Project) -> None:
-    """A model that is kept aside is evaluated beside the recorded one, and nothing of the graph is touched."""
+    """A model that is kept aside is evaluated beside the recorded one, and nothing of the graph is
+    touched.
+    """
     kept = project.folder / ".whetstone/aside/sft-0123-20260101-000000"
     shutil.copytree(project.folder / "models/sft", kept / "outs/models/sft")
-    (kept / "aside.json").write_text(json.dumps({"stage": "sft", "key": "0123", "why": "edited", "when": 0.0, "published": []}))
+    (kept / "aside.json").write_text(
+        json.dumps({"stage": "sft", "key": "0123", "why": "edited", "when": 0.0, "published": []})
+    )
     before = {path: path.stat().st_mtime_ns for path in project.folder.glob("m*/**/*")}
     done = project.call("aside", kept.name, "--evaluate", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -80,8 +87,12 @@ def test_every_combination(project: Project, stage: str, adapter: bool, processe
 @pytest.mark.timeout(3000)
 def test_every_stage_in_two_processes(tmp_path: Path):
     muon = dict.fromkeys(MUON, "adamw")
-    project = clone.make(tmp_path / "project", SMALL | muon | {"execution.processes": 2, "execution.zero_stage": 1})
+    project = clone.make(
+        tmp_path / "project", SMALL | muon | {"execution.processes": 2, "execution.zero_stage": 1}
+    )
     project.patience = 2900
     ended = {name: stage["ended"] for name, stage in project.run()["stages"].items()}
-    assert {name.partition("@")[0] for name in ended} >= {family.name for family in families(project.folder) if divisible(family.meta)}
+    assert {name.partition("@")[0] for name in ended} >= {
+        family.name for family in families(project.folder) if divisible(family.meta)
+    }
     assert set(ended.values()) == {"run"}

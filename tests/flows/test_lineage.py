@@ -38,7 +38,11 @@ def test_a_checkpoint_tells_its_whole_ancestry(graph: toy.Project) -> None:
     assert stages(found) == dict.fromkeys(["corpus@exam", "base", "sft", "rl@grpo"], "verified")
     assert ["sft", "rl@grpo", "models/sft/model"] in found["edges"]
     assert ["corpus@exam", "base", "data/exam/tokenizer"] in found["edges"]
-    raw = {"path": "raw/toy/rows.txt", "digest": file_digest(graph.folder / "raw/toy/rows.txt"), "status": "verified"}
+    raw = {
+        "path": "raw/toy/rows.txt",
+        "digest": file_digest(graph.folder / "raw/toy/rows.txt"),
+        "status": "verified",
+    }
     assert [{key: row[key] for key in raw} for row in found["raw"]] == [raw]
     last = found["nodes"][-1]
     record = json.loads((graph.folder / "models/grpo/lineage.json").read_text())
@@ -81,12 +85,21 @@ def test_no_heavy_import_is_needed(graph: toy.Project) -> None:
         "import sys; from flows.provenance.lineage import lineage; lineage('.', 'models/sft');"
         "print([m for m in ('torch', 'mlflow', 'dvc', 'prefect', 'transformers') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=graph.folder, env=graph.env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=graph.folder,
+        env=graph.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_a_copied_out_checkpoint_is_known_by_its_bytes(graph: toy.Project, tmp_path: Path, flat: bool) -> None:
+def test_a_copied_out_checkpoint_is_known_by_its_bytes(
+    graph: toy.Project, tmp_path: Path, flat: bool
+) -> None:
     copy = tmp_path / "gift"
     if flat:
         shutil.copytree(graph.folder / "models/sft/model", copy)
@@ -107,7 +120,9 @@ def test_a_copied_out_checkpoint_is_known_by_its_bytes(graph: toy.Project, tmp_p
     assert stages(found)["sft"] == "modified"
 
 
-def test_an_old_version_is_found_in_snapshots_and_in_the_run_cache(graph: toy.Project, tmp_path: Path) -> None:
+def test_an_old_version_is_found_in_snapshots_and_in_the_run_cache(
+    graph: toy.Project, tmp_path: Path
+) -> None:
     shutil.copytree(graph.folder / "models/sft", tmp_path / "old")
     snapshot.take(graph.folder, "before")
     graph.set("sft.steps", 7)
@@ -125,7 +140,9 @@ def test_an_old_version_is_found_in_snapshots_and_in_the_run_cache(graph: toy.Pr
     assert len(from_cache["nodes"]) == 3
 
 
-def test_a_checkpoint_without_any_record_tells_what_its_lineage_json_holds(graph: toy.Project, tmp_path: Path) -> None:
+def test_a_checkpoint_without_any_record_tells_what_its_lineage_json_holds(
+    graph: toy.Project, tmp_path: Path
+) -> None:
     shutil.copytree(graph.folder / "models/sft", tmp_path / "gift")
     shutil.rmtree(graph.folder / ".dvc/cache")
     (graph.folder / "dvc.lock").unlink()
@@ -133,7 +150,10 @@ def test_a_checkpoint_without_any_record_tells_what_its_lineage_json_holds(graph
     assert found["nodes"][-1]["stage"] == "sft"
     assert found["nodes"][-1]["params"]["sft"]
     assert any("no record of its run" in row["problem"] for row in found["problems"])
-    assert any(row["path"] == "models/base/model" and "ancestor is missing" in row["problem"] for row in found["problems"])
+    assert any(
+        row["path"] == "models/base/model" and "ancestor is missing" in row["problem"]
+        for row in found["problems"]
+    )
 
 
 def test_what_is_no_subject_and_what_cannot_be_read(graph: toy.Project) -> None:

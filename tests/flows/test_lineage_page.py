@@ -1,4 +1,6 @@
-"""The lineage page: complete without a script, safe against what files are called, and really drawn by a browser."""
+"""The lineage page: complete without a script, safe against what files are called, and really drawn by a
+browser.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from flows.provenance.lineage_page import render
 DIGEST = "3f2a9c0d5e7b41f8a6c2d9e0b1f34a57"
 
 
-def node(stage: str, inputs: dict[str, str], out: str, status: str = "verified", **more: Any) -> dict[str, Any]:
+def node(
+    stage: str, inputs: dict[str, str], out: str, status: str = "verified", **more: Any
+) -> dict[str, Any]:
     return {
         "id": stage,
         "stage": stage,
@@ -89,7 +93,14 @@ class Page(HTMLParser):
 
 def test_graph_holds_every_stage_raw_file_and_edge():
     page = Page(render(lineage()))
-    assert sorted(page.boxes) == ["base", "corpus@exam", "raw/exam/names.txt", "raw/exam/subjects.json", "rl@grpo", "sft"]
+    assert sorted(page.boxes) == [
+        "base",
+        "corpus@exam",
+        "raw/exam/names.txt",
+        "raw/exam/subjects.json",
+        "rl@grpo",
+        "sft",
+    ]
     assert set(page.edges) == {
         ("corpus@exam", "base"),
         ("base", "sft"),
@@ -120,7 +131,13 @@ def test_facts_can_be_read_without_a_script(fact: str):
 
 
 def test_problems_come_before_the_graph_and_are_absent_when_there_are_none():
-    html = render(lineage(problems=[{"path": "models/grpo/model/model.safetensors", "problem": "digest differs from the record"}]))
+    html = render(
+        lineage(
+            problems=[
+                {"path": "models/grpo/model/model.safetensors", "problem": "digest differs from the record"}
+            ]
+        )
+    )
     assert html.index("digest differs from the record") < html.index("<svg")
     assert "1 problem<" in html
     assert 'id="problems"' not in render(lineage())
@@ -133,7 +150,14 @@ def test_status_marks_the_box():
 
 
 def test_many_raw_files_stand_in_the_graph_as_their_folder_with_the_worst_status():
-    raw = [{"path": f"raw/exam/{place}.jsonl", "digest": DIGEST, "status": "modified" if place == 7 else "verified"} for place in range(20)]
+    raw = [
+        {
+            "path": f"raw/exam/{place}.jsonl",
+            "digest": DIGEST,
+            "status": "modified" if place == 7 else "verified",
+        }
+        for place in range(20)
+    ]
     html = render(lineage(raw=raw))
     assert sorted(Page(html).boxes) == ["base", "corpus@exam", "raw/exam", "rl@grpo", "sft"]
     assert 'class="node raw modified" data-id="raw/exam"' in html
@@ -142,7 +166,11 @@ def test_many_raw_files_stand_in_the_graph_as_their_folder_with_the_worst_status
 
 def test_names_cannot_inject_markup():
     evil = '<script>alert("x")</script>'
-    html = render(lineage(subject={"path": evil, "digest": evil, "kind": evil}, problems=[{"path": evil, "problem": evil}]))
+    html = render(
+        lineage(
+            subject={"path": evil, "digest": evil, "kind": evil}, problems=[{"path": evil, "problem": evil}]
+        )
+    )
     assert evil not in html
     assert Page(html).tags.count("script") == 1
 
@@ -174,8 +202,23 @@ def browse(page: Path, folder: Path, *options: str) -> subprocess.CompletedProce
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium here (Debian: apt-get install chromium)")
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={folder}", *options, page.as_uri()]
+    quiet = [
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+    ]
+    command = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        *quiet,
+        f"--user-data-dir={folder}",
+        *options,
+        page.as_uri(),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=90)
 
 

@@ -1,4 +1,6 @@
-"""Links among inputs, and caches that DVC's user configuration names: plan, run and audit see what DVC sees."""
+"""Links among inputs, and caches that DVC's user configuration names: plan, run and audit see what DVC
+sees.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def test_a_link_to_a_file_counts_as_the_file(graph: toy.Project, tmp_path: Path)
     assert any("link.txt" in problem.path for problem in audit(graph.folder, "models/sft"))
 
 
-def test_nothing_looks_behind_a_link_to_a_folder_and_no_stage_runs_over_one(graph: toy.Project, tmp_path: Path) -> None:
+def test_nothing_looks_behind_a_link_to_a_folder_and_no_stage_runs_over_one(
+    graph: toy.Project, tmp_path: Path
+) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/more.txt").write_text("five\n")
     before = content_id(graph.folder / "raw/toy")[0]
@@ -84,25 +88,40 @@ def refused(project: toy.Project, monkeypatch: pytest.MonkeyPatch, key: str, val
     return str(error.value)
 
 
-def test_what_a_stage_makes_is_never_taken_from_outside(graph: toy.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its maker would not be waited for. Every place that names a model or a tokenizer, every way to write a path, and links."""
+def test_what_a_stage_makes_is_never_taken_from_outside(
+    graph: toy.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maker would not be waited for. Every place that names a model or a tokenizer, every way to write a
+    path, and links.
+    """
     model = "models/sft/model"
     graph.set("rl.methods.other.objective", "clip")  # the toy's own objectives are not those of this process
     (graph.folder / "mine").mkdir()
     os.symlink(f"../{model}/content.txt", graph.folder / "mine/w.bin")
     os.symlink(graph.folder / "models", tmp_path / "all")
     os.symlink(tmp_path / "all/sft", graph.folder / "raw/link")
-    for text in ("models/base/../sft/model//content.txt", "models", str(graph.folder / model), f"../project/{model}", {"path": model}):
+    for text in (
+        "models/base/../sft/model//content.txt",
+        "models",
+        str(graph.folder / model),
+        f"../project/{model}",
+        {"path": model},
+    ):
         assert "is made by the stage" in refused(graph, monkeypatch, "base.pretrained", text), text
     for key, value in {
         "corpus.exam.tokenizer": {"kind": "pretrained", "id": model},
         "rl.methods.grpo.reward": {"kind": "chat_verifier", "model": model},
     }.items():
         assert "is made by the stage sft" in refused(graph, monkeypatch, key, value), key
-    for key, text in (("base.pretrained", "raw/link"), ("base.pretrained", str(tmp_path / "all/sft/model")), ("corpus.exam.raw", "mine")):
+    for key, text in (
+        ("base.pretrained", "raw/link"),
+        ("base.pretrained", str(tmp_path / "all/sft/model")),
+        ("corpus.exam.raw", "mine"),
+    ):
         assert "which the stage sft makes" in refused(graph, monkeypatch, key, text), (key, text)
     assert "no stage makes it" in refused(graph, monkeypatch, "base.pretrained", "models/stf")
-    shutil.rmtree(graph.folder / "models")  # not made yet: neither an id of Hugging Face's nor a path that is missing
+    # not made yet: neither an id of Hugging Face's nor a path that is missing
+    shutil.rmtree(graph.folder / "models")
     for text, said in (("models/sft", "is made by the stage sft"), ("raw/link", "which the stage sft makes")):
         assert said in refused(graph, monkeypatch, "base.pretrained", text)
 
@@ -111,4 +130,7 @@ def test_the_command_line_says_that_a_stage_makes_it(graph: toy.Project) -> None
     graph.set("rl.methods.grpo.reward", {"kind": "chat_verifier", "model": "models/base/model"})
     done = graph.call("plan")
     assert done.returncode == 2
-    assert "models/base/model is made by the stage base and cannot be taken from outside too" in done.stdout + done.stderr
+    assert (
+        "models/base/model is made by the stage base and cannot be taken from outside too"
+        in done.stdout + done.stderr
+    )

@@ -1,4 +1,6 @@
-"""A chain of a user's own on own data, by one short recipe, through the command line in a clone of the whole repository."""
+"""A chain of a user's own on own data, by one short recipe, through the command line in a clone of the whole
+repository.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (made.folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (made.folder / "recipes/mine.yaml").write_text(MINE)
     (made.folder / "recipes/small.yaml").write_text(SMALL)
-    rows = [{"question": f"What is {n} plus {n * n}?", "answer": str(n + n * n), "solution": f"{n + n * n}"} for n in range(24)]
+    rows = [
+        {"question": f"What is {n} plus {n * n}?", "answer": str(n + n * n), "solution": f"{n + n * n}"}
+        for n in range(24)
+    ]
     (made.folder / "raw/words").mkdir()
     (made.folder / "raw/likes").mkdir()
     write_lines(made.folder / "raw/words/words.jsonl", rows[:20])

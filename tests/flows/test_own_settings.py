@@ -1,4 +1,6 @@
-"""Settings beside the recipe are said at every plan, status and run; a recipe is used as it is; nothing is edited under a run."""
+"""Settings beside the recipe are said at every plan, status and run; a recipe is used as it is; nothing is
+edited under a run.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def test_a_run_begins_with_them(scene: Scene) -> None:
 
 def test_use_says_where_it_kept_them_and_how_they_come_back(graph: Project) -> None:
     (graph.folder / "recipes").mkdir(exist_ok=True)
-    (graph.folder / "recipes/sharp.yaml").write_text("extends: [default]\nrl: {methods: {other: {max_error_share: 0.1}}}\n")
+    (graph.folder / "recipes/sharp.yaml").write_text(
+        "extends: [default]\nrl: {methods: {other: {max_error_share: 0.1}}}\n"
+    )
     assert graph.call("use", "sharp").returncode == 0
     graph.call("plan", "-S", "report.samples=2")
     graph.call("run", "-S", "report.samples=2", "base")
@@ -90,7 +94,8 @@ def test_nothing_edits_params_under_a_run_and_status_shows_it(scene: Scene) -> N
 )
 def test_a_run_that_is_refused_writes_no_setting(graph: Project, words: list[str], said: str) -> None:
     before = (graph.folder / "params.yaml").read_bytes()
-    (graph.folder / "dvc.lock").write_bytes(b"\0" * 100)  # damaged: the next run mends it, a refused one leaves it
+    # damaged: the next run mends it, a refused one leaves it
+    (graph.folder / "dvc.lock").write_bytes(b"\0" * 100)
     refused = graph.call(*words)
     assert refused.returncode == 2, refused.stdout + refused.stderr
     assert said in refused.stderr
@@ -118,7 +123,9 @@ BAD = [
 
 
 @pytest.mark.parametrize("setting", BAD, ids=range(len(BAD)))
-def test_a_bad_setting_is_a_sentence(tmp_path: Path, setting: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_setting_is_a_sentence(
+    tmp_path: Path, setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / PARAMS).write_text((ROOT / PARAMS).read_text())
     with pytest.raises(typer.Exit) as ended:
         edited(tmp_path, [setting], None, False)

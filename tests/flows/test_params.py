@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from flows.graph.params import check, load
-from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, read_yaml, save_with_comments, set_value
+from flows.graph.params_file import (
+    PARAMS,
+    ParamsError,
+    load_with_comments,
+    read_yaml,
+    save_with_comments,
+    set_value,
+)
 from pipelines.settings import laid_over
 from tests.flows.toy import ROOT, Project
 
@@ -30,7 +37,9 @@ def problems(raw: dict[str, Any]) -> list[str]:
 def test_the_embedded_default_is_valid_and_typed(raw: dict[str, Any]):
     params = load(ROOT)
     assert params.sft.steps == raw["sft"]["steps"]
-    assert params.section("rl.runs.grpo").sampler.samples == raw["rl"]["methods"]["grpo"]["sampler"]["samples"]
+    assert (
+        params.section("rl.runs.grpo").sampler.samples == raw["rl"]["methods"]["grpo"]["sampler"]["samples"]
+    )
     assert params.section("rl.runs.grpo").iterations == raw["rl"]["common"]["iterations"]
     assert params.section("identity.seed") == 0
 
@@ -60,18 +69,28 @@ def test_an_unknown_key_that_methods_share_is_said_once_and_where_it_stands(raw:
         ("grpo", {"critic": {}}, "credit group asks no value model"),
         ("grpo", {"sampling": {"top_p": 0.9}}, "sampling.top_p and top_k must be off while training"),
         ("rloo", {"sampler": {"kind": "flat", "samples": 1}}, "at least 2 are needed"),
-        ("kl_cov", {"updates_per_epoch": 1}, "objective kl_cov changes nothing with one update per iteration"),
+        (
+            "kl_cov",
+            {"updates_per_epoch": 1},
+            "objective kl_cov changes nothing with one update per iteration",
+        ),
         ("grpo", {"reference": {"rate": 0.1}}, "reference.rate moves a reference model that nothing uses"),
         ("spo_tree", {"kl": {"use": "reward", "coef": 0.1}}, "kl.use reward needs sampler flat"),
         ("grpo", {"replay": {}}, "replay spreads the segments of a tree"),
         ("spo_tree", {"sampler": {"branching": [1, 1]}}, "sampler.branching has no level with at least 2"),
-        ("spo_tree", {"objective": "reinforce"}, "objective reinforce takes no ratio, and replay trains on what older policies sampled"),
+        (
+            "spo_tree",
+            {"objective": "reinforce"},
+            "objective reinforce takes no ratio, and replay trains on what older policies sampled",
+        ),
         ("ppo", {"critic": {"warmup": 40}}, "critic.warmup 40 leaves the policy none of its 40 iterations"),
         ("grpo", {"keep": "best", "validation_every": 0}, "keep: best needs validation_every above 0"),
         ("dapo", {"refill": {"rounds": None}}, "refill.rounds null needs refill.max_tokens"),
     ],
 )
-def test_an_illegal_combination_is_refused_with_its_reason(raw: dict[str, Any], method: str, edit: dict[str, Any], reason: str):
+def test_an_illegal_combination_is_refused_with_its_reason(
+    raw: dict[str, Any], method: str, edit: dict[str, Any], reason: str
+):
     raw["rl"]["runs"].setdefault(method, ON | {"method": method})
     raw["rl"]["methods"][method] = laid_over(raw["rl"]["methods"][method], edit)
     (line,) = problems(raw)
@@ -84,7 +103,9 @@ def test_an_illegal_combination_is_refused_with_its_reason(raw: dict[str, Any], 
     [((), "evalute", "evaluate"), (("identity",), "sed", "seed"), (("execution",), "thread", "threads"), (("sft", "optimiser"), "learning_rat", "learning_rate"),
      (("corpus", "exam"), "templat", "template"), (("evaluate", "settings", "sampling"), "top_pp", "top_p")],
 )  # fmt: skip
-def test_an_unknown_key_is_found_at_any_depth(raw: dict[str, Any], section: tuple[str, ...], key: str, near: str):
+def test_an_unknown_key_is_found_at_any_depth(
+    raw: dict[str, Any], section: tuple[str, ...], key: str, near: str
+):
     target = raw
     for part in section:
         target = target[part]
@@ -102,7 +123,9 @@ def test_a_preset_without_a_stage_refuses_nothing_by_how_its_settings_go_togethe
     raw["rl"]["common"]["adapter"] = {"rank": 8}
     assert check(raw).section("rl.runs.grpo.adapter").rank == 8
     raw["rl"]["runs"]["ppo"] = ON | {"method": "ppo"}
-    assert problems(raw) == ["params.yaml: rl.runs.ppo: with an adapter the reference is the start model: reference.rate must be 0"]
+    assert problems(raw) == [
+        "params.yaml: rl.runs.ppo: with an adapter the reference is the start model: reference.rate must be 0"
+    ]
     del raw["rl"]["runs"]["ppo"]
     raw["rl"]["methods"]["ppo"]["epochs"] = "many"
     assert "rl.methods.ppo.epochs" in problems(raw)[0]
@@ -119,7 +142,12 @@ def test_types_ranges_and_missing_keys_are_said_with_what_was_found(raw: dict[st
     raw["identity"]["seed"] = -1
     del raw["train"]["corpus"]
     found = problems(raw)
-    assert [line.split(": ")[1] for line in found] == ["identity.seed", "rl.common.sampling.top_p", "sft.batch_size", "train.corpus"]
+    assert [line.split(": ")[1] for line in found] == [
+        "identity.seed",
+        "rl.common.sampling.top_p",
+        "sft.batch_size",
+        "train.corpus",
+    ]
     assert "greater than or equal to 0 (found -1)" in found[0]
     assert "found 1.5" in found[1]
     assert "found 'many'" in found[2]
@@ -145,14 +173,26 @@ def test_contradictions_are_said_together_with_everything_else(raw: dict[str, An
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("evaluate.settings.reward", "math_answer", "is math_answer, and corpus.exam.reward is final_answer: make them equal"),
-        ("rl.methods.grpo.reward", "math_answer", "rl.runs.grpo.reward: is math_answer, and corpus.exam.reward is final_answer: make them"),
+        (
+            "evaluate.settings.reward",
+            "math_answer",
+            "is math_answer, and corpus.exam.reward is final_answer: make them equal",
+        ),
+        (
+            "rl.methods.grpo.reward",
+            "math_answer",
+            "rl.runs.grpo.reward: is math_answer, and corpus.exam.reward is final_answer: make them",
+        ),
         (
             "rl.methods.rloo_verifier.checker",
             "substring",
             "rl.runs.rlvr_rule.checker: is substring, and rlvr_set.rlvr.reward is phrase_answer",
         ),
-        ("corpus.exam.reward", "multiple_choice", "rl.runs.ppo_rm.checker: is final_answer, and corpus.exam.reward is multiple_choice"),
+        (
+            "corpus.exam.reward",
+            "multiple_choice",
+            "rl.runs.ppo_rm.checker: is final_answer, and corpus.exam.reward is multiple_choice",
+        ),
     ],
 )
 def test_the_checker_is_the_one_that_the_data_names(raw: dict[str, Any], key: str, value: str, said: str):
@@ -167,17 +207,27 @@ def test_the_checker_is_the_one_that_the_data_names(raw: dict[str, Any], key: st
 def test_a_seam_names_the_modules_that_exist(raw: dict[str, Any]):
     raw["rl"]["methods"]["grpo"]["objective"] = "clipp"
     (line,) = problems(raw)
-    assert line.startswith("params.yaml: rl.methods.grpo.objective: no module pipelines.objectives.clipp; known: ")
+    assert line.startswith(
+        "params.yaml: rl.methods.grpo.objective: no module pipelines.objectives.clipp; known: "
+    )
     assert "clip" in line
 
 
 def test_a_run_cannot_take_a_stages_folder(raw: dict[str, Any]):
     raw["rl"]["runs"]["sft"] = ON | {"method": "grpo"}
-    assert any("rl.runs.sft: the name sft is taken: models/sft/model is written by the stage sft" in line for line in problems(raw))
+    assert any(
+        "rl.runs.sft: the name sft is taken: models/sft/model is written by the stage sft" in line
+        for line in problems(raw)
+    )
 
 
 def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
-    raw["dpo"]["runs"]["ipo"] = {"start": "sft", "preferences": "exam", "loss": {"kind": "ipo", "beta": 0.5}, "epochs": 1}
+    raw["dpo"]["runs"]["ipo"] = {
+        "start": "sft",
+        "preferences": "exam",
+        "loss": {"kind": "ipo", "beta": 0.5},
+        "epochs": 1,
+    }
     raw["rl"]["common"]["zero_signal"] = "count"
     params = check(raw)
     own = params.section("dpo.runs.ipo")
@@ -186,18 +236,39 @@ def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
     assert params.section("dpo_iter.rounds.2").judge.model == "reward_model"
     run = params.section("rl.runs.ppo_rm")
     preset = raw["rl"]["methods"]["ppo_reward_model"]
-    assert (run.zero_signal, run.prompts, run.reward.kind, run.reward.model) == ("count", preset["prompts"], "reward_model", "reward_model")
+    assert (run.zero_signal, run.prompts, run.reward.kind, run.reward.model) == (
+        "count",
+        preset["prompts"],
+        "reward_model",
+        "reward_model",
+    )
 
 
 @pytest.mark.parametrize(
     ("path", "key", "said"),
     [
         (("dpo", "common"), "epoch", "dpo.common.epoch: unknown, did you mean epochs?"),
-        (("dpo", "common", "optimiser"), "learning_rat", "dpo.common.optimiser.learning_rat: unknown, did you mean learning_rate?"),
-        (("dpo", "runs", "dpo_safe"), "batch_siz", "dpo.runs.dpo_safe.batch_siz: unknown, did you mean batch_size?"),
-        (("dpo_iter", "common", "pairing"), "gapp", "dpo_iter.common.pairing.gapp: unknown, did you mean gap?"),
+        (
+            ("dpo", "common", "optimiser"),
+            "learning_rat",
+            "dpo.common.optimiser.learning_rat: unknown, did you mean learning_rate?",
+        ),
+        (
+            ("dpo", "runs", "dpo_safe"),
+            "batch_siz",
+            "dpo.runs.dpo_safe.batch_siz: unknown, did you mean batch_size?",
+        ),
+        (
+            ("dpo_iter", "common", "pairing"),
+            "gapp",
+            "dpo_iter.common.pairing.gapp: unknown, did you mean gap?",
+        ),
         (("dpo_iter", "rounds", "2"), "promts", "dpo_iter.rounds.2.promts: unknown, did you mean prompts?"),
-        (("rl", "methods", "ppo_reward_model", "critic"), "clipp", "rl.methods.ppo_reward_model.critic.clipp: unknown, did you mean clip?"),
+        (
+            ("rl", "methods", "ppo_reward_model", "critic"),
+            "clipp",
+            "rl.methods.ppo_reward_model.critic.clipp: unknown, did you mean clip?",
+        ),
         (
             ("preferences", "exam_safety", "filters"),
             "dual_unsaf",
@@ -206,7 +277,9 @@ def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
         (("assess", "graders"), "chekcer", "assess.graders.chekcer: unknown, did you mean checker?"),
     ],
 )
-def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(raw: dict[str, Any], path: tuple[str, ...], key: str, said: str):
+def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
+    raw: dict[str, Any], path: tuple[str, ...], key: str, said: str
+):
     target = raw
     for part in path:
         target = target[part]
@@ -219,8 +292,16 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(raw: dict[str, Any
     [
         ("dpo.runs.dpo.start", "stf", "'stf' is made by no stage; nearest: sft"),
         ("dpo.runs.dpo.start", "reward_model", "'reward_model' is no policy; known: base, sft"),
-        ("dpo.runs.dpo_safe.preferences", "exam_safty", "'exam_safty' is made by no stage; nearest: exam_safety"),
-        ("reward_model.runs.reward_model.preferences", None, "reward_model.runs.reward_model.preferences: missing"),
+        (
+            "dpo.runs.dpo_safe.preferences",
+            "exam_safty",
+            "'exam_safty' is made by no stage; nearest: exam_safety",
+        ),
+        (
+            "reward_model.runs.reward_model.preferences",
+            None,
+            "reward_model.runs.reward_model.preferences: missing",
+        ),
         (
             "rl.runs.ppo_rm.judge",
             "reward_modl",
@@ -228,15 +309,28 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(raw: dict[str, Any
         ),
         ("sft_safe.runs.sft_safe.start", None, "must stand in sft_safe.runs.sft_safe itself"),
         ("dpo_iter.rounds.1.scorer", "judge", "'judge' is made by no stage; known: "),
-        ("dpo_iter.rounds.2.start", "sft", "round 2 goes on from the one before: start must be dpo_iter_1 (found 'sft')"),
+        (
+            "dpo_iter.rounds.2.start",
+            "sft",
+            "round 2 goes on from the one before: start must be dpo_iter_1 (found 'sft')",
+        ),
         (
             "dpo_iter.rounds.4",
             {"start": "dpo_iter_3", "scorer": "reward_model"},
             "rounds are numbered from 1 without a gap: 1, 2, 3, not 1, 2, 4",
         ),
-        ("preferences.exam.origin", "models/stf/model", "'models/stf/model' is made by no stage; nearest: models/sft/model"),
-        ("assess.models.grpoo", {"reference": "sft", "preferences": "exam"}, "'grpoo' is made by no stage; nearest: grpo"),
-        ("rl.runs.grpo.start", "none", "'none' is made by no stage; known: base, sft"),  # only a judge may be left out
+        (
+            "preferences.exam.origin",
+            "models/stf/model",
+            "'models/stf/model' is made by no stage; nearest: models/sft/model",
+        ),
+        (
+            "assess.models.grpoo",
+            {"reference": "sft", "preferences": "exam"},
+            "'grpoo' is made by no stage; nearest: grpo",
+        ),
+        # only a judge may be left out
+        ("rl.runs.grpo.start", "none", "'none' is made by no stage; known: base, sft"),
         ("assess.graders.cost_model", "costs", "'costs' is made by no stage; nearest: cost_model"),
         ("wins.checker.matches", [["dpo", "base"]], "no model of assess.models is called 'base'"),
     ],
@@ -251,7 +345,10 @@ def test_what_a_run_names_must_be_made(raw: dict[str, Any], key: str, value: obj
         raw["sft_safe"]["common"]["start"] = "sft"  # which dvc.yaml does not read there
     else:
         target[last] = value
-    assert any(said in line and line.startswith("params.yaml: " + key.rpartition(".rounds.")[0]) for line in problems(raw))
+    assert any(
+        said in line and line.startswith("params.yaml: " + key.rpartition(".rounds.")[0])
+        for line in problems(raw)
+    )
 
 
 def test_two_stages_cannot_write_one_model(raw: dict[str, Any]):
@@ -259,14 +356,19 @@ def test_two_stages_cannot_write_one_model(raw: dict[str, Any]):
     raw["sft_safe"]["runs"]["dpo"] = {"start": "sft", "preferences": "exam_safety"}
     found = "\n".join(problems(raw))
     assert "rl.runs.grpo: the name grpo is taken: models/grpo/model is written by the stage dpo@grpo" in found
-    assert "dpo.runs.dpo: the name dpo is taken: models/dpo/model is written by the stage sft_safe@dpo" in found
+    assert (
+        "dpo.runs.dpo: the name dpo is taken: models/dpo/model is written by the stage sft_safe@dpo" in found
+    )
 
 
 def test_a_run_cannot_need_itself(raw: dict[str, Any]):
     raw["dpo"]["runs"]["dpo"]["start"] = "dpo_safe"
     raw["preferences"]["exam_safety"]["origin"] = "models/dpo/model"
     found = "\n".join(problems(raw))
-    assert "preferences.exam_safety: preferences@exam_safety needs itself to be made, through dpo@dpo, dpo@dpo_safe" in found
+    assert (
+        "preferences.exam_safety: preferences@exam_safety needs itself to be made, through dpo@dpo, dpo@dpo_safe"
+        in found
+    )
 
 
 def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
@@ -277,8 +379,14 @@ def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
     set_value(document, "dpo_iter.rounds.2.pairing.gap", "0.5")
     save_with_comments(path, document)
     params = load(tmp_path)
-    assert (params.section("rl.runs.ppo_rm").kl.coef, params.section("rl.runs.ppo_rm").kl.use) == (0.2, "reward")
-    assert (params.section("dpo_iter.rounds.2").pairing.gap, params.section("dpo_iter.rounds.1").pairing.gap) == (0.5, 1e-6)
+    assert (params.section("rl.runs.ppo_rm").kl.coef, params.section("rl.runs.ppo_rm").kl.use) == (
+        0.2,
+        "reward",
+    )
+    assert (
+        params.section("dpo_iter.rounds.2").pairing.gap,
+        params.section("dpo_iter.rounds.1").pairing.gap,
+    ) == (0.5, 1e-6)
 
 
 def test_infinities_are_no_rates(raw: dict[str, Any]):
@@ -329,7 +437,10 @@ def test_plan_with_a_setting_says_what_it_would_mean_and_changes_nothing(graph: 
     done = graph.call("plan", "-S", "sft.steps=999", "--json")
     assert done.returncode == 0, done.stderr
     assert "param sft.steps 1000 -> 999" in done.stdout
-    assert "code pipelines.objectives.plain is new" in graph.call("plan", "-S", "rl.methods.grpo.objective=plain").stdout
+    assert (
+        "code pipelines.objectives.plain is new"
+        in graph.call("plan", "-S", "rl.methods.grpo.objective=plain").stdout
+    )
     assert {name: (graph.folder / name).read_bytes() for name in before} == before
     assert graph.plan() == {}
 

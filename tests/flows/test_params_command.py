@@ -1,4 +1,6 @@
-"""`whetstone params`: every key has a meaning, and the command says type, range, default, value, unit and source of it."""
+"""`whetstone params`: every key has a meaning, and the command says type, range, default, value, unit and
+source of it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,11 @@ def whetstone(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess
 
 
 def test_every_key_has_a_meaning() -> None:
-    silent = {f"{key.source}: {key.path[-1]}" for key in keys().every() if not keys().meaning(key) and key.path[-1] not in (NAME, ITEM)}
+    silent = {
+        f"{key.source}: {key.path[-1]}"
+        for key in keys().every()
+        if not keys().meaning(key) and key.path[-1] not in (NAME, ITEM)
+    }
     known = [key for key in keys().every() if "kind" in key.path[-1:]]
     assert known
     assert not {row for row in silent if not row.endswith((": kind", ": reader"))}, "add Field(description=…)"
@@ -44,7 +50,14 @@ def test_every_key_has_a_meaning() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("sft.optimiser.learning_rate", {"type": "number in (0, 1]", "default": 0.001, "source": "pipelines/training/optimiser_params.py"}),
+        (
+            "sft.optimiser.learning_rate",
+            {
+                "type": "number in (0, 1]",
+                "default": 0.001,
+                "source": "pipelines/training/optimiser_params.py",
+            },
+        ),
         ("sft.steps", {"type": "integer ≥ 1 or null", "unit": "steps", "default": None}),
         ("execution.grace_s", {"unit": "seconds"}),
         ("corpus.*.max_bad_rows", {"type": "number in [0, 1)", "unit": "share", "default": 0.01}),
@@ -52,7 +65,10 @@ def test_every_key_has_a_meaning() -> None:
         ("corpus.exam.raw", {"needed": True, "type": "text"}),
         ("sft.optimiser.betas", {"type": "list of 2 x number", "unit": None}),
         ("base.architecture.family", {"type": "one of qwen2, llama", "enum": ["qwen2", "llama"]}),
-        ("corpus.exam.sources.exam.slip", {"kind": "exam", "value": 0.0, "from": "corpus.exam.sources.exam.slip"}),
+        (
+            "corpus.exam.sources.exam.slip",
+            {"kind": "exam", "value": 0.0, "from": "corpus.exam.sources.exam.slip"},
+        ),
     ],
 )
 def test_what_is_said_of_a_key(name: str, said: dict[str, Any]) -> None:
@@ -66,9 +82,15 @@ def test_where_a_value_comes_from() -> None:
     assert "epochs" not in raw["dpo"]["runs"]["dpo"]
     assert facts("dpo.runs.dpo.epochs")["from"] == "dpo.common.epochs"
     assert facts("dpo.runs.dpo.start")["from"] == "dpo.runs.dpo.start"
-    assert facts("dpo.runs.dpo.optimiser.kind") | {"value": "adamw", "from": "default"} == facts("dpo.runs.dpo.optimiser.kind")
+    assert facts("dpo.runs.dpo.optimiser.kind") | {"value": "adamw", "from": "default"} == facts(
+        "dpo.runs.dpo.optimiser.kind"
+    )
     beta = facts("dpo.runs.dpo.loss.beta")
-    assert (beta["kind"], beta["value"], beta["from"]) == ("dpo", raw["dpo"]["common"]["loss"]["beta"], "dpo.common.loss.beta")
+    assert (beta["kind"], beta["value"], beta["from"]) == (
+        "dpo",
+        raw["dpo"]["common"]["loss"]["beta"],
+        "dpo.common.loss.beta",
+    )
     assert "value" not in facts("dpo.runs.*.epochs")
 
 
@@ -83,7 +105,9 @@ def test_values_are_those_that_the_stages_get() -> None:
             if now := values.of(child.name):
                 seen += 1
                 typed = getattr(record, child.path[-1])
-                if now.value != (list(typed) if isinstance(typed, tuple) else typed) and not hasattr(typed, "kind"):
+                if now.value != (list(typed) if isinstance(typed, tuple) else typed) and not hasattr(
+                    typed, "kind"
+                ):
                     wrong.append((child.name, now.value, typed))
     assert wrong == []
     assert seen > 50
@@ -93,7 +117,10 @@ def test_a_choice_has_its_kinds_with_the_first_line_of_each_module() -> None:
     found = facts("dpo.common.loss")
     assert {"dpo", "ipo", "cdpo"} <= found["kinds"].keys()
     assert all(found["kinds"].values())
-    assert {(key["kind"], key["key"].rpartition(".")[2]) for key in found["keys"]} >= {("cdpo", "smoothing"), ("ipo", "beta")}
+    assert {(key["kind"], key["key"].rpartition(".")[2]) for key in found["keys"]} >= {
+        ("cdpo", "smoothing"),
+        ("ipo", "beta"),
+    }
 
 
 def test_search_finds_names_first_and_meanings_after() -> None:
@@ -111,7 +138,10 @@ def test_nearest_keys() -> None:
 def test_words() -> None:
     assert words(keys(), {"type": "integer", "minimum": 1, "exclusiveMaximum": 64}) == "integer in [1, 64)"
     assert words(keys(), {"type": "number", "exclusiveMinimum": 0}) == "number > 0"
-    assert words(keys(), {"type": "array", "items": {"type": "string"}, "minItems": 1}) == "list of text, at least 1"
+    assert (
+        words(keys(), {"type": "array", "items": {"type": "string"}, "minItems": 1})
+        == "list of text, at least 1"
+    )
     assert [shown(value) for value in (None, True, "a/b", "#### ", 1e-8, {"kind": "x", "of": [1]})] == [
         *("null", "true", "a/b", '"#### "', "1e-08", "{kind: x, of: [1]}")
     ]
@@ -120,7 +150,9 @@ def test_words() -> None:
 def test_the_command_in_the_repository() -> None:
     sections = whetstone()
     assert sections.returncode == 0, sections.stderr
-    assert {line.split()[0] for line in sections.stdout.splitlines() if line.startswith("  ") and line[2] != " "} >= {
+    assert {
+        line.split()[0] for line in sections.stdout.splitlines() if line.startswith("  ") and line[2] != " "
+    } >= {
         "corpus",
         "sft",
         "dpo",

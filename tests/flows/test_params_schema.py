@@ -1,4 +1,6 @@
-"""The JSON schemas of params.yaml and of recipes: a real validator takes what is right, and refuses what is wrong where it is wrong."""
+"""The JSON schemas of params.yaml and of recipes: a real validator takes what is right, and refuses what is
+wrong where it is wrong.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,11 @@ def test_the_schemas_are_schemas(name: str) -> None:
 
 
 def test_generated_files_are_up_to_date() -> None:
-    stale = [path for path, text in params_page.written(ROOT).items() if not (ROOT / path).exists() or (ROOT / path).read_text() != text]
+    stale = [
+        path
+        for path, text in params_page.written(ROOT).items()
+        if not (ROOT / path).exists() or (ROOT / path).read_text() != text
+    ]
     assert not stale, f"{', '.join(stale)}: made from older code; run `{params_page.COMMAND}`"
 
 
@@ -150,7 +156,9 @@ def test_what_is_wrong_is_refused_where_it_is_wrong(key: str, value: Any, where:
         check(document)
 
 
-@pytest.mark.parametrize(("key", "value", "where", "words"), [row for row in WRONG if row[1] not in (None, GONE)])
+@pytest.mark.parametrize(
+    ("key", "value", "where", "words"), [row for row in WRONG if row[1] not in (None, GONE)]
+)
 def test_a_recipe_is_refused_for_the_same(key: str, value: Any, where: str, words: str) -> None:
     if ".matches." in key:
         return  # a list is replaced whole
@@ -212,7 +220,9 @@ def fields() -> dict[str, tuple[type[Settings], Any]]:
 
 
 def refusal(adapter: TypeAdapter[Any], probe: Any, strict: bool) -> str | None:
-    """What pydantic says against a value as a file holds it; of validators in Python, as contradictions are, the schema knows nothing."""
+    """What pydantic says against a value as a file holds it; of validators in Python, as contradictions are,
+    the schema knows nothing.
+    """
     try:
         adapter.validate_json(json.dumps(probe), strict=strict)
     except ValidationError as error:
@@ -229,7 +239,10 @@ def test_the_schema_agrees_with_pydantic() -> None:
         field = record.model_fields[name.partition(".")[2]]
         adapter = TypeAdapter(Annotated[field.annotation, field])
         for probe in PROBES:
-            takes, tried = validator.evolve(schema={**node, "$defs": validator.schema["$defs"]}).is_valid(probe), tried + 1
+            takes, tried = (
+                validator.evolve(schema={**node, "$defs": validator.schema["$defs"]}).is_valid(probe),
+                tried + 1,
+            )
             if takes and (refused := refusal(adapter, probe, strict=False)):
                 found.append(f"{name} = {probe!r}: pydantic refuses it ({refused}), the schema does not")
             if not takes and refusal(adapter, probe, strict=True) is None:

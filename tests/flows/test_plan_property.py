@@ -32,7 +32,9 @@ def constant(path: str, name: str, value: int) -> Callable[[Project], None]:
 
     def change(graph: Project) -> None:
         file = graph.folder / path
-        kept = [line for line in file.read_text().splitlines(keepends=True) if not line.startswith(f"{name} =")]
+        kept = [
+            line for line in file.read_text().splitlines(keepends=True) if not line.startswith(f"{name} =")
+        ]
         file.write_text("".join(kept) + f"{name} = {value}\n")
 
     return change
@@ -78,8 +80,13 @@ def forget(folder: str) -> Callable[[Project], None]:
 
 EDITS: dict[str, Callable[[Project], None]] = {
     **{f"sft.steps={n}": parameter("sft.steps", n) for n in (998, 1000)},
-    **{f"rl.methods.other.max_error_share={n}": parameter("rl.methods.other.max_error_share", n) for n in (0.1, 0.2, None)},
-    **{f"rl.methods.grpo.objective={n}": parameter("rl.methods.grpo.objective", n) for n in ("clip", "plain")},
+    **{
+        f"rl.methods.other.max_error_share={n}": parameter("rl.methods.other.max_error_share", n)
+        for n in (0.1, 0.2, None)
+    },
+    **{
+        f"rl.methods.grpo.objective={n}": parameter("rl.methods.grpo.objective", n) for n in ("clip", "plain")
+    },
     **{f"evaluate.samples={n}": parameter("evaluate.settings.samples", n) for n in (1, 2)},
     **{f"report.samples={n}": parameter("report.samples", n) for n in (2, 3)},
     **{f"threads={n}": parameter("execution.threads", n) for n in (1, 2)},
@@ -108,14 +115,22 @@ def check_round(graph: Project, edits: list[str]) -> None:
     assert done.returncode == 0, (edits, done.stdout, done.stderr)
     ran = graph.ran()
     assert len(set(ran)) == len(ran)
-    must, may = ({name for name, action in planned.items() if action in actions} for actions in (("run",), ("run", "run?")))
+    must, may = (
+        {name for name, action in planned.items() if action in actions}
+        for actions in (("run",), ("run", "run?"))
+    )
     assert must <= set(ran) <= may, (edits, planned, ran)
     for name, action in planned.items():
         said = [line for line in done.stdout.splitlines() if f"'{name}'" in line]
         if action == "keep":
             assert any("didn't change, skipping" in line for line in said), (edits, name, said)
         if action in ("checkout", "restore"):
-            assert any("is cached - skipping run, checking out outputs" in line for line in said), (edits, name, action, said)
+            assert any("is cached - skipping run, checking out outputs" in line for line in said), (
+                edits,
+                name,
+                action,
+                said,
+            )
     assert graph.plan() == {}, edits
 
 

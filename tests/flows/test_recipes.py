@@ -40,7 +40,11 @@ def test_there_and_back_is_byte_for_byte(root: Path):
     before = (root / PARAMS).read_bytes()
     changed = recipes.use(root, "small").changed
     assert recipes.active(root) == "small"
-    assert sorted(changed) == ["rl.common.epochs 1 -> 2", "sft.optimiser.learning_rate 0.003 -> 0.001", "sft.steps 1000 -> 10"]
+    assert sorted(changed) == [
+        "rl.common.epochs 1 -> 2",
+        "sft.optimiser.learning_rate 0.003 -> 0.001",
+        "sft.steps 1000 -> 10",
+    ]
     assert read_yaml(root / PARAMS)["sft"]["steps"] == 10
     recipes.use(root, "default")
     assert recipes.active(root) == "default"
@@ -128,14 +132,32 @@ def test_the_committed_default_tells_what_is_ones_own(root: Path):
     edit(root, "  seed: 0", "  seed: 7")
     assert settings(root) == []  # nobody knows another
     edit(root, "  seed: 7", "  seed: 0")
-    for words in (("init", "-q"), ("add", "-A"), ("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start")):
+    for words in (
+        ("init", "-q"),
+        ("add", "-A"),
+        ("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start"),
+    ):
         subprocess.run(["git", "-C", str(root), *words], check=True)
     edit(root, "  seed: 0", "  seed: 7  # a word of mine")
     assert settings(root) == ["identity.seed 0 -> 7"]
     recipes.use(root, "small")
     assert (settings(root), read_yaml(root / PARAMS)["identity"]["seed"]) == ([], 0)
     subprocess.run(["git", "-C", str(root), "add", "-A"], check=True)
-    subprocess.run(["git", "-C", str(root), "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "recipe"], check=True)
+    subprocess.run(
+        [
+            "git",
+            "-C",
+            str(root),
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@localhost",
+            "commit",
+            "-qm",
+            "recipe",
+        ],
+        check=True,
+    )
     recipes.use(root, "default")
     assert settings(root) == []  # the default below the recipe that was committed
 
@@ -143,7 +165,9 @@ def test_the_committed_default_tells_what_is_ones_own(root: Path):
 def test_a_recipe_of_an_earlier_version_comes_off(root: Path):
     before = (root / PARAMS).read_text()
     recipes.use(root, "small")
-    save_with_comments(root / recipes.APPLIED, {"recipe": "small", "replaced": [], "written": "x", "original": before})
+    save_with_comments(
+        root / recipes.APPLIED, {"recipe": "small", "replaced": [], "written": "x", "original": before}
+    )
     edit(root, "  seed: 0", "  seed: 7")
     assert settings(root) == ["identity.seed 0 -> 7"]
     recipes.use(root, "default")
@@ -152,7 +176,14 @@ def test_a_recipe_of_an_earlier_version_comes_off(root: Path):
 
 def test_a_file_of_settings_that_is_none_is_refused(root: Path):
     before = (root / PARAMS).read_bytes()
-    for text in ("sft: {steps: 3}", "- 3", "- {key: sft}", "- {now: 3}", "[", "- {key: [sft, stepps], now: 3}"):
+    for text in (
+        "sft: {steps: 3}",
+        "- 3",
+        "- {key: sft}",
+        "- {now: 3}",
+        "[",
+        "- {key: [sft, stepps], now: 3}",
+    ):
         (root / "mine.yaml").write_text(text)
         with pytest.raises(ParamsError):
             recipes.use(root, "small", bring=root / "mine.yaml")
@@ -169,10 +200,13 @@ def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
     before = (root / PARAMS).read_text()
     recipes.use(root, "other")
     for key in ("methods", "runs"):
-        assert set(read_yaml(root / PARAMS)["rl"][key]) == set(read_yaml(ROOT / PARAMS)["rl"][key]) - {"grpo"} | {"second"}
+        assert set(read_yaml(root / PARAMS)["rl"][key]) == set(read_yaml(ROOT / PARAMS)["rl"][key]) - {
+            "grpo"
+        } | {"second"}
     recipes.use(root, "default")
     assert read_yaml(root / PARAMS) == read_yaml(ROOT / PARAMS)
-    assert (root / PARAMS).read_text().count("#") >= before.count("#") - 8  # comments inside a section that was taken out may go
+    # comments inside a section that was taken out may go
+    assert (root / PARAMS).read_text().count("#") >= before.count("#") - 8
 
 
 def test_a_typo_suggests_the_nearest(root: Path):
@@ -217,7 +251,9 @@ def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: st
 
 def test_going_back_restores_results_without_training(graph: Project):
     (graph.folder / "recipes").mkdir(exist_ok=True)
-    (graph.folder / "recipes/sharp.yaml").write_text("extends: [default]\nrl: {methods: {other: {max_error_share: 0.1}}}\n")
+    (graph.folder / "recipes/sharp.yaml").write_text(
+        "extends: [default]\nrl: {methods: {other: {max_error_share: 0.1}}}\n"
+    )
     done = graph.call("use", "sharp")
     assert done.returncode == 0, done.stderr
     assert "rl.methods.other.max_error_share new: 0.1" in done.stdout
@@ -248,7 +284,10 @@ def test_a_recipe_starts_from_nothing_and_keeps_presets_and_what_runs_share(root
     assert stages(root) == {"code", "corpus@mine", "base", "sft", "rl@one", "dpo_theory", "report"}
     params, default = read_yaml(root / PARAMS), read_yaml(ROOT / PARAMS)
     assert params["rl"]["methods"] == default["rl"]["methods"]
-    assert (params["dpo"], params["evaluate"]["models"]) == ({"common": default["dpo"]["common"], "runs": {}}, [])
+    assert (params["dpo"], params["evaluate"]["models"]) == (
+        {"common": default["dpo"]["common"], "runs": {}},
+        [],
+    )
     recipes.use(root, "default")
     assert (root / PARAMS).read_bytes() == before
 
@@ -277,7 +316,10 @@ def test_recipes_compose(root: Path):
         ("extends: [other]\n", "recipes/odd.yaml: extends itself, through odd, other"),
         ("extends: small\n", "recipes/odd.yaml: extends: a list of recipes is expected, such as [default]"),
         ("extends: [3]\n", "recipes/odd.yaml: extends: a list of recipes is expected"),
-        ("rl: {runs: {a: {method: grpo, start: sft, data: exams, judge: none}}}\n", "'exams' is made by no stage; nearest: exam"),
+        (
+            "rl: {runs: {a: {method: grpo, start: sft, data: exams, judge: none}}}\n",
+            "'exams' is made by no stage; nearest: exam",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_be_laid_is_refused_and_nothing_is_written(root: Path, text: str, said: str):

@@ -98,7 +98,9 @@ def test_templates_say_which_stage_reads_which(tmp_path: Path):
         ({"bake__runs__a b": {"start": "dough", "gate": "none"}}, ("bake.runs.a b", "names are letters, digits, _ and - (they become stage and")),
     ],
 )  # fmt: skip
-def test_what_a_setting_refers_to_must_be_made(tmp_path: Path, changes: dict[str, Any], said: tuple[str, str]):
+def test_what_a_setting_refers_to_must_be_made(
+    tmp_path: Path, changes: dict[str, Any], said: tuple[str, str]
+):
     found = list(graph(tmp_path, SHOP.replace("    deps: [metrics]\n", ""), **changes).problems())
     key, text = said
     if "dough" in key:  # both write models/dough/model
@@ -113,7 +115,14 @@ def test_a_folder_that_is_read_whole_is_waited_for(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "stages: 3\n", "stages:\n  a: 5\n", "a: [\n", "stages:\n  a:\n    foreach: [1, 2]\n    do: {cmd: x}\n"]
+    "text",
+    [
+        "",
+        "stages: 3\n",
+        "stages:\n  a: 5\n",
+        "a: [\n",
+        "stages:\n  a:\n    foreach: [1, 2]\n    do: {cmd: x}\n",
+    ],
 )
 def test_a_dvc_yaml_that_cannot_be_read_is_left_to_dvc(tmp_path: Path, text: str):
     assert list(graph(tmp_path, text).problems()) == []
@@ -148,7 +157,9 @@ DECLARED = """
 
 
 def test_a_stage_of_ones_own_is_one_file_and_one_declaration(tmp_path: Path):
-    """In a clone of the whole repository: checked, planned, run, stale by its own code and settings, in the lineage of nothing else."""
+    """In a clone of the whole repository: checked, planned, run, stale by its own code and settings, in the
+    lineage of nothing else.
+    """
     project = clone.make(tmp_path / "project")
     (project.folder / "tasks/letters.py").write_text(OWN)
     with open(project.folder / "dvc.yaml", "a") as stream:

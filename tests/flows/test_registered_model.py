@@ -58,10 +58,18 @@ def test_registered_models_by_name_version_and_alias(graph: toy.Project, trackin
 def test_a_registered_verifier_judges(graph: toy.Project, tracking: Tracking) -> None:
     model, tokens = graph.folder / "models/sft/model", make_tiny_tokens(graph.folder / "tokens")
     policy.save(make_tiny_model(tokens), tokens, model)
-    asking = AskingParams(template="{question}#{candidate}#{key}", marks=("++", "++"), positive=("1",), negative=("0",), max_tokens=60)
+    asking = AskingParams(
+        template="{question}#{candidate}#{key}",
+        marks=("++", "++"),
+        positive=("1",),
+        negative=("0",),
+        max_tokens=60,
+    )
     save_facts(model, asking, 1.0)
     tracking.register("sft", "models/sft/model", "0" * 32 + ".dir")
-    (graph.folder / "rows.jsonl").write_text(json.dumps({"question": "1+1", "response": "#### 2", "reference": "2"}))
+    (graph.folder / "rows.jsonl").write_text(
+        json.dumps({"question": "1+1", "response": "#### 2", "reference": "2"})
+    )
     registered = graph.call("judge", "sft:1", "rows.jsonl", "-S", "max_leak=1", "--json")
     assert json.loads(registered.stdout)["outcome"] in ("right", "wrong"), registered.stderr
     by_run = graph.call("judge", "verifier", "rows.jsonl", "-S", "model=sft", "-S", "max_leak=1", "--json")
@@ -74,11 +82,15 @@ def test_a_registered_verifier_judges(graph: toy.Project, tracking: Tracking) ->
 def test_the_registry_and_the_files_disagree(graph: toy.Project, tracking: Tracking) -> None:
     record: dict[str, Any] = json.loads((graph.folder / "models/sft/lineage.json").read_text())
     digest, run = record["model_digest"], record["run"]["flow_run"]
-    tracking.register("sft", "models/sft/model", digest, tags={"whetstone.run": run, "stage.key": record["key"]})
+    tracking.register(
+        "sft", "models/sft/model", digest, tags={"whetstone.run": run, "stage.key": record["key"]}
+    )
     assert paths(graph) == []
     assert audit(graph.folder, "sft") == []
 
-    tracking.register("sft", "models/sft/model", "0" * 32 + ".dir", tags={"whetstone.run": run, "stage.key": record["key"]})
+    tracking.register(
+        "sft", "models/sft/model", "0" * 32 + ".dir", tags={"whetstone.run": run, "stage.key": record["key"]}
+    )
     assert paths(graph) == ["sft:2"]
     assert any("unknown content" in problem.problem for problem in audit(graph.folder, "sft:2"))
     path = graph.folder / "models/sft/model/content.txt"

@@ -1,4 +1,6 @@
-"""`rl@NAME` and `evaluate@NAME` of a preset that params.yaml holds and does not list: planned without writing, listed by a run."""
+"""`rl@NAME` and `evaluate@NAME` of a preset that params.yaml holds and does not list: planned without
+writing, listed by a run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ from flows.graph.requested import add, missing
 from tests.flows.toy import ALL, Project
 
 RUN = {"method": "grpo", "start": "sft", "data": "exam", "judge": "none"}
-RAW = {"rl": {"common": {}, "methods": {"grpo": {}, "spo": {}, "tree": {}}, "runs": {"grpo": RUN}}, "evaluate": {"models": ["sft", "grpo"]}}
+RAW = {
+    "rl": {"common": {}, "methods": {"grpo": {}, "spo": {}, "tree": {}}, "runs": {"grpo": RUN}},
+    "evaluate": {"models": ["sft", "grpo"]},
+}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +27,21 @@ RAW = {"rl": {"common": {}, "methods": {"grpo": {}, "spo": {}, "tree": {}}, "run
         (["rl@spo", "evaluate@spo"], [("rl", "runs", "spo"), ("evaluate", "models", "spo")]),
         (["evaluate@base"], [("evaluate", "models", "base")]),
         (["rl@tree", "rl@spo"], [("rl", "runs", "tree"), ("rl", "runs", "spo")]),
-        (["rl@grpo", "evaluate@sft", "rl", "sft", "rl@unknown", "rl@common", "rl@methods", "rl@runs", "rl@sft", "corpus@spo"], []),
+        (
+            [
+                "rl@grpo",
+                "evaluate@sft",
+                "rl",
+                "sft",
+                "rl@unknown",
+                "rl@common",
+                "rl@methods",
+                "rl@runs",
+                "rl@sft",
+                "corpus@spo",
+            ],
+            [],
+        ),
     ],
     ids=lambda value: " ".join(value) if value and isinstance(value[0], str) else "",
 )
@@ -74,8 +93,17 @@ def test_plan_shows_what_would_happen_without_writing(spare: Project):
     done = spare.call("plan", "evaluate@spare", "--json")
     assert done.returncode == 0, done.stderr
     rows = {row["stage"]: row["action"] for row in json.loads(done.stdout)["stages"]}
-    assert rows == {"corpus@exam": "keep", "base": "keep", "sft": "keep", "rl@spare": "run", "evaluate@spare": "run"}
-    assert done.stderr.strip() == "params.yaml: `whetstone run` would add spare to rl.runs, spare to evaluate.models"
+    assert rows == {
+        "corpus@exam": "keep",
+        "base": "keep",
+        "sft": "keep",
+        "rl@spare": "run",
+        "evaluate@spare": "run",
+    }
+    assert (
+        done.stderr.strip()
+        == "params.yaml: `whetstone run` would add spare to rl.runs, spare to evaluate.models"
+    )
     assert (spare.folder / PARAMS).read_bytes() == before
     assert spare.plan() == {}
 
@@ -86,10 +114,17 @@ def test_run_lists_the_preset_says_so_and_goes_on(project: Project):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr.strip() == "params.yaml: added spare to rl.runs"
     assert (
-        {name for name, stage in json.loads(done.stdout)["stages"].items() if stage["ended"] == "run"} == {"rl@spare"} == set(project.ran())
+        {name for name, stage in json.loads(done.stdout)["stages"].items() if stage["ended"] == "run"}
+        == {"rl@spare"}
+        == set(project.ran())
     )
     params = read_yaml(project.folder / PARAMS)
-    assert params["rl"]["runs"]["spare"] == {"method": "spare", "start": "sft", "data": "exam", "judge": "none"}
+    assert params["rl"]["runs"]["spare"] == {
+        "method": "spare",
+        "start": "sft",
+        "data": "exam",
+        "judge": "none",
+    }
     assert params["evaluate"]["models"] == ["sft", "grpo", "other"]
     assert (project.folder / "models/spare/model").is_dir()
     assert project.plan() == {"report": "run"}  # it names the methods
@@ -110,7 +145,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_the_presets(spare: Proj
 
 def test_a_setting_and_a_preset_together(spare: Project):
     done = spare.call("plan", "rl@spare", "-S", "rl.methods.spare.iterations=9", "--json")
-    assert [row["stage"] for row in json.loads(done.stdout)["stages"] if row["action"] != "keep"] == ["rl@spare"]
+    assert [row["stage"] for row in json.loads(done.stdout)["stages"] if row["action"] != "keep"] == [
+        "rl@spare"
+    ]
     wrong = spare.call("run", "rl@spare", "-S", "rl.methods.spare.iterations=many")
     assert wrong.returncode == 2
     assert "rl.methods.spare.iterations" in wrong.stderr

@@ -1,4 +1,6 @@
-"""Runs and rounds in the graph: a changed round leaves those before it fresh, a group's name stands for all of its stages."""
+"""Runs and rounds in the graph: a changed round leaves those before it fresh, a group's name stands for all
+of its stages.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,18 @@ from tasks.toy_common import content, emit
 def run(stage):
     emit(stage, {"inputs": {path: content(stage.input(path)) for path in sorted(stage.spec.inputs)}, "params": dict(stage.spec.params)})
 """
-ROUNDS = {str(number): {"start": "sft" if number == 1 else f"dpo_iter_{number - 1}", "scorer": "judge"} for number in (1, 2, 3)}
+ROUNDS = {
+    str(number): {"start": "sft" if number == 1 else f"dpo_iter_{number - 1}", "scorer": "judge"}
+    for number in (1, 2, 3)
+}
 PAIRS = {"origin": "raw/toy", "source": {"kind": "hh", "splits": {"train": "rows.txt"}}}
 
 
 @pytest.fixture(scope="module")
 def branch(tmp_path_factory: pytest.TempPathFactory, python: str) -> Project:
-    """A toy graph with a reward model, three rounds, and two runs of DPO, brought up to date without rl and evaluation."""
+    """A toy graph with a reward model, three rounds, and two runs of DPO, brought up to date without rl and
+    evaluation.
+    """
     folder = toy.make(tmp_path_factory.mktemp("rounds") / "project")
     for name in ("preferences", "reward_model", "reference", "dpo", "dpo_iter", "reward_report"):
         (folder / f"tasks/{name}.py").write_text(f'"""Toy {name}."""\n{PASS}')
@@ -27,7 +34,9 @@ def branch(tmp_path_factory: pytest.TempPathFactory, python: str) -> Project:
     graph.set("preferences.pairs", PAIRS)
     graph.set("reward_model.runs.judge", {"start": "sft", "preferences": "pairs", "steps": 5})
     graph.set("dpo_iter", {"common": {"steps": 5}, "rounds": ROUNDS})
-    graph.set("dpo.runs", {name: {"start": "sft", "preferences": "pairs", "steps": 5} for name in ("one", "two")})
+    graph.set(
+        "dpo.runs", {name: {"start": "sft", "preferences": "pairs", "steps": 5} for name in ("one", "two")}
+    )
     graph.bring(*GROUPS)
     graph.ran()
     return graph
@@ -39,8 +48,20 @@ GROUPS = ("dpo_iter", "dpo", "reward_report")
 def test_a_group_stands_for_all_its_stages(branch: Project):
     assert branch.plan(*GROUPS) == {}
     names = {row["stage"] for row in branch.plan_rows("dpo_iter")}
-    assert names == {"corpus@exam", "base", "sft", "preferences@pairs", "reward_model@judge", *(f"dpo_iter@{number}" for number in ROUNDS)}
-    assert {row["stage"] for row in branch.plan_rows("dpo")} >= {"dpo@one", "dpo@two", "reference@one", "reference@two"}
+    assert names == {
+        "corpus@exam",
+        "base",
+        "sft",
+        "preferences@pairs",
+        "reward_model@judge",
+        *(f"dpo_iter@{number}" for number in ROUNDS),
+    }
+    assert {row["stage"] for row in branch.plan_rows("dpo")} >= {
+        "dpo@one",
+        "dpo@two",
+        "reference@one",
+        "reference@two",
+    }
 
 
 @pytest.mark.parametrize(
@@ -88,4 +109,7 @@ def test_a_round_that_starts_elsewhere_is_refused(branch: Project):
     done = branch.call("plan", "dpo_iter")
     (branch.folder / "params.yaml").write_text(before)
     assert done.returncode == 2
-    assert "dpo_iter.rounds.3.start: round 3 goes on from the one before: start must be dpo_iter_2 (found 'sft')" in done.stderr
+    assert (
+        "dpo_iter.rounds.3.start: round 3 goes on from the one before: start must be dpo_iter_2 (found 'sft')"
+        in done.stderr
+    )

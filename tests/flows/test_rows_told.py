@@ -1,4 +1,6 @@
-"""What stages keep and lose of their rows is on the console of the run and in `--json`; a role that is missing is named with the way out."""
+"""What stages keep and lose of their rows is on the console of the run and in `--json`; a role that is
+missing is named with the way out.
+"""
 
 import json
 from pathlib import Path
@@ -10,7 +12,11 @@ from tests import clone
 from tests.corpora.made import write_lines
 from tests.flows.toy import Project
 
-TABLE = {"reader": "table", "splits": {"train": "train.jsonl", "heldout": "heldout.jsonl"}, "columns": {"solution": "solution"}}
+TABLE = {
+    "reader": "table",
+    "splits": {"train": "train.jsonl", "heldout": "heldout.jsonl"},
+    "columns": {"solution": "solution"},
+}
 CORPUS = {
     "raw": "raw/small",
     "sources": {"made": TABLE},
@@ -30,18 +36,26 @@ PAIRS = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = clone.make(tmp_path_factory.mktemp("clone") / "project", {"train.corpus": "small", "rl.runs.grpo.data": "small"})
+    made = clone.make(
+        tmp_path_factory.mktemp("clone") / "project", {"train.corpus": "small", "rl.runs.grpo.data": "small"}
+    )
     raw = made.folder / "raw"
     (raw / "small").mkdir()
     (raw / "pairs").mkdir()
     rows: list[object] = [
-        {"question": f"What is {n} plus {n * n}?", "answer": str(n + n * n), "solution": f"{n + n * n}"} for n in range(20)
+        {"question": f"What is {n} plus {n * n}?", "answer": str(n + n * n), "solution": f"{n + n * n}"}
+        for n in range(20)
     ]
     rows += [rows[3], {"question": "x" * 100, "answer": "1", "solution": "1"}, "no row", {"answer": "1"}]
     rows += [{"question": "Is the sky blue?", "answer": "yes", "solution": "yes"}]
     write_lines(raw / "small/train.jsonl", rows)
-    write_lines(raw / "small/heldout.jsonl", [{"question": "Is the sky blue", "answer": "yes", "solution": "yes"}])
-    pairs = [{"prompt": f"Say {n}" + " again" * (n % 2) * 20, "chosen": f"{n}", "rejected": "no"} for n in range(30)]
+    write_lines(
+        raw / "small/heldout.jsonl", [{"question": "Is the sky blue", "answer": "yes", "solution": "yes"}]
+    )
+    pairs = [
+        {"prompt": f"Say {n}" + " again" * (n % 2) * 20, "chosen": f"{n}", "rejected": "no"}
+        for n in range(30)
+    ]
     write_lines(raw / "pairs/pairs.jsonl", [*pairs, {"prompt": "same", "chosen": "a", "rejected": "a"}])
     made.set("corpus.small", CORPUS)
     made.set("preferences.pairs", PAIRS)
@@ -54,12 +68,21 @@ def test_counts_are_on_the_console_and_in_json(project: Project):
     assert shown.returncode == 0, shown.stdout + shown.stderr
     told = " ".join((shown.stdout + shown.stderr).split())
     assert (
-        "20 of 25 rows kept; left out: 2 bad rows, 1 duplicates exact, 1 in held-out or validation rows by text, 1 long prompt" in told
+        "20 of 25 rows kept; left out: 2 bad rows, 1 duplicates exact, 1 in held-out or validation rows by text, 1 long prompt"
+        in told
         or ("21 of 26 rows kept" in told)
     )
-    assert "warning: 52 % of the pairs are left out, most for: long prompt (raise max_prompt_tokens). 15 of 31 pairs kept" in told
+    assert (
+        "warning: 52 % of the pairs are left out, most for: long prompt (raise max_prompt_tokens). 15 of 31 pairs kept"
+        in told
+    )
     made = json.loads(project.call("run", "preferences@pairs", "--force", "--json").stdout)["stages"]
-    assert made["preferences@pairs"]["rows"] == {"what": "pairs", "read": 31, "kept": 15, "lost": {"long prompt": 15, "equal answers": 1}}
+    assert made["preferences@pairs"]["rows"] == {
+        "what": "pairs",
+        "read": 31,
+        "kept": 15,
+        "lost": {"long prompt": 15, "equal answers": 1},
+    }
     counted = json.loads((project.folder / "metrics/corpus/small.json").read_text("utf-8"))
     records = [
         json.loads(line)["id"]
@@ -80,18 +103,26 @@ def test_a_role_that_is_missing_is_named_before_anything_runs(project: Project):
         told = " ".join((shown.stdout + shown.stderr).split())
         assert shown.returncode == 2
         assert "no source has rows for validation: the roles named are heldout, rl, sft" in told
-        assert "name one of the role validation, or set validation_share above 0 where rows of the role train are split" in told
+        assert (
+            "name one of the role validation, or set validation_share above 0 where rows of the role train are split"
+            in told
+        )
         assert "rl.runs.grpo.validation_every" in told
         project.set("corpus.small.sources.made", {**TABLE, "splits": roles, "columns": {}})
         shown = project.call("plan")
-        assert "splits.sft has no demonstrations: name their column as columns.solution" in " ".join((shown.stdout + shown.stderr).split())
+        assert "splits.sft has no demonstrations: name their column as columns.solution" in " ".join(
+            (shown.stdout + shown.stderr).split()
+        )
     finally:
         (project.folder / "params.yaml").write_text(before, "utf-8")
 
 
 def test_the_sentence():
     assert sentence(rows_kept(10, {})) == "10 of 10 rows kept"
-    assert sentence(rows_kept(10, {"near": 1, "exact_text": 1})) == "8 of 10 rows kept; left out: 1 exact text, 1 near"
+    assert (
+        sentence(rows_kept(10, {"near": 1, "exact_text": 1}))
+        == "8 of 10 rows kept; left out: 1 exact text, 1 near"
+    )
     assert sentence(rows_kept(244, {"long_prompt": 144}, "pairs")) == (
         "warning: 59 % of the pairs are left out, most for: long prompt (raise max_prompt_tokens). "
         "100 of 244 pairs kept; left out: 144 long prompt"
@@ -105,4 +136,10 @@ def test_outputs_without_counts_say_nothing(tmp_path: Path):
     (tmp_path / "metrics").mkdir()
     for name, text in (("broken", "{"), ("other", '{"rows": 5}'), ("list", "[1]")):
         (tmp_path / f"metrics/{name}.json").write_text(text)
-    assert rows_of(tmp_path, ["models/x", *(f"metrics/{name}.json" for name in ("broken", "other", "list", "absent"))]) is None
+    assert (
+        rows_of(
+            tmp_path,
+            ["models/x", *(f"metrics/{name}.json" for name in ("broken", "other", "list", "absent"))],
+        )
+        is None
+    )

@@ -1,4 +1,6 @@
-"""`whetstone run` through a real Prefect server: states, artifacts, order, failures, and what the next run does."""
+"""`whetstone run` through a real Prefect server: states, artifacts, order, failures, and what the next run
+does.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def api(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 def ask(api: str, path: str, **body: Any) -> Any:
-    """POST `body`, or GET without one; a 503 (the server's SQLite was locked) is asked again, as Prefect's own client does."""
+    """POST `body`, or GET without one; a 503 (the server's SQLite was locked) is asked again, as Prefect's
+    own client does.
+    """
     data = json.dumps(body).encode() if body else None
     request = urllib.request.Request(f"{api}/{path}", data, {"Content-Type": "application/json"})
     end = time.monotonic() + 120
@@ -78,12 +82,20 @@ def test_a_run_shows_in_prefect_and_going_back_restores(project: Project, api: s
     assert executed == ALL - {"corpus@exam", "base"} == set(project.ran())
     flow, tasks = last_run(api)
     assert flow["state_type"] == "COMPLETED"
-    assert {name: task["state"]["name"] for name, task in tasks.items()} == {n: "Completed" if n in executed else "Cached" for n in ALL}
+    assert {name: task["state"]["name"] for name, task in tasks.items()} == {
+        n: "Completed" if n in executed else "Cached" for n in ALL
+    }
     assert "gpu" in tasks["sft"]["tags"]
     assert tasks["sft"]["end_time"] <= tasks["rl@grpo"]["start_time"]
-    starts, ends = [tasks[f"rl@{n}"]["start_time"] for n in ("grpo", "other")], [tasks[f"rl@{n}"]["end_time"] for n in ("grpo", "other")]
+    starts, ends = (
+        [tasks[f"rl@{n}"]["start_time"] for n in ("grpo", "other")],
+        [tasks[f"rl@{n}"]["end_time"] for n in ("grpo", "other")],
+    )
     assert max(starts) < min(ends), "independent stages did not run at the same time"
-    found = {artifact["key"]: artifact for artifact in ask(api, "artifacts/filter", flow_runs={"id": {"any_": [flow["id"]]}})}
+    found = {
+        artifact["key"]: artifact
+        for artifact in ask(api, "artifacts/filter", flow_runs={"id": {"any_": [flow["id"]]}})
+    }
     assert {"plan", "report", "progress-sft", "progress-rl-grpo"} <= set(found)
     rows = {row["stage"]: row for row in json.loads(found["plan"]["data"])}
     assert rows["sft"] == {"stage": "sft", "action": "run", "why": "param sft.steps 1000 -> 999"}
@@ -107,10 +119,14 @@ def test_a_run_shows_in_prefect_and_going_back_restores(project: Project, api: s
 def test_a_failed_stage_fails_only_what_needs_it_and_the_next_run_picks_up_there(project: Project, api: str):
     project.set("identity.seed", 5)
     project.edit(
-        "pipelines/toy/far.py", "    return inner(x) + 1", "    return inner(x) + 1 if __import__('os').path.exists('open') else 1 / 0"
+        "pipelines/toy/far.py",
+        "    return inner(x) + 1",
+        "    return inner(x) + 1 if __import__('os').path.exists('open') else 1 / 0",
     )
     project.edit(
-        "tasks/rl.py", "def run(stage):", "def run(stage):\n    if stage.item == 'grpo':\n        return emit(stage, {'seed': stage.seed})"
+        "tasks/rl.py",
+        "def run(stage):",
+        "def run(stage):\n    if stage.item == 'grpo':\n        return emit(stage, {'seed': stage.seed})",
     )
     ran = project.run(PREFECT_API_URL=api, expect=1)
     assert not ran["ok"]
@@ -149,7 +165,18 @@ def _belongs(pid: str, folder: Path) -> bool:
 
 @pytest.mark.slow
 def test_serve_carries_out_a_hand_triggered_and_a_scheduled_run(project: Project, api: str):
-    serving = project.start("-m", "flows", "serve", "--name", "nightly", "--interval", "15", "--target", "report", PREFECT_API_URL=api)
+    serving = project.start(
+        "-m",
+        "flows",
+        "serve",
+        "--name",
+        "nightly",
+        "--interval",
+        "15",
+        "--target",
+        "report",
+        PREFECT_API_URL=api,
+    )
     try:
         deployment = wait_for(lambda: named(api, "nightly"), serving)
         assert deployment["schedules"][0]["schedule"]["interval"] == 15

@@ -1,4 +1,6 @@
-"""The servers that a run starts or is told of: half-made databases, proxies, the user's PREFECT_ and MLFLOW_ variables."""
+"""The servers that a run starts or is told of: half-made databases, proxies, the user's PREFECT_ and MLFLOW_
+variables.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,19 @@ from tests.flows.records import mlflow_runs, prefect_flows
 from tests.flows.toy import Project
 
 CLOSED = "http://127.0.0.1:9"
-PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), CLOSED) | {"ALL_PROXY": "socks5://127.0.0.1:9"}
+PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), CLOSED) | {
+    "ALL_PROXY": "socks5://127.0.0.1:9"
+}
 
 
 def test_a_first_run_with_half_made_databases_behind_a_proxy(project: Project) -> None:
-    """Both files that a killed server left, and a proxy for everything: the run ends well and is recorded in both stores."""
-    databases = {".whetstone/prefect/prefect.db": ("prefect", PREFECT), ".whetstone/mlflow.db": ("mlflow", MLFLOW)}
+    """Both files that a killed server left, and a proxy for everything: the run ends well and is recorded in
+    both stores.
+    """
+    databases = {
+        ".whetstone/prefect/prefect.db": ("prefect", PREFECT),
+        ".whetstone/mlflow.db": ("mlflow", MLFLOW),
+    }
     for path, (name, _) in databases.items():
         (project.folder / path).parent.mkdir(exist_ok=True)
         shutil.copyfile(case(f"half_made_{name}.db"), project.folder / path)
@@ -61,14 +70,20 @@ def test_prefects_server_is_killed_while_it_makes_its_database(tmp_path: Path) -
     )
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     for size in (1, 500_000):
-        serving = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=env, stderr=subprocess.DEVNULL)
+        serving = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], env=env, stderr=subprocess.DEVNULL
+        )
         folder = tmp_path / ".whetstone/prefect"
-        while serving.poll() is None and not any(path.stat().st_size >= size for path in folder.glob("prefect.db.making-*[0-9]")):
+        while serving.poll() is None and not any(
+            path.stat().st_size >= size for path in folder.glob("prefect.db.making-*[0-9]")
+        ):
             time.sleep(0.001)
         serving.kill()
         serving.wait()
         assert not (folder / "prefect.db").exists()
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env=env, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert state(folder / "prefect.db", PREFECT) == "whole"
 
@@ -92,11 +107,15 @@ def test_an_api_url_that_nothing_answers_is_named_at_once(project: Project) -> N
     assert "hunter2" not in done.stdout + done.stderr
 
 
-# -- proxies --------------------------------------------------------------------------------------------------------------------------
+# -- proxies -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [{}, {"NO_PROXY": "a.org"}, {"no_proxy": " a.org, 127.0.0.1"}, {"NO_PROXY": "", "no_proxy": "b"}])
-def test_loopback_is_excepted_beside_what_the_user_excepts(monkeypatch: pytest.MonkeyPatch, given: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "given", [{}, {"NO_PROXY": "a.org"}, {"no_proxy": " a.org, 127.0.0.1"}, {"NO_PROXY": "", "no_proxy": "b"}]
+)
+def test_loopback_is_excepted_beside_what_the_user_excepts(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv(name, "")  # so that what the call sets is undone
@@ -107,7 +126,9 @@ def test_loopback_is_excepted_beside_what_the_user_excepts(monkeypatch: pytest.M
     both = os.environ["NO_PROXY"].split(",")
     assert os.environ["no_proxy"].split(",") == both
     assert set(LOOPBACK) <= set(both)
-    assert {word.strip() for value in given.values() for word in value.split(",") if word.strip()} <= set(both)
+    assert {word.strip() for value in given.values() for word in value.split(",") if word.strip()} <= set(
+        both
+    )
     assert len(both) == len(set(both))
 
 
@@ -119,7 +140,9 @@ def test_every_host_excepted_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("value", ["socks5://127.0.0.1:9", "socks://x:1", "ftp://x", "SOCKS4://x"])
-def test_a_proxy_that_httpx_refuses_is_set_aside_for_the_stages(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_proxy_that_httpx_refuses_is_set_aside_for_the_stages(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     monkeypatch.setattr(proxies, "_kept", {})
     monkeypatch.setenv("ALL_PROXY", value)
     monkeypatch.setenv("HTTPS_PROXY", CLOSED)
@@ -137,7 +160,10 @@ def server() -> Iterator[int]:
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            refused = self.path.startswith("/locked") and self.headers.get("Authorization") != "Basic bWU6aHVudGVyMg=="
+            refused = (
+                self.path.startswith("/locked")
+                and self.headers.get("Authorization") != "Basic bWU6aHVudGVyMg=="
+            )
             self.send_response(401 if refused else 200)
             self.end_headers()
 
@@ -151,7 +177,9 @@ def server() -> Iterator[int]:
         serving.shutdown()
 
 
-def test_a_judge_of_this_machine_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch, server: int) -> None:
+def test_a_judge_of_this_machine_is_not_asked_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, server: int
+) -> None:
     for name, value in PROXIES.items():
         monkeypatch.setenv(name, value)
     for name in ("NO_PROXY", "no_proxy"):
@@ -160,10 +188,12 @@ def test_a_judge_of_this_machine_is_not_asked_through_a_proxy(monkeypatch: pytes
     assert labels._client.post(f"http://127.0.0.1:{server}/v1/chat/completions", json={}).status_code == 200
 
 
-# -- PREFECT_ variables ---------------------------------------------------------------------------------------------------------------
+# -- PREFECT_ variables --------------------------------------------------------------------------------------
 
 
-def test_a_login_is_given_and_a_refusal_is_told_from_silence(monkeypatch: pytest.MonkeyPatch, server: int) -> None:
+def test_a_login_is_given_and_a_refusal_is_told_from_silence(
+    monkeypatch: pytest.MonkeyPatch, server: int
+) -> None:
     monkeypatch.delenv("PREFECT_API_KEY", raising=False)
     monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
     url = f"http://127.0.0.1:{server}/locked/api"

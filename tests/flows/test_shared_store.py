@@ -1,4 +1,6 @@
-"""MLflow's store in a real PostgreSQL and behind a real MLflow server, used by two projects, two first runs at once."""
+"""MLflow's store in a real PostgreSQL and behind a real MLflow server, used by two projects, two first runs
+at once.
+"""
 
 from __future__ import annotations
 
@@ -64,11 +66,26 @@ def postgres() -> Iterator[str]:
         secret.write_text("hunter2\n")
         secret.chmod(0o644)
         data = Path(folder) / "data"
-        words = [place / "initdb", "-D", data, "-U", "me", "--pwfile", secret, "-A", "scram-sha-256", "--no-sync", "-E", "UTF8"]
+        words = [
+            place / "initdb",
+            "-D",
+            data,
+            "-U",
+            "me",
+            "--pwfile",
+            secret,
+            "-A",
+            "scram-sha-256",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]
         subprocess.run([str(word) for word in words], check=True, capture_output=True, cwd=folder, **who)
         serve = [place / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"]
         with open(Path(folder) / "log", "wb") as log:
-            server = subprocess.Popen([str(word) for word in serve], stdout=log, stderr=log, cwd=folder, **who)
+            server = subprocess.Popen(
+                [str(word) for word in serve], stdout=log, stderr=log, cwd=folder, **who
+            )
         try:
             address = f"postgresql://me:hunter2@127.0.0.1:{port}/postgres"
             _until_it_answers(address)
@@ -104,13 +121,17 @@ def database(postgres: str, name: str) -> str:
 
 def first_runs(tmp_path: Path, uri: str) -> dict[str, list[str]]:
     """What the first runs of two projects, at the same time, printed."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | {"MLFLOW_TRACKING_URI": uri}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | {
+        "MLFLOW_TRACKING_URI": uri
+    }
     running = {}
     for name, digest in DIGEST.items():
         (tmp_path / name).mkdir()
         words = [sys.executable, "-c", RUN, str(tmp_path / name), digest]
         env["PYTHONPATH"] = os.getcwd()
-        running[name] = subprocess.Popen(words, env=env, cwd=tmp_path / name, stdout=subprocess.PIPE, text=True)
+        running[name] = subprocess.Popen(
+            words, env=env, cwd=tmp_path / name, stdout=subprocess.PIPE, text=True
+        )
     return {name: process.communicate(timeout=200)[0].splitlines() for name, process in running.items()}
 
 
@@ -149,11 +170,24 @@ def test_two_projects_in_one_new_database(tmp_path: Path, postgres: str) -> None
 def test_two_projects_at_one_server(tmp_path: Path, postgres: str) -> None:
     uri, port = database(postgres, "served"), free_port()
     artifacts = tmp_path / "artifacts"
-    words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    words = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     env |= {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_ARTIFACTS_DESTINATION": str(artifacts)}
     with open(tmp_path / "log", "wb") as log:
-        server = subprocess.Popen(words, env=env, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
+        server = subprocess.Popen(
+            words, env=env, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + 120
@@ -177,7 +211,14 @@ def _answers(url: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize("uri", ["postgresql://me:hunter2@127.0.0.1:9/x", "mysql://me:hunter2@127.0.0.1:9/x", "postgres://me:hunter2@h/x"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://me:hunter2@127.0.0.1:9/x",
+        "mysql://me:hunter2@127.0.0.1:9/x",
+        "postgres://me:hunter2@h/x",
+    ],
+)
 def test_a_database_out_of_reach_is_one_warning_without_the_password(tmp_path: Path, uri: str) -> None:
     said: list[str] = []
     tracking = Tracking(tmp_path, uri=uri, say=said.append)

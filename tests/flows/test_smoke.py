@@ -1,4 +1,6 @@
-"""What must hold before anything else: Prefect's server can be imported, reading the plan loads nothing heavy, every command explains itself."""
+"""What must hold before anything else: Prefect's server can be imported, reading the plan loads nothing
+heavy, every command explains itself.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,29 @@ def imported(project: Project, *words: str) -> set[str]:
     """Top-level packages that `whetstone …` loads."""
     done = project.python_call("-X", "importtime", "-m", "flows", *words)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    names = {
+        line.rpartition("|")[2].strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
     assert "dvc.repo" in names, "the list of imports was not understood"
     return {name.partition(".")[0] for name in names}
 
 
 def test_prefects_server_can_be_imported():
-    done = subprocess.run([sys.executable, "-c", "import prefect.server.api.server"], capture_output=True, text=True, timeout=250)
+    done = subprocess.run(
+        [sys.executable, "-c", "import prefect.server.api.server"],
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_prefects_scheduler_can_write_what_it_schedules():
-    """Prefect 3.8 on SQLAlchemy 2.1 raises InvalidRequestError for every bulk insert of its scheduler: nothing is ever scheduled, silently."""
+    """Prefect 3.8 on SQLAlchemy 2.1 raises InvalidRequestError for every bulk insert of its scheduler:
+    nothing is ever scheduled, silently.
+    """
     assert version("sqlalchemy").startswith("2.0.")
 
 

@@ -13,7 +13,9 @@ from flows.provenance.source_state import extract
 
 def git(folder: Path, *words: str) -> str:
     identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
-    return subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(folder), *identity, *words], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -87,7 +89,9 @@ def test_a_project_below_the_repository_top_keeps_only_its_own_files_new(tmp_pat
     assert git(tmp_path, "ls-tree", "-r", "--name-only", taken.snapshot) == "inner/project/dvc.yaml"
 
 
-def test_large_untracked_files_stay_out_and_are_named(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_untracked_files_stay_out_and_are_named(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(snapshot, "LARGEST", 100)
     (repository / "dump.bin").write_bytes(b"x" * 101)
     taken = snapshot.take(repository, "r5")

@@ -1,4 +1,6 @@
-"""DVC typed by hand and the runner always agree: after either, the other finds nothing to do; a clone needs only a pull."""
+"""DVC typed by hand and the runner always agree: after either, the other finds nothing to do; a clone needs
+only a pull.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ def test_one_stage_by_hand_for_debugging(graph: Project):
     done = graph.python_call("-m", "tasks", "sft")
     assert done.returncode == 0, done.stderr
     assert graph.ran() == ["sft"]
-    assert graph.plan() == {"sft": "checkout"}  # it recorded nothing, and its lineage.json tells of another run than the recorded one
+    # it recorded nothing, and its lineage.json tells of another run than the recorded one
+    assert graph.plan() == {"sft": "checkout"}
     assert graph.bring() == {"sft": "restore"}
     assert graph.ran() == []
 

@@ -1,4 +1,6 @@
-"""Which edits of code make which stages stale (acceptance table of the foundation), on a real graph: what is planned and what then ran."""
+"""Which edits of code make which stages stale (acceptance table of the foundation), on a real graph: what is
+planned and what then ran.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def test_nothing_edited_nothing_runs(graph: Project):
         ("flows/graph/plan.py", "UNKNOWN = _Unknown()", "UNKNOWN = _Unknown()\nEXTRA = 1"),
     ],
 )
-def test_a_comment_docstring_blank_line_or_unrelated_module_runs_nothing(graph: Project, path: str, old: str, new: str):
+def test_a_comment_docstring_blank_line_or_unrelated_module_runs_nothing(
+    graph: Project, path: str, old: str, new: str
+):
     graph.edit(path, old, new)
     assert graph.plan() == {}
 
@@ -43,7 +47,8 @@ def test_unrelated_files_run_nothing(graph: Project):
 
 def test_a_loss_three_imports_away_runs_the_stages_that_reach_it_and_below(graph: Project):
     graph.edit("pipelines/toy/loss.py", "x / 2", "x / 3")
-    expected = method("grpo") | method("other")  # rl -> far -> middle -> loss; sft and its evaluation do not reach it
+    # rl -> far -> middle -> loss; sft and its evaluation do not reach it
+    expected = method("grpo") | method("other")
     planned = graph.plan()
     assert set(planned) == expected
     assert planned["rl@grpo"] == planned["rl@other"] == "run"
@@ -66,7 +71,9 @@ def test_a_method_that_changes_its_objective_is_stale_for_both_reasons(graph: Pr
     assert graph.plan()["rl@other"] == "run"
     reasons = graph.reasons("rl@other")
     assert reasons[0] == "param rl.methods.other.objective 'plain' -> 'clip'"
-    assert {"code pipelines.objectives.clip is new", "code pipelines.objectives.plain is gone"} <= set(reasons)
+    assert {"code pipelines.objectives.clip is new", "code pipelines.objectives.plain is gone"} <= set(
+        reasons
+    )
 
 
 def test_code_that_the_digest_did_not_foresee_fails_the_stage_and_is_named(graph: Project):

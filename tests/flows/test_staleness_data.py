@@ -1,4 +1,6 @@
-"""Raw data, templates, deleted and tampered outputs, dependencies that come and go (acceptance table of the foundation)."""
+"""Raw data, templates, deleted and tampered outputs, dependencies that come and go (acceptance table of the
+foundation).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ def test_raw_data_that_leaves_the_corpus_equal_runs_nothing_below(graph: Project
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("corpus.exam.template.prompt", "<|user|>{query}\n<|assistant|>"), ("corpus.exam.tokenizer.vocab_size", 160)]
+    ("key", "value"),
+    [
+        ("corpus.exam.template.prompt", "<|user|>{query}\n<|assistant|>"),
+        ("corpus.exam.tokenizer.vocab_size", 160),
+    ],
 )
 def test_template_and_tokenizer_run_the_corpus_and_below(graph: Project, key: str, value: object):
     graph.set(key, value)
@@ -80,9 +86,12 @@ def test_a_tampered_metric_is_brought_back(graph: Project):
 def test_outputs_that_are_gone_from_the_cache_too_are_made_again(graph: Project):
     shutil.rmtree(graph.folder / "models/base")
     shutil.rmtree(graph.folder / ".dvc/cache")
-    assert graph.plan("base") == {"corpus@exam": "run", "base": "run?"}  # as DVC: what is not in the cache counts as not made
+    # as DVC: what is not in the cache counts as not made
+    assert graph.plan("base") == {"corpus@exam": "run", "base": "run?"}
     assert "models/base/model is missing and not in the cache" in graph.reasons("base")
-    assert "data/exam/records is not in the cache (`dvc commit corpus@exam` puts it there)" in graph.reasons("corpus@exam")
+    assert "data/exam/records is not in the cache (`dvc commit corpus@exam` puts it there)" in graph.reasons(
+        "corpus@exam"
+    )
     assert graph.dvc("commit", "-f", "corpus@exam").returncode == 0
     assert graph.bring("base") == {"base": "run"}
     assert graph.ran() == ["base"]
@@ -100,7 +109,9 @@ def test_a_dependency_removed_from_the_graph_is_said(graph: Project):
     graph.edit("dvc.yaml", "deps: [metrics, curves, samples]", "deps: [metrics, samples]")
     row = next(row for row in graph.plan_rows() if row["stage"] == "report")
     assert row["action"] == "keep"  # as DVC, which does not notice
-    assert row["notes"] == ["no longer depends on curves, which made the recorded result; DVC does not notice, --force reruns"]
+    assert row["notes"] == [
+        "no longer depends on curves, which made the recorded result; DVC does not notice, --force reruns"
+    ]
     assert "note: report: no longer depends on curves" in graph.call("plan").stdout
 
 

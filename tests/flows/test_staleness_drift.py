@@ -1,4 +1,6 @@
-"""Code, inputs or parameters edited while a stage runs: the result is not recorded as theirs, whoever runs the stage."""
+"""Code, inputs or parameters edited while a stage runs: the result is not recorded as theirs, whoever runs
+the stage.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,12 @@ import yaml
 from tests.flows.toy import Project
 
 EDITS = {
-    "code": ("pipelines/toy/supervised.py", "x * 0.5", "x * 0.25", "code.lock.json:sft.modules.pipelines.toy.supervised"),
+    "code": (
+        "pipelines/toy/supervised.py",
+        "x * 0.5",
+        "x * 0.25",
+        "code.lock.json:sft.modules.pipelines.toy.supervised",
+    ),
     "input": ("data/exam/records/content.txt", "three", "four", "data/exam/records"),
     "parameter": ("params.yaml", "steps: 999", "steps: 998", "params.yaml:sft.steps"),
 }

@@ -1,4 +1,6 @@
-"""Versions of keyed packages: a minor one makes the stages stale that import the package, a patch one does not."""
+"""Versions of keyed packages: a minor one makes the stages stale that import the package, a patch one does
+not.
+"""
 
 from __future__ import annotations
 

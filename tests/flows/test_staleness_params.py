@@ -1,4 +1,6 @@
-"""Which edits of parameters make which stages stale, and what going back costs (acceptance table of the foundation)."""
+"""Which edits of parameters make which stages stale, and what going back costs (acceptance table of the
+foundation).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,11 @@ from tests.flows.toy import BELOW_RL, BELOW_SFT, Project, method
 
 
 def test_a_default_that_nobody_overrides_runs_the_stages_that_use_it(graph: Project):
-    graph.edit("pipelines/training/supervised_params.py", "validation_size: int = Field(200", "validation_size: int = Field(201")
+    graph.edit(
+        "pipelines/training/supervised_params.py",
+        "validation_size: int = Field(200",
+        "validation_size: int = Field(201",
+    )
     assert set(graph.plan()) == {"sft", *BELOW_SFT}
     assert graph.reasons("sft") == ["code pipelines.training.supervised_params changed"]
     assert graph.bring("sft") == {"sft": "run"}
@@ -33,11 +39,17 @@ def test_the_evaluations_settings_leave_every_model_alone(graph: Project):
 
 def test_the_seed_makes_everything_stale_that_draws(graph: Project):
     graph.set("identity.seed", 1)
-    assert {name for name, action in graph.plan().items() if action == "run"} == {"corpus@exam", "base", "sft", *BELOW_SFT} - {"report"}
+    assert {name for name, action in graph.plan().items() if action == "run"} == {
+        "corpus@exam",
+        "base",
+        "sft",
+        *BELOW_SFT,
+    } - {"report"}
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("threads", 2), ("log_period_s", 7), ("micro_batch_tokens", 64), ("jobs", 1), ("device", "cpu")]
+    ("key", "value"),
+    [("threads", 2), ("log_period_s", 7), ("micro_batch_tokens", 64), ("jobs", 1), ("device", "cpu")],
 )
 def test_an_execution_setting_runs_nothing(graph: Project, key: str, value: object):
     graph.set(f"execution.{key}", value)

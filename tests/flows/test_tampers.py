@@ -1,4 +1,6 @@
-"""The audit refuses every tamper of the catalogue and names it; the plan keeps no stage that was falsified; harmless changes pass."""
+"""The audit refuses every tamper of the catalogue and names it; the plan keeps no stage that was falsified;
+harmless changes pass.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_every_tamper_is_refused_and_named(bench: Workbench) -> None:
         tamper.apply(bench)
         text, accepted = found(bench, tamper.registry)
         if accepted or tamper.named not in text:
-            wrong.append(f"{tamper.name}: {'accepted' if accepted else f'{tamper.named} is not named in: {text[:300]}'}")
+            wrong.append(
+                f"{tamper.name}: {'accepted' if accepted else f'{tamper.named} is not named in: {text[:300]}'}"
+            )
         bench.undo()
     assert not wrong, f"{len(wrong)} of {len(catalogue)}:\n" + "\n".join(wrong)
     assert found(bench, registry=True) == ("", True)
@@ -69,9 +73,16 @@ def test_an_entry_that_was_edited_with_params_yaml_is_stale(bench: Workbench) ->
         ("evaluate@sft", "evaluate.settings.samples", 3),
         ("report", "report.title", "another"),
     ):
-        section = next(name for name in lock[stage]["params"]["params.yaml"] if key == name or key.startswith(f"{name}."))
+        section = next(
+            name for name in lock[stage]["params"]["params.yaml"] if key == name or key.startswith(f"{name}.")
+        )
 
-        def edit(row: dict[str, Any], section: str = section, rest: str = key[len(section) + 1 :], value: Any = value) -> None:
+        def edit(
+            row: dict[str, Any],
+            section: str = section,
+            rest: str = key[len(section) + 1 :],
+            value: Any = value,
+        ) -> None:
             params = row["params"]["params.yaml"]
             params[section] = {**params[section], rest: value} if rest else value
 
@@ -83,7 +94,9 @@ def test_an_entry_that_was_edited_with_params_yaml_is_stale(bench: Workbench) ->
             row = None
         if row:
             assert row.action in ("run", "restore"), (stage, row)
-            assert any("the records disagree" in reason and str(value) in reason for reason in row.reasons), row.reasons
+            assert any("the records disagree" in reason and str(value) in reason for reason in row.reasons), (
+                row.reasons
+            )
         text, accepted = found(bench)
         assert not accepted
         assert f"dvc.lock: {stage}" in text, text

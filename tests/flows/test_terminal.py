@@ -1,4 +1,6 @@
-"""What a person sees on a real terminal: no escape sequence of somebody else's, no lines of DVC's lock, the cause of a failure."""
+"""What a person sees on a real terminal: no escape sequence of somebody else's, no lines of DVC's lock, the
+cause of a failure.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def test_nothing_of_it_passes(kind: str) -> None:
     assert all(char.isprintable() for char in escape(EVIL[kind]))
 
 
-@pytest.mark.parametrize("text", ["plain\ttext\n", "中文 – “quotes” é ñ", "عربى עברית", "👩‍👩‍👧 🇩🇪", "a\r\nb", "\\x1b"])
+@pytest.mark.parametrize(
+    "text", ["plain\ttext\n", "中文 – “quotes” é ñ", "عربى עברית", "👩‍👩‍👧 🇩🇪", "a\r\nb", "\\x1b"]
+)
 def test_ordinary_text_stays(text: str) -> None:
     assert printable(text) == text.replace("\r\n", "\n")
 
@@ -82,7 +86,14 @@ def on_a_terminal(scene: Scene, *words: str) -> tuple[int, str]:
     """`whetstone …` on a pseudo-terminal: exit code and all that it wrote."""
     ours, theirs = pty.openpty()
     command = [scene.python, "-m", "flows", *words]
-    process = subprocess.Popen(command, cwd=scene.folder, env={**scene.env, "TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        command,
+        cwd=scene.folder,
+        env={**scene.env, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
     os.close(theirs)
     written = b""
     while True:
@@ -99,7 +110,9 @@ def on_a_terminal(scene: Scene, *words: str) -> tuple[int, str]:
 
 
 def test_a_run_on_a_terminal(scene: Scene) -> None:
-    scene.stage("sft", LOUD.replace("TEXTS", repr([text for kind, text in EVIL.items() if kind != "lone surrogate"])))
+    scene.stage(
+        "sft", LOUD.replace("TEXTS", repr([text for kind, text in EVIL.items() if kind != "lone surrogate"]))
+    )
     code, written = on_a_terminal(scene, "run", "sft", "--verbose")
     assert code == 1
     assert "Waiting to acquire lock" not in written
@@ -108,7 +121,9 @@ def test_a_run_on_a_terminal(scene: Scene) -> None:
     assert "owned" in written
     assert "ValueError: 400 rows are bad:" in written
     assert "and 399 more" in written
-    assert not any(mark in written for mark in ("\x1b]", "\x1b[2J", "\x1b[H", "\x9b", "\x9d", "\x07", "\u202e"))
+    assert not any(
+        mark in written for mark in ("\x1b]", "\x1b[2J", "\x1b[H", "\x9b", "\x9d", "\x07", "\u202e")
+    )
     log = max(scene.folder.glob(".whetstone/logs/*/sft.log"), key=lambda path: path.stat().st_mtime)
     assert b"\x1b]0;owned" in log.read_bytes()  # the log keeps what was written
     assert prefect_flows(scene.folder)[-1] == "FAILED"
@@ -129,7 +144,9 @@ def test_a_port_that_somebody_listens_on(graph: Project) -> None:
 
 def test_report_is_a_place_and_a_headline(graph: Project) -> None:
     rows = "\n".join(f"| {number} |" for number in range(500))
-    (graph.folder / "reports/report.md").write_text(f"# The report\n\nGRPO is best: 73 %.\n\n## Accuracy\n\n**T**\n\n| a |\n{rows}\n")
+    (graph.folder / "reports/report.md").write_text(
+        f"# The report\n\nGRPO is best: 73 %.\n\n## Accuracy\n\n**T**\n\n| a |\n{rows}\n"
+    )
     done = graph.call("report")
     assert done.returncode == 0
     lines = done.stdout.splitlines()

@@ -1,7 +1,8 @@
-"""A small real graph: the project's own dvc.yaml, runner and parameter records, with stages that compute in a millisecond what a digest can.
+"""A small real graph: the project's own dvc.yaml, runner and parameter records, with stages that compute in a
+millisecond what a digest can.
 
-Every stage reads its declared inputs and parameters through `Stage`, reaches a helper three imports away, and writes all that dvc.yaml
-declares, so staleness is the real thing; only the learning is not.
+Every stage reads its declared inputs and parameters through `Stage`, reaches a helper three imports away, and
+writes all that dvc.yaml declares, so staleness is the real thing; only the learning is not.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ MODULES = {
     "pipelines/toy/unrelated.py": "VALUE = 1\n",
 }
 
-# Two objectives, each a file of its own: how a later method is added. `clip` counts as importing torch, without the wait for it.
+# Two objectives, each a file of its own: how a later method is added. `clip` counts as importing torch,
+# without the wait for it.
 OBJECTIVES = {
     "clip": '"""Clipped."""\n\n\ndef policy_loss(*args, **kwargs):\n    import torch\n\n    return torch.zeros(())\n',
     "plain": '"""Plain policy gradient."""\n\n\ndef policy_loss(*args, **kwargs):\n    return 0.0\n',
@@ -149,7 +151,8 @@ OBJECTIVES = {
 
 # Stages that stand in dvc.yaml once, whatever params.yaml says, and that the toy graph does without.
 LEFT_OUT = ("dpo_theory",)
-# The branches of preferences and verifiers without a set, run, round or model: their stages are as many as params.yaml names.
+# The branches of preferences and verifiers without a set, run, round or model: their stages are as many as
+# params.yaml names.
 EMPTY: dict[str, Any] = {
     **{name: {} for name in ("preferences", "exams", "rlvr_set", "judgements")},
     **{name: {"common": {}, "runs": {}} for name in ("reward_model", "cost_model", "sft_safe", "dpo")},
@@ -170,7 +173,11 @@ def without_stages(text: str, names: tuple[str, ...]) -> str:
 
 def environment(home: Path) -> dict[str, str]:
     """Environment of every command in a test: no state of the user's is read or written."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "WHETSTONE_", "DVC_", "GIT_"))}
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("PREFECT_", "MLFLOW_", "WHETSTONE_", "DVC_", "GIT_"))
+    }
     env |= {
         "DVC_SITE_CACHE_DIR": str(home / "dvc-site"),
         "DVC_NO_ANALYTICS": "1",
@@ -182,7 +189,8 @@ def environment(home: Path) -> dict[str, str]:
         "GIT_COMMITTER_NAME": "t",
         "GIT_COMMITTER_EMAIL": "t@localhost",
         "COLUMNS": "200",
-        "PYTHONDONTWRITEBYTECODE": "1",  # a .pyc of ordinary kind goes by size and seconds: an edit within the second would pass unseen
+        # a .pyc of ordinary kind goes by size and seconds: an edit within the second would pass unseen
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     return env
@@ -227,7 +235,9 @@ def make(folder: Path) -> Path:
     with open(folder / ".gitignore", "a") as stream:
         stream.write("/.ran/\n")
     for name in ("flows", "tasks", "pipelines"):
-        compileall.compile_dir(folder / name, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+        compileall.compile_dir(
+            folder / name, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
+        )
     env = environment(folder.parent)
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, env=env, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, env=env, check=True)
@@ -249,7 +259,9 @@ def method(name: str) -> set[str]:
 
 
 class Project:
-    """A copy of the graph and the ways to edit and ask it. `python` is the interpreter of every command (see `forks`)."""
+    """A copy of the graph and the ways to edit and ask it. `python` is the interpreter of every command (see
+    `forks`).
+    """
 
     patience = 240.0  # seconds that one command may take
 
@@ -261,11 +273,18 @@ class Project:
     def start(self, *words: str, **extra: str) -> subprocess.Popen[str]:
         """`python …`, not waited for."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([self.python, *words], cwd=self.folder, env={**self.env, **extra}, text=True, **pipes)
+        return subprocess.Popen(
+            [self.python, *words], cwd=self.folder, env={**self.env, **extra}, text=True, **pipes
+        )
 
     def python_call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.python, *words], cwd=self.folder, env={**self.env, **extra}, capture_output=True, text=True, timeout=self.patience
+            [self.python, *words],
+            cwd=self.folder,
+            env={**self.env, **extra},
+            capture_output=True,
+            text=True,
+            timeout=self.patience,
         )
 
     def call(self, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -276,11 +295,15 @@ class Project:
         return self.python_call("-m", "dvc", *words, **extra)
 
     def git(self, *words: str) -> str:
-        return subprocess.run(["git", *words], cwd=self.folder, env=self.env, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["git", *words], cwd=self.folder, env=self.env, check=True, capture_output=True, text=True
+        ).stdout
 
     def plan(self, *words: str, **extra: str) -> dict[str, str]:
         """Stage -> action, fresh ones left out."""
-        return {row["stage"]: row["action"] for row in self.plan_rows(*words, **extra) if row["action"] != "keep"}
+        return {
+            row["stage"]: row["action"] for row in self.plan_rows(*words, **extra) if row["action"] != "keep"
+        }
 
     def plan_rows(self, *words: str, **extra: str) -> list[dict]:
         done = self.call("plan", "--json", *words, **extra)
@@ -307,7 +330,11 @@ class Project:
         """As `run`, without Prefect and MLflow; returns stage -> how it ended, fresh ones left out."""
         done = self.python_call(".whetstone/bring.py", *words, **extra)
         assert done.returncode == expect, done.stdout + done.stderr
-        return {name: stage["ended"] for name, stage in json.loads(done.stdout)["stages"].items() if stage["ended"] != "keep"}
+        return {
+            name: stage["ended"]
+            for name, stage in json.loads(done.stdout)["stages"].items()
+            if stage["ended"] != "keep"
+        }
 
     def ran(self) -> list[str]:
         """Names of the stages whose code has run since the last call, sorted."""

@@ -1,4 +1,6 @@
-"""A finished project in which anything may be changed and put back: files, links, entries of dvc.lock and of the run cache, database rows."""
+"""A finished project in which anything may be changed and put back: files, links, entries of dvc.lock and of
+the run cache, database rows.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ class Workbench:
         self.root = root
         self._before: dict[Path, Callable[[], None]] = {}
 
-    # -- files ----------------------------------------------------------------------------------------------------------------------
+    # -- files -----------------------------------------------------------------------------------------------
 
     def _remember(self, path: Path) -> None:
         if path in self._before:
@@ -89,7 +91,9 @@ class Workbench:
         """Put a copy of another file or folder in place of `path`."""
         self.remove(path)
         source = self.root / source
-        shutil.copytree(source, self.root / path) if source.is_dir() else shutil.copyfile(source, self.root / path)
+        shutil.copytree(source, self.root / path) if source.is_dir() else shutil.copyfile(
+            source, self.root / path
+        )
 
     def touch(self, path: str | Path) -> None:
         self._remember(self.root / path)
@@ -100,7 +104,7 @@ class Workbench:
         data = (self.root / path).read_bytes()
         self.write(path, data[:-1] + bytes([data[-1] ^ 1]), keep_times=True)
 
-    # -- records --------------------------------------------------------------------------------------------------------------------
+    # -- records ---------------------------------------------------------------------------------------------
 
     def lock(self) -> dict[str, Any]:
         return load_yaml((self.root / "dvc.lock").read_bytes())

@@ -1,4 +1,6 @@
-"""Chat templates of the kinds that published models have, written out here, and a tiny tokenizer with the special tokens of each."""
+"""Chat templates of the kinds that published models have, written out here, and a tiny tokenizer with the
+special tokens of each.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def write_hub_folder(folder: Path, kind: Kind, template: str | None = None, voca
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(LINES * 3, trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False))
+    raw.train_from_iterator(
+        LINES * 3, trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
+    )
     raw.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in kind.specials])
     loaded = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token=kind.bos, eos_token=kind.eos)
     loaded.chat_template = kind.template if template is None else template
@@ -133,4 +137,6 @@ def take(folder: Path, kind: Kind, template: str | None = None, **settings: Any)
     """The contract of such a tokenizer, made in `folder`."""
     hub = write_hub_folder(folder / "hub", kind, template)
     params = TemplateParams(**{"prompt": "{query}", "chat": True, **settings})
-    return make_tokens(PretrainedTokenizer(kind="pretrained", id=str(hub)), params, "final_answer", [], folder / "taken")
+    return make_tokens(
+        PretrainedTokenizer(kind="pretrained", id=str(hub)), params, "final_answer", [], folder / "taken"
+    )

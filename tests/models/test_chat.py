@@ -1,4 +1,6 @@
-"""Chat templates: turns become the template's own text, the assistant's tokens are found exactly or the template is refused."""
+"""Chat templates: turns become the template's own text, the assistant's tokens are found exactly or the
+template is refused.
+"""
 
 import json
 import time
@@ -20,7 +22,16 @@ from tests.tiny import make_tiny_model
 
 TEXTS = st.one_of(
     st.sampled_from(
-        ["def f(x):\n\tif x:\n\t\treturn  x\n", "\n\nyes", "你好,世界。", "a\r\nb\r\n", "👩‍👩‍👧 \u200bé", " lead and trail ", "|>", "<|im"]
+        [
+            "def f(x):\n\tif x:\n\t\treturn  x\n",
+            "\n\nyes",
+            "你好,世界。",
+            "a\r\nb\r\n",
+            "👩‍👩‍👧 \u200bé",
+            " lead and trail ",
+            "|>",
+            "<|im",
+        ]
     ),
     st.text(min_size=1, max_size=30).filter(str.strip),
 )
@@ -48,7 +59,10 @@ def test_what_ends_a_turn_is_learnt_and_stops(made, name):
     assert tokens.stop_ids == list(dict.fromkeys([tokens.tokenizer.token_to_id(kind.eos), tokens.end_id]))
     assert tokens.encode_response("yes")[-1] == tokens.end_id
     encoded = tokens.encode_conversation(talk("one?", "1", "two?", "2"), "every")
-    assert [spelt(tokens, encoded.ids[start:stop]).strip(" ") for start, stop in encoded.spans] == ["1" + kind.end, "2" + kind.end]
+    assert [spelt(tokens, encoded.ids[start:stop]).strip(" ") for start, stop in encoded.spans] == [
+        "1" + kind.end,
+        "2" + kind.end,
+    ]
     assert tokens.decode(encoded.response_ids).strip(" ") == "2"
     again = Tokens.load(tokens.folder)
     assert (again.digest, again.end_id, again.chat.facts) == (tokens.digest, tokens.end_id, tokens.chat.facts)
@@ -64,11 +78,18 @@ def test_the_text_is_that_of_transformers(made, name):
     encoded = made[name].encode_conversation(turns, "every")
     assert encoded.text == theirs.apply_chat_template(messages, tokenize=False)
     assert encoded.ids == theirs.apply_chat_template(messages, tokenize=True, return_dict=True)["input_ids"]
-    prompt = theirs.apply_chat_template(messages[:-1], tokenize=True, add_generation_prompt=True, return_dict=True)["input_ids"]
+    prompt = theirs.apply_chat_template(
+        messages[:-1], tokenize=True, add_generation_prompt=True, return_dict=True
+    )["input_ids"]
     assert encoded.prompt_ids == prompt == made[name].encode_conversation(turns.prompt).ids
     if name == "marked":
-        marks = theirs.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
-        ours = [int(any(start <= place < stop for start, stop in encoded.spans)) for place in range(len(encoded.ids))]
+        marks = theirs.apply_chat_template(
+            messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        )
+        ours = [
+            int(any(start <= place < stop for start, stop in encoded.spans))
+            for place in range(len(encoded.ids))
+        ]
         assert marks["assistant_masks"] == ours
 
 
@@ -109,12 +130,14 @@ def test_a_system_turn_and_a_template_that_refuses_it(made):
 def test_tools_and_their_answers(made):
     call = {"tool_calls": [{"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]}
     turns = Conversation.of(
-        [Turn("user", "1+1?"), Turn("assistant", "", call), Turn("tool", "2"), Turn("assistant", "It is 2.")], "messages"
+        [Turn("user", "1+1?"), Turn("assistant", "", call), Turn("tool", "2"), Turn("assistant", "It is 2.")],
+        "messages",
     )
     tokens = made["qwen_base"]
     encoded = tokens.encode_conversation(turns, "every")
     learnt = [spelt(tokens, encoded.ids[start:stop]) for start, stop in encoded.spans]
-    # Qwen writes the line break of a calling turn itself, after the header that the generation prompt ends with a line break
+    # Qwen writes the line break of a calling turn itself, after the header that the generation prompt ends
+    # with a line break
     assert learnt[1] == "It is 2.<|im_end|>"
     assert learnt[0] == '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call><|im_end|>'
 
@@ -129,48 +152,75 @@ def test_system_and_examples_of_the_contract(tmp_path):
     tokens = take(tmp_path, KINDS["chatml"], prompt="Q: {query}", system="Add.", examples=shown)
     start = "<|im_start|>system\nAdd.<|im_end|>\n"
     assert spelt(tokens, tokens.encode_prompt("3+3")) == (
-        start + "<|im_start|>user\n1+1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\n2+2<|im_end|>\n"
+        start
+        + "<|im_start|>user\n1+1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n<|im_start|>user\n2+2<|im_end|>\n"
         "<|im_start|>assistant\n4<|im_end|>\n<|im_start|>user\nQ: 3+3<|im_end|>\n<|im_start|>assistant\n"
     )
     encoded = tokens.encode_conversation(talk("x", "y"), "every")
-    assert [spelt(tokens, encoded.ids[slice(*span)]) for span in encoded.spans] == ["y<|im_end|>"]  # examples are not learnt
-    assert tokens.encode_conversation(talk("a", "b", "c", "d")).text.startswith(start + "<|im_start|>user\na<|im_end|>")
+    # examples are not learnt
+    assert [spelt(tokens, encoded.ids[slice(*span)]) for span in encoded.spans] == ["y<|im_end|>"]
+    assert tokens.encode_conversation(talk("a", "b", "c", "d")).text.startswith(
+        start + "<|im_start|>user\na<|im_end|>"
+    )
     assert "system\nMine" in tokens.encode_conversation(talk("a", "b", "c", "d", system="Mine")).text
 
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_tokenizer_that_writes_a_space_before_the_first_word(tmp_path, legacy):
-    """Sentencepiece style, where pieces cannot be encoded alone: the ids are still those of transformers, cut at the turns."""
+    """Sentencepiece style, where pieces cannot be encoded alone: the ids are still those of transformers, cut
+    at the turns.
+    """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     raw = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     if legacy:
         raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-        raw.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+        raw.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        )
     else:
-        raw.pre_tokenizer, raw.decoder = pre_tokenizers.Metaspace(prepend_scheme="first"), decoders.Metaspace(prepend_scheme="first")
+        raw.pre_tokenizer, raw.decoder = (
+            pre_tokenizers.Metaspace(prepend_scheme="first"),
+            decoders.Metaspace(prepend_scheme="first"),
+        )
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     raw.train_from_iterator(
         ["[INST] What is one? [/INST]", "the answer is 1", "two? it is\n 2"] * 3,
         trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False),
     )
-    loaded = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    loaded = PreTrainedTokenizerFast(
+        tokenizer_object=raw, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
     loaded.chat_template = KINDS["mistral"].template
     loaded.save_pretrained(str(tmp_path / "hub"))
     params = TemplateParams(prompt="{query}", chat=True)
-    tokens = make_tokens(PretrainedTokenizer(kind="pretrained", id=str(tmp_path / "hub")), params, "final_answer", [], tmp_path / "taken")
+    tokens = make_tokens(
+        PretrainedTokenizer(kind="pretrained", id=str(tmp_path / "hub")),
+        params,
+        "final_answer",
+        [],
+        tmp_path / "taken",
+    )
     turns = talk("What is one?", "the answer is 1", "two?", "  it is\n  2")
     encoded = tokens.encode_conversation(turns, "every")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "taken")
-    whole = theirs.apply_chat_template([turn.message for turn in turns.turns], tokenize=True, return_dict=True)["input_ids"]
+    whole = theirs.apply_chat_template(
+        [turn.message for turn in turns.turns], tokenize=True, return_dict=True
+    )["input_ids"]
     assert encoded.ids == whole
-    assert [tokens.decode(encoded.ids[slice(*span)]).strip(" ") for span in encoded.spans] == ["the answer is 1", "it is\n  2"]
+    assert [tokens.decode(encoded.ids[slice(*span)]).strip(" ") for span in encoded.spans] == [
+        "the answer is 1",
+        "it is\n  2",
+    ]
     first = tokens.encode_conversation(talk("What is one?", "the answer is 1"))
-    assert (tokens.encode_prompt("What is one?"), tokens.encode_response("the answer is 1")) == (first.prompt_ids, first.response_ids)
+    assert (tokens.encode_prompt("What is one?"), tokens.encode_response("the answer is 1")) == (
+        first.prompt_ids,
+        first.response_ids,
+    )
 
 
-# -- what is refused ---------------------------------------------------------------------------------------------------------------------
+# -- what is refused -----------------------------------------------------------------------------------------
 
 STRIPS = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and not loop.last %}{{ m.content.split('|')[-1] }}"
@@ -224,16 +274,24 @@ def test_a_template_that_loops_is_ended(tmp_path):
     assert fine.render([{"role": "user", "content": "x"}], [], [])["whole"].endswith("assistant\n")
 
 
-@pytest.mark.parametrize("template", ["{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 'ab' * 10 ** 11 }}"])
+@pytest.mark.parametrize(
+    "template", ["{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{{ 'ab' * 10 ** 11 }}"]
+)
 def test_a_template_that_takes_all_memory_or_stack(template):
-    with pytest.raises(TemplateFault, match=r"hub/big cannot be rendered: .* needs more than 4 GiB, or calls itself without end"):
+    with pytest.raises(
+        TemplateFault,
+        match=r"hub/big cannot be rendered: .* needs more than 4 GiB, or calls itself without end",
+    ):
         Renderer("hub/big", template, {}, "2024-07-26").render([{"role": "user", "content": "x"}], [], [])
 
 
 def test_the_date_and_the_dice_are_fixed():
     template = "{{ strftime_now('%d %b %Y') }} {{ range(1000) | list | random }} {{ flag }}"
     found = {
-        Renderer("hub", template, {"flag": True}, "2024-07-26").render([{"role": "user", "content": "x"}], [], [])["whole"] for _ in "ab"
+        Renderer("hub", template, {"flag": True}, "2024-07-26").render(
+            [{"role": "user", "content": "x"}], [], []
+        )["whole"]
+        for _ in "ab"
     }
     assert len(found) == 1
     assert found.pop().startswith("26 Jul 2024 ")
@@ -241,7 +299,9 @@ def test_the_date_and_the_dice_are_fixed():
 
 def test_templates_cannot_leave_the_sandbox():
     with pytest.raises(Refused):
-        Renderer("hub", "{{ messages.__class__.__mro__ }}", {}, "2024-07-26").render([{"role": "user", "content": "x"}], [], [])
+        Renderer("hub", "{{ messages.__class__.__mro__ }}", {}, "2024-07-26").render(
+            [{"role": "user", "content": "x"}], [], []
+        )
 
 
 @pytest.mark.parametrize(
@@ -267,17 +327,20 @@ def test_empty_turns_and_half_characters():
             Conversation.of(turns, "messages")
     with pytest.raises(BadConversation, match="lone surrogate"):
         Conversation.of([Turn("user", "\ud83d")], "messages")
-    assert Conversation.of([Turn("system", ""), Turn("user", "x")], "messages").turns[0].text == ""  # says: no default system turn
+    # says: no default system turn
+    assert Conversation.of([Turn("system", ""), Turn("user", "x")], "messages").turns[0].text == ""
 
 
 def test_a_conversation_survives_json():
     turns = Conversation.of(
-        [Turn("user", "x"), Turn("assistant", "", {"tool_calls": [{"function": {"name": "f"}}]})], "messages", [{"a": 1}]
+        [Turn("user", "x"), Turn("assistant", "", {"tool_calls": [{"function": {"name": "f"}}]})],
+        "messages",
+        [{"a": 1}],
     )
     assert Conversation.from_json(json.loads(json.dumps(turns.as_json()))) == turns
 
 
-# -- the contract ------------------------------------------------------------------------------------------------------------------------
+# -- the contract --------------------------------------------------------------------------------------------
 
 
 def test_a_template_of_ones_own(tmp_path):
@@ -290,7 +353,13 @@ def test_a_template_of_ones_own(tmp_path):
     encoded = tokens.encode_conversation(talk("a", "b", "c", "d"), "every")
     assert [spelt(tokens, encoded.ids[slice(*span)]) for span in encoded.spans] == ["b<|end|>", "d<|end|>"]
     with pytest.raises(ValueError, match=r"write one as template\.jinja"):
-        make_tokens(CharTokenizer(kind="char"), TemplateParams(chat=True), "final_answer", [("a", "b")], tmp_path / "none")
+        make_tokens(
+            CharTokenizer(kind="char"),
+            TemplateParams(chat=True),
+            "final_answer",
+            [("a", "b")],
+            tmp_path / "none",
+        )
     for name, value in (("jinja", jinja), ("system", "x"), ("variables", {"a": 1})):
         with pytest.raises(ValidationError, match=f"template.{name} belongs to a chat template"):
             TemplateParams(**{name: value})
@@ -305,7 +374,10 @@ def test_configuration_and_tokenizer_name_the_same_ids(made, tmp_path):
         model = make_tiny_model(tokens)
         model.generation_config = GenerationConfig(pad_token_id=99, eos_token_id=98, bos_token_id=97)
         policy.save(model, tokens, tmp_path / name)
-        config, generation = (json.loads((tmp_path / name / file).read_text()) for file in ("config.json", "generation_config.json"))
+        config, generation = (
+            json.loads((tmp_path / name / file).read_text())
+            for file in ("config.json", "generation_config.json")
+        )
         theirs = AutoTokenizer.from_pretrained(tmp_path / name)
         for found in (config, generation):
             assert found["pad_token_id"] == theirs.pad_token_id == tokens.pad_id
@@ -328,7 +400,9 @@ def test_generation_stops_at_the_end_of_a_turn(made):
     head = model.get_output_embeddings().weight
     with torch.no_grad():  # the end of a turn is all that this model ever says
         head.zero_()
-        model.lm_head.bias = torch.nn.Parameter(torch.nn.functional.one_hot(torch.tensor(tokens.end_id), head.shape[0]) * 50.0)
+        model.lm_head.bias = torch.nn.Parameter(
+            torch.nn.functional.one_hot(torch.tensor(tokens.end_id), head.shape[0]) * 50.0
+        )
     engine = LocalEngine(model, tokens, CPU)
     ((completion,),) = engine.generate([tokens.encode_prompt("hi")], [[1]], SamplingParams(max_new_tokens=8))
     assert list(completion.ids) == [tokens.end_id]

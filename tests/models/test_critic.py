@@ -1,4 +1,6 @@
-"""Values of the states before each token and after the last, packed or one by one; a head that starts at zero."""
+"""Values of the states before each token and after the last, packed or one by one; a head that starts at
+zero.
+"""
 
 import pytest
 import torch
@@ -81,7 +83,9 @@ def test_saved_and_loaded_it_is_the_same(model, tmp_path):
 def test_a_saved_critic_that_is_not_finite_is_refused(model, tmp_path):
     torch.nn.init.constant_(model.head.weight, float("nan"))
     critic.save(model, tmp_path)
-    with pytest.raises(ValueError, match=r"critic\.safetensors has weights that are NaN or infinite: head\.weight"):
+    with pytest.raises(
+        ValueError, match=r"critic\.safetensors has weights that are NaN or infinite: head\.weight"
+    ):
         critic.load(critic.make(make()), tmp_path)
 
 

@@ -1,4 +1,6 @@
-"""Models load strictly: what is missing, unknown, of another shape or not finite is named; no damaged file ends in a traceback."""
+"""Models load strictly: what is missing, unknown, of another shape or not finite is named; no damaged file
+ends in a traceback.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +129,10 @@ def test_a_text_file_cut_short(folder, name):
 
 def test_a_tokenizer_that_is_json_and_no_tokenizer(folder):
     (folder / "tokenizer.json").write_text("{}")
-    with unrecorded(str(folder), "tokenizer") as found, pytest.raises(ValueError, match=f"no tokenizer could be loaded from {folder}"):
+    with (
+        unrecorded(str(folder), "tokenizer") as found,
+        pytest.raises(ValueError, match=f"no tokenizer could be loaded from {folder}"),
+    ):
         load_tokenizer(found)
 
 
@@ -156,7 +161,9 @@ def test_pickles_are_never_opened(folder):
 def test_links_to_nothing(folder, tmp_path):
     (folder / FILE).unlink()
     (folder / FILE).symlink_to(tmp_path / "gone")
-    with pytest.raises(SourceError, match=re.escape(f"{folder / FILE} is a link to {tmp_path / 'gone'}, which is not there")):
+    with pytest.raises(
+        SourceError, match=re.escape(f"{folder / FILE} is a link to {tmp_path / 'gone'}, which is not there")
+    ):
         load(folder)
 
 
@@ -188,7 +195,7 @@ def test_a_judge_loads_strictly_too(folder):
         chat_verifier.make_judge(ChatVerifierParams(model=str(folder)), Provision(None, None, CPU, 512))
 
 
-# -- .gguf files ------------------------------------------------------------------------------------------------------------------------
+# -- .gguf files ---------------------------------------------------------------------------------------------
 
 
 def test_a_gguf_file_is_the_same_model(made, tmp_path):
@@ -209,7 +216,9 @@ def test_a_gguf_file_brings_its_tokenizer_and_no_token_more(made, tmp_path):
 
 def test_without_the_package_gguf(made, tmp_path, monkeypatch):
     monkeypatch.setattr("transformers.modeling_gguf_pytorch_utils.is_gguf_available", lambda: False)
-    refused(gguf_file(tmp_path / "tiny.gguf", made), "needs a package that is not installed", "pip install gguf")
+    refused(
+        gguf_file(tmp_path / "tiny.gguf", made), "needs a package that is not installed", "pip install gguf"
+    )
 
 
 @pytest.mark.parametrize("keep", [0, 3, 200, 0.5, -7])

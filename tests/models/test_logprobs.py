@@ -1,4 +1,6 @@
-"""Log-probs and entropies at response positions against the plain full-vocabulary computation (entropy.md 7.1 to 7.3)."""
+"""Log-probs and entropies at response positions against the plain full-vocabulary computation (entropy.md 7.1
+to 7.3).
+"""
 
 import pytest
 import torch
@@ -69,12 +71,16 @@ def test_1_entropies_of_known_distributions():
 def test_2_temperature_counts_and_a_constant_does_not(temperature, expected):
     """entropy.md 7.2."""
     rows = torch.tensor([[2.0, 1.0, 0.0], [102.0, 101.0, 100.0]])
-    assert of_logits(rows, torch.tensor([0, 0]), temperature).entropy.tolist() == pytest.approx([expected] * 2, abs=1e-5)
+    assert of_logits(rows, torch.tensor([0, 0]), temperature).entropy.tolist() == pytest.approx(
+        [expected] * 2, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 64, 1 << 20])
 def test_3_any_tiling_and_chunk_size_agrees(monkeypatch, chunk):
-    """entropy.md 7.3: streamed over tiles of the vocabulary, by chunks of tokens, or at once, to 1e-12 in float64."""
+    """entropy.md 7.3: streamed over tiles of the vocabulary, by chunks of tokens, or at once, to 1e-12 in
+    float64.
+    """
     generator = torch.Generator().manual_seed(0)
     head = torch.nn.Linear(6, 11, bias=False, dtype=torch.float64)
     states, chosen = torch.randn(9, 6, generator=generator, dtype=torch.float64), torch.arange(9)
@@ -85,12 +91,16 @@ def test_3_any_tiling_and_chunk_size_agrees(monkeypatch, chunk):
         higher = torch.maximum(top, tile.max(1, keepdim=True).values)
         scale = (top - higher).exp()
         shift = torch.where(mass > 0, top - higher, 0.0)
-        weighted = scale * (weighted + mass * shift) + ((tile - higher).exp() * (tile - higher)).sum(1, keepdim=True)
+        weighted = scale * (weighted + mass * shift) + ((tile - higher).exp() * (tile - higher)).sum(
+            1, keepdim=True
+        )
         mass, top = scale * mass + (tile - higher).exp().sum(1, keepdim=True), higher
     monkeypatch.setattr(logprobs, "CHUNK", chunk)
     found = logprobs.by_chunks(head, states, chosen, 1.0)
     torch.testing.assert_close(found.entropy, (mass.log() - weighted / mass)[:, 0], atol=1e-12, rtol=0)
-    torch.testing.assert_close(found.logprobs, (logits.gather(1, chosen[:, None]) - top - mass.log())[:, 0], atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        found.logprobs, (logits.gather(1, chosen[:, None]) - top - mass.log())[:, 0], atol=1e-12, rtol=0
+    )
 
 
 def test_4_the_gradient_of_the_entropy():
@@ -104,7 +114,9 @@ def test_4_the_gradient_of_the_entropy():
 def test_bfloat16_logits_are_scored_in_float32():
     """entropy.md 8.6: entropies of peaked rows are off by up to 0.12 nats in bfloat16."""
     logits = torch.randn(50, 1000, generator=torch.Generator().manual_seed(0)).mul(8).bfloat16()
-    found, exact = (of_logits(part, torch.zeros(50, dtype=torch.long), 1.0) for part in (logits, logits.double()))
+    found, exact = (
+        of_logits(part, torch.zeros(50, dtype=torch.long), 1.0) for part in (logits, logits.double())
+    )
     assert found.entropy.dtype == torch.float32
     torch.testing.assert_close(found.entropy.double(), exact.entropy, atol=1e-5, rtol=0)
 

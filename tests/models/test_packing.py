@@ -1,10 +1,19 @@
-"""Packed scores equal those of each segment alone, gradients too: trees, mixed lengths, shared contexts, grouped heads, checkpointing."""
+"""Packed scores equal those of each segment alone, gradients too: trees, mixed lengths, shared contexts,
+grouped heads, checkpointing.
+"""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from pipelines.models import attention, spans
 from pipelines.models.logprobs import score
@@ -24,7 +33,16 @@ FAMILIES = {
     "llama": LlamaConfig(**SHAPE),
     "qwen3": Qwen3Config(**SHAPE, head_dim=8),
     "mistral": MistralConfig(**SHAPE, sliding_window=None),
-    "gpt2": GPT2Config(vocab_size=19, n_embd=16, n_layer=2, n_head=2, n_positions=128, attn_pdrop=0, embd_pdrop=0, resid_pdrop=0),
+    "gpt2": GPT2Config(
+        vocab_size=19,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=128,
+        attn_pdrop=0,
+        embd_pdrop=0,
+        resid_pdrop=0,
+    ),
 }
 
 
@@ -47,12 +65,18 @@ def flat(seed=0):
     """Three prompts, three samples of each, all of different lengths; one sample twice."""
     generator = torch.Generator().manual_seed(seed)
     prompts = [draw(generator, count) for count in (5, 1, 9)]
-    found = [Segment((prompt,), draw(generator, 1 + (3 * i + j) * 2 % 11)) for i, prompt in enumerate(prompts) for j in range(3)]
+    found = [
+        Segment((prompt,), draw(generator, 1 + (3 * i + j) * 2 % 11))
+        for i, prompt in enumerate(prompts)
+        for j in range(3)
+    ]
     return [*found, found[4]]
 
 
 def tree(seed=0):
-    """Two prompts, edges of a 2-2 tree, the inner ones scored as well: a segment that is context of another in the same pack."""
+    """Two prompts, edges of a 2-2 tree, the inner ones scored as well: a segment that is context of another
+    in the same pack.
+    """
     generator = torch.Generator().manual_seed(seed)
     found = []
     for size in (6, 3):
@@ -68,7 +92,9 @@ def long_contexts(seed=0):
     """Short segments after long contexts: the masked blocks."""
     generator = torch.Generator().manual_seed(seed)
     prompts = [draw(generator, count) for count in (40, 31)]
-    return [Segment((prompt, draw(generator, 5)), draw(generator, 1 + i)) for prompt in prompts for i in range(4)]
+    return [
+        Segment((prompt, draw(generator, 5)), draw(generator, 1 + i)) for prompt in prompts for i in range(4)
+    ]
 
 
 def alone(model, segments, temperature):
@@ -128,7 +154,9 @@ def test_under_gradient_checkpointing():
 
 def test_every_distinct_token_is_computed_once():
     segments = tree()
-    distinct = {(segment.context, segment.ids) for segment in segments} | {((), segment.context[0]) for segment in segments}
+    distinct = {(segment.context, segment.ids) for segment in segments} | {
+        ((), segment.context[0]) for segment in segments
+    }
     assert pack(segments).ids.shape == (1, sum(len(ids) for _, ids in distinct))
     assert pack(flat()).ids.shape[1] == 5 + 1 + 9 + sum(len(segment.ids) for segment in flat()[:9])
 
@@ -168,10 +196,15 @@ def test_a_sliding_window_shares_nothing():
 def test_forwards_without_a_layout_stay_as_they_are():
     model, ids = make(), torch.tensor([[3, 4, 5, 6], [7, 8, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
-    expected = model(input_ids=ids, attention_mask=mask).logits, model.generate(ids[:1], max_new_tokens=5, do_sample=False, pad_token_id=0)
+    expected = (
+        model(input_ids=ids, attention_mask=mask).logits,
+        model.generate(ids[:1], max_new_tokens=5, do_sample=False, pad_token_id=0),
+    )
     score_packed(model, pack(flat()))
     assert torch.equal(model(input_ids=ids, attention_mask=mask).logits, expected[0])
-    assert torch.equal(model.generate(ids[:1], max_new_tokens=5, do_sample=False, pad_token_id=0), expected[1])
+    assert torch.equal(
+        model.generate(ids[:1], max_new_tokens=5, do_sample=False, pad_token_id=0), expected[1]
+    )
 
 
 def test_the_saved_configuration_does_not_name_the_attention(model, tmp_path):
@@ -196,7 +229,10 @@ def test_a_segment_without_tokens_or_context_is_refused(segment):
 
 pieces = st.lists(st.integers(0, 3), max_size=3).map(tuple)
 some = st.builds(
-    lambda first, more, ids: Segment((first, *more), ids), pieces.filter(bool), st.lists(pieces, max_size=2).map(tuple), pieces.filter(bool)
+    lambda first, more, ids: Segment((first, *more), ids),
+    pieces.filter(bool),
+    st.lists(pieces, max_size=2).map(tuple),
+    pieces.filter(bool),
 )
 
 
@@ -210,7 +246,9 @@ def test_any_forest(segments, model):
 
 filled = pieces.filter(bool)
 trees = st.lists(
-    st.builds(lambda prompt, more, ids: Segment((prompt, *more), ids), filled, st.lists(filled, max_size=2), filled),
+    st.builds(
+        lambda prompt, more, ids: Segment((prompt, *more), ids), filled, st.lists(filled, max_size=2), filled
+    ),
     min_size=1,
     max_size=20,
 )
@@ -226,7 +264,9 @@ def test_every_segment_once_and_shared_tokens_counted_once(found, budget, shared
 
 def test_a_family_stays_together_where_it_fits_and_relatives_where_it_does_not():
     long, short = (1,) * 10, (2,) * 4
-    tree = [Segment((long, (5, 5)), (i,)) for i in range(2)] + [Segment((long, (6, 6)), (i,)) for i in range(2)]
+    tree = [Segment((long, (5, 5)), (i,)) for i in range(2)] + [
+        Segment((long, (6, 6)), (i,)) for i in range(2)
+    ]
     mixed = [tree[0], Segment((short,), (1,)), tree[2], Segment((short,), (2,)), tree[1], tree[3]]
     assert cut(mixed, 100) == [[0, 4, 2, 5, 1, 3]]
     assert cut(mixed, 20) == [[0, 4, 2, 5], [1, 3]]

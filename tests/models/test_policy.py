@@ -1,4 +1,6 @@
-"""Models from scratch and from a folder: the contract travels with them, and what does not fit is refused with a reason."""
+"""Models from scratch and from a folder: the contract travels with them, and what does not fit is refused
+with a reason.
+"""
 
 import json
 
@@ -35,7 +37,9 @@ def test_weights_survive_the_folder_and_depend_on_the_seed_alone(tokens, tmp_pat
     assert torch.equal(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
     again = make_tiny_model(tokens, seed=3, family=family).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
-    assert not torch.equal(make_tiny_model(tokens, seed=4).get_input_embeddings().weight, model.get_input_embeddings().weight)
+    assert not torch.equal(
+        make_tiny_model(tokens, seed=4).get_input_embeddings().weight, model.get_input_embeddings().weight
+    )
 
 
 def test_the_same_model_is_saved_to_the_same_bytes(tokens, tmp_path):
@@ -48,7 +52,9 @@ def test_the_same_model_is_saved_to_the_same_bytes(tokens, tmp_path):
 
 def test_a_folder_beside_another_tokenizer_is_refused(tokens, tmp_path):
     policy.save(make_tiny_model(tokens), tokens, tmp_path / "model")
-    other = make_tokens(CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("abc", None)], tmp_path / "other")
+    other = make_tokens(
+        CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("abc", None)], tmp_path / "other"
+    )
     with pytest.raises(ValueError, match="other"):
         policy.load(tmp_path / "model", other)
 
@@ -71,14 +77,22 @@ def test_weights_that_could_run_code_are_refused(tokens, tmp_path):
 
 
 def fetch(folder, tokens, **settings):
-    return policy.fetch(BaseParams(pretrained=str(folder), **settings), tokens, 0, unrecorded, trust_remote_code=False)
+    return policy.fetch(
+        BaseParams(pretrained=str(folder), **settings), tokens, 0, unrecorded, trust_remote_code=False
+    )
 
 
 def test_a_pretrained_folder_is_taken_over_and_its_vocabulary_compared(tokens, tmp_path):
     model = make_tiny_model(tokens)
     policy.save(model, tokens, tmp_path / "model")
     assert torch.equal(fetch(tmp_path / "model", tokens).lm_head.weight, model.lm_head.weight)
-    other = make_tokens(CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("abcdefghijkl ", None)], tmp_path / "other")
+    other = make_tokens(
+        CharTokenizer(kind="char"),
+        TemplateParams(),
+        "final_answer",
+        [("abcdefghijkl ", None)],
+        tmp_path / "other",
+    )
     with pytest.raises(ValueError, match=r"differ in .* ids"):
         fetch(tmp_path / "model", other)
 
@@ -96,9 +110,16 @@ def test_embeddings_grow_only_when_asked(tokens, tmp_path):
 
 
 def test_an_unknown_id_offline_says_the_way_out(tokens, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # what execution.offline sets before the library is imported
+    # what execution.offline sets before the library is imported
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SourceError, match=r"execution\.offline"):
-        policy.fetch(BaseParams(pretrained="nobody/nothing-of-that-name"), tokens, 0, unrecorded, trust_remote_code=False)
+        policy.fetch(
+            BaseParams(pretrained="nobody/nothing-of-that-name"),
+            tokens,
+            0,
+            unrecorded,
+            trust_remote_code=False,
+        )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +138,9 @@ def test_contradictions_are_refused(settings, words):
 
 
 def test_dropout_is_off_for_good(tokens):
-    model = policy.build(ArchitectureParams(hidden_size=32, intermediate_size=64, layers=1, heads=2, context=64), tokens, 0)
+    model = policy.build(
+        ArchitectureParams(hidden_size=32, intermediate_size=64, layers=1, heads=2, context=64), tokens, 0
+    )
     model.model.layers[0].self_attn.attention_dropout = 0.5
     ids = torch.tensor([[4, 5, 6, 7]])
     policy.without_dropout(model).train()
@@ -132,7 +155,13 @@ def test_the_contract_file_is_part_of_the_folder(tokens, tmp_path):
 
 def make_longrope(kind, tokens):
     """64 positions, 16 of them with the short factors, whose angles are four times the long ones'."""
-    rotary = {"rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "factor": 4.0}
+    rotary = {
+        "rope_type": "longrope",
+        "rope_theta": 100.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0] * 4,
+        "factor": 4.0,
+    }
     more = {"original_max_position_embeddings": 16, "sliding_window": None} if kind is Phi3Config else {}
     config = kind(
         vocab_size=tokens.vocab_size,
@@ -163,14 +192,19 @@ def test_a_row_of_a_longrope_model_does_not_depend_on_a_longer_neighbour(tokens,
 
     def beside(length):
         with torch.no_grad():
-            return score_rows(model, [row, Segment((tuple(prompt),), (7,) * (length - len(prompt)))]).logprobs[:3]
+            return score_rows(
+                model, [row, Segment((tuple(prompt),), (7,) * (length - len(prompt)))]
+            ).logprobs[:3]
 
     with torch.no_grad():
         alone = score_rows(model, [row]).logprobs
     torch.testing.assert_close(beside(context), alone, atol=1e-5, rtol=0)
     assert not torch.allclose(beside(context + 1), alone, atol=1e-2), "else the model proves nothing"
     engine, sampling = LocalEngine(model, tokens, CPU), SamplingParams(max_new_tokens=8)
-    (one,), (other, _) = engine.generate([[4, 5, 6]], [[1]], sampling), engine.generate([[4, 5, 6], prompt], [[1], [2]], sampling)
+    (one,), (other, _) = (
+        engine.generate([[4, 5, 6]], [[1]], sampling),
+        engine.generate([[4, 5, 6], prompt], [[1], [2]], sampling),
+    )
     assert one[0].ids == other[0].ids
     torch.testing.assert_close(one[0].logprobs, other[0].logprobs, atol=1e-5, rtol=0)
 

@@ -1,4 +1,6 @@
-"""Reward models: scores at the last token however rows are packed, a folder that plain transformers loads, ensembles, bad folders."""
+"""Reward models: scores at the last token however rows are packed, a folder that plain transformers loads,
+ensembles, bad folders.
+"""
 
 import json
 
@@ -26,7 +28,15 @@ def tokens(tmp_path_factory):
 
 def gpt2(tokens):
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=tokens.vocab_size, n_positions=32, n_embd=16, n_layer=2, n_head=2, pad_token_id=0, eos_token_id=1)
+    config = GPT2Config(
+        vocab_size=tokens.vocab_size,
+        n_positions=32,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
     return GPT2LMHeadModel(config)
 
 
@@ -78,7 +88,9 @@ def test_a_saved_model_loads_here_and_by_plain_transformers(tokens, tmp_path):
 
 
 def test_adapters_leave_the_head_trained_and_are_merged_when_saved(tokens, tmp_path):
-    model = reward_model.add_adapters(reward_model.make(make_tiny_model(tokens), 0), AdapterParams(rank=2, alpha=4), 0)
+    model = reward_model.add_adapters(
+        reward_model.make(make_tiny_model(tokens), 0), AdapterParams(rank=2, alpha=4), 0
+    )
     trained = {name for name, value in model.named_parameters() if value.requires_grad}
     assert "score.weight" in trained
     assert all("lora_" in name for name in trained - {"score.weight"})
@@ -89,7 +101,9 @@ def test_adapters_leave_the_head_trained_and_are_merged_when_saved(tokens, tmp_p
     reward_model.save(model, tokens, tmp_path)
     loaded, _ = reward_model.load(tmp_path)
     assert not adapters.present(loaded)
-    torch.testing.assert_close(reward_model.score_ends(loaded, ROWS), reward_model.score_ends(model, ROWS), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        reward_model.score_ends(loaded, ROWS), reward_model.score_ends(model, ROWS), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_an_ensemble_scores_by_the_mean_and_comes_back(tokens, tmp_path):
@@ -120,6 +134,8 @@ def test_bad_folders_are_named(tokens, tmp_path):
 
     policy.save(make_tiny_model(tokens), tokens, tmp_path)
     facts = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(facts | {"architectures": ["Qwen2ForSequenceClassification"]}))
+    (tmp_path / "config.json").write_text(
+        json.dumps(facts | {"architectures": ["Qwen2ForSequenceClassification"]})
+    )
     with pytest.raises(ValueError, match=r"no weights for score\.weight \(in model\.safetensors\)"):
         reward_model.load(tmp_path)

@@ -1,4 +1,6 @@
-"""Seams: a choice is found by the function that a module has at its top level, however it came there, and by what the function takes."""
+"""Seams: a choice is found by the function that a module has at its top level, however it came there, and by
+what the function takes.
+"""
 
 import pytest
 
@@ -20,7 +22,10 @@ FOUND = {
     "byte_order": "\ufeffdef check(text, answer, finished): ...\n",
 }
 REFUSED = {
-    "two": ("def check(text, answer): ...\n", r"two\.py: check cannot be called as check\(text, answer, finished\)"),
+    "two": (
+        "def check(text, answer): ...\n",
+        r"two\.py: check cannot be called as check\(text, answer, finished\)",
+    ),
     "four": ("def check(text, answer, finished, more): ...\n", "cannot be called as"),
     "keyword": ("def check(text, answer, finished, *, must): ...\n", "cannot be called as"),
     "imported_two": ("from seamed.two import check\n", "cannot be called as"),
@@ -29,8 +34,14 @@ REFUSED = {
         "def judge(text, answer, finished): ...\n",
         r"no module seamed\.other_name with a function check\(text, answer, finished\)",
     ),
-    "inner": ("class Rule:\n    def check(self, answer, finished): ...\n", "no module seamed.inner with a function check"),
-    "in_a_text": ('"""\ndef check(text, answer, finished): ...\n"""\n', "no module seamed.in_a_text with a function check"),
+    "inner": (
+        "class Rule:\n    def check(self, answer, finished): ...\n",
+        "no module seamed.inner with a function check",
+    ),
+    "in_a_text": (
+        '"""\ndef check(text, answer, finished): ...\n"""\n',
+        "no module seamed.in_a_text with a function check",
+    ),
     "comment": ("# def check(text, answer, finished):\n", "no module seamed.comment with a function check"),
     "broken": ("def check(text, answer, finished)\n", r"broken\.py cannot be read as Python .*line 1"),
 }

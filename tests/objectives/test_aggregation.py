@@ -25,7 +25,9 @@ def test_worked_numbers():
 
 
 def test_two_ranks_share_a_denominator():
-    """entropy.md 7.17: kept sums 4 and 6, kept counts 2 and 6: 1.25, where the mean of rank means would be 1.5."""
+    """entropy.md 7.17: kept sums 4 and 6, kept counts 2 and 6: 1.25, where the mean of rank means would be
+    1.5.
+    """
     ranks = [[2.0, 2.0], [1.0] * 6]
     weights = sequence_weights([len(part) for part in ranks], "token_mean")
     assert weights[0] * sum(ranks[0]) + weights[1] * sum(ranks[1]) == pytest.approx(1.25)
@@ -43,6 +45,9 @@ def test_sequences_without_tokens_and_batches_without_any():
         assert total([[], []], aggregation, 8) == 0.0
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=10), st.sampled_from(["token_mean", "seq_mean_token_mean"]))
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=10),
+    st.sampled_from(["token_mean", "seq_mean_token_mean"]),
+)
 def test_a_constant_loss_is_its_own_mean(counts, aggregation):
     assert total([[3.0] * count for count in counts], aggregation) == pytest.approx(3.0)

@@ -35,11 +35,15 @@ def test_worked_numbers(ratio, advantage, bounds, loss, clipped):
     assert gradient.item() == pytest.approx(0.0 if clipped else loss, abs=1e-6)  # d(-A r)/d logp = -A r
 
 
-@pytest.mark.parametrize(("ratio", "advantage", "loss"), [(11, -1, 10), (9, -1, 9), (11, 1, -1.28), (0.5, -1, 0.8), (11, -2, 20)])
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss"), [(11, -1, 10), (9, -1, 9), (11, 1, -1.28), (0.5, -1, 0.8), (11, -2, 20)]
+)
 def test_dual_clip(ratio, advantage, loss):
     """entropy.md 7.13: c = 10 changes only A < 0 with a ratio above 10."""
     new, advantages = torch.tensor([float(ratio)]).log().requires_grad_(), torch.tensor([float(advantage)])
-    losses, figures = policy_loss(new, torch.zeros(1), advantages, None, ClipParams(low=0.2, high=0.28, dual=10.0))
+    losses, figures = policy_loss(
+        new, torch.zeros(1), advantages, None, ClipParams(low=0.2, high=0.28, dual=10.0)
+    )
     assert losses.item() == pytest.approx(loss, rel=1e-5)
     plain, flags = clipped_surrogate(new, torch.zeros(1), advantages, 0.2, 0.28)
     beyond = ratio > 10 and advantage < 0
@@ -50,9 +54,12 @@ def test_dual_clip(ratio, advantage, loss):
 
 
 def test_before_any_update():
-    """dpo_vs_ppo.md 9.2.16: ratio 1 -> loss -A, whose token mean over the normalised rollout batch is 0. reward_bridge.md 9.12: REINFORCE's
-    gradient."""
-    advantages = whiten(torch.tensor([1.0, 2.0, 3.0, 10.0, -4.0]), torch.ones(5, dtype=torch.bool), "population", 1e-5)
+    """dpo_vs_ppo.md 9.2.16: ratio 1 -> loss -A, whose token mean over the normalised rollout batch is 0.
+    reward_bridge.md 9.12: REINFORCE's gradient.
+    """
+    advantages = whiten(
+        torch.tensor([1.0, 2.0, 3.0, 10.0, -4.0]), torch.ones(5, dtype=torch.bool), "population", 1e-5
+    )
     logprobs = torch.linspace(-3, -0.1, 5).requires_grad_()
     losses, _ = policy_loss(logprobs, logprobs.detach(), advantages, None, ClipParams())
     assert torch.equal(losses, -advantages)
@@ -65,14 +72,18 @@ def test_two_armed_reinforce():
     """reward_bridge.md 9.13: logits 0, 0, arm 0 drawn with A = 1 -> the gradient of A log pi is (.5, -.5)."""
     logits = torch.zeros(2, requires_grad=True)
     logprobs = torch.log_softmax(logits, -1)[:1]
-    losses, figures = reinforce.policy_loss(logprobs, torch.tensor([-9.0]), torch.ones(1), None, Choice(kind="reinforce"))
+    losses, figures = reinforce.policy_loss(
+        logprobs, torch.tensor([-9.0]), torch.ones(1), None, Choice(kind="reinforce")
+    )
     assert (-torch.autograd.grad(losses.sum(), logits)[0]).tolist() == [0.5, -0.5]
     assert figures == {}
 
 
 @given(st.integers(0, 10_000), st.floats(0.1, 10), st.sampled_from([None, 3.0]))
 def test_advantages_scale_the_loss(seed, scale, dual):
-    new, old, advantages = torch.randn(3, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    new, old, advantages = torch.randn(
+        3, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     one, _ = clipped_surrogate(new, old, advantages, 0.2, 0.28, dual)
     more, _ = clipped_surrogate(new, old, scale * advantages, 0.2, 0.28, dual)
     assert torch.allclose(more, scale * one)
@@ -81,7 +92,9 @@ def test_advantages_scale_the_loss(seed, scale, dual):
 
 def test_far_ratios_stay_finite_and_the_interface_reports_the_clip_fraction():
     new = torch.tensor([0.0, -200.0, 0.0], requires_grad=True)
-    losses, figures = policy_loss(new, torch.tensor([-200.0, 0.0, -1.0]), torch.tensor([-1.0, -1.0, 1.0]), None, ClipParams())
+    losses, figures = policy_loss(
+        new, torch.tensor([-200.0, 0.0, -1.0]), torch.tensor([-1.0, -1.0, 1.0]), None, ClipParams()
+    )
     losses.sum().backward()
     assert torch.isfinite(losses).all()
     assert torch.isfinite(new.grad).all()

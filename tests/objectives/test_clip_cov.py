@@ -21,7 +21,9 @@ def seeded(seed=0):
 
 def made(seed, count):
     """log-probs, old log-probs and advantages."""
-    return torch.randn(3, count, dtype=torch.float64, generator=seeded(seed)) * torch.tensor([[1.0], [1.0], [2.0]])
+    return torch.randn(3, count, dtype=torch.float64, generator=seeded(seed)) * torch.tensor(
+        [[1.0], [1.0], [2.0]]
+    )
 
 
 def gradient(losses, logprobs):
@@ -46,7 +48,10 @@ def test_21_nothing_selected_is_the_base_loss(seed, count):
     """Share 0, and no candidate between the bounds: the clipped loss and its gradient, bit for bit."""
     new, old, advantages = made(seed, count)
     every = torch.ones(count, dtype=torch.bool)
-    for settings in (ClipCovParams(share=0.0, low=0.2, high=0.3), ClipCovParams(share=0.5, least=1e6, most=1e7, low=0.2, high=0.3)):
+    for settings in (
+        ClipCovParams(share=0.0, low=0.2, high=0.3),
+        ClipCovParams(share=0.5, least=1e6, most=1e7, low=0.2, high=0.3),
+    ):
         selected = clip_cov.select(new, old, advantages, every, settings, seeded())
         assert not selected.any()
         one, two = new.clone().requires_grad_(), new.clone().requires_grad_()
@@ -78,7 +83,9 @@ def test_the_draw_is_uniform_over_candidates():
     advantages = torch.tensor([1.0] * 4 + [-1.0] * 4, dtype=torch.float64)
     kept = torch.tensor([True] * 4 + [False] * 4)
     generator, settings = seeded(), ClipCovParams(share=0.125, least=0.1)
-    times = sum(clip_cov.select(logprobs, logprobs, advantages, kept, settings, generator).int() for _ in range(2000))
+    times = sum(
+        clip_cov.select(logprobs, logprobs, advantages, kept, settings, generator).int() for _ in range(2000)
+    )
     assert (times[:4] / 2000).tolist() == pytest.approx([0.25] * 4, abs=0.04)
     assert times[4:].tolist() == [0] * 4
 

@@ -29,7 +29,9 @@ def test_18_constants_change_nothing_and_scales_scale(pairs, constant, scale):
     assert torch.allclose(token_covariance(logprobs + constant, advantages), found, atol=1e-9)
     assert torch.allclose(token_covariance(logprobs, advantages + constant), found, atol=1e-9)
     assert torch.allclose(token_covariance(logprobs, scale * advantages), scale * found, atol=1e-9)
-    assert torch.allclose(token_covariance(logprobs, torch.full_like(advantages, constant)), torch.zeros_like(found), atol=1e-12)
+    assert torch.allclose(
+        token_covariance(logprobs, torch.full_like(advantages, constant)), torch.zeros_like(found), atol=1e-12
+    )
 
 
 @given(NUMBERS)
@@ -48,7 +50,9 @@ def test_25_counts():
 
 
 def test_figures_of_a_block():
-    """entropy.md 4.8: top shares, and the quadrants of what was selected: the token of largest covariance here is rare and bad."""
+    """entropy.md 4.8: top shares, and the quadrants of what was selected: the token of largest covariance
+    here is rare and bad.
+    """
     selected = torch.tensor([True, False, True, True])
     figures = covariance_figures(LOGPROBS, ADVANTAGES, selected)
     assert figures["cov_top_0.0002"] == pytest.approx(2.0)
@@ -56,7 +60,12 @@ def test_figures_of_a_block():
     assert figures["cov_top_1"] == pytest.approx(0.85)
     quadrants = {name: value for name, value in figures.items() if "top" not in name}
     third = pytest.approx(1 / 3)
-    assert quadrants == {"cov_likely_good": third, "cov_likely_bad": third, "cov_rare_good": 0.0, "cov_rare_bad": third}
+    assert quadrants == {
+        "cov_likely_good": third,
+        "cov_likely_bad": third,
+        "cov_rare_good": 0.0,
+        "cov_rare_bad": third,
+    }
     nothing = torch.zeros(4, dtype=torch.bool)
     assert covariance_figures(LOGPROBS, ADVANTAGES, nothing)["cov_rare_bad"] == 0.0
     assert covariance_figures(LOGPROBS[:0], ADVANTAGES[:0], nothing[:0]) == {}

@@ -12,12 +12,17 @@ def test_worked_numbers():
     policy, reference = torch.tensor([0.5, 0.25, 0.4]).log(), torch.tensor([0.25, 0.5, 0.4]).log()
     assert kl_estimate(policy, reference, "k3").tolist() == pytest.approx([0.19315, 0.30685, 0.0], abs=1e-5)
     assert kl_estimate(torch.tensor([-0.2]), torch.tensor([0.0]), "k2").item() == pytest.approx(0.02)
-    assert kl_estimate(torch.tensor([0.2]), torch.tensor([0.0]), "k3").item() == pytest.approx(0.01873075, abs=1e-6)
+    assert kl_estimate(torch.tensor([0.2]), torch.tensor([0.0]), "k3").item() == pytest.approx(
+        0.01873075, abs=1e-6
+    )
     assert kl_estimate(torch.tensor([-0.2]), torch.tensor([0.0]), "k1").item() == pytest.approx(-0.2)
 
 
 def test_expectations_are_the_kl():
-    p, q = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64), torch.tensor([0.4, 0.4, 0.2], dtype=torch.float64)
+    p, q = (
+        torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64),
+        torch.tensor([0.4, 0.4, 0.2], dtype=torch.float64),
+    )
     exact = (p * (p / q).log()).sum().item()
     for estimator in ("k1", "k3"):
         assert (p * kl_estimate(p.log(), q.log(), estimator)).sum().item() == pytest.approx(exact, abs=1e-12)
@@ -38,7 +43,9 @@ def test_single_terms_may_be_negative():
 
 @given(st.lists(st.tuples(st.floats(-300, 0), st.floats(-300, 0)), max_size=9))
 def test_laws(pairs):
-    """k3 is never negative and finite however far apart; abs is |k1|; equal log-probs give 0; swapping flips the sign of k1."""
+    """k3 is never negative and finite however far apart; abs is |k1|; equal log-probs give 0; swapping flips
+    the sign of k1.
+    """
     policy, reference = torch.tensor(pairs, dtype=torch.float64).reshape(-1, 2).T
     k1, k2, k3, size = (kl_estimate(policy, reference, kind) for kind in ("k1", "k2", "k3", "abs"))
     assert bool((k3 >= 0).all())

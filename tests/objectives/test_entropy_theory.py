@@ -74,7 +74,9 @@ def test_28_second_order_at_the_uniform_policy():
 def test_29_from_samples():
     drawn = torch.multinomial(ARMS, 200_000, replacement=True, generator=torch.Generator().manual_seed(0))
     advantages = probabilities(0.3, -0.7, -0.7)
-    assert token_covariance(ARMS.log()[drawn], advantages[drawn]).mean().item() == pytest.approx(0.3116, abs=0.004)
+    assert token_covariance(ARMS.log()[drawn], advantages[drawn]).mean().item() == pytest.approx(
+        0.3116, abs=0.004
+    )
 
 
 def test_30_policy_gradient_of_the_logits():

@@ -36,10 +36,18 @@ def test_22_worked_example():
 @given(st.integers(0, 10_000), st.integers(0, 40), st.sampled_from(["abs", "k2", "k3"]), st.booleans())
 def test_23_without_share_or_weight_it_is_the_base_loss(seed, count, estimator, base_clip):
     """Bit for bit: the unclipped surrogate, or the clipped one of the same range."""
-    new, old, advantages = torch.randn(3, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    base = clip.policy_loss(new, old, advantages, None, ClipParams())[0] if base_clip else -advantages * (new - old).exp()
+    new, old, advantages = torch.randn(
+        3, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
+    base = (
+        clip.policy_loss(new, old, advantages, None, ClipParams())[0]
+        if base_clip
+        else -advantages * (new - old).exp()
+    )
     for change in ({"share": 0.0}, {"coef": 0.0}):
-        settings = KlCovParams(**{"share": 0.3, "coef": 1.0, "estimator": estimator, "base_clip": base_clip} | change)
+        settings = KlCovParams(
+            **{"share": 0.3, "coef": 1.0, "estimator": estimator, "base_clip": base_clip} | change
+        )
         selected = select(new, old, advantages, settings)
         assert torch.equal(kl_cov.policy_loss(new, old, advantages, selected, settings)[0], base)
 
@@ -56,7 +64,11 @@ def test_23_nothing_happens_where_the_ratio_is_one(estimator):
 def test_24_estimators_at_a_log_ratio(estimator, wanted):
     settings = KlCovParams(share=1.0, estimator=estimator)
     losses, _ = kl_cov.policy_loss(
-        torch.tensor([-1.2], dtype=torch.float64), torch.tensor([-1.0], dtype=torch.float64), torch.zeros(1), torch.tensor([True]), settings
+        torch.tensor([-1.2], dtype=torch.float64),
+        torch.tensor([-1.0], dtype=torch.float64),
+        torch.zeros(1),
+        torch.tensor([True]),
+        settings,
     )
     assert losses.item() == pytest.approx(wanted, abs=1e-8)
 
@@ -64,7 +76,9 @@ def test_24_estimators_at_a_log_ratio(estimator, wanted):
 @given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 1000), st.integers(0, 2**20))
 def test_selection_takes_the_largest(seed, count, thousandths, bits):
     """As many kept tokens as asked for, and none left out whose covariance is above a selected one's."""
-    new, old, advantages = torch.randn(3, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    new, old, advantages = torch.randn(
+        3, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     kept = torch.tensor([bool(bits >> (i % 20) & 1) for i in range(count)])
     selected = select(new, old, advantages, KlCovParams(share=thousandths / 1000), kept)
     assert int(selected.sum()) == min(max(1, thousandths * count // 1000), int(kept.sum()))
@@ -75,5 +89,7 @@ def test_selection_takes_the_largest(seed, count, thousandths, bits):
 
 
 def test_equal_covariances_are_taken_in_order():
-    selected = select(torch.full((10,), -1.0), torch.full((10,), -1.0), torch.ones(10), KlCovParams(share=0.2))
+    selected = select(
+        torch.full((10,), -1.0), torch.full((10,), -1.0), torch.ones(10), KlCovParams(share=0.2)
+    )
     assert selected.tolist() == [True] * 2 + [False] * 8

@@ -83,7 +83,8 @@ def test_9_masks_are_bool():
     for mask, settings in MASKS:
         assert mask.keep(-entropy, entropy, settings).dtype == torch.bool
     assert entropy[torch.tensor([False, True, True, False])].tolist() == pytest.approx([0.9, 0.5])
-    assert entropy[torch.tensor([0, 1, 1, 0])].tolist() == pytest.approx([0.1, 0.9, 0.9, 0.1])  # what must never happen
+    # what must never happen
+    assert entropy[torch.tensor([0, 1, 1, 0])].tolist() == pytest.approx([0.1, 0.9, 0.9, 0.1])
 
 
 def test_10_denominators():
@@ -96,7 +97,10 @@ def test_10_denominators():
 
 
 @example([0.1] * 10, 0.3)  # 1 - .7 is .30000000000000004
-@given(st.lists(st.sampled_from([0.0, 0.1, 0.5, 2.0]), max_size=30), st.sampled_from([0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 1.0]))
+@given(
+    st.lists(st.sampled_from([0.0, 0.1, 0.5, 2.0]), max_size=30),
+    st.sampled_from([0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 1.0]),
+)
 def test_10_top_and_bottom_are_a_partition(entropies, share):
     """Ties included; also when each share is written as a decimal of its own, .8 beside .2."""
     entropy = torch.tensor(entropies, dtype=torch.float64)
@@ -111,13 +115,21 @@ def test_bottom_with_share_one_keeps_all():
 
 
 def test_11_no_gradient_through_the_mask():
-    logits = torch.randn(8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    logits = torch.randn(
+        8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3), requires_grad=True
+    )
 
     def loss(constant):
         every = torch.log_softmax(logits, -1)
         entropy = -(every.exp() * every).sum(-1)
-        kept = top_entropy.keep(every[:, 0], entropy, TopEntropyParams(share=0.3)) if constant is None else constant
-        losses, _ = clip.policy_loss(every[:, 0], every[:, 0].detach() - 0.1, torch.linspace(-1, 1, 8), None, ClipParams())
+        kept = (
+            top_entropy.keep(every[:, 0], entropy, TopEntropyParams(share=0.3))
+            if constant is None
+            else constant
+        )
+        losses, _ = clip.policy_loss(
+            every[:, 0], every[:, 0].detach() - 0.1, torch.linspace(-1, 1, 8), None, ClipParams()
+        )
         return torch.where(kept, losses, 0.0).sum() / kept.sum(), kept
 
     value, kept = loss(None)
@@ -150,7 +162,9 @@ def test_spo_20_divergence_of_kept_tokens():
 
 @pytest.mark.parametrize(("seam", "mask"), PAIRS, ids=lambda part: part[1].kind)
 def test_spo_18_masked_tokens_have_no_gradient(seam, mask):
-    """Any mask times any objective: exactly zero gradient where it is off, and changing those logits leaves the loss bit for bit."""
+    """Any mask times any objective: exactly zero gradient where it is off, and changing those logits leaves
+    the loss bit for bit.
+    """
     objective, settings = seam
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(20, 4, dtype=torch.float64, generator=generator)
@@ -160,7 +174,9 @@ def test_spo_18_masked_tokens_have_no_gradient(seam, mask):
     kept = mask[0].keep(old[:, 0], entropy, mask[1])
     selected = None
     if hasattr(objective, "select"):
-        selected = objective.select(torch.log_softmax(logits, -1)[:, 0], old[:, 0], advantages, kept, settings, torch.Generator())
+        selected = objective.select(
+            torch.log_softmax(logits, -1)[:, 0], old[:, 0], advantages, kept, settings, torch.Generator()
+        )
 
     def loss(rows):
         new = torch.log_softmax(rows, -1)[:, 0]

@@ -53,13 +53,19 @@ def test_identity_3_swapped_answers_cost_beta_times_the_margin():
 def test_identity_4_a_shift_of_both_policy_logprobs_changes_nothing(values, shift):
     chosen, rejected, *reference = values
     one = dpo.pair_loss(*four(*values), DpoParams())
-    assert dpo.pair_loss(*four(chosen + shift, rejected + shift, *reference), DpoParams()).item() == pytest.approx(one.item(), abs=1e-9)
+    assert dpo.pair_loss(
+        *four(chosen + shift, rejected + shift, *reference), DpoParams()
+    ).item() == pytest.approx(one.item(), abs=1e-9)
 
 
-@pytest.mark.parametrize(("a", "b", "expected"), [(0.9, 0.1, 0.105361), (0.1, 1 / 90, 0.105361), (0.3, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("a", "b", "expected"), [(0.9, 0.1, 0.105361), (0.1, 1 / 90, 0.105361), (0.3, 0.0, 0.0)]
+)
 def test_identity_5_only_the_ratio_of_the_two_counts(a, b, expected):
     log = [math.log(value) if value else -math.inf for value in (a, b)]
-    assert dpo.pair_loss(*four(*log, math.log(0.5), math.log(0.5)), DpoParams(beta=1.0)).item() == pytest.approx(expected, abs=1e-6)
+    assert dpo.pair_loss(
+        *four(*log, math.log(0.5), math.log(0.5)), DpoParams(beta=1.0)
+    ).item() == pytest.approx(expected, abs=1e-6)
 
 
 @given(FOUR)
@@ -97,11 +103,16 @@ def test_dpo_positive_is_dpo_while_the_chosen_answer_is_no_less_likely(values):
     if chosen >= one:
         assert found == plain
     else:
-        assert found == pytest.approx(dpo.pair_loss(*four(chosen - 5 * (one - chosen), rejected, one, other), DpoParams()).item(), abs=1e-9)
+        assert found == pytest.approx(
+            dpo.pair_loss(*four(chosen - 5 * (one - chosen), rejected, one, other), DpoParams()).item(),
+            abs=1e-9,
+        )
 
 
 def test_dpo_positive_lifts_a_chosen_answer_that_both_losses_would_let_sink():
-    """Margin 2 bought by making the chosen answer 1 nat less likely: DPO rewards that, DPO-Positive does not."""
+    """Margin 2 bought by making the chosen answer 1 nat less likely: DPO rewards that, DPO-Positive does
+    not.
+    """
     values = (-11.0, -14.0, -10.0, -11.0)
     assert dpo.pair_loss(*four(*values), DpoParams()).item() < math.log(2)
     assert dpo_positive.pair_loss(*four(*values), DpoPositiveParams(penalty=50.0)).item() > math.log(2)

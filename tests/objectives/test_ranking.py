@@ -16,7 +16,9 @@ def column(*values):
 
 @pytest.mark.parametrize(("chosen", "rejected"), [(1.0, 0.0), (3.0, 2.0)])
 def test_identity_7_value(chosen, rejected):
-    assert bradley_terry(column(chosen), column(rejected), column(1.0)).item() == pytest.approx(0.313262, abs=1e-6)
+    assert bradley_terry(column(chosen), column(rejected), column(1.0)).item() == pytest.approx(
+        0.313262, abs=1e-6
+    )
 
 
 def test_identity_7_pairs_of_one_prompt_share_its_weight():
@@ -34,8 +36,12 @@ def test_identity_8_cost_loss():
 @given(SCORES, SCORES, SCORES)
 def test_only_the_difference_of_rewards_counts(chosen, rejected, shift):
     one = bradley_terry(column(chosen), column(rejected), column(1.0)).item()
-    assert bradley_terry(column(chosen + shift), column(rejected + shift), column(1.0)).item() == pytest.approx(one, abs=1e-9)
-    assert one - bradley_terry(column(rejected), column(chosen), column(1.0)).item() == pytest.approx(rejected - chosen, abs=1e-9)
+    assert bradley_terry(
+        column(chosen + shift), column(rejected + shift), column(1.0)
+    ).item() == pytest.approx(one, abs=1e-9)
+    assert one - bradley_terry(column(rejected), column(chosen), column(1.0)).item() == pytest.approx(
+        rejected - chosen, abs=1e-9
+    )
 
 
 @given(SCORES, SCORES)

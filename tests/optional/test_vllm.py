@@ -1,5 +1,6 @@
-"""The vLLM engine against the local one, on a real vLLM. `make test-vllm` installs vLLM's CPU build in an environment of its own and runs
-these; elsewhere they skip."""
+"""The vLLM engine against the local one, on a real vLLM. `make test-vllm` installs vLLM's CPU build in an
+environment of its own and runs these; elsewhere they skip.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +17,14 @@ from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests import tiny
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed here: run `make test-vllm`")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None, reason="vLLM is not installed here: run `make test-vllm`"
+)
 
 # heads of 32: vLLM's CPU attention has no smaller ones
-SHAPE = ArchitectureParams(hidden_size=64, intermediate_size=128, layers=2, heads=2, kv_heads=1, context=128, initializer_range=0.3)
+SHAPE = ArchitectureParams(
+    hidden_size=64, intermediate_size=128, layers=2, heads=2, kv_heads=1, context=128, initializer_range=0.3
+)
 PREFIXES = [[5, 6, 7], [3, 4, 5, 6, 7, 8, 9], [8] * 40, [4, 5] * 40]
 KEYS = [[10 * row + copy for copy in range(3)] for row in range(len(PREFIXES))]
 
@@ -31,11 +36,15 @@ def engines(tmp_path_factory):
 
     tokens = tiny.make_tiny_tokens(tmp_path_factory.mktemp("tokens"))
     model = policy.without_dropout(policy.build(SHAPE, tokens, seed=0))
-    return LocalEngine(model, tokens, tiny.CPU), VllmEngine(model, tokens, tiny.CPU, batch=8, cache_bytes=1 << 26)
+    return LocalEngine(model, tokens, tiny.CPU), VllmEngine(
+        model, tokens, tiny.CPU, batch=8, cache_bytes=1 << 26
+    )
 
 
 def assert_same(some, others, tolerance=2e-5):
-    """Same ids and finish reasons; log-probs and entropies up to float32's rounding, for the kernels sum in another order."""
+    """Same ids and finish reasons; log-probs and entropies up to float32's rounding, for the kernels sum in
+    another order.
+    """
     for row, other in zip(some, others, strict=True):
         for one, two in zip(row, other, strict=True):
             assert one.ids == two.ids
@@ -64,7 +73,9 @@ def test_a_sample_does_not_depend_on_its_batch(engines):
     _, vllm = engines
     sampling = SamplingParams(temperature=1, max_new_tokens=16)
     together = vllm.generate(PREFIXES, KEYS, sampling)
-    alone = [vllm.generate([prefix], [keys], sampling)[0] for prefix, keys in zip(PREFIXES, KEYS, strict=True)]
+    alone = [
+        vllm.generate([prefix], [keys], sampling)[0] for prefix, keys in zip(PREFIXES, KEYS, strict=True)
+    ]
     assert_same(together, alone)
 
 
@@ -73,13 +84,17 @@ def test_caps_and_the_end_of_the_context(engines):
     sampling = SamplingParams(temperature=1, max_new_tokens=64)
     free = vllm.generate(PREFIXES, KEYS, sampling)
     caps = [1, 2, 3, 200]
-    for row, whole, prefix, cap in zip(vllm.generate(PREFIXES, KEYS, sampling, caps), free, PREFIXES, caps, strict=True):
+    for row, whole, prefix, cap in zip(
+        vllm.generate(PREFIXES, KEYS, sampling, caps), free, PREFIXES, caps, strict=True
+    ):
         room = SHAPE.context - len(prefix)
         for completion, long in zip(row, whole, strict=True):
             assert completion.ids == long.ids[:cap]
             assert len(completion.ids) <= min(cap, 64, room)
             if not completion.finish.whole:
-                assert completion.finish == (Finish.CONTEXT if len(completion.ids) == room < min(cap, 64) else Finish.CAP)
+                assert completion.finish == (
+                    Finish.CONTEXT if len(completion.ids) == room < min(cap, 64) else Finish.CAP
+                )
     assert {completion.finish for row in free for completion in row} >= {Finish.EOS, Finish.CONTEXT}
     with pytest.raises(ValueError, match="leaves no room"):
         vllm.generate([[5] * SHAPE.context], [[1]], sampling)
@@ -94,7 +109,8 @@ def test_an_update_of_the_live_model_takes_effect_and_drops_the_prefix_cache(eng
     optimiser.step()
     after = vllm.generate(PREFIXES, KEYS, sampling)
     assert [[one.ids for one in row] for row in after] != [[one.ids for one in row] for row in before]
-    # The prefixes are long enough to be cached; had their blocks outlived the update, log-probs would be those of mixed weights.
+    # The prefixes are long enough to be cached; had their blocks outlived the update, log-probs would be
+    # those of mixed weights.
     assert_same(local.generate(PREFIXES, KEYS, sampling), after)
 
 
@@ -159,5 +175,7 @@ def test_adapters_are_part_of_the_weights(engines):
                 parameter.fill_(0.1)
     with adapters.merged(local.model):
         merged = vllm.generate(PREFIXES, KEYS, sampling)
-        assert_same(LocalEngine(local.model, local.tokens, tiny.CPU).generate(PREFIXES, KEYS, sampling), merged)
+        assert_same(
+            LocalEngine(local.model, local.tokens, tiny.CPU).generate(PREFIXES, KEYS, sampling), merged
+        )
     assert_same(merged, vllm.generate(PREFIXES, KEYS, sampling))

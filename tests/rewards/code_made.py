@@ -1,4 +1,6 @@
-"""What the tests of code rewards share: judges that are skipped, with the reason, where no sandbox can be made."""
+"""What the tests of code rewards share: judges that are skipped, with the reason, where no sandbox can be
+made.
+"""
 
 import json
 

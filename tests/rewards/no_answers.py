@@ -1,5 +1,6 @@
-"""Responses that state no answer, made from a seed: questions, refusals, reasoning that ends before its conclusion, every option named,
-hedges, retractions, plans. Each holds its reference somewhere where it can, since that is what a policy finds.
+"""Responses that state no answer, made from a seed: questions, refusals, reasoning that ends before its
+conclusion, every option named, hedges, retractions, plans. Each holds its reference somewhere where it can,
+since that is what a policy finds.
 
 A verifier must call none of them right: `python -m benchmarks.false_passes` measures 10,000 for each rule.
 """
@@ -315,14 +316,24 @@ def templates(rng: Random, key: str, other: str) -> str:
     return start + rng.choice(TEMPLATES).replace("\\n#", "\n#").replace("KEY", key).replace("OTH", other)
 
 
-KINDS: Sequence[Callable[[Random, str, str], str]] = (questions, refusals, unfinished, every_option, hedges, templates, templates)
+KINDS: Sequence[Callable[[Random, str, str], str]] = (
+    questions,
+    refusals,
+    unfinished,
+    every_option,
+    hedges,
+    templates,
+    templates,
+)
 REFERENCES: dict[str, Sequence[Callable[[Random], str]]] = {
     "math_answer": (number, number, formula, phrase), "multiple_choice": (letter,), "containment": (number, phrase, letter), "substring": (number, phrase, letter),
     "jaccard": (number, phrase, letter), "final_answer": (number, phrase), "phrase_answer": (five_forms,),
 }  # fmt: skip
 
 
-VALUE = re.compile(r"(?:[a-z]=)?(-?)(?:\\frac\{(\d+)\}\{(\d+)\}|(\d+(?:\.\d+)?)(?::(\d+))?)(\\%)?(?: \\text\{ cm\})?")
+VALUE = re.compile(
+    r"(?:[a-z]=)?(-?)(?:\\frac\{(\d+)\}\{(\d+)\}|(\d+(?:\.\d+)?)(?::(\d+))?)(\\%)?(?: \\text\{ cm\})?"
+)
 
 
 def _value(text: str) -> Fraction | None:
@@ -337,8 +348,9 @@ def _value(text: str) -> Fraction | None:
 
 
 def _shares(one: str, other: str) -> bool:
-    """Whether naming both names one answer: they hold the same numbers (`2 cm` and `x = 2`), are equal (`\\frac{3}{6}` and `50\\%`), or
-    their quotient is the first of them (`138 / \\frac{5}{5}`)."""
+    """Whether naming both names one answer: they hold the same numbers (`2 cm` and `x = 2`), are equal
+    (`\\frac{3}{6}` and `50\\%`), or their quotient is the first of them (`138 / \\frac{5}{5}`).
+    """
     numbers = [set(re.findall(r"\d+", text)) for text in (one, other)]
     return bool(numbers[0] & numbers[1]) or (_value(one) is not None and _value(other) in (_value(one), 1))
 
@@ -370,4 +382,8 @@ def passes(rule: str, made: Sequence[Made]) -> list[Made]:
     rows = [(text, reference, True) for text, reference in made]
     together = getattr(module, "check_many", None)
     verdicts = together(rows) if together else [module.check(*row) for row in rows]
-    return [row for row, verdict in zip(made, verdicts, strict=True) if verdict.outcome == "right" or verdict.score >= 1]
+    return [
+        row
+        for row, verdict in zip(made, verdicts, strict=True)
+        if verdict.outcome == "right" or verdict.score >= 1
+    ]

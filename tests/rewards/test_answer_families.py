@@ -1,4 +1,6 @@
-"""Families of final answers (the cases are handed over in `math_answers.jsonl`): relatives of each, and what only looks like one."""
+"""Families of final answers (the cases are handed over in `math_answers.jsonl`): relatives of each, and what
+only looks like one.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def _ends():
 def misjudged(rows: Sequence[tuple[str, str]], expected: str) -> list[tuple[str, str, str]]:
     verdicts = check_many([(text, reference, True) for text, reference in rows])
     return [
-        (text, reference, verdict.outcome) for (text, reference), verdict in zip(rows, verdicts, strict=True) if verdict.outcome != expected
+        (text, reference, verdict.outcome)
+        for (text, reference), verdict in zip(rows, verdicts, strict=True)
+        if verdict.outcome != expected
     ]
 
 
@@ -38,7 +42,9 @@ def boxed(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 def test_every_handed_case():
     rows = [json.loads(line) for line in case("math_answers.jsonl").read_text("utf-8").splitlines()]
     verdicts = check_many([(row["response"], row["reference"], True) for row in rows])
-    assert [(row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict.outcome != row["right"]] == []
+    assert [
+        (row, verdict) for row, verdict in zip(rows, verdicts, strict=True) if verdict.outcome != row["right"]
+    ] == []
 
 
 PLACES = [  # responses whose answer is 3/4, by where it stands
@@ -165,7 +171,9 @@ NO_SENTENCES = [
 
 
 def test_a_sentence_says_its_value_at_its_end():
-    assert misjudged([(f"We add them up.\n{text}", reference) for text, reference in SENTENCES], "right") == []
+    assert (
+        misjudged([(f"We add them up.\n{text}", reference) for text, reference in SENTENCES], "right") == []
+    )
     assert misjudged(NO_SENTENCES, "wrong") == []
 
 
@@ -212,8 +220,13 @@ def test_a_judge_hands_the_question_on():
     from pipelines.rewards.row import Row
 
     judge = RuleJudge(math_answer)
-    rows = [Row("1", question, "25\\%", "s", []) for question in ("What percent is it?", "What is the probability?")]
-    assert [verdict.outcome for verdict in judge.judge([Response(row, (), "#### 25", True) for row in rows])] == ["right", "wrong"]
+    rows = [
+        Row("1", question, "25\\%", "s", [])
+        for question in ("What percent is it?", "What is the probability?")
+    ]
+    assert [
+        verdict.outcome for verdict in judge.judge([Response(row, (), "#### 25", True) for row in rows])
+    ] == ["right", "wrong"]
 
 
 WORKED = [
@@ -232,7 +245,12 @@ def test_a_worked_solution_is_no_reference_and_the_preflight_says_so(reference: 
     assert verdict.outcome == "error"
     assert "worked solution" in verdict.reason
     with pytest.raises(CheckerFailed, match=r"row 7.*worked solution.*end it with"):
-        preflight(math_answer.check, math_answer.respond, [("pens", "5"), ("pens", reference)], names=["row 3", "row 7"])
+        preflight(
+            math_answer.check,
+            math_answer.respond,
+            [("pens", "5"), ("pens", reference)],
+            names=["row 3", "row 7"],
+        )
     from pipelines.rewards import final_answer
 
     with pytest.raises(CheckerFailed, match="worked solution"):
@@ -246,9 +264,13 @@ def test_references_that_end_in_their_answer_are_usable(reference: str, answer: 
 
 
 def test_the_recall_on_published_solutions():
-    """MATH's own solutions against their answers. Of 4,500 seven box two different values, of which the reference keeps the last, one
-    uses the box as an operator and says another answer after it, and one boxes a term of a difference: these are wrong here."""
-    with gzip.open(real("math") / "hendrycks_math/test_minus_math500.jsonl.gz", "rt", encoding="utf-8") as stream:
+    """MATH's own solutions against their answers. Of 4,500 seven box two different values, of which the
+    reference keeps the last, one uses the box as an operator and says another answer after it, and one boxes
+    a term of a difference: these are wrong here.
+    """
+    with gzip.open(
+        real("math") / "hendrycks_math/test_minus_math500.jsonl.gz", "rt", encoding="utf-8"
+    ) as stream:
         rows = [json.loads(line) for line in stream]
     verdicts = check_many([(row["solution"], row["_answer"], True, row["problem"]) for row in rows])
     assert sum(verdict.outcome == "right" for verdict in verdicts) >= len(rows) - 9

@@ -1,4 +1,6 @@
-"""Values beside others: equations that are not solved, lists with words in them, quotients of boxes, counts in words, hedges, what is struck out."""
+"""Values beside others: equations that are not solved, lists with words in them, quotients of boxes, counts
+in words, hedges, what is struck out.
+"""
 
 from __future__ import annotations
 
@@ -135,4 +137,8 @@ ROWS = [
 
 def test_every_row():
     verdicts = check_many([(response, reference, True) for response, reference, _ in ROWS])
-    assert [(*row, verdict.reason) for row, verdict in zip(ROWS, verdicts, strict=True) if verdict.outcome != row[2]] == []
+    assert [
+        (*row, verdict.reason)
+        for row, verdict in zip(ROWS, verdicts, strict=True)
+        if verdict.outcome != row[2]
+    ] == []

@@ -1,4 +1,6 @@
-"""Numbers that are a part of something else: of a formula around a box, of a comparison, of a place or time, of a sum, of another base."""
+"""Numbers that are a part of something else: of a formula around a box, of a comparison, of a place or time,
+of a sum, of another base.
+"""
 
 from __future__ import annotations
 
@@ -162,4 +164,8 @@ LOCALES = [
 def test_every_part():
     rows = [*BOXES_IN_FORMULAS, *NUMBERS_OF_SOMETHING_ELSE, *SUMS, *BASES, *CASES, *LOCALES]
     verdicts = check_many([(response, reference, True) for response, reference, _ in rows])
-    assert [(*row, verdict.reason) for row, verdict in zip(rows, verdicts, strict=True) if verdict.outcome != row[2]] == []
+    assert [
+        (*row, verdict.reason)
+        for row, verdict in zip(rows, verdicts, strict=True)
+        if verdict.outcome != row[2]
+    ] == []

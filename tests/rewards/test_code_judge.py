@@ -1,4 +1,6 @@
-"""Programs behind the judge's seam: tests from `meta`, the preflight, public and hidden tests apart, and what a failing sandbox is."""
+"""Programs behind the judge's seam: tests from `meta`, the preflight, public and hidden tests apart, and what
+a failing sandbox is.
+"""
 
 import json
 from dataclasses import replace
@@ -35,7 +37,9 @@ def record(name, solution, hidden, public=(), fn_name=None, starter=""):
 
 
 def double(*hidden, public=({"args": [1], "output": 2},)):
-    return record("double", DOUBLE, hidden or ({"args": [3], "output": 6},), public, "double", "def double(x):\n")
+    return record(
+        "double", DOUBLE, hidden or ({"args": [3], "output": 6},), public, "double", "def double(x):\n"
+    )
 
 
 RECORDS = [double(), record("add", ADD, [{"input": "1 2", "output": "3"}, {"input": "3 4", "output": "7"}])]
@@ -58,10 +62,19 @@ def responses(one, *texts, finished=True):
 
 
 def test_verdicts_and_scores(judge):
-    asked = responses(RECORDS[0], DOUBLE, "    return x + x\n", f"Here:\n```python\n{DOUBLE}```\n", "    return 6\n", "def (")
+    asked = responses(
+        RECORDS[0],
+        DOUBLE,
+        "    return x + x\n",
+        f"Here:\n```python\n{DOUBLE}```\n",
+        "    return 6\n",
+        "def (",
+    )
     asked += responses(RECORDS[1], ADD, "print(3)", "") + responses(RECORDS[0], DOUBLE, finished=False)
     verdicts = judge.judge(asked)
-    assert [verdict.outcome for verdict in verdicts] == ["right"] * 3 + ["wrong"] * 2 + ["right"] + ["wrong"] * 3
+    assert [verdict.outcome for verdict in verdicts] == ["right"] * 3 + ["wrong"] * 2 + ["right"] + [
+        "wrong"
+    ] * 3
     assert [verdict.score for verdict in verdicts] == [10.0] * 3 + [0.0] * 2 + [10.0] + [0.0] * 3
     assert judge.judge([]) == []
     assert judge.model is None
@@ -77,7 +90,8 @@ def test_the_shaped_reward_through_the_seam():
         pytest.skip(str(error))
     verdicts = judge.judge(responses(RECORDS[0], DOUBLE, "    return 1\n", "    return y\n", "def ("))
     assert [verdict.score for verdict in verdicts] == [1.0, -0.3, -0.6, -1.0]
-    assert judge.judge(responses(RECORDS[0], DOUBLE, finished=False))[0].score == -1.0  # to go on for ever must not pay
+    # to go on for ever must not pay
+    assert judge.judge(responses(RECORDS[0], DOUBLE, finished=False))[0].score == -1.0
 
 
 def test_a_record_without_tests_in_meta_is_judged_by_its_answer(judge):
@@ -91,15 +105,20 @@ def test_no_tests_and_a_broken_test_are_errors(judge):
     assert [verdict.outcome for verdict in judge.judge(responses(double(public=()), DOUBLE))] == ["right"]
     empty = record("none", DOUBLE, [])
     broken = record("broken", DOUBLE, [{"code": "raise RuntimeError"}], fn_name="double")
-    assert [verdict.outcome for verdict in judge.judge([*responses(empty, DOUBLE), *responses(broken, DOUBLE)])] == ["error", "error"]
+    assert [
+        verdict.outcome for verdict in judge.judge([*responses(empty, DOUBLE), *responses(broken, DOUBLE)])
+    ] == ["error", "error"]
 
 
 def test_the_preflight(judge):
     judge.preflight(RECORDS)
     wrong = record("wrong", DOUBLE, [{"args": [3], "output": 7}], fn_name="double")
-    with pytest.raises(CheckerFailed, match=r"1 of 3 solutions of set do not pass.*wrong \(test 1 of 1: wrong"):
+    with pytest.raises(
+        CheckerFailed, match=r"1 of 3 solutions of set do not pass.*wrong \(test 1 of 1: wrong"
+    ):
         judge.preflight([*RECORDS, wrong])
-    judge.preflight([replace(RECORDS[0], id=str(number)) for number in range(12)] + [wrong])  # one of thirteen: as published sets have it
+    # one of thirteen: as published sets have it
+    judge.preflight([replace(RECORDS[0], id=str(number)) for number in range(12)] + [wrong])
     generous = record("generous", "", [{"input": "", "output": ""}])
     with pytest.raises(CheckerFailed, match="the empty program is right on generous"):
         judge.preflight([generous])
@@ -115,20 +134,32 @@ def test_public_and_hidden_tests_apart(judge):
         Examined("runtime_error", True, False, False),
         Examined("compile_error", False, False, False),
     ]
-    assert judge.examine(responses(RECORDS[1], "print(3)")) == [Examined("wrong", True, True, False)]  # no public tests: nothing chooses
+    # no public tests: nothing chooses
+    assert judge.examine(responses(RECORDS[1], "print(3)")) == [Examined("wrong", True, True, False)]
     assert judge.examine(responses(one, DOUBLE, finished=False)) == [Examined("not_run", True, False, False)]
     assert judge.examine(responses(record("none", DOUBLE, []), DOUBLE))[0].hidden is None
 
 
 def test_a_module_that_the_sandbox_lacks_is_said_once(judge):
-    """Over all problems, not only those that the preflight runs; a module that the tests can do without is no reason."""
-    lacks = [record(f"p{n}", DOUBLE, [{"code": "import pandas as pd\nassert double(1) == 2"}], fn_name="double") for n in range(2)]
+    """Over all problems, not only those that the preflight runs; a module that the tests can do without is no
+    reason.
+    """
+    lacks = [
+        record(f"p{n}", DOUBLE, [{"code": "import pandas as pd\nassert double(1) == 2"}], fn_name="double")
+        for n in range(2)
+    ]
     optional = record(
-        "o", DOUBLE, [{"code": "try:\n    import scipy\nexcept ImportError:\n    scipy = None\nassert double(1) == 2"}], fn_name="double"
+        "o",
+        DOUBLE,
+        [{"code": "try:\n    import scipy\nexcept ImportError:\n    scipy = None\nassert double(1) == 2"}],
+        fn_name="double",
     )
-    with_numpy = record("n", DOUBLE, [{"code": "import numpy as np\nassert np.allclose(double(1), 2)"}], fn_name="double")
+    with_numpy = record(
+        "n", DOUBLE, [{"code": "import numpy as np\nassert np.allclose(double(1), 2)"}], fn_name="double"
+    )
     with pytest.raises(
-        CheckerFailed, match=r"pandas in 2 of 5 \(p0, p1\)\. It has the standard library and `modules` of the reward \(numpy\)"
+        CheckerFailed,
+        match=r"pandas in 2 of 5 \(p0, p1\)\. It has the standard library and `modules` of the reward \(numpy\)",
     ):
         judge.preflight([*RECORDS[:1], *lacks, optional, with_numpy])
     judge.preflight([optional, with_numpy])
@@ -137,5 +168,7 @@ def test_a_module_that_the_sandbox_lacks_is_said_once(judge):
 
 
 def test_a_listed_module_must_be_installed():
-    with pytest.raises(SandboxUnavailable, match="no-such-thing of `modules` not installed here: pip install no-such-thing"):
+    with pytest.raises(
+        SandboxUnavailable, match="no-such-thing of `modules` not installed here: pip install no-such-thing"
+    ):
         CodeJudge(CodeTestsParams(modules=["numpy", "no-such-thing"]))

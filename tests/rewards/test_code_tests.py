@@ -1,4 +1,6 @@
-"""The code reward: statuses, what they are worth (dpo_vs_ppo.md 3.2, 9.2.25 and 9.2.26), and what a response's program is."""
+"""The code reward: statuses, what they are worth (dpo_vs_ppo.md 3.2, 9.2.25 and 9.2.26), and what a
+response's program is.
+"""
 
 import json
 import signal
@@ -18,8 +20,9 @@ from pipelines.rewards.sandbox.status import Outcome, Result, Status
 from tests.corpora.made import real
 from tests.rewards.code_made import answer, judges, stdio
 
-# the numbers of MBPP tasks whose own solution fails, out of those that the set's notes list (56 64 123 160 341 349 367 596 601 607 631 642
-# 899 927 966 967); the others pass here, with imports that the tests lack and each test for itself. 64 is no Python at all
+# the numbers of MBPP tasks whose own solution fails, out of those that the set's notes list (56 64 123 160
+# 341 349 367 596 601 607 631 642 899 927 966 967); the others pass here, with imports that the tests lack and
+# each test for itself. 64 is no Python at all
 FAILING = {160, 367, 596, 601, 607, 631, 642, 927}
 PASS, WRONG, RUNTIME, TIMEOUT, COMPILE, SANDBOX, NOT_RUN = Status
 
@@ -96,9 +99,11 @@ def test_whole_programs(judge, source, statuses):
     ("source", "test", "status"),
     [
         ("def f(a): return a + a", {"args": [[1, 2]], "output": [1, 2, 1, 2]}, PASS),
-        ("def f(a): return tuple(a)", {"args": [[1, 2]], "output": [[1, 2]]}, PASS),  # APPS: tuples are lists, results wrapped
+        # APPS: tuples are lists, results wrapped
+        ("def f(a): return tuple(a)", {"args": [[1, 2]], "output": [[1, 2]]}, PASS),
         ("class Solution:\n    def f(self, a): return len(a)", {"args": ["abc"], "output": 3}, PASS),
-        ("def f(a): return {k + 1: v for k, v in a.items()}", {"args": [{"1": 2}], "output": {"2": 2}}, PASS),  # number keys
+        # number keys
+        ("def f(a): return {k + 1: v for k, v in a.items()}", {"args": [{"1": 2}], "output": {"2": 2}}, PASS),
         ("def f(a): return 0.1 + 0.2", {"args": [1], "output": 0.3}, PASS),
         ("def f(a): return '3'", {"args": [1], "output": 3}, WRONG),
         ("def f(a): return a.x", {"args": [1], "output": 3}, RUNTIME),
@@ -118,7 +123,9 @@ def test_whole_programs(judge, source, statuses):
     ],
 )  # fmt: skip
 def test_functions(judge, source, test, status):
-    sample = judge.judge([(source, answer(test, fn_name="f", setup="def half(n):\n    return n / 2"), True)])[0]
+    sample = judge.judge([(source, answer(test, fn_name="f", setup="def half(n):\n    return n / 2"), True)])[
+        0
+    ]
     assert sample.result.statuses == (status,), sample.verdict
 
 
@@ -134,9 +141,12 @@ def test_the_tests_after_the_first_failure_are_left_undone():
 
 def test_total_time_ends_the_tests():
     with judges(limits={"total_seconds": 1}, stop_early=False) as quick:
-        sample = quick.judge([("import time\ntime.sleep(.4)\nprint(1)", stdio(*[("", "1")] * 6), True)])[0]  # equal tests are one
+        # equal tests are one
+        sample = quick.judge([("import time\ntime.sleep(.4)\nprint(1)", stdio(*[("", "1")] * 6), True)])[0]
         assert sample.passed
-        sample = quick.judge([("import time\ntime.sleep(.4)\nprint(1)", stdio(*[(str(n), "1") for n in range(6)]), True)])[0]
+        sample = quick.judge(
+            [("import time\ntime.sleep(.4)\nprint(1)", stdio(*[(str(n), "1") for n in range(6)]), True)]
+        )[0]
     assert sample.result.statuses[0] == PASS
     assert TIMEOUT in sample.result.statuses
     assert sample.result.statuses[-1] == NOT_RUN
@@ -147,12 +157,27 @@ def test_public_and_hidden_tests_are_apart():
     outcomes = {}
     for which in ("all", "public", "hidden"):
         with judges(tests=which) as made:
-            outcomes[which] = [made.judge([(source, both, True)])[0].passed for source in ("print(1)", "print(2)", "print(input())")]
-    assert outcomes == {"all": [False, False, True], "public": [False, True, True], "hidden": [True, False, True]}
+            outcomes[which] = [
+                made.judge([(source, both, True)])[0].passed
+                for source in ("print(1)", "print(2)", "print(input())")
+            ]
+    assert outcomes == {
+        "all": [False, False, True],
+        "public": [False, True, True],
+        "hidden": [True, False, True],
+    }
 
 
 def test_references_that_cannot_be_used_are_errors(judge):
-    for reference in ("", "[]", '{"tests": []}', answer(), answer({"input": "1"}), answer({"args": [], "output": 1}), "[" * 10**5):
+    for reference in (
+        "",
+        "[]",
+        '{"tests": []}',
+        answer(),
+        answer({"input": "1"}),
+        answer({"args": [], "output": 1}),
+        "[" * 10**5,
+    ):
         assert judge.judge([("print(1)", reference, True)])[0].verdict.outcome == "error", reference
     assert "no tests" in judge.judge([("print(1)", answer(), False)])[0].verdict.reason
 
@@ -178,7 +203,8 @@ def test_verdicts_do_not_depend_on_the_number_of_workers():
     for workers in (1, 3):
         with judges(workers) as made:
             samples = made.judge([(source, stdio(("1", "1")), True) for source in sources])
-            # of several limits a busy machine may reach another one first: the reason differs then, the verdict does not
+            # of several limits a busy machine may reach another one first: the reason differs then, the
+            # verdict does not
             found.append([(sample.verdict.outcome, sample.verdict.score) for sample in samples])
     assert found[0] == found[1]
 
@@ -186,8 +212,14 @@ def test_verdicts_do_not_depend_on_the_number_of_workers():
 def test_identity_26_samples_for_pairs(judge):
     """Pairs need to know who passes: 0, 2 and 5 of 5 here; the rule that follows is the pair builder's."""
     good, bad = "print(input())", "print(0)"
-    judged = judge.judge_programs([stdio(("1", "1"))] * 3, [[bad] * 5, [good, bad, good, bad, bad], [good] * 5])
-    assert [[sample.passed for sample in samples] for samples in judged] == [[False] * 5, [True, False, True, False, False], [True] * 5]
+    judged = judge.judge_programs(
+        [stdio(("1", "1"))] * 3, [[bad] * 5, [good, bad, good, bad, bad], [good] * 5]
+    )
+    assert [[sample.passed for sample in samples] for samples in judged] == [
+        [False] * 5,
+        [True, False, True, False, False],
+        [True] * 5,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +258,10 @@ def test_some_reference_solutions_pass(reader, parts, every):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("not __import__('os').environ.get('WHETSTONE_ALL_REFERENCES')", reason="two minutes; set WHETSTONE_ALL_REFERENCES")
+@pytest.mark.skipif(
+    "not __import__('os').environ.get('WHETSTONE_ALL_REFERENCES')",
+    reason="two minutes; set WHETSTONE_ALL_REFERENCES",
+)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("reader", "parts", "count", "bad"),
@@ -241,18 +276,30 @@ def test_all_reference_solutions_pass(reader, parts, count, bad):
 def check_references(problems):
     with judges(2, limits={"test_seconds": 4, "wall_seconds": 8}) as made:
         samples = made.judge([(problem.solutions[0], problem.answer(), True) for problem in problems])
-    failed = {problem.id: sample.verdict.reason for problem, sample in zip(problems, samples, strict=True) if not sample.passed}
+    failed = {
+        problem.id: sample.verdict.reason
+        for problem, sample in zip(problems, samples, strict=True)
+        if not sample.passed
+    }
     assert failed.keys() <= {f"MBPP/{number}" for number in FAILING}, failed
 
 
 def test_real_samples_have_both_outcomes():
-    """CodeGen's samples on HumanEval, untrusted code of a model: judged without an error, some right and some wrong."""
+    """CodeGen's samples on HumanEval, untrusted code of a model: judged without an error, some right and some
+    wrong.
+    """
     import gzip
 
-    problems = {problem.id: problem for problem in references("human_eval", "humaneval", "humaneval_even.jsonl")[0]}
-    with gzip.open(real("code", "humaneval_codegen16b_samples") / "samples_even.jsonl.gz", "rt", encoding="utf-8") as stream:
+    problems = {
+        problem.id: problem for problem in references("human_eval", "humaneval", "humaneval_even.jsonl")[0]
+    }
+    with gzip.open(
+        real("code", "humaneval_codegen16b_samples") / "samples_even.jsonl.gz", "rt", encoding="utf-8"
+    ) as stream:
         rows = [json.loads(line) for _, line in zip(range(2), stream, strict=False)]
     chosen = [(problems[row["task_id"]], row["samples"][:6]) for row in rows]
     with judges(2) as made:
-        judged = made.judge_programs([problem.answer() for problem, _ in chosen], [texts for _, texts in chosen])
+        judged = made.judge_programs(
+            [problem.answer() for problem, _ in chosen], [texts for _, texts in chosen]
+        )
     assert {sample.verdict.outcome for samples in judged for sample in samples} == {"right", "wrong"}

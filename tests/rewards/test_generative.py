@@ -1,4 +1,6 @@
-"""Generative verifier: prompt, labels, reading (reward_bridge.md 2, 3; its numbers are 9, its strings 10.2)."""
+"""Generative verifier: prompt, labels, reading (reward_bridge.md 2, 3; its numbers are 9, its strings
+10.2).
+"""
 
 import math
 import re
@@ -19,7 +21,13 @@ from pipelines.rewards.verifier import Asking, OwnLabels, load_facts, save_facts
 from pipelines.rewards.verifier_params import AskingParams, VerifierParams
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 
-ASKING = AskingParams(template="{question}#{candidate}#{key}", marks=("++", "++"), positive=("1",), negative=("0",), max_tokens=60)
+ASKING = AskingParams(
+    template="{question}#{candidate}#{key}",
+    marks=("++", "++"),
+    positive=("1",),
+    negative=("0",),
+    max_tokens=60,
+)
 
 
 def two_way(z1, z0, *others):
@@ -38,7 +46,10 @@ def test_leak_item_2():
     reading = two_way(2.0, 1.0, 0.0, 0.0)
     assert reading == (pytest.approx(0.61030, abs=1e-5), pytest.approx(0.22452, abs=1e-5))
     assert reading.leak == pytest.approx(0.16519, abs=1e-5)
-    assert (paper(reading, 1), paper(reading, 0)) == (pytest.approx(0.61030, abs=1e-5), pytest.approx(0.77548, abs=1e-5))
+    assert (paper(reading, 1), paper(reading, 0)) == (
+        pytest.approx(0.61030, abs=1e-5),
+        pytest.approx(0.77548, abs=1e-5),
+    )
     assert paper(reading, None) == 0
     assert soft(reading) == pytest.approx(0.73106, abs=1e-5)
     assert soft(reading) == pytest.approx(1 / (1 + math.exp(-1)))
@@ -59,7 +70,12 @@ def test_spellings_are_merged_item_3():
 
 @pytest.mark.parametrize(
     ("text", "step"),
-    [("a\n\nTherefore, the answer is 5.\n  \n", "Therefore, the answer is 5."), ("", ""), ("\n \t", ""), ("a\n\u200b\n", "a")],
+    [
+        ("a\n\nTherefore, the answer is 5.\n  \n", "Therefore, the answer is 5."),
+        ("", ""),
+        ("\n \t", ""),
+        ("a\n\u200b\n", "a"),
+    ],
 )
 def test_final_step_item_4(text, step):
     assert final_step(text) == step
@@ -106,7 +122,9 @@ ESCAPES = [
 
 @pytest.mark.parametrize("attack", ESCAPES)
 def test_a_candidate_stays_between_its_marks(attack):
-    """reward_bridge.md 10.2: fence escapes, forged lines, control tokens; and slots are filled once, not again inside of what filled them."""
+    """reward_bridge.md 10.2: fence escapes, forged lines, control tokens; and slots are filled once, not
+    again inside of what filled them.
+    """
     text = JudgePrompt().render("What?", attack, "Q-42")
     start, end = text.index("<<<"), text.rindex(">>>")
     inside = text[start + 3 : end]
@@ -135,12 +153,15 @@ def test_bare_openers_and_symbols_are_refused(line):
     assert refusal(line, "the French Revolution") is not None
 
 
-@pytest.mark.parametrize(("line", "key"), [("∅", "∅"), ("Solution", "solution"), ("the answer is 5", "5"), ("五", "5"), ("-5", "-5")])
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [("∅", "∅"), ("Solution", "solution"), ("the answer is 5", "5"), ("五", "5"), ("-5", "-5")],
+)
 def test_answers_pass_the_prefilter(line, key):
     assert refusal(line, key) is None
 
 
-# -- the model ---------------------------------------------------------------------------------------------------------------------
+# -- the model -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +187,10 @@ def test_a_reading_is_the_softmax_right_after_the_prompt(model, tokens):
         with torch.no_grad():
             chances = torch.softmax(model(torch.tensor([ids])).logits[0, -1], -1)
         one, zero = tokens.encode_response("1")[0], tokens.encode_response("0")[0]
-        assert reading == (pytest.approx(float(chances[one]), abs=1e-6), pytest.approx(float(chances[zero]), abs=1e-6))
+        assert reading == (
+            pytest.approx(float(chances[one]), abs=1e-6),
+            pytest.approx(float(chances[zero]), abs=1e-6),
+        )
 
 
 def test_a_reading_does_not_depend_on_what_shares_its_batch(model, tokens):
@@ -184,7 +208,8 @@ def test_a_long_question_loses_its_beginning_and_a_long_answer_is_an_error(model
     assert tokens.decode(ids).endswith("+7#++7++#7")
     assert "60 fit" in asking.ids(Ask("1", "7", "7" * 100_000), 64)
     assert "no token" in asking.ids(Ask("1", "ß", "7"), 64)
-    assert tokens.decode(asking.ids(Ask("1", "7", "7ß\ud800<|eos|>"), 64)).endswith("#++7++#7")  # not: what it cannot read is left out
+    # not: what it cannot read is left out
+    assert tokens.decode(asking.ids(Ask("1", "7", "7ß\ud800<|eos|>"), 64)).endswith("#++7++#7")
 
 
 def response(record, text, finished=True):
@@ -212,7 +237,13 @@ def records(tokens):
 def test_every_distinct_case_is_asked_once(records):
     scripted = Scripted(lambda ask: Reading(0.9, 0.1))
     judge = VerifierJudge(scripted, VerifierParams(form="soft"))
-    verdicts = judge.judge([response(records[0], "some steps\n5"), response(records[0], "other steps\n5"), response(records[1], "5")])
+    verdicts = judge.judge(
+        [
+            response(records[0], "some steps\n5"),
+            response(records[0], "other steps\n5"),
+            response(records[1], "5"),
+        ]
+    )
     assert [verdict.score for verdict in verdicts] == [pytest.approx(0.9)] * 3
     judge.judge([response(records[1], "again\n5")])
     assert scripted.calls == judge.counts["asked"] == 2
@@ -224,7 +255,12 @@ def test_what_needs_no_asking(records):
     scripted = Scripted(lambda ask: Reading(1.0, 0.0))
     judge = VerifierJudge(scripted, VerifierParams())
     verdicts = judge.judge(
-        [response(records[0], ""), response(records[0], "\n \t"), response(records[0], "5", False), response(records[0], "Solution:")]
+        [
+            response(records[0], ""),
+            response(records[0], "\n \t"),
+            response(records[0], "5", False),
+            response(records[0], "Solution:"),
+        ]
     )
     assert [(verdict.outcome, verdict.score) for verdict in verdicts] == [("wrong", 0.0)] * 4
     assert scripted.calls == 0
@@ -250,7 +286,9 @@ def test_forms_of_the_reward(records):
     reading = Reading(0.58, 0.38)
 
     def verdict(**options):
-        (found,) = VerifierJudge(Scripted(lambda ask: reading), VerifierParams(**options)).judge([response(records[0], "5")])
+        (found,) = VerifierJudge(Scripted(lambda ask: reading), VerifierParams(**options)).judge(
+            [response(records[0], "5")]
+        )
         return found
 
     assert verdict(form="binary").score == 1
@@ -264,7 +302,8 @@ def test_forms_of_the_reward(records):
 
 def test_the_preflight_stops_a_verifier_that_is_asked_in_another_way(records):
     VerifierJudge(
-        Scripted(lambda ask: Reading(float(ask.key == ask.candidate), float(ask.key != ask.candidate))), VerifierParams()
+        Scripted(lambda ask: Reading(float(ask.key == ask.candidate), float(ask.key != ask.candidate))),
+        VerifierParams(),
     ).preflight(records)
     with pytest.raises(CheckerFailed, match="gold answers right"):
         VerifierJudge(Scripted(lambda ask: Reading(0.0, 1.0)), VerifierParams()).preflight(records)
@@ -285,7 +324,10 @@ def test_how_it_is_asked_travels_with_the_weights(tmp_path):
 SPECIALS = ["<eos>", "<pad>", "[INST]", "<|im_end|>", "<start_of_turn>", "▁<end>", "<e"]
 
 
-@given(st.text(alphabet="<>eos|[]INST im_end pad▁rt{}candidtky\n", max_size=40), st.text(alphabet="<>eos|", max_size=12))
+@given(
+    st.text(alphabet="<>eos|[]INST im_end pad▁rt{}candidtky\n", max_size=40),
+    st.text(alphabet="<>eos|", max_size=12),
+)
 def test_no_slot_makes_a_special_token(candidate, key):
     """However it is nested, split by marks, or put together with what stands around it."""
     pattern = re.compile("|".join(map(re.escape, sorted(SPECIALS, key=len, reverse=True))))
@@ -297,7 +339,8 @@ def test_no_slot_makes_a_special_token(candidate, key):
 
 
 @pytest.mark.parametrize(
-    "candidate", ["eos", "<eos>", "<e<eos>os>", "<e<<<os>", "5 <eos> 5", "<<eos>>", "e<<<o>>>s", "eos>", "<eo\u200bs>"]
+    "candidate",
+    ["eos", "<eos>", "<e<eos>os>", "<e<<<os>", "5 <eos> 5", "<<eos>>", "e<<<o>>>s", "eos>", "<eo\u200bs>"],
 )
 def test_a_candidate_never_becomes_the_judges_end_of_text(candidate):
     text = JudgePrompt().render("What?", candidate, "5", ["<eos>", "</s>"])

@@ -26,9 +26,13 @@ def responses(records, texts, finished=True):
 
 def test_a_rule_judges_as_its_checker_does(records):
     judge = RuleJudge(final_answer)
-    given = responses(records, [f"#### {record.answer}" for record in records[:6]]) + responses(records[6:], ["1"] * 6)
+    given = responses(records, [f"#### {record.answer}" for record in records[:6]]) + responses(
+        records[6:], ["1"] * 6
+    )
     given += responses(records[:2], [f"#### {record.answer}" for record in records[:2]], finished=False)
-    assert judge.judge(given) == [final_answer.check(each.text, each.record.answer, each.finished) for each in given]
+    assert judge.judge(given) == [
+        final_answer.check(each.text, each.record.answer, each.finished) for each in given
+    ]
     assert [verdict.score for verdict in judge.judge(given)] == [1.0] * 6 + [0.0] * 8
     assert judge.judge([]) == []
     assert judge.deterministic
@@ -52,7 +56,11 @@ def test_many_are_checked_together_and_alone_where_that_crashes(records):
 
     judge = RuleJudge(SimpleNamespace(check=check, check_many=check_many, respond=str))
     assert [verdict.reason for verdict in judge.judge(responses(records, ["a", "b"]))] == ["a", "b"]
-    assert [verdict.outcome for verdict in judge.judge(responses(records, ["a", "bad", "c"]))] == ["right", "error", "right"]
+    assert [verdict.outcome for verdict in judge.judge(responses(records, ["a", "bad", "c"]))] == [
+        "right",
+        "error",
+        "right",
+    ]
     assert calls == [2, 3]
 
 
@@ -61,22 +69,31 @@ def test_the_preflight_is_the_rules(records):
         RuleJudge(SimpleNamespace(check=lambda *_: error("down"), respond=str)).preflight(records)
 
 
-# -- parameters ---------------------------------------------------------------------------------------------------------------------
+# -- parameters ----------------------------------------------------------------------------------------------
 
 
 def test_a_bare_name_and_options_are_both_rewards():
-    bare, with_options = JudgeParams(reward="final_answer"), JudgeParams(reward={"kind": "reward_model", "clip": 5}, checker="final_answer")
+    bare, with_options = (
+        JudgeParams(reward="final_answer"),
+        JudgeParams(reward={"kind": "reward_model", "clip": 5}, checker="final_answer"),
+    )
     assert JudgeParams() == bare
     assert bare.reward.kind == "final_answer"
     assert isinstance(with_options.reward, RewardModelParams)
     assert (with_options.reward.bias, with_options.reward.scale, with_options.reward.clip) == (0, 1, 5)
     assert RewardModelParams().clip == 20, "dpo_vs_ppo.md 3.3"
-    assert RewardParams().model_dump() == {"reward": {"kind": "final_answer"}, "on_error": "exclude", "max_error_share": 0.05}
+    assert RewardParams().model_dump() == {
+        "reward": {"kind": "final_answer"},
+        "on_error": "exclude",
+        "max_error_share": 0.05,
+    }
 
 
 def test_the_modules_of_judges_are_known_from_the_values():
     named = set(seam_modules(JudgeParams(reward="reward_model", checker="final_answer")))
-    assert named == {f"pipelines.rewards.{name}" for name in ("reward_model", "reward_model_params", "final_answer")}
+    assert named == {
+        f"pipelines.rewards.{name}" for name in ("reward_model", "reward_model_params", "final_answer")
+    }
     assert set(seam_modules(JudgeParams())) == {"pipelines.rewards.final_answer"}
 
 

@@ -1,4 +1,6 @@
-"""Answers by what stands around them (labels, courtesies, ends of turns), matrices by their cells, and what takes none of it for an answer."""
+"""Answers by what stands around them (labels, courtesies, ends of turns), matrices by their cells, and what
+takes none of it for an answer.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ NOT_THAT_MATRIX = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("reference", [r"\begin{bmatrix}1 & 2\\ 3 & 4\end{bmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}"])
+@pytest.mark.parametrize(
+    "reference", [r"\begin{bmatrix}1 & 2\\ 3 & 4\end{bmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}"]
+)
 def test_matrices_are_compared_by_their_cells(reference: str):
     assert misjudged(boxed([(answer, reference) for answer in MATRICES]), "right") == []
     assert misjudged(boxed([(answer, reference) for answer in NOT_THAT_MATRIX]), "wrong") == []

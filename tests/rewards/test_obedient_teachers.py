@@ -1,7 +1,8 @@
-"""A model that does as the prompt says, asked by both kinds of teacher: in this process, and behind a real OpenAI-compatible server.
+"""A model that does as the prompt says, asked by both kinds of teacher: in this process, and behind a real
+OpenAI-compatible server.
 
-The model is made on the spot: it has learnt to answer six questions with the labels that the built-in prompt asks for. A prompt that asked
-for other labels than are read would make every verdict an error.
+The model is made on the spot: it has learnt to answer six questions with the labels that the built-in prompt
+asks for. A prompt that asked for other labels than are read would make every verdict an error.
 """
 
 import json
@@ -28,7 +29,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CHAT = "{% for m in messages %}<s>{{ m.role }}\n{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<s>assistant\n{% endif %}"
 KNOWN = [
     (question, key, candidate, candidate.rstrip(".").endswith(key))
-    for question, key, others in [("What is 2 + 2?", "4", ["Paris"]), ("The capital of France?", "Paris", ["4"])]
+    for question, key, others in [
+        ("What is 2 + 2?", "4", ["Paris"]),
+        ("The capital of France?", "Paris", ["4"]),
+    ]
     for candidate in (key, f"It is {key}.", *others)
 ]
 
@@ -39,25 +43,45 @@ def obedient(folder, asking):
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     prompts = [asking.prompt.render(question, candidate, key) for question, key, candidate, _ in KNOWN]
-    obeyed = [prompts[0].split(word)[0].split()[-1] for word in (" = same", " = different")]  # what a reader would answer with
+    # what a reader would answer with
+    obeyed = [prompts[0].split(word)[0].split()[-1] for word in (" = same", " = different")]
     split = pre_tokenizers.WhitespaceSplit()
     words = {word for text in [*prompts, asking.system] for word, _ in split.pre_tokenize_str(text)}
     vocabulary = {
-        word: place for place, word in enumerate(["<unk>", "<s>", "</s>", *sorted(words | {"user", "system", "assistant", *obeyed})])
+        word: place
+        for place, word in enumerate(
+            ["<unk>", "<s>", "</s>", *sorted(words | {"user", "system", "assistant", *obeyed})]
+        )
     }
     raw = Tokenizer(models.WordLevel(vocabulary, "<unk>"))
     raw.pre_tokenizer = split
     raw.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in ("<s>", "</s>")])
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="</s>", unk_token="<unk>", chat_template=CHAT
+        tokenizer_object=raw,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="</s>",
+        unk_token="<unk>",
+        chat_template=CHAT,
     )
     torch.manual_seed(0)
-    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 512}
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(vocabulary), bos_token_id=1, eos_token_id=2, pad_token_id=2, **shape))
+    shape = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 512,
+    }
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=len(vocabulary), bos_token_id=1, eos_token_id=2, pad_token_id=2, **shape)
+    )
     rows = []
     for prompt, (*_, right) in zip(prompts, KNOWN, strict=True):
         messages = [{"role": "system", "content": asking.system}, {"role": "user", "content": prompt}]
-        ids = tokenizer(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True), add_special_tokens=False)
+        ids = tokenizer(
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True),
+            add_special_tokens=False,
+        )
         rows.append((ids["input_ids"], [vocabulary[obeyed[0] if right else obeyed[1]], 2]))
     longest = max(len(ids) + 2 for ids, _ in rows)
     padded = torch.tensor([ids + answer + [2] * (longest - len(ids) - 2) for ids, answer in rows])
@@ -92,7 +116,9 @@ WANTED = ["right" if right else "wrong" for *_, right in KNOWN]
 
 
 def test_an_obedient_chat_model_is_read_as_it_answers(checkpoint):
-    judge = chat_verifier.make_judge(ChatVerifierParams(model=str(checkpoint)), Provision(None, None, CPU, 2048))
+    judge = chat_verifier.make_judge(
+        ChatVerifierParams(model=str(checkpoint)), Provision(None, None, CPU, 2048)
+    )
     assert [verdict.outcome for verdict in judge.judge(answers())] == WANTED
     judge.preflight([each.record for each in answers()])
 
@@ -117,7 +143,10 @@ def server(checkpoint, tmp_path_factory):
         for _ in range(240):
             assert process.poll() is None, log.read_text()
             try:
-                if httpx.get(f"http://127.0.0.1:{port}/health", timeout=2, trust_env=False).status_code == 200:
+                if (
+                    httpx.get(f"http://127.0.0.1:{port}/health", timeout=2, trust_env=False).status_code
+                    == 200
+                ):
                     break
             except httpx.HTTPError:
                 time.sleep(0.5)
@@ -136,10 +165,18 @@ def test_an_obedient_model_behind_a_server_is_read_as_it_answers(server):
 
 def test_the_command_line_asks_the_server(server, tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({"question": q, "reference": key, "response": text}) + "\n" for q, key, text, _ in KNOWN))
+    path.write_text(
+        "".join(
+            json.dumps({"question": q, "reference": key, "response": text}) + "\n"
+            for q, key, text, _ in KNOWN
+        )
+    )
     options = [word for name, value in server.items() for word in ("-S", f"{name}={value}")]
     done = subprocess.run(
-        [sys.executable, "-m", "flows", "judge", "endpoint", str(path), "--json", *options], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "flows", "judge", "endpoint", str(path), "--json", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["outcome"] for line in done.stdout.splitlines()] == WANTED

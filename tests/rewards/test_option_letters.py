@@ -1,4 +1,6 @@
-"""Option letters: what a response settles on, and what only looks like it. The worst kind is a letter read where none is stated."""
+"""Option letters: what a response settles on, and what only looks like it. The worst kind is a letter read
+where none is stated.
+"""
 
 import json
 import os
@@ -367,7 +369,10 @@ def test_any_text_has_one_letter_at_most(text):
     assert sum(check(text, reference, True).outcome == "right" for reference in "ABCDEFGHIJ") <= 1
 
 
-@pytest.mark.parametrize("piece", ["A or B ", "the answer is ", "\\boxed{", "(", "I ", "so ", "A. ", "not ", "<answer>", '"answer": '])
+@pytest.mark.parametrize(
+    "piece",
+    ["A or B ", "the answer is ", "\\boxed{", "(", "I ", "so ", "A. ", "not ", "<answer>", '"answer": '],
+)
 def test_long_responses_take_linear_time(piece):
     """A hundred kilobytes end; what is read is bounded."""
     assert check(piece * (100_000 // len(piece)), "D", True).outcome == "wrong"

@@ -1,4 +1,6 @@
-"""More ways to say an option, and to name one without choosing it: in other languages, with marks, as opinions of others."""
+"""More ways to say an option, and to name one without choosing it: in other languages, with marks, as
+opinions of others.
+"""
 
 from __future__ import annotations
 

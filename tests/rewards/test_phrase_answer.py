@@ -1,4 +1,6 @@
-"""The exact checker of the embedded multi-subject set: forms that say the same, near misses that do not, and what rules make of both."""
+"""The exact checker of the embedded multi-subject set: forms that say the same, near misses that do not, and
+what rules make of both.
+"""
 
 import json
 import statistics
@@ -65,23 +67,38 @@ def test_every_variant_of_every_problem_is_labelled(problems):
         assert len(wrong) >= 3
         assert all(label(problem.question, problem.answer, text) for text in right)
         assert not any(label(problem.question, problem.answer, text) for text in wrong)
-    preflight(phrase_answer.check, phrase_answer.respond, [("phrases", problem.answer) for problem in problems])
+    preflight(
+        phrase_answer.check, phrase_answer.respond, [("phrases", problem.answer) for problem in problems]
+    )
 
 
 def test_rules_and_exact_labels_differ(problems):
-    """What the set is for: words in common tell right from wrong badly, and paraphrases escape containment and the strong rule."""
+    """What the set is for: words in common tell right from wrong badly, and paraphrases escape containment
+    and the strong rule.
+    """
     rng = Random(1)
     rows, truth = [], []
     for problem in problems[:200]:
-        for text in (rng.choice(paraphrases(problem.answer)[1:]), rng.choice(near_misses(problem.question, problem.answer, rng))):
+        for text in (
+            rng.choice(paraphrases(problem.answer)[1:]),
+            rng.choice(near_misses(problem.question, problem.answer, rng)),
+        ):
             rows.append((text, problem.answer, True))
             truth.append(label(problem.question, problem.answer, text))
     assert 0.4 < statistics.fmean(truth) < 0.6
     for verdicts in ([containment.check(*row) for row in rows], check_many(rows)):
-        recall = statistics.fmean(verdict.outcome == "right" for verdict, fact in zip(verdicts, truth, strict=True) if fact)
+        recall = statistics.fmean(
+            verdict.outcome == "right" for verdict, fact in zip(verdicts, truth, strict=True) if fact
+        )
         assert recall < 0.75
     scores = [jaccard.check(*row).score for row in rows]
-    better = [a > b for a, good in zip(scores, truth, strict=True) if good for b, bad in zip(scores, truth, strict=True) if not bad]
+    better = [
+        a > b
+        for a, good in zip(scores, truth, strict=True)
+        if good
+        for b, bad in zip(scores, truth, strict=True)
+        if not bad
+    ]
     assert statistics.fmean(better) < 0.75
 
 
@@ -90,7 +107,10 @@ def test_determinism_and_roles(problems):
     assert problems != drawn(seed=1)
     more = drawn(n_rl=300)
     assert [p for p in more if p.role == "sft"] == [p for p in problems if p.role == "sft"]
-    keys = {role: {p.key for p in problems if p.role in role} for role in (("sft", "rl"), ("validation",), ("heldout",))}
+    keys = {
+        role: {p.key for p in problems if p.role in role}
+        for role in (("sft", "rl"), ("validation",), ("heldout",))
+    }
     sides = list(keys.values())
     assert all(sides)
     assert not sides[0] & sides[1]
@@ -135,5 +155,11 @@ def test_number_words(value):
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_checker(text):
-    for reference in ("Eva has the pen", "first the dam, then the inn", "twelve coins", "yes, cats are allowed there", "both need sun"):
+    for reference in (
+        "Eva has the pen",
+        "first the dam, then the inn",
+        "twelve coins",
+        "yes, cats are allowed there",
+        "both need sun",
+    ):
         assert phrase_answer.check(text, reference, True).outcome in ("right", "wrong")

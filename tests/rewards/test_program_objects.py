@@ -1,5 +1,7 @@
-"""Tests see the program's real objects, on their side of the wall: classes, own exceptions, closures, generators, what is printed, and every
-change of an argument; and an object that says yes to everything still passes nothing."""
+"""Tests see the program's real objects, on their side of the wall: classes, own exceptions, closures,
+generators, what is printed, and every change of an argument; and an object that says yes to everything still
+passes nothing.
+"""
 
 import pytest
 
@@ -623,7 +625,9 @@ def verdicts():
     with judges(2, limits={"test_seconds": 4, "wall_seconds": 8}) as judge:
         return [
             sample.verdict
-            for sample in judge.judge([(source, answer({"code": code}, fn_name=name), True) for _, source, code, name in ROWS])
+            for sample in judge.judge(
+                [(source, answer({"code": code}, fn_name=name), True) for _, source, code, name in ROWS]
+            )
         ]
 
 

@@ -1,4 +1,6 @@
-"""Which part of a response is the program: fences of every form, several blocks, and the beginning that the problem gives."""
+"""Which part of a response is the program: fences of every form, several blocks, and the beginning that the
+problem gives.
+"""
 
 import pytest
 
@@ -89,5 +91,7 @@ def test_a_broken_last_version_is_the_answer():
 
 
 def test_a_starter_with_code_of_the_future_stays_first():
-    found = program_of("from __future__ import annotations\ndef f(x: A):\n    return x+1\n", "import math\ndef f(x):\n", "f")
+    found = program_of(
+        "from __future__ import annotations\ndef f(x: A):\n    return x+1\n", "import math\ndef f(x):\n", "f"
+    )
     compile(found, "program.py", "exec")

@@ -1,4 +1,6 @@
-"""A reward model as a judge (dpo_vs_ppo.md 3.1, 3.3, 5.1): its own scores, clipped; no score for what was cut; errors named."""
+"""A reward model as a judge (dpo_vs_ppo.md 3.1, 3.3, 5.1): its own scores, clipped; no score for what was
+cut; errors named.
+"""
 
 import math
 
@@ -49,7 +51,13 @@ def alone(model, response):
 
 @pytest.mark.parametrize(
     ("output", "options", "score"),
-    [(25.0, {}, 20.0), (-31.0, {}, -20.0), (1.5, {}, 1.5), (3.0, {"bias": 1.0, "scale": 2.0}, 4.0), (3.0, {"clip": 0.5}, 0.5)],
+    [
+        (25.0, {}, 20.0),
+        (-31.0, {}, -20.0),
+        (1.5, {}, 1.5),
+        (3.0, {"bias": 1.0, "scale": 2.0}, 4.0),
+        (3.0, {"clip": 0.5}, 0.5),
+    ],
 )
 def test_post_processing(output, options, score):
     """dpo_vs_ppo.md 3.3: score <- clip((R - bias) * scale, +-20)."""
@@ -57,7 +65,9 @@ def test_post_processing(output, options, score):
 
 
 def test_token_rewards_of_a_judged_response():
-    """dpo_vs_ppo.md 9.2.9: the score alone is clipped and added at the end token; a cut response gets the KL part only."""
+    """dpo_vs_ppo.md 9.2.9: the score alone is clipped and added at the end token; a cut response gets the KL
+    part only.
+    """
     old, reference = torch.tensor([-1.0, -2.0, -0.5]), torch.tensor([-1.5, -1.0, -0.5])
     penalties = -0.1 * kl_estimate(old, reference, "k1")
     score = post_process(25.0, RewardModelParams())
@@ -73,7 +83,9 @@ def test_scores_are_those_of_each_response_alone(model, tokens, budget):
     verdicts = judge_of(model, tokens, budget).judge(given)
     expected = [alone(model, each) for each in given]
     assert [verdict.score for verdict in verdicts] == pytest.approx(expected, abs=1e-5)
-    assert [verdict.outcome for verdict in verdicts] == ["right" if value > 0 else "wrong" for value in expected]
+    assert [verdict.outcome for verdict in verdicts] == [
+        "right" if value > 0 else "wrong" for value in expected
+    ]
     assert {verdict.outcome for verdict in verdicts} == {"right", "wrong"}, "or the line above shows little"
     assert all((verdict.reason == "") == (verdict.outcome == "right") for verdict in verdicts)
     assert judge_of(model, tokens).judge([]) == []
@@ -85,8 +97,12 @@ def test_bias_moves_the_boundary_and_so_does_the_threshold(model, tokens):
     middle = sorted(plain)[len(plain) // 2]
     for options, shift in (({"bias": middle}, middle), ({"threshold": middle}, 0.0)):
         verdicts = judge_of(model, tokens, **options).judge(given)
-        assert [verdict.score for verdict in verdicts] == pytest.approx([value - shift for value in plain], abs=1e-6)
-        assert sum(verdict.outcome == "right" for verdict in verdicts) == sum(value > middle for value in plain)
+        assert [verdict.score for verdict in verdicts] == pytest.approx(
+            [value - shift for value in plain], abs=1e-6
+        )
+        assert sum(verdict.outcome == "right" for verdict in verdicts) == sum(
+            value > middle for value in plain
+        )
 
 
 def test_a_cut_response_scores_nothing(model, tokens):
@@ -130,7 +146,13 @@ def test_from_a_folder_an_ensemble_judges_by_its_mean(model, tokens, tmp_path):
 
 
 def test_a_model_of_another_tokenizer_is_refused(model, tokens, tmp_path):
-    other = make_tokens(CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("0123456789+ #x", None)], tmp_path / "other")
+    other = make_tokens(
+        CharTokenizer(kind="char"),
+        TemplateParams(),
+        "final_answer",
+        [("0123456789+ #x", None)],
+        tmp_path / "other",
+    )
     reward_model.save(model, tokens, tmp_path / "model")
     with pytest.raises(ValueError, match="hold different tokenizers"):
         make_judge(RewardModelParams(), Provision(tmp_path / "model", other, CPU, 50))

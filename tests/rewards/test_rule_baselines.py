@@ -1,4 +1,6 @@
-"""Option letters, and the paper's rules: containment and Jaccard (reward_bridge.md 3.1, 8.2, 9.20 and 9.21)."""
+"""Option letters, and the paper's rules: containment and Jaccard (reward_bridge.md 3.1, 8.2, 9.20 and
+9.21).
+"""
 
 import pytest
 
@@ -56,7 +58,8 @@ def test_bad_input(rule):
 def test_preflights():
     phrases = [("s", "western blot"), ("s", "gel electrophoresis"), ("s", "12"), ("s", "2")]
     preflight(containment.check, containment.respond, phrases)
-    preflight(containment.check, containment.respond, [("s", "no, pigs may not")] * 2)  # two problems with one answer
+    # two problems with one answer
+    preflight(containment.check, containment.respond, [("s", "no, pigs may not")] * 2)
     preflight(jaccard.check, jaccard.respond, phrases)
     preflight(multiple_choice.check, multiple_choice.respond, [("s", "A"), ("s", "B")])
     with pytest.raises(CheckerFailed, match="right where s has '2'"):

@@ -1,4 +1,6 @@
-"""The strong rule. The lists are reward_bridge.md 8.1 and 8.3: what math-verify gets right, and what it gets wrong and is handled here."""
+"""The strong rule. The lists are reward_bridge.md 8.1 and 8.3: what math-verify gets right, and what it gets
+wrong and is handled here.
+"""
 
 import collections
 import gzip
@@ -60,7 +62,11 @@ def outcomes(pairs):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("pairs", [RIGHT_THERE_TOO, FALSE_NEGATIVES, ALSO_RIGHT], ids=["as_math_verify", "its_false_negatives", "more"])
+@pytest.mark.parametrize(
+    "pairs",
+    [RIGHT_THERE_TOO, FALSE_NEGATIVES, ALSO_RIGHT],
+    ids=["as_math_verify", "its_false_negatives", "more"],
+)
 def test_equal_answers(pairs):
     assert {pair: found for pair, found in outcomes(pairs).items() if found != {"right"}} == {}
 
@@ -123,12 +129,26 @@ def test_bad_input(text, answer, finished, outcome, reason):
 
 
 def test_preflight_passes():
-    answers = ["1,234", "western blot", r"\frac{\pi}{2}", "[0,1)", "B", "五", "5 cm", "yes", r"x^2+1", "work\n#### 12", r"so \boxed{7}"]
+    answers = [
+        "1,234",
+        "western blot",
+        r"\frac{\pi}{2}",
+        "[0,1)",
+        "B",
+        "五",
+        "5 cm",
+        "yes",
+        r"x^2+1",
+        "work\n#### 12",
+        r"so \boxed{7}",
+    ]
     preflight(math_answer.check, respond, [("all", answer) for answer in answers])
 
 
 def test_gsm8k_model_solutions():
-    """reward_bridge.md 7.1: the labels are exact match after `A:`; the strong rule reproduces every one of the shared 4 x 660."""
+    """reward_bridge.md 7.1: the labels are exact match after `A:`; the strong rule reproduces every one of
+    the shared 4 x 660.
+    """
     path = real("gsm8k_model_solutions") / "solutions_dev.jsonl.gz"
     rows, labels = [], []
     with gzip.open(path, "rt", encoding="utf-8") as stream:
@@ -137,6 +157,8 @@ def test_gsm8k_model_solutions():
             for name in ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"):
                 rows.append((row[name]["solution"], reference, True))
                 labels.append(row[name]["is_correct"])
-    found = collections.Counter((label, verdict.outcome) for label, verdict in zip(labels, check_many(rows), strict=True))
+    found = collections.Counter(
+        (label, verdict.outcome) for label, verdict in zip(labels, check_many(rows), strict=True)
+    )
     assert set(found) == {(True, "right"), (False, "wrong")}
     assert sum(found.values()) == 2640

@@ -22,7 +22,12 @@ def pool():
 
 def honest(number):
     return [
-        (rf"\boxed{{\frac{{{k}x+1}}{{2}}}}", rf"\frac{{1+{k}x}}{{2}}" if k % 3 else rf"\frac{{2+{k}x}}{{2}}", True) for k in range(number)
+        (
+            rf"\boxed{{\frac{{{k}x+1}}{{2}}}}",
+            rf"\frac{{1+{k}x}}{{2}}" if k % 3 else rf"\frac{{2+{k}x}}{{2}}",
+            True,
+        )
+        for k in range(number)
     ]
 
 
@@ -31,7 +36,9 @@ def test_hostile_pairs_are_errors_and_the_rest_is_as_without_them(pool):
     alone = check_many(rows, pool)
     assert {verdict.outcome for verdict in alone} == {"right", "wrong"}
     mixed = [
-        row for place, row in enumerate(rows) for row in [*([(rf"\boxed{{{ENDLESS[place // 20]}}}", "5", True)] * (place % 20 == 5)), row]
+        row
+        for place, row in enumerate(rows)
+        for row in [*([(rf"\boxed{{{ENDLESS[place // 20]}}}", "5", True)] * (place % 20 == 5)), row]
     ]
     verdicts = check_many(mixed, pool)
     hostile = [verdict for verdict, row in zip(verdicts, mixed, strict=True) if row[1] == "5"]
@@ -52,7 +59,8 @@ def test_a_worker_that_dies_is_replaced(pool):
     check_many(honest(3), pool)
     for worker in pool._all:
         os.kill(worker.pid, signal.SIGKILL)
-    assert [verdict.outcome for verdict in check_many(honest(1), pool)] == ["wrong"]  # one pair is not blamed for an idle worker's end
+    # one pair is not blamed for an idle worker's end
+    assert [verdict.outcome for verdict in check_many(honest(1), pool)] == ["wrong"]
     assert {verdict.outcome for verdict in check_many(honest(6), pool)} == {"right", "wrong"}
 
 
@@ -74,5 +82,11 @@ def test_equal_pairs_are_compared_once(pool):
 
 def test_nothing_that_an_answer_says_is_run(pool, tmp_path):
     mark = tmp_path / "mark"
-    check_many([(f'#### __import__("os").system("touch {mark}")', r"\sqrt{2}", True), (f"#### open('{mark}','w')", "x+1", True)], pool)
+    check_many(
+        [
+            (f'#### __import__("os").system("touch {mark}")', r"\sqrt{2}", True),
+            (f"#### open('{mark}','w')", "x+1", True),
+        ],
+        pool,
+    )
     assert not mark.exists()

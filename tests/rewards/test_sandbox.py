@@ -1,4 +1,6 @@
-"""The sandbox' parts: values that cross the wall, the comparison of outputs, the call filter, and the refusal to go without."""
+"""The sandbox' parts: values that cross the wall, the comparison of outputs, the call filter, and the refusal
+to go without.
+"""
 
 import math
 import os
@@ -24,8 +26,16 @@ from pipelines.rewards.sandbox.status import Status
 
 KEYS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 PLAIN = st.recursive(
-    KEYS | st.complex_numbers(allow_nan=False) | st.builds(range, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 3)),
-    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(KEYS, inner) | st.sets(KEYS) | st.frozensets(KEYS),
+    KEYS
+    | st.complex_numbers(allow_nan=False)
+    | st.builds(range, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 3)),
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(KEYS, inner)
+        | st.sets(KEYS)
+        | st.frozensets(KEYS)
+    ),
     max_leaves=20,
 )
 
@@ -62,7 +72,10 @@ def test_plain_values_arrive_as_they_are(value):
 def test_other_values():
     own = [Decimal("1.50"), Fraction(1, 3), date(2024, 2, 29), deque([1, 2], 3), 2**5000, -(2**64), bytearray(b"ab"), float("inf"),
            Counter("aab"), defaultdict(int, a=1), OrderedDict(a=1), {"a": 1}.keys()]  # fmt: skip
-    both = Both(own=own.__getitem__, other=[namedtuple("Point", "x y")(1, 2), map(str, [1, 2]), object(), float("nan")].__getitem__)
+    both = Both(
+        own=own.__getitem__,
+        other=[namedtuple("Point", "x y")(1, 2), map(str, [1, 2]), object(), float("nan")].__getitem__,
+    )
     for place, wanted in enumerate(own):
         found = both.own(place)
         assert found == wanted
@@ -77,7 +90,9 @@ def test_other_values():
 
 def test_a_container_is_one_on_both_sides_until_nobody_holds_it():
     kept = []
-    both = Both(keep=kept.append, kept=lambda: kept[0], swap=lambda a, b: [a.append(b), b.append(a)][0], size=len)
+    both = Both(
+        keep=kept.append, kept=lambda: kept[0], swap=lambda a, b: [a.append(b), b.append(a)][0], size=len
+    )
     mine = [1]
     both.keep(mine)
     mine.append(2)
@@ -171,7 +186,11 @@ def _runs(program, number, argument=0, architecture=0xC000003E):
         if code == seccomp.LOAD:
             value = struct.unpack_from("<I", data, k)[0]
         else:
-            holds = {seccomp.EQUAL: value == k, seccomp.AT_LEAST: value >= k, seccomp.ANY_BIT: bool(value & k)}[code]
+            holds = {
+                seccomp.EQUAL: value == k,
+                seccomp.AT_LEAST: value >= k,
+                seccomp.ANY_BIT: bool(value & k),
+            }[code]
             place += yes if holds else no
 
 
@@ -198,23 +217,30 @@ def test_without_a_sandbox_code_rewards_refuse_to_run(monkeypatch):
 
 
 def test_unsandboxed_programs_still_have_limits():
-    runner = Runner(Launcher("none"), SandboxLimits(test_seconds=1, wall_seconds=1.5, total_seconds=10, memory_mb=256))
+    runner = Runner(
+        Launcher("none"), SandboxLimits(test_seconds=1, wall_seconds=1.5, total_seconds=10, memory_mb=256)
+    )
     try:
         assert runner.run(Program("print(int(input()) + 1)", [{"input": "1", "output": "2"}])).passed
         assert runner.run(Program("def f(n): return n", [{"code": "assert candidate(2) == 2"}], "f")).passed
-        for source, status in (("x = [0] * 10**9", Status.RUNTIME), ("import time; time.sleep(9)", Status.TIMEOUT)):
+        for source, status in (
+            ("x = [0] * 10**9", Status.RUNTIME),
+            ("import time; time.sleep(9)", Status.TIMEOUT),
+        ):
             assert runner.run(Program(source, [{"input": "", "output": ""}])).statuses == (status,)
         started = time.monotonic()
-        assert runner.run(Program("import os\nprint(os.getenv('SHELL'), os.getcwd())", [{"input": "", "output": "None"}])).statuses == (
-            Status.WRONG,
-        )
+        assert runner.run(
+            Program("import os\nprint(os.getenv('SHELL'), os.getcwd())", [{"input": "", "output": "None"}])
+        ).statuses == (Status.WRONG,)
         assert time.monotonic() - started < 5
     finally:
         runner.close()
 
 
 def test_a_sandbox_that_cannot_start_says_why(monkeypatch):
-    monkeypatch.setattr(Launcher, "command", lambda *_: ["/bin/sh", "-c", "echo no namespaces here >&2; exit 1"])
+    monkeypatch.setattr(
+        Launcher, "command", lambda *_: ["/bin/sh", "-c", "echo no namespaces here >&2; exit 1"]
+    )
     with pytest.raises(SandboxFailed, match="no namespaces here"):
         Sandbox(Launcher("user"), SandboxLimits())
     runner = Runner(Launcher("user"), SandboxLimits())

@@ -1,7 +1,8 @@
 """Programs that attack: none may pass, escape, or stop the judging of the program after it.
 
-Each is judged three ways where it can be: as a whole program, and as a function under assertions and under expected values. What it should
-print or return is a number that it cannot guess, so a pass would mean that it got at the expected value or made up a verdict.
+Each is judged three ways where it can be: as a whole program, and as a function under assertions and under
+expected values. What it should print or return is a number that it cannot guess, so a pass would mean that it
+got at the expected value or made up a verdict.
 """
 
 import importlib.util
@@ -131,13 +132,17 @@ UNCOMPILED = ("null_source", "nested_source", "surrogate_source")
 
 @pytest.fixture(scope="module")
 def judge():
-    with judges(limits={"processes": 8, "memory_mb": 256, "tmp_mb": 16, "file_mb": 8, "output_kb": 1024}) as made:
+    with judges(
+        limits={"processes": 8, "memory_mb": 256, "tmp_mb": 16, "file_mb": 8, "output_kb": 1024}
+    ) as made:
         yield made
 
 
 def good(judge, *responses):
     """A program after the attack is judged as ever."""
-    after = judge.judge(responses or [("def f(n): return n", answer({"code": "assert f(2) == 2"}, fn_name="f"), True)])
+    after = judge.judge(
+        responses or [("def f(n): return n", answer({"code": "assert f(2) == 2"}, fn_name="f"), True)]
+    )
     assert [sample.verdict.outcome for sample in after] == ["right"]
 
 
@@ -147,9 +152,12 @@ def test_whole_program(judge, name):
     assert sample.verdict.outcome == "wrong", sample.verdict  # an error would let an attack out of its reward
     assert sample.verdict.score == 0
     wanted = [
-        status for status, names in ((Status.RUNTIME, REFUSED), (Status.TIMEOUT, SLOW), (Status.COMPILE, UNCOMPILED)) if name in names
+        status
+        for status, names in ((Status.RUNTIME, REFUSED), (Status.TIMEOUT, SLOW), (Status.COMPILE, UNCOMPILED))
+        if name in names
     ]
-    assert not wanted or [*sample.result.statuses] == wanted, sample.verdict  # refused or killed, not just without the right output
+    # refused or killed, not just without the right output
+    assert not wanted or [*sample.result.statuses] == wanted, sample.verdict
     if name == "environment":
         assert "scrubbed" in sample.verdict.reason
     good(judge, ("print(int(input()) + 1)", stdio(("1", "2")), True))
@@ -169,11 +177,19 @@ def test_functions(judge, name):
 @pytest.mark.parametrize("name", RETURNED)
 def test_returned_values(judge, name):
     source = FUNCTION.format(RETURNED[name])
-    tests = [*({"code": test} for test in TESTS), {"args": [3], "output": SECRET}, {"args": [3], "output": [float(SECRET)]}]
+    tests = [
+        *({"code": test} for test in TESTS),
+        {"args": [3], "output": SECRET},
+        {"args": [3], "output": [float(SECRET)]},
+    ]
     samples = judge.judge(
         [
             (source, answer(test, fn_name="f"), True)
-            for test in tests[:: 4 if name in ("hash_flood", "itself", "large_value", "endless_iterator", "type_named_decimal") else 1]
+            for test in tests[
+                :: 4
+                if name in ("hash_flood", "itself", "large_value", "endless_iterator", "type_named_decimal")
+                else 1
+            ]
         ]
     )
     assert {sample.verdict.outcome for sample in samples} == {"wrong"}, [sample.verdict for sample in samples]
@@ -229,7 +245,8 @@ def test_programs_leave_no_process(judge):
     end = time.monotonic() + 5
     while len(psutil.Process(os.getpid()).children(recursive=True)) > before + 4 and time.monotonic() < end:
         time.sleep(0.05)
-    assert len(psutil.Process(os.getpid()).children(recursive=True)) <= before + 4  # at most the test's own sandbox
+    # at most the test's own sandbox
+    assert len(psutil.Process(os.getpid()).children(recursive=True)) <= before + 4
     assert threading.active_count() < 20
 
 
@@ -260,14 +277,24 @@ def test_the_control_channel_is_not_the_program_s():
                     (SPEAK + "os.abort()", stdio(("", "")), True),
                     (SPEAK + "raise ValueError", stdio(("", "")), True),
                     (look + "print(found)", stdio(("", "[0, 1, 2]")), True),
-                    (look + "def f(): return found", answer({"code": "assert f() == [0, 1, 2, 3]"}, fn_name="f"), True),
-                    (SPEAK + "os.abort()\ndef f(): return 1", answer({"code": "assert f() == 1"}, fn_name="f"), True),
+                    (
+                        look + "def f(): return found",
+                        answer({"code": "assert f() == [0, 1, 2, 3]"}, fn_name="f"),
+                        True,
+                    ),
+                    (
+                        SPEAK + "os.abort()\ndef f(): return 1",
+                        answer({"code": "assert f() == 1"}, fn_name="f"),
+                        True,
+                    ),
                 ]
             )
     finally:
         for fd in many:
             os.close(fd)
-    assert [sample.verdict.outcome for sample in samples] == ["wrong", "wrong", "right", "right", "wrong"], [s.verdict for s in samples]
+    assert [sample.verdict.outcome for sample in samples] == ["wrong", "wrong", "right", "right", "wrong"], [
+        s.verdict for s in samples
+    ]
 
 
 def test_memory_is_the_whole_program_s():
@@ -285,10 +312,17 @@ def test_memory_is_the_whole_program_s():
 
 @pytest.mark.parametrize(
     "make",
-    ["open(f'/tmp/{i}', 'w').close()", "os.mkdir(f'/tmp/{i}')", "os.symlink('x', f'/tmp/{i}')", "open(f'/dev/shm/{i}', 'w').close()"],
+    [
+        "open(f'/tmp/{i}', 'w').close()",
+        "os.mkdir(f'/tmp/{i}')",
+        "os.symlink('x', f'/tmp/{i}')",
+        "open(f'/dev/shm/{i}', 'w').close()",
+    ],
 )
 def test_files_are_limited_in_number(judge, make):
-    sample = judge.judge([(f"import os\ni = 0\nwhile True:\n    {make}\n    i += 1", stdio(("", "x")), True)])[0]
+    sample = judge.judge(
+        [(f"import os\ni = 0\nwhile True:\n    {make}\n    i += 1", stdio(("", "x")), True)]
+    )[0]
     assert sample.result.statuses == (Status.RUNTIME,), sample.verdict
     assert "files and folders" in sample.verdict.reason or "No space left" in sample.verdict.reason
     good(judge)
@@ -323,9 +357,13 @@ def test_who_waits_for_nothing_is_wrong_in_bounded_time(judge):
 
 
 def test_a_busy_machine_makes_nobody_wrong():
-    """Four others on every core: the program needs more seconds on the clock than it may wait, and stays within its CPU time."""
+    """Four others on every core: the program needs more seconds on the clock than it may wait, and stays
+    within its CPU time.
+    """
     busy = "import time\nend = time.process_time() + .5\nwhile time.process_time() < end: pass\n"
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4 * (os.cpu_count() or 1))]
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4 * (os.cpu_count() or 1))
+    ]
     try:
         with judges(limits={"test_seconds": 1, "wall_seconds": 1}) as made:
             began = time.monotonic()
@@ -343,14 +381,18 @@ def test_a_busy_machine_makes_nobody_wrong():
         for other in others:
             other.kill()
             other.wait()
-    assert [sample.verdict.outcome for sample in samples] == ["right", "right"], [sample.verdict for sample in samples]
+    assert [sample.verdict.outcome for sample in samples] == ["right", "right"], [
+        sample.verdict for sample in samples
+    ]
     assert time.monotonic() - began > 1
 
 
 def test_a_program_that_gets_no_time_is_tried_again_and_then_an_error(judge, monkeypatch):
     tries = []
     monkeypatch.setattr(watch, "PATIENCE", 0.05)
-    monkeypatch.setattr(watch.Starved, "__init__", lambda self, said: tries.append(said) or RuntimeError.__init__(self, said))
+    monkeypatch.setattr(
+        watch.Starved, "__init__", lambda self, said: tries.append(said) or RuntimeError.__init__(self, said)
+    )
     sample = judge.judge([("while True: pass", stdio(("", "1")), True)])[0]
     assert sample.verdict.outcome == "error"
     assert "the machine is too busy" in sample.verdict.reason
@@ -393,9 +435,15 @@ def test_every_standard_module_imports_as_it_does_outside(judge):
 
 def test_only_listed_packages_are_there():
     options = _files(("numpy",))
-    mounted = [one for one in options if "site-packages" in one and options[options.index(one) - 1] == "--ro-bind"]
+    mounted = [
+        one for one in options if "site-packages" in one and options[options.index(one) - 1] == "--ro-bind"
+    ]
     assert {pathlib.Path(one).name.partition("-")[0] for one in mounted} == {"numpy", "numpy.libs"}
-    assert not any("site-packages" in one for one in _files(()) if one in options and options[options.index(one) - 1] == "--ro-bind")
+    assert not any(
+        "site-packages" in one
+        for one in _files(())
+        if one in options and options[options.index(one) - 1] == "--ro-bind"
+    )
     source = "import numpy, sys\nfound = []\nfor name in ('torch', 'pydantic', 'pytest', 'dvc', 'pip'):\n    try: __import__(name); found.append(name)\n    except ImportError: pass\nprint(found, numpy.arange(3).sum())"
     with judges(limits={"test_seconds": 4, "wall_seconds": 8}) as made:
         assert made.judge([(source, stdio(("", "[] 3")), True)])[0].passed
@@ -404,20 +452,30 @@ def test_only_listed_packages_are_there():
 
 
 @pytest.mark.parametrize(
-    "source", ["import os, time\nos.close(1)\nos.close(2)\ntime.sleep(99)", "import os, time\nos.write(3, b'\\0' * 64)\ntime.sleep(99)"]
+    "source",
+    [
+        "import os, time\nos.close(1)\nos.close(2)\ntime.sleep(99)",
+        "import os, time\nos.write(3, b'\\0' * 64)\ntime.sleep(99)",
+    ],
 )
 def test_closed_or_flooded_channels_are_no_excuse(judge, source):
     """Waiting behind them is waiting: wrong, not an error."""
     function = "\ndef f():\n    pass\n"
     asked = [
         (source, stdio(("", "1")), True),
-        (source + function, answer({"code": "import time\ntime.sleep(99)\nassert f() == 1"}, fn_name="f"), True),
+        (
+            source + function,
+            answer({"code": "import time\ntime.sleep(99)\nassert f() == 1"}, fn_name="f"),
+            True,
+        ),
     ]
     assert {sample.verdict.outcome for sample in judge.judge(asked)} == {"wrong"}
 
 
 def test_the_call_filter_is_on_for_whoever_asks_the_kernel_itself(judge):
-    """Every call that the filter denies, made through ctypes: refused, not merely failed for its arguments."""
+    """Every call that the filter denies, made through ctypes: refused, not merely failed for its
+    arguments.
+    """
     _, clone, socket_call, denied = seccomp.TABLES[platform.machine()]
     source = f"""
 import ctypes, errno

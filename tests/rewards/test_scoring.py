@@ -1,4 +1,6 @@
-"""Errors are counted and limited, never silently wrong answers; the preflight finds a checker that misjudges known answers."""
+"""Errors are counted and limited, never silently wrong answers; the preflight finds a checker that misjudges
+known answers.
+"""
 
 import pytest
 
@@ -23,7 +25,9 @@ def test_too_many_errors_stop_and_name_the_commonest():
 
 
 def test_preflight_passes_the_exact_answer_checker():
-    preflight(final_answer.check, final_answer.respond, [("a", "1"), ("a", "1"), ("a", "1,000"), ("b", "noon")])
+    preflight(
+        final_answer.check, final_answer.respond, [("a", "1"), ("a", "1"), ("a", "1,000"), ("b", "noon")]
+    )
 
 
 def test_preflight_names_the_source_whose_gold_answers_fail():

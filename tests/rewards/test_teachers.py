@@ -1,4 +1,6 @@
-"""Teachers: a Hugging Face chat model from a folder made on the spot, and a real HTTP server that speaks the chat API."""
+"""Teachers: a Hugging Face chat model from a folder made on the spot, and a real HTTP server that speaks the
+chat API.
+"""
 
 import json
 import math
@@ -36,8 +38,13 @@ def checkpoint(tmp_path_factory):
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {piece: place for place, piece in enumerate(["</s>", *alphabet, "YE", "YES", "NO"])}
     tokenizer = Tokenizer(models.BPE(vocabulary, [("Y", "E"), ("YE", "S"), ("N", "O")]))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", chat_template=CHAT).save_pretrained(folder)
+    tokenizer.pre_tokenizer, tokenizer.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", chat_template=CHAT).save_pretrained(
+        folder
+    )
     torch.manual_seed(0)
     config = LlamaConfig(vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=1024)  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
@@ -50,11 +57,16 @@ def test_a_chat_model_is_read_after_the_generation_prompt(checkpoint):
     judge = chat_verifier.make_judge(ChatVerifierParams(model=str(checkpoint), max_leak=1.0), provision())
     ask = Ask("What is 2 + 2?", "4", "It is 4.")
     (reading,) = judge.read([ask])
-    tokenizer, model = AutoTokenizer.from_pretrained(checkpoint), AutoModelForCausalLM.from_pretrained(checkpoint)
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(checkpoint),
+        AutoModelForCausalLM.from_pretrained(checkpoint),
+    )
     text = judge._labels.text(ask)
     assert text.endswith("</s><s>assistant ")
     with torch.no_grad():
-        chances = torch.softmax(model(torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])).logits[0, -1], -1)
+        chances = torch.softmax(
+            model(torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])).logits[0, -1], -1
+        )
     assert reading.positive == pytest.approx(float(chances[tokenizer.convert_tokens_to_ids("YES")]), abs=1e-6)
     assert reading.negative == pytest.approx(float(chances[tokenizer.convert_tokens_to_ids("NO")]), abs=1e-6)
 
@@ -77,7 +89,9 @@ def test_both_are_judges_of_the_seam():
 
 
 class Server:
-    """Answers with what `script` holds for the call's number, or its last entry: (status, body); or with what it returns for a request."""
+    """Answers with what `script` holds for the call's number, or its last entry: (status, body); or with what
+    it returns for a request.
+    """
 
     def __init__(self, script):
         self.script, self.seen = script, []
@@ -87,7 +101,11 @@ class Server:
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.seen.append((self.path, dict(self.headers), body))
-                scripted = None if callable(outer.script) else outer.script[min(len(outer.seen), len(outer.script)) - 1]
+                scripted = (
+                    None
+                    if callable(outer.script)
+                    else outer.script[min(len(outer.seen), len(outer.script)) - 1]
+                )
                 status, answer = scripted or outer.script(body)
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
@@ -112,7 +130,11 @@ class Server:
 
 def logprobs(**chances):
     rows = [{"token": token, "logprob": math.log(chance)} for token, chance in chances.items()]
-    return {"choices": [{"message": {"content": "YES"}, "logprobs": {"content": [{"token": "YES", "top_logprobs": rows}]}}]}
+    return {
+        "choices": [
+            {"message": {"content": "YES"}, "logprobs": {"content": [{"token": "YES", "top_logprobs": rows}]}}
+        ]
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +183,10 @@ def test_no_server_is_an_error_verdict():
     judge = endpoint.make_judge(EndpointParams(url="http://127.0.0.1:9/v1", model="m", tries=2), provision())
     (verdict,) = judge.judge([Response(RECORD, (), "4", True)])
     assert (verdict.outcome, verdict.reason) == ("error", "endpoint http://127.0.0.1:9/v1: ConnectError")
-    with pytest.raises(CheckerFailed, match=r"gives no verdict at all, on 1 of 1 questions: endpoint http://127.0.0.1:9/v1: ConnectError"):
+    with pytest.raises(
+        CheckerFailed,
+        match=r"gives no verdict at all, on 1 of 1 questions: endpoint http://127.0.0.1:9/v1: ConnectError",
+    ):
         judge.preflight([RECORD])
 
 

@@ -1,4 +1,6 @@
-"""The chain sampler: the flat sampler's responses, side rollouts at shared boundaries, nothing that depends on the batch."""
+"""The chain sampler: the flat sampler's responses, side rollouts at shared boundaries, nothing that depends
+on the batch.
+"""
 
 import math
 from itertools import pairwise
@@ -24,7 +26,9 @@ PROMPTS = [Prompt(name, [4, 9, 5 + index], root_key(0, 3, name)) for index, name
 
 
 def likely_or_not(pattern):
-    """A script that draws token 9 (probability .95) or 2 (.25) as `pattern` says, on main responses and side rollouts alike."""
+    """A script that draws token 9 (probability .95) or 2 (.25) as `pattern` says, on main responses and side
+    rollouts alike.
+    """
     return lambda prefix, key, position: 9 if pattern[(len(prefix) - 3 + position) % len(pattern)] else 2
 
 
@@ -62,7 +66,9 @@ def test_equal_openings_share_one_estimate():
     assert len(forest.leaves(side=True)) == 2 * 2 * 2  # prompts, boundaries at tokens 0 and 2, rollouts
     for tree in (0, 1):
         firsts = {
-            tuple(forest.estimates((tree, forest.path(leaf)[0]))) for leaf in forest.leaves(side=False) if forest.nodes[leaf].tree == tree
+            tuple(forest.estimates((tree, forest.path(leaf)[0])))
+            for leaf in forest.leaves(side=False)
+            if forest.nodes[leaf].tree == tree
         }
         assert len(firsts) == 1
         assert len(next(iter(firsts))) == 2
@@ -74,13 +80,18 @@ def test_prompts_with_the_same_tokens_stay_apart():
     """Two problems may ask alike and differ in their answers."""
     twins = [Prompt("a", [4], 1), Prompt("b", [4], 2)]
     forest = grow(
-        ScriptedEngine(likely_or_not([False])), twins, ChainParams(samples=1, rollouts=2, interval=9), SamplingParams(max_new_tokens=3)
+        ScriptedEngine(likely_or_not([False])),
+        twins,
+        ChainParams(samples=1, rollouts=2, interval=9),
+        SamplingParams(max_new_tokens=3),
     )
     assert [len(forest.estimates((tree, -1))) for tree in (0, 1)] == [2, 2]
     assert forest.alias == {}
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(0, [2, 2, 2, 2, 2, 0]), (3, [2, 2, 2, 0, 0, 0]), (25, [2, 2, 2, 2, 2, 0])])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(0, [2, 2, 2, 2, 2, 0]), (3, [2, 2, 2, 0, 0, 0]), (25, [2, 2, 2, 2, 2, 0])]
+)
 def test_newline_boundaries_up_to_a_limit(limit, expected):
     """spo.md 1.4: the prompt and every step but the last; later states have no estimate."""
     script = lambda prefix, key, position: 1 if (len(prefix) - 3 + position) % 2 else 2 + mix(key) % 7  # noqa: E731
@@ -94,7 +105,10 @@ def test_newline_boundaries_up_to_a_limit(limit, expected):
 def test_fixed_parts_value_the_prompt_as_well():
     """spo.md U2."""
     forest = grow(
-        ScriptedEngine(), PROMPTS[:1], ChainParams(samples=1, rollouts=1, partition="fixed", parts=4), SamplingParams(max_new_tokens=11)
+        ScriptedEngine(),
+        PROMPTS[:1],
+        ChainParams(samples=1, rollouts=1, partition="fixed", parts=4),
+        SamplingParams(max_new_tokens=11),
     )
     path = forest.path(forest.leaves(side=False)[0])
     assert [len(forest.nodes[index].ids) for index in path] == [3, 3, 3, 2]
@@ -114,10 +128,18 @@ def ends_sometimes(prefix, key, position):
     st.sampled_from(["first_cutpoint", "prompt"]),
     st.integers(0, 3),
 )
-def test_main_responses_are_whole_and_estimates_start_where_they_say(seed, partition, interval, parts, first, limit):
+def test_main_responses_are_whole_and_estimates_start_where_they_say(
+    seed, partition, interval, parts, first, limit
+):
     prompts = [Prompt(name, [4] * (index + 1), root_key(seed, 0, name)) for index, name in enumerate("ab")]
     params = ChainParams(
-        samples=3, rollouts=2, partition=partition, interval=interval, parts=parts, first_boundary=first, max_boundaries=limit
+        samples=3,
+        rollouts=2,
+        partition=partition,
+        interval=interval,
+        parts=parts,
+        first_boundary=first,
+        max_boundaries=limit,
     )
     sampling = SamplingParams(max_new_tokens=8)
     forest = grow(ScriptedEngine(ends_sometimes), prompts, params, sampling)
@@ -136,7 +158,10 @@ def test_main_responses_are_whole_and_estimates_start_where_they_say(seed, parti
             assert len(sides) in (0, 2)
             assert all(forest.context(side) == prompts[tree].ids + before for side in sides)
             assert all(len(forest.response(side)) <= 8 for side in sides)
-    whole_or_full = [forest.nodes[side].finish.whole or len(forest.response(side)) == 8 for side in forest.leaves(side=True)]
+    whole_or_full = [
+        forest.nodes[side].finish.whole or len(forest.response(side)) == 8
+        for side in forest.leaves(side=True)
+    ]
     assert all(whole_or_full)
     requests = {(forest.nodes[side].tree, tuple(forest.context(side))) for side in forest.leaves(side=True)}
     assert len(forest.leaves(side=True)) == 2 * len(requests)  # never the same prefix twice
@@ -166,7 +191,9 @@ def by_state(forest, tree):
 
 
 def test_a_real_chain_does_not_depend_on_its_batch(engine):
-    """The same (run, iteration, prompt, tokens before) gives the same rollouts, whichever prompts and samples share the batch."""
+    """The same (run, iteration, prompt, tokens before) gives the same rollouts, whichever prompts and samples
+    share the batch.
+    """
     sampling = SamplingParams(temperature=0.8, max_new_tokens=9)
     params = ChainParams(samples=4, rollouts=2, interval=2)
     forest = grow(engine, PROMPTS, params, sampling)

@@ -37,4 +37,7 @@ def test_values_are_uniform_and_uncorrelated():
     chi_square = ((counts - 5000) ** 2 / 5000).sum()
     assert chi_square < 43.8  # 19 degrees of freedom, p = 0.001
     assert abs(float(torch.corrcoef(torch.stack([drawn[:-1].flatten(), drawn[1:].flatten()]))[0, 1])) < 0.01
-    assert abs(float(torch.corrcoef(torch.stack([drawn[:, :-1].flatten(), drawn[:, 1:].flatten()]))[0, 1])) < 0.01
+    assert (
+        abs(float(torch.corrcoef(torch.stack([drawn[:, :-1].flatten(), drawn[:, 1:].flatten()]))[0, 1]))
+        < 0.01
+    )

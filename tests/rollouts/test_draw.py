@@ -1,4 +1,6 @@
-"""Drawing: the frequencies are the probabilities, and log-prob and entropy are those of the distribution drawn from."""
+"""Drawing: the frequencies are the probabilities, and log-prob and entropy are those of the distribution
+drawn from.
+"""
 
 import math
 
@@ -23,14 +25,18 @@ def test_inverse_cdf_gives_exact_shares():
 
 def test_temperature_is_part_of_the_distribution():
     """spo.md 10.5: a pair (.80, .20) at T = .6 becomes .9097."""
-    ids, logprobs, _ = draw(torch.tensor([[0.8, 0.2]]).log(), torch.tensor([0.9]), SamplingParams(temperature=0.6))
+    ids, logprobs, _ = draw(
+        torch.tensor([[0.8, 0.2]]).log(), torch.tensor([0.9]), SamplingParams(temperature=0.6)
+    )
     assert ids.item() == 0
     assert math.exp(logprobs.item()) == pytest.approx(0.9097, abs=1e-4)
 
 
 def test_zero_temperature_is_greedy_and_reports_the_plain_distribution():
     """entropy.md 7.36: argmax, no division by zero; entropy.md 7.1's entropy of (2, 1, 0) is 0.832396."""
-    ids, logprobs, entropy = draw(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([0.999]), SamplingParams(temperature=0.0))
+    ids, logprobs, entropy = draw(
+        torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([0.999]), SamplingParams(temperature=0.0)
+    )
     assert ids.item() == 0
     assert math.exp(logprobs.item()) == pytest.approx(0.665241, abs=1e-5)
     assert entropy.item() == pytest.approx(0.832396, abs=1e-5)

@@ -1,10 +1,19 @@
-"""The lean forward against the model's own: the same tokens, whatever the family, the batch, the lengths and the order."""
+"""The lean forward against the model's own: the same tokens, whatever the family, the batch, the lengths and
+the order.
+"""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from pipelines.models import adapters
 from pipelines.models.adapter_params import AdapterParams
@@ -86,7 +95,10 @@ def model(request, tokens):
 def requests(lengths, copies, seed=0):
     generator = torch.Generator().manual_seed(seed)
     prefixes = [torch.randint(4, 17, (length,), generator=generator).tolist() for length in lengths]
-    return prefixes, [[child_key(root_key(seed, 0, str(number)), index) for index in range(copies)] for number in range(len(prefixes))]
+    return prefixes, [
+        [child_key(root_key(seed, 0, str(number)), index) for index in range(copies)]
+        for number in range(len(prefixes))
+    ]
 
 
 def check_same(one, other):
@@ -122,13 +134,19 @@ def test_compiled_and_plain_kernels_give_the_same_bits(model, tokens, dtype, mon
 
 
 @pytest.mark.parametrize("lengths", [[7, 7, 7], [3, 20, 9, 41]])
-def test_a_prefix_held_once_for_its_family_and_one_held_by_each_row_give_the_same(model, tokens, lengths, monkeypatch):
-    """Whole families; families cut and thinned out, of unlike prefixes, waiting for room; and their states, which the next call forks."""
+def test_a_prefix_held_once_for_its_family_and_one_held_by_each_row_give_the_same(
+    model, tokens, lengths, monkeypatch
+):
+    """Whole families; families cut and thinned out, of unlike prefixes, waiting for room; and their states,
+    which the next call forks.
+    """
     prefixes, keys = requests(lengths, 6)
     keys[-1] = keys[-1][:3]
     caps = [[2 + 3 * (row + column) % 11 for column in range(len(keys[row]))] for row in range(len(keys))]
     singles = [
-        (prefix, [key], cap) for prefix, row, limits in zip(prefixes, keys, caps, strict=True) for key, cap in zip(row, limits, strict=True)
+        (prefix, [key], cap)
+        for prefix, row, limits in zip(prefixes, keys, caps, strict=True)
+        for key, cap in zip(row, limits, strict=True)
     ]
     results, shared = [], []
     original = wave.Rows.join
@@ -139,13 +157,24 @@ def test_a_prefix_held_once_for_its_family_and_one_held_by_each_row_give_the_sam
             engine = LocalEngine(model, tokens, CPU, batch=at_once)
             even = engine.generate(prefixes, keys, SAMPLING, [5] * len(prefixes), keep=True)
             grown = [
-                (prefix + c.ids, key) for prefix, row, f in zip(prefixes, keys, even, strict=True) for key, c in zip(row, f, strict=True)
+                (prefix + c.ids, key)
+                for prefix, row, f in zip(prefixes, keys, even, strict=True)
+                for key, c in zip(row, f, strict=True)
             ]
-            forked = engine.generate([ids for ids, _ in grown], [[child_key(key, turn) for turn in range(2)] for _, key in grown], SAMPLING)
+            forked = engine.generate(
+                [ids for ids, _ in grown],
+                [[child_key(key, turn) for turn in range(2)] for _, key in grown],
+                SAMPLING,
+            )
             results.append(
                 even
                 + forked
-                + engine.generate([one[0] for one in singles], [one[1] for one in singles], SAMPLING, [one[2] for one in singles])
+                + engine.generate(
+                    [one[0] for one in singles],
+                    [one[1] for one in singles],
+                    SAMPLING,
+                    [one[2] for one in singles],
+                )
             )
     assert set(shared) == {True, False}
     for other in results[1:]:
@@ -155,7 +184,9 @@ def test_a_prefix_held_once_for_its_family_and_one_held_by_each_row_give_the_sam
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
 @pytest.mark.parametrize("wide", [{}, {"hidden_size": 256}], ids=["plain", "packed"])
 def test_merged_adapters_keep_the_lean_forward_and_its_samples(family, wide, tokens):
-    """As a run with adapters samples: merged meanwhile. With adapters at work the model's own code runs, which knows them."""
+    """As a run with adapters samples: merged meanwhile. With adapters at work the model's own code runs,
+    which knows them.
+    """
     model = adapters.add(make(family, tokens, **wide), AdapterParams(rank=4, alpha=8), 0)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -190,7 +221,9 @@ def test_packed_weights_sample_the_same_and_follow_updates(family, tokens):
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 5), st.integers(1, 9), st.booleans())
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 5), st.integers(1, 9), st.booleans()
+)
 def test_a_completion_depends_on_its_prefix_and_key_alone(tokens, lengths, copies, at_once, lean):
     model = make("qwen2", tokens)
     batch = requests(lengths, copies)
@@ -211,7 +244,9 @@ def test_threads_change_no_token_and_a_rerun_no_bit(tokens):
     finally:
         torch.set_num_threads(before)
     check_same(results[0], results[1])
-    for mine, theirs in zip((c for f in results[1] for c in f), (c for f in results[2] for c in f), strict=True):
+    for mine, theirs in zip(
+        (c for f in results[1] for c in f), (c for f in results[2] for c in f), strict=True
+    ):
         assert mine.ids == theirs.ids
         assert torch.equal(mine.logprobs, theirs.logprobs)
 
@@ -227,7 +262,9 @@ def test_a_cap_of_each_prefix_and_copies_that_differ(tokens, lean):
     for index, cap in enumerate([3, 20, 7, 2]):
         for long, short in zip(whole[index], cut[index], strict=True):
             assert short.ids == long.ids[:cap]
-            assert short.finish == (Finish.CAP if len(long.ids) > cap or long.finish == Finish.CAP else long.finish)
+            assert short.finish == (
+                Finish.CAP if len(long.ids) > cap or long.finish == Finish.CAP else long.finish
+            )
     with pytest.raises(ValueError, match="cap is below 1"):
         engine.generate(prefixes, keys, SAMPLING, caps=[3, 0, 7, 2])
     assert engine.generate([], [], SAMPLING) == []
@@ -243,15 +280,24 @@ def test_kept_caches_are_forked_and_change_nothing(tokens, lean, monkeypatch):
         prefixes, keys = requests([5, 9], 3)
         levels = []
         for level in range(3):
-            levels.append(engine.generate(prefixes, keys, SAMPLING, caps=[4] * len(prefixes), keep=keep and level < 2))
+            levels.append(
+                engine.generate(prefixes, keys, SAMPLING, caps=[4] * len(prefixes), keep=keep and level < 2)
+            )
             if keep and level == 0:  # the next level must not compute a prefix again
                 forward = type(engine._forward)
                 original = forward.prefill
                 monkeypatch.setattr(forward, "prefill", None)
-            grown = [(prefixes[i], keys[i][j], c) for i, family in enumerate(levels[-1]) for j, c in enumerate(family)]
+            grown = [
+                (prefixes[i], keys[i][j], c)
+                for i, family in enumerate(levels[-1])
+                for j, c in enumerate(family)
+            ]
             grown = [(prefix + c.ids, key) for prefix, key, c in grown if c.finish == Finish.CAP]
             assert grown
-            prefixes, keys = [prefix for prefix, _ in grown], [[child_key(key, index) for index in range(3)] for _, key in grown]
+            prefixes, keys = (
+                [prefix for prefix, _ in grown],
+                [[child_key(key, index) for index in range(3)] for _, key in grown],
+            )
         monkeypatch.setattr(forward, "prefill", original)
         assert not engine._kept
         trees.append(levels)
@@ -265,9 +311,14 @@ def test_new_weights_take_effect_at_the_next_call_and_drop_what_was_kept(tokens,
     engine = LocalEngine(model, tokens, CPU, lean=lean)
     batch = requests([5, 9], 4)
     first = engine.generate(*batch, SAMPLING, caps=[3, 3], keep=True)
-    grown = [(prefix + c.ids, key) for prefix, row, family in zip(*batch, first, strict=True) for key, c in zip(row, family, strict=True)]
+    grown = [
+        (prefix + c.ids, key)
+        for prefix, row, family in zip(*batch, first, strict=True)
+        for key, c in zip(row, family, strict=True)
+    ]
     after = [prefix for prefix, _ in grown], [[key] for _, key in grown]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)  # which leaves the version counters as they were
+    # which leaves the version counters as they were
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimiser.step()
@@ -275,7 +326,10 @@ def test_new_weights_take_effect_at_the_next_call_and_drop_what_was_kept(tokens,
     check_same(engine.generate(*after, SAMPLING), fresh)
     for parameter in model.parameters():
         parameter.data.mul_(1.3)  # as an optimiser that goes round autograd does
-    check_same(engine.generate(*batch, SAMPLING), LocalEngine(model, tokens, CPU, lean=False).generate(*batch, SAMPLING))
+    check_same(
+        engine.generate(*batch, SAMPLING),
+        LocalEngine(model, tokens, CPU, lean=False).generate(*batch, SAMPLING),
+    )
 
 
 def test_another_model_or_one_with_parts_replaced_gets_a_forward_of_its_own(tokens):
@@ -283,8 +337,12 @@ def test_another_model_or_one_with_parts_replaced_gets_a_forward_of_its_own(toke
     batch = requests([5, 9], 3)
     engine.generate(*batch, SAMPLING)
     engine.model = make("llama", tokens)
-    check_same(engine.generate(*batch, SAMPLING), LocalEngine(engine.model, tokens, CPU, lean=False).generate(*batch, SAMPLING))
-    engine.model.model.layers[0].mlp.up_proj = torch.nn.Sequential(engine.model.model.layers[0].mlp.up_proj)  # as an adapter would
+    check_same(
+        engine.generate(*batch, SAMPLING),
+        LocalEngine(engine.model, tokens, CPU, lean=False).generate(*batch, SAMPLING),
+    )
+    # as an adapter would
+    engine.model.model.layers[0].mlp.up_proj = torch.nn.Sequential(engine.model.model.layers[0].mlp.up_proj)
     engine.generate(*batch, SAMPLING)
     assert isinstance(engine._forward, GenericForward)
 
@@ -299,7 +357,9 @@ def test_trunks_cover_every_row_once_and_hands_are_even():
     ]
     for hands in (1, 2, 3, 20):
         dealt = deal(found, hands)
-        assert sorted(row for hand in dealt for trunk in hand for rows in trunk.users.values() for row in rows) == list(range(9))
+        assert sorted(
+            row for hand in dealt for trunk in hand for rows in trunk.users.values() for row in rows
+        ) == list(range(9))
         sizes = [sum(trunk.size for trunk in hand) for hand in dealt]
         assert max(sizes) - min(sizes) <= max(1, 9 // hands)
 
@@ -309,11 +369,21 @@ def test_cut_points_of_one_response_share_its_prefill(tokens, monkeypatch):
     engine = LocalEngine(model, tokens, CPU)
     (response,), _ = requests([30], 1)
     prefixes = [response[:length] for length in (4, 11, 30, 12, 11)] + [[9, 9, 9]]
-    keys = [[child_key(root_key(0, 0, str(number)), index) for index in range(3)] for number in range(len(prefixes))]
+    keys = [
+        [child_key(root_key(0, 0, str(number)), index) for index in range(3)]
+        for number in range(len(prefixes))
+    ]
     seen = []
     original = FusedForward.prefill
-    monkeypatch.setattr(FusedForward, "prefill", lambda self, ids, *rest: seen.append(tuple(ids.shape)) or original(self, ids, *rest))
-    check_same(engine.generate(prefixes, keys, SAMPLING), LocalEngine(model, tokens, CPU, lean=False).generate(prefixes, keys, SAMPLING))
+    monkeypatch.setattr(
+        FusedForward,
+        "prefill",
+        lambda self, ids, *rest: seen.append(tuple(ids.shape)) or original(self, ids, *rest),
+    )
+    check_same(
+        engine.generate(prefixes, keys, SAMPLING),
+        LocalEngine(model, tokens, CPU, lean=False).generate(prefixes, keys, SAMPLING),
+    )
     assert seen == [(2, 30)]
 
 
@@ -338,7 +408,9 @@ def test_what_is_not_plain_takes_its_own_forward(tokens):
     assert fusible(make("llama", tokens))
     assert not fusible(make("llama", tokens, hidden_act="gelu"))
     assert not fusible(make("llama", tokens, mlp_bias=True))
-    assert not fusible(make("llama", tokens, rope_parameters={"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0}))
+    assert not fusible(
+        make("llama", tokens, rope_parameters={"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0})
+    )
     replaced = make("llama", tokens)
     replaced.model.layers[0].self_attn.q_proj = torch.nn.Sequential(replaced.model.layers[0].self_attn.q_proj)
     assert not fusible(replaced)
@@ -349,9 +421,14 @@ def test_what_is_not_plain_takes_its_own_forward(tokens):
 def test_a_sliding_window_is_respected_by_the_generic_path(tokens):
     model = make("qwen2", tokens, use_sliding_window=True, sliding_window=6, max_window_layers=1)
     prefixes, keys = requests([3, 14], 2)
-    for prefix, row, family in zip(prefixes, keys, LocalEngine(model, tokens, CPU).generate(prefixes, keys, SAMPLING), strict=True):
+    for prefix, row, family in zip(
+        prefixes, keys, LocalEngine(model, tokens, CPU).generate(prefixes, keys, SAMPLING), strict=True
+    ):
         for _key, completion in zip(row, family, strict=True):
             with torch.no_grad():
-                logits = model(input_ids=torch.tensor([prefix + completion.ids])).logits[0, len(prefix) - 1 : -1] / 0.9
+                logits = (
+                    model(input_ids=torch.tensor([prefix + completion.ids])).logits[0, len(prefix) - 1 : -1]
+                    / 0.9
+                )
             expected = torch.log_softmax(logits, -1)[torch.arange(len(completion.ids)), completion.ids]
             torch.testing.assert_close(completion.logprobs, expected, atol=1e-4, rtol=0)

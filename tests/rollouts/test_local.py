@@ -61,9 +61,19 @@ def test_equals_a_full_forward_for_every_token(engine, sampling):
 
 def test_a_sample_does_not_depend_on_its_batch(engine):
     whole = engine.generate(PREFIXES, KEYS, SAMPLING)
-    alone = [engine.generate([prefix], [[key]], SAMPLING)[0][0] for prefix, keys in zip(PREFIXES, KEYS, strict=False) for key in keys]
-    small = LocalEngine(engine.model, engine.tokens, CPU, batch=4).generate(PREFIXES[::-1], KEYS[::-1], SAMPLING)[::-1]
-    assert [c.ids for family in whole for c in family] == [c.ids for c in alone] == [c.ids for family in small for c in family]
+    alone = [
+        engine.generate([prefix], [[key]], SAMPLING)[0][0]
+        for prefix, keys in zip(PREFIXES, KEYS, strict=False)
+        for key in keys
+    ]
+    small = LocalEngine(engine.model, engine.tokens, CPU, batch=4).generate(
+        PREFIXES[::-1], KEYS[::-1], SAMPLING
+    )[::-1]
+    assert (
+        [c.ids for family in whole for c in family]
+        == [c.ids for c in alone]
+        == [c.ids for family in small for c in family]
+    )
 
 
 def test_stops_at_the_context_and_refuses_a_prefix_that_fills_it(engine):
@@ -79,7 +89,9 @@ def test_other_stop_ids_end_a_response(engine, tokens, monkeypatch):
     longest = max((c for family in whole for c in family), key=lambda c: len(c.ids))
     monkeypatch.setattr(tokens, "stop_ids", [tokens.eos_id, longest.ids[1]])
     for before, after in zip(
-        [c for f in whole for c in f], [c for f in engine.generate(PREFIXES, KEYS, SAMPLING) for c in f], strict=False
+        [c for f in whole for c in f],
+        [c for f in engine.generate(PREFIXES, KEYS, SAMPLING) for c in f],
+        strict=False,
     ):
         if longest.ids[1] in before.ids:
             cut = before.ids.index(longest.ids[1]) + 1
@@ -90,7 +102,9 @@ def test_other_stop_ids_end_a_response(engine, tokens, monkeypatch):
 
 
 def test_a_flat_forest_has_each_response_once(engine):
-    prompts = [Prompt(str(index), prefix, root_key(0, 5, str(index))) for index, prefix in enumerate(PREFIXES)]
+    prompts = [
+        Prompt(str(index), prefix, root_key(0, 5, str(index))) for index, prefix in enumerate(PREFIXES)
+    ]
     forest = grow(engine, prompts, FlatParams(samples=3), SAMPLING)
     assert forest.leaves() == list(range(12))
     assert [forest.nodes[i].tree for i in range(12)] == [i // 3 for i in range(12)]
@@ -102,25 +116,51 @@ def test_a_flat_forest_has_each_response_once(engine):
 
 
 def test_logits_are_read_at_the_last_real_token_despite_padding(engine):
-    scores = of_logits(engine.model(input_ids=torch.tensor([PREFIXES[2]])).logits[:, -1], torch.tensor([7]), 1.0)
+    scores = of_logits(
+        engine.model(input_ids=torch.tensor([PREFIXES[2]])).logits[:, -1], torch.tensor([7]), 1.0
+    )
     family = engine.generate(PREFIXES, KEYS, SamplingParams(max_new_tokens=1))[2]
     assert family[0].entropy[0].item() == pytest.approx(scores.entropy.item(), abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "longrope"])
 def test_a_finished_row_does_not_run_past_the_context(tokens, kind):
-    """It goes on in the batch until it is dropped: no learned position is beyond the last, and no other factors of a rotation are taken."""
+    """It goes on in the batch until it is dropped: no learned position is beyond the last, and no other
+    factors of a rotation are taken.
+    """
     torch.manual_seed(0)
     common = {"vocab_size": tokens.vocab_size, "initializer_range": 0.3}
     if kind == "gpt2":
-        small = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16, "attn_pdrop": 0, "embd_pdrop": 0, "resid_pdrop": 0}
+        small = {
+            "n_embd": 16,
+            "n_layer": 2,
+            "n_head": 2,
+            "n_positions": 16,
+            "attn_pdrop": 0,
+            "embd_pdrop": 0,
+            "resid_pdrop": 0,
+        }
         config = transformers.GPT2Config(**common, **small)
     else:
-        rope = {"rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "factor": 4.0}
-        small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+        rope = {
+            "rope_type": "longrope",
+            "rope_theta": 100.0,
+            "short_factor": [1.0] * 4,
+            "long_factor": [4.0] * 4,
+            "factor": 4.0,
+        }
+        small = {
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+        }
         rope |= {"original_max_position_embeddings": 16}
         ends = {"pad_token_id": 0, "eos_token_id": tokens.eos_id, "bos_token_id": None}
-        config = transformers.LlamaConfig(**common, **small, **ends, max_position_embeddings=64, rope_parameters=rope)
+        config = transformers.LlamaConfig(
+            **common, **small, **ends, max_position_embeddings=64, rope_parameters=rope
+        )
     engine = LocalEngine(transformers.AutoModelForCausalLM.from_config(config).eval(), tokens, CPU)
     keys, short = [[root_key(0, 0, str(number))] for number in range(8)], [[4, 5, 6]] * 8
     alone = engine.generate(short, keys, SamplingParams(max_new_tokens=12))

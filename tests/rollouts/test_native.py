@@ -30,7 +30,9 @@ def exponentials(values):
 @settings(deadline=None)
 @given(st.lists(st.floats(-87, 88, width=32), min_size=1, max_size=70))
 def test_exponentials_are_exact_to_the_last_bits(values):
-    np.testing.assert_allclose(exponentials(values), np.exp(np.array(values, np.float32).astype(np.float64)), rtol=3e-7)
+    np.testing.assert_allclose(
+        exponentials(values), np.exp(np.array(values, np.float32).astype(np.float64)), rtol=3e-7
+    )
 
 
 def test_exponentials_of_what_is_no_number():
@@ -41,7 +43,10 @@ def test_exponentials_of_what_is_no_number():
 
 def test_norm_and_gate_are_those_of_torch():
     torch.manual_seed(0)
-    hidden, joint = torch.randn(5, 48) * 3, torch.randn(5, 2 * 37) * torch.tensor([1.0, 10.0, 100.0, 1e-3, 1e4])[:, None]
+    hidden, joint = (
+        torch.randn(5, 48) * 3,
+        torch.randn(5, 2 * 37) * torch.tensor([1.0, 10.0, 100.0, 1e-3, 1e4])[:, None],
+    )
     normed, inner = torch.empty_like(hidden), torch.empty(5, 37)
     native.normalise(hidden.numpy(), normed.numpy(), 1e-6)
     native.gate(joint.numpy(), inner.numpy())
@@ -62,16 +67,23 @@ def test_norm_and_gate_are_those_of_torch():
     seed=st.integers(0, 9),
 )
 def test_attention_over_a_prefix_and_own_tokens(group, kv_heads, width, starts, own, lengths, normed, seed):
-    """Whatever the starts, the lengths and the place: softmax(q k / 1) v by einsum, over what a row may see and nothing else."""
+    """Whatever the starts, the lengths and the place: softmax(q k / 1) v by einsum, over what a row may see
+    and nothing else.
+    """
     generator = np.random.default_rng(seed)
     draw = lambda *shape: generator.standard_normal(shape).astype(np.float32)  # noqa: E731
     rows, column, heads = len(starts), max(starts) + own - 1, group * kv_heads
     columns, prefix_columns = column + 3, max(lengths)
     of = generator.integers(0, len(lengths), rows)
-    keys = room(torch.empty(0), (kv_heads, rows, columns, width), True).copy_(torch.from_numpy(draw(kv_heads, rows, columns, width)))
+    keys = room(torch.empty(0), (kv_heads, rows, columns, width), True).copy_(
+        torch.from_numpy(draw(kv_heads, rows, columns, width))
+    )
     before = room(torch.empty(0), (kv_heads, len(lengths), prefix_columns, width), True)
     before.copy_(torch.from_numpy(draw(kv_heads, len(lengths), prefix_columns, width)))
-    values, prefix_values = draw(kv_heads, rows, columns, width), draw(kv_heads, len(lengths), prefix_columns, width)
+    values, prefix_values = (
+        draw(kv_heads, rows, columns, width),
+        draw(kv_heads, len(lengths), prefix_columns, width),
+    )
     joint, angles = draw(rows, (heads + 2 * kv_heads) * width), draw(99, width // 2)
     gains = draw(heads + kv_heads, width) if normed else np.empty((0, width), np.float32)
     turned, mixed = joint.copy(), np.empty((rows, heads * width), np.float32)
@@ -98,13 +110,17 @@ def test_attention_over_a_prefix_and_own_tokens(group, kv_heads, width, starts, 
         if normed:
             pairs = torch.nn.functional.rms_norm(pairs, (width,), None, 1e-6) * torch.from_numpy(gains)
         rotation = torch.polar(torch.ones(width // 2), torch.from_numpy(angles[position]))
-        pairs = torch.view_as_real(torch.view_as_complex(pairs.unflatten(-1, (-1, 2)).contiguous()) * rotation).flatten(-2)
+        pairs = torch.view_as_real(
+            torch.view_as_complex(pairs.unflatten(-1, (-1, 2)).contiguous()) * rotation
+        ).flatten(-2)
         own_keys, own_values = keys[:, row].clone(), torch.from_numpy(values[:, row])
         torch.testing.assert_close(own_keys[:, column], pairs[heads:], atol=1e-5, rtol=1e-5)  # written
         torch.testing.assert_close(own_values[:, column], parts[heads + kv_heads :])
         first = prefix_columns - lengths[family]
         seen = torch.cat([before[:, family, first:], own_keys[:, start : column + 1]], 1)
-        worth = torch.cat([torch.from_numpy(prefix_values[:, family, first:]), own_values[:, start : column + 1]], 1)
+        worth = torch.cat(
+            [torch.from_numpy(prefix_values[:, family, first:]), own_values[:, start : column + 1]], 1
+        )
         weights = torch.einsum("hgw,htw->hgt", pairs[:heads].view(kv_heads, group, width), seen).softmax(-1)
         expected = torch.einsum("hgt,htw->hgw", weights, worth).flatten()
         torch.testing.assert_close(torch.from_numpy(mixed[row]), expected, atol=1e-4, rtol=1e-4)
@@ -128,7 +144,14 @@ def test_a_token_is_the_one_that_torch_picks(vocabulary, seed, scale):
 
 def test_the_ends_of_the_unit_interval_and_what_is_no_number():
     nothing = -torch.inf
-    logits = torch.tensor([[nothing, 0.0, 0.0, nothing], [nothing, 0.0, 0.0, nothing], [0.0, torch.nan, 0.0, 0.0], [nothing] * 4])
+    logits = torch.tensor(
+        [
+            [nothing, 0.0, 0.0, nothing],
+            [nothing, 0.0, 0.0, nothing],
+            [0.0, torch.nan, 0.0, 0.0],
+            [nothing] * 4,
+        ]
+    )
     ids, logprobs, entropy = cpu.pick(logits, torch.tensor([0.0, 1 - 2.0**-24, 0.5, 0.5]))
     assert ids[:2].tolist() == [1, 2]
     assert (ids < 4).all()
@@ -160,7 +183,13 @@ print(found.hexdigest())
 def test_what_was_compiled_just_now_and_what_comes_from_the_cache_give_the_same_bits(tmp_path):
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
     runs = [
-        subprocess.run([sys.executable, "-c", FRESH, str(tmp_path / name)], env=env, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", FRESH, str(tmp_path / name)],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         for name in ("first", "second")
     ]
     assert list((tmp_path / "cache").rglob("*.nbc"))

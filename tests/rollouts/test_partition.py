@@ -58,7 +58,9 @@ def test_even_spread_minimises_the_paper_criterion():
 @pytest.mark.parametrize(("likely", "scaled", "segments"), [(0.80, 0.9097, []), (0.78, 0.8918, [(0, 1)])])
 def test_probabilities_are_those_at_the_sampling_temperature(likely, scaled, segments):
     """spo.md 10.5."""
-    _, logprobs, _ = draw(torch.tensor([[likely, 1 - likely]]).log(), torch.tensor([0.0]), SamplingParams(temperature=0.6))
+    _, logprobs, _ = draw(
+        torch.tensor([[likely, 1 - likely]]).log(), torch.tensor([0.0]), SamplingParams(temperature=0.6)
+    )
     assert float(logprobs.exp()) == pytest.approx(scaled, abs=1e-4)
     assert partition_cutpoint(logprobs.exp(), 0.9, 5) == segments
 
@@ -89,7 +91,8 @@ def covers(segments, first, length):
     ("pieces", "expected"),
     [
         (["a", "\n", "b", "\n", "c"], [(0, 2), (2, 4), (4, 5)]),
-        (["a", "\n", "b", "\n", "#", "###", " 5", ""], [(0, 2), (2, 5 + 3)]),  # the answer belongs to the last step
+        # the answer belongs to the last step
+        (["a", "\n", "b", "\n", "#", "###", " 5", ""], [(0, 2), (2, 5 + 3)]),
         (["\n", "\n", "a", "\n", "b"], [(0, 4), (4, 5)]),  # leading blank lines belong to the first step
         (["a", "\n", " ", "\n", "b"], [(0, 4), (4, 5)]),  # and others to the one before them
         (["a", "\n\n", "b", ".\n", "c", "\n", ""], [(0, 2), (2, 4), (4, 7)]),

@@ -18,12 +18,19 @@ from pipelines.rollouts.tree_params import TreeParams, expected_nodes
 from tests.rollouts.scripted import EOS, ScriptedEngine
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
-PROMPTS = [Prompt(name, [4, 9, 5 + index] + [6] * index, root_key(0, 3, name)) for index, name in enumerate("abc")]
+PROMPTS = [
+    Prompt(name, [4, 9, 5 + index] + [6] * index, root_key(0, 3, name)) for index, name in enumerate("abc")
+]
 
 
 def test_cost_of_a_tree():
     """spo.md 10.22: 2-2 tree, M = 3, L = 8: 2*3 + 4*5 = 26 tokens, 6 nodes, versus 32 unshared."""
-    forest = grow(ScriptedEngine(), PROMPTS[:1], TreeParams(branching=(2, 2), segment=3), SamplingParams(max_new_tokens=8))
+    forest = grow(
+        ScriptedEngine(),
+        PROMPTS[:1],
+        TreeParams(branching=(2, 2), segment=3),
+        SamplingParams(max_new_tokens=8),
+    )
     assert len(forest.nodes) == 6
     assert sum(len(node.ids) for node in forest.nodes) == 26
     assert sum(len(forest.response(leaf)) for leaf in forest.leaves()) == 32
@@ -44,7 +51,12 @@ def test_expected_nodes_with_early_ends():
     assert expected_nodes((6, 6, 6), 0.8) == pytest.approx(173.04)
     script = lambda prefix, key, position: EOS if mix(key) % 10 < 2 else 1  # noqa: E731
     prompts = [Prompt(str(index), [4], root_key(0, 0, str(index))) for index in range(100)]
-    forest = grow(ScriptedEngine(script), prompts, TreeParams(branching=(6, 6, 6), segment=1), SamplingParams(max_new_tokens=3))
+    forest = grow(
+        ScriptedEngine(script),
+        prompts,
+        TreeParams(branching=(6, 6, 6), segment=1),
+        SamplingParams(max_new_tokens=3),
+    )
     assert len(forest.nodes) / 100 == pytest.approx(173.04, rel=0.05)
 
 
@@ -69,7 +81,9 @@ def test_truncated_leaves_say_so():
     capped = grow(ScriptedEngine(), PROMPTS[:1], params, SamplingParams(max_new_tokens=8))
     assert {capped.nodes[leaf].finish for leaf in capped.leaves()} == {Finish.CAP}
     cut = grow(ScriptedEngine(context=8), PROMPTS[:1], params, SamplingParams(max_new_tokens=8))
-    assert {(cut.nodes[leaf].finish, len(cut.nodes[leaf].ids)) for leaf in cut.leaves()} == {(Finish.CONTEXT, 2)}
+    assert {(cut.nodes[leaf].finish, len(cut.nodes[leaf].ids)) for leaf in cut.leaves()} == {
+        (Finish.CONTEXT, 2)
+    }
     assert not Finish.CAP.whole
     assert not Finish.CONTEXT.whole
 
@@ -78,7 +92,10 @@ def test_context_is_reserved_for_every_level():
     """spo.md 11: P + (D - 1) * M < context, and likewise for the limit of new tokens."""
     params = TreeParams(branching=(2, 2, 2), segment=3)
     grow(ScriptedEngine(context=10), PROMPTS[:1], params, SamplingParams(max_new_tokens=7))
-    with pytest.raises(ValueError, match=r"prompt b has 4 tokens: .*2 inner levels of 3 tokens.*drop prompts of 4 tokens or more"):
+    with pytest.raises(
+        ValueError,
+        match=r"prompt b has 4 tokens: .*2 inner levels of 3 tokens.*drop prompts of 4 tokens or more",
+    ):
         grow(ScriptedEngine(context=10), PROMPTS, params, SamplingParams(max_new_tokens=7))
     with pytest.raises(ValueError, match="must be above 6"):
         grow(ScriptedEngine(), PROMPTS, params, SamplingParams(max_new_tokens=6))
@@ -89,12 +106,19 @@ def test_empty_input():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32), st.lists(st.integers(1, 4), min_size=1, max_size=4), st.integers(1, 4), st.integers(1, 5))
+@given(
+    st.integers(0, 2**32),
+    st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    st.integers(1, 4),
+    st.integers(1, 5),
+)
 def test_every_unfinished_inner_segment_has_all_its_children(seed, branching, segment, last):
     prompts = [Prompt(name, [4], root_key(seed, 0, name)) for name in "ab"]
     params = TreeParams(branching=tuple(branching), segment=segment)
     script = lambda prefix, key, position: mix(key + position) % 8  # noqa: E731
-    forest = grow(ScriptedEngine(script), prompts, params, SamplingParams(max_new_tokens=params.reserved + last))
+    forest = grow(
+        ScriptedEngine(script), prompts, params, SamplingParams(max_new_tokens=params.reserved + last)
+    )
     children = Counter((node.tree, node.parent) for node in forest.nodes)
     assert all(children[tree, -1] == branching[0] for tree in (0, 1))
     for index, node in enumerate(forest.nodes):
@@ -123,7 +147,11 @@ def by_path(forest, tree):
     places = {}
     for _, _, members in forest.children():
         places.update({index: place for place, index in enumerate(members)})
-    return {tuple(places[step] for step in forest.path(index)): node.ids for index, node in enumerate(forest.nodes) if node.tree == tree}
+    return {
+        tuple(places[step] for step in forest.path(index)): node.ids
+        for index, node in enumerate(forest.nodes)
+        if node.tree == tree
+    }
 
 
 def test_a_real_tree_equals_continuing_by_hand(engine):
@@ -135,7 +163,9 @@ def test_a_real_tree_equals_continuing_by_hand(engine):
         for depth, place in enumerate(path[:-1], 1):
             context, key = context + segments[path[:depth]], child_key(key, place)
         cap = 2 if len(path) < 3 else 5
-        (alone,) = engine.generate([context], [[child_key(key, path[-1])]], SAMPLING.model_copy(update={"max_new_tokens": cap}))[0]
+        (alone,) = engine.generate(
+            [context], [[child_key(key, path[-1])]], SAMPLING.model_copy(update={"max_new_tokens": cap})
+        )[0]
         assert alone.ids == ids
 
 

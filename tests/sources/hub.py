@@ -1,4 +1,6 @@
-"""A Hugging Face hub on loopback: repositories with branches and commits, served as huggingface_hub asks for them."""
+"""A Hugging Face hub on loopback: repositories with branches and commits, served as huggingface_hub asks for
+them.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ def git_digest(data: bytes) -> str:
 
 
 class Hub:
-    """`commit(id, folder)` adds a commit of the folder's files and moves `main` there; data sets have ids that begin with `datasets/`.
-    `asked` holds every request's path."""
+    """`commit(id, folder)` adds a commit of the folder's files and moves `main` there; data sets have ids
+    that begin with `datasets/`. `asked` holds every request's path.
+    """
 
     def __init__(self) -> None:
         self.commits: dict[str, dict[str, dict[str, bytes]]] = {}  # id -> commit -> file -> bytes
@@ -40,9 +43,15 @@ class Hub:
         self.url = f"http://127.0.0.1:{self.http.server_port}"
 
     def commit(self, id: str, folder: Path) -> str:
-        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        files = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
         known = self.commits.setdefault(id, {})
-        name = hashlib.sha1(repr([len(known), sorted((key, git_digest(data)) for key, data in files.items())]).encode()).hexdigest()
+        name = hashlib.sha1(
+            repr([len(known), sorted((key, git_digest(data)) for key, data in files.items())]).encode()
+        ).hexdigest()
         known[name] = files
         self.branches.setdefault(id, {})["main"] = name
         return name
@@ -67,20 +76,33 @@ class Hub:
             id = f"datasets/{id}" if what == "datasets" else id
             if commit := self._commit(id, revision):
                 files = self.commits[id][commit]
-                rows = [{"type": "file", "path": name, "size": len(data), "oid": git_digest(data)} for name, data in files.items()]
+                rows = [
+                    {"type": "file", "path": name, "size": len(data), "oid": git_digest(data)}
+                    for name, data in files.items()
+                ]
                 info = {"id": id, "sha": commit, "siblings": [{"rfilename": name} for name in files]}
-                return self._send(request, 200, json.dumps(rows if kind == "tree" else info).encode(), {}, body)
+                return self._send(
+                    request, 200, json.dumps(rows if kind == "tree" else info).encode(), {}, body
+                )
         if found := re.fullmatch(r"/(.+?)/resolve/([^/]+)/(.+)", path):
             id, revision, name = found.groups()
             commit = self._commit(id, revision)
             if commit and name in self.commits[id][commit]:
                 data = self.commits[id][commit][name]
-                return self._send(request, 200, data, {"ETag": f'"{git_digest(data)}"', "X-Repo-Commit": commit}, body)
+                return self._send(
+                    request, 200, data, {"ETag": f'"{git_digest(data)}"', "X-Repo-Commit": commit}, body
+                )
         self._send(request, 404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
 
-    def _send(self, request: BaseHTTPRequestHandler, status: int, data: bytes, headers: dict[str, str], body: bool) -> None:
+    def _send(
+        self, request: BaseHTTPRequestHandler, status: int, data: bytes, headers: dict[str, str], body: bool
+    ) -> None:
         request.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), "Content-Type": "application/json", **headers}.items():
+        for name, value in {
+            "Content-Length": str(len(data)),
+            "Content-Type": "application/json",
+            **headers,
+        }.items():
             request.send_header(name, value)
         request.end_headers()
         if body:

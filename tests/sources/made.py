@@ -1,4 +1,6 @@
-"""Models and tokenizers as they come from elsewhere: a transformers folder of a few kilobytes, and the same model in a .gguf file."""
+"""Models and tokenizers as they come from elsewhere: a transformers folder of a few kilobytes, and the same
+model in a .gguf file.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,19 @@ SPECIALS = ["<unk>", "<s>", "</s>", "<pad>"]
 
 
 def model_folder(folder: Path, seed: int = 0, tied: bool = False, words: str = "one two three 1 2 3") -> Path:
-    """A two-layer Llama with random weights and a byte-level tokenizer of `words`, as transformers saves them."""
+    """A two-layer Llama with random weights and a byte-level tokenizer of `words`, as transformers saves
+    them.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     vocabulary = tokenizer_folder(folder, words)
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     config = LlamaConfig(
         vocab_size=vocabulary,
         bos_token_id=1,
@@ -40,7 +50,10 @@ def tokenizer_folder(folder: Path, words: str) -> int:
     raw.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     raw.train_from_iterator(
-        [words], trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False)
+        [words],
+        trainers.BpeTrainer(
+            vocab_size=300, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
+        ),
     )
     names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
     PreTrainedTokenizerFast(tokenizer_object=raw, **names).save_pretrained(str(folder))
@@ -71,7 +84,11 @@ def gguf_file(path: Path, folder: Path) -> Path:
         which = next((heads[part] for part in heads if part in name), None)
         value = tensor.numpy()
         if which:  # llama.cpp pairs the rotated dimensions differently
-            value = value.reshape(which, 2, value.shape[0] // which // 2, value.shape[1]).swapaxes(1, 2).reshape(value.shape)
+            value = (
+                value.reshape(which, 2, value.shape[0] // which // 2, value.shape[1])
+                .swapaxes(1, 2)
+                .reshape(value.shape)
+            )
         writer.add_tensor(_gguf_name(name), value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -91,8 +108,12 @@ def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
     writer.add_token_list([text for text, _ in tokens])
-    writer.add_token_types([gguf.TokenType.CONTROL if text in control else gguf.TokenType.NORMAL for text, _ in tokens])
-    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in raw["model"]["merges"]])
+    writer.add_token_types(
+        [gguf.TokenType.CONTROL if text in control else gguf.TokenType.NORMAL for text, _ in tokens]
+    )
+    writer.add_token_merges(
+        [merge if isinstance(merge, str) else " ".join(merge) for merge in raw["model"]["merges"]]
+    )
     writer.add_unk_token_id(0)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
@@ -100,7 +121,11 @@ def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
 
 
 def _gguf_name(name: str) -> str:
-    whole = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight", "lm_head.weight": "output.weight"}
+    whole = {
+        "model.embed_tokens.weight": "token_embd.weight",
+        "model.norm.weight": "output_norm.weight",
+        "lm_head.weight": "output.weight",
+    }
     if name in whole:
         return whole[name]
     _, _, layer, part = name.removesuffix(".weight").split(".", 3)

@@ -1,6 +1,8 @@
-"""Models and tokenizers from outside, as a user has them: `whetstone …` and `dvc …` in a clone of the whole repository.
+"""Models and tokenizers from outside, as a user has them: `whetstone …` and `dvc …` in a clone of the whole
+repository.
 
-The suite replaces weights and a tokenizer; `WHETSTONE_SOURCES=1 pytest tests/sources/test_command_line.py` tries the rest too (ten minutes).
+The suite replaces weights and a tokenizer; `WHETSTONE_SOURCES=1 pytest tests/sources/test_command_line.py`
+tries the rest too (ten minutes).
 """
 
 from __future__ import annotations
@@ -26,12 +28,18 @@ OUTSIDE = {
     "corpus.exam.max_response_tokens": 200,
 }
 WEIGHTS = "model.safetensors"
-everything = pytest.mark.skipif("WHETSTONE_SOURCES" not in os.environ, reason="WHETSTONE_SOURCES=1 tries all that comes from outside")
+everything = pytest.mark.skipif(
+    "WHETSTONE_SOURCES" not in os.environ, reason="WHETSTONE_SOURCES=1 tries all that comes from outside"
+)
 
 
 def settings(model: object, tokenizer: object) -> dict:
     named = {"base.pretrained": model, "corpus.exam.tokenizer": {"kind": "pretrained", "id": tokenizer}}
-    whole = {key: value for key, value in (clone.TINY | OUTSIDE | named).items() if not key.startswith("base.architecture.")}
+    whole = {
+        key: value
+        for key, value in (clone.TINY | OUTSIDE | named).items()
+        if not key.startswith("base.architecture.")
+    }
     return whole
 
 
@@ -125,7 +133,8 @@ def test_new_weights_are_taken_and_old_ones_come_back(project: Project, others: 
     assert (project.folder / "models/base/model" / WEIGHTS).read_bytes() != before
     assert audit(project) == ""
     replace(project, WEIGHTS, others / "a")
-    assert set(project.plan("base").values()) == {"restore"}  # from the run cache, and the corpus is not among them
+    # from the run cache, and the corpus is not among them
+    assert set(project.plan("base").values()) == {"restore"}
     assert "corpus@exam" not in project.plan("base")
     project.bring("base")
     assert (project.folder / "models/base/model" / WEIGHTS).read_bytes() == before
@@ -162,7 +171,11 @@ def test_damage_is_said_in_a_sentence(project: Project, others: Path):
     folder = project.folder / "assets/llm"
     for name, damage, said in (
         (WEIGHTS, lambda path: path.write_bytes(path.read_bytes()[:-7]), "the weights cannot be read"),
-        ("tokenizer.json", lambda path: path.write_bytes(path.read_bytes()[:-7]), "assets/llm/tokenizer.json is cut short or damaged"),
+        (
+            "tokenizer.json",
+            lambda path: path.write_bytes(path.read_bytes()[:-7]),
+            "assets/llm/tokenizer.json is cut short or damaged",
+        ),
         ("config.json", lambda path: path.unlink(), "assets/llm holds no config.json"),
     ):
         damage(folder / name)
@@ -176,7 +189,9 @@ def test_damage_is_said_in_a_sentence(project: Project, others: Path):
 
 @everything
 def test_what_bare_dvc_had_not_seen(project: Project, others: Path):
-    """DVC reads source.lock.json before any command of ours: the first `dvc repro` ends with a word, the second does it."""
+    """DVC reads source.lock.json before any command of ours: the first `dvc repro` ends with a word, the
+    second does it.
+    """
     shutil.copytree(others / "b", project.folder / "assets/other")
     project.set("base.pretrained", "assets/other")
     first = project.dvc("repro", "base")
@@ -214,7 +229,7 @@ def test_a_gguf_file(project: Project, others: Path):
     assert "assets/tiny.gguf" in audit(project)
 
 
-# -- a hub ------------------------------------------------------------------------------------------------------------------------------
+# -- a hub ---------------------------------------------------------------------------------------------------
 
 
 @everything
@@ -228,7 +243,10 @@ def test_an_id_without_a_commit(tmp_path: Path, others: Path):
         lock = json.loads((project.folder / "source.lock.json").read_text())
         assert {pin["commit"] for pin in lock["pins"].values()} == {first}
         assert (project.plan("base"), audit(project)) == ({}, "")
-        raw = {row["path"]: row for row in json.loads(project.call("lineage", "models/base", "--json").stdout)["raw"]}
+        raw = {
+            row["path"]: row
+            for row in json.loads(project.call("lineage", "models/base", "--json").stdout)["raw"]
+        }
         weights = raw[f"some/llm@{first[:12]}/{WEIGHTS}"]
         assert weights["status"] == "verified"
         assert len(weights["digest"].removeprefix("sha256:")) == 64
@@ -278,4 +296,6 @@ def test_an_unknown_id_offline(tmp_path: Path):
     assert done.returncode == 1
     assert "nobody/nothing (revision main) is no folder here" in done.stdout
     assert "execution.offline" in done.stdout
-    assert yaml.safe_load((project.folder / "params.yaml").read_text())["base"]["pretrained"] == "nobody/nothing"
+    assert (
+        yaml.safe_load((project.folder / "params.yaml").read_text())["base"]["pretrained"] == "nobody/nothing"
+    )

@@ -1,6 +1,7 @@
-"""Data sets from outside, as a user has them: `whetstone …` in clones of the whole repository, one by a Hugging Face id (of a hub on loopback), one
-from an installed package. What is pinned stays, other bytes under the same name are refused by name.
-`WHETSTONE_SOURCES=1 pytest tests/sources/test_data_command_line.py`, a minute and a half of processor time.
+"""Data sets from outside, as a user has them: `whetstone …` in clones of the whole repository, one by a
+Hugging Face id (of a hub on loopback), one from an installed package. What is pinned stays, other bytes under
+the same name are refused by name. `WHETSTONE_SOURCES=1 pytest tests/sources/test_data_command_line.py`, a
+minute and a half of processor time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ def settings(hub: str, package: str) -> dict[str, object]:
     return {
         "corpus.exam.sources": {
             "asked": {**source, "id": hub, "splits": {"rl": "train", "validation": "test"}},
-            "held": {**source, "id": {"package": package, "file": "held.jsonl"}, "splits": {"heldout": "held.jsonl"}},
+            "held": {
+                **source,
+                "id": {"package": package, "file": "held.jsonl"},
+                "splits": {"heldout": "held.jsonl"},
+            },
         },
         "corpus.exam.tokenizer": {"kind": "char", "alphabet": "bytes"},
         "corpus.exam.validation_share": 0,
@@ -73,7 +78,9 @@ def sources(project: Project) -> dict[str, str]:
     return {"hub" if "hub" in entry["source"] else "package": name for name, entry in taken.items()}
 
 
-@pytest.mark.skipif("WHETSTONE_SOURCES" not in os.environ, reason="WHETSTONE_SOURCES=1 tries all that comes from outside")
+@pytest.mark.skipif(
+    "WHETSTONE_SOURCES" not in os.environ, reason="WHETSTONE_SOURCES=1 tries all that comes from outside"
+)
 def test_data_by_id_and_from_a_package(tmp_path: Path):
     site = package(tmp_path / "site")
     with Hub() as hub:
@@ -81,11 +88,19 @@ def test_data_by_id_and_from_a_package(tmp_path: Path):
         here = project(tmp_path / "here/project", hub, site)
         ended = {name: stage["ended"] for name, stage in here.run("corpus@exam")["stages"].items()}
         named = sources(here)
-        assert ended == {"corpus@exam": "run", f"source@{named['hub']}": "run", f"source@{named['package']}": "run"}
+        assert ended == {
+            "corpus@exam": "run",
+            f"source@{named['hub']}": "run",
+            f"source@{named['package']}": "run",
+        }
         records = [
-            json.loads(line) for path in (here.folder / "data/exam/records").glob("*.jsonl") for line in path.read_text().splitlines()
+            json.loads(line)
+            for path in (here.folder / "data/exam/records").glob("*.jsonl")
+            for line in path.read_text().splitlines()
         ]
-        assert sorted(row["answer"] for row in records) == sorted([*(row["answer"] for row in ROWS), "7", "11", "12"])
+        assert sorted(row["answer"] for row in records) == sorted(
+            [*(row["answer"] for row in ROWS), "7", "11", "12"]
+        )
         lineage_has(here, f"some/rows@{first[:12]}/{TRAIN}", tmp_path / "files" / TRAIN)
         lineage_has(here, "some-rows 1.2: held.jsonl/held.jsonl", site / PACKAGED)
 
@@ -93,20 +108,31 @@ def test_data_by_id_and_from_a_package(tmp_path: Path):
         second = hub.commit("datasets/some/rows", tmp_path / "files")  # the branch moves
         assert here.plan("corpus@exam") == {}
         said = " ".join(here.call("run", "corpus@exam", "--force").stdout.split())
-        assert f"corpus@exam: notice: some/rows: main has moved to {second}; this project stays with {first}" in said
+        assert (
+            f"corpus@exam: notice: some/rows: main has moved to {second}; this project stays with {first}"
+            in said
+        )
         lineage_has(here, f"some/rows@{first[:12]}/{HELD}", tmp_path / "files" / HELD)
 
         # other bytes under the same version of the package
         (site / PACKAGED).write_text((site / PACKAGED).read_text().replace("11", "12"))
         assert "some-rows 1.2: held.jsonl" in audited(here)
-        assert "some-rows 1.2: held.jsonl: held.jsonl changed since it was taken in" in refused(here, "--force")
+        assert "some-rows 1.2: held.jsonl: held.jsonl changed since it was taken in" in refused(
+            here, "--force"
+        )
 
         # the same to a colleague with an empty cache, and other bytes under the same commit
         there = colleague(tmp_path / "there/project", here, hub, site)
         hub.commits["datasets/some/rows"][first][TRAIN] += b"\n"
         said = refused(there)
-        assert f"some/rows@{first[:12]} is not what was first taken in under this name: {TRAIN} has other bytes" in said
-        assert "some-rows 1.2: held.jsonl is not what was first taken in under this name: held.jsonl has other bytes" in said
+        assert (
+            f"some/rows@{first[:12]} is not what was first taken in under this name: {TRAIN} has other bytes"
+            in said
+        )
+        assert (
+            "some-rows 1.2: held.jsonl is not what was first taken in under this name: held.jsonl has other bytes"
+            in said
+        )
         assert not (there.folder / "data/exam/records").exists()
 
         # another version is another input
@@ -116,8 +142,14 @@ def test_data_by_id_and_from_a_package(tmp_path: Path):
 
 
 def lineage_has(project: Project, path: str, file: Path) -> None:
-    rows = {row["path"]: row for row in json.loads(project.call("lineage", "data/exam/records", "--json").stdout)["raw"]}
-    assert (rows[path]["digest"], rows[path]["status"]) == ("sha256:" + hashlib.sha256(file.read_bytes()).hexdigest(), "verified")
+    rows = {
+        row["path"]: row
+        for row in json.loads(project.call("lineage", "data/exam/records", "--json").stdout)["raw"]
+    }
+    assert (rows[path]["digest"], rows[path]["status"]) == (
+        "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest(),
+        "verified",
+    )
 
 
 def audited(project: Project) -> str:

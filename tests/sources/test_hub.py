@@ -1,4 +1,5 @@
-"""Models, tokenizers and data sets by Hugging Face id: what is pinned stays, in a fresh clone too, and other bytes are refused by name.
+"""Models, tokenizers and data sets by Hugging Face id: what is pinned stays, in a fresh clone too, and other
+bytes are refused by name.
 
 A hub on loopback; everything that a user starts runs in this process, but for the stages themselves.
 """
@@ -65,14 +66,21 @@ def data_set(folder: Path, rows: list[dict[str, str]] = ROWS) -> Path:
     (folder / "README.md").write_text(CARD)
     (folder / "rows/train-0.jsonl").write_text("".join(lines[:4]))
     (folder / "rows/train-1.jsonl").write_text("".join(lines[4:]))
-    (folder / "rows/held.jsonl").write_text(json.dumps({"question": "wholly unlike the others", "answer": "7"}) + "\n")
+    (folder / "rows/held.jsonl").write_text(
+        json.dumps({"question": "wholly unlike the others", "answer": "7"}) + "\n"
+    )
     (folder / "load.py").write_text("raise SystemExit('nobody runs this')\n")
     return folder
 
 
 def model(folder: Path, weights: bytes = b"weights") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in {"config.json": b"{}", "model.safetensors": weights, "tokenizer.json": b"[]", "README.md": b"A model."}.items():
+    for name, data in {
+        "config.json": b"{}",
+        "model.safetensors": weights,
+        "tokenizer.json": b"[]",
+        "README.md": b"A model.",
+    }.items():
         (folder / name).write_bytes(data)
     return folder
 
@@ -151,17 +159,28 @@ def test_a_moved_branch_is_said_and_not_followed(hub, tmp_path, another_machine,
 
 @KINDS
 @pytest.mark.parametrize("pinned", [False, True], ids=["branch", "commit"])
-def test_other_bytes_under_the_same_commit_are_refused_by_name(hub, tmp_path, another_machine, id, make, params, file, pinned):
+def test_other_bytes_under_the_same_commit_are_refused_by_name(
+    hub, tmp_path, another_machine, id, make, params, file, pinned
+):
     first = hub.commit(id, make(tmp_path / "files"))
     if pinned:
-        params = taking(pretrained="some/llm", revision=first) if id == "some/llm" else with_data(id="some/rows", revision=first)
+        params = (
+            taking(pretrained="some/llm", revision=first)
+            if id == "some/llm"
+            else with_data(id="some/rows", revision=first)
+        )
     made, _ = run(tmp_path / "here", params)
-    assert source_lock.read(tmp_path / "here")["pins"][Reference(*named(params)).name]["files"][file] == made.files[file].sha256
+    assert (
+        source_lock.read(tmp_path / "here")["pins"][Reference(*named(params)).name]["files"][file]
+        == made.files[file].sha256
+    )
     other = clone(tmp_path / "here", params)
-    hub.commits[id][first][file] = hub.commits[id][first][file] + b"\n"  # an attack, or another hub of that name
+    # an attack, or another hub of that name
+    hub.commits[id][first][file] = hub.commits[id][first][file] + b"\n"
     another_machine()
     with pytest.raises(
-        SourceError, match=rf"@{first[:12]} is not what was first taken in under this name: {file} has other bytes"
+        SourceError,
+        match=rf"@{first[:12]} is not what was first taken in under this name: {file} has other bytes",
     ) as error:
         run(other, params)
     assert "delete" in str(error.value)
@@ -178,18 +197,24 @@ def named(params: Params) -> tuple:
 
 
 @KINDS
-def test_bytes_that_change_in_the_cache_are_refused_by_name(hub, tmp_path, monkeypatch, id, make, params, file):
+def test_bytes_that_change_in_the_cache_are_refused_by_name(
+    hub, tmp_path, monkeypatch, id, make, params, file
+):
     first = hub.commit(id, make(tmp_path / "files"))
     made, _ = run(tmp_path / "here", params)
     (snapshot,) = (tmp_path / "hf").rglob(f"snapshots/{first}")
     blob = (snapshot / file).resolve()
     blob.chmod(0o644)
     blob.write_bytes(blob.read_bytes()[:-1] + b" ")
-    with pytest.raises(SourceError, match=rf"{file} is damaged: its bytes are not those that the hub's cache names"):
+    with pytest.raises(
+        SourceError, match=rf"{file} is damaged: its bytes are not those that the hub's cache names"
+    ):
         opened(made, offline=True).__enter__()
-    row = next(row for row in outside.files(json.loads(made.text())) if row.path.endswith(file))  # as the audit reads it
+    # as the audit reads it
+    row = next(row for row in outside.files(json.loads(made.text())) if row.path.endswith(file))
     assert (row.status, "bytes are not the recorded ones" in row.problem) == ("modified", True)
-    monkeypatch.setattr("pipelines.sources.places._check_blob", lambda path: None)  # a cache whose names say nothing
+    # a cache whose names say nothing
+    monkeypatch.setattr("pipelines.sources.places._check_blob", lambda path: None)
     with pytest.raises(SourceError, match=rf"some/\w+@{first[:12]}: {file} changed since it was taken in"):
         opened(made, offline=True).__enter__()
 
@@ -210,14 +235,17 @@ def test_pins_outlive_another_recipe_and_a_broken_file_is_said(hub, tmp_path):
     hub.commit("some/llm", model(tmp_path / "files"))
     run(here, params)
     pins = source_lock.read(here)["pins"]
-    source_lock.write(here, check(parse((ROOT / "params.yaml").read_text())))  # the default takes nothing from outside
+    # the default takes nothing from outside
+    source_lock.write(here, check(parse((ROOT / "params.yaml").read_text())))
     assert source_lock.read(here) == {"taken": {}, "pins": pins}
-    (here / source_lock.SOURCE_LOCK).write_text("<<<<<<< HEAD\n" + (here / source_lock.SOURCE_LOCK).read_text())
+    (here / source_lock.SOURCE_LOCK).write_text(
+        "<<<<<<< HEAD\n" + (here / source_lock.SOURCE_LOCK).read_text()
+    )
     with pytest.raises(ParamsError, match=r"source\.lock\.json cannot be read; settle its conflicts"):
         source_lock.write(here, params)
 
 
-# -- data -------------------------------------------------------------------------------------------------------------------------------
+# -- data ----------------------------------------------------------------------------------------------------
 
 
 def corpus(folder: Path, made: manifest.Manifest, **source):
@@ -238,17 +266,23 @@ def corpus(folder: Path, made: manifest.Manifest, **source):
         "decontaminate": {"ngram": None, "near": False},
         "tokenizer": {"kind": "char", "alphabet": "bytes"},
     }
-    return build("t", CorpusParams.model_validate(value), folder, 0, folder / "tokenizer", open_source=open_source)
+    return build(
+        "t", CorpusParams.model_validate(value), folder, 0, folder / "tokenizer", open_source=open_source
+    )
 
 
 def test_rows_of_a_data_set_by_id(hub, tmp_path):
     hub.commit("datasets/some/rows", data_set(tmp_path / "files"))
     made, _ = run(tmp_path / "here", with_data(id="some/rows"))
     assert sorted(made.files) == ["README.md", "rows/held.jsonl", "rows/train-0.jsonl", "rows/train-1.jsonl"]
-    for number, splits in enumerate(({}, {"splits": {"rl": "rows/train-0.jsonl", "heldout": "rows/held.jsonl"}})):
+    for number, splits in enumerate(
+        ({}, {"splits": {"rl": "rows/train-0.jsonl", "heldout": "rows/held.jsonl"}})
+    ):
         (tmp_path / str(number)).mkdir()
         found = corpus(tmp_path / str(number), made, id="some/rows", **splits)
-        assert {record.answer for record in found.records["rl"]} == {row["answer"] for row in (ROWS[:4] if splits else ROWS)}
+        assert {record.answer for record in found.records["rl"]} == {
+            row["answer"] for row in (ROWS[:4] if splits else ROWS)
+        }
         assert [record.answer for record in found.records["heldout"]] == ["7"]
 
 
@@ -256,7 +290,8 @@ def test_what_a_data_set_does_not_have_is_said(hub, tmp_path):
     first = hub.commit("datasets/some/rows", data_set(tmp_path / "files"))
     made, _ = run(tmp_path / "here", with_data(id="some/rows"))
     with pytest.raises(
-        ValueError, match=rf"source t: the data set some/rows@{first[:12]} gives no split dev; name one of its splits"
+        ValueError,
+        match=rf"source t: the data set some/rows@{first[:12]} gives no split dev; name one of its splits",
     ) as no:
         corpus(tmp_path, made, id="some/rows", splits={"rl": "dev"})
     assert "whetstone-source" not in str(no.value)
@@ -269,7 +304,9 @@ def test_bad_rows_of_an_outside_file_have_a_place_that_stays(tmp_path):
     files = data_set(tmp_path / "files")
     (files / "rows/train-0.jsonl").write_text('{"question": "one?", "answer": "1"}\n{"question": \n')
     made, _ = run(tmp_path / "here", with_data(id=str(files)))
-    found = corpus(tmp_path, made, id=str(files), splits={"rl": "rows/train-0.jsonl", "heldout": "rows/held.jsonl"})
+    found = corpus(
+        tmp_path, made, id=str(files), splits={"rl": "rows/train-0.jsonl", "heldout": "rows/held.jsonl"}
+    )
     (bad,) = found.metrics["sources"]["t"]["first_bad"]
     assert bad.startswith(f"{files}/rows/train-0.jsonl:2: not JSON")
 

@@ -1,4 +1,6 @@
-"""Taking a source in and opening it again: the digested bytes and no others, or an error that names the file."""
+"""Taking a source in and opening it again: the digested bytes and no others, or an error that names the
+file.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +40,22 @@ def folder(tmp_path) -> Path:
 
 
 def names(found) -> list[str]:
-    return sorted(os.path.relpath(os.path.join(parent, name), found.folder) for parent, _, files in os.walk(found.folder) for name in files)
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), found.folder)
+        for parent, _, files in os.walk(found.folder)
+        for name in files
+    )
 
 
 def test_files_that_count_by_kind(folder):
     model = take(Source(path=str(folder)), "model", offline=True)
-    assert sorted(model.files) == ["config.json", "deep/code.py", "merges.txt", "model.safetensors", "tokenizer.json"]
+    assert sorted(model.files) == [
+        "config.json",
+        "deep/code.py",
+        "merges.txt",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
     tokenizer = take(Source(path=str(folder)), "tokenizer", offline=True)
     assert sorted(tokenizer.files) == ["config.json", "deep/code.py", "merges.txt", "tokenizer.json"]
     assert used(["a.gguf", "b.json"], "model", files=("*.gguf",)) == ("a.gguf",)
@@ -52,7 +64,11 @@ def test_files_that_count_by_kind(folder):
 
 def test_digests_are_of_the_bytes_and_dvcs(folder):
     found = take(Source(path=str(folder)), "model", offline=True).files["tokenizer.json"]
-    assert found == (hashlib.sha256(b"tokenizer.json").hexdigest(), file_digest(folder / "tokenizer.json"), 14)
+    assert found == (
+        hashlib.sha256(b"tokenizer.json").hexdigest(),
+        file_digest(folder / "tokenizer.json"),
+        14,
+    )
 
 
 def test_a_manifest_survives_its_file(folder, tmp_path):
@@ -86,7 +102,9 @@ def test_only_what_was_digested_can_be_seen(folder):
 def test_other_bytes_are_an_error(folder, damage, said):
     made = take(Source(path=str(folder)), "model", offline=True)
     damage(folder / "model.safetensors")
-    with pytest.raises(SourceError, match=rf"{re.escape(str(folder))}: model\.safetensors {said} since it was taken in"):
+    with pytest.raises(
+        SourceError, match=rf"{re.escape(str(folder))}: model\.safetensors {said} since it was taken in"
+    ):
         opened(made, offline=True).__enter__()
 
 
@@ -104,7 +122,9 @@ def test_a_link_counts_by_what_it_points_to(folder, tmp_path):
 
 
 def test_what_is_not_there(tmp_path):
-    with pytest.raises(SourceError, match=r"gone is missing; bring it back, or correct the path in params\.yaml"):
+    with pytest.raises(
+        SourceError, match=r"gone is missing; bring it back, or correct the path in params\.yaml"
+    ):
         take(Source(path=str(tmp_path / "gone")), "model", offline=True)
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(SourceError, match=r"link is a link to .*gone, which is not there"):
@@ -123,8 +143,12 @@ def package(tmp_path, monkeypatch) -> Path:
     (site / "tiny_llm/data").mkdir(parents=True)
     (site / "tiny_llm-1.2.dist-info").mkdir()
     (site / "tiny_llm/data/tiny.gguf").write_bytes(b"GGUF")
-    (site / "tiny_llm-1.2.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: tiny-llm\nVersion: 1.2\n")
-    (site / "tiny_llm-1.2.dist-info/RECORD").write_text("tiny_llm/data/tiny.gguf,,\ntiny_llm/data/gone.gguf,,\n")
+    (site / "tiny_llm-1.2.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tiny-llm\nVersion: 1.2\n"
+    )
+    (site / "tiny_llm-1.2.dist-info/RECORD").write_text(
+        "tiny_llm/data/tiny.gguf,,\ntiny_llm/data/gone.gguf,,\n"
+    )
     monkeypatch.setattr(sys, "path", [str(site), *sys.path])
     return site
 
@@ -144,7 +168,8 @@ def test_a_file_of_an_installed_package(package):
     ("name", "file", "said"),
     [
         ("tiny-llm", "other.gguf", "has no file other.gguf"),
-        ("tiny-llm", "gone.gguf", "is missing; install the package again|has no file gone.gguf"),  # as the metadata's reader lists it
+        # as the metadata's reader lists it
+        ("tiny-llm", "gone.gguf", "is missing; install the package again|has no file gone.gguf"),
         ("no-such-llm", "x", "is not installed; pip install no-such-llm"),
     ],
 )

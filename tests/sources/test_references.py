@@ -1,4 +1,6 @@
-"""What a value in params.yaml names: a path, a Hugging Face id, a package's file; and which stages of the graph take it."""
+"""What a value in params.yaml names: a path, a Hugging Face id, a package's file; and which stages of the
+graph take it.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,9 @@ def test_a_revision_belongs_to_an_id():
         BaseParams(pretrained="./folder", revision="main")
     with pytest.raises(ValidationError, match="write it into id, beside hub"):
         PretrainedTokenizer(kind="pretrained", id={"hub": "a/b"}, revision="main")
-    assert BaseParams(pretrained={"hub": "a/b", "revision": "main"}).pretrained == Source(hub="a/b", revision="main")
+    assert BaseParams(pretrained={"hub": "a/b", "revision": "main"}).pretrained == Source(
+        hub="a/b", revision="main"
+    )
 
 
 def test_the_embedded_default_takes_nothing_from_outside():
@@ -137,7 +141,9 @@ def test_presets_without_a_stage_take_nothing():
 
 
 def test_equal_values_are_one_source():
-    params = changed(base__architecture=None, base__pretrained="m", rlvr_start__runs__rlvr_start__model={"pretrained": "m"})
+    params = changed(
+        base__architecture=None, base__pretrained="m", rlvr_start__runs__rlvr_start__model={"pretrained": "m"}
+    )
     assert len({reference.name for reference in references([params.base, params.rlvr_start])}) == 1
 
 
@@ -145,8 +151,13 @@ def test_equal_values_are_one_source():
     "record",
     [
         ExamsParams(origin="raw", source={"kind": "multi_subject", "id": "some/rows"}),
-        PreferencesParams(origin="raw", source={"kind": "trl", "id": "some/rows", "splits": {"train": "train"}}),
-        PreferencesParams(origin="raw", source={"kind": "code_samples", "layout": "mbpp", "id": "some/rows", "problems": "test"}),
+        PreferencesParams(
+            origin="raw", source={"kind": "trl", "id": "some/rows", "splits": {"train": "train"}}
+        ),
+        PreferencesParams(
+            origin="raw",
+            source={"kind": "code_samples", "layout": "mbpp", "id": "some/rows", "problems": "test"},
+        ),
     ],
     ids=["exam", "pairs", "programs"],
 )

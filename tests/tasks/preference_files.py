@@ -42,15 +42,23 @@ class Scores:
 
 
 def write(root: Path, theory: bool = True) -> None:
-    """Files below `metrics` and `curves` of `root`: two sets, two reward models, five assessed models, a board, three trained runs."""
+    """Files below `metrics` and `curves` of `root`: two sets, two reward models, five assessed models, a
+    board, three trained runs.
+    """
     for name, kind in (("exam_pairs", "sampled"), ("harmless", "hh")):
         _put(root / f"metrics/preferences/{name}.json", _set(name, kind))
     draw = random.Random(0)
     for name, sources in (("reward_model", ["exam"]), ("reward_hh", ["hh", "xstest"])):
-        pairs = [Two(f"p{place}", f"g{place // 2}", sources[place % len(sources)], [1], [2], [3]) for place in range(200)]
+        pairs = [
+            Two(f"p{place}", f"g{place // 2}", sources[place % len(sources)], [1], [2], [3])
+            for place in range(200)
+        ]
         margins = [draw.gauss(0.8, 1.5) for _ in pairs]
         report = preference_accuracy(pairs, margins, [0.0] * len(pairs), RewardReportParams())
-        _put(root / f"metrics/reward_report/{name}.json", {"model": name, "preferences": "exam_pairs", **report})
+        _put(
+            root / f"metrics/reward_report/{name}.json",
+            {"model": name, "preferences": "exam_pairs", **report},
+        )
     samples = {}
     for name, quality in QUALITY.items():
         rows = [{"id": prompt, "sample": 0, "score": float(draw.random() < quality)} for prompt in PROMPTS]
@@ -63,16 +71,28 @@ def write(root: Path, theory: bool = True) -> None:
         ("reward_model", ("loss", "accuracy", "first_score")),
     ):
         _put(root / f"metrics/train/{name}.json", {"steps": 60})
-        lines = [{"step": step, **{key: draw.random() / (1 + step / 30) for key in keys}} for step in range(1, 61)]
+        lines = [
+            {"step": step, **{key: draw.random() / (1 + step / 30) for key in keys}} for step in range(1, 61)
+        ]
         (root / "curves").mkdir(exist_ok=True)
-        (root / f"curves/{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+        (root / f"curves/{name}.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in lines), "utf-8"
+        )
     if theory:
         _put(root / "metrics/dpo_theory.json", _theory())
 
 
 @cache
 def _theory() -> dict[str, Any]:
-    small = TheoryParams(seeds=3, dpo_steps=60, sweep=[20, 40, 60], reward_steps=40, ppo_iterations=8, ppo_samples=64, learning_rate=0.01)
+    small = TheoryParams(
+        seeds=3,
+        dpo_steps=60,
+        sweep=[20, 40, 60],
+        reward_steps=40,
+        ppo_iterations=8,
+        ppo_samples=64,
+        learning_rate=0.01,
+    )
     return run_theory(small, 0)
 
 

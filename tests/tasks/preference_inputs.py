@@ -1,6 +1,8 @@
-"""A tiny preference branch: sums of two digits, pairs of a right and a wrong answer, and the stages that learn from them, run in this process.
+"""A tiny preference branch: sums of two digits, pairs of a right and a wrong answer, and the stages that
+learn from them, run in this process.
 
-An answer with a 7 is unsafe, so the set `sums` has dual-safe, mixed and dual-unsafe pairs, both labels and every flag.
+An answer with a 7 is unsafe, so the set `sums` has dual-safe, mixed and dual-unsafe pairs, both labels and
+every flag.
 """
 
 from __future__ import annotations
@@ -36,7 +38,13 @@ ROUND = {
     "batch_size": 8,
     "optimiser": {"learning_rate": 1e-3},
 }
-SAFE = {"steps": 10, "batch_size": 8, "max_tokens": 32, "validation_every": 5, "optimiser": {"learning_rate": 3e-3}}
+SAFE = {
+    "steps": 10,
+    "batch_size": 8,
+    "max_tokens": 32,
+    "validation_every": 5,
+    "optimiser": {"learning_rate": 3e-3},
+}
 
 
 def safe(answer: str) -> bool:
@@ -81,8 +89,14 @@ def make_folder(folder: Path) -> None:
     target.mkdir(parents=True)
     for side, (count, first) in {"train": (96, 0), "validation": (24, 96), "heldout": (24, 120)}.items():
         write_pairs(target / f"{side}.jsonl", make_pairs(tokens, count, first))
-    responses = {(pair.prompt, text): (pair, text, ids) for pair in read_pairs(target / "train.jsonl") for text, ids in answers(pair)}
-    write_records(target / "responses.jsonl", [labelled(*one, number) for number, one in enumerate(responses.values())])
+    responses = {
+        (pair.prompt, text): (pair, text, ids)
+        for pair in read_pairs(target / "train.jsonl")
+        for text, ids in answers(pair)
+    }
+    write_records(
+        target / "responses.jsonl", [labelled(*one, number) for number, one in enumerate(responses.values())]
+    )
     write_records(folder / "data/tiny/records/heldout.jsonl", make_records(tokens, 12))
 
 
@@ -95,11 +109,29 @@ def labelled(pair: Pair, text: str, ids: list[int], number: int) -> Record:
     return Record(f"answer:{number}", pair.prompt, text, label, label, None, "sums", pair.prompt_ids, ids)
 
 
-def run_stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[str], work: str = "work", **execution: Any) -> Stage:
+def run_stage(
+    name: str,
+    params: dict[str, Any],
+    inputs: list[str],
+    outs: list[str],
+    work: str = "work",
+    **execution: Any,
+) -> Stage:
     """One stage whose outputs are put in place, as the runner does; the current folder is the project."""
     values = {"identity.seed": 0, "train.corpus": "tiny"} | params
     execution = {"device": "cpu", "threads": 1, "log_period_s": 0} | execution
-    stage = Stage(Spec(name, "key", f"{work}/{name}", tuple(outs), dict.fromkeys(inputs, ""), values, execution=execution, divisible=True))
+    stage = Stage(
+        Spec(
+            name,
+            "key",
+            f"{work}/{name}",
+            tuple(outs),
+            dict.fromkeys(inputs, ""),
+            values,
+            execution=execution,
+            divisible=True,
+        )
+    )
     stage.work.mkdir(parents=True, exist_ok=True)
     import_module(f"tasks.{stage.kind}").run(stage)
     for out in outs:
@@ -115,16 +147,30 @@ def model_outs(name: str) -> list[str]:
 
 
 def run_of(
-    kind: str, name: str, common: dict[str, Any], own: dict[str, Any], start: str = "sft", extra: list[str] | None = None, **how: Any
+    kind: str,
+    name: str,
+    common: dict[str, Any],
+    own: dict[str, Any],
+    start: str = "sft",
+    extra: list[str] | None = None,
+    **how: Any,
 ) -> Stage:
     """A run of a section with `common` and `runs`, from the model `start` on the set `sums`."""
     own = {"start": start, "preferences": "sums"} | own
     inputs = [f"models/{start}/model", "data/preferences/sums", *(extra or [])]
-    return run_stage(f"{kind}@{name}", {f"{kind}.common": common, f"{kind}.runs.{name}": own}, inputs, model_outs(name), **how)
+    return run_stage(
+        f"{kind}@{name}",
+        {f"{kind}.common": common, f"{kind}.runs.{name}": own},
+        inputs,
+        model_outs(name),
+        **how,
+    )
 
 
 def in_two_processes(stage: Stage, folder: Path, **execution: Any) -> Path:
-    """What has run in this process once more, in two and with ZeRO 1: the folder of its outputs. AssertionError with its output if it fails."""
+    """What has run in this process once more, in two and with ZeRO 1: the folder of its outputs.
+    AssertionError with its output if it fails.
+    """
     spec = json.loads(json.dumps(stage.spec.__dict__, default=list))
     spec["execution"] |= {"processes": 2, "zero_stage": 1, "micro_batch_tokens": 60} | execution
     spec["work"] = str(folder / "several" / stage.name)
@@ -133,12 +179,19 @@ def in_two_processes(stage: Stage, folder: Path, **execution: Any) -> Path:
     path.write_text(json.dumps(spec))
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WHETSTONE_SPEC": str(path)}
     command = [sys.executable, "-c", LAUNCH, stage.name]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert done.returncode == 0, done.stdout
     return Path(spec["work"]) / "outs"
 
 
 def bytes_below(*paths: str) -> dict[str, bytes]:
     """Every file below the paths."""
-    files = [file for path in map(Path, paths) for file in ([path] if path.is_file() else sorted(path.rglob("*"))) if file.is_file()]
+    files = [
+        file
+        for path in map(Path, paths)
+        for file in ([path] if path.is_file() else sorted(path.rglob("*")))
+        if file.is_file()
+    ]
     return {str(file): file.read_bytes() for file in files}

@@ -1,4 +1,6 @@
-"""One of several processes of a stage whose specification is no runner's: `python -m tests.tasks.preference_worker STAGE`."""
+"""One of several processes of a stage whose specification is no runner's: `python -m
+tests.tasks.preference_worker STAGE`.
+"""
 
 import os
 import sys

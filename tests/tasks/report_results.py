@@ -1,4 +1,6 @@
-"""Synthetic results that look like a real run's: the files that the report reads, with figures that hang together."""
+"""Synthetic results that look like a real run's: the files that the report reads, with figures that hang
+together.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,17 @@ SKILL = {"base": 0.02, "sft": 0.39, "ppo": 0.66, "grpo": 0.71, "dapo": 0.76, "sp
 SAMPLES = {"ppo": 512, "grpo": 512, "dapo": 900, "spo_tree": 700}  # responses per iteration
 QUESTIONS = {
     "chain": ("Compute 7*8-14+9 mod 10.", "7*8=56\n56-14=42\n42+9=51\n51 mod 10=1\n#### 1", "1"),
-    "clock": ("It is 10:50. What time is it 85 minutes later?", "10:50 + 60 min = 11:50\n11:50 + 25 min = 12:15\n#### 12:15", "12:15"),
+    "clock": (
+        "It is 10:50. What time is it 85 minutes later?",
+        "10:50 + 60 min = 11:50\n11:50 + 25 min = 12:15\n#### 12:15",
+        "12:15",
+    ),
     "largest": ("Which is largest: 14+9, 8*3, 30-5?", "14+9=23\n8*3=24\n30-5=25\n#### 25", "25"),
-    "money": ("Ann has 20 coins, buys 3 pens at 4 each and finds 5. How many has she?", "3*4=12\n20-12=8\n8+5=13\n#### 13", "13"),
+    "money": (
+        "Ann has 20 coins, buys 3 pens at 4 each and finds 5. How many has she?",
+        "3*4=12\n20-12=8\n8+5=13\n#### 13",
+        "13",
+    ),
 }
 
 
@@ -30,7 +40,14 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 
 def accuracy(right: int, n: int, errors: int = 0) -> dict[str, Any]:
     low, high = wilson(right, n) if n else (None, None)
-    return {"n": n, "right": right, "errors": errors, "accuracy": right / n if n else None, "low": low, "high": high}
+    return {
+        "n": n,
+        "right": right,
+        "errors": errors,
+        "accuracy": right / n if n else None,
+        "low": low,
+        "high": high,
+    }
 
 
 def runs(methods: Iterable[str]) -> dict[str, Any]:
@@ -56,7 +73,8 @@ def write(
             "train_in_heldout": {"key": 17, "text": 0},
             "records": {"sft": 4000, "rl": 6000, "heldout": problems},
             "subjects": {
-                split: dict.fromkeys(SUBJECTS, count // 4) for split, count in (("sft", 4000), ("rl", 6000), ("heldout", problems))
+                split: dict.fromkeys(SUBJECTS, count // 4)
+                for split, count in (("sft", 4000), ("rl", 6000), ("heldout", problems))
             },
             "prompt_tokens": {split: {"mean": 13.47, "max": 20} for split in ("sft", "rl", "heldout")},
             "tokenizer": {"kind": "bpe", "vocab_size": 64},
@@ -124,14 +142,22 @@ def _policy(draw: random.Random, method: str, iterations: int) -> list[dict[str,
             "updates": 2,
         }
         if method.startswith("ppo"):
-            row |= {"value_loss": 0.45 - 0.1 * done + draw.gauss(0, 0.02), "explained_variance": 0.3 * done + draw.gauss(0, 0.03)}
+            row |= {
+                "value_loss": 0.45 - 0.1 * done + draw.gauss(0, 0.02),
+                "explained_variance": 0.3 * done + draw.gauss(0, 0.03),
+            }
             row["kl"] = 0.09 * done + abs(draw.gauss(0, 0.004))
         if method == "spo_tree":
             row |= {"replay_size": 300.0 + draw.randrange(400), "replay_age": 1.5 + draw.random()}
         if method in ("dapo", "forking_tokens"):
             row |= {"refill_rounds": draw.choice((1, 2, 2, 3)), "refill_missing": 0}
         if method.endswith("_cov"):
-            row |= {"cov_likely_good": 0.1, "cov_likely_bad": 0.0, "cov_rare_good": 0.1 * done, "cov_rare_bad": 0.9 - 0.1 * done}
+            row |= {
+                "cov_likely_good": 0.1,
+                "cov_likely_bad": 0.0,
+                "cov_rare_good": 0.1 * done,
+                "cov_rare_bad": 0.9 - 0.1 * done,
+            }
         if step % 10 == 0:
             row["validation_greedy"] = round(0.40 + (skill - 0.38) * done + draw.gauss(0, 0.012), 4)
             row["validation_sampled"] = round(0.39 + (skill - 0.44) * done + draw.gauss(0, 0.012), 4)
@@ -161,8 +187,19 @@ def _answers(draw: random.Random, model: str, problems: int) -> list[dict[str, A
         level = 1 + index // len(SUBJECTS) % 3
         prompt, working, answer = QUESTIONS[subject]
         for decoding, penalty in (("greedy", 0.0), ("sampled", 0.06)):
-            right = draw.random() < SKILL.get(model, 0.5) - penalty + 0.12 * (2 - level) + 0.06 * SUBJECTS.index(subject) - 0.09
-            text = working if right else (f"#### {draw.randrange(9)}0" if model == "sft" else working.rpartition("\n")[0] + "\n#### 90")
+            right = (
+                draw.random()
+                < SKILL.get(model, 0.5) - penalty + 0.12 * (2 - level) + 0.06 * SUBJECTS.index(subject) - 0.09
+            )
+            text = (
+                working
+                if right
+                else (
+                    f"#### {draw.randrange(9)}0"
+                    if model == "sft"
+                    else working.rpartition("\n")[0] + "\n#### 90"
+                )
+            )
             rows.append(
                 {
                     "id": f"exam-{index:04d}",
@@ -184,7 +221,9 @@ def _evaluation(model: str, rows: list[dict[str, Any]], levels: bool) -> dict[st
     def counted(key: str | None = None, value: Any = None) -> dict[str, Any]:
         found = {}
         for decoding in ("greedy", "sampled"):
-            chosen = [row for row in rows if row["decoding"] == decoding and (key is None or row[key] == value)]
+            chosen = [
+                row for row in rows if row["decoding"] == decoding and (key is None or row[key] == value)
+            ]
             found[decoding] = accuracy(sum(row["verdict"] == "right" for row in chosen), len(chosen))
         return found
 

@@ -1,4 +1,6 @@
-"""Code problems through the stages, from raw rows to pass@k, on programs of one line that a tiny model learns to write."""
+"""Code problems through the stages, from raw rows to pass@k, on programs of one line that a tiny model learns
+to write.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,20 @@ from tests.corpora.made import write_lines
 from tests.rewards.code_made import QUICK
 from tests.tasks.preference_inputs import OPTIMISER, model_outs, run_stage
 
-pytestmark = pytest.mark.skipif(working_mode() is None, reason="no sandbox can be made here; `whetstone doctor` says why")
+pytestmark = pytest.mark.skipif(
+    working_mode() is None, reason="no sandbox can be made here; `whetstone doctor` says why"
+)
 
 REWARD = {"kind": "code_tests", "limits": QUICK}
 CORPUS: dict[str, Any] = {
     "raw": "raw",
-    "sources": {"lines": {"reader": "code", "layout": "code_contests", "splits": {"train": "train.jsonl", "heldout": "test.jsonl"}}},
+    "sources": {
+        "lines": {
+            "reader": "code",
+            "layout": "code_contests",
+            "splits": {"train": "train.jsonl", "heldout": "test.jsonl"},
+        }
+    },
     "reward": "code_tests",
     "validation_share": 0.2,
     "near": None,
@@ -47,7 +57,13 @@ RECORDS, TOKENIZER = "data/lines/records", "data/lines/tokenizer"
 def problem(question: str, number: int) -> dict[str, Any]:
     tests = {"input": [""], "output": [f"{number}\n"]}
     solutions = {"language": [3], "solution": [f"print({number})"]}
-    return {"name": question, "description": question, "private_tests": tests, "solutions": solutions, "difficulty": 0}
+    return {
+        "name": question,
+        "description": question,
+        "private_tests": tests,
+        "solutions": solutions,
+        "difficulty": 0,
+    }
 
 
 def stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[str], work: str = "work") -> Any:
@@ -62,11 +78,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
     Path("raw").mkdir()
     asked = {"train.jsonl": ("Say {}", "Show {}", "Print {}", "Write {}"), "test.jsonl": ("Print a {}",)}
     for file, forms in asked.items():
-        write_lines(Path("raw") / file, [problem(form.format(number), number) for form in forms for number in range(10)])
-    stage("corpus@lines", {"corpus.lines": CORPUS}, ["raw"], [RECORDS, TOKENIZER, "metrics/corpus/lines.json"])
-    shape = {"hidden_size": 32, "intermediate_size": 64, "layers": 2, "heads": 2, "kv_heads": 1, "context": 64}
+        write_lines(
+            Path("raw") / file,
+            [problem(form.format(number), number) for form in forms for number in range(10)],
+        )
+    stage(
+        "corpus@lines", {"corpus.lines": CORPUS}, ["raw"], [RECORDS, TOKENIZER, "metrics/corpus/lines.json"]
+    )
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "layers": 2,
+        "heads": 2,
+        "kv_heads": 1,
+        "context": 64,
+    }
     stage("base", {"base": {"architecture": shape}}, [TOKENIZER], ["models/base/model"])
-    sft = {"steps": 90, "batch_size": 16, "validation_every": 45, "optimiser": {"kind": "muon", "learning_rate": 3e-3}}
+    sft = {
+        "steps": 90,
+        "batch_size": 16,
+        "validation_every": 45,
+        "optimiser": {"kind": "muon", "learning_rate": 3e-3},
+    }
     stage("sft", {"sft": sft}, ["models/base/model", RECORDS], model_outs("sft"))
     outs = ["data/preferences/code", "metrics/preferences/code.json"]
     stage("preferences@code", {"preferences.code": SAMPLED}, ["models/sft/model", RECORDS, TOKENIZER], outs)
@@ -99,7 +132,13 @@ def test_pairs_of_the_models_own_programs():
         assert pair.chosen != pair.rejected
     again = ["data/preferences/code", "metrics/preferences/code.json"]
     before = Path("data/preferences/code/train.jsonl").read_bytes()
-    stage("preferences@code", {"preferences.code": SAMPLED}, ["models/sft/model", RECORDS, TOKENIZER], again, "again")
+    stage(
+        "preferences@code",
+        {"preferences.code": SAMPLED},
+        ["models/sft/model", RECORDS, TOKENIZER],
+        again,
+        "again",
+    )
     assert Path("data/preferences/code/train.jsonl").read_bytes() == before
 
 
@@ -112,10 +151,18 @@ def test_reinforcement_from_tests():
         "validation_every": 3,
         "validation_size": 4,
     }
-    own = {"sampler": {"kind": "flat", "samples": 4}, "optimiser": {"learning_rate": 1e-3}, "zero_signal": "count"}
+    own = {
+        "sampler": {"kind": "flat", "samples": 4},
+        "optimiser": {"learning_rate": 1e-3},
+        "zero_signal": "count",
+    }
     stage(
         "rl@grpo",
-        {"rl.common": common, "rl.methods.grpo": own, "rl.runs.grpo": {"method": "grpo", "start": "sft", "data": "lines"}},
+        {
+            "rl.common": common,
+            "rl.methods.grpo": own,
+            "rl.runs.grpo": {"method": "grpo", "start": "sft", "data": "lines"},
+        },
         ["models/sft/model", RECORDS],
         model_outs("grpo"),
     )
@@ -129,12 +176,22 @@ def test_dpo_on_those_pairs():
     stage("reference@dpo", params, ["models/sft/model", "data/preferences/code"], ["data/reference/dpo"])
     common = {"steps": 4, "batch_size": 4, "max_tokens": 64, "validation_every": 2, "optimiser": OPTIMISER}
     inputs = ["models/sft/model", "data/preferences/code", "data/reference/dpo"]
-    stage("dpo@dpo", {"dpo.common": common, "dpo.runs.dpo": {"start": "sft", "preferences": "code"}}, inputs, model_outs("dpo"))
+    stage(
+        "dpo@dpo",
+        {"dpo.common": common, "dpo.runs.dpo": {"start": "sft", "preferences": "code"}},
+        inputs,
+        model_outs("dpo"),
+    )
     assert curve("dpo")[0]["loss"] == pytest.approx(0.693147, abs=1e-6)
 
 
 def test_pass_at_k_and_degenerate_programs():
-    settings = {"reward": REWARD | {"tests": "hidden"}, "samples": 4, "submissions": [1, 2, 4, 8], "sampling": {"max_new_tokens": 12}}
+    settings = {
+        "reward": REWARD | {"tests": "hidden"},
+        "samples": 4,
+        "submissions": [1, 2, 4, 8],
+        "sampling": {"max_new_tokens": 12},
+    }
     outs = ["metrics/evaluate/sft.json", "samples/sft.jsonl"]
     stage("evaluate@sft", {"evaluate.settings": settings}, ["models/sft/model", RECORDS], outs)
     found = metrics(outs[0])

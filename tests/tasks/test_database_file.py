@@ -1,4 +1,6 @@
-"""Databases that a tool migrates: none is ever found half-made, and no row of a user's is lost. The migration here is a toy's."""
+"""Databases that a tool migrates: none is ever found half-made, and no row of a user's is lost. The migration
+here is a toy's.
+"""
 
 from __future__ import annotations
 
@@ -89,16 +91,24 @@ def test_an_absent_one_is_made_aside_and_renamed(tmp_path: Path) -> None:
 
 HALF = {
     "an empty file": lambda path: path.write_bytes(b""),
-    "no table but the revisions'": lambda path: execute(path, "CREATE TABLE alembic_version (version_num TEXT)"),
+    "no table but the revisions'": lambda path: execute(
+        path, "CREATE TABLE alembic_version (version_num TEXT)"
+    ),
     "no revision": half,
     "an early revision": lambda path: half(path, "INSERT INTO alembic_version VALUES ('abc')"),
     "a table half-way": lambda path: half(
-        path, f"INSERT INTO alembic_version VALUES ('{HEAD['mlflow']}')", "CREATE TABLE _alembic_tmp_work (name TEXT)"
+        path,
+        f"INSERT INTO alembic_version VALUES ('{HEAD['mlflow']}')",
+        "CREATE TABLE _alembic_tmp_work (name TEXT)",
     ),
     "two revisions": lambda path: half(
-        path, f"INSERT INTO alembic_version VALUES ('{HEAD['mlflow']}')", "INSERT INTO alembic_version VALUES ('abc')"
+        path,
+        f"INSERT INTO alembic_version VALUES ('{HEAD['mlflow']}')",
+        "INSERT INTO alembic_version VALUES ('abc')",
     ),
-    "a write-ahead log": lambda path: half(path, "PRAGMA journal_mode=WAL", "INSERT INTO alembic_version VALUES ('abc')"),
+    "a write-ahead log": lambda path: half(
+        path, "PRAGMA journal_mode=WAL", "INSERT INTO alembic_version VALUES ('abc')"
+    ),
 }
 
 
@@ -114,7 +124,9 @@ def test_a_half_made_one_is_made_anew(tmp_path: Path, kind: str) -> None:
 
 
 def test_rows_of_a_users_are_taken_over_and_the_old_file_is_kept(tmp_path: Path) -> None:
-    path = half(tmp_path / "a.db", "INSERT INTO alembic_version VALUES ('abc')", "INSERT INTO work VALUES ('mine')")
+    path = half(
+        tmp_path / "a.db", "INSERT INTO alembic_version VALUES ('abc')", "INSERT INTO work VALUES ('mine')"
+    )
     before = path.read_bytes()
     said = make_whole(path, SCHEMA, migrate)
     (kept,) = others(path)
@@ -125,7 +137,12 @@ def test_rows_of_a_users_are_taken_over_and_the_old_file_is_kept(tmp_path: Path)
 
 
 def test_rows_that_cannot_be_taken_over_are_kept_aside_by_name(tmp_path: Path) -> None:
-    path = half(tmp_path / "a.db", "INSERT INTO work VALUES ('mine')", "PRAGMA journal_mode=WAL", "INSERT INTO work VALUES ('too')")
+    path = half(
+        tmp_path / "a.db",
+        "INSERT INTO work VALUES ('mine')",
+        "PRAGMA journal_mode=WAL",
+        "INSERT INTO work VALUES ('too')",
+    )
 
     def fails_on_the_old(aside: Path) -> None:
         if aside.exists():
@@ -153,7 +170,9 @@ def test_a_file_that_is_no_database_is_kept_aside(tmp_path: Path) -> None:
 def test_a_locked_one_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = half(tmp_path / "a.db", "INSERT INTO work VALUES ('mine')")
     real = sqlite3.connect
-    monkeypatch.setattr(database_file.sqlite3, "connect", lambda *words, **more: real(*words, **{**more, "timeout": 0.1}))
+    monkeypatch.setattr(
+        database_file.sqlite3, "connect", lambda *words, **more: real(*words, **{**more, "timeout": 0.1})
+    )
     with contextlib.closing(real(path, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):

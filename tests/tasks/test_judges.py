@@ -45,13 +45,18 @@ def test_a_model_behind_a_server_is_no_rule(stage):
     judge, checker = judges(stage, {"kind": "endpoint", "model": "judge-1"})
     assert judge.model is None
     assert checker is None
-    assert isinstance(judges(stage, {"kind": "endpoint", "model": "judge-1"}, checker="final_answer")[1], RuleJudge)
+    assert isinstance(
+        judges(stage, {"kind": "endpoint", "model": "judge-1"}, checker="final_answer")[1], RuleJudge
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"reward": "jaccard"}, "names the checker final_answer .* name reward jaccard; make them equal, or set checker to final_answer"),
+        (
+            {"reward": "jaccard"},
+            "names the checker final_answer .* name reward jaccard; make them equal, or set checker to final_answer",
+        ),
         ({"reward": "reward_model", "checker": "jaccard"}, "name checker jaccard; make them equal$"),
     ],
 )

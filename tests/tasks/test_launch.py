@@ -1,4 +1,6 @@
-"""Several processes for one stage: they know their places, fall together, hear SIGTERM, and none is left behind."""
+"""Several processes for one stage: they know their places, fall together, hear SIGTERM, and none is left
+behind.
+"""
 
 import os
 import signal
@@ -57,7 +59,9 @@ def wait_for(condition, seconds=60):
 
 def test_every_process_knows_its_place(toy, tmp_path):
     launch(2, [*toy, "end"], grace=2)
-    assert [place[:5] for place in places(tmp_path)] == [[str(rank), str(rank), "2", "127.0.0.1", str(rank == 0)] for rank in (0, 1)]
+    assert [place[:5] for place in places(tmp_path)] == [
+        [str(rank), str(rank), "2", "127.0.0.1", str(rank == 0)] for rank in (0, 1)
+    ]
 
 
 def test_a_rank_that_dies_takes_the_others_with_it(toy, tmp_path):

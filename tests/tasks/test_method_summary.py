@@ -16,7 +16,11 @@ def test_presets_in_words():
     assert len({tuple(row.values()) for row in words.values()}) == len(presets)  # no two presets read alike
     assert all(row["sampler"].startswith(presets[name].sampler.kind) for name, row in words.items())
     tree, ppo = words["spo_tree"], words["ppo"]
-    assert (tree["sampler"], tree["mask"], tree["KL"]) == ("tree, branching 4-3-2, segment 6", "probability, below 0.9", "none")
+    assert (tree["sampler"], tree["mask"], tree["KL"]) == (
+        "tree, branching 4-3-2, segment 6",
+        "probability, below 0.9",
+        "none",
+    )
     assert "replay" in tree["also"]
     assert (ppo["KL"], ppo["updates"]) == ("reward, 0.02 k1, reference moves by 0.01", "4")
     assert "dynamic sampling" in words["dapo"]["also"]

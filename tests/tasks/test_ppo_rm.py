@@ -1,4 +1,6 @@
-"""The ppo_rm stage through its files: the policy loop against a reward model, killed, resumed, and in two processes."""
+"""The ppo_rm stage through its files: the policy loop against a reward model, killed, resumed, and in two
+processes.
+"""
 
 import json
 import os
@@ -61,7 +63,9 @@ def test_a_killed_run_ends_byte_equal(folder, undisturbed, stop):
     work = f"killed {stop[0]}"
     command = [sys.executable, "-m", "tests.training.stages", str(folder), NAME, stop, work]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    status = subprocess.run(command, cwd=ROOT, env=environment, timeout=120, stdout=subprocess.DEVNULL).returncode
+    status = subprocess.run(
+        command, cwd=ROOT, env=environment, timeout=120, stdout=subprocess.DEVNULL
+    ).returncode
     assert status == (143 if stop.endswith("TERM") else -9)
     assert run(make_stage(folder, NAME, work)) == undisturbed
 
@@ -88,7 +92,10 @@ def test_an_ensemble_judges_too(tmp_path, monkeypatch, undisturbed):
 
 def test_the_prediction_of_memory_counts_the_reward_model(folder, monkeypatch):
     seen = {}
-    monkeypatch.setattr("tasks.policy_run.check_fits", lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1])
+    monkeypatch.setattr(
+        "tasks.policy_run.check_fits",
+        lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1],
+    )
     with pytest.raises(MemoryError):
         run(make_stage(folder, NAME, "memory"))
     weights = Path("models/reward_model/model/model.safetensors").stat().st_size
@@ -97,9 +104,15 @@ def test_the_prediction_of_memory_counts_the_reward_model(folder, monkeypatch):
 
 def test_the_stage_reaches_its_judge_through_its_parameters(folder):
     """The code digest holds the reward model's judge, and the rules of rl do not become stale with it."""
-    settings = settings_of(make_stage(folder, NAME), RlRun, "rl.common", "rl.methods.ppo_rm", "rl.runs.ppo_rm")
+    settings = settings_of(
+        make_stage(folder, NAME), RlRun, "rl.common", "rl.methods.ppo_rm", "rl.runs.ppo_rm"
+    )
     named = set(seam_modules(settings))
-    assert {"pipelines.rewards.reward_model", "pipelines.rewards.reward_model_params", "pipelines.rewards.final_answer"} <= named
+    assert {
+        "pipelines.rewards.reward_model",
+        "pipelines.rewards.reward_model_params",
+        "pipelines.rewards.final_answer",
+    } <= named
     code = Code(ROOT)
     assert "pipelines.models.reward_model" in code.closure(["tasks.rl", *named])[0]
     assert "pipelines.rewards.reward_model" not in code.closure(["tasks.rl"])[0]
@@ -108,14 +121,24 @@ def test_the_stage_reaches_its_judge_through_its_parameters(folder):
 @pytest.mark.slow
 def test_two_processes_have_the_figures_of_one(folder):
     more = {"optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5}, "zero_signal": "count", "iterations": 3}
-    more["critic"] = {"warmup": 1, "optimiser": {"learning_rate": 1e-3, "epsilon": 1e-5}, "init": "reward_model"}
+    more["critic"] = {
+        "warmup": 1,
+        "optimiser": {"learning_rate": 1e-3, "epsilon": 1e-5},
+        "init": "reward_model",
+    }
     sections = {"rl.runs.ppo_rm": PPO_RM | more}
     alone = rows(run(make_stage(folder, NAME, "alone", sections)))
     options = {"processes": 2, "zero_stage": 3, "micro_batch_tokens": 80, "checkpoint_period_s": 0}
     stage = make_stage(folder, NAME, "two", sections, **options)
     stage.spec.write(folder / "spec.json")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WHETSTONE_SPEC": str(folder / "spec.json")}
-    done = subprocess.run([sys.executable, "-m", "tasks", NAME], env=environment, capture_output=True, text=True)
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "WHETSTONE_SPEC": str(folder / "spec.json"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks", NAME], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     together = [json.loads(line) for line in Path("curves/ppo_rm.jsonl").read_text().splitlines()]
     for one, two in zip(alone, together, strict=True):

@@ -13,7 +13,16 @@ from safetensors.torch import load_file
 from flows.graph.closure import Code
 from flows.graph.references import divisible, families
 from tasks import launch
-from tests.tasks.preference_inputs import DPO, RANKING, ROUND, in_two_processes, make_folder, model_outs, run_of, run_stage
+from tests.tasks.preference_inputs import (
+    DPO,
+    RANKING,
+    ROUND,
+    in_two_processes,
+    make_folder,
+    model_outs,
+    run_of,
+    run_stage,
+)
 
 
 def curve(path: Path) -> list[dict[str, Any]]:
@@ -38,7 +47,10 @@ def test_two_processes_end_where_one_does(kind: str, tmp_path: Path, monkeypatch
         stage = run_stage("reference@dpo", params, ["models/sft/model", "data/preferences/sums"], extra)
         several = in_two_processes(stage, tmp_path)
         for side in ("train", "validation"):
-            one, other = (load_file(folder / extra[0] / f"{side}.safetensors")["logprobs"] for folder in (Path(), several))
+            one, other = (
+                load_file(folder / extra[0] / f"{side}.safetensors")["logprobs"]
+                for folder in (Path(), several)
+            )
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
     common = {**(DPO if kind == "dpo" else RANKING), "steps": 10, "validation_every": 5}
     common["optimiser"] = common["optimiser"] | {"learning_rate": 3e-4, "epsilon": 1e-5}
@@ -55,21 +67,36 @@ def test_a_round_samples_the_same_pairs_in_two_processes(tmp_path: Path, monkeyp
     data = "data/dpo_iter/1"
     stage = run_stage(
         "dpo_iter@1",
-        {"dpo_iter.common": ROUND | {"optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5}}, "dpo_iter.rounds.1": own},
+        {
+            "dpo_iter.common": ROUND | {"optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5}},
+            "dpo_iter.rounds.1": own,
+        },
         ["models/sft/model", "models/judge/model", "data/tiny/records"],
         [*model_outs("dpo_iter_1"), data],
     )
     outs = in_two_processes(stage, tmp_path)
-    assert [pair["id"] for pair in curve(outs / data / "pairs.jsonl")] == [pair["id"] for pair in curve(Path(data) / "pairs.jsonl")]
+    assert [pair["id"] for pair in curve(outs / data / "pairs.jsonl")] == [
+        pair["id"] for pair in curve(Path(data) / "pairs.jsonl")
+    ]
     for name in model_outs("dpo_iter_1"):
         assert (outs / name).exists()
     same_curves(outs / "curves/dpo_iter_1.jsonl", Path("curves/dpo_iter_1.jsonl"), 6)
 
 
 def test_every_stage_that_joins_ranks_is_launched_in_several_processes():
-    """A stage whose code can divide its work, and whose kind is missing in the list, would quietly run in one process."""
+    """A stage whose code can divide its work, and whose kind is missing in the list, would quietly run in one
+    process.
+    """
     root = Path(launch.__file__).parents[1]
     code = Code(root)
-    kinds = [path.stem for path in sorted((root / "tasks").glob("*.py")) if "def run(stage: Stage)" in path.read_text("utf-8")]
-    joining = {kind for kind in kinds if {"tasks.training_run", "tasks.policy_run"} & code.closure([f"tasks.{kind}"])[0]}
+    kinds = [
+        path.stem
+        for path in sorted((root / "tasks").glob("*.py"))
+        if "def run(stage: Stage)" in path.read_text("utf-8")
+    ]
+    joining = {
+        kind
+        for kind in kinds
+        if {"tasks.training_run", "tasks.policy_run"} & code.closure([f"tasks.{kind}"])[0]
+    }
     assert joining == {family.name for family in families(root) if divisible(family.meta)}

@@ -1,4 +1,6 @@
-"""The stages of the preference branch through their files, on sums of two digits: what they write, equal bits again, resuming."""
+"""The stages of the preference branch through their files, on sums of two digits: what they write, equal bits
+again, resuming.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ from pipelines.corpora.record import read_records
 from pipelines.models import policy, reward_model
 from pipelines.models.packing import Segment
 from tasks.gate import write_gate
-from tests.tasks.preference_inputs import DPO, RANKING, ROUND, SAFE, bytes_below, make_folder, run_of, run_stage
+from tests.tasks.preference_inputs import (
+    DPO,
+    RANKING,
+    ROUND,
+    SAFE,
+    bytes_below,
+    make_folder,
+    run_of,
+    run_stage,
+)
 
 REFERENCE = "data/reference/dpo"
 
@@ -54,14 +65,27 @@ def test_dpo_begins_at_log_two_and_learns():
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert rows[-1]["validation_accuracy"] > 0.5
     found = metrics("metrics/train/dpo.json")
-    assert (found["steps"], found["pairs"], found["too_long"], found["start"], found["loss_kind"]) == (24, 96, 0, "sft", "dpo")
+    assert (found["steps"], found["pairs"], found["too_long"], found["start"], found["loss_kind"]) == (
+        24,
+        96,
+        0,
+        "sft",
+        "dpo",
+    )
     model, tokens = policy.load("models/dpo/model")
     assert tokens.reward == "final_answer"
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
 
 
 def test_the_same_again_is_the_same_bits():
-    outs = ["models/dpo", "curves/dpo.jsonl", "metrics/train/dpo.json", REFERENCE, "models/reward_model", "curves/reward_model.jsonl"]
+    outs = [
+        "models/dpo",
+        "curves/dpo.jsonl",
+        "metrics/train/dpo.json",
+        REFERENCE,
+        "models/reward_model",
+        "curves/reward_model.jsonl",
+    ]
     before = bytes_below(*outs)
     reference("again")
     run_of("dpo", "dpo", DPO, {}, extra=[REFERENCE], work="again")
@@ -94,7 +118,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(kind: str, monkeypatch: pytest.Mo
 def test_another_loss_is_another_run():
     params = {"dpo.runs.ipo.start": "sft", "dpo.runs.ipo.preferences": "sums"}
     run_stage("reference@ipo", params, ["models/sft/model", "data/preferences/sums"], ["data/reference/ipo"])
-    run_of("dpo", "ipo", DPO, {"loss": {"kind": "ipo", "beta": 0.5}, "steps": 3}, extra=["data/reference/ipo"])
+    run_of(
+        "dpo", "ipo", DPO, {"loss": {"kind": "ipo", "beta": 0.5}, "steps": 3}, extra=["data/reference/ipo"]
+    )
     assert metrics("metrics/train/ipo.json")["loss_kind"] == "ipo"
     assert curve("ipo")[0]["loss"] == pytest.approx(1.0, abs=1e-4)  # (0 - 1 / (2 * 0.5))^2
 
@@ -115,7 +141,10 @@ def test_the_reward_model_orders_answers_and_loads_as_any_other():
     assert found["best_validation_accuracy"] > 0.6
     assert found["kept_step"] in (10, 20, 30, 40, 50)
     model, tokens = reward_model.load("models/reward_model/model")
-    rows = [Segment((tuple(tokens.encode_prompt("1+1")),), tuple(tokens.encode_response(f"#### {digit}"))) for digit in "27"]
+    rows = [
+        Segment((tuple(tokens.encode_prompt("1+1")),), tuple(tokens.encode_response(f"#### {digit}")))
+        for digit in "27"
+    ]
     assert reward_model.score_ends(model, rows).shape == (2,)
 
 
@@ -136,31 +165,50 @@ def test_safe_sft_learns_from_safe_answers_only():
     assert found["answers"]["safe"] == found["demonstrations"]
 
 
-def dpo_round(number: str, start: str, own: dict[str, Any] | None = None, work: str = "work") -> dict[str, Any]:
+def dpo_round(
+    number: str, start: str, own: dict[str, Any] | None = None, work: str = "work"
+) -> dict[str, Any]:
     """Round `number` from the model `start`; its figures."""
     own = {"start": start, "scorer": "reward_model"} | (own or {})
     name = f"dpo_iter_{number}"
-    outs = [f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json", f"data/dpo_iter/{number}"]
+    outs = [
+        f"models/{name}/model",
+        f"curves/{name}.jsonl",
+        f"metrics/train/{name}.json",
+        f"data/dpo_iter/{number}",
+    ]
     inputs = [f"models/{start}/model", f"models/{own['scorer']}/model", "data/tiny/records"]
-    run_stage(f"dpo_iter@{number}", {"dpo_iter.common": ROUND, f"dpo_iter.rounds.{number}": own}, inputs, outs, work)
+    run_stage(
+        f"dpo_iter@{number}", {"dpo_iter.common": ROUND, f"dpo_iter.rounds.{number}": own}, inputs, outs, work
+    )
     return metrics(f"metrics/train/{name}.json")
 
 
 def test_rounds_of_iterative_dpo_begin_at_log_two_from_the_round_before():
     first, second = dpo_round("1", "sft"), dpo_round("2", "dpo_iter_1")
     for number, found, start in (("1", first, "sft"), ("2", second, "dpo_iter_1")):
-        assert curve(f"dpo_iter_{number}")[0]["loss"] == pytest.approx(0.693147, abs=1e-6)  # dpo_vs_ppo.md 9.2.30
+        # dpo_vs_ppo.md 9.2.30
+        assert curve(f"dpo_iter_{number}")[0]["loss"] == pytest.approx(0.693147, abs=1e-6)
         assert (found["start"], found["round"], found["steps"]) == (start, int(number), 6)
         assert found["pairing"]["prompts"] == 24
         assert found["pairing"]["samples"] == 96
-        assert len(Path(f"data/dpo_iter/{number}/pairs.jsonl").read_text().splitlines()) == found["pairs"] == found["pairing"]["pairs"] > 0
+        assert (
+            len(Path(f"data/dpo_iter/{number}/pairs.jsonl").read_text().splitlines())
+            == found["pairs"]
+            == found["pairing"]["pairs"]
+            > 0
+        )
     before = bytes_below("models/dpo_iter_1", "data/dpo_iter/1", "curves/dpo_iter_1.jsonl")
     dpo_round("1", "sft", work="again")
     assert bytes_below("models/dpo_iter_1", "data/dpo_iter/1", "curves/dpo_iter_1.jsonl") == before
 
 
 def test_a_round_may_be_judged_by_the_exact_checker():
-    own = {"scorer": "sft", "reward": "final_answer", "pairing": {"kind": "pass_fail", "pairs": 1, "finished_winner": True}}
+    own = {
+        "scorer": "sft",
+        "reward": "final_answer",
+        "pairing": {"kind": "pass_fail", "pairs": 1, "finished_winner": True},
+    }
     assert dpo_round("3", "sft", own)["pairs"] > 0
 
 
@@ -177,7 +225,12 @@ def test_a_set_is_sampled_with_both_labels_and_read_by_the_next_stages():
         "prompts": {"train": 0},
     }
     source |= {"safety": {"rule": {"kind": "forbidden", "digits": "357"}, "pairs": 2}}
-    params = {"origin": "models/sft/model", "source": source, "near": None, "decontaminate": {"ngram": None, "near": False}}
+    params = {
+        "origin": "models/sft/model",
+        "source": source,
+        "near": None,
+        "decontaminate": {"ngram": None, "near": False},
+    }
     params |= {"max_prompt_tokens": 16, "max_answer_tokens": 16, "max_tokens": 32}
     outs = ["data/preferences/drawn", "metrics/preferences/drawn.json"]
     inputs = ["models/sft/model", "data/tiny/records", "data/tiny/tokenizer"]
@@ -216,7 +269,11 @@ GRADERS = {
 
 
 def assess(model: str, graders: dict[str, Any] = GRADERS, work: str = "work") -> dict[str, Any]:
-    params = {"assess.settings": ASSESS, "assess.graders": graders, f"assess.models.{model}": {"reference": "sft", "preferences": "sums"}}
+    params = {
+        "assess.settings": ASSESS,
+        "assess.graders": graders,
+        f"assess.models.{model}": {"reference": "sft", "preferences": "sums"},
+    }
     inputs = [f"models/{name}/model" for name in ("sft", model, "reward_model", "cost_model")]
     outs = [f"metrics/assess/{model}.json", f"samples/assess/{model}.jsonl"]
     run_stage(f"assess@{model}", params, [*inputs, "data/preferences/sums", "data/tiny/records"], outs, work)
@@ -225,7 +282,11 @@ def assess(model: str, graders: dict[str, Any] = GRADERS, work: str = "work") ->
 
 def test_assessment_comparison_and_report():
     own, dpo = assess("sft"), assess("dpo")
-    assert own["kl"]["per_answer"]["mean"] == pytest.approx(0, abs=1e-5) if "per_answer" in own["kl"] else own["kl"]
+    assert (
+        own["kl"]["per_answer"]["mean"] == pytest.approx(0, abs=1e-5)
+        if "per_answer" in own["kl"]
+        else own["kl"]
+    )
     assert own["implicit"]["accuracy"]["share"] == 0.5  # the model is its own reference: all ties
     assert dpo["implicit"]["accuracy"]["share"] > 0.5
     assert (dpo["prompts"], dpo["answers"]) == (12, 24)
@@ -247,7 +308,10 @@ def test_assessment_comparison_and_report():
     params = {"reward_report": {"bins": 5}, "reward_model.runs.reward_model.preferences": "sums"}
     outs = ["metrics/reward_report/reward_model.json"]
     run_stage(
-        "reward_report@reward_model", params, ["models/reward_model/model", "data/preferences/sums"], [*outs, "models/reward_model/gate"]
+        "reward_report@reward_model",
+        params,
+        ["models/reward_model/model", "data/preferences/sums"],
+        [*outs, "models/reward_model/gate"],
     )
     assert metrics(outs[0])["pairs"] == 24
     assert metrics(outs[0])["accuracy"]["share"] > 0.5

@@ -1,4 +1,6 @@
-"""What a stage's process may read of the project: declared inputs and digested code; all else stops it and is named."""
+"""What a stage's process may read of the project: declared inputs and digested code; all else stops it and is
+named.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def run(project: Path, text: str, before: str = "") -> subprocess.CompletedProce
     shutil.rmtree(project / WORK / "sft-1", ignore_errors=True)
     (project / WORK / "sft-1").mkdir(parents=True)
     script = STAGE.format(code=CODE, before=before, text=text)
-    return subprocess.run([sys.executable, "-B", "-c", script], cwd=project, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-B", "-c", script], cwd=project, capture_output=True, text=True, timeout=60
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,8 +106,14 @@ def run(project: Path, text: str, before: str = "") -> subprocess.CompletedProce
         ("os.symlink(root / 'models/other', work / 'copy')", "models/other"),
         ("os.rename('loose.py', work / 'loose.py')", "loose.py"),
         ("sqlite3.connect('data.db')", "data.db"),
-        ("from safetensors import safe_open; safe_open('models/other/model/w.bin', 'pt')", "models/other/model/w.bin"),
-        ("from safetensors.numpy import load_file; load_file('models/other/model/w.bin')", "models/other/model/w.bin"),
+        (
+            "from safetensors import safe_open; safe_open('models/other/model/w.bin', 'pt')",
+            "models/other/model/w.bin",
+        ),
+        (
+            "from safetensors.numpy import load_file; load_file('models/other/model/w.bin')",
+            "models/other/model/w.bin",
+        ),
         ("os.listdir('models')", "sft lists models"),
         ("list(Path('models').glob('*'))", "models"),
         ("list(Path('.').glob('models/*/model'))", "models"),
@@ -121,7 +131,10 @@ def run(project: Path, text: str, before: str = "") -> subprocess.CompletedProce
         ("os.system('cat ./params.yaml')", "params.yaml"),
         ("child('import pipelines.hidden')", "pipelines.hidden"),
         ("child('open(\\'params.yaml\\')')", "params.yaml"),
-        ("child('import subprocess, sys; subprocess.run([sys.executable, \\'-m\\', \\'pipelines.hidden\\'])')", "pipelines.hidden"),
+        (
+            "child('import subprocess, sys; subprocess.run([sys.executable, \\'-m\\', \\'pipelines.hidden\\'])')",
+            "pipelines.hidden",
+        ),
         ("child('exec(open(\\'tools/script.py\\').read())')", "tools/script.py"),
         (
             "import multiprocessing as m; p = m.get_context('spawn').Process(target=open, args=('params.yaml',)); p.start(); p.join()",

@@ -83,7 +83,11 @@ class Cells(HTMLParser):
             self.tables[self._caption][-1][-1] += data + " "
 
     def row(self, caption: str, name: str) -> list[str]:
-        return next([" ".join(cell.split()) for cell in row] for row in self.tables[caption] if row and row[0].strip() == name)
+        return next(
+            [" ".join(cell.split()) for cell in row]
+            for row in self.tables[caption]
+            if row and row[0].strip() == name
+        )
 
 
 def test_headline_numbers_are_those_of_the_metrics_files(here: Path):
@@ -94,7 +98,10 @@ def test_headline_numbers_are_those_of_the_metrics_files(here: Path):
         row = cells.row("Accuracy on held-out problems", model)
         for place, decoding in ((1, "greedy"), (3, "sampled")):
             one = heldout[decoding]
-            assert row[place] == f"{100 * one['accuracy']:.1f} % {100 * one['low']:.1f} – {100 * one['high']:.1f}"
+            assert (
+                row[place]
+                == f"{100 * one['accuracy']:.1f} % {100 * one['low']:.1f} – {100 * one['high']:.1f}"
+            )
             assert row[place + 1] == f"{one['right']} / {one['n']}"
 
 
@@ -111,7 +118,9 @@ def test_control_compares_rl_sampled_with_sft_greedy(here: Path):
     folder = report(here, params)
     cells = Cells((folder / "index.html").read_text("utf-8"))
     # 56/70 against 48/80: Newcombe (1998), table II, method 10, case (a): 0.2000, 0.0524 to 0.3339
-    assert [cell.strip() for cell in cells.tables["What reinforcement learning changed"][0]][3] == "sampled vs sft greedy (control)"
+    assert [cell.strip() for cell in cells.tables["What reinforcement learning changed"][0]][
+        3
+    ] == "sampled vs sft greedy (control)"
     row = cells.row("What reinforcement learning changed", "grpo")
     assert row[5:] == ["+20.0 +5.2 to +33.4", "better"]
     assert row[2] == "not told apart"
@@ -119,7 +128,9 @@ def test_control_compares_rl_sampled_with_sft_greedy(here: Path):
 
 
 def test_markdown_holds_the_tables_of_the_page(here: Path):
-    folder = report(here, report_results.write(here, methods=("grpo", "dapo"), models=("base", "sft", "grpo", "dapo")))
+    folder = report(
+        here, report_results.write(here, methods=("grpo", "dapo"), models=("base", "sft", "grpo", "dapo"))
+    )
     cells = Cells((folder / "index.html").read_text("utf-8"))
     text = (folder / "report.md").read_text("utf-8")
     for caption in (
@@ -132,8 +143,14 @@ def test_markdown_holds_the_tables_of_the_page(here: Path):
     ):
         block = text.split(f"**{caption}**\n\n")[1].split("\n\n")[0].splitlines()[2:]
         written = [re.sub(r"[()]", "", line).strip("| ").split(" | ") for line in block]
-        shown = [[re.sub(r"[()]", "", " ".join(cell.split())) for cell in row] for row in cells.tables[caption][-len(block) :]]
-        assert written == [row[: len(row) - (caption == "Accuracy on held-out problems")] for row in shown], caption  # but the wall time
+        shown = [
+            [re.sub(r"[()]", "", " ".join(cell.split())) for cell in row]
+            for row in cells.tables[caption][-len(block) :]
+        ]
+        # but the wall time
+        assert written == [row[: len(row) - (caption == "Accuracy on held-out problems")] for row in shown], (
+            caption
+        )
 
 
 def test_two_runs_give_the_same_bytes_whatever_the_timings(here: Path):
@@ -149,7 +166,9 @@ def test_two_runs_give_the_same_bytes_whatever_the_timings(here: Path):
     assert len(names) > 8
     differing = [str(name) for name in names if (first / name).read_bytes() != (second / name).read_bytes()]
     assert differing == ["timings.js"]
-    assert (first / "timings.js").read_text("utf-8") == "window.whetstoneTimings = null;\nwindow.whetstoneGraph = null;\n"
+    assert (first / "timings.js").read_text(
+        "utf-8"
+    ) == "window.whetstoneTimings = null;\nwindow.whetstoneGraph = null;\n"
 
 
 def test_a_users_matplotlib_settings_do_not_change_the_plots(here: Path):
@@ -167,8 +186,13 @@ def test_what_a_model_or_a_file_wrote_is_escaped(here: Path):
         path = here / f"samples/{model}.jsonl"
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         evil = dict.fromkeys(("prompt", "answer", "text", "reason", "subject", "id"), EVIL)
-        path.write_text("".join(json.dumps({**row, **evil, "verdict": "wrong"}) + "\n" for row in rows), "utf-8")
-    edit(here / "metrics/evaluate/sft.json", lambda value: value["by_subject"].update({EVIL: value["by_subject"]["chain"]}))
+        path.write_text(
+            "".join(json.dumps({**row, **evil, "verdict": "wrong"}) + "\n" for row in rows), "utf-8"
+        )
+    edit(
+        here / "metrics/evaluate/sft.json",
+        lambda value: value["by_subject"].update({EVIL: value["by_subject"]["chain"]}),
+    )
     edit(here / "metrics/corpus/exam.json", lambda value: value.update({EVIL: {EVIL: 3}}))
     folder = report(here, params, title=EVIL[:100])
     html, text = ((folder / name).read_text("utf-8") for name in ("index.html", "report.md"))
@@ -183,7 +207,12 @@ def test_what_a_model_or_a_file_wrote_is_escaped(here: Path):
 def test_nothing_is_loaded_from_elsewhere(here: Path):
     folder = report(here, report_results.write(here))
     html = (folder / "index.html").read_text("utf-8")
-    links = [value for _, attrs in Cells(html).tags for name, value in attrs.items() if name in ("src", "href") and value]
+    links = [
+        value
+        for _, attrs in Cells(html).tags
+        for name, value in attrs.items()
+        if name in ("src", "href") and value
+    ]
     local = [link for link in links if not link.startswith("#")]
     assert local
     assert [link for link in local if not (folder / link).is_file()] == []
@@ -228,19 +257,27 @@ def test_only_named_models_and_methods_are_reported(here: Path):
 
 def test_samples_stand_side_by_side_by_what_changed(here: Path):
     params = report_results.write(here, problems=8)
-    verdicts = {"sft": "wrong right wrong right error right wrong right", "grpo": "right wrong wrong right right right wrong right"}
+    verdicts = {
+        "sft": "wrong right wrong right error right wrong right",
+        "grpo": "right wrong wrong right right right wrong right",
+    }
     for model, words in verdicts.items():
         path = here / f"samples/{model}.jsonl"
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         greedy = [row for row in rows if row["decoding"] == "greedy"]
         changed = [
-            {**row, "verdict": verdict, "text": f"{model} answers {row['id']}"} for row, verdict in zip(greedy, words.split(), strict=True)
+            {**row, "verdict": verdict, "text": f"{model} answers {row['id']}"}
+            for row, verdict in zip(greedy, words.split(), strict=True)
         ]
-        path.write_text("".join(json.dumps(row) + "\n" for row in changed[:: 1 if model == "sft" else -1]), "utf-8")
+        path.write_text(
+            "".join(json.dumps(row) + "\n" for row in changed[:: 1 if model == "sft" else -1]), "utf-8"
+        )
     html = (report(here, params, samples=1) / "index.html").read_text("utf-8")
     # improved 0 and 4 (an error is not right), regressed 1, both wrong 2 and 6, both right 3, 5, 7
     assert Cells(html).row("Problems gained and lost, greedy", "grpo") == ["grpo", "8", "2", "1", "2", "3"]
-    groups = dict(re.findall(r"<summary>([\w ]+) <small>[^<]*</small></summary>(.*?)</details>", html, re.DOTALL))
+    groups = dict(
+        re.findall(r"<summary>([\w ]+) <small>[^<]*</small></summary>(.*?)</details>", html, re.DOTALL)
+    )
     assert {name: re.findall(r"(\w+) answers (exam-\d+)", body) for name, body in groups.items()} == {
         "Improved": [("sft", "exam-0000"), ("grpo", "exam-0000")],
         "Regressed": [("sft", "exam-0001"), ("grpo", "exam-0001")],
@@ -251,7 +288,10 @@ def test_samples_stand_side_by_side_by_what_changed(here: Path):
 
 def test_corpus_counts_stand_by_split_and_a_split_without_a_count_has_a_dash(here: Path):
     params = report_results.write(here)
-    edit(here / "metrics/corpus/exam.json", lambda value: value.update(levels={"sft": {"1": 4000}, "rl": {"1": 2000, "2": 4000}}))
+    edit(
+        here / "metrics/corpus/exam.json",
+        lambda value: value.update(levels={"sft": {"1": 4000}, "rl": {"1": 2000, "2": 4000}}),
+    )
     cells = Cells((report(here, params) / "index.html").read_text("utf-8"))
     assert cells.row("Corpus exam, by split", "records") == ["records", "4,000", "6,000", "400"]
     assert cells.row("Corpus exam, by split", "levels: 2") == ["levels: 2", "–", "4,000", "–"]
@@ -261,7 +301,10 @@ def test_corpus_counts_stand_by_split_and_a_split_without_a_count_has_a_dash(her
 def test_without_levels_kl_or_a_baseline_the_rest_is_shown(here: Path):
     params = report_results.write(here, models=("grpo",), levels=False)
     path = here / "curves/grpo.jsonl"
-    rows = [{key: value for key, value in json.loads(line).items() if key != "kl"} for line in path.read_text("utf-8").splitlines()]
+    rows = [
+        {key: value for key, value in json.loads(line).items() if key != "kl"}
+        for line in path.read_text("utf-8").splitlines()
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     folder = report(here, params)
     html = (folder / "index.html").read_text("utf-8")
@@ -276,13 +319,18 @@ def test_without_levels_kl_or_a_baseline_the_rest_is_shown(here: Path):
 def test_nothing_counted_is_a_dash(here: Path):
     params = report_results.write(here)
     empty = {"n": 0, "right": 0, "errors": 0, "accuracy": None, "low": None, "high": None}
-    edit(here / "metrics/evaluate/grpo.json", lambda value: value.update(heldout={"greedy": empty, "sampled": empty}))
+    edit(
+        here / "metrics/evaluate/grpo.json",
+        lambda value: value.update(heldout={"greedy": empty, "sampled": empty}),
+    )
     cells = Cells((report(here, params) / "index.html").read_text("utf-8"))
     assert cells.row("Accuracy on held-out problems", "grpo")[1] == "–"
 
 
 def test_plots_are_whole_svg_with_a_line_per_method_and_a_dark_dress(here: Path):
-    folder = report(here, report_results.write(here, methods=("grpo", "dapo"), models=("sft", "grpo", "dapo")))
+    folder = report(
+        here, report_results.write(here, methods=("grpo", "dapo"), models=("sft", "grpo", "dapo"))
+    )
     for path in folder.glob("plots/*.svg"):
         xml.dom.minidom.parse(str(path))
         assert "prefers-color-scheme: dark" in path.read_text("utf-8")
@@ -295,14 +343,27 @@ def test_plots_are_whole_svg_with_a_line_per_method_and_a_dark_dress(here: Path)
 def test_several_methods_are_drawn_over_the_tokens_they_sampled_and_one_over_its_iterations(here: Path):
     params = report_results.write(here, methods=("grpo", "spo_tree"), models=("sft", "grpo", "spo_tree"))
     folder = report(here, params, "several")
-    for file, label in (("reward", "sampled tokens"), ("reward-iterations", "iteration"), ("sft_loss", "step")):
+    for file, label in (
+        ("reward", "sampled tokens"),
+        ("reward-iterations", "iteration"),
+        ("sft_loss", "step"),
+    ):
         assert f">{label}</text>" in (folder / f"plots/{file}.svg").read_text("utf-8")
     rows = [json.loads(line) for line in (here / "curves/spo_tree.jsonl").read_text("utf-8").splitlines()]
     html = (folder / "index.html").read_text("utf-8")
     total = sum(row.get("sampled_tokens", 0) for row in rows)
-    assert f"spo_tree from {rows[1]['reward']:.3g} at {rows[1]['sampled_tokens']:,} to {rows[-1]['reward']:.3g} at {total:,} tokens" in html
-    assert Cells(html).row("Accuracy on held-out problems", "spo_tree")[5:8] == [str(len(rows) - 1), f"{total:,}", str(2 * len(rows) - 2)]
-    alone = report(here, {**params, "rl.runs": report_results.runs(["grpo"]), "evaluate.models": ["sft", "grpo"]}, "one")
+    assert (
+        f"spo_tree from {rows[1]['reward']:.3g} at {rows[1]['sampled_tokens']:,} to {rows[-1]['reward']:.3g} at {total:,} tokens"
+        in html
+    )
+    assert Cells(html).row("Accuracy on held-out problems", "spo_tree")[5:8] == [
+        str(len(rows) - 1),
+        f"{total:,}",
+        str(2 * len(rows) - 2),
+    ]
+    alone = report(
+        here, {**params, "rl.runs": report_results.runs(["grpo"]), "evaluate.models": ["sft", "grpo"]}, "one"
+    )
     assert ">iteration</text>" in (alone / "plots/reward.svg").read_text("utf-8")
     assert ">sampled tokens</text>" in (alone / "plots/reward-tokens.svg").read_text("utf-8")
 
@@ -311,7 +372,10 @@ def test_curves_that_do_not_count_tokens_are_drawn_over_iterations(here: Path):
     params = report_results.write(here, methods=("grpo", "dapo"), models=("sft", "grpo", "dapo"))
     path = here / "curves/dapo.jsonl"
     path.write_text(re.sub(r'"sampled_tokens": \d+, ', "", path.read_text("utf-8")), "utf-8")
-    edit(here / "metrics/train/dapo.json", lambda value: [value.pop(key) for key in ("sampled_tokens", "method", "entropy")])
+    edit(
+        here / "metrics/train/dapo.json",
+        lambda value: [value.pop(key) for key in ("sampled_tokens", "method", "entropy")],
+    )
     folder = report(here, params)
     assert ">iteration</text>" in (folder / "plots/reward.svg").read_text("utf-8")
     assert not list(folder.glob("plots/*-*.svg"))
@@ -322,10 +386,13 @@ def test_curves_that_do_not_count_tokens_are_drawn_over_iterations(here: Path):
 
 
 def test_a_figure_of_one_method_names_it_where_there_are_others(here: Path):
-    params = report_results.write(here, methods=("ppo", "kl_cov", "spo_tree"), models=("sft", "ppo", "kl_cov", "spo_tree"))
+    params = report_results.write(
+        here, methods=("ppo", "kl_cov", "spo_tree"), models=("sft", "ppo", "kl_cov", "spo_tree")
+    )
     folder = report(here, params)
     names = {
-        file: re.findall(r">([\w ]+)</text>", (folder / f"plots/{file}.svg").read_text("utf-8")) for file in ("value_loss", "covariance")
+        file: re.findall(r">([\w ]+)</text>", (folder / f"plots/{file}.svg").read_text("utf-8"))
+        for file in ("value_loss", "covariance")
     }
     assert "ppo" in names["value_loss"]
     assert [name for name in names["covariance"] if name.startswith("kl_cov")] == [
@@ -338,7 +405,9 @@ def test_fourteen_methods_have_lines_of_their_own_and_one_summary(here: Path):
     params = report_results.write(here, methods=names, models=["sft", *names], problems=40, iterations=30)
     folder = report(here, params)
     found = results.read(*(here / name for name in ("metrics", "curves", "samples")), "exam", names, ["sft"])
-    looks = {(line.colour, str(line.dash)) for line in figures.series(found, figures.PLOTS[0], figures.TOKENS)}
+    looks = {
+        (line.colour, str(line.dash)) for line in figures.series(found, figures.PLOTS[0], figures.TOKENS)
+    }
     assert len(looks) == len(names)
     reward = (folder / "plots/reward.svg").read_text("utf-8")
     assert [name for name in names if f">{name}</text>" in reward] == names
@@ -356,11 +425,29 @@ def test_a_browser_fills_in_the_timings(here: Path):
     row = {"wall_s": 71.26, "command_s": 70.0, "action": "run", "run": "</script>otter"}
     timings = {"sft": row, "rl@grpo": row | {"wall_s": 130.4}, "evaluate@grpo": row | {"wall_s": 9.0}}
     (here / ".whetstone/timings.json").write_text(json.dumps(timings), "utf-8")
-    (here / ".whetstone/graph.json").write_text(json.dumps({"sft": [], "dpo@<b>": ["sft", "left out"]}), "utf-8")
+    (here / ".whetstone/graph.json").write_text(
+        json.dumps({"sft": [], "dpo@<b>": ["sft", "left out"]}), "utf-8"
+    )
     page = report(here, params) / "index.html"
-    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={here / 'profile'}", "--dump-dom"]
-    dom = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=90, check=True).stdout
+    quiet = [
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-quic",
+    ]
+    command = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        *quiet,
+        f"--user-data-dir={here / 'profile'}",
+        "--dump-dom",
+    ]
+    dom = subprocess.run(
+        [*command, page.as_uri()], capture_output=True, text=True, timeout=90, check=True
+    ).stdout
     assert Cells(dom).row("Timings", "sft") == ["sft", "1 min 11 s", "1 min 10 s", "run", "</script>otter"]
     assert Cells(dom).row("Accuracy on held-out problems", "sft")[-1] == "1 min 11 s"
     assert Cells(dom).row("Accuracy on held-out problems", "grpo")[-1] == "2 min 10 s"

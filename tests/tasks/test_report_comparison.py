@@ -1,4 +1,6 @@
-"""Newcombe's interval for the difference of two proportions, against his own worked numbers and its symmetries."""
+"""Newcombe's interval for the difference of two proportions, against his own worked numbers and its
+symmetries.
+"""
 
 from __future__ import annotations
 

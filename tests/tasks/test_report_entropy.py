@@ -1,4 +1,6 @@
-"""The report's section on entropy and accuracy: true to the curves, silent where there is nothing, careful with few points."""
+"""The report's section on entropy and accuracy: true to the curves, silent where there is nothing, careful
+with few points.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ def test_the_section_holds_the_coefficients_of_the_curve(tmp_path: Path):
     assert row[7:] == ("0.2", "0.6", "40.0 %", "1", "0", None)
     spent = table(made, SPENT)["grpo"]
     whole = 0.5 - 0.5 * math.exp(-110 / 40)
-    assert spent[2] == f"{100 * (0.5 - 0.5 * math.exp(-30 / 40)) / whole:.0f} %"  # at a third, step 40, entropy of iteration 31 on
+    # at a third, step 40, entropy of iteration 31 on
+    assert spent[2] == f"{100 * (0.5 - 0.5 * math.exp(-30 / 40)) / whole:.0f} %"
     assert spent[1] == "0 %"  # at a twelfth, step 10, still that of the start
     xml.dom.minidom.parse(str(tmp_path / "entropy_law_greedy.svg"))
 
@@ -80,7 +83,9 @@ def test_an_entropy_that_never_moved_breaks_nothing(tmp_path: Path):
 def test_no_section_without_three_validations(tmp_path: Path):
     rows = [{"step": step, "entropy": 0.3} for step in range(1, 9)]
     short = [*rows, {"step": 9, "entropy": 0.2, "validation_greedy": 0.5}]
-    assert entropy.sections({"none": Run(rows, {}), "one": Run(short, {}), "empty": Run([], {})}, tmp_path) == []
+    assert (
+        entropy.sections({"none": Run(rows, {}), "one": Run(short, {}), "empty": Run([], {})}, tmp_path) == []
+    )
 
 
 def test_the_report_shows_the_section(here: Path):
@@ -90,15 +95,23 @@ def test_the_report_shows_the_section(here: Path):
     value["method"]["objective"] = "kl_cov, share 0.002"
     training.write_text(json.dumps(value), "utf-8")
     for name in ("named", "left_over"):  # of two runs against a verifier, the parameters know one
-        rows = [{"step": step, "entropy": 0.5 / step, "validation_sampled": 0.1 * step} for step in range(1, 5)]
-        (here / f"curves/rlvr_{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        (here / f"metrics/train/rlvr_{name}.json").write_text(json.dumps({"method": {"objective": "clip"}}), "utf-8")
+        rows = [
+            {"step": step, "entropy": 0.5 / step, "validation_sampled": 0.1 * step} for step in range(1, 5)
+        ]
+        (here / f"curves/rlvr_{name}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows), "utf-8"
+        )
+        (here / f"metrics/train/rlvr_{name}.json").write_text(
+            json.dumps({"method": {"objective": "clip"}}), "utf-8"
+        )
     folder = report(here, {**params, "rl.runs": params["rl.runs"] | {"rlvr_named": {"data": "phrases"}}})
     cells = Cells((folder / "index.html").read_text("utf-8"))
     shown = [row[0].strip() for row in cells.tables[LAWS][2:]]
     assert shown == ["grpo", "kl_cov", "grpo", "kl_cov", "rlvr_named"]
     assert ("a", {"href": "#entropy"}) in cells.tags
-    assert {"plots/entropy_law_greedy.svg", "plots/entropy_law_sampled.svg"} <= {tags.get("src") for _, tags in cells.tags}
+    assert {"plots/entropy_law_greedy.svg", "plots/entropy_law_sampled.svg"} <= {
+        tags.get("src") for _, tags in cells.tags
+    }
     assert "not fitted: kl_cov holds the entropy" in (folder / "report.md").read_text("utf-8")
 
 

@@ -20,11 +20,16 @@ def graphs(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def boxes(svg: str) -> dict[str, tuple[float, float]]:
-    return {name: (float(x), float(y)) for name, x, y in re.findall(r'data-id="(\w+)">.*?<rect x="([\d.]+)" y="([\d.-]+)"', svg)}
+    return {
+        name: (float(x), float(y))
+        for name, x, y in re.findall(r'data-id="(\w+)">.*?<rect x="([\d.]+)" y="([\d.-]+)"', svg)
+    }
 
 
 @given(graphs())
-def test_edges_run_right_and_boxes_stay_apart_within_the_picture(graph: tuple[list[str], list[tuple[str, str]]]):
+def test_edges_run_right_and_boxes_stay_apart_within_the_picture(
+    graph: tuple[list[str], list[tuple[str, str]]],
+):
     ids, edges = graph
     svg = draw([Node(one, one) for one in ids], edges, "test")
     places = boxes(svg)
@@ -41,13 +46,16 @@ def test_edges_run_right_and_boxes_stay_apart_within_the_picture(graph: tuple[li
 
 
 @given(graphs())
-def test_an_edge_passes_each_column_that_it_skips_clear_of_every_box(graph: tuple[list[str], list[tuple[str, str]]]):
+def test_an_edge_passes_each_column_that_it_skips_clear_of_every_box(
+    graph: tuple[list[str], list[tuple[str, str]]],
+):
     ids, edges = graph
     svg, column = draw([Node(one, one) for one in ids], edges, "test"), layers(ids, edges)
     paths = re.findall(r'data-from="(\w+)" data-to="(\w+)".*? d="([^"]+)"', svg)
     assert sorted((start, end) for start, end, _ in paths) == sorted(set(edges))
     for start, end, path in paths:
-        level = re.findall(r" ([\d.]+) L([\d.]+) ", path)  # a level stretch ends at (x, y) where it began at height y
+        # a level stretch ends at (x, y) where it began at height y
+        level = re.findall(r" ([\d.]+) L([\d.]+) ", path)
         assert len(level) == column[end] - column[start] - 1
         for y, x in level:
             for left, top in boxes(svg).values():
@@ -67,7 +75,9 @@ def test_dropping_implied_edges_keeps_every_way(graph: tuple[list[str], list[tup
 
     kept = essential(edges)
     assert all(reach(kept, one) == reach(edges, one) for one in ids)
-    assert all(reach([edge for edge in kept if edge != gone], gone[0]) != reach(kept, gone[0]) for gone in kept)
+    assert all(
+        reach([edge for edge in kept if edge != gone], gone[0]) != reach(kept, gone[0]) for gone in kept
+    )
 
 
 def test_a_cycle_is_named():

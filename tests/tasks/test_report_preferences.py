@@ -71,12 +71,18 @@ def test_the_sections_stand_on_the_page_and_in_its_navigation(folder: Path):
 def test_tables_hold_the_figures_of_the_files(folder: Path):
     cells = page(folder)
     assert cells.row("Preference sets", "harmless")[1:] == ["hh", "700", "60", "96", "350", "30", "48"]
-    assert cells.row("What became of the rows", "removed: dual unsafe") == ["removed: dual unsafe", "30", "30"]
+    assert cells.row("What became of the rows", "removed: dual unsafe") == [
+        "removed: dual unsafe",
+        "30",
+        "30",
+    ]
     assert cells.row("What became of the rows", "pairing: no contrast") == ["pairing: no contrast", "40", "–"]
     report_of = metrics(folder, "reward_report/reward_model.json")
     one, row = report_of["accuracy"], cells.row("Reward models on held-out pairs", "reward_model")
     assert row[3] == f"{100 * one['share']:.1f} % {100 * one['low']:.1f} – {100 * one['high']:.1f}"
-    assert row[6:] == [f"{report_of['calibration'][key]:.4g}" for key in ("ece", "brier", "log_loss", "temperature")]
+    assert row[6:] == [
+        f"{report_of['calibration'][key]:.4g}" for key in ("ece", "brier", "log_loss", "temperature")
+    ]
     assert cells.tables["Accuracy by source"][0] == ["model ", "hh ", "xstest "]
     match = metrics(folder, "wins/checker.json")["matches"][0]
     row = cells.row("Win, tie, lose: checker, judged by checker", "dpo against sft")
@@ -86,10 +92,13 @@ def test_tables_hold_the_figures_of_the_files(folder: Path):
 
 def test_a_policy_stands_beside_its_reference(folder: Path):
     cells = page(folder)
-    after, before = (metrics(folder, f"assess/{name}.json")["accuracy"]["share"] for name in ("dpo_iter_2", "dpo_iter_1"))
+    after, before = (
+        metrics(folder, f"assess/{name}.json")["accuracy"]["share"] for name in ("dpo_iter_2", "dpo_iter_1")
+    )
     row = cells.row("Assessed policies: their answers", "dpo_iter_2")
     assert html.points(after - before) in row[2]
-    assert len(cells.row("Assessed policies: their answers", "sft")[2].split()) == 5  # share and interval: no difference from itself
+    # share and interval: no difference from itself
+    assert len(cells.row("Assessed policies: their answers", "sft")[2].split()) == 5
     assert row[4] == "–"
     names = [row[0].strip() for row in cells.tables["Assessed policies: their answers"][1:]]
     assert names.index("dpo_iter_1") < names.index("dpo_iter_2")
@@ -100,14 +109,26 @@ def test_the_theory_prints_its_limit_and_its_sweep(folder: Path):
     assert "not a law" in (folder / "index.html").read_text("utf-8")
     assert value["limit"] in (folder / "report.md").read_text("utf-8")
     cells = page(folder)
-    assert [row[0].strip() for row in cells.tables["DPO by its steps, policy a network"][1:]] == ["20", "40", "60"]
+    assert [row[0].strip() for row in cells.tables["DPO by its steps, policy a network"][1:]] == [
+        "20",
+        "40",
+        "60",
+    ]
     title = "Three answers, one pair y1 > y2 (theorem 4.1), at beta 1"
     assert cells.row(title, "gradient descent from y3 = 0.9")[1:4] == ["0.153", "0.014", "0.833"]
 
 
 def test_pictures_are_whole_svg_in_vectors_and_every_one_is_shown(folder: Path):
     text = (folder / "index.html").read_text("utf-8")
-    for name in ("calibration", "wins-checker", "theory_panels", "theory_sweep", "dpo_loss", "dpo_margin", "rm_accuracy"):
+    for name in (
+        "calibration",
+        "wins-checker",
+        "theory_panels",
+        "theory_sweep",
+        "dpo_loss",
+        "dpo_margin",
+        "rm_accuracy",
+    ):
         picture = (folder / f"plots/{name}.svg").read_text("utf-8")
         xml.dom.minidom.parseString(picture)
         assert "<image" not in picture
@@ -122,7 +143,10 @@ def test_two_runs_give_the_same_bytes(root: Path):
 
 def test_names_from_files_are_escaped(root: Path):
     edit(root / "metrics/preferences/harmless.json", lambda value: value.update(kind=EVIL, removed={EVIL: 3}))
-    edit(root / "metrics/wins/checker.json", lambda value: (value.update(judge=EVIL), value["matches"][0].update(first=EVIL)))
+    edit(
+        root / "metrics/wins/checker.json",
+        lambda value: (value.update(judge=EVIL), value["matches"][0].update(first=EVIL)),
+    )
     text = sections(root)[1]
     assert "&lt;script&gt;alert" in text
     assert "<script>alert" not in text

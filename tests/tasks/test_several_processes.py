@@ -15,12 +15,19 @@ from safetensors.torch import load_file
 from tests.training.stages import OUTS, make_inputs, make_stage, run
 
 ROOT = Path(__file__).resolve().parents[2]
-SFT = {"steps": 40, "batch_size": 8, "validation_every": 10, "optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5}}
+SFT = {
+    "steps": 40,
+    "batch_size": 8,
+    "validation_every": 10,
+    "optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5},
+}
 
 
 def start(spec):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WHETSTONE_SPEC": str(spec)}
-    return subprocess.Popen([sys.executable, "-m", "tasks", "sft"], env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tasks", "sft"], env=environment, stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.slow
@@ -53,10 +60,13 @@ def test_sft_in_two_processes_is_stopped_resumed_and_equal_to_one(tmp_path, monk
     for name in OUTS["sft"][1:]:
         assert Path(name).exists()
     rows, expected = (
-        [json.loads(line) for line in text.splitlines()] for text in (Path("curves/sft.jsonl").read_text(), alone["curves/sft.jsonl"])
+        [json.loads(line) for line in text.splitlines()]
+        for text in (Path("curves/sft.jsonl").read_text(), alone["curves/sft.jsonl"])
     )
     assert len(rows) == len(expected) == SFT["steps"]
     for row, other in zip(rows, expected, strict=True):
         assert row == pytest.approx(other, rel=1e-3)
     (tmp_path / "alone.safetensors").write_bytes(alone["models/sft/model/model.safetensors"])
-    torch.testing.assert_close(load_file("models/sft/model/model.safetensors"), load_file("alone.safetensors"), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        load_file("models/sft/model/model.safetensors"), load_file("alone.safetensors"), atol=1e-4, rtol=1e-3
+    )

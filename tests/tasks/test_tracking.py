@@ -51,17 +51,34 @@ def test_what_a_stage_ends_with_is_no_point_of_its_curve(tracking: Tracking) -> 
     tracking.log_rows(run, [{"step": step, "reward": step / 10, "odd?name": 1.0} for step in range(1, 4)])
     tracking.end(run, "FINISHED", metrics={"reward": 0.9, "odd?name": 2.0, "tokens": 7, "by": {"add": 0.5}})
     client = tracking.store.client()
-    assert [(point.step, point.value) for point in client.get_metric_history(run, "reward")] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert [(point.step, point.value) for point in client.get_metric_history(run, "reward")] == [
+        (1, 0.1),
+        (2, 0.2),
+        (3, 0.3),
+    ]
     kept = client.get_run(run).data.metrics
     assert kept["reward"] == 0.3
-    assert (kept["final/reward"], kept["final/odd_name"], kept["tokens"], kept["by.add"]) == (0.9, 2.0, 7, 0.5)
+    assert (kept["final/reward"], kept["final/odd_name"], kept["tokens"], kept["by.add"]) == (
+        0.9,
+        2.0,
+        7,
+        0.5,
+    )
 
 
-def test_a_flow_with_a_stage_leaves_everything_in_the_store(tracking: Tracking, tmp_path: Path, said: list[str]) -> None:
-    flow = tracking.start_flow([{"stage": "sft", "action": "run"}], {"git.commit": "c0ffee", "git.dirty": True})
+def test_a_flow_with_a_stage_leaves_everything_in_the_store(
+    tracking: Tracking, tmp_path: Path, said: list[str]
+) -> None:
+    flow = tracking.start_flow(
+        [{"stage": "sft", "action": "run"}], {"git.commit": "c0ffee", "git.dirty": True}
+    )
     params = {"sft": {"lr": 0.1, "max_new_tokens": 4}, "identity.seed": 0}
-    run = tracking.start_stage(flow, "sft", ["param sft.lr 0.2 -> 0.1"], params, {"data/exam/records": DIGEST}, key="k1")
-    tracking.log_rows(run, [{"step": step, "loss": 1 / (step + 1), "note": "text", "none": None} for step in range(2500)])
+    run = tracking.start_stage(
+        flow, "sft", ["param sft.lr 0.2 -> 0.1"], params, {"data/exam/records": DIGEST}, key="k1"
+    )
+    tracking.log_rows(
+        run, [{"step": step, "loss": 1 / (step + 1), "note": "text", "none": None} for step in range(2500)]
+    )
     tracking.log_system(run, {"cpu_percent": 50.0})
     tracking.log_system(run, {"cpu_percent": 60.0})
     tracking.end(run, "FINISHED", {"drift": "no"}, {"validation": {"greedy": 0.5}})
@@ -78,7 +95,10 @@ def test_a_flow_with_a_stage_leaves_everything_in_the_store(tracking: Tracking, 
     history = client.get_metric_history(run, "loss")
     assert [row.step for row in history] == list(range(2500))
     assert history[3].value == 0.25
-    assert [(row.step, row.value) for row in client.get_metric_history(run, "system/cpu_percent")] == [(0, 50.0), (1, 60.0)]
+    assert [(row.step, row.value) for row in client.get_metric_history(run, "system/cpu_percent")] == [
+        (0, 50.0),
+        (1, 60.0),
+    ]
     dataset = kept.inputs.dataset_inputs[0].dataset
     assert (dataset.name, dataset.digest, json.loads(dataset.source)["uri"]) == (
         "data/exam/records",
@@ -91,7 +111,9 @@ def test_a_flow_with_a_stage_leaves_everything_in_the_store(tracking: Tracking, 
     assert said == []
 
 
-def test_a_curve_is_followed_line_by_line_and_again_after_it_was_cut(tracking: Tracking, tmp_path: Path) -> None:
+def test_a_curve_is_followed_line_by_line_and_again_after_it_was_cut(
+    tracking: Tracking, tmp_path: Path
+) -> None:
     run, curve = tracking.start_stage(None, "sft"), tmp_path / "curve.jsonl"
     assert tracking.follow(run, curve) == 0
     curve.write_text('{"step": 0, "loss": 3}\n{"step": 1, "lo')
@@ -107,27 +129,40 @@ def test_a_curve_is_followed_line_by_line_and_again_after_it_was_cut(tracking: T
 
 def test_a_model_is_registered_once_per_content_and_the_alias_follows(tracking: Tracking) -> None:
     other = "b" * 32 + ".dir"
-    assert tracking.register("sft", "models/sft/model", DIGEST, None, {"git.commit": "c", "hub_token": "x"}) == "1"
+    assert (
+        tracking.register("sft", "models/sft/model", DIGEST, None, {"git.commit": "c", "hub_token": "x"})
+        == "1"
+    )
     assert tracking.register("sft", "models/sft/model", other) == "2"
-    assert tracking.register("sft", "models/sft/model", DIGEST) == "1"  # A -> B -> A: restored, not a third version
+    # A -> B -> A: restored, not a third version
+    assert tracking.register("sft", "models/sft/model", DIGEST) == "1"
     rows = tracking.versions("sft")
     assert rows is not None
     assert [(row["version"], row["source"], row["aliases"]) for row in rows] == [
         ("1", f"dvc://{DIGEST}/models/sft/model", [CURRENT]),
         ("2", f"dvc://{other}/models/sft/model", []),
     ]
-    assert rows[0]["tags"] == {"git.commit": "c", "dvc.md5": DIGEST, "dvc.path": "models/sft/model", "stage": "sft"}
+    assert rows[0]["tags"] == {
+        "git.commit": "c",
+        "dvc.md5": DIGEST,
+        "dvc.path": "models/sft/model",
+        "stage": "sft",
+    }
     assert tracking.versions("unknown") == []
     assert (model_name("models/grpo/model"), model_name("models/x")) == ("grpo", "x")
 
 
 def test_parallel_stages_that_log_one_dataset(tracking: Tracking, tmp_path: Path, said: list[str]) -> None:
-    """Two clients without a common lock, as two processes have it: half of such flows failed before the retry."""
+    """Two clients without a common lock, as two processes have it: half of such flows failed before the
+    retry.
+    """
     runs: list[str | None] = []
     clients = [Tracking(tmp_path, say=said.append) for _ in range(3)]
 
     def work(client: Tracking) -> None:
-        runs.extend(client.start_stage(None, "s", inputs={f"data/{i}": DIGEST for i in range(3)}) for _ in range(2))
+        runs.extend(
+            client.start_stage(None, "s", inputs={f"data/{i}": DIGEST for i in range(3)}) for _ in range(2)
+        )
 
     threads = [threading.Thread(target=work, args=(client,)) for client in clients]
     for thread in threads:
@@ -139,7 +174,9 @@ def test_parallel_stages_that_log_one_dataset(tracking: Tracking, tmp_path: Path
     assert all(len(tracking.store.client().get_run(run).inputs.dataset_inputs) == 3 for run in runs)
 
 
-def test_runs_of_dead_owners_are_marked_killed_and_others_left_alone(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_dead_owners_are_marked_killed_and_others_left_alone(
+    tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = tracking.start_flow()
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
@@ -162,15 +199,15 @@ def test_runs_of_dead_owners_are_marked_killed_and_others_left_alone(tracking: T
 
 
 def test_looking_for_dead_runs_loads_no_mlflow_when_there_are_none(tmp_path: Path) -> None:
-    code = (
-        "import sys; from tasks.tracking import Tracking as T; t = T(sys.argv[1]); t.heal(); t.versions('x');print('mlflow' in sys.modules)"
+    code = "import sys; from tasks.tracking import Tracking as T; t = T(sys.argv[1]); t.heal(); t.versions('x');print('mlflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert not (tmp_path / ".whetstone").exists()
 
 
-# -- the store is out of order --------------------------------------------------------------------------------------------------------
+# -- the store is out of order -------------------------------------------------------------------------------
 
 
 def everything(tracking: Tracking) -> None:
@@ -191,7 +228,9 @@ def locked(tracking: Tracking) -> Iterator[Tracking]:
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN EXCLUSIVE');"
         "print('locked', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tracking.store.file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tracking.store.file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert holder.stdout
     assert holder.stdout.readline()
     yield tracking
@@ -244,8 +283,12 @@ def replaced_in_the_run(tracking: Tracking) -> str:
     return "removed or replaced"
 
 
-@pytest.mark.parametrize("damage", [under_a_file, corrupted, cut_short, deleted_in_the_run, replaced_in_the_run])
-def test_a_broken_store_warns_once_with_a_way_out(damage: Callable[[Tracking], str], tracking: Tracking, said: list[str]) -> None:
+@pytest.mark.parametrize(
+    "damage", [under_a_file, corrupted, cut_short, deleted_in_the_run, replaced_in_the_run]
+)
+def test_a_broken_store_warns_once_with_a_way_out(
+    damage: Callable[[Tracking], str], tracking: Tracking, said: list[str]
+) -> None:
     expected = damage(tracking)
     started = time.monotonic()
     everything(tracking)
@@ -266,7 +309,9 @@ def test_a_server_that_is_gone(tmp_path: Path, said: list[str]) -> None:
     assert "hunter2" not in said[0]
 
 
-def test_a_deleted_experiment_is_restored_also_in_the_middle_of_a_run(tracking: Tracking, tmp_path: Path, said: list[str]) -> None:
+def test_a_deleted_experiment_is_restored_also_in_the_middle_of_a_run(
+    tracking: Tracking, tmp_path: Path, said: list[str]
+) -> None:
     assert tracking.start_flow()
     client = tracking.store.client()
     experiment = client.get_experiment_by_name("whetstone").experiment_id
@@ -278,7 +323,9 @@ def test_a_deleted_experiment_is_restored_also_in_the_middle_of_a_run(tracking: 
     assert len(said) == 2
 
 
-def test_the_users_experiment_is_taken_or_named(tracking: Tracking, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_experiment_is_taken_or_named(
+    tracking: Tracking, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     run = tracking.start_flow()
     client = tracking.store.client()
@@ -291,7 +338,9 @@ def test_the_users_experiment_is_taken_or_named(tracking: Tracking, said: list[s
     assert "fix: correct MLFLOW_EXPERIMENT_ID=4711" in text
 
 
-def test_a_store_that_comes_back_is_used_again(tracking: Tracking, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_comes_back_is_used_again(
+    tracking: Tracking, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tasks.tracking.PAUSE_S", 0.0)
     with sqlite3.connect(tracking.store.file or "", isolation_level=None) as holder:
         holder.execute("BEGIN EXCLUSIVE")
@@ -307,18 +356,43 @@ def test_an_error_of_the_program_is_not_taken_for_one_of_the_store(tracking: Tra
         tracking.log_rows("run", rows)
 
 
-# -- what goes in ---------------------------------------------------------------------------------------------------------------------
+# -- what goes in --------------------------------------------------------------------------------------------
 
 
 def test_credentials_are_left_out_and_token_counts_are_not() -> None:
-    secret = ["hf_token", "token", "api_key", "aws.secret", "db-password", "AUTH", "private_key", "my.credentials", "OPENAI_API_KEY"]
-    plain = ["max_new_tokens", "tokens_per_s", "tokenizer", "eos_token", "author", "keys", "micro_batch_tokens", "secretary"]
+    secret = [
+        "hf_token",
+        "token",
+        "api_key",
+        "aws.secret",
+        "db-password",
+        "AUTH",
+        "private_key",
+        "my.credentials",
+        "OPENAI_API_KEY",
+    ]
+    plain = [
+        "max_new_tokens",
+        "tokens_per_s",
+        "tokenizer",
+        "eos_token",
+        "author",
+        "keys",
+        "micro_batch_tokens",
+        "secretary",
+    ]
     assert set(public(dict.fromkeys([*secret, *plain], 1))) == set(plain)
     assert flat({"hub": {"token": "x", "name": "n"}, "secret": {"a": {"b": 1}}}) == {"hub.name": "n"}
     assert public({"remote": "https://me:pw@host/x"}) == {"remote": "https://me:***@host/x"}
 
 
-@given(st.recursive(st.integers(), lambda inner: st.dictionaries(st.text("abc", min_size=1), inner, max_size=3), max_leaves=8))
+@given(
+    st.recursive(
+        st.integers(),
+        lambda inner: st.dictionaries(st.text("abc", min_size=1), inner, max_size=3),
+        max_leaves=8,
+    )
+)
 def test_flattening_keeps_every_leaf(value: Any) -> None:
     def leaves(tree: Any) -> int:
         return sum(map(leaves, tree.values())) if isinstance(tree, dict) else 1

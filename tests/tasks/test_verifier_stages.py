@@ -1,4 +1,6 @@
-"""The stages of the verifier branch through their files: explored judgements, a distilled verifier, its report, the gate, RL behind it."""
+"""The stages of the verifier branch through their files: explored judgements, a distilled verifier, its
+report, the gate, RL behind it.
+"""
 
 import gzip
 import json
@@ -25,7 +27,19 @@ from tasks.rl_params import RlRun
 from tasks.stage import Spec, Stage
 from tests.rewards.test_teachers import Server, logprobs
 from tests.tasks.preference_inputs import bytes_below, model_outs, run_stage
-from tests.tasks.verifier_inputs import EXPLORED, POLICY, RUN, SET, VERIFIER, distil, judge, make_folder, reinforce, report, varied
+from tests.tasks.verifier_inputs import (
+    EXPLORED,
+    POLICY,
+    RUN,
+    SET,
+    VERIFIER,
+    distil,
+    judge,
+    make_folder,
+    reinforce,
+    report,
+    varied,
+)
 from tests.training.stages import stop_while_sampling
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,9 +116,14 @@ def test_a_stopped_exploration_ends_byte_equal(monkeypatch):
 
 def test_an_exploration_that_is_stopped_within_a_refill_ends_byte_equal(monkeypatch):
     """The first round of the step that is broken off has been judged then, and is judged again."""
-    settings = EXPLORED | {"source": EXPLORED["source"] | {"policy": POLICY | {"refill": {"prompts": 8, "rounds": 3}}}}
+    settings = EXPLORED | {
+        "source": EXPLORED["source"] | {"policy": POLICY | {"refill": {"prompts": 8, "rounds": 3}}}
+    }
     judge("refilled", settings, work="undisturbed")
-    whole, curve = bytes_below("data/judgements/refilled"), figures("metrics/judgements/refilled.json")["curve"]
+    whole, curve = (
+        bytes_below("data/judgements/refilled"),
+        figures("metrics/judgements/refilled.json")["curve"],
+    )
     assert [row["refill_rounds"] for row in curve[1:3]] == [2, 2]
     held, save = [], RecordingJudge.save
 
@@ -114,7 +133,8 @@ def test_an_exploration_that_is_stopped_within_a_refill_ends_byte_equal(monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(LocalEngine, "generate", LocalEngine.generate)  # which the next line replaces
-        stop_while_sampling(6, signal.SIGTERM)  # two of the validation, two of the first step, one of the second
+        # two of the validation, two of the first step, one of the second
+        stop_while_sampling(6, signal.SIGTERM)
         patch.setattr(RecordingJudge, "save", counted)
         with pytest.raises(SystemExit):
             judge("refilled", settings, work="again")
@@ -125,8 +145,13 @@ def test_an_exploration_that_is_stopped_within_a_refill_ends_byte_equal(monkeypa
 
 
 def test_a_teacher_that_finds_all_right_or_all_wrong_stops_the_stage():
-    never = EXPLORED | {"source": EXPLORED["source"] | {"policy": POLICY | {"sampling": {"max_new_tokens": 1}, "zero_signal": "count"}}}
-    with pytest.raises(ValueError, match=r"judgements.never: train holds nothing; a verifier needs right and wrong responses"):
+    never = EXPLORED | {
+        "source": EXPLORED["source"]
+        | {"policy": POLICY | {"sampling": {"max_new_tokens": 1}, "zero_signal": "count"}}
+    }
+    with pytest.raises(
+        ValueError, match=r"judgements.never: train holds nothing; a verifier needs right and wrong responses"
+    ):
         judge("never", never)
 
 
@@ -150,8 +175,17 @@ def test_published_solutions_are_split_by_question(tmp_path):
         row[model] = {"solution": f"So 2 + 3 = {number + 4}.\nA: {number + 4}", "is_correct": number == 1}
     path = Path("solutions.jsonl.gz")
     with gzip.open(path, "wt") as stream:
-        stream.writelines(json.dumps(row | {"question": f"How many are {number} eggs?"}) + "\n" for number in range(40))
-    judge("published", {"set": "tiny", "origin": str(path), "source": {"kind": "published", "calib_share": 0.3, "heldout_share": 0.3}})
+        stream.writelines(
+            json.dumps(row | {"question": f"How many are {number} eggs?"}) + "\n" for number in range(40)
+        )
+    judge(
+        "published",
+        {
+            "set": "tiny",
+            "origin": str(path),
+            "source": {"kind": "published", "calib_share": 0.3, "heldout_share": 0.3},
+        },
+    )
     rows = {file: judged(file, "published") for file in ("train", "calib", "heldout")}
     questions = [{each.question_id for each in found} for found in rows.values()]
     assert sum(map(len, questions)) == 40 == len(set.union(*questions))
@@ -171,7 +205,10 @@ def test_the_verifier_says_how_it_is_asked_and_what_it_learnt_from():
 
 
 def test_judgements_that_do_not_fit_stop_the_stage():
-    with pytest.raises(ValueError, match=r"of train.jsonl cannot be asked, more than max_error_share 0.01 allows: candidate and reference"):
+    with pytest.raises(
+        ValueError,
+        match=r"of train.jsonl cannot be asked, more than max_error_share 0.01 allows: candidate and reference",
+    ):
         distil("short", VERIFIER | {"asking": VERIFIER["asking"] | {"max_tokens": 8}})
 
 
@@ -188,7 +225,12 @@ def test_the_report_measures_all_arms_on_exact_labels_and_the_gate_says_each_lim
 
 
 def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_way_out():
-    strict = {"laboratory": {"cases": 4, "gate": {"min_kappa": 1.0, "max_false_reject": 0.0, "max_false_accept": 0.0}}}
+    strict = {
+        "laboratory": {
+            "cases": 4,
+            "gate": {"min_kappa": 1.0, "max_false_reject": 0.0, "max_false_accept": 0.0},
+        }
+    }
     report(settings=strict)
     reasons = figures("models/verifier/gate/gate.json")["reasons"]
     assert len(reasons) >= 2
@@ -197,7 +239,8 @@ def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_wa
     assert all(reason in str(closed.value) for reason in reasons)
     assert "rl.runs.soft.ignore_gate: true" in str(closed.value)
     reinforce("rule", {"reward": "containment"})
-    reading = {"kind": "verifier", "form": "soft", "max_leak": 1.0, "preflight": False}  # bare answers are foreign to it
+    # bare answers are foreign to it
+    reading = {"kind": "verifier", "form": "soft", "max_leak": 1.0, "preflight": False}
     reinforce("soft", {"judge": "verifier", "reward": reading, "ignore_gate": True})
     curve = [json.loads(line) for line in Path("curves/soft.jsonl").read_text().splitlines()]
     assert {"validation_greedy", "validation_reward"} <= set(curve[-1])
@@ -218,7 +261,9 @@ def test_an_arm_is_validated_on_the_subjects_that_it_practises(monkeypatch):
         pass
 
     def stop(stage, settings, course):
-        raise Seen({record.subject for record in course.problems}, {record.subject for record in course.validation})
+        raise Seen(
+            {record.subject for record in course.problems}, {record.subject for record in course.validation}
+        )
 
     monkeypatch.setattr("tasks.rl.optimise", stop)
     with pytest.raises(Seen) as seen:
@@ -234,35 +279,77 @@ def test_an_arm_may_use_a_part_of_the_questions():
 def test_held_out_accuracy_by_subject_and_novelty():
     sections = {"rlvr_evaluate.settings": {"grader": "final_answer", "sampling": {"max_new_tokens": 8}}}
     sections["rlvr_evaluate.models.sft"] = {"set": "tiny"}
-    run_stage("rlvr_evaluate@sft", sections, ["models/sft/model", *SET], ["metrics/rlvr_evaluate/sft.json", "samples/rlvr/sft.jsonl"])
+    run_stage(
+        "rlvr_evaluate@sft",
+        sections,
+        ["models/sft/model", *SET],
+        ["metrics/rlvr_evaluate/sft.json", "samples/rlvr/sft.jsonl"],
+    )
     found = figures("metrics/rlvr_evaluate/sft.json")
     assert set(found["by_subject"]) == {"sum", "even"}
     assert found["by_novelty"]["unseen"]["greedy"]["n"] == 5
     assert 0 < found["top_line"]["share"] <= 1
-    with pytest.raises(ValueError, match=r"names the checker final_answer, .*grader is containment; make them equal"):
-        run_stage("rlvr_evaluate@sft", sections | {"rlvr_evaluate.settings": {"grader": "containment"}}, ["models/sft/model", *SET], [])
+    with pytest.raises(
+        ValueError, match=r"names the checker final_answer, .*grader is containment; make them equal"
+    ):
+        run_stage(
+            "rlvr_evaluate@sft",
+            sections | {"rlvr_evaluate.settings": {"grader": "containment"}},
+            ["models/sft/model", *SET],
+            [],
+        )
 
 
 def test_the_start_model_learns_from_demonstrations_or_not():
-    architecture = {"hidden_size": 16, "intermediate_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "context": 64}
+    architecture = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "layers": 1,
+        "heads": 2,
+        "kv_heads": 1,
+        "context": 64,
+    }
     for name, sft in (("taught", {"steps": 3, "batch_size": 4, "max_tokens": 64}), ("plain", None)):
         own = {"set": "tiny", "model": {"architecture": architecture}, "sft": sft}
-        run_stage(f"rlvr_start@{name}", {"rlvr_start.common": {}, f"rlvr_start.runs.{name}": own}, SET, model_outs(name))
+        run_stage(
+            f"rlvr_start@{name}",
+            {"rlvr_start.common": {}, f"rlvr_start.runs.{name}": own},
+            SET,
+            model_outs(name),
+        )
     assert figures("metrics/train/taught.json")["steps"] == 3
     assert figures("metrics/train/plain.json")["steps"] == 0
-    assert bytes_below("models/taught/model/model.safetensors") != bytes_below("models/plain/model/model.safetensors")
+    assert bytes_below("models/taught/model/model.safetensors") != bytes_below(
+        "models/plain/model/model.safetensors"
+    )
 
 
 def test_where_nothing_is_trained_one_process_of_several_writes(tmp_path):
-    architecture = {"hidden_size": 16, "intermediate_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "context": 64}
+    architecture = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "layers": 1,
+        "heads": 2,
+        "kv_heads": 1,
+        "context": 64,
+    }
     own = {"set": "tiny", "model": {"architecture": architecture}, "sft": None}
-    published = {"set": "tiny", "origin": "raw/none.jsonl", "source": {"kind": "published"}}  # another process may not even read it
+    # another process may not even read it
+    published = {"set": "tiny", "origin": "raw/none.jsonl", "source": {"kind": "published"}}
     for name, params, inputs in (
         ("rlvr_start@plain", {"rlvr_start.common": {}, "rlvr_start.runs.plain": own}, SET),
         ("judgements@published", {"judgements.published": published}, ["raw/none.jsonl", *SET]),
     ):
         values = {"identity.seed": 0} | params
-        spec = Spec(name, "key", str(tmp_path / name), (), dict.fromkeys(inputs, ""), values, execution={"device": "cpu", "threads": 1})
+        spec = Spec(
+            name,
+            "key",
+            str(tmp_path / name),
+            (),
+            dict.fromkeys(inputs, ""),
+            values,
+            execution={"device": "cpu", "threads": 1},
+        )
         stage = Stage(spec, first=False)
         import_module(f"tasks.{stage.kind}").run(stage)
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -275,7 +362,9 @@ def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
     assert settings.reward.model == "verifier"
     named = set(seam_modules(settings))
     code = Code(ROOT)
-    assert {"pipelines.rewards.verifier", "pipelines.rewards.generative.judge"} <= code.closure(["tasks.rl", *named])[0]
+    assert {"pipelines.rewards.verifier", "pipelines.rewards.generative.judge"} <= code.closure(
+        ["tasks.rl", *named]
+    )[0]
     assert "pipelines.rewards.generative.judge" not in code.closure(["tasks.rl"])[0]
     assert RUN["judgements"] == "explored"
 
@@ -305,16 +394,25 @@ def test_a_teacher_behind_a_server_needs_no_exact_checker_and_may_grade():
     with Server(say) as server:
         asking = {"template": "YES or NO? Candidate {candidate}, key {key}", "marks": ["|", "|"]}
         teacher = {"kind": "endpoint", "url": server.url, "model": "judge-1", "asking": asking}
-        settings = EXPLORED | {"source": EXPLORED["source"] | {"policy": POLICY | {"reward": teacher, "iterations": 2}}}
+        settings = EXPLORED | {
+            "source": EXPLORED["source"] | {"policy": POLICY | {"reward": teacher, "iterations": 2}}
+        }
         judge("taught", settings)
         sections = {
             "rlvr_evaluate.settings": {"grader": teacher, "sampling": {"max_new_tokens": 8}},
             "rlvr_evaluate.models.sft": {"set": "tiny"},
         }
-        run_stage("rlvr_evaluate@sft", sections, ["models/sft/model", *SET], ["metrics/rlvr_evaluate/sft.json", "samples/rlvr/sft.jsonl"])
+        run_stage(
+            "rlvr_evaluate@sft",
+            sections,
+            ["models/sft/model", *SET],
+            ["metrics/rlvr_evaluate/sft.json", "samples/rlvr/sft.jsonl"],
+        )
     found = figures("metrics/judgements/taught.json")
     assert found["teacher"] == "endpoint"
     assert found["files"]["train"]["teacher_accuracy"] is None
     assert 0 < found["files"]["train"]["right"] < 1
-    assert all(row.label == int(row.response.strip().endswith(row.reference)) for row in judged("train", "taught"))
+    assert all(
+        row.label == int(row.response.strip().endswith(row.reference)) for row in judged("train", "taught")
+    )
     assert figures("metrics/rlvr_evaluate/sft.json")["heldout"]["greedy"]["n"] == 25

@@ -1,4 +1,6 @@
-"""A tiny verifier branch: sums of two digits as a multi-subject set, judged exactly; the stages run in this process."""
+"""A tiny verifier branch: sums of two digits as a multi-subject set, judged exactly; the stages run in this
+process.
+"""
 
 from __future__ import annotations
 
@@ -34,41 +36,77 @@ EXPLORED = {
     "origin": "models/sft/model",
     "source": {"kind": "explore", "policy": POLICY, "calib_samples": 2, "heldout_samples": 2},
 }
-ASKING = {"template": "{candidate}{key}", "marks": ["+", "+"], "positive": ["1"], "negative": ["0"], "max_tokens": 60}
-VERIFIER = {"asking": ASKING, "steps": 60, "batch_size": 16, "max_tokens": 62, "validation_every": 20, "optimiser": OPTIMISER}
+ASKING = {
+    "template": "{candidate}{key}",
+    "marks": ["+", "+"],
+    "positive": ["1"],
+    "negative": ["0"],
+    "max_tokens": 60,
+}
+VERIFIER = {
+    "asking": ASKING,
+    "steps": 60,
+    "batch_size": 16,
+    "max_tokens": 62,
+    "validation_every": 20,
+    "optimiser": OPTIMISER,
+}
 RUN = {"start": "sft", "judgements": "explored", "set": "tiny"}
-RLVR = {name: POLICY[name] for name in POLICY if name != "reward"} | {"checker": "final_answer", "iterations": 2}
+RLVR = {name: POLICY[name] for name in POLICY if name != "reward"} | {
+    "checker": "final_answer",
+    "iterations": 2,
+}
 SET = ["data/tiny/records", "data/tiny/tokenizer"]
 
 
 def make_folder(folder: Path) -> None:
-    """The set `tiny`, whose sums of even numbers are a subject of their own that is only held out, and `sft`, right half of the time."""
+    """The set `tiny`, whose sums of even numbers are a subject of their own that is only held out, and `sft`,
+    right half of the time.
+    """
     make_inputs(folder, 40, trained=True)
     tokens = Tokens.load(folder / "data/tiny/tokenizer")
     records = make_records(tokens, 100)
-    places = {file: slice(first, first + 20) for file, first in zip(FILES, (0, 0, 20, 40, 60, 80), strict=True)}
+    places = {
+        file: slice(first, first + 20) for file, first in zip(FILES, (0, 0, 20, 40, 60, 80), strict=True)
+    }
     for file in FILES:
-        found = [varied(record) if file in ("calib", "heldout") else record for record in records[places[file]]]
+        found = [
+            varied(record) if file in ("calib", "heldout") else record for record in records[places[file]]
+        ]
         own = [replace(record, subject="even") for record in found[:5] if file == "heldout"]
         write_records(folder / f"data/tiny/records/{file}.jsonl", [*own, *found])
 
 
 def varied(record: Record) -> Record:
     """With a right and a wrong answer in its `meta`."""
-    return replace(record, meta={"right": [f"#### {record.answer}"], "wrong": [f"#### {(int(record.answer) + 1) % 10}"]})
+    return replace(
+        record, meta={"right": [f"#### {record.answer}"], "wrong": [f"#### {(int(record.answer) + 1) % 10}"]}
+    )
 
 
 def judge(name: str = "explored", settings: dict[str, Any] = EXPLORED, **how: Any) -> Stage:
     outs = [f"data/judgements/{name}", f"metrics/judgements/{name}.json"]
-    return run_stage(f"judgements@{name}", {f"judgements.{name}": settings}, [settings["origin"], *SET], outs, **how)
+    return run_stage(
+        f"judgements@{name}", {f"judgements.{name}": settings}, [settings["origin"], *SET], outs, **how
+    )
 
 
-def distil(name: str = "verifier", settings: dict[str, Any] = VERIFIER, own: dict[str, Any] = RUN, **how: Any) -> Stage:
+def distil(
+    name: str = "verifier", settings: dict[str, Any] = VERIFIER, own: dict[str, Any] = RUN, **how: Any
+) -> Stage:
     inputs = [f"models/{own['start']}/model", f"data/judgements/{own['judgements']}"]
-    return run_stage(f"verifier@{name}", {"verifier.common": settings, f"verifier.runs.{name}": own}, inputs, model_outs(name), **how)
+    return run_stage(
+        f"verifier@{name}",
+        {"verifier.common": settings, f"verifier.runs.{name}": own},
+        inputs,
+        model_outs(name),
+        **how,
+    )
 
 
-def report(name: str = "verifier", settings: dict[str, Any] | None = None, own: dict[str, Any] = RUN, **how: Any) -> Stage:
+def report(
+    name: str = "verifier", settings: dict[str, Any] | None = None, own: dict[str, Any] = RUN, **how: Any
+) -> Stage:
     inputs = [f"models/{name}/model", f"data/judgements/{own['judgements']}", *SET]
     outs = [f"metrics/verifier_report/{name}.json", f"models/{name}/gate"]
     sections = {"verifier_report": settings or {"laboratory": {"cases": 4}}, f"verifier.runs.{name}": own}

@@ -48,8 +48,9 @@ class Notes:
 
 
 class Loop:
-    """`settings` are laid over COMMON without validation. The model answers about half of the problems unless another one is given.
-    Without a judge it is the rule that the settings name, which then validates too."""
+    """`settings` are laid over COMMON without validation. The model answers about half of the problems unless
+    another one is given. Without a judge it is the rule that the settings name, which then validates too.
+    """
 
     def __init__(
         self,
@@ -65,7 +66,9 @@ class Loop:
         judge: Judge | None = None,
         checker: Judge | None = None,
     ) -> None:
-        self.settings = PolicyParams.model_validate(laid_over(laid_over(COMMON, {"validation_every": 0, "iterations": 2}), settings))
+        self.settings = PolicyParams.model_validate(
+            laid_over(laid_over(COMMON, {"validation_every": 0, "iterations": 2}), settings)
+        )
         self.model = make_half_able_model(tokens) if model is None else model
         self.folder, self.notes = folder, Notes()
         batches = MicroBatches(budget, Ranks.alone())
@@ -73,7 +76,11 @@ class Loop:
         self.reference = Reference(self.model, CPU, self.settings.reference.rate) if refers else None
         self.critic = None
         if self.settings.critic is not None:
-            self.critic = Critic(TorchEngine(critic.make(self.model), self.settings.critic.optimiser, CPU), self.settings.critic, batches)
+            self.critic = Critic(
+                TorchEngine(critic.make(self.model), self.settings.critic.optimiser, CPU),
+                self.settings.critic,
+                batches,
+            )
         self.engine = TorchEngine(self.model, self.settings.optimiser, CPU)
         if judge is None:
             judge = checker = RuleJudge(load("pipelines.rewards", self.settings.reward.kind))

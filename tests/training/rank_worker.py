@@ -1,4 +1,5 @@
-"""What each of two processes of the DeepSpeed tests runs: `python -m tests.training.rank_worker FOLDER STAGE` under torchrun's environment.
+"""What each of two processes of the DeepSpeed tests runs: `python -m tests.training.rank_worker FOLDER STAGE`
+under torchrun's environment.
 
 Every rank writes what it found to FOLDER/<stage>-<rank>.pt; the tests compare that with one process.
 """
@@ -29,13 +30,18 @@ from pipelines.training.sharded_rollouts import ShardedEngine
 from tasks.launch import end_worker
 from tests.tiny import CPU, make_tiny_model
 
-SETTINGS = OptimiserParams(learning_rate=1e-2, vector_learning_rate=3e-2, weight_decay=0.1, epsilon=1e-5, grad_clip=0.5)
-ROWS = [[4, 5, 6, 7, 8], [9, 4, 10, 1], [5, 5, 4, 6, 7, 8, 9], [10, 8, 7], [6, 4, 9, 9, 9, 1]]  # 5: the ranks have 3 and 2
+SETTINGS = OptimiserParams(
+    learning_rate=1e-2, vector_learning_rate=3e-2, weight_decay=0.1, epsilon=1e-5, grad_clip=0.5
+)
+# 5: the ranks have 3 and 2
+ROWS = [[4, 5, 6, 7, 8], [9, 4, 10, 1], [5, 5, 4, 6, 7, 8, 9], [10, 8, 7], [6, 4, 9, 9, 9, 1]]
 PROMPTS = [[4, 5, 6], [7, 8], [9, 10, 4, 4]]
 
 
 def batch_loss(engine: Engine, ranks: Ranks) -> float:
-    """The mean negative log-likelihood of ROWS after their first token, one row a micro-batch; adds its gradient."""
+    """The mean negative log-likelihood of ROWS after their first token, one row a micro-batch; adds its
+    gradient.
+    """
     count = sum(len(row) - 1 for row in ROWS)
     mine = ranks.share(ROWS)
     total = 0.0
@@ -58,10 +64,16 @@ def learn(engine: Engine, ranks: Ranks, steps: int = 3) -> list[tuple[float, flo
 
 def sample(model: Any, tokens: Tokens, ranks: Ranks) -> list[list[tuple[list[int], str, list[float]]]]:
     """Index + 1 responses to each of PROMPTS, the third cut after two tokens."""
-    keys = [[child_key(root_key(0, 0, str(prompt)), index) for index in range(count + 1)] for count, prompt in enumerate(PROMPTS)]
+    keys = [
+        [child_key(root_key(0, 0, str(prompt)), index) for index in range(count + 1)]
+        for count, prompt in enumerate(PROMPTS)
+    ]
     engine = ShardedEngine(LocalEngine(model, tokens, CPU), ranks)
     made = engine.generate(PROMPTS, keys, SamplingParams(max_new_tokens=6), caps=[6, 6, 2])
-    return [[(one.ids, str(one.finish), one.logprobs.tolist() + one.entropy.tolist()) for one in group] for group in made]
+    return [
+        [(one.ids, str(one.finish), one.logprobs.tolist() + one.entropy.tolist()) for one in group]
+        for group in made
+    ]
 
 
 def weights(engine: Engine) -> dict[str, Tensor]:
@@ -81,7 +93,9 @@ def run(make: Any, ranks: Ranks, tokens: Tokens, folder: Path) -> dict[str, Any]
             found["sampled_alone"] = sample(model, tokens, Ranks.alone())
             policy.save(model, tokens, folder / "model")
     with torch.no_grad():
-        found["scored"] = engine.apply(score, torch.tensor([[4, 5, 6, 7]]), torch.tensor([[False, True, True, True]])).logprobs
+        found["scored"] = engine.apply(
+            score, torch.tensor([[4, 5, 6, 7]]), torch.tensor([[False, True, True, True]])
+        ).logprobs
     checkpoint = folder / "checkpoint"
     if ranks.first:
         checkpoint.mkdir(parents=True, exist_ok=True)
@@ -121,7 +135,12 @@ def model_of(tokens: Tokens, seed: int, adapter: bool | None) -> Any:
 
 def alone(tokens: Tokens, folder: Path, settings: OptimiserParams = SETTINGS) -> dict[str, Any]:
     """The same in one process with the torch engine."""
-    return run(lambda seed, adapter: TorchEngine(model_of(tokens, seed, adapter), settings, CPU), Ranks.alone(), tokens, folder)
+    return run(
+        lambda seed, adapter: TorchEngine(model_of(tokens, seed, adapter), settings, CPU),
+        Ranks.alone(),
+        tokens,
+        folder,
+    )
 
 
 def main() -> None:
@@ -129,7 +148,10 @@ def main() -> None:
     deepspeed_engine.PERSISTENT = 0  # the tiny model's weights would all stay whole
     tokens = Tokens.load(folder / "tokens")
     ranks = Ranks.join(CPU)
-    found: dict[str, Any] = {"gathered": ranks.gather([ranks.index, "x"]), "any": (ranks.any(ranks.index == 1), ranks.any(False))}
+    found: dict[str, Any] = {
+        "gathered": ranks.gather([ranks.index, "x"]),
+        "any": (ranks.any(ranks.index == 1), ranks.any(False)),
+    }
     found["sum"] = (ranks.sum(0.5 + ranks.index), ranks.sum(torch.tensor([1.0, ranks.index])).tolist())
     found["of_first"] = ranks.of_first(ranks.index)
     found["unshared"] = ranks.unshare([item * 10 for item in ranks.share([1, 2, 3, 4, 5])], 5)
@@ -141,7 +163,9 @@ def main() -> None:
             settings = SETTINGS.model_copy(update={"kind": "muon"})
         offload = "optimiser" if name.endswith("offload") else "none"
 
-        def make(seed: int, adapter: bool | None, stage=stage, settings=settings, offload=offload) -> DeepSpeedEngine:
+        def make(
+            seed: int, adapter: bool | None, stage=stage, settings=settings, offload=offload
+        ) -> DeepSpeedEngine:
             return DeepSpeedEngine(model_of(tokens, seed, adapter), settings, CPU, ranks, stage, offload)
 
         torch.save(run(make, ranks, tokens, folder / name), folder / f"{name}-{ranks.index}.pt")

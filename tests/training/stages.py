@@ -1,8 +1,10 @@
-"""Runs learning stages on a tiny corpus in a scratch folder, in this process or in a child that can be killed.
+"""Runs learning stages on a tiny corpus in a scratch folder, in this process or in a child that can be
+killed.
 
     python -m tests.training.stages FOLDER STAGE STEP:SIGNAL [WORK]
 
-runs STAGE and sends itself SIGNAL when the curve reaches STEP, or within the sampler's N-th call, or the first long enough after it, when STEP is inN.
+runs STAGE and sends itself SIGNAL when the curve reaches STEP, or within the sampler's N-th call, or the
+first long enough after it, when STEP is inN.
 """
 
 from __future__ import annotations
@@ -26,7 +28,12 @@ from tasks.gate import write_gate
 from tasks.stage import Spec, Stage
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 
-SFT: dict[str, Any] = {"steps": 30, "batch_size": 8, "validation_every": 10, "optimiser": {"learning_rate": 3e-3, "kind": "muon"}}
+SFT: dict[str, Any] = {
+    "steps": 30,
+    "batch_size": 8,
+    "validation_every": 10,
+    "optimiser": {"learning_rate": 3e-3, "kind": "muon"},
+}
 GRPO: dict[str, Any] = {
     "iterations": 8,
     "prompts": 6,
@@ -57,7 +64,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "ppo": PPO,
     "grpo_kl": FLAT | {"kl": {"use": "loss", "coef": 0.01}, "epochs": 2},
     "best": FLAT | {"keep": "best", "validation_every": 1, "optimiser": {"learning_rate": 3e-3}},
-    "budget": FLAT | {"iterations": 40, "token_budget": 1100, "validation_every": 0, "schedule": {"decay": "linear", "floor": 0.1}},
+    "budget": FLAT
+    | {
+        "iterations": 40,
+        "token_budget": 1100,
+        "validation_every": 0,
+        "schedule": {"decay": "linear", "floor": 0.1},
+    },
     "clip_cov": FLAT | {"objective": {"kind": "clip_cov", "share": 0.2, "least": 0.01}},
     "dapo": FLAT
     | {
@@ -65,7 +78,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "refill": {"prompts": 5, "rounds": 3},
         "objective": {"kind": "clip", "low": 0.2, "high": 0.28},
     },
-    "spo_chain": {"prompts": 6, "sampler": CHAIN, "credit": "segment_chain", "mask": {"kind": "probability", "below": 0.9}},
+    "spo_chain": {
+        "prompts": 6,
+        "sampler": CHAIN,
+        "credit": "segment_chain",
+        "mask": {"kind": "probability", "below": 0.9},
+    },
     "spo_tree": {
         "prompts": 6,
         "sampler": TREE,
@@ -91,7 +109,10 @@ COMMON: dict[str, Any] = {
 EVALUATE: dict[str, Any] = {"sampling": {"max_new_tokens": 8}, "samples": 2}
 OUTS = {
     "sft": ("models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"),
-    **{f"rl@{name}": (f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json") for name in ("grpo", *METHODS)},
+    **{
+        f"rl@{name}": (f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json")
+        for name in ("grpo", *METHODS)
+    },
     "rl@ppo_rm": ("models/ppo_rm/model", "curves/ppo_rm.jsonl", "metrics/train/ppo_rm.json"),
     "evaluate@sft": ("metrics/evaluate/sft.json", "samples/sft.jsonl"),
     "evaluate@grpo": ("metrics/evaluate/grpo.json", "samples/grpo.jsonl"),
@@ -104,7 +125,8 @@ def on(name: str) -> dict[str, Any]:
 
 
 def make_inputs(folder: Path, count: int = 40, trained: bool = False) -> None:
-    """A corpus, a base model, and the base model again in the place of sft's (so that stages can be tested apart).
+    """A corpus, a base model, and the base model again in the place of sft's (so that stages can be tested
+    apart).
 
     With `trained`, sft's answers about half of the problems: there is something to learn from.
     """
@@ -132,12 +154,19 @@ _WEIGHTS: dict[str, Any] = {}
 
 
 def make_half_able_model(tokens: Tokens) -> Any:
-    """The tiny model after so little learning from demonstrations that it answers about every second problem."""
+    """The tiny model after so little learning from demonstrations that it answers about every second
+    problem.
+    """
     model = make_tiny_model(tokens)
     if not _WEIGHTS:
-        engine = TorchEngine(model, OptimiserParams(kind="muon", learning_rate=5e-3, muon_learning_rate=0.05), CPU)
+        engine = TorchEngine(
+            model, OptimiserParams(kind="muon", learning_rate=5e-3, muon_learning_rate=0.05), CPU
+        )
         records = make_records(tokens, 40)
-        ids, prompts = [[*one.prompt_ids, *(one.response_ids or [])] for one in records], [len(one.prompt_ids) for one in records]
+        ids, prompts = (
+            [[*one.prompt_ids, *(one.response_ids or [])] for one in records],
+            [len(one.prompt_ids) for one in records],
+        )
         width = max(map(len, ids))
         padded = torch.tensor([row + [tokens.pad_id] * (width - len(row)) for row in ids])
         columns, ends = torch.arange(width), torch.tensor([len(row) for row in ids])[:, None]
@@ -150,20 +179,34 @@ def make_half_able_model(tokens: Tokens) -> Any:
     return model
 
 
-def make_stage(folder: Path, name: str, work: str = "work", sections: dict[str, Any] | None = None, **execution: Any) -> Stage:
+def make_stage(
+    folder: Path, name: str, work: str = "work", sections: dict[str, Any] | None = None, **execution: Any
+) -> Stage:
     """A stage whose inputs and outputs are relative to the current folder; it must be `folder`."""
     assert Path.cwd() == folder.resolve()
-    defaults: dict[str, Any] = {"sft": SFT, "rl.common": {}, **on("grpo"), "rl.methods.grpo": GRPO, "evaluate.settings": EVALUATE}
+    defaults: dict[str, Any] = {
+        "sft": SFT,
+        "rl.common": {},
+        **on("grpo"),
+        "rl.methods.grpo": GRPO,
+        "evaluate.settings": EVALUATE,
+    }
     if (method := name.partition("@")[2]) in METHODS:
         defaults |= {"rl.common": COMMON, f"rl.methods.{method}": METHODS[method], **on(method)}
     if name == "rl@ppo_rm":
-        defaults |= {"rl.common": COMMON, "rl.methods.ppo_rm": {"validation_size": 8}, "rl.runs.ppo_rm": PPO_RM}
+        defaults |= {
+            "rl.common": COMMON,
+            "rl.methods.ppo_rm": {"validation_size": 8},
+            "rl.runs.ppo_rm": PPO_RM,
+        }
     sections = defaults | (sections or {})
     models = [f"models/{model}/model" for model in ("base", "sft", "grpo", "reward_model")]
     inputs = dict.fromkeys([*models, "models/reward_model/gate", "data/tiny/records"], "")
     params = {"identity.seed": 0, "train.corpus": "tiny"} | sections
     execution = {"device": "cpu", "threads": 1, "log_period_s": 0} | execution
-    stage = Stage(Spec(name, "key", f"{work}/{name}", OUTS[name], inputs, params, execution=execution, divisible=True))
+    stage = Stage(
+        Spec(name, "key", f"{work}/{name}", OUTS[name], inputs, params, execution=execution, divisible=True)
+    )
     stage.work.mkdir(parents=True, exist_ok=True)
     return stage
 
@@ -172,7 +215,9 @@ def run(stage: Stage) -> dict[str, bytes]:
     """Run it; returns the bytes of every output file by its path."""
     import_module(f"tasks.{stage.name.partition('@')[0]}").run(stage)
     found = stage.work / "outs"
-    return {str(path.relative_to(found)): path.read_bytes() for path in sorted(found.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(found)): path.read_bytes() for path in sorted(found.rglob("*")) if path.is_file()
+    }
 
 
 def _main() -> None:
@@ -194,7 +239,9 @@ def _main() -> None:
 
 
 def stop_while_sampling(call: int, number: int) -> None:
-    """Send the signal within the engine's `call`-th sampling, after some tokens of it, or the next that has so many."""
+    """Send the signal within the engine's `call`-th sampling, after some tokens of it, or the next that has
+    so many.
+    """
     calls, generate = [0], LocalEngine.generate
 
     def counted(self: LocalEngine, *arguments: Any, **options: Any) -> Any:

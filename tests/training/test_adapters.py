@@ -29,7 +29,9 @@ def trained(tokens, steps=2, **optimiser):
     """An engine whose adapters have moved, and the log-probs of the model before."""
     model = make_tiny_model(tokens)
     before = logprobs(model)
-    engine = TorchEngine(adapters.add(model, SETTINGS, seed=1), OptimiserParams(learning_rate=0.01, **optimiser), CPU)
+    engine = TorchEngine(
+        adapters.add(model, SETTINGS, seed=1), OptimiserParams(learning_rate=0.01, **optimiser), CPU
+    )
     for _ in range(steps):
         engine.backward(engine.forward(IDS, RESPONSE).logprobs.sum())
         engine.step(1.0)
@@ -78,7 +80,10 @@ def test_merged_computes_the_same_and_leaves_no_trace(tokens):
     after = logprobs(engine.model)
     with engine.whole() as model:
         torch.testing.assert_close(logprobs(model), after, atol=1e-5, rtol=0)
-        assert not torch.equal(model.model.layers[0].self_attn.q_proj.weight, state["model.layers.0.self_attn.q_proj.base_layer.weight"])
+        assert not torch.equal(
+            model.model.layers[0].self_attn.q_proj.weight,
+            state["model.layers.0.self_attn.q_proj.base_layer.weight"],
+        )
     assert all(torch.equal(value, state[name]) for name, value in engine.model.state_dict().items())
 
 
@@ -103,7 +108,9 @@ def test_a_checkpoint_holds_the_adapters_alone_and_goes_on_to_the_same_numbers(t
     assert (tmp_path / "model.safetensors").stat().st_size < 4 * sum(
         p.numel() for p in engine.model.parameters() if p.requires_grad
     ) + 10_000
-    again = TorchEngine(adapters.add(make_tiny_model(tokens), SETTINGS, seed=2), OptimiserParams(learning_rate=0.01), CPU)
+    again = TorchEngine(
+        adapters.add(make_tiny_model(tokens), SETTINGS, seed=2), OptimiserParams(learning_rate=0.01), CPU
+    )
     again.load(tmp_path)
     for one in (engine, again):
         one.backward(one.forward(IDS, RESPONSE).logprobs.sum())
@@ -127,11 +134,16 @@ def untied(tokens):
     return policy.without_dropout(policy.build(architecture, tokens, 0))
 
 
-@pytest.mark.parametrize(("targets", "named"), [(("q_proj", "lm_head"), "lm_head"), (("embed_tokens",), "model.embed_tokens")])
+@pytest.mark.parametrize(
+    ("targets", "named"), [(("q_proj", "lm_head"), "lm_head"), (("embed_tokens",), "model.embed_tokens")]
+)
 def test_a_target_with_a_tied_weight_is_refused_and_untied_it_learns(tokens, targets, named):
     """Merged into a tied weight, it would change what the other place computes as well."""
     settings = AdapterParams(rank=4, alpha=8, targets=targets)
-    with pytest.raises(ValueError, match=rf"names {named}, whose weight is also that of .*tie_embeddings: false.*or leave {named} out"):
+    with pytest.raises(
+        ValueError,
+        match=rf"names {named}, whose weight is also that of .*tie_embeddings: false.*or leave {named} out",
+    ):
         adapters.add(make_tiny_model(tokens), settings, 1)
     engine = TorchEngine(adapters.add(untied(tokens), settings, 1), OptimiserParams(learning_rate=0.05), CPU)
     before = logprobs(engine.model)

@@ -53,7 +53,9 @@ def test_a_state_that_was_loaded_in_part_is_no_start(tmp_path):
     """To go on from step 0 with weights of step 2 would give a wrong result without a word."""
     damaged(tmp_path / "c", 2)
     one, two = Part("a"), Part("b")
-    with pytest.raises(RuntimeError, match=r"no older checkpoint can be read.*damaged-step-00000002 now; run again"):
+    with pytest.raises(
+        RuntimeError, match=r"no older checkpoint can be read.*damaged-step-00000002 now; run again"
+    ):
         Checkpoints(tmp_path / "c", 0, print).resume(Parts(one=one, two=two))
     assert (tmp_path / "c/damaged-step-00000002").is_dir()
     again = Part("a"), Part("b")
@@ -97,8 +99,18 @@ def files(folder):
     [
         (Ranks.alone(), DIVIDED, "processes 1", "execution.processes: 2, "),
         (Agreeing(0, 4), DIVIDED, "processes 4, zero_stage 3, offload none", "execution.processes: 2 again"),
-        (TWO, DIVIDED | {"zero_stage": 2}, "processes 2, zero_stage 2, offload none", "execution.zero_stage: 3 again"),
-        (TWO, DIVIDED | {"offload": "all"}, "processes 2, zero_stage 3, offload all", "execution.offload: none again"),
+        (
+            TWO,
+            DIVIDED | {"zero_stage": 2},
+            "processes 2, zero_stage 2, offload none",
+            "execution.zero_stage: 3 again",
+        ),
+        (
+            TWO,
+            DIVIDED | {"offload": "all"},
+            "processes 2, zero_stage 3, offload all",
+            "execution.offload: none again",
+        ),
     ],
 )
 def test_other_execution_settings_leave_a_checkpoint_untouched(tmp_path, ranks, division, now, back):
@@ -107,7 +119,12 @@ def test_other_execution_settings_leave_a_checkpoint_untouched(tmp_path, ranks, 
     before, part = files(tmp_path), Part("a")
     with pytest.raises(WrittenOtherwise) as error:
         noting(tmp_path / "c", ranks, division).resume(part)
-    for words in (str(folder), "written with processes 2, zero_stage 3, offload none", f"this run has {now},", f"set {back}"):
+    for words in (
+        str(folder),
+        "written with processes 2, zero_stage 3, offload none",
+        f"this run has {now},",
+        f"set {back}",
+    ):
         assert words in str(error.value)
     assert f"or remove {folder}" in str(error.value)
     assert (part.value, files(tmp_path)) == ("a", before)
@@ -127,5 +144,8 @@ def test_a_checkpoint_that_does_not_note_the_division_is_read(tmp_path):
     del noted["execution"]
     path.write_text(json.dumps(noted | {"ranks": 2}))
     assert noting(tmp_path / "c", TWO, {"zero_stage": 1, "offload": "none"}).resume(Part("a")) == 1
-    with pytest.raises(WrittenOtherwise, match=r"written with processes 2, this run has processes 1.*set execution.processes: 2 again"):
+    with pytest.raises(
+        WrittenOtherwise,
+        match=r"written with processes 2, this run has processes 1.*set execution.processes: 2 again",
+    ):
         noting(tmp_path / "c", Ranks.alone()).resume(Part("a"))

@@ -1,4 +1,6 @@
-"""Dynamic sampling, verdicts that are errors or no numbers, and the figures of a rollout, against a scripted engine and checker."""
+"""Dynamic sampling, verdicts that are errors or no numbers, and the figures of a rollout, against a scripted
+engine and checker.
+"""
 
 import math
 from types import SimpleNamespace
@@ -15,7 +17,13 @@ from pipelines.training.policy_params import PolicyParams
 from tests.rollouts.scripted import EOS, ScriptedEngine, never_ends
 
 TOKENS = SimpleNamespace(decode_batch=lambda rows: [" ".join(map(str, row)) for row in rows])
-KINDS = {"1": right(), "0": wrong("no"), "e": error("crashed"), "n": Verdict("right", math.nan), "i": Verdict("wrong", -math.inf)}
+KINDS = {
+    "1": right(),
+    "0": wrong("no"),
+    "e": error("crashed"),
+    "n": Verdict("right", math.nan),
+    "i": Verdict("wrong", -math.inf),
+}
 
 
 def problem(name, outcomes):
@@ -46,7 +54,13 @@ def checker(monkeypatch):
 
 def collector(script=None, **settings):
     settings = {"prompts": 2, "sampler": {"kind": "flat", "samples": 4}, "max_error_share": 1.0} | settings
-    made = Collector(ScriptedEngine(script or in_turn()), TOKENS, RuleJudge(final_answer), PolicyParams.model_validate(settings), 0)
+    made = Collector(
+        ScriptedEngine(script or in_turn()),
+        TOKENS,
+        RuleJudge(final_answer),
+        PolicyParams.model_validate(settings),
+        0,
+    )
     made.said = []
     made.say = made.said.append
     return made
@@ -93,7 +107,9 @@ def test_right_answers_of_unequal_length_are_no_signal():
     shaping = {"overlong": {"limit": 5, "cache": 3}}
     plain = collector(shaping=shaping).collect(drawing(FOUR[:1]), 0)
     assert len(set(plain.rewards)) == 4, "the rewards do differ"
-    refilled = collector(prompts=1, shaping=shaping, refill={"prompts": 1, "rounds": 2}).collect(drawing(FOUR[:1], FOUR[2:3]), 0)
+    refilled = collector(prompts=1, shaping=shaping, refill={"prompts": 1, "rounds": 2}).collect(
+        drawing(FOUR[:1], FOUR[2:3]), 0
+    )
     assert [record.id for record in refilled.problems] == ["c"]
 
 
@@ -118,16 +134,27 @@ def test_what_ends_the_search_is_said(refill, reason, rounds):
     assert [record.id for record in rollout.problems] == ["c"], "the iteration goes on with what there is"
     assert made.said == [f"iteration 7: 1 of 2 prompts have answers of both kinds {reason}"]
     assert (rollout.figures["refill_missing"], rollout.figures["refill_rounds"]) == (1, rounds)
-    with pytest.raises(RuntimeError, match=rf"{reason}: choose problems nearer to the policy's ability.*go_on"):
-        collector(refill={"prompts": 2, "exhausted": "stop"} | refill).collect(drawing([FOUR[0], FOUR[2]], FOUR[:2]), 7)
+    with pytest.raises(
+        RuntimeError, match=rf"{reason}: choose problems nearer to the policy's ability.*go_on"
+    ):
+        collector(refill={"prompts": 2, "exhausted": "stop"} | refill).collect(
+            drawing([FOUR[0], FOUR[2]], FOUR[:2]), 7
+        )
 
 
 @pytest.mark.parametrize(
     "shaping",
-    [{}, {"wrong_score": -1.0, "overlong": {"limit": 8, "cache": 3}}, {"clip": 1.0, "normalise": "batch"}, {"normalise": "group"}],
+    [
+        {},
+        {"wrong_score": -1.0, "overlong": {"limit": 8, "cache": 3}},
+        {"clip": 1.0, "normalise": "batch"},
+        {"normalise": "group"},
+    ],
 )
 def test_no_prompt_at_all_is_left(shaping):
-    rollout = collector(shaping=shaping, refill={"prompts": 2, "rounds": 2}).collect(drawing(FOUR[:2], FOUR[:2]), 0)
+    rollout = collector(shaping=shaping, refill={"prompts": 2, "rounds": 2}).collect(
+        drawing(FOUR[:2], FOUR[:2]), 0
+    )
     assert rollout.rows() == ([], [])
     assert rollout.figures["refill_missing"] == 2
     assert rollout.figures["accuracy"] == 0.5
@@ -144,7 +171,9 @@ def test_the_same_problem_gets_other_samples_each_time():
     alone = collector(script).collect(drawing([FOUR[1]]), 0)
     keys = set(seen)
     seen.clear()
-    collector(script, refill={"prompts": 1, "rounds": 3}).collect(drawing([FOUR[1], FOUR[1]], [FOUR[1]], [FOUR[1]]), 0)
+    collector(script, refill={"prompts": 1, "rounds": 3}).collect(
+        drawing([FOUR[1], FOUR[1]], [FOUR[1]], [FOUR[1]]), 0
+    )
     assert len(set(seen)) == 16
     assert keys < set(seen)
     assert len(alone.forest.nodes) == 4
@@ -153,7 +182,16 @@ def test_the_same_problem_gets_other_samples_each_time():
 def test_an_error_is_excluded_or_counts_as_wrong():
     groups = [problem("a", "11e1"), problem("b", "0eee")]
     excluded = collector().collect(drawing(groups), 0)
-    assert [math.isnan(value) for value in excluded.rewards] == [False, False, True, False, False, True, True, True]
+    assert [math.isnan(value) for value in excluded.rewards] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
     nodes, rows = excluded.rows()
     assert nodes == [0, 1, 3, 4], "a row without a verdict would get an advantage from whitening"
     assert len(rows) == 4

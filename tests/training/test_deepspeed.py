@@ -1,4 +1,6 @@
-"""Two processes with DeepSpeed's ZeRO stages 0 to 3 learn, sample, save and resume as one process with the torch engine does."""
+"""Two processes with DeepSpeed's ZeRO stages 0 to 3 learn, sample, save and resume as one process with the
+torch engine does.
+"""
 
 import os
 import sys
@@ -17,7 +19,11 @@ from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training import rank_worker
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCHES = [["0", "1", "2"], ["3", "0-muon"], pytest.param(["2-offload", "3-offload"], marks=pytest.mark.slow)]
+LAUNCHES = [
+    ["0", "1", "2"],
+    ["3", "0-muon"],
+    pytest.param(["2-offload", "3-offload"], marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,20 +42,31 @@ def alone(folder):
 def several(request, folder):
     """Names of the stages that ran, and what each rank found."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    launch(2, [sys.executable, "-m", "tests.training.rank_worker", str(folder), *request.param], grace=2, env=environment)
+    launch(
+        2,
+        [sys.executable, "-m", "tests.training.rank_worker", str(folder), *request.param],
+        grace=2,
+        env=environment,
+    )
     return {name: [torch.load(folder / f"{name}-{rank}.pt") for rank in (0, 1)] for name in request.param}
 
 
 def test_they_compute_what_one_process_computes(several, alone, folder):
     for name, ranks in several.items():
         one = alone
-        # Muon orthogonalises in bfloat16: where the last bit of its input differs, so does the third digit of its result.
+        # Muon orthogonalises in bfloat16: where the last bit of its input differs, so does the third digit of
+        # its result.
         exact = {"atol": 1e-5, "rtol": 1e-5}
         if name.endswith("muon"):
             settings = rank_worker.SETTINGS.model_copy(update={"kind": "muon"})
-            one, exact = rank_worker.alone(policy.Tokens.load(folder / "tokens"), folder / "muon", settings), {"atol": 1e-3, "rtol": 1e-3}
+            one, exact = (
+                rank_worker.alone(policy.Tokens.load(folder / "tokens"), folder / "muon", settings),
+                {"atol": 1e-3, "rtol": 1e-3},
+            )
         for found in ranks:
-            assert torch.tensor(found["steps"]) == pytest.approx(torch.tensor(one["steps"]), rel=exact["rtol"]), name
+            assert torch.tensor(found["steps"]) == pytest.approx(
+                torch.tensor(one["steps"]), rel=exact["rtol"]
+            ), name
             torch.testing.assert_close(found["weights"], one["weights"], **exact)
             torch.testing.assert_close(found["scored"], one["scored"], **exact)
             torch.testing.assert_close(torch.tensor(found["adapted"]), torch.tensor(one["adapted"]), **exact)
@@ -76,7 +93,10 @@ def test_they_resume_to_the_same_bits(several):
     for ranks in several.values():
         for found in ranks:
             assert found["resumed"] == found["next"]
-            assert all(torch.equal(value, found["next_weights"][key]) for key, value in found["resumed_weights"].items())
+            assert all(
+                torch.equal(value, found["next_weights"][key])
+                for key, value in found["resumed_weights"].items()
+            )
 
 
 def test_the_saved_model_is_whole_and_plain(several, folder):
@@ -97,4 +117,6 @@ def test_the_saved_model_is_whole_and_plain(several, folder):
 def test_what_cannot_work_is_refused(folder, arguments, words):
     settings = OptimiserParams(kind=arguments.pop("kind", "adamw"))
     with pytest.raises(ValueError, match=words):
-        DeepSpeedEngine(make_tiny_model(policy.Tokens.load(folder / "tokens")), settings, CPU, Ranks(0, 2), **arguments)
+        DeepSpeedEngine(
+            make_tiny_model(policy.Tokens.load(folder / "tokens")), settings, CPU, Ranks(0, 2), **arguments
+        )

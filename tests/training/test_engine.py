@@ -1,4 +1,6 @@
-"""The torch engine: precision, gradient checkpointing and parameter groups change what they should and nothing else."""
+"""The torch engine: precision, gradient checkpointing and parameter groups change what they should and
+nothing else.
+"""
 
 import pytest
 import torch
@@ -25,13 +27,18 @@ def learn(engine, steps=1):
 
 
 def test_gradient_checkpointing_changes_no_number(tokens):
-    plain, saving = (TorchEngine(make_tiny_model(tokens), OptimiserParams(gradient_checkpointing=flag), CPU) for flag in (False, True))
+    plain, saving = (
+        TorchEngine(make_tiny_model(tokens), OptimiserParams(gradient_checkpointing=flag), CPU)
+        for flag in (False, True)
+    )
     first, second = learn(plain, 2), learn(saving, 2)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_bfloat16_is_the_forward_only(tokens):
-    engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(learning_rate=1e-6), Placement.resolve("cpu", "bfloat16"))
+    engine = TorchEngine(
+        make_tiny_model(tokens), OptimiserParams(learning_rate=1e-6), Placement.resolve("cpu", "bfloat16")
+    )
     exact = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU).forward(IDS, RESPONSE).logprobs
     rounded = engine.forward(IDS, RESPONSE).logprobs
     assert 0 < (exact - rounded).abs().max() < 0.05
@@ -76,13 +83,18 @@ def test_a_discarded_gradient_is_gone(tokens):
 def test_any_function_of_the_model_can_be_trained(tokens):
     """A scorer of one's own, as a critic has; weights that it does not use get no gradient and stay."""
     engine = TorchEngine(
-        make_tiny_model(tokens), OptimiserParams(), CPU, scorer=lambda model, ids: model.get_input_embeddings()(ids).mean()
+        make_tiny_model(tokens),
+        OptimiserParams(),
+        CPU,
+        scorer=lambda model, ids: model.get_input_embeddings()(ids).mean(),
     )
     assert engine.forward(IDS).ndim == 0
     engine.backward(engine.apply(lambda model, ids: model.get_input_embeddings()(ids).sum(), IDS))
     engine.step(1.0)
     fresh = make_tiny_model(tokens).state_dict()
-    changed = {name for name, value in engine.model.state_dict().items() if not torch.equal(value, fresh[name])}
+    changed = {
+        name for name, value in engine.model.state_dict().items() if not torch.equal(value, fresh[name])
+    }
     assert changed == {"model.embed_tokens.weight", "lm_head.weight"}  # tied
 
 
@@ -93,7 +105,9 @@ def test_vectors_have_their_own_rate_and_no_decay_and_muon_takes_only_the_layers
     matrices, vectors = adamw.param_groups
     assert [group["lr"] for group in (matrices, vectors)] == [1e-3, 1e-2]
     assert vectors["weight_decay"] == 0.0
-    assert [parameter.shape for parameter in matrices["params"]] == [model.get_input_embeddings().weight.shape]
+    assert [parameter.shape for parameter in matrices["params"]] == [
+        model.get_input_embeddings().weight.shape
+    ]
     inside = [parameter for group in muon.param_groups for parameter in group["params"]]
     assert len(inside) == 2 * 7
     assert len(inside) + len(matrices["params"]) + len(vectors["params"]) == len(list(model.parameters()))

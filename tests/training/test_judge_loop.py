@@ -1,4 +1,6 @@
-"""The policy loop against a judge that is a model: it learns what the model likes, and the exact checker says what that is worth."""
+"""The policy loop against a judge that is a model: it learns what the model likes, and the exact checker says
+what that is worth.
+"""
 
 import pytest
 import torch
@@ -35,7 +37,10 @@ class Nines:
 
     def judge(self, responses):
         self.batches.append(responses)
-        return [Verdict("right" if "9" in each.text else "wrong", each.text.count("9") - 0.5) for each in responses]
+        return [
+            Verdict("right" if "9" in each.text else "wrong", each.text.count("9") - 0.5)
+            for each in responses
+        ]
 
     def preflight(self, records):
         self.tried = len(records)
@@ -43,10 +48,14 @@ class Nines:
 
 def test_a_model_gets_batches_of_ids_and_the_checker_validates(tokens, tmp_path):
     judge = Nines()
-    loop = Loop(tmp_path, tokens, FLAT | MODEL | {"validation_every": 2}, judge=judge, checker=RuleJudge(final_answer))
+    loop = Loop(
+        tmp_path, tokens, FLAT | MODEL | {"validation_every": 2}, judge=judge, checker=RuleJudge(final_answer)
+    )
     rows = loop.run()
     assert judge.tried == 40
-    assert [len(batch) for batch in judge.batches] == [10, 32, 32, 10], "validation, two iterations, validation"
+    assert [len(batch) for batch in judge.batches] == [10, 32, 32, 10], (
+        "validation, two iterations, validation"
+    )
     for each in (each for batch in judge.batches for each in batch):
         assert each.text == tokens.decode(each.ids)
         assert each.finished == (each.ids[-1] == tokens.eos_id)
@@ -59,7 +68,9 @@ def test_a_model_gets_batches_of_ids_and_the_checker_validates(tokens, tmp_path)
 
 
 def test_without_a_checker_there_is_no_accuracy_but_a_reward(tokens, tmp_path):
-    rows = Loop(tmp_path, tokens, FLAT | {"reward": "reward_model", "validation_every": 2}, judge=Nines()).run()
+    rows = Loop(
+        tmp_path, tokens, FLAT | {"reward": "reward_model", "validation_every": 2}, judge=Nines()
+    ).run()
     assert "validation_reward" in rows[0]
     assert not {"validation_greedy", "validation_sampled"} & set(rows[0])
 
@@ -76,11 +87,14 @@ def test_too_many_errors_of_a_model_stop_the_loop(tokens, tmp_path):
 
 
 def test_ppo_raises_what_a_reward_model_likes(tokens, tmp_path):
-    """A reward model whose head reads the embedding of nine: the loop must find it, from ids alone, and clip its scores."""
+    """A reward model whose head reads the embedding of nine: the loop must find it, from ids alone, and clip
+    its scores.
+    """
     scorer = reward_model.make(make_tiny_model(tokens, 2), 1)
     nine = tokens.encode_response("9")[0]
     with torch.no_grad():
-        for layer in scorer.model.layers:  # a backbone that passes embeddings through, so that the score is that of the last token
+        # a backbone that passes embeddings through, so that the score is that of the last token
+        for layer in scorer.model.layers:
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
         scorer.score.weight.copy_(30 * scorer.model.embed_tokens.weight[nine])
@@ -90,18 +104,26 @@ def test_ppo_raises_what_a_reward_model_likes(tokens, tmp_path):
         """Reads the token before the end token, which is what the policy can choose."""
 
         def judge(self, responses):
-            short = [type(each)(each.record, each.ids[:-1] or each.ids, each.text, each.finished) for each in responses]
+            short = [
+                type(each)(each.record, each.ids[:-1] or each.ids, each.text, each.finished)
+                for each in responses
+            ]
             verdicts = super().judge(short)
             seen.extend(verdict.score for verdict in verdicts)
             return verdicts
 
     judge = Last(scorer, tokens.eos_id, RewardModelParams(clip=2.0), CPU, 500)
-    settings = METHODS["ppo"] | MODEL | {"iterations": 10, "critic": {"warmup": 0}, "optimiser": {"learning_rate": 5e-3}}
+    settings = (
+        METHODS["ppo"]
+        | MODEL
+        | {"iterations": 10, "critic": {"warmup": 0}, "optimiser": {"learning_rate": 5e-3}}
+    )
     rows = Loop(tmp_path, tokens, settings, judge=judge, checker=RuleJudge(final_answer)).run()
     before, after = (sum(row["reward"] for row in part) / 3 for part in (rows[:3], rows[-3:]))
     assert after > before + 0.5
     assert all(abs(row["reward"]) <= 2 for row in rows)
-    # Not the share of nines: other tokens lie near enough to reach the clip as well, and any of them may be found first.
+    # Not the share of nines: other tokens lie near enough to reach the clip as well, and any of them may be
+    # found first.
     assert sum(score > 1.5 for score in seen[-72:]) > 2 * sum(score > 1.5 for score in seen[:72])
 
 
@@ -112,7 +134,9 @@ def test_a_critic_starts_from_a_reward_model_with_its_head(tokens):
     rows = [Segment(((4, 5, 6),), (7, 8, 1)), Segment(((4, 5),), (9, 1))]
     after = critic.score_values(made, rows).after
     torch.testing.assert_close(after, reward_model.score_ends(scorer, rows))
-    ensemble = critic.make(reward_model.RewardEnsemble([scorer, reward_model.make(make_tiny_model(tokens, 3), 2)]))
+    ensemble = critic.make(
+        reward_model.RewardEnsemble([scorer, reward_model.make(make_tiny_model(tokens, 3), 2)])
+    )
     torch.testing.assert_close(critic.score_values(ensemble, rows).after, after)
     with torch.no_grad():
         made.head.weight.zero_()
@@ -120,6 +144,10 @@ def test_a_critic_starts_from_a_reward_model_with_its_head(tokens):
 
 
 def test_a_critic_cannot_start_from_a_model_that_is_not_there():
-    with pytest.raises(ValidationError, match=r"critic.init reward_model needs a reward model, reward is final_answer"):
+    with pytest.raises(
+        ValidationError, match=r"critic.init reward_model needs a reward model, reward is final_answer"
+    ):
         PolicyParams.model_validate(METHODS["ppo"] | {"critic": {"init": "reward_model"}})
-    PolicyParams.model_validate(METHODS["ppo"] | {"reward": "reward_model", "critic": {"init": "reward_model"}})
+    PolicyParams.model_validate(
+        METHODS["ppo"] | {"reward": "reward_model", "critic": {"init": "reward_model"}}
+    )

@@ -1,4 +1,6 @@
-"""On a task small enough for seconds, SFT learns from demonstrations and RL adds accuracy that the demonstrations did not give."""
+"""On a task small enough for seconds, SFT learns from demonstrations and RL adds accuracy that the
+demonstrations did not give.
+"""
 
 import json
 import os
@@ -11,7 +13,11 @@ from pipelines.models import policy
 from tests.tiny import make_tiny_model, make_tiny_tokens
 from tests.training.stages import make_stage, run
 
-SFT = {"steps": 200, "batch_size": 32, "optimiser": {"kind": "muon", "learning_rate": 5e-3, "muon_learning_rate": 0.02}}
+SFT = {
+    "steps": 200,
+    "batch_size": 32,
+    "optimiser": {"kind": "muon", "learning_rate": 5e-3, "muon_learning_rate": 0.02},
+}
 GRPO = {
     "iterations": 60,
     "prompts": 10,
@@ -19,7 +25,8 @@ GRPO = {
     "sampling": {"max_new_tokens": 8},
     "validation_every": 60,
     "validation_size": 10,
-    "optimiser": {"learning_rate": 1e-3},  # at 3e-3 two early updates can undo the format, by the machine's rounding
+    # at 3e-3 two early updates can undo the format, by the machine's rounding
+    "optimiser": {"learning_rate": 1e-3},
 }
 
 
@@ -33,7 +40,15 @@ def records(tokens, sloppy):
         response = f"#### {shown}"
         made.append(
             Record(
-                f"{index}", str(digit), response, answer, "next", 1, "t", tokens.encode_prompt(str(digit)), tokens.encode_response(response)
+                f"{index}",
+                str(digit),
+                response,
+                answer,
+                "next",
+                1,
+                "t",
+                tokens.encode_prompt(str(digit)),
+                tokens.encode_response(response),
             )
         )
     return made

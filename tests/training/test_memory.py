@@ -1,4 +1,6 @@
-"""The prediction counts what is there, follows the switches that save memory, and a run that cannot fit is refused with the numbers."""
+"""The prediction counts what is there, follows the switches that save memory, and a run that cannot fit is
+refused with the numbers.
+"""
 
 from dataclasses import replace
 
@@ -38,7 +40,11 @@ def test_weights_gradients_and_moments_are_exact(shape):
     count = sum(parameter.numel() for parameter in model.parameters())
     found = predict(shape, Plan(tokens=1))
     assert (found["weights"], found["gradients"], found["optimiser"]) == (4 * count, 4 * count, 8 * count)
-    inner = sum(p.numel() for name, p in model.named_parameters() if p.ndim > 1 and "embed" not in name and "head" not in name)
+    inner = sum(
+        p.numel()
+        for name, p in model.named_parameters()
+        if p.ndim > 1 and "embed" not in name and "head" not in name
+    )
     assert predict(shape, Plan(tokens=1, optimiser="muon"))["optimiser"] == 8 * count - 4 * inner
 
 
@@ -74,7 +80,13 @@ def test_what_saves_memory_is_seen_to_save_it(shape):
     whole = sum(predict(shape, plain).values())
     for change in ({"half": True}, {"checkpointing": True}, {"tokens": 2048}, {"zero_stage": 1, "ranks": 8}):
         assert sum(predict(shape, replace(plain, **change)).values()) < whole, change
-    for change in ({"reference": True}, {"critic": shape}, {"copies": GIGA}, {"heap": True}, {"cached": 10**8}):
+    for change in (
+        {"reference": True},
+        {"critic": shape},
+        {"copies": GIGA},
+        {"heap": True},
+        {"cached": 10**8},
+    ):
         assert sum(predict(shape, replace(plain, **change)).values()) > whole, change
 
 
@@ -90,12 +102,18 @@ def test_zero_stages_divide_moments_gradients_and_weights(shape):
 def test_the_sampler_is_another_phase_than_the_update(shape):
     assert "activations" not in predict(shape, Plan(tokens=1, cached=10**6))
     found = predict(shape, Plan(tokens=1, cached=10**5))
-    assert found["sampler: cache"] == 2 * 4 * 2 * 8 * 1000 * 100  # keys and values, bytes, layers, width of two heads of 4
+    # keys and values, bytes, layers, width of two heads of 4
+    assert found["sampler: cache"] == 2 * 4 * 2 * 8 * 1000 * 100
 
 
 def allocated(profiled):
     """Bytes of what was allocated in the profile and lives, after each allocation and release, in order."""
-    found, events, alive, totals = [], list(profiled.profiler.kineto_results.experimental_event_tree()), {}, [0]
+    found, events, alive, totals = (
+        [],
+        list(profiled.profiler.kineto_results.experimental_event_tree()),
+        {},
+        [0],
+    )
     while events:
         event = events.pop()
         events += event.children
@@ -119,7 +137,9 @@ def test_what_the_sampler_copies_lives_through_the_update(shape):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("family", ["qwen2", "llama", "qwen3"])
-@pytest.mark.parametrize("changes", [{}, WIDE, WIDE | {"tie_word_embeddings": True}], ids=["narrow", "wide", "tied"])
+@pytest.mark.parametrize(
+    "changes", [{}, WIDE, WIDE | {"tie_word_embeddings": True}], ids=["narrow", "wide", "tied"]
+)
 def test_the_sampler_holds_what_is_counted_and_nothing_twice(family, changes, dtype):
     model = make(family, **changes)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
@@ -137,7 +157,9 @@ def test_stage_3_samples_from_whole_weights(shape):
     whole = 4 * shape.parameters
     assert sum(size for name, size in found.items() if "weights" in name) == whole + whole // 4
     assert sum(size for name, size in cut.items() if "weights" in name) == whole
-    assert predict(shape, replace(plan, ranks=1)) == predict(shape, replace(plan, ranks=1, zero_stage=0)), "one process divides nothing"
+    assert predict(shape, replace(plan, ranks=1)) == predict(shape, replace(plan, ranks=1, zero_stage=0)), (
+        "one process divides nothing"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +177,10 @@ def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
         model = make(tie_word_embeddings=True, **WIDE)
         if adapter:
             adapters.add(model, adapter, 0)
-        engine, sampler = TorchEngine(model, OptimiserParams(), placement), LocalEngine(model, tokens, placement)
+        engine, sampler = (
+            TorchEngine(model, OptimiserParams(), placement),
+            LocalEngine(model, tokens, placement),
+        )
         for _ in range(2):
             with engine.whole():
                 sampler.generate([[4, 5]], [list(range(4))], SamplingParams(max_new_tokens=4))
@@ -164,7 +189,10 @@ def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
                 engine.backward(-engine.apply(score_rows, rows, 1.0, False).logprobs.sum())
             engine.step(1.0)
     with adapters.switched_off(model):  # as they are while it samples
-        own = [size(model, dtype, placement.device) if fusible(model) else 0 for size in (own_bytes, refresh_bytes)]
+        own = [
+            size(model, dtype, placement.device) if fusible(model) else 0
+            for size in (own_bytes, refresh_bytes)
+        ]
     half = dtype == torch.bfloat16
     sampling = dict(zip(("copies", "refreshed"), own, strict=True)) | {"cached": 4 * 6, "sequences": 4}
     found = predict(Shape.of(model), Plan(tokens=20, repeats=1.0, half=half, heap=False, **sampling))
@@ -185,17 +213,33 @@ def test_adapters_alone_are_trained_and_the_critic_whole(tmp_path, tokens, monke
     make_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
     seen = {}
-    monkeypatch.setattr("tasks.policy_run.check_fits", lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1])
+    monkeypatch.setattr(
+        "tasks.policy_run.check_fits",
+        lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1],
+    )
     settings = AdapterParams(rank=4, alpha=8)
-    changes = {"adapter": settings.model_dump(), "reference": {"rate": 0.0}, "sampling": {"max_new_tokens": 8}}
-    stage = make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.methods.ppo": PPO | changes}, micro_batch_tokens=1)
+    changes = {
+        "adapter": settings.model_dump(),
+        "reference": {"rate": 0.0},
+        "sampling": {"max_new_tokens": 8},
+    }
+    stage = make_stage(
+        tmp_path,
+        "rl@ppo",
+        sections={"rl.common": COMMON, "rl.methods.ppo": PPO | changes},
+        micro_batch_tokens=1,
+    )
     with pytest.raises(MemoryError):
         run(stage)
     whole = sum(weight.numel() for weight in make_tiny_model(tokens).parameters())
     model = adapters.add(make_tiny_model(tokens), settings, 0)
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     assert trained < whole / 2
-    assert (seen["weights"], seen["gradients"], seen["optimiser"]) == (4 * (whole + trained), 4 * trained, 8 * trained)
+    assert (seen["weights"], seen["gradients"], seen["optimiser"]) == (
+        4 * (whole + trained),
+        4 * trained,
+        8 * trained,
+    )
     assert seen["critic: weights, gradients, optimiser"] == 16 * whole
     clones = [module.base_layer.weight.numel() for module in model.modules() if hasattr(module, "base_layer")]
     assert seen["sampler: adapted weights as they were"] == 4 * sum(clones)
@@ -222,16 +266,34 @@ def requests_of(monkeypatch, tmp_path, execution=None, **changes):
     monkeypatch.chdir(tmp_path)
     asked, seen, plain = [], {}, policy_run._requests
     monkeypatch.setattr(policy_run, "_requests", lambda *rest: (asked.extend(plain(*rest)), asked)[1])
-    monkeypatch.setattr(policy_run, "check_fits", lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1])
+    monkeypatch.setattr(
+        policy_run,
+        "check_fits",
+        lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1],
+    )
     with pytest.raises(MemoryError):
-        run(make_stage(tmp_path, "rl@ppo", sections={"rl.common": COMMON, "rl.methods.ppo": PPO | changes}, **(execution or {})))
+        run(
+            make_stage(
+                tmp_path,
+                "rl@ppo",
+                sections={"rl.common": COMMON, "rl.methods.ppo": PPO | changes},
+                **(execution or {}),
+            )
+        )
     return asked, seen
 
 
 def test_what_is_predicted_is_what_the_run_samples_at_once(tmp_path, monkeypatch):
     """And not the caches of execution.sample_batch rows that nobody asks for."""
-    sampling = {"prompts": 4, "sampler": {"kind": "flat", "samples": 3}, "sampling": {"max_new_tokens": 5}, "validation_every": 0}
-    asked, small = requests_of(monkeypatch, tmp_path, {"sample_batch": 1024, "micro_batch_tokens": 1}, **sampling)
+    sampling = {
+        "prompts": 4,
+        "sampler": {"kind": "flat", "samples": 3},
+        "sampling": {"max_new_tokens": 5},
+        "validation_every": 0,
+    }
+    asked, small = requests_of(
+        monkeypatch, tmp_path, {"sample_batch": 1024, "micro_batch_tokens": 1}, **sampling
+    )
     assert [(one.rows, one.prefixes, one.new) for one in asked] == [(12, 4, 5)]
     model = policy.load(tmp_path / "models/sft/model")[0]
     each = token_bytes(model.config, torch.float32)
@@ -242,7 +304,10 @@ def test_what_is_predicted_is_what_the_run_samples_at_once(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("lean", [True, False])
 def test_the_largest_batch_that_fits_is_taken(lean):
-    room, request = Room(torch.device("cpu"), 1, lean, 1000), Request(rows=4096, prefixes=4096, prefix=300, new=100)
+    room, request = (
+        Room(torch.device("cpu"), 1, lean, 1000),
+        Request(rows=4096, prefixes=4096, prefix=300, new=100),
+    )
     assert room.fitting(request, 1 << 40) == BATCH
     found = [room.fitting(request, free) for free in (10**8, 10**7, 10**6, 0)]
     assert found == sorted(found, reverse=True)
@@ -261,7 +326,9 @@ def test_a_sampler_with_little_memory_takes_fewer_rows_and_draws_the_same(tokens
     little = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))
     assert len(seen) == 1
     assert 1 <= seen[0] < 20
-    assert [[one.ids for one in family] for family in little] == [[one.ids for one in family] for family in plenty]
+    assert [[one.ids for one in family] for family in little] == [
+        [one.ids for one in family] for family in plenty
+    ]
 
 
 def test_a_refusal_for_the_caches_names_their_setting():

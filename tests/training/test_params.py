@@ -17,7 +17,12 @@ from pipelines.training.supervised_params import SupervisedParams
         ({"sampling": {"temperature": 0}}, "nothing to learn from"),
         ({"sampler": {"kind": "flat", "samples": 1}}, "at least 2"),
         (
-            {"sampler": "tree", "credit": "segment_tree", "filter_truncated": True, "sampling": {"max_new_tokens": 99}},
+            {
+                "sampler": "tree",
+                "credit": "segment_tree",
+                "filter_truncated": True,
+                "sampling": {"max_new_tokens": 99},
+            },
             "filter_truncated needs sampler flat",
         ),
         ({"objective": "nothing"}, "known: .*clip"),
@@ -35,7 +40,12 @@ def test_policy_contradictions(settings, words):
 
 def test_the_modules_of_a_method_are_known_from_its_values():
     named = set(seam_modules(PolicyParams()))
-    assert {"pipelines.objectives.clip", "pipelines.credit.group", "pipelines.rollouts.flat", "pipelines.rewards.final_answer"} <= named
+    assert {
+        "pipelines.objectives.clip",
+        "pipelines.credit.group",
+        "pipelines.rollouts.flat",
+        "pipelines.rewards.final_answer",
+    } <= named
 
 
 def test_supervised_needs_one_length():
@@ -65,7 +75,13 @@ def test_spo_paper_settings_of_grpo_are_expressible():
         updates_per_epoch=8,
         old_logprobs="trainer",
         zero_signal="count",
-        optimiser={"learning_rate": 1e-6, "betas": (0.9, 0.999), "weight_decay": 0.0, "grad_clip": 1.0, "gradient_checkpointing": True},
+        optimiser={
+            "learning_rate": 1e-6,
+            "betas": (0.9, 0.999),
+            "weight_decay": 0.0,
+            "grad_clip": 1.0,
+            "gradient_checkpointing": True,
+        },
         schedule={"warmup": 0.03, "decay": "linear"},
     )
     assert settings.prompts * settings.samples // settings.updates_per_epoch == 64  # the paper's batch

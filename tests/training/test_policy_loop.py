@@ -50,13 +50,21 @@ def test_another_process_with_another_hash_seed_writes_the_same_bytes(tmp_path, 
     command = [sys.executable, "-m", "tests.training.stages", str(tmp_path), name, "never:SIGKILL", "again"]
     subprocess.run(command, cwd=ROOT, env=environment, timeout=120, check=True, stdout=subprocess.DEVNULL)
     outs = tmp_path / "again" / name / "outs"
-    assert {str(path.relative_to(outs)): path.read_bytes() for path in outs.rglob("*") if path.is_file()} == expected
+    assert {
+        str(path.relative_to(outs)): path.read_bytes() for path in outs.rglob("*") if path.is_file()
+    } == expected
 
 
 @pytest.mark.parametrize("method", ["ppo", "grpo_kl", "spo_chain", "spo_tree"])
 def test_how_rows_are_cut_and_batched_changes_rounding_only(tokens, tmp_path, method):
     first, second = (
-        Loop(tmp_path / str(budget), tokens, METHODS[method] | {"iterations": 2}, budget=budget, sample_batch=batch)
+        Loop(
+            tmp_path / str(budget),
+            tokens,
+            METHODS[method] | {"iterations": 2},
+            budget=budget,
+            sample_batch=batch,
+        )
         for budget, batch in ((10_000, 1024), (45, 3))
     )
     # how many rows have a signal at all hangs on a critic's advantage being 0 to the last bit
@@ -73,7 +81,7 @@ def test_another_seed_samples_others(loop, tokens, tmp_path):
     assert loop().run() != Loop(tmp_path / "other", tokens, FLAT, seed=1).run()
 
 
-# -- nothing to learn from ----------------------------------------------------------------------------------------------------------
+# -- nothing to learn from -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("more", [{}, {"zero_signal": "count"}, {"refill": {"prompts": 4, "rounds": 2}}])
@@ -81,7 +89,9 @@ def test_iterations_without_signal_are_counted_and_too_many_stop(loop, tokens, m
     """The base model answers nothing right: every group is all wrong."""
     one = loop(FLAT | {"max_empty": 3, "iterations": 9} | more, model=make_tiny_model(tokens))
     before = one.weights()
-    with pytest.raises(RuntimeError, match=r"3 iterations in a row had nothing to learn from.*nearer to the policy's ability"):
+    with pytest.raises(
+        RuntimeError, match=r"3 iterations in a row had nothing to learn from.*nearer to the policy's ability"
+    ):
         one.run()
     assert [(row["empty"], row["updates"]) for row in one.notes.rows] == [(1, 0), (2, 0)]
     assert all(row["all_wrong"] == 1 and row["kept_rows"] == 0 for row in one.notes.rows)
@@ -91,7 +101,9 @@ def test_iterations_without_signal_are_counted_and_too_many_stop(loop, tokens, m
 def test_the_count_of_empty_iterations_survives_a_restart(loop, tokens):
     settings = FLAT | {"max_empty": 3, "iterations": 9}
     first = loop(settings, model=make_tiny_model(tokens))
-    first.notes.progress = lambda done, *_, **__: (_ for _ in ()).throw(KeyboardInterrupt) if done == 2 else None
+    first.notes.progress = lambda done, *_, **__: (
+        (_ for _ in ()).throw(KeyboardInterrupt) if done == 2 else None
+    )
     with pytest.raises(KeyboardInterrupt):
         first.run()
     second = loop(settings, model=make_tiny_model(tokens))
@@ -118,14 +130,15 @@ def test_an_empty_iteration_between_others_is_skipped(loop, monkeypatch):
     assert [row["updates"] > 0 for row in rows] == [True, False, True, False, True]
 
 
-# -- numbers that are none ----------------------------------------------------------------------------------------------------------
+# -- numbers that are none -----------------------------------------------------------------------------------
 
 
 def stopped(one, what, iteration=0):
     """Run; it must stop, name the step, the sample and the dump, and leave the weights as they were."""
     before = one.weights()
     with pytest.raises(
-        NotFinite, match=rf"iteration {iteration}: {what} of a sample for sum:\d+ is not finite.*not-finite-00000{iteration}"
+        NotFinite,
+        match=rf"iteration {iteration}: {what} of a sample for sum:\d+ is not finite.*not-finite-00000{iteration}",
     ):
         one.run()
     dump = json.loads((one.folder / f"dump/not-finite-00000{iteration}.json").read_text())
@@ -133,14 +146,21 @@ def stopped(one, what, iteration=0):
     assert dump["question"].startswith("sum:")
     assert dump["ids"]
     assert any(not math.isfinite(float(value)) for value in dump["values"])
-    assert all(torch.equal(a, b) or not bool(torch.isfinite(a).all()) for a, b in zip(before, one.weights(), strict=True))
+    assert all(
+        torch.equal(a, b) or not bool(torch.isfinite(a).all())
+        for a, b in zip(before, one.weights(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])
 def test_a_reward_that_is_no_number_stops(loop, monkeypatch, score):
     """The preflight, whose responses are whole, meets no such verdict."""
     check = final_answer.check
-    monkeypatch.setattr(final_answer, "check", lambda text, answer, whole: check(text, answer, whole) if whole else Verdict("wrong", score))
+    monkeypatch.setattr(
+        final_answer,
+        "check",
+        lambda text, answer, whole: check(text, answer, whole) if whole else Verdict("wrong", score),
+    )
     stopped(loop(FLAT | {"sampling": {"max_new_tokens": 6}}), "the verdict's score")
 
 
@@ -192,7 +212,9 @@ def test_a_gradient_that_is_not_finite_names_the_step(loop):
 
 
 def test_verdicts_that_are_errors_train_nothing(loop, monkeypatch):
-    """Whitening moves an advantage of 0: rows without a verdict must not be there. Here half of the problems cannot be judged."""
+    """Whitening moves an advantage of 0: rows without a verdict must not be there. Here half of the problems
+    cannot be judged.
+    """
     check = final_answer.check
 
     def even_only(text, answer, finished):
@@ -202,7 +224,11 @@ def test_verdicts_that_are_errors_train_nothing(loop, monkeypatch):
     monkeypatch.setattr(RuleJudge, "preflight", lambda *_: None)
     one = loop(METHODS["ppo"] | {"max_error_share": 1.0, "critic": {"warmup": 0}})
     seen, update = [], one.trainer._updater.update
-    monkeypatch.setattr(one.trainer._updater, "update", lambda rows, *rest, **more: (seen.extend(rows), update(rows, *rest, **more))[1])
+    monkeypatch.setattr(
+        one.trainer._updater,
+        "update",
+        lambda rows, *rest, **more: (seen.extend(rows), update(rows, *rest, **more))[1],
+    )
     answers = {record.id: int(record.answer) for record in one.trainer.problems}
     rows = one.run()
     assert seen
@@ -222,7 +248,10 @@ def test_segments_beside_a_state_without_verdicts_train_nothing(loop, monkeypatc
 
     monkeypatch.setattr(final_answer, "check", sometimes)
     monkeypatch.setattr(RuleJudge, "preflight", lambda *_: None)
-    one = loop(METHODS["spo_chain"] | {"max_error_share": 1.0, "zero_signal": "count", "whitening": {"how": "standard"}})
+    one = loop(
+        METHODS["spo_chain"]
+        | {"max_error_share": 1.0, "zero_signal": "count", "whitening": {"how": "standard"}}
+    )
     rows = one.run()
     assert sum(row["unknown_rows"] for row in rows) > 0
     assert sum(row["updates"] for row in rows) > 0
@@ -232,7 +261,10 @@ def test_the_weights_of_the_best_validation_are_kept(loop, tmp_path, tokens):
     settings = METHODS["best"] | {"iterations": 5, "optimiser": {"learning_rate": 3e-2}}
     one, kept = loop(settings), []
     offer = one.trainer.best.offer
-    one.trainer.best.offer = lambda engines, step, score: (offer(engines, step, score), kept.append((step, score, one.weights())))[0]
+    one.trainer.best.offer = lambda engines, step, score: (
+        offer(engines, step, score),
+        kept.append((step, score, one.weights())),
+    )[0]
     scores = [row["validation_sampled"] for row in one.run()][1:]
     assert [score for _, score, _ in kept] == scores
     best = scores.index(max(scores))
@@ -249,10 +281,12 @@ def test_an_iteration_of_errors_alone_is_empty(loop, monkeypatch, settings):
     assert [row["empty"] for row in loop(settings | {"max_error_share": 1.0}).run()] == [1, 2]
 
 
-# -- prompts that are too long --------------------------------------------------------------------------------------------------------
+# -- prompts that are too long -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("settings", "room"), [(FLAT, 64), ({"prompts": 6, "sampler": TREE, "credit": "segment_tree"}, 61)])
+@pytest.mark.parametrize(
+    ("settings", "room"), [(FLAT, 64), ({"prompts": 6, "sampler": TREE, "credit": "segment_tree"}, 61)]
+)
 def test_a_prompt_without_room_is_dropped_and_said(loop, tokens, settings, room):
     """The context holds 64 tokens; a tree's inner level needs 3 of them beside the prompt."""
     records = make_records(tokens, 12)
@@ -270,7 +304,9 @@ def test_no_prompt_with_room_is_an_error(loop, tokens):
     records = make_records(tokens, 3)
     for record in records:
         record.prompt_ids[:] = (record.prompt_ids * 64)[:62]
-    with pytest.raises(ValueError, match="none of 3 prompts leaves room beside the 3 tokens of the tree's inner levels"):
+    with pytest.raises(
+        ValueError, match="none of 3 prompts leaves room beside the 3 tokens of the tree's inner levels"
+    ):
         loop({"sampler": TREE, "credit": "segment_tree"}, problems=records)
 
 
@@ -281,7 +317,7 @@ def test_a_tree_without_a_last_level_is_refused():
     PolicyParams(sampler=tree, credit="segment_tree", sampling={"max_new_tokens": 9})
 
 
-# -- the end ------------------------------------------------------------------------------------------------------------------------
+# -- the end -------------------------------------------------------------------------------------------------
 
 
 def test_a_token_budget_ends_the_run_and_its_schedule(loop):
@@ -301,11 +337,13 @@ def test_a_budget_that_is_not_used_up_changes_nothing(loop, tmp_path, tokens):
     assert with_budget.run() == loop().run()
 
 
-# -- learning -----------------------------------------------------------------------------------------------------------------------
+# -- learning ------------------------------------------------------------------------------------------------
 
 
 def test_the_first_mini_batch_has_ratio_one(loop):
-    """dpo_vs_ppo.md 5.4 and 9.2.16: before any update rho is 1, and the loss of the normalised whole batch is 0."""
+    """dpo_vs_ppo.md 5.4 and 9.2.16: before any update rho is 1, and the loss of the normalised whole batch is
+    0.
+    """
     whole = METHODS["ppo"] | {"updates_per_epoch": 1, "critic": {"warmup": 0}, "iterations": 1}
     (row,) = loop(whole).run()
     assert row["ratio"] == pytest.approx(1, abs=1e-5)
@@ -337,7 +375,10 @@ def test_the_mismatch_is_measured_in_every_iteration(loop, settings):
     assert all(0 < row["mismatch"] <= row["mismatch_max"] < 1e-4 for row in rows)
 
 
-@pytest.mark.parametrize("settings", [METHODS["dapo"], METHODS["dapo"] | {"refill": {"prompts": 5, "rounds": 3, "exhausted": "stop"}}])
+@pytest.mark.parametrize(
+    "settings",
+    [METHODS["dapo"], METHODS["dapo"] | {"refill": {"prompts": 5, "rounds": 3, "exhausted": "stop"}}],
+)
 def test_a_damaged_model_is_named_where_groups_are_dropped(loop, tokens, settings):
     """Dynamic sampling drops groups that are all wrong, as every answer of a model of NaNs is."""
     model = make_tiny_model(tokens)
@@ -348,10 +389,17 @@ def test_a_damaged_model_is_named_where_groups_are_dropped(loop, tokens, setting
 
 
 def test_the_rounding_of_a_kl_is_no_signal(loop, monkeypatch):
-    """Every answer wrong, the reference still the policy: whitening would make full-size advantages of the last bits."""
+    """Every answer wrong, the reference still the policy: whitening would make full-size advantages of the
+    last bits.
+    """
     monkeypatch.setattr(final_answer, "check", lambda *_: Verdict("wrong", 0.0))
     monkeypatch.setattr(RuleJudge, "preflight", lambda *_: None)
-    settings = FLAT | {"credit": "batch", "kl": {"use": "reward", "coef": 0.01}, "whitening": {"how": "population"}, "iterations": 1}
+    settings = FLAT | {
+        "credit": "batch",
+        "kl": {"use": "reward", "coef": 0.01},
+        "whitening": {"how": "population"},
+        "iterations": 1,
+    }
     one = loop(settings | {"whitened_over": "rollout", "zero_signal": "count"})
     before = one.weights()
     one.run()
@@ -389,10 +437,12 @@ PROFILE = {  # dpo_vs_ppo.md 5.4
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_reduced_profile_of_ppo_learns(tokens, tmp_path, monkeypatch, seed):
-    """dpo_vs_ppo.md 5.4; the reward is the share of nines in a response that ends by itself, .06 at the start.
+    """dpo_vs_ppo.md 5.4; the reward is the share of nines in a response that ends by itself, .06 at the
+    start.
 
-    Found: .91 to 1.0 over the last five of 45 iterations on twelve seeds; .52 to .97 over those of 30, since the first rewards are nearly all
-    zero, and rounding decides on the first step. With a rate of 1e-3 this model of 32 units is at .11 to .26 by then.
+    Found: .91 to 1.0 over the last five of 45 iterations on twelve seeds; .52 to .97 over those of 30, since
+    the first rewards are nearly all zero, and rounding decides on the first step. With a rate of 1e-3 this
+    model of 32 units is at .11 to .26 by then.
     """
 
     def check(text, answer, finished):
@@ -416,7 +466,10 @@ def test_filtered_truncation_carries_no_loss_but_counts_in_its_group(loop, monke
         monkeypatch.setattr(
             one.trainer._updater,
             "update",
-            lambda got, *rest, rows=rows, update=update, **more: (rows.extend(got), update(got, *rest, **more))[1],
+            lambda got, *rest, rows=rows, update=update, **more: (
+                rows.extend(got),
+                update(got, *rest, **more),
+            )[1],
         )
         one.run()
     ends = {row.ids[-1] for row in seen[True]}

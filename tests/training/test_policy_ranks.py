@@ -1,4 +1,6 @@
-"""The rl stage in two processes: the same figures as in one, whatever ZeRO divides, with every kind of state that a method carries."""
+"""The rl stage in two processes: the same figures as in one, whatever ZeRO divides, with every kind of state
+that a method carries.
+"""
 
 import json
 import os
@@ -17,7 +19,8 @@ SMALL = {
     "validation_every": 2,
     "validation_size": 10,
     "sampling": {"max_new_tokens": 8},
-    "optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5},  # Adam's usual epsilon makes rounding of a zero gradient a whole step
+    # Adam's usual epsilon makes rounding of a zero gradient a whole step
+    "optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5},
     "zero_signal": "count",
 }
 PPO = {
@@ -58,13 +61,19 @@ def test_two_processes_have_the_figures_of_one(tmp_path, monkeypatch, settings, 
     options = {"processes": 2, "zero_stage": zero_stage, "micro_batch_tokens": 80, "checkpoint_period_s": 0}
     stage = make_stage(tmp_path, "rl@grpo", "two", sections, **options)
     stage.spec.write(tmp_path / "spec.json")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WHETSTONE_SPEC": str(tmp_path / "spec.json")}
-    done = subprocess.run([sys.executable, "-m", "tasks", "rl@grpo"], env=environment, capture_output=True, text=True)
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "WHETSTONE_SPEC": str(tmp_path / "spec.json"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks", "rl@grpo"], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     together = Path("curves/grpo.jsonl").read_text()
-    assert 0 < sum(json.loads(line).get("reward", 0.0) for line in alone.splitlines()) < SMALL["iterations"], (
-        "there is something to learn from"
-    )
+    assert (
+        0 < sum(json.loads(line).get("reward", 0.0) for line in alone.splitlines()) < SMALL["iterations"]
+    ), "there is something to learn from"
     for one, two in zip(alone.splitlines(), together.splitlines(), strict=True):
         assert json.loads(two) == pytest.approx(json.loads(one), rel=2e-3, abs=2e-3)
     shutil.rmtree(tmp_path / "two")

@@ -21,14 +21,21 @@ from pipelines.training.preference import Referenced, batch_loss, train_pairs
 from pipelines.training.preference_data import AnswerPair, PairBatches, PairData, total_steps
 from pipelines.training.preference_params import PairTrainParams
 from pipelines.training.ranks import Ranks
-from pipelines.training.reference_logprobs import load_reference, pair_logprobs, reference_logprobs, save_reference
+from pipelines.training.reference_logprobs import (
+    load_reference,
+    pair_logprobs,
+    reference_logprobs,
+    save_reference,
+)
 from pipelines.training.safe_demonstrations import prepare_safe
 from pipelines.training.session import Session
 from pipelines.training.supervised import Demonstrations
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.loops import Notes
 
-SETTINGS = PairTrainParams(steps=6, batch_size=8, max_tokens=64, validation_every=3, optimiser={"learning_rate": 3e-3})
+SETTINGS = PairTrainParams(
+    steps=6, batch_size=8, max_tokens=64, validation_every=3, optimiser={"learning_rate": 3e-3}
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +51,14 @@ def make_pairs(tokens, count=20, **flags):
         prompt, right = f"{a}+{b}", (a + b) % 10
         for turn in range(1 + index % 2):
             chosen, rejected = f"#### {right}", f"#### {(right + 1 + turn) % 10}" + "0" * turn
-            ids = [tokens.encode_prompt(prompt), tokens.encode_response(chosen), tokens.encode_response(rejected)]
-            pairs.append(Pair(f"sum:{index}.{turn}", prompt, chosen, rejected, "tiny", *ids, f"{index}", **flags))
+            ids = [
+                tokens.encode_prompt(prompt),
+                tokens.encode_response(chosen),
+                tokens.encode_response(rejected),
+            ]
+            pairs.append(
+                Pair(f"sum:{index}.{turn}", prompt, chosen, rejected, "tiny", *ids, f"{index}", **flags)
+            )
     return pairs
 
 
@@ -75,7 +88,9 @@ def test_identity_30_the_first_loss_is_log_2_and_the_loop_learns(tokens, tmp_pat
     assert first["drift"] == pytest.approx(0.0, abs=1e-4)
     assert last["validation_loss"] < rows[2]["validation_loss"] < math.log(2)
     assert last["validation_accuracy"] > 0.7
-    assert last["validation_margin"] == pytest.approx(last["validation_chosen_reward"] - last["validation_rejected_reward"])
+    assert last["validation_margin"] == pytest.approx(
+        last["validation_chosen_reward"] - last["validation_rejected_reward"]
+    )
     assert last["drift"] > 0
     assert [row["step"] for row in rows if "validation_loss" in row] == list(range(3, 25, 3))
 
@@ -92,7 +107,9 @@ def test_identity_20_the_sum_is_over_answer_tokens_with_eos_and_nothing_else(tok
 
 
 def tricky(tokens):
-    """Long and no common beginnings, one answer the beginning of the other, prompts that several pairs share."""
+    """Long and no common beginnings, one answer the beginning of the other, prompts that several pairs
+    share.
+    """
     eos = tokens.eos_id
     return [
         AnswerPair("stem", (5, 6, 7), (8, 9, 4, 4, 5, 6, eos), (8, 9, 4, 4, 5, 7, 7, eos)),
@@ -105,7 +122,9 @@ def tricky(tokens):
 
 def gpt2(tokens):
     torch.manual_seed(0)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=tokens.vocab_size, n_positions=64, n_embd=16, n_layer=2, n_head=2)).eval()
+    return GPT2LMHeadModel(
+        GPT2Config(vocab_size=tokens.vocab_size, n_positions=64, n_embd=16, n_layer=2, n_head=2)
+    ).eval()
 
 
 @pytest.mark.parametrize("family", ["qwen2", "llama", "gpt2"])
@@ -119,7 +138,11 @@ def test_packing_and_shared_beginnings_change_rounding_only(tokens, family):
     packed = [value.grad.clone() for value in model.parameters()]
     model.zero_grad()
     alone = torch.stack(
-        [score_rows(model, [Segment((p.prompt,), ids)], 1.0, False).logprobs.sum() for p in pairs for ids in (p.first, p.second)]
+        [
+            score_rows(model, [Segment((p.prompt,), ids)], 1.0, False).logprobs.sum()
+            for p in pairs
+            for ids in (p.first, p.second)
+        ]
     ).view(-1, 2)
     (alone * weights).sum().backward()
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
@@ -153,7 +176,14 @@ def test_every_cut_gives_the_same_figures_and_gradient(tokens, monkeypatch):
         monkeypatch.setattr(preference_data, "STEM", stem)
         engine = TorchEngine(copy.deepcopy(model), SETTINGS.optimiser, CPU)
         rows = [3, 0, 11, 7, 4]
-        figures = batch_loss(engine, Referenced(data, reference), rows, SETTINGS, PairBatches(budget, Ranks.alone(), True), True)
+        figures = batch_loss(
+            engine,
+            Referenced(data, reference),
+            rows,
+            SETTINGS,
+            PairBatches(budget, Ranks.alone(), True),
+            True,
+        )
         found.append((figures, [value.grad.clone() for value in engine.model.parameters()]))
     for figures, gradients in found[1:]:
         assert figures == pytest.approx(found[0][0], rel=1e-4, abs=1e-6)
@@ -161,7 +191,9 @@ def test_every_cut_gives_the_same_figures_and_gradient(tokens, monkeypatch):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
     chosen = pair_logprobs(model, [data.pairs[row] for row in rows])
     losses = dpo.pair_loss(*chosen.unbind(1), *reference[rows].unbind(1), SETTINGS.loss)
-    assert found[0][0]["loss"] == pytest.approx(losses.mean().item(), abs=1e-5), "one denominator: the pairs of the batch"
+    assert found[0][0]["loss"] == pytest.approx(losses.mean().item(), abs=1e-5), (
+        "one denominator: the pairs of the batch"
+    )
 
 
 @pytest.mark.parametrize("kind", ["dpo", "ipo"])
@@ -196,7 +228,9 @@ def test_the_reference_belongs_to_its_pairs(tokens, tmp_path):
     save_reference(file, logprobs, data)
     assert torch.equal(load_reference(file, PairData(make_pairs(tokens), 64)), logprobs)
     for others in (pairs[1:] + pairs[:1], pairs[:-1], [*pairs[:-1], pairs[0]]):
-        with pytest.raises(ValueError, match=r"train\.safetensors holds log-probs of 30 pairs .* others\.jsonl gives"):
+        with pytest.raises(
+            ValueError, match=r"train\.safetensors holds log-probs of 30 pairs .* others\.jsonl gives"
+        ):
             load_reference(file, PairData(others, 64, "others.jsonl"))
     with pytest.raises(FileNotFoundError, match="run the reference stage"):
         load_reference(tmp_path / "none", data)

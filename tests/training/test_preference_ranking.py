@@ -1,4 +1,6 @@
-"""Reward and cost models learn to order answers; weights by prompt, ensembles, the best step kept, bit-equal resumption."""
+"""Reward and cost models learn to order answers; weights by prompt, ensembles, the best step kept, bit-equal
+resumption.
+"""
 
 import math
 from contextlib import suppress
@@ -21,7 +23,9 @@ from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.loops import Notes
 from tests.training.test_preference import make_pairs
 
-SETTINGS = RankingParams(steps=6, batch_size=16, max_tokens=64, validation_every=2, optimiser={"learning_rate": 3e-3})
+SETTINGS = RankingParams(
+    steps=6, batch_size=16, max_tokens=64, validation_every=2, optimiser={"learning_rate": 3e-3}
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,9 @@ class Run:
             models = [reward_model.add_adapters(model, adapter, 0) for model in models]
         self.engines = [TorchEngine(model, settings.optimiser, CPU) for model in models]
         self.best, self.notes = Best(), Notes()
-        state = Parts(best=self.best, **{f"member_{index}": engine for index, engine in enumerate(self.engines)})
+        state = Parts(
+            best=self.best, **{f"member_{index}": engine for index, engine in enumerate(self.engines)}
+        )
         session = Session(state, Checkpoints(folder, 0, self.notes.say), self.notes, settings.steps)
 
         def progress(done, total, **figures):
@@ -100,8 +106,12 @@ def test_a_reward_model_learns_and_its_best_step_is_kept(tokens, tmp_path):
     shown = {row["step"]: row["validation_accuracy"] for row in rows if "validation_accuracy" in row}
     assert shown[20] > 0.9
     assert run.best.score == max(shown.values())
-    assert run.best.step == min(step for step, value in shown.items() if value == run.best.score), "of equal ones the earlier"
-    assert rows[-1]["validation_margin"] == pytest.approx(rows[-1]["validation_first_score"] - rows[-1]["validation_second_score"])
+    assert run.best.step == min(step for step, value in shown.items() if value == run.best.score), (
+        "of equal ones the earlier"
+    )
+    assert rows[-1]["validation_margin"] == pytest.approx(
+        rows[-1]["validation_first_score"] - rows[-1]["validation_second_score"]
+    )
     with torch.no_grad():
         scores = torch.stack([pair_scores(model, data.pairs) for model in run.kept()]).mean(0)
     assert (scores[:, 0] > scores[:, 1]).double().mean().item() == pytest.approx(run.best.score)
@@ -122,16 +132,25 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_the_same_best(tokens, tmp_pa
         with member.engines[1].whole() as model:
             member.best.restore(model, 1)
             reward_model.save(model, tokens, tmp_path / name)
-    assert (tmp_path / "one/model.safetensors").read_bytes() == (tmp_path / "two/model.safetensors").read_bytes()
+    assert (tmp_path / "one/model.safetensors").read_bytes() == (
+        tmp_path / "two/model.safetensors"
+    ).read_bytes()
 
 
 def test_a_cost_model_orders_by_harm_and_finds_the_boundary(tokens, tmp_path):
-    """Even answers are safe: the chosen one of half of the pairs, so that order of the file and order of the costs differ."""
+    """Even answers are safe: the chosen one of half of the pairs, so that order of the file and order of the
+    costs differ.
+    """
     pairs = []
     for index, pair in enumerate(odd_against_even(tokens)):
         texts = {"chosen_safe": True, "rejected_safe": False, "safer": True}
         if index % 2:
-            texts = {"chosen": pair.rejected, "rejected": pair.chosen, "chosen_ids": pair.rejected_ids, "rejected_ids": pair.chosen_ids}
+            texts = {
+                "chosen": pair.rejected,
+                "rejected": pair.chosen,
+                "chosen_ids": pair.rejected_ids,
+                "rejected_ids": pair.chosen_ids,
+            }
             texts |= {"chosen_safe": False, "rejected_safe": True, "safer": False}
         pairs.append(type(pair)(**{**pair.__dict__, **texts}))
     data = RankData.costs(PairData(pairs, 64), "prompt")

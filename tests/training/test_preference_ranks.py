@@ -42,16 +42,25 @@ def learn(folder, ranks, stage):
     batches = PairBatches(1, ranks, True)
 
     def engine(model) -> Engine:
-        return TorchEngine(model, OPTIMISER, CPU) if stage is None else make_engine(model, OPTIMISER, CPU, ranks, stage)
+        return (
+            TorchEngine(model, OPTIMISER, CPU)
+            if stage is None
+            else make_engine(model, OPTIMISER, CPU, ranks, stage)
+        )
 
     reference = reference_logprobs(make_tiny_model(tokens, 1), data, CPU, 30, ranks)
     found = {"reference": reference}
     policy = engine(make_tiny_model(tokens))
     settings = PairTrainParams(steps=2)
     pairs, scored = Referenced(data, reference), RankData.rewards(data, "prompt")
-    steps = [batch_loss(policy, pairs, ROWS, settings, batches, True) | {"norm": policy.step(1.0)} for _ in range(2)]
+    steps = [
+        batch_loss(policy, pairs, ROWS, settings, batches, True) | {"norm": policy.step(1.0)}
+        for _ in range(2)
+    ]
     reward = engine(reward_model.make(make_tiny_model(tokens), 0))
-    steps += [ranking_loss([reward], scored, ROWS, batches, True) | {"norm": reward.step(1.0)} for _ in range(2)]
+    steps += [
+        ranking_loss([reward], scored, ROWS, batches, True) | {"norm": reward.step(1.0)} for _ in range(2)
+    ]
     best = Best(ranks)
     best.offer([reward], 2, 0.5)
     with reward.whole() as model:
@@ -72,7 +81,12 @@ def folder(tmp_path_factory):
 def test_two_processes_learn_from_pairs_as_one_does(folder):
     alone = learn(folder, Ranks.alone(), None)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    launch(2, [sys.executable, "-m", "tests.training.test_preference_ranks", str(folder), "0", "3"], grace=2, env=environment)
+    launch(
+        2,
+        [sys.executable, "-m", "tests.training.test_preference_ranks", str(folder), "0", "3"],
+        grace=2,
+        env=environment,
+    )
     for stage in (0, 3):
         for rank in (0, 1):
             found = torch.load(folder / f"pairs-{stage}-{rank}.pt")

@@ -1,4 +1,6 @@
-"""Rounds of preferences: the policy's own samples, judged and paired (dpo_vs_ppo.md 4.2), with a count for all that is left out."""
+"""Rounds of preferences: the policy's own samples, judged and paired (dpo_vs_ppo.md 4.2), with a count for
+all that is left out.
+"""
 
 import math
 
@@ -53,7 +55,7 @@ def one(text, score, passed=True, finished=True, ids=None):
     return Judged(text, ids or tuple(ord(letter) for letter in text), score, passed, finished)
 
 
-# -- sampling and judging ------------------------------------------------------------------------------------------------------------
+# -- sampling and judging ------------------------------------------------------------------------------------
 
 
 def test_samples_are_the_policys_own_and_judged_in_order(engine, tokens, scored, records):
@@ -62,7 +64,9 @@ def test_samples_are_the_policys_own_and_judged_in_order(engine, tokens, scored,
     flat = [each for own in judged for each in own]
     assert all(each.text == tokens.decode(each.ids) for each in flat)
     assert all(each.finished == (each.ids[-1] == tokens.eos_id) for each in flat)
-    assert all(each.score == 0 and not each.passed for each in flat if not each.finished), "cut responses score 0"
+    assert all(each.score == 0 and not each.passed for each in flat if not each.finished), (
+        "cut responses score 0"
+    )
     assert len({each.score for each in flat if each.finished}) > 10
     assert all(each.passed == (each.score > 0) for each in flat if each.finished)
     assert figures(judged)["reward"] == pytest.approx(sum(each.score for each in flat) / 80)
@@ -96,20 +100,25 @@ def test_an_error_of_the_judge_is_in_no_pair(engine, tokens, records):
         sample(engine, tokens, Sometimes(final_answer), records, share=0.3)
 
 
-# -- pairs ---------------------------------------------------------------------------------------------------------------------------
+# -- pairs ---------------------------------------------------------------------------------------------------
 
 
 def test_best_against_worst_with_every_filter_counted(records):
-    """dpo_vs_ppo.md 4.2: best against worst, pairs with a gap of at most 1e-6 or identical text out; too long ones as well."""
+    """dpo_vs_ppo.md 4.2: best against worst, pairs with a gap of at most 1e-6 or identical text out; too long
+    ones as well.
+    """
     judged = [
         [one("a", 1.0), one("b", 3.0), one("c", -2.0), one("d", 0.0)],  # b beats c
         [one("a", 1.0), one("b", 1.0 + 5e-7), one("c", 1.0), one("d", 1.0)],  # gap
-        [one("a", 1.0), one("a", 0.0), one("a", 0.5), one("a", 0.7)],  # the same text; blanks would tell them apart
+        # the same text; blanks would tell them apart
+        [one("a", 1.0), one("a", 0.0), one("a", 0.5), one("a", 0.7)],
         [one("a", 1.0, finished=False)] * 4,  # nothing that may win
         [one("a", math.nan, None)] * 3 + [one("b", 1.0)],  # one judged response is no contrast
         [one("a" * 30, 1.0), one("b", 3.0), one("c", 2.0), one("d", 2.0)],  # the loser is too long
-        [one("a", 1.0, ids=(7,)), one("b", 3.0, ids=(7,)), one("c", 2.0), one("d", 2.0)],  # differ as text alone
-        [one("a", 0.0, False, finished=False), one("b", 3.0), one("c", 1.0), one("d", 1.0)],  # a cut one can lose
+        # differ as text alone
+        [one("a", 1.0, ids=(7,)), one("b", 3.0, ids=(7,)), one("c", 2.0), one("d", 2.0)],
+        # a cut one can lose
+        [one("a", 0.0, False, finished=False), one("b", 3.0), one("c", 1.0), one("d", 1.0)],
     ]
     made = round_pairs(records[:8], judged, BestWorst(), 0, "round 1", 20)
     assert [(pair.id, pair.chosen, pair.rejected) for pair in made.pairs] == [
@@ -148,7 +157,11 @@ def test_code_takes_the_data_sets_solution_where_nothing_passes(records):
     ]
     made = round_pairs(records[:3], judged, CodeRule(pairs=2), 0, "round", 64)
     first, *others = [pair for pair in made.pairs if pair.id.startswith("round:sum:0")]
-    assert (first.chosen, first.chosen_ids, first.meta) == (records[0].response, records[0].response_ids, {"from_dataset": True})
+    assert (first.chosen, first.chosen_ids, first.meta) == (
+        records[0].response,
+        records[0].response_ids,
+        {"from_dataset": True},
+    )
     assert all(pair.chosen == records[0].response for pair in others)
     assert not [pair for pair in made.pairs if ":sum:1:" in pair.id]
     both = [pair for pair in made.pairs if ":sum:2:" in pair.id]
@@ -159,7 +172,10 @@ def test_code_takes_the_data_sets_solution_where_nothing_passes(records):
 
 
 def test_a_round_end_to_end_is_repeatable_and_readable(engine, tokens, scored, records, tmp_path):
-    rounds = [round_pairs(records, sample(engine, tokens, scored, records), BestWorst(), 0, "dpo_iter_1", 64) for _ in range(2)]
+    rounds = [
+        round_pairs(records, sample(engine, tokens, scored, records), BestWorst(), 0, "dpo_iter_1", 64)
+        for _ in range(2)
+    ]
     assert rounds[0] == rounds[1]
     assert rounds[0].pairs
     write_pairs(tmp_path / "pairs.jsonl", rounds[0].pairs)
@@ -171,14 +187,20 @@ def test_a_round_end_to_end_is_repeatable_and_readable(engine, tokens, scored, r
         assert pair.meta["scores"][0] > pair.meta["scores"][1]
 
 
-# -- parameters ----------------------------------------------------------------------------------------------------------------------
+# -- parameters ----------------------------------------------------------------------------------------------
 
 
 def test_defaults_are_those_of_the_specification():
-    """dpo_vs_ppo.md 4.2: n 4, best against worst, gap 1e-6, temperature 1, top-k 200, 256 new tokens, the reward model's score."""
+    """dpo_vs_ppo.md 4.2: n 4, best against worst, gap 1e-6, temperature 1, top-k 200, 256 new tokens, the
+    reward model's score.
+    """
     params = RoundParams()
     assert (params.samples, params.pairing, params.pairing.gap) == (4, BestWorst(), 1e-6)
-    assert (params.sampling.temperature, params.sampling.top_k, params.sampling.max_new_tokens) == (1.0, 200, 256)
+    assert (params.sampling.temperature, params.sampling.top_k, params.sampling.max_new_tokens) == (
+        1.0,
+        200,
+        256,
+    )
     assert params.reward == RewardModelParams()
     with pytest.raises(ValidationError, match="greater than 0"):
         RoundParams(sampling={"temperature": 0})
@@ -186,5 +208,16 @@ def test_defaults_are_those_of_the_specification():
 
 
 def test_figures_leave_errors_out():
-    found = figures([[one("a", 2.0), one("b", 0.0, False)], [one("cc", math.nan, None), one("d", 1.0, True, finished=False)]])
-    assert found == {"reward": 1.0, "accuracy": pytest.approx(2 / 3), "finished": 0.75, "length": 1.25, "errors": 1}
+    found = figures(
+        [
+            [one("a", 2.0), one("b", 0.0, False)],
+            [one("cc", math.nan, None), one("d", 1.0, True, finished=False)],
+        ]
+    )
+    assert found == {
+        "reward": 1.0,
+        "accuracy": pytest.approx(2 / 3),
+        "finished": 0.75,
+        "length": 1.25,
+        "errors": 1,
+    }

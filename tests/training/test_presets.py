@@ -12,7 +12,8 @@ from tests.tiny import make_tiny_tokens
 from tests.training.loops import Loop
 
 SECTION = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))["rl"]
-METHODS = [name for name, preset in SECTION["methods"].items() if "reward" not in preset]  # others want a model that judges
+# others want a model that judges
+METHODS = [name for name, preset in SECTION["methods"].items() if "reward" not in preset]
 SMALL = {"iterations": 2, "sampling": {"max_new_tokens": 8}, "validation_every": 2, "validation_size": 5}
 
 

@@ -63,7 +63,9 @@ def test_a_resumed_run_keeps_each_response_once(tmp_path):
 
 
 def test_only_the_asked_questions_are_kept_and_no_other_call_is_a_step():
-    judge = RecordingJudge(Teacher(wrong(""), Verdict("right", 0.9)), "model", questions={"q1"}, probable=True)
+    judge = RecordingJudge(
+        Teacher(wrong(""), Verdict("right", 0.9)), "model", questions={"q1"}, probable=True
+    )
     judge.judge([Response(replace(RECORD, id="validation"), (1,), "#### 4", True)])
     judge.judge([said("#### 4")])
     (only,) = judge.kept

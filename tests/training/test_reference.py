@@ -31,7 +31,9 @@ def after(rate, steps):
 
 def test_the_weight_is_the_policys():
     """Item 18: ref 1, actor 2, rate .001."""
-    assert [after(0.001, steps) for steps in (1, 2, 3)] == pytest.approx([1.001, 1.001999, 1.002997], abs=1e-6)
+    assert [after(0.001, steps) for steps in (1, 2, 3)] == pytest.approx(
+        [1.001, 1.001999, 1.002997], abs=1e-6
+    )
     assert after(0.001, 1000) == pytest.approx(1.632305, abs=1e-4)
     assert after(0.001, 693) == pytest.approx(1.5, abs=2e-4)
     assert after(0.0, 5) == 1
@@ -64,11 +66,17 @@ def test_a_moving_one_comes_back(tmp_path):
 
 @pytest.mark.parametrize("use", ["reward", "loss"])
 def test_it_moves_once_an_iteration_and_after_the_updates(tokens, tmp_path, use):
-    """With rate 1 the reference is the policy that samples, so the KL of every iteration is 0; frozen, it is not from the second on.
+    """With rate 1 the reference is the policy that samples, so the KL of every iteration is 0; frozen, it is
+    not from the second on.
 
     dpo_vs_ppo.md 9.1.13: what is stored for the current batch stays.
     """
-    settings = FLAT | {"kl": {"use": use, "coef": 0.1}, "iterations": 3, "updates_per_epoch": 1, "optimiser": {"learning_rate": 1e-2}}
+    settings = FLAT | {
+        "kl": {"use": use, "coef": 0.1},
+        "iterations": 3,
+        "updates_per_epoch": 1,
+        "optimiser": {"learning_rate": 1e-2},
+    }
     follow = Loop(tmp_path / "follow", tokens, settings | {"reference": {"rate": 1.0}})
     stored, update = [], follow.trainer._updater.update
 
@@ -80,7 +88,9 @@ def test_it_moves_once_an_iteration_and_after_the_updates(tokens, tmp_path, use)
     followed = [row["kl"] for row in follow.run()]
     assert followed == pytest.approx([0, 0, 0], abs=1e-6)
     for rows, references in stored:
-        assert all(torch.equal(row.reference, reference) for row, reference in zip(rows, references, strict=True))
+        assert all(
+            torch.equal(row.reference, reference) for row, reference in zip(rows, references, strict=True)
+        )
     frozen = [row["kl"] for row in Loop(tmp_path / "frozen", tokens, settings).run()]
     assert frozen[0] == pytest.approx(0, abs=1e-6)
     assert min(abs(value) for value in frozen[1:]) > 1e-4

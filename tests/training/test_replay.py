@@ -27,7 +27,16 @@ class Item:
 def items(question, count):
     scores = torch.arange(7.0)
     return [
-        (question, Item(f"{question}{index}", [index, 5], ((1, 2), (index,)), scores[: index % 7], scores[1:3] if index % 2 else None))
+        (
+            question,
+            Item(
+                f"{question}{index}",
+                [index, 5],
+                ((1, 2), (index,)),
+                scores[: index % 7],
+                scores[1:3] if index % 2 else None,
+            ),
+        )
         for index in range(count)
     ]
 
@@ -103,7 +112,9 @@ def test_equal_rows_are_different_segments():
 
 
 @given(
-    st.lists(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 9)), max_size=3), min_size=1, max_size=14),
+    st.lists(
+        st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 9)), max_size=3), min_size=1, max_size=14
+    ),
     st.integers(1, 20),
     st.integers(1, 6),
     st.integers(1, 4),
@@ -130,7 +141,10 @@ def test_no_segment_is_served_twice_and_no_question_too_often(history, rows, per
         if official:
             assert len(draw.entries) == (rows if usable else 0)
         elif counts:  # who got fewer than another had no more to give
-            assert all(counts[one] >= max(counts.values()) - 1 or counts[one] == min(here[one], per_prompt) for one in here)
+            assert all(
+                counts[one] >= max(counts.values()) - 1 or counts[one] == min(here[one], per_prompt)
+                for one in here
+            )
     assert len(served) + lost + len(waiting) == sum(count for added in history for _, count in added)
 
 
@@ -139,7 +153,9 @@ def test_even_shares(limits, total):
     shares = even_shares(limits, total)
     assert sum(shares) == min(total, sum(limits))
     assert all(share <= limit for share, limit in zip(shares, limits, strict=True))
-    assert all(share == limit or share >= max(shares) - 1 for share, limit in zip(shares, limits, strict=True))
+    assert all(
+        share == limit or share >= max(shares) - 1 for share, limit in zip(shares, limits, strict=True)
+    )
 
 
 def test_a_loaded_buffer_goes_on_as_the_saved_one(tmp_path):
@@ -158,7 +174,11 @@ def test_a_loaded_buffer_goes_on_as_the_saved_one(tmp_path):
         assert (ours.expired, len(waiting)) == (theirs.expired, len(loaded))
         for one, two in zip(ours.entries, theirs.entries, strict=True):
             assert (one.id, one.question, one.stamp) == (two.id, two.question, two.stamp)
-            assert (one.row.name, one.row.ids, one.row.context) == (two.row.name, two.row.ids, two.row.context)
+            assert (one.row.name, one.row.ids, one.row.context) == (
+                two.row.name,
+                two.row.ids,
+                two.row.context,
+            )
             assert torch.equal(one.row.advantages, two.row.advantages)
             assert (one.row.reference is None) == (two.row.reference is None)
             assert one.row.reference is None or torch.equal(one.row.reference, two.row.reference)
@@ -207,7 +227,10 @@ def test_tensor_columns_keep_bits_and_type(dtype):
     column = [torch.tensor([1.1, 0.0, 3.0]).to(dtype), None, torch.tensor([], dtype=dtype)]
     back = unpack(pack(column, "x"))
     assert back[1] is None
-    assert all(torch.equal(one, two) and one.dtype == two.dtype for one, two in zip(column[::2], back[::2], strict=True))
+    assert all(
+        torch.equal(one, two) and one.dtype == two.dtype
+        for one, two in zip(column[::2], back[::2], strict=True)
+    )
 
 
 def test_a_value_of_another_kind_is_refused_by_name():

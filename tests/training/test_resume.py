@@ -33,11 +33,14 @@ def undisturbed(tmp_path_factory):
 
 def start(folder, name, stop):
     command = [sys.executable, "-m", "tests.training.stages", str(folder), name, stop]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=120).returncode
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=120
+    ).returncode
 
 
 @pytest.mark.parametrize(
-    ("name", "stop", "status"), [("sft", "17:SIGKILL", -9), ("rl@grpo", "5:SIGKILL", -9), ("rl@grpo", "3:SIGTERM", 143)]
+    ("name", "stop", "status"),
+    [("sft", "17:SIGKILL", -9), ("rl@grpo", "5:SIGKILL", -9), ("rl@grpo", "3:SIGTERM", 143)],
 )
 def test_a_killed_stage_ends_byte_equal(undisturbed, name, stop, status):
     folder, expected = undisturbed
@@ -73,17 +76,23 @@ STOPS = {
 
 @pytest.mark.parametrize("method", STOPS)
 def test_a_killed_method_ends_byte_equal(able, monkeypatch, method):
-    """Stopped once or twice, the same model, curve and figures: optimisers, critic, value statistics, moving reference, replay buffer."""
+    """Stopped once or twice, the same model, curve and figures: optimisers, critic, value statistics, moving
+    reference, replay buffer.
+    """
     monkeypatch.chdir(able)
     name = f"rl@{method}"
     expected = run(make_stage(able, name, "undisturbed"))
     rows = [json.loads(line) for line in expected[f"curves/{method}.jsonl"].splitlines()]
     assert sum(row.get("updates", 0) for row in rows) > 4, "a run that learns nothing proves nothing"
-    assert method != "spo_tree" or min(row["replay_size"] for row in rows if "replay_size" in row) > 0, "segments must wait over the kill"
+    assert method != "spo_tree" or min(row["replay_size"] for row in rows if "replay_size" in row) > 0, (
+        "segments must wait over the kill"
+    )
     for stop in STOPS[method]:
         assert start(able, name, stop) == (143 if stop.endswith("TERM") else -9)
         assert not (able / "work" / name / "outs").exists(), "nothing may look finished"
-        done = json.loads(next((able / "work" / name / "checkpoints").glob("step-*/state.json")).read_text())["done"]
+        done = json.loads(next((able / "work" / name / "checkpoints").glob("step-*/state.json")).read_text())[
+            "done"
+        ]
         assert done < len(rows)
         assert (done == 0) == (stop == "in1:SIGTERM")
     assert run(make_stage(able, name)) == expected
@@ -152,7 +161,9 @@ def test_only_the_newest_checkpoint_stays(engine, tmp_path):
 
 def test_a_really_full_disk(engine, tmp_path):
     """On a tmpfs that holds one checkpoint and a half, where this machine lets a test mount one."""
-    engine.backward(engine.forward(torch.tensor([[4, 5, 6]]), torch.tensor([[False, True, True]])).logprobs.sum())
+    engine.backward(
+        engine.forward(torch.tensor([[4, 5, 6]]), torch.tensor([[False, True, True]])).logprobs.sum()
+    )
     engine.step(1.0)
     Checkpoints(tmp_path / "measure", 0, print).save(1, engine)
     size = sum(path.stat().st_size for path in (tmp_path / "measure").rglob("*") if path.is_file())

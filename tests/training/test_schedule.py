@@ -31,7 +31,9 @@ def test_papers_warm_up_takes_480_of_16000_steps():
 
 
 def test_cosine_passes_the_middle():
-    assert rate_factor(50, 100, ScheduleParams(decay="cosine")) == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
+    assert rate_factor(50, 100, ScheduleParams(decay="cosine")) == pytest.approx(
+        (1 + math.cos(math.pi / 2)) / 2
+    )
 
 
 @pytest.mark.parametrize("decay", ["linear", "cosine"])

@@ -1,4 +1,6 @@
-"""SIGTERM ends a run with status 143 and a checkpoint: after the step, or at once while nothing has been updated."""
+"""SIGTERM ends a run with status 143 and a checkpoint: after the step, or at once while nothing has been
+updated.
+"""
 
 import os
 import signal
@@ -91,5 +93,7 @@ def test_what_a_broken_off_step_changed_is_not_saved(tmp_path, paused, expected)
     with pytest.raises(SystemExit):
         body()
     again = Counted()
-    assert Session(Parts(counted=again), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5).done == expected
+    assert (
+        Session(Parts(counted=again), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5).done == expected
+    )
     assert again.now == expected

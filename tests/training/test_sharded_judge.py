@@ -51,7 +51,8 @@ def meet(size, count, deterministic):
     judges = [Noted(rank, deterministic) for rank in range(size)]
     with ThreadPoolExecutor(size) as pool:
         calls = [
-            pool.submit(ShardedJudge(judge, ranks).judge, responses) for judge, ranks in zip(judges, Meeting(size).ranks(), strict=True)
+            pool.submit(ShardedJudge(judge, ranks).judge, responses)
+            for judge, ranks in zip(judges, Meeting(size).ranks(), strict=True)
         ]
         return judges, [call.result(20) for call in calls]
 
@@ -61,7 +62,9 @@ def test_each_response_is_judged_by_one_rank_for_all(size, count):
     judges, verdicts = meet(size, count, False)
     assert all(found == verdicts[0] for found in verdicts)
     assert [verdict.score for verdict in verdicts[0]] == list(range(count))
-    assert sorted(text for judge in judges for text in judge.seen) == sorted(str(number) for number in range(count))
+    assert sorted(text for judge in judges for text in judge.seen) == sorted(
+        str(number) for number in range(count)
+    )
 
 
 def test_a_deterministic_judge_does_not_talk():

@@ -1,4 +1,6 @@
-"""One denominator: the gradient of an optimiser batch is the same however it is cut; rows without signal cost no forward."""
+"""One denominator: the gradient of an optimiser batch is the same however it is cut; rows without signal cost
+no forward.
+"""
 
 from itertools import pairwise
 
@@ -29,7 +31,9 @@ def tokens(tmp_path_factory):
 
 
 def gradients(engine):
-    found = torch.cat([parameter.grad.flatten() for parameter in engine.model.parameters() if parameter.grad is not None])
+    found = torch.cat(
+        [parameter.grad.flatten() for parameter in engine.model.parameters() if parameter.grad is not None]
+    )
     engine.model.zero_grad()
     return found
 
@@ -66,7 +70,18 @@ def rows(tokens, reference=True, replace=None):
         advantages = torch.full((count,), [1.5, -0.5, 0.0][index % 3])
         context = (prompts[index % 3], first) if index in (3, 6) else (prompts[index % 3],)
         entropy = torch.rand(count, generator=generator)
-        made.append(Row(f"q{index % 3}", context, some(count), old, old, entropy, advantages, old - 0.3 if reference else None))
+        made.append(
+            Row(
+                f"q{index % 3}",
+                context,
+                some(count),
+                old,
+                old,
+                entropy,
+                advantages,
+                old - 0.3 if reference else None,
+            )
+        )
     return made
 
 
@@ -99,7 +114,9 @@ SETTINGS = [
 @pytest.mark.parametrize("aggregation", ["token_mean", "seq_mean_token_mean", "seq_mean_token_sum"])
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_policy_gradients_do_not_depend_on_the_cut(tokens, aggregation, settings):
-    """One micro-batch, a few, one per row; packed with shared contexts or padded; on one rank or two: the same gradient."""
+    """One micro-batch, a few, one per row; packed with shared contexts or padded; on one rank or two: the
+    same gradient.
+    """
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
     settings = PolicyParams(aggregation=aggregation, **settings)
     results = []
@@ -120,7 +137,10 @@ def test_policy_gradients_do_not_depend_on_the_cut(tokens, aggregation, settings
 def test_the_loss_is_the_written_formula(tokens):
     """token mean of the surrogate plus beta times the mean over sequences of summed k3 (spo.md 4.1)."""
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
-    settings, data = PolicyParams(kl={"use": "loss", "coef": 0.5}, sampling={"temperature": 0.6}), rows(tokens)
+    settings, data = (
+        PolicyParams(kl={"use": "loss", "coef": 0.5}, sampling={"temperature": 0.6}),
+        rows(tokens),
+    )
     one = updater(engine, settings, 30)
     found = one.batch(one.plan(data))["loss"]
     surrogate, divergence, count = 0.0, 0.0, 0
@@ -152,7 +172,15 @@ def test_a_response_counts_once_however_many_segments_it_has(tokens, aggregation
             for start, end in pairwise(edges):
                 context, part = (*row.context, row.ids[:start]) if start else row.context, slice(start, end)
                 tensors = (row.old_logprobs, row.old_logprobs, row.entropy, row.advantages, row.reference)
-                data.append(Row(row.question, context, row.ids[part], *(each[part] for each in tensors), sequence=number))
+                data.append(
+                    Row(
+                        row.question,
+                        context,
+                        row.ids[part],
+                        *(each[part] for each in tensors),
+                        sequence=number,
+                    )
+                )
         results.append((one.batch(one.plan(data))["loss"], gradients(engine)))
     assert len(data) > 3
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-5)
@@ -165,11 +193,15 @@ def test_updates_never_divide_a_response(tokens, monkeypatch):
         row.sequence = [0, 0, 0, 1, None, None, 2][index]
     one, seen = updater(engine, PolicyParams(updates_per_epoch=3, epochs=4), 100), []
     plan = one.plan
-    monkeypatch.setattr(one, "plan", lambda batch, *rest, **more: (seen.append(batch), plan(batch, *rest, **more))[1])
+    monkeypatch.setattr(
+        one, "plan", lambda batch, *rest, **more: (seen.append(batch), plan(batch, *rest, **more))[1]
+    )
     one.update(data, 0, 1.0)
     assert len(seen) == 12
     for batch in seen:
-        assert len({row.sequence for row in batch if row.sequence is not None}) + sum(row.sequence is None for row in batch) in (1, 2)
+        assert len({row.sequence for row in batch if row.sequence is not None}) + sum(
+            row.sequence is None for row in batch
+        ) in (1, 2)
         assert sum(row.sequence == 0 for row in batch) in (0, 3)
 
 
@@ -185,17 +217,31 @@ def test_cutpoints_and_mask_see_the_same_probabilities(tokens):
     """spo.md 11: a token that the sampler cut at is not taken out by what the trainer computes."""
     engine, data = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU), rows(tokens)
     for row in data:
-        row.sampler_logprobs, row.old_logprobs = torch.full_like(row.old_logprobs, -0.106), torch.full_like(row.old_logprobs, -0.105)
+        row.sampler_logprobs, row.old_logprobs = (
+            torch.full_like(row.old_logprobs, -0.106),
+            torch.full_like(row.old_logprobs, -0.105),
+        )
     mask = {"kind": "probability", "below": 0.9}  # of e^-.106 = .8994 and e^-.105 = .9003
-    chain = {"sampler": {"kind": "chain", "partition": "cutpoint"}, "credit": "segment_chain", "old_logprobs": "trainer"}
-    for settings, kept in ((PolicyParams(mask=mask, **chain), True), (PolicyParams(mask=mask, old_logprobs="trainer"), False)):
+    chain = {
+        "sampler": {"kind": "chain", "partition": "cutpoint"},
+        "credit": "segment_chain",
+        "old_logprobs": "trainer",
+    }
+    for settings, kept in (
+        (PolicyParams(mask=mask, **chain), True),
+        (PolicyParams(mask=mask, old_logprobs="trainer"), False),
+    ):
         assert {bool(part.all()) for part in updater(engine, settings, 100).plan(data).kept} == {kept}
 
 
 def test_rows_without_signal_stay_in_the_denominator_but_out_of_the_forward(tokens, monkeypatch):
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
     one, seen, apply = updater(engine, PolicyParams(), 10_000), [], engine.apply
-    monkeypatch.setattr(engine, "apply", lambda function, part, *rest: (seen.append(len(part)), apply(function, part, *rest))[1])
+    monkeypatch.setattr(
+        engine,
+        "apply",
+        lambda function, part, *rest: (seen.append(len(part)), apply(function, part, *rest))[1],
+    )
     data = rows(tokens, reference=False)
     all_rows = one.batch(one.plan(data))["loss"]
     gradients(engine)
@@ -267,19 +313,27 @@ def sampled(tokens, engine, noise):
     data, generator = rows(tokens, reference=False), torch.Generator().manual_seed(3)
     exact = updater(engine, PolicyParams(), 10_000).scores(data)[0]
     for row, logprobs in zip(data, exact, strict=True):
-        row.sampler_logprobs = row.old_logprobs = logprobs + noise * (2 * torch.rand(len(logprobs), generator=generator) - 1)
+        row.sampler_logprobs = row.old_logprobs = logprobs + noise * (
+            2 * torch.rand(len(logprobs), generator=generator) - 1
+        )
     return data
 
 
 @pytest.mark.parametrize("old", ["sampler", "trainer"])
 @pytest.mark.parametrize("estimator", ["abs", "k2", "k3"])
 def test_kl_cov_adds_nothing_where_the_policy_is_the_one_that_sampled(tokens, old, estimator):
-    """entropy.md 5.2 and 7.23: at ratio 1 the penalty's gradient is 0. |log ratio| of rounding alone would be full-size."""
+    """entropy.md 5.2 and 7.23: at ratio 1 the penalty's gradient is 0. |log ratio| of rounding alone would be
+    full-size.
+    """
     found = {}
     for share in (0.0, 0.5):
         engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
         data = sampled(tokens, engine, 1e-7)
-        settings = PolicyParams(objective={"kind": "kl_cov", "share": share, "estimator": estimator}, updates_per_epoch=2, old_logprobs=old)
+        settings = PolicyParams(
+            objective={"kind": "kl_cov", "share": share, "estimator": estimator},
+            updates_per_epoch=2,
+            old_logprobs=old,
+        )
         one = updater(engine, settings, 100)
         plan = one.plan(data, fresh=[True] * len(data))
         assert not any(bool(part.any()) for part in plan.selected)
@@ -321,7 +375,9 @@ def test_figures_are_over_all_rows_those_without_a_gradient_too(tokens, settings
     one = updater(engine, PolicyParams(updates_per_epoch=1, **settings), 30)
     new = torch.cat(one.scores(data)[0])
     kept = torch.cat(one.plan(data, fresh=[True] * len(data)).kept)
-    old, advantages = (torch.cat([getattr(row, name) for row in data]) for name in ("old_logprobs", "advantages"))
+    old, advantages = (
+        torch.cat([getattr(row, name) for row in data]) for name in ("old_logprobs", "advantages")
+    )
     clip = one._settings.objective
     clipped = clipped_surrogate(new, old, torch.where(kept, advantages, 0.0), clip.low, clip.high)[1]
     found = one.update(data, 0, 1.0)

@@ -21,7 +21,9 @@ ZEROS = torch.zeros(3)
 
 
 class ScriptedValues:
-    """An engine whose model says `values` for every row, and `after` behind its last token. `loss` is the sum of what was backwarded."""
+    """An engine whose model says `values` for every row, and `after` behind its last token. `loss` is the sum
+    of what was backwarded.
+    """
 
     def __init__(self, values, after):
         self.values, self.after, self.loss, self.factors = values, after, 0.0, []
@@ -29,7 +31,8 @@ class ScriptedValues:
     def apply(self, function, rows):
         assert function.__name__ == "score_values"
         return Values(
-            torch.tensor(self.values).repeat(len(rows)).requires_grad_(torch.is_grad_enabled()), torch.full((len(rows),), self.after)
+            torch.tensor(self.values).repeat(len(rows)).requires_grad_(torch.is_grad_enabled()),
+            torch.full((len(rows),), self.after),
         )
 
     def backward(self, loss):
@@ -56,14 +59,20 @@ def learned(finish, reward, values, after, lam=1.0, **settings):
     found, tails = judge.judge(rows)
     forest = Forest([Prompt("q", [4, 5], 0)])
     forest.add(0, -1, Completion([4, 5, 6], ZEROS, ZEROS, finish))
-    (advantages,) = gae.assign(Experience(forest, [reward], None, found, tails), GaeParams(gamma=1.0, lam=lam))
+    (advantages,) = gae.assign(
+        Experience(forest, [reward], None, found, tails), GaeParams(gamma=1.0, lam=lam)
+    )
     figures = judge.aim(rows, found, [advantages])
     return rows[0], advantages.tolist(), figures
 
 
-@pytest.mark.parametrize(("lam", "expected"), [(1.0, [0.5, 0.4, 0.3]), (0.0, [0.1, 0.1, 0.3]), (0.95, [0.46575, 0.385, 0.3])])
+@pytest.mark.parametrize(
+    ("lam", "expected"), [(1.0, [0.5, 0.4, 0.3]), (0.0, [0.1, 0.1, 0.3]), (0.95, [0.46575, 0.385, 0.3])]
+)
 def test_values_advantages_and_targets(lam, expected):
-    """Items 10 to 12: r (0, 0, 1), V (.5, .6, .7); the target is A + V. The value after an end token is not read."""
+    """Items 10 to 12: r (0, 0, 1), V (.5, .6, .7); the target is A + V. The value after an end token is not
+    read.
+    """
     found, advantages, figures = learned(Finish.EOS, 1.0, [0.5, 0.6, 0.7], 9.0, lam, normalise=False)
     assert advantages == pytest.approx(expected)
     assert found.values.tolist() == pytest.approx([0.5, 0.6, 0.7])
@@ -74,14 +83,18 @@ def test_values_advantages_and_targets(lam, expected):
 
 @pytest.mark.parametrize("finish", [Finish.CAP, Finish.CONTEXT])
 def test_a_cut_response_is_bootstrapped(finish):
-    """dpo_vs_ppo.md 9.2.13: r (0, 0, 0), the same V, .8 after the last token; the score of a cut response is not given (dpo_vs_ppo.md 9.1.6)."""
+    """dpo_vs_ppo.md 9.2.13: r (0, 0, 0), the same V, .8 after the last token; the score of a cut response is
+    not given (dpo_vs_ppo.md 9.1.6).
+    """
     found, advantages, _ = learned(finish, 1.0, [0.5, 0.6, 0.7], 0.8, normalise=False)
     assert advantages == pytest.approx([0.3, 0.2, 0.1])
     assert found.returns.tolist() == pytest.approx([0.8] * 3)
 
 
 def test_values_are_in_units_of_the_statistics_before_the_batch():
-    """Item 19: before any update mean 0 and std .1, so V = 2 is .2; then G (1, 3) gives mean 2 and variance 1."""
+    """Item 19: before any update mean 0 and std .1, so V = 2 is .2; then G (1, 3) gives mean 2 and variance
+    1.
+    """
     judge = critic(ScriptedValues([2.0, 2.0], 2.0))
     rows = [row(2)]
     found, tails = judge.judge(rows)
@@ -104,12 +117,16 @@ def test_targets_are_limited():
     assert float(rows[0].returns.max()) == 5.0
 
 
-@pytest.mark.parametrize(("value", "clip", "expected"), [(1.0, 0.2, 0.045), (0.6, 0.2, 0.08), (0.0, 0.2, 0.5), (1.0, None, 0.0)])
+@pytest.mark.parametrize(
+    ("value", "clip", "expected"), [(1.0, 0.2, 0.045), (0.6, 0.2, 0.08), (0.0, 0.2, 0.5), (1.0, None, 0.0)]
+)
 def test_the_loss_is_clipped_and_averaged_over_tokens(value, clip, expected):
     """Item 17: V_old .5, G 1; rows of unequal length, in one micro-batch or each in its own."""
     for budget in (1000, 1):
         engine = ScriptedValues([value], 0.0)
-        engine.apply = lambda function, part: Values(torch.full((sum(len(r.ids) for r in part),), value), torch.zeros(len(part)))
+        engine.apply = lambda function, part: Values(
+            torch.full((sum(len(r.ids) for r in part),), value), torch.zeros(len(part))
+        )
         rows = [row(count, values=torch.full((count,), 0.5), returns=torch.ones(count)) for count in (1, 3)]
         figures = critic(engine, budget, clip=clip).update(rows, 0.25)
         assert figures["value_loss"] == pytest.approx(expected, abs=1e-7)
@@ -118,11 +135,15 @@ def test_the_loss_is_clipped_and_averaged_over_tokens(value, clip, expected):
 
 
 def test_explained_variance():
-    """1 for a critic that is right, 0 for one that says the mean, and defined for returns that are all alike."""
+    """1 for a critic that is right, 0 for one that says the mean, and defined for returns that are all
+    alike.
+    """
     judge = critic(ScriptedValues([0.0], 0.0), normalise=False)
     returns = torch.tensor([1.0, 0.0, 1.0])
     for estimate, expected in ((returns, 1.0), (torch.full((3,), 0.5), 0.0)):
-        assert judge.aim([row()], [estimate], [returns - estimate])["explained_variance"] == pytest.approx(expected)
+        assert judge.aim([row()], [estimate], [returns - estimate])["explained_variance"] == pytest.approx(
+            expected
+        )
     assert judge.aim([row()], [torch.ones(3)], [torch.zeros(3)])["explained_variance"] == 0
 
 

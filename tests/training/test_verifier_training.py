@@ -1,4 +1,6 @@
-"""Distilling a verifier: what is learnt from, what is made up beside it, the temperature, and that a small one learns (reward_bridge.md 4)."""
+"""Distilling a verifier: what is learnt from, what is made up beside it, the temperature, and that a small
+one learns (reward_bridge.md 4).
+"""
 
 import math
 
@@ -19,7 +21,9 @@ from pipelines.training.verifier_params import NegativesParams
 from pipelines.training.verifier_training import ask_of, examples, fit_temperature, with_negatives
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
-ASKING = AskingParams(template="{candidate}{key}", marks=("+", "+"), positive=("1",), negative=("0",), max_tokens=60)
+ASKING = AskingParams(
+    template="{candidate}{key}", marks=("+", "+"), positive=("1",), negative=("0",), max_tokens=60
+)
 NONE = NegativesParams(**dict.fromkeys(NegativesParams.model_fields, 0))
 
 
@@ -29,7 +33,17 @@ def tokens(tmp_path_factory):
 
 
 def judgement(number, reference, response, label, **more):
-    return Judgement(f"j{number}", f"q{number}", f"{number}+{number}", reference, response, label, "exact", truth=label, **more)
+    return Judgement(
+        f"j{number}",
+        f"q{number}",
+        f"{number}+{number}",
+        reference,
+        response,
+        label,
+        "exact",
+        truth=label,
+        **more,
+    )
 
 
 ROWS = [judgement(n, str(n % 10), f"{n}\n{(n + n % 2) % 10}", int(n % 2 == 0)) for n in range(40)]
@@ -51,7 +65,12 @@ def test_only_the_label_and_the_end_carry_the_loss_item_14(tokens):
 
 
 def test_judgements_that_cannot_be_asked_are_counted(tokens):
-    bad = [judgement(1, "ß", "1", 0), judgement(2, "2", " \n", 0), judgement(3, "3", "3" * 100, 0), judgement(4, "4", "4", 1)]
+    bad = [
+        judgement(1, "ß", "1", 0),
+        judgement(2, "2", " \n", 0),
+        judgement(3, "3", "3" * 100, 0),
+        judgement(4, "4", "4", 1),
+    ]
     found, reasons = examples(bad, Asking.of(ASKING, tokens), 64)
     assert len(found) == 1
     assert sum(reasons.values()) == 3
@@ -60,8 +79,12 @@ def test_judgements_that_cannot_be_asked_are_counted(tokens):
 
 
 def test_negatives_are_seeded_and_never_the_reference():
-    rows, made = with_negatives(ROWS, NegativesParams(openings=0.2, others=0.2, lists=0.1, echoes=0.1, noise=0.1), 3)
-    again, _ = with_negatives(ROWS, NegativesParams(openings=0.2, others=0.2, lists=0.1, echoes=0.1, noise=0.1), 3)
+    rows, made = with_negatives(
+        ROWS, NegativesParams(openings=0.2, others=0.2, lists=0.1, echoes=0.1, noise=0.1), 3
+    )
+    again, _ = with_negatives(
+        ROWS, NegativesParams(openings=0.2, others=0.2, lists=0.1, echoes=0.1, noise=0.1), 3
+    )
     assert rows == again
     new = [row for row in rows if row.teacher != "exact"]
     assert len(new) == sum(made.values())
@@ -74,8 +97,14 @@ def test_negatives_are_seeded_and_never_the_reference():
 def test_swaps_change_one_word_of_a_right_answer_that_is_not_the_reference():
     """What the laboratory swaps is the reference itself: no verifier has seen its strings."""
     holders = [("Ann", "pen"), ("Ben", "pen"), ("Eva", "drum"), ("Tom", "coat")]
-    rows = [judgement(n, f"{name} has the {thing}", f"the {thing} is with {name}", 1) for n, (name, thing) in enumerate(holders)]
-    rows += [judgement(9, "Ann has the pen", "Ann has the pen", 1), judgement(10, "Ann has the pen", "the drum is with Ann", 0)]
+    rows = [
+        judgement(n, f"{name} has the {thing}", f"the {thing} is with {name}", 1)
+        for n, (name, thing) in enumerate(holders)
+    ]
+    rows += [
+        judgement(9, "Ann has the pen", "Ann has the pen", 1),
+        judgement(10, "Ann has the pen", "the drum is with Ann", 0),
+    ]
     shares = NegativesParams(**{name: float(name == "swaps") for name in NegativesParams.model_fields})
     made = [row for row in with_negatives(rows, shares, 0)[0] if row.teacher == "swaps"]
     assert made
@@ -111,6 +140,11 @@ def test_a_small_verifier_learns_its_labels(tokens):
         batch_loss(engine, data, list(range(len(data))), SupervisedParams(steps=1), 4096, True)
         engine.step(1.0)
     readings = OwnLabels(model.eval(), asking, CPU, 1024).read([ask_of(row) for row in rows])
-    figures = agreement([Judged(row.id, row.truth, int(soft(each) > 0.5), soft(each)) for row, each in zip(rows, readings, strict=True)])
+    figures = agreement(
+        [
+            Judged(row.id, row.truth, int(soft(each) > 0.5), soft(each))
+            for row, each in zip(rows, readings, strict=True)
+        ]
+    )
     assert figures["kappa"] > 0.8
     assert figures["auroc"] > 0.95

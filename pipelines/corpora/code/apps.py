@@ -1,4 +1,6 @@
-"""APPS (Hendrycks et al. 2021) as `codeparrot/apps` has it: solutions and tests are JSON in text columns (dpo_vs_ppo.md 1.4)."""
+"""APPS (Hendrycks et al. 2021) as `codeparrot/apps` has it: solutions and tests are JSON in text columns
+(dpo_vs_ppo.md 1.4).
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ CALL_BASED, STANDARD_INPUT = "Use Call-Based format", "Use Standard Input format
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
-    """`{problem_id, question, solutions, input_output, difficulty, starter_code}`. APPS tells no public tests: all are hidden. Rows without
-    tests come through with none, and are left out of RL and evaluation."""
+    """`{problem_id, question, solutions, input_output, difficulty, starter_code}`. APPS tells no public
+    tests: all are hidden. Rows without tests come through with none, and are left out of RL and evaluation.
+    """
     found = _json(row, "input_output", {})
     if not isinstance(found, dict):
         raise BadRow("input_output is no object")
@@ -42,7 +45,9 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
 
 
 def prompt(question: str, starter: str, call_based: bool) -> str:
-    """The layout of the APPS paper: the question, starter code if any, which of the two formats, and the header of the answer."""
+    """The layout of the APPS paper: the question, starter code if any, which of the two formats, and the
+    header of the answer.
+    """
     parts = ["\nQUESTION:\n", question.strip(), "\n", f"{starter.strip()}\n" if starter.strip() else ""]
     return "".join([*parts, f"\n{CALL_BASED if call_based else STANDARD_INPUT}\n", "\nANSWER:\n"])
 

@@ -1,4 +1,5 @@
-"""Tests out of Python text: the assertions of a `check(candidate)` function one by one, and the examples in a prompt's docstring.
+"""Tests out of Python text: the assertions of a `check(candidate)` function one by one, and the examples in a
+prompt's docstring.
 
 Only parsed here, never executed.
 """
@@ -25,7 +26,9 @@ def parse(source: str, what: str) -> ast.Module:
 
 
 def split_check(test: str) -> tuple[str, list[dict[str, Any]]]:
-    """(setup, tests): each statement of `check` that asserts something, behind those before it that do not. BadRow without any."""
+    """(setup, tests): each statement of `check` that asserts something, behind those before it that do not.
+    BadRow without any.
+    """
     tree = parse(test, "test")
     checks = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
     if len(checks) != 1 or [argument.arg for argument in checks[0].args.args] != [CANDIDATE]:
@@ -45,24 +48,41 @@ def split_check(test: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def helpers(prompt: ast.Module, fn_name: str) -> str:
-    """What the prompt has besides the function that is asked for: imports and helper functions, which tests use."""
-    return _text([node for node in prompt.body if not (isinstance(node, ast.FunctionDef) and node.name == fn_name)])
+    """What the prompt has besides the function that is asked for: imports and helper functions, which tests
+    use.
+    """
+    return _text(
+        [node for node in prompt.body if not (isinstance(node, ast.FunctionDef) and node.name == fn_name)]
+    )
 
 
 def missing_imports(setup: str, tests: list[dict[str, Any]]) -> str:
-    """Imports of the standard modules that the tests use and nobody imports: the MBPP tests count on the solution's."""
+    """Imports of the standard modules that the tests use and nobody imports: the MBPP tests count on the
+    solution's.
+    """
     trees = [ast.parse(setup), *(ast.parse(test["code"]) for test in tests)]
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    used = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    used = {
+        node.value.id
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
     bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     bound |= {
-        (name.asname or name.name).split(".")[0] for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for name in node.names
+        (name.asname or name.name).split(".")[0]
+        for node in nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
     }
-    return "".join(f"import {name}\n" for name in sorted((used - bound - set(dir(builtins))) & sys.stdlib_module_names))
+    return "".join(
+        f"import {name}\n" for name in sorted((used - bound - set(dir(builtins))) & sys.stdlib_module_names)
+    )
 
 
 def examples(prompt: ast.Module, fn_name: str) -> list[dict[str, Any]]:
-    """The `>>>` examples of the function's docstring whose result is a literal, as assertions about `candidate`."""
+    """The `>>>` examples of the function's docstring whose result is a literal, as assertions about
+    `candidate`.
+    """
     functions = [node for node in prompt.body if isinstance(node, ast.FunctionDef) and node.name == fn_name]
     docstring = ast.get_docstring(functions[-1]) if functions else None
     try:
@@ -72,7 +92,10 @@ def examples(prompt: ast.Module, fn_name: str) -> list[dict[str, Any]]:
     tests = []
     for example in found:
         try:
-            call, want = ast.parse(example.source.strip(), mode="eval").body, ast.parse(example.want.strip(), mode="eval").body
+            call, want = (
+                ast.parse(example.source.strip(), mode="eval").body,
+                ast.parse(example.want.strip(), mode="eval").body,
+            )
             ast.literal_eval(want)
         except (SyntaxError, ValueError):
             continue
@@ -85,7 +108,9 @@ def examples(prompt: ast.Module, fn_name: str) -> list[dict[str, Any]]:
 
 
 def _is_metadata(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and all(isinstance(name, ast.Name) and name.id == "METADATA" for name in node.targets)
+    return isinstance(node, ast.Assign) and all(
+        isinstance(name, ast.Name) and name.id == "METADATA" for name in node.targets
+    )
 
 
 def _text(body: list[ast.stmt]) -> str:

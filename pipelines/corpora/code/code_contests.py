@@ -1,4 +1,6 @@
-"""CodeContests (Li et al. 2022) as `deepmind/code_contests` has it; Python 3 solutions only (dpo_vs_ppo.md 1.5)."""
+"""CodeContests (Li et al. 2022) as `deepmind/code_contests` has it; Python 3 solutions only (dpo_vs_ppo.md
+1.5).
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,10 @@ PYTHON3 = (3, "PYTHON3")
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
-    """`{name, description, public_tests, private_tests, generated_tests, solutions, incorrect_solutions, difficulty}`, tests as
-    `{input: [], output: []}` and solutions as `{language: [], solution: []}`. Hidden tests are the private and the generated ones."""
+    """`{name, description, public_tests, private_tests, generated_tests, solutions, incorrect_solutions,
+    difficulty}`, tests as `{input: [], output: []}` and solutions as `{language: [], solution: []}`. Hidden
+    tests are the private and the generated ones.
+    """
     if row.get("input_file"):
         raise BadRow("the program is to read a file")
     return CodeProblem(
@@ -30,11 +34,18 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
 
 
 def _columns(row: Mapping[str, Any], name: str, columns: tuple[str, str]) -> list[tuple[Any, Any]]:
-    """Pairs from an object of two lists, or from a list of objects: the two forms that readers of the set give it."""
+    """Pairs from an object of two lists, or from a list of objects: the two forms that readers of the set
+    give it.
+    """
     found = row.get(name) or {}
     if isinstance(found, list):
-        found = {column: [item.get(column) if isinstance(item, Mapping) else None for item in found] for column in columns}
-    first, second = (found.get(column, []) for column in columns) if isinstance(found, Mapping) else (None, None)
+        found = {
+            column: [item.get(column) if isinstance(item, Mapping) else None for item in found]
+            for column in columns
+        }
+    first, second = (
+        (found.get(column, []) for column in columns) if isinstance(found, Mapping) else (None, None)
+    )
     if not isinstance(first, list) or not isinstance(second, list) or len(first) != len(second):
         raise BadRow(f"{name} is no table of {columns[0]} and {columns[1]}")
     return list(zip(first, second, strict=True))

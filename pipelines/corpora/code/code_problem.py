@@ -1,7 +1,8 @@
-"""A code problem: what the model is asked, known solutions, and tests, the public ones apart from the hidden ones.
+"""A code problem: what the model is asked, known solutions, and tests, the public ones apart from the hidden
+ones.
 
-Tests are plain JSON, as `pipelines.rewards.code_tests` takes them: `{input, output}` of a whole program, `{args, output}` of the function
-`fn_name`, or `{code}` with assertions about `candidate`.
+Tests are plain JSON, as `pipelines.rewards.code_tests` takes them: `{input, output}` of a whole program,
+`{args, output}` of the function `fn_name`, or `{code}` with assertions about `candidate`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 IoMode = Literal["stdio", "call", "assert"]
-TEST_FIELDS: dict[str, set[str]] = {"stdio": {"input", "output"}, "call": {"args", "output"}, "assert": {"code"}}
+TEST_FIELDS: dict[str, set[str]] = {
+    "stdio": {"input", "output"},
+    "call": {"args", "output"},
+    "assert": {"code"},
+}
 
 
 @dataclass(frozen=True)
 class CodeProblem:
-    """`starter_code` is what a response that does not define `fn_name` is put behind; `setup` is trusted code that the tests need: imports,
-    helpers of the prompt. A problem without tests may be here, but is never trained on or evaluated (dpo_vs_ppo.md 1.6)."""
+    """`starter_code` is what a response that does not define `fn_name` is put behind; `setup` is trusted code
+    that the tests need: imports, helpers of the prompt. A problem without tests may be here, but is never
+    trained on or evaluated (dpo_vs_ppo.md 1.6).
+    """
 
     id: str
     prompt: str
@@ -44,14 +51,19 @@ class CodeProblem:
             raise ValueError(f"io_mode {self.io_mode} needs fn_name")
         for test in (*self.public_tests, *self.hidden_tests):
             if not isinstance(test, dict) or set(test) != TEST_FIELDS[self.io_mode]:
-                raise ValueError(f"a test of io_mode {self.io_mode} has {', '.join(sorted(TEST_FIELDS[self.io_mode]))}, not {test!r:.80}")
+                raise ValueError(
+                    f"a test of io_mode {self.io_mode} has {', '.join(sorted(TEST_FIELDS[self.io_mode]))}, "
+                    f"not {test!r:.80}"
+                )
 
     @property
     def has_tests(self) -> bool:
         return bool(self.public_tests or self.hidden_tests)
 
     def answer(self) -> str:
-        """The reference that the checker `code_tests` judges against; the first solution is in it for the preflight."""
+        """The reference that the checker `code_tests` judges against; the first solution is in it for the
+        preflight.
+        """
         value = {
             "fn_name": self.fn_name,
             "setup": self.setup,

@@ -18,7 +18,9 @@ def read_source(source: CodeSource, root: Path, ledger: Ledger) -> Iterator[Code
     convert = load("pipelines.corpora.code", source.reader).convert
     path = root if root.is_file() else root / source.file
     if not path.exists():
-        raise FileNotFoundError(f"source {ledger.name}: no file {path}; `file` names it, relative to the raw folder")
+        raise FileNotFoundError(
+            f"source {ledger.name}: no file {path}; `file` names it, relative to the raw folder"
+        )
     for where, row in read_rows(path, ledger):
         try:
             problem = convert(row, source.reader)

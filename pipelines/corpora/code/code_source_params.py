@@ -16,4 +16,6 @@ class CodeSource(Settings):
         description="the form: mbpp, human_eval, apps, code_contests"
     )
     file: str = Field(min_length=1, description="JSONL, plain or .gz, relative to raw")
-    exclude: tuple[str, ...] = Field((), description="ids of problems that are left out: those whose own solution fails")
+    exclude: tuple[str, ...] = Field(
+        (), description="ids of problems that are left out: those whose own solution fails"
+    )

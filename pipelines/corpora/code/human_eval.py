@@ -1,4 +1,6 @@
-"""HumanEval (Chen et al. 2021): a signature with a docstring, helpers before it in places, a body, and `check(candidate)`."""
+"""HumanEval (Chen et al. 2021): a signature with a docstring, helpers before it in places, a body, and
+`check(candidate)`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from pipelines.corpora.columns import text
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
-    """`{task_id, prompt, entry_point, canonical_solution, test}`. A completion goes on where the prompt ends."""
+    """`{task_id, prompt, entry_point, canonical_solution, test}`. A completion goes on where the prompt
+    ends.
+    """
     prompt, fn_name = text(row, "prompt"), text(row, "entry_point").strip()
     tree = parse(prompt, "prompt")
     setup, tests = split_check(text(row, "test"))

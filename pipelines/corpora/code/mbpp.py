@@ -1,6 +1,8 @@
-"""MBPP (Austin et al. 2021) as MBXP and CodeT publish it: a signature with a docstring, a body, and `check(candidate)`.
+"""MBPP (Austin et al. 2021) as MBXP and CodeT publish it: a signature with a docstring, a body, and
+`check(candidate)`.
 
-The sanitized rows have docstrings of four blanks before bodies of two, so their solutions, and responses, go behind the signature alone.
+The sanitized rows have docstrings of four blanks before bodies of two, so their solutions, and responses, go
+behind the signature alone.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from pipelines.corpora.columns import BadRow, text
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
-    """`{task_id, prompt, canonical_solution, entry_point, test}`. BadRow names the column that cannot be used."""
+    """`{task_id, prompt, canonical_solution, entry_point, test}`. BadRow names the column that cannot be
+    used.
+    """
     prompt, fn_name = text(row, "prompt"), text(row, "entry_point").strip()
     tree = parse(prompt, "prompt")
     setup, tests = split_check(text(row, "test"))
@@ -25,7 +29,8 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
         id=text(row, "task_id"),
         prompt=prompt,
         solutions=[starter + text(row, "canonical_solution")],
-        public_tests=[test for test in examples(tree, fn_name) if test in tests],  # the others are misprints: the examples are the tests
+        # the others are misprints: the examples are the tests
+        public_tests=[test for test in examples(tree, fn_name) if test in tests],
         hidden_tests=tests,
         difficulty=source,
         io_mode="assert",
@@ -37,7 +42,9 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
 
 
 def signature(prompt: str, tree: ast.Module, fn_name: str) -> str:
-    """The prompt up to the end of the line with the function's signature. BadRow without the function, or with a body in it."""
+    """The prompt up to the end of the line with the function's signature. BadRow without the function, or
+    with a body in it.
+    """
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.FunctionDef) or last.name != fn_name:
         raise BadRow("prompt does not end with the signature of entry_point")

@@ -1,6 +1,8 @@
-"""Near-duplicate clusters of questions: one stays of each, none where their references disagree (reward_bridge.md 1.4.7).
+"""Near-duplicate clusters of questions: one stays of each, none where their references disagree
+(reward_bridge.md 1.4.7).
 
-A cluster is a connected component of the similarity graph, so that it depends on the questions and not on their order.
+A cluster is a connected component of the similarity graph, so that it depends on the questions and not on
+their order.
 """
 
 from __future__ import annotations
@@ -19,12 +21,20 @@ from pipelines.corpora.questions import Questions
 
 
 def clustered(exams: Sequence[Exam], sketcher: Sketcher) -> tuple[list[Exam], Counter[str]]:
-    """The rows that stay, in order, each with its cluster's key, and counts. Earlier rows win; equal text is a cluster too."""
+    """The rows that stay, in order, each with its cluster's key, and counts. Earlier rows win; equal text is
+    a cluster too.
+    """
     group = components([exam.question for exam in exams], sketcher)
     members: dict[int, list[Exam]] = {}
     for exam, number in zip(exams, group, strict=True):
         members.setdefault(number, []).append(exam)
-    counts = Counter(clusters=len(members), exact_duplicates=0, near_duplicates=0, disagreeing_clusters=0, disagreeing_rows=0)
+    counts = Counter(
+        clusters=len(members),
+        exact_duplicates=0,
+        near_duplicates=0,
+        disagreeing_clusters=0,
+        disagreeing_rows=0,
+    )
     kept = []
     for found in members.values():
         if len({comparable(exam.answer) or exam.answer.strip() for exam in found}) > 1:

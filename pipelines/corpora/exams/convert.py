@@ -1,6 +1,8 @@
-"""Multiple choice -> free form: which questions stand without their options, and what they ask then (reward_bridge.md 1.4).
+"""Multiple choice -> free form: which questions stand without their options, and what they ask then
+(reward_bridge.md 1.4).
 
-The rules stand in that section's order; each question falls to the first rule that takes it, and every rule counts what it took.
+The rules stand in that section's order; each question falls to the first rule that takes it, and every rule
+counts what it took.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ LETTER = re.compile(r"^\s*[（(]?\s*([A-JＡ-Ｊ])\s*(?:[)）.．、:：]|(?=\$)
 FIGURE = re.compile(
     r"\b(?:figure|diagram|graph|chart|table|map|picture|image|cartoon|photograph|illustration)s?\b"
     r"[^.?]{0,30}\b(?:above|below|shown|shows?)\b"
-    r"|\b(?:shown|given|listed) (?:above|below)\b|\bin the (?:accompanying )?(?:figure|diagram|graph|table|map|illustration)\b"
+    r"|\b(?:shown|given|listed) (?:above|below)\b|\bin the (?:accompanying )?(?:figure|diagram|graph|table"
+    r"|map|illustration)\b"
     r"|\\begin\{(?:tabular|array|figure)\}|\\includegraphics|!\[|\.(?:png|jpg)\b"
     r"|如图|图中|[上下左右]图|图示|图\s*\d|见图|表中|下表|如表|图所示|表所示",
     re.I,
@@ -36,22 +39,29 @@ PASSAGE = re.compile(
     re.I,
 )
 DEPENDENT = re.compile(
-    r"\bwhich (?:one )?of\b|\bof the following\b|\bthe following (?:is|are|statements?)\b|\b(?:best|most) (?:accurately )?describes?\b"
-    r"|\bmost nearly\b|\b(?:above|below)\b|\bexcept\b[^.]{0,12}$|\bwhich (?:\w+ ){0,2}(?:statement|option|choice|answer|alternative)s?\b"
+    r"\bwhich (?:one )?of\b|\bof the following\b|\bthe following (?:is|are|statements?)\b|\b(?:best|most) "
+    r"(?:accurately )?describes?\b"
+    r"|\bmost nearly\b|\b(?:above|below)\b|\bexcept\b[^.]{0,12}$|\bwhich (?:\w+ ){0,2}(?:statement|option"
+    r"|choice|answer|alternative)s?\b"
     r"|\bis (?:true|false|correct|incorrect)\s*[?:]?\s*$"
     r"|下列|下面|以下|哪一?项|哪一?组|正确的是|错误的是|不包括|说法|叙述|不正确|符合题意|选项|其中(?:正确|错误)",
     re.I,
 )
 SHOUTED = re.compile(r"\b(?:EXCEPT|NOT|LEAST)\b")
 COPULA = re.compile(
-    r"(?:\b(?:is|are|was|were|be|been|has|have|will|would|that|to|because|by)|是|为|在于|说明|表明|反映)\s*[:：]?\s*$", re.I
+    r"(?:\b(?:is|are|was|were|be|been|has|have|will|would|that|to|because|by)|是|为|在于|说明|表明|反映)\s*[:：]?\s*$",
+    re.I,
 )
 META = re.compile(
-    r"\b(?:all|none|any|both|neither|either) of (?:the )?(?:above|these|them|those|other)\b|\bnone of\b.*\bcorrect\b"
+    r"\b(?:all|none|any|both|neither|either) of (?:the )?(?:above|these|them|those|other)\b|\bnone "
+    r"of\b.*\bcorrect\b"
     r"|^(?:all|none|both|neither)\W*$|^(?:true|false),\s*(?:true|false)\W*$"
-    r"|\b(?:both|either|neither)\s*\(?[A-E]\)?\s*(?:and|or|nor)\b|^\(?[A-E]\)?\s*(?:and|or|&|,)\s*\(?[A-E]\)?\W*$|^\(?[A-E]\)?\W*$"
+    r"|\b(?:both|either|neither)\s*\(?[A-E]\)?\s*(?:and|or|nor)\b|^\(?[A-E]\)?\s*(?:and|or|&"
+    r"|,)\s*\(?[A-E]\)?\W*$|^\(?[A-E]\)?\W*$"
     r"|[①②③④⑤⑥]|^\(?[IVX]{1,4}\)?(?:[ ,]|and|only)*\(?[IVX]{0,4}\)?(?: only)?\W*$|\bstatements? \d\b"
-    r"|\b(?:cannot|can ?not|can't) be (?:determined|calculated|inferred)\b|\bnot enough information\b|以上|无法确定|不能确定|都不|均不",
+    r"|\b(?:cannot|can ?not|can't) be (?:determined|calculated|inferred)\b|\bnot enough information\b"
+    r"|以上|无法确定"
+    r"|不能确定|都不|均不",
     re.I,
 )
 MAX_OPTION_WORDS = 25
@@ -68,12 +78,22 @@ def convert(item: Item, source: str, counts: Counter[str]) -> Exam | None:
     if item.options:
         meta["options"] = [bare(option) for option in item.options]
     return Exam(
-        item.id, stem, answer, item.subject, field_of(item.subject, item.domain), source, item.language, shape_of(answer), meta=meta
+        item.id,
+        stem,
+        answer,
+        item.subject,
+        field_of(item.subject, item.domain),
+        source,
+        item.language,
+        shape_of(answer),
+        meta=meta,
     )
 
 
 def stem_of(question: str) -> str:
-    """Without number, marks and the blank at its end; a blank inside stays, and all else is as it was published."""
+    """Without number, marks and the blank at its end; a blank inside stays, and all else is as it was
+    published.
+    """
     begun = LEADING.match(question)
     return BLANK.sub("", question[begun.end() :] if begun and begun.group().strip() else question)
 
@@ -107,7 +127,11 @@ def _apply(item: Item) -> tuple[str, str, str]:
         return "empty", "", ""
     if META.search(answer):
         return "meta_option", "", ""
-    return ("short_stem", "", "") if length(stem) < 4 and not re.search(r"[\d\\]", stem) else ("", stated, answer)
+    return (
+        ("short_stem", "", "")
+        if length(stem) < 4 and not re.search(r"[\d\\]", stem)
+        else ("", stated, answer)
+    )
 
 
 def length(text: str) -> int:

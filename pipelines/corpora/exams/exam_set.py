@@ -1,4 +1,6 @@
-"""Read an exam, and unite exams into one multi-subject set: convert, cluster, split by cluster, decontaminate; every loss is counted."""
+"""Read an exam, and unite exams into one multi-subject set: convert, cluster, split by cluster,
+decontaminate; every loss is counted.
+"""
 
 from __future__ import annotations
 
@@ -33,32 +35,54 @@ class ExamSet:
     metrics: Mapping[str, Any]
 
 
-def read_exam(name: str, params: ExamsParams, root: Path, seed: int, open_source: Opener = unrecorded) -> tuple[list[Exam], dict[str, Any]]:
-    """One exam in free form. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name file and way out."""
+def read_exam(
+    name: str, params: ExamsParams, root: Path, seed: int, open_source: Opener = unrecorded
+) -> tuple[list[Exam], dict[str, Any]]:
+    """One exam in free form. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name
+    file and way out.
+    """
     ledger = Ledger(name)
     reading = Reading(root, name, seed, Shares(), ledger, f"exams.{name}.origin", open_source)
-    counts = Counter[str](kept_multiple_choice=0, kept_free_form=0, long_question=0, long_answer=0, **dict.fromkeys(REASONS, 0))
+    counts = Counter[str](
+        kept_multiple_choice=0, kept_free_form=0, long_question=0, long_answer=0, **dict.fromkeys(REASONS, 0)
+    )
     found = []
     for item in load("pipelines.corpora.exams", params.source.kind).read(params.source, reading):
         exam = convert(item, name, counts)
         if exam is None:
             continue
-        too_long = length(exam.question) > params.max_question_words, length(exam.answer) > params.max_answer_words
+        too_long = (
+            length(exam.question) > params.max_question_words,
+            length(exam.answer) > params.max_answer_words,
+        )
         if any(too_long):
             counts["kept_multiple_choice" if item.options else "kept_free_form"] -= 1
             counts["long_question" if too_long[0] else "long_answer"] += 1
         else:
             found.append(exam)
     ledger.check(params.max_bad_rows)
-    lost = {rule: number for rule, number in counts.items() if not rule.startswith("kept_")} | {"bad rows": ledger.bad}
+    lost = {rule: number for rule, number in counts.items() if not rule.startswith("kept_")} | {
+        "bad rows": ledger.bad
+    }
     rows = rows_kept(len(found) + sum(lost.values()), lost, "questions")
-    return found, {"exam": name, "rows": rows, "source": ledger.summary(), "conversion": dict(counts), **profile(found)}
+    return found, {
+        "exam": name,
+        "rows": rows,
+        "source": ledger.summary(),
+        "conversion": dict(counts),
+        **profile(found),
+    }
 
 
-def unite(exams: Mapping[str, Sequence[Exam]], params: ExamSetParams, against: Mapping[str, Sequence[str]] | None = None) -> ExamSet:
+def unite(
+    exams: Mapping[str, Sequence[Exam]],
+    params: ExamSetParams,
+    against: Mapping[str, Sequence[str]] | None = None,
+) -> ExamSet:
     """`exams` by name, in the order of precedence; `against`: questions of other evaluation sets, by name.
 
-    The test split stays whole but for what the other evaluation sets hold; calib gives way to it, rl to both, explore to all three.
+    The test split stays whole but for what the other evaluation sets hold; calib gives way to it, rl to both,
+    explore to all three.
     """
     shingling = Shingling(params.word_shingle, params.character_shingle, params.permutations)
     rows = [exam for name, found in exams.items() for exam in _limited(found, params.limits.get(name))]
@@ -101,7 +125,12 @@ def profile(exams: Sequence[Exam]) -> dict[str, Any]:
         "fields": {name: fields[name] for name in FIELDS},
         **{
             plural: dict(sorted(Counter(getattr(exam, name) for exam in exams).items()))
-            for plural, name in (("sources", "source"), ("subjects", "subject"), ("languages", "language"), ("shapes", "shape"))
+            for plural, name in (
+                ("sources", "source"),
+                ("subjects", "subject"),
+                ("languages", "language"),
+                ("shapes", "shape"),
+            )
         },
     }
 
@@ -121,12 +150,16 @@ def read_exams(path: Path) -> list[Exam]:
             try:
                 found.append(Exam(**json.loads(line)))
             except (ValueError, TypeError) as error:
-                raise ValueError(f"{path}:{number}: {error}; the file is damaged, run its stage again") from error
+                raise ValueError(
+                    f"{path}:{number}: {error}; the file is damaged, run its stage again"
+                ) from error
     return found
 
 
 def _limited(exams: Sequence[Exam], limit: int | None) -> list[Exam]:
     if limit is None or limit >= len(exams):
         return list(exams)
-    chosen = sorted(range(len(exams)), key=lambda place: fraction("limit:" + loose(exams[place].question)))[:limit]
+    chosen = sorted(range(len(exams)), key=lambda place: fraction("limit:" + loose(exams[place].question)))[
+        :limit
+    ]
     return [exams[place] for place in sorted(chosen)]

@@ -1,6 +1,8 @@
-"""GAOKAO-Bench (Zhang et al. 2023): single-choice questions with their options inside the text, and fill-in-the-blank answers.
+"""GAOKAO-Bench (Zhang et al. 2023): single-choice questions with their options inside the text, and
+fill-in-the-blank answers.
 
-Open questions hold whole derivations or essays as answers and are left out, counted; questions with several parts have several answers.
+Open questions hold whole derivations or essays as answers and are left out, counted; questions with several
+parts have several answers.
 """
 
 from __future__ import annotations
@@ -56,4 +58,7 @@ def split_options(question: str) -> list[str]:
     if [mark[1] for mark in marks] != list("ABCD"):
         return [question]
     ends = [*(mark.start() for mark in marks[1:]), len(question)]
-    return [question[: marks[0].start()], *(question[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True))]
+    return [
+        question[: marks[0].start()],
+        *(question[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)),
+    ]

@@ -1,4 +1,6 @@
-"""What an exam's reader yields, and what is left of it after conversion: a question that stands alone, with a reference answer."""
+"""What an exam's reader yields, and what is left of it after conversion: a question that stands alone, with a
+reference answer.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Item:
-    """A row as published. With `options` it is multiple choice, `gold` the place of the right one (None: several, or not resolvable);
-    without, `answer` is the reference. `passage`: a text, table or picture that the question needs and does not hold."""
+    """A row as published. With `options` it is multiple choice, `gold` the place of the right one (None:
+    several, or not resolvable); without, `answer` is the reference. `passage`: a text, table or picture that
+    the question needs and does not hold.
+    """
 
     id: str
     question: str
@@ -27,8 +31,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Exam:
-    """A free-form exam question. `field` is one of `subjects.FIELDS`, `shape` one of `shapes.SHAPES`; `key` is its near-duplicate
-    cluster, once it has one; `meta` may hold options (for audits only), alternatives and tolerance of the answer."""
+    """A free-form exam question. `field` is one of `subjects.FIELDS`, `shape` one of `shapes.SHAPES`; `key`
+    is its near-duplicate cluster, once it has one; `meta` may hold options (for audits only), alternatives
+    and tolerance of the answer.
+    """
 
     id: str
     question: str

@@ -1,4 +1,6 @@
-"""Undergraduate STEM problems of Minerva (Lewkowycz et al. 2022): LaTeX answers in several spellings, the first one is the reference."""
+"""Undergraduate STEM problems of Minerva (Lewkowycz et al. 2022): LaTeX answers in several spellings, the
+first one is the reference.
+"""
 
 from __future__ import annotations
 

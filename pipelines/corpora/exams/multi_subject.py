@@ -1,6 +1,8 @@
-"""Multi-subject RLVR sets in their released layout (reward_bridge.md 1.2): `query` = chat messages, `label`, `subject`.
+"""Multi-subject RLVR sets in their released layout (reward_bridge.md 1.2): `query` = chat messages, `label`,
+`subject`.
 
-The question is the last message of the user; its system message asks for the lead-in before the answer and belongs to the template here.
+The question is the last message of the user; its system message asks for the lead-in before the answer and
+belongs to the template here.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def _question(query: Any) -> str:
     if isinstance(query, str) and query.strip():
         return query
     if isinstance(query, list):
-        said = [turn.get("content") for turn in query if isinstance(turn, Mapping) and turn.get("role") == "user"]
+        said = [
+            turn.get("content") for turn in query if isinstance(turn, Mapping) and turn.get("role") == "user"
+        ]
         if said and isinstance(said[-1], str) and said[-1].strip():
             return said[-1]
     raise BadRow("query holds no message of a user")

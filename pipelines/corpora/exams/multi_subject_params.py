@@ -14,8 +14,12 @@ class MultiSubjectParams(Choice, Location):
     """`virtuoussy/Multi-subject-RLVR` and sets laid out like it: chat messages, a reference and a subject."""
 
     kind: Literal["multi_subject"] = "multi_subject"
-    splits: tuple[str, ...] = Field(("train",), min_length=1, description="splits of the dataset, or files below the origin")
+    splits: tuple[str, ...] = Field(
+        ("train",), min_length=1, description="splits of the dataset, or files below the origin"
+    )
     query: str = Field("query", description="column of the chat messages, or of a plain question")
     label: str = Field("label", description="column of the reference answer")
-    subject: str = Field("subject", description="column of the subject: a name or a code of the national standard")
+    subject: str = Field(
+        "subject", description="column of the subject: a name or a code of the national standard"
+    )
     limit: int | None = Field(None, ge=1, description="rows read of a split, the first ones; null: all")

@@ -1,4 +1,6 @@
-"""OlympiadBench's open-ended English questions (He et al. 2024): numbers, expressions, tuples, intervals; some have unit and tolerance."""
+"""OlympiadBench's open-ended English questions (He et al. 2024): numbers, expressions, tuples, intervals;
+some have unit and tolerance.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def read(options: Choice, reading: Reading) -> Iterator[Item]:
 
 
 def convert(row: Mapping[str, Any]) -> Item:
-    """Rows `{context, question, final_answer, unit, error}`: the context (constants, the story so far) goes before the question."""
+    """Rows `{context, question, final_answer, unit, error}`: the context (constants, the story so far) goes
+    before the question.
+    """
     answers = literal(row.get("final_answer"))
     if not isinstance(answers, list) or not answers or not all(isinstance(answer, str) for answer in answers):
         raise BadRow("final_answer is no list of texts")
@@ -35,5 +39,10 @@ def convert(row: Mapping[str, Any]) -> Item:
         domain=str(row.get("_domain", "")),
         language="en",
         answer=answer,
-        meta={"tolerance": row.get("error"), "unit": unit, "answer_type": row.get("answer_type"), "multiple": multiple},
+        meta={
+            "tolerance": row.get("error"),
+            "unit": unit,
+            "answer_type": row.get("answer_type"),
+            "multiple": multiple,
+        },
     )

@@ -1,7 +1,8 @@
-"""Training questions that a test question holds: equal text, a shared run of words or characters, a short test question that stands in
-them as a whole, or near-duplicates at 0.6.
+"""Training questions that a test question holds: equal text, a shared run of words or characters, a short
+test question that stands in them as a whole, or near-duplicates at 0.6.
 
-reward_bridge.md 1.4.8. The test question always stays; every removal is counted by the set that it fell to and the reason.
+reward_bridge.md 1.4.8. The test question always stays; every removal is counted by the set that it fell to
+and the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ NAMES = {"text": "text", "ngram": "run", "contained": "contained", "near": "near
 def without_overlap(
     exams: Sequence[Exam], against: Mapping[str, Sequence[str]], params: OverlapParams, shingling: Shingling
 ) -> tuple[list[Exam], dict[str, Counter[str]]]:
-    """`against`: questions of each evaluation set. Returns the rows that stay, and counts[set][text | run | contained | near]."""
+    """`against`: questions of each evaluation set. Returns the rows that stay, and counts[set][text | run |
+    contained | near].
+    """
     counts = {name: Counter[str](dict.fromkeys(NAMES.values(), 0)) for name in against}
     rules = DecontaminateParams(ngram=params.words, characters=params.characters, common=params.common)
     sketcher = shingling.sketcher(params.jaccard)

@@ -1,4 +1,6 @@
-"""What the readers of published exams share: rows of all files of the source, faults to the ledger, letters to places."""
+"""What the readers of published exams share: rows of all files of the source, faults to the ledger, letters
+to places.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,14 @@ LETTERS = "ABCDEFGHIJ"
 
 
 def items(reading: Reading, files: Sequence[str], convert: Convert) -> Iterator[Item]:
-    """`files` are patterns below the source's folder, read in this order. FileNotFoundError when none of them matches anything."""
-    found = [path for file in files for path in sorted(reading.root.glob(file))] if reading.root.is_dir() else [reading.root]
+    """`files` are patterns below the source's folder, read in this order. FileNotFoundError when none of them
+    matches anything.
+    """
+    found = (
+        [path for file in files for path in sorted(reading.root.glob(file))]
+        if reading.root.is_dir()
+        else [reading.root]
+    )
     for path in found or [reading.path(files[-1])]:
         for where, row in read_rows(path, reading.ledger):
             try:
@@ -39,7 +47,9 @@ def place(letter: Any) -> int | None:
 
 
 def literal(value: Any) -> Any:
-    """Values that the publisher wrote as Python text (`"['9.6\\n']"`) -> what they say; others as they are."""
+    """Values that the publisher wrote as Python text (`"['9.6\\n']"`) -> what they say; others as they
+    are.
+    """
     if not isinstance(value, str) or value[:1] not in "[{(":
         return value
     try:

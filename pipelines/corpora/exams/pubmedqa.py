@@ -1,4 +1,6 @@
-"""PubMedQA's labelled part (Jin et al. 2019): questions about biomedical findings, answered yes, no or maybe, with a written conclusion."""
+"""PubMedQA's labelled part (Jin et al. 2019): questions about biomedical findings, answered yes, no or maybe,
+with a written conclusion.
+"""
 
 from __future__ import annotations
 

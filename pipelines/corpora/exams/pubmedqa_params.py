@@ -13,4 +13,6 @@ class PubmedqaParams(Choice):
     """Abstracts are left out either way: the question must stand alone."""
 
     kind: Literal["pubmedqa"] = "pubmedqa"
-    reference: Literal["decision", "conclusion"] = Field("decision", description="yes/no/maybe, or the abstract's concluding sentences")
+    reference: Literal["decision", "conclusion"] = Field(
+        "decision", description="yes/no/maybe, or the abstract's concluding sentences"
+    )

@@ -1,4 +1,6 @@
-"""SciBench (Wang et al. 2023): numbers with a unit; a power of ten in the unit belongs to the number (`1.5`, `$10^7 \\mathrm{km}$`)."""
+"""SciBench (Wang et al. 2023): numbers with a unit; a power of ten in the unit belongs to the number (`1.5`,
+`$10^7 \\mathrm{km}$`).
+"""
 
 from __future__ import annotations
 

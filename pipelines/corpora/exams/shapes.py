@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import re
 
-SHAPES = ("boolean", "number", "power_of_ten", "number_with_unit", "list", "latex", "chinese", "phrase", "sentence")
+SHAPES = (
+    "boolean",
+    "number",
+    "power_of_ten",
+    "number_with_unit",
+    "list",
+    "latex",
+    "chinese",
+    "phrase",
+    "sentence",
+)
 BOOLEANS = frozenset(["yes", "no", "true", "false", "maybe", "是", "否", "对", "错"])
 NUMBER = re.compile(r"[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?|[-+−]?\d+/\d+")
 POWER = re.compile(r"\d\s*(?:\\times|×|[*x])\s*10\s*\^|\d[eE][+-]?\d|^10\^")
@@ -24,7 +34,9 @@ def shape_of(answer: str) -> str:
         return "number"
     if POWER.search(text) and len(text) < 60:
         return "power_of_ten"
-    if re.search(r"[;；]|(?<!\d),|,(?!\d{3}(?!\d))", text) and (re.search(r"\d|\\", text) or text[:1] in "([{"):
+    if re.search(r"[;；]|(?<!\d),|,(?!\d{3}(?!\d))", text) and (
+        re.search(r"\d|\\", text) or text[:1] in "([{"
+    ):
         return "list"
     if UNIT.fullmatch(text) and len(text.split()) <= 6 and "=" not in text:
         return "number_with_unit"

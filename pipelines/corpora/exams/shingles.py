@@ -1,6 +1,8 @@
-"""How exam questions are cut into shingles: runs of words, and runs of characters where the text is Chinese or Japanese.
+"""How exam questions are cut into shingles: runs of words, and runs of characters where the text is Chinese
+or Japanese.
 
-Words fail on text without blanks: a Chinese sentence would be one word, and near-duplicates of it would share none.
+Words fail on text without blanks: a Chinese sentence would be one word, and near-duplicates of it would share
+none.
 """
 
 from __future__ import annotations

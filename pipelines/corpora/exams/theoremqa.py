@@ -1,4 +1,6 @@
-"""TheoremQA (Chen et al. 2023): numbers, booleans and lists; questions with a picture or with options in their text are left out."""
+"""TheoremQA (Chen et al. 2023): numbers, booleans and lists; questions with a picture or with options in
+their text are left out.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def read(options: Choice, reading: Reading) -> Iterator[Item]:
 
 
 def convert(row: Mapping[str, Any]) -> Item:
-    """Rows `{Question, Answer, Answer_type, Picture}`; an `option` answer is a multiple choice without a gold text."""
+    """Rows `{Question, Answer, Answer_type, Picture}`; an `option` answer is a multiple choice without a gold
+    text.
+    """
     kind = row.get("Answer_type")
     return Item(
         id=text(row, "_id"),

@@ -1,4 +1,6 @@
-"""BeaverTails: single responses to harmful prompts, each with a safety flag; a safe and an unsafe answer to one prompt make a pair."""
+"""BeaverTails: single responses to harmful prompts, each with a safety flag; a safe and an unsafe answer to
+one prompt make a pair.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,13 @@ def read(source: BeavertailsParams, reading: PairReading) -> Iterator[Item]:
     def convert(row: Mapping[str, Any], side: Side) -> Labelled:
         safe = flag(row, "is_safe")
         category = row.get("category")
-        meta = {"harm": sorted(name for name, found in category.items() if found is True)} if isinstance(category, Mapping) else {}
-        return Labelled(text(row, "prompt"), text(row, "response", True), float(safe), reading.name, side, safe, meta=meta)
+        meta = (
+            {"harm": sorted(name for name, found in category.items() if found is True)}
+            if isinstance(category, Mapping)
+            else {}
+        )
+        return Labelled(
+            text(row, "prompt"), text(row, "response", True), float(safe), reading.name, side, safe, meta=meta
+        )
 
     return items(source, reading, convert)

@@ -1,5 +1,5 @@
-"""Preferences between programs (dpo_vs_ppo.md 1.4, 1.5): samples from a file, judged here by the tests of their problems, or a
-set's own correct and incorrect solutions.
+"""Preferences between programs (dpo_vs_ppo.md 1.4, 1.5): samples from a file, judged here by the tests of
+their problems, or a set's own correct and incorrect solutions.
 
 Whatever labels were published with the samples, the tests decide; how often the labels agree is counted.
 """
@@ -25,7 +25,9 @@ from pipelines.seams import load
 
 @dataclass(frozen=True)
 class Programs:
-    """One problem with the programs of a row. `labels`: whether each passed, as published; empty without such labels."""
+    """One problem with the programs of a row. `labels`: whether each passed, as published; empty without such
+    labels.
+    """
 
     where: str
     problem: CodeProblem
@@ -35,7 +37,8 @@ class Programs:
 
 
 def read(source: CodeSamplesParams, reading: PairReading) -> Iterator[Item]:
-    """Counts besides those of the pairing, of programs: passed, failed, labels_agree, labels_disagree; of problems: excluded, no_tests.
+    """Counts besides those of the pairing, of programs: passed, failed, labels_agree, labels_disagree; of
+    problems: excluded, no_tests.
 
     Raises SandboxUnavailable where no sandbox can be made, CheckerFailed above `max_error_share` of errors.
     """
@@ -82,7 +85,9 @@ def _own(problem: CodeProblem, source: CodeSamplesParams) -> tuple[Sampled, str]
     return Sampled(problem.id, problem.prompt, tuple(judged), solution=solution), problem.id
 
 
-def _samples(source: CodeSamplesParams, file: str, problems: Mapping[str, CodeProblem], reading: PairReading) -> list[Programs]:
+def _samples(
+    source: CodeSamplesParams, file: str, problems: Mapping[str, CodeProblem], reading: PairReading
+) -> list[Programs]:
     """Rows of one problem and prompt together, in the order of the file."""
     found: dict[tuple[str, str], Programs] = {}
     for where, row in read_rows(reading.path(file), reading.ledger):
@@ -100,7 +105,9 @@ def _samples(source: CodeSamplesParams, file: str, problems: Mapping[str, CodePr
     return list(found.values())
 
 
-def _programs(where: str, row: Mapping[str, Any], source: CodeSamplesParams, problems: Mapping[str, CodeProblem]) -> Programs:
+def _programs(
+    where: str, row: Mapping[str, Any], source: CodeSamplesParams, problems: Mapping[str, CodeProblem]
+) -> Programs:
     columns, problem = source.columns, problems.get(text(row, source.columns.id))
     if problem is None:
         raise BadRow(f"{columns.id} names no problem of {source.problems}")
@@ -108,9 +115,15 @@ def _programs(where: str, row: Mapping[str, Any], source: CodeSamplesParams, pro
     if texts is None or not all(isinstance(one, str) for one in texts):
         raise BadRow(f"{columns.samples} is no text, and no list of it")
     labels = [] if columns.passed is None else _listed(row.get(columns.passed))
-    if labels is None or not all(isinstance(one, bool) for one in labels) or (columns.passed is not None and len(labels) != len(texts)):
+    if (
+        labels is None
+        or not all(isinstance(one, bool) for one in labels)
+        or (columns.passed is not None and len(labels) != len(texts))
+    ):
         raise BadRow(f"{columns.passed} does not hold true or false for each of {columns.samples}")
-    return Programs(where, problem, problem.prompt if columns.prompt is None else text(row, columns.prompt), texts, labels)
+    return Programs(
+        where, problem, problem.prompt if columns.prompt is None else text(row, columns.prompt), texts, labels
+    )
 
 
 def _listed(value: Any) -> list[Any] | None:
@@ -118,11 +131,18 @@ def _listed(value: Any) -> list[Any] | None:
     return value if isinstance(value, list) else [value] if isinstance(value, str | bool) else None
 
 
-def _judged(found: Sequence[Programs], source: CodeSamplesParams, reading: PairReading) -> Iterator[tuple[Sampled, str]]:
-    """With the prompt's own code before a sample, be it the row's or the problem's: what is asked for is the same function."""
+def _judged(
+    found: Sequence[Programs], source: CodeSamplesParams, reading: PairReading
+) -> Iterator[tuple[Sampled, str]]:
+    """With the prompt's own code before a sample, be it the row's or the problem's: what is asked for is the
+    same function.
+    """
     judge = load("pipelines.rewards", source.reward.kind)
     verdicts = judge.judge_programs(
-        source.reward, [one.problem.answer() for one in found], [one.texts for one in found], source.max_error_share
+        source.reward,
+        [one.problem.answer() for one in found],
+        [one.texts for one in found],
+        source.max_error_share,
     )
     for one, own in zip(found, verdicts, strict=True):
         passed = [None if verdict.outcome == "error" else verdict.outcome == "right" for verdict in own]

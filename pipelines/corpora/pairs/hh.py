@@ -1,7 +1,7 @@
 """HH-RLHF (Bai et al. 2022): two whole dialogues that differ in the last answer (dpo_vs_ppo.md 1.2).
 
-The prompt is what both have in common up to the last `\\n\\nAssistant:`. A split goes by the first turn of the human, since one
-conversation comes at several lengths.
+The prompt is what both have in common up to the last `\\n\\nAssistant:`. A split goes by the first turn of
+the human, since one conversation comes at several lengths.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""LLaMA-Factory's layouts: chat turns with a chosen and a rejected answer, or with one answer that was found good or bad.
+"""LLaMA-Factory's layouts: chat turns with a chosen and a rejected answer, or with one answer that was found
+good or bad.
 
 Single labelled answers become pairs where one prompt has both kinds.
 """

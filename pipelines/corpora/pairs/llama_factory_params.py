@@ -8,6 +8,8 @@ from pipelines.corpora.pair_sources_params import PairSource
 
 
 class LlamaFactoryParams(PairSource):
-    """Rows {conversations, chosen, rejected} or {messages, label}; each row says by its columns which it is."""
+    """Rows {conversations, chosen, rejected} or {messages, label}; each row says by its columns which it
+    is.
+    """
 
     kind: Literal["llama_factory"] = "llama_factory"

@@ -20,7 +20,10 @@ def read(source: PandalmParams, reading: PairReading) -> Iterator[Item]:
 
     def convert(row: Mapping[str, Any], side: Side) -> Preference:
         labels = [one_of(row, column, (0, 1, 2)) for column in ANNOTATORS]
-        instruction, responses = text(row, "instruction"), (text(row, "response1", True), text(row, "response2", True))
+        instruction, responses = (
+            text(row, "instruction"),
+            (text(row, "response1", True), text(row, "response2", True)),
+        )
         given = row.get("input")
         prompt = f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() else instruction
         label, votes = Counter(labels).most_common(1)[0]

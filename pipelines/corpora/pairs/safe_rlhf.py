@@ -1,4 +1,6 @@
-"""PKU-SafeRLHF: two responses with a helpfulness label l_h, a safety label l_s and a flag each (dpo_vs_ppo.md 1.3)."""
+"""PKU-SafeRLHF: two responses with a helpfulness label l_h, a safety label l_s and a flag each (dpo_vs_ppo.md
+1.3).
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,11 @@ from pipelines.corpora.split import Side
 
 
 def read(source: SafeRlhfParams, reading: PairReading) -> Iterator[Item]:
-    """Rows `{prompt, response_0, response_1, better_response_id, safer_response_id, is_response_0_safe, is_response_1_safe}`.
+    """Rows `{prompt, response_0, response_1, better_response_id, safer_response_id, is_response_0_safe,
+    is_response_1_safe}`.
 
-    The ids are 0 or 1. What comes out prefers by l_h; the merge rule, which looks at all labels, is applied to the whole set.
+    The ids are 0 or 1. What comes out prefers by l_h; the merge rule, which looks at all labels, is applied
+    to the whole set.
     """
 
     def convert(row: Mapping[str, Any], side: Side) -> Preference:

@@ -1,7 +1,7 @@
 """Preferences of a model's own samples: judged by a checker, by tests or by a reward model, and paired.
 
-The stage that samples hands its judged prompts to `preferences`; `read` takes the same from a file, so that samples made and judged
-elsewhere serve as well.
+The stage that samples hands its judged prompts to `preferences`; `read` takes the same from a file, so that
+samples made and judged elsewhere serve as well.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from pipelines.seams import load
 
 @dataclass(frozen=True)
 class Sampled:
-    """One prompt with its judged samples. `solution`: the data set's own answer, which the code rule may need. `side`: where the corpus
-    has put the prompt; `train` is still to be split by the set's shares. `conversation`: the prompt as turns, where it has several."""
+    """One prompt with its judged samples. `solution`: the data set's own answer, which the code rule may
+    need. `side`: where the corpus has put the prompt; `train` is still to be split by the set's shares.
+    `conversation`: the prompt as turns, where it has several.
+    """
 
     id: str
     prompt: str
@@ -37,8 +39,11 @@ class Sampled:
     conversation: Conversation | None = None
 
 
-def preferences(prompts: Iterable[Sampled], source: SampledParams, name: str, seed: int) -> tuple[list[Preference], Counter[str]]:
-    """Pairs by `source.pairing`, or safety records by `source.safety`, whose samples must hold `safe` (see `with_safety`).
+def preferences(
+    prompts: Iterable[Sampled], source: SampledParams, name: str, seed: int
+) -> tuple[list[Preference], Counter[str]]:
+    """Pairs by `source.pairing`, or safety records by `source.safety`, whose samples must hold `safe` (see
+    `with_safety`).
 
     Counts: prompts, samples, pairs, prompts_with_pairs, and what make_pairs or make_safety_pairs left out.
     """
@@ -47,7 +52,9 @@ def preferences(prompts: Iterable[Sampled], source: SampledParams, name: str, se
     return paired(prompts, source.pairing, name, seed)
 
 
-def paired(prompts: Iterable[Sampled], how: PairingParams, name: str, seed: int) -> tuple[list[Preference], Counter[str]]:
+def paired(
+    prompts: Iterable[Sampled], how: PairingParams, name: str, seed: int
+) -> tuple[list[Preference], Counter[str]]:
     """Plain pairs, and the counts of `preferences`."""
     found, counts = [], Counter[str](prompts=0, samples=0, pairs=0, prompts_with_pairs=0)
     for one in prompts:
@@ -58,16 +65,21 @@ def paired(prompts: Iterable[Sampled], how: PairingParams, name: str, seed: int)
     return found, counts
 
 
-def safety_preferences(prompts: Iterable[Sampled], safety: SafetyRule, name: str, seed: int) -> tuple[list[Preference], Counter[str]]:
-    """Safety records of judged samples: `passed` gives l_h, `safe` the flags and l_s. They go through the merge rule and the filters like
-    any others."""
+def safety_preferences(
+    prompts: Iterable[Sampled], safety: SafetyRule, name: str, seed: int
+) -> tuple[list[Preference], Counter[str]]:
+    """Safety records of judged samples: `passed` gives l_h, `safe` the flags and l_s. They go through the
+    merge rule and the filters like any others.
+    """
     found, counts = [], Counter[str](prompts=0, samples=0, pairs=0, prompts_with_pairs=0)
     for one in prompts:
         labelled, left_out = make_safety_pairs(one.id, one.judged, safety.pairs, seed)
         for first, second, helpful, safer in labelled:
             flags = one.judged[first].safe, one.judged[second].safe
             pair = _preference(one, first, second, name)
-            found.append(replace(pair, chosen_safe=flags[0], rejected_safe=flags[1], helpful=helpful, safer=safer))
+            found.append(
+                replace(pair, chosen_safe=flags[0], rejected_safe=flags[1], helpful=helpful, safer=safer)
+            )
         counts += left_out
         _tally(counts, one, len(labelled))
     return found, counts
@@ -76,14 +88,20 @@ def safety_preferences(prompts: Iterable[Sampled], safety: SafetyRule, name: str
 def with_safety(judged: Iterable[Judged], safety: SafetyRule) -> tuple[Judged, ...]:
     """The samples with `safe` and `harm` by the rule."""
     rule = load("pipelines.rewards", safety.rule.kind)
-    return tuple(replace(one, safe=rule.is_safe(one.text, safety.rule), harm=float(rule.harm(one.text, safety.rule))) for one in judged)
+    return tuple(
+        replace(one, safe=rule.is_safe(one.text, safety.rule), harm=float(rule.harm(one.text, safety.rule)))
+        for one in judged
+    )
 
 
 def read(source: SampledParams, reading: PairReading) -> Iterator[Item]:
-    """Rows `{id, prompt, samples: [{text, score, passed, finished?, ids?, safe?}], side?, solution?}` of `source.file`."""
+    """Rows `{id, prompt, samples: [{text, score, passed, finished?, ids?, safe?}], side?, solution?}` of
+    `source.file`.
+    """
     if source.file is None:
         raise ValueError(
-            f"source {reading.name}: file is null, so origin is a model that must be sampled first; name a file of judged samples"
+            f"source {reading.name}: file is null, so origin is a model that must be sampled first; name a "
+            f"file of judged samples"
         )
     for where, row in read_rows(reading.path(source.file), reading.ledger):
         try:
@@ -113,7 +131,9 @@ def _preference(one: Sampled, winner: int, loser: int, name: str) -> Preference:
         won = one.judged[winner]
         chosen, ids, meta = won.text, won.ids, {"scores": [won.score, lost.score]}
     both = ids or None, lost.ids or None
-    return Preference(one.prompt, chosen, lost.text, name, one.side, ids=both, meta=meta, conversation=one.conversation)
+    return Preference(
+        one.prompt, chosen, lost.text, name, one.side, ids=both, meta=meta, conversation=one.conversation
+    )
 
 
 def _sampled(row: Mapping[str, Any], source: SampledParams) -> Sampled:
@@ -125,9 +145,15 @@ def _sampled(row: Mapping[str, Any], source: SampledParams) -> Sampled:
         judged = with_safety(judged, source.safety)
     solution = row.get("solution")
     side: Side = one_of(row, "side", ("train", "validation", "heldout")) if "side" in row else "train"
-    turns = conversation(prompt_turns(row, "prompt"), "prompt", row.get("tools")) if isinstance(row.get("prompt"), list) else None
+    turns = (
+        conversation(prompt_turns(row, "prompt"), "prompt", row.get("tools"))
+        if isinstance(row.get("prompt"), list)
+        else None
+    )
     prompt = text(row, "prompt") if turns is None else turns.transcript
-    return Sampled(text(row, "id"), prompt, judged, side, solution if isinstance(solution, str) else None, turns)
+    return Sampled(
+        text(row, "id"), prompt, judged, side, solution if isinstance(solution, str) else None, turns
+    )
 
 
 def _judged(sample: Mapping[str, Any]) -> Judged:

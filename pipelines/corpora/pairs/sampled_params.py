@@ -18,7 +18,9 @@ class Drawing(Settings):
     """How a token is drawn, and how many. The defaults are those of dpo_vs_ppo.md 4.2."""
 
     temperature: float = Field(1.0, gt=0, le=10, description="logits are divided by it")
-    top_p: float = Field(1.0, gt=0, le=1, description="smallest set of tokens with at least this probability; 1 is off")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="smallest set of tokens with at least this probability; 1 is off"
+    )
     top_k: int = Field(200, ge=0, description="this many most likely tokens; 0 is off")
     max_new_tokens: int = Field(256, ge=1, description="longest response, end token included")
 
@@ -29,14 +31,24 @@ class SafetyRule(Settings):
     rule: Annotated[Choice, Seam("pipelines.rewards", "is_safe(text, options)")] = Field(
         {"kind": "forbidden"}, validate_default=True, description="what makes an answer unsafe"
     )
-    pairs: int = Field(2, ge=1, le=64, description="pairs per prompt at most, drawn uniformly among those that a label decides")
+    pairs: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="pairs per prompt at most, drawn uniformly among those that a label decides",
+    )
 
 
 class SampledParams(Choice):
-    """Samples of the model at `origin` on the corpus' prompts, or a file of samples that were judged elsewhere."""
+    """Samples of the model at `origin` on the corpus' prompts, or a file of samples that were judged
+    elsewhere.
+    """
 
     kind: Literal["sampled"] = "sampled"
-    file: str | None = Field(None, description="JSONL of judged samples, relative to origin; null: origin is a model, which is sampled")
+    file: str | None = Field(
+        None,
+        description="JSONL of judged samples, relative to origin; null: origin is a model, which is sampled",
+    )
     samples: int = Field(4, ge=2, le=1024, description="responses per prompt")
     sampling: Drawing = Drawing()
     prompts: dict[Side, Annotated[int, Field(ge=0)]] = Field(
@@ -45,14 +57,26 @@ class SampledParams(Choice):
         description="RL, validation and held-out prompts that are sampled; 0: all",
     )
     reward: Annotated[Choice, CHECKER] = Field(
-        default_factory=partial(CHECKER.choose, "final_answer"), description="the checker that judges the samples, with its options"
+        default_factory=partial(CHECKER.choose, "final_answer"),
+        description="the checker that judges the samples, with its options",
     )
-    max_error_share: float = Field(0.05, ge=0, le=1, description="the stage stops when more verdicts are errors; such samples are left out")
-    pairing: PairingParams = Field(PassFail(), description="how judged samples become pairs; without meaning where safety is set")
-    safety: SafetyRule | None = Field(None, description="make safety records of the samples; null: plain pairs")
+    max_error_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="the stage stops when more verdicts are errors; such samples are left out",
+    )
+    pairing: PairingParams = Field(
+        PassFail(), description="how judged samples become pairs; without meaning where safety is set"
+    )
+    safety: SafetyRule | None = Field(
+        None, description="make safety records of the samples; null: plain pairs"
+    )
 
     @model_validator(mode="after")
     def _train(self) -> SampledParams:
         if self.file is None and "train" not in self.prompts:
-            raise ValueError("prompts.train is missing: nothing would be left to train on; 0 takes all RL prompts")
+            raise ValueError(
+                "prompts.train is missing: nothing would be left to train on; 0 takes all RL prompts"
+            )
         return self

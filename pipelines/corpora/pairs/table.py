@@ -22,7 +22,10 @@ def _preference(row: Mapping[str, Any], side: Side, source: TableParams, name: s
     columns = source.columns
     prompt, chosen, rejected, turns = two_answers(row, columns.prompt, columns.chosen, columns.rejected)
     prefers_chosen = True if columns.label is None else _label(row, columns.label, source)
-    flags = [None if column is None else flag(row, column) for column in (columns.chosen_safe, columns.rejected_safe)]
+    flags = [
+        None if column is None else flag(row, column)
+        for column in (columns.chosen_safe, columns.rejected_safe)
+    ]
     safer = None if columns.safer is None else _label(row, columns.safer, source)
     if safer is None and None not in flags and flags[0] != flags[1]:
         safer = flags[0]  # of a safe and an unsafe answer the safe one is the safer one

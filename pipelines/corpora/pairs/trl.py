@@ -1,8 +1,8 @@
-"""Preference data in the layouts that TRL documents: text or lists of turns, with the prompt in a column of its own or as the common
-beginning of both answers, and unpaired answers with a label.
+"""Preference data in the layouts that TRL documents: text or lists of turns, with the prompt in a column of
+its own or as the common beginning of both answers, and unpaired answers with a label.
 
-A row's own columns say which it is. A row that contradicts itself is a bad one: other turns in `chosen` than in `prompt`, two beginnings
-that differ, no turn of the assistant at the end.
+A row's own columns say which it is. A row that contradicts itself is a bad one: other turns in `chosen` than
+in `prompt`, two beginnings that differ, no turn of the assistant at the end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.columns import BadRow, cell, flag, text
-from pipelines.corpora.dialogue import answered, beside_prompt, chat_turns, conversation, opening, prompt_turns
+from pipelines.corpora.dialogue import (
+    answered,
+    beside_prompt,
+    chat_turns,
+    conversation,
+    opening,
+    prompt_turns,
+)
 from pipelines.corpora.pair import Labelled, Preference
 from pipelines.corpora.pair_rows import Item, PairReading, items
 from pipelines.corpora.pairs.trl_params import TrlParams
@@ -20,18 +27,24 @@ from pipelines.models.conversation import Conversation, Turn
 
 
 def read(source: TrlParams, reading: PairReading) -> Iterator[Item]:
-    """Rows `{prompt?, chosen, rejected}` or `{prompt, completion, label}`, each text or a list of turns; `tools` beside them."""
+    """Rows `{prompt?, chosen, rejected}` or `{prompt, completion, label}`, each text or a list of turns;
+    `tools` beside them.
+    """
     return items(source, reading, lambda row, side: _item(row, side, reading.name))
 
 
 def _item(row: Mapping[str, Any], side: Side, name: str) -> Item:
     if row.get("chosen") is not None or row.get("rejected") is not None:
-        prompt, chosen, rejected, turns = two_answers(row, "prompt" if row.get("prompt") is not None else None, "chosen", "rejected")
+        prompt, chosen, rejected, turns = two_answers(
+            row, "prompt" if row.get("prompt") is not None else None, "chosen", "rejected"
+        )
         return Preference(prompt, chosen, rejected, name, side, key=key_of(turns), conversation=turns)
     if "completion" not in row:
         raise BadRow("no columns chosen and rejected, and no column completion")
     prompt, answer, turns = one_answer(row, "prompt", "completion")
-    return Labelled(prompt, answer, float(flag(row, "label")), name, side, key=key_of(turns), conversation=turns)
+    return Labelled(
+        prompt, answer, float(flag(row, "label")), name, side, key=key_of(turns), conversation=turns
+    )
 
 
 def key_of(turns: Conversation | None) -> str:
@@ -39,13 +52,19 @@ def key_of(turns: Conversation | None) -> str:
     return opening(turns.turns) if turns is not None and len(turns.turns) > 1 else ""
 
 
-def two_answers(row: Mapping[str, Any], prompt: str | None, chosen: str, rejected: str) -> tuple[str, str, str, Conversation | None]:
-    """The prompt as text, both answers, and the prompt as turns where the row holds turns. `prompt` None: what both columns begin with."""
+def two_answers(
+    row: Mapping[str, Any], prompt: str | None, chosen: str, rejected: str
+) -> tuple[str, str, str, Conversation | None]:
+    """The prompt as text, both answers, and the prompt as turns where the row holds turns. `prompt` None:
+    what both columns begin with.
+    """
     lists = [isinstance(cell(row, column), list) for column in (chosen, rejected)]
     if lists[0] != lists[1]:
         raise BadRow(f"of {chosen} and {rejected} one is text, the other a list of turns")
     if prompt is not None:
-        (asked, first, turns), (_, second, other) = (one_answer(row, prompt, column) for column in (chosen, rejected))
+        (asked, first, turns), (_, second, other) = (
+            one_answer(row, prompt, column) for column in (chosen, rejected)
+        )
         if turns != other:
             raise BadRow(f"{chosen} and {rejected} begin with different turns")
         return asked, first, second, turns
@@ -87,8 +106,9 @@ def _asked(turns: list[Turn], column: str, row: Mapping[str, Any]) -> Conversati
 
 
 def common_beginning(chosen: str, rejected: str) -> tuple[str, str, str]:
-    """The prompt that two texts begin with, and what follows it in each. No word is cut in two, and one blank before the answers belongs
-    to them, as in TRL's `extract_prompt`."""
+    """The prompt that two texts begin with, and what follows it in each. No word is cut in two, and one blank
+    before the answers belongs to them, as in TRL's `extract_prompt`.
+    """
     least = min(len(chosen), len(rejected))
     place = next((place for place in range(least) if chosen[place] != rejected[place]), least)
 

@@ -14,5 +14,9 @@ class XstestParams(PairSource):
 
     kind: Literal["xstest"] = "xstest"
     partial: Literal["between", "drop"] = Field(
-        "between", description="a partial refusal lies between compliance and refusal, and is unsafe on an unsafe prompt; or it is left out"
+        "between",
+        description=(
+            "a partial refusal lies between compliance and refusal, and is unsafe on an unsafe prompt; or it "
+            "is left out"
+        ),
     )

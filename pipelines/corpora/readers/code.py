@@ -1,7 +1,8 @@
-"""Code problems as a corpus: the set's own prompts, reference solutions as demonstrations, the tests in `meta`.
+"""Code problems as a corpus: the set's own prompts, reference solutions as demonstrations, the tests in
+`meta`.
 
-dpo_vs_ppo.md 1.1, 1.4. The checker `code_tests` reads the tests; public ones only select submissions, hidden ones only score
-(dpo_vs_ppo.md 1.6). The texts of programs stay as they are, blank for blank.
+dpo_vs_ppo.md 1.1, 1.4. The checker `code_tests` reads the tests; public ones only select submissions, hidden
+ones only score (dpo_vs_ppo.md 1.6). The texts of programs stay as they are, blank for blank.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ NUMBER = re.compile(r"\d+")
 def read(source: CodeProblemsSource, reading: Reading) -> Iterator[Problem]:
     """The reference answer is the first solution, or the problem's id where there is none.
 
-    Whole rows that give no problem are counted as left out: excluded, no_role (a number in no range of `numbers`), no_tests, and of those
-    that are put aside no_hidden_tests.
+    Whole rows that give no problem are counted as left out: excluded, no_role (a number in no range of
+    `numbers`), no_tests, and of those that are put aside no_hidden_tests.
     """
     for role, split in source.splits.items():
         for where, row in table_rows(source, reading, split):
@@ -60,7 +61,9 @@ def _role(problem: CodeProblem, role: Role, source: CodeProblemsSource) -> Role 
     found = NUMBER.findall(problem.id)
     if not found:
         raise BadRow("the id holds no number, which `numbers` goes by")
-    return next((own for own, (first, last) in source.numbers.items() if first <= int(found[-1]) <= last), None)
+    return next(
+        (own for own, (first, last) in source.numbers.items() if first <= int(found[-1]) <= last), None
+    )
 
 
 def _left_out(problem: CodeProblem, role: Role | None, source: CodeProblemsSource) -> str:

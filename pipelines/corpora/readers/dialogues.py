@@ -1,6 +1,8 @@
-"""Dialogues from preference data as demonstrations: prompt and preferred answer, the loss on that answer alone (dpo_vs_ppo.md 2).
+"""Dialogues from preference data as demonstrations: prompt and preferred answer, the loss on that answer
+alone (dpo_vs_ppo.md 2).
 
-Prompts and split keys are those that the preferences of the same rows have, so equal shares put the same prompts aside in both.
+Prompts and split keys are those that the preferences of the same rows have, so equal shares put the same
+prompts aside in both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The embedded exam: several subjects with levels, written-out steps and an exact answer, generated from a seed and a small lexicon.
+"""The embedded exam: several subjects with levels, written-out steps and an exact answer, generated from a
+seed and a small lexicon.
 
-A share of the demonstrations gives the bare answer, the rest write the working; demonstrations stay on the lower levels, RL prompts and
-the problems put aside go over all of them. So SFT answers tersely and often wrongly, and RL can discover that writing the steps pays.
+A share of the demonstrations gives the bare answer, the rest write the working; demonstrations stay on the
+lower levels, RL prompts and the problems put aside go over all of them. So SFT answers tersely and often
+wrongly, and RL can discover that writing the steps pays.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ TRIES = 300  # draws without a new problem after which a subject and level count
 
 
 def read(source: ExamSource, reading: Reading) -> Iterator[Problem]:
-    """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations as they are."""
+    """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations
+    as they are.
+    """
     lexicon = read_lexicon(source, reading)
     wanted: Sequence[tuple[Role, Side, int, tuple[int, ...]]] = (
         ("sft", "train", source.n_sft, source.sft_levels),
@@ -35,7 +39,9 @@ def read(source: ExamSource, reading: Reading) -> Iterator[Problem]:
 
 
 def read_lexicon(source: ExamSource, reading: Reading) -> Lexicon:
-    """Words by kind, sorted: the order of the file does not matter. Bad rows are counted against the corpus' limit."""
+    """Words by kind, sorted: the order of the file does not matter. Bad rows are counted against the corpus'
+    limit.
+    """
     words: Mapping[str, set[str]] = {kind: set() for kind in KINDS}
     path = reading.path(source.lexicon)
     ledger = reading.ledger
@@ -55,9 +61,17 @@ def read_lexicon(source: ExamSource, reading: Reading) -> Lexicon:
 
 
 def draw_role(
-    source: ExamSource, reading: Reading, lexicon: Lexicon, role: Role, side: Side, number: int, levels: tuple[int, ...]
+    source: ExamSource,
+    reading: Reading,
+    lexicon: Lexicon,
+    role: Role,
+    side: Side,
+    number: int,
+    levels: tuple[int, ...],
 ) -> Iterator[Problem]:
-    """`number` different questions whose keys lie on `side`, subjects and levels in turn until one is used up."""
+    """`number` different questions whose keys lie on `side`, subjects and levels in turn until one is used
+    up.
+    """
     rng = Random(f"exam:{reading.seed}:{role}")
     ranges = Ranges(source.start_max, source.operand_max, source.operations, source.letters)
     cells = [(subject, level) for level in levels for subject in source.subjects]
@@ -67,7 +81,8 @@ def draw_role(
     while len(seen) < number:
         if not open_cells:
             raise ValueError(
-                f"source {reading.name}: only {len(seen)} different {role} problems exist, {number} were asked for; "
+                f"source {reading.name}: only {len(seen)} different {role} problems exist, {number} were "
+                f"asked for; "
                 f"lower n_{role}, or widen start_max, operand_max, lengths or subjects"
             )
         subject, level = next(turns)
@@ -88,7 +103,9 @@ def draw_role(
             open_cells.remove((subject, level))
 
 
-def _problem(source: ExamSource, subject: str, level: int, item: Item, question: str, key: str, role: Role, rng: Random) -> Problem:
+def _problem(
+    source: ExamSource, subject: str, level: int, item: Item, question: str, key: str, role: Role, rng: Random
+) -> Problem:
     _, answer = SUBJECTS[subject].work(item, int)
     solution, meta = None, {}
     if role == "sft":

@@ -1,6 +1,8 @@
-"""GSM8K (Cobbe et al. 2021) as published: the worked solution with calculator spans, its last line `#### answer`.
+"""GSM8K (Cobbe et al. 2021) as published: the worked solution with calculator spans, its last line `####
+answer`.
 
-The spans `<<48/2=24>>` are notes to a calculator that no model here has; they are removed, what follows them stays.
+The spans `<<48/2=24>>` are notes to a calculator that no model here has; they are removed, what follows them
+stays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""MATH (Hendrycks et al. 2021): problem, level, type and a solution whose last `\\boxed{}` holds the answer."""
+"""MATH (Hendrycks et al. 2021): problem, level, type and a solution whose last `\\boxed{}` holds the
+answer.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,21 @@ def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
             raise BadRow("the solution boxes no answer")
         subject = text(row, "type").lower().replace(" ", "_").replace("&", "and")
         return Problem(
-            text(row, "problem"), answer, role, subject, with_final_line(solution, answer, source.final_line), level(text(row, "level"))
+            text(row, "problem"),
+            answer,
+            role,
+            subject,
+            with_final_line(solution, answer, source.final_line),
+            level(text(row, "level")),
         )
 
     return problems(source, reading, convert)
 
 
 def last_boxed(solution: str) -> str:
-    """What the last `\\boxed{...}` or `\\fbox{...}` holds, its braces matched (`\\boxed 5` holds 5); empty when there is none."""
+    """What the last `\\boxed{...}` or `\\fbox{...}` holds, its braces matched (`\\boxed 5` holds 5); empty
+    when there is none.
+    """
     start = max(solution.rfind("\\boxed"), solution.rfind("\\fbox"))
     if start < 0:
         return ""

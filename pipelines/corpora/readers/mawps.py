@@ -1,6 +1,8 @@
-"""MAWPS in SVAMP's form: an arithmetic word problem with placeholders, its numbers, and the equation in prefix form.
+"""MAWPS in SVAMP's form: an arithmetic word problem with placeholders, its numbers, and the equation in
+prefix form.
 
-There are no written solutions, so the rows serve RL and evaluation; the equation is checked against the answer, which finds broken rows.
+There are no written solutions, so the rows serve RL and evaluation; the equation is checked against the
+answer, which finds broken rows.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ TOLERANCE = Fraction(1, 100)  # answers are rounded to two decimals in places
 
 
 def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
-    """Rows `{Question, Numbers, Equation, Answer}`; numbers go back into the question, whole ones without `.0`."""
+    """Rows `{Question, Numbers, Equation, Answer}`; numbers go back into the question, whole ones without
+    `.0`.
+    """
 
     def convert(row: dict[str, Any], role: Role) -> Problem:
         values = [number(value) for value in text(row, "Numbers").split()]
@@ -53,7 +57,8 @@ def _check(equation: str, values: list[str], answer: str) -> None:
     stack: list[Fraction] = []
     try:
         for token in reversed(equation.split()):
-            if token in OPERATIONS:  # prefix notation read from its end: the operands lie on the stack, the first on top
+            # prefix notation read from its end: the operands lie on the stack, the first on top
+            if token in OPERATIONS:
                 stack.append(OPERATIONS[token](stack.pop(), stack.pop()))
             else:
                 stack.append(Fraction(fill(token, values)))

@@ -1,7 +1,8 @@
-"""Conversations to learn from, in the layouts that TRL documents: `messages`, `prompt` and `completion`, or `text`.
+"""Conversations to learn from, in the layouts that TRL documents: `messages`, `prompt` and `completion`, or
+`text`.
 
-The turns stay turns until the model's chat template renders them. What contradicts itself (roles out of order, an end that is not the
-assistant's, a prompt column beside other turns) is a bad row.
+The turns stay turns until the model's chat template renders them. What contradicts itself (roles out of
+order, an end that is not the assistant's, a prompt column beside other turns) is a bad row.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.columns import BadRow, cell, text
-from pipelines.corpora.dialogue import beside_prompt, chat_turns, conversation, opening, prompt_turns, without_opening
+from pipelines.corpora.dialogue import (
+    beside_prompt,
+    chat_turns,
+    conversation,
+    opening,
+    prompt_turns,
+    without_opening,
+)
 from pipelines.corpora.problem import Problem, Reading, Role
 from pipelines.corpora.sources_params import MessagesSource
 from pipelines.corpora.tables import table_rows
@@ -44,20 +52,31 @@ def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSou
         if not isinstance(prompt, list) and not isinstance(completion, list):
             return _question(row, where, role, source, name)
         asked = prompt_turns(row, columns.prompt)
-        own = [Turn("assistant", completion)] if isinstance(completion, str) else chat_turns(completion, columns.completion)
+        own = (
+            [Turn("assistant", completion)]
+            if isinstance(completion, str)
+            else chat_turns(completion, columns.completion)
+        )
         asked, own = beside_prompt(own, asked, columns.completion, columns.prompt)
         turns, first = [*asked, *own], len(asked)
     elif cell(row, columns.text) is not None:
         return _text(row, where, role, source, name)
     else:
-        raise BadRow(f"no column {columns.messages}, no {columns.prompt} with {columns.completion}, and no {columns.text}")
-    whole = conversation(turns, columns.messages if first == 0 else columns.completion, cell(row, columns.tools))
+        raise BadRow(
+            f"no column {columns.messages}, no {columns.prompt} with {columns.completion}, and no "
+            f"{columns.text}"
+        )
+    whole = conversation(
+        turns, columns.messages if first == 0 else columns.completion, cell(row, columns.tools)
+    )
     if not whole.answered:
         raise BadRow(f"the conversation ends with a turn of the {whole.turns[-1].role}, not of the assistant")
     said = whole.turns[-1].said
     key = opening(turns) if columns.key is None else text(row, columns.key)
     loss: Loss = "last" if source.loss == "last" else first or "every"
-    return Problem(whole.transcript, said, role, name, said, key=key, conversation=whole, loss=loss, where=where)
+    return Problem(
+        whole.transcript, said, role, name, said, key=key, conversation=whole, loss=loss, where=where
+    )
 
 
 def _messages(row: Mapping[str, Any], source: MessagesSource) -> list[Turn]:
@@ -66,7 +85,9 @@ def _messages(row: Mapping[str, Any], source: MessagesSource) -> list[Turn]:
     turns = chat_turns(cell(row, columns.messages), columns.messages)
     prompt = cell(row, columns.prompt)
     if isinstance(prompt, str) and prompt.strip() and prompt.strip() != opening(turns).strip():
-        raise BadRow(f"{columns.prompt} and the turns that {columns.messages} begins with are different prompts")
+        raise BadRow(
+            f"{columns.prompt} and the turns that {columns.messages} begins with are different prompts"
+        )
     if isinstance(prompt, list) and prompt:
         beside_prompt(turns, chat_turns(prompt, columns.prompt), columns.messages, columns.prompt)
     return turns
@@ -81,7 +102,10 @@ def _question(row: Mapping[str, Any], where: str, role: Role, source: MessagesSo
 
 def _text(row: Mapping[str, Any], where: str, role: Role, source: MessagesSource, name: str) -> Problem:
     if role != "sft":
-        raise BadRow(f"{source.columns.text} has no prompt, so it can serve `sft` alone, not `{role}`: name its file under splits.sft")
+        raise BadRow(
+            f"{source.columns.text} has no prompt, so it can serve `sft` alone, not `{role}`: name its file "
+            f"under splits.sft"
+        )
     said = text(row, source.columns.text)
     key = "" if source.columns.key is None else text(row, source.columns.key)
     return Problem(said, said, role, name, said, key=key, loss="text", where=where)

@@ -1,7 +1,9 @@
-"""The embedded multi-subject set: generated questions whose reference answers are phrases and sentences, so that rules and models differ.
+"""The embedded multi-subject set: generated questions whose reference answers are phrases and sentences, so
+that rules and models differ.
 
-A share of the demonstrations states the answer alone, the rest write the working first; `pipelines/rewards/phrase_answer.py` is its exact
-checker, and `phrase_variants` there makes right and nearly right answers for the training of verifiers.
+A share of the demonstrations states the answer alone, the rest write the working first;
+`pipelines/rewards/phrase_answer.py` is its exact checker, and `phrase_variants` there makes right and nearly
+right answers for the training of verifiers.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ TRIES = 300  # draws without a new problem after which a subject and level count
 
 
 def read(source: PhraseSource, reading: Reading) -> Iterator[Problem]:
-    """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations as they are."""
+    """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations
+    as they are.
+    """
     lexicon = read_lexicon(source, reading)
     wanted: Sequence[tuple[Role, Side, int]] = (
         ("sft", "train", source.n_sft),
@@ -36,7 +40,9 @@ def read(source: PhraseSource, reading: Reading) -> Iterator[Problem]:
 
 
 def read_lexicon(source: PhraseSource, reading: Reading) -> Lexicon:
-    """Words by kind, sorted. ValueError when a kind has too few; bad rows are counted against the corpus' limit."""
+    """Words by kind, sorted. ValueError when a kind has too few; bad rows are counted against the corpus'
+    limit.
+    """
     words: Mapping[str, set[str]] = {kind: set() for kind in KINDS}
     path = reading.path(source.lexicon)
     for where, row in read_rows(path, reading.ledger):
@@ -50,11 +56,16 @@ def read_lexicon(source: PhraseSource, reading: Reading) -> Lexicon:
             words[kind].add(word)
     few = [kind for kind, found in words.items() if len(found) < (1 if kind == "unit" else LEAST)]
     if few:
-        raise ValueError(f"{path} holds fewer than {LEAST} words (unit: 1) of kind {', '.join(few)}; add rows {{kind, word}}")
+        raise ValueError(
+            f"{path} holds fewer than {LEAST} words (unit: 1) of kind {', '.join(few)}; add rows "
+            f"{{kind, word}}"
+        )
     return {kind: sorted(found) for kind, found in words.items()}
 
 
-def _draw_role(source: PhraseSource, reading: Reading, lexicon: Lexicon, role: Role, side: Side, number: int) -> Iterator[Problem]:
+def _draw_role(
+    source: PhraseSource, reading: Reading, lexicon: Lexicon, role: Role, side: Side, number: int
+) -> Iterator[Problem]:
     rng = Random(f"phrases:{reading.seed}:{role}")
     levels = source.sft_levels if role == "sft" else source.rl_levels
     subjects = [name for name in source.subjects if role not in ("sft", "rl") or name not in source.unseen]
@@ -63,7 +74,8 @@ def _draw_role(source: PhraseSource, reading: Reading, lexicon: Lexicon, role: R
     while len(seen) < number:
         if not open_cells:
             raise ValueError(
-                f"source {reading.name}: only {len(seen)} different {role} problems exist, {number} were asked for; "
+                f"source {reading.name}: only {len(seen)} different {role} problems exist, {number} were "
+                f"asked for; "
                 f"lower n_{role}, or widen the levels, the subjects or the lexicon"
             )
         subject, level = next(turns)
@@ -74,7 +86,13 @@ def _draw_role(source: PhraseSource, reading: Reading, lexicon: Lexicon, role: R
             if reading.shares.side(drawn.key) == side and drawn.question not in seen:
                 seen.add(drawn.question)
                 terse = rng.random() < source.terse
-                solution = None if role != "sft" else f"{MARKER}{drawn.answer}" if terse else f"{drawn.steps}\n{MARKER}{drawn.answer}"
+                solution = (
+                    None
+                    if role != "sft"
+                    else f"{MARKER}{drawn.answer}"
+                    if terse
+                    else f"{drawn.steps}\n{MARKER}{drawn.answer}"
+                )
                 meta = {"field": FIELDS[subject]} | ({"terse": terse} if role == "sft" else {})
                 yield Problem(drawn.question, drawn.answer, role, subject, solution, level, drawn.key, meta)
                 break

@@ -1,4 +1,6 @@
-"""Any table: a Hugging Face dataset by id and pinned revision, or local JSONL, CSV and Parquet files, by a mapping of columns."""
+"""Any table: a Hugging Face dataset by id and pinned revision, or local JSONL, CSV and Parquet files, by a
+mapping of columns.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from pipelines.models.conversation import Conversation
 
 
 def read(source: TableSource, reading: Reading) -> Iterator[Problem]:
-    """Problems of every split named. OSError with the way out when a dataset is neither cached nor reachable."""
+    """Problems of every split named. OSError with the way out when a dataset is neither cached nor
+    reachable.
+    """
     for role, split in source.splits.items():
         yield from without_opening(_problems(source, reading, role, split))
 

@@ -9,7 +9,9 @@ from pipelines.sources.opening import Opener, unrecorded
 
 
 class Place(NamedTuple):
-    """Device and number type; `trust_remote_code` allows a model to bring its own code, `open_source` finds it."""
+    """Device and number type; `trust_remote_code` allows a model to bring its own code, `open_source` finds
+    it.
+    """
 
     placement: Placement
     trust_remote_code: bool = False

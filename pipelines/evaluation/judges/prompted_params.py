@@ -15,10 +15,19 @@ class PromptedParams(Choice):
 
     kind: Literal["prompted"] = "prompted"
     model: Annotated[Named, Outside("model")] = Field(
-        description="path of a folder with tokenizer, or a .gguf file; Hugging Face id, or {path|hub|package: …}"
+        description=(
+            "path of a folder with tokenizer, or a .gguf file; Hugging Face id, or {path|hub|package: …}"
+        )
     )
-    revision: str | None = Field(None, description="commit, tag or branch of the id; what is no commit is pinned when fetched")
-    question: str = Field("which one is more helpful", min_length=1, max_length=300, description="what decides, as the end of a sentence")
+    revision: str | None = Field(
+        None, description="commit, tag or branch of the id; what is no commit is pinned when fetched"
+    )
+    question: str = Field(
+        "which one is more helpful",
+        min_length=1,
+        max_length=300,
+        description="what decides, as the end of a sentence",
+    )
     max_new_tokens: int = Field(96, ge=4, le=2048, description="longest judgement")
     batch: int = Field(8, ge=1, description="judgements written at once")
     text_limit: int = Field(4000, ge=16, description="characters of a query or an answer that the judge sees")

@@ -1,4 +1,6 @@
-"""Compare answers by a number that the assessment wrote into their rows: both orders agree by construction."""
+"""Compare answers by a number that the assessment wrote into their rows: both orders agree by
+construction.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from pipelines.evaluation.wins import Comparison, Row, Vote
 
 @dataclass(frozen=True)
 class ScoredJudge:
-    """The higher `field` is better; scores that differ by `gap` or less tie. A missing score or an error verdict is an error."""
+    """The higher `field` is better; scores that differ by `gap` or less tie. A missing score or an error
+    verdict is an error.
+    """
 
     name: str
     field: str
@@ -30,5 +34,9 @@ class ScoredJudge:
 
     def _score(self, row: Row) -> float | None:
         value = row.get(self.field)
-        usable = isinstance(value, (int, float)) and math.isfinite(value) and (self.field != "score" or row.get("verdict") != "error")
+        usable = (
+            isinstance(value, (int, float))
+            and math.isfinite(value)
+            and (self.field != "score" or row.get("verdict") != "error")
+        )
         return float(value) if usable and value is not None else None

@@ -1,4 +1,5 @@
-"""DPO, the reward model, PPO and the closed form, on tables of (worlds, prompts, answers) (dpo_vs_ppo.md 4.1, 5.1, 6.3).
+"""DPO, the reward model, PPO and the closed form, on tables of (worlds, prompts, answers) (dpo_vs_ppo.md 4.1,
+5.1, 6.3).
 
 The losses are those that the pipeline trains language models with.
 """
@@ -27,15 +28,21 @@ class Snapshot(NamedTuple):
     loss: Tensor
 
 
-def train_dpo(policy: Table, world: World, settings: TheoryParams, steps: Sequence[int]) -> dict[int, Snapshot]:
-    """Train `policy` on the pairs, full batch, its start being the reference -> what it is after each number of `steps`."""
+def train_dpo(
+    policy: Table, world: World, settings: TheoryParams, steps: Sequence[int]
+) -> dict[int, Snapshot]:
+    """Train `policy` on the pairs, full batch, its start being the reference -> what it is after each number
+    of `steps`.
+    """
     reference = _log_policy(policy()).detach()
     options, optimiser = DpoParams(beta=settings.beta), _adam(policy)
     old = reference.gather(1, world.chosen), reference.gather(1, world.rejected)
     found = {}
     for step in range(max(steps) + 1):
         logprobs = _log_policy(policy())
-        losses = pair_loss(logprobs.gather(1, world.chosen), logprobs.gather(1, world.rejected), *old, options).mean(1)
+        losses = pair_loss(
+            logprobs.gather(1, world.chosen), logprobs.gather(1, world.rejected), *old, options
+        ).mean(1)
         if step in steps:
             found[step] = Snapshot(logprobs.detach().exp().view(world.true.shape), losses.detach())
         _step(optimiser, losses)
@@ -43,11 +50,16 @@ def train_dpo(policy: Table, world: World, settings: TheoryParams, steps: Sequen
 
 
 def train_reward(model: Table, world: World, settings: TheoryParams) -> Tensor:
-    """Bradley-Terry on the pairs, full batch -> (S, prompts, answers) rewards, whitened over each world's cells where so configured."""
+    """Bradley-Terry on the pairs, full batch -> (S, prompts, answers) rewards, whitened over each world's
+    cells where so configured.
+    """
     optimiser = _adam(model)
     for _ in range(settings.reward_steps):
         rewards = model().flatten(1)
-        _step(optimiser, -logsigmoid(rewards.gather(1, world.chosen) - rewards.gather(1, world.rejected)).mean(1))
+        _step(
+            optimiser,
+            -logsigmoid(rewards.gather(1, world.chosen) - rewards.gather(1, world.rejected)).mean(1),
+        )
     rewards = model().detach()
     if not settings.whiten:
         return rewards
@@ -55,13 +67,17 @@ def train_reward(model: Table, world: World, settings: TheoryParams) -> Tensor:
 
 
 def train_ppo(policy: Table, value: Networks, rewards: Tensor, settings: TheoryParams, seed: int) -> Tensor:
-    """One-step PPO against `rewards` (S, prompts, answers) with a KL penalty to the start -> the policy (S, prompts, answers)."""
+    """One-step PPO against `rewards` (S, prompts, answers) with a KL penalty to the start -> the policy (S,
+    prompts, answers).
+    """
     size, count = settings.size, settings.ppo_samples
     sources = [generator(seed, world, "sample") for world in range(settings.seeds)]
     reference, flat = _log_policy(policy()).detach(), rewards.flatten(1)
     optimiser = _adam(policy, value)
     for _ in range(settings.ppo_iterations):
-        drawn = torch.stack([torch.rand(2, count, generator=source, dtype=torch.float64) for source in sources])
+        drawn = torch.stack(
+            [torch.rand(2, count, generator=source, dtype=torch.float64) for source in sources]
+        )
         prompts = (drawn[:, 0] * size).long()
         with torch.no_grad():
             logprobs = _log_policy(policy())
@@ -73,19 +89,26 @@ def train_ppo(policy: Table, value: Networks, rewards: Tensor, settings: TheoryP
             advantages = (advantages - advantages.mean(1, keepdim=True)) / spread
         for part in torch.arange(count).chunk(settings.ppo_updates):
             logprobs = _log_policy(policy()).gather(1, cells[:, part])
-            losses, _ = clipped_surrogate(logprobs, old[:, part], advantages[:, part], settings.clip, settings.clip)
+            losses, _ = clipped_surrogate(
+                logprobs, old[:, part], advantages[:, part], settings.clip, settings.clip
+            )
             errors = value().squeeze(2).gather(1, prompts[:, part]) - returns[:, part]
-            _step(optimiser, losses.mean(1) + errors.square().mean(1) / 2)  # they share no parameter: two losses in one pass
+            # they share no parameter: two losses in one pass
+            _step(optimiser, losses.mean(1) + errors.square().mean(1) / 2)
     return _log_policy(policy()).detach().exp().view(rewards.shape)
 
 
 def closed_form(reference: Tensor, rewards: Tensor, beta: float) -> Tensor:
-    """(..., answers) probabilities and rewards -> pi_ref exp(r / beta) / Z (dpo_vs_ppo.md 4.1), 0 wherever the reference is 0."""
+    """(..., answers) probabilities and rewards -> pi_ref exp(r / beta) / Z (dpo_vs_ppo.md 4.1), 0 wherever
+    the reference is 0.
+    """
     return torch.softmax(reference.log() + rewards / beta, -1)
 
 
 def _sample(policy: Tensor, prompts: Tensor, uniforms: Tensor) -> Tensor:
-    """policy (S, prompts, answers), prompts and uniforms (S, N) -> (S, N) cells, by the inverse of the distribution function."""
+    """policy (S, prompts, answers), prompts and uniforms (S, N) -> (S, N) cells, by the inverse of the
+    distribution function.
+    """
     size = policy.shape[2]
     below = policy.cumsum(2).gather(1, prompts[:, :, None].expand(-1, -1, size))
     answers = (uniforms[:, :, None] >= below).sum(2).clamp_max(size - 1)

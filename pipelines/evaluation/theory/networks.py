@@ -1,7 +1,8 @@
-"""Policies and rewards as tables of (worlds, prompts, answers): one parameter a cell, or small networks on a one-hot prompt.
+"""Policies and rewards as tables of (worlds, prompts, answers): one parameter a cell, or small networks on a
+one-hot prompt.
 
-The networks of all worlds are one stack of matrices, trained side by side. Adam treats every number by itself, so each is trained as if
-it were alone.
+The networks of all worlds are one stack of matrices, trained side by side. Adam treats every number by
+itself, so each is trained as if it were alone.
 """
 
 from __future__ import annotations
@@ -37,19 +38,26 @@ class Cells:
 
 
 class Networks:
-    """`size` inputs -> `width` tanh -> `outputs`; weights and biases uniform in +-1/sqrt(inputs), as torch's Linear starts."""
+    """`size` inputs -> `width` tanh -> `outputs`; weights and biases uniform in +-1/sqrt(inputs), as torch's
+    Linear starts.
+    """
 
     def __init__(self, settings: TheoryParams, outputs: int, seed: int, purpose: str):
         size, width = settings.size, settings.width
         sources = [generator(seed, world, purpose) for world in range(settings.seeds)]
         shapes = [((width, size), size), ((width,), size), ((outputs, width), width), ((outputs,), width)]
         self.parameters = [
-            torch.stack([_uniform(shape, 1 / math.sqrt(inputs), source) for source in sources]).requires_grad_() for shape, inputs in shapes
+            torch.stack(
+                [_uniform(shape, 1 / math.sqrt(inputs), source) for source in sources]
+            ).requires_grad_()
+            for shape, inputs in shapes
         ]
         self.learning_rate = settings.learning_rate
 
     def __call__(self) -> Tensor:
-        """(S, size, outputs): the rows are the prompts, whose one-hot code picks a column of the first matrix."""
+        """(S, size, outputs): the rows are the prompts, whose one-hot code picks a column of the first
+        matrix.
+        """
         first, bias, second, last = self.parameters
         hidden = torch.tanh(first.transpose(1, 2) + bias[:, None])
         return hidden @ second.transpose(1, 2) + last[:, None]

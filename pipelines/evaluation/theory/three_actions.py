@@ -1,4 +1,6 @@
-"""Theorem 4.1's counterexample: three answers, one pair y1 > y2, and a y3 that the reference never gives (dpo_vs_ppo.md 6.1, 6.4)."""
+"""Theorem 4.1's counterexample: three answers, one pair y1 > y2, and a y3 that the reference never gives
+(dpo_vs_ppo.md 6.1, 6.4).
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ START = (0.05, 0.05, 0.9)
 
 
 def pair_loss(policy: Tensor, beta: float) -> Tensor:
-    """policy (..., 3) -> log(1 + (b / a)^beta): with an even reference only the ratio of y2 to y1 counts, whatever y3 has."""
+    """policy (..., 3) -> log(1 + (b / a)^beta): with an even reference only the ratio of y2 to y1 counts,
+    whatever y3 has.
+    """
     return torch.log1p((policy[..., 1] / policy[..., 0]) ** beta)
 
 
 def descend(start: Tensor, beta: float = 1.0, rate: float = 0.2, steps: int = 30) -> Tensor:
-    """Gradient descent on the logits of a tabular policy from `start` (3,) -> the policies (steps + 1, 3) on the way."""
+    """Gradient descent on the logits of a tabular policy from `start` (3,) -> the policies (steps + 1, 3) on
+    the way.
+    """
     logits = start.log().clone().requires_grad_()
     policies = [torch.softmax(logits, 0).detach()]
     for _ in range(steps):
@@ -29,10 +35,15 @@ def descend(start: Tensor, beta: float = 1.0, rate: float = 0.2, steps: int = 30
 
 
 def three_actions() -> dict[str, Any]:
-    """The table of dpo_vs_ppo.md 6.1 with the loss of each policy at beta 1, and the end of the descent of dpo_vs_ppo.md 6.4."""
+    """The table of dpo_vs_ppo.md 6.1 with the loss of each policy at beta 1, and the end of the descent of
+    dpo_vs_ppo.md 6.4.
+    """
     end = descend(torch.tensor(START, dtype=torch.float64))[-1]
     even = descend(torch.full((3,), 1 / 3, dtype=torch.float64))[-1]
-    loss = {name: float(pair_loss(torch.tensor(policy, dtype=torch.float64), 1.0)) for name, policy in _POLICIES.items()}
+    loss = {
+        name: float(pair_loss(torch.tensor(policy, dtype=torch.float64), 1.0))
+        for name, policy in _POLICIES.items()
+    }
     return {
         "policies": {name: list(policy) for name, policy in _POLICIES.items()},
         "loss": loss,

@@ -10,5 +10,7 @@ from pipelines.objectives.portion import complement
 
 
 def keep(logprobs: Tensor, entropy: Tensor, settings: BottomEntropyParams) -> Tensor:
-    """logprobs (N,), entropy (N,) in nats of a block's tokens -> (N,) bool; with share .8 the complement of top_entropy with .2."""
+    """logprobs (N,), entropy (N,) in nats of a block's tokens -> (N,) bool; with share .8 the complement of
+    top_entropy with .2.
+    """
     return ~top_share(entropy, complement(settings.share))

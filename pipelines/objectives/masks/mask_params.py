@@ -14,8 +14,15 @@ class MaskParams(Choice):
 
     kind: str = "everything"
     denominator: Literal["kept", "all"] = Field(
-        "kept", description="the loss is divided by the number of kept tokens, or of all response tokens (entropy.md U6)"
+        "kept",
+        description=(
+            "the loss is divided by the number of kept tokens, or of all response tokens (entropy.md U6)"
+        ),
     )
     of: Literal["rollout", "current"] = Field(
-        "rollout", description="whose log-probs and entropies decide: the sampling policy's, or the policy's that is being updated"
+        "rollout",
+        description=(
+            "whose log-probs and entropies decide: the sampling policy's, or the policy's that is being "
+            "updated"
+        ),
     )

@@ -12,5 +12,8 @@ class ProbabilityParams(MaskParams):
 
     kind: str = "probability"
     below: float = Field(
-        0.9, gt=0, le=1, description="a token carries loss when its probability, at the sampling temperature, is below this"
+        0.9,
+        gt=0,
+        le=1,
+        description="a token carries loss when its probability, at the sampling temperature, is below this",
     )

@@ -10,9 +10,11 @@ from pipelines.objectives.portion import portion_up
 
 
 def top_share(values: Tensor, share: float) -> Tensor:
-    """values (N,), of response tokens only -> (N,) bool: exactly ceil(share * N) true, the largest; of equal values those that stand first.
+    """values (N,), of response tokens only -> (N,) bool: exactly ceil(share * N) true, the largest; of equal
+    values those that stand first.
 
-    Without gradient. An exact count, not `value >= quantile`, which keeps every tie: all tokens where most entropies are 0.
+    Without gradient. An exact count, not `value >= quantile`, which keeps every tie: all tokens where most
+    entropies are 0.
     """
     kept = torch.zeros(len(values), dtype=torch.bool, device=values.device)
     order = values.detach().sort(descending=True, stable=True).indices

@@ -16,4 +16,6 @@ class TopEntropyParams(MaskParams):
     of: Literal["rollout", "current"] = Field(
         "current", description="whose entropies are ranked: the sampling policy's, or the current one's"
     )
-    share: float = Field(0.2, gt=0, le=1, description="share of a block's tokens with the highest entropy that carries loss")
+    share: float = Field(
+        0.2, gt=0, le=1, description="share of a block's tokens with the highest entropy that carries loss"
+    )

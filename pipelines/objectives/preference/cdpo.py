@@ -1,4 +1,6 @@
-"""Conservative DPO: labels that are wrong with a known rate (E. Mitchell, 'A note on DPO with noisy preferences', 2023)."""
+"""Conservative DPO: labels that are wrong with a known rate (E. Mitchell, 'A note on DPO with noisy
+preferences', 2023).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,15 @@ from pipelines.objectives.preference.log_ratio import log_ratios
 
 
 def pair_loss(
-    policy_chosen: Tensor, policy_rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, options: CdpoParams
+    policy_chosen: Tensor,
+    policy_rejected: Tensor,
+    reference_chosen: Tensor,
+    reference_rejected: Tensor,
+    options: CdpoParams,
 ) -> Tensor:
-    """All (N,) -> (N,) losses, the cross-entropy against a label of 1 - smoothing: the gradient vanishes where the policy is that sure."""
+    """All (N,) -> (N,) losses, the cross-entropy against a label of 1 - smoothing: the gradient vanishes
+    where the policy is that sure.
+    """
     chosen, rejected = log_ratios(policy_chosen, policy_rejected, reference_chosen, reference_rejected)
     logits = options.beta * (chosen - rejected)
     return -(1 - options.smoothing) * logsigmoid(logits) - options.smoothing * logsigmoid(-logits)

@@ -10,8 +10,14 @@ from pipelines.objectives.preference.log_ratio import log_ratios
 
 
 def pair_loss(
-    policy_chosen: Tensor, policy_rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, options: DpoParams
+    policy_chosen: Tensor,
+    policy_rejected: Tensor,
+    reference_chosen: Tensor,
+    reference_rejected: Tensor,
+    options: DpoParams,
 ) -> Tensor:
-    """All (N,) summed answer log-probs -> (N,) losses, -log sigma(beta * margin): log 2 where policy and reference agree."""
+    """All (N,) summed answer log-probs -> (N,) losses, -log sigma(beta * margin): log 2 where policy and
+    reference agree.
+    """
     chosen, rejected = log_ratios(policy_chosen, policy_rejected, reference_chosen, reference_rejected)
     return -logsigmoid(options.beta * (chosen - rejected))

@@ -1,4 +1,6 @@
-"""DPO-Positive: DPO that does not buy its margin by making the chosen answer less likely (arXiv 2402.13228)."""
+"""DPO-Positive: DPO that does not buy its margin by making the chosen answer less likely (arXiv
+2402.13228).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,14 @@ from pipelines.objectives.preference.log_ratio import log_ratios
 
 
 def pair_loss(
-    policy_chosen: Tensor, policy_rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, options: DpoPositiveParams
+    policy_chosen: Tensor,
+    policy_rejected: Tensor,
+    reference_chosen: Tensor,
+    reference_rejected: Tensor,
+    options: DpoPositiveParams,
 ) -> Tensor:
-    """All (N,) -> (N,) losses, -log sigma(beta * (margin - penalty * max(0, log pi_ref/pi of the chosen answer)))."""
+    """All (N,) -> (N,) losses, -log sigma(beta * (margin - penalty * max(0, log pi_ref/pi of the chosen
+    answer))).
+    """
     chosen, rejected = log_ratios(policy_chosen, policy_rejected, reference_chosen, reference_rejected)
     return -logsigmoid(options.beta * (chosen - rejected - options.penalty * (-chosen).clamp_min(0)))

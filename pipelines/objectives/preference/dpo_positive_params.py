@@ -11,4 +11,6 @@ class DpoPositiveParams(PairLossParams):
     """`penalty` is the paper's lambda; it has 50 with a beta of 0.3, and 0 is DPO."""
 
     kind: str = "dpo_positive"
-    penalty: float = Field(50.0, ge=0, le=10_000, description="weight of the chosen answer's loss of log-probability")
+    penalty: float = Field(
+        50.0, ge=0, le=10_000, description="weight of the chosen answer's loss of log-probability"
+    )

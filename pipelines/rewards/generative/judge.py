@@ -1,4 +1,6 @@
-"""A generative verifier as a judge: last lines in, three-valued verdicts out; each distinct (question, key, last line) is asked once."""
+"""A generative verifier as a judge: last lines in, three-valued verdicts out; each distinct (question, key,
+last line) is asked once.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class Ask(NamedTuple):
 
 
 class LabelModel(Protocol):
-    """Answers with the probabilities of its labels. What it cannot be asked (too long, no tokens for it, no connection) is a reason."""
+    """Answers with the probabilities of its labels. What it cannot be asked (too long, no tokens for it, no
+    connection) is a reason.
+    """
 
     temperature: float
     model: Any | None
@@ -36,7 +40,9 @@ class LabelModel(Protocol):
 
 
 class VerifierJudge:
-    """`counts` says how often the model was asked, remembered, and passed by (empty, prefilter), and what came of it (unparsed, error)."""
+    """`counts` says how often the model was asked, remembered, and passed by (empty, prefilter), and what
+    came of it (unparsed, error).
+    """
 
     deterministic, rule = False, False
 
@@ -47,8 +53,10 @@ class VerifierJudge:
         self.model = labels.model
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """Right where the probability is above the threshold (binary: where yes is likelier). A cut or empty response and a line that the
-        prefilter knows are wrong without asking; no reference, no number and too much leak are errors."""
+        """Right where the probability is above the threshold (binary: where yes is likelier). A cut or empty
+        response and a line that the prefilter knows are wrong without asking; no reference, no number and too
+        much leak are errors.
+        """
         verdicts: list[Verdict | None] = [self._without_asking(each) for each in responses]
         asks = [
             None if verdict else Ask(each.record.prompt, each.record.answer, final_step(each.text))
@@ -56,7 +64,11 @@ class VerifierJudge:
         ]
         readings = self.read([ask for ask in asks if ask])
         found = iter(readings)
-        return [verdict or self._verdict(ask, next(found)) for verdict, ask in zip(verdicts, asks, strict=True) if verdict or ask]
+        return [
+            verdict or self._verdict(ask, next(found))
+            for verdict, ask in zip(verdicts, asks, strict=True)
+            if verdict or ask
+        ]
 
     def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
         """The readings of last lines, remembered ones included."""
@@ -71,21 +83,33 @@ class VerifierJudge:
         return results
 
     def preflight(self, records: Sequence[Question]) -> None:
-        """Raises CheckerFailed where most gold answers are not right, or most answers of other questions are: it was asked in another way
-        than it was trained. A model may err on single ones; how often is the report's to say."""
+        """Raises CheckerFailed where most gold answers are not right, or most answers of other questions are:
+        it was asked in another way than it was trained. A model may err on single ones; how often is the
+        report's to say.
+        """
         if not self._options.preflight:
             return
         shown = records[:: max(1, len(records) // TRIED)][:TRIED]
-        others = [next((other.answer for other in shown if other.answer != record.answer), "") for record in shown]
+        others = [
+            next((other.answer for other in shown if other.answer != record.answer), "") for record in shown
+        ]
         for answers, expected in (([record.answer for record in shown], "right"), (others, "wrong")):
-            verdicts = self.judge([Response(record, (), answer, True) for record, answer in zip(shown, answers, strict=True)])
+            verdicts = self.judge(
+                [Response(record, (), answer, True) for record, answer in zip(shown, answers, strict=True)]
+            )
             hits = sum(verdict.outcome == expected for verdict in verdicts)
             if 2 * hits < len(verdicts):
                 reason = next(verdict.reason for verdict in verdicts if verdict.outcome != expected)
                 if all(verdict.outcome == "error" for verdict in verdicts):
-                    raise CheckerFailed(f"the verifier gives no verdict at all, on {len(verdicts)} of {len(verdicts)} questions: {reason}")
+                    raise CheckerFailed(
+                        f"the verifier gives no verdict at all, on {len(verdicts)} of {len(verdicts)} "
+                        f"questions: {reason}"
+                    )
                 which = "gold answers" if expected == "right" else "answers of other questions"
-                raise CheckerFailed(f"the verifier calls {hits} of {len(verdicts)} {which} {expected} ({reason}); look at verifier_report")
+                raise CheckerFailed(
+                    f"the verifier calls {hits} of {len(verdicts)} {which} {expected} ({reason}); look at "
+                    f"verifier_report"
+                )
 
     def _without_asking(self, response: Response) -> Verdict | None:
         if not response.record.answer.strip():

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Labels:
-    """Token ids of all spellings of yes and of no; their probabilities are added up. The two share no id and none is empty."""
+    """Token ids of all spellings of yes and of no; their probabilities are added up. The two share no id and
+    none is empty.
+    """
 
     positive: tuple[int, ...]
     negative: tuple[int, ...]
@@ -19,16 +21,24 @@ class Labels:
         return (*self.positive, *self.negative)
 
 
-def find_labels(positive: Sequence[str], negative: Sequence[str], encode: Callable[[str], Sequence[int]]) -> Labels:
+def find_labels(
+    positive: Sequence[str], negative: Sequence[str], encode: Callable[[str], Sequence[int]]
+) -> Labels:
     """`encode(spelling)` gives the tokens that follow the prompt when that is written, without an end token.
 
-    Spellings of several tokens are passed over: they are read at another position. Raises ValueError where a label has no spelling of one
-    token, or both share one.
+    Spellings of several tokens are passed over: they are read at another position. Raises ValueError where a
+    label has no spelling of one token, or both share one.
     """
     found = Labels(_single(positive, encode), _single(negative, encode))
-    for name, spellings, ids in (("positive", positive, found.positive), ("negative", negative, found.negative)):
+    for name, spellings, ids in (
+        ("positive", positive, found.positive),
+        ("negative", negative, found.negative),
+    ):
         if not ids:
-            raise ValueError(f"no spelling of the {name} label ({', '.join(map(repr, spellings))}) is one token here; choose another pair")
+            raise ValueError(
+                f"no spelling of the {name} label ({', '.join(map(repr, spellings))}) is one token here; "
+                f"choose another pair"
+            )
     if both := set(found.positive) & set(found.negative):
         raise ValueError(f"the labels share the tokens {sorted(both)}; choose another pair")
     return found

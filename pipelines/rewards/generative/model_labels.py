@@ -1,4 +1,6 @@
-"""The probabilities of the labels after many prompts, from one model: packed forwards in which labels of a prompt share its cost."""
+"""The probabilities of the labels after many prompts, from one model: packed forwards in which labels of a
+prompt share its cost.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from pipelines.rewards.generative.reading import Reading
 def read_labels(
     model: Any, prompts: Sequence[tuple[int, ...] | str], labels: Labels, placement: Placement, budget: int
 ) -> list[Reading | str]:
-    """prompts: token ids before the label, or the reason for there being none, which is handed on. `budget`: tokens of a forward.
+    """prompts: token ids before the label, or the reason for there being none, which is handed on. `budget`:
+    tokens of a forward.
 
     The model moves to the placement's device at the first use.
     """
@@ -35,5 +38,7 @@ def read_labels(
         if isinstance(ids, str):
             results.append(ids)
         else:
-            results.append(Reading(*(sum(next(following) for _ in side) for side in (labels.positive, labels.negative))))
+            results.append(
+                Reading(*(sum(next(following) for _ in side) for side in (labels.positive, labels.negative)))
+            )
     return results

@@ -1,5 +1,6 @@
-"""Last lines that are no answer whatever the key is, told before the verifier is asked: the cheapest defence against a policy that talks
-its judge into a reward (reward_bridge.md 10.1, 10.3.1)."""
+"""Last lines that are no answer whatever the key is, told before the verifier is asked: the cheapest defence
+against a policy that talks its judge into a reward (reward_bridge.md 10.1, 10.3.1).
+"""
 
 from __future__ import annotations
 
@@ -40,8 +41,9 @@ _EDGES = re.compile(r"^[\W_]+|[\W_]+$", re.UNICODE)
 
 
 def refusal(line: str, key: str) -> str | None:
-    """Why the last line `line` is wrong without asking, or None: it has neither letter nor digit though the key has, or is nothing but a
-    known opening phrase which the key is not."""
+    """Why the last line `line` is wrong without asking, or None: it has neither letter nor digit though the
+    key has, or is nothing but a known opening phrase which the key is not.
+    """
     if not _WORD.search(line):
         return "the last line has neither letter nor digit" if _WORD.search(key) else None
     bare, key = _bare(line), _bare(key)

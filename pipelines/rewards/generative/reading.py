@@ -1,4 +1,6 @@
-"""What the probabilities of the two labels say: leak, verdict, and the forms of the reward (reward_bridge.md 3.1, 2.2)."""
+"""What the probabilities of the two labels say: leak, verdict, and the forms of the reward (reward_bridge.md
+3.1, 2.2).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ Form = Literal["binary", "soft", "paper"]
 
 
 class Reading(NamedTuple):
-    """Full-vocabulary probabilities of the labels at the first generated position, all spellings added up; NaN where there is none."""
+    """Full-vocabulary probabilities of the labels at the first generated position, all spellings added up;
+    NaN where there is none.
+    """
 
     positive: float
     negative: float
@@ -26,7 +30,9 @@ class Reading(NamedTuple):
 
 
 def soft(reading: Reading, temperature: float = 1.0) -> float:
-    """P1 / (P1 + P0), the log-odds over `temperature`, which is fitted; 0 where both are absent (reward_bridge.md 9.1 to 9.3)."""
+    """P1 / (P1 + P0), the log-odds over `temperature`, which is fitted; 0 where both are absent
+    (reward_bridge.md 9.1 to 9.3).
+    """
     if reading.positive <= 0:
         return 0.0
     if reading.negative <= 0:
@@ -36,12 +42,16 @@ def soft(reading: Reading, temperature: float = 1.0) -> float:
 
 
 def paper(reading: Reading, label: int | None) -> float:
-    """The paper's equation 4 for a label that was drawn: p1 for 1, 1 - p0 for 0, 0 for neither. With leak a 0 pays more than a 1."""
+    """The paper's equation 4 for a label that was drawn: p1 for 1, 1 - p0 for 0, 0 for neither. With leak a 0
+    pays more than a 1.
+    """
     return 0.0 if label is None else reading.positive if label else 1 - reading.negative
 
 
 def reward(reading: Reading, form: Form, temperature: float = 1.0) -> float:
-    """The reward in 0..1: `binary` is 1 iff P1 > P0, `soft` the normalised probability, `paper` equation 4 for the likelier label."""
+    """The reward in 0..1: `binary` is 1 iff P1 > P0, `soft` the normalised probability, `paper` equation 4
+    for the likelier label.
+    """
     if form == "soft":
         return soft(reading, temperature)
     label = int(reading.positive > reading.negative)
@@ -49,13 +59,20 @@ def reward(reading: Reading, form: Form, temperature: float = 1.0) -> float:
 
 
 def majority(yes: int, votes: int) -> int:
-    """1 iff at least half of `votes` (1 or more) say yes: a tie counts as correct (reward_bridge.md 2.2, 9.17)."""
+    """1 iff at least half of `votes` (1 or more) say yes: a tie counts as correct (reward_bridge.md 2.2,
+    9.17).
+    """
     return int(2 * yes >= votes)
 
 
 def count_votes(probability: float, votes: int, name: str) -> int:
-    """How many of `votes` draws with `probability` say yes; the draws are a hash of `name` and their number, and of nothing else."""
+    """How many of `votes` draws with `probability` say yes; the draws are a hash of `name` and their number,
+    and of nothing else.
+    """
     draws = (
-        int.from_bytes(blake2b(f"{name}\x00{vote}".encode("utf-8", "replace"), digest_size=7).digest(), "little") for vote in range(votes)
+        int.from_bytes(
+            blake2b(f"{name}\x00{vote}".encode("utf-8", "replace"), digest_size=7).digest(), "little"
+        )
+        for vote in range(votes)
     )
     return sum(draw < probability * 2.0**56 for draw in draws)

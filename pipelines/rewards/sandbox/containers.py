@@ -1,7 +1,8 @@
-"""Mutable containers that both sides of the sandbox' wall hold: each under a key, with what both knew of it last.
+"""Mutable containers that both sides of the sandbox' wall hold: each under a key, with what both knew of it
+last.
 
-Whoever hands over control sends what has changed since. A container that one side no longer holds is forgotten by both; coming again, it is
-a new one, and nobody can tell. Runs inside sandboxes.
+Whoever hands over control sends what has changed since. A container that one side no longer holds is
+forgotten by both; coming again, it is a new one, and nobody can tell. Runs inside sandboxes.
 """
 
 import sys
@@ -10,9 +11,12 @@ from _operator import is_
 from . import values
 
 BUILTIN = {list: "list", dict: "dict", set: "set", bytearray: "bytearray"}
-OTHERS = {("collections", "deque"), ("collections", "OrderedDict"), ("collections", "defaultdict"), ("collections", "Counter"),
+OTHERS = {("collections", "deque"), ("collections", "OrderedDict"), ("collections", "defaultdict"),
+           ("collections", "Counter"),
           ("array", "array"), ("numpy", "ndarray")}  # fmt: skip
-KEPT = 4  # handovers that a container stays known though nothing holds it: the argument of one call is often that of the next
+# handovers that a container stays known though nothing holds it: the argument of one call is often that of
+# the next
+KEPT = 4
 UNHELD = 2  # references to a container that only its entry holds, as sys.getrefcount counts
 MAPPINGS = ("dict", "OrderedDict", "defaultdict", "Counter")
 
@@ -21,15 +25,17 @@ def base(kind):
     """The container type that a class is or derives from, or None."""
     for one in kind.__mro__:
         if one in BUILTIN or (
-            (one.__module__, one.__qualname__) in OTHERS and getattr(sys.modules.get(one.__module__), one.__name__, None) is one
+            (one.__module__, one.__qualname__) in OTHERS
+            and getattr(sys.modules.get(one.__module__), one.__name__, None) is one
         ):
             return one
     return None
 
 
 class Entry:
-    """`last`: what it held when both sides knew the same of it; None before that. Items that are the same objects have not changed: those
-    that could change inside are shared themselves, or stay where they are."""
+    """`last`: what it held when both sides knew the same of it; None before that. Items that are the same
+    objects have not changed: those that could change inside are shared themselves, or stay where they are.
+    """
 
     __slots__ = ("held", "idle", "kind", "last", "loading")
 
@@ -93,7 +99,9 @@ class Shared:
         del self._keys[id(entry.held)]
 
     def changes(self):
-        """[key, head, content] of each that is new, with its head, or changed, with 0; as JSON without the outer brackets."""
+        """[key, head, content] of each that is new, with its head, or changed, with 0; as JSON without the
+        outer brackets.
+        """
         done: set = set()
         pieces, now = [], {}
         while len(done) < len(self._entries):
@@ -164,7 +172,9 @@ class Shared:
     def _make(self, key, kind, extra, class_number, number):
         if type(key) is not int or key in self._entries:
             raise ValueError("no key of a container")
-        made = self._new(kind, self._side.read(extra), self._side.theirs(class_number) if class_number else None)
+        made = self._new(
+            kind, self._side.read(extra), self._side.theirs(class_number) if class_number else None
+        )
         entry = Entry(made, kind)
         entry.loading = True
         self._keep(key, entry)

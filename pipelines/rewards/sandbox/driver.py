@@ -1,7 +1,8 @@
 """Runs one test, in a sandbox of its own, against a program that runs in another (`wire.py`).
 
-The test's code is the data set's; the names in it that nothing there defines are the program's. So any assertion works as it stands, with
-loops, helpers, classes and callbacks, and the program sees none of it. Sent over as bytes like `harness.py`.
+The test's code is the data set's; the names in it that nothing there defines are the program's. So any
+assertion works as it stands, with loops, helpers, classes and callbacks, and the program sees none of it.
+Sent over as bytes like `harness.py`.
 """
 
 import ast
@@ -29,12 +30,16 @@ class NotThere:
     def __getattr__(self, name):
         self._missing()
 
-    __call__ = __eq__ = __bool__ = __iter__ = __len__ = __getitem__ = __add__ = __radd__ = __sub__ = __mul__ = __lt__ = __gt__ = _missing
+    __call__ = __eq__ = __bool__ = __iter__ = __len__ = __getitem__ = __add__ = __radd__ = __sub__ = (
+        __mul__
+    ) = __lt__ = __gt__ = _missing
     __hash__ = None  # type: ignore[assignment]
 
 
 def drive(job, send, receive):
-    """Sends D, the status, a blank and the reason: pass, wrong, runtime_error, or sandbox_error for a test that failed by itself."""
+    """Sends D, the status, a blank and the reason: pass, wrong, runtime_error, or sandbox_error for a test
+    that failed by itself.
+    """
     side = wire.Side(send, receive, guarded=True, show=lambda text: text and sys.stdout.write(text))
     random.seed(0)
     sys.setrecursionlimit(5000)
@@ -44,9 +49,17 @@ def drive(job, send, receive):
             verdict = ("pass", "")
         else:
             args = tuple(map(number_keys, job["args"]))
-            value = plain(dict(side.ask("find", (job["name"],))).get(job["name"], NotThere(job["name"]))(*args))
-            same = agree(value, job["expected"]) or (isinstance(job["expected"], list) and agree(value, first(job["expected"])))
-            verdict = ("pass", "") if same else ("wrong", f"returned {short(value)}, expected {short(job['expected'])}")
+            value = plain(
+                dict(side.ask("find", (job["name"],))).get(job["name"], NotThere(job["name"]))(*args)
+            )
+            same = agree(value, job["expected"]) or (
+                isinstance(job["expected"], list) and agree(value, first(job["expected"]))
+            )
+            verdict = (
+                ("pass", "")
+                if same
+                else ("wrong", f"returned {short(value)}, expected {short(job['expected'])}")
+            )
     except (KeyboardInterrupt, Exception, GeneratorExit, SystemExit) as error:  # noqa: BLE001 - whatever a test throws is its verdict
         verdict = judged(error, side)
     send(b"D" + " ".join(verdict).encode("utf-8", "backslashreplace"))
@@ -73,14 +86,25 @@ def str_of(error):
 
 
 def run_assert(job, side):
-    """Executes the setup and the test in one namespace; names that nothing there defines are the program's."""
+    """Executes the setup and the test in one namespace; names that nothing there defines are the
+    program's.
+    """
     space = {"__name__": "test", "__builtins__": builtins}
     exec(compile(job["setup"], "setup.py", "exec", dont_inherit=True), space)
     tree = ast.parse(job["code"])
-    wanted = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    wanted = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
     wanted -= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    wanted -= {one.asname or one.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for one in node.names}
-    wanted = (wanted - set(space) - set(dir(builtins)) - set(job["names"])) | ({job["name"]} if job["name"] else set())
+    wanted -= {
+        one.asname or one.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for one in node.names
+    }
+    wanted = (wanted - set(space) - set(dir(builtins)) - set(job["names"])) | (
+        {job["name"]} if job["name"] else set()
+    )
     found = dict(side.ask("find", tuple(sorted(wanted))))
     for name in wanted:
         space[name] = found.get(name, NotThere(name))
@@ -141,7 +165,9 @@ def agree(value, expected):
         return len(value) == len(expected) and all(map(agree, value, expected))
     if isinstance(value, dict) and isinstance(expected, dict):
         by_text = {str(key): item for key, item in expected.items()}
-        return len(value) == len(by_text) and all(str(key) in by_text and agree(item, by_text[str(key)]) for key, item in value.items())
+        return len(value) == len(by_text) and all(
+            str(key) in by_text and agree(item, by_text[str(key)]) for key, item in value.items()
+        )
     return type(value) in (type(expected), bool, int) and value == expected
 
 

@@ -1,8 +1,10 @@
-"""The first thing that runs inside a sandbox: it confines itself, then forks a fresh child for every test it is sent.
+"""The first thing that runs inside a sandbox: it confines itself, then forks a fresh child for every test it
+is sent.
 
-Sent over from outside as bytes (`process.py`), so it stands alone: a few builtin modules, nothing of the project. A job comes as a socket
-message with file descriptors: the job itself, then what becomes the child's 0, 1, 2 and, for functions, 3. The child does not hold the
-control socket. The test's own sandbox (`driver.py`) runs this as well, with another role.
+Sent over from outside as bytes (`process.py`), so it stands alone: a few builtin modules, nothing of the
+project. A job comes as a socket message with file descriptors: the job itself, then what becomes the child's
+0, 1, 2 and, for functions, 3. The child does not hold the control socket. The test's own sandbox
+(`driver.py`) runs this as well, with another role.
 """
 
 import builtins
@@ -18,10 +20,20 @@ COMPILE_ERROR = 97  # exit status of a program that does not compile
 MOST_DESCRIPTORS = 64
 HIGHEST_DESCRIPTOR = 2**20  # that the process outside may have had: the numbers are its own
 MIB = 2**20
-PROGRAM_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)  # what compile() raises
+# what compile() raises
+PROGRAM_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)
 
 
-def main(shipped: dict, path: str, control_fd: int, uid: int, isolated: int, memory_mb: int, processes: int, file_mb: int) -> None:
+def main(
+    shipped: dict,
+    path: str,
+    control_fd: int,
+    uid: int,
+    isolated: int,
+    memory_mb: int,
+    processes: int,
+    file_mb: int,
+) -> None:
     """`shipped`: module name -> code; `path`: where packages lie. Does not return in the parent."""
     import _socket
 
@@ -51,7 +63,14 @@ def main(shipped: dict, path: str, control_fd: int, uid: int, isolated: int, mem
         _, status, usage = os.wait4(child, 0)
         if isolated and os.getppid() == 1 and os.getpid() < 8:  # never outside a PID namespace of our own
             kill_the_rest()
-        control.send(b"%d %f %s" % (status, usage.ru_utime + usage.ru_stime, b"clean" if is_clean(job["folder"], isolated) else b"dirty"))
+        control.send(
+            b"%d %f %s"
+            % (
+                status,
+                usage.ru_utime + usage.ru_stime,
+                b"clean" if is_clean(job["folder"], isolated) else b"dirty",
+            )
+        )
 
 
 def load(shipped: dict) -> None:
@@ -68,7 +87,9 @@ def load(shipped: dict) -> None:
 
 
 def confine(uid: int, memory_mb: int, processes: int, file_mb: int) -> None:
-    """Limits that nothing below can raise again, and for root a user of its own, since the kernel counts no processes of root."""
+    """Limits that nothing below can raise again, and for root a user of its own, since the kernel counts no
+    processes of root.
+    """
     import resource
 
     if uid:
@@ -92,7 +113,9 @@ def confine(uid: int, memory_mb: int, processes: int, file_mb: int) -> None:
 
 
 def is_clean(folder: str, isolated: int) -> bool:
-    """Whether the child has left no file. A sandbox with files in it takes no other test: removing them may be what they are made for."""
+    """Whether the child has left no file. A sandbox with files in it takes no other test: removing them may
+    be what they are made for.
+    """
     try:
         os.rmdir(f"{folder}/work")
         return not isolated or not (os.listdir(folder) or os.listdir("/dev/shm"))
@@ -111,7 +134,9 @@ def kill_the_rest() -> None:
 
 
 def preload(names: list) -> None:
-    """Modules that the program names: imported once here, they cost each of its tests nothing. Seeded, so that reruns agree."""
+    """Modules that the program names: imported once here, they cost each of its tests nothing. Seeded, so
+    that reruns agree.
+    """
     for name in names:
         try:
             __import__(name)
@@ -132,7 +157,9 @@ def read_all(fd: int) -> bytes:
 
 
 def become(fds: list, job: dict) -> None:
-    """The child: descriptors 0, 1, 2 (and 3) and no other, a session and an empty folder of its own, and its CPU time."""
+    """The child: descriptors 0, 1, 2 (and 3) and no other, a session and an empty folder of its own, and its
+    CPU time.
+    """
     import resource
 
     os.setsid()
@@ -176,7 +203,9 @@ def run_program(source: str) -> None:
 
 
 def serve(source: str) -> None:
-    """A program's objects for a test outside. First frame out: X no Python, L it fails while loading, R ready; then `wire.py`'s."""
+    """A program's objects for a test outside. First frame out: X no Python, L it fails while loading, R
+    ready; then `wire.py`'s.
+    """
     try:
         code = compile(source, "program.py", "exec", dont_inherit=True)
     except PROGRAM_ERRORS as error:

@@ -1,7 +1,9 @@
-"""The command that starts a sandbox: bubblewrap with nothing of the machine in it but Python's standard library and the C libraries.
+"""The command that starts a sandbox: bubblewrap with nothing of the machine in it but Python's standard
+library and the C libraries.
 
-Two modes. `user`: a user namespace, for whoever may make one. `root`: no user namespace; the harness gives itself a fresh user instead,
-because the kernel counts no processes of root, and a fork bomb would have no limit. `none`: only with `allow_unsandboxed`.
+Two modes. `user`: a user namespace, for whoever may make one. `root`: no user namespace; the harness gives
+itself a fresh user instead, because the kernel counts no processes of root, and a fork bomb would have no
+limit. `none`: only with `allow_unsandboxed`.
 """
 
 from __future__ import annotations
@@ -25,11 +27,20 @@ Mode = Literal["root", "user", "none"]
 MIB = 2**20
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 LINKER_CACHE = "/etc/ld.so.cache"
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}  # else numpy reserves memory for each core
+# else numpy reserves memory for each core
+ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
 ENVIRONMENT = {"PATH": "/usr/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", **ONE_THREAD}
 PACKAGES = "/packages"  # inside: what `modules` names of this environment
 PYTHON = ("-s", "-S", "-P", "-B", "-X", "utf8")
-NAMESPACES = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox")
+NAMESPACES = (
+    "--unshare-pid",
+    "--unshare-net",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+    "--hostname",
+    "sandbox",
+)
 # what makes the memory killer take a sandbox before anything else on the machine
 FIRST_TO_DIE = ("/bin/sh", "-c", 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; exec "$@"', "sh")
 
@@ -44,13 +55,20 @@ class Launcher:
     """How sandboxes are started on this machine."""
 
     mode: Mode
-    modules: tuple[str, ...] = ()  # distributions that programs and tests may import beside the standard library
+    # distributions that programs and tests may import beside the standard library
+    modules: tuple[str, ...] = ()
 
     def path(self) -> str:
-        """Where inside lies what `modules` names; empty without any. Without a sandbox that is where it lies on this machine."""
+        """Where inside lies what `modules` names; empty without any. Without a sandbox that is where it lies
+        on this machine.
+        """
         if not self.modules:
             return ""
-        return PACKAGES if self.mode != "none" else os.pathsep.join(sorted({str(place.parent) for place in package_paths(self.modules)}))
+        return (
+            PACKAGES
+            if self.mode != "none"
+            else os.pathsep.join(sorted({str(place.parent) for place in package_paths(self.modules)}))
+        )
 
     def uid(self) -> int:
         """A user that nobody else is, as far as chance goes; 0: stay who you are."""
@@ -82,9 +100,11 @@ def _writable(place: str, size: int) -> list[str]:
 
 
 def package_paths(names: Sequence[str]) -> list[Path]:
-    """The folders and files of installed distributions that lie directly in a site-packages, in the order of `names`.
+    """The folders and files of installed distributions that lie directly in a site-packages, in the order of
+    `names`.
 
-    Raises LookupError with the names that are not installed."""
+    Raises LookupError with the names that are not installed.
+    """
     found: dict[Path, None] = {}
     missing = []
     for name in names:
@@ -101,7 +121,8 @@ def package_paths(names: Sequence[str]) -> list[Path]:
         found |= dict.fromkeys(sorted(path for path in tops if path.exists() and path.name != "__pycache__"))
     if missing:
         raise LookupError(
-            f"{', '.join(missing)} of `modules` not installed here: pip install {' '.join(missing)}, or take it out of `modules`"
+            f"{', '.join(missing)} of `modules` not installed here: pip install {' '.join(missing)}, or take "
+            f"it out of `modules`"
         )
     return list(found)
 
@@ -112,8 +133,10 @@ def _top(file: PackagePath) -> Path:
 
 @cache
 def _files(modules: tuple[str, ...]) -> list[str]:
-    """Read-only mounts: the standard library without its site-packages, the interpreter, the C libraries, and of the environment's packages
-    those that `modules` names. The project is masked. A folder that bubblewrap made unasked would be closed to all but root."""
+    """Read-only mounts: the standard library without its site-packages, the interpreter, the C libraries, and
+    of the environment's packages those that `modules` names. The project is masked. A folder that bubblewrap
+    made unasked would be closed to all but root.
+    """
     base = {
         "base": sys.base_prefix,
         "platbase": sys.base_exec_prefix,
@@ -137,7 +160,12 @@ def _files(modules: tuple[str, ...]) -> list[str]:
         if not any(path.is_relative_to(folder) for folder in visible):
             options += [*_parents(path), "--ro-bind", str(path), str(path)]
             visible.append(path)
-    hidden = [f"{paths['stdlib']}/site-packages", f"{paths['stdlib']}/dist-packages", "/usr/lib/python3/dist-packages", str(ROOT)]
+    hidden = [
+        f"{paths['stdlib']}/site-packages",
+        f"{paths['stdlib']}/dist-packages",
+        "/usr/lib/python3/dist-packages",
+        str(ROOT),
+    ]
     for path in dict.fromkeys(Path(item).resolve() for item in hidden):
         if path.is_dir() and any(path.is_relative_to(folder) for folder in visible):
             options += ["--tmpfs", str(path), "--remount-ro", str(path)]
@@ -147,7 +175,9 @@ def _files(modules: tuple[str, ...]) -> list[str]:
 
 
 def _parents(path: Path) -> list[str]:
-    return [option for parent in [*path.parents][-2::-1] for option in ("--perms", "0755", "--dir", str(parent))]
+    return [
+        option for parent in [*path.parents][-2::-1] for option in ("--perms", "0755", "--dir", str(parent))
+    ]
 
 
 def _libpython() -> list[str]:
@@ -157,7 +187,11 @@ def _libpython() -> list[str]:
 
 
 def _largest_uid_range() -> tuple[int, int]:
-    """(first, count) of the users that exist in this user namespace, the 16 bits of ordinary users left out where there are more."""
-    rows = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text("ascii").splitlines()]
+    """(first, count) of the users that exist in this user namespace, the 16 bits of ordinary users left out
+    where there are more.
+    """
+    rows = [
+        tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text("ascii").splitlines()
+    ]
     first, _, count = max(rows, key=lambda row: row[2])
     return (2**20, min(count, 2**31) - 2**20) if count > 2**21 else (first, count)

@@ -1,9 +1,10 @@
-"""What stands on one side of the sandbox' wall for an object of the other: a class for each of its classes, whose instances ask.
+"""What stands on one side of the sandbox' wall for an object of the other: a class for each of its classes,
+whose instances ask.
 
-A mirror has those special methods that the object's class has, so that `callable`, `iter` and `isinstance` say the same as beside the
-object. What a mirror may not do for the test's side is to help a program that does not know the right value: asked whether it equals a
-plain value, or for its sum with one, it is not asked at all unless the test itself made it by the name of its class (`Side.may_ask`).
-Runs inside sandboxes.
+A mirror has those special methods that the object's class has, so that `callable`, `iter` and `isinstance`
+say the same as beside the object. What a mirror may not do for the test's side is to help a program that does
+not know the right value: asked whether it equals a plain value, or for its sum with one, it is not asked at
+all unless the test itself made it by the name of its class (`Side.may_ask`). Runs inside sandboxes.
 """
 
 from __future__ import annotations
@@ -15,20 +16,49 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMPARISONS = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
-_BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift")
+_BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "divmod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+)
 ARITHMETIC = frozenset({f"__{prefix}{name}__" for name in _BINARY for prefix in ("", "r", "i")})
 ACCESS = frozenset(
     {f"__{name}__" for name in (
-        "len", "iter", "next", "reversed", "getitem", "setitem", "delitem", "contains", "call", "enter", "exit", "missing", "length_hint",
-        "str", "repr", "format", "bytes", "hash", "bool", "int", "float", "complex", "index", "abs", "neg", "pos", "invert", "round",
+        "len", "iter", "next", "reversed", "getitem", "setitem", "delitem", "contains", "call", "enter",
+        "exit", "missing", "length_hint",
+        "str", "repr", "format", "bytes", "hash", "bool", "int", "float", "complex", "index", "abs", "neg",
+        "pos", "invert", "round",
         "trunc", "floor", "ceil",
     )}
 )  # fmt: skip
 DUNDERS = COMPARISONS | ARITHMETIC | ACCESS
-OF_PLAIN = frozenset({"__str__", "__repr__", "__format__", "__call__"})  # of a subclass of int, str, … only these are asked for
-OF_CONTAINER = ACCESS - {"__contains__", "__hash__"}  # a subclass of list, dict, … is compared by what it holds
+# of a subclass of int, str, … only these are asked for
+OF_PLAIN = frozenset({"__str__", "__repr__", "__format__", "__call__"})
+# a subclass of list, dict, … is compared by what it holds
+OF_CONTAINER = ACCESS - {"__contains__", "__hash__"}
 ASKED = frozenset(
-    {"__name__", "__qualname__", "__doc__", "__module__", "__dict__", "__annotations__", "__defaults__", "__wrapped__", "__members__"}
+    {
+        "__name__",
+        "__qualname__",
+        "__doc__",
+        "__module__",
+        "__dict__",
+        "__annotations__",
+        "__defaults__",
+        "__wrapped__",
+        "__members__",
+    }
 )
 
 
@@ -136,8 +166,9 @@ def special(name):
 
 
 def overridden(base, name):
-    """A method of list, dict, … that the program's own subclass does otherwise. On what a function returned it is the plain one: else a
-    list could say that it has whatever it is asked for."""
+    """A method of list, dict, … that the program's own subclass does otherwise. On what a function returned
+    it is the plain one: else a list could say that it has whatever it is asked for.
+    """
 
     def call(self, *args, **kwargs):
         side = type(self)._side
@@ -150,7 +181,9 @@ def overridden(base, name):
 
 
 def mirror_class(side, name, module, bases, specials, methods):
-    """The class that stands for one of the other side's. `bases`: mirrored classes and builtin ones, checked by who calls."""
+    """The class that stands for one of the other side's. `bases`: mirrored classes and builtin ones, checked
+    by who calls.
+    """
     space = {one: special(one) for one in specials}
     if "__eq__" in specials and "__hash__" not in specials:
         space["__hash__"] = None
@@ -171,7 +204,9 @@ def mirror_class(side, name, module, bases, specials, methods):
 
 
 def steps(side, iterator):
-    """A generator over one of the other side's: item by item at first, then as many at a time as are plain."""
+    """A generator over one of the other side's: item by item at first, then as many at a time as are
+    plain.
+    """
     taken, sent = 0, None
     while True:
         try:

@@ -1,4 +1,6 @@
-"""Whether a program printed what it should: line by line without trailing blanks, numbers with a fraction within a small tolerance."""
+"""Whether a program printed what it should: line by line without trailing blanks, numbers with a fraction
+within a small tolerance.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,14 @@ import re
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 LONGEST_NUMBER = 400  # characters
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-ROUNDED = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?\d+[eE][+-]\d+", re.ASCII)  # 0e5 is a word: no language prints it
+# 0e5 is a word: no language prints it
+ROUNDED = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?\d+[eE][+-]\d+", re.ASCII)
 
 
 def same_output(said: bytes, expected: str) -> bool:
-    """`said` that is no UTF-8 is never right. Blank lines at the end do not count; elsewhere they do, and so do upper and lower case."""
+    """`said` that is no UTF-8 is never right. Blank lines at the end do not count; elsewhere they do, and so
+    do upper and lower case.
+    """
     try:
         given = _lines(said.decode("utf-8"))
     except UnicodeDecodeError:
@@ -39,6 +44,8 @@ def _same_token(given: str, wanted: str) -> bool:
     """Whole numbers are compared as text: only an expected value with a fraction was rounded by someone."""
     if given == wanted:
         return True
-    if max(len(given), len(wanted)) > LONGEST_NUMBER or not (ROUNDED.fullmatch(wanted) and NUMBER.fullmatch(given)):
+    if max(len(given), len(wanted)) > LONGEST_NUMBER or not (
+        ROUNDED.fullmatch(wanted) and NUMBER.fullmatch(given)
+    ):
         return False
     return math.isclose(float(given), float(wanted), rel_tol=RELATIVE, abs_tol=ABSOLUTE)

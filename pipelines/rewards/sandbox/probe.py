@@ -15,7 +15,8 @@ from pipelines.rewards.sandbox.status import Status
 from pipelines.settings import ROOT
 
 LIMITS = SandboxLimits(processes=6, memory_mb=256)
-LEFT_OUT = ("_tkinter", "_dbm", "_gdbm", "_test", "_xx", "xx")  # need a display, a database's server, or are Python's own tests
+# need a display, a database's server, or are Python's own tests
+LEFT_OUT = ("_tkinter", "_dbm", "_gdbm", "_test", "_xx", "xx")
 
 
 def extensions() -> list[str]:
@@ -37,7 +38,8 @@ for name in {modules!r}:
 if {str(ROOT)!r} != "/" and os.path.exists({str(ROOT / "pipelines")!r}):
     faults.append("the project is visible")
 try:
-    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))  # sends nothing: it looks for a route
+    # sends nothing: it looks for a route
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))
     faults.append("the network is visible")
 except OSError:
     pass
@@ -89,7 +91,9 @@ def working_mode() -> Mode | None:
 
 
 def find_launcher(allow_unsandboxed: bool = False, modules: tuple[str, ...] = ()) -> Launcher:
-    """Raises SandboxUnavailable with what was tried, and the ways out; also for `modules` that are not installed."""
+    """Raises SandboxUnavailable with what was tried, and the ways out; also for `modules` that are not
+    installed.
+    """
     try:
         package_paths(modules)
     except LookupError as fault:
@@ -98,8 +102,10 @@ def find_launcher(allow_unsandboxed: bool = False, modules: tuple[str, ...] = ()
     if mode is None and not allow_unsandboxed:
         tried = "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
         raise SandboxUnavailable(
-            f"rewards that run code need a sandbox, and none can be made here ({tried}). Install bubblewrap 0.7 or newer (apt-get install "
-            "bubblewrap) and allow user namespaces or run as root; in a container allow them there (docker run --privileged, or a seccomp "
+            f"rewards that run code need a sandbox, and none can be made here ({tried}). Install bubblewrap "
+            f"0.7 or newer (apt-get install "
+            "bubblewrap) and allow user namespaces or run as root; in a container allow them there (docker "
+            "run --privileged, or a seccomp "
             "profile with them). On a machine that may be lost, set allow_unsandboxed: true"
         )
     return Launcher(mode or "none", modules)

@@ -1,4 +1,6 @@
-"""A sandbox from outside: start it, send it jobs with their descriptors, hear how each child ended, kill it."""
+"""A sandbox from outside: start it, send it jobs with their descriptors, hear how each child ended, kill
+it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from pipelines.rewards.sandbox.launcher import ENVIRONMENT, Launcher
 
 START_SECONDS = 60.0  # patience with a machine that is very busy; a start takes 20 ms
 BOOT = (  # arguments: control socket, shipped code, then what confine() takes
-    "import marshal,os,sys; c,f,*n=map(int,sys.argv[1:]); h,m=marshal.loads(os.pread(f,1<<22,0)); os.close(f); "
+    "import marshal,os,sys; c,f,*n=map(int,sys.argv[1:]); h,m=marshal.loads(os.pread(f,1<<22,0)); "
+    "os.close(f); "
     "g={'__name__':'harness','__builtins__':__builtins__}; exec(h,g); g['main'](*m,c,*n)"
 )
 
@@ -58,14 +61,20 @@ class Sandbox:
         self.isolated = launcher.mode != "none"
         self._folder = tempfile.mkdtemp(prefix="whetstone-unsandboxed-") if launcher.mode == "none" else None
         self.control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        shipped, filter_fd = _shipped(with_driver, launcher.path()), None if self._folder else seccomp.as_file()
+        shipped, filter_fd = (
+            _shipped(with_driver, launcher.path()),
+            None if self._folder else seccomp.as_file(),
+        )
         processes = 0 if launcher.mode == "none" else limits.processes
         confine = (launcher.uid(), int(launcher.mode != "none"), limits.memory_mb, processes, limits.file_mb)
         try:
-            command = launcher.command(limits, ["-c", BOOT, *map(str, (inside.fileno(), shipped, *confine))], filter_fd)
+            command = launcher.command(
+                limits, ["-c", BOOT, *map(str, (inside.fileno(), shipped, *confine))], filter_fd
+            )
             keep = [fd for fd in (inside.fileno(), shipped, filter_fd) if fd is not None]
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT, pass_fds=keep,
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                env=ENVIRONMENT, pass_fds=keep,
                 start_new_session=True, cwd=self._folder or "/",
             )  # fmt: skip
         except OSError as error:
@@ -87,7 +96,9 @@ class Sandbox:
             raise SandboxFailed(said or "the sandbox did not start")
 
     def start(self, job: Mapping[str, Any], fds: Sequence[int]) -> None:
-        """Starts a child. `fds` become its 0, 1, 2 and 3; they stay open here. SandboxFailed when the sandbox is gone."""
+        """Starts a child. `fds` become its 0, 1, 2 and 3; they stay open here. SandboxFailed when the sandbox
+        is gone.
+        """
         fd = in_memory(marshal.dumps({**job, "folder": self._folder or "/tmp"}))
         try:
             self.control.settimeout(START_SECONDS)
@@ -99,7 +110,9 @@ class Sandbox:
             os.close(fd)
 
     def ended(self, seconds: float) -> Ended | None:
-        """How the child ended, waiting at most so long; None when it still runs, or when the whole sandbox is gone."""
+        """How the child ended, waiting at most so long; None when it still runs, or when the whole sandbox is
+        gone.
+        """
         self.control.settimeout(max(0.001, seconds))
         try:
             message = self.control.recv(256)
@@ -123,7 +136,9 @@ class Sandbox:
         return (not self.busy or self.ended(seconds) is not None) and not self.dirty
 
     def kill(self) -> None:
-        """The sandbox and all in it; safe to repeat. The kernel ends a PID namespace with its first process."""
+        """The sandbox and all in it; safe to repeat. The kernel ends a PID namespace with its first
+        process.
+        """
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -156,13 +171,23 @@ def in_memory(content: bytes) -> int:
 @cache
 def _shipped(with_driver: bool, path: str) -> int:
     """A sealed file in memory with the compiled modules: one sandbox cannot change it for the next."""
-    parts = (values, containers, mirrors, wire, driver if with_driver else streams)  # in the order in which they need each other
+    # in the order in which they need each other
+    parts = (values, containers, mirrors, wire, driver if with_driver else streams)
     modules = {module.__name__.rpartition(".")[2]: _compiled(module) for module in parts}
     fd = os.memfd_create("harness", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
     os.write(fd, marshal.dumps((_compiled(harness), (modules, path))))
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    fcntl.fcntl(
+        fd,
+        fcntl.F_ADD_SEALS,
+        fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL,
+    )
     return fd
 
 
 def _compiled(module: Any) -> Any:
-    return compile(Path(module.__file__).read_text("utf-8"), f"<{module.__name__.rpartition('.')[2]}>", "exec", dont_inherit=True)
+    return compile(
+        Path(module.__file__).read_text("utf-8"),
+        f"<{module.__name__.rpartition('.')[2]}>",
+        "exec",
+        dont_inherit=True,
+    )

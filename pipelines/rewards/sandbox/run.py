@@ -1,4 +1,6 @@
-"""One test on one program: what it prints against what it should, or its functions against the test's code, with the clock running."""
+"""One test on one program: what it prints against what it should, or its functions against the test's code,
+with the clock running.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +64,19 @@ class Pipe:
         return b"".join(pieces)
 
 
-def run_program(sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, watch: Watch) -> tuple[Outcome, bytes]:
+def run_program(
+    sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, watch: Watch
+) -> tuple[Outcome, bytes]:
     """A whole program on one input: PASS here means that it ended well; its standard output comes with it."""
     with ExitStack() as stack:
         out, out_inside = _pipe(stack)
         err, err_inside = _pipe(stack)
         source = in_memory(stdin)
         try:
-            sandbox.start({**job, "role": "program", "cpu_seconds": limits.test_seconds}, [source, out_inside, err_inside])
+            sandbox.start(
+                {**job, "role": "program", "cpu_seconds": limits.test_seconds},
+                [source, out_inside, err_inside],
+            )
         finally:
             for fd in (source, out_inside, err_inside):
                 os.close(fd)
@@ -80,7 +87,9 @@ def run_program(sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: 
     return outcome or Outcome(Status.PASS), bytes(said[out])
 
 
-def _watch(sandbox: Sandbox, out: int, err: int, most: int, watch: Watch) -> tuple[dict[int, bytearray], Ended | None, Outcome | None]:
+def _watch(
+    sandbox: Sandbox, out: int, err: int, most: int, watch: Watch
+) -> tuple[dict[int, bytearray], Ended | None, Outcome | None]:
     """Reads both pipes until the child has ended; an Outcome when it had to be stopped."""
     said: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
     errors = 0
@@ -127,12 +136,15 @@ def _pipe(stack: ExitStack) -> tuple[int, int]:
     return ours, theirs
 
 
-def how_it_ended(ended: Ended | None, limits: SandboxLimits, stderr: bytes | bytearray = b"") -> Outcome | None:
+def how_it_ended(
+    ended: Ended | None, limits: SandboxLimits, stderr: bytes | bytearray = b""
+) -> Outcome | None:
     """None for a child that ended by itself with status 0."""
     if ended is None:
         return Outcome(Status.RUNTIME, "it ended its own sandbox")
     code = ended.exit_code
-    # the kernel counts its limit and the usage that it tells by different clocks: the second may lie below the limit that has just been met
+    # the kernel counts its limit and the usage that it tells by different clocks: the second may lie below
+    # the limit that has just been met
     if ended.cpu_seconds >= limits.test_seconds or code == -signal.SIGXCPU:
         return Outcome(Status.TIMEOUT, f"{ended.cpu_seconds:.1f} s of CPU time")
     if code == 0:
@@ -141,20 +153,28 @@ def how_it_ended(ended: Ended | None, limits: SandboxLimits, stderr: bytes | byt
     last = lines[-1][:300] if lines else ""
     if code == COMPILE_ERROR:
         return Outcome(Status.COMPILE, last)
-    return Outcome(Status.RUNTIME, last or (f"killed by signal {-code}" if code < 0 else f"exit status {code}"))
+    return Outcome(
+        Status.RUNTIME, last or (f"killed by signal {-code}" if code < 0 else f"exit status {code}")
+    )
 
 
 class FunctionTest:
-    """One test of a program's functions: the program in one sandbox, the test in another, and this between them."""
+    """One test of a program's functions: the program in one sandbox, the test in another, and this between
+    them.
+    """
 
     def __init__(self, program: Sandbox, judge: Sandbox, limits: SandboxLimits, watch: Watch) -> None:
         self._program, self._judge, self._limits, self._watch = program, judge, limits, watch
 
     def run(self, source: Mapping[str, Any], test: Mapping[str, Any]) -> Outcome:
-        """SandboxFailed when a sandbox is gone, BrokenTest when the test ends before it has anything from the program."""
+        """SandboxFailed when a sandbox is gone, BrokenTest when the test ends before it has anything from the
+        program.
+        """
         limits = self._limits
         with ExitStack() as stack:
-            ours = self._begin(stack, self._program, {**source, "role": "serve", "cpu_seconds": limits.test_seconds})
+            ours = self._begin(
+                stack, self._program, {**source, "role": "serve", "cpu_seconds": limits.test_seconds}
+            )
             program = Pipe(ours, limits.output_kb * 1024, self._watch)
             try:
                 loaded = program.receive()
@@ -163,7 +183,9 @@ class FunctionTest:
             said = loaded[1:301].decode("utf-8", "replace")
             if loaded[:1] != b"R":
                 return Outcome(Status.COMPILE if loaded[:1] == b"X" else Status.RUNTIME, said)
-            tests = self._begin(stack, self._judge, {"preload": [], **test, "cpu_seconds": limits.wall_seconds})
+            tests = self._begin(
+                stack, self._judge, {"preload": [], **test, "cpu_seconds": limits.wall_seconds}
+            )
             self._watch.add(self._judge)
             return self._relay(program, Pipe(tests, MOST_REQUEST, self._watch))
 
@@ -188,7 +210,9 @@ class FunctionTest:
                 if not replies:
                     said = f"did not call the program: {fault}" if late else "ended without a verdict"
                     raise BrokenTest(f"the test {said}") from fault
-                return Outcome(Status.TIMEOUT if late else Status.WRONG, "the test could not deal with what was returned")
+                return Outcome(
+                    Status.TIMEOUT if late else Status.WRONG, "the test could not deal with what was returned"
+                )
             if request[:1] == b"D":
                 status, _, reason = request[1:].decode("utf-8", "replace").partition(" ")
                 return Outcome(Status(status), reason)

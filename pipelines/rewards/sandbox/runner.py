@@ -1,4 +1,6 @@
-"""All tests of one program: a fresh sandbox for the program, one that stays for the tests' code, and the order in which things happen."""
+"""All tests of one program: a fresh sandbox for the program, one that stays for the tests' code, and the
+order in which things happen.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,20 @@ LONGEST_SOURCE = 2**20  # characters
 CAPITAL = re.compile(r"\b[A-Z]\w*")
 IMPORT = re.compile(r"^\s*(?:from|import)\s+([a-z_]+)", re.MULTILINE)
 PRELOADED = frozenset(
-    {"abc", "array", "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
-     "heapq", "io", "itertools", "json", "math", "operator", "queue", "random", "re", "statistics", "string", "struct", "textwrap", "time",
+    {"abc", "array", "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "enum",
+     "fractions", "functools",
+     "heapq", "io", "itertools", "json", "math", "operator", "queue", "random", "re", "statistics", "string",
+     "struct", "textwrap", "time",
      "typing", "numpy"}
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program and its tests. A test is `{input, output}` of a whole program, or for its functions `{args, output}` (`fn_name` is called)
-    or `{code}` (assertions; the names in it that `setup` does not define are the program's functions, `candidate` is `fn_name`)."""
+    """A program and its tests. A test is `{input, output}` of a whole program, or for its functions `{args,
+    output}` (`fn_name` is called) or `{code}` (assertions; the names in it that `setup` does not define are
+    the program's functions, `candidate` is `fn_name`).
+    """
 
     source: str
     tests: Sequence[Mapping[str, Any]]
@@ -37,7 +43,9 @@ class Program:
     known: str = ""  # a known solution or the given beginning of one: what in it is a class
 
     def classes(self) -> set[str]:
-        """Names in the tests that stand for classes: by the known solution or the given beginning, else by their spelling."""
+        """Names in the tests that stand for classes: by the known solution or the given beginning, else by
+        their spelling.
+        """
         known = self.known
         capital = {name for test in self.tests if "code" in test for name in CAPITAL.findall(test["code"])}
         defined = set(re.findall(r"^class[ \t]+(\w+)", known, re.MULTILINE))
@@ -56,9 +64,15 @@ class Runner:
         self._judge: Sandbox | None = None
 
     def run(self, program: Program) -> Result:
-        """One outcome for each test. A test that cannot be run is SANDBOX_ERROR, and does not stop the others."""
+        """One outcome for each test. A test that cannot be run is SANDBOX_ERROR, and does not stop the
+        others.
+        """
         if len(program.source) > LONGEST_SOURCE:
-            return Result(tuple(Outcome(Status.COMPILE, f"more than {LONGEST_SOURCE} characters") for _ in program.tests))
+            return Result(
+                tuple(
+                    Outcome(Status.COMPILE, f"more than {LONGEST_SOURCE} characters") for _ in program.tests
+                )
+            )
         left = self._limits.total_seconds
         job, outcomes, stopped = program.job(), list[Outcome](), False
         try:
@@ -67,7 +81,9 @@ class Runner:
                     outcomes.append(Outcome(Status.NOT_RUN))
                     continue
                 if left <= 0:
-                    outcome = Outcome(Status.TIMEOUT, f"more than {self._limits.total_seconds:g} s for all tests")
+                    outcome = Outcome(
+                        Status.TIMEOUT, f"more than {self._limits.total_seconds:g} s for all tests"
+                    )
                     stopped = True
                 else:
                     outcome, charged = self._one(program, job, test, left)
@@ -80,14 +96,22 @@ class Runner:
             self._drop_program()
         return Result(tuple(outcomes))
 
-    def _one(self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], left: float) -> tuple[Outcome, float]:
-        """(what became of it, the seconds that count). A sandbox that fails is tried again with a new one, once."""
+    def _one(
+        self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], left: float
+    ) -> tuple[Outcome, float]:
+        """(what became of it, the seconds that count). A sandbox that fails is tried again with a new one,
+        once.
+        """
         for attempt in (1, 2):
             try:
                 self._program = self._program or Sandbox(self._launcher, self._limits)
                 watch = Watch(self._program, self._limits, left)
                 try:
-                    outcome = self._stdio(job, test, watch) if "input" in test else self._functions(program, job, test, watch)
+                    outcome = (
+                        self._stdio(job, test, watch)
+                        if "input" in test
+                        else self._functions(program, job, test, watch)
+                    )
                 except Stopped as stopped:
                     outcome = stopped.outcome
             except SandboxFailed as fault:
@@ -102,12 +126,16 @@ class Runner:
 
     def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], watch: Watch) -> Outcome:
         assert self._program is not None
-        outcome, said = run_program(self._program, job, test["input"].encode("utf-8", "surrogatepass"), self._limits, watch)
+        outcome, said = run_program(
+            self._program, job, test["input"].encode("utf-8", "surrogatepass"), self._limits, watch
+        )
         if outcome.status != Status.PASS or same_output(said, test["output"]):
             return outcome
         return Outcome(Status.WRONG, f"printed {said[:80]!r}")
 
-    def _functions(self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], watch: Watch) -> Outcome:
+    def _functions(
+        self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], watch: Watch
+    ) -> Outcome:
         assert self._program is not None
         if self._judge is not None and not self._judge.settle(GRACE_SECONDS):
             self._judge.kill()

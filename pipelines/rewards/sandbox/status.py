@@ -44,7 +44,11 @@ class Result:
     @property
     def failed_to_judge(self) -> bool:
         """No judgement: a test could not be run, and none that could be has failed."""
-        return Status.SANDBOX in self.statuses and set(self.statuses) <= {Status.PASS, Status.SANDBOX, Status.NOT_RUN}
+        return Status.SANDBOX in self.statuses and set(self.statuses) <= {
+            Status.PASS,
+            Status.SANDBOX,
+            Status.NOT_RUN,
+        }
 
     @property
     def reason(self) -> str:

@@ -1,4 +1,6 @@
-"""Standard output and input of a program whose functions a test calls: the test's own, wherever it has put them."""
+"""Standard output and input of a program whose functions a test calls: the test's own, wherever it has put
+them.
+"""
 
 import io
 

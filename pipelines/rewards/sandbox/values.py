@@ -1,7 +1,9 @@
-"""Plain values across the sandbox' wall, as JSON: scalars as they are, arrays are tuples, everything else has a tag.
+"""Plain values across the sandbox' wall, as JSON: scalars as they are, arrays are tuples, everything else has
+a tag.
 
-Only exact builtin types come out of `read_plain`, whatever was sent. Mutable containers and objects are `wire.py`'s. Runs inside
-sandboxes, where every millisecond of its import counts: C modules alone, and what a value needs when it comes.
+Only exact builtin types come out of `read_plain`, whatever was sent. Mutable containers and objects are
+`wire.py`'s. Runs inside sandboxes, where every millisecond of its import counts: C modules alone, and what a
+value needs when it comes.
 """
 
 import sys
@@ -10,7 +12,8 @@ from _json import make_encoder, make_scanner
 
 SCALARS = frozenset({type(None), bool, int, float, str})
 SMALL = 2**63  # larger integers go over as hexadecimal, whose reading takes no quadratic time
-PLAIN: dict = {  # base type -> a value of exactly that type from one of a subclass, without asking the subclass
+# base type -> a value of exactly that type from one of a subclass, without asking the subclass
+PLAIN: dict = {
     int: lambda value: int.__add__(value, 0),
     float: lambda value: float.__add__(value, 0.0),
     str: lambda value: "".join(str.__iter__(value)),
@@ -30,7 +33,17 @@ KNOWN: dict = {  # by value, as arguments of a constructor: module and name -> h
     ("pathlib", "PosixPath"): lambda value: [str(value)],
 }
 VIEWS = {type({}.keys()): "K", type({}.values()): "V", type({}.items()): "I"}
-BROKEN = (ValueError, TypeError, RecursionError, OverflowError, LookupError, ArithmeticError, AttributeError, MemoryError, StopIteration)
+BROKEN = (
+    ValueError,
+    TypeError,
+    RecursionError,
+    OverflowError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    MemoryError,
+    StopIteration,
+)
 
 
 class _Form:
@@ -38,7 +51,11 @@ class _Form:
 
     strict, memo = True, {}  # type: ignore[var-annotated]
     object_hook = object_pairs_hook = None
-    parse_float, parse_int, parse_constant = float, int, {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}.get
+    parse_float, parse_int, parse_constant = (
+        float,
+        int,
+        {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}.get,
+    )
 
 
 def _refuse(value):

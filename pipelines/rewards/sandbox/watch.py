@@ -1,8 +1,10 @@
-"""Looks at running sandboxes from outside, every twentieth of a second: what all processes of a program use together, and whether it runs.
+"""Looks at running sandboxes from outside, every twentieth of a second: what all processes of a program use
+together, and whether it runs.
 
-CPU time decides, not the clock: while a program wants a processor and gets none, its time stands still. What counts besides its CPU time is
-the time in which none of its processes wanted one: it slept, or waited for something that does not come. The kernel limits each process
-(`harness.confine`); memory, files and CPU time of the whole program are watched here, so between two looks a program may go beyond them.
+CPU time decides, not the clock: while a program wants a processor and gets none, its time stands still. What
+counts besides its CPU time is the time in which none of its processes wanted one: it slept, or waited for
+something that does not come. The kernel limits each process (`harness.confine`); memory, files and CPU time
+of the whole program are watched here, so between two looks a program may go beyond them.
 """
 
 from __future__ import annotations
@@ -55,15 +57,22 @@ class Process:
         if self.state in RUNNING or self.threads == 1:
             return self.state in RUNNING
         try:
-            return any(_fields(f"/proc/{self.pid}/task/{thread}/stat")[0] in RUNNING for thread in os.listdir(f"/proc/{self.pid}/task"))
+            return any(
+                _fields(f"/proc/{self.pid}/task/{thread}/stat")[0] in RUNNING
+                for thread in os.listdir(f"/proc/{self.pid}/task")
+            )
         except OSError:
             return True
 
 
 class Watch:
-    """Of one test: `program` and what else works for it. `channels`: descriptors; while one can be read it is this process's turn."""
+    """Of one test: `program` and what else works for it. `channels`: descriptors; while one can be read it is
+    this process's turn.
+    """
 
-    def __init__(self, program: Sandbox, limits: SandboxLimits, left: float, judge: Sandbox | None = None) -> None:
+    def __init__(
+        self, program: Sandbox, limits: SandboxLimits, left: float, judge: Sandbox | None = None
+    ) -> None:
         self._program, self._limits = program, limits
         self._sandboxes = [program, *([judge] if judge else [])]
         self._allowed_cpu, self._allowed_idle = min(limits.test_seconds, left), min(limits.wall_seconds, left)
@@ -78,12 +87,16 @@ class Watch:
         self._foreign.clear()
 
     def charged(self) -> float:
-        """Seconds that count for the program: CPU time and idleness, not what it stood in the machine's queue."""
+        """Seconds that count for the program: CPU time and idleness, not what it stood in the machine's
+        queue.
+        """
         used = max(self.cpu, self._program.spent - self._spent_before)
         return min(time.monotonic() - self._began, used + self.idle + PERIOD)
 
     def look(self) -> None:
-        """Raises Stopped when a limit is passed, Starved when there is no end to waiting. Cheap when called more often than PERIOD."""
+        """Raises Stopped when a limit is passed, Starved when there is no end to waiting. Cheap when called
+        more often than PERIOD.
+        """
         now = time.monotonic()
         passed = now - self._last
         if passed < PERIOD:
@@ -105,15 +118,23 @@ class Watch:
         if self.idle > self._allowed_idle:
             raise Stopped(Outcome(Status.TIMEOUT, f"slept or waited for {self.idle:.1f} s"))
         if now - self._began > PATIENCE * limits.wall_seconds:
-            raise Starved(f"the machine is too busy: {self.cpu:.1f} s of CPU time for it in {now - self._began:.0f} s")
+            raise Starved(
+                f"the machine is too busy: {self.cpu:.1f} s of CPU time for it in {now - self._began:.0f} s"
+            )
 
     def _our_turn(self) -> bool:
         return bool(self.channels) and bool(select.select(self.channels, [], [], 0)[0])
 
     def _check_memory(self, processes: Sequence[Process]) -> None:
         most = self._limits.memory_mb * MIB
-        if sum(process.resident for process in processes) > most and all(sum(map(_proportional, processes)) > most for _ in range(2)):
-            raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.memory_mb} MiB of memory in all its processes"))
+        if sum(process.resident for process in processes) > most and all(
+            sum(map(_proportional, processes)) > most for _ in range(2)
+        ):
+            raise Stopped(
+                Outcome(
+                    Status.RUNTIME, f"more than {self._limits.memory_mb} MiB of memory in all its processes"
+                )
+            )
 
     def _check_files(self, sandbox: Sandbox, processes: Sequence[Process]) -> None:
         if not sandbox.isolated or not processes:
@@ -127,7 +148,9 @@ class Watch:
                 raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.files} files and folders"))
 
     def _processes(self) -> list[list[Process]]:
-        """Those of each sandbox, its first ones before their children. What belongs to none is not asked again."""
+        """Those of each sandbox, its first ones before their children. What belongs to none is not asked
+        again.
+        """
         found: list[list[Process]] = [[] for _ in self._sandboxes]
         owners = {sandbox.pid: place for place, sandbox in enumerate(self._sandboxes)}
         known = [
@@ -135,7 +158,8 @@ class Watch:
             for pid in sorted(map(int, filter(str.isdigit, os.listdir("/proc"))))
             if pid not in self._foreign and (process := _process(pid))
         ]
-        for _ in range(2):  # again for numbers that began anew: a child may have a smaller one than its parent
+        # again for numbers that began anew: a child may have a smaller one than its parent
+        for _ in range(2):
             others = []
             for process in known:
                 owner = owners.get(process.pid, owners.get(process.parent))
@@ -164,8 +188,9 @@ def _fields(path: str) -> list[str]:
 
 
 def _proportional(process: Process) -> int:
-    """Bytes, shared ones by the number of sharers; where the kernel does not say, all. Asked twice, since a process that ends between two
-    others leaves its share to the second, which the first counted already."""
+    """Bytes, shared ones by the number of sharers; where the kernel does not say, all. Asked twice, since a
+    process that ends between two others leaves its share to the second, which the first counted already.
+    """
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii").splitlines()
     except PermissionError:

@@ -1,11 +1,14 @@
-"""Two processes that share objects: one has the program, the other the test, and control passes between them over one connection.
+"""Two processes that share objects: one has the program, the other the test, and control passes between them
+over one connection.
 
-Plain values go over as they are. A mutable container is on both sides: whoever hands over control sends along how the shared ones have
-changed, so that `f(a)` changes the test's `a`, and identity and aliases hold. Any other object stays where it is; the other side gets a
-mirror that asks. What is printed goes over too. Only one side runs at a time, so this is what one process would show.
+Plain values go over as they are. A mutable container is on both sides: whoever hands over control sends along
+how the shared ones have changed, so that `f(a)` changes the test's `a`, and identity and aliases hold. Any
+other object stays where it is; the other side gets a mirror that asks. What is printed goes over too. Only
+one side runs at a time, so this is what one process would show.
 
-The test's side is `guarded`: it believes nothing but plain values of exact types, and lets the program call what it was given, and read
-public names of it, no more: a function's `__globals__` would be the test. Both sides run inside sandboxes.
+The test's side is `guarded`: it believes nothing but plain values of exact types, and lets the program call
+what it was given, and read public names of it, no more: a function's `__globals__` would be the test. Both
+sides run inside sandboxes.
 """
 
 import builtins
@@ -16,11 +19,13 @@ from _thread import RLock
 from . import containers, mirrors, values
 
 LONGEST_NAME = 200
-CLOSED = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.GeneratorType, types.CoroutineType, types.FrameType,
+CLOSED = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.GeneratorType,
+          types.CoroutineType, types.FrameType,
           types.TracebackType, types.CodeType, types.ModuleType)  # fmt: skip
 SAID = ("__name__", "__qualname__", "__doc__")
 ITERATORS = ("builtins", "itertools")
-OWN_ENDS = (StopIteration, StopAsyncIteration, GeneratorExit)  # outside of an iteration they would end somebody else's
+# outside of an iteration they would end somebody else's
+OWN_ENDS = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 
 class OtherSideFailed(Exception):
@@ -28,8 +33,10 @@ class OtherSideFailed(Exception):
 
 
 class Side:
-    """`send(bytes)`, `receive() -> bytes | None`: None ends this process. `find(name)` are the objects that the other side may begin with,
-    `printed() -> text` what was printed since it was asked last, `show(text)` prints the other side's."""
+    """`send(bytes)`, `receive() -> bytes | None`: None ends this process. `find(name)` are the objects that
+    the other side may begin with, `printed() -> text` what was printed since it was asked last, `show(text)`
+    prints the other side's.
+    """
 
     def __init__(self, send, receive, guarded, find=None, printed=None, show=None):
         self._send, self._receive, self.guarded = send, receive, guarded
@@ -89,7 +96,9 @@ class Side:
         try:
             return self._pack(kind, value)
         except BaseException as error:  # noqa: BLE001 - a value that cannot go over, or whose own code raises
-            return self._pack("!", TypeError(f"no value that can be told: {type(error).__name__}: {error}"[:300]))
+            return self._pack(
+                "!", TypeError(f"no value that can be told: {type(error).__name__}: {error}"[:300])
+            )
 
     def _perform(self, what, target, *rest):
         if what == "find":
@@ -127,7 +136,9 @@ class Side:
 
     def _check(self, what, target, rest):
         if what == "stdin":
-            if target not in ("input", "read", "readline") or not all(type(one) in (int, str) for one in rest):
+            if target not in ("input", "read", "readline") or not all(
+                type(one) in (int, str) for one in rest
+            ):
                 raise ValueError("no request of standard input")
             return
         if id(target) not in self._own_ids or what == "await":
@@ -151,7 +162,9 @@ class Side:
             self._named.add(id(kind))
 
     def is_made(self, mirror):
-        """Whether the test made it, by its class's name or out of one that it made, and it has not come back as a value since."""
+        """Whether the test made it, by its class's name or out of one that it made, and it has not come back
+        as a value since.
+        """
         return id(mirror) in self._made
 
     def made(self, kind, value, known=False):
@@ -224,7 +237,9 @@ class Side:
         number = self._number(value)
         if isinstance(value, types.CoroutineType):
             return f'{{"w":{number}}}'
-        if isinstance(value, types.GeneratorType) or (hasattr(kind, "__next__") and kind.__module__ in ITERATORS):
+        if isinstance(value, types.GeneratorType) or (
+            hasattr(kind, "__next__") and kind.__module__ in ITERATORS
+        ):
             return f'{{"g":{number}}}'
         if isinstance(value, BaseException):
             return f'{{"x":[{number},{self.write(kind)},{self.write(tuple(value.args))}]}}'
@@ -249,8 +264,15 @@ class Side:
             self._defined.add(number)
             bases = ",".join(self.write(base) for base in kind.__bases__ if base is not object)
             asked, methods = _what_it_has(kind)
-            name = values.write_json([kind.__name__[:LONGEST_NAME], str(kind.__module__)[:LONGEST_NAME]])[1:-1]
-            self._new.append((number, f"[{number},{name},[{bases}],{values.write_json(asked)},{values.write_json(methods)}]"))
+            name = values.write_json([kind.__name__[:LONGEST_NAME], str(kind.__module__)[:LONGEST_NAME]])[
+                1:-1
+            ]
+            self._new.append(
+                (
+                    number,
+                    f"[{number},{name},[{bases}],{values.write_json(asked)},{values.write_json(methods)}]",
+                )
+            )
         return number
 
     def read(self, raw):
@@ -294,7 +316,9 @@ class Side:
         return self.know(number, made)
 
     def _named_object(self, module, name):
-        """A class or function of the standard library; from the program only classes that hold values, and exceptions."""
+        """A class or function of the standard library; from the program only classes that hold values, and
+        exceptions.
+        """
         if type(module) is not str or module.partition(".")[0] not in sys.stdlib_module_names:
             raise ValueError("no such module")
         __import__(module)
@@ -330,7 +354,9 @@ class Side:
         return error
 
     def _define(self, number, name, module, bases, asked, methods):
-        """A class of the other side, as a class here. Only builtin bases that hold plain values, and exceptions."""
+        """A class of the other side, as a class here. Only builtin bases that hold plain values, and
+        exceptions.
+        """
         if type(number) is not int or not all(type(one) is str for one in (name, module, *asked, *methods)):
             raise ValueError("no class")
         found = [self.read(base) for base in bases]
@@ -368,7 +394,9 @@ def _step(iterator, sent, most):
 
 
 def _what_it_has(kind):
-    """(special methods, other functions) of a class, without those that every object or its plain base has."""
+    """(special methods, other functions) of a class, without those that every object or its plain base
+    has.
+    """
     asked: dict = {}
     methods: dict = {}
     for one in kind.__mro__:
@@ -386,7 +414,9 @@ def _what_it_has(kind):
                 methods.setdefault(name[:LONGEST_NAME], True)
             elif not name.startswith("__"):
                 methods.setdefault(name[:LONGEST_NAME], False)
-    return sorted(name for name, there in asked.items() if there), sorted(name for name, there in methods.items() if there)
+    return sorted(name for name, there in asked.items() if there), sorted(
+        name for name, there in methods.items() if there
+    )
 
 
 def _by_name(value):
@@ -400,7 +430,9 @@ def _by_name(value):
 
 def _may_be_named(value):
     return isinstance(value, type) and (
-        _is_base(value) or (value.__module__, value.__qualname__) in values.KNOWN or value in (bool, type, object)
+        _is_base(value)
+        or (value.__module__, value.__qualname__) in values.KNOWN
+        or value in (bool, type, object)
     )
 
 
@@ -416,4 +448,6 @@ def _module(name):
 
 
 def _is_base(kind):
-    return isinstance(kind, type) and (kind in values.PLAIN or containers.base(kind) is kind or issubclass(kind, BaseException))
+    return isinstance(kind, type) and (
+        kind in values.PLAIN or containers.base(kind) is kind or issubclass(kind, BaseException)
+    )

@@ -11,7 +11,17 @@ from pipelines.evaluation.theory.networks import Cells, Networks
 from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.evaluation.theory.world import World, make_worlds
 
-SMALL = TheoryParams(seeds=2, size=4, covered=2, width=8, dpo_steps=5, sweep=[3, 6], reward_steps=5, ppo_iterations=3, ppo_samples=16)
+SMALL = TheoryParams(
+    seeds=2,
+    size=4,
+    covered=2,
+    width=8,
+    dpo_steps=5,
+    sweep=[3, 6],
+    reward_steps=5,
+    ppo_iterations=3,
+    ppo_samples=16,
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +31,9 @@ def found():
 
 
 def test_section_6_3_thresholds(found):
-    """Per seed DPO raised >= 1; over 10 fixed seeds PPO has 0 raised and 8/8 diagonal in >= 8; mean uncovered mass DPO - PPO >= 0.2."""
+    """Per seed DPO raised >= 1; over 10 fixed seeds PPO has 0 raised and 8/8 diagonal in >= 8; mean uncovered
+    mass DPO - PPO >= 0.2.
+    """
     each = found["network"]["per_seed"]
     assert min(each["dpo"]["raised_cells"]) >= 1
     ppo = zip(each["ppo"]["raised_cells"], each["ppo"]["diagonal"], strict=True)
@@ -49,7 +61,9 @@ def test_section_6_3_measured_table(found):
 
 
 def test_section_6_3_the_honest_limit(found):
-    """The sweep: loss 0.64, 0.54, 0.41, 0.30, 0.22 at 100 to 500 steps; seeds with a raised cell fall from all to none."""
+    """The sweep: loss 0.64, 0.54, 0.41, 0.30, 0.22 at 100 to 500 steps; seeds with a raised cell fall from
+    all to none.
+    """
     rows = {row["steps"]: row for row in found["network"]["sweep"]}
     for steps, loss in ((100, 0.64), (200, 0.54), (300, 0.41), (400, 0.30), (500, 0.22), (1000, 0.06)):
         assert rows[steps]["loss"]["mean"] == pytest.approx(loss, abs=0.012)
@@ -58,12 +72,15 @@ def test_section_6_3_the_honest_limit(found):
 
 
 def test_cells_that_share_nothing_keep_their_logits():
-    """dpo_vs_ppo.md 6.4: a tabular policy that starts at the reference leaves the logits of uncovered cells untouched, and does not raise them."""
+    """dpo_vs_ppo.md 6.4: a tabular policy that starts at the reference leaves the logits of uncovered cells
+    untouched, and does not raise them.
+    """
     settings = TheoryParams(seeds=3)
     world, start = make_worlds(settings, 0), Networks(settings, 8, 0, "policy")().detach()
     table = Cells(start, settings.table_learning_rate)
     trained = train_dpo(table, world, settings, [200])[200].policy
-    assert torch.allclose(table()[~world.covered], start[~world.covered], atol=1e-6)  # Adam divides rounding by its own size
+    # Adam divides rounding by its own size
+    assert torch.allclose(table()[~world.covered], start[~world.covered], atol=1e-6)
     assert (figures_of(trained, torch.softmax(start, -1), world, settings.raised)["raised_cells"] == 0).all()
 
 
@@ -83,7 +100,11 @@ def test_worlds_cover_the_diagonal_and_as_many_others_as_asked():
     assert (world.chosen // 8 == world.rejected // 8).all()
     assert (world.true.diagonal(dim1=1, dim2=2) == 1).all()
     assert (world.true.masked_fill(torch.eye(8, dtype=torch.bool), 0).amax((1, 2)) < 0.5).all()
-    touched = torch.zeros(24, 64, dtype=torch.bool).scatter_(1, world.rejected, True).scatter_(1, world.chosen, True)
+    touched = (
+        torch.zeros(24, 64, dtype=torch.bool)
+        .scatter_(1, world.rejected, True)
+        .scatter_(1, world.chosen, True)
+    )
     assert (touched == world.covered.flatten(1)).all()
 
 
@@ -122,9 +143,13 @@ def one_world(rewards, covered):
 def test_ppo_reaches_the_closed_form():
     """With known rewards and enough samples the KL-regularised optimum of 4.1, which PPO knows nothing of."""
     settings = TheoryParams(seeds=2, size=3, covered=2, beta=1.0, ppo_samples=512, ppo_iterations=60)
-    rewards = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 2.0, 0.0], [0.3, 0.3, 0.3]]], dtype=torch.float64).repeat(2, 1, 1)
+    rewards = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 2.0, 0.0], [0.3, 0.3, 0.3]]], dtype=torch.float64).repeat(
+        2, 1, 1
+    )
     reference = torch.softmax(torch.zeros_like(rewards), -1)
-    policy = train_ppo(Cells(torch.zeros_like(rewards), 0.03), Networks(settings, 1, 0, "value"), rewards, settings, 0)
+    policy = train_ppo(
+        Cells(torch.zeros_like(rewards), 0.03), Networks(settings, 1, 0, "value"), rewards, settings, 0
+    )
     assert torch.allclose(policy, closed_form(reference, rewards, 1.0), atol=0.08)
 
 
@@ -154,7 +179,11 @@ def test_figures_of_a_policy_that_one_can_count():
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"covered": 8}, "must stay uncovered"), ({"ppo_samples": 510}, "mini-batches"), ({"sweep": [200, 100]}, "increasing")],
+    [
+        ({"covered": 8}, "must stay uncovered"),
+        ({"ppo_samples": 510}, "mini-batches"),
+        ({"sweep": [200, 100]}, "increasing"),
+    ],
 )
 def test_settings_that_make_no_experiment(change, said):
     with pytest.raises(ValueError, match=said):

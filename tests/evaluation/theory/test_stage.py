@@ -7,7 +7,14 @@ from tasks.stage import Spec, Stage
 
 
 def test_it_writes_its_metrics_file_and_says_what_it_found(tmp_path, capsys):
-    small = {"seeds": 2, "dpo_steps": 4, "sweep": [2, 4], "reward_steps": 4, "ppo_iterations": 2, "ppo_samples": 16}
+    small = {
+        "seeds": 2,
+        "dpo_steps": 4,
+        "sweep": [2, 4],
+        "reward_steps": 4,
+        "ppo_iterations": 2,
+        "ppo_samples": 16,
+    }
     params = {"identity.seed": 0, "dpo_theory": small}
     stage = Stage(Spec("dpo_theory", "0", str(tmp_path), ("metrics/dpo_theory.json",), params=params))
     run(stage)

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.evaluation.theory.learners import closed_form
-from pipelines.evaluation.theory.three_actions import DPO_POLICY, REFERENCE, START, descend, pair_loss, three_actions
+from pipelines.evaluation.theory.three_actions import (
+    DPO_POLICY,
+    REFERENCE,
+    START,
+    descend,
+    pair_loss,
+    three_actions,
+)
 from pipelines.objectives.preference.dpo import pair_loss as dpo_loss
 from pipelines.objectives.preference.dpo_params import DpoParams
 
@@ -32,7 +39,9 @@ def test_the_short_form_is_the_loss_that_language_models_are_trained_with(a, b, 
 
 
 def test_identity_6_the_optimum_keeps_to_the_support_of_the_reference():
-    assert closed_form(policy(*REFERENCE), policy(1.0, 0.0, 100.0), 0.1).tolist() == pytest.approx([0.999955, 0.0000454, 0.0], abs=1e-6)
+    assert closed_form(policy(*REFERENCE), policy(1.0, 0.0, 100.0), 0.1).tolist() == pytest.approx(
+        [0.999955, 0.0000454, 0.0], abs=1e-6
+    )
     reference, rewards = policy(0.5, 0.3, 0.2), policy(0.0, 0.1, 0.2)
     best = closed_form(reference, rewards, 0.1)
     assert best.tolist() == pytest.approx([0.1790, 0.2919, 0.5291], abs=1e-4)
