@@ -33,7 +33,7 @@ from pipelines.settings import laid_over  # noqa: E402
 from tasks.launch import die_with_parent  # noqa: E402
 
 EXTRAS: dict[str, Any] = {
-    "reward_model": {"runs": {"reward_safe": {"start": "sft", "preferences": "exam_safety_all"}}},
+    "reward_model": {"runs": {"reward_safe": {"start": "sft", "data": "exam_safety_all"}}},
     # rounds from SafeSFT against the reward of both labels (dpo_vs_ppo.md 4.2): a chain that params.yaml does
     # not name
     "dpo_iter": {
@@ -104,7 +104,8 @@ def settings(edits: list[str]) -> dict[str, Any]:
     params["assess"]["models"] = {
         name: {
             "reference": FROM_SAFE.get(name, "sft"),
-            "preferences": "exam" if name in HELPFUL else "exam_safety_all",
+            "prompts": "exam",
+            "data": "exam" if name in HELPFUL else "exam_safety_all",
         }
         for name in params["evaluate"]["models"]
     }

@@ -68,10 +68,10 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
     )
     go("rlvr_start@rlvr_start", of_runs("rlvr_start", "rlvr_start"), SET, model("rlvr_start"))
     for name, own in params["judgements"].items():
-        outs = [f"data/judgements/{name}", f"metrics/judgements/{name}.json"]
+        outs = [f"data/{name}/judgements", f"metrics/judgements/{name}.json"]
         go(f"judgements@{name}", {f"judgements.{name}": own}, [own["origin"], *SET], outs)
     for name, own in params["verifier"]["runs"].items():
-        judged = f"data/judgements/{own['judgements']}"
+        judged = f"data/{own['data']}/judgements"
         go(
             f"verifier@{name}",
             of_runs("verifier", name),
@@ -80,7 +80,7 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
         )
         outs = [f"metrics/verifier_report/{name}.json", f"models/{name}/gate"]
         sections = {"verifier_report": params["verifier_report"], f"verifier.runs.{name}": own}
-        go(f"verifier_report@{name}", sections, [f"models/{name}/model", judged, *SET], outs)
+        go(f"verifier_report@{name}", sections, [f"models/{name}/model", judged], outs)
     for name, own in params["rl"]["runs"].items():
         if own["data"] != "rlvr":
             continue

@@ -118,7 +118,7 @@ def show(root: Path, subject: str, row: int, file: str | None = None) -> Shown:
             f"{subject!r} is no data set: corpus@NAME, rlvr_set@NAME or preferences@NAME is expected"
         )
     pairs = stage == "preferences"
-    folder = root / "data" / ("preferences" if pairs else "") / name / ("" if pairs else "records")
+    folder = root / "data" / name / ("pairs" if pairs else "records")
     if not folder.is_dir():
         raise NothingToShow(
             f"{folder.relative_to(root)} is not there: `whetstone run {subject}` makes it", usage=False
@@ -156,7 +156,7 @@ def _tokenizer(root: Path, name: str, pairs: bool) -> Path:
         return root / "data" / name / "tokenizer"
     from flows.graph.params import load
 
-    return root / "data" / load(root).train.corpus / "tokenizer"
+    return root / "data" / load(root).preferences[name].data / "tokenizer"
 
 
 def _record(value: dict[str, Any], tokens: Tokens) -> list[Sequenced]:

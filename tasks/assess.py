@@ -38,16 +38,15 @@ def run(stage: Stage) -> None:
     assessed, tokens = _policy(stage, stage.item, placement)
     reference, its_tokens = _policy(stage, chosen.reference, placement)
     tokens.check_same(its_tokens, f"models/{chosen.reference}/model")
-    corpus = stage.value("train.corpus")
     problems = spread(
-        read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems
+        read_records(stage.input(f"data/{chosen.prompts}/records") / "heldout.jsonl"), settings.problems
     )
     if not problems:
         raise ValueError(
-            f"data/{corpus}/records/heldout.jsonl holds no prompt to assess on; set the corpus's "
+            f"data/{chosen.prompts}/records/heldout.jsonl holds no prompt to assess on; set the corpus's "
             f"heldout_share"
         )
-    pairs = read_pairs(stage.input(f"data/preferences/{chosen.preferences}") / "heldout.jsonl")
+    pairs = read_pairs(stage.input(f"data/{chosen.data}/pairs") / "heldout.jsonl")
     judges = _graders(stage, graders, tokens, placement)
     stage.progress(1, 3, prompts=len(problems))
     found = assess(
@@ -64,8 +63,8 @@ def run(stage: Stage) -> None:
     head = {
         "model": stage.item,
         "reference": chosen.reference,
-        "preferences": chosen.preferences,
-        "corpus": corpus,
+        "data": chosen.data,
+        "corpus": chosen.prompts,
     }
     head |= {"graders": graders.model_dump(mode="json"), "settings": settings.model_dump(mode="json")}
     stage.out(f"metrics/assess/{stage.item}.json").write_text(

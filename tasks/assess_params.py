@@ -36,9 +36,8 @@ class AssessedModel(Settings):
         min_length=1,
         description="the model that the distance is measured from: where the assessed one started",
     )
-    preferences: str = Field(
-        min_length=1, description="the set whose held-out pairs the implicit reward orders"
-    )
+    data: str = Field(min_length=1, description="the set whose held-out pairs the implicit reward orders")
+    prompts: str = Field(min_length=1, description="the corpus whose held-out prompts are answered")
 
 
 class GraderParams(Settings):

@@ -23,7 +23,7 @@ def run(stage: Stage) -> None:
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
     folder, reference = (
-        stage.input(f"data/preferences/{settings.preferences}"),
+        stage.input(f"data/{settings.data}/pairs"),
         stage.input(f"data/reference/{stage.item}"),
     )
     found = with_reference(folder, "train", model, settings.max_tokens, reference)
@@ -63,7 +63,5 @@ def run(stage: Stage) -> None:
                 "too_long": len(data.too_long),
                 "start": settings.start,
             }
-            training.write_figures(
-                head | {"loss_kind": settings.loss.kind, "preferences": settings.preferences}, MEANS
-            )
+            training.write_figures(head | {"loss_kind": settings.loss.kind, "data": settings.data}, MEANS)
     training.ranks.leave()

@@ -19,9 +19,9 @@ from typing import Any
 
 from pipelines.corpora import long_reference
 from pipelines.corpora.canonical import comparable
-from pipelines.corpora.judgement import Judgement, write_judgements
+from pipelines.corpora.judgement import QUESTIONS, Judgement, write_judgements
 from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.record import Record, read_records
+from pipelines.corpora.record import Record, read_records, write_records
 from pipelines.corpora.split import fraction
 from pipelines.evaluation.answers import answer_problems
 from pipelines.models import policy
@@ -39,7 +39,9 @@ VARIANT = ":variant"  # ends the source of judgements that no policy wrote
 
 
 def run(stage: Stage) -> None:
-    """Write data/judgements/<name>/{train,calib,heldout}.jsonl and metrics/judgements/<name>.json."""
+    """Write data/<name>/judgements/{train,calib,heldout}.jsonl with the held-out questions beside them, and
+    metrics/judgements/<name>.json.
+    """
     name = stage.item
     settings = stage.section(f"judgements.{name}", JudgementsParams)
     if isinstance(settings.source, ExploreSource):
@@ -51,11 +53,13 @@ def run(stage: Stage) -> None:
     if not found:
         return  # another process writes
     _check(name, found)
-    folder = stage.out(f"data/judgements/{name}")
+    folder = stage.out(f"data/{name}/judgements")
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
         write_judgements(folder / f"{file}.jsonl", found[file])
-    figures = {"judgements": name, "set": settings.set, "source": settings.source.kind} | dict(facts)
+    questions = read_records(stage.input(f"data/{settings.data}/records") / "heldout.jsonl")
+    write_records(folder / QUESTIONS, questions)
+    figures = {"judgements": name, "data": settings.data, "source": settings.source.kind} | dict(facts)
     figures |= {"files": {file: _profile(found[file]) for file in FILES}, "drift": _drift(found["train"])}
     stage.out(f"metrics/judgements/{name}.json").write_text(
         json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8"
@@ -73,14 +77,14 @@ def _explored(
     stage: Stage, settings: JudgementsParams, source: ExploreSource
 ) -> tuple[Found, Mapping[str, Any]]:
     """Empty on every rank but the first."""
-    folder, start = stage.input(f"data/{settings.set}/records"), settings.origin.split("/")[1]
+    folder, start = stage.input(f"data/{settings.data}/records"), settings.origin.split("/")[1]
     records = {
         file: read_records(folder / f"{file}.jsonl") for file in ("explore", "validation", "calib", "heldout")
     }
     if source.variants and not any(record.meta.get("wrong") for record in records["explore"]):
         raise ValueError(
-            f"source.variants is {source.variants}, but the set {settings.set} has none; give "
-            f"rlvr_set.{settings.set} a wording"
+            f"source.variants is {source.variants}, but the set {settings.data} has none; give "
+            f"rlvr_set.{settings.data} a wording"
         )
     teacher = (
         source.policy.reward.kind
@@ -172,7 +176,7 @@ def _published(
     ledger = Ledger(settings.origin)
     rows = list(long_reference.read(stage.input(settings.origin), ledger))
     ledger.check(source.max_bad_rows)
-    folder = stage.input(f"data/{settings.set}/records")
+    folder = stage.input(f"data/{settings.data}/records")
     practised = {
         comparable(record.prompt)
         for file in ("sft", "explore", "rl")

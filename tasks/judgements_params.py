@@ -62,7 +62,7 @@ class PublishedSource(Settings):
 class JudgementsParams(Settings):
     """`judgements.<name>`."""
 
-    set: str = Field(min_length=1, description="the multi-subject set: a key of the section rlvr_set")
+    data: str = Field(min_length=1, description="the multi-subject set whose questions are judged")
     origin: str = Field(
         min_length=1,
         description="the model that explores (models/<name>/model), or the file of published solutions",

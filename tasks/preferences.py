@@ -12,7 +12,6 @@ from pipelines.corpora.pair import write_pairs
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
 from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences, read_source
-from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.prompt_split import SIDES
 from pipelines.corpora.record import Record, read_records, write_records
 from pipelines.corpora.rows_kept import sentence
@@ -25,6 +24,7 @@ from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.preference_rounds import figures, sample_and_judge
 from tasks.judges import make_judge
+from tasks.preferences_params import PreferenceSet
 from tasks.sampler import make_sampler
 from tasks.sources import opener
 from tasks.stage import Stage
@@ -36,17 +36,16 @@ SAMPLES = -1000  # the iteration of the counter keys: no other sampling of the s
 
 
 def run(stage: Stage) -> None:
-    """Write data/preferences/<set>/{train,validation,heldout}.jsonl and responses.jsonl, and
+    """Write data/<set>/pairs/{train,validation,heldout}.jsonl and responses.jsonl, and
     metrics/preferences/<set>.json.
 
     responses.jsonl holds the labelled answers of a safety set before its filters, and nothing elsewhere.
     """
     name = stage.item
-    params = stage.section(f"preferences.{name}", PreferencesParams)
-    corpus = stage.value("train.corpus")
+    params = stage.section(f"preferences.{name}", PreferenceSet)
     folder, tokens = (
-        stage.input(f"data/{corpus}/records"),
-        Tokens.load(stage.input(f"data/{corpus}/tokenizer")),
+        stage.input(f"data/{params.data}/records"),
+        Tokens.load(stage.input(f"data/{params.data}/tokenizer")),
     )
     records = {file: read_records(folder / f"{file}.jsonl") for file in FILES}
     origin = stage.input(params.origin)
@@ -57,7 +56,7 @@ def run(stage: Stage) -> None:
         found = read_source(name, params, origin, stage.seed, opener(stage))
     prompts = {file: [record.prompt for record in rows] for file, rows in records.items()}
     sets = build_preferences(name, params, found, tokens, prompts, stage.seed)
-    target = stage.out(f"data/preferences/{name}")
+    target = stage.out(f"data/{name}/pairs")
     target.mkdir(parents=True, exist_ok=True)
     for side in SIDES:
         write_pairs(target / f"{side}.jsonl", sets.pairs[side])

@@ -13,7 +13,7 @@ from tasks.training_run import TrainingRun
 
 def run(stage: Stage) -> None:
     """Write data/reference/<run>/{train,validation}.safetensors."""
-    start, preferences = (stage.value(f"dpo.runs.{stage.item}.{name}") for name in ("start", "preferences"))
+    start, name = (stage.value(f"dpo.runs.{stage.item}.{key}") for key in ("start", "data"))
     where = TrainingRun(stage, stage.item)
     model, _ = policy.load(
         stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code
@@ -23,7 +23,7 @@ def run(stage: Stage) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     ranks = where.ranks
     for done, side in enumerate(SIDES, 1):
-        data = read_side(stage.input(f"data/preferences/{preferences}"), side, model)
+        data = read_side(stage.input(f"data/{name}/pairs"), side, model)
         if data is None:
             continue
         found = reference_logprobs(model, data, where.placement, stage.execution.micro_batch_tokens, ranks)

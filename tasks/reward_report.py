@@ -24,18 +24,18 @@ def run(stage: Stage) -> None:
     the run learnt from.
     """
     settings, execution = stage.section("reward_report", RewardReportParams), stage.execution
-    preferences = stage.value(f"reward_model.runs.{stage.item}.preferences")
+    data = stage.value(f"reward_model.runs.{stage.item}.data")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, _ = reward_model.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
     model.to(placement.device).eval()
-    pairs = read_pairs(stage.input(f"data/preferences/{preferences}") / "heldout.jsonl")
+    pairs = read_pairs(stage.input(f"data/{data}/pairs") / "heldout.jsonl")
 
     def score(rows: Sequence[Segment]) -> Tensor:
         with placement.autocast():
             return reward_model.score_ends(model, rows)
 
     found = reward_report(score, pairs, settings, execution.micro_batch_tokens)
-    head = {"model": stage.item, "preferences": preferences}
+    head = {"model": stage.item, "data": data}
     stage.out(f"metrics/reward_report/{stage.item}.json").write_text(
         json.dumps(head | found, indent=1) + "\n", "utf-8"
     )

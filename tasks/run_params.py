@@ -17,7 +17,7 @@ class FromPairs(Settings):
     """
 
     start: str = Field(min_length=1, description="the model that the run starts from: a folder of models/")
-    preferences: str = Field(min_length=1, description="the set of pairs: a key of the section preferences")
+    data: str = Field(min_length=1, description="the set of pairs: a key of the section preferences")
 
 
 class DpoRun(FromPairs, PairTrainParams):

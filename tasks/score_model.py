@@ -29,7 +29,7 @@ def train_scores(stage: Stage, ranked: Ranked) -> None:
     start, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
-    pairs = stage.input(f"data/preferences/{settings.preferences}")
+    pairs = stage.input(f"data/{settings.data}/pairs")
     given, held_out = (
         read_side(pairs, "train", start, settings.max_tokens),
         read_side(pairs, "validation", start, settings.max_tokens),
@@ -70,7 +70,7 @@ def train_scores(stage: Stage, ranked: Ranked) -> None:
             "pairs": len(data),
             "too_long": left_out,
             "start": settings.start,
-            "preferences": settings.preferences,
+            "data": settings.data,
         }
         kept_at = (
             {"kept_step": best.step, "best_validation_accuracy": best.score}

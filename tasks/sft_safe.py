@@ -21,7 +21,7 @@ from tasks.stage import Stage
 def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
     settings = run_settings(stage, SafeRun)
-    folder = stage.input(f"data/preferences/{settings.preferences}")
+    folder = stage.input(f"data/{settings.data}/pairs")
     responses = read_records(folder / "responses.jsonl")
     records = [record for record in responses if record.answer == "safe"]
     if not records:

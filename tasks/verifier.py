@@ -34,7 +34,7 @@ def run(stage: Stage) -> None:
         stage.input(f"models/{settings.start}/model"), trust_remote_code=execution.trust_remote_code
     )
     asking = Asking.of(settings.asking, tokens)
-    folder = stage.input(f"data/judgements/{settings.judgements}")
+    folder = stage.input(f"data/{settings.data}/judgements")
     read = read_judgements(folder / "train.jsonl")
     judgements = distinct(read) if settings.distinct else read
     rows, made = with_negatives(judgements, settings.negatives, stage.seed)

@@ -14,16 +14,12 @@ from pipelines.training.verifier_params import VerifierTrainParams
 
 
 class VerifierRun(VerifierTrainParams):
-    """`verifier.runs.<run>`, laid over `verifier.common`; dvc.yaml reads the first three in the run
+    """`verifier.runs.<run>`, laid over `verifier.common`; dvc.yaml reads the first two in the run
     itself.
     """
 
     start: str = Field(min_length=1, description="the model that learns to judge: a folder of models/")
-    judgements: str = Field(min_length=1, description="a key of the section judgements")
-    set: str = Field(
-        min_length=1,
-        description="a key of the section rlvr_set: the laboratory's questions are its held-out ones",
-    )
+    data: str = Field(min_length=1, description="the judgements: a key of the section judgements")
 
 
 class RuleArm(Settings):

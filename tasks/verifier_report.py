@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.corpora.judgement import Judgement, read_judgements
+from pipelines.corpora.judgement import QUESTIONS, Judgement, read_judgements
 from pipelines.corpora.record import read_records
 from pipelines.evaluation.agreement import Judged, agreement, by_subject, mcnemar
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects
@@ -37,7 +37,8 @@ def run(stage: Stage) -> None:
         stage.execution,
         stage.item,
     )
-    chosen = {key: stage.value(f"verifier.runs.{name}.{key}") for key in ("judgements", "set")}
+    data = stage.value(f"verifier.runs.{name}.data")
+    judged = stage.input(f"data/{data}/judgements")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     folder = stage.input(f"models/{name}/model")
     provision = Provision(
@@ -51,20 +52,14 @@ def run(stage: Stage) -> None:
     model = make_judge(settings.reading, provision)
     judges: dict[str, Judge] = {MODEL: model}
     judges |= {arm.rule: RuleJudge(load("pipelines.rewards", arm.rule)) for arm in settings.rules}
-    rows = read_judgements(stage.input(f"data/judgements/{chosen['judgements']}") / "heldout.jsonl")
+    rows = read_judgements(judged / "heldout.jsonl")
     exact = [row for row in rows if row.truth is not None]
     rows, labels = (exact, "exact") if exact else (rows, "teacher")
-    practised = {
-        row.subject
-        for row in read_judgements(stage.input(f"data/judgements/{chosen['judgements']}") / "train.jsonl")
-    }
+    practised = {row.subject for row in read_judgements(judged / "train.jsonl")}
     said = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
-    arms = {key: _agreement(judged, practised, rows, stage.seed) for key, judged in said.items()}
+    arms = {key: _agreement(own, practised, rows, stage.seed) for key, own in said.items()}
     stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
-    variants = {
-        record.id: record.meta
-        for record in read_records(stage.input(f"data/{chosen['set']}/records") / "heldout.jsonl")
-    }
+    variants = {record.id: record.meta for record in read_records(judged / QUESTIONS)}
     cases = _cases(rows, variants, settings.laboratory.cases)
     attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
     exactly = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
@@ -75,10 +70,10 @@ def run(stage: Stage) -> None:
         key: laboratory(judge, known, stage.seed, exactly) for key, judge in judges.items() if key in attacked
     }
     reasons = gate(arms[MODEL]["seen"], tried[MODEL], settings.laboratory.gate)
-    right = {key: [(one.verdict or 0) == one.label for one in judged] for key, judged in said.items()}
+    right = {key: [(one.verdict or 0) == one.label for one in own] for key, own in said.items()}
     figures = {
         "verifier": name,
-        "judgements": chosen["judgements"],
+        "data": data,
         "labels": labels,
         "reading": examined(settings.reading),
         "unseen_subjects": sorted({row.subject for row in rows} - practised),

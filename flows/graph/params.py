@@ -19,7 +19,6 @@ from flows.graph.references import at, sections
 from flows.graph.sections import with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exams_params import ExamsParams
-from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.evaluation.preference_params import RewardReportParams, WinsParams
@@ -32,6 +31,7 @@ from tasks.assess_params import Assess
 from tasks.dpo_iter_params import RoundRun
 from tasks.execution_params import ExecutionParams
 from tasks.judgements_params import JudgementsParams
+from tasks.preferences_params import PreferenceSet
 from tasks.report_params import ReportParams
 from tasks.rl_params import RlRun
 from tasks.rlvr_params import RlvrEvaluateParams, RlvrModel
@@ -134,7 +134,7 @@ class Params(Settings):
     train: Train
     base: BaseParams
     sft: SupervisedParams
-    preferences: dict[str, PreferencesParams]
+    preferences: dict[str, PreferenceSet]
     reward_model: Runs[RankingRun]
     cost_model: Runs[RankingRun]
     sft_safe: Runs[SafeRun]

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+QUESTIONS = "questions.jsonl"  # beside them: the held-out questions as records, for the laboratory
+
 
 @dataclass(frozen=True)
 class Judgement:

@@ -56,7 +56,7 @@ def reward_models(results: PreferenceResults) -> list[Table]:
         table.rows.append(
             (
                 name,
-                value.get("preferences"),
+                value.get("data"),
                 value["pairs"],
                 share(value["accuracy"]),
                 value["ties"],

@@ -36,11 +36,12 @@ SETTINGS = {
     "base.pretrained": "raw/hub",
     "preferences.likes": {
         "origin": "raw/likes.jsonl",
+        "data": "chats",
         "source": {"kind": "trl", "splits": {"train": "likes.jsonl"}},
         "validation_share": 0.0,
         **OPEN,
     },
-    "dpo.runs.dpo.preferences": "likes",
+    "dpo.runs.dpo.data": "likes",
     "dpo.common.validation_every": 0,
     "dpo.common.batch_size": 4,
     "dpo.common.max_tokens": 200,

@@ -22,9 +22,9 @@ corpus:
     tokenizer: {kind: char, alphabet: bytes}
     max_prompt_tokens: 40
 train: {corpus: words}
-preferences: {likes: {origin: raw/likes, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}}
-reward_model: {runs: {judge: {start: sft, preferences: likes}}}
-dpo: {runs: {dpo: {start: sft, preferences: likes}}}
+preferences: {likes: {origin: raw/likes, data: words, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}}
+reward_model: {runs: {judge: {start: sft, data: likes}}}
+dpo: {runs: {dpo: {start: sft, data: likes}}}
 rl:
   runs:
     grpo: {method: grpo, start: dpo, data: words, judge: none}

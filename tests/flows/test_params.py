@@ -224,7 +224,7 @@ def test_a_run_cannot_take_a_stages_folder(raw: dict[str, Any]):
 def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
     raw["dpo"]["runs"]["ipo"] = {
         "start": "sft",
-        "preferences": "exam",
+        "data": "exam",
         "loss": {"kind": "ipo", "beta": 0.5},
         "epochs": 1,
     }
@@ -293,14 +293,14 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
         ("dpo.runs.dpo.start", "stf", "'stf' is made by no stage; nearest: sft"),
         ("dpo.runs.dpo.start", "reward_model", "'reward_model' is no policy; known: base, sft"),
         (
-            "dpo.runs.dpo_safe.preferences",
+            "dpo.runs.dpo_safe.data",
             "exam_safty",
             "'exam_safty' is made by no stage; nearest: exam_safety",
         ),
         (
-            "reward_model.runs.reward_model.preferences",
+            "reward_model.runs.reward_model.data",
             None,
-            "reward_model.runs.reward_model.preferences: missing",
+            "reward_model.runs.reward_model.data: missing",
         ),
         (
             "rl.runs.ppo_rm.judge",
@@ -326,7 +326,7 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
         ),
         (
             "assess.models.grpoo",
-            {"reference": "sft", "preferences": "exam"},
+            {"reference": "sft", "prompts": "exam", "data": "exam"},
             "'grpoo' is made by no stage; nearest: grpo",
         ),
         # only a judge may be left out
@@ -352,8 +352,8 @@ def test_what_a_run_names_must_be_made(raw: dict[str, Any], key: str, value: obj
 
 
 def test_two_stages_cannot_write_one_model(raw: dict[str, Any]):
-    raw["dpo"]["runs"]["grpo"] = {"start": "sft", "preferences": "exam"}
-    raw["sft_safe"]["runs"]["dpo"] = {"start": "sft", "preferences": "exam_safety"}
+    raw["dpo"]["runs"]["grpo"] = {"start": "sft", "data": "exam"}
+    raw["sft_safe"]["runs"]["dpo"] = {"start": "sft", "data": "exam_safety"}
     found = "\n".join(problems(raw))
     assert "rl.runs.grpo: the name grpo is taken: models/grpo/model is written by the stage dpo@grpo" in found
     assert (

@@ -19,7 +19,7 @@ ROUNDS = {
     str(number): {"start": "sft" if number == 1 else f"dpo_iter_{number - 1}", "scorer": "judge"}
     for number in (1, 2, 3)
 }
-PAIRS = {"origin": "raw/toy", "source": {"kind": "hh", "splits": {"train": "rows.txt"}}}
+PAIRS = {"origin": "raw/toy", "data": "exam", "source": {"kind": "hh", "splits": {"train": "rows.txt"}}}
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,9 @@ def branch(tmp_path_factory: pytest.TempPathFactory, python: str) -> Project:
         (folder / f"tasks/{name}.py").write_text(f'"""Toy {name}."""\n{PASS}')
     graph = Project(folder, python)
     graph.set("preferences.pairs", PAIRS)
-    graph.set("reward_model.runs.judge", {"start": "sft", "preferences": "pairs", "steps": 5})
+    graph.set("reward_model.runs.judge", {"start": "sft", "data": "pairs", "steps": 5})
     graph.set("dpo_iter", {"common": {"steps": 5}, "rounds": ROUNDS})
-    graph.set(
-        "dpo.runs", {name: {"start": "sft", "preferences": "pairs", "steps": 5} for name in ("one", "two")}
-    )
+    graph.set("dpo.runs", {name: {"start": "sft", "data": "pairs", "steps": 5} for name in ("one", "two")})
     graph.bring(*GROUPS)
     graph.ran()
     return graph

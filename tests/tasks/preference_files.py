@@ -57,7 +57,7 @@ def write(root: Path, theory: bool = True) -> None:
         report = preference_accuracy(pairs, margins, [0.0] * len(pairs), RewardReportParams())
         _put(
             root / f"metrics/reward_report/{name}.json",
-            {"model": name, "preferences": "exam_pairs", **report},
+            {"model": name, "data": "exam_pairs", **report},
         )
     samples = {}
     for name, quality in QUALITY.items():
@@ -121,7 +121,7 @@ def _assessment(name: str, rows: list[dict[str, Any]], draw: random.Random) -> d
     return {
         "model": name,
         "reference": START[name],
-        "preferences": "exam_pairs",
+        "data": "exam_pairs",
         "prompts": len(rows),
         "answers": len(rows),
         "length": 8.0,

@@ -82,10 +82,10 @@ def make_pairs(tokens: Tokens, count: int, first: int = 0) -> list[Pair]:
 
 
 def make_folder(folder: Path) -> None:
-    """The corpus, `sft` (right about half of the time), and data/preferences/sums."""
+    """The corpus, `sft` (right about half of the time), and data/sums/pairs."""
     make_inputs(folder, 40, trained=True)
     tokens = make_tiny_tokens(folder / "data/tiny/again")
-    target = folder / "data/preferences/sums"
+    target = folder / "data/sums/pairs"
     target.mkdir(parents=True)
     for side, (count, first) in {"train": (96, 0), "validation": (24, 96), "heldout": (24, 120)}.items():
         write_pairs(target / f"{side}.jsonl", make_pairs(tokens, count, first))
@@ -156,8 +156,8 @@ def run_of(
     **how: Any,
 ) -> Stage:
     """A run of a section with `common` and `runs`, from the model `start` on the set `sums`."""
-    own = {"start": start, "preferences": "sums"} | own
-    inputs = [f"models/{start}/model", "data/preferences/sums", *(extra or [])]
+    own = {"start": start, "data": "sums"} | own
+    inputs = [f"models/{start}/model", "data/sums/pairs", *(extra or [])]
     return run_stage(
         f"{kind}@{name}",
         {f"{kind}.common": common, f"{kind}.runs.{name}": own},

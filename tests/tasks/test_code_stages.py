@@ -42,6 +42,7 @@ CORPUS: dict[str, Any] = {
 SET: dict[str, Any] = {"near": None, "decontaminate": {"ngram": None, "near": False}, "validation_share": 0.0}
 SAMPLED: dict[str, Any] = {
     "origin": "models/sft/model",
+    "data": "lines",
     "source": {
         "kind": "sampled",
         "samples": 5,
@@ -101,7 +102,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
         "optimiser": {"kind": "muon", "learning_rate": 3e-3},
     }
     stage("sft", {"sft": sft}, ["models/base/model", RECORDS], model_outs("sft"))
-    outs = ["data/preferences/code", "metrics/preferences/code.json"]
+    outs = ["data/code/pairs", "metrics/preferences/code.json"]
     stage("preferences@code", {"preferences.code": SAMPLED}, ["models/sft/model", RECORDS, TOKENIZER], outs)
     yield folder
     os.chdir(here)
@@ -124,14 +125,14 @@ def test_the_corpus_holds_the_tests():
 def test_pairs_of_the_models_own_programs():
     pairing = metrics("metrics/preferences/code.json")["pairing"]
     assert (pairing["prompts"], pairing["samples"]) == (12, 60)
-    pairs = read_pairs("data/preferences/code/train.jsonl")
+    pairs = read_pairs("data/code/pairs/train.jsonl")
     assert pairs
     wanted = {record.prompt: record.answer for record in read_records(f"{RECORDS}/rl.jsonl")}
     for pair in pairs:
         assert eval(f"[{pair.chosen[6:-1]}]") == eval(f"[{wanted[pair.prompt][6:-1]}]")
         assert pair.chosen != pair.rejected
-    again = ["data/preferences/code", "metrics/preferences/code.json"]
-    before = Path("data/preferences/code/train.jsonl").read_bytes()
+    again = ["data/code/pairs", "metrics/preferences/code.json"]
+    before = Path("data/code/pairs/train.jsonl").read_bytes()
     stage(
         "preferences@code",
         {"preferences.code": SAMPLED},
@@ -139,7 +140,7 @@ def test_pairs_of_the_models_own_programs():
         again,
         "again",
     )
-    assert Path("data/preferences/code/train.jsonl").read_bytes() == before
+    assert Path("data/code/pairs/train.jsonl").read_bytes() == before
 
 
 def test_reinforcement_from_tests():
@@ -172,13 +173,13 @@ def test_reinforcement_from_tests():
 
 
 def test_dpo_on_those_pairs():
-    params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.preferences": "code"}
-    stage("reference@dpo", params, ["models/sft/model", "data/preferences/code"], ["data/reference/dpo"])
+    params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.data": "code"}
+    stage("reference@dpo", params, ["models/sft/model", "data/code/pairs"], ["data/reference/dpo"])
     common = {"steps": 4, "batch_size": 4, "max_tokens": 64, "validation_every": 2, "optimiser": OPTIMISER}
-    inputs = ["models/sft/model", "data/preferences/code", "data/reference/dpo"]
+    inputs = ["models/sft/model", "data/code/pairs", "data/reference/dpo"]
     stage(
         "dpo@dpo",
-        {"dpo.common": common, "dpo.runs.dpo": {"start": "sft", "preferences": "code"}},
+        {"dpo.common": common, "dpo.runs.dpo": {"start": "sft", "data": "code"}},
         inputs,
         model_outs("dpo"),
     )

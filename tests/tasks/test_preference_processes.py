@@ -43,8 +43,8 @@ def test_two_processes_end_where_one_does(kind: str, tmp_path: Path, monkeypatch
     make_folder(tmp_path)
     extra = ["data/reference/dpo"] if kind == "dpo" else []
     if extra:
-        params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.preferences": "sums"}
-        stage = run_stage("reference@dpo", params, ["models/sft/model", "data/preferences/sums"], extra)
+        params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.data": "sums"}
+        stage = run_stage("reference@dpo", params, ["models/sft/model", "data/sums/pairs"], extra)
         several = in_two_processes(stage, tmp_path)
         for side in ("train", "validation"):
             one, other = (

@@ -47,8 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 
 
 def reference(work: str = "work") -> None:
-    params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.preferences": "sums"}
-    run_stage("reference@dpo", params, ["models/sft/model", "data/preferences/sums"], [REFERENCE], work)
+    params = {"dpo.runs.dpo.start": "sft", "dpo.runs.dpo.data": "sums"}
+    run_stage("reference@dpo", params, ["models/sft/model", "data/sums/pairs"], [REFERENCE], work)
 
 
 def curve(name: str) -> list[dict[str, Any]]:
@@ -116,8 +116,8 @@ def test_a_killed_run_goes_on_to_the_same_bits(kind: str, monkeypatch: pytest.Mo
 
 
 def test_another_loss_is_another_run():
-    params = {"dpo.runs.ipo.start": "sft", "dpo.runs.ipo.preferences": "sums"}
-    run_stage("reference@ipo", params, ["models/sft/model", "data/preferences/sums"], ["data/reference/ipo"])
+    params = {"dpo.runs.ipo.start": "sft", "dpo.runs.ipo.data": "sums"}
+    run_stage("reference@ipo", params, ["models/sft/model", "data/sums/pairs"], ["data/reference/ipo"])
     run_of(
         "dpo", "ipo", DPO, {"loss": {"kind": "ipo", "beta": 0.5}, "steps": 3}, extra=["data/reference/ipo"]
     )
@@ -126,7 +126,7 @@ def test_another_loss_is_another_run():
 
 
 def test_pairs_that_changed_after_the_reference_are_refused():
-    path = Path("data/preferences/sums/train.jsonl")
+    path = Path("data/sums/pairs/train.jsonl")
     text = path.read_text()
     path.write_text("".join(text.splitlines(keepends=True)[1:]))
     try:
@@ -227,12 +227,13 @@ def test_a_set_is_sampled_with_both_labels_and_read_by_the_next_stages():
     source |= {"safety": {"rule": {"kind": "forbidden", "digits": "357"}, "pairs": 2}}
     params = {
         "origin": "models/sft/model",
+        "data": "tiny",
         "source": source,
         "near": None,
         "decontaminate": {"ngram": None, "near": False},
     }
     params |= {"max_prompt_tokens": 16, "max_answer_tokens": 16, "max_tokens": 32}
-    outs = ["data/preferences/drawn", "metrics/preferences/drawn.json"]
+    outs = ["data/drawn/pairs", "metrics/preferences/drawn.json"]
     inputs = ["models/sft/model", "data/tiny/records", "data/tiny/tokenizer"]
     run_stage("preferences@drawn", {"preferences.drawn": params}, inputs, outs)
     found = metrics(outs[1])
@@ -272,11 +273,11 @@ def assess(model: str, graders: dict[str, Any] = GRADERS, work: str = "work") ->
     params = {
         "assess.settings": ASSESS,
         "assess.graders": graders,
-        f"assess.models.{model}": {"reference": "sft", "preferences": "sums"},
+        f"assess.models.{model}": {"reference": "sft", "prompts": "tiny", "data": "sums"},
     }
     inputs = [f"models/{name}/model" for name in ("sft", model, "reward_model", "cost_model")]
     outs = [f"metrics/assess/{model}.json", f"samples/assess/{model}.jsonl"]
-    run_stage(f"assess@{model}", params, [*inputs, "data/preferences/sums", "data/tiny/records"], outs, work)
+    run_stage(f"assess@{model}", params, [*inputs, "data/sums/pairs", "data/tiny/records"], outs, work)
     return metrics(f"metrics/assess/{model}.json")
 
 
@@ -305,12 +306,12 @@ def test_assessment_comparison_and_report():
         (table,) = metrics(f"metrics/wins/{judge}.json")["matches"]
         assert sum(table["percent"]) == pytest.approx(100)
         assert (table["first"], table["second"], table["prompts"]) == ("dpo", "sft", 12)
-    params = {"reward_report": {"bins": 5}, "reward_model.runs.reward_model.preferences": "sums"}
+    params = {"reward_report": {"bins": 5}, "reward_model.runs.reward_model.data": "sums"}
     outs = ["metrics/reward_report/reward_model.json"]
     run_stage(
         "reward_report@reward_model",
         params,
-        ["models/reward_model/model", "data/preferences/sums"],
+        ["models/reward_model/model", "data/sums/pairs"],
         [*outs, "models/reward_model/gate"],
     )
     assert metrics(outs[0])["pairs"] == 24

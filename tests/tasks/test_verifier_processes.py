@@ -20,7 +20,7 @@ def test_the_verifier_branch_in_two_processes(tmp_path: Path, monkeypatch: pytes
     outs = in_two_processes(judge(), tmp_path)
     for file in ("train", "calib", "heldout"):
         one, other = (
-            read_judgements(folder / f"data/judgements/explored/{file}.jsonl") for folder in (Path(), outs)
+            read_judgements(folder / f"data/explored/judgements/{file}.jsonl") for folder in (Path(), outs)
         )
         assert [row.id for row in one] == [row.id for row in other]
         same = [

@@ -66,7 +66,7 @@ def here(folder, monkeypatch):
 
 
 def judged(file, name="explored"):
-    return read_judgements(f"data/judgements/{name}/{file}.jsonl")
+    return read_judgements(f"data/{name}/judgements/{file}.jsonl")
 
 
 def figures(path):
@@ -95,7 +95,7 @@ def test_held_out_questions_are_answered_before_and_after_the_run():
 
 
 def test_a_stopped_exploration_ends_byte_equal(monkeypatch):
-    whole = bytes_below("data/judgements/explored")
+    whole = bytes_below("data/explored/judgements")
 
     class Stopped(Exception):
         pass
@@ -111,7 +111,7 @@ def test_a_stopped_exploration_ends_byte_equal(monkeypatch):
         with pytest.raises(Stopped):
             judge("explored", work="again", checkpoint_period_s=0)
     judge("explored", work="again", checkpoint_period_s=0)
-    assert bytes_below("data/judgements/explored") == whole
+    assert bytes_below("data/explored/judgements") == whole
 
 
 def test_an_exploration_that_is_stopped_within_a_refill_ends_byte_equal(monkeypatch):
@@ -121,7 +121,7 @@ def test_an_exploration_that_is_stopped_within_a_refill_ends_byte_equal(monkeypa
     }
     judge("refilled", settings, work="undisturbed")
     whole, curve = (
-        bytes_below("data/judgements/refilled"),
+        bytes_below("data/refilled/judgements"),
         figures("metrics/judgements/refilled.json")["curve"],
     )
     assert [row["refill_rounds"] for row in curve[1:3]] == [2, 2]
@@ -141,7 +141,7 @@ def test_an_exploration_that_is_stopped_within_a_refill_ends_byte_equal(monkeypa
     ((judged_so_far, saved),) = held
     assert judged_so_far > saved > 0, "else it was not stopped within the second step's refill"
     judge("refilled", settings, work="again")
-    assert bytes_below("data/judgements/refilled") == whole
+    assert bytes_below("data/refilled/judgements") == whole
 
 
 def test_a_teacher_that_finds_all_right_or_all_wrong_stops_the_stage():
@@ -181,7 +181,7 @@ def test_published_solutions_are_split_by_question(tmp_path):
     judge(
         "published",
         {
-            "set": "tiny",
+            "data": "tiny",
             "origin": str(path),
             "source": {"kind": "published", "calib_share": 0.3, "heldout_share": 0.3},
         },
@@ -335,7 +335,7 @@ def test_where_nothing_is_trained_one_process_of_several_writes(tmp_path):
     }
     own = {"set": "tiny", "model": {"architecture": architecture}, "sft": None}
     # another process may not even read it
-    published = {"set": "tiny", "origin": "raw/none.jsonl", "source": {"kind": "published"}}
+    published = {"data": "tiny", "origin": "raw/none.jsonl", "source": {"kind": "published"}}
     for name, params, inputs in (
         ("rlvr_start@plain", {"rlvr_start.common": {}, "rlvr_start.runs.plain": own}, SET),
         ("judgements@published", {"judgements.published": published}, ["raw/none.jsonl", *SET]),
@@ -366,7 +366,7 @@ def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
         ["tasks.rl", *named]
     )[0]
     assert "pipelines.rewards.generative.judge" not in code.closure(["tasks.rl"])[0]
-    assert RUN["judgements"] == "explored"
+    assert RUN["data"] == "explored"
 
 
 def test_the_report_has_a_section_with_every_figure_once_and_none_without_the_branch(tmp_path):

@@ -32,7 +32,7 @@ POLICY: dict[str, Any] = {
     "optimiser": {"learning_rate": 1e-3},
 }
 EXPLORED = {
-    "set": "tiny",
+    "data": "tiny",
     "origin": "models/sft/model",
     "source": {"kind": "explore", "policy": POLICY, "calib_samples": 2, "heldout_samples": 2},
 }
@@ -51,7 +51,7 @@ VERIFIER = {
     "validation_every": 20,
     "optimiser": OPTIMISER,
 }
-RUN = {"start": "sft", "judgements": "explored", "set": "tiny"}
+RUN = {"start": "sft", "data": "explored"}
 RLVR = {name: POLICY[name] for name in POLICY if name != "reward"} | {
     "checker": "final_answer",
     "iterations": 2,
@@ -85,7 +85,7 @@ def varied(record: Record) -> Record:
 
 
 def judge(name: str = "explored", settings: dict[str, Any] = EXPLORED, **how: Any) -> Stage:
-    outs = [f"data/judgements/{name}", f"metrics/judgements/{name}.json"]
+    outs = [f"data/{name}/judgements", f"metrics/judgements/{name}.json"]
     return run_stage(
         f"judgements@{name}", {f"judgements.{name}": settings}, [settings["origin"], *SET], outs, **how
     )
@@ -94,7 +94,7 @@ def judge(name: str = "explored", settings: dict[str, Any] = EXPLORED, **how: An
 def distil(
     name: str = "verifier", settings: dict[str, Any] = VERIFIER, own: dict[str, Any] = RUN, **how: Any
 ) -> Stage:
-    inputs = [f"models/{own['start']}/model", f"data/judgements/{own['judgements']}"]
+    inputs = [f"models/{own['start']}/model", f"data/{own['data']}/judgements"]
     return run_stage(
         f"verifier@{name}",
         {"verifier.common": settings, f"verifier.runs.{name}": own},
@@ -107,7 +107,7 @@ def distil(
 def report(
     name: str = "verifier", settings: dict[str, Any] | None = None, own: dict[str, Any] = RUN, **how: Any
 ) -> Stage:
-    inputs = [f"models/{name}/model", f"data/judgements/{own['judgements']}", *SET]
+    inputs = [f"models/{name}/model", f"data/{own['data']}/judgements"]
     outs = [f"metrics/verifier_report/{name}.json", f"models/{name}/gate"]
     sections = {"verifier_report": settings or {"laboratory": {"cases": 4}}, f"verifier.runs.{name}": own}
     return run_stage(f"verifier_report@{name}", sections, inputs, outs, **how)
