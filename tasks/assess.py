@@ -60,7 +60,7 @@ def run(stage: Stage) -> None:
         stage.seed,
         execution.micro_batch_tokens,
     )
-    head = {
+    head: dict[str, Any] = {
         "model": stage.item,
         "reference": chosen.reference,
         "data": chosen.data,
