@@ -10,12 +10,13 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+import typing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core.core_schema import (
@@ -45,8 +46,21 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
-class Choice(Settings):
-    """The value of a seam that has options: `kind` names the module, the other fields are that module's own.
+class TaggedChoice(Settings):
+    """The value of a seam that has options: the field `tag` names the module, the other fields are that
+    module's own.
+    """
+
+    tag: ClassVar[str] = "kind"
+    suffix: ClassVar[str] = "Params"  # of the records' names
+
+    @property
+    def module_name(self) -> str:
+        return str(getattr(self, self.tag))
+
+
+class Choice(TaggedChoice):
+    """A choice by `kind`, which most seams have.
 
     The options of `kind: clip_cov` are the record `ClipCovParams` in `clip_cov_params.py` beside it; a kind
     without options needs none, and may be written as the bare name.
@@ -70,7 +84,7 @@ class Seam:
     # `check(text, answer, finished)`: only modules with a function of this name may be named, and it takes
     # these
     interface: str = ""
-    record: type[Choice] = Choice  # of kinds without options
+    record: type[TaggedChoice] = Choice  # of kinds without options
 
     @property
     def function(self) -> str:
@@ -97,9 +111,9 @@ class Seam:
     def module(self, name: str) -> str:
         return f"{self.package}.{name}"
 
-    def modules(self, value: str | Choice) -> list[str]:
+    def modules(self, value: str | TaggedChoice) -> list[str]:
         """The modules that a value names: its own, and that of its options."""
-        name = value if isinstance(value, str) else value.kind
+        name = value if isinstance(value, str) else value.module_name
         options = (
             [] if isinstance(value, str) or not self._has_options(name) else [f"{self.module(name)}_params"]
         )
@@ -154,26 +168,31 @@ class Seam:
     def _folder(self) -> Path:
         return ROOT.joinpath(*self.package.split("."))
 
-    def options(self, name: str) -> type[Choice]:
+    def options(self, name: str) -> type[TaggedChoice]:
         """The record of a kind's options. Raises ValueError for an unknown kind."""
         if not self._has_options(self.check(name)):
             return self.record
         title = "".join(part.capitalize() for part in name.split("_"))
-        found: type[Choice] = getattr(import_module(f"{self.module(name)}_params"), f"{title}Params")
-        return found
+        record: type[TaggedChoice] = getattr(
+            import_module(f"{self.module(name)}_params"), f"{title}{self.record.suffix}"
+        )
+        return record
 
     def choose(self, value: Any) -> Any:
         """`clip`, `{kind: clip, ...}` or a record -> the record of that kind's options."""
-        if isinstance(value, Choice):
+        tag = self.record.tag
+        if isinstance(value, TaggedChoice):
             value = value.model_dump()
         if isinstance(value, str):
-            value = {"kind": value}
-        if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-            raise ValueError(f"a name or a mapping with `kind` is expected; known: {', '.join(self.names())}")
-        return self.options(value["kind"]).model_validate(dict(value))
+            value = {tag: value}
+        if not isinstance(value, Mapping) or not isinstance(value.get(tag), str):
+            raise ValueError(
+                f"a name or a mapping with `{tag}` is expected; known: {', '.join(self.names())}"
+            )
+        return self.options(value[tag]).model_validate(dict(value))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        if isinstance(source, type) and issubclass(source, Choice):
+        if isinstance(source, type) and issubclass(source, TaggedChoice):
             return no_info_plain_validator_function(self.choose)
         return no_info_after_validator_function(self.check, handler(source))
 
@@ -218,20 +237,28 @@ RULE = Seam("pipelines.rewards", "check(text, answer, finished)")
 def seam_modules(record: BaseModel) -> Iterator[str]:
     """Every module that the values of `record` name, at any depth."""
     for name, field in type(record).model_fields.items():
-        value = getattr(record, name)
-        members = (
-            value
-            if isinstance(value, (list, tuple))
-            else value.values()
-            if isinstance(value, dict)
-            else [value]
-        )
-        for item in members:
-            if isinstance(item, BaseModel):
-                yield from seam_modules(item)
-        for mark in field.metadata:
-            if isinstance(mark, Seam) and isinstance(value, (str, Choice)):
-                yield from mark.modules(value)
+        yield from _named(getattr(record, name), [*field.metadata, *_marks(field.annotation)])
+
+
+def _named(value: Any, marks: Sequence[Any]) -> Iterator[str]:
+    """The modules that a field's value names, or those of its members, which the same marks stand for."""
+    if isinstance(value, (list, tuple, dict)):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _named(member, marks)
+        return
+    for mark in marks:
+        if isinstance(mark, Seam) and isinstance(value, (str, TaggedChoice)):
+            yield from mark.modules(value)
+    if isinstance(value, BaseModel):
+        yield from seam_modules(value)
+
+
+def _marks(annotation: Any) -> Iterator[Any]:
+    """What stands beside the types inside an annotation, as in `dict[str, Annotated[Source, READERS]]`."""
+    if typing.get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    for argument in typing.get_args(annotation):
+        yield from _marks(argument)
 
 
 def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class _Generate(GenerateJsonSchema):
         return {
             "type": ["object", "string"],
             "else": {"enum": bare},
-            **_by_tag("kind", kinds, _enum(seam, list(kinds))),
+            **_by_tag(seam.record.tag, kinds, _enum(seam, list(kinds))),
         } | _marks(seam)
 
     def _name(self, seam: Seam) -> Node:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -81,15 +82,17 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
 
 def _chosen(field: FieldInfo, data: Any) -> Any:
     """The type of a field's value; at a seam, that of the options of the kind which the data names."""
-    for seam in field.metadata:
-        if (
-            isinstance(seam, Seam)
-            and isinstance(data, dict)
-            and isinstance(data.get("kind"), str)
-            and data["kind"] in seam
-        ):
-            return seam.options(data["kind"])
-    return field.annotation
+    return _options(field.metadata, data) or field.annotation
+
+
+def _options(marks: Iterable[Any], data: Any) -> type[BaseModel] | None:
+    """The record of the kind that the data names at a seam."""
+    for seam in marks:
+        if isinstance(seam, Seam) and isinstance(data, dict):
+            name = data.get(seam.record.tag)
+            if isinstance(name, str) and name in seam:
+                return seam.options(name)
+    return None
 
 
 def _records(kind: Any, data: Any) -> list[type[BaseModel]]:
@@ -100,6 +103,9 @@ def _records(kind: Any, data: Any) -> list[type[BaseModel]]:
         return [kind]
     if typing.get_origin(kind) in (dict, list, tuple):
         return []
+    if typing.get_origin(kind) is typing.Annotated:
+        options = _options(kind.__metadata__, data)
+        return [options] if options else _records(kind.__origin__, data)
     found = [record for argument in typing.get_args(kind) for record in _records(argument, data)]
     return [record for record in found if _agrees(record, data)] or found
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipelines.corpora.sources_params import Source
+from pipelines.corpora.sources_params import READERS, Source
 from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams, TokenizerParams
 from pipelines.settings import RULE, Settings
 
@@ -60,7 +60,7 @@ class CorpusParams(Settings):
         min_length=1,
         description="file or folder of raw data, relative to the project; the stage's declared dependency",
     )
-    sources: dict[str, Source] = Field(
+    sources: dict[str, Annotated[Source, READERS]] = Field(
         min_length=1, description="named sources; their paths are relative to raw"
     )
     # not a Seam: the corpus only passes the name on in tokens.json, so the checker's code is no part of the
@@ -106,7 +106,7 @@ class CorpusParams(Settings):
                 "template.chat needs a pretrained tokenizer, or a template of its own as template.jinja; or "
                 "set template.chat: false"
             )
-        exams = [name for name, source in self.sources.items() if source.reader == "exam"]
+        exams = [name for name, source in self.sources.items() if source.generates]
         if exams and not (self.validation_share and self.heldout_share):
             raise ValueError(
                 f"source {exams[0]} generates its splits: validation_share and heldout_share must be above 0"

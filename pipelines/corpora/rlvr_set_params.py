@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.corpora.corpus_params import CorpusParams, DecontaminateParams, NearParams
 from pipelines.corpora.exams.exams_params import ExamSetParams
-from pipelines.corpora.sources_params import Source
+from pipelines.corpora.sources_params import READERS, Source
 from pipelines.models.tokenizer_params import TemplateParams, TokenizerParams
 from pipelines.settings import RULE, Seam, Settings
 
@@ -44,7 +44,7 @@ class RlvrSetParams(Settings):
     exams: ExamSetParams | None = Field(
         None, description="unite exams; they are clustered, split by cluster and decontaminated"
     )
-    sources: dict[str, Source] | None = Field(
+    sources: dict[str, Annotated[Source, READERS]] | None = Field(
         None, description="or read what a corpus can be made of, split by key"
     )
     unseen: tuple[str, ...] = Field(

@@ -13,7 +13,7 @@ from pipelines.corpora.build import build
 from pipelines.corpora.clean import clean
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.problem import Problem
-from pipelines.corpora.sources_params import CodeProblemsSource
+from pipelines.corpora.readers.code_params import CodeSource
 from pipelines.corpora.text import normalise
 from pipelines.settings import seam_modules
 from tests.corpora.made import CHAR, real, write_lines
@@ -153,14 +153,19 @@ def test_what_is_put_aside_needs_hidden_tests(tmp_path):
 )
 def test_wrong_settings(wrong):
     with pytest.raises(ValidationError):
-        CodeProblemsSource.model_validate(
-            {"reader": "code", "layout": "mbpp", "splits": {"train": "a"}} | wrong
-        )
+        CodeSource.model_validate({"reader": "code", "layout": "mbpp", "splits": {"train": "a"}} | wrong)
 
 
 def test_the_layout_is_part_of_the_code_digest():
-    source = CodeProblemsSource(reader="code", layout="mbpp", splits={"train": "a"})
-    assert set(seam_modules(source)) == {"pipelines.corpora.readers.code", "pipelines.corpora.code.mbpp"}
+    settings = {
+        "raw": "a",
+        "tokenizer": CHAR,
+        "sources": {"s": {"reader": "code", "layout": "mbpp", "splits": {"rl": "a"}}},
+    }
+    modules = set(seam_modules(CorpusParams.model_validate(settings)))
+    assert modules == {
+        f"pipelines.corpora.{name}" for name in ("readers.code", "readers.code_params", "code.mbpp")
+    }
 
 
 def test_real_mbpp_by_its_published_split(tmp_path):

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from pipelines.corpora.code.code_source import read_source
-from pipelines.corpora.code.code_source_params import CodeSource
+from pipelines.corpora.code.code_source_params import CodeFile
 from pipelines.corpora.ledger import Ledger
 from pipelines.rewards import code_tests
 from pipelines.rewards.code_tests import reward, verdict
@@ -245,7 +245,7 @@ def test_a_completion_goes_on_where_the_prompt_ends():
 
 def references(reader, *parts):
     ledger = Ledger(parts[0])
-    return list(read_source(CodeSource(reader=reader, file="/".join(parts)), real("code"), ledger)), ledger
+    return list(read_source(CodeFile(reader=reader, file="/".join(parts)), real("code"), ledger)), ledger
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.problem import Reading
 from pipelines.corpora.readers import phrases
-from pipelines.corpora.sources_params import PhraseSource
+from pipelines.corpora.readers.phrases_params import PhrasesSource
 from pipelines.corpora.split import Shares
 from pipelines.rewards import containment, jaccard, phrase_answer
 from pipelines.rewards.math_answer import check_many
@@ -28,7 +28,7 @@ SOURCE = {"reader": "phrases", "n_sft": 150, "n_rl": 150, "n_validation": 60, "n
 
 def drawn(seed=0, root=ROOT / "raw/phrases", **changes):
     ledger = Ledger("phrases")
-    source = PhraseSource.model_validate(SOURCE | changes)
+    source = PhrasesSource.model_validate(SOURCE | changes)
     return list(phrases.read(source, Reading(root, "phrases", seed, Shares(0.1, 0.15), ledger)))
 
 
@@ -127,7 +127,7 @@ def test_unseen_subjects_are_only_put_aside():
     assert {p.subject for p in found if p.role in ("sft", "rl")} == {"holder", "order", "amount", "rule"}
     assert "both" in {p.subject for p in found if p.role == "heldout"}
     with pytest.raises(ValueError, match="unseen names every subject"):
-        PhraseSource.model_validate(SOURCE | {"unseen": ["holder", "order", "amount", "rule", "both"]})
+        PhrasesSource.model_validate(SOURCE | {"unseen": ["holder", "order", "amount", "rule", "both"]})
 
 
 def test_bad_lexicon(tmp_path):

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.corpora.code.code_problem import CodeProblem
-from pipelines.corpora.code.code_source_params import CodeSource
+from pipelines.corpora.code.code_source_params import CodeFile
 from pipelines.corpora.columns import BadRow
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.rows import read_rows
 from pipelines.seams import load
 
 
-def read_source(source: CodeSource, root: Path, ledger: Ledger) -> Iterator[CodeProblem]:
+def read_source(source: CodeFile, root: Path, ledger: Ledger) -> Iterator[CodeProblem]:
     """`root`: the raw folder, or the file. A row that cannot be used goes to the ledger."""
     convert = load("pipelines.corpora.code", source.reader).convert
     path = root if root.is_file() else root / source.file

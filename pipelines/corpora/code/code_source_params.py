@@ -9,7 +9,7 @@ from pydantic import Field
 from pipelines.settings import Seam, Settings
 
 
-class CodeSource(Settings):
+class CodeFile(Settings):
     """One set of code problems."""
 
     reader: Annotated[str, Seam("pipelines.corpora.code", "convert(row, source)")] = Field(

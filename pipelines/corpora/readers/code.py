@@ -15,14 +15,14 @@ from typing import Any
 from pipelines.corpora.code.code_problem import CodeProblem
 from pipelines.corpora.columns import BadRow
 from pipelines.corpora.problem import Problem, Reading, Role
-from pipelines.corpora.sources_params import CodeProblemsSource
+from pipelines.corpora.readers.code_params import CodeSource
 from pipelines.corpora.tables import table_rows
 from pipelines.seams import load
 
 NUMBER = re.compile(r"\d+")
 
 
-def read(source: CodeProblemsSource, reading: Reading) -> Iterator[Problem]:
+def read(source: CodeSource, reading: Reading) -> Iterator[Problem]:
     """The reference answer is the first solution, or the problem's id where there is none.
 
     Whole rows that give no problem are counted as left out: excluded, no_role (a number in no range of
@@ -55,7 +55,7 @@ def completion(problem: CodeProblem, solution: str) -> str:
     return solution.removeprefix(problem.starter_code)
 
 
-def _role(problem: CodeProblem, role: Role, source: CodeProblemsSource) -> Role | None:
+def _role(problem: CodeProblem, role: Role, source: CodeSource) -> Role | None:
     if not source.numbers:
         return role
     found = NUMBER.findall(problem.id)
@@ -66,7 +66,7 @@ def _role(problem: CodeProblem, role: Role, source: CodeProblemsSource) -> Role 
     )
 
 
-def _left_out(problem: CodeProblem, role: Role | None, source: CodeProblemsSource) -> str:
+def _left_out(problem: CodeProblem, role: Role | None, source: CodeSource) -> str:
     if problem.id in source.exclude:
         return "excluded"
     if role is None:
@@ -76,7 +76,7 @@ def _left_out(problem: CodeProblem, role: Role | None, source: CodeProblemsSourc
     return "no_hidden_tests" if role in ("validation", "heldout") and not problem.hidden_tests else ""
 
 
-def _problem(problem: CodeProblem, role: Role, source: CodeProblemsSource, name: str) -> Problem:
+def _problem(problem: CodeProblem, role: Role, source: CodeSource, name: str) -> Problem:
     solution = problem.solutions[0] if problem.solutions else None
     if solution is not None and source.demonstrations == "completion":
         solution = completion(problem, solution)

@@ -7,51 +7,44 @@ prompts aside in both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from pipelines.corpora.canonical import loose
 from pipelines.corpora.columns import BadRow
 from pipelines.corpora.pair import Preference
 from pipelines.corpora.pair_rows import Removed
-from pipelines.corpora.pairs import hh, llama_factory
 from pipelines.corpora.problem import Problem, Reading
-from pipelines.corpora.sources_params import DialogueSource
-from pipelines.corpora.split import Side
+from pipelines.corpora.readers.dialogues_params import DialoguesSource
 from pipelines.corpora.tables import table_rows
 from pipelines.models.conversation import Conversation
-
-LAYOUTS: Mapping[str, Callable[[Mapping[str, Any], Side, str], Preference]] = {
-    "hh": hh.preference,
-    "llama_factory": llama_factory.preference,
-}
+from pipelines.seams import load
 
 
-def read(source: DialogueSource, reading: Reading) -> Iterator[Problem]:
+def read(source: DialoguesSource, reading: Reading) -> Iterator[Problem]:
     """The reference answer is the preferred one. A row that would give no pair counts as a bad one."""
-    convert = LAYOUTS[source.layout]
+    convert = load("pipelines.corpora.pairs", source.layout).preference
     for role, split in source.splits.items():
         for where, row in table_rows(source, reading, split):
             try:
-                found = convert(row, "train", reading.name)
-                if not found.chosen.strip():
+                pair: Preference = convert(row, "train", reading.name)
+                if not pair.chosen.strip():
                     raise BadRow("the preferred answer is empty")
             except (BadRow, Removed) as fault:
                 reading.ledger.reject(where, str(fault).replace("_", " "))
             else:
                 reading.ledger.accept()
                 yield Problem(
-                    found.prompt,
-                    found.chosen,
+                    pair.prompt,
+                    pair.chosen,
                     role,
                     reading.name,
-                    found.chosen,
-                    key=loose(found.key),
-                    meta=found.meta,
-                    conversation=_whole(found),
+                    pair.chosen,
+                    key=loose(pair.key),
+                    meta=pair.meta,
+                    conversation=_whole(pair),
                     where=where,
                 )
 
 
-def _whole(found: Preference) -> Conversation | None:
-    return None if found.conversation is None else found.conversation.answer(found.chosen)
+def _whole(pair: Preference) -> Conversation | None:
+    return None if pair.conversation is None else pair.conversation.answer(pair.chosen)

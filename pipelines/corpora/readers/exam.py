@@ -15,8 +15,8 @@ from random import Random
 from pipelines.corpora.exam_subjects import SUBJECTS, Item, Lexicon, Ranges
 from pipelines.corpora.problem import Problem, Reading, Role
 from pipelines.corpora.published import MARKER
+from pipelines.corpora.readers.exam_params import ExamSource
 from pipelines.corpora.rows import read_rows
-from pipelines.corpora.sources_params import ExamSource
 from pipelines.corpora.split import Side
 
 KINDS = ("name", "thing", "gain", "loss")

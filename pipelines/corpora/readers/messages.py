@@ -20,7 +20,7 @@ from pipelines.corpora.dialogue import (
     without_opening,
 )
 from pipelines.corpora.problem import Problem, Reading, Role
-from pipelines.corpora.sources_params import MessagesSource
+from pipelines.corpora.readers.messages_params import MessagesSource
 from pipelines.corpora.tables import table_rows
 from pipelines.models.chat import Loss
 from pipelines.models.conversation import Turn

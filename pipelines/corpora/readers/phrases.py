@@ -15,8 +15,8 @@ from random import Random
 from pipelines.corpora.phrase_subjects import FIELDS, SUBJECTS, Lexicon
 from pipelines.corpora.problem import Problem, Reading, Role
 from pipelines.corpora.published import MARKER
+from pipelines.corpora.readers.phrases_params import PhrasesSource
 from pipelines.corpora.rows import read_rows
-from pipelines.corpora.sources_params import PhraseSource
 from pipelines.corpora.split import Side
 
 KINDS = ("name", "thing", "place", "animal", "need", "unit")
@@ -24,7 +24,7 @@ LEAST = 5  # words of a kind: the subjects draw several different ones
 TRIES = 300  # draws without a new problem after which a subject and level counts as used up
 
 
-def read(source: PhraseSource, reading: Reading) -> Iterator[Problem]:
+def read(source: PhrasesSource, reading: Reading) -> Iterator[Problem]:
     """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations
     as they are.
     """
@@ -39,7 +39,7 @@ def read(source: PhraseSource, reading: Reading) -> Iterator[Problem]:
         yield from _draw_role(source, reading, lexicon, role, side, number)
 
 
-def read_lexicon(source: PhraseSource, reading: Reading) -> Lexicon:
+def read_lexicon(source: PhrasesSource, reading: Reading) -> Lexicon:
     """Words by kind, sorted. ValueError when a kind has too few; bad rows are counted against the corpus'
     limit.
     """
@@ -64,7 +64,7 @@ def read_lexicon(source: PhraseSource, reading: Reading) -> Lexicon:
 
 
 def _draw_role(
-    source: PhraseSource, reading: Reading, lexicon: Lexicon, role: Role, side: Side, number: int
+    source: PhrasesSource, reading: Reading, lexicon: Lexicon, role: Role, side: Side, number: int
 ) -> Iterator[Problem]:
     rng = Random(f"phrases:{reading.seed}:{role}")
     levels = source.sft_levels if role == "sft" else source.rl_levels

@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.corpora.columns import BadRow, cell, level, text
 from pipelines.corpora.dialogue import conversation, prompt_turns, without_opening
 from pipelines.corpora.problem import Problem, Reading, Role
-from pipelines.corpora.sources_params import TableSource
+from pipelines.corpora.readers.table_params import TableSource
 from pipelines.corpora.tables import table_rows
 from pipelines.models.conversation import Conversation
 
