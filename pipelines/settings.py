@@ -53,6 +53,7 @@ class TaggedChoice(Settings):
 
     tag: ClassVar[str] = "kind"
     suffix: ClassVar[str] = "Params"  # of the records' names
+    model_is_run: ClassVar[bool] = False  # whether the option `model` names a run whose model a stage made
 
     @property
     def module_name(self) -> str:
@@ -66,7 +67,6 @@ class Choice(TaggedChoice):
     without options needs none, and may be written as the bare name.
     """
 
-    model_is_run: ClassVar[bool] = False  # whether the option `model` names a run whose model a stage made
     kind: str
 
 
