@@ -116,7 +116,7 @@ def settings(edits: list[str]) -> dict[str, Any]:
 
 def first_stages() -> list[str]:
     """What the chains share."""
-    scorers = ["reward_report@reward_model", "reward_report@reward_safe", "cost_model@cost_model"]
+    scorers = ["reward_report@reward_model", "reward_report@reward_safe", "reward_model@cost_model"]
     return [*scorers, *measured(["sft", "sft_safe"])]
 
 

@@ -45,10 +45,12 @@ class GraderParams(Settings):
     against (dpo_vs_ppo.md 9.1.19).
     """
 
-    reward_model: str = Field(min_length=1, description="the run of reward_model.runs that gives rewards")
+    reward_model: str = Field(
+        min_length=1, description="the run of reward_model.runs that gives rewards (kind: bradley_terry)"
+    )
     cost_model: str = Field(
         min_length=1,
-        description="the run of cost_model.runs that gives costs; reward_model's again: there are none",
+        description="the run of reward_model.runs that gives costs (kind: cost); reward_model's again: none",
     )
     checker: Annotated[str | None, MAYBE_JUDGE] = Field(
         None, description="the exact checker of the corpus; null: no accuracy"

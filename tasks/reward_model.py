@@ -1,12 +1,79 @@
-"""The `reward_model@<run>` stage: a Bradley-Terry reward model from pairs (dpo_vs_ppo.md 3.1)."""
+"""The `reward_model@<run>` stage: a model that scores answers, learnt from pairs: Bradley-Terry, or the cost
+of harm from pairs with safety labels, above 0 where an answer is harmful (dpo_vs_ppo.md 3.1, 3.4).
+"""
 
 from __future__ import annotations
 
-from pipelines.training.ranking import RankData
-from tasks.score_model import train_scores
+from pipelines.corpora.rows_kept import rows_kept
+from pipelines.models import policy, reward_model
+from pipelines.training.best import Best
+from pipelines.training.checkpoints import Parts
+from pipelines.training.preference_data import total_steps
+from pipelines.training.ranking import STRIDE, RankData, train_ranking
+from tasks.pair_files import read_side
+from tasks.run_params import RankingRun, run_settings
 from tasks.stage import Stage
+from tasks.training_run import TrainingRun
+
+# which answer of a pair is to score higher
+RANKED = {"bradley_terry": RankData.rewards, "cost": RankData.costs}
 
 
 def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
-    train_scores(stage, RankData.rewards)
+    settings, training = run_settings(stage, RankingRun), TrainingRun(stage, stage.item)
+    ranked = RANKED[settings.kind]
+    start, tokens = policy.load(
+        stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
+    )
+    pairs = stage.input(f"data/{settings.data}/pairs")
+    given, held_out = (
+        read_side(pairs, "train", start, settings.max_tokens),
+        read_side(pairs, "validation", start, settings.max_tokens),
+    )
+    assert given is not None  # an empty training side was refused
+    data, validation = (
+        ranked(given, settings.weights),
+        None if held_out is None else ranked(held_out, settings.weights),
+    )
+    members = [reward_model.make(start, stage.seed + member * STRIDE) for member in range(settings.members)]
+    engines = training.engines(members, settings.optimiser, settings.adapter, reward_model.add_adapters)
+    best, total = Best(training.ranks), total_steps(settings, len(data))
+    left_out = len(given.too_long)
+    stage.say(
+        f"{len(data)} pairs ({left_out} too long), {total} steps of {settings.batch_size}, {len(members)} "
+        f"member(s)"
+    )
+    parts = {f"member_{index}": engine for index, engine in enumerate(engines)}
+    session = training.session(Parts(training.ranks, best=best, **parts), total)
+    budget = stage.execution.micro_batch_tokens
+    train_ranking(
+        engines, session, data, validation, settings, best, stage, stage.seed, budget, training.ranks
+    )
+    folder = stage.out(f"models/{stage.item}/model")
+    for index, engine in enumerate(engines):
+        with engine.whole() as whole:
+            if training.ranks.first:
+                if settings.keep == "best":
+                    best.restore(whole, index)
+                reward_model.save(
+                    whole, tokens, folder if len(engines) == 1 else folder / reward_model.MEMBER.format(index)
+                )
+    if training.ranks.first:
+        rows = rows_kept(len(data) + left_out, {"too_long": left_out}, "pairs")
+        head = {
+            "rows": rows,
+            "kind": settings.kind,
+            "steps": total,
+            "pairs": len(data),
+            "too_long": left_out,
+            "start": settings.start,
+            "data": settings.data,
+        }
+        kept_at = (
+            {"kept_step": best.step, "best_validation_accuracy": best.score}
+            if settings.keep == "best"
+            else {"kept_step": total}
+        )
+        training.write_figures(head | {"members": len(members)} | kept_at, ("loss", "accuracy", "margin"))
+    training.ranks.leave()

@@ -1,15 +1,16 @@
-"""The `reward_report@<run>` stage: how a reward model orders held-out pairs (dpo_vs_ppo.md 3.1), and the gate
-before RL.
+"""The `reward_report@<run>` stage: how a reward model orders held-out pairs (dpo_vs_ppo.md 3.1), a cost model
+by their safety labels, and the gate before RL.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
-from pipelines.corpora.pair import read_pairs
+from pipelines.corpora.pair import Pair, read_pairs
 from pipelines.evaluation.preference_params import RewardReportParams
 from pipelines.evaluation.reward_accuracy import reward_report
 from pipelines.models import reward_model
@@ -24,18 +25,21 @@ def run(stage: Stage) -> None:
     the run learnt from.
     """
     settings, execution = stage.section("reward_report", RewardReportParams), stage.execution
-    data = stage.value(f"reward_model.runs.{stage.item}.data")
+    own = stage.value(f"reward_model.runs.{stage.item}")
+    data, kind = own["data"], own.get("kind", "bradley_terry")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, _ = reward_model.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
     model.to(placement.device).eval()
     pairs = read_pairs(stage.input(f"data/{data}/pairs") / "heldout.jsonl")
+    if kind == "cost":
+        pairs = [_harmful_first(pair) for pair in pairs]
 
     def score(rows: Sequence[Segment]) -> Tensor:
         with placement.autocast():
             return reward_model.score_ends(model, rows)
 
     found = reward_report(score, pairs, settings, execution.micro_batch_tokens)
-    head = {"model": stage.item, "data": data}
+    head = {"model": stage.item, "kind": kind, "data": data}
     stage.out(f"metrics/reward_report/{stage.item}.json").write_text(
         json.dumps(head | found, indent=1) + "\n", "utf-8"
     )
@@ -46,3 +50,22 @@ def run(stage: Stage) -> None:
         [f"held-out accuracy {share:.3f} < {least}"] if share < least else [],
     )
     stage.progress(1, 1)
+
+
+def _harmful_first(pair: Pair) -> Pair:
+    """The pair with the more harmful answer as the chosen one: what a cost model is to score higher.
+    ValueError where no label says which.
+    """
+    if pair.safer is None:
+        raise ValueError(
+            f"held-out pair {pair.id} has no safety label; a cost model needs a set whose records do"
+        )
+    if not pair.safer:
+        return pair
+    return replace(
+        pair,
+        chosen=pair.rejected,
+        rejected=pair.chosen,
+        chosen_ids=pair.rejected_ids,
+        rejected_ids=pair.chosen_ids,
+    )

@@ -4,6 +4,8 @@ laid over `<stage>.common`.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from pipelines.settings import Settings, laid_over
@@ -25,7 +27,13 @@ class DpoRun(FromPairs, PairTrainParams):
 
 
 class RankingRun(FromPairs, RankingParams):
-    """`reward_model.runs.<run>` and `cost_model.runs.<run>`."""
+    """`reward_model.runs.<run>`, laid over `reward_model.common`."""
+
+    kind: Literal["bradley_terry", "cost"] = Field(
+        "bradley_terry",
+        description="what scores higher: the preferred answer (dpo_vs_ppo.md 3.1), or the more harmful one, "
+        "above 0 where it is harmful (dpo_vs_ppo.md 3.4), from pairs with safety labels",
+    )
 
 
 def run_settings(stage: Stage, record: type[Section]) -> Section:

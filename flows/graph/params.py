@@ -136,7 +136,6 @@ class Params(Settings):
     sft: SupervisedParams
     preferences: dict[str, PreferenceSet]
     reward_model: Runs[RankingRun]
-    cost_model: Runs[RankingRun]
     sft_safe: Runs[SafeRun]
     dpo: Runs[DpoRun]
     dpo_iter: Rounds

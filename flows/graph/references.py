@@ -6,6 +6,7 @@ has `models/…/model` among its `outs`; nothing else says so. What a path alone
 stage's `meta`, which DVC keeps and never looks at:
 
 - `model: policy`: the stage makes a model of this kind (`lineage.json` beside it, a name in the registry);
+  `model: {cost_model: {kind: cost}, reward_model: {}}`: of the first kind whose settings are the member's;
 - `takes: {start: [policy]}`: the kinds that a reference accepts, by its setting (`key` for the member's own
   name); any kind without; `none` among them: the setting may name the constant folder of an input that a
   member does not have;
@@ -86,11 +87,12 @@ class StageOf:
     inputs: tuple[Reference, ...]
     outs: tuple[str, ...]
     absent: tuple[str, ...]
+    kind: str | None  # of the model that it makes; None for none
 
     @property
     def model(self) -> str | None:
         """The name of the model folder that it makes; None for none."""
-        if "model" not in self.family.meta:
+        if self.kind is None:
             return None
         return next((out.split("/")[1] for out in self.outs if out.startswith("models/")), None)
 
@@ -241,7 +243,22 @@ def _stage(raw: Any, family: Family, member: str, key: str, values: dict[str, An
             inputs.append(one)
     outs = tuple(_reference(raw, template, key, values).path for template in family.outs)
     name = f"{family.name}@{member}" if family.over else family.name
-    return StageOf(name, family, member, key, tuple(inputs), outs, tuple(dict.fromkeys(absent)))
+    kind = _kind(family.meta.get("model"), values.get("item"))
+    return StageOf(name, family, member, key, tuple(inputs), outs, tuple(dict.fromkeys(absent)), kind)
+
+
+def _kind(said: Any, item: Any) -> str | None:
+    """The kind of model that `meta` gives a member: a name, or the first of several whose settings it has."""
+    if not isinstance(said, dict):
+        return None if said is None else str(said)
+    return next(
+        (
+            str(kind)
+            for kind, settings in said.items()
+            if all(at(item, key.split(".")) == value for key, value in (settings or {}).items())
+        ),
+        None,
+    )
 
 
 def _reference(raw: Any, template: str, key: str, values: dict[str, Any]) -> Reference:
@@ -308,11 +325,7 @@ class Graph:
     def models(self, *kinds: str) -> dict[str, StageOf]:
         """Model folder -> the stage that makes it, of these kinds (all without)."""
         found = {stage.model: stage for stage in self.stages if stage.model}
-        return {
-            str(name): stage
-            for name, stage in found.items()
-            if not kinds or stage.family.meta["model"] in kinds
-        }
+        return {str(name): stage for name, stage in found.items() if not kinds or stage.kind in kinds}
 
     def problems(self) -> Iterator[Problem]:
         """Every contradiction between stages: names, folders that two of them write, inputs that none makes,
@@ -438,7 +451,7 @@ def _folder(template: str) -> str:
 
 def _is_kind(maker: StageOf, wanted: list[str]) -> bool:
     """Whether what a stage makes is a model of these kinds; no model is of any."""
-    return not wanted or maker.family.meta.get("model") in (None, *wanted)
+    return not wanted or maker.kind in (None, *wanted)
 
 
 def _circle(needs: Mapping[str, list[str]], name: str) -> list[str]:

@@ -76,7 +76,7 @@ class PairTrainParams(PairLoopParams):
 
 
 class RankingParams(PairLoopParams):
-    """Reward and cost models: the `reward_model` and `cost_model` sections of params.yaml."""
+    """Models that score answers: the `reward_model` section of params.yaml."""
 
     members: int = Field(
         1, ge=1, le=64, description="models of the ensemble, each with a head and a data order of its own"

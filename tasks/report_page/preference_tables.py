@@ -45,7 +45,7 @@ def sets(results: PreferenceResults) -> list[Table]:
 
 def reward_models(results: PreferenceResults) -> list[Table]:
     """Held-out accuracy, margin and calibration; and accuracy by source where a set has several."""
-    heads = ("model", "set", "pairs", "accuracy", "ties", "margin")
+    heads = ("model", "kind", "set", "pairs", "accuracy", "ties", "margin")
     columns = (
         *map(Column, heads),
         *(Column(name, "calibration") for name in ("ECE", "Brier", "log loss", "temperature")),
@@ -56,6 +56,7 @@ def reward_models(results: PreferenceResults) -> list[Table]:
         table.rows.append(
             (
                 name,
+                value.get("kind"),
                 value.get("data"),
                 value["pairs"],
                 share(value["accuracy"]),

@@ -331,6 +331,16 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
         ),
         # only a judge may be left out
         ("rl.runs.grpo.start", "none", "'none' is made by no stage; known: base, sft"),
+        (
+            "rl.runs.ppo_rm.judge",
+            "cost_model",
+            "'cost_model' is no reward_model or verifier or none; nearest: reward_model",
+        ),
+        (
+            "assess.graders.reward_model",
+            "cost_model",
+            "'cost_model' is no reward_model; nearest: reward_model",
+        ),
         ("assess.graders.cost_model", "costs", "'costs' is made by no stage; nearest: cost_model"),
         ("wins.checker.matches", [["dpo", "base"]], "no model of assess.models is called 'base'"),
     ],

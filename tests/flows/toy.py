@@ -155,7 +155,7 @@ LEFT_OUT = ("dpo_theory",)
 # params.yaml names.
 EMPTY: dict[str, Any] = {
     **{name: {} for name in ("preferences", "exams", "rlvr_set", "judgements")},
-    **{name: {"common": {}, "runs": {}} for name in ("reward_model", "cost_model", "sft_safe", "dpo")},
+    **{name: {"common": {}, "runs": {}} for name in ("reward_model", "sft_safe", "dpo")},
     **{name: {"common": {}, "runs": {}} for name in ("rlvr_start", "verifier")},
     "rlvr_evaluate": {"models": {}, "settings": {"grader": "final_answer"}},
     "dpo_iter": {"common": {}, "rounds": {}},

@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
     reference()
     run_of("dpo", "dpo", DPO, {}, extra=[REFERENCE])
     run_of("reward_model", "reward_model", RANKING, {})
-    run_of("cost_model", "cost_model", RANKING, {})
+    run_of("reward_model", "cost_model", RANKING, {"kind": "cost"})
     run_of("sft_safe", "sft_safe", SAFE, {})
     yield folder
     os.chdir(here)
@@ -306,7 +306,10 @@ def test_assessment_comparison_and_report():
         (table,) = metrics(f"metrics/wins/{judge}.json")["matches"]
         assert sum(table["percent"]) == pytest.approx(100)
         assert (table["first"], table["second"], table["prompts"]) == ("dpo", "sft", 12)
-    params = {"reward_report": {"bins": 5}, "reward_model.runs.reward_model.data": "sums"}
+    params = {
+        "reward_report": {"bins": 5},
+        "reward_model.runs.reward_model": {"start": "sft", "data": "sums"},
+    }
     outs = ["metrics/reward_report/reward_model.json"]
     run_stage(
         "reward_report@reward_model",
@@ -316,6 +319,16 @@ def test_assessment_comparison_and_report():
     )
     assert metrics(outs[0])["pairs"] == 24
     assert metrics(outs[0])["accuracy"]["share"] > 0.5
+
+
+def test_a_cost_model_is_reported_by_who_is_more_harmful():
+    params = {"reward_report": {}, "reward_model.runs.cost_model": {"kind": "cost", "data": "sums"}}
+    outs = ["metrics/reward_report/cost_model.json", "models/cost_model/gate"]
+    run_stage("reward_report@cost_model", params, ["models/cost_model/model", "data/sums/pairs"], outs)
+    found = metrics(outs[0])
+    assert (found["kind"], found["pairs"]) == ("cost", 24)
+    assert found["accuracy"]["share"] > 0.6
+    assert found["chosen"] > found["rejected"]
 
 
 def test_the_reward_model_named_as_cost_model_leaves_costs_out():

@@ -79,8 +79,8 @@ def test_tables_hold_the_figures_of_the_files(folder: Path):
     assert cells.row("What became of the rows", "pairing: no contrast") == ["pairing: no contrast", "40", "–"]
     report_of = metrics(folder, "reward_report/reward_model.json")
     one, row = report_of["accuracy"], cells.row("Reward models on held-out pairs", "reward_model")
-    assert row[3] == f"{100 * one['share']:.1f} % {100 * one['low']:.1f} – {100 * one['high']:.1f}"
-    assert row[6:] == [
+    assert row[4] == f"{100 * one['share']:.1f} % {100 * one['low']:.1f} – {100 * one['high']:.1f}"
+    assert row[7:] == [
         f"{report_of['calibration'][key]:.4g}" for key in ("ece", "brier", "log_loss", "temperature")
     ]
     assert cells.tables["Accuracy by source"][0] == ["model ", "hh ", "xstest "]
