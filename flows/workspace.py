@@ -4,15 +4,17 @@ stage.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks import durable
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 STATE = ".whetstone"
 
@@ -50,27 +52,37 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def _kernel_lock(path: Path) -> BaseFileLock:
+    """A lock that is tried once, and that the kernel frees when its holder dies; never one by the mere
+    existence of a file, which a killed holder leaves behind.
+    """
+    from filelock import FileLock  # 25 ms, which a plan does not need
+
+    return FileLock(path, blocking=False, thread_local=False, fallback_to_soft=False)
+
+
 @contextmanager
 def only_one_run(root: Path) -> Iterator[None]:
     """One run per workspace; the kernel frees the lock when its holder dies. Raises Busy naming the
     holder.
     """
+    from filelock import Timeout
+
     path = root / STATE / "run.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip() or "unknown"
-            raise Busy(
-                f"another run holds this workspace (pid {holder}); wait for it, or stop it with `kill "
-                f"{holder}`"
-            ) from None
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+    lock = _kernel_lock(path)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = path.read_text("utf-8").strip() or "unknown"
+        raise Busy(
+            f"another run holds this workspace (pid {holder}); wait for it, or stop it with `kill {holder}`"
+        ) from None
+    try:
+        path.write_text(str(os.getpid()), "utf-8")  # the locked file itself: whoever is refused reads it
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -86,28 +98,30 @@ def gpu_slot(root: Path, slots: int, wanted: int, cancelled: Any) -> Iterator[st
         return
     if wanted > slots:
         raise ValueError(f"the stage wants {wanted} GPUs, execution.gpus is {slots}")
+    from filelock import Timeout
+
     folder = root / STATE / "gpu"
     folder.mkdir(parents=True, exist_ok=True)
-    held: dict[int, Any] = {}
+    held: dict[int, BaseFileLock] = {}
     try:
         while len(held) < wanted:
-            for index in range(slots):
-                if index in held or len(held) == wanted:
-                    continue
-                stream = open(folder / f"{index}.lock", "a+")
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    held[index] = stream
-                except BlockingIOError:
-                    stream.close()
-            if len(held) < wanted:
-                # all or nothing: two stages that each hold half would wait for ever
-                for stream in held.values():
-                    stream.close()
-                held.clear()
+            for index in sorted(set(range(slots)) - set(held)):
+                lock = _kernel_lock(folder / f"{index}.lock")
+                with suppress(Timeout):
+                    lock.acquire()
+                    held[index] = lock
+                if len(held) == wanted:
+                    break
+            else:  # all or nothing: two stages that each hold half would wait for ever
+                _release(held)
                 if cancelled.wait(0.05):
                     raise InterruptedError("cancelled while waiting for a GPU slot")
         yield ",".join(map(str, sorted(held)))
     finally:
-        for stream in held.values():
-            stream.close()
+        _release(held)
+
+
+def _release(held: dict[int, BaseFileLock]) -> None:
+    for lock in held.values():
+        lock.release()
+    held.clear()

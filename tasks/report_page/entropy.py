@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from pipelines.evaluation.entropy_law import FEWEST, WINDOW, Law, Pairs, fit, pairs, predict, progress_at
 from tasks.report_page.figures import COLOURS, DASHES
-from tasks.report_page.html import number, percent
 from tasks.report_page.picture import Picture
 from tasks.report_page.preferences import Pictures, Section
 from tasks.report_page.results import Row
 from tasks.report_page.svg import quiet, svg
 from tasks.report_page.tables import Cell, Column, Table
+from tasks.report_page.wording import number, percent
 
 ACCURACIES = {"greedy": "validation_greedy", "sampled": "validation_sampled"}
 # objectives that hold the entropy itself: the law says nothing of such a run (entropy.md 9)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tasks.report_page import html, tables
+from tasks.report_page import tables, wording
 from tasks.report_page.comparison import Accuracy, Difference
 from tasks.report_page.figures import Drawn
 from tasks.report_page.page import CONTROL, INTERVALS, PARTS, summary
@@ -76,12 +76,12 @@ def text(cell: Cell) -> str:
         return (
             "–"
             if cell.share is None
-            else f"{html.percent(cell.share)} ({html.interval(cell.low, cell.high)})"
+            else f"{wording.percent(cell.share)} ({wording.interval(cell.low, cell.high)})"
         )
     if isinstance(cell, Estimate):
-        return f"{html.number(cell.value)} ({html.estimate_interval(cell)})"
+        return f"{wording.number(cell.value)} ({wording.estimate_interval(cell)})"
     if isinstance(cell, Difference):
-        return f"{html.points(cell.value)} ({html.points_interval(cell)})"
+        return f"{wording.points(cell.value)} ({wording.points_interval(cell)})"
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any, NamedTuple
 
-from pipelines.printable import escape
-from tasks.report_page import html, tables
-from tasks.report_page.comparison import Accuracy, difference
-from tasks.report_page.figures import AXES, FEW, Drawn, Plot
+from tasks.report_page import html, tables, wording
+from tasks.report_page.comparison import Accuracy, Difference, difference
+from tasks.report_page.figures import FEW, Drawn, Plot
 from tasks.report_page.pairs import by_kind, pair, spread
 from tasks.report_page.preferences import Section
 from tasks.report_page.results import BASELINE, Results
 from tasks.report_page.style import CSS, TIMINGS
+from tasks.report_page.templates import trusted
 from tasks.report_params import ReportParams
 
 SECTIONS = {
@@ -41,6 +42,15 @@ CONTROL = (
 )
 
 
+class Card(NamedTuple):
+    """One difference from the baseline, with what it is of."""
+
+    heading: str
+    start: Accuracy
+    end: Accuracy
+    change: Difference
+
+
 def page(
     results: Results,
     drawn: Sequence[Drawn],
@@ -49,15 +59,6 @@ def page(
     more: Sequence[Section] = (),
 ) -> str:
     """The whole page; the sections `more` stand after the curves."""
-    bodies = {
-        "accuracy": _accuracy(results),
-        "methods": _methods(results),
-        "breakdown": _breakdown(results),
-        "curves": _curves(drawn, absent),
-        "samples": _samples(results, settings),
-        "corpus": _beside(*tables.counts(results), tables.training(results), tables.settings(results)),
-        "graph": _graph(),
-    }
     titles = dict(SECTIONS)
     if more:
         before = list(SECTIONS).index("curves") + 1
@@ -65,35 +66,23 @@ def page(
         titles = dict(
             [*entries[:before], *((section.key, section.title) for section in more), *entries[before:]]
         )
-        bodies |= {section.key: html.blocks(section) for section in more}
-    links = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in titles.items())
-    sections = "\n".join(
-        f'<section id="{key}"><h2>{name}</h2>\n{bodies[key]}\n</section>' for key, name in titles.items()
+    return html.template("page.html.j2").render(
+        title=settings.title,
+        style=trusted(CSS),
+        script=trusted(TIMINGS),
+        baseline=BASELINE,
+        decoding=settings.decoding,
+        text_limit=settings.text_limit,
+        lead=summary(results),
+        titles=titles,
+        more={section.key: section for section in more},
+        accuracies=_accuracies(results),
+        about=tables.methods(results),
+        breakdowns=[table for part, name in PARTS.items() for table in tables.breakdown(results, part, name)],
+        figures=_figures(drawn, absent),
+        answers=_answers(results, settings),
+        counts=[*tables.counts(results), tables.training(results), tables.settings(results)],
     )
-    lead = "\n".join(f'<p class="lead">{escape(sentence)}</p>' for sentence in summary(results))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(settings.title)}</title>
-<style>{CSS}</style>
-</head>
-<body>
-<header>
-<h1>{escape(settings.title)}</h1>
-{lead}
-</header>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-<main>
-{sections}
-</main>
-<footer>Made by the stage <code>report</code>. The same tables as text: <a href="report.md">report.md</a>.</footer>
-<script src="timings.js"></script>
-<script>{TIMINGS}</script>
-</body>
-</html>
-"""
 
 
 def summary(results: Results) -> list[str]:
@@ -118,10 +107,10 @@ def summary(results: Results) -> list[str]:
             control.reading, "is not told apart from"
         )
         sentences.append(
-            f"{method} answers {html.percent(second.share)} of the held-out problems of {results.corpus} "
+            f"{method} answers {wording.percent(second.share)} of the held-out problems of {results.corpus} "
             f"right greedily, "
-            f"{BASELINE} {html.percent(first.share)}; sampled, it {verdict} the control "
-            f"({html.points(control.value)} points)."
+            f"{BASELINE} {wording.percent(first.share)}; sampled, it {verdict} the control "
+            f"({wording.points(control.value)} points)."
         )
     return sentences
 
@@ -129,7 +118,7 @@ def summary(results: Results) -> list[str]:
 def _many(results: Results) -> list[str]:
     """Methods by what their intervals let one say."""
     start = _heldout(results, BASELINE, "greedy")
-    share = html.percent(start.share if start else None)
+    share = wording.percent(start.share if start else None)
     greedy = {name: difference(_heldout(results, name, "greedy"), start) for name in results.compared}
     sampled = {name: difference(_heldout(results, name, "sampled"), start) for name in results.compared}
     sentences = [
@@ -143,7 +132,7 @@ def _many(results: Results) -> list[str]:
         readings: dict[str, list[str]] = {}
         for name, change in sorted(changes.items(), key=lambda item: -item[1].value if item[1] else 2.0):
             readings.setdefault(change.reading if change else "nothing counted", []).append(
-                f"{name} ({html.points(change.value)})" if change else name
+                f"{name} ({wording.points(change.value)})" if change else name
             )
         sentences.append(
             f"{heading} – "
@@ -157,121 +146,56 @@ def _heldout(results: Results, model: str, decoding: str) -> Accuracy | None:
     return Accuracy.of(results.evaluations[model]["heldout"][decoding])
 
 
-def _accuracy(results: Results) -> str:
-    parts = [html.table(tables.headline(results, timed=True)), f'<p class="quiet">{INTERVALS}</p>']
-    if results.compared:
-        cards = (
-            [_cards(results, method) for method in results.compared] if len(results.compared) <= FEW else []
-        )
-        parts = [*cards, *parts, html.table(tables.control(results)), f'<p class="quiet">{CONTROL}</p>']
-    else:
-        parts.append(
-            f"<p>No comparison: evaluate.models names no {BASELINE} together with a run of rl.runs.</p>"
-        )
-    return "\n".join([*parts, html.table(tables.behaviour(results))])
+def _accuracies(results: Results) -> dict[str, Any]:
+    """The tables of the first section; cards for a few methods."""
+    few = 0 < len(results.compared) <= FEW
+    return {
+        "cards": [_cards(results, method) for method in results.compared] if few else [],
+        "headline": tables.headline(results, timed=True),
+        "intervals": INTERVALS,
+        "control": tables.control(results) if results.compared else None,
+        "about_control": CONTROL,
+        "behaviour": tables.behaviour(results),
+    }
 
 
-def _methods(results: Results) -> str:
-    about = tables.methods(results)
-    return html.table(about) if about else "<p>The metrics do not say what the methods are.</p>"
-
-
-def _beside(*parts: tables.Table) -> str:
-    return f'<div class="beside">{"".join(map(html.table, parts))}</div>'
-
-
-def _cards(results: Results, method: str) -> str:
+def _cards(results: Results, method: str) -> list[Card]:
     """The method's three differences from the baseline, large."""
     before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
-    headings = (
-        f"{method}, greedy",
-        f"{method}, sampled",
-        f"{method} sampled against {BASELINE} greedy (control)",
-    )
+    decodings = {
+        f"{method}, greedy": ("greedy", "greedy"),
+        f"{method}, sampled": ("sampled", "sampled"),
+        f"{method} sampled against {BASELINE} greedy (control)": ("sampled", "greedy"),
+    }
     cards = []
-    for heading, second, first in zip(
-        headings, ("greedy", "sampled", "sampled"), ("greedy", "sampled", "greedy"), strict=True
-    ):
+    for heading, (second, first) in decodings.items():
         start, end = Accuracy.of(before[first]), Accuracy.of(after[second])
         change = difference(end, start)
-        if start is None or end is None or change is None:
-            continue
-        cards.append(
-            f'<div class="card"><h3>{escape(heading)}</h3>'
-            f'<div class="big {change.reading}">{html.points(change.value)} <small>points</small></div>'
-            f'<div class="from">{html.percent(start.share)} → {html.percent(end.share)} · '
-            f"{html.points_interval(change)}</div></div>"
-        )
-    return f'<div class="cards">{"".join(cards)}</div>'
+        if start is not None and end is not None and change is not None:
+            cards.append(Card(heading, start, end, change))
+    return cards
 
 
-def _breakdown(results: Results) -> str:
-    found = [
-        html.table(one) for part, title in PARTS.items() for one in tables.breakdown(results, part, title)
-    ]
-    return "\n".join(found) or "<p>The evaluations know no subjects or levels.</p>"
+def _figures(drawn: Sequence[Drawn], absent: Sequence[Plot]) -> dict[str, Any]:
+    """Figures by group, and what all of them can be drawn over."""
+    return {
+        "axes": next((list(figure.files) for figure in drawn if len(figure.files) > 1), []),
+        "groups": [
+            (group, list(members)) for group, members in groupby(drawn, key=lambda figure: figure.plot.group)
+        ],
+        "absent": ", ".join(plot.title for plot in absent),
+    }
 
 
-def _curves(drawn: Sequence[Drawn], absent: Sequence[Plot]) -> str:
-    """Figures by group, below the choice of what they are drawn over: plain radio buttons, which the style
-    sheet reads.
-    """
-    parts = []
-    if axes := next((list(one.files) for one in drawn if len(one.files) > 1), []):
-        parts.append('<span class="quiet">Drawn over</span>')
-        for axis in axes:
-            checked = " checked" if axis == axes[0] else ""
-            parts.append(
-                f'<input type="radio" name="axis" id="over-{axis}"{checked}><label '
-                f'for="over-{axis}">{AXES[axis]}</label>'
-            )
-    for group, members in groupby(drawn, key=lambda one: one.plot.group):
-        parts.append(
-            f'<h3>{escape(group)}</h3>\n<div class="figures">{"".join(map(html.figure, members))}</div>'
-        )
-    names = ", ".join(plot.title for plot in absent)
-    parts.append(f'<p class="quiet">Not in the curves: {escape(names)}.</p>' if absent else "")
-    return "\n".join(parts) if drawn else "<p>No curve holds a figure.</p>"
-
-
-def _samples(results: Results, settings: ReportParams) -> str:
+def _answers(results: Results, settings: ReportParams) -> dict[str, Any] | None:
+    """Of each method some answers of each kind, and of how many; None where there is nothing to compare."""
     if not results.compared:
-        return f"<p>Answers stand side by side when evaluate.models names {BASELINE} and a method.</p>"
-    parts = [html.table(tables.changes(results, settings.decoding))]
+        return None
+    methods = []
     for method in results.compared:
-        parts.append(f"<h3>{escape(BASELINE)} and {escape(method)}, {settings.decoding}</h3>")
         pairs = pair(results.samples[BASELINE], results.samples[method], settings.decoding)
-        for kind, group in by_kind(pairs).items():
-            shown = spread(group, settings.samples)
-            if not shown:
-                continue
-            inside = "\n".join(html.sample(one, (BASELINE, method), settings.text_limit) for one in shown)
-            opened = " open" if kind == "improved" and method == results.compared[0] else ""
-            parts.append(
-                f"<details{opened}><summary>{kind.capitalize()} <small>{len(shown)} of "
-                f"{len(group)}</small></summary>"
-                f'<div class="inside">{inside}</div></details>'
-            )
-    return "\n".join(parts)
-
-
-def _graph() -> str:
-    """Places for the graph and the timings, which are the runner's: a script fills them in."""
-    heads = "".join(f'<th scope="col"{style}>{name}</th>' for name, style in _TIMING_HEADS)
-    return (
-        '<div id="graph-of-stages" class="scroll" role="region" tabindex="0" aria-label="Graph"></div>\n'
-        '<p id="graph-note" class="quiet">No graph: timings.js is missing, or not from `whetstone run`.</p>\n'
-        '<p id="timings-note" class="quiet">Timings are filled in by a script from timings.js.</p>\n'
-        f'<div class="scroll" role="region" tabindex="0" aria-label="Timings"><table '
-        f'id="timings"><caption>Timings</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody></tbody></table></div>"
-    )
-
-
-_TIMING_HEADS = (
-    ("stage", ""),
-    ("wall time", ' class="number"'),
-    ("its command", ' class="number"'),
-    ("action", ""),
-    ("run", ""),
-)
+        kinds = [
+            (kind, spread(group, settings.samples), len(group)) for kind, group in by_kind(pairs).items()
+        ]
+        methods.append((method, kinds))
+    return {"changes": tables.changes(results, settings.decoding), "methods": methods}

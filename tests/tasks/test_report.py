@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from flows.graph.closure import Code
+from pipelines.settings import ROOT
 from tasks.report import run
 from tasks.report_page import figures, results
 from tasks.report_page.tables import makers
@@ -471,3 +473,14 @@ def test_a_browser_fills_in_the_timings(here: Path):
 )
 def test_the_wall_time_of_a_model_is_its_stages(model: str, stage: str):
     assert stage in makers(model)
+
+
+def test_templates_and_style_are_code_of_the_stage() -> None:
+    code = Code(ROOT)
+    held = code.digests(code.closure(["tasks.report"])[0])
+    folder = ROOT / "tasks/report_page"
+    looks = {
+        f"tasks/report_page/{path.name}" for path in folder.iterdir() if path.suffix in (".j2", ".css", ".js")
+    }
+    assert len(looks) == 4
+    assert looks <= set(held)

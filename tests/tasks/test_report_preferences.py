@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.report_page import html, preference_results, preferences
+from tasks.report_page import html, preference_results, preferences, wording
 from tests.tasks import preference_files, report_results
 from tests.tasks.test_report import EVIL, Cells, edit, report
 
@@ -96,7 +96,7 @@ def test_a_policy_stands_beside_its_reference(folder: Path):
         metrics(folder, f"assess/{name}.json")["accuracy"]["share"] for name in ("dpo_iter_2", "dpo_iter_1")
     )
     row = cells.row("Assessed policies: their answers", "dpo_iter_2")
-    assert html.points(after - before) in row[2]
+    assert wording.points(after - before) in row[2]
     # share and interval: no difference from itself
     assert len(cells.row("Assessed policies: their answers", "sft")[2].split()) == 5
     assert row[4] == "–"
