@@ -48,7 +48,7 @@ from pipelines.rewards.judge import RuleJudge  # noqa: E402
 from pipelines.rewards.verdict import Verdict, right, wrong  # noqa: E402
 from pipelines.rollouts.local import LocalEngine  # noqa: E402
 from pipelines.training.engine import TorchEngine  # noqa: E402
-from pipelines.training.micro_batches import MicroBatches  # noqa: E402
+from pipelines.training.micro_batches import MicroBatcher  # noqa: E402
 from pipelines.training.policy import PolicyTrainer  # noqa: E402
 from pipelines.training.policy_params import PolicyParams  # noqa: E402
 from pipelines.training.ranks import Ranks  # noqa: E402
@@ -137,14 +137,14 @@ class Ours:
             problems,
             settings,
             0,
-            MicroBatches(arguments.budget, Ranks.alone(), can_share(model)),
+            MicroBatcher(arguments.budget, Ranks.single(), can_share(model)),
             folder,
         )
         self.steps: list[Step] = []
 
     def __call__(self) -> None:
         clock = Clock()
-        figures = self._trainer._iterate(len(self.steps))
+        figures = self._trainer.run_iteration(len(self.steps))
         self.steps.append(clock.step(int(figures["sampled_tokens"])))
 
 

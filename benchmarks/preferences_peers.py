@@ -41,7 +41,7 @@ from pipelines.rollouts.counter import child_key, root_key  # noqa: E402
 from pipelines.rollouts.local import LocalEngine  # noqa: E402
 from pipelines.rollouts.rollout_params import SamplingParams  # noqa: E402
 from pipelines.training.engine import TorchEngine  # noqa: E402
-from pipelines.training.preference import Referenced, batch_loss  # noqa: E402
+from pipelines.training.preference import PairsWithReference, batch_loss  # noqa: E402
 from pipelines.training.preference_data import AnswerPair, PairBatches, PairData  # noqa: E402
 from pipelines.training.preference_params import PairTrainParams  # noqa: E402
 from pipelines.training.ranks import Ranks  # noqa: E402
@@ -87,8 +87,8 @@ class Ours:
         }
         self._settings = PairTrainParams.model_validate(settings)
         self._engine = TorchEngine(model, self._settings.optimiser, placement)
-        self._batches = PairBatches(budget, Ranks.alone(), can_share(model))
-        self._pairs = Referenced(data, reference_logprobs(model, data, placement, budget))
+        self._batches = PairBatches(budget, Ranks.single(), can_share(model))
+        self._pairs = PairsWithReference(data, reference_logprobs(model, data, placement, budget))
         self._size = size
         self.steps: list[Step] = []
         self.losses: list[float] = []

@@ -185,7 +185,7 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
 
     from pipelines.models.free_memory import SLACK, available
     from pipelines.models.placement import Placement
-    from pipelines.training.memory import Plan, Shape, check_fits, predict
+    from pipelines.training.memory import MemoryPlan, ModelShape, check_fits, predict
 
     execution = params.execution
     try:
@@ -194,7 +194,7 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001  no GPU, a model that is not at hand: found above
         yield Finding("memory", True, f"not predicted: {' '.join(str(error).split())[:150]}", needed=False)
         return
-    plan = Plan(
+    plan = MemoryPlan(
         tokens=execution.micro_batch_tokens,
         half=placement.dtype == torch.bfloat16,
         heap=placement.device.type == "cpu",
@@ -203,7 +203,7 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
         zero_stage=execution.zero_stage,
         ranks=execution.processes,
     )
-    items, free = predict(Shape.of(model), plan), available(placement.device)
+    items, free = predict(ModelShape.of(model), plan), available(placement.device)
     said = (
         f"SFT of the base model takes {sum(items.values()) / 1e9:.2f} GB of {free * (1 - SLACK) / 1e9:.2f} "
         f"that may be used"

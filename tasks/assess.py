@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pipelines.corpora.pair import read_pairs
 from pipelines.corpora.record import read_records
-from pipelines.evaluation.answers import spread
+from pipelines.evaluation.answers import evenly_spaced
 from pipelines.evaluation.assess import Graders, Policy, assess
 from pipelines.evaluation.preference_params import AssessParams
 from pipelines.models import policy, reward_model
@@ -38,7 +38,7 @@ def run(stage: Stage) -> None:
     assessed, tokens = _policy(stage, stage.item, placement)
     reference, its_tokens = _policy(stage, chosen.reference, placement)
     tokens.check_same(its_tokens, f"models/{chosen.reference}/model")
-    problems = spread(
+    problems = evenly_spaced(
         read_records(stage.input(f"data/{chosen.prompts}/records") / "heldout.jsonl"), settings.problems
     )
     if not problems:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.models import policy
-from pipelines.training.preference import Referenced, train_pairs
+from pipelines.training.preference import PairsWithReference, train_pairs
 from pipelines.training.preference_data import total_steps
 from tasks.pair_files import with_reference
 from tasks.run_params import DpoRun, run_settings
@@ -45,15 +45,15 @@ def run(stage: Stage) -> None:
         training.session(engine, total),
         data,
         logprobs,
-        Referenced(*held_out) if held_out else None,
+        PairsWithReference(*held_out) if held_out else None,
         settings,
         stage,
         stage.seed,
         stage.execution.micro_batch_tokens,
         training.ranks,
     )
-    with engine.whole() as whole:
-        if training.ranks.first:
+    with engine.gathered() as whole:
+        if training.ranks.is_first:
             policy.save(whole, tokens, stage.out(f"models/{stage.item}/model"))
             rows = rows_kept(len(data) + len(data.too_long), {"too_long": len(data.too_long)}, "pairs")
             head = {

@@ -15,7 +15,7 @@ from typing import Any
 from pipelines.corpora.pair import read_pairs, write_pairs
 from pipelines.corpora.pairing import Judged
 from pipelines.corpora.record import read_records
-from pipelines.evaluation.answers import spread
+from pipelines.evaluation.answers import evenly_spaced
 from pipelines.models import policy
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
@@ -59,7 +59,7 @@ def run(stage: Stage) -> None:
     )
     ranks = training.ranks
     logprobs = reference_logprobs(model, data, training.placement, stage.execution.micro_batch_tokens, ranks)
-    if ranks.first:
+    if ranks.is_first:
         save_reference(folder / "reference.safetensors", logprobs, data)
     (engine,) = training.engines([model], settings.optimiser, settings.adapter)
     total = total_steps(settings, len(data))
@@ -77,8 +77,8 @@ def run(stage: Stage) -> None:
         stage.execution.micro_batch_tokens,
         ranks,
     )
-    with engine.whole() as whole:
-        if ranks.first:
+    with engine.gathered() as whole:
+        if ranks.is_first:
             policy.save(whole, tokens, stage.out(f"models/dpo_iter_{number}/model"))
             head = {
                 "round": int(number),
@@ -100,11 +100,11 @@ def _sampled(
     ValueError with the counts where no pair comes of it.
     """
     facts, ranks = folder / "round.json", training.ranks
-    if ranks.of_first(facts.exists()):
+    if ranks.broadcast_from_first(facts.exists()):
         stage.say("the samples of this round are there already")
         return json.loads(facts.read_text("utf-8"))  # type: ignore[no-any-return]
     folder.mkdir(parents=True, exist_ok=True)
-    problems = spread(
+    problems = evenly_spaced(
         read_records(stage.input(f"data/{stage.value('train.corpus')}/records") / "rl.jsonl"),
         settings.prompts,
     )
@@ -139,7 +139,7 @@ def _sampled(
             f"sample more"
         )
     found = {"samples": figures(judged), "pairing": counts}
-    if ranks.first:
+    if ranks.is_first:
         with open(folder / "samples.jsonl", "w", encoding="utf-8") as stream:
             for record, own in zip(problems, judged, strict=True):
                 stream.write(

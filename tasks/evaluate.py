@@ -10,7 +10,7 @@ from statistics import fmean
 
 from pipelines.corpora.record import read_records
 from pipelines.evaluation.accuracy import accuracy, by_key
-from pipelines.evaluation.answers import Answer, answer_problems, spread
+from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.evaluation.code_figures import code_figures
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.models import policy
@@ -38,7 +38,7 @@ def run(stage: Stage) -> None:
         )
     judge = make_judge(stage, settings.reward, tokens, placement)
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
-    problems = spread(
+    problems = evenly_spaced(
         read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems
     )
     if not problems:
@@ -81,7 +81,7 @@ def _figures(greedy: Sequence[Answer], sampled: Sequence[Answer], count_errors: 
             "sampled": fmean(len(answer.completion.ids) for answer in sampled),
         },
         "entropy": sum(float(answer.completion.entropy.sum()) for answer in sampled) / tokens,
-        "finished": fmean(answer.completion.finish.whole for answer in sampled),
+        "finished": fmean(answer.completion.finish.complete for answer in sampled),
     }
 
 

@@ -79,8 +79,8 @@ def publish(
     facts: Mapping[str, Any],
 ) -> None:
     """Write model, curve and figures on the first rank, and leave the others."""
-    with engine.whole() as whole:
-        if run.ranks.first:
+    with engine.gathered() as whole:
+        if run.ranks.is_first:
             policy.save(whole, tokens, run.stage.out(f"models/{run.name}/model"))
             rows = rows_kept(len(data) + data.left_out, {"too_long": data.left_out}, "demonstrations")
             figures = {

@@ -105,8 +105,8 @@ def _explored(
     memory = trained.kept
     assert isinstance(memory, RecordingJudge)
     found: dict[str, list[Judgement]] = {"train": memory.kept, "calib": [], "heldout": []}
-    with trained.engine.whole() as explorer:
-        if trained.ranks.first:
+    with trained.engine.gathered() as explorer:
+        if trained.ranks.is_first:
             if trained.best is not None:
                 trained.best.restore(explorer)
             for file, samples in (("calib", source.calib_samples), ("heldout", source.heldout_samples)):
@@ -123,7 +123,7 @@ def _explored(
                     for one in memory_of_variants.kept
                 ]
     trained.ranks.leave()
-    if not trained.ranks.first:
+    if not trained.ranks.is_first:
         return {}, {}
     rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
     return found, {"teacher": teacher, "left_out": dict(sorted(memory.left_out.items())), "curve": rows}

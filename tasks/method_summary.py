@@ -34,7 +34,7 @@ def in_words(settings: PolicyParams) -> dict[str, str]:
         "credit": _choice(settings.credit),
         "mask": _choice(settings.mask),
         "objective": _choice(settings.objective),
-        "KL": f"{kl.use}, {kl.coef:g} {kl.estimator}{moving}" if settings.refers else "none",
+        "KL": f"{kl.use}, {kl.coef:g} {kl.estimator}{moving}" if settings.needs_reference else "none",
         "updates": str(settings.epochs * settings.updates_per_epoch),
         "also": ", ".join(name for name, present in also.items() if present),
     }

@@ -23,15 +23,15 @@ from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
-from pipelines.rollouts.flight import BATCH, Request, Room, token_bytes
+from pipelines.rollouts.flight import BATCH, Request, RolloutMemory, token_bytes
 from pipelines.rollouts.fused import fusible, own_bytes, refresh_bytes
 from pipelines.settings import laid_over
-from pipelines.training.best import Best
-from pipelines.training.checkpoints import Checkpoints, Parts
+from pipelines.training.best import BestWeights
+from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import Engine
 from pipelines.training.engines import make_engine
-from pipelines.training.memory import WORD, Plan, Shape, check_fits, hollow, predict
-from pipelines.training.micro_batches import MicroBatches
+from pipelines.training.memory import FLOAT32_BYTES, MemoryPlan, ModelShape, check_fits, meta_copy, predict
+from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy import PolicyTrainer
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.ranks import Ranks
@@ -82,7 +82,7 @@ class Trained:
     judge: Judge
     checker: Judge | None
     kept: KeepingJudge | None
-    best: Best | None
+    best: BestWeights | None
 
 
 def settings_of(stage: Stage, record: type[Settings], *sections: str) -> Settings:
@@ -108,16 +108,18 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     shared = ShardedJudge(judge, ranks)
     exact = shared if checker is judge else checker and ShardedJudge(checker, ranks)
     kept = course.keep(shared, exact) if course.keep else None
-    refers = settings.refers or settings.validation_every > 0
+    needs_reference = settings.needs_reference or settings.validation_every > 0
     asked = _requests(model, settings, course, ranks.size)
     free, shared_by = available(placement.device), 1 if placement.device.type == "cuda" else ranks.size
     needed = _needed(model, judge, settings, execution, placement, asked, free // shared_by)
     check_fits(needed, free, shared_by)
     stage.say(f"predicted peak memory: {sum(needed.values()) / 1e9:.2f} GB")
-    batches = MicroBatches(execution.micro_batch_tokens, ranks, can_share(model))
+    batches = MicroBatcher(execution.micro_batch_tokens, ranks, can_share(model))
     values = _critic(model, judge, settings, placement, batches, execution)
     reference = (
-        Reference(model, placement, settings.reference.rate) if refers and not settings.adapter else None
+        Reference(model, placement, settings.reference.rate)
+        if needs_reference and not settings.adapter
+        else None
     )
     if settings.adapter:
         adapters.add(model, settings.adapter, stage.seed)
@@ -127,11 +129,11 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
     sampler: Any = make_sampler(model, tokens, placement, execution)
     if ranks.size > 1:
         sampler = ShardedEngine(sampler, ranks)
-    best = Best(ranks) if settings.keep == "best" else None
+    best = BestWeights(ranks) if settings.keep == "best" else None
     trainer = PolicyTrainer(
         engine,
         sampler,
-        AdapterReference(engine) if refers and settings.adapter else reference,
+        AdapterReference(engine) if needs_reference and settings.adapter else reference,
         values,
         kept or shared,
         exact,
@@ -144,7 +146,7 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
         stage.work / "dump",
         best,
     )
-    state = Parts(
+    state = CheckpointParts(
         ranks, policy=engine, critic=values, reference=reference, loop=trainer, judge=kept, best=best
     )
     division = {"zero_stage": execution.zero_stage}
@@ -163,7 +165,7 @@ def _critic(
     judge: Judge,
     settings: PolicyParams,
     placement: Placement,
-    batches: MicroBatches,
+    batches: MicroBatcher,
     execution: ExecutionParams,
 ) -> Critic | None:
     """The value model, where the credit needs one."""
@@ -208,13 +210,19 @@ def _needed(
     Where execution.sample_batch is auto, the caches are the largest that fit into `free` bytes beside the
     rest, as the engine will choose.
     """
-    refers, trained, values = settings.refers or settings.validation_every > 0, hollow(model), None
+    needs_reference, trained, values = (
+        settings.needs_reference or settings.validation_every > 0,
+        meta_copy(model),
+        None,
+    )
     with torch.device("meta"):
         if settings.critic is not None:
-            values = critic.make(hollow(model if settings.critic.init == "policy" else judge.model)).backbone
+            values = critic.make(
+                meta_copy(model if settings.critic.init == "policy" else judge.model)
+            ).backbone
         if settings.adapter:
             adapters.add(trained, settings.adapter, 0)
-    shape, copies, refreshed = Shape.of(trained), 0, 0
+    shape, copies, refreshed = ModelShape.of(trained), 0, 0
     with adapters.switched_off(trained):  # as they are while the run samples
         lean = fusible(trained)
         if execution.sampler == "vllm":
@@ -222,14 +230,14 @@ def _needed(
         elif lean:
             copies = own_bytes(trained, placement.dtype, placement.device)
             refreshed = refresh_bytes(trained, placement.dtype, placement.device)
-    plan = Plan(
+    plan = MemoryPlan(
         tokens=execution.micro_batch_tokens,
         half=placement.dtype == torch.bfloat16,
         heap=placement.device.type == "cpu",
         checkpointing=settings.optimiser.gradient_checkpointing,
         optimiser=settings.optimiser.kind,
-        reference=refers and not settings.adapter,
-        critic=None if values is None else Shape.of(values),
+        reference=needs_reference and not settings.adapter,
+        critic=None if values is None else ModelShape.of(values),
         critic_optimiser=settings.critic.optimiser.kind if settings.critic else "adamw",
         copies=copies,
         refreshed=refreshed,
@@ -238,8 +246,12 @@ def _needed(
     )
     beside = _memory_of(judge)
     if settings.keep == "best" and placement.device.type == "cpu":
-        beside["weights of the best validation"] = WORD * sum(weight.numel() for weight in model.parameters())
-    room = Room(placement.device, torch.get_num_threads(), lean, token_bytes(model.config, placement.dtype))
+        beside["weights of the best validation"] = FLOAT32_BYTES * sum(
+            weight.numel() for weight in model.parameters()
+        )
+    room = RolloutMemory(
+        placement.device, torch.get_num_threads(), lean, token_bytes(model.config, placement.dtype)
+    )
     batch = execution.sequences or BATCH
     while True:
         cached = max(room.cache_bytes(request, batch) for request in asked) // room.token_bytes
@@ -261,8 +273,8 @@ def _memory_of(judge: Judge) -> dict[str, int]:
 
 def publish(stage: Stage, settings: PolicyParams, trained: Trained, name: str) -> None:
     """Write the stage's outputs on the first rank, and leave the others."""
-    with trained.engine.whole() as whole:
-        if trained.ranks.first:
+    with trained.engine.gathered() as whole:
+        if trained.ranks.is_first:
             if trained.best is not None:
                 trained.best.restore(whole)
             policy.save(whole, trained.tokens, stage.out(f"models/{name}/model"))

@@ -16,7 +16,7 @@ from pipelines.corpora.prompt_split import SIDES
 from pipelines.corpora.record import Record, read_records, write_records
 from pipelines.corpora.rows_kept import sentence
 from pipelines.corpora.split import Side
-from pipelines.evaluation.answers import spread
+from pipelines.evaluation.answers import evenly_spaced
 from pipelines.models import policy
 from pipelines.models.conversation import Conversation
 from pipelines.models.placement import Placement
@@ -79,7 +79,7 @@ def _sample(
     sampling = SamplingParams.model_validate(source.sampling.model_dump())
     prompts: list[Sampled] = []
     for done, (side, limit) in enumerate(source.prompts.items(), 1):
-        problems = spread(records[PROMPTS[side]], limit)
+        problems = evenly_spaced(records[PROMPTS[side]], limit)
         found = sample_and_judge(
             engine,
             tokens,

@@ -27,7 +27,7 @@ def run(stage: Stage) -> None:
         if data is None:
             continue
         found = reference_logprobs(model, data, where.placement, stage.execution.micro_batch_tokens, ranks)
-        if ranks.first:
+        if ranks.is_first:
             save_reference(folder / f"{side}.safetensors", found, data)
         stage.say(
             f"{side}: {len(data)} pairs"

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.corpora.record import read_records
 from pipelines.evaluation.accuracy import accuracy, by_key
-from pipelines.evaluation.answers import Answer, answer_problems, spread
+from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.rewards.extraction import last_line
@@ -40,7 +40,7 @@ def run(stage: Stage) -> None:
         )
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
     folder = stage.input(f"data/{chosen.set}/records")
-    problems = spread(read_records(folder / "heldout.jsonl"), settings.problems)
+    problems = evenly_spaced(read_records(folder / "heldout.jsonl"), settings.problems)
     if not problems:
         raise ValueError(f"{folder}/heldout.jsonl holds no question to evaluate on")
     answers: dict[str, list[Answer]] = {}
@@ -78,7 +78,7 @@ def _figures(greedy: Sequence[Answer], sampled: Sequence[Answer], practised: set
         "by_subject": by_key(greedy, sampled, lambda answer: answer.record.subject, False),
         "by_field": by_key(greedy, sampled, lambda answer: answer.record.meta.get("field"), False),
         "length": fmean(len(answer.completion.ids) for answer in sampled),
-        "finished": fmean(answer.completion.finish.whole for answer in sampled),
+        "finished": fmean(answer.completion.finish.complete for answer in sampled),
         "distinct_lines": len(lines) / len(sampled),
         "top_line": {
             "text": lines.most_common(1)[0][0][:80],

@@ -19,7 +19,7 @@ from pipelines.models.placement import Placement
 from pipelines.training.checkpoints import Checkpoints, Saveable
 from pipelines.training.engine import Engine
 from pipelines.training.engines import make_engine
-from pipelines.training.memory import Plan, Shape, check_fits, predict
+from pipelines.training.memory import MemoryPlan, ModelShape, check_fits, predict
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.session import Session
@@ -51,7 +51,7 @@ class TrainingRun:
         if adapter:
             for index, model in enumerate(models):
                 add(model, adapter, stage.seed + index)
-        plan = Plan(
+        plan = MemoryPlan(
             tokens=execution.micro_batch_tokens,
             half=self.placement.dtype == torch.bfloat16,
             heap=self.placement.device.type == "cpu",
@@ -60,7 +60,7 @@ class TrainingRun:
             zero_stage=execution.zero_stage,
             ranks=self.ranks.size,
         )
-        needed = predict(Shape.of(models[0]), plan)
+        needed = predict(ModelShape.of(models[0]), plan)
         needed = {item: size * len(models) for item, size in needed.items()}
         check_fits(
             needed,

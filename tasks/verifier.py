@@ -54,8 +54,8 @@ def run(stage: Stage) -> None:
         "negatives": dict(sorted(made.items())),
         "asking": settings.asking.prompt.digest,
     }
-    with engine.whole() as whole:
-        if training.ranks.first:
+    with engine.gathered() as whole:
+        if training.ranks.is_first:
             labels = OwnLabels(whole.eval(), asking, training.placement, execution.micro_batch_tokens)
             readings = labels.read([ask_of(row) for row in calib])
             temperature = fit_temperature(readings, [row.label for row in calib])

@@ -19,8 +19,8 @@ def assign(experience: Experience, settings: BatchParams) -> list[Tensor]:
     """Per-token returns (tokens,) of every node, as advantages; a flat forest is needed."""
     nodes = [index for members in experience.groups("batch") for index in members if experience.judged(index)]
     if settings.returns == "sequence" or experience.penalties is None:
-        return experience.spread({index: experience.total(index) for index in nodes})
-    advantages = experience.spread({})
+        return experience.broadcast_to_tokens({index: experience.total(index) for index in nodes})
+    advantages = experience.broadcast_to_tokens({})
     for index in nodes:
         advantages[index] = returns_to_go(experience.penalties[index], experience.rewards[index]).float()
     return advantages

@@ -62,7 +62,7 @@ class Experience:
             families.setdefault(node.tree, []).append(index)
         return list(families.values())
 
-    def spread(self, advantages: Mapping[int, float]) -> list[Tensor]:
+    def broadcast_to_tokens(self, advantages: Mapping[int, float]) -> list[Tensor]:
         """One number per node -> (tokens,) float32 for every node; 0 where no number is given."""
         return [
             torch.full((len(node.ids),), advantages.get(index, 0.0), dtype=torch.float32)

@@ -51,12 +51,12 @@ def assign(experience: Experience, settings: GaeParams) -> list[Tensor]:
         for index in members
         if experience.judged(index) and forest.nodes[index].ids
     ]
-    if values is None or (tails is None and not all(forest.nodes[index].finish.whole for index in nodes)):
+    if values is None or (tails is None and not all(forest.nodes[index].finish.complete for index in nodes)):
         raise ValueError(
             "credit gae needs a critic's values (and tails, where responses are cut); give the method a "
             "critic"
         )
-    advantages = experience.spread({})
+    advantages = experience.broadcast_to_tokens({})
     if not nodes:
         return advantages
     longest = max(len(forest.nodes[index].ids) for index in nodes)
@@ -68,9 +68,11 @@ def assign(experience: Experience, settings: GaeParams) -> list[Tensor]:
             torch.zeros(len(node.ids)) if experience.penalties is None else experience.penalties[index]
         )
         start = longest - len(node.ids)
-        rewards[row, start:] = token_rewards(penalties.double(), experience.rewards[index], node.finish.whole)
+        rewards[row, start:] = token_rewards(
+            penalties.double(), experience.rewards[index], node.finish.complete
+        )
         before[row, start:] = values[index]
-        tail[row] = 0.0 if node.finish.whole or tails is None else tails[index]
+        tail[row] = 0.0 if node.finish.complete or tails is None else tails[index]
     for index, row in zip(
         nodes, gae(rewards, before, tail, settings.gamma, settings.lam).float(), strict=True
     ):

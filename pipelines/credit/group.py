@@ -53,4 +53,4 @@ def assign(experience: Experience, settings: GroupParams) -> list[Tensor]:
         found |= zip(
             members, group_advantage(group, settings.spread, settings.epsilon)[0].tolist(), strict=True
         )
-    return experience.spread(found)
+    return experience.broadcast_to_tokens(found)

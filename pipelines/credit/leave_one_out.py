@@ -40,4 +40,4 @@ def assign(experience: Experience, settings: LeaveOneOutParams) -> list[Tensor]:
         for index, advantage in zip(members, advantages, strict=True):
             if experience.judged(index):
                 found[index] = advantage if inside else advantage + experience.penalty(index)
-    return experience.spread(found)
+    return experience.broadcast_to_tokens(found)

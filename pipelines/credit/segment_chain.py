@@ -70,4 +70,4 @@ def assign(experience: Experience, settings: Choice | None = None) -> list[Tenso
         ]
         values = [mean_of_known([rewards[side] for side in sides]) if sides else None for sides in estimates]
         advantages.update(zip(path, chain_advantages(values, rewards[leaf]), strict=True))
-    return experience.spread(advantages)
+    return experience.broadcast_to_tokens(advantages)

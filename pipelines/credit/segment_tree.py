@@ -84,7 +84,7 @@ def assign(experience: Experience, settings: SegmentTreeParams) -> list[Tensor]:
     advantages = tree_advantages(
         parents, tree_values(parents, rewards), settings.spread, settings.spread_epsilon
     )
-    return experience.spread(dict(zip(kept, advantages[roots:], strict=True)))
+    return experience.broadcast_to_tokens(dict(zip(kept, advantages[roots:], strict=True)))
 
 
 def _deviation(values: Sequence[float]) -> float:

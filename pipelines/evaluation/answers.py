@@ -73,10 +73,10 @@ def answer_problems(
 
 def response_of(record: Record, completion: Completion, text: str) -> Response:
     """A completion with its text, as judges take it."""
-    return Response(record, tuple(completion.ids), text, completion.finish.whole)
+    return Response(record, tuple(completion.ids), text, completion.finish.complete)
 
 
-def spread(records: Sequence[Record], limit: int) -> list[Record]:
+def evenly_spaced(records: Sequence[Record], limit: int) -> list[Record]:
     """At most `limit` records, evenly spread over the file; 0 takes all."""
     if not limit or limit >= len(records):
         return list(records)

@@ -95,8 +95,8 @@ def assess(
             "ids": completion.ids,
         }
         | {
-            "finished": completion.finish.whole,
-            "faults": faults(completion.ids, text, completion.finish.whole, settings.degenerate),
+            "finished": completion.finish.complete,
+            "faults": faults(completion.ids, text, completion.finish.complete, settings.degenerate),
         }
         for place, (record, completion, text) in enumerate(zip(records, completions, texts, strict=True))
     ]

@@ -82,5 +82,5 @@ def _k_at_n(judged: dict[str, list[Program]], k: int, seed: int) -> dict[str, fl
 
 
 def _faults(answer: Answer, program: Program) -> list[str]:
-    found = faults(answer.completion.ids, answer.text, answer.completion.finish.whole, DegenerateParams())
+    found = faults(answer.completion.ids, answer.text, answer.completion.finish.complete, DegenerateParams())
     return found if program.parses else [*found, "unparsable"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.models.loading import check_finite
-from pipelines.models.packing import Packed, Row, can_share, pack
+from pipelines.models.packing import PackableRow, Packed, can_share, pack
 from pipelines.sources.opening import Found
 
 FILE = "critic.safetensors"
@@ -79,7 +79,7 @@ def values(model: ValueModel, packed: Packed) -> Values:
         )
 
 
-def score_values(model: ValueModel, rows: Sequence[Row]) -> Values:
+def score_values(model: ValueModel, rows: Sequence[PackableRow]) -> Values:
     """`values` of rows, packed as the model allows."""
     return values(model, pack(rows, can_share(model)).to(model.device))
 

@@ -23,7 +23,7 @@ from pipelines.models.logprobs import PLAIN_HEADS, TokenScores, by_chunks, of_lo
 from pipelines.models.spans import Spans, lay_out
 
 
-class Row(Protocol):
+class PackableRow(Protocol):
     """What is scored: token ids, and the pieces of the context they follow. Neither they nor the whole
     context may be empty.
     """
@@ -106,7 +106,7 @@ def can_share(model: Any) -> bool:
 
 
 def score_rows(
-    model: Any, rows: Sequence[Row], temperature: float = 1.0, entropy: bool = True
+    model: Any, rows: Sequence[PackableRow], temperature: float = 1.0, entropy: bool = True
 ) -> TokenScores:
     """Scores of all rows' own tokens, row by row, packed as the model allows; on the model's device."""
     return score_packed(model, pack(rows, can_share(model)).to(model.device), temperature, entropy)
@@ -133,7 +133,7 @@ def score_packed(model: Any, packed: Packed, temperature: float = 1.0, entropy: 
     return of_logits(logits.flatten(0, 1).index_select(0, chosen), packed.chosen, temperature, entropy)
 
 
-def pack(rows: Sequence[Row], shared: bool = True) -> Packed:
+def pack(rows: Sequence[PackableRow], shared: bool = True) -> Packed:
     """Raises ValueError for a row without tokens or without context. An empty piece of a context is passed
     over.
     """
@@ -148,7 +148,7 @@ def pack(rows: Sequence[Row], shared: bool = True) -> Packed:
     return _share(rows) if shared else _pad(rows)
 
 
-def _share(rows: Sequence[Row]) -> Packed:
+def _share(rows: Sequence[PackableRow]) -> Packed:
     spans = Spans()
     own = [spans.add((*row.context, row.ids)) for row in rows]
     before = [spans.paths[span][spans.context[span] - 1 : -1] for span in own]
@@ -160,7 +160,7 @@ def _share(rows: Sequence[Row]) -> Packed:
     return _packed(ids[None], positions[None], lay_out(spans), before, after, rows)
 
 
-def _pad(rows: Sequence[Row]) -> Packed:
+def _pad(rows: Sequence[PackableRow]) -> Packed:
     paths = [[token for piece in (*row.context, row.ids) for token in piece] for row in rows]
     width = max(map(len, paths))
     ids = np.zeros((len(paths), width), np.int64)
@@ -175,7 +175,12 @@ def _pad(rows: Sequence[Row]) -> Packed:
 
 
 def _packed(
-    ids: Any, positions: Any, layout: Layout | None, before: list[Any], after: list[Any], rows: Sequence[Row]
+    ids: Any,
+    positions: Any,
+    layout: Layout | None,
+    before: list[Any],
+    after: list[Any],
+    rows: Sequence[PackableRow],
 ) -> Packed:
     gathers = Gather.of(np.concatenate(before)), Gather.of(np.array(after))
     chosen = np.fromiter((token for row in rows for token in row.ids), np.int64)
@@ -190,7 +195,7 @@ def _packed(
     )
 
 
-def cut(rows: Sequence[Row], budget: int, shared: bool = True) -> list[list[int]]:
+def cut(rows: Sequence[PackableRow], budget: int, shared: bool = True) -> list[list[int]]:
     """Rows -> groups of their indices for `pack`, each of at most `budget` tokens (or one row alone), the
     largest first: a memory error comes at once.
 
@@ -216,7 +221,7 @@ def cut(rows: Sequence[Row], budget: int, shared: bool = True) -> list[list[int]
     return groups
 
 
-def _split(rows: Sequence[Row], members: list[int], budget: int) -> list[tuple[int, list[int]]]:
+def _split(rows: Sequence[PackableRow], members: list[int], budget: int) -> list[tuple[int, list[int]]]:
     """A family -> (distinct tokens, rows) of parts within the budget; a walk down its tree keeps relatives
     together.
     """

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pipelines.models import adapters, policy
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.loading import load_model
-from pipelines.models.packing import Row, can_share, pack
+from pipelines.models.packing import PackableRow, can_share, pack
 from pipelines.models.tokenizer import Tokens
 from pipelines.sources.opening import Found
 
@@ -85,7 +85,7 @@ def add_adapters(model: Any, settings: AdapterParams, seed: int) -> Any:
     return model
 
 
-def score_ends(model: Any, rows: Sequence[Row]) -> Tensor:
+def score_ends(model: Any, rows: Sequence[PackableRow]) -> Tensor:
     """(R,) float32: the score after each row's last token, with gradient; that of an ensemble is its members'
     mean.
     """
@@ -97,7 +97,7 @@ def score_ends(model: Any, rows: Sequence[Row]) -> Tensor:
         return _head(model)(states.float()).squeeze(-1)
 
 
-def score_members(model: Any, rows: Sequence[Row]) -> Tensor:
+def score_members(model: Any, rows: Sequence[PackableRow]) -> Tensor:
     """(E, R) float32: each member's `score_ends`; (1, R) of a single model. Their spread tells how far the
     mean is to be trusted.
     """

@@ -60,7 +60,7 @@ class State:
 
 
 @dataclass
-class Families:
+class SharedPrefixes:
     """The prefixes of F families: `layers` hold (heads, F, columns, width), each prefix in the last `lengths`
     (F,) of the columns.
 
@@ -88,8 +88,8 @@ class Families:
 
     @classmethod
     def join(
-        cls, old: Families | None, kept: Tensor, forks: Sequence[tuple[State, int]], by_width: bool
-    ) -> Families:
+        cls, old: SharedPrefixes | None, kept: Tensor, forks: Sequence[tuple[State, int]], by_width: bool
+    ) -> SharedPrefixes:
         """The families of the rows `kept` of `old`, then one for each state and its copies."""
         lengths = torch.tensor([state.length for state, _ in forks], device=kept.device)
         of = torch.arange(len(forks), device=kept.device).repeat_interleave(
@@ -117,11 +117,11 @@ class Families:
             layers.append(Layer(*parts))
         return cls(layers, lengths, of, by_width)
 
-    def keep(self, rows: Tensor) -> Families:
+    def keep(self, rows: Tensor) -> SharedPrefixes:
         """Those of `rows`, which move to the front."""
         alive, of = self.of[rows].unique(return_inverse=True)
         if len(alive) == len(self.lengths):
-            return Families(self.layers, self.lengths, of, self.by_width)
+            return SharedPrefixes(self.layers, self.lengths, of, self.by_width)
         longest = int(self.lengths[alive].max())
         layers = [
             Layer(*(part[:, :, -longest:].index_select(1, alive) for part in layer)) for layer in self.layers
@@ -130,7 +130,7 @@ class Families:
             layers = [
                 Layer(room(keys, keys.shape, by_width=True).copy_(keys), values) for keys, values in layers
             ]
-        return Families(layers, self.lengths[alive], of, self.by_width)
+        return SharedPrefixes(layers, self.lengths[alive], of, self.by_width)
 
     def _find_places(self, count: int) -> None:
         sizes = self.of.bincount(minlength=count)
@@ -149,7 +149,7 @@ class Families:
             self.members[slots] = torch.arange(len(slots), device=slots.device)
 
 
-class Rows:
+class CacheRows:
     """The caches of the rows in flight. The next token goes to `column`; row r uses columns `starts[r]` to
     `column` - 1 of `layers`, and its family's prefix before them where there are `families`.
 
@@ -162,7 +162,7 @@ class Rows:
         layers: list[Layer],
         starts: Tensor,
         column: int,
-        families: Families | None,
+        families: SharedPrefixes | None,
         by_width: bool = False,
     ) -> None:
         self.layers, self.starts, self.column, self.families, self._by_width = (
@@ -177,13 +177,13 @@ class Rows:
     @classmethod
     def join(
         cls,
-        old: Rows | None,
+        old: CacheRows | None,
         kept: Tensor,
         forks: Sequence[tuple[State, int]],
         new_columns: int,
         share: bool,
         by_width: bool,
-    ) -> Rows:
+    ) -> CacheRows:
         """Rows `kept` of `old`, whose caches are freed, then each state's copies; with room for `new_columns`
         tokens.
 
@@ -200,7 +200,9 @@ class Rows:
         column = int(lengths.max())
         padded = int(lengths.min()) < column
         families = (
-            Families.join(old.families if old is not None else None, kept, forks, by_width) if share else None
+            SharedPrefixes.join(old.families if old is not None else None, kept, forks, by_width)
+            if share
+            else None
         )
         # whole cache lines, so that what lies by width begins at their bounds
         capacity = -(-(column + new_columns) // SLACK) * SLACK

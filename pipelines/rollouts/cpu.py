@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.rollouts.cache import Layer, Rows, room
-from pipelines.rollouts.kernels import Matrices, Plan, packed, packed_with
+from pipelines.rollouts.cache import CacheRows, Layer, room
+from pipelines.rollouts.kernels import LayerShape, LayerWeights, packed, packed_with
 from pipelines.rollouts.native import attend, attend_columns, choose, gate, normalise
 
 FOLD = 4
@@ -33,7 +33,12 @@ def pick(logits: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor
 
 
 def decode(
-    hidden: Tensor, layers: list[Matrices], rows: Rows, rotations: Tensor, head: Tensor, plan: Plan
+    hidden: Tensor,
+    layers: list[LayerWeights],
+    rows: CacheRows,
+    rotations: Tensor,
+    head: Tensor,
+    plan: LayerShape,
 ) -> Tensor:
     """`kernels.decode`, the same function of the same caches: hidden (B, H), which it may write to -> logits
     (B, V).
@@ -75,11 +80,11 @@ def decode(
 
 def prefill(
     hidden: Tensor,
-    layers: list[Matrices],
+    layers: list[LayerWeights],
     wanted: tuple[Tensor, Tensor],
     rotations: Tensor,
     head: Tensor,
-    plan: Plan,
+    plan: LayerShape,
 ) -> tuple[list[Layer], Tensor]:
     """hidden (F, W, H) of sequences that begin here, padded on the right -> their layers (F, heads, W,
     width), and the logits (N, V) after the tokens at `wanted`, rows and columns (N,).
@@ -113,17 +118,17 @@ def _filled(hidden: Tensor) -> Tensor:
     return F.pad(hidden, (0, 0, 0, -len(hidden) % FOLD)) if len(hidden) % FOLD else hidden
 
 
-def _mixed(rows: int, count: int, plan: Plan) -> Tensor:
+def _mixed(rows: int, count: int, plan: LayerShape) -> Tensor:
     """Room for what `count` of `rows` rows find; the others are filling."""
     shape = rows, plan.heads * plan.width
     return torch.empty(shape) if rows == count else torch.zeros(shape)
 
 
-def _gains(weights: Matrices, plan: Plan) -> Any:
+def _gains(weights: LayerWeights, plan: LayerShape) -> Any:
     return np.empty((0, plan.width), np.float32) if weights.gains is None else weights.gains.numpy()
 
 
-def _rest(hidden: Tensor, mixed: Tensor, weights: Matrices, plan: Plan) -> Tensor:
+def _rest(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
     """What follows attention in a layer."""
     if weights.up is not None:
         hidden = packed_with(mixed, weights.out, hidden, "add")
@@ -137,7 +142,7 @@ def _rest(hidden: Tensor, mixed: Tensor, weights: Matrices, plan: Plan) -> Tenso
     return hidden.addmm_(inner, weights.down)
 
 
-def _normed(hidden: Tensor, plan: Plan) -> Tensor:
+def _normed(hidden: Tensor, plan: LayerShape) -> Tensor:
     normed = torch.empty_like(hidden)
     normalise(hidden.numpy(), normed.numpy(), plan.epsilon)
     return normed

@@ -29,7 +29,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Room:
+class RolloutMemory:
     """What the rows in flight live in: the device, its threads, whether the forward is the lean one, and
     bytes of one cached token.
     """

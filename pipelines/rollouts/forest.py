@@ -29,7 +29,7 @@ class Finish(StrEnum):
     CONTEXT = "context"  # the model can hold no more
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """The model ended by itself."""
         return self in (Finish.EOS, Finish.STOP)
 

@@ -15,8 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipelines.models.adapters import plain
-from pipelines.rollouts.cache import Layer, Rows
-from pipelines.rollouts.kernels import Matrices, Plan, Shared, block, decode, fast, project, read_out
+from pipelines.rollouts.cache import CacheRows, Layer
+from pipelines.rollouts.kernels import (
+    LayerShape,
+    LayerWeights,
+    PrefixTensors,
+    block,
+    compiled,
+    decode,
+    project,
+    read_out,
+)
 
 FAMILIES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 TYPICAL_ROWS = 128  # of a product, for which weights are packed; others work, a little slower
@@ -142,12 +151,12 @@ class _Weights:
         out, down = (plain(linear).weight.to(self.dtype) for linear in (attention.o_proj, mlp.down_proj))
         if self.packs:
             gate, up = (_pack((weight * gain).to(self.dtype)) for weight in (to_gate, to_up))
-            self.matrices = Matrices(_pack(qkv), self.bias, self.gains, gate, up, _pack(out), _pack(down))
+            self.matrices = LayerWeights(_pack(qkv), self.bias, self.gains, gate, up, _pack(out), _pack(down))
         else:
             gate, up = self.gate_up.chunk(2)
             gate.copy_(to_gate * gain)
             up.copy_(to_up * gain)
-            self.matrices = Matrices(qkv, self.bias, self.gains, self.gate_up, None, out.t(), down.t())
+            self.matrices = LayerWeights(qkv, self.bias, self.gains, self.gate_up, None, out.t(), down.t())
 
 
 class FusedForward:
@@ -160,7 +169,7 @@ class FusedForward:
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         attention = model.model.layers[0].self_attn
         self._model, self._dtype, width = model, dtype, int(attention.head_dim)
-        self._plan = Plan(
+        self._plan = LayerShape(
             heads=plain(attention.q_proj).out_features // width,
             kv_heads=plain(attention.k_proj).out_features // width,
             width=width,
@@ -169,7 +178,7 @@ class FusedForward:
         )
         self._rotations = torch.empty(0)
         device = plain(attention.q_proj).weight.device
-        self._decode = fast(decode, device)
+        self._decode = compiled(decode, device)
         self.by_width = device.type == "cpu" and dtype == torch.float32 and width % LANES == 0
         with torch.inference_mode():
             self._layers = [_Weights(layer, dtype) for layer in model.model.layers]
@@ -212,7 +221,7 @@ class FusedForward:
             hidden = block(hidden.flatten(0, 1), mixed, weights.matrices, plan).view_as(hidden)
         return stored, read_out(hidden[rows, columns], self._head, plan)
 
-    def step(self, ids: Tensor, rows: Rows) -> Tensor:
+    def step(self, ids: Tensor, rows: CacheRows) -> Tensor:
         """Feed ids (B,), one token to each row; logits (B, V) of the next."""
         hidden, matrices = F.embedding(ids, self._embedding), [weights.matrices for weights in self._layers]
         logits: Tensor
@@ -228,7 +237,7 @@ class FusedForward:
             bias = bias[:, :, rows.first : rows.column + 1]
         if families is not None:
             prefixes = [layer.keys for layer in families.layers], [layer.values for layer in families.layers]
-            shared = Shared(*prefixes, families.bias, families.slots, families.members)
+            shared = PrefixTensors(*prefixes, families.bias, families.slots, families.members)
         keys, values = [layer.keys for layer in rows.layers], [layer.values for layer in rows.layers]
         logits = self._decode(
             hidden,

@@ -13,7 +13,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
-from pipelines.rollouts.cache import Layer, Rows
+from pipelines.rollouts.cache import CacheRows, Layer
 
 
 class GenericForward:
@@ -48,7 +48,7 @@ class GenericForward:
             ).logits
         return [Layer(layer.keys, layer.values) for layer in cache.layers], logits[rows, place]
 
-    def step(self, ids: Tensor, rows: Rows) -> Tensor:
+    def step(self, ids: Tensor, rows: CacheRows) -> Tensor:
         """Feed ids (B,), one token to each row; logits (B, V) of the next."""
         cache = DynamicCache()
         cache.layers = [_Window(layer, rows.first, rows.column) for layer in rows.layers]

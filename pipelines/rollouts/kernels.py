@@ -1,4 +1,4 @@
-"""The arithmetic of a decoding step as plain functions, which `fast` makes run without the interpreter's
+"""The arithmetic of a decoding step as plain functions, which `compiled` makes run without the interpreter's
 lock.
 
 A step is some sixty small operations. Called one by one by two threads they wait for the lock longer than
@@ -23,7 +23,7 @@ _COMPILING = Lock()
 linear = torch.ops.aten.linear
 
 
-def fast(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """One of the functions below as it runs best on `device`: compiled for a CPU, itself for a GPU, which has
     but one thread to feed it.
     """
@@ -41,7 +41,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return torch.jit.script(function)  # type: ignore[no-any-return]
 
 
-class Matrices(NamedTuple):
+class LayerWeights(NamedTuple):
     """One layer's weights: qkv (all heads x width, H), bias of it, gains of normed heads (query and key
     heads, width), and the rest.
 
@@ -59,7 +59,7 @@ class Matrices(NamedTuple):
     down: Tensor
 
 
-class Plan(NamedTuple):
+class LayerShape(NamedTuple):
     """Heads of queries and of keys, their width; what the norms of hidden states and of heads add to the mean
     square.
     """
@@ -71,9 +71,9 @@ class Plan(NamedTuple):
     head_epsilon: float
 
 
-class Shared(NamedTuple):
+class PrefixTensors(NamedTuple):
     """The prefixes of F families for `decode`: keys and values (kv heads, F, P, width) by layer, and the rest
-    of cache.Families.
+    of cache.SharedPrefixes.
     """
 
     keys: list[Tensor]
@@ -85,16 +85,16 @@ class Shared(NamedTuple):
 
 def decode(
     hidden: Tensor,
-    matrices: list[Matrices],
+    matrices: list[LayerWeights],
     keys: list[Tensor],
     values: list[Tensor],
     first: int,
     column: int,
-    shared: Shared | None,
+    shared: PrefixTensors | None,
     rotation: Tensor,
     bias: Tensor | None,
     head: Tensor,
-    plan: Plan,
+    plan: LayerShape,
 ) -> Tensor:
     """hidden (B, H) of one token per row, whose keys and values go to `column`, and which sees from column
     `first` on, and its family's prefix before; rotation as in `project`; bias (B, 1, columns seen) -> logits
@@ -115,7 +115,9 @@ def decode(
     return read_out(hidden, head, plan)
 
 
-def project(hidden: Tensor, weights: Matrices, rotation: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
+def project(
+    hidden: Tensor, weights: LayerWeights, rotation: Tensor, plan: LayerShape
+) -> tuple[Tensor, Tensor, Tensor]:
     """hidden (N, H), rotation (N or 1, 1, width / 2) -> query, key, value (N, heads, width)."""
     normed = norm(hidden, weights.qkv, plan)
     joint = (
@@ -152,7 +154,7 @@ def attend_shared(
     bias: Tensor | None,
     prefix_keys: Tensor,
     prefix_values: Tensor,
-    shared: Shared,
+    shared: PrefixTensors,
 ) -> Tensor:
     """`attend` with the prefixes (kv heads, F, P, width) before each row's own tokens: one product for all
     rows of a family.
@@ -211,7 +213,7 @@ def own_scores(grouped: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
     return scores
 
 
-def block(hidden: Tensor, mixed: Tensor, weights: Matrices, plan: Plan) -> Tensor:
+def block(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
     """What follows attention in a layer."""
     up = weights.up
     if up is not None:
@@ -243,12 +245,12 @@ def add(hidden: Tensor, inner: Tensor, weight: Tensor) -> Tensor:
     return torch.addmm(hidden, inner, weight) if weight.dtype == torch.float32 else hidden + inner @ weight
 
 
-def norm(hidden: Tensor, weight: Tensor, plan: Plan) -> Tensor:
+def norm(hidden: Tensor, weight: Tensor, plan: LayerShape) -> Tensor:
     """Without its gain, which is in the matrix `weight` that it is for."""
     return F.rms_norm(hidden, hidden.shape[-1:], None, plan.epsilon).to(weight.dtype)
 
 
-def read_out(hidden: Tensor, head: Tensor, plan: Plan) -> Tensor:
+def read_out(hidden: Tensor, head: Tensor, plan: LayerShape) -> Tensor:
     """hidden (N, H), head (V, H) -> logits (N, V)."""
     return linear(norm(hidden, head, plan), head)
 

@@ -21,13 +21,13 @@ from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.cache import State
 from pipelines.rollouts.counter import key_tensor
-from pipelines.rollouts.flight import Request, Room, token_bytes
+from pipelines.rollouts.flight import Request, RolloutMemory, token_bytes
 from pipelines.rollouts.forest import Completion, Finish
 from pipelines.rollouts.fused import FusedForward, fusible
 from pipelines.rollouts.generic import GenericForward
-from pipelines.rollouts.prefill import Forward, Prefiller, Trunk, deal, trunks
+from pipelines.rollouts.prefill import Forward, Prefiller, PrefixGroup, distribute, group_prefixes
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.wave import Rules, Samples, Wave
+from pipelines.rollouts.wave import ContinuousBatch, DecodingRules, Samples
 from pipelines.rollouts.weights import checksums
 
 PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
@@ -36,7 +36,7 @@ PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
 @dataclass
 class LocalEngine:
     """`generate` continues prefixes; `batch` is the number of sequences in flight, None: as many as the free
-    memory holds, which `processes` share; `pause` is called before every token and may raise.
+    memory holds, which `processes` share; `check_stop` is called before every token and may raise.
 
     `lean` false takes the model's own forward even where a leaner one exists: the same tokens, for
     comparison.
@@ -46,7 +46,7 @@ class LocalEngine:
     tokens: Tokens
     placement: Placement
     batch: int | None = None
-    pause: Callable[[], None] = lambda: None
+    check_stop: Callable[[], None] = lambda: None
     lean: bool = True
     processes: int = 1
 
@@ -113,7 +113,7 @@ class LocalEngine:
                 )
                 held = self._sample(
                     forward,
-                    trunks(prefixes, members),
+                    group_prefixes(prefixes, members),
                     known if same_weights else {},
                     samples,
                     sampling,
@@ -127,7 +127,7 @@ class LocalEngine:
         }
         return [[completions[row] for row in family] for family in members]
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Give back what was kept for continuing: updates come next, and need the memory."""
         self._kept = {}
 
@@ -160,7 +160,7 @@ class LocalEngine:
     def _sample(
         self,
         forward: Forward,
-        found: list[Trunk],
+        found: list[PrefixGroup],
         known: dict[tuple[int, ...], State],
         samples: Samples,
         sampling: SamplingParams,
@@ -170,22 +170,22 @@ class LocalEngine:
         device = self.placement.device
         stops = torch.tensor(sorted({self.tokens.eos_id, *self.tokens.stop_ids}), device=device)
         threads, lean = torch.get_num_threads(), isinstance(forward, FusedForward)
-        room = Room(device, threads, lean, token_bytes(self.model.config, self.placement.dtype))
+        room = RolloutMemory(device, threads, lean, token_bytes(self.model.config, self.placement.dtype))
         longest, new = max(len(trunk.ids) for trunk in found), int(samples.limits.max())
         request = Request(len(samples.keys), sum(len(trunk.users) for trunk in found), longest, new)
         workers, at_once = room.in_flight(request.rows, self.batch or room.batch(request, self.processes))
-        rules = Rules(sampling, stops, keepable, at_once)
+        rules = DecodingRules(sampling, stops, keepable, at_once)
         waves = [
-            Wave(
+            ContinuousBatch(
                 forward,
                 Prefiller(forward, hand, known, PREFILL_TOKENS.get(device.type, 4096), device),
                 hand,
                 samples,
                 rules,
             )
-            for hand in deal(found, workers)
+            for hand in distribute(found, workers)
         ]
-        _side_by_side([wave.run for wave in waves], self.pause, threads)
+        _side_by_side([wave.run for wave in waves], self.check_stop, threads)
         return {row: state for wave in waves for row, state in wave.kept.items()}
 
     def _completions(self, samples: Samples, caps: list[int]) -> list[Completion]:
@@ -205,13 +205,13 @@ class LocalEngine:
 
 
 def _side_by_side(
-    runs: list[Callable[[Callable[[], None]], None]], pause: Callable[[], None], threads: int
+    runs: list[Callable[[Callable[[], None]], None]], check_stop: Callable[[], None], threads: int
 ) -> None:
     """Call each run with a pause that may raise: the first here, the others in threads, each on one core. The
     first error ends all.
     """
     if len(runs) == 1:
-        runs[0](pause)
+        runs[0](check_stop)
         return
     stop = Event()
 
@@ -230,15 +230,15 @@ def _side_by_side(
             stop.set()
             raise
 
-    def pause_or_stop() -> None:
+    def check_both() -> None:
         poll()
-        pause()
+        check_stop()
 
     with ThreadPoolExecutor(len(runs) - 1) as pool:
         others = [pool.submit(work, run) for run in runs[1:]]
         torch.set_num_threads(1)
         try:
-            runs[0](pause_or_stop)
+            runs[0](check_both)
         except _Stopped:
             pass  # another one's error, raised below
         except BaseException:

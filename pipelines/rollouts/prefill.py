@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipelines.rollouts.cache import Layer, Rows, State
+from pipelines.rollouts.cache import CacheRows, Layer, State
 
 
 class Forward(Protocol):
@@ -29,11 +29,11 @@ class Forward(Protocol):
 
     def prefill(self, ids: Tensor, rows: Tensor, columns: Tensor) -> tuple[list[Layer], Tensor]: ...
 
-    def step(self, ids: Tensor, rows: Rows) -> Tensor: ...
+    def step(self, ids: Tensor, rows: CacheRows) -> Tensor: ...
 
 
 @dataclass
-class Trunk:
+class PrefixGroup:
     """A prefix that no other one extends. `users`: length of each prefix on it -> the rows (indices of
     samples) that continue it.
     """
@@ -46,9 +46,9 @@ class Trunk:
         """Rows that start from here."""
         return sum(map(len, self.users.values()))
 
-    def split(self, parts: int) -> list[Trunk]:
+    def split(self, parts: int) -> list[PrefixGroup]:
         """The same rows dealt to `parts` trunks in turn."""
-        pieces: list[Trunk] = [Trunk(self.ids) for _ in range(parts)]
+        pieces: list[PrefixGroup] = [PrefixGroup(self.ids) for _ in range(parts)]
         turn = 0
         for length, rows in self.users.items():
             for row in rows:
@@ -57,27 +57,27 @@ class Trunk:
         return [piece for piece in pieces if piece.users]
 
 
-def trunks(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> list[Trunk]:
+def group_prefixes(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> list[PrefixGroup]:
     """prefixes: P lists of ids; rows: the samples that continue each -> trunks, shortest first: neighbours of
     like length waste little.
     """
     wanted: dict[tuple[int, ...], list[int]] = {}
     for prefix, members in zip(prefixes, rows, strict=True):
         wanted.setdefault(tuple(prefix), []).extend(members)
-    found: list[Trunk] = []
+    found: list[PrefixGroup] = []
     for ids in sorted(wanted, reverse=True):  # whatever extends a prefix comes just before it
         if not found or found[-1].ids[: len(ids)] != ids:
-            found.append(Trunk(ids))
+            found.append(PrefixGroup(ids))
         found[-1].users[len(ids)] = wanted[ids]
     return sorted(found, key=lambda trunk: (len(trunk.ids), trunk.ids))
 
 
-def deal(found: Sequence[Trunk], hands: int) -> list[list[Trunk]]:
+def distribute(found: Sequence[PrefixGroup], hands: int) -> list[list[PrefixGroup]]:
     """Trunks for `hands` workers with about equally many rows each; the order is kept, and depends on nothing
     but the arguments.
     """
     most = -(-sum(trunk.size for trunk in found) // hands)
-    dealt: list[list[Trunk]] = [[] for _ in range(hands)]
+    dealt: list[list[PrefixGroup]] = [[] for _ in range(hands)]
     loads = [0] * hands
     for trunk in found:
         for piece in trunk.split(-(-trunk.size // most)):
@@ -95,7 +95,7 @@ class Prefiller:
     def __init__(
         self,
         forward: Forward,
-        found: Sequence[Trunk],
+        found: Sequence[PrefixGroup],
         ready: Mapping[tuple[int, ...], State],
         tokens: int,
         device: torch.device,

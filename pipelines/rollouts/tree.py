@@ -1,9 +1,9 @@
 """The tree sampler: segments of a fixed length that are continued several times each, level by level (spo.md
 2.2).
 
-A segment that ends by itself is a leaf on any level. A leaf of the last level that does not (`finish.whole`
-is false) is a response cut off; what that is worth is the verdict's business (0 by default, spo.md U3). Every
-node's randomness is that of its path from the prompt.
+A segment that ends by itself is a leaf on any level. A leaf of the last level that does not
+(`finish.complete` is false) is a response cut off; what that is worth is the verdict's business (0 by
+default, spo.md U3). Every node's randomness is that of its path from the prompt.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def grow(
         for (tree, parent, ids, _), counters, completions in zip(frontier, keys, families, strict=True):
             for key, completion in zip(counters, completions, strict=True):
                 node = forest.add(tree, parent, completion)
-                if not completion.finish.whole:
+                if not completion.finish.complete:
                     grown.append((tree, node, ids + completion.ids, key))
         frontier = grown
     return forest

@@ -54,7 +54,7 @@ class VllmEngine:
         cache_bytes: int = 1 << 30,
     ) -> None:
         self.model, self.tokens, self.placement = model, tokens, placement
-        self.pause: Callable[[], None] = lambda: None
+        self.check_stop: Callable[[], None] = lambda: None
         self._desk = Desk()
         self._gpu = placement.device.type == "cuda"
         self._asleep = False
@@ -117,7 +117,7 @@ class VllmEngine:
             raise RuntimeError("vLLM did not drop its prefix cache: requests are still running")
         self._held = checksums(self.model)
 
-    def rest(self) -> None:
+    def release_memory(self) -> None:
         """Free vLLM's memory for the updates, until the next `generate`. Without a GPU vLLM cannot, and
         nothing happens.
         """
@@ -196,7 +196,7 @@ class VllmEngine:
                 names[name] = row
                 self._vllm.add_request(name, {"prompt_token_ids": list(prefix)}, parameters)
             while self._vllm.has_unfinished_requests():
-                self.pause()
+                self.check_stop()
                 for output in self._vllm.step():
                     drawn[names.pop(output.request_id)] = list(output.outputs[0].token_ids)
         finally:

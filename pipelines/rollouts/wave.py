@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.rollouts.cache import Rows, State
+from pipelines.rollouts.cache import CacheRows, State
 from pipelines.rollouts.counter import uniforms
 from pipelines.rollouts.draw import draw
 from pipelines.rollouts.flight import SHARED_BY
-from pipelines.rollouts.kernels import ended, fast
-from pipelines.rollouts.prefill import Forward, Prefiller, Trunk
+from pipelines.rollouts.kernels import compiled, ended
+from pipelines.rollouts.prefill import Forward, Prefiller, PrefixGroup
 from pipelines.rollouts.rollout_params import SamplingParams
 
 # finished rows are dropped, and waiting ones let in, once this share or less is alive: either copies the
@@ -38,7 +38,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Rules:
+class DecodingRules:
     """How to draw and when to end. `keep` marks rows (N, bool) whose state is wanted when they end at their
     limit.
     """
@@ -49,13 +49,18 @@ class Rules:
     rows_at_once: int
 
 
-class Wave:
+class ContinuousBatch:
     """One worker's rows: `run` samples all rows of `found` and writes them to `samples`; `kept` maps rows to
     their states.
     """
 
     def __init__(
-        self, forward: Forward, prefiller: Prefiller, found: Sequence[Trunk], samples: Samples, rules: Rules
+        self,
+        forward: Forward,
+        prefiller: Prefiller,
+        found: Sequence[PrefixGroup],
+        samples: Samples,
+        rules: DecodingRules,
     ) -> None:
         self._forward, self._prefiller, self._samples, self._rules = forward, prefiller, samples, rules
         self._waiting = deque(
@@ -65,7 +70,7 @@ class Wave:
         )
         rows = sum(len(users) for *_, users in self._waiting)
         self._share = forward.shares and rows >= SHARED_BY * len(self._waiting)
-        self._rows: Rows | None = None
+        self._rows: CacheRows | None = None
         self._drawn: list[tuple[Tensor, Tensor, Tensor]] = []
         # Of the rows in flight, all (rows,): index, tokens before the present block, tokens left then,
         # whether ended; logits (rows, V).
@@ -73,14 +78,14 @@ class Wave:
         self._finished: Tensor = self._alive.bool()
         self._logits: Tensor = self._alive
         self._uniforms: Tensor = self._alive
-        self._ended = fast(ended, samples.limits.device)
+        self._ended = compiled(ended, samples.limits.device)
         self.kept: dict[int, State] = {}
 
-    def run(self, pause: Callable[[], None]) -> None:
-        """`pause` is called before every token; whatever it raises ends the run."""
+    def run(self, check_stop: Callable[[], None]) -> None:
+        """`check_stop` is called before every token; whatever it raises ends the run."""
         self._renew(self._alive)
         while len(self._alive):
-            pause()
+            check_stop()
             chosen, logprobs, entropy = draw(self._logits, self._uniform(), self._rules.sampling)
             self._drawn.append((chosen, logprobs, entropy))
             stopped, ending, some = self._ended(
@@ -94,7 +99,7 @@ class Wave:
             self._leave(chosen, (ending & ~stopped & self._rules.keep[self._alive]).nonzero().squeeze(1))
 
     @property
-    def _flying(self) -> Rows:
+    def _flying(self) -> CacheRows:
         assert self._rows is not None
         return self._rows
 
@@ -133,7 +138,7 @@ class Wave:
         self._finished = torch.zeros(len(alive), dtype=torch.bool, device=alive.device)
         if forks:
             logits = torch.cat([state.logits.expand(copies, -1) for state, copies in forks])
-            self._rows = Rows.join(
+            self._rows = CacheRows.join(
                 self._rows, remaining, forks, int(self._left.max()), self._share, self._forward.by_width
             )
             self._logits = torch.cat([self._logits[remaining], logits]) if len(remaining) else logits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-def pick(size: int, count: int, step: int, seed: int) -> list[int]:
+def batch_indices(size: int, count: int, step: int, seed: int) -> list[int]:
     """`count` of `size` rows for `step`: shuffled passes, end to end. Every row comes once per pass; the
     passes differ.
 
@@ -15,11 +15,11 @@ def pick(size: int, count: int, step: int, seed: int) -> list[int]:
     position = step * count
     while len(chosen) < count:
         turn, offset = divmod(position + len(chosen), size)
-        chosen += shuffled(size, seed, turn)[offset : offset + count - len(chosen)]
+        chosen += permutation(size, seed, turn)[offset : offset + count - len(chosen)]
     return chosen
 
 
-def shuffled(size: int, *seeds: int) -> list[int]:
+def permutation(size: int, *seeds: int) -> list[int]:
     """A permutation of range(size) that depends on `seeds` alone."""
     value = 0
     for seed in seeds:

@@ -19,12 +19,12 @@ from pipelines.training.ranks import Ranks
 FILE = "best.json"
 
 
-class Best:
+class BestWeights:
     """`step` (steps done; 0: none yet) and `score` of the best one; of equal scores the earlier stays.
     Weights lie on the CPU of the first rank, as a plain model's.
     """
 
-    def __init__(self, ranks: Ranks = Ranks.alone()) -> None:
+    def __init__(self, ranks: Ranks = Ranks.single()) -> None:
         self.step, self.score = 0, float("-inf")
         self._ranks = ranks
         self._weights: list[dict[str, Tensor]] = []
@@ -38,8 +38,8 @@ class Best:
         self.step, self.score = step, score
         found = []
         for engine in engines:
-            with engine.whole() as model:
-                if self._ranks.first:
+            with engine.gathered() as model:
+                if self._ranks.is_first:
                     found.append(
                         {
                             name: value.detach().cpu().clone().contiguous()
@@ -49,8 +49,8 @@ class Best:
         self._weights = found
 
     def restore(self, model: Any, index: int = 0) -> None:
-        """Give `model`, that of engine number `index` inside its `whole()`, the kept weights; for saving it.
-        First rank only.
+        """Give `model`, that of engine number `index` inside its `gathered()`, the kept weights; for saving
+        it. First rank only.
         """
         own = model.state_dict()
         with torch.no_grad():
@@ -74,5 +74,5 @@ class Best:
 
         facts = json.loads((folder / FILE).read_text("utf-8"))
         self.step, self.score = facts["step"], float("-inf") if facts["score"] is None else facts["score"]
-        mine = facts["weights"] if self._ranks.first else 0
+        mine = facts["weights"] if self._ranks.is_first else 0
         self._weights = [load_file(str(folder / f"best-{index}.safetensors")) for index in range(mine)]

@@ -27,7 +27,7 @@ class Saveable(Protocol):
     """A part of a run's state. Of several ranks the first one saves it; all do if it has an attribute
     `collective` that is true.
 
-    One that changes within a step has a method `settle`, called at every step's end, and saves what it was at
+    One that changes within a step has a method `commit`, called at every step's end, and saves what it was at
     the last call: a run may be stopped within a step, which is then done again from its start.
     """
 
@@ -38,12 +38,12 @@ class Saveable(Protocol):
         """Take back what `save` wrote. Raises when something is missing or damaged."""
 
 
-class Parts:
+class CheckpointParts:
     """Several parts as one, each in a folder of its own name; None is passed over."""
 
     collective = True
 
-    def __init__(self, ranks: Ranks = Ranks.alone(), /, **parts: Saveable | None) -> None:
+    def __init__(self, ranks: Ranks = Ranks.single(), /, **parts: Saveable | None) -> None:
         self._ranks = ranks
         self._parts = {name: part for name, part in parts.items() if part is not None}
 
@@ -57,27 +57,27 @@ class Parts:
         for name, part in self._parts.items():
             part.load(folder / name)
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         for part in self._parts.values():
-            settle(part)
+            commit(part)
 
 
-def settle(part: Saveable) -> None:
+def commit(part: Saveable) -> None:
     """Tell `part`, where it wants to know, that a step has ended."""
-    if (told := getattr(part, "settle", None)) is not None:
+    if (told := getattr(part, "commit", None)) is not None:
         told()
 
 
 def takes_part(part: Saveable, ranks: Ranks) -> bool:
     """Whether this rank must call `part.save`."""
-    return ranks.first or getattr(part, "collective", False)
+    return ranks.is_first or getattr(part, "collective", False)
 
 
-class NoRoom(RuntimeError):
+class CheckpointNotWritten(RuntimeError):
     """A checkpoint could not be written; earlier ones are untouched."""
 
 
-class WrittenOtherwise(RuntimeError):
+class IncompatibleCheckpoint(RuntimeError):
     """A checkpoint is whole, but of a run with other execution settings; it is untouched."""
 
 
@@ -94,7 +94,7 @@ class Checkpoints:
         folder: str | Path,
         period_s: float,
         say: Callable[[str], None],
-        ranks: Ranks = Ranks.alone(),
+        ranks: Ranks = Ranks.single(),
         division: Mapping[str, int | str] | None = None,
     ) -> None:
         self._folder, self._period, self._say, self._ranks = Path(folder), period_s, say, ranks
@@ -110,12 +110,12 @@ class Checkpoints:
         return time.monotonic() - self._last >= self._period
 
     def save(self, done: int, state: Saveable) -> None:
-        """Write the state after `done` steps and drop older ones. Raises NoRoom when the disk does not take
-        it.
+        """Write the state after `done` steps and drop older ones. Raises CheckpointNotWritten when the disk
+        does not take it.
         """
         temporary, final = self._folder / ".writing", self._folder / f"{PREFIX}{done:08d}"
         try:
-            if self._ranks.first:
+            if self._ranks.is_first:
                 shutil.rmtree(temporary, ignore_errors=True)
                 temporary.mkdir(parents=True)
             self._ranks.barrier()
@@ -126,19 +126,19 @@ class Checkpoints:
                 temporary / f"random-{self._ranks.index}.pt",
             )
             self._ranks.barrier()
-            if self._ranks.first:
+            if self._ranks.is_first:
                 self._publish(done, temporary, final)
             self._ranks.barrier()
         except Exception as error:  # torch and safetensors raise types of their own when a write fails
             free = shutil.disk_usage(self._folder.parent).free / 1e6
             shutil.rmtree(temporary, ignore_errors=True)
-            raise NoRoom(
+            raise CheckpointNotWritten(
                 f"the checkpoint after step {done} could not be written to {self._folder} ({error}); "
                 f"{free:.0f} MB are free there. "
                 "Earlier checkpoints are whole: make room and run again, the stage goes on from the last one"
             ) from error
         self._last = time.monotonic()
-        if self._ranks.first:
+        if self._ranks.is_first:
             for older in self._found():
                 if older != final:
                     shutil.rmtree(older)
@@ -159,11 +159,12 @@ class Checkpoints:
     def resume(self, into: Saveable) -> int:
         """Load the newest checkpoint that can be read; returns the steps it has done, 0 when there is none.
 
-        Raises WrittenOtherwise, with nothing touched, for one of other execution settings; RuntimeError where
-        one that was whole could be loaded in part only and there is no older one: the state is no start then.
+        Raises IncompatibleCheckpoint, with nothing touched, for one of other execution settings; RuntimeError
+        where one that was whole could be loaded in part only and there is no older one: the state is no start
+        then.
         """
         touched: list[Path] = []
-        for folder in self._ranks.of_first(self._found()[::-1]):
+        for folder in self._ranks.broadcast_from_first(self._found()[::-1]):
             self._refuse_other(folder)
             try:
                 done = self._check(folder)
@@ -182,7 +183,7 @@ class Checkpoints:
             self._say(f"going on after step {done} from {folder}")
             return done
         if touched:
-            for folder in touched if self._ranks.first else []:
+            for folder in touched if self._ranks.is_first else []:
                 os.replace(folder, folder.with_name(f"damaged-{folder.name}"))
             raise RuntimeError(
                 f"{touched[0]} is damaged in a way that shows only while it is loaded, and no older "
@@ -192,12 +193,12 @@ class Checkpoints:
         return 0
 
     def _refuse_other(self, folder: Path) -> None:
-        """Raise WrittenOtherwise, on every rank, where this run's execution settings are not those of the
-        checkpoint.
+        """Raise IncompatibleCheckpoint, on every rank, where this run's execution settings are not those of
+        the checkpoint.
 
         To skip it as a damaged one would start over, and the next save would delete it.
         """
-        written = self._ranks.of_first(_execution(folder))
+        written = self._ranks.broadcast_from_first(_execution(folder))
         if all(self._written.get(name, value) == value for name, value in written.items()):
             return
         then, now = (
@@ -208,7 +209,7 @@ class Checkpoints:
             for name, value in written.items()
             if self._written.get(name) != value
         )
-        raise WrittenOtherwise(
+        raise IncompatibleCheckpoint(
             f"the checkpoint {folder} was written with {then}, this run has {now}, and it can be read only "
             f"as it was written: "
             f"set {back} again, or remove {folder} to begin again"

@@ -34,7 +34,7 @@ NONE = torch.zeros(0)
 
 
 @dataclass(slots=True)
-class Row:
+class TrainingRow:
     """A segment to learn from: `context` holds the prompt and the segments before it, `ids` its own tokens;
     the tensors are (tokens,) float32 on the CPU. `values` (the critic's, normalised) and `returns` exist
     where there is a critic.
@@ -50,7 +50,7 @@ class Row:
     old_logprobs: Tensor
     entropy: Tensor
     advantages: Tensor = field(default_factory=lambda: NONE)
-    reference: Tensor | None = None
+    reference_logprobs: Tensor | None = None
     values: Tensor | None = None
     returns: Tensor | None = None
     sequence: int | None = None
@@ -69,7 +69,7 @@ class Rollout:
     rewards: list[float]
     figures: dict[str, float]
 
-    def rows(self) -> tuple[list[int], list[Row]]:
+    def training_rows(self) -> tuple[list[int], list[TrainingRow]]:
         """The nodes that may be trained on, and their rows. A response's end without a verdict is none of
         them: whitening would make an advantage even of its 0.
         """
@@ -83,11 +83,11 @@ class Rollout:
         return nodes, [_row(self.forest, self.problems, index, sequences.get(index)) for index in nodes]
 
 
-def _row(forest: Forest, problems: list[Record], index: int, sequence: int | None = None) -> Row:
+def _row(forest: Forest, problems: list[Record], index: int, sequence: int | None = None) -> TrainingRow:
     node = forest.nodes[index]
     before = [forest.prompts[node.tree].ids, *(forest.nodes[step].ids for step in forest.path(index)[:-1])]
     context = tuple(tuple(ids) for ids in before if ids)
-    return Row(
+    return TrainingRow(
         problems[node.tree].id,
         context,
         tuple(node.ids),
@@ -124,19 +124,23 @@ class Collector:
         settings, refill = self._settings, self._settings.refill
         sampled = self._sample(draw(0, settings.prompts), iteration, 0)
         if refill is None:
-            return self._finished(sampled, {})
-        rounds, kept, everything = 1, self._undecided(sampled), [sampled]
+            return self._rollout(sampled, {})
+        rounds, kept, everything = 1, self._mixed_groups(sampled), [sampled]
         while (
             len(kept) < settings.prompts
             and rounds < (refill.rounds or math.inf)
-            and not self._spent(everything)
+            and not self._token_limit_reached(everything)
         ):
             everything.append(self._sample(draw(rounds, refill.prompts), iteration, rounds))
-            kept += self._undecided(everything[-1])
+            kept += self._mixed_groups(everything[-1])
             rounds += 1
         missing = settings.prompts - len(kept)
         if missing > 0:
-            reason = f"max_tokens {refill.max_tokens}" if self._spent(everything) else f"{rounds} rounds"
+            reason = (
+                f"max_tokens {refill.max_tokens}"
+                if self._token_limit_reached(everything)
+                else f"{rounds} rounds"
+            )
             text = (
                 f"iteration {iteration}: {len(kept)} of {settings.prompts} prompts have answers of both "
                 f"kinds after {reason}"
@@ -147,13 +151,13 @@ class Collector:
                     f"refill.exhausted: go_on"
                 )
             self.say(text)
-        return self._finished(
-            _joined(kept[: settings.prompts]),
+        return self._rollout(
+            _join_groups(kept[: settings.prompts]),
             {"refill_rounds": rounds, "refill_missing": max(0, missing), "refill_surplus": max(0, -missing)}
-            | _overall(everything),
+            | _sampling_figures(everything),
         )
 
-    def _spent(self, batches: list[_Sampled]) -> bool:
+    def _token_limit_reached(self, batches: list[_Sampled]) -> bool:
         limit = self._settings.refill.max_tokens if self._settings.refill else None
         return (
             limit is not None
@@ -175,7 +179,7 @@ class Collector:
         ids = [forest.response(leaf) for leaf in leaves]
         ends = [forest.nodes[leaf] for leaf in leaves]
         responses = [
-            Response(problems[node.tree], tuple(each), text, node.finish.whole)
+            Response(problems[node.tree], tuple(each), text, node.finish.complete)
             for each, text, node in zip(ids, self._tokens.decode_batch(ids), ends, strict=True)
         ]
         verdicts = limit_errors(self._judge.judge(responses), settings.max_error_share)
@@ -195,17 +199,17 @@ class Collector:
                         "log-prob of the sampler", _row(forest, problems, index), node.logprobs.tolist()
                     )
         for leaf, verdict in sampled.verdicts.items():
-            if self._counts(verdict) and not math.isfinite(verdict.score):
+            if self._has_reward(verdict) and not math.isfinite(verdict.score):
                 raise NotFinite("the verdict's score", _row(forest, problems, leaf), [verdict.score])
 
-    def _counts(self, verdict: Verdict) -> bool:
+    def _has_reward(self, verdict: Verdict) -> bool:
         """Whether a verdict's score is a reward."""
         return verdict.outcome != "error" or self._settings.on_error == "wrong"
 
-    def _finished(self, sampled: _Sampled, figures: dict[str, float]) -> Rollout:
+    def _rollout(self, sampled: _Sampled, figures: dict[str, float]) -> Rollout:
         settings, forest = self._settings, sampled.forest
         leaves, verdicts = list(sampled.verdicts), list(sampled.verdicts.values())
-        counted = [self._counts(verdict) for verdict in verdicts]
+        counted = [self._has_reward(verdict) for verdict in verdicts]
         rewards, more = shape(
             torch.tensor(
                 [
@@ -224,10 +228,14 @@ class Collector:
         for leaf, value in zip(leaves, rewards.tolist(), strict=True):
             of_node[leaf] = value
         return Rollout(
-            forest, sampled.problems, sampled.verdicts, of_node, (figures or _overall([sampled])) | more
+            forest,
+            sampled.problems,
+            sampled.verdicts,
+            of_node,
+            (figures or _sampling_figures([sampled])) | more,
         )
 
-    def _undecided(self, sampled: _Sampled) -> list[_Group]:
+    def _mixed_groups(self, sampled: _Sampled) -> list[_Group]:
         """The prompts of a flat forest whose judged responses are neither all right nor all wrong, with their
         responses.
         """
@@ -256,7 +264,7 @@ class _Sampled:
 _Group = tuple[Record, Prompt, list[tuple[Completion, Verdict]]]
 
 
-def _joined(kept: list[_Group]) -> _Sampled:
+def _join_groups(kept: list[_Group]) -> _Sampled:
     forest = Forest([prompt for _, prompt, _ in kept])
     verdicts = {
         forest.add(tree, -1, completion): verdict
@@ -266,7 +274,7 @@ def _joined(kept: list[_Group]) -> _Sampled:
     return _Sampled(forest, [record for record, _, _ in kept], verdicts)
 
 
-def _overall(batches: list[_Sampled]) -> dict[str, float]:
+def _sampling_figures(batches: list[_Sampled]) -> dict[str, float]:
     """Figures of all that was sampled, side rollouts counted only in the tokens."""
     ends = [(batch.forest, leaf) for batch in batches for leaf in batch.forest.leaves(side=False)]
     verdicts = [batch.verdicts[leaf] for batch in batches for leaf in batch.forest.leaves(side=False)]
@@ -284,7 +292,7 @@ def _overall(batches: list[_Sampled]) -> dict[str, float]:
         "entropy": sum(float(node.entropy.sum()) for node in main)
         / max(1, sum(len(node.ids) for node in main)),
         "length": fmean(len(forest.response(leaf)) for forest, leaf in ends),
-        "finished": fmean(forest.nodes[leaf].finish.whole for forest, leaf in ends),
+        "finished": fmean(forest.nodes[leaf].finish.complete for forest, leaf in ends),
         "errors": sum(verdict.outcome == "error" for batch in batches for verdict in batch.verdicts.values()),
         "all_right": fmean(group == {"right"} for group in groups),
         "all_wrong": fmean(group == {"wrong"} for group in groups),

@@ -13,9 +13,9 @@ from torch import Tensor
 from pipelines.credit.experience import Experience
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.seams import load
-from pipelines.training.collection import Rollout, Row
+from pipelines.training.collection import Rollout, TrainingRow
 from pipelines.training.guard import check_finite
-from pipelines.training.micro_batches import MicroBatches
+from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.reference import AdapterReference, Reference
 from pipelines.training.update import Updater
@@ -31,7 +31,7 @@ class Crediting:
     def __init__(
         self,
         updater: Updater,
-        batches: MicroBatches,
+        batches: MicroBatcher,
         reference: Reference | AdapterReference | None,
         critic: Critic | None,
         settings: PolicyParams,
@@ -45,10 +45,10 @@ class Crediting:
         )
         self._credit = load("pipelines.credit", settings.credit.kind)
 
-    def rows(self, rollout: Rollout) -> tuple[list[Row], dict[str, float]]:
+    def rows(self, rollout: Rollout) -> tuple[list[TrainingRow], dict[str, float]]:
         """The rows to train on, with advantages, and the figures of their making."""
         settings, forest = self._settings, rollout.forest
-        nodes, rows = rollout.rows()
+        nodes, rows = rollout.training_rows()
         if not rows:
             return [], {"kept_groups": 0.0, "kept_rows": 0.0}
         if settings.old_logprobs == "trainer":
@@ -57,10 +57,10 @@ class Crediting:
             check_finite(torch.cat([row.old_logprobs for row in rows]), rows, "log-prob of the policy")
         penalties = values = tails = None
         if settings.kl.use == "reward":
-            self.refer(rows)
+            self.score_with_reference(rows)
             penalties = _by_node(forest.nodes, nodes, [self._penalty(row) for row in rows])
         if self._critic is not None:
-            found, ends = self._critic.judge(rows)
+            found, ends = self._critic.estimate_values(rows)
             values = _by_node(forest.nodes, nodes, found)
             tails = [0.0] * len(forest.nodes)
             for node, end in zip(nodes, ends, strict=True):
@@ -86,7 +86,7 @@ class Crediting:
                 / max(1, sum(len(row.ids) for row in rows))
             )
         if self._critic is not None and values is not None:
-            figures |= self._critic.aim(rows, found, [row.advantages for row in rows])
+            figures |= self._critic.set_return_targets(rows, found, [row.advantages for row in rows])
         signal = [bool(row.advantages.any()) for row in rows]
         trees = {forest.nodes[node].tree for node, found_one in zip(nodes, signal, strict=True) if found_one}
         figures["kept_groups"] = len(trees) / max(1, len(forest.prompts))
@@ -94,26 +94,26 @@ class Crediting:
         # counted or not: no row would change a weight
         useless = not any(signal) and settings.kl.use != "loss"
         dropping = self._critic is None and (settings.zero_signal == "drop" or useless)
-        cut = [settings.filter_truncated and not forest.nodes[node].finish.whole for node in nodes]
+        cut = [settings.filter_truncated and not forest.nodes[node].finish.complete for node in nodes]
         return [
             row
             for row, some, gone in zip(rows, signal, cut, strict=True)
             if (some or not dropping) and not gone
         ], figures
 
-    def refer(self, rows: Sequence[Row]) -> None:
-        """Set `row.reference`: log-probs of the rows' tokens under the reference model."""
+    def score_with_reference(self, rows: Sequence[TrainingRow]) -> None:
+        """Set `row.reference_logprobs`: log-probs of the rows' tokens under the reference model."""
         assert self._reference is not None
         score, temperature = self._reference.score, self._settings.sampling.temperature
-        logprobs, _ = self._batches.scores(lambda part: score(part, temperature), rows)
+        logprobs, _ = self._batches.score_rows(lambda part: score(part, temperature), rows)
         for row, each in zip(rows, logprobs, strict=True):
-            row.reference = each
+            row.reference_logprobs = each
         check_finite(torch.cat(logprobs), rows, "log-prob of the reference")
 
-    def _penalty(self, row: Row) -> Tensor:
-        assert row.reference is not None
-        apart = (row.old_logprobs - row.reference).abs()
-        estimate = kl_estimate(row.old_logprobs, row.reference, self._settings.kl.estimator)
+    def _penalty(self, row: TrainingRow) -> Tensor:
+        assert row.reference_logprobs is not None
+        apart = (row.old_logprobs - row.reference_logprobs).abs()
+        estimate = kl_estimate(row.old_logprobs, row.reference_logprobs, self._settings.kl.estimator)
         return -self._settings.kl.coef * torch.where(apart < ROUNDING, 0.0, estimate)
 
 

@@ -21,7 +21,14 @@ from torch import Tensor, nn
 from pipelines.models import adapters
 from pipelines.models.logprobs import score
 from pipelines.models.placement import Placement
-from pipelines.training.engine import Optimisers, finite, load_replica, optimisers, save_replica, set_mode
+from pipelines.training.engine import (
+    Optimisers,
+    checked_norm,
+    load_replica,
+    make_optimisers,
+    save_replica,
+    set_mode,
+)
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.ranks import Ranks
 
@@ -66,7 +73,9 @@ class DeepSpeedEngine:
         model.to(placement.device)
         set_mode(model, optimiser)
         self._stage = zero_stage
-        self._optimiser = Optimisers(model, optimiser) if zero_stage == 0 else optimisers(model, optimiser)[0]
+        self._optimiser = (
+            Optimisers(model, optimiser) if zero_stage == 0 else make_optimisers(model, optimiser)[0]
+        )
         self._peaks = [group["lr"] for group in self._optimiser.param_groups]
         size = sum(parameter.numel() for parameter in model.parameters())
         bucket = min(BUCKET, -(-size // ALIGNED) * ALIGNED)
@@ -90,13 +99,13 @@ class DeepSpeedEngine:
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
         self._engine.step()
-        return finite(
+        return checked_norm(
             self._optimiser.norm
             if isinstance(self._optimiser, Optimisers)
             else float(self._engine.get_global_grad_norm())
         )
 
-    def discard(self) -> None:
+    def zero_grad(self) -> None:
         held = self._engine.optimizer
         held.zero_grad()
         if self._stage in (1, 2):  # what was reduced already stands here; stage 3 overwrites it
@@ -104,11 +113,11 @@ class DeepSpeedEngine:
                 kept.update(dict.fromkeys(kept))
             held.micro_step_id, held._offload_accumulated_param_ids = -1, set()  # as after a step
 
-    def whole(self) -> AbstractContextManager[Any]:
-        return self._gathered() if self._stage == 3 else adapters.merged(self.model)
+    def gathered(self) -> AbstractContextManager[Any]:
+        return self._gathered_parameters() if self._stage == 3 else adapters.merged(self.model)
 
     @contextmanager
-    def _gathered(self) -> Iterator[Any]:
+    def _gathered_parameters(self) -> Iterator[Any]:
         """All weights on every rank. Stage 3's hooks, which would divide each layer again as soon as it has
         run, are off meanwhile.
         """
@@ -136,7 +145,7 @@ class DeepSpeedEngine:
                 save_latest=False,
                 exclude_frozen_parameters=adapters.present(self.model),
             )
-        elif self._ranks.first:
+        elif self._ranks.is_first:
             assert isinstance(self._optimiser, Optimisers)
             save_replica(self.model, self._optimiser, folder)
         self._ranks.barrier()

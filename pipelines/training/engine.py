@@ -55,10 +55,10 @@ class Engine(Protocol):
         FloatingPointError when the norm is not finite: the weights are then as before.
         """
 
-    def discard(self) -> None:
+    def zero_grad(self) -> None:
         """Drop the gradient that was added since the last step."""
 
-    def whole(self) -> AbstractContextManager[Any]:
+    def gathered(self) -> AbstractContextManager[Any]:
         """Inside, `model` (also what the context gives) is whole and plain on every rank: its weights can be
         read and it can be called without the others, for sampling or saving; adapters are merged. No `apply`
         inside, and changes to it are lost.
@@ -93,15 +93,15 @@ class TorchEngine:
         loss.backward()
 
     def step(self, factor: float) -> float:
-        self._optimiser.rate(factor)
+        self._optimiser.set_learning_rates(factor)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         return self._optimiser.norm
 
-    def discard(self) -> None:
+    def zero_grad(self) -> None:
         self._optimiser.zero_grad(set_to_none=True)
 
-    def whole(self) -> AbstractContextManager[Any]:
+    def gathered(self) -> AbstractContextManager[Any]:
         return adapters.merged(self.model)
 
     def save(self, folder: Path) -> None:
@@ -117,7 +117,7 @@ class Optimisers(torch.optim.Optimizer):
     """
 
     def __init__(self, model: Any, settings: OptimiserParams) -> None:
-        self._parts = optimisers(model, settings)
+        self._parts = make_optimisers(model, settings)
         self.norm = 0.0
         self._limit = settings.grad_clip or float("inf")
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -125,13 +125,13 @@ class Optimisers(torch.optim.Optimizer):
         self.param_groups = [group for part in self._parts for group in part.param_groups]
         self._peaks = [group["lr"] for group in self.param_groups]
 
-    def rate(self, factor: float) -> None:
+    def set_learning_rates(self, factor: float) -> None:
         """Set every rate to `factor` times its peak."""
         for group, peak in zip(self.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        self.norm = finite(
+        self.norm = checked_norm(
             float(nn.utils.clip_grad_norm_(self._trained, self._limit, error_if_nonfinite=False))
         )
         for part in self._parts:
@@ -146,7 +146,7 @@ class Optimisers(torch.optim.Optimizer):
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
 
-def optimisers(model: Any, settings: OptimiserParams) -> list[torch.optim.Optimizer]:
+def make_optimisers(model: Any, settings: OptimiserParams) -> list[torch.optim.Optimizer]:
     """AdamW over matrices and, with their own rate and no decay, one-dimensional parameters; with `kind`
     muon, Muon over the matrices that are neither embedding nor head (Jordan et al. 2024: those two have no
     spectral geometry of their own).
@@ -193,7 +193,7 @@ def set_mode(model: Any, settings: OptimiserParams) -> None:
         model.eval()
 
 
-def finite(norm: float) -> float:
+def checked_norm(norm: float) -> float:
     """The gradient's norm again, or FloatingPointError."""
     if not 0 <= norm < float("inf"):
         raise FloatingPointError(

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from pipelines.training.collection import Row
+    from pipelines.training.collection import TrainingRow
 
 
 class NotFinite(FloatingPointError):
     """`what` of a sample is NaN or infinite. `row` is the sample."""
 
-    def __init__(self, what: str, row: Row, values: list[float]) -> None:
+    def __init__(self, what: str, row: TrainingRow, values: list[float]) -> None:
         super().__init__(f"{what} is not finite")
         self.what, self.row, self.values = what, row, values
 
@@ -49,7 +49,7 @@ class NotFinite(FloatingPointError):
         return self
 
 
-def check_finite(values: Tensor, rows: Sequence[Row], what: str) -> None:
+def check_finite(values: Tensor, rows: Sequence[TrainingRow], what: str) -> None:
     """values (N,): one per token of `rows`, in their order, or a single one of them all. Raises NotFinite
     naming the first bad sample.
     """

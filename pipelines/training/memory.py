@@ -23,11 +23,11 @@ from pipelines.training.deepspeed_engine import BUCKET
 # elements that ZeRO's third stage, as DeepSpeed sets it, leaves whole between forward and backward
 GATHERED = 10**9
 SAMPLER_CACHE = "sampler: cache"
-WORD = 4  # bytes of a float32: weights, gradients and moments are always float32
+FLOAT32_BYTES = 4  # bytes of a float32: weights, gradients and moments are always float32
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """What the prediction needs of a model; `parameters` all, `trained` with a gradient, `matrices` of those
     inside the layers.
 
@@ -52,7 +52,7 @@ class Shape:
     vocabulary: int
 
     @classmethod
-    def of(cls, model: Any) -> Shape:
+    def of(cls, model: Any) -> ModelShape:
         """Of a transformers causal model, which may live on the meta device and so hold nothing."""
         config = model.config.get_text_config(decoder=True)
         sizes = [
@@ -94,7 +94,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """What the run does with the model.
 
     tokens: of a micro-batch; repeats: key slots for each of its tokens (a prompt of 1/3 of the tokens with 8
@@ -113,7 +113,7 @@ class Plan:
     checkpointing: bool = False
     optimiser: str = "adamw"
     reference: bool = False
-    critic: Shape | None = None
+    critic: ModelShape | None = None
     critic_optimiser: str = "adamw"
     copies: int = 0
     refreshed: int = 0
@@ -128,7 +128,7 @@ class Plan:
         return self.zero_stage if self.ranks > 1 else 0
 
 
-def hollow(model: Any) -> Any:
+def meta_copy(model: Any) -> Any:
     """A copy of a model on the meta device: all but the weights, which take no memory there."""
     empty = {
         id(weight): nn.Parameter(weight.detach().to("meta"), weight.requires_grad)
@@ -137,68 +137,72 @@ def hollow(model: Any) -> Any:
     return copy.deepcopy(model, {**empty, **{id(buffer): buffer.to("meta") for buffer in model.buffers()}})
 
 
-def predict(shape: Shape, plan: Plan) -> dict[str, int]:
+def predict(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
     """Bytes of this process by item; the items that live at the same time as the peak, so that their sum is
     the prediction.
     """
-    found = learning(shape, plan)
+    found = training_state_bytes(shape, plan)
     if plan.reference:
-        found["reference"] = WORD * shape.parameters
+        found["reference"] = FLOAT32_BYTES * shape.parameters
     if plan.critic:
         found["critic: weights, gradients, optimiser"] = sum(
-            learning(plan.critic, replace(plan, optimiser=plan.critic_optimiser)).values()
+            training_state_bytes(plan.critic, replace(plan, optimiser=plan.critic_optimiser)).values()
         )
     if plan.copies:  # kept through the update: bringing them up to date costs less than making them
         found["sampler: weights"] = plan.copies
-    update = {"activations": activations(shape, plan), "logits": logits(shape, plan)}
+    update = {"activations": activation_bytes(shape, plan), "logits": logit_bytes(shape, plan)}
     # autocast's bfloat16 weights, which the backward pass needs; a frozen one is not cached, so recomputing
     # frees it
     if plan.half:
         update["weights as products take them"] = 2 * (shape.cast if plan.checkpointing else shape.products)
     if plan.divided == 3:
-        update["ZeRO: weights gathered for a pass"] = WORD * (
+        update["ZeRO: weights gathered for a pass"] = FLOAT32_BYTES * (
             min(shape.parameters, GATHERED) + min(shape.parameters, BUCKET)
         )
     if plan.heap:  # about half of what one pass allocates, whether it is kept or recomputed
-        update["heap: freed and not returned"] = activations(shape, replace(plan, checkpointing=False)) // 2
+        update["heap: freed and not returned"] = (
+            activation_bytes(shape, replace(plan, checkpointing=False)) // 2
+        )
     ending = (
-        {"gradients of the embedding: as head, as table, their sum": 3 * WORD * shape.head}
+        {"gradients of the embedding: as head, as table, their sum": 3 * FLOAT32_BYTES * shape.head}
         if shape.tied
         else {}
     )
-    return found | max(update, ending, sampling(shape, plan), key=lambda items: sum(items.values()))
+    return found | max(update, ending, sampling_bytes(shape, plan), key=lambda items: sum(items.values()))
 
 
-def learning(shape: Shape, plan: Plan) -> dict[str, int]:
+def training_state_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
     """Bytes of a model's weights and of what training them takes, whatever the phase."""
     stage = plan.divided
     weights, gradients, optimiser = (plan.ranks if stage >= least else 1 for least in (3, 2, 1))
     moments = 2 * shape.trained - (shape.matrices if plan.optimiser == "muon" else 0)
     found = {
-        "weights": WORD * shape.parameters // weights,
-        "gradients": WORD * shape.trained // gradients,
-        "optimiser": WORD * moments // optimiser,
+        "weights": FLOAT32_BYTES * shape.parameters // weights,
+        "gradients": FLOAT32_BYTES * shape.trained // gradients,
+        "optimiser": FLOAT32_BYTES * moments // optimiser,
     }
     # a copy of the weights to step on, in stage 3 of their gradients too; buckets that gradients travel in
     if stage:
-        found["ZeRO: copies to step on"] = (1 + (stage == 3)) * WORD * shape.trained // plan.ranks
+        found["ZeRO: copies to step on"] = (1 + (stage == 3)) * FLOAT32_BYTES * shape.trained // plan.ranks
         # From stage 2 on the last pass's bucket may live until the collector comes.
-        found["ZeRO: buckets"] = (1 + (stage > 1)) * WORD * min(shape.parameters, BUCKET)
+        found["ZeRO: buckets"] = (1 + (stage > 1)) * FLOAT32_BYTES * min(shape.parameters, BUCKET)
     return found
 
 
-def sampling(shape: Shape, plan: Plan) -> dict[str, int]:
+def sampling_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
     """Bytes that only sampling takes; nothing without a sampler."""
     if not plan.cached:
         return {}
-    found = {SAMPLER_CACHE: 2 * (2 if plan.half else WORD) * shape.layers * shape.key_width * plan.cached}
-    found["sampler: logits"] = WORD * plan.sequences * shape.vocabulary
+    found = {
+        SAMPLER_CACHE: 2 * (2 if plan.half else FLOAT32_BYTES) * shape.layers * shape.key_width * plan.cached
+    }
+    found["sampler: logits"] = FLOAT32_BYTES * plan.sequences * shape.vocabulary
     if plan.divided == 3:
-        found["sampler: whole weights beside the divided ones"] = WORD * shape.parameters
+        found["sampler: whole weights beside the divided ones"] = FLOAT32_BYTES * shape.parameters
     if shape.adapted:
-        found["sampler: adapted weights as they were"] = WORD * shape.adapted
+        found["sampler: adapted weights as they were"] = FLOAT32_BYTES * shape.adapted
     # what is added to one weight, before and after its scale
-    merging = 2 * WORD * shape.inner * shape.width if shape.adapted else 0
+    merging = 2 * FLOAT32_BYTES * shape.inner * shape.width if shape.adapted else 0
     if moment := max(merging, plan.refreshed):
         found["sampler: what bringing its weights up to date takes for a moment"] = moment
     if plan.half and not plan.copies:  # the model's own forward, under autocast
@@ -206,7 +210,7 @@ def sampling(shape: Shape, plan: Plan) -> dict[str, int]:
     return found
 
 
-def activations(shape: Shape, plan: Plan) -> int:
+def activation_bytes(shape: ModelShape, plan: MemoryPlan) -> int:
     """Bytes kept for the backward pass of one micro-batch, and the working space of the layer that the pass
     is in.
 
@@ -219,18 +223,24 @@ def activations(shape: Shape, plan: Plan) -> int:
         3 * shape.query_width + 2 * plan.repeats * shape.key_width + 4 * shape.inner,
     )
     # Norms run in float32 either way; linear layers keep a bfloat16 copy of what enters them.
-    layer = norms * WORD + 2 * shape.width * 2 + rest * 2 if plan.half else (norms + rest) * WORD
-    kept = shape.layers * shape.width * WORD + layer if plan.checkpointing else shape.layers * layer
-    working = 2 * (shape.inner + shape.width) * (2 if plan.half else WORD)
+    layer = (
+        norms * FLOAT32_BYTES + 2 * shape.width * 2 + rest * 2
+        if plan.half
+        else (norms + rest) * FLOAT32_BYTES
+    )
+    kept = shape.layers * shape.width * FLOAT32_BYTES + layer if plan.checkpointing else shape.layers * layer
+    working = 2 * (shape.inner + shape.width) * (2 if plan.half else FLOAT32_BYTES)
     return int(plan.tokens * (kept + working))
 
 
-def logits(shape: Shape, plan: Plan) -> int:
+def logit_bytes(shape: ModelShape, plan: MemoryPlan) -> int:
     """Bytes of what is vocabulary-wide, for one chunk of tokens at a time: logits, log-probs and their
     gradient, or that and the head's.
     """
     chunk = min(plan.tokens * shape.vocabulary, max(CHUNK, shape.vocabulary))
-    return max(3 * WORD * chunk, WORD * chunk + (2 if plan.half else WORD) * shape.head)
+    return max(
+        3 * FLOAT32_BYTES * chunk, FLOAT32_BYTES * chunk + (2 if plan.half else FLOAT32_BYTES) * shape.head
+    )
 
 
 def check_fits(items: Mapping[str, int], free: int, processes: int = 1) -> None:

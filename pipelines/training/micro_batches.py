@@ -11,14 +11,14 @@ from torch import Tensor
 
 from pipelines.models.logprobs import TokenScores
 from pipelines.models.packing import cut
-from pipelines.training.collection import Row
+from pipelines.training.collection import TrainingRow
 from pipelines.training.ranks import Ranks
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class MicroBatches:
+class MicroBatcher:
     """`budget` is the tokens of a micro-batch; it changes no result but by rounding. `shared`: the model can
     compute a context once for all that follows it (`packing.can_share`).
     """
@@ -27,7 +27,9 @@ class MicroBatches:
     ranks: Ranks
     shared: bool = True
 
-    def turns(self, rows: Sequence[Row], needed: Sequence[int]) -> Iterator[tuple[list[int], bool]]:
+    def micro_batches(
+        self, rows: Sequence[TrainingRow], needed: Sequence[int]
+    ) -> Iterator[tuple[list[int], bool]]:
         """(indices into `rows`, whether they count): this rank's micro-batches. Every rank gets as many;
         those that do not count only take part in collective passes.
         """
@@ -37,33 +39,35 @@ class MicroBatches:
             [needed[index] for index in group]
             for group in cut([rows[index] for index in needed], self.budget, self.shared)
         ]
-        mine = self.ranks.share(groups)
-        for turn in range(self.ranks.turns(len(groups))):
+        mine = self.ranks.shard(groups)
+        for turn in range(self.ranks.micro_batches_per_rank(len(groups))):
             yield (mine[turn], True) if turn < len(mine) else (groups[0], False)
 
-    def each(self, function: Callable[[list[Row]], Sequence[T]], rows: Sequence[Row]) -> list[T]:
+    def map_rows(
+        self, function: Callable[[list[TrainingRow]], Sequence[T]], rows: Sequence[TrainingRow]
+    ) -> list[T]:
         """Run `function` without gradient on every micro-batch; it returns something for each of its rows ->
         those of all rows, in their order, on every rank.
         """
         found: list[tuple[int, T]] = []
-        for group, counts in self.turns(rows, range(len(rows))):
+        for group, counts in self.micro_batches(rows, range(len(rows))):
             with torch.no_grad():
                 results = function([rows[index] for index in group])
             if counts:
                 found.extend(zip(group, results, strict=True))
-        by_row = dict(self.ranks.gather(found))
+        by_row = dict(self.ranks.all_gather(found))
         return [by_row[index] for index in range(len(rows))]
 
-    def scores(
-        self, score: Callable[[list[Row]], TokenScores], rows: Sequence[Row]
+    def score_rows(
+        self, score: Callable[[list[TrainingRow]], TokenScores], rows: Sequence[TrainingRow]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Log-probs and entropies (nats) of each row's tokens, without gradient, on the CPU."""
-        pairs = self.each(
-            lambda part: list(zip(*(split(values, part) for values in score(part)), strict=True)), rows
+        pairs = self.map_rows(
+            lambda part: list(zip(*(split_by_row(values, part) for values in score(part)), strict=True)), rows
         )
         return [logprobs for logprobs, _ in pairs], [entropy for _, entropy in pairs]
 
 
-def split(values: Tensor, rows: Sequence[Row]) -> tuple[Tensor, ...]:
+def split_by_row(values: Tensor, rows: Sequence[TrainingRow]) -> tuple[Tensor, ...]:
     """values (tokens of all rows,) -> each row's, float32 on the CPU."""
     return values.float().cpu().split([len(row.ids) for row in rows])

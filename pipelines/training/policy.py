@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from pipelines.corpora.record import Record
-from pipelines.evaluation.answers import Answer, answer_problems, spread
+from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.objectives.divergence import kl_estimate
@@ -23,23 +23,25 @@ from pipelines.rewards.judge import Judge
 from pipelines.rewards.scoring import limit_errors
 from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.training.batches import pick
-from pipelines.training.best import Best
-from pipelines.training.collection import Collector, Row
+from pipelines.training.batches import batch_indices
+from pipelines.training.best import BestWeights
+from pipelines.training.collection import Collector, TrainingRow
 from pipelines.training.crediting import Crediting
 from pipelines.training.engine import Engine
 from pipelines.training.guard import NotFinite
-from pipelines.training.micro_batches import MicroBatches
+from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.reference import AdapterReference, Reference
 from pipelines.training.replay import ReplayBuffer
-from pipelines.training.schedule import rate_factor
+from pipelines.training.schedule import lr_factor
 from pipelines.training.session import Reporter, Session
 from pipelines.training.update import Updater
 from pipelines.training.value_learning import Critic
 
 LOOP = "loop.json"
-MANY = 1_000_000  # rounds of one iteration where they are not limited: each draws problems of its own
+UNLIMITED_ROUNDS = (
+    1_000_000  # rounds of one iteration where they are not limited: each draws problems of its own
+)
 
 
 @dataclass
@@ -65,17 +67,19 @@ class PolicyTrainer:
     validation: Sequence[Record]
     settings: PolicyParams
     seed: int
-    batches: MicroBatches
+    batches: MicroBatcher
     folder: Path
-    best: Best | None = None
+    best: BestWeights | None = None
 
     def __post_init__(self) -> None:
-        self._problems = self._fitting(self.problems, getattr(self.settings.sampler, "reserved", 0))
-        self._validation = self._fitting(self.validation) if self.settings.validation_every else []
+        self._problems = self._fitting_problems(self.problems, getattr(self.settings.sampler, "reserved", 0))
+        self._validation = self._fitting_problems(self.validation) if self.settings.validation_every else []
         self._collector = Collector(self.sampler, self.tokens, self.judge, self.settings, self.seed)
         self._updater = Updater(self.engine, self.settings, self.seed, self.batches)
         self._crediting = Crediting(self._updater, self.batches, self.reference, self.critic, self.settings)
-        self._replay = ReplayBuffer(self.settings.replay, self.seed, Row) if self.settings.replay else None
+        self._replay = (
+            ReplayBuffer(self.settings.replay, self.seed, TrainingRow) if self.settings.replay else None
+        )
         self._empty = 0  # iterations in a row without anything to learn from
         self._tokens = 0  # sampled so far
 
@@ -88,19 +92,22 @@ class PolicyTrainer:
         if self.checker is not None and self.checker is not self.judge and self._validation:
             self.checker.preflight(self._validation)
         self._collector.say = reporter.say
-        self._say_dropped(reporter)
+        self._report_dropped(reporter)
         before, started = self._tokens, time.monotonic()
         with session:
-            self.sampler.pause = session.pause
+            self.sampler.check_stop = session.check_stop
             if session.done == 0 and settings.validation_every:
-                with self._named(0):
+                with self._error_context(0):
                     reporter.log(0, **self._validate())
             for iteration in session:
-                with self._named(iteration):
-                    row = self._iterate(iteration)
-                    done, last = iteration + 1, iteration + 1 == settings.iterations or self._spent() >= 1
+                with self._error_context(iteration):
+                    row = self.run_iteration(iteration)
+                    done, last = (
+                        iteration + 1,
+                        iteration + 1 == settings.iterations or self._budget_used() >= 1,
+                    )
                     # from here to the end of the step the weights are no step's start
-                    self.sampler.pause = lambda: None
+                    self.sampler.check_stop = lambda: None
                     if settings.validation_every and (done % settings.validation_every == 0 or last):
                         row |= self._validate()
                         if self.best is not None:
@@ -110,7 +117,7 @@ class PolicyTrainer:
                                 row.get("validation_reward", row.get("validation_sampled", 0.0)),
                             )
                 reporter.log(done, **row)
-                self.sampler.pause = session.pause
+                self.sampler.check_stop = session.check_stop
                 speed = (self._tokens - before) / (time.monotonic() - started)
                 reporter.progress(
                     done, settings.iterations, reward=row["reward"], length=row["length"], tokens_per_s=speed
@@ -132,7 +139,7 @@ class PolicyTrainer:
             self._replay.load_state_dict(torch.load(folder / "replay.pt", weights_only=True))
 
     @contextmanager
-    def _named(self, iteration: int) -> Iterator[None]:
+    def _error_context(self, iteration: int) -> Iterator[None]:
         """Say the step, the sample and its dump of what is not finite."""
         try:
             yield
@@ -141,7 +148,7 @@ class PolicyTrainer:
         except FloatingPointError as error:
             raise FloatingPointError(f"iteration {iteration}: {error}") from error
 
-    def _say_dropped(self, reporter: Reporter) -> None:
+    def _report_dropped(self, reporter: Reporter) -> None:
         kinds = [("problems", self.problems, self._problems)]
         if self.settings.validation_every:
             kinds.append(("validation problems", self.validation, self._validation))
@@ -152,13 +159,13 @@ class PolicyTrainer:
                     f"they are not used"
                 )
 
-    def _iterate(self, iteration: int) -> dict[str, float]:
+    def run_iteration(self, iteration: int) -> dict[str, float]:
         settings = self.settings
-        with self.engine.whole():
-            rollout = self._collector.collect(partial(self._draw, iteration), iteration)
-        self.sampler.rest()
-        factor = rate_factor(
-            max(iteration, self._spent() * settings.iterations), settings.iterations, settings.schedule
+        with self.engine.gathered():
+            rollout = self._collector.collect(partial(self._draw_problems, iteration), iteration)
+        self.sampler.release_memory()
+        factor = lr_factor(
+            max(iteration, self._budget_used() * settings.iterations), settings.iterations, settings.schedule
         )
         self._tokens += int(rollout.figures["sampled_tokens"])
         rows, figures = self._crediting.rows(rollout)
@@ -166,31 +173,31 @@ class PolicyTrainer:
             row.iteration = iteration
         warm = settings.critic is not None and iteration < settings.critic.warmup
         if warm or not rows or self._replay is not None:  # the first update shows it else
-            figures |= self._updater.mismatch(rows or rollout.rows()[1])
+            figures |= self._updater.sampler_mismatch(rows or rollout.training_rows()[1])
         if self._replay is not None:
-            rows, more = self._replayed(self._replay, rows, iteration)
+            rows, more = self._replay_rows(self._replay, rows, iteration)
             figures |= more
         if not rows:
-            return rollout.figures | figures | self._nothing()
+            return rollout.figures | figures | self._empty_iteration()
         self._empty = 0
         if settings.kl.use == "loss":
-            self._crediting.refer(rows)
+            self._crediting.score_with_reference(rows)
         beside = self.critic.update if self.critic else None
         done = self._updater.update(rows, iteration, factor, beside, learn=not warm)
         if self.reference is not None and settings.reference.rate:
-            with self.engine.whole() as whole:
-                self.reference.follow(whole)
+            with self.engine.gathered() as model:
+                self.reference.ema_update(model)
         return (
             rollout.figures | figures | {"empty": 0, "lr": settings.optimiser.learning_rate * factor} | done
         )
 
-    def _spent(self) -> float:
+    def _budget_used(self) -> float:
         """The share of the token budget that is used up; 0 without one."""
         return self._tokens / self.settings.token_budget if self.settings.token_budget else 0.0
 
-    def _replayed(
-        self, buffer: ReplayBuffer[Row], rows: list[Row], iteration: int
-    ) -> tuple[list[Row], dict[str, float]]:
+    def _replay_rows(
+        self, buffer: ReplayBuffer[TrainingRow], rows: list[TrainingRow], iteration: int
+    ) -> tuple[list[TrainingRow], dict[str, float]]:
         buffer.add(iteration, [(row.question, row) for row in rows])
         drawn = buffer.draw(iteration)
         ages = [iteration - entry.stamp for entry in drawn.entries]
@@ -201,7 +208,7 @@ class PolicyTrainer:
         }
         return [entry.row for entry in drawn.entries], figures
 
-    def _nothing(self) -> dict[str, float]:
+    def _empty_iteration(self) -> dict[str, float]:
         self._empty += 1
         if self._empty >= self.settings.max_empty:
             raise RuntimeError(
@@ -213,18 +220,20 @@ class PolicyTrainer:
             )
         return {"empty": self._empty, "updates": 0}
 
-    def _draw(self, iteration: int, number: int, count: int) -> list[Record]:
+    def _draw_problems(self, iteration: int, number: int, count: int) -> list[Record]:
         """The problems of a round. Round 0 passes through all of them; further rounds of dynamic sampling
         follow a shuffle of their own.
         """
         if number == 0:
-            chosen = pick(len(self._problems), count, iteration, self.seed)
+            chosen = batch_indices(len(self._problems), count, iteration, self.seed)
         else:
             rounds = self.settings.refill.rounds if self.settings.refill else 1
-            chosen = pick(len(self._problems), count, iteration * (rounds or MANY) + number, self.seed + 1)
+            chosen = batch_indices(
+                len(self._problems), count, iteration * (rounds or UNLIMITED_ROUNDS) + number, self.seed + 1
+            )
         return [self._problems[index] for index in chosen]
 
-    def _fitting(self, problems: Sequence[Record], reserved: int = 0) -> list[Record]:
+    def _fitting_problems(self, problems: Sequence[Record], reserved: int = 0) -> list[Record]:
         """Problems whose prompt leaves room for an answer of more than `reserved` tokens. Raises ValueError
         when none does.
         """
@@ -250,22 +259,24 @@ class PolicyTrainer:
         Where the reward is not the exact checker's, `validation_reward` is the mean of the sampled answers'
         scores: the reward that rises while the accuracy falls shows a judge that is being gamed.
         """
-        problems, figures = spread(self._validation, self.settings.validation_size), dict[str, float]()
-        with self.engine.whole():
+        problems, figures = evenly_spaced(self._validation, self.settings.validation_size), dict[str, float]()
+        with self.engine.gathered():
             sampled = self._answer(problems, self.settings.sampling)
             if self.checker is not None:
-                greedy = self._answer(problems, greedily(self.settings.sampling))
-                figures["validation_greedy"] = sum(answer.right for answer in greedy) / len(greedy)
+                greedy_answers = self._answer(problems, greedy(self.settings.sampling))
+                figures["validation_greedy"] = sum(answer.right for answer in greedy_answers) / len(
+                    greedy_answers
+                )
                 figures["validation_sampled"] = sum(answer.right for answer in sampled) / len(sampled)
         if self.checker is not self.judge:
             figures["validation_reward"] = self._mean_score(sampled)
-        if self.reference is not None and not self.settings.refers:
+        if self.reference is not None and not self.settings.needs_reference:
             rows = [_as_row(answer) for answer in sampled]
-            self._crediting.refer(rows)
+            self._crediting.score_with_reference(rows)
             pairs = [
-                kl_estimate(row.old_logprobs, row.reference, "k3")
+                kl_estimate(row.old_logprobs, row.reference_logprobs, "k3")
                 for row in rows
-                if row.reference is not None
+                if row.reference_logprobs is not None
             ]
             figures["kl"] = sum(float(part.sum()) for part in pairs) / sum(len(part) for part in pairs)
         return figures
@@ -284,15 +295,15 @@ class PolicyTrainer:
         return sum(scores) / max(1, len(scores))
 
 
-def greedily(sampling: SamplingParams) -> SamplingParams:
+def greedy(sampling: SamplingParams) -> SamplingParams:
     """The same settings, greedy."""
     return sampling.model_copy(update={"temperature": 0.0})
 
 
-def _as_row(answer: Answer) -> Row:
+def _as_row(answer: Answer) -> TrainingRow:
     completion = answer.completion
     context = (tuple(answer.record.prompt_ids),)
-    return Row(
+    return TrainingRow(
         answer.record.id,
         context,
         tuple(completion.ids),

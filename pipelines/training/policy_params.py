@@ -237,7 +237,7 @@ class PolicyParams(JudgeParams):
         return getattr(self.sampler, "partition", None) == "cutpoint"
 
     @property
-    def refers(self) -> bool:
+    def needs_reference(self) -> bool:
         """Whether the loss or the reward needs a reference model."""
         return self.kl.use != "none" and self.kl.coef > 0
 
@@ -295,7 +295,7 @@ class PolicyParams(JudgeParams):
                 "kl.use is set, but kl.coef is 0: set use to none, or a weight",
             ),
             (
-                self.reference.rate > 0 and not self.refers,
+                self.reference.rate > 0 and not self.needs_reference,
                 "reference.rate moves a reference model that nothing uses: set kl.use and kl.coef",
             ),
             (

@@ -16,13 +16,13 @@ from torch import Tensor
 from pipelines.models.packing import can_share
 from pipelines.objectives.preference.log_ratio import log_ratios
 from pipelines.seams import load
-from pipelines.training.batches import pick
+from pipelines.training.batches import batch_indices
 from pipelines.training.engine import Engine
 from pipelines.training.preference_data import PairBatches, PairData, total_steps
 from pipelines.training.preference_params import PairTrainParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.reference_logprobs import pair_logprobs
-from pipelines.training.schedule import rate_factor
+from pipelines.training.schedule import lr_factor
 from pipelines.training.session import Reporter, Session
 
 # Means over the pairs of a batch. accuracy: share with a positive margin; rewards: implicit ones, beta * log
@@ -40,7 +40,7 @@ FIGURES = (
 )
 
 
-class Referenced(NamedTuple):
+class PairsWithReference(NamedTuple):
     """Pairs and the reference's log-probs of their answers, (N, 2)."""
 
     data: PairData
@@ -49,7 +49,7 @@ class Referenced(NamedTuple):
 
 def batch_loss(
     engine: Engine,
-    pairs: Referenced,
+    pairs: PairsWithReference,
     rows: list[int],
     settings: PairTrainParams,
     batches: PairBatches,
@@ -63,7 +63,7 @@ def batch_loss(
     objective: ModuleType = load("pipelines.objectives.preference", settings.loss.kind)
     answers = [pairs.data.pairs[row] for row in rows]
     total = torch.zeros(len(FIGURES), dtype=torch.float64)
-    for group, counts in batches.turns(answers):
+    for group, counts in batches.micro_batches(answers):
         part = [answers[index] for index in group]
         with torch.set_grad_enabled(learn):
             logprobs = engine.apply(pair_logprobs, part)
@@ -89,12 +89,12 @@ def _sums(losses: Tensor, logprobs: Tensor, reference: Tensor, lengths: Tensor, 
     return torch.stack(
         [
             values.sum()
-            for values in (losses, won(margin), margin, *logprobs.unbind(1), *rewards.unbind(1), drift)
+            for values in (losses, share_won(margin), margin, *logprobs.unbind(1), *rewards.unbind(1), drift)
         ]
     )
 
 
-def won(margin: Tensor) -> Tensor:
+def share_won(margin: Tensor) -> Tensor:
     """(n,) margins -> 1 where positive, one half at 0, as a coin would decide it."""
     return (margin > 0).double() + (margin == 0).double() / 2
 
@@ -104,24 +104,24 @@ def train_pairs(
     session: Session,
     data: PairData,
     reference: Tensor,
-    validation: Referenced | None,
+    validation: PairsWithReference | None,
     settings: PairTrainParams,
     reporter: Reporter,
     seed: int,
     budget: int,
-    ranks: Ranks = Ranks.alone(),
+    ranks: Ranks = Ranks.single(),
 ) -> None:
     """Run all steps that `session` has left. `reference` (N, 2): the reference's log-probs of `data`, see
     `reference_logprobs`.
     """
-    pairs, total = Referenced(data, reference), total_steps(settings, len(data))
+    pairs, total = PairsWithReference(data, reference), total_steps(settings, len(data))
     batches = PairBatches(budget, ranks, can_share(engine.model))
     seen, started = 0, time.monotonic()
     with session:
         for step in session:
-            rows = pick(len(data), settings.batch_size, step, seed)
+            rows = batch_indices(len(data), settings.batch_size, step, seed)
             figures = batch_loss(engine, pairs, rows, settings, batches, True)
-            factor = rate_factor(step, total, settings.schedule)
+            factor = lr_factor(step, total, settings.schedule)
             norm = engine.step(factor)
             row = figures | {"lr": settings.optimiser.learning_rate * factor, "grad_norm": norm}
             done = step + 1

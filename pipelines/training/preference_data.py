@@ -18,7 +18,7 @@ from pipelines.models.packing import Segment, cut
 from pipelines.training.preference_params import PairLoopParams
 from pipelines.training.ranks import Ranks
 
-STEM = 4  # a shorter beginning costs more as a span of its own than it saves
+MIN_SHARED_PREFIX = 4  # a shorter beginning costs more as a span of its own than it saves
 
 
 class AnswerPair(NamedTuple):
@@ -29,19 +29,19 @@ class AnswerPair(NamedTuple):
     first: tuple[int, ...]
     second: tuple[int, ...]
 
-    def stem(self) -> tuple[int, ...]:
+    def shared_prefix(self) -> tuple[int, ...]:
         """The tokens that both answers begin with, short of either one's last. Empty where they are fewer
-        than STEM.
+        than MIN_SHARED_PREFIX.
         """
         longest = min(len(self.first), len(self.second)) - 1
         common = next((i for i in range(longest) if self.first[i] != self.second[i]), longest)
-        return self.first[:common] if common >= STEM else ()
+        return self.first[:common] if common >= MIN_SHARED_PREFIX else ()
 
     def rows(self, shared: bool) -> tuple[Segment, Segment]:
         """Both answers after prompt and stem; where contexts are shared, packing them together computes
         prompt and stem once. Otherwise after the prompt alone.
         """
-        stem = self.stem() if shared else ()
+        stem = self.shared_prefix() if shared else ()
         context = (self.prompt, stem) if stem else (self.prompt,)
         return Segment(context, self.first[len(stem) :]), Segment(context, self.second[len(stem) :])
 
@@ -98,21 +98,21 @@ class PairBatches:
     ranks: Ranks
     shared: bool
 
-    def turns(self, pairs: Sequence[AnswerPair]) -> Iterator[tuple[list[int], bool]]:
+    def micro_batches(self, pairs: Sequence[AnswerPair]) -> Iterator[tuple[list[int], bool]]:
         """(indices into `pairs`, whether they count): this rank's micro-batches. Every rank gets as many;
         those that do not count only take part in collective passes.
         """
-        groups = cut([self._whole(pair) for pair in pairs], self.budget, self.shared)
-        mine = self.ranks.share(groups)
-        for turn in range(self.ranks.turns(len(groups))):
+        groups = cut([self._one_row(pair) for pair in pairs], self.budget, self.shared)
+        mine = self.ranks.shard(groups)
+        for turn in range(self.ranks.micro_batches_per_rank(len(groups))):
             yield (mine[turn], True) if turn < len(mine) else (groups[-1], False)
 
-    def _whole(self, pair: AnswerPair) -> Segment:
+    def _one_row(self, pair: AnswerPair) -> Segment:
         """A row that takes as much room as the pair does, so that `cut` cannot divide it: prompt and stem
         once where they are shared, two rows of the longer answer's width where rows are padded.
         """
         if self.shared:
-            return Segment((pair.prompt,), pair.first + pair.second[len(pair.stem()) :])
+            return Segment((pair.prompt,), pair.first + pair.second[len(pair.shared_prefix()) :])
         longer = pair.prompt + max(pair.first, pair.second, key=len)
         return Segment((longer,), longer)
 

@@ -41,11 +41,11 @@ def sample_and_judge(
     portions. Raises CheckerFailed where more than `max_error_share` of these verdicts are errors.
     """
     answers = answer_problems(engine, tokens, judge, problems, n, sampling, seed, max_error_share, iteration)
-    judged = [judged_of(answer) for answer in answers]
+    judged = [judged_answer(answer) for answer in answers]
     return [judged[start : start + n] for start in range(0, len(judged), n)]
 
 
-def judged_of(answer: Answer) -> Judged:
+def judged_answer(answer: Answer) -> Judged:
     """What pairing reads of an answer. An error of the judge is neither passed nor failed, and its score is
     NaN, which no pairing uses.
     """
@@ -56,7 +56,7 @@ def judged_of(answer: Answer) -> Judged:
         ids=tuple(completion.ids),
         score=math.nan if failed else verdict.score,
         passed=None if failed else answer.right,
-        finished=completion.finish.whole,
+        finished=completion.finish.complete,
     )
 
 

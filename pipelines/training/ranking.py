@@ -15,14 +15,14 @@ from torch import Tensor
 from pipelines.models.packing import can_share
 from pipelines.models.reward_model import score_ends
 from pipelines.objectives.ranking import bradley_terry, cost_loss
-from pipelines.training.batches import pick
-from pipelines.training.best import Best
+from pipelines.training.batches import batch_indices
+from pipelines.training.best import BestWeights
 from pipelines.training.engine import Engine
-from pipelines.training.preference import won
+from pipelines.training.preference import share_won
 from pipelines.training.preference_data import AnswerPair, PairBatches, PairData, total_steps
 from pipelines.training.preference_params import RankingParams
 from pipelines.training.ranks import Ranks
-from pipelines.training.schedule import rate_factor
+from pipelines.training.schedule import lr_factor
 from pipelines.training.session import Reporter, Session
 
 # Means over the pairs of a batch, the loss by weight. accuracy: share whose first score is higher, equal ones
@@ -95,7 +95,7 @@ def batch_loss(
     answers = [data.pairs[row] for row in rows]
     names = FIGURES if data.signs is None else COST_FIGURES
     total = torch.zeros(len(names), dtype=torch.float64)
-    for group, counts in batches.turns(answers):
+    for group, counts in batches.micro_batches(answers):
         part, places = [answers[index] for index in group], [rows[index] for index in group]
         with torch.set_grad_enabled(learn):
             scores = torch.stack([engine.apply(pair_scores, part) for engine in engines]).mean(0)
@@ -121,9 +121,9 @@ def _sums(loss: Tensor, scores: Tensor, signs: Tensor | None) -> Tensor:
     """The sums of FIGURES over the n pairs, float64 on the CPU."""
     scores = scores.double().cpu()
     margin = scores[:, 0] - scores[:, 1]
-    sums = [loss.double().cpu(), *(values.sum() for values in (won(margin), margin, *scores.unbind(1)))]
+    sums = [loss.double().cpu(), *(values.sum() for values in (share_won(margin), margin, *scores.unbind(1)))]
     if signs is not None:
-        sums.append(won(scores * signs).mean(1).sum())
+        sums.append(share_won(scores * signs).mean(1).sum())
     return torch.stack(sums)
 
 
@@ -133,11 +133,11 @@ def train_ranking(
     data: RankData,
     validation: RankData | None,
     settings: RankingParams,
-    best: Best,
+    best: BestWeights,
     reporter: Reporter,
     seed: int,
     budget: int,
-    ranks: Ranks = Ranks.alone(),
+    ranks: Ranks = Ranks.single(),
 ) -> None:
     """Run all steps that `session` has left, for every member of the ensemble; figures are means over
     members, `validation_` ones those of the mean score. `best` is offered each validation's accuracy. With
@@ -152,10 +152,10 @@ def train_ranking(
     seen, started = 0, time.monotonic()
     with session:
         for step in session:
-            factor = rate_factor(step, total, settings.schedule)
+            factor = lr_factor(step, total, settings.schedule)
             figures = []
             for member, engine in enumerate(engines):
-                rows = pick(len(data), settings.batch_size, step, seed + member * STRIDE)
+                rows = batch_indices(len(data), settings.batch_size, step, seed + member * STRIDE)
                 found = batch_loss([engine], data, rows, batches, True)
                 figures.append(found | {"grad_norm": engine.step(factor)})
                 seen += len(rows)

@@ -22,7 +22,7 @@ from pipelines.models.placement import Placement
 T = TypeVar("T")
 Number = TypeVar("Number", float, Tensor)
 # that a rank waits for another: verifiers may run long; a dead rank is the launcher's to notice
-PATIENCE = timedelta(hours=2)
+TIMEOUT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Ranks:
     size: int = 1
 
     @classmethod
-    def alone(cls) -> Ranks:
+    def single(cls) -> Ranks:
         """One process."""
         return cls()
 
@@ -57,7 +57,7 @@ class Ranks:
         else:
             os.environ["DS_ACCELERATOR"] = "cpu"  # what DeepSpeed reads at its import
         if not dist.is_initialized():
-            dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
+            dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=TIMEOUT)
         return cls(dist.get_rank(), dist.get_world_size())
 
     def leave(self) -> None:
@@ -68,26 +68,26 @@ class Ranks:
             dist.destroy_process_group()
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this rank is the one that logs and writes."""
         return self.index == 0
 
     # -- dividing work ---------------------------------------------------------------------------------------
 
-    def share(self, items: Sequence[T]) -> list[T]:
+    def shard(self, items: Sequence[T]) -> list[T]:
         """This rank's part: every size-th item, so that neighbours of like length run at the same time. It
         may be empty.
         """
         return list(items[self.index :: self.size])
 
-    def unshare(self, results: Sequence[T], count: int) -> list[T]:
-        """results of this rank's `share` of `count` items -> those of all items, in their order, on every
+    def unshard(self, results: Sequence[T], count: int) -> list[T]:
+        """results of this rank's `shard` of `count` items -> those of all items, in their order, on every
         rank.
         """
-        parts = self._exchange(list(results))
+        parts = self._all_gather_object(list(results))
         return [parts[item % self.size][item // self.size] for item in range(count)]
 
-    def turns(self, count: int) -> int:
+    def micro_batches_per_rank(self, count: int) -> int:
         """Micro-batches that every rank runs when `count` are shared: a rank with fewer fills up with empty
         ones (ZeRO-3's passes are collective).
         """
@@ -95,9 +95,9 @@ class Ranks:
 
     # -- talking ---------------------------------------------------------------------------------------------
 
-    def gather(self, items: Sequence[T]) -> list[T]:
+    def all_gather(self, items: Sequence[T]) -> list[T]:
         """The items of all ranks, concatenated in rank order, on every rank. They travel pickled."""
-        return [item for part in self._exchange(list(items)) for item in part]
+        return [item for part in self._all_gather_object(list(items)) for item in part]
 
     def sum(self, value: Number) -> Number:
         """The sum over ranks, added in rank order, so that every rank gets the same bits. Tensors keep type,
@@ -111,16 +111,16 @@ class Ranks:
             parts = [torch.empty_like(value) for _ in range(self.size)]
             dist.all_gather(parts, value.detach().contiguous())
         else:
-            parts = self._exchange(value)
+            parts = self._all_gather_object(value)
         return sum(parts[1:], start=parts[0])
 
     def any(self, flag: bool) -> bool:
         """Whether any rank says so: what a rank may learn alone, such as a signal, must be acted on by
         all.
         """
-        return any(self._exchange(flag))
+        return any(self._all_gather_object(flag))
 
-    def of_first(self, value: T) -> T:
+    def broadcast_from_first(self, value: T) -> T:
         """The first rank's value on every rank: for decisions by the clock and verdicts of verifiers that may
         time out.
         """
@@ -135,9 +135,9 @@ class Ranks:
     def barrier(self) -> None:
         """Return when every rank has come here."""
         if self.size > 1:
-            self._exchange(None)
+            self._all_gather_object(None)
 
-    def _exchange(self, value: T) -> list[T]:
+    def _all_gather_object(self, value: T) -> list[T]:
         if self.size == 1:
             return [value]
         import torch.distributed as dist

@@ -50,7 +50,7 @@ class RecordingJudge:
         self.kept: list[Judgement] = []
         self.left_out: Counter[str] = Counter()
         self._calls = 0
-        self.settle()
+        self.commit()
 
     @property
     def model(self) -> Any | None:
@@ -79,13 +79,13 @@ class RecordingJudge:
             self._calls += 1
         return verdicts
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         """A step has ended: what was judged up to now stays judged."""
-        self._settled = (len(self.kept), self._calls, self.left_out.copy())
+        self._committed = (len(self.kept), self._calls, self.left_out.copy())
 
     def save(self, folder: Path) -> None:
         """What was kept when the last step ended, and how many calls and losses there were."""
-        count, calls, left_out = self._settled
+        count, calls, left_out = self._committed
         write_judgements(folder / FILE, self.kept[:count])
         (folder / "judged.txt").write_text(
             "\n".join([str(calls), *(f"{n} {reason}" for reason, n in left_out.items())]), "utf-8"
@@ -99,7 +99,7 @@ class RecordingJudge:
         self.left_out = Counter(
             {reason: int(count) for count, _, reason in (loss.partition(" ") for loss in losses)}
         )
-        self.settle()
+        self.commit()
 
     def _exact(self, mine: Sequence[tuple[Response, Verdict]]) -> list[int | None]:
         """1, 0, or None where there is no exact verdict."""

@@ -13,7 +13,7 @@ from pipelines.models import adapters
 from pipelines.models.logprobs import TokenScores
 from pipelines.models.packing import score_rows
 from pipelines.models.placement import Placement
-from pipelines.training.collection import Row
+from pipelines.training.collection import TrainingRow
 from pipelines.training.engine import Engine
 
 
@@ -23,30 +23,30 @@ class AdapterReference:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def score(self, rows: Sequence[Row], temperature: float) -> TokenScores:
+    def score(self, rows: Sequence[TrainingRow], temperature: float) -> TokenScores:
         """Log-probs and entropies of the rows' tokens, without gradient."""
         with torch.no_grad(), adapters.switched_off(self._engine.model):
             return self._engine.apply(score_rows, rows, temperature)
 
-    def follow(self, policy: Any) -> None:
+    def ema_update(self, policy: Any) -> None:
         """It cannot move."""
 
 
 class Reference:
-    """`rate` is the policy's weight in each `follow`; 0 keeps the start model. Weights are float32: steps of
-    0.001 vanish in bfloat16.
+    """`rate` is the policy's weight in each `ema_update`; 0 keeps the start model. Weights are float32: steps
+    of 0.001 vanish in bfloat16.
     """
 
     def __init__(self, model: Any, placement: Placement, rate: float = 0.0) -> None:
         self.model = copy.deepcopy(model).to(placement.device).eval().requires_grad_(False)
         self._placement, self._rate = placement, rate
 
-    def score(self, rows: Sequence[Row], temperature: float) -> TokenScores:
+    def score(self, rows: Sequence[TrainingRow], temperature: float) -> TokenScores:
         """Log-probs and entropies of the rows' tokens, without gradient."""
         with torch.no_grad(), self._placement.autocast():
             return score_rows(self.model, rows, temperature)
 
-    def follow(self, policy: Any) -> None:
+    def ema_update(self, policy: Any) -> None:
         """theta_ref <- rate * theta + (1 - rate) * theta_ref."""
         if self._rate:
             with torch.no_grad():

@@ -27,7 +27,7 @@ def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
     """
     shared = can_share(model)
     rows = [row for pair in pairs for row in pair.rows(shared)]
-    stems = {index: stem for index, pair in enumerate(pairs) if shared and (stem := pair.stem())}
+    stems = {index: stem for index, pair in enumerate(pairs) if shared and (stem := pair.shared_prefix())}
     rows += [Segment((pairs[index].prompt,), stem) for index, stem in stems.items()]
     parts = score_rows(model, rows, 1.0, False).logprobs.split([len(row.ids) for row in rows])
     sums = pad_sequence(parts, batch_first=True).sum(1)
@@ -41,7 +41,7 @@ def pair_logprobs(model: Any, pairs: Sequence[AnswerPair]) -> Tensor:
 
 
 def reference_logprobs(
-    model: Any, data: PairData, placement: Placement, budget: int, ranks: Ranks = Ranks.alone()
+    model: Any, data: PairData, placement: Placement, budget: int, ranks: Ranks = Ranks.single()
 ) -> Tensor:
     """(N, 2) float32 on the CPU: `pair_logprobs` of all pairs of `data` in order, on every rank. `budget`:
     tokens of a forward.
@@ -50,12 +50,12 @@ def reference_logprobs(
     of margin 0.
     """
     found: list[tuple[int, list[float]]] = []
-    for group, counts in PairBatches(budget, ranks, can_share(model)).turns(data.pairs):
+    for group, counts in PairBatches(budget, ranks, can_share(model)).micro_batches(data.pairs):
         if counts:
             with torch.no_grad(), placement.autocast():
                 values = pair_logprobs(model, [data.pairs[index] for index in group])
             found.extend(zip(group, values.float().cpu().tolist(), strict=True))
-    by_pair = dict(ranks.gather(found))
+    by_pair = dict(ranks.all_gather(found))
     return _checked(torch.tensor([by_pair[index] for index in range(len(data))], dtype=torch.float32), data)
 
 

@@ -20,7 +20,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[Row]):
+class ReplayEntry(Generic[Row]):
     """A segment that waits: `stamp` is the iteration that sampled it, `row` what the trainer learns from,
     stored and never looked at.
     """
@@ -31,12 +31,12 @@ class Entry(Generic[Row]):
     row: Row
 
 
-class Draw(NamedTuple):
+class ReplayDraw(NamedTuple):
     """One iteration's segments, shuffled. `expired`: dropped for their age; `lost`, `repeated`: only with the
     published code's rule.
     """
 
-    entries: list[Entry[Any]]
+    entries: list[ReplayEntry[Any]]
     expired: int
     lost: int
     repeated: int
@@ -49,7 +49,7 @@ class ReplayBuffer(Generic[Row]):
 
     def __init__(self, settings: ReplayParams, seed: int, row_type: type[Row]) -> None:
         self._settings, self._seed, self._row_type = settings, seed, row_type
-        self._entries: list[Entry[Row]] = []
+        self._entries: list[ReplayEntry[Row]] = []
         self._next = 0
 
     def __len__(self) -> int:
@@ -63,10 +63,10 @@ class ReplayBuffer(Generic[Row]):
     def add(self, iteration: int, rows: Iterable[tuple[str, Row]]) -> None:
         """Store (problem id, row) pairs that this iteration sampled."""
         for question, row in rows:
-            self._entries.append(Entry(self._next, question, iteration, row))
+            self._entries.append(ReplayEntry(self._next, question, iteration, row))
             self._next += 1
 
-    def draw(self, iteration: int) -> Draw:
+    def draw(self, iteration: int) -> ReplayDraw:
         """Take this iteration's segments out of the buffer; the same buffer and iteration draw the same.
         Empty from an empty buffer.
         """
@@ -74,7 +74,7 @@ class ReplayBuffer(Generic[Row]):
         settings, generator = self._settings, random.Random(f"{self._seed} {iteration}")
         usable = [entry for entry in self._entries if iteration - entry.stamp < settings.max_age]
         expired = len(self._entries) - len(usable)
-        by_question: dict[str, list[Entry[Row]]] = {}
+        by_question: dict[str, list[ReplayEntry[Row]]] = {}
         for entry in usable:
             by_question.setdefault(entry.question, []).append(entry)
         pools = list(by_question.values())
@@ -92,7 +92,7 @@ class ReplayBuffer(Generic[Row]):
         chosen = taken[: settings.rows]
         missing = settings.rows - len(chosen) if settings.official and chosen else 0
         repeats = [chosen[index % len(chosen)] for index in range(missing)]
-        return Draw(chosen + repeats, expired, len(taken) - len(chosen), missing)
+        return ReplayDraw(chosen + repeats, expired, len(taken) - len(chosen), missing)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, lists and numbers only, so that torch.load(weights_only=True) reads it."""
@@ -115,7 +115,7 @@ class ReplayBuffer(Generic[Row]):
         ]
         self._next = state["next"]
         self._entries = [
-            Entry(*entry)
+            ReplayEntry(*entry)
             for entry in zip(state["ids"], state["questions"], state["stamps"], rows, strict=True)
         ]
 

@@ -7,7 +7,7 @@ import math
 from pipelines.training.optimiser_params import ScheduleParams
 
 
-def rate_factor(step: float, total: int, schedule: ScheduleParams) -> float:
+def lr_factor(step: float, total: int, schedule: ScheduleParams) -> float:
     """step in [0, total) -> factor in (0, 1]: linear warm-up that reaches 1 after its last step, flat, then
     decay.
 

@@ -1,8 +1,8 @@
 """What every training loop shares: resuming, checkpoints by period, a clean end on SIGTERM, the curve.
 
 `with session: for step in session: ...` runs the steps that are left. A SIGTERM ends the run with status 143
-after a checkpoint: at the end of the step, or at once where the loop calls `pause()` because nothing has been
-updated yet.
+after a checkpoint: at the end of the step, or at once where the loop calls `check_stop()` because nothing has
+been updated yet.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Protocol
 
-from pipelines.training.checkpoints import Checkpoints, Saveable, settle
+from pipelines.training.checkpoints import Checkpoints, Saveable, commit
 from pipelines.training.ranks import Ranks
 
 TERMINATED = 143  # 128 + SIGTERM, what a shell reports
@@ -51,7 +51,7 @@ class Session:
         checkpoints: Checkpoints,
         reporter: Reporter,
         total: int,
-        ranks: Ranks = Ranks.alone(),
+        ranks: Ranks = Ranks.single(),
     ) -> None:
         self._state, self._checkpoints, self._total, self._ranks = state, checkpoints, total, ranks
         self._terminated = False
@@ -62,14 +62,16 @@ class Session:
         while self.done < self._total:
             yield self.done
             self.done += 1
-            settle(self._state)
+            commit(self._state)
             self._terminated = self._ranks.any(self._terminated)
-            if self.done < self._total and self._ranks.of_first(self._terminated or self._checkpoints.due()):
+            if self.done < self._total and self._ranks.broadcast_from_first(
+                self._terminated or self._checkpoints.due()
+            ):
                 self._checkpoints.save(self.done, self._state)
             if self._terminated:
                 raise SystemExit(TERMINATED)
 
-    def pause(self) -> None:
+    def check_stop(self) -> None:
         """Raise Interrupted after a SIGTERM. Call it only where the state has not changed since the last
         step's end. With several ranks it does nothing: one of them alone must not leave a step.
         """

@@ -34,7 +34,7 @@ class ShardedJudge:
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
         if self._judge.deterministic or self._ranks.size == 1:
             return self._judge.judge(responses)
-        return self._ranks.unshare(self._judge.judge(self._ranks.share(responses)), len(responses))
+        return self._ranks.unshard(self._judge.judge(self._ranks.shard(responses)), len(responses))
 
     def preflight(self, records: Sequence[Question]) -> None:
         """On every rank: each must be able to judge."""

@@ -55,7 +55,7 @@ class ShardedEngine:
         )
         flat = [completion for family in mine for completion in family]
         everything = [
-            completion for part in self._ranks.gather([_pack(flat)]) for completion in _unpack(part)
+            completion for part in self._ranks.all_gather([_pack(flat)]) for completion in _unpack(part)
         ]
         families, position = [], 0
         for row in keys:

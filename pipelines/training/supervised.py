@@ -13,10 +13,10 @@ import torch
 from pipelines.corpora.record import Record
 from pipelines.models.packing import Segment, can_share, cut, score_rows
 from pipelines.objectives.aggregation import sequence_weights
-from pipelines.training.batches import pick
+from pipelines.training.batches import batch_indices
 from pipelines.training.engine import Engine
 from pipelines.training.ranks import Ranks
-from pipelines.training.schedule import rate_factor
+from pipelines.training.schedule import lr_factor
 from pipelines.training.session import Reporter, Session
 from pipelines.training.supervised_params import SupervisedParams
 
@@ -71,7 +71,7 @@ def batch_loss(
     settings: SupervisedParams,
     budget: int,
     learn: bool,
-    ranks: Ranks = Ranks.alone(),
+    ranks: Ranks = Ranks.single(),
 ) -> float:
     """The mean negative log-likelihood of the demonstrations `rows`, in nats; with `learn`, its gradient is
     added to the engine's.
@@ -86,8 +86,8 @@ def batch_loss(
     pairs = ((data.ids[row], prompt) for row, prompt in zip(rows, prompts, strict=True))
     demonstrations = [Segment((tuple(ids[:prompt]),), tuple(ids[prompt:])) for ids, prompt in pairs]
     groups = cut(demonstrations, budget, can_share(engine.model))
-    mine = ranks.share(groups)
-    for turn in range(ranks.turns(len(groups))):
+    mine = ranks.shard(groups)
+    for turn in range(ranks.micro_batches_per_rank(len(groups))):
         group = mine[turn] if turn < len(mine) else groups[-1]
         with torch.set_grad_enabled(learn):
             logprobs = engine.apply(score_rows, [demonstrations[row] for row in group], 1.0, False).logprobs
@@ -110,16 +110,16 @@ def train(
     reporter: Reporter,
     seed: int,
     budget: int,
-    ranks: Ranks = Ranks.alone(),
+    ranks: Ranks = Ranks.single(),
 ) -> None:
     """Run all steps that `session` has left."""
     total = total_steps(settings, len(data))
     tokens, started = 0, time.monotonic()
     with session:
         for step in session:
-            rows = pick(len(data), settings.batch_size, step, seed)
+            rows = batch_indices(len(data), settings.batch_size, step, seed)
             loss = batch_loss(engine, data, rows, settings, budget, True, ranks)
-            factor = rate_factor(step, total, settings.schedule)
+            factor = lr_factor(step, total, settings.schedule)
             norm = engine.step(factor)
             row = {"loss": loss, "lr": settings.optimiser.learning_rate * factor, "grad_norm": norm}
             done = step + 1

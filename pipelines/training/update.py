@@ -25,23 +25,23 @@ from pipelines.objectives.clip import LOG_RATIO_LIMIT
 from pipelines.objectives.covariance import covariance_figures
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.seams import load
-from pipelines.training.batches import shuffled
-from pipelines.training.collection import Row
+from pipelines.training.batches import permutation
+from pipelines.training.collection import TrainingRow
 from pipelines.training.engine import Engine
 from pipelines.training.guard import check_finite
-from pipelines.training.micro_batches import MicroBatches
+from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy_params import PolicyParams
 
 SHOWN = 64  # rows without a gradient that are scored for the log alone, evenly over those of an update
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """An optimiser batch before it is cut; per row, everything that the whole batch decides. `weights` are
     those of one token.
     """
 
-    rows: list[Row]
+    rows: list[TrainingRow]
     kept: list[Tensor]
     advantages: list[Tensor]
     selected: list[Tensor] | None
@@ -80,32 +80,32 @@ class Updater:
     result but by rounding.
     """
 
-    def __init__(self, engine: Engine, settings: PolicyParams, seed: int, batches: MicroBatches) -> None:
+    def __init__(self, engine: Engine, settings: PolicyParams, seed: int, batches: MicroBatcher) -> None:
         self._engine, self._settings, self._seed, self._batches = engine, settings, seed, batches
         self._mask: ModuleType = load("pipelines.objectives.masks", settings.mask.kind)
         self._objective: ModuleType = load("pipelines.objectives", settings.objective.kind)
         self._selects = hasattr(self._objective, "select")
 
-    def scores(self, rows: Sequence[Row]) -> tuple[list[Tensor], list[Tensor]]:
+    def scores(self, rows: Sequence[TrainingRow]) -> tuple[list[Tensor], list[Tensor]]:
         """Log-probs and entropies of each row's tokens under the policy as it is now, without gradient."""
-        return self._batches.scores(self._score, rows)
+        return self._batches.score_rows(self._score, rows)
 
-    def _score(self, rows: Sequence[Row], entropy: bool = True) -> TokenScores:
+    def _score(self, rows: Sequence[TrainingRow], entropy: bool = True) -> TokenScores:
         return self._engine.apply(score_rows, rows, self._settings.sampling.temperature, entropy)
 
     def update(
         self,
-        rows: list[Row],
+        rows: list[TrainingRow],
         iteration: int,
         factor: float,
-        beside: Callable[[list[Row], float], dict[str, float]] | None = None,
+        update_critic: Callable[[list[TrainingRow], float], dict[str, float]] | None = None,
         learn: bool = True,
     ) -> dict[str, float]:
         """All epochs and updates of one iteration; returns means over its updates. No rows: nothing happens.
 
-        `beside` is called with the rows of each update: the critic's turn. `learn` False leaves the policy as
-        it is. Figures are means over all rows of the updates: those without a gradient are scored for them,
-        SHOWN of an update at most.
+        `update_critic` is called with the rows of each update: the critic's turn. `learn` False leaves the
+        policy as it is. Figures are means over all rows of the updates: those without a gradient are scored
+        for them, SHOWN of an update at most.
         """
         settings, norms, skipped = self._settings, list[float](), 0
         figures = defaultdict[str, float](float)
@@ -119,23 +119,23 @@ class Updater:
             dict[str, float](),
         )
         for epoch in range(settings.epochs):
-            order = shuffled(len(sequences), self._seed, iteration, epoch)
+            order = permutation(len(sequences), self._seed, iteration, epoch)
             for start, stop in pairwise(even_cuts(len(order), settings.updates_per_epoch)):
                 batch = [rows[index] for number in order[start:stop] for index in sequences[number]]
-                if beside is not None:
-                    for name, value in beside(batch, factor).items():
+                if update_critic is not None:
+                    for name, value in update_critic(batch, factor).items():
                         others[name] += value
                     turns += 1
                 if not learn:
                     continue
                 fresh = [not moved and row.iteration == iteration for row in batch]
-                plan = self.plan(batch, (iteration, epoch, start), fresh)
-                sums = _added(self.batch(plan), self._resting(plan))
+                plan = self.plan_batch(batch, (iteration, epoch, start), fresh)
+                sums = _added(self.accumulate_gradient(plan), self._score_resting(plan))
                 # no backward pass: momentum alone must not move the weights, nor can every engine step
                 if not plan.needed:
                     norms.append(0.0)
                 elif settings.max_mean_ratio and sums["ratio"] > settings.max_mean_ratio * plan.kept_tokens:
-                    self._engine.discard()
+                    self._engine.zero_grad()
                     skipped += 1
                 else:
                     norms.append(self._engine.step(factor))
@@ -167,7 +167,7 @@ class Updater:
             | {"grad_norm": sum(norms) / max(1, len(norms)), "updates": len(norms), "trained_tokens": tokens}
         )
 
-    def mismatch(self, rows: Sequence[Row]) -> dict[str, float]:
+    def sampler_mismatch(self, rows: Sequence[TrainingRow]) -> dict[str, float]:
         """How far the policy's log-probs lie from the sampler's, mean and largest, on SHOWN of fresh rows,
         evenly over them.
         """
@@ -177,9 +177,9 @@ class Updater:
         apart = (torch.cat(self.scores(shown)[0]) - torch.cat([row.sampler_logprobs for row in shown])).abs()
         return {"mismatch": float(apart.mean()), "mismatch_max": float(apart.max())}
 
-    def plan(
-        self, rows: list[Row], position: tuple[int, int, int] = (0, 0, 0), fresh: Sequence[bool] = ()
-    ) -> Plan:
+    def plan_batch(
+        self, rows: list[TrainingRow], position: tuple[int, int, int] = (0, 0, 0), fresh: Sequence[bool] = ()
+    ) -> BatchPlan:
         """Decide what the whole batch decides. `fresh`, per row: the policy is still the one that sampled it;
         nothing: of no row.
         """
@@ -239,7 +239,7 @@ class Updater:
                 ]
         advantages = torch.where(kept, advantages, 0.0)
         split = None if selected is None else list(selected.split(lengths))
-        return Plan(
+        return BatchPlan(
             rows,
             list(kept.split(lengths)),
             list(advantages.split(lengths)),
@@ -249,16 +249,16 @@ class Updater:
             figures,
         )
 
-    def batch(self, plan: Plan) -> dict[str, float]:
+    def accumulate_gradient(self, plan: BatchPlan) -> dict[str, float]:
         """Add the gradient of one optimiser batch to the engine; returns its loss, and sums over its tokens,
         of all ranks.
         """
         sums = defaultdict[str, float](float)
-        for group, real in self._batches.turns(plan.rows, plan.needed):
+        for group, real in self._batches.micro_batches(plan.rows, plan.needed):
             self._micro_batch(plan, group, sums, real)
-        return reduce(_added, self._batches.ranks.gather([dict(sums)]), defaultdict(float))
+        return reduce(_added, self._batches.ranks.all_gather([dict(sums)]), defaultdict(float))
 
-    def _micro_batch(self, plan: Plan, group: list[int], sums: dict[str, float], real: bool) -> None:
+    def _micro_batch(self, plan: BatchPlan, group: list[int], sums: dict[str, float], real: bool) -> None:
         """`real` False: take part in the collective passes, add nothing."""
         settings, device, rows = (
             self._settings,
@@ -276,7 +276,9 @@ class Updater:
         )
         loss = (torch.where(part.kept, losses, 0.0) * part.each(plan.weights)).sum()
         if plan.kl_weights:
-            reference = torch.cat([row.reference for row in rows if row.reference is not None]).to(device)
+            reference = torch.cat(
+                [row.reference_logprobs for row in rows if row.reference_logprobs is not None]
+            ).to(device)
             divergence = torch.where(part.kept, kl_estimate(logprobs, reference, settings.kl.estimator), 0.0)
             loss = loss + settings.kl.coef * (divergence * part.each(plan.kl_weights)).sum()
             sums["kl"] += float(divergence.detach().sum())
@@ -285,7 +287,7 @@ class Updater:
         sums["loss"] += float(loss.detach())
         part.tally(logprobs.detach(), figures, sums)
 
-    def _resting(self, plan: Plan) -> dict[str, float]:
+    def _score_resting(self, plan: BatchPlan) -> dict[str, float]:
         """What the rows without a gradient add to a batch's sums: estimated from SHOWN of them, and exact
         where the mean ratio decides whether the update is made. Costs a forward pass of those.
         """
@@ -322,7 +324,7 @@ class _Part:
     group: Sequence[int]
 
     @classmethod
-    def of(cls, plan: Plan, group: Sequence[int], device: torch.device) -> _Part:
+    def of(cls, plan: BatchPlan, group: Sequence[int], device: torch.device) -> _Part:
         """The rows at `group`."""
 
         def flat(parts: Sequence[Tensor]) -> Tensor:
@@ -368,7 +370,7 @@ def even_cuts(count: int, parts: int) -> list[int]:
     return sorted({count * number // parts for number in range(parts + 1)})
 
 
-def _sequences(rows: Sequence[Row]) -> list[range]:
+def _sequences(rows: Sequence[TrainingRow]) -> list[range]:
     """The rows of each sequence: neighbours of one response, else a row alone."""
     ends = [
         index
@@ -378,7 +380,7 @@ def _sequences(rows: Sequence[Row]) -> list[range]:
     return [range(start, end) for start, end in pairwise([0, *ends, len(rows)])] if rows else []
 
 
-def _blocks(rows: Sequence[Row], size: int) -> list[tuple[list[range], slice]]:
+def _blocks(rows: Sequence[TrainingRow], size: int) -> list[tuple[list[range], slice]]:
     """Sequences in consecutive blocks of `size` (0: one block): their rows, and the slice of their tokens in
     flat tensors.
     """
@@ -393,7 +395,7 @@ def _blocks(rows: Sequence[Row], size: int) -> list[tuple[list[range], slice]]:
     return found
 
 
-def _whiten_rollout(rows: list[Row], settings: PolicyParams) -> None:
+def _whiten_rollout(rows: list[TrainingRow], settings: PolicyParams) -> None:
     if not rows:
         return
     flat = torch.cat([row.advantages for row in rows])

@@ -14,10 +14,10 @@ from torch import Tensor
 from pipelines.credit.value_norm import ValueNorm
 from pipelines.models.critic import score_values
 from pipelines.objectives.value import value_loss
-from pipelines.training.collection import Row
+from pipelines.training.collection import TrainingRow
 from pipelines.training.engine import Engine
 from pipelines.training.guard import check_finite
-from pipelines.training.micro_batches import MicroBatches, split
+from pipelines.training.micro_batches import MicroBatcher, split_by_row
 from pipelines.training.policy_params import CriticParams
 
 NORM = "value_norm.json"
@@ -30,28 +30,28 @@ class Critic:
 
     collective = True  # the engine's part of a checkpoint may be divided among ranks
 
-    def __init__(self, engine: Engine, settings: CriticParams, batches: MicroBatches) -> None:
+    def __init__(self, engine: Engine, settings: CriticParams, batches: MicroBatcher) -> None:
         self._engine, self._settings, self._batches = engine, settings, batches
         self._norm = ValueNorm(settings.decay)
 
-    def judge(self, rows: Sequence[Row]) -> tuple[list[Tensor], list[float]]:
+    def estimate_values(self, rows: Sequence[TrainingRow]) -> tuple[list[Tensor], list[float]]:
         """Set `row.values` (normalised); returns them in reward units, with the value of the state after each
         row's last token.
         """
 
-        def values(part: list[Row]) -> list[tuple[Tensor, float]]:
+        def values(part: list[TrainingRow]) -> list[tuple[Tensor, float]]:
             before, after = self._engine.apply(score_values, part)
-            return list(zip(split(before, part), after.float().tolist(), strict=True))
+            return list(zip(split_by_row(before, part), after.float().tolist(), strict=True))
 
-        found = self._batches.each(values, rows)
+        found = self._batches.map_rows(values, rows)
         for row, (before, _) in zip(rows, found, strict=True):
             row.values = before
-        return [self._raw(before) for before, _ in found], [
-            float(self._raw(torch.tensor(after))) for _, after in found
+        return [self._denormalised(before) for before, _ in found], [
+            float(self._denormalised(torch.tensor(after))) for _, after in found
         ]
 
-    def aim(
-        self, rows: Sequence[Row], values: Sequence[Tensor], advantages: Sequence[Tensor]
+    def set_return_targets(
+        self, rows: Sequence[TrainingRow], values: Sequence[Tensor], advantages: Sequence[Tensor]
     ) -> dict[str, float]:
         """Make targets of returns = advantages + values (reward units), after the running statistics have
         taken the returns in.
@@ -66,10 +66,10 @@ class Critic:
         explained = 1.0 - float((flat - estimates).var(correction=0)) / spread if spread > 1e-12 else 0.0
         return {"return_mean": float(flat.mean()), "explained_variance": explained}
 
-    def update(self, rows: list[Row], factor: float) -> dict[str, float]:
+    def update(self, rows: list[TrainingRow], factor: float) -> dict[str, float]:
         """One optimiser step: the mean over tokens of the clipped squared error."""
         weight, total = 1.0 / max(1, sum(len(row.ids) for row in rows)), 0.0
-        for group, counts in self._batches.turns(rows, range(len(rows))):
+        for group, counts in self._batches.micro_batches(rows, range(len(rows))):
             part = [rows[index] for index in group]
             values, _ = self._engine.apply(score_values, part)
             if not counts:
@@ -90,7 +90,7 @@ class Critic:
     def save(self, folder: Path) -> None:
         """Weights, optimiser and statistics."""
         self._engine.save(folder)
-        if self._batches.ranks.first:
+        if self._batches.ranks.is_first:
             (folder / NORM).write_text(json.dumps(self._norm.state_dict()), "utf-8")
 
     def load(self, folder: Path) -> None:
@@ -98,5 +98,5 @@ class Critic:
         self._engine.load(folder)
         self._norm.load_state_dict(json.loads((folder / NORM).read_text("utf-8")))
 
-    def _raw(self, values: Tensor) -> Tensor:
+    def _denormalised(self, values: Tensor) -> Tensor:
         return self._norm.denormalise(values) if self._settings.normalise else values

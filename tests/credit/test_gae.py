@@ -77,8 +77,8 @@ def test_responses_of_unequal_length_that_ended_and_that_were_cut():
     rewards, tails = [1.0, 2.0, 3.0, 4.0, 5.0], [9.0, 9.0, 0.8, 0.3, 0.0]
     found = assign(Experience(forest, rewards, penalties, values, tails), GaeParams(lam=0.9, gamma=0.99))
     for index, (size, finish) in enumerate(sizes):
-        own = token_rewards(penalties[index].double(), rewards[index], finish.whole)
-        tail = torch.tensor(0.0 if finish.whole else tails[index], dtype=torch.float64)
+        own = token_rewards(penalties[index].double(), rewards[index], finish.complete)
+        tail = torch.tensor(0.0 if finish.complete else tails[index], dtype=torch.float64)
         assert torch.equal(found[index], gae(own, values[index].double(), tail, 0.99, 0.9).float())
         assert len(found[index]) == size
 

@@ -406,4 +406,4 @@ def test_generation_stops_at_the_end_of_a_turn(made):
     engine = LocalEngine(model, tokens, CPU)
     ((completion,),) = engine.generate([tokens.encode_prompt("hi")], [[1]], SamplingParams(max_new_tokens=8))
     assert list(completion.ids) == [tokens.end_id]
-    assert completion.finish.whole
+    assert completion.finish.complete

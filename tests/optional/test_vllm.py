@@ -91,7 +91,7 @@ def test_caps_and_the_end_of_the_context(engines):
         for completion, long in zip(row, whole, strict=True):
             assert completion.ids == long.ids[:cap]
             assert len(completion.ids) <= min(cap, 64, room)
-            if not completion.finish.whole:
+            if not completion.finish.complete:
                 assert completion.finish == (
                     Finish.CONTEXT if len(completion.ids) == room < min(cap, 64) else Finish.CAP
                 )
@@ -147,12 +147,12 @@ def test_a_pause_that_raises_leaves_an_engine_that_works(engines):
         if len(asked) == 3:
             raise KeyboardInterrupt
 
-    vllm.pause = pause
+    vllm.check_stop = pause
     try:
         with pytest.raises(KeyboardInterrupt):
             vllm.generate(PREFIXES, KEYS, sampling)
     finally:
-        vllm.pause = lambda: None
+        vllm.check_stop = lambda: None
     assert_same(local.generate(PREFIXES, KEYS, sampling), vllm.generate(PREFIXES, KEYS, sampling))
 
 

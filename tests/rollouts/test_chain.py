@@ -159,7 +159,7 @@ def test_main_responses_are_whole_and_estimates_start_where_they_say(
             assert all(forest.context(side) == prompts[tree].ids + before for side in sides)
             assert all(len(forest.response(side)) <= 8 for side in sides)
     whole_or_full = [
-        forest.nodes[side].finish.whole or len(forest.response(side)) == 8
+        forest.nodes[side].finish.complete or len(forest.response(side)) == 8
         for side in forest.leaves(side=True)
     ]
     assert all(whole_or_full)

@@ -24,7 +24,7 @@ from pipelines.rollouts.forest import Finish
 from pipelines.rollouts.fused import FusedForward, fusible
 from pipelines.rollouts.generic import GenericForward
 from pipelines.rollouts.local import LocalEngine
-from pipelines.rollouts.prefill import deal, trunks
+from pipelines.rollouts.prefill import distribute, group_prefixes
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests.tiny import CPU, make_tiny_tokens
 
@@ -125,7 +125,7 @@ def test_compiled_and_plain_kernels_give_the_same_bits(model, tokens, dtype, mon
     batch = requests([3, 9, 40, 60], 3)
     compiled = LocalEngine(model, tokens, placement).generate(*batch, SAMPLING)
     for user in (fused, wave):
-        monkeypatch.setattr(user, "fast", lambda function, device: function)
+        monkeypatch.setattr(user, "compiled", lambda function, device: function)
     plain = LocalEngine(model, tokens, placement).generate(*batch, SAMPLING)
     for mine, theirs in zip((c for f in compiled for c in f), (c for f in plain for c in f), strict=True):
         assert mine.ids == theirs.ids
@@ -149,8 +149,8 @@ def test_a_prefix_held_once_for_its_family_and_one_held_by_each_row_give_the_sam
         for key, cap in zip(row, limits, strict=True)
     ]
     results, shared = [], []
-    original = wave.Rows.join
-    monkeypatch.setattr(wave.Rows, "join", lambda *rest: shared.append(rest[-2]) or original(*rest))
+    original = wave.CacheRows.join
+    monkeypatch.setattr(wave.CacheRows, "join", lambda *rest: shared.append(rest[-2]) or original(*rest))
     for least in (1, 99):
         monkeypatch.setattr(wave, "SHARED_BY", least)
         for at_once in (1024, 7):
@@ -349,14 +349,14 @@ def test_another_model_or_one_with_parts_replaced_gets_a_forward_of_its_own(toke
 
 def test_trunks_cover_every_row_once_and_hands_are_even():
     prefixes = [[1, 2], [1], [3], [1, 2, 3], [1, 2], [2, 9]]
-    found = trunks(prefixes, [[0, 1], [2], [3], [4], [5], [6, 7, 8]])
+    found = group_prefixes(prefixes, [[0, 1], [2], [3], [4], [5], [6, 7, 8]])
     assert [(trunk.ids, trunk.users) for trunk in found] == [
         ((3,), {1: [3]}),
         ((2, 9), {2: [6, 7, 8]}),
         ((1, 2, 3), {3: [4], 2: [0, 1, 5], 1: [2]}),
     ]
     for hands in (1, 2, 3, 20):
-        dealt = deal(found, hands)
+        dealt = distribute(found, hands)
         assert sorted(
             row for hand in dealt for trunk in hand for rows in trunk.users.values() for row in rows
         ) == list(range(9))
@@ -393,12 +393,12 @@ def test_an_error_in_any_worker_ends_the_call_and_restores_the_threads(tokens, m
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        engine.pause = iter([None] * 3).__next__  # raises StopIteration at the fourth token
+        engine.check_stop = iter([None] * 3).__next__  # raises StopIteration at the fourth token
         with pytest.raises(StopIteration):
             engine.generate(*batch, SAMPLING)
         assert torch.get_num_threads() == 2
         assert not engine.model.training
-        engine.pause = lambda: None
+        engine.check_stop = lambda: None
         assert len(engine.generate(*batch, SAMPLING)) == 6
     finally:
         torch.set_num_threads(before)

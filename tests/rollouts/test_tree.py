@@ -84,8 +84,8 @@ def test_truncated_leaves_say_so():
     assert {(cut.nodes[leaf].finish, len(cut.nodes[leaf].ids)) for leaf in cut.leaves()} == {
         (Finish.CONTEXT, 2)
     }
-    assert not Finish.CAP.whole
-    assert not Finish.CONTEXT.whole
+    assert not Finish.CAP.complete
+    assert not Finish.CONTEXT.complete
 
 
 def test_context_is_reserved_for_every_level():
@@ -123,9 +123,11 @@ def test_every_unfinished_inner_segment_has_all_its_children(seed, branching, se
     assert all(children[tree, -1] == branching[0] for tree in (0, 1))
     for index, node in enumerate(forest.nodes):
         inner = node.depth < len(branching)
-        assert children[node.tree, index] == (branching[node.depth] if inner and not node.finish.whole else 0)
-        assert node.finish.whole == (node.ids[-1] == EOS)
-        assert len(node.ids) == (segment if inner else last) or node.finish.whole
+        assert children[node.tree, index] == (
+            branching[node.depth] if inner and not node.finish.complete else 0
+        )
+        assert node.finish.complete == (node.ids[-1] == EOS)
+        assert len(node.ids) == (segment if inner else last) or node.finish.complete
 
 
 @pytest.fixture(scope="module")

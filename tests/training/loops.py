@@ -13,10 +13,10 @@ from pipelines.rewards.judge import Judge, RuleJudge
 from pipelines.rollouts.local import LocalEngine
 from pipelines.seams import load
 from pipelines.settings import laid_over
-from pipelines.training.best import Best
-from pipelines.training.checkpoints import Checkpoints, Parts
+from pipelines.training.best import BestWeights
+from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import TorchEngine
-from pipelines.training.micro_batches import MicroBatches
+from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy import PolicyTrainer
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.ranks import Ranks
@@ -71,9 +71,9 @@ class Loop:
         )
         self.model = make_half_able_model(tokens) if model is None else model
         self.folder, self.notes = folder, Notes()
-        batches = MicroBatches(budget, Ranks.alone())
-        refers = self.settings.refers or self.settings.validation_every
-        self.reference = Reference(self.model, CPU, self.settings.reference.rate) if refers else None
+        batches = MicroBatcher(budget, Ranks.single())
+        needs_reference = self.settings.needs_reference or self.settings.validation_every
+        self.reference = Reference(self.model, CPU, self.settings.reference.rate) if needs_reference else None
         self.critic = None
         if self.settings.critic is not None:
             self.critic = Critic(
@@ -99,12 +99,14 @@ class Loop:
             seed,
             batches,
             folder / "dump",
-            Best() if self.settings.keep == "best" else None,
+            BestWeights() if self.settings.keep == "best" else None,
         )
 
     def run(self) -> list[dict[str, float]]:
         """The rows of the curve that this run wrote."""
-        state = Parts(policy=self.engine, critic=self.critic, reference=self.reference, loop=self.trainer)
+        state = CheckpointParts(
+            policy=self.engine, critic=self.critic, reference=self.reference, loop=self.trainer
+        )
         checkpoints = Checkpoints(self.folder / "checkpoints", 0, self.notes.say)
         self.trainer.train(Session(state, checkpoints, self.notes, self.settings.iterations), self.notes)
         return self.notes.rows

@@ -43,9 +43,9 @@ def batch_loss(engine: Engine, ranks: Ranks) -> float:
     gradient.
     """
     count = sum(len(row) - 1 for row in ROWS)
-    mine = ranks.share(ROWS)
+    mine = ranks.shard(ROWS)
     total = 0.0
-    for turn in range(ranks.turns(len(ROWS))):
+    for turn in range(ranks.micro_batches_per_rank(len(ROWS))):
         ids = torch.tensor([mine[turn] if turn < len(mine) else ROWS[0][:2]])
         loss = -engine.forward(ids, torch.ones_like(ids, dtype=torch.bool)).logprobs.sum() / count
         engine.backward(loss if turn < len(mine) else 0 * loss)
@@ -77,7 +77,7 @@ def sample(model: Any, tokens: Tokens, ranks: Ranks) -> list[list[tuple[list[int
 
 
 def weights(engine: Engine) -> dict[str, Tensor]:
-    with engine.whole() as model:
+    with engine.gathered() as model:
         return {name: value.detach().clone() for name, value in adapters.plain_state(model).items()}
 
 
@@ -85,19 +85,19 @@ def run(make: Any, ranks: Ranks, tokens: Tokens, folder: Path) -> dict[str, Any]
     """All that is compared. `make(seed, adapter)` gives an engine over `model_of` these."""
     engine = make(0, False)
     batch_loss(engine, ranks)
-    engine.discard()
+    engine.zero_grad()
     found: dict[str, Any] = {"steps": learn(engine, ranks), "weights": weights(engine)}
-    with engine.whole() as model:
+    with engine.gathered() as model:
         found["sampled"] = sample(model, tokens, ranks)
-        if ranks.first:  # only one rank: nothing in there may wait for the others
-            found["sampled_alone"] = sample(model, tokens, Ranks.alone())
+        if ranks.is_first:  # only one rank: nothing in there may wait for the others
+            found["sampled_alone"] = sample(model, tokens, Ranks.single())
             policy.save(model, tokens, folder / "model")
     with torch.no_grad():
         found["scored"] = engine.apply(
             score, torch.tensor([[4, 5, 6, 7]]), torch.tensor([[False, True, True, True]])
         ).logprobs
     checkpoint = folder / "checkpoint"
-    if ranks.first:
+    if ranks.is_first:
         checkpoint.mkdir(parents=True, exist_ok=True)
     ranks.barrier()
     engine.save(checkpoint)
@@ -137,7 +137,7 @@ def alone(tokens: Tokens, folder: Path, settings: OptimiserParams = SETTINGS) ->
     """The same in one process with the torch engine."""
     return run(
         lambda seed, adapter: TorchEngine(model_of(tokens, seed, adapter), settings, CPU),
-        Ranks.alone(),
+        Ranks.single(),
         tokens,
         folder,
     )
@@ -149,13 +149,13 @@ def main() -> None:
     tokens = Tokens.load(folder / "tokens")
     ranks = Ranks.join(CPU)
     found: dict[str, Any] = {
-        "gathered": ranks.gather([ranks.index, "x"]),
+        "gathered": ranks.all_gather([ranks.index, "x"]),
         "any": (ranks.any(ranks.index == 1), ranks.any(False)),
     }
     found["sum"] = (ranks.sum(0.5 + ranks.index), ranks.sum(torch.tensor([1.0, ranks.index])).tolist())
-    found["of_first"] = ranks.of_first(ranks.index)
-    found["unshared"] = ranks.unshare([item * 10 for item in ranks.share([1, 2, 3, 4, 5])], 5)
-    found["turns"] = [ranks.turns(count) for count in (0, 1, 2, 5)]
+    found["broadcast_from_first"] = ranks.broadcast_from_first(ranks.index)
+    found["unshared"] = ranks.unshard([item * 10 for item in ranks.shard([1, 2, 3, 4, 5])], 5)
+    found["turns"] = [ranks.micro_batches_per_rank(count) for count in (0, 1, 2, 5)]
     torch.save(found, folder / f"ranks-{ranks.index}.pt")
     for name in sys.argv[2:]:
         stage, settings = int(name[0]), SETTINGS

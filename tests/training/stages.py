@@ -246,7 +246,7 @@ def stop_while_sampling(call: int, number: int) -> None:
 
     def counted(self: LocalEngine, *arguments: Any, **options: Any) -> Any:
         calls[0] += 1
-        pause, polls = self.pause, [0]
+        pause, polls = self.check_stop, [0]
 
         def signal_then_pause() -> None:
             polls[0] += 1
@@ -255,11 +255,11 @@ def stop_while_sampling(call: int, number: int) -> None:
             pause()
 
         if calls[0] >= call:
-            self.pause = signal_then_pause
+            self.check_stop = signal_then_pause
         try:
             return generate(self, *arguments, **options)
         finally:
-            self.pause = pause
+            self.check_stop = pause
 
     LocalEngine.generate = counted  # type: ignore[method-assign]
 

@@ -78,7 +78,7 @@ def test_merged_computes_the_same_and_leaves_no_trace(tokens):
     engine, _ = trained(tokens)
     state = {name: value.clone() for name, value in engine.model.state_dict().items()}
     after = logprobs(engine.model)
-    with engine.whole() as model:
+    with engine.gathered() as model:
         torch.testing.assert_close(logprobs(model), after, atol=1e-5, rtol=0)
         assert not torch.equal(
             model.model.layers[0].self_attn.q_proj.weight,
@@ -92,7 +92,7 @@ def test_a_saved_model_is_plain_and_the_same(tokens, tmp_path, inside):
     engine, _ = trained(tokens)
     expected = logprobs(engine.model)
     if inside:
-        with engine.whole() as model:
+        with engine.gathered() as model:
             policy.save(model, tokens, tmp_path / "model")
     else:
         policy.save(engine.model, tokens, tmp_path / "model")
@@ -152,5 +152,5 @@ def test_a_target_with_a_tied_weight_is_refused_and_untied_it_learns(tokens, tar
         engine.step(1.0)
     after = logprobs(engine.model)
     assert not torch.allclose(after, before, atol=1e-2)
-    with engine.whole() as merged:
+    with engine.gathered() as merged:
         torch.testing.assert_close(logprobs(merged), after, atol=1e-4, rtol=0)

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from pipelines.training.checkpoints import Checkpoints, Parts, WrittenOtherwise
+from pipelines.training.checkpoints import CheckpointParts, Checkpoints, IncompatibleCheckpoint
 from pipelines.training.ranks import Ranks
 
 
@@ -24,27 +24,27 @@ class Part:
 
 
 def test_parts_lie_apart_and_a_missing_one_is_passed_over(tmp_path):
-    saved, back = Parts(one=Part("1"), none=None, two=Part("2")), (Part("a"), Part("b"))
+    saved, back = CheckpointParts(one=Part("1"), none=None, two=Part("2")), (Part("a"), Part("b"))
     Checkpoints(tmp_path / "c", 0, print).save(3, saved)
     folder = tmp_path / "c/step-00000003"
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["one", "two"]
-    assert Checkpoints(tmp_path / "c", 0, print).resume(Parts(one=back[0], two=back[1])) == 3
+    assert Checkpoints(tmp_path / "c", 0, print).resume(CheckpointParts(one=back[0], two=back[1])) == 3
     assert [part.value for part in back] == ["1", "2"]
 
 
 def damaged(folder, done):
     """A checkpoint whose second part has the right size and no sense."""
-    Checkpoints(folder, 0, print).save(done, Parts(one=Part("9"), two=Part("?")))
+    Checkpoints(folder, 0, print).save(done, CheckpointParts(one=Part("9"), two=Part("?")))
 
 
 def test_an_older_checkpoint_stands_in_for_one_that_loads_in_part(tmp_path):
     said = []
     damaged(tmp_path / "c", 2)
     (tmp_path / "c/step-00000002").rename(tmp_path / "aside")
-    Checkpoints(tmp_path / "c", 0, print).save(1, Parts(one=Part("1"), two=Part("2")))
+    Checkpoints(tmp_path / "c", 0, print).save(1, CheckpointParts(one=Part("1"), two=Part("2")))
     (tmp_path / "aside").rename(tmp_path / "c/step-00000002")
     one, two = Part("a"), Part("b")
-    assert Checkpoints(tmp_path / "c", 0, said.append).resume(Parts(one=one, two=two)) == 1
+    assert Checkpoints(tmp_path / "c", 0, said.append).resume(CheckpointParts(one=one, two=two)) == 1
     assert (one.value, two.value) == ("1", "2")
     assert "step-00000002 cannot be read (no value)" in said[0]
 
@@ -56,10 +56,10 @@ def test_a_state_that_was_loaded_in_part_is_no_start(tmp_path):
     with pytest.raises(
         RuntimeError, match=r"no older checkpoint can be read.*damaged-step-00000002 now; run again"
     ):
-        Checkpoints(tmp_path / "c", 0, print).resume(Parts(one=one, two=two))
+        Checkpoints(tmp_path / "c", 0, print).resume(CheckpointParts(one=one, two=two))
     assert (tmp_path / "c/damaged-step-00000002").is_dir()
     again = Part("a"), Part("b")
-    assert Checkpoints(tmp_path / "c", 0, print).resume(Parts(one=again[0], two=again[1])) == 0
+    assert Checkpoints(tmp_path / "c", 0, print).resume(CheckpointParts(one=again[0], two=again[1])) == 0
     assert [part.value for part in again] == ["a", "b"]
 
 
@@ -75,7 +75,7 @@ def test_random_state_comes_back(tmp_path):
 class Agreeing(Ranks):
     """Several ranks that all say what this one says."""
 
-    def of_first(self, value):
+    def broadcast_from_first(self, value):
         return value
 
     def _exchange(self, value):
@@ -97,7 +97,7 @@ def files(folder):
 @pytest.mark.parametrize(
     ("ranks", "division", "now", "back"),
     [
-        (Ranks.alone(), DIVIDED, "processes 1", "execution.processes: 2, "),
+        (Ranks.single(), DIVIDED, "processes 1", "execution.processes: 2, "),
         (Agreeing(0, 4), DIVIDED, "processes 4, zero_stage 3, offload none", "execution.processes: 2 again"),
         (
             TWO,
@@ -117,7 +117,7 @@ def test_other_execution_settings_leave_a_checkpoint_untouched(tmp_path, ranks, 
     folder = tmp_path / "c/step-00000050"
     noting(tmp_path / "c").save(50, Part("50"))
     before, part = files(tmp_path), Part("a")
-    with pytest.raises(WrittenOtherwise) as error:
+    with pytest.raises(IncompatibleCheckpoint) as error:
         noting(tmp_path / "c", ranks, division).resume(part)
     for words in (
         str(folder),
@@ -132,8 +132,8 @@ def test_other_execution_settings_leave_a_checkpoint_untouched(tmp_path, ranks, 
 
 
 def test_one_process_divides_nothing_whatever_the_settings_say(tmp_path):
-    noting(tmp_path / "c", Ranks.alone()).save(1, Part("1"))
-    assert noting(tmp_path / "c", Ranks.alone(), {"zero_stage": 0, "offload": "none"}).resume(Part("a")) == 1
+    noting(tmp_path / "c", Ranks.single()).save(1, Part("1"))
+    assert noting(tmp_path / "c", Ranks.single(), {"zero_stage": 0, "offload": "none"}).resume(Part("a")) == 1
 
 
 def test_a_checkpoint_that_does_not_note_the_division_is_read(tmp_path):
@@ -145,7 +145,7 @@ def test_a_checkpoint_that_does_not_note_the_division_is_read(tmp_path):
     path.write_text(json.dumps(noted | {"ranks": 2}))
     assert noting(tmp_path / "c", TWO, {"zero_stage": 1, "offload": "none"}).resume(Part("a")) == 1
     with pytest.raises(
-        WrittenOtherwise,
+        IncompatibleCheckpoint,
         match=r"written with processes 2, this run has processes 1.*set execution.processes: 2 again",
     ):
-        noting(tmp_path / "c", Ranks.alone()).resume(Part("a"))
+        noting(tmp_path / "c", Ranks.single()).resume(Part("a"))

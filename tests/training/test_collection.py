@@ -97,7 +97,7 @@ def test_decided_groups_are_replaced():
     assert figures["length"] == pytest.approx(3.5)
     assert figures["finished"] == 1
     assert made.said == []
-    _, rows = rollout.rows()
+    _, rows = rollout.training_rows()
     assert [row.question for row in rows] == ["c"] * 4 + ["d"] * 4
     assert rows[1].ids == (2, 2, EOS)
 
@@ -155,7 +155,7 @@ def test_no_prompt_at_all_is_left(shaping):
     rollout = collector(shaping=shaping, refill={"prompts": 2, "rounds": 2}).collect(
         drawing(FOUR[:2], FOUR[:2]), 0
     )
-    assert rollout.rows() == ([], [])
+    assert rollout.training_rows() == ([], [])
     assert rollout.figures["refill_missing"] == 2
     assert rollout.figures["accuracy"] == 0.5
 

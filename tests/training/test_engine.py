@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipelines.models.placement import Placement
-from pipelines.training.engine import TorchEngine, optimisers
+from pipelines.training.engine import TorchEngine, make_optimisers
 from pipelines.training.optimiser_params import OptimiserParams
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
@@ -101,7 +101,7 @@ def test_any_function_of_the_model_can_be_trained(tokens):
 def test_vectors_have_their_own_rate_and_no_decay_and_muon_takes_only_the_layers_matrices(tokens):
     model = make_tiny_model(tokens)
     settings = OptimiserParams(kind="muon", learning_rate=1e-3, vector_learning_rate=1e-2, weight_decay=0.1)
-    adamw, muon = optimisers(model, settings)
+    adamw, muon = make_optimisers(model, settings)
     matrices, vectors = adamw.param_groups
     assert [group["lr"] for group in (matrices, vectors)] == [1e-3, 1e-2]
     assert vectors["weight_decay"] == 0.0

@@ -6,13 +6,13 @@ import math
 import pytest
 import torch
 
-from pipelines.training.collection import Row
+from pipelines.training.collection import TrainingRow
 from pipelines.training.guard import NotFinite, check_finite
 
 
 def row(name, count):
     values = torch.arange(count, dtype=torch.float32)
-    return Row(name, ((1, 2), (3,)), tuple(range(count)), values, values - 1, values)
+    return TrainingRow(name, ((1, 2), (3,)), tuple(range(count)), values, values - 1, values)
 
 
 ROWS = [row("a", 2), row("b", 1), row("c", 3)]

@@ -14,12 +14,12 @@ from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.free_memory import available
 from pipelines.models.packing import Segment, pack, score_packed, score_rows
 from pipelines.models.placement import Placement
-from pipelines.rollouts.flight import BATCH, Request, Room, token_bytes
+from pipelines.rollouts.flight import BATCH, Request, RolloutMemory, token_bytes
 from pipelines.rollouts.fused import FusedForward, fusible, own_bytes, refresh_bytes
 from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.engine import TorchEngine
-from pipelines.training.memory import Plan, Shape, activations, check_fits, hollow, predict
+from pipelines.training.memory import MemoryPlan, ModelShape, activation_bytes, check_fits, meta_copy, predict
 from pipelines.training.optimiser_params import OptimiserParams
 from tests.models.test_packing import FAMILIES, flat, make
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
@@ -32,26 +32,26 @@ WIDE = {"hidden_size": 256, "intermediate_size": 1024, "head_dim": 64}  # packed
 @pytest.fixture(scope="module")
 def shape():
     with torch.device("meta"):
-        return Shape.of(AutoModelForCausalLM.from_config(FAMILIES["qwen2"]))
+        return ModelShape.of(AutoModelForCausalLM.from_config(FAMILIES["qwen2"]))
 
 
 def test_weights_gradients_and_moments_are_exact(shape):
     model = make()
     count = sum(parameter.numel() for parameter in model.parameters())
-    found = predict(shape, Plan(tokens=1))
+    found = predict(shape, MemoryPlan(tokens=1))
     assert (found["weights"], found["gradients"], found["optimiser"]) == (4 * count, 4 * count, 8 * count)
     inner = sum(
         p.numel()
         for name, p in model.named_parameters()
         if p.ndim > 1 and "embed" not in name and "head" not in name
     )
-    assert predict(shape, Plan(tokens=1, optimiser="muon"))["optimiser"] == 8 * count - 4 * inner
+    assert predict(shape, MemoryPlan(tokens=1, optimiser="muon"))["optimiser"] == 8 * count - 4 * inner
 
 
 def test_frozen_weights_have_no_gradient():
     model = make()
     model.model.embed_tokens.requires_grad_(False)
-    found = predict(Shape.of(model), Plan(tokens=1))
+    found = predict(ModelShape.of(model), MemoryPlan(tokens=1))
     assert found["weights"] - found["gradients"] == 4 * model.model.embed_tokens.weight.numel()
 
 
@@ -70,13 +70,13 @@ def test_activations_are_those_that_autograd_keeps():
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         score_packed(model, packed, entropy=False)
     tokens = packed.ids.shape[1]
-    plan = Plan(tokens=tokens, repeats=len(packed.layout.keys.index) / tokens)
-    found = activations(Shape.of(model), plan) / sum(storage.nbytes() for storage in kept.values())
+    plan = MemoryPlan(tokens=tokens, repeats=len(packed.layout.keys.index) / tokens)
+    found = activation_bytes(ModelShape.of(model), plan) / sum(storage.nbytes() for storage in kept.values())
     assert 0.7 < found < 1.3
 
 
 def test_what_saves_memory_is_seen_to_save_it(shape):
-    plain = Plan(tokens=4096, heap=False)
+    plain = MemoryPlan(tokens=4096, heap=False)
     whole = sum(predict(shape, plain).values())
     for change in ({"half": True}, {"checkpointing": True}, {"tokens": 2048}, {"zero_stage": 1, "ranks": 8}):
         assert sum(predict(shape, replace(plain, **change)).values()) < whole, change
@@ -91,17 +91,17 @@ def test_what_saves_memory_is_seen_to_save_it(shape):
 
 
 def test_zero_stages_divide_moments_gradients_and_weights(shape):
-    alone = predict(shape, Plan(tokens=1))
+    alone = predict(shape, MemoryPlan(tokens=1))
     for stage in range(4):
-        found = predict(shape, Plan(tokens=1, zero_stage=stage, ranks=4))
+        found = predict(shape, MemoryPlan(tokens=1, zero_stage=stage, ranks=4))
         assert [alone[name] // found[name] for name in ("optimiser", "gradients", "weights")] == [
             4 if stage >= need else 1 for need in (1, 2, 3)
         ]
 
 
 def test_the_sampler_is_another_phase_than_the_update(shape):
-    assert "activations" not in predict(shape, Plan(tokens=1, cached=10**6))
-    found = predict(shape, Plan(tokens=1, cached=10**5))
+    assert "activations" not in predict(shape, MemoryPlan(tokens=1, cached=10**6))
+    found = predict(shape, MemoryPlan(tokens=1, cached=10**5))
     # keys and values, bytes, layers, width of two heads of 4
     assert found["sampler: cache"] == 2 * 4 * 2 * 8 * 1000 * 100
 
@@ -129,7 +129,7 @@ def allocated(profiled):
 
 
 def test_what_the_sampler_copies_lives_through_the_update(shape):
-    for plan in (Plan(tokens=4096, copies=GIGA), Plan(tokens=1, copies=GIGA, cached=10**6)):
+    for plan in (MemoryPlan(tokens=4096, copies=GIGA), MemoryPlan(tokens=1, copies=GIGA, cached=10**6)):
         found = predict(shape, plan)
         assert found["sampler: weights"] == GIGA, found
         assert ("activations" in found) == (plan.tokens > 1)
@@ -152,7 +152,7 @@ def test_the_sampler_holds_what_is_counted_and_nothing_twice(family, changes, dt
 
 
 def test_stage_3_samples_from_whole_weights(shape):
-    plan = Plan(tokens=1, cached=10**6, zero_stage=3, ranks=4)
+    plan = MemoryPlan(tokens=1, cached=10**6, zero_stage=3, ranks=4)
     found, cut = predict(shape, plan), predict(shape, replace(plan, zero_stage=2))
     whole = 4 * shape.parameters
     assert sum(size for name, size in found.items() if "weights" in name) == whole + whole // 4
@@ -182,7 +182,7 @@ def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
             LocalEngine(model, tokens, placement),
         )
         for _ in range(2):
-            with engine.whole():
+            with engine.gathered():
                 sampler.generate([[4, 5]], [list(range(4))], SamplingParams(max_new_tokens=4))
             sampler.rest()
             for _ in range(2):
@@ -195,7 +195,9 @@ def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
         ]
     half = dtype == torch.bfloat16
     sampling = dict(zip(("copies", "refreshed"), own, strict=True)) | {"cached": 4 * 6, "sequences": 4}
-    found = predict(Shape.of(model), Plan(tokens=20, repeats=1.0, half=half, heap=False, **sampling))
+    found = predict(
+        ModelShape.of(model), MemoryPlan(tokens=20, repeats=1.0, half=half, heap=False, **sampling)
+    )
     peak = max(allocated(profiled))
     assert 0.97 < sum(found.values()) / peak < 1.15, (found, peak)
 
@@ -203,8 +205,8 @@ def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
 def test_a_hollow_model_has_the_shape_and_no_weights(tokens):
     model = make_tiny_model(tokens)
     model.model.embed_tokens.requires_grad_(False)
-    empty = hollow(model)
-    assert Shape.of(empty) == Shape.of(model)
+    empty = meta_copy(model)
+    assert ModelShape.of(empty) == ModelShape.of(model)
     assert {weight.device.type for weight in (*empty.parameters(), *empty.buffers())} == {"meta"}
     assert {weight.device.type for weight in model.parameters()} == {"cpu"}
 
@@ -297,7 +299,7 @@ def test_what_is_predicted_is_what_the_run_samples_at_once(tmp_path, monkeypatch
     assert [(one.rows, one.prefixes, one.new) for one in asked] == [(12, 4, 5)]
     model = policy.load(tmp_path / "models/sft/model")[0]
     each = token_bytes(model.config, torch.float32)
-    room = Room(torch.device("cpu"), torch.get_num_threads(), fusible(model), each)
+    room = RolloutMemory(torch.device("cpu"), torch.get_num_threads(), fusible(model), each)
     assert room.cache_bytes(asked[0], 1024) <= each * 12 * (asked[0].prefix + 5)
     assert small.get("sampler: cache", 0) <= each * 12 * (asked[0].prefix + 5)
 
@@ -305,7 +307,7 @@ def test_what_is_predicted_is_what_the_run_samples_at_once(tmp_path, monkeypatch
 @pytest.mark.parametrize("lean", [True, False])
 def test_the_largest_batch_that_fits_is_taken(lean):
     room, request = (
-        Room(torch.device("cpu"), 1, lean, 1000),
+        RolloutMemory(torch.device("cpu"), 1, lean, 1000),
         Request(rows=4096, prefixes=4096, prefix=300, new=100),
     )
     assert room.fitting(request, 1 << 40) == BATCH
@@ -321,8 +323,8 @@ def test_a_sampler_with_little_memory_takes_fewer_rows_and_draws_the_same(tokens
     model, keys = make_tiny_model(tokens), [[10 * row + each for each in range(4)] for row in range(5)]
     plenty = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))
     monkeypatch.setattr("pipelines.rollouts.flight.available", lambda device: 20_000)
-    seen, original = [], Room.fitting
-    monkeypatch.setattr(Room, "fitting", lambda *words: (seen.append(original(*words)), seen[-1])[1])
+    seen, original = [], RolloutMemory.fitting
+    monkeypatch.setattr(RolloutMemory, "fitting", lambda *words: (seen.append(original(*words)), seen[-1])[1])
     little = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))
     assert len(seen) == 1
     assert 1 <= seen[0] < 20

@@ -17,7 +17,7 @@ from pipelines.objectives.preference import dpo
 from pipelines.training import preference_data
 from pipelines.training.checkpoints import Checkpoints
 from pipelines.training.engine import TorchEngine
-from pipelines.training.preference import Referenced, batch_loss, train_pairs
+from pipelines.training.preference import PairsWithReference, batch_loss, train_pairs
 from pipelines.training.preference_data import AnswerPair, PairBatches, PairData, total_steps
 from pipelines.training.preference_params import PairTrainParams
 from pipelines.training.ranks import Ranks
@@ -71,7 +71,7 @@ def run(folder, model, pairs, reference, settings=SETTINGS, budget=200, stop=Non
         session._terminated = done == stop
 
     notes.progress = progress
-    held_out = Referenced(pairs, reference) if validation else None
+    held_out = PairsWithReference(pairs, reference) if validation else None
     with suppress(SystemExit):
         train_pairs(engine, session, pairs, reference, held_out, settings, notes, 0, budget)
     return notes.rows, [value.detach().clone() for value in model.parameters()]
@@ -154,7 +154,9 @@ def test_packing_and_shared_beginnings_change_rounding_only(tokens, family):
 @pytest.mark.parametrize("budget", [1, 25, 60, 10_000])
 def test_no_cut_divides_a_pair_or_exceeds_the_budget(tokens, shared, budget):
     pairs = tricky(tokens)
-    groups = [group for group, counts in PairBatches(budget, Ranks.alone(), shared).turns(pairs) if counts]
+    groups = [
+        group for group, counts in PairBatches(budget, Ranks.single(), shared).micro_batches(pairs) if counts
+    ]
     assert sorted(index for group in groups for index in group) == list(range(len(pairs)))
     for group in groups:
         rows = [row for index in group for row in pairs[index].rows(shared)]
@@ -173,15 +175,15 @@ def test_every_cut_gives_the_same_figures_and_gradient(tokens, monkeypatch):
     reference = reference_logprobs(make_tiny_model(tokens, seed=1), data, CPU, 1000)
     found = []
     for budget, stem in ((10_000, 4), (60, 1), (1, 1000)):
-        monkeypatch.setattr(preference_data, "STEM", stem)
+        monkeypatch.setattr(preference_data, "MIN_SHARED_PREFIX", stem)
         engine = TorchEngine(copy.deepcopy(model), SETTINGS.optimiser, CPU)
         rows = [3, 0, 11, 7, 4]
         figures = batch_loss(
             engine,
-            Referenced(data, reference),
+            PairsWithReference(data, reference),
             rows,
             SETTINGS,
-            PairBatches(budget, Ranks.alone(), True),
+            PairBatches(budget, Ranks.single(), True),
             True,
         )
         found.append((figures, [value.grad.clone() for value in engine.model.parameters()]))

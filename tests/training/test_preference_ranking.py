@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from pipelines.models import reward_model
 from pipelines.models.adapter_params import AdapterParams
-from pipelines.training.best import Best
-from pipelines.training.checkpoints import Checkpoints, Parts
+from pipelines.training.best import BestWeights
+from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import TorchEngine
 from pipelines.training.preference_data import AnswerPair, PairBatches, PairData
 from pipelines.training.preference_params import RankingParams
@@ -52,8 +52,8 @@ class Run:
         if adapter:
             models = [reward_model.add_adapters(model, adapter, 0) for model in models]
         self.engines = [TorchEngine(model, settings.optimiser, CPU) for model in models]
-        self.best, self.notes = Best(), Notes()
-        state = Parts(
+        self.best, self.notes = BestWeights(), Notes()
+        state = CheckpointParts(
             best=self.best, **{f"member_{index}": engine for index, engine in enumerate(self.engines)}
         )
         session = Session(state, Checkpoints(folder, 0, self.notes.say), self.notes, settings.steps)
@@ -68,7 +68,7 @@ class Run:
     def kept(self):
         """The members with the weights of the best step."""
         for index, engine in enumerate(self.engines):
-            with engine.whole() as model:
+            with engine.gathered() as model:
                 self.best.restore(model, index)
         return [engine.model for engine in self.engines]
 
@@ -81,7 +81,7 @@ def test_identity_7_a_prompt_counts_once_however_many_pairs_it_has(tokens):
     model = reward_model.make(make_tiny_model(tokens), 0)
     torch.nn.init.zeros_(model.score.weight)
     engine = TorchEngine(model, SETTINGS.optimiser, CPU)
-    figures = batch_loss([engine], data, [0, 1, 2], PairBatches(100, Ranks.alone(), True), False)
+    figures = batch_loss([engine], data, [0, 1, 2], PairBatches(100, Ranks.single(), True), False)
     assert figures["loss"] == pytest.approx(math.log(2)), "the weighted sum, 2 log 2, over two prompts"
     assert figures["accuracy"] == 0.5, "equal scores are a coin"
 
@@ -91,7 +91,7 @@ def test_every_cut_gives_the_same_loss_and_gradient(tokens):
     found = []
     for budget in (1, 50, 10_000):
         engine = TorchEngine(reward_model.make(make_tiny_model(tokens), 0), SETTINGS.optimiser, CPU)
-        figures = batch_loss([engine], data, [3, 0, 11, 7], PairBatches(budget, Ranks.alone(), True), True)
+        figures = batch_loss([engine], data, [3, 0, 11, 7], PairBatches(budget, Ranks.single(), True), True)
         found.append((figures, [value.grad.clone() for value in engine.model.parameters()]))
     for figures, gradients in found[1:]:
         assert figures == pytest.approx(found[0][0], rel=1e-4, abs=1e-6)
@@ -129,7 +129,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_the_same_best(tokens, tmp_pa
     for one, other in zip(whole.engines, resumed.engines, strict=True):
         assert all(map(torch.equal, one.model.parameters(), other.model.parameters()))
     for name, member in (("one", whole), ("two", resumed)):
-        with member.engines[1].whole() as model:
+        with member.engines[1].gathered() as model:
             member.best.restore(model, 1)
             reward_model.save(model, tokens, tmp_path / name)
     assert (tmp_path / "one/model.safetensors").read_bytes() == (

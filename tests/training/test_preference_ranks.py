@@ -15,11 +15,11 @@ import torch
 from pipelines.models import reward_model
 from pipelines.models.tokenizer import Tokens
 from pipelines.training import deepspeed_engine
-from pipelines.training.best import Best
+from pipelines.training.best import BestWeights
 from pipelines.training.engine import Engine, TorchEngine
 from pipelines.training.engines import make_engine
 from pipelines.training.optimiser_params import OptimiserParams
-from pipelines.training.preference import Referenced, batch_loss
+from pipelines.training.preference import PairsWithReference, batch_loss
 from pipelines.training.preference_data import PairBatches, PairData
 from pipelines.training.preference_params import PairTrainParams
 from pipelines.training.ranking import RankData
@@ -52,7 +52,7 @@ def learn(folder, ranks, stage):
     found = {"reference": reference}
     policy = engine(make_tiny_model(tokens))
     settings = PairTrainParams(steps=2)
-    pairs, scored = Referenced(data, reference), RankData.rewards(data, "prompt")
+    pairs, scored = PairsWithReference(data, reference), RankData.rewards(data, "prompt")
     steps = [
         batch_loss(policy, pairs, ROWS, settings, batches, True) | {"norm": policy.step(1.0)}
         for _ in range(2)
@@ -61,10 +61,10 @@ def learn(folder, ranks, stage):
     steps += [
         ranking_loss([reward], scored, ROWS, batches, True) | {"norm": reward.step(1.0)} for _ in range(2)
     ]
-    best = Best(ranks)
+    best = BestWeights(ranks)
     best.offer([reward], 2, 0.5)
-    with reward.whole() as model:
-        if ranks.first:
+    with reward.gathered() as model:
+        if ranks.is_first:
             best.restore(model)
             found["scores"] = reward_model.score_ends(model, data.pairs[0].rows(True)).detach()
     return found | {"steps": [list(step.values()) for step in steps]}
@@ -79,7 +79,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.slow
 def test_two_processes_learn_from_pairs_as_one_does(folder):
-    alone = learn(folder, Ranks.alone(), None)
+    alone = learn(folder, Ranks.single(), None)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     launch(
         2,

@@ -36,7 +36,7 @@ SIZES = st.integers(1, 5)
 
 @given(st.lists(st.integers()), SIZES)
 def test_shares_are_disjoint_complete_and_even(items, size):
-    shares = [Ranks(index, size).share(items) for index in range(size)]
+    shares = [Ranks(index, size).shard(items) for index in range(size)]
     assert sorted(item for share in shares for item in share) == sorted(items)
     turns = Ranks(0, size).turns(len(items))
     assert max(map(len, shares)) == turns
@@ -56,16 +56,16 @@ def test_blocks_of_prefixes_follow_each_other_and_are_even(counts, size):
 def test_alone_everything_is_its_own_result(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     ranks = Ranks.join(Placement(torch.device("cpu"), torch.float32))
-    assert ranks == Ranks.alone()
-    assert ranks.first
-    assert ranks.gather([1, 2]) == [1, 2]
-    assert ranks.unshare(ranks.share([3, 4, 5]), 3) == [3, 4, 5]
+    assert ranks == Ranks.single()
+    assert ranks.is_first
+    assert ranks.all_gather([1, 2]) == [1, 2]
+    assert ranks.unshard(ranks.shard([3, 4, 5]), 3) == [3, 4, 5]
     assert ranks.sum(2.5) == 2.5
     value = torch.ones(2)
     assert ranks.sum(value) is value
     assert ranks.any(True)
     assert not ranks.any(False)
-    assert ranks.of_first("x") == "x"
+    assert ranks.broadcast_from_first("x") == "x"
     ranks.barrier()
     ranks.leave()
 
@@ -81,6 +81,6 @@ def test_two_ranks_agree(ranks):
         assert found["gathered"] == [0, "x", 1, "x"]
         assert found["sum"] == (2.0, [2.0, 1.0])
         assert found["any"] == (True, False)
-        assert found["of_first"] == 0
+        assert found["broadcast_from_first"] == 0
         assert found["unshared"] == [10, 20, 30, 40, 50]
         assert found["turns"] == [0, 1, 1, 3]

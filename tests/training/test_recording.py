@@ -50,7 +50,7 @@ def test_a_resumed_run_keeps_each_response_once(tmp_path):
         whole.judge([said(text), said("")])
     half = RecordingJudge(RuleJudge(final_answer), "exact")
     half.judge([said("#### 4"), said("")])
-    half.settle()
+    half.commit()
     half.judge([said("#### 5"), said("")])  # of a step that is not finished: judged again after the stop
     half.save(tmp_path)
     other = RecordingJudge(RuleJudge(final_answer), "exact")

@@ -25,7 +25,7 @@ def after(rate, steps):
     """The reference's weight: it starts at 1, the policy stays at 2."""
     reference, policy = Reference(one_weight(1.0), CPU, rate), one_weight(2.0)
     for _ in range(steps):
-        reference.follow(policy)
+        reference.ema_update(policy)
     return float(reference.model.weight)
 
 
@@ -57,7 +57,7 @@ def test_a_frozen_one_costs_no_checkpoint(tmp_path):
 
 def test_a_moving_one_comes_back(tmp_path):
     moving = Reference(one_weight(1.0), CPU, 0.3)
-    moving.follow(one_weight(2.0))
+    moving.ema_update(one_weight(2.0))
     moving.save(tmp_path)
     back = Reference(one_weight(1.0), CPU, 0.3)
     back.load(tmp_path)
@@ -81,7 +81,7 @@ def test_it_moves_once_an_iteration_and_after_the_updates(tokens, tmp_path, use)
     stored, update = [], follow.trainer._updater.update
 
     def remember(rows, *rest, **more):
-        stored.append((rows, [row.reference.clone() for row in rows]))
+        stored.append((rows, [row.reference_logprobs.clone() for row in rows]))
         return update(rows, *rest, **more)
 
     follow.trainer._updater.update = remember
@@ -89,7 +89,8 @@ def test_it_moves_once_an_iteration_and_after_the_updates(tokens, tmp_path, use)
     assert followed == pytest.approx([0, 0, 0], abs=1e-6)
     for rows, references in stored:
         assert all(
-            torch.equal(row.reference, reference) for row, reference in zip(rows, references, strict=True)
+            torch.equal(row.reference_logprobs, reference)
+            for row, reference in zip(rows, references, strict=True)
         )
     frozen = [row["kl"] for row in Loop(tmp_path / "frozen", tokens, settings).run()]
     assert frozen[0] == pytest.approx(0, abs=1e-6)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.training.checkpoints import Checkpoints, NoRoom
+from pipelines.training.checkpoints import CheckpointNotWritten, Checkpoints
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
@@ -145,7 +145,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(engine, tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(engine, "save", full)
-    with pytest.raises(NoRoom, match=r"No space left.*make room and run again"):
+    with pytest.raises(CheckpointNotWritten, match=r"No space left.*make room and run again"):
         checkpoints.save(2, engine)
     monkeypatch.undo()
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["step-00000001"]
@@ -175,7 +175,7 @@ def test_a_really_full_disk(engine, tmp_path):
     try:
         checkpoints = Checkpoints(disk / "c", 0, print)
         checkpoints.save(1, engine)
-        with pytest.raises(NoRoom, match="MB are free there"):
+        with pytest.raises(CheckpointNotWritten, match="MB are free there"):
             checkpoints.save(2, engine)
         assert [path.name for path in (disk / "c").iterdir()] == ["step-00000001"]
         assert checkpoints.resume(engine) == 1

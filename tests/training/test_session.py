@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from pipelines.training.checkpoints import Checkpoints, Parts
+from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.session import Session
@@ -37,7 +37,7 @@ def test_a_terminated_run_resumes_where_it_was(engine, tmp_path, paused, done):
                 if step == 2:
                     os.kill(os.getpid(), signal.SIGTERM)
                     if paused:
-                        session.pause()
+                        session.check_stop()
 
     with pytest.raises(SystemExit) as exit_status:
         body()
@@ -66,7 +66,7 @@ class Counted:
 
     now = settled = 0
 
-    def settle(self):
+    def commit(self):
         self.settled = self.now
 
     def save(self, folder):
@@ -79,7 +79,7 @@ class Counted:
 @pytest.mark.parametrize(("paused", "expected"), [(False, 3), (True, 2)])
 def test_what_a_broken_off_step_changed_is_not_saved(tmp_path, paused, expected):
     state = Counted()
-    session = Session(Parts(counted=state), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5)
+    session = Session(CheckpointParts(counted=state), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5)
 
     def body():
         with session:
@@ -88,12 +88,13 @@ def test_what_a_broken_off_step_changed_is_not_saved(tmp_path, paused, expected)
                 if step == 2:
                     os.kill(os.getpid(), signal.SIGTERM)
                     if paused:
-                        session.pause()
+                        session.check_stop()
 
     with pytest.raises(SystemExit):
         body()
     again = Counted()
     assert (
-        Session(Parts(counted=again), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5).done == expected
+        Session(CheckpointParts(counted=again), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5).done
+        == expected
     )
     assert again.now == expected

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pipelines.models.logprobs import score
 from pipelines.objectives.clip import clipped_surrogate
 from pipelines.objectives.divergence import kl_estimate
-from pipelines.training.collection import Row
+from pipelines.training.collection import TrainingRow
 from pipelines.training.engine import TorchEngine
 from pipelines.training.guard import NotFinite
-from pipelines.training.micro_batches import MicroBatches
+from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.ranks import Ranks
@@ -71,7 +71,7 @@ def rows(tokens, reference=True, replace=None):
         context = (prompts[index % 3], first) if index in (3, 6) else (prompts[index % 3],)
         entropy = torch.rand(count, generator=generator)
         made.append(
-            Row(
+            TrainingRow(
                 f"q{index % 3}",
                 context,
                 some(count),
@@ -86,7 +86,7 @@ def rows(tokens, reference=True, replace=None):
 
 
 def updater(engine, settings, budget, ranks=None, shared=True):
-    return Updater(engine, settings, 0, MicroBatches(budget, ranks or Ranks.alone(), shared))
+    return Updater(engine, settings, 0, MicroBatcher(budget, ranks or Ranks.single(), shared))
 
 
 class OneOfTwo(Ranks):
@@ -123,9 +123,9 @@ def test_policy_gradients_do_not_depend_on_the_cut(tokens, aggregation, settings
     for budget in BUDGETS:
         for shared in (True, False):
             one = updater(engine, settings, budget, shared=shared)
-            results.append((one.batch(one.plan(rows(tokens)))["loss"], gradients(engine)))
+            results.append((one.batch(one.plan_batch(rows(tokens)))["loss"], gradients(engine)))
         halves = [updater(engine, settings, budget, OneOfTwo(index, 2)) for index in (0, 1)]
-        plan = updater(engine, settings, budget).plan(rows(tokens))  # every rank makes the same plan
+        plan = updater(engine, settings, budget).plan_batch(rows(tokens))  # every rank makes the same plan
         loss = sum(half.batch(plan)["loss"] for half in halves)
         results.append((loss, gradients(engine)))
     for loss, gradient in results[1:]:
@@ -142,14 +142,14 @@ def test_the_loss_is_the_written_formula(tokens):
         rows(tokens),
     )
     one = updater(engine, settings, 30)
-    found = one.batch(one.plan(data))["loss"]
+    found = one.batch(one.plan_batch(data))["loss"]
     surrogate, divergence, count = 0.0, 0.0, 0
     for row in data:
         before = [token for piece in row.context for token in piece]
         response = torch.tensor([[False] * len(before) + [True] * len(row.ids)])
         new = score(engine.model, torch.tensor([[*before, *row.ids]]), response, 0.6).logprobs.detach()
         surrogate += float(clipped_surrogate(new, row.old_logprobs, row.advantages, 0.2, 0.2)[0].sum())
-        divergence += float(kl_estimate(new, row.reference, "k3").sum())
+        divergence += float(kl_estimate(new, row.reference_logprobs, "k3").sum())
         count += len(new)
     assert found == pytest.approx(surrogate / count + 0.5 * divergence / len(data), rel=1e-5)
 
@@ -171,9 +171,15 @@ def test_a_response_counts_once_however_many_segments_it_has(tokens, aggregation
             edges = [0, *(range(1, len(row.ids)) if cut else ()), len(row.ids)]
             for start, end in pairwise(edges):
                 context, part = (*row.context, row.ids[:start]) if start else row.context, slice(start, end)
-                tensors = (row.old_logprobs, row.old_logprobs, row.entropy, row.advantages, row.reference)
+                tensors = (
+                    row.old_logprobs,
+                    row.old_logprobs,
+                    row.entropy,
+                    row.advantages,
+                    row.reference_logprobs,
+                )
                 data.append(
-                    Row(
+                    TrainingRow(
                         row.question,
                         context,
                         row.ids[part],
@@ -181,7 +187,7 @@ def test_a_response_counts_once_however_many_segments_it_has(tokens, aggregation
                         sequence=number,
                     )
                 )
-        results.append((one.batch(one.plan(data))["loss"], gradients(engine)))
+        results.append((one.batch(one.plan_batch(data))["loss"], gradients(engine)))
     assert len(data) > 3
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-5)
     torch.testing.assert_close(results[1][1], results[0][1], atol=1e-6, rtol=1e-4)
@@ -231,7 +237,7 @@ def test_cutpoints_and_mask_see_the_same_probabilities(tokens):
         (PolicyParams(mask=mask, **chain), True),
         (PolicyParams(mask=mask, old_logprobs="trainer"), False),
     ):
-        assert {bool(part.all()) for part in updater(engine, settings, 100).plan(data).kept} == {kept}
+        assert {bool(part.all()) for part in updater(engine, settings, 100).plan_batch(data).kept} == {kept}
 
 
 def test_rows_without_signal_stay_in_the_denominator_but_out_of_the_forward(tokens, monkeypatch):
@@ -243,10 +249,10 @@ def test_rows_without_signal_stay_in_the_denominator_but_out_of_the_forward(toke
         lambda function, part, *rest: (seen.append(len(part)), apply(function, part, *rest))[1],
     )
     data = rows(tokens, reference=False)
-    all_rows = one.batch(one.plan(data))["loss"]
+    all_rows = one.batch(one.plan_batch(data))["loss"]
     gradients(engine)
     signal = [row for row in data if row.advantages.any()]
-    alone = one.batch(one.plan(signal))["loss"]
+    alone = one.batch(one.plan_batch(signal))["loss"]
     assert seen == [len(signal)] * 2
     assert len(signal) < len(data)
     share = sum(len(row.ids) for row in signal) / sum(len(row.ids) for row in data)
@@ -259,7 +265,7 @@ def test_a_batch_without_any_signal_gives_no_gradient(tokens):
     for row in data:
         row.advantages = torch.zeros_like(row.advantages)
     one = updater(engine, PolicyParams(), 100)
-    assert one.batch(one.plan(data)).get("loss", 0.0) == 0.0
+    assert one.batch(one.plan_batch(data)).get("loss", 0.0) == 0.0
     assert all(parameter.grad is None for parameter in engine.model.parameters())
 
 
@@ -267,7 +273,7 @@ def test_an_empty_mask_is_loss_zero(tokens):
     """spo.md 10.19."""
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
     one = updater(engine, PolicyParams(mask={"kind": "probability", "below": 1e-9}), 100)
-    assert one.batch(one.plan(rows(tokens))).get("loss", 0.0) == 0.0
+    assert one.batch(one.plan_batch(rows(tokens))).get("loss", 0.0) == 0.0
     assert one.update(rows(tokens), 0, 1.0)["loss"] == 0.0
 
 
@@ -278,8 +284,8 @@ def test_blocks_have_thresholds_and_denominators_of_their_own(tokens):
     settings = {"mask": {"kind": "top_entropy", "share": 0.3}}
     blocked = updater(engine, PolicyParams(block=3, **settings), 1000)
     alone = updater(engine, PolicyParams(**settings), 1000)
-    parts = [alone.batch(alone.plan(data[:3]))["loss"], alone.batch(alone.plan(data[3:]))["loss"]]
-    assert blocked.batch(blocked.plan(data))["loss"] == pytest.approx(sum(parts) / 2, rel=1e-5)
+    parts = [alone.batch(alone.plan_batch(data[:3]))["loss"], alone.batch(alone.plan_batch(data[3:]))["loss"]]
+    assert blocked.batch(blocked.plan_batch(data))["loss"] == pytest.approx(sum(parts) / 2, rel=1e-5)
 
 
 def test_an_update_far_from_the_sampling_policy_is_not_made(tokens):
@@ -301,7 +307,7 @@ def test_a_log_prob_that_is_not_finite_names_the_sample_and_dumps_it(tokens, tmp
     data = rows(tokens, reference=False)
     one = updater(engine, PolicyParams(), 1000)
     with pytest.raises(NotFinite) as caught:
-        one.batch(one.plan(data))
+        one.batch(one.plan_batch(data))
     error = caught.value.dump(tmp_path, 7)
     assert "iteration 7" in str(error)
     assert str(tmp_path / "not-finite-000007.json") in str(error)
@@ -335,7 +341,7 @@ def test_kl_cov_adds_nothing_where_the_policy_is_the_one_that_sampled(tokens, ol
             old_logprobs=old,
         )
         one = updater(engine, settings, 100)
-        plan = one.plan(data, fresh=[True] * len(data))
+        plan = one.plan_batch(data, fresh=[True] * len(data))
         assert not any(bool(part.any()) for part in plan.selected)
         one.batch(plan)
         found[share] = gradients(engine)
@@ -374,7 +380,7 @@ def test_figures_are_over_all_rows_those_without_a_gradient_too(tokens, settings
         row.advantages = torch.zeros_like(row.advantages)
     one = updater(engine, PolicyParams(updates_per_epoch=1, **settings), 30)
     new = torch.cat(one.scores(data)[0])
-    kept = torch.cat(one.plan(data, fresh=[True] * len(data)).kept)
+    kept = torch.cat(one.plan_batch(data, fresh=[True] * len(data)).kept)
     old, advantages = (
         torch.cat([getattr(row, name) for row in data]) for name in ("old_logprobs", "advantages")
     )

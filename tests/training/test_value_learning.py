@@ -10,9 +10,9 @@ from pipelines.credit.experience import Experience
 from pipelines.credit.gae_params import GaeParams
 from pipelines.models.critic import Values
 from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
-from pipelines.training.collection import Row
+from pipelines.training.collection import TrainingRow
 from pipelines.training.guard import NotFinite
-from pipelines.training.micro_batches import MicroBatches
+from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy_params import CriticParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.value_learning import Critic
@@ -45,11 +45,11 @@ class ScriptedValues:
 
 def row(count=3, **more):
     zeros = torch.zeros(count)
-    return Row("q", ((4, 5),), tuple(range(4, 4 + count)), zeros, zeros, zeros, **more)
+    return TrainingRow("q", ((4, 5),), tuple(range(4, 4 + count)), zeros, zeros, zeros, **more)
 
 
 def critic(engine, budget=1000, **settings):
-    return Critic(engine, CriticParams(**settings), MicroBatches(budget, Ranks.alone()))
+    return Critic(engine, CriticParams(**settings), MicroBatcher(budget, Ranks.single()))
 
 
 def learned(finish, reward, values, after, lam=1.0, **settings):
@@ -62,7 +62,7 @@ def learned(finish, reward, values, after, lam=1.0, **settings):
     (advantages,) = gae.assign(
         Experience(forest, [reward], None, found, tails), GaeParams(gamma=1.0, lam=lam)
     )
-    figures = judge.aim(rows, found, [advantages])
+    figures = judge.set_return_targets(rows, found, [advantages])
     return rows[0], advantages.tolist(), figures
 
 
@@ -101,7 +101,7 @@ def test_values_are_in_units_of_the_statistics_before_the_batch():
     assert found[0].tolist() == pytest.approx([0.2, 0.2])
     assert tails == pytest.approx([0.2])
     assert rows[0].values.tolist() == [2.0, 2.0], "the clip term needs them normalised (dpo_vs_ppo.md 5.1.6)"
-    judge.aim(rows, found, [torch.tensor([0.8, 2.8])])
+    judge.set_return_targets(rows, found, [torch.tensor([0.8, 2.8])])
     assert rows[0].returns.tolist() == pytest.approx([-1.0, 1.0])
     assert judge.judge(rows)[0][0].tolist() == pytest.approx([4.0, 4.0])
 
@@ -113,7 +113,7 @@ def test_targets_are_limited():
     found, _ = judge.judge(rows)
     returns = torch.zeros(101)
     returns[7] = 100.0
-    judge.aim(rows, found, [returns])
+    judge.set_return_targets(rows, found, [returns])
     assert float(rows[0].returns.max()) == 5.0
 
 
@@ -141,16 +141,16 @@ def test_explained_variance():
     judge = critic(ScriptedValues([0.0], 0.0), normalise=False)
     returns = torch.tensor([1.0, 0.0, 1.0])
     for estimate, expected in ((returns, 1.0), (torch.full((3,), 0.5), 0.0)):
-        assert judge.aim([row()], [estimate], [returns - estimate])["explained_variance"] == pytest.approx(
-            expected
-        )
-    assert judge.aim([row()], [torch.ones(3)], [torch.zeros(3)])["explained_variance"] == 0
+        assert judge.set_return_targets([row()], [estimate], [returns - estimate])[
+            "explained_variance"
+        ] == pytest.approx(expected)
+    assert judge.set_return_targets([row()], [torch.ones(3)], [torch.zeros(3)])["explained_variance"] == 0
 
 
 def test_statistics_come_back_with_a_checkpoint(tmp_path):
     first, second = critic(ScriptedValues([1.0], 0.0)), critic(ScriptedValues([1.0], 0.0))
     first._engine.save = second._engine.load = lambda folder: None
-    first.aim([row()], [ZEROS], [torch.tensor([0.1, 0.7, 1 / 3])])
+    first.set_return_targets([row()], [ZEROS], [torch.tensor([0.1, 0.7, 1 / 3])])
     first.save(tmp_path)
     second.load(tmp_path)
     found = [each.judge([row(1)])[0][0] for each in (first, second)]
