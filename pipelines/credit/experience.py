@@ -53,10 +53,10 @@ class Experience:
         families: dict[int, list[int]] = {}
         for index, node in enumerate(self.forest.nodes):
             if node.parent >= 0 or node.side:
-                found = "a side rollout" if node.side else "a continuation of another"
+                what = "a side rollout" if node.side else "a continuation of another"
                 raise ValueError(
                     f"credit {credit} needs a flat forest, one segment for each response; segment {index} is "
-                    f"{found}: "
+                    f"{what}: "
                     "choose sampler flat, or a credit of segments"
                 )
             families.setdefault(node.tree, []).append(index)

@@ -47,10 +47,10 @@ def assign(experience: Experience, settings: GroupParams) -> list[Tensor]:
     """Per-token advantages (tokens,) of every node; a flat forest is needed. A KL in the reward is part of
     what is compared.
     """
-    found: dict[int, float] = {}
+    advantages: dict[int, float] = {}
     for members in experience.groups("group"):
         group = torch.tensor([[experience.total(index) for index in members]], dtype=torch.float64)
-        found |= zip(
+        advantages |= zip(
             members, group_advantage(group, settings.spread, settings.epsilon)[0].tolist(), strict=True
         )
-    return experience.broadcast_to_tokens(found)
+    return experience.broadcast_to_tokens(advantages)

@@ -33,11 +33,11 @@ def leave_one_out(rewards: Tensor) -> Tensor:
 def assign(experience: Experience, settings: LeaveOneOutParams) -> list[Tensor]:
     """Per-token advantages (tokens,) of every node; a flat forest is needed."""
     inside = settings.kl == "inside"
-    found: dict[int, float] = {}
+    by_node: dict[int, float] = {}
     for members in experience.groups("leave_one_out"):
         rewards = [experience.total(index) if inside else experience.rewards[index] for index in members]
         advantages = leave_one_out(torch.tensor([rewards], dtype=torch.float64))[0].tolist()
         for index, advantage in zip(members, advantages, strict=True):
             if experience.judged(index):
-                found[index] = advantage if inside else advantage + experience.penalty(index)
-    return experience.broadcast_to_tokens(found)
+                by_node[index] = advantage if inside else advantage + experience.penalty(index)
+    return experience.broadcast_to_tokens(by_node)

@@ -85,7 +85,7 @@ def agreement(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
     known = [(row.label, row.probability) for row in judged if row.probability is not None]
     if known:
         figures |= _of_probabilities(
-            np.array([one for one, _ in known]), np.array([p for _, p in known], np.float64)
+            np.array([verdict for verdict, _ in known]), np.array([p for _, p in known], np.float64)
         )
     return figures
 
@@ -127,10 +127,10 @@ def fleiss(positives: Sequence[int], raters: int) -> float:
             f"{len(positives)} items with 0 to {raters} positives each are expected, and at least 2 raters"
         )
     yes = np.array(positives, np.float64)
-    each = (yes * (yes - 1) + (raters - yes) * (raters - yes - 1)) / (raters * (raters - 1))
+    item_agreement = (yes * (yes - 1) + (raters - yes) * (raters - yes - 1)) / (raters * (raters - 1))
     share = yes.mean() / raters
     chance = share**2 + (1 - share) ** 2
-    return 1.0 if math.isclose(chance, 1.0) else float((each.mean() - chance) / (1 - chance))
+    return 1.0 if math.isclose(chance, 1.0) else float((item_agreement.mean() - chance) / (1 - chance))
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
@@ -141,8 +141,8 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
     """
     pairs = list(zip(first, second, strict=True))
     only_first, only_second = (
-        sum(one and not other for one, other in pairs),
-        sum(other and not one for one, other in pairs),
+        sum(mine and not yours for mine, yours in pairs),
+        sum(yours and not mine for mine, yours in pairs),
     )
     apart = only_first + only_second
     return {

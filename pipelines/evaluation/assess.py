@@ -160,9 +160,9 @@ def _grade(
         figures["accuracy"] = share_of([float(row["verdict"] == "right") for row in judged], _prompts(judged))
     for name, grader in (("reward", graders.reward), ("cost", graders.cost)):
         if grader is not None:
-            found = scores_of(grader, answers, budget).tolist()
-            figures[name] = mean_of(found, prompts)
-            for row, value in zip(rows, found, strict=True):
+            scores = scores_of(grader, answers, budget).tolist()
+            figures[name] = mean_of(scores, prompts)
+            for row, value in zip(rows, scores, strict=True):
                 row[name] = value
     safety: dict[str, list[bool]] = {}
     if graders.cost is not None:
@@ -194,8 +194,8 @@ def _distance(
     else:
         own = [float(completion.logprobs.double().sum()) for completion in completions]
     under = summed_logprobs(reference.model, answers, budget).tolist()
-    for row, one, other in zip(rows, own, under, strict=True):
-        row |= {"logprob": one, "reference_logprob": other}
+    for row, logprob, reference_logprob in zip(rows, own, under, strict=True):
+        row |= {"logprob": logprob, "reference_logprob": reference_logprob}
     prompts, lengths = _prompts(rows), [len(answer.ids) for answer in answers]
     given = _sample(reference, problems, settings.reference_samples, sampling, seed, REFERENCE)
     repeated = [record for record in problems for _ in range(settings.reference_samples)]
@@ -216,7 +216,9 @@ def _implicit(
     if not pairs:
         return None
     rows = pair_rows(pairs)
-    own, under = (summed_logprobs(one.model, rows, budget).reshape(-1, 2) for one in (policy, reference))
+    own, under = (
+        summed_logprobs(grader.model, rows, budget).reshape(-1, 2) for grader in (policy, reference)
+    )
     return implicit_accuracy(pairs, own, under, settings.beta, settings.pairs)
 
 

@@ -57,7 +57,7 @@ def code_figures(
             judged.setdefault(answer.record.id, []).append(program)
     fewest = min((len(own) for own in judged.values()), default=0)
     counts = [(len(own), sum(program.hidden is True for program in own)) for own in judged.values()]
-    found = Counter(kind for own in kinds for kind in own)
+    kind_counts = Counter(kind for own in kinds for kind in own)
     return {
         "pass_at_k": {str(k): mean_pass_at_k(counts, k) for k in submissions if k <= fewest},
         "k_at_n": {str(k): _k_at_n(judged, k, seed) for k in submissions if k < fewest},
@@ -66,7 +66,7 @@ def code_figures(
         "errors": sum(program.hidden is None for program in programs),
         "degenerate": {
             **share_of([float(bool(own)) for own in kinds], [answer.record.id for answer in answers]),
-            "kinds": {kind: found[kind] for kind in KINDS},
+            "kinds": {kind: kind_counts[kind] for kind in KINDS},
         },
     }
 
@@ -78,9 +78,9 @@ def _k_at_n(judged: dict[str, list[Program]], k: int, seed: int) -> dict[str, fl
         )
         for problem, own in judged.items()
     ]
-    return mean_of([float(one) for one in solved])
+    return mean_of([float(share) for share in solved])
 
 
 def _faults(answer: Answer, program: Program) -> list[str]:
-    found = faults(answer.completion.ids, answer.text, answer.completion.finish.complete, DegenerateParams())
-    return found if program.parses else [*found, "unparsable"]
+    kinds = faults(answer.completion.ids, answer.text, answer.completion.finish.complete, DegenerateParams())
+    return kinds if program.parses else [*kinds, "unparsable"]

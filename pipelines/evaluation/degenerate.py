@@ -17,12 +17,12 @@ def faults(ids: Sequence[int], text: str, finished: bool, settings: DegeneratePa
     """Which of KINDS a response is. `ids` may end with the end token; `finished` says whether the model ended
     by itself.
     """
-    found = [] if text.strip() else ["empty"]
+    kinds = [] if text.strip() else ["empty"]
     if not finished:
-        found.append("unfinished")
+        kinds.append("unfinished")
     if loops(ids, settings.period, settings.repeats, settings.tokens):
-        found.append("repeated")
-    return found
+        kinds.append("repeated")
+    return kinds
 
 
 def loops(ids: Sequence[int], period: int, repeats: int, tokens: int) -> bool:
@@ -39,12 +39,12 @@ def loops(ids: Sequence[int], period: int, repeats: int, tokens: int) -> bool:
     return False
 
 
-def degenerate_rate(found: Sequence[Sequence[str]], prompts: Sequence[str]) -> dict[str, object]:
+def degenerate_rate(kinds_by_answer: Sequence[Sequence[str]], prompts: Sequence[str]) -> dict[str, object]:
     """`faults` of every response -> the share with any, with Wilson's interval over prompts, and the count of
     each kind.
     """
-    counts = Counter(kind for kinds in found for kind in kinds)
+    counts = Counter(kind for kinds in kinds_by_answer for kind in kinds)
     return {
-        **share_of([float(bool(kinds)) for kinds in found], prompts),
+        **share_of([float(bool(kinds)) for kinds in kinds_by_answer], prompts),
         "kinds": {kind: counts[kind] for kind in KINDS},
     }

@@ -197,7 +197,7 @@ def pairs(rows: Sequence[Mapping[str, Any]], accuracy: str, window: int = WINDOW
     if window < 1:
         raise ValueError(f"window is {window}; it counts iterations, so at least 1")
     measured = [(row["step"], row["entropy"]) for row in rows if _finite(row.get("entropy"))]
-    places, found = [step for step, _ in measured], []
+    places, measured_pairs = [step for step, _ in measured], []
     for row in rows:
         if not _finite(row.get(accuracy)):
             continue
@@ -205,8 +205,10 @@ def pairs(rows: Sequence[Mapping[str, Any]], accuracy: str, window: int = WINDOW
         end = bisect_right(places, step)
         near = measured[bisect_left(places, step - window + 1) : end] if end else measured[:1]
         if near:
-            found.append((step, math.fsum(entropy for _, entropy in near) / len(near), row[accuracy]))
-    columns = np.asarray(found, np.float64).reshape(-1, 3)
+            measured_pairs.append(
+                (step, math.fsum(entropy for _, entropy in near) / len(near), row[accuracy])
+            )
+    columns = np.asarray(measured_pairs, np.float64).reshape(-1, 3)
     return Pairs(columns[:, 0], columns[:, 1], columns[:, 2])
 
 

@@ -133,13 +133,13 @@ def top_overlap(
     if not 0 < share <= 1:
         raise ValueError(f"share is {share}; it must be above 0 and at most 1")
     ends = np.cumsum(lengths if lengths is not None else [len(ours)])[:-1]
-    found = []
+    shares = []
     for left, right in zip(np.split(ours, ends), np.split(theirs, ends), strict=True):
         if len(left):
-            one, other = (top_share(torch.from_numpy(part.copy()), share) for part in (left, right))
-            size = int(other.sum())
-            found.append((int((one & other).sum()) / size, size / len(left)))
-    kept, chance = np.mean(found, axis=0).tolist()
+            top_left, top_right = (top_share(torch.from_numpy(part.copy()), share) for part in (left, right))
+            size = int(top_right.sum())
+            shares.append((int((top_left & top_right).sum()) / size, size / len(left)))
+    kept, chance = np.mean(shares, axis=0).tolist()
     return Overlap(kept, chance)
 
 

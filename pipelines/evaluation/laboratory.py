@@ -53,20 +53,20 @@ def trials(cases: Sequence[Case], seed: int) -> list[Trial]:
     keys: dict[str, list[str]] = {}
     for case in cases:
         keys.setdefault(case.subject, []).append(case.answer)
-    found = []
+    trial_list = []
     for case in cases:
         generator = random.Random(f"{seed}\x00{case.id}")
         attacks = [*fixed(case.prompt), *near_misses(case.answer, keys[case.subject], generator)]
         attacks += [("near miss", "of the set", text) for text in case.wrong]
         goods = [*protected(case.answer), *(("same", "in other words", text) for text in case.right)]
         true = [case.answer, *case.right]
-        found += [
+        trial_list += [
             Trial(case, *attack, False)
             for attack in attacks
             if not any(same_text(attack[2], text) for text in true)
         ]
-        found += [Trial(case, *good, True) for good in goods]
-    return found
+        trial_list += [Trial(case, *good, True) for good in goods]
+    return trial_list
 
 
 def spread_over_subjects(cases: Sequence[Case], count: int) -> list[Case]:
@@ -103,7 +103,7 @@ def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | No
     tables: dict[str, dict[str, Any]] = {}
     for group, name in dict.fromkeys((trial.group, trial.name) for trial, _ in attacks):
         tables.setdefault(group, {})[name] = _accepts(
-            (one, said) for one, said in attacks if (one.group, one.name) == (group, name)
+            (trial, said) for trial, said in attacks if (trial.group, trial.name) == (group, name)
         )
     worst = max(
         ((rate["share"], name) for table in tables.values() for name, rate in table.items()),
@@ -118,7 +118,7 @@ def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | No
         "false_reject": _rejects(goods),
         "protected": {
             name: _rejects(pair for pair in goods if pair[0].name == name)
-            for name in dict.fromkeys(one.name for one, _ in goods)
+            for name in dict.fromkeys(trial.name for trial, _ in goods)
         },
         "by_subject": {
             subject: {

@@ -41,9 +41,12 @@ def preference_accuracy(
     the time. Intervals are 95 %, over prompts.
     """
     first, second = np.asarray(chosen, np.float64), np.asarray(rejected, np.float64)
-    for pair, one, other in zip(pairs, first, second, strict=True):
-        if not (math.isfinite(one) and math.isfinite(other)):
-            raise ValueError(f"pair {pair.id}: scores {one} and {other}; the model that gave them is broken")
+    for pair, chosen_score, rejected_score in zip(pairs, first, second, strict=True):
+        if not (math.isfinite(chosen_score) and math.isfinite(rejected_score)):
+            raise ValueError(
+                f"pair {pair.id}: scores {chosen_score} and {rejected_score}; the model that gave them "
+                "is broken"
+            )
     sources = sorted({pair.source for pair in pairs})
     figures = _figures(pairs, first, second, settings)
     parts = {}

@@ -49,10 +49,10 @@ def scores_of(score: Scorer, rows: Sequence[Segment], budget: int) -> np.ndarray
     """(R,) float64 scores in the order of the rows; rows of one prompt go into one forward where `budget`
     tokens hold them.
     """
-    found = np.zeros(len(rows))
+    scores = np.zeros(len(rows))
     for group in cut(rows, budget) if rows else []:
-        found[group] = score([rows[place] for place in group]).double().cpu().numpy()
-    return found
+        scores[group] = score([rows[place] for place in group]).double().cpu().numpy()
+    return scores
 
 
 @torch.no_grad()
@@ -60,9 +60,9 @@ def summed_logprobs(model: Any, rows: Sequence[Segment], budget: int) -> np.ndar
     """(R,) float64: the log-probability of each row's own tokens after its context, summed (temperature 1,
     the whole vocabulary).
     """
-    found = np.zeros(len(rows))
+    sums = np.zeros(len(rows))
     for group in cut(rows, budget, can_share(model)) if rows else []:
         scores = score_rows(model, [rows[place] for place in group], entropy=False).logprobs.double().cpu()
         parts = scores.split([len(rows[place].ids) for place in group])
-        found[group] = torch.stack([part.sum() for part in parts]).numpy()
-    return found
+        sums[group] = torch.stack([part.sum() for part in parts]).numpy()
+    return sums

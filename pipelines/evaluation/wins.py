@@ -47,13 +47,13 @@ class PairJudge(Protocol):
     def vote(self, comparisons: Sequence[Comparison]) -> list[Vote]: ...
 
 
-def result(one: Vote, swapped: Vote) -> Result:
+def result(vote: Vote, swapped: Vote) -> Result:
     """The first model's result from the votes on (first, second) and on (second, first)."""
-    if "error" in (one.better, swapped.better):
+    if "error" in (vote.better, swapped.better):
         return "error"
-    if (one.better, swapped.better) == ("first", "second"):
+    if (vote.better, swapped.better) == ("first", "second"):
         return "win"
-    return "lose" if (one.better, swapped.better) == ("second", "first") else "tie"
+    return "lose" if (vote.better, swapped.better) == ("second", "first") else "tie"
 
 
 def win_table(
@@ -67,7 +67,7 @@ def win_table(
     JudgeFailed above `max_error_share` of errors, or when nothing was compared.
     """
     votes = judge.vote(pairs), judge.vote([Comparison(pair.second, pair.first) for pair in pairs])
-    results = [result(one, swapped) for one, swapped in zip(*votes, strict=True)]
+    results = [result(vote, swapped) for vote, swapped in zip(*votes, strict=True)]
     counts = Counter(results)
     if counts["error"] > max_error_share * len(results) or counts["error"] == len(results):
         reasons = Counter(
@@ -85,11 +85,11 @@ def win_table(
             f"{len(results)} prompts, {bound}; most often "
             f"({times}): {reason}. Take another judge" + ("" if nothing else ", or raise the limit")
         )
-    decided = [one for one in results if one != "error"]
+    decided = [outcome for outcome in results if outcome != "error"]
     inconsistent = sum(
-        one.better == swapped.better != "tie"
-        for one, swapped in zip(*votes, strict=True)
-        if one.better != "error"
+        vote.better == swapped.better != "tie"
+        for vote, swapped in zip(*votes, strict=True)
+        if vote.better != "error"
     )
     head = {
         "first": names[0],
@@ -98,8 +98,10 @@ def win_table(
         "prompts": len(decided),
         "errors": counts["error"],
     }
-    shares: dict[str, Any] = {name: share_of([float(one == name) for one in decided]) for name in RESULTS}
-    net = mean_of([{"win": 1.0, "tie": 0.0, "lose": -1.0}[one] for one in decided])
+    shares: dict[str, Any] = {
+        name: share_of([float(outcome == name) for outcome in decided]) for name in RESULTS
+    }
+    net = mean_of([{"win": 1.0, "tie": 0.0, "lose": -1.0}[outcome] for outcome in decided])
     return {
         **head,
         "inconsistent": inconsistent,
@@ -119,21 +121,29 @@ def win_tables(
     """
     first = {name: {row["id"]: row for row in rows if row["sample"] == 0} for name, rows in samples.items()}
     tables = []
-    for one, other in settings.matches:
-        for name in (one, other):
+    for first_model, second_model in settings.matches:
+        for name in (first_model, second_model):
             if name not in first:
                 raise ValueError(
                     f"wins.matches names {name}, which was not assessed; known: {', '.join(sorted(first))}"
                 )
         shared = [
-            Comparison(row, first[other][key]) for key, row in first[one].items() if key in first[other]
+            Comparison(row, first[second_model][key])
+            for key, row in first[first_model].items()
+            if key in first[second_model]
         ]
         if not shared:
             raise ValueError(
-                f"{one} and {other} answered no prompt in common; assess both on the same corpus"
+                f"{first_model} and {second_model} answered no prompt in common; assess both on the same "
+                "corpus"
             )
         tables.append(
-            win_table((one, other), _spread(shared, settings.prompts), judge, settings.max_error_share)
+            win_table(
+                (first_model, second_model),
+                _spread(shared, settings.prompts),
+                judge,
+                settings.max_error_share,
+            )
         )
     return {"judge": judge.name, "matches": tables}
 

@@ -153,8 +153,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: f
         [block.spans * getattr(block, name) for block in layout.blocks] for name in ("queries", "keys")
     )
     pieces = zip(layout.blocks, slots[0].split(tall), slots[1].split(wide), slots[2].split(wide), strict=True)
-    found = [_attend_block(block, heads, groups, scaling, *parts) for block, *parts in pieces]
-    return layout.outputs(torch.cat(found)).view(-1, heads, width)
+    outputs = [_attend_block(block, heads, groups, scaling, *parts) for block, *parts in pieces]
+    return layout.outputs(torch.cat(outputs)).view(-1, heads, width)
 
 
 def _attend_block(
@@ -169,10 +169,10 @@ def _attend_block(
     if bias is not None and query.is_cuda:  # no fast CUDA kernel takes both a mask and fewer key heads
         key, value = (part.repeat_interleave(heads // groups, 1) for part in (key, value))
     grouped = key.shape[1] != heads
-    found = scaled_dot_product_attention(
+    output = scaled_dot_product_attention(
         query, key, value, bias, is_causal=bias is None, scale=scaling, enable_gqa=grouped
     )
-    return found.transpose(1, 2).reshape(block.spans * block.queries, -1)
+    return output.transpose(1, 2).reshape(block.spans * block.queries, -1)
 
 
 def _attend_small(
@@ -194,8 +194,8 @@ def _attend_small(
     weights = torch.baddbmm(block.causal(groups, repeats), query, key.transpose(1, 2), alpha=scale).softmax(
         -1
     )
-    found = torch.bmm(weights, value).view(spans, groups, queries, repeats * width)
-    return found.transpose(1, 2).reshape(spans * queries, -1)
+    output = torch.bmm(weights, value).view(spans, groups, queries, repeats * width)
+    return output.transpose(1, 2).reshape(spans * queries, -1)
 
 
 def _function(

@@ -109,8 +109,8 @@ class Chat:
         assistant's.
         """
         whole = self.with_opening(conversation)
-        found: str = self._renderer.render([turn.message for turn in whole.turns], whole.tools, ())["whole"]
-        return found
+        text: str = self._renderer.render([turn.message for turn in whole.turns], whole.tools, ())["whole"]
+        return text
 
     def write(self, conversation: Conversation, loss: Loss = "last") -> Written:
         """The text of all turns, the generation prompt behind them where the last is not the assistant's.
@@ -122,18 +122,18 @@ class Chat:
         added, final = len(whole.turns) - len(conversation.turns), len(whole.turns) - 1
         least = final if loss == "last" else added + (0 if loss == "every" else loss)
         places = [number for number, turn in enumerate(whole.turns) if turn.role == "assistant"]
-        found = self._renderer.render([turn.message for turn in whole.turns], whole.tools, places)
-        if found["marked"] and len(found["marks"]) != len(places):
+        rendered = self._renderer.render([turn.message for turn in whole.turns], whole.tools, places)
+        if rendered["marked"] and len(rendered["marks"]) != len(places):
             raise NotExact(
-                f"it marks {len(found['marks'])} places by {{% generation %}}, of {len(places)} turns of the "
-                f"assistant"
+                f"it marks {len(rendered['marks'])} places by {{% generation %}}, of {len(places)} turns of "
+                f"the assistant"
             )
         spans: list[Span] = []
         learnt: list[Span] = []
         for order, number in enumerate(places):
             wanted = number >= least and conversation.answered
             try:
-                span = self._span(found, order, whole.turns[number], number == final)
+                span = self._span(rendered, order, whole.turns[number], number == final)
             except NotExact:
                 if wanted:
                     raise
@@ -142,32 +142,32 @@ class Chat:
             if wanted:
                 learnt.append(span)
         return Written(
-            found["whole"], tuple(learnt), tuple(sorted({place for span in spans for place in span}))
+            rendered["whole"], tuple(learnt), tuple(sorted({place for span in spans for place in span}))
         )
 
-    def _span(self, found: Mapping[str, Any], order: int, turn: Turn, last: bool) -> Span:
+    def _span(self, rendered: Mapping[str, Any], order: int, turn: Turn, last: bool) -> Span:
         """Of the assistant's turn number `order`: its mark, or from behind the generation prompt, up to and
         with the end token.
         """
-        text: str = found["whole"]
-        asked, answered = found["asked"][order], found["answered"][order]
+        text: str = rendered["whole"]
+        asked, answered = rendered["asked"][order], rendered["answered"][order]
         if not text.startswith(asked):
             raise NotExact(
                 "what it writes before an assistant's turn, with add_generation_prompt, is not how the whole "
                 "begins"
             )
-        start = found["marks"][order][0] if found["marked"] else len(asked)
+        start = rendered["marks"][order][0] if rendered["marked"] else len(asked)
         if start < len(asked):
             raise NotExact("its {% generation %} mark begins before the generation prompt ends")
         place = text.find(self.facts.end, start)
         if place < 0:
             raise NotExact(f"it does not write {self.facts.end!r} behind the assistant's text")
         stop = place + len(self.facts.end)
-        if found["marked"] and text[found["marks"][order][1] : place].strip():
+        if rendered["marked"] and text[rendered["marks"][order][1] : place].strip():
             raise NotExact(
-                f"its {{% generation %}} mark ends before {text[found['marks'][order][1] : place][:20]!r}"
+                f"its {{% generation %}} mark ends before {text[rendered['marks'][order][1] : place][:20]!r}"
             )
-        if not last and not found["marked"] and not answered.startswith(text[:stop]):
+        if not last and not rendered["marked"] and not answered.startswith(text[:stop]):
             raise NotExact("it writes an assistant's turn differently when more turns follow")
         if turn.text.strip() not in text[start:stop]:
             raise NotExact("it does not write the assistant's text as it is")

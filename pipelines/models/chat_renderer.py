@@ -196,14 +196,14 @@ def _reply(render: Any, request: Mapping[str, Any]) -> dict[str, Any]:
 
         def text(count: int, generation: bool, marks: bool = False) -> Any:
             random.seed(0)
-            found, places = render(
+            texts, places = render(
                 [messages[:count]], tools=tools, chat_template=request["source"],
                 add_generation_prompt=generation,
                 return_assistant_tokens_mask=marks, **request["variables"],
             )  # fmt: skip
-            if len(found[0]) > LONGEST:
+            if len(texts[0]) > LONGEST:
                 raise MemoryError
-            return found[0], [list(place) for place in places[0]] if places else []
+            return texts[0], [list(place) for place in places[0]] if places else []
 
         answered = messages[-1]["role"] == "assistant"
         whole, marks = text(len(messages), not answered, marked)

@@ -63,11 +63,11 @@ def make(start: Any) -> ValueModel:
     The head of a reward model is copied too (dpo_vs_ppo.md 3.1), of an ensemble that of its first member.
     """
     start = start.members[0] if hasattr(start, "members") else start
-    made = ValueModel(copy.deepcopy(start.base_model).requires_grad_(True))
+    value_model = ValueModel(copy.deepcopy(start.base_model).requires_grad_(True))
     if (head := getattr(start, "score", None)) is not None:
         with torch.no_grad():
-            made.head.weight.copy_(head.weight)
-    return made
+            value_model.head.weight.copy_(head.weight)
+    return value_model
 
 
 def values(model: ValueModel, packed: Packed) -> Values:

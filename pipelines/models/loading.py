@@ -23,7 +23,7 @@ NAMED_AT_MOST = 8  # tensors of one kind in a message
 
 
 def load_model(
-    auto: Any, found: Found, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False
+    auto: Any, source: Found, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False
 ) -> Any:
     """`auto` is a transformers Auto class. Raises ValueError or FileNotFoundError naming the file or the
     tensors that are wrong.
@@ -32,28 +32,28 @@ def load_model(
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    _check_files(found)
-    options = {**found.options, "trust_remote_code": trust_remote_code, "dtype": dtype}
-    if found.gguf is None:
+    _check_files(source)
+    options = {**source.options, "trust_remote_code": trust_remote_code, "dtype": dtype}
+    if source.gguf is None:
         options["use_safetensors"] = True
     try:
         with _without_warnings():  # about what is an error below
             model, report = auto.from_pretrained(
-                found.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
+                source.folder, output_loading_info=True, ignore_mismatched_sizes=True, **options
             )
     except SafetensorError as error:
         raise ValueError(
-            f"{found.shown}: the weights cannot be read ({error}); a file is cut short or damaged: restore "
+            f"{source.shown}: the weights cannot be read ({error}); a file is cut short or damaged: restore "
             f"it or run its stage again"
         ) from error
     except ImportError as error:
-        raise _reader_missing(error, found) from error
+        raise _reader_missing(error, source) from error
     except Exception as error:  # of a damaged file each reader raises its own kinds
         raise ValueError(
-            f"no model could be loaded from {found.shown}: {_first_line(error, found)}"
+            f"no model could be loaded from {source.shown}: {_first_line(error, source)}"
         ) from error
-    _check_report(report, found)
-    check_finite(model, found)
+    _check_report(report, source)
+    check_finite(model, source)
     return model
 
 
@@ -68,21 +68,21 @@ def _without_warnings() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def load_tokenizer(found: Found, trust_remote_code: bool = False, **options: Any) -> Any:
+def load_tokenizer(source: Found, trust_remote_code: bool = False, **options: Any) -> Any:
     """The fast tokenizer beside a model. Raises ValueError naming the file that is damaged."""
     from transformers import AutoTokenizer
 
-    _check_texts(found)
+    _check_texts(source)
     try:
         loaded = AutoTokenizer.from_pretrained(
-            found.folder, trust_remote_code=trust_remote_code, **found.options, **options
+            source.folder, trust_remote_code=trust_remote_code, **source.options, **options
         )
-        return loaded if found.gguf is None else _with_its_own_tokens(loaded)
+        return loaded if source.gguf is None else _with_its_own_tokens(loaded)
     except ImportError as error:
-        raise _reader_missing(error, found) from error
+        raise _reader_missing(error, source) from error
     except Exception as error:  # the tokenizers library raises plain Exception for a file that it cannot read
         raise ValueError(
-            f"no tokenizer could be loaded from {found.shown}: {_first_line(error, found)}"
+            f"no tokenizer could be loaded from {source.shown}: {_first_line(error, source)}"
         ) from error
 
 
@@ -99,50 +99,52 @@ def _with_its_own_tokens(loaded: Any) -> Any:
     raw = json.loads(loaded.backend_tokenizer.to_str())
     raw["added_tokens"] = [token for token in raw["added_tokens"] if token["id"] < size]
     names = {name: text for name, text in loaded.special_tokens_map.items() if added.get(text, 0) < size}
-    made = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(raw)), padding_side=loaded.padding_side, **names
     )
-    made.chat_template = loaded.chat_template
-    return made
+    tokenizer.chat_template = loaded.chat_template
+    return tokenizer
 
 
-def _reader_missing(error: ImportError, found: Found) -> ValueError:
+def _reader_missing(error: ImportError, source: Found) -> ValueError:
     """.gguf files are read with a package that transformers does not bring."""
-    hint = "; install it with pip install gguf" if found.gguf is not None else ""
+    hint = "; install it with pip install gguf" if source.gguf is not None else ""
     return ValueError(
-        f"{found.shown} needs a package that is not installed: {_first_line(error, found)}{hint}"
+        f"{source.shown} needs a package that is not installed: {_first_line(error, source)}{hint}"
     )
 
 
-def _check_files(found: Found) -> None:
+def _check_files(source: Found) -> None:
     """What can be said before the library is asked, in words that name the file."""
-    _check_texts(found)
-    if found.gguf is not None:
+    _check_texts(source)
+    if source.gguf is not None:
         return
-    if not list(found.folder.glob("*.safetensors")):
+    if not list(source.folder.glob("*.safetensors")):
         raise ValueError(
-            f"{found.shown} holds no *.safetensors file; other weight formats can run code when they are "
+            f"{source.shown} holds no *.safetensors file; other weight formats can run code when they are "
             f"opened and are refused"
         )
-    if not (found.folder / "config.json").is_file():
-        raise ValueError(f"{found.shown} holds no config.json: it is no model folder of transformers")
-    for path in sorted(found.folder.glob("*.safetensors")):
-        _tensors_of(path, found)
+    if not (source.folder / "config.json").is_file():
+        raise ValueError(f"{source.shown} holds no config.json: it is no model folder of transformers")
+    for path in sorted(source.folder.glob("*.safetensors")):
+        _tensors_of(path, source)
 
 
-def _check_texts(found: Found) -> None:
-    for path in sorted(found.folder.glob("*.json")):
+def _check_texts(source: Found) -> None:
+    for path in sorted(source.folder.glob("*.json")):
         try:
             json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
-            raise ValueError(f"{found.shown}/{path.name} is a link to nothing; bring the file back") from None
+            raise ValueError(
+                f"{source.shown}/{path.name} is a link to nothing; bring the file back"
+            ) from None
         except ValueError as error:
             raise ValueError(
-                f"{found.shown}/{path.name} is cut short or damaged ({error}); restore it"
+                f"{source.shown}/{path.name} is cut short or damaged ({error}); restore it"
             ) from error
 
 
-def _tensors_of(path: Path, found: Found) -> list[str]:
+def _tensors_of(path: Path, source: Found) -> list[str]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -150,64 +152,64 @@ def _tensors_of(path: Path, found: Found) -> list[str]:
             return list(file.keys())
     except SafetensorError as error:
         raise ValueError(
-            f"{found.shown}/{path.name}: the weights cannot be read ({error}); the file is cut short or "
+            f"{source.shown}/{path.name}: the weights cannot be read ({error}); the file is cut short or "
             f"damaged: "
             "restore it or run its stage again"
         ) from error
     except OSError as error:
-        raise ValueError(f"{found.shown}/{path.name} cannot be opened: {error.strerror or error}") from error
+        raise ValueError(f"{source.shown}/{path.name} cannot be opened: {error.strerror or error}") from error
 
 
-def _check_report(report: Mapping[str, Any], found: Found) -> None:
+def _check_report(report: Mapping[str, Any], source: Found) -> None:
     """`report`: transformers' own account of the loading, which knows tied weights."""
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     mismatched = sorted((name, tuple(file), tuple(model)) for name, file, model in report["mismatched_keys"])
     wrong = []
     if missing:
-        wrong.append(f"no weights for {_listed(missing)} (in {_weight_files(found)})")
+        wrong.append(f"no weights for {_listed(missing)} (in {_weight_files(source)})")
     if mismatched:
         shapes = (
-            f"{name} {list(file)} where {list(model)} is needed{_in_file(name, found)}"
+            f"{name} {list(file)} where {list(model)} is needed{_in_file(name, source)}"
             for name, file, model in mismatched
         )
         wrong.append(f"weights of another shape: {_listed(shapes)}")
     if unexpected:
         wrong.append(
             f"weights that the model does not have: "
-            f"{_listed(name + _in_file(name, found) for name in unexpected)}"
+            f"{_listed(name + _in_file(name, source) for name in unexpected)}"
         )
     if wrong or report.get("error_msgs"):
         raise ValueError(
-            f"{found.shown} does not hold the model that its config.json describes: "
+            f"{source.shown} does not hold the model that its config.json describes: "
             f"{'; '.join(wrong) or report['error_msgs'][0]}. "
             "Fetch the files again, or correct config.json"
         )
 
 
-def check_finite(model: Any, found: Found) -> None:
+def check_finite(model: Any, source: Found) -> None:
     """ValueError that names the tensors which hold NaN or infinity, and their file."""
     wrong = [
-        f"{name}{_in_file(name, found)}"
+        f"{name}{_in_file(name, source)}"
         for name, tensor in model.state_dict().items()
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
     ]
     if wrong:
         raise ValueError(
-            f"{found.shown} has weights that are NaN or infinite: {_listed(wrong)}; the file is damaged, or "
+            f"{source.shown} has weights that are NaN or infinite: {_listed(wrong)}; the file is damaged, or "
             f"training diverged"
         )
 
 
-def _weight_files(found: Found) -> str:
-    return found.gguf or ", ".join(
-        path.name for path in sorted(found.folder.glob("*.safetensors"))[:NAMED_AT_MOST]
+def _weight_files(source: Found) -> str:
+    return source.gguf or ", ".join(
+        path.name for path in sorted(source.folder.glob("*.safetensors"))[:NAMED_AT_MOST]
     )
 
 
-def _in_file(tensor: str, found: Found) -> str:
+def _in_file(tensor: str, source: Found) -> str:
     """` (in FILE)` where a safetensors file holds a tensor of that name."""
-    for path in sorted(found.folder.glob("*.safetensors")):
-        if tensor in _tensors_of(path, found):
+    for path in sorted(source.folder.glob("*.safetensors")):
+        if tensor in _tensors_of(path, source):
             return f" (in {path.name})"
     return ""
 
@@ -219,6 +221,6 @@ def _listed(names: Iterable[str]) -> str:
     )
 
 
-def _first_line(error: BaseException, found: Found) -> str:
-    text = str(error).replace(str(found.folder), found.shown).strip()
+def _first_line(error: BaseException, source: Found) -> str:
+    text = str(error).replace(str(source.folder), source.shown).strip()
     return text.splitlines()[0] if text else type(error).__name__

@@ -50,15 +50,15 @@ def fetch(base: BaseParams, tokens: Tokens, seed: int, open_source: Opener, trus
     from transformers import AutoModelForCausalLM
 
     assert base.pretrained is not None
-    with open_source(base.pretrained, "model", base.revision) as found:
-        source = found.shown
-        model = load_model(AutoModelForCausalLM, found, trust_remote_code=trust_remote_code)
-        _check_vocabulary(found, tokens)
+    with open_source(base.pretrained, "model", base.revision) as source:
+        shown = source.shown
+        model = load_model(AutoModelForCausalLM, source, trust_remote_code=trust_remote_code)
+        _check_vocabulary(source, tokens)
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < tokens.vocab_size:
         if not base.resize_embeddings:
             raise ValueError(
-                f"{source} has {rows} embedding rows, the tokenizer of the corpus needs {tokens.vocab_size}: "
+                f"{shown} has {rows} embedding rows, the tokenizer of the corpus needs {tokens.vocab_size}: "
                 "use the model's own tokenizer for the corpus, or set base.resize_embeddings to true"
             )
         torch.manual_seed(seed)
@@ -132,11 +132,11 @@ def context_size(model: Any) -> int:
     config = model.config.get_text_config(decoder=True)
     size = int(getattr(config, "max_position_embeddings", None) or 2**31 - 1)
     rotary = getattr(config, "rope_parameters", None) or {}
-    for each in (rotary, *rotary.values()):  # for all layers, or one for each kind of layer
-        if isinstance(each, dict) and each.get("rope_type") == "longrope":
+    for parameters in (rotary, *rotary.values()):  # for all layers, or one for each kind of layer
+        if isinstance(parameters, dict) and parameters.get("rope_type") == "longrope":
             # It has two sets of frequencies, and a batch's longest row chooses for all rows: from here on it
             # would be the other set.
-            size = min(size, int(each.get("original_max_position_embeddings") or size))
+            size = min(size, int(parameters.get("original_max_position_embeddings") or size))
     return size
 
 
@@ -168,13 +168,13 @@ def _distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: state[name].detach().cpu().contiguous() for name in seen.values()}
 
 
-def _check_vocabulary(found: Found, tokens: Tokens) -> None:
+def _check_vocabulary(source: Found, tokens: Tokens) -> None:
     """The ids of the corpus must mean the same text to the pretrained model; a source without a tokenizer
     cannot be compared.
     """
-    file, source = found.folder / "tokenizer.json", found.shown
-    if found.gguf is not None:
-        theirs = load_tokenizer(found).get_vocab()
+    file, shown = source.folder / "tokenizer.json", source.shown
+    if source.gguf is not None:
+        theirs = load_tokenizer(source).get_vocab()
     elif file.exists():
         theirs = read_tokenizer(file).get_vocab(with_added_tokens=True)
     else:
@@ -183,7 +183,7 @@ def _check_vocabulary(found: Found, tokens: Tokens) -> None:
     differing = [text for text, number in theirs.items() if ours.get(text) != number]
     if differing:
         raise ValueError(
-            f"the tokenizer of the corpus and that of {source} differ in {len(differing)} of {len(theirs)} "
+            f"the tokenizer of the corpus and that of {shown} differ in {len(differing)} of {len(theirs)} "
             f"ids (first: {differing[0]!r}): "
             "name the same id or folder in the corpus's tokenizer settings"
         )

@@ -25,8 +25,8 @@ def fetch(
     """Write the tokenizer of `params.id` with its contract into `folder`. SourceError names the way out when
     it is not at hand.
     """
-    with open_source(params.id, "tokenizer", params.revision) as found:
-        return _write(load_tokenizer(found, use_fast=True), found.shown, params, template, reward, folder)
+    with open_source(params.id, "tokenizer", params.revision) as source:
+        return _write(load_tokenizer(source, use_fast=True), source.shown, params, template, reward, folder)
 
 
 def _write(

@@ -60,7 +60,7 @@ def make(model: Any, seed: int) -> Any:
     config.num_labels = 1
     try:
         with torch.random.fork_rng():
-            made = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+            reward_model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     except ValueError as error:
         raise ValueError(
             f"transformers has no sequence classifier for {model.config.model_type} models: {error}"
@@ -71,11 +71,13 @@ def make(model: Any, seed: int) -> Any:
         for name, value in adapters.plain_state(model).items()
         if name.startswith(prefix)
     }
-    made.base_model.load_state_dict(weights)
+    reward_model.base_model.load_state_dict(weights)
     nn.init.normal_(
-        _head(made).weight, std=model.config.initializer_range, generator=torch.Generator().manual_seed(seed)
+        _head(reward_model).weight,
+        std=model.config.initializer_range,
+        generator=torch.Generator().manual_seed(seed),
     )
-    return policy.without_dropout(made.to(model.device)).eval()
+    return policy.without_dropout(reward_model.to(model.device)).eval()
 
 
 def add_adapters(model: Any, settings: AdapterParams, seed: int) -> Any:

@@ -98,7 +98,7 @@ def _blocks(spans: Spans) -> list[list[int]]:
     apart from the others.
     """
     shapes = [(len(path), len(ids)) for path, ids in zip(spans.paths, spans.ids, strict=True)]
-    found: list[list[int]] = []
+    blocks: list[list[int]] = []
     for first in (True, False):
         members = [span for span, context in enumerate(spans.context) if (context == 0) == first]
         group: list[int] = []
@@ -107,9 +107,9 @@ def _blocks(spans: Spans) -> list[list[int]]:
             keys, own = shapes[span]
             wide, tall, pairs = max(wide, keys), max(tall, own), pairs + keys * own
             if group and (len(group) + 1) * tall * wide > WASTE * pairs + SMALL:
-                found.append(group)
+                blocks.append(group)
                 group, wide, tall, pairs = [], keys, own, keys * own
             group.append(span)
         if group:
-            found.append(group)
-    return found
+            blocks.append(group)
+    return blocks

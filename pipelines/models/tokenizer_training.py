@@ -191,9 +191,9 @@ def write_contract(
 
 
 def _id_of(tokenizer: Tokenizer, token: str) -> int:
-    found = tokenizer.token_to_id(token)
-    assert found is not None, token
-    return int(found)
+    token_id = tokenizer.token_to_id(token)
+    assert token_id is not None, token
+    return int(token_id)
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ def covariance_figures(logprobs: Tensor, advantages: Tensor, selected: Tensor) -
         for share in TOP_SHARES
     }
     likely, good, chosen = first > 0, second > 0, max(1, int(selected.sum()))
-    for name, one in (("likely", likely), ("rare", ~likely)):
-        for other, two in (("good", good), ("bad", ~good)):
-            figures[f"cov_{name}_{other}"] = int((one & two & selected).sum()) / chosen
+    for name, of_probability in (("likely", likely), ("rare", ~likely)):
+        for other, of_advantage in (("good", good), ("bad", ~good)):
+            figures[f"cov_{name}_{other}"] = int((of_probability & of_advantage & selected).sum()) / chosen
     return figures

@@ -46,8 +46,8 @@ class RolloutMemory:
         workers = self.threads if cpu and self.lean and rows >= CPU_ROWS_MIN * self.threads else 1
         at_once = max(1, batch // workers)
         if cpu:  # in even turns: a few rows left over would have steps of their own
-            each = -(-rows // workers)
-            at_once = min(at_once, -(-each // max(1, round(each / CPU_ROWS))))
+            per_worker = -(-rows // workers)
+            at_once = min(at_once, -(-per_worker // max(1, round(per_worker / CPU_ROWS))))
         return workers, at_once
 
     def cache_bytes(self, request: Request, batch: int) -> int:

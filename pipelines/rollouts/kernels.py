@@ -228,16 +228,16 @@ def block(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape
 
 def packed(inner: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     """inner (N, I), weight (O, I) packed, bias (O,) -> activation of the product, (N, O)."""
-    made: Tensor = torch.ops.mkldnn._linear_pointwise(inner, weight, bias, activation, [], "")
-    return made
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(inner, weight, bias, activation, [], "")
+    return product
 
 
 def packed_with(inner: Tensor, weight: Tensor, other: Tensor, operation: str) -> Tensor:
     """inner (N, I), weight (O, I) packed, other (N, O) -> the product with `other` added or multiplied, (N,
     O).
     """
-    made: Tensor = torch.ops.mkldnn._linear_pointwise(inner, other, weight, None, operation)
-    return made
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(inner, other, weight, None, operation)
+    return product
 
 
 def add(hidden: Tensor, inner: Tensor, weight: Tensor) -> Tensor:

@@ -160,7 +160,7 @@ class LocalEngine:
     def _sample(
         self,
         forward: Forward,
-        found: list[PrefixGroup],
+        groups: list[PrefixGroup],
         known: dict[tuple[int, ...], State],
         samples: Samples,
         sampling: SamplingParams,
@@ -171,30 +171,32 @@ class LocalEngine:
         stops = torch.tensor(sorted({self.tokens.eos_id, *self.tokens.stop_ids}), device=device)
         threads, lean = torch.get_num_threads(), isinstance(forward, FusedForward)
         room = RolloutMemory(device, threads, lean, token_bytes(self.model.config, self.placement.dtype))
-        longest, new = max(len(trunk.ids) for trunk in found), int(samples.limits.max())
-        request = Request(len(samples.keys), sum(len(trunk.users) for trunk in found), longest, new)
+        longest, new = max(len(group.ids) for group in groups), int(samples.limits.max())
+        request = Request(len(samples.keys), sum(len(group.users) for group in groups), longest, new)
         workers, at_once = room.in_flight(request.rows, self.batch or room.batch(request, self.processes))
         rules = DecodingRules(sampling, stops, keepable, at_once)
         waves = [
             ContinuousBatch(
                 forward,
-                Prefiller(forward, hand, known, PREFILL_TOKENS.get(device.type, 4096), device),
-                hand,
+                Prefiller(forward, share, known, PREFILL_TOKENS.get(device.type, 4096), device),
+                share,
                 samples,
                 rules,
             )
-            for hand in distribute(found, workers)
+            for share in distribute(groups, workers)
         ]
         _side_by_side([wave.run for wave in waves], self.check_stop, threads)
         return {row: state for wave in waves for row, state in wave.kept.items()}
 
     def _completions(self, samples: Samples, caps: list[int]) -> list[Completion]:
         ids, logprobs, entropy = samples.ids.tolist(), samples.logprobs.cpu(), samples.entropy.cpu()
-        made = []
+        completions = []
         for row, (length, cap) in enumerate(zip(samples.lengths.tolist(), caps, strict=True)):
             reason = self._finish(ids[row][length - 1], length, cap)
-            made.append(Completion(ids[row][:length], logprobs[row, :length], entropy[row, :length], reason))
-        return made
+            completions.append(
+                Completion(ids[row][:length], logprobs[row, :length], entropy[row, :length], reason)
+            )
+        return completions
 
     def _finish(self, last: int, length: int, cap: int) -> Finish:
         if last == self.tokens.eos_id:

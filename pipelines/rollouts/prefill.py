@@ -64,27 +64,27 @@ def group_prefixes(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[in
     wanted: dict[tuple[int, ...], list[int]] = {}
     for prefix, members in zip(prefixes, rows, strict=True):
         wanted.setdefault(tuple(prefix), []).extend(members)
-    found: list[PrefixGroup] = []
+    groups: list[PrefixGroup] = []
     for ids in sorted(wanted, reverse=True):  # whatever extends a prefix comes just before it
-        if not found or found[-1].ids[: len(ids)] != ids:
-            found.append(PrefixGroup(ids))
-        found[-1].users[len(ids)] = wanted[ids]
-    return sorted(found, key=lambda trunk: (len(trunk.ids), trunk.ids))
+        if not groups or groups[-1].ids[: len(ids)] != ids:
+            groups.append(PrefixGroup(ids))
+        groups[-1].users[len(ids)] = wanted[ids]
+    return sorted(groups, key=lambda group: (len(group.ids), group.ids))
 
 
-def distribute(found: Sequence[PrefixGroup], hands: int) -> list[list[PrefixGroup]]:
-    """Trunks for `hands` workers with about equally many rows each; the order is kept, and depends on nothing
-    but the arguments.
+def distribute(groups: Sequence[PrefixGroup], workers: int) -> list[list[PrefixGroup]]:
+    """Trunks for `workers` workers with about equally many rows each; the order is kept, and depends on
+    nothing but the arguments.
     """
-    most = -(-sum(trunk.size for trunk in found) // hands)
-    dealt: list[list[PrefixGroup]] = [[] for _ in range(hands)]
-    loads = [0] * hands
-    for trunk in found:
-        for piece in trunk.split(-(-trunk.size // most)):
+    most = -(-sum(group.size for group in groups) // workers)
+    shares: list[list[PrefixGroup]] = [[] for _ in range(workers)]
+    loads = [0] * workers
+    for group in groups:
+        for piece in group.split(-(-group.size // most)):
             least = loads.index(min(loads))
-            dealt[least].append(piece)
+            shares[least].append(piece)
             loads[least] += piece.size
-    return [hand for hand in dealt if hand]
+    return [share for share in shares if share]
 
 
 class Prefiller:
@@ -95,14 +95,14 @@ class Prefiller:
     def __init__(
         self,
         forward: Forward,
-        found: Sequence[PrefixGroup],
+        groups: Sequence[PrefixGroup],
         ready: Mapping[tuple[int, ...], State],
         tokens: int,
         device: torch.device,
     ) -> None:
         self._forward, self._found, self._ready, self._tokens, self._device = (
             forward,
-            found,
+            groups,
             ready,
             tokens,
             device,

@@ -58,15 +58,15 @@ class ContinuousBatch:
         self,
         forward: Forward,
         prefiller: Prefiller,
-        found: Sequence[PrefixGroup],
+        groups: Sequence[PrefixGroup],
         samples: Samples,
         rules: DecodingRules,
     ) -> None:
         self._forward, self._prefiller, self._samples, self._rules = forward, prefiller, samples, rules
         self._waiting = deque(
             (number, length, rows)
-            for number, trunk in enumerate(found)
-            for length, rows in sorted(trunk.users.items())
+            for number, group in enumerate(groups)
+            for length, rows in sorted(group.users.items())
         )
         rows = sum(len(users) for *_, users in self._waiting)
         self._share = forward.shares and rows >= SHARED_BY * len(self._waiting)

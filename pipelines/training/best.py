@@ -36,17 +36,17 @@ class BestWeights:
         if not score > self.score:
             return
         self.step, self.score = step, score
-        found = []
+        weights = []
         for engine in engines:
             with engine.gathered() as model:
                 if self._ranks.is_first:
-                    found.append(
+                    weights.append(
                         {
                             name: value.detach().cpu().clone().contiguous()
                             for name, value in adapters.plain_state(model).items()
                         }
                     )
-        self._weights = found
+        self._weights = weights
 
     def restore(self, model: Any, index: int = 0) -> None:
         """Give `model`, that of engine number `index` inside its `gathered()`, the kept weights; for saving

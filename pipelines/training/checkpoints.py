@@ -202,7 +202,8 @@ class Checkpoints:
         if all(self._written.get(name, value) == value for name, value in written.items()):
             return
         then, now = (
-            ", ".join(f"{name} {value}" for name, value in each.items()) for each in (written, self._written)
+            ", ".join(f"{name} {value}" for name, value in settings.items())
+            for settings in (written, self._written)
         )
         back = ", ".join(
             f"execution.{name}: {value}"

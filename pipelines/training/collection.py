@@ -179,8 +179,8 @@ class Collector:
         ids = [forest.response(leaf) for leaf in leaves]
         ends = [forest.nodes[leaf] for leaf in leaves]
         responses = [
-            Response(problems[node.tree], tuple(each), text, node.finish.complete)
-            for each, text, node in zip(ids, self._tokens.decode_batch(ids), ends, strict=True)
+            Response(problems[node.tree], tuple(response), text, node.finish.complete)
+            for response, text, node in zip(ids, self._tokens.decode_batch(ids), ends, strict=True)
         ]
         verdicts = limit_errors(self._judge.judge(responses), settings.max_error_share)
         sampled = _Sampled(forest, problems, dict(zip(leaves, verdicts, strict=True)))
@@ -239,7 +239,7 @@ class Collector:
         """The prompts of a flat forest whose judged responses are neither all right nor all wrong, with their
         responses.
         """
-        found = []
+        groups = []
         for tree, _, members in sampled.forest.children():
             outcomes = {sampled.verdicts[index].outcome for index in members}
             if "error" in outcomes and self._settings.on_error == "wrong":
@@ -250,8 +250,8 @@ class Collector:
                     (Completion(node.ids, node.logprobs, node.entropy, node.finish), sampled.verdicts[index])
                     for index, node in zip(members, nodes, strict=True)
                 ]
-                found.append((sampled.problems[tree], sampled.forest.prompts[tree], pairs))
-        return found
+                groups.append((sampled.problems[tree], sampled.forest.prompts[tree], pairs))
+        return groups
 
 
 @dataclass

@@ -60,8 +60,8 @@ class Crediting:
             self.score_with_reference(rows)
             penalties = _by_node(forest.nodes, nodes, [self._penalty(row) for row in rows])
         if self._critic is not None:
-            found, ends = self._critic.estimate_values(rows)
-            values = _by_node(forest.nodes, nodes, found)
+            estimates, ends = self._critic.estimate_values(rows)
+            values = _by_node(forest.nodes, nodes, estimates)
             tails = [0.0] * len(forest.nodes)
             for node, end in zip(nodes, ends, strict=True):
                 tails[node] = end
@@ -86,9 +86,11 @@ class Crediting:
                 / max(1, sum(len(row.ids) for row in rows))
             )
         if self._critic is not None and values is not None:
-            figures |= self._critic.set_return_targets(rows, found, [row.advantages for row in rows])
+            figures |= self._critic.set_return_targets(rows, estimates, [row.advantages for row in rows])
         signal = [bool(row.advantages.any()) for row in rows]
-        trees = {forest.nodes[node].tree for node, found_one in zip(nodes, signal, strict=True) if found_one}
+        trees = {
+            forest.nodes[node].tree for node, has_signal in zip(nodes, signal, strict=True) if has_signal
+        }
         figures["kept_groups"] = len(trees) / max(1, len(forest.prompts))
         figures["kept_rows"] = sum(signal) / max(1, len(rows))
         # counted or not: no row would change a weight
@@ -106,8 +108,8 @@ class Crediting:
         assert self._reference is not None
         score, temperature = self._reference.score, self._settings.sampling.temperature
         logprobs, _ = self._batches.score_rows(lambda part: score(part, temperature), rows)
-        for row, each in zip(rows, logprobs, strict=True):
-            row.reference_logprobs = each
+        for row, scores in zip(rows, logprobs, strict=True):
+            row.reference_logprobs = scores
         check_finite(torch.cat(logprobs), rows, "log-prob of the reference")
 
     def _penalty(self, row: TrainingRow) -> Tensor:
@@ -118,7 +120,7 @@ class Crediting:
 
 
 def _by_node(all_nodes: Sequence[object], nodes: Sequence[int], values: Sequence[Tensor]) -> list[Tensor]:
-    found = [torch.zeros(0)] * len(all_nodes)
+    by_node = [torch.zeros(0)] * len(all_nodes)
     for node, value in zip(nodes, values, strict=True):
-        found[node] = value
-    return found
+        by_node[node] = value
+    return by_node

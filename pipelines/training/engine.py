@@ -174,14 +174,14 @@ def make_optimisers(model: Any, settings: OptimiserParams) -> list[torch.optim.O
         },
     ]
     groups = [group for group in groups if group["params"]]
-    made: list[torch.optim.Optimizer] = []
+    optimisers: list[torch.optim.Optimizer] = []
     if groups:
-        made.append(torch.optim.AdamW(groups, betas=settings.betas, eps=settings.epsilon, fused=True))
+        optimisers.append(torch.optim.AdamW(groups, betas=settings.betas, eps=settings.epsilon, fused=True))
     if hidden:
-        made.append(
+        optimisers.append(
             torch.optim.Muon(hidden, lr=settings.muon_learning_rate, weight_decay=settings.weight_decay)
         )
-    return made
+    return optimisers
 
 
 def set_mode(model: Any, settings: OptimiserParams) -> None:

@@ -141,15 +141,15 @@ def predict(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
     """Bytes of this process by item; the items that live at the same time as the peak, so that their sum is
     the prediction.
     """
-    found = training_state_bytes(shape, plan)
+    items = training_state_bytes(shape, plan)
     if plan.reference:
-        found["reference"] = FLOAT32_BYTES * shape.parameters
+        items["reference"] = FLOAT32_BYTES * shape.parameters
     if plan.critic:
-        found["critic: weights, gradients, optimiser"] = sum(
+        items["critic: weights, gradients, optimiser"] = sum(
             training_state_bytes(plan.critic, replace(plan, optimiser=plan.critic_optimiser)).values()
         )
     if plan.copies:  # kept through the update: bringing them up to date costs less than making them
-        found["sampler: weights"] = plan.copies
+        items["sampler: weights"] = plan.copies
     update = {"activations": activation_bytes(shape, plan), "logits": logit_bytes(shape, plan)}
     # autocast's bfloat16 weights, which the backward pass needs; a frozen one is not cached, so recomputing
     # frees it
@@ -168,7 +168,7 @@ def predict(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
         if shape.tied
         else {}
     )
-    return found | max(update, ending, sampling_bytes(shape, plan), key=lambda items: sum(items.values()))
+    return items | max(update, ending, sampling_bytes(shape, plan), key=lambda phase: sum(phase.values()))
 
 
 def training_state_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
@@ -176,38 +176,38 @@ def training_state_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
     stage = plan.divided
     weights, gradients, optimiser = (plan.ranks if stage >= least else 1 for least in (3, 2, 1))
     moments = 2 * shape.trained - (shape.matrices if plan.optimiser == "muon" else 0)
-    found = {
+    items = {
         "weights": FLOAT32_BYTES * shape.parameters // weights,
         "gradients": FLOAT32_BYTES * shape.trained // gradients,
         "optimiser": FLOAT32_BYTES * moments // optimiser,
     }
     # a copy of the weights to step on, in stage 3 of their gradients too; buckets that gradients travel in
     if stage:
-        found["ZeRO: copies to step on"] = (1 + (stage == 3)) * FLOAT32_BYTES * shape.trained // plan.ranks
+        items["ZeRO: copies to step on"] = (1 + (stage == 3)) * FLOAT32_BYTES * shape.trained // plan.ranks
         # From stage 2 on the last pass's bucket may live until the collector comes.
-        found["ZeRO: buckets"] = (1 + (stage > 1)) * FLOAT32_BYTES * min(shape.parameters, BUCKET)
-    return found
+        items["ZeRO: buckets"] = (1 + (stage > 1)) * FLOAT32_BYTES * min(shape.parameters, BUCKET)
+    return items
 
 
 def sampling_bytes(shape: ModelShape, plan: MemoryPlan) -> dict[str, int]:
     """Bytes that only sampling takes; nothing without a sampler."""
     if not plan.cached:
         return {}
-    found = {
+    items = {
         SAMPLER_CACHE: 2 * (2 if plan.half else FLOAT32_BYTES) * shape.layers * shape.key_width * plan.cached
     }
-    found["sampler: logits"] = FLOAT32_BYTES * plan.sequences * shape.vocabulary
+    items["sampler: logits"] = FLOAT32_BYTES * plan.sequences * shape.vocabulary
     if plan.divided == 3:
-        found["sampler: whole weights beside the divided ones"] = FLOAT32_BYTES * shape.parameters
+        items["sampler: whole weights beside the divided ones"] = FLOAT32_BYTES * shape.parameters
     if shape.adapted:
-        found["sampler: adapted weights as they were"] = FLOAT32_BYTES * shape.adapted
+        items["sampler: adapted weights as they were"] = FLOAT32_BYTES * shape.adapted
     # what is added to one weight, before and after its scale
     merging = 2 * FLOAT32_BYTES * shape.inner * shape.width if shape.adapted else 0
     if moment := max(merging, plan.refreshed):
-        found["sampler: what bringing its weights up to date takes for a moment"] = moment
+        items["sampler: what bringing its weights up to date takes for a moment"] = moment
     if plan.half and not plan.copies:  # the model's own forward, under autocast
-        found["sampler: weights as products take them"] = 2 * shape.cast
-    return found
+        items["sampler: weights as products take them"] = 2 * shape.cast
+    return items
 
 
 def activation_bytes(shape: ModelShape, plan: MemoryPlan) -> int:
@@ -251,7 +251,7 @@ def check_fits(items: Mapping[str, int], free: int, processes: int = 1) -> None:
     if total * processes <= room:
         return
     largest = max(items, key=lambda name: items[name])
-    each = f" for {processes} processes" if processes > 1 else ""
+    of_how_many = f" for {processes} processes" if processes > 1 else ""
     remedy = (
         "fewer tokens in a micro-batch (execution.micro_batch_tokens), gradient checkpointing, more ranks "
         "with a higher ZeRO stage, "
@@ -262,7 +262,7 @@ def check_fits(items: Mapping[str, int], free: int, processes: int = 1) -> None:
             "or shorter responses, "
         )
     raise MemoryError(
-        f"the run would need {total * processes / 1e9:.2f} GB{each}, and {room / 1e9:.2f} of "
+        f"the run would need {total * processes / 1e9:.2f} GB{of_how_many}, and {room / 1e9:.2f} of "
         f"{free / 1e9:.2f} GB free may be used "
         f"({SLACK:.0%} is kept back); most of it is {largest}, {items[largest] * processes / 1e9:.2f} GB. "
         f"What needs less: {remedy}"

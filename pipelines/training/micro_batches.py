@@ -49,13 +49,13 @@ class MicroBatcher:
         """Run `function` without gradient on every micro-batch; it returns something for each of its rows ->
         those of all rows, in their order, on every rank.
         """
-        found: list[tuple[int, T]] = []
+        results_by_index: list[tuple[int, T]] = []
         for group, counts in self.micro_batches(rows, range(len(rows))):
             with torch.no_grad():
                 results = function([rows[index] for index in group])
             if counts:
-                found.extend(zip(group, results, strict=True))
-        by_row = dict(self.ranks.all_gather(found))
+                results_by_index.extend(zip(group, results, strict=True))
+        by_row = dict(self.ranks.all_gather(results_by_index))
         return [by_row[index] for index in range(len(rows))]
 
     def score_rows(

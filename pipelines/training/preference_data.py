@@ -79,12 +79,12 @@ class PairData:
     @cached_property
     def digest(self) -> str:
         """sha256 over ids and tokens of all pairs in order, 16 hexadecimal digits."""
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for pair in self.pairs:
             parts = [pair.id.encode(), *(np.array(ids, np.int64).tobytes() for ids in pair[1:])]
             for part in parts:
-                found.update(len(part).to_bytes(8, "little") + part)
-        return found.hexdigest()[:16]
+                digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,9 @@ def round_pairs(
     for record, own in zip(problems, judged, strict=True):
         places, left_out = make_pairs(record.id, own, how, seed, record.response)
         counts += left_out
-        found = list(_fitting(record, own, places, source, max_tokens, counts))
-        kept += found
-        counts.update(prompts=1, samples=len(own), pairs=len(found), prompts_with_pairs=int(bool(found)))
+        pairs = list(_fitting(record, own, places, source, max_tokens, counts))
+        kept += pairs
+        counts.update(prompts=1, samples=len(own), pairs=len(pairs), prompts_with_pairs=int(bool(pairs)))
     return Round(kept, counts)
 
 
@@ -96,13 +96,13 @@ def figures(judged: Sequence[Sequence[Judged]]) -> dict[str, float]:
     """Of all responses of a round: means of score and of `passed` over those judged, share finished, tokens,
     and errors of the judge.
     """
-    every = [one for own in judged for one in own]
-    scored = [one for one in every if one.passed is not None]
+    every = [answer for own in judged for answer in own]
+    scored = [answer for answer in every if answer.passed is not None]
     return {
-        "reward": fmean(one.score for one in scored) if scored else 0.0,
-        "accuracy": fmean(bool(one.passed) for one in scored) if scored else 0.0,
-        "finished": fmean(one.finished for one in every) if every else 0.0,
-        "length": fmean(len(one.ids) for one in every) if every else 0.0,
+        "reward": fmean(answer.score for answer in scored) if scored else 0.0,
+        "accuracy": fmean(bool(answer.passed) for answer in scored) if scored else 0.0,
+        "finished": fmean(answer.finished for answer in every) if every else 0.0,
+        "length": fmean(len(answer.ids) for answer in every) if every else 0.0,
         "errors": len(every) - len(scored),
     }
 

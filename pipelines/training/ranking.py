@@ -47,8 +47,8 @@ class RankData:
     ) -> None:
         self.pairs, self.signs = list(pairs), signs
         sizes = Counter(groups)
-        each = torch.tensor([1 / sizes[group] if weights == "prompt" else 1.0 for group in groups])
-        self.weights = each * (len(each) / each.sum())
+        raw_weights = torch.tensor([1 / sizes[group] if weights == "prompt" else 1.0 for group in groups])
+        self.weights = raw_weights * (len(raw_weights) / raw_weights.sum())
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -156,10 +156,10 @@ def train_ranking(
             figures = []
             for member, engine in enumerate(engines):
                 rows = batch_indices(len(data), settings.batch_size, step, seed + member * STRIDE)
-                found = batch_loss([engine], data, rows, batches, True)
-                figures.append(found | {"grad_norm": engine.step(factor)})
+                member_figures = batch_loss([engine], data, rows, batches, True)
+                figures.append(member_figures | {"grad_norm": engine.step(factor)})
                 seen += len(rows)
-            row = {name: sum(each[name] for each in figures) / len(figures) for name in figures[0]}
+            row = {name: sum(by_member[name] for by_member in figures) / len(figures) for name in figures[0]}
             row["lr"] = settings.optimiser.learning_rate * factor
             done = step + 1
             if (

@@ -105,12 +105,14 @@ class RecordingJudge:
         """1, 0, or None where there is no exact verdict."""
         if self._truth is None:
             return [None] * len(mine)
-        found = (
+        verdicts = (
             [verdict for _, verdict in mine]
             if self._truth is self._judge
             else self._truth.judge([response for response, _ in mine])
         )
-        return [None if verdict.outcome == "error" else int(verdict.outcome == "right") for verdict in found]
+        return [
+            None if verdict.outcome == "error" else int(verdict.outcome == "right") for verdict in verdicts
+        ]
 
     def _keep(self, response: Response, verdict: Verdict, truth: int | None, place: int) -> None:
         record = response.record

@@ -49,13 +49,13 @@ def reference_logprobs(
     The forward has the policy's precision, so that the loss of a policy that still is its reference is that
     of margin 0.
     """
-    found: list[tuple[int, list[float]]] = []
+    logprobs_by_index: list[tuple[int, list[float]]] = []
     for group, counts in PairBatches(budget, ranks, can_share(model)).micro_batches(data.pairs):
         if counts:
             with torch.no_grad(), placement.autocast():
                 values = pair_logprobs(model, [data.pairs[index] for index in group])
-            found.extend(zip(group, values.float().cpu().tolist(), strict=True))
-    by_pair = dict(ranks.all_gather(found))
+            logprobs_by_index.extend(zip(group, values.float().cpu().tolist(), strict=True))
+    by_pair = dict(ranks.all_gather(logprobs_by_index))
     return _checked(torch.tensor([by_pair[index] for index in range(len(data))], dtype=torch.float32), data)
 
 

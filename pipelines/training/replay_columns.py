@@ -49,11 +49,11 @@ def unpack(packed: dict[str, Any]) -> list[Any]:
     """The column that `pack` was given."""
     kind, values = packed["kind"], packed["values"]
     if kind == "plain":
-        found = iter(values)
+        present_values = iter(values)
     elif kind == "tensor":
-        found = iter(part.clone() for part in torch.split(values, packed["lengths"]))
+        present_values = iter(part.clone() for part in torch.split(values, packed["lengths"]))
     else:
         items = iter(unpack(values) if isinstance(values, dict) else values.tolist())
         maker = {"list": list, "tuple": tuple}[kind]
-        found = iter([maker(next(items) for _ in range(length)) for length in packed["lengths"]])
-    return [next(found) if here else None for here in packed["present"]]
+        present_values = iter([maker(next(items) for _ in range(length)) for length in packed["lengths"]])
+    return [next(present_values) if here else None for here in packed["present"]]

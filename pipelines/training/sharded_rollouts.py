@@ -94,4 +94,7 @@ def _unpack(packed: Packed) -> list[Completion]:
     heads, logprobs, entropy = packed
     lengths = [len(ids) for ids, _ in heads]
     parts = zip(heads, logprobs.split(lengths), entropy.split(lengths), strict=True)
-    return [Completion(ids, one, other, finish) for (ids, finish), one, other in parts]
+    return [
+        Completion(ids, token_logprobs, token_entropy, finish)
+        for (ids, finish), token_logprobs, token_entropy in parts
+    ]

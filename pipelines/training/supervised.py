@@ -27,21 +27,21 @@ class Demonstrations:
     """
 
     def __init__(self, records: Sequence[Record], max_tokens: int) -> None:
-        found = [record for record in records if record.response_ids is not None]
+        demonstrations = [record for record in records if record.response_ids is not None]
         kept = [
             (record.prompt_ids, response, getattr(record, "loss_spans", ()))
-            for record in found
+            for record in demonstrations
             if (response := record.response_ids) is not None
             and len(record.prompt_ids) + len(response) <= max_tokens
         ]
         if not kept:
             raise ValueError(
-                f"no demonstration of at most {max_tokens} tokens among {len(records)} records ({len(found)} "
-                f"hold one at all); "
+                f"no demonstration of at most {max_tokens} tokens among {len(records)} records "
+                f"({len(demonstrations)} hold one at all); "
                 "raise max_tokens, or set validation_every to 0 where validation problems have no "
                 "demonstrations"
             )
-        self.left_out = len(found) - len(kept)
+        self.left_out = len(demonstrations) - len(kept)
         self.ids = [prompt + response for prompt, response, _ in kept]
         self.spans = [
             [*((start, stop) for start, stop in earlier), (len(prompt), len(prompt) + len(response))]
@@ -91,10 +91,10 @@ def batch_loss(
         group = mine[turn] if turn < len(mine) else groups[-1]
         with torch.set_grad_enabled(learn):
             logprobs = engine.apply(score_rows, [demonstrations[row] for row in group], 1.0, False).logprobs
-            each = torch.tensor(
+            token_weights = torch.tensor(
                 [weights[row] if place else 0.0 for row in group for place in learnt[row]]
             ).to(logprobs.device)
-            loss = -(logprobs * each).sum() * (turn < len(mine))
+            loss = -(logprobs * token_weights).sum() * (turn < len(mine))
         if learn:
             engine.backward(loss)
         total += float(loss.detach())

@@ -43,11 +43,11 @@ class Critic:
             before, after = self._engine.apply(score_values, part)
             return list(zip(split_by_row(before, part), after.float().tolist(), strict=True))
 
-        found = self._batches.map_rows(values, rows)
-        for row, (before, _) in zip(rows, found, strict=True):
+        estimates = self._batches.map_rows(values, rows)
+        for row, (before, _) in zip(rows, estimates, strict=True):
             row.values = before
-        return [self._denormalised(before) for before, _ in found], [
-            float(self._denormalised(torch.tensor(after))) for _, after in found
+        return [self._denormalised(before) for before, _ in estimates], [
+            float(self._denormalised(torch.tensor(after))) for _, after in estimates
         ]
 
     def set_return_targets(
@@ -60,8 +60,8 @@ class Critic:
         flat, estimates = torch.cat(returns), torch.cat(list(values))
         if self._settings.normalise:
             self._norm.update(flat)
-        for row, each in zip(rows, returns, strict=True):
-            row.returns = self._norm.normalise(each) if self._settings.normalise else each
+        for row, row_returns in zip(rows, returns, strict=True):
+            row.returns = self._norm.normalise(row_returns) if self._settings.normalise else row_returns
         spread = float(flat.var(correction=0))
         explained = 1.0 - float((flat - estimates).var(correction=0)) / spread if spread > 1e-12 else 0.0
         return {"return_mean": float(flat.mean()), "explained_variance": explained}

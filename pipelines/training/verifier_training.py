@@ -48,7 +48,7 @@ def examples(
     is the model's.
     """
     reasons: Counter[str] = Counter()
-    found = []
+    examples = []
     for judgement in judgements:
         ask = ask_of(judgement)
         # - 1: the end token follows the label
@@ -58,8 +58,8 @@ def examples(
             continue
         label = (asking.labels.positive if judgement.label else asking.labels.negative)[0]
         cut = len(ids) - len(asking.lead)
-        found.append(Example(list(ids[:cut]), [*asking.lead, label, asking.tokens.end_id]))
-    return found, reasons
+        examples.append(Example(list(ids[:cut]), [*asking.lead, label, asking.tokens.end_id]))
+    return examples, reasons
 
 
 def with_negatives(
@@ -75,16 +75,16 @@ def with_negatives(
         "noise": (shares.noise, _noise),
         "swaps": (shares.swaps, _swaps),
     }
-    made: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     rows = list(judgements)
     for kind, (share, make) in makers.items():
         wanted = round(share * len(judgements))
         for judgement, text in _some(make, judgements, wanted, generator):
-            made[kind] += 1
+            counts[kind] += 1
             rows.append(
                 replace(
                     judgement,
-                    id=f"{judgement.id}:{kind}{made[kind]}",
+                    id=f"{judgement.id}:{kind}{counts[kind]}",
                     response=text,
                     label=0,
                     teacher=kind,
@@ -93,7 +93,7 @@ def with_negatives(
                 )
             )
     for judgement in generator.sample(list(judgements), round(shares.capitals * len(judgements))):
-        made["capitals"] += 1
+        counts["capitals"] += 1
         text = final_step(judgement.response).upper()
         rows.append(
             replace(
@@ -106,7 +106,7 @@ def with_negatives(
             )
         )
     generator.shuffle(rows)
-    return rows, made
+    return rows, counts
 
 
 def fit_temperature(readings: Sequence[Reading | str], labels: Sequence[int]) -> float:
@@ -174,8 +174,8 @@ def _noise(judgement: Judgement, all_of_them: Sequence[Judgement], generator: ra
         return None if text == "1" else text
     words = [
         word
-        for each in (judgement, generator.choice(all_of_them))
-        for word in f"{each.question} {each.reference}".split()
+        for source in (judgement, generator.choice(all_of_them))
+        for word in f"{source.question} {source.reference}".split()
     ]
     generator.shuffle(words)
     return " ".join(words[: generator.randint(1, 6)])

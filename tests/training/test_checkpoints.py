@@ -78,7 +78,7 @@ class Agreeing(Ranks):
     def broadcast_from_first(self, value):
         return value
 
-    def _exchange(self, value):
+    def _all_gather_object(self, value):
         return [value] * self.size
 
 

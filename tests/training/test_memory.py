@@ -184,7 +184,7 @@ def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
         for _ in range(2):
             with engine.gathered():
                 sampler.generate([[4, 5]], [list(range(4))], SamplingParams(max_new_tokens=4))
-            sampler.rest()
+            sampler.release_memory()
             for _ in range(2):
                 engine.backward(-engine.apply(score_rows, rows, 1.0, False).logprobs.sum())
             engine.step(1.0)

@@ -38,7 +38,7 @@ SIZES = st.integers(1, 5)
 def test_shares_are_disjoint_complete_and_even(items, size):
     shares = [Ranks(index, size).shard(items) for index in range(size)]
     assert sorted(item for share in shares for item in share) == sorted(items)
-    turns = Ranks(0, size).turns(len(items))
+    turns = Ranks(0, size).micro_batches_per_rank(len(items))
     assert max(map(len, shares)) == turns
     assert min(map(len, shares)) >= turns - 1
 

@@ -31,9 +31,9 @@ def make(options: PromptedParams, place: Place) -> PairJudge:
     """Loads the model and its tokenizer. SourceError where they are not to be had."""
     from transformers import AutoModelForCausalLM
 
-    with place.open_source(options.model, "model", options.revision) as found:
-        tokenizer = load_tokenizer(found, place.trust_remote_code, padding_side="left")
-        model = load_model(AutoModelForCausalLM, found, place.placement.dtype, place.trust_remote_code)
+    with place.open_source(options.model, "model", options.revision) as source:
+        tokenizer = load_tokenizer(source, place.trust_remote_code, padding_side="left")
+        model = load_model(AutoModelForCausalLM, source, place.placement.dtype, place.trust_remote_code)
     return PromptedJudge(model.to(place.placement.device).eval(), tokenizer, options)
 
 
@@ -119,8 +119,8 @@ def question(pair: Comparison, options: PromptedParams, special: Sequence[str] =
 
 def plain(text: str, special: Sequence[str] = ()) -> str:
     """Without control tokens, also those that appear once others are taken out."""
-    found = [re.escape(token) for token in sorted(special, key=len, reverse=True) if token.strip()]
-    pattern = re.compile("|".join([*found, _CONTROL.pattern]))
+    patterns = [re.escape(token) for token in sorted(special, key=len, reverse=True) if token.strip()]
+    pattern = re.compile("|".join([*patterns, _CONTROL.pattern]))
     while (shorter := pattern.sub("", text)) != text:
         text = shorter
     return text

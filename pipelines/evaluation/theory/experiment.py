@@ -68,12 +68,12 @@ def _run(settings: TheoryParams, seed: int, say: Callable[[str], None]) -> dict[
     def table() -> Table:  # starts where the network does: only what is shared between cells differs
         return Cells(network()(), settings.table_learning_rate)
 
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     panels: dict[str, Any] = {}
     kinds: dict[str, Callable[[], Table]] = {"network": network, "table": table}
     for name in dict.fromkeys(settings.policies):
-        found[name], policies = _compare(kinds[name], world, rewards, settings, seed)
-        say(f"{name}: " + _in_words(found[name]))
+        results[name], policies = _compare(kinds[name], world, rewards, settings, seed)
+        say(f"{name}: " + _in_words(results[name]))
         tables = {"coverage": world.covered.double(), **policies, "reward": rewards}
         panels = panels or {key: value[0].tolist() for key, value in tables.items() if key != "closed_form"}
     head = {
@@ -82,7 +82,7 @@ def _run(settings: TheoryParams, seed: int, say: Callable[[str], None]) -> dict[
         "three_actions": three_actions(),
         "panels": panels,
     }
-    return {**head, **found}
+    return {**head, **results}
 
 
 def figures_of(policy: Tensor, reference: Tensor, world: World, raised: float) -> dict[str, Tensor]:
@@ -120,23 +120,24 @@ def _compare(
     }
     sweep = []
     for steps in settings.sweep:
-        each = figures_of(snapshots[steps].policy, reference, world, settings.raised)
-        with_raised = share_of((each["raised_cells"] > 0).double().tolist())
+        step_figures = figures_of(snapshots[steps].policy, reference, world, settings.raised)
+        with_raised = share_of((step_figures["raised_cells"] > 0).double().tolist())
         sweep.append(
             {
                 "steps": steps,
                 "loss": _over(snapshots[steps].loss),
                 "seeds_with_raised": with_raised,
-                **_all_over(each),
+                **_all_over(step_figures),
             }
         )
     effect = {name: _over(figures["dpo"][name].double() - figures["ppo"][name].double()) for name in FIGURES}
     return {
-        "policies": {name: _all_over(each) for name, each in figures.items()},
+        "policies": {name: _all_over(step_figures) for name, step_figures in figures.items()},
         "dpo_loss": _over(snapshots[settings.dpo_steps].loss),
         "effect": effect,
         "per_seed": {
-            name: {key: value.tolist() for key, value in each.items()} for name, each in figures.items()
+            name: {key: value.tolist() for key, value in step_figures.items()}
+            for name, step_figures in figures.items()
         },
         "sweep": sweep,
     }, policies
@@ -152,8 +153,12 @@ def _over(values: Tensor) -> dict[str, float | None]:
     return {**mean_of(column), "least": min(column), "most": max(column)}
 
 
-def _in_words(found: dict[str, Any]) -> str:
-    dpo, ppo, effect = found["policies"]["dpo"], found["policies"]["ppo"], found["effect"]["uncovered_mass"]
+def _in_words(result: dict[str, Any]) -> str:
+    dpo, ppo, effect = (
+        result["policies"]["dpo"],
+        result["policies"]["ppo"],
+        result["effect"]["uncovered_mass"],
+    )
     return (
         f"raised cells {dpo['raised_cells']['mean']:.2f} (DPO) and {ppo['raised_cells']['mean']:.2f} (PPO), "
         f"uncovered mass "

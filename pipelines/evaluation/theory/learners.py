@@ -37,16 +37,16 @@ def train_dpo(
     reference = _log_policy(policy()).detach()
     options, optimiser = DpoParams(beta=settings.beta), _adam(policy)
     old = reference.gather(1, world.chosen), reference.gather(1, world.rejected)
-    found = {}
+    snapshots = {}
     for step in range(max(steps) + 1):
         logprobs = _log_policy(policy())
         losses = pair_loss(
             logprobs.gather(1, world.chosen), logprobs.gather(1, world.rejected), *old, options
         ).mean(1)
         if step in steps:
-            found[step] = Snapshot(logprobs.detach().exp().view(world.true.shape), losses.detach())
+            snapshots[step] = Snapshot(logprobs.detach().exp().view(world.true.shape), losses.detach())
         _step(optimiser, losses)
-    return found
+    return snapshots
 
 
 def train_reward(model: Table, world: World, settings: TheoryParams) -> Tensor:
