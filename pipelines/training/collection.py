@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import fmean
 from types import ModuleType
 
 import torch
-from torch import Tensor
 
 from pipelines.corpora.record import Record
 from pipelines.credit.shaping import shape
@@ -29,32 +28,7 @@ from pipelines.rollouts.local import LocalEngine
 from pipelines.seams import load
 from pipelines.training.guard import NotFinite
 from pipelines.training.policy_params import PolicyParams
-
-NONE = torch.zeros(0)
-
-
-@dataclass(slots=True)
-class TrainingRow:
-    """A segment to learn from: `context` holds the prompt and the segments before it, `ids` its own tokens;
-    the tensors are (tokens,) float32 on the CPU. `values` (the critic's, normalised) and `returns` exist
-    where there is a critic.
-
-    Neighbours with the same number `sequence` are segments of one response: they count as one sequence, and
-    stay together. `iteration` is the one that sampled the row.
-    """
-
-    question: str
-    context: tuple[tuple[int, ...], ...]
-    ids: tuple[int, ...]
-    sampler_logprobs: Tensor
-    old_logprobs: Tensor
-    entropy: Tensor
-    advantages: Tensor = field(default_factory=lambda: NONE)
-    reference_logprobs: Tensor | None = None
-    values: Tensor | None = None
-    returns: Tensor | None = None
-    sequence: int | None = None
-    iteration: int = 0
+from pipelines.training.training_row import EMPTY, TrainingRow
 
 
 @dataclass
@@ -192,7 +166,7 @@ class Collector:
         drops are seen by nobody else, and shaping may hide a score.
         """
         forest, problems = sampled.forest, sampled.problems
-        if not bool(torch.cat([NONE, *(node.logprobs for node in forest.nodes)]).isfinite().all()):
+        if not bool(torch.cat([EMPTY, *(node.logprobs for node in forest.nodes)]).isfinite().all()):
             for index, node in enumerate(forest.nodes):
                 if not bool(node.logprobs.isfinite().all()):
                     raise NotFinite(

@@ -13,11 +13,12 @@ from torch import Tensor
 from pipelines.credit.experience import Experience
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.seams import load
-from pipelines.training.collection import Rollout, TrainingRow
+from pipelines.training.collection import Rollout
 from pipelines.training.guard import check_finite
 from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.reference import AdapterReference, Reference
+from pipelines.training.training_row import TrainingRow
 from pipelines.training.update import Updater
 from pipelines.training.value_learning import Critic
 

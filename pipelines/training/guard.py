@@ -7,13 +7,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from pipelines.training.collection import TrainingRow
+from pipelines.training.training_row import TrainingRow
 
 
 class NotFinite(FloatingPointError):

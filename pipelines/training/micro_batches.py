@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pipelines.models.logprobs import TokenScores
 from pipelines.models.packing import cut
-from pipelines.training.collection import TrainingRow
 from pipelines.training.ranks import Ranks
+from pipelines.training.training_row import TrainingRow
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.batches import batch_indices
 from pipelines.training.best import BestWeights
-from pipelines.training.collection import Collector, TrainingRow
+from pipelines.training.collection import Collector
 from pipelines.training.crediting import Crediting
 from pipelines.training.engine import Engine
 from pipelines.training.guard import NotFinite
@@ -35,6 +35,7 @@ from pipelines.training.reference import AdapterReference, Reference
 from pipelines.training.replay import ReplayBuffer
 from pipelines.training.schedule import lr_factor
 from pipelines.training.session import Reporter, Session
+from pipelines.training.training_row import TrainingRow
 from pipelines.training.update import Updater
 from pipelines.training.value_learning import Critic
 

@@ -13,8 +13,8 @@ from pipelines.models import adapters
 from pipelines.models.logprobs import TokenScores
 from pipelines.models.packing import score_rows
 from pipelines.models.placement import Placement
-from pipelines.training.collection import TrainingRow
 from pipelines.training.engine import Engine
+from pipelines.training.training_row import TrainingRow
 
 
 class AdapterReference:

@@ -192,14 +192,14 @@ def test_an_error_is_excluded_or_counts_as_wrong():
         True,
         True,
     ]
-    nodes, rows = excluded.rows()
+    nodes, rows = excluded.training_rows()
     assert nodes == [0, 1, 3, 4], "a row without a verdict would get an advantage from whitening"
     assert len(rows) == 4
     assert excluded.figures["errors"] == 4
     assert excluded.figures["accuracy"] == 0.75
     counted = collector(on_error="wrong", shaping={"wrong_score": -1.0}).collect(drawing(groups), 0)
     assert counted.rewards == [1, 1, -1, 1, -1, -1, -1, -1]
-    assert len(counted.rows()[0]) == 8
+    assert len(counted.training_rows()[0]) == 8
 
 
 @pytest.mark.parametrize(("on_error", "kept"), [("exclude", []), ("wrong", ["a"])])

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from pipelines.training.collection import TrainingRow
 from pipelines.training.guard import NotFinite, check_finite
+from pipelines.training.training_row import TrainingRow
 
 
 def row(name, count):

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pipelines.models.logprobs import score
 from pipelines.objectives.clip import clipped_surrogate
 from pipelines.objectives.divergence import kl_estimate
-from pipelines.training.collection import TrainingRow
 from pipelines.training.engine import TorchEngine
 from pipelines.training.guard import NotFinite
 from pipelines.training.micro_batches import MicroBatcher
@@ -21,6 +20,7 @@ from pipelines.training.policy_params import PolicyParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.supervised import Demonstrations, batch_loss
 from pipelines.training.supervised_params import SupervisedParams
+from pipelines.training.training_row import TrainingRow
 from pipelines.training.update import Updater, even_cuts
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 
@@ -92,7 +92,7 @@ def updater(engine, settings, budget, ranks=None, shared=True):
 class OneOfTwo(Ranks):
     """A rank of two that talks to nobody: its part of the work, without the other's."""
 
-    def gather(self, items):
+    def all_gather(self, items):
         return list(items)
 
     def sum(self, value):
@@ -123,10 +123,12 @@ def test_policy_gradients_do_not_depend_on_the_cut(tokens, aggregation, settings
     for budget in BUDGETS:
         for shared in (True, False):
             one = updater(engine, settings, budget, shared=shared)
-            results.append((one.batch(one.plan_batch(rows(tokens)))["loss"], gradients(engine)))
+            results.append(
+                (one.accumulate_gradient(one.plan_batch(rows(tokens))).sum("loss"), gradients(engine))
+            )
         halves = [updater(engine, settings, budget, OneOfTwo(index, 2)) for index in (0, 1)]
         plan = updater(engine, settings, budget).plan_batch(rows(tokens))  # every rank makes the same plan
-        loss = sum(half.batch(plan)["loss"] for half in halves)
+        loss = sum(half.accumulate_gradient(plan).sum("loss") for half in halves)
         results.append((loss, gradients(engine)))
     for loss, gradient in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-5, abs=1e-7)
@@ -142,7 +144,7 @@ def test_the_loss_is_the_written_formula(tokens):
         rows(tokens),
     )
     one = updater(engine, settings, 30)
-    found = one.batch(one.plan_batch(data))["loss"]
+    found = one.accumulate_gradient(one.plan_batch(data)).sum("loss")
     surrogate, divergence, count = 0.0, 0.0, 0
     for row in data:
         before = [token for piece in row.context for token in piece]
@@ -187,7 +189,7 @@ def test_a_response_counts_once_however_many_segments_it_has(tokens, aggregation
                         sequence=number,
                     )
                 )
-        results.append((one.batch(one.plan_batch(data))["loss"], gradients(engine)))
+        results.append((one.accumulate_gradient(one.plan_batch(data)).sum("loss"), gradients(engine)))
     assert len(data) > 3
     assert results[1][0] == pytest.approx(results[0][0], rel=1e-5)
     torch.testing.assert_close(results[1][1], results[0][1], atol=1e-6, rtol=1e-4)
@@ -198,9 +200,9 @@ def test_updates_never_divide_a_response(tokens, monkeypatch):
     for index, row in enumerate(data):
         row.sequence = [0, 0, 0, 1, None, None, 2][index]
     one, seen = updater(engine, PolicyParams(updates_per_epoch=3, epochs=4), 100), []
-    plan = one.plan
+    plan = one.plan_batch
     monkeypatch.setattr(
-        one, "plan", lambda batch, *rest, **more: (seen.append(batch), plan(batch, *rest, **more))[1]
+        one, "plan_batch", lambda batch, *rest, **more: (seen.append(batch), plan(batch, *rest, **more))[1]
     )
     one.update(data, 0, 1.0)
     assert len(seen) == 12
@@ -237,7 +239,9 @@ def test_cutpoints_and_mask_see_the_same_probabilities(tokens):
         (PolicyParams(mask=mask, **chain), True),
         (PolicyParams(mask=mask, old_logprobs="trainer"), False),
     ):
-        assert {bool(part.all()) for part in updater(engine, settings, 100).plan_batch(data).kept} == {kept}
+        assert {bool(part.all()) for part in updater(engine, settings, 100).plan_batch(data).loss_mask} == {
+            kept
+        }
 
 
 def test_rows_without_signal_stay_in_the_denominator_but_out_of_the_forward(tokens, monkeypatch):
@@ -249,10 +253,10 @@ def test_rows_without_signal_stay_in_the_denominator_but_out_of_the_forward(toke
         lambda function, part, *rest: (seen.append(len(part)), apply(function, part, *rest))[1],
     )
     data = rows(tokens, reference=False)
-    all_rows = one.batch(one.plan_batch(data))["loss"]
+    all_rows = one.accumulate_gradient(one.plan_batch(data)).sum("loss")
     gradients(engine)
     signal = [row for row in data if row.advantages.any()]
-    alone = one.batch(one.plan_batch(signal))["loss"]
+    alone = one.accumulate_gradient(one.plan_batch(signal)).sum("loss")
     assert seen == [len(signal)] * 2
     assert len(signal) < len(data)
     share = sum(len(row.ids) for row in signal) / sum(len(row.ids) for row in data)
@@ -265,7 +269,7 @@ def test_a_batch_without_any_signal_gives_no_gradient(tokens):
     for row in data:
         row.advantages = torch.zeros_like(row.advantages)
     one = updater(engine, PolicyParams(), 100)
-    assert one.batch(one.plan_batch(data)).get("loss", 0.0) == 0.0
+    assert one.accumulate_gradient(one.plan_batch(data)).sum("loss") == 0.0
     assert all(parameter.grad is None for parameter in engine.model.parameters())
 
 
@@ -273,7 +277,7 @@ def test_an_empty_mask_is_loss_zero(tokens):
     """spo.md 10.19."""
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU)
     one = updater(engine, PolicyParams(mask={"kind": "probability", "below": 1e-9}), 100)
-    assert one.batch(one.plan_batch(rows(tokens))).get("loss", 0.0) == 0.0
+    assert one.accumulate_gradient(one.plan_batch(rows(tokens))).sum("loss") == 0.0
     assert one.update(rows(tokens), 0, 1.0)["loss"] == 0.0
 
 
@@ -284,8 +288,13 @@ def test_blocks_have_thresholds_and_denominators_of_their_own(tokens):
     settings = {"mask": {"kind": "top_entropy", "share": 0.3}}
     blocked = updater(engine, PolicyParams(block=3, **settings), 1000)
     alone = updater(engine, PolicyParams(**settings), 1000)
-    parts = [alone.batch(alone.plan_batch(data[:3]))["loss"], alone.batch(alone.plan_batch(data[3:]))["loss"]]
-    assert blocked.batch(blocked.plan_batch(data))["loss"] == pytest.approx(sum(parts) / 2, rel=1e-5)
+    parts = [
+        alone.accumulate_gradient(alone.plan_batch(data[:3])).sum("loss"),
+        alone.accumulate_gradient(alone.plan_batch(data[3:])).sum("loss"),
+    ]
+    assert blocked.accumulate_gradient(blocked.plan_batch(data)).sum("loss") == pytest.approx(
+        sum(parts) / 2, rel=1e-5
+    )
 
 
 def test_an_update_far_from_the_sampling_policy_is_not_made(tokens):
@@ -307,7 +316,7 @@ def test_a_log_prob_that_is_not_finite_names_the_sample_and_dumps_it(tokens, tmp
     data = rows(tokens, reference=False)
     one = updater(engine, PolicyParams(), 1000)
     with pytest.raises(NotFinite) as caught:
-        one.batch(one.plan_batch(data))
+        one.accumulate_gradient(one.plan_batch(data))
     error = caught.value.dump(tmp_path, 7)
     assert "iteration 7" in str(error)
     assert str(tmp_path / "not-finite-000007.json") in str(error)
@@ -343,7 +352,7 @@ def test_kl_cov_adds_nothing_where_the_policy_is_the_one_that_sampled(tokens, ol
         one = updater(engine, settings, 100)
         plan = one.plan_batch(data, fresh=[True] * len(data))
         assert not any(bool(part.any()) for part in plan.selected)
-        one.batch(plan)
+        one.accumulate_gradient(plan)
         found[share] = gradients(engine)
     assert torch.equal(found[0.0], found[0.5])
 
@@ -352,8 +361,8 @@ def test_kl_cov_pulls_from_the_second_update_on_and_rows_of_older_policies_at_on
     settings = PolicyParams(objective={"kind": "kl_cov", "share": 0.5}, updates_per_epoch=3, epochs=2)
     engine = TorchEngine(make_tiny_model(tokens), OptimiserParams(learning_rate=1e-2), CPU)
     one, seen = updater(engine, settings, 100), []
-    plan = one.plan
-    one.plan = lambda *words: (seen.append(plan(*words)), seen[-1])[1]
+    plan = one.plan_batch
+    one.plan_batch = lambda *words: (seen.append(plan(*words)), seen[-1])[1]
     one.update(sampled(tokens, engine, 1e-7), 0, 1.0)
     assert [sum(int(part.sum()) for part in each.selected) > 0 for each in seen] == [False] + [True] * 5
     data = sampled(tokens, engine, 1e-7)
@@ -380,7 +389,7 @@ def test_figures_are_over_all_rows_those_without_a_gradient_too(tokens, settings
         row.advantages = torch.zeros_like(row.advantages)
     one = updater(engine, PolicyParams(updates_per_epoch=1, **settings), 30)
     new = torch.cat(one.scores(data)[0])
-    kept = torch.cat(one.plan_batch(data, fresh=[True] * len(data)).kept)
+    kept = torch.cat(one.plan_batch(data, fresh=[True] * len(data)).loss_mask)
     old, advantages = (
         torch.cat([getattr(row, name) for row in data]) for name in ("old_logprobs", "advantages")
     )

@@ -10,11 +10,11 @@ from pipelines.credit.experience import Experience
 from pipelines.credit.gae_params import GaeParams
 from pipelines.models.critic import Values
 from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
-from pipelines.training.collection import TrainingRow
 from pipelines.training.guard import NotFinite
 from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy_params import CriticParams
 from pipelines.training.ranks import Ranks
+from pipelines.training.training_row import TrainingRow
 from pipelines.training.value_learning import Critic
 
 ZEROS = torch.zeros(3)
@@ -56,7 +56,7 @@ def learned(finish, reward, values, after, lam=1.0, **settings):
     """Values, advantages and targets of one response of three tokens."""
     judge = critic(ScriptedValues(values, after), **settings)
     rows = [row()]
-    found, tails = judge.judge(rows)
+    found, tails = judge.estimate_values(rows)
     forest = Forest([Prompt("q", [4, 5], 0)])
     forest.add(0, -1, Completion([4, 5, 6], ZEROS, ZEROS, finish))
     (advantages,) = gae.assign(
@@ -97,20 +97,20 @@ def test_values_are_in_units_of_the_statistics_before_the_batch():
     """
     judge = critic(ScriptedValues([2.0, 2.0], 2.0))
     rows = [row(2)]
-    found, tails = judge.judge(rows)
+    found, tails = judge.estimate_values(rows)
     assert found[0].tolist() == pytest.approx([0.2, 0.2])
     assert tails == pytest.approx([0.2])
     assert rows[0].values.tolist() == [2.0, 2.0], "the clip term needs them normalised (dpo_vs_ppo.md 5.1.6)"
     judge.set_return_targets(rows, found, [torch.tensor([0.8, 2.8])])
     assert rows[0].returns.tolist() == pytest.approx([-1.0, 1.0])
-    assert judge.judge(rows)[0][0].tolist() == pytest.approx([4.0, 4.0])
+    assert judge.estimate_values(rows)[0][0].tolist() == pytest.approx([4.0, 4.0])
 
 
 def test_targets_are_limited():
     """dpo_vs_ppo.md 5.1.6: to five deviations."""
     judge = critic(ScriptedValues([0.0] * 101, 0.0))
     rows = [row(101)]
-    found, _ = judge.judge(rows)
+    found, _ = judge.estimate_values(rows)
     returns = torch.zeros(101)
     returns[7] = 100.0
     judge.set_return_targets(rows, found, [returns])
@@ -153,7 +153,7 @@ def test_statistics_come_back_with_a_checkpoint(tmp_path):
     first.set_return_targets([row()], [ZEROS], [torch.tensor([0.1, 0.7, 1 / 3])])
     first.save(tmp_path)
     second.load(tmp_path)
-    found = [each.judge([row(1)])[0][0] for each in (first, second)]
+    found = [each.estimate_values([row(1)])[0][0] for each in (first, second)]
     assert torch.equal(*found)
     assert float(found[0]) != 0.1
 
