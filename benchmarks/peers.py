@@ -51,6 +51,7 @@ from pipelines.training.engine import TorchEngine  # noqa: E402
 from pipelines.training.micro_batches import MicroBatcher  # noqa: E402
 from pipelines.training.policy import PolicyTrainer  # noqa: E402
 from pipelines.training.policy_params import PolicyParams  # noqa: E402
+from pipelines.training.policy_parts import Generation, Judging, Learner, ProblemSets  # noqa: E402
 from pipelines.training.ranks import Ranks  # noqa: E402
 
 SIZES: dict[str, dict[str, int]] = {
@@ -126,19 +127,16 @@ class Ours:
         )
         judge = RuleJudge(final_answer)
         self._trainer = PolicyTrainer(
-            TorchEngine(model, settings.optimiser, placement),
-            LocalEngine(model, tokens, placement),
-            None,
-            None,
-            judge,
-            judge,
-            tokens,
-            problems,
-            problems,
-            settings,
-            0,
-            MicroBatcher(arguments.budget, Ranks.single(), can_share(model)),
-            folder,
+            settings=settings,
+            seed=0,
+            learner=Learner(
+                TorchEngine(model, settings.optimiser, placement),
+                MicroBatcher(arguments.budget, Ranks.single(), can_share(model)),
+            ),
+            generation=Generation(LocalEngine(model, tokens, placement), tokens),
+            judging=Judging(judge, judge),
+            problems=ProblemSets(problems, problems),
+            dump_folder=folder,
         )
         self.steps: list[Step] = []
 

@@ -18,16 +18,15 @@ import torch
 
 from pipelines.corpora.record import Record
 from pipelines.credit.shaping import shape
-from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, Response
 from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict
 from pipelines.rollouts.counter import root_key
 from pipelines.rollouts.forest import Completion, Forest, Prompt
-from pipelines.rollouts.local import LocalEngine
 from pipelines.seams import load
 from pipelines.training.guard import NotFinite
 from pipelines.training.policy_params import PolicyParams
+from pipelines.training.policy_parts import Generation
 from pipelines.training.training_row import EMPTY, TrainingRow
 
 
@@ -75,16 +74,9 @@ def _row(forest: Forest, problems: list[Record], index: int, sequence: int | Non
 class Collector:
     """Turns problems into a judged forest: the settings name the sampler, `judge` gives the verdicts."""
 
-    def __init__(
-        self, engine: LocalEngine, tokens: Tokens, judge: Judge, settings: PolicyParams, seed: int
-    ) -> None:
-        self._engine, self._tokens, self._judge, self._settings, self._seed = (
-            engine,
-            tokens,
-            judge,
-            settings,
-            seed,
-        )
+    def __init__(self, generation: Generation, judge: Judge, settings: PolicyParams, seed: int) -> None:
+        self._engine, self._tokens = generation.engine, generation.tokens
+        self._judge, self._settings, self._seed = judge, settings, seed
         self.say: Callable[[str], None] = print
         self._sampler: ModuleType = load("pipelines.rollouts", settings.sampler.kind)
 

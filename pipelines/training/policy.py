@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,73 +14,53 @@ from pathlib import Path
 
 import torch
 
-from pipelines.corpora.record import Record
-from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.models.policy import context_size
-from pipelines.models.tokenizer import Tokens
-from pipelines.objectives.divergence import kl_estimate
-from pipelines.rewards.judge import Judge
-from pipelines.rewards.scoring import limit_errors
-from pipelines.rollouts.local import LocalEngine
-from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.training.batches import batch_indices
 from pipelines.training.best import BestWeights
 from pipelines.training.collection import Collector
-from pipelines.training.crediting import Crediting
-from pipelines.training.engine import Engine
+from pipelines.training.credit_assignment import CreditAssigner
 from pipelines.training.guard import NotFinite
-from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy_params import PolicyParams
-from pipelines.training.reference import AdapterReference, Reference
+from pipelines.training.policy_parts import Generation, Judging, Learner, ProblemSets
+from pipelines.training.policy_validation import Validator
+from pipelines.training.problem_order import ProblemOrder, fitting_problems
 from pipelines.training.replay import ReplayBuffer
 from pipelines.training.schedule import lr_factor
 from pipelines.training.session import Reporter, Session
 from pipelines.training.training_row import TrainingRow
 from pipelines.training.update import Updater
-from pipelines.training.value_learning import Critic
 
 LOOP = "loop.json"
-UNLIMITED_ROUNDS = (
-    1_000_000  # rounds of one iteration where they are not limited: each draws problems of its own
-)
 
 
 @dataclass
 class PolicyTrainer:
-    """Everything an iteration needs. `reference` is None where no KL is asked for, `critic` where the credit
-    needs no values.
-
-    `judge` gives the rewards; `checker` is the exact one, for validation: the same object where the reward is
-    a rule, None where there is none. With several ranks both must give all of them the same verdicts.
-
-    `best` keeps the weights of the best validation. `folder` takes the dump of a sample that is not finite.
-    The trainer is a part of its own checkpoints (`save`, `load`).
+    """Joins the parts. `dump_folder` takes the dump of a sample that is not finite; `best` keeps the weights
+    of the best validation. The trainer is a part of its own checkpoints (`save`, `load`).
     """
 
-    engine: Engine
-    sampler: LocalEngine
-    reference: Reference | AdapterReference | None
-    critic: Critic | None
-    judge: Judge
-    checker: Judge | None
-    tokens: Tokens
-    problems: Sequence[Record]
-    validation: Sequence[Record]
     settings: PolicyParams
     seed: int
-    batches: MicroBatcher
-    folder: Path
+    learner: Learner
+    generation: Generation
+    judging: Judging
+    problems: ProblemSets
+    dump_folder: Path
     best: BestWeights | None = None
 
     def __post_init__(self) -> None:
-        self._problems = self._fitting_problems(self.problems, getattr(self.settings.sampler, "reserved", 0))
-        self._validation = self._fitting_problems(self.validation) if self.settings.validation_every else []
-        self._collector = Collector(self.sampler, self.tokens, self.judge, self.settings, self.seed)
-        self._updater = Updater(self.engine, self.settings, self.seed, self.batches)
-        self._crediting = Crediting(self._updater, self.batches, self.reference, self.critic, self.settings)
-        self._replay = (
-            ReplayBuffer(self.settings.replay, self.seed, TrainingRow) if self.settings.replay else None
+        settings, context = self.settings, context_size(self.learner.engine.model)
+        reserved = getattr(settings.sampler, "reserved", 0)
+        self._training = fitting_problems(self.problems.training, context, reserved)
+        self._validation = fitting_problems(self.problems.validation, context) if self._validates else []
+        rounds = settings.refill.rounds if settings.refill else 1
+        self._order = ProblemOrder(self._training, self.seed, rounds)
+        self._collector = Collector(self.generation, self.judging.judge, settings, self.seed)
+        self._updater = Updater(self.learner.engine, settings, self.seed, self.learner.batches)
+        self._credit = CreditAssigner(self._updater, self.learner, settings)
+        self._validator = Validator(
+            self.learner, self.generation, self.judging, self._validation, self._credit, settings, self.seed
         )
+        self._replay = ReplayBuffer(settings.replay, self.seed, TrainingRow) if settings.replay else None
         self._empty = 0  # iterations in a row without anything to learn from
         self._tokens = 0  # sampled so far
 
@@ -88,43 +68,63 @@ class PolicyTrainer:
         """Run all iterations that `session` has left. Before them, the judges must get known answers
         right.
         """
-        settings = self.settings
-        self.judge.preflight(self._problems)
-        if self.checker is not None and self.checker is not self.judge and self._validation:
-            self.checker.preflight(self._validation)
+        settings, sampler = self.settings, self.generation.engine
+        self._preflight()
         self._collector.say = reporter.say
         self._report_dropped(reporter)
-        before, started = self._tokens, time.monotonic()
+        tokens_before, started = self._tokens, time.monotonic()
         with session:
-            self.sampler.check_stop = session.check_stop
-            if session.done == 0 and settings.validation_every:
+            sampler.check_stop = session.check_stop
+            if session.done == 0 and self._validates:
                 with self._error_context(0):
-                    reporter.log(0, **self._validate())
+                    reporter.log(0, **self._validator.validate())
             for iteration in session:
+                done = iteration + 1
                 with self._error_context(iteration):
                     row = self.run_iteration(iteration)
-                    done, last = (
-                        iteration + 1,
-                        iteration + 1 == settings.iterations or self._budget_used() >= 1,
-                    )
+                    last = done == settings.iterations or self._budget_used() >= 1
                     # from here to the end of the step the weights are no step's start
-                    self.sampler.check_stop = lambda: None
-                    if settings.validation_every and (done % settings.validation_every == 0 or last):
-                        row |= self._validate()
-                        if self.best is not None:
-                            self.best.offer(
-                                [self.engine],
-                                done,
-                                row.get("validation_reward", row.get("validation_sampled", 0.0)),
-                            )
+                    sampler.check_stop = lambda: None
+                    if self._validates and (done % settings.validation_every == 0 or last):
+                        row |= self._validate(done)
                 reporter.log(done, **row)
-                self.sampler.check_stop = session.check_stop
-                speed = (self._tokens - before) / (time.monotonic() - started)
+                sampler.check_stop = session.check_stop
+                speed = (self._tokens - tokens_before) / (time.monotonic() - started)
                 reporter.progress(
                     done, settings.iterations, reward=row["reward"], length=row["length"], tokens_per_s=speed
                 )
                 if last:
                     break
+
+    def run_iteration(self, iteration: int) -> dict[str, float]:
+        """Sample, assign credit and update once; returns the row of the curve."""
+        settings, learner = self.settings, self.learner
+        with learner.engine.gathered():
+            rollout = self._collector.collect(partial(self._order.draw, iteration), iteration)
+        self.generation.engine.release_memory()
+        factor = self._lr_factor(iteration)
+        self._tokens += int(rollout.figures["sampled_tokens"])
+        rows, figures = self._credit.assign(rollout)
+        for row in rows:
+            row.iteration = iteration
+        warmup = settings.critic is not None and iteration < settings.critic.warmup
+        if warmup or not rows or self._replay is not None:  # the first update shows it else
+            figures |= self._updater.sampler_mismatch(rows or rollout.training_rows()[1])
+        if self._replay is not None:
+            rows, replay_figures = self._replay_rows(self._replay, rows, iteration)
+            figures |= replay_figures
+        if not rows:
+            return rollout.figures | figures | self._empty_iteration()
+        self._empty = 0
+        if settings.kl.use == "loss":
+            self._credit.score_with_reference(rows)
+        update_critic = learner.critic.update if learner.critic else None
+        updates = self._updater.update(rows, iteration, factor, update_critic, learn=not warmup)
+        if learner.reference is not None and settings.reference.rate:
+            with learner.engine.gathered() as model:
+                learner.reference.ema_update(model)
+        rate = {"empty": 0, "lr": settings.optimiser.learning_rate * factor}
+        return rollout.figures | figures | rate | updates
 
     def save(self, folder: Path) -> None:
         """The loop's own state: what is neither weights nor a function of the step."""
@@ -134,25 +134,24 @@ class PolicyTrainer:
 
     def load(self, folder: Path) -> None:
         """Take back what `save` wrote."""
-        noted = json.loads((folder / LOOP).read_text("utf-8"))
-        self._empty, self._tokens = noted["empty"], noted["tokens"]
+        state = json.loads((folder / LOOP).read_text("utf-8"))
+        self._empty, self._tokens = state["empty"], state["tokens"]
         if self._replay is not None:
             self._replay.load_state_dict(torch.load(folder / "replay.pt", weights_only=True))
 
-    @contextmanager
-    def _error_context(self, iteration: int) -> Iterator[None]:
-        """Say the step, the sample and its dump of what is not finite."""
-        try:
-            yield
-        except NotFinite as error:
-            raise error.dump(self.folder, iteration) from None
-        except FloatingPointError as error:
-            raise FloatingPointError(f"iteration {iteration}: {error}") from error
+    @property
+    def _validates(self) -> bool:
+        return self.settings.validation_every > 0
+
+    def _preflight(self) -> None:
+        self.judging.judge.preflight(self._training)
+        if self.judging.checker is not None and not self.judging.exact and self._validation:
+            self.judging.checker.preflight(self._validation)
 
     def _report_dropped(self, reporter: Reporter) -> None:
-        kinds = [("problems", self.problems, self._problems)]
-        if self.settings.validation_every:
-            kinds.append(("validation problems", self.validation, self._validation))
+        kinds = [("problems", self.problems.training, self._training)]
+        if self._validates:
+            kinds.append(("validation problems", self.problems.validation, self._validation))
         for kind, given, kept in kinds:
             if dropped := len(given) - len(kept):
                 reporter.say(
@@ -160,37 +159,29 @@ class PolicyTrainer:
                     f"they are not used"
                 )
 
-    def run_iteration(self, iteration: int) -> dict[str, float]:
-        settings = self.settings
-        with self.engine.gathered():
-            rollout = self._collector.collect(partial(self._draw_problems, iteration), iteration)
-        self.sampler.release_memory()
-        factor = lr_factor(
-            max(iteration, self._budget_used() * settings.iterations), settings.iterations, settings.schedule
-        )
-        self._tokens += int(rollout.figures["sampled_tokens"])
-        rows, figures = self._crediting.rows(rollout)
-        for row in rows:
-            row.iteration = iteration
-        warm = settings.critic is not None and iteration < settings.critic.warmup
-        if warm or not rows or self._replay is not None:  # the first update shows it else
-            figures |= self._updater.sampler_mismatch(rows or rollout.training_rows()[1])
-        if self._replay is not None:
-            rows, more = self._replay_rows(self._replay, rows, iteration)
-            figures |= more
-        if not rows:
-            return rollout.figures | figures | self._empty_iteration()
-        self._empty = 0
-        if settings.kl.use == "loss":
-            self._crediting.score_with_reference(rows)
-        beside = self.critic.update if self.critic else None
-        done = self._updater.update(rows, iteration, factor, beside, learn=not warm)
-        if self.reference is not None and settings.reference.rate:
-            with self.engine.gathered() as model:
-                self.reference.ema_update(model)
-        return (
-            rollout.figures | figures | {"empty": 0, "lr": settings.optimiser.learning_rate * factor} | done
-        )
+    @contextmanager
+    def _error_context(self, iteration: int) -> Iterator[None]:
+        """Say the step, the sample and its dump of what is not finite."""
+        try:
+            yield
+        except NotFinite as error:
+            raise error.dump(self.dump_folder, iteration) from None
+        except FloatingPointError as error:
+            raise FloatingPointError(f"iteration {iteration}: {error}") from error
+
+    def _validate(self, done: int) -> dict[str, float]:
+        figures = self._validator.validate()
+        if self.best is not None:
+            score = figures.get("validation_reward", figures.get("validation_sampled", 0.0))
+            self.best.offer([self.learner.engine], done, score)
+        return figures
+
+    def _lr_factor(self, iteration: int) -> float:
+        """Of the peak learning rate; the schedule follows the iterations or the token budget, whichever is
+        further.
+        """
+        step = max(iteration, self._budget_used() * self.settings.iterations)
+        return lr_factor(step, self.settings.iterations, self.settings.schedule)
 
     def _budget_used(self) -> float:
         """The share of the token budget that is used up; 0 without one."""
@@ -199,6 +190,7 @@ class PolicyTrainer:
     def _replay_rows(
         self, buffer: ReplayBuffer[TrainingRow], rows: list[TrainingRow], iteration: int
     ) -> tuple[list[TrainingRow], dict[str, float]]:
+        """Store the iteration's rows; returns those to learn from now."""
         buffer.add(iteration, [(row.question, row) for row in rows])
         drawn = buffer.draw(iteration)
         ages = [iteration - entry.stamp for entry in drawn.entries]
@@ -220,95 +212,3 @@ class PolicyTrainer:
                 "checker and the prompt template fit"
             )
         return {"empty": self._empty, "updates": 0}
-
-    def _draw_problems(self, iteration: int, number: int, count: int) -> list[Record]:
-        """The problems of a round. Round 0 passes through all of them; further rounds of dynamic sampling
-        follow a shuffle of their own.
-        """
-        if number == 0:
-            chosen = batch_indices(len(self._problems), count, iteration, self.seed)
-        else:
-            rounds = self.settings.refill.rounds if self.settings.refill else 1
-            chosen = batch_indices(
-                len(self._problems), count, iteration * (rounds or UNLIMITED_ROUNDS) + number, self.seed + 1
-            )
-        return [self._problems[index] for index in chosen]
-
-    def _fitting_problems(self, problems: Sequence[Record], reserved: int = 0) -> list[Record]:
-        """Problems whose prompt leaves room for an answer of more than `reserved` tokens. Raises ValueError
-        when none does.
-        """
-        context = context_size(self.engine.model)
-        kept = [record for record in problems if len(record.prompt_ids) + reserved < context]
-        if not problems:
-            raise ValueError(
-                "there is no prompt to answer: the corpus' records of this side are empty; its metrics say "
-                "what took them out"
-            )
-        if not kept:
-            beside = f" beside the {reserved} tokens of the tree's inner levels" if reserved else ""
-            raise ValueError(
-                f"none of {len(problems)} prompts leaves room{beside} in the model's context of {context} "
-                f"tokens"
-            )
-        return kept
-
-    def _validate(self) -> dict[str, float]:
-        """Accuracy on validation problems, greedy and sampled as in training, and the KL of the sampled
-        answers to the reference.
-
-        Where the reward is not the exact checker's, `validation_reward` is the mean of the sampled answers'
-        scores: the reward that rises while the accuracy falls shows a judge that is being gamed.
-        """
-        problems, figures = evenly_spaced(self._validation, self.settings.validation_size), dict[str, float]()
-        with self.engine.gathered():
-            sampled = self._answer(problems, self.settings.sampling)
-            if self.checker is not None:
-                greedy_answers = self._answer(problems, greedy(self.settings.sampling))
-                figures["validation_greedy"] = sum(answer.right for answer in greedy_answers) / len(
-                    greedy_answers
-                )
-                figures["validation_sampled"] = sum(answer.right for answer in sampled) / len(sampled)
-        if self.checker is not self.judge:
-            figures["validation_reward"] = self._mean_score(sampled)
-        if self.reference is not None and not self.settings.needs_reference:
-            rows = [_as_row(answer) for answer in sampled]
-            self._crediting.score_with_reference(rows)
-            pairs = [
-                kl_estimate(row.old_logprobs, row.reference_logprobs, "k3")
-                for row in rows
-                if row.reference_logprobs is not None
-            ]
-            figures["kl"] = sum(float(part.sum()) for part in pairs) / sum(len(part) for part in pairs)
-        return figures
-
-    def _answer(self, problems: Sequence[Record], sampling: SamplingParams) -> list[Answer]:
-        judge, limit = self.checker or self.judge, self.settings.max_error_share
-        return answer_problems(self.sampler, self.tokens, judge, problems, 1, sampling, self.seed, limit)
-
-    def _mean_score(self, answers: Sequence[Answer]) -> float:
-        verdicts = [answer.verdict for answer in answers]
-        if self.checker is not None:
-            verdicts = limit_errors(
-                self.judge.judge([answer.response for answer in answers]), self.settings.max_error_share
-            )
-        scores = [verdict.score for verdict in verdicts if verdict.outcome != "error"]
-        return sum(scores) / max(1, len(scores))
-
-
-def greedy(sampling: SamplingParams) -> SamplingParams:
-    """The same settings, greedy."""
-    return sampling.model_copy(update={"temperature": 0.0})
-
-
-def _as_row(answer: Answer) -> TrainingRow:
-    completion = answer.completion
-    context = (tuple(answer.record.prompt_ids),)
-    return TrainingRow(
-        answer.record.id,
-        context,
-        tuple(completion.ids),
-        completion.logprobs,
-        completion.logprobs,
-        completion.entropy,
-    )

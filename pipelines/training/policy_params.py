@@ -237,6 +237,11 @@ class PolicyParams(JudgeParams):
         return getattr(self.sampler, "partition", None) == "cutpoint"
 
     @property
+    def forest(self) -> str:
+        """What the sampler grows."""
+        return self.sampler.kind
+
+    @property
     def needs_reference(self) -> bool:
         """Whether the loss or the reward needs a reference model."""
         return self.kl.use != "none" and self.kl.coef > 0

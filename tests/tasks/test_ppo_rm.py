@@ -93,7 +93,7 @@ def test_an_ensemble_judges_too(tmp_path, monkeypatch, undisturbed):
 def test_the_prediction_of_memory_counts_the_reward_model(folder, monkeypatch):
     seen = {}
     monkeypatch.setattr(
-        "tasks.policy_run.check_fits",
+        "tasks.policy_memory.check_fits",
         lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1],
     )
     with pytest.raises(MemoryError):

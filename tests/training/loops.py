@@ -19,6 +19,7 @@ from pipelines.training.engine import TorchEngine
 from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.policy import PolicyTrainer
 from pipelines.training.policy_params import PolicyParams
+from pipelines.training.policy_parts import Generation, Judging, Learner, ProblemSets
 from pipelines.training.ranks import Ranks
 from pipelines.training.reference import Reference
 from pipelines.training.session import Session
@@ -86,18 +87,12 @@ class Loop:
             judge = checker = RuleJudge(load("pipelines.rewards", self.settings.reward.kind))
         problems = make_records(tokens, 40) if problems is None else problems
         self.trainer = PolicyTrainer(
-            self.engine,
-            LocalEngine(self.model, tokens, CPU, sample_batch),
-            self.reference,
-            self.critic,
-            judge,
-            checker,
-            tokens,
-            problems,
-            problems if validation is None else validation,
             self.settings,
             seed,
-            batches,
+            Learner(self.engine, batches, self.reference, self.critic),
+            Generation(LocalEngine(self.model, tokens, CPU, sample_batch), tokens),
+            Judging(judge, checker),
+            ProblemSets(problems, problems if validation is None else validation),
             folder / "dump",
             BestWeights() if self.settings.keep == "best" else None,
         )

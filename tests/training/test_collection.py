@@ -14,6 +14,7 @@ from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.training.collection import Collector
 from pipelines.training.guard import NotFinite
 from pipelines.training.policy_params import PolicyParams
+from pipelines.training.policy_parts import Generation
 from tests.rollouts.scripted import EOS, ScriptedEngine, never_ends
 
 TOKENS = SimpleNamespace(decode_batch=lambda rows: [" ".join(map(str, row)) for row in rows])
@@ -55,8 +56,7 @@ def checker(monkeypatch):
 def collector(script=None, **settings):
     settings = {"prompts": 2, "sampler": {"kind": "flat", "samples": 4}, "max_error_share": 1.0} | settings
     made = Collector(
-        ScriptedEngine(script or in_turn()),
-        TOKENS,
+        Generation(ScriptedEngine(script or in_turn()), TOKENS),
         RuleJudge(final_answer),
         PolicyParams.model_validate(settings),
         0,

@@ -216,7 +216,7 @@ def test_adapters_alone_are_trained_and_the_critic_whole(tmp_path, tokens, monke
     monkeypatch.chdir(tmp_path)
     seen = {}
     monkeypatch.setattr(
-        "tasks.policy_run.check_fits",
+        "tasks.policy_memory.check_fits",
         lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1],
     )
     settings = AdapterParams(rank=4, alpha=8)
@@ -262,14 +262,16 @@ def test_the_machine_has_memory():
 
 def requests_of(monkeypatch, tmp_path, execution=None, **changes):
     """What the stage asks its sampler for, and what it predicts, without running it."""
-    from tasks import policy_run
+    from tasks import policy_memory
 
     make_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
-    asked, seen, plain = [], {}, policy_run._requests
-    monkeypatch.setattr(policy_run, "_requests", lambda *rest: (asked.extend(plain(*rest)), asked)[1])
+    asked, seen, plain = [], {}, policy_memory.sampling_requests
     monkeypatch.setattr(
-        policy_run,
+        policy_memory, "sampling_requests", lambda *rest: (asked.extend(plain(*rest)), asked)[1]
+    )
+    monkeypatch.setattr(
+        policy_memory,
         "check_fits",
         lambda needed, *_: (seen.update(needed), (_ for _ in ()).throw(MemoryError))[1],
     )
