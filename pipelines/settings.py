@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core.core_schema import (
@@ -26,6 +26,7 @@ from pydantic_core.core_schema import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
+T = TypeVar("T")
 _CHECKED: list[bool] = []
 
 
@@ -118,6 +119,17 @@ class Seam:
             [] if isinstance(value, str) or not self._has_options(name) else [f"{self.module(name)}_params"]
         )
         return [self.module(name), *options]
+
+    def constant(self, name: str, constant: str, default: T) -> T:
+        """The value of a constant at the top of the module `name`, by which a choice says what it needs or
+        gives: read, not imported, as the command line needs no torch. `default` where there is none. Raises
+        ValueError where it is no literal.
+        """
+        path = self._folder / f"{name}.py"
+        found = _top_constants(path).get(constant, default)
+        if found is ...:
+            raise ValueError(f"{path}: {constant} must be written out as a literal, such as ('critic',)")
+        return found  # type: ignore[no-any-return]
 
     def check(self, name: str) -> str:
         """The name again. Raises ValueError where no module of this name has the function, or it takes other
@@ -228,6 +240,32 @@ def _read_names(path: Path, *_: int) -> dict[str, tuple[int, float] | None]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             found |= dict.fromkeys(target.id for target in targets if isinstance(target, ast.Name))
     return found
+
+
+def _top_constants(path: Path) -> dict[str, Any]:
+    """Names in capitals that are assigned at the top level of a module -> their values, ... for what is no
+    literal. Empty for a file that is no Python.
+    """
+    stat = path.stat()
+    return _read_constants(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _read_constants(path: Path, *_: int) -> dict[str, Any]:
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (SyntaxError, UnicodeDecodeError, ValueError):
+        return {}
+    constants: dict[str, Any] = {}
+    for node in body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id.isupper():
+                try:
+                    constants[target.id] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+                except ValueError:
+                    constants[target.id] = ...
+    return constants
 
 
 # named by corpora and by rewards, which do not know each other

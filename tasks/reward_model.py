@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.models import policy, reward_model
-from pipelines.training.best import Best
-from pipelines.training.checkpoints import Parts
+from pipelines.training.checkpoints import CheckpointParts
 from pipelines.training.preference_data import total_steps
 from pipelines.training.ranking import STRIDE, RankData, train_ranking
 from tasks.pair_files import read_side
@@ -38,28 +37,28 @@ def run(stage: Stage) -> None:
     )
     members = [reward_model.make(start, stage.seed + member * STRIDE) for member in range(settings.members)]
     engines = training.engines(members, settings.optimiser, settings.adapter, reward_model.add_adapters)
-    best, total = Best(training.ranks), total_steps(settings, len(data))
+    best, total = BestWeights(training.ranks), total_steps(settings, len(data))
     left_out = len(given.too_long)
     stage.say(
         f"{len(data)} pairs ({left_out} too long), {total} steps of {settings.batch_size}, {len(members)} "
         f"member(s)"
     )
     parts = {f"member_{index}": engine for index, engine in enumerate(engines)}
-    session = training.session(Parts(training.ranks, best=best, **parts), total)
+    session = training.session(CheckpointParts(training.ranks, best=best, **parts), total)
     budget = stage.execution.micro_batch_tokens
     train_ranking(
         engines, session, data, validation, settings, best, stage, stage.seed, budget, training.ranks
     )
     folder = stage.out(f"models/{stage.item}/model")
     for index, engine in enumerate(engines):
-        with engine.whole() as whole:
-            if training.ranks.first:
+        with engine.gathered() as whole:
+            if training.ranks.is_first:
                 if settings.keep == "best":
                     best.restore(whole, index)
                 reward_model.save(
                     whole, tokens, folder if len(engines) == 1 else folder / reward_model.MEMBER.format(index)
                 )
-    if training.ranks.first:
+    if training.ranks.is_first:
         rows = rows_kept(len(data) + left_out, {"too_long": left_out}, "pairs")
         head = {
             "rows": rows,

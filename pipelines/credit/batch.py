@@ -7,6 +7,8 @@ from torch import Tensor
 from pipelines.credit.batch_params import BatchParams
 from pipelines.credit.experience import Experience
 
+FOREST = "flat"
+
 
 def returns_to_go(penalties: Tensor, reward: float) -> Tensor:
     """penalties (tokens,), the response's reward -> (tokens,) float64: the reward plus the penalties from

@@ -8,6 +8,9 @@ from torch import Tensor
 from pipelines.credit.experience import Experience
 from pipelines.credit.gae_params import GaeParams
 
+FOREST = "flat"
+NEEDS = ("critic",)
+
 
 def token_rewards(penalties: Tensor, score: float, whole: bool) -> Tensor:
     """penalties (tokens,), the response's score -> (tokens,) rewards.

@@ -17,6 +17,9 @@ ALIKE = 1e-12
 
 Spread = Literal["population", "sample", "none"]
 
+FOREST = "flat"
+NEEDS = ("several_responses",)
+
 
 def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
     """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there; of

@@ -8,6 +8,9 @@ from torch import Tensor
 from pipelines.credit.experience import Experience
 from pipelines.credit.leave_one_out_params import LeaveOneOutParams
 
+FOREST = "flat"
+NEEDS = ("several_responses",)
+
 
 def leave_one_out(rewards: Tensor) -> Tensor:
     """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there.

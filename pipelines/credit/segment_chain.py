@@ -16,6 +16,8 @@ from torch import Tensor
 from pipelines.credit.experience import Experience
 from pipelines.settings import Choice
 
+FOREST = "chain"
+
 ZERO = 1e-9  # differences below this are rounding, no signal (spo.md 10.16)
 
 

@@ -19,6 +19,9 @@ from pipelines.credit.segment_tree_params import SegmentTreeParams
 
 Spread = Literal["none", "population"]
 
+FOREST = "tree"
+NEEDS = ("several_responses",)
+
 
 def tree_values(parents: Sequence[int], rewards: Sequence[float]) -> list[float]:
     """parents (N,): the index of each node's parent, below its own, -1 for roots; rewards (N,): of leaves,

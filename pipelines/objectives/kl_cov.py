@@ -16,6 +16,8 @@ from pipelines.objectives.covariance import selected_count, token_covariance
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.objectives.kl_cov_params import KlCovParams
 
+NEEDS = ("moved_policy",)
+
 MOVED_ONLY = True  # the updater drops selected tokens whose policy is still the one that sampled them
 
 

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from pipelines.settings import Choice
 
+NEEDS = ("own_samples",)
+
 
 def policy_loss(
     logprobs: Tensor,

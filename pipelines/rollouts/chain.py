@@ -23,6 +23,8 @@ from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.partition import Segments, partition_cutpoint, partition_fixed, partition_newline
 from pipelines.rollouts.rollout_params import SamplingParams
 
+FOREST = "chain"  # what it grows: responses of segments, with side rollouts at their boundaries
+
 
 class Boundary(NamedTuple):
     """A state to be valued: where it is, and the response's tokens up to it."""

@@ -41,6 +41,11 @@ class ChainParams(Choice):
         ),
     )
 
+    @property
+    def responses(self) -> int:
+        """Responses per prompt."""
+        return self.samples
+
     def most(self, new: int) -> int:
         """Sequences of one prompt that are asked for at once at most, with responses of `new` tokens: those
         that value boundaries.

@@ -10,6 +10,8 @@ from pipelines.rollouts.forest import Forest, Prompt
 from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 
+FOREST = "flat"  # what it grows: whole, independent responses
+
 
 def grow(
     engine: LocalEngine, prompts: Sequence[Prompt], settings: FlatParams, sampling: SamplingParams

@@ -15,6 +15,11 @@ class FlatParams(Choice):
     kind: Literal["flat"] = "flat"
     samples: int = Field(8, ge=1, description="responses per prompt")
 
+    @property
+    def responses(self) -> int:
+        """Responses per prompt."""
+        return self.samples
+
     def most(self, new: int) -> int:
         """Sequences of one prompt that are asked for at once at most, of `new` tokens each."""
         return self.samples

@@ -17,6 +17,8 @@ from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.tree_params import TreeParams
 
+FOREST = "tree"  # what it grows: segments that several others continue
+
 
 def grow(
     engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams

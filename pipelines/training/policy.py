@@ -49,8 +49,7 @@ class PolicyTrainer:
 
     def __post_init__(self) -> None:
         settings, context = self.settings, context_size(self.learner.engine.model)
-        reserved = getattr(settings.sampler, "reserved", 0)
-        self._training = fitting_problems(self.problems.training, context, reserved)
+        self._training = fitting_problems(self.problems.training, context, settings.reserved)
         self._validation = fitting_problems(self.problems.validation, context) if self._validates else []
         rounds = settings.refill.rounds if settings.refill else 1
         self._order = ProblemOrder(self._training, self.seed, rounds)

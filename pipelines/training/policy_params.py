@@ -1,369 +1,187 @@
-"""Parameters of the policy trainer: one record for every method; a method is a choice at each seam, checked
-as a whole.
+"""What may not go together in a policy run, each refusal with its reason.
 
-A seam's options lie with that seam's code, in `<kind>_params.py`; what belongs to the loop itself is here.
+What a choice needs beside itself stands in its own file, as a constant: `FOREST` of a sampler is what it
+grows, of a credit what it reads; `NEEDS` of a credit, a mask or an objective are words of `NEEDS` here. So a
+new choice is one file, and nothing here knows it by name.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated, Literal, Self
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from pipelines.credit.shaping_params import ShapingParams
-from pipelines.credit.whitening_params import WhiteningParams
-from pipelines.models.adapter_params import AdapterParams
-from pipelines.objectives.aggregation import Aggregation
-from pipelines.objectives.masks.mask_params import MaskParams
-from pipelines.rewards.reward_params import JudgeParams
-from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.settings import Choice, Seam, Settings
-from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
-from pipelines.training.replay_params import ReplayParams
-
-SAMPLER = Seam("pipelines.rollouts", "grow(engine, prompts, settings, sampling)")
-CREDIT = Seam("pipelines.credit", "assign(experience, settings)")
-MASK = Seam("pipelines.objectives.masks", "keep(logprobs, entropy, settings)", MaskParams)
-OBJECTIVE = Seam(
-    "pipelines.objectives", "policy_loss(logprobs, old_logprobs, advantages, selected, settings)"
-)
-
-# the credit's forest; every other credit takes a flat one
-FITTING_SAMPLER = {"segment_tree": "tree", "segment_chain": "chain"}
-COMPARING = ("group", "leave_one_out")  # credits that need several responses to a prompt
+from pipelines.training.loop_params import CREDIT, MASK, OBJECTIVE, SAMPLER, LoopParams
 
 
-class KlParams(Settings):
-    """The pull towards the reference model."""
-
-    use: Literal["none", "loss", "reward"] = Field(
-        "none", description="a term of the loss, a reward of each token without gradient, or none"
-    )
-    coef: float = Field(0.0, ge=0, le=10, description="its weight")
-    estimator: Literal["k1", "k2", "k3"] = Field(
-        default_factory=lambda given: "k1" if given.get("use") == "reward" else "k3",
-        description=(
-            "per-token estimator of KL(policy || reference); by default k1 in the reward, k3 in the loss"
-        ),
-    )
-    aggregation: Aggregation = Field(
-        "seq_mean_token_sum",
-        description="of the loss term; the SPO code sums over tokens and averages over sequences",
-    )
-
-
-class ReferenceParams(Settings):
-    """The reference model: the start model, frozen or following the policy."""
-
-    rate: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="after each iteration: reference <- rate * policy + (1 - rate) * reference; 0 is frozen",
-    )
-
-
-class CriticParams(Settings):
-    """The value model of GAE: a copy of the start model with a scalar head and an optimiser of its own."""
-
-    init: Literal["policy", "reward_model"] = Field(
-        "policy",
-        description=(
-            "start from the policy with a head of zeros, or from the reward model with its head "
-            "(dpo_vs_ppo.md 3.1)"
-        ),
-    )
-    optimiser: OptimiserParams = Field(OptimiserParams(), description="of the critic")
-    clip: float | None = Field(
-        0.2,
-        gt=0,
-        description="a new value may differ from the old one by this much before its loss is the larger one",
-    )
-    normalise: bool = Field(
-        True, description="targets in units of the running mean and standard deviation of returns"
-    )
-    decay: float = Field(0.99995, ge=0, lt=1, description="of those running statistics, debiased")
-    warmup: int = Field(0, ge=0, description="first iterations that train the critic alone")
-
-
-class RefillParams(Settings):
-    """Dynamic sampling: prompts whose responses are all right or all wrong are replaced by others (entropy.md
-    1.4).
+class Need(NamedTuple):
+    """`met`: whether the settings have it; `reason`: what is said where they have not, after the choice's
+    name.
     """
 
-    prompts: int = Field(64, ge=1, description="prompts sampled in each further round")
-    rounds: int | None = Field(
-        10, ge=1, description="rounds at most, the first included; null: as many as it takes"
-    )
-    max_tokens: int | None = Field(
-        None, ge=1, description="no further round begins once an iteration has sampled this many tokens"
-    )
-    exhausted: Literal["go_on", "stop"] = Field(
-        "go_on", description="with fewer prompts than wanted when rounds or tokens run out"
-    )
+    met: Callable[[LoopParams], bool]
+    reason: Callable[[LoopParams], str]
 
 
-class PolicyParams(JudgeParams):
+NEEDS = {
+    "critic": Need(
+        lambda settings: settings.critic is not None,
+        lambda settings: "needs a value model: add a section critic",
+    ),
+    "several_responses": Need(
+        lambda settings: settings.responses >= 2,
+        lambda settings: (
+            f"compares responses to the same prompt: sampler {settings.sampler.kind} gives "
+            f"{settings.responses}, at least 2 are needed"
+        ),
+    ),
+    "own_samples": Need(
+        lambda settings: settings.replay is None,
+        lambda settings: (
+            "takes no ratio, and replay trains on what older policies sampled: use an objective that takes "
+            "one, such as clip, or no replay"
+        ),
+    ),
+    "moved_policy": Need(
+        lambda settings: settings.epochs * settings.updates_per_epoch > 1 or settings.replay is not None,
+        lambda settings: (
+            "changes nothing with one update per iteration: its penalty is 0 where the ratio is 1; raise "
+            "updates_per_epoch or epochs"
+        ),
+    ),
+}
+
+
+class PolicyParams(LoopParams):
     """A section `rl.<method>` of params.yaml, laid over `rl.common`."""
-
-    # sampler and reward
-    sampler: Annotated[Choice, SAMPLER] = Field(
-        default_factory=partial(SAMPLER.choose, "flat"), description="how responses are grown"
-    )
-    prompts: int = Field(64, ge=1, description="prompts per iteration")
-    sampling: SamplingParams = Field(SamplingParams(), description="how a token is drawn while training")
-    shaping: ShapingParams = Field(
-        ShapingParams(), description="what is made of a verdict's score before credit is assigned"
-    )
-    refill: RefillParams | None = Field(None, description="dynamic sampling; null keeps every prompt")
-    # credit
-    credit: Annotated[Choice, CREDIT] = Field(
-        default_factory=partial(CREDIT.choose, "group"), description="how rewards become advantages"
-    )
-    critic: CriticParams | None = Field(None, description="the value model; gae needs one")
-    whitening: WhiteningParams = Field(WhiteningParams(), description="standardise advantages")
-    whitened_over: Literal["rollout", "update"] = Field(
-        "update",
-        description=(
-            "all response tokens of an iteration before it is divided, or the loss-carrying ones of an "
-            "optimiser batch"
-        ),
-    )
-    replay: ReplayParams | None = Field(
-        None, description="spread a tree's segments over later iterations; null trains on all of them at once"
-    )
-    # mask and objective
-    mask: Annotated[MaskParams, MASK] = Field(
-        default_factory=partial(MASK.choose, "everything"), description="which tokens carry loss"
-    )
-    objective: Annotated[Choice, OBJECTIVE] = Field(
-        default_factory=partial(OBJECTIVE.choose, "clip"), description="the per-token loss"
-    )
-    aggregation: Aggregation = Field(
-        "token_mean", description="how per-token losses of an optimiser batch become one number"
-    )
-    block: int = Field(
-        0,
-        ge=0,
-        description="sequences over which thresholds, covariances, whitening and denominators are taken; "
-        "0: the whole "
-        "optimiser batch. "
-        "The published code of SPO, 80/20 and Clip-Cov takes its micro-batches",
-    )
-    kl: KlParams = Field(KlParams(), description="the pull towards the reference model")
-    reference: ReferenceParams = Field(
-        ReferenceParams(), description="frozen, or an average of the policy's past"
-    )
-    max_mean_ratio: float | None = Field(
-        None, gt=1, description="an update whose mean ratio is above this is not made (10 in SPO, 5 in PPO)"
-    )
-    # the loop
-    iterations: int = Field(100, ge=1, description="rounds of sampling and updating")
-    token_budget: int | None = Field(
-        None,
-        ge=1,
-        description=(
-            "the run ends, and its schedule is through, once it has sampled this many tokens; null: after "
-            "all iterations"
-        ),
-    )
-    epochs: int = Field(1, ge=1, le=64, description="passes over an iteration's responses")
-    updates_per_epoch: int = Field(
-        2,
-        ge=1,
-        description=(
-            "optimiser steps a pass is divided into, of equally many sequences: responses, or segments of a "
-            "tree"
-        ),
-    )
-    old_logprobs: Literal["sampler", "trainer"] = Field(
-        "sampler",
-        description=(
-            "the ratio's denominator: as the sampler reported, or computed again by the trainer before the "
-            "updates"
-        ),
-    )
-    zero_signal: Literal["drop", "count"] = Field(
-        "drop",
-        description=(
-            "responses whose advantages are all 0: left out entirely, or counted in the loss's denominator "
-            "and its KL term"
-        ),
-    )
-    adapter: AdapterParams | None = Field(
-        None, description="train low-rank adapters instead of all weights; they are merged at the end"
-    )
-    filter_truncated: bool = Field(
-        False,
-        description=(
-            "responses that were cut carry no loss, though their rewards count in their group (DAPO's "
-            "overlong filtering)"
-        ),
-    )
-    max_empty: int = Field(
-        10, ge=1, description="iterations in a row without anything to learn from before the stage stops"
-    )
-    validation_every: int = Field(
-        0, ge=0, description="iterations between accuracies on validation problems; 0 never"
-    )
-    keep: Literal["last", "best"] = Field(
-        "last",
-        description=(
-            "the weights of the last iteration, or of the validation whose sampled answers got the best mean "
-            "reward"
-        ),
-    )
-    validation_size: int = Field(
-        200, ge=1, description="validation problems that are answered, once greedily and once sampled"
-    )
-    optimiser: OptimiserParams = Field(OptimiserParams(), description="AdamW")
-    schedule: ScheduleParams = Field(ScheduleParams(), description="the learning rate over the iterations")
-
-    @property
-    def samples(self) -> int:
-        """Responses per prompt; 0 for a tree, whose number depends on its shape."""
-        return int(getattr(self.sampler, "samples", 0))
-
-    @property
-    def most_sequences(self) -> int:
-        """Sequences of one prompt that the sampler asks for at once at most."""
-        most = getattr(self.sampler, "most", None)
-        return int(most(self.sampling.max_new_tokens)) if most else max(1, self.samples)
-
-    @property
-    def cuts_by_probability(self) -> bool:
-        """Whether responses were cut where the sampler was not sure."""
-        return getattr(self.sampler, "partition", None) == "cutpoint"
-
-    @property
-    def forest(self) -> str:
-        """What the sampler grows."""
-        return self.sampler.kind
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether the loss or the reward needs a reference model."""
-        return self.kl.use != "none" and self.kl.coef > 0
 
     @model_validator(mode="after")
     def _legal(self) -> Self:
         """Refuse what cannot be right, with the reason."""
-        problems = [text for wrong, text in self._rules() if wrong]
+        rules = (_of_choices, _of_sampling, _of_shaping, _of_reference, _of_critic, _of_loop)
+        problems = [text for rule in rules for wrong, text in rule(self) if wrong]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
-    def _rules(self) -> list[tuple[bool, str]]:
-        sampler, credit, flat = self.sampler.kind, self.credit.kind, self.sampler.kind == "flat"
-        wanted = FITTING_SAMPLER.get(credit, "flat")
-        updates = self.epochs * self.updates_per_epoch
-        return [
-            (
-                self.sampling.temperature == 0,
-                "sampling.temperature 0 gives every response of a prompt alike: nothing to learn from; use a "
-                "value above 0",
-            ),
-            (
-                self.sampling.top_p < 1 or self.sampling.top_k > 0,
-                "sampling.top_p and top_k must be off while training: the loss takes ratios of the full "
-                "distribution's probabilities, "
-                "and a sample from a restricted one makes them wrong; use temperature instead",
-            ),
-            (
-                sampler != wanted,
-                f"credit {credit} needs sampler {wanted}: it cannot read the forest that {sampler} grows",
-            ),
-            (
-                credit in COMPARING and flat and self.samples < 2,
-                f"credit {credit} compares responses to the same prompt: sampler.samples is {self.samples}, "
-                f"at least 2 are needed",
-            ),
-            (credit == "gae" and self.critic is None, "credit gae needs a value model: add a section critic"),
-            (
-                credit != "gae" and self.critic is not None,
-                f"critic is set, but credit {credit} asks no value model: remove one of them",
-            ),
-            (
-                self.critic is not None
-                and self.critic.init == "reward_model"
-                and self.reward.kind != "reward_model",
-                f"critic.init reward_model needs a reward model, reward is {self.reward.kind}: set "
-                f"critic.init to policy",
-            ),
-            (
-                self.kl.use == "reward" and not flat,
-                f"kl.use reward needs sampler flat: segments of a {sampler} have no reward of their own",
-            ),
-            (
-                self.kl.use != "none" and self.kl.coef == 0,
-                "kl.use is set, but kl.coef is 0: set use to none, or a weight",
-            ),
-            (
-                self.reference.rate > 0 and not self.needs_reference,
-                "reference.rate moves a reference model that nothing uses: set kl.use and kl.coef",
-            ),
-            (
-                self.shaping.normalise != "none" and not flat,
-                f"shaping.normalise needs sampler flat: with {sampler} an expected reward must stay "
-                f"comparable between states",
-            ),
-            (
-                self.filter_truncated and not flat,
-                f"filter_truncated needs sampler flat: segments of a {sampler} are cut by design",
-            ),
-            (
-                self.shaping.normalise == "group" and self.samples < 2,
-                f"shaping.normalise group compares responses to the same prompt: sampler.samples is "
-                f"{self.samples}, at least 2 are needed",
-            ),
-            (
-                self.refill is not None and (not flat or self.samples < 2),
-                "refill looks at the spread of several responses to a prompt: use sampler flat with at least "
-                "2 samples",
-            ),
-            (
-                self.keep == "best" and not self.validation_every,
-                "keep: best needs validation_every above 0; set it, or keep: last",
-            ),
-            (
-                self.refill is not None and self.refill.rounds is None and self.refill.max_tokens is None,
-                "refill.rounds null needs refill.max_tokens: problems that are always answered alike would "
-                "be sampled for ever",
-            ),
-            (
-                self.reference.rate > 0 and self.adapter is not None,
-                "with an adapter the reference is the start model: reference.rate must be 0",
-            ),
-            (
-                sampler == "tree" and max(getattr(self.sampler, "branching", [2])) < 2,
-                "sampler.branching has no level with at least 2: a tree compares siblings, and there are "
-                "none",
-            ),
-            (
-                self.replay is not None and self.objective.kind == "reinforce",
-                "objective reinforce takes no ratio, and replay trains on what older policies sampled: use "
-                "objective clip, or no replay",
-            ),
-            (
-                self.critic is not None and self.critic.warmup >= self.iterations,
-                f"critic.warmup {self.critic.warmup if self.critic else 0} leaves the policy none of its "
-                f"{self.iterations} iterations",
-            ),
-            (
-                self.replay is not None and sampler != "tree",
-                "replay spreads the segments of a tree: use sampler tree, or remove replay",
-            ),
-            (
-                sampler == "tree" and self.sampling.max_new_tokens <= getattr(self.sampler, "reserved", 0),
-                f"sampling.max_new_tokens {self.sampling.max_new_tokens} leaves nothing to the last level of "
-                f"sampler tree: its inner "
-                f"levels (sampler.branching, sampler.segment) take {getattr(self.sampler, 'reserved', 0)}",
-            ),
-            (
-                self.objective.kind == "kl_cov" and updates == 1 and self.replay is None,
-                "objective kl_cov changes nothing with one update per iteration: its penalty is 0 where the "
-                "ratio is 1; raise "
-                "updates_per_epoch or epochs",
-            ),
-        ]
+
+Rules = Iterator[tuple[bool, str]]
+
+
+def _of_choices(settings: LoopParams) -> Rules:
+    """The choices at the seams, against what each declares."""
+    credit, sampler = settings.credit.kind, settings.sampler.kind
+    forest = CREDIT.constant(credit, "FOREST", "flat")
+    if forest != settings.forest:
+        fitting = [name for name in SAMPLER.names() if SAMPLER.constant(name, "FOREST", "flat") == forest]
+        yield (
+            True,
+            f"credit {credit} needs sampler {' or '.join(fitting) or forest}: it cannot read the forest "
+            f"that {sampler} grows",
+        )
+    needs, none = set[str](), tuple[str, ...]()
+    for word, seam in (("credit", CREDIT), ("mask", MASK), ("objective", OBJECTIVE)):
+        kind = getattr(settings, word).kind
+        for need in seam.constant(kind, "NEEDS", none):
+            if need not in NEEDS:
+                raise ValueError(f"{seam.module(kind)}: NEEDS names {need}; known: {', '.join(NEEDS)}")
+            needs.add(need)
+            yield not NEEDS[need].met(settings), f"{word} {kind} {NEEDS[need].reason(settings)}"
+    yield (
+        settings.critic is not None and "critic" not in needs,
+        f"critic is set, but credit {credit} asks no value model: remove one of them",
+    )
+
+
+def _of_sampling(settings: LoopParams) -> Rules:
+    sampling, refill = settings.sampling, settings.refill
+    yield (
+        sampling.temperature == 0,
+        "sampling.temperature 0 gives every response of a prompt alike: nothing to learn from; use a value "
+        "above 0",
+    )
+    yield (
+        sampling.top_p < 1 or sampling.top_k > 0,
+        "sampling.top_p and top_k must be off while training: the loss takes ratios of the full "
+        "distribution's probabilities, and a sample from a restricted one makes them wrong; use temperature "
+        "instead",
+    )
+    yield (
+        sampling.max_new_tokens <= settings.reserved,
+        f"sampling.max_new_tokens {sampling.max_new_tokens} leaves nothing to the last level of sampler "
+        f"{settings.sampler.kind}: its inner levels (sampler.branching, sampler.segment) take "
+        f"{settings.reserved}",
+    )
+    yield (
+        refill is not None and (settings.forest != "flat" or settings.responses < 2),
+        "refill looks at the spread of several responses to a prompt: use sampler flat with at least 2 "
+        "samples",
+    )
+    yield (
+        refill is not None and refill.rounds is None and refill.max_tokens is None,
+        "refill.rounds null needs refill.max_tokens: problems that are always answered alike would be "
+        "sampled for ever",
+    )
+
+
+def _of_shaping(settings: LoopParams) -> Rules:
+    sampler, flat = settings.sampler.kind, settings.forest == "flat"
+    yield (
+        settings.shaping.normalise != "none" and not flat,
+        f"shaping.normalise needs sampler flat: with {sampler} an expected reward must stay comparable "
+        f"between states",
+    )
+    yield (
+        settings.shaping.normalise == "group" and settings.responses < 2,
+        f"shaping.normalise group {NEEDS['several_responses'].reason(settings)}",
+    )
+    yield (
+        settings.filter_truncated and not flat,
+        f"filter_truncated needs sampler flat: segments of a {sampler} are cut by design",
+    )
+
+
+def _of_reference(settings: LoopParams) -> Rules:
+    kl, moves, sampler = settings.kl, settings.reference.rate > 0, settings.sampler.kind
+    yield (
+        kl.use == "reward" and settings.forest != "flat",
+        f"kl.use reward needs sampler flat: segments of a {sampler} have no reward of their own",
+    )
+    yield (
+        kl.use != "none" and kl.coef == 0,
+        "kl.use is set, but kl.coef is 0: set use to none, or a weight",
+    )
+    yield (
+        moves and not settings.needs_reference,
+        "reference.rate moves a reference model that nothing uses: set kl.use and kl.coef",
+    )
+    yield (
+        moves and settings.adapter is not None,
+        "with an adapter the reference is the start model: reference.rate must be 0",
+    )
+
+
+def _of_critic(settings: LoopParams) -> Rules:
+    critic, reward = settings.critic, settings.reward.kind
+    if critic is None:
+        return
+    yield (
+        critic.init not in ("policy", reward),
+        f"critic.init {critic.init} needs a reward model, reward is {reward}: set critic.init to policy",
+    )
+    yield (
+        critic.warmup >= settings.iterations,
+        f"critic.warmup {critic.warmup} leaves the policy none of its {settings.iterations} iterations",
+    )
+
+
+def _of_loop(settings: LoopParams) -> Rules:
+    yield (
+        settings.replay is not None and settings.forest != "tree",
+        "replay spreads the segments of a tree: use sampler tree, or remove replay",
+    )
+    yield (
+        settings.keep == "best" and not settings.validation_every,
+        "keep: best needs validation_every above 0; set it, or keep: last",
+    )

@@ -16,8 +16,8 @@ from pipelines.models.critic import score_values
 from pipelines.objectives.value import value_loss
 from pipelines.training.engine import Engine
 from pipelines.training.guard import check_finite
+from pipelines.training.loop_params import CriticParams
 from pipelines.training.micro_batches import MicroBatcher, split_by_row
-from pipelines.training.policy_params import CriticParams
 from pipelines.training.training_row import TrainingRow
 
 NORM = "value_norm.json"

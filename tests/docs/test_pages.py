@@ -15,7 +15,7 @@ import yaml
 from flows.cli import app
 from pipelines.rewards.reward_params import JUDGING
 from pipelines.settings import RULE
-from pipelines.training.policy_params import CREDIT, MASK, OBJECTIVE, SAMPLER
+from pipelines.training.loop_params import CREDIT, MASK, OBJECTIVE, SAMPLER
 from tests import clone
 from tests.docs.markdown import ROOT
 from tests.docs.pages import Block, blocks, printed, put

@@ -75,7 +75,7 @@ def test_a_loaded_engine_still_follows_the_schedule(tokens, tmp_path):
 def test_a_discarded_gradient_is_gone(tokens):
     one, other = (TorchEngine(make_tiny_model(tokens), OptimiserParams(), CPU) for _ in range(2))
     one.backward(one.forward(IDS, RESPONSE).logprobs.sum())
-    one.discard()
+    one.zero_grad()
     first, second = learn(one), learn(other)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 

@@ -11,8 +11,8 @@ from pipelines.credit.gae_params import GaeParams
 from pipelines.models.critic import Values
 from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
 from pipelines.training.guard import NotFinite
+from pipelines.training.loop_params import CriticParams
 from pipelines.training.micro_batches import MicroBatcher
-from pipelines.training.policy_params import CriticParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.training_row import TrainingRow
 from pipelines.training.value_learning import Critic
