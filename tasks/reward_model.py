@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.models import policy, reward_model
+from pipelines.training.best import BestWeights
 from pipelines.training.checkpoints import CheckpointParts
 from pipelines.training.preference_data import total_steps
 from pipelines.training.ranking import STRIDE, RankData, train_ranking
