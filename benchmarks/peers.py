@@ -46,7 +46,7 @@ from pipelines.models.placement import Placement  # noqa: E402
 from pipelines.rewards import final_answer  # noqa: E402
 from pipelines.rewards.judge import RuleJudge  # noqa: E402
 from pipelines.rewards.verdict import Verdict, right, wrong  # noqa: E402
-from pipelines.rollouts.local import LocalEngine  # noqa: E402
+from pipelines.rollouts.engines.local import LocalEngine  # noqa: E402
 from pipelines.training.engine import TorchEngine  # noqa: E402
 from pipelines.training.micro_batches import MicroBatcher  # noqa: E402
 from pipelines.training.policy import PolicyTrainer  # noqa: E402

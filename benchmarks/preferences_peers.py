@@ -38,7 +38,7 @@ from pipelines.models.packing import can_share  # noqa: E402
 from pipelines.models.placement import Placement  # noqa: E402
 from pipelines.models.tokenizer import Tokens  # noqa: E402
 from pipelines.rollouts.counter import child_key, root_key  # noqa: E402
-from pipelines.rollouts.local import LocalEngine  # noqa: E402
+from pipelines.rollouts.engines.local import LocalEngine  # noqa: E402
 from pipelines.rollouts.rollout_params import SamplingParams  # noqa: E402
 from pipelines.training.engine import TorchEngine  # noqa: E402
 from pipelines.training.preference import PairsWithReference, batch_loss  # noqa: E402

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 
 from benchmarks.rollout import SIZES, Bench, Row, make_prompts, show  # first: it sets the environment
+from pipelines.rollouts.engines.vllm import VllmEngine
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.vllm_engine import VllmEngine
 
 
 def stock(engine: VllmEngine, prompts: list[list[int]], samples: int, new_tokens: int) -> None:

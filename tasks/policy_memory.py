@@ -13,8 +13,8 @@ from pipelines.models import adapters, critic
 from pipelines.models.free_memory import SLACK, available
 from pipelines.models.policy import context_size
 from pipelines.rewards.judge import Judge
-from pipelines.rollouts.flight import BATCH, Request, RolloutMemory, token_bytes
-from pipelines.rollouts.fused import fusible, own_bytes, refresh_bytes
+from pipelines.rollouts.engines.fused import fusible, own_bytes, refresh_bytes
+from pipelines.rollouts.engines.in_flight import BATCH, Request, RolloutMemory, token_bytes
 from pipelines.training.memory import FLOAT32_BYTES, MemoryPlan, ModelShape, check_fits, meta_copy, predict
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.policy_parts import ProblemSets

@@ -6,8 +6,8 @@ from typing import Any
 
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
-from pipelines.rollouts.flight import BATCH
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.in_flight import BATCH
+from pipelines.rollouts.engines.local import LocalEngine
 from tasks.execution_params import ExecutionParams
 
 
@@ -16,7 +16,7 @@ def make_sampler(model: Any, tokens: Tokens, placement: Placement, execution: Ex
     asked for and missing.
     """
     if execution.sampler == "vllm":
-        from pipelines.rollouts.vllm_engine import VllmEngine
+        from pipelines.rollouts.engines.vllm import VllmEngine
 
         return VllmEngine(model, tokens, placement, execution.sequences or BATCH)
     return LocalEngine(model, tokens, placement, execution.sequences, processes=execution.processes)

@@ -13,8 +13,8 @@ from pipelines.rewards.judge import Judge, Response
 from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict
 from pipelines.rollouts.counter import child_key, root_key
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Completion
-from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 
 EVALUATION = -1  # the iteration in the counter keys: no training iteration has it

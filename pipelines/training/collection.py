@@ -78,7 +78,7 @@ class Collector:
         self._engine, self._tokens = generation.engine, generation.tokens
         self._judge, self._settings, self._seed = judge, settings, seed
         self.say: Callable[[str], None] = print
-        self._sampler: ModuleType = load("pipelines.rollouts", settings.sampler.kind)
+        self._sampler: ModuleType = load("pipelines.rollouts.samplers", settings.sampler.kind)
 
     def collect(self, draw: Callable[[int, int], list[Record]], iteration: int) -> Rollout:
         """`draw(round, count)` gives the problems of a round of dynamic sampling; round 0 is the only one

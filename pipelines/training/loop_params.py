@@ -21,7 +21,7 @@ from pipelines.settings import Choice, Seam, Settings
 from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
 from pipelines.training.replay_params import ReplayParams
 
-SAMPLER = Seam("pipelines.rollouts", "grow(engine, prompts, settings, sampling)")
+SAMPLER = Seam("pipelines.rollouts.samplers", "grow(engine, prompts, settings, sampling)")
 CREDIT = Seam("pipelines.credit", "assign(experience, settings)")
 MASK = Seam("pipelines.objectives.masks", "keep(logprobs, entropy, settings)", MaskParams)
 OBJECTIVE = Seam(

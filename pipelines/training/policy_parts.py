@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipelines.corpora.record import Record
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.training.engine import Engine
 from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.reference import AdapterReference, Reference

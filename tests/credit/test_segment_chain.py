@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from pipelines.credit.experience import Experience
 from pipelines.credit.segment_chain import assign, chain_advantages
-from pipelines.rollouts.chain import grow
-from pipelines.rollouts.chain_params import ChainParams
 from pipelines.rollouts.counter import mix, root_key
 from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
-from pipelines.rollouts.partition import partition_cutpoint
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.rollouts.samplers.chain import grow
+from pipelines.rollouts.samplers.chain_params import ChainParams
+from pipelines.rollouts.samplers.partition import partition_cutpoint
 from pipelines.settings import Choice
 from tests.rollouts.scripted import ScriptedEngine
 

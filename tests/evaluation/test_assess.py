@@ -13,7 +13,7 @@ from pipelines.evaluation.preference_params import AssessParams
 from pipelines.models.logprobs import score
 from pipelines.rewards import final_answer
 from pipelines.rewards.judge import RuleJudge
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 
 SETTINGS = AssessParams(

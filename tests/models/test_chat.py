@@ -391,7 +391,7 @@ def test_configuration_and_tokenizer_name_the_same_ids(made, tmp_path):
 def test_generation_stops_at_the_end_of_a_turn(made):
     import torch
 
-    from pipelines.rollouts.local import LocalEngine
+    from pipelines.rollouts.engines.local import LocalEngine
     from pipelines.rollouts.rollout_params import SamplingParams
     from tests.tiny import CPU
 

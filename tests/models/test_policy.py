@@ -15,7 +15,7 @@ from pipelines.models.packing import Segment, score_rows
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.sources.manifest import SourceError
 from pipelines.sources.opening import unrecorded

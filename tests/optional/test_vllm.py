@@ -12,8 +12,8 @@ import torch
 from pipelines.models import adapters, policy
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.base_params import ArchitectureParams
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Finish
-from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests import tiny
 
@@ -32,7 +32,7 @@ KEYS = [[10 * row + copy for copy in range(3)] for row in range(len(PREFIXES))]
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory):
     """Both engines on one model: a vLLM engine takes seconds to start, and one process holds one."""
-    from pipelines.rollouts.vllm_engine import VllmEngine
+    from pipelines.rollouts.engines.vllm import VllmEngine
 
     tokens = tiny.make_tiny_tokens(tmp_path_factory.mktemp("tokens"))
     model = policy.without_dropout(policy.build(SHAPE, tokens, seed=0))

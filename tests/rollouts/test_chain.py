@@ -10,15 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.rollouts import flat
-from pipelines.rollouts.chain import grow
-from pipelines.rollouts.chain_params import ChainParams
 from pipelines.rollouts.counter import mix, root_key
-from pipelines.rollouts.flat_params import FlatParams
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Finish, Prompt
-from pipelines.rollouts.local import LocalEngine
-from pipelines.rollouts.partition import partition_cutpoint
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.rollouts.samplers import flat
+from pipelines.rollouts.samplers.chain import grow
+from pipelines.rollouts.samplers.chain_params import ChainParams
+from pipelines.rollouts.samplers.flat_params import FlatParams
+from pipelines.rollouts.samplers.partition import partition_cutpoint
 from tests.rollouts.scripted import ScriptedEngine
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 

@@ -5,12 +5,12 @@ came to be.
 import pytest
 import torch
 
-from pipelines.rollouts import tree
 from pipelines.rollouts.counter import child_key, root_key
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Prompt
-from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.tree_params import TreeParams
+from pipelines.rollouts.samplers import tree
+from pipelines.rollouts.samplers.tree_params import TreeParams
 from tests.rollouts.test_fused import make
 from tests.tiny import CPU, make_tiny_tokens
 

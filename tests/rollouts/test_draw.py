@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from pipelines.rollouts.draw import draw, restrict
+from pipelines.rollouts.engines.draw import draw, restrict
 from pipelines.rollouts.rollout_params import SamplingParams
 
 

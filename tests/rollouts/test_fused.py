@@ -18,13 +18,13 @@ from transformers import (
 from pipelines.models import adapters
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.placement import Placement
-from pipelines.rollouts import fused, wave
 from pipelines.rollouts.counter import child_key, root_key
+from pipelines.rollouts.engines import continuous_batch, fused
+from pipelines.rollouts.engines.fused import FusedForward, fusible
+from pipelines.rollouts.engines.generic import GenericForward
+from pipelines.rollouts.engines.local import LocalEngine
+from pipelines.rollouts.engines.prefill import distribute, group_prefixes
 from pipelines.rollouts.forest import Finish
-from pipelines.rollouts.fused import FusedForward, fusible
-from pipelines.rollouts.generic import GenericForward
-from pipelines.rollouts.local import LocalEngine
-from pipelines.rollouts.prefill import distribute, group_prefixes
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests.tiny import CPU, make_tiny_tokens
 
@@ -124,7 +124,7 @@ def test_compiled_and_plain_kernels_give_the_same_bits(model, tokens, dtype, mon
     placement = Placement(torch.device("cpu"), dtype)
     batch = requests([3, 9, 40, 60], 3)
     compiled = LocalEngine(model, tokens, placement).generate(*batch, SAMPLING)
-    for user in (fused, wave):
+    for user in (fused, continuous_batch):
         monkeypatch.setattr(user, "compiled", lambda function, device: function)
     plain = LocalEngine(model, tokens, placement).generate(*batch, SAMPLING)
     for mine, theirs in zip((c for f in compiled for c in f), (c for f in plain for c in f), strict=True):
@@ -149,10 +149,12 @@ def test_a_prefix_held_once_for_its_family_and_one_held_by_each_row_give_the_sam
         for key, cap in zip(row, limits, strict=True)
     ]
     results, shared = [], []
-    original = wave.CacheRows.join
-    monkeypatch.setattr(wave.CacheRows, "join", lambda *rest: shared.append(rest[-2]) or original(*rest))
+    original = continuous_batch.CacheRows.join
+    monkeypatch.setattr(
+        continuous_batch.CacheRows, "join", lambda *rest: shared.append(rest[-2]) or original(*rest)
+    )
     for least in (1, 99):
-        monkeypatch.setattr(wave, "SHARED_BY", least)
+        monkeypatch.setattr(continuous_batch, "SHARED_BY", least)
         for at_once in (1024, 7):
             engine = LocalEngine(model, tokens, CPU, batch=at_once)
             even = engine.generate(prefixes, keys, SAMPLING, [5] * len(prefixes), keep=True)

@@ -6,12 +6,12 @@ import transformers
 
 from pipelines.models.logprobs import of_logits
 from pipelines.rollouts.counter import child_key, key_tensor, root_key, uniforms
-from pipelines.rollouts.draw import draw
-from pipelines.rollouts.flat import grow
-from pipelines.rollouts.flat_params import FlatParams
+from pipelines.rollouts.engines.draw import draw
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Finish, Prompt
-from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.rollouts.samplers.flat import grow
+from pipelines.rollouts.samplers.flat_params import FlatParams
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
 

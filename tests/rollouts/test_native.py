@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.rollouts import cpu, kernels, native
-from pipelines.rollouts.cache import SLACK, room
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.cache import SLACK, room
+from pipelines.rollouts.engines.cpu import forward as cpu
+from pipelines.rollouts.engines.cpu import kernels, native
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests.rollouts.test_fused import make, requests
 from tests.tiny import CPU, make_tiny_tokens
@@ -164,7 +165,7 @@ def test_the_ends_of_the_unit_interval_and_what_is_no_number():
 FRESH = """
 import hashlib, sys
 import torch
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests.rollouts.test_fused import make, requests
 from tests.tiny import CPU, make_tiny_tokens
@@ -215,7 +216,7 @@ def test_a_buffer_by_width_has_its_columns_side_by_side_and_room_behind():
 def test_without_a_folder_for_the_cache_it_is_compiled_anew():
     code = (
         "from numba.core import caching; caching.CacheImpl._locator_classes = []; "
-        "from pipelines.rollouts import native; assert native.COMPILED['cache'] is False; "
+        "from pipelines.rollouts.engines.cpu import native; assert native.COMPILED['cache'] is False; "
         "import numpy as np; assert native.dot(np.ones(20, np.float32), np.ones(20, np.float32), 0, 20) == 20"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

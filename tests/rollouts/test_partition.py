@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.rollouts.draw import draw
-from pipelines.rollouts.partition import partition_cutpoint, partition_fixed, partition_newline
+from pipelines.rollouts.engines.draw import draw
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.rollouts.samplers.partition import partition_cutpoint, partition_fixed, partition_newline
 
 EXAMPLE = (0.99, 0.72, 1, 0.85, 1, 0.56, 0.92, 0.23, 0.98, 0.11, 1)
 

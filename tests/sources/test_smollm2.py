@@ -22,7 +22,7 @@ import torch
 from pipelines.models import policy
 from pipelines.models.logprobs import score
 from pipelines.rollouts.counter import root_key
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests import clone
 from tests.sources.test_command_line import settings

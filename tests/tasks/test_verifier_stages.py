@@ -17,7 +17,7 @@ from pipelines.corpora.judgement import read_judgements
 from pipelines.corpora.long_reference import MODELS
 from pipelines.corpora.record import read_records, write_records
 from pipelines.rewards.verifier import load_facts
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.settings import seam_modules
 from pipelines.training.recording import FILE, RecordingJudge
 from pipelines.training.verifier_params import NegativesParams

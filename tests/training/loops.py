@@ -10,7 +10,7 @@ from pipelines.corpora.record import Record
 from pipelines.models import critic
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, RuleJudge
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.seams import load
 from pipelines.settings import laid_over
 from pipelines.training.best import BestWeights

@@ -19,7 +19,7 @@ from pipelines.models.logprobs import score
 from pipelines.models.packing import Segment
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.counter import child_key, root_key
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training import deepspeed_engine
 from pipelines.training.deepspeed_engine import DeepSpeedEngine

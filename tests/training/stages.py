@@ -21,7 +21,7 @@ import torch
 from pipelines.corpora.record import write_records
 from pipelines.models import policy, reward_model
 from pipelines.models.tokenizer import Tokens
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
 from tasks.gate import write_gate

@@ -14,9 +14,9 @@ from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.free_memory import available
 from pipelines.models.packing import Segment, pack, score_packed, score_rows
 from pipelines.models.placement import Placement
-from pipelines.rollouts.flight import BATCH, Request, RolloutMemory, token_bytes
-from pipelines.rollouts.fused import FusedForward, fusible, own_bytes, refresh_bytes
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.fused import FusedForward, fusible, own_bytes, refresh_bytes
+from pipelines.rollouts.engines.in_flight import BATCH, Request, RolloutMemory, token_bytes
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.engine import TorchEngine
 from pipelines.training.memory import MemoryPlan, ModelShape, activation_bytes, check_fits, meta_copy, predict
@@ -324,7 +324,7 @@ def test_the_largest_batch_that_fits_is_taken(lean):
 def test_a_sampler_with_little_memory_takes_fewer_rows_and_draws_the_same(tokens, monkeypatch):
     model, keys = make_tiny_model(tokens), [[10 * row + each for each in range(4)] for row in range(5)]
     plenty = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))
-    monkeypatch.setattr("pipelines.rollouts.flight.available", lambda device: 20_000)
+    monkeypatch.setattr("pipelines.rollouts.engines.in_flight.available", lambda device: 20_000)
     seen, original = [], RolloutMemory.fitting
     monkeypatch.setattr(RolloutMemory, "fitting", lambda *words: (seen.append(original(*words)), seen[-1])[1])
     little = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))

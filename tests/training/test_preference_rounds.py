@@ -17,7 +17,7 @@ from pipelines.rewards.reward_model import RewardModelJudge
 from pipelines.rewards.reward_model_params import RewardModelParams
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import error
-from pipelines.rollouts.local import LocalEngine
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.training.preference_rounds import figures, round_pairs, sample_and_judge
 from pipelines.training.preference_rounds_params import RoundParams, RoundSampling
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens

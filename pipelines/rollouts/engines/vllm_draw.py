@@ -1,5 +1,5 @@
-"""vLLM's sampler replaced by ours: a custom logits processor draws each token with `pipelines.rollouts.draw`
-and forces it.
+"""vLLM's sampler replaced by ours: a custom logits processor draws each token with
+`pipelines.rollouts.engines.draw` and forces it.
 
 So a vLLM sample comes from the same counter-based uniform as a local one, whatever shares its batch, and its
 log-prob and entropy are those of the sampling distribution: vLLM itself would give at most the top few
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pipelines.rollouts.counter import key_tensor, uniforms
-from pipelines.rollouts.draw import draw
+from pipelines.rollouts.engines.draw import draw
 from pipelines.rollouts.rollout_params import SamplingParams
 
 ROW = "whetstone_row"  # a request says by this extra argument which row of the board it is

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.rollouts.counter import child_key
-from pipelines.rollouts.flat_params import FlatParams
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Forest, Prompt
-from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.rollouts.samplers.flat_params import FlatParams
 
 FOREST = "flat"  # what it grows: whole, independent responses
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from pipelines.models.policy import context_size
 from pipelines.rollouts.counter import child_key
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Forest, Prompt
-from pipelines.rollouts.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.tree_params import TreeParams
+from pipelines.rollouts.samplers.tree_params import TreeParams
 
 FOREST = "tree"  # what it grows: segments that several others continue
 

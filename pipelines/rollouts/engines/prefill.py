@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipelines.rollouts.cache import CacheRows, Layer, State
+from pipelines.rollouts.engines.cache import CacheRows, Layer, State
 
 
 class Forward(Protocol):

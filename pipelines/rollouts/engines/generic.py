@@ -13,7 +13,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
-from pipelines.rollouts.cache import CacheRows, Layer
+from pipelines.rollouts.engines.cache import CacheRows, Layer
 
 
 class GenericForward:

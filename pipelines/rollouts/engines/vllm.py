@@ -23,10 +23,10 @@ from pipelines.models import adapters
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
+from pipelines.rollouts.engines.vllm_draw import ROW, Board, Desk, processor
+from pipelines.rollouts.engines.weights import checksums
 from pipelines.rollouts.forest import Completion, Finish
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.vllm_draw import ROW, Board, Desk, processor
-from pipelines.rollouts.weights import checksums
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the weights are copied from tensors of this process

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.rollouts.cache import CacheRows, Layer, room
-from pipelines.rollouts.kernels import LayerShape, LayerWeights, packed, packed_with
-from pipelines.rollouts.native import attend, attend_columns, choose, gate, normalise
+from pipelines.rollouts.engines.cache import CacheRows, Layer, room
+from pipelines.rollouts.engines.cpu.native import attend, attend_columns, choose, gate, normalise
+from pipelines.rollouts.engines.kernels import LayerShape, LayerWeights, packed, packed_with
 
 FOLD = 4
 

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipelines.models.adapters import plain
-from pipelines.rollouts.cache import CacheRows, Layer
-from pipelines.rollouts.kernels import (
+from pipelines.rollouts.engines.cache import CacheRows, Layer
+from pipelines.rollouts.engines.cpu import kernels_for
+from pipelines.rollouts.engines.kernels import (
     LayerShape,
     LayerWeights,
     PrefixTensors,
@@ -30,7 +31,6 @@ from pipelines.rollouts.kernels import (
 FAMILIES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 TYPICAL_ROWS = 128  # of a product, for which weights are packed; others work, a little slower
 PACKED_FROM = 256  # hidden size: below it a packed product costs more to call than it saves
-LANES = 16  # widths of heads that are a whole number of vectors are sampled by cpu.py
 DYNAMIC_ROTARY = frozenset({"dynamic", "longrope"})  # their angles depend on the length of the sequence
 
 
@@ -179,7 +179,8 @@ class FusedForward:
         self._rotations = torch.empty(0)
         device = plain(attention.q_proj).weight.device
         self._decode = compiled(decode, device)
-        self.by_width = device.type == "cpu" and dtype == torch.float32 and width % LANES == 0
+        self._cpu = kernels_for(device, dtype, width)
+        self.by_width = self._cpu is not None
         with torch.inference_mode():
             self._layers = [_Weights(layer, dtype) for layer in model.model.layers]
             self._read_ends()
@@ -195,16 +196,13 @@ class FusedForward:
         columns).
         """
         families, length = ids.shape
-        if self.by_width:
-            from pipelines.rollouts import cpu
-
-            hidden, matrices = (
-                F.embedding(ids, self._embedding),
-                [weights.matrices for weights in self._layers],
+        if self._cpu is not None:
+            hidden = F.embedding(ids, self._embedding)
+            layers: list[Layer]
+            layers, logits = self._cpu.prefill(
+                hidden, self._matrices, (rows, columns), self._rotation(length), self._head, self._plan
             )
-            return cpu.prefill(
-                hidden, matrices, (rows, columns), self._rotation(length), self._head, self._plan
-            )
+            return layers, logits
         rotation = self._rotation(length)[:length, None]
         hidden, stored = F.embedding(ids, self._embedding), []
         plan, grouped = self._plan, self._plan.heads > self._plan.kv_heads
@@ -223,12 +221,11 @@ class FusedForward:
 
     def step(self, ids: Tensor, rows: CacheRows) -> Tensor:
         """Feed ids (B,), one token to each row; logits (B, V) of the next."""
-        hidden, matrices = F.embedding(ids, self._embedding), [weights.matrices for weights in self._layers]
+        hidden, matrices = F.embedding(ids, self._embedding), self._matrices
         logits: Tensor
-        if self.by_width:
-            from pipelines.rollouts import cpu  # numba takes a quarter of a second, which nothing else needs
-
-            logits = cpu.decode(hidden, matrices, rows, self._rotation(rows.span + 1), self._head, self._plan)
+        if self._cpu is not None:
+            rotation = self._rotation(rows.span + 1)
+            logits = self._cpu.decode(hidden, matrices, rows, rotation, self._head, self._plan)
             rows.column += 1
             return logits
         table, families, bias, shared = self._rotation(rows.span + 1), rows.families, rows.bias, None
@@ -254,6 +251,10 @@ class FusedForward:
         )
         rows.column += 1
         return logits
+
+    @property
+    def _matrices(self) -> list[LayerWeights]:
+        return [weights.matrices for weights in self._layers]
 
     def _rotation(self, length: int) -> Tensor:
         """The table of rotations, (at least `length`, width / 2) complex, from the model's own angles."""

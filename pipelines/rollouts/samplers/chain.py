@@ -16,12 +16,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipelines.models.tokenizer import Tokens
-from pipelines.rollouts.chain_params import ChainParams
 from pipelines.rollouts.counter import child_key, state_key
+from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Completion, Forest, Prompt, State
-from pipelines.rollouts.local import LocalEngine
-from pipelines.rollouts.partition import Segments, partition_cutpoint, partition_fixed, partition_newline
 from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.rollouts.samplers.chain_params import ChainParams
+from pipelines.rollouts.samplers.partition import (
+    Segments,
+    partition_cutpoint,
+    partition_fixed,
+    partition_newline,
+)
 
 FOREST = "chain"  # what it grows: responses of segments, with side rollouts at their boundaries
 

@@ -19,16 +19,16 @@ import torch
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
-from pipelines.rollouts.cache import State
 from pipelines.rollouts.counter import key_tensor
-from pipelines.rollouts.flight import Request, RolloutMemory, token_bytes
+from pipelines.rollouts.engines.cache import State
+from pipelines.rollouts.engines.continuous_batch import ContinuousBatch, DecodingRules, Samples
+from pipelines.rollouts.engines.fused import FusedForward, fusible
+from pipelines.rollouts.engines.generic import GenericForward
+from pipelines.rollouts.engines.in_flight import Request, RolloutMemory, token_bytes
+from pipelines.rollouts.engines.prefill import Forward, Prefiller, PrefixGroup, distribute, group_prefixes
+from pipelines.rollouts.engines.weights import checksums
 from pipelines.rollouts.forest import Completion, Finish
-from pipelines.rollouts.fused import FusedForward, fusible
-from pipelines.rollouts.generic import GenericForward
-from pipelines.rollouts.prefill import Forward, Prefiller, PrefixGroup, distribute, group_prefixes
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.wave import ContinuousBatch, DecodingRules, Samples
-from pipelines.rollouts.weights import checksums
 
 PREFILL_TOKENS = {"cpu": 4096, "cuda": 32768}
 

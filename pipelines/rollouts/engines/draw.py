@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipelines.rollouts.kernels import pick
+from pipelines.rollouts.engines.cpu import kernels_for
+from pipelines.rollouts.engines.kernels import pick
 from pipelines.rollouts.rollout_params import SamplingParams
 
 
@@ -28,11 +29,9 @@ def draw(logits: Tensor, uniform: Tensor, sampling: SamplingParams) -> tuple[Ten
     restricted = not greedy and (sampling.top_p < 1 or sampling.top_k > 0)
     if restricted:
         logits = restrict(logits, sampling.top_p, sampling.top_k)
-    if logits.device.type == "cpu":
-        # numba takes a quarter of a second, which nothing but sampling needs
-        from pipelines.rollouts import cpu
-
-        return cpu.pick(logits, None if greedy else uniform)
+    if (compiled := kernels_for(logits.device, logits.dtype)) is not None:
+        picked: tuple[Tensor, Tensor, Tensor] = compiled.pick(logits, None if greedy else uniform)
+        return picked
     return pick(logits, None if greedy else uniform, restricted)
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.rollouts.cache import CacheRows, State
 from pipelines.rollouts.counter import uniforms
-from pipelines.rollouts.draw import draw
-from pipelines.rollouts.flight import SHARED_BY
-from pipelines.rollouts.kernels import compiled, ended
-from pipelines.rollouts.prefill import Forward, Prefiller, PrefixGroup
+from pipelines.rollouts.engines.cache import CacheRows, State
+from pipelines.rollouts.engines.draw import draw
+from pipelines.rollouts.engines.in_flight import SHARED_BY
+from pipelines.rollouts.engines.kernels import compiled, ended
+from pipelines.rollouts.engines.prefill import Forward, Prefiller, PrefixGroup
 from pipelines.rollouts.rollout_params import SamplingParams
 
 # finished rows are dropped, and waiting ones let in, once this share or less is alive: either copies the

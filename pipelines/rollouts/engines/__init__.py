@@ -1,0 +1,1 @@
+"""Rollout engines: what continues token ids (`pipelines.rollouts.engine`), in this process or by vLLM."""
