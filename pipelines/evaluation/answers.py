@@ -13,7 +13,7 @@ from pipelines.rewards.judge import Judge, Response
 from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict
 from pipelines.rollouts.counter import child_key, root_key
-from pipelines.rollouts.engines.local import LocalEngine
+from pipelines.rollouts.engine import RolloutEngine
 from pipelines.rollouts.forest import Completion
 from pipelines.rollouts.rollout_params import SamplingParams
 
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
 
 
 def answer_problems(
-    engine: LocalEngine,
+    engine: RolloutEngine,
     tokens: Tokens,
     judge: Judge,
     problems: Sequence[Record],

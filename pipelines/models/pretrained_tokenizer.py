@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from pipelines.models.loading import load_tokenizer
 from pipelines.models.template import Template
 from pipelines.models.tokenizer import Tokens
+from pipelines.models.tokenizer_contract import PAD, resolve_chat, write_contract
 from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams
-from pipelines.models.tokenizer_training import PAD, resolve_chat, write_contract
 from pipelines.sources.opening import Opener
 
 

@@ -7,18 +7,16 @@ gives the same bytes.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from pipelines.models.chat import Chat, learn
 from pipelines.models.template import Template
-from pipelines.models.tokenizer import Tokens, byte_symbols, facts_of
+from pipelines.models.tokenizer import Tokens, byte_symbols
+from pipelines.models.tokenizer_contract import PAD, resolve_chat, write_contract, write_json
 from pipelines.models.tokenizer_params import (
     BpeTokenizer,
     CharTokenizer,
@@ -28,7 +26,8 @@ from pipelines.models.tokenizer_params import (
 )
 from pipelines.sources.opening import Opener, unrecorded
 
-PAD, EOS, USER, ASSISTANT = SPECIALS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
+SPECIALS = (PAD, "<|end|>", "<|user|>", "<|assistant|>")
+_, EOS, USER, ASSISTANT = SPECIALS
 # Digits singly; a word takes the space before it; runs of punctuation; runs of space that leave the last one
 # to the word after them.
 PIECES = r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -125,8 +124,8 @@ def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, 
         "model_max_length": 10**9,
         **names,
     }
-    _write_json(folder / "tokenizer_config.json", config)
-    _write_json(folder / "special_tokens_map.json", names)
+    write_json(folder / "tokenizer_config.json", config)
+    write_json(folder / "special_tokens_map.json", names)
     resolved, chat = Template.of(template.prompt, template.response), None
     if template.jinja:
         (folder / "chat_template.jinja").write_text(template.jinja, "utf-8")
@@ -143,58 +142,3 @@ def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, 
         reward,
         chat,
     )
-
-
-def resolve_chat(
-    template: TemplateParams, source: str, name: str, specials: Mapping[str, str], tokenizer: Tokenizer
-) -> tuple[Template, Chat]:
-    """The texts around a question and its answer, and what was learnt of the chat template `source` of
-    `name`. `specials`: what it is given under bos_token, eos_token and the like. TemplateFault names what it
-    cannot do.
-    """
-    added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-    examples = [text for example in template.examples for text in (example.question, example.answer)]
-    variables = {**specials, **template.variables}
-    chat, opening = learn(
-        source, name, variables, template.date, added, template.prompt, template.system, examples
-    )
-    lead, _, tail = template.response.partition("{response}")
-    return Template(opening.before, opening.after, opening.lead + lead, tail + opening.tail), chat
-
-
-def write_contract(
-    folder: Path,
-    tokenizer: Tokenizer,
-    template: Template,
-    pad: int,
-    eos: int,
-    bos: int | None,
-    stop: Iterable[str],
-    reward: str,
-    chat: Chat | None = None,
-) -> Tokens:
-    """Write tokens.json beside a tokenizer.json and load both, which checks them. ValueError when a stop text
-    is not one token.
-    """
-    end = eos if chat is None else _id_of(tokenizer, chat.facts.end)
-    stop_ids = list(dict.fromkeys([eos, end]))
-    for text in stop:
-        ids = tokenizer.encode(text, add_special_tokens=False).ids
-        if len(ids) != 1:
-            raise ValueError(
-                f"template.stop: {text!r} is {len(ids)} tokens here; only a single token can stop a response"
-            )
-        stop_ids += [ids[0]] if ids[0] not in stop_ids else []
-    size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-    _write_json(folder / "tokens.json", facts_of(template, size, pad, eos, bos, stop_ids, reward, chat, end))
-    return Tokens.load(folder)
-
-
-def _id_of(tokenizer: Tokenizer, token: str) -> int:
-    token_id = tokenizer.token_to_id(token)
-    assert token_id is not None, token
-    return int(token_id)
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")

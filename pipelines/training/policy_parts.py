@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipelines.corpora.record import Record
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
-from pipelines.rollouts.engines.local import LocalEngine
+from pipelines.rollouts.engine import RolloutEngine
 from pipelines.training.engine import Engine
 from pipelines.training.micro_batches import MicroBatcher
 from pipelines.training.reference import AdapterReference, Reference
@@ -31,7 +31,7 @@ class Learner:
 class Generation:
     """What samples responses: a rollout engine over the policy's weights, and the model's tokenizer."""
 
-    engine: LocalEngine
+    engine: RolloutEngine
     tokens: Tokens
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipelines.corpora.record import Record
 from pipelines.evaluation.accuracy import accuracy, by_key, wilson
-from pipelines.evaluation.answers import Answer, spread
+from pipelines.evaluation.answers import Answer, evenly_spaced
 from pipelines.rewards.verdict import error, right, wrong
 from pipelines.rollouts.forest import Completion, Finish
 
@@ -77,5 +77,5 @@ def test_tables_by_subject_and_level():
 
 def test_a_limit_spreads_over_the_file():
     records = [answer(index, right()).record for index in range(10)]
-    assert [record.id for record in spread(records, 4)] == ["r0", "r2", "r5", "r7"]
-    assert spread(records, 0) == records == spread(records, 11)
+    assert [record.id for record in evenly_spaced(records, 4)] == ["r0", "r2", "r5", "r7"]
+    assert evenly_spaced(records, 0) == records == evenly_spaced(records, 11)

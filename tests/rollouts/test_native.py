@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.rollouts.engines import kernels
 from pipelines.rollouts.engines.cache import SLACK, room
 from pipelines.rollouts.engines.cpu import forward as cpu
-from pipelines.rollouts.engines.cpu import kernels, native
+from pipelines.rollouts.engines.cpu import native
 from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from tests.rollouts.test_fused import make, requests

@@ -38,7 +38,7 @@ ENVIRONMENT = {
 
 
 class VllmEngine:
-    """`generate` as in `LocalEngine`. `batch`: sequences in flight; `memory_share`: of the GPU's memory, for
+    """A `RolloutEngine`. `batch`: sequences in flight; `memory_share`: of the GPU's memory, for
     weights and cache; `cache_bytes`: for the cache where there is no GPU.
 
     One process, one device. Raises ImportError where vLLM is not installed.

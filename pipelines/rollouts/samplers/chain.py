@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.counter import child_key, state_key
-from pipelines.rollouts.engines.local import LocalEngine
+from pipelines.rollouts.engine import RolloutEngine
 from pipelines.rollouts.forest import Completion, Forest, Prompt, State
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.samplers.chain_params import ChainParams
@@ -39,7 +39,7 @@ class Boundary(NamedTuple):
 
 
 def grow(
-    engine: LocalEngine, prompts: Sequence[Prompt], settings: ChainParams, sampling: SamplingParams
+    engine: RolloutEngine, prompts: Sequence[Prompt], settings: ChainParams, sampling: SamplingParams
 ) -> Forest:
     """`settings.samples` responses per prompt as paths of segments, and `settings.rollouts` side rollouts at
     every distinct boundary.
@@ -93,7 +93,7 @@ def _lay(forest: Forest, tree: int, completion: Completion, segments: Segments, 
 
 
 def _value(
-    engine: LocalEngine,
+    engine: RolloutEngine,
     forest: Forest,
     boundaries: Sequence[Boundary],
     rollouts: int,

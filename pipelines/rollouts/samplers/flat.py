@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.rollouts.counter import child_key
-from pipelines.rollouts.engines.local import LocalEngine
+from pipelines.rollouts.engine import RolloutEngine
 from pipelines.rollouts.forest import Forest, Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.samplers.flat_params import FlatParams
@@ -14,7 +14,7 @@ FOREST = "flat"  # what it grows: whole, independent responses
 
 
 def grow(
-    engine: LocalEngine, prompts: Sequence[Prompt], settings: FlatParams, sampling: SamplingParams
+    engine: RolloutEngine, prompts: Sequence[Prompt], settings: FlatParams, sampling: SamplingParams
 ) -> Forest:
     """`settings.samples` responses per prompt; the i-th one's randomness is the i-th child of the prompt's
     key.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pipelines.models.policy import context_size
 from pipelines.rollouts.counter import child_key
-from pipelines.rollouts.engines.local import LocalEngine
+from pipelines.rollouts.engine import RolloutEngine
 from pipelines.rollouts.forest import Forest, Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.samplers.tree_params import TreeParams
@@ -21,7 +21,7 @@ FOREST = "tree"  # what it grows: segments that several others continue
 
 
 def grow(
-    engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams
+    engine: RolloutEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams
 ) -> Forest:
     """A tree below each prompt. A whole response has at most `sampling.max_new_tokens` tokens, as with the
     other samplers.
@@ -51,7 +51,7 @@ def grow(
 
 
 def _refuse(
-    engine: LocalEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams
+    engine: RolloutEngine, prompts: Sequence[Prompt], settings: TreeParams, sampling: SamplingParams
 ) -> None:
     inner = (
         f"{len(settings.branching) - 1} inner levels of {settings.segment} tokens each (sampler.branching, "
