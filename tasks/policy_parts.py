@@ -18,7 +18,7 @@ from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.policy_parts import Generation, Learner
 from pipelines.training.ranks import Ranks
-from pipelines.training.reference import AdapterReference, Reference
+from pipelines.training.reference import AdapterReference, ReferenceModel
 from pipelines.training.sharded_rollouts import ShardedEngine
 from pipelines.training.value_learning import Critic
 from tasks.execution_params import ExecutionParams
@@ -59,9 +59,9 @@ def make_learner(run: RunContext, model: Any, judge: Judge) -> Learner:
     settings = run.settings
     batches = MicroBatcher(run.execution.micro_batch_tokens, run.ranks, can_share(model))
     value_model = make_critic(run, model, judge, batches)
-    reference: Reference | AdapterReference | None = None
+    reference: ReferenceModel | AdapterReference | None = None
     if run.has_reference and not settings.adapter:
-        reference = Reference(model, run.placement, settings.reference.rate)
+        reference = ReferenceModel(model, run.placement, settings.reference.rate)
     if settings.adapter:
         adapters.add(model, settings.adapter, run.stage.seed)
     if run.execution.liger:

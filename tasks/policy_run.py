@@ -25,8 +25,8 @@ from pipelines.training.policy import PolicyTrainer
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.policy_parts import Judging, ProblemSets
 from pipelines.training.ranks import Ranks
-from pipelines.training.reference import Reference
-from pipelines.training.session import Session
+from pipelines.training.reference import ReferenceModel
+from pipelines.training.session import TrainingSession
 from pipelines.training.sharded_judge import ShardedJudge
 from tasks.judges import make_checker, make_judge
 from tasks.method_summary import in_words
@@ -123,14 +123,14 @@ def _judging(
     return Judging(kept or shared, exact), kept
 
 
-def _session(run: RunContext, trainer: PolicyTrainer, kept: KeepingJudge | None) -> Session:
+def _session(run: RunContext, trainer: PolicyTrainer, kept: KeepingJudge | None) -> TrainingSession:
     """The session over the run's checkpoints, which hold every part that changes."""
     learner, execution = trainer.learner, run.execution
     state = CheckpointParts(
         run.ranks,
         policy=learner.engine,
         critic=learner.critic,
-        reference=learner.reference if isinstance(learner.reference, Reference) else None,
+        reference=learner.reference if isinstance(learner.reference, ReferenceModel) else None,
         loop=trainer,
         judge=kept,
         best=trainer.best,
@@ -142,7 +142,7 @@ def _session(run: RunContext, trainer: PolicyTrainer, kept: KeepingJudge | None)
         run.ranks,
         {"zero_stage": execution.zero_stage},
     )
-    return Session(state, checkpoints, run.stage, run.settings.iterations, run.ranks)
+    return TrainingSession(state, checkpoints, run.stage, run.settings.iterations, run.ranks)
 
 
 def publish(stage: Stage, settings: PolicyParams, trained: Trained, name: str) -> None:

@@ -22,7 +22,7 @@ from pipelines.training.engines import make_engine
 from pipelines.training.memory import MemoryPlan, ModelShape, check_fits, predict
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.ranks import Ranks
-from pipelines.training.session import Session
+from pipelines.training.session import TrainingSession
 from tasks.stage import Stage
 
 
@@ -75,14 +75,14 @@ class TrainingRun:
             for model in models
         ]
 
-    def session(self, state: Saveable, total: int) -> Session:
+    def session(self, state: Saveable, total: int) -> TrainingSession:
         """Goes on from the newest checkpoint of the work directory."""
         stage, execution = self.stage, self.stage.execution
         division = {"zero_stage": execution.zero_stage}
         checkpoints = Checkpoints(
             stage.work / "checkpoints", execution.checkpoint_period_s, stage.say, self.ranks, division
         )
-        return Session(state, checkpoints, stage, total, self.ranks)
+        return TrainingSession(state, checkpoints, stage, total, self.ranks)
 
     def write_figures(self, facts: Mapping[str, Any], means: tuple[str, ...] = ("loss",)) -> None:
         """curves/<name>.jsonl, and metrics/train/<name>.json: the facts, means of the curve's last twentieth,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.corpora.judgement import Judgement, distinct, read_judgements
-from pipelines.evaluation.agreement import Judged, agreement
+from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models import policy
 from pipelines.models.policy import context_size
 from pipelines.rewards.generative.reading import Reading, soft
@@ -94,7 +94,7 @@ def _calibration(
             soft(each, heat) if isinstance(each, Reading) and each.finite else None for each in readings
         ]
         judged = [
-            Judged(row.question_id, row.label, None if chance is None else int(chance > 0.5), chance)
+            JudgedAnswer(row.question_id, row.label, None if chance is None else int(chance > 0.5), chance)
             for row, chance in zip(rows, chances, strict=True)
         ]
         figures = agreement(judged, seed)

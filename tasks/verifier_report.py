@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.corpora.judgement import QUESTIONS, Judgement, read_judgements
 from pipelines.corpora.record import read_records
-from pipelines.evaluation.agreement import Judged, agreement, by_subject, mcnemar
+from pipelines.evaluation.agreement import JudgedAnswer, agreement, by_subject, mcnemar
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
@@ -96,7 +96,7 @@ def run(stage: Stage) -> None:
     stage.say("gate: passed" if not reasons else "gate: FAILED: " + "; ".join(reasons))
 
 
-def _judged(judge: Judge, rows: Sequence[Judgement], labels: str) -> list[Judged]:
+def _judged(judge: Judge, rows: Sequence[Judgement], labels: str) -> list[JudgedAnswer]:
     """A verdict that is an error is none; a score beside it is the probability, but for rules that say only
     yes and no.
     """
@@ -106,7 +106,7 @@ def _judged(judge: Judge, rows: Sequence[Judgement], labels: str) -> list[Judged
     )
     soft = any(verdict.score not in (0.0, 1.0) for verdict in verdicts)
     return [
-        Judged(
+        JudgedAnswer(
             row.question_id,
             row.label if labels == "teacher" else row.truth or 0,
             _said(verdict),
@@ -126,7 +126,7 @@ def _chance(verdict: Verdict, soft: bool) -> float | None:
 
 
 def _agreement(
-    judged: Sequence[Judged], practised: set[str], rows: Sequence[Judgement], seed: int
+    judged: Sequence[JudgedAnswer], practised: set[str], rows: Sequence[Judgement], seed: int
 ) -> Mapping[str, Any]:
     """On subjects of the verifier's training (`seen`), on others (`unseen`, null where there are none), on
     each subject; and of the seen ones on what policies wrote and on variants of the references, which are
@@ -134,7 +134,7 @@ def _agreement(
     """
     seen = [one for one in judged if one.subject in practised]
     unseen = [one for one in judged if one.subject not in practised]
-    parts: dict[str, list[Judged]] = {"responses": [], "variants": []}
+    parts: dict[str, list[JudgedAnswer]] = {"responses": [], "variants": []}
     for one, row in zip(judged, rows, strict=True):
         if one.subject in practised:
             parts["variants" if row.source.endswith(VARIANT) else "responses"].append(one)

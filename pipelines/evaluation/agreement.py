@@ -23,7 +23,7 @@ EQUAL_MASS_BINS = 15
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedAnswer:
     """What a verifier said of one response. `label` 1 or 0 is the truth; `verdict` 1, 0 or None (no verdict,
     which counts as 0 wherever a yes or no is needed); `probability` of 1, in 0..1, None for a verifier that
     has none; `question` groups responses.
@@ -36,7 +36,7 @@ class Judged:
     subject: str = ""
 
 
-def agreement(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
+def agreement(judged: Sequence[JudgedAnswer], seed: int = 0) -> dict[str, Any]:
     """{n, questions, positive (share of labels), confusion, accuracy, balanced_accuracy, precision, recall,
     false_accept, false_reject, kappa, kappa_low, kappa_high, ac1, degenerate, unparsed} and, where there are
     probabilities, {auroc, auprc, ece, brier, unsure}.
@@ -90,7 +90,7 @@ def agreement(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
     return figures
 
 
-def by_subject(judged: Sequence[Judged], seed: int = 0) -> dict[str, dict[str, Any]]:
+def by_subject(judged: Sequence[JudgedAnswer], seed: int = 0) -> dict[str, dict[str, Any]]:
     """`agreement` of each subject, in the order of their names."""
     return {
         name: agreement([row for row in judged if row.subject == name], seed)

@@ -21,7 +21,7 @@ from pipelines.sources.opening import Found
 FILE = "critic.safetensors"
 
 
-class Values(NamedTuple):
+class StateValues(NamedTuple):
     """before (N,): the value of the state before each of the rows' tokens, row by row; after (R,): after each
     row's last token.
     """
@@ -70,16 +70,16 @@ def make(start: Any) -> ValueModel:
     return value_model
 
 
-def values(model: ValueModel, packed: Packed) -> Values:
-    """Values of a micro-batch, with gradient, in the model's units; float32."""
+def values(model: ValueModel, packed: Packed) -> StateValues:
+    """StateValues of a micro-batch, with gradient, in the model's units; float32."""
     states = packed.states(model.backbone)
     with torch.autocast(states.device.type, enabled=False):  # a value in bfloat16 has three digits
-        return Values(
+        return StateValues(
             *(model.head(gather(states).float()).squeeze(-1) for gather in (packed.before, packed.after))
         )
 
 
-def score_values(model: ValueModel, rows: Sequence[PackableRow]) -> Values:
+def score_values(model: ValueModel, rows: Sequence[PackableRow]) -> StateValues:
     """`values` of rows, packed as the model allows."""
     return values(model, pack(rows, can_share(model)).to(model.device))
 

@@ -25,7 +25,7 @@ from pipelines.training.policy_validation import Validator
 from pipelines.training.problem_order import ProblemOrder, fitting_problems
 from pipelines.training.replay import ReplayBuffer
 from pipelines.training.schedule import lr_factor
-from pipelines.training.session import Reporter, Session
+from pipelines.training.session import Reporter, TrainingSession
 from pipelines.training.training_row import TrainingRow
 from pipelines.training.update import Updater
 
@@ -63,7 +63,7 @@ class PolicyTrainer:
         self._empty = 0  # iterations in a row without anything to learn from
         self._tokens = 0  # sampled so far
 
-    def train(self, session: Session, reporter: Reporter) -> None:
+    def train(self, session: TrainingSession, reporter: Reporter) -> None:
         """Run all iterations that `session` has left. Before them, the judges must get known answers
         right.
         """

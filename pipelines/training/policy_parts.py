@@ -11,7 +11,7 @@ from pipelines.rewards.judge import Judge
 from pipelines.rollouts.engine import RolloutEngine
 from pipelines.training.engine import Engine
 from pipelines.training.micro_batches import MicroBatcher
-from pipelines.training.reference import AdapterReference, Reference
+from pipelines.training.reference import AdapterReference, ReferenceModel
 from pipelines.training.value_learning import Critic
 
 
@@ -23,7 +23,7 @@ class Learner:
 
     engine: Engine
     batches: MicroBatcher
-    reference: Reference | AdapterReference | None = None
+    reference: ReferenceModel | AdapterReference | None = None
     critic: Critic | None = None
 
 

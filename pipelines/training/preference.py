@@ -23,7 +23,7 @@ from pipelines.training.preference_params import PairTrainParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.reference_logprobs import pair_logprobs
 from pipelines.training.schedule import lr_factor
-from pipelines.training.session import Reporter, Session
+from pipelines.training.session import Reporter, TrainingSession
 
 # Means over the pairs of a batch. accuracy: share with a positive margin; rewards: implicit ones, beta * log
 # pi/pi_ref; margin: their difference; log-probs are summed over the answer, in nats; drift: |log pi/pi_ref|
@@ -101,7 +101,7 @@ def share_won(margin: Tensor) -> Tensor:
 
 def train_pairs(
     engine: Engine,
-    session: Session,
+    session: TrainingSession,
     data: PairData,
     reference: Tensor,
     validation: PairsWithReference | None,

@@ -23,7 +23,7 @@ from pipelines.training.preference_data import AnswerPair, PairBatches, PairData
 from pipelines.training.preference_params import RankingParams
 from pipelines.training.ranks import Ranks
 from pipelines.training.schedule import lr_factor
-from pipelines.training.session import Reporter, Session
+from pipelines.training.session import Reporter, TrainingSession
 
 # Means over the pairs of a batch, the loss by weight. accuracy: share whose first score is higher, equal ones
 # counting half; margin: first minus second. `first` is the chosen answer of a reward model and the more
@@ -129,7 +129,7 @@ def _sums(loss: Tensor, scores: Tensor, signs: Tensor | None) -> Tensor:
 
 def train_ranking(
     engines: Sequence[Engine],
-    session: Session,
+    session: TrainingSession,
     data: RankData,
     validation: RankData | None,
     settings: RankingParams,

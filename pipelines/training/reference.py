@@ -32,7 +32,7 @@ class AdapterReference:
         """It cannot move."""
 
 
-class Reference:
+class ReferenceModel:
     """`rate` is the policy's weight in each `ema_update`; 0 keeps the start model. Weights are float32: steps
     of 0.001 vanish in bfloat16.
     """

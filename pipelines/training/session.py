@@ -38,7 +38,7 @@ class Interrupted(Exception):
     """SIGTERM came at a point where the state is that of the last step's end."""
 
 
-class Session:
+class TrainingSession:
     """Iterates over the steps left of `total`. Rows of the curve are numbered by steps done: 0 is the start,
     `total` the end.
 
@@ -78,7 +78,7 @@ class Session:
         if self._terminated and self._ranks.size == 1:
             raise Interrupted
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> TrainingSession:
         self._previous = signal.signal(signal.SIGTERM, self._on_signal)
         return self
 

@@ -17,7 +17,7 @@ from pipelines.training.batches import batch_indices
 from pipelines.training.engine import Engine
 from pipelines.training.ranks import Ranks
 from pipelines.training.schedule import lr_factor
-from pipelines.training.session import Reporter, Session
+from pipelines.training.session import Reporter, TrainingSession
 from pipelines.training.supervised_params import SupervisedParams
 
 
@@ -103,7 +103,7 @@ def batch_loss(
 
 def train(
     engine: Engine,
-    session: Session,
+    session: TrainingSession,
     data: Demonstrations,
     validation: Demonstrations | None,
     settings: SupervisedParams,

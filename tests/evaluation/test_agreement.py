@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from pipelines.evaluation.agreement import (
-    Judged,
+    JudgedAnswer,
     ac1,
     agreement,
     by_subject,
@@ -24,7 +24,9 @@ def rows(*table):
     """(hit, false accept, false reject, reject) counts -> judgements, a question each."""
     kinds = [(1, 1), (0, 1), (1, 0), (0, 0)]
     return [
-        Judged(f"{kind}.{n}", *kind) for kind, count in zip(kinds, table, strict=True) for n in range(count)
+        JudgedAnswer(f"{kind}.{n}", *kind)
+        for kind, count in zip(kinds, table, strict=True)
+        for n in range(count)
     ]
 
 
@@ -55,10 +57,11 @@ def test_fleiss_item_16():
 
 def test_auroc_and_ties_item_18():
     judged = [
-        Judged(n, label, None, p) for n, (label, p) in enumerate([(1, 0.9), (1, 0.6), (0, 0.6), (0, 0.2)])
+        JudgedAnswer(n, label, None, p)
+        for n, (label, p) in enumerate([(1, 0.9), (1, 0.6), (0, 0.6), (0, 0.2)])
     ]
     assert agreement(judged)["auroc"] == pytest.approx(0.875)
-    tied = [Judged(n, n % 2, None, 0.5) for n in range(6)]
+    tied = [JudgedAnswer(n, n % 2, None, 0.5) for n in range(6)]
     assert agreement(tied)["auroc"] == 0.5
 
 
@@ -66,7 +69,7 @@ def test_calibration_error_and_brier_item_19():
     label, probability = np.array([1.0, 0, 0, 0]), np.array([0.9, 0.8, 0.3, 0.1])
     assert ece_equal_mass(label, probability, 2) == pytest.approx(0.275)
     judged = [
-        Judged(n, int(one), int(p > 0.5), p)
+        JudgedAnswer(n, int(one), int(p > 0.5), p)
         for n, (one, p) in enumerate(zip(label, probability, strict=True))
     ]
     assert agreement(judged)["brier"] == pytest.approx(0.1875)
@@ -75,7 +78,7 @@ def test_calibration_error_and_brier_item_19():
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=60))
 def test_kappa_is_scikit_learns(pairs):
     label, said = zip(*pairs, strict=True)
-    judged = [Judged(n, *pair) for n, pair in enumerate(pairs)]
+    judged = [JudgedAnswer(n, *pair) for n, pair in enumerate(pairs)]
     figures = agreement(judged)
     if not figures["degenerate"]:
         assert figures["kappa"] == pytest.approx(cohen_kappa_score(label, said))
@@ -84,15 +87,17 @@ def test_kappa_is_scikit_learns(pairs):
 
 def test_responses_of_one_question_are_no_independent_draws():
     """The same table from few questions says less: its interval is wider."""
-    apart = [Judged(n, n % 2, int(n % 2 and n % 10 != 1)) for n in range(400)]
-    together = [Judged(n % 10, row.label, row.verdict) for n, row in enumerate(apart)]
+    apart = [JudgedAnswer(n, n % 2, int(n % 2 and n % 10 != 1)) for n in range(400)]
+    together = [JudgedAnswer(n % 10, row.label, row.verdict) for n, row in enumerate(apart)]
     wide, narrow = agreement(together), agreement(apart)
     assert wide["kappa"] == narrow["kappa"]
     assert wide["kappa_high"] - wide["kappa_low"] > narrow["kappa_high"] - narrow["kappa_low"]
 
 
 def test_no_verdict_counts_as_a_refusal_and_is_reported():
-    figures = agreement([Judged(0, 1, None), Judged(1, 0, None), Judged(2, 1, 1), Judged(3, 0, 0)])
+    figures = agreement(
+        [JudgedAnswer(0, 1, None), JudgedAnswer(1, 0, None), JudgedAnswer(2, 1, 1), JudgedAnswer(3, 0, 0)]
+    )
     assert figures["unparsed"] == 0.5
     assert figures["confusion"] == {"true_accept": 1, "false_accept": 0, "false_reject": 1, "true_reject": 2}
 
@@ -105,7 +110,11 @@ def test_two_verifiers_on_the_same_items():
 
 
 def test_by_subject():
-    judged = [Judged(0, 1, 1, subject="law"), Judged(1, 0, 1, subject="law"), Judged(2, 1, 1, subject="art")]
+    judged = [
+        JudgedAnswer(0, 1, 1, subject="law"),
+        JudgedAnswer(1, 0, 1, subject="law"),
+        JudgedAnswer(2, 1, 1, subject="art"),
+    ]
     found = by_subject(judged)
     assert list(found) == ["art", "law"]
     assert found["law"]["false_accept"] == 1
@@ -115,8 +124,8 @@ def test_by_subject():
     ("judged", "said"),
     [
         ([], "no judgements"),
-        ([Judged("q7", 2, 1)], r"row 0 \(q7\): label 2"),
-        ([Judged("q7", 1, 1, float("nan"))], r"row 0 \(q7\): probability nan"),
+        ([JudgedAnswer("q7", 2, 1)], r"row 0 \(q7\): label 2"),
+        ([JudgedAnswer("q7", 1, 1, float("nan"))], r"row 0 \(q7\): probability nan"),
     ],
 )
 def test_bad_rows_are_named(judged, said):

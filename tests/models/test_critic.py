@@ -1,4 +1,4 @@
-"""Values of the states before each token and after the last, packed or one by one; a head that starts at
+"""StateValues of the states before each token and after the last, packed or one by one; a head that starts at
 zero.
 """
 

@@ -349,7 +349,7 @@ def test_another_model_or_one_with_parts_replaced_gets_a_forward_of_its_own(toke
     assert isinstance(engine._forward, GenericForward)
 
 
-def test_trunks_cover_every_row_once_and_hands_are_even():
+def test_prefix_groups_cover_every_row_once_and_hands_are_even():
     prefixes = [[1, 2], [1], [3], [1, 2, 3], [1, 2], [2, 9]]
     found = group_prefixes(prefixes, [[0, 1], [2], [3], [4], [5], [6, 7, 8]])
     assert [(trunk.ids, trunk.users) for trunk in found] == [

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.rollouts.engines import kernels
-from pipelines.rollouts.engines.cache import SLACK, room
+from pipelines.rollouts.engines.cache import SLACK, cache_buffer
 from pipelines.rollouts.engines.cpu import forward as cpu
 from pipelines.rollouts.engines.cpu import native
 from pipelines.rollouts.engines.local import LocalEngine
@@ -77,10 +77,10 @@ def test_attention_over_a_prefix_and_own_tokens(group, kv_heads, width, starts, 
     rows, column, heads = len(starts), max(starts) + own - 1, group * kv_heads
     columns, prefix_columns = column + 3, max(lengths)
     of = generator.integers(0, len(lengths), rows)
-    keys = room(torch.empty(0), (kv_heads, rows, columns, width), True).copy_(
+    keys = cache_buffer(torch.empty(0), (kv_heads, rows, columns, width), True).copy_(
         torch.from_numpy(draw(kv_heads, rows, columns, width))
     )
-    before = room(torch.empty(0), (kv_heads, len(lengths), prefix_columns, width), True)
+    before = cache_buffer(torch.empty(0), (kv_heads, len(lengths), prefix_columns, width), True)
     before.copy_(torch.from_numpy(draw(kv_heads, len(lengths), prefix_columns, width)))
     values, prefix_values = (
         draw(kv_heads, rows, columns, width),
@@ -208,7 +208,7 @@ def test_weights_that_are_no_numbers_show_in_the_log_probs(part, tmp_path):
 
 
 def test_a_buffer_by_width_has_its_columns_side_by_side_and_room_behind():
-    made = room(torch.empty(0), (2, 3, 5, 16), by_width=True)
+    made = cache_buffer(torch.empty(0), (2, 3, 5, 16), by_width=True)
     assert made.shape == (2, 3, 5, 16)
     assert made.transpose(2, 3).is_contiguous()
     assert made.untyped_storage().nbytes() == (2 * 3 * 5 * 16 + SLACK) * 4

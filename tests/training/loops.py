@@ -21,8 +21,8 @@ from pipelines.training.policy import PolicyTrainer
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.policy_parts import Generation, Judging, Learner, ProblemSets
 from pipelines.training.ranks import Ranks
-from pipelines.training.reference import Reference
-from pipelines.training.session import Session
+from pipelines.training.reference import ReferenceModel
+from pipelines.training.session import TrainingSession
 from pipelines.training.value_learning import Critic
 from tests.tiny import CPU, make_records
 from tests.training.stages import COMMON, make_half_able_model
@@ -74,7 +74,9 @@ class Loop:
         self.folder, self.notes = folder, Notes()
         batches = MicroBatcher(budget, Ranks.single())
         needs_reference = self.settings.needs_reference or self.settings.validation_every
-        self.reference = Reference(self.model, CPU, self.settings.reference.rate) if needs_reference else None
+        self.reference = (
+            ReferenceModel(self.model, CPU, self.settings.reference.rate) if needs_reference else None
+        )
         self.critic = None
         if self.settings.critic is not None:
             self.critic = Critic(
@@ -103,7 +105,9 @@ class Loop:
             policy=self.engine, critic=self.critic, reference=self.reference, loop=self.trainer
         )
         checkpoints = Checkpoints(self.folder / "checkpoints", 0, self.notes.say)
-        self.trainer.train(Session(state, checkpoints, self.notes, self.settings.iterations), self.notes)
+        self.trainer.train(
+            TrainingSession(state, checkpoints, self.notes, self.settings.iterations), self.notes
+        )
         return self.notes.rows
 
     def weights(self) -> list[Any]:

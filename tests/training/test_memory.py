@@ -312,8 +312,8 @@ def test_the_largest_batch_that_fits_is_taken(lean):
         RolloutMemory(torch.device("cpu"), 1, lean, 1000),
         Request(rows=4096, prefixes=4096, prefix=300, new=100),
     )
-    assert room.fitting(request, 1 << 40) == BATCH
-    found = [room.fitting(request, free) for free in (10**8, 10**7, 10**6, 0)]
+    assert room.fitting_batch(request, 1 << 40) == BATCH
+    found = [room.fitting_batch(request, free) for free in (10**8, 10**7, 10**6, 0)]
     assert found == sorted(found, reverse=True)
     assert found[-1] == 1
     for batch, free in zip(found, (10**8, 10**7, 10**6), strict=False):
@@ -325,8 +325,10 @@ def test_a_sampler_with_little_memory_takes_fewer_rows_and_draws_the_same(tokens
     model, keys = make_tiny_model(tokens), [[10 * row + each for each in range(4)] for row in range(5)]
     plenty = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))
     monkeypatch.setattr("pipelines.rollouts.engines.in_flight.available", lambda device: 20_000)
-    seen, original = [], RolloutMemory.fitting
-    monkeypatch.setattr(RolloutMemory, "fitting", lambda *words: (seen.append(original(*words)), seen[-1])[1])
+    seen, original = [], RolloutMemory.fitting_batch
+    monkeypatch.setattr(
+        RolloutMemory, "fitting_batch", lambda *words: (seen.append(original(*words)), seen[-1])[1]
+    )
     little = LocalEngine(model, tokens, CPU).generate([[4, 5, 6]] * 5, keys, SamplingParams(max_new_tokens=6))
     assert len(seen) == 1
     assert 1 <= seen[0] < 20

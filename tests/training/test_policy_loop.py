@@ -229,7 +229,7 @@ def test_verdicts_that_are_errors_train_nothing(loop, monkeypatch):
         "update",
         lambda rows, *rest, **more: (seen.extend(rows), update(rows, *rest, **more))[1],
     )
-    answers = {record.id: int(record.answer) for record in one.trainer.problems}
+    answers = {record.id: int(record.answer) for record in one.trainer.problems.training}
     rows = one.run()
     assert seen
     assert all(row["errors"] > 0 for row in rows)

@@ -28,7 +28,7 @@ from pipelines.training.reference_logprobs import (
     save_reference,
 )
 from pipelines.training.safe_demonstrations import prepare_safe
-from pipelines.training.session import Session
+from pipelines.training.session import TrainingSession
 from pipelines.training.supervised import Demonstrations
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.loops import Notes
@@ -65,7 +65,9 @@ def make_pairs(tokens, count=20, **flags):
 def run(folder, model, pairs, reference, settings=SETTINGS, budget=200, stop=None, validation=True):
     """The rows of the curve, and the weights at the end. `stop`: end as on SIGTERM after that many steps."""
     engine, notes = TorchEngine(model, settings.optimiser, CPU), Notes()
-    session = Session(engine, Checkpoints(folder, 0, notes.say), notes, total_steps(settings, len(pairs)))
+    session = TrainingSession(
+        engine, Checkpoints(folder, 0, notes.say), notes, total_steps(settings, len(pairs))
+    )
 
     def progress(done, total, **figures):
         session._terminated = done == stop

@@ -18,7 +18,7 @@ from pipelines.training.preference_data import AnswerPair, PairBatches, PairData
 from pipelines.training.preference_params import RankingParams
 from pipelines.training.ranking import RankData, batch_loss, pair_scores, train_ranking
 from pipelines.training.ranks import Ranks
-from pipelines.training.session import Session
+from pipelines.training.session import TrainingSession
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.loops import Notes
 from tests.training.test_preference import make_pairs
@@ -56,7 +56,7 @@ class Run:
         state = CheckpointParts(
             best=self.best, **{f"member_{index}": engine for index, engine in enumerate(self.engines)}
         )
-        session = Session(state, Checkpoints(folder, 0, self.notes.say), self.notes, settings.steps)
+        session = TrainingSession(state, Checkpoints(folder, 0, self.notes.say), self.notes, settings.steps)
 
         def progress(done, total, **figures):
             session._terminated = done == stop

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.training.reference import Reference
+from pipelines.training.reference import ReferenceModel
 from tests.tiny import CPU, make_tiny_tokens
 from tests.training.loops import Loop
 from tests.training.stages import FLAT
@@ -23,7 +23,7 @@ def one_weight(value):
 
 def after(rate, steps):
     """The reference's weight: it starts at 1, the policy stays at 2."""
-    reference, policy = Reference(one_weight(1.0), CPU, rate), one_weight(2.0)
+    reference, policy = ReferenceModel(one_weight(1.0), CPU, rate), one_weight(2.0)
     for _ in range(steps):
         reference.ema_update(policy)
     return float(reference.model.weight)
@@ -42,7 +42,7 @@ def test_the_weight_is_the_policys():
 
 def test_it_is_a_copy_without_gradients():
     policy = one_weight(1.0)
-    reference = Reference(policy, CPU, 0.5)
+    reference = ReferenceModel(policy, CPU, 0.5)
     with torch.no_grad():
         policy.weight += 1
     assert float(reference.model.weight) == 1
@@ -50,16 +50,16 @@ def test_it_is_a_copy_without_gradients():
 
 
 def test_a_frozen_one_costs_no_checkpoint(tmp_path):
-    Reference(one_weight(1.0), CPU).save(tmp_path)
+    ReferenceModel(one_weight(1.0), CPU).save(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    Reference(one_weight(3.0), CPU).load(tmp_path)
+    ReferenceModel(one_weight(3.0), CPU).load(tmp_path)
 
 
 def test_a_moving_one_comes_back(tmp_path):
-    moving = Reference(one_weight(1.0), CPU, 0.3)
+    moving = ReferenceModel(one_weight(1.0), CPU, 0.3)
     moving.ema_update(one_weight(2.0))
     moving.save(tmp_path)
-    back = Reference(one_weight(1.0), CPU, 0.3)
+    back = ReferenceModel(one_weight(1.0), CPU, 0.3)
     back.load(tmp_path)
     assert torch.equal(back.model.weight, moving.model.weight)
 

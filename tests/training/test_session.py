@@ -10,7 +10,7 @@ import pytest
 from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
-from pipelines.training.session import Session
+from pipelines.training.session import TrainingSession
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
 
@@ -27,7 +27,7 @@ def engine(tmp_path):
 @pytest.mark.parametrize(("paused", "done"), [(False, 3), (True, 2)])
 def test_a_terminated_run_resumes_where_it_was(engine, tmp_path, paused, done):
     reporter, steps = Silent(), []
-    session = Session(engine, Checkpoints(tmp_path / "c", 1e9, print), reporter, 5)
+    session = TrainingSession(engine, Checkpoints(tmp_path / "c", 1e9, print), reporter, 5)
     assert reporter.truncated == 0
 
     def body():
@@ -43,7 +43,7 @@ def test_a_terminated_run_resumes_where_it_was(engine, tmp_path, paused, done):
         body()
     assert exit_status.value.code == 143
     assert steps == [0, 1, 2]
-    again = Session(engine, Checkpoints(tmp_path / "c", 1e9, print), reporter, 5)
+    again = TrainingSession(engine, Checkpoints(tmp_path / "c", 1e9, print), reporter, 5)
     with again:
         assert list(again) == list(range(done, 5))
     assert reporter.truncated == done + 1
@@ -51,13 +51,16 @@ def test_a_terminated_run_resumes_where_it_was(engine, tmp_path, paused, done):
 
 def test_the_old_handler_comes_back(engine, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    with Session(engine, Checkpoints(tmp_path / "c", 1e9, print), Silent(), 1):
+    with TrainingSession(engine, Checkpoints(tmp_path / "c", 1e9, print), Silent(), 1):
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_an_error_in_a_step_is_not_swallowed(engine, tmp_path):
-    with pytest.raises(KeyError), Session(engine, Checkpoints(tmp_path / "c", 1e9, print), Silent(), 1):
+    with (
+        pytest.raises(KeyError),
+        TrainingSession(engine, Checkpoints(tmp_path / "c", 1e9, print), Silent(), 1),
+    ):
         raise KeyError("x")
 
 
@@ -79,7 +82,9 @@ class Counted:
 @pytest.mark.parametrize(("paused", "expected"), [(False, 3), (True, 2)])
 def test_what_a_broken_off_step_changed_is_not_saved(tmp_path, paused, expected):
     state = Counted()
-    session = Session(CheckpointParts(counted=state), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5)
+    session = TrainingSession(
+        CheckpointParts(counted=state), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5
+    )
 
     def body():
         with session:
@@ -94,7 +99,9 @@ def test_what_a_broken_off_step_changed_is_not_saved(tmp_path, paused, expected)
         body()
     again = Counted()
     assert (
-        Session(CheckpointParts(counted=again), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5).done
+        TrainingSession(
+            CheckpointParts(counted=again), Checkpoints(tmp_path / "c", 1e9, print), Silent(), 5
+        ).done
         == expected
     )
     assert again.now == expected

@@ -8,7 +8,7 @@ import torch
 from pipelines.credit import gae
 from pipelines.credit.experience import Experience
 from pipelines.credit.gae_params import GaeParams
-from pipelines.models.critic import Values
+from pipelines.models.critic import StateValues
 from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
 from pipelines.training.guard import NotFinite
 from pipelines.training.loop_params import CriticParams
@@ -30,7 +30,7 @@ class ScriptedValues:
 
     def apply(self, function, rows):
         assert function.__name__ == "score_values"
-        return Values(
+        return StateValues(
             torch.tensor(self.values).repeat(len(rows)).requires_grad_(torch.is_grad_enabled()),
             torch.full((len(rows),), self.after),
         )
@@ -53,7 +53,7 @@ def critic(engine, budget=1000, **settings):
 
 
 def learned(finish, reward, values, after, lam=1.0, **settings):
-    """Values, advantages and targets of one response of three tokens."""
+    """StateValues, advantages and targets of one response of three tokens."""
     judge = critic(ScriptedValues(values, after), **settings)
     rows = [row()]
     found, tails = judge.estimate_values(rows)
@@ -124,7 +124,7 @@ def test_the_loss_is_clipped_and_averaged_over_tokens(value, clip, expected):
     """Item 17: V_old .5, G 1; rows of unequal length, in one micro-batch or each in its own."""
     for budget in (1000, 1):
         engine = ScriptedValues([value], 0.0)
-        engine.apply = lambda function, part: Values(
+        engine.apply = lambda function, part: StateValues(
             torch.full((sum(len(r.ids) for r in part),), value), torch.zeros(len(part))
         )
         rows = [row(count, values=torch.full((count,), 0.5), returns=torch.ones(count)) for count in (1, 3)]

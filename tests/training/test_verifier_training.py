@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipelines.corpora.judgement import Judgement
-from pipelines.evaluation.agreement import Judged, agreement
+from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models.packing import Segment, score_rows
 from pipelines.rewards.generative.reading import Reading, soft
 from pipelines.rewards.verifier import Asking, OwnLabels
@@ -142,7 +142,7 @@ def test_a_small_verifier_learns_its_labels(tokens):
     readings = OwnLabels(model.eval(), asking, CPU, 1024).read([ask_of(row) for row in rows])
     figures = agreement(
         [
-            Judged(row.id, row.truth, int(soft(each) > 0.5), soft(each))
+            JudgedAnswer(row.id, row.truth, int(soft(each) > 0.5), soft(each))
             for row, each in zip(rows, readings, strict=True)
         ]
     )

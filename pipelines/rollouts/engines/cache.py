@@ -37,7 +37,7 @@ class Layer(NamedTuple):
 SLACK = 16
 
 
-def room(like: Tensor, shape: Sequence[int], by_width: bool) -> Tensor:
+def cache_buffer(like: Tensor, shape: Sequence[int], by_width: bool) -> Tensor:
     """An uninitialised buffer of `shape`, (heads, rows, columns, width); `by_width` its columns are
     innermost, and SLACK numbers follow.
     """
@@ -49,7 +49,7 @@ def room(like: Tensor, shape: Sequence[int], by_width: bool) -> Tensor:
 
 
 @dataclass(frozen=True)
-class State:
+class PrefixState:
     """A prefix as the model remembers it: `layers` hold (heads, length, width), `logits` (V,) are those of
     the next token.
     """
@@ -88,7 +88,11 @@ class SharedPrefixes:
 
     @classmethod
     def join(
-        cls, old: SharedPrefixes | None, kept: Tensor, forks: Sequence[tuple[State, int]], by_width: bool
+        cls,
+        old: SharedPrefixes | None,
+        kept: Tensor,
+        forks: Sequence[tuple[PrefixState, int]],
+        by_width: bool,
     ) -> SharedPrefixes:
         """The families of the rows `kept` of `old`, then one for each state and its copies."""
         lengths = torch.tensor([state.length for state, _ in forks], device=kept.device)
@@ -105,7 +109,7 @@ class SharedPrefixes:
             parts = []
             for part in range(2):
                 heads, _, width = model[part].shape
-                buffer = room(
+                buffer = cache_buffer(
                     model[part], (heads, len(lengths), columns, width), by_width and part == 0
                 ).zero_()
                 if old is not None and len(alive):
@@ -128,7 +132,8 @@ class SharedPrefixes:
         ]
         if self.by_width:
             layers = [
-                Layer(room(keys, keys.shape, by_width=True).copy_(keys), values) for keys, values in layers
+                Layer(cache_buffer(keys, keys.shape, by_width=True).copy_(keys), values)
+                for keys, values in layers
             ]
         return SharedPrefixes(layers, self.lengths[alive], of, self.by_width)
 
@@ -179,7 +184,7 @@ class CacheRows:
         cls,
         old: CacheRows | None,
         kept: Tensor,
-        forks: Sequence[tuple[State, int]],
+        forks: Sequence[tuple[PrefixState, int]],
         new_columns: int,
         share: bool,
         by_width: bool,
@@ -211,7 +216,9 @@ class CacheRows:
             parts = []
             for part in range(2):
                 heads, _, width = model[part].shape
-                buffer = room(model[part], (heads, len(lengths), capacity, width), by_width and part == 0)
+                buffer = cache_buffer(
+                    model[part], (heads, len(lengths), capacity, width), by_width and part == 0
+                )
                 if padded:
                     buffer[:, :, :column] = 0  # a masked column counts nothing, unless it holds a NaN
                 if old is not None and len(kept):
@@ -261,7 +268,7 @@ class CacheRows:
         own = self.column - self.first
         return own if self.families is None else own + self.families.layers[0].keys.shape[2]
 
-    def states(self, rows: Tensor, logits: Tensor) -> list[State]:
+    def states(self, rows: Tensor, logits: Tensor) -> list[PrefixState]:
         """A copy of what `rows` remember; `logits` (len(rows), V) are those of their next tokens."""
         copies = [
             Layer(*(buffer[:, rows, self.first : self.column] for buffer in layer)) for layer in self.layers
@@ -277,7 +284,7 @@ class CacheRows:
             ]
         own = self.column - self.first
         return [
-            State(
+            PrefixState(
                 [Layer(*(_tokens(part[:, r], length, start, own) for part in layer)) for layer in copies],
                 logits[r],
                 length + own - start,

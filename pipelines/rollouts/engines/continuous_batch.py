@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipelines.rollouts.counter import uniforms
-from pipelines.rollouts.engines.cache import CacheRows, State
+from pipelines.rollouts.engines.cache import CacheRows, PrefixState
 from pipelines.rollouts.engines.draw import draw
 from pipelines.rollouts.engines.in_flight import SHARED_BY
 from pipelines.rollouts.engines.kernels import compiled, ended
@@ -79,11 +79,11 @@ class ContinuousBatch:
         self._logits: Tensor = self._alive
         self._uniforms: Tensor = self._alive
         self._ended = compiled(ended, samples.limits.device)
-        self.kept: dict[int, State] = {}
+        self.kept: dict[int, PrefixState] = {}
 
     def run(self, check_stop: Callable[[], None]) -> None:
         """`check_stop` is called before every token; whatever it raises ends the run."""
-        self._renew(self._alive)
+        self._rebatch(self._alive)
         while len(self._alive):
             check_stop()
             chosen, logprobs, entropy = draw(self._logits, self._uniform(), self._rules.sampling)
@@ -92,18 +92,20 @@ class ContinuousBatch:
                 chosen, self._rules.stops, self._left == len(self._drawn), self._finished
             )
             if not some:
-                self._logits = self._forward.step(chosen, self._flying)
+                self._logits = self._forward.step(chosen, self._in_flight)
                 continue
             self._samples.lengths[self._alive[ending]] = self._done[ending] + len(self._drawn)
             self._finished |= ending
-            self._leave(chosen, (ending & ~stopped & self._rules.keep[self._alive]).nonzero().squeeze(1))
+            self._drop_finished(
+                chosen, (ending & ~stopped & self._rules.keep[self._alive]).nonzero().squeeze(1)
+            )
 
     @property
-    def _flying(self) -> CacheRows:
+    def _in_flight(self) -> CacheRows:
         assert self._rows is not None
         return self._rows
 
-    def _leave(self, chosen: Tensor, held: Tensor) -> None:
+    def _drop_finished(self, chosen: Tensor, held: Tensor) -> None:
         """Some rows have just ended. Remember the state of `held`, close the gaps if there are many, and
         advance.
         """
@@ -112,23 +114,23 @@ class ContinuousBatch:
             self._rules.rows_at_once if self._waiting else len(self._alive)
         )
         if len(held) or (len(remaining) and (self._waiting or not thin)):
-            self._logits = self._forward.step(chosen, self._flying)
+            self._logits = self._forward.step(chosen, self._in_flight)
             for row, state in zip(
                 self._alive[held].tolist(),
-                self._flying.states(held, self._logits[held]) if len(held) else [],
+                self._in_flight.states(held, self._logits[held]) if len(held) else [],
                 strict=True,
             ):
                 self.kept[row] = state
             if thin:
-                self._renew(remaining)
+                self._rebatch(remaining)
         else:
-            self._renew(remaining)
+            self._rebatch(remaining)
             if len(remaining):
-                self._logits = self._forward.step(chosen[remaining], self._flying)
+                self._logits = self._forward.step(chosen[remaining], self._in_flight)
 
-    def _renew(self, remaining: Tensor) -> None:
+    def _rebatch(self, remaining: Tensor) -> None:
         """Go on with the rows `remaining` and as many waiting ones as there is room for."""
-        self._flush()
+        self._write_samples()
         forks, rows = self._admit(self._rules.rows_at_once - len(remaining))
         alive, done = self._alive[remaining], self._done[remaining]
         if forks:
@@ -143,24 +145,24 @@ class ContinuousBatch:
             )
             self._logits = torch.cat([self._logits[remaining], logits]) if len(remaining) else logits
         elif len(remaining):
-            self._flying.keep(remaining)
+            self._in_flight.keep(remaining)
             self._logits = self._logits[remaining]
 
-    def _admit(self, room: int) -> tuple[list[tuple[State, int]], list[int]]:
+    def _admit(self, room: int) -> tuple[list[tuple[PrefixState, int]], list[int]]:
         """The next waiting rows, at most `room`: (state, copies) of each prefix, and the rows in that
         order.
         """
-        forks: list[tuple[State, int]] = []
+        forks: list[tuple[PrefixState, int]] = []
         admitted: list[int] = []
         while self._waiting and len(admitted) < room:
-            trunk, length, rows = self._waiting.popleft()
+            group, length, rows = self._waiting.popleft()
             now, later = rows[: room - len(admitted)], rows[room - len(admitted) :]
-            forks.append((self._prefiller.take(trunk, length), len(now)))
+            forks.append((self._prefiller.take(group, length), len(now)))
             admitted += now
             if later:
-                self._waiting.appendleft((trunk, length, later))
+                self._waiting.appendleft((group, length, later))
             else:
-                self._prefiller.forget(trunk, length)
+                self._prefiller.forget(group, length)
         return forks, admitted
 
     def _uniform(self) -> Tensor:
@@ -171,7 +173,7 @@ class ContinuousBatch:
             self._uniforms = uniforms(self._samples.keys[self._alive], self._done + steps[:, None])
         return self._uniforms[ahead]
 
-    def _flush(self) -> None:
+    def _write_samples(self) -> None:
         """Write what was drawn since the rows were last renewed."""
         if not self._drawn:
             return

@@ -62,7 +62,7 @@ class RolloutMemory:
         families = min(request.prefixes, -(-flying * request.prefixes // request.rows) + workers)
         return self.token_bytes * (flying * own + families * request.prefix)
 
-    def fitting(self, request: Request, free: int) -> int:
+    def fitting_batch(self, request: Request, free: int) -> int:
         """BATCH, or the largest half, quarter, ... of it whose caches take no more than `free` bytes; at
         least 1.
         """
@@ -75,7 +75,7 @@ class RolloutMemory:
         """How many rows fit into the memory that is free now, of which each of `processes` takes its
         share.
         """
-        return self.fitting(
+        return self.fitting_batch(
             request,
             int(available(self.device) * (1 - SLACK)) // (1 if self.device.type == "cuda" else processes),
         )

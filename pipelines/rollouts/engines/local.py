@@ -20,7 +20,7 @@ from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.counter import key_tensor
-from pipelines.rollouts.engines.cache import State
+from pipelines.rollouts.engines.cache import PrefixState
 from pipelines.rollouts.engines.continuous_batch import ContinuousBatch, DecodingRules, Samples
 from pipelines.rollouts.engines.fused import FusedForward, fusible
 from pipelines.rollouts.engines.generic import GenericForward
@@ -52,7 +52,7 @@ class LocalEngine:
 
     def __post_init__(self) -> None:
         self._forward: Forward | None = None
-        self._kept: dict[tuple[int, ...], State] = {}
+        self._kept: dict[tuple[int, ...], PrefixState] = {}
         self._origin: tuple[object, ...] = ()  # what the forward was made for: model, lean, device
         self._weights: list[int] = []  # checksums of those that made what is kept
 
@@ -100,7 +100,7 @@ class LocalEngine:
         self.model.eval()
         try:
             with torch.inference_mode():
-                forward = self._ready()
+                forward = self._refreshed_forward()
                 weights = checksums(self.model) if keep or known else []
                 same_weights, self._weights = weights == self._weights, weights
                 members: list[list[int]] = [[] for _ in prefixes]
@@ -142,7 +142,7 @@ class LocalEngine:
             lengths=torch.zeros(len(prefix_of), dtype=torch.long, device=device),
         )
 
-    def _ready(self) -> Forward:
+    def _refreshed_forward(self) -> Forward:
         """The forward with the model's present weights."""
         lean = self.lean and fusible(self.model)
         origin = (self.model, lean, next(self.model.parameters()).device)
@@ -161,12 +161,12 @@ class LocalEngine:
         self,
         forward: Forward,
         groups: list[PrefixGroup],
-        known: dict[tuple[int, ...], State],
+        known: dict[tuple[int, ...], PrefixState],
         samples: Samples,
         sampling: SamplingParams,
         keepable: torch.Tensor,
-    ) -> dict[int, State]:
-        """Run all trunks, on as many workers as pay; returns the states of the rows to keep."""
+    ) -> dict[int, PrefixState]:
+        """Run all groups, on as many workers as pay; returns the states of the rows to keep."""
         device = self.placement.device
         stops = torch.tensor(sorted({self.tokens.eos_id, *self.tokens.stop_ids}), device=device)
         threads, lean = torch.get_num_threads(), isinstance(forward, FusedForward)
@@ -175,7 +175,7 @@ class LocalEngine:
         request = Request(len(samples.keys), sum(len(group.users) for group in groups), longest, new)
         workers, at_once = room.in_flight(request.rows, self.batch or room.batch(request, self.processes))
         rules = DecodingRules(sampling, stops, keepable, at_once)
-        waves = [
+        batches = [
             ContinuousBatch(
                 forward,
                 Prefiller(forward, share, known, PREFILL_TOKENS.get(device.type, 4096), device),
@@ -185,8 +185,8 @@ class LocalEngine:
             )
             for share in distribute(groups, workers)
         ]
-        _side_by_side([wave.run for wave in waves], self.check_stop, threads)
-        return {row: state for wave in waves for row, state in wave.kept.items()}
+        _run_in_parallel([batch.run for batch in batches], self.check_stop, threads)
+        return {row: state for batch in batches for row, state in batch.kept.items()}
 
     def _completions(self, samples: Samples, caps: list[int]) -> list[Completion]:
         ids, logprobs, entropy = samples.ids.tolist(), samples.logprobs.cpu(), samples.entropy.cpu()
@@ -206,7 +206,7 @@ class LocalEngine:
         return Finish.CAP if length >= cap else Finish.CONTEXT
 
 
-def _side_by_side(
+def _run_in_parallel(
     runs: list[Callable[[Callable[[], None]], None]], check_stop: Callable[[], None], threads: int
 ) -> None:
     """Call each run with a pause that may raise: the first here, the others in threads, each on one core. The

@@ -2,7 +2,7 @@
 computed once.
 
 Prefixes that begin one another (the states along one response) share the prefill of the longest of them,
-their trunk.
+their group.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipelines.rollouts.engines.cache import CacheRows, Layer, State
+from pipelines.rollouts.engines.cache import CacheRows, Layer, PrefixState
 
 
 class Forward(Protocol):
@@ -47,7 +47,7 @@ class PrefixGroup:
         return sum(map(len, self.users.values()))
 
     def split(self, parts: int) -> list[PrefixGroup]:
-        """The same rows dealt to `parts` trunks in turn."""
+        """The same rows dealt to `parts` groups in turn."""
         pieces: list[PrefixGroup] = [PrefixGroup(self.ids) for _ in range(parts)]
         turn = 0
         for length, rows in self.users.items():
@@ -58,7 +58,7 @@ class PrefixGroup:
 
 
 def group_prefixes(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[int]]) -> list[PrefixGroup]:
-    """prefixes: P lists of ids; rows: the samples that continue each -> trunks, shortest first: neighbours of
+    """prefixes: P lists of ids; rows: the samples that continue each -> groups, shortest first: neighbours of
     like length waste little.
     """
     wanted: dict[tuple[int, ...], list[int]] = {}
@@ -73,7 +73,7 @@ def group_prefixes(prefixes: Sequence[Sequence[int]], rows: Sequence[Sequence[in
 
 
 def distribute(groups: Sequence[PrefixGroup], workers: int) -> list[list[PrefixGroup]]:
-    """Trunks for `workers` workers with about equally many rows each; the order is kept, and depends on
+    """Groups for `workers` workers with about equally many rows each; the order is kept, and depends on
     nothing but the arguments.
     """
     most = -(-sum(group.size for group in groups) // workers)
@@ -88,7 +88,7 @@ def distribute(groups: Sequence[PrefixGroup], workers: int) -> list[list[PrefixG
 
 
 class Prefiller:
-    """States of the prefixes of `found`, computed a block of trunks at a time, in order; `ready` holds those
+    """States of the prefixes of `found`, computed a block of groups at a time, in order; `ready` holds those
     known from before.
     """
 
@@ -96,11 +96,11 @@ class Prefiller:
         self,
         forward: Forward,
         groups: Sequence[PrefixGroup],
-        ready: Mapping[tuple[int, ...], State],
+        ready: Mapping[tuple[int, ...], PrefixState],
         tokens: int,
         device: torch.device,
     ) -> None:
-        self._forward, self._found, self._ready, self._tokens, self._device = (
+        self._forward, self._groups, self._ready, self._tokens, self._device = (
             forward,
             groups,
             ready,
@@ -108,27 +108,27 @@ class Prefiller:
             device,
         )
         self._next = 0
-        self._states: dict[tuple[int, int], State] = {}
+        self._states: dict[tuple[int, int], PrefixState] = {}
 
-    def take(self, trunk: int, length: int) -> State:
-        """The state of the first `length` tokens of trunk number `trunk`."""
-        while trunk >= self._next:
+    def take(self, group: int, length: int) -> PrefixState:
+        """The state of the first `length` tokens of group number `group`."""
+        while group >= self._next:
             self._block()
-        return self._states[trunk, length]
+        return self._states[group, length]
 
-    def forget(self, trunk: int, length: int) -> None:
+    def forget(self, group: int, length: int) -> None:
         """Nothing will start from that prefix any more."""
-        del self._states[trunk, length]
+        del self._states[group, length]
 
     def _block(self) -> None:
-        """The next trunks that fit the budget of tokens."""
+        """The next groups that fit the budget of tokens."""
         members: list[int] = []
         width = 0
-        while self._next < len(self._found):
-            trunk = self._found[self._next]
+        while self._next < len(self._groups):
+            group = self._groups[self._next]
             missing = []
-            for length in trunk.users:
-                known = self._ready.get(trunk.ids[:length])
+            for length in group.users:
+                known = self._ready.get(group.ids[:length])
                 if known is None:
                     missing.append(length)
                 else:
@@ -144,18 +144,18 @@ class Prefiller:
 
     def _compute(self, members: list[int]) -> None:
         wanted = [
-            (row, trunk, length)
-            for row, trunk in enumerate(members)
-            for length in self._found[trunk].users
-            if (trunk, length) not in self._states
+            (row, group, length)
+            for row, group in enumerate(members)
+            for length in self._groups[group].users
+            if (group, length) not in self._states
         ]
         width = max(length for _, _, length in wanted)
         # On the right, padding needs no mask: no real token looks at what follows it.
-        padded = [list(self._found[trunk].ids[:width]) for trunk in members]
+        padded = [list(self._groups[group].ids[:width]) for group in members]
         ids = torch.tensor([row + [row[0]] * (width - len(row)) for row in padded], device=self._device)
         rows = torch.tensor([row for row, _, _ in wanted], device=self._device)
         columns = torch.tensor([length - 1 for _, _, length in wanted], device=self._device)
         layers, logits = self._forward.prefill(ids, rows, columns)
-        for place, (row, trunk, length) in enumerate(wanted):
+        for place, (row, group, length) in enumerate(wanted):
             own = [Layer(layer.keys[row, :, :length], layer.values[row, :, :length]) for layer in layers]
-            self._states[trunk, length] = State(own, logits[place], length)
+            self._states[group, length] = PrefixState(own, logits[place], length)

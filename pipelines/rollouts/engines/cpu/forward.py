@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.rollouts.engines.cache import CacheRows, Layer, room
+from pipelines.rollouts.engines.cache import CacheRows, Layer, cache_buffer
 from pipelines.rollouts.engines.cpu.native import attend, attend_columns, choose, gate, normalise
 from pipelines.rollouts.engines.kernels import LayerShape, LayerWeights, packed, packed_with
 
@@ -95,7 +95,8 @@ def prefill(
     for weights in layers:
         joint = _product(_normed(hidden, plan), weights.qkv, weights.bias, weights.up is not None)
         keys, values = (
-            room(joint, (plan.kv_heads, families, width, plan.width), by_width) for by_width in (True, False)
+            cache_buffer(joint, (plan.kv_heads, families, width, plan.width), by_width)
+            for by_width in (True, False)
         )
         mixed = _mixed(len(hidden), count, plan)
         attend_columns(
