@@ -11,39 +11,38 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from pipelines.corpora.json_lines import STRICT, read_json_lines
+
+Label = Annotated[int, Field(ge=0, le=1)]
+NotBlank = Annotated[str, Field(pattern=r"\S")]
 QUESTIONS = "questions.jsonl"  # beside them: the held-out questions as records, for the laboratory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Judgement:
     """`step` is the number of updates that the policy had made; `probability` the teacher's own of label 1,
     where it has one.
     """
 
-    id: str
-    question_id: str
-    question: str
-    reference: str
+    id: NotBlank
+    question_id: NotBlank
+    question: NotBlank
+    reference: NotBlank
     response: str
-    label: int
-    teacher: str
+    label: Label
+    teacher: NotBlank
     subject: str = ""
     source: str = ""
     step: int = 0
-    truth: int | None = None
+    truth: Label | None = None
     probability: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("id", "question_id", "question", "reference", "teacher"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
-                raise ValueError(f"{name} must be text that is not blank, not {getattr(self, name)!r}")
-        if not isinstance(self.response, str):
-            raise ValueError(f"response must be text, not {self.response!r}")
-        if self.label not in (0, 1) or self.truth not in (0, 1, None):
-            raise ValueError(f"label {self.label!r} must be 0 or 1, truth {self.truth!r} 0, 1 or null")
 
 
 FIELDS = tuple(item.name for item in fields(Judgement))
@@ -63,16 +62,7 @@ def read_judgements(path: str | Path) -> list[Judgement]:
     """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
     trained on.
     """
-    found = []
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                found.append(Judgement(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise ValueError(
-                    f"{path}:{number}: {error}; the file is damaged, run the stage that made it again"
-                ) from error
-    return found
+    return read_json_lines(path, Judgement, "run the stage that made it again")
 
 
 def distinct(judgements: Iterable[Judgement], last_line: bool = True) -> list[Judgement]:

@@ -11,8 +11,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from pydantic import SkipValidation, model_validator
+from pydantic.dataclasses import dataclass as strict_dataclass
+
+from pipelines.corpora.json_lines import STRICT, Text, TokenIds, read_json_lines
 from pipelines.corpora.split import Side
 from pipelines.models.conversation import Conversation
 
@@ -81,50 +85,35 @@ class Preference:
         )
 
 
-@dataclass(frozen=True)
+@strict_dataclass(frozen=True, config=STRICT)
 class Pair:
     """One preference, tokenised. `prompt_ids` has the template applied; answers end with EOS, or what ends a
     turn, unless they were cut at the token limit or a model did not end them. `group` is the key of the
     prompt: all pairs of one prompt share it, and no split divides it.
     """
 
-    id: str
-    prompt: str
+    id: Text
+    prompt: Text
     chosen: str
     rejected: str
-    source: str
-    prompt_ids: list[int]
-    chosen_ids: list[int]
-    rejected_ids: list[int]
-    group: str
+    source: Text
+    prompt_ids: TokenIds
+    chosen_ids: TokenIds
+    rejected_ids: TokenIds
+    group: Text
     chosen_safe: bool | None = None
     rejected_safe: bool | None = None
     helpful: bool | None = None
     safer: bool | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: SkipValidation[Mapping[str, Any]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for name in ("id", "prompt", "source", "group"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ValueError(f"{name} must be text that is not empty, not {getattr(self, name)!r}")
-        for name in ("chosen", "rejected"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} must be text, not {getattr(self, name)!r}")
-        for name in ("prompt_ids", "chosen_ids", "rejected_ids"):
-            ids = getattr(self, name)
-            if (
-                not isinstance(ids, list)
-                or not ids
-                or not all(type(item) is int and item >= 0 for item in ids)
-            ):
-                raise ValueError(f"{name} must be a list of token ids that is not empty")
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
         if self.chosen_ids == self.rejected_ids:
             raise ValueError("chosen_ids equal rejected_ids: such a pair prefers nothing")
-        for name in ("chosen_safe", "rejected_safe", "helpful", "safer"):
-            if getattr(self, name) not in (None, True, False):
-                raise ValueError(f"{name} must be true, false or null, not {getattr(self, name)!r}")
         if (self.chosen_safe is None) != (self.rejected_safe is None):
             raise ValueError("chosen_safe and rejected_safe must both be there, or both be null")
+        return self
 
 
 FIELDS = tuple(item.name for item in fields(Pair))
@@ -134,16 +123,7 @@ def read_pairs(path: str | Path) -> list[Pair]:
     """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
     trained on.
     """
-    pairs = []
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                pairs.append(Pair(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise ValueError(
-                    f"{path}:{number}: {error}; the file is damaged, run its preferences stage again"
-                ) from error
-    return pairs
+    return read_json_lines(path, Pair, "run its preferences stage again")
 
 
 def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> int:

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import SkipValidation, model_validator
+from pydantic.dataclasses import dataclass
+
+from pipelines.corpora.json_lines import STRICT, Text, TokenIds, read_json_lines
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Record:
     """`prompt_ids` has the template applied; `response_ids` ends with EOS, or what ends a turn of the chat,
     and is None where there is no demonstration. `conversation`: the turns as `Conversation.as_json` has them,
@@ -22,31 +27,23 @@ class Record:
     teaches as well, each an earlier turn of the assistant.
     """
 
-    id: str
-    prompt: str
+    id: Text
+    prompt: Text
     response: str | None
-    answer: str
-    subject: str
+    answer: Text
+    subject: Text
     level: int | None
-    source: str
-    prompt_ids: list[int]
-    response_ids: list[int] | None
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    conversation: Mapping[str, Any] | None = None
+    source: Text
+    prompt_ids: TokenIds
+    response_ids: TokenIds | None
+    meta: SkipValidation[Mapping[str, Any]] = field(default_factory=dict)
+    conversation: SkipValidation[Mapping[str, Any] | None] = None
     loss_spans: list[list[int]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        for name in ("id", "prompt", "answer", "subject", "source"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ValueError(f"{name} must be text that is not empty, not {getattr(self, name)!r}")
-        if not _are_ids(self.prompt_ids):
-            raise ValueError("prompt_ids must be a list of token ids that is not empty")
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
         if (self.response is None) != (self.response_ids is None):
             raise ValueError("response and response_ids must both be there, or both be null")
-        if self.response_ids is not None and not _are_ids(self.response_ids):
-            raise ValueError("response_ids must be a list of token ids that is not empty, or null")
-        if self.level is not None and not isinstance(self.level, int):
-            raise ValueError(f"level must be a whole number or null, not {self.level!r}")
         places = [place for span in self.loss_spans for place in span]
         if (
             places != sorted(set(places))
@@ -54,30 +51,18 @@ class Record:
             or (places and places[-1] > len(self.prompt_ids))
         ):
             raise ValueError("loss_spans must be ascending places [start, stop) of prompt_ids")
+        return self
 
 
 FIELDS = tuple(item.name for item in fields(Record))
 CHAT: Mapping[str, Any] = {"conversation": None, "loss_spans": []}  # written only where they hold something
 
 
-def _are_ids(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(type(item) is int and item >= 0 for item in value)
-
-
 def read_records(path: str | Path) -> list[Record]:
     """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
     trained on.
     """
-    records = []
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                records.append(Record(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise ValueError(
-                    f"{path}:{number}: {error}; the file is damaged, run the corpus stage again"
-                ) from error
-    return records
+    return read_json_lines(path, Record, "run the corpus stage again")
 
 
 def write_records(path: str | Path, rows: Iterable[Record]) -> int:

@@ -40,12 +40,12 @@ def test_a_file_of_pairs(tmp_path):
     ("change", "message"),
     [
         ({"chosen_ids": [6, 5]}, "prefers nothing"),
-        ({"prompt_ids": []}, "prompt_ids must be a list of token ids"),
-        ({"chosen_ids": [1.5]}, "chosen_ids must be a list of token ids"),
-        ({"group": ""}, "group must be text"),
+        ({"prompt_ids": []}, "prompt_ids: List should have at least 1 item"),
+        ({"chosen_ids": [1.5]}, "chosen_ids.0: Input should be a valid integer"),
+        ({"group": ""}, "group: String should have at least 1 character"),
         ({"chosen_safe": None}, "both be there, or both be null"),
-        ({"safer": 2}, "safer must be true, false or null"),
-        ({"rejected": None}, "rejected must be text"),
+        ({"safer": 2}, "safer: Input should be a valid boolean"),
+        ({"rejected": None}, "rejected: Input should be a valid string"),
         ({"extra": 1}, "extra"),
     ],
 )

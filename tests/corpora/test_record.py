@@ -37,8 +37,8 @@ def test_round_trip(tmp_path_factory, rows):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"id": "x"}', "missing"),
-        ('{"id": 7', "delimiter"),
+        ('{"id": "x"}', "prompt: Field required"),
+        ('{"id": 7', "Invalid JSON"),
         (
             '{"id":"","prompt":"p","response":null,"answer":"a","subject":"s","level":null,"source":"s","prompt_ids":[1],"response_ids":null}',
             "id",

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
+
+from pipelines.corpora.json_lines import STRICT, Text, read_json_lines
 
 IoMode = Literal["stdio", "call", "assert"]
 TEST_FIELDS: dict[str, set[str]] = {
@@ -21,40 +26,37 @@ TEST_FIELDS: dict[str, set[str]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class CodeProblem:
     """`starter_code` is what a response that does not define `fn_name` is put behind; `setup` is trusted code
     that the tests need: imports, helpers of the prompt. A problem without tests may be here, but is never
     trained on or evaluated (dpo_vs_ppo.md 1.6).
     """
 
-    id: str
-    prompt: str
+    id: Text
+    prompt: Text
     solutions: Sequence[str]
     public_tests: Sequence[dict[str, Any]]
     hidden_tests: Sequence[dict[str, Any]]
     difficulty: str
     io_mode: IoMode
-    source: str
+    source: Text
     fn_name: str | None = None
     starter_code: str = ""
     setup: str = ""
     incorrect_solutions: Sequence[str] = ()
 
-    def __post_init__(self) -> None:
-        for name in ("id", "prompt", "source"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ValueError(f"{name} must be text that is not empty, not {getattr(self, name)!r}")
-        if self.io_mode not in TEST_FIELDS:
-            raise ValueError(f"io_mode must be one of {', '.join(TEST_FIELDS)}, not {self.io_mode!r}")
+    @model_validator(mode="after")
+    def _tests(self) -> Self:
         if self.io_mode != "stdio" and not self.fn_name:
             raise ValueError(f"io_mode {self.io_mode} needs fn_name")
         for test in (*self.public_tests, *self.hidden_tests):
-            if not isinstance(test, dict) or set(test) != TEST_FIELDS[self.io_mode]:
+            if set(test) != TEST_FIELDS[self.io_mode]:
                 raise ValueError(
                     f"a test of io_mode {self.io_mode} has {', '.join(sorted(TEST_FIELDS[self.io_mode]))}, "
                     f"not {test!r:.80}"
                 )
+        return self
 
     @property
     def has_tests(self) -> bool:
@@ -80,14 +82,7 @@ NAMES = tuple(item.name for item in fields(CodeProblem))
 
 def read_code_problems(path: str | Path) -> list[CodeProblem]:
     """All rows in order. ValueError names file, line and reason."""
-    found = []
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                found.append(CodeProblem(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"{path}:{number}: {error}; the file is damaged, make it again") from error
-    return found
+    return read_json_lines(path, CodeProblem, "make it again")
 
 
 def write_code_problems(path: str | Path, problems: Iterable[CodeProblem]) -> int:
