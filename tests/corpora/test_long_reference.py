@@ -101,7 +101,7 @@ def test_a_file_of_judgements_comes_back(tmp_path):
         stream.write(json.dumps({"id": "j9", "label": 3}) + "\n")
     with pytest.raises(ValueError, match=r"j.jsonl:5: .*damaged"):
         read_judgements(tmp_path / "j.jsonl")
-    with pytest.raises(ValueError, match="label"):
+    with pytest.raises(ValueError, match="less than or equal to 1"):
         Judgement("a", "q", "What?", "It", "y", 2, "exact")
 
 
