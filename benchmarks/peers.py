@@ -43,8 +43,8 @@ from pipelines.models import policy  # noqa: E402
 from pipelines.models.base_params import ArchitectureParams  # noqa: E402
 from pipelines.models.packing import can_share  # noqa: E402
 from pipelines.models.placement import Placement  # noqa: E402
-from pipelines.rewards import final_answer  # noqa: E402
 from pipelines.rewards.judge import RuleJudge  # noqa: E402
+from pipelines.rewards.rules import final_answer  # noqa: E402
 from pipelines.rewards.verdict import Verdict, right, wrong  # noqa: E402
 from pipelines.rollouts.engines.local import LocalEngine  # noqa: E402
 from pipelines.training.engine import TorchEngine  # noqa: E402

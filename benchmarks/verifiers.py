@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from pipelines.rewards.math_answer import check_many
-from pipelines.rewards.rule_params import WorkerParams
+from pipelines.rewards.answers.rule_params import WorkerParams
+from pipelines.rewards.answers.workers import Workers
+from pipelines.rewards.rules.math_answer import check_many
 from pipelines.rewards.verdict import Verdict
-from pipelines.rewards.workers import Workers
 
 HOSTILE = (
     "9^{9^{9^9}}", "100000000!", "(x+y+z)^{3000}", "2^{2^{2^{2^{2^{2}}}}}", r"\binom{10^9}{5\cdot10^8}",

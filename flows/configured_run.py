@@ -151,7 +151,7 @@ def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
     """Judges behind a server: it answers, and its key is set."""
     import httpx
 
-    from pipelines.rewards.endpoint_params import EndpointParams
+    from pipelines.rewards.models.endpoint_params import EndpointParams
 
     for place, record in _records(used):
         if record.get("kind") != "endpoint":

@@ -25,7 +25,9 @@ from pydantic_core.core_schema import (
     no_info_plain_validator_function,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
+from pipelines.seams import ROOT as ROOT
+from pipelines.seams import module_of, path_of, paths
+
 T = TypeVar("T")
 _CHECKED: list[bool] = []
 
@@ -94,7 +96,7 @@ class Seam:
 
     def names(self) -> list[str]:
         """The modules one may name here."""
-        return sorted(path.stem for path in self._folder.glob("*.py") if self._is_choice(path))
+        return sorted({path.stem for path in paths(self.package) if self._is_choice(path)})
 
     def __contains__(self, name: str) -> bool:
         """Whether `names` holds it, told without a look at the other modules: every plan asks this some two
@@ -102,7 +104,7 @@ class Seam:
         """
         if not name.isidentifier() or len(name) > 100:
             return name in self.names()
-        path = self._folder / f"{name}.py"
+        path = self._path(name)
         return path.is_file() and self._is_choice(path)
 
     def _is_choice(self, path: Path) -> bool:
@@ -110,7 +112,7 @@ class Seam:
         return known and (not self.interface or self.function in _top_names(path))
 
     def module(self, name: str) -> str:
-        return f"{self.package}.{name}"
+        return module_of(self.package, name)
 
     def modules(self, value: str | TaggedChoice) -> list[str]:
         """The modules that a value names: its own, and that of its options."""
@@ -125,7 +127,7 @@ class Seam:
         gives: read, not imported, as the command line needs no torch. `default` where there is none. Raises
         ValueError where it is no literal.
         """
-        path = self._folder / f"{name}.py"
+        path = self._path(name)
         found = _top_constants(path).get(constant, default)
         if found is ...:
             raise ValueError(f"{path}: {constant} must be written out as a literal, such as ('critic',)")
@@ -143,17 +145,20 @@ class Seam:
                 f"{reason or f'no module {self.module(name)}'}; known: {', '.join(self.names())}"
             )
         if self.interface and not self._takes(name):
-            raise ValueError(
-                f"{self._folder / f'{name}.py'}: {self.function} cannot be called as {self.interface}"
-            )
+            raise ValueError(f"{self._path(name)}: {self.function} cannot be called as {self.interface}")
+        self._refuse_twins(name)
         return name
+
+    def _refuse_twins(self, name: str) -> None:
+        if len(twins := paths(self.package, name)) > 1:
+            raise ValueError(f"{name} may be {' or '.join(map(str, twins))}: rename one of these files")
 
     def _takes(self, name: str) -> bool:
         """Whether the function can be called with the interface's arguments. A function that is defined there
         is read, not imported: the command line needs no torch.
         """
         wanted = self.interface.count(",") + 1
-        found = _top_names(self._folder / f"{name}.py")[self.function]
+        found = _top_names(self._path(name))[self.function]
         if found is None:
             try:
                 inspect.signature(getattr(import_module(self.module(name)), self.function)).bind(
@@ -167,7 +172,7 @@ class Seam:
 
     def _reason_against(self, name: str) -> str:
         """Why a file of this name is no choice; empty where there is no such file."""
-        path = self._folder / f"{name}.py"
+        path = self._path(name)
         if not name.isidentifier() or not path.is_file():
             return ""
         try:
@@ -176,9 +181,8 @@ class Seam:
             return f"{path} cannot be read as Python ({error})"
         return f"no module {self.module(name)} with a function {self.interface}" if self.interface else ""
 
-    @property
-    def _folder(self) -> Path:
-        return ROOT.joinpath(*self.package.split("."))
+    def _path(self, name: str) -> Path:
+        return path_of(self.package, name)
 
     def options(self, name: str) -> type[TaggedChoice]:
         """The record of a kind's options. Raises ValueError for an unknown kind."""
@@ -209,7 +213,7 @@ class Seam:
         return no_info_after_validator_function(self.check, handler(source))
 
     def _has_options(self, name: str) -> bool:
-        return (self._folder / f"{name}_params.py").exists()
+        return self._path(name).with_name(f"{name}_params.py").exists()
 
 
 def _top_names(path: Path) -> dict[str, tuple[int, float] | None]:

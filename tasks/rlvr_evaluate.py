@@ -16,7 +16,7 @@ from pipelines.evaluation.accuracy import accuracy, by_key
 from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.models import policy
 from pipelines.models.placement import Placement
-from pipelines.rewards.extraction import last_line
+from pipelines.rewards.answers.extraction import last_line
 from tasks.judges import make_judge
 from tasks.rlvr_params import RlvrEvaluateParams, RlvrModel
 from tasks.sampler import make_sampler

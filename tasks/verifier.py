@@ -13,7 +13,7 @@ from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models import policy
 from pipelines.models.policy import context_size
 from pipelines.rewards.generative.reading import Reading, soft
-from pipelines.rewards.verifier import Asking, OwnLabels, save_facts
+from pipelines.rewards.models.verifier import Asking, OwnLabels, save_facts
 from pipelines.settings import laid_over
 from pipelines.training.supervised import Demonstrations
 from pipelines.training.verifier_training import Example, ask_of, examples, fit_temperature, with_negatives

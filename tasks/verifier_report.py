@@ -18,8 +18,8 @@ from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, Provision, Response, RuleJudge
+from pipelines.rewards.models.verifier import make_judge
 from pipelines.rewards.verdict import Verdict
-from pipelines.rewards.verifier import make_judge
 from pipelines.seams import load
 from tasks.gate import examined, write_gate
 from tasks.sources import opener

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipelines.rewards.verifier_params import AskingParams
+from pipelines.rewards.models.verifier_params import AskingParams
 from pipelines.settings import Settings
 from pipelines.training.supervised_params import SupervisedParams
 

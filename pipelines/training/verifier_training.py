@@ -21,7 +21,7 @@ from pipelines.evaluation.calibration import temperature
 from pipelines.rewards.generative.judge import Ask
 from pipelines.rewards.generative.prompt import final_step
 from pipelines.rewards.generative.reading import Reading, soft
-from pipelines.rewards.verifier import Asking
+from pipelines.rewards.models.verifier import Asking
 from pipelines.training.verifier_params import NegativesParams
 
 CHARACTERS = string.ascii_letters + string.digits + " .,:;-_*{}()<>|`#=+"

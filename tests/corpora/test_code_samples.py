@@ -160,7 +160,7 @@ def test_what_a_policy_sampled_on_a_code_corpus_is_not_cleaned(tmp_path):
     judged = (Judged(WRONG, (), 0.0, False, True), Judged(LOOSE, (), 0.0, False, True))
     one = Sampled("q", PROMPT, judged, solution=RIGHT)
     source = SampledParams(reward={"kind": "code_tests", "reward": "shaped"}, pairing={"kind": "code"})
-    assert "pipelines.rewards.code_tests_params" in set(seam_modules(source))
+    assert "pipelines.rewards.code.code_tests_params" in set(seam_modules(source))
     assert SampledParams().reward.kind == "final_answer"
     assert SampledParams(reward="code_tests").reward == SampledParams(reward={"kind": "code_tests"}).reward
     found, counts = preferences([one], source, "c", 0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.corpora.exam_subjects import SUBJECTS, Item, Ranges
 from pipelines.corpora.record import write_records
-from pipelines.rewards.final_answer import check
+from pipelines.rewards.rules.final_answer import check
 from tests.corpora.made import ROOT, exam
 
 RANGES = Ranges(start_max=60, operand_max=9, operations="+-*", letters=3)

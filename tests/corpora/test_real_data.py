@@ -10,7 +10,7 @@ from pipelines.corpora.problem import Reading
 from pipelines.corpora.readers import aime, gsm8k, hendrycks_math, mawps
 from pipelines.corpora.sources_params import FileSource
 from pipelines.corpora.split import Shares
-from pipelines.rewards.final_answer import check
+from pipelines.rewards.rules.final_answer import check
 from tests.corpora.made import published, real
 
 MATH = {"train": "hendrycks_math/train.jsonl.gz", "heldout": "hendrycks_math/test_minus_math500.jsonl.gz"}

@@ -17,7 +17,7 @@ from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.rlvr_set import FILES, read_rows, reworded, texts, tokenise
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
 from pipelines.models.tokenizer_training import make_tokens
-from pipelines.rewards import phrase_answer, phrase_variants
+from pipelines.rewards.rules import phrase_answer, phrase_variants
 from tasks.report_page.question_sets import exam_tables
 from tasks.rlvr_set import run
 from tasks.stage import Spec, Stage

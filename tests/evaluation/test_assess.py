@@ -11,8 +11,8 @@ from pipelines.corpora.pair import Pair
 from pipelines.evaluation.assess import Graders, Policy, assess
 from pipelines.evaluation.preference_params import AssessParams
 from pipelines.models.logprobs import score
-from pipelines.rewards import final_answer
 from pipelines.rewards.judge import RuleJudge
+from pipelines.rewards.rules import final_answer
 from pipelines.rollouts.engines.local import LocalEngine
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.evaluation.code_figures import code_figures
-from pipelines.rewards.code_judge import Examined
+from pipelines.rewards.code.code_judge import Examined
 
 PASS, FAIL, NO_PYTHON = (
     Examined("pass", True, True, True),

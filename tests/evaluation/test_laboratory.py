@@ -9,12 +9,12 @@ import pytest
 from pipelines.evaluation.attacks import near_misses, same_text
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects, trials
 from pipelines.evaluation.laboratory_params import GateParams
-from pipelines.rewards import final_answer, phrase_answer
 from pipelines.rewards.generative.judge import VerifierJudge
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import RuleJudge
+from pipelines.rewards.models.verifier_params import VerifierParams
+from pipelines.rewards.rules import final_answer, phrase_answer
 from pipelines.rewards.verdict import right, wrong
-from pipelines.rewards.verifier_params import VerifierParams
 
 CASES = [
     Case("q1", "How long is the rod?", "12 cm", "set", "physics", right=("0.12 m",), wrong=("12 in",)),

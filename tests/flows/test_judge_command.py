@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.models import policy, reward_model
+from pipelines.rewards.models.verifier import save_facts
+from pipelines.rewards.models.verifier_params import AskingParams
 from pipelines.rewards.reward_params import JUDGE
-from pipelines.rewards.verifier import save_facts
-from pipelines.rewards.verifier_params import AskingParams
 from tests.flows.toy import ROOT
 from tests.tiny import make_tiny_model, make_tiny_tokens
 

@@ -24,8 +24,8 @@ from flows.running.prefect_server import FREE_PORTS, free_port, unanswered
 from flows.running.prefect_settings import ServerFailed
 from flows.ui import _page_answers
 from pipelines.quiet import LOOPBACK, spare_loopback
-from pipelines.rewards.endpoint import EndpointLabels
-from pipelines.rewards.endpoint_params import EndpointParams
+from pipelines.rewards.models.endpoint import EndpointLabels
+from pipelines.rewards.models.endpoint_params import EndpointParams
 from tasks.database_file import MLFLOW, PREFECT, state
 from tests.cases import case
 from tests.flows.accident import Scene

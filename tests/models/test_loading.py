@@ -15,9 +15,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from pipelines.models import policy, reward_model
 from pipelines.models.loading import load_model, load_tokenizer
-from pipelines.rewards import chat_verifier
-from pipelines.rewards.chat_verifier_params import ChatVerifierParams
 from pipelines.rewards.judge import Provision
+from pipelines.rewards.models import chat_verifier
+from pipelines.rewards.models.chat_verifier_params import ChatVerifierParams
 from pipelines.sources.manifest import SourceError
 from pipelines.sources.opening import Found, unrecorded
 from tests.sources.made import gguf_file, model_folder

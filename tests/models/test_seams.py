@@ -4,7 +4,7 @@ what the function takes.
 
 import pytest
 
-from pipelines import settings
+from pipelines import seams
 from pipelines.rewards.reward_params import JUDGE
 from pipelines.settings import RULE, Seam
 
@@ -55,7 +55,7 @@ def seam(tmp_path, monkeypatch):
     for name, text in FOUND.items() | {(name, text) for name, (text, _) in REFUSED.items()}:
         (folder / f"{name}.py").write_text(text, "utf-8", newline="")
     (folder / "first_line_params.py").write_text("def check(text, answer, finished): ...\n")
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(seams, "ROOT", tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return Seam("seamed", "check(text, answer, finished)")
 
@@ -91,6 +91,6 @@ def test_an_edit_is_seen_at_once(seam, tmp_path):
 def test_membership_is_that_of_the_list(seam: Seam):
     names = set(seam.names())
     assert names
-    files = {path.stem for path in seam._folder.glob("*.py")}
+    files = {path.stem for path in seams.paths(seam.package)}
     for name in [*files, "nothing", "__init__", "", "../settings", "a b", "x" * 300, "final_answer\0"]:
         assert (name in seam) is (name in names), name

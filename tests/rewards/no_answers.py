@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from importlib import import_module
 from random import Random
+
+from pipelines.seams import load
 
 NAMES = ("Ana", "Ben", "Eva", "Tom", "Mia", "Leo")
 THINGS = ("coins", "apples", "tickets", "metres", "books", "pens")
@@ -378,7 +379,7 @@ def no_answers(rule: str, count: int, seed: int = 0) -> list[Made]:
 
 def passes(rule: str, made: Sequence[Made]) -> list[Made]:
     """Those that the rule calls right, or gives the score of a right answer."""
-    module = import_module(f"pipelines.rewards.{rule}")
+    module = load("pipelines.rewards", rule)
     rows = [(text, reference, True) for text, reference in made]
     together = getattr(module, "check_many", None)
     verdicts = together(rows) if together else [module.check(*row) for row in rows]

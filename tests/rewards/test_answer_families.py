@@ -11,10 +11,10 @@ from itertools import pairwise
 
 import pytest
 
-from pipelines.rewards import math_answer
-from pipelines.rewards.extraction import final_answer_of, worked_solution
+from pipelines.rewards.answers.extraction import final_answer_of, worked_solution
 from pipelines.rewards.judge import RuleJudge
-from pipelines.rewards.math_answer import check, check_many
+from pipelines.rewards.rules import math_answer
+from pipelines.rewards.rules.math_answer import check, check_many
 from pipelines.rewards.scoring import CheckerFailed, preflight
 from tests.cases import case
 from tests.corpora.made import real
@@ -251,7 +251,7 @@ def test_a_worked_solution_is_no_reference_and_the_preflight_says_so(reference: 
             [("pens", "5"), ("pens", reference)],
             names=["row 3", "row 7"],
         )
-    from pipelines.rewards import final_answer
+    from pipelines.rewards.rules import final_answer
 
     with pytest.raises(CheckerFailed, match="worked solution"):
         preflight(final_answer.check, final_answer.respond, [("pens", reference)])

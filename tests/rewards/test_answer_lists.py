@@ -4,7 +4,7 @@ in words, hedges, what is struck out.
 
 from __future__ import annotations
 
-from pipelines.rewards.math_answer import check_many
+from pipelines.rewards.rules.math_answer import check_many
 
 # response, reference, what a careful person says
 ROWS = [

@@ -4,7 +4,7 @@ of a sum, of another base.
 
 from __future__ import annotations
 
-from pipelines.rewards.math_answer import check_many
+from pipelines.rewards.rules.math_answer import check_many
 
 # response, reference, what a careful person says
 BOXES_IN_FORMULAS = [

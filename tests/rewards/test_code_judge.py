@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from pipelines.corpora.record import Record
-from pipelines.rewards.code_judge import CodeJudge, Examined
-from pipelines.rewards.code_tests_params import CodeTestsParams
+from pipelines.rewards.code.code_judge import CodeJudge, Examined
+from pipelines.rewards.code.code_tests_params import CodeTestsParams
 from pipelines.rewards.judge import Response
 from pipelines.rewards.reward_params import JUDGE
 from pipelines.rewards.sandbox.probe import SandboxUnavailable

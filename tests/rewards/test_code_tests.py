@@ -10,10 +10,10 @@ import pytest
 from pipelines.corpora.code.code_source import read_source
 from pipelines.corpora.code.code_source_params import CodeFile
 from pipelines.corpora.ledger import Ledger
-from pipelines.rewards import code_tests
-from pipelines.rewards.code_tests import reward, verdict
-from pipelines.rewards.code_tests_params import SandboxLimits
-from pipelines.rewards.program_text import program_of
+from pipelines.rewards.code import code_tests
+from pipelines.rewards.code.code_tests import reward, verdict
+from pipelines.rewards.code.code_tests_params import SandboxLimits
+from pipelines.rewards.code.program_text import program_of
 from pipelines.rewards.sandbox.process import Ended
 from pipelines.rewards.sandbox.run import how_it_ended
 from pipelines.rewards.sandbox.status import Outcome, Result, Status

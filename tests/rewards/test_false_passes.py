@@ -5,11 +5,11 @@ measurement: 10,000 for each rule.
 from __future__ import annotations
 
 import re
-from importlib import import_module
 
 import pytest
 
 from pipelines.rewards.reward_params import JUDGE
+from pipelines.seams import load
 from tests.rewards.no_answers import REFERENCES, no_answers, passes
 
 COUNT = 600
@@ -21,11 +21,7 @@ def test_what_states_no_answer_passes_for_no_rule(rule: str):
 
 
 def test_every_rule_is_measured():
-    rules = {
-        name
-        for name in JUDGE.names()
-        if not hasattr(import_module(f"pipelines.rewards.{name}"), "make_judge")
-    }
+    rules = {name for name in JUDGE.names() if not hasattr(load("pipelines.rewards", name), "make_judge")}
     assert rules <= set(REFERENCES)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.rewards.final_answer import check, respond
+from pipelines.rewards.rules.final_answer import check, respond
 
 
 @pytest.mark.parametrize(

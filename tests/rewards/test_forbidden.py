@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.rewards.forbidden import harm, is_safe
-from pipelines.rewards.forbidden_params import ForbiddenParams
+from pipelines.rewards.rules.forbidden import harm, is_safe
+from pipelines.rewards.rules.forbidden_params import ForbiddenParams
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from pipelines.rewards.generative.prefilter import refusal
 from pipelines.rewards.generative.prompt import JudgePrompt, final_step, strip_control
 from pipelines.rewards.generative.reading import Reading, count_votes, majority, paper, reward, soft
 from pipelines.rewards.judge import Response
+from pipelines.rewards.models.verifier import Asking, OwnLabels, load_facts, save_facts
+from pipelines.rewards.models.verifier_params import AskingParams, VerifierParams
 from pipelines.rewards.scoring import CheckerFailed
-from pipelines.rewards.verifier import Asking, OwnLabels, load_facts, save_facts
-from pipelines.rewards.verifier_params import AskingParams, VerifierParams
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 
 ASKING = AskingParams(

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
-from pipelines.rewards import final_answer
 from pipelines.rewards.judge import Provision, Response, RuleJudge
-from pipelines.rewards.reward_model_params import RewardModelParams
+from pipelines.rewards.models.reward_model_params import RewardModelParams
 from pipelines.rewards.reward_params import JudgeParams, RewardParams
+from pipelines.rewards.rules import final_answer
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import error, right
 from pipelines.settings import seam_modules
@@ -92,9 +92,11 @@ def test_a_bare_name_and_options_are_both_rewards():
 def test_the_modules_of_judges_are_known_from_the_values():
     named = set(seam_modules(JudgeParams(reward="reward_model", checker="final_answer")))
     assert named == {
-        f"pipelines.rewards.{name}" for name in ("reward_model", "reward_model_params", "final_answer")
+        "pipelines.rewards.models.reward_model",
+        "pipelines.rewards.models.reward_model_params",
+        "pipelines.rewards.rules.final_answer",
     }
-    assert set(seam_modules(JudgeParams())) == {"pipelines.rewards.final_answer"}
+    assert set(seam_modules(JudgeParams())) == {"pipelines.rewards.rules.final_answer"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.rewards import math_answer
+from pipelines.rewards.rules import math_answer
 from tests.rewards.test_answer_families import boxed, misjudged
 
 

@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from pipelines.corpora.record import Record
-from pipelines.rewards import chat_verifier, endpoint
-from pipelines.rewards.chat_verifier_params import ChatAskingParams, ChatVerifierParams
-from pipelines.rewards.endpoint_params import EndpointParams
 from pipelines.rewards.judge import Provision, Response
-from pipelines.rewards.verifier_params import AskingParams
+from pipelines.rewards.models import chat_verifier, endpoint
+from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, ChatVerifierParams
+from pipelines.rewards.models.endpoint_params import EndpointParams
+from pipelines.rewards.models.verifier_params import AskingParams
 from tests.tiny import CPU
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.rewards.multiple_choice import check, letter
-from pipelines.rewards.option_letters import settled
+from pipelines.rewards.answers.option_letters import settled
+from pipelines.rewards.rules.multiple_choice import check, letter
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get("WHETSTONE_CASES", ROOT / "../shared/cases")) / "option_letters.jsonl"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.rewards.multiple_choice import check
+from pipelines.rewards.rules.multiple_choice import check
 
 CHOSEN_B = """Therefore the answer is **B) Paris**.
 The only option that fits is B.

@@ -16,10 +16,10 @@ from pipelines.corpora.problem import Reading
 from pipelines.corpora.readers import phrases
 from pipelines.corpora.readers.phrases_params import PhrasesSource
 from pipelines.corpora.split import Shares
-from pipelines.rewards import containment, jaccard, phrase_answer
-from pipelines.rewards.math_answer import check_many
-from pipelines.rewards.phrase_answer import Meaning, label, meaning
-from pipelines.rewards.phrase_variants import in_words, near_misses, paraphrases
+from pipelines.rewards.rules import containment, jaccard, phrase_answer
+from pipelines.rewards.rules.math_answer import check_many
+from pipelines.rewards.rules.phrase_answer import Meaning, label, meaning
+from pipelines.rewards.rules.phrase_variants import in_words, near_misses, paraphrases
 from pipelines.rewards.scoring import preflight
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ problem gives.
 
 import pytest
 
-from pipelines.rewards.program_text import program_of
+from pipelines.rewards.code.program_text import program_of
 
 # texts in which f adds one, and what the problem gives
 FUNCTIONS = [

@@ -13,8 +13,8 @@ from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.rewards.judge import Provision, Response
-from pipelines.rewards.reward_model import RewardModelJudge, make_judge, post_process
-from pipelines.rewards.reward_model_params import RewardModelParams
+from pipelines.rewards.models.reward_model import RewardModelJudge, make_judge, post_process
+from pipelines.rewards.models.reward_model_params import RewardModelParams
 from pipelines.rewards.scoring import CheckerFailed
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 

@@ -4,10 +4,10 @@
 
 import pytest
 
-from pipelines.rewards import containment, jaccard, multiple_choice, substring
-from pipelines.rewards.jaccard import similarity
+from pipelines.rewards.answers.words import words
+from pipelines.rewards.rules import containment, jaccard, multiple_choice, substring
+from pipelines.rewards.rules.jaccard import similarity
 from pipelines.rewards.scoring import CheckerFailed, preflight
-from pipelines.rewards.words import words
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from pipelines.rewards import math_answer
-from pipelines.rewards.math_answer import check, check_many, respond
+from pipelines.rewards.rules import math_answer
+from pipelines.rewards.rules.math_answer import check, check_many, respond
 from pipelines.rewards.scoring import preflight
 from tests.corpora.made import real
 

@@ -6,11 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.rewards.answer_text import tidy
-from pipelines.rewards.equivalence import quickly
-from pipelines.rewards.extraction import final_answer_of, last_boxed, last_line, reference_of, without_lead_in
-from pipelines.rewards.numerals import number, same
-from pipelines.rewards.units import agree, quantity, unit
+from pipelines.rewards.answers.answer_text import tidy
+from pipelines.rewards.answers.equivalence import quickly
+from pipelines.rewards.answers.extraction import (
+    final_answer_of,
+    last_boxed,
+    last_line,
+    reference_of,
+    without_lead_in,
+)
+from pipelines.rewards.answers.numerals import number, same
+from pipelines.rewards.answers.units import agree, quantity, unit
 
 
 def test_final_step_identity_4():

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from pipelines.rewards.math_answer import check_many
-from pipelines.rewards.rule_params import WorkerParams
-from pipelines.rewards.workers import Workers
+from pipelines.rewards.answers.rule_params import WorkerParams
+from pipelines.rewards.answers.workers import Workers
+from pipelines.rewards.rules.math_answer import check_many
 
 ENDLESS = ["9^{9^{9^9}}", "8^{7^{9^9}}", r"\binom{10^9}{5\cdot10^8}"]
 

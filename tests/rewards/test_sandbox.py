@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.rewards.code_tests import CodeTests
-from pipelines.rewards.code_tests_params import CodeTestsParams, SandboxLimits
+from pipelines.rewards.code.code_tests import CodeTests
+from pipelines.rewards.code.code_tests_params import CodeTestsParams, SandboxLimits
 from pipelines.rewards.sandbox import probe, room, seccomp, wire
 from pipelines.rewards.sandbox.launcher import Launcher
 from pipelines.rewards.sandbox.output import same_output

@@ -79,7 +79,7 @@ HOSTILE = {
     "walk_proc": "import os\nfor pid in os.listdir('/proc'): print(open(f'/proc/{pid}/environ').read())",
     "run_shell": "import subprocess; print(subprocess.run(['/bin/sh', '-c', 'id'], capture_output=True))",
     "environment": "import os; print(os.environ)\nassert set(os.environ) <= {'PATH', 'HOME', 'LANG', 'PYTHONHASHSEED', 'PWD', 'LC_CTYPE', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'}, os.environ\nraise ValueError('scrubbed')",
-    "import_project": "import pipelines.rewards.code_tests",
+    "import_project": "import pipelines.rewards.code.code_tests",
     "import_packages": "import torch, numpy, pytest",
     "symlinks": "import os\nfor place in ('/', '/etc/passwd', '/root', '/home', '/proc/1/root'):\n    os.symlink(place, 'a'); os.listdir('a') and open('a/etc/passwd').read(); os.remove('a')",
     "mount": "import ctypes\nc = ctypes.CDLL(None, use_errno=True)\nassert c.mount(b'none', b'/tmp', b'tmpfs', 0, None) == 0",

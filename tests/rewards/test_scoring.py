@@ -4,7 +4,7 @@ known answers.
 
 import pytest
 
-from pipelines.rewards import final_answer
+from pipelines.rewards.rules import final_answer
 from pipelines.rewards.scoring import CheckerFailed, preflight, score
 from pipelines.rewards.verdict import right, wrong
 

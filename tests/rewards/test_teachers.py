@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from pipelines.corpora.record import Record
-from pipelines.rewards import chat_verifier, endpoint
-from pipelines.rewards.chat_verifier_params import ChatVerifierParams
-from pipelines.rewards.endpoint_params import EndpointParams
 from pipelines.rewards.generative.judge import Ask
 from pipelines.rewards.judge import Provision, Response
+from pipelines.rewards.models import chat_verifier, endpoint
+from pipelines.rewards.models.chat_verifier_params import ChatVerifierParams
+from pipelines.rewards.models.endpoint_params import EndpointParams
 from pipelines.rewards.reward_params import JUDGE
 from pipelines.rewards.scoring import CheckerFailed
 from tests.tiny import CPU

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import RuleJudge
-from pipelines.rewards.reward_model import RewardModelJudge
+from pipelines.rewards.models.reward_model import RewardModelJudge
 from pipelines.rewards.reward_params import JudgeParams
 from tasks.judges import make_checker, make_judge
 from tests.tiny import CPU

@@ -109,13 +109,13 @@ def test_the_stage_reaches_its_judge_through_its_parameters(folder):
     )
     named = set(seam_modules(settings))
     assert {
-        "pipelines.rewards.reward_model",
-        "pipelines.rewards.reward_model_params",
-        "pipelines.rewards.final_answer",
+        "pipelines.rewards.models.reward_model",
+        "pipelines.rewards.models.reward_model_params",
+        "pipelines.rewards.rules.final_answer",
     } <= named
     code = Code(ROOT)
     assert "pipelines.models.reward_model" in code.closure(["tasks.rl", *named])[0]
-    assert "pipelines.rewards.reward_model" not in code.closure(["tasks.rl"])[0]
+    assert "pipelines.rewards.models.reward_model" not in code.closure(["tasks.rl"])[0]
 
 
 @pytest.mark.slow

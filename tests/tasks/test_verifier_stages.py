@@ -16,7 +16,7 @@ from flows.graph.closure import Code
 from pipelines.corpora.judgement import read_judgements
 from pipelines.corpora.long_reference import MODELS
 from pipelines.corpora.record import read_records, write_records
-from pipelines.rewards.verifier import load_facts
+from pipelines.rewards.models.verifier import load_facts
 from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.settings import seam_modules
 from pipelines.training.recording import FILE, RecordingJudge
@@ -248,7 +248,7 @@ def test_a_failed_gate_stops_arms_with_the_verifier_names_every_limit_and_the_wa
 
 
 def test_the_gate_is_for_the_reading_that_was_examined(tmp_path):
-    from pipelines.rewards.verifier_params import VerifierParams
+    from pipelines.rewards.models.verifier_params import VerifierParams
 
     write_gate(tmp_path, [], VerifierParams())
     check_gate(tmp_path, VerifierParams(form="binary"), "verifier", "binary")
@@ -362,7 +362,7 @@ def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
     assert settings.reward.model == "verifier"
     named = set(seam_modules(settings))
     code = Code(ROOT)
-    assert {"pipelines.rewards.verifier", "pipelines.rewards.generative.judge"} <= code.closure(
+    assert {"pipelines.rewards.models.verifier", "pipelines.rewards.generative.judge"} <= code.closure(
         ["tasks.rl", *named]
     )[0]
     assert "pipelines.rewards.generative.judge" not in code.closure(["tasks.rl"])[0]

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.corpora.record import Record
-from pipelines.rewards import final_answer
 from pipelines.rewards.judge import RuleJudge
+from pipelines.rewards.rules import final_answer
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.training.collection import Collector
 from pipelines.training.guard import NotFinite
@@ -50,7 +50,7 @@ def check(text, answer, finished):
 
 @pytest.fixture(autouse=True)
 def checker(monkeypatch):
-    monkeypatch.setattr("pipelines.rewards.final_answer.check", check)
+    monkeypatch.setattr("pipelines.rewards.rules.final_answer.check", check)
 
 
 def collector(script=None, **settings):

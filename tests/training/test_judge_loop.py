@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from pipelines.models import critic, reward_model
 from pipelines.models.packing import Segment
-from pipelines.rewards import final_answer
 from pipelines.rewards.judge import RuleJudge
-from pipelines.rewards.reward_model import RewardModelJudge
-from pipelines.rewards.reward_model_params import RewardModelParams
+from pipelines.rewards.models.reward_model import RewardModelJudge
+from pipelines.rewards.models.reward_model_params import RewardModelParams
+from pipelines.rewards.rules import final_answer
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import Verdict, error
 from pipelines.training.policy_params import PolicyParams

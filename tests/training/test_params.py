@@ -48,7 +48,7 @@ def test_the_modules_of_a_method_are_known_from_its_values():
         "pipelines.objectives.clip",
         "pipelines.credit.group",
         "pipelines.rollouts.samplers.flat",
-        "pipelines.rewards.final_answer",
+        "pipelines.rewards.rules.final_answer",
     } <= named
 
 

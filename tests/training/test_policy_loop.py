@@ -12,8 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from pipelines.models.logprobs import TokenScores
-from pipelines.rewards import final_answer
 from pipelines.rewards.judge import RuleJudge
+from pipelines.rewards.rules import final_answer
 from pipelines.rewards.verdict import Verdict, error
 from pipelines.training.guard import NotFinite
 from pipelines.training.policy_params import PolicyParams

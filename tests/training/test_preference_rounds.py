@@ -11,10 +11,10 @@ from pipelines.corpora.pair import read_pairs, write_pairs
 from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairing_params import BestWorst, CodeRule, PassFail
 from pipelines.models import reward_model
-from pipelines.rewards import final_answer
 from pipelines.rewards.judge import RuleJudge
-from pipelines.rewards.reward_model import RewardModelJudge
-from pipelines.rewards.reward_model_params import RewardModelParams
+from pipelines.rewards.models.reward_model import RewardModelJudge
+from pipelines.rewards.models.reward_model_params import RewardModelParams
+from pipelines.rewards.rules import final_answer
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import error
 from pipelines.rollouts.engines.local import LocalEngine

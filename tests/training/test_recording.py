@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from pipelines.corpora.record import Record
-from pipelines.rewards import final_answer
 from pipelines.rewards.judge import Response, RuleJudge
+from pipelines.rewards.rules import final_answer
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 from pipelines.training.recording import RecordingJudge
 

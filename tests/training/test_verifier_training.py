@@ -11,8 +11,8 @@ from pipelines.corpora.judgement import Judgement
 from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models.packing import Segment, score_rows
 from pipelines.rewards.generative.reading import Reading, soft
-from pipelines.rewards.verifier import Asking, OwnLabels
-from pipelines.rewards.verifier_params import AskingParams
+from pipelines.rewards.models.verifier import Asking, OwnLabels
+from pipelines.rewards.models.verifier_params import AskingParams
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
 from pipelines.training.supervised import Demonstrations, batch_loss

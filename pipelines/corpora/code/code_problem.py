@@ -1,7 +1,7 @@
 """A code problem: what the model is asked, known solutions, and tests, the public ones apart from the hidden
 ones.
 
-Tests are plain JSON, as `pipelines.rewards.code_tests` takes them: `{input, output}` of a whole program,
+Tests are plain JSON, as `pipelines.rewards.code.code_tests` takes them: `{input, output}` of a whole program,
 `{args, output}` of the function `fn_name`, or `{code}` with assertions about `candidate`.
 """
 

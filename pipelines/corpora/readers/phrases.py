@@ -2,8 +2,8 @@
 that rules and models differ.
 
 A share of the demonstrations states the answer alone, the rest write the working first;
-`pipelines/rewards/phrase_answer.py` is its exact checker, and `phrase_variants` there makes right and nearly
-right answers for the training of verifiers.
+`pipelines/rewards/rules/phrase_answer.py` is its exact checker, and `phrase_variants` there makes right and
+nearly right answers for the training of verifiers.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from pipelines.rewards.generative.prefilter import refusal
 from pipelines.rewards.generative.prompt import final_step
 from pipelines.rewards.generative.reading import Reading, count_votes, majority, paper, reward, soft
 from pipelines.rewards.judge import Question, Response
+from pipelines.rewards.models.verifier_params import ReadingParams
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import Verdict, error, wrong
-from pipelines.rewards.verifier_params import ReadingParams
 
 TRIED = 32  # gold answers that the preflight shows it
 

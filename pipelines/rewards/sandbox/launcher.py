@@ -20,7 +20,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Literal
 
-from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.settings import ROOT
 
 Mode = Literal["root", "user", "none"]

@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from importlib.util import find_spec
 
-from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.launcher import Launcher, Mode, package_paths
 from pipelines.rewards.sandbox.runner import Program, Runner
 from pipelines.rewards.sandbox.status import Status

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox import containers, driver, harness, mirrors, seccomp, streams, values, wire
 from pipelines.rewards.sandbox.launcher import ENVIRONMENT, Launcher
 

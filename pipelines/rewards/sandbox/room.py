@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.code.code_tests_params import SandboxLimits
 
 MIB = 2**20
 SHARE = 0.8  # of the memory that is free

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from typing import Any
 
-from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.harness import COMPILE_ERROR
 from pipelines.rewards.sandbox.process import BrokenTest, Ended, Sandbox, in_memory
 from pipelines.rewards.sandbox.status import Outcome, Status

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.launcher import Launcher
 from pipelines.rewards.sandbox.output import same_output
 from pipelines.rewards.sandbox.process import BrokenTest, Sandbox, SandboxFailed

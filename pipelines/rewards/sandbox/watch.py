@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.rewards.code_tests_params import SandboxLimits
+from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed
 from pipelines.rewards.sandbox.status import Outcome, Status
 

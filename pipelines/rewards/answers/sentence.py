@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards import units
-from pipelines.rewards.answer_text import wordy
-from pipelines.rewards.clock import Clock, clock
-from pipelines.rewards.commitment import CONCLUDING, GUESSES, REFUSES
-from pipelines.rewards.numerals import Number, same, with_decimal_comma
-from pipelines.rewards.structure import chain, constant, equation, split_any, unsolved
+from pipelines.rewards.answers import units
+from pipelines.rewards.answers.answer_text import wordy
+from pipelines.rewards.answers.clock import Clock, clock
+from pipelines.rewards.answers.commitment import CONCLUDING, GUESSES, REFUSES
+from pipelines.rewards.answers.numerals import Number, same, with_decimal_comma
+from pipelines.rewards.answers.structure import chain, constant, equation, split_any, unsolved
 
 CLAUSE = re.compile(
     rf".*{CONCLUDING}\s*(?:(?:only|just|exactly|approximately|now|also|a total of|altogether|that|then|an?|"

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pipelines.rewards.extraction import last_line
-from pipelines.rewards.stated_line import stated_line
+from pipelines.rewards.answers.extraction import last_line
+from pipelines.rewards.answers.stated_line import stated_line
+from pipelines.rewards.answers.words import words
 from pipelines.rewards.verdict import Verdict, error, right, wrong
-from pipelines.rewards.words import words
 
 
 def similarity(one: Collection[str], other: Collection[str]) -> float:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pipelines.rewards.answer_text import tidy, wordy
-from pipelines.rewards.commitment import negated_before, taken_back
-from pipelines.rewards.statements import (
+from pipelines.rewards.answers.answer_text import tidy, wordy
+from pipelines.rewards.answers.commitment import negated_before, taken_back
+from pipelines.rewards.answers.statements import (
     BULLET,
     Found,
     closing_statement,
@@ -23,7 +23,7 @@ from pipelines.rewards.statements import (
     unstruck,
     without_lead_in,
 )
-from pipelines.rewards.units import unit
+from pipelines.rewards.answers.units import unit
 
 __all__ = [
     "BOXES",

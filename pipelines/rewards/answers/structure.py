@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards import units
+from pipelines.rewards.answers import units
 
 NAME = re.compile(
     r"([A-Za-z](?:_\{?\w+\}?|'+)?|[A-Z]\^\s*\{?(?:-1|T)\}?|[a-z]\^\s*\{-1\}\s*\([a-z]\)|"

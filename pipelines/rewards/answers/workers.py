@@ -23,14 +23,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipelines.rewards.rule_params import WorkerParams
+from pipelines.rewards.answers.rule_params import WorkerParams
 from pipelines.rewards.verdict import Verdict, error
 from pipelines.settings import ROOT
 
 Pair = tuple[str, str]
 BATCH = 64
 WALL = 15  # times the processor limit: a child that neither computes nor ends
-PROGRAM = "from pipelines.rewards.workers import serve; serve()"
+PROGRAM = "from pipelines.rewards.answers.workers import serve; serve()"
 
 
 class Workers:
@@ -149,7 +149,7 @@ def serve() -> None:
     """The worker: a line of JSON in, a line of JSON out, until the input ends."""
     import math_verify  # noqa: F401 - loaded once, before the forks
 
-    from pipelines.rewards import symbolic
+    from pipelines.rewards.answers import symbolic
 
     params = WorkerParams.model_validate_json(os.environ["WHETSTONE_LIMITS"])
     symbolic.judge("x+1", "1+x", False)  # builds the grammar's tables, which the children share
@@ -194,7 +194,7 @@ def _whole(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerPa
 def _child(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerParams, writer: int) -> None:
     import resource
 
-    from pipelines.rewards import symbolic
+    from pipelines.rewards.answers import symbolic
 
     try:
         resource.setrlimit(resource.RLIMIT_AS, (params.memory_mb * 2**20, params.memory_mb * 2**20))

@@ -14,9 +14,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from pipelines.rewards.equivalence import compare
-from pipelines.rewards.numerals import Number, number, same
-from pipelines.rewards.structure import RELATION
+from pipelines.rewards.answers.equivalence import compare
+from pipelines.rewards.answers.numerals import Number, number, same
+from pipelines.rewards.answers.structure import RELATION
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 DIGITS = 30

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from pipelines.rewards.chat_verifier_params import ChatAskingParams
-from pipelines.rewards.verifier_params import ReadingParams
+from pipelines.rewards.models.chat_verifier_params import ChatAskingParams
+from pipelines.rewards.models.verifier_params import ReadingParams
 
 
 class EndpointParams(ReadingParams):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.rewards.verifier_params import AskingParams, ReadingParams
+from pipelines.rewards.models.verifier_params import AskingParams, ReadingParams
 from pipelines.sources.source_params import Named, Outside, check_revision
 
 

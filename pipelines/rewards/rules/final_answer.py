@@ -7,7 +7,7 @@ Commas are dropped on both sides: gold answers hold them too, in 79 training row
 
 from __future__ import annotations
 
-from pipelines.rewards.extraction import worked_solution
+from pipelines.rewards.answers.extraction import worked_solution
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 MARK = "####"

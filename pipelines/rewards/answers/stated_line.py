@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.commitment import (
+from pipelines.rewards.answers.commitment import (
     ASKS,
     CONCLUDING,
     OPEN_END,
@@ -17,8 +17,8 @@ from pipelines.rewards.commitment import (
     uncommitted,
     undecided,
 )
-from pipelines.rewards.statements import introduces, last_line, stated_in, unstruck
-from pipelines.rewards.words import words
+from pipelines.rewards.answers.statements import introduces, last_line, stated_in, unstruck
+from pipelines.rewards.answers.words import words
 
 LISTS = re.compile(r"\b(?:or|and|vs|versus)\b|[;/|、&]|或|还是|和", re.I)
 NUMBERED = re.compile(r"(?<!\w)\(?(?:\d|[A-Ja-j])\)\s*(?=\S.*(?<!\w)\(?(?:\d|[A-Ja-j])\))")  # (1) one (2) two

@@ -8,7 +8,7 @@ import ast
 import sys
 from collections.abc import Iterable, Sequence
 
-from pipelines.rewards.program_text import parse
+from pipelines.rewards.code.program_text import parse
 from pipelines.rewards.sandbox.launcher import package_paths
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import httpx
 
-from pipelines.rewards.endpoint_params import EndpointParams
 from pipelines.rewards.generative.judge import Ask, VerifierJudge
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import Judge, Provision
+from pipelines.rewards.models.endpoint_params import EndpointParams
 
 TOP = 20  # log-probs asked for, the API's limit
 LONGEST = 8  # tokens asked for: a label may be several, and a server may give no log-probs

@@ -18,8 +18,8 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.rewards.code_tests_params import CodeTestsParams
-from pipelines.rewards.program_text import program_of
+from pipelines.rewards.code.code_tests_params import CodeTestsParams
+from pipelines.rewards.code.program_text import program_of
 from pipelines.rewards.sandbox.probe import find_launcher
 from pipelines.rewards.sandbox.room import workers_that_fit
 from pipelines.rewards.sandbox.runner import Program, Runner
@@ -223,7 +223,7 @@ def judge_programs(
 
 def make_judge(options: CodeTestsParams, provision: Provision) -> Judge:
     """Programs as the judge's seam has them; nothing of the provision is needed."""
-    from pipelines.rewards.code_judge import CodeJudge  # which builds on this module
+    from pipelines.rewards.code.code_judge import CodeJudge  # which builds on this module
 
     return CodeJudge(options)
 

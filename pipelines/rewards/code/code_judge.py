@@ -10,9 +10,9 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.rewards.code_imports import lacking
-from pipelines.rewards.code_tests import CodeTests, Sample, read_answer
-from pipelines.rewards.code_tests_params import CodeTestsParams
+from pipelines.rewards.code.code_imports import lacking
+from pipelines.rewards.code.code_tests import CodeTests, Sample, read_answer
+from pipelines.rewards.code.code_tests_params import CodeTestsParams
 from pipelines.rewards.judge import Question, Response
 from pipelines.rewards.sandbox.status import Status
 from pipelines.rewards.scoring import CheckerFailed

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.rewards.commitment import ASKS, one_of_several, taken_back, undecided
+from pipelines.rewards.answers.commitment import ASKS, one_of_several, taken_back, undecided
 
 TAIL = 20_000  # characters at the end of a response in which its closing statement is looked for
 LINES = 200  # lines that one display may span

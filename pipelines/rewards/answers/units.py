@@ -12,8 +12,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from pipelines.rewards.numerals import Number, number, same
-from pipelines.rewards.unit_table import CHINESE, LONG_PREFIXES, NAMES, NONE, PREFIXES, UNITS, Dimension
+from pipelines.rewards.answers.numerals import Number, number, same
+from pipelines.rewards.answers.unit_table import (
+    CHINESE,
+    LONG_PREFIXES,
+    NAMES,
+    NONE,
+    PREFIXES,
+    UNITS,
+    Dimension,
+)
 
 ZERO_CELSIUS = Fraction(27315, 100)
 PIECE = re.compile(

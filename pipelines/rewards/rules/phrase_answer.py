@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.rewards.extraction import MARK, last_line
-from pipelines.rewards.numerals import number
+from pipelines.rewards.answers.extraction import MARK, last_line
+from pipelines.rewards.answers.numerals import number
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 Kind = Literal["holder", "order", "amount", "rule", "both"]

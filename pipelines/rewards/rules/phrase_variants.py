@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from pipelines.rewards.numerals import TENS, UNITS
-from pipelines.rewards.phrase_answer import Meaning, label, meaning
+from pipelines.rewards.answers.numerals import TENS, UNITS
+from pipelines.rewards.rules.phrase_answer import Meaning, label, meaning
 
 STOP = frozenset(("need", "needs", "what", "do", "both", "and"))
 

@@ -13,13 +13,13 @@ from typing import Any
 from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
-from pipelines.rewards.chat_verifier_params import ChatAskingParams, ChatVerifierParams
 from pipelines.rewards.generative.judge import Ask, VerifierJudge
 from pipelines.rewards.generative.labels import Labels, find_labels
 from pipelines.rewards.generative.model_labels import read_labels
 from pipelines.rewards.generative.prompt import without
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import Judge, Provision
+from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, ChatVerifierParams
 
 
 class ChatLabels:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.stated_line import placed, stated_line
+from pipelines.rewards.answers.stated_line import placed, stated_line
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 

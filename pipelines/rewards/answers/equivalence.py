@@ -13,12 +13,12 @@ import re
 from collections.abc import Callable
 from itertools import chain as joined
 
-from pipelines.rewards import structure, units
-from pipelines.rewards.answer_text import compact, mathy, tidy, tokens, wordy
-from pipelines.rewards.clock import clock, same_time
-from pipelines.rewards.numerals import based
-from pipelines.rewards.sentence import quantity_in, time_in, with_comma
-from pipelines.rewards.structure import (
+from pipelines.rewards.answers import structure, units
+from pipelines.rewards.answers.answer_text import compact, mathy, tidy, tokens, wordy
+from pipelines.rewards.answers.clock import clock, same_time
+from pipelines.rewards.answers.numerals import based
+from pipelines.rewards.answers.sentence import quantity_in, time_in, with_comma
+from pipelines.rewards.answers.structure import (
     OTHER_RELATION,
     RELATION,
     chain,
@@ -28,7 +28,7 @@ from pipelines.rewards.structure import (
     split,
     split_any,
 )
-from pipelines.rewards.unit_table import ANGLE
+from pipelines.rewards.answers.unit_table import ANGLE
 from pipelines.rewards.verdict import Verdict, right, wrong
 
 MAX_LENGTH = 2000  # characters of a final answer that are read; equal text is right at any length

@@ -17,7 +17,7 @@ from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.reward_model import load, score_ends
 from pipelines.rewards.judge import Judge, Provision, Question, Response
-from pipelines.rewards.reward_model_params import RewardModelParams
+from pipelines.rewards.models.reward_model_params import RewardModelParams
 from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict, error, wrong
 

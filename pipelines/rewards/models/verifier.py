@@ -20,7 +20,7 @@ from pipelines.rewards.generative.model_labels import read_labels
 from pipelines.rewards.generative.prompt import without
 from pipelines.rewards.generative.reading import Reading
 from pipelines.rewards.judge import Judge, Provision
-from pipelines.rewards.verifier_params import AskingParams, VerifierParams
+from pipelines.rewards.models.verifier_params import AskingParams, VerifierParams
 
 FACTS = "verifier.json"
 

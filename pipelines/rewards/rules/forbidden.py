@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.final_answer import MARK
-from pipelines.rewards.forbidden_params import ForbiddenParams
+from pipelines.rewards.rules.final_answer import MARK
+from pipelines.rewards.rules.forbidden_params import ForbiddenParams
 
 DEFAULT = ForbiddenParams()
 

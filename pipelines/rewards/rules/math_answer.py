@@ -13,15 +13,15 @@ import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
-from pipelines.rewards import symbolic
-from pipelines.rewards.answer_text import tidy, tokens, wordy
-from pipelines.rewards.commitment import ASKS, uncommitted
-from pipelines.rewards.equivalence import quickly
-from pipelines.rewards.extraction import MARK, Found, final_answer_of, reference_of, worked_solution
-from pipelines.rewards.numerals import number
-from pipelines.rewards.units import quantity
+from pipelines.rewards.answers import symbolic
+from pipelines.rewards.answers.answer_text import tidy, tokens, wordy
+from pipelines.rewards.answers.commitment import ASKS, uncommitted
+from pipelines.rewards.answers.equivalence import quickly
+from pipelines.rewards.answers.extraction import MARK, Found, final_answer_of, reference_of, worked_solution
+from pipelines.rewards.answers.numerals import number
+from pipelines.rewards.answers.units import quantity
+from pipelines.rewards.answers.workers import Pair, Workers
 from pipelines.rewards.verdict import Verdict, error, right, wrong
-from pipelines.rewards.workers import Pair, Workers
 
 # symbolic runs in the workers: named here, it is part of every user's code
 __all__ = ["check", "check_many", "respond", "symbolic"]

@@ -6,10 +6,17 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.commitment import AIMS, OPEN_END
-from pipelines.rewards.extraction import MARK, THOUGHT, final_answer_of, last_line, reference_of, unended
-from pipelines.rewards.option_letters import settled
-from pipelines.rewards.statements import unstruck
+from pipelines.rewards.answers.commitment import AIMS, OPEN_END
+from pipelines.rewards.answers.extraction import (
+    MARK,
+    THOUGHT,
+    final_answer_of,
+    last_line,
+    reference_of,
+    unended,
+)
+from pipelines.rewards.answers.option_letters import settled
+from pipelines.rewards.answers.statements import unstruck
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 # `B`, `(b)`, `B. the option's text`

@@ -7,9 +7,9 @@ Words must match as wholes here: as bare substring, which `substring` does, `2` 
 
 from __future__ import annotations
 
-from pipelines.rewards.stated_line import placed, stated_line
+from pipelines.rewards.answers.stated_line import placed, stated_line
+from pipelines.rewards.answers.words import words
 from pipelines.rewards.verdict import Verdict, error, right, wrong
-from pipelines.rewards.words import words
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:

@@ -1,0 +1,1 @@
+"""Models that judge responses: one module for each, named by `reward: {kind: …}`."""

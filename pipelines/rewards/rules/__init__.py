@@ -1,0 +1,1 @@
+"""Rules that judge a response against a reference: one module for each, named by `reward`."""
