@@ -114,16 +114,11 @@ class BatchPlanner:
                     advantages[part], loss_mask[part], settings.whitening.how, settings.whitening.epsilon
                 )
             if selected is not None:
-                logprobs = scores.logprobs[part]
-                selected[part] = self._objective.select(
-                    logprobs,
-                    old_logprobs[part],
-                    advantages[part],
-                    loss_mask[part],
-                    settings.objective,
-                    generator,
+                selected[part] = self._select(
+                    scores.logprobs[part], old_logprobs[part], advantages[part], loss_mask[part], generator
                 )
-                for name, value in covariance_figures(logprobs, advantages[part], selected[part]).items():
+                block_figures = covariance_figures(scores.logprobs[part], advantages[part], selected[part])
+                for name, value in block_figures.items():
                     figures.add(name, value / len(blocks))
                 if getattr(self._objective, "MOVED_ONLY", False):
                     selected[part] &= stale[part]
@@ -159,6 +154,20 @@ class BatchPlanner:
         if settings.cuts_by_probability:  # cutpoints and mask must see the same probabilities (spo.md 11)
             return _Scores(logprobs, entropy, torch.cat([row.sampler_logprobs for row in rows]))
         return _Scores(logprobs, entropy, old_logprobs)
+
+    def _select(
+        self,
+        logprobs: Tensor,
+        old_logprobs: Tensor,
+        advantages: Tensor,
+        loss_mask: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """All (N,) of a block -> (N,) bool: the tokens that the objective treats apart."""
+        chosen: Tensor = self._objective.select(
+            logprobs, old_logprobs, advantages, loss_mask, self._settings.objective, generator
+        )
+        return chosen
 
     def _token_counts(
         self, loss_mask: Tensor, sequences: Sequence[range], lengths: Sequence[int]

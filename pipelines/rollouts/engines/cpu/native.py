@@ -95,8 +95,8 @@ def splat(typing: Any, value: Any) -> Any:
 
 
 @intrinsic
-def fused(typing: Any, one: Any, other: Any, to: Any) -> Any:
-    """one * other + to, lane by lane."""
+def fused(typing: Any, left: Any, right: Any, to: Any) -> Any:
+    """left * right + to, lane by lane."""
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
@@ -127,14 +127,14 @@ def summed(typing: Any, value: Any) -> Any:
 
 
 @njit(**COMPILED)
-def dot(one: Any, other: Any, at: int, count: int) -> Any:
+def dot(left: Any, right: Any, at: int, count: int) -> Any:
     """The inner product of two flat arrays, `count` numbers from `at` on."""
     sums, whole = splat(ZERO), count - count % LANES
     for i in range(at, at + whole, LANES):
-        sums = fused(load(one, i), load(other, i), sums)
+        sums = fused(load(left, i), load(right, i), sums)
     total = summed(sums)
     for i in range(at + whole, at + count):
-        total += one[i] * other[i]
+        total += left[i] * right[i]
     return total
 
 
@@ -230,12 +230,12 @@ def score(
     for two in range(blocks // 2):
         block = two * 2 * LANES
         for pair in range(0, group - 1, 2):
-            one, other = query + pair * width, query + (pair + 1) * width
+            even, odd = query + pair * width, query + (pair + 1) * width
             a, b, c, d = splat(ZERO), splat(ZERO), splat(ZERO), splat(ZERO)
             for w in range(width):
                 at = key + w * stride + block
                 near, far = load(keys, at), load(keys, at + LANES)
-                first, second = splat(queries[one + w]), splat(queries[other + w])
+                first, second = splat(queries[even + w]), splat(queries[odd + w])
                 a, b = fused(first, near, a), fused(second, near, b)
                 c, d = fused(first, far, c), fused(second, far, d)
             to_one = pair * room + to + block
@@ -245,11 +245,11 @@ def score(
             store(flat, to_one + room + LANES, d)
     for block in range(blocks // 2 * 2 * LANES, count, LANES):
         for pair in range(0, group - 1, 2):
-            one, other = query + pair * width, query + (pair + 1) * width
+            even, odd = query + pair * width, query + (pair + 1) * width
             a, b = splat(ZERO), splat(ZERO)
             for w in range(width):
                 part = load(keys, key + w * stride + block)
-                a, b = fused(splat(queries[one + w]), part, a), fused(splat(queries[other + w]), part, b)
+                a, b = fused(splat(queries[even + w]), part, a), fused(splat(queries[odd + w]), part, b)
             store(flat, pair * room + to + block, a)
             store(flat, (pair + 1) * room + to + block, b)
     if group % 2:
@@ -269,14 +269,14 @@ def mix(
     """
     for w in range(0, width, LANES):
         for pair in range(0, group - 1, 2):
-            one, other = to + pair * width + w, to + (pair + 1) * width + w
-            first, second = load(mixed, one), load(mixed, other)
+            even, odd = to + pair * width + w, to + (pair + 1) * width + w
+            first, second = load(mixed, even), load(mixed, odd)
             for t in range(count):
                 part = load(values, value + t * width + w)
                 first = fused(splat(weights[pair, of + t]), part, first)
                 second = fused(splat(weights[pair + 1, of + t]), part, second)
-            store(mixed, one, first)
-            store(mixed, other, second)
+            store(mixed, even, first)
+            store(mixed, odd, second)
         if group % 2:
             last = to + (group - 1) * width + w
             sums = load(mixed, last)
@@ -370,8 +370,8 @@ def attend(
                 scores,
                 before,
             )
-            for each in range(group):
-                soften(scores[each], before + own, powers, ones)
+            for query_head in range(group):
+                soften(scores[query_head], before + own, powers, ones)
             to = row * heads * width + head * group * width
             mix(
                 scores,
