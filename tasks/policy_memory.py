@@ -13,7 +13,7 @@ from pipelines.models import adapters, critic
 from pipelines.models.free_memory import SLACK, available
 from pipelines.models.policy import context_size
 from pipelines.rewards.judge import Judge
-from pipelines.rollouts.engines.fused import fusible, own_bytes, refresh_bytes
+from pipelines.rollouts.engines.fused import copied_weight_bytes, fusible, refresh_bytes
 from pipelines.rollouts.engines.in_flight import BATCH, Request, RolloutMemory, token_bytes
 from pipelines.training.memory import FLOAT32_BYTES, MemoryPlan, ModelShape, check_fits, meta_copy, predict
 from pipelines.training.policy_params import PolicyParams
@@ -97,7 +97,7 @@ def _plan(run: RunContext, trained: Any, values: Any | None, shape: ModelShape, 
     if execution.sampler == "vllm":
         copies = placement.dtype.itemsize * shape.parameters
     elif lean:
-        copies = own_bytes(trained, placement.dtype, placement.device)
+        copies = copied_weight_bytes(trained, placement.dtype, placement.device)
         refreshed = refresh_bytes(trained, placement.dtype, placement.device)
     return MemoryPlan(
         tokens=execution.micro_batch_tokens,

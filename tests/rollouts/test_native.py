@@ -50,8 +50,8 @@ def test_norm_and_gate_are_those_of_torch():
         torch.randn(5, 2 * 37) * torch.tensor([1.0, 10.0, 100.0, 1e-3, 1e4])[:, None],
     )
     normed, inner = torch.empty_like(hidden), torch.empty(5, 37)
-    native.normalise(hidden.numpy(), normed.numpy(), 1e-6)
-    native.gate(joint.numpy(), inner.numpy())
+    native.rms_norm(hidden.numpy(), normed.numpy(), 1e-6)
+    native.silu_product(joint.numpy(), inner.numpy())
     torch.testing.assert_close(normed, torch.nn.functional.rms_norm(hidden, (48,), None, 1e-6))
     first, second = joint.chunk(2, -1)
     torch.testing.assert_close(inner, torch.nn.functional.silu(first) * second, atol=1e-6, rtol=1e-5)
@@ -137,8 +137,8 @@ def test_a_token_is_the_one_that_torch_picks(vocabulary, seed, scale):
     logits[:20, seed % vocabulary] = 0.0
     uniform = torch.rand(40, generator=generator)
     for drawn in (uniform, None):
-        ids, logprobs, entropy = cpu.pick(logits, drawn)
-        others = kernels.pick(logits, drawn, masked=True)
+        ids, logprobs, entropy = cpu.sample_tokens(logits, drawn)
+        others = kernels.sample_tokens(logits, drawn, masked=True)
         assert torch.equal(ids, others[0])
         torch.testing.assert_close(logprobs, others[1], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(entropy, others[2], atol=1e-5, rtol=1e-5)
@@ -154,7 +154,7 @@ def test_the_ends_of_the_unit_interval_and_what_is_no_number():
             [nothing] * 4,
         ]
     )
-    ids, logprobs, entropy = cpu.pick(logits, torch.tensor([0.0, 1 - 2.0**-24, 0.5, 0.5]))
+    ids, logprobs, entropy = cpu.sample_tokens(logits, torch.tensor([0.0, 1 - 2.0**-24, 0.5, 0.5]))
     assert ids[:2].tolist() == [1, 2]
     assert (ids < 4).all()
     assert torch.isfinite(logprobs[:2]).all()

@@ -14,7 +14,7 @@ from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.free_memory import available
 from pipelines.models.packing import Segment, pack, score_packed, score_rows
 from pipelines.models.placement import Placement
-from pipelines.rollouts.engines.fused import FusedForward, fusible, own_bytes, refresh_bytes
+from pipelines.rollouts.engines.fused import FusedForward, copied_weight_bytes, fusible, refresh_bytes
 from pipelines.rollouts.engines.in_flight import BATCH, Request, RolloutMemory, token_bytes
 from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
@@ -146,7 +146,7 @@ def test_the_sampler_holds_what_is_counted_and_nothing_twice(family, changes, dt
         forward = FusedForward(model, dtype)
         forward.refresh()
     held = allocated(profiled)[-1]
-    matrices = own_bytes(model, dtype, torch.device("cpu"))
+    matrices = copied_weight_bytes(model, dtype, torch.device("cpu"))
     vectors = 2 * 4 * sum(parameter.numel() for parameter in model.parameters() if parameter.ndim == 1) + 1000
     assert matrices <= held <= matrices + vectors
 
@@ -191,7 +191,7 @@ def test_the_prediction_is_the_peak_of_what_lives(tokens, dtype, adapter):
     with adapters.switched_off(model):  # as they are while it samples
         own = [
             size(model, dtype, placement.device) if fusible(model) else 0
-            for size in (own_bytes, refresh_bytes)
+            for size in (copied_weight_bytes, refresh_bytes)
         ]
     half = dtype == torch.bfloat16
     sampling = dict(zip(("copies", "refreshed"), own, strict=True)) | {"cached": 4 * 6, "sequences": 4}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pipelines.rollouts.engines.cpu import kernels_for
-from pipelines.rollouts.engines.kernels import pick
+from pipelines.rollouts.engines.kernels import sample_tokens
 from pipelines.rollouts.rollout_params import SamplingParams
 
 
@@ -30,9 +30,9 @@ def draw(logits: Tensor, uniform: Tensor, sampling: SamplingParams) -> tuple[Ten
     if restricted:
         logits = restrict(logits, sampling.top_p, sampling.top_k)
     if (compiled := kernels_for(logits.device, logits.dtype)) is not None:
-        picked: tuple[Tensor, Tensor, Tensor] = compiled.pick(logits, None if greedy else uniform)
+        picked: tuple[Tensor, Tensor, Tensor] = compiled.sample_tokens(logits, None if greedy else uniform)
         return picked
-    return pick(logits, None if greedy else uniform, restricted)
+    return sample_tokens(logits, None if greedy else uniform, restricted)
 
 
 def restrict(logits: Tensor, top_p: float, top_k: int) -> Tensor:

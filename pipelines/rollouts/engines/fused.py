@@ -21,11 +21,11 @@ from pipelines.rollouts.engines.kernels import (
     LayerShape,
     LayerWeights,
     PrefixTensors,
-    block,
+    after_attention,
     compiled,
     decode,
-    project,
-    read_out,
+    final_logits,
+    project_qkv,
 )
 
 FAMILIES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
@@ -60,7 +60,7 @@ def fusible(model: Any) -> bool:
     return type(head) is nn.Linear and head.bias is None and isinstance(table, nn.Embedding)
 
 
-def own_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
+def copied_weight_bytes(model: Any, dtype: torch.dtype, device: torch.device) -> int:
     """Bytes of the weights that FusedForward holds beside the model's own, once the model is on `device`;
     vectors are not counted.
     """
@@ -135,17 +135,17 @@ class _Weights:
         scale = 1.0 if self.normed else attention.scaling  # a normed query takes its scale after the norm
         if self.bias is not None:
             query, key, value = self.bias.split(self.sizes)
-            query.copy_(_neighbours(to_query.bias, self.width) * scale)
-            key.copy_(_neighbours(to_key.bias, self.width))
+            query.copy_(_interleaved(to_query.bias, self.width) * scale)
+            key.copy_(_interleaved(to_key.bias, self.width))
             value.copy_(to_value.bias)
         if self.gains is not None:
             heads = self.sizes[0] // self.width
-            self.gains[:heads] = _neighbours(attention.q_norm.weight, self.width) * attention.scaling
-            self.gains[heads:] = _neighbours(attention.k_norm.weight, self.width)
+            self.gains[:heads] = _interleaved(attention.q_norm.weight, self.width) * attention.scaling
+            self.gains[heads:] = _interleaved(attention.k_norm.weight, self.width)
         qkv = torch.empty(sum(self.sizes), to_query.in_features, dtype=self.dtype) if self.packs else self.qkv
         gain, (query, key, value) = self._layer.input_layernorm.weight, qkv.split(self.sizes)
-        query.copy_(_neighbours(to_query.weight, self.width) * (gain * scale))
-        key.copy_(_neighbours(to_key.weight, self.width) * gain)
+        query.copy_(_interleaved(to_query.weight, self.width) * (gain * scale))
+        key.copy_(_interleaved(to_key.weight, self.width) * gain)
         value.copy_(to_value.weight * gain)
         gain = self._layer.post_attention_layernorm.weight
         out, down = (plain(linear).weight.to(self.dtype) for linear in (attention.o_proj, mlp.down_proj))
@@ -207,7 +207,7 @@ class FusedForward:
         hidden, stored = F.embedding(ids, self._embedding), []
         plan, grouped = self._plan, self._plan.heads > self._plan.kv_heads
         for weights in self._layers:
-            parts = project(hidden.flatten(0, 1), weights.matrices, rotation.repeat(families, 1, 1), plan)
+            parts = project_qkv(hidden.flatten(0, 1), weights.matrices, rotation.repeat(families, 1, 1), plan)
             query, key, value = (
                 part.view(families, length, -1, plan.width).transpose(1, 2) for part in parts
             )
@@ -216,8 +216,8 @@ class FusedForward:
                 query, key, value, is_causal=True, scale=1.0, enable_gqa=grouped
             )
             mixed = mixed.transpose(1, 2).reshape(families * length, -1)
-            hidden = block(hidden.flatten(0, 1), mixed, weights.matrices, plan).view_as(hidden)
-        return stored, read_out(hidden[rows, columns], self._head, plan)
+            hidden = after_attention(hidden.flatten(0, 1), mixed, weights.matrices, plan).view_as(hidden)
+        return stored, final_logits(hidden[rows, columns], self._head, plan)
 
     def step(self, ids: Tensor, rows: CacheRows) -> Tensor:
         """Feed ids (B,), one token to each row; logits (B, V) of the next."""
@@ -270,7 +270,7 @@ class FusedForward:
         self._head = (plain(self._model.lm_head).weight * self._model.model.norm.weight).to(self._dtype)
 
 
-def _neighbours(weight: Tensor, width: int) -> Tensor:
+def _interleaved(weight: Tensor, width: int) -> Tensor:
     """Rows in heads of `width` whose pairs are (i, i + width / 2), reordered so that they are (2i, 2i +
     1).
     """

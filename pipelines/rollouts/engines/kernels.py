@@ -3,9 +3,9 @@ lock.
 
 A step is some sixty small operations. Called one by one by two threads they wait for the lock longer than
 they compute; as TorchScript a worker takes it a few times per token. The same functions serve where that does
-not matter: prefill, GPUs. In float32 on a CPU `cpu` takes the place of `decode` and `pick`; bfloat16 and
-heads that are no whole number of its vectors stay here. TorchScript wants annotations that are types and not
-strings, so nothing is imported from `__future__` here.
+not matter: prefill, GPUs. In float32 on a CPU `cpu` takes the place of `decode` and `sample_tokens`; bfloat16
+and heads that are no whole number of its vectors stay here. TorchScript wants annotations that are types and
+not strings, so nothing is imported from `__future__` here.
 """
 
 import functools
@@ -97,11 +97,11 @@ def decode(
     plan: LayerShape,
 ) -> Tensor:
     """hidden (B, H) of one token per row, whose keys and values go to `column`, and which sees from column
-    `first` on, and its family's prefix before; rotation as in `project`; bias (B, 1, columns seen) -> logits
-    (B, V).
+    `first` on, and its family's prefix before; rotation as in `project_qkv`; bias (B, 1, columns seen) ->
+    logits (B, V).
     """
     for index, weights in enumerate(matrices):
-        query, key, value = project(hidden, weights, rotation, plan)
+        query, key, value = project_qkv(hidden, weights, rotation, plan)
         keys[index][:, :, column] = key.transpose(0, 1)
         values[index][:, :, column] = value.transpose(0, 1)
         own_keys, own_values = keys[index][:, :, first : column + 1], values[index][:, :, first : column + 1]
@@ -111,11 +111,11 @@ def decode(
             mixed = attend_shared(
                 query, own_keys, own_values, bias, shared.keys[index], shared.values[index], shared
             )
-        hidden = block(hidden, mixed, weights, plan)
-    return read_out(hidden, head, plan)
+        hidden = after_attention(hidden, mixed, weights, plan)
+    return final_logits(hidden, head, plan)
 
 
-def project(
+def project_qkv(
     hidden: Tensor, weights: LayerWeights, rotation: Tensor, plan: LayerShape
 ) -> tuple[Tensor, Tensor, Tensor]:
     """hidden (N, H), rotation (N or 1, 1, width / 2) -> query, key, value (N, heads, width)."""
@@ -123,7 +123,7 @@ def project(
     joint = (
         linear(normed, weights.qkv, weights.bias)
         if weights.up is None
-        else packed(normed, weights.qkv, weights.bias, "none")
+        else packed_linear(normed, weights.qkv, weights.bias, "none")
     )
     turned = plan.heads + plan.kv_heads
     heads = joint.view(joint.shape[0], -1, plan.width)
@@ -213,26 +213,26 @@ def own_scores(grouped: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
     return scores
 
 
-def block(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
+def after_attention(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
     """What follows attention in a layer."""
     up = weights.up
     if up is not None:
-        hidden = packed_with(mixed, weights.out, hidden, "add")
+        hidden = packed_linear_with(mixed, weights.out, hidden, "add")
         normed = norm(hidden, weights.gate, plan)
-        inner = packed_with(normed, up, packed(normed, weights.gate, None, "swish"), "mul")
-        return packed_with(inner, weights.down, hidden, "add")
+        inner = packed_linear_with(normed, up, packed_linear(normed, weights.gate, None, "swish"), "mul")
+        return packed_linear_with(inner, weights.down, hidden, "add")
     hidden = add(hidden, mixed, weights.out)
     gate, raised = linear(norm(hidden, weights.gate, plan), weights.gate).chunk(2, -1)
     return add(hidden, F.silu(gate).mul_(raised), weights.down)
 
 
-def packed(inner: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+def packed_linear(inner: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     """inner (N, I), weight (O, I) packed, bias (O,) -> activation of the product, (N, O)."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(inner, weight, bias, activation, [], "")
     return product
 
 
-def packed_with(inner: Tensor, weight: Tensor, other: Tensor, operation: str) -> Tensor:
+def packed_linear_with(inner: Tensor, weight: Tensor, other: Tensor, operation: str) -> Tensor:
     """inner (N, I), weight (O, I) packed, other (N, O) -> the product with `other` added or multiplied, (N,
     O).
     """
@@ -250,12 +250,12 @@ def norm(hidden: Tensor, weight: Tensor, plan: LayerShape) -> Tensor:
     return F.rms_norm(hidden, hidden.shape[-1:], None, plan.epsilon).to(weight.dtype)
 
 
-def read_out(hidden: Tensor, head: Tensor, plan: LayerShape) -> Tensor:
+def final_logits(hidden: Tensor, head: Tensor, plan: LayerShape) -> Tensor:
     """hidden (N, H), head (V, H) -> logits (N, V)."""
     return linear(norm(hidden, head, plan), head)
 
 
-def pick(logits: Tensor, uniform: Tensor | None, masked: bool) -> tuple[Tensor, Tensor, Tensor]:
+def sample_tokens(logits: Tensor, uniform: Tensor | None, masked: bool) -> tuple[Tensor, Tensor, Tensor]:
     """logits (N, V), float32, -inf among them where `masked`; uniform (N,), None for the most likely -> ids,
     log-probs, entropies (N,).
     """

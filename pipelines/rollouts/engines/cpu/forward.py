@@ -17,18 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.rollouts.engines.cache import CacheRows, Layer, cache_buffer
-from pipelines.rollouts.engines.cpu.native import attend, attend_columns, choose, gate, normalise
-from pipelines.rollouts.engines.kernels import LayerShape, LayerWeights, packed, packed_with
+from pipelines.rollouts.engines.cpu.native import attend, attend_columns, draw_rows, rms_norm, silu_product
+from pipelines.rollouts.engines.kernels import LayerShape, LayerWeights, packed_linear, packed_linear_with
 
 FOLD = 4
 
 
-def pick(logits: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def sample_tokens(logits: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """logits (N, V), float32, uniform (N,), None for the most likely -> ids, log-probs, entropies (N,)."""
     rows = len(logits)
     ids, logprobs, entropy = torch.empty(rows, dtype=torch.long), torch.empty(rows), torch.empty(rows)
     drawn = np.empty(0, np.float32) if uniform is None else uniform.contiguous().numpy()
-    choose(logits.contiguous().numpy(), drawn, ids.numpy(), logprobs.numpy(), entropy.numpy())
+    draw_rows(logits.contiguous().numpy(), drawn, ids.numpy(), logprobs.numpy(), entropy.numpy())
     return ids, logprobs, entropy
 
 
@@ -45,7 +45,7 @@ def decode(
 
     rotations (positions, width / 2) complex; the keys of `rows` lie by width.
     """
-    count, hidden, families = len(hidden), _filled(hidden), rows.families
+    count, hidden, families = len(hidden), _padded_rows(hidden), rows.families
     angles, starts = torch.view_as_real(rotations).numpy(), rows.starts.numpy()
     if families is None:
         none = (
@@ -56,7 +56,7 @@ def decode(
     else:
         lengths, of = families.lengths.numpy(), families.of.numpy()
     for index, weights in enumerate(layers):
-        joint = _product(_normed(hidden, plan), weights.qkv, weights.bias, weights.up is not None)
+        joint = _linear(_normed(hidden, plan), weights.qkv, weights.bias, weights.up is not None)
         keys, values = _arrays(rows.layers[index])
         before = _arrays(families.layers[index]) if families is not None else none
         mixed = _mixed(len(hidden), count, plan)
@@ -74,7 +74,7 @@ def decode(
             of,
             mixed[:count].numpy(),
         )
-        hidden = _rest(hidden, mixed, weights, plan)
+        hidden = _after_attention(hidden, mixed, weights, plan)
     return torch.mm(_normed(hidden, plan), head.t())[:count]
 
 
@@ -91,9 +91,9 @@ def prefill(
     """
     families, width, size = hidden.shape
     count, angles = families * width, torch.view_as_real(rotations).numpy()
-    hidden, stored = _filled(hidden.transpose(0, 1).reshape(count, size)), []
+    hidden, stored = _padded_rows(hidden.transpose(0, 1).reshape(count, size)), []
     for weights in layers:
-        joint = _product(_normed(hidden, plan), weights.qkv, weights.bias, weights.up is not None)
+        joint = _linear(_normed(hidden, plan), weights.qkv, weights.bias, weights.up is not None)
         keys, values = (
             cache_buffer(joint, (plan.kv_heads, families, width, plan.width), by_width)
             for by_width in (True, False)
@@ -108,13 +108,13 @@ def prefill(
             mixed[:count].view(width, families, -1).numpy(),
         )
         stored.append(Layer(keys.transpose(0, 1), values.transpose(0, 1)))
-        hidden = _rest(hidden, mixed, weights, plan)
+        hidden = _after_attention(hidden, mixed, weights, plan)
     rows, columns = wanted
-    ends = _filled(hidden[columns * families + rows])
+    ends = _padded_rows(hidden[columns * families + rows])
     return stored, torch.mm(_normed(ends, plan), head.t())[: len(rows)]
 
 
-def _filled(hidden: Tensor) -> Tensor:
+def _padded_rows(hidden: Tensor) -> Tensor:
     """With rows of zeros up to a multiple of FOLD."""
     return F.pad(hidden, (0, 0, 0, -len(hidden) % FOLD)) if len(hidden) % FOLD else hidden
 
@@ -129,29 +129,31 @@ def _gains(weights: LayerWeights, plan: LayerShape) -> Any:
     return np.empty((0, plan.width), np.float32) if weights.gains is None else weights.gains.numpy()
 
 
-def _rest(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
+def _after_attention(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
     """What follows attention in a layer."""
     if weights.up is not None:
-        hidden = packed_with(mixed, weights.out, hidden, "add")
+        hidden = packed_linear_with(mixed, weights.out, hidden, "add")
         normed = _normed(hidden, plan)
-        inner = packed_with(normed, weights.up, packed(normed, weights.gate, None, "swish"), "mul")
-        return packed_with(inner, weights.down, hidden, "add")
+        inner = packed_linear_with(
+            normed, weights.up, packed_linear(normed, weights.gate, None, "swish"), "mul"
+        )
+        return packed_linear_with(inner, weights.down, hidden, "add")
     hidden.addmm_(mixed, weights.out)
     joint = torch.mm(_normed(hidden, plan), weights.gate.t())
     inner = torch.empty(len(hidden), joint.shape[1] // 2)
-    gate(joint.numpy(), inner.numpy())
+    silu_product(joint.numpy(), inner.numpy())
     return hidden.addmm_(inner, weights.down)
 
 
 def _normed(hidden: Tensor, plan: LayerShape) -> Tensor:
     normed = torch.empty_like(hidden)
-    normalise(hidden.numpy(), normed.numpy(), plan.epsilon)
+    rms_norm(hidden.numpy(), normed.numpy(), plan.epsilon)
     return normed
 
 
-def _product(inner: Tensor, weight: Tensor, bias: Tensor | None, is_packed: bool) -> Tensor:
+def _linear(inner: Tensor, weight: Tensor, bias: Tensor | None, is_packed: bool) -> Tensor:
     if is_packed:
-        return packed(inner, weight, bias, "none")
+        return packed_linear(inner, weight, bias, "none")
     return torch.mm(inner, weight.t()) if bias is None else torch.addmm(bias, inner, weight.t())
 
 

@@ -83,7 +83,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
-def splat(typing: Any, value: Any) -> Any:
+def broadcast(typing: Any, value: Any) -> Any:
     """`value` in every lane."""
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -95,7 +95,7 @@ def splat(typing: Any, value: Any) -> Any:
 
 
 @intrinsic
-def fused(typing: Any, left: Any, right: Any, to: Any) -> Any:
+def multiply_add(typing: Any, left: Any, right: Any, to: Any) -> Any:
     """left * right + to, lane by lane."""
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -108,7 +108,7 @@ def fused(typing: Any, left: Any, right: Any, to: Any) -> Any:
 
 
 @intrinsic
-def summed(typing: Any, value: Any) -> Any:
+def lane_sum(typing: Any, value: Any) -> Any:
     """The sum of all lanes, halves by halves."""
 
     def make(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -129,10 +129,10 @@ def summed(typing: Any, value: Any) -> Any:
 @njit(**COMPILED)
 def dot(left: Any, right: Any, at: int, count: int) -> Any:
     """The inner product of two flat arrays, `count` numbers from `at` on."""
-    sums, whole = splat(ZERO), count - count % LANES
+    sums, whole = broadcast(ZERO), count - count % LANES
     for i in range(at, at + whole, LANES):
-        sums = fused(load(left, i), load(right, i), sums)
-    total = summed(sums)
+        sums = multiply_add(load(left, i), load(right, i), sums)
+    total = lane_sum(sums)
     for i in range(at + whole, at + count):
         total += left[i] * right[i]
     return total
@@ -165,7 +165,7 @@ def exponentials(values: Any, powers: Any, count: int) -> None:
 
 
 @njit(**COMPILED)
-def normalise(hidden: Any, normed: Any, epsilon: float) -> None:
+def rms_norm(hidden: Any, normed: Any, epsilon: float) -> None:
     """hidden (N, H) over its root mean square -> normed (N, H)."""
     rows, size = hidden.shape
     flat = hidden.reshape(-1)
@@ -176,7 +176,7 @@ def normalise(hidden: Any, normed: Any, epsilon: float) -> None:
 
 
 @njit(**COMPILED)
-def gate(joint: Any, inner: Any) -> None:
+def silu_product(joint: Any, inner: Any) -> None:
     """joint (N, 2 I), gates and what they let through -> inner (N, I), SiLU of one times the other."""
     rows, size = inner.shape
     powers, growth = np.empty(size, np.int32), np.empty(size, np.float32)
@@ -190,7 +190,7 @@ def gate(joint: Any, inner: Any) -> None:
 
 
 @njit(**COMPILED)
-def turn(row: Any, heads: int, width: int, gains: Any, epsilon: float, angles: Any) -> None:
+def rotate(row: Any, heads: int, width: int, gains: Any, epsilon: float, angles: Any) -> None:
     """The first `heads` of row (all heads x width): normed where gains (heads, width) are given, rotated by
     angles (width / 2, 2).
     """
@@ -208,7 +208,7 @@ def turn(row: Any, heads: int, width: int, gains: Any, epsilon: float, angles: A
 
 
 @njit(**COMPILED)
-def score(
+def query_key_products(
     queries: Any,
     query: int,
     group: int,
@@ -231,13 +231,13 @@ def score(
         block = two * 2 * LANES
         for pair in range(0, group - 1, 2):
             even, odd = query + pair * width, query + (pair + 1) * width
-            a, b, c, d = splat(ZERO), splat(ZERO), splat(ZERO), splat(ZERO)
+            a, b, c, d = broadcast(ZERO), broadcast(ZERO), broadcast(ZERO), broadcast(ZERO)
             for w in range(width):
                 at = key + w * stride + block
                 near, far = load(keys, at), load(keys, at + LANES)
-                first, second = splat(queries[even + w]), splat(queries[odd + w])
-                a, b = fused(first, near, a), fused(second, near, b)
-                c, d = fused(first, far, c), fused(second, far, d)
+                first, second = broadcast(queries[even + w]), broadcast(queries[odd + w])
+                a, b = multiply_add(first, near, a), multiply_add(second, near, b)
+                c, d = multiply_add(first, far, c), multiply_add(second, far, d)
             to_one = pair * room + to + block
             store(flat, to_one, a)
             store(flat, to_one + LANES, c)
@@ -246,22 +246,25 @@ def score(
     for block in range(blocks // 2 * 2 * LANES, count, LANES):
         for pair in range(0, group - 1, 2):
             even, odd = query + pair * width, query + (pair + 1) * width
-            a, b = splat(ZERO), splat(ZERO)
+            a, b = broadcast(ZERO), broadcast(ZERO)
             for w in range(width):
                 part = load(keys, key + w * stride + block)
-                a, b = fused(splat(queries[even + w]), part, a), fused(splat(queries[odd + w]), part, b)
+                a, b = (
+                    multiply_add(broadcast(queries[even + w]), part, a),
+                    multiply_add(broadcast(queries[odd + w]), part, b),
+                )
             store(flat, pair * room + to + block, a)
             store(flat, (pair + 1) * room + to + block, b)
     if group % 2:
         for block in range(0, count, LANES):
-            last, sums = query + (group - 1) * width, splat(ZERO)
+            last, sums = query + (group - 1) * width, broadcast(ZERO)
             for w in range(width):
-                sums = fused(splat(queries[last + w]), load(keys, key + w * stride + block), sums)
+                sums = multiply_add(broadcast(queries[last + w]), load(keys, key + w * stride + block), sums)
             store(flat, (group - 1) * room + to + block, sums)
 
 
 @njit(**COMPILED)
-def mix(
+def add_weighted_values(
     weights: Any, of: int, group: int, values: Any, value: int, width: int, count: int, mixed: Any, to: int
 ) -> None:
     """Adds to mixed, flat from `to` on, (group, width): weights (group, room) from column `of` on times
@@ -273,20 +276,22 @@ def mix(
             first, second = load(mixed, even), load(mixed, odd)
             for t in range(count):
                 part = load(values, value + t * width + w)
-                first = fused(splat(weights[pair, of + t]), part, first)
-                second = fused(splat(weights[pair + 1, of + t]), part, second)
+                first = multiply_add(broadcast(weights[pair, of + t]), part, first)
+                second = multiply_add(broadcast(weights[pair + 1, of + t]), part, second)
             store(mixed, even, first)
             store(mixed, odd, second)
         if group % 2:
             last = to + (group - 1) * width + w
             sums = load(mixed, last)
             for t in range(count):
-                sums = fused(splat(weights[group - 1, of + t]), load(values, value + t * width + w), sums)
+                sums = multiply_add(
+                    broadcast(weights[group - 1, of + t]), load(values, value + t * width + w), sums
+                )
             store(mixed, last, sums)
 
 
 @njit(**COMPILED)
-def soften(scores: Any, count: int, powers: Any, ones: Any) -> None:
+def softmax(scores: Any, count: int, powers: Any, ones: Any) -> None:
     """scores (count,) -> their softmax. `ones` (count,) are 1."""
     largest = scores[0]
     for i in range(count):
@@ -317,8 +322,8 @@ def attend(
 ) -> None:
     """One new token per row: turned, written to the caches, and what its queries find there.
 
-    joint (B, all heads x width): queries, keys, values; gains as in `turn`; angles (positions, width / 2, 2).
-    Row b's own keys (kv heads, B, width, C) and values (kv heads, B, C, width) begin at column starts[b];
+    joint (B, all heads x width): queries, keys, values; gains as in `rotate`; angles (positions, width / 2,
+    2). Row b's own keys (kv heads, B, width, C) and values (kv heads, B, C, width) begin at column starts[b];
     before them it sees the last lengths[f] columns of the prefix f = of[b], keys (kv heads, F, width, P) and
     values (kv heads, F, P, width). -> mixed (B, heads x width). Behind the keys' last number LANES - 1 more
     must be readable.
@@ -337,7 +342,7 @@ def attend(
         start, family = starts[row], of[row]
         before, own = lengths[family], column + 1 - start
         first = prefix_columns - before
-        turn(joint[row], heads + kv_heads, width, gains, epsilon, angles[before + own - 1])
+        rotate(joint[row], heads + kv_heads, width, gains, epsilon, angles[before + own - 1])
         mixed[row] = ZERO
         for head in range(kv_heads):
             key, value = (heads + head) * width, (heads + kv_heads + head) * width
@@ -346,7 +351,7 @@ def attend(
                 values[head, row, column, w] = joint[row, value + w]
             query, place = row * all_heads + head * group * width, head * rows + row
             shared = head * prefixes + family
-            score(
+            query_key_products(
                 flat_joint,
                 query,
                 group,
@@ -358,7 +363,7 @@ def attend(
                 scores,
                 0,
             )
-            score(
+            query_key_products(
                 flat_joint,
                 query,
                 group,
@@ -371,9 +376,9 @@ def attend(
                 before,
             )
             for query_head in range(group):
-                soften(scores[query_head], before + own, powers, ones)
+                softmax(scores[query_head], before + own, powers, ones)
             to = row * heads * width + head * group * width
-            mix(
+            add_weighted_values(
                 scores,
                 0,
                 group,
@@ -384,7 +389,7 @@ def attend(
                 flat_mixed,
                 to,
             )
-            mix(
+            add_weighted_values(
                 scores,
                 before,
                 group,
@@ -431,9 +436,9 @@ def attend_columns(
 
 
 @njit(**COMPILED)
-def choose(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> None:
-    """`kernels.pick`: logits (N, V), uniform (N,), empty for the most likely -> ids, log-probs, entropies
-    (N,).
+def draw_rows(logits: Any, uniform: Any, ids: Any, logprobs: Any, entropy: Any) -> None:
+    """`kernels.sample_tokens`: logits (N, V), uniform (N,), empty for the most likely -> ids, log-probs,
+    entropies (N,).
     """
     rows, vocabulary = logits.shape
     work, powers = np.empty(vocabulary, np.float32), np.empty(vocabulary, np.int32)
