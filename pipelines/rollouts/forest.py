@@ -30,7 +30,7 @@ class Finish(StrEnum):
 
     @property
     def complete(self) -> bool:
-        """The model ended by itself."""
+        """Whether the model ended the response by itself: EOS or another stop token."""
         return self in (Finish.EOS, Finish.STOP)
 
 

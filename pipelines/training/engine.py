@@ -112,7 +112,7 @@ class TorchEngine:
 
 
 class Optimisers(torch.optim.Optimizer):
-    """The configured optimisers as one: clips the norm of the whole gradient, then takes each one's step.
+    """Several optimisers as one: clips the norm of the whole gradient, then takes each one's step.
     `norm` is the last one's.
     """
 
@@ -147,9 +147,9 @@ class Optimisers(torch.optim.Optimizer):
 
 
 def make_optimisers(model: Any, settings: OptimiserParams) -> list[torch.optim.Optimizer]:
-    """AdamW over matrices and, with their own rate and no decay, one-dimensional parameters; with `kind`
-    muon, Muon over the matrices that are neither embedding nor head (Jordan et al. 2024: those two have no
-    spectral geometry of their own).
+    """Returns AdamW over matrices and, with their own rate and no decay, one-dimensional parameters; with
+    `kind` muon, Muon over the matrices that are neither embedding nor head (Jordan et al. 2024: those two
+    have no spectral geometry of their own).
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     ends = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -194,7 +194,7 @@ def set_mode(model: Any, settings: OptimiserParams) -> None:
 
 
 def checked_norm(norm: float) -> float:
-    """The gradient's norm again, or FloatingPointError."""
+    """Returns `norm`. Raises FloatingPointError where it is not finite."""
     if not 0 <= norm < float("inf"):
         raise FloatingPointError(
             f"the gradient's norm is {norm}: lower the learning rate, or look for a damaged input model"
@@ -219,8 +219,8 @@ def save_replica(model: Any, optimiser: Optimisers, folder: Path) -> None:
 
 
 def load_replica(model: Any, optimiser: Optimisers, folder: Path, device: torch.device) -> None:
-    """What `save_replica` wrote, into a model and an optimiser made with the same settings. Raises when a
-    file or a name is missing.
+    """Loads what `save_replica` wrote into a model and an optimiser made with the same settings. Raises when
+    a file or a name is missing.
     """
     from safetensors.torch import load_file, load_model
 

@@ -22,8 +22,9 @@ def make_engine(
     offload: Offload = "none",
     scorer: Callable[..., Any] = score,
 ) -> Engine:
-    """An engine that trains what of `model` has requires_grad. Every rank must hold the same weights. The
-    choice changes no result but by rounding. Raises ValueError where DeepSpeed cannot do what is asked.
+    """Returns an engine that trains the parameters of `model` with requires_grad. Every rank must hold the
+    same weights. The choice changes no result but by rounding. Raises ValueError where DeepSpeed cannot do
+    what is asked.
     """
     if ranks.size == 1:
         return TorchEngine(model, optimiser, placement, scorer)

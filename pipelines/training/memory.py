@@ -234,7 +234,7 @@ def activation_bytes(shape: ModelShape, plan: MemoryPlan) -> int:
 
 
 def logit_bytes(shape: ModelShape, plan: MemoryPlan) -> int:
-    """Bytes of what is vocabulary-wide, for one chunk of tokens at a time: logits, log-probs and their
+    """Bytes of vocabulary-wide tensors, for one chunk of tokens at a time: logits, log-probs and their
     gradient, or that and the head's.
     """
     chunk = min(plan.tokens * shape.vocabulary, max(CHUNK, shape.vocabulary))

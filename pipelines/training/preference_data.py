@@ -22,7 +22,7 @@ MIN_SHARED_PREFIX = 4  # a shorter beginning costs more as a span of its own tha
 
 
 class AnswerPair(NamedTuple):
-    """Two answers to one prompt, as ids; `first` is the one that the loss lifts."""
+    """Two answers to one prompt, as ids; `first` is the one whose probability the loss raises."""
 
     id: str
     prompt: tuple[int, ...]
@@ -38,8 +38,8 @@ class AnswerPair(NamedTuple):
         return self.first[:common] if common >= MIN_SHARED_PREFIX else ()
 
     def rows(self, shared: bool) -> tuple[Segment, Segment]:
-        """Both answers after prompt and stem; where contexts are shared, packing them together computes
-        prompt and stem once. Otherwise after the prompt alone.
+        """Both answers after prompt and shared prefix; where contexts are shared, packing them together
+        computes prompt and shared prefix once. Otherwise after the prompt alone.
         """
         stem = self.shared_prefix() if shared else ()
         context = (self.prompt, stem) if stem else (self.prompt,)

@@ -27,7 +27,7 @@ TIMEOUT = timedelta(hours=2)
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process is number `index` of `size`. All methods that talk must be called by every rank, in the
+    """This process is number `index` of `size`. Collective methods must be called by every rank, in the
     same order.
     """
 
@@ -93,7 +93,7 @@ class Ranks:
         """
         return -(-count // self.size)
 
-    # -- talking ---------------------------------------------------------------------------------------------
+    # -- collectives -----------------------------------------------------------------------------------------
 
     def all_gather(self, items: Sequence[T]) -> list[T]:
         """The items of all ranks, concatenated in rank order, on every rank. They travel pickled."""

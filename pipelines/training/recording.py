@@ -61,11 +61,14 @@ class RecordingJudge:
         return self._judge.rule
 
     def preflight(self, records: Sequence[Question]) -> None:
-        """The teacher's own."""
+        """Runs the teacher's preflight."""
         self._judge.preflight(records)
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """The teacher's verdicts. Each call with something to keep is a step of the policy."""
+        """Returns the teacher's verdicts, one per response, in order.
+
+        Each call with something to keep is a step of the policy.
+        """
         verdicts = self._judge.judge(responses)
         mine = [
             (response, verdict)

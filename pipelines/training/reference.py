@@ -29,7 +29,7 @@ class AdapterReference:
             return self._engine.apply(score_rows, rows, temperature)
 
     def ema_update(self, policy: Any) -> None:
-        """It cannot move."""
+        """Does nothing: this reference is fixed."""
 
 
 class ReferenceModel:

@@ -32,6 +32,7 @@ class ShardedJudge:
         return self._judge.rule
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
+        """Returns one verdict per response, in order, the same on every rank."""
         if self._judge.deterministic or self._ranks.size == 1:
             return self._judge.judge(responses)
         return self._ranks.unshard(self._judge.judge(self._ranks.shard(responses)), len(responses))

@@ -50,7 +50,7 @@ class DecodingRules:
 
 
 class ContinuousBatch:
-    """One worker's rows: `run` samples all rows of `found` and writes them to `samples`; `kept` maps rows to
+    """One worker's rows: `run` samples all rows of `groups` and writes them to `samples`; `kept` maps rows to
     their states.
     """
 

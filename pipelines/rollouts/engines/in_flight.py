@@ -30,7 +30,7 @@ class Request:
 
 @dataclass(frozen=True)
 class RolloutMemory:
-    """What the rows in flight live in: the device, its threads, whether the forward is the lean one, and
+    """What limits the rows in flight: the device, its threads, whether the forward is the lean one, and
     bytes of one cached token.
     """
 

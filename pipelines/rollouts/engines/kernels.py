@@ -197,7 +197,7 @@ def by_head(query: Tensor, keys: Tensor) -> Tensor:
 
 
 def by_row(mixed: Tensor, keys: Tensor) -> Tensor:
-    """The way back, to (B, heads x width)."""
+    """The inverse of `by_head`: mixed (kv heads x B, heads to each, width) -> (B, heads x width)."""
     kv_heads, rows = keys.shape[:2]
     return mixed.view(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
 
@@ -214,7 +214,7 @@ def own_scores(grouped: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def after_attention(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
-    """What follows attention in a layer."""
+    """Output projection and feed-forward block of a layer, with their residuals."""
     up = weights.up
     if up is not None:
         hidden = packed_linear_with(mixed, weights.out, hidden, "add")
@@ -241,12 +241,12 @@ def packed_linear_with(inner: Tensor, weight: Tensor, other: Tensor, operation: 
 
 
 def add(hidden: Tensor, inner: Tensor, weight: Tensor) -> Tensor:
-    """The residual stays float32, as in the model's own forward under autocast."""
+    """hidden + inner @ weight. The residual stays float32, as in the model's own forward under autocast."""
     return torch.addmm(hidden, inner, weight) if weight.dtype == torch.float32 else hidden + inner @ weight
 
 
 def norm(hidden: Tensor, weight: Tensor, plan: LayerShape) -> Tensor:
-    """Without its gain, which is in the matrix `weight` that it is for."""
+    """RMS norm without its gain, which is folded into the matrix `weight` that follows."""
     return F.rms_norm(hidden, hidden.shape[-1:], None, plan.epsilon).to(weight.dtype)
 
 

@@ -88,7 +88,7 @@ def distribute(groups: Sequence[PrefixGroup], workers: int) -> list[list[PrefixG
 
 
 class Prefiller:
-    """States of the prefixes of `found`, computed a block of groups at a time, in order; `ready` holds those
+    """States of the prefixes of `groups`, computed a block of groups at a time, in order; `ready` holds those
     known from before.
     """
 
@@ -117,7 +117,7 @@ class Prefiller:
         return self._states[group, length]
 
     def forget(self, group: int, length: int) -> None:
-        """Nothing will start from that prefix any more."""
+        """Drop the state of that prefix: no row will start from it any more."""
         del self._states[group, length]
 
     def _block(self) -> None:

@@ -23,7 +23,7 @@ from pipelines.models import adapters
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
-from pipelines.rollouts.engines.vllm_draw import ROW, Board, Desk, processor
+from pipelines.rollouts.engines.vllm_draw import ROW, CurrentCall, DrawBuffers, make_logits_processor
 from pipelines.rollouts.engines.weights import checksums
 from pipelines.rollouts.forest import Completion, Finish
 from pipelines.rollouts.rollout_params import SamplingParams
@@ -55,7 +55,7 @@ class VllmEngine:
     ) -> None:
         self.model, self.tokens, self.placement = model, tokens, placement
         self.check_stop: Callable[[], None] = lambda: None
-        self._desk = Desk()
+        self._call = CurrentCall()
         self._gpu = placement.device.type == "cuda"
         self._asleep = False
         self._held: list[int] = []  # checksums of the weights that vLLM has
@@ -94,14 +94,14 @@ class VllmEngine:
         owners = [index for index, row in enumerate(keys) for _ in row]
         if not owners:
             return [[] for _ in prefixes]
-        self._desk.board = Board(
+        self._call.buffers = DrawBuffers(
             [key for row in keys for key in row], max(limits), sampling, self.placement.device
         )
         try:
             drawn = self._run([prefixes[owner] for owner in owners], [limits[owner] for owner in owners])
-            completions = self._completions(drawn, [wanted[owner] for owner in owners], self._desk.board)
+            completions = self._completions(drawn, [wanted[owner] for owner in owners], self._call.buffers)
         finally:
-            self._desk.board = None
+            self._call.buffers = None
         results: list[list[Completion]] = [[] for _ in prefixes]
         for owner, completion in zip(owners, completions, strict=True):
             results[owner].append(completion)
@@ -151,7 +151,7 @@ class VllmEngine:
                 max_num_seqs=batch,
                 enable_prefix_caching=True,
                 async_scheduling=False,  # with it a token's position is not known when it is drawn
-                logits_processors=[processor(self._desk)],
+                logits_processors=[make_logits_processor(self._call)],
                 disable_log_stats=True,
                 **place,
             )
@@ -204,8 +204,10 @@ class VllmEngine:
                 self._vllm.abort_request(list(names))
         return drawn
 
-    def _completions(self, drawn: list[list[int]], wanted: list[int], board: Board) -> list[Completion]:
-        logprobs, entropy = board.logprobs.cpu(), board.entropy.cpu()
+    def _completions(
+        self, drawn: list[list[int]], wanted: list[int], buffers: DrawBuffers
+    ) -> list[Completion]:
+        logprobs, entropy = buffers.logprobs.cpu(), buffers.entropy.cpu()
         return [
             Completion(
                 ids,

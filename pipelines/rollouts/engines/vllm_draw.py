@@ -18,10 +18,10 @@ from pipelines.rollouts.counter import key_tensor, uniforms
 from pipelines.rollouts.engines.draw import draw
 from pipelines.rollouts.rollout_params import SamplingParams
 
-ROW = "whetstone_row"  # a request says by this extra argument which row of the board it is
+ROW = "whetstone_row"  # a request says by this extra argument which row of the buffers it is
 
 
-class Board:
+class DrawBuffers:
     """What was drawn for the requests of one call: (rows, positions) log-probs and entropies."""
 
     def __init__(
@@ -33,8 +33,8 @@ class Board:
         self.entropy = torch.zeros(len(keys), positions, device=device)
 
     def force(self, logits: Tensor, rows: list[int], positions: list[int]) -> Tensor:
-        """logits (R, V) of the board's `rows`, whose next tokens stand at `positions` -> logits whose maximum
-        is the drawn token.
+        """logits (R, V) of `rows` of the buffers, whose next tokens stand at `positions` -> logits whose
+        maximum is the drawn token.
         """
         row = torch.tensor(rows, device=logits.device)
         position = torch.tensor(positions, device=logits.device)
@@ -44,20 +44,20 @@ class Board:
         return torch.full_like(logits, float("-inf")).scatter_(1, chosen[:, None], 0.0)
 
 
-class Desk:
-    """Where the engine lays the board of the call in progress, for the processor inside vLLM to find."""
+class CurrentCall:
+    """The buffers of the call in progress, which the engine sets and the processor inside vLLM reads."""
 
-    board: Board | None = None
+    buffers: DrawBuffers | None = None
 
 
-def processor(desk: Desk) -> type:
-    """A class for vLLM's `logits_processors` that draws on the desk's board."""
+def make_logits_processor(call: CurrentCall) -> type:
+    """A class for vLLM's `logits_processors` that draws on the call's buffers."""
     from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
     from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
     class Drawn(LogitsProcessor):
         def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool) -> None:
-            # place in vLLM's batch -> row of the board, ids drawn so far (live)
+            # place in vLLM's batch -> row of the buffers, ids drawn so far (live)
             self._slots: dict[int, tuple[int, list[int]]] = {}
 
         def is_argmax_invariant(self) -> bool:
@@ -74,9 +74,9 @@ def processor(desk: Desk) -> type:
             """A request still in its prefill has a slot as well; vLLM throws its token away and asks for the
             same position again.
             """
-            if not self._slots or desk.board is None:  # vLLM's own warm-up
+            if not self._slots or call.buffers is None:  # vLLM's own warm-up
                 return logits
             slots = [self._slots[index] for index in range(len(logits))]
-            return desk.board.force(logits, [row for row, _ in slots], [len(drawn) for _, drawn in slots])
+            return call.buffers.force(logits, [row for row, _ in slots], [len(drawn) for _, drawn in slots])
 
     return Drawn

@@ -130,7 +130,7 @@ def _gains(weights: LayerWeights, plan: LayerShape) -> Any:
 
 
 def _after_attention(hidden: Tensor, mixed: Tensor, weights: LayerWeights, plan: LayerShape) -> Tensor:
-    """What follows attention in a layer."""
+    """Output projection and feed-forward block of a layer, with their residuals."""
     if weights.up is not None:
         hidden = packed_linear_with(mixed, weights.out, hidden, "add")
         normed = _normed(hidden, plan)
