@@ -36,10 +36,10 @@ EXTRAS: dict[str, Any] = {
     "reward_model": {"runs": {"reward_safe": {"start": "sft", "data": "exam_safety_all"}}},
     # rounds from SafeSFT against the reward of both labels (dpo_vs_ppo.md 4.2): a chain that params.yaml does
     # not name
-    "dpo_iter": {
-        "rounds": {
-            "11": {"start": "sft_safe", "scorer": "reward_safe"},
-            "12": {"start": "dpo_iter_11", "scorer": "reward_safe"},
+    "dpo": {
+        "runs": {
+            "dpo_iter_11": {"start": "sft_safe", "data": "round_11", "epochs": 2, "validation_every": 0},
+            "dpo_iter_12": {"start": "dpo_iter_11", "data": "round_12", "epochs": 2, "validation_every": 0},
         }
     },
     "rl": {
@@ -55,6 +55,7 @@ EXTRAS: dict[str, Any] = {
     },
     "assess": {"graders": {"reward_model": "reward_model"}},
 }
+SAMPLED_FROM = {11: "sft_safe", 12: "dpo_iter_11"}
 ROUNDS = ["dpo_iter_1", "dpo_iter_2", "dpo_iter_3"]
 LADDER = ["ppo_rm_naive", "ppo_rm_norm", "ppo_rm_large", "ppo_rm"]
 FILTERED = ["dpo_far", "dpo_near", "dpo_safe", "dpo_mixed"]
@@ -99,6 +100,10 @@ def settings(edits: list[str]) -> dict[str, Any]:
         yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), yaml.safe_load(recipe.read_text("utf-8"))
     )
     params = laid_over(params, EXTRAS)
+    for number, start in SAMPLED_FROM.items():
+        first = params["preferences"]["round_1"]
+        own = {"origin": f"models/{start}/model", "judge": "reward_safe", "source": {"draw": number}}
+        params["preferences"][f"round_{number}"] = laid_over(first, own)
     models = [name for chain in CHAINS.values() for name in chain]
     params["evaluate"]["models"] = ["sft", "sft_safe", *models]
     params["assess"]["models"] = {

@@ -104,7 +104,7 @@ def collect(folder: Path, seeds: Sequence[int], split: str) -> Found:
         wins = here / "metrics/wins/checker.json"
         rounds = {
             path.stem: json.loads(path.read_text("utf-8"))
-            for path in sorted((here / "metrics/train").glob("dpo_iter_*.json"))
+            for path in sorted((here / "metrics/preferences").glob("round_*.json"))
         }
         matches = json.loads(wins.read_text("utf-8"))["matches"] if wins.exists() else []
         found[str(seed)] = {"models": models, "reward": reports, "wins": matches, "rounds": rounds}

@@ -45,7 +45,8 @@ SMALL = {
     # preferences and verifiers
     "preferences.exam.source.prompts": {"train": 60, "validation": 20, "heldout": 20},
     "preferences.exam_safety.source.prompts": {"train": 60, "validation": 20, "heldout": 20},
-    "dpo_iter.common.prompts": 40,
+    "preferences.round_1.source.prompts": {"train": 40},
+    "preferences.round_2.source.prompts": {"train": 40},
     "rl.methods.ppo_reward_model.prompts": 32,
     "rl.methods.ppo_reward_model.iterations": 4,
     "rl.methods.ppo_reward_model.critic.warmup": 1,

@@ -274,6 +274,29 @@ def _read_constants(path: Path, *_: int) -> dict[str, Any]:
 
 # named by corpora and by rewards, which do not know each other
 RULE = Seam("pipelines.rewards", "check(text, answer, finished)")
+JUDGING = Seam("pipelines.rewards", "make_judge(options, provision)")
+
+
+@dataclass(frozen=True)
+class JudgeSeam(Seam):
+    """Names a rule (a module with `check`) or a judge with options or a model of its own (a module with
+    `make_judge`).
+    """
+
+    def names(self) -> list[str]:
+        return sorted({name for kind in (RULE, JUDGING) for name in kind.names()})
+
+    def __contains__(self, name: str) -> bool:
+        return any(name in kind for kind in (RULE, JUDGING))
+
+    def check(self, name: str) -> str:
+        if names_are_checked():
+            return name
+        kind = next((kind for kind in (RULE, JUDGING) if name in kind), None)
+        return kind.check(name) if kind else super().check(name)
+
+
+JUDGE = JudgeSeam("pipelines.rewards")
 
 
 def seam_modules(record: BaseModel) -> Iterator[str]:

@@ -1,14 +1,18 @@
 """The `preferences@<set>` stage: pairs from raw data, or from the judged samples of a model, split by prompt
 and tokenised.
+
+A round of iterative DPO is a set of samples of its start, and a `dpo` run on them (dpo_vs_ppo.md 4.2).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
 from pipelines.corpora.pair import write_pairs
+from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
 from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences, read_source
@@ -23,6 +27,9 @@ from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.preference_rounds import figures, sample_and_judge
+from pipelines.training.ranks import Ranks
+from pipelines.training.sharded_judge import ShardedJudge
+from pipelines.training.sharded_rollouts import ShardedEngine
 from tasks.judges import make_judge
 from tasks.preferences_params import PreferenceSet
 from tasks.sampler import make_sampler
@@ -32,80 +39,125 @@ from tasks.stage import Stage
 FILES = ("sft", "rl", "validation", "heldout")  # of a corpus
 # side of a set -> file of the corpus
 PROMPTS: Mapping[Side, str] = {"train": "rl", "validation": "validation", "heldout": "heldout"}
-SAMPLES = -1000  # the iteration of the counter keys: no other sampling of the same prompts has its numbers
+# iterations of the counter keys lie below it, by the number of the draw: no other sampling of the same
+# prompts has these numbers
+SAMPLES = -1000
+PORTION = 512  # prompts between two progress lines
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a model's samples became: pairs, rows for people to read, and figures by side."""
+
+    found: Found
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def run(stage: Stage) -> None:
     """Write data/<set>/pairs/{train,validation,heldout}.jsonl and responses.jsonl, and
-    metrics/preferences/<set>.json.
+    metrics/preferences/<set>.json; of a set that is sampled here samples.jsonl as well.
 
     responses.jsonl holds the labelled answers of a safety set before its filters, and nothing elsewhere.
     """
     name = stage.item
     params = stage.section(f"preferences.{name}", PreferenceSet)
-    folder, tokens = (
-        stage.input(f"data/{params.data}/records"),
-        Tokens.load(stage.input(f"data/{params.data}/tokenizer")),
-    )
+    folder = stage.input(f"data/{params.data}/records")
+    tokens = Tokens.load(stage.input(f"data/{params.data}/tokenizer"))
     records = {file: read_records(folder / f"{file}.jsonl") for file in FILES}
-    origin = stage.input(params.origin)
     source = params.source
     if isinstance(source, SampledParams) and source.file is None:
-        found = _sample(stage, source, origin, tokens, records)
-    else:
-        found = read_source(name, params, origin, stage.seed, opener(stage))
+        samples = _sample(stage, params, source, tokens, records)
+    elif stage.first:
+        origin = stage.input(params.origin)
+        samples = Samples(read_source(name, params, origin, stage.seed, opener(stage)))
+    if not stage.first:
+        return  # another process writes
     prompts = {file: [record.prompt for record in rows] for file, rows in records.items()}
-    sets = build_preferences(name, params, found, tokens, prompts, stage.seed)
+    sets = build_preferences(name, params, samples.found, tokens, prompts, stage.seed)
     target = stage.out(f"data/{name}/pairs")
     target.mkdir(parents=True, exist_ok=True)
     for side in SIDES:
         write_pairs(target / f"{side}.jsonl", sets.pairs[side])
     write_records(target / "responses.jsonl", sets.responses)
+    if samples.rows:
+        with open(target / "samples.jsonl", "w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in samples.rows)
+    metrics = {**sets.metrics, **({"samples": samples.figures} if samples.figures else {})}
     stage.out(f"metrics/preferences/{name}.json").write_text(
-        json.dumps(sets.metrics, indent=1, ensure_ascii=False) + "\n", "utf-8"
+        json.dumps(metrics, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )
     _tell(stage, sets)
 
 
 def _sample(
-    stage: Stage, source: SampledParams, origin: Path, tokens: Tokens, records: Mapping[str, Sequence[Record]]
-) -> Found:
-    """Pairs of the samples of the model at `origin` on the corpus's prompts."""
+    stage: Stage,
+    params: PreferenceSet,
+    source: SampledParams,
+    tokens: Tokens,
+    records: Mapping[str, Sequence[Record]],
+) -> Samples:
+    """Pairs of the samples of the set's model on the corpus's prompts, on every rank."""
     execution = stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
-    model, _ = policy.load(origin, tokens, execution.trust_remote_code)
-    judge = make_judge(stage, source.reward, tokens, placement)
-    engine = make_sampler(model.to(placement.device), tokens, placement, execution)
+    ranks = Ranks.join(placement)
+    model, _ = policy.load(stage.input(params.origin), tokens, execution.trust_remote_code)
+    judge = ShardedJudge(make_judge(stage, source.reward, tokens, placement), ranks)
+    engine: Any = make_sampler(model.to(placement.device), tokens, placement, execution)
+    if ranks.size > 1:
+        engine = ShardedEngine(engine, ranks)
     sampling = SamplingParams.model_validate(source.sampling.model_dump())
+    problems = {side: evenly_spaced(records[PROMPTS[side]], limit) for side, limit in source.prompts.items()}
+    judge.preflight([record for own in problems.values() for record in own])
+    found = Samples(Found([]))
     prompts: list[Sampled] = []
-    for done, (side, limit) in enumerate(source.prompts.items(), 1):
-        problems = evenly_spaced(records[PROMPTS[side]], limit)
-        found = sample_and_judge(
-            engine,
-            tokens,
-            judge,
-            problems,
-            source.samples,
-            sampling,
-            stage.seed,
-            SAMPLES,
-            source.max_error_share,
-        )
-        for record, own in zip(problems, found, strict=True):
-            judged = tuple(own) if source.safety is None else with_safety(own, source.safety)
-            turns = (
-                None if record.conversation is None else Conversation.from_json(record.conversation).prompt
+    total = sum(map(len, problems.values()))
+    for side, own in problems.items():
+        judged: list[list[Judged]] = []
+        for first in range(0, len(own), PORTION):
+            judged += sample_and_judge(
+                engine,
+                tokens,
+                judge,
+                own[first : first + PORTION],
+                source.samples,
+                sampling,
+                stage.seed,
+                SAMPLES - source.draw,
+                source.max_error_share,
             )
-            prompts.append(Sampled(record.id, record.prompt, judged, side, record.response, turns))
-        stage.progress(done, len(source.prompts), prompts=len(problems), accuracy=figures(found)["accuracy"])
+            shown = figures(judged)
+            stage.progress(
+                len(prompts) + len(judged), total, reward=shown["reward"], accuracy=shown["accuracy"]
+            )
+        found.figures[side] = figures(judged)
+        for record, answers in zip(own, judged, strict=True):
+            prompts.append(_sampled(record, answers, side, source))
+            found.rows.append({"id": record.id, "side": side, "samples": [_row(one) for one in answers]})
+    ranks.leave()
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
-    return Found(pairs, {}, {}, counts)
+    return Samples(Found(pairs, pairing=counts), found.rows, found.figures)
+
+
+def _sampled(record: Record, judged: Sequence[Judged], side: Side, source: SampledParams) -> Sampled:
+    turns = None if record.conversation is None else Conversation.from_json(record.conversation).prompt
+    safe = tuple(judged) if source.safety is None else with_safety(judged, source.safety)
+    return Sampled(record.id, record.prompt, safe, side, record.response, turns)
+
+
+def _row(one: Judged) -> dict[str, Any]:
+    """A response for people; the judge's errors have no score."""
+    score = None if one.passed is None else one.score
+    return {"text": one.text, "score": score, "passed": one.passed, "finished": one.finished}
 
 
 def _tell(stage: Stage, sets: PreferenceSets) -> None:
     metrics = sets.metrics
     stage.say("pairs: " + ", ".join(f"{side} {number}" for side, number in metrics["pairs"].items()))
     stage.say(sentence(metrics["rows"]))
+    if metrics["pairing"]:
+        told = (f"{name.replace('_', ' ')} {value}" for name, value in metrics["pairing"].items())
+        stage.say("pairing: " + ", ".join(told))
     if sets.responses:
         stage.say(
             "labelled answers: "

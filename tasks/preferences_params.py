@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Any, Self
 
+from pydantic import Field, model_validator
+
+from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences_params import PreferencesParams
+from tasks.judge_params import NONE, check_judge, with_judge
 
 
 class PreferenceSet(PreferencesParams):
-    """`preferences.<set>`; dvc.yaml reads `origin` and `data` in it."""
+    """`preferences.<set>`; dvc.yaml reads `origin`, `data` and `judge` in it."""
 
     data: str = Field(
         min_length=1,
@@ -16,3 +21,26 @@ class PreferenceSet(PreferencesParams):
             "the corpus whose prompts are sampled and whose sides prompts keep; its tokenizer is the pairs'"
         ),
     )
+    judge: str = Field(
+        NONE,
+        min_length=1,
+        description="the run of reward_model or verifier that judges samples; none: a rule does, or nothing "
+        "is sampled",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _judge_is_the_rewards_model(cls, value: Any) -> Any:
+        source = value.get("source") if isinstance(value, Mapping) else None
+        if not isinstance(source, Mapping) or source.get("kind") != "sampled" or "reward" not in source:
+            return value
+        reward = with_judge(source["reward"], value.get("judge", NONE))
+        return {**value, "source": {**source, "reward": reward}}
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> Self:
+        source = self.source
+        check_judge(
+            source.reward if isinstance(source, SampledParams) and source.file is None else None, self.judge
+        )
+        return self

@@ -9,10 +9,8 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.rewards.reward_params import JUDGE
 from pipelines.training.policy_params import PolicyParams
-
-NONE = "none"
+from tasks.judge_params import NONE, check_judge, with_judge
 
 
 class RlRun(PolicyParams):
@@ -40,33 +38,11 @@ class RlRun(PolicyParams):
     @classmethod
     def _judge_is_the_rewards_model(cls, value: Any) -> Any:
         """A reward whose model a stage made takes it from `judge`, so that it is named once."""
-        if not isinstance(value, Mapping) or not _takes_judge(value.get("reward")):
+        if not isinstance(value, Mapping) or "reward" not in value:
             return value
-        reward = value["reward"] if isinstance(value["reward"], Mapping) else {"kind": value["reward"]}
-        return {**value, "reward": {"model": value.get("judge", NONE), **reward}}
+        return {**value, "reward": with_judge(value["reward"], value.get("judge", NONE))}
 
     @model_validator(mode="after")
     def _one_judge(self) -> Self:
-        kind = self.reward.kind
-        if not self.reward.model_is_run:
-            if self.judge != NONE:
-                raise ValueError(
-                    f"the reward {kind} asks no model: judge must be none, for a run waits for what it "
-                    f"names, not {self.judge}"
-                )
-        elif self.judge == NONE:
-            raise ValueError(f"the reward {kind} asks a model: name in judge the run that made it")
-        elif getattr(self.reward, "model", self.judge) != self.judge:
-            raise ValueError(
-                f"reward.model is {getattr(self.reward, 'model', None)}, judge is {self.judge}: leave "
-                f"reward.model out"
-            )
+        check_judge(self.reward, self.judge)
         return self
-
-
-def _takes_judge(reward: Any) -> bool:
-    kind = reward.get("kind") if isinstance(reward, Mapping) else reward
-    try:
-        return isinstance(kind, str) and JUDGE.options(kind).model_is_run
-    except ValueError:  # no such reward: said by its own check
-        return False

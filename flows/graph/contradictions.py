@@ -22,7 +22,6 @@ def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Pr
     yield from Graph(raw, root).problems()
     yield from _methods(raw)
     yield from _validated(raw)
-    yield from _rounds(raw)
     yield from _boards(raw)
     yield from _exams(raw)
 
@@ -91,27 +90,6 @@ def _validated(raw: dict[str, Any]) -> Iterator[Problem]:
                 f"{key}.validation_every",
                 f"{absent('validation', roles)} in corpus.{name}.sources; or set validation_every: 0",
             )
-
-
-def _rounds(raw: dict[str, Any]) -> Iterator[Problem]:
-    """Rounds are 1, 2, …; each but the first starts from the one before."""
-    rounds = mapping(raw, "dpo_iter", "rounds")
-    wanted = [str(number) for number in range(1, len(rounds) + 1)]
-    if sorted(rounds) != sorted(wanted):
-        yield (
-            "dpo_iter.rounds",
-            f"rounds are numbered from 1 without a gap: {', '.join(wanted)}, not {', '.join(rounds)}",
-        )
-        return
-    for number in wanted:
-        start, before = at(rounds, (number, "start")), f"dpo_iter_{int(number) - 1}"
-        if number != "1" and start != before:
-            yield (
-                f"dpo_iter.rounds.{number}.start",
-                f"round {number} goes on from the one before: start must be {before} (found {start!r})",
-            )
-        if number == "1" and str(start).startswith("dpo_iter_"):
-            yield "dpo_iter.rounds.1.start", f"the first round cannot start from a round (found {start!r})"
 
 
 def _boards(raw: dict[str, Any]) -> Iterator[Problem]:

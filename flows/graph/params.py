@@ -28,7 +28,6 @@ from pipelines.settings import Settings
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.supervised_params import SupervisedParams
 from tasks.assess_params import Assess
-from tasks.dpo_iter_params import RoundRun
 from tasks.execution_params import ExecutionParams
 from tasks.judgements_params import JudgementsParams
 from tasks.preferences_params import PreferenceSet
@@ -112,13 +111,6 @@ class Runs(Settings, Generic[Run]):
     runs: dict[str, Run]
 
 
-class Rounds(Settings):
-    """Rounds of iterative DPO, "1", "2", …; each holds what `common` says already."""
-
-    common: dict[str, Any] = Field({}, description="what the rounds share; each is laid over it")
-    rounds: dict[str, RoundRun]
-
-
 class RlvrEvaluate(Settings):
     """The stages rlvr_evaluate@<model>: each model with the set that it answers."""
 
@@ -138,7 +130,6 @@ class Params(Settings):
     reward_model: Runs[RankingRun]
     sft_safe: Runs[SafeRun]
     dpo: Runs[DpoRun]
-    dpo_iter: Rounds
     exams: dict[str, ExamsParams]
     rlvr_set: dict[str, RlvrSetParams]
     rlvr_start: Runs[StartRun]

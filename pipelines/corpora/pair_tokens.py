@@ -22,9 +22,9 @@ from pipelines.models.tokenizer import Tokens
 
 @dataclass
 class Writing:
-    """`removed`: pairs by reason: not_encodable, long_prompt, equal_tokens, equal_after_cut. `cut`: answers
-    of the pairs that were cut at their right end, and so end without EOS; long_response: answers left out of
-    the responses for that.
+    """`removed`: pairs by reason: not_encodable, long_prompt, equal_tokens, too_long (a sampled answer that
+    leaves no room), equal_after_cut. `cut`: answers of the pairs that were cut at their right end, and so end
+    without EOS; long_response: answers left out of the responses for that.
     """
 
     params: PreferencesParams
@@ -72,6 +72,9 @@ class Writing:
             self.removed["equal_tokens"] += 1
             return None
         room = min(self.params.max_answer_tokens, self.params.max_tokens - len(prompt))
+        if any(ids and len(ids) > room for ids in one.ids):
+            self.removed["too_long"] += 1  # a cut answer would not be the one that was judged
+            return None
         if chosen[:room] == rejected[:room]:
             self.removed["equal_after_cut"] += 1
             return None

@@ -117,7 +117,8 @@ def build_preferences(
     for reason, number in sorted(writing.removed.items()):
         removed[reason] = number
     if not pairs["train"]:
-        told = ", ".join(f"{reason} {number}" for reason, number in removed.items() if number)
+        reasons = {**found.pairing, **removed}
+        told = ", ".join(f"{reason} {number}" for reason, number in reasons.items() if number)
         raise ValueError(
             f"preferences {name}: no training pair is left of {len(items)} rows "
             f"({told or 'nothing removed'}); loosen what took most"

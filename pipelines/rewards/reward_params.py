@@ -9,28 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.settings import RULE, Choice, Seam, Settings, names_are_checked
-
-JUDGING = Seam("pipelines.rewards", "make_judge(options, provision)")
-
-
-@dataclass(frozen=True)
-class JudgeSeam(Seam):
-    """Names a rule (a module with `check`) or a judge with options or a model of its own (a module with
-    `make_judge`).
-    """
-
-    def names(self) -> list[str]:
-        return sorted({name for kind in (RULE, JUDGING) for name in kind.names()})
-
-    def __contains__(self, name: str) -> bool:
-        return any(name in kind for kind in (RULE, JUDGING))
-
-    def check(self, name: str) -> str:
-        if names_are_checked():
-            return name
-        kind = next((kind for kind in (RULE, JUDGING) if name in kind), None)
-        return kind.check(name) if kind else super().check(name)
+from pipelines.settings import JUDGE, Choice, JudgeSeam, Settings
 
 
 @dataclass(frozen=True)
@@ -41,7 +20,6 @@ class OptionalSeam(JudgeSeam):
         return None if name is None else super().check(name)
 
 
-JUDGE = JudgeSeam("pipelines.rewards")
 MAYBE_JUDGE = OptionalSeam("pipelines.rewards")
 choose_judge: Callable[[], Choice] = partial(JUDGE.choose, "final_answer")
 

@@ -1,22 +1,15 @@
-"""A round of preferences: sample a policy, judge all responses, pair them (dpo_vs_ppo.md 4.2.1 to 4.2.3).
-
-Sampled sets of preferences and every round of iterative DPO begin so. The pairs hold the sampled ids, not
-text that was encoded again.
+"""What a sampled set of preferences begins with, every round of iterative DPO included: sample a policy and
+judge all responses (dpo_vs_ppo.md 4.2.1, 4.2.2).
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from pipelines.corpora.pair import Pair
-from pipelines.corpora.pairing import DATASET, Judged, make_pairs
-from pipelines.corpora.pairing_params import PairingParams
-from pipelines.corpora.prompt_split import group_key
+from pipelines.corpora.pairing import Judged
 from pipelines.corpora.record import Record
 from pipelines.evaluation.answers import Answer, answer_problems
 from pipelines.models.tokenizer import Tokens
@@ -60,38 +53,6 @@ def judged_answer(answer: Answer) -> Judged:
     )
 
 
-@dataclass(frozen=True)
-class Round:
-    """`counts`: prompts, samples, pairs, prompts_with_pairs; then what was left out and why: see
-    `pairing.make_pairs`; too_long: pairs that exceed the token limit; equal_tokens: pairs whose answers do
-    not differ as ids.
-    """
-
-    pairs: list[Pair]
-    counts: Counter[str]
-
-
-def round_pairs(
-    problems: Sequence[Record],
-    judged: Sequence[Sequence[Judged]],
-    how: PairingParams,
-    seed: int,
-    source: str,
-    max_tokens: int,
-) -> Round:
-    """Pairs of the judged responses, in the order of the problems; `source` names the round. A longer answer
-    with its prompt than `max_tokens` takes its pair out: the cut answer would not be the one that was judged.
-    """
-    counts, kept = Counter[str](prompts=0, samples=0, pairs=0, prompts_with_pairs=0), list[Pair]()
-    for record, own in zip(problems, judged, strict=True):
-        places, left_out = make_pairs(record.id, own, how, seed, record.response)
-        counts += left_out
-        pairs = list(_fitting(record, own, places, source, max_tokens, counts))
-        kept += pairs
-        counts.update(prompts=1, samples=len(own), pairs=len(pairs), prompts_with_pairs=int(bool(pairs)))
-    return Round(kept, counts)
-
-
 def figures(judged: Sequence[Sequence[Judged]]) -> dict[str, float]:
     """Of all responses of a round: means of score and of `passed` over those judged, share finished, tokens,
     and errors of the judge.
@@ -105,41 +66,3 @@ def figures(judged: Sequence[Sequence[Judged]]) -> dict[str, float]:
         "length": fmean(len(answer.ids) for answer in every) if every else 0.0,
         "errors": len(every) - len(scored),
     }
-
-
-def _fitting(
-    record: Record,
-    judged: Sequence[Judged],
-    places: Sequence[tuple[int, int]],
-    source: str,
-    max_tokens: int,
-    counts: Counter[str],
-) -> Iterator[Pair]:
-    for number, (winner, loser) in enumerate(places):
-        chosen, text = (
-            (record.response_ids, record.response)
-            if winner == DATASET
-            else (judged[winner].ids, judged[winner].text)
-        )
-        assert chosen is not None  # make_pairs takes the data set's only where there is one
-        assert text is not None
-        rejected = judged[loser].ids
-        if tuple(chosen) == rejected:
-            counts["equal_tokens"] += 1
-        elif len(record.prompt_ids) + max(len(chosen), len(rejected)) > max_tokens:
-            counts["too_long"] += 1
-        else:
-            yield Pair(
-                id=f"{source}:{record.id}:{number}",
-                prompt=record.prompt,
-                chosen=text,
-                rejected=judged[loser].text,
-                source=source,
-                prompt_ids=list(record.prompt_ids),
-                chosen_ids=list(chosen),
-                rejected_ids=list(rejected),
-                group=group_key(record.prompt),
-                meta={"from_dataset": True}
-                if winner == DATASET
-                else {"scores": [judged[winner].score, judged[loser].score]},
-            )

@@ -11,6 +11,7 @@ from tasks.report_page.comparison import Accuracy, difference
 from tasks.report_page.preference_results import PreferenceResults, Row
 from tasks.report_page.tables import Cell, Column, Compared, Estimate, Table, by_model, leaves, named, shown
 
+SHOWN = ("preferences", "kind", "pairs", "prompts", "samples")  # in tables of their own
 # of a set's counts: what became of the rows
 GROUPS = {"rows", "removed", "pairing", "source", "cut", "leakage"}
 
@@ -28,8 +29,7 @@ def sets(results: PreferenceResults) -> list[Table]:
         counted = (value.get(group, {}).get(split) for group in ("pairs", "prompts") for split in splits)
         sizes.rows.append((name, value.get("kind"), *counted))
     rest = {
-        name: {key: value[key] for key in value if key not in ("preferences", "kind", "pairs", "prompts")}
-        for name, value in results.sets.items()
+        name: {key: value[key] for key in value if key not in SHOWN} for name, value in results.sets.items()
     }
     filters = {
         name: {key: item for key, item in leaves(value) if key.partition(".")[0] in GROUPS}
@@ -40,7 +40,24 @@ def sets(results: PreferenceResults) -> list[Table]:
         for name, value in rest.items()
     }
     found = [("What became of the rows", filters), ("Classes and lengths", others)]
-    return [sizes, *(by_model(title, "what", rows) for title, rows in found if any(rows.values()))]
+    return [
+        sizes,
+        *_samples(results),
+        *(by_model(title, "what", rows) for title, rows in found if any(rows.values())),
+    ]
+
+
+def _samples(results: PreferenceResults) -> list[Table]:
+    """What a model's own samples were worth to who judged them, by set and side: the rounds of iterative DPO
+    among them.
+    """
+    heads = ("set", "side", "mean reward", "right", "finished", "tokens", "errors")
+    table = Table("Judged samples", tuple(map(Column, heads)))
+    for name, value in results.sets.items():
+        for side, own in value.get("samples", {}).items():
+            means = (shown(own[key]) for key in ("reward", "accuracy", "finished", "length"))
+            table.rows.append((name, side, *means, own["errors"]))
+    return [table] if table.rows else []
 
 
 def reward_models(results: PreferenceResults) -> list[Table]:

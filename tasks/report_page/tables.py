@@ -80,9 +80,7 @@ def headline(results: Results, timed: bool = False) -> Table:
 
 def makers(model: str) -> tuple[str, ...]:
     """The stages that could have made `model`; a name belongs to one of them."""
-    head, _, round_ = model.rpartition("_")
-    rounds = (f"{head}@{round_}",) if head == "dpo_iter" else ()
-    return (model, *(f"{kind}@{model}" for kind in ("rl", "dpo", "sft_safe")), *rounds)
+    return (model, *(f"{kind}@{model}" for kind in ("rl", "dpo", "sft_safe")))
 
 
 def methods(results: Results) -> Table | None:

@@ -53,7 +53,6 @@ def test_a_recipe_lies_over_the_default_and_comes_off_again(project, name):
             (
                 params.preferences,
                 params.dpo.runs,
-                params.dpo_iter.rounds,
                 any(run.judge != "none" for run in params.rl.runs.values()),
                 params.assess.models,
                 params.wins,

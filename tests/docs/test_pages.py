@@ -13,8 +13,7 @@ import typer
 import yaml
 
 from flows.cli import app
-from pipelines.rewards.reward_params import JUDGING
-from pipelines.settings import RULE
+from pipelines.settings import JUDGING, RULE
 from pipelines.training.loop_params import CREDIT, MASK, OBJECTIVE, SAMPLER
 from tests import clone
 from tests.docs.markdown import ROOT

@@ -20,18 +20,25 @@ def test_holes_are_filled_and_makers_found(graph: Graph):
         "preferences@exam_safety",
         "reference@dpo_safe",
     ]
-    stage = graph.stages["dpo_iter@2"]
-    assert stage.inputs == ("models/dpo_iter_1/model", "models/reward_model/model", "data/exam/records")
-    assert "data/dpo_iter/2" in stage.outs
-    assert not any(out.endswith("lineage.json") for out in stage.outs)
-    assert stage.params["dpo_iter.rounds.2"] == {"start": "dpo_iter_1", "scorer": "reward_model"}
+    stage = graph.stages["preferences@round_2"]
+    own = ("models/dpo_iter_1/model", "data/exam/records", "data/exam/tokenizer", "models/reward_model/model")
+    assert stage.inputs == own
+    assert "data/round_2/pairs" in stage.outs
+    assert not any(out.endswith("lineage.json") for out in graph.stages["dpo@dpo_iter_2"].outs)
+    assert stage.params["preferences.round_2"]["judge"] == "reward_model"
+    assert graph.before("preferences@round_12") == [
+        "dpo@dpo_iter_11",
+        "corpus@exam",
+        "reward_model@reward_safe",
+    ]
 
 
 def test_an_edit_makes_later_stages_stale_and_no_others(graph: Graph):
-    edited = Graph(settings(["dpo_iter.rounds.2.prompts=100"]))
+    edited = Graph(settings(["preferences.round_2.source.samples=5"]))
     stale = {name for name in graph.stages if graph.key(name) != edited.key(name)}
-    assert {"dpo_iter@2", "dpo_iter@3", "evaluate@dpo_iter_2", "assess@dpo_iter_3"} <= stale
-    assert not stale & {"sft", "dpo_iter@1", "dpo@dpo", "assess@dpo_iter_1", "rl@ppo_rm"}
+    later = {"dpo@dpo_iter_2", "preferences@round_3", "dpo@dpo_iter_3", "evaluate@dpo_iter_2"}
+    assert {"preferences@round_2", *later, "assess@dpo_iter_3"} <= stale
+    assert not stale & {"sft", "dpo@dpo_iter_1", "dpo@dpo", "assess@dpo_iter_1", "rl@ppo_rm"}
 
 
 def test_every_model_of_the_plan_has_its_stages(graph: Graph):

@@ -22,9 +22,12 @@ corpus:
     tokenizer: {kind: char, alphabet: bytes}
     max_prompt_tokens: 40
 train: {corpus: words}
-preferences: {likes: {origin: raw/likes, data: words, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}}
+preferences:
+  likes: {origin: raw/likes, data: words, judge: none, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}
+  round_1: {origin: models/dpo/model, data: words, judge: judge, source: {kind: sampled, draw: 1, reward: reward_model, pairing: {kind: best_worst}}}
+  round_2: {origin: models/iter_1/model, data: words, judge: judge, source: {kind: sampled, draw: 2, reward: reward_model, pairing: {kind: best_worst}}}
 reward_model: {runs: {judge: {start: sft, data: likes}}}
-dpo: {runs: {dpo: {start: sft, data: likes}}}
+dpo: {runs: {dpo: {start: sft, data: likes}, iter_1: {start: dpo, data: round_1}, iter_2: {start: iter_1, data: round_2}}}
 rl:
   runs:
     grpo: {method: grpo, start: dpo, data: words, judge: none}
@@ -33,7 +36,10 @@ rl:
 evaluate: {models: [ppo], settings: {reward: math_answer}}
 """
 SMALL = """\
-# Sizes for seconds.
+# Sizes for seconds. A model that has hardly learnt seldom ends an answer, so that a cut one may win.
+preferences:
+  round_1: {source: &few {kind: sampled, samples: 8, prompts: {train: 0}, sampling: {top_k: 0, max_new_tokens: 16}, pairing: {kind: best_worst, finished_winner: false}}}
+  round_2: {source: *few}
 base: {architecture: {hidden_size: 32, intermediate_size: 64, layers: 2}}
 sft: {steps: 3, batch_size: 8, optimiser: {kind: adamw}}
 reward_model: {common: {batch_size: 4, validation_every: 0, keep: last}}
@@ -48,6 +54,7 @@ execution: {threads: 1, retries: 0}
 """
 CHAIN = ["corpus@words", "base", "sft", "preferences@likes", "reference@dpo", "dpo@dpo", "rl@grpo"]
 CHAIN += ["reward_model@judge", "reward_report@judge", "rl@ppo", "evaluate@ppo"]
+ROUNDS = [f"{stage}_{k}" for k in (1, 2) for stage in ("preferences@round", "reference@iter", "dpo@iter")]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +94,24 @@ def test_a_chain_on_own_data_in_25_lines_and_a_run_beside_it(project: Project):
     assert project.plan("evaluate", "rl") == {"rl@again": "run"}
     status = project.dvc("status", "evaluate@ppo", "--json")
     assert json.loads(status.stdout) == {}, status.stdout
+
+
+def test_two_rounds_of_iterative_dpo_are_sets_and_runs_like_any_others(project: Project):
+    ended = {name: stage["ended"] for name, stage in project.run("dpo")["stages"].items()}
+    assert [name for name in ended if ended[name] != "keep"] == ROUNDS
+    assert {ended[name] for name in ROUNDS} == {"run"}
+    for number, start in ((1, "dpo"), (2, "iter_1")):
+        drawn = json.loads((project.folder / f"metrics/preferences/round_{number}.json").read_text())
+        assert drawn["samples"]["train"]["length"] > 0
+        trained = json.loads((project.folder / f"metrics/train/iter_{number}.json").read_text())
+        assert (trained["start"], trained["pairs"]) == (start, drawn["pairs"]["train"])
+    inputs = json.loads((project.folder / "models/iter_2/lineage.json").read_text())["inputs"]
+    assert {"models/iter_1/model", "data/round_2/pairs", "data/reference/iter_2"} <= inputs.keys()
+    assert project.plan("dpo") == {}
+    assert json.loads(project.dvc("status", "dpo@iter_2", "--json").stdout) == {}
+    project.set("preferences.round_2.source.draw", 3)
+    assert set(project.plan("dpo")) == {stage for stage in ROUNDS if stage.endswith("_2")}
+    project.set("preferences.round_2.source.draw", 2)
 
 
 def test_a_rule_rewarded_run_waits_for_no_judge(project: Project):

@@ -233,7 +233,7 @@ def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
     own = params.section("dpo.runs.ipo")
     assert (own.loss.kind, own.epochs, own.batch_size) == ("ipo", 1, raw["dpo"]["common"]["batch_size"])
     assert params.section("dpo.runs.dpo").loss.beta == raw["dpo"]["common"]["loss"]["beta"]
-    assert params.section("dpo_iter.rounds.2").judge.model == "reward_model"
+    assert params.section("preferences.round_2").source.reward.model == "reward_model"
     run = params.section("rl.runs.ppo_rm")
     preset = raw["rl"]["methods"]["ppo_reward_model"]
     assert (run.zero_signal, run.prompts, run.reward.kind, run.reward.model) == (
@@ -259,11 +259,10 @@ def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
             "dpo.runs.dpo_safe.batch_siz: unknown, did you mean batch_size?",
         ),
         (
-            ("dpo_iter", "common", "pairing"),
-            "gapp",
-            "dpo_iter.common.pairing.gapp: unknown, did you mean gap?",
+            ("preferences", "round_2", "source"),
+            "promts",
+            "preferences.round_2.source.promts: unknown, did you mean prompts?",
         ),
-        (("dpo_iter", "rounds", "2"), "promts", "dpo_iter.rounds.2.promts: unknown, did you mean prompts?"),
         (
             ("rl", "methods", "ppo_reward_model", "critic"),
             "clipp",
@@ -308,17 +307,16 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
             "'reward_modl' is made by no stage; nearest: reward_model",
         ),
         ("sft_safe.runs.sft_safe.start", None, "must stand in sft_safe.runs.sft_safe itself"),
-        ("dpo_iter.rounds.1.scorer", "judge", "'judge' is made by no stage; known: "),
+        ("preferences.round_1.judge", "judge", "'judge' is made by no stage; known: "),
+        ("preferences.round_1.judge", "sft", "'sft' is no reward_model or verifier or none; known: "),
+        ("preferences.round_1.judge", "none", "the reward reward_model asks a model: name in judge the run"),
         (
-            "dpo_iter.rounds.2.start",
-            "sft",
-            "round 2 goes on from the one before: start must be dpo_iter_1 (found 'sft')",
+            "preferences.exam.judge",
+            "reward_model",
+            "the reward final_answer asks no model: judge must be none",
         ),
-        (
-            "dpo_iter.rounds.4",
-            {"start": "dpo_iter_3", "scorer": "reward_model"},
-            "rounds are numbered from 1 without a gap: 1, 2, 3, not 1, 2, 4",
-        ),
+        ("preferences.exam.judge", None, "must stand in preferences.exam itself"),
+        ("preferences.round_1.origin", "models/dpo_iter_2/model", "needs itself to be made, through"),
         (
             "preferences.exam.origin",
             "models/stf/model",
@@ -386,7 +384,7 @@ def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
     path.write_text((ROOT / PARAMS).read_text())
     document = load_with_comments(path)
     set_value(document, "rl.runs.ppo_rm.kl.coef", "0.2")
-    set_value(document, "dpo_iter.rounds.2.pairing.gap", "0.5")
+    set_value(document, "preferences.round_2.source.pairing.gap", "0.5")
     save_with_comments(path, document)
     params = load(tmp_path)
     assert (params.section("rl.runs.ppo_rm").kl.coef, params.section("rl.runs.ppo_rm").kl.use) == (
@@ -394,8 +392,8 @@ def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
         "reward",
     )
     assert (
-        params.section("dpo_iter.rounds.2").pairing.gap,
-        params.section("dpo_iter.rounds.1").pairing.gap,
+        params.section("preferences.round_2").source.pairing.gap,
+        params.section("preferences.round_1").source.pairing.gap,
     ) == (0.5, 1e-6)
 
 

@@ -158,7 +158,6 @@ EMPTY: dict[str, Any] = {
     **{name: {"common": {}, "runs": {}} for name in ("reward_model", "sft_safe", "dpo")},
     **{name: {"common": {}, "runs": {}} for name in ("rlvr_start", "verifier")},
     "rlvr_evaluate": {"models": {}, "settings": {"grader": "final_answer"}},
-    "dpo_iter": {"common": {}, "rounds": {}},
     "assess": {"models": {}, "graders": {"reward_model": "none", "cost_model": "none"}, "settings": {}},
     "wins": {},
 }

@@ -20,6 +20,7 @@ from pipelines.evaluation.wins import Comparison, Vote, win_tables
 
 QUALITY = {"sft": 0.4, "dpo": 0.5, "dpo_iter_1": 0.55, "dpo_iter_2": 0.6, "ppo_rm": 0.7}
 START = {"sft": "sft", "dpo": "sft", "dpo_iter_1": "sft", "dpo_iter_2": "dpo_iter_1", "ppo_rm": "sft"}
+SAMPLED = {"reward": 0.25, "accuracy": 0.5, "finished": 1.0, "length": 9.5, "errors": 3}
 PROMPTS = [f"p{place}" for place in range(120)]
 
 
@@ -102,6 +103,7 @@ def _set(name: str, kind: str) -> dict[str, Any]:
         "kind": kind,
         "source": {"read": 900, "bad": 2},
         "pairing": {"no_contrast": 40} if kind == "sampled" else {},
+        **({"samples": {"train": SAMPLED}} if kind == "sampled" else {}),
         "removed": {"duplicate": 12, "dual_unsafe": 30},
         "cut": {},
         "classes": {"read": {"mixed": 700}, "train": {"mixed": 600}},

@@ -29,15 +29,10 @@ LAUNCH = "import sys; from tasks import launch; launch.launch(2, [sys.executable
 OPTIMISER = {"learning_rate": 3e-3, "epsilon": 1e-8, "weight_decay": 0.0}
 DPO = {"steps": 24, "batch_size": 8, "max_tokens": 32, "validation_every": 6, "optimiser": OPTIMISER}
 RANKING = {"steps": 50, "batch_size": 16, "max_tokens": 32, "validation_every": 10, "optimiser": OPTIMISER}
-ROUND = {
-    "samples": 4,
-    "prompts": 24,
-    "sampling": {"max_new_tokens": 8},
-    "pairing": {"kind": "best_worst", "gap": 1e-6, "finished_winner": False},
-    "steps": 6,
-    "batch_size": 8,
-    "optimiser": {"learning_rate": 1e-3},
-}
+BEST_WORST = {"kind": "best_worst", "gap": 1e-6, "finished_winner": False}
+SET = {"near": None, "decontaminate": {"ngram": None, "near": False}, "validation_share": 0.0}
+SET |= {"max_prompt_tokens": 16, "max_answer_tokens": 16, "max_tokens": 32}
+ROUND = {"steps": 6, "batch_size": 8, "max_tokens": 32, "optimiser": {"learning_rate": 1e-3}}
 SAFE = {
     "steps": 10,
     "batch_size": 8,
@@ -165,6 +160,18 @@ def run_of(
         model_outs(name),
         **how,
     )
+
+
+def sample_set(
+    name: str, start: str, judge: str = "none", source: dict[str, Any] | None = None, **how: Any
+) -> Stage:
+    """The set `name` of the samples of a model, judged by a rule or a model."""
+    own = {"kind": "sampled", "samples": 4, "sampling": {"max_new_tokens": 8}, "prompts": {"train": 24}}
+    own |= {"reward": "final_answer" if judge == "none" else "reward_model"} | (source or {})
+    values = SET | {"origin": f"models/{start}/model", "data": "tiny", "judge": judge, "source": own}
+    inputs = [values["origin"], f"models/{judge}/model", "data/tiny/records", "data/tiny/tokenizer"]
+    outs = [f"data/{name}/pairs", f"metrics/preferences/{name}.json"]
+    return run_stage(f"preferences@{name}", {f"preferences.{name}": values}, inputs, outs, **how)
 
 
 def in_two_processes(stage: Stage, folder: Path, **execution: Any) -> Path:

@@ -13,20 +13,30 @@ from safetensors.torch import load_file
 from flows.graph.closure import Code
 from flows.graph.references import divisible, families
 from tasks import launch
+from tests.corpora.made import write_lines
 from tests.tasks.preference_inputs import (
+    BEST_WORST,
     DPO,
     RANKING,
-    ROUND,
+    SET,
     in_two_processes,
     make_folder,
     model_outs,
     run_of,
     run_stage,
+    sample_set,
 )
 
 
 def curve(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def bytes_of(folder: Path, *below: str) -> dict[str, bytes]:
+    """Files by their path in the folder; only those below the paths, where some are given."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    named = {path.relative_to(folder).as_posix(): path for path in files}
+    return {name: path.read_bytes() for name, path in named.items() if not below or name.startswith(below)}
 
 
 def same_curves(one: Path, other: Path, rows: int) -> None:
@@ -63,24 +73,32 @@ def test_a_round_samples_the_same_pairs_in_two_processes(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     make_folder(tmp_path)
     run_of("reward_model", "judge", RANKING | {"steps": 10, "validation_every": 5}, {})
-    own = {"start": "sft", "scorer": "judge"}
-    data = "data/dpo_iter/1"
-    stage = run_stage(
-        "dpo_iter@1",
-        {
-            "dpo_iter.common": ROUND | {"optimiser": {"learning_rate": 3e-4, "epsilon": 1e-5}},
-            "dpo_iter.rounds.1": own,
-        },
-        ["models/sft/model", "models/judge/model", "data/tiny/records"],
-        [*model_outs("dpo_iter_1"), data],
-    )
+    stage = sample_set("round_1", "sft", "judge", {"draw": 1, "pairing": BEST_WORST})
     outs = in_two_processes(stage, tmp_path)
-    assert [pair["id"] for pair in curve(outs / data / "pairs.jsonl")] == [
-        pair["id"] for pair in curve(Path(data) / "pairs.jsonl")
-    ]
-    for name in model_outs("dpo_iter_1"):
-        assert (outs / name).exists()
-    same_curves(outs / "curves/dpo_iter_1.jsonl", Path("curves/dpo_iter_1.jsonl"), 6)
+    one, other = (
+        [
+            (pair["id"], pair["chosen"], pair["rejected"])
+            for pair in curve(folder / "data/round_1/pairs/train.jsonl")
+        ]
+        for folder in (Path(), outs)
+    )
+    assert one == other
+    assert len(one) > 0
+    assert (outs / "metrics/preferences/round_1.json").exists()
+
+
+def test_raw_pairs_are_written_by_the_first_of_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path)
+    rows = [{"prompt": f"{n}+1", "chosen": f"#### {n + 1}", "rejected": "#### 0"} for n in range(6)]
+    (tmp_path / "raw").mkdir()
+    write_lines(tmp_path / "raw/likes.jsonl", rows)
+    source = {"kind": "trl", "splits": {"train": "likes.jsonl"}}
+    values = SET | {"origin": "raw", "data": "tiny", "judge": "none", "source": source}
+    outs = ["data/likes/pairs", "metrics/preferences/likes.json"]
+    inputs = ["raw", "data/tiny/records", "data/tiny/tokenizer"]
+    stage = run_stage("preferences@likes", {"preferences.likes": values}, inputs, outs)
+    assert bytes_of(in_two_processes(stage, tmp_path)) == bytes_of(tmp_path, *outs)
 
 
 def test_every_stage_that_joins_ranks_is_launched_in_several_processes():
@@ -94,9 +112,5 @@ def test_every_stage_that_joins_ranks_is_launched_in_several_processes():
         for path in sorted((root / "tasks").glob("*.py"))
         if "def run(stage: Stage)" in path.read_text("utf-8")
     ]
-    joining = {
-        kind
-        for kind in kinds
-        if {"tasks.training_run", "tasks.policy_run"} & code.closure([f"tasks.{kind}"])[0]
-    }
+    joining = {kind for kind in kinds if "pipelines.training.ranks" in code.closure([f"tasks.{kind}"])[0]}
     assert joining == {family.name for family in families(root) if divisible(family.meta)}

@@ -17,14 +17,17 @@ from pipelines.models import policy, reward_model
 from pipelines.models.packing import Segment
 from tasks.gate import write_gate
 from tests.tasks.preference_inputs import (
+    BEST_WORST,
     DPO,
     RANKING,
     ROUND,
     SAFE,
     bytes_below,
     make_folder,
+    model_outs,
     run_of,
     run_stage,
+    sample_set,
 )
 
 REFERENCE = "data/reference/dpo"
@@ -165,56 +168,54 @@ def test_safe_sft_learns_from_safe_answers_only():
     assert found["answers"]["safe"] == found["demonstrations"]
 
 
-def dpo_round(
-    number: str, start: str, own: dict[str, Any] | None = None, work: str = "work"
-) -> dict[str, Any]:
-    """Round `number` from the model `start`; its figures."""
-    own = {"start": start, "scorer": "reward_model"} | (own or {})
-    name = f"dpo_iter_{number}"
-    outs = [
-        f"models/{name}/model",
-        f"curves/{name}.jsonl",
-        f"metrics/train/{name}.json",
-        f"data/dpo_iter/{number}",
-    ]
-    inputs = [f"models/{start}/model", f"models/{own['scorer']}/model", "data/tiny/records"]
-    run_stage(
-        f"dpo_iter@{number}", {"dpo_iter.common": ROUND, f"dpo_iter.rounds.{number}": own}, inputs, outs, work
-    )
+def dpo_round(number: int, start: str, work: str = "work") -> dict[str, Any]:
+    """Round `number` from the model `start`: its samples, their reference and the run; the run's figures."""
+    name, data = f"dpo_iter_{number}", f"round_{number}"
+    sample_set(data, start, "reward_model", {"draw": number, "pairing": BEST_WORST}, work=work)
+    own = {"start": start, "data": data}
+    params = {f"dpo.runs.{name}.{key}": value for key, value in own.items()}
+    inputs, reference = [f"models/{start}/model", f"data/{data}/pairs"], f"data/reference/{name}"
+    run_stage(f"reference@{name}", params, inputs, [reference], work)
+    params = {"dpo.common": ROUND, f"dpo.runs.{name}": own}
+    run_stage(f"dpo@{name}", params, [*inputs, reference], model_outs(name), work)
     return metrics(f"metrics/train/{name}.json")
 
 
 def test_rounds_of_iterative_dpo_begin_at_log_two_from_the_round_before():
-    first, second = dpo_round("1", "sft"), dpo_round("2", "dpo_iter_1")
-    for number, found, start in (("1", first, "sft"), ("2", second, "dpo_iter_1")):
+    first, second = dpo_round(1, "sft"), dpo_round(2, "dpo_iter_1")
+    for number, found, start in ((1, first, "sft"), (2, second, "dpo_iter_1")):
         # dpo_vs_ppo.md 9.2.30
         assert curve(f"dpo_iter_{number}")[0]["loss"] == pytest.approx(0.693147, abs=1e-6)
-        assert (found["start"], found["round"], found["steps"]) == (start, int(number), 6)
-        assert found["pairing"]["prompts"] == 24
-        assert found["pairing"]["samples"] == 96
-        assert (
-            len(Path(f"data/dpo_iter/{number}/pairs.jsonl").read_text().splitlines())
-            == found["pairs"]
-            == found["pairing"]["pairs"]
-            > 0
-        )
-    before = bytes_below("models/dpo_iter_1", "data/dpo_iter/1", "curves/dpo_iter_1.jsonl")
-    dpo_round("1", "sft", work="again")
-    assert bytes_below("models/dpo_iter_1", "data/dpo_iter/1", "curves/dpo_iter_1.jsonl") == before
+        assert (found["start"], found["data"], found["steps"]) == (start, f"round_{number}", 6)
+        drawn = metrics(f"metrics/preferences/round_{number}.json")
+        assert (drawn["pairing"]["prompts"], drawn["pairing"]["samples"]) == (24, 96)
+        assert drawn["pairs"]["train"] == found["pairs"] > 0
+        samples = [
+            json.loads(line)
+            for line in Path(f"data/round_{number}/pairs/samples.jsonl").read_text("utf-8").splitlines()
+        ]
+        scores = [one["score"] for row in samples for one in row["samples"]]
+        assert drawn["samples"]["train"]["reward"] == pytest.approx(sum(scores) / len(scores))
+    outs = ("models/dpo_iter_1", "data/round_1", "curves/dpo_iter_1.jsonl")
+    before = bytes_below(*outs)
+    dpo_round(1, "sft", work="again")
+    assert bytes_below(*outs) == before
 
 
-def test_a_round_may_be_judged_by_the_exact_checker():
-    own = {
-        "scorer": "sft",
-        "reward": "final_answer",
-        "pairing": {"kind": "pass_fail", "pairs": 1, "finished_winner": True},
-    }
-    assert dpo_round("3", "sft", own)["pairs"] > 0
+def test_sets_with_another_draw_hold_other_samples_of_the_same_prompts():
+    samples = {}
+    for name, draw in (("one", 0), ("again", 0), ("other", 1)):
+        sample_set(name, "sft", source={"draw": draw})
+        samples[name] = Path(f"data/{name}/pairs/samples.jsonl").read_text()
+    assert samples["one"] == samples["again"] != samples["other"]
+    ids = [[json.loads(line)["id"] for line in samples[name].splitlines()] for name in ("one", "other")]
+    assert ids[0] == ids[1]
 
 
 def test_a_filter_that_leaves_no_pair_says_what_it_took():
-    with pytest.raises(ValueError, match=r"round 4: no pair came of the samples .*'small_gap': 24"):
-        dpo_round("4", "sft", {"pairing": {"kind": "best_worst", "gap": 1e6, "finished_winner": False}})
+    far = BEST_WORST | {"gap": 1e6}
+    with pytest.raises(ValueError, match=r"preferences round_4: no training pair is left .*small_gap 24"):
+        sample_set("round_4", "sft", "reward_model", {"pairing": far})
 
 
 def test_a_set_is_sampled_with_both_labels_and_read_by_the_next_stages():

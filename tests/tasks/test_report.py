@@ -466,7 +466,7 @@ def test_a_browser_fills_in_the_timings(here: Path):
         ("sft", "sft"),
         ("grpo", "rl@grpo"),
         ("dpo", "dpo@dpo"),
-        ("dpo_iter_2", "dpo_iter@2"),
+        ("dpo_iter_2", "dpo@dpo_iter_2"),
         ("ppo_rm", "rl@ppo_rm"),
         ("rlvr_soft", "rl@rlvr_soft"),
     ],

@@ -83,6 +83,8 @@ def test_tables_hold_the_figures_of_the_files(folder: Path):
     assert row[7:] == [
         f"{report_of['calibration'][key]:.4g}" for key in ("ece", "brier", "log_loss", "temperature")
     ]
+    samples = cells.row("Judged samples", "exam_pairs")
+    assert samples == ["exam_pairs", "train", "0.25", "0.5", "1", "9.5", "3"]
     assert cells.tables["Accuracy by source"][0] == ["model ", "hh ", "xstest "]
     match = metrics(folder, "wins/checker.json")["matches"][0]
     row = cells.row("Win, tie, lose: checker, judged by checker", "dpo against sft")

@@ -10,6 +10,9 @@ from pydantic import ValidationError
 from pipelines.corpora.pair import read_pairs, write_pairs
 from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairing_params import BestWorst, CodeRule, PassFail
+from pipelines.corpora.pairs.sampled import Sampled, preferences
+from pipelines.corpora.pairs.sampled_params import SampledParams
+from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences
 from pipelines.models import reward_model
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.models.reward_model import RewardModelJudge
@@ -18,12 +21,14 @@ from pipelines.rewards.rules import final_answer
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import error
 from pipelines.rollouts.engines.local import LocalEngine
-from pipelines.training.preference_rounds import figures, round_pairs, sample_and_judge
-from pipelines.training.preference_rounds_params import RoundParams, RoundSampling
+from pipelines.rollouts.rollout_params import SamplingParams
+from pipelines.training.preference_rounds import figures, sample_and_judge
+from tasks.preferences_params import PreferenceSet
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 from tests.training.stages import make_half_able_model
 
-SAMPLING = RoundSampling(max_new_tokens=8)
+SAMPLING = SamplingParams(max_new_tokens=8)
+OPEN = {"near": None, "decontaminate": {"ngram": None, "near": False}, "validation_share": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +54,20 @@ def records(tokens):
 
 def sample(engine, tokens, judge, records, iteration=1, share=0.0):
     return sample_and_judge(engine, tokens, judge, records, 4, SAMPLING, 0, iteration, share)
+
+
+def round_pairs(tokens, records, judged, how, max_tokens=64) -> PreferenceSets:
+    """What the stage makes of judged samples."""
+    prompts = [
+        Sampled(record.id, record.prompt, tuple(own), solution=record.response)
+        for record, own in zip(records, judged, strict=True)
+    ]
+    found, counts = preferences(prompts, SampledParams(pairing=how.model_dump()), "round", 0)
+    limits = {"max_prompt_tokens": max_tokens - 1, "max_answer_tokens": max_tokens, "max_tokens": max_tokens}
+    settings = PreferenceSet.model_validate(
+        {"origin": "models/sft/model", "data": "tiny", "source": {"kind": "sampled"}, **OPEN, **limits}
+    )
+    return build_preferences("round", settings, Found(found, pairing=counts), tokens, {}, 0)
 
 
 def one(text, score, passed=True, finished=True, ids=None):
@@ -92,10 +111,10 @@ def test_an_error_of_the_judge_is_in_no_pair(engine, tokens, records):
     assert len(lost) == figures(judged)["errors"] == 27
     assert all(math.isnan(each.score) for each in lost)
     for how in (BestWorst(), PassFail(pairs=4)):
-        made = round_pairs(records, judged, how, 0, "round", 64)
-        assert made.pairs
-        assert made.counts["unjudged"] == 27
-        assert all(not math.isnan(score) for pair in made.pairs for score in pair.meta["scores"])
+        made = round_pairs(tokens, records, judged, how)
+        assert made.pairs["train"]
+        assert made.metrics["pairing"]["unjudged"] == 27
+        assert all(not math.isnan(score) for pair in made.pairs["train"] for score in pair.meta["scores"])
     with pytest.raises(CheckerFailed, match="27 of 80 verdicts are errors"):
         sample(engine, tokens, Sometimes(final_answer), records, share=0.3)
 
@@ -103,7 +122,7 @@ def test_an_error_of_the_judge_is_in_no_pair(engine, tokens, records):
 # -- pairs ---------------------------------------------------------------------------------------------------
 
 
-def test_best_against_worst_with_every_filter_counted(records):
+def test_best_against_worst_with_every_filter_counted(tokens, records):
     """dpo_vs_ppo.md 4.2: best against worst, pairs with a gap of at most 1e-6 or identical text out; too long
     ones as well.
     """
@@ -120,34 +139,33 @@ def test_best_against_worst_with_every_filter_counted(records):
         # a cut one can lose
         [one("a", 0.0, False, finished=False), one("b", 3.0), one("c", 1.0), one("d", 1.0)],
     ]
-    made = round_pairs(records[:8], judged, BestWorst(), 0, "round 1", 20)
-    assert [(pair.id, pair.chosen, pair.rejected) for pair in made.pairs] == [
-        ("round 1:sum:0:0", "b", "c"),
-        ("round 1:sum:7:0", "b", "a"),
-    ]
-    assert made.pairs[0].meta == {"scores": [3.0, -2.0]}
-    assert +made.counts == {
+    made = round_pairs(tokens, records[:8], judged, BestWorst(), 20)
+    prompts = {record.prompt: place for place, record in enumerate(records[:8])}
+    found = sorted((prompts[pair.prompt], pair.chosen, pair.rejected) for pair in made.pairs["train"])
+    assert found == [(0, "b", "c"), (7, "b", "a")]
+    assert {"scores": [3.0, -2.0]} in [pair.meta for pair in made.pairs["train"]]
+    assert made.metrics["pairing"] == {
         "prompts": 8,
         "samples": 32,
-        "pairs": 2,
-        "prompts_with_pairs": 2,
+        "pairs": 4,
+        "prompts_with_pairs": 4,
         "small_gap": 1,
         "identical_text": 1,
         "unfinished_winner": 5,
         "no_contrast": 2,
         "unjudged": 3,
-        "too_long": 1,
-        "equal_tokens": 1,
     }
+    assert made.metrics["removed"] == {"too_long": 1, "equal_tokens": 1}
+    assert made.metrics["cut"] == {"chosen": 0, "rejected": 0}
 
 
-def test_the_gap_is_a_threshold(records):
+def test_the_gap_is_a_threshold(tokens, records):
     judged = [[one("a", 0.0), one("b", 1.0)], [one("a", 0.0), one("b", 1.01)]]
-    made = round_pairs(records[:2], judged, BestWorst(gap=1.0), 0, "round", 64)
-    assert [pair.id for pair in made.pairs] == ["round:sum:1:0"]
+    made = round_pairs(tokens, records[:2], judged, BestWorst(gap=1.0))
+    assert [pair.prompt for pair in made.pairs["train"]] == [records[1].prompt]
 
 
-def test_code_takes_the_data_sets_solution_where_nothing_passes(records):
+def test_code_takes_the_data_sets_solution_where_nothing_passes(tokens, records):
     """dpo_vs_ppo.md 9.2.26."""
     texts = [f"x = {number}" for number in range(5)]
     judged = [
@@ -155,34 +173,34 @@ def test_code_takes_the_data_sets_solution_where_nothing_passes(records):
         [one(text, 10.0, True) for text in texts],
         [one(text, 10.0 * (index < 2), index < 2) for index, text in enumerate(texts)],
     ]
-    made = round_pairs(records[:3], judged, CodeRule(pairs=2), 0, "round", 64)
-    first, *others = [pair for pair in made.pairs if pair.id.startswith("round:sum:0")]
-    assert (first.chosen, first.chosen_ids, first.meta) == (
-        records[0].response,
-        records[0].response_ids,
-        {"from_dataset": True},
-    )
-    assert all(pair.chosen == records[0].response for pair in others)
-    assert not [pair for pair in made.pairs if ":sum:1:" in pair.id]
-    both = [pair for pair in made.pairs if ":sum:2:" in pair.id]
+    made = round_pairs(tokens, records[:3], judged, CodeRule(pairs=2))
+    by_prompt = {record.prompt: [] for record in records[:3]}
+    for pair in made.pairs["train"]:
+        by_prompt[pair.prompt].append(pair)
+    own, none, both = by_prompt.values()
+    assert len(own) == 2
+    for pair in own:
+        assert (pair.chosen, pair.chosen_ids) == (records[0].response, records[0].response_ids)
+        assert pair.meta == {"from_dataset": True}
+    assert not none
     assert len(both) == 2
     assert all(pair.chosen in texts[:2] and pair.rejected in texts[2:] for pair in both)
-    assert made.counts["from_dataset"] == 1
-    assert made.counts["no_failure"] == 1
+    assert made.metrics["pairing"]["from_dataset"] == 1
+    assert made.metrics["pairing"]["no_failure"] == 1
 
 
 def test_a_round_end_to_end_is_repeatable_and_readable(engine, tokens, scored, records, tmp_path):
     rounds = [
-        round_pairs(records, sample(engine, tokens, scored, records), BestWorst(), 0, "dpo_iter_1", 64)
-        for _ in range(2)
+        round_pairs(tokens, records, sample(engine, tokens, scored, records), BestWorst()) for _ in range(2)
     ]
     assert rounds[0] == rounds[1]
-    assert rounds[0].pairs
-    write_pairs(tmp_path / "pairs.jsonl", rounds[0].pairs)
-    assert read_pairs(tmp_path / "pairs.jsonl") == rounds[0].pairs
-    by_id = {record.id: record for record in records}
-    for pair in rounds[0].pairs:
-        assert pair.prompt_ids == by_id[pair.id.removeprefix("dpo_iter_1:").rpartition(":")[0]].prompt_ids
+    pairs = rounds[0].pairs["train"]
+    assert pairs
+    write_pairs(tmp_path / "pairs.jsonl", pairs)
+    assert read_pairs(tmp_path / "pairs.jsonl") == pairs
+    by_prompt = {record.prompt: record for record in records}
+    for pair in pairs:
+        assert pair.prompt_ids == by_prompt[pair.prompt].prompt_ids
         assert pair.chosen_ids[-1] == tokens.eos_id
         assert pair.meta["scores"][0] > pair.meta["scores"][1]
 
@@ -194,17 +212,18 @@ def test_defaults_are_those_of_the_specification():
     """dpo_vs_ppo.md 4.2: n 4, best against worst, gap 1e-6, temperature 1, top-k 200, 256 new tokens, the
     reward model's score.
     """
-    params = RoundParams()
+    source = {"kind": "sampled", "reward": "reward_model", "pairing": {"kind": "best_worst"}}
+    settings = {"origin": "models/sft/model", "data": "exam", "judge": "judge", "source": source}
+    params = PreferenceSet.model_validate(settings).source
     assert (params.samples, params.pairing, params.pairing.gap) == (4, BestWorst(), 1e-6)
     assert (params.sampling.temperature, params.sampling.top_k, params.sampling.max_new_tokens) == (
         1.0,
         200,
         256,
     )
-    assert params.reward == RewardModelParams()
+    assert params.reward == RewardModelParams(model="judge")
     with pytest.raises(ValidationError, match="greater than 0"):
-        RoundParams(sampling={"temperature": 0})
-    assert RoundParams(reward="final_answer", pairing={"kind": "pass_fail"}).reward.kind == "final_answer"
+        PreferenceSet.model_validate({**settings, "source": {**source, "sampling": {"temperature": 0}}})
 
 
 def test_figures_leave_errors_out():

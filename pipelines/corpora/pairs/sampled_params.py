@@ -1,4 +1,4 @@
-"""Options of preferences that are made of a model's samples, judged by a checker."""
+"""Options of preferences that are made of a model's samples, judged by a rule or by a model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from pydantic import Field, model_validator
 
 from pipelines.corpora.pairing_params import PairingParams, PassFail
 from pipelines.corpora.split import Side
-from pipelines.settings import RULE, Choice, Seam, Settings
-
-CHECKER = RULE
+from pipelines.settings import JUDGE, Choice, Seam, Settings
 
 
 class Drawing(Settings):
@@ -56,9 +54,16 @@ class SampledParams(Choice):
         min_length=1,
         description="RL, validation and held-out prompts that are sampled; 0: all",
     )
-    reward: Annotated[Choice, CHECKER] = Field(
-        default_factory=partial(CHECKER.choose, "final_answer"),
-        description="the checker that judges the samples, with its options",
+    draw: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="sets with equal numbers draw a prompt's samples with the same random numbers: rounds "
+        "take 1, 2, …",
+    )
+    reward: Annotated[Choice, JUDGE] = Field(
+        default_factory=partial(JUDGE.choose, "final_answer"),
+        description="what judges the samples: a rule, or a model (the set's `judge`), with its options",
     )
     max_error_share: float = Field(
         0.05,

@@ -1,0 +1,43 @@
+"""The setting `judge`: which run made the model that gives a reward. It is named once, and the reward's own
+option `model` follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.settings import JUDGE, Choice
+
+NONE = "none"  # a rule gives the reward
+
+
+def with_judge(reward: Any, judge: Any) -> Any:
+    """A reward as written, with `judge` for its model where its model is a run; anything else as it is."""
+    if not _asks_run(reward):
+        return reward
+    return {"model": judge, **(reward if isinstance(reward, Mapping) else {"kind": reward})}
+
+
+def check_judge(reward: Choice | None, judge: str) -> None:
+    """ValueError where the reward and its judge contradict each other; None is a reward that nothing asks."""
+    if reward is None or not reward.model_is_run:
+        if judge != NONE:
+            kind = f"the reward {reward.kind}" if reward else "what is not sampled"
+            raise ValueError(
+                f"{kind} asks no model: judge must be none, for a run waits for what it names, not {judge}"
+            )
+    elif judge == NONE:
+        raise ValueError(f"the reward {reward.kind} asks a model: name in judge the run that made it")
+    elif getattr(reward, "model", judge) != judge:
+        raise ValueError(
+            f"reward.model is {getattr(reward, 'model', None)}, judge is {judge}: leave reward.model out"
+        )
+
+
+def _asks_run(reward: Any) -> bool:
+    kind = reward.get("kind") if isinstance(reward, Mapping) else reward
+    try:
+        return isinstance(kind, str) and JUDGE.options(kind).model_is_run
+    except ValueError:  # no such reward: said by its own check
+        return False
