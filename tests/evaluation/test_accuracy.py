@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from pipelines.corpora.record import Record
 from pipelines.evaluation.accuracy import accuracy, by_key, wilson
@@ -32,6 +33,12 @@ def test_the_interval_holds_the_share_and_mirrors(pair):
     low, high = wilson(successes, n)
     assert 0 <= low <= successes / n <= high <= 1
     assert wilson(n - successes, n) == pytest.approx((1 - high, 1 - low))
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_whole_counts_agree_with_scipy(pair):
+    theirs = binomtest(*pair).proportion_ci(method="wilson")
+    assert wilson(*pair) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
 def test_nothing_known():

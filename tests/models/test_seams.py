@@ -2,6 +2,8 @@
 what the function takes.
 """
 
+import sys
+
 import pytest
 
 from pipelines import seams
@@ -94,3 +96,19 @@ def test_membership_is_that_of_the_list(seam: Seam):
     files = {path.stem for path in seams.paths(seam.package)}
     for name in [*files, "nothing", "__init__", "", "../settings", "a b", "x" * 300, "final_answer\0"]:
         assert (name in seam) is (name in names), name
+
+
+def test_choices_lie_in_the_folder_or_in_its_rooms_and_each_name_once(seam, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "seamed", raising=False)
+    monkeypatch.setattr(seams, "ROOMS", {"seamed": ("room",)})
+    (tmp_path / "seamed/room").mkdir()
+    (tmp_path / "seamed/room/__init__.py").write_text("")
+    text = "def check(text, answer, finished):\n    return 'room'\n"
+    (tmp_path / "seamed/room/roomed.py").write_text(text)
+    assert {"roomed", "first_line"} <= set(seam.names())
+    assert seam.check("roomed") == "roomed"
+    assert seam.modules("roomed") == ["seamed.room.roomed"]
+    assert seams.load("seamed", "roomed").check("", "", True) == "room"
+    (tmp_path / "seamed/roomed.py").write_text(text)
+    with pytest.raises(ValueError, match=r"seamed/roomed\.py or .*seamed/room/roomed\.py: rename one"):
+        seam.check("roomed")
