@@ -31,7 +31,7 @@ def test_the_graphs_methods_have_sections():
 def test_a_preset_runs(tokens, tmp_path, method):
     written = laid_over(SECTION["common"], SECTION["methods"][method])
     whole = PolicyParams.model_validate(written)  # as it is
-    small = laid_over(written, SMALL | {"prompts": 24 if whole.samples == 1 else 8})
+    small = laid_over(written, SMALL | {"prompts": 24 if whole.responses == 1 else 8})
     if whole.sampler.kind == "tree":
         small["sampler"] = written["sampler"] | {"branching": [3, 2], "segment": 3}
     if whole.refill is not None:
