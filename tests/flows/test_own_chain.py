@@ -38,8 +38,8 @@ evaluate: {models: [ppo], settings: {reward: math_answer}}
 SMALL = """\
 # Sizes for seconds. A model that has hardly learnt seldom ends an answer, so that a cut one may win.
 preferences:
-  round_1: {source: &few {kind: sampled, samples: 8, prompts: {train: 0}, sampling: {top_k: 0, max_new_tokens: 16}, pairing: {kind: best_worst, finished_winner: false}}}
-  round_2: {source: *few}
+  round_1: {source: {kind: sampled, samples: 8, prompts: {train: 0}, sampling: {top_k: 0, max_new_tokens: 16}, pairing: {kind: best_worst, finished_winner: false}}}
+  round_2: {source: {kind: sampled, samples: 8, prompts: {train: 0}, sampling: {top_k: 0, max_new_tokens: 16}, pairing: {kind: best_worst, finished_winner: false}}}
 base: {architecture: {hidden_size: 32, intermediate_size: 64, layers: 2}}
 sft: {steps: 3, batch_size: 8, optimiser: {kind: adamw}}
 reward_model: {common: {batch_size: 4, validation_every: 0, keep: last}}
