@@ -206,6 +206,7 @@ def _lay(root: Path, name: str, base: str) -> Any:
         if one != DEFAULT:
             overlay = load_with_comments(root / FOLDER / f"{one}.yaml")
             overlay.pop(EXTENDS, None)
+            _part_aliases(overlay, set())
             _overlay(document, overlay)
     _keep_corpus(document, base)
     for family in families(root):
@@ -213,6 +214,26 @@ def _lay(root: Path, name: str, base: str) -> Any:
         if family.from_params and at(document, family.over) is None:
             _put(document, Change(family.over, ABSENT, CommentedMap()))
     return document
+
+
+def _part_aliases(node: Any, seen: set[int]) -> None:
+    """Give every alias of YAML (`*name`) values of its own: what a later recipe lays over one must not
+    change the others.
+    """
+    for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
+        if not isinstance(value, (dict, list)):
+            continue
+        if id(value) in seen:
+            node[key] = _copied(value)
+        else:
+            seen.add(id(value))
+            _part_aliases(value, seen)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return CommentedMap((key, _copied(item)) for key, item in value.items())
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _empty(document: Any, root: Path) -> None:

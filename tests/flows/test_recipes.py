@@ -292,10 +292,24 @@ def test_a_recipe_starts_from_nothing_and_keeps_presets_and_what_runs_share(root
     assert (root / PARAMS).read_bytes() == before
 
 
+def test_an_alias_is_a_value_of_its_own_once_another_recipe_lies_over_it(root: Path):
+    (root / "recipes/sizes.yaml").write_text(
+        "extends: [default]\nrl: {methods: {one: &few {prompts: 4, credit: {kind: group}}, two: *few}}\n"
+    )
+    (root / "recipes/over.yaml").write_text(
+        "extends: [sizes]\nrl: {methods: {two: {prompts: 8, credit: {spread: none}}}}\n"
+    )
+    recipes.use(root, "over")
+    found = read_yaml(root / PARAMS)["rl"]["methods"]
+    assert found["one"] == {"prompts": 4, "credit": {"kind": "group"}}
+    assert found["two"] == {"prompts": 8, "credit": {"kind": "group", "spread": "none"}}
+
+
 def test_recipes_compose(root: Path):
     (root / "recipes/mine.yaml").write_text(MINE)
     (root / "recipes/pairs.yaml").write_text(
-        "preferences: {likes: {origin: raw/likes, source: {kind: trl, splits: {train: a.jsonl}}}}\ndpo: {runs: {dpo: {start: one, preferences: likes}}}\n"
+        "preferences: {likes: {origin: raw/likes, data: exam, judge: none, source: {kind: trl, splits: {train: a.jsonl}}}}\n"
+        "dpo: {runs: {dpo: {start: one, data: likes}}}\n"
     )
     (root / "recipes/both.yaml").write_text("extends: [mine, pairs]\nsft: {steps: 7}\n")
     recipes.use(root, "mine+pairs")
