@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.docs.markdown import ROOT
 from tests.docs.pages import Block, blocks, printed, put
 from tests.docs.test_commands import commands, wrong
 from tests.flows import toy
+from tests.flows.prefect_api import served
 
 FOLLOWED = [
     "first-run",
@@ -41,9 +43,18 @@ PAGES = [
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> toy.Project:
-    """A clone with the recipe `quick` and tiny settings, in which SFT and GRPO have run."""
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("prefect")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, api: str) -> toy.Project:
+    """A clone with the recipe `quick` and tiny settings, in which SFT and GRPO have run; its runs share one
+    Prefect server.
+    """
     made = clone.make(tmp_path_factory.mktemp("pages") / "project")
+    made.env["PREFECT_API_URL"] = api
     assert made.call("use", "quick").returncode == 0
     for key, value in clone.TINY.items():
         made.set(key, value)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,33 +16,16 @@ from typing import Any
 
 import pytest
 
-from tests.flows.toy import ALL, Project, environment
-
-SERVER = """
-import os, sys
-from pathlib import Path
-from flows.running.prefect_server import Server
-server = Server(Path(sys.argv[1]), ui=True)  # with Prefect's scheduler, as `whetstone ui` starts it
-server.ready(180)
-print(server.url, flush=True)
-sys.stdin.read()
-server.stop()
-"""
+from tests.flows.prefect_api import served
+from tests.flows.toy import ALL, Project
 
 
 @pytest.fixture(scope="module")
-def api(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Prefect server that lives as long as this module's tests."""
     home = tmp_path_factory.mktemp("prefect")
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(home)], cwd=finished, env={**environment(home), "PREFECT_HOME": str(home)},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        yield process.stdout.readline().strip()  # type: ignore[union-attr]
-    finally:
-        process.stdin.close()  # type: ignore[union-attr]
-        process.wait(30)
+    with served(home, ui=True) as url:
+        yield url
 
 
 def ask(api: str, path: str, **body: Any) -> Any:
