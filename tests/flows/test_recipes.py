@@ -308,7 +308,7 @@ def test_an_alias_is_a_value_of_its_own_once_another_recipe_lies_over_it(root: P
 def test_recipes_compose(root: Path):
     (root / "recipes/mine.yaml").write_text(MINE)
     (root / "recipes/pairs.yaml").write_text(
-        "preferences: {likes: {origin: raw/likes, data: exam, judge: none, source: {kind: trl, splits: {train: a.jsonl}}}}\n"
+        "preferences: {likes: {origin: raw/likes, data: mine, judge: none, source: {kind: trl, splits: {train: a.jsonl}}}}\n"
         "dpo: {runs: {dpo: {start: one, data: likes}}}\n"
     )
     (root / "recipes/both.yaml").write_text("extends: [mine, pairs]\nsft: {steps: 7}\n")
