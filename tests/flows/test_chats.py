@@ -37,6 +37,7 @@ SETTINGS = {
     "preferences.likes": {
         "origin": "raw/likes.jsonl",
         "data": "chats",
+        "judge": "none",
         "source": {"kind": "trl", "splits": {"train": "likes.jsonl"}},
         "validation_share": 0.0,
         **OPEN,
