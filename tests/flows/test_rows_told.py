@@ -26,6 +26,8 @@ CORPUS = {
 }
 PAIRS = {
     "origin": "raw/pairs",
+    "data": "small",
+    "judge": "none",
     "source": {"kind": "table", "splits": {"train": "pairs.jsonl"}},
     "validation_share": 0.0,
     "max_prompt_tokens": 40,
