@@ -25,6 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from flows.graph.params_file import read_yaml  # noqa: E402
+from flows.graph.presets import with_presets  # noqa: E402
 from pipelines.quiet import quiet  # noqa: E402
 
 quiet(offline=True)
@@ -62,13 +64,16 @@ def run_stage(
 
 def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float]:
     """Run the wanted stages of the default graph in the current folder; returns seconds by stage."""
-    corpus, seconds = params["train"]["corpus"], {}
-    identity = {"identity.seed": params["identity"]["seed"], "train.corpus": corpus}
+    corpus, seconds = "exam", {}
+    identity = {"identity.seed": params["identity"]["seed"]}
     records, tokenizer = f"data/{corpus}/records", f"data/{corpus}/tokenizer"
 
     def go(name: str, sections: dict[str, Any], inputs: list[str], outs: list[str]) -> None:
         if name.partition("@")[0] in stages and not all(Path(out).exists() for out in outs):
             seconds[name] = run_stage(name, identity | sections, inputs, outs, params["execution"])
+
+    def own(kind: str, name: str) -> dict[str, Any]:
+        return {f"{kind}.common": params[kind]["common"], f"{kind}.runs.{name}": params[kind]["runs"][name]}
 
     raw = params["corpus"][corpus]["raw"]
     go(
@@ -77,10 +82,10 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
         [raw],
         [records, tokenizer, f"metrics/corpus/{corpus}.json"],
     )
-    go("base", {"base": params["base"]}, [tokenizer], ["models/base/model"])
+    go("base@base", own("base", "base"), [tokenizer], ["models/base/model"])
     go(
-        "sft",
-        {"sft": params["sft"]},
+        "sft@sft",
+        own("sft", "sft"),
         ["models/base/model", records],
         ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"],
     )
@@ -89,22 +94,17 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
         for name, run in params["rl"]["runs"].items()
         if run["data"] == corpus and run["judge"] == "none"
     }
-    for method, own in runs.items():
+    for method, run in runs.items():
         outs = [f"models/{method}/model", f"curves/{method}.jsonl", f"metrics/train/{method}.json"]
-        preset = params["rl"]["methods"][own["method"]]
-        sections = {
-            "rl.common": params["rl"]["common"],
-            f"rl.methods.{own['method']}": preset,
-            f"rl.runs.{method}": own,
-        }
-        go(f"rl@{method}", sections, ["models/sft/model", records], outs)
-    for model in params["evaluate"]["models"]:
+        preset = {f"rl.methods.{run['method']}": params["rl"]["methods"][run["method"]]}
+        go(f"rl@{method}", own("rl", method) | preset, ["models/sft/model", records], outs)
+    for name, run in params["evaluate"]["runs"].items():
         inputs, outs = (
-            [f"models/{model}/model", records],
-            [f"metrics/evaluate/{model}.json", f"samples/{model}.jsonl"],
+            [f"models/{run['model']}/model", records],
+            [f"metrics/evaluate/{name}.json", f"samples/{name}.jsonl"],
         )
-        if Path(inputs[0]).exists():
-            go(f"evaluate@{model}", {"evaluate.settings": params["evaluate"]["settings"]}, inputs, outs)
+        if run["data"] == corpus and Path(inputs[0]).exists():
+            go(f"evaluate@{name}", own("evaluate", name), inputs, outs)
     return seconds
 
 
@@ -118,7 +118,7 @@ def override(params: dict[str, Any], edits: list[str]) -> dict[str, Any]:
         *parents, last = key.split(".")
         section = params
         for parent in parents:
-            section = section[parent]
+            section = section.setdefault(parent, {})
         section[last] = yaml.safe_load(value)
     return params
 
@@ -154,7 +154,6 @@ def _shown(figures: dict[str, float]) -> str:
 
 
 def main() -> None:
-    import yaml
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -170,7 +169,7 @@ def main() -> None:
         help="the problems that are evaluated",
     )
     options = parser.parse_args()
-    params = override(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), options.edits)
+    params = override(with_presets(read_yaml(ROOT / "params.yaml"), ROOT), options.edits)
     results = {}
     for seed in options.seeds:
         folder = Path(options.keep or tempfile.mkdtemp(prefix="embedded-")) / f"seed-{seed}"

@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.embedded_learning import override, pipeline, run_stage  # noqa: E402
+from flows.graph.params_file import read_yaml  # noqa: E402
+from flows.graph.presets import with_presets  # noqa: E402
 
 # Student, by number of seeds
 T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -41,9 +43,8 @@ def prepare(folder: Path, seed: int, params: dict[str, Any]) -> None:
     if not Path("raw").exists():
         Path("raw").symlink_to(ROOT / "raw")
     params["identity"]["seed"] = seed
-    pipeline(
-        params | {"evaluate": params["evaluate"] | {"models": ["sft"]}}, ("corpus", "base", "sft", "evaluate")
-    )
+    evaluate = params["evaluate"] | {"runs": {"sft": {"model": "sft", "data": "exam"}}}
+    pipeline(params | {"evaluate": evaluate}, ("corpus", "base", "sft", "evaluate"))
 
 
 def train(folder: Path, seed: int, label: str, method: str, params: dict[str, Any], tokens: int) -> None:
@@ -55,9 +56,9 @@ def train(folder: Path, seed: int, label: str, method: str, params: dict[str, An
         Path(name).parent.mkdir(exist_ok=True)
         if not Path(name).exists():
             Path(name).symlink_to(folder / name)
-    corpus = params["train"]["corpus"]
+    corpus = "exam"
     records = f"data/{corpus}/records"
-    common = {"identity.seed": seed, "train.corpus": corpus}
+    common = {"identity.seed": seed}
     run = {"method": method, "start": "sft", "data": corpus, "judge": "none"}
     own = params["rl"]["methods"][method] | {
         "token_budget": tokens,
@@ -76,7 +77,10 @@ def train(folder: Path, seed: int, label: str, method: str, params: dict[str, An
     )
     seconds = time.monotonic() - started
     outs = [f"metrics/evaluate/{method}.json", f"samples/{method}.jsonl"]
-    evaluation = common | {"evaluate.settings": params["evaluate"]["settings"]}
+    evaluation = common | {
+        "evaluate.common": params["evaluate"]["common"],
+        f"evaluate.runs.{method}": {"model": method, "data": corpus},
+    }
     run_stage(f"evaluate@{method}", evaluation, [f"models/{method}/model", records], outs, execution)
     rows = [json.loads(line) for line in Path(f"curves/{method}.jsonl").read_text("utf-8").splitlines()]
     summary = {"label": label, "method": method, "seed": seed, "seconds": seconds} | facts(rows)
@@ -153,7 +157,6 @@ def table(folder: Path, seeds: list[int], labels: list[str]) -> str:
 
 
 def main() -> None:
-    import yaml
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -169,7 +172,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="run anew what is there")
     parser.add_argument("--one", nargs=3, metavar=("SEED", "LABEL", "METHOD"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    params = override(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), options.edits)
+    params = override(with_presets(read_yaml(ROOT / "params.yaml"), ROOT), options.edits)
     params["execution"]["threads"] = 1
     folder = Path(options.folder).resolve()
     if options.one:

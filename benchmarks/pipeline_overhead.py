@@ -41,7 +41,7 @@ def wide(folder: Path) -> toy.Project:
         "rl.runs",
         {name: {"method": name, "start": "sft", "data": "exam", "judge": "none"} for name in METHODS},
     )
-    project.set("evaluate.models", ["sft", *METHODS])
+    project.set("evaluate.runs", {name: {"model": name, "data": "exam"} for name in ("sft", *METHODS)})
     project.set("execution.jobs", 1)  # so that stages do not slow each other
     return project
 
@@ -125,7 +125,7 @@ def measure(folder: Path, runs: int) -> list[tuple[str, float, float]]:
     idle = statistics.median(wall(lambda: project.call("run")) for _ in range(runs))
     firsts, overheads, gaps, commands = [], [], [], []
     for number in range(runs):
-        project.set("evaluate.settings.samples", number + 2)
+        project.set("evaluate.common.samples", number + 2)
         first, overhead, command = working_run(project)
         firsts.append(first)
         overheads.append(overhead)

@@ -29,6 +29,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from flows.graph.params_file import read_yaml  # noqa: E402
+from flows.graph.presets import with_presets  # noqa: E402
 from pipelines.settings import laid_over  # noqa: E402
 from tasks.launch import die_with_parent  # noqa: E402
 
@@ -97,7 +99,7 @@ def settings(edits: list[str]) -> dict[str, Any]:
 
     recipe = ROOT / "recipes/preference_ladder.yaml"
     params = laid_over(
-        yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), yaml.safe_load(recipe.read_text("utf-8"))
+        with_presets(read_yaml(ROOT / "params.yaml"), ROOT), yaml.safe_load(recipe.read_text("utf-8"))
     )
     params = laid_over(params, EXTRAS)
     for number, start in SAMPLED_FROM.items():
@@ -105,14 +107,15 @@ def settings(edits: list[str]) -> dict[str, Any]:
         own = {"origin": f"models/{start}/model", "judge": "reward_safe", "source": {"draw": number}}
         params["preferences"][f"round_{number}"] = laid_over(first, own)
     models = [name for chain in CHAINS.values() for name in chain]
-    params["evaluate"]["models"] = ["sft", "sft_safe", *models]
+    measured = ["sft", "sft_safe", *models]
+    params["evaluate"]["runs"] = {name: {"model": name, "data": "exam"} for name in measured}
     params["assess"]["models"] = {
         name: {
             "reference": FROM_SAFE.get(name, "sft"),
             "prompts": "exam",
             "data": "exam" if name in HELPFUL else "exam_safety_all",
         }
-        for name in params["evaluate"]["models"]
+        for name in measured
     }
     params["wins"] = {"checker": {"judge": "checker", "matches": MATCHES}}
     params["execution"] |= {"threads": 1, "checkpoint_period_s": 1e9}

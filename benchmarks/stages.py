@@ -115,7 +115,7 @@ class Graph:
                 text,
             )
 
-        sections = [fill(one) for one in entry.get("params", ()) if isinstance(one, str)]
+        sections = [fill(one) for one in entry.get("meta", {}).get("settings", ())]
         outs = [fill(one) for one in entry["outs"] if not one.endswith("/lineage.json")]
         return Declared(
             name,

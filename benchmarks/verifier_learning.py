@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.embedded_learning import override, run_stage  # noqa: E402
+from flows.graph.params_file import read_yaml  # noqa: E402
+from flows.graph.presets import with_presets  # noqa: E402
 from pipelines.settings import laid_over  # noqa: E402
 
 SET = ["data/rlvr/records", "data/rlvr/tokenizer"]
@@ -66,7 +68,9 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
         [settings["origin"]],
         [*SET, "metrics/rlvr_set/rlvr.json"],
     )
-    go("rlvr_start@rlvr_start", of_runs("rlvr_start", "rlvr_start"), SET, model("rlvr_start"))
+    go("base@rlvr_base", of_runs("base", "rlvr_base"), SET, ["models/rlvr_base/model"])
+    start = ["models/rlvr_base/model", *SET]
+    go("sft@rlvr_start", of_runs("sft", "rlvr_start"), start, model("rlvr_start"))
     for name, own in params["judgements"].items():
         outs = [f"data/{name}/judgements", f"metrics/judgements/{name}.json"]
         go(f"judgements@{name}", {f"judgements.{name}": own}, [own["origin"], *SET], outs)
@@ -100,12 +104,8 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
         }
         go(f"rl@{name}", sections, inputs, model(name))
     for name in MODELS:
-        sections = {
-            "rlvr_evaluate.settings": params["rlvr_evaluate"]["settings"],
-            f"rlvr_evaluate.models.{name}": {"set": "rlvr"},
-        }
-        outs = [f"metrics/rlvr_evaluate/{name}.json", f"samples/rlvr/{name}.jsonl"]
-        go(f"rlvr_evaluate@{name}", sections, [f"models/{name}/model", *SET], outs)
+        outs = [f"metrics/evaluate/{name}.json", f"samples/{name}.jsonl"]
+        go(f"evaluate@{name}", of_runs("evaluate", name), [f"models/{name}/model", *SET], outs)
     return seconds
 
 
@@ -138,7 +138,7 @@ def tables(folders: dict[int, Path]) -> str:
     ]
     for seed, folder in folders.items():
         for name in MODELS:
-            value = _read(folder / f"metrics/rlvr_evaluate/{name}.json")
+            value = _read(folder / f"metrics/evaluate/{name}.json")
             seen, unseen = value["by_novelty"]["seen"], value["by_novelty"].get("unseen")
             cells = [
                 _accuracy(seen["greedy"]),
@@ -150,7 +150,7 @@ def tables(folders: dict[int, Path]) -> str:
             )
     means = {
         name: fmean(
-            _read(folder / f"metrics/rlvr_evaluate/{name}.json")["by_novelty"]["seen"]["sampled"]["accuracy"]
+            _read(folder / f"metrics/evaluate/{name}.json")["by_novelty"]["seen"]["sampled"]["accuracy"]
             for folder in folders.values()
         )
         for name in MODELS
@@ -199,7 +199,6 @@ def _accuracy(value: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    import yaml
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -209,7 +208,7 @@ def main() -> None:
     parser.add_argument("--set", dest="edits", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--tables", action="store_true", help="print the tables of finished seeds")
     options = parser.parse_args()
-    params = extended(yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
+    params = extended(with_presets(read_yaml(ROOT / "params.yaml"), ROOT))
     params = override(params, options.edits)
     folders = {seed: (Path(options.folder) / f"seed-{seed}").resolve() for seed in options.seeds}
     for seed, folder in folders.items():

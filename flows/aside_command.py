@@ -72,7 +72,8 @@ def compare(root: Path, kept: aside.Kept) -> dict[str, Any]:
     stage = Stage(spec, interactive=True)
     import_module("tasks.evaluate").run(stage)
     figures = read_json(stage.out(f"metrics/evaluate/{stage.item}.json")) or {}
-    recorded = read_json(root / "metrics" / "evaluate" / f"{model}.json") or {}
+    recorded = read_json(root / "metrics" / "evaluate" / f"{stage.item}.json") or {}
+    recorded = recorded if recorded.get("model") == model else {}
     return {"model": place, "aside": figures.get("heldout"), "recorded": recorded.get("heldout")}
 
 
@@ -81,38 +82,36 @@ def _parts(root: Path, kept: aside.Kept) -> list[str]:
 
 
 def _specification(root: Path, model: str, place: str, work: Path) -> Any:
-    """The stage `evaluate@MODEL`, or any other evaluation of the graph, reading the model from `place`."""
-    from flows.graph import dvc_api
-    from flows.graph.params_file import PARAMS, read_yaml
+    """The first stage that evaluates the model, or any other evaluation of the graph, reading the model from
+    `place`.
+    """
+    from flows.graph import codelock, dvc_api
+    from flows.graph.params import load
     from tasks.stage import Spec
 
-    raw = read_yaml(root / PARAMS)
+    params = load(root)
     with dvc_api.open_repo(root) as repo:
         names = [stage.name for stage in dvc_api.declared(repo) if stage.name.startswith("evaluate@")]
         if not names:
-            raise NotEvaluated("the graph has no evaluate stage: list a model under evaluate.models")
-        stage = repo.stage.load_one(name=f"evaluate@{model}" if f"evaluate@{model}" in names else names[0])
+            raise NotEvaluated("the graph has no evaluate stage: name a model in a run of evaluate.runs")
+        own = [f"evaluate@{name}" for name, run in params.evaluate.runs.items() if run.model == model]
+        stage = repo.stage.load_one(name=next((name for name in own if name in names), names[0]))
         inputs = [dep for dep in stage.deps if not dvc_api.is_params(dep)]
-        own = next(dep.def_path for dep in inputs if dep.def_path.startswith("models/"))
-        if missing := [dep.def_path for dep in inputs if dep.def_path != own and not dep.exists]:
+        place_of = next(dep.def_path for dep in inputs if dep.def_path.startswith("models/"))
+        if missing := [dep.def_path for dep in inputs if dep.def_path != place_of and not dep.exists]:
             raise NotEvaluated(
                 f"{', '.join(missing)} is missing: `whetstone run {stage.addressing}` makes it"
             )
-        sections = [dep for dep in stage.params if dep.def_path.endswith(PARAMS)]
-        params = {
-            key: value
-            for dep in sections
-            for key, value in dvc_api.params_hash(dep, {dep.fs_path: raw}).value.items()
-        }
+        (declared,) = [one for one in dvc_api.declared(repo) if one.name == stage.addressing]
         return Spec(
             stage=stage.addressing,
             key="aside",
             work=str(work),
             outs=tuple(out.def_path for out in stage.outs),
             inputs=dict.fromkeys((dep.def_path for dep in inputs), ""),
-            params=params,
-            execution=dict(raw.get("execution") or {}),
-            places={own: place},
+            params=codelock.resolved(params, declared.settings),
+            execution=params.execution.model_dump(),
+            places={place_of: place},
         )
 
 

@@ -394,6 +394,7 @@ def use(
                 {
                     "recipe": recipe,
                     "changed": used.changed,
+                    "supplied": used.supplied,
                     "own": [c.as_json() for c in used.own],
                     "bring_back": kept,
                 },
@@ -410,6 +411,8 @@ def use(
         f"that means.",
         markup=False,
     )
+    if used.supplied:
+        out.print(f"taken from the default, for it refers to them: {', '.join(used.supplied)}", markup=False)
     if kept:
         out.print(
             f"settings of your own ({len(used.own)}) are kept in {used.aside}; they come back with: {kept}",

@@ -97,9 +97,10 @@ def edited(
         set_value,
         text_of,
     )
+    from flows.graph.presets import presets, with_presets
 
     try:
-        raw = read_yaml(root / PARAMS)
+        raw = with_presets(read_yaml(root / PARAMS), root)
         if not settings and not requested.missing(raw, targets or []):
             return None
         document = load_with_comments(root / PARAMS)
@@ -107,8 +108,8 @@ def edited(
             key, equals, value = setting.partition("=")
             if not equals:
                 raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.steps=500"])
-            set_value(document, key, value)
-        additions = requested.missing(parse(text_of(document)), targets or [])
+            set_value(document, key, value, presets(root))
+        additions = requested.missing(with_presets(parse(text_of(document)), root), targets or [])
         requested.add(document, additions)
         text = text_of(document)
         check(parse(text))

@@ -32,9 +32,10 @@ def examine(root: Path) -> Iterator[Finding]:
     """Nothing when params.yaml is not in order: that is a finding of its own."""
     from flows.graph.params import load
     from flows.graph.params_file import PARAMS, ParamsError, read_yaml
+    from flows.graph.presets import with_presets
 
     try:
-        raw, params = read_yaml(root / PARAMS), load(root)
+        raw, params = with_presets(read_yaml(root / PARAMS), root), load(root)
     except ParamsError:
         return
     used = _used(raw)
@@ -178,7 +179,7 @@ def _endpoints(used: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _memory(root: Path, params: Any) -> Iterator[Finding]:
-    """Learning with the configured base model, by the same prediction that the stages refuse by; sampling
+    """Learning with the configured base models, by the same prediction that the stages refuse by; sampling
     fits itself.
     """
     import torch
@@ -188,35 +189,39 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
     from pipelines.training.memory import MemoryPlan, ModelShape, check_fits, predict
 
     execution = params.execution
-    try:
-        placement = Placement.resolve(execution.device, execution.dtype)
-        model = _hollow(root, params)
-    except Exception as error:  # noqa: BLE001  no GPU, a model that is not at hand: found above
-        yield Finding("memory", True, f"not predicted: {' '.join(str(error).split())[:150]}", needed=False)
-        return
-    plan = MemoryPlan(
-        tokens=execution.micro_batch_tokens,
-        half=placement.dtype == torch.bfloat16,
-        heap=placement.device.type == "cpu",
-        checkpointing=params.sft.optimiser.gradient_checkpointing,
-        optimiser=params.sft.optimiser.kind,
-        zero_stage=execution.zero_stage,
-        ranks=execution.processes,
-    )
-    items, free = predict(ModelShape.of(model), plan), available(placement.device)
-    said = (
-        f"SFT of the base model takes {sum(items.values()) / 1e9:.2f} GB of {free * (1 - SLACK) / 1e9:.2f} "
-        f"that may be used"
-    )
-    try:
-        check_fits(items, free, 1 if placement.device.type == "cuda" else execution.processes)
-        yield Finding("memory", True, said)
-    except MemoryError as error:
-        yield Finding("memory", False, said, str(error).splitlines()[0])
+    for name, run in params.sft.runs.items():
+        if run.start not in params.base.runs:
+            continue
+        try:
+            placement = Placement.resolve(execution.device, execution.dtype)
+            model = _hollow(root, params, params.base.runs[run.start])
+        except Exception as error:  # noqa: BLE001  no GPU, a model that is not at hand: found above
+            why = " ".join(str(error).split())[:150]
+            yield Finding("memory", True, f"sft@{name}: not predicted: {why}", needed=False)
+            continue
+        plan = MemoryPlan(
+            tokens=execution.micro_batch_tokens,
+            half=placement.dtype == torch.bfloat16,
+            heap=placement.device.type == "cpu",
+            checkpointing=run.optimiser.gradient_checkpointing,
+            optimiser=run.optimiser.kind,
+            zero_stage=execution.zero_stage,
+            ranks=execution.processes,
+        )
+        items, free = predict(ModelShape.of(model), plan), available(placement.device)
+        said = (
+            f"sft@{name} of the model {run.start} takes {sum(items.values()) / 1e9:.2f} GB of "
+            f"{free * (1 - SLACK) / 1e9:.2f} that may be used"
+        )
+        try:
+            check_fits(items, free, 1 if placement.device.type == "cuda" else execution.processes)
+            yield Finding("memory", True, said)
+        except MemoryError as error:
+            yield Finding("memory", False, said, str(error).splitlines()[0])
 
 
-def _hollow(root: Path, params: Any) -> Any:
-    """The base model on the meta device, which takes no memory. A vocabulary that is not made yet counts with
+def _hollow(root: Path, params: Any, base: Any) -> Any:
+    """A base model on the meta device, which takes no memory. A vocabulary that is not made yet counts with
     its upper limit.
     """
     from types import SimpleNamespace
@@ -228,7 +233,6 @@ def _hollow(root: Path, params: Any) -> Any:
     from pipelines.sources.places import find
     from pipelines.sources.source_params import references
 
-    base = params.base
     with torch.device("meta"):
         if base.pretrained:
             reference = next(references(base))
@@ -236,7 +240,7 @@ def _hollow(root: Path, params: Any) -> Any:
             return AutoModelForCausalLM.from_config(
                 AutoConfig.from_pretrained(str(place.folder), local_files_only=True)
             )
-        size = getattr(params.corpus[params.train.corpus].tokenizer, "vocab_size", 512)
+        size = getattr({**params.rlvr_set, **params.corpus}[base.data].tokenizer, "vocab_size", 512)
         tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))
         return build(base.architecture, tokens, 0)
 

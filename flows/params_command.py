@@ -16,6 +16,7 @@ from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.params_keys import ITEM, NAME, Key, Keys, shown, words
 from flows.graph.params_schema import params_schema
+from flows.graph.presets import with_presets
 from flows.graph.references import at
 from flows.graph.sections import with_members_laid
 from pipelines.settings import Settings
@@ -51,7 +52,7 @@ class Values:
     """params.yaml with what every value in it is laid over."""
 
     def __init__(self, root: Path):
-        self.raw = read_yaml(root / PARAMS)
+        self.raw = with_presets(read_yaml(root / PARAMS), root)
         self.laid = with_members_laid(_placed(self.raw))
         self.problems: list[str] = []
         try:

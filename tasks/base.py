@@ -1,18 +1,18 @@
-"""The `base` stage: the model that everything starts from, built from scratch or taken from Hugging Face."""
+"""The `base@<run>` stage: a model that others start from, built from scratch or taken from Hugging Face."""
 
 from __future__ import annotations
 
 from pipelines.models import policy
-from pipelines.models.base_params import BaseParams
 from pipelines.models.tokenizer import Tokens
+from tasks.base_params import BaseRun
 from tasks.sources import opener
 from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write models/base/model."""
-    settings = stage.section("base", BaseParams)
-    tokens = Tokens.load(stage.input(f"data/{stage.value('train.corpus')}/tokenizer"))
+    """Write models/<run>/model."""
+    settings = stage.settings(BaseRun)
+    tokens = Tokens.load(stage.input(f"data/{settings.data}/tokenizer"))
     if settings.architecture is not None:
         model = policy.build(settings.architecture, tokens, stage.seed)
     else:
@@ -22,4 +22,4 @@ def run(stage: Stage) -> None:
         f"{type(model).__name__}: {count:,} parameters, vocabulary {tokens.vocab_size}, context "
         f"{policy.context_size(model)}"
     )
-    policy.save(model, tokens, stage.out("models/base/model"))
+    policy.save(model, tokens, stage.out(f"models/{stage.item}/model"))

@@ -9,7 +9,7 @@ from pipelines.models import policy
 from pipelines.training.preference import PairsWithReference, train_pairs
 from pipelines.training.preference_data import total_steps
 from tasks.pair_files import with_reference
-from tasks.run_params import DpoRun, run_settings
+from tasks.run_params import DpoRun
 from tasks.stage import Stage
 from tasks.training_run import TrainingRun
 
@@ -18,7 +18,7 @@ MEANS = ("loss", "accuracy", "margin", "drift")
 
 def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
-    settings, training = run_settings(stage, DpoRun), TrainingRun(stage, stage.item)
+    settings, training = stage.settings(DpoRun), TrainingRun(stage, stage.item)
     model, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )

@@ -1,48 +1,47 @@
-"""The `evaluate@<model>` stage: accuracy with intervals on held-out problems, answered greedily and sampled,
-and every answer.
+"""The `evaluate@<run>` stage: a model's accuracy with intervals on held-out questions, answered greedily and
+sampled, and every answer.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from pipelines.corpora.record import read_records
 from pipelines.evaluation.accuracy import accuracy, by_key
 from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.evaluation.code_figures import code_figures
-from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.models import policy
 from pipelines.models.placement import Placement
+from pipelines.rewards.answers.extraction import last_line
+from tasks.evaluate_params import EvaluateRun
 from tasks.judges import make_judge
 from tasks.sampler import make_sampler
 from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write metrics/evaluate/<model>.json and samples/<model>.jsonl."""
-    settings, execution, corpus = (
-        stage.section("evaluate.settings", EvaluateParams),
-        stage.execution,
-        stage.value("train.corpus"),
-    )
+    """Write metrics/evaluate/<run>.json and samples/<run>.jsonl."""
+    settings, execution = stage.settings(EvaluateRun), stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, tokens = policy.load(
-        stage.input(f"models/{stage.item}/model"), trust_remote_code=execution.trust_remote_code
+        stage.input(f"models/{settings.model}/model"), trust_remote_code=execution.trust_remote_code
     )
-    if tokens.reward != settings.reward.kind:
-        raise ValueError(
-            f"the corpus {corpus} names the checker {tokens.reward}, evaluate.settings.reward is "
-            f"{settings.reward.kind}; make them equal"
-        )
     judge = make_judge(stage, settings.reward, tokens, placement)
+    if judge.rule and tokens.reward != settings.reward.kind:
+        raise ValueError(
+            f"the data {settings.data} names the checker {tokens.reward}, evaluate.runs.{stage.item}.reward "
+            f"is {settings.reward.kind}; make them equal"
+        )
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
-    problems = evenly_spaced(
-        read_records(stage.input(f"data/{corpus}/records") / "heldout.jsonl"), settings.problems
-    )
+    folder = stage.input(f"data/{settings.data}/records")
+    problems = evenly_spaced(read_records(folder / "heldout.jsonl"), settings.problems)
     if not problems:
-        raise ValueError(f"data/{corpus}/records/heldout.jsonl holds no problem to evaluate on")
+        raise ValueError(f"{folder}/heldout.jsonl holds no question to evaluate on")
     answers: dict[str, list[Answer]] = {}
     for name, samples, temperature in (
         ("greedy", 1, 0.0),
@@ -54,13 +53,17 @@ def run(stage: Stage) -> None:
         )
         stage.progress(len(answers), 2, accuracy=fmean(answer.right for answer in answers[name]))
     count_errors = settings.on_error == "wrong"
-    figures = _figures(answers["greedy"], answers["sampled"], count_errors)
+    figures = _figures(answers["greedy"], answers["sampled"], _practised(folder), count_errors)
     if examine := getattr(judge, "examine", None):  # of programs there is more to know than right or wrong
         programs = examine([answer.response for answer in answers["sampled"]])
         figures["code"] = code_figures(
             answers["sampled"], programs, settings.submissions, stage.seed, count_errors
         )
-    head = {"model": stage.item, "corpus": corpus, "settings": settings.model_dump(mode="json")}
+    head = {
+        "model": settings.model,
+        "data": settings.data,
+        "settings": settings.model_dump(mode="json", exclude={"model", "data"}),
+    }
     stage.out(f"metrics/evaluate/{stage.item}.json").write_text(
         json.dumps(head | figures, indent=1) + "\n", "utf-8"
     )
@@ -70,22 +73,40 @@ def run(stage: Stage) -> None:
                 stream.write(json.dumps(_row(answer, name), ensure_ascii=False) + "\n")
 
 
-def _figures(greedy: Sequence[Answer], sampled: Sequence[Answer], count_errors: bool) -> dict:
+def _practised(folder: Path) -> set[str]:
+    """Subjects that policies are trained on."""
+    return {record.subject for record in read_records(folder / "rl.jsonl")}
+
+
+def _figures(
+    greedy: Sequence[Answer], sampled: Sequence[Answer], practised: set[str], count_errors: bool
+) -> dict[str, Any]:
     tokens = sum(len(answer.completion.ids) for answer in sampled)
+    lines = Counter(last_line(answer.text) for answer in sampled)
+    keys: dict[str, Callable[[Answer], Any]] = {
+        "by_subject": lambda answer: answer.record.subject,
+        "by_level": lambda answer: answer.record.level,
+        "by_field": lambda answer: answer.record.meta.get("field"),
+        "by_novelty": lambda answer: "seen" if answer.record.subject in practised else "unseen",
+    }
     return {
         "heldout": {"greedy": accuracy(greedy, count_errors), "sampled": accuracy(sampled, count_errors)},
-        "by_subject": by_key(greedy, sampled, lambda answer: answer.record.subject, count_errors),
-        "by_level": by_key(greedy, sampled, lambda answer: answer.record.level, count_errors),
+        **{name: by_key(greedy, sampled, key, count_errors) for name, key in keys.items()},
         "lengths": {
             "greedy": fmean(len(answer.completion.ids) for answer in greedy),
             "sampled": fmean(len(answer.completion.ids) for answer in sampled),
         },
         "entropy": sum(float(answer.completion.entropy.sum()) for answer in sampled) / tokens,
         "finished": fmean(answer.completion.finish.complete for answer in sampled),
+        "distinct_lines": len(lines) / len(sampled),
+        "top_line": {
+            "text": lines.most_common(1)[0][0][:80],
+            "share": lines.most_common(1)[0][1] / len(sampled),
+        },
     }
 
 
-def _row(answer: Answer, decoding: str) -> dict:
+def _row(answer: Answer, decoding: str) -> dict[str, Any]:
     record = answer.record
     return {
         "id": record.id,

@@ -7,17 +7,16 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from pipelines.corpora.record import Record
 from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
-from pipelines.settings import laid_over
 from pipelines.training.best import BestWeights
 from pipelines.training.checkpoints import CheckpointParts, Checkpoints
 from pipelines.training.engine import Engine
@@ -71,14 +70,6 @@ class Trained:
     checker: Judge | None
     kept: KeepingJudge | None
     best: BestWeights | None
-
-
-def settings_of(stage: Stage, record: type[Settings], *sections: str) -> Settings:
-    """The sections of params.yaml, each laid over those before it."""
-    value: Mapping[str, Any] = {}
-    for section in sections:
-        value = laid_over(value, stage.value(section))
-    return record.model_validate(value)
 
 
 def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:

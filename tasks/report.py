@@ -18,7 +18,6 @@ from tasks.report_page.graph import Node, draw, essential
 from tasks.report_page.markdown import markdown
 from tasks.report_page.page import page
 from tasks.report_params import ReportParams
-from tasks.rl_params import NONE
 from tasks.stage import Stage
 
 TIMINGS = Path(".whetstone/timings.json")  # the runner's: {stage: {wall_s, command_s, action, run}}
@@ -30,21 +29,17 @@ def run(stage: Stage) -> None:
     and who makes it.
     """
     settings = stage.section("report", ReportParams)
-    found = results.read(
-        stage.input("metrics"),
-        stage.input("curves"),
-        stage.input("samples"),
-        corpus=stage.value("train.corpus"),
-        methods=_methods(stage),
-        models=stage.value("evaluate.models"),
+    subject = results.Subject.of(
+        stage.value("evaluate.runs"), stage.value("rl.runs"), stage.value("sft.runs")
     )
+    found = results.read(stage.input("metrics"), stage.input("curves"), stage.input("samples"), subject)
     folder = stage.out("reports")
     drawn, absent = figures.draw(found, folder / "plots", settings.smoothing)
     liked = _preferences(stage, found)
     more = entropy.sections(_policy_runs(stage, found, liked), folder / "plots")
     more += preferences.sections(liked, folder / "plots", settings.smoothing)
     more += verifiers.sections(
-        stage.input("metrics"), stage.input("curves"), folder / "plots", settings.smoothing
+        stage.input("metrics"), stage.input("curves"), found.others, folder / "plots", settings.smoothing
     )
     (folder / "index.html").write_text(page(found, drawn, absent, settings, more), "utf-8")
     (folder / "report.md").write_text(markdown(found, drawn, settings, more), "utf-8")
@@ -52,12 +47,6 @@ def run(stage: Stage) -> None:
     whole = f"window.whetstoneGraph = {json.dumps(_graph(_noted(stage, GRAPH, 'other stages')))};\n"
     (folder / "timings.js").write_text(timings + whole, "utf-8")
     stage.progress(1, 1)
-
-
-def _methods(stage: Stage) -> list[str]:
-    """Runs that a rule rewards on the corpus of the section train."""
-    runs, corpus = stage.value("rl.runs"), stage.value("train.corpus")
-    return [name for name, run in runs.items() if run["data"] == corpus and run.get("judge", NONE) == NONE]
 
 
 def _preferences(stage: Stage, found: results.Results) -> preference_results.PreferenceResults:
@@ -71,7 +60,7 @@ def _preferences(stage: Stage, found: results.Results) -> preference_results.Pre
         "reward_report": "reward_model.runs",
     }
     named = {folder: tuple(stage.value(key)) for folder, key in sections.items() if key in stage.spec.params}
-    shown = {results.BASELINE, *found.methods}
+    shown = {found.baseline, *found.methods}
     return preference_results.read(stage.input("metrics"), stage.input("curves"), shown, named)
 
 

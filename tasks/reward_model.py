@@ -11,7 +11,7 @@ from pipelines.training.checkpoints import CheckpointParts
 from pipelines.training.preference_data import total_steps
 from pipelines.training.ranking import STRIDE, RankData, train_ranking
 from tasks.pair_files import read_side
-from tasks.run_params import RankingRun, run_settings
+from tasks.run_params import RankingRun
 from tasks.stage import Stage
 from tasks.training_run import TrainingRun
 
@@ -21,7 +21,7 @@ RANKED = {"bradley_terry": RankData.rewards, "cost": RankData.costs}
 
 def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
-    settings, training = run_settings(stage, RankingRun), TrainingRun(stage, stage.item)
+    settings, training = stage.settings(RankingRun), TrainingRun(stage, stage.item)
     ranked = RANKED[settings.kind]
     start, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pipelines.corpora.record import read_records
 from pipelines.corpora.split import fraction
 from tasks.gate import check_gate, objections
-from tasks.policy_run import Course, optimise, publish, settings_of
+from tasks.policy_run import Course, optimise, publish
 from tasks.rl_params import NONE, RlRun
 from tasks.stage import Stage
 
@@ -17,7 +17,7 @@ def run(stage: Stage) -> None:
     failed its gate.
     """
     own = f"rl.runs.{stage.item}"
-    settings = settings_of(stage, RlRun, "rl.common", f"rl.methods.{stage.value(own)['method']}", own)
+    settings = stage.settings(RlRun)
     if settings.judge != NONE:
         gate = stage.input(f"models/{settings.judge}/gate")
         if settings.ignore_gate:

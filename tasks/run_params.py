@@ -8,9 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.settings import Settings, laid_over
+from pipelines.settings import Settings
 from pipelines.training.preference_params import PairTrainParams, RankingParams
-from tasks.stage import Section, Stage
 
 
 class FromPairs(Settings):
@@ -33,11 +32,4 @@ class RankingRun(FromPairs, RankingParams):
         "bradley_terry",
         description="what scores higher: the preferred answer (dpo_vs_ppo.md 3.1), or the more harmful one, "
         "above 0 where it is harmful (dpo_vs_ppo.md 3.4), from pairs with safety labels",
-    )
-
-
-def run_settings(stage: Stage, record: type[Section]) -> Section:
-    """The settings of a stage `<kind>@<run>`, laid over what its kind's runs share."""
-    return record.model_validate(
-        laid_over(stage.value(f"{stage.kind}.common"), stage.value(f"{stage.kind}.runs.{stage.item}"))
     )

@@ -1,18 +1,17 @@
-"""The `sft` stage: supervised fine-tuning of the base model on the corpus's demonstrations."""
+"""The `sft@<run>` stage: supervised fine-tuning of a model on a set's demonstrations."""
 
 from __future__ import annotations
 
 from pipelines.corpora.record import read_records
-from pipelines.training.supervised_params import SupervisedParams
 from tasks.fine_tuning import fine_tune
+from tasks.sft_params import SftRun
 from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write models/sft/model, curves/sft.jsonl and metrics/train/sft.json."""
-    settings = stage.section("sft", SupervisedParams)
-    records = stage.input(f"data/{stage.value('train.corpus')}/records")
+    """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
+    settings = stage.settings(SftRun)
+    records = stage.input(f"data/{settings.data}/records")
     validation = read_records(records / "validation.jsonl") if settings.validation_every else None
-    fine_tune(
-        stage, "sft", "models/base/model", read_records(records / "sft.jsonl"), validation, settings, {}
-    )
+    start = f"models/{settings.start}/model"
+    fine_tune(stage, stage.item, start, read_records(records / "sft.jsonl"), validation, settings, {})

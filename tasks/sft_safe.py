@@ -13,14 +13,13 @@ from pipelines.corpora.pair import read_pairs
 from pipelines.corpora.record import read_records
 from pipelines.training.safe_demonstrations import prepare_safe
 from tasks.fine_tuning import fine_tune
-from tasks.run_params import run_settings
 from tasks.sft_safe_params import SafeRun
 from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
-    settings = run_settings(stage, SafeRun)
+    settings = stage.settings(SafeRun)
     folder = stage.input(f"data/{settings.data}/pairs")
     responses = read_records(folder / "responses.jsonl")
     records = [record for record in responses if record.answer == "safe"]

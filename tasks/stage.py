@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipelines.settings import Settings
+from pipelines.settings import Settings, laid_over
 from tasks import reads
 from tasks.execution_params import ExecutionParams
 
@@ -124,6 +124,17 @@ class Stage:
     def section(self, key: str, record: type[Section]) -> Section:
         """A section of params.yaml as its typed record."""
         return record.model_validate(self.value(key))
+
+    def settings(self, record: type[Section], members: str = "runs") -> Section:
+        """The settings of a run. The runner's specification has them resolved; where one still names `common`
+        or a preset beside them, they are laid over those.
+        """
+        common, own = f"{self.kind}.common", f"{self.kind}.{members}.{self.item}"
+        beside = [key for key in self.spec.params if key.startswith(f"{self.kind}.") and key != own]
+        value: dict[str, Any] = {}
+        for section in (*sorted(beside, key=lambda key: key != common), own):
+            value = laid_over(value, self.value(section))
+        return record.model_validate(value)
 
     def input(self, path: str) -> Path:
         """A declared input. Reading one that dvc.yaml does not declare would make the result wrong silently,

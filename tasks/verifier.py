@@ -14,7 +14,6 @@ from pipelines.models import policy
 from pipelines.models.policy import context_size
 from pipelines.rewards.generative.reading import Reading, soft
 from pipelines.rewards.models.verifier import Asking, OwnLabels, save_facts
-from pipelines.settings import laid_over
 from pipelines.training.supervised import Demonstrations
 from pipelines.training.verifier_training import Example, ask_of, examples, fit_temperature, with_negatives
 from tasks.fine_tuning import learn, publish
@@ -26,9 +25,7 @@ from tasks.verifier_params import VerifierRun
 def run(stage: Stage) -> None:
     """Write models/<run>/model with its verifier.json, curves/<run>.jsonl and metrics/train/<run>.json."""
     name, execution = stage.item, stage.execution
-    settings = VerifierRun.model_validate(
-        laid_over(stage.value("verifier.common"), stage.value(f"verifier.runs.{name}"))
-    )
+    settings = stage.settings(VerifierRun)
     training = TrainingRun(stage, name)
     model, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=execution.trust_remote_code

@@ -21,12 +21,12 @@ TINY: dict[str, Any] = {
     "corpus.exam.sources.exam.n_rl": 60,
     "corpus.exam.sources.exam.n_validation": 20,
     "corpus.exam.sources.exam.n_heldout": 20,
-    "base.architecture.hidden_size": 32,
-    "base.architecture.intermediate_size": 64,
-    "base.architecture.layers": 2,
-    "sft.steps": 3,
-    "sft.batch_size": 8,
-    "sft.optimiser.kind": "adamw",  # muon needs whole matrices: ZeRO 0 only
+    "base.common.architecture.hidden_size": 32,
+    "base.common.architecture.intermediate_size": 64,
+    "base.common.architecture.layers": 2,
+    "sft.common.steps": 3,
+    "sft.common.batch_size": 8,
+    "sft.common.optimiser.kind": "adamw",  # muon needs whole matrices: ZeRO 0 only
     "rl.common.iterations": 2,
     "rl.common.prompts": 4,
     "rl.common.validation_every": 0,

@@ -29,12 +29,13 @@ FORMAT = 3  # of what the cache remembers of a module
 @dataclass(frozen=True)
 class Declared:
     """What the digest needs of a stage's declaration: its name, its command, and the sections of params.yaml
-    that it names.
+    that it names; `settings` are those that count by their values as resolved.
     """
 
     name: str
     command: str
     sections: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
 
 class Code:

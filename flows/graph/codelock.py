@@ -1,5 +1,9 @@
-"""Write code.lock.json: for every stage the digests of the code it reaches, the packages that key it and the
-outside sources it takes.
+"""Write code.lock.json: for every stage the digests of the code it reaches, the packages that key it, the
+outside sources it takes and its settings as resolved.
+
+Settings are resolved: a run's own over its preset over what its kind's runs share, checked, with the defaults
+of everything that no file says. So a default that changes makes stale what uses it, and a key that is written
+out with its default's value makes nothing stale.
 
 `python -m flows.graph.codelock` is the command of the `code` stage, so that a bare `dvc repro` sees edited
 code as well; `whetstone plan` and `whetstone run` do the same in-process first.
@@ -19,10 +23,13 @@ from pydantic import BaseModel
 from flows.graph import source_lock
 from flows.graph.closure import Code, Declared
 from flows.graph.params import Params
+from flows.graph.references import families, overlays
+from flows.graph.references import resolved as path_of
 from pipelines.settings import seam_modules
 from tasks import durable
 
 CODE_LOCK = "code.lock.json"
+SETTINGS = "settings"
 COMMAND = "python -m tasks "
 # Code that every stage's process runs: what starts it, checks it and publishes its result, and what libraries
 # load from our entry points (DeepSpeed imports MLflow, which loads every `mlflow.artifact_repository` that
@@ -54,8 +61,9 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str, dict[str, Any]]:
-    """Stage -> {"modules": {module: digest}, "environment": {package: major.minor}, "python": major.minor},
-    and for a stage that takes something from outside "sources": {name: digest of its manifest}.
+    """Stage -> {"modules": {module: digest}, "environment": {package: major.minor}, "python": major.minor,
+    "settings": {section: value}}, and for a stage that takes something from outside "sources": {name: digest
+    of its manifest}.
     """
     code = Code(root)
     versions = package_versions(params.identity.environment)
@@ -74,11 +82,47 @@ def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str,
             "environment": {name: value for name, value in versions.items() if name in others},
             # syntax trees differ between Python's minor versions
             "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
+            SETTINGS: resolved(params, stage.settings),
         }
         if sources := source_lock.digests(root, params, stage.sections):
             result[stage.name]["sources"] = sources
     code.save()
     return result
+
+
+def resolved(params: Params, sections: Iterable[str]) -> dict[str, Any]:
+    """Section -> its value with everything that it is laid over and all defaults, as JSON. Sections that
+    others are laid over are in those; one that holds members (`rl.runs`) counts by their names and by what
+    they refer to.
+    """
+    members: dict[str, set[str]] = {}
+    for family in families():
+        if family.over:
+            members.setdefault(".".join(family.over), set()).update(family.references)
+    values = {}
+    for section in sections:
+        value = _plain(params.section(section))
+        if section in members:
+            keys = members[section]
+            value = {
+                name: {key: item[key] for key in sorted(keys & item.keys())} for name, item in value.items()
+            }
+        values[section] = value
+    below = {
+        layer
+        for section, value in values.items()
+        for template in overlays().get(tuple(section.split(".")[:-1]), ())
+        if (layer := ".".join(path_of(template, value))) != section
+    }
+    return {section: value for section, value in values.items() if section not in below}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
 
 
 def text_of(value: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Pr
     yield from Graph(raw, root).problems()
     yield from _methods(raw)
     yield from _validated(raw)
+    yield from _tokenizers(raw)
     yield from _boards(raw)
     yield from _exams(raw)
 
@@ -35,8 +36,10 @@ def checkers(params: Any) -> Iterator[Problem]:
         f"rl.runs.{name}.{'checker' if run.checker else 'reward'}": (run.data, run.checker or run.reward.kind)
         for name, run in params.rl.runs.items()
     }
-    if params.evaluate.models:
-        named["evaluate.settings.reward"] = (params.train.corpus, params.evaluate.settings.reward.kind)
+    named |= {
+        f"evaluate.runs.{name}.reward": (run.data, run.reward.kind)
+        for name, run in params.evaluate.runs.items()
+    }
     for key, (data, checker) in named.items():
         if data in sets and checker in RULE and checker != sets[data].reward:
             where = f"{'corpus' if data in params.corpus else 'rlvr_set'}.{data}.reward"
@@ -69,27 +72,64 @@ def _methods(raw: dict[str, Any]) -> Iterator[Problem]:
 
 def _validated(raw: dict[str, Any]) -> Iterator[Problem]:
     """Stages that look at validation rows need a corpus that can have some."""
-    name = mapping(raw, "train").get("corpus")
+    for section in ("sft", "rl"):
+        for run, settings in mapping(raw, section, "runs").items():
+            if not isinstance(settings, dict):
+                continue
+            laid = laid_over(below(raw, (section, "runs"), settings), settings)
+            if laid.get("validation_every") and (why := _without_validation(raw, settings.get("data"))):
+                yield f"{section}.runs.{run}.validation_every", f"{why}; or set validation_every: 0"
+
+
+def _without_validation(raw: dict[str, Any], name: Any) -> str:
+    """Why a corpus can have no validation rows, and what would give it some; empty where it can."""
     corpus = mapping(raw, "corpus", name) if isinstance(name, str) else {}
     sources = {key: source for key, source in mapping(corpus, "sources").items() if isinstance(source, dict)}
     shares = [
         corpus.get(key, default) for key, default in (("validation_share", 0.1), ("heldout_share", 0.0))
     ]
     if not sources or not all(isinstance(share, int | float) for share in shares):
-        return  # said elsewhere
+        return ""  # no corpus, or wrong: said elsewhere
     if "validation" in reachable(sources, *shares):
-        return
+        return ""
     roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
-    wanting = {"sft": mapping(raw, "sft")}
-    for run, settings in mapping(raw, "rl", "runs").items():
-        if isinstance(settings, dict) and settings.get("data") == name:
-            wanting[f"rl.runs.{run}"] = laid_over(below(raw, ("rl", "runs"), settings), settings)
-    for key, settings in wanting.items():
-        if settings.get("validation_every"):
-            yield (
-                f"{key}.validation_every",
-                f"{absent('validation', roles)} in corpus.{name}.sources; or set validation_every: 0",
-            )
+    return f"{absent('validation', roles)} in corpus.{name}.sources"
+
+
+def _tokenizers(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Records hold the token ids of their set's tokenizer, and a model has that of the set its base was made
+    for: what a run joins must be the same tokenizer.
+    """
+    sets = {**mapping(raw, "rlvr_set"), **mapping(raw, "corpus")}
+    origin = {name: at(run, ("data",)) for name, run in mapping(raw, "base", "runs").items()}
+    trained = [
+        (f"{section}.runs.{name}", name, run)
+        for section in ("sft", "rl", "dpo")
+        for name, run in mapping(raw, section, "runs").items()
+    ]
+    for _ in trained:  # a chain of runs is at most as long as there are runs
+        origin |= {
+            name: origin[start] for _, name, run in trained if (start := at(run, ("start",))) in origin
+        }
+    evaluated = [
+        (f"evaluate.runs.{name}", at(run, ("model",)), run)
+        for name, run in mapping(raw, "evaluate", "runs").items()
+    ]
+    for key, model, run in [*trained, *evaluated]:
+        own, data = origin.get(str(model)), at(run, ("data",))
+        if own not in sets or data not in sets or _same_tokenizer(sets[own], sets[data], own == data):
+            continue
+        yield (
+            f"{key}.data",
+            f"{data} has a tokenizer of its own, and the model that it meets has that of {own}: name data of "
+            f"{own}, or a model whose base is made for {data} (base.runs.NAME.data: {data})",
+        )
+
+
+def _same_tokenizer(one: Any, other: Any, same: bool) -> bool:
+    """Whether two sets are rendered and tokenised alike: a published tokenizer and the same template."""
+    kind, keys = at(one, ("tokenizer", "kind")), ("tokenizer", "template")
+    return same or (kind == "pretrained" and all(at(one, (key,)) == at(other, (key,)) for key in keys))
 
 
 def _boards(raw: dict[str, Any]) -> Iterator[Problem]:

@@ -211,7 +211,9 @@ def declared(repo: Any) -> list[Declared]:
                 for name in dep.params
                 if os.path.basename(dep.def_path) == "params.yaml"
             ]
-            found.append(Declared(stage.name, command(stage), tuple(sections)))
+            listed = stage.meta.get("settings") if isinstance(stage.meta, dict) else None
+            settings = [str(name) for name in listed] if isinstance(listed, list) else []
+            found.append(Declared(stage.name, command(stage), (*sections, *settings), tuple(settings)))
     return found
 
 
@@ -390,11 +392,10 @@ def changed_inputs(stage: Any, pinned: dict[str, tuple[Any, Any]]) -> list[str]:
             continue
         if is_params(dep):
             old, new = flatten(before.value), flatten(now.value)
-            changed.extend(
-                f"{dep.def_path}:{key}"
-                for key in sorted(old.keys() | new.keys())
-                if old.get(key) != new.get(key)
-            )
+            keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+            for key in keys:
+                _, _, setting = key.partition(".settings.")  # of an entry of code.lock.json
+                changed.append(f"params.yaml:{setting}" if setting else f"{dep.def_path}:{key}")
         else:
             changed.append(dep.def_path)
     return changed

@@ -14,28 +14,27 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from flows.graph.contradictions import checkers, contradictions
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
+from flows.graph.presets import with_presets
 from flows.graph.problems import describe, remove
 from flows.graph.references import at, sections
 from flows.graph.sections import with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exams_params import ExamsParams
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
-from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.evaluation.preference_params import RewardReportParams, WinsParams
 from pipelines.evaluation.theory.theory_params import TheoryParams
-from pipelines.models.base_params import BaseParams
 from pipelines.settings import Settings
 from pipelines.training.policy_params import PolicyParams
-from pipelines.training.supervised_params import SupervisedParams
 from tasks.assess_params import Assess
+from tasks.base_params import BaseRun
+from tasks.evaluate_params import EvaluateRun
 from tasks.execution_params import ExecutionParams
 from tasks.judgements_params import JudgementsParams
 from tasks.preferences_params import PreferenceSet
 from tasks.report_params import ReportParams
 from tasks.rl_params import RlRun
-from tasks.rlvr_params import RlvrEvaluateParams, RlvrModel
-from tasks.rlvr_start_params import StartRun
 from tasks.run_params import DpoRun, RankingRun
+from tasks.sft_params import SftRun
 from tasks.sft_safe_params import SafeRun
 from tasks.verifier_params import VerifierReportParams, VerifierRun
 
@@ -51,21 +50,6 @@ class Identity(Settings):
         ("torch", "transformers", "deepspeed", "numba"),
         description="packages whose major.minor version is part of a stage's identity if it imports them",
     )
-
-
-class Train(Settings):
-    """What the stages after the corpora train on."""
-
-    corpus: str = Field(description="the name of one corpus of the section `corpus`")
-
-
-class Evaluate(Settings):
-    """Which models are measured, and how."""
-
-    models: tuple[str, ...] = Field(
-        description="models that answer: `base`, `sft`, runs of rl, sft_safe and dpo, `dpo_iter_<round>`",
-    )
-    settings: EvaluateParams
 
 
 class Rl(Settings):
@@ -103,7 +87,7 @@ def _only_contradicts(preset: Any) -> bool:
 
 
 class Runs(Settings, Generic[Run]):
-    """`runs` by name; each is one model and holds what `common` says already (see
+    """`runs` by name; each is one stage and holds what `common` says already (see
     `sections.with_members_laid`).
     """
 
@@ -111,34 +95,24 @@ class Runs(Settings, Generic[Run]):
     runs: dict[str, Run]
 
 
-class RlvrEvaluate(Settings):
-    """The stages rlvr_evaluate@<model>: each model with the set that it answers."""
-
-    models: dict[str, RlvrModel]
-    settings: RlvrEvaluateParams
-
-
 class Params(Settings):
     """params.yaml."""
 
     identity: Identity
-    corpus: dict[str, CorpusParams] = Field(min_length=1)
-    train: Train
-    base: BaseParams
-    sft: SupervisedParams
+    corpus: dict[str, CorpusParams]
+    base: Runs[BaseRun]
+    sft: Runs[SftRun]
     preferences: dict[str, PreferenceSet]
     reward_model: Runs[RankingRun]
     sft_safe: Runs[SafeRun]
     dpo: Runs[DpoRun]
     exams: dict[str, ExamsParams]
     rlvr_set: dict[str, RlvrSetParams]
-    rlvr_start: Runs[StartRun]
     judgements: dict[str, JudgementsParams]
     verifier: Runs[VerifierRun]
     verifier_report: VerifierReportParams
-    rlvr_evaluate: RlvrEvaluate
     rl: Rl
-    evaluate: Evaluate
+    evaluate: Runs[EvaluateRun]
     assess: Assess
     wins: dict[str, WinsParams]
     reward_report: RewardReportParams
@@ -181,6 +155,7 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
     """
     problems: dict[str, str] = {}
     params = None
+    raw = with_presets(raw, root)
     own = {key: value for key, value in raw.items() if key in sections(root) - set(Params.model_fields)}
     data = copy.deepcopy({key: value for key, value in raw.items() if key not in own})
     # contradictions are only seen among values that are right by themselves: drop the wrong ones and look

@@ -134,8 +134,10 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def set_value(document: Any, dotted: str, text: str) -> None:
-    """`rl.grpo.lr`, `1e-4` -> the value, parsed as YAML. A new key is allowed here; validation judges it."""
+def set_value(document: Any, dotted: str, text: str, presets: Any = None) -> None:
+    """`rl.grpo.lr`, `1e-4` -> the value, parsed as YAML. A new key is allowed here; validation judges it.
+    `presets` lie below the document: their sections may be begun in it.
+    """
     *parents, last = dotted.split(".")
     if not all((*parents, last)):
         raise ParamsError([f"-S {dotted}={text}: KEY=VALUE is expected, for example -S sft.steps=500"])
@@ -151,6 +153,8 @@ def set_value(document: Any, dotted: str, text: str) -> None:
             and part in shared
         ):
             document[part] = {}  # a member's own values beside those that it shares with others
+        if isinstance(document, dict) and isinstance(at(presets, parents[: depth + 1]), dict):
+            document.setdefault(part, {})
         if inside:
             shared = shared.get(part) if isinstance(shared, dict) else None
         if not isinstance(document, dict) or part not in document:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from flows.graph import codelock, dvc_api, dvc_run_cache, made_paths, source_lock
 from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, parse, read_yaml
+from flows.graph.presets import with_presets
 from flows.graph.requested import unlisted
 from flows.graph.stage_records import WORKTREE, read_entry
 
@@ -91,7 +92,7 @@ def make(
     code.lock.json, which only `run` does. With `text` the plan is that of a params.yaml which holds it, and
     nothing is written. Raises ParamsError, UnknownStage, dvc_api.BrokenLock.
     """
-    raw = read_yaml(root / PARAMS) if text is None else parse(text)
+    raw = with_presets(read_yaml(root / PARAMS) if text is None else parse(text), root)
     params = check(raw, root=root)
     unwritten = (
         None
@@ -146,7 +147,7 @@ def check_wanted(root: Path, targets: Iterable[str], text: str) -> None:
 
     Nothing is written or hashed, and a damaged dvc.lock, which `run` mends, is not looked at.
     """
-    raw = parse(text)
+    raw = with_presets(parse(text), root)
     params = check(raw)
     instead = {
         PARAMS: text,
@@ -456,6 +457,10 @@ def _uncached(out: Any, said: str) -> str:
 
 
 def _code_reason(key: str, was: bool, stays: bool, old: Any, new: Any) -> tuple[int, str]:
+    _, _, name = key.partition(f".{codelock.SETTINGS}.")
+    if name:
+        shown = [repr(value) if there else "'(absent)'" for value, there in ((old, was), (new, stays))]
+        return 1, f"param {name} {' -> '.join(shown)}"
     _, _, name = key.partition(".modules.")
     if name:
         return 2, f"code {name} {'changed' if was and stays else 'is new' if stays else 'is gone'}"

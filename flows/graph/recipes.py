@@ -39,7 +39,7 @@ from flows.graph.params_file import (
     text_of,
     write_text,
 )
-from flows.graph.references import at, families
+from flows.graph.references import Graph, at, families
 
 FOLDER = "recipes"
 APPLIED = "recipes/.applied.yaml"
@@ -104,11 +104,12 @@ def remember(root: Path) -> None:
 
 @dataclass(frozen=True)
 class Used:
-    """What `use` did: `key old -> new` lines, and the own settings with the file that they were kept in
-    (None: carried over, or none).
+    """What `use` did: `key old -> new` lines, the members that the recipe only refers to, and the own
+    settings with the file that they were kept in (None: carried over, or none).
     """
 
     changed: list[str]
+    supplied: list[str]
     own: list[Change]
     aside: Path | None
 
@@ -121,7 +122,7 @@ def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) ->
     """
     before, mine = parse(read_text(root / PARAMS)), own(root)
     base = _base(root, mine)
-    document = _lay(root, name, base)
+    document, supplied = _lay(root, name, base)
     laid = base if name == DEFAULT else text_of(document)
     check(parse(laid), PARAMS if name == DEFAULT else f"{FOLDER}/{name}.yaml", root)
     lay = [*(mine if keep else []), *(_read_own(bring) if bring else [])]
@@ -139,7 +140,10 @@ def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) ->
         save_with_comments(root / APPLIED, {"recipe": name, "base": base, "laid": laid})
         write_text(root / PARAMS, text)
     return Used(
-        [_words(change) for change in _differences(before, parse(text))], lay if keep else mine, aside
+        [_words(change) for change in _differences(before, parse(text))],
+        supplied,
+        lay if keep else mine,
+        aside,
     )
 
 
@@ -148,7 +152,7 @@ def show(root: Path, name: str) -> str:
     Raises ParamsError.
     """
     base = _base(root, own(root))
-    text = base if name == DEFAULT else text_of(_lay(root, name, base))
+    text = base if name == DEFAULT else text_of(_lay(root, name, base)[0])
     check(parse(text), name, root)
     return text
 
@@ -197,8 +201,8 @@ def chain(root: Path, name: str) -> list[str]:
     return found
 
 
-def _lay(root: Path, name: str, base: str) -> Any:
-    """The document of params.yaml that `name` makes of the default `base`."""
+def _lay(root: Path, name: str, base: str) -> tuple[Any, list[str]]:
+    """The document of params.yaml that `name` makes of the default `base`, and what `_supply` put into it."""
     document, parts = document_of(base), chain(root, name)
     if DEFAULT not in parts:
         _empty(document, root)
@@ -208,12 +212,30 @@ def _lay(root: Path, name: str, base: str) -> Any:
             overlay.pop(EXTENDS, None)
             _part_aliases(overlay, set())
             _overlay(document, overlay)
-    _keep_corpus(document, base)
     for family in families(root):
         # of a stage of the user's own, of which the recipe says nothing
         if family.from_params and at(document, family.over) is None:
             _put(document, Change(family.over, ABSENT, CommentedMap()))
-    return document
+    # with the default itself nothing is left to bring: what is not there was taken out
+    return document, [] if DEFAULT in parts else _supply(document, base, root)
+
+
+def _supply(document: Any, base: str, root: Path) -> list[str]:
+    """Put in, as the default has them, the members that something refers to and no recipe says: `start: sft`
+    alone brings the default's SFT model with all that it is made of. Returns their keys, in order.
+    """
+    supplied: list[str] = []
+    whole, default = Graph(parse(base), root), document_of(base)
+    while True:
+        graph = Graph(parse(text_of(document)), root)
+        makers = [maker for one in graph.unmade() for maker in whole.makers_of(one.path) if maker.member]
+        wanted = {maker.key: (*maker.family.over, maker.member) for maker in makers}
+        fresh = [key for key in wanted if key not in supplied]
+        if not fresh:
+            return supplied
+        for key in fresh:
+            _put(document, Change(wanted[key], ABSENT, at(default, wanted[key])))
+        supplied += fresh
 
 
 def _part_aliases(node: Any, seen: set[int]) -> None:
@@ -243,19 +265,6 @@ def _empty(document: Any, root: Path) -> None:
         holder = at(document, above)
         if family.over and isinstance(holder, dict) and last in holder:
             holder[last] = [] if isinstance(holder[last], list) else CommentedMap()
-
-
-def _keep_corpus(document: Any, base: str) -> None:
-    """Every graph has the stages base and sft: where nothing else is named for them, the default's corpus
-    stays.
-    """
-    name, corpora = at(document, ("train", "corpus")), document.get("corpus")
-    if (
-        isinstance(corpora, dict)
-        and name not in corpora
-        and (kept := at(document_of(base), ("corpus", name))) is not None
-    ):
-        corpora[name] = kept
 
 
 def _keep_aside(root: Path, mine: list[Change]) -> Path:

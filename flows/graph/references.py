@@ -10,7 +10,9 @@ stage's `meta`, which DVC keeps and never looks at:
 - `takes: {start: [policy]}`: the kinds that a reference accepts, by its setting (`key` for the member's own
   name); any kind without; `none` among them: the setting may name the constant folder of an input that a
   member does not have;
-- `processes: many`: the stage may run in several processes.
+- `processes: many`: the stage may run in several processes;
+- `settings: [sft.common, "sft.runs.${key}"]`: sections of params.yaml that count by their values as resolved,
+  those first that others are laid over (flows/graph/codelock.py).
 
 A stage of the user's own needs no `meta`. What cannot be resolved here (DVC's own `vars` of other files) is
 left for DVC to say.
@@ -59,6 +61,13 @@ class Family:
         `vars`.
         """
         return bool(self.over) and any(section.partition(".")[0] == self.over[0] for section in self.sections)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The settings of a member that its inputs are made of: `start`, `data`."""
+        names = [match[1] for dep in self.deps for match in _PLACEHOLDER.finditer(dep)]
+        found = (name.removeprefix("item.") for name in names if name.startswith("item."))
+        return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -144,8 +153,10 @@ def _family(name: str, item: dict[str, Any]) -> Family | None:
         over = _section(values)
     if not isinstance(body, dict) or ((body is not item or variable) and not over):
         return None
-    params = [section for entry in _items(body.get("params")) for section in _sections_of(entry)]
     meta = body.get("meta")
+    listed = _items(meta.get("settings")) if isinstance(meta, dict) else []
+    params = [str(section) for section in listed]
+    params += [section for entry in _items(body.get("params")) for section in _sections_of(entry)]
     paths = {
         key: tuple(
             str(next(iter(one))) if isinstance(one, dict) else str(one) for one in _items(body.get(key))
@@ -321,6 +332,13 @@ class Graph:
             if out.startswith(f"{path}/") or path.startswith(f"{out}/")
         ]
         return list({stage.name: stage for stage in inside}.values())
+
+    def unmade(self) -> Iterator[Reference]:
+        """Inputs that settings name and no stage makes."""
+        for stage in self.stages:
+            for one in stage.inputs:
+                if one.setting and one.value != NONE and not self.makers_of(one.path):
+                    yield one
 
     def models(self, *kinds: str) -> dict[str, StageOf]:
         """Model folder -> the stage that makes it, of these kinds (all without)."""

@@ -2,7 +2,8 @@
 into the graph takes.
 
 `rl@NAME` needs a run NAME of rl.runs, which starts and learns as the first run there does that a rule
-rewards; `evaluate@NAME` needs NAME in evaluate.models and, where no stage makes that model yet, the run.
+rewards; `evaluate@NAME` needs a run NAME of evaluate.runs, which answers what the model NAME was trained
+on, and, where no stage makes that model yet, the run of rl.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flows.graph.contradictions import mapping, names
-from flows.graph.references import NONE, Graph
+from flows.graph.references import NONE, Graph, at
 
 Addition = tuple[str, str, str]  # section, key, name
 
@@ -27,7 +28,7 @@ def missing(raw: Any, targets: Iterable[str]) -> list[Addition]:
     plan to refuse.
     """
     found: list[Addition] = []
-    known, models = unlisted(raw), names(raw, "evaluate", "models")
+    known, evaluated = unlisted(raw), names(raw, "evaluate", "runs")
     trained = Graph(raw).models("policy")
     for target in targets:
         stage, _, name = target.partition("@")
@@ -35,8 +36,8 @@ def missing(raw: Any, targets: Iterable[str]) -> list[Addition]:
             continue
         if name in known:
             found.append(("rl", "runs", name))
-        if stage == "evaluate" and name not in models:
-            found.append(("evaluate", "models", name))
+        if stage == "evaluate" and name not in evaluated:
+            found.append(("evaluate", "runs", name))
     return list(dict.fromkeys(found))
 
 
@@ -48,11 +49,23 @@ def add(document: Any, additions: Iterable[Addition]) -> None:
         values = document.get(section)
         if not isinstance(values, dict):
             continue
-        held = values.setdefault(key, [])
-        if isinstance(held, list):
-            held.append(name)
-        elif isinstance(held, dict) and (pattern := _pattern(document)):
+        held = values.setdefault(key, {})
+        if not isinstance(held, dict):
+            continue
+        if section == "evaluate":
+            held[name] = _flow({"model": name, **_answered(document, name)})
+        elif pattern := _pattern(document):
             held[name] = _flow({"method": name, **pattern, "judge": NONE})
+
+
+def _answered(raw: Any, model: str) -> dict[str, Any]:
+    """The data that a model is asked of: what its run learns on, or what is evaluated first."""
+    for section in ("rl", "sft"):
+        data = at(mapping(raw, section, "runs").get(model), ("data",))
+        if data is not None:
+            return {"data": data}
+    runs = mapping(raw, "evaluate", "runs").values()
+    return {"data": next((run["data"] for run in runs if isinstance(run, dict) and "data" in run), "")}
 
 
 def _pattern(raw: Any) -> dict[str, Any]:

@@ -58,6 +58,7 @@ def build(
             inputs[dep.def_path] = value
         elif dep.def_path.endswith(codelock.CODE_LOCK):
             code = next(iter(value.values()), {})
+            params.update(code.get(codelock.SETTINGS, {}))
         else:
             params.update(value)
     inputs |= {

@@ -63,7 +63,7 @@ def read_entry(stage: str, row: Mapping[str, Any], state: str) -> Entry:
     keyed = mapping(params.pop(CODE_LOCK, {}))
     name = stage or next(iter(keyed), "")
     reached = mapping(next(iter(keyed.values()), {}))
-    values = dict(params.pop(PARAMS, {}))
+    values = dict(mapping(reached.get("settings"))) | dict(params.pop(PARAMS, {}))
     for other, section in params.items():
         values |= {f"{other}:{key}": value for key, value in section.items()}
     command = row.get("cmd") or ""

@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from tasks.report_page.results import BASELINE, Results, Row
+from tasks.report_page.results import Results, Row
 from tasks.report_page.svg import quiet, svg
 
 COLOURS = ("#1f6feb", "#d4661b", "#2f9e44", "#9a5be0", "#d6408f", "#0e93a6", "#b58900")
@@ -248,16 +248,23 @@ def series(results: Results, plot: Plot, axis: str) -> Iterator[Series]:
     """The lines of a figure: every curve of its kind that has one of its keys, in the order of the
     parameters.
     """
-    names = (BASELINE,) if plot.group == SFT else results.methods
+    names = (results.baseline,) if plot.group == SFT else results.methods
+    names = tuple(name for name in names if name in results.curves)
     for name in names:
-        turn, index = (0, 0) if name == BASELINE else divmod(results.methods.index(name), len(COLOURS))
+        turn, index = (
+            (0, 0) if name == results.baseline else divmod(results.methods.index(name), len(COLOURS))
+        )
         for number, key in enumerate(plot.keys):
             places, values = _points(results.curves[name], key, axis)
             if places:
                 label = f"{name} {key.partition('_')[2].replace('_', ' ')}" if len(plot.keys) > 1 else name
                 dash = DASHES[(number if len(plot.keys) > 1 else turn) % len(DASHES)]
                 yield Series(
-                    label, places, values, BASELINE_COLOUR if name == BASELINE else COLOURS[index], dash
+                    label,
+                    places,
+                    values,
+                    BASELINE_COLOUR if name == results.baseline else COLOURS[index],
+                    dash,
                 )
 
 

@@ -15,7 +15,7 @@ from tasks.report_page.comparison import Accuracy, Difference, difference
 from tasks.report_page.figures import FEW, Drawn, Plot
 from tasks.report_page.pairs import by_kind, pair, spread
 from tasks.report_page.preferences import Section
-from tasks.report_page.results import BASELINE, Results
+from tasks.report_page.results import Results
 from tasks.report_page.style import CSS, TIMINGS
 from tasks.report_page.templates import trusted
 from tasks.report_params import ReportParams
@@ -36,9 +36,9 @@ INTERVALS = (
     "though both models answered the same problems, so it errs on the wide side."
 )
 CONTROL = (
-    f"Sampling at a lower temperature sharpens a model for free. So the control sets the method, sampled, "
-    f"against {BASELINE} decoded "
-    "greedily: only a gain that survives it, and a gain greedy against greedy, is more than sharpening."
+    "Sampling at a lower temperature sharpens a model for free. So the control sets the method, sampled, "
+    "against the model that it started from, decoded greedily: "
+    "only a gain that survives it, and a gain greedy against greedy, is more than sharpening."
 )
 
 
@@ -70,7 +70,7 @@ def page(
         title=settings.title,
         style=trusted(CSS),
         script=trusted(TIMINGS),
-        baseline=BASELINE,
+        baseline=results.baseline,
         decoding=settings.decoding,
         text_limit=settings.text_limit,
         lead=summary(results),
@@ -91,14 +91,15 @@ def summary(results: Results) -> list[str]:
     """
     if not results.compared:
         return [
-            f"Accuracy of {', '.join(results.models)} on {results.corpus}; without {BASELINE} and a method "
+            f"Accuracy of {', '.join(results.models)} on {results.data}; without {results.baseline} "
+            f"and a method "
             f"there is nothing to compare."
         ]
     if len(results.compared) > FEW:
         return _many(results)
     sentences = []
     for method in results.compared:
-        first, second = _heldout(results, BASELINE, "greedy"), _heldout(results, method, "greedy")
+        first, second = _heldout(results, results.baseline, "greedy"), _heldout(results, method, "greedy")
         control = difference(_heldout(results, method, "sampled"), first)
         if not first or not second or first.share is None or second.share is None or not control:
             sentences.append(f"{method}: nothing was counted.")
@@ -107,9 +108,9 @@ def summary(results: Results) -> list[str]:
             control.reading, "is not told apart from"
         )
         sentences.append(
-            f"{method} answers {wording.percent(second.share)} of the held-out problems of {results.corpus} "
+            f"{method} answers {wording.percent(second.share)} of the held-out problems of {results.data} "
             f"right greedily, "
-            f"{BASELINE} {wording.percent(first.share)}; sampled, it {verdict} the control "
+            f"{results.baseline} {wording.percent(first.share)}; sampled, it {verdict} the control "
             f"({wording.points(control.value)} points)."
         )
     return sentences
@@ -117,17 +118,18 @@ def summary(results: Results) -> list[str]:
 
 def _many(results: Results) -> list[str]:
     """Methods by what their intervals let one say."""
-    start = _heldout(results, BASELINE, "greedy")
+    start = _heldout(results, results.baseline, "greedy")
     share = wording.percent(start.share if start else None)
     greedy = {name: difference(_heldout(results, name, "greedy"), start) for name in results.compared}
     sampled = {name: difference(_heldout(results, name, "sampled"), start) for name in results.compared}
     sentences = [
-        f"{len(results.compared)} methods start from {BASELINE}, which answers {share} of the held-out "
-        f"problems of {results.corpus} right greedily."
+        f"{len(results.compared)} methods start from {results.baseline}, which answers {share} "
+        f"of the held-out "
+        f"problems of {results.data} right greedily."
     ]
     for heading, changes in (
-        (f"Greedily, against {BASELINE}", greedy),
-        (f"Sampled, against {BASELINE} greedy (control)", sampled),
+        (f"Greedily, against {results.baseline}", greedy),
+        (f"Sampled, against {results.baseline} greedy (control)", sampled),
     ):
         readings: dict[str, list[str]] = {}
         for name, change in sorted(changes.items(), key=lambda item: -item[1].value if item[1] else 2.0):
@@ -161,11 +163,11 @@ def _accuracies(results: Results) -> dict[str, Any]:
 
 def _cards(results: Results, method: str) -> list[Card]:
     """The method's three differences from the baseline, large."""
-    before, after = (results.evaluations[name]["heldout"] for name in (BASELINE, method))
+    before, after = (results.evaluations[name]["heldout"] for name in (results.baseline, method))
     decodings = {
         f"{method}, greedy": ("greedy", "greedy"),
         f"{method}, sampled": ("sampled", "sampled"),
-        f"{method} sampled against {BASELINE} greedy (control)": ("sampled", "greedy"),
+        f"{method} sampled against {results.baseline} greedy (control)": ("sampled", "greedy"),
     }
     cards = []
     for heading, (second, first) in decodings.items():
@@ -193,7 +195,7 @@ def _answers(results: Results, settings: ReportParams) -> dict[str, Any] | None:
         return None
     methods = []
     for method in results.compared:
-        pairs = pair(results.samples[BASELINE], results.samples[method], settings.decoding)
+        pairs = pair(results.samples[results.baseline], results.samples[method], settings.decoding)
         kinds = [
             (kind, spread(group, settings.samples), len(group)) for kind, group in by_kind(pairs).items()
         ]

@@ -8,12 +8,12 @@ error that says who makes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BASELINE = "sft"  # the model that reinforcement learning starts from
+from tasks.rl_params import NONE
 
 Row = dict[str, Any]
 
@@ -22,11 +22,13 @@ Row = dict[str, Any]
 class Results:
     """Everything on the page; dicts keep the order of params.yaml.
 
-    `evaluations` and `samples` map a model, `curves` and `training` a trained stage (`sft` and each method),
-    to what its file holds.
+    `data` is the set that the page is about, `baseline` the model that its methods start from (both may be
+    empty). `evaluations` and `samples` map a model, `curves` and `training` a trained one (the baseline and
+    each method), to what its file holds. `others` are evaluations on other sets, by the evaluation's name.
     """
 
-    corpus: str
+    data: str
+    baseline: str
     models: tuple[str, ...]
     methods: tuple[str, ...]
     counts: Row
@@ -34,34 +36,87 @@ class Results:
     samples: dict[str, list[Row]]
     curves: dict[str, list[Row]]
     training: dict[str, Row]
+    others: dict[str, Row]
 
     @property
     def compared(self) -> tuple[str, ...]:
         """The evaluated methods that can stand beside the baseline."""
-        return tuple(name for name in self.models if name in self.methods) if BASELINE in self.models else ()
+        return (
+            tuple(name for name in self.models if name in self.methods)
+            if self.baseline in self.models
+            else ()
+        )
 
 
-def read(
-    metrics: Path, curves: Path, samples: Path, corpus: str, methods: Sequence[str], models: Sequence[str]
-) -> Results:
-    """Read the files of the named corpus, methods and models. FileNotFoundError or ValueError names the file
-    and its stage.
+@dataclass(frozen=True)
+class Subject:
+    """What the page is about, as the parameters name it. `evaluated`: model -> its evaluation on `data`;
+    `others`: evaluations on other sets; `tuned`: whether the baseline is a run of sft, and has a curve.
     """
-    trained = {BASELINE: "sft", **{name: f"rl@{name}" for name in methods}}
+
+    data: str
+    baseline: str
+    tuned: bool
+    methods: tuple[str, ...]
+    evaluated: Mapping[str, str]
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, evaluations: Mapping[str, Any], runs: Mapping[str, Any], tunings: Mapping[str, Any]
+    ) -> Subject:
+        """The set of the first evaluation; the runs of rl on it that a rule rewards; where they start."""
+        data = next((run["data"] for run in evaluations.values()), "")
+        methods = {
+            name: run for name, run in runs.items() if run["data"] == data and run.get("judge", NONE) == NONE
+        }
+        first = next(iter(tunings), "")
+        baseline = next((run["start"] for run in methods.values()), first)
+        evaluated: dict[str, str] = {}
+        for name, run in evaluations.items():
+            if run["data"] == data:
+                evaluated.setdefault(run["model"], name)
+        others = tuple(name for name, run in evaluations.items() if run["data"] != data)
+        return cls(data, baseline, baseline in tunings, tuple(methods), evaluated, others)
+
+
+def read(metrics: Path, curves: Path, samples: Path, subject: Subject) -> Results:
+    """Read the files of what the parameters name. FileNotFoundError or ValueError names the file and its
+    stage.
+    """
+    trained = {subject.baseline: f"sft@{subject.baseline}"} if subject.tuned else {}
+    trained |= {name: f"rl@{name}" for name in subject.methods}
+    evaluations = {
+        model: _evaluation(metrics / "evaluate" / f"{name}.json", f"evaluate@{name}")
+        for model, name in subject.evaluated.items()
+    }
     return Results(
-        corpus=corpus,
-        models=tuple(models),
-        methods=tuple(methods),
-        counts=_object(metrics / "corpus" / f"{corpus}.json", f"corpus@{corpus}"),
-        evaluations={
-            name: _evaluation(metrics / "evaluate" / f"{name}.json", f"evaluate@{name}") for name in models
+        data=subject.data,
+        baseline=subject.baseline,
+        models=tuple(subject.evaluated),
+        methods=subject.methods,
+        counts=_counts(metrics, subject.data),
+        evaluations=evaluations,
+        samples={
+            model: _rows(samples / f"{name}.jsonl", f"evaluate@{name}")
+            for model, name in subject.evaluated.items()
         },
-        samples={name: _rows(samples / f"{name}.jsonl", f"evaluate@{name}") for name in models},
         curves={name: _rows(curves / f"{name}.jsonl", stage) for name, stage in trained.items()},
         training={
             name: _object(metrics / "train" / f"{name}.json", stage) for name, stage in trained.items()
         },
+        others={
+            name: _evaluation(metrics / "evaluate" / f"{name}.json", f"evaluate@{name}")
+            for name in subject.others
+        },
     )
+
+
+def _counts(metrics: Path, data: str) -> Row:
+    """Of a corpus; multi-subject sets have a section of their own on the page."""
+    if not data or (metrics / "rlvr_set" / f"{data}.json").is_file():
+        return {}
+    return _object(metrics / "corpus" / f"{data}.json", f"corpus@{data}")
 
 
 def _text(path: Path, stage: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.report_page.comparison import Accuracy, Difference, difference
 from tasks.report_page.pairs import by_kind, pair
-from tasks.report_page.results import BASELINE, Results
+from tasks.report_page.results import Results
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def headline(results: Results, timed: bool = False) -> Table:
 
 def makers(model: str) -> tuple[str, ...]:
     """The stages that could have made `model`; a name belongs to one of them."""
-    return (model, *(f"{kind}@{model}" for kind in ("rl", "dpo", "sft_safe")))
+    return tuple(f"{kind}@{model}" for kind in ("base", "sft", "rl", "dpo", "sft_safe"))
 
 
 def methods(results: Results) -> Table | None:
@@ -104,14 +104,14 @@ def control(results: Results) -> Table:
     """
     kinds = (("greedy", "greedy"), ("sampled", "sampled"), ("sampled", "greedy"))
     groups = [
-        f"{after} vs {BASELINE} {before}" + (" (control)" if after != before else "")
+        f"{after} vs {results.baseline} {before}" + (" (control)" if after != before else "")
         for after, before in kinds
     ]
     columns = (Column(name, group) for group in groups for name in ("difference", "reading"))
     table = Table("What reinforcement learning changed", (Column("method"), *columns))
     for method in results.compared:
         changed = [
-            difference(_accuracy(results, method, after), _accuracy(results, BASELINE, before))
+            difference(_accuracy(results, method, after), _accuracy(results, results.baseline, before))
             for after, before in kinds
         ]
         table.rows.append(
@@ -140,7 +140,7 @@ def breakdown(results: Results, part: str, title: str) -> list[Table]:
         columns = (Column(f"{key} (n {' / '.join(map(str, sizes[key]))})") for key in keys)
         table = Table(f"{title}, {decoding}", (Column("model"), *columns))
         for model, row in found.items():
-            base = found[BASELINE] if model in results.compared else {}
+            base = found[results.baseline] if model in results.compared else {}
             table.rows.append((model, *(_beside(row.get(key), base.get(key)) for key in keys)))
         tables.append(table)
     return tables
@@ -151,7 +151,7 @@ def changes(results: Results, decoding: str) -> Table:
     kinds = tuple(by_kind([]))
     table = Table(f"Problems gained and lost, {decoding}", tuple(map(Column, ("method", "problems", *kinds))))
     for method in results.compared:
-        pairs = pair(results.samples[BASELINE], results.samples[method], decoding)
+        pairs = pair(results.samples[results.baseline], results.samples[method], decoding)
         groups = by_kind(pairs)
         table.rows.append((method, len(pairs), *(len(groups[kind]) for kind in kinds)))
     return table
@@ -194,7 +194,7 @@ def counts(results: Results) -> list[Table]:
     }
     tables = []
     if by_split:
-        kept = Table(f"Corpus {results.corpus}, by split", (Column("what"), *map(Column, splits)))
+        kept = Table(f"Corpus {results.data}, by split", (Column("what"), *map(Column, splits)))
         for part, value in by_split.items():
             columns = [dict(leaves({part: value.get(split)})) for split in splits]
             names = dict.fromkeys(name for column in columns for name in column if column[name] is not None)
@@ -202,7 +202,7 @@ def counts(results: Results) -> list[Table]:
                 (named(name), *(shown(column.get(name)) for column in columns)) for name in names
             )
         tables.append(kept)
-    made = Table(f"Corpus {results.corpus}", (Column("what"), Column("count")))
+    made = Table(f"Corpus {results.data}", (Column("what"), Column("count")))
     made.rows.extend((named(name), shown(value)) for name, value in leaves(rest))
     return [*tables, made]
 

@@ -62,14 +62,13 @@ CURVES = (
 )
 
 
-def sections(metrics: Path, curves: Path, folder: Path, smoothing: int) -> list[Section]:
+def sections(
+    metrics: Path, curves: Path, evaluations: Mapping[str, Row], folder: Path, smoothing: int
+) -> list[Section]:
     """What there is to say, with its figures written into `folder`; nothing where no stage of the branch has
-    run.
+    run. `evaluations` are those that the page does not show elsewhere.
     """
-    found = {
-        name: _read(metrics / name)
-        for name in ("exams", "rlvr_set", "judgements", "verifier_report", "rlvr_evaluate")
-    }
+    found = {name: _read(metrics / name) for name in ("exams", "rlvr_set", "judgements", "verifier_report")}
     blocks: list[Block] = []
     if found["rlvr_set"] or found["judgements"]:
         blocks += [
@@ -95,9 +94,10 @@ def sections(metrics: Path, curves: Path, folder: Path, smoothing: int) -> list[
             *_laboratory(value),
             ATTACKS,
         ]
-    if found["rlvr_evaluate"]:
-        blocks += [Heading("Policies"), *_policies(found["rlvr_evaluate"]), POLICIES]
-        if pictures := _curves(curves, found["rlvr_evaluate"], folder, smoothing):
+    if evaluations:
+        blocks += [Heading("Policies"), *_policies(evaluations), POLICIES]
+        models = dict.fromkeys(value["model"] for value in evaluations.values())
+        if pictures := _curves(curves, models, folder, smoothing):
             blocks.append(Pictures(pictures))
     return [Section("verifiers", "Verifiers", blocks)] if blocks else []
 
@@ -210,7 +210,9 @@ def _policies(found: Mapping[str, Row]) -> list[Table]:
             Accuracy.of((value["by_novelty"].get(part) or {}).get("greedy")) for part in ("seen", "unseen")
         )
         both = (Accuracy.of(value["heldout"][decoding]) for decoding in ("greedy", "sampled"))
-        table.rows.append((name, *both, *novelty, shown(value["length"]), _percent(value["distinct_lines"])))
+        table.rows.append(
+            (name, *both, *novelty, shown(value["lengths"]["sampled"]), _percent(value["distinct_lines"]))
+        )
         parts.rows.append(
             (name, *(Accuracy.of((value["by_subject"].get(key) or {}).get("greedy")) for key in keys))
         )

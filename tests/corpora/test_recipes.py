@@ -32,7 +32,7 @@ ANSWERS = [
 @pytest.fixture
 def project(tmp_path):
     """params.yaml and the recipes, in a folder of their own."""
-    for file in ("params.yaml", "dvc.yaml"):
+    for file in ("params.yaml", "presets.yaml", "dvc.yaml"):
         shutil.copyfile(ROOT / file, tmp_path / file)
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes", ignore=shutil.ignore_patterns(".*"))
     return tmp_path
@@ -43,9 +43,8 @@ def test_a_recipe_lies_over_the_default_and_comes_off_again(project, name):
     before = yaml.safe_load((project / "params.yaml").read_text())
     use(project, name)
     params = check(yaml.safe_load((project / "params.yaml").read_text()))
-    assert list(params.corpus) == [params.train.corpus]
     if name in ("gsm8k_small", "gsm8k_rho1b"):
-        assert params.train.corpus == "gsm8k"
+        assert list(params.corpus) == ["gsm8k"]
         assert (
             params.corpus["gsm8k"].max_prompt_tokens + params.rl.runs["grpo"].sampling.max_new_tokens <= 2047
         )
@@ -99,16 +98,16 @@ def small(params, id):
     weights are never right.
     """
     params["corpus"]["gsm8k"]["raw"] = "raw"
-    params["corpus"]["gsm8k"]["tokenizer"]["id"] = params["base"]["pretrained"] = id
-    params["sft"].update(epochs=0.2, batch_size=4, validation_every=1, validation_size=2)
+    params["corpus"]["gsm8k"]["tokenizer"]["id"] = params["base"]["common"]["pretrained"] = id
+    params["sft"]["common"].update(epochs=0.2, batch_size=4, validation_every=1, validation_size=2)
     common, grpo = params["rl"]["common"], params["rl"]["methods"]["grpo"]
     common.update(
         iterations=2, zero_signal="count", validation_every=1, validation_size=2, max_mean_ratio=None
     )
     sampling = common["sampling"] | {"max_new_tokens": 6}
     grpo.update(prompts=2, updates_per_epoch=2, sampler={"kind": "flat", "samples": 2}, sampling=sampling)
-    params["evaluate"]["settings"].update(problems=4, samples=2)
-    params["evaluate"]["settings"]["sampling"]["max_new_tokens"] = 6
+    params["evaluate"]["common"].update(problems=4, samples=2)
+    params["evaluate"]["common"]["sampling"]["max_new_tokens"] = 6
     params["execution"].update(device="cpu", dtype="float32", offline=True, threads=1)
     return params
 
@@ -142,18 +141,25 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
         ["corpus.gsm8k"],
         [records, tokenizer, "metrics/corpus/gsm8k.json"],
     )
-    run("base", raw, [tokenizer, sources["model"].manifest], ["base"], ["models/base/model"])
     run(
-        "sft",
+        "base@base",
+        raw,
+        [tokenizer, sources["model"].manifest],
+        ["base.common", "base.runs.base"],
+        ["models/base/model"],
+    )
+    run(
+        "sft@sft",
         raw,
         ["models/base/model", records],
-        ["sft"],
+        ["sft.common", "sft.runs.sft"],
         ["models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"],
     )
     outs = ["models/grpo/model", "curves/grpo.jsonl", "metrics/train/grpo.json"]
     run("rl@grpo", raw, ["models/sft/model", records], ["rl.common", "rl.methods.grpo", "rl.runs.grpo"], outs)
     outs = ["metrics/evaluate/grpo.json", "samples/grpo.jsonl"]
-    run("evaluate@grpo", raw, ["models/grpo/model", records], ["evaluate.settings"], outs)
+    sections = ["evaluate.common", "evaluate.runs.grpo"]
+    run("evaluate@grpo", raw, ["models/grpo/model", records], sections, outs)
 
     facts = json.loads((project / "models/grpo/model/tokens.json").read_text())
     assert (facts["pad_id"], facts["eos_id"], facts["bos_id"], facts["template"]["bos"]) == (0, 2, 1, True)
@@ -173,7 +179,7 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
 
 def run(name, raw, inputs, sections, outs):
     """One stage in this process, its outputs put in place as the runner does."""
-    values = {"identity.seed": 0, "train.corpus": "gsm8k"}
+    values = {"identity.seed": 0}
     for section in sections:
         value = raw
         for part in section.split("."):

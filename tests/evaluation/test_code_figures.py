@@ -19,7 +19,7 @@ LUCKY = Examined("pass", True, False, True)  # right, but the public tests are n
 
 
 def answers(problem, programs, text="x = 1", finished=True):
-    completion = SimpleNamespace(ids=[5, 6, 7], finish=SimpleNamespace(whole=finished))
+    completion = SimpleNamespace(ids=[5, 6, 7], finish=SimpleNamespace(complete=finished))
     return [
         SimpleNamespace(record=SimpleNamespace(id=problem), text=text, completion=completion)
         for _ in programs

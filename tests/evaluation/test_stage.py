@@ -26,7 +26,7 @@ def test_metrics_and_samples_agree(folder):
     metrics = json.loads(files["metrics/evaluate/sft.json"])
     samples = [json.loads(line) for line in files["samples/sft.jsonl"].splitlines()]
     assert metrics["model"] == "sft"
-    assert metrics["corpus"] == "tiny"
+    assert metrics["data"] == "tiny"
     assert metrics["settings"]["samples"] == 2
     assert set(metrics["by_subject"]) == {"sum"}
     assert set(metrics["by_level"]) == {"0", "1", "2"}
@@ -51,7 +51,7 @@ def test_fewer_problems_and_another_batch_size(folder):
         .splitlines()
     )
     assert [json.loads(row)["ids"] for row in whole] == [json.loads(row)["ids"] for row in small]
-    few = make_stage(folder, "evaluate@sft", "few", {"evaluate.settings": EVALUATE | {"problems": 6}})
+    few = make_stage(folder, "evaluate@sft", "few", {"evaluate.common": EVALUATE | {"problems": 6}})
     assert json.loads(run(few)["metrics/evaluate/sft.json"])["heldout"]["greedy"]["n"] == 6
 
 

@@ -245,7 +245,7 @@ def run_once(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "runs": {"grpo": {"method": "grpo", "start": "sft", "data": "exam", "judge": "none"}},
         },
     )  # this process knows the project's own objectives only
-    project.set("evaluate.models", ["sft", "grpo"])
+    project.set("evaluate.runs", {name: {"model": name, "data": "exam"} for name in ("sft", "grpo")})
     project.run()
     project.ran()
     return folder

@@ -31,26 +31,26 @@ def refuse(graph: Project, more: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "why"), [(LATE, "sft loaded pipelines.toy.hidden"), (SWALLOWED, "sft reads params.yaml")]
+    ("more", "why"), [(LATE, "sft@sft loaded pipelines.toy.hidden"), (SWALLOWED, "sft@sft reads params.yaml")]
 )
 @pytest.mark.parametrize("command", [".whetstone/bring.py", "-m dvc repro", "-m tasks"])
 def test_a_training_that_is_refused_at_its_end_is_kept(graph: Project, command: str, more: str, why: str):
     refuse(graph, more)
-    done = graph.python_call(*command.split(), "sft")
+    done = graph.python_call(*command.split(), "sft@sft")
     assert done.returncode != 0
     assert why in done.stdout + done.stderr
     (kept,) = graph.aside()
     assert kept["why"].startswith(why)
     assert kept["name"] in done.stdout + done.stderr
     assert (graph.folder / kept["models"][0] / "content.txt").exists()
-    assert graph.plan()["sft"] == "run"
-    graph.python_call(*command.split(), "sft")
+    assert graph.plan()["sft@sft"] == "run"
+    graph.python_call(*command.split(), "sft@sft")
     assert len(graph.aside()) == 2, "the second is no continuation of the first"
 
 
 def test_it_can_be_asked_and_removed(graph: Project):
     refuse(graph, LATE)
-    graph.bring("sft", expect=1)
+    graph.bring("sft@sft", expect=1)
     (kept,) = graph.aside()
     assert "kept aside, never fresh: 1 (`whetstone aside`)" in graph.call("status").stdout
     shown = graph.call("aside").stdout
@@ -59,7 +59,7 @@ def test_it_can_be_asked_and_removed(graph: Project):
     told = graph.call("lineage", kept["models"][0].removesuffix("/model"), "--json")
     assert told.returncode == 1
     assert any(
-        "kept aside and never counts as fresh: sft loaded" in row["problem"]
+        "kept aside and never counts as fresh: sft@sft loaded" in row["problem"]
         for row in json.loads(told.stdout)["problems"]
     )
     assert graph.call("aside", "sft-1", "--remove").returncode == 2
@@ -71,17 +71,17 @@ def test_the_earlier_result_comes_back_when_the_edit_is_undone(graph: Project):
     before = (graph.folder / "tasks/sft.py").read_text()
     model = (graph.folder / "models/sft/model/content.txt").read_bytes()
     refuse(graph, LATE)
-    graph.bring("sft", expect=1)
+    graph.bring("sft@sft", expect=1)
     (graph.folder / "tasks/sft.py").write_text(before)
-    graph.bring("sft")
-    assert graph.plan("sft") == {}
+    graph.bring("sft@sft")
+    assert graph.plan("sft@sft") == {}
     assert (graph.folder / "models/sft/model/content.txt").read_bytes() == model
 
 
 def made(root, text: str = "w") -> Spec:
     """A finished stage's work directory, published."""
     work = root / ".whetstone" / "work" / "sft-0123"
-    spec = Spec("sft", "0123", str(work), ("models/sft/model", "metrics/train/sft.json"))
+    spec = Spec("sft@sft", "0123", str(work), ("models/sft/model", "metrics/train/sft.json"))
     for out in ("models/sft/model/w.bin", "metrics/train/sft.json"):
         (work / "outs" / out).parent.mkdir(parents=True, exist_ok=True)
         (work / "outs" / out).write_text(text)

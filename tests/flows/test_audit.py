@@ -77,7 +77,7 @@ def test_a_missing_file_is_covered_by_the_cache_and_a_corrupt_cache_object_is_no
     contents = Contents(graph.folder)
     shutil.rmtree(graph.folder / "models/sft/model")
     assert paths(graph) == []
-    digest = History(contents.root, contents.cache).lock()["sft"].outs["models/sft/model"]
+    digest = History(contents.root, contents.cache).lock()["sft@sft"].outs["models/sft/model"]
     files = contents.files(digest)
     assert files is not None
     flip(contents.object(files["content.txt"]))
@@ -91,7 +91,7 @@ def test_a_missing_file_is_covered_by_the_cache_and_a_corrupt_cache_object_is_no
 def test_an_ancestor_without_a_record(graph: toy.Project) -> None:
     lock = graph.folder / "dvc.lock"
     value = yaml.safe_load(lock.read_text())
-    del value["stages"]["base"]
+    del value["stages"]["base@base"]
     lock.write_text(yaml.safe_dump(value))
     shutil.rmtree(graph.folder / ".dvc/cache/runs")
     found = audit(graph.folder, str(graph.folder / "models/sft"))
@@ -112,7 +112,7 @@ def test_a_whole_model_folder_put_in_another_ones_place(graph: toy.Project) -> N
 def test_the_changed_raw_file_is_named_from_git_when_no_listing_was_kept(graph: toy.Project) -> None:
     (graph.folder / "raw/toy/second.txt").write_text("four\n")
     snapshot.take(graph.folder, "r1")
-    graph.bring("sft")
+    graph.bring("sft@sft")
     shutil.rmtree(graph.folder / ".whetstone/manifests", ignore_errors=True)
     assert paths(graph, "models/sft") == []
     flip(graph.folder / "raw/toy/second.txt")
@@ -121,7 +121,7 @@ def test_the_changed_raw_file_is_named_from_git_when_no_listing_was_kept(graph: 
 
 def test_a_replay_gives_the_same_bytes(graph: toy.Project, tmp_path: Path) -> None:
     before = graph.git("status", "--porcelain")
-    assert replay(graph.folder, "sft", tmp_path / "scratch") == []
+    assert replay(graph.folder, "sft@sft", tmp_path / "scratch") == []
     assert (tmp_path / "scratch/tree/models/sft/model/content.txt").exists()
     assert graph.git("status", "--porcelain") == before
 
@@ -133,16 +133,17 @@ def test_a_replay_takes_the_recorded_code_and_inputs_not_the_present_ones(
     graph.edit("pipelines/toy/supervised.py", "x * 0.5", "x * 0.25")
     shutil.rmtree(graph.folder / "models/base/model")
     said: list[str] = []
-    assert replay(graph.folder, "sft", tmp_path / "scratch", say=said.append) == []
+    assert replay(graph.folder, "sft@sft", tmp_path / "scratch", say=said.append) == []
     assert said[0] == f"source state: commit {kept}"
 
 
 def test_a_replay_names_what_comes_out_otherwise(graph: toy.Project, tmp_path: Path) -> None:
     """A stage whose result depends on something that no record holds."""
     graph.edit("tasks/sft.py", '"loss": nll(2.0)', '"loss": nll(2.0), "cwd": os.getcwd()')
-    graph.bring("sft")
+    graph.bring("sft@sft")
     found = {
-        difference.path: difference.what for difference in replay(graph.folder, "sft", tmp_path / "scratch")
+        difference.path: difference.what
+        for difference in replay(graph.folder, "sft@sft", tmp_path / "scratch")
     }
     assert found["models/sft/model/content.txt"] == "changed"
     assert found["models/sft/lineage.json:model_digest"] == "changed"
@@ -154,9 +155,9 @@ def test_a_replay_that_cannot_be_made_says_why(graph: toy.Project, tmp_path: Pat
         replay(graph.folder, "nothing", tmp_path / "a")
     graph.edit("tasks/sft.py", "facts = {", "raise SystemExit(3)\n    facts = {")
     with pytest.raises(ReplayError, match=r"tasks\.sft.*refs/pipeline"):
-        replay(graph.folder, "sft", tmp_path / "b")
+        replay(graph.folder, "sft@sft", tmp_path / "b")
     graph.edit("tasks/sft.py", "raise SystemExit(3)\n    facts = {", "facts = {")
     shutil.rmtree(graph.folder / "models/base/model")
     shutil.rmtree(graph.folder / ".dvc/cache/files")
     with pytest.raises(ReplayError, match="models/base/model"):
-        replay(graph.folder, "sft", tmp_path / "c")
+        replay(graph.folder, "sft@sft", tmp_path / "c")

@@ -38,7 +38,7 @@ def test_an_edit_makes_later_stages_stale_and_no_others(graph: Graph):
     stale = {name for name in graph.stages if graph.key(name) != edited.key(name)}
     later = {"dpo@dpo_iter_2", "preferences@round_3", "dpo@dpo_iter_3", "evaluate@dpo_iter_2"}
     assert {"preferences@round_2", *later, "assess@dpo_iter_3"} <= stale
-    assert not stale & {"sft", "dpo@dpo_iter_1", "dpo@dpo", "assess@dpo_iter_1", "rl@ppo_rm"}
+    assert not stale & {"sft@sft", "dpo@dpo_iter_1", "dpo@dpo", "assess@dpo_iter_1", "rl@ppo_rm"}
 
 
 def test_every_model_of_the_plan_has_its_stages(graph: Graph):

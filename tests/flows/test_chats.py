@@ -31,9 +31,10 @@ SETTINGS = {
         "template": {"prompt": "{query}", "chat": True},
         **OPEN,
     },
-    "train.corpus": "chats",
-    "base.architecture": None,
-    "base.pretrained": "raw/hub",
+    "base.runs": {"base": {"data": "chats"}},
+    "sft.runs": {"sft": {"start": "base", "data": "chats"}},
+    "base.common.architecture": None,
+    "base.common.pretrained": "raw/hub",
     "preferences.likes": {
         "origin": "raw/likes.jsonl",
         "data": "chats",
@@ -46,10 +47,10 @@ SETTINGS = {
     "dpo.common.validation_every": 0,
     "dpo.common.batch_size": 4,
     "dpo.common.max_tokens": 200,
-    "sft.max_tokens": 200,
-    **{"assess.models": {}, "wins": {}, "rlvr_evaluate.models": {}},
+    "sft.common.max_tokens": 200,
+    **{"assess.models": {}, "wins": {}},
     "rl.runs": {"grpo": {"method": "grpo", "start": "sft", "data": "chats", "judge": "none"}},
-    "evaluate.models": ["sft", "grpo"],
+    "evaluate.runs": {name: {"model": name, "data": "chats"} for name in ("sft", "grpo")},
     "rl.common.sampling.max_new_tokens": 16,
 }
 
@@ -103,7 +104,7 @@ LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% end
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_turns_through_the_stages(project: Project):
-    wanted = {"corpus@chats", "base", "sft", "rl@grpo", "preferences@likes"}
+    wanted = {"corpus@chats", "base@base", "sft@sft", "rl@grpo", "preferences@likes"}
     ended = project.run("rl@grpo", "preferences@likes")["stages"]
     assert {ended[name]["ended"] for name in wanted} == {"run"}
     for model in ("sft", "grpo"):

@@ -15,7 +15,7 @@ from tests.flows.toy import ALL, Project
 def test_plan_prints_a_row_per_stage_and_the_counts(graph: Project):
     graph.set("rl.methods.other.max_error_share", 0.1)
     text = graph.call("plan").stdout
-    assert "param rl.methods.other.max_error_share" in text
+    assert "param rl.runs.other.max_error_share" in text
     assert "upstream will run: models/other/model" in text
     assert "6 fresh  1 to run  2 to run unless its inputs come out the same" in text
 
@@ -29,7 +29,7 @@ def test_plan_as_json_has_what_a_program_wants(graph: Project):
 
 def test_plan_of_a_target_holds_what_it_needs_and_no_more(graph: Project):
     names = [row["stage"] for row in graph.plan_rows("rl")]
-    assert names == ["corpus@exam", "base", "sft", "rl@grpo", "rl@other"]
+    assert names == ["corpus@exam", "base@base", "sft@sft", "rl@grpo", "rl@other"]
 
 
 def test_a_run_without_work_is_done_at_once(graph: Project):
@@ -84,7 +84,7 @@ def test_status_counts_and_names_what_is_stale(graph: Project):
     assert found["stages"] == {"keep": 8, "run": 1}
     assert found["stale"] == ["report"]
     assert found["running"] is None
-    assert found["timings"]["sft"]["action"] == "run"
+    assert found["timings"]["sft@sft"]["action"] == "run"
 
 
 def test_report_says_where_it_lies_and_whether_it_is_fresh(graph: Project):

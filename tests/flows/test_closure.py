@@ -136,4 +136,6 @@ def test_what_libraries_load_from_our_entry_points_is_foreseen():
     groups = tomllib.loads((root / "pyproject.toml").read_text())["project"].get("entry-points", {})
     plugins = {value.partition(":")[0] for group in groups.values() for value in group.values()}
     assert plugins <= set(codelock.EVERYWHERE)
-    assert "tasks.dvc_artifacts" in codelock.entries(Declared("base", "python -m tasks base", ()), load(root))
+    assert "tasks.dvc_artifacts" in codelock.entries(
+        Declared("base@base", "python -m tasks base", ()), load(root)
+    )

@@ -22,7 +22,8 @@ from tests.tiny import make_tiny_model, make_tiny_tokens
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project as far as `configured_run` sees one; the hub's cache is empty."""
     shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
-    shutil.copy(ROOT / PARAMS, tmp_path / PARAMS)
+    for name in (PARAMS, "presets.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path
@@ -41,7 +42,7 @@ def edit(root: Path, change: Callable[[dict], object]) -> None:
 def test_the_default_needs_nothing_that_is_not_here(root: Path) -> None:
     found = examine(root)
     assert [finding for finding in found.values() if not finding.ok] == []
-    assert "SFT of the base model takes 0." in found["memory"].said
+    assert "sft@rlvr_start of the model rlvr_base takes 0." in found["memory"].said
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -62,19 +63,19 @@ def test_a_model_in_a_folder_is_at_hand_and_its_memory_predicted(root: Path) -> 
 
     tokens = make_tiny_tokens(root / "tokenizer")
     policy.save(make_tiny_model(tokens), tokens, root / "local")
-    edit(root, lambda p: p["base"].update(architecture=None, pretrained="local"))
+    edit(root, lambda p: p["base"]["common"].update(architecture=None, pretrained="local"))
     found = examine(root)
     assert found["model local"].ok
     assert found["memory"].ok
     assert "not predicted" not in found["memory"].said
-    edit(root, lambda p: p["base"].update(pretrained="./nowhere/else"))
+    edit(root, lambda p: p["base"]["common"].update(pretrained="./nowhere/else"))
     assert not examine(root)["model ./nowhere/else"].ok
 
 
 def test_memory_is_predicted_as_the_stages_do(root: Path) -> None:
     edit(
         root,
-        lambda p: p["base"]["architecture"].update(
+        lambda p: p["base"]["common"]["architecture"].update(
             hidden_size=8192, layers=80, heads=64, kv_heads=8, intermediate_size=28672
         ),
     )

@@ -87,13 +87,13 @@ def test_order_is_upstream_first_and_stable(folder: Path):
         assert names == [stage.addressing for stage in dvc_api.stages_in_order(repo, graph)]
     assert (
         names.index("corpus@exam")
-        < names.index("base")
-        < names.index("sft")
+        < names.index("base@base")
+        < names.index("sft@sft")
         < names.index("rl@other")
         < names.index("report")
     )
-    assert needs["sft"] == ["base", "corpus@exam"]
-    assert needs["base"] == ["corpus@exam"]
+    assert needs["sft@sft"] == ["base@base", "corpus@exam"]
+    assert needs["base@base"] == ["corpus@exam"]
 
 
 def test_the_graph_is_what_dvc_itself_makes_of_it(folder: Path):
@@ -132,7 +132,7 @@ def test_lock_entries_are_what_the_file_says(folder: Path):
 
 def test_a_fresh_stage_is_found_in_the_run_cache_by_its_pretended_inputs(folder: Path):
     with dvc_api.locked_repo(folder) as repo:
-        stage = repo.stage.load_one(name="sft")
+        stage = repo.stage.load_one(name="sft@sft")
         before = {out.def_path: out.hash_info.value for out in stage.outs}
         found = dvc_run_cache.run_cache_entry(repo, stage)
         assert found is not None
@@ -145,15 +145,15 @@ def test_a_fresh_stage_is_found_in_the_run_cache_by_its_pretended_inputs(folder:
 
 def test_recording_keeps_the_pinned_inputs_not_those_of_the_moment(folder: Path):
     with dvc_api.locked_repo(folder) as repo:
-        stage = repo.stage.load_one(name="sft")
+        stage = repo.stage.load_one(name="sft@sft")
         pinned = dvc_api.pin(stage)
         path = folder / "data/exam/records/content.txt"
         path.unlink()
         path.write_text("other rows")
-        stage = repo.stage.load_one(name="sft")
+        stage = repo.stage.load_one(name="sft@sft")
         assert dvc_api.changed_inputs(stage, pinned) == ["data/exam/records"]
         outs = dvc_api.record(repo, stage, pinned, stage.cmd)
-    entry = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]["sft"]
+    entry = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]["sft@sft"]
     assert {dep["path"]: dep["md5"] for dep in entry["deps"]} == {
         name: content.value
         for name, (content, _) in pinned.items()
@@ -170,7 +170,9 @@ def test_a_folder_with_outputs_to_come_has_the_digest_that_dvc_then_finds(folder
         metrics = next(dep for dep in report.deps if dep.def_path == "metrics")
         now = metrics.get_hash()
         sft = next(
-            out for out in repo.stage.load_one(name="sft").outs if out.def_path == "metrics/train/sft.json"
+            out
+            for out in repo.stage.load_one(name="sft@sft").outs
+            if out.def_path == "metrics/train/sft.json"
         )
         (folder / "metrics/train/sft.json").unlink()
         assert metrics.get_hash() != now
@@ -183,23 +185,23 @@ def test_a_folder_with_outputs_to_come_has_the_digest_that_dvc_then_finds(folder
 
 
 def test_a_stage_that_is_held_is_refused_to_others(graph: Project, folder: Path):
-    graph.set("sft.steps", 999)
+    graph.set("sft.common.steps", 999)
     with dvc_api.locked_repo(folder) as repo:
-        stage = repo.stage.load_one(name="sft")
+        stage = repo.stage.load_one(name="sft@sft")
         held = dvc_api.stage_lock(repo, stage)
         held.__enter__()
     try:
-        refused = graph.dvc("repro", "sft")
+        refused = graph.dvc("repro", "sft@sft")
         assert refused.returncode != 0
         assert "is busy" in refused.stderr + refused.stdout
         assert graph.ran() == []
-        assert graph.dvc("repro", "-s", "base").returncode != 0, "it writes what the held stage reads"
+        assert graph.dvc("repro", "-s", "base@base").returncode != 0, "it writes what the held stage reads"
         assert graph.dvc("repro", "-s", "evaluate@other").returncode == 0, (
             "what the held stage does not touch stays free"
         )
     finally:
         held.__exit__(None, None, None)
-    assert graph.dvc("repro", "sft").returncode == 0
+    assert graph.dvc("repro", "sft@sft").returncode == 0
 
 
 def test_a_full_disk_is_an_error_and_no_endless_wait(graph: Project, monkeypatch):

@@ -41,7 +41,7 @@ def test_an_object_that_the_remote_sends_damaged(graph: toy.Project, tmp_path: P
     assert graph.dvc("push", "--run-cache").returncode == 0
     bench = Workbench(graph.folder)
     digest = next(
-        out["md5"] for out in bench.lock()["stages"]["sft"]["outs"] if out["path"] == "models/sft/model"
+        out["md5"] for out in bench.lock()["stages"]["sft@sft"]["outs"] if out["path"] == "models/sft/model"
     )
     (row,) = json.loads(bench.object(digest).read_bytes())
     sent = tmp_path / "store/files/md5" / row["md5"][:2] / row["md5"][2:]
@@ -55,10 +55,10 @@ def test_an_object_that_the_remote_sends_damaged(graph: toy.Project, tmp_path: P
     (clone.folder / ".whetstone").mkdir(exist_ok=True)
     (clone.folder / ".whetstone/bring.py").write_text((graph.folder / ".whetstone/bring.py").read_text())
     assert "changed in 'dvc.lock'" not in clone.dvc("status").stdout
-    assert clone.plan()["sft"] == "run"
-    assert any("damaged" in reason for reason in clone.reasons("sft"))
-    assert clone.bring("sft") == {"sft": "run"}
-    assert clone.ran() == ["sft"]
+    assert clone.plan()["sft@sft"] == "run"
+    assert any("damaged" in reason for reason in clone.reasons("sft@sft"))
+    assert clone.bring("sft@sft") == {"sft@sft": "run"}
+    assert clone.ran() == ["sft@sft"]
     assert clone.plan() == {}
     assert (clone.folder / "models/sft/model/content.txt").read_bytes() == (
         graph.folder / "models/sft/model/content.txt"
@@ -93,9 +93,9 @@ def test_nothing_is_left_but_the_models_and_their_records(scene: Scene) -> None:
         scene.git("update-ref", "-d", ref)
     outcome = scene.session()
     assert {
-        name: how for name, how in outcome.how.items() if name in ("base", "sft", "rl@grpo")
-    } == dict.fromkeys(("base", "sft", "rl@grpo"), "restore")
-    assert not {"base", "sft", "rl@grpo"} & set(scene.ran())
+        name: how for name, how in outcome.how.items() if name in ("base@base", "sft@sft", "rl@grpo")
+    } == dict.fromkeys(("base@base", "sft@sft", "rl@grpo"), "restore")
+    assert not {"base@base", "sft@sft", "rl@grpo"} & set(scene.ran())
     assert scene.shown() == before
     assert scene.plan() == {}
     assert any("no copy of it can be read" in text for text in scene.heard.said)
@@ -156,7 +156,7 @@ def test_every_fault_ends_in_a_plan_or_in_a_sentence(scene: Scene) -> None:
                 *((BrokenLock,) if name == "dvc.lock" else (ParamsError,) if name == "params.yaml" else ())
             ):
                 stale = {row.stage for row in plan.make(scene.folder).rows if row.action != "keep"}
-                assert name != "models/sft/lineage.json" or "sft" in stale
+                assert name != "models/sft/lineage.json" or "sft@sft" in stale
             with contextlib.suppress(*((BrokenRecord,) if name == "dvc.lock" else ())):
                 audited(Ancestry(scene.folder, "models/grpo"))
             answered.append((name, kind))
@@ -169,15 +169,15 @@ def test_damaged_run_cache_entries_are_passed_over(scene: Scene) -> None:
     its entry anew.
     """
     bench = Workbench(scene.folder)
-    path = bench.run_cache(bench.lock()["stages"]["sft"])
+    path = bench.run_cache(bench.lock()["stages"]["sft@sft"])
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     lock = bench.lock()
-    del lock["stages"]["sft"]
+    del lock["stages"]["sft@sft"]
     bench.write_lock(lock)
     (scene.folder / "models/sft/lineage.json").unlink()  # or its record alone would bring the result back
     assert any(path.name in note for note in plan.make(scene.folder).notes)
-    assert scene.session("sft").how["sft"] == "run"
+    assert scene.session("sft@sft").how["sft@sft"] == "run"
     assert scene.plan() == {}
 
 
@@ -194,7 +194,7 @@ def test_objects_that_the_remote_lost_or_replaced_are_named_and_mended(
     assert graph.dvc("push", "--run-cache").returncode == 0
     digests = [
         out["md5"]
-        for stage in ("base", "sft")
+        for stage in ("base@base", "sft@sft")
         for out in bench.lock()["stages"][stage]["outs"]
         if out["path"].endswith("/model")
     ]
@@ -212,9 +212,10 @@ def test_objects_that_the_remote_lost_or_replaced_are_named_and_mended(
     clone = toy.Project(tmp_path / "clone", graph.python)
     assert clone.dvc("pull", "--run-cache").returncode != 0
     named = sent[0].relative_to(tmp_path / "store").as_posix()
-    (reason,) = [reason for reason in clone.reasons("base", "sft") if named in reason]
+    (reason,) = [reason for reason in clone.reasons("base@base", "sft@sft") if named in reason]
     assert any(
-        "models/sft/model is missing and not in the cache" in reason for reason in clone.reasons("sft", "sft")
+        "models/sft/model is missing and not in the cache" in reason
+        for reason in clone.reasons("sft@sft", "sft@sft")
     )
     refused = clone.call("audit", "models/sft")
     assert refused.returncode == 1
@@ -237,7 +238,7 @@ def test_swapped_objects_are_named_with_the_way_to_fetch_them_again(
     bench = Workbench(graph.folder)
     digests = [
         out["md5"]
-        for stage in ("base", "sft")
+        for stage in ("base@base", "sft@sft")
         for out in bench.lock()["stages"][stage]["outs"]
         if out["path"].endswith("/model")
     ]
@@ -249,19 +250,19 @@ def test_swapped_objects_are_named_with_the_way_to_fetch_them_again(
         path.write_bytes(text)
         path.chmod(0o444)
     shutil.rmtree(graph.folder / "models/sft/model")
-    assert graph.plan("sft") == {"sft": "run"}
+    assert graph.plan("sft@sft") == {"sft@sft": "run"}
     named = objects[1].relative_to(graph.folder).as_posix()
-    (reason,) = [reason for reason in graph.reasons("sft", "sft") if named in reason]
-    assert f"`rm -f {named}; dvc fetch sft` brings it again" in reason
+    (reason,) = [reason for reason in graph.reasons("sft@sft", "sft@sft") if named in reason]
+    assert f"`rm -f {named}; dvc fetch sft@sft` brings it again" in reason
     # as the plan says
     subprocess.run(reason.split("`")[1], shell=True, cwd=graph.folder, env=graph.env, check=True)
-    assert graph.plan("sft") == {"sft": "checkout"}
-    assert graph.bring("sft") == {"sft": "restore"}
-    assert graph.plan("sft") == {}
+    assert graph.plan("sft@sft") == {"sft@sft": "checkout"}
+    assert graph.bring("sft@sft") == {"sft@sft": "restore"}
+    assert graph.plan("sft@sft") == {}
 
 
 def test_a_damaged_specification_is_named(tmp_path: Path) -> None:
-    spec = Spec("sft", "key", "work", ("models/sft/model",))
+    spec = Spec("sft@sft", "key", "work", ("models/sft/model",))
     path = tmp_path / "spec.json"
     spec.write(path)
     assert Spec.read(path) == spec

@@ -63,35 +63,35 @@ def test_full_while_a_checkpoint_is_written(small: Scene) -> None:
     before = small.shown()
     small.stage("sft", WRITES.replace("SIZE", str(24 * MB)))
     fill(small)
-    outcome = small.session("sft")
-    assert outcome.how == {"sft": "failed"}
-    assert "No space left on device" in outcome.why["sft"]
-    assert "free some space and run again" in outcome.why["sft"]
+    outcome = small.session("sft@sft")
+    assert outcome.how == {"sft@sft": "failed"}
+    assert "No space left on device" in outcome.why["sft@sft"]
+    assert "free some space and run again" in outcome.why["sft@sft"]
     assert small.shown() == before
     assert not small.broken_objects()
 
     make_room(small)
-    assert small.session("sft").how == {"sft": "run"}
+    assert small.session("sft@sft").how == {"sft@sft": "run"}
     assert (small.folder / "models/sft/model/weights.bin").stat().st_size == 24 * MB
     assert not small.broken_objects()
-    assert "sft" not in small.plan("sft")
+    assert "sft@sft" not in small.plan("sft@sft")
 
 
 def test_full_while_the_result_is_recorded(small: Scene) -> None:
     small.stage("sft", WRITES.replace("SIZE", str(5 * MB)))
     fill(small)
-    outcome = small.session("sft")
-    assert outcome.how == {"sft": "failed"}
-    assert "could not be recorded" in outcome.why["sft"]
-    assert "free some space and run again" in outcome.why["sft"]
-    assert "records it without retraining" in outcome.why["sft"]
+    outcome = small.session("sft@sft")
+    assert outcome.how == {"sft@sft": "failed"}
+    assert "could not be recorded" in outcome.why["sft@sft"]
+    assert "free some space and run again" in outcome.why["sft@sft"]
+    assert "records it without retraining" in outcome.why["sft@sft"]
     assert not small.broken_objects()
-    assert small.ran() == ["sft"]
+    assert small.ran() == ["sft@sft"]
     # not taken for a recorded result; its own record tells that nothing need be trained
-    assert small.plan("sft") == {"sft": "restore"}
+    assert small.plan("sft@sft") == {"sft@sft": "restore"}
 
     make_room(small)
-    assert small.session("sft").how["sft"] in ("recover", "restore")
+    assert small.session("sft@sft").how["sft@sft"] in ("recover", "restore")
     assert small.ran() == []
     assert not small.broken_objects()
-    assert small.plan("sft") == {}
+    assert small.plan("sft@sft") == {}

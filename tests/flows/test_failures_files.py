@@ -65,14 +65,14 @@ def test_dvc_rwlock_cut_short(scene: Scene) -> None:
     rwlock = scene.folder / ".dvc/tmp/rwlock"
     rwlock.write_text('{"read": {"/a": [{"pid": 1, "cm')
     scene.edit("pipelines/toy/supervised.py", "0.5", "0.25")
-    assert scene.session("sft").how == {"sft": "run"}
+    assert scene.session("sft@sft").how == {"sft@sft": "run"}
 
 
 def test_truncated_output_is_checked_out(scene: Scene) -> None:
     weights = scene.folder / "models/base/model/w.bin"
     weights.write_bytes(b"")
-    assert scene.plan() == {"base": "checkout"}
-    assert scene.session().how == {"base": "restore"}
+    assert scene.plan() == {"base@base": "checkout"}
+    assert scene.session().how == {"base@base": "restore"}
     assert weights.read_text() == "b"
     assert scene.ran() == []
 

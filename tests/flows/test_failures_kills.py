@@ -31,7 +31,7 @@ def die(*words, **more):
     os.kill(os.getpid(), signal.SIGKILL)
 
 AT
-with Session(Path.cwd(), ["sft"]) as session:
+with Session(Path.cwd(), ["sft@sft"]) as session:
     for row in session.plan.todo:
         session.bring(row)
 """
@@ -42,13 +42,13 @@ MOMENTS = {
     "before the cache": "dvc.stage.PipelineStage.commit = die",
     "before dvc.lock": """
 whole = dvc_api.dump
-dvc_api.dump = lambda repo, stage: die() if stage.name == "sft" else whole(repo, stage)
+dvc_api.dump = lambda repo, stage: die() if stage.name == "sft@sft" else whole(repo, stage)
 """,
     "while dvc.lock is written": """
 whole = dvc_api.dump
 def dump(repo, stage):
     whole(repo, stage)
-    if stage.name != "sft":
+    if stage.name != "sft@sft":
         return
     text = Path("dvc.lock").read_text()
     Path("dvc.lock").write_text(text[: len(text) * 2 // 3])
@@ -63,11 +63,11 @@ def test_killed_runner(scene: Scene) -> None:
     scene.stage("sft", STEPS)
     scene.set("execution.gpus", 1)
     before = scene.shown(["models/sft"])
-    run = scene.launch("run", "sft")
+    run = scene.launch("run", "sft@sft")
     until(scene.holds)
     # the stage starts before Prefect is up
     until(lambda: (read_json(scene.folder / ".whetstone/owner.json") or {}).get("prefect"))
-    until(lambda: mlflow_runs(scene.folder)[-1] == ("sft", "RUNNING"))
+    until(lambda: mlflow_runs(scene.folder)[-1] == ("sft@sft", "RUNNING"))
     with open(scene.folder / ".whetstone/gpu/0.lock", "a+") as slot, pytest.raises(BlockingIOError):
         fcntl.flock(slot, fcntl.LOCK_EX | fcntl.LOCK_NB)
     run.kill()
@@ -76,7 +76,7 @@ def test_killed_runner(scene: Scene) -> None:
     assert scene.shown(["models/sft"]) == before
 
     scene.go()
-    done = scene.call("run", "sft")
+    done = scene.call("run", "sft@sft")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "did not end by itself" in done.stdout
     assert scene.started() == [0, 5]
@@ -84,9 +84,9 @@ def test_killed_runner(scene: Scene) -> None:
     assert "RUNNING" not in prefect_tasks(scene.folder)
     assert mlflow_runs(scene.folder)[-4:] == [
         ("flow", "KILLED"),
-        ("sft", "KILLED"),
+        ("sft@sft", "KILLED"),
         ("flow", "FINISHED"),
-        ("sft", "FINISHED"),
+        ("sft@sft", "FINISHED"),
     ]
     assert not scene.broken_objects()
 
@@ -104,14 +104,14 @@ def test_killed_stage(scene: Scene, victim: str) -> None:
         for process in {"stage": stage, "lifeline": [lifeline], "both": [lifeline, *stage]}[victim]:
             process.kill()
 
-    outcome = scene.session("sft", watch=Watch(progress=kill))
-    assert outcome.how == {"sft": "failed"}
-    assert "SIGKILL" in outcome.why["sft"]
-    assert "log: " in outcome.why["sft"]
+    outcome = scene.session("sft@sft", watch=Watch(progress=kill))
+    assert outcome.how == {"sft@sft": "failed"}
+    assert "SIGKILL" in outcome.why["sft@sft"]
+    assert "log: " in outcome.why["sft@sft"]
     until(lambda: not scene.left(), 30)
     assert scene.shown(["models/sft"]) == before
     scene.go()
-    assert scene.session("sft").how == {"sft": "run"}
+    assert scene.session("sft@sft").how == {"sft@sft": "run"}
     assert scene.started() in ([0, 5], [0, 4])  # the signal may come before the fifth checkpoint is whole
 
 
@@ -130,7 +130,7 @@ def test_killed_runner_and_lifeline(scene: Scene) -> None:
     assert len(stubborn) == 1
     until(lambda: [process.pid for process in scene.left()] == [stubborn[0].pid], 30)
     scene.go()
-    assert scene.session("sft").how == {"sft": "run"}
+    assert scene.session("sft@sft").how == {"sft@sft": "run"}
     assert "ended 1 processes that a killed run had left behind" in scene.heard.said
     assert not stubborn[0].is_running()
 
@@ -139,11 +139,11 @@ def test_killed_runner_and_lifeline(scene: Scene) -> None:
 def test_killed_between_the_command_and_the_record(scene: Scene, moment: str) -> None:
     scene.edit("pipelines/toy/supervised.py", "0.5", "0.25")
     assert scene.python_code(SUICIDE.replace("AT", MOMENTS[moment])) == -signal.SIGKILL
-    assert scene.ran() == ["sft"]
-    assert scene.session("sft").how.get("sft", "keep") in ("recover", "restore", "keep")
+    assert scene.ran() == ["sft@sft"]
+    assert scene.session("sft@sft").how.get("sft@sft", "keep") in ("recover", "restore", "keep")
     assert scene.ran() == []  # nothing was trained a second time
     assert not scene.broken_objects()
-    assert "sft" not in scene.plan("sft")
+    assert "sft@sft" not in scene.plan("sft@sft")
     assert '"loss": 0.5' in (scene.folder / "models/sft/model/content.txt").read_text()
     assert not list((scene.folder / ".whetstone/work").glob(f"sft-{'?' * 16}/DONE.json"))
 

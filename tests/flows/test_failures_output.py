@@ -37,9 +37,9 @@ def test_a_hundred_megabytes(scene: Scene) -> None:
     scene.stage("sft", LOUD)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes
     lines: list[str] = []
-    outcome = scene.session("sft", watch=Watch(line=lines.append))
+    outcome = scene.session("sft@sft", watch=Watch(line=lines.append))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert outcome.how == {"sft": "run"}, outcome.why
+    assert outcome.how == {"sft@sft": "run"}, outcome.why
     assert grown < 250 << 10  # MLflow is loaded meanwhile, which takes a good part of this
     assert lines[0] == "the first words"
     assert len(lines) <= process.WATCHED_LINES

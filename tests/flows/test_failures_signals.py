@@ -16,7 +16,7 @@ from tests.flows.records import mlflow_runs, prefect_flows, prefect_tasks
 def test_stopped_at_work(scene: Scene, how: str) -> None:
     scene.stage("sft", STEPS)
     before = scene.shown()
-    run = scene.launch("run", "sft", "evaluate@sft")
+    run = scene.launch("run", "sft@sft", "evaluate@sft")
     until(scene.holds)
     pressed = time.monotonic()
     if how == "Ctrl-C":
@@ -31,11 +31,11 @@ def test_stopped_at_work(scene: Scene, how: str) -> None:
     assert scene.shown() == before
     assert prefect_flows(scene.folder)[-1] == "CANCELLED"
     assert "RUNNING" not in prefect_tasks(scene.folder)
-    assert mlflow_runs(scene.folder)[-2:] == [("flow", "KILLED"), ("sft", "KILLED")]
+    assert mlflow_runs(scene.folder)[-2:] == [("flow", "KILLED"), ("sft@sft", "KILLED")]
     assert not (scene.folder / ".whetstone/owner.json").exists()
 
     scene.go()
-    assert scene.session("sft").how == {"sft": "run"}
+    assert scene.session("sft@sft").how == {"sft@sft": "run"}
     assert scene.started() == [0, 5]
 
 
@@ -43,7 +43,7 @@ def test_stopped_before_the_first_stage(scene: Scene) -> None:
     scene.stage("sft", STEPS)
     log = scene.folder / ".whetstone/logs/prefect-server.log"
     log.unlink()
-    run = scene.launch("run", "sft")
+    run = scene.launch("run", "sft@sft")
     until(log.exists)
     run.terminate()
     assert run.wait(90) == 1
@@ -54,19 +54,19 @@ def test_stopped_before_the_first_stage(scene: Scene) -> None:
 
 def test_second_run_is_refused(scene: Scene) -> None:
     scene.stage("sft", STEPS)
-    first = scene.launch("run", "sft")
+    first = scene.launch("run", "sft@sft")
     until(scene.holds)
     second = scene.call("run")
     assert second.returncode == 1
     assert f"pid {first.pid}" in second.stderr
     assert f"kill {first.pid}" in second.stderr
-    bare = scene.dvc("repro", "sft")
+    bare = scene.dvc("repro", "sft@sft")
     assert bare.returncode != 0
     assert f"(PID {first.pid})" in bare.stderr
-    planned = scene.call("plan", "sft")
+    planned = scene.call("plan", "sft@sft")
     assert planned.returncode == 0
     scene.go()
     assert first.wait(120) == 0, scene.output()
     assert scene.started() == [0]
-    assert scene.plan("sft") == {}
+    assert scene.plan("sft@sft") == {}
     assert not scene.broken_objects()

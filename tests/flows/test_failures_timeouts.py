@@ -14,10 +14,10 @@ def test_limit_of_all_stages(scene: Scene) -> None:
     done = scene.call("run", "--json")
     assert done.returncode == 1, done.stderr
     stages = json.loads(done.stdout)["stages"]
-    assert "timed out after 3 s" in stages["sft"]["error"]
-    assert "meta.timeout or execution.timeout_s sets the limit" in stages["sft"]["error"]
+    assert "timed out after 3 s" in stages["sft@sft"]["error"]
+    assert "meta.timeout or execution.timeout_s sets the limit" in stages["sft@sft"]["error"]
     assert {name: row["ended"] for name, row in stages.items() if row["ended"] != "keep"} == {
-        "sft": "failed",
+        "sft@sft": "failed",
         **dict.fromkeys(("evaluate@sft", "rl@grpo", "evaluate@grpo", "report"), "skipped"),
     }
     until(lambda: not scene.left(), 30)
@@ -33,8 +33,8 @@ def test_limit_of_one_stage(scene: Scene) -> None:
         "      - metrics/train/sft.json\n    meta: {gpu: 1, processes: many, model: policy}",
         "      - metrics/train/sft.json\n    meta: {gpu: 1, timeout: 3}",
     )
-    assert "timed out after 3 s" in scene.session("sft").why["sft"]
+    assert "timed out after 3 s" in scene.session("sft@sft").why["sft@sft"]
     until(lambda: not scene.left(), 30)
     scene.go()
-    assert scene.session("sft").how == {"sft": "run"}
+    assert scene.session("sft@sft").how == {"sft@sft": "run"}
     assert scene.started() == [0, 5]

@@ -24,7 +24,7 @@ def test_locked_store(scene: Scene) -> None:
     holder = sqlite3.connect(scene.folder / ".whetstone/mlflow.db", isolation_level=None)
     try:
         holder.execute("BEGIN EXCLUSIVE")
-        assert scene.session("evaluate@sft").how == {"sft": "run", "evaluate@sft": "run"}
+        assert scene.session("evaluate@sft").how == {"sft@sft": "run", "evaluate@sft": "run"}
     finally:
         holder.close()
     (text,) = told(scene)
@@ -37,7 +37,7 @@ def test_locked_store(scene: Scene) -> None:
 def test_store_out_of_reach(scene: Scene, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     scene.edit(*EDIT)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert scene.session("sft").how == {"sft": "run"}
+    assert scene.session("sft@sft").how == {"sft@sft": "run"}
     (text,) = told(scene)
     assert uri.removeprefix("sqlite:///") in text
     assert "the run goes on without tracking; fix: " in text
@@ -49,11 +49,11 @@ def test_store_that_vanishes_during_the_run(scene: Scene) -> None:
 
     def remove(row: dict[str, object]) -> None:
         if row["done"] == 5:
-            until(lambda: mlflow_runs(scene.folder)[-1] == ("sft", "RUNNING"))  # MLflow has opened it
+            until(lambda: mlflow_runs(scene.folder)[-1] == ("sft@sft", "RUNNING"))  # MLflow has opened it
             store.unlink(missing_ok=True)
             scene.go()
 
-    assert scene.session("sft", watch=Watch(progress=remove)).how == {"sft": "run"}
+    assert scene.session("sft@sft", watch=Watch(progress=remove)).how == {"sft@sft": "run"}
     (text,) = told(scene)
     assert "removed" in text
-    assert scene.plan("sft") == {}
+    assert scene.plan("sft@sft") == {}

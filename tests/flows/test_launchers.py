@@ -24,7 +24,7 @@ everything = pytest.mark.skipif(
     "WHETSTONE_LAUNCHERS" not in os.environ, reason="WHETSTONE_LAUNCHERS=1 tries every launcher setting"
 )
 MUON = (
-    "sft.optimiser.kind",
+    "sft.common.optimiser.kind",
     "rlvr_start.runs.rlvr_start.sft.optimiser.kind",
     "verifier.common.optimiser.kind",
 )  # needs whole matrices: ZeRO 0 only
@@ -38,7 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def bring(project: Project, stage: str, adapter: bool, *force: str, **execution: int) -> None:
     """`whetstone run STAGE` really runs it; then it is fresh, and its checkpoint verifies."""
-    section, model = ("sft", "sft") if stage == "sft" else ("rl.methods.grpo", "grpo")
+    section, model = ("sft.common", "sft") if stage == "sft@sft" else ("rl.methods.grpo", "grpo")
     project.set(f"{section}.adapter", ADAPTER if adapter else None)
     for key, value in execution.items():
         project.set(f"execution.{key}", value)
@@ -49,7 +49,7 @@ def bring(project: Project, stage: str, adapter: bool, *force: str, **execution:
 
 @pytest.mark.slow
 def test_one_process_then_two_with_lora_and_zero_3(project: Project):
-    bring(project, "sft", adapter=False, processes=1)
+    bring(project, "sft@sft", adapter=False, processes=1)
     bring(project, "rl@grpo", adapter=True, processes=2, zero_stage=3)
     evaluated_aside(project)
 
@@ -61,7 +61,7 @@ def evaluated_aside(project: Project) -> None:
     kept = project.folder / ".whetstone/aside/sft-0123-20260101-000000"
     shutil.copytree(project.folder / "models/sft", kept / "outs/models/sft")
     (kept / "aside.json").write_text(
-        json.dumps({"stage": "sft", "key": "0123", "why": "edited", "when": 0.0, "published": []})
+        json.dumps({"stage": "sft@sft", "key": "0123", "why": "edited", "when": 0.0, "published": []})
     )
     before = {path: path.stat().st_mtime_ns for path in project.folder.glob("m*/**/*")}
     done = project.call("aside", kept.name, "--evaluate", "--json")
@@ -74,12 +74,12 @@ def evaluated_aside(project: Project) -> None:
 
 
 @everything
-@pytest.mark.parametrize("stage", ["sft", "rl@grpo"])
+@pytest.mark.parametrize("stage", ["sft@sft", "rl@grpo"])
 @pytest.mark.parametrize(("adapter", "processes", "zero_stage"), [*itertools.product((False, True), (1,), (0,)), *itertools.product((False, True), (2,), range(4))])  # fmt: skip
 def test_every_combination(project: Project, stage: str, adapter: bool, processes: int, zero_stage: int):
-    if stage != "sft":
+    if stage != "sft@sft":
         project.set("execution.processes", 1)
-        project.run("sft")
+        project.run("sft@sft")
     bring(project, stage, adapter, "--force", processes=processes, zero_stage=zero_stage)
 
 

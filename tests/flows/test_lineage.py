@@ -35,9 +35,9 @@ def edit_model(folder: Path) -> None:
 def test_a_checkpoint_tells_its_whole_ancestry(graph: toy.Project) -> None:
     found = lineage(graph.folder, str(graph.folder / "models/grpo"))
     assert found["problems"] == []
-    assert stages(found) == dict.fromkeys(["corpus@exam", "base", "sft", "rl@grpo"], "verified")
-    assert ["sft", "rl@grpo", "models/sft/model"] in found["edges"]
-    assert ["corpus@exam", "base", "data/exam/tokenizer"] in found["edges"]
+    assert stages(found) == dict.fromkeys(["corpus@exam", "base@base", "sft@sft", "rl@grpo"], "verified")
+    assert ["sft@sft", "rl@grpo", "models/sft/model"] in found["edges"]
+    assert ["corpus@exam", "base@base", "data/exam/tokenizer"] in found["edges"]
     raw = {
         "path": "raw/toy/rows.txt",
         "digest": file_digest(graph.folder / "raw/toy/rows.txt"),
@@ -111,13 +111,13 @@ def test_a_copied_out_checkpoint_is_known_by_its_bytes(
     shutil.rmtree(graph.folder / "models/sft")
     found = lineage(graph.folder, str(copy))
     assert found["problems"] == []
-    assert set(stages(found)) == {"corpus@exam", "base", "sft"}
+    assert set(stages(found)) == {"corpus@exam", "base@base", "sft@sft"}
     edit_model(model)
     (model / "extra").write_text("")
     found = lineage(graph.folder, str(copy))
     named = {Path(row["path"]).name: row["problem"].split(";")[0] for row in found["problems"]}
     assert named == {"content.txt": "changed", "extra": "new"}
-    assert stages(found)["sft"] == "modified"
+    assert stages(found)["sft@sft"] == "modified"
 
 
 def test_an_old_version_is_found_in_snapshots_and_in_the_run_cache(
@@ -125,17 +125,21 @@ def test_an_old_version_is_found_in_snapshots_and_in_the_run_cache(
 ) -> None:
     shutil.copytree(graph.folder / "models/sft", tmp_path / "old")
     snapshot.take(graph.folder, "before")
-    graph.set("sft.steps", 7)
-    graph.bring("sft")
+    graph.set("sft.common.steps", 7)
+    graph.bring("sft@sft")
     old = lineage(graph.folder, str(tmp_path / "old"))
     new = lineage(graph.folder, str(graph.folder / "models/sft"))
     assert old["problems"] == new["problems"] == []
-    assert new["nodes"][-1]["params"]["sft"]["steps"] == 7 != old["nodes"][-1]["params"]["sft"]["steps"]
+    assert (
+        new["nodes"][-1]["params"]["sft.runs.sft"]["steps"]
+        == 7
+        != old["nodes"][-1]["params"]["sft.runs.sft"]["steps"]
+    )
     assert old["nodes"][-1]["recorded_in"] == graph.git("rev-parse", "refs/pipeline/before").strip()
     graph.git("update-ref", "-d", "refs/pipeline/before")
     from_cache = lineage(graph.folder, str(tmp_path / "old"))
     assert from_cache["nodes"][-1]["recorded_in"] == "run cache"
-    assert from_cache["nodes"][-1]["stage"] == "sft"
+    assert from_cache["nodes"][-1]["stage"] == "sft@sft"
     assert from_cache["problems"] == []
     assert len(from_cache["nodes"]) == 3
 
@@ -147,8 +151,8 @@ def test_a_checkpoint_without_any_record_tells_what_its_lineage_json_holds(
     shutil.rmtree(graph.folder / ".dvc/cache")
     (graph.folder / "dvc.lock").unlink()
     found = lineage(graph.folder, str(tmp_path / "gift"))
-    assert found["nodes"][-1]["stage"] == "sft"
-    assert found["nodes"][-1]["params"]["sft"]
+    assert found["nodes"][-1]["stage"] == "sft@sft"
+    assert found["nodes"][-1]["params"]["sft.runs.sft"]
     assert any("no record of its run" in row["problem"] for row in found["problems"])
     assert any(
         row["path"] == "models/base/model" and "ancestor is missing" in row["problem"]

@@ -43,15 +43,15 @@ def lineage(**more: Any) -> dict[str, Any]:
         "subject": {"path": "models/grpo/model", "digest": DIGEST, "kind": "checkpoint"},
         "nodes": [
             node("corpus@exam", {"raw/exam": DIGEST}, "data/exam/records", "recorded"),
-            node("base", {"data/exam/tokenizer": DIGEST}, "models/base/model"),
-            node("sft", {"models/base/model": DIGEST, "data/exam/records": DIGEST}, "models/sft/model"),
+            node("base@base", {"data/exam/tokenizer": DIGEST}, "models/base/model"),
+            node("sft@sft", {"models/base/model": DIGEST, "data/exam/records": DIGEST}, "models/sft/model"),
             node("rl@grpo", {"models/sft/model": DIGEST, "data/exam/records": DIGEST}, "models/grpo/model"),
         ],
         "edges": [
-            ["corpus@exam", "base", "data/exam/tokenizer"],
-            ["base", "sft", "models/base/model"],
-            ["corpus@exam", "sft", "data/exam/records"],
-            ["sft", "rl@grpo", "models/sft/model"],
+            ["corpus@exam", "base@base", "data/exam/tokenizer"],
+            ["base@base", "sft@sft", "models/base/model"],
+            ["corpus@exam", "sft@sft", "data/exam/records"],
+            ["sft@sft", "rl@grpo", "models/sft/model"],
             ["corpus@exam", "rl@grpo", "data/exam/records"],
         ],
         "raw": [
@@ -94,18 +94,18 @@ class Page(HTMLParser):
 def test_graph_holds_every_stage_raw_file_and_edge():
     page = Page(render(lineage()))
     assert sorted(page.boxes) == [
-        "base",
+        "base@base",
         "corpus@exam",
         "raw/exam/names.txt",
         "raw/exam/subjects.json",
         "rl@grpo",
-        "sft",
+        "sft@sft",
     ]
     assert set(page.edges) == {
-        ("corpus@exam", "base"),
-        ("base", "sft"),
-        ("corpus@exam", "sft"),
-        ("sft", "rl@grpo"),
+        ("corpus@exam", "base@base"),
+        ("base@base", "sft@sft"),
+        ("corpus@exam", "sft@sft"),
+        ("sft@sft", "rl@grpo"),
         ("corpus@exam", "rl@grpo"),
         ("raw/exam/names.txt", "corpus@exam"),
         ("raw/exam/subjects.json", "corpus@exam"),
@@ -146,7 +146,7 @@ def test_problems_come_before_the_graph_and_are_absent_when_there_are_none():
 def test_status_marks_the_box():
     nodes = lineage()["nodes"]
     nodes[2]["status"] = "missing"
-    assert re.search(r'class="node missing[^"]*" data-id="sft"', render(lineage(nodes=nodes)))
+    assert re.search(r'class="node missing[^"]*" data-id="sft@sft"', render(lineage(nodes=nodes)))
 
 
 def test_many_raw_files_stand_in_the_graph_as_their_folder_with_the_worst_status():
@@ -159,7 +159,7 @@ def test_many_raw_files_stand_in_the_graph_as_their_folder_with_the_worst_status
         for place in range(20)
     ]
     html = render(lineage(raw=raw))
-    assert sorted(Page(html).boxes) == ["base", "corpus@exam", "raw/exam", "rl@grpo", "sft"]
+    assert sorted(Page(html).boxes) == ["base@base", "corpus@exam", "raw/exam", "rl@grpo", "sft@sft"]
     assert 'class="node raw modified" data-id="raw/exam"' in html
     assert "raw/exam/19.jsonl" in Page(html).text
 
@@ -186,8 +186,8 @@ def test_an_edge_to_an_unknown_node_is_an_error():
 
 def test_bare_nodes_are_enough():
     bare = {
-        "id": "sft",
-        "stage": "sft",
+        "id": "sft@sft",
+        "stage": "sft@sft",
         "key": None,
         "outs": {"models/sft/model": None},
         "inputs": {},
@@ -195,7 +195,7 @@ def test_bare_nodes_are_enough():
         "status": "recorded",
     }
     page = Page(render(lineage(nodes=[bare], edges=[], raw=[])))
-    assert page.boxes == ["sft"]
+    assert page.boxes == ["sft@sft"]
 
 
 def browse(page: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -227,7 +227,7 @@ def test_a_browser_draws_it(tmp_path: Path):
     page.write_text(render(lineage()), "utf-8")
     dumped = browse(page, tmp_path / "profile", "--dump-dom")
     assert dumped.returncode == 0, dumped.stderr
-    assert {"rl@grpo", "sft", "base", "corpus@exam"} <= set(Page(dumped.stdout).boxes)
+    assert {"rl@grpo", "sft@sft", "base@base", "corpus@exam"} <= set(Page(dumped.stdout).boxes)
     shot = browse(page, tmp_path / "profile", f"--screenshot={picture}", "--window-size=1200,1600")
     assert shot.returncode == 0, shot.stderr
     from matplotlib.image import imread

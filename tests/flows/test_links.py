@@ -22,8 +22,8 @@ def test_a_link_to_a_file_counts_as_the_file(graph: toy.Project, tmp_path: Path)
     outside.write_text("five\n")
     os.symlink(outside, graph.folder / "raw/toy/link.txt")
     assert "corpus@exam" in graph.plan()
-    graph.bring("sft")
-    assert graph.plan("sft") == {}
+    graph.bring("sft@sft")
+    assert graph.plan("sft@sft") == {}
     assert audit(graph.folder, "models/sft") == []
     outside.write_text("six\n")
     assert "corpus@exam" in graph.plan()
@@ -66,7 +66,7 @@ def test_a_shared_cache_of_the_user_or_the_system(
     assert graph.plan(**{variable: str(tmp_path / "etc")}) == {}
     shutil.rmtree(graph.folder / "models/sft/model")
     assert audit(graph.folder, "models/grpo") == []
-    assert graph.bring("sft", **{variable: str(tmp_path / "etc")}) == {"sft": "restore"}
+    assert graph.bring("sft@sft", **{variable: str(tmp_path / "etc")}) == {"sft@sft": "restore"}
     assert (graph.folder / "models/sft/model/content.txt").is_symlink()
     assert graph.plan(**{variable: str(tmp_path / "etc")}) == {}
     assert audit(graph.folder, "models/grpo") == []
@@ -77,8 +77,8 @@ def refused(project: toy.Project, monkeypatch: pytest.MonkeyPatch, key: str, val
     path = project.folder / "params.yaml"
     before = path.read_text()
     project.set(key, value)
-    if key == "base.pretrained":
-        project.set("base.architecture", None)
+    if key == "base.common.pretrained":
+        project.set("base.common.architecture", None)
     monkeypatch.chdir(project.folder)
     try:
         with pytest.raises(ParamsError) as error:
@@ -107,23 +107,26 @@ def test_what_a_stage_makes_is_never_taken_from_outside(
         f"../project/{model}",
         {"path": model},
     ):
-        assert "is made by the stage" in refused(graph, monkeypatch, "base.pretrained", text), text
+        assert "is made by the stage" in refused(graph, monkeypatch, "base.common.pretrained", text), text
     for key, value in {
         "corpus.exam.tokenizer": {"kind": "pretrained", "id": model},
         "rl.methods.grpo.reward": {"kind": "chat_verifier", "model": model},
     }.items():
-        assert "is made by the stage sft" in refused(graph, monkeypatch, key, value), key
+        assert "is made by the stage sft@sft" in refused(graph, monkeypatch, key, value), key
     for key, text in (
-        ("base.pretrained", "raw/link"),
-        ("base.pretrained", str(tmp_path / "all/sft/model")),
+        ("base.common.pretrained", "raw/link"),
+        ("base.common.pretrained", str(tmp_path / "all/sft/model")),
         ("corpus.exam.raw", "mine"),
     ):
-        assert "which the stage sft makes" in refused(graph, monkeypatch, key, text), (key, text)
-    assert "no stage makes it" in refused(graph, monkeypatch, "base.pretrained", "models/stf")
+        assert "which the stage sft@sft makes" in refused(graph, monkeypatch, key, text), (key, text)
+    assert "no stage makes it" in refused(graph, monkeypatch, "base.common.pretrained", "models/stf")
     # not made yet: neither an id of Hugging Face's nor a path that is missing
     shutil.rmtree(graph.folder / "models")
-    for text, said in (("models/sft", "is made by the stage sft"), ("raw/link", "which the stage sft makes")):
-        assert said in refused(graph, monkeypatch, "base.pretrained", text)
+    for text, said in (
+        ("models/sft", "is made by the stage sft@sft"),
+        ("raw/link", "which the stage sft@sft makes"),
+    ):
+        assert said in refused(graph, monkeypatch, "base.common.pretrained", text)
 
 
 def test_the_command_line_says_that_a_stage_makes_it(graph: toy.Project) -> None:
@@ -131,6 +134,6 @@ def test_the_command_line_says_that_a_stage_makes_it(graph: toy.Project) -> None
     done = graph.call("plan")
     assert done.returncode == 2
     assert (
-        "models/base/model is made by the stage base and cannot be taken from outside too"
+        "models/base/model is made by the stage base@base and cannot be taken from outside too"
         in done.stdout + done.stderr
     )

@@ -9,13 +9,13 @@ from flows.provenance.audit import audit
 from tests.flows import toy
 
 HUNK = re.compile(r"<{7} .*?\n(.*?)={7}\n(.*?)>{7} .*?\n", re.DOTALL)
-TARGETS = ("sft", "evaluate@sft")
+TARGETS = ("sft@sft", "evaluate@sft")
 
 
 def trained(project: toy.Project, branch: str, steps: int, samples: int) -> None:
     project.git("checkout", "-qf", "-b", branch, "main")
-    project.set("sft.steps", steps)
-    project.set("evaluate.settings.samples", samples)
+    project.set("sft.common.steps", steps)
+    project.set("evaluate.common.samples", samples)
     assert set(project.bring(*TARGETS)) == set(TARGETS)
     project.git("commit", "-qam", branch)
 
@@ -52,8 +52,8 @@ def test_parameters_of_one_side_and_outputs_of_the_other(graph: toy.Project) -> 
         row["stage"]: " ".join(row["reasons"]) for row in graph.plan_rows(*TARGETS) if row["action"] != "keep"
     }
     assert set(reasons) == set(TARGETS)
-    assert "the records disagree" in reasons["sft"]
-    assert "sft.steps 32, dvc.lock says 31" in reasons["sft"]
+    assert "the records disagree" in reasons["sft@sft"]
+    assert "sft.common.steps 32, dvc.lock says 31" in reasons["sft@sft"]
     assert "the records disagree" in reasons["evaluate@sft"]
     problems = audit(graph.folder, "metrics/evaluate/sft.json")
     for stage in TARGETS:

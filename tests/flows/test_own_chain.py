@@ -21,7 +21,8 @@ corpus:
     sources: {words: {reader: table, splits: {train: words.jsonl, heldout: held.jsonl}, columns: {solution: solution}}}
     tokenizer: {kind: char, alphabet: bytes}
     max_prompt_tokens: 40
-train: {corpus: words}
+base: {runs: {base: {data: words}}}
+sft: {runs: {sft: {start: base, data: words}}}
 preferences:
   likes: {origin: raw/likes, data: words, judge: none, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}
   round_1: {origin: models/dpo/model, data: words, judge: judge, source: {kind: sampled, draw: 1, reward: reward_model, pairing: {kind: best_worst}}}
@@ -33,26 +34,26 @@ rl:
     grpo: {method: grpo, start: dpo, data: words, judge: none}
     ppo: {method: ppo_reward_model, start: grpo, data: words, judge: judge, checker: math_answer}
   common: {reward: math_answer}
-evaluate: {models: [ppo], settings: {reward: math_answer}}
+evaluate: {runs: {ppo: {model: ppo, data: words, reward: math_answer}}}
 """
 SMALL = """\
 # Sizes for seconds. A model that has hardly learnt seldom ends an answer, so that a cut one may win.
 preferences:
   round_1: {source: {kind: sampled, samples: 8, prompts: {train: 0}, sampling: {top_k: 0, max_new_tokens: 16}, pairing: {kind: best_worst, finished_winner: false}}}
   round_2: {source: {kind: sampled, samples: 8, prompts: {train: 0}, sampling: {top_k: 0, max_new_tokens: 16}, pairing: {kind: best_worst, finished_winner: false}}}
-base: {architecture: {hidden_size: 32, intermediate_size: 64, layers: 2}}
-sft: {steps: 3, batch_size: 8, optimiser: {kind: adamw}}
+base: {common: {architecture: {hidden_size: 32, intermediate_size: 64, layers: 2}}}
+sft: {common: {steps: 3, batch_size: 8, optimiser: {kind: adamw}}}
 reward_model: {common: {batch_size: 4, validation_every: 0, keep: last}}
 dpo: {common: {batch_size: 4, validation_every: 0}}
 rl:
   common: {iterations: 2, prompts: 4, validation_every: 0, sampling: {max_new_tokens: 8}}
   methods:
     ppo_reward_model: {prompts: 4, iterations: 2, updates_per_epoch: 1, validation_every: 0, critic: {warmup: 1}}
-evaluate: {settings: {sampling: {max_new_tokens: 8}}}
+evaluate: {common: {sampling: {max_new_tokens: 8}}}
 dpo_theory: {seeds: 2, dpo_steps: 20, sweep: [20, 40]}
 execution: {threads: 1, retries: 0}
 """
-CHAIN = ["corpus@words", "base", "sft", "preferences@likes", "reference@dpo", "dpo@dpo", "rl@grpo"]
+CHAIN = ["corpus@words", "base@base", "sft@sft", "preferences@likes", "reference@dpo", "dpo@dpo", "rl@grpo"]
 CHAIN += ["reward_model@judge", "reward_report@judge", "rl@ppo", "evaluate@ppo"]
 ROUNDS = [f"{stage}_{k}" for k in (1, 2) for stage in ("preferences@round", "reference@iter", "dpo@iter")]
 

@@ -23,7 +23,7 @@ def test_what_S_wrote_is_said_first_and_in_json(graph: Project) -> None:
     supposed = graph.call("plan", "-S", "report.samples=2")
     assert supposed.stdout.startswith(SAID)
     assert "of your own" not in graph.call("plan").stdout
-    assert graph.call("run", "-S", "report.samples=2", "base").returncode == 0
+    assert graph.call("run", "-S", "report.samples=2", "base@base").returncode == 0
     for words in (["plan"], ["status"]):
         assert graph.call(*words).stdout.startswith(SAID)
         found = json.loads(graph.call(*words, "--json").stdout)
@@ -34,7 +34,7 @@ def test_what_S_wrote_is_said_first_and_in_json(graph: Project) -> None:
 def test_a_run_begins_with_them(scene: Scene) -> None:
     scene.edit("pipelines/toy/supervised.py", "0.5", "0.25")
     scene.git("commit", "-qam", "edit")
-    done = scene.call("run", "sft", "-S", "execution.log_period_s=1")
+    done = scene.call("run", "sft@sft", "-S", "execution.log_period_s=1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("recipe default with 1 setting of your own: execution.log_period_s ")
 
@@ -46,7 +46,7 @@ def test_use_says_where_it_kept_them_and_how_they_come_back(graph: Project) -> N
     )
     assert graph.call("use", "sharp").returncode == 0
     graph.call("plan", "-S", "report.samples=2")
-    graph.call("run", "-S", "report.samples=2", "base")
+    graph.call("run", "-S", "report.samples=2", "base@base")
     done = graph.call("use", "default")
     (line,) = [line for line in done.stdout.splitlines() if "come back with: " in line]
     command = line.partition("come back with: ")[2].split()
@@ -61,7 +61,7 @@ def test_use_says_where_it_kept_them_and_how_they_come_back(graph: Project) -> N
 
 def test_nothing_edits_params_under_a_run_and_status_shows_it(scene: Scene) -> None:
     scene.stage("sft", STEPS)
-    run = scene.launch("run", "sft")
+    run = scene.launch("run", "sft@sft")
     until(scene.holds)
     before = (scene.folder / "params.yaml").read_bytes()
     for words in (["use", "default"], ["run", "-S", "report.samples=2"]):
@@ -74,7 +74,7 @@ def test_nothing_edits_params_under_a_run_and_status_shows_it(scene: Scene) -> N
     assert f"(pid {run.pid})" in shown
     assert "running since " in shown
     assert "evaluate@sft" not in shown  # how long other stages took once is not what runs
-    found = json.loads(scene.call("status", "--json").stdout)["running"]["now"]["stages"]["sft"]
+    found = json.loads(scene.call("status", "--json").stdout)["running"]["now"]["stages"]["sft@sft"]
     assert found["progress"]["done"] == 5
     assert found["since"] > 0
     scene.go()
@@ -88,7 +88,7 @@ def test_nothing_edits_params_under_a_run_and_status_shows_it(scene: Scene) -> N
     ("words", "said"),
     [
         (["run", "-S", "report.samples=2", "sftt"], "did you mean sft"),
-        (["run", "-S", "report.samples=2", "sft", "rl@"], "no stage rl@"),
+        (["run", "-S", "report.samples=2", "sft@sft", "rl@"], "no stage rl@"),
     ],
     ids=["one of none", "one of two"],
 )

@@ -17,6 +17,7 @@ from flows.graph.params_file import (
     save_with_comments,
     set_value,
 )
+from flows.graph.presets import presets, with_presets
 from pipelines.settings import laid_over
 from tests.flows.toy import ROOT, Project
 
@@ -25,7 +26,7 @@ ON = {"start": "sft", "data": "exam", "judge": "none"}
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    return copy.deepcopy(read_yaml(ROOT / PARAMS))
+    return copy.deepcopy(with_presets(read_yaml(ROOT / PARAMS), ROOT))
 
 
 def problems(raw: dict[str, Any]) -> list[str]:
@@ -36,11 +37,11 @@ def problems(raw: dict[str, Any]) -> list[str]:
 
 def test_the_embedded_default_is_valid_and_typed(raw: dict[str, Any]):
     params = load(ROOT)
-    assert params.sft.steps == raw["sft"]["steps"]
+    assert params.sft.runs["sft"].steps == raw["sft"]["common"]["steps"]
     assert (
         params.section("rl.runs.grpo").sampler.samples == raw["rl"]["methods"]["grpo"]["sampler"]["samples"]
     )
-    assert params.section("rl.runs.grpo").iterations == raw["rl"]["common"]["iterations"]
+    assert params.section("rl.runs.grpo").validation_every == raw["rl"]["common"]["validation_every"]
     assert params.section("identity.seed") == 0
 
 
@@ -100,8 +101,8 @@ def test_an_illegal_combination_is_refused_with_its_reason(
 
 @pytest.mark.parametrize(
     ("section", "key", "near"),
-    [((), "evalute", "evaluate"), (("identity",), "sed", "seed"), (("execution",), "thread", "threads"), (("sft", "optimiser"), "learning_rat", "learning_rate"),
-     (("corpus", "exam"), "templat", "template"), (("evaluate", "settings", "sampling"), "top_pp", "top_p")],
+    [((), "evalute", "evaluate"), (("identity",), "sed", "seed"), (("execution",), "thread", "threads"), (("sft", "common", "optimiser"), "learning_rat", "learning_rate"),
+     (("corpus", "exam"), "templat", "template"), (("evaluate", "common", "sampling"), "top_pp", "top_p")],
 )  # fmt: skip
 def test_an_unknown_key_is_found_at_any_depth(
     raw: dict[str, Any], section: tuple[str, ...], key: str, near: str
@@ -116,8 +117,8 @@ def test_an_unknown_key_is_found_at_any_depth(
 def test_a_preset_without_a_stage_refuses_nothing_by_how_its_settings_go_together(raw: dict[str, Any]):
     """An adapter for the methods that run is no matter of those that do not."""
     raw["rl"]["runs"] = {name: run for name, run in raw["rl"]["runs"].items() if name == "grpo"}
-    raw["evaluate"]["models"] = raw["assess"]["models"] = raw["wins"] = raw["rlvr_evaluate"]["models"] = {}
-    raw["evaluate"]["models"] = ["sft", "grpo"]
+    raw["assess"]["models"] = raw["wins"] = {}
+    raw["evaluate"]["runs"] = {name: {"model": name, "data": "exam"} for name in ("sft", "grpo")}
     for name in ("assess", "wins"):
         raw[name] = {**raw[name], "models": {}} if "models" in raw[name] else {}
     raw["rl"]["common"]["adapter"] = {"rank": 8}
@@ -137,34 +138,34 @@ def test_an_unknown_key_without_a_neighbour_lists_the_known_ones(raw: dict[str, 
 
 
 def test_types_ranges_and_missing_keys_are_said_with_what_was_found(raw: dict[str, Any]):
-    raw["sft"]["batch_size"] = "many"
+    raw["sft"]["common"]["batch_size"] = "many"
     raw["rl"]["common"]["sampling"]["top_p"] = 1.5
     raw["identity"]["seed"] = -1
-    del raw["train"]["corpus"]
+    del raw["sft"]["runs"]["sft"]["data"]
     found = problems(raw)
     assert [line.split(": ")[1] for line in found] == [
         "identity.seed",
         "rl.common.sampling.top_p",
-        "sft.batch_size",
-        "train.corpus",
+        "sft.common.batch_size",
+        "sft.runs.sft.data",
     ]
     assert "greater than or equal to 0 (found -1)" in found[0]
     assert "found 1.5" in found[1]
     assert "found 'many'" in found[2]
-    assert found[3].endswith(": missing")
+    assert "sft.runs.sft.data: missing" in found[3]
 
 
 def test_contradictions_are_said_together_with_everything_else(raw: dict[str, Any]):
-    raw["sft"] |= {"steps": 10, "epochs": 2}
+    raw["sft"]["runs"]["sft"] |= {"steps": 10, "epochs": 2}
     raw["rl"]["runs"]["pppo"] = ON | {"method": "pppo"}
-    raw["evaluate"]["models"] = ["sft", "dppo"]
+    raw["evaluate"]["runs"]["sft"]["model"] = "dppo"
     raw["train"]["corpus"] = "exams"
     raw["rl"]["methods"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
     raw["execution"]["jobs"] = 0
     found = "\n".join(problems(raw))
-    assert "sft: give either steps or epochs" in found
+    assert "sft.runs.sft: give either steps or epochs" in found
     assert "rl.runs.pppo.method: no preset of rl.methods is called 'pppo'; nearest: ppo" in found
-    assert "evaluate.models: 'dppo' is made by no stage; nearest: ppo" in found
+    assert "evaluate.runs.sft.model: 'dppo' is made by no stage; nearest: ppo" in found
     assert "train.corpus: 'exams' is made by no stage; nearest: exam" in found
     assert "rl.methods.grpo.objective.hihg: unknown" in found
     assert "execution.jobs: " in found
@@ -174,7 +175,7 @@ def test_contradictions_are_said_together_with_everything_else(raw: dict[str, An
     ("key", "value", "said"),
     [
         (
-            "evaluate.settings.reward",
+            "evaluate.common.reward",
             "math_answer",
             "is math_answer, and corpus.exam.reward is final_answer: make them equal",
         ),
@@ -216,7 +217,7 @@ def test_a_seam_names_the_modules_that_exist(raw: dict[str, Any]):
 def test_a_run_cannot_take_a_stages_folder(raw: dict[str, Any]):
     raw["rl"]["runs"]["sft"] = ON | {"method": "grpo"}
     assert any(
-        "rl.runs.sft: the name sft is taken: models/sft/model is written by the stage sft" in line
+        "rl.runs.sft: the name sft is taken: models/sft/model is written by the stage sft@sft" in line
         for line in problems(raw)
     )
 
@@ -290,7 +291,7 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
     ("key", "value", "said"),
     [
         ("dpo.runs.dpo.start", "stf", "'stf' is made by no stage; nearest: sft"),
-        ("dpo.runs.dpo.start", "reward_model", "'reward_model' is no policy; known: base, sft"),
+        ("dpo.runs.dpo.start", "reward_model", "'reward_model' is no policy; known: base, "),
         (
             "dpo.runs.dpo_safe.data",
             "exam_safty",
@@ -328,7 +329,7 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
             "'grpoo' is made by no stage; nearest: grpo",
         ),
         # only a judge may be left out
-        ("rl.runs.grpo.start", "none", "'none' is made by no stage; known: base, sft"),
+        ("rl.runs.grpo.start", "none", "'none' is made by no stage; known: base, "),
         (
             "rl.runs.ppo_rm.judge",
             "cost_model",
@@ -398,8 +399,8 @@ def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
 
 
 def test_infinities_are_no_rates(raw: dict[str, Any]):
-    raw["sft"]["optimiser"]["learning_rate"] = float("nan")
-    assert "sft.optimiser.learning_rate" in problems(raw)[0]
+    raw["sft"]["common"]["optimiser"]["learning_rate"] = float("nan")
+    assert "sft.common.optimiser.learning_rate" in problems(raw)[0]
 
 
 @pytest.mark.parametrize(
@@ -429,22 +430,24 @@ def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
     before, comments = read_yaml(path), (ROOT / PARAMS).read_text().count("#")
     document = load_with_comments(path)
     set_value(document, "rl.common.optimiser.learning_rate", "1e-4")
-    set_value(document, "rl.methods.grpo.optimiser.betas", "[0.9, 0.99]")  # of this method alone
+    set_value(
+        document, "rl.methods.grpo.optimiser.betas", "[0.9, 0.99]", presets(ROOT)
+    )  # of this method alone
     save_with_comments(path, document)
     assert path.read_text().count("#") == comments
     after = read_yaml(path)
     assert after["rl"]["common"]["optimiser"].pop("learning_rate") == 1e-4
     before["rl"]["common"]["optimiser"].pop("learning_rate")
-    assert after["rl"]["methods"]["grpo"].pop("optimiser") == {"betas": [0.9, 0.99]}
+    assert after["rl"].pop("methods") == {"grpo": {"optimiser": {"betas": [0.9, 0.99]}}}
     assert after == before
     assert list(after) == list(before)
 
 
 def test_plan_with_a_setting_says_what_it_would_mean_and_changes_nothing(graph: Project):
     before = {name: (graph.folder / name).read_bytes() for name in (PARAMS, "code.lock.json", "dvc.lock")}
-    done = graph.call("plan", "-S", "sft.steps=999", "--json")
+    done = graph.call("plan", "-S", "sft.common.steps=999", "--json")
     assert done.returncode == 0, done.stderr
-    assert "param sft.steps 1000 -> 999" in done.stdout
+    assert "param sft.runs.sft.steps 1000 -> 999" in done.stdout
     assert (
         "code pipelines.objectives.plain is new"
         in graph.call("plan", "-S", "rl.methods.grpo.objective=plain").stdout
@@ -454,14 +457,14 @@ def test_plan_with_a_setting_says_what_it_would_mean_and_changes_nothing(graph: 
 
 
 def test_run_with_a_setting_writes_it(graph: Project):
-    assert graph.call("run", "corpus", "-S", "sft.steps=999").returncode == 0
-    assert read_yaml(graph.folder / PARAMS)["sft"]["steps"] == 999
-    assert graph.reasons("sft") == ["param sft.steps 1000 -> 999"]
+    assert graph.call("run", "corpus", "-S", "sft.common.steps=999").returncode == 0
+    assert read_yaml(graph.folder / PARAMS)["sft"]["common"]["steps"] == 999
+    assert graph.reasons("sft@sft") == ["param sft.runs.sft.steps 1000 -> 999"]
 
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [("sft.stepps=9", "sft.stepps: unknown, did you mean steps?"), ("sft.steps=many", "sft.steps"), ("sft.steps", "KEY=VALUE is expected"), ("sfft.steps=9", "there is no section sfft")],
+    [("sft.common.stepps=9", "stepps: unknown, did you mean steps?"), ("sft.common.steps=many", "sft.common.steps"), ("sft.common.steps", "KEY=VALUE is expected"), ("sfft.steps=9", "there is no section sfft")],
 )  # fmt: skip
 def test_a_wrong_setting_changes_nothing_and_is_bad_usage(graph: Project, setting: str, said: str):
     before = (graph.folder / PARAMS).read_text()

@@ -51,20 +51,20 @@ def test_every_key_has_a_meaning() -> None:
     ("name", "said"),
     [
         (
-            "sft.optimiser.learning_rate",
+            "sft.common.optimiser.learning_rate",
             {
                 "type": "number in (0, 1]",
                 "default": 0.001,
                 "source": "pipelines/training/optimiser_params.py",
             },
         ),
-        ("sft.steps", {"type": "integer ≥ 1 or null", "unit": "steps", "default": None}),
+        ("sft.common.steps", {"type": "integer ≥ 1 or null", "unit": "steps", "default": None}),
         ("execution.grace_s", {"unit": "seconds"}),
         ("corpus.*.max_bad_rows", {"type": "number in [0, 1)", "unit": "share", "default": 0.01}),
         ("corpus.NAME.max_prompt_tokens", {"unit": "tokens", "key": "corpus.NAME.max_prompt_tokens"}),
         ("corpus.exam.raw", {"needed": True, "type": "text"}),
-        ("sft.optimiser.betas", {"type": "list of 2 x number", "unit": None}),
-        ("base.architecture.family", {"type": "one of qwen2, llama", "enum": ["qwen2", "llama"]}),
+        ("sft.common.optimiser.betas", {"type": "list of 2 x number", "unit": None}),
+        ("base.common.architecture.family", {"type": "one of qwen2, llama", "enum": ["qwen2", "llama"]}),
         (
             "corpus.exam.sources.exam.slip",
             {"kind": "exam", "value": 0.0, "from": "corpus.exam.sources.exam.slip"},
@@ -98,7 +98,14 @@ def test_values_are_those_that_the_stages_get() -> None:
     """Every value below a record of the file, laid over what it is laid over, is the typed record's."""
     values, wrong, seen = Values(ROOT), [], 0
     assert values.typed is not None
-    for name in ("sft", "base", "corpus.exam", "dpo.runs.dpo", "execution", "evaluate.settings"):
+    for name in (
+        "sft.runs.sft",
+        "base.runs.base",
+        "corpus.exam",
+        "dpo.runs.dpo",
+        "execution",
+        "evaluate.runs.sft",
+    ):
         (key,) = keys().find(name, values.laid)
         record = values.typed.section(name)
         for child in keys().children(key):
@@ -130,9 +137,9 @@ def test_search_finds_names_first_and_meanings_after() -> None:
 
 
 def test_nearest_keys() -> None:
-    assert keys().nearest("sft.optimizer.learning_rate")[0] == "sft.optimiser"
-    assert "sft.optimiser.learning_rate" in keys().nearest("sft.optimiser.learning_rates")
-    assert keys().find("sft.nothing") == []
+    assert keys().nearest("sft.common.optimizer.learning_rate")[0] == "sft.common.optimiser"
+    assert "sft.common.optimiser.learning_rate" in keys().nearest("sft.common.optimiser.learning_rates")
+    assert keys().find("sft.common.nothing") == []
 
 
 def test_words() -> None:
@@ -157,18 +164,18 @@ def test_the_command_in_the_repository() -> None:
         "sft",
         "dpo",
     }
-    record = whetstone("sft.optimiser")
+    record = whetstone("sft.common.optimiser")
     assert "learning_rate = 0.003" in record.stdout
     assert "number in (0, 1], default 0.001" in record.stdout
     found = whetstone("--find", "clip")
     assert "grad_clip" in found.stdout
-    unknown = whetstone("sft.stepz")
+    unknown = whetstone("sft.common.stepz")
     assert unknown.returncode == 2
-    assert "sft.steps" in unknown.stderr
+    assert "sft.common.steps" in unknown.stderr
     for done in (sections, record, found):
         assert max(map(len, done.stdout.splitlines())) <= 80
-    (said,) = json.loads(whetstone("sft.steps", "--json").stdout)
-    assert (said["key"], said["from"], said["unit"]) == ("sft.steps", "sft.steps", "steps")
+    (said,) = json.loads(whetstone("sft.common.steps", "--json").stdout)
+    assert (said["key"], said["from"], said["unit"]) == ("sft.common.steps", "sft.common.steps", "steps")
 
 
 def test_the_command_needs_no_torch() -> None:

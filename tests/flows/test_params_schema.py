@@ -102,16 +102,16 @@ def test_use_keeps_the_first_line_and_going_back_is_exact(tmp_path: Path) -> Non
 
 # key, value, the key that is said to be wrong, words of the message
 WRONG: list[tuple[str, Any, str, str]] = [
-    ("sft.stepz", 10, "sft", "'stepz'"),
+    ("sft.common.stepz", 10, "sft.common", "'stepz'"),
     ("sectoin", {}, "", "'sectoin'"),
-    ("sft.batch_size", "many", "sft.batch_size", "not of type 'integer'"),
-    ("sft.steps", 0, "sft.steps", "minimum"),
-    ("sft.steps", [100], "sft.steps", "not of type"),
+    ("sft.common.batch_size", "many", "sft.common.batch_size", "not of type 'integer'"),
+    ("sft.common.steps", 0, "sft.common.steps", "minimum"),
+    ("sft.common.steps", [100], "sft.common.steps", "not of type"),
     ("identity.seed", -1, "identity.seed", "minimum"),
     ("identity.seed", 2**31, "identity.seed", "maximum"),
-    ("sft.optimiser.kind", "adam", "sft.optimiser.kind", "not one of"),
-    ("sft.optimiser.betas", [0.9], "sft.optimiser.betas", "too short"),
-    ("sft.optimiser.learning_rate", None, "sft.optimiser.learning_rate", "None"),
+    ("sft.common.optimiser.kind", "adam", "sft.common.optimiser.kind", "not one of"),
+    ("sft.common.optimiser.betas", [0.9], "sft.common.optimiser.betas", "too short"),
+    ("sft.common.optimiser.learning_rate", None, "sft.common.optimiser.learning_rate", "None"),
     ("corpus.exam.tokenizer.kind", "word", "corpus.exam.tokenizer.kind", "not one of"),
     ("corpus.exam.tokenizer.vocab_size", 2, "corpus.exam.tokenizer.vocab_size", "minimum"),
     ("corpus.exam.reward", "finalanswer", "corpus.exam.reward", "not one of"),
@@ -127,7 +127,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("dpo.common.loss.beta", "strong", "dpo.common.loss.beta", "not of type"),
     ("dpo.runs.dpo.epoch", 2, "dpo.runs.dpo", "'epoch'"),
     ("dpo.runs.dpo.start", GONE, "dpo.runs.dpo", "'start' is a required"),
-    ("evaluate.models", "sft", "evaluate.models", "not of type 'array'"),
+    ("evaluate.runs", ["sft"], "evaluate.runs", "not of type 'object'"),
     ("wins.checker.matches.0", ["sft"], "wins.checker.matches.0", "too short"),
     ("execution.threads", 1.5, "execution.threads", "not of type 'integer'"),
 ]
@@ -174,7 +174,7 @@ def test_a_recipe_is_refused_for_the_same(key: str, value: Any, where: str, word
     [
         {"dpo": None},
         {"dpo": {"runs": {"dpo": None, "mine": {"loss": {"beta": 0.2}}}}},  # of which kind stands below
-        {"sft": {"steps": None}, "corpus": {"exam": {"tokenizer": {"vocab_size": 200}}}},
+        {"sft": {"common": {"steps": None}}, "corpus": {"exam": {"tokenizer": {"vocab_size": 200}}}},
         {"corpus": {"mine": {"raw": "raw/mine"}}},
         {"extends": ["quick", "default"]},
     ],

@@ -79,7 +79,7 @@ def forget(folder: str) -> Callable[[Project], None]:
 
 
 EDITS: dict[str, Callable[[Project], None]] = {
-    **{f"sft.steps={n}": parameter("sft.steps", n) for n in (998, 1000)},
+    **{f"sft.common.steps={n}": parameter("sft.common.steps", n) for n in (998, 1000)},
     **{
         f"rl.methods.other.max_error_share={n}": parameter("rl.methods.other.max_error_share", n)
         for n in (0.1, 0.2, None)
@@ -87,10 +87,10 @@ EDITS: dict[str, Callable[[Project], None]] = {
     **{
         f"rl.methods.grpo.objective={n}": parameter("rl.methods.grpo.objective", n) for n in ("clip", "plain")
     },
-    **{f"evaluate.samples={n}": parameter("evaluate.settings.samples", n) for n in (1, 2)},
+    **{f"evaluate.samples={n}": parameter("evaluate.common.samples", n) for n in (1, 2)},
     **{f"report.samples={n}": parameter("report.samples", n) for n in (2, 3)},
     **{f"threads={n}": parameter("execution.threads", n) for n in (1, 2)},
-    **{f"base.hidden={n}": parameter("base.architecture.hidden_size", n) for n in (64, 128)},
+    **{f"base.hidden={n}": parameter("base.common.architecture.hidden_size", n) for n in (64, 128)},
     **{f"loss.py A={n}": constant("pipelines/toy/loss.py", "A", n) for n in (1, 2)},
     **{f"plain.py A={n}": constant("pipelines/objectives/plain.py", "A", n) for n in (1, 2)},
     **{f"evaluate.py A={n}": constant("tasks/evaluate.py", "A", n) for n in (1, 2)},

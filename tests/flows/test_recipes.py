@@ -14,15 +14,15 @@ from flows.graph.params_file import PARAMS, ParamsError, load_with_comments, rea
 from flows.graph.references import Graph
 from tests.flows.toy import ROOT, Project, method
 
-SMALL = "# a smaller model. It learns little.\nextends: [default]\nsft: {steps: 10, optimiser: {learning_rate: 1.0e-3}}\nrl: {common: {epochs: 2}}\n"
-CPU = "extends: [default]\nexecution: {threads: 1}\nsft: {steps: 20}\n"
+SMALL = "# a smaller model. It learns little.\nextends: [default]\nsft: {common: {steps: 10, optimiser: {learning_rate: 1.0e-3}}}\nrl: {common: {validation_every: 5}}\n"
+CPU = "extends: [default]\nexecution: {threads: 1}\nsft: {common: {steps: 20}}\n"
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A project as far as recipes see one, with params.yaml as `use` formats it."""
     (tmp_path / "recipes").mkdir()
-    for name in (PARAMS, "dvc.yaml"):
+    for name in (PARAMS, "presets.yaml", "dvc.yaml"):
         (tmp_path / name).write_text((ROOT / name).read_text())
     (tmp_path / "recipes/small.yaml").write_text(SMALL)
     (tmp_path / "recipes/cpu.yaml").write_text(CPU)
@@ -41,11 +41,11 @@ def test_there_and_back_is_byte_for_byte(root: Path):
     changed = recipes.use(root, "small").changed
     assert recipes.active(root) == "small"
     assert sorted(changed) == [
-        "rl.common.epochs 1 -> 2",
-        "sft.optimiser.learning_rate 0.003 -> 0.001",
-        "sft.steps 1000 -> 10",
+        "rl.common.validation_every 25 -> 5",
+        "sft.common.optimiser.learning_rate 0.003 -> 0.001",
+        "sft.common.steps 1000 -> 10",
     ]
-    assert read_yaml(root / PARAMS)["sft"]["steps"] == 10
+    assert read_yaml(root / PARAMS)["sft"]["common"]["steps"] == 10
     recipes.use(root, "default")
     assert recipes.active(root) == "default"
     assert (root / PARAMS).read_bytes() == before
@@ -55,7 +55,7 @@ def test_one_recipe_replaces_another(root: Path):
     recipes.use(root, "small")
     recipes.use(root, "cpu")
     params = read_yaml(root / PARAMS)
-    assert (params["sft"]["steps"], params["rl"]["common"]["epochs"]) == (20, 1)
+    assert (params["sft"]["common"]["steps"], params["rl"]["common"]["validation_every"]) == (20, 25)
     recipes.use(root, "default")
     assert read_yaml(root / PARAMS) == read_yaml(ROOT / PARAMS)
 
@@ -85,18 +85,18 @@ def test_settings_of_ones_own_are_kept_aside_and_come_back(root: Path):
     assert settings(root) == []
     edit(root, "  seed: 0", "  seed: 7")
     edit(root, "steps: 10", "steps: 11")
-    assert settings(root) == ["identity.seed 0 -> 7", "sft.steps 10 -> 11"]
+    assert settings(root) == ["identity.seed 0 -> 7", "sft.common.steps 10 -> 11"]
     assert recipes.sentence(root, recipes.own(root)) == (
-        "recipe small with 2 settings of your own: identity.seed 0 -> 7, sft.steps 10 -> 11"
+        "recipe small with 2 settings of your own: identity.seed 0 -> 7, sft.common.steps 10 -> 11"
     )
     used = recipes.use(root, "default")
     assert (root / PARAMS).read_bytes() == before  # the default as it is, comments and all
     assert used.aside is not None
-    assert [str(change) for change in used.own] == ["identity.seed 0 -> 7", "sft.steps 10 -> 11"]
+    assert [str(change) for change in used.own] == ["identity.seed 0 -> 7", "sft.common.steps 10 -> 11"]
     assert (root / used.aside).exists()
     assert used.aside.as_posix().startswith("recipes/own/small-")
     recipes.use(root, "small", bring=root / used.aside)
-    assert settings(root) == ["identity.seed 0 -> 7", "sft.steps 10 -> 11"]
+    assert settings(root) == ["identity.seed 0 -> 7", "sft.common.steps 10 -> 11"]
     again = recipes.use(root, "cpu")
     assert again.aside not in (None, used.aside)
 
@@ -106,7 +106,7 @@ def test_settings_of_ones_own_are_carried_over(root: Path):
     edit(root, "  seed: 0", "  seed: 7")
     assert recipes.use(root, "cpu", keep=True).aside is None
     assert settings(root) == ["identity.seed 0 -> 7"]
-    assert read_yaml(root / PARAMS)["sft"]["steps"] == 20
+    assert read_yaml(root / PARAMS)["sft"]["common"]["steps"] == 20
     recipes.use(root, "default", keep=True)
     assert read_yaml(root / PARAMS)["identity"]["seed"] == 7
     assert (root / PARAMS).read_text().count("#") == (ROOT / PARAMS).read_text().count("#")
@@ -116,11 +116,11 @@ def test_kinds_of_settings_go_there_and_back(root: Path):
     """A value, a list, a null, a new section, a key that is gone, a value of another type."""
     recipes.use(root, "small")
     document = load_with_comments(root / PARAMS)
-    document["sft"]["steps"] = 12
+    document["sft"]["common"]["steps"] = 12
     document["rl"]["runs"]["grpo"]["method"] = "mine"
-    document["rl"]["methods"]["mine"] = {"epochs": 2}
-    document["evaluate"]["models"] = ["sft"]
-    del document["rl"]["common"]["epochs"]
+    document["rl"]["methods"] = {"mine": {"epochs": 2}}
+    document["evaluate"]["runs"] = {"sft": {"model": "sft", "data": "exam"}}
+    del document["rl"]["common"]["validation_every"]
     save_with_comments(root / PARAMS, document)
     mine = read_yaml(root / PARAMS)
     used = recipes.use(root, "default")
@@ -177,12 +177,12 @@ def test_a_recipe_of_an_earlier_version_comes_off(root: Path):
 def test_a_file_of_settings_that_is_none_is_refused(root: Path):
     before = (root / PARAMS).read_bytes()
     for text in (
-        "sft: {steps: 3}",
+        "sft: {common: {steps: 3}}",
         "- 3",
         "- {key: sft}",
         "- {now: 3}",
         "[",
-        "- {key: [sft, stepps], now: 3}",
+        "- {key: [sft, common, stepps], now: 3}",
     ):
         (root / "mine.yaml").write_text(text)
         with pytest.raises(ParamsError):
@@ -195,14 +195,13 @@ def test_a_file_of_settings_that_is_none_is_refused(root: Path):
 
 def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
     (root / "recipes/other.yaml").write_text(
-        "extends: [default]\nrl: {methods: {second: {epochs: 2}, grpo: null}, runs: {second: {method: second, start: sft, data: exam, judge: none}, grpo: null}}\nevaluate: {models: [second]}\n"
+        "extends: [default]\nrl: {methods: {second: {epochs: 2}}, runs: {second: {method: second, start: sft, data: exam, judge: none}, grpo: null}}\nevaluate: {runs: {second: {model: second, data: exam}, grpo: null}}\n"
     )
     before = (root / PARAMS).read_text()
     recipes.use(root, "other")
-    for key in ("methods", "runs"):
-        assert set(read_yaml(root / PARAMS)["rl"][key]) == set(read_yaml(ROOT / PARAMS)["rl"][key]) - {
-            "grpo"
-        } | {"second"}
+    runs = set(read_yaml(ROOT / PARAMS)["rl"]["runs"])
+    assert set(read_yaml(root / PARAMS)["rl"]["runs"]) == runs - {"grpo"} | {"second"}
+    assert read_yaml(root / PARAMS)["rl"]["methods"] == {"second": {"epochs": 2}}
     recipes.use(root, "default")
     assert read_yaml(root / PARAMS) == read_yaml(ROOT / PARAMS)
     # comments inside a section that was taken out may go
@@ -223,11 +222,16 @@ def test_a_recipe_that_is_no_yaml_is_named_with_its_line(root: Path):
 
 
 def test_a_recipe_that_does_not_fit_is_refused_whole(root: Path):
-    (root / "recipes/wrong.yaml").write_text("sft: {stepps: 3}\nexecution: {jobs: 0}\n")
+    (root / "recipes/wrong.yaml").write_text(
+        "extends: [default]\nsft: {common: {stepps: 3}}\nexecution: {jobs: 0}\n"
+    )
     before = (root / PARAMS).read_bytes()
     with pytest.raises(ParamsError) as caught:
         recipes.use(root, "wrong")
-    assert [line.split(": ")[1] for line in caught.value.problems] == ["execution.jobs", "sft.stepps"]
+    assert [line.split(": ")[1] for line in caught.value.problems] == [
+        "execution.jobs",
+        "sft.common.stepps",
+    ]
     assert "recipes/wrong.yaml: " in caught.value.problems[0]
     assert (root / PARAMS).read_bytes() == before
     assert recipes.active(root) == "default"
@@ -236,8 +240,8 @@ def test_a_recipe_that_does_not_fit_is_refused_whole(root: Path):
 @pytest.mark.parametrize("name", recipes.names(ROOT))
 def test_every_recipe_of_the_project_fits_and_comes_off(tmp_path: Path, name: str):
     (tmp_path / "recipes").mkdir()
-    (tmp_path / PARAMS).write_text((ROOT / PARAMS).read_text())
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    for file in (PARAMS, "presets.yaml", "dvc.yaml"):
+        (tmp_path / file).write_text((ROOT / file).read_text())
     (tmp_path / f"recipes/{name}.yaml").write_text((ROOT / f"recipes/{name}.yaml").read_text())
     assert recipes.use(tmp_path, name).changed
     recipes.use(tmp_path, "default")
@@ -266,9 +270,10 @@ def test_going_back_restores_results_without_training(graph: Project):
 
 MINE = "# One method on questions of my own: see.\n" + yaml.safe_dump(
     {
-        "train": {"corpus": "mine"},
+        "base": {"runs": {"own": {"data": "mine"}}},
+        "sft": {"runs": {"tuned": {"start": "own", "data": "mine"}}},
         "corpus": {"mine": read_yaml(ROOT / PARAMS)["corpus"]["exam"]},
-        "rl": {"runs": {"one": {"method": "grpo", "start": "sft", "data": "mine", "judge": "none"}}},
+        "rl": {"runs": {"one": {"method": "grpo", "start": "tuned", "data": "mine", "judge": "none"}}},
     }
 )
 
@@ -281,13 +286,11 @@ def test_a_recipe_starts_from_nothing_and_keeps_presets_and_what_runs_share(root
     (root / "recipes/mine.yaml").write_text(MINE)
     before = (root / PARAMS).read_bytes()
     recipes.use(root, "mine")
-    assert stages(root) == {"code", "corpus@mine", "base", "sft", "rl@one", "dpo_theory", "report"}
+    assert stages(root) == {"code", "corpus@mine", "base@own", "sft@tuned", "rl@one", "dpo_theory", "report"}
     params, default = read_yaml(root / PARAMS), read_yaml(ROOT / PARAMS)
-    assert params["rl"]["methods"] == default["rl"]["methods"]
-    assert (params["dpo"], params["evaluate"]["models"]) == (
-        {"common": default["dpo"]["common"], "runs": {}},
-        [],
-    )
+    assert params["rl"]["common"] == default["rl"]["common"]
+    for section in ("dpo", "evaluate"):
+        assert params[section] == {"common": default[section]["common"], "runs": {}}
     recipes.use(root, "default")
     assert (root / PARAMS).read_bytes() == before
 
@@ -311,15 +314,15 @@ def test_recipes_compose(root: Path):
         "preferences: {likes: {origin: raw/likes, data: mine, judge: none, source: {kind: trl, splits: {train: a.jsonl}}}}\n"
         "dpo: {runs: {dpo: {start: one, data: likes}}}\n"
     )
-    (root / "recipes/both.yaml").write_text("extends: [mine, pairs]\nsft: {steps: 7}\n")
+    (root / "recipes/both.yaml").write_text("extends: [mine, pairs]\nsft: {common: {steps: 7}}\n")
     recipes.use(root, "mine+pairs")
     assert recipes.active(root) == "mine+pairs"
     assert stages(root) > {"rl@one", "preferences@likes", "dpo@dpo", "reference@dpo"}
-    assert recipes.use(root, "both").changed == ["sft.steps 1000 -> 7"]
+    assert recipes.use(root, "both").changed == ["sft.common.steps 1000 -> 7"]
     assert recipes.chain(root, "both+small") == ["mine", "pairs", "both", "default", "small"]
     recipes.use(root, "small+mine")
     assert stages(root) > {"rl@one", "rl@grpo"}
-    assert read_yaml(root / PARAMS)["sft"]["steps"] == 10
+    assert read_yaml(root / PARAMS)["sft"]["common"]["steps"] == 10
 
 
 @pytest.mark.parametrize(
@@ -385,3 +388,41 @@ def test_a_recipe_that_empties_the_graph_does_not_fill_the_screen(graph: Project
     assert "  … and 8 more (--json has all)\n" in done.stdout
     assert len([line for line in done.stdout.splitlines() if " new: " in line]) == 12
     assert len(json.loads(graph.call("use", "default", "--json").stdout)["changed"]) == 20
+
+
+def test_what_a_recipe_only_refers_to_comes_from_the_default(root: Path):
+    """With all that it is made of, and nothing else; what the recipe says itself stays its own."""
+    run = "rl: {runs: {one: {method: grpo, start: sft, data: exam, judge: none}}}\n"
+    (root / "recipes/one.yaml").write_text(run)
+    (root / "recipes/two.yaml").write_text("sft: {runs: {sft: {start: base, data: exam, steps: 7}}}\n" + run)
+    for name, supplied in (("one", ["sft.runs.sft"]), ("two", [])):
+        used = recipes.use(root, name)
+        assert sorted(used.supplied) == sorted(["corpus.exam", "base.runs.base", *supplied])
+        assert stages(root) == {
+            "code",
+            "corpus@exam",
+            "base@base",
+            "sft@sft",
+            "rl@one",
+            "dpo_theory",
+            "report",
+        }
+    assert read_yaml(root / PARAMS)["sft"]["runs"]["sft"]["steps"] == 7
+    (root / "recipes/out.yaml").write_text("extends: [default]\nsft: {runs: {sft: null}}\n")
+    with pytest.raises(ParamsError, match="'sft' is made by no stage"):
+        recipes.use(root, "out")
+
+
+def test_data_of_another_tokenizer_than_the_models_is_refused(root: Path):
+    for name, key, text in (
+        (
+            "rl",
+            "rl.runs.a.data",
+            "{method: rloo_verifier, start: sft, data: rlvr, judge: none, reward: containment}",
+        ),
+        ("sft", "sft.runs.a.data", "{start: rlvr_start, data: exam}"),
+        ("evaluate", "evaluate.runs.a.data", "{model: grpo, data: rlvr, reward: phrase_answer}"),
+    ):
+        (root / "recipes/mixed.yaml").write_text(f"extends: [default]\n{name}: {{runs: {{a: {text}}}}}\n")
+        with pytest.raises(ParamsError, match=f"{key}: .* has a tokenizer of its own"):
+            recipes.use(root, "mixed")

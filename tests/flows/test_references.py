@@ -170,7 +170,9 @@ def test_a_stage_of_ones_own_is_one_file_and_one_declaration(tmp_path: Path):
     assert "letters.vowel.model: 'sftt' is made by no stage; nearest: sft" in refused.stderr
     project.set("letters", {"vowel": {"model": "sft", "letter": "a"}})
     ended = {name: stage["ended"] for name, stage in project.run("letters")["stages"].items()}
-    assert ended == dict.fromkeys(("corpus@exam", "base", "sft", "evaluate@sft", "letters@vowel"), "run")
+    assert ended == dict.fromkeys(
+        ("corpus@exam", "base@base", "sft@sft", "evaluate@sft", "letters@vowel"), "run"
+    )
     assert json.loads((project.folder / "metrics/letters/vowel.json").read_text())["count"] >= 0
     assert project.plan("letters") == {}
     project.set("letters.vowel.letter", "b")
@@ -181,7 +183,9 @@ def test_a_stage_of_ones_own_is_one_file_and_one_declaration(tmp_path: Path):
     (project.folder / "recipes/mine.yaml").write_text("extends: [default]\n")
     used = project.call("use", "mine")
     assert used.returncode == 0, used.stderr
-    assert project.call("plan", "base").returncode == 0  # the recipe knows nothing of letters: none of them
+    assert (
+        project.call("plan", "base@base").returncode == 0
+    )  # the recipe knows nothing of letters: none of them
     project.set("letters", None)
     assert "letters: missing; dvc.yaml makes the stages letters@" in project.call("plan", "letters").stderr
     project.set("letters", {})

@@ -48,7 +48,7 @@ def test_registered_models_by_name_version_and_alias(graph: toy.Project, trackin
             "path": "models/sft/model", "digest": record["model_digest"], "kind": "model version", "name": "sft", "version": "2",
         }  # fmt: skip
         assert found["problems"] == []
-        assert {node["stage"] for node in found["nodes"]} == {"corpus@exam", "base", "sft"}
+        assert {node["stage"] for node in found["nodes"]} == {"corpus@exam", "base@base", "sft@sft"}
     assert "unknown content" in lineage(graph.folder, "sft:1")["problems"][0]["problem"]
     for subject in ("sft:9", "sft@nobody", "nomodel"):
         with pytest.raises(UnknownSubject, match=subject):
@@ -83,13 +83,16 @@ def test_the_registry_and_the_files_disagree(graph: toy.Project, tracking: Track
     record: dict[str, Any] = json.loads((graph.folder / "models/sft/lineage.json").read_text())
     digest, run = record["model_digest"], record["run"]["flow_run"]
     tracking.register(
-        "sft", "models/sft/model", digest, tags={"whetstone.run": run, "stage.key": record["key"]}
+        "sft@sft", "models/sft/model", digest, tags={"whetstone.run": run, "stage.key": record["key"]}
     )
     assert paths(graph) == []
     assert audit(graph.folder, "sft") == []
 
     tracking.register(
-        "sft", "models/sft/model", "0" * 32 + ".dir", tags={"whetstone.run": run, "stage.key": record["key"]}
+        "sft@sft",
+        "models/sft/model",
+        "0" * 32 + ".dir",
+        tags={"whetstone.run": run, "stage.key": record["key"]},
     )
     assert paths(graph) == ["sft:2"]
     assert any("unknown content" in problem.problem for problem in audit(graph.folder, "sft:2"))

@@ -15,7 +15,8 @@ from tests.flows.toy import ALL, Project
 RUN = {"method": "grpo", "start": "sft", "data": "exam", "judge": "none"}
 RAW = {
     "rl": {"common": {}, "methods": {"grpo": {}, "spo": {}, "tree": {}}, "runs": {"grpo": RUN}},
-    "evaluate": {"models": ["sft", "grpo"]},
+    "evaluate": {"runs": {name: {"model": name, "data": "exam"} for name in ("sft", "grpo")}},
+    "base": {"runs": {"base": {"data": "exam"}}},
 }
 
 
@@ -23,16 +24,16 @@ RAW = {
     ("targets", "wanted"),
     [
         (["rl@spo"], [("rl", "runs", "spo")]),
-        (["evaluate@spo"], [("rl", "runs", "spo"), ("evaluate", "models", "spo")]),
-        (["rl@spo", "evaluate@spo"], [("rl", "runs", "spo"), ("evaluate", "models", "spo")]),
-        (["evaluate@base"], [("evaluate", "models", "base")]),
+        (["evaluate@spo"], [("rl", "runs", "spo"), ("evaluate", "runs", "spo")]),
+        (["rl@spo", "evaluate@spo"], [("rl", "runs", "spo"), ("evaluate", "runs", "spo")]),
+        (["evaluate@base"], [("evaluate", "runs", "base")]),
         (["rl@tree", "rl@spo"], [("rl", "runs", "tree"), ("rl", "runs", "spo")]),
         (
             [
                 "rl@grpo",
                 "evaluate@sft",
                 "rl",
-                "sft",
+                "sft@sft",
                 "rl@unknown",
                 "rl@common",
                 "rl@methods",
@@ -68,16 +69,17 @@ def test_a_wrong_file_is_left_to_its_check(raw: object):
 def test_comments_and_style_stay(tmp_path):
     path = tmp_path / PARAMS
     path.write_text(
-        "rl:\n  methods: {spo: {}}\n  runs:   # those with a stage\n    grpo: {method: grpo, start: sft, data: exam, judge: none}   # one\nevaluate:\n  models:\n    - sft   # first\n    - grpo\n  # and so on\n  settings: {}\n"
+        "rl:\n  methods: {spo: {}}\n  runs:   # those with a stage\n    grpo: {method: grpo, start: sft, data: exam, judge: none}   # one\nevaluate:\n  runs:\n    sft: {model: sft, data: exam}   # first\n  # and so on\n  common: {}\n"
     )
     document = load_with_comments(path)
-    add(document, [("rl", "runs", "spo"), ("evaluate", "models", "spo")])
+    add(document, [("rl", "runs", "spo"), ("evaluate", "runs", "spo")])
     text = text_of(document)
     assert "runs:   # those with a stage\n" in text
     assert "    spo: {method: spo, start: sft, data: exam, judge: none}\n" in text
-    assert "    - sft   # first\n    - grpo\n" in text
+    assert "    sft: {model: sft, data: exam}   # first\n" in text
+    assert "    spo: {model: spo, data: exam}\n" in text
     assert "# and so on" in text
-    assert text.count("spo") == 4
+    assert text.count("spo") == 5
 
 
 @pytest.fixture
@@ -95,14 +97,14 @@ def test_plan_shows_what_would_happen_without_writing(spare: Project):
     rows = {row["stage"]: row["action"] for row in json.loads(done.stdout)["stages"]}
     assert rows == {
         "corpus@exam": "keep",
-        "base": "keep",
-        "sft": "keep",
+        "base@base": "keep",
+        "sft@sft": "keep",
         "rl@spare": "run",
         "evaluate@spare": "run",
     }
     assert (
         done.stderr.strip()
-        == "params.yaml: `whetstone run` would add spare to rl.runs, spare to evaluate.models"
+        == "params.yaml: `whetstone run` would add spare to rl.runs, spare to evaluate.runs"
     )
     assert (spare.folder / PARAMS).read_bytes() == before
     assert spare.plan() == {}
@@ -125,11 +127,11 @@ def test_run_lists_the_preset_says_so_and_goes_on(project: Project):
         "data": "exam",
         "judge": "none",
     }
-    assert params["evaluate"]["models"] == ["sft", "grpo", "other"]
+    assert list(params["evaluate"]["runs"]) == ["sft", "grpo", "other"]
     assert (project.folder / "models/spare/model").is_dir()
     assert project.plan() == {"report": "run"}  # it names the methods
     again = project.call("run", "rl@spare", "evaluate@spare", "--json")
-    assert again.stderr.strip() == "params.yaml: added spare to evaluate.models"
+    assert again.stderr.strip() == "params.yaml: added spare to evaluate.runs"
     assert project.ran() == ["evaluate@spare"]
 
 

@@ -61,7 +61,14 @@ def test_a_group_stands_for_all_its_stages(branch: Project):
     assert branch.plan(*GROUPS) == {}
     names = {row["stage"] for row in branch.plan_rows("dpo@iter_3")}
     rounds = [stage for number in (1, 2, 3) for stage in of_round(number)]
-    assert names == {"corpus@exam", "base", "sft", "preferences@pairs", "reward_model@judge", *rounds}
+    assert names == {
+        "corpus@exam",
+        "base@base",
+        "sft@sft",
+        "preferences@pairs",
+        "reward_model@judge",
+        *rounds,
+    }
     assert {row["stage"] for row in branch.plan_rows("dpo")} >= {
         "dpo@one",
         "dpo@two",

@@ -39,7 +39,8 @@ PAIRS = {
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = clone.make(
-        tmp_path_factory.mktemp("clone") / "project", {"train.corpus": "small", "rl.runs.grpo.data": "small"}
+        tmp_path_factory.mktemp("clone") / "project",
+        {"sft.runs.sft": {"start": "tiny", "data": "small"}, "base.runs.tiny": {"data": "small"}},
     )
     raw = made.folder / "raw"
     (raw / "small").mkdir()
@@ -88,7 +89,7 @@ def test_counts_are_on_the_console_and_in_json(project: Project):
     counted = json.loads((project.folder / "metrics/corpus/small.json").read_text("utf-8"))
     records = [
         json.loads(line)["id"]
-        for file in ("sft", "rl", "validation", "heldout")
+        for file in ("sft@sft", "rl", "validation", "heldout")
         for line in (project.folder / f"data/small/records/{file}.jsonl").read_text("utf-8").splitlines()
     ]
     assert counted["rows"]["kept"] == len(set(records))
@@ -98,7 +99,7 @@ def test_counts_are_on_the_console_and_in_json(project: Project):
 def test_a_role_that_is_missing_is_named_before_anything_runs(project: Project):
     before = (project.folder / "params.yaml").read_text("utf-8")
     try:
-        roles = {"sft": "train.jsonl", "rl": "train.jsonl", "heldout": "heldout.jsonl"}
+        roles = {"sft@sft": "train.jsonl", "rl": "train.jsonl", "heldout": "heldout.jsonl"}
         project.set("corpus.small.sources.made", {**TABLE, "splits": roles})
         project.set("rl.common.validation_every", 8)
         shown = project.call("plan")

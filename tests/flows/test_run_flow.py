@@ -57,18 +57,18 @@ def ended(stages: dict[str, Any], how: str) -> set[str]:
 
 
 def test_a_run_shows_in_prefect_and_going_back_restores(project: Project, api: str):
-    project.set("sft.steps", 999)
+    project.set("sft.common.steps", 999)
     ran = project.run(PREFECT_API_URL=api)
     assert ran["ok"]
     executed = ended(ran["stages"], "run")
-    assert executed == ALL - {"corpus@exam", "base"} == set(project.ran())
+    assert executed == ALL - {"corpus@exam", "base@base"} == set(project.ran())
     flow, tasks = last_run(api)
     assert flow["state_type"] == "COMPLETED"
     assert {name: task["state"]["name"] for name, task in tasks.items()} == {
         n: "Completed" if n in executed else "Cached" for n in ALL
     }
-    assert "gpu" in tasks["sft"]["tags"]
-    assert tasks["sft"]["end_time"] <= tasks["rl@grpo"]["start_time"]
+    assert "gpu" in tasks["sft"]["common"]["tags"]
+    assert tasks["sft"]["common"]["end_time"] <= tasks["rl@grpo"]["start_time"]
     starts, ends = (
         [tasks[f"rl@{n}"]["start_time"] for n in ("grpo", "other")],
         [tasks[f"rl@{n}"]["end_time"] for n in ("grpo", "other")],
@@ -80,17 +80,21 @@ def test_a_run_shows_in_prefect_and_going_back_restores(project: Project, api: s
     }
     assert {"plan", "report", "progress-sft", "progress-rl-grpo"} <= set(found)
     rows = {row["stage"]: row for row in json.loads(found["plan"]["data"])}
-    assert rows["sft"] == {"stage": "sft", "action": "run", "why": "param sft.steps 1000 -> 999"}
+    assert rows["sft@sft"] == {
+        "stage": "sft@sft",
+        "action": "run",
+        "why": "param sft.runs.sft.steps 1000 -> 999",
+    }
     assert "# report" in found["report"]["data"]
     logged = ask(api, "logs/filter", logs={"flow_run_id": {"any_": [flow["id"]]}}, limit=200)
-    assert any("param sft.steps 1000 -> 999" in line["message"] for line in logged)
+    assert any("param sft.runs.sft.steps 1000 -> 999" in line["message"] for line in logged)
     assert (project.folder / "reports/index.html").exists()
     drawn = json.loads((project.folder / ".whetstone/graph.json").read_text("utf-8"))  # what the report draws
     assert set(drawn) == ALL
-    assert "base" in drawn["sft"]
+    assert "base@base" in drawn["sft@sft"]
     assert project.plan() == {}
 
-    project.set("sft.steps", 1000)
+    project.set("sft.common.steps", 1000)
     back = project.run(PREFECT_API_URL=api)
     assert ended(back["stages"], "restore") == executed
     assert project.ran() == []

@@ -273,7 +273,7 @@ def test_a_profile_that_is_not_there_is_an_error_with_those_that_are(settings: P
 def test_a_profile_that_is_not_there_stops_a_run_with_a_sentence(scene: Scene) -> None:
     scene.edit("pipelines/toy/supervised.py", "0.5", "0.25")
     scene.env["PREFECT_PROFILE"] = "nobody"
-    done = scene.call("run", "sft")
+    done = scene.call("run", "sft@sft")
     assert done.returncode == 1
     assert "PREFECT_PROFILE=nobody" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr

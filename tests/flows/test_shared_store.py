@@ -29,8 +29,8 @@ from tasks.tracking import Tracking
 root, digest = sys.argv[1:]
 said = []
 tracking = Tracking(root, say=said.append)
-flow = tracking.start_flow([{"stage": "sft"}], {})
-run = tracking.start_stage(flow, "sft", "why", {"a": 1}, {"data": digest})
+flow = tracking.start_flow([{"stage": "sft@sft"}], {})
+run = tracking.start_stage(flow, "sft@sft", "why", {"a": 1}, {"data": digest})
 tracking.log_rows(run, [{"step": 0, "loss": 1.0}])
 tracking.register("sft", "models/sft/model", digest, run)
 tracking.end(run)
@@ -147,8 +147,12 @@ def check(tmp_path: Path, uri: str, printed: dict[str, list[str]]) -> dict[str, 
         assert (flow.info.status, stage.info.status) == ("FINISHED", "FINISHED")
         assert stage.data.metrics == {"loss": 1.0}
         assert [row.path for row in client.list_artifacts(lines[0])] == ["plan.json"]
-        (version,) = tracking.versions("sft") or []
-        assert (version["digest"], version["aliases"], version["name"]) == (DIGEST[name], ["current"], "sft")
+        (version,) = tracking.versions("sft@sft") or []
+        assert (version["digest"], version["aliases"], version["name"]) == (
+            DIGEST[name],
+            ["current"],
+            "sft@sft",
+        )
         assert "hunter2" not in tracking.store.shown
         places[name] = client.get_experiment(flow.info.experiment_id).artifact_location
     assert len(set(places.values())) == 2
@@ -162,9 +166,9 @@ def test_two_projects_in_one_new_database(tmp_path: Path, postgres: str) -> None
         assert place == (tmp_path / name / ".whetstone/mlflow_artifacts").as_uri()
         assert not (tmp_path / name / "mlruns").exists()
     (tmp_path / "one").rename(tmp_path / "renamed")
-    assert len(Tracking(tmp_path / "renamed", uri=uri).versions("sft") or []) == 1  # it moved
+    assert len(Tracking(tmp_path / "renamed", uri=uri).versions("sft@sft") or []) == 1  # it moved
     shutil.copytree(tmp_path / "two", tmp_path / "copy")
-    assert Tracking(tmp_path / "copy", uri=uri).versions("sft") == []  # a copy is another workspace
+    assert Tracking(tmp_path / "copy", uri=uri).versions("sft@sft") == []  # a copy is another workspace
 
 
 def test_two_projects_at_one_server(tmp_path: Path, postgres: str) -> None:

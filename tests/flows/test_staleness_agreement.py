@@ -42,12 +42,12 @@ def test_a_repro_by_hand_sees_edited_code(graph: Project):
 
 
 def test_one_stage_by_hand_for_debugging(graph: Project):
-    done = graph.python_call("-m", "tasks", "sft")
+    done = graph.python_call("-m", "tasks", "sft@sft")
     assert done.returncode == 0, done.stderr
-    assert graph.ran() == ["sft"]
+    assert graph.ran() == ["sft@sft"]
     # it recorded nothing, and its lineage.json tells of another run than the recorded one
-    assert graph.plan() == {"sft": "checkout"}
-    assert graph.bring() == {"sft": "restore"}
+    assert graph.plan() == {"sft@sft": "checkout"}
+    assert graph.bring() == {"sft@sft": "restore"}
     assert graph.ran() == []
 
 

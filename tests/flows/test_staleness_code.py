@@ -70,7 +70,7 @@ def test_a_method_that_changes_its_objective_is_stale_for_both_reasons(graph: Pr
     graph.set("rl.methods.other.objective", "clip")
     assert graph.plan()["rl@other"] == "run"
     reasons = graph.reasons("rl@other")
-    assert reasons[0] == "param rl.methods.other.objective 'plain' -> 'clip'"
+    assert "param rl.runs.other.objective.kind 'plain' -> 'clip'" in reasons
     assert {"code pipelines.objectives.clip is new", "code pipelines.objectives.plain is gone"} <= set(
         reasons
     )
@@ -78,13 +78,13 @@ def test_a_method_that_changes_its_objective_is_stale_for_both_reasons(graph: Pr
 
 def test_code_that_the_digest_did_not_foresee_fails_the_stage_and_is_named(graph: Project):
     lock = (graph.folder / "dvc.lock").read_text()
-    graph.set("sft.steps", 999)
-    done = graph.python_call(".whetstone/bring.py", "sft", TOY_UNFORESEEN="1")
+    graph.set("sft.common.steps", 999)
+    done = graph.python_call(".whetstone/bring.py", "sft@sft", TOY_UNFORESEEN="1")
     assert done.returncode == 1
     assert "sft loaded pipelines.toy.hidden, which its code digest does not hold" in done.stdout
     assert (graph.folder / "dvc.lock").read_text().count("steps: 999") == 0
-    assert "sft" in graph.plan()
-    assert yaml_stage(lock, "sft") == yaml_stage((graph.folder / "dvc.lock").read_text(), "sft")
+    assert "sft@sft" in graph.plan()
+    assert yaml_stage(lock, "sft@sft") == yaml_stage((graph.folder / "dvc.lock").read_text(), "sft@sft")
 
 
 def yaml_stage(text: str, name: str) -> object:

@@ -21,7 +21,7 @@ EDITS = {
         "code.lock.json:sft.modules.pipelines.toy.supervised",
     ),
     "input": ("data/exam/records/content.txt", "three", "four", "data/exam/records"),
-    "parameter": ("params.yaml", "steps: 999", "steps: 998", "params.yaml:sft.steps"),
+    "parameter": ("params.yaml", "steps: 999", "steps: 998", "params.yaml:sft.runs.sft.steps"),
 }
 
 
@@ -42,7 +42,7 @@ def edit_while_asleep(graph: Project, path: str, old: str, new: str) -> None:
 
 
 def recorded(graph: Project) -> object:
-    return yaml.safe_load((graph.folder / "dvc.lock").read_text())["stages"]["sft"]
+    return yaml.safe_load((graph.folder / "dvc.lock").read_text())["stages"]["sft@sft"]
 
 
 def run_cache(graph: Project) -> set[str]:
@@ -53,19 +53,21 @@ def run_cache(graph: Project) -> set[str]:
 def test_a_result_whose_inputs_changed_meanwhile_is_not_recorded(graph: Project, kind: str):
     path, old, new, named = EDITS[kind]
     lock, cache = recorded(graph), run_cache(graph)
-    graph.set("sft.steps", 999)
-    running = graph.start(".whetstone/bring.py", "sft", TOY_SLEEP="1.5")
+    graph.set("sft.common.steps", 999)
+    running = graph.start(".whetstone/bring.py", "sft@sft", TOY_SLEEP="1.5")
     edit_while_asleep(graph, path, old, new)
     out, err = running.communicate(timeout=200)
     assert running.returncode == 1, err
-    assert json.loads(out)["stages"]["sft"]["error"].startswith(f"sft drifted: {named} changed while it ran")
+    assert json.loads(out)["stages"]["sft@sft"]["error"].startswith(
+        f"sft drifted: {named} changed while it ran"
+    )
     assert recorded(graph) == lock
     assert run_cache(graph) == cache
-    assert graph.plan()["sft"] == "run"
-    assert graph.bring("sft")["sft"] == "run"
-    assert graph.plan("sft") == {}
+    assert graph.plan()["sft@sft"] == "run"
+    assert graph.bring("sft@sft")["sft@sft"] == "run"
+    assert graph.plan("sft@sft") == {}
     (kept,) = graph.aside()
-    assert (kept["stage"], kept["why"]) == ("sft", f"{named} changed while it ran")
+    assert (kept["stage"], kept["why"]) == ("sft@sft", f"{named} changed while it ran")
     assert (graph.folder / kept["models"][0] / "content.txt").exists()
 
 
@@ -83,8 +85,8 @@ def test_a_result_whose_inputs_changed_meanwhile_is_not_recorded(graph: Project,
     ],
 )
 def test_what_an_editor_leaves_beside_the_code_is_no_drift(graph: Project, name: str):
-    graph.set("sft.steps", 999)
-    running = graph.start(".whetstone/bring.py", "sft", TOY_SLEEP="0.5")
+    graph.set("sft.common.steps", 999)
+    running = graph.start(".whetstone/bring.py", "sft@sft", TOY_SLEEP="0.5")
     wait_until_asleep(graph)
     path = graph.folder / "pipelines/toy" / name
     path.parent.mkdir(exist_ok=True)
@@ -92,14 +94,14 @@ def test_what_an_editor_leaves_beside_the_code_is_no_drift(graph: Project, name:
     out, err = running.communicate(timeout=200)
     assert running.returncode == 0, out + err
     assert graph.aside() == []
-    assert graph.plan("sft") == {}
+    assert graph.plan("sft@sft") == {}
 
 
 def test_an_edit_that_was_undone_meanwhile_is_no_drift(graph: Project):
-    graph.set("sft.steps", 999)
-    running = graph.start(".whetstone/bring.py", "sft", TOY_SLEEP="1.5")
+    graph.set("sft.common.steps", 999)
+    running = graph.start(".whetstone/bring.py", "sft@sft", TOY_SLEEP="1.5")
     edit_while_asleep(graph, "params.yaml", "steps: 999", "steps: 998")
-    graph.set("sft.steps", 999)
+    graph.set("sft.common.steps", 999)
     out, err = running.communicate(timeout=200)
     assert running.returncode == 0, out + err
 
@@ -108,8 +110,8 @@ def test_an_edit_that_was_undone_meanwhile_is_no_drift(graph: Project):
 def test_a_bare_repro_is_guarded_as_well(graph: Project, kind: str):
     path, old, new, _ = EDITS[kind]
     lock, cache = recorded(graph), run_cache(graph)
-    graph.set("sft.steps", 999)
-    running = graph.start("-m", "dvc", "repro", "sft", TOY_SLEEP="1.5")
+    graph.set("sft.common.steps", 999)
+    running = graph.start("-m", "dvc", "repro", "sft@sft", TOY_SLEEP="1.5")
     edit_while_asleep(graph, path, old, new)
     out, err = running.communicate(timeout=200)
     assert running.returncode != 0
@@ -119,4 +121,4 @@ def test_a_bare_repro_is_guarded_as_well(graph: Project, kind: str):
     assert kept["why"].startswith("changed while the stage ran: ")
     assert recorded(graph) == lock
     assert run_cache(graph) == cache
-    assert graph.plan()["sft"] == "run"
+    assert graph.plan()["sft@sft"] == "run"

@@ -47,5 +47,5 @@ def test_a_package_that_is_not_keyed_runs_nothing(graph: Project, tmp_path: Path
 def test_keying_another_package_touches_only_its_importers(graph: Project, tmp_path: Path):
     graph.set("identity.environment", ["torch", "transformers", "deepspeed", "pydantic"])
     planned = graph.plan()
-    assert "sft" in planned  # its parameter record is made with pydantic
-    assert graph.reasons("sft")[0].startswith("environment pydantic unused -> ")
+    assert "sft@sft" in planned  # its parameter record is made with pydantic
+    assert graph.reasons("sft@sft")[0].startswith("environment pydantic unused -> ")

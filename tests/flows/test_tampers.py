@@ -68,9 +68,9 @@ def test_an_entry_that_was_edited_with_params_yaml_is_stale(bench: Workbench) ->
     lock = bench.lock()["stages"]
     for stage, key, value in (
         ("corpus@exam", "identity.seed", 7),
-        ("base", "identity.seed", 7),
-        ("sft", "sft.steps", 77),
-        ("evaluate@sft", "evaluate.settings.samples", 3),
+        ("base@base", "identity.seed", 7),
+        ("sft@sft", "sft.common.steps", 77),
+        ("evaluate@sft", "evaluate.common.samples", 3),
         ("report", "report.title", "another"),
     ):
         section = next(
@@ -130,7 +130,7 @@ def test_a_checkpoint_that_is_a_link_to_its_sibling(bench: Workbench) -> None:
     """The name decides what is asked about, not what a link leads to."""
     assert found(bench, subject="models/grpo") == ("", True)
     for path in ("models/grpo", "models/grpo/model"):
-        bench.link(path, bench.root / path.replace("grpo", "sft"))
+        bench.link(path, bench.root / path.replace("grpo", "sft@sft"))
         text, accepted = found(bench, subject="models/grpo")
         assert not accepted
         assert "models/grpo" in text

@@ -111,9 +111,10 @@ def on_a_terminal(scene: Scene, *words: str) -> tuple[int, str]:
 
 def test_a_run_on_a_terminal(scene: Scene) -> None:
     scene.stage(
-        "sft", LOUD.replace("TEXTS", repr([text for kind, text in EVIL.items() if kind != "lone surrogate"]))
+        "sft@sft",
+        LOUD.replace("TEXTS", repr([text for kind, text in EVIL.items() if kind != "lone surrogate"])),
     )
-    code, written = on_a_terminal(scene, "run", "sft", "--verbose")
+    code, written = on_a_terminal(scene, "run", "sft@sft", "--verbose")
     assert code == 1
     assert "Waiting to acquire lock" not in written
     assert "Collecting files" not in written  # bars of DVC's, which redraw over the run's own

@@ -80,18 +80,18 @@ def run(stage):
 from tasks.toy_common import content, emit
 
 def run(stage):
-    name = stage.value("train.corpus")
-    emit(stage, {"tokenizer": content(stage.input(f"data/{name}/tokenizer")), "base": stage.value("base"), "seed": stage.seed}, {"w.bin": "b"})
+    name = stage.value("base.runs.base")["data"]
+    emit(stage, {"tokenizer": content(stage.input(f"data/{name}/tokenizer")), "base": stage.value("base.runs.base"), "seed": stage.seed}, {"w.bin": "b"})
 """,
     "sft": """
 import os
 import time
 from tasks.toy_common import content, emit
 from pipelines.toy.supervised import nll
-from pipelines.training.supervised_params import SupervisedParams
+from tasks.sft_params import SftRun
 
 def run(stage):
-    params = stage.section("sft", SupervisedParams)
+    params = stage.settings(SftRun)
     if os.environ.get("TOY_SLEEP"):
         (stage.work / "sleeping").touch()
         for step in range(int(float(os.environ["TOY_SLEEP"]) * 20)):
@@ -100,7 +100,7 @@ def run(stage):
     if os.environ.get("TOY_UNFORESEEN"):
         from importlib import import_module
         import_module(".".join(["pipelines", "toy", "hidden"]))
-    facts = {"base": content(stage.input("models/base/model")), "params": params.model_dump(), "loss": nll(2.0)}
+    facts = {"base": content(stage.input(f"models/{params.start}/model")), "params": params.model_dump(), "loss": nll(2.0)}
     emit(stage, facts)
     stage.log(1, loss=nll(2.0))
 """,
@@ -108,11 +108,10 @@ def run(stage):
 from tasks.toy_common import content, emit
 from pipelines.seams import load
 from pipelines.toy.far import outer
-from pipelines.settings import laid_over
-from pipelines.training.policy_params import PolicyParams
+from tasks.rl_params import RlRun
 
 def run(stage):
-    params = PolicyParams.model_validate(laid_over(stage.value("rl.common"), stage.value("rl.methods." + stage.item)))
+    params = stage.settings(RlRun)
     objective = load("pipelines.objectives", params.objective.kind)
     emit(stage, {"start": content(stage.input("models/sft/model")), "params": params.model_dump(), "outer": outer(3.0), "objective": objective.__name__})
 """,
@@ -120,7 +119,8 @@ def run(stage):
 from tasks.toy_common import content, emit
 
 def run(stage):
-    emit(stage, {"model": content(stage.input(f"models/{stage.item}/model")), "settings": stage.value("evaluate.settings")})
+    run = stage.value(f"evaluate.runs.{stage.item}")
+    emit(stage, {"model": content(stage.input(f"models/{run['model']}/model")), "settings": run})
 """,
     "report": """
 from tasks.toy_common import content, emit
@@ -155,9 +155,7 @@ LEFT_OUT = ("dpo_theory",)
 # params.yaml names.
 EMPTY: dict[str, Any] = {
     **{name: {} for name in ("preferences", "exams", "rlvr_set", "judgements")},
-    **{name: {"common": {}, "runs": {}} for name in ("reward_model", "sft_safe", "dpo")},
-    **{name: {"common": {}, "runs": {}} for name in ("rlvr_start", "verifier")},
-    "rlvr_evaluate": {"models": {}, "settings": {"grader": "final_answer"}},
+    **{name: {"common": {}, "runs": {}} for name in ("reward_model", "sft_safe", "dpo", "verifier")},
     "assess": {"models": {}, "graders": {"reward_model": "none", "cost_model": "none"}, "settings": {}},
     "wins": {},
 }
@@ -226,11 +224,16 @@ def make(folder: Path) -> Path:
         "methods": {"grpo": {"objective": "clip"}, "other": {"objective": "plain"}},
         "runs": {name: {"method": name, "start": "sft", "data": "exam", "judge": "none"} for name in METHODS},
     }
-    params["evaluate"]["models"] = ["sft", "grpo", "other"]
+    params["evaluate"]["runs"] = {name: {"model": name, "data": "exam"} for name in ("sft", *METHODS)}
+    params["base"]["runs"] = {"base": {"data": "exam"}}
+    params["sft"]["runs"] = {"sft": {"start": "base", "data": "exam"}}
     params |= copy.deepcopy(EMPTY)
-    del params["sft"]["validation_size"]  # left to its default, in pipelines/training/supervised_params.py
+    params["sft"]["common"].pop(
+        "validation_size", None
+    )  # left to its default, in pipelines/training/supervised_params.py
     params["execution"] = {"threads": 1, "jobs": 2, "cpu_slots": 2, "grace_s": 2, "log_period_s": 0}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (folder / "presets.yaml").write_text("rl: {methods: {}}\n")
     with open(folder / ".gitignore", "a") as stream:
         stream.write("/.ran/\n")
     for name in ("flows", "tasks", "pipelines"):
@@ -249,7 +252,7 @@ METHODS = ("grpo", "other")
 RL = {f"rl@{name}" for name in METHODS}
 BELOW_RL = {*(f"evaluate@{name}" for name in METHODS), "report"}
 BELOW_SFT = {"evaluate@sft", *RL, *BELOW_RL}
-ALL = {"corpus@exam", "base", "sft", *BELOW_SFT}
+ALL = {"corpus@exam", "base@base", "sft@sft", *BELOW_SFT}
 
 
 def method(name: str) -> set[str]:

@@ -22,7 +22,7 @@ from tests.sources.hub import Hub
 from tests.sources.made import gguf_file, model_folder
 
 OUTSIDE = {
-    "base.architecture": None,
+    "base.common.architecture": None,
     "corpus.exam.template.prompt": "Q: {query}\nA: ",
     "corpus.exam.max_prompt_tokens": 200,
     "corpus.exam.max_response_tokens": 200,
@@ -34,11 +34,14 @@ everything = pytest.mark.skipif(
 
 
 def settings(model: object, tokenizer: object) -> dict:
-    named = {"base.pretrained": model, "corpus.exam.tokenizer": {"kind": "pretrained", "id": tokenizer}}
+    named = {
+        "base.common.pretrained": model,
+        "corpus.exam.tokenizer": {"kind": "pretrained", "id": tokenizer},
+    }
     whole = {
         key: value
         for key, value in (clone.TINY | OUTSIDE | named).items()
-        if not key.startswith("base.architecture.")
+        if not key.startswith("base.common.architecture.")
     }
     return whole
 
@@ -193,7 +196,7 @@ def test_what_bare_dvc_had_not_seen(project: Project, others: Path):
     second does it.
     """
     shutil.copytree(others / "b", project.folder / "assets/other")
-    project.set("base.pretrained", "assets/other")
+    project.set("base.common.pretrained", "assets/other")
     first = project.dvc("repro", "base")
     assert first.returncode != 0
     assert "source.lock.json says so now: the same command again" in first.stdout + first.stderr
@@ -205,7 +208,7 @@ def test_what_bare_dvc_had_not_seen(project: Project, others: Path):
 
 @everything
 def test_what_a_stage_makes_is_not_from_outside(project: Project):
-    project.set("base.pretrained", "models/sft/model")
+    project.set("base.common.pretrained", "models/sft/model")
     done = project.call("plan")
     assert done.returncode == 2
     assert "models/sft/model is made by the stage sft" in done.stdout + done.stderr
@@ -215,7 +218,7 @@ def test_what_a_stage_makes_is_not_from_outside(project: Project):
 def test_a_gguf_file(project: Project, others: Path):
     pytest.importorskip("gguf")
     gguf_file(project.folder / "assets/tiny.gguf", others / "a")
-    project.set("base.pretrained", "assets/tiny.gguf")
+    project.set("base.common.pretrained", "assets/tiny.gguf")
     project.set("corpus.exam.tokenizer.id", "assets/tiny.gguf")
     before = (project.folder / "models/base/model" / WEIGHTS).read_bytes()
     project.bring("base")
@@ -261,7 +264,7 @@ def test_an_id_without_a_commit(tmp_path: Path, others: Path):
         assert f"main has moved to {second}; this project stays with {first}" in logs
 
     project.set("execution.offline", True)  # nobody answers any more, and nobody needs to
-    project.set("base.resize_embeddings", True)
+    project.set("base.common.resize_embeddings", True)
     assert project.bring("base") == {"base": "run"}
 
     # a clone of a colleague's, who has the old snapshot and not our cache, gets the commit that was pinned
@@ -279,7 +282,7 @@ def test_an_id_without_a_commit(tmp_path: Path, others: Path):
     blob.chmod(0o644)
     blob.write_bytes(blob.read_bytes()[:-4] + b"\0\0\0\1")
     assert f"some/llm@{first[:12]}/{WEIGHTS}" in audit(project)
-    project.set("base.resize_embeddings", False)
+    project.set("base.common.resize_embeddings", False)
     project.set("identity.seed", 5)
     done = project.python_call(".whetstone/bring.py", "base")
     assert done.returncode == 1

@@ -27,7 +27,7 @@ def changed(**settings):
         *parents, last = key.split("__")
         target = raw
         for part in parents:
-            target = target[part]
+            target = target.setdefault(part, {})
         target[last] = value
     return check(raw)
 
@@ -58,7 +58,7 @@ def test_a_string_is_a_path_or_an_id(tmp_path, text, path):
 
 def test_what_was_a_folder_is_never_fetched_from_strangers(tmp_path):
     assert Reference("owner/name", "model").source(tmp_path, was_path=True).path == "owner/name"
-    params = changed(base__architecture=None, base__pretrained="owner/name")
+    params = changed(base__common__architecture=None, base__common__pretrained="owner/name")
     (tmp_path / "owner/name").mkdir(parents=True)
     source_lock.write(tmp_path, params)
     (tmp_path / "owner/name").rmdir()
@@ -120,10 +120,9 @@ def test_the_embedded_default_takes_nothing_from_outside():
 def test_every_place_that_names_a_model_or_tokenizer_is_found():
     judge = {"kind": "chat_verifier", "model": "some/judge"}
     found = {
-        "base": changed(base__architecture=None, base__pretrained="m"),
+        "base.runs.base": changed(base__runs__base__architecture=None, base__runs__base__pretrained="m"),
         "corpus.exam": changed(corpus__exam__tokenizer={"kind": "pretrained", "id": "m"}),
         "rlvr_set.rlvr": changed(rlvr_set__rlvr__tokenizer={"kind": "pretrained", "id": "m"}),
-        "rlvr_start.runs.rlvr_start": changed(rlvr_start__runs__rlvr_start__model={"pretrained": "m"}),
         "rl.runs.grpo": changed(rl__methods__grpo__reward=judge),
         "rl.runs.rlvr_rule": changed(rl__runs__rlvr_rule__reward=judge),
         "judgements.explored": changed(judgements__explored__source__policy__reward=judge),
@@ -142,9 +141,11 @@ def test_presets_without_a_stage_take_nothing():
 
 def test_equal_values_are_one_source():
     params = changed(
-        base__architecture=None, base__pretrained="m", rlvr_start__runs__rlvr_start__model={"pretrained": "m"}
+        base__common__architecture=None,
+        base__common__pretrained="m",
+        corpus__exam__tokenizer={"kind": "pretrained", "id": "m"},
     )
-    assert len({reference.name for reference in references([params.base, params.rlvr_start])}) == 1
+    assert len({reference.name for reference in references(list(params.base.runs.values()))}) == 1
 
 
 @pytest.mark.parametrize(

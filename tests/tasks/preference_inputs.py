@@ -113,7 +113,7 @@ def run_stage(
     **execution: Any,
 ) -> Stage:
     """One stage whose outputs are put in place, as the runner does; the current folder is the project."""
-    values = {"identity.seed": 0, "train.corpus": "tiny"} | params
+    values = {"identity.seed": 0} | params
     execution = {"device": "cpu", "threads": 1, "log_period_s": 0} | execution
     stage = Stage(
         Spec(

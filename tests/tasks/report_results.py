@@ -96,7 +96,16 @@ def write(
         rows = _answers(random.Random(f"answers {model}"), model, problems)
         _lines(root / f"samples/{model}.jsonl", rows)
         _put(root / f"metrics/evaluate/{model}.json", _evaluation(model, rows, levels))
-    return {"train.corpus": "exam", "rl.runs": runs(methods), "evaluate.models": list(models)}
+    return {
+        "sft.runs": {"sft": {"start": "base", "data": "exam"}},
+        "rl.runs": runs(methods),
+        "evaluate.runs": evaluations(models),
+    }
+
+
+def evaluations(models: Iterable[str]) -> dict[str, Any]:
+    """Of models on the exam."""
+    return {name: {"model": name, "data": "exam"} for name in models}
 
 
 def _put(path: Path, value: Any) -> None:

@@ -68,7 +68,7 @@ def problem(question: str, number: int) -> dict[str, Any]:
 
 
 def stage(name: str, params: dict[str, Any], inputs: list[str], outs: list[str], work: str = "work") -> Any:
-    return run_stage(name, {"train.corpus": "lines"} | params, inputs, outs, work)
+    return run_stage(name, params, inputs, outs, work)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,14 +94,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
         "kv_heads": 1,
         "context": 64,
     }
-    stage("base", {"base": {"architecture": shape}}, [TOKENIZER], ["models/base/model"])
+    stage(
+        "base@base",
+        {"base.runs.base": {"data": "lines", "architecture": shape}},
+        [TOKENIZER],
+        ["models/base/model"],
+    )
     sft = {
         "steps": 90,
         "batch_size": 16,
         "validation_every": 45,
         "optimiser": {"kind": "muon", "learning_rate": 3e-3},
     }
-    stage("sft", {"sft": sft}, ["models/base/model", RECORDS], model_outs("sft"))
+    own = {"sft.common": sft, "sft.runs.sft": {"start": "base", "data": "lines"}}
+    stage("sft@sft", own, ["models/base/model", RECORDS], model_outs("sft"))
     outs = ["data/code/pairs", "metrics/preferences/code.json"]
     stage("preferences@code", {"preferences.code": SAMPLED}, ["models/sft/model", RECORDS, TOKENIZER], outs)
     yield folder
@@ -194,7 +200,8 @@ def test_pass_at_k_and_degenerate_programs():
         "sampling": {"max_new_tokens": 12},
     }
     outs = ["metrics/evaluate/sft.json", "samples/sft.jsonl"]
-    stage("evaluate@sft", {"evaluate.settings": settings}, ["models/sft/model", RECORDS], outs)
+    own = {"model": "sft", "data": "lines"} | settings
+    stage("evaluate@sft", {"evaluate.runs.sft": own}, ["models/sft/model", RECORDS], outs)
     found = metrics(outs[0])
     code = found["code"]
     assert set(code["pass_at_k"]) == {"1", "2", "4"}

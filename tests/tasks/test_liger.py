@@ -5,7 +5,7 @@ import pytest
 from tests.training.stages import make_inputs, make_stage, run
 
 
-@pytest.mark.parametrize("name", ["sft", "rl@grpo"])
+@pytest.mark.parametrize("name", ["sft@sft", "rl@grpo"])
 def test_liger_is_not_passed_over(tmp_path, monkeypatch, name):
     make_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)

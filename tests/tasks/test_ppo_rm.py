@@ -12,7 +12,6 @@ import pytest
 
 from flows.graph.closure import Code
 from pipelines.settings import seam_modules
-from tasks.policy_run import settings_of
 from tasks.rl_params import RlRun
 from tests.training.stages import PPO_RM, make_inputs, make_reward_model, make_stage, run
 
@@ -104,9 +103,7 @@ def test_the_prediction_of_memory_counts_the_reward_model(folder, monkeypatch):
 
 def test_the_stage_reaches_its_judge_through_its_parameters(folder):
     """The code digest holds the reward model's judge, and the rules of rl do not become stale with it."""
-    settings = settings_of(
-        make_stage(folder, NAME), RlRun, "rl.common", "rl.methods.ppo_rm", "rl.runs.ppo_rm"
-    )
+    settings = make_stage(folder, NAME).settings(RlRun)
     named = set(seam_modules(settings))
     assert {
         "pipelines.rewards.models.reward_model",

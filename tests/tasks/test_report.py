@@ -160,7 +160,7 @@ def test_two_runs_give_the_same_bytes_whatever_the_timings(here: Path):
     first = report(here, params, "first")
     (here / ".whetstone").mkdir()
     (here / ".whetstone/timings.json").write_text(
-        json.dumps({"sft": {"wall_s": 71.25, "command_s": 70.0, "action": "run", "run": "otter"}})
+        json.dumps({"sft@sft": {"wall_s": 71.25, "command_s": 70.0, "action": "run", "run": "otter"}})
     )
     second = report(here, params, "second")
     names = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
@@ -229,7 +229,7 @@ def test_nothing_is_loaded_from_elsewhere(here: Path):
         ("metrics/train/grpo.json", "rl@grpo"),
         ("metrics/evaluate/grpo.json", "evaluate@grpo"),
         ("samples/sft.jsonl", "evaluate@sft"),
-        ("curves/sft.jsonl", "sft"),
+        ("curves/sft.jsonl", "sft@sft"),
     ],
 )
 def test_a_missing_file_names_itself_and_its_stage(here: Path, missing: str, stage: str):
@@ -364,7 +364,13 @@ def test_several_methods_are_drawn_over_the_tokens_they_sampled_and_one_over_its
         str(2 * len(rows) - 2),
     ]
     alone = report(
-        here, {**params, "rl.runs": report_results.runs(["grpo"]), "evaluate.models": ["sft", "grpo"]}, "one"
+        here,
+        {
+            **params,
+            "rl.runs": report_results.runs(["grpo"]),
+            "evaluate.runs": report_results.evaluations(["sft", "grpo"]),
+        },
+        "one",
     )
     assert ">iteration</text>" in (alone / "plots/reward.svg").read_text("utf-8")
     assert ">sampled tokens</text>" in (alone / "plots/reward-tokens.svg").read_text("utf-8")
@@ -406,7 +412,9 @@ def test_fourteen_methods_have_lines_of_their_own_and_one_summary(here: Path):
     names = [f"method_{number}" for number in range(14)]
     params = report_results.write(here, methods=names, models=["sft", *names], problems=40, iterations=30)
     folder = report(here, params)
-    found = results.read(*(here / name for name in ("metrics", "curves", "samples")), "exam", names, ["sft"])
+    keys = ("evaluate.runs", "rl.runs", "sft.runs")
+    subject = results.Subject.of(*(params[key] for key in keys))
+    found = results.read(*(here / name for name in ("metrics", "curves", "samples")), subject)
     looks = {
         (line.colour, str(line.dash)) for line in figures.series(found, figures.PLOTS[0], figures.TOKENS)
     }
@@ -425,10 +433,10 @@ def test_a_browser_fills_in_the_timings(here: Path):
     params = report_results.write(here)
     (here / ".whetstone").mkdir()
     row = {"wall_s": 71.26, "command_s": 70.0, "action": "run", "run": "</script>otter"}
-    timings = {"sft": row, "rl@grpo": row | {"wall_s": 130.4}, "evaluate@grpo": row | {"wall_s": 9.0}}
+    timings = {"sft@sft": row, "rl@grpo": row | {"wall_s": 130.4}, "evaluate@grpo": row | {"wall_s": 9.0}}
     (here / ".whetstone/timings.json").write_text(json.dumps(timings), "utf-8")
     (here / ".whetstone/graph.json").write_text(
-        json.dumps({"sft": [], "dpo@<b>": ["sft", "left out"]}), "utf-8"
+        json.dumps({"sft@sft": [], "dpo@<b>": ["sft@sft", "left out"]}), "utf-8"
     )
     page = report(here, params) / "index.html"
     quiet = [
@@ -450,7 +458,13 @@ def test_a_browser_fills_in_the_timings(here: Path):
     dom = subprocess.run(
         [*command, page.as_uri()], capture_output=True, text=True, timeout=90, check=True
     ).stdout
-    assert Cells(dom).row("Timings", "sft") == ["sft", "1 min 11 s", "1 min 10 s", "run", "</script>otter"]
+    assert Cells(dom).row("Timings", "sft@sft") == [
+        "sft@sft",
+        "1 min 11 s",
+        "1 min 10 s",
+        "run",
+        "</script>otter",
+    ]
     assert Cells(dom).row("Accuracy on held-out problems", "sft")[-1] == "1 min 11 s"
     assert Cells(dom).row("Accuracy on held-out problems", "grpo")[-1] == "2 min 10 s"
     drawn = dom[dom.index('id="graph-of-stages"') : dom.index('id="graph-note"')]  # the runner's graph
@@ -463,7 +477,7 @@ def test_a_browser_fills_in_the_timings(here: Path):
 @pytest.mark.parametrize(
     ("model", "stage"),
     [
-        ("sft", "sft"),
+        ("sft", "sft@sft"),
         ("grpo", "rl@grpo"),
         ("dpo", "dpo@dpo"),
         ("dpo_iter_2", "dpo@dpo_iter_2"),

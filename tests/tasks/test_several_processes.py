@@ -26,7 +26,7 @@ SFT = {
 def start(spec):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WHETSTONE_SPEC": str(spec)}
     return subprocess.Popen(
-        [sys.executable, "-m", "tasks", "sft"], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tasks", "sft@sft"], env=environment, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -34,9 +34,9 @@ def start(spec):
 def test_sft_in_two_processes_is_stopped_resumed_and_equal_to_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_inputs(tmp_path)
-    alone = run(make_stage(tmp_path, "sft", "alone", {"sft": SFT}))
+    alone = run(make_stage(tmp_path, "sft@sft", "alone", {"sft.common": SFT}))
     several = {"processes": 2, "zero_stage": 2, "checkpoint_period_s": 0, "micro_batch_tokens": 30}
-    stage = make_stage(tmp_path, "sft", "several", {"sft": SFT}, **several)
+    stage = make_stage(tmp_path, "sft@sft", "several", {"sft.common": SFT}, **several)
     stage.spec.write(tmp_path / "spec.json")
 
     first = start(tmp_path / "spec.json")
@@ -57,7 +57,7 @@ def test_sft_in_two_processes_is_stopped_resumed_and_equal_to_one(tmp_path, monk
     output, _ = second.communicate()
     assert second.returncode == 0, output
     assert output.count(f"going on after step {done['done']} from") == 1, "one rank speaks"
-    for name in OUTS["sft"][1:]:
+    for name in OUTS["sft@sft"][1:]:
         assert Path(name).exists()
     rows, expected = (
         [json.loads(line) for line in text.splitlines()]

@@ -22,11 +22,10 @@ from pipelines.settings import seam_modules
 from pipelines.training.recording import FILE, RecordingJudge
 from pipelines.training.verifier_params import NegativesParams
 from tasks.gate import GateClosed, check_gate, write_gate
-from tasks.policy_run import settings_of
 from tasks.rl_params import RlRun
 from tasks.stage import Spec, Stage
 from tests.rewards.test_teachers import Server, logprobs
-from tests.tasks.preference_inputs import bytes_below, model_outs, run_stage
+from tests.tasks.preference_inputs import bytes_below, run_stage
 from tests.tasks.verifier_inputs import (
     EXPLORED,
     POLICY,
@@ -277,88 +276,49 @@ def test_an_arm_may_use_a_part_of_the_questions():
 
 
 def test_held_out_accuracy_by_subject_and_novelty():
-    sections = {"rlvr_evaluate.settings": {"grader": "final_answer", "sampling": {"max_new_tokens": 8}}}
-    sections["rlvr_evaluate.models.sft"] = {"set": "tiny"}
+    own = {"model": "sft", "data": "tiny", "reward": "final_answer", "sampling": {"max_new_tokens": 8}}
     run_stage(
-        "rlvr_evaluate@sft",
-        sections,
+        "evaluate@sft",
+        {"evaluate.runs.sft": own},
         ["models/sft/model", *SET],
-        ["metrics/rlvr_evaluate/sft.json", "samples/rlvr/sft.jsonl"],
+        ["metrics/evaluate/sft.json", "samples/sft.jsonl"],
     )
-    found = figures("metrics/rlvr_evaluate/sft.json")
+    found = figures("metrics/evaluate/sft.json")
     assert set(found["by_subject"]) == {"sum", "even"}
     assert found["by_novelty"]["unseen"]["greedy"]["n"] == 5
     assert 0 < found["top_line"]["share"] <= 1
     with pytest.raises(
-        ValueError, match=r"names the checker final_answer, .*grader is containment; make them equal"
+        ValueError, match=r"names the checker final_answer, .*sft.reward is containment; make them equal"
     ):
         run_stage(
-            "rlvr_evaluate@sft",
-            sections | {"rlvr_evaluate.settings": {"grader": "containment"}},
+            "evaluate@sft",
+            {"evaluate.runs.sft": own | {"reward": "containment"}},
             ["models/sft/model", *SET],
             [],
         )
 
 
-def test_the_start_model_learns_from_demonstrations_or_not():
-    architecture = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "layers": 1,
-        "heads": 2,
-        "kv_heads": 1,
-        "context": 64,
-    }
-    for name, sft in (("taught", {"steps": 3, "batch_size": 4, "max_tokens": 64}), ("plain", None)):
-        own = {"set": "tiny", "model": {"architecture": architecture}, "sft": sft}
-        run_stage(
-            f"rlvr_start@{name}",
-            {"rlvr_start.common": {}, f"rlvr_start.runs.{name}": own},
-            SET,
-            model_outs(name),
-        )
-    assert figures("metrics/train/taught.json")["steps"] == 3
-    assert figures("metrics/train/plain.json")["steps"] == 0
-    assert bytes_below("models/taught/model/model.safetensors") != bytes_below(
-        "models/plain/model/model.safetensors"
-    )
-
-
 def test_where_nothing_is_trained_one_process_of_several_writes(tmp_path):
-    architecture = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "layers": 1,
-        "heads": 2,
-        "kv_heads": 1,
-        "context": 64,
-    }
-    own = {"set": "tiny", "model": {"architecture": architecture}, "sft": None}
     # another process may not even read it
     published = {"data": "tiny", "origin": "raw/none.jsonl", "source": {"kind": "published"}}
-    for name, params, inputs in (
-        ("rlvr_start@plain", {"rlvr_start.common": {}, "rlvr_start.runs.plain": own}, SET),
-        ("judgements@published", {"judgements.published": published}, ["raw/none.jsonl", *SET]),
-    ):
-        values = {"identity.seed": 0} | params
-        spec = Spec(
-            name,
-            "key",
-            str(tmp_path / name),
-            (),
-            dict.fromkeys(inputs, ""),
-            values,
-            execution={"device": "cpu", "threads": 1},
-        )
-        stage = Stage(spec, first=False)
-        import_module(f"tasks.{stage.kind}").run(stage)
-        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    spec = Spec(
+        "judgements@published",
+        "key",
+        str(tmp_path / "judgements"),
+        (),
+        dict.fromkeys(["raw/none.jsonl", *SET], ""),
+        {"identity.seed": 0, "judgements.published": published},
+        execution={"device": "cpu", "threads": 1},
+    )
+    stage = Stage(spec, first=False)
+    import_module(f"tasks.{stage.kind}").run(stage)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
     stage = reinforce("rule", {"reward": "containment"})
     stage.spec.params["rl.runs.rule"].update({"judge": "verifier", "reward": {"kind": "verifier"}})
-    settings = settings_of(stage, RlRun, "rl.common", "rl.methods.arms", "rl.runs.rule")
+    settings = stage.settings(RlRun)
     assert settings.reward.model == "verifier"
     named = set(seam_modules(settings))
     code = Code(ROOT)
@@ -373,14 +333,14 @@ def test_the_report_has_a_section_with_every_figure_once_and_none_without_the_br
     from tasks.report_page import html, verifiers
     from tasks.report_page.tables import Table
 
-    (section,) = verifiers.sections(Path("metrics"), Path("curves"), tmp_path, 5)
+    (section,) = verifiers.sections(Path("metrics"), Path("curves"), {}, tmp_path, 5)
     titles = [block.title for block in section.blocks if isinstance(block, Table)]
     assert titles[:4] == ["Judgements", "Agreement with exact labels", "Kappa by subject", "Laboratory"]
     page = html.blocks(section)
     found = figures("metrics/verifier_report/verifier.json")
     assert f"{found['arms']['verifier']['seen']['kappa']:.3f}" in page
     assert "The gate is " in page
-    assert verifiers.sections(tmp_path / "no", tmp_path / "no", tmp_path, 5) == []
+    assert verifiers.sections(tmp_path / "no", tmp_path / "no", {}, tmp_path, 5) == []
 
 
 def test_a_teacher_behind_a_server_needs_no_exact_checker_and_may_grade():
@@ -398,15 +358,12 @@ def test_a_teacher_behind_a_server_needs_no_exact_checker_and_may_grade():
             "source": EXPLORED["source"] | {"policy": POLICY | {"reward": teacher, "iterations": 2}}
         }
         judge("taught", settings)
-        sections = {
-            "rlvr_evaluate.settings": {"grader": teacher, "sampling": {"max_new_tokens": 8}},
-            "rlvr_evaluate.models.sft": {"set": "tiny"},
-        }
+        own = {"model": "sft", "data": "tiny", "reward": teacher, "sampling": {"max_new_tokens": 8}}
         run_stage(
-            "rlvr_evaluate@sft",
-            sections,
+            "evaluate@sft",
+            {"evaluate.runs.sft": own},
             ["models/sft/model", *SET],
-            ["metrics/rlvr_evaluate/sft.json", "samples/rlvr/sft.jsonl"],
+            ["metrics/evaluate/sft.json", "samples/sft.jsonl"],
         )
     found = figures("metrics/judgements/taught.json")
     assert found["teacher"] == "endpoint"
@@ -415,4 +372,4 @@ def test_a_teacher_behind_a_server_needs_no_exact_checker_and_may_grade():
     assert all(
         row.label == int(row.response.strip().endswith(row.reference)) for row in judged("train", "taught")
     )
-    assert figures("metrics/rlvr_evaluate/sft.json")["heldout"]["greedy"]["n"] == 25
+    assert figures("metrics/evaluate/sft.json")["heldout"]["greedy"]["n"] == 25

@@ -108,7 +108,7 @@ COMMON: dict[str, Any] = {
 }
 EVALUATE: dict[str, Any] = {"sampling": {"max_new_tokens": 8}, "samples": 2}
 OUTS = {
-    "sft": ("models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"),
+    "sft@sft": ("models/sft/model", "curves/sft.jsonl", "metrics/train/sft.json"),
     **{
         f"rl@{name}": (f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json")
         for name in ("grpo", *METHODS)
@@ -185,11 +185,13 @@ def make_stage(
     """A stage whose inputs and outputs are relative to the current folder; it must be `folder`."""
     assert Path.cwd() == folder.resolve()
     defaults: dict[str, Any] = {
-        "sft": SFT,
+        "sft.common": SFT,
+        "sft.runs.sft": {"start": "base", "data": "tiny"},
         "rl.common": {},
         **on("grpo"),
         "rl.methods.grpo": GRPO,
-        "evaluate.settings": EVALUATE,
+        "evaluate.common": EVALUATE,
+        **{f"evaluate.runs.{model}": {"model": model, "data": "tiny"} for model in ("sft", "grpo")},
     }
     if (method := name.partition("@")[2]) in METHODS:
         defaults |= {"rl.common": COMMON, f"rl.methods.{method}": METHODS[method], **on(method)}
@@ -199,10 +201,16 @@ def make_stage(
             "rl.methods.ppo_rm": {"validation_size": 8},
             "rl.runs.ppo_rm": PPO_RM,
         }
+    kind, _, item = name.partition("@")
+    defaults = {
+        key: value
+        for key, value in defaults.items()
+        if key.rpartition(".")[0] not in (f"{kind}.runs", f"{kind}.methods") or key.endswith(f".{item}")
+    }
     sections = defaults | (sections or {})
     models = [f"models/{model}/model" for model in ("base", "sft", "grpo", "reward_model")]
     inputs = dict.fromkeys([*models, "models/reward_model/gate", "data/tiny/records"], "")
-    params = {"identity.seed": 0, "train.corpus": "tiny"} | sections
+    params = {"identity.seed": 0} | sections
     execution = {"device": "cpu", "threads": 1, "log_period_s": 0} | execution
     stage = Stage(
         Spec(name, "key", f"{work}/{name}", OUTS[name], inputs, params, execution=execution, divisible=True)

@@ -4,14 +4,15 @@ import math
 
 import pytest
 import torch
-import yaml
 
+from flows.graph.params_file import read_yaml
+from flows.graph.presets import with_presets
 from pipelines.settings import ROOT, laid_over
 from pipelines.training.policy_params import PolicyParams
 from tests.tiny import make_tiny_tokens
 from tests.training.loops import Loop
 
-SECTION = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))["rl"]
+SECTION = with_presets(read_yaml(ROOT / "params.yaml"), ROOT)["rl"]
 # others want a model that judges
 METHODS = [name for name, preset in SECTION["methods"].items() if "reward" not in preset]
 SMALL = {"iterations": 2, "sampling": {"max_new_tokens": 8}, "validation_every": 2, "validation_size": 5}

@@ -26,7 +26,7 @@ def undisturbed(tmp_path_factory):
     here = Path.cwd()
     os.chdir(folder)
     try:
-        yield folder, {name: run(make_stage(folder, name, "undisturbed")) for name in ("sft", "rl@grpo")}
+        yield folder, {name: run(make_stage(folder, name, "undisturbed")) for name in ("sft@sft", "rl@grpo")}
     finally:
         os.chdir(here)
 
@@ -40,7 +40,7 @@ def start(folder, name, stop):
 
 @pytest.mark.parametrize(
     ("name", "stop", "status"),
-    [("sft", "17:SIGKILL", -9), ("rl@grpo", "5:SIGKILL", -9), ("rl@grpo", "3:SIGTERM", 143)],
+    [("sft@sft", "17:SIGKILL", -9), ("rl@grpo", "5:SIGKILL", -9), ("rl@grpo", "3:SIGTERM", 143)],
 )
 def test_a_killed_stage_ends_byte_equal(undisturbed, name, stop, status):
     folder, expected = undisturbed
@@ -100,17 +100,17 @@ def test_a_killed_method_ends_byte_equal(able, monkeypatch, method):
 
 def test_a_run_that_died_before_its_first_checkpoint_starts_over(undisturbed):
     folder, expected = undisturbed
-    stage = make_stage(folder, "sft", "fresh")
+    stage = make_stage(folder, "sft@sft", "fresh")
     stage.curve_path.write_text('{"step": 1, "loss": 9.0}\n{"step": 2, "loss": 9.0}\n')
-    assert run(stage) == expected["sft"]
+    assert run(stage) == expected["sft@sft"]
 
 
 def test_the_micro_batch_size_changes_float_noise_only(undisturbed):
     folder, _ = undisturbed
-    sections = {"sft": SFT | {"steps": 6, "optimiser": {"learning_rate": 3e-3}}}
+    sections = {"sft.common": SFT | {"steps": 6, "optimiser": {"learning_rate": 3e-3}}}
     curves = []
     for tokens in (10_000, 32):
-        files = run(make_stage(folder, "sft", f"cut-{tokens}", sections, micro_batch_tokens=tokens))
+        files = run(make_stage(folder, "sft@sft", f"cut-{tokens}", sections, micro_batch_tokens=tokens))
         curves.append([json.loads(line) for line in files["curves/sft.jsonl"].splitlines()])
     for one, other in zip(*curves, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
