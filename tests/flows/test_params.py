@@ -159,14 +159,14 @@ def test_contradictions_are_said_together_with_everything_else(raw: dict[str, An
     raw["sft"]["runs"]["sft"] |= {"steps": 10, "epochs": 2}
     raw["rl"]["runs"]["pppo"] = ON | {"method": "pppo"}
     raw["evaluate"]["runs"]["sft"]["model"] = "dppo"
-    raw["train"]["corpus"] = "exams"
+    raw["base"]["runs"]["base"]["data"] = "exams"
     raw["rl"]["methods"]["grpo"]["objective"] = {"kind": "clip", "hihg": 0.3}
     raw["execution"]["jobs"] = 0
     found = "\n".join(problems(raw))
     assert "sft.runs.sft: give either steps or epochs" in found
     assert "rl.runs.pppo.method: no preset of rl.methods is called 'pppo'; nearest: ppo" in found
     assert "evaluate.runs.sft.model: 'dppo' is made by no stage; nearest: ppo" in found
-    assert "train.corpus: 'exams' is made by no stage; nearest: exam" in found
+    assert "base.runs.base.data: 'exams' is made by no stage; nearest: exam" in found
     assert "rl.methods.grpo.objective.hihg: unknown" in found
     assert "execution.jobs: " in found
 
