@@ -97,7 +97,7 @@ def edited(
         set_value,
         text_of,
     )
-    from flows.graph.presets import presets, with_presets
+    from flows.graph.presets import with_presets
 
     try:
         raw = with_presets(read_yaml(root / PARAMS), root)
@@ -108,7 +108,7 @@ def edited(
             key, equals, value = setting.partition("=")
             if not equals:
                 raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.steps=500"])
-            set_value(document, key, value, presets(root))
+            set_value(document, key, value)
         additions = requested.missing(with_presets(parse(text_of(document)), root), targets or [])
         requested.add(document, additions)
         text = text_of(document)

@@ -11,9 +11,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from flows.graph.references import at, overlays
-from flows.graph.sections import below
-
 PARAMS = "params.yaml"
 
 
@@ -134,34 +131,21 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def set_value(document: Any, dotted: str, text: str, presets: Any = None) -> None:
-    """`rl.grpo.lr`, `1e-4` -> the value, parsed as YAML. A new key is allowed here; validation judges it.
-    `presets` lie below the document: their sections may be begun in it.
+def set_value(document: Any, dotted: str, text: str) -> None:
+    """`rl.common.optimiser.learning_rate`, `1e-4` -> the value, parsed as YAML. A new key, and what it lies
+    in, is allowed below a section that is there; validation judges it.
     """
     *parents, last = dotted.split(".")
     if not all((*parents, last)):
-        raise ParamsError([f"-S {dotted}={text}: KEY=VALUE is expected, for example -S sft.steps=500"])
-    members = next((path for path in overlays() if tuple(parents[: len(path)]) == path), ())
-    shared: Any = below(document, members, at(document, parents[: len(members) + 1])) if members else None
+        raise ParamsError([f"-S {dotted}={text}: KEY=VALUE is expected, for example -S sft.common.steps=500"])
     for depth, part in enumerate(parents):
-        inside = bool(members) and depth > len(members)  # of a member, which is laid over what it shares
-        if (
-            inside
-            and isinstance(document, dict)
-            and part not in document
-            and isinstance(shared, dict)
-            and part in shared
-        ):
-            document[part] = {}  # a member's own values beside those that it shares with others
-        if isinstance(document, dict) and isinstance(at(presets, parents[: depth + 1]), dict):
-            document.setdefault(part, {})
-        if inside:
-            shared = shared.get(part) if isinstance(shared, dict) else None
-        if not isinstance(document, dict) or part not in document:
+        if not depth and part not in document:
             raise ParamsError([f"-S {dotted}: there is no section {part} in {PARAMS}"])
+        if document.get(part) is None:
+            document[part] = {}
         document = document[part]
-    if not isinstance(document, dict):
-        raise ParamsError([f"-S {dotted}: {'.'.join(parents)} is a value, not a section"])
+        if not isinstance(document, dict):
+            raise ParamsError([f"-S {dotted}: {'.'.join(parents[: depth + 1])} is a value, not a section"])
     value = _loaded(YAML(typ="safe"), text, f"-S {dotted}")
     _check_plain(value, f"-S {dotted}")
     document[last] = value

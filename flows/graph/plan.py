@@ -412,6 +412,13 @@ class _Walk:
             ]
         # An empty mapping that is filled, or emptied, is told by its keys.
         told = [key for key in changed if not any(other.startswith(f"{key}.") for other in changed)]
+        # of a choice of another kind the kind is told, not the options that it has and the other has not
+        kinds = {key.removesuffix("kind") for key in told if key.endswith(".kind")}
+        told = [
+            key
+            for key in told
+            if key.endswith(".kind") or not any(key.startswith(choice) for choice in kinds)
+        ]
         return [_code_reason(key, key in old, key in new, old.get(key), new.get(key)) for key in told]
 
     def _data_reason(self, dep: Any, content: Any) -> str:

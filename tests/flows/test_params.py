@@ -17,7 +17,7 @@ from flows.graph.params_file import (
     save_with_comments,
     set_value,
 )
-from flows.graph.presets import presets, with_presets
+from flows.graph.presets import with_presets
 from pipelines.settings import laid_over
 from tests.flows.toy import ROOT, Project
 
@@ -78,7 +78,11 @@ def test_an_unknown_key_that_methods_share_is_said_once_and_where_it_stands(raw:
         ("grpo", {"reference": {"rate": 0.1}}, "reference.rate moves a reference model that nothing uses"),
         ("spo_tree", {"kl": {"use": "reward", "coef": 0.1}}, "kl.use reward needs sampler flat"),
         ("grpo", {"replay": {}}, "replay spreads the segments of a tree"),
-        ("spo_tree", {"sampler": {"branching": [1, 1]}}, "sampler.branching has no level with at least 2"),
+        (
+            "spo_tree",
+            {"sampler": {"branching": [1, 1]}},
+            "credit segment_tree compares responses to the same prompt",
+        ),
         (
             "spo_tree",
             {"objective": "reinforce"},
@@ -232,8 +236,8 @@ def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
     raw["rl"]["common"]["zero_signal"] = "count"
     params = check(raw)
     own = params.section("dpo.runs.ipo")
-    assert (own.loss.kind, own.epochs, own.batch_size) == ("ipo", 1, raw["dpo"]["common"]["batch_size"])
-    assert params.section("dpo.runs.dpo").loss.beta == raw["dpo"]["common"]["loss"]["beta"]
+    assert (own.loss.kind, own.epochs, own.batch_size) == ("ipo", 1, 64)
+    assert params.section("dpo.runs.dpo").loss.beta == 0.1
     assert params.section("preferences.round_2").source.reward.model == "reward_model"
     run = params.section("rl.runs.ppo_rm")
     preset = raw["rl"]["methods"]["ppo_reward_model"]
@@ -383,6 +387,7 @@ def test_a_run_cannot_need_itself(raw: dict[str, Any]):
 def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):
     path = tmp_path / PARAMS
     path.write_text((ROOT / PARAMS).read_text())
+    (tmp_path / "presets.yaml").write_text((ROOT / "presets.yaml").read_text())
     document = load_with_comments(path)
     set_value(document, "rl.runs.ppo_rm.kl.coef", "0.2")
     set_value(document, "preferences.round_2.source.pairing.gap", "0.5")
@@ -430,9 +435,7 @@ def test_an_edit_keeps_comments_order_and_every_other_value(tmp_path: Path):
     before, comments = read_yaml(path), (ROOT / PARAMS).read_text().count("#")
     document = load_with_comments(path)
     set_value(document, "rl.common.optimiser.learning_rate", "1e-4")
-    set_value(
-        document, "rl.methods.grpo.optimiser.betas", "[0.9, 0.99]", presets(ROOT)
-    )  # of this method alone
+    set_value(document, "rl.methods.grpo.optimiser.betas", "[0.9, 0.99]")  # of this method alone
     save_with_comments(path, document)
     assert path.read_text().count("#") == comments
     after = read_yaml(path)
