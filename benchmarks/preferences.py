@@ -113,7 +113,7 @@ def settings(edits: list[str]) -> dict[str, Any]:
         name: {
             "reference": FROM_SAFE.get(name, "sft"),
             "prompts": "exam",
-            "data": "exam" if name in HELPFUL else "exam_safety_all",
+            "data": "exam_pairs" if name in HELPFUL else "exam_safety_all",
         }
         for name in measured
     }

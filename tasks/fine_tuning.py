@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of one model on demonstrations: what the stages `sft` and `sft_safe@<run>` share."""
+"""Supervised fine-tuning of one model on demonstrations: what the stages `sft` and `verifier` share."""
 
 from __future__ import annotations
 

@@ -7,10 +7,12 @@ A round of iterative DPO is a set of samples of its start, and a `dpo` run on th
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.corpora.demonstrations import demonstrations
 from pipelines.corpora.pair import write_pairs
 from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
@@ -59,6 +61,7 @@ def run(stage: Stage) -> None:
     metrics/preferences/<set>.json; of a set that is sampled here samples.jsonl as well.
 
     responses.jsonl holds the labelled answers of a safety set before its filters, and nothing elsewhere.
+    data/<set>/records/{sft,validation}.jsonl are what supervised fine-tuning learns from the set.
     """
     name = stage.item
     params = stage.section(f"preferences.{name}", PreferenceSet)
@@ -80,10 +83,23 @@ def run(stage: Stage) -> None:
     for side in SIDES:
         write_pairs(target / f"{side}.jsonl", sets.pairs[side])
     write_records(target / "responses.jsonl", sets.responses)
+    learnt = {
+        "sft": demonstrations(sets.pairs["train"], sets.responses),
+        "validation": demonstrations(sets.pairs["validation"]),
+    }
+    to_learn = stage.out(f"data/{name}/records")
+    to_learn.mkdir(parents=True, exist_ok=True)
+    for file, rows in learnt.items():
+        write_records(to_learn / f"{file}.jsonl", rows)
     if samples.rows:
         with open(target / "samples.jsonl", "w", encoding="utf-8") as stream:
             stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in samples.rows)
-    metrics = {**sets.metrics, **({"samples": samples.figures} if samples.figures else {})}
+    metrics = {
+        **sets.metrics,
+        "demonstrations": {file: len(rows) for file, rows in learnt.items()},
+        "answers": dict(sorted(Counter(record.answer for record in sets.responses).items())),
+        **({"samples": samples.figures} if samples.figures else {}),
+    }
     stage.out(f"metrics/preferences/{name}.json").write_text(
         json.dumps(metrics, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )

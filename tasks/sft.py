@@ -1,4 +1,8 @@
-"""The `sft@<run>` stage: supervised fine-tuning of a model on a set's demonstrations."""
+"""The `sft@<run>` stage: supervised fine-tuning of a model on a set's demonstrations.
+
+Those of a corpus, or of preferences: the answers that are labelled safe (SafeSFT, dpo_vs_ppo.md 2: every
+prompt with every safe answer, before the set's filters, which are about pairs), else the chosen ones.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,12 @@ def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
     settings = stage.settings(SftRun)
     records = stage.input(f"data/{settings.data}/records")
+    demonstrations = read_records(records / "sft.jsonl")
+    if not demonstrations:
+        raise ValueError(
+            f"{records}/sft.jsonl holds no demonstration; of preferences with safety labels only the answers "
+            f"that are labelled safe are learnt"
+        )
     validation = read_records(records / "validation.jsonl") if settings.validation_every else None
     start = f"models/{settings.start}/model"
-    fine_tune(stage, stage.item, start, read_records(records / "sft.jsonl"), validation, settings, {})
+    fine_tune(stage, stage.item, start, demonstrations, validation, settings, {})

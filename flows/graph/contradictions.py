@@ -104,7 +104,7 @@ def _tokenizers(raw: dict[str, Any]) -> Iterator[Problem]:
     origin = {name: at(run, ("data",)) for name, run in mapping(raw, "base", "runs").items()}
     trained = [
         (f"{section}.runs.{name}", name, run)
-        for section in ("sft", "rl", "dpo")
+        for section in ("sft", "reward_model", "dpo", "rl")
         for name, run in mapping(raw, section, "runs").items()
     ]
     for _ in trained:  # a chain of runs is at most as long as there are runs
@@ -117,6 +117,7 @@ def _tokenizers(raw: dict[str, Any]) -> Iterator[Problem]:
     ]
     for key, model, run in [*trained, *evaluated]:
         own, data = origin.get(str(model)), at(run, ("data",))
+        data = at(raw, ("preferences", str(data), "data")) or data  # pairs are tokenised as their corpus is
         if own not in sets or data not in sets or _same_tokenizer(sets[own], sets[data], own == data):
             continue
         yield (

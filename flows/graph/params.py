@@ -35,7 +35,6 @@ from tasks.report_params import ReportParams
 from tasks.rl_params import RlRun
 from tasks.run_params import DpoRun, RankingRun
 from tasks.sft_params import SftRun
-from tasks.sft_safe_params import SafeRun
 from tasks.verifier_params import VerifierReportParams, VerifierRun
 
 PRESETS = "rl.methods."
@@ -104,7 +103,6 @@ class Params(Settings):
     sft: Runs[SftRun]
     preferences: dict[str, PreferenceSet]
     reward_model: Runs[RankingRun]
-    sft_safe: Runs[SafeRun]
     dpo: Runs[DpoRun]
     exams: dict[str, ExamsParams]
     rlvr_set: dict[str, RlvrSetParams]

@@ -80,7 +80,7 @@ def headline(results: Results, timed: bool = False) -> Table:
 
 def makers(model: str) -> tuple[str, ...]:
     """The stages that could have made `model`; a name belongs to one of them."""
-    return tuple(f"{kind}@{model}" for kind in ("base", "sft", "rl", "dpo", "sft_safe"))
+    return tuple(f"{kind}@{model}" for kind in ("base", "sft", "rl", "dpo"))
 
 
 def methods(results: Results) -> Table | None:

@@ -16,7 +16,7 @@ def graph() -> Graph:
 
 def test_holes_are_filled_and_makers_found(graph: Graph):
     assert graph.before("dpo@dpo_safe") == [
-        "sft_safe@sft_safe",
+        "sft@sft_safe",
         "preferences@exam_safety",
         "reference@dpo_safe",
     ]

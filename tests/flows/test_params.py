@@ -229,7 +229,7 @@ def test_a_run_cannot_take_a_stages_folder(raw: dict[str, Any]):
 def test_runs_lie_over_what_they_share(raw: dict[str, Any]):
     raw["dpo"]["runs"]["ipo"] = {
         "start": "sft",
-        "data": "exam",
+        "data": "exam_pairs",
         "loss": {"kind": "ipo", "beta": 0.5},
         "epochs": 1,
     }
@@ -311,7 +311,7 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
             "reward_modl",
             "'reward_modl' is made by no stage; nearest: reward_model",
         ),
-        ("sft_safe.runs.sft_safe.start", None, "must stand in sft_safe.runs.sft_safe itself"),
+        ("sft.runs.sft_safe.start", None, "must stand in sft.runs.sft_safe itself"),
         ("preferences.round_1.judge", "judge", "'judge' is made by no stage; known: "),
         ("preferences.round_1.judge", "sft", "'sft' is no reward_model or verifier or none; known: "),
         ("preferences.round_1.judge", "none", "the reward reward_model asks a model: name in judge the run"),
@@ -329,7 +329,7 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
         ),
         (
             "assess.models.grpoo",
-            {"reference": "sft", "prompts": "exam", "data": "exam"},
+            {"reference": "sft", "prompts": "exam", "data": "exam_pairs"},
             "'grpoo' is made by no stage; nearest: grpo",
         ),
         # only a judge may be left out
@@ -355,7 +355,7 @@ def test_what_a_run_names_must_be_made(raw: dict[str, Any], key: str, value: obj
         target = target[part]
     if value is None:
         del target[last]
-        raw["sft_safe"]["common"]["start"] = "sft"  # which dvc.yaml does not read there
+        raw["sft"]["common"]["start"] = "sft"  # which dvc.yaml does not read there
     else:
         target[last] = value
     assert any(
@@ -365,13 +365,11 @@ def test_what_a_run_names_must_be_made(raw: dict[str, Any], key: str, value: obj
 
 
 def test_two_stages_cannot_write_one_model(raw: dict[str, Any]):
-    raw["dpo"]["runs"]["grpo"] = {"start": "sft", "data": "exam"}
-    raw["sft_safe"]["runs"]["dpo"] = {"start": "sft", "data": "exam_safety"}
+    raw["dpo"]["runs"]["grpo"] = {"start": "sft", "data": "exam_pairs"}
+    raw["sft"]["runs"]["dpo"] = {"start": "sft", "data": "exam_safety"}
     found = "\n".join(problems(raw))
     assert "rl.runs.grpo: the name grpo is taken: models/grpo/model is written by the stage dpo@grpo" in found
-    assert (
-        "dpo.runs.dpo: the name dpo is taken: models/dpo/model is written by the stage sft_safe@dpo" in found
-    )
+    assert "dpo.runs.dpo: the name dpo is taken: models/dpo/model is written by the stage sft@dpo" in found
 
 
 def test_a_run_cannot_need_itself(raw: dict[str, Any]):

@@ -155,7 +155,7 @@ LEFT_OUT = ("dpo_theory",)
 # params.yaml names.
 EMPTY: dict[str, Any] = {
     **{name: {} for name in ("preferences", "exams", "rlvr_set", "judgements")},
-    **{name: {"common": {}, "runs": {}} for name in ("reward_model", "sft_safe", "dpo", "verifier")},
+    **{name: {"common": {}, "runs": {}} for name in ("reward_model", "dpo", "verifier")},
     "assess": {"models": {}, "graders": {"reward_model": "none", "cost_model": "none"}, "settings": {}},
     "wins": {},
 }

@@ -148,11 +148,12 @@ def run_of(
     own: dict[str, Any],
     start: str = "sft",
     extra: list[str] | None = None,
+    data: str = "pairs",
     **how: Any,
 ) -> Stage:
     """A run of a section with `common` and `runs`, from the model `start` on the set `sums`."""
     own = {"start": start, "data": "sums"} | own
-    inputs = [f"models/{start}/model", "data/sums/pairs", *(extra or [])]
+    inputs = [f"models/{start}/model", f"data/sums/{data}", *(extra or [])]
     return run_stage(
         f"{kind}@{name}",
         {f"{kind}.common": common, f"{kind}.runs.{name}": own},
@@ -170,7 +171,7 @@ def sample_set(
     own |= {"reward": "final_answer" if judge == "none" else "reward_model"} | (source or {})
     values = SET | {"origin": f"models/{start}/model", "data": "tiny", "judge": judge, "source": own}
     inputs = [values["origin"], f"models/{judge}/model", "data/tiny/records", "data/tiny/tokenizer"]
-    outs = [f"data/{name}/pairs", f"metrics/preferences/{name}.json"]
+    outs = [f"data/{name}/pairs", f"data/{name}/records", f"metrics/preferences/{name}.json"]
     return run_stage(f"preferences@{name}", {f"preferences.{name}": values}, inputs, outs, **how)
 
 

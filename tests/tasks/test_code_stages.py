@@ -108,7 +108,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
     }
     own = {"sft.common": sft, "sft.runs.sft": {"start": "base", "data": "lines"}}
     stage("sft@sft", own, ["models/base/model", RECORDS], model_outs("sft"))
-    outs = ["data/code/pairs", "metrics/preferences/code.json"]
+    outs = ["data/code/pairs", "data/code/records", "metrics/preferences/code.json"]
     stage("preferences@code", {"preferences.code": SAMPLED}, ["models/sft/model", RECORDS, TOKENIZER], outs)
     yield folder
     os.chdir(here)
@@ -137,7 +137,7 @@ def test_pairs_of_the_models_own_programs():
     for pair in pairs:
         assert eval(f"[{pair.chosen[6:-1]}]") == eval(f"[{wanted[pair.prompt][6:-1]}]")
         assert pair.chosen != pair.rejected
-    again = ["data/code/pairs", "metrics/preferences/code.json"]
+    again = ["data/code/pairs", "data/code/records", "metrics/preferences/code.json"]
     before = Path("data/code/pairs/train.jsonl").read_bytes()
     stage(
         "preferences@code",

@@ -95,7 +95,7 @@ def test_raw_pairs_are_written_by_the_first_of_two_processes(tmp_path: Path, mon
     write_lines(tmp_path / "raw/likes.jsonl", rows)
     source = {"kind": "trl", "splits": {"train": "likes.jsonl"}}
     values = SET | {"origin": "raw", "data": "tiny", "judge": "none", "source": source}
-    outs = ["data/likes/pairs", "metrics/preferences/likes.json"]
+    outs = ["data/likes/pairs", "data/likes/records", "metrics/preferences/likes.json"]
     inputs = ["raw", "data/tiny/records", "data/tiny/tokenizer"]
     stage = run_stage("preferences@likes", {"preferences.likes": values}, inputs, outs)
     assert bytes_of(in_two_processes(stage, tmp_path)) == bytes_of(tmp_path, *outs)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from pipelines.corpora.demonstrations import demonstrations
 from pipelines.corpora.pair import read_pairs
-from pipelines.corpora.record import read_records
+from pipelines.corpora.record import read_records, write_records
 from pipelines.models import policy, reward_model
 from pipelines.models.packing import Segment
 from tasks.gate import write_gate
@@ -44,7 +45,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
     run_of("dpo", "dpo", DPO, {}, extra=[REFERENCE])
     run_of("reward_model", "reward_model", RANKING, {})
     run_of("reward_model", "cost_model", RANKING, {"kind": "cost"})
-    run_of("sft_safe", "sft_safe", SAFE, {})
+    # what preferences@sums writes of these pairs
+    learnt = {"sft": demonstrations([], read_records("data/sums/pairs/responses.jsonl"))}
+    learnt["validation"] = demonstrations(read_pairs("data/sums/pairs/validation.jsonl"))
+    Path("data/sums/records").mkdir(parents=True)
+    for file, rows in learnt.items():
+        write_records(Path("data/sums/records") / f"{file}.jsonl", rows)
+    run_of("sft", "sft_safe", SAFE, {}, data="records")
     yield folder
     os.chdir(here)
 
@@ -162,10 +169,11 @@ def test_the_cost_model_knows_the_sign_of_harm():
 
 
 def test_safe_sft_learns_from_safe_answers_only():
-    found = metrics("metrics/train/sft_safe.json")
-    assert found["demonstrations"] > 0
-    assert found["answers"]["unsafe"] > 0
-    assert found["answers"]["safe"] == found["demonstrations"]
+    responses = read_records("data/sums/pairs/responses.jsonl")
+    learnt = read_records("data/sums/records/sft.jsonl")
+    assert 0 < len(learnt) < len(responses)
+    assert {record.answer for record in learnt} == {"safe"}
+    assert metrics("metrics/train/sft_safe.json")["demonstrations"] == len(learnt)
 
 
 def dpo_round(number: int, start: str, work: str = "work") -> dict[str, Any]:
@@ -234,7 +242,7 @@ def test_a_set_is_sampled_with_both_labels_and_read_by_the_next_stages():
         "decontaminate": {"ngram": None, "near": False},
     }
     params |= {"max_prompt_tokens": 16, "max_answer_tokens": 16, "max_tokens": 32}
-    outs = ["data/drawn/pairs", "metrics/preferences/drawn.json"]
+    outs = ["data/drawn/pairs", "data/drawn/records", "metrics/preferences/drawn.json"]
     inputs = ["models/sft/model", "data/tiny/records", "data/tiny/tokenizer"]
     run_stage("preferences@drawn", {"preferences.drawn": params}, inputs, outs)
     found = metrics(outs[1])

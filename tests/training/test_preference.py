@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from pipelines.corpora.demonstrations import demonstrations, prepare_safe
 from pipelines.corpora.pair import Pair
 from pipelines.models import adapters
 from pipelines.models.adapter_params import AdapterParams
@@ -27,7 +28,6 @@ from pipelines.training.reference_logprobs import (
     reference_logprobs,
     save_reference,
 )
-from pipelines.training.safe_demonstrations import prepare_safe
 from pipelines.training.session import TrainingSession
 from pipelines.training.supervised import Demonstrations
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
@@ -276,3 +276,12 @@ def test_safe_answers_become_demonstrations(tokens):
     assert records[0].response_ids == both[0].chosen_ids
     with pytest.raises(ValueError, match="no answer of 1 pairs is labelled safe"):
         prepare_safe(unsafe)
+
+
+def test_without_labels_the_chosen_answers_are_learnt_once(tokens):
+    plain = make_pairs(tokens, 6)
+    records = demonstrations([*plain, *plain])
+    assert [record.prompt for record in records] == list(dict.fromkeys(pair.prompt for pair in plain))
+    assert {record.subject for record in records} == {"chosen"}
+    assert demonstrations(make_pairs(tokens, 2, chosen_safe=False, rejected_safe=False)) == []
+    assert demonstrations([]) == []
