@@ -316,14 +316,14 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
         ("preferences.round_1.judge", "sft", "'sft' is no reward_model or verifier or none; known: "),
         ("preferences.round_1.judge", "none", "the reward reward_model asks a model: name in judge the run"),
         (
-            "preferences.exam.judge",
+            "preferences.exam_pairs.judge",
             "reward_model",
             "the reward final_answer asks no model: judge must be none",
         ),
-        ("preferences.exam.judge", None, "must stand in preferences.exam itself"),
+        ("preferences.exam_pairs.judge", None, "must stand in preferences.exam_pairs itself"),
         ("preferences.round_1.origin", "models/dpo_iter_2/model", "needs itself to be made, through"),
         (
-            "preferences.exam.origin",
+            "preferences.exam_pairs.origin",
             "models/stf/model",
             "'models/stf/model' is made by no stage; nearest: models/sft/model",
         ),
@@ -376,10 +376,8 @@ def test_a_run_cannot_need_itself(raw: dict[str, Any]):
     raw["dpo"]["runs"]["dpo"]["start"] = "dpo_safe"
     raw["preferences"]["exam_safety"]["origin"] = "models/dpo/model"
     found = "\n".join(problems(raw))
-    assert (
-        "preferences.exam_safety: preferences@exam_safety needs itself to be made, through dpo@dpo, dpo@dpo_safe"
-        in found
-    )
+    assert "needs itself to be made, through " in found
+    assert {"preferences@exam_safety", "dpo@dpo", "dpo@dpo_safe"} <= set(found.replace(",", " ").split())
 
 
 def test_a_setting_of_a_run_goes_beside_what_it_shares(tmp_path: Path):

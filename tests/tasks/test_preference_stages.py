@@ -245,12 +245,15 @@ def test_a_set_is_sampled_with_both_labels_and_read_by_the_next_stages():
     outs = ["data/drawn/pairs", "data/drawn/records", "metrics/preferences/drawn.json"]
     inputs = ["models/sft/model", "data/tiny/records", "data/tiny/tokenizer"]
     run_stage("preferences@drawn", {"preferences.drawn": params}, inputs, outs)
-    found = metrics(outs[1])
+    found = metrics(outs[2])
     train = read_pairs(Path(outs[0]) / "train.jsonl")
     assert len(train) == found["pairs"]["train"] > 0
     assert all(pair.chosen_safe is not None for pair in train)
     responses = read_records(Path(outs[0]) / "responses.jsonl")
     assert {record.answer for record in responses} == {"safe", "unsafe"}
+    learnt = read_records(Path(outs[1]) / "sft.jsonl")
+    assert {record.answer for record in learnt} == {"safe"}
+    assert found["demonstrations"]["sft"] == found["answers"]["safe"] == len(learnt)
     before = bytes_below(*outs)
     run_stage("preferences@drawn", {"preferences.drawn": params}, inputs, outs, "again")
     assert bytes_below(*outs) == before
