@@ -97,6 +97,22 @@ def test_a_chain_on_own_data_in_25_lines_and_a_run_beside_it(project: Project):
     assert json.loads(status.stdout) == {}, status.stdout
 
 
+def test_two_base_models_and_a_second_sft_rerun_nothing_else(project: Project):
+    """A second architecture on the same data, and SFT again after DPO, on the chosen answers of the pairs."""
+    before = (project.folder / "params.yaml").read_text()
+    project.set("base.runs.wide", {"data": "words", "architecture": {"hidden_size": 48, "heads": 4}})
+    project.set("sft.runs.wide_sft", {"start": "wide", "data": "words"})
+    project.set("sft.runs.sft_again", {"start": "dpo", "data": "likes"})
+    project.set("evaluate.runs.wide_sft", {"model": "wide_sft", "data": "words", "reward": "math_answer"})
+    fresh = {"base@wide", "sft@wide_sft", "sft@sft_again", "evaluate@wide_sft"}
+    targets = ("evaluate", "sft")
+    ended = {name: stage["ended"] for name, stage in project.run(*targets)["stages"].items()}
+    assert {name for name, how in ended.items() if how != "keep"} == fresh
+    assert json.loads(project.dvc("status", "evaluate@wide_sft", "sft@sft_again", "--json").stdout) == {}
+    (project.folder / "params.yaml").write_text(before)
+    assert project.plan(*targets) == {}
+
+
 def test_two_rounds_of_iterative_dpo_are_sets_and_runs_like_any_others(project: Project):
     ended = {name: stage["ended"] for name, stage in project.run("dpo")["stages"].items()}
     assert [name for name in ended if ended[name] != "keep"] == ROUNDS
