@@ -48,7 +48,7 @@ SETTINGS = {
     "dpo.common.batch_size": 4,
     "dpo.common.max_tokens": 200,
     "sft.common.max_tokens": 200,
-    **{"assess.models": {}, "wins": {}},
+    **{"assess.models": {}, "wins": {}, "judgements": {}, "verifier.runs": {}},
     "rl.runs": {"grpo": {"method": "grpo", "start": "sft", "data": "chats", "judge": "none"}},
     "evaluate.runs": {name: {"model": name, "data": "chats"} for name in ("sft", "grpo")},
     "rl.common.sampling.max_new_tokens": 16,

@@ -48,7 +48,7 @@ def test_a_checkpoint_tells_its_whole_ancestry(graph: toy.Project) -> None:
     record = json.loads((graph.folder / "models/grpo/lineage.json").read_text())
     assert last["stage"] == "rl@grpo"
     assert last["key"] == record["key"]
-    assert last["params"]["rl.methods.grpo"]["objective"] == "clip"
+    assert last["params"]["rl.runs.grpo"]["objective"]["kind"] == "clip"
     assert last["code"] == record["code"]
     assert "pipelines.objectives.clip" in last["code"]
     assert "pipelines.objectives.plain" not in last["code"]
@@ -71,7 +71,7 @@ def test_it_is_shown_in_the_terminal_and_on_the_page(graph: toy.Project) -> None
         "rl@grpo verified",
         "sft modified",
         "raw/toy/rows.txt",
-        "rl.methods.grpo.objective=clip",
+        "rl.runs.grpo.objective.kind=clip",
         "pipelines.objectives.clip",
         "models/sft/model/content.txt",
         "shown above",

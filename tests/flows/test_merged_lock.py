@@ -53,7 +53,7 @@ def test_parameters_of_one_side_and_outputs_of_the_other(graph: toy.Project) -> 
     }
     assert set(reasons) == set(TARGETS)
     assert "the records disagree" in reasons["sft@sft"]
-    assert "sft.common.steps 32, dvc.lock says 31" in reasons["sft@sft"]
+    assert "sft.runs.sft.steps 32, dvc.lock says 31" in reasons["sft@sft"]
     assert "the records disagree" in reasons["evaluate@sft"]
     problems = audit(graph.folder, "metrics/evaluate/sft.json")
     for stage in TARGETS:

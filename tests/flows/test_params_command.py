@@ -67,7 +67,7 @@ def test_every_key_has_a_meaning() -> None:
         ("base.common.architecture.family", {"type": "one of qwen2, llama", "enum": ["qwen2", "llama"]}),
         (
             "corpus.exam.sources.exam.slip",
-            {"kind": "exam", "value": 0.0, "from": "corpus.exam.sources.exam.slip"},
+            {"kind": "exam", "value": 0.0, "from": "default"},
         ),
     ],
 )
@@ -88,8 +88,8 @@ def test_where_a_value_comes_from() -> None:
     beta = facts("dpo.runs.dpo.loss.beta")
     assert (beta["kind"], beta["value"], beta["from"]) == (
         "dpo",
-        raw["dpo"]["common"]["loss"]["beta"],
-        "dpo.common.loss.beta",
+        0.1,
+        "default",
     )
     assert "value" not in facts("dpo.runs.*.epochs")
 

@@ -88,7 +88,8 @@ def test_use_keeps_the_first_line_and_going_back_is_exact(tmp_path: Path) -> Non
     (tmp_path / "recipes").mkdir()
     for path in RECIPES:
         (tmp_path / "recipes" / path.name).write_text(path.read_text())
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    for name in ("dvc.yaml", "presets.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
     text = (ROOT / PARAMS).read_text()
     (tmp_path / PARAMS).write_text(text)
     recipes.use(tmp_path, "quick")
@@ -139,7 +140,7 @@ def edited(key: str, value: Any) -> Any:
     *parents, last = key.split(".")
     place: Any = document
     for part in parents:
-        place = place[int(part)] if isinstance(place, list) else place[part]
+        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
     if value is GONE:
         del place[last]
     else:

@@ -40,7 +40,7 @@ PAIRS = {
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = clone.make(
         tmp_path_factory.mktemp("clone") / "project",
-        {"sft.runs.sft": {"start": "tiny", "data": "small"}, "base.runs.tiny": {"data": "small"}},
+        {"base.runs.tiny": {"data": "small"}, "sft.runs.tuned": {"start": "tiny", "data": "small"}},
     )
     raw = made.folder / "raw"
     (raw / "small").mkdir()
@@ -89,7 +89,7 @@ def test_counts_are_on_the_console_and_in_json(project: Project):
     counted = json.loads((project.folder / "metrics/corpus/small.json").read_text("utf-8"))
     records = [
         json.loads(line)["id"]
-        for file in ("sft@sft", "rl", "validation", "heldout")
+        for file in ("sft", "rl", "validation", "heldout")
         for line in (project.folder / f"data/small/records/{file}.jsonl").read_text("utf-8").splitlines()
     ]
     assert counted["rows"]["kept"] == len(set(records))
@@ -99,9 +99,9 @@ def test_counts_are_on_the_console_and_in_json(project: Project):
 def test_a_role_that_is_missing_is_named_before_anything_runs(project: Project):
     before = (project.folder / "params.yaml").read_text("utf-8")
     try:
-        roles = {"sft@sft": "train.jsonl", "rl": "train.jsonl", "heldout": "heldout.jsonl"}
+        roles = {"sft": "train.jsonl", "rl": "train.jsonl", "heldout": "heldout.jsonl"}
         project.set("corpus.small.sources.made", {**TABLE, "splits": roles})
-        project.set("rl.common.validation_every", 8)
+        project.set("sft.runs.tuned.validation_every", 8)
         shown = project.call("plan")
         told = " ".join((shown.stdout + shown.stderr).split())
         assert shown.returncode == 2
@@ -110,7 +110,7 @@ def test_a_role_that_is_missing_is_named_before_anything_runs(project: Project):
             "name one of the role validation, or set validation_share above 0 where rows of the role train are split"
             in told
         )
-        assert "rl.runs.grpo.validation_every" in told
+        assert "sft.runs.tuned.validation_every" in told
         project.set("corpus.small.sources.made", {**TABLE, "splits": roles, "columns": {}})
         shown = project.call("plan")
         assert "splits.sft has no demonstrations: name their column as columns.solution" in " ".join(

@@ -67,8 +67,8 @@ def test_a_run_shows_in_prefect_and_going_back_restores(project: Project, api: s
     assert {name: task["state"]["name"] for name, task in tasks.items()} == {
         n: "Completed" if n in executed else "Cached" for n in ALL
     }
-    assert "gpu" in tasks["sft"]["common"]["tags"]
-    assert tasks["sft"]["common"]["end_time"] <= tasks["rl@grpo"]["start_time"]
+    assert "gpu" in tasks["sft@sft"]["tags"]
+    assert tasks["sft@sft"]["end_time"] <= tasks["rl@grpo"]["start_time"]
     starts, ends = (
         [tasks[f"rl@{n}"]["start_time"] for n in ("grpo", "other")],
         [tasks[f"rl@{n}"]["end_time"] for n in ("grpo", "other")],

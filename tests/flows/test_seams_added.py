@@ -91,7 +91,7 @@ SETTINGS = {
     },
     "rl": {
         "runs": {
-            "reward": {**RUN, "reward": "added_check", "checker": "final_answer"},
+            "reward": {**RUN, "reward": "added_module", "checker": "final_answer"},
             "credit": {**RUN, "credit": "added_assign"},
             "mask": {**RUN, "mask": "added_keep"},
             "objective": {**RUN, "objective": "added_policy_loss"},
@@ -99,7 +99,7 @@ SETTINGS = {
     },
 }
 HELD = {
-    "rl@reward": ["pipelines.rewards.added_check"],
+    "rl@reward": ["pipelines.rewards.added_module"],
     "rl@credit": ["pipelines.credit.added_assign"],
     "rl@mask": ["pipelines.objectives.masks.added_keep"],
     "rl@objective": ["pipelines.objectives.added_policy_loss"],

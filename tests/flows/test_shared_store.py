@@ -147,7 +147,7 @@ def check(tmp_path: Path, uri: str, printed: dict[str, list[str]]) -> dict[str, 
         assert (flow.info.status, stage.info.status) == ("FINISHED", "FINISHED")
         assert stage.data.metrics == {"loss": 1.0}
         assert [row.path for row in client.list_artifacts(lines[0])] == ["plan.json"]
-        (version,) = tracking.versions("sft@sft") or []
+        (version,) = tracking.versions("sft") or []
         assert (version["digest"], version["aliases"], version["name"]) == (
             DIGEST[name],
             ["current"],

@@ -25,6 +25,10 @@ def test_after_a_run_dvc_finds_nothing_to_do(graph: Project):
 
 def test_after_a_repro_by_hand_the_plan_is_empty(graph: Project):
     graph.set("rl.methods.other.max_error_share", 0.1)
+    assert (
+        "modified:           params.yaml" in graph.dvc("status").stdout
+    )  # of the stage `code`, which reads it
+    assert set(graph.plan()) == method("other")  # code.lock.json is made anew
     assert "rl@other" in graph.dvc("status").stdout
     assert graph.dvc("repro").returncode == 0
     assert set(graph.ran()) == method("other")

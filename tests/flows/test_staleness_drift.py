@@ -18,7 +18,7 @@ EDITS = {
         "pipelines/toy/supervised.py",
         "x * 0.5",
         "x * 0.25",
-        "code.lock.json:sft.modules.pipelines.toy.supervised",
+        "code.lock.json:sft@sft.modules.pipelines.toy.supervised",
     ),
     "input": ("data/exam/records/content.txt", "three", "four", "data/exam/records"),
     "parameter": ("params.yaml", "steps: 999", "steps: 998", "params.yaml:sft.runs.sft.steps"),
@@ -59,7 +59,7 @@ def test_a_result_whose_inputs_changed_meanwhile_is_not_recorded(graph: Project,
     out, err = running.communicate(timeout=200)
     assert running.returncode == 1, err
     assert json.loads(out)["stages"]["sft@sft"]["error"].startswith(
-        f"sft drifted: {named} changed while it ran"
+        f"sft@sft drifted: {named} changed while it ran"
     )
     assert recorded(graph) == lock
     assert run_cache(graph) == cache

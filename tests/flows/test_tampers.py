@@ -66,24 +66,23 @@ def test_every_tamper_is_refused_and_named(bench: Workbench) -> None:
 def test_an_entry_that_was_edited_with_params_yaml_is_stale(bench: Workbench) -> None:
     """To DVC itself such a stage is fresh: parameters, inputs and outputs are what dvc.lock says."""
     lock = bench.lock()["stages"]
-    for stage, key, value in (
-        ("corpus@exam", "identity.seed", 7),
-        ("base@base", "identity.seed", 7),
-        ("sft@sft", "sft.common.steps", 77),
-        ("evaluate@sft", "evaluate.common.samples", 3),
-        ("report", "report.title", "another"),
+    for stage, key, section, rest, value in (
+        ("corpus@exam", "identity.seed", "identity.seed", "", 7),
+        ("base@base", "identity.seed", "identity.seed", "", 7),
+        ("sft@sft", "sft.common.steps", "sft.runs.sft", "steps", 77),
+        ("evaluate@sft", "evaluate.common.samples", "evaluate.runs.sft", "samples", 3),
+        ("report", "report.title", "report", "title", "another"),
     ):
-        section = next(
-            name for name in lock[stage]["params"]["params.yaml"] if key == name or key.startswith(f"{name}.")
-        )
+        assert section in lock[stage]["params"]["code.lock.json"][stage]["settings"]
 
         def edit(
             row: dict[str, Any],
+            stage: str = stage,
             section: str = section,
-            rest: str = key[len(section) + 1 :],
+            rest: str = rest,
             value: Any = value,
         ) -> None:
-            params = row["params"]["params.yaml"]
+            params = row["params"]["code.lock.json"][stage]["settings"]
             params[section] = {**params[section], rest: value} if rest else value
 
         bench.edit_lock(stage, edit)

@@ -111,7 +111,7 @@ def on_a_terminal(scene: Scene, *words: str) -> tuple[int, str]:
 
 def test_a_run_on_a_terminal(scene: Scene) -> None:
     scene.stage(
-        "sft@sft",
+        "sft",
         LOUD.replace("TEXTS", repr([text for kind, text in EVIL.items() if kind != "lone surrogate"])),
     )
     code, written = on_a_terminal(scene, "run", "sft@sft", "--verbose")

@@ -23,6 +23,14 @@ from tests.sources.made import gguf_file, model_folder
 
 OUTSIDE = {
     "base.common.architecture": None,
+    "base.runs.rlvr_base": None,  # everything that starts from the other base model goes
+    "sft.runs.rlvr_start": None,
+    "judgements": {},
+    "verifier.runs": {},
+    **{
+        f"{kind}.runs.rlvr_{name}": None for kind in ("rl", "evaluate") for name in ("rule", "binary", "soft")
+    },
+    "evaluate.runs.rlvr_start": None,
     "corpus.exam.template.prompt": "Q: {query}\nA: ",
     "corpus.exam.max_prompt_tokens": 200,
     "corpus.exam.max_response_tokens": 200,
@@ -72,7 +80,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory, others: Path) -> Path:
     home = tmp_path_factory.mktemp("clone")
     project = make(home / "project", "assets/llm", "assets/llm")
     shutil.copytree(others / "a", project.folder / "assets/llm")
-    ended = {name: stage["ended"] for name, stage in project.run("base")["stages"].items()}
+    ended = {name: stage["ended"] for name, stage in project.run("base@base")["stages"].items()}
     assert set(ended.values()) == {"run"}
     assert sorted(name.partition("@")[0] for name in ended) == ["base", "corpus", "source", "source"]
     return project.folder
@@ -300,5 +308,6 @@ def test_an_unknown_id_offline(tmp_path: Path):
     assert "nobody/nothing (revision main) is no folder here" in done.stdout
     assert "execution.offline" in done.stdout
     assert (
-        yaml.safe_load((project.folder / "params.yaml").read_text())["base"]["pretrained"] == "nobody/nothing"
+        yaml.safe_load((project.folder / "params.yaml").read_text())["base"]["common"]["pretrained"]
+        == "nobody/nothing"
     )

@@ -88,7 +88,7 @@ def model(folder: Path, weights: bytes = b"weights") -> Path:
 def taking(**base) -> Params:
     """params.yaml with a model from outside."""
     raw = parse((ROOT / "params.yaml").read_text())
-    raw["base"] |= {"architecture": None, **base}
+    raw["base"]["common"] |= {"architecture": None, **base}
     return check(raw)
 
 

@@ -62,8 +62,8 @@ def test_rl_raises_accuracy_over_sft_on_a_tiny_task(tmp_path, monkeypatch, seed)
         write_records(tmp_path / f"data/tiny/records/{name}.jsonl", records(tokens, sloppy))
     policy.save(make_tiny_model(tokens, seed), tokens, tmp_path / "models/base/model")
     monkeypatch.chdir(tmp_path)
-    sections = {"sft": SFT, "rl.methods.grpo": GRPO}
-    for name, out in (("sft", "models/sft/model"), ("rl@grpo", "curves/grpo.jsonl")):
+    sections = {"sft.common": SFT, "rl.methods.grpo": GRPO}
+    for name, out in (("sft@sft", "models/sft/model"), ("rl@grpo", "curves/grpo.jsonl")):
         stage = make_stage(tmp_path, name, sections=sections)
         run(stage)
         Path(out).parent.mkdir(parents=True, exist_ok=True)
