@@ -159,12 +159,12 @@ class Keys:
         return list(whole.get("required", ()))
 
     def find(self, dotted: str, file: Any = None) -> list[Key]:
-        """The keys of this name, several where kinds share it; of the kind that the `file` names there, where
-        it names one.
+        """The keys of this name, several where kinds share it; of the kind that the `file` names there, or
+        leaves to the default.
         """
-        found = [self.root]
+        found, given = [self.root], file is not None
         for part in dotted.split("."):
-            kind = _kind(found, file)
+            kind = _kind(found, file) or (_default_kind(found) if given else "")
             below = [child for key in found for child in self.children(key)]
             found = [key for key in below if key.path[-1] == part]
             found = found or [
@@ -226,6 +226,11 @@ def _kind(found: list[Key], file: Any) -> str:
     """The kind of a choice as the file says it: in a mapping, or as its bare name."""
     tag = next((key.node["x-tag"] for key in found if "x-tag" in key.node), "kind")
     return str(file.get(tag, "")) if isinstance(file, dict) else str(file or "")
+
+
+def _default_kind(found: list[Key]) -> str:
+    defaults = (_kind([key], key.node.get("default")) for key in found if "x-tag" in key.node)
+    return next(filter(None, defaults), "")
 
 
 def _different(found: list[Key]) -> list[Key]:

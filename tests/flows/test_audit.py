@@ -56,7 +56,7 @@ def test_one_byte_of_a_checkpoint_an_ancestor_or_a_raw_file(
 def test_a_lineage_json_that_was_edited_is_found_out_and_the_edit_named(graph: toy.Project) -> None:
     path = graph.folder / "models/grpo/lineage.json"
     record = json.loads(path.read_text())
-    record["params"]["rl.runs.grpo"]["objective"] = "plain"
+    record["params"]["rl.runs.grpo"]["objective"]["kind"] = "plain"
     record["files"]["content.txt"] = "0" * 32
     path.chmod(0o644)
     path.write_text(json.dumps(record))
@@ -65,7 +65,7 @@ def test_a_lineage_json_that_was_edited_is_found_out_and_the_edit_named(graph: t
         for problem in audit(graph.folder, str(graph.folder / "models/grpo"))
         if problem.path == "models/grpo/lineage.json"
     }
-    assert any("rl.runs.grpo.objective plain" in text and "clip" in text for text in said)
+    assert any("rl.runs.grpo.objective.kind plain" in text and "clip" in text for text in said)
     assert any("does not give its own model_digest" in text for text in said)
     path.write_text("{")
     assert "models/grpo/lineage.json" in paths(graph)

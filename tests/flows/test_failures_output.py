@@ -44,7 +44,7 @@ def test_a_hundred_megabytes(scene: Scene) -> None:
     assert lines[0] == "the first words"
     assert len(lines) <= process.WATCHED_LINES
     assert "only in" in lines[-1]
-    log = max(scene.folder.glob(".whetstone/logs/*/sft@sft.log"), key=lambda path: path.stat().st_mtime)
+    log = max(scene.folder.glob(".whetstone/logs/*/sft-sft.log"), key=lambda path: path.stat().st_mtime)
     assert log.read_bytes().endswith(b"the last words\n")
     kept = sum(path.stat().st_size for path in log.parent.iterdir())
     assert kept <= 2 * (process.LOG_BYTES + process.LINE_BYTES)

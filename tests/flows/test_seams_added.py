@@ -59,7 +59,7 @@ def add(seam):
     """A file of the folder that offers what the seam asks for."""
     name = f"added_{seam.function or 'module'}"
     path = ROOT.joinpath(*seam.package.split(".")) / f"{name}.py"
-    arguments = seam.interface.partition("(")[2] or ")"
+    arguments = seam.interface.partition("(")[2] or "text, answer, finished)"
     path.write_text(f"def {seam.function or 'check'}({arguments}:\\n    raise NotImplementedError\\n")
     return name
 

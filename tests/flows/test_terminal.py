@@ -125,7 +125,7 @@ def test_a_run_on_a_terminal(scene: Scene) -> None:
     assert not any(
         mark in written for mark in ("\x1b]", "\x1b[2J", "\x1b[H", "\x9b", "\x9d", "\x07", "\u202e")
     )
-    log = max(scene.folder.glob(".whetstone/logs/*/sft.log"), key=lambda path: path.stat().st_mtime)
+    log = max(scene.folder.glob(".whetstone/logs/*/sft-sft.log"), key=lambda path: path.stat().st_mtime)
     assert b"\x1b]0;owned" in log.read_bytes()  # the log keeps what was written
     assert prefect_flows(scene.folder)[-1] == "FAILED"
     shown = scene.call("status").stdout + scene.call("plan").stdout

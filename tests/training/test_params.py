@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pipelines import seams
 from pipelines import settings as settings_module
 from pipelines.evaluation.evaluate_params import EvaluateParams
 from pipelines.settings import seam_modules
@@ -99,7 +100,8 @@ def added(tmp_path, monkeypatch):
     """(folder, name, text) -> a new choice in a copy of the seams' folders: one file, and nothing else."""
     for package in ("objectives", "credit", "rollouts", "rewards"):
         shutil.copytree(Path(settings_module.ROOT) / "pipelines" / package, tmp_path / "pipelines" / package)
-    monkeypatch.setattr(settings_module, "ROOT", tmp_path)
+    for module in (settings_module, seams):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
 
     def add(folder, name, text):
         (tmp_path / "pipelines" / folder / f"{name}.py").write_text(text)
