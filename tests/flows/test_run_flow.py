@@ -78,7 +78,7 @@ def test_a_run_shows_in_prefect_and_going_back_restores(project: Project, api: s
         artifact["key"]: artifact
         for artifact in ask(api, "artifacts/filter", flow_runs={"id": {"any_": [flow["id"]]}})
     }
-    assert {"plan", "report", "progress-sft", "progress-rl-grpo"} <= set(found)
+    assert {"plan", "report", "progress-sft-sft", "progress-rl-grpo"} <= set(found)
     rows = {row["stage"]: row for row in json.loads(found["plan"]["data"])}
     assert rows["sft@sft"] == {
         "stage": "sft@sft",

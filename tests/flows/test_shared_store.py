@@ -151,7 +151,7 @@ def check(tmp_path: Path, uri: str, printed: dict[str, list[str]]) -> dict[str, 
         assert (version["digest"], version["aliases"], version["name"]) == (
             DIGEST[name],
             ["current"],
-            "sft@sft",
+            "sft",
         )
         assert "hunter2" not in tracking.store.shown
         places[name] = client.get_experiment(flow.info.experiment_id).artifact_location
@@ -166,9 +166,9 @@ def test_two_projects_in_one_new_database(tmp_path: Path, postgres: str) -> None
         assert place == (tmp_path / name / ".whetstone/mlflow_artifacts").as_uri()
         assert not (tmp_path / name / "mlruns").exists()
     (tmp_path / "one").rename(tmp_path / "renamed")
-    assert len(Tracking(tmp_path / "renamed", uri=uri).versions("sft@sft") or []) == 1  # it moved
+    assert len(Tracking(tmp_path / "renamed", uri=uri).versions("sft") or []) == 1  # it moved
     shutil.copytree(tmp_path / "two", tmp_path / "copy")
-    assert Tracking(tmp_path / "copy", uri=uri).versions("sft@sft") == []  # a copy is another workspace
+    assert Tracking(tmp_path / "copy", uri=uri).versions("sft") == []  # a copy is another workspace
 
 
 def test_two_projects_at_one_server(tmp_path: Path, postgres: str) -> None:
