@@ -107,7 +107,7 @@ def run(
 ) -> None:
     """Bring everything (or the targets and what they need) up to date, running only what is stale.
 
-    Example: [bold]whetstone run report -S sft.steps=500 --jobs 2[/]
+    Example: [bold]whetstone run report -S sft.common.steps=500 --jobs 2[/]
     """
     root = project(as_json)
     write_edited(root, settings, targets, as_json)

@@ -107,7 +107,9 @@ def edited(
         for setting in settings or []:
             key, equals, value = setting.partition("=")
             if not equals:
-                raise ParamsError([f"-S {setting}: KEY=VALUE is expected, for example -S sft.steps=500"])
+                raise ParamsError(
+                    [f"-S {setting}: KEY=VALUE is expected, for example -S sft.common.steps=500"]
+                )
             set_value(document, key, value)
         additions = requested.missing(with_presets(parse(text_of(document)), root), targets or [])
         requested.add(document, additions)

@@ -88,7 +88,7 @@ def own(root: Path, text: str | None = None) -> list[Change]:
 
 
 def sentence(root: Path, found: list[Change]) -> str:
-    """`gsm8k_small with 2 settings of your own: sft.steps 1000 -> 10, …`"""
+    """`gsm8k_small with 2 settings of your own: sft.common.steps 1000 -> 10, …`"""
     count = f"{len(found)} setting{'s' if len(found) > 1 else ''} of your own"
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f"recipe {active(root)} with {count}: {', '.join(map(str, found[:SHOWN]))}{more}"

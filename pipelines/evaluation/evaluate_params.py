@@ -11,7 +11,7 @@ from pipelines.rollouts.rollout_params import SamplingParams
 
 
 class EvaluateParams(RewardParams):
-    """The section `evaluate.settings` of params.yaml: every problem is answered greedily once, and sampled
+    """What runs of `evaluate` share: every problem is answered greedily once, and sampled
     `samples` times.
     """
 

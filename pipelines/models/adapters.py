@@ -54,7 +54,7 @@ def _refuse_tied(model: Any, targets: Sequence[str]) -> None:
                 f"adapter.targets names {name}, whose weight is also that of "
                 f"{', '.join(other for other in others if other != name)}: "
                 "an adapter would change one and not the other. Untie them "
-                "(base.architecture.tie_embeddings: false, where the model is "
+                "(base.common.architecture.tie_embeddings: false, where the model is "
                 f"built here), or leave {name} out of the targets"
             )
 
