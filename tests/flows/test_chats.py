@@ -35,15 +35,18 @@ SETTINGS = {
     "sft.runs": {"sft": {"start": "base", "data": "chats"}},
     "base.common.architecture": None,
     "base.common.pretrained": "raw/hub",
-    "preferences.likes": {
-        "origin": "raw/likes.jsonl",
-        "data": "chats",
-        "judge": "none",
-        "source": {"kind": "trl", "splits": {"train": "likes.jsonl"}},
-        "validation_share": 0.0,
-        **OPEN,
+    "preferences": {
+        "likes": {
+            "origin": "raw/likes.jsonl",
+            "data": "chats",
+            "judge": "none",
+            "source": {"kind": "trl", "splits": {"train": "likes.jsonl"}},
+            "validation_share": 0.0,
+            **OPEN,
+        }
     },
-    "dpo.runs.dpo.data": "likes",
+    "reward_model.runs": {},
+    "dpo.runs": {"dpo": {"start": "sft", "data": "likes"}},
     "dpo.common.validation_every": 0,
     "dpo.common.batch_size": 4,
     "dpo.common.max_tokens": 200,

@@ -123,7 +123,7 @@ def test_replaced_weights(project: Project, others: Path):
 
     replace(project, WEIGHTS, others / "b")
     plan = project.plan("base")
-    assert (plan[named["model"]], plan["base"]) == ("run", "run?")
+    assert (plan[named["model"]], plan["base@base"]) == ("run", "run?")
     assert project.reasons(named["model"], "base") == [f"assets/llm changed ({WEIGHTS})"]
     assert f"assets/llm/{WEIGHTS}" in audit(project)
     lineage = json.loads(project.call("lineage", "models/base", "--json").stdout)
@@ -140,7 +140,7 @@ def test_new_weights_are_taken_and_old_ones_come_back(project: Project, others: 
     assert project.call("audit", "models/base", "--replay").returncode == 0
     replace(project, WEIGHTS, others / "b")
     before = (project.folder / "models/base/model" / WEIGHTS).read_bytes()
-    assert set(project.bring("base").items()) >= {("base", "run"), (named["model"], "run")}
+    assert set(project.bring("base").items()) >= {("base@base", "run"), (named["model"], "run")}
     assert (project.folder / "models/base/model" / WEIGHTS).read_bytes() != before
     assert audit(project) == ""
     replace(project, WEIGHTS, others / "a")
@@ -156,7 +156,7 @@ def test_a_replaced_tokenizer(project: Project, others: Path):
     named = sources(project)
     replace(project, "tokenizer.json", others / "c")
     plan = project.plan("base")
-    assert (plan[named["tokenizer"]], plan["corpus@exam"], plan["base"]) == ("run", "run?", "run?")
+    assert (plan[named["tokenizer"]], plan["corpus@exam"], plan["base@base"]) == ("run", "run?", "run?")
     assert project.reasons(named["tokenizer"], "base") == ["assets/llm changed (tokenizer.json)"]
     assert "assets/llm/tokenizer.json" in audit(project)
     replace(project, "tokenizer.json", others / "a")
@@ -165,7 +165,7 @@ def test_a_replaced_tokenizer(project: Project, others: Path):
 
 @everything
 def test_dvc_agrees(project: Project, others: Path):
-    everything = ("source", "code", "corpus@exam", "base")
+    everything = ("source", "code", "corpus@exam", "base@base")
     assert "up to date" in project.dvc("status", *everything).stdout
     replace(project, WEIGHTS, others / "b")
     assert "assets/llm" in project.dvc("status", *everything).stdout
@@ -236,7 +236,7 @@ def test_a_gguf_file(project: Project, others: Path):
     with open(project.folder / "assets/tiny.gguf", "r+b") as stream:
         stream.seek(-1, 2)
         stream.write(b"\x3c")
-    assert project.plan("base")["base"] == "run?"
+    assert project.plan("base")["base@base"] == "run?"
     assert "assets/tiny.gguf" in audit(project)
 
 
@@ -273,7 +273,7 @@ def test_an_id_without_a_commit(tmp_path: Path, others: Path):
 
     project.set("execution.offline", True)  # nobody answers any more, and nobody needs to
     project.set("base.common.resize_embeddings", True)
-    assert project.bring("base") == {"base": "run"}
+    assert project.bring("base") == {"base@base": "run"}
 
     # a clone of a colleague's, who has the old snapshot and not our cache, gets the commit that was pinned
     shutil.rmtree(project.folder / "sources")
