@@ -125,11 +125,11 @@ class Stage:
         """A section of params.yaml as its typed record."""
         return record.model_validate(self.value(key))
 
-    def settings(self, record: type[Section], members: str = "runs") -> Section:
+    def settings(self, record: type[Section]) -> Section:
         """The settings of a run. The runner's specification has them resolved; where one still names `common`
         or a preset beside them, they are laid over those.
         """
-        common, own = f"{self.kind}.common", f"{self.kind}.{members}.{self.item}"
+        common, own = f"{self.kind}.common", f"{self.kind}.runs.{self.item}"
         beside = [key for key in self.spec.params if key.startswith(f"{self.kind}.") and key != own]
         value: dict[str, Any] = {}
         for section in (*sorted(beside, key=lambda key: key != common), own):

@@ -23,6 +23,7 @@ def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Pr
     yield from _methods(raw)
     yield from _validated(raw)
     yield from _tokenizers(raw)
+    yield from _questions(raw)
     yield from _boards(raw)
     yield from _exams(raw)
 
@@ -118,7 +119,7 @@ def _tokenizers(raw: dict[str, Any]) -> Iterator[Problem]:
     for key, model, run in [*trained, *evaluated]:
         own, data = origin.get(str(model)), at(run, ("data",))
         data = at(raw, ("preferences", str(data), "data")) or data  # pairs are tokenised as their corpus is
-        if own not in sets or data not in sets or _same_tokenizer(sets[own], sets[data], own == data):
+        if own == data or not {own, data} <= sets.keys() or _same_tokenizer(sets[str(own)], sets[str(data)]):
             continue
         yield (
             f"{key}.data",
@@ -127,10 +128,22 @@ def _tokenizers(raw: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _same_tokenizer(one: Any, other: Any, same: bool) -> bool:
+def _same_tokenizer(one: Any, other: Any) -> bool:
     """Whether two sets are rendered and tokenised alike: a published tokenizer and the same template."""
-    kind, keys = at(one, ("tokenizer", "kind")), ("tokenizer", "template")
-    return same or (kind == "pretrained" and all(at(one, (key,)) == at(other, (key,)) for key in keys))
+    published = at(one, ("tokenizer", "kind")) == "pretrained"
+    return published and all(at(one, (key,)) == at(other, (key,)) for key in ("tokenizer", "template"))
+
+
+def _questions(raw: dict[str, Any]) -> Iterator[Problem]:
+    """A set of preferences holds demonstrations and pairs, and no questions that a policy could be asked."""
+    for section in ("rl", "evaluate"):
+        for name, run in mapping(raw, section, "runs").items():
+            data = at(run, ("data",))
+            if data in names(raw, "preferences") and data not in names(raw, "corpus"):
+                yield (
+                    f"{section}.runs.{name}.data",
+                    f"{data} is a set of preferences, which holds no questions: name a corpus",
+                )
 
 
 def _boards(raw: dict[str, Any]) -> Iterator[Problem]:

@@ -53,19 +53,38 @@ def add(document: Any, additions: Iterable[Addition]) -> None:
         if not isinstance(held, dict):
             continue
         if section == "evaluate":
-            held[name] = _flow({"model": name, **_answered(document, name)})
+            held[name] = _flow(_answered(document, name))
         elif pattern := _pattern(document):
             held[name] = _flow({"method": name, **pattern, "judge": NONE})
 
 
 def _answered(raw: Any, model: str) -> dict[str, Any]:
-    """The data that a model is asked of: what its run learns on, or what is evaluated first."""
-    for section in ("rl", "sft"):
-        data = at(mapping(raw, section, "runs").get(model), ("data",))
-        if data is not None:
-            return {"data": data}
-    runs = mapping(raw, "evaluate", "runs").values()
-    return {"data": next((run["data"] for run in runs if isinstance(run, dict) and "data" in run), "")}
+    """What a model is asked: the data that its run, or the run that it starts from, learns on, in the way of
+    another evaluation on that data; what is evaluated first where no run says.
+    """
+    evaluations = [run for run in mapping(raw, "evaluate", "runs").values() if isinstance(run, dict)]
+    data = _learnt(raw, model) or next((run["data"] for run in evaluations if "data" in run), "")
+    pattern = next((run for run in evaluations if run.get("data") == data), {})
+    return {**pattern, "data": data, "model": model}
+
+
+def _learnt(raw: Any, model: Any) -> Any:
+    """The questions that a model was trained on last; None where its runs name none."""
+    asked = names(raw, "corpus") + names(raw, "rlvr_set")
+    for _ in range(100):  # a circle of runs is refused elsewhere
+        run = next(
+            (
+                found
+                for kind in ("rl", "sft", "dpo", "base")
+                if (found := at(raw, (kind, "runs", str(model))))
+            ),
+            None,
+        )
+        data = at(run, ("data",))
+        if run is None or data in asked:
+            return data
+        model = at(run, ("start",))
+    return None
 
 
 def _pattern(raw: Any) -> dict[str, Any]:

@@ -422,7 +422,21 @@ def test_data_of_another_tokenizer_than_the_models_is_refused(root: Path):
         ),
         ("sft", "sft.runs.a.data", "{start: rlvr_start, data: exam}"),
         ("evaluate", "evaluate.runs.a.data", "{model: grpo, data: rlvr, reward: phrase_answer}"),
+        ("dpo", "dpo.runs.a.data", "{start: rlvr_start, data: exam_pairs}"),
     ):
         (root / "recipes/mixed.yaml").write_text(f"extends: [default]\n{name}: {{runs: {{a: {text}}}}}\n")
         with pytest.raises(ParamsError, match=f"{key}: .* has a tokenizer of its own"):
             recipes.use(root, "mixed")
+
+
+@pytest.mark.parametrize("section", ["rl", "evaluate"])
+def test_preferences_are_no_questions(root: Path, section: str):
+    text = {
+        "rl": "{method: grpo, start: sft, judge: none, data: exam_pairs}",
+        "evaluate": "{model: sft, data: exam_pairs}",
+    }
+    (root / "recipes/asked.yaml").write_text(
+        f"extends: [default]\n{section}: {{runs: {{a: {text[section]}}}}}\n"
+    )
+    with pytest.raises(ParamsError, match=f"{section}.runs.a.data: exam_pairs is a set of preferences"):
+        recipes.use(root, "asked")

@@ -10,7 +10,7 @@ import pytest
 
 from flows.graph.params_file import PARAMS, load_with_comments, read_yaml, text_of
 from flows.graph.requested import add, missing
-from tests.flows.toy import ALL, Project
+from tests.flows.toy import ALL, ROOT, Project
 
 RUN = {"method": "grpo", "start": "sft", "data": "exam", "judge": "none"}
 RAW = {
@@ -155,3 +155,15 @@ def test_a_setting_and_a_preset_together(spare: Project):
     assert "rl.methods.spare.iterations" in wrong.stderr
     assert spare.plan() == {}
     assert {row["stage"] for row in spare.plan_rows()} == ALL
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "reward"), [("rlvr_base", "rlvr", "phrase_answer"), ("dpo_safe", "exam", None)]
+)
+def test_an_evaluation_asks_what_the_model_learnt_on_as_others_on_that_data_do(
+    model: str, data: str, reward: str | None
+):
+    raw = read_yaml(ROOT / PARAMS)
+    add(raw, [("evaluate", "runs", model)])
+    made = raw["evaluate"]["runs"][model]
+    assert (made["model"], made["data"], made.get("reward")) == (model, data, reward)

@@ -71,6 +71,7 @@ def test_a_method_that_changes_its_objective_is_stale_for_both_reasons(graph: Pr
     assert graph.plan()["rl@other"] == "run"
     reasons = graph.reasons("rl@other")
     assert "param rl.runs.other.objective.kind 'plain' -> 'clip'" in reasons
+    assert not [reason for reason in reasons if "objective.low" in reason]  # an option of the new kind
     assert {"code pipelines.objectives.clip is new", "code pipelines.objectives.plain is gone"} <= set(
         reasons
     )
