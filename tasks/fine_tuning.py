@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from pipelines.corpora.record import Record
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.models import policy
 from pipelines.models.tokenizer import Tokens
 from pipelines.training.engine import Engine
 from pipelines.training.supervised import Demonstrations, total_steps, train
 from pipelines.training.supervised_params import SupervisedParams
-from tasks.stage import Stage
 from tasks.training_run import TrainingRun
-
-
-def fine_tune(
-    stage: Stage,
-    name: str,
-    start: str,
-    records: Sequence[Record],
-    validation: Sequence[Record] | None,
-    settings: SupervisedParams,
-    facts: Mapping[str, Any],
-) -> None:
-    """Train the model folder `start` on `records`; write models/<name>/model, its curve, and its figures with
-    `facts` among them.
-    """
-    run = TrainingRun(stage, name)
-    model, tokens = policy.load(stage.input(start), trust_remote_code=stage.execution.trust_remote_code)
-    longest = min(settings.max_tokens, policy.context_size(model))
-    data = Demonstrations(records, longest)
-    held_out = (
-        Demonstrations(validation, longest) if settings.validation_every and validation is not None else None
-    )
-    engine = learn(run, model, data, held_out, settings)
-    publish(run, engine, tokens, data, settings, facts)
 
 
 def learn(

@@ -7,9 +7,12 @@ prompt with every safe answer, before the set's filters, which are about pairs),
 from __future__ import annotations
 
 from pipelines.corpora.record import read_records
-from tasks.fine_tuning import fine_tune
+from pipelines.models import policy
+from pipelines.training.supervised import Demonstrations
+from tasks.fine_tuning import learn, publish
 from tasks.sft_params import SftRun
 from tasks.stage import Stage
+from tasks.training_run import TrainingRun
 
 
 def run(stage: Stage) -> None:
@@ -22,6 +25,15 @@ def run(stage: Stage) -> None:
             f"{records}/sft.jsonl holds no demonstration; of preferences with safety labels only the answers "
             f"that are labelled safe are learnt"
         )
-    validation = read_records(records / "validation.jsonl") if settings.validation_every else None
-    start = f"models/{settings.start}/model"
-    fine_tune(stage, stage.item, start, demonstrations, validation, settings, {})
+    training = TrainingRun(stage, stage.item)
+    model, tokens = policy.load(
+        stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
+    )
+    longest = min(settings.max_tokens, policy.context_size(model))
+    data = Demonstrations(demonstrations, longest)
+    held_out = (
+        Demonstrations(read_records(records / "validation.jsonl"), longest)
+        if settings.validation_every
+        else None
+    )
+    publish(training, learn(training, model, data, held_out, settings), tokens, data, settings, {})
