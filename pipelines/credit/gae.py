@@ -12,14 +12,14 @@ FOREST = "flat"
 NEEDS = ("critic",)
 
 
-def token_rewards(penalties: Tensor, score: float, whole: bool) -> Tensor:
+def token_rewards(penalties: Tensor, score: float, finished: bool) -> Tensor:
     """penalties (tokens,), the response's score -> (tokens,) rewards.
 
     The score is added to the last token of a response that ended by itself; a response that was cut gets
     none. Integers become float32.
     """
     rewards = penalties.clone() if penalties.is_floating_point() else penalties.float()
-    if whole:
+    if finished:
         rewards[-1:] += score
     return rewards
 

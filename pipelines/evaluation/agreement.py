@@ -188,5 +188,5 @@ def _kappas(
     ), degenerate
 
 
-def _ratio(part: float, whole: float, empty: float = 0.0) -> float:
-    return part / whole if whole else empty
+def _ratio(part: float, total: float, empty: float = 0.0) -> float:
+    return part / total if total else empty

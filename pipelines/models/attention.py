@@ -59,10 +59,10 @@ class Block:
         if (groups, repeats) not in self._biases:
             bias = self.bias(torch.float32)
             if bias is None:
-                whole = torch.full((self.queries, self.keys), float("-inf")).triu_(1)[None]
+                mask = torch.full((self.queries, self.keys), float("-inf")).triu_(1)[None]
             else:
-                whole = bias[:, 0].repeat_interleave(groups, 0)
-            self._biases[groups, repeats] = whole.repeat_interleave(repeats, 1)
+                mask = bias[:, 0].repeat_interleave(groups, 0)
+            self._biases[groups, repeats] = mask.repeat_interleave(repeats, 1)
         return self._biases[groups, repeats]
 
 

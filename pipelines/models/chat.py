@@ -108,8 +108,8 @@ class Chat:
         """What the template writes, the generation prompt behind turns that do not end with the
         assistant's.
         """
-        whole = self.with_opening(conversation)
-        text: str = self._renderer.render([turn.message for turn in whole.turns], whole.tools, ())["whole"]
+        opened = self.with_opening(conversation)
+        text: str = self._renderer.render([turn.message for turn in opened.turns], opened.tools, ())["whole"]
         return text
 
     def write(self, conversation: Conversation, loss: Loss = "last") -> Written:
@@ -118,11 +118,11 @@ class Chat:
         Refused where the template refuses the turns, NotExact where an assistant's turn that is to be learnt
         cannot be told apart. Turns that `with_opening` put before are not learnt.
         """
-        whole = self.with_opening(conversation)
-        added, final = len(whole.turns) - len(conversation.turns), len(whole.turns) - 1
+        opened = self.with_opening(conversation)
+        added, final = len(opened.turns) - len(conversation.turns), len(opened.turns) - 1
         least = final if loss == "last" else added + (0 if loss == "every" else loss)
-        places = [number for number, turn in enumerate(whole.turns) if turn.role == "assistant"]
-        rendered = self._renderer.render([turn.message for turn in whole.turns], whole.tools, places)
+        places = [number for number, turn in enumerate(opened.turns) if turn.role == "assistant"]
+        rendered = self._renderer.render([turn.message for turn in opened.turns], opened.tools, places)
         if rendered["marked"] and len(rendered["marks"]) != len(places):
             raise NotExact(
                 f"it marks {len(rendered['marks'])} places by {{% generation %}}, of {len(places)} turns of "
@@ -133,7 +133,7 @@ class Chat:
         for order, number in enumerate(places):
             wanted = number >= least and conversation.answered
             try:
-                span = self._span(rendered, order, whole.turns[number], number == final)
+                span = self._span(rendered, order, opened.turns[number], number == final)
             except NotExact:
                 if wanted:
                     raise

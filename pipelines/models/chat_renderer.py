@@ -206,10 +206,10 @@ def _reply(render: Any, request: Mapping[str, Any]) -> dict[str, Any]:
             return texts[0], [list(place) for place in places[0]] if places else []
 
         answered = messages[-1]["role"] == "assistant"
-        whole, marks = text(len(messages), not answered, marked)
+        text_of_all, marks = text(len(messages), not answered, marked)
         cuts = request["cuts"]
         return {
-            "whole": whole, "marks": marks, "marked": marked,
+            "whole": text_of_all, "marks": marks, "marked": marked,
             "asked": [text(cut, True)[0] for cut in cuts],
             "answered": [text(cut + 1, False)[0] for cut in cuts],
         }  # fmt: skip

@@ -68,9 +68,9 @@ class Conversation:
         before: Role | None = None
         for number, turn in enumerate(turns):
             if before not in BEFORE[turn.role]:
-                told = f"after one of the {before}" if before else "at the beginning"
+                place = f"after one of the {before}" if before else "at the beginning"
                 raise BadConversation(
-                    f"{where}[{number}] is a turn of the {turn.role} {told}: roles are out of order"
+                    f"{where}[{number}] is a turn of the {turn.role} {place}: roles are out of order"
                 )
             if turn.role in ("user", "assistant") and not turn.said.strip():
                 raise BadConversation(f"{where}[{number}] is an empty turn of the {turn.role}")

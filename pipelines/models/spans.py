@@ -81,13 +81,13 @@ def lay_out(spans: Spans) -> Layout:
         offsets = np.array([spans.context[span] for span in members])
         blocks.append(Block(len(members), tall, wide, torch.from_numpy(offsets) if offsets.any() else None))
         q += block_queries.size
-        for whole, part in (
+        for joined, part in (
             (queries, block_queries),
             (keys, block_keys),
             (asked, block_asked),
             (known, block_known),
         ):
-            whole.append(part.ravel())
+            joined.append(part.ravel())
     pairs = ((queries, asked), (keys, known))
     into = [Gather.of(np.concatenate(index), np.concatenate(counts)) for index, counts in pairs]
     return Layout(tuple(blocks), into[0], into[1], Gather.of(home))

@@ -197,9 +197,9 @@ class Tokens:
         self._check(text)
         written = self.template.response(self._trimmed(text, 2))
         if self._anchor:
-            start, whole = self._ids(self._anchor), self._ids(self._anchor + written)
-            if whole[: len(start)] == start:
-                return [*whole[len(start) :], self.end_id]
+            start, ids = self._ids(self._anchor), self._ids(self._anchor + written)
+            if ids[: len(start)] == start:
+                return [*ids[len(start) :], self.end_id]
         return [*self._ids(written), self.end_id]
 
     def _trimmed(self, text: str, side: int) -> str:
@@ -240,13 +240,13 @@ class Tokens:
         for stop in [*(cut for cut in written.cuts if 0 < cut < len(written.text)), len(written.text)]:
             # such a tokenizer writes a space before a text's first word: pieces cannot be encoded alone
             if self._anchor:
-                whole = self._ids(written.text[:stop])
-                if whole[: len(ids)] != ids:
+                text_ids = self._ids(written.text[:stop])
+                if text_ids[: len(ids)] != ids:
                     raise NotExact(
                         f"the tokenizer makes one token of both sides of "
                         f"{written.text[max(0, start - 10) : start + 10]!r}"
                     )
-                ids = whole
+                ids = text_ids
             else:
                 ids += self._ids(written.text[start:stop])
             places[stop] = len(ids)

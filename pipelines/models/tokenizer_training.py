@@ -58,12 +58,12 @@ def _texts(template: TemplateParams, pairs: Iterable[tuple[str, str | None]]) ->
     """What the model will read and write, cut where special tokens stand, for no merge may cross one."""
     resolved = Template.of(template.prompt, template.response)
     cut = re.compile("|".join(map(re.escape, SPECIALS)))
-    whole = (
+    texts = (
         text
         for question, answer in pairs
         for text in (resolved.prompt(question), *([] if answer is None else [resolved.response(answer)]))
     )
-    return (piece for text in whole for piece in cut.split(text) if piece)
+    return (piece for text in texts for piece in cut.split(text) if piece)
 
 
 def _train(params: CharTokenizer | BpeTokenizer, texts: Callable[[], Iterable[str]]) -> Tokenizer:

@@ -113,15 +113,20 @@ class RuleJudge:
         """A checker that crashes gives an error verdict; where it crashes over many, each is checked
         alone.
         """
-        asked: list[tuple[Any, ...]] = [(each.text, each.record.answer, each.finished) for each in responses]
+        calls: list[tuple[Any, ...]] = [
+            (response.text, response.record.answer, response.finished) for response in responses
+        ]
         if getattr(self._checker, "READS_QUESTION", False):
-            asked = [(*one, each.record.prompt) for one, each in zip(asked, responses, strict=True)]
-        if together := getattr(self._checker, "check_many", None):
+            calls = [
+                (*arguments, response.record.prompt)
+                for arguments, response in zip(calls, responses, strict=True)
+            ]
+        if check_many := getattr(self._checker, "check_many", None):
             try:
-                return list(together(asked))
+                return list(check_many(calls))
             except Exception:  # noqa: BLE001 - one response must not decide over the others: whose fault it is shows below
                 pass
-        return [verdict_of(self._checker.check, *each) for each in asked]
+        return [verdict_of(self._checker.check, *arguments) for arguments in calls]
 
     def preflight(self, records: Sequence[Question]) -> None:
         """Gold answers must be right, others wrong."""

@@ -43,19 +43,19 @@ def read_row(line: bytes, number: int, tokens: Tokens | None = None) -> Response
 
 
 def _read(line: bytes, number: int, tokens: Tokens | None) -> Response:
-    found = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-    if not isinstance(found, dict):
-        raise ValueError(f"an object with response and reference is expected, not {type(found).__name__}")
-    if missing := [name for name in ("response", "reference") if name not in found]:
-        raise ValueError(f"no {' and no '.join(missing)}; it has {', '.join(map(str, found)) or 'no key'}")
-    text, reference = found["response"], found["reference"]
+    row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    if not isinstance(row, dict):
+        raise ValueError(f"an object with response and reference is expected, not {type(row).__name__}")
+    if missing := [name for name in ("response", "reference") if name not in row]:
+        raise ValueError(f"no {' and no '.join(missing)}; it has {', '.join(map(str, row)) or 'no key'}")
+    text, reference = row["response"], row["reference"]
     if isinstance(reference, dict):  # the tests of a program, as they are before a corpus writes them as text
         reference = json.dumps(reference, ensure_ascii=False)
-    question = next((found[name] for name in QUESTION if found.get(name) is not None), "")
+    question = next((row[name] for name in QUESTION if row.get(name) is not None), "")
     for name, value in (("response", text), ("reference", reference), ("question", question)):
         if not isinstance(value, str):
             raise ValueError(f"{name} must be text, not {json.dumps(value)[:40]}")
-    finished = found.get("finished", True)
+    finished = row.get("finished", True)
     if not isinstance(finished, bool):
         raise ValueError(f"finished must be true or false, not {json.dumps(finished)[:40]}")
     prompt_ids = tokens.encode_prompt(question) if tokens else []

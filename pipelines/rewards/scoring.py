@@ -73,8 +73,8 @@ def preflight(
                     f"({verdict.reason})"
                 )
             # after a word it would be one word more, which lenient rules allow
-            made = f"{answer}1" if answer[-1:].isdigit() else "1"
-            false = other if verdict_of(check, respond(other), answer, True).outcome != "right" else made
+            invented = f"{answer}1" if answer[-1:].isdigit() else "1"
+            false = other if verdict_of(check, respond(other), answer, True).outcome != "right" else invented
             verdict = verdict_of(check, respond(false), answer, True)
             if verdict.outcome != "wrong":
                 raise CheckerFailed(

@@ -64,8 +64,8 @@ class CheckpointParts:
 
 def commit(part: Saveable) -> None:
     """Tell `part`, where it wants to know, that a step has ended."""
-    if (told := getattr(part, "commit", None)) is not None:
-        told()
+    if (commit_part := getattr(part, "commit", None)) is not None:
+        commit_part()
 
 
 def takes_part(part: Saveable, ranks: Ranks) -> bool:

@@ -18,10 +18,10 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
     """`{problem_id, question, solutions, input_output, difficulty, starter_code}`. APPS tells no public
     tests: all are hidden. Rows without tests come through with none, and are left out of RL and evaluation.
     """
-    found = _json(row, "input_output", {})
-    if not isinstance(found, dict):
+    tests = _json(row, "input_output", {})
+    if not isinstance(tests, dict):
         raise BadRow("input_output is no object")
-    fn_name, inputs, outputs = found.get("fn_name"), found.get("inputs", []), found.get("outputs", [])
+    fn_name, inputs, outputs = tests.get("fn_name"), tests.get("inputs", []), tests.get("outputs", [])
     if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
         raise BadRow("input_output has inputs and outputs of different number")
     if fn_name is not None and (not isinstance(fn_name, str) or not fn_name.isidentifier()):

@@ -86,11 +86,11 @@ def examples(prompt: ast.Module, fn_name: str) -> list[dict[str, Any]]:
     functions = [node for node in prompt.body if isinstance(node, ast.FunctionDef) and node.name == fn_name]
     docstring = ast.get_docstring(functions[-1]) if functions else None
     try:
-        found = doctest.DocTestParser().get_examples(docstring or "")
+        parsed = doctest.DocTestParser().get_examples(docstring or "")
     except ValueError:  # an example that is not indented as doctest has it
         return []
     tests = []
-    for example in found:
+    for example in parsed:
         try:
             call, want = (
                 ast.parse(example.source.strip(), mode="eval").body,

@@ -37,14 +37,14 @@ def _columns(row: Mapping[str, Any], name: str, columns: tuple[str, str]) -> lis
     """Pairs from an object of two lists, or from a list of objects: the two forms that readers of the set
     give it.
     """
-    found = row.get(name) or {}
-    if isinstance(found, list):
-        found = {
-            column: [item.get(column) if isinstance(item, Mapping) else None for item in found]
+    table = row.get(name) or {}
+    if isinstance(table, list):
+        table = {
+            column: [item.get(column) if isinstance(item, Mapping) else None for item in table]
             for column in columns
         }
     first, second = (
-        (found.get(column, []) for column in columns) if isinstance(found, Mapping) else (None, None)
+        (table.get(column, []) for column in columns) if isinstance(table, Mapping) else (None, None)
     )
     if not isinstance(first, list) or not isinstance(second, list) or len(first) != len(second):
         raise BadRow(f"{name} is no table of {columns[0]} and {columns[1]}")

@@ -160,7 +160,7 @@ def tidy(text: str) -> str:
         if "_" in text and ("\\sum" in text or "\\prod" in text):
             text = INDEX.sub(r"\1≔\2", text)
         if "\\right" in text and "\\begin" in text:
-            text = SYSTEM.sub(lambda found: f"\\begin{{cases}}{found[2]}\\end{{cases}}", text)
+            text = SYSTEM.sub(lambda match: f"\\begin{{cases}}{match[2]}\\end{{cases}}", text)
         text = text.replace("{,}\\", ".\\")  # 0{,}\overline{3}
         text = ARRAY.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", text) if "array" in text else text
         text = INNER.sub(" ", COLOUR.sub("", ROW.sub(r"\\\\ ", text)))
@@ -179,13 +179,13 @@ def tidy(text: str) -> str:
     if "\\" in text:
         text = THIN.sub(
             "",
-            NO_LAYOUT.sub("", COMMAND.sub(lambda found: COMMANDS[found.group()], text.replace("\\%", "%"))),
+            NO_LAYOUT.sub("", COMMAND.sub(lambda match: COMMANDS[match.group()], text.replace("\\%", "%"))),
         )
         for _ in range(3):  # \mathrm{\text{cm}}
             text = WRAPPED.sub(r" \1 ", text)
         text = CIRCLE.sub(r"^\\circ ", text)
     text = SPACES.sub(" ", text)
-    text = GROUPS.sub(lambda found: found[0].replace(" ", ""), text)
+    text = GROUPS.sub(lambda match: match[0].replace(" ", ""), text)
     if NAMEABLE.search(text):
         for pattern, put in NAMED:
             text = pattern.sub(put, text.strip())
@@ -216,42 +216,42 @@ def _ascii(text: str) -> str:
     text = SUPERSCRIPT_RUN.sub(lambda run: "^{" + run.group().translate(SUPERSCRIPTS) + "}", text)
     for sign, value in FRACTIONS.items():
         text = text.replace(sign, f" {value}" if sign in text else sign)
-    text = ROOT.sub(lambda found: r"\sqrt{" + found.group(1).strip("()") + "}", text.replace("√ ", "√"))
+    text = ROOT.sub(lambda match: r"\sqrt{" + match.group(1).strip("()") + "}", text.replace("√ ", "√"))
     text = "".join(SYMBOLS.get(character, character) for character in text)
     text = unicodedata.normalize("NFKC", text)
     # what the full-width forms and units decompose to
     return "".join(SYMBOLS.get(character, character) for character in text)
 
 
-def _comma(found: re.Match[str]) -> str:
+def _comma(match: re.Match[str]) -> str:
     """`1{,}234` is a thousand and more, `3{,}14` and `0{,}125` are decimals."""
-    head, groups = found[1], re.findall(r"\d+", found[2])
+    head, groups = match[1], re.findall(r"\d+", match[2])
     if re.fullmatch(r"[1-9]\d{0,2}", head) and all(len(group) == 3 for group in groups):
         return head + "".join(groups)
-    return f"{head.replace('.', '')}.{groups[0]}" if len(groups) == 1 else found[0]
+    return f"{head.replace('.', '')}.{groups[0]}" if len(groups) == 1 else match[0]
 
 
-def _amount(found: re.Match[str]) -> str:
-    return f" {found[1]}{found[4]}{found[5] or ''} {MONEY[found[2] or found[3]]}"
+def _amount(match: re.Match[str]) -> str:
+    return f" {match[1]}{match[4]}{match[5] or ''} {MONEY[match[2] or match[3]]}"
 
 
-def _repeating(found: re.Match[str]) -> str:
+def _repeating(match: re.Match[str]) -> str:
     """`0.1\\overline{6}`, `0.1\\dot{6}`, `0.1(6)` -> the fraction."""
-    cycle = (found[3] or found[4] or found[8] or "") + (found[5] or "") + (found[6] or found[7] or "")
-    return _fraction(found[1], found[2], cycle)
+    cycle = (match[3] or match[4] or match[8] or "") + (match[5] or "") + (match[6] or match[7] or "")
+    return _fraction(match[1], match[2], cycle)
 
 
-def _again(found: re.Match[str]) -> str:
+def _again(match: re.Match[str]) -> str:
     """`0.333...` -> the fraction: what is written three times before an ellipsis goes on for ever."""
-    return _fraction(found[1], found[2], found[3])
+    return _fraction(match[1], match[2], match[3])
 
 
-def _fraction(whole: str, before: str, cycle: str) -> str:
+def _fraction(integer: str, before: str, cycle: str) -> str:
     if len(before) + len(cycle) > 40 or not cycle:
-        return f"{whole}.{before}{cycle}"
+        return f"{integer}.{before}{cycle}"
     below = 10 ** len(before) * (10 ** len(cycle) - 1)
-    value = Fraction(int(before + cycle) - int(before or 0), below) + int(whole.lstrip("-") or 0)
-    return f"{'-' if whole.startswith('-') else ''}{value.numerator}/{value.denominator}"
+    value = Fraction(int(before + cycle) - int(before or 0), below) + int(integer.lstrip("-") or 0)
+    return f"{'-' if integer.startswith('-') else ''}{value.numerator}/{value.denominator}"
 
 
 def compact(tidied: str) -> str:

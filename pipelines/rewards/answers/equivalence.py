@@ -130,14 +130,18 @@ def compare(answer: str, reference: str, symbolic: Ask, require_units: bool = Fa
     """The whole comparison; `symbolic(answer, reference)` judges two expressions, or two equations, of tidy
     LaTeX.
     """
-    found = quickly(answer, reference, require_units)
-    return found if found is not None else _compare(tidy(answer), tidy(reference), symbolic, require_units, 0)
+    verdict = quickly(answer, reference, require_units)
+    return (
+        verdict
+        if verdict is not None
+        else _compare(tidy(answer), tidy(reference), symbolic, require_units, 0)
+    )
 
 
 def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: int) -> Verdict:
-    found = _quickly(ours, theirs, require_units)
-    if found is not None:
-        return found
+    verdict = _quickly(ours, theirs, require_units)
+    if verdict is not None:
+        return verdict
     if depth >= MAX_DEPTH:
         return wrong("nested too deep")
     if sum(map(ours.count, "([{")) != sum(map(ours.count, ")]}")) or (
@@ -145,8 +149,8 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
     ):
         return wrong("several items, or brackets that do not match")
 
-    def again(one: str, other: str) -> Verdict:
-        return _compare(one.strip(), other.strip(), symbolic, require_units, depth + 1)
+    def again(our_part: str, their_part: str) -> Verdict:
+        return _compare(our_part.strip(), their_part.strip(), symbolic, require_units, depth + 1)
 
     if "\\\\" in ours + theirs:
         listed = structure.system(ours), structure.system(theirs)
@@ -268,9 +272,9 @@ def _chain(members: list[str], theirs: str, again: Ask) -> Verdict:
     return right()
 
 
-def _nearly(one: str, other: str) -> bool:
+def _nearly(decimal: str, value: str) -> bool:
     """Whether a decimal is what another value rounds to, at whatever precision."""
-    ours, theirs = units.quantity(one), units.quantity(other)
+    ours, theirs = units.quantity(decimal), units.quantity(value)
     if ours is None or theirs is None or ours.number.ulp is None:
         return False
     return abs(ours.in_si().value - theirs.in_si().value) <= (ours.in_si().ulp or 0)
@@ -283,7 +287,7 @@ def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], a
     if "{" in kinds and "" in kinds and 1 in (len(ours), len(theirs)) and len(ours) != len(theirs):
         return wrong("another number of values")
     if kinds == {""} and len(theirs) == 1 < len(ours):  # one value in several forms: `x + 11 or 11 + x`
-        verdicts = [again(one, theirs[0]) for one in ours]
+        verdicts = [again(part, theirs[0]) for part in ours]
         return next((verdict for verdict in verdicts if verdict.outcome != "right"), right())
     if len(ours) != len(theirs):
         return wrong(f"{len(ours)} values where the reference has {len(theirs)}")
@@ -292,8 +296,8 @@ def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], a
     ours, theirs, labelled = _by_label(ours, theirs)
     if not labelled and ("{" in kinds or kinds == {""}):
         return _unordered(ours, theirs, again)
-    for one, other in zip(ours, theirs, strict=True):
-        verdict = again(one, other)
+    for our_part, their_part in zip(ours, theirs, strict=True):
+        verdict = again(our_part, their_part)
         if verdict.outcome != "right":
             return verdict
     return right()
@@ -303,8 +307,8 @@ def _matrices(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Ver
     """Cell by cell, whatever brackets are around them."""
     if [len(row) for row in ours] != [len(row) for row in theirs] or len(theirs) * len(theirs[0]) > MAX_PARTS:
         return wrong("a matrix of another shape")
-    for one, other in zip(joined(*ours), joined(*theirs), strict=True):
-        if (verdict := again(one, other)).outcome != "right":
+    for our_cell, their_cell in zip(joined(*ours), joined(*theirs), strict=True):
+        if (verdict := again(our_cell, their_cell)).outcome != "right":
             return verdict
     return right()
 
@@ -313,20 +317,20 @@ def _cases(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Verdic
     """Definitions by cases: each row of one is a row of the other, value and condition, in whatever order."""
     if sorted(map(len, ours)) != sorted(map(len, theirs)) or len(theirs) > MAX_PARTS:
         return wrong("other cases")
-    left = list(ours)
+    unmatched = list(ours)
     for row in theirs:
-        found = next(
+        equal_row = next(
             (
-                each
-                for each in left
-                if len(each) == len(row)
-                and all(again(*pair).outcome == "right" for pair in zip(each, row, strict=True))
+                our_row
+                for our_row in unmatched
+                if len(our_row) == len(row)
+                and all(again(*pair).outcome == "right" for pair in zip(our_row, row, strict=True))
             ),
             None,
         )
-        if found is None:
+        if equal_row is None:
             return wrong(f"no case that is {row[0][:40]!r}")
-        left.remove(found)
+        unmatched.remove(equal_row)
     return right()
 
 
@@ -388,12 +392,12 @@ def _in_base(value: str, unit: units.Unit | None) -> str:
 def _unordered(ours: list[str], theirs: list[str], again: Ask) -> Verdict:
     if len(ours) != len(theirs):
         return wrong(f"{len(ours)} values where the reference has {len(theirs)}")
-    left = list(ours)
-    for other in theirs:
-        found = next((one for one in left if again(one, other).outcome == "right"), None)
-        if found is None:
-            return wrong(f"no value that equals {other[:40]!r}")
-        left.remove(found)
+    unmatched = list(ours)
+    for their_part in theirs:
+        equal_part = next((part for part in unmatched if again(part, their_part).outcome == "right"), None)
+        if equal_part is None:
+            return wrong(f"no value that equals {their_part[:40]!r}")
+        unmatched.remove(equal_part)
     return right()
 
 

@@ -110,8 +110,8 @@ def last_boxed(text: str) -> str | None:
     """What the last `\\boxed{...}` holds, its braces matched; None without one, or when its brace never
     closes.
     """
-    found = _box_before(text, len(text))
-    return found[0] if found else None
+    box = _box_before(text, len(text))
+    return box[0] if box else None
 
 
 def final_answer_of(text: str) -> Found:
@@ -124,9 +124,9 @@ def final_answer_of(text: str) -> Found:
     if unended(text):
         return Found("", "no answer after the reasoning")
     if MARK in text:
-        found = _marked(text)
-        if found is not None:
-            return found
+        marked = _marked(text)
+        if marked is not None:
+            return marked
     return _unmarked(text)
 
 
@@ -192,11 +192,11 @@ def _marked(text: str) -> Found | None:
         return _unmarked(after) if after.strip() else Found("", "no final answer")
     if (boxed := _boxed(text[start:])) is not None:
         return boxed
-    whole = unfolded(text[start:following])
-    after = text[start + len(whole) :] if len(whole) > end - start else after
+    statement = unfolded(text[start:following])
+    after = text[start + len(statement) :] if len(statement) > end - start else after
     if taken_back(after[:LONG]) or taken_back(after[-LONG:]):
         return _later(after)
-    said = without_lead_in(whole)
+    said = without_lead_in(statement)
     return Found("", "2 final answers") if _contradicted(said, after[:LONG]) else Found(said, stated=True)
 
 
@@ -207,16 +207,17 @@ def _contradicted(content: str, after: str) -> bool:
     ours = PLAIN_NUMBER.fullmatch(content.strip(" $.*"))
     if ours is None or "nswer" not in after:
         return False
-    said = [PLAIN_NUMBER.fullmatch(found[1]) for line in after.splitlines() for found in SAYS.finditer(line)]
+    said = [PLAIN_NUMBER.fullmatch(match[1]) for line in after.splitlines() for match in SAYS.finditer(line)]
     return bool(said) and all(
-        each is None or float(each[0].replace(",", "")) != float(ours[0].replace(",", "")) for each in said
+        number is None or float(number[0].replace(",", "")) != float(ours[0].replace(",", ""))
+        for number in said
     )
 
 
 def _later(after: str) -> Found:
     """What stands behind an answer that was taken back: another, or none."""
-    found = _unmarked(after)
-    return found if found.stated else Found("", "the answer is taken back")
+    later = _unmarked(after)
+    return later if later.stated else Found("", "the answer is taken back")
 
 
 def _unmarked(text: str) -> Found:
@@ -266,16 +267,16 @@ def _tagged(text: str) -> Found | None:
         return inner
     if "\n" not in held[0]:
         return Found(without_lead_in(held[0]), "" if held[0] else "the answer tags are empty", stated=True)
-    found = closing_statement(held[0])
-    return Found(found.text, found.reason, stated=True)
+    closing_answer = closing_statement(held[0])
+    return Found(closing_answer.text, closing_answer.reason, stated=True)
 
 
 def _boxed(text: str) -> Found | None:
     """The last box; those before it that only commas and the like divide from it belong to the same list."""
-    found = _box_before(text, len(text))
-    if found is None:
+    box = _box_before(text, len(text))
+    if box is None:
         return None
-    content, start, end = found
+    content, start, end = box
     if GOES_ON.match(text, end):
         return Found("", "the boxed answer is a question or one of several")
     if HEDGED.search(text[max(0, start - 40) : start]):
@@ -298,8 +299,8 @@ def _boxed(text: str) -> Found | None:
         start = before[1]
     if len(parts) > 1 and len(set(parts)) > 1:
         return Found(" , ".join(reversed(parts)), stated=True)
-    if content and len(parts) == 1 and (whole := _with_factors(text, content, start, end)) != content:
-        return Found(whole, "" if whole else "the box is a part of a formula", stated=True)
+    if content and len(parts) == 1 and (complete := _with_factors(text, content, start, end)) != content:
+        return Found(complete, "" if complete else "the box is a part of a formula", stated=True)
     return Found(content, "" if content else "the box is empty", stated=True)
 
 

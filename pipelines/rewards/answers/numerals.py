@@ -105,8 +105,8 @@ def number(text: str) -> Number | None:
     if not text or len(text) > MAX_LENGTH:
         return None
     if text.endswith("%"):
-        found = number(text[:-1])
-        return None if found is None else found.times(Fraction(1, 100))
+        percent = number(text[:-1])
+        return None if percent is None else percent.times(Fraction(1, 100))
     return (
         _literal(text)
         or _plain(text)
@@ -162,7 +162,7 @@ def _plain(text: str) -> Number | None:
         return None
     sign, digits, *powers = match.groups()
     bare = digits.replace(",", "")
-    power = next((found for found in powers if found), None)
+    power = next((part for part in powers if part), None)
     exponent = int(power.replace(" ", "")) if power else 0
     if abs(exponent) > MAX_EXPONENT:
         return None
@@ -199,8 +199,8 @@ def _fraction(text: str) -> Number | None:
             "", Fraction(match[3] or match[5] or match[6]), Fraction(match[4] or match[7] or match[8])
         )
         if part is not None and part.value < 1:
-            whole = Fraction(match[2]) + part.value
-            return Number(-whole if match[1] == "-" else whole)
+            mixed = Fraction(match[2]) + part.value
+            return Number(-mixed if match[1] == "-" else mixed)
     return None
 
 
@@ -212,8 +212,8 @@ def _ratio(text: str) -> Number | None:
 
 
 def _literal(text: str) -> Number | None:
-    found = based(text) if text[:1] == "0" and LITERAL.fullmatch(text) else None
-    return None if found is None else Number(Fraction(found[0]))
+    literal = based(text) if text[:1] == "0" and LITERAL.fullmatch(text) else None
+    return None if literal is None else Number(Fraction(literal[0]))
 
 
 def _european(text: str) -> Number | None:
@@ -228,11 +228,11 @@ def _european(text: str) -> Number | None:
 def _times(text: str) -> Number | None:
     """`2.5 million`, `3万`: a number in digits times a word."""
     match = TIMES.fullmatch(text) if text[-1:] in "nd万亿" and text[:1] in "+-.0123456789\\" else None
-    found = _plain(match[1]) or _fraction(match[1]) if match else None
+    factor = _plain(match[1]) or _fraction(match[1]) if match else None
     return (
         None
-        if match is None or found is None
-        else found.times(Fraction(LARGE[match[2]] if match[2] else CHINESE_LARGE[match[3]]))
+        if match is None or factor is None
+        else factor.times(Fraction(LARGE[match[2]] if match[2] else CHINESE_LARGE[match[3]]))
     )
 
 
@@ -253,9 +253,9 @@ def _words(text: str) -> Number | None:
             parts[-2:] == tail
             and len(parts) > 2
             and "and" in text.casefold()
-            and (whole := _words(" ".join(parts[:-2]))) is not None
+            and (integer := _words(" ".join(parts[:-2]))) is not None
         ):
-            return Number(sign * (whole.value + rest))
+            return Number(sign * (integer.value + rest))
     if parts in (["half"], ["one", "half"], ["a", "half"]):
         return Number(Fraction(sign, 2))
     if parts[-1:] == ["dozen"] and parts[:-1] in (["a"], ["one"], []):

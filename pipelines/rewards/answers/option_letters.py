@@ -217,18 +217,19 @@ class Statement:
 def settled(text: str) -> str:
     """The option letter that `text` settles on; "" for none, or where it names several without deciding."""
     text = _plain(text)
-    found = sorted(
-        [*_boxed(text), *_led(text), *_praised(text), *_alone(text)], key=lambda each: (each.start, each.end)
+    statements = sorted(
+        [*_boxed(text), *_led(text), *_praised(text), *_alone(text)],
+        key=lambda statement: (statement.start, statement.end),
     )
-    if not found:
+    if not statements:
         return _first_or_last_line(text)
-    last = found[-1]
+    last = statements[-1]
     if _BACK.search(text, last.end):
         return ""
-    others = [each for each in found if each.letter != last.letter]
-    if len({each.letter for each in found}) > 3:
+    others = [statement for statement in statements if statement.letter != last.letter]
+    if len({statement.letter for statement in statements}) > 3:
         return ""
-    if others and not _TURN.search(text, max(each.end for each in others) - 1, last.end):
+    if others and not _TURN.search(text, max(statement.end for statement in others) - 1, last.end):
         return ""
     return last.letter
 
@@ -242,54 +243,54 @@ def _plain(text: str) -> str:
         .replace("\r\n", "\n")
         .translate(_BRACKETS)
     )
-    text = _TAGS.sub(lambda found: f"\n{OPEN}{found[2].strip()}{CLOSE}\n", text)
-    text = _BRACKET_TAGS.sub(lambda found: f"\n{OPEN}{found[2].strip()}{CLOSE}\n", text)
-    text = _FIELDS.sub(lambda found: f"\n{OPEN}{found[1].strip()}{CLOSE}\n", text)
+    text = _TAGS.sub(lambda match: f"\n{OPEN}{match[2].strip()}{CLOSE}\n", text)
+    text = _BRACKET_TAGS.sub(lambda match: f"\n{OPEN}{match[2].strip()}{CLOSE}\n", text)
+    text = _FIELDS.sub(lambda match: f"\n{OPEN}{match[1].strip()}{CLOSE}\n", text)
     for _ in range(2):
-        text = _WRAPPED.sub(lambda found: found[1], text)
+        text = _WRAPPED.sub(lambda match: match[1], text)
     return _MARKUP.sub("", _opened(text))
 
 
 def _opened(text: str) -> str:
     """The contents of boxes between OPEN and CLOSE; a box that never closes stays as it is."""
-    made, place = [], 0
-    while (found := _BOX.search(text, place)) is not None:
-        depth, end = 1, found.end()
+    pieces, place = [], 0
+    while (box := _BOX.search(text, place)) is not None:
+        depth, end = 1, box.end()
         while end < len(text) and depth:
             depth += {"{": 1, "}": -1}.get(text[end], 0)
             end += 1
         if depth:
             break
-        made += [text[place : found.start()], OPEN, text[found.end() : end - 1].strip(), CLOSE]
+        pieces += [text[place : box.start()], OPEN, text[box.end() : end - 1].strip(), CLOSE]
         place = end
-    return "".join(made) + text[place:]
+    return "".join(pieces) + text[place:]
 
 
-def _letter(found: re.Match[str]) -> str:
-    return str(found["in"] or found["bare"]).upper()
+def _letter(match: re.Match[str]) -> str:
+    return str(match["in"] or match["bare"]).upper()
 
 
 def _boxed(text: str) -> list[Statement]:
     """Boxes, tags and fields that begin with a letter; those that hold something else state nothing."""
-    made = []
-    for found in re.finditer(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}", text):
-        inner = found[1].strip().rstrip(".")
+    statements = []
+    for box in re.finditer(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}", text):
+        inner = box[1].strip().rstrip(".")
         named = re.match(_NAMED, inner, re.I)
         if inner.lower() in "abcdefghij" and len(inner) == 1:
-            made.append(Statement(inner.upper(), found.start(), found.end()))
+            statements.append(Statement(inner.upper(), box.start(), box.end()))
         elif named and (
             named["in"]
             or _LISTED.match(inner[named.end() - inner[: named.end()].endswith(")") :])
             or named.end() == len(inner)
         ):
             letter = "" if _several(inner, named.end()) else _letter(named)
-            made.append(Statement(letter, found.start(), found.end()))
-    return made
+            statements.append(Statement(letter, box.start(), box.end()))
+    return statements
 
 
 def _led(text: str) -> list[Statement]:
     """`The answer is B`, `Answer: (B) 12`, `I would pick B`, `Hence B`, `故选B`."""
-    made = []
+    statements = []
     for lead in _LEADS.finditer(text):
         named = re.compile(_NAMED, re.I).match(text, lead.end())
         small = re.compile(r"\s*([a-j])\s*(?=[.!]?\s*(?:$|\n))").match(text, lead.end())
@@ -315,47 +316,47 @@ def _led(text: str) -> list[Statement]:
             or _CONDITION.match(text, end)
         ):
             continue
-        made.append(Statement("" if _several(text, end) else letter, lead.start(), end))
-    return made
+        statements.append(Statement("" if _several(text, end) else letter, lead.start(), end))
+    return statements
 
 
 def _praised(text: str) -> list[Statement]:
     """`B is correct`, `option (B) is the best choice`, `C is not right, D is`."""
-    made = []
+    statements = []
     for pattern in (_IS_GOOD, _NOT_BUT):
-        for found in pattern.finditer(text):
-            before = text[_clause(text, found.start()) : found.start()]
+        for match in pattern.finditer(text):
+            before = text[_clause(text, match.start()) : match.start()]
             if (
-                not (found["in"] or found["bare"].isupper())
-                or _asked(text, found.end())
-                or _exampled(text, found.start())
+                not (match["in"] or match["bare"].isupper())
+                or _asked(text, match.end())
+                or _exampled(text, match.start())
             ):
                 continue
-            if _CONDITION.match(text, found.end()) or _supposed(text, found.start(), found.start()):
+            if _CONDITION.match(text, match.end()) or _supposed(text, match.start(), match.start()):
                 continue
-            if pattern is _IS_GOOD and (_DOUBT.search(before) or _joined_before(text, found.start())):
+            if pattern is _IS_GOOD and (_DOUBT.search(before) or _joined_before(text, match.start())):
                 continue
-            made.append(Statement(_letter(found), found.start(), found.end()))
-    return made
+            statements.append(Statement(_letter(match), match.start(), match.end()))
+    return statements
 
 
 def _alone(text: str) -> list[Statement]:
     """The last line, where it is nothing but a letter."""
     lines = list(re.finditer(r"^.*\S.*$", text, re.M))
     alone = [
-        found
+        match
         for line in lines
-        if (found := _LINE.match(line.group())) and not re.search(r"\w|\?", found["rest"])
+        if (match := _LINE.match(line.group())) and not re.search(r"\w|\?", match["rest"])
     ]
     if (
         len(lines) < 2
         or not alone
-        or len({_letter(found) for found in alone}) > 1
+        or len({_letter(match) for match in alone}) > 1
         or alone[-1].string != lines[-1].group()
     ):
         return []
-    found = alone[-1]
-    return [Statement(_letter(found), lines[-1].start(), lines[-1].end())]
+    match = alone[-1]
+    return [Statement(_letter(match), lines[-1].start(), lines[-1].end())]
 
 
 def _first_or_last_line(text: str) -> str:
@@ -365,17 +366,17 @@ def _first_or_last_line(text: str) -> str:
     lines = [line.strip() for line in text.replace(OPEN, "").replace(CLOSE, "").splitlines() if line.strip()]
     named = []
     for place, line in enumerate(lines):
-        found = _LINE.match(line)
-        if found is None or not (found["in"] or found["bare"].isupper() or len(line.strip(" .()[]")) == 1):
+        match = _LINE.match(line)
+        if match is None or not (match["in"] or match["bare"].isupper() or len(line.strip(" .()[]")) == 1):
             continue
-        rest, letter = found["rest"], _letter(found)
+        rest, letter = match["rest"], _letter(match)
         lone = not re.search(r"\w", rest)
         # `A: ...` answers a `Q:`
-        spoken = letter in "AI" and re.match(r"\s*:", rest) and not lone and not found["in"]
-        closed = line[: found.end() - len(rest)].rstrip().endswith((")", "]"))
+        spoken = letter in "AI" and re.match(r"\s*:", rest) and not lone and not match["in"]
+        closed = line[: match.end() - len(rest)].rstrip().endswith((")", "]"))
         listed = (
             closed
-            or found["in"]
+            or match["in"]
             or _LISTED.match(rest)
             or (re.match(r"(?:\s+|\s*,\s*)(?:because|since)\b", rest) and letter not in "AI")
         )
@@ -422,8 +423,8 @@ def _clause(text: str, place: int) -> int:
 
 def _asked(text: str, end: int) -> bool:
     """Whether the sentence after `end` is a question."""
-    found = re.compile(r"[.!\n?]").search(text, end)
-    return found is not None and found.group() == "?"
+    end_mark = re.compile(r"[.!\n?]").search(text, end)
+    return end_mark is not None and end_mark.group() == "?"
 
 
 def _exampled(text: str, place: int) -> bool:

@@ -56,14 +56,14 @@ SAID_TIME = re.compile(
 
 def with_comma(ours: str, reference: units.Quantity) -> units.Quantity | None:
     """`3,5` where the reference is a decimal: elsewhere it is a list of two."""
-    found = with_decimal_comma(ours) if reference.number.ulp is not None else None
-    return None if found is None else units.Quantity(found, units.Unit())
+    decimal = with_decimal_comma(ours) if reference.number.ulp is not None else None
+    return None if decimal is None else units.Quantity(decimal, units.Unit())
 
 
 def time_in(ours: str) -> Clock | None:
     """The only time of day of a sentence that holds no other number."""
-    found = SAID_TIME.search(ours) if _affirms(ours) else None
-    return clock(found[1]) if found and not re.search(r"\d", ours[: found.start(1)]) else None
+    match = SAID_TIME.search(ours) if _affirms(ours) else None
+    return clock(match[1]) if match and not re.search(r"\d", ours[: match.start(1)]) else None
 
 
 def _affirms(ours: str) -> bool:
@@ -87,9 +87,9 @@ def quantity_in(ours: str, reference: units.Quantity) -> units.Quantity | None:
     ours = LEFT.sub("", ADVERBS.sub("", ours))
     clause = CLAUSE.match(ours)
     said = ours[clause.end() :] if clause else ""
-    found = units.quantity(said) or with_comma(said, reference) or _with_tail(said)
-    if found is not None:
-        return found if _of_one_value(ours, found) else None
+    quantity = units.quantity(said) or with_comma(said, reference) or _with_tail(said)
+    if quantity is not None:
+        return quantity if _of_one_value(ours, quantity) else None
     starts = STARTS.match(ours)
     return units.quantity(OF_THEM.sub("", ours[starts.end() :] if starts else ours))
 
@@ -109,11 +109,12 @@ def _with_tail(said: str) -> units.Quantity | None:
     behind = match[2].split()
     known = [units.quantity(" ".join([match[1], *behind[:count]])) for count in (2, 1)]
     return next(
-        (one for one in known if one is not None and one.unit.dimension is not None), units.quantity(match[1])
+        (quantity for quantity in known if quantity is not None and quantity.unit.dimension is not None),
+        units.quantity(match[1]),
     )
 
 
-def _of_one_value(ours: str, found: units.Quantity) -> bool:
+def _of_one_value(ours: str, quantity: units.Quantity) -> bool:
     """Whether what stands before the value of a sentence, linked to it or listed with it, is no other
     value.
     """
@@ -128,26 +129,26 @@ def _of_one_value(ours: str, found: units.Quantity) -> bool:
             and not wordy(member)
             and constant(member)
             and not re.search(r"\d\s*[-+*/^]|\\(?:times|cdot|frac|div)", member)
-        ) or (known is not None and not _equal(known, found)):
+        ) or (known is not None and not _equal(known, quantity)):
             return False
     # a list (of boxes, or that ends with `x = 6`) and no sentence
     if " , " in ours or (equals and not wordy(head)):
-        return all(_no_member(part, found) for part in others)
+        return all(_no_member(part, quantity) for part in others)
     return all(wordy(part) or not re.search(r"\d", part) or "=" in part for part in others)
 
 
-def _no_member(part: str, found: units.Quantity) -> bool:
+def _no_member(part: str, quantity: units.Quantity) -> bool:
     """Whether a part of a list holds no value, is a clause, or has the value `found`."""
     head, equals, said = part.rpartition("=")
     if not re.search(r"\d", part) or CLAUSAL.search(part) or (equals and unsolved(head)):
         return True
     known = units.quantity(said.strip())
-    return known is not None and _equal(known, found)
+    return known is not None and _equal(known, quantity)
 
 
-def _equal(one: units.Quantity, other: units.Quantity) -> bool:
-    return _same(one.number, other.number) or units.agree(one, other)[0]
+def _equal(left: units.Quantity, right: units.Quantity) -> bool:
+    return _same(left.number, right.number) or units.agree(left, right)[0]
 
 
-def _same(one: Number, other: Number) -> bool:
-    return same(one, other) or same(other, one)
+def _same(left: Number, right: Number) -> bool:
+    return same(left, right) or same(right, left)

@@ -79,12 +79,12 @@ def placed(said: str, reference: str, within_words: bool = False) -> str:
     said = THOUSANDS.sub("", said)
     spelled = r"\W*".join(map(re.escape, words(reference)))
     edge = "[A-Za-z0-9.]*" if within_words else ""
-    found = list(
+    occurrences = list(
         re.finditer(rf"(?<![A-Za-z0-9])[-−+$€£(\[{{]*{edge}{spelled}{edge}(?![A-Za-z0-9])", said, re.I)
     )
-    if not found:
+    if not occurrences:
         return "the last line does not contain the reference"
-    before, after = said[: found[-1].start()], FILLERS.sub(" ", said[found[-1].end() :])
+    before, after = said[: occurrences[-1].start()], FILLERS.sub(" ", said[occurrences[-1].end() :])
     begins = not words(FILLERS.sub(" ", before))
     ends = re.search(rf"{CONCLUDING}\s*$", FILLERS.sub(" ", before).rstrip(), re.I) is not None
     behind = words(after)

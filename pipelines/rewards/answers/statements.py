@@ -198,17 +198,17 @@ def backwards(text: str) -> Iterator[str]:
             continue
         if ENDS.search(line):
             start = _opening(lines, end)
-            whole = "\n".join(lines[start : end + 1]).strip()
+            block = "\n".join(lines[start : end + 1]).strip()
             before = next((place for place in range(start - 1, -1, -1) if lines[place].strip()), None)
-            if before is not None and introduces(lines[before]) and not stated_in(whole):
+            if before is not None and introduces(lines[before]) and not stated_in(block):
                 yield (
-                    f"{lines[before].strip().rstrip('*: ')}: {display(whole)}"
+                    f"{lines[before].strip().rstrip('*: ')}: {display(block)}"
                     if ":" not in lines[before]
-                    else f"{lines[before].strip()} {display(whole)}"
+                    else f"{lines[before].strip()} {display(block)}"
                 )
                 end = before
                 continue
-            yield display(whole) if start < end or whole.startswith(("$$", "\\[", "\\begin")) else line
+            yield display(block) if start < end or block.startswith(("$$", "\\[", "\\begin")) else line
             end = start
             continue
         before = next((place for place in range(end - 1, -1, -1) if lines[place].strip()), None)
@@ -253,13 +253,13 @@ def sentences(line: str) -> list[str]:
     """Split where a sentence ends; not after an initial, an abbreviation or a numeral that counts."""
     parts: list[str] = []
     start = 0
-    for found in SENTENCE.finditer(line):
-        piece = line[max(start, found.start() - 60) : found.start()]
+    for match in SENTENCE.finditer(line):
+        piece = line[max(start, match.start() - 60) : match.start()]
         if piece and not (
             NO_END.search(piece) and not re.search(r"\b(?:is|are|was|=|:)[\s$*]*\S{1,12}\.$", piece)
         ):
-            parts.append(line[start : found.end()].strip())
-            start = found.end()
+            parts.append(line[start : match.end()].strip())
+            start = match.end()
     return [part for part in (*parts, line[start:].strip()) if part]
 
 
@@ -268,8 +268,8 @@ def _split_lead_in(sentence: str) -> tuple[str, str]:
     text = _unhoped(_unbold(sentence).strip().strip("*").strip())
     if (called := CALLED.match(text)) is not None:
         return text[called.end(1) :] or " ", called[1].strip()
-    said, found = _after_lead_in(text)
-    if found:
+    said, named = _after_lead_in(text)
+    if named:
         return text[: len(text) - len(said)] or " ", said
     if called := CALLED.fullmatch(text):
         return text[called.end(1) :], CONNECTIVE.sub("", called[1])
@@ -285,10 +285,10 @@ def _after_lead_in(line: str) -> tuple[str, bool]:
     named = False
     # `Final Answer: The final answer is 5.` has two
     for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, FOREIGN_LEAD_IN, CONNECTIVE):
-        found = pattern.match(line)
-        if found and line[found.end() :].strip("* "):
+        match = pattern.match(line)
+        if match and line[match.end() :].strip("* "):
             named = named or pattern is not CONNECTIVE
-            line = line[found.end() :].strip()
+            line = line[match.end() :].strip()
     return line.strip("*").strip(), named
 
 

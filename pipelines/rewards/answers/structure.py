@@ -117,8 +117,8 @@ def chain(text: str) -> list[str]:
     members, start = [], 0
     for link in LINKS.finditer(text):
         if all(
-            text.count(one, 0, link.start()) <= text.count(other, 0, link.start())
-            for one, other in zip(OPEN, CLOSE, strict=True)
+            text.count(opening, 0, link.start()) <= text.count(closing, 0, link.start())
+            for opening, closing in zip(OPEN, CLOSE, strict=True)
         ):
             members.append(text[start : link.start()])
             start = link.end()
@@ -132,14 +132,14 @@ def all_reals(text: str) -> str:
 
 def unlabelled(text: str, other: str) -> str:
     """`(B) 12` and `A(1,2)` without the option's or point's letter, where the other answer has none."""
-    found = LABELLED.fullmatch(text)
-    return found[1] or found[2] if found and not LABELLED.fullmatch(other) else text
+    match = LABELLED.fullmatch(text)
+    return match[1] or match[2] if match and not LABELLED.fullmatch(other) else text
 
 
 def without_tuple_name(text: str) -> str:
     """`(x,y) = (1,2),(3,4)` -> `(1,2),(3,4)`."""
-    found = TUPLE_NAME.match(text)
-    return text[found.end() :] if found and text[found.end() :].startswith(("(", "\\{", "[")) else text
+    match = TUPLE_NAME.match(text)
+    return text[match.end() :] if match and text[match.end() :].startswith(("(", "\\{", "[")) else text
 
 
 def vector(text: str) -> str:
@@ -228,8 +228,8 @@ def as_interval(text: str) -> str:
         return ""
     pieces = OR.split(inner)
     if len(pieces) > 1:
-        found = [as_interval(piece) for piece in pieces]
-        return "\\cup ".join(found) if all(found) else ""
+        intervals = [as_interval(piece) for piece in pieces]
+        return "\\cup ".join(intervals) if all(intervals) else ""
     both = BOTH.split(inner)
     if len(both) == 2:
         ends = [interval(piece) for piece in both]
@@ -289,7 +289,7 @@ def parts(text: str) -> tuple[str, list[str]]:
     """(brackets, parts): `()`, `[]`, `(]`, `[)`, `{` for sets, `;` for a list in a fixed order, `` for a bare
     list or a single value.
     """
-    whole = text
+    unwrapped = text
     if text.startswith("\\{") and text.endswith("\\}"):
         return "{", split_any(text[2:-2])
     if text[:1] in "([{" and text[-1:] in ")]}" and text[:1] and _closes_at_end(text):
@@ -299,17 +299,17 @@ def parts(text: str) -> tuple[str, list[str]]:
             return "{", inner
         if len(inner) > 1:
             return kind, inner
-        whole = text[1:-1] if kind == "()" else text
-    if len(ordered := split(whole, ";")) > 1:
+        unwrapped = text[1:-1] if kind == "()" else text
+    if len(ordered := split(unwrapped, ";")) > 1:
         return ";", ordered
-    return "", split_any(whole)
+    return "", split_any(unwrapped)
 
 
 def split_any(text: str) -> list[str]:
     """Parts at top-level semicolons, commas and the words and/or. `1,234` is one number."""
-    found = split(text, ";")
-    if len(found) > 1:
-        return found
+    ordered = split(text, ";")
+    if len(ordered) > 1:
+        return ordered
     pieces = [part for piece in split(text, ",") for part in AND.split(LAST.sub("", piece))]  # 1, 2, and 3
     if "\\begin" not in text:
         pieces = [part for piece in pieces for part in CELLS.split(piece)]

@@ -73,14 +73,14 @@ def expressions(answer: str, reference: str) -> Verdict:
         return wrong("the reference is no expression, and the texts differ")
     if not ours:
         return wrong("the answer is no expression")
-    one, other = value(answer, ours), value(reference, theirs)
-    if one is not None and other is not None:
-        return right() if _near(one, other) else wrong("another value")
+    our_value, their_value = value(answer, ours), value(reference, theirs)
+    if our_value is not None and their_value is not None:
+        return right() if _near(our_value, their_value) else wrong("another value")
     probed = probe(ours[0], theirs[0])
     if probed is not None:
         return right() if probed else wrong("another expression")
-    found = verify(theirs, ours, timeout_seconds=None, allow_set_relation_comp=True, raise_on_error=True)
-    return right() if found else wrong("another expression")
+    equal = verify(theirs, ours, timeout_seconds=None, allow_set_relation_comp=True, raise_on_error=True)
+    return right() if equal else wrong("another expression")
 
 
 def equations(answer: str, reference: str) -> Verdict:
@@ -141,24 +141,27 @@ def parsed(text: str) -> list[Any]:
         r"\\\1", DEGREES.sub(r"{(\1\\cdot\\frac{\\pi}{180})}", text).replace("**", "^").replace("≔", "=")
     )
     text = INSIDE.sub(r"\1\2", ROOT.sub(r"\\sqrt{\1}", text).replace("*", " \\cdot "))
-    found: list[Any] = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=None)
+    expressions: list[Any] = parse(f"${text}$", [LatexExtractionConfig()], parsing_timeout=None)
     if (
-        found
-        and isinstance(found[0], Expr)
-        and (letters := {s: {"e": E, "i": I}[s.name] for s in found[0].free_symbols if s.name in "ei"})
+        expressions
+        and isinstance(expressions[0], Expr)
+        and (letters := {s: {"e": E, "i": I}[s.name] for s in expressions[0].free_symbols if s.name in "ei"})
     ):
-        found = [found[0].subs(letters), *found[1:]]  # in some spellings they are letters to the grammar
-    if summed and found and isinstance(found[0], Expr):
-        found = [_evaluated(found[0]), *found[1:]]
-    return found
+        expressions = [
+            expressions[0].subs(letters),
+            *expressions[1:],
+        ]  # in some spellings they are letters to the grammar
+    if summed and expressions and isinstance(expressions[0], Expr):
+        expressions = [_evaluated(expressions[0]), *expressions[1:]]
+    return expressions
 
 
 def _evaluated(expression: Any) -> Any:
     """Finite sums and products of few terms, and those that have a closed form, as their value."""
     from sympy import Product, Sum
 
-    for each in expression.atoms(Sum, Product):
-        bounds: tuple[Any, ...] = tuple(each.limits[0])[1:] if len(each.limits) == 1 else ()
+    for operation in expression.atoms(Sum, Product):
+        bounds: tuple[Any, ...] = tuple(operation.limits[0])[1:] if len(operation.limits) == 1 else ()
         if len(bounds) == 2 and all(end.is_Integer for end in bounds) and bounds[1] - bounds[0] > MAX_TERMS:
             return expression
     return expression.doit()
@@ -192,7 +195,7 @@ def value(text: str, read: list[Any]) -> Number | None:
     return Number(Fraction(str(near)) if near.is_Float else Fraction(int(near.p), int(near.q)))
 
 
-def probe(one: Any, other: Any) -> bool | None:
+def probe(left: Any, right: Any) -> bool | None:
     """Whether two expressions have equal values at points of both signs: cheaper than simplifying their
     difference, and it cannot fail to see an identity. None where they are no functions of numbers (sets,
     matrices, relations, sums, undefined values).
@@ -201,17 +204,17 @@ def probe(one: Any, other: Any) -> bool | None:
     from sympy.core.function import AppliedUndef
 
     if (
-        not isinstance(one, Expr)
-        or not isinstance(other, Expr)
-        or one.has(*(unfit := (Derivative, Integral, Limit, Product, Sum, AppliedUndef)))
+        not isinstance(left, Expr)
+        or not isinstance(right, Expr)
+        or left.has(*(unfit := (Derivative, Integral, Limit, Product, Sum, AppliedUndef)))
     ):
         return None
-    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
-    if other.has(*unfit) or not symbols or len(symbols) > MAX_SYMBOLS or one.is_Matrix or other.is_Matrix:
+    symbols = sorted(left.free_symbols | right.free_symbols, key=str)
+    if right.has(*unfit) or not symbols or len(symbols) > MAX_SYMBOLS or left.is_Matrix or right.is_Matrix:
         return None
     compared = 0
     for point in points(symbols):
-        values = [expression.evalf(DIGITS, subs=point) for expression in (one, other)]
+        values = [expression.evalf(DIGITS, subs=point) for expression in (left, right)]
         if not all(value.is_number and value.is_finite for value in values):
             continue
         compared += 1
@@ -222,5 +225,7 @@ def probe(one: Any, other: Any) -> bool | None:
     return True if compared >= 3 else None
 
 
-def _near(one: Number, other: Number) -> bool:
-    return same(one, other) or abs(one.value - other.value) <= CLOSE * max(abs(one.value), abs(other.value))
+def _near(left: Number, right: Number) -> bool:
+    return same(left, right) or abs(left.value - right.value) <= CLOSE * max(
+        abs(left.value), abs(right.value)
+    )

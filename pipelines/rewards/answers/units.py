@@ -168,8 +168,8 @@ def unit(text: str) -> Unit | None:
             sign, place = -1, place + 1
             continue
         match = PIECE.match(rest)
-        found = None if match is None else _named(re.sub(r"\s+", "", match[1]))
-        if match is None or found is None:
+        known = None if match is None else _named(re.sub(r"\s+", "", match[1]))
+        if match is None or known is None:
             return None
         exponent = next((value for value in (match[2], match[3], match[5]) if value), None) or {
             "²": "2",
@@ -178,9 +178,12 @@ def unit(text: str) -> Unit | None:
         power = sign * int(exponent.replace(" ", ""))
         if abs(power) > 12:
             return None
-        factor *= found.factor**power
-        powers = [one + power * other for one, other in zip(powers, found.dimension or NONE, strict=True)]
-        pieces, celsius, degrees = pieces + 1, found.celsius, found.degrees
+        factor *= known.factor**power
+        powers = [
+            sum_so_far + power * added
+            for sum_so_far, added in zip(powers, known.dimension or NONE, strict=True)
+        ]
+        pieces, celsius, degrees = pieces + 1, known.celsius, known.degrees
         place += match.end()
     return (
         Unit(factor, tuple(powers), celsius=celsius and pieces == 1, degrees=degrees and pieces == 1)
@@ -208,8 +211,8 @@ def _split(text: str) -> list[Quantity] | None:
     rest = text.strip()
     while rest:
         match = HEAD.fullmatch(rest)
-        found = number(match[1]) if match else None
-        if match is None or found is None or len(parts) == 3:
+        value = number(match[1]) if match else None
+        if match is None or value is None or len(parts) == 3:
             return None
         tail = match[2]
         following = re.search(r"(?<=[A-Za-z\s])(?=\d)", tail) if "/" not in tail and "^" not in tail else None
@@ -229,7 +232,7 @@ def _split(text: str) -> list[Quantity] | None:
             ):
                 return None
             known = Unit(label=spelled.casefold())
-        parts.append(Quantity(found, known))
+        parts.append(Quantity(value, known))
     return parts
 
 
@@ -254,8 +257,8 @@ def _named(name: str) -> Unit | None:
         if name.casefold().startswith(prefix):
             return _prefixed(name[len(prefix) :], power)
     for prefix, power in PREFIXES.items():
-        if name.startswith(prefix) and (found := _prefixed(name[len(prefix) :], power)):
-            return found
+        if name.startswith(prefix) and (prefixed_unit := _prefixed(name[len(prefix) :], power)):
+            return prefixed_unit
     folded = name.casefold()
     if len(name) > 2 and folded in NAMES:
         return _unit(NAMES[folded], 0)
@@ -263,7 +266,7 @@ def _named(name: str) -> Unit | None:
 
 
 def _to_power(unit: Unit, power: int) -> Unit:
-    return Unit(unit.factor**power, tuple(power * each for each in unit.dimension or NONE))
+    return Unit(unit.factor**power, tuple(power * exponent for exponent in unit.dimension or NONE))
 
 
 def _prefixed(name: str, power: int) -> Unit | None:

@@ -57,8 +57,8 @@ class Workers:
         with ThreadPoolExecutor(self.params.processes) as threads:
             return [
                 verdict
-                for found in threads.map(lambda batch: self._batch(batch, require_units), batches)
-                for verdict in found
+                for verdicts in threads.map(lambda batch: self._batch(batch, require_units), batches)
+                for verdict in verdicts
             ]
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class Workers:
         """
         worker = self._take(fresh)
         try:
-            found = self._exchange(worker, batch, require_units)
+            verdicts = self._exchange(worker, batch, require_units)
         except (OSError, ValueError):
             self._drop(worker)
             if len(batch) == 1:
@@ -91,7 +91,7 @@ class Workers:
             raise
         with self._lock:
             self._idle.append(worker)
-        return found
+        return verdicts
 
     def _exchange(
         self, worker: subprocess.Popen[str], batch: Sequence[Pair], require_units: bool
@@ -101,10 +101,10 @@ class Workers:
         worker.stdin.write(json.dumps({"pairs": batch, "require_units": require_units}) + "\n")
         worker.stdin.flush()
         line = worker.stdout.readline()
-        found = [Verdict(*values) for values in json.loads(line)]
-        if len(found) != len(batch):
+        verdicts = [Verdict(*values) for values in json.loads(line)]
+        if len(verdicts) != len(batch):
             raise ValueError("an answer for another batch")
-        return found
+        return verdicts
 
     def _take(self, fresh: bool = False) -> subprocess.Popen[str]:
         with self._lock:
@@ -169,12 +169,12 @@ def _whole(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerPa
         os.close(writer)
         reason = ""
         with os.fdopen(reader, "rb") as stream:
-            for found in _lines(stream.fileno(), params.seconds * WALL):
-                if found is None:
+            for line in _lines(stream.fileno(), params.seconds * WALL):
+                if line is None:
                     reason = f"no result within {params.seconds * WALL:g} s"
                     os.kill(child, signal.SIGKILL)
                     break
-                done.append(json.loads(found))
+                done.append(json.loads(line))
         _, status = os.waitpid(child, 0)
         if len(done) < len(pairs):
             name = (
@@ -221,6 +221,6 @@ def _lines(descriptor: int, patience: float) -> Iterator[bytes | None]:
         data = os.read(descriptor, 65536)
         if not data:
             return
-        *whole, rest = (rest + data).split(b"\n")
-        yield from whole
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
         until = time.monotonic() + patience

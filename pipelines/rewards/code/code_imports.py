@@ -26,16 +26,18 @@ def imported(source: str) -> set[str]:
     tree = parse(source) if "import" in source else None
     if tree is None:
         return set()
-    optional = {id(one) for node in ast.walk(tree) if isinstance(node, ast.Try) for one in node.body}
-    found: set[str] = set()
+    optional = {
+        id(statement) for node in ast.walk(tree) if isinstance(node, ast.Try) for statement in node.body
+    }
+    modules: set[str] = set()
     for node in ast.walk(tree):
         if id(node) in optional:
             continue
         if isinstance(node, ast.Import):
-            found |= {name.name.partition(".")[0] for name in node.names}
+            modules |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.partition(".")[0])
-    return found
+            modules.add(node.module.partition(".")[0])
+    return modules
 
 
 def lacking(sources: Iterable[str], modules: Sequence[str]) -> set[str]:

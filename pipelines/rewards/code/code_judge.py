@@ -61,36 +61,38 @@ class CodeJudge:
         by_source: dict[str, list[Question]] = {}
         for record in records:
             by_source.setdefault(record.source, []).append(record)
-        for source, found in by_source.items():
-            self._check_imports(source, found)
-            shown = found[:: max(1, len(found) // SHOWN)][:SHOWN]
+        for source, problems in by_source.items():
+            self._check_imports(source, problems)
+            shown = problems[:: max(1, len(problems) // SHOWN)][:SHOWN]
             self._preflight(source, shown)
 
     def examine(self, responses: Sequence[Response]) -> list[Examined]:
         """Every response on public and on hidden tests apart, whatever `tests` says; with no public tests it
         survives them.
         """
-        found: dict[str, list[Sample]] = {}
+        samples_of: dict[str, list[Sample]] = {}
         for tests in ("public", "hidden"):
             with CodeTests(
                 self._options.model_copy(update={"tests": tests, "reward": "all_or_nothing"})
             ) as judge:
                 samples = judge.judge(_asked(responses))
-            found[tests] = samples
+            samples_of[tests] = samples
         return [
             Examined(
                 _status(hidden.result.statuses),
                 _parses(hidden.program),
-                public.passed or not _has_public(each),
+                public.passed or not _has_public(response),
                 None if hidden.verdict.outcome == "error" else hidden.passed,
             )
-            for each, public, hidden in zip(responses, found["public"], found["hidden"], strict=True)
+            for response, public, hidden in zip(
+                responses, samples_of["public"], samples_of["hidden"], strict=True
+            )
         ]
 
-    def _check_imports(self, source: str, found: Sequence[Question]) -> None:
+    def _check_imports(self, source: str, problems: Sequence[Question]) -> None:
         """Of all problems: tests that cannot run would make every program wrong, or an error, row by row."""
         needed: dict[str, list[str]] = {}
-        for record in found:
+        for record in problems:
             problem = read_answer(reference(record))
             tests = [
                 test.get("code", "") for name in ("public_tests", "hidden_tests") for test in problem[name]
@@ -100,12 +102,12 @@ class CodeJudge:
             ):
                 needed.setdefault(module, []).append(str(record.meta.get("id", record.id)))
         if needed:
-            told = "; ".join(
-                f"{module} in {len(ids)} of {len(found)} ({', '.join(ids[:3])})"
+            listed = "; ".join(
+                f"{module} in {len(ids)} of {len(problems)} ({', '.join(ids[:3])})"
                 for module, ids in sorted(needed.items())
             )
             raise CheckerFailed(
-                f"problems of {source} import modules that the sandbox does not have: {told}. It has the "
+                f"problems of {source} import modules that the sandbox does not have: {listed}. It has the "
                 f"standard library and `modules` of "
                 f"the reward ({', '.join(self._options.modules) or 'none'}): add them there, if installed, "
                 f"or exclude these problems"
@@ -115,8 +117,8 @@ class CodeJudge:
         solutions = [(str(read_answer(reference(record))["solution"]), record) for record in shown]
         known = [Response(record, (), solution, True) for solution, record in solutions if solution]
         failed = [
-            f"{each.record.meta.get('id', each.record.id)} ({verdict.reason})"
-            for each, verdict in zip(known, self.judge(known), strict=True)
+            f"{response.record.meta.get('id', response.record.id)} ({verdict.reason})"
+            for response, verdict in zip(known, self.judge(known), strict=True)
             if verdict.outcome != "right"
         ]
         if len(failed) > TOLERATED * len(known):
@@ -136,13 +138,13 @@ class CodeJudge:
 
 def reference(record: Question) -> str:
     """What `code_tests` judges against."""
-    found = record.meta.get("code")
-    return record.answer if found is None else json.dumps(found, ensure_ascii=False)
+    problem = record.meta.get("code")
+    return record.answer if problem is None else json.dumps(problem, ensure_ascii=False)
 
 
 def _asked(responses: Sequence[Response]) -> list[tuple[str, str, bool]]:
-    references = {id(each.record): reference(each.record) for each in responses}
-    return [(each.text, references[id(each.record)], each.finished) for each in responses]
+    references = {id(response.record): reference(response.record) for response in responses}
+    return [(response.text, references[id(response.record)], response.finished) for response in responses]
 
 
 def _status(statuses: Sequence[Status]) -> str:

@@ -172,10 +172,10 @@ def read_answer(answer: str) -> dict[str, Any]:
     JSON.
     """
     try:
-        found = json.loads(answer)
+        given = json.loads(answer)
     except (json.JSONDecodeError, RecursionError) as fault:
         raise ValueError(f"the reference is no JSON of a code problem: {fault}") from fault
-    if not isinstance(found, dict) or not set(found) <= set(FIELDS):
+    if not isinstance(given, dict) or not set(given) <= set(FIELDS):
         raise ValueError(f"the reference must be an object with {', '.join(FIELDS)}")
     problem = {
         "fn_name": None,
@@ -184,7 +184,7 @@ def read_answer(answer: str) -> dict[str, Any]:
         "public_tests": [],
         "hidden_tests": [],
         "solution": "",
-        **found,
+        **given,
     }
     for name in ("public_tests", "hidden_tests"):
         if not isinstance(problem[name], list) or not all(_is_test(test) for test in problem[name]):

@@ -108,31 +108,31 @@ def program_of(
         text = next(filter(None, tagged[-1][1::2]), "").strip("\n") + "\n"
     if not blocks:
         text = NAMED.sub("", text) if parse(text) is None or NAMED.match(text) else text
-        found = _bare(
+        program = _bare(
             text,
             fn_name if not starter or (fn_name and _defines(text, fn_name)) else None,
             bool(starter or fn_name),
         )
     elif fn_name:
-        found = _function(blocks, fn_name, frozenset(needs) | {fn_name}, given, starter)
+        program = _function(blocks, fn_name, frozenset(needs) | {fn_name}, given, starter)
     else:
-        found = _whole(blocks, reads)
+        program = _whole(blocks, reads)
     if not starter:
-        return found
-    if fn_name and _defines(found, fn_name):
-        return _with_preamble(found, starter, fn_name)
-    return starter + found
+        return program
+    if fn_name and _defines(program, fn_name):
+        return _with_preamble(program, starter, fn_name)
+    return starter + program
 
 
 def fenced(text: str) -> list[Block]:
     """Blocks that are Python by their tag, or have none."""
     lines, blocks, place = text.split("\n"), [], 0
     while place < len(lines):
-        found = OPEN.match(lines[place])
-        if not found:
+        fence = OPEN.match(lines[place])
+        if not fence:
             place += 1
             continue
-        mark, info = found["mark"], found["info"]
+        mark, info = fence["mark"], fence["info"]
         once = re.fullmatch(rf"(.*?){re.escape(mark)}{END_MARK}", info)
         if once:
             language, rest = _language(once[1])
@@ -149,7 +149,7 @@ def fenced(text: str) -> list[Block]:
             blocks.append(
                 Block(
                     _outdented(
-                        body, len(found["indent"]) + len(found["lead"]) if ">" not in found["lead"] else 0
+                        body, len(fence["indent"]) + len(fence["lead"]) if ">" not in fence["lead"] else 0
                     ),
                     language != "",
                 )
@@ -176,7 +176,9 @@ def defined(body: Sequence[ast.stmt]) -> set[str]:
             names |= set(_imported(node))
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names |= {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+            names |= {
+                name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
+            }
         elif isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
             names |= defined(
                 [
@@ -206,9 +208,9 @@ def _defines(source: str, name: str) -> bool:
 
 def _language(info: str) -> tuple[str, str]:
     """(tag, code on the fence's own line)."""
-    found = LANGUAGE.match(info)
-    assert found is not None
-    tag, rest = found[1] or found[2] or "", info[found.end() :]
+    match = LANGUAGE.match(info)
+    assert match is not None
+    tag, rest = match[1] or match[2] or "", info[match.end() :]
     if (
         tag
         and not PYTHON.fullmatch(tag)
@@ -240,15 +242,15 @@ def _body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list
     for place in range(start, len(lines)):
         if closing.match(lines[place]):
             ends.append((place, [*head, *lines[start:place]]))
-        elif (found := at_end.match(lines[place])) and not ends:
-            ends.append((place, [*head, *lines[start:place], found["code"]]))
+        elif (match := at_end.match(lines[place])) and not ends:
+            ends.append((place, [*head, *lines[start:place], match["code"]]))
         if (
             ends
             and (len(ends) == 1 or place == ends[-1][0])
             and (parse(textwrap.dedent("\n".join(ends[-1][1]))) or len(ends) > 8)
         ):
             return ends[-1][1], ends[-1][0] + 1
-        if ends and (found := OPEN.match(lines[place])) and found["info"].strip() and place > ends[0][0]:
+        if ends and (match := OPEN.match(lines[place])) and match["info"].strip() and place > ends[0][0]:
             break  # another block begins
     if ends:
         return ends[0][1], ends[0][0] + 1
@@ -294,12 +296,12 @@ def _whole(blocks: Sequence[Block], reads: bool) -> str:
     """The last block that is a program of its own, one that reads its input where there is some; else one
     with those that it uses.
     """
-    whole = [
+    programs = [
         block
         for block in blocks
         if (block.tree and block.runs and not _taken(block, blocks)) or _broken(block)
     ]
-    for wanted in ([block for block in whole if reads and READS.search(block.source)], whole):
+    for wanted in ([block for block in programs if reads and READS.search(block.source)], programs):
         if wanted:
             return wanted[-1].source
     for place in range(len(blocks) - 1, -1, -1):
@@ -382,16 +384,16 @@ def _definition_follows(lines: Sequence[str], place: int, fn_name: str) -> bool:
     )
 
 
-def _with_preamble(found: str, starter: str, fn_name: str) -> str:
+def _with_preamble(program: str, starter: str, fn_name: str) -> str:
     """The starter's imports and helpers before a program that repeats its signature and counts on them."""
     tree = (
         parse(starter)
         or parse(starter.rstrip() + "\n    pass\n")
         or parse(starter.rstrip() + "\n        pass\n")
     )
-    own = parse(found)
+    own = parse(program)
     if tree is None or own is None:
-        return found
+        return program
     there = defined(own.body)
     used = {node.id for node in ast.walk(own) if isinstance(node, ast.Name)}
     kept = [
@@ -402,9 +404,9 @@ def _with_preamble(found: str, starter: str, fn_name: str) -> str:
         and (names & used or "*" in names or isinstance(node, ast.FunctionDef | ast.ClassDef))
     ]
     if not kept:
-        return found
-    whole = "\n".join(ast.unparse(node) for node in kept) + "\n" + found
-    return whole if _compiles(whole) else found
+        return program
+    joined = "\n".join(ast.unparse(node) for node in kept) + "\n" + program
+    return joined if _compiles(joined) else program
 
 
 def _compiles(source: str) -> bool:

@@ -57,15 +57,17 @@ class VerifierJudge:
         response and a line that the prefilter knows are wrong without asking; no reference, no number and too
         much leak are errors.
         """
-        verdicts: list[Verdict | None] = [self._without_asking(each) for each in responses]
+        verdicts: list[Verdict | None] = [self._without_asking(response) for response in responses]
         asks = [
-            None if verdict else Ask(each.record.prompt, each.record.answer, final_step(each.text))
-            for each, verdict in zip(responses, verdicts, strict=True)
+            None
+            if verdict
+            else Ask(response.record.prompt, response.record.answer, final_step(response.text))
+            for response, verdict in zip(responses, verdicts, strict=True)
         ]
         readings = self.read([ask for ask in asks if ask])
-        found = iter(readings)
+        next_reading = iter(readings)
         return [
-            verdict or self._verdict(ask, next(found))
+            verdict or self._verdict(ask, next(next_reading))
             for verdict, ask in zip(verdicts, asks, strict=True)
             if verdict or ask
         ]

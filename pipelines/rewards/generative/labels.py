@@ -29,19 +29,19 @@ def find_labels(
     Spellings of several tokens are passed over: they are read at another position. Raises ValueError where a
     label has no spelling of one token, or both share one.
     """
-    found = Labels(_single(positive, encode), _single(negative, encode))
+    labels = Labels(_single(positive, encode), _single(negative, encode))
     for name, spellings, ids in (
-        ("positive", positive, found.positive),
-        ("negative", negative, found.negative),
+        ("positive", positive, labels.positive),
+        ("negative", negative, labels.negative),
     ):
         if not ids:
             raise ValueError(
                 f"no spelling of the {name} label ({', '.join(map(repr, spellings))}) is one token here; "
                 f"choose another pair"
             )
-    if both := set(found.positive) & set(found.negative):
+    if both := set(labels.positive) & set(labels.negative):
         raise ValueError(f"the labels share the tokens {sorted(both)}; choose another pair")
-    return found
+    return labels
 
 
 def _single(spellings: Sequence[str], encode: Callable[[str], Sequence[int]]) -> tuple[int, ...]:

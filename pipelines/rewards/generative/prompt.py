@@ -89,7 +89,7 @@ class JudgePrompt:
         """The template with its slots filled once, not again inside of what filled them."""
         first, last = self.marks
         shown = {**slots, "candidate": f"{first}{slots['candidate']}{last}"}
-        return re.sub(r"\{(question|candidate|key)\}", lambda found: shown[found[1]], self.text)
+        return re.sub(r"\{(question|candidate|key)\}", lambda match: shown[match[1]], self.text)
 
 
 def disarmed(text: str, control: re.Pattern[str] | None, marks: Sequence[str] = ()) -> str:

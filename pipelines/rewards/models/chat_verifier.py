@@ -85,8 +85,8 @@ class ChatLabels:
         before = self._encode(prompt)
 
         def after(spelling: str) -> list[int]:
-            whole = self._encode(prompt + spelling)
-            added = whole[len(before) :] if whole[: len(before)] == before else []
+            ids = self._encode(prompt + spelling)
+            added = ids[len(before) :] if ids[: len(before)] == before else []
             # a tokenizer without bytes knows only some spellings
             return [] if self._tokenizer.unk_token_id in added else added
 
@@ -98,9 +98,9 @@ def make_judge(options: ChatVerifierParams, provision: Provision) -> Judge:
     from transformers import AutoModelForCausalLM
 
     trust = provision.trust_remote_code
-    with provision.open_source(options.model, "model", options.revision) as found:
-        tokenizer = load_tokenizer(found, trust)
-        model = load_model(AutoModelForCausalLM, found, trust_remote_code=trust).eval()
+    with provision.open_source(options.model, "model", options.revision) as folder:
+        tokenizer = load_tokenizer(folder, trust)
+        model = load_model(AutoModelForCausalLM, folder, trust_remote_code=trust).eval()
     return VerifierJudge(
         ChatLabels(model, tokenizer, options.asking, provision.placement, provision.budget), options
     )

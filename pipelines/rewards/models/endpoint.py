@@ -107,9 +107,12 @@ class EndpointLabels:
             return read
         # a label of several tokens, or a server without log-probs
         first = next(iter(text.split()), "").strip(".,:;!*`'\"()[]")
-        for spellings, found in ((asking.positive, Reading(1.0, 0.0)), (asking.negative, Reading(0.0, 1.0))):
+        for spellings, reading in (
+            (asking.positive, Reading(1.0, 0.0)),
+            (asking.negative, Reading(0.0, 1.0)),
+        ):
             if first in {label.strip() for label in spellings}:
-                return found
+                return reading
         return f"unparsed: {text[:40]!r}"
 
 

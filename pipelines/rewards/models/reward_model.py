@@ -49,13 +49,13 @@ class RewardModelJudge:
         """
         verdicts = [wrong("cut off before the end")] * len(responses)
         limit, scored = context_size(self.model), []
-        for index, each in enumerate(responses):
-            length = len(each.record.prompt_ids) + len(each.ids)
-            if each.finished and length > limit:
+        for index, response in enumerate(responses):
+            length = len(response.record.prompt_ids) + len(response.ids)
+            if response.finished and length > limit:
                 verdicts[index] = error(
                     f"prompt and response have {length} tokens, the reward model's context {limit}"
                 )
-            elif each.finished:
+            elif response.finished:
                 scored.append(index)
         rows = [
             Segment((tuple(responses[index].record.prompt_ids),), responses[index].ids) for index in scored
@@ -72,13 +72,13 @@ class RewardModelJudge:
     def _outputs(self, rows: Sequence[Segment]) -> list[float]:
         if self.model.device != self._placement.device:
             self.model.to(self._placement.device)
-        found = [0.0] * len(rows)
+        scores = [0.0] * len(rows)
         with torch.no_grad(), self._placement.autocast():
             for group in cut(rows, self._budget, can_share(self.model)):
                 outputs = score_ends(self.model, [rows[index] for index in group])
                 for index, output in zip(group, outputs.tolist(), strict=True):
-                    found[index] = output
-        return found
+                    scores[index] = output
+        return scores
 
     def _verdict(self, output: float) -> Verdict:
         if not math.isfinite(output):

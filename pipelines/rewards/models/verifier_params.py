@@ -63,10 +63,10 @@ class AskingParams(Settings):
     def named(self, text: str) -> set[str]:
         """The sides that have a spelling which stands in `text` as a word of its own."""
         words = re.sub(r"\{(?:question|candidate|key)\}", " ", text)
-        found = {"positive": self.positive, "negative": self.negative}
+        spellings_of = {"positive": self.positive, "negative": self.negative}
         return {
             side
-            for side, spellings in found.items()
+            for side, spellings in spellings_of.items()
             if any(_stands(spelling.strip(), words) for spelling in spellings)
         }
 

@@ -23,8 +23,10 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     if reason:
         return wrong(reason)
     given = words(line)
-    found = any(given[start : start + len(wanted)] == wanted for start in range(len(given) - len(wanted) + 1))
-    reason = placed(line, answer) if found else "the last line does not contain the reference"
+    contained = any(
+        given[start : start + len(wanted)] == wanted for start in range(len(given) - len(wanted) + 1)
+    )
+    reason = placed(line, answer) if contained else "the last line does not contain the reference"
     return wrong(reason) if reason else right()
 
 

@@ -15,10 +15,10 @@ from pipelines.rewards.answers.words import words
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 
-def similarity(one: Collection[str], other: Collection[str]) -> float:
+def similarity(left: Collection[str], right: Collection[str]) -> float:
     """Jaccard similarity of two sets of words; 0 for two empty ones."""
-    union = set(one) | set(other)
-    return len(set(one) & set(other)) / len(union) if union else 0.0
+    union = set(left) | set(right)
+    return len(set(left) & set(right)) / len(union) if union else 0.0
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
@@ -31,10 +31,10 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     line, reason = last_line(text), stated_line(text, answer)[1]
     if not line:
         return wrong(reason)
-    found = similarity(words(line), wanted)
-    if found == 1:
+    score = similarity(words(line), wanted)
+    if score == 1:
         return wrong(reason) if reason else right()
-    return Verdict("wrong", found, f"similarity {found:.2f}")
+    return Verdict("wrong", score, f"similarity {score:.2f}")
 
 
 def respond(answer: str) -> str:

@@ -70,9 +70,9 @@ def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[
     verdicts: list[Verdict | None] = []
     asked: dict[Pair, list[int]] = {}
     for place, response in enumerate(responses):
-        found = _before(*response)
-        verdicts.append(found if isinstance(found, Verdict) else None)
-        for pair in () if isinstance(found, Verdict) else found:
+        early = _before(*response)
+        verdicts.append(early if isinstance(early, Verdict) else None)
+        for pair in () if isinstance(early, Verdict) else early:
             asked.setdefault(pair, []).append(place)
     for pair, verdict in zip(asked, (pool or workers()).compare(list(asked)) if asked else [], strict=True):
         for place in asked[pair]:
@@ -118,14 +118,14 @@ def _before(text: str, answer: str, finished: bool, question: str = "") -> Verdi
         return wrong("cut off before the end")
     if _broken(text):
         return error("the response is not valid Unicode")
-    found = final_answer_of(text)
-    if not found.text:
-        return wrong(found.reason or "no final answer")
-    if reason := _no_answer(found, text, reference):
+    stated = final_answer_of(text)
+    if not stated.text:
+        return wrong(stated.reason or "no final answer")
+    if reason := _no_answer(stated, text, reference):
         return wrong(reason)
     left: list[Pair] = []
     verdict: Verdict | None = None
-    for pair in readings(found.text, reference, question):
+    for pair in readings(stated.text, reference, question):
         verdict = quickly(*pair)
         if verdict is None:
             left.append(pair)
@@ -134,24 +134,24 @@ def _before(text: str, answer: str, finished: bool, question: str = "") -> Verdi
     return left or verdict or error("not compared")
 
 
-def _no_answer(found: Found, text: str, reference: str) -> str:
+def _no_answer(stated: Found, text: str, reference: str) -> str:
     """Why a last line that no mark or phrase calls the answer is none: it asks, refuses, guesses or plans."""
-    if found.stated:
+    if stated.stated:
         return ""
-    if ASKS.search(found.text) and not ASKS.search(reference):
+    if ASKS.search(stated.text) and not ASKS.search(reference):
         return "the answer is asked, not stated"
-    if found.text.rstrip("*_ ").endswith((":", "：")):
+    if stated.text.rstrip("*_ ").endswith((":", "：")):
         return "the last line announces what does not follow"
-    said = tidy(found.text)
+    said = tidy(stated.text)
     if CALCULATION.fullmatch(said) and "\n" in text.strip():
         return "the last line is a calculation, no answer"
     if UNEVALUATED.fullmatch(said) and number(said) is None and quantity(tidy(reference)) is not None:
         return "the last line is a calculation, no answer"
-    if ITEM.match(found.text) and not ITEM.match(reference):
+    if ITEM.match(stated.text) and not ITEM.match(reference):
         return "the last line is an item of a list"
     if CLAUSE.fullmatch(said) and not COUNTED.fullmatch(said) and tokens(said) != tokens(tidy(reference)):
         return "the last line is a sentence that begins with a number"
-    return uncommitted(found.text) if wordy(said) and tokens(said) != tokens(tidy(reference)) else ""
+    return uncommitted(stated.text) if wordy(said) and tokens(said) != tokens(tidy(reference)) else ""
 
 
 @lru_cache(maxsize=4096)

@@ -55,8 +55,8 @@ def letter(text: str) -> tuple[str, str]:
         return "", f"{marks} final answers"
     if reason := _withheld(text[-READ:]):
         return "", reason
-    found = settled((text.partition(MARK)[2] if marks else text)[-READ:])
-    return found, "" if found else "no option letter"
+    chosen = settled((text.partition(MARK)[2] if marks else text)[-READ:])
+    return chosen, "" if chosen else "no option letter"
 
 
 def _withheld(text: str) -> str:

@@ -62,16 +62,16 @@ class Meaning:
 def meaning(reference: str) -> Meaning | None:
     """Of a reference in its one form; None for any other text."""
     text = reference.strip().rstrip(".")
-    if found := HOLDER.fullmatch(text):
-        return Meaning("holder", (found[1], found[2]))
-    if found := ORDER.fullmatch(text):
-        return Meaning("order", (found[1], *re.findall(r", then the (\w+)", found[2])))
-    if found := RULE.fullmatch(text):
-        return Meaning("rule", (found[1], found[2])) if (found[1] == "no") == bool(found[3]) else None
-    if found := BOTH.fullmatch(text):
-        return Meaning("both", tuple(sorted([*found[1].split(", "), *filter(None, [found[2]])])))
-    if (found := AMOUNT.fullmatch(text)) and (value := number(found[1])) is not None:
-        return Meaning("amount", (str(value.value), found[2]))
+    if match := HOLDER.fullmatch(text):
+        return Meaning("holder", (match[1], match[2]))
+    if match := ORDER.fullmatch(text):
+        return Meaning("order", (match[1], *re.findall(r", then the (\w+)", match[2])))
+    if match := RULE.fullmatch(text):
+        return Meaning("rule", (match[1], match[2])) if (match[1] == "no") == bool(match[3]) else None
+    if match := BOTH.fullmatch(text):
+        return Meaning("both", tuple(sorted([*match[1].split(", "), *filter(None, [match[2]])])))
+    if (match := AMOUNT.fullmatch(text)) and (value := number(match[1])) is not None:
+        return Meaning("amount", (str(value.value), match[2]))
     return None
 
 
@@ -141,19 +141,19 @@ def _any(forms: tuple[str, ...], text: str, **values: str) -> bool:
 
 
 def _says_amount(text: str, value: str, unit: str) -> bool:
-    found = AMOUNT_FORM.fullmatch(text)
-    if found is None:
+    match = AMOUNT_FORM.fullmatch(text)
+    if match is None:
         return False
     # `forty two` is one number
-    for spelled, counted in ((found[1], found[2]), (" ".join(filter(None, found.groups())), None)):
+    for spelled, counted in ((match[1], match[2]), (" ".join(filter(None, match.groups())), None)):
         read = number(spelled)
         if read is not None and str(read.value) == value and counted in (None, unit):
             return True
-    parts = found[1].rsplit(" ", 1)  # `twelve coins` without more
+    parts = match[1].rsplit(" ", 1)  # `twelve coins` without more
     read = number(parts[0])
     return (
         len(parts) == 2
-        and found[2] is None
+        and match[2] is None
         and read is not None
         and str(read.value) == value
         and parts[1] == unit

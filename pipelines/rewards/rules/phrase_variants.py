@@ -36,8 +36,8 @@ def paraphrases(reference: str) -> list[str]:
 def near_misses(question: str, reference: str, rng: Random) -> list[str]:
     """Wrong answers close to the reference, built from the question's own words."""
     meant = _meaning(reference)
-    made = [wrong for wrong in _wrong(meant, question, rng) if not label(question, reference, wrong)]
-    return list(dict.fromkeys(made))
+    answers = [wrong for wrong in _wrong(meant, question, rng) if not label(question, reference, wrong)]
+    return list(dict.fromkeys(answers))
 
 
 def _meaning(reference: str) -> Meaning:
@@ -85,46 +85,46 @@ def _right(meant: Meaning) -> list[str]:
 
 
 def _wrong(meant: Meaning, question: str, rng: Random) -> list[str]:
-    values, made = meant.values, []
+    values, answers = meant.values, []
     if meant.kind == "holder":
         name, thing = values
         others = sorted(set(re.findall(r"\b[A-Z][a-z]+\b", question)) - {name, "Who"})
         for other in others:
-            made += [
+            answers += [
                 f"{other} has the {thing}",
                 other,
                 f"the {thing} is with {other}",
                 f"{name} or {other}",
                 f"{name} has the {thing}, not {other}",
             ]
-        made += [f"not {name}", f"{name} does not have the {thing}", f"{name} gave the {thing} away"]
+        answers += [f"not {name}", f"{name} does not have the {thing}", f"{name} gave the {thing} away"]
     elif meant.kind == "order":
         swapped = list(values)
         place = rng.randrange(len(values) - 1)
         swapped[place], swapped[place + 1] = swapped[place + 1], swapped[place]
-        made += [
+        answers += [
             _sequence(swapped),
             ", ".join(swapped),
             " before ".join(values[::-1]),
             " after ".join(values),
             _sequence(values[:-1]),
         ]
-        made += [_sequence(values[::-1]), f"not {_sequence(values)}"]
+        answers += [_sequence(values[::-1]), f"not {_sequence(values)}"]
     elif meant.kind == "amount":
         value, unit = int(values[0]), values[1]
         for other in {value + 1, value - 1, value + 10, abs(value - 10), value * 2} - {value}:
-            made += [f"{other} {unit}", f"it costs {other} {unit}"] + (
+            answers += [f"{other} {unit}", f"it costs {other} {unit}"] + (
                 [f"{in_words(other)} {unit}"] if 0 <= other < 100 else []
             )
-        made += [
+        answers += [
             f"{value} or {value + 1} {unit}",
             f"not {value} {unit}",
             f"-{value} {unit}",
             f"more than {value} {unit}",
         ]
     elif meant.kind == "rule":
-        made += _rule_forms(values[0] != "yes", values[1])
-        made += [
+        answers += _rule_forms(values[0] != "yes", values[1])
+        answers += [
             "yes and no",
             f"yes, {values[1]} are not allowed there",
             f"no, {values[1]} are allowed there",
@@ -133,11 +133,14 @@ def _wrong(meant: Meaning, question: str, rng: Random) -> list[str]:
     else:
         others = sorted(set(re.findall(r"\b[a-z]+\b", question)) - set(values) - STOP)
         for other in rng.sample(others, min(3, len(others))):
-            made += [f"both need {_listed([*values, other])}", f"both need {_listed([*values[:-1], other])}"]
+            answers += [
+                f"both need {_listed([*values, other])}",
+                f"both need {_listed([*values[:-1], other])}",
+            ]
         if len(values) > 1:
-            made.append(f"both need {_listed(values[:-1])}")
-        made += [f"both do not need {_listed(values)}", f"not {_listed(values)}"]
-    return made
+            answers.append(f"both need {_listed(values[:-1])}")
+        answers += [f"both do not need {_listed(values)}", f"not {_listed(values)}"]
+    return answers
 
 
 def _rule_forms(allowed: bool, animals: str) -> list[str]:

@@ -25,14 +25,14 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     if reason:
         return wrong(reason)
     alone = len(wanted) == 1 and wanted.isalpha()
-    found = (
+    contained = (
         re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", line, re.I) is not None
         if alone
         else wanted in line.casefold()
     )
     reason = (
         placed(line, answer, within_words=not alone)
-        if found
+        if contained
         else "the last line does not contain the reference"
     )
     return wrong(reason) if reason else right()

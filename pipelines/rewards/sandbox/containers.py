@@ -23,12 +23,12 @@ MAPPINGS = ("dict", "OrderedDict", "defaultdict", "Counter")
 
 def base(kind):
     """The container type that a class is or derives from, or None."""
-    for one in kind.__mro__:
-        if one in BUILTIN or (
-            (one.__module__, one.__qualname__) in OTHERS
-            and getattr(sys.modules.get(one.__module__), one.__name__, None) is one
+    for parent in kind.__mro__:
+        if parent in BUILTIN or (
+            (parent.__module__, parent.__qualname__) in OTHERS
+            and getattr(sys.modules.get(parent.__module__), parent.__name__, None) is parent
         ):
-            return one
+            return parent
     return None
 
 
@@ -48,17 +48,17 @@ class Entry:
         if kind == "list":
             return list(list.__iter__(value))
         if kind in MAPPINGS:
-            return [one for pair in base(type(value)).items(value) for one in pair]
+            return [item for pair in base(type(value)).items(value) for item in pair]
         if kind == "set":
             return list(set.__iter__(value))
         if kind in ("array", "ndarray", "bytearray"):
             return bytes(memoryview(value)) if kind == "bytearray" else value.tobytes()
         return list(value)
 
-    def unchanged(self, found):
-        if self.last is None or type(found) is bytes:
-            return found == self.last
-        return len(found) == len(self.last) and all(map(is_, found, self.last))
+    def unchanged(self, items):
+        if self.last is None or type(items) is bytes:
+            return items == self.last
+        return len(items) == len(self.last) and all(map(is_, items, self.last))
 
 
 class Shared:
@@ -111,25 +111,25 @@ class Shared:
                 done.add(key)
                 if entry.loading:
                     continue
-                found = entry.items()
-                if not entry.unchanged(found):
+                items = entry.items()
+                if not entry.unchanged(items):
                     head = self._head(entry) if entry.last is None else "0"
-                    pieces.append(f"[{key},{head},{self._content(entry, found)}]")
-                    now[key] = found
-        for key, found in now.items():
-            self._entries[key].last = found
+                    pieces.append(f"[{key},{head},{self._content(entry, items)}]")
+                    now[key] = items
+        for key, items in now.items():
+            self._entries[key].last = items
         return ",".join(pieces)
 
     def drop_unheld(self):
         """Keys of those that nothing on this side has held for a while."""
-        found = []
+        unheld = []
         for key, entry in self._entries.items():
             entry.idle = entry.idle + 1 if sys.getrefcount(entry.held) <= UNHELD else 0
             if entry.idle > KEPT:
-                found.append(key)
-        for key in found:
+                unheld.append(key)
+        for key in unheld:
             self.forget(key)
-        return found
+        return unheld
 
     def take(self, heap):
         """What the other side sent: new ones are made first, since they may hold each other."""
@@ -161,25 +161,25 @@ class Shared:
         own = "0,0" if base(type(value)) is type(value) else self._side.numbers(value)
         return f'["{entry.kind}",{extra},{own}]'
 
-    def _content(self, entry, found):
+    def _content(self, entry, items):
         """JSON of its items."""
         if entry.kind == "bytearray":
-            return f'["{found.hex()}"]'
+            return f'["{items.hex()}"]'
         if entry.kind == "ndarray":
             return values.sequence(entry.held.reshape(-1).tolist(), self._side.write)
-        return values.sequence(entry.held.tolist() if entry.kind == "array" else found, self._side.write)
+        return values.sequence(entry.held.tolist() if entry.kind == "array" else items, self._side.write)
 
     def _make(self, key, kind, extra, class_number, number):
         if type(key) is not int or key in self._entries:
             raise ValueError("no key of a container")
-        made = self._new(
+        container = self._new(
             kind, self._side.read(extra), self._side.theirs(class_number) if class_number else None
         )
-        entry = Entry(made, kind)
+        entry = Entry(container, kind)
         entry.loading = True
         self._keep(key, entry)
         if number:
-            self._side.know(number, made)
+            self._side.know(number, container)
 
     def _new(self, kind, extra, mirrored):
         if kind in ("list", "dict", "set", "bytearray"):
@@ -193,12 +193,12 @@ class Shared:
         plain = getattr(__import__(module), kind)
         if kind == "array":
             return plain(extra)
-        made = plain.__new__(mirrored or plain)
+        container = plain.__new__(mirrored or plain)
         if kind == "deque":
-            plain.__init__(made, (), extra)
+            plain.__init__(container, (), extra)
         elif kind == "defaultdict":
-            plain.__init__(made, extra)
-        return made
+            plain.__init__(container, extra)
+        return container
 
     def _array(self, dtype, shape):
         import re
@@ -210,23 +210,23 @@ class Shared:
         return numpy.zeros(shape, dtype)
 
     def _fill(self, entry, content):
-        found, value, kind = values.items(content, self._side.read), entry.held, entry.kind
+        items, value, kind = values.items(content, self._side.read), entry.held, entry.kind
         if kind == "list":
-            list.__setitem__(value, slice(None), found)
+            list.__setitem__(value, slice(None), items)
         elif kind in MAPPINGS:
             plain = base(type(value))
             plain.clear(value)
-            for place in range(0, len(found), 2):
-                plain.__setitem__(value, found[place], found[place + 1])
+            for place in range(0, len(items), 2):
+                plain.__setitem__(value, items[place], items[place + 1])
         elif kind == "set":
             set.clear(value)
-            set.update(value, found)
+            set.update(value, items)
         elif kind == "bytearray":
-            value[:] = bytes.fromhex(found[0])
+            value[:] = bytes.fromhex(items[0])
         elif kind == "ndarray":
-            value.flat[:] = found
+            value.flat[:] = items
         elif kind == "array":
-            value[:] = type(value)(value.typecode, found)
+            value[:] = type(value)(value.typecode, items)
         else:
             value.clear()
-            value.extend(found)
+            value.extend(items)

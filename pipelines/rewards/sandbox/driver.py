@@ -97,17 +97,17 @@ def run_assert(job, side):
     }
     wanted -= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     wanted -= {
-        one.asname or one.name
+        alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
-        for one in node.names
+        for alias in node.names
     }
     wanted = (wanted - set(space) - set(dir(builtins)) - set(job["names"])) | (
         {job["name"]} if job["name"] else set()
     )
-    found = dict(side.ask("find", tuple(sorted(wanted))))
+    objects = dict(side.ask("find", tuple(sorted(wanted))))
     for name in wanted:
-        space[name] = found.get(name, NotThere(name))
+        space[name] = objects.get(name, NotThere(name))
         if name in job["classes"]:
             side.name(space[name])
     for name in job["names"]:
@@ -149,9 +149,9 @@ def number_keys(value):
     return value
 
 
-def first(found):
+def first(expected):
     """APPS wraps some expected values in a list of one."""
-    return found[0] if len(found) == 1 else found
+    return expected[0] if len(expected) == 1 else expected
 
 
 def agree(value, expected):

@@ -105,7 +105,7 @@ def package_paths(names: Sequence[str]) -> list[Path]:
 
     Raises LookupError with the names that are not installed.
     """
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     missing = []
     for name in names:
         try:
@@ -118,13 +118,13 @@ def package_paths(names: Sequence[str]) -> list[Path]:
             for file in files
             if ".." not in file.parts
         }
-        found |= dict.fromkeys(sorted(path for path in tops if path.exists() and path.name != "__pycache__"))
+        paths |= dict.fromkeys(sorted(path for path in tops if path.exists() and path.name != "__pycache__"))
     if missing:
         raise LookupError(
             f"{', '.join(missing)} of `modules` not installed here: pip install {' '.join(missing)}, or take "
             f"it out of `modules`"
         )
-    return list(found)
+    return list(paths)
 
 
 def _top(file: PackagePath) -> Path:
@@ -182,8 +182,8 @@ def _parents(path: Path) -> list[str]:
 
 def _libpython() -> list[str]:
     folder, name = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
-    found = Path(str(folder)) / str(name)
-    return [str(found)] if sysconfig.get_config_var("Py_ENABLE_SHARED") and found.exists() else []
+    library = Path(str(folder)) / str(name)
+    return [str(library)] if sysconfig.get_config_var("Py_ENABLE_SHARED") and library.exists() else []
 
 
 def _largest_uid_range() -> tuple[int, int]:

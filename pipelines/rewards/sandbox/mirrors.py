@@ -100,7 +100,7 @@ class MirrorType(type):
     def __contains__(cls, item):
         if cls._side.may_ask(cls, item):
             return cls._side.ask("special", cls, "__contains__", item)
-        return any(one is item or one == item for one in cls)
+        return any(member is item or member == item for member in cls)
 
     def __bool__(cls):
         return True
@@ -155,11 +155,11 @@ def special(name):
         if name == "__contains__" and not side.may_ask(self, args[0]):
             return any(item is args[0] or item == args[0] for item in self)
         known = binary and side.is_made(self)
-        found = side.ask("special", self, name, *args)
+        result = side.ask("special", self, name, *args)
         if known:
             side.made(type(self), self, known)
-            side.made(type(self), found, known)
-        return found
+            side.made(type(self), result, known)
+        return result
 
     ask.__name__ = name
     return ask
@@ -184,16 +184,16 @@ def mirror_class(side, name, module, bases, specials, methods):
     """The class that stands for one of the other side's. `bases`: mirrored classes and builtin ones, checked
     by who calls.
     """
-    space = {one: special(one) for one in specials}
+    space = {special_name: special(special_name) for special_name in specials}
     if "__eq__" in specials and "__hash__" not in specials:
         space["__hash__"] = None
     if name in ("function", "method") and module == "builtins":
         space["__class__"] = property(lambda self: type(special))  # isinstance() and inspect look there
         space["__doc__"] = property(lambda self: type(self)._side.ask("get", self, "__doc__"))
     holder = next((base for base in bases if containers.base(base)), None)
-    for one in methods if holder else ():
-        if hasattr(holder, one) and not isinstance(holder, MirrorType):
-            space[one] = overridden(holder, one)
+    for method_name in methods if holder else ():
+        if hasattr(holder, method_name) and not isinstance(holder, MirrorType):
+            space[method_name] = overridden(holder, method_name)
     space |= {"_methods": frozenset(methods), "__module__": module}
     if not any(isinstance(base, MirrorType) for base in bases):
         bases = (Mirror, *bases)
@@ -210,8 +210,8 @@ def steps(side, iterator):
     taken, sent = 0, None
     while True:
         try:
-            found, end, value = side.ask("step", iterator[0], sent, 1 if taken < 16 else min(taken, 1024))
-            for item in found:
+            items, end, value = side.ask("step", iterator[0], sent, 1 if taken < 16 else min(taken, 1024))
+            for item in items:
                 taken += 1
                 sent = yield item
         except GeneratorExit:

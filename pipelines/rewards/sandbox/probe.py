@@ -22,7 +22,7 @@ LEFT_OUT = ("_tkinter", "_dbm", "_gdbm", "_test", "_xx", "xx")
 def extensions() -> list[str]:
     """Standard modules in C that can be imported here: those whose libraries a sandbox might lack."""
     names = sorted(name for name in sys.stdlib_module_names if not name.startswith(LEFT_OUT))
-    return [name for name in names if (found := find_spec(name)) and (found.origin or "").endswith(".so")]
+    return [name for name in names if (spec := find_spec(name)) and (spec.origin or "").endswith(".so")]
 
 
 def look_around(modules: list[str]) -> str:

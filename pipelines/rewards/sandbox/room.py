@@ -17,8 +17,8 @@ def workers_that_fit(wanted: int, limits: SandboxLimits) -> int:
     """At least 1. Each worker has a sandbox for the program and one for its tests, with memory and files of
     their own.
     """
-    each = 2 * (limits.memory_mb + limits.tmp_mb + 1) * MIB
-    return max(1, min(wanted, int(SHARE * _free() // each)))
+    per_worker = 2 * (limits.memory_mb + limits.tmp_mb + 1) * MIB
+    return max(1, min(wanted, int(SHARE * _free() // per_worker)))
 
 
 def _free() -> int:

@@ -137,8 +137,8 @@ def items(held, read):
     return held if are_scalars(held) else [read(item) for item in held]
 
 
-def _read_known(found):
-    module, name, *rest = found
+def _read_known(items):
+    module, name, *rest = items
     if (module, name) not in KNOWN or not are_scalars(rest):
         raise ValueError("no such value")
     kind = getattr(__import__(module), name)
@@ -147,14 +147,14 @@ def _read_known(found):
 
 READERS: dict = {
     "f": frozenset,
-    "c": lambda found: complex(*map(float, found)),
-    "r": lambda found: range(*found),
-    "s": lambda found: slice(*found),
-    "K": lambda found: dict.fromkeys(found).keys(),
-    "V": lambda found: dict(enumerate(found)).values(),
-    "I": lambda found: dict(found).items(),
-    "e": lambda found: ...,
-    "u": lambda found: NotImplemented,
+    "c": lambda items: complex(*map(float, items)),
+    "r": lambda items: range(*items),
+    "s": lambda items: slice(*items),
+    "K": lambda items: dict.fromkeys(items).keys(),
+    "V": lambda items: dict(enumerate(items)).values(),
+    "I": lambda items: dict(items).items(),
+    "e": lambda items: ...,
+    "u": lambda items: NotImplemented,
     "k": _read_known,
 }
 

@@ -102,18 +102,21 @@ class Watch:
         if passed < PERIOD:
             return
         self._last = now
-        found = self._processes()
-        self._check_time(found, passed, now)
-        for sandbox, processes in zip(self._sandboxes, found, strict=True):
+        by_sandbox = self._processes()
+        self._check_time(by_sandbox, passed, now)
+        for sandbox, processes in zip(self._sandboxes, by_sandbox, strict=True):
             self._check_memory(processes)
             self._check_files(sandbox, processes)
 
-    def _check_time(self, found: Sequence[Sequence[Process]], passed: float, now: float) -> None:
+    def _check_time(self, by_sandbox: Sequence[Sequence[Process]], passed: float, now: float) -> None:
         limits = self._limits
-        self.cpu = max(0.0, sum(process.cpu for process in found[0]) - self._spent_before - OWN_CPU)
+        self.cpu = max(0.0, sum(process.cpu for process in by_sandbox[0]) - self._spent_before - OWN_CPU)
         if self.cpu > self._allowed_cpu:
             raise Stopped(Outcome(Status.TIMEOUT, f"{self.cpu:.1f} s of CPU time"))
-        if not any(process.runs for processes in found for process in processes) and not self._our_turn():
+        if (
+            not any(process.runs for processes in by_sandbox for process in processes)
+            and not self._our_turn()
+        ):
             self.idle += passed
         if self.idle > self._allowed_idle:
             raise Stopped(Outcome(Status.TIMEOUT, f"slept or waited for {self.idle:.1f} s"))
@@ -141,17 +144,17 @@ class Watch:
             return
         for place in ("tmp", "dev/shm"):
             try:
-                found = os.statvfs(f"/proc/{processes[-1].pid}/root/{place}")
+                usage = os.statvfs(f"/proc/{processes[-1].pid}/root/{place}")
             except OSError:
                 continue
-            if found.f_files - found.f_ffree > self._limits.files:
+            if usage.f_files - usage.f_ffree > self._limits.files:
                 raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.files} files and folders"))
 
     def _processes(self) -> list[list[Process]]:
         """Those of each sandbox, its first ones before their children. What belongs to none is not asked
         again.
         """
-        found: list[list[Process]] = [[] for _ in self._sandboxes]
+        by_sandbox: list[list[Process]] = [[] for _ in self._sandboxes]
         owners = {sandbox.pid: place for place, sandbox in enumerate(self._sandboxes)}
         known = [
             process
@@ -167,10 +170,10 @@ class Watch:
                     others.append(process)
                 else:
                     owners[process.pid] = owner
-                    found[owner].append(process)
+                    by_sandbox[owner].append(process)
             known = others
         self._foreign.update(process.pid for process in known)
-        return found
+        return by_sandbox
 
 
 def _process(pid: int) -> Process | None:

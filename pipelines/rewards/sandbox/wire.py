@@ -137,7 +137,7 @@ class Side:
     def _check(self, what, target, rest):
         if what == "stdin":
             if target not in ("input", "read", "readline") or not all(
-                type(one) in (int, str) for one in rest
+                type(argument) in (int, str) for argument in rest
             ):
                 raise ValueError("no request of standard input")
             return
@@ -305,15 +305,15 @@ class Side:
         if tag in "wg":
             stands = _Number(number)
             self._theirs_ids[id(stands)] = number
-            made = (mirrors.awaited if tag == "w" else mirrors.steps)(self, [stands])
+            mirror = (mirrors.awaited if tag == "w" else mirrors.steps)(self, [stands])
         elif tag == "x":
-            made = self._exception(self.read(held[1]), self.read(held[2]))
+            mirror = self._exception(self.read(held[1]), self.read(held[2]))
         elif tag == "v":
             kind, value = self._theirs[held[1]], self.read(held[2])
-            made = values.plain_base(kind).__new__(kind, value)
+            mirror = values.plain_base(kind).__new__(kind, value)
         else:
-            made = object.__new__(self._theirs[held[1]])
-        return self.know(number, made)
+            mirror = object.__new__(self._theirs[held[1]])
+        return self.know(number, mirror)
 
     def _named_object(self, module, name):
         """A class or function of the standard library; from the program only classes that hold values, and
@@ -322,10 +322,10 @@ class Side:
         if type(module) is not str or module.partition(".")[0] not in sys.stdlib_module_names:
             raise ValueError("no such module")
         __import__(module)
-        found = getattr(sys.modules[module], name)
-        if self.guarded and not _may_be_named(found):
+        named = getattr(sys.modules[module], name)
+        if self.guarded and not _may_be_named(named):
             raise ValueError("no such class")
-        return found
+        return named
 
     def know(self, number, mirror):
         """`mirror` stands for the other side's object of that number."""
@@ -342,11 +342,11 @@ class Side:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError("it raises what is no exception")
         try:
-            made = kind.__new__(kind, *args) if isinstance(kind, mirrors.MirrorType) else kind(*args)  # type: ignore[arg-type]
+            error = kind.__new__(kind, *args) if isinstance(kind, mirrors.MirrorType) else kind(*args)  # type: ignore[arg-type]
         except values.BROKEN:
-            made = kind.__new__(kind)  # type: ignore[arg-type]
-        BaseException.args.__set__(made, args)  # type: ignore[attr-defined]
-        return self._flagged(made)
+            error = kind.__new__(kind)  # type: ignore[arg-type]
+        BaseException.args.__set__(error, args)  # type: ignore[attr-defined]
+        return self._flagged(error)
 
     def _flagged(self, error):
         """An error of the other side's making."""
@@ -357,15 +357,15 @@ class Side:
         """A class of the other side, as a class here. Only builtin bases that hold plain values, and
         exceptions.
         """
-        if type(number) is not int or not all(type(one) is str for one in (name, module, *asked, *methods)):
+        if type(number) is not int or not all(type(text) is str for text in (name, module, *asked, *methods)):
             raise ValueError("no class")
-        found = [self.read(base) for base in bases]
-        kept = [base for base in found if isinstance(base, mirrors.MirrorType) or _is_base(base)]
-        asked = [one for one in asked if one in mirrors.DUNDERS]
-        if any(isinstance(one, type) and (values.plain_base(one) or one is bool) for one in kept):
-            asked = [one for one in asked if one in mirrors.OF_PLAIN]
-        elif any(containers.base(one) for one in kept):
-            asked = [one for one in asked if one in mirrors.OF_CONTAINER]
+        mirrored = [self.read(base) for base in bases]
+        kept = [base for base in mirrored if isinstance(base, mirrors.MirrorType) or _is_base(base)]
+        asked = [special for special in asked if special in mirrors.DUNDERS]
+        if any(isinstance(base, type) and (values.plain_base(base) or base is bool) for base in kept):
+            asked = [special for special in asked if special in mirrors.OF_PLAIN]
+        elif any(containers.base(base) for base in kept):
+            asked = [special for special in asked if special in mirrors.OF_CONTAINER]
         self.know(number, mirrors.mirror_class(self, name, module, tuple(kept), asked, methods))
 
 
@@ -378,19 +378,19 @@ class _Number:
 
 def _step(iterator, sent, most):
     """(items, "more" | "end" | "error", value): at most so many, and none after one that is not a scalar."""
-    found: list = []
-    while len(found) < most:
+    items: list = []
+    while len(items) < most:
         try:
             item = next(iterator) if sent is None else iterator.send(sent)
         except StopIteration as stop:
-            return tuple(found), "end", stop.value
+            return tuple(items), "end", stop.value
         except BaseException as error:  # noqa: BLE001 - raised on the other side, behind the items before it
-            return tuple(found), "error", error.with_traceback(None)
-        found.append(item)
+            return tuple(items), "error", error.with_traceback(None)
+        items.append(item)
         sent = None
         if type(item) not in values.SCALARS:
             break
-    return tuple(found), "more", None
+    return tuple(items), "more", None
 
 
 def _what_it_has(kind):
@@ -399,15 +399,15 @@ def _what_it_has(kind):
     """
     asked: dict = {}
     methods: dict = {}
-    for one in kind.__mro__:
+    for parent in kind.__mro__:
         if (
-            one is object
-            or one in values.PLAIN
-            or containers.base(one) is one
-            or (one.__module__ == "builtins" and issubclass(one, BaseException))
+            parent is object
+            or parent in values.PLAIN
+            or containers.base(parent) is parent
+            or (parent.__module__ == "builtins" and issubclass(parent, BaseException))
         ):
             continue
-        for name, value in vars(one).items():
+        for name, value in vars(parent).items():
             if name in mirrors.DUNDERS:
                 asked.setdefault(name, value is not None)
             elif isinstance(value, types.FunctionType) and not name.startswith("__"):

@@ -13,9 +13,9 @@ def checksums(model: Any) -> list[int]:
 
     Autograd's version counters do not do: fused optimisers leave them as they were.
     """
-    whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}
     sums = [
-        parameter.detach().view(whole[parameter.element_size()]).sum(dtype=torch.int64)
+        parameter.detach().view(integers[parameter.element_size()]).sum(dtype=torch.int64)
         for parameter in model.parameters()
     ]
     return torch.stack(sums).tolist()

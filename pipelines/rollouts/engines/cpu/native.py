@@ -129,11 +129,11 @@ def lane_sum(typing: Any, value: Any) -> Any:
 @njit(**COMPILED)
 def dot(left: Any, right: Any, at: int, count: int) -> Any:
     """The inner product of two flat arrays, `count` numbers from `at` on."""
-    sums, whole = broadcast(ZERO), count - count % LANES
-    for i in range(at, at + whole, LANES):
+    sums, vectorised = broadcast(ZERO), count - count % LANES
+    for i in range(at, at + vectorised, LANES):
         sums = multiply_add(load(left, i), load(right, i), sums)
     total = lane_sum(sums)
-    for i in range(at + whole, at + count):
+    for i in range(at + vectorised, at + count):
         total += left[i] * right[i]
     return total
 
@@ -148,10 +148,10 @@ def exponentials(values: Any, powers: Any, count: int) -> None:
     scales = powers.view(np.float32)
     for i in range(count):
         x = np.float32(-88) if values[i] < np.float32(-88) else values[i]
-        whole = np.floor(x * LOG2_E + np.float32(0.5))
+        exponent = np.floor(x * LOG2_E + np.float32(0.5))
         # 2^n by its bits; 2^-127 comes out as 0
-        powers[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-        y = x - whole * LN_2 - whole * LN_2_REST
+        powers[i] = (np.int32(exponent) + np.int32(127)) << np.int32(23)
+        y = x - exponent * LN_2 - exponent * LN_2_REST
         series = np.float32(1 / 5040)
         series = series * y + np.float32(1 / 720)
         series = series * y + np.float32(1 / 120)
