@@ -247,13 +247,13 @@ def _hollow(root: Path, params: Any, base: Any) -> Any:
 
 def sandbox(needed: bool = True) -> Iterator[Finding]:
     """Whether programs can be judged here; `needed` where a reward of the configured run does so."""
-    from pipelines.rewards.sandbox.probe import fault_of, modes, working_mode
+    from pipelines.rewards.sandbox.probe import candidate_modes, mode_fault, working_mode
 
     mode = working_mode()
     said = (
         f"bubblewrap works, as {mode}; standard modules import in it"
         if mode
-        else "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
+        else "; ".join(f"as {mode}: {mode_fault(mode)}" for mode in candidate_modes())
     )
     mend = (
         "apt-get install bubblewrap, and allow user namespaces or run as root; only rewards that run code "

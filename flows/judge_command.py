@@ -19,8 +19,8 @@ from typing import IO, TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from pipelines.rewards.judge import Judge, Response, RuleJudge
+from pipelines.rewards.response_file import read_row
 from pipelines.rewards.reward_params import JUDGE
-from pipelines.rewards.row import read_row
 from pipelines.rewards.verdict import Verdict, error
 from pipelines.seams import load
 

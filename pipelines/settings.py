@@ -274,7 +274,7 @@ def _read_constants(path: Path, *_: int) -> dict[str, Any]:
 
 # named by corpora and by rewards, which do not know each other
 RULE = Seam("pipelines.rewards", "check(text, answer, finished)")
-JUDGING = Seam("pipelines.rewards", "make_judge(options, provision)")
+JUDGING = Seam("pipelines.rewards", "make_judge(options, context)")
 
 
 @dataclass(frozen=True)

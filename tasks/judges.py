@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
-from pipelines.rewards.judge import Judge, Provision, RuleJudge
+from pipelines.rewards.judge import Judge, JudgeContext, RuleJudge
 from pipelines.rewards.reward_params import JUDGE, JudgeParams
 from pipelines.seams import load
 from pipelines.settings import Choice
@@ -27,10 +27,10 @@ def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placemen
     folder: Path | None = None
     with suppress(KeyError):  # not declared: none of its own, or the judge says that it is missing
         folder = stage.input(f"models/{getattr(reward, 'model', reward.kind)}/model")
-    provision = Provision(
+    context = JudgeContext(
         folder, tokens, placement, execution.micro_batch_tokens, execution.trust_remote_code, opener(stage)
     )
-    judge: Judge = module.make_judge(reward, provision)
+    judge: Judge = module.make_judge(reward, context)
     return judge
 
 

@@ -12,8 +12,8 @@ from pipelines.corpora.judgement import Judgement, distinct, read_judgements
 from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models import policy
 from pipelines.models.policy import context_size
-from pipelines.rewards.generative.reading import Reading, soft
-from pipelines.rewards.models.verifier import Asking, OwnLabels, save_facts
+from pipelines.rewards.generative.reading import LabelProbabilities, soft_reward
+from pipelines.rewards.models.verifier import VerifierLabels, VerifierPrompt, save_facts
 from pipelines.training.supervised import Demonstrations
 from pipelines.training.verifier_training import Example, ask_of, examples, fit_temperature, with_negatives
 from tasks.fine_tuning import learn, publish
@@ -30,7 +30,7 @@ def run(stage: Stage) -> None:
     model, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=execution.trust_remote_code
     )
-    asking = Asking.of(settings.asking, tokens)
+    asking = VerifierPrompt.of(settings.asking, tokens)
     folder = stage.input(f"data/{settings.data}/judgements")
     read = read_judgements(folder / "train.jsonl")
     judgements = distinct(read) if settings.distinct else read
@@ -53,7 +53,7 @@ def run(stage: Stage) -> None:
     }
     with engine.gathered() as whole:
         if training.ranks.is_first:
-            labels = OwnLabels(whole.eval(), asking, training.placement, execution.micro_batch_tokens)
+            labels = VerifierLabels(whole.eval(), asking, training.placement, execution.micro_batch_tokens)
             readings = labels.read([ask_of(row) for row in calib])
             temperature = fit_temperature(readings, [row.label for row in calib])
             facts |= {
@@ -67,7 +67,7 @@ def run(stage: Stage) -> None:
 
 
 def _examples(
-    rows: Sequence[Judgement], asking: Asking, limit: int, settings: VerifierRun, file: str
+    rows: Sequence[Judgement], asking: VerifierPrompt, limit: int, settings: VerifierRun, file: str
 ) -> list[Example]:
     """ValueError where more judgements than allowed cannot be asked."""
     found, reasons = examples(rows, asking, limit)
@@ -82,13 +82,14 @@ def _examples(
 
 
 def _calibration(
-    rows: Sequence[Judgement], readings: Sequence[Reading | str], temperature: float, seed: int
+    rows: Sequence[Judgement], readings: Sequence[LabelProbabilities | str], temperature: float, seed: int
 ) -> Mapping[str, Any]:
     """Agreement with the calibration labels, before and after the temperature."""
     found: dict[str, Any] = {}
     for key, heat in (("before", 1.0), ("after", temperature)):
         chances = [
-            soft(each, heat) if isinstance(each, Reading) and each.finite else None for each in readings
+            soft_reward(each, heat) if isinstance(each, LabelProbabilities) and each.finite else None
+            for each in readings
         ]
         judged = [
             JudgedAnswer(row.question_id, row.label, None if chance is None else int(chance > 0.5), chance)

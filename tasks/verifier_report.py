@@ -17,7 +17,7 @@ from pipelines.evaluation.agreement import JudgedAnswer, agreement, by_subject, 
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
-from pipelines.rewards.judge import Judge, Provision, Response, RuleJudge
+from pipelines.rewards.judge import Judge, JudgeContext, Response, RuleJudge
 from pipelines.rewards.models.verifier import make_judge
 from pipelines.rewards.verdict import Verdict
 from pipelines.seams import load
@@ -41,7 +41,7 @@ def run(stage: Stage) -> None:
     judged = stage.input(f"data/{data}/judgements")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     folder = stage.input(f"models/{name}/model")
-    provision = Provision(
+    context = JudgeContext(
         folder,
         Tokens.load(folder),
         placement,
@@ -49,7 +49,7 @@ def run(stage: Stage) -> None:
         execution.trust_remote_code,
         opener(stage),
     )
-    model = make_judge(settings.reading, provision)
+    model = make_judge(settings.reading, context)
     judges: dict[str, Judge] = {MODEL: model}
     judges |= {arm.rule: RuleJudge(load("pipelines.rewards", arm.rule)) for arm in settings.rules}
     rows = read_judgements(judged / "heldout.jsonl")

@@ -139,8 +139,8 @@ class RuleJudge:
 
 
 @dataclass(frozen=True)
-class Provision:
-    """What a module with `make_judge(options, provision) -> Judge` is given: the folder of the judge's own
+class JudgeContext:
+    """What a module with `make_judge(options, context) -> Judge` is given: the folder of the judge's own
     model where the stage has one, `tokens` of the policy, and how to run: `budget` is the tokens of a forward
     pass.
     """

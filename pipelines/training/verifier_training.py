@@ -18,10 +18,10 @@ import numpy as np
 
 from pipelines.corpora.judgement import Judgement
 from pipelines.evaluation.calibration import temperature
-from pipelines.rewards.generative.judge import Ask
+from pipelines.rewards.generative.judge import JudgeQuery
 from pipelines.rewards.generative.prompt import final_step
-from pipelines.rewards.generative.reading import Reading, soft
-from pipelines.rewards.models.verifier import Asking
+from pipelines.rewards.generative.reading import LabelProbabilities, soft_reward
+from pipelines.rewards.models.verifier import VerifierPrompt
 from pipelines.training.verifier_params import NegativesParams
 
 CHARACTERS = string.ascii_letters + string.digits + " .,:;-_*{}()<>|`#=+"
@@ -36,13 +36,13 @@ class Example:
     response_ids: list[int]
 
 
-def ask_of(judgement: Judgement) -> Ask:
+def ask_of(judgement: Judgement) -> JudgeQuery:
     """What a verifier is shown of it."""
-    return Ask(judgement.question, judgement.reference, final_step(judgement.response))
+    return JudgeQuery(judgement.question, judgement.reference, final_step(judgement.response))
 
 
 def examples(
-    judgements: Sequence[Judgement], asking: Asking, context: int
+    judgements: Sequence[Judgement], asking: VerifierPrompt, context: int
 ) -> tuple[list[Example], Counter[str]]:
     """Prompt ids and label ids of each judgement that can be asked, and how many cannot, by reason. `context`
     is the model's.
@@ -109,7 +109,7 @@ def with_negatives(
     return rows, counts
 
 
-def fit_temperature(readings: Sequence[Reading | str], labels: Sequence[int]) -> float:
+def fit_temperature(readings: Sequence[LabelProbabilities | str], labels: Sequence[int]) -> float:
     """The temperature of the log-odds with the best likelihood on calibration data; 1 where none has (all
     right, or nothing read).
     """
@@ -117,7 +117,7 @@ def fit_temperature(readings: Sequence[Reading | str], labels: Sequence[int]) ->
     for reading, label in zip(readings, labels, strict=True):
         if isinstance(reading, str) or not reading.finite:
             continue
-        probability = min(max(soft(reading), EDGE), 1 - EDGE)
+        probability = min(max(soft_reward(reading), EDGE), 1 - EDGE)
         odds = float(np.log(probability / (1 - probability)))
         margins.append(odds if label else -odds)
     return (temperature(np.array(margins)) if margins else None) or 1.0

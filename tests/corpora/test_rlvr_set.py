@@ -85,9 +85,9 @@ def test_demonstrations_are_right_and_most_say_it_in_other_words(made):
 def test_held_out_questions_have_variants_with_exact_labels(made):
     for record in made.records["heldout"]:
         assert record.meta["right"] and record.meta["wrong"]  # noqa: PT018
-        assert all(phrase_answer.label(record.prompt, record.answer, text) for text in record.meta["right"])
+        assert all(phrase_answer.matches(record.prompt, record.answer, text) for text in record.meta["right"])
         assert not any(
-            phrase_answer.label(record.prompt, record.answer, text) for text in record.meta["wrong"]
+            phrase_answer.matches(record.prompt, record.answer, text) for text in record.meta["wrong"]
         )
 
 

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.evaluation.code_figures import code_figures
-from pipelines.rewards.code.code_judge import Examined
+from pipelines.rewards.code.code_judge import ProgramReport
 
 PASS, FAIL, NO_PYTHON = (
-    Examined("pass", True, True, True),
-    Examined("wrong", True, False, False),
-    Examined("compile_error", False, False, False),
+    ProgramReport("pass", True, True, True),
+    ProgramReport("wrong", True, False, False),
+    ProgramReport("compile_error", False, False, False),
 )
-SURVIVES, ERROR = Examined("wrong", True, True, False), Examined("sandbox_error", True, True, None)
-LUCKY = Examined("pass", True, False, True)  # right, but the public tests are not for it
+SURVIVES, ERROR = ProgramReport("wrong", True, True, False), ProgramReport("sandbox_error", True, True, None)
+LUCKY = ProgramReport("pass", True, False, True)  # right, but the public tests are not for it
 
 
 def answers(problem, programs, text="x = 1", finished=True):

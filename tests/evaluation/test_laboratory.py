@@ -10,7 +10,7 @@ from pipelines.evaluation.attacks import near_misses, same_text
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects, trials
 from pipelines.evaluation.laboratory_params import GateParams
 from pipelines.rewards.generative.judge import VerifierJudge
-from pipelines.rewards.generative.reading import Reading
+from pipelines.rewards.generative.reading import LabelProbabilities
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.models.verifier_params import VerifierParams
 from pipelines.rewards.rules import final_answer, phrase_answer
@@ -106,7 +106,7 @@ def test_the_prefilter_alone_stops_blanks_and_openers():
         temperature, model = 1.0, None
 
         def read(self, asks):
-            return [Reading(1.0, 0.0)] * len(asks)
+            return [LabelProbabilities(1.0, 0.0)] * len(asks)
 
     found = laboratory(VerifierJudge(Gullible(), VerifierParams()), CASES, 0)
     assert all(

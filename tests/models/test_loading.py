@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from pipelines.models import policy, reward_model
 from pipelines.models.loading import load_model, load_tokenizer
-from pipelines.rewards.judge import Provision
+from pipelines.rewards.judge import JudgeContext
 from pipelines.rewards.models import chat_verifier
 from pipelines.rewards.models.chat_verifier_params import ChatVerifierParams
 from pipelines.sources.manifest import SourceError
@@ -192,7 +192,7 @@ def test_a_cut_tokenizer_of_this_pipeline(tmp_path):
 def test_a_judge_loads_strictly_too(folder):
     change(folder, lambda state: state[QUERY].fill_(float("nan")))
     with pytest.raises(ValueError, match=f"NaN or infinite: {re.escape(QUERY)}"):
-        chat_verifier.make_judge(ChatVerifierParams(model=str(folder)), Provision(None, None, CPU, 512))
+        chat_verifier.make_judge(ChatVerifierParams(model=str(folder)), JudgeContext(None, None, CPU, 512))
 
 
 # -- .gguf files ---------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pipelines.rewards.code.code_tests import CodeTests
 from pipelines.rewards.code.code_tests_params import CodeTestsParams
+from pipelines.rewards.code.program_scoring import CodeTests
 from pipelines.rewards.sandbox.probe import SandboxUnavailable
 
 QUICK = {"test_seconds": 1, "wall_seconds": 1.2, "total_seconds": 20}

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipelines.rewards.answers.extraction import final_answer_of, worked_solution
+from pipelines.rewards.answers.extraction import extract_final_answer, reason_no_final_answer
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.rules import math_answer
 from pipelines.rewards.rules.math_answer import check, check_many
@@ -60,7 +60,7 @@ PLACES = [  # responses whose answer is 3/4, by where it stands
 
 @pytest.mark.parametrize("text", PLACES)
 def test_where_an_answer_stands(text: str):
-    assert check(text, r"\frac{3}{4}", True).outcome == "right", final_answer_of(text)
+    assert check(text, r"\frac{3}{4}", True).outcome == "right", extract_final_answer(text)
     assert check(text, r"\frac{4}{3}", True).outcome == "wrong"
 
 
@@ -76,7 +76,7 @@ NOWHERE = [  # the reference, 5, stands in them; nobody says that it is the answ
 
 @pytest.mark.parametrize("text", NOWHERE)
 def test_no_answer_stands(text: str):
-    assert check(text, "5", True).outcome == "wrong", final_answer_of(text)
+    assert check(text, "5", True).outcome == "wrong", extract_final_answer(text)
 
 
 SAME: dict[str, Sequence[tuple[str, str]]] = {
@@ -217,11 +217,11 @@ def test_the_form_of_a_percentage_is_the_questions(question: str, answer: str, r
 
 def test_a_judge_hands_the_question_on():
     from pipelines.rewards.judge import Response
-    from pipelines.rewards.row import Row
+    from pipelines.rewards.response_file import FileQuestion
 
     judge = RuleJudge(math_answer)
     rows = [
-        Row("1", question, "25\\%", "s", [])
+        FileQuestion("1", question, "25\\%", "s", [])
         for question in ("What percent is it?", "What is the probability?")
     ]
     assert [
@@ -259,7 +259,7 @@ def test_a_worked_solution_is_no_reference_and_the_preflight_says_so(reference: 
 
 @pytest.mark.parametrize(("reference", "answer"), USABLE)
 def test_references_that_end_in_their_answer_are_usable(reference: str, answer: str):
-    assert worked_solution(reference) == ""
+    assert reason_no_final_answer(reference) == ""
     assert check(f"#### {answer}", reference, True).outcome == "right"
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.corpora.record import Record
-from pipelines.rewards.code.code_judge import CodeJudge, Examined
+from pipelines.rewards.code.code_judge import CodeJudge, ProgramReport
 from pipelines.rewards.code.code_tests_params import CodeTestsParams
 from pipelines.rewards.judge import Response
 from pipelines.rewards.reward_params import JUDGE
@@ -128,15 +128,17 @@ def test_public_and_hidden_tests_apart(judge):
     one = double({"args": [3], "output": 6}, {"args": [4], "output": 8})
     texts = [DOUBLE, "    return 2\n", "    return 6\n", "    return y\n", "def ("]
     assert judge.examine(responses(one, *texts)) == [
-        Examined("pass", True, True, True),
-        Examined("wrong", True, True, False),  # it knows the public test only
-        Examined("wrong", True, False, False),
-        Examined("runtime_error", True, False, False),
-        Examined("compile_error", False, False, False),
+        ProgramReport("pass", True, True, True),
+        ProgramReport("wrong", True, True, False),  # it knows the public test only
+        ProgramReport("wrong", True, False, False),
+        ProgramReport("runtime_error", True, False, False),
+        ProgramReport("compile_error", False, False, False),
     ]
     # no public tests: nothing chooses
-    assert judge.examine(responses(RECORDS[1], "print(3)")) == [Examined("wrong", True, True, False)]
-    assert judge.examine(responses(one, DOUBLE, finished=False)) == [Examined("not_run", True, False, False)]
+    assert judge.examine(responses(RECORDS[1], "print(3)")) == [ProgramReport("wrong", True, True, False)]
+    assert judge.examine(responses(one, DOUBLE, finished=False)) == [
+        ProgramReport("not_run", True, False, False)
+    ]
     assert judge.examine(responses(record("none", DOUBLE, []), DOUBLE))[0].hidden is None
 
 

@@ -11,11 +11,11 @@ from pipelines.corpora.code.code_source import read_source
 from pipelines.corpora.code.code_source_params import CodeFile
 from pipelines.corpora.ledger import Ledger
 from pipelines.rewards.code import code_tests
-from pipelines.rewards.code.code_tests import reward, verdict
 from pipelines.rewards.code.code_tests_params import SandboxLimits
-from pipelines.rewards.code.program_text import program_of
-from pipelines.rewards.sandbox.process import Ended
-from pipelines.rewards.sandbox.run import how_it_ended
+from pipelines.rewards.code.program_scoring import reward, verdict
+from pipelines.rewards.code.program_text import extract_program
+from pipelines.rewards.sandbox.execution import outcome_of_exit
+from pipelines.rewards.sandbox.process import ChildExit
 from pipelines.rewards.sandbox.status import Outcome, Result, Status
 from tests.corpora.made import real
 from tests.rewards.code_made import answer, judges, stdio
@@ -69,7 +69,7 @@ def test_a_sandbox_error_is_an_error_unless_another_test_failed(statuses, outcom
 )
 def test_a_signal_of_the_cpu_limit_is_a_time_out(signalled, cpu_seconds, status):
     """Also where the usage that the kernel tells lies a little below the limit."""
-    outcome = how_it_ended(Ended(int(signalled), cpu_seconds), SandboxLimits(test_seconds=1))
+    outcome = outcome_of_exit(ChildExit(int(signalled), cpu_seconds), SandboxLimits(test_seconds=1))
     assert outcome is not None
     assert outcome.status is status
 
@@ -233,14 +233,14 @@ def test_identity_26_samples_for_pairs(judge):
     ],
 )
 def test_the_program_of_a_response(text, program):
-    assert program_of(text) == program
+    assert extract_program(text) == program
 
 
 def test_a_completion_goes_on_where_the_prompt_ends():
     starter = "import math\ndef f(n):\n"
-    assert program_of("    return n\n", starter, "f") == starter + "    return n\n"
-    assert program_of("def f(n):\n    return n\n", starter, "f") == "def f(n):\n    return n\n"
-    assert program_of("```python\nf = abs\n```", starter, "f") == "f = abs\n"
+    assert extract_program("    return n\n", starter, "f") == starter + "    return n\n"
+    assert extract_program("def f(n):\n    return n\n", starter, "f") == "def f(n):\n    return n\n"
+    assert extract_program("```python\nf = abs\n```", starter, "f") == "f = abs\n"
 
 
 def references(reader, *parts):

@@ -10,13 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.rewards.generative.judge import Ask, VerifierJudge
+from pipelines.rewards.generative.judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.generative.labels import find_labels
-from pipelines.rewards.generative.prefilter import refusal
+from pipelines.rewards.generative.prefilter import prefilter_reason
 from pipelines.rewards.generative.prompt import JudgePrompt, final_step, strip_control
-from pipelines.rewards.generative.reading import Reading, count_votes, majority, paper, reward, soft
+from pipelines.rewards.generative.reading import (
+    LabelProbabilities,
+    count_votes,
+    majority,
+    paper_reward,
+    reward_of,
+    soft_reward,
+)
 from pipelines.rewards.judge import Response
-from pipelines.rewards.models.verifier import Asking, OwnLabels, load_facts, save_facts
+from pipelines.rewards.models.verifier import VerifierLabels, VerifierPrompt, load_facts, save_facts
 from pipelines.rewards.models.verifier_params import AskingParams, VerifierParams
 from pipelines.rewards.scoring import CheckerFailed
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
@@ -32,40 +39,40 @@ ASKING = AskingParams(
 
 def two_way(z1, z0, *others):
     chances = torch.softmax(torch.tensor([z1, z0, *others], dtype=torch.float64), 0).tolist()
-    return Reading(chances[0], chances[1])
+    return LabelProbabilities(chances[0], chances[1])
 
 
 def test_two_way_soft_reward_item_1():
     reading = two_way(2.0, 0.5)
-    assert soft(reading) == pytest.approx(0.81757, abs=1e-5)
-    assert reward(reading, "binary") == 1
-    assert soft(reading, 2.0) == pytest.approx(0.67918, abs=1e-5)
+    assert soft_reward(reading) == pytest.approx(0.81757, abs=1e-5)
+    assert reward_of(reading, "binary") == 1
+    assert soft_reward(reading, 2.0) == pytest.approx(0.67918, abs=1e-5)
 
 
 def test_leak_item_2():
     reading = two_way(2.0, 1.0, 0.0, 0.0)
     assert reading == (pytest.approx(0.61030, abs=1e-5), pytest.approx(0.22452, abs=1e-5))
     assert reading.leak == pytest.approx(0.16519, abs=1e-5)
-    assert (paper(reading, 1), paper(reading, 0)) == (
+    assert (paper_reward(reading, 1), paper_reward(reading, 0)) == (
         pytest.approx(0.61030, abs=1e-5),
         pytest.approx(0.77548, abs=1e-5),
     )
-    assert paper(reading, None) == 0
-    assert soft(reading) == pytest.approx(0.73106, abs=1e-5)
-    assert soft(reading) == pytest.approx(1 / (1 + math.exp(-1)))
+    assert paper_reward(reading, None) == 0
+    assert soft_reward(reading) == pytest.approx(0.73106, abs=1e-5)
+    assert soft_reward(reading) == pytest.approx(1 / (1 + math.exp(-1)))
 
 
 @given(st.floats(1e-6, 1 - 1e-6), st.just(0.0) | st.floats(1e-6, 0.5))
 def test_the_papers_forms_agree_exactly_without_leak_item_2(share, leak):
-    reading = Reading(share * (1 - leak), (1 - share) * (1 - leak))
-    agree = math.isclose(paper(reading, 1), paper(reading, 0), abs_tol=1e-9)
+    reading = LabelProbabilities(share * (1 - leak), (1 - share) * (1 - leak))
+    agree = math.isclose(paper_reward(reading, 1), paper_reward(reading, 0), abs_tol=1e-9)
     assert agree == (leak == 0)
-    assert soft(reading) == pytest.approx(share)
+    assert soft_reward(reading) == pytest.approx(share)
 
 
 def test_spellings_are_merged_item_3():
-    assert soft(Reading(0.5 + 0.2, 0.1)) == pytest.approx(0.875)
-    assert soft(Reading(0.0, 0.0)) == 0
+    assert soft_reward(LabelProbabilities(0.5 + 0.2, 0.1)) == pytest.approx(0.875)
+    assert soft_reward(LabelProbabilities(0.0, 0.0)) == 0
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ SYMBOLS = [" ", ".", ",", ":", ";", "-", "…", "***", "{", "$$", "\u200b"]
 
 @pytest.mark.parametrize("line", OPENERS + SYMBOLS)
 def test_bare_openers_and_symbols_are_refused(line):
-    assert refusal(line, "the French Revolution") is not None
+    assert prefilter_reason(line, "the French Revolution") is not None
 
 
 @pytest.mark.parametrize(
@@ -158,7 +165,7 @@ def test_bare_openers_and_symbols_are_refused(line):
     [("∅", "∅"), ("Solution", "solution"), ("the answer is 5", "5"), ("五", "5"), ("-5", "-5")],
 )
 def test_answers_pass_the_prefilter(line, key):
-    assert refusal(line, key) is None
+    assert prefilter_reason(line, key) is None
 
 
 # -- the model -----------------------------------------------------------------------------------------------
@@ -175,10 +182,10 @@ def model(tokens):
 
 
 def labels(model, tokens, budget=256):
-    return OwnLabels(model, Asking.of(ASKING, tokens), CPU, budget)
+    return VerifierLabels(model, VerifierPrompt.of(ASKING, tokens), CPU, budget)
 
 
-ASKS = [Ask(f"{n}+{n}", str(n), "#### " + str(n % 3)) for n in range(12)]
+ASKS = [JudgeQuery(f"{n}+{n}", str(n), "#### " + str(n % 3)) for n in range(12)]
 
 
 def test_a_reading_is_the_softmax_right_after_the_prompt(model, tokens):
@@ -202,14 +209,14 @@ def test_a_reading_does_not_depend_on_what_shares_its_batch(model, tokens):
 
 
 def test_a_long_question_loses_its_beginning_and_a_long_answer_is_an_error(model, tokens):
-    asking = Asking.of(ASKING, tokens)
-    ids = asking.ids(Ask("1" * 500 + "+7", "7", "7"), 64)
+    asking = VerifierPrompt.of(ASKING, tokens)
+    ids = asking.ids(JudgeQuery("1" * 500 + "+7", "7", "7"), 64)
     assert len(ids) <= 60
     assert tokens.decode(ids).endswith("+7#++7++#7")
-    assert "60 fit" in asking.ids(Ask("1", "7", "7" * 100_000), 64)
-    assert "no token" in asking.ids(Ask("1", "ß", "7"), 64)
+    assert "60 fit" in asking.ids(JudgeQuery("1", "7", "7" * 100_000), 64)
+    assert "no token" in asking.ids(JudgeQuery("1", "ß", "7"), 64)
     # not: what it cannot read is left out
-    assert tokens.decode(asking.ids(Ask("1", "7", "7ß\ud800<|eos|>"), 64)).endswith("#++7++#7")
+    assert tokens.decode(asking.ids(JudgeQuery("1", "7", "7ß\ud800<|eos|>"), 64)).endswith("#++7++#7")
 
 
 def response(record, text, finished=True):
@@ -235,7 +242,7 @@ def records(tokens):
 
 
 def test_every_distinct_case_is_asked_once(records):
-    scripted = Scripted(lambda ask: Reading(0.9, 0.1))
+    scripted = Scripted(lambda ask: LabelProbabilities(0.9, 0.1))
     judge = VerifierJudge(scripted, VerifierParams(form="soft"))
     verdicts = judge.judge(
         [
@@ -252,7 +259,7 @@ def test_every_distinct_case_is_asked_once(records):
 
 def test_what_needs_no_asking(records):
     """reward_bridge.md 9.4: an empty answer leaves the call counter as it is."""
-    scripted = Scripted(lambda ask: Reading(1.0, 0.0))
+    scripted = Scripted(lambda ask: LabelProbabilities(1.0, 0.0))
     judge = VerifierJudge(scripted, VerifierParams())
     verdicts = judge.judge(
         [
@@ -269,10 +276,10 @@ def test_what_needs_no_asking(records):
 @pytest.mark.parametrize(
     ("reading", "reason"),
     [
-        (Reading(0.5, 0.3), "unparsed: 0.20"),
-        (Reading(float("nan"), 0.3), "not finite"),
+        (LabelProbabilities(0.5, 0.3), "unparsed: 0.20"),
+        (LabelProbabilities(float("nan"), 0.3), "not finite"),
         ("no connection", "no connection"),
-        (Reading(0, 0), "unparsed"),
+        (LabelProbabilities(0, 0), "unparsed"),
     ],
 )
 def test_what_cannot_be_read_is_an_error_with_a_reason(records, reading, reason):
@@ -283,7 +290,7 @@ def test_what_cannot_be_read_is_an_error_with_a_reason(records, reading, reason)
 
 
 def test_forms_of_the_reward(records):
-    reading = Reading(0.58, 0.38)
+    reading = LabelProbabilities(0.58, 0.38)
 
     def verdict(**options):
         (found,) = VerifierJudge(Scripted(lambda ask: reading), VerifierParams(**options)).judge(
@@ -302,14 +309,18 @@ def test_forms_of_the_reward(records):
 
 def test_the_preflight_stops_a_verifier_that_is_asked_in_another_way(records):
     VerifierJudge(
-        Scripted(lambda ask: Reading(float(ask.key == ask.candidate), float(ask.key != ask.candidate))),
+        Scripted(
+            lambda ask: LabelProbabilities(float(ask.key == ask.candidate), float(ask.key != ask.candidate))
+        ),
         VerifierParams(),
     ).preflight(records)
     with pytest.raises(CheckerFailed, match="gold answers right"):
-        VerifierJudge(Scripted(lambda ask: Reading(0.0, 1.0)), VerifierParams()).preflight(records)
+        VerifierJudge(Scripted(lambda ask: LabelProbabilities(0.0, 1.0)), VerifierParams()).preflight(records)
     with pytest.raises(CheckerFailed, match="answers of other questions wrong"):
-        VerifierJudge(Scripted(lambda ask: Reading(1.0, 0.0)), VerifierParams()).preflight(records)
-    VerifierJudge(Scripted(lambda ask: Reading(1.0, 0.0)), VerifierParams(preflight=False)).preflight(records)
+        VerifierJudge(Scripted(lambda ask: LabelProbabilities(1.0, 0.0)), VerifierParams()).preflight(records)
+    VerifierJudge(
+        Scripted(lambda ask: LabelProbabilities(1.0, 0.0)), VerifierParams(preflight=False)
+    ).preflight(records)
 
 
 def test_how_it_is_asked_travels_with_the_weights(tmp_path):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
-from pipelines.rewards.judge import Provision, Response, RuleJudge
+from pipelines.rewards.judge import JudgeContext, Response, RuleJudge
 from pipelines.rewards.models.reward_model_params import RewardModelParams
 from pipelines.rewards.reward_params import JudgeParams, RewardParams
 from pipelines.rewards.rules import final_answer
@@ -116,4 +116,4 @@ def test_what_no_judge_is(settings, words):
 
 def test_a_model_without_a_declared_folder_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"does not declare the model's folder"):
-        _ = Provision(None, make_tiny_tokens(tmp_path), CPU, 10).folder
+        _ = JudgeContext(None, make_tiny_tokens(tmp_path), CPU, 10).folder

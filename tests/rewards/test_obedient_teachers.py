@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from pipelines.corpora.record import Record
-from pipelines.rewards.judge import Provision, Response
+from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models import chat_verifier, endpoint
 from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, ChatVerifierParams
 from pipelines.rewards.models.endpoint_params import EndpointParams
@@ -117,7 +117,7 @@ WANTED = ["right" if right else "wrong" for *_, right in KNOWN]
 
 def test_an_obedient_chat_model_is_read_as_it_answers(checkpoint):
     judge = chat_verifier.make_judge(
-        ChatVerifierParams(model=str(checkpoint)), Provision(None, None, CPU, 2048)
+        ChatVerifierParams(model=str(checkpoint)), JudgeContext(None, None, CPU, 2048)
     )
     assert [verdict.outcome for verdict in judge.judge(answers())] == WANTED
     judge.preflight([each.record for each in answers()])
@@ -158,7 +158,7 @@ def server(checkpoint, tmp_path_factory):
 
 def test_an_obedient_model_behind_a_server_is_read_as_it_answers(server):
     """The server gives no log-probs: its words are read."""
-    judge = endpoint.make_judge(EndpointParams(**server, parallel=1), Provision(None, None, CPU, 2048))
+    judge = endpoint.make_judge(EndpointParams(**server, parallel=1), JudgeContext(None, None, CPU, 2048))
     assert [verdict.outcome for verdict in judge.judge(answers())] == WANTED
     judge.preflight([each.record for each in answers()])
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.rewards.answers.option_letters import settled
-from pipelines.rewards.rules.multiple_choice import check, letter
+from pipelines.rewards.answers.option_letters import chosen_letter
+from pipelines.rewards.rules.multiple_choice import check, chosen_option
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get("WHETSTONE_CASES", ROOT / "../shared/cases")) / "option_letters.jsonl"
@@ -353,7 +353,7 @@ def test_the_handed_cases_have_their_right_values():
 
 @pytest.mark.parametrize(("text", "wanted"), STATED)
 def test_a_stated_letter_is_read(text, wanted):
-    assert letter(text)[0] == wanted
+    assert chosen_option(text)[0] == wanted
     assert check(text, wanted, True).outcome == "right"
     assert check(text, "ABCDEFGHIJ"["ABCDEFGHIJ".index(wanted) - 1], True).outcome == "wrong"
 
@@ -365,7 +365,7 @@ def test_what_states_no_letter_pays_for_none(text, reference):
 
 @given(st.text(alphabet="ABCDIabi ().,:?!*\n答案选是不", max_size=60))
 def test_any_text_has_one_letter_at_most(text):
-    assert settled(text) in ("", *"ABCDEFGHIJ")
+    assert chosen_letter(text) in ("", *"ABCDEFGHIJ")
     assert sum(check(text, reference, True).outcome == "right" for reference in "ABCDEFGHIJ") <= 1
 
 

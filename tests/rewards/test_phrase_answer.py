@@ -18,8 +18,8 @@ from pipelines.corpora.readers.phrases_params import PhrasesSource
 from pipelines.corpora.split import Shares
 from pipelines.rewards.rules import containment, jaccard, phrase_answer
 from pipelines.rewards.rules.math_answer import check_many
-from pipelines.rewards.rules.phrase_answer import Meaning, label, meaning
-from pipelines.rewards.rules.phrase_variants import in_words, near_misses, paraphrases
+from pipelines.rewards.rules.phrase_answer import Meaning, matches, parse_reference
+from pipelines.rewards.rules.phrase_variants import near_misses, number_in_words, paraphrases
 from pipelines.rewards.scoring import preflight
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,22 +51,22 @@ def problems():
 )  # fmt: skip
 def test_worked_labels(reference, right, wrong):
     for text in [reference, *right]:
-        assert label("q", reference, f"steps\n#### {text}"), text
-        assert label("q", reference, f"steps\n{text}"), text
+        assert matches("q", reference, f"steps\n#### {text}"), text
+        assert matches("q", reference, f"steps\n{text}"), text
     for text in wrong:
-        assert not label("q", reference, f"#### {text}"), text
-    assert not label("q", reference, f"#### {reference}\n#### {reference}")
+        assert not matches("q", reference, f"#### {text}"), text
+    assert not matches("q", reference, f"#### {reference}\n#### {reference}")
 
 
 def test_every_variant_of_every_problem_is_labelled(problems):
     rng = Random(0)
     for problem in problems:
-        assert meaning(problem.answer) is not None
+        assert parse_reference(problem.answer) is not None
         right, wrong = paraphrases(problem.answer), near_misses(problem.question, problem.answer, rng)
         assert len(right) >= 3
         assert len(wrong) >= 3
-        assert all(label(problem.question, problem.answer, text) for text in right)
-        assert not any(label(problem.question, problem.answer, text) for text in wrong)
+        assert all(matches(problem.question, problem.answer, text) for text in right)
+        assert not any(matches(problem.question, problem.answer, text) for text in wrong)
     preflight(
         phrase_answer.check, phrase_answer.respond, [("phrases", problem.answer) for problem in problems]
     )
@@ -84,7 +84,7 @@ def test_rules_and_exact_labels_differ(problems):
             rng.choice(near_misses(problem.question, problem.answer, rng)),
         ):
             rows.append((text, problem.answer, True))
-            truth.append(label(problem.question, problem.answer, text))
+            truth.append(matches(problem.question, problem.answer, text))
     assert 0.4 < statistics.fmean(truth) < 0.6
     for verdicts in ([containment.check(*row) for row in rows], check_many(rows)):
         recall = statistics.fmean(
@@ -139,17 +139,17 @@ def test_bad_lexicon(tmp_path):
 
 
 def test_references_of_no_known_form():
-    assert meaning("the answer is 5") is None
+    assert parse_reference("the answer is 5") is None
     assert phrase_answer.check("#### x", "the answer is 5", True).outcome == "error"
     with pytest.raises(ValueError, match="none of the forms"):
-        label("q", "the answer is 5", "x")
+        matches("q", "the answer is 5", "x")
     assert phrase_answer.check("#### Eva", "Eva has the pen", False).outcome == "wrong"
     assert phrase_answer.check("x" * 100_000, "Eva has the pen", True).outcome == "wrong"
 
 
 @given(st.integers(0, 99))
 def test_number_words(value):
-    assert meaning(f"{in_words(value)} coins") == Meaning("amount", (str(value), "coins"))
+    assert parse_reference(f"{number_in_words(value)} coins") == Meaning("amount", (str(value), "coins"))
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,7 +4,7 @@ problem gives.
 
 import pytest
 
-from pipelines.rewards.code.program_text import program_of
+from pipelines.rewards.code.program_text import extract_program
 
 # texts in which f adds one, and what the problem gives
 FUNCTIONS = [
@@ -74,24 +74,24 @@ WHOLE = [
 @pytest.mark.parametrize(("text", "starter"), FUNCTIONS)
 def test_the_function_that_is_asked_for(text, starter):
     space = {}
-    exec(compile(program_of(text, starter, "f"), "program.py", "exec"), space)
+    exec(compile(extract_program(text, starter, "f"), "program.py", "exec"), space)
     assert space["f"](1) == 2
 
 
 @pytest.mark.parametrize(("text", "program", "reads"), WHOLE)
 def test_whole_programs(text, program, reads):
-    assert program_of(text, reads=reads).strip() == program.strip()
+    assert extract_program(text, reads=reads).strip() == program.strip()
 
 
 def test_a_broken_last_version_is_the_answer():
     """Neither of two versions is tried to see which passes."""
     text = "```python\ndef f(x):\n    return x+1\n```\nBetter:\n```python\ndef f(x:\n    return x+1\n```"
     with pytest.raises(SyntaxError):
-        compile(program_of(text, "", "f"), "program.py", "exec")
+        compile(extract_program(text, "", "f"), "program.py", "exec")
 
 
 def test_a_starter_with_code_of_the_future_stays_first():
-    found = program_of(
+    found = extract_program(
         "from __future__ import annotations\ndef f(x: A):\n    return x+1\n", "import math\ndef f(x):\n", "f"
     )
     compile(found, "program.py", "exec")

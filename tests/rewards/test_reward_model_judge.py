@@ -12,7 +12,7 @@ from pipelines.models import reward_model
 from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.objectives.divergence import kl_estimate
-from pipelines.rewards.judge import Provision, Response
+from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models.reward_model import RewardModelJudge, make_judge, post_process
 from pipelines.rewards.models.reward_model_params import RewardModelParams
 from pipelines.rewards.scoring import CheckerFailed
@@ -138,7 +138,7 @@ def test_what_the_model_cannot_hold_is_an_error(model, tokens):
 def test_from_a_folder_an_ensemble_judges_by_its_mean(model, tokens, tmp_path):
     other = reward_model.make(make_tiny_model(tokens, 5), 4)
     reward_model.save(reward_model.RewardEnsemble([model, other]), tokens, tmp_path / "both")
-    judge = make_judge(RewardModelParams(), Provision(tmp_path / "both", tokens, CPU, 50))
+    judge = make_judge(RewardModelParams(), JudgeContext(tmp_path / "both", tokens, CPU, 50))
     given = answers(tokens, 4)
     expected = [(alone(model, each) + alone(other, each)) / 2 for each in given]
     assert [verdict.score for verdict in judge.judge(given)] == pytest.approx(expected, abs=1e-5)
@@ -155,4 +155,4 @@ def test_a_model_of_another_tokenizer_is_refused(model, tokens, tmp_path):
     )
     reward_model.save(model, tokens, tmp_path / "model")
     with pytest.raises(ValueError, match="hold different tokenizers"):
-        make_judge(RewardModelParams(), Provision(tmp_path / "model", other, CPU, 50))
+        make_judge(RewardModelParams(), JudgeContext(tmp_path / "model", other, CPU, 50))

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.rewards.code.code_tests import CodeTests
 from pipelines.rewards.code.code_tests_params import CodeTestsParams, SandboxLimits
-from pipelines.rewards.sandbox import probe, room, seccomp, wire
+from pipelines.rewards.code.program_scoring import CodeTests
+from pipelines.rewards.sandbox import capacity, probe, seccomp, wire
 from pipelines.rewards.sandbox.launcher import Launcher
 from pipelines.rewards.sandbox.output import same_output
 from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed
@@ -196,7 +196,7 @@ def _runs(program, number, argument=0, architecture=0xC000003E):
 
 @pytest.mark.parametrize("machine", seccomp.TABLES)
 def test_the_filter(machine):
-    program = seccomp.program(machine)
+    program = seccomp.filter_program(machine)
     architecture, clone, sock, denied = seccomp.TABLES[machine]
     for number in (*denied.values(), *seccomp.COMMON.values()):
         assert _runs(program, number, architecture=architecture) == seccomp.ERRNO | 1
@@ -206,11 +206,11 @@ def test_the_filter(machine):
     assert _runs(program, clone, 0x10000011, architecture) == seccomp.ERRNO | 1
     families = {family: _runs(program, sock, family, architecture) for family in (1, 2, 10, 16, 17, 40)}
     assert {family for family, answer in families.items() if answer == seccomp.ALLOW} == {1, 2, 10}
-    assert seccomp.program("other") is None
+    assert seccomp.filter_program("other") is None
 
 
 def test_without_a_sandbox_code_rewards_refuse_to_run(monkeypatch):
-    monkeypatch.setattr(probe, "fault_of", lambda mode: "bubblewrap is not installed")
+    monkeypatch.setattr(probe, "mode_fault", lambda mode: "bubblewrap is not installed")
     with pytest.raises(probe.SandboxUnavailable, match=r"bubblewrap is not installed.*allow_unsandboxed"):
         CodeTests(CodeTestsParams())
     assert probe.find_launcher(allow_unsandboxed=True).mode == "none"
@@ -261,14 +261,16 @@ def test_limits_are_checked():
 def test_the_probe_finds_a_sandbox_whose_modules_do_not_import(monkeypatch):
     """As where the folders of the C libraries are closed to its user."""
     if probe.working_mode() is None:
-        pytest.skip(probe.fault_of(probe.modes()[0]))
-    assert {"zlib", "_ctypes", "_ssl", "_sqlite3", "_lzma"} & set(probe.extensions())
-    monkeypatch.setattr(probe, "LOOK_AROUND", probe.look_around([*probe.extensions(), "no_such_module"]))
-    assert "no_such_module cannot be imported" in probe.fault_of.__wrapped__(probe.working_mode())
+        pytest.skip(probe.mode_fault(probe.candidate_modes()[0]))
+    assert {"zlib", "_ctypes", "_ssl", "_sqlite3", "_lzma"} & set(probe.extension_modules())
+    monkeypatch.setattr(
+        probe, "SELF_TEST", probe.self_test_program([*probe.extension_modules(), "no_such_module"])
+    )
+    assert "no_such_module cannot be imported" in probe.mode_fault.__wrapped__(probe.working_mode())
 
 
 def test_workers_fit_into_memory(monkeypatch):
-    monkeypatch.setattr(room, "_free", lambda: 8 * 2**30)
-    assert room.workers_that_fit(16, SandboxLimits(memory_mb=1024, tmp_mb=255)) == 2
-    assert room.workers_that_fit(2, SandboxLimits()) == 2
-    assert room.workers_that_fit(4, SandboxLimits(memory_mb=64000)) == 1
+    monkeypatch.setattr(capacity, "_free", lambda: 8 * 2**30)
+    assert capacity.workers_that_fit(16, SandboxLimits(memory_mb=1024, tmp_mb=255)) == 2
+    assert capacity.workers_that_fit(2, SandboxLimits()) == 2
+    assert capacity.workers_that_fit(4, SandboxLimits(memory_mb=64000)) == 1

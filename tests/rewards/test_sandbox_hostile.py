@@ -18,7 +18,7 @@ import time
 import psutil
 import pytest
 
-from pipelines.rewards.sandbox import seccomp, watch
+from pipelines.rewards.sandbox import resource_watch, seccomp
 from pipelines.rewards.sandbox.launcher import _files
 from pipelines.rewards.sandbox.status import Status
 from tests.rewards.code_made import answer, judges, stdio
@@ -389,9 +389,11 @@ def test_a_busy_machine_makes_nobody_wrong():
 
 def test_a_program_that_gets_no_time_is_tried_again_and_then_an_error(judge, monkeypatch):
     tries = []
-    monkeypatch.setattr(watch, "PATIENCE", 0.05)
+    monkeypatch.setattr(resource_watch, "PATIENCE", 0.05)
     monkeypatch.setattr(
-        watch.Starved, "__init__", lambda self, said: tries.append(said) or RuntimeError.__init__(self, said)
+        resource_watch.Starved,
+        "__init__",
+        lambda self, said: tries.append(said) or RuntimeError.__init__(self, said),
     )
     sample = judge.judge([("while True: pass", stdio(("", "1")), True)])[0]
     assert sample.verdict.outcome == "error"

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pipelines.corpora.record import Record
-from pipelines.rewards.generative.judge import Ask
-from pipelines.rewards.judge import Provision, Response
+from pipelines.rewards.generative.judge import JudgeQuery
+from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models import chat_verifier, endpoint
 from pipelines.rewards.models.chat_verifier_params import ChatVerifierParams
 from pipelines.rewards.models.endpoint_params import EndpointParams
@@ -24,8 +24,8 @@ RECORD = Record("q", "What is 2 + 2?", None, "4", "sum", None, "set", [1], None)
 CHAT = "{% for m in messages %}<s>{{ m.role }} {{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<s>assistant {% endif %}"
 
 
-def provision(folder=None):
-    return Provision(folder, None, CPU, 512)
+def context(folder=None):
+    return JudgeContext(folder, None, CPU, 512)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def checkpoint(tmp_path_factory):
 def test_a_chat_model_is_read_after_the_generation_prompt(checkpoint):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    judge = chat_verifier.make_judge(ChatVerifierParams(model=str(checkpoint), max_leak=1.0), provision())
-    ask = Ask("What is 2 + 2?", "4", "It is 4.")
+    judge = chat_verifier.make_judge(ChatVerifierParams(model=str(checkpoint), max_leak=1.0), context())
+    ask = JudgeQuery("What is 2 + 2?", "4", "It is 4.")
     (reading,) = judge.read([ask])
     tokenizer, model = (
         AutoTokenizer.from_pretrained(checkpoint),
@@ -72,7 +72,7 @@ def test_a_chat_model_is_read_after_the_generation_prompt(checkpoint):
 
 
 def test_a_chat_model_that_says_neither_is_an_error(checkpoint):
-    judge = chat_verifier.make_judge(ChatVerifierParams(model=str(checkpoint)), provision())
+    judge = chat_verifier.make_judge(ChatVerifierParams(model=str(checkpoint)), context())
     (verdict,) = judge.judge([Response(RECORD, (), "4", True)])
     assert verdict.outcome == "error"
     assert "outside of the labels" in verdict.reason
@@ -143,8 +143,8 @@ def _without_pauses(monkeypatch):
 
 
 def read(server, **options):
-    judge = endpoint.make_judge(EndpointParams(url=server.url, model="judge-1", **options), provision())
-    return judge.read([Ask("What is 2 + 2?", "4", "It is 4.")])[0]
+    judge = endpoint.make_judge(EndpointParams(url=server.url, model="judge-1", **options), context())
+    return judge.read([JudgeQuery("What is 2 + 2?", "4", "It is 4.")])[0]
 
 
 def test_log_probs_of_all_spellings_are_added_up():
@@ -153,7 +153,7 @@ def test_log_probs_of_all_spellings_are_added_up():
     assert reading == (pytest.approx(0.8), pytest.approx(0.15))
     path, _, body = server.seen[0]
     assert path == "/v1/chat/completions"
-    assert (body["max_tokens"], body["temperature"]) == (endpoint.LONGEST, 0)
+    assert (body["max_tokens"], body["temperature"]) == (endpoint.MAX_TOKENS, 0)
     assert "<<<It is 4.>>>" in body["messages"][-1]["content"]
 
 
@@ -180,7 +180,7 @@ def test_damaged_answers_are_errors(answer):
 
 
 def test_no_server_is_an_error_verdict():
-    judge = endpoint.make_judge(EndpointParams(url="http://127.0.0.1:9/v1", model="m", tries=2), provision())
+    judge = endpoint.make_judge(EndpointParams(url="http://127.0.0.1:9/v1", model="m", tries=2), context())
     (verdict,) = judge.judge([Response(RECORD, (), "4", True)])
     assert (verdict.outcome, verdict.reason) == ("error", "endpoint http://127.0.0.1:9/v1: ConnectError")
     with pytest.raises(
@@ -196,7 +196,7 @@ def test_nothing_leaves_the_machine_unasked_and_keys_stay_out_of_files(monkeypat
     with pytest.raises(ValueError, match="holds credentials"):
         EndpointParams(url="http://me:secret@127.0.0.1/v1", model="m")
     with pytest.raises(ValueError, match="MY_KEY, which is not set"):
-        endpoint.make_judge(EndpointParams(model="m", key_variable="MY_KEY"), provision())
+        endpoint.make_judge(EndpointParams(model="m", key_variable="MY_KEY"), context())
     monkeypatch.setenv("MY_KEY", "s3cret")
     with Server([(200, logprobs(YES=1.0))]) as server:
         read(server, key_variable="MY_KEY")

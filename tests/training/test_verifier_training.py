@@ -10,8 +10,8 @@ import torch
 from pipelines.corpora.judgement import Judgement
 from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models.packing import Segment, score_rows
-from pipelines.rewards.generative.reading import Reading, soft
-from pipelines.rewards.models.verifier import Asking, OwnLabels
+from pipelines.rewards.generative.reading import LabelProbabilities, soft_reward
+from pipelines.rewards.models.verifier import VerifierLabels, VerifierPrompt
 from pipelines.rewards.models.verifier_params import AskingParams
 from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
@@ -50,7 +50,7 @@ ROWS = [judgement(n, str(n % 10), f"{n}\n{(n + n % 2) % 10}", int(n % 2 == 0)) f
 
 
 def test_only_the_label_and_the_end_carry_the_loss_item_14(tokens):
-    asking = Asking.of(ASKING, tokens)
+    asking = VerifierPrompt.of(ASKING, tokens)
     (example,), reasons = examples([ROWS[2]], asking, 64)
     assert not reasons
     assert example.response_ids == [asking.labels.positive[0], tokens.eos_id]
@@ -71,7 +71,7 @@ def test_judgements_that_cannot_be_asked_are_counted(tokens):
         judgement(3, "3", "3" * 100, 0),
         judgement(4, "4", "4", 1),
     ]
-    found, reasons = examples(bad, Asking.of(ASKING, tokens), 64)
+    found, reasons = examples(bad, VerifierPrompt.of(ASKING, tokens), 64)
     assert len(found) == 1
     assert sum(reasons.values()) == 3
     assert any("no token" in reason for reason in reasons)
@@ -122,16 +122,16 @@ def test_the_temperature_is_the_likeliest_one():
     odds = 3 * torch.randn(20_000, generator=generator, dtype=torch.float64)
     labels = (torch.rand(20_000, generator=generator) < torch.sigmoid(odds / 2)).int().tolist()
     chances = torch.sigmoid(odds).tolist()
-    readings = [Reading(0.9 * p, 0.9 * (1 - p)) for p in chances]
+    readings = [LabelProbabilities(0.9 * p, 0.9 * (1 - p)) for p in chances]
     assert fit_temperature(readings, labels) == pytest.approx(2.0, abs=0.1)
-    assert fit_temperature([Reading(0.9, 0.1), "no answer"], [1, 1]) == 1.0
+    assert fit_temperature([LabelProbabilities(0.9, 0.1), "no answer"], [1, 1]) == 1.0
     assert fit_temperature([], []) == 1.0
 
 
 def test_a_small_verifier_learns_its_labels(tokens):
     torch.manual_seed(0)
     model = make_tiny_model(tokens)
-    asking = Asking.of(ASKING, tokens)
+    asking = VerifierPrompt.of(ASKING, tokens)
     rows = [judgement(f"{a}{b}", str(a), str(b), int(b < 5)) for a in range(10) for b in range(10)]
     engine = TorchEngine(model, OptimiserParams(learning_rate=3e-3), CPU)
     found, _ = examples(rows, asking, 64)
@@ -139,10 +139,10 @@ def test_a_small_verifier_learns_its_labels(tokens):
     for _ in range(60):
         batch_loss(engine, data, list(range(len(data))), SupervisedParams(steps=1), 4096, True)
         engine.step(1.0)
-    readings = OwnLabels(model.eval(), asking, CPU, 1024).read([ask_of(row) for row in rows])
+    readings = VerifierLabels(model.eval(), asking, CPU, 1024).read([ask_of(row) for row in rows])
     figures = agreement(
         [
-            JudgedAnswer(row.id, row.truth, int(soft(each) > 0.5), soft(each))
+            JudgedAnswer(row.id, row.truth, int(soft_reward(each) > 0.5), soft_reward(each))
             for row, each in zip(rows, readings, strict=True)
         ]
     )

@@ -1,8 +1,8 @@
 """A code problem: what the model is asked, known solutions, and tests, the public ones apart from the hidden
 ones.
 
-Tests are plain JSON, as `pipelines.rewards.code.code_tests` takes them: `{input, output}` of a whole program,
-`{args, output}` of the function `fn_name`, or `{code}` with assertions about `candidate`.
+Tests are plain JSON, as `pipelines.rewards.code.program_scoring` takes them: `{input, output}` of a whole
+program, `{args, output}` of the function `fn_name`, or `{code}` with assertions about `candidate`.
 """
 
 from __future__ import annotations

@@ -147,13 +147,13 @@ MATHY = re.compile(r"[\d\\^=<>{}+*/|]")
 
 
 @lru_cache(maxsize=8192)
-def tidy(text: str) -> str:
+def normalize(text: str) -> str:
     """One spelling of an answer. Signs, thousands marks of TeX, fractions, superscripts, degrees and
     delimiters are made alike.
     """
     if PLAIN.fullmatch(text):
         return text
-    text = _ascii(text) if not text.isascii() else text.replace("`", "")
+    text = _ascii_mathematics(text) if not text.isascii() else text.replace("`", "")
     outer = OUTER.match(text)
     text = next((part for part in outer.groups() if part is not None), "") if outer else text
     if "\\" in text:
@@ -165,7 +165,7 @@ def tidy(text: str) -> str:
         text = ARRAY.sub(r"\\begin{pmatrix}\1\\end{pmatrix}", text) if "array" in text else text
         text = INNER.sub(" ", COLOUR.sub("", ROW.sub(r"\\\\ ", text)))
     if "{" in text:
-        text = COMMA.sub(_comma, text.replace("{:}", ":").replace("{=}", "="))
+        text = COMMA.sub(_decimal_comma, text.replace("{:}", ":").replace("{=}", "="))
     if "$" in text:
         single = text.count("$") % 2 or text.count("$") == text.count("\\$")
         text = AMOUNT.sub(_amount, text) if single else text
@@ -173,9 +173,9 @@ def tidy(text: str) -> str:
     if "$" in text or not text.isascii():
         text = CURRENCY.sub(" ", AMOUNT.sub(_amount, text)).replace("\\$", " ").replace("$", " ")
     if "." in text and ("\\" in text or "(" in text):
-        text = REPEATED.sub(_repeating, text)
+        text = REPEATED.sub(_repeating_decimal, text)
     if "..." in text or "\\ldots" in text or "etc" in text or "so on" in text or "so forth" in text:
-        text = DOTS.sub(r"\\ldots ", AGAIN.sub(_again, text))
+        text = DOTS.sub(r"\\ldots ", AGAIN.sub(_repeated_digits, text))
     if "\\" in text:
         text = THIN.sub(
             "",
@@ -192,12 +192,12 @@ def tidy(text: str) -> str:
     text = SPACES.sub(" ", text).strip()
     text = EDGE.sub("", LEADING.sub("", text)).strip('"*_ ')
     # `{5}` groups; `{1,2}` is a set
-    while text[:1] == "{" and text[-1:] == "}" and "," not in text and _grouped(text):
+    while text[:1] == "{" and text[-1:] == "}" and "," not in text and _is_group(text):
         text = text[1:-1].strip()
     return text
 
 
-def _grouped(text: str) -> bool:
+def _is_group(text: str) -> bool:
     """Whether the first brace closes with the last character."""
     depth = 0
     for place, character in enumerate(text):
@@ -208,7 +208,7 @@ def _grouped(text: str) -> bool:
     return False
 
 
-def _ascii(text: str) -> str:
+def _ascii_mathematics(text: str) -> str:
     """Unicode mathematics as LaTeX or ASCII."""
     text = OVERLINED.sub(
         lambda run: r"\overline{" + re.sub(r"\D", "", run.group()) + "}", MARKS.sub(" ", text)
@@ -223,7 +223,7 @@ def _ascii(text: str) -> str:
     return "".join(SYMBOLS.get(character, character) for character in text)
 
 
-def _comma(match: re.Match[str]) -> str:
+def _decimal_comma(match: re.Match[str]) -> str:
     """`1{,}234` is a thousand and more, `3{,}14` and `0{,}125` are decimals."""
     head, groups = match[1], re.findall(r"\d+", match[2])
     if re.fullmatch(r"[1-9]\d{0,2}", head) and all(len(group) == 3 for group in groups):
@@ -235,13 +235,13 @@ def _amount(match: re.Match[str]) -> str:
     return f" {match[1]}{match[4]}{match[5] or ''} {MONEY[match[2] or match[3]]}"
 
 
-def _repeating(match: re.Match[str]) -> str:
+def _repeating_decimal(match: re.Match[str]) -> str:
     """`0.1\\overline{6}`, `0.1\\dot{6}`, `0.1(6)` -> the fraction."""
     cycle = (match[3] or match[4] or match[8] or "") + (match[5] or "") + (match[6] or match[7] or "")
     return _fraction(match[1], match[2], cycle)
 
 
-def _again(match: re.Match[str]) -> str:
+def _repeated_digits(match: re.Match[str]) -> str:
     """`0.333...` -> the fraction: what is written three times before an ellipsis goes on for ever."""
     return _fraction(match[1], match[2], match[3])
 
@@ -254,22 +254,22 @@ def _fraction(integer: str, before: str, cycle: str) -> str:
     return f"{'-' if integer.startswith('-') else ''}{value.numerator}/{value.denominator}"
 
 
-def compact(tidied: str) -> str:
+def without_spaces(tidied: str) -> str:
     """Without blanks: `2 \\sqrt{3}` and `2\\sqrt{3}` are one."""
     return GAP.sub("\x00", tidied).replace(" ", "") if " " in tidied else tidied  # `4 2` is not 42
 
 
-def wordy(tidied: str) -> bool:
+def has_words(tidied: str) -> bool:
     """Whether it holds a word (two letters in a row that are no command, or a Chinese character)."""
     return WORDY.search(tidied) is not None
 
 
-def mathy(tidied: str) -> bool:
+def has_mathematics(tidied: str) -> bool:
     """Whether it holds a digit, a command or an operator."""
     return MATHY.search(tidied) is not None
 
 
-def tokens(text: str) -> list[str]:
+def word_tokens(text: str) -> list[str]:
     """Words, numbers with their sign, single CJK characters and operators, case folded, articles and
     punctuation dropped.
     """

@@ -13,7 +13,7 @@ TIME = re.compile(
     r"\s*o'? ?clock)?\s*(?:([ap])\.?\s*m\b\.?)?(?: in the (morning|afternoon|evening))?",
     re.I,
 )
-NAMED = {
+NAMED_TIMES = {
     "noon": 720,
     "12 noon": 720,
     "midday": 720,
@@ -48,16 +48,16 @@ class Clock:
         return self.seconds
 
 
-def clock(text: str) -> Clock | None:
+def parse_time(text: str) -> Clock | None:
     """The time of day that tidy `text` is, all of it; None where it is none."""
     text = text.strip().casefold()
-    if text in NAMED:
-        return Clock(NAMED[text] * 60, "p" if NAMED[text] else "a")
+    if text in NAMED_TIMES:
+        return Clock(NAMED_TIMES[text] * 60, "p" if NAMED_TIMES[text] else "a")
     if not text[:1].isdigit() and not text.startswith("at "):
-        return _chinese(text)
+        return _chinese_time(text)
     match = TIME.fullmatch(text)
     if match is None:
-        return _chinese(text)
+        return _chinese_time(text)
     hour, minute, second, half, part = match.groups()
     said = half or {"morning": "a", "afternoon": "p", "evening": "p"}.get(part or "", "")
     if minute is None and not said and "clock" not in text:
@@ -84,7 +84,7 @@ def same_time(answer: Clock, reference: Clock) -> bool:
     )
 
 
-def _chinese(text: str) -> Clock | None:
+def _chinese_time(text: str) -> Clock | None:
     match = CHINESE.fullmatch(text) if "点" in text or "时" in text else None
     if match is None or int(match[2]) > 24 or int(match[3] or 0) > 59:
         return None

@@ -99,7 +99,7 @@ MORE = re.compile(r"^[\s.,;:$)\]]*(?:or|or maybe|or else|alternatively|或|或�
 OPEN_END = re.compile(r"\.\.\.|…|\\(?:ldots|dots|cdots)\b|\betc\b|等等")
 
 
-def undecided(sentence: str) -> str:
+def reason_undecided(sentence: str) -> str:
     """Why a sentence that introduces an answer (`the answer is …`) states none; empty where it does."""
     if ASKS.search(sentence):
         return "the answer is asked, not stated"
@@ -112,28 +112,28 @@ def undecided(sentence: str) -> str:
     )
 
 
-def uncommitted(sentence: str) -> str:
+def reason_uncommitted(sentence: str) -> str:
     """Why a sentence without such an introduction states no answer; empty where it may."""
-    return undecided(sentence) or (
+    return reason_undecided(sentence) or (
         "the last line is a step on the way, no answer" if PLANS.search(sentence) else ""
     )
 
 
-def taken_back(after: str) -> bool:
+def retracts(after: str) -> bool:
     """Whether what follows an answer takes it back."""
     return TAKES_BACK.search(after) is not None
 
 
-def denied(sentence: str) -> bool:
+def has_negation(sentence: str) -> bool:
     """Whether it holds a negation."""
     return NEGATES.search(sentence) is not None
 
 
-def one_of_several(after: str) -> bool:
+def offers_alternative(after: str) -> bool:
     """Whether what follows an answer names another: `5. Or 6.`"""
     return MORE.match(after) is not None
 
 
-def negated_before(text: str) -> bool:
+def ends_in_negation(text: str) -> bool:
     """Whether the end of `text`, which stands before an answer, denies it: `the answer is not`, `x ≠`."""
     return DENIES.search(text[-40:]) is not None

@@ -14,19 +14,29 @@ from collections.abc import Callable
 from itertools import chain as joined
 
 from pipelines.rewards.answers import structure, units
-from pipelines.rewards.answers.answer_text import compact, mathy, tidy, tokens, wordy
-from pipelines.rewards.answers.clock import clock, same_time
-from pipelines.rewards.answers.numerals import based
-from pipelines.rewards.answers.sentence import quantity_in, time_in, with_comma
+from pipelines.rewards.answers.answer_text import (
+    has_mathematics,
+    has_words,
+    normalize,
+    without_spaces,
+    word_tokens,
+)
+from pipelines.rewards.answers.clock import parse_time, same_time
+from pipelines.rewards.answers.numerals import parse_based_numeral
+from pipelines.rewards.answers.sentence import (
+    parse_decimal_comma_quantity,
+    quantity_in_sentence,
+    time_in_sentence,
+)
 from pipelines.rewards.answers.structure import (
     OTHER_RELATION,
     RELATION,
-    chain,
-    constant,
-    named,
-    parts,
-    split,
-    split_any,
+    is_constant,
+    split_brackets,
+    split_chain,
+    split_list,
+    split_name,
+    split_top_level,
 )
 from pipelines.rewards.answers.unit_table import ANGLE
 from pipelines.rewards.verdict import Verdict, right, wrong
@@ -46,10 +56,10 @@ WORD = re.compile(
     r"(?<![\\A-Za-z])(?!(?:sqrt|arcsin|arccos|arctan|sinh|cosh|tanh)(?![A-Za-z]))[a-z]{4,}|[㐀-鿿]"
 )  # no product of letters is that long
 TIMELY = re.compile(r"\b(?:[ap]\.?\s?m\b|noon|midnight|o'? ?clock|midday)|\d\s*[点时]|[中正]午|午夜", re.I)
-Ask = Callable[[str, str], Verdict]
+Compare = Callable[[str, str], Verdict]
 
 
-def quickly(answer: str, reference: str, require_units: bool = False) -> Verdict | None:
+def compare_without_symbolic(answer: str, reference: str, require_units: bool = False) -> Verdict | None:
     """A verdict without symbolic mathematics, or None. `answer` and `reference` as written; the reference
     must not be empty.
     """
@@ -57,50 +67,54 @@ def quickly(answer: str, reference: str, require_units: bool = False) -> Verdict
         return right()
     if len(answer) > MAX_LENGTH:
         return wrong(f"a final answer of {len(answer)} characters")
-    ours, theirs = tidy(answer), tidy(reference)
+    ours, theirs = normalize(answer), normalize(reference)
     if not ours:
         return wrong("the final answer is empty")
-    return _quickly(ours, theirs, require_units)
+    return _compare_normalized(ours, theirs, require_units)
 
 
-def _quickly(ours: str, theirs: str, require_units: bool) -> Verdict | None:
+def _compare_normalized(ours: str, theirs: str, require_units: bool) -> Verdict | None:
     """Of tidy text."""
-    if compact(ours) == compact(theirs):
+    if without_spaces(ours) == without_spaces(theirs):
         return right()
     if "?" in ours and "?" not in theirs:
         return wrong("a question, no answer")
     if (
         "cases}" not in ours
         and DENIED.search(ours.casefold())
-        and mathy(theirs)
+        and has_mathematics(theirs)
         and not DENIED.search(theirs.casefold())
     ):
         return wrong("the answer is denied")
-    truth = _truth(theirs)
-    if truth is not None and (said := _truth(ours)) is not None:
+    truth = _truth_value(theirs)
+    if truth is not None and (said := _truth_value(ours)) is not None:
         return right() if said == truth else wrong(f"answered {ours[:40]!r}")
-    times = _times(ours, theirs)
+    times = _compare_times(ours, theirs)
     if times is not None:
         return times
-    if (ours_based := based(ours)) or based(theirs):
-        return _bases(ours, ours_based, theirs, based(theirs))
-    reference = units.quantity(theirs)
+    if (ours_based := parse_based_numeral(ours)) or parse_based_numeral(theirs):
+        return _compare_numerals(ours, ours_based, theirs, parse_based_numeral(theirs))
+    reference = units.parse_quantity(theirs)
     if reference is not None:
-        given = units.quantity(ours) or with_comma(ours, reference) or quantity_in(ours, reference)
+        given = (
+            units.parse_quantity(ours)
+            or parse_decimal_comma_quantity(ours, reference)
+            or quantity_in_sentence(ours, reference)
+        )
         if given is not None:
-            agreed, reason = units.agree(given, reference, require_units)
+            agreed, reason = units.same_quantity(given, reference, require_units)
             return right() if agreed else wrong(reason)
-    words = wordy(theirs) and not mathy(theirs)
-    if (words or wordy(ours)) and tokens(ours) == tokens(theirs) != []:
+    words = has_words(theirs) and not has_mathematics(theirs)
+    if (words or has_words(ours)) and word_tokens(ours) == word_tokens(theirs) != []:
         return right()
     if words and reference is None:
         return right() if _parts_in_words(ours) == _parts_in_words(theirs) else wrong("other words")
-    if wordy(ours) and not mathy(ours):
+    if has_words(ours) and not has_mathematics(ours):
         return wrong("words where the reference is mathematics")
     return None
 
 
-def _bases(
+def _compare_numerals(
     ours: str, our_value: tuple[int, int] | None, theirs: str, their_value: tuple[int, int] | None
 ) -> Verdict | None:
     """Numerals with their base: the same number in the same base. A base that one side leaves out is the
@@ -113,7 +127,7 @@ def _bases(
             else wrong("another number" if our_value[1] == their_value[1] else "another base")
         )
     written, value, other = (ours, our_value, theirs) if our_value else (theirs, their_value, ours)
-    bare = units.quantity(other)
+    bare = units.parse_quantity(other)
     if bare is None or value is None:
         return None
     if bare.number.value == value[0] and (value[1] == 10 or "_" not in written):
@@ -121,25 +135,25 @@ def _bases(
     digits = re.sub(r"[\s()]|_.*", "", written)
     return (
         right()
-        if "_" in written and value[1] != 10 and compact(other).casefold() == digits.casefold()
+        if "_" in written and value[1] != 10 and without_spaces(other).casefold() == digits.casefold()
         else wrong("another number")
     )
 
 
-def compare(answer: str, reference: str, symbolic: Ask, require_units: bool = False) -> Verdict:
+def compare(answer: str, reference: str, symbolic: Compare, require_units: bool = False) -> Verdict:
     """The whole comparison; `symbolic(answer, reference)` judges two expressions, or two equations, of tidy
     LaTeX.
     """
-    verdict = quickly(answer, reference, require_units)
+    verdict = compare_without_symbolic(answer, reference, require_units)
     return (
         verdict
         if verdict is not None
-        else _compare(tidy(answer), tidy(reference), symbolic, require_units, 0)
+        else _compare(normalize(answer), normalize(reference), symbolic, require_units, 0)
     )
 
 
-def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: int) -> Verdict:
-    verdict = _quickly(ours, theirs, require_units)
+def _compare(ours: str, theirs: str, symbolic: Compare, require_units: bool, depth: int) -> Verdict:
+    verdict = _compare_normalized(ours, theirs, require_units)
     if verdict is not None:
         return verdict
     if depth >= MAX_DEPTH:
@@ -153,25 +167,25 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
         return _compare(our_part.strip(), their_part.strip(), symbolic, require_units, depth + 1)
 
     if "\\\\" in ours + theirs:
-        listed = structure.system(ours), structure.system(theirs)
+        listed = structure.system_as_list(ours), structure.system_as_list(theirs)
         if listed != (ours, theirs):
             return again(*listed)
-        our_cases, their_cases = structure.cases(ours), structure.cases(theirs)
+        our_cases, their_cases = structure.case_rows(ours), structure.case_rows(theirs)
         if our_cases and their_cases:
-            return _cases(our_cases, their_cases, again)
-    for rewritten in (_names, _shapes):
+            return _compare_cases(our_cases, their_cases, again)
+    for rewritten in (_without_names, _same_notation):
         pair = rewritten(ours, theirs)
         if isinstance(pair, Verdict):
             return pair
         if pair is not None:
             return again(*pair)
     if "\\cup" in ours and "\\cup" in theirs:
-        return _unordered(split(ours, "\\cup"), split(theirs, "\\cup"), again)
-    our_rows, their_rows = structure.matrix(ours), structure.matrix(theirs)
+        return _compare_unordered(split_top_level(ours, "\\cup"), split_top_level(theirs, "\\cup"), again)
+    our_rows, their_rows = structure.matrix_rows(ours), structure.matrix_rows(theirs)
     if our_rows and their_rows and "\\begin" in ours + theirs:
-        return _matrices(our_rows, their_rows, again)
-    our_kind, our_parts = parts(ours)
-    their_kind, their_parts = parts(theirs)
+        return _compare_matrices(our_rows, their_rows, again)
+    our_kind, our_parts = split_brackets(ours)
+    their_kind, their_parts = split_brackets(theirs)
     if len(our_parts) > MAX_PARTS or len(their_parts) > MAX_PARTS:
         return wrong("a list too long to compare")
     if (
@@ -180,12 +194,12 @@ def _compare(ours: str, theirs: str, symbolic: Ask, require_units: bool, depth: 
         or our_kind == "{" != their_kind
         or our_kind != "{" == their_kind
     ):
-        return _lists(our_kind, our_parts, their_kind, their_parts, again)
-    (our_value, our_unit), (their_value, their_unit) = units.apart(ours), units.apart(theirs)
+        return _compare_lists(our_kind, our_parts, their_kind, their_parts, again)
+    (our_value, our_unit), (their_value, their_unit) = units.split_unit(ours), units.split_unit(theirs)
     if our_unit or their_unit:
-        return _with_units(our_value, our_unit, their_value, their_unit, require_units, again)
-    if len(chain(ours)) > 1 and len(chain(theirs)) == 1:
-        return _chain(chain(ours), theirs, again)
+        return _compare_with_units(our_value, our_unit, their_value, their_unit, require_units, again)
+    if len(split_chain(ours)) > 1 and len(split_chain(theirs)) == 1:
+        return _compare_chain(split_chain(ours), theirs, again)
     if _long_words(ours) - _long_words(theirs):
         return wrong("words beside the mathematics")
     for relation in (RELATION, OTHER_RELATION):
@@ -198,33 +212,33 @@ def _long_words(text: str) -> set[str]:
     return set(WORD.findall(COMMAND.sub(" ", text).casefold()))
 
 
-def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
+def _without_names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
     """What stands before an equals sign is taken off where it is a name; equations are left."""
     bare = structure.without_tuple_name(ours), structure.without_tuple_name(theirs)
     if bare != (ours, theirs):
         return bare
-    (our_name, our_value), (their_name, their_value) = named(ours), named(theirs)
+    (our_name, our_value), (their_name, their_value) = split_name(ours), split_name(theirs)
     ours_is_equation, theirs_is_equation = (
-        "=" in ours and len(split_any(ours)) == 1,
-        "=" in theirs and len(split_any(theirs)) == 1,
+        "=" in ours and len(split_list(ours)) == 1,
+        "=" in theirs and len(split_list(theirs)) == 1,
     )
-    if their_name and constant(their_value):  # solved: the answer must be solved too
+    if their_name and is_constant(their_value):  # solved: the answer must be solved too
         if our_name:
-            same_name = compact(our_name) == compact(their_name)
+            same_name = without_spaces(our_name) == without_spaces(their_name)
             return (our_value, their_value) if same_name else wrong(f"{our_name} where {their_name} is asked")
         if not ours_is_equation:
             return ours, their_value
         first, _, rest = ours.partition("=")
         return (
             (rest, their_value)
-            if compact(first) == compact(their_name)
+            if without_spaces(first) == without_spaces(their_name)
             else wrong(f"not solved for {their_name}")
         )
     if (
         our_name
         and their_name
-        and compact(our_name) == compact(their_name)
-        and (constant(our_value) or len(our_name) > 1)
+        and without_spaces(our_name) == without_spaces(their_name)
+        and (is_constant(our_value) or len(our_name) > 1)
     ):
         return our_value, their_value
     if theirs_is_equation:
@@ -232,55 +246,60 @@ def _names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
     return (our_value, theirs) if our_name else None
 
 
-def _shapes(ours: str, theirs: str) -> tuple[str, str] | None:
+def _same_notation(ours: str, theirs: str) -> tuple[str, str] | None:
     """Letters of options and points off; inequalities as intervals, `\\pm` as two values, a matrix of one row
     or column beside a tuple as a tuple.
     """
     plain = (
-        structure.all_reals(structure.unlabelled(ours, theirs)),
-        structure.all_reals(structure.unlabelled(theirs, ours)),
+        structure.reals_as_interval(structure.without_label(ours, theirs)),
+        structure.reals_as_interval(structure.without_label(theirs, ours)),
     )
     if plain != (ours, theirs):
         return plain
-    our_interval, their_interval = structure.as_interval(ours), structure.as_interval(theirs)
+    our_interval, their_interval = (
+        structure.inequalities_as_interval(ours),
+        structure.inequalities_as_interval(theirs),
+    )
     if our_interval or their_interval:
         return our_interval or ours, their_interval or theirs
     if "\\pm" in ours or "\\pm" in theirs:
-        spread = structure.spread(ours), structure.spread(theirs)
+        spread = structure.expand_plus_minus(ours), structure.expand_plus_minus(theirs)
         return spread if spread != (ours, theirs) else None
     if ("matrix}" in ours) != ("matrix}" in theirs):
-        pair = structure.vector(ours), structure.vector(theirs)
+        pair = structure.vector_as_tuple(ours), structure.vector_as_tuple(theirs)
         return pair if pair != (ours, theirs) else None
     return None
 
 
-def _chain(members: list[str], theirs: str, again: Ask) -> Verdict:
+def _compare_chain(members: list[str], theirs: str, again: Compare) -> Verdict:
     """`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`: one member is the reference, and none of the others is
     another value.
     """
-    values = [member for place, member in enumerate(members) if place or constant(member)]
+    values = [member for place, member in enumerate(members) if place or is_constant(member)]
     head = members[0]
-    if structure.equation(members):
+    if structure.is_unsolved_equation(members):
         return wrong(f"{head[:40]} is not the value that is asked")  # x + 1 = 42
     values = [member for member in values if not structure.BARE_NAME.fullmatch(member)] or values  # x = y = 5
     verdicts = [again(member, theirs) for member in values]
     if not any(verdict.outcome == "right" for verdict in verdicts):
         return verdicts[-1] if verdicts else wrong("no value")
     for member, verdict in zip(values, verdicts, strict=True):
-        if verdict.outcome != "right" and not _nearly(member, theirs):
+        if verdict.outcome != "right" and not _rounds_to(member, theirs):
             return wrong(f"{member[:40]} beside the answer is another value")
     return right()
 
 
-def _nearly(decimal: str, value: str) -> bool:
+def _rounds_to(decimal: str, value: str) -> bool:
     """Whether a decimal is what another value rounds to, at whatever precision."""
-    ours, theirs = units.quantity(decimal), units.quantity(value)
+    ours, theirs = units.parse_quantity(decimal), units.parse_quantity(value)
     if ours is None or theirs is None or ours.number.ulp is None:
         return False
     return abs(ours.in_si().value - theirs.in_si().value) <= (ours.in_si().ulp or 0)
 
 
-def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], again: Ask) -> Verdict:
+def _compare_lists(
+    our_kind: str, ours: list[str], their_kind: str, theirs: list[str], again: Compare
+) -> Verdict:
     kinds = {our_kind, their_kind}
     if "{" in kinds and kinds & {"()", "[]", "(]", "[)"}:
         return wrong("a set is no interval or tuple")
@@ -295,7 +314,7 @@ def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], a
         return wrong("other brackets")
     ours, theirs, labelled = _by_label(ours, theirs)
     if not labelled and ("{" in kinds or kinds == {""}):
-        return _unordered(ours, theirs, again)
+        return _compare_unordered(ours, theirs, again)
     for our_part, their_part in zip(ours, theirs, strict=True):
         verdict = again(our_part, their_part)
         if verdict.outcome != "right":
@@ -303,7 +322,7 @@ def _lists(our_kind: str, ours: list[str], their_kind: str, theirs: list[str], a
     return right()
 
 
-def _matrices(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Verdict:
+def _compare_matrices(ours: list[list[str]], theirs: list[list[str]], again: Compare) -> Verdict:
     """Cell by cell, whatever brackets are around them."""
     if [len(row) for row in ours] != [len(row) for row in theirs] or len(theirs) * len(theirs[0]) > MAX_PARTS:
         return wrong("a matrix of another shape")
@@ -313,7 +332,7 @@ def _matrices(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Ver
     return right()
 
 
-def _cases(ours: list[list[str]], theirs: list[list[str]], again: Ask) -> Verdict:
+def _compare_cases(ours: list[list[str]], theirs: list[list[str]], again: Compare) -> Verdict:
     """Definitions by cases: each row of one is a row of the other, value and condition, in whatever order."""
     if sorted(map(len, ours)) != sorted(map(len, theirs)) or len(theirs) > MAX_PARTS:
         return wrong("other cases")
@@ -338,7 +357,7 @@ def _by_label(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str],
     """`y=2, x=1` beside `(1, 2)` or `x=1, y=2`: values in the order of their names, where each has a name of
     its own and of one letter.
     """
-    names = [sorted((name, value) for name, value in map(named, side)) for side in (ours, theirs)]
+    names = [sorted((name, value) for name, value in map(split_name, side)) for side in (ours, theirs)]
     distinct = [
         len({name for name, _ in side}) == len(side) and all(len(name) == 1 for name, _ in side)
         for side in names
@@ -353,13 +372,13 @@ def _by_label(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str],
     return ours, theirs, False
 
 
-def _with_units(
+def _compare_with_units(
     ours: str,
     our_unit: units.Unit | None,
     theirs: str,
     their_unit: units.Unit | None,
     require_units: bool,
-    again: Ask,
+    again: Compare,
 ) -> Verdict:
     """Formulas with units: `30^\\circ` is `\\pi/6`; another unit missing on one side is forgiven unless
     `require_units`.
@@ -377,11 +396,11 @@ def _with_units(
     ):
         return plain
     if (our_unit and their_unit) or angle:
-        return again(_in_base(ours, our_unit), _in_base(theirs, their_unit))
+        return again(_in_base_unit(ours, our_unit), _in_base_unit(theirs, their_unit))
     return plain
 
 
-def _in_base(value: str, unit: units.Unit | None) -> str:
+def _in_base_unit(value: str, unit: units.Unit | None) -> str:
     if unit is None or unit.factor == 1:
         return value
     if unit.dimension == ANGLE:
@@ -389,7 +408,7 @@ def _in_base(value: str, unit: units.Unit | None) -> str:
     return f"({value}) \\cdot \\frac{{{unit.factor.numerator}}}{{{unit.factor.denominator}}}"
 
 
-def _unordered(ours: list[str], theirs: list[str], again: Ask) -> Verdict:
+def _compare_unordered(ours: list[str], theirs: list[str], again: Compare) -> Verdict:
     if len(ours) != len(theirs):
         return wrong(f"{len(ours)} values where the reference has {len(theirs)}")
     unmatched = list(ours)
@@ -401,17 +420,17 @@ def _unordered(ours: list[str], theirs: list[str], again: Ask) -> Verdict:
     return right()
 
 
-def _truth(text: str) -> bool | None:
+def _truth_value(text: str) -> bool | None:
     word = text.casefold().strip(" .!,")
     first = word.split(",")[0].strip()
     return True if word in TRUE or first in TRUE else False if word in FALSE or first in FALSE else None
 
 
-def _times(ours: str, theirs: str) -> Verdict | None:
+def _compare_times(ours: str, theirs: str) -> Verdict | None:
     """Of times of day; None where both may be ratios, or neither is a time."""
     if ":" not in ours + theirs and not (TIMELY.search(ours) or TIMELY.search(theirs)):
         return None
-    their_time, our_time = clock(theirs), clock(ours) or time_in(ours)
+    their_time, our_time = parse_time(theirs), parse_time(ours) or time_in_sentence(ours)
     if our_time is not None and their_time is not None:
         return right() if same_time(our_time, their_time) else wrong("another time")
     if (their_time is not None and not their_time.ratio) or (our_time is not None and not our_time.ratio):
@@ -420,4 +439,4 @@ def _times(ours: str, theirs: str) -> Verdict | None:
 
 
 def _parts_in_words(text: str) -> list[list[str]]:
-    return sorted(tokens(part) for part in re.split(r"[,;]|\band\b", text) if part.strip())
+    return sorted(word_tokens(part) for part in re.split(r"[,;]|\band\b", text) if part.strip())

@@ -11,30 +11,30 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pipelines.rewards.answers.answer_text import tidy, wordy
-from pipelines.rewards.answers.commitment import negated_before, taken_back
+from pipelines.rewards.answers.answer_text import has_words, normalize
+from pipelines.rewards.answers.commitment import ends_in_negation, retracts
 from pipelines.rewards.answers.statements import (
     BULLET,
-    Found,
+    StatedAnswer,
     closing_statement,
+    first_line_with_display,
     last_line,
-    stated_in,
-    unfolded,
-    unstruck,
+    stated_answer,
     without_lead_in,
+    without_strikethrough,
 )
-from pipelines.rewards.answers.units import unit
+from pipelines.rewards.answers.units import parse_unit
 
 __all__ = [
     "BOXES",
     "MARK",
-    "Found",
-    "final_answer_of",
+    "StatedAnswer",
+    "extract_final_answer",
+    "extract_reference",
     "last_boxed",
     "last_line",
-    "reference_of",
+    "reason_no_final_answer",
     "without_lead_in",
-    "worked_solution",
 ]
 
 MARK = "####"
@@ -114,23 +114,23 @@ def last_boxed(text: str) -> str | None:
     return box[0] if box else None
 
 
-def final_answer_of(text: str) -> Found:
+def extract_final_answer(text: str) -> StatedAnswer:
     """The answer that a response states. More than one `####` is none: listing candidates must not pay."""
     if not text.isascii():
         text = text.translate(INVISIBLE)
-    text = unstruck(text)
+    text = without_strikethrough(text)
     if ">" in text[-60:]:
         text = TURN_ENDS.sub("", text)
-    if unended(text):
-        return Found("", "no answer after the reasoning")
+    if reasoning_unclosed(text):
+        return StatedAnswer("", "no answer after the reasoning")
     if MARK in text:
-        marked = _marked(text)
+        marked = _marked_answer(text)
         if marked is not None:
             return marked
-    return _unmarked(text)
+    return _unmarked_answer(text)
 
 
-def unended(text: str) -> bool:
+def reasoning_unclosed(text: str) -> bool:
     """Whether the text opens its reasoning and never closes it: what stands in it is no answer."""
     if "<" not in text[:200]:
         return False
@@ -139,7 +139,7 @@ def unended(text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def reference_of(answer: str) -> str:
+def extract_reference(answer: str) -> str:
     """The reference itself: what follows `####`, stands in the box, or closes a worked solution (`A: 15`);
     else all of it.
     """
@@ -147,18 +147,18 @@ def reference_of(answer: str) -> str:
     boxed = last_boxed(after)
     if boxed is not None:
         return boxed
-    if (tagged := _tagged(after)) is not None and tagged.text:
+    if (tagged := _tagged_answer(after)) is not None and tagged.text:
         return tagged.text
-    stated = stated_in(last_line(after))
+    stated = stated_answer(last_line(after))
     return stated.text if stated is not None and stated.text else after
 
 
 @lru_cache(maxsize=4096)
-def worked_solution(answer: str) -> str:
+def reason_no_final_answer(answer: str) -> str:
     """Why nobody can be right who states an answer: the reference is several sentences of prose and marks
     none. Else empty.
     """
-    reference = reference_of(answer).strip()
+    reference = extract_reference(answer).strip()
     lines = [line for line in reference.splitlines() if re.search(r"[^\W\d_]{2,}\s+[^\W\d_]{2,}", line)]
     sentences = len(SENTENCES.findall(reference)) + 1
     if len(lines) > 1 or (sentences > 1 and len(re.findall(r"[A-Za-z]{2,}|[㐀-鿿]", reference)) > 8):
@@ -170,7 +170,7 @@ def worked_solution(answer: str) -> str:
     return ""
 
 
-def _marked(text: str) -> Found | None:
+def _marked_answer(text: str) -> StatedAnswer | None:
     """What the one `####` says; None where all of them are headings."""
     answers, lines = [], []
     for mark in MARKS.finditer(text):
@@ -178,29 +178,33 @@ def _marked(text: str) -> Found | None:
         end = len(text) if end < 0 else end
         line = text[mark.end() : end]
         at_start = not text[text.rfind("\n", 0, mark.start()) + 1 : mark.start()].strip(" >*_")
-        if not (at_start and TITLE.match(line) and (text[end:].strip() or stated_in(line) is None)):
+        if not (at_start and TITLE.match(line) and (text[end:].strip() or stated_answer(line) is None)):
             answers.append((mark.end(), end))
         lines.append(mark.start())
     if not answers:
-        return None if text[MARKS.search(text).end() :].strip() else Found("", "no final answer")  # type: ignore[union-attr]
+        return None if text[MARKS.search(text).end() :].strip() else StatedAnswer("", "no final answer")  # type: ignore[union-attr]
     if len(answers) > 1:
-        return Found("", f"{len(answers)} final answers")
+        return StatedAnswer("", f"{len(answers)} final answers")
     start, end = answers[0]
     following = next((place for place in lines if place > start), len(text))  # the next heading
     line, after = text[start:end].strip(), text[end:]
     if not line:
-        return _unmarked(after) if after.strip() else Found("", "no final answer")
-    if (boxed := _boxed(text[start:])) is not None:
+        return _unmarked_answer(after) if after.strip() else StatedAnswer("", "no final answer")
+    if (boxed := _boxed_answer(text[start:])) is not None:
         return boxed
-    statement = unfolded(text[start:following])
+    statement = first_line_with_display(text[start:following])
     after = text[start + len(statement) :] if len(statement) > end - start else after
-    if taken_back(after[:LONG]) or taken_back(after[-LONG:]):
-        return _later(after)
+    if retracts(after[:LONG]) or retracts(after[-LONG:]):
+        return _later_answer(after)
     said = without_lead_in(statement)
-    return Found("", "2 final answers") if _contradicted(said, after[:LONG]) else Found(said, stated=True)
+    return (
+        StatedAnswer("", "2 final answers")
+        if _is_contradicted(said, after[:LONG])
+        else StatedAnswer(said, stated=True)
+    )
 
 
-def _contradicted(content: str, after: str) -> bool:
+def _is_contradicted(content: str, after: str) -> bool:
     """Whether what follows a marked answer, which is a number, calls another number the answer: `\\boxed{2}`,
     then `The answer is 3.`
     """
@@ -214,30 +218,30 @@ def _contradicted(content: str, after: str) -> bool:
     )
 
 
-def _later(after: str) -> Found:
+def _later_answer(after: str) -> StatedAnswer:
     """What stands behind an answer that was taken back: another, or none."""
-    later = _unmarked(after)
-    return later if later.stated else Found("", "the answer is taken back")
+    later = _unmarked_answer(after)
+    return later if later.stated else StatedAnswer("", "the answer is taken back")
 
 
-def _unmarked(text: str) -> Found:
+def _unmarked_answer(text: str) -> StatedAnswer:
     thoughts = (
         [thought.end() for thought in THOUGHT.finditer(text)] if "</" in text or "end_of" in text else []
     )
     if thoughts:
         text = text[thoughts[-1] :]
         if not text.strip():
-            return Found("", "no answer after the reasoning")
-    tagged = _tagged(text)
+            return StatedAnswer("", "no answer after the reasoning")
+    tagged = _tagged_answer(text)
     if tagged is not None:
         return tagged
     if (keyed := KEYED.search(text[-LONG:])) is not None:
-        return Found(without_lead_in(keyed[1] or keyed[2]), stated=True)
-    boxed = _boxed(text)
+        return StatedAnswer(without_lead_in(keyed[1] or keyed[2]), stated=True)
+    boxed = _boxed_answer(text)
     return boxed if boxed is not None else closing_statement(text)
 
 
-def _tagged(text: str) -> Found | None:
+def _tagged_answer(text: str) -> StatedAnswer | None:
     """What `<answer>` tags hold; several that differ are no answer."""
     # case folding a long text costs more than all the rest
     if not any(part in text for part in ("nswer", "NSWER", "olution")):
@@ -255,53 +259,55 @@ def _tagged(text: str) -> Found | None:
     if not held or any(box in text[end:] for box in BOXES):
         return None
     if len(set(held)) > 1:
-        return Found("", f"{len(held)} final answers")
+        return StatedAnswer("", f"{len(held)} final answers")
     if MORE.match(text, end):
-        return Found("", "several answers are named")
-    if taken_back(text[end:][:LONG]):
-        return _later(text[end:])
-    if _contradicted(held[0], text[end:][:LONG]):
-        return Found("", "2 final answers")
-    inner = _boxed(held[0])
+        return StatedAnswer("", "several answers are named")
+    if retracts(text[end:][:LONG]):
+        return _later_answer(text[end:])
+    if _is_contradicted(held[0], text[end:][:LONG]):
+        return StatedAnswer("", "2 final answers")
+    inner = _boxed_answer(held[0])
     if inner is not None:
         return inner
     if "\n" not in held[0]:
-        return Found(without_lead_in(held[0]), "" if held[0] else "the answer tags are empty", stated=True)
+        return StatedAnswer(
+            without_lead_in(held[0]), "" if held[0] else "the answer tags are empty", stated=True
+        )
     closing_answer = closing_statement(held[0])
-    return Found(closing_answer.text, closing_answer.reason, stated=True)
+    return StatedAnswer(closing_answer.text, closing_answer.reason, stated=True)
 
 
-def _boxed(text: str) -> Found | None:
+def _boxed_answer(text: str) -> StatedAnswer | None:
     """The last box; those before it that only commas and the like divide from it belong to the same list."""
     box = _box_before(text, len(text))
     if box is None:
         return None
     content, start, end = box
     if GOES_ON.match(text, end):
-        return Found("", "the boxed answer is a question or one of several")
+        return StatedAnswer("", "the boxed answer is a question or one of several")
     if HEDGED.search(text[max(0, start - 40) : start]):
-        return Found("", "the boxed answer is a guess or a condition")
-    if negated_before(text[:start]):
-        return Found("", "the boxed answer is denied")
-    if len(text) - end > CLOSING and taken_back(text[end : end + LONG]):
-        return _later(text[end:])
+        return StatedAnswer("", "the boxed answer is a guess or a condition")
+    if ends_in_negation(text[:start]):
+        return StatedAnswer("", "the boxed answer is denied")
+    if len(text) - end > CLOSING and retracts(text[end : end + LONG]):
+        return _later_answer(text[end:])
     if any(word in text[end:] for word in ("nswer", "NSWER", "答案", "esult")):
         later = closing_statement(text[end:])
-        if later.stated and any(map(str.isalnum, later.text)) and not wordy(tidy(later.text)):
+        if later.stated and any(map(str.isalnum, later.text)) and not has_words(normalize(later.text)):
             return later
     parts = [content]
     while (before := _box_before(text, start)) is not None and BETWEEN_BOXES.fullmatch(
         text, before[2], start
     ):
         if "/" in text[before[2] : start]:
-            return Found("", "the boxes are a quotient or alternatives")
+            return StatedAnswer("", "the boxes are a quotient or alternatives")
         parts.append(before[0])
         start = before[1]
     if len(parts) > 1 and len(set(parts)) > 1:
-        return Found(" , ".join(reversed(parts)), stated=True)
+        return StatedAnswer(" , ".join(reversed(parts)), stated=True)
     if content and len(parts) == 1 and (complete := _with_factors(text, content, start, end)) != content:
-        return Found(complete, "" if complete else "the box is a part of a formula", stated=True)
-    return Found(content, "" if content else "the box is empty", stated=True)
+        return StatedAnswer(complete, "" if complete else "the box is a part of a formula", stated=True)
+    return StatedAnswer(content, "" if content else "the box is empty", stated=True)
 
 
 def _with_factors(text: str, content: str, start: int, end: int) -> str:
@@ -317,7 +323,7 @@ def _with_factors(text: str, content: str, start: int, end: int) -> str:
     elif (
         content[-1:].isdigit()
         and (united := UNITED.match(after)) is not None
-        and (known := unit(tidy(united[1].strip("~ ") + united[2]))) is not None
+        and (known := parse_unit(normalize(united[1].strip("~ ") + united[2]))) is not None
         and known.dimension
     ):
         content, after = (

@@ -97,7 +97,7 @@ class Number:
         return Number(self.value * factor, None if self.ulp is None else self.ulp * abs(factor), self.digits)
 
 
-def number(text: str) -> Number | None:
+def parse_number(text: str) -> Number | None:
     """The number that tidy `text` is, all of it; None when it is none, or too long or too large to be worth
     reading.
     """
@@ -105,22 +105,22 @@ def number(text: str) -> Number | None:
     if not text or len(text) > MAX_LENGTH:
         return None
     if text.endswith("%"):
-        percent = number(text[:-1])
+        percent = parse_number(text[:-1])
         return None if percent is None else percent.times(Fraction(1, 100))
     return (
-        _literal(text)
-        or _plain(text)
-        or _ten(text)
+        _prefixed_literal(text)
+        or _decimal(text)
+        or _power_of_ten(text)
         or _fraction(text)
         or _ratio(text)
-        or _words(text)
-        or _chinese(text)
-        or _european(text)
-        or _times(text)
+        or _number_in_words(text)
+        or _chinese_number(text)
+        or _european_number(text)
+        or _number_times_word(text)
     )
 
 
-def based(text: str) -> tuple[int, int] | None:
+def parse_based_numeral(text: str) -> tuple[int, int] | None:
     """(value, base) of `101_2`, `1F_{16}`, `0x1F`; None where it is written in no such way, or with digits
     that the base has not.
     """
@@ -137,14 +137,16 @@ def based(text: str) -> tuple[int, int] | None:
         return None
 
 
-def with_decimal_comma(text: str) -> Number | None:
+def parse_decimal_comma(text: str) -> Number | None:
     """`3,5` as the decimal it is in much of the world; elsewhere it is a list of two, so that callers need a
     reason for this reading.
     """
-    return _plain(text.replace(",", ".")) if DECIMAL_COMMA.fullmatch(text) and _plain(text) is None else None
+    return (
+        _decimal(text.replace(",", ".")) if DECIMAL_COMMA.fullmatch(text) and _decimal(text) is None else None
+    )
 
 
-def same(answer: Number, reference: Number) -> bool:
+def same_number(answer: Number, reference: Number) -> bool:
     """Equal, or equal to the written precision: an answer of >= ANSWER_DIGITS digits, a reference of >=
     REFERENCE_DIGITS.
     """
@@ -156,7 +158,7 @@ def same(answer: Number, reference: Number) -> bool:
     return coarse.ulp is not None and coarse.digits >= least and 2 * gap <= coarse.ulp
 
 
-def _plain(text: str) -> Number | None:
+def _decimal(text: str) -> Number | None:
     match = PLAIN.fullmatch(text)
     if match is None:
         return None
@@ -175,7 +177,7 @@ def _plain(text: str) -> Number | None:
     return Number(-value if sign == "-" else value, scale / Fraction(10) ** places, significant)
 
 
-def _ten(text: str) -> Number | None:
+def _power_of_ten(text: str) -> Number | None:
     match = TEN.fullmatch(text)
     if match is None:
         return None
@@ -190,12 +192,12 @@ def _ten(text: str) -> Number | None:
 def _fraction(text: str) -> Number | None:
     if match := SLASHED.fullmatch(text):
         above, below = (Fraction(part.replace(",", "").rstrip(".")) for part in (match[2], match[3]))
-        return _over(match[1], above, below)
+        return _quotient(match[1], above, below)
     if match := FRAC.fullmatch(text):
         sign = "-" if (match[1] == "-") != (match[2] == "-") else ""
-        return _over(sign, Fraction(match[3] or match[4]), Fraction(match[5] or match[6]))
+        return _quotient(sign, Fraction(match[3] or match[4]), Fraction(match[5] or match[6]))
     if match := MIXED.fullmatch(text):
-        part = _over(
+        part = _quotient(
             "", Fraction(match[3] or match[5] or match[6]), Fraction(match[4] or match[7] or match[8])
         )
         if part is not None and part.value < 1:
@@ -208,27 +210,27 @@ def _ratio(text: str) -> Number | None:
     match = RATIO.fullmatch(text)
     if match is None or re.fullmatch(r"0\d", match[2]):  # 12:05 is a time
         return None
-    return _over("", Fraction(match[1].replace(",", "")), Fraction(match[2].replace(",", "")))
+    return _quotient("", Fraction(match[1].replace(",", "")), Fraction(match[2].replace(",", "")))
 
 
-def _literal(text: str) -> Number | None:
-    literal = based(text) if text[:1] == "0" and LITERAL.fullmatch(text) else None
+def _prefixed_literal(text: str) -> Number | None:
+    literal = parse_based_numeral(text) if text[:1] == "0" and LITERAL.fullmatch(text) else None
     return None if literal is None else Number(Fraction(literal[0]))
 
 
-def _european(text: str) -> Number | None:
+def _european_number(text: str) -> Number | None:
     if (spaced := SPACED.fullmatch(text)) is not None:
-        return _plain(f"{spaced[1]}{spaced[2].replace(' ', '')}.{spaced[3]}")
+        return _decimal(f"{spaced[1]}{spaced[2].replace(' ', '')}.{spaced[3]}")
     if (groups := EUROPEAN_GROUPS.fullmatch(text)) is not None:
-        return _plain(f"{groups[1]}{groups[2].replace('.', '')}")
+        return _decimal(f"{groups[1]}{groups[2].replace('.', '')}")
     match = EUROPEAN.fullmatch(text)
-    return None if match is None else _plain(f"{match[1]}{match[2].replace('.', '')}.{match[3]}")
+    return None if match is None else _decimal(f"{match[1]}{match[2].replace('.', '')}.{match[3]}")
 
 
-def _times(text: str) -> Number | None:
+def _number_times_word(text: str) -> Number | None:
     """`2.5 million`, `3万`: a number in digits times a word."""
     match = TIMES.fullmatch(text) if text[-1:] in "nd万亿" and text[:1] in "+-.0123456789\\" else None
-    factor = _plain(match[1]) or _fraction(match[1]) if match else None
+    factor = _decimal(match[1]) or _fraction(match[1]) if match else None
     return (
         None
         if match is None or factor is None
@@ -236,11 +238,11 @@ def _times(text: str) -> Number | None:
     )
 
 
-def _over(sign: str, above: Fraction, below: Fraction) -> Number | None:
+def _quotient(sign: str, above: Fraction, below: Fraction) -> Number | None:
     return Number(-above / below if sign == "-" else above / below) if below else None
 
 
-def _words(text: str) -> Number | None:
+def _number_in_words(text: str) -> Number | None:
     parts = text.casefold().replace("-", " ").replace(" and ", " ").split()
     sign = -1 if parts[:1] in (["minus"], ["negative"]) else 1
     parts = parts[1:] if sign < 0 else parts
@@ -253,7 +255,7 @@ def _words(text: str) -> Number | None:
             parts[-2:] == tail
             and len(parts) > 2
             and "and" in text.casefold()
-            and (integer := _words(" ".join(parts[:-2]))) is not None
+            and (integer := _number_in_words(" ".join(parts[:-2]))) is not None
         ):
             return Number(sign * (integer.value + rest))
     if parts in (["half"], ["one", "half"], ["a", "half"]):
@@ -281,11 +283,11 @@ def _words(text: str) -> Number | None:
     return Number(Fraction(sign * (total + current))) if parts else None
 
 
-def _chinese(text: str) -> Number | None:
+def _chinese_number(text: str) -> Number | None:
     negative = text.startswith("负")
     text = text[1:] if negative else text
     if text.startswith("百分之"):
-        part = number(text[3:])
+        part = parse_number(text[3:])
         return None if part is None else part.times(Fraction(-1 if negative else 1, 100))
     if not CHINESE_RUN.fullmatch(text):
         return None

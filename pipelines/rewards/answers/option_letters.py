@@ -214,11 +214,11 @@ class Statement:
     end: int
 
 
-def settled(text: str) -> str:
+def chosen_letter(text: str) -> str:
     """The option letter that `text` settles on; "" for none, or where it names several without deciding."""
-    text = _plain(text)
+    text = _without_markup(text)
     statements = sorted(
-        [*_boxed(text), *_led(text), *_praised(text), *_alone(text)],
+        [*_marked_statements(text), *_introduced(text), *_called_correct(text), *_lone_letter(text)],
         key=lambda statement: (statement.start, statement.end),
     )
     if not statements:
@@ -234,7 +234,7 @@ def settled(text: str) -> str:
     return last.letter
 
 
-def _plain(text: str) -> str:
+def _without_markup(text: str) -> str:
     """Without markup and the end of the turn; what stands in boxes, tags and fields between OPEN and CLOSE,
     on lines of its own.
     """
@@ -248,10 +248,10 @@ def _plain(text: str) -> str:
     text = _FIELDS.sub(lambda match: f"\n{OPEN}{match[1].strip()}{CLOSE}\n", text)
     for _ in range(2):
         text = _WRAPPED.sub(lambda match: match[1], text)
-    return _MARKUP.sub("", _opened(text))
+    return _MARKUP.sub("", _unboxed(text))
 
 
-def _opened(text: str) -> str:
+def _unboxed(text: str) -> str:
     """The contents of boxes between OPEN and CLOSE; a box that never closes stays as it is."""
     pieces, place = [], 0
     while (box := _BOX.search(text, place)) is not None:
@@ -270,7 +270,7 @@ def _letter(match: re.Match[str]) -> str:
     return str(match["in"] or match["bare"]).upper()
 
 
-def _boxed(text: str) -> list[Statement]:
+def _marked_statements(text: str) -> list[Statement]:
     """Boxes, tags and fields that begin with a letter; those that hold something else state nothing."""
     statements = []
     for box in re.finditer(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}", text):
@@ -283,12 +283,12 @@ def _boxed(text: str) -> list[Statement]:
             or _LISTED.match(inner[named.end() - inner[: named.end()].endswith(")") :])
             or named.end() == len(inner)
         ):
-            letter = "" if _several(inner, named.end()) else _letter(named)
+            letter = "" if _names_several(inner, named.end()) else _letter(named)
             statements.append(Statement(letter, box.start(), box.end()))
     return statements
 
 
-def _led(text: str) -> list[Statement]:
+def _introduced(text: str) -> list[Statement]:
     """`The answer is B`, `Answer: (B) 12`, `I would pick B`, `Hence B`, `故选B`."""
     statements = []
     for lead in _LEADS.finditer(text):
@@ -310,29 +310,29 @@ def _led(text: str) -> list[Statement]:
         else:
             continue
         if (
-            _initials(text, end)
-            or _doubted(text, lead, end)
+            _is_initial(text, end)
+            or _is_doubted(text, lead, end)
             or _DENIED.match(text, end)
             or _CONDITION.match(text, end)
         ):
             continue
-        statements.append(Statement("" if _several(text, end) else letter, lead.start(), end))
+        statements.append(Statement("" if _names_several(text, end) else letter, lead.start(), end))
     return statements
 
 
-def _praised(text: str) -> list[Statement]:
+def _called_correct(text: str) -> list[Statement]:
     """`B is correct`, `option (B) is the best choice`, `C is not right, D is`."""
     statements = []
     for pattern in (_IS_GOOD, _NOT_BUT):
         for match in pattern.finditer(text):
-            before = text[_clause(text, match.start()) : match.start()]
+            before = text[_clause_start(text, match.start()) : match.start()]
             if (
                 not (match["in"] or match["bare"].isupper())
-                or _asked(text, match.end())
-                or _exampled(text, match.start())
+                or _is_question(text, match.end())
+                or _is_example(text, match.start())
             ):
                 continue
-            if _CONDITION.match(text, match.end()) or _supposed(text, match.start(), match.start()):
+            if _CONDITION.match(text, match.end()) or _is_conditional(text, match.start(), match.start()):
                 continue
             if pattern is _IS_GOOD and (_DOUBT.search(before) or _joined_before(text, match.start())):
                 continue
@@ -340,7 +340,7 @@ def _praised(text: str) -> list[Statement]:
     return statements
 
 
-def _alone(text: str) -> list[Statement]:
+def _lone_letter(text: str) -> list[Statement]:
     """The last line, where it is nothing but a letter."""
     lines = list(re.finditer(r"^.*\S.*$", text, re.M))
     alone = [
@@ -387,7 +387,7 @@ def _first_or_last_line(text: str) -> str:
             and not _INITIALS.match(rest)
             and "?" not in rest
         ):
-            named.append((place, "" if _several(line, len(line) - len(rest)) else letter))
+            named.append((place, "" if _names_several(line, len(line) - len(rest)) else letter))
         elif place in (0, len(lines) - 1) and spoken:
             inner = re.fullmatch(rf"\s*:\s*[\[(]?([{LETTERS}])[\])]?\s*\.?", rest)
             if inner:
@@ -397,7 +397,7 @@ def _first_or_last_line(text: str) -> str:
     return ends[-1] if len(letters) == 1 and ends and not _BACK.search(text) else ""
 
 
-def _several(text: str, end: int) -> bool:
+def _names_several(text: str, end: int) -> bool:
     """Whether other options are named beside the one that ends at `end`: `A or B`, `(A) 5 or (B) 6`, `(A) (B)
     (C)`.
     """
@@ -412,28 +412,28 @@ def _several(text: str, end: int) -> bool:
     )
 
 
-def _initials(text: str, end: int) -> bool:
+def _is_initial(text: str, end: int) -> bool:
     return bool(_INITIALS.match(text, end)) and text[end - 1 : end].isalpha()
 
 
-def _clause(text: str, place: int) -> int:
+def _clause_start(text: str, place: int) -> int:
     """Where the clause of `place` begins."""
     return max(text.rfind(mark, 0, place) for mark in (".", "\n", "?", "!", ";", ",", "。", OPEN, CLOSE)) + 1
 
 
-def _asked(text: str, end: int) -> bool:
+def _is_question(text: str, end: int) -> bool:
     """Whether the sentence after `end` is a question."""
     end_mark = re.compile(r"[.!\n?]").search(text, end)
     return end_mark is not None and end_mark.group() == "?"
 
 
-def _exampled(text: str, place: int) -> bool:
+def _is_example(text: str, place: int) -> bool:
     """Whether the sentence of `place` begins as an example or inside a figure."""
     start = max(text.rfind(mark, 0, place) for mark in (". ", "\n", "?", "!", "。")) + 1
     return _EXAMPLE.search(text, start, place) is not None
 
 
-def _supposed(text: str, start: int, end: int) -> bool:
+def _is_conditional(text: str, start: int, end: int) -> bool:
     """Whether the sentence of the statement at `start` to `end` begins with a condition, and no clause in
     between concludes.
     """
@@ -450,11 +450,11 @@ def _joined_before(text: str, start: int) -> bool:
     )
 
 
-def _doubted(text: str, lead: re.Match[str], end: int) -> bool:
+def _is_doubted(text: str, lead: re.Match[str], end: int) -> bool:
     """Whether the statement is denied, supposed or asked. A clause of its own that doubts something else does
     not touch it.
     """
-    before = text[_clause(text, lead.start()) : lead.end()]
-    if _DOUBT.search(before) or _supposed(text, lead.start(), lead.end()):
+    before = text[_clause_start(text, lead.start()) : lead.end()]
+    if _DOUBT.search(before) or _is_conditional(text, lead.start(), lead.end()):
         return True
-    return _asked(text, end) or _exampled(text, lead.start())
+    return _is_question(text, end) or _is_example(text, lead.start())

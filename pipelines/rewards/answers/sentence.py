@@ -7,11 +7,17 @@ from __future__ import annotations
 import re
 
 from pipelines.rewards.answers import units
-from pipelines.rewards.answers.answer_text import wordy
-from pipelines.rewards.answers.clock import Clock, clock
+from pipelines.rewards.answers.answer_text import has_words
+from pipelines.rewards.answers.clock import Clock, parse_time
 from pipelines.rewards.answers.commitment import CONCLUDING, GUESSES, REFUSES
-from pipelines.rewards.answers.numerals import Number, same, with_decimal_comma
-from pipelines.rewards.answers.structure import chain, constant, equation, split_any, unsolved
+from pipelines.rewards.answers.numerals import Number, parse_decimal_comma, same_number
+from pipelines.rewards.answers.structure import (
+    is_constant,
+    is_unsolved,
+    is_unsolved_equation,
+    split_chain,
+    split_list,
+)
 
 CLAUSE = re.compile(
     rf".*{CONCLUDING}\s*(?:(?:only|just|exactly|approximately|now|also|a total of|altogether|that|then|an?|"
@@ -54,47 +60,51 @@ SAID_TIME = re.compile(
 )
 
 
-def with_comma(ours: str, reference: units.Quantity) -> units.Quantity | None:
+def parse_decimal_comma_quantity(ours: str, reference: units.Quantity) -> units.Quantity | None:
     """`3,5` where the reference is a decimal: elsewhere it is a list of two."""
-    decimal = with_decimal_comma(ours) if reference.number.ulp is not None else None
+    decimal = parse_decimal_comma(ours) if reference.number.ulp is not None else None
     return None if decimal is None else units.Quantity(decimal, units.Unit())
 
 
-def time_in(ours: str) -> Clock | None:
+def time_in_sentence(ours: str) -> Clock | None:
     """The only time of day of a sentence that holds no other number."""
-    match = SAID_TIME.search(ours) if _affirms(ours) else None
-    return clock(match[1]) if match and not re.search(r"\d", ours[: match.start(1)]) else None
+    match = SAID_TIME.search(ours) if _is_affirmative(ours) else None
+    return parse_time(match[1]) if match and not re.search(r"\d", ours[: match.start(1)]) else None
 
 
-def _affirms(ours: str) -> bool:
+def _is_affirmative(ours: str) -> bool:
     """Whether it is a sentence that neither negates nor hedges."""
     folded = ours.casefold()
-    return wordy(ours) and not (
+    return has_words(ours) and not (
         NEGATION.search(folded) or GUESSES.search(folded) or REFUSES.search(folded) or "\\ldots" in ours
     )
 
 
-def quantity_in(ours: str, reference: units.Quantity) -> units.Quantity | None:
+def quantity_in_sentence(ours: str, reference: units.Quantity) -> units.Quantity | None:
     """The one quantity of a sentence: what follows its last verb or `=`, else its only number. None where it
     negates, hedges or contradicts itself.
     """
-    if not _affirms(ours):
+    if not _is_affirmative(ours):
         return None
     # 7 (seven)
-    if (restated := RESTATED.fullmatch(ours)) and (inner := units.quantity(restated[2])) is not None:
-        outer = units.quantity(restated[1])
-        return outer if outer is not None and _same(inner.number, outer.number) else None
+    if (restated := RESTATED.fullmatch(ours)) and (inner := units.parse_quantity(restated[2])) is not None:
+        outer = units.parse_quantity(restated[1])
+        return outer if outer is not None and _same_number(inner.number, outer.number) else None
     ours = LEFT.sub("", ADVERBS.sub("", ours))
     clause = CLAUSE.match(ours)
     said = ours[clause.end() :] if clause else ""
-    quantity = units.quantity(said) or with_comma(said, reference) or _with_tail(said)
+    quantity = (
+        units.parse_quantity(said)
+        or parse_decimal_comma_quantity(said, reference)
+        or _quantity_with_words(said)
+    )
     if quantity is not None:
-        return quantity if _of_one_value(ours, quantity) else None
+        return quantity if _has_one_value(ours, quantity) else None
     starts = STARTS.match(ours)
-    return units.quantity(OF_THEM.sub("", ours[starts.end() :] if starts else ours))
+    return units.parse_quantity(OF_THEM.sub("", ours[starts.end() :] if starts else ours))
 
 
-def _with_tail(said: str) -> units.Quantity | None:
+def _quantity_with_words(said: str) -> units.Quantity | None:
     """`18 every day at the market`, `12 apples left`: a quantity, and behind it a few words without a verb or
     another number.
     """
@@ -107,48 +117,48 @@ def _with_tail(said: str) -> units.Quantity | None:
     ):
         return None
     behind = match[2].split()
-    known = [units.quantity(" ".join([match[1], *behind[:count]])) for count in (2, 1)]
+    known = [units.parse_quantity(" ".join([match[1], *behind[:count]])) for count in (2, 1)]
     return next(
         (quantity for quantity in known if quantity is not None and quantity.unit.dimension is not None),
-        units.quantity(match[1]),
+        units.parse_quantity(match[1]),
     )
 
 
-def _of_one_value(ours: str, quantity: units.Quantity) -> bool:
+def _has_one_value(ours: str, quantity: units.Quantity) -> bool:
     """Whether what stands before the value of a sentence, linked to it or listed with it, is no other
     value.
     """
-    *others, last = split_any(ours)
+    *others, last = split_list(ours)
     head, equals, _ = last.partition("=")
-    if equation(chain(last)):
+    if is_unsolved_equation(split_chain(last)):
         return False
-    for member in chain(ours)[:-1]:
-        known = units.quantity(member)
+    for member in split_chain(ours)[:-1]:
+        known = units.parse_quantity(member)
         if (
             known is None
-            and not wordy(member)
-            and constant(member)
+            and not has_words(member)
+            and is_constant(member)
             and not re.search(r"\d\s*[-+*/^]|\\(?:times|cdot|frac|div)", member)
-        ) or (known is not None and not _equal(known, quantity)):
+        ) or (known is not None and not _same_quantity(known, quantity)):
             return False
     # a list (of boxes, or that ends with `x = 6`) and no sentence
-    if " , " in ours or (equals and not wordy(head)):
-        return all(_no_member(part, quantity) for part in others)
-    return all(wordy(part) or not re.search(r"\d", part) or "=" in part for part in others)
+    if " , " in ours or (equals and not has_words(head)):
+        return all(_adds_no_value(part, quantity) for part in others)
+    return all(has_words(part) or not re.search(r"\d", part) or "=" in part for part in others)
 
 
-def _no_member(part: str, quantity: units.Quantity) -> bool:
+def _adds_no_value(part: str, quantity: units.Quantity) -> bool:
     """Whether a part of a list holds no value, is a clause, or has the value `found`."""
     head, equals, said = part.rpartition("=")
-    if not re.search(r"\d", part) or CLAUSAL.search(part) or (equals and unsolved(head)):
+    if not re.search(r"\d", part) or CLAUSAL.search(part) or (equals and is_unsolved(head)):
         return True
-    known = units.quantity(said.strip())
-    return known is not None and _equal(known, quantity)
+    known = units.parse_quantity(said.strip())
+    return known is not None and _same_quantity(known, quantity)
 
 
-def _equal(left: units.Quantity, right: units.Quantity) -> bool:
-    return _same(left.number, right.number) or units.agree(left, right)[0]
+def _same_quantity(left: units.Quantity, right: units.Quantity) -> bool:
+    return _same_number(left.number, right.number) or units.same_quantity(left, right)[0]
 
 
-def _same(left: Number, right: Number) -> bool:
-    return same(left, right) or same(right, left)
+def _same_number(left: Number, right: Number) -> bool:
+    return same_number(left, right) or same_number(right, left)

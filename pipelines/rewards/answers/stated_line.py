@@ -12,12 +12,12 @@ from pipelines.rewards.answers.commitment import (
     ASKS,
     CONCLUDING,
     OPEN_END,
-    denied,
-    taken_back,
-    uncommitted,
-    undecided,
+    has_negation,
+    reason_uncommitted,
+    reason_undecided,
+    retracts,
 )
-from pipelines.rewards.answers.statements import introduces, last_line, stated_in, unstruck
+from pipelines.rewards.answers.statements import is_lead_in, last_line, stated_answer, without_strikethrough
 from pipelines.rewards.answers.words import words
 
 LISTS = re.compile(r"\b(?:or|and|vs|versus)\b|[;/|、&]|或|还是|和", re.I)
@@ -48,28 +48,28 @@ def stated_line(text: str, reference: str) -> tuple[str, str]:
     """(what the last line states, ""), or ("", why it states nothing). What introduces the answer is taken
     off.
     """
-    line = last_line(unstruck(text))
+    line = last_line(without_strikethrough(text))
     if not line:
         return "", "the response is empty"
     if len(MARKS.findall(text)) > 1:  # listing candidates must not pay
         return "", "several final answers"
     if line.strip().casefold() == reference.strip().casefold():
         return line, ""
-    if introduces(line) or not words(line.replace("boxed", "")):
+    if is_lead_in(line) or not words(line.replace("boxed", "")):
         return "", "no answer follows"
-    stated = stated_in(line)
+    stated = stated_answer(line)
     if stated is not None and not stated.text:
         return "", stated.reason
     said = stated.text if stated is not None else line
     # the reference may hold such words itself
     own = re.compile(rf"(?<!\w){re.escape(reference.strip())}(?!\w)", re.I)
-    reason = _unsaid(own.sub(" ", line), own.sub(" ", said), stated is not None) or _several(
-        said, reference, stated is not None
-    )
+    reason = _reason_uncommitted(
+        own.sub(" ", line), own.sub(" ", said), stated is not None
+    ) or _reason_several(said, reference, stated is not None)
     return ("", reason) if reason else (said, "")
 
 
-def placed(said: str, reference: str, within_words: bool = False) -> str:
+def reason_misplaced(said: str, reference: str, within_words: bool = False) -> str:
     """Why the reference stands in `said`, but not where a sentence says its answer; empty where it does.
 
     It may begin what an introduction leaves, end what has a verb like `is` or `has` before it, or be all
@@ -101,20 +101,20 @@ def placed(said: str, reference: str, within_words: bool = False) -> str:
     return "" if plain else "the last line says more than the reference"
 
 
-def _unsaid(line: str, said: str, introduced: bool) -> str:
+def _reason_uncommitted(line: str, said: str, introduced: bool) -> str:
     """Why a line, without the reference in it, states nothing; `said` is what an introduction leaves of
     it.
     """
     if ASKS.search(line):
         return "the answer is asked, not stated"
-    if denied(line) or taken_back(line):
+    if has_negation(line) or retracts(line):
         return "the answer is denied"
     if OPEN_END.search(said):
         return "several answers are named"
-    return undecided(said) if introduced else uncommitted(said)
+    return reason_undecided(said) if introduced else reason_uncommitted(said)
 
 
-def _several(said: str, reference: str, introduced: bool) -> str:
+def _reason_several(said: str, reference: str, introduced: bool) -> str:
     """Why it names several answers; empty where it does not, as far as can be seen."""
     for separator in (LISTS, NUMBERED, EQUAL):
         if len(separator.findall(said)) > len(separator.findall(reference)):

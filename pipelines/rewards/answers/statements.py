@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.rewards.answers.commitment import ASKS, one_of_several, taken_back, undecided
+from pipelines.rewards.answers.commitment import ASKS, offers_alternative, reason_undecided, retracts
 
 TAIL = 20_000  # characters at the end of a response in which its closing statement is looked for
 LINES = 200  # lines that one display may span
@@ -102,7 +102,7 @@ ENDS = re.compile(r"(?:\$\$|\\\]|\\end\{[a-z]+\*?\}(?:\s*(?:\$\$|\\\]))?)[\s.,;*
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StatedAnswer:
     """`text` is the answer as written; empty with a `reason` where there is none. `stated`: a mark or a
     phrase calls it the answer.
     """
@@ -112,7 +112,7 @@ class Found:
     stated: bool = False
 
 
-def unstruck(text: str) -> str:
+def without_strikethrough(text: str) -> str:
     """Without what Markdown strikes out: `~~5~~ 6` says 6."""
     return STRUCK.sub(" ", text) if "~~" in text else text
 
@@ -128,46 +128,48 @@ def without_lead_in(line: str) -> str:
     return _after_lead_in(line)[0]
 
 
-def stated_in(line: str) -> Found | None:
+def stated_answer(line: str) -> StatedAnswer | None:
     """What the last sentence of `line` that introduces an answer says: empty, with the reason, where it
     commits itself to nothing; None where no sentence introduces one.
     """
-    parts = sentences(line)
+    parts = split_sentences(line)
     for place in range(len(parts) - 1, -1, -1):
         lead, said = _split_lead_in(parts[place])
         if not lead:
             continue
         answer = REASON.sub("", said).rstrip(" ,;(").strip() if len(said) > SHORT else said
         rest = said[len(answer) :] + " ".join(parts[place + 1 :])
-        if ASKS.search(parts[place]) or (reason := undecided(lead)):
-            return Found("", "the answer is asked, not stated" if ASKS.search(parts[place]) else reason)
-        if taken_back(rest):
-            return Found("", "the answer is taken back")
-        if one_of_several(rest):
-            return Found("", "several answers are named")
+        if ASKS.search(parts[place]) or (reason := reason_undecided(lead)):
+            return StatedAnswer(
+                "", "the answer is asked, not stated" if ASKS.search(parts[place]) else reason
+            )
+        if retracts(rest):
+            return StatedAnswer("", "the answer is taken back")
+        if offers_alternative(rest):
+            return StatedAnswer("", "several answers are named")
         answer = answer.strip("*` ")
-        return Found(answer if answer.endswith("..") else answer.removesuffix("."), stated=True)
+        return StatedAnswer(answer if answer.endswith("..") else answer.removesuffix("."), stated=True)
     return None
 
 
-def closing_statement(text: str) -> Found:
+def closing_statement(text: str) -> StatedAnswer:
     """The answer at the end of a response without marks. The last line as it is where no phrase introduces
     one.
     """
-    blocks = backwards(text[-TAIL:])
+    blocks = blocks_from_end(text[-TAIL:])
     said: list[str] = []  # below the block at hand
     first: str | None = None
     for block in blocks:
-        bare = _undone(block).strip()
+        bare = _without_proof_end(block).strip()
         if NO_TEXT.match(bare) or COURTESY.match(bare):
             continue
         if first is None and ASIDE.match(bare):
             said.append(bare)
             continue
-        stated = stated_in(bare)
+        stated = stated_answer(bare)
         if stated is not None and stated.text:
-            if taken_back("\n".join(reversed(said))):
-                return Found("", "the answer is taken back")
+            if retracts("\n".join(reversed(said))):
+                return StatedAnswer("", "the answer is taken back")
             return stated
         if stated is not None:
             return stated
@@ -177,15 +179,15 @@ def closing_statement(text: str) -> Found:
             break
         said.append(bare)
     if first is None:
-        return Found("", "the response is empty" if not text.strip() else "no final answer")
+        return StatedAnswer("", "the response is empty" if not text.strip() else "no final answer")
     return (
-        Found("", "the answer is taken back")
-        if taken_back("\n".join(said))
-        else Found(_after_lead_in(first)[0])
+        StatedAnswer("", "the answer is taken back")
+        if retracts("\n".join(said))
+        else StatedAnswer(_after_lead_in(first)[0])
     )
 
 
-def backwards(text: str) -> Iterator[str]:
+def blocks_from_end(text: str) -> Iterator[str]:
     """Lines from the last to the first, blank ones left out; display mathematics that spans several is one,
     with its delimiters gone.
     """
@@ -197,22 +199,24 @@ def backwards(text: str) -> Iterator[str]:
         if not line:
             continue
         if ENDS.search(line):
-            start = _opening(lines, end)
+            start = _display_start(lines, end)
             block = "\n".join(lines[start : end + 1]).strip()
             before = next((place for place in range(start - 1, -1, -1) if lines[place].strip()), None)
-            if before is not None and introduces(lines[before]) and not stated_in(block):
+            if before is not None and is_lead_in(lines[before]) and not stated_answer(block):
                 yield (
-                    f"{lines[before].strip().rstrip('*: ')}: {display(block)}"
+                    f"{lines[before].strip().rstrip('*: ')}: {display_as_line(block)}"
                     if ":" not in lines[before]
-                    else f"{lines[before].strip()} {display(block)}"
+                    else f"{lines[before].strip()} {display_as_line(block)}"
                 )
                 end = before
                 continue
-            yield display(block) if start < end or block.startswith(("$$", "\\[", "\\begin")) else line
+            yield (
+                display_as_line(block) if start < end or block.startswith(("$$", "\\[", "\\begin")) else line
+            )
             end = start
             continue
         before = next((place for place in range(end - 1, -1, -1) if lines[place].strip()), None)
-        if before is not None and introduces(lines[before]):
+        if before is not None and is_lead_in(lines[before]):
             yield (
                 f"{lines[before].strip()} {BULLET.sub('', line)}"
                 if lines[before].rstrip("*_ ").endswith((":", "：", "is", "are"))
@@ -222,7 +226,7 @@ def backwards(text: str) -> Iterator[str]:
         yield line
 
 
-def display(text: str) -> str:
+def display_as_line(text: str) -> str:
     """Display mathematics as one line: its delimiters gone, of aligned rows the last."""
     text = text.strip().rstrip(".,;* ")
     for opening, closing in DISPLAYS:
@@ -236,7 +240,7 @@ def display(text: str) -> str:
     return " ".join(text.split()).rstrip(".,; ")
 
 
-def unfolded(text: str) -> str:
+def first_line_with_display(text: str) -> str:
     """The first line of `text`, with those below it that its open environment or display needs."""
     line = text.split("\n", 1)[0]
     for opening, closing in (("\\begin{", "\\end{"), *DISPLAYS):
@@ -249,7 +253,7 @@ def unfolded(text: str) -> str:
     return line
 
 
-def sentences(line: str) -> list[str]:
+def split_sentences(line: str) -> list[str]:
     """Split where a sentence ends; not after an initial, an abbreviation or a numeral that counts."""
     parts: list[str] = []
     start = 0
@@ -265,7 +269,7 @@ def sentences(line: str) -> list[str]:
 
 def _split_lead_in(sentence: str) -> tuple[str, str]:
     """(what introduces the answer, the rest); empty, sentence, where nothing does or nothing follows."""
-    text = _unhoped(_unbold(sentence).strip().strip("*").strip())
+    text = _without_courtesy(_without_bold(sentence).strip().strip("*").strip())
     if (called := CALLED.match(text)) is not None:
         return text[called.end(1) :] or " ", called[1].strip()
     said, named = _after_lead_in(text)
@@ -281,7 +285,9 @@ def _split_lead_in(sentence: str) -> tuple[str, str]:
 
 def _after_lead_in(line: str) -> tuple[str, bool]:
     """(the line without its introductions, whether one of them names an answer)."""
-    line = _undone(_unhoped(_unbold(line).lstrip("# ").strip().strip("*").strip())).strip()
+    line = _without_proof_end(
+        _without_courtesy(_without_bold(line).lstrip("# ").strip().strip("*").strip())
+    ).strip()
     named = False
     # `Final Answer: The final answer is 5.` has two
     for pattern in (LEAD_IN, LEAD_IN, CHINESE_LEAD_IN, FOREIGN_LEAD_IN, CONNECTIVE):
@@ -292,21 +298,21 @@ def _after_lead_in(line: str) -> tuple[str, bool]:
     return line.strip("*").strip(), named
 
 
-def _unbold(line: str) -> str:
+def _without_bold(line: str) -> str:
     """Without Markdown's bold marks; those of a power (`2**3`) stay."""
     return BOLD.sub(r"\1", line) if "**" in line else line
 
 
-def _undone(line: str) -> str:
+def _without_proof_end(line: str) -> str:
     """Without the mark of a finished proof; looked for only where it may be, since most lines have none."""
     return DONE.sub("", line) if any(mark in line[-24:] for mark in ("\\", "∎", "■", "□", "Q")) else line
 
 
-def _unhoped(line: str) -> str:
+def _without_courtesy(line: str) -> str:
     return HOPE.sub("", line) if "correct" in line[-24:].casefold() else line
 
 
-def _opening(lines: list[str], end: int) -> int:
+def _display_start(lines: list[str], end: int) -> int:
     """The line where the display opens that closes in line `end`."""
     last = lines[end].rstrip(" .,;*")
     if last.endswith("$$"):
@@ -332,7 +338,7 @@ def _opening(lines: list[str], end: int) -> int:
     return end
 
 
-def introduces(line: str) -> bool:
+def is_lead_in(line: str) -> bool:
     """Whether a line ends where its answer should follow: `The answer is`, `**Answer**:`, `### Final
     answer`.
     """

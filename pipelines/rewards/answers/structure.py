@@ -64,10 +64,10 @@ OR = re.compile(r"\s+or\s+|\s*\\(?:lor|vee|cup)(?![A-Za-z])\s*|\s*或\s*")
 BOTH = re.compile(r"\s+and\s+|\s*\\(?:land|wedge)(?![A-Za-z])\s*|\s*且\s*")
 
 
-def named(text: str) -> tuple[str, str]:
+def split_name(text: str) -> tuple[str, str]:
     """(name, value) of `x = 5`, `5 = x`, `f(x) = ...`, `x \\in [0, 1)`; no name elsewhere."""
     match = NAME.fullmatch(text)
-    if match and not split_any(match[1])[1:]:
+    if match and not split_list(match[1])[1:]:
         return match[1], match[2]
     left, equals, right = text.partition("=")
     if (
@@ -75,42 +75,42 @@ def named(text: str) -> tuple[str, str]:
         and "=" not in right
         and BARE_NAME.fullmatch(right.strip())
         and not BARE_NAME.fullmatch(left.strip())
-        and len(split_any(left)) == 1
+        and len(split_list(left)) == 1
     ):
         return right.strip(), left.strip()
     return "", text
 
 
-def constant(text: str) -> bool:
+def is_constant(text: str) -> bool:
     """Whether no variable stands in it: words and units are none."""
-    text = bound(text)
+    text = without_bound_index(text)
     return (
         VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None and not GREEK.search(text)
-    ) or units.quantity(text) is not None
+    ) or units.parse_quantity(text) is not None
 
 
-def unsolved(head: str) -> bool:
+def is_unsolved(head: str) -> bool:
     """Whether what stands before the first `=` is an expression of one unknown (`4x + 2 = 3`): what follows
     is not the unknown's value.
     """
     head = WORDS.sub("", head)
-    if constant(head) or named(f"{head.strip()} = 1")[0]:
+    if is_constant(head) or split_name(f"{head.strip()} = 1")[0]:
         return False
     return len(set(VARIABLE.findall(head))) == 1 and re.search(r"\d", INDEX.sub("", head)) is not None
 
 
-def equation(members: list[str]) -> bool:
+def is_unsolved_equation(members: list[str]) -> bool:
     """Whether a chain is an equation to be solved: `4x + 2 = 3`, `y = 4x + 2 = 3`. In `P = 4s = 12` the last
     member is the name's value.
     """
     if len(members) < 2:
         return False
-    return unsolved(members[0]) or (
+    return is_unsolved(members[0]) or (
         BARE_NAME.fullmatch(members[0]) is not None and any(map(BINOMIAL.fullmatch, members[1:-1]))
     )
 
 
-def chain(text: str) -> list[str]:
+def split_chain(text: str) -> list[str]:
     """The members of `x = 2 + 3 = 5`; one where nothing links. What stands in brackets, as in `P(X=2) = 0.5`,
     links nothing.
     """
@@ -125,12 +125,12 @@ def chain(text: str) -> list[str]:
     return [member.strip() for member in (*members, text[start:]) if member.strip()]
 
 
-def all_reals(text: str) -> str:
+def reals_as_interval(text: str) -> str:
     """The real numbers as an interval; other text stays."""
     return "(-\\infty,\\infty)" if REALS.fullmatch(text) else text
 
 
-def unlabelled(text: str, other: str) -> str:
+def without_label(text: str, other: str) -> str:
     """`(B) 12` and `A(1,2)` without the option's or point's letter, where the other answer has none."""
     match = LABELLED.fullmatch(text)
     return match[1] or match[2] if match and not LABELLED.fullmatch(other) else text
@@ -142,7 +142,7 @@ def without_tuple_name(text: str) -> str:
     return text[match.end() :] if match and text[match.end() :].startswith(("(", "\\{", "[")) else text
 
 
-def vector(text: str) -> str:
+def vector_as_tuple(text: str) -> str:
     """A matrix of one row or one column as a tuple; other text stays."""
     match = MATRIX.fullmatch(text)
     if match is None:
@@ -152,14 +152,14 @@ def vector(text: str) -> str:
     return f"({','.join(cells)})" if len(rows) == 1 or len(cells) == len(rows) else text
 
 
-def bound(text: str) -> str:
+def without_bound_index(text: str) -> str:
     """Without the index of its sums and products, which is no variable: `\\sum_{k=1}^{4} k` is a number."""
     for index in set(INDEXED.findall(text)) if "≔" in text else ():
         text = re.sub(rf"(?<![\\A-Za-z]){index}(?![A-Za-z])", "1", text)
     return text
 
 
-def cases(text: str) -> list[list[str]] | None:
+def case_rows(text: str) -> list[list[str]] | None:
     """The rows of `\\begin{cases} … \\end{cases}`: of a definition by cases its (value, condition); None
     where it is none.
     """
@@ -174,7 +174,7 @@ def cases(text: str) -> list[list[str]] | None:
     return [[cell for cell in row if cell] for row in rows]
 
 
-def system(text: str) -> str:
+def system_as_list(text: str) -> str:
     """`\\begin{cases} x = 1 \\\\ y = 2 \\end{cases}` and `x = 1 \\\\ y = 2` as a list; other text stays."""
     match = CASES.fullmatch(text)
     if match is None and "\\begin" in text:
@@ -187,7 +187,7 @@ def system(text: str) -> str:
     return " , ".join(rows) if len(rows) > 1 and all(NAME.fullmatch(row) for row in rows) else text
 
 
-def matrix(text: str) -> list[list[str]] | None:
+def matrix_rows(text: str) -> list[list[str]] | None:
     """The rows of a matrix, whatever its brackets: `\\begin{pmatrix}`, an array, `[[1, 2], [3, 4]]`. None
     where it is none, or ragged.
     """
@@ -204,8 +204,8 @@ def matrix(text: str) -> list[list[str]] | None:
         ]
     elif re.fullmatch(r"\[\s*\[.*\]\s*\]", text, re.S):
         rows = [
-            split(row[1:-1], ",")
-            for row in split(text.strip()[1:-1], ",")
+            split_top_level(row[1:-1], ",")
+            for row in split_top_level(text.strip()[1:-1], ",")
             if row[:1] == "[" and row[-1:] == "]"
         ]
     else:
@@ -213,7 +213,7 @@ def matrix(text: str) -> list[list[str]] | None:
     return rows if rows and len({len(row) for row in rows}) == 1 else None
 
 
-def as_interval(text: str) -> str:
+def inequalities_as_interval(text: str) -> str:
     """Inequalities of one variable, and sets that they define, as intervals: `x < -2 or x > 3`, `\\{x \\mid x
     > 3\\}`; `` elsewhere.
     """
@@ -228,11 +228,11 @@ def as_interval(text: str) -> str:
         return ""
     pieces = OR.split(inner)
     if len(pieces) > 1:
-        intervals = [as_interval(piece) for piece in pieces]
+        intervals = [inequalities_as_interval(piece) for piece in pieces]
         return "\\cup ".join(intervals) if all(intervals) else ""
     both = BOTH.split(inner)
     if len(both) == 2:
-        ends = [interval(piece) for piece in both]
+        ends = [inequality_as_interval(piece) for piece in both]
         low, high = (
             next((end for end in ends if test(end)), "")
             for test in (lambda e: e.endswith("\\infty)"), lambda e: e.startswith("(-\\infty,"))
@@ -242,10 +242,10 @@ def as_interval(text: str) -> str:
             if low and high and low != high
             else ""
         )
-    return interval(inner)
+    return inequality_as_interval(inner)
 
 
-def interval(text: str) -> str:
+def inequality_as_interval(text: str) -> str:
     """`0 \\le x < 1` -> `[0,1)`, `x > 3` -> `(3,\\infty)`; `` when it is no such inequality of one
     variable.
     """
@@ -276,7 +276,7 @@ def interval(text: str) -> str:
     return ""
 
 
-def spread(text: str) -> str:
+def expand_plus_minus(text: str) -> str:
     """`1 \\pm \\sqrt{2}` -> the two values; text with more or with none stays."""
     return (
         f"{text.replace(chr(92) + 'pm', '+')} , {text.replace(chr(92) + 'pm', '-')}".replace("+ ", "+")
@@ -285,38 +285,40 @@ def spread(text: str) -> str:
     )
 
 
-def parts(text: str) -> tuple[str, list[str]]:
+def split_brackets(text: str) -> tuple[str, list[str]]:
     """(brackets, parts): `()`, `[]`, `(]`, `[)`, `{` for sets, `;` for a list in a fixed order, `` for a bare
     list or a single value.
     """
     unwrapped = text
     if text.startswith("\\{") and text.endswith("\\}"):
-        return "{", split_any(text[2:-2])
+        return "{", split_list(text[2:-2])
     if text[:1] in "([{" and text[-1:] in ")]}" and text[:1] and _closes_at_end(text):
         kind = text[0] + text[-1]
-        inner = split_any(text[1:-1])
+        inner = split_list(text[1:-1])
         if kind == "{}":
             return "{", inner
         if len(inner) > 1:
             return kind, inner
         unwrapped = text[1:-1] if kind == "()" else text
-    if len(ordered := split(unwrapped, ";")) > 1:
+    if len(ordered := split_top_level(unwrapped, ";")) > 1:
         return ";", ordered
-    return "", split_any(unwrapped)
+    return "", split_list(unwrapped)
 
 
-def split_any(text: str) -> list[str]:
+def split_list(text: str) -> list[str]:
     """Parts at top-level semicolons, commas and the words and/or. `1,234` is one number."""
-    ordered = split(text, ";")
+    ordered = split_top_level(text, ";")
     if len(ordered) > 1:
         return ordered
-    pieces = [part for piece in split(text, ",") for part in AND.split(LAST.sub("", piece))]  # 1, 2, and 3
+    pieces = [
+        part for piece in split_top_level(text, ",") for part in AND.split(LAST.sub("", piece))
+    ]  # 1, 2, and 3
     if "\\begin" not in text:
         pieces = [part for piece in pieces for part in CELLS.split(piece)]
     return [part for part in pieces if part.strip()] or [text]
 
 
-def split(text: str, separator: str) -> list[str]:
+def split_top_level(text: str, separator: str) -> list[str]:
     parts, depth, start, place = [], 0, 0, 0
     while place < len(text):
         character = text[place]
@@ -324,7 +326,7 @@ def split(text: str, separator: str) -> list[str]:
         if (
             depth == 0
             and text.startswith(separator, place)
-            and not (separator == "," and _thousands(text, place))
+            and not (separator == "," and _is_thousands_comma(text, place))
         ):
             parts.append(text[start:place])
             start = place + len(separator)
@@ -333,7 +335,7 @@ def split(text: str, separator: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _thousands(text: str, place: int) -> bool:
+def _is_thousands_comma(text: str, place: int) -> bool:
     return (
         re.search(r"(?<!\d)\d{1,3}(?:,\d{3})*$", text[:place][-12:]) is not None
         and re.match(r",\d{3}(?!\d)", text[place:]) is not None

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from pipelines.rewards.answers.equivalence import compare
-from pipelines.rewards.answers.numerals import Number, number, same
+from pipelines.rewards.answers.numerals import Number, parse_number, same_number
 from pipelines.rewards.answers.structure import RELATION
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
@@ -40,10 +40,10 @@ INSIDE = re.compile(r"(\{)\s+|\s+(\})")  # blanks at a brace end the grammar's r
 ELLIPSIS = re.compile(r"\\ldots|\.\.\.")
 
 
-def judge(answer: str, reference: str, require_units: bool) -> Verdict:
+def compare_answers(answer: str, reference: str, require_units: bool) -> Verdict:
     """The whole comparison of two answers; any failure of the mathematics is an error with its reason."""
     try:
-        return compare(answer, reference, expressions, require_units)
+        return compare(answer, reference, compare_expressions, require_units)
     except RecursionError:
         return error("the answer is nested too deep for the symbolic comparison")
     except MemoryError:
@@ -52,7 +52,7 @@ def judge(answer: str, reference: str, require_units: bool) -> Verdict:
         return error(f"symbolic comparison: {type(failure).__name__}: {str(failure)[:120]}")
 
 
-def expressions(answer: str, reference: str) -> Verdict:
+def compare_expressions(answer: str, reference: str) -> Verdict:
     """Of two single expressions in tidy LaTeX."""
     from math_verify import verify
 
@@ -67,23 +67,23 @@ def expressions(answer: str, reference: str) -> Verdict:
     ):
         return wrong("several numbers side by side")
     if "=" in answer and not RELATION.search(answer + reference):
-        return equations(answer, reference)
-    theirs, ours = parsed(reference), parsed(answer)
+        return compare_equations(answer, reference)
+    theirs, ours = parse_latex(reference), parse_latex(answer)
     if not theirs:
         return wrong("the reference is no expression, and the texts differ")
     if not ours:
         return wrong("the answer is no expression")
-    our_value, their_value = value(answer, ours), value(reference, theirs)
+    our_value, their_value = numeric_value(answer, ours), numeric_value(reference, theirs)
     if our_value is not None and their_value is not None:
         return right() if _near(our_value, their_value) else wrong("another value")
-    probed = probe(ours[0], theirs[0])
+    probed = equal_at_points(ours[0], theirs[0])
     if probed is not None:
         return right() if probed else wrong("another expression")
     equal = verify(theirs, ours, timeout_seconds=None, allow_set_relation_comp=True, raise_on_error=True)
     return right() if equal else wrong("another expression")
 
 
-def equations(answer: str, reference: str) -> Verdict:
+def compare_equations(answer: str, reference: str) -> Verdict:
     """Of two equations in the same variables: they hold at the same points when one side less the other is
     the same up to a factor, which is tried at points of both signs.
     """
@@ -91,7 +91,7 @@ def equations(answer: str, reference: str) -> Verdict:
 
     differences = []
     for text in (answer, reference):
-        sides = [parsed(side) for side in text.split("=")]
+        sides = [parse_latex(side) for side in text.split("=")]
         if (
             len(sides) != 2
             or not all(sides)
@@ -103,7 +103,7 @@ def equations(answer: str, reference: str) -> Verdict:
     if ours.free_symbols != theirs.free_symbols or not ours.free_symbols:
         return wrong("an equation in other variables")
     ratios = []
-    for point in points(sorted(ours.free_symbols, key=str)):
+    for point in sample_points(sorted(ours.free_symbols, key=str)):
         above, below = (difference.evalf(DIGITS, subs=point) for difference in differences)
         if above.is_number and below.is_number and above.is_finite and below.is_finite and below != 0:
             ratios.append((above / below).evalf(DIGITS))
@@ -116,7 +116,7 @@ def equations(answer: str, reference: str) -> Verdict:
     )
 
 
-def points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
+def sample_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
     """Rational values for the symbols: of both signs, and of another size each time, since squares hide a
     sign.
     """
@@ -130,7 +130,7 @@ def points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
 
 
 @lru_cache(maxsize=2048)
-def parsed(text: str) -> list[Any]:
+def parse_latex(text: str) -> list[Any]:
     """math-verify's reading of one expression: [expression, text], or [] when it cannot read it."""
     from math_verify import LatexExtractionConfig, parse
     from sympy import E, Expr, I
@@ -167,13 +167,13 @@ def _evaluated(expression: Any) -> Any:
     return expression.doit()
 
 
-def value(text: str, read: list[Any]) -> Number | None:
+def numeric_value(text: str, read: list[Any]) -> Number | None:
     """The real number that the expression is: exactly where its text says so, else to 30 digits; None where
     it is none.
     """
     from sympy.core.numbers import ImaginaryUnit
 
-    plain = number(text)
+    plain = parse_number(text)
     if plain is not None:
         return plain
     expression = read[0]
@@ -195,7 +195,7 @@ def value(text: str, read: list[Any]) -> Number | None:
     return Number(Fraction(str(near)) if near.is_Float else Fraction(int(near.p), int(near.q)))
 
 
-def probe(left: Any, right: Any) -> bool | None:
+def equal_at_points(left: Any, right: Any) -> bool | None:
     """Whether two expressions have equal values at points of both signs: cheaper than simplifying their
     difference, and it cannot fail to see an identity. None where they are no functions of numbers (sets,
     matrices, relations, sums, undefined values).
@@ -213,7 +213,7 @@ def probe(left: Any, right: Any) -> bool | None:
     if right.has(*unfit) or not symbols or len(symbols) > MAX_SYMBOLS or left.is_Matrix or right.is_Matrix:
         return None
     compared = 0
-    for point in points(symbols):
+    for point in sample_points(symbols):
         values = [expression.evalf(DIGITS, subs=point) for expression in (left, right)]
         if not all(value.is_number and value.is_finite for value in values):
             continue
@@ -226,6 +226,6 @@ def probe(left: Any, right: Any) -> bool | None:
 
 
 def _near(left: Number, right: Number) -> bool:
-    return same(left, right) or abs(left.value - right.value) <= CLOSE * max(
+    return same_number(left, right) or abs(left.value - right.value) <= CLOSE * max(
         abs(left.value), abs(right.value)
     )

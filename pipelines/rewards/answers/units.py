@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from pipelines.rewards.answers.numerals import Number, number, same
+from pipelines.rewards.answers.numerals import Number, parse_number, same_number
 from pipelines.rewards.answers.unit_table import (
     CHINESE,
     LONG_PREFIXES,
@@ -99,14 +99,14 @@ class Quantity:
         return Number(scaled.value + ZERO_CELSIUS, scaled.ulp, scaled.digits) if self.unit.celsius else scaled
 
 
-def quantity(text: str) -> Quantity | None:
+def parse_quantity(text: str) -> Quantity | None:
     """A number with or without a unit, all of tidy `text`; sums of one dimension (`2 h 30 min`) are added.
     None when it is none.
     """
-    bare = number(text)
+    bare = parse_number(text)
     if bare is not None:
         return Quantity(bare, Unit())
-    parts = _split(text)
+    parts = _split_quantities(text)
     if not parts:
         return None
     if len(parts) == 1:
@@ -120,7 +120,7 @@ def quantity(text: str) -> Quantity | None:
     return Quantity(Number(total), Unit(Fraction(1), first.dimension))
 
 
-def agree(answer: Quantity, reference: Quantity, require_units: bool = False) -> tuple[bool, str]:
+def same_quantity(answer: Quantity, reference: Quantity, require_units: bool = False) -> tuple[bool, str]:
     """(whether they are the same quantity, the reason when not). A unit on one side only is forgiven unless
     `require_units`.
     """
@@ -128,7 +128,7 @@ def agree(answer: Quantity, reference: Quantity, require_units: bool = False) ->
     if ours.dimension is not None and theirs.dimension is not None:
         if ours.dimension != theirs.dimension:
             return False, "another kind of unit"
-        return (True, "") if same(answer.in_si(), reference.in_si()) else (False, "another quantity")
+        return (True, "") if same_number(answer.in_si(), reference.in_si()) else (False, "another quantity")
     if ours.label and theirs.label and _stem(ours.label) != _stem(theirs.label):
         return False, "another thing counted"
     if (ours.label and theirs.dimension) or (ours.dimension and theirs.label):
@@ -136,17 +136,19 @@ def agree(answer: Quantity, reference: Quantity, require_units: bool = False) ->
     bare = theirs.dimension is not None and ours.dimension is None
     if bare and require_units:
         return False, "no unit"
-    if same(answer.number, reference.number):
+    if same_number(answer.number, reference.number):
         return True, ""
     return False, "another number"
 
 
 @lru_cache(maxsize=4096)
-def unit(text: str) -> Unit | None:
+def parse_unit(text: str) -> Unit | None:
     """The unit that tidy `text` spells: products, quotients, powers, `per`, prefixes. None when a piece is
     unknown.
     """
-    text = AREA.sub(_powered, text.strip()).replace(" per ", " / ").replace("\\ ", " ").replace("每", " / ")
+    text = (
+        AREA.sub(_with_power, text.strip()).replace(" per ", " / ").replace("\\ ", " ").replace("每", " / ")
+    )
     if text.startswith("per "):
         text = "/ " + text[4:]
     if not text or len(text) > MAX_UNIT:
@@ -168,7 +170,7 @@ def unit(text: str) -> Unit | None:
             sign, place = -1, place + 1
             continue
         match = PIECE.match(rest)
-        known = None if match is None else _named(re.sub(r"\s+", "", match[1]))
+        known = None if match is None else _unit_by_name(re.sub(r"\s+", "", match[1]))
         if match is None or known is None:
             return None
         exponent = next((value for value in (match[2], match[3], match[5]) if value), None) or {
@@ -192,26 +194,26 @@ def unit(text: str) -> Unit | None:
     )
 
 
-def apart(text: str) -> tuple[str, Unit | None]:
+def split_unit(text: str) -> tuple[str, Unit | None]:
     """(value, unit) of a formula with a unit behind it: `6 \\sqrt{3} cm^{2}`; the whole text and None where
     there is none.
     """
     places = [match.start() for match in re.finditer(r"(?<=[\d})])\s", text)]
     for place in places[:MAX_PIECES]:
-        known = unit(text[place:])
+        known = parse_unit(text[place:])
         if known is not None and known.dimension is not None:
             return text[:place].strip(), known
     if text.endswith("^\\circ") and not ANGLED.search(text):
-        return text.removesuffix("^\\circ").strip(), _unit("deg", 0)
+        return text.removesuffix("^\\circ").strip(), _table_unit("deg", 0)
     return text, None
 
 
-def _split(text: str) -> list[Quantity] | None:
+def _split_quantities(text: str) -> list[Quantity] | None:
     parts: list[Quantity] = []
     rest = text.strip()
     while rest:
         match = HEAD.fullmatch(rest)
-        value = number(match[1]) if match else None
+        value = parse_number(match[1]) if match else None
         if match is None or value is None or len(parts) == 3:
             return None
         tail = match[2]
@@ -220,7 +222,7 @@ def _split(text: str) -> list[Quantity] | None:
         spelled = re.sub(r"\s+and\s*$", "", spelled).strip(" ,") if following else spelled.strip(" ,")
         if not tail[:1].isspace() and len(spelled) == 1 and spelled.isascii():
             return None  # 5m may be five times m
-        known = unit(spelled)
+        known = parse_unit(spelled)
         if known is None:
             if (
                 rest
@@ -236,45 +238,45 @@ def _split(text: str) -> list[Quantity] | None:
     return parts
 
 
-def _powered(match: re.Match[str]) -> str:
+def _with_power(match: re.Match[str]) -> str:
     word = (match[1] or match[4]).casefold()
     return f"{match[2] or match[3]}^{2 if word.startswith('s') else 3}"
 
 
-def _named(name: str) -> Unit | None:
+def _unit_by_name(name: str) -> Unit | None:
     if name in CHINESE:
         base, power = CHINESE[name]
-        return _unit(base, power)
-    if name[:2] in CHINESE_POWERS and (base_unit := _named(name[2:])):
+        return _table_unit(base, power)
+    if name[:2] in CHINESE_POWERS and (base_unit := _unit_by_name(name[2:])):
         return _to_power(base_unit, CHINESE_POWERS[name[:2]])
     if name in ("^\\circC", "℃"):
-        return _unit("degC", 0)
+        return _table_unit("degC", 0)
     if name in NAMES:
-        return _unit(NAMES[name], 0)
+        return _table_unit(NAMES[name], 0)
     if name.startswith("\\mu"):
-        return _prefixed(name[3:], -6)
+        return _prefixed_unit(name[3:], -6)
     for prefix, power in LONG_PREFIXES.items():
         if name.casefold().startswith(prefix):
-            return _prefixed(name[len(prefix) :], power)
+            return _prefixed_unit(name[len(prefix) :], power)
     for prefix, power in PREFIXES.items():
-        if name.startswith(prefix) and (prefixed_unit := _prefixed(name[len(prefix) :], power)):
+        if name.startswith(prefix) and (prefixed_unit := _prefixed_unit(name[len(prefix) :], power)):
             return prefixed_unit
     folded = name.casefold()
     if len(name) > 2 and folded in NAMES:
-        return _unit(NAMES[folded], 0)
-    return _prefixed(name[1:], 3) if name.startswith("K") else None  # KJ
+        return _table_unit(NAMES[folded], 0)
+    return _prefixed_unit(name[1:], 3) if name.startswith("K") else None  # KJ
 
 
 def _to_power(unit: Unit, power: int) -> Unit:
     return Unit(unit.factor**power, tuple(power * exponent for exponent in unit.dimension or NONE))
 
 
-def _prefixed(name: str, power: int) -> Unit | None:
+def _prefixed_unit(name: str, power: int) -> Unit | None:
     base = NAMES.get(name)
-    return _unit(base, power) if base is not None and UNITS[base][2] else None
+    return _table_unit(base, power) if base is not None and UNITS[base][2] else None
 
 
-def _unit(base: str, power: int) -> Unit:
+def _table_unit(base: str, power: int) -> Unit:
     factor, dimension, _ = UNITS[base]
     return Unit(factor * Fraction(10) ** power, dimension, celsius=base == "degC", degrees=base == "deg")
 

@@ -67,7 +67,7 @@ class Workers:
             return
         with self._lock:
             for worker in self._all:
-                _kill(worker)
+                _kill_worker(worker)
             self._idle, self._all = [], []
 
     def _batch(self, batch: Sequence[Pair], require_units: bool, fresh: bool = False) -> list[Verdict]:
@@ -110,17 +110,17 @@ class Workers:
         with self._lock:
             if self._idle and not fresh:
                 return self._idle.pop()
-            worker = _start(self.params)
+            worker = _start_worker(self.params)
             self._all.append(worker)
             return worker
 
     def _drop(self, worker: subprocess.Popen[str]) -> None:
-        _kill(worker)
+        _kill_worker(worker)
         with self._lock, contextlib.suppress(ValueError):
             self._all.remove(worker)
 
 
-def _start(params: WorkerParams) -> subprocess.Popen[str]:
+def _start_worker(params: WorkerParams) -> subprocess.Popen[str]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ,
@@ -135,7 +135,7 @@ def _start(params: WorkerParams) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def _kill(worker: subprocess.Popen[str]) -> None:
+def _kill_worker(worker: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker.pid, signal.SIGKILL)
     for stream in (worker.stdin, worker.stdout):
@@ -152,20 +152,20 @@ def serve() -> None:
     from pipelines.rewards.answers import symbolic
 
     params = WorkerParams.model_validate_json(os.environ["WHETSTONE_LIMITS"])
-    symbolic.judge("x+1", "1+x", False)  # builds the grammar's tables, which the children share
+    symbolic.compare_answers("x+1", "1+x", False)  # builds the grammar's tables, which the children share
     for line in sys.stdin:
         request = json.loads(line)
-        print(json.dumps(_whole(request["pairs"], request["require_units"], params)), flush=True)
+        print(json.dumps(_compare_all(request["pairs"], request["require_units"], params)), flush=True)
 
 
-def _whole(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerParams) -> list[Any]:
+def _compare_all(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerParams) -> list[Any]:
     done: list[Any] = []
     while len(done) < len(pairs):
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reader)
-            _child(pairs[len(done) :], require_units, params, writer)
+            _run_child(pairs[len(done) :], require_units, params, writer)
         os.close(writer)
         reason = ""
         with os.fdopen(reader, "rb") as stream:
@@ -191,7 +191,9 @@ def _whole(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerPa
     return done
 
 
-def _child(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerParams, writer: int) -> None:
+def _run_child(
+    pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerParams, writer: int
+) -> None:
     import resource
 
     from pipelines.rewards.answers import symbolic
@@ -202,7 +204,7 @@ def _child(pairs: Sequence[Sequence[str]], require_units: bool, params: WorkerPa
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
         for answer, reference in pairs:
             signal.setitimer(signal.ITIMER_PROF, params.seconds)
-            verdict = symbolic.judge(answer, reference, require_units)
+            verdict = symbolic.compare_answers(answer, reference, require_units)
             signal.setitimer(signal.ITIMER_PROF, 0)
             os.write(writer, json.dumps((verdict.outcome, verdict.score, verdict.reason)).encode() + b"\n")
     finally:

@@ -12,14 +12,14 @@ from pipelines.rewards.code.program_text import parse
 from pipelines.rewards.sandbox.launcher import package_paths
 
 
-def offered(modules: Sequence[str]) -> frozenset[str]:
+def importable(modules: Sequence[str]) -> frozenset[str]:
     """Names that can be imported: the standard library's, and those of the listed distributions that are
     installed.
     """
     return sys.stdlib_module_names | {path.name.partition(".")[0] for path in package_paths(modules)}
 
 
-def imported(source: str) -> set[str]:
+def imported_modules(source: str) -> set[str]:
     """Top-level names of the modules that code imports, wherever in it, but for those that it can do without
     (`try: import …`).
     """
@@ -40,7 +40,7 @@ def imported(source: str) -> set[str]:
     return modules
 
 
-def lacking(sources: Iterable[str], modules: Sequence[str]) -> set[str]:
+def missing_modules(sources: Iterable[str], modules: Sequence[str]) -> set[str]:
     """Names that these sources import and the sandbox has not."""
-    there = offered(modules)
-    return {name for source in sources for name in imported(source) - there}
+    there = importable(modules)
+    return {name for source in sources for name in imported_modules(source) - there}

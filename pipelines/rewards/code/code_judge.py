@@ -10,20 +10,20 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.rewards.code.code_imports import lacking
-from pipelines.rewards.code.code_tests import CodeTests, Sample, read_answer
+from pipelines.rewards.code.code_imports import missing_modules
 from pipelines.rewards.code.code_tests_params import CodeTestsParams
+from pipelines.rewards.code.program_scoring import CodeTests, Sample, read_answer
 from pipelines.rewards.judge import Question, Response
 from pipelines.rewards.sandbox.status import Status
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import Verdict
 
-SHOWN = 16  # problems of a source that the preflight runs
-TOLERATED = 0.1  # share of them whose own solution may fail: published sets have such rows
+PREFLIGHT_PROBLEMS = 16  # problems of a source that the preflight runs
+MAX_FAILING_SHARE = 0.1  # share of them whose own solution may fail: published sets have such rows
 
 
 @dataclass(frozen=True)
-class Examined:
+class ProgramReport:
     """A program that was run on the public and on the hidden tests. `status` is that of the first hidden test
     that did not pass, `pass` without one, `not_run` of a response that was cut off; `parses`: the program is
     Python; `public`: it passes them, or there are none; `hidden` None: an error, not judged.
@@ -37,7 +37,7 @@ class Examined:
 
 class CodeJudge:
     """Runs several programs at a time. A record's tests are in its `meta` under `code`, in the form of
-    `code_tests.FIELDS`; its answer is that JSON where `meta` has none.
+    `program_scoring.FIELDS`; its answer is that JSON where `meta` has none.
 
     Raises SandboxUnavailable where no sandbox can be made and `options` do not allow to go without.
     """
@@ -52,7 +52,7 @@ class CodeJudge:
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
         """A cut response is wrong; a program that the sandbox fails on is an error."""
-        return [sample.verdict for sample in self._tests.judge(_asked(responses))]
+        return [sample.verdict for sample in self._tests.judge(_inputs(responses))]
 
     def preflight(self, records: Sequence[Question]) -> None:
         """Solutions must pass, up to TOLERATED of them, and the empty program must not. Raises CheckerFailed
@@ -63,10 +63,10 @@ class CodeJudge:
             by_source.setdefault(record.source, []).append(record)
         for source, problems in by_source.items():
             self._check_imports(source, problems)
-            shown = problems[:: max(1, len(problems) // SHOWN)][:SHOWN]
+            shown = problems[:: max(1, len(problems) // PREFLIGHT_PROBLEMS)][:PREFLIGHT_PROBLEMS]
             self._preflight(source, shown)
 
-    def examine(self, responses: Sequence[Response]) -> list[Examined]:
+    def examine(self, responses: Sequence[Response]) -> list[ProgramReport]:
         """Every response on public and on hidden tests apart, whatever `tests` says; with no public tests it
         survives them.
         """
@@ -75,10 +75,10 @@ class CodeJudge:
             with CodeTests(
                 self._options.model_copy(update={"tests": tests, "reward": "all_or_nothing"})
             ) as judge:
-                samples = judge.judge(_asked(responses))
+                samples = judge.judge(_inputs(responses))
             samples_of[tests] = samples
         return [
-            Examined(
+            ProgramReport(
                 _status(hidden.result.statuses),
                 _parses(hidden.program),
                 public.passed or not _has_public(response),
@@ -97,7 +97,7 @@ class CodeJudge:
             tests = [
                 test.get("code", "") for name in ("public_tests", "hidden_tests") for test in problem[name]
             ]
-            for module in lacking(
+            for module in missing_modules(
                 [problem["setup"], problem["starter"], problem["solution"], *tests], self._options.modules
             ):
                 needed.setdefault(module, []).append(str(record.meta.get("id", record.id)))
@@ -121,7 +121,7 @@ class CodeJudge:
             for response, verdict in zip(known, self.judge(known), strict=True)
             if verdict.outcome != "right"
         ]
-        if len(failed) > TOLERATED * len(known):
+        if len(failed) > MAX_FAILING_SHARE * len(known):
             raise CheckerFailed(
                 f"{len(failed)} of {len(known)} solutions of {source} do not pass their own tests: "
                 f"{'; '.join(failed[:3])}. Look at the "
@@ -142,7 +142,7 @@ def reference(record: Question) -> str:
     return record.answer if problem is None else json.dumps(problem, ensure_ascii=False)
 
 
-def _asked(responses: Sequence[Response]) -> list[tuple[str, str, bool]]:
+def _inputs(responses: Sequence[Response]) -> list[tuple[str, str, bool]]:
     references = {id(response.record): reference(response.record) for response in responses}
     return [(response.text, references[id(response.record)], response.finished) for response in responses]
 

@@ -53,7 +53,9 @@ class Block:
 
     @cached_property
     def defines(self) -> frozenset[str]:
-        return frozenset(defined(self.tree.body)) if self.tree else frozenset(_spelled(self.source))
+        return (
+            frozenset(defined_names(self.tree.body)) if self.tree else frozenset(_spelled_names(self.source))
+        )
 
     @cached_property
     def uses(self) -> frozenset[str]:
@@ -91,7 +93,7 @@ class Block:
         return any(isinstance(node, ast.Call) for statement in body for node in ast.walk(statement))
 
 
-def program_of(
+def extract_program(
     text: str, starter: str = "", fn_name: str | None = None, needs: Iterable[str] = (), reads: bool = False
 ) -> str:
     """The program. `needs`: names besides `fn_name` that the tests use; `reads`: they give it some standard
@@ -102,29 +104,29 @@ def program_of(
     answered = ANSWER.findall(text)
     if answered and answered[-1].strip():
         text = answered[-1]
-    blocks = [block for block in fenced(text) if block.source.strip()]
-    given = frozenset(_spelled(starter))
+    blocks = [block for block in fenced_blocks(text) if block.source.strip()]
+    given = frozenset(_spelled_names(starter))
     if not blocks and (tagged := TAGGED.findall(text)):
         text = next(filter(None, tagged[-1][1::2]), "").strip("\n") + "\n"
     if not blocks:
         text = NAMED.sub("", text) if parse(text) is None or NAMED.match(text) else text
-        program = _bare(
+        program = _unfenced_program(
             text,
             fn_name if not starter or (fn_name and _defines(text, fn_name)) else None,
             bool(starter or fn_name),
         )
     elif fn_name:
-        program = _function(blocks, fn_name, frozenset(needs) | {fn_name}, given, starter)
+        program = _blocks_of_function(blocks, fn_name, frozenset(needs) | {fn_name}, given, starter)
     else:
-        program = _whole(blocks, reads)
+        program = _whole_program(blocks, reads)
     if not starter:
         return program
     if fn_name and _defines(program, fn_name):
-        return _with_preamble(program, starter, fn_name)
+        return _with_starter(program, starter, fn_name)
     return starter + program
 
 
-def fenced(text: str) -> list[Block]:
+def fenced_blocks(text: str) -> list[Block]:
     """Blocks that are Python by their tag, or have none."""
     lines, blocks, place = text.split("\n"), [], 0
     while place < len(lines):
@@ -135,20 +137,20 @@ def fenced(text: str) -> list[Block]:
         mark, info = fence["mark"], fence["info"]
         once = re.fullmatch(rf"(.*?){re.escape(mark)}{END_MARK}", info)
         if once:
-            language, rest = _language(once[1])
+            language, rest = _block_language(once[1])
             body, place = [rest], place + 1
         elif mark[0] in info and mark[0] == "`":  # an inline mark, not a fence
             place += 1
             continue
         else:
-            language, rest = _language(info)
-            body, place = _body(lines, place + 1, mark, rest)
+            language, rest = _block_language(info)
+            body, place = _block_body(lines, place + 1, mark, rest)
         if language.lower() in ("markdown", "md"):
-            blocks += fenced("\n".join(body))
+            blocks += fenced_blocks("\n".join(body))
         elif language == "" or PYTHON.fullmatch(language):
             blocks.append(
                 Block(
-                    _outdented(
+                    _dedented(
                         body, len(fence["indent"]) + len(fence["lead"]) if ">" not in fence["lead"] else 0
                     ),
                     language != "",
@@ -164,14 +166,14 @@ def parse(source: str) -> ast.Module | None:
         return None
 
 
-def defined(body: Sequence[ast.stmt]) -> set[str]:
+def defined_names(body: Sequence[ast.stmt]) -> set[str]:
     """Names that statements bind at their level, methods of a class Solution among them."""
     names: set[str] = set()
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
             if isinstance(node, ast.ClassDef) and node.name == "Solution":
-                names |= defined(node.body)
+                names |= defined_names(node.body)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= set(_imported(node))
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
@@ -180,7 +182,7 @@ def defined(body: Sequence[ast.stmt]) -> set[str]:
                 name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)
             }
         elif isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
-            names |= defined(
+            names |= defined_names(
                 [
                     *node.body,
                     *getattr(node, "orelse", []),
@@ -194,7 +196,7 @@ def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
     return [name.asname or name.name.partition(".")[0] for name in node.names]
 
 
-def _spelled(source: str) -> list[str]:
+def _spelled_names(source: str) -> list[str]:
     """What text that is no Python seems to define."""
     return re.findall(r"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)", source, re.MULTILINE) + re.findall(
         r"^(\w+)[ \t]*(?::[^=\n]+)?=[^=]", source, re.MULTILINE
@@ -203,10 +205,10 @@ def _spelled(source: str) -> list[str]:
 
 def _defines(source: str, name: str) -> bool:
     tree = parse(source)
-    return name in (defined(tree.body) if tree else _spelled(source))
+    return name in (defined_names(tree.body) if tree else _spelled_names(source))
 
 
-def _language(info: str) -> tuple[str, str]:
+def _block_language(info: str) -> tuple[str, str]:
     """(tag, code on the fence's own line)."""
     match = LANGUAGE.match(info)
     assert match is not None
@@ -231,7 +233,7 @@ def _language(info: str) -> tuple[str, str]:
     return tag, ""
 
 
-def _body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list[str], int]:
+def _block_body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list[str], int]:
     """(lines of the block, the place behind it). The first closing fence behind which the block is Python,
     else the first, else the end.
     """
@@ -258,7 +260,7 @@ def _body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list
     return [*head, *rest.split("\n")], len(lines)
 
 
-def _outdented(body: Sequence[str], indent: int) -> str:
+def _dedented(body: Sequence[str], indent: int) -> str:
     """Without the indentation of its fence; quoted, without the marks of the quotation."""
     if (
         body
@@ -272,7 +274,7 @@ def _outdented(body: Sequence[str], indent: int) -> str:
     return "\n".join(lines) + ("\n" if lines and lines[-1] else "")
 
 
-def _function(
+def _blocks_of_function(
     blocks: Sequence[Block], fn_name: str, needs: frozenset[str], given: frozenset[str], starter: str
 ) -> str:
     """The last block that defines `fn_name`, with those that define what it and the tests use."""
@@ -281,7 +283,7 @@ def _function(
         for block in reversed(blocks):
             if starter and parse(starter + block.source):
                 return block.source
-        return _whole(blocks, False)
+        return _whole_program(blocks, False)
     chosen, wanted, have = {main}, set(needs | blocks[main].uses), set(blocks[main].defines)
     for place in [*range(main - 1, -1, -1), *range(main + 1, len(blocks))] * 2:
         block = blocks[place]
@@ -292,14 +294,14 @@ def _function(
     return "\n".join(blocks[place].source for place in sorted(chosen))
 
 
-def _whole(blocks: Sequence[Block], reads: bool) -> str:
+def _whole_program(blocks: Sequence[Block], reads: bool) -> str:
     """The last block that is a program of its own, one that reads its input where there is some; else one
     with those that it uses.
     """
     programs = [
         block
         for block in blocks
-        if (block.tree and block.runs and not _taken(block, blocks)) or _broken(block)
+        if (block.tree and block.runs and not _uses_others(block, blocks)) or _is_broken_program(block)
     ]
     for wanted in ([block for block in programs if reads and READS.search(block.source)], programs):
         if wanted:
@@ -316,12 +318,12 @@ def _whole(blocks: Sequence[Block], reads: bool) -> str:
     return tagged[-1].source
 
 
-def _taken(block: Block, blocks: Sequence[Block]) -> bool:
+def _uses_others(block: Block, blocks: Sequence[Block]) -> bool:
     """It uses what another block defines: a usage example, or the last part of a program."""
     return any(block.uses & other.defines for other in blocks if other is not block)
 
 
-def _broken(block: Block) -> bool:
+def _is_broken_program(block: Block) -> bool:
     """Meant as a program, though it does not compile."""
     return (
         block.tree is None
@@ -331,7 +333,7 @@ def _broken(block: Block) -> bool:
     )
 
 
-def _bare(text: str, fn_name: str | None, unfinished: bool = False) -> str:
+def _unfenced_program(text: str, fn_name: str | None, unfinished: bool = False) -> str:
     """The whole text, without marks of a turn's end; prose around a program that defines `fn_name` is left
     out.
     """
@@ -339,7 +341,7 @@ def _bare(text: str, fn_name: str | None, unfinished: bool = False) -> str:
     if parse(text) or (fn_name and not _defines(text, fn_name)):
         return text
     if not fn_name:
-        return text if unfinished else _between(text)
+        return text if unfinished else _program_in_prose(text)
     lines = text.split("\n")
     start = next(
         (
@@ -353,12 +355,12 @@ def _bare(text: str, fn_name: str | None, unfinished: bool = False) -> str:
         return text
     for end in range(len(lines), max(start, len(lines) - MOST_TRIES), -1):
         tree = parse("\n".join(lines[start:end]))
-        if tree and fn_name in defined(tree.body):
+        if tree and fn_name in defined_names(tree.body):
             return "\n".join(lines[start:end]) + "\n"
     return text
 
 
-def _between(text: str) -> str:
+def _program_in_prose(text: str) -> str:
     """The longest stretch of lines from one that looks like a statement on that is Python and does something:
     prose around it left out.
     """
@@ -384,7 +386,7 @@ def _definition_follows(lines: Sequence[str], place: int, fn_name: str) -> bool:
     )
 
 
-def _with_preamble(program: str, starter: str, fn_name: str) -> str:
+def _with_starter(program: str, starter: str, fn_name: str) -> str:
     """The starter's imports and helpers before a program that repeats its signature and counts on them."""
     tree = (
         parse(starter)
@@ -394,12 +396,12 @@ def _with_preamble(program: str, starter: str, fn_name: str) -> str:
     own = parse(program)
     if tree is None or own is None:
         return program
-    there = defined(own.body)
+    there = defined_names(own.body)
     used = {node.id for node in ast.walk(own) if isinstance(node, ast.Name)}
     kept = [
         node
         for node in tree.body
-        if (names := defined([node])) - there
+        if (names := defined_names([node])) - there
         and fn_name not in names
         and (names & used or "*" in names or isinstance(node, ast.FunctionDef | ast.ClassDef))
     ]

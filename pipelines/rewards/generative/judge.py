@@ -8,18 +8,25 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from pipelines.rewards.generative.prefilter import refusal
+from pipelines.rewards.generative.prefilter import prefilter_reason
 from pipelines.rewards.generative.prompt import final_step
-from pipelines.rewards.generative.reading import Reading, count_votes, majority, paper, reward, soft
+from pipelines.rewards.generative.reading import (
+    LabelProbabilities,
+    count_votes,
+    majority,
+    paper_reward,
+    reward_of,
+    soft_reward,
+)
 from pipelines.rewards.judge import Question, Response
 from pipelines.rewards.models.verifier_params import ReadingParams
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import Verdict, error, wrong
 
-TRIED = 32  # gold answers that the preflight shows it
+PREFLIGHT_PROBLEMS = 32  # gold answers that the preflight shows it
 
 
-class Ask(NamedTuple):
+class JudgeQuery(NamedTuple):
     """One thing to judge: the question, the reference answer, and the last line of the response."""
 
     question: str
@@ -35,7 +42,7 @@ class LabelModel(Protocol):
     temperature: float
     model: Any | None
 
-    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+    def read(self, asks: Sequence[JudgeQuery]) -> list[LabelProbabilities | str]:
         """One reading, or a reason for there being none, for each; in order."""
 
 
@@ -48,7 +55,7 @@ class VerifierJudge:
 
     def __init__(self, labels: LabelModel, options: ReadingParams) -> None:
         self._labels, self._options = labels, options
-        self._known: OrderedDict[Ask, Reading | str] = OrderedDict()
+        self._known: OrderedDict[JudgeQuery, LabelProbabilities | str] = OrderedDict()
         self.counts: Counter[str] = Counter()
         self.model = labels.model
 
@@ -61,7 +68,7 @@ class VerifierJudge:
         asks = [
             None
             if verdict
-            else Ask(response.record.prompt, response.record.answer, final_step(response.text))
+            else JudgeQuery(response.record.prompt, response.record.answer, final_step(response.text))
             for response, verdict in zip(responses, verdicts, strict=True)
         ]
         readings = self.read([ask for ask in asks if ask])
@@ -72,7 +79,7 @@ class VerifierJudge:
             if verdict or ask
         ]
 
-    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+    def read(self, asks: Sequence[JudgeQuery]) -> list[LabelProbabilities | str]:
         """The readings of last lines, remembered ones included."""
         new = [ask for ask in dict.fromkeys(asks) if ask not in self._known]
         self.counts["remembered"] += len(asks) - len(new)
@@ -91,7 +98,7 @@ class VerifierJudge:
         """
         if not self._options.preflight:
             return
-        shown = records[:: max(1, len(records) // TRIED)][:TRIED]
+        shown = records[:: max(1, len(records) // PREFLIGHT_PROBLEMS)][:PREFLIGHT_PROBLEMS]
         others = [
             next((other.answer for other in shown if other.answer != record.answer), "") for record in shown
         ]
@@ -122,13 +129,13 @@ class VerifierJudge:
         if not line:
             self.counts["empty"] += 1
             return wrong("empty")
-        reason = refusal(line, response.record.answer) if self._options.prefilter else None
+        reason = prefilter_reason(line, response.record.answer) if self._options.prefilter else None
         if reason:
             self.counts["prefiltered"] += 1
             return wrong(reason)
         return None
 
-    def _verdict(self, ask: Ask | None, reading: Reading | str) -> Verdict:
+    def _verdict(self, ask: JudgeQuery | None, reading: LabelProbabilities | str) -> Verdict:
         options = self._options
         if isinstance(reading, str):
             self.counts["error"] += 1
@@ -140,14 +147,14 @@ class VerifierJudge:
             self.counts["unparsed"] += 1
             return error(f"unparsed: {reading.leak:.2f} of the probability lies outside of the labels")
         temperature = options.temperature or self._labels.temperature
-        probability = soft(reading, temperature)
+        probability = soft_reward(reading, temperature)
         if options.votes > 1:
             label = majority(count_votes(probability, options.votes, "\x00".join(ask or ())), options.votes)
             return Verdict("right" if label else "wrong", float(label), f"p {probability:.3f}")
         score = (
-            paper(reading, int(reading.positive > reading.negative))
+            paper_reward(reading, int(reading.positive > reading.negative))
             if options.form == "paper"
-            else reward(reading, options.form, temperature)
+            else reward_of(reading, options.form, temperature)
         )
         right = score > 0.5 if options.form == "binary" else probability > options.threshold
         return Verdict("right" if right else "wrong", score, f"p {probability:.3f}")

@@ -29,7 +29,7 @@ def find_labels(
     Spellings of several tokens are passed over: they are read at another position. Raises ValueError where a
     label has no spelling of one token, or both share one.
     """
-    labels = Labels(_single(positive, encode), _single(negative, encode))
+    labels = Labels(_one_token_ids(positive, encode), _one_token_ids(negative, encode))
     for name, spellings, ids in (
         ("positive", positive, labels.positive),
         ("negative", negative, labels.negative),
@@ -44,6 +44,6 @@ def find_labels(
     return labels
 
 
-def _single(spellings: Sequence[str], encode: Callable[[str], Sequence[int]]) -> tuple[int, ...]:
+def _one_token_ids(spellings: Sequence[str], encode: Callable[[str], Sequence[int]]) -> tuple[int, ...]:
     pieces = [tuple(encode(spelling)) for spelling in spellings]
     return tuple(dict.fromkeys(ids[0] for ids in pieces if len(ids) == 1))

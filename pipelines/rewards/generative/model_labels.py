@@ -12,12 +12,12 @@ import torch
 from pipelines.models.packing import Segment, can_share, cut, score_rows
 from pipelines.models.placement import Placement
 from pipelines.rewards.generative.labels import Labels
-from pipelines.rewards.generative.reading import Reading
+from pipelines.rewards.generative.reading import LabelProbabilities
 
 
 def read_labels(
     model: Any, prompts: Sequence[tuple[int, ...] | str], labels: Labels, placement: Placement, budget: int
-) -> list[Reading | str]:
+) -> list[LabelProbabilities | str]:
     """prompts: token ids before the label, or the reason for there being none, which is handed on. `budget`:
     tokens of a forward.
 
@@ -33,12 +33,14 @@ def read_labels(
             for index, chance in zip(group, scored.tolist(), strict=True):
                 chances[index] = chance
     following = iter(chances)
-    results: list[Reading | str] = []
+    results: list[LabelProbabilities | str] = []
     for ids in prompts:
         if isinstance(ids, str):
             results.append(ids)
         else:
             results.append(
-                Reading(*(sum(next(following) for _ in side) for side in (labels.positive, labels.negative)))
+                LabelProbabilities(
+                    *(sum(next(following) for _ in side) for side in (labels.positive, labels.negative))
+                )
             )
     return results

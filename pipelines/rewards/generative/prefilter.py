@@ -40,15 +40,15 @@ _WORD = re.compile(r"[^\W_]", re.UNICODE)
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$", re.UNICODE)
 
 
-def refusal(line: str, key: str) -> str | None:
+def prefilter_reason(line: str, key: str) -> str | None:
     """Why the last line `line` is wrong without asking, or None: it has neither letter nor digit though the
     key has, or is nothing but a known opening phrase which the key is not.
     """
     if not _WORD.search(line):
         return "the last line has neither letter nor digit" if _WORD.search(key) else None
-    bare, key = _bare(line), _bare(key)
+    bare, key = _normalized(line), _normalized(key)
     return f"the last line is only {line[:40]!r}" if bare in OPENERS and bare != key else None
 
 
-def _bare(text: str) -> str:
+def _normalized(text: str) -> str:
     return " ".join(_EDGES.sub("", text.replace("’", "'")).casefold().split())

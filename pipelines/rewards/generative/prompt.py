@@ -17,7 +17,7 @@ VERSION = 2  # raise it when the text that comes of equal settings changes
 SLOTS = ("question", "candidate", "key")
 
 
-def text_for(positive: str, negative: str) -> str:
+def default_template(positive: str, negative: str) -> str:
     """The built-in template, which asks for these two labels and nothing else."""
     kind = "character" if len(positive) == len(negative) == 1 else "word"
     return (
@@ -30,7 +30,7 @@ def text_for(positive: str, negative: str) -> str:
     )
 
 
-TEXT = text_for("1", "0")
+TEXT = default_template("1", "0")
 
 _CONTROL = re.compile(
     r"<[|｜][^<>|｜]{0,64}[|｜]>|</?(?:s|bos|eos|pad|unk|think|tool_call|tool_response|answer)>"
@@ -75,9 +75,9 @@ class JudgePrompt:
         wherever they come from, the seams between a slot and what stands around it included (`eos` between
         `<<<` and `>>>`). None: of a judge whose tokenizer is not known, what chat models use.
         """
-        control = _CONTROL if specials is None else _any_of(specials)
+        control = _CONTROL if specials is None else _pattern_of(specials)
         slots = {"question": question, "candidate": candidate, "key": key}
-        slots = {name: disarmed(text, control, self.marks) for name, text in slots.items()}
+        slots = {name: sanitized(text, control, self.marks) for name, text in slots.items()}
         own = _count(control, self._filled(dict.fromkeys(SLOTS, "")))
         for harmless in ({}, {"candidate": f" {slots['candidate']} "}, {"candidate": "", "question": ""}):
             text = self._filled({**slots, **harmless})
@@ -92,7 +92,7 @@ class JudgePrompt:
         return re.sub(r"\{(question|candidate|key)\}", lambda match: shown[match[1]], self.text)
 
 
-def disarmed(text: str, control: re.Pattern[str] | None, marks: Sequence[str] = ()) -> str:
+def sanitized(text: str, control: re.Pattern[str] | None, marks: Sequence[str] = ()) -> str:
     """Without invisible characters, what `control` finds, and the marks, however they are nested in each
     other.
     """
@@ -106,12 +106,12 @@ def disarmed(text: str, control: re.Pattern[str] | None, marks: Sequence[str] = 
         text = shorter
 
 
-def without(text: str, specials: Collection[str]) -> str:
+def without_tokens(text: str, specials: Collection[str]) -> str:
     """`text` without any of these, however they are nested."""
-    return disarmed(text, _any_of(specials))
+    return sanitized(text, _pattern_of(specials))
 
 
-def _any_of(specials: Collection[str]) -> re.Pattern[str] | None:
+def _pattern_of(specials: Collection[str]) -> re.Pattern[str] | None:
     """One of these texts, the longest first; None where there is none."""
     return (
         re.compile("|".join(re.escape(text) for text in sorted(specials, key=len, reverse=True) if text))
@@ -136,4 +136,4 @@ def strip_control(text: str) -> str:
     """Without chat-control tokens and invisible characters, also such as appear when an inner one is taken
     out.
     """
-    return disarmed(text, _CONTROL)
+    return sanitized(text, _CONTROL)

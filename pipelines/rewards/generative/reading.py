@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 Form = Literal["binary", "soft", "paper"]
 
 
-class Reading(NamedTuple):
+class LabelProbabilities(NamedTuple):
     """Full-vocabulary probabilities of the labels at the first generated position, all spellings added up;
     NaN where there is none.
     """
@@ -29,7 +29,7 @@ class Reading(NamedTuple):
         return math.isfinite(self.positive) and math.isfinite(self.negative)
 
 
-def soft(reading: Reading, temperature: float = 1.0) -> float:
+def soft_reward(reading: LabelProbabilities, temperature: float = 1.0) -> float:
     """P1 / (P1 + P0), the log-odds over `temperature`, which is fitted; 0 where both are absent
     (reward_bridge.md 9.1 to 9.3).
     """
@@ -41,21 +41,21 @@ def soft(reading: Reading, temperature: float = 1.0) -> float:
     return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds))
 
 
-def paper(reading: Reading, label: int | None) -> float:
+def paper_reward(reading: LabelProbabilities, label: int | None) -> float:
     """The paper's equation 4 for a label that was drawn: p1 for 1, 1 - p0 for 0, 0 for neither. With leak a 0
     pays more than a 1.
     """
     return 0.0 if label is None else reading.positive if label else 1 - reading.negative
 
 
-def reward(reading: Reading, form: Form, temperature: float = 1.0) -> float:
+def reward_of(reading: LabelProbabilities, form: Form, temperature: float = 1.0) -> float:
     """The reward in 0..1: `binary` is 1 iff P1 > P0, `soft` the normalised probability, `paper` equation 4
     for the likelier label.
     """
     if form == "soft":
-        return soft(reading, temperature)
+        return soft_reward(reading, temperature)
     label = int(reading.positive > reading.negative)
-    return float(label) if form == "binary" else paper(reading, label)
+    return float(label) if form == "binary" else paper_reward(reading, label)
 
 
 def majority(yes: int, votes: int) -> int:

@@ -13,12 +13,12 @@ from typing import Any
 from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
-from pipelines.rewards.generative.judge import Ask, VerifierJudge
+from pipelines.rewards.generative.judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.generative.labels import Labels, find_labels
 from pipelines.rewards.generative.model_labels import read_labels
-from pipelines.rewards.generative.prompt import without
-from pipelines.rewards.generative.reading import Reading
-from pipelines.rewards.judge import Judge, Provision
+from pipelines.rewards.generative.prompt import without_tokens
+from pipelines.rewards.generative.reading import LabelProbabilities
+from pipelines.rewards.judge import Judge, JudgeContext
 from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, ChatVerifierParams
 
 
@@ -38,14 +38,14 @@ class ChatLabels:
         self._specials = {
             token.content: id for id, token in added.items() if token.special or not token.content.isalnum()
         }
-        self._own = self._special_count(self._encode(self.text(Ask("", "", ""))))
+        self._own = self._special_count(self._encode(self.text(JudgeQuery("", "", ""))))
         self.labels = self._find_labels()
 
-    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+    def read(self, asks: Sequence[JudgeQuery]) -> list[LabelProbabilities | str]:
         prompts = [self._ids(ask) for ask in asks]
         return read_labels(self.model, prompts, self.labels, self._placement, self._budget)
 
-    def text(self, ask: Ask) -> str:
+    def text(self, ask: JudgeQuery) -> str:
         """The whole prompt as text, up to where the verdict begins."""
         messages = [{"role": "system", "content": self._asking.system}] if self._asking.system else []
         messages.append(
@@ -63,9 +63,9 @@ class ChatLabels:
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _ids(self, ask: Ask) -> tuple[int, ...] | str:
+    def _ids(self, ask: JudgeQuery) -> tuple[int, ...] | str:
         limit = min(self._asking.max_tokens, context_size(self.model) - 1)
-        question = without(ask.question, self._specials)
+        question = without_tokens(ask.question, self._specials)
         ids = self._encode(self.text(ask))
         while len(ids) > limit and question:  # a token has one character or more
             question = question[max(1, len(ids) - limit) :]
@@ -73,7 +73,7 @@ class ChatLabels:
         if len(ids) > limit:
             return f"candidate and reference have {len(ids)} tokens with the prompt around them, {limit} fit"
         if self._special_count(ids) > self._own:  # a normaliser made them of what is none as text
-            ids = self._encode(self.text(Ask("", "", ask.key)))
+            ids = self._encode(self.text(JudgeQuery("", "", ask.key)))
         return tuple(ids)
 
     def _special_count(self, ids: Sequence[int]) -> int:
@@ -81,7 +81,7 @@ class ChatLabels:
         return sum(id in known for id in ids)
 
     def _find_labels(self) -> Labels:
-        prompt = self.text(Ask("1 + 1 = ?", "2", "2"))
+        prompt = self.text(JudgeQuery("1 + 1 = ?", "2", "2"))
         before = self._encode(prompt)
 
         def after(spelling: str) -> list[int]:
@@ -93,14 +93,14 @@ class ChatLabels:
         return find_labels(self._asking.positive, self._asking.negative, after)
 
 
-def make_judge(options: ChatVerifierParams, provision: Provision) -> Judge:
+def make_judge(options: ChatVerifierParams, context: JudgeContext) -> Judge:
     """The model that the options name."""
     from transformers import AutoModelForCausalLM
 
-    trust = provision.trust_remote_code
-    with provision.open_source(options.model, "model", options.revision) as folder:
+    trust = context.trust_remote_code
+    with context.open_source(options.model, "model", options.revision) as folder:
         tokenizer = load_tokenizer(folder, trust)
         model = load_model(AutoModelForCausalLM, folder, trust_remote_code=trust).eval()
     return VerifierJudge(
-        ChatLabels(model, tokenizer, options.asking, provision.placement, provision.budget), options
+        ChatLabels(model, tokenizer, options.asking, context.placement, context.budget), options
     )

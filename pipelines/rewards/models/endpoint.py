@@ -16,15 +16,15 @@ from typing import Any
 
 import httpx
 
-from pipelines.rewards.generative.judge import Ask, VerifierJudge
-from pipelines.rewards.generative.reading import Reading
-from pipelines.rewards.judge import Judge, Provision
+from pipelines.rewards.generative.judge import JudgeQuery, VerifierJudge
+from pipelines.rewards.generative.reading import LabelProbabilities
+from pipelines.rewards.judge import Judge, JudgeContext
 from pipelines.rewards.models.endpoint_params import EndpointParams
 
-TOP = 20  # log-probs asked for, the API's limit
-LONGEST = 8  # tokens asked for: a label may be several, and a server may give no log-probs
+TOP_LOGPROBS = 20  # log-probs asked for, the API's limit
+MAX_TOKENS = 8  # tokens asked for: a label may be several, and a server may give no log-probs
 PAUSE_S = 0.5
-AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class EndpointLabels:
@@ -47,11 +47,11 @@ class EndpointLabels:
             timeout=options.timeout_s, headers=headers, trust_env=not options.on_this_machine
         )
 
-    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+    def read(self, asks: Sequence[JudgeQuery]) -> list[LabelProbabilities | str]:
         with ThreadPoolExecutor(self._options.parallel) as pool:
             return list(pool.map(self._read, asks))
 
-    def _read(self, ask: Ask) -> Reading | str:
+    def _read(self, ask: JudgeQuery) -> LabelProbabilities | str:
         asking = self._options.asking
         messages = [{"role": "system", "content": asking.system}] if asking.system else []
         messages.append(
@@ -60,10 +60,10 @@ class EndpointLabels:
         body = {
             "model": self._options.model,
             "messages": messages,
-            "max_tokens": LONGEST,
+            "max_tokens": MAX_TOKENS,
             "temperature": 0,
             "logprobs": True,
-            "top_logprobs": TOP,
+            "top_logprobs": TOP_LOGPROBS,
         }
         reason = ""
         for turn in range(self._options.tries):
@@ -77,11 +77,11 @@ class EndpointLabels:
             if reply.status_code == 200:
                 return self._reading(reply)
             reason = f"endpoint {self._options.url}: status {reply.status_code}"
-            if reply.status_code not in AGAIN:
+            if reply.status_code not in RETRY_STATUS:
                 break
         return reason
 
-    def _reading(self, reply: httpx.Response) -> Reading | str:
+    def _reading(self, reply: httpx.Response) -> LabelProbabilities | str:
         asking = self._options.asking
         try:
             choice: dict[str, Any] = reply.json()["choices"][0]
@@ -97,7 +97,7 @@ class EndpointLabels:
             )
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as failure:
             return f"endpoint: an answer that is none of the API's ({type(failure).__name__})"
-        read = Reading(
+        read = LabelProbabilities(
             *(
                 sum(chances.get(label, 0.0) for label in set(labels))
                 for labels in (asking.positive, asking.negative)
@@ -108,14 +108,14 @@ class EndpointLabels:
         # a label of several tokens, or a server without log-probs
         first = next(iter(text.split()), "").strip(".,:;!*`'\"()[]")
         for spellings, reading in (
-            (asking.positive, Reading(1.0, 0.0)),
-            (asking.negative, Reading(0.0, 1.0)),
+            (asking.positive, LabelProbabilities(1.0, 0.0)),
+            (asking.negative, LabelProbabilities(0.0, 1.0)),
         ):
             if first in {label.strip() for label in spellings}:
                 return reading
         return f"unparsed: {text[:40]!r}"
 
 
-def make_judge(options: EndpointParams, provision: Provision) -> Judge:
-    """The endpoint that the options name; nothing of `provision` is needed."""
+def make_judge(options: EndpointParams, context: JudgeContext) -> Judge:
+    """The endpoint that the options name; nothing of `context` is needed."""
     return VerifierJudge(EndpointLabels(options), options)

@@ -16,12 +16,12 @@ from pipelines.models.packing import Segment, can_share, cut
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.reward_model import load, score_ends
-from pipelines.rewards.judge import Judge, Provision, Question, Response
+from pipelines.rewards.judge import Judge, JudgeContext, Question, Response
 from pipelines.rewards.models.reward_model_params import RewardModelParams
 from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict, error, wrong
 
-TRIED = 8  # prompts that the preflight scores an empty answer to
+PREFLIGHT_PROBLEMS = 8  # prompts that the preflight scores an empty answer to
 
 
 def post_process(output: float, options: RewardModelParams) -> float:
@@ -66,7 +66,7 @@ class RewardModelJudge:
 
     def preflight(self, records: Sequence[Question]) -> None:
         """The model must give numbers: it scores the empty answer to some prompts."""
-        shown = records[:: max(1, len(records) // TRIED)][:TRIED]
+        shown = records[:: max(1, len(records) // PREFLIGHT_PROBLEMS)][:PREFLIGHT_PROBLEMS]
         limit_errors(self.judge([Response(record, (self._end,), "", True) for record in shown]), 0.0)
 
     def _outputs(self, rows: Sequence[Segment]) -> list[float]:
@@ -88,10 +88,10 @@ class RewardModelJudge:
         return Verdict("right" if passed else "wrong", score, "" if passed else f"scored {score:.4g}")
 
 
-def make_judge(options: RewardModelParams, provision: Provision) -> Judge:
-    """The reward model in the provision's folder. Raises ValueError where it was trained with another
+def make_judge(options: RewardModelParams, context: JudgeContext) -> Judge:
+    """The reward model in the stage's model folder. Raises ValueError where it was trained with another
     tokenizer than the policy's.
     """
-    model, tokens = load(provision.folder, provision.trust_remote_code)
-    tokens.check_same(provision.tokens, str(provision.folder))
-    return RewardModelJudge(model, tokens.end_id, options, provision.placement, provision.budget)
+    model, tokens = load(context.folder, context.trust_remote_code)
+    tokens.check_same(context.tokens, str(context.folder))
+    return RewardModelJudge(model, tokens.end_id, options, context.placement, context.budget)

@@ -14,19 +14,19 @@ from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
-from pipelines.rewards.generative.judge import Ask, VerifierJudge
+from pipelines.rewards.generative.judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.generative.labels import Labels, find_labels
 from pipelines.rewards.generative.model_labels import read_labels
-from pipelines.rewards.generative.prompt import without
-from pipelines.rewards.generative.reading import Reading
-from pipelines.rewards.judge import Judge, Provision
+from pipelines.rewards.generative.prompt import without_tokens
+from pipelines.rewards.generative.reading import LabelProbabilities
+from pipelines.rewards.judge import Judge, JudgeContext
 from pipelines.rewards.models.verifier_params import AskingParams, VerifierParams
 
 FACTS = "verifier.json"
 
 
 @dataclass(frozen=True)
-class Asking:
+class VerifierPrompt:
     """How a verifier with `tokens` is asked: the prompt's ids, and the labels that may follow them."""
 
     settings: AskingParams
@@ -35,7 +35,7 @@ class Asking:
     lead: tuple[int, ...]  # what the template writes before a response's first word
 
     @classmethod
-    def of(cls, settings: AskingParams, tokens: Tokens) -> Asking:
+    def of(cls, settings: AskingParams, tokens: Tokens) -> VerifierPrompt:
         """Raises ValueError where a label is not one token."""
         lead = tuple(tokens.encode_response("")[:-1])
         labels = find_labels(
@@ -45,7 +45,7 @@ class Asking:
         )
         return cls(settings, tokens, labels, lead)
 
-    def ids(self, ask: Ask, context: int) -> tuple[int, ...] | str:
+    def ids(self, ask: JudgeQuery, context: int) -> tuple[int, ...] | str:
         """The ids before the label, or why there are none. A question that is too long loses its
         beginning.
         """
@@ -76,7 +76,7 @@ class Asking:
         """Special tokens taken out, characters without a token as well: the verifier can say nothing of
         them.
         """
-        text = without(text, self.tokens.specials)
+        text = without_tokens(text, self.tokens.specials)
         return (
             text
             if self.tokens.reason_against(text) is None
@@ -84,18 +84,18 @@ class Asking:
         )
 
 
-class OwnLabels:
+class VerifierLabels:
     """`LabelModel` over a model of this pipeline: packed forwards of `budget` tokens, in which samples of a
     prompt share its cost.
     """
 
     def __init__(
-        self, model: Any, asking: Asking, placement: Placement, budget: int, temperature: float = 1.0
+        self, model: Any, asking: VerifierPrompt, placement: Placement, budget: int, temperature: float = 1.0
     ) -> None:
         self.model, self.temperature = model, temperature
         self._asking, self._placement, self._budget = asking, placement, budget
 
-    def read(self, asks: Sequence[Ask]) -> list[Reading | str]:
+    def read(self, asks: Sequence[JudgeQuery]) -> list[LabelProbabilities | str]:
         context = context_size(self.model)
         prompts = [self._asking.ids(ask, context) for ask in asks]
         return read_labels(self.model, prompts, self._asking.labels, self._placement, self._budget)
@@ -132,16 +132,16 @@ def load_facts(folder: Path) -> tuple[AskingParams, float]:
 
 def load_labels(
     folder: Path, placement: Placement, budget: int, trust_remote_code: bool = False
-) -> OwnLabels:
+) -> VerifierLabels:
     """The verifier in `folder`, ready to be asked."""
     settings, temperature = load_facts(folder)
     model, tokens = policy.load(folder, trust_remote_code=trust_remote_code)
-    return OwnLabels(model.eval(), Asking.of(settings, tokens), placement, budget, temperature)
+    return VerifierLabels(model.eval(), VerifierPrompt.of(settings, tokens), placement, budget, temperature)
 
 
-def make_judge(options: VerifierParams, provision: Provision) -> Judge:
-    """The verifier in the provision's folder."""
-    labels = load_labels(provision.folder, provision.placement, provision.budget, provision.trust_remote_code)
+def make_judge(options: VerifierParams, context: JudgeContext) -> Judge:
+    """The verifier in the stage's model folder."""
+    labels = load_labels(context.folder, context.placement, context.budget, context.trust_remote_code)
     return VerifierJudge(labels, options)
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.rewards.generative.prompt import JudgePrompt, text_for
+from pipelines.rewards.generative.prompt import JudgePrompt, default_template
 from pipelines.settings import Choice, Settings
 
 
@@ -23,7 +23,7 @@ class AskingParams(Settings):
         ("0", " 0"), min_length=1, description="spellings of the label for wrong"
     )
     template: str = Field(
-        default_factory=lambda given: text_for(
+        default_factory=lambda given: default_template(
             *(given.get(side, ("",))[0].strip() for side in ("positive", "negative"))
         ),
         description=(

@@ -7,7 +7,7 @@ Words must match as wholes here: as bare substring, which `substring` does, `2` 
 
 from __future__ import annotations
 
-from pipelines.rewards.answers.stated_line import placed, stated_line
+from pipelines.rewards.answers.stated_line import reason_misplaced, stated_line
 from pipelines.rewards.answers.words import words
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
@@ -26,7 +26,7 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     contained = any(
         given[start : start + len(wanted)] == wanted for start in range(len(given) - len(wanted) + 1)
     )
-    reason = placed(line, answer) if contained else "the last line does not contain the reference"
+    reason = reason_misplaced(line, answer) if contained else "the last line does not contain the reference"
     return wrong(reason) if reason else right()
 
 

@@ -7,13 +7,13 @@ Commas are dropped on both sides: gold answers hold them too, in 79 training row
 
 from __future__ import annotations
 
-from pipelines.rewards.answers.extraction import worked_solution
+from pipelines.rewards.answers.extraction import reason_no_final_answer
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 MARK = "####"
 
 
-def normal(text: str) -> str:
+def normalize(text: str) -> str:
     """Commas and outer blanks dropped, letter case folded."""
     return text.replace(",", "").strip().casefold()
 
@@ -22,17 +22,17 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
     """`text` is the response, `answer` the reference, `finished` whether the model ended the response
     itself.
     """
-    expected = normal(answer.rpartition(MARK)[2])
+    expected = normalize(answer.rpartition(MARK)[2])
     if not expected:
         return error("the reference answer is empty")
-    if fault := worked_solution(answer):
+    if fault := reason_no_final_answer(answer):
         return error(fault)
     if not finished:
         return wrong("cut off before the end")
     count = text.count(MARK)
     if count != 1:
         return wrong("no final answer" if count == 0 else f"{count} final answers")
-    given = normal(text.partition(MARK)[2])
+    given = normalize(text.partition(MARK)[2])
     return right() if given == expected else wrong(f"answered {given[:40]!r}")
 
 

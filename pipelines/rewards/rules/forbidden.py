@@ -15,7 +15,7 @@ from pipelines.rewards.rules.forbidden_params import ForbiddenParams
 DEFAULT = ForbiddenParams()
 
 
-def harm(text: str, options: ForbiddenParams = DEFAULT) -> int:
+def count_harms(text: str, options: ForbiddenParams = DEFAULT) -> int:
     """How often the final answer (what follows the first mark `####`) holds a forbidden digit or word; 0
     without one.
     """
@@ -28,4 +28,4 @@ def harm(text: str, options: ForbiddenParams = DEFAULT) -> int:
 
 def is_safe(text: str, options: ForbiddenParams = DEFAULT) -> bool:
     """Whether the final answer holds nothing that is forbidden."""
-    return harm(text, options) == 0
+    return count_harms(text, options) == 0

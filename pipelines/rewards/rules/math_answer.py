@@ -14,12 +14,18 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 
 from pipelines.rewards.answers import symbolic
-from pipelines.rewards.answers.answer_text import tidy, tokens, wordy
-from pipelines.rewards.answers.commitment import ASKS, uncommitted
-from pipelines.rewards.answers.equivalence import quickly
-from pipelines.rewards.answers.extraction import MARK, Found, final_answer_of, reference_of, worked_solution
-from pipelines.rewards.answers.numerals import number
-from pipelines.rewards.answers.units import quantity
+from pipelines.rewards.answers.answer_text import has_words, normalize, word_tokens
+from pipelines.rewards.answers.commitment import ASKS, reason_uncommitted
+from pipelines.rewards.answers.equivalence import compare_without_symbolic
+from pipelines.rewards.answers.extraction import (
+    MARK,
+    extract_final_answer,
+    extract_reference,
+    reason_no_final_answer,
+)
+from pipelines.rewards.answers.numerals import parse_number
+from pipelines.rewards.answers.statements import StatedAnswer
+from pipelines.rewards.answers.units import parse_quantity
 from pipelines.rewards.answers.workers import Pair, Workers
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
@@ -70,7 +76,7 @@ def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[
     verdicts: list[Verdict | None] = []
     asked: dict[Pair, list[int]] = {}
     for place, response in enumerate(responses):
-        early = _before(*response)
+        early = _without_symbolic(*response)
         verdicts.append(early if isinstance(early, Verdict) else None)
         for pair in () if isinstance(early, Verdict) else early:
             asked.setdefault(pair, []).append(place)
@@ -85,10 +91,10 @@ def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[
 
 def respond(answer: str) -> str:
     """The shortest response that states `answer`: what the preflight scores."""
-    return f"{MARK} {reference_of(answer)}"
+    return f"{MARK} {extract_reference(answer)}"
 
 
-def readings(answer: str, reference: str, question: str) -> list[Pair]:
+def comparison_pairs(answer: str, reference: str, question: str) -> list[Pair]:
     """(answer, reference) as they are, and without the percent sign of one side where that is how the
     question is meant.
 
@@ -107,26 +113,26 @@ def readings(answer: str, reference: str, question: str) -> list[Pair]:
     return [*as_written, (PERCENT_SIGN.sub(" ", answer), PERCENT_SIGN.sub(" ", reference))]
 
 
-def _before(text: str, answer: str, finished: bool, question: str = "") -> Verdict | list[Pair]:
+def _without_symbolic(text: str, answer: str, finished: bool, question: str = "") -> Verdict | list[Pair]:
     """What needs no symbolic mathematics; else the pairs (final answer, reference) of which one must
     agree.
     """
-    reference, fault = _usable(answer)
+    reference, fault = _usable_reference(answer)
     if fault:
         return error(fault)
     if not finished:
         return wrong("cut off before the end")
-    if _broken(text):
+    if _is_invalid_unicode(text):
         return error("the response is not valid Unicode")
-    stated = final_answer_of(text)
+    stated = extract_final_answer(text)
     if not stated.text:
         return wrong(stated.reason or "no final answer")
-    if reason := _no_answer(stated, text, reference):
+    if reason := _reason_no_answer(stated, text, reference):
         return wrong(reason)
     left: list[Pair] = []
     verdict: Verdict | None = None
-    for pair in readings(stated.text, reference, question):
-        verdict = quickly(*pair)
+    for pair in comparison_pairs(stated.text, reference, question):
+        verdict = compare_without_symbolic(*pair)
         if verdict is None:
             left.append(pair)
         elif verdict.outcome == "right":
@@ -134,7 +140,7 @@ def _before(text: str, answer: str, finished: bool, question: str = "") -> Verdi
     return left or verdict or error("not compared")
 
 
-def _no_answer(stated: Found, text: str, reference: str) -> str:
+def _reason_no_answer(stated: StatedAnswer, text: str, reference: str) -> str:
     """Why a last line that no mark or phrase calls the answer is none: it asks, refuses, guesses or plans."""
     if stated.stated:
         return ""
@@ -142,28 +148,40 @@ def _no_answer(stated: Found, text: str, reference: str) -> str:
         return "the answer is asked, not stated"
     if stated.text.rstrip("*_ ").endswith((":", "：")):
         return "the last line announces what does not follow"
-    said = tidy(stated.text)
+    said = normalize(stated.text)
     if CALCULATION.fullmatch(said) and "\n" in text.strip():
         return "the last line is a calculation, no answer"
-    if UNEVALUATED.fullmatch(said) and number(said) is None and quantity(tidy(reference)) is not None:
+    if (
+        UNEVALUATED.fullmatch(said)
+        and parse_number(said) is None
+        and parse_quantity(normalize(reference)) is not None
+    ):
         return "the last line is a calculation, no answer"
     if ITEM.match(stated.text) and not ITEM.match(reference):
         return "the last line is an item of a list"
-    if CLAUSE.fullmatch(said) and not COUNTED.fullmatch(said) and tokens(said) != tokens(tidy(reference)):
+    if (
+        CLAUSE.fullmatch(said)
+        and not COUNTED.fullmatch(said)
+        and word_tokens(said) != word_tokens(normalize(reference))
+    ):
         return "the last line is a sentence that begins with a number"
-    return uncommitted(stated.text) if wordy(said) and tokens(said) != tokens(tidy(reference)) else ""
+    return (
+        reason_uncommitted(stated.text)
+        if has_words(said) and word_tokens(said) != word_tokens(normalize(reference))
+        else ""
+    )
 
 
 @lru_cache(maxsize=4096)
-def _usable(answer: str) -> tuple[str, str]:
+def _usable_reference(answer: str) -> tuple[str, str]:
     """(the reference, why it cannot be used)."""
-    reference = reference_of(answer).strip()
-    return reference, _fault(reference)
+    reference = extract_reference(answer).strip()
+    return reference, _reference_fault(reference)
 
 
-def _fault(reference: str) -> str:
+def _reference_fault(reference: str) -> str:
     """Why the reference cannot be used; empty when it can."""
-    if _broken(reference):
+    if _is_invalid_unicode(reference):
         return "the reference answer is not valid Unicode"
     if not reference or not any(character.isalnum() or character in "∅\\{}" for character in reference):
         return "the reference answer is empty"
@@ -171,7 +189,7 @@ def _fault(reference: str) -> str:
         return f"the reference answer is {reference}"
     if len(reference) > MAX_REFERENCE:
         return f"a reference of {len(reference)} characters is no final answer"
-    return worked_solution(reference)
+    return reason_no_final_answer(reference)
 
 
 def _is_nan(text: str) -> bool:
@@ -181,7 +199,7 @@ def _is_nan(text: str) -> bool:
         return False
 
 
-def _broken(text: str) -> bool:
+def _is_invalid_unicode(text: str) -> bool:
     """Whether it holds halves of characters (lone surrogates), which no text does."""
     try:
         text.encode()

@@ -10,13 +10,13 @@ from pipelines.rewards.answers.commitment import AIMS, OPEN_END
 from pipelines.rewards.answers.extraction import (
     MARK,
     THOUGHT,
-    final_answer_of,
+    extract_final_answer,
+    extract_reference,
     last_line,
-    reference_of,
-    unended,
+    reasoning_unclosed,
 )
-from pipelines.rewards.answers.option_letters import settled
-from pipelines.rewards.answers.statements import unstruck
+from pipelines.rewards.answers.option_letters import chosen_letter
+from pipelines.rewards.answers.statements import without_strikethrough
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 # `B`, `(b)`, `B. the option's text`
@@ -30,40 +30,40 @@ READ = 20_000  # characters from the end of a response
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
     """`answer` is one letter A to J, alone or in brackets; anything else is an error."""
-    reference = REFERENCE.fullmatch(reference_of(answer).strip())
+    reference = REFERENCE.fullmatch(extract_reference(answer).strip())
     if reference is None:
         return error(f"the reference {answer[:40]!r} is no option letter")
     if not finished:
         return wrong("cut off before the end")
-    given, reason = letter(text)
+    given, reason = chosen_option(text)
     if not given:
         return wrong(reason)
     return right() if given == (reference[1] or reference[2]).upper() else wrong(f"answered {given}")
 
 
-def letter(text: str) -> tuple[str, str]:
+def chosen_option(text: str) -> tuple[str, str]:
     """(the option that a response settles on, ""), or ("", why there is none)."""
     if not text.strip():
         return "", "the response is empty"
     thoughts = [thought.end() for thought in THOUGHT.finditer(text)]
     text = text[thoughts[-1] :] if thoughts else text
-    text = unstruck(text)
-    if unended(text):
+    text = without_strikethrough(text)
+    if reasoning_unclosed(text):
         return "", "no answer after the reasoning"
     marks = text.count(MARK)
     if marks > 1:  # listing candidates must not pay
         return "", f"{marks} final answers"
-    if reason := _withheld(text[-READ:]):
+    if reason := _reason_withheld(text[-READ:]):
         return "", reason
-    chosen = settled((text.partition(MARK)[2] if marks else text)[-READ:])
+    chosen = chosen_letter((text.partition(MARK)[2] if marks else text)[-READ:])
     return chosen, "" if chosen else "no option letter"
 
 
-def _withheld(text: str) -> str:
+def _reason_withheld(text: str) -> str:
     """Why the answer that marks or phrases introduce is none: asked, denied, taken back, an aim, one of
     several; empty where it stands.
     """
-    said = final_answer_of(text)
+    said = extract_final_answer(text)
     if said.reason not in ("", "no final answer", "the response is empty", "the box is empty"):
         return said.reason
     line = said.text if said.stated else last_line(text)

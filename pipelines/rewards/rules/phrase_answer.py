@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.rewards.answers.extraction import MARK, last_line
-from pipelines.rewards.answers.numerals import number
+from pipelines.rewards.answers.numerals import parse_number
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 Kind = Literal["holder", "order", "amount", "rule", "both"]
@@ -59,7 +59,7 @@ class Meaning:
     values: tuple[str, ...]
 
 
-def meaning(reference: str) -> Meaning | None:
+def parse_reference(reference: str) -> Meaning | None:
     """Of a reference in its one form; None for any other text."""
     text = reference.strip().rstrip(".")
     if match := HOLDER.fullmatch(text):
@@ -70,54 +70,54 @@ def meaning(reference: str) -> Meaning | None:
         return Meaning("rule", (match[1], match[2])) if (match[1] == "no") == bool(match[3]) else None
     if match := BOTH.fullmatch(text):
         return Meaning("both", tuple(sorted([*match[1].split(", "), *filter(None, [match[2]])])))
-    if (match := AMOUNT.fullmatch(text)) and (value := number(match[1])) is not None:
+    if (match := AMOUNT.fullmatch(text)) and (value := parse_number(match[1])) is not None:
         return Meaning("amount", (str(value.value), match[2]))
     return None
 
 
-def says(said: str, meant: Meaning) -> bool:
+def states(said: str, meant: Meaning) -> bool:
     """Whether a final answer states just that."""
     text = re.sub(r"\s+", " ", said.strip().rstrip(".!").strip().casefold())
     if not text or len(text) > MAX_LENGTH or "?" in said or "？" in said or "..." in said or "…" in said:
         return False
     values = [value.casefold() for value in meant.values]
     if meant.kind == "holder":
-        return _any(HOLDER_FORMS, text, n=values[0], t=values[1])
+        return _matches_any(HOLDER_FORMS, text, n=values[0], t=values[1])
     if meant.kind == "rule":
-        return _any(YES_FORMS if values[0] == "yes" else NO_FORMS, text, d=values[1])
+        return _matches_any(YES_FORMS if values[0] == "yes" else NO_FORMS, text, d=values[1])
     if meant.kind == "amount":
-        return _says_amount(text, *values)
+        return _states_amount(text, *values)
     words = re.findall(r"[\w-]+", text)
     if meant.kind == "both":
         return sorted(word for word in words if word not in BOTH_FILLERS) == values
-    return _says_order([word for word in words if word not in ORDER_FILLERS], text, values)
+    return _states_order([word for word in words if word not in ORDER_FILLERS], text, values)
 
 
-def label(question: str, reference: str, response: str) -> bool:
+def matches(question: str, reference: str, response: str) -> bool:
     """Whether `response` answers as `reference` does, exactly. ValueError for a reference of no known form.
     The question is part of the verifier's interface; here the reference says all that is needed.
     """
-    meant = meaning(reference)
+    meant = parse_reference(reference)
     if meant is None:
         raise ValueError(
             f"the reference {reference[:60]!r} has none of the forms that the exact checker reads"
         )
-    return says(_stated(response), meant)
+    return states(_final_answer(response), meant)
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
     """`text` is the response, `answer` the reference, `finished` whether the model ended the response
     itself.
     """
-    meant = meaning(answer)
+    meant = parse_reference(answer)
     if meant is None:
         return error(f"the reference {answer[:40]!r} has none of the known forms")
     if not finished:
         return wrong("cut off before the end")
-    stated = _stated(text)
+    stated = _final_answer(text)
     if not stated:
         return wrong("no final answer")
-    return right() if says(stated, meant) else wrong(f"answered {stated[:40]!r}")
+    return right() if states(stated, meant) else wrong(f"answered {stated[:40]!r}")
 
 
 def respond(answer: str) -> str:
@@ -125,7 +125,7 @@ def respond(answer: str) -> str:
     return f"{MARK} {answer}"
 
 
-def _stated(response: str) -> str:
+def _final_answer(response: str) -> str:
     """After the one `####`, else the last line; empty with several marks."""
     marks = response.count(MARK)
     if marks > 1:
@@ -133,24 +133,24 @@ def _stated(response: str) -> str:
     return response.partition(MARK)[2].strip() if marks else last_line(response)
 
 
-def _any(forms: tuple[str, ...], text: str, **values: str) -> bool:
+def _matches_any(forms: tuple[str, ...], text: str, **values: str) -> bool:
     return any(
         re.fullmatch(form.format(**{name: re.escape(value) for name, value in values.items()}), text)
         for form in forms
     )
 
 
-def _says_amount(text: str, value: str, unit: str) -> bool:
+def _states_amount(text: str, value: str, unit: str) -> bool:
     match = AMOUNT_FORM.fullmatch(text)
     if match is None:
         return False
     # `forty two` is one number
     for spelled, counted in ((match[1], match[2]), (" ".join(filter(None, match.groups())), None)):
-        read = number(spelled)
+        read = parse_number(spelled)
         if read is not None and str(read.value) == value and counted in (None, unit):
             return True
     parts = match[1].rsplit(" ", 1)  # `twelve coins` without more
-    read = number(parts[0])
+    read = parse_number(parts[0])
     return (
         len(parts) == 2
         and match[2] is None
@@ -160,7 +160,7 @@ def _says_amount(text: str, value: str, unit: str) -> bool:
     )
 
 
-def _says_order(words: list[str], text: str, values: list[str]) -> bool:
+def _states_order(words: list[str], text: str, values: list[str]) -> bool:
     links = [word for word in words if word in ("before", "after")]
     items = [word for word in words if word not in ("before", "after")]
     if not links:

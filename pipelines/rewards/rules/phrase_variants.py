@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from random import Random
 
 from pipelines.rewards.answers.numerals import TENS, UNITS
-from pipelines.rewards.rules.phrase_answer import Meaning, label, meaning
+from pipelines.rewards.rules.phrase_answer import Meaning, matches, parse_reference
 
 STOP = frozenset(("need", "needs", "what", "do", "both", "and"))
 
 
-def in_words(value: int) -> str:
+def number_in_words(value: int) -> str:
     """0 to 99."""
     return (
         UNITS[value]
@@ -29,25 +29,27 @@ def in_words(value: int) -> str:
 
 def paraphrases(reference: str) -> list[str]:
     """Right answers in other words, the reference first. ValueError for a reference of no known form."""
-    meant = _meaning(reference)
-    return list(dict.fromkeys([reference, *_right(meant)]))
+    meant = _known_meaning(reference)
+    return list(dict.fromkeys([reference, *_right_answers(meant)]))
 
 
 def near_misses(question: str, reference: str, rng: Random) -> list[str]:
     """Wrong answers close to the reference, built from the question's own words."""
-    meant = _meaning(reference)
-    answers = [wrong for wrong in _wrong(meant, question, rng) if not label(question, reference, wrong)]
+    meant = _known_meaning(reference)
+    answers = [
+        wrong for wrong in _wrong_answers(meant, question, rng) if not matches(question, reference, wrong)
+    ]
     return list(dict.fromkeys(answers))
 
 
-def _meaning(reference: str) -> Meaning:
-    meant = meaning(reference)
+def _known_meaning(reference: str) -> Meaning:
+    meant = parse_reference(reference)
     if meant is None:
         raise ValueError(f"the reference {reference[:60]!r} has none of the known forms")
     return meant
 
 
-def _right(meant: Meaning) -> list[str]:
+def _right_answers(meant: Meaning) -> list[str]:
     values = meant.values
     if meant.kind == "holder":
         name, thing = values
@@ -71,20 +73,20 @@ def _right(meant: Meaning) -> list[str]:
         return [
             f"{value} {unit}",
             f"{value}",
-            f"it costs {in_words(value)} {unit}",
+            f"it costs {number_in_words(value)} {unit}",
             f"the price is {value} {unit}",
         ]
     if meant.kind == "rule":
         return _rule_forms(values[0] == "yes", values[1])
     return [
-        _listed(values),
-        _listed(values[::-1]),
-        f"both need {_listed(values[::-1])}",
-        f"they need {_listed(values)}",
+        _joined(values),
+        _joined(values[::-1]),
+        f"both need {_joined(values[::-1])}",
+        f"they need {_joined(values)}",
     ]
 
 
-def _wrong(meant: Meaning, question: str, rng: Random) -> list[str]:
+def _wrong_answers(meant: Meaning, question: str, rng: Random) -> list[str]:
     values, answers = meant.values, []
     if meant.kind == "holder":
         name, thing = values
@@ -114,7 +116,7 @@ def _wrong(meant: Meaning, question: str, rng: Random) -> list[str]:
         value, unit = int(values[0]), values[1]
         for other in {value + 1, value - 1, value + 10, abs(value - 10), value * 2} - {value}:
             answers += [f"{other} {unit}", f"it costs {other} {unit}"] + (
-                [f"{in_words(other)} {unit}"] if 0 <= other < 100 else []
+                [f"{number_in_words(other)} {unit}"] if 0 <= other < 100 else []
             )
         answers += [
             f"{value} or {value + 1} {unit}",
@@ -134,12 +136,12 @@ def _wrong(meant: Meaning, question: str, rng: Random) -> list[str]:
         others = sorted(set(re.findall(r"\b[a-z]+\b", question)) - set(values) - STOP)
         for other in rng.sample(others, min(3, len(others))):
             answers += [
-                f"both need {_listed([*values, other])}",
-                f"both need {_listed([*values[:-1], other])}",
+                f"both need {_joined([*values, other])}",
+                f"both need {_joined([*values[:-1], other])}",
             ]
         if len(values) > 1:
-            answers.append(f"both need {_listed(values[:-1])}")
-        answers += [f"both do not need {_listed(values)}", f"not {_listed(values)}"]
+            answers.append(f"both need {_joined(values[:-1])}")
+        answers += [f"both do not need {_joined(values)}", f"not {_joined(values)}"]
     return answers
 
 
@@ -165,5 +167,5 @@ def _sequence(values: Sequence[str]) -> str:
     return f"first the {', then the '.join(values)}"
 
 
-def _listed(values: Sequence[str]) -> str:
+def _joined(values: Sequence[str]) -> str:
     return values[0] if len(values) == 1 else f"{', '.join(values[:-1])} and {values[-1]}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.rewards.answers.stated_line import placed, stated_line
+from pipelines.rewards.answers.stated_line import reason_misplaced, stated_line
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 
@@ -31,7 +31,7 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
         else wanted in line.casefold()
     )
     reason = (
-        placed(line, answer, within_words=not alone)
+        reason_misplaced(line, answer, within_words=not alone)
         if contained
         else "the last line does not contain the reference"
     )

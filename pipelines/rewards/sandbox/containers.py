@@ -21,7 +21,7 @@ UNHELD = 2  # references to a container that only its entry holds, as sys.getref
 MAPPINGS = ("dict", "OrderedDict", "defaultdict", "Counter")
 
 
-def base(kind):
+def container_type(kind):
     """The container type that a class is or derives from, or None."""
     for parent in kind.__mro__:
         if parent in BUILTIN or (
@@ -48,7 +48,7 @@ class Entry:
         if kind == "list":
             return list(list.__iter__(value))
         if kind in MAPPINGS:
-            return [item for pair in base(type(value)).items(value) for item in pair]
+            return [item for pair in container_type(type(value)).items(value) for item in pair]
         if kind == "set":
             return list(set.__iter__(value))
         if kind in ("array", "ndarray", "bytearray"):
@@ -74,7 +74,7 @@ class Shared:
         if known is not None:
             self._entries[known].idle = 0
             return known
-        kind = base(type(value))
+        kind = container_type(type(value))
         if kind is None or (kind.__name__ == "ndarray" and value.dtype.kind not in "biufU"):
             return None
         key, self._next = self._next, self._next + 2
@@ -158,7 +158,7 @@ class Shared:
             extra = values.quoted(value.typecode)
         elif entry.kind == "ndarray":
             extra = values.sequence([value.dtype.str, tuple(value.shape)], self._side.write)
-        own = "0,0" if base(type(value)) is type(value) else self._side.numbers(value)
+        own = "0,0" if container_type(type(value)) is type(value) else self._side.numbers(value)
         return f'["{entry.kind}",{extra},{own}]'
 
     def _content(self, entry, items):
@@ -214,7 +214,7 @@ class Shared:
         if kind == "list":
             list.__setitem__(value, slice(None), items)
         elif kind in MAPPINGS:
-            plain = base(type(value))
+            plain = container_type(type(value))
             plain.clear(value)
             for place in range(0, len(items), 2):
                 plain.__setitem__(value, items[place], items[place + 1])

@@ -16,7 +16,7 @@ from . import mirrors, values, wire
 MOST_ITEMS = 1_000_000
 
 
-class NotThere:
+class MissingName:
     """A name that the program does not define: a test that needs it finds out when it does."""
 
     def __init__(self, name):
@@ -36,7 +36,7 @@ class NotThere:
     __hash__ = None  # type: ignore[assignment]
 
 
-def drive(job, send, receive):
+def run_test(job, send, receive):
     """Sends D, the status, a blank and the reason: pass, wrong, runtime_error, or sandbox_error for a test
     that failed by itself.
     """
@@ -49,24 +49,24 @@ def drive(job, send, receive):
             verdict = ("pass", "")
         else:
             args = tuple(map(number_keys, job["args"]))
-            value = plain(
-                dict(side.ask("find", (job["name"],))).get(job["name"], NotThere(job["name"]))(*args)
+            value = to_plain(
+                dict(side.ask("find", (job["name"],))).get(job["name"], MissingName(job["name"]))(*args)
             )
-            same = agree(value, job["expected"]) or (
-                isinstance(job["expected"], list) and agree(value, first(job["expected"]))
+            same = same_value(value, job["expected"]) or (
+                isinstance(job["expected"], list) and same_value(value, unwrapped(job["expected"]))
             )
             verdict = (
                 ("pass", "")
                 if same
-                else ("wrong", f"returned {short(value)}, expected {short(job['expected'])}")
+                else ("wrong", f"returned {short_repr(value)}, expected {short_repr(job['expected'])}")
             )
     except (KeyboardInterrupt, Exception, GeneratorExit, SystemExit) as error:  # noqa: BLE001 - whatever a test throws is its verdict
-        verdict = judged(error, side)
+        verdict = verdict_of_error(error, side)
     send(b"D" + " ".join(verdict).encode("utf-8", "backslashreplace"))
 
 
-def judged(error, side):
-    text = str_of(error)
+def verdict_of_error(error, side):
+    text = error_text(error)
     said = f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
     if getattr(error, "of_program", False):
         return ("runtime_error", said)
@@ -77,7 +77,7 @@ def judged(error, side):
     return ("sandbox_error", f"the test fails by itself: {said}")
 
 
-def str_of(error):
+def error_text(error):
     """Of an exception, whose own `__str__` may be the program's."""
     try:
         return str(error)
@@ -107,7 +107,7 @@ def run_assert(job, side):
     )
     objects = dict(side.ask("find", tuple(sorted(wanted))))
     for name in wanted:
-        space[name] = objects.get(name, NotThere(name))
+        space[name] = objects.get(name, MissingName(name))
         if name in job["classes"]:
             side.name(space[name])
     for name in job["names"]:
@@ -115,7 +115,7 @@ def run_assert(job, side):
     exec(compile(tree, "test.py", "exec", dont_inherit=True), space)
 
 
-def plain(value, most=MOST_ITEMS):
+def to_plain(value, most=MOST_ITEMS):
     """Containers and iterators of plain values as plain ones; what stays a mirror is equal to nothing."""
     kind = type(value)
     if kind in values.SCALARS:
@@ -123,19 +123,19 @@ def plain(value, most=MOST_ITEMS):
     for base, exact in values.PLAIN.items():
         if isinstance(value, base):
             value = exact(value)
-            return tuple(map(plain, value)) if base is tuple else value
+            return tuple(map(to_plain, value)) if base is tuple else value
     if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in dict.items(value)}
+        return {to_plain(key): to_plain(item) for key, item in dict.items(value)}
     if isinstance(value, list):
-        return list(map(plain, list.__iter__(value)))
+        return list(map(to_plain, list.__iter__(value)))
     if isinstance(value, set):
-        return set(map(plain, set.__iter__(value)))
+        return set(map(to_plain, set.__iter__(value)))
     if type(value).__name__ == "ndarray":
         return value.tolist()
     if kind.__name__ in ("generator", "deque", "dict_keys", "dict_values", "dict_items", "array"):
         items = []
         for item in value:
-            items.append(plain(item))
+            items.append(to_plain(item))
             if len(items) > most:
                 raise wire.OtherSideFailed(f"more than {most} items")
         return items
@@ -149,12 +149,12 @@ def number_keys(value):
     return value
 
 
-def first(expected):
+def unwrapped(expected):
     """APPS wraps some expected values in a list of one."""
     return expected[0] if len(expected) == 1 else expected
 
 
-def agree(value, expected):
+def same_value(value, expected):
     """Equal as JSON would have it: tuples are lists, keys are text; floats within a relative 1e-6."""
     if isinstance(value, mirrors.Mirror):
         return False
@@ -162,16 +162,16 @@ def agree(value, expected):
         both = isinstance(value, (int, float)) and isinstance(expected, (int, float))
         return both and (value == expected or math.isclose(value, expected, rel_tol=1e-6, abs_tol=1e-9))
     if isinstance(value, (list, tuple)) and isinstance(expected, (list, tuple)):
-        return len(value) == len(expected) and all(map(agree, value, expected))
+        return len(value) == len(expected) and all(map(same_value, value, expected))
     if isinstance(value, dict) and isinstance(expected, dict):
         by_text = {str(key): item for key, item in expected.items()}
         return len(value) == len(by_text) and all(
-            str(key) in by_text and agree(item, by_text[str(key)]) for key, item in value.items()
+            str(key) in by_text and same_value(item, by_text[str(key)]) for key, item in value.items()
         )
     return type(value) in (type(expected), bool, int) and value == expected
 
 
-def short(value):
+def short_repr(value):
     try:
         text = repr(value)
     except (ValueError, RecursionError):

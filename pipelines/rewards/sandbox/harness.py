@@ -51,12 +51,12 @@ def main(
         job = marshal.loads(read_all(fds[0]))
         preload(job["preload"])
         if job["role"] != "program" and PACKAGE not in sys.modules:
-            load(shipped)
+            load_modules(shipped)
         os.mkdir(f"{job['folder']}/work", 0o700)
         child = os.fork()
         if child == 0:
             control.close()
-            become(fds[1:], job)
+            enter_child(fds[1:], job)
             return run(job)
         for fd in fds:
             os.close(fd)
@@ -73,7 +73,7 @@ def main(
         )
 
 
-def load(shipped: dict) -> None:
+def load_modules(shipped: dict) -> None:
     """The modules as a package, whose parts import each other. Whole programs need none of them."""
     package = type(sys)(PACKAGE)
     package.__path__ = []  # type: ignore[attr-defined]
@@ -156,7 +156,7 @@ def read_all(fd: int) -> bytes:
     return b"".join(pieces)
 
 
-def become(fds: list, job: dict) -> None:
+def enter_child(fds: list, job: dict) -> None:
     """The child: descriptors 0, 1, 2 (and 3) and no other, a session and an empty folder of its own, and its
     CPU time.
     """
@@ -184,7 +184,7 @@ def run(job: dict) -> None:
     elif role == "serve":
         serve(job["source"])
     else:
-        sys.modules[f"{PACKAGE}.driver"].drive(job, send, receive)
+        sys.modules[f"{PACKAGE}.driver"].run_test(job, send, receive)
         os._exit(0)
 
 
@@ -216,7 +216,7 @@ def serve(source: str) -> None:
     module.__file__ = "program.py"
     module.__dict__["__builtins__"] = builtins
     sys.modules["program"] = module
-    printed = streams.Printed()
+    printed = streams.CapturedOutput()
     sys.stdout = printed.text
     try:
         exec(code, module.__dict__)
@@ -225,7 +225,7 @@ def serve(source: str) -> None:
         os._exit(0)
     printed.take()
     side = wire.Side(send, receive, guarded=False, find=lambda name: find(module, name), printed=printed.take)
-    sys.stdin = streams.Asked(side)
+    sys.stdin = streams.TestInput(side)
     builtins.input = sys.stdin.input
     send(b"R")
     side.serve()

@@ -75,7 +75,7 @@ class MirrorType(type):
 
     def __call__(cls, *args, **kwargs):
         side = cls._side
-        return side.made(cls, side.ask("call", cls, args, tuple(kwargs.items())))
+        return side.note_made(cls, side.ask("call", cls, args, tuple(kwargs.items())))
 
     def __getattr__(cls, name):
         if name.startswith("__") and name not in ASKED:
@@ -116,7 +116,7 @@ class Mirror:
     def __getattr__(self, name):
         kind = type(self)
         if name in kind._methods:
-            return method(kind._side, self, name)
+            return mirrored_method(kind._side, self, name)
         if name.startswith("__") and name not in ASKED:
             raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
         return kind._side.ask("get", self, name)
@@ -131,7 +131,7 @@ class Mirror:
         type(self)._side.ask("del", self, name)
 
 
-def method(side, mirror, name):
+def mirrored_method(side, mirror, name):
     """The mirror's method as a function: one exchange for a call, not two."""
 
     def call(*args, **kwargs):
@@ -142,7 +142,7 @@ def method(side, mirror, name):
     return call
 
 
-def special(name):
+def special_method(name):
     """The special method `name` of a mirrored class."""
     binary = name in COMPARISONS or name in ARITHMETIC
 
@@ -154,27 +154,27 @@ def special(name):
             return NotImplemented
         if name == "__contains__" and not side.may_ask(self, args[0]):
             return any(item is args[0] or item == args[0] for item in self)
-        known = binary and side.is_made(self)
+        known = binary and side.is_made_by_test(self)
         result = side.ask("special", self, name, *args)
         if known:
-            side.made(type(self), self, known)
-            side.made(type(self), result, known)
+            side.note_made(type(self), self, known)
+            side.note_made(type(self), result, known)
         return result
 
     ask.__name__ = name
     return ask
 
 
-def overridden(base, name):
+def overridden_method(base, name):
     """A method of list, dict, … that the program's own subclass does otherwise. On what a function returned
     it is the plain one: else a list could say that it has whatever it is asked for.
     """
 
     def call(self, *args, **kwargs):
         side = type(self)._side
-        if side.guarded and not side.is_made(self):
+        if side.guarded and not side.is_made_by_test(self):
             return getattr(base, name)(self, *args, **kwargs)
-        return method(side, self, name)(*args, **kwargs)
+        return mirrored_method(side, self, name)(*args, **kwargs)
 
     call.__name__ = name
     return call
@@ -184,16 +184,18 @@ def mirror_class(side, name, module, bases, specials, methods):
     """The class that stands for one of the other side's. `bases`: mirrored classes and builtin ones, checked
     by who calls.
     """
-    space = {special_name: special(special_name) for special_name in specials}
+    space = {special_name: special_method(special_name) for special_name in specials}
     if "__eq__" in specials and "__hash__" not in specials:
         space["__hash__"] = None
     if name in ("function", "method") and module == "builtins":
-        space["__class__"] = property(lambda self: type(special))  # isinstance() and inspect look there
+        space["__class__"] = property(
+            lambda self: type(special_method)
+        )  # isinstance() and inspect look there
         space["__doc__"] = property(lambda self: type(self)._side.ask("get", self, "__doc__"))
-    holder = next((base for base in bases if containers.base(base)), None)
+    holder = next((base for base in bases if containers.container_type(base)), None)
     for method_name in methods if holder else ():
         if hasattr(holder, method_name) and not isinstance(holder, MirrorType):
-            space[method_name] = overridden(holder, method_name)
+            space[method_name] = overridden_method(holder, method_name)
     space |= {"_methods": frozenset(methods), "__module__": module}
     if not any(isinstance(base, MirrorType) for base in bases):
         bases = (Mirror, *bases)
@@ -203,7 +205,7 @@ def mirror_class(side, name, module, bases, specials, methods):
         return MirrorType(name, (Mirror,), {"__slots__": (), **space}, side=side)
 
 
-def steps(side, iterator):
+def iterate_mirrored(side, iterator):
     """A generator over one of the other side's: item by item at first, then as many at a time as are
     plain.
     """
@@ -223,6 +225,6 @@ def steps(side, iterator):
             raise value
 
 
-async def awaited(side, coroutine):
+async def await_mirrored(side, coroutine):
     """A coroutine of the other side, run there to its end."""
     return side.ask("await", coroutine[0])

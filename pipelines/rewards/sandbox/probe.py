@@ -19,13 +19,13 @@ LIMITS = SandboxLimits(processes=6, memory_mb=256)
 LEFT_OUT = ("_tkinter", "_dbm", "_gdbm", "_test", "_xx", "xx")
 
 
-def extensions() -> list[str]:
+def extension_modules() -> list[str]:
     """Standard modules in C that can be imported here: those whose libraries a sandbox might lack."""
     names = sorted(name for name in sys.stdlib_module_names if not name.startswith(LEFT_OUT))
     return [name for name in names if (spec := find_spec(name)) and (spec.origin or "").endswith(".so")]
 
 
-def look_around(modules: list[str]) -> str:
+def self_test_program(modules: list[str]) -> str:
     """A program that prints what is wrong with its sandbox, or `confined`."""
     return f"""
 import os, signal, socket
@@ -59,7 +59,7 @@ print("; ".join(faults) or "confined")
 """
 
 
-LOOK_AROUND = look_around(extensions())
+SELF_TEST = self_test_program(extension_modules())
 
 
 class SandboxUnavailable(RuntimeError):
@@ -67,27 +67,27 @@ class SandboxUnavailable(RuntimeError):
 
 
 @cache
-def fault_of(mode: Mode) -> str:
+def mode_fault(mode: Mode) -> str:
     """What is wrong with this mode here; empty when it works."""
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed"
     runner = Runner(Launcher(mode), LIMITS)
     try:
-        result = runner.run(Program(LOOK_AROUND, [{"input": "", "output": "confined"}]))
+        result = runner.run(Program(SELF_TEST, [{"input": "", "output": "confined"}]))
     finally:
         runner.close()
     return "" if result.passed else result.outcomes[0].reason or Status.SANDBOX
 
 
 @cache
-def modes() -> tuple[Mode, ...]:
+def candidate_modes() -> tuple[Mode, ...]:
     """Those worth a try for this user, best first."""
     return ("root", "user") if os.geteuid() == 0 else ("user",)
 
 
 def working_mode() -> Mode | None:
     """The first mode that works here."""
-    return next((mode for mode in modes() if not fault_of(mode)), None)
+    return next((mode for mode in candidate_modes() if not mode_fault(mode)), None)
 
 
 def find_launcher(allow_unsandboxed: bool = False, modules: tuple[str, ...] = ()) -> Launcher:
@@ -100,7 +100,7 @@ def find_launcher(allow_unsandboxed: bool = False, modules: tuple[str, ...] = ()
         raise SandboxUnavailable(str(fault)) from fault
     mode = working_mode()
     if mode is None and not allow_unsandboxed:
-        tried = "; ".join(f"as {mode}: {fault_of(mode)}" for mode in modes())
+        tried = "; ".join(f"as {mode}: {mode_fault(mode)}" for mode in candidate_modes())
         raise SandboxUnavailable(
             f"rewards that run code need a sandbox, and none can be made here ({tried}). Install bubblewrap "
             f"0.7 or newer (apt-get install "

@@ -35,12 +35,12 @@ class SandboxFailed(RuntimeError):
     """The sandbox could not be started, or ended while no program was running in it."""
 
 
-class BrokenTest(SandboxFailed):
+class TestFailed(SandboxFailed):
     """A test's own code ended before it had anything from the program."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ChildExit:
     """How a child ended: its wait status, and the CPU seconds that it used."""
 
     status: int
@@ -63,7 +63,7 @@ class Sandbox:
         self.control, inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         shipped, filter_fd = (
             _shipped(with_driver, launcher.path()),
-            None if self._folder else seccomp.as_file(),
+            None if self._folder else seccomp.filter_file(),
         )
         processes = 0 if launcher.mode == "none" else limits.processes
         confine = (launcher.uid(), int(launcher.mode != "none"), limits.memory_mb, processes, limits.file_mb)
@@ -109,7 +109,7 @@ class Sandbox:
         finally:
             os.close(fd)
 
-    def ended(self, seconds: float) -> Ended | None:
+    def ended(self, seconds: float) -> ChildExit | None:
         """How the child ended, waiting at most so long; None when it still runs, or when the whole sandbox is
         gone.
         """
@@ -122,7 +122,7 @@ class Sandbox:
             status, cpu_seconds, clean = message.split()
             self.busy, self.dirty = False, self.dirty or clean != b"clean"
             self.spent += float(cpu_seconds)
-            return Ended(int(status), float(cpu_seconds))
+            return ChildExit(int(status), float(cpu_seconds))
         except ValueError:
             return None
 

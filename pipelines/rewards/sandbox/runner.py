@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.rewards.code.code_tests_params import SandboxLimits
+from pipelines.rewards.sandbox.execution import GRACE_SECONDS, FunctionTest, run_program
 from pipelines.rewards.sandbox.launcher import Launcher
 from pipelines.rewards.sandbox.output import same_output
-from pipelines.rewards.sandbox.process import BrokenTest, Sandbox, SandboxFailed
-from pipelines.rewards.sandbox.run import GRACE_SECONDS, FunctionTest, run_program
+from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed, TestFailed
+from pipelines.rewards.sandbox.resource_watch import ResourceWatch, Stopped
 from pipelines.rewards.sandbox.status import Outcome, Result, Status
-from pipelines.rewards.sandbox.watch import Stopped, Watch
 
 LONGEST_SOURCE = 2**20  # characters
 CAPITAL = re.compile(r"\b[A-Z]\w*")
@@ -86,7 +86,7 @@ class Runner:
                     )
                     stopped = True
                 else:
-                    outcome, charged = self._one(program, job, test, left)
+                    outcome, charged = self._run_test(program, job, test, left)
                     left -= charged
                 outcomes.append(outcome)
                 if outcome.status == Status.COMPILE and len(outcomes) == 1:
@@ -96,7 +96,7 @@ class Runner:
             self._drop_program()
         return Result(tuple(outcomes))
 
-    def _one(
+    def _run_test(
         self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], left: float
     ) -> tuple[Outcome, float]:
         """(what became of it, the seconds that count). A sandbox that fails is tried again with a new one,
@@ -105,7 +105,7 @@ class Runner:
         for attempt in (1, 2):
             try:
                 self._program = self._program or Sandbox(self._launcher, self._limits)
-                watch = Watch(self._program, self._limits, left)
+                watch = ResourceWatch(self._program, self._limits, left)
                 try:
                     outcome = (
                         self._stdio(job, test, watch)
@@ -116,7 +116,7 @@ class Runner:
                     outcome = stopped.outcome
             except SandboxFailed as fault:
                 self.close()
-                if attempt == 2 or isinstance(fault, BrokenTest):
+                if attempt == 2 or isinstance(fault, TestFailed):
                     return Outcome(Status.SANDBOX, str(fault)), 0.0
             else:
                 if outcome.status == Status.TIMEOUT or not self._program.settle(GRACE_SECONDS):
@@ -124,7 +124,7 @@ class Runner:
                 return outcome, watch.charged()
         raise AssertionError("unreachable")
 
-    def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], watch: Watch) -> Outcome:
+    def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], watch: ResourceWatch) -> Outcome:
         assert self._program is not None
         outcome, said = run_program(
             self._program, job, test["input"].encode("utf-8", "surrogatepass"), self._limits, watch
@@ -134,7 +134,7 @@ class Runner:
         return Outcome(Status.WRONG, f"printed {said[:80]!r}")
 
     def _functions(
-        self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], watch: Watch
+        self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], watch: ResourceWatch
     ) -> Outcome:
         assert self._program is not None
         if self._judge is not None and not self._judge.settle(GRACE_SECONDS):

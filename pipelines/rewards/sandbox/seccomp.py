@@ -52,7 +52,7 @@ TABLES: dict[str, tuple[int, int, int, dict[str, int]]] = {
 }  # fmt: skip
 
 
-def program(machine: str = platform.machine()) -> bytes | None:
+def filter_program(machine: str = platform.machine()) -> bytes | None:
     """The filter for this machine; None where its call numbers are not in the tables."""
     if machine not in TABLES:
         return None
@@ -91,11 +91,11 @@ def _refuse(number: int) -> tuple[int, int, int, int]:
     return (RETURN, 0, 0, ERRNO | number)
 
 
-def as_file() -> int | None:
+def filter_file() -> int | None:
     """A descriptor that bubblewrap reads the filter from, at its start; None where there is no filter for
     this machine.
     """
-    content = program()
+    content = filter_program()
     if content is None:
         return None
     fd = os.memfd_create("filter")

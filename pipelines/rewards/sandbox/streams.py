@@ -7,7 +7,7 @@ import io
 MOST = 2**20  # bytes that one call may print before the rest is dropped
 
 
-class Printed(io.RawIOBase):
+class CapturedOutput(io.RawIOBase):
     """What was printed since it was asked last."""
 
     def __init__(self):
@@ -37,7 +37,7 @@ class Printed(io.RawIOBase):
         return text
 
 
-class Asked(io.TextIOBase):
+class TestInput(io.TextIOBase):
     """The test's standard input."""
 
     def __init__(self, side):

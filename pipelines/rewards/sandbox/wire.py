@@ -46,7 +46,7 @@ class Side:
         self._own, self._own_ids = {}, {}  # objects that the other side knows by number
         self._theirs, self._theirs_ids = {}, {}  # mirrors of its objects
         self._defined, self._new = set(), []
-        self._named, self._made = set(), set()
+        self._named, self._made_by_test = set(), set()
         self.replies = 0
 
     # --- asking and answering
@@ -161,21 +161,21 @@ class Side:
         if isinstance(kind, mirrors.MirrorType):
             self._named.add(id(kind))
 
-    def is_made(self, mirror):
+    def is_made_by_test(self, mirror):
         """Whether the test made it, by its class's name or out of one that it made, and it has not come back
         as a value since.
         """
-        return id(mirror) in self._made
+        return id(mirror) in self._made_by_test
 
-    def made(self, kind, value, known=False):
+    def note_made(self, kind, value, known=False):
         """`value`, noted as the test's own making where it is one."""
         if id(value) in self._theirs_ids and (known or id(kind) in self._named):
-            self._made.add(id(value))
+            self._made_by_test.add(id(value))
         return value
 
     def may_ask(self, mirror, other):
         """Whether `mirror` may see `other` and say whether they are equal, or what comes of both."""
-        return not self.guarded or self.is_made(mirror) or isinstance(other, mirrors.Mirror)
+        return not self.guarded or self.is_made_by_test(mirror) or isinstance(other, mirrors.Mirror)
 
     # --- frames
 
@@ -300,12 +300,12 @@ class Side:
         number = held if tag in "wg" else held[0]
         if number in self._theirs:
             known = self._theirs[number]
-            self._made.discard(id(known))  # it comes as a value now
+            self._made_by_test.discard(id(known))  # it comes as a value now
             return known
         if tag in "wg":
             stands = _Number(number)
             self._theirs_ids[id(stands)] = number
-            mirror = (mirrors.awaited if tag == "w" else mirrors.steps)(self, [stands])
+            mirror = (mirrors.await_mirrored if tag == "w" else mirrors.iterate_mirrored)(self, [stands])
         elif tag == "x":
             mirror = self._exception(self.read(held[1]), self.read(held[2]))
         elif tag == "v":
@@ -364,7 +364,7 @@ class Side:
         asked = [special for special in asked if special in mirrors.DUNDERS]
         if any(isinstance(base, type) and (values.plain_base(base) or base is bool) for base in kept):
             asked = [special for special in asked if special in mirrors.OF_PLAIN]
-        elif any(containers.base(base) for base in kept):
+        elif any(containers.container_type(base) for base in kept):
             asked = [special for special in asked if special in mirrors.OF_CONTAINER]
         self.know(number, mirrors.mirror_class(self, name, module, tuple(kept), asked, methods))
 
@@ -403,7 +403,7 @@ def _what_it_has(kind):
         if (
             parent is object
             or parent in values.PLAIN
-            or containers.base(parent) is parent
+            or containers.container_type(parent) is parent
             or (parent.__module__ == "builtins" and issubclass(parent, BaseException))
         ):
             continue
@@ -449,5 +449,5 @@ def _module(name):
 
 def _is_base(kind):
     return isinstance(kind, type) and (
-        kind in values.PLAIN or containers.base(kind) is kind or issubclass(kind, BaseException)
+        kind in values.PLAIN or containers.container_type(kind) is kind or issubclass(kind, BaseException)
     )

@@ -14,9 +14,9 @@ from typing import Any
 
 from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.harness import COMPILE_ERROR
-from pipelines.rewards.sandbox.process import BrokenTest, Ended, Sandbox, in_memory
+from pipelines.rewards.sandbox.process import ChildExit, Sandbox, TestFailed, in_memory
+from pipelines.rewards.sandbox.resource_watch import PERIOD, ResourceWatch, Stopped
 from pipelines.rewards.sandbox.status import Outcome, Status
-from pipelines.rewards.sandbox.watch import PERIOD, Stopped, Watch
 
 CHUNK = 2**16
 MOST_STDERR = 16 * 2**20  # bytes; a program that says more on its standard error is stopped
@@ -28,7 +28,7 @@ MOST_REQUEST = 64 * 2**20  # bytes of the arguments of one call
 class Pipe:
     """Length-prefixed frames over a socket, while `watch` allows it: its Stopped and Starved come through."""
 
-    def __init__(self, sock: socket.socket, most: int, watch: Watch) -> None:
+    def __init__(self, sock: socket.socket, most: int, watch: ResourceWatch) -> None:
         self._sock, self._most, self._watch = sock, most, watch
         sock.settimeout(PERIOD)
 
@@ -65,7 +65,7 @@ class Pipe:
 
 
 def run_program(
-    sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, watch: Watch
+    sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, watch: ResourceWatch
 ) -> tuple[Outcome, bytes]:
     """A whole program on one input: PASS here means that it ended well; its standard output comes with it."""
     with ExitStack() as stack:
@@ -80,16 +80,16 @@ def run_program(
         finally:
             for fd in (source, out_inside, err_inside):
                 os.close(fd)
-        said, ended, fault = _watch(sandbox, out, err, limits.output_kb * 1024, watch)
+        said, ended, fault = _read_until_exit(sandbox, out, err, limits.output_kb * 1024, watch)
     if fault is not None:
         return fault, b""
-    outcome = how_it_ended(ended, limits, said[err])
+    outcome = outcome_of_exit(ended, limits, said[err])
     return outcome or Outcome(Status.PASS), bytes(said[out])
 
 
-def _watch(
-    sandbox: Sandbox, out: int, err: int, most: int, watch: Watch
-) -> tuple[dict[int, bytearray], Ended | None, Outcome | None]:
+def _read_until_exit(
+    sandbox: Sandbox, out: int, err: int, most: int, watch: ResourceWatch
+) -> tuple[dict[int, bytearray], ChildExit | None, Outcome | None]:
     """Reads both pipes until the child has ended; an Outcome when it had to be stopped."""
     said: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
     errors = 0
@@ -136,8 +136,8 @@ def _pipe(stack: ExitStack) -> tuple[int, int]:
     return ours, theirs
 
 
-def how_it_ended(
-    ended: Ended | None, limits: SandboxLimits, stderr: bytes | bytearray = b""
+def outcome_of_exit(
+    ended: ChildExit | None, limits: SandboxLimits, stderr: bytes | bytearray = b""
 ) -> Outcome | None:
     """None for a child that ended by itself with status 0."""
     if ended is None:
@@ -163,7 +163,7 @@ class FunctionTest:
     them.
     """
 
-    def __init__(self, program: Sandbox, judge: Sandbox, limits: SandboxLimits, watch: Watch) -> None:
+    def __init__(self, program: Sandbox, judge: Sandbox, limits: SandboxLimits, watch: ResourceWatch) -> None:
         self._program, self._judge, self._limits, self._watch = program, judge, limits, watch
 
     def run(self, source: Mapping[str, Any], test: Mapping[str, Any]) -> Outcome:
@@ -209,7 +209,7 @@ class FunctionTest:
                 late = isinstance(fault, Stopped)
                 if not replies:
                     said = f"did not call the program: {fault}" if late else "ended without a verdict"
-                    raise BrokenTest(f"the test {said}") from fault
+                    raise TestFailed(f"the test {said}") from fault
                 return Outcome(
                     Status.TIMEOUT if late else Status.WRONG, "the test could not deal with what was returned"
                 )
@@ -230,4 +230,6 @@ class FunctionTest:
     def _fault(self, fault: Exception, gone: str) -> Outcome:
         if isinstance(fault, ValueError):
             return Outcome(Status.WRONG, f"returned {fault}")
-        return how_it_ended(self._program.ended(GRACE_SECONDS), self._limits) or Outcome(Status.RUNTIME, gone)
+        return outcome_of_exit(self._program.ended(GRACE_SECONDS), self._limits) or Outcome(
+            Status.RUNTIME, gone
+        )

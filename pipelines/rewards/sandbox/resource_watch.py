@@ -65,7 +65,7 @@ class Process:
             return True
 
 
-class Watch:
+class ResourceWatch:
     """Of one test: `program` and what else works for it. `channels`: descriptors; while one can be read it is
     this process's turn.
     """

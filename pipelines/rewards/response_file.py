@@ -18,7 +18,7 @@ QUESTION = ("question", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FileQuestion:
     """A question of no corpus. `prompt_ids` is empty except for judges that score token ids."""
 
     id: str
@@ -60,4 +60,4 @@ def _read(line: bytes, number: int, tokens: Tokens | None) -> Response:
         raise ValueError(f"finished must be true or false, not {json.dumps(finished)[:40]}")
     prompt_ids = tokens.encode_prompt(question) if tokens else []
     ids = tuple(tokens.encode_response(text)) if tokens else ()
-    return Response(Row(str(number), question, reference, "file", prompt_ids), ids, text, finished)
+    return Response(FileQuestion(str(number), question, reference, "file", prompt_ids), ids, text, finished)
