@@ -79,14 +79,12 @@ def project(as_json: bool = False) -> Path:
 def edited(
     root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool
 ) -> tuple[str, list[str]] | None:
-    """params.yaml, comments kept, with `-S key=value` and with the presets listed that the targets ask for;
-    None when nothing changes.
+    """params.yaml, comments kept, with `-S key=value`, with the presets listed that the targets ask for and
+    with the references that DVC needs; None when nothing changes.
 
-    Returns its text, checked as a whole, and a line for each preset. Nothing is written.
+    Returns its text, checked as a whole, and what it has that nobody wrote. Nothing is written.
     """
-    if not settings and not any("@" in target for target in targets or []):
-        return None
-    from flows.graph import requested
+    from flows.graph import fill, requested
     from flows.graph.params import check
     from flows.graph.params_file import (
         PARAMS,
@@ -101,7 +99,7 @@ def edited(
 
     try:
         raw = with_presets(read_yaml(root / PARAMS), root)
-        if not settings and not requested.missing(raw, targets or []):
+        if not settings and not requested.missing(raw, targets or []) and not fill.missing(raw, root):
             return None
         document = load_with_comments(root / PARAMS)
         for setting in settings or []:
@@ -111,13 +109,16 @@ def edited(
                     [f"-S {setting}: KEY=VALUE is expected, for example -S sft.common.steps=500"]
                 )
             set_value(document, key, value)
+        supplied = [f"{key}: {fill.NONE}" for key in fill.fill(document, root)]
         additions = requested.missing(with_presets(parse(text_of(document)), root), targets or [])
         requested.add(document, additions)
+        fill.fill(document, root)
         text = text_of(document)
         check(parse(text))
     except ParamsError as error:
         fail(str(error), 2, as_json)
-    return text, [f"{name} to {section}.{key}" for section, key, name in additions]
+    added = [f"{name} to {section}.{key}" for section, key, name in additions]
+    return text, [*added, *supplied]
 
 
 def write_edited(root: Path, settings: list[str] | None, targets: list[str] | None, as_json: bool) -> None:

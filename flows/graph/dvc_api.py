@@ -20,6 +20,8 @@ from typing import Any
 
 from flows.graph.closure import Declared
 from flows.graph.dvc_run_cache import dump, whole_entries_only
+from flows.graph.fill import filled_text
+from flows.graph.params_file import PARAMS
 from flows.graph.stage_records import flatten, load_yaml
 
 _THREADS = threading.RLock()
@@ -48,9 +50,12 @@ def lock_error() -> type[Exception]:
 @contextlib.contextmanager
 def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[Any]:
     """A `dvc.repo.Repo` without any lock: good for declarations only. To DVC the files named in `instead`
-    hold the texts given there.
+    hold the texts given there; without, params.yaml has the references that it may leave out.
     """
     from dvc.repo import Repo
+
+    if instead is None and (lacked := filled_text(root)):
+        instead = {PARAMS: lacked[0]}
 
     # "Updating lock file" once per stage tells nobody anything
     logging.getLogger("dvc").setLevel(logging.WARNING)

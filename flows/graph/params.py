@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from flows.graph.contradictions import checkers, contradictions
+from flows.graph.fill import filled
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.presets import with_presets
 from flows.graph.problems import describe, remove
@@ -153,7 +154,7 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
     """
     problems: dict[str, str] = {}
     params = None
-    raw = with_presets(raw, root)
+    raw = filled(with_presets(raw, root), root)
     own = {key: value for key, value in raw.items() if key in sections(root) - set(Params.model_fields)}
     data = copy.deepcopy({key: value for key, value in raw.items() if key not in own})
     # contradictions are only seen among values that are right by themselves: drop the wrong ones and look

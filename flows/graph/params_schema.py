@@ -306,12 +306,14 @@ def _at(schema: Node, place: Path_) -> Node:
 
 def _read_by_dvc(root: Path) -> Iterable[Path_]:
     """Settings that dvc.yaml's own templates read, which must stand in the file: ("dpo", "runs", "*",
-    "start").
+    "start"); without those that may name nothing, which are filled in.
     """
     for family in families(root):
         for template in (*family.deps, *family.outs, *family.sections):
             for name in _PLACEHOLDER.findall(template):
                 first, _, rest = name.partition(".")
+                if rest in family.optional:
+                    continue
                 if first == "item" and rest and rest != family.variable:
                     yield (*family.over, "*", *rest.split("."))
                 elif first not in ("item", "key"):

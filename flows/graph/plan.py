@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.graph import codelock, dvc_api, dvc_run_cache, made_paths, source_lock
+from flows.graph.fill import filled
 from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, parse, read_yaml
 from flows.graph.presets import with_presets
@@ -92,7 +93,7 @@ def make(
     code.lock.json, which only `run` does. With `text` the plan is that of a params.yaml which holds it, and
     nothing is written. Raises ParamsError, UnknownStage, dvc_api.BrokenLock.
     """
-    raw = with_presets(read_yaml(root / PARAMS) if text is None else parse(text), root)
+    raw = filled(with_presets(read_yaml(root / PARAMS) if text is None else parse(text), root), root)
     params = check(raw, root=root)
     unwritten = (
         None

@@ -25,6 +25,7 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
+from flows.graph.fill import fill, filled
 from flows.graph.params import check
 from flows.graph.params_file import (
     PARAMS,
@@ -84,7 +85,9 @@ def own(root: Path, text: str | None = None) -> list[Change]:
     is no YAML.
     """
     laid, text = _laid(root), text if text is not None else read_text(root / PARAMS)
-    return [] if laid is None or laid == text else list(_differences(parse(laid, APPLIED), parse(text)))
+    if laid is None or laid == text:
+        return []
+    return list(_differences(filled(parse(laid, APPLIED), root), filled(parse(text), root)))
 
 
 def sentence(root: Path, found: list[Change]) -> str:
@@ -217,7 +220,9 @@ def _lay(root: Path, name: str, base: str) -> tuple[Any, list[str]]:
         if family.from_params and at(document, family.over) is None:
             _put(document, Change(family.over, ABSENT, CommentedMap()))
     # with the default itself nothing is left to bring: what is not there was taken out
-    return document, [] if DEFAULT in parts else _supply(document, base, root)
+    supplied = [] if DEFAULT in parts else _supply(document, base, root)
+    fill(document, root)
+    return document, supplied
 
 
 def _supply(document: Any, base: str, root: Path) -> list[str]:

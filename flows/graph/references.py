@@ -9,7 +9,7 @@ stage's `meta`, which DVC keeps and never looks at:
   `model: {cost_model: {kind: cost}, reward_model: {}}`: of the first kind whose settings are the member's;
 - `takes: {start: [policy]}`: the kinds that a reference accepts, by its setting (`key` for the member's own
   name); any kind without; `none` among them: the setting may name the constant folder of an input that a
-  member does not have;
+  member does not have, and a member that leaves it out does (`fill.py`);
 - `processes: many`: the stage may run in several processes;
 - `settings: [sft.common, "sft.runs.${key}"]`: sections of params.yaml that count by their values as resolved,
   those first that others are laid over (flows/graph/codelock.py).
@@ -66,8 +66,18 @@ class Family:
     def references(self) -> tuple[str, ...]:
         """The settings of a member that its inputs are made of: `start`, `data`."""
         names = [match[1] for dep in self.deps for match in _PLACEHOLDER.finditer(dep)]
-        found = (name.removeprefix("item.") for name in names if name.startswith("item."))
-        return tuple(dict.fromkeys(found))
+        settings = (name.removeprefix("item.") for name in names if name.startswith("item."))
+        return tuple(dict.fromkeys(settings))
+
+    def takes(self, setting: str) -> list[str]:
+        """The kinds of model that a reference accepts; empty: any."""
+        listed = self.meta.get("takes")
+        return [str(kind) for kind in _items(listed.get(setting))] if isinstance(listed, dict) else []
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The references that a member may leave out."""
+        return tuple(setting for setting in self.references if NONE in self.takes(setting))
 
 
 @dataclass(frozen=True)
@@ -398,11 +408,7 @@ class Graph:
     def _unmade(self, stage: StageOf, one: Reference) -> Iterator[Problem]:
         if not one.setting:
             return
-        wanted = (
-            _items(stage.family.meta.get("takes", {}).get(one.setting))
-            if isinstance(stage.family.meta.get("takes"), dict)
-            else []
-        )
+        wanted = stage.family.takes(one.setting)
         if one.value == NONE and NONE in wanted:
             return
         makers = self.makers_of(one.path)

@@ -43,7 +43,7 @@ def missing(raw: Any, targets: Iterable[str]) -> list[Addition]:
 
 def add(document: Any, additions: Iterable[Addition]) -> None:
     """Enter them into a document of `params_file.load_with_comments`, at the end of their sections. What is
-    no such section is left to the check.
+    no such section is left to the check, and what they refer to nothing with to `fill`.
     """
     for section, key, name in additions:
         values = document.get(section)
@@ -55,7 +55,7 @@ def add(document: Any, additions: Iterable[Addition]) -> None:
         if section == "evaluate":
             held[name] = _flow(_answered(document, name))
         elif pattern := _pattern(document):
-            held[name] = _flow({"method": name, **pattern, "judge": NONE})
+            held[name] = _flow({"method": name, **pattern})
 
 
 def _answered(raw: Any, model: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ lays them itself (`pipelines.settings.laid_over`); here the same is done for the
 
 from __future__ import annotations
 
+from pathlib import Path as Folder
 from typing import Any
 
 from flows.graph.references import at, overlays, resolved
@@ -15,10 +16,10 @@ from pipelines.settings import laid_over
 Path = tuple[str, ...]
 
 
-def below(raw: Any, members: Path, item: Any) -> dict[str, Any]:
-    """What a member at `members`, with its own settings `item`, is laid over, merged."""
+def below(raw: Any, members: Path, item: Any, root: Folder | None = None) -> dict[str, Any]:
+    """What a member at `members`, with its own settings `item`, is laid over, merged; empty for nothing."""
     merged: dict[str, Any] = {}
-    for layer in overlays()[members]:
+    for layer in overlays(root).get(members, ()):
         value = at(raw, resolved(layer, item))
         merged = laid_over(merged, value) if isinstance(value, dict) else merged
     return merged

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.graph import dvc_api, plan
+from flows.graph import dvc_api, fill, plan
+from flows.graph.params_file import PARAMS
 from flows.graph.plan import Plan, Row
 from flows.graph.spec import git_facts
 from flows.provenance import snapshot
@@ -90,6 +91,8 @@ class Session:
                     f"the last run ({self.dead['run']}) did not end by itself; its unfinished stages go on "
                     f"from their checkpoints"
                 )
+            for key in fill.write(self.root):
+                self.display.say(f"{PARAMS}: added {key}: {fill.NONE}")
             try:
                 self.plan = plan.make(self.root, self.targets, self.force, record=True)
             except dvc_api.BrokenLock:

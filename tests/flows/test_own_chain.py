@@ -24,14 +24,14 @@ corpus:
 base: {runs: {base: {data: words}}}
 sft: {runs: {sft: {start: base, data: words}}}
 preferences:
-  likes: {origin: raw/likes, data: words, judge: none, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}
+  likes: {origin: raw/likes, data: words, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}
   round_1: {origin: models/dpo/model, data: words, judge: judge, source: {kind: sampled, draw: 1, reward: reward_model, pairing: {kind: best_worst}}}
   round_2: {origin: models/iter_1/model, data: words, judge: judge, source: {kind: sampled, draw: 2, reward: reward_model, pairing: {kind: best_worst}}}
 reward_model: {runs: {judge: {start: sft, data: likes}}}
 dpo: {runs: {dpo: {start: sft, data: likes}, iter_1: {start: dpo, data: round_1}, iter_2: {start: iter_1, data: round_2}}}
 rl:
   runs:
-    grpo: {method: grpo, start: dpo, data: words, judge: none}
+    grpo: {method: grpo, start: dpo, data: words}
     ppo: {method: ppo_reward_model, start: grpo, data: words, judge: judge, checker: math_answer}
   common: {reward: math_answer}
 evaluate: {runs: {ppo: {model: ppo, data: words, reward: math_answer}}}

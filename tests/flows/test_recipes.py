@@ -195,7 +195,7 @@ def test_a_file_of_settings_that_is_none_is_refused(root: Path):
 
 def test_null_takes_a_key_out_and_a_new_section_goes_away_again(root: Path):
     (root / "recipes/other.yaml").write_text(
-        "extends: [default]\nrl: {methods: {second: {epochs: 2}}, runs: {second: {method: second, start: sft, data: exam, judge: none}, grpo: null}}\nevaluate: {runs: {second: {model: second, data: exam}, grpo: null}}\n"
+        "extends: [default]\nrl: {methods: {second: {epochs: 2}}, runs: {second: {method: second, start: sft, data: exam}, grpo: null}}\nevaluate: {runs: {second: {model: second, data: exam}, grpo: null}}\n"
     )
     before = (root / PARAMS).read_text()
     recipes.use(root, "other")
@@ -311,7 +311,7 @@ def test_an_alias_is_a_value_of_its_own_once_another_recipe_lies_over_it(root: P
 def test_recipes_compose(root: Path):
     (root / "recipes/mine.yaml").write_text(MINE)
     (root / "recipes/pairs.yaml").write_text(
-        "preferences: {likes: {origin: raw/likes, data: mine, judge: none, source: {kind: trl, splits: {train: a.jsonl}}}}\n"
+        "preferences: {likes: {origin: raw/likes, data: mine, source: {kind: trl, splits: {train: a.jsonl}}}}\n"
         "dpo: {runs: {dpo: {start: one, data: likes}}}\n"
     )
     (root / "recipes/both.yaml").write_text("extends: [mine, pairs]\nsft: {common: {steps: 7}}\n")
@@ -334,7 +334,7 @@ def test_recipes_compose(root: Path):
         ("extends: small\n", "recipes/odd.yaml: extends: a list of recipes is expected, such as [default]"),
         ("extends: [3]\n", "recipes/odd.yaml: extends: a list of recipes is expected"),
         (
-            "rl: {runs: {a: {method: grpo, start: sft, data: exams, judge: none}}}\n",
+            "rl: {runs: {a: {method: grpo, start: sft, data: exams}}}\n",
             "'exams' is made by no stage; nearest: exam",
         ),
     ],
@@ -392,7 +392,7 @@ def test_a_recipe_that_empties_the_graph_does_not_fill_the_screen(graph: Project
 
 def test_what_a_recipe_only_refers_to_comes_from_the_default(root: Path):
     """With all that it is made of, and nothing else; what the recipe says itself stays its own."""
-    run = "rl: {runs: {one: {method: grpo, start: sft, data: exam, judge: none}}}\n"
+    run = "rl: {runs: {one: {method: grpo, start: sft, data: exam}}}\n"
     (root / "recipes/one.yaml").write_text(run)
     (root / "recipes/two.yaml").write_text("sft: {runs: {sft: {start: base, data: exam, steps: 7}}}\n" + run)
     for name, supplied in (("one", ["sft.runs.sft"]), ("two", [])):
@@ -418,7 +418,7 @@ def test_data_of_another_tokenizer_than_the_models_is_refused(root: Path):
         (
             "rl",
             "rl.runs.a.data",
-            "{method: rloo_verifier, start: sft, data: rlvr, judge: none, reward: containment}",
+            "{method: rloo_verifier, start: sft, data: rlvr, reward: containment}",
         ),
         ("sft", "sft.runs.a.data", "{start: rlvr_start, data: exam}"),
         ("evaluate", "evaluate.runs.a.data", "{model: grpo, data: rlvr, reward: phrase_answer}"),
@@ -432,7 +432,7 @@ def test_data_of_another_tokenizer_than_the_models_is_refused(root: Path):
 @pytest.mark.parametrize("section", ["rl", "evaluate"])
 def test_preferences_are_no_questions(root: Path, section: str):
     text = {
-        "rl": "{method: grpo, start: sft, judge: none, data: exam_pairs}",
+        "rl": "{method: grpo, start: sft, data: exam_pairs}",
         "evaluate": "{model: sft, data: exam_pairs}",
     }
     (root / "recipes/asked.yaml").write_text(

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from flows.graph.fill import fill
 from flows.graph.params_file import PARAMS, load_with_comments, read_yaml, text_of
 from flows.graph.requested import add, missing
 from tests.flows.toy import ALL, ROOT, Project
@@ -73,9 +74,10 @@ def test_comments_and_style_stay(tmp_path):
     )
     document = load_with_comments(path)
     add(document, [("rl", "runs", "spo"), ("evaluate", "runs", "spo")])
+    fill(document, ROOT)
     text = text_of(document)
     assert "runs:   # those with a stage\n" in text
-    assert "    spo: {method: spo, start: sft, data: exam, judge: none}\n" in text
+    assert "    spo: {method: spo, start: sft, judge: none, data: exam}\n" in text
     assert "    sft: {model: sft, data: exam}   # first\n" in text
     assert "    spo: {model: spo, data: exam}\n" in text
     assert "# and so on" in text

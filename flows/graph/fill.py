@@ -1,0 +1,95 @@
+"""Values of runs that DVC's interpolation needs and a person need not write: references to nothing.
+
+DVC reads `${item.judge}` in params.yaml itself and knows no defaults. Where dvc.yaml's `takes` lists `none`
+for a reference, `none` is its value in a run that does not say it. `whetstone use` and `whetstone run` write
+it into the file; everything else reads the file as if it stood there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap
+
+from flows.graph.params_file import PARAMS, ParamsError, document_of, parse, read_text, text_of, write_text
+from flows.graph.presets import with_presets
+from flows.graph.references import NONE, at, families
+from flows.graph.sections import below
+
+Steps = tuple[str, ...]
+
+
+def missing(raw: Any, root: Path | None = None) -> list[Steps]:
+    """The keys that name nothing and must say so, in order: ("rl", "runs", "grpo", "judge").
+
+    One that a run leaves to what it is laid over is not among them: DVC would not read it there, and the
+    check says so.
+    """
+    lacking = [
+        ((*family.over, str(name), setting), item)
+        for family in families(root)
+        if family.over and family.optional and isinstance(members := at(raw, family.over), dict)
+        for name, item in members.items()
+        for setting in family.optional
+        if isinstance(item, dict) and item.get(setting) is None
+    ]
+    whole = with_presets(raw, root) if lacking else raw
+    return list(
+        dict.fromkeys(
+            path for path, item in lacking if below(whole, path[:-2], item, root).get(path[-1]) is None
+        )
+    )
+
+
+def filled(raw: Any, root: Path | None = None) -> Any:
+    """The values with what was missing; a copy where something was."""
+    for path in missing(raw, root):
+        raw = _with(raw, path)
+    return raw
+
+
+def _with(raw: Any, path: Steps) -> Any:
+    if not path:
+        return NONE
+    return {**raw, path[0]: _with(raw.get(path[0]), path[1:])}
+
+
+def fill(document: Any, root: Path | None = None) -> list[str]:
+    """Enter what is missing into a document of `params_file.document_of`; returns the keys, in order."""
+    paths = missing(document, root)
+    for path in paths:
+        *above, last = path
+        run = at(document, above)
+        if isinstance(run, CommentedMap) and run and last not in run:
+            # not at the end: the comment that follows a run belongs to its last key
+            run.insert(len(run) - 1, last, NONE)
+        else:
+            run[last] = NONE
+    return [".".join(path) for path in paths]
+
+
+def filled_text(root: Path) -> tuple[str, list[str]] | None:
+    """What params.yaml should hold, and the keys that it lacks; None where it lacks none, or cannot be read
+    (its check says why).
+    """
+    try:
+        text = read_text(root / PARAMS)
+        if not missing(parse(text), root):
+            return None
+        document = document_of(text)
+    except ParamsError:
+        return None
+    keys = fill(document, root)
+    return text_of(document), keys
+
+
+def write(root: Path) -> list[str]:
+    """Write what params.yaml lacks into it; returns the keys. To be called while no other run works with
+    it.
+    """
+    lacked = filled_text(root)
+    if lacked is None:
+        return []
+    write_text(root / PARAMS, lacked[0])
+    return lacked[1]
