@@ -1,9 +1,8 @@
-"""Judges: what gives verdicts on batches of responses, be it a rule, a reward model or a verifier; the policy
-loop knows no other door.
+"""Judges give verdicts on batches of responses: rules, reward models and verifiers behind one interface.
 
-A judge sees all responses of a round at once, so that a model can score them in packed batches. How many
-errors are too many (`scoring.limit_errors`) and who judges what among several processes
-(`training.sharded_judge`) is its callers' business.
+A judge is given all responses of an iteration at once, so that a model can score them in packed batches. The
+limit on errors (`scoring.limit_errors`) and the division among processes (`training.sharded_judge`) are up to
+the caller.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:  # a rule must not wait for torch
 
 
 class Question(Protocol):
-    """What a judge may read of a problem; a record of a corpus is one."""
+    """What a judge may read of a problem. `corpora.record.Record` is one."""
 
     @property
     def id(self) -> str: ...
@@ -46,8 +45,8 @@ class Question(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`ids` are the response's own tokens, the end token included; `text` is their decoding; `finished`: the
-    model ended it itself.
+    """A response to `record`. `ids`: its tokens, including the end token; `text`: their decoding; `finished`:
+    the model ended it, rather than a token limit.
     """
 
     record: Question
@@ -57,40 +56,38 @@ class Response:
 
 
 class Judge(Protocol):
-    """Gives every response a verdict, in order. What it cannot judge is an error verdict with a reason, never
-    an exception or a score.
+    """Gives verdicts on responses. What cannot be judged gets an error verdict with a reason, never an
+    exception or a score.
     """
 
     @property
     def deterministic(self) -> bool:
-        """Whether every process that trains gives equal responses bit-equal verdicts. Models and checks with
-        a time limit do not.
+        """Whether equal responses get bit-equal verdicts in every training process. False for models and for
+        checks with a time limit.
         """
 
     @property
     def model(self) -> Any | None:
-        """The network that it holds; None where it holds none: a rule, or a model behind a server."""
+        """The network held in this process; None for a rule, or a model behind a server."""
 
     @property
     def rule(self) -> bool:
-        """Whether its verdicts are a rule's. Of a model's, wherever it runs, an exact checker beside it tells
-        how true they are.
-        """
+        """Whether the verdicts are a rule's. A model's are compared with an exact checker in the metrics."""
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """One verdict a response; nothing for nothing."""
+        """Returns one verdict per response, in order."""
 
     def preflight(self, records: Sequence[Question]) -> None:
         """Raises CheckerFailed, before any training, where known cases are misjudged."""
 
-    # A judge of programs also has `examine([Response, …]) -> [Program, …]`
-    # (`pipelines.evaluation.code_figures`), for evaluations.
+    # A judge of programs also has `examine(responses) -> list[ProgramReport]` (`rewards.code.code_judge`),
+    # which `evaluation.code_figures` reads.
 
 
 class Checker(Protocol):
-    """A rule: a module of this folder that defines these two; `DETERMINISTIC = False` where a clock may
-    decide; `READS_QUESTION = True` where the question is a fourth argument; and, where many together are
-    cheaper, `check_many([(text, answer, finished), …]) -> [Verdict, …]` of the same verdicts.
+    """A rule: a module of `rewards/rules` with these two functions. Optional: `DETERMINISTIC = False` where a
+    time limit may decide; `READS_QUESTION = True` where `check` takes the question as fourth argument;
+    `check_many([(text, answer, finished), …])`, which returns the same verdicts faster.
     """
 
     @property
@@ -101,7 +98,7 @@ class Checker(Protocol):
 
 
 class RuleJudge:
-    """A checker module as a judge."""
+    """A rule as a judge."""
 
     model, rule = None, True
 
@@ -110,8 +107,8 @@ class RuleJudge:
         self.deterministic = bool(getattr(checker, "DETERMINISTIC", True))
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """A checker that crashes gives an error verdict; where it crashes over many, each is checked
-        alone.
+        """Returns one verdict per response, in order; an error verdict where the rule raises. Where
+        `check_many` raises, responses are checked one by one.
         """
         calls: list[tuple[Any, ...]] = [
             (response.text, response.record.answer, response.finished) for response in responses
@@ -129,7 +126,7 @@ class RuleJudge:
         return [verdict_of(self._checker.check, *arguments) for arguments in calls]
 
     def preflight(self, records: Sequence[Question]) -> None:
-        """Gold answers must be right, others wrong."""
+        """Raises CheckerFailed where a gold answer is not right, or another answer not wrong."""
         preflight(
             self._checker.check,
             self._checker.respond,
@@ -140,9 +137,8 @@ class RuleJudge:
 
 @dataclass(frozen=True)
 class JudgeContext:
-    """What a module with `make_judge(options, context) -> Judge` is given: the folder of the judge's own
-    model where the stage has one, `tokens` of the policy, and how to run: `budget` is the tokens of a forward
-    pass.
+    """What `make_judge(options, context)` may use besides its options. `model`: folder of the judge's model,
+    where the stage has one; `tokens`: the policy's tokenizer; `budget`: tokens per forward pass.
     """
 
     model: Path | None
@@ -150,11 +146,11 @@ class JudgeContext:
     placement: Placement
     budget: int
     trust_remote_code: bool = False
-    open_source: Opener = unrecorded  # of a model from outside
+    open_source: Opener = unrecorded  # opens a model from outside the project
 
     @property
     def folder(self) -> Path:
-        """The model's. Raises ValueError where the stage has none."""
+        """The folder of the judge's model. Raises ValueError where the stage has none."""
         if self.model is None:
             raise ValueError(
                 "this reward is a model, and its entry in dvc.yaml does not declare the model's folder as a "

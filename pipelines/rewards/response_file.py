@@ -1,6 +1,4 @@
-"""A response to judge as a line of a JSON Lines file holds it: what `whetstone judge` reads, and what a judge
-is shown of it.
-"""
+"""Responses in a JSON Lines file, which `whetstone judge` reads."""
 
 from __future__ import annotations
 
@@ -19,7 +17,9 @@ QUESTION = ("question", "prompt")
 
 @dataclass(frozen=True, slots=True)
 class FileQuestion:
-    """A question of no corpus. `prompt_ids` is empty except for judges that score token ids."""
+    """The question of a line, which belongs to no corpus. `prompt_ids` is empty, except for judges of token
+    ids.
+    """
 
     id: str
     prompt: str
@@ -30,11 +30,11 @@ class FileQuestion:
 
 
 def read_row(line: bytes, number: int, tokens: Tokens | None = None) -> Response:
-    """`{"response": …, "reference": …}`, with `question` or `prompt` for judges that read it, and `finished`
-    (true where it is left out).
+    """Parses a line `{"response": …, "reference": …}`, with `question` or `prompt` for judges that read it,
+    and `finished` (default true).
 
-    `tokens` encode both texts for a judge that scores ids. Raises ValueError, naming the line, for what is no
-    such row.
+    `tokens` encodes prompt and response, for judges of token ids. Raises ValueError, naming the line, for
+    anything else.
     """
     try:
         return _read(line, number, tokens)

@@ -1,4 +1,4 @@
-"""Parameters of the reward: who judges, and what happens to responses that cannot be judged."""
+"""Parameters of the reward: the judge, and what happens to responses that it cannot judge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.settings import JUDGE, Choice, JudgeSeam, Settings
 
 @dataclass(frozen=True)
 class OptionalSeam(JudgeSeam):
-    """A seam that may be left empty."""
+    """A seam whose choice may be null."""
 
     def check(self, name: str | None) -> str | None:  # type: ignore[override]
         return None if name is None else super().check(name)

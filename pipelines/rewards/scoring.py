@@ -1,5 +1,5 @@
-"""Errors of judges: a crash is a verdict, too many of them stop the stage, and known answers are tried first.
-A broken checker must not look like a bad model.
+"""Errors of checkers: an exception becomes an error verdict, too many stop the stage, and known answers are
+checked first, so that a broken checker does not look like a bad model.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ Check = Callable[..., Verdict]  # (text, answer, finished), and the question whe
 
 
 class CheckerFailed(RuntimeError):
-    """The share of verdicts that are errors is above the configured limit, or the checker misjudges known
-    answers.
-    """
+    """Too many verdicts are errors, or known answers are misjudged."""
 
 
 def verdict_of(check: Check, text: str, answer: str, finished: bool, *question: str) -> Verdict:
-    """The checker's verdict; whatever it throws is an error verdict that names it."""
+    """Returns the checker's verdict; an error verdict that names the exception where it raises."""
     try:
         return check(text, answer, finished, *question)
     except Exception as failure:  # noqa: BLE001 - whatever a checker throws is an error verdict: counted, reported, limited
@@ -27,13 +25,15 @@ def verdict_of(check: Check, text: str, answer: str, finished: bool, *question: 
 
 
 def score(check: Check, answers: Iterable[tuple[str, str, bool]], max_error_share: float) -> list[Verdict]:
-    """answers: (response text, reference, finished) -> a verdict each, limited by `limit_errors`."""
+    """Returns one verdict per (response text, reference, finished), in order. Raises as
+    `limit_errors` does.
+    """
     return limit_errors([verdict_of(check, *answer) for answer in answers], max_error_share)
 
 
 def limit_errors(verdicts: list[Verdict], max_error_share: float) -> list[Verdict]:
-    """The verdicts again. Raises CheckerFailed, naming the commonest reason, where more than
-    `max_error_share` of them are errors.
+    """Returns `verdicts`. Raises CheckerFailed, naming the most frequent reason, where more than
+    `max_error_share` (0..1) of them are errors.
     """
     failures = [verdict.reason for verdict in verdicts if verdict.outcome == "error"]
     if len(failures) > max_error_share * len(verdicts):
@@ -53,11 +53,11 @@ def preflight(
     limit: int = 64,
     names: Sequence[str] | None = None,
 ) -> None:
-    """Score gold answers and some wrong ones of every source before any training. problems: (source, answer);
-    names: what to call each.
+    """Checks gold answers and answers of other problems before any training. `problems`: (source, answer), of
+    which at most 2 `limit` per source are checked; `names`: ids for the message.
 
-    Raises CheckerFailed naming source, answer and problem: a gold answer that is not right, or another
-    problem's answer that is not wrong.
+    Raises CheckerFailed, naming source, answer and problem, where a gold answer is not right or another
+    problem's answer is not wrong.
     """
     by_source: dict[str, list[tuple[str, str]]] = {}
     for (source, answer), name in zip(problems, names or [""] * len(problems), strict=True):

@@ -1,4 +1,4 @@
-"""A verdict has three values. An error (a checker that crashed, an unusable reference) is never silently a
+"""Verdicts: right, wrong, or error. An error (an exception, an unusable reference) never counts silently as a
 wrong answer.
 """
 
@@ -12,7 +12,9 @@ Outcome = Literal["right", "wrong", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`score` is the reward of this response in the checker's own scale; `reason` is one line for people."""
+    """The judgement of one response. `score`: its reward, on the judge's own scale; `reason`: one line of
+    text.
+    """
 
     outcome: Outcome
     score: float
@@ -20,15 +22,17 @@ class Verdict:
 
 
 def right(reason: str = "") -> Verdict:
-    """Score 1."""
+    """A right verdict with score 1."""
     return Verdict("right", 1.0, reason)
 
 
 def wrong(reason: str) -> Verdict:
-    """Score 0."""
+    """A wrong verdict with score 0."""
     return Verdict("wrong", 0.0, reason)
 
 
 def error(reason: str) -> Verdict:
-    """No judgement was possible; the score is not used unless the settings count errors as wrong."""
+    """A verdict on a response that cannot be judged. Score 0, used only where the settings count errors as
+    wrong.
+    """
     return Verdict("error", 0.0, reason)

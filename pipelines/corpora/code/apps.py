@@ -15,8 +15,9 @@ CALL_BASED, STANDARD_INPUT = "Use Call-Based format", "Use Standard Input format
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
-    """`{problem_id, question, solutions, input_output, difficulty, starter_code}`. APPS tells no public
-    tests: all are hidden. Rows without tests come through with none, and are left out of RL and evaluation.
+    """Converts a row `{problem_id, question, solutions, input_output, difficulty, starter_code}`. APPS does
+    not mark public tests: all are hidden. A row without tests is kept, and left out of RL and evaluation.
+    Raises BadRow.
     """
     tests = _json(row, "input_output", {})
     if not isinstance(tests, dict):
@@ -45,8 +46,8 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
 
 
 def prompt(question: str, starter: str, call_based: bool) -> str:
-    """The layout of the APPS paper: the question, starter code if any, which of the two formats, and the
-    header of the answer.
+    """Returns the prompt in the layout of the APPS paper: question, starter code if any, format, answer
+    header.
     """
     parts = ["\nQUESTION:\n", question.strip(), "\n", f"{starter.strip()}\n" if starter.strip() else ""]
     return "".join([*parts, f"\n{CALL_BASED if call_based else STANDARD_INPUT}\n", "\nANSWER:\n"])
@@ -63,7 +64,7 @@ def _call(given: Any, wanted: Any) -> dict[str, Any]:
 
 
 def _lines(value: Any) -> str:
-    """Some rows hold lists of lines instead of text."""
+    """Returns text; some rows have lists of lines instead."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "\n".join(value)
     if not isinstance(value, str):

@@ -1,7 +1,5 @@
-"""Tests out of Python text: the assertions of a `check(candidate)` function one by one, and the examples in a
-prompt's docstring.
-
-Only parsed here, never executed.
+"""Extracts tests from Python source: the assertions of a `check(candidate)` function, and the examples of a
+prompt's docstring. The source is parsed, never executed.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ CANDIDATE = "candidate"
 
 
 def parse(source: str, what: str) -> ast.Module:
-    """BadRow when it is no Python."""
+    """Parses `source`. Raises BadRow, naming `what`, where it is no Python."""
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -26,8 +24,8 @@ def parse(source: str, what: str) -> ast.Module:
 
 
 def split_check(test: str) -> tuple[str, list[dict[str, Any]]]:
-    """(setup, tests): each statement of `check` that asserts something, behind those before it that do not.
-    BadRow without any.
+    """Returns (setup, tests): one test per asserting statement of `check`, preceded by the statements before
+    it that do not assert. Raises BadRow where there is none.
     """
     tree = parse(test, "test")
     checks = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
@@ -48,8 +46,8 @@ def split_check(test: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def helpers(prompt: ast.Module, fn_name: str) -> str:
-    """What the prompt has besides the function that is asked for: imports and helper functions, which tests
-    use.
+    """Returns the source of the prompt without the function `fn_name`: imports and helpers, which
+    tests use.
     """
     return _text(
         [node for node in prompt.body if not (isinstance(node, ast.FunctionDef) and node.name == fn_name)]
@@ -57,8 +55,8 @@ def helpers(prompt: ast.Module, fn_name: str) -> str:
 
 
 def missing_imports(setup: str, tests: list[dict[str, Any]]) -> str:
-    """Imports of the standard modules that the tests use and nobody imports: the MBPP tests count on the
-    solution's.
+    """Returns imports of the standard modules that setup and tests use without importing them: MBPP's tests
+    rely on the solution's imports.
     """
     trees = [ast.parse(setup), *(ast.parse(test["code"]) for test in tests)]
     nodes = [node for tree in trees for node in ast.walk(tree)]
@@ -80,7 +78,7 @@ def missing_imports(setup: str, tests: list[dict[str, Any]]) -> str:
 
 
 def examples(prompt: ast.Module, fn_name: str) -> list[dict[str, Any]]:
-    """The `>>>` examples of the function's docstring whose result is a literal, as assertions about
+    """Returns the `>>>` examples of the function's docstring whose result is a literal, as assertions about
     `candidate`.
     """
     functions = [node for node in prompt.body if isinstance(node, ast.FunctionDef) and node.name == fn_name]

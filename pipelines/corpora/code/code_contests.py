@@ -14,9 +14,9 @@ PYTHON3 = (3, "PYTHON3")
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
-    """`{name, description, public_tests, private_tests, generated_tests, solutions, incorrect_solutions,
-    difficulty}`, tests as `{input: [], output: []}` and solutions as `{language: [], solution: []}`. Hidden
-    tests are the private and the generated ones.
+    """Converts a row `{name, description, public_tests, private_tests, generated_tests, solutions,
+    incorrect_solutions, difficulty}` with tests `{input: [], output: []}` and solutions `{language: [],
+    solution: []}`. Private and generated tests are hidden. Raises BadRow.
     """
     if row.get("input_file"):
         raise BadRow("the program is to read a file")
@@ -34,9 +34,7 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
 
 
 def _columns(row: Mapping[str, Any], name: str, columns: tuple[str, str]) -> list[tuple[Any, Any]]:
-    """Pairs from an object of two lists, or from a list of objects: the two forms that readers of the set
-    give it.
-    """
+    """Returns pairs from an object of two lists, or from a list of objects: libraries give either form."""
     table = row.get(name) or {}
     if isinstance(table, list):
         table = {

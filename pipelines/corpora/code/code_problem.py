@@ -1,5 +1,4 @@
-"""A code problem: what the model is asked, known solutions, and tests, the public ones apart from the hidden
-ones.
+"""A code problem: prompt, known solutions, public and hidden tests.
 
 Tests are plain JSON, as `pipelines.rewards.code.program_scoring` takes them: `{input, output}` of a whole
 program, `{args, output}` of the function `fn_name`, or `{code}` with assertions about `candidate`.
@@ -28,9 +27,9 @@ TEST_FIELDS: dict[str, set[str]] = {
 
 @dataclass(frozen=True, config=STRICT)
 class CodeProblem:
-    """`starter_code` is what a response that does not define `fn_name` is put behind; `setup` is trusted code
-    that the tests need: imports, helpers of the prompt. A problem without tests may be here, but is never
-    trained on or evaluated (dpo_vs_ppo.md 1.6).
+    """A code problem. `starter_code` precedes a response that does not define `fn_name`; `setup`: trusted
+    code that the tests need (imports, helpers of the prompt). A problem without tests is never trained on or
+    evaluated (dpo_vs_ppo.md 1.6).
     """
 
     id: Text
@@ -63,7 +62,7 @@ class CodeProblem:
         return bool(self.public_tests or self.hidden_tests)
 
     def answer(self) -> str:
-        """The reference that the checker `code_tests` judges against; the first solution is in it for the
+        """Returns the reference for the reward `code_tests` as JSON, with the first solution for the
         preflight.
         """
         value = {
@@ -81,12 +80,12 @@ NAMES = tuple(item.name for item in fields(CodeProblem))
 
 
 def read_code_problems(path: str | Path) -> list[CodeProblem]:
-    """All rows in order. ValueError names file, line and reason."""
+    """Reads all problems, in order. Raises ValueError, naming file, line and reason."""
     return read_json_lines(path, CodeProblem, "make it again")
 
 
 def write_code_problems(path: str | Path, problems: Iterable[CodeProblem]) -> int:
-    """One compact JSON object a line: equal problems are equal bytes. Returns their number."""
+    """Writes one compact JSON object per line (equal problems give equal bytes); returns their number."""
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         for problem in problems:

@@ -1,4 +1,4 @@
-"""Code problems of one source, bad rows named and counted on the way."""
+"""Reads code problems of one source; bad rows are counted and named in the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from pipelines.seams import load
 
 
 def read_source(source: CodeFile, root: Path, ledger: Ledger) -> Iterator[CodeProblem]:
-    """`root`: the raw folder, or the file. A row that cannot be used goes to the ledger."""
+    """Yields the problems of a source. `root`: the raw folder, or the file. Rows that cannot be used are
+    recorded in `ledger`. Raises FileNotFoundError.
+    """
     convert = load("pipelines.corpora.code", source.reader).convert
     path = root if root.is_file() else root / source.file
     if not path.exists():

@@ -13,8 +13,8 @@ from pipelines.corpora.columns import text
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
-    """`{task_id, prompt, entry_point, canonical_solution, test}`. A completion goes on where the prompt
-    ends.
+    """Converts a row `{task_id, prompt, entry_point, canonical_solution, test}`; a completion continues the
+    prompt. Raises BadRow.
     """
     prompt, fn_name = text(row, "prompt"), text(row, "entry_point").strip()
     tree = parse(prompt, "prompt")

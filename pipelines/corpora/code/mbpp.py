@@ -1,8 +1,8 @@
 """MBPP (Austin et al. 2021) as MBXP and CodeT publish it: a signature with a docstring, a body, and
 `check(candidate)`.
 
-The sanitized rows have docstrings of four blanks before bodies of two, so their solutions, and responses, go
-behind the signature alone.
+Docstrings of the sanitized rows are indented by four spaces and bodies by two, so solutions and responses
+follow the signature without the docstring.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pipelines.corpora.columns import BadRow, text
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
-    """`{task_id, prompt, canonical_solution, entry_point, test}`. BadRow names the column that cannot be
-    used.
+    """Converts a row `{task_id, prompt, canonical_solution, entry_point, test}`. Raises BadRow, naming the
+    column that cannot be used.
     """
     prompt, fn_name = text(row, "prompt"), text(row, "entry_point").strip()
     tree = parse(prompt, "prompt")
@@ -42,8 +42,8 @@ def convert(row: Mapping[str, Any], source: str) -> CodeProblem:
 
 
 def signature(prompt: str, tree: ast.Module, fn_name: str) -> str:
-    """The prompt up to the end of the line with the function's signature. BadRow without the function, or
-    with a body in it.
+    """Returns the prompt up to the end of the function's signature. Raises BadRow without the function, or
+    where it has a body.
     """
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.FunctionDef) or last.name != fn_name:

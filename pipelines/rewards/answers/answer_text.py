@@ -1,8 +1,8 @@
-"""An answer as it was typed -> one spelling: Unicode mathematics becomes LaTeX or ASCII, delimiters and
-layout commands go.
+"""Normalizes the text of an answer: Unicode mathematics becomes LaTeX or ASCII; delimiters and layout
+commands are removed.
 
-Nothing here reads the meaning; two answers with the same tidy text are the same answer, and the readers of
-numbers, units and structure (`numerals`, `units`, `equivalence`) only ever see tidy text.
+Nothing here interprets an answer. Two answers with the same normalized text are equal, and the parsers of
+numbers, units and structure (`numerals`, `units`, `structure`) take normalized text only.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ MATHY = re.compile(r"[\d\\^=<>{}+*/|]")
 
 @lru_cache(maxsize=8192)
 def normalize(text: str) -> str:
-    """One spelling of an answer. Signs, thousands marks of TeX, fractions, superscripts, degrees and
-    delimiters are made alike.
+    """Returns `text` in one spelling of signs, TeX thousands marks, fractions, superscripts, degrees and
+    delimiters.
     """
     if PLAIN.fullmatch(text):
         return text
@@ -198,7 +198,7 @@ def normalize(text: str) -> str:
 
 
 def _is_group(text: str) -> bool:
-    """Whether the first brace closes with the last character."""
+    """Whether the first brace is closed by the last character."""
     depth = 0
     for place, character in enumerate(text):
         if character in "{}" and text[place - 1 : place] != "\\":
@@ -209,7 +209,7 @@ def _is_group(text: str) -> bool:
 
 
 def _ascii_mathematics(text: str) -> str:
-    """Unicode mathematics as LaTeX or ASCII."""
+    """Replaces Unicode mathematics by LaTeX or ASCII."""
     text = OVERLINED.sub(
         lambda run: r"\overline{" + re.sub(r"\D", "", run.group()) + "}", MARKS.sub(" ", text)
     )
@@ -236,13 +236,13 @@ def _amount(match: re.Match[str]) -> str:
 
 
 def _repeating_decimal(match: re.Match[str]) -> str:
-    """`0.1\\overline{6}`, `0.1\\dot{6}`, `0.1(6)` -> the fraction."""
+    """`0.1\\overline{6}`, `0.1\\dot{6}` and `0.1(6)` as a fraction."""
     cycle = (match[3] or match[4] or match[8] or "") + (match[5] or "") + (match[6] or match[7] or "")
     return _fraction(match[1], match[2], cycle)
 
 
 def _repeated_digits(match: re.Match[str]) -> str:
-    """`0.333...` -> the fraction: what is written three times before an ellipsis goes on for ever."""
+    """`0.333...` as a fraction: digits written three times before an ellipsis repeat for ever."""
     return _fraction(match[1], match[2], match[3])
 
 
@@ -254,23 +254,23 @@ def _fraction(integer: str, before: str, cycle: str) -> str:
     return f"{'-' if integer.startswith('-') else ''}{value.numerator}/{value.denominator}"
 
 
-def without_spaces(tidied: str) -> str:
-    """Without blanks: `2 \\sqrt{3}` and `2\\sqrt{3}` are one."""
-    return GAP.sub("\x00", tidied).replace(" ", "") if " " in tidied else tidied  # `4 2` is not 42
+def without_spaces(text: str) -> str:
+    """Removes spaces, so that `2 \\sqrt{3}` equals `2\\sqrt{3}`; those between two digits stay, as a NUL."""
+    return GAP.sub("\x00", text).replace(" ", "") if " " in text else text  # `4 2` is not 42
 
 
-def has_words(tidied: str) -> bool:
-    """Whether it holds a word (two letters in a row that are no command, or a Chinese character)."""
-    return WORDY.search(tidied) is not None
+def has_words(text: str) -> bool:
+    """Whether the text has a word: two consecutive letters outside of a command, or a Chinese character."""
+    return WORDY.search(text) is not None
 
 
-def has_mathematics(tidied: str) -> bool:
-    """Whether it holds a digit, a command or an operator."""
-    return MATHY.search(tidied) is not None
+def has_mathematics(text: str) -> bool:
+    """Whether the text has a digit, a command or an operator."""
+    return MATHY.search(text) is not None
 
 
 def word_tokens(text: str) -> list[str]:
-    """Words, numbers with their sign, single CJK characters and operators, case folded, articles and
-    punctuation dropped.
+    """Returns words, numbers with their sign, single CJK characters and operators in order: case folded,
+    without articles and punctuation.
     """
     return [token for token in TOKENS.findall(text.casefold()) if token not in ARTICLES]

@@ -1,6 +1,5 @@
-"""Times of day: `3:30 PM`, `15:30`, `7 p.m.`, `noon`, `下午3点半`. A time is no ratio: 6:15 is not 12:30,
-though
-6/15 is 12/30.
+"""Times of day: `3:30 PM`, `15:30`, `7 p.m.`, `noon`, `下午3点半`. A time is not a ratio: 6:15 is not 12:30,
+although 6/15 equals 12/30.
 """
 
 from __future__ import annotations
@@ -32,8 +31,9 @@ LATE = frozenset(("下午", "傍晚", "晚上"))
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`seconds` since midnight as the hour is written; `half` a or p where it is said, empty where not.
-    `ratio`: it may be one as well, as 3:45 may; 12:05 is none."""
+    """A time of day. `seconds` since midnight, as the hour is written; `half` is "a", "p", or "" where it is
+    not given; `ratio`: the text may also mean a ratio (3:45 may, 12:05 may not).
+    """
 
     seconds: int
     half: str = ""
@@ -41,7 +41,7 @@ class Clock:
 
     @property
     def of_day(self) -> int:
-        """Seconds since midnight on a clock of 24 hours."""
+        """Seconds since midnight on a 24-hour clock."""
         twelve = 43_200
         if self.half:
             return self.seconds % twelve + (twelve if self.half == "p" else 0)
@@ -49,7 +49,7 @@ class Clock:
 
 
 def parse_time(text: str) -> Clock | None:
-    """The time of day that tidy `text` is, all of it; None where it is none."""
+    """Parses normalized `text` as a time of day; None where the whole text is not one."""
     text = text.strip().casefold()
     if text in NAMED_TIMES:
         return Clock(NAMED_TIMES[text] * 60, "p" if NAMED_TIMES[text] else "a")
@@ -74,8 +74,8 @@ def parse_time(text: str) -> Clock | None:
 
 
 def same_time(answer: Clock, reference: Clock) -> bool:
-    """Equal times; a morning or afternoon that only one of them states is forgiven, as a unit is, where the
-    hours are written alike.
+    """Whether two times are equal. A half of the day that only one side gives is forgiven, as a unit is,
+    where the hours are written alike.
     """
     if answer.half and reference.half:
         return answer.of_day == reference.of_day

@@ -1,8 +1,8 @@
-"""Does a sentence commit itself to an answer? A question, a refusal, a guess, a plan and a retraction do not,
+"""Whether a sentence commits itself to an answer. Questions, refusals, guesses, plans and retractions do not,
 whatever they mention.
 
-Rules that look for an answer in a sentence ask here first: a policy finds within days that naming numbers
-pays (false passes are the worst kind of error). What is in doubt states nothing.
+Rules that search a sentence for an answer check this first: a policy soon learns to name many numbers where
+that is rewarded, and false passes are the worst kind of error. A doubtful sentence states nothing.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ OPEN_END = re.compile(r"\.\.\.|…|\\(?:ldots|dots|cdots)\b|\betc\b|等等")
 
 
 def reason_undecided(sentence: str) -> str:
-    """Why a sentence that introduces an answer (`the answer is …`) states none; empty where it does."""
+    """Returns why a sentence that introduces an answer (`the answer is …`) states none; "" where it states
+    one.
+    """
     if ASKS.search(sentence):
         return "the answer is asked, not stated"
     if REFUSES.search(sentence):
@@ -113,27 +115,27 @@ def reason_undecided(sentence: str) -> str:
 
 
 def reason_uncommitted(sentence: str) -> str:
-    """Why a sentence without such an introduction states no answer; empty where it may."""
+    """Returns why a sentence without such an introduction states no answer; "" where it may state one."""
     return reason_undecided(sentence) or (
         "the last line is a step on the way, no answer" if PLANS.search(sentence) else ""
     )
 
 
 def retracts(after: str) -> bool:
-    """Whether what follows an answer takes it back."""
+    """Whether the text after an answer retracts it."""
     return TAKES_BACK.search(after) is not None
 
 
 def has_negation(sentence: str) -> bool:
-    """Whether it holds a negation."""
+    """Whether the sentence contains a negation."""
     return NEGATES.search(sentence) is not None
 
 
 def offers_alternative(after: str) -> bool:
-    """Whether what follows an answer names another: `5. Or 6.`"""
+    """Whether the text after an answer offers an alternative: `5. Or 6.`"""
     return MORE.match(after) is not None
 
 
 def ends_in_negation(text: str) -> bool:
-    """Whether the end of `text`, which stands before an answer, denies it: `the answer is not`, `x ≠`."""
+    """Whether `text`, which precedes an answer, ends by negating it: `the answer is not`, `x ≠`."""
     return DENIES.search(text[-40:]) is not None

@@ -1,10 +1,9 @@
-"""Do two answers say the same? What text, numbers, units, times, truth values and structure decide;
-`symbolic` is asked for the rest.
+"""Whether two answers are equivalent, as far as text, numbers, units, times, truth values and structure
+decide it; `symbolic` compares expressions.
 
-`quickly` costs microseconds and calls no symbolic mathematics; `compare` takes lists, sets, tuples, intervals
-and equations apart and runs in a process that can be killed (`workers`). An answer that says more than one
-value where the reference has one is wrong, whatever else it
-says: `41 = 42`, `42, …`, `42 or 43`.
+`compare_without_symbolic` takes microseconds. `compare` splits lists, sets, tuples, intervals and equations,
+and runs in a process that can be killed (`workers`). An answer with more than one value where the reference
+has one is wrong: `41 = 42`, `42, …`, `42 or 43`.
 """
 
 from __future__ import annotations
@@ -60,8 +59,8 @@ Compare = Callable[[str, str], Verdict]
 
 
 def compare_without_symbolic(answer: str, reference: str, require_units: bool = False) -> Verdict | None:
-    """A verdict without symbolic mathematics, or None. `answer` and `reference` as written; the reference
-    must not be empty.
+    """Returns a verdict, or None where symbolic mathematics is needed. `answer` and `reference` are as
+    written; `reference` must not be empty.
     """
     if answer.strip() == reference.strip():
         return right()
@@ -74,7 +73,7 @@ def compare_without_symbolic(answer: str, reference: str, require_units: bool = 
 
 
 def _compare_normalized(ours: str, theirs: str, require_units: bool) -> Verdict | None:
-    """Of tidy text."""
+    """`compare_without_symbolic` of normalized text."""
     if without_spaces(ours) == without_spaces(theirs):
         return right()
     if "?" in ours and "?" not in theirs:
@@ -117,8 +116,8 @@ def _compare_normalized(ours: str, theirs: str, require_units: bool) -> Verdict 
 def _compare_numerals(
     ours: str, our_value: tuple[int, int] | None, theirs: str, their_value: tuple[int, int] | None
 ) -> Verdict | None:
-    """Numerals with their base: the same number in the same base. A base that one side leaves out is the
-    question's, as a unit is.
+    """Compares numerals with a base: both number and base must be equal. A base that one side leaves out is
+    taken from the question, as a unit is.
     """
     if our_value and their_value:
         return (
@@ -141,8 +140,8 @@ def _compare_numerals(
 
 
 def compare(answer: str, reference: str, symbolic: Compare, require_units: bool = False) -> Verdict:
-    """The whole comparison; `symbolic(answer, reference)` judges two expressions, or two equations, of tidy
-    LaTeX.
+    """Returns the verdict on `answer`. `symbolic(answer, reference)` compares two expressions, or two
+    equations, in normalized LaTeX.
     """
     verdict = compare_without_symbolic(answer, reference, require_units)
     return (
@@ -213,7 +212,7 @@ def _long_words(text: str) -> set[str]:
 
 
 def _without_names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
-    """What stands before an equals sign is taken off where it is a name; equations are left."""
+    """Removes names before an equals sign (`x = 5` -> `5`); equations stay. None where nothing changes."""
     bare = structure.without_tuple_name(ours), structure.without_tuple_name(theirs)
     if bare != (ours, theirs):
         return bare
@@ -247,8 +246,8 @@ def _without_names(ours: str, theirs: str) -> tuple[str, str] | Verdict | None:
 
 
 def _same_notation(ours: str, theirs: str) -> tuple[str, str] | None:
-    """Letters of options and points off; inequalities as intervals, `\\pm` as two values, a matrix of one row
-    or column beside a tuple as a tuple.
+    """Removes letters of options and points, writes inequalities as intervals, `\\pm` as two values, and a
+    matrix of one row or column as a tuple where the other side is one. None where nothing changes.
     """
     plain = (
         structure.reals_as_interval(structure.without_label(ours, theirs)),
@@ -272,8 +271,8 @@ def _same_notation(ours: str, theirs: str) -> tuple[str, str] | None:
 
 
 def _compare_chain(members: list[str], theirs: str, again: Compare) -> Verdict:
-    """`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`: one member is the reference, and none of the others is
-    another value.
+    """Compares a chain (`x = 2 + 3 = 5`, `\\frac13 \\approx 0.33`): one member must equal the reference, and
+    no other member may have another value.
     """
     values = [member for place, member in enumerate(members) if place or is_constant(member)]
     head = members[0]
@@ -290,7 +289,7 @@ def _compare_chain(members: list[str], theirs: str, again: Compare) -> Verdict:
 
 
 def _rounds_to(decimal: str, value: str) -> bool:
-    """Whether a decimal is what another value rounds to, at whatever precision."""
+    """Whether `decimal` is `value` rounded, at any precision."""
     ours, theirs = units.parse_quantity(decimal), units.parse_quantity(value)
     if ours is None or theirs is None or ours.number.ulp is None:
         return False
@@ -323,7 +322,7 @@ def _compare_lists(
 
 
 def _compare_matrices(ours: list[list[str]], theirs: list[list[str]], again: Compare) -> Verdict:
-    """Cell by cell, whatever brackets are around them."""
+    """Compares matrices cell by cell, whatever their brackets."""
     if [len(row) for row in ours] != [len(row) for row in theirs] or len(theirs) * len(theirs[0]) > MAX_PARTS:
         return wrong("a matrix of another shape")
     for our_cell, their_cell in zip(joined(*ours), joined(*theirs), strict=True):
@@ -333,7 +332,7 @@ def _compare_matrices(ours: list[list[str]], theirs: list[list[str]], again: Com
 
 
 def _compare_cases(ours: list[list[str]], theirs: list[list[str]], again: Compare) -> Verdict:
-    """Definitions by cases: each row of one is a row of the other, value and condition, in whatever order."""
+    """Compares definitions by cases: equal rows (value and condition) in any order."""
     if sorted(map(len, ours)) != sorted(map(len, theirs)) or len(theirs) > MAX_PARTS:
         return wrong("other cases")
     unmatched = list(ours)
@@ -354,8 +353,8 @@ def _compare_cases(ours: list[list[str]], theirs: list[list[str]], again: Compar
 
 
 def _by_label(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str], bool]:
-    """`y=2, x=1` beside `(1, 2)` or `x=1, y=2`: values in the order of their names, where each has a name of
-    its own and of one letter.
+    """Returns both sides' values and whether names order them: `y=2, x=1` is sorted by name, where every
+    value has a one-letter name of its own.
     """
     names = [sorted((name, value) for name, value in map(split_name, side)) for side in (ours, theirs)]
     distinct = [
@@ -380,8 +379,8 @@ def _compare_with_units(
     require_units: bool,
     again: Compare,
 ) -> Verdict:
-    """Formulas with units: `30^\\circ` is `\\pi/6`; another unit missing on one side is forgiven unless
-    `require_units`.
+    """Compares formulas with units: `30^\\circ` equals `\\pi/6`. A unit (other than of angles) that only one
+    side has is forgiven unless `require_units`.
     """
     angle = (our_unit or their_unit) and {unit.dimension for unit in (our_unit, their_unit) if unit} == {
         ANGLE
@@ -427,7 +426,7 @@ def _truth_value(text: str) -> bool | None:
 
 
 def _compare_times(ours: str, theirs: str) -> Verdict | None:
-    """Of times of day; None where both may be ratios, or neither is a time."""
+    """Compares times of day; None where both may be ratios, or neither is a time."""
     if ":" not in ours + theirs and not (TIMELY.search(ours) or TIMELY.search(theirs)):
         return None
     their_time, our_time = parse_time(theirs), parse_time(ours) or time_in_sentence(ours)

@@ -1,9 +1,8 @@
-"""Where in a response the answer stands: after the one `####`, in `<answer>` tags, in the last box, or in its
-closing statement.
+"""Extracts the final answer of a response: after the single `####`, in `<answer>` tags, in the last box, or
+in the closing statement (reward_bridge.md 2.1).
 
-reward_bridge.md 2.1. What stands last counts, and what takes an answer back is seen. `statements` reads
-prose; here are the marks. Pure string work, linear in the length of the response, so that an answer of 100 kB
-costs no more than its bytes.
+The last answer counts, unless it is retracted. This module reads marks, `statements` reads prose. Time is
+linear in the length of the response.
 """
 
 from __future__ import annotations
@@ -107,15 +106,17 @@ SENTENCES = re.compile(r"[.!?]\s+[A-Z(\\$]|[。！？]\s*\S")
 
 
 def last_boxed(text: str) -> str | None:
-    """What the last `\\boxed{...}` holds, its braces matched; None without one, or when its brace never
-    closes.
+    """Returns the content of the last `\\boxed{...}`, with matched braces; None without a box, or where its
+    brace is never closed.
     """
     box = _box_before(text, len(text))
     return box[0] if box else None
 
 
 def extract_final_answer(text: str) -> StatedAnswer:
-    """The answer that a response states. More than one `####` is none: listing candidates must not pay."""
+    """Returns the answer that a response states. More than one `####` counts as no answer, so that listing
+    candidates is not rewarded.
+    """
     if not text.isascii():
         text = text.translate(INVISIBLE)
     text = without_strikethrough(text)
@@ -131,7 +132,7 @@ def extract_final_answer(text: str) -> StatedAnswer:
 
 
 def reasoning_unclosed(text: str) -> bool:
-    """Whether the text opens its reasoning and never closes it: what stands in it is no answer."""
+    """Whether the text opens a reasoning tag and never closes it: nothing inside is an answer."""
     if "<" not in text[:200]:
         return False
     opened = OPENED.match(text.lstrip())
@@ -140,8 +141,8 @@ def reasoning_unclosed(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def extract_reference(answer: str) -> str:
-    """The reference itself: what follows `####`, stands in the box, or closes a worked solution (`A: 15`);
-    else all of it.
+    """Returns the reference answer in a data set's text: after `####`, in the box, or at the end of a worked
+    solution (`A: 15`); else the whole text.
     """
     after = answer.rpartition(MARK)[2].strip()
     boxed = last_boxed(after)
@@ -155,8 +156,8 @@ def extract_reference(answer: str) -> str:
 
 @lru_cache(maxsize=4096)
 def reason_no_final_answer(answer: str) -> str:
-    """Why nobody can be right who states an answer: the reference is several sentences of prose and marks
-    none. Else empty.
+    """Returns why the reference cannot be matched by any answer (several sentences of prose, and none marked
+    as the answer), or "".
     """
     reference = extract_reference(answer).strip()
     lines = [line for line in reference.splitlines() if re.search(r"[^\W\d_]{2,}\s+[^\W\d_]{2,}", line)]
@@ -171,7 +172,7 @@ def reason_no_final_answer(answer: str) -> str:
 
 
 def _marked_answer(text: str) -> StatedAnswer | None:
-    """What the one `####` says; None where all of them are headings."""
+    """The answer after the single `####`; None where every `####` is a heading."""
     answers, lines = [], []
     for mark in MARKS.finditer(text):
         end = text.find("\n", mark.end())
@@ -205,8 +206,8 @@ def _marked_answer(text: str) -> StatedAnswer | None:
 
 
 def _is_contradicted(content: str, after: str) -> bool:
-    """Whether what follows a marked answer, which is a number, calls another number the answer: `\\boxed{2}`,
-    then `The answer is 3.`
+    """Whether the text after a marked number calls another number the answer: `\\boxed{2}`, then `The answer
+    is 3.`
     """
     ours = PLAIN_NUMBER.fullmatch(content.strip(" $.*"))
     if ours is None or "nswer" not in after:
@@ -219,7 +220,7 @@ def _is_contradicted(content: str, after: str) -> bool:
 
 
 def _later_answer(after: str) -> StatedAnswer:
-    """What stands behind an answer that was taken back: another, or none."""
+    """The answer after one that was retracted, if any."""
     later = _unmarked_answer(after)
     return later if later.stated else StatedAnswer("", "the answer is taken back")
 
@@ -242,7 +243,7 @@ def _unmarked_answer(text: str) -> StatedAnswer:
 
 
 def _tagged_answer(text: str) -> StatedAnswer | None:
-    """What `<answer>` tags hold; several that differ are no answer."""
+    """The content of `<answer>` tags; several that differ are no answer."""
     # case folding a long text costs more than all the rest
     if not any(part in text for part in ("nswer", "NSWER", "olution")):
         return None
@@ -278,7 +279,7 @@ def _tagged_answer(text: str) -> StatedAnswer | None:
 
 
 def _boxed_answer(text: str) -> StatedAnswer | None:
-    """The last box; those before it that only commas and the like divide from it belong to the same list."""
+    """The last box, together with boxes before it that only separators divide from it: one list."""
     box = _box_before(text, len(text))
     if box is None:
         return None
@@ -311,9 +312,9 @@ def _boxed_answer(text: str) -> StatedAnswer | None:
 
 
 def _with_factors(text: str, content: str, start: int, end: int) -> str:
-    """What a box states together with what its formula has around it: a sign, a power, a base, a unit. Empty
-    where the box is one term or factor of several (`2\\boxed{5}`, `\\boxed{5} + 1`); a member of an equation
-    (`3 + \\boxed{5} = 8`) stands for itself.
+    """Returns the boxed content with the sign, power, base or unit next to it. "" where the box is one term
+    or factor of several (`2\\boxed{5}`, `\\boxed{5} + 1`); a member of an equation (`3 + \\boxed{5} = 8`) is
+    returned as it is.
     """
     line = text.find("\n", end)
     after = text[end : line if line >= 0 else len(text)][:LONG]

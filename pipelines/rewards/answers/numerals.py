@@ -1,9 +1,8 @@
-"""Numbers as people write them -> exact fractions: separators, fractions, mixed numbers, percent, powers of
-ten, ratios, words, Chinese.
+"""Parses numbers into exact fractions: separators, fractions, mixed numbers, percent, powers of ten, ratios,
+English and Chinese words.
 
-Two numbers are the same when they are equal, or when one of them is a decimal that the other one rounds to:
-`same` says how many digits that takes. Whole numbers are exact. Nothing here grows with an exponent that
-somebody typed.
+Two numbers are the same when they are equal, or when one is a decimal that the other rounds to (`same_number`
+says with how many digits). Whole numbers are exact. Exponents are limited, so cost does not grow with them.
 """
 
 from __future__ import annotations
@@ -85,8 +84,8 @@ CHINESE_RUN = re.compile(r"[零〇一二两三四五六七八九十百千万亿]
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """`ulp`: one unit in the last written place of a decimal, None for an exact value; `digits`: its
-    significant digits.
+    """A parsed number. `ulp`: one unit in the last written place of a decimal, None for an exact value;
+    `digits`: significant digits of a decimal.
     """
 
     value: Fraction
@@ -98,8 +97,8 @@ class Number:
 
 
 def parse_number(text: str) -> Number | None:
-    """The number that tidy `text` is, all of it; None when it is none, or too long or too large to be worth
-    reading.
+    """Parses normalized `text` as a number; None where the whole text is not one, or it is longer than
+    MAX_LENGTH or its exponent beyond MAX_EXPONENT.
     """
     text = text.strip()
     if not text or len(text) > MAX_LENGTH:
@@ -121,8 +120,8 @@ def parse_number(text: str) -> Number | None:
 
 
 def parse_based_numeral(text: str) -> tuple[int, int] | None:
-    """(value, base) of `101_2`, `1F_{16}`, `0x1F`; None where it is written in no such way, or with digits
-    that the base has not.
+    """Returns (value, base) of `101_2`, `1F_{16}`, `0x1F`; None for other text, or digits that the base does
+    not have.
     """
     if (literal := LITERAL.fullmatch(text)) is not None:
         base = {1: 16, 2: 2, 3: 8}[literal.lastindex or 1]
@@ -138,8 +137,8 @@ def parse_based_numeral(text: str) -> tuple[int, int] | None:
 
 
 def parse_decimal_comma(text: str) -> Number | None:
-    """`3,5` as the decimal it is in much of the world; elsewhere it is a list of two, so that callers need a
-    reason for this reading.
+    """Parses `3,5` as a decimal, as much of the world writes it. It may also be a list of two numbers:
+    callers must have a reason for this reading.
     """
     return (
         _decimal(text.replace(",", ".")) if DECIMAL_COMMA.fullmatch(text) and _decimal(text) is None else None
@@ -147,8 +146,8 @@ def parse_decimal_comma(text: str) -> Number | None:
 
 
 def same_number(answer: Number, reference: Number) -> bool:
-    """Equal, or equal to the written precision: an answer of >= ANSWER_DIGITS digits, a reference of >=
-    REFERENCE_DIGITS.
+    """Whether two numbers are equal, or equal to the written precision: of an answer with ANSWER_DIGITS
+    digits or more, or a reference with REFERENCE_DIGITS or more.
     """
     gap = abs(answer.value - reference.value)
     if gap == 0:
@@ -228,7 +227,7 @@ def _european_number(text: str) -> Number | None:
 
 
 def _number_times_word(text: str) -> Number | None:
-    """`2.5 million`, `3万`: a number in digits times a word."""
+    """`2.5 million`, `3万`: digits times a word."""
     match = TIMES.fullmatch(text) if text[-1:] in "nd万亿" and text[:1] in "+-.0123456789\\" else None
     factor = _decimal(match[1]) or _fraction(match[1]) if match else None
     return (

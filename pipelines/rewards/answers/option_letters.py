@@ -1,11 +1,10 @@
-"""Which option letter a text settles on: statements are found, weighed for doubt, and the last one counts.
+"""Which option letter a response chooses: statements are collected, doubtful ones dropped, and the last one
+counts.
 
-A letter counts where something says that it is the answer: a box, an answer tag, `Answer:`, `the best answer
-is`, `I would pick`, `故选`, `B is correct`, or a line that is nothing but an option. A letter that only
-begins
-a sentence (`A good answer ...`, `I do not know`, `B cells`) says nothing, nor does one that is denied,
-doubted, asked for, or named beside others. Where in doubt there is no letter: a policy finds every other
-reading.
+A letter counts where the text calls it the answer: a box, an answer tag, `Answer:`, `the best answer is`, `I
+would pick`, `故选`, `B is correct`, or a line with nothing but an option. A letter that merely begins a
+sentence (`A good answer ...`, `I do not know`, `B cells`) does not count, nor one that is negated, doubted,
+asked about, or named beside others. In doubt there is no letter, since a policy exploits any other reading.
 """
 
 from __future__ import annotations
@@ -205,8 +204,8 @@ _LISTED = re.compile(r"\s*(?:[.):：、]|[—–]|-+\s)\s*\S")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A letter that a place of the text states; "" where it names several. `start`, `end`: of the
-    statement.
+    """A statement of an option: its letter ("" where it names several), and the characters `start` to `end`
+    of the text.
     """
 
     letter: str
@@ -215,7 +214,9 @@ class Statement:
 
 
 def chosen_letter(text: str) -> str:
-    """The option letter that `text` settles on; "" for none, or where it names several without deciding."""
+    """Returns the option letter (A to J) that `text` chooses; "" for none, or for several without
+    a decision.
+    """
     text = _without_markup(text)
     statements = sorted(
         [*_marked_statements(text), *_introduced(text), *_called_correct(text), *_lone_letter(text)],
@@ -235,8 +236,8 @@ def chosen_letter(text: str) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """Without markup and the end of the turn; what stands in boxes, tags and fields between OPEN and CLOSE,
-    on lines of its own.
+    """Removes markup and end-of-turn tokens; the contents of boxes, tags and JSON fields are put between OPEN
+    and CLOSE, on lines of their own.
     """
     text = (
         _TURN_ENDS.sub("", text.replace(OPEN, "").replace(CLOSE, ""))
@@ -252,7 +253,7 @@ def _without_markup(text: str) -> str:
 
 
 def _unboxed(text: str) -> str:
-    """The contents of boxes between OPEN and CLOSE; a box that never closes stays as it is."""
+    """Puts the contents of boxes between OPEN and CLOSE; a box that is never closed stays."""
     pieces, place = [], 0
     while (box := _BOX.search(text, place)) is not None:
         depth, end = 1, box.end()
@@ -271,7 +272,7 @@ def _letter(match: re.Match[str]) -> str:
 
 
 def _marked_statements(text: str) -> list[Statement]:
-    """Boxes, tags and fields that begin with a letter; those that hold something else state nothing."""
+    """Statements in boxes, tags and fields that begin with a letter; others state nothing."""
     statements = []
     for box in re.finditer(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}", text):
         inner = box[1].strip().rstrip(".")
@@ -341,7 +342,7 @@ def _called_correct(text: str) -> list[Statement]:
 
 
 def _lone_letter(text: str) -> list[Statement]:
-    """The last line, where it is nothing but a letter."""
+    """The last line as a statement, where it is only a letter."""
     lines = list(re.finditer(r"^.*\S.*$", text, re.M))
     alone = [
         match
@@ -360,8 +361,8 @@ def _lone_letter(text: str) -> list[Statement]:
 
 
 def _first_or_last_line(text: str) -> str:
-    """The option that a line is: alone, or before its own text (`B. Paris`). Lines that are other options
-    beside it make a list.
+    """The option on the first or last line: alone, or before its text (`B. Paris`). "" where other lines are
+    other options: a list.
     """
     lines = [line.strip() for line in text.replace(OPEN, "").replace(CLOSE, "").splitlines() if line.strip()]
     named = []
@@ -398,8 +399,8 @@ def _first_or_last_line(text: str) -> str:
 
 
 def _names_several(text: str, end: int) -> bool:
-    """Whether other options are named beside the one that ends at `end`: `A or B`, `(A) 5 or (B) 6`, `(A) (B)
-    (C)`.
+    """Whether other options are named next to the one that ends at `end`: `A or B`, `(A) 5 or (B) 6`, `(A)
+    (B) (C)`.
     """
     if _JOINED.match(text, end):
         return True
@@ -417,7 +418,7 @@ def _is_initial(text: str, end: int) -> bool:
 
 
 def _clause_start(text: str, place: int) -> int:
-    """Where the clause of `place` begins."""
+    """Where the clause around `place` begins."""
     return max(text.rfind(mark, 0, place) for mark in (".", "\n", "?", "!", ";", ",", "。", OPEN, CLOSE)) + 1
 
 
@@ -428,14 +429,14 @@ def _is_question(text: str, end: int) -> bool:
 
 
 def _is_example(text: str, place: int) -> bool:
-    """Whether the sentence of `place` begins as an example or inside a figure."""
+    """Whether the sentence around `place` begins as an example, or speaks of a figure."""
     start = max(text.rfind(mark, 0, place) for mark in (". ", "\n", "?", "!", "。")) + 1
     return _EXAMPLE.search(text, start, place) is not None
 
 
 def _is_conditional(text: str, start: int, end: int) -> bool:
-    """Whether the sentence of the statement at `start` to `end` begins with a condition, and no clause in
-    between concludes.
+    """Whether the sentence of the statement at `start` to `end` begins with a condition, and no clause
+    between draws a conclusion.
     """
     begin = max(text.rfind(mark, 0, start) for mark in (". ", "\n", "?", "!", "。", ";", OPEN)) + 1
     return _SUPPOSED.match(text, begin, end) is not None and _REASONED.search(text, begin, end) is None
@@ -451,8 +452,8 @@ def _joined_before(text: str, start: int) -> bool:
 
 
 def _is_doubted(text: str, lead: re.Match[str], end: int) -> bool:
-    """Whether the statement is denied, supposed or asked. A clause of its own that doubts something else does
-    not touch it.
+    """Whether the statement is negated, hypothetical or a question. Doubt in another clause does
+    not count.
     """
     before = text[_clause_start(text, lead.start()) : lead.end()]
     if _DOUBT.search(before) or _is_conditional(text, lead.start(), lead.end()):

@@ -8,7 +8,7 @@ from pipelines.settings import Settings
 
 
 class WorkerParams(Settings):
-    """Bounds of one comparison, and how many run at once (the number changes no verdict)."""
+    """Limits of one comparison, and how many run at a time (which changes no verdict)."""
 
     seconds: float = Field(
         2.0,

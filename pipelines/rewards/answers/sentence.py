@@ -1,5 +1,5 @@
-"""The one value that a sentence says: `She has 12 apples`, `so x = 5`. What negates, hedges or contradicts
-itself says none.
+"""Extracts the single value that a sentence states: `She has 12 apples`, `so x = 5`. A sentence that negates,
+hedges or contradicts itself states none.
 """
 
 from __future__ import annotations
@@ -61,19 +61,21 @@ SAID_TIME = re.compile(
 
 
 def parse_decimal_comma_quantity(ours: str, reference: units.Quantity) -> units.Quantity | None:
-    """`3,5` where the reference is a decimal: elsewhere it is a list of two."""
+    """Parses `3,5` as a decimal where the reference is one; otherwise it is a list of two, and None is
+    returned.
+    """
     decimal = parse_decimal_comma(ours) if reference.number.ulp is not None else None
     return None if decimal is None else units.Quantity(decimal, units.Unit())
 
 
 def time_in_sentence(ours: str) -> Clock | None:
-    """The only time of day of a sentence that holds no other number."""
+    """Returns the time of day in a sentence without any other number."""
     match = SAID_TIME.search(ours) if _is_affirmative(ours) else None
     return parse_time(match[1]) if match and not re.search(r"\d", ours[: match.start(1)]) else None
 
 
 def _is_affirmative(ours: str) -> bool:
-    """Whether it is a sentence that neither negates nor hedges."""
+    """Whether the text has words and neither negates nor hedges."""
     folded = ours.casefold()
     return has_words(ours) and not (
         NEGATION.search(folded) or GUESSES.search(folded) or REFUSES.search(folded) or "\\ldots" in ours
@@ -81,8 +83,8 @@ def _is_affirmative(ours: str) -> bool:
 
 
 def quantity_in_sentence(ours: str, reference: units.Quantity) -> units.Quantity | None:
-    """The one quantity of a sentence: what follows its last verb or `=`, else its only number. None where it
-    negates, hedges or contradicts itself.
+    """Returns the single quantity of a sentence: after its last verb or `=`, else its only number. None where
+    the sentence negates, hedges or contradicts itself.
     """
     if not _is_affirmative(ours):
         return None
@@ -105,8 +107,8 @@ def quantity_in_sentence(ours: str, reference: units.Quantity) -> units.Quantity
 
 
 def _quantity_with_words(said: str) -> units.Quantity | None:
-    """`18 every day at the market`, `12 apples left`: a quantity, and behind it a few words without a verb or
-    another number.
+    """Parses a quantity with a few words after it, none of them a verb or a number: `18 every day at the
+    market`, `12 apples left`.
     """
     match = TAILED.fullmatch(said)
     if (
@@ -125,9 +127,7 @@ def _quantity_with_words(said: str) -> units.Quantity | None:
 
 
 def _has_one_value(ours: str, quantity: units.Quantity) -> bool:
-    """Whether what stands before the value of a sentence, linked to it or listed with it, is no other
-    value.
-    """
+    """Whether nothing that a sentence links to its value or lists with it is another value."""
     *others, last = split_list(ours)
     head, equals, _ = last.partition("=")
     if is_unsolved_equation(split_chain(last)):
@@ -148,7 +148,7 @@ def _has_one_value(ours: str, quantity: units.Quantity) -> bool:
 
 
 def _adds_no_value(part: str, quantity: units.Quantity) -> bool:
-    """Whether a part of a list holds no value, is a clause, or has the value `found`."""
+    """Whether a part of a list has no value, is a clause, or has the value `quantity`."""
     head, equals, said = part.rpartition("=")
     if not re.search(r"\d", part) or CLAUSAL.search(part) or (equals and is_unsolved(head)):
         return True

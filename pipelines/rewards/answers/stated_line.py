@@ -1,7 +1,7 @@
-"""The last line as an answer, for rules that look for the reference in it: what asks, refuses, guesses, plans
-or lists states nothing.
+"""The last line as an answer, for rules that search it for the reference. Questions, refusals, guesses, plans
+and lists state nothing.
 
-Without this, naming the options is worth a reward (`It could be A, B, C or D`), and so is asking for one.
+Without this check a response is rewarded for naming all options (`It could be A, B, C or D`), or for asking.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ VERB = re.compile(
 
 
 def stated_line(text: str, reference: str) -> tuple[str, str]:
-    """(what the last line states, ""), or ("", why it states nothing). What introduces the answer is taken
-    off.
-    """
+    """Returns (statement of the last line without its introduction, ""), or ("", why it states nothing)."""
     line = last_line(without_strikethrough(text))
     if not line:
         return "", "the response is empty"
@@ -70,11 +68,10 @@ def stated_line(text: str, reference: str) -> tuple[str, str]:
 
 
 def reason_misplaced(said: str, reference: str, within_words: bool = False) -> str:
-    """Why the reference stands in `said`, but not where a sentence says its answer; empty where it does.
+    """Returns why the reference is not the answer of the statement `said`, or "".
 
-    It may begin what an introduction leaves, end what has a verb like `is` or `has` before it, or be all
-    there is; a number may have a word or three behind it. `within_words`: the reference may be a part of a
-    word.
+    It must begin the statement, end it after a verb such as `is` or `has`, or be all of it; up to three words
+    may follow a number. `within_words`: the reference may be part of a word.
     """
     said = THOUSANDS.sub("", said)
     spelled = r"\W*".join(map(re.escape, words(reference)))
@@ -102,8 +99,8 @@ def reason_misplaced(said: str, reference: str, within_words: bool = False) -> s
 
 
 def _reason_uncommitted(line: str, said: str, introduced: bool) -> str:
-    """Why a line, without the reference in it, states nothing; `said` is what an introduction leaves of
-    it.
+    """Returns why a line, from which the reference was removed, states nothing, or ""; `said` is the line
+    without its introduction.
     """
     if ASKS.search(line):
         return "the answer is asked, not stated"
@@ -115,7 +112,7 @@ def _reason_uncommitted(line: str, said: str, introduced: bool) -> str:
 
 
 def _reason_several(said: str, reference: str, introduced: bool) -> str:
-    """Why it names several answers; empty where it does not, as far as can be seen."""
+    """Returns why the statement counts as several answers, or ""."""
     for separator in (LISTS, NUMBERED, EQUAL):
         if len(separator.findall(said)) > len(separator.findall(reference)):
             return "several answers are named"

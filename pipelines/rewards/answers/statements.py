@@ -1,5 +1,5 @@
-"""Prose of a response -> the answer that it closes with: displays on lines of their own, headings, courtesy
-lines, introductions.
+"""Extracts the answer from the prose at the end of a response: introductions, headings, displayed
+mathematics, courtesy lines.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ ENDS = re.compile(r"(?:\$\$|\\\]|\\end\{[a-z]+\*?\}(?:\s*(?:\$\$|\\\]))?)[\s.,;*
 
 @dataclass(frozen=True, slots=True)
 class StatedAnswer:
-    """`text` is the answer as written; empty with a `reason` where there is none. `stated`: a mark or a
-    phrase calls it the answer.
+    """The answer of a response. `text` is as written, or "" with a `reason`; `stated`: a mark or a phrase
+    calls it the answer.
     """
 
     text: str
@@ -113,24 +113,24 @@ class StatedAnswer:
 
 
 def without_strikethrough(text: str) -> str:
-    """Without what Markdown strikes out: `~~5~~ 6` says 6."""
+    """Removes text that Markdown strikes out: `~~5~~ 6` states 6."""
     return STRUCK.sub(" ", text) if "~~" in text else text
 
 
 def last_line(text: str) -> str:
-    """The last line with a character that is not blank, stripped; empty when there is none."""
+    """Returns the last line that is not blank, stripped; "" where there is none."""
     stripped = text.rstrip()
     return stripped[max(stripped.rfind("\n"), stripped.rfind("\r")) + 1 :].strip()
 
 
 def without_lead_in(line: str) -> str:
-    """`Therefore, the answer is 5.` -> `5.`; a line without a lead-in stays as it is."""
+    """Removes the introduction of an answer: `Therefore, the answer is 5.` -> `5.`"""
     return _after_lead_in(line)[0]
 
 
 def stated_answer(line: str) -> StatedAnswer | None:
-    """What the last sentence of `line` that introduces an answer says: empty, with the reason, where it
-    commits itself to nothing; None where no sentence introduces one.
+    """Returns the answer of the last sentence of `line` that introduces one: "" with the reason where it does
+    not commit itself; None where no sentence introduces an answer.
     """
     parts = split_sentences(line)
     for place in range(len(parts) - 1, -1, -1):
@@ -153,8 +153,8 @@ def stated_answer(line: str) -> StatedAnswer | None:
 
 
 def closing_statement(text: str) -> StatedAnswer:
-    """The answer at the end of a response without marks. The last line as it is where no phrase introduces
-    one.
+    """Returns the answer at the end of a response without marks; where no phrase introduces one, the last
+    line, not `stated`.
     """
     blocks = blocks_from_end(text[-TAIL:])
     said: list[str] = []  # below the block at hand
@@ -188,8 +188,8 @@ def closing_statement(text: str) -> StatedAnswer:
 
 
 def blocks_from_end(text: str) -> Iterator[str]:
-    """Lines from the last to the first, blank ones left out; display mathematics that spans several is one,
-    with its delimiters gone.
+    """Yields the lines that are not blank from the last to the first; displayed mathematics over several
+    lines is one, without its delimiters.
     """
     lines = text.splitlines()
     end = len(lines)
@@ -227,7 +227,7 @@ def blocks_from_end(text: str) -> Iterator[str]:
 
 
 def display_as_line(text: str) -> str:
-    """Display mathematics as one line: its delimiters gone, of aligned rows the last."""
+    """Returns displayed mathematics as one line without delimiters; of aligned rows the last."""
     text = text.strip().rstrip(".,;* ")
     for opening, closing in DISPLAYS:
         if text.startswith(opening) and text.endswith(closing) and len(text) >= len(opening) + len(closing):
@@ -241,7 +241,7 @@ def display_as_line(text: str) -> str:
 
 
 def first_line_with_display(text: str) -> str:
-    """The first line of `text`, with those below it that its open environment or display needs."""
+    """Returns the first line of `text`, with the lines that close its environment or display."""
     line = text.split("\n", 1)[0]
     for opening, closing in (("\\begin{", "\\end{"), *DISPLAYS):
         count = line.count(opening)
@@ -254,7 +254,7 @@ def first_line_with_display(text: str) -> str:
 
 
 def split_sentences(line: str) -> list[str]:
-    """Split where a sentence ends; not after an initial, an abbreviation or a numeral that counts."""
+    """Splits a line into sentences; not after an initial, an abbreviation or an ordinal number."""
     parts: list[str] = []
     start = 0
     for match in SENTENCE.finditer(line):
@@ -268,7 +268,9 @@ def split_sentences(line: str) -> list[str]:
 
 
 def _split_lead_in(sentence: str) -> tuple[str, str]:
-    """(what introduces the answer, the rest); empty, sentence, where nothing does or nothing follows."""
+    """Returns (introduction, answer); ("", sentence) where nothing introduces an answer or
+    nothing follows.
+    """
     text = _without_courtesy(_without_bold(sentence).strip().strip("*").strip())
     if (called := CALLED.match(text)) is not None:
         return text[called.end(1) :] or " ", called[1].strip()
@@ -284,7 +286,7 @@ def _split_lead_in(sentence: str) -> tuple[str, str]:
 
 
 def _after_lead_in(line: str) -> tuple[str, bool]:
-    """(the line without its introductions, whether one of them names an answer)."""
+    """Returns (the line without introductions, whether one of them names an answer)."""
     line = _without_proof_end(
         _without_courtesy(_without_bold(line).lstrip("# ").strip().strip("*").strip())
     ).strip()
@@ -299,12 +301,14 @@ def _after_lead_in(line: str) -> tuple[str, bool]:
 
 
 def _without_bold(line: str) -> str:
-    """Without Markdown's bold marks; those of a power (`2**3`) stay."""
+    """Removes Markdown's bold marks; a power (`2**3`) stays."""
     return BOLD.sub(r"\1", line) if "**" in line else line
 
 
 def _without_proof_end(line: str) -> str:
-    """Without the mark of a finished proof; looked for only where it may be, since most lines have none."""
+    """Removes the mark of a finished proof. The pattern runs only where such a mark can be: most lines have
+    none.
+    """
     return DONE.sub("", line) if any(mark in line[-24:] for mark in ("\\", "∎", "■", "□", "Q")) else line
 
 
@@ -313,7 +317,7 @@ def _without_courtesy(line: str) -> str:
 
 
 def _display_start(lines: list[str], end: int) -> int:
-    """The line where the display opens that closes in line `end`."""
+    """Returns the index of the line that opens the display closed in line `end`."""
     last = lines[end].rstrip(" .,;*")
     if last.endswith("$$"):
         opens = "$$"
@@ -339,7 +343,7 @@ def _display_start(lines: list[str], end: int) -> int:
 
 
 def is_lead_in(line: str) -> bool:
-    """Whether a line ends where its answer should follow: `The answer is`, `**Answer**:`, `### Final
+    """Whether a line announces an answer that should follow: `The answer is`, `**Answer**:`, `### Final
     answer`.
     """
     bare = line.strip().strip("#*_: ：").strip()

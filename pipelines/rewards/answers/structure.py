@@ -1,5 +1,5 @@
-"""What a tidy answer is made of: lists, sets, tuples, intervals, inequalities, names before an equals sign,
-chains of equal values.
+"""The structure of normalized answers: lists, sets, tuples, intervals, inequalities, names before an equals
+sign, chains of equal values.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ BOTH = re.compile(r"\s+and\s+|\s*\\(?:land|wedge)(?![A-Za-z])\s*|\s*且\s*")
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """(name, value) of `x = 5`, `5 = x`, `f(x) = ...`, `x \\in [0, 1)`; no name elsewhere."""
+    """Returns (name, value) of `x = 5`, `5 = x`, `f(x) = ...`, `x \\in [0, 1)`; ("", text) otherwise."""
     match = NAME.fullmatch(text)
     if match and not split_list(match[1])[1:]:
         return match[1], match[2]
@@ -82,7 +82,7 @@ def split_name(text: str) -> tuple[str, str]:
 
 
 def is_constant(text: str) -> bool:
-    """Whether no variable stands in it: words and units are none."""
+    """Whether the text has no variable; words and units are none."""
     text = without_bound_index(text)
     return (
         VARIABLE.search(re.sub(r"\\[A-Za-z]+", " ", text)) is None and not GREEK.search(text)
@@ -90,7 +90,7 @@ def is_constant(text: str) -> bool:
 
 
 def is_unsolved(head: str) -> bool:
-    """Whether what stands before the first `=` is an expression of one unknown (`4x + 2 = 3`): what follows
+    """Whether the text before the first `=` is an expression in one unknown (`4x + 2 = 3`): the text after it
     is not the unknown's value.
     """
     head = WORDS.sub("", head)
@@ -100,8 +100,8 @@ def is_unsolved(head: str) -> bool:
 
 
 def is_unsolved_equation(members: list[str]) -> bool:
-    """Whether a chain is an equation to be solved: `4x + 2 = 3`, `y = 4x + 2 = 3`. In `P = 4s = 12` the last
-    member is the name's value.
+    """Whether a chain is an equation yet to be solved: `4x + 2 = 3`, `y = 4x + 2 = 3`. `P = 4s = 12` is not:
+    its last member is the value of P.
     """
     if len(members) < 2:
         return False
@@ -111,8 +111,8 @@ def is_unsolved_equation(members: list[str]) -> bool:
 
 
 def split_chain(text: str) -> list[str]:
-    """The members of `x = 2 + 3 = 5`; one where nothing links. What stands in brackets, as in `P(X=2) = 0.5`,
-    links nothing.
+    """Returns the members of `x = 2 + 3 = 5`; the text itself where it is no chain. Equals signs in brackets,
+    as in `P(X=2) = 0.5`, do not count.
     """
     members, start = [], 0
     for link in LINKS.finditer(text):
@@ -126,24 +126,24 @@ def split_chain(text: str) -> list[str]:
 
 
 def reals_as_interval(text: str) -> str:
-    """The real numbers as an interval; other text stays."""
+    """Writes the real numbers as an interval; other text stays."""
     return "(-\\infty,\\infty)" if REALS.fullmatch(text) else text
 
 
 def without_label(text: str, other: str) -> str:
-    """`(B) 12` and `A(1,2)` without the option's or point's letter, where the other answer has none."""
+    """Removes the letter of an option or point (`(B) 12`, `A(1,2)`) where `other` has none."""
     match = LABELLED.fullmatch(text)
     return match[1] or match[2] if match and not LABELLED.fullmatch(other) else text
 
 
 def without_tuple_name(text: str) -> str:
-    """`(x,y) = (1,2),(3,4)` -> `(1,2),(3,4)`."""
+    """Removes the names before tuples: `(x,y) = (1,2),(3,4)` -> `(1,2),(3,4)`."""
     match = TUPLE_NAME.match(text)
     return text[match.end() :] if match and text[match.end() :].startswith(("(", "\\{", "[")) else text
 
 
 def vector_as_tuple(text: str) -> str:
-    """A matrix of one row or one column as a tuple; other text stays."""
+    """Writes a matrix of one row or one column as a tuple; other text stays."""
     match = MATRIX.fullmatch(text)
     if match is None:
         return TRANSPOSED.sub("", text)
@@ -153,15 +153,17 @@ def vector_as_tuple(text: str) -> str:
 
 
 def without_bound_index(text: str) -> str:
-    """Without the index of its sums and products, which is no variable: `\\sum_{k=1}^{4} k` is a number."""
+    """Replaces the index of sums and products by 1, since it is no variable: `\\sum_{k=1}^{4} k`
+    is a number.
+    """
     for index in set(INDEXED.findall(text)) if "≔" in text else ():
         text = re.sub(rf"(?<![\\A-Za-z]){index}(?![A-Za-z])", "1", text)
     return text
 
 
 def case_rows(text: str) -> list[list[str]] | None:
-    """The rows of `\\begin{cases} … \\end{cases}`: of a definition by cases its (value, condition); None
-    where it is none.
+    """Returns the rows of `\\begin{cases} … \\end{cases}`, each [value, condition] in a definition by cases;
+    None for other text.
     """
     match = CASES.fullmatch(text)
     if match is None or "\\begin" in match[1]:
@@ -175,7 +177,9 @@ def case_rows(text: str) -> list[list[str]] | None:
 
 
 def system_as_list(text: str) -> str:
-    """`\\begin{cases} x = 1 \\\\ y = 2 \\end{cases}` and `x = 1 \\\\ y = 2` as a list; other text stays."""
+    """Writes `\\begin{cases} x = 1 \\\\ y = 2 \\end{cases}` and `x = 1 \\\\ y = 2` as a list; other text
+    stays.
+    """
     match = CASES.fullmatch(text)
     if match is None and "\\begin" in text:
         return text
@@ -188,8 +192,8 @@ def system_as_list(text: str) -> str:
 
 
 def matrix_rows(text: str) -> list[list[str]] | None:
-    """The rows of a matrix, whatever its brackets: `\\begin{pmatrix}`, an array, `[[1, 2], [3, 4]]`. None
-    where it is none, or ragged.
+    """Returns the rows of a matrix, whatever its brackets: `\\begin{pmatrix}`, an array, `[[1, 2], [3, 4]]`.
+    None for other text, or rows of different length.
     """
     match = ARRAY.fullmatch(
         text.strip().removeprefix("[").removesuffix("]").strip() if "{array}" in text else text
@@ -214,8 +218,8 @@ def matrix_rows(text: str) -> list[list[str]] | None:
 
 
 def inequalities_as_interval(text: str) -> str:
-    """Inequalities of one variable, and sets that they define, as intervals: `x < -2 or x > 3`, `\\{x \\mid x
-    > 3\\}`; `` elsewhere.
+    """Returns inequalities in one variable, and sets that they define, as intervals (`x < -2 or x > 3`, `\\{x
+    \\mid x > 3\\}`); "" for other text.
     """
     builder = BUILDER.fullmatch(text)
     inner = builder[2] if builder else text
@@ -246,8 +250,8 @@ def inequalities_as_interval(text: str) -> str:
 
 
 def inequality_as_interval(text: str) -> str:
-    """`0 \\le x < 1` -> `[0,1)`, `x > 3` -> `(3,\\infty)`; `` when it is no such inequality of one
-    variable.
+    """Returns an inequality in one variable as an interval: `0 \\le x < 1` -> `[0,1)`, `x > 3` ->
+    `(3,\\infty)`; "" for other text.
     """
     signs = [
         sign.strip().replace("\\le", "<=").replace("\\ge", ">=").replace("\\lt", "<").replace("\\gt", ">")
@@ -277,7 +281,7 @@ def inequality_as_interval(text: str) -> str:
 
 
 def expand_plus_minus(text: str) -> str:
-    """`1 \\pm \\sqrt{2}` -> the two values; text with more or with none stays."""
+    """Writes `1 \\pm \\sqrt{2}` as its two values; text with several `\\pm` or none stays."""
     return (
         f"{text.replace(chr(92) + 'pm', '+')} , {text.replace(chr(92) + 'pm', '-')}".replace("+ ", "+")
         if text.count("\\pm") == 1
@@ -286,8 +290,8 @@ def expand_plus_minus(text: str) -> str:
 
 
 def split_brackets(text: str) -> tuple[str, list[str]]:
-    """(brackets, parts): `()`, `[]`, `(]`, `[)`, `{` for sets, `;` for a list in a fixed order, `` for a bare
-    list or a single value.
+    """Returns (brackets, parts). Brackets are `()`, `[]`, `(]`, `[)`, `{` for a set, `;` for an ordered list,
+    "" for a list without brackets or a single value.
     """
     unwrapped = text
     if text.startswith("\\{") and text.endswith("\\}"):
@@ -306,7 +310,7 @@ def split_brackets(text: str) -> tuple[str, list[str]]:
 
 
 def split_list(text: str) -> list[str]:
-    """Parts at top-level semicolons, commas and the words and/or. `1,234` is one number."""
+    """Splits at top-level semicolons, commas and the words and/or; `1,234` is one number."""
     ordered = split_top_level(text, ";")
     if len(ordered) > 1:
         return ordered

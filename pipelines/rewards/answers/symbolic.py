@@ -1,9 +1,9 @@
-"""Two LaTeX expressions compared by math-verify, with a numeric check over its known slips (reward_bridge.md
-8.3).
+"""Compares two LaTeX expressions with math-verify, and numerically where math-verify is known to err
+(reward_bridge.md 8.3).
 
-Runs only inside `workers`, which kills it: its own time limit is a signal that does not interrupt one long
-multiplication. Numbers never rest on its verdict: their values to 30 digits are compared here, because it
-rounds to six places absolutely and takes 1e-7 for 2e-7.
+Runs only inside `workers`, which can kill it: math-verify's own time limit is a signal, which does not
+interrupt one long multiplication. Numbers are compared here to 30 digits, because math-verify rounds to six
+places absolutely and takes 1e-7 for 2e-7.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ ELLIPSIS = re.compile(r"\\ldots|\.\.\.")
 
 
 def compare_answers(answer: str, reference: str, require_units: bool) -> Verdict:
-    """The whole comparison of two answers; any failure of the mathematics is an error with its reason."""
+    """Returns the verdict on two answers as written; any failure of the mathematics is an error verdict with
+    its reason.
+    """
     try:
         return compare(answer, reference, compare_expressions, require_units)
     except RecursionError:
@@ -53,7 +55,7 @@ def compare_answers(answer: str, reference: str, require_units: bool) -> Verdict
 
 
 def compare_expressions(answer: str, reference: str) -> Verdict:
-    """Of two single expressions in tidy LaTeX."""
+    """Returns the verdict on two single expressions in normalized LaTeX."""
     from math_verify import verify
 
     if ELLIPSIS.search(answer) or ELLIPSIS.search(reference):
@@ -84,8 +86,8 @@ def compare_expressions(answer: str, reference: str) -> Verdict:
 
 
 def compare_equations(answer: str, reference: str) -> Verdict:
-    """Of two equations in the same variables: they hold at the same points when one side less the other is
-    the same up to a factor, which is tried at points of both signs.
+    """Returns the verdict on two equations: equivalent where the differences of their sides are equal up to a
+    constant factor, which is tested at sample points of both signs.
     """
     from sympy import Expr, fraction, together
 
@@ -117,8 +119,8 @@ def compare_equations(answer: str, reference: str) -> Verdict:
 
 
 def sample_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
-    """Rational values for the symbols: of both signs, and of another size each time, since squares hide a
-    sign.
+    """Yields rational values for the symbols, of both signs and of different size, since squares
+    hide a sign.
     """
     from sympy import Rational
 
@@ -131,7 +133,7 @@ def sample_points(symbols: list[Any]) -> Iterator[dict[Any, Any]]:
 
 @lru_cache(maxsize=2048)
 def parse_latex(text: str) -> list[Any]:
-    """math-verify's reading of one expression: [expression, text], or [] when it cannot read it."""
+    """Parses one expression with math-verify: [expression, text], or [] where it cannot be parsed."""
     from math_verify import LatexExtractionConfig, parse
     from sympy import E, Expr, I
 
@@ -157,7 +159,7 @@ def parse_latex(text: str) -> list[Any]:
 
 
 def _evaluated(expression: Any) -> Any:
-    """Finite sums and products of few terms, and those that have a closed form, as their value."""
+    """Evaluates sums and products; one with more than MAX_TERMS terms is left as it is."""
     from sympy import Product, Sum
 
     for operation in expression.atoms(Sum, Product):
@@ -168,8 +170,8 @@ def _evaluated(expression: Any) -> Any:
 
 
 def numeric_value(text: str, read: list[Any]) -> Number | None:
-    """The real number that the expression is: exactly where its text says so, else to 30 digits; None where
-    it is none.
+    """Returns the real number that a parsed expression is: exact where its text is a number, else to 30
+    digits; None where it is no real number.
     """
     from sympy.core.numbers import ImaginaryUnit
 
@@ -196,9 +198,9 @@ def numeric_value(text: str, read: list[Any]) -> Number | None:
 
 
 def equal_at_points(left: Any, right: Any) -> bool | None:
-    """Whether two expressions have equal values at points of both signs: cheaper than simplifying their
-    difference, and it cannot fail to see an identity. None where they are no functions of numbers (sets,
-    matrices, relations, sums, undefined values).
+    """Whether two expressions have equal values at sample points of both signs: cheaper than simplifying
+    their difference, and no identity is missed. None where they cannot be evaluated (sets, matrices,
+    relations, sums, undefined values).
     """
     from sympy import Derivative, Expr, Integral, Limit, Product, Sum
     from sympy.core.function import AppliedUndef

@@ -1,6 +1,4 @@
-"""The units that answers are given in: factors to SI base units, dimensions, and the names that people
-write.
-"""
+"""The units of answers: factors to SI base units, dimensions, and spellings."""
 
 from __future__ import annotations
 

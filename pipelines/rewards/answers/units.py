@@ -1,8 +1,8 @@
-"""Quantities: a number with a unit, converted to SI base units so that 5 cm = 0.05 m and 5 cm is not 5 m.
+"""Quantities: numbers with units, compared in SI base units, so that 5 cm equals 0.05 m and not 5 m.
 
-A small table instead of a units library: answers need some eighty units, and their spellings (LaTeX, products
-with blanks, powers of ten that belong to the number) are what takes the work. Words that are no unit (`5
-apples`) are labels: equal labels, or one missing, agree.
+A small table instead of a units library: answers use some eighty units, and the effort lies in their
+spellings (LaTeX, products with spaces, powers of ten that belong to the number). Words that are no unit (`5
+apples`) are labels: two labels must be equal, one that is missing is forgiven.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ MAX_PIECES = 20
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """`factor` to SI base units; `label`: a word that is no unit. Neither: the number stands alone."""
+    """A unit with its `factor` to SI base units and its `dimension`, or a `label`, a word that is no unit.
+    With neither, the number has no unit.
+    """
 
     factor: Fraction = Fraction(1)
     dimension: Dimension | None = None
@@ -100,8 +102,8 @@ class Quantity:
 
 
 def parse_quantity(text: str) -> Quantity | None:
-    """A number with or without a unit, all of tidy `text`; sums of one dimension (`2 h 30 min`) are added.
-    None when it is none.
+    """Parses normalized `text` as a number with or without a unit; parts of one dimension (`2 h 30 min`) are
+    added. None where the whole text is no quantity.
     """
     bare = parse_number(text)
     if bare is not None:
@@ -121,8 +123,8 @@ def parse_quantity(text: str) -> Quantity | None:
 
 
 def same_quantity(answer: Quantity, reference: Quantity, require_units: bool = False) -> tuple[bool, str]:
-    """(whether they are the same quantity, the reason when not). A unit on one side only is forgiven unless
-    `require_units`.
+    """Returns (whether the quantities are the same, the reason if not). A unit on one side only is forgiven,
+    except that `require_units` asks for the reference's.
     """
     ours, theirs = answer.unit, reference.unit
     if ours.dimension is not None and theirs.dimension is not None:
@@ -143,7 +145,7 @@ def same_quantity(answer: Quantity, reference: Quantity, require_units: bool = F
 
 @lru_cache(maxsize=4096)
 def parse_unit(text: str) -> Unit | None:
-    """The unit that tidy `text` spells: products, quotients, powers, `per`, prefixes. None when a piece is
+    """Parses normalized `text` as a unit: products, quotients, powers, `per`, prefixes. None where a part is
     unknown.
     """
     text = (
@@ -195,7 +197,7 @@ def parse_unit(text: str) -> Unit | None:
 
 
 def split_unit(text: str) -> tuple[str, Unit | None]:
-    """(value, unit) of a formula with a unit behind it: `6 \\sqrt{3} cm^{2}`; the whole text and None where
+    """Returns (value, unit) of a formula that ends with a unit: `6 \\sqrt{3} cm^{2}`; (text, None) where
     there is none.
     """
     places = [match.start() for match in re.finditer(r"(?<=[\d})])\s", text)]

@@ -1,4 +1,4 @@
-"""Words as the paper's rules count them: words and numbers, case folded; CJK characters one by one
+"""Words as the paper's rules count them: words and numbers, case folded, and single CJK characters
 (reward_bridge.md 11).
 """
 
@@ -11,5 +11,7 @@ WORD = re.compile(r"[㐀-鿿豈-﫿]|\d+(?:[.,]\d+)*|[^\W\d㐀-鿿豈-﫿]+")
 
 
 def words(text: str) -> list[str]:
-    """In order; signs and punctuation are no words, separators inside a number belong to it."""
+    """Returns the words of `text` in order, without signs and punctuation; separators inside a number belong
+    to it.
+    """
     return [word.replace(",", "") for word in WORD.findall(unicodedata.normalize("NFKC", text).casefold())]

@@ -1,10 +1,10 @@
-"""Comparisons in processes that are killed when they take too long: one hostile pair costs itself alone.
+"""Symbolic comparisons in processes that are killed when they take too long, so that one pair cannot hold up
+the others.
 
-Each worker is a small process that has loaded the symbolic mathematics and forks a child per batch. The
-kernel ends the child when its processor time for one pair is spent (`ITIMER_PROF` with the default action),
-which no Python code, no held lock and no single long multiplication can postpone, and which a busy machine
-does not bring forward. The worker then forks again, after the pair that failed: every pair meets the same
-fresh state, whoever came before it.
+A worker is a process that has imported sympy and forks a child per batch. The kernel kills the child when it
+has used its CPU time for one pair (`ITIMER_PROF` with the default action): no Python code, held lock or long
+multiplication can postpone that, and a busy machine does not bring it forward. The worker then forks a new
+child for the pairs after the one that failed, so that no pair depends on those before it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PROGRAM = "from pipelines.rewards.answers.workers import serve; serve()"
 
 
 class Workers:
-    """A pool of such processes, started at first use. Thread-safe: a worker serves one batch at a time."""
+    """A pool of workers, started at first use. Thread-safe: a worker serves one batch at a time."""
 
     def __init__(self, params: WorkerParams | None = None) -> None:
         self.params = params or WorkerParams()
@@ -45,8 +45,8 @@ class Workers:
         atexit.register(self.close)
 
     def compare(self, pairs: Sequence[Pair], require_units: bool = False) -> list[Verdict]:
-        """(answer, reference) -> a verdict each, in order. A pair over the limits is an error; nothing is
-        raised for it.
+        """Returns one verdict per (answer, reference), in order. A pair over the limits gets an error
+        verdict.
         """
         if os.getpid() != self._owner:  # after a fork: the pipes belong to the parent
             self._idle, self._all, self._lock, self._owner = [], [], threading.Lock(), os.getpid()
@@ -62,7 +62,7 @@ class Workers:
             ]
 
     def close(self) -> None:
-        """End every worker now."""
+        """Kills every worker."""
         if os.getpid() != self._owner:
             return
         with self._lock:
@@ -71,8 +71,8 @@ class Workers:
             self._idle, self._all = [], []
 
     def _batch(self, batch: Sequence[Pair], require_units: bool, fresh: bool = False) -> list[Verdict]:
-        """`fresh`: by a worker started for it. A pair is blamed for a death only there: an idle worker may
-        have been killed before.
+        """`fresh`: with a newly started worker. Only there does a dead worker count against the pair: an idle
+        one may have been killed before.
         """
         worker = self._take(fresh)
         try:
@@ -146,7 +146,7 @@ def _kill_worker(worker: subprocess.Popen[str]) -> None:
 
 
 def serve() -> None:
-    """The worker: a line of JSON in, a line of JSON out, until the input ends."""
+    """The worker's loop: one line of JSON per batch in, one line out, until the input ends."""
     import math_verify  # noqa: F401 - loaded once, before the forks
 
     from pipelines.rewards.answers import symbolic
@@ -212,7 +212,7 @@ def _run_child(
 
 
 def _lines(descriptor: int, patience: float) -> Iterator[bytes | None]:
-    """Lines until the end; None when none came for `patience` seconds."""
+    """Yields lines until the end; None, and no more, when none came for `patience` seconds."""
     rest = b""
     until = time.monotonic() + patience
     while True:

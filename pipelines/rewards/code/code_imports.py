@@ -1,5 +1,5 @@
-"""Which modules the tests of code problems import and their sandbox has not: said once, before tests that
-cannot run judge programs.
+"""Modules that tests of code problems import and their sandbox lacks: reported once, before any program is
+judged.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from pipelines.rewards.sandbox.launcher import package_paths
 
 
 def importable(modules: Sequence[str]) -> frozenset[str]:
-    """Names that can be imported: the standard library's, and those of the listed distributions that are
-    installed.
+    """Returns the top-level modules that a program can import: the standard library and the installed
+    distributions `modules`.
     """
     return sys.stdlib_module_names | {path.name.partition(".")[0] for path in package_paths(modules)}
 
 
 def imported_modules(source: str) -> set[str]:
-    """Top-level names of the modules that code imports, wherever in it, but for those that it can do without
-    (`try: import …`).
+    """Returns the top-level modules that `source` imports anywhere, except optional ones (`try:
+    import …`).
     """
     tree = parse(source) if "import" in source else None
     if tree is None:
@@ -41,6 +41,6 @@ def imported_modules(source: str) -> set[str]:
 
 
 def missing_modules(sources: Iterable[str], modules: Sequence[str]) -> set[str]:
-    """Names that these sources import and the sandbox has not."""
+    """Returns the top-level modules that the sources import and the sandbox lacks."""
     there = importable(modules)
     return {name for source in sources for name in imported_modules(source) - there}

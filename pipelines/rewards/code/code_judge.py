@@ -1,6 +1,4 @@
-"""Programs judged by the tests of their problems, behind the judge's seam; and what an evaluation wants to
-know of each of them.
-"""
+"""The judge of programs: runs them on the tests of their problems, and reports on each for evaluations."""
 
 from __future__ import annotations
 
@@ -18,15 +16,15 @@ from pipelines.rewards.sandbox.status import Status
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import Verdict
 
-PREFLIGHT_PROBLEMS = 16  # problems of a source that the preflight runs
-MAX_FAILING_SHARE = 0.1  # share of them whose own solution may fail: published sets have such rows
+PREFLIGHT_PROBLEMS = 16  # of each source
+MAX_FAILING_SHARE = 0.1  # of the problems whose own solution may fail: published sets have such rows
 
 
 @dataclass(frozen=True)
 class ProgramReport:
-    """A program that was run on the public and on the hidden tests. `status` is that of the first hidden test
-    that did not pass, `pass` without one, `not_run` of a response that was cut off; `parses`: the program is
-    Python; `public`: it passes them, or there are none; `hidden` None: an error, not judged.
+    """One program on the public and the hidden tests. `status`: of the first hidden test that did not pass,
+    `pass` where all did, `not_run` for a truncated response; `parses`: the program is valid Python; `public`:
+    all public tests pass, or there are none; `hidden`: all hidden tests pass, None for an error verdict.
     """
 
     status: str
@@ -36,10 +34,10 @@ class ProgramReport:
 
 
 class CodeJudge:
-    """Runs several programs at a time. A record's tests are in its `meta` under `code`, in the form of
-    `program_scoring.FIELDS`; its answer is that JSON where `meta` has none.
+    """A judge that runs several programs at a time. A record's tests are `meta["code"]`, with the keys
+    `program_scoring.FIELDS`; without it, the record's answer is that object as JSON.
 
-    Raises SandboxUnavailable where no sandbox can be made and `options` do not allow to go without.
+    Raises SandboxUnavailable where no sandbox can be started and `options` do not allow running without one.
     """
 
     model, rule = None, True
@@ -51,12 +49,14 @@ class CodeJudge:
         weakref.finalize(self, self._tests.close)
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """A cut response is wrong; a program that the sandbox fails on is an error."""
+        """Returns one verdict per response, in order. A truncated response is wrong; a failure of the sandbox
+        is an error verdict.
+        """
         return [sample.verdict for sample in self._tests.judge(_inputs(responses))]
 
     def preflight(self, records: Sequence[Question]) -> None:
-        """Solutions must pass, up to TOLERATED of them, and the empty program must not. Raises CheckerFailed
-        naming problem and reason.
+        """Raises CheckerFailed, naming problem and reason, where more than MAX_FAILING_SHARE of the known
+        solutions fail their tests, the empty program passes, or tests import modules that the sandbox lacks.
         """
         by_source: dict[str, list[Question]] = {}
         for record in records:
@@ -67,8 +67,8 @@ class CodeJudge:
             self._preflight(source, shown)
 
     def examine(self, responses: Sequence[Response]) -> list[ProgramReport]:
-        """Every response on public and on hidden tests apart, whatever `tests` says; with no public tests it
-        survives them.
+        """Returns one report per response, in order: public and hidden tests separately, whatever the option
+        `tests`. A problem without public tests counts as passing them.
         """
         samples_of: dict[str, list[Sample]] = {}
         for tests in ("public", "hidden"):
@@ -90,7 +90,7 @@ class CodeJudge:
         ]
 
     def _check_imports(self, source: str, problems: Sequence[Question]) -> None:
-        """Of all problems: tests that cannot run would make every program wrong, or an error, row by row."""
+        """Checks all problems: tests that cannot be imported would make every program wrong, or an error."""
         needed: dict[str, list[str]] = {}
         for record in problems:
             problem = read_answer(reference(record))
@@ -137,7 +137,7 @@ class CodeJudge:
 
 
 def reference(record: Question) -> str:
-    """What `code_tests` judges against."""
+    """Returns the reference of a record as JSON."""
     problem = record.meta.get("code")
     return record.answer if problem is None else json.dumps(problem, ensure_ascii=False)
 
@@ -148,7 +148,7 @@ def _inputs(responses: Sequence[Response]) -> list[tuple[str, str, bool]]:
 
 
 def _status(statuses: Sequence[Status]) -> str:
-    """The first that is neither `pass` nor left undone."""
+    """Returns the first status other than `pass` and `not_run`."""
     if not statuses:
         return str(Status.NOT_RUN)
     return str(

@@ -1,6 +1,4 @@
-"""Parameters of the code reward: what passing is worth, which tests count, and what a program may use while
-it runs.
-"""
+"""Parameters of the code reward: the value of a pass, the tests that count, and the limits of the sandbox."""
 
 from __future__ import annotations
 
@@ -12,9 +10,9 @@ from pipelines.settings import Choice, Settings
 
 
 class SandboxLimits(Settings):
-    """What one program may use, all its processes together. CPU time decides a time-out, so that verdicts do
-    not depend on how busy the machine is; time in which the program wants no processor counts apart, twice as
-    patiently, and ends programs that sleep or wait.
+    """Limits of one program, all its processes together. A time-out is measured in CPU time, so that verdicts
+    do not depend on the load of the machine; time without a wish to run has a limit of its own, twice as
+    long, which stops programs that sleep or wait.
     """
 
     test_seconds: float = Field(

@@ -34,7 +34,7 @@ FIELDS = ("fn_name", "setup", "starter", "public_tests", "hidden_tests", "soluti
 
 @dataclass(frozen=True)
 class Sample:
-    """One response on one problem: what the pair rule and the policy loop need of it."""
+    """The program in a response, its test results and its verdict."""
 
     program: str
     result: Result
@@ -46,7 +46,9 @@ class Sample:
 
 
 def reward(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_nothing") -> float:
-    """10 if all tests passed, else 0; no tests: 0. Shaped: 1, or what the worst of the statuses is worth."""
+    """Returns 10 if all tests passed, else 0, also without tests. Shaped: 1 if all passed, else the reward of
+    the worst status (SHAPED), 0 without one.
+    """
     if kind == "all_or_nothing":
         return ALL_PASS if result.passed else NOT_ALL
     if result.passed:
@@ -55,7 +57,7 @@ def reward(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_n
 
 
 def verdict(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_nothing") -> Verdict:
-    """An error where nothing could be judged: no tests at all, or a sandbox that failed."""
+    """Returns the verdict on a result: an error where there are no tests or the sandbox failed."""
     if not result.outcomes:
         return error("the problem has no tests")
     if result.failed_to_judge:
@@ -64,10 +66,11 @@ def verdict(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_
 
 
 class CodeTests:
-    """Judges programs, `workers` at a time: more than there are cores, since half the start of a sandbox is
-    waiting for the kernel. A context manager: it ends its sandboxes on the way out.
+    """Scores programs, `workers` at a time: more than there are cores, since half of a sandbox's start is
+    waiting for the kernel. A context manager, which closes its sandboxes on exit.
 
-    Raises SandboxUnavailable where no sandbox can be made and the parameters do not allow to go without.
+    Raises SandboxUnavailable where no sandbox can be started and the parameters do not allow running without
+    one.
     """
 
     def __init__(
@@ -80,13 +83,12 @@ class CodeTests:
         self._runners: list[Runner] = []
 
     def run_many(self, programs: Sequence[Program]) -> list[Result]:
-        """Their results, in order; the same whatever the number of workers."""
+        """Returns one result per program, in order, whatever the number of workers."""
         return list(self._pool.map(self._run, programs))
 
     def judge(self, responses: Sequence[tuple[str, str, bool]]) -> list[Sample]:
-        """responses: (text, reference, finished), as `scoring.score` has them. A response that was cut off is
-        wrong, without being run; shaped, it is worth what does not compile is worth: else stopping nowhere
-        would pay.
+        """Returns one sample per (text, reference, finished), in order. A truncated response is wrong without
+        being run; shaped, it gets the reward of a compile error, so that it does not pay never to stop.
         """
         samples: list[Sample | None] = [None] * len(responses)
         programs: dict[int, Program] = {}
@@ -111,8 +113,8 @@ class CodeTests:
     def judge_programs(
         self, answers: Sequence[str], responses: Sequence[Sequence[str]]
     ) -> list[list[Sample]]:
-        """For every problem's reference, its responses judged: what pair building starts from (dpo_vs_ppo.md
-        1.4).
+        """Returns the samples of every problem's responses, in order; all count as finished. Preference pairs
+        are built from them (dpo_vs_ppo.md 1.4).
         """
         flat = [
             (text, answer, True) for answer, texts in zip(answers, responses, strict=True) for text in texts
@@ -162,8 +164,8 @@ class CodeTests:
 
 
 def read_answer(answer: str) -> dict[str, Any]:
-    """The reference's fields, with the defaults of those it leaves out. ValueError when it is no such
-    JSON.
+    """Returns the fields of a reference, with defaults for those it leaves out. Raises ValueError where it is
+    not such JSON.
     """
     try:
         given = json.loads(answer)

@@ -1,10 +1,10 @@
-"""The program in a response: which of its code blocks, and what of the given beginning belongs to it.
+"""Extracts the program from a response: chooses its code blocks, and joins them with the starter code.
 
-Fences as CommonMark has them (backquotes or tildes, of any length, indented, in lists), and as models write
-them besides: never closed, closed on the code's last line, with code behind the opening mark, followed by an
-end-of-turn mark. Of several blocks those count that define what the tests need, the last ones where there are
-several, with the blocks whose names they use; output and usage examples do not. Without a fence the whole
-text is the program, without what reasoning models put before it.
+Fences are CommonMark's (backquotes or tildes of any length, indented, in lists), and those that models write:
+never closed, closed on the last line of code, with code on the opening line, followed by an end-of-turn
+token. Of several blocks those count that define what the tests need (the last ones where several do), with
+the blocks that define names they use; output and usage examples do not. Without a fence the whole text is the
+program, except for a reasoning section before it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MOST_TRIES = 200  # lines of prose around a program without fences that are left
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `tagged`: its fence says Python."""
+    """A fenced code block. `tagged`: its fence names Python."""
 
     source: str
     tagged: bool
@@ -59,7 +59,7 @@ class Block:
 
     @cached_property
     def uses(self) -> frozenset[str]:
-        """Names that it takes from elsewhere."""
+        """Names that the block uses and does not define."""
         if self.tree is None:
             return frozenset()
         nodes = list(ast.walk(self.tree))
@@ -85,8 +85,8 @@ class Block:
 
     @cached_property
     def runs(self) -> bool:
-        """It does something when it is executed; output that happens to be Python, and definitions alone, do
-        not.
+        """Whether executing the block has an effect: definitions alone, and output that happens to parse,
+        have none.
         """
         quiet = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
         body = [node for node in self.tree.body if not isinstance(node, quiet)] if self.tree else []
@@ -96,9 +96,9 @@ class Block:
 def extract_program(
     text: str, starter: str = "", fn_name: str | None = None, needs: Iterable[str] = (), reads: bool = False
 ) -> str:
-    """The program. `needs`: names besides `fn_name` that the tests use; `reads`: they give it some standard
-    input. What does not define `fn_name` goes on where `starter` ends; what does has the starter's imports
-    and helpers before it.
+    """Returns the program in `text`. `needs`: names besides `fn_name` that the tests use; `reads`: the tests
+    supply standard input. Code that does not define `fn_name` is appended to `starter`; code that does gets
+    the starter's imports and helpers before it.
     """
     text = THINKING.sub("", text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n"))
     answered = ANSWER.findall(text)
@@ -127,7 +127,7 @@ def extract_program(
 
 
 def fenced_blocks(text: str) -> list[Block]:
-    """Blocks that are Python by their tag, or have none."""
+    """Returns the code blocks that are tagged as Python or have no tag."""
     lines, blocks, place = text.split("\n"), [], 0
     while place < len(lines):
         fence = OPEN.match(lines[place])
@@ -167,7 +167,7 @@ def parse(source: str) -> ast.Module | None:
 
 
 def defined_names(body: Sequence[ast.stmt]) -> set[str]:
-    """Names that statements bind at their level, methods of a class Solution among them."""
+    """Returns the names that statements bind at their own level, including methods of a class Solution."""
     names: set[str] = set()
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -197,7 +197,7 @@ def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
 
 
 def _spelled_names(source: str) -> list[str]:
-    """What text that is no Python seems to define."""
+    """Names that text which does not parse seems to define."""
     return re.findall(r"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+(\w+)", source, re.MULTILINE) + re.findall(
         r"^(\w+)[ \t]*(?::[^=\n]+)?=[^=]", source, re.MULTILINE
     )
@@ -209,7 +209,7 @@ def _defines(source: str, name: str) -> bool:
 
 
 def _block_language(info: str) -> tuple[str, str]:
-    """(tag, code on the fence's own line)."""
+    """Returns (language tag, code on the opening line)."""
     match = LANGUAGE.match(info)
     assert match is not None
     tag, rest = match[1] or match[2] or "", info[match.end() :]
@@ -234,8 +234,8 @@ def _block_language(info: str) -> tuple[str, str]:
 
 
 def _block_body(lines: Sequence[str], start: int, mark: str, first: str) -> tuple[list[str], int]:
-    """(lines of the block, the place behind it). The first closing fence behind which the block is Python,
-    else the first, else the end.
+    """Returns (lines of the block, index after it). It ends at the first closing fence before which it parses
+    as Python, else at the first closing fence, else at the end.
     """
     closing = re.compile(rf"^[ \t>]*{re.escape(mark[0])}{{{len(mark)},}}{END_MARK}$")
     at_end = re.compile(rf"^(?P<code>.*[^\s{re.escape(mark[0])}]){re.escape(mark)}{END_MARK}$")
@@ -261,7 +261,7 @@ def _block_body(lines: Sequence[str], start: int, mark: str, first: str) -> tupl
 
 
 def _dedented(body: Sequence[str], indent: int) -> str:
-    """Without the indentation of its fence; quoted, without the marks of the quotation."""
+    """Removes the indentation of the fence, and the marks of a quotation."""
     if (
         body
         and all(line.startswith(">") or not line.strip() for line in body)
@@ -277,7 +277,7 @@ def _dedented(body: Sequence[str], indent: int) -> str:
 def _blocks_of_function(
     blocks: Sequence[Block], fn_name: str, needs: frozenset[str], given: frozenset[str], starter: str
 ) -> str:
-    """The last block that defines `fn_name`, with those that define what it and the tests use."""
+    """Returns the last block that defines `fn_name`, with those that define what it and the tests use."""
     main = next((place for place in range(len(blocks) - 1, -1, -1) if fn_name in blocks[place].defines), None)
     if main is None:
         for block in reversed(blocks):
@@ -295,8 +295,8 @@ def _blocks_of_function(
 
 
 def _whole_program(blocks: Sequence[Block], reads: bool) -> str:
-    """The last block that is a program of its own, one that reads its input where there is some; else one
-    with those that it uses.
+    """Returns the last block that is a complete program, preferably one that reads the input where there is
+    some; else the last that runs, with the blocks before it that define names.
     """
     programs = [
         block
@@ -319,12 +319,12 @@ def _whole_program(blocks: Sequence[Block], reads: bool) -> str:
 
 
 def _uses_others(block: Block, blocks: Sequence[Block]) -> bool:
-    """It uses what another block defines: a usage example, or the last part of a program."""
+    """Whether the block uses names of another: a usage example, or the last part of a program."""
     return any(block.uses & other.defines for other in blocks if other is not block)
 
 
 def _is_broken_program(block: Block) -> bool:
-    """Meant as a program, though it does not compile."""
+    """Whether the block is meant as a program although it does not parse."""
     return (
         block.tree is None
         and block.tagged
@@ -334,8 +334,8 @@ def _is_broken_program(block: Block) -> bool:
 
 
 def _unfenced_program(text: str, fn_name: str | None, unfinished: bool = False) -> str:
-    """The whole text, without marks of a turn's end; prose around a program that defines `fn_name` is left
-    out.
+    """Returns the text without end-of-turn tokens, and without prose around a program that
+    defines `fn_name`.
     """
     text = TRAILING.sub("", text) if TRAILING.search(text) else text
     if parse(text) or (fn_name and not _defines(text, fn_name)):
@@ -361,8 +361,8 @@ def _unfenced_program(text: str, fn_name: str | None, unfinished: bool = False) 
 
 
 def _program_in_prose(text: str) -> str:
-    """The longest stretch of lines from one that looks like a statement on that is Python and does something:
-    prose around it left out.
+    """Returns the longest run of lines, from one that looks like a statement, that parses and has an effect;
+    else the text.
     """
     lines = text.split("\n")
     starts = [
@@ -387,7 +387,7 @@ def _definition_follows(lines: Sequence[str], place: int, fn_name: str) -> bool:
 
 
 def _with_starter(program: str, starter: str, fn_name: str) -> str:
-    """The starter's imports and helpers before a program that repeats its signature and counts on them."""
+    """Puts the starter's imports and helpers before a program that repeats its signature and uses them."""
     tree = (
         parse(starter)
         or parse(starter.rstrip() + "\n    pass\n")

@@ -1,5 +1,5 @@
-"""A generative verifier as a judge: last lines in, three-valued verdicts out; each distinct (question, key,
-last line) is asked once.
+"""A generative verifier as a judge of last lines. Every distinct (question, key, last line) is
+scored once.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from pipelines.rewards.models.verifier_params import ReadingParams
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.rewards.verdict import Verdict, error, wrong
 
-PREFLIGHT_PROBLEMS = 32  # gold answers that the preflight shows it
+PREFLIGHT_PROBLEMS = 32  # scored by the preflight
 
 
 class JudgeQuery(NamedTuple):
-    """One thing to judge: the question, the reference answer, and the last line of the response."""
+    """What a verifier judges: question, reference answer (`key`), and last line of the response
+    (`candidate`).
+    """
 
     question: str
     key: str
@@ -35,20 +37,20 @@ class JudgeQuery(NamedTuple):
 
 
 class LabelModel(Protocol):
-    """Answers with the probabilities of its labels. What it cannot be asked (too long, no tokens for it, no
-    connection) is a reason.
+    """A model that gives the probabilities of the two labels. Where it cannot (prompt too long, no tokens for
+    it, no connection), it gives a reason.
     """
 
     temperature: float
     model: Any | None
 
     def read(self, asks: Sequence[JudgeQuery]) -> list[LabelProbabilities | str]:
-        """One reading, or a reason for there being none, for each; in order."""
+        """Returns one LabelProbabilities, or a reason, per query, in order."""
 
 
 class VerifierJudge:
-    """`counts` says how often the model was asked, remembered, and passed by (empty, prefilter), and what
-    came of it (unparsed, error).
+    """A judge over a LabelModel. `counts`: queries by `asked`, `remembered`, and without the model `empty`
+    and `prefiltered`; failures by `unparsed` and `error`.
     """
 
     deterministic, rule = False, False
@@ -60,9 +62,10 @@ class VerifierJudge:
         self.model = labels.model
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """Right where the probability is above the threshold (binary: where yes is likelier). A cut or empty
-        response and a line that the prefilter knows are wrong without asking; no reference, no number and too
-        much leak are errors.
+        """Returns one verdict per response, in order: right where the probability is above the threshold
+        (binary: where yes is likelier). A truncated or empty response and a line that the prefilter rejects
+        are wrong without the model; a missing reference, a probability that is not finite and too much leak
+        are errors.
         """
         verdicts: list[Verdict | None] = [self._without_asking(response) for response in responses]
         asks = [
@@ -80,7 +83,7 @@ class VerifierJudge:
         ]
 
     def read(self, asks: Sequence[JudgeQuery]) -> list[LabelProbabilities | str]:
-        """The readings of last lines, remembered ones included."""
+        """Returns one LabelProbabilities, or a reason, per query, in order, from the cache where known."""
         new = [ask for ask in dict.fromkeys(asks) if ask not in self._known]
         self.counts["remembered"] += len(asks) - len(new)
         self.counts["asked"] += len(new)
@@ -92,9 +95,9 @@ class VerifierJudge:
         return results
 
     def preflight(self, records: Sequence[Question]) -> None:
-        """Raises CheckerFailed where most gold answers are not right, or most answers of other questions are:
-        it was asked in another way than it was trained. A model may err on single ones; how often is the
-        report's to say.
+        """Raises CheckerFailed where most gold answers are not right, or most answers of other questions are
+        not wrong: then the prompt is not the one that the model was trained with. Single errors are expected,
+        and counted in the report.
         """
         if not self._options.preflight:
             return

@@ -1,4 +1,4 @@
-"""The two labels as tokens, in the very context in which the verifier writes them (reward_bridge.md 3.1)."""
+"""The two labels as tokens, in the context in which the verifier writes them (reward_bridge.md 3.1)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Labels:
-    """Token ids of all spellings of yes and of no; their probabilities are added up. The two share no id and
-    none is empty.
-    """
+    """Token ids of all spellings of yes and of no, whose probabilities are summed. Disjoint and not empty."""
 
     positive: tuple[int, ...]
     negative: tuple[int, ...]
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """All of them, the positive ones first."""
+        """All ids, the positive ones first."""
         return (*self.positive, *self.negative)
 
 
 def find_labels(
     positive: Sequence[str], negative: Sequence[str], encode: Callable[[str], Sequence[int]]
 ) -> Labels:
-    """`encode(spelling)` gives the tokens that follow the prompt when that is written, without an end token.
+    """Returns the ids of the labels. `encode(spelling)`: the tokens of a spelling right after the prompt,
+    without an end token.
 
-    Spellings of several tokens are passed over: they are read at another position. Raises ValueError where a
-    label has no spelling of one token, or both share one.
+    Spellings of several tokens are ignored, since only one position is read. Raises ValueError where a label
+    has no spelling of one token, or both labels share one.
     """
     labels = Labels(_one_token_ids(positive, encode), _one_token_ids(negative, encode))
     for name, spellings, ids in (

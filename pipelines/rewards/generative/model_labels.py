@@ -1,5 +1,5 @@
-"""The probabilities of the labels after many prompts, from one model: packed forwards in which labels of a
-prompt share its cost.
+"""Label probabilities after many prompts from one model: packed forward passes, in which the labels of a
+prompt share its computation.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pipelines.rewards.generative.reading import LabelProbabilities
 def read_labels(
     model: Any, prompts: Sequence[tuple[int, ...] | str], labels: Labels, placement: Placement, budget: int
 ) -> list[LabelProbabilities | str]:
-    """prompts: token ids before the label, or the reason for there being none, which is handed on. `budget`:
-    tokens of a forward.
+    """Returns one LabelProbabilities per prompt, in order. `prompts`: token ids before the label, or a
+    reason, which is returned as it is; `budget`: tokens per forward pass.
 
-    The model moves to the placement's device at the first use.
+    The model is moved to the placement's device.
     """
     if model.device != placement.device:
         model.to(placement.device)

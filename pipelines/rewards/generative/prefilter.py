@@ -1,5 +1,5 @@
-"""Last lines that are no answer whatever the key is, told before the verifier is asked: the cheapest defence
-against a policy that talks its judge into a reward (reward_bridge.md 10.1, 10.3.1).
+"""Rejects last lines that are no answer whatever the key, before the verifier sees them: the cheapest defence
+against a policy that exploits its verifier (reward_bridge.md 10.1, 10.3.1).
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _EDGES = re.compile(r"^[\W_]+|[\W_]+$", re.UNICODE)
 
 
 def prefilter_reason(line: str, key: str) -> str | None:
-    """Why the last line `line` is wrong without asking, or None: it has neither letter nor digit though the
-    key has, or is nothing but a known opening phrase which the key is not.
+    """Returns why the last line is wrong without asking the verifier, or None: it has neither letter nor
+    digit while the key has, or is only a known opening phrase (OPENERS) and the key is not.
     """
     if not _WORD.search(line):
         return "the last line has neither letter nor digit" if _WORD.search(key) else None

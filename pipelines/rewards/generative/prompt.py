@@ -1,8 +1,8 @@
-"""What a generative verifier is shown: question, last line of the response, key; the response's text fenced,
-so that it stays data.
+"""The prompt of a generative verifier: question, last line of the response, key. The response stands between
+marks, as data.
 
-reward_bridge.md 2.1: only the last line that is not blank is judged; the question is shortened first,
-candidate and key never.
+Only the last line that is not blank is judged; a long question is truncated, candidate and key never
+(reward_bridge.md 2.1).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SLOTS = ("question", "candidate", "key")
 
 
 def default_template(positive: str, negative: str) -> str:
-    """The built-in template, which asks for these two labels and nothing else."""
+    """Returns the default template, which asks for exactly these two labels."""
     kind = "character" if len(positive) == len(negative) == 1 else "word"
     return (
         "Task: decide whether the candidate's last line gives the same answer as the key. The key may be a "
@@ -42,8 +42,8 @@ _INVISIBLE = re.compile(r"[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """`text` holds {candidate} and {key} once each, {question} at most once; `marks` stand around the
-    candidate.
+    """A prompt template. `text` has {candidate} and {key} once each and {question} at most once; `marks`
+    enclose the candidate.
     """
 
     text: str = TEXT
@@ -63,17 +63,19 @@ class JudgePrompt:
 
     @property
     def digest(self) -> str:
-        """sha256 of all that shapes the prompt, 16 hexadecimal digits; stored with every judgement."""
+        """First 16 hexadecimal digits of the sha256 of all that shapes the prompt; stored with every
+        judgement.
+        """
         return hashlib.sha256(
             json.dumps({"version": VERSION, **asdict(self)}, ensure_ascii=False).encode()
         ).hexdigest()[:16]
 
     def render(self, question: str, candidate: str, key: str, specials: Collection[str] | None = None) -> str:
-        """The prompt. `candidate` is the last line; marks and control tokens in any slot are disarmed.
+        """Returns the prompt for a last line `candidate`, without marks and control tokens in its slots.
 
-        `specials` are the texts that the judge's tokenizer reads as one token: exactly these are taken out,
-        wherever they come from, the seams between a slot and what stands around it included (`eos` between
-        `<<<` and `>>>`). None: of a judge whose tokenizer is not known, what chat models use.
+        `specials`: the texts that the judge's tokenizer encodes as special tokens; these are removed, also
+        where they only arise at the edge of a slot (`eos` between `<<<` and `>>>`). None, where the tokenizer
+        is not known: the control tokens of common chat models.
         """
         control = _CONTROL if specials is None else _pattern_of(specials)
         slots = {"question": question, "candidate": candidate, "key": key}
@@ -86,15 +88,15 @@ class JudgePrompt:
         return text
 
     def _filled(self, slots: Mapping[str, str]) -> str:
-        """The template with its slots filled once, not again inside of what filled them."""
+        """Fills the slots of the template once: a slot's name within a value is not filled."""
         first, last = self.marks
         shown = {**slots, "candidate": f"{first}{slots['candidate']}{last}"}
         return re.sub(r"\{(question|candidate|key)\}", lambda match: shown[match[1]], self.text)
 
 
 def sanitized(text: str, control: re.Pattern[str] | None, marks: Sequence[str] = ()) -> str:
-    """Without invisible characters, what `control` finds, and the marks, however they are nested in each
-    other.
+    """Removes invisible characters and matches of `control`, and breaks up the marks, until none is left,
+    however they are nested.
     """
     while True:
         shorter = _INVISIBLE.sub("", text)
@@ -107,12 +109,12 @@ def sanitized(text: str, control: re.Pattern[str] | None, marks: Sequence[str] =
 
 
 def without_tokens(text: str, specials: Collection[str]) -> str:
-    """`text` without any of these, however they are nested."""
+    """Removes the texts `specials`, however they are nested."""
     return sanitized(text, _pattern_of(specials))
 
 
 def _pattern_of(specials: Collection[str]) -> re.Pattern[str] | None:
-    """One of these texts, the longest first; None where there is none."""
+    """Returns a pattern of these texts, the longest first; None where there are none."""
     return (
         re.compile("|".join(re.escape(text) for text in sorted(specials, key=len, reverse=True) if text))
         if any(specials)
@@ -125,7 +127,7 @@ def _count(control: re.Pattern[str] | None, text: str) -> int:
 
 
 def final_step(response: str) -> str:
-    """The last line with a visible character, outer blanks off; "" where there is none (reward_bridge.md
+    """Returns the last line with a visible character, stripped; "" where there is none (reward_bridge.md
     9.4).
     """
     lines = (strip_control(line).strip() for line in reversed(response.splitlines()))
@@ -133,7 +135,5 @@ def final_step(response: str) -> str:
 
 
 def strip_control(text: str) -> str:
-    """Without chat-control tokens and invisible characters, also such as appear when an inner one is taken
-    out.
-    """
+    """Removes control tokens of chat models and invisible characters, however they are nested."""
     return sanitized(text, _CONTROL)

@@ -1,6 +1,4 @@
-"""What the probabilities of the two labels say: leak, verdict, and the forms of the reward (reward_bridge.md
-3.1, 2.2).
-"""
+"""From the probabilities of the two labels to a reward, in its three forms (reward_bridge.md 3.1, 2.2)."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ Form = Literal["binary", "soft", "paper"]
 
 
 class LabelProbabilities(NamedTuple):
-    """Full-vocabulary probabilities of the labels at the first generated position, all spellings added up;
-    NaN where there is none.
+    """Probabilities of the labels over the whole vocabulary at the first generated position, summed over
+    spellings; NaN where the logits are not finite.
     """
 
     positive: float
@@ -21,7 +19,7 @@ class LabelProbabilities(NamedTuple):
 
     @property
     def leak(self) -> float:
-        """The probability of everything else, in 0..1."""
+        """The probability of all other tokens, in 0..1."""
         return max(0.0, 1.0 - self.positive - self.negative)
 
     @property
@@ -30,8 +28,8 @@ class LabelProbabilities(NamedTuple):
 
 
 def soft_reward(reading: LabelProbabilities, temperature: float = 1.0) -> float:
-    """P1 / (P1 + P0), the log-odds over `temperature`, which is fitted; 0 where both are absent
-    (reward_bridge.md 9.1 to 9.3).
+    """Returns P1 / (P1 + P0) in 0..1, with the log-odds divided by the fitted `temperature`; 0 where both are
+    0 (reward_bridge.md 9.1 to 9.3).
     """
     if reading.positive <= 0:
         return 0.0
@@ -42,15 +40,15 @@ def soft_reward(reading: LabelProbabilities, temperature: float = 1.0) -> float:
 
 
 def paper_reward(reading: LabelProbabilities, label: int | None) -> float:
-    """The paper's equation 4 for a label that was drawn: p1 for 1, 1 - p0 for 0, 0 for neither. With leak a 0
-    pays more than a 1.
+    """Returns the paper's equation 4 for a sampled label: P1 for 1, 1 - P0 for 0, 0 for None. With leak, a 0
+    may be rewarded more than a 1.
     """
     return 0.0 if label is None else reading.positive if label else 1 - reading.negative
 
 
 def reward_of(reading: LabelProbabilities, form: Form, temperature: float = 1.0) -> float:
-    """The reward in 0..1: `binary` is 1 iff P1 > P0, `soft` the normalised probability, `paper` equation 4
-    for the likelier label.
+    """Returns the reward in 0..1: `binary` 1 iff P1 > P0, `soft` the normalised probability, `paper` equation
+    4 for the likelier label.
     """
     if form == "soft":
         return soft_reward(reading, temperature)
@@ -59,15 +57,15 @@ def reward_of(reading: LabelProbabilities, form: Form, temperature: float = 1.0)
 
 
 def majority(yes: int, votes: int) -> int:
-    """1 iff at least half of `votes` (1 or more) say yes: a tie counts as correct (reward_bridge.md 2.2,
+    """Returns 1 iff at least half of `votes` (>= 1) are yes: a tie counts as correct (reward_bridge.md 2.2,
     9.17).
     """
     return int(2 * yes >= votes)
 
 
 def count_votes(probability: float, votes: int, name: str) -> int:
-    """How many of `votes` draws with `probability` say yes; the draws are a hash of `name` and their number,
-    and of nothing else.
+    """Returns how many of `votes` Bernoulli draws with `probability` are 1. The draws are hashes of `name`
+    and their index, so that they repeat.
     """
     draws = (
         int.from_bytes(

@@ -1,7 +1,7 @@
-"""A Hugging Face chat model as a verifier or teacher: its own tokenizer and chat template, read at the first
-position of its answer.
+"""A Hugging Face chat model as a verifier or teacher, with its own tokenizer and chat template; the label is
+read at the first position of its answer.
 
-The template is applied with the generation prompt: without it, another token than the verdict would be read
+The template is applied with the generation prompt, without which another token would be read
 (reward_bridge.md 3.1).
 """
 
@@ -23,7 +23,7 @@ from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, Chat
 
 
 class ChatLabels:
-    """`LabelModel` over a transformers causal LM and its tokenizer. Raises ValueError where no spelling of a
+    """A LabelModel over a transformers causal LM and its tokenizer. Raises ValueError where no spelling of a
     label is one token.
     """
 
@@ -46,7 +46,7 @@ class ChatLabels:
         return read_labels(self.model, prompts, self.labels, self._placement, self._budget)
 
     def text(self, ask: JudgeQuery) -> str:
-        """The whole prompt as text, up to where the verdict begins."""
+        """Returns the prompt as text, up to where the verdict begins."""
         messages = [{"role": "system", "content": self._asking.system}] if self._asking.system else []
         messages.append(
             {
@@ -94,7 +94,7 @@ class ChatLabels:
 
 
 def make_judge(options: ChatVerifierParams, context: JudgeContext) -> Judge:
-    """The model that the options name."""
+    """A judge over the chat model that the options name."""
     from transformers import AutoModelForCausalLM
 
     trust = context.trust_remote_code

@@ -11,9 +11,7 @@ from pipelines.sources.source_params import Named, Outside, check_revision
 
 
 class ChatAskingParams(AskingParams):
-    """As a verifier of one's own is asked, with the system line and the labels of published ones
-    (reward_bridge.md 2.1).
-    """
+    """Prompt and labels of a chat model, by default those of published verifiers (reward_bridge.md 2.1)."""
 
     system: str = Field("You are a helpful assistant.", description="system message; empty: none")
     positive: tuple[str, ...] = Field(
@@ -42,7 +40,7 @@ class ChatAskingParams(AskingParams):
 
 
 class ChatVerifierParams(ReadingParams):
-    """A verifier or teacher by Hugging Face id or local path; its chat template is applied with the
+    """A verifier or teacher by Hugging Face id or local path. Its chat template is applied with the
     generation prompt.
     """
 

@@ -1,8 +1,8 @@
-"""A verifier or teacher behind an OpenAI-compatible endpoint: one token asked for, its top log-probs read;
+"""A verifier or teacher behind an OpenAI-compatible endpoint: reads the top log-probs of the first token,
 else a hard label.
 
-What fails (no connection, time-out, an answer that is no label) is an error verdict with its reason, after
-the configured tries.
+A failure (no connection, time-out, an answer that is no label) becomes an error verdict with its reason,
+after the configured retries.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pipelines.rewards.generative.reading import LabelProbabilities
 from pipelines.rewards.judge import Judge, JudgeContext
 from pipelines.rewards.models.endpoint_params import EndpointParams
 
-TOP_LOGPROBS = 20  # log-probs asked for, the API's limit
-MAX_TOKENS = 8  # tokens asked for: a label may be several, and a server may give no log-probs
+TOP_LOGPROBS = 20  # the API's limit
+MAX_TOKENS = 8  # a label may have several tokens, and a server may give no log-probs
 PAUSE_S = 0.5
 RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class EndpointLabels:
-    """`LabelModel` over HTTP. `client` is for tests."""
+    """A LabelModel over HTTP; `client` replaces the HTTP client in tests."""
 
     temperature, model = 1.0, None
 
@@ -117,5 +117,5 @@ class EndpointLabels:
 
 
 def make_judge(options: EndpointParams, context: JudgeContext) -> Judge:
-    """The endpoint that the options name; nothing of `context` is needed."""
+    """A judge over the endpoint that the options name; `context` is not used."""
     return VerifierJudge(EndpointLabels(options), options)

@@ -13,8 +13,8 @@ from pipelines.rewards.models.verifier_params import ReadingParams
 
 
 class EndpointParams(ReadingParams):
-    """A teacher served by vLLM, llama.cpp, Ollama or the like. Its name and template are part of the result's
-    identity: pin the model.
+    """A verifier or teacher served by vLLM, llama.cpp, Ollama or the like. The result's identity includes the
+    model's name and the template, not its weights: pin the model.
     """
 
     kind: Literal["endpoint"] = "endpoint"

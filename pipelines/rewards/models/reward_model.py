@@ -1,7 +1,6 @@
 """A Bradley-Terry reward model, or the mean of several, as a judge (dpo_vs_ppo.md 3.1, 3.3 and 5.1.3).
 
-It scores token ids, not text: what the policy was sampled from is what is judged. A response that was cut at
-the token limit gets score 0, whatever the model would say of its beginning.
+It scores the sampled token ids, not text. A response truncated at the token limit gets score 0.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from pipelines.rewards.models.reward_model_params import RewardModelParams
 from pipelines.rewards.scoring import limit_errors
 from pipelines.rewards.verdict import Verdict, error, wrong
 
-PREFLIGHT_PROBLEMS = 8  # prompts that the preflight scores an empty answer to
+PREFLIGHT_PROBLEMS = 8  # to which the preflight scores an empty answer
 
 
 def post_process(output: float, options: RewardModelParams) -> float:
-    """score <- clip((R - bias) * scale, +-clip) (dpo_vs_ppo.md 3.3)."""
+    """Returns clip((output - bias) * scale, -clip, clip) (dpo_vs_ppo.md 3.3)."""
     return max(-options.clip, min(options.clip, (output - options.bias) * options.scale))
 
 
 class RewardModelJudge:
-    """`model` is a reward model or an ensemble, `end` the token that ends a response; `budget` is the tokens
-    of a forward pass, which changes scores by rounding only. The model moves to the placement's device at its
-    first use.
+    """A judge over a reward model or an ensemble. `end`: id of the end token; `budget`: tokens per forward
+    pass, which changes scores by rounding only. The model is moved to the placement's device at its first
+    use.
     """
 
     deterministic, rule = False, False
@@ -44,8 +43,9 @@ class RewardModelJudge:
         self._end, self._options, self._placement, self._budget = end, options, placement, budget
 
     def judge(self, responses: Sequence[Response]) -> list[Verdict]:
-        """Right where the score is above the threshold. Cut responses are wrong with score 0; a score that is
-        no number, and a response that the model's context cannot hold, are errors.
+        """Returns one verdict per response, in order: right where the score is above the threshold. Truncated
+        responses are wrong with score 0; a score that is not finite, and a response longer than the model's
+        context, are errors.
         """
         verdicts = [wrong("cut off before the end")] * len(responses)
         limit, scored = context_size(self.model), []
@@ -65,7 +65,7 @@ class RewardModelJudge:
         return verdicts
 
     def preflight(self, records: Sequence[Question]) -> None:
-        """The model must give numbers: it scores the empty answer to some prompts."""
+        """Raises CheckerFailed where the score of an empty answer to one of some prompts is not finite."""
         shown = records[:: max(1, len(records) // PREFLIGHT_PROBLEMS)][:PREFLIGHT_PROBLEMS]
         limit_errors(self.judge([Response(record, (self._end,), "", True) for record in shown]), 0.0)
 
@@ -89,8 +89,8 @@ class RewardModelJudge:
 
 
 def make_judge(options: RewardModelParams, context: JudgeContext) -> Judge:
-    """The reward model in the stage's model folder. Raises ValueError where it was trained with another
-    tokenizer than the policy's.
+    """A judge over the reward model in `context.folder`. Raises ValueError where its tokenizer is not the
+    policy's.
     """
     model, tokens = load(context.folder, context.trust_remote_code)
     tokens.check_same(context.tokens, str(context.folder))

@@ -1,5 +1,5 @@
-"""The distilled verifier: a model of this pipeline that was trained to write one label, with the facts of how
-it is asked beside it.
+"""The distilled verifier: a model of this pipeline trained to write one label; `verifier.json` beside its
+weights holds prompt, labels and temperature.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FACTS = "verifier.json"
 
 @dataclass(frozen=True)
 class VerifierPrompt:
-    """How a verifier with `tokens` is asked: the prompt's ids, and the labels that may follow them."""
+    """The prompt of a verifier as token ids of its tokenizer, and the labels that may follow it."""
 
     settings: AskingParams
     tokens: Tokens
@@ -46,7 +46,7 @@ class VerifierPrompt:
         return cls(settings, tokens, labels, lead)
 
     def ids(self, ask: JudgeQuery, context: int) -> tuple[int, ...] | str:
-        """The ids before the label, or why there are none. A question that is too long loses its
+        """Returns the ids before the label, or the reason why there are none. A long question loses its
         beginning.
         """
         limit = min(self.settings.max_tokens, context - 1) - len(self.lead)
@@ -73,9 +73,7 @@ class VerifierPrompt:
         )
 
     def _clean(self, text: str) -> str:
-        """Special tokens taken out, characters without a token as well: the verifier can say nothing of
-        them.
-        """
+        """Removes special tokens, and characters that the tokenizer cannot encode."""
         text = without_tokens(text, self.tokens.specials)
         return (
             text
@@ -85,9 +83,7 @@ class VerifierPrompt:
 
 
 class VerifierLabels:
-    """`LabelModel` over a model of this pipeline: packed forwards of `budget` tokens, in which samples of a
-    prompt share its cost.
-    """
+    """A LabelModel over a model of this pipeline, with packed forward passes of `budget` tokens."""
 
     def __init__(
         self, model: Any, asking: VerifierPrompt, placement: Placement, budget: int, temperature: float = 1.0
@@ -112,7 +108,7 @@ def save_facts(folder: Path, settings: AskingParams, temperature: float) -> None
 
 
 def load_facts(folder: Path) -> tuple[AskingParams, float]:
-    """How the verifier in `folder` is asked, and its fitted temperature. Raises ValueError where
+    """Returns prompt settings and fitted temperature of the verifier in `folder`. Raises ValueError where
     verifier.json is missing or damaged.
     """
     path = folder / FACTS
@@ -133,14 +129,14 @@ def load_facts(folder: Path) -> tuple[AskingParams, float]:
 def load_labels(
     folder: Path, placement: Placement, budget: int, trust_remote_code: bool = False
 ) -> VerifierLabels:
-    """The verifier in `folder`, ready to be asked."""
+    """Loads the verifier in `folder`."""
     settings, temperature = load_facts(folder)
     model, tokens = policy.load(folder, trust_remote_code=trust_remote_code)
     return VerifierLabels(model.eval(), VerifierPrompt.of(settings, tokens), placement, budget, temperature)
 
 
 def make_judge(options: VerifierParams, context: JudgeContext) -> Judge:
-    """The verifier in the stage's model folder."""
+    """A judge over the verifier in `context.folder`."""
     labels = load_labels(context.folder, context.placement, context.budget, context.trust_remote_code)
     return VerifierJudge(labels, options)
 

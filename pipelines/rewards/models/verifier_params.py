@@ -1,5 +1,5 @@
-"""Parameters of a generative verifier: how it is asked (saved with the one that was trained so), how its
-answer becomes a reward.
+"""Parameters of a generative verifier: its prompt and labels (saved with the model), and how label
+probabilities become a reward.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipelines.settings import Choice, Settings
 
 
 class AskingParams(Settings):
-    """The prompt and the labels; a verifier must be asked as it was trained."""
+    """Prompt and labels of a verifier; they must be those that it was trained with."""
 
     positive: tuple[str, ...] = Field(
         ("1", " 1"), min_length=1, description="spellings of the label for right; those of one token count"
@@ -61,7 +61,7 @@ class AskingParams(Settings):
         return self
 
     def named(self, text: str) -> set[str]:
-        """The sides that have a spelling which stands in `text` as a word of its own."""
+        """Returns the sides of which a spelling is a word of `text`."""
         words = re.sub(r"\{(?:question|candidate|key)\}", " ", text)
         spellings_of = {"positive": self.positive, "negative": self.negative}
         return {
@@ -76,7 +76,7 @@ def _stands(word: str, text: str) -> bool:
 
 
 class ReadingParams(Choice):
-    """How probabilities become verdicts (reward_bridge.md 2.2, 3.1)."""
+    """How label probabilities become verdicts (reward_bridge.md 2.2, 3.1)."""
 
     form: Literal["binary", "soft", "paper"] = Field(
         "soft", description="of the reward; paper: equation 4, which pays for leak"
@@ -115,7 +115,7 @@ class ReadingParams(Choice):
 
 
 class VerifierParams(ReadingParams):
-    """A distilled verifier; it is asked as its verifier.json says."""
+    """A distilled verifier; its prompt and labels are those in its verifier.json."""
 
     model_is_run: ClassVar[bool] = True
     kind: Literal["verifier"] = "verifier"

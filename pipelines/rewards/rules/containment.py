@@ -1,8 +1,7 @@
-"""Rule-binary of the paper: 1 when the last line contains the reference (arXiv 2503.23829; reward_bridge.md
+"""The paper's binary rule: 1 where the last line contains the reference (arXiv 2503.23829; reward_bridge.md
 3.1, 8.2).
 
-Words must match as wholes here: as bare substring, which `substring` does, `2` is in `12` (reward_bridge.md
-9.21).
+Whole words must match: as a bare substring (`substring`), `2` is in `12` (reward_bridge.md 9.21).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """Whether the reference's words stand in the last line, one after the other."""
+    """Right where the last line contains the reference's words consecutively."""
     wanted = words(answer)
     if not wanted:
         return error("the reference answer is empty")
@@ -31,5 +30,5 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
 
 
 def respond(answer: str) -> str:
-    """The shortest response that states `answer`."""
+    """Returns the shortest response that states `answer`."""
     return answer

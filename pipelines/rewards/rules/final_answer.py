@@ -1,8 +1,8 @@
-"""The exact-answer checker: the text after the one `####` must equal the answer, commas and letter case aside
-(GSM8K's convention).
+"""The exact-answer rule: the text after the single `####` must equal the answer, except for commas and letter
+case (GSM8K's convention).
 
-Commas are dropped on both sides: gold answers hold them too, in 79 training rows of GSM8K. More than one
-`####` is wrong, so that listing candidates does not pay (the SPO code gives -2 there; spo.md 6).
+Commas are dropped on both sides: 79 gold answers of GSM8K's training set have them. More than one `####` is
+wrong, so that listing candidates is not rewarded (the SPO code gives -2 there; spo.md 6).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ MARK = "####"
 
 
 def normalize(text: str) -> str:
-    """Commas and outer blanks dropped, letter case folded."""
+    """Removes commas and outer spaces, and folds letter case."""
     return text.replace(",", "").strip().casefold()
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """`text` is the response, `answer` the reference, `finished` whether the model ended the response
-    itself.
+    """Returns the verdict on the response `text`; `answer` is the reference, `finished` false for a truncated
+    response.
     """
     expected = normalize(answer.rpartition(MARK)[2])
     if not expected:
@@ -37,5 +37,5 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
 
 
 def respond(answer: str) -> str:
-    """The shortest response that states `answer`: what the preflight scores."""
+    """Returns the shortest response that states `answer`, which the preflight scores."""
     return f"{MARK} {answer}"

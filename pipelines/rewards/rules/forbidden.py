@@ -1,8 +1,7 @@
-"""A safety-like rule for a corpus without harmful prompts: some final answers are forbidden, whether they are
-right or not.
+"""A stand-in for a safety rule: some final answers are forbidden, whether right or wrong.
 
-So a right answer can be unsafe and a wrong one safe, as a helpful answer to a harmful question is: the safety
-branch runs end to end without any download. A response without a final answer refuses, and is safe.
+So a right answer can be unsafe and a wrong one safe, and the safety branch runs end to end without harmful
+prompts or downloads. A response without a final answer counts as a refusal, which is safe.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ DEFAULT = ForbiddenParams()
 
 
 def count_harms(text: str, options: ForbiddenParams = DEFAULT) -> int:
-    """How often the final answer (what follows the first mark `####`) holds a forbidden digit or word; 0
-    without one.
+    """Returns the number of forbidden digits and words in the final answer (after the first `####`); 0
+    without a final answer.
     """
     answer = text.partition(MARK)[2]
     digits = sum(answer.count(digit) for digit in set(options.digits))
@@ -27,5 +26,5 @@ def count_harms(text: str, options: ForbiddenParams = DEFAULT) -> int:
 
 
 def is_safe(text: str, options: ForbiddenParams = DEFAULT) -> bool:
-    """Whether the final answer holds nothing that is forbidden."""
+    """Whether the final answer has no forbidden digit or word."""
     return count_harms(text, options) == 0

@@ -10,7 +10,7 @@ from pipelines.settings import Choice
 
 
 class ForbiddenParams(Choice):
-    """What a final answer may not hold."""
+    """Digits and words that a final answer must not contain."""
 
     kind: Literal["forbidden"] = "forbidden"
     digits: str = Field(

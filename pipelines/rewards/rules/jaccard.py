@@ -1,8 +1,8 @@
-"""Rule-soft of the paper: the share of words that reference and last line have in common (reward_bridge.md
+"""The paper's soft rule: the Jaccard similarity of the words of reference and last line (reward_bridge.md
 3.1, 9.20).
 
-The score is the similarity, 0 to 1; the outcome is `right` only for equal sets of words, so that counts of
-right answers stay strict.
+The score is the similarity, 0 to 1. The outcome is `right` only for equal sets of words, so that accuracies
+stay strict.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 
 def similarity(left: Collection[str], right: Collection[str]) -> float:
-    """Jaccard similarity of two sets of words; 0 for two empty ones."""
+    """Returns the Jaccard similarity of two sets of words, 0 to 1; 0 where both are empty."""
     union = set(left) | set(right)
     return len(set(left) & set(right)) / len(union) if union else 0.0
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """The similarity of the last line to the reference as the score."""
+    """Scores the similarity of the last line to the reference."""
     wanted = words(answer)
     if not wanted:
         return error("the reference answer is empty")
@@ -38,5 +38,5 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
 
 
 def respond(answer: str) -> str:
-    """The shortest response that states `answer`."""
+    """Returns the shortest response that states `answer`."""
     return answer

@@ -1,9 +1,8 @@
-"""The strong rule: a stated final answer is compared as text, truth value, time, quantity, list, interval,
+"""The equivalence rule: the final answer is compared as text, truth value, time, quantity, list, interval,
 equation or formula.
 
-The answer is what follows the one `####`, stands in tags or in the last box, or closes the response
-(`extraction`). Formulas go through math-verify in processes with a hard kill; what it gets wrong
-(reward_bridge.md 8.3) is handled around it.
+`extraction` finds the final answer. Formulas are compared by math-verify in processes that are killed when
+they exceed their limits; its known errors (reward_bridge.md 8.3) are handled around it.
 """
 
 from __future__ import annotations
@@ -58,20 +57,20 @@ Asked = tuple[str, str, bool] | tuple[str, str, bool, str]
 
 @cache
 def workers() -> Workers:
-    """The processes of this one, started at the first formula."""
+    """The comparison workers of this process, started at the first formula."""
     return Workers()
 
 
 def check(text: str, answer: str, finished: bool, question: str = "") -> Verdict:
-    """`text` is the response, `answer` the reference, `finished` whether the model ended the response
-    itself.
+    """Returns the verdict on the response `text`; `answer` is the reference, `finished` false for a truncated
+    response.
     """
     return check_many([(text, answer, finished, question)])[0]
 
 
 def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[Verdict]:
-    """(response, reference, finished[, question]) -> verdicts in order. Equal pairs are compared once; a
-    pair's failure is its own.
+    """Returns one verdict per (response, reference, finished[, question]), in order. Equal pairs are compared
+    once; the failure of a pair affects no other.
     """
     verdicts: list[Verdict | None] = []
     asked: dict[Pair, list[int]] = {}
@@ -90,17 +89,17 @@ def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[
 
 
 def respond(answer: str) -> str:
-    """The shortest response that states `answer`: what the preflight scores."""
+    """Returns the shortest response that states `answer`, which the preflight scores."""
     return f"{MARK} {extract_reference(answer)}"
 
 
 def comparison_pairs(answer: str, reference: str, question: str) -> list[Pair]:
-    """(answer, reference) as they are, and without the percent sign of one side where that is how the
-    question is meant.
+    """Returns the (answer, reference) pairs of which one must agree: as written, and without percent signs
+    where the question allows it.
 
-    The question asks for a percentage: `25\\%`, `25` and `0.25` are one answer for `25\\%`. It does not:
-    `25\\%` is 0.25 alone. Not known: an answer in percent also agrees with a bare number of percent; a bare
-    answer for a reference in percent must be its value.
+    Where the question asks for a percentage, `25\\%`, `25` and `0.25` all agree with `25\\%`; where it does
+    not, `25\\%` is only 0.25. Without a question, an answer in percent also agrees with the bare number, but
+    a bare answer to a reference in percent must be its value.
     """
     as_written = [(answer, reference)]
     percent = ["%" in text or PERCENT.search(text) is not None for text in (answer, reference)]
@@ -114,8 +113,8 @@ def comparison_pairs(answer: str, reference: str, question: str) -> list[Pair]:
 
 
 def _without_symbolic(text: str, answer: str, finished: bool, question: str = "") -> Verdict | list[Pair]:
-    """What needs no symbolic mathematics; else the pairs (final answer, reference) of which one must
-    agree.
+    """Returns a verdict where no symbolic mathematics is needed, else the (answer, reference) pairs of which
+    one must agree.
     """
     reference, fault = _usable_reference(answer)
     if fault:
@@ -141,7 +140,9 @@ def _without_symbolic(text: str, answer: str, finished: bool, question: str = ""
 
 
 def _reason_no_answer(stated: StatedAnswer, text: str, reference: str) -> str:
-    """Why a last line that no mark or phrase calls the answer is none: it asks, refuses, guesses or plans."""
+    """Returns why a last line that nothing calls the answer is none (a question, refusal, guess, plan), or
+    "".
+    """
     if stated.stated:
         return ""
     if ASKS.search(stated.text) and not ASKS.search(reference):
@@ -174,13 +175,13 @@ def _reason_no_answer(stated: StatedAnswer, text: str, reference: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _usable_reference(answer: str) -> tuple[str, str]:
-    """(the reference, why it cannot be used)."""
+    """Returns (reference, why it cannot be used or "")."""
     reference = extract_reference(answer).strip()
     return reference, _reference_fault(reference)
 
 
 def _reference_fault(reference: str) -> str:
-    """Why the reference cannot be used; empty when it can."""
+    """Returns why the reference cannot be used, or ""."""
     if _is_invalid_unicode(reference):
         return "the reference answer is not valid Unicode"
     if not reference or not any(character.isalnum() or character in "∅\\{}" for character in reference):
@@ -200,7 +201,7 @@ def _is_nan(text: str) -> bool:
 
 
 def _is_invalid_unicode(text: str) -> bool:
-    """Whether it holds halves of characters (lone surrogates), which no text does."""
+    """Whether the text has lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,5 +1,5 @@
-"""Option letters: the one letter that a response settles on must be the reference's (`option_letters` reads
-it).
+"""The rule for multiple choice: the option letter that a response chooses (`option_letters`) must be the
+reference's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ READ = 20_000  # characters from the end of a response
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """`answer` is one letter A to J, alone or in brackets; anything else is an error."""
+    """Returns the verdict on the response `text`. `answer` must be a letter A to J, alone, in brackets, or
+    before the option's text; anything else is an error verdict.
+    """
     reference = REFERENCE.fullmatch(extract_reference(answer).strip())
     if reference is None:
         return error(f"the reference {answer[:40]!r} is no option letter")
@@ -42,7 +44,7 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
 
 
 def chosen_option(text: str) -> tuple[str, str]:
-    """(the option that a response settles on, ""), or ("", why there is none)."""
+    """Returns (the option that a response chooses, ""), or ("", why there is none)."""
     if not text.strip():
         return "", "the response is empty"
     thoughts = [thought.end() for thought in THOUGHT.finditer(text)]
@@ -60,8 +62,8 @@ def chosen_option(text: str) -> tuple[str, str]:
 
 
 def _reason_withheld(text: str) -> str:
-    """Why the answer that marks or phrases introduce is none: asked, denied, taken back, an aim, one of
-    several; empty where it stands.
+    """Returns why the answer that marks or phrases introduce does not count (a question, negated, retracted,
+    an aim, one of several), or "".
     """
     said = extract_final_answer(text)
     if said.reason not in ("", "no final answer", "the response is empty", "the box is empty"):
@@ -81,5 +83,5 @@ def _reason_withheld(text: str) -> str:
 
 
 def respond(answer: str) -> str:
-    """The shortest response that states `answer`."""
+    """Returns the shortest response that states `answer`."""
     return f"{MARK} {answer}"

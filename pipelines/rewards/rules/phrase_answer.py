@@ -1,9 +1,8 @@
-"""The exact checker of the embedded multi-subject set: its references are phrases of five forms, and this
-reads the ways to say them.
+"""The exact checker of the embedded multi-subject set, whose references are phrases of five forms.
 
-A closed grammar: what it cannot read is wrong, a negation, a hedge or one word too many included, so that its
-labels are exact. Rules that compare words cannot do this: `Ben gives it to Eva` and `Eva gives it to Ben` are
-one set of words.
+A closed grammar of ways to state them: any other text is wrong, also with a negation, a hedge or one word too
+many, so that labels are exact. Rules that compare words cannot tell `Ben gives it to Eva` from `Eva gives it
+to Ben`.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ BOTH_FILLERS = frozenset(
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a reference says. holder: (name, thing); order: things, first to last; amount: (number, unit);
-    rule: (yes | no, animals); both: needs, sorted.
+    """The meaning of a reference. `values` by kind: holder (name, thing); order: things, first to last;
+    amount (number, unit); rule (yes | no, animals); both: needs, sorted.
     """
 
     kind: Kind
@@ -60,7 +59,7 @@ class Meaning:
 
 
 def parse_reference(reference: str) -> Meaning | None:
-    """Of a reference in its one form; None for any other text."""
+    """Parses a reference; None for text of no known form."""
     text = reference.strip().rstrip(".")
     if match := HOLDER.fullmatch(text):
         return Meaning("holder", (match[1], match[2]))
@@ -76,7 +75,7 @@ def parse_reference(reference: str) -> Meaning | None:
 
 
 def states(said: str, meant: Meaning) -> bool:
-    """Whether a final answer states just that."""
+    """Whether the final answer `said` states exactly this meaning."""
     text = re.sub(r"\s+", " ", said.strip().rstrip(".!").strip().casefold())
     if not text or len(text) > MAX_LENGTH or "?" in said or "？" in said or "..." in said or "…" in said:
         return False
@@ -94,8 +93,8 @@ def states(said: str, meant: Meaning) -> bool:
 
 
 def matches(question: str, reference: str, response: str) -> bool:
-    """Whether `response` answers as `reference` does, exactly. ValueError for a reference of no known form.
-    The question is part of the verifier's interface; here the reference says all that is needed.
+    """Whether `response` states exactly what `reference` does. Raises ValueError for a reference of no known
+    form. `question` is part of the interface and not used.
     """
     meant = parse_reference(reference)
     if meant is None:
@@ -106,8 +105,8 @@ def matches(question: str, reference: str, response: str) -> bool:
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """`text` is the response, `answer` the reference, `finished` whether the model ended the response
-    itself.
+    """Returns the verdict on the response `text`; `answer` is the reference, `finished` false for a truncated
+    response.
     """
     meant = parse_reference(answer)
     if meant is None:
@@ -121,12 +120,12 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
 
 
 def respond(answer: str) -> str:
-    """The shortest response that states `answer`."""
+    """Returns the shortest response that states `answer`."""
     return f"{MARK} {answer}"
 
 
 def _final_answer(response: str) -> str:
-    """After the one `####`, else the last line; empty with several marks."""
+    """Returns the text after the single `####`, else the last line; "" with several marks."""
     marks = response.count(MARK)
     if marks > 1:
         return ""

@@ -1,9 +1,9 @@
-"""Ways to state a reference of the embedded multi-subject set, and near misses of it: what a verifier is
-trained and tested on.
+"""Paraphrases of references of the embedded multi-subject set, and near misses: training and test data of
+verifiers.
 
-Every form here is labelled by `phrase_answer.label`: the right ones are right, the near misses (another
-entity, another order, a negation, one too many or too few, a hedge) are wrong, though most have nearly the
-reference's words.
+`phrase_answer.matches` labels every one: paraphrases are right; near misses (another entity, another order, a
+negation, one too many or too few, a hedge) are wrong, although most share nearly all words with the
+reference.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STOP = frozenset(("need", "needs", "what", "do", "both", "and"))
 
 
 def number_in_words(value: int) -> str:
-    """0 to 99."""
+    """Returns `value` (0 to 99) in English words."""
     return (
         UNITS[value]
         if value < 20
@@ -28,13 +28,15 @@ def number_in_words(value: int) -> str:
 
 
 def paraphrases(reference: str) -> list[str]:
-    """Right answers in other words, the reference first. ValueError for a reference of no known form."""
+    """Returns right answers, the reference first. Raises ValueError for a reference of no known form."""
     meant = _known_meaning(reference)
     return list(dict.fromkeys([reference, *_right_answers(meant)]))
 
 
 def near_misses(question: str, reference: str, rng: Random) -> list[str]:
-    """Wrong answers close to the reference, built from the question's own words."""
+    """Returns wrong answers close to the reference, with words of the question. Raises ValueError as
+    `paraphrases`.
+    """
     meant = _known_meaning(reference)
     answers = [
         wrong for wrong in _wrong_answers(meant, question, rng) if not matches(question, reference, wrong)

@@ -1,9 +1,9 @@
-"""The paper's containment to the letter: the reference as a substring of the last line, letter case aside
-(reward_bridge.md 3.1).
+"""The paper's containment rule as published: the reference is a substring of the last line, except for letter
+case (reward_bridge.md 3.1).
 
-Short references are found in anything (`2` in `12`: 132 of 3,275 wrong answers of GSM8K's published ones
-pass), so preflights refuse it on numbers; `containment` is the same rule on whole words. A single letter must
-stand alone: it is in every sentence. What asks, refuses, guesses or lists states nothing (`stated_line`).
+Short references are substrings of much (`2` of `12`: 132 of 3,275 published wrong answers to GSM8K pass), so
+preflights refuse this rule on numbers; `containment` matches whole words. A single letter must stand alone.
+Questions, refusals, guesses and lists state nothing (`stated_line`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 
 def check(text: str, answer: str, finished: bool) -> Verdict:
-    """Whether the last line contains the reference."""
+    """Right where the last line contains the reference."""
     wanted = answer.strip().casefold()
     if not wanted:
         return error("the reference answer is empty")
@@ -39,5 +39,5 @@ def check(text: str, answer: str, finished: bool) -> Verdict:
 
 
 def respond(answer: str) -> str:
-    """The shortest response that states `answer`."""
+    """Returns the shortest response that states `answer`."""
     return answer.strip()

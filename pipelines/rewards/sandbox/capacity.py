@@ -1,4 +1,4 @@
-"""How many programs may run at a time before they could use up the machine's memory."""
+"""How many programs may run at a time within the machine's free memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ GROUP = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
 
 
 def workers_that_fit(wanted: int, limits: SandboxLimits) -> int:
-    """At least 1. Each worker has a sandbox for the program and one for its tests, with memory and files of
-    their own.
+    """Returns the number of workers, from 1 to `wanted`, whose limits fit into SHARE of the free memory. Each
+    has two sandboxes, for the program and for its tests.
     """
     per_worker = 2 * (limits.memory_mb + limits.tmp_mb + 1) * MIB
     return max(1, min(wanted, int(SHARE * _free() // per_worker)))

@@ -1,8 +1,8 @@
-"""Mutable containers that both sides of the sandbox' wall hold: each under a key, with what both knew of it
-last.
+"""Mutable containers shared by both sides of a sandbox: each has a key, and the content that both sides last
+agreed on.
 
-Whoever hands over control sends what has changed since. A container that one side no longer holds is
-forgotten by both; coming again, it is a new one, and nobody can tell. Runs inside sandboxes.
+The side that hands over control sends what has changed since. A container that one side no longer holds is
+dropped by both; if it is sent again, it is a new one. Runs inside sandboxes.
 """
 
 import sys
@@ -14,15 +14,15 @@ BUILTIN = {list: "list", dict: "dict", set: "set", bytearray: "bytearray"}
 OTHERS = {("collections", "deque"), ("collections", "OrderedDict"), ("collections", "defaultdict"),
            ("collections", "Counter"),
           ("array", "array"), ("numpy", "ndarray")}  # fmt: skip
-# handovers that a container stays known though nothing holds it: the argument of one call is often that of
-# the next
+# handovers for which a container stays shared although nothing holds it: the argument of one call is often
+# that of the next
 KEPT = 4
 UNHELD = 2  # references to a container that only its entry holds, as sys.getrefcount counts
 MAPPINGS = ("dict", "OrderedDict", "defaultdict", "Counter")
 
 
 def container_type(kind):
-    """The container type that a class is or derives from, or None."""
+    """Returns the container type that a class is or derives from, or None."""
     for parent in kind.__mro__:
         if parent in BUILTIN or (
             (parent.__module__, parent.__qualname__) in OTHERS
@@ -33,8 +33,8 @@ def container_type(kind):
 
 
 class Entry:
-    """`last`: what it held when both sides knew the same of it; None before that. Items that are the same
-    objects have not changed: those that could change inside are shared themselves, or stay where they are.
+    """A shared container. `last`: its items when both sides last agreed, None before. Items that are the same
+    objects have not changed: mutable ones are shared themselves, or stay on their side.
     """
 
     __slots__ = ("held", "idle", "kind", "last", "loading")
@@ -43,7 +43,7 @@ class Entry:
         self.held, self.kind, self.last, self.loading, self.idle = held, kind, None, False, 0
 
     def items(self):
-        """Its items, without asking a subclass; of arrays of numbers their bytes."""
+        """Returns the items, bypassing methods of subclasses; of arrays of numbers the bytes."""
         value, kind = self.held, self.kind
         if kind == "list":
             return list(list.__iter__(value))
@@ -62,14 +62,16 @@ class Entry:
 
 
 class Shared:
-    """The containers of one side. Keys that it gives are odd or even, so that both may give some."""
+    """The shared containers of one side. One side gives odd keys and the other even ones, so that
+    both can.
+    """
 
     def __init__(self, side, odd):
         self._side, self._entries, self._keys = side, {}, {}
         self._next = 1 if odd else 2
 
     def key(self, value):
-        """Of a container, known or new; None for what is none."""
+        """Returns the key of a container, known or new; None for other values."""
         known = self._keys.get(id(value))
         if known is not None:
             self._entries[known].idle = 0
@@ -90,7 +92,7 @@ class Shared:
         return set(self._entries), self._next
 
     def reset(self, mark):
-        """Forgets what is newer: the frame with it was not sent."""
+        """Drops containers newer than `mark`, whose frame was not sent."""
         for key in set(self._entries) - mark[0]:
             self.forget(key)
 
@@ -99,8 +101,8 @@ class Shared:
         del self._keys[id(entry.held)]
 
     def changes(self):
-        """[key, head, content] of each that is new, with its head, or changed, with 0; as JSON without the
-        outer brackets.
+        """Returns [key, head, content] of every new container, and [key, 0, content] of every changed one, as
+        JSON without the outer brackets.
         """
         done: set = set()
         pieces, now = [], {}
@@ -121,7 +123,9 @@ class Shared:
         return ",".join(pieces)
 
     def drop_unheld(self):
-        """Keys of those that nothing on this side has held for a while."""
+        """Drops the containers that nothing on this side has held for KEPT handovers, and returns
+        their keys.
+        """
         unheld = []
         for key, entry in self._entries.items():
             entry.idle = entry.idle + 1 if sys.getrefcount(entry.held) <= UNHELD else 0
@@ -132,7 +136,9 @@ class Shared:
         return unheld
 
     def take(self, heap):
-        """What the other side sent: new ones are made first, since they may hold each other."""
+        """Applies what the other side sent. New containers are created first, since they may hold
+        each other.
+        """
         for key, head, _ in heap:
             if head != 0:
                 self._make(key, *head)
@@ -148,7 +154,9 @@ class Shared:
         self._keys[id(entry.held)] = key
 
     def _head(self, entry):
-        """[base, what its making needs, class number, object number]; numbers are 0 for the base itself."""
+        """Returns [base, constructor argument, class number, object number]; both numbers are 0 for the base
+        itself.
+        """
         value, extra = entry.held, "null"
         if entry.kind == "deque":
             extra = self._side.write(value.maxlen)
@@ -162,7 +170,7 @@ class Shared:
         return f'["{entry.kind}",{extra},{own}]'
 
     def _content(self, entry, items):
-        """JSON of its items."""
+        """Returns the items as JSON."""
         if entry.kind == "bytearray":
             return f'["{items.hex()}"]'
         if entry.kind == "ndarray":

@@ -1,8 +1,8 @@
-"""Runs one test, in a sandbox of its own, against a program that runs in another (`wire.py`).
+"""Runs one test in its own sandbox, against a program that runs in another (`wire.py`).
 
-The test's code is the data set's; the names in it that nothing there defines are the program's. So any
-assertion works as it stands, with loops, helpers, classes and callbacks, and the program sees none of it.
-Sent over as bytes like `harness.py`.
+The test's code comes from the data set; names that it does not define are the program's. So any assertion
+works as it is, with loops, helpers, classes and callbacks, and the program cannot see it. Sent into the
+sandbox as bytes, like `harness.py`.
 """
 
 import ast
@@ -17,7 +17,7 @@ MOST_ITEMS = 1_000_000
 
 
 class MissingName:
-    """A name that the program does not define: a test that needs it finds out when it does."""
+    """Stands for a name that the program does not define: any use raises NameError."""
 
     def __init__(self, name):
         self._name = name
@@ -37,8 +37,8 @@ class MissingName:
 
 
 def run_test(job, send, receive):
-    """Sends D, the status, a blank and the reason: pass, wrong, runtime_error, or sandbox_error for a test
-    that failed by itself.
+    """Sends "D", the status, a space and the reason. Status: pass, wrong, runtime_error, or sandbox_error for
+    a test that fails by itself.
     """
     side = wire.Side(send, receive, guarded=True, show=lambda text: text and sys.stdout.write(text))
     random.seed(0)
@@ -78,7 +78,7 @@ def verdict_of_error(error, side):
 
 
 def error_text(error):
-    """Of an exception, whose own `__str__` may be the program's."""
+    """Returns the text of an exception, whose `__str__` may be the program's; "" where it raises."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001
@@ -86,9 +86,7 @@ def error_text(error):
 
 
 def run_assert(job, side):
-    """Executes the setup and the test in one namespace; names that nothing there defines are the
-    program's.
-    """
+    """Executes setup and test in one namespace; names that they do not define are the program's."""
     space = {"__name__": "test", "__builtins__": builtins}
     exec(compile(job["setup"], "setup.py", "exec", dont_inherit=True), space)
     tree = ast.parse(job["code"])
@@ -116,7 +114,7 @@ def run_assert(job, side):
 
 
 def to_plain(value, most=MOST_ITEMS):
-    """Containers and iterators of plain values as plain ones; what stays a mirror is equal to nothing."""
+    """Converts containers and iterators of plain values to plain ones; mirrors of other objects stay."""
     kind = type(value)
     if kind in values.SCALARS:
         return value
@@ -143,19 +141,21 @@ def to_plain(value, most=MOST_ITEMS):
 
 
 def number_keys(value):
-    """JSON has text for keys; APPS means numbers where all of them are."""
+    """Converts the keys of an object to integers where all are numerals: JSON has text keys only."""
     if isinstance(value, dict) and value and all(key.lstrip("-").isdecimal() for key in value):
         return {int(key): item for key, item in value.items()}
     return value
 
 
 def unwrapped(expected):
-    """APPS wraps some expected values in a list of one."""
+    """Unwraps a list of one item, as APPS wraps some expected values."""
     return expected[0] if len(expected) == 1 else expected
 
 
 def same_value(value, expected):
-    """Equal as JSON would have it: tuples are lists, keys are text; floats within a relative 1e-6."""
+    """Whether two values are equal as JSON: tuples are lists, keys are text, floats within a
+    relative 1e-6.
+    """
     if isinstance(value, mirrors.Mirror):
         return False
     if isinstance(expected, float) or isinstance(value, float):

@@ -1,5 +1,5 @@
-"""One test on one program: what it prints against what it should, or its functions against the test's code,
-with the clock running.
+"""Runs one test on one program within its limits: a script on standard input, or functions under the test's
+code.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ MOST_REQUEST = 64 * 2**20  # bytes of the arguments of one call
 
 
 class Pipe:
-    """Length-prefixed frames over a socket, while `watch` allows it: its Stopped and Starved come through."""
+    """Length-prefixed frames over a socket. Raises Stopped and Starved as `watch` does."""
 
     def __init__(self, sock: socket.socket, most: int, watch: ResourceWatch) -> None:
         self._sock, self._most, self._watch = sock, most, watch
         sock.settimeout(PERIOD)
 
     def send(self, frame: bytes) -> None:
-        """OSError when the other side has gone."""
+        """Sends a frame. Raises OSError where the other side has closed."""
         rest = memoryview(len(frame).to_bytes(4, "big") + frame)
         while rest:
             try:
@@ -42,7 +42,9 @@ class Pipe:
                 self._watch.look()
 
     def receive(self) -> bytes:
-        """EOFError when the other side has gone; ValueError for a frame that is too long."""
+        """Returns the next frame. Raises EOFError where the other side has closed, ValueError for a frame
+        that is too long.
+        """
         self._watch.channels = [self._sock.fileno()]
         count = int.from_bytes(self._take(4), "big")
         if count > self._most:
@@ -67,7 +69,9 @@ class Pipe:
 def run_program(
     sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, watch: ResourceWatch
 ) -> tuple[Outcome, bytes]:
-    """A whole program on one input: PASS here means that it ended well; its standard output comes with it."""
+    """Runs a script on one input and returns its outcome (PASS: it ended without error) and
+    standard output.
+    """
     with ExitStack() as stack:
         out, out_inside = _pipe(stack)
         err, err_inside = _pipe(stack)
@@ -90,7 +94,9 @@ def run_program(
 def _read_until_exit(
     sandbox: Sandbox, out: int, err: int, most: int, watch: ResourceWatch
 ) -> tuple[dict[int, bytearray], ChildExit | None, Outcome | None]:
-    """Reads both pipes until the child has ended; an Outcome when it had to be stopped."""
+    """Reads both pipes until the child has ended. Returns (output by descriptor, exit, outcome); the outcome
+    is set where it had to be stopped.
+    """
     said: dict[int, bytearray] = {out: bytearray(), err: bytearray()}
     errors = 0
     with selectors.DefaultSelector() as selector:
@@ -123,7 +129,7 @@ def _read_until_exit(
 
 
 def _read(fd: int) -> bytes | None:
-    """What is there; empty at the end; None when there is nothing now."""
+    """Returns the available bytes; b"" at the end; None where there are none now."""
     try:
         return os.read(fd, CHUNK)
     except BlockingIOError:
@@ -139,7 +145,7 @@ def _pipe(stack: ExitStack) -> tuple[int, int]:
 def outcome_of_exit(
     ended: ChildExit | None, limits: SandboxLimits, stderr: bytes | bytearray = b""
 ) -> Outcome | None:
-    """None for a child that ended by itself with status 0."""
+    """Returns the outcome of a child's exit; None for status 0 within the limits."""
     if ended is None:
         return Outcome(Status.RUNTIME, "it ended its own sandbox")
     code = ended.exit_code
@@ -159,7 +165,7 @@ def outcome_of_exit(
 
 
 class FunctionTest:
-    """One test of a program's functions: the program in one sandbox, the test in another, and this between
+    """One test of a program's functions. Program and test run in two sandboxes; this relays frames between
     them.
     """
 
@@ -167,8 +173,8 @@ class FunctionTest:
         self._program, self._judge, self._limits, self._watch = program, judge, limits, watch
 
     def run(self, source: Mapping[str, Any], test: Mapping[str, Any]) -> Outcome:
-        """SandboxFailed when a sandbox is gone, BrokenTest when the test ends before it has anything from the
-        program.
+        """Returns the test's outcome. Raises SandboxFailed where a sandbox has ended, TestFailed where the
+        test ends before it received anything from the program.
         """
         limits = self._limits
         with ExitStack() as stack:

@@ -1,10 +1,8 @@
-"""The first thing that runs inside a sandbox: it confines itself, then forks a fresh child for every test it
-is sent.
+"""The first code that runs inside a sandbox: it sets its limits, then forks a child for every test.
 
-Sent over from outside as bytes (`process.py`), so it stands alone: a few builtin modules, nothing of the
-project. A job comes as a socket message with file descriptors: the job itself, then what becomes the child's
-0, 1, 2 and, for functions, 3. The child does not hold the control socket. The test's own sandbox
-(`driver.py`) runs this as well, with another role.
+It is sent in as bytes (`process.py`) and imports a few builtin modules only. A job is a socket message with
+file descriptors: the job itself, then the child's 0, 1, 2 and, for functions, 3. The child does not inherit
+the control socket. The sandbox of a test's code (`driver.py`) runs this as well, in another role.
 """
 
 import builtins
@@ -34,7 +32,9 @@ def main(
     processes: int,
     file_mb: int,
 ) -> None:
-    """`shipped`: module name -> code; `path`: where packages lie. Does not return in the parent."""
+    """Serves jobs for ever; returns in children only. `shipped`: module name -> code; `path`: folders of
+    packages.
+    """
     import _socket
 
     control = _socket.socket(fileno=control_fd)
@@ -74,7 +74,9 @@ def main(
 
 
 def load_modules(shipped: dict) -> None:
-    """The modules as a package, whose parts import each other. Whole programs need none of them."""
+    """Loads `shipped` as a package, whose modules import each other. Programs run as scripts do
+    not need it.
+    """
     package = type(sys)(PACKAGE)
     package.__path__ = []  # type: ignore[attr-defined]
     sys.modules[PACKAGE] = package
@@ -87,8 +89,8 @@ def load_modules(shipped: dict) -> None:
 
 
 def confine(uid: int, memory_mb: int, processes: int, file_mb: int) -> None:
-    """Limits that nothing below can raise again, and for root a user of its own, since the kernel counts no
-    processes of root.
+    """Sets limits that nothing below can raise, and for root a user of its own, since the kernel does not
+    limit root's number of processes.
     """
     import resource
 
@@ -113,8 +115,8 @@ def confine(uid: int, memory_mb: int, processes: int, file_mb: int) -> None:
 
 
 def is_clean(folder: str, isolated: int) -> bool:
-    """Whether the child has left no file. A sandbox with files in it takes no other test: removing them may
-    be what they are made for.
+    """Whether the child left no files. A sandbox with files is not reused: removing them could be
+    exploited.
     """
     try:
         os.rmdir(f"{folder}/work")
@@ -124,7 +126,7 @@ def is_clean(folder: str, isolated: int) -> bool:
 
 
 def kill_the_rest() -> None:
-    """Whatever the child left behind in this PID namespace: daemons, orphans."""
+    """Kills what the child left in this PID namespace: daemons, orphans."""
     try:
         for _ in range(1000):  # until the last has gone: one that dies late could still make a file
             os.kill(-1, signal.SIGKILL)
@@ -134,8 +136,8 @@ def kill_the_rest() -> None:
 
 
 def preload(names: list) -> None:
-    """Modules that the program names: imported once here, they cost each of its tests nothing. Seeded, so
-    that reruns agree.
+    """Imports modules that the program names once for all of its tests, and seeds `random`, so that reruns
+    agree.
     """
     for name in names:
         try:
@@ -157,9 +159,7 @@ def read_all(fd: int) -> bytes:
 
 
 def enter_child(fds: list, job: dict) -> None:
-    """The child: descriptors 0, 1, 2 (and 3) and no other, a session and an empty folder of its own, and its
-    CPU time.
-    """
+    """Sets up the child: descriptors 0, 1, 2 (and 3) only, its own session, empty folder and CPU limit."""
     import resource
 
     os.setsid()
@@ -189,7 +189,7 @@ def run(job: dict) -> None:
 
 
 def run_program(source: str) -> None:
-    """A whole program, as `python program.py` would run it: its exit status is the interpreter's own."""
+    """Runs a script as `python program.py` would; the exit status is the interpreter's."""
     try:
         code = compile(source, "program.py", "exec", dont_inherit=True)
     except PROGRAM_ERRORS as error:
@@ -203,8 +203,8 @@ def run_program(source: str) -> None:
 
 
 def serve(source: str) -> None:
-    """A program's objects for a test outside. First frame out: X no Python, L it fails while loading, R
-    ready; then `wire.py`'s.
+    """Serves a program's objects to a test outside. The first frame is "X" (does not compile), "L" (raises
+    while loading) or "R" (ready); then follow those of `wire.py`.
     """
     try:
         code = compile(source, "program.py", "exec", dont_inherit=True)
@@ -233,14 +233,14 @@ def serve(source: str) -> None:
 
 
 def find(module: object, name: str):  # type: ignore[no-untyped-def]
-    """The program's object of that name; in a class Solution, as call-based problems have it, its method."""
+    """Returns the program's object `name`, or the method of its class Solution, as in call-based problems."""
     if not hasattr(module, name) and hasattr(module, "Solution"):
         return getattr(module.Solution(), name)
     return getattr(module, name)
 
 
 def describe(error: BaseException) -> bytes:
-    """`Type: message`, at most 300 characters, whatever the exception's own `__str__` does."""
+    """Returns `Type: message`, at most 300 characters, whatever the exception's `__str__` does."""
     try:
         said = f"{type(error).__name__}: {error}"[:300]
     except BaseException:  # noqa: BLE001 - `__str__` is the program's
@@ -249,14 +249,14 @@ def describe(error: BaseException) -> bytes:
 
 
 def send(frame: bytes) -> None:
-    """Four bytes of length, then the frame, on descriptor 3."""
+    """Writes four bytes of length, then the frame, to descriptor 3."""
     data = memoryview(len(frame).to_bytes(4, "big") + frame)
     while data:
         data = data[os.write(3, data) :]
 
 
 def receive() -> bytes | None:
-    """The next frame; None when the other side has gone."""
+    """Returns the next frame; None where the other side has closed."""
     head = _take(4)
     return None if head is None else _take(int.from_bytes(head, "big"))
 

@@ -1,9 +1,9 @@
-"""The command that starts a sandbox: bubblewrap with nothing of the machine in it but Python's standard
-library and the C libraries.
+"""The command that starts a sandbox: bubblewrap, with only Python's standard library and the C libraries
+visible.
 
-Two modes. `user`: a user namespace, for whoever may make one. `root`: no user namespace; the harness gives
-itself a fresh user instead, because the kernel counts no processes of root, and a fork bomb would have no
-limit. `none`: only with `allow_unsandboxed`.
+Modes. `user`: in a user namespace. `root`: without one; the harness switches to an unused user instead,
+because the kernel does not limit root's number of processes. `none`: no isolation, only with
+`allow_unsandboxed`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FIRST_TO_DIE = ("/bin/sh", "-c", 'echo 1000 2>/dev/null >/proc/self/oom_score_ad
 
 
 def python() -> str:
-    """The interpreter itself, not a virtual environment's link to it."""
+    """Returns the path of the interpreter itself, not of a virtual environment's link."""
     return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 
 
@@ -59,8 +59,8 @@ class Launcher:
     modules: tuple[str, ...] = ()
 
     def path(self) -> str:
-        """Where inside lies what `modules` names; empty without any. Without a sandbox that is where it lies
-        on this machine.
+        """Returns the folders of `modules` as seen inside, joined by os.pathsep; "" without any. In mode
+        `none` they are those of this machine.
         """
         if not self.modules:
             return ""
@@ -71,14 +71,14 @@ class Launcher:
         )
 
     def uid(self) -> int:
-        """A user that nobody else is, as far as chance goes; 0: stay who you are."""
+        """Returns a random unused user id; 0 to keep the current user."""
         if self.mode != "root":
             return 0
         first, count = _largest_uid_range()
         return first + count // 4 + SystemRandom().randrange(count // 2)
 
     def command(self, limits: SandboxLimits, inside: Sequence[str], filter_fd: int | None) -> list[str]:
-        """`inside`: arguments of the interpreter."""
+        """Returns the command. `inside`: arguments of the interpreter."""
         run = [python(), *PYTHON, *inside]
         if self.mode == "none":
             return run
@@ -100,10 +100,8 @@ def _writable(place: str, size: int) -> list[str]:
 
 
 def package_paths(names: Sequence[str]) -> list[Path]:
-    """The folders and files of installed distributions that lie directly in a site-packages, in the order of
-    `names`.
-
-    Raises LookupError with the names that are not installed.
+    """Returns the top-level folders and files of installed distributions, in the order of `names`. Raises
+    LookupError with the names that are not installed.
     """
     paths: dict[Path, None] = {}
     missing = []
@@ -133,9 +131,9 @@ def _top(file: PackagePath) -> Path:
 
 @cache
 def _files(modules: tuple[str, ...]) -> list[str]:
-    """Read-only mounts: the standard library without its site-packages, the interpreter, the C libraries, and
-    of the environment's packages those that `modules` names. The project is masked. A folder that bubblewrap
-    made unasked would be closed to all but root.
+    """Returns the options for read-only mounts: the interpreter, the standard library without site-packages,
+    the C libraries, and the packages `modules`. The project is masked. Parent folders are given explicitly,
+    since bubblewrap would create them closed to all but root.
     """
     base = {
         "base": sys.base_prefix,
@@ -187,8 +185,8 @@ def _libpython() -> list[str]:
 
 
 def _largest_uid_range() -> tuple[int, int]:
-    """(first, count) of the users that exist in this user namespace, the 16 bits of ordinary users left out
-    where there are more.
+    """Returns (first, count) of the user ids in this user namespace, above those of ordinary users (2^20)
+    where there are enough.
     """
     rows = [
         tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text("ascii").splitlines()

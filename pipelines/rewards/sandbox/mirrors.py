@@ -1,10 +1,10 @@
-"""What stands on one side of the sandbox' wall for an object of the other: a class for each of its classes,
-whose instances ask.
+"""Proxies ("mirrors") for objects of the other side of a sandbox: one class for each of their classes, whose
+instances forward operations.
 
-A mirror has those special methods that the object's class has, so that `callable`, `iter` and `isinstance`
-say the same as beside the object. What a mirror may not do for the test's side is to help a program that does
-not know the right value: asked whether it equals a plain value, or for its sum with one, it is not asked at
-all unless the test itself made it by the name of its class (`Side.may_ask`). Runs inside sandboxes.
+A mirror's class has the special methods of the object's class, so that `callable`, `iter` and `isinstance`
+agree with the object. On the test's side, comparison and arithmetic with plain values are not forwarded,
+unless the test made the object by the name of its class (`Side.may_ask`): a program must not learn, or claim
+to equal, the expected value. Runs inside sandboxes.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ ASKED = frozenset(
 
 
 class MirrorType(type):
-    """The type of mirrored classes: calling one makes an object on the other side."""
+    """The metaclass of mirrored classes: calling one creates an object on the other side."""
 
     def __new__(cls, name, bases, space, side=None):
         if side is None:
@@ -107,7 +107,7 @@ class MirrorType(type):
 
 
 class Mirror:
-    """What all mirrors have."""
+    """The base class of mirrors."""
 
     __slots__ = ()
     _side: Any  # of each class that `mirror_class` makes
@@ -132,7 +132,7 @@ class Mirror:
 
 
 def mirrored_method(side, mirror, name):
-    """The mirror's method as a function: one exchange for a call, not two."""
+    """Returns a method of the mirror as a function: one exchange per call, not two."""
 
     def call(*args, **kwargs):
         return side.ask("method", mirror, name, args, tuple(kwargs.items()))
@@ -143,7 +143,7 @@ def mirrored_method(side, mirror, name):
 
 
 def special_method(name):
-    """The special method `name` of a mirrored class."""
+    """Returns the special method `name` of a mirrored class."""
     binary = name in COMPARISONS or name in ARITHMETIC
 
     def ask(self, *args, **kwargs):
@@ -166,8 +166,8 @@ def special_method(name):
 
 
 def overridden_method(base, name):
-    """A method of list, dict, … that the program's own subclass does otherwise. On what a function returned
-    it is the plain one: else a list could say that it has whatever it is asked for.
+    """Returns a method of list, dict, … that the program's subclass overrides. On a returned value the plain
+    method is used: else a list could claim to contain anything.
     """
 
     def call(self, *args, **kwargs):
@@ -181,8 +181,8 @@ def overridden_method(base, name):
 
 
 def mirror_class(side, name, module, bases, specials, methods):
-    """The class that stands for one of the other side's. `bases`: mirrored classes and builtin ones, checked
-    by who calls.
+    """Returns the class that stands for one of the other side. `bases`: mirrored and builtin classes, checked
+    by the caller.
     """
     space = {special_name: special_method(special_name) for special_name in specials}
     if "__eq__" in specials and "__hash__" not in specials:
@@ -206,9 +206,7 @@ def mirror_class(side, name, module, bases, specials, methods):
 
 
 def iterate_mirrored(side, iterator):
-    """A generator over one of the other side's: item by item at first, then as many at a time as are
-    plain.
-    """
+    """Iterates a generator of the other side: item by item at first, then in batches of plain items."""
     taken, sent = 0, None
     while True:
         try:
@@ -226,5 +224,5 @@ def iterate_mirrored(side, iterator):
 
 
 async def await_mirrored(side, coroutine):
-    """A coroutine of the other side, run there to its end."""
+    """Awaits a coroutine of the other side, which runs there to its end."""
     return side.ask("await", coroutine[0])

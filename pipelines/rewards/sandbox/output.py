@@ -1,5 +1,5 @@
-"""Whether a program printed what it should: line by line without trailing blanks, numbers with a fraction
-within a small tolerance.
+"""Compares printed output with the expected one: line by line without trailing spaces, decimal numbers within
+a small tolerance.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ ROUNDED = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?\d+[eE][+-]
 
 
 def same_output(said: bytes, expected: str) -> bool:
-    """`said` that is no UTF-8 is never right. Blank lines at the end do not count; elsewhere they do, and so
-    do upper and lower case.
+    """Whether the output `said` is the expected one. Output that is not UTF-8 never is. Blank lines count,
+    except at the end; letter case counts.
     """
     try:
         given = _lines(said.decode("utf-8"))
@@ -41,7 +41,9 @@ def _same_line(given: str, wanted: str) -> bool:
 
 
 def _same_token(given: str, wanted: str) -> bool:
-    """Whole numbers are compared as text: only an expected value with a fraction was rounded by someone."""
+    """Whether two words are equal. Integers are compared as text: only expected decimals are
+    rounded values.
+    """
     if given == wanted:
         return True
     if max(len(given), len(wanted)) > LONGEST_NUMBER or not (

@@ -1,4 +1,4 @@
-"""Whether a sandbox works on this machine: started, and looked at from inside."""
+"""Whether a sandbox works on this machine: starts one and checks it from inside."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LEFT_OUT = ("_tkinter", "_dbm", "_gdbm", "_test", "_xx", "xx")
 
 
 def extension_modules() -> list[str]:
-    """Standard modules in C that can be imported here: those whose libraries a sandbox might lack."""
+    """Returns the standard library's extension modules: those whose C libraries a sandbox might lack."""
     names = sorted(name for name in sys.stdlib_module_names if not name.startswith(LEFT_OUT))
     return [name for name in names if (spec := find_spec(name)) and (spec.origin or "").endswith(".so")]
 
 
 def self_test_program(modules: list[str]) -> str:
-    """A program that prints what is wrong with its sandbox, or `confined`."""
+    """Returns a program that prints what is wrong with its sandbox, or `confined`."""
     return f"""
 import os, signal, socket
 faults = []
@@ -63,12 +63,12 @@ SELF_TEST = self_test_program(extension_modules())
 
 
 class SandboxUnavailable(RuntimeError):
-    """No sandbox can be made here, and running programs without one is not allowed."""
+    """No sandbox can be started here, and running programs without one is not allowed."""
 
 
 @cache
 def mode_fault(mode: Mode) -> str:
-    """What is wrong with this mode here; empty when it works."""
+    """Returns what is wrong with a mode on this machine; "" where it works."""
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed"
     runner = Runner(Launcher(mode), LIMITS)
@@ -81,18 +81,18 @@ def mode_fault(mode: Mode) -> str:
 
 @cache
 def candidate_modes() -> tuple[Mode, ...]:
-    """Those worth a try for this user, best first."""
+    """Returns the modes to try for this user, best first."""
     return ("root", "user") if os.geteuid() == 0 else ("user",)
 
 
 def working_mode() -> Mode | None:
-    """The first mode that works here."""
+    """Returns the first mode that works on this machine, or None."""
     return next((mode for mode in candidate_modes() if not mode_fault(mode)), None)
 
 
 def find_launcher(allow_unsandboxed: bool = False, modules: tuple[str, ...] = ()) -> Launcher:
-    """Raises SandboxUnavailable with what was tried, and the ways out; also for `modules` that are not
-    installed.
+    """Returns the launcher for this machine. Raises SandboxUnavailable, with what was tried and the remedies,
+    where no mode works or `modules` are not installed.
     """
     try:
         package_paths(modules)

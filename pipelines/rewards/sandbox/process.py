@@ -1,6 +1,4 @@
-"""A sandbox from outside: start it, send it jobs with their descriptors, hear how each child ended, kill
-it.
-"""
+"""A sandbox seen from outside: start it, send jobs with file descriptors, receive exit statuses, kill it."""
 
 from __future__ import annotations
 
@@ -36,12 +34,12 @@ class SandboxFailed(RuntimeError):
 
 
 class TestFailed(SandboxFailed):
-    """A test's own code ended before it had anything from the program."""
+    """A test's own code ended before it received anything from the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildExit:
-    """How a child ended: its wait status, and the CPU seconds that it used."""
+    """The exit of a child: its wait status and the CPU seconds used."""
 
     status: int
     cpu_seconds: float
@@ -53,10 +51,10 @@ class ChildExit:
 
 
 class Sandbox:
-    """One sandbox with the harness in it. Not for several threads at a time."""
+    """A sandbox that runs the harness. Not thread-safe."""
 
     def __init__(self, launcher: Launcher, limits: SandboxLimits, with_driver: bool = False) -> None:
-        """Raises SandboxFailed with what bubblewrap said."""
+        """Starts the sandbox. Raises SandboxFailed with bubblewrap's message."""
         self.busy, self.spent, self.dirty = False, 0.0, False
         self.isolated = launcher.mode != "none"
         self._folder = tempfile.mkdtemp(prefix="whetstone-unsandboxed-") if launcher.mode == "none" else None
@@ -96,8 +94,8 @@ class Sandbox:
             raise SandboxFailed(said or "the sandbox did not start")
 
     def start(self, job: Mapping[str, Any], fds: Sequence[int]) -> None:
-        """Starts a child. `fds` become its 0, 1, 2 and 3; they stay open here. SandboxFailed when the sandbox
-        is gone.
+        """Starts a child with `fds` as its 0, 1, 2 and 3; they stay open here. Raises SandboxFailed where the
+        sandbox has ended.
         """
         fd = in_memory(marshal.dumps({**job, "folder": self._folder or "/tmp"}))
         try:
@@ -110,8 +108,8 @@ class Sandbox:
             os.close(fd)
 
     def ended(self, seconds: float) -> ChildExit | None:
-        """How the child ended, waiting at most so long; None when it still runs, or when the whole sandbox is
-        gone.
+        """Returns the child's exit, waiting at most `seconds`; None where it still runs, or the sandbox has
+        ended.
         """
         self.control.settimeout(max(0.001, seconds))
         try:
@@ -128,16 +126,16 @@ class Sandbox:
 
     @property
     def pid(self) -> int:
-        """The first of its processes, as this machine numbers them."""
+        """The process id of the sandbox's first process, outside of its namespace."""
         return self._process.pid
 
     def settle(self, seconds: float) -> bool:
-        """Whether it is done with its child, has nothing left of it, and can take the next one."""
+        """Whether the child ends within `seconds` and left nothing, so that the sandbox can be reused."""
         return (not self.busy or self.ended(seconds) is not None) and not self.dirty
 
     def kill(self) -> None:
-        """The sandbox and all in it; safe to repeat. The kernel ends a PID namespace with its first
-        process.
+        """Kills the sandbox and all its processes: a PID namespace ends with its first process. May be
+        repeated.
         """
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -159,7 +157,7 @@ class Sandbox:
 
 
 def in_memory(content: bytes) -> int:
-    """A descriptor of a file in memory that holds `content`, at its start."""
+    """Returns the descriptor of a file in memory with `content`, positioned at its start."""
     fd = os.memfd_create("whetstone")
     view = memoryview(content)
     while view:
@@ -170,7 +168,7 @@ def in_memory(content: bytes) -> int:
 
 @cache
 def _shipped(with_driver: bool, path: str) -> int:
-    """A sealed file in memory with the compiled modules: one sandbox cannot change it for the next."""
+    """Returns a sealed file in memory with the compiled modules, which no sandbox can change."""
     # in the order in which they need each other
     parts = (values, containers, mirrors, wire, driver if with_driver else streams)
     modules = {module.__name__.rpartition(".")[2]: _compiled(module) for module in parts}

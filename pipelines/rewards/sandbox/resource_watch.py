@@ -1,10 +1,9 @@
-"""Looks at running sandboxes from outside, every twentieth of a second: what all processes of a program use
-together, and whether it runs.
+"""Measures running sandboxes from outside, every PERIOD: what all processes of a program use together, and
+whether it runs.
 
-CPU time decides, not the clock: while a program wants a processor and gets none, its time stands still. What
-counts besides its CPU time is the time in which none of its processes wanted one: it slept, or waited for
-something that does not come. The kernel limits each process (`harness.confine`); memory, files and CPU time
-of the whole program are watched here, so between two looks a program may go beyond them.
+Limits are on CPU time, not on wall time: waiting for a processor does not count. Idle time (no process wants
+to run) has a limit of its own. The kernel limits each process (`harness.confine`); memory, files and CPU time
+of all processes together are checked here, so a program may exceed them for up to one PERIOD.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed
 from pipelines.rewards.sandbox.status import Outcome, Status
 
 PERIOD = 0.05  # seconds
-PATIENCE = 10  # times wall_seconds: for a program that the machine gives no time
-OWN_CPU = 0.1  # seconds of CPU time that a sandbox needs itself
+PATIENCE = 10  # times wall_seconds: for a program that gets no CPU time
+OWN_CPU = 0.1  # CPU seconds of the sandbox itself
 MIB = 2**20
 PAGE, TICKS = os.sysconf("SC_PAGESIZE"), os.sysconf("SC_CLK_TCK")
 RUNNING = ("R",)  # not D: a program can put itself there for good, with vfork
 
 
 class Stopped(Exception):
-    """The program went beyond a limit."""
+    """The program exceeded a limit."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.reason)
@@ -37,12 +36,14 @@ class Stopped(Exception):
 
 
 class Starved(SandboxFailed):
-    """The machine was too busy to say anything about the program."""
+    """The machine was too busy to judge the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """`cpu`: seconds, of its ended children too; `resident`: bytes, those that it shares counted in full."""
+    """A process. `cpu`: seconds, including its ended children; `resident`: bytes, with shared
+    ones in full.
+    """
 
     pid: int
     parent: int
@@ -53,7 +54,7 @@ class Process:
 
     @property
     def runs(self) -> bool:
-        """One of its threads runs, or would if it could."""
+        """Whether one of its threads is running or runnable."""
         if self.state in RUNNING or self.threads == 1:
             return self.state in RUNNING
         try:
@@ -66,8 +67,8 @@ class Process:
 
 
 class ResourceWatch:
-    """Of one test: `program` and what else works for it. `channels`: descriptors; while one can be read it is
-    this process's turn.
+    """The resources of one test. `channels`: descriptors; while one can be read, the program waits for this
+    process, and is not idle.
     """
 
     def __init__(
@@ -87,15 +88,13 @@ class ResourceWatch:
         self._foreign.clear()
 
     def charged(self) -> float:
-        """Seconds that count for the program: CPU time and idleness, not what it stood in the machine's
-        queue.
-        """
+        """Returns the seconds charged to the program: CPU and idle time, without waiting for a processor."""
         used = max(self.cpu, self._program.spent - self._spent_before)
         return min(time.monotonic() - self._began, used + self.idle + PERIOD)
 
     def look(self) -> None:
-        """Raises Stopped when a limit is passed, Starved when there is no end to waiting. Cheap when called
-        more often than PERIOD.
+        """Raises Stopped where a limit is exceeded, Starved where the program gets no CPU time. Measures at
+        most once per PERIOD.
         """
         now = time.monotonic()
         passed = now - self._last
@@ -151,7 +150,7 @@ class ResourceWatch:
                 raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.files} files and folders"))
 
     def _processes(self) -> list[list[Process]]:
-        """Those of each sandbox, its first ones before their children. What belongs to none is not asked
+        """Returns the processes of each sandbox, parents before children. Processes of none are not read
         again.
         """
         by_sandbox: list[list[Process]] = [[] for _ in self._sandboxes]
@@ -186,13 +185,16 @@ def _process(pid: int) -> Process | None:
 
 
 def _fields(path: str) -> list[str]:
-    """Of a stat file, from the state on: the name before it may hold blanks and brackets."""
+    """Returns the fields of a stat file from the state on; the name before it may have spaces and
+    brackets.
+    """
     return Path(path).read_text("ascii", "replace").rpartition(")")[2].split()
 
 
 def _proportional(process: Process) -> int:
-    """Bytes, shared ones by the number of sharers; where the kernel does not say, all. Asked twice, since a
-    process that ends between two others leaves its share to the second, which the first counted already.
+    """Returns the proportional set size in bytes; the resident size where the kernel does not give it.
+    Callers measure twice: a process that ends during a measurement leaves its share to others, which is then
+    counted twice.
     """
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii").splitlines()

@@ -1,5 +1,5 @@
-"""All tests of one program: a fresh sandbox for the program, one that stays for the tests' code, and the
-order in which things happen.
+"""Runs all tests of a program: a new sandbox for every program, and one for the tests' code that
+is reused.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ PRELOADED = frozenset(
 
 @dataclass(frozen=True)
 class Program:
-    """A program and its tests. A test is `{input, output}` of a whole program, or for its functions `{args,
-    output}` (`fn_name` is called) or `{code}` (assertions; the names in it that `setup` does not define are
-    the program's functions, `candidate` is `fn_name`).
+    """A program and its tests. A test is `{input, output}` of a script, or of functions `{args, output}` (a
+    call of `fn_name`) or `{code}` (assertions; names that neither it nor `setup` defines are the program's,
+    `candidate` is `fn_name`).
     """
 
     source: str
     tests: Sequence[Mapping[str, Any]]
     fn_name: str | None = None
     setup: str = ""
-    known: str = ""  # a known solution or the given beginning of one: what in it is a class
+    known: str = ""  # a known solution or starter code, which tells classes from functions
 
     def classes(self) -> set[str]:
-        """Names in the tests that stand for classes: by the known solution or the given beginning, else by
-        their spelling.
+        """Returns the names in the tests that are classes: according to `known`, else by their capital
+        letter.
         """
         known = self.known
         capital = {name for test in self.tests if "code" in test for name in CAPITAL.findall(test["code"])}
@@ -56,7 +56,7 @@ class Program:
 
 
 class Runner:
-    """Not for several threads at a time. `close()` it."""
+    """Runs programs one after the other; not thread-safe. Must be closed."""
 
     def __init__(self, launcher: Launcher, limits: SandboxLimits, stop_early: bool = True) -> None:
         self._launcher, self._limits, self._stop_early = launcher, limits, stop_early
@@ -64,8 +64,8 @@ class Runner:
         self._judge: Sandbox | None = None
 
     def run(self, program: Program) -> Result:
-        """One outcome for each test. A test that cannot be run is SANDBOX_ERROR, and does not stop the
-        others.
+        """Returns one outcome per test, in order. A test that cannot be run is Status.SANDBOX and does not
+        stop the others.
         """
         if len(program.source) > LONGEST_SOURCE:
             return Result(
@@ -99,8 +99,8 @@ class Runner:
     def _run_test(
         self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], left: float
     ) -> tuple[Outcome, float]:
-        """(what became of it, the seconds that count). A sandbox that fails is tried again with a new one,
-        once.
+        """Returns (outcome, seconds charged to the program). Where a sandbox fails, the test is run once more
+        in a new one.
         """
         for attempt in (1, 2):
             try:
@@ -161,7 +161,7 @@ class Runner:
             self._program = None
 
     def close(self) -> None:
-        """Ends both sandboxes; the next run starts new ones."""
+        """Kills both sandboxes; the next run starts new ones."""
         self._drop_program()
         if self._judge is not None:
             self._judge.kill()

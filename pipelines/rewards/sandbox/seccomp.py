@@ -1,6 +1,6 @@
-"""The system calls that a sandboxed program may not make: those that would get it new namespaces, memory that
-no limit counts, a look into other processes, or a place so far back in the processor's queue that it is never
-judged. A classic BPF program as `bwrap --seccomp` takes it (seccomp(2), linux/filter.h).
+"""The system calls denied to sandboxed programs: those that give new namespaces, memory outside of all
+limits, access to other processes, or a scheduling priority so low that a test never ends. A classic BPF
+program for `bwrap --seccomp` (seccomp(2), linux/filter.h).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ TABLES: dict[str, tuple[int, int, int, dict[str, int]]] = {
 
 
 def filter_program(machine: str = platform.machine()) -> bytes | None:
-    """The filter for this machine; None where its call numbers are not in the tables."""
+    """Returns the filter for a machine; None where TABLES lacks its call numbers."""
     if machine not in TABLES:
         return None
     architecture, clone, socket, denied = TABLES[machine]
@@ -92,9 +92,7 @@ def _refuse(number: int) -> tuple[int, int, int, int]:
 
 
 def filter_file() -> int | None:
-    """A descriptor that bubblewrap reads the filter from, at its start; None where there is no filter for
-    this machine.
-    """
+    """Returns a descriptor of a file with the filter; None where there is no filter for this machine."""
     content = filter_program()
     if content is None:
         return None

@@ -1,4 +1,4 @@
-"""What became of a program: a status for each test, and the line that says why."""
+"""The results of a program: a status per test, with a reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Of one test. Only SANDBOX is no judgement: the machine or the test failed, not the program."""
+    """The status of a test. SANDBOX: the machine or the test failed, not the program."""
 
     PASS = "pass"
     WRONG = "wrong"
@@ -20,7 +20,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One test's status, and one line for people."""
+    """The status of one test, with one line of text."""
 
     status: Status
     reason: str = ""
@@ -28,7 +28,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One program on all its tests, in their order."""
+    """The outcomes of a program's tests, in order."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -38,12 +38,12 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """All tests passed, and there was one."""
+        """Whether all tests passed, and there is at least one."""
         return bool(self.outcomes) and all(outcome.status == Status.PASS for outcome in self.outcomes)
 
     @property
     def failed_to_judge(self) -> bool:
-        """No judgement: a test could not be run, and none that could be has failed."""
+        """Whether there is no judgement: a test could not be run, and none of the others failed."""
         return Status.SANDBOX in self.statuses and set(self.statuses) <= {
             Status.PASS,
             Status.SANDBOX,
@@ -52,7 +52,7 @@ class Result:
 
     @property
     def reason(self) -> str:
-        """Of the first test that did not pass; empty when all did."""
+        """The reason of the first test that did not pass; "" where all did."""
         for number, outcome in enumerate(self.outcomes, 1):
             if outcome.status != Status.PASS:
                 return f"test {number} of {len(self.outcomes)}: {outcome.status}: {outcome.reason}"

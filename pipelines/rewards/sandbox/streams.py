@@ -1,5 +1,5 @@
-"""Standard output and input of a program whose functions a test calls: the test's own, wherever it has put
-them.
+"""Standard output and input of a program whose functions a test calls: the test's own, also where it has
+replaced them.
 """
 
 import io
@@ -8,7 +8,7 @@ MOST = 2**20  # bytes that one call may print before the rest is dropped
 
 
 class CapturedOutput(io.RawIOBase):
-    """What was printed since it was asked last."""
+    """Collects what is printed until `take`."""
 
     def __init__(self):
         super().__init__()
@@ -28,7 +28,7 @@ class CapturedOutput(io.RawIOBase):
         return len(piece)
 
     def take(self):
-        """As text."""
+        """Returns the text printed since the last call."""
         self.text.flush()
         if not self._size:
             return ""

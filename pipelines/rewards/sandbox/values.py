@@ -1,9 +1,9 @@
-"""Plain values across the sandbox' wall, as JSON: scalars as they are, arrays are tuples, everything else has
-a tag.
+"""Immutable values between the sides of a sandbox, as JSON: scalars as they are, tuples as arrays, others
+under a tag.
 
-Only exact builtin types come out of `read_plain`, whatever was sent. Mutable containers and objects are
-`wire.py`'s. Runs inside sandboxes, where every millisecond of its import counts: C modules alone, and what a
-value needs when it comes.
+`read_plain` returns exact builtin types only, whatever was sent. `wire.py` handles mutable containers and
+objects. Runs inside sandboxes, where import time counts: it imports C modules only, others when a value needs
+them.
 """
 
 import sys
@@ -47,7 +47,7 @@ BROKEN = (
 
 
 class _Form:
-    """What the scanner asks for."""
+    """The attributes that the C scanner reads."""
 
     strict, memo = True, {}  # type: ignore[var-annotated]
     object_hook = object_pairs_hook = None
@@ -67,7 +67,7 @@ _dump = make_encoder(None, _refuse, quoted, None, ":", ",", False, False, True)
 
 
 def read_json(text):
-    """One of BROKEN for what is no JSON."""
+    """Parses JSON. Raises one of BROKEN."""
     value, end = _scan(text, 0)
     if end != len(text):
         raise ValueError("more than one value")
@@ -75,12 +75,12 @@ def read_json(text):
 
 
 def write_json(value):
-    """Of scalars and lists of them."""
+    """Returns scalars, and lists of them, as JSON."""
     return "".join(_dump(value, 0))
 
 
 def are_scalars(items):
-    """Whether they can go over in one piece: scalars of exact types, no integer of unbounded length."""
+    """Whether all items are scalars of exact types, and no integer is beyond SMALL."""
     kinds = set(map(type, items))
     if not kinds <= SCALARS:
         return False
@@ -90,12 +90,14 @@ def are_scalars(items):
 
 
 def sequence(items, write):
-    """A JSON array of a list or a tuple; `write` is asked for what is no scalar."""
+    """Returns a list or tuple as a JSON array; `write` converts items that are not scalars."""
     return write_json(list(items)) if are_scalars(items) else f"[{','.join([write(item) for item in items])}]"
 
 
 def write_plain(value, write):
-    """JSON of an immutable value of a builtin type, or None for what is none. `write` does the items."""
+    """Returns an immutable value of a builtin type as JSON, or None for others. `write` converts
+    its items.
+    """
     kind = type(value)
     if kind in SCALARS:
         return write_json(value) if kind is not int or -SMALL < value < SMALL else f'{{"i":"{value:x}"}}'
@@ -122,7 +124,9 @@ def _write_known(value, kind, write):
 
 
 def read_plain(tag, held, read):
-    """The value under a tag that `write_plain` made. One of BROKEN for what it would not have written."""
+    """Returns the value under a tag of `write_plain`. Raises one of BROKEN for what that would not have
+    written.
+    """
     if tag in ("i", "b"):
         if type(held) is not str:
             raise ValueError("a tag without its text")
@@ -131,7 +135,7 @@ def read_plain(tag, held, read):
 
 
 def items(held, read):
-    """The values in a JSON array."""
+    """Returns the values of a JSON array."""
     if type(held) is not list:
         raise ValueError("a tag without its list")
     return held if are_scalars(held) else [read(item) for item in held]
@@ -160,5 +164,5 @@ READERS: dict = {
 
 
 def plain_base(kind):
-    """The immutable builtin type that a class derives from, or None."""
+    """Returns the immutable builtin type that a class derives from, or None."""
     return next((base for base in kind.__mro__ if base in PLAIN), None)

@@ -1,14 +1,14 @@
-"""Two processes that share objects: one has the program, the other the test, and control passes between them
-over one connection.
+"""Remote objects between two processes, of which one runs the program and the other the test; control passes
+between them over one connection.
 
-Plain values go over as they are. A mutable container is on both sides: whoever hands over control sends along
-how the shared ones have changed, so that `f(a)` changes the test's `a`, and identity and aliases hold. Any
-other object stays where it is; the other side gets a mirror that asks. What is printed goes over too. Only
-one side runs at a time, so this is what one process would show.
+Immutable values are copied. Mutable containers exist on both sides: the side that hands over control sends
+their changes, so that `f(a)` changes the test's `a`, and identity and aliases hold. Any other object stays on
+its side; the other side gets a mirror that forwards operations. Printed text is sent too. Only one side runs
+at a time, so the result is that of a single process.
 
-The test's side is `guarded`: it believes nothing but plain values of exact types, and lets the program call
-what it was given, and read public names of it, no more: a function's `__globals__` would be the test. Both
-sides run inside sandboxes.
+The test's side is `guarded`: it accepts only plain values of exact types, and lets the program only call what
+it was given and read its public names (a function's `__globals__` would expose the test). Both sides run
+inside sandboxes.
 """
 
 import builtins
@@ -29,13 +29,13 @@ OWN_ENDS = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 
 class OtherSideFailed(Exception):
-    """The other side answered with something that is no value, or raised what cannot be raised here."""
+    """The other side sent no valid value, or raised an exception that cannot be raised here."""
 
 
 class Side:
-    """`send(bytes)`, `receive() -> bytes | None`: None ends this process. `find(name)` are the objects that
-    the other side may begin with, `printed() -> text` what was printed since it was asked last, `show(text)`
-    prints the other side's.
+    """One side of the connection. `send(bytes)`; `receive() -> bytes | None`, None ends this process;
+    `find(name)`: the objects that the other side may ask for by name; `printed()`: the text printed since the
+    last call; `show(text)` prints the other side's.
     """
 
     def __init__(self, send, receive, guarded, find=None, printed=None, show=None):
@@ -52,7 +52,9 @@ class Side:
     # --- asking and answering
 
     def ask(self, what, *body):
-        """What the other side answers, or raises what it raises. Serves it meanwhile."""
+        """Sends a request and returns the answer, or raises the other side's exception. Serves its requests
+        meanwhile.
+        """
         with self._lock:
             text = self._pack("F" if what == "find" else "?", (what, *body))
             del body
@@ -67,7 +69,7 @@ class Side:
         raise value
 
     def serve(self):
-        """Answers until the other side has gone."""
+        """Answers requests until the other side closes."""
         text = None
         while True:
             with self._lock:
@@ -88,7 +90,9 @@ class Side:
             return "!", self._flagged(OtherSideFailed(f"no value: {type(error).__name__}: {error}"[:300]))
 
     def _answer(self, request):
-        """Packed. `request` is emptied, so that nothing here holds its containers when they are compared."""
+        """Returns the packed answer. `request` is emptied, so that no reference here keeps its containers
+        alive.
+        """
         try:
             kind, value = "=", self._perform(*request.pop())
         except BaseException as error:  # noqa: BLE001 - whatever it is, the other side is to see it
@@ -157,30 +161,30 @@ class Side:
     # --- what a mirror may be asked
 
     def name(self, kind):
-        """The test spells the name of this class: it knows what it makes with it."""
+        """Marks a class as one that the test names: the test knows what it makes with it."""
         if isinstance(kind, mirrors.MirrorType):
             self._named.add(id(kind))
 
     def is_made_by_test(self, mirror):
-        """Whether the test made it, by its class's name or out of one that it made, and it has not come back
-        as a value since.
+        """Whether the test made the object, by its class's name or from one that it made, and it has not been
+        returned as a value since.
         """
         return id(mirror) in self._made_by_test
 
     def note_made(self, kind, value, known=False):
-        """`value`, noted as the test's own making where it is one."""
+        """Returns `value`, marked as made by the test where it is."""
         if id(value) in self._theirs_ids and (known or id(kind) in self._named):
             self._made_by_test.add(id(value))
         return value
 
     def may_ask(self, mirror, other):
-        """Whether `mirror` may see `other` and say whether they are equal, or what comes of both."""
+        """Whether an operation of `mirror` with `other` may be forwarded."""
         return not self.guarded or self.is_made_by_test(mirror) or isinstance(other, mirrors.Mirror)
 
     # --- frames
 
     def _pack(self, kind, body):
-        """[kind, printed, dropped, classes, containers, body] as JSON."""
+        """Returns [kind, printed, dropped, classes, containers, body] as JSON."""
         self._new = []
         before = self._shared.mark()
         try:
@@ -211,7 +215,7 @@ class Side:
         return kind, value
 
     def write(self, value):
-        """JSON of anything."""
+        """Returns any value as JSON."""
         text = values.write_plain(value, self.write)
         if text is not None:
             return text
@@ -249,7 +253,7 @@ class Side:
         return f'{{"o":[{number},{self._class(kind)}]}}'
 
     def numbers(self, value):
-        """Those of a container's class and of itself, as JSON."""
+        """Returns the numbers of a container's class and of itself, as JSON."""
         return f"{self._class(type(value))},{self._number(value)}"
 
     def _number(self, value):
@@ -258,7 +262,7 @@ class Side:
         return number
 
     def _class(self, kind):
-        """Its number; its definition goes along when it is new."""
+        """Returns the number of a class; a new one's definition is sent with the frame."""
         number = self._number(kind)
         if number not in self._defined:
             self._defined.add(number)
@@ -276,7 +280,7 @@ class Side:
         return number
 
     def read(self, raw):
-        """The value. One of BROKEN for what `write` would not have written."""
+        """Returns the value of parsed JSON. Raises one of BROKEN for what `write` would not have written."""
         if type(raw) is list:
             return tuple(values.items(raw, self.read))
         if type(raw) is not dict:
@@ -316,7 +320,7 @@ class Side:
         return self.know(number, mirror)
 
     def _named_object(self, module, name):
-        """A class or function of the standard library; from the program only classes that hold values, and
+        """Returns a class or function of the standard library; from the program only classes of values, and
         exceptions.
         """
         if type(module) is not str or module.partition(".")[0] not in sys.stdlib_module_names:
@@ -328,7 +332,7 @@ class Side:
         return named
 
     def know(self, number, mirror):
-        """`mirror` stands for the other side's object of that number."""
+        """Registers `mirror` for the other side's object `number`, and returns it."""
         if type(number) is not int:
             raise ValueError("no number")
         self._theirs[number] = mirror
@@ -349,14 +353,12 @@ class Side:
         return self._flagged(error)
 
     def _flagged(self, error):
-        """An error of the other side's making."""
+        """Marks an exception as the other side's."""
         object.__setattr__(error, "of_program", True)
         return error
 
     def _define(self, number, name, module, bases, asked, methods):
-        """A class of the other side, as a class here. Only builtin bases that hold plain values, and
-        exceptions.
-        """
+        """Defines a mirrored class. Its builtin bases may only be those of plain values, and exceptions."""
         if type(number) is not int or not all(type(text) is str for text in (name, module, *asked, *methods)):
             raise ValueError("no class")
         mirrored = [self.read(base) for base in bases]
@@ -370,14 +372,16 @@ class Side:
 
 
 class _Number:
-    """Stands for a generator in a request."""
+    """A generator or coroutine of the other side in a request."""
 
     def __init__(self, number):
         self.number = number
 
 
 def _step(iterator, sent, most):
-    """(items, "more" | "end" | "error", value): at most so many, and none after one that is not a scalar."""
+    """Returns (items, "more" | "end" | "error", value): at most `most` items, none after one that is no
+    scalar.
+    """
     items: list = []
     while len(items) < most:
         try:
@@ -394,9 +398,7 @@ def _step(iterator, sent, most):
 
 
 def _what_it_has(kind):
-    """(special methods, other functions) of a class, without those that every object or its plain base
-    has.
-    """
+    """Returns (special methods, other functions) of a class, without those of object and its builtin base."""
     asked: dict = {}
     methods: dict = {}
     for parent in kind.__mro__:
@@ -420,7 +422,7 @@ def _what_it_has(kind):
 
 
 def _by_name(value):
-    """(module, name) of a class or function of the standard library."""
+    """Returns [module, name] of a class or function of the standard library; None for others."""
     if not isinstance(value, (type, types.BuiltinFunctionType, types.FunctionType)):
         return None
     module, name = str(getattr(value, "__module__", "")), str(getattr(value, "__qualname__", ""))
@@ -437,7 +439,7 @@ def _may_be_named(value):
 
 
 def _module(name):
-    """By its name: the other side's own copy."""
+    """Imports a module by name: this side's own copy."""
     if type(name) is not str:
         raise ValueError("no module")
     try:
