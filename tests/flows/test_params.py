@@ -320,7 +320,6 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
             "reward_model",
             "the reward final_answer asks no model: judge must be none",
         ),
-        ("preferences.exam_pairs.data", None, "must stand in preferences.exam_pairs itself"),
         ("preferences.round_1.origin", "models/dpo_iter_2/model", "needs itself to be made, through"),
         (
             "preferences.exam_pairs.origin",
