@@ -55,7 +55,7 @@ class Provided:
     @cached_property
     def tokens(self) -> Tokens:
         """The judge's own: nobody else's tokens are judged here."""
-        from pipelines.models.reward_model import MEMBER
+        from pipelines.models.score_head import MEMBER
         from pipelines.models.tokenizer import Tokens
 
         first = self.folder / MEMBER.format(0)

@@ -16,8 +16,8 @@ from pipelines.corpora.pair import read_pairs
 from pipelines.corpora.record import read_records
 from pipelines.evaluation.answers import evenly_spaced
 from pipelines.evaluation.assess import Graders, Policy, assess
-from pipelines.evaluation.preference_params import AssessParams
-from pipelines.models import policy, reward_model
+from pipelines.evaluation.assessment_params import AssessParams
+from pipelines.models import policy, score_head
 from pipelines.models.packing import Segment
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens
@@ -110,12 +110,12 @@ def _scorer(
     stage: Stage, tokens: Tokens, placement: Placement, name: str
 ) -> Callable[[Sequence[Segment]], Tensor]:
     folder: Path = stage.input(f"models/{name}/model")
-    model, own = reward_model.load(folder, stage.execution.trust_remote_code)
+    model, own = score_head.load(folder, stage.execution.trust_remote_code)
     own.check_same(tokens, str(folder))
     model.to(placement.device).eval()
 
     def score(rows: Sequence[Segment]) -> Any:
         with placement.autocast():
-            return reward_model.score_ends(model, rows)
+            return score_head.score_ends(model, rows)
 
     return score

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
-from pipelines.evaluation.preference_params import AssessParams
+from pipelines.evaluation.assessment_params import AssessParams
 from pipelines.rewards.reward_params import MAYBE_JUDGE
 from pipelines.settings import Choice, Seam, Settings
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.report_page import entropy, figures, preference_results, preferences, results, verifiers
-from tasks.report_page.graph import Node, draw, essential
+from tasks.report_page.graph import Box, draw, essential
 from tasks.report_page.markdown import markdown
 from tasks.report_page.page import page
 from tasks.report_params import ReportParams
@@ -29,7 +29,7 @@ def run(stage: Stage) -> None:
     and who makes it.
     """
     settings = stage.section("report", ReportParams)
-    subject = results.Subject.of(
+    subject = results.ReportSubject.of(
         stage.value("evaluate.runs"), stage.value("rl.runs"), stage.value("sft.runs")
     )
     found = results.read(stage.input("metrics"), stage.input("curves"), stage.input("samples"), subject)
@@ -66,15 +66,17 @@ def _preferences(stage: Stage, found: results.Results) -> preference_results.Pre
 
 def _policy_runs(
     stage: Stage, found: results.Results, liked: preference_results.PreferenceResults
-) -> dict[str, entropy.Run]:
+) -> dict[str, entropy.TrainedRun]:
     """The methods, and the runs against a verifier or a reward model that the parameters name; others' curves
     are from earlier runs.
     """
     named = [name for name in stage.value("rl.runs") if name not in found.methods]
     named += list(stage.value("assess.models")) if "assess.models" in stage.spec.params else []
-    runs = {name: entropy.Run(found.curves[name], found.training[name]) for name in found.methods}
+    runs = {name: entropy.TrainedRun(found.curves[name], found.training[name]) for name in found.methods}
     return runs | {
-        name: entropy.Run(liked.curves[name], liked.training[name]) for name in named if name in liked.curves
+        name: entropy.TrainedRun(liked.curves[name], liked.training[name])
+        for name in named
+        if name in liked.curves
     }
 
 
@@ -97,7 +99,7 @@ def _graph(upstream: Mapping[str, Sequence[str]] | None) -> str | None:
         return None
     edges = [(start, end) for end, starts in upstream.items() for start in starts if start in upstream]
     return draw(
-        [Node(name, name, "–") for name in upstream],
+        [Box(name, name, "–") for name in upstream],
         essential(edges),
         "Stages of this run and what they read from one another",
     )

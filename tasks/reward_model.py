@@ -5,7 +5,7 @@ of harm from pairs with safety labels, above 0 where an answer is harmful (dpo_v
 from __future__ import annotations
 
 from pipelines.corpora.rows_kept import rows_kept
-from pipelines.models import policy, reward_model
+from pipelines.models import policy, score_head
 from pipelines.training.best import BestWeights
 from pipelines.training.checkpoints import CheckpointParts
 from pipelines.training.preference_data import total_steps
@@ -36,8 +36,8 @@ def run(stage: Stage) -> None:
         ranked(given, settings.weights),
         None if held_out is None else ranked(held_out, settings.weights),
     )
-    members = [reward_model.make(start, stage.seed + member * STRIDE) for member in range(settings.members)]
-    engines = training.engines(members, settings.optimiser, settings.adapter, reward_model.add_adapters)
+    members = [score_head.make(start, stage.seed + member * STRIDE) for member in range(settings.members)]
+    engines = training.engines(members, settings.optimiser, settings.adapter, score_head.add_adapters)
     best, total = BestWeights(training.ranks), total_steps(settings, len(data))
     left_out = len(given.too_long)
     stage.say(
@@ -56,8 +56,8 @@ def run(stage: Stage) -> None:
             if training.ranks.is_first:
                 if settings.keep == "best":
                     best.restore(whole, index)
-                reward_model.save(
-                    whole, tokens, folder if len(engines) == 1 else folder / reward_model.MEMBER.format(index)
+                score_head.save(
+                    whole, tokens, folder if len(engines) == 1 else folder / score_head.MEMBER.format(index)
                 )
     if training.ranks.is_first:
         rows = rows_kept(len(data) + left_out, {"too_long": left_out}, "pairs")

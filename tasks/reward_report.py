@@ -11,9 +11,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from pipelines.corpora.pair import Pair, read_pairs
-from pipelines.evaluation.preference_params import RewardReportParams
+from pipelines.evaluation.assessment_params import RewardReportParams
 from pipelines.evaluation.reward_accuracy import reward_report
-from pipelines.models import reward_model
+from pipelines.models import score_head
 from pipelines.models.packing import Segment
 from pipelines.models.placement import Placement
 from tasks.gate import write_gate
@@ -28,7 +28,7 @@ def run(stage: Stage) -> None:
     own = stage.value(f"reward_model.runs.{stage.item}")
     data, kind = own["data"], own.get("kind", "bradley_terry")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
-    model, _ = reward_model.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
+    model, _ = score_head.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
     model.to(placement.device).eval()
     pairs = read_pairs(stage.input(f"data/{data}/pairs") / "heldout.jsonl")
     if kind == "cost":
@@ -36,7 +36,7 @@ def run(stage: Stage) -> None:
 
     def score(rows: Sequence[Segment]) -> Tensor:
         with placement.autocast():
-            return reward_model.score_ends(model, rows)
+            return score_head.score_ends(model, rows)
 
     found = reward_report(score, pairs, settings, execution.micro_batch_tokens)
     head = {"model": stage.item, "kind": kind, "data": data}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipelines.sources import manifest
-from pipelines.sources.opening import Found, Opener, opened
+from pipelines.sources.opening import OpenedSource, Opener, opened
 from pipelines.sources.source_params import Kind, Reference, Source
 from tasks import reads
 from tasks.stage import Stage
@@ -23,7 +23,7 @@ def opener(stage: Stage) -> Opener:
             stage.notice(text)
 
     @contextmanager
-    def open_source(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[Found]:
+    def open_source(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[OpenedSource]:
         recorded = manifest.read(stage.input(Reference(value, kind, revision).manifest))
         if place := recorded.source.get("path"):
             # `opened` compares every byte with the manifest, which is a declared input, and shows no other

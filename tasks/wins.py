@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 
-from pipelines.evaluation.judges.place import Place
-from pipelines.evaluation.preference_params import WinsParams
+from pipelines.evaluation.assessment_params import WinsParams
+from pipelines.evaluation.judges.context import PairJudgeContext
 from pipelines.evaluation.wins import win_tables
 from pipelines.models.placement import Placement
 from pipelines.seams import load
@@ -30,7 +30,7 @@ def run(stage: Stage) -> None:
         samples[name] = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     judge = load("pipelines.evaluation.judges", settings.judge.kind).make(
-        settings.judge, Place(placement, execution.trust_remote_code, opener(stage))
+        settings.judge, PairJudgeContext(placement, execution.trust_remote_code, opener(stage))
     )
     found = win_tables(samples, judge, settings)
     stage.out(f"metrics/wins/{stage.item}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")

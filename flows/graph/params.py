@@ -22,7 +22,7 @@ from flows.graph.sections import with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exams_params import ExamsParams
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
-from pipelines.evaluation.preference_params import RewardReportParams, WinsParams
+from pipelines.evaluation.assessment_params import RewardReportParams, WinsParams
 from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.settings import Settings
 from pipelines.training.policy_params import PolicyParams

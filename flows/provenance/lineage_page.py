@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.report_page.graph import Node, draw
+from tasks.report_page.graph import Box, draw
 from tasks.report_page.style import CSS
 from tasks.report_page.tables import leaves, shown
 from tasks.report_page.templates import environment, trusted
@@ -79,7 +79,7 @@ def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
         note = " · ".join(
             filter(None, (node.get("status", ""), _seconds((node.get("run") or {}).get("wall_s"))))
         )
-        boxes.append(Node(node["id"], node["id"], note, style, f"#{anchors[node['id']]}", _hint(node)))
+        boxes.append(Box(node["id"], node["id"], note, style, f"#{anchors[node['id']]}", _hint(node)))
         for one in raw:
             if any(_holds(path, one["path"]) for path in node.get("inputs") or {}):
                 hints.setdefault((place[one["path"]], node["id"]), place[one["path"]])
@@ -90,14 +90,14 @@ def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     return draw(boxes, hints, f"What {subject['path']} was made from", hints)
 
 
-def _raw_boxes(raw: Sequence[Mapping[str, str]], place: Mapping[str, str]) -> list[Node]:
+def _raw_boxes(raw: Sequence[Mapping[str, str]], place: Mapping[str, str]) -> list[Box]:
     """A box for each raw file, or for each folder of many, with the worst status in it."""
     worst = {
         box: min((one.get("status", "") for one in raw if place[one["path"]] == box), key=_badness)
         for box in place.values()
     }
     files = {box: "\n".join(path for path, own in place.items() if own == box) for box in worst}
-    return [Node(box, box, status, f"raw {status}", "#raw", files[box]) for box, status in worst.items()]
+    return [Box(box, box, status, f"raw {status}", "#raw", files[box]) for box, status in worst.items()]
 
 
 def _badness(status: str) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from pipelines.corpora.location_params import Location
 from pipelines.corpora.problem import Reading
 from pipelines.corpora.rows import read_rows
-from pipelines.sources.opening import Found
+from pipelines.sources.opening import OpenedSource
 
 Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
@@ -86,7 +86,7 @@ def _parquet_rows(path: Path, shown: str) -> Rows:
             yield f"{shown}:row {number}", row
 
 
-def _split_rows(found: Found, config: str | None, split: str, reading: Reading) -> Rows:
+def _split_rows(found: OpenedSource, config: str | None, split: str, reading: Reading) -> Rows:
     """By the data set's own card and the names of its files, as `datasets` reads a folder."""
     from datasets import load_dataset
 

@@ -15,13 +15,13 @@ from pipelines.credit.group_params import GroupParams
 # of the sum of a group's rewards: the mean of equal floats may differ from them in the last bits
 ALIKE = 1e-12
 
-Spread = Literal["population", "sample", "none"]
+GroupSpread = Literal["population", "sample", "none"]
 
 FOREST = "flat"
 NEEDS = ("several_responses",)
 
 
-def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
+def group_advantage(rewards: Tensor, spread: GroupSpread, epsilon: float) -> Tensor:
     """rewards (groups, samples), NaN where there is no verdict -> advantages of the same shape, 0 there; of
     integers in float32.
 
@@ -29,8 +29,8 @@ def group_advantage(rewards: Tensor, spread: Spread, epsilon: float) -> Tensor:
     any difference but rounding (1e-12 of their sum) gives exact zeros. `population` divides squares by n,
     `sample` by n - 1. Raises ValueError for an unknown spread.
     """
-    if spread not in get_args(Spread):
-        raise ValueError(f"spread {spread!r} of a group: use one of {', '.join(get_args(Spread))}")
+    if spread not in get_args(GroupSpread):
+        raise ValueError(f"spread {spread!r} of a group: use one of {', '.join(get_args(GroupSpread))}")
     dtype = rewards.dtype if rewards.is_floating_point() else torch.float32
     values = rewards.double()
     known = ~values.isnan()

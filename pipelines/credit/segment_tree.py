@@ -17,7 +17,7 @@ from pipelines.credit.experience import Experience
 from pipelines.credit.segment_chain import ZERO, mean_of_known
 from pipelines.credit.segment_tree_params import SegmentTreeParams
 
-Spread = Literal["none", "population"]
+SiblingSpread = Literal["none", "population"]
 
 FOREST = "tree"
 NEEDS = ("several_responses",)
@@ -39,7 +39,7 @@ def tree_values(parents: Sequence[int], rewards: Sequence[float]) -> list[float]
 
 
 def tree_advantages(
-    parents: Sequence[int], values: Sequence[float], spread: Spread, epsilon: float
+    parents: Sequence[int], values: Sequence[float], spread: SiblingSpread, epsilon: float
 ) -> list[float]:
     """parents, values (N,) as in `tree_values` -> advantages (N,): V - V(parent), with `population` divided
     by (std of siblings + epsilon).
@@ -47,8 +47,10 @@ def tree_advantages(
     Differences up to 1e-9 are exact zeros, so that unanimous siblings carry no signal; a root has 0. A node
     whose value is not known has NaN. Raises ValueError for an unknown `spread`.
     """
-    if spread not in get_args(Spread):
-        raise ValueError(f"spread {spread!r} of a tree's siblings: use one of {', '.join(get_args(Spread))}")
+    if spread not in get_args(SiblingSpread):
+        raise ValueError(
+            f"spread {spread!r} of a tree's siblings: use one of {', '.join(get_args(SiblingSpread))}"
+        )
     siblings: dict[int, list[float]] = {}
     for parent, value in zip(parents, values, strict=True):
         if parent >= 0 and not math.isnan(value):

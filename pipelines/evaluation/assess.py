@@ -14,11 +14,11 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from pipelines.corpora.record import Record
+from pipelines.evaluation.assessment_params import AssessParams
 from pipelines.evaluation.degenerate import degenerate_rate, faults
 from pipelines.evaluation.implicit import implicit_accuracy
 from pipelines.evaluation.intervals import mean_of, share_of
 from pipelines.evaluation.policy_divergence import kl_from_reference, out_of_distribution
-from pipelines.evaluation.preference_params import AssessParams
 from pipelines.evaluation.safety import safe_by_cost, safety_rate
 from pipelines.evaluation.scores import Preferred, Scorer, answer_row, pair_rows, scores_of, summed_logprobs
 from pipelines.models.packing import Segment
@@ -32,7 +32,7 @@ from pipelines.rollouts.rollout_params import SamplingParams
 # the iterations in the counter keys: neither training nor the accuracy evaluation has them
 ASSESSMENT, REFERENCE = -2, -3
 
-Row = dict[str, Any]
+JsonRow = dict[str, Any]
 
 
 class Policy(NamedTuple):
@@ -60,8 +60,8 @@ class Graders:
 class Assessment(NamedTuple):
     """The figures, and a row for every sampled answer, prompt by prompt."""
 
-    figures: Row
-    rows: list[Row]
+    figures: JsonRow
+    rows: list[JsonRow]
 
 
 def assess(
@@ -86,7 +86,7 @@ def assess(
     records = [record for record in problems for _ in range(settings.samples)]
     completions = _sample(policy, problems, settings.samples, settings.sampling, seed, ASSESSMENT)
     texts = tokens.decode_batch([completion.ids for completion in completions])
-    rows: list[Row] = [
+    rows: list[JsonRow] = [
         {
             "id": record.id,
             "sample": place % settings.samples,
@@ -104,13 +104,15 @@ def assess(
         answer_row(record.prompt_ids, completion.ids)
         for record, completion in zip(records, completions, strict=True)
     ]
-    figures: Row = {
+    figures: JsonRow = {
         "prompts": len(problems),
         "answers": len(rows),
         "length": fmean(len(answer.ids) for answer in answers),
     }
     figures |= _grade(rows, records, answers, graders, settings, budget)
-    figures |= _distance(policy, reference, problems, answers, completions, rows, settings, seed, budget)
+    figures |= _distance_from_reference(
+        policy, reference, problems, answers, completions, rows, settings, seed, budget
+    )
     figures["degenerate"] = degenerate_rate([row["faults"] for row in rows], _prompts(rows))
     figures["implicit"] = _implicit(policy, reference, pairs, settings, budget)
     return Assessment(figures, rows)
@@ -131,16 +133,16 @@ def _sample(
 
 
 def _grade(
-    rows: Sequence[Row],
+    rows: Sequence[JsonRow],
     records: Sequence[Record],
     answers: Sequence[Segment],
     graders: Graders,
     settings: AssessParams,
     budget: int,
-) -> Row:
+) -> JsonRow:
     """What the graders say of the answers; it is also written into `rows`."""
     prompts = _prompts(rows)
-    figures: Row = {
+    figures: JsonRow = {
         "accuracy": None,
         "errors": 0,
         "reward": None,
@@ -176,17 +178,17 @@ def _grade(
     return figures
 
 
-def _distance(
+def _distance_from_reference(
     policy: Policy,
     reference: Policy,
     problems: Sequence[Record],
     answers: Sequence[Segment],
     completions: Sequence[Completion],
-    rows: Sequence[Row],
+    rows: Sequence[JsonRow],
     settings: AssessParams,
     seed: int,
     budget: int,
-) -> Row:
+) -> JsonRow:
     sampling = settings.sampling
     plain = sampling.temperature == 1 and sampling.top_p == 1 and sampling.top_k == 0
     if plain:  # the forward that also scores the reference: its rounding cancels
@@ -212,7 +214,7 @@ def _distance(
 
 def _implicit(
     policy: Policy, reference: Policy, pairs: Sequence[Preferred], settings: AssessParams, budget: int
-) -> Row | None:
+) -> JsonRow | None:
     if not pairs:
         return None
     rows = pair_rows(pairs)
@@ -222,5 +224,5 @@ def _implicit(
     return implicit_accuracy(pairs, own, under, settings.beta, settings.pairs)
 
 
-def _prompts(rows: Sequence[Row]) -> list[str]:
+def _prompts(rows: Sequence[JsonRow]) -> list[str]:
     return [row["id"] for row in rows]

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pipelines.evaluation.answers import Answer
+from pipelines.evaluation.assessment_params import DegenerateParams
 from pipelines.evaluation.degenerate import faults
 from pipelines.evaluation.intervals import mean_of, share_of
 from pipelines.evaluation.pass_at_k import mean_pass_at_k, solved_k_at_n
-from pipelines.evaluation.preference_params import DegenerateParams
 
 KINDS = ("empty", "unfinished", "repeated", "unparsable")
 
 
-class Program(Protocol):
+class JudgedProgram(Protocol):
     """What became of an answer's program: how its hidden tests ended, whether it is Python, whether it passes
     the public tests (or there are none), and the hidden ones; None: not judged.
     """
@@ -39,7 +39,7 @@ class Program(Protocol):
 
 def code_figures(
     answers: Sequence[Answer],
-    programs: Sequence[Program],
+    programs: Sequence[JudgedProgram],
     submissions: Sequence[int],
     seed: int,
     count_errors: bool,
@@ -51,7 +51,7 @@ def code_figures(
     unfinished, caught in a loop or no Python.
     """
     kinds = [_faults(answer, program) for answer, program in zip(answers, programs, strict=True)]
-    judged: dict[str, list[Program]] = {}
+    judged: dict[str, list[JudgedProgram]] = {}
     for answer, program in zip(answers, programs, strict=True):
         if count_errors or program.hidden is not None:
             judged.setdefault(answer.record.id, []).append(program)
@@ -71,7 +71,7 @@ def code_figures(
     }
 
 
-def _k_at_n(judged: dict[str, list[Program]], k: int, seed: int) -> dict[str, float | None]:
+def _k_at_n(judged: dict[str, list[JudgedProgram]], k: int, seed: int) -> dict[str, float | None]:
     solved = [
         solved_k_at_n(
             [program.public for program in own], [program.hidden is True for program in own], k, seed, problem
@@ -81,6 +81,6 @@ def _k_at_n(judged: dict[str, list[Program]], k: int, seed: int) -> dict[str, fl
     return mean_of([float(share) for share in solved])
 
 
-def _faults(answer: Answer, program: Program) -> list[str]:
+def _faults(answer: Answer, program: JudgedProgram) -> list[str]:
     kinds = faults(answer.completion.ids, answer.text, answer.completion.finish.complete, DegenerateParams())
     return kinds if program.parses else [*kinds, "unparsable"]

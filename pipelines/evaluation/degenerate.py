@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from pipelines.evaluation.assessment_params import DegenerateParams
 from pipelines.evaluation.intervals import share_of
-from pipelines.evaluation.preference_params import DegenerateParams
 
 KINDS = ("empty", "unfinished", "repeated")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.evaluation.preference_params import RewardReportParams
+from pipelines.evaluation.assessment_params import RewardReportParams
 from pipelines.evaluation.reward_accuracy import preference_accuracy
 from pipelines.evaluation.scores import Preferred
 

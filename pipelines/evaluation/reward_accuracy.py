@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.evaluation.assessment_params import RewardReportParams
 from pipelines.evaluation.calibration import calibration
 from pipelines.evaluation.intervals import mean_of, share_of
-from pipelines.evaluation.preference_params import RewardReportParams
 from pipelines.evaluation.scores import Preferred, Scorer, pair_rows, scores_of
 
 

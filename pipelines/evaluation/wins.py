@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+from pipelines.evaluation.assessment_params import WinsParams
 from pipelines.evaluation.intervals import mean_of, share_of
-from pipelines.evaluation.preference_params import WinsParams
 
-Row = Mapping[str, Any]  # of an assessment: id, sample, prompt, text, and what its graders said
-Result = Literal["win", "tie", "lose", "error"]
-RESULTS: tuple[Result, ...] = ("win", "tie", "lose")
+AnswerRow = Mapping[str, Any]  # of an assessment: id, sample, prompt, text, and what its graders said
+MatchResult = Literal["win", "tie", "lose", "error"]
+RESULTS: tuple[MatchResult, ...] = ("win", "tie", "lose")
 
 
 class JudgeFailed(RuntimeError):
@@ -27,8 +27,8 @@ class JudgeFailed(RuntimeError):
 class Comparison(NamedTuple):
     """Two answers to one prompt, in the order that the judge sees them."""
 
-    first: Row
-    second: Row
+    first: AnswerRow
+    second: AnswerRow
 
 
 class Vote(NamedTuple):
@@ -47,7 +47,7 @@ class PairJudge(Protocol):
     def vote(self, comparisons: Sequence[Comparison]) -> list[Vote]: ...
 
 
-def result(vote: Vote, swapped: Vote) -> Result:
+def result(vote: Vote, swapped: Vote) -> MatchResult:
     """The first model's result from the votes on (first, second) and on (second, first)."""
     if "error" in (vote.better, swapped.better):
         return "error"
@@ -112,7 +112,7 @@ def win_table(
 
 
 def win_tables(
-    samples: Mapping[str, Sequence[Row]], judge: PairJudge, settings: WinsParams
+    samples: Mapping[str, Sequence[AnswerRow]], judge: PairJudge, settings: WinsParams
 ) -> dict[str, Any]:
     """Every match of the settings, from the first answer of each assessed model to each prompt -> {judge,
     matches: [win_table, ...]}.

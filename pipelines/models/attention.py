@@ -25,7 +25,7 @@ SMALL_PAIRS = 2**13
 
 
 @dataclass(frozen=True)
-class Block:
+class AttentionBlock:
     """Spans that attend in one call: `spans` x (`queries`, `keys`) slots, right padded.
 
     offsets (spans,): the key position of each span's first query; query i sees the keys 0 .. offset + i.
@@ -127,7 +127,7 @@ class Layout:
     come back (outputs).
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[AttentionBlock, ...]
     queries: Gather
     keys: Gather
     outputs: Gather
@@ -135,7 +135,7 @@ class Layout:
     def to(self, device: torch.device) -> Layout:
         """The same layout with its indices on `device`."""
         blocks = (
-            Block(b.spans, b.queries, b.keys, None if b.offsets is None else b.offsets.to(device))
+            AttentionBlock(b.spans, b.queries, b.keys, None if b.offsets is None else b.offsets.to(device))
             for b in self.blocks
         )
         return Layout(tuple(blocks), self.queries.to(device), self.keys.to(device), self.outputs.to(device))
@@ -158,7 +158,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: f
 
 
 def _attend_block(
-    block: Block, heads: int, groups: int, scaling: float | None, query: Tensor, key: Tensor, value: Tensor
+    block: AttentionBlock,
+    heads: int,
+    groups: int,
+    scaling: float | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
 ) -> Tensor:
     """query (spans * queries, H * D), key and value (spans * keys, G * D) -> (spans * queries, H * D)."""
     if block.queries * block.keys <= SMALL_PAIRS and query.dtype == torch.float32 and not query.is_cuda:
@@ -176,7 +182,13 @@ def _attend_block(
 
 
 def _attend_small(
-    block: Block, heads: int, groups: int, scaling: float | None, query: Tensor, key: Tensor, value: Tensor
+    block: AttentionBlock,
+    heads: int,
+    groups: int,
+    scaling: float | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
 ) -> Tensor:
     """The same by plain products: all heads that share a key head are rows of one."""
     spans, queries, keys, repeats = block.spans, block.queries, block.keys, heads // groups

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pipelines.models.loading import check_finite
 from pipelines.models.packing import PackableRow, Packed, can_share, pack
-from pipelines.sources.opening import Found
+from pipelines.sources.opening import OpenedSource
 
 FILE = "critic.safetensors"
 
@@ -98,4 +98,4 @@ def load(model: ValueModel, folder: Path) -> None:
     from safetensors.torch import load_model
 
     load_model(model, str(folder / FILE), device=str(model.device))
-    check_finite(model, Found(folder, str(folder / FILE)))
+    check_finite(model, OpenedSource(folder, str(folder / FILE)))

@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from pipelines.sources.opening import Found
+from pipelines.sources.opening import OpenedSource
 
 NAMED_AT_MOST = 8  # tensors of one kind in a message
 
 
 def load_model(
-    auto: Any, source: Found, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False
+    auto: Any, source: OpenedSource, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False
 ) -> Any:
     """`auto` is a transformers Auto class. Raises ValueError or FileNotFoundError naming the file or the
     tensors that are wrong.
@@ -68,7 +68,7 @@ def _without_warnings() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def load_tokenizer(source: Found, trust_remote_code: bool = False, **options: Any) -> Any:
+def load_tokenizer(source: OpenedSource, trust_remote_code: bool = False, **options: Any) -> Any:
     """The fast tokenizer beside a model. Raises ValueError naming the file that is damaged."""
     from transformers import AutoTokenizer
 
@@ -106,7 +106,7 @@ def _with_its_own_tokens(loaded: Any) -> Any:
     return tokenizer
 
 
-def _reader_missing(error: ImportError, source: Found) -> ValueError:
+def _reader_missing(error: ImportError, source: OpenedSource) -> ValueError:
     """.gguf files are read with a package that transformers does not bring."""
     hint = "; install it with pip install gguf" if source.gguf is not None else ""
     return ValueError(
@@ -114,7 +114,7 @@ def _reader_missing(error: ImportError, source: Found) -> ValueError:
     )
 
 
-def _check_files(source: Found) -> None:
+def _check_files(source: OpenedSource) -> None:
     """What can be said before the library is asked, in words that name the file."""
     _check_texts(source)
     if source.gguf is not None:
@@ -130,7 +130,7 @@ def _check_files(source: Found) -> None:
         _tensors_of(path, source)
 
 
-def _check_texts(source: Found) -> None:
+def _check_texts(source: OpenedSource) -> None:
     for path in sorted(source.folder.glob("*.json")):
         try:
             json.loads(path.read_text("utf-8"))
@@ -144,7 +144,7 @@ def _check_texts(source: Found) -> None:
             ) from error
 
 
-def _tensors_of(path: Path, source: Found) -> list[str]:
+def _tensors_of(path: Path, source: OpenedSource) -> list[str]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -160,7 +160,7 @@ def _tensors_of(path: Path, source: Found) -> list[str]:
         raise ValueError(f"{source.shown}/{path.name} cannot be opened: {error.strerror or error}") from error
 
 
-def _check_report(report: Mapping[str, Any], source: Found) -> None:
+def _check_report(report: Mapping[str, Any], source: OpenedSource) -> None:
     """`report`: transformers' own account of the loading, which knows tied weights."""
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     mismatched = sorted((name, tuple(file), tuple(model)) for name, file, model in report["mismatched_keys"])
@@ -186,7 +186,7 @@ def _check_report(report: Mapping[str, Any], source: Found) -> None:
         )
 
 
-def check_finite(model: Any, source: Found) -> None:
+def check_finite(model: Any, source: OpenedSource) -> None:
     """ValueError that names the tensors which hold NaN or infinity, and their file."""
     wrong = [
         f"{name}{_in_file(name, source)}"
@@ -200,13 +200,13 @@ def check_finite(model: Any, source: Found) -> None:
         )
 
 
-def _weight_files(source: Found) -> str:
+def _weight_files(source: OpenedSource) -> str:
     return source.gguf or ", ".join(
         path.name for path in sorted(source.folder.glob("*.safetensors"))[:NAMED_AT_MOST]
     )
 
 
-def _in_file(tensor: str, source: Found) -> str:
+def _in_file(tensor: str, source: OpenedSource) -> str:
     """` (in FILE)` where a safetensors file holds a tensor of that name."""
     for path in sorted(source.folder.glob("*.safetensors")):
         if tensor in _tensors_of(path, source):
@@ -221,6 +221,6 @@ def _listed(names: Iterable[str]) -> str:
     )
 
 
-def _first_line(error: BaseException, source: Found) -> str:
+def _first_line(error: BaseException, source: OpenedSource) -> str:
     text = str(error).replace(str(source.folder), source.shown).strip()
     return text.splitlines()[0] if text else type(error).__name__

@@ -16,7 +16,7 @@ from pipelines.models import adapters
 from pipelines.models.base_params import ArchitectureParams, BaseParams
 from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.models.tokenizer import Tokens, read_tokenizer
-from pipelines.sources.opening import Found, Opener
+from pipelines.sources.opening import OpenedSource, Opener
 
 
 def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
@@ -99,7 +99,9 @@ def load(
     own = Tokens.load(folder)
     if tokens is not None:
         own.check_same(tokens, str(folder))
-    model = load_model(AutoModelForCausalLM, Found(folder, str(folder)), trust_remote_code=trust_remote_code)
+    model = load_model(
+        AutoModelForCausalLM, OpenedSource(folder, str(folder)), trust_remote_code=trust_remote_code
+    )
     rows = model.get_input_embeddings().weight.shape[0]
     if rows < own.vocab_size:
         raise ValueError(
@@ -168,7 +170,7 @@ def _distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: state[name].detach().cpu().contiguous() for name in seen.values()}
 
 
-def _check_vocabulary(source: Found, tokens: Tokens) -> None:
+def _check_vocabulary(source: OpenedSource, tokens: Tokens) -> None:
     """The ids of the corpus must mean the same text to the pretrained model; a source without a tokenizer
     cannot be compared.
     """

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipelines.models.attention import Block, Gather, Layout
+from pipelines.models.attention import AttentionBlock, Gather, Layout
 
 WASTE = 1.15  # padded slots a block may have for each real one
 SMALL = 8192  # query-key pairs that are cheaper padded than computed in a call of their own
@@ -55,7 +55,7 @@ class Spans:
 
 def lay_out(spans: Spans) -> Layout:
     """The blocks of all spans, and the way of their tokens into them and back."""
-    blocks: list[Block] = []
+    blocks: list[AttentionBlock] = []
     queries: list[Any] = []
     keys: list[Any] = []
     asked: list[Any] = []
@@ -79,7 +79,9 @@ def lay_out(spans: Spans) -> Layout:
             block_known[row, : len(path)] = True
             home[own] = q + row * tall + np.arange(len(own))
         offsets = np.array([spans.context[span] for span in members])
-        blocks.append(Block(len(members), tall, wide, torch.from_numpy(offsets) if offsets.any() else None))
+        blocks.append(
+            AttentionBlock(len(members), tall, wide, torch.from_numpy(offsets) if offsets.any() else None)
+        )
         q += block_queries.size
         for joined, part in (
             (queries, block_queries),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["right", "wrong", "error"]
+VerdictOutcome = Literal["right", "wrong", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Verdict:
     text.
     """
 
-    outcome: Outcome
+    outcome: VerdictOutcome
     score: float
     reason: str = ""
 

@@ -17,7 +17,7 @@ from pipelines.sources.source_params import COMMIT, Kind, Reference, Source
 
 
 @dataclass(frozen=True)
-class Found:
+class OpenedSource:
     """A folder with just the digested files, to be loaded from; `gguf` is the name of the .gguf file where
     the weights are in one.
     """
@@ -32,7 +32,7 @@ class Found:
         return {"local_files_only": True} | ({} if self.gguf is None else {"gguf_file": self.gguf})
 
 
-Opener = Callable[[str | Source, Kind, str | None], AbstractContextManager[Found]]
+Opener = Callable[[str | Source, Kind, str | None], AbstractContextManager[OpenedSource]]
 """(value, kind, revision) of a field marked `Outside` -> what it names, open."""
 
 
@@ -45,7 +45,7 @@ def take(source: Source, kind: Kind, offline: bool, commit: str | None = None) -
 @contextmanager
 def opened(
     manifest: Manifest, offline: bool, say: Callable[[str], None] = lambda text: None
-) -> Iterator[Found]:
+) -> Iterator[OpenedSource]:
     """Every byte is compared with the manifest first. SourceError names the files that differ. `say` hears of
     a branch that moved.
     """
@@ -69,7 +69,7 @@ def again(manifest: Manifest, offline: bool) -> Place:
 
 
 @contextmanager
-def unrecorded(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[Found]:
+def unrecorded(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[OpenedSource]:
     """An `Opener` of what is at hand, for whoever keeps no record: it is opened as it is."""
     source = Reference(value, kind, revision).source(Path())
     place = find(source, kind, offline=True)
@@ -78,7 +78,7 @@ def unrecorded(value: str | Source, kind: Kind, revision: str | None = None) -> 
 
 
 @contextmanager
-def _view(folder: Path, names: tuple[str, ...], shown: str, kind: Kind) -> Iterator[Found]:
+def _view(folder: Path, names: tuple[str, ...], shown: str, kind: Kind) -> Iterator[OpenedSource]:
     """Links to the files that were digested: a library that looks for more in the folder finds nothing
     else.
     """
@@ -93,7 +93,7 @@ def _view(folder: Path, names: tuple[str, ...], shown: str, kind: Kind) -> Itera
             link = Path(view) / name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to((folder / name).resolve())
-        yield Found(Path(view), shown, gguf[0] if gguf else None)
+        yield OpenedSource(Path(view), shown, gguf[0] if gguf else None)
 
 
 def _way_out(manifest: Manifest) -> str:

@@ -21,7 +21,7 @@ from pipelines.training.metrics import Metrics
 from pipelines.training.policy_params import PolicyParams
 from pipelines.training.training_row import TrainingRow
 
-Scorer = Callable[[Sequence[TrainingRow]], tuple[list[Tensor], list[Tensor]]]
+RowScorer = Callable[[Sequence[TrainingRow]], tuple[list[Tensor], list[Tensor]]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class BatchPlanner:
     """
 
     def __init__(
-        self, settings: PolicyParams, mask: ModuleType, objective: ModuleType, seed: int, score: Scorer
+        self, settings: PolicyParams, mask: ModuleType, objective: ModuleType, seed: int, score: RowScorer
     ) -> None:
         self._settings, self._mask, self._objective = settings, mask, objective
         self._seed, self._score = seed, score

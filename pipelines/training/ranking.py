@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pipelines.models.packing import can_share
-from pipelines.models.reward_model import score_ends
+from pipelines.models.score_head import score_ends
 from pipelines.objectives.ranking import bradley_terry, cost_loss
 from pipelines.training.batches import batch_indices
 from pipelines.training.best import BestWeights

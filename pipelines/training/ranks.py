@@ -20,7 +20,7 @@ from torch import Tensor
 from pipelines.models.placement import Placement
 
 T = TypeVar("T")
-Number = TypeVar("Number", float, Tensor)
+Summable = TypeVar("Summable", float, Tensor)
 # that a rank waits for another: verifiers may run long; a dead rank is the launcher's to notice
 TIMEOUT = timedelta(hours=2)
 
@@ -99,7 +99,7 @@ class Ranks:
         """The items of all ranks, concatenated in rank order, on every rank. They travel pickled."""
         return [item for part in self._all_gather_object(list(items)) for item in part]
 
-    def sum(self, value: Number) -> Number:
+    def sum(self, value: Summable) -> Summable:
         """The sum over ranks, added in rank order, so that every rank gets the same bits. Tensors keep type,
         device and shape.
         """

@@ -16,11 +16,11 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pipelines.training.replay_columns import pack, unpack
 from pipelines.training.replay_params import ReplayParams
 
-Row = TypeVar("Row")
+RowT = TypeVar("RowT")
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayEntry(Generic[Row]):
+class ReplayEntry(Generic[RowT]):
     """A segment that waits: `stamp` is the iteration that sampled it, `row` what the trainer learns from,
     stored and never looked at.
     """
@@ -28,7 +28,7 @@ class ReplayEntry(Generic[Row]):
     id: int
     question: str
     stamp: int
-    row: Row
+    row: RowT
 
 
 class ReplayDraw(NamedTuple):
@@ -42,14 +42,14 @@ class ReplayDraw(NamedTuple):
     repeated: int
 
 
-class ReplayBuffer(Generic[Row]):
+class ReplayBuffer(Generic[RowT]):
     """Rows of a dataclass `row_type` whose fields are numbers, texts, (tokens,) tensors or None, token ids,
     or sequences of token ids.
     """
 
-    def __init__(self, settings: ReplayParams, seed: int, row_type: type[Row]) -> None:
+    def __init__(self, settings: ReplayParams, seed: int, row_type: type[RowT]) -> None:
         self._settings, self._seed, self._row_type = settings, seed, row_type
-        self._entries: list[ReplayEntry[Row]] = []
+        self._entries: list[ReplayEntry[RowT]] = []
         self._next = 0
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class ReplayBuffer(Generic[Row]):
         """How many problems have segments waiting."""
         return len({entry.question for entry in self._entries})
 
-    def add(self, iteration: int, rows: Iterable[tuple[str, Row]]) -> None:
+    def add(self, iteration: int, rows: Iterable[tuple[str, RowT]]) -> None:
         """Store (problem id, row) pairs that this iteration sampled."""
         for question, row in rows:
             self._entries.append(ReplayEntry(self._next, question, iteration, row))
@@ -74,7 +74,7 @@ class ReplayBuffer(Generic[Row]):
         settings, generator = self._settings, random.Random(f"{self._seed} {iteration}")
         usable = [entry for entry in self._entries if iteration - entry.stamp < settings.max_age]
         expired = len(self._entries) - len(usable)
-        by_question: dict[str, list[ReplayEntry[Row]]] = {}
+        by_question: dict[str, list[ReplayEntry[RowT]]] = {}
         for entry in usable:
             by_question.setdefault(entry.question, []).append(entry)
         pools = list(by_question.values())

@@ -13,7 +13,7 @@ from pipelines.rollouts.forest import Completion, Finish
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.ranks import Ranks
 
-Packed = tuple[list[tuple[list[int], Finish]], torch.Tensor, torch.Tensor]
+PackedCompletions = tuple[list[tuple[list[int], Finish]], torch.Tensor, torch.Tensor]
 
 
 class ShardedEngine:
@@ -80,7 +80,7 @@ def block(counts: Sequence[int], ranks: Ranks) -> tuple[int, int]:
     return edges[ranks.index], edges[ranks.index + 1]
 
 
-def _pack(completions: Sequence[Completion]) -> Packed:
+def _pack(completions: Sequence[Completion]) -> PackedCompletions:
     """Few large tensors instead of two small ones for each completion: pickling is paid per tensor."""
     empty = [torch.zeros(0)]
     return (
@@ -90,7 +90,7 @@ def _pack(completions: Sequence[Completion]) -> Packed:
     )
 
 
-def _unpack(packed: Packed) -> list[Completion]:
+def _unpack(packed: PackedCompletions) -> list[Completion]:
     heads, logprobs, entropy = packed
     lengths = [len(ids) for ids, _ in heads]
     parts = zip(heads, logprobs.split(lengths), entropy.split(lengths), strict=True)

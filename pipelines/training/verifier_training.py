@@ -18,9 +18,9 @@ import numpy as np
 
 from pipelines.corpora.judgement import Judgement
 from pipelines.evaluation.calibration import temperature
-from pipelines.rewards.generative.judge import JudgeQuery
 from pipelines.rewards.generative.prompt import final_step
 from pipelines.rewards.generative.reading import LabelProbabilities, soft_reward
+from pipelines.rewards.generative.verifier_judge import JudgeQuery
 from pipelines.rewards.models.verifier import VerifierPrompt
 from pipelines.training.verifier_params import NegativesParams
 

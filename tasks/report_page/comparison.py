@@ -45,7 +45,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Difference:
+class AccuracyDifference:
     """after - before, with its 95 % interval; all in -1..1."""
 
     value: float
@@ -60,11 +60,11 @@ class Difference:
         return "worse" if self.high < 0 else "not told apart"
 
 
-def difference(after: Accuracy | None, before: Accuracy | None) -> Difference | None:
+def difference(after: Accuracy | None, before: Accuracy | None) -> AccuracyDifference | None:
     """Newcombe's interval for two proportions from their Wilson limits; None where either is missing."""
     if after is None or before is None or after.share is None or before.share is None:
         return None
     value = after.share - before.share
     below = math.hypot(after.share - (after.low or 0.0), (before.high or 0.0) - before.share)
     above = math.hypot((after.high or 0.0) - after.share, before.share - (before.low or 0.0))
-    return Difference(value, value - below, value + above)
+    return AccuracyDifference(value, value - below, value + above)

@@ -46,14 +46,14 @@ SPENT = (
 )
 
 
-class Run(NamedTuple):
+class TrainedRun(NamedTuple):
     """A policy's training curve, and the metrics that its stage wrote."""
 
     curve: Sequence[Row]
     training: Row
 
 
-class Course(NamedTuple):
+class EntropyCourse(NamedTuple):
     """A run's pairs under one decoding, with its law or the reason for having none."""
 
     pairs: Pairs
@@ -61,7 +61,7 @@ class Course(NamedTuple):
     reason: str
 
 
-def sections(runs: Mapping[str, Run], folder: Path) -> list[Section]:
+def sections(runs: Mapping[str, TrainedRun], folder: Path) -> list[Section]:
     """The section, its figures written into `folder`; none where no run has three validations with both
     entropy and accuracy.
     """
@@ -77,7 +77,7 @@ def sections(runs: Mapping[str, Run], folder: Path) -> list[Section]:
     ]
 
 
-def _courses(runs: Mapping[str, Run], key: str) -> dict[str, Course]:
+def _courses(runs: Mapping[str, TrainedRun], key: str) -> dict[str, EntropyCourse]:
     courses = {}
     for name, run in runs.items():
         points = pairs(run.curve, key)
@@ -93,22 +93,22 @@ def _objective(training: Row) -> str:
     return str((training.get("method") or {}).get("objective") or "").partition(",")[0]
 
 
-def _course(points: Pairs, objective: str) -> Course:
+def _course(points: Pairs, objective: str) -> EntropyCourse:
     if objective in HOLDERS:
-        return Course(points, None, f"not fitted: {objective} holds the entropy")
+        return EntropyCourse(points, None, f"not fitted: {objective} holds the entropy")
     try:
         law = fit(points.entropy, points.accuracy)
     except ValueError as error:
-        return Course(points, None, f"not fitted: {str(error).partition(':')[0]}")
+        return EntropyCourse(points, None, f"not fitted: {str(error).partition(':')[0]}")
     doubts = {
         f"only {law.n} pairs for two coefficients": law.n < FEW,
         "a is not positive: accuracy did not rise as entropy fell": law.a <= 0,
         "ceiling is no accuracy": not 0 <= law.ceiling <= 1,
     }
-    return Course(points, law, "; ".join(doubt for doubt, holds in doubts.items() if holds))
+    return EntropyCourse(points, law, "; ".join(doubt for doubt, holds in doubts.items() if holds))
 
 
-def _laws(shown: Mapping[str, Mapping[str, Course]]) -> Table:
+def _laws(shown: Mapping[str, Mapping[str, EntropyCourse]]) -> Table:
     ends = [Column(end, what) for what in ("H", "R") for end in ("first", "last")]
     fitted = [Column(name, "fit") for name in ("a", "b", "ceiling", "R²", "RMSE, points")]
     table = Table(
@@ -132,7 +132,7 @@ def _coefficients(law: Law | None) -> tuple[Cell, ...]:
     return number(law.a), number(law.b), percent(law.ceiling).replace("-", "−"), r2, number(100 * law.rmse)
 
 
-def _spent(shown: Mapping[str, Mapping[str, Course]]) -> Table:
+def _spent(shown: Mapping[str, Mapping[str, EntropyCourse]]) -> Table:
     """Entropy is of the run, not of the decoding: any that it was validated by has the same."""
     groups = ("entropy consumed", *(f"{decoding} accuracy gained" for decoding in shown))
     table = Table(
@@ -157,7 +157,7 @@ def _percents(share: float) -> str | None:
     return None if math.isnan(share) else f"{round(100 * share)} %".replace("-", "−")
 
 
-def _picture(decoding: str, courses: Mapping[str, Course], folder: Path) -> Picture:
+def _picture(decoding: str, courses: Mapping[str, EntropyCourse], folder: Path) -> Picture:
     """R against H on a reversed logarithmic axis: training goes from left to right. Entropies of 0 have no
     place on it.
     """
@@ -208,7 +208,7 @@ def _picture(decoding: str, courses: Mapping[str, Course], folder: Path) -> Pict
     )
 
 
-def _words(course: Course) -> str:
+def _words(course: EntropyCourse) -> str:
     first, last = ((float(course.pairs.entropy[end]), float(course.pairs.accuracy[end])) for end in (0, -1))
     ends = f"from {percent(first[1])} at {number(first[0])} to {percent(last[1])} at {number(last[0])} nats"
     if course.law is None:

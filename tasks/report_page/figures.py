@@ -197,7 +197,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnPlot:
     """A figure that was written: its file for each axis, the one to show first, and the sentence that stands
     for it where none is seen.
     """
@@ -207,7 +207,7 @@ class Drawn:
     alt: str
 
 
-def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[Drawn], list[Plot]]:
+def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[DrawnPlot], list[Plot]]:
     """Write every plot whose keys some curve has, over each axis; also return the plots that no curve has
     figures for.
     """
@@ -227,7 +227,7 @@ def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[Drawn], l
                 line_chart(plot, lines, smoothing, "step" if plot.group == SFT else AXES[axis], named),
                 "utf-8",
             )
-        drawn.append(Drawn(plot, files, _alt(plot, over[axes[0]], axes[0])))
+        drawn.append(DrawnPlot(plot, files, _alt(plot, over[axes[0]], axes[0])))
     return drawn, absent
 
 

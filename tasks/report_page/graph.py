@@ -17,7 +17,7 @@ SWEEPS = 6
 
 
 @dataclass(frozen=True)
-class Node:
+class Box:
     """A box: `id` is unique, `label` and `note` are its two lines, `style` its CSS classes, `href` where a
     click leads.
     """
@@ -75,7 +75,7 @@ def essential(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def draw(
-    nodes: Sequence[Node],
+    nodes: Sequence[Box],
     edges: Iterable[tuple[str, str]],
     title: str,
     hints: Mapping[tuple[str, str], str] | None = None,
@@ -105,23 +105,23 @@ _ARROW = (
 )
 
 Passage = tuple[str, str, int]  # the place where an edge goes through a column
-Place = str | Passage
+Position = str | Passage
 
 
-def _chain(edge: tuple[str, str], column: Mapping[str, int]) -> list[Place]:
+def _chain(edge: tuple[str, str], column: Mapping[str, int]) -> list[Position]:
     start, end = edge
     return [start, *((start, end, one) for one in range(column[start] + 1, column[end])), end]
 
 
 def _ordered(
-    nodes: Sequence[Node], column: Mapping[str, int], chains: Iterable[list[Place]]
-) -> list[list[Place]]:
+    nodes: Sequence[Box], column: Mapping[str, int], chains: Iterable[list[Position]]
+) -> list[list[Position]]:
     """The places of each column from top to bottom, each swept towards the mean of its neighbours to spare
     crossings.
     """
-    rows: list[list[Place]] = [[] for _ in range(1 + max(column.values(), default=-1))]
-    before: dict[Place, list[Place]] = {}
-    after: dict[Place, list[Place]] = {}
+    rows: list[list[Position]] = [[] for _ in range(1 + max(column.values(), default=-1))]
+    before: dict[Position, list[Position]] = {}
+    after: dict[Position, list[Position]] = {}
     for node in nodes:
         rows[column[node.id]].append(node.id)
     for chain in chains:
@@ -149,10 +149,10 @@ def _mean(values: Sequence[float], otherwise: float) -> float:
     return sum(values) / len(values) if values else otherwise
 
 
-def _places(rows: Sequence[Sequence[Place]]) -> dict[Place, tuple[float, float]]:
+def _places(rows: Sequence[Sequence[Position]]) -> dict[Position, tuple[float, float]]:
     """The centre of every place; columns are centred on one another."""
     heights = [sum(map(_height, row)) + GAP_Y * (len(row) - 1) for row in rows]
-    centre: dict[Place, tuple[float, float]] = {}
+    centre: dict[Position, tuple[float, float]] = {}
     for index, row in enumerate(rows):
         top = MARGIN + (max(heights) - heights[index]) / 2
         for place in row:
@@ -161,15 +161,15 @@ def _places(rows: Sequence[Sequence[Place]]) -> dict[Place, tuple[float, float]]
     return centre
 
 
-def _height(place: Place) -> float:
+def _height(place: Position) -> float:
     return HEIGHT if isinstance(place, str) else PASS_Y
 
 
-def _extent(place: Place, y: float) -> tuple[float, float]:
+def _extent(place: Position, y: float) -> tuple[float, float]:
     return y - _height(place) / 2, y + _height(place) / 2
 
 
-def _edge(chain: Sequence[Place], centre: Mapping[Place, tuple[float, float]], hint: str) -> str:
+def _edge(chain: Sequence[Position], centre: Mapping[Position, tuple[float, float]], hint: str) -> str:
     x, y = centre[chain[0]]
     x += WIDTH / 2
     path = [f"M{x:g} {y:g}"]
@@ -187,7 +187,7 @@ def _edge(chain: Sequence[Place], centre: Mapping[Place, tuple[float, float]], h
     return f'<path class="edge" {ends} marker-end="url(#arrow)" d="{" ".join(path)}">{said}</path>'
 
 
-def _box(node: Node, centre: tuple[float, float]) -> str:
+def _box(node: Box, centre: tuple[float, float]) -> str:
     x, y = centre
     hint = f"<title>{escape(node.hint)}</title>" if node.hint else ""
     box = (

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tasks.report_page import tables, wording
-from tasks.report_page.comparison import Accuracy, Difference
-from tasks.report_page.figures import Drawn
+from tasks.report_page.comparison import Accuracy, AccuracyDifference
+from tasks.report_page.figures import DrawnPlot
 from tasks.report_page.page import CONTROL, INTERVALS, PARTS, summary
 from tasks.report_page.preferences import Heading, Pictures, Section
 from tasks.report_page.results import Results
@@ -17,7 +17,7 @@ from tasks.report_params import ReportParams
 
 
 def markdown(
-    results: Results, drawn: Sequence[Drawn], settings: ReportParams, more: Sequence[Section] = ()
+    results: Results, drawn: Sequence[DrawnPlot], settings: ReportParams, more: Sequence[Section] = ()
 ) -> str:
     """The whole text. Samples are only on the page: text of a model may hold any markup."""
     parts = [
@@ -80,7 +80,7 @@ def text(cell: Cell) -> str:
         )
     if isinstance(cell, Estimate):
         return f"{wording.number(cell.value)} ({wording.estimate_interval(cell)})"
-    if isinstance(cell, Difference):
+    if isinstance(cell, AccuracyDifference):
         return f"{wording.points(cell.value)} ({wording.points_interval(cell)})"
     return f"{cell:,}" if isinstance(cell, int) else cell
 

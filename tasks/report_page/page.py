@@ -11,8 +11,8 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from tasks.report_page import html, tables, wording
-from tasks.report_page.comparison import Accuracy, Difference, difference
-from tasks.report_page.figures import FEW, Drawn, Plot
+from tasks.report_page.comparison import Accuracy, AccuracyDifference, difference
+from tasks.report_page.figures import FEW, DrawnPlot, Plot
 from tasks.report_page.pairs import by_kind, pair, spread
 from tasks.report_page.preferences import Section
 from tasks.report_page.results import Results
@@ -48,12 +48,12 @@ class Card(NamedTuple):
     heading: str
     start: Accuracy
     end: Accuracy
-    change: Difference
+    change: AccuracyDifference
 
 
 def page(
     results: Results,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[DrawnPlot],
     absent: Sequence[Plot],
     settings: ReportParams,
     more: Sequence[Section] = (),
@@ -178,7 +178,7 @@ def _cards(results: Results, method: str) -> list[Card]:
     return cards
 
 
-def _figures(drawn: Sequence[Drawn], absent: Sequence[Plot]) -> dict[str, Any]:
+def _figures(drawn: Sequence[DrawnPlot], absent: Sequence[Plot]) -> dict[str, Any]:
     """Figures by group, and what all of them can be drawn over."""
     return {
         "axes": next((list(figure.files) for figure in drawn if len(figure.files) > 1), []),

@@ -18,7 +18,7 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Pair:
+class SamplePair:
     """One problem with the answer of the model before and of the model after."""
 
     before: Row
@@ -33,27 +33,27 @@ class Pair:
         return str(self.before.get("subject", ""))
 
 
-def pair(before: Iterable[Row], after: Iterable[Row], decoding: str) -> list[Pair]:
+def pair(before: Iterable[Row], after: Iterable[Row], decoding: str) -> list[SamplePair]:
     """Problems that both answered, in the first file's order; of several samples of one problem, the
     first.
     """
     second = _first(after, decoding)
-    return [Pair(row, second[key]) for key, row in _first(before, decoding).items() if key in second]
+    return [SamplePair(row, second[key]) for key, row in _first(before, decoding).items() if key in second]
 
 
-def by_kind(pairs: Iterable[Pair]) -> dict[str, list[Pair]]:
+def by_kind(pairs: Iterable[SamplePair]) -> dict[str, list[SamplePair]]:
     """Every kind, also an empty one, with its pairs."""
-    groups: dict[str, list[Pair]] = {kind: [] for kind in KINDS.values()}
+    groups: dict[str, list[SamplePair]] = {kind: [] for kind in KINDS.values()}
     for one in pairs:
         groups[one.kind].append(one)
     return groups
 
 
-def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
+def spread(pairs: Sequence[SamplePair], count: int) -> list[SamplePair]:
     """`count` pairs, taken from the subjects in turn, so that one subject at the top of the file does not
     fill the page.
     """
-    subjects: dict[str, list[Pair]] = {}
+    subjects: dict[str, list[SamplePair]] = {}
     for one in pairs:
         subjects.setdefault(one.subject, []).append(one)
     turns = [

@@ -49,7 +49,7 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReportSubject:
     """What the page is about, as the parameters name it. `evaluated`: model -> its evaluation on `data`;
     `others`: evaluations on other sets; `tuned`: whether the baseline is a run of sft, and has a curve.
     """
@@ -64,7 +64,7 @@ class Subject:
     @classmethod
     def of(
         cls, evaluations: Mapping[str, Any], runs: Mapping[str, Any], tunings: Mapping[str, Any]
-    ) -> Subject:
+    ) -> ReportSubject:
         """The set of the first evaluation; the runs of rl on it that a rule rewards; where they start."""
         data = next((run["data"] for run in evaluations.values()), "")
         methods = {
@@ -80,7 +80,7 @@ class Subject:
         return cls(data, baseline, baseline in tunings, tuple(methods), evaluated, others)
 
 
-def read(metrics: Path, curves: Path, samples: Path, subject: Subject) -> Results:
+def read(metrics: Path, curves: Path, samples: Path, subject: ReportSubject) -> Results:
     """Read the files of what the parameters name. FileNotFoundError or ValueError names the file and its
     stage.
     """

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.report_page.comparison import Accuracy, Difference, difference
+from tasks.report_page.comparison import Accuracy, AccuracyDifference, difference
 from tasks.report_page.pairs import by_kind, pair
 from tasks.report_page.results import Results
 
@@ -25,7 +25,7 @@ class Compared:
     """An accuracy with its difference from the baseline's below it."""
 
     accuracy: Accuracy
-    change: Difference
+    change: AccuracyDifference
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Estimate:
     most: float | None = None
 
 
-Cell = str | int | Estimate | Accuracy | Difference | Compared | Wall | None
+Cell = str | int | Estimate | Accuracy | AccuracyDifference | Compared | Wall | None
 DECODINGS = ("greedy", "sampled")
 
 

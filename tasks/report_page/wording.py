@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.report_page.comparison import Difference
+from tasks.report_page.comparison import AccuracyDifference
 from tasks.report_page.tables import Estimate
 
 
@@ -22,7 +22,7 @@ def interval(low: float | None, high: float | None) -> str:
     return "–" if low is None or high is None else f"{100 * low:.1f} – {100 * high:.1f}"
 
 
-def points_interval(change: Difference) -> str:
+def points_interval(change: AccuracyDifference) -> str:
     return f"{points(change.low)} to {points(change.high)}"
 
 

@@ -9,7 +9,7 @@ import torch
 
 from pipelines.corpora.pair import Pair
 from pipelines.evaluation.assess import Graders, Policy, assess
-from pipelines.evaluation.preference_params import AssessParams
+from pipelines.evaluation.assessment_params import AssessParams
 from pipelines.models.logprobs import score
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.rules import final_answer

@@ -9,8 +9,8 @@ import pytest
 from pipelines.evaluation.attacks import near_misses, same_text
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects, trials
 from pipelines.evaluation.laboratory_params import GateParams
-from pipelines.rewards.generative.judge import VerifierJudge
 from pipelines.rewards.generative.reading import LabelProbabilities
+from pipelines.rewards.generative.verifier_judge import VerifierJudge
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.models.verifier_params import VerifierParams
 from pipelines.rewards.rules import final_answer, phrase_answer

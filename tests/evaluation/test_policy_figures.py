@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.evaluation.accuracy import wilson
+from pipelines.evaluation.assessment_params import AssessParams, DegenerateParams
 from pipelines.evaluation.degenerate import degenerate_rate, faults, loops
 from pipelines.evaluation.policy_divergence import kl_from_reference, out_of_distribution, uncovered_mass
-from pipelines.evaluation.preference_params import AssessParams, DegenerateParams
 from pipelines.evaluation.safety import safe_by_cost, safety_rate
 
 LOOPS = DegenerateParams()

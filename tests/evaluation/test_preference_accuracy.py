@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.evaluation.accuracy import wilson
+from pipelines.evaluation.assessment_params import RewardReportParams
 from pipelines.evaluation.calibration import calibration, sigmoid, temperature
 from pipelines.evaluation.implicit import implicit_accuracy, implicit_rewards
 from pipelines.evaluation.intervals import mean_of, share_of
-from pipelines.evaluation.preference_params import RewardReportParams
 from pipelines.evaluation.reward_accuracy import preference_accuracy, reward_report
 
 SETTINGS = RewardReportParams()

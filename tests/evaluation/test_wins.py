@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.evaluation.assessment_params import WinsParams
 from pipelines.evaluation.judges.checker import make as make_checker
-from pipelines.evaluation.judges.place import Place
+from pipelines.evaluation.judges.context import PairJudgeContext
 from pipelines.evaluation.judges.prompted import PromptedJudge, plain, question, read
 from pipelines.evaluation.judges.prompted import make as make_prompted
 from pipelines.evaluation.judges.prompted_params import PromptedParams
 from pipelines.evaluation.judges.reward_model import make as make_reward
 from pipelines.evaluation.judges.reward_model_params import RewardModelParams
-from pipelines.evaluation.preference_params import WinsParams
 from pipelines.evaluation.wins import (
     Comparison,
     JudgeFailed,
@@ -246,7 +246,7 @@ def test_any_folder_of_a_model_with_its_tokenizer_is_a_judge(tmp_path):
     model = policy.build(ARCHITECTURE.model_copy(update={"context": 2048}), tokens, 0)
     policy.save(model, tokens, tmp_path / "model")
     options = PromptedParams(model=str(tmp_path / "model"), max_new_tokens=4, batch=2)
-    votes = make_prompted(options, Place(CPU)).vote(
+    votes = make_prompted(options, PairJudgeContext(CPU)).vote(
         [Comparison(row(f"p{place}", "1+1"), row("p", "2")) for place in range(3)]
     )
     assert [vote.better for vote in votes] == ["error"] * 3

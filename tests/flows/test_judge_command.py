@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.models import policy, reward_model
+from pipelines.models import policy, score_head
 from pipelines.rewards.models.verifier import save_facts
 from pipelines.rewards.models.verifier_params import AskingParams
 from pipelines.rewards.reward_params import JUDGE
@@ -67,7 +67,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_facts(folder / "models/verifier/model", asking, 1.0)
     policy.save(model, tokens, folder / "models/policy/model")
     (folder / "models/reward_model/model").mkdir(parents=True)
-    reward_model.save(reward_model.make(model, 0), tokens, folder / "models/reward_model/model")
+    score_head.save(score_head.make(model, 0), tokens, folder / "models/reward_model/model")
     (folder / "rows.jsonl").write_bytes(
         rows(
             *({"question": f"{n}+1", "response": f"#### {n + 1}", "reference": str(n + 1)} for n in range(5))

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from pipelines.models import policy, reward_model
+from pipelines.models import policy, score_head
 from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.rewards.judge import JudgeContext
 from pipelines.rewards.models import chat_verifier
 from pipelines.rewards.models.chat_verifier_params import ChatVerifierParams
 from pipelines.sources.manifest import SourceError
-from pipelines.sources.opening import Found, unrecorded
+from pipelines.sources.opening import OpenedSource, unrecorded
 from tests.sources.made import gguf_file, model_folder
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
@@ -170,8 +170,8 @@ def test_links_to_nothing(folder, tmp_path):
 def test_models_of_this_pipeline_load_strictly_too(tmp_path):
     tokens = make_tiny_tokens(tmp_path / "tokens")
     policy.save(make_tiny_model(tokens), tokens, tmp_path / "policy")
-    reward_model.save(reward_model.make(make_tiny_model(tokens), 0), tokens, tmp_path / "scores")
-    for folder, loader in (("policy", policy.load), ("scores", reward_model.load)):
+    score_head.save(score_head.make(make_tiny_model(tokens), 0), tokens, tmp_path / "scores")
+    for folder, loader in (("policy", policy.load), ("scores", score_head.load)):
         loader(tmp_path / folder)
         state = load_file(tmp_path / folder / FILE)
         lost = next(name for name in state if name.endswith("layers.0.mlp.up_proj.weight"))
@@ -238,4 +238,4 @@ def test_what_is_loaded_is_named_as_the_user_wrote_it(folder):
     (folder / "config.json").write_text('{"model_type": "nothing-of-that-name"}')
     text = refused(folder, "no model could be loaded from")
     assert "whetstone-source-" not in text
-    assert Found(folder, "x").options == {"local_files_only": True}
+    assert OpenedSource(folder, "x").options == {"local_files_only": True}

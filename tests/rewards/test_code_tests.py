@@ -16,7 +16,7 @@ from pipelines.rewards.code.program_scoring import reward, verdict
 from pipelines.rewards.code.program_text import extract_program
 from pipelines.rewards.sandbox.execution import outcome_of_exit
 from pipelines.rewards.sandbox.process import ChildExit
-from pipelines.rewards.sandbox.status import Outcome, Result, Status
+from pipelines.rewards.sandbox.status import Status, TestOutcome, TestResults
 from tests.corpora.made import real
 from tests.rewards.code_made import answer, judges, stdio
 
@@ -28,7 +28,7 @@ PASS, WRONG, RUNTIME, TIMEOUT, COMPILE, SANDBOX, NOT_RUN = Status
 
 
 def result(*statuses):
-    return Result(tuple(Outcome(status) for status in statuses))
+    return TestResults(tuple(TestOutcome(status) for status in statuses))
 
 
 @pytest.fixture(scope="module")

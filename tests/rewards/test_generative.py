@@ -10,7 +10,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.rewards.generative.judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.generative.labels import find_labels
 from pipelines.rewards.generative.prefilter import prefilter_reason
 from pipelines.rewards.generative.prompt import JudgePrompt, final_step, strip_control
@@ -22,6 +21,7 @@ from pipelines.rewards.generative.reading import (
     reward_of,
     soft_reward,
 )
+from pipelines.rewards.generative.verifier_judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.judge import Response
 from pipelines.rewards.models.verifier import VerifierLabels, VerifierPrompt, load_facts, save_facts
 from pipelines.rewards.models.verifier_params import AskingParams, VerifierParams

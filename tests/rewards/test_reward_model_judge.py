@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipelines.credit.gae import token_rewards
-from pipelines.models import reward_model
+from pipelines.models import score_head
 from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens
 from pipelines.objectives.divergence import kl_estimate
@@ -26,7 +26,7 @@ def tokens(tmp_path_factory):
 
 @pytest.fixture
 def model(tokens):
-    made = reward_model.make(make_tiny_model(tokens), 3)
+    made = score_head.make(make_tiny_model(tokens), 3)
     torch.nn.init.normal_(made.score.weight, generator=torch.Generator().manual_seed(1))
     return made
 
@@ -136,8 +136,8 @@ def test_what_the_model_cannot_hold_is_an_error(model, tokens):
 
 
 def test_from_a_folder_an_ensemble_judges_by_its_mean(model, tokens, tmp_path):
-    other = reward_model.make(make_tiny_model(tokens, 5), 4)
-    reward_model.save(reward_model.RewardEnsemble([model, other]), tokens, tmp_path / "both")
+    other = score_head.make(make_tiny_model(tokens, 5), 4)
+    score_head.save(score_head.RewardEnsemble([model, other]), tokens, tmp_path / "both")
     judge = make_judge(RewardModelParams(), JudgeContext(tmp_path / "both", tokens, CPU, 50))
     given = answers(tokens, 4)
     expected = [(alone(model, each) + alone(other, each)) / 2 for each in given]
@@ -153,6 +153,6 @@ def test_a_model_of_another_tokenizer_is_refused(model, tokens, tmp_path):
         [("0123456789+ #x", None)],
         tmp_path / "other",
     )
-    reward_model.save(model, tokens, tmp_path / "model")
+    score_head.save(model, tokens, tmp_path / "model")
     with pytest.raises(ValueError, match="hold different tokenizers"):
         make_judge(RewardModelParams(), JudgeContext(tmp_path / "model", other, CPU, 50))

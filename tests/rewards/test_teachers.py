@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipelines.corpora.record import Record
-from pipelines.rewards.generative.judge import JudgeQuery
+from pipelines.rewards.generative.verifier_judge import JudgeQuery
 from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models import chat_verifier, endpoint
 from pipelines.rewards.models.chat_verifier_params import ChatVerifierParams

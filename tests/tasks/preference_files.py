@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipelines.evaluation.assessment_params import RewardReportParams, WinsParams
 from pipelines.evaluation.degenerate import degenerate_rate
 from pipelines.evaluation.intervals import mean_of, share_of
 from pipelines.evaluation.policy_divergence import kl_from_reference, out_of_distribution
-from pipelines.evaluation.preference_params import RewardReportParams, WinsParams
 from pipelines.evaluation.reward_accuracy import preference_accuracy
 from pipelines.evaluation.theory.experiment import run_theory
 from pipelines.evaluation.theory.theory_params import TheoryParams

@@ -111,7 +111,7 @@ def test_the_stage_reaches_its_judge_through_its_parameters(folder):
         "pipelines.rewards.rules.final_answer",
     } <= named
     code = Code(ROOT)
-    assert "pipelines.models.reward_model" in code.closure(["tasks.rl", *named])[0]
+    assert "pipelines.models.score_head" in code.closure(["tasks.rl", *named])[0]
     assert "pipelines.rewards.models.reward_model" not in code.closure(["tasks.rl"])[0]
 
 

@@ -14,7 +14,7 @@ import pytest
 from pipelines.corpora.demonstrations import demonstrations
 from pipelines.corpora.pair import read_pairs
 from pipelines.corpora.record import read_records, write_records
-from pipelines.models import policy, reward_model
+from pipelines.models import policy, score_head
 from pipelines.models.packing import Segment
 from tasks.gate import write_gate
 from tests.tasks.preference_inputs import (
@@ -150,12 +150,12 @@ def test_the_reward_model_orders_answers_and_loads_as_any_other():
     found = metrics("metrics/train/reward_model.json")
     assert found["best_validation_accuracy"] > 0.6
     assert found["kept_step"] in (10, 20, 30, 40, 50)
-    model, tokens = reward_model.load("models/reward_model/model")
+    model, tokens = score_head.load("models/reward_model/model")
     rows = [
         Segment((tuple(tokens.encode_prompt("1+1")),), tuple(tokens.encode_response(f"#### {digit}")))
         for digit in "27"
     ]
-    assert reward_model.score_ends(model, rows).shape == (2,)
+    assert score_head.score_ends(model, rows).shape == (2,)
 
 
 def test_an_ensemble_is_a_folder_of_members():

@@ -413,7 +413,7 @@ def test_fourteen_methods_have_lines_of_their_own_and_one_summary(here: Path):
     params = report_results.write(here, methods=names, models=["sft", *names], problems=40, iterations=30)
     folder = report(here, params)
     keys = ("evaluate.runs", "rl.runs", "sft.runs")
-    subject = results.Subject.of(*(params[key] for key in keys))
+    subject = results.ReportSubject.of(*(params[key] for key in keys))
     found = results.read(*(here / name for name in ("metrics", "curves", "samples")), subject)
     looks = {
         (line.colour, str(line.dash)) for line in figures.series(found, figures.PLOTS[0], figures.TOKENS)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tasks.report_page import entropy
-from tasks.report_page.entropy import Run
+from tasks.report_page.entropy import TrainedRun
 from tests.tasks import report_results
 from tests.tasks.test_report import Cells, report
 
@@ -42,7 +42,7 @@ def table(made: list[Any], title: str) -> dict[str, tuple[Any, ...]]:
 
 
 def test_the_section_holds_the_coefficients_of_the_curve(tmp_path: Path):
-    made = entropy.sections({"grpo": Run(curve(), {})}, tmp_path)
+    made = entropy.sections({"grpo": TrainedRun(curve(), {})}, tmp_path)
     row = table(made, LAWS)["grpo"]
     assert row[1:3] == ("greedy", 13)
     assert row[3] == "0.5"
@@ -56,13 +56,13 @@ def test_the_section_holds_the_coefficients_of_the_curve(tmp_path: Path):
 
 
 def test_few_pairs_are_called_few(tmp_path: Path):
-    made = entropy.sections({"grpo": Run(curve(40), {})}, tmp_path)
+    made = entropy.sections({"grpo": TrainedRun(curve(40), {})}, tmp_path)
     assert table(made, LAWS)["grpo"][-1] == "only 4 pairs for two coefficients"
 
 
 @pytest.mark.parametrize("objective", ["clip_cov", "kl_cov, share 0.002, coef 1"])
 def test_no_law_is_fitted_to_a_run_whose_objective_holds_its_entropy(tmp_path: Path, objective: str):
-    made = entropy.sections({"cov": Run(curve(), {"method": {"objective": objective}})}, tmp_path)
+    made = entropy.sections({"cov": TrainedRun(curve(), {"method": {"objective": objective}})}, tmp_path)
     row = table(made, LAWS)["cov"]
     assert row[7:12] == (None,) * 5
     assert row[-1] == f"not fitted: {objective.partition(',')[0]} holds the entropy"
@@ -74,7 +74,7 @@ def test_no_law_is_fitted_to_a_run_whose_objective_holds_its_entropy(tmp_path: P
 def test_an_entropy_that_never_moved_breaks_nothing(tmp_path: Path):
     for value in (0.0, 0.3):
         rows = [{"step": step, "entropy": value, "validation_sampled": 0.1 * step} for step in (1, 2, 3)]
-        made = entropy.sections({"flat": Run(rows, {})}, tmp_path)
+        made = entropy.sections({"flat": TrainedRun(rows, {})}, tmp_path)
         assert str(table(made, LAWS)["flat"][-1]).startswith("not fitted: all 3 entropies")
         assert table(made, SPENT)["flat"][1:3] == (None, None)
         xml.dom.minidom.parse(str(tmp_path / "entropy_law_sampled.svg"))
@@ -84,7 +84,11 @@ def test_no_section_without_three_validations(tmp_path: Path):
     rows = [{"step": step, "entropy": 0.3} for step in range(1, 9)]
     short = [*rows, {"step": 9, "entropy": 0.2, "validation_greedy": 0.5}]
     assert (
-        entropy.sections({"none": Run(rows, {}), "one": Run(short, {}), "empty": Run([], {})}, tmp_path) == []
+        entropy.sections(
+            {"none": TrainedRun(rows, {}), "one": TrainedRun(short, {}), "empty": TrainedRun([], {})},
+            tmp_path,
+        )
+        == []
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.report_page.graph import HEIGHT, WIDTH, Node, draw, essential, layers
+from tasks.report_page.graph import HEIGHT, WIDTH, Box, draw, essential, layers
 
 
 @st.composite
@@ -31,7 +31,7 @@ def test_edges_run_right_and_boxes_stay_apart_within_the_picture(
     graph: tuple[list[str], list[tuple[str, str]]],
 ):
     ids, edges = graph
-    svg = draw([Node(one, one) for one in ids], edges, "test")
+    svg = draw([Box(one, one) for one in ids], edges, "test")
     places = boxes(svg)
     width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
     assert sorted(places) == sorted(ids)
@@ -50,7 +50,7 @@ def test_an_edge_passes_each_column_that_it_skips_clear_of_every_box(
     graph: tuple[list[str], list[tuple[str, str]]],
 ):
     ids, edges = graph
-    svg, column = draw([Node(one, one) for one in ids], edges, "test"), layers(ids, edges)
+    svg, column = draw([Box(one, one) for one in ids], edges, "test"), layers(ids, edges)
     paths = re.findall(r'data-from="(\w+)" data-to="(\w+)".*? d="([^"]+)"', svg)
     assert sorted((start, end) for start, end, _ in paths) == sorted(set(edges))
     for start, end, path in paths:

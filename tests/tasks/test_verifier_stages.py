@@ -322,10 +322,11 @@ def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
     assert settings.reward.model == "verifier"
     named = set(seam_modules(settings))
     code = Code(ROOT)
-    assert {"pipelines.rewards.models.verifier", "pipelines.rewards.generative.judge"} <= code.closure(
-        ["tasks.rl", *named]
-    )[0]
-    assert "pipelines.rewards.generative.judge" not in code.closure(["tasks.rl"])[0]
+    assert {
+        "pipelines.rewards.models.verifier",
+        "pipelines.rewards.generative.verifier_judge",
+    } <= code.closure(["tasks.rl", *named])[0]
+    assert "pipelines.rewards.generative.verifier_judge" not in code.closure(["tasks.rl"])[0]
     assert RUN["data"] == "explored"
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from pipelines.corpora.record import write_records
-from pipelines.models import policy, reward_model
+from pipelines.models import policy, score_head
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.training.engine import TorchEngine
@@ -142,11 +142,11 @@ def make_inputs(folder: Path, count: int = 40, trained: bool = False) -> None:
 def make_reward_model(folder: Path, members: int = 1) -> None:
     """models/reward_model/model beside the corpus of `make_inputs`: random, but with scores that differ."""
     tokens = Tokens.load(folder / "data/tiny/tokenizer")
-    made = [reward_model.make(make_tiny_model(tokens, seed + 1), seed) for seed in range(members)]
+    made = [score_head.make(make_tiny_model(tokens, seed + 1), seed) for seed in range(members)]
     for one in made:
         torch.nn.init.normal_(one.score.weight, generator=torch.Generator().manual_seed(1))
-    model = made[0] if members == 1 else reward_model.RewardEnsemble(made)
-    reward_model.save(model, tokens, folder / "models/reward_model/model")
+    model = made[0] if members == 1 else score_head.RewardEnsemble(made)
+    score_head.save(model, tokens, folder / "models/reward_model/model")
     write_gate(folder / "models/reward_model/gate", [])
 
 

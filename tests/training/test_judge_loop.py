@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pipelines.models import critic, reward_model
+from pipelines.models import critic, score_head
 from pipelines.models.packing import Segment
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.models.reward_model import RewardModelJudge
@@ -90,7 +90,7 @@ def test_ppo_raises_what_a_reward_model_likes(tokens, tmp_path):
     """A reward model whose head reads the embedding of nine: the loop must find it, from ids alone, and clip
     its scores.
     """
-    scorer = reward_model.make(make_tiny_model(tokens, 2), 1)
+    scorer = score_head.make(make_tiny_model(tokens, 2), 1)
     nine = tokens.encode_response("9")[0]
     with torch.no_grad():
         # a backbone that passes embeddings through, so that the score is that of the last token
@@ -129,13 +129,13 @@ def test_ppo_raises_what_a_reward_model_likes(tokens, tmp_path):
 
 def test_a_critic_starts_from_a_reward_model_with_its_head(tokens):
     """dpo_vs_ppo.md 3.1: the first value after a response is the reward model's score of it."""
-    scorer = reward_model.make(make_tiny_model(tokens, 2), 1)
+    scorer = score_head.make(make_tiny_model(tokens, 2), 1)
     made = critic.make(scorer)
     rows = [Segment(((4, 5, 6),), (7, 8, 1)), Segment(((4, 5),), (9, 1))]
     after = critic.score_values(made, rows).after
-    torch.testing.assert_close(after, reward_model.score_ends(scorer, rows))
+    torch.testing.assert_close(after, score_head.score_ends(scorer, rows))
     ensemble = critic.make(
-        reward_model.RewardEnsemble([scorer, reward_model.make(make_tiny_model(tokens, 3), 2)])
+        score_head.RewardEnsemble([scorer, score_head.make(make_tiny_model(tokens, 3), 2)])
     )
     torch.testing.assert_close(critic.score_values(ensemble, rows).after, after)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pipelines.models import reward_model
+from pipelines.models import score_head
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.training.best import BestWeights
 from pipelines.training.checkpoints import CheckpointParts, Checkpoints
@@ -48,9 +48,9 @@ class Run:
     """`members` models trained on `data`; `stop` ends it with a checkpoint after that many steps."""
 
     def __init__(self, folder, tokens, data, validation, settings=SETTINGS, stop=None, adapter=None):
-        models = [reward_model.make(make_tiny_model(tokens), seed) for seed in range(settings.members)]
+        models = [score_head.make(make_tiny_model(tokens), seed) for seed in range(settings.members)]
         if adapter:
-            models = [reward_model.add_adapters(model, adapter, 0) for model in models]
+            models = [score_head.add_adapters(model, adapter, 0) for model in models]
         self.engines = [TorchEngine(model, settings.optimiser, CPU) for model in models]
         self.best, self.notes = BestWeights(), Notes()
         state = CheckpointParts(
@@ -78,7 +78,7 @@ def test_identity_7_a_prompt_counts_once_however_many_pairs_it_has(tokens):
     data = RankData(pairs, ["a", "a", "b"], "prompt", None)
     assert data.weights.tolist() == pytest.approx([0.75, 0.75, 1.5])
     assert RankData(pairs, ["a", "a", "b"], "pair", None).weights.tolist() == [1.0, 1.0, 1.0]
-    model = reward_model.make(make_tiny_model(tokens), 0)
+    model = score_head.make(make_tiny_model(tokens), 0)
     torch.nn.init.zeros_(model.score.weight)
     engine = TorchEngine(model, SETTINGS.optimiser, CPU)
     figures = batch_loss([engine], data, [0, 1, 2], PairBatches(100, Ranks.single(), True), False)
@@ -90,7 +90,7 @@ def test_every_cut_gives_the_same_loss_and_gradient(tokens):
     data = RankData.rewards(PairData(make_pairs(tokens), 64), "prompt")
     found = []
     for budget in (1, 50, 10_000):
-        engine = TorchEngine(reward_model.make(make_tiny_model(tokens), 0), SETTINGS.optimiser, CPU)
+        engine = TorchEngine(score_head.make(make_tiny_model(tokens), 0), SETTINGS.optimiser, CPU)
         figures = batch_loss([engine], data, [3, 0, 11, 7], PairBatches(budget, Ranks.single(), True), True)
         found.append((figures, [value.grad.clone() for value in engine.model.parameters()]))
     for figures, gradients in found[1:]:
@@ -131,7 +131,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_the_same_best(tokens, tmp_pa
     for name, member in (("one", whole), ("two", resumed)):
         with member.engines[1].gathered() as model:
             member.best.restore(model, 1)
-            reward_model.save(model, tokens, tmp_path / name)
+            score_head.save(model, tokens, tmp_path / name)
     assert (tmp_path / "one/model.safetensors").read_bytes() == (
         tmp_path / "two/model.safetensors"
     ).read_bytes()

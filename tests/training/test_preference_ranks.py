@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.models import reward_model
+from pipelines.models import score_head
 from pipelines.models.tokenizer import Tokens
 from pipelines.training import deepspeed_engine
 from pipelines.training.best import BestWeights
@@ -57,7 +57,7 @@ def learn(folder, ranks, stage):
         batch_loss(policy, pairs, ROWS, settings, batches, True) | {"norm": policy.step(1.0)}
         for _ in range(2)
     ]
-    reward = engine(reward_model.make(make_tiny_model(tokens), 0))
+    reward = engine(score_head.make(make_tiny_model(tokens), 0))
     steps += [
         ranking_loss([reward], scored, ROWS, batches, True) | {"norm": reward.step(1.0)} for _ in range(2)
     ]
@@ -66,7 +66,7 @@ def learn(folder, ranks, stage):
     with reward.gathered() as model:
         if ranks.is_first:
             best.restore(model)
-            found["scores"] = reward_model.score_ends(model, data.pairs[0].rows(True)).detach()
+            found["scores"] = score_head.score_ends(model, data.pairs[0].rows(True)).detach()
     return found | {"steps": [list(step.values()) for step in steps]}
 
 

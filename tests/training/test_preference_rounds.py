@@ -13,7 +13,7 @@ from pipelines.corpora.pairing_params import BestWorst, CodeRule, PassFail
 from pipelines.corpora.pairs.sampled import Sampled, preferences
 from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences
-from pipelines.models import reward_model
+from pipelines.models import score_head
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.models.reward_model import RewardModelJudge
 from pipelines.rewards.models.reward_model_params import RewardModelParams
@@ -43,7 +43,7 @@ def engine(tokens):
 
 @pytest.fixture(scope="module")
 def scored(tokens):
-    scorer = reward_model.make(make_tiny_model(tokens, 2), 1)
+    scorer = score_head.make(make_tiny_model(tokens, 2), 1)
     return RewardModelJudge(scorer, tokens.eos_id, RewardModelParams(), CPU, 500)
 
 

@@ -1,1 +1,1 @@
-"""Judges that say which of two answers is better: `make(options, place) -> PairJudge` in each module."""
+"""Judges that say which of two answers is better: `make(options, context) -> PairJudge` in each module."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipelines.evaluation.judges.place import Place
+from pipelines.evaluation.judges.context import PairJudgeContext
 from pipelines.evaluation.judges.scored import ScoredJudge
 from pipelines.evaluation.wins import PairJudge
 from pipelines.settings import Choice
 
 
-def make(options: Choice, place: Place) -> PairJudge:
+def make(options: Choice, context: PairJudgeContext) -> PairJudge:
     """Reads the score that the assessment wrote down."""
     return ScoredJudge("checker", "score")

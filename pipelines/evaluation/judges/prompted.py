@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from pipelines.evaluation.judges.place import Place
+from pipelines.evaluation.judges.context import PairJudgeContext
 from pipelines.evaluation.judges.prompted_params import PromptedParams
 from pipelines.evaluation.wins import Comparison, PairJudge, Vote
 from pipelines.models.loading import load_model, load_tokenizer
@@ -27,14 +27,14 @@ _BARE = re.compile(r"^\W*([AB])\W*$")
 _CONTROL = re.compile(r"<\|[^<>|]{0,60}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>")
 
 
-def make(options: PromptedParams, place: Place) -> PairJudge:
+def make(options: PromptedParams, context: PairJudgeContext) -> PairJudge:
     """Loads the model and its tokenizer. SourceError where they are not to be had."""
     from transformers import AutoModelForCausalLM
 
-    with place.open_source(options.model, "model", options.revision) as source:
-        tokenizer = load_tokenizer(source, place.trust_remote_code, padding_side="left")
-        model = load_model(AutoModelForCausalLM, source, place.placement.dtype, place.trust_remote_code)
-    return PromptedJudge(model.to(place.placement.device).eval(), tokenizer, options)
+    with context.open_source(options.model, "model", options.revision) as source:
+        tokenizer = load_tokenizer(source, context.trust_remote_code, padding_side="left")
+        model = load_model(AutoModelForCausalLM, source, context.placement.dtype, context.trust_remote_code)
+    return PromptedJudge(model.to(context.placement.device).eval(), tokenizer, options)
 
 
 @dataclass(frozen=True)

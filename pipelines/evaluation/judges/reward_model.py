@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipelines.evaluation.judges.place import Place
+from pipelines.evaluation.judges.context import PairJudgeContext
 from pipelines.evaluation.judges.reward_model_params import RewardModelParams
 from pipelines.evaluation.judges.scored import ScoredJudge
 from pipelines.evaluation.wins import PairJudge
 
 
-def make(options: RewardModelParams, place: Place) -> PairJudge:
+def make(options: RewardModelParams, context: PairJudgeContext) -> PairJudge:
     """Reads the reward that the assessment wrote down."""
     return ScoredJudge("reward_model", "reward", options.gap)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.evaluation.wins import Comparison, Row, Vote
+from pipelines.evaluation.wins import AnswerRow, Comparison, Vote
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ScoredJudge:
             return Vote("tie")
         return Vote("first" if first > second else "second")
 
-    def _score(self, row: Row) -> float | None:
+    def _score(self, row: AnswerRow) -> float | None:
         value = row.get(self.field)
         usable = (
             isinstance(value, (int, float))

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipelines.evaluation.intervals import mean_of, share_of
 from pipelines.evaluation.policy_divergence import uncovered_mass
 from pipelines.evaluation.theory.learners import closed_form, train_dpo, train_ppo, train_reward
-from pipelines.evaluation.theory.networks import Cells, Networks, Table
+from pipelines.evaluation.theory.networks import Cells, Networks, PolicyTable
 from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.evaluation.theory.three_actions import three_actions
 from pipelines.evaluation.theory.world import World, make_worlds
@@ -62,15 +62,15 @@ def _run(settings: TheoryParams, seed: int, say: Callable[[str], None]) -> dict[
     rewards = train_reward(Networks(settings, settings.size, seed, "reward"), world, settings)
     say(f"{settings.seeds} worlds, {world.chosen.shape[1]} pairs each: reward model trained")
 
-    def network() -> Table:
+    def network() -> PolicyTable:
         return Networks(settings, settings.size, seed, "policy")
 
-    def table() -> Table:  # starts where the network does: only what is shared between cells differs
+    def table() -> PolicyTable:  # starts where the network does: only what is shared between cells differs
         return Cells(network()(), settings.table_learning_rate)
 
     results: dict[str, Any] = {}
     panels: dict[str, Any] = {}
-    kinds: dict[str, Callable[[], Table]] = {"network": network, "table": table}
+    kinds: dict[str, Callable[[], PolicyTable]] = {"network": network, "table": table}
     for name in dict.fromkeys(settings.policies):
         results[name], policies = _compare(kinds[name], world, rewards, settings, seed)
         say(f"{name}: " + _in_words(results[name]))
@@ -105,7 +105,7 @@ def figures_of(policy: Tensor, reference: Tensor, world: World, raised: float) -
 
 
 def _compare(
-    make: Callable[[], Table], world: World, rewards: Tensor, settings: TheoryParams, seed: int
+    make: Callable[[], PolicyTable], world: World, rewards: Tensor, settings: TheoryParams, seed: int
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     reference = torch.softmax(make()().detach(), -1)
     snapshots = train_dpo(make(), world, settings, [*settings.sweep, settings.dpo_steps])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from pipelines.evaluation.theory.networks import Networks, Table
+from pipelines.evaluation.theory.networks import Networks, PolicyTable
 from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.evaluation.theory.world import World, generator
 from pipelines.objectives.clip import clipped_surrogate
@@ -21,7 +21,7 @@ from pipelines.objectives.preference.dpo import pair_loss
 from pipelines.objectives.preference.dpo_params import DpoParams
 
 
-class Snapshot(NamedTuple):
+class TrainedPolicy(NamedTuple):
     """A policy (S, prompts, answers) after some steps, and the loss (S,) there."""
 
     policy: Tensor
@@ -29,8 +29,8 @@ class Snapshot(NamedTuple):
 
 
 def train_dpo(
-    policy: Table, world: World, settings: TheoryParams, steps: Sequence[int]
-) -> dict[int, Snapshot]:
+    policy: PolicyTable, world: World, settings: TheoryParams, steps: Sequence[int]
+) -> dict[int, TrainedPolicy]:
     """Train `policy` on the pairs, full batch, its start being the reference -> what it is after each number
     of `steps`.
     """
@@ -44,12 +44,12 @@ def train_dpo(
             logprobs.gather(1, world.chosen), logprobs.gather(1, world.rejected), *old, options
         ).mean(1)
         if step in steps:
-            snapshots[step] = Snapshot(logprobs.detach().exp().view(world.true.shape), losses.detach())
+            snapshots[step] = TrainedPolicy(logprobs.detach().exp().view(world.true.shape), losses.detach())
         _step(optimiser, losses)
     return snapshots
 
 
-def train_reward(model: Table, world: World, settings: TheoryParams) -> Tensor:
+def train_reward(model: PolicyTable, world: World, settings: TheoryParams) -> Tensor:
     """Bradley-Terry on the pairs, full batch -> (S, prompts, answers) rewards, whitened over each world's
     cells where so configured.
     """
@@ -66,7 +66,9 @@ def train_reward(model: Table, world: World, settings: TheoryParams) -> Tensor:
     return (rewards - rewards.mean((1, 2), keepdim=True)) / rewards.std((1, 2), keepdim=True)
 
 
-def train_ppo(policy: Table, value: Networks, rewards: Tensor, settings: TheoryParams, seed: int) -> Tensor:
+def train_ppo(
+    policy: PolicyTable, value: Networks, rewards: Tensor, settings: TheoryParams, seed: int
+) -> Tensor:
     """One-step PPO against `rewards` (S, prompts, answers) with a KL penalty to the start -> the policy (S,
     prompts, answers).
     """
@@ -119,7 +121,7 @@ def _log_policy(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, -1).flatten(1)
 
 
-def _adam(*tables: Table) -> torch.optim.Adam:
+def _adam(*tables: PolicyTable) -> torch.optim.Adam:
     groups = [{"params": table.parameters, "lr": table.learning_rate} for table in tables]
     return torch.optim.Adam(groups, fused=True)
 

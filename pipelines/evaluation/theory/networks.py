@@ -17,7 +17,7 @@ from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.evaluation.theory.world import generator
 
 
-class Table(Protocol):
+class PolicyTable(Protocol):
     """Parameters, and the outputs for every prompt."""
 
     parameters: list[Tensor]

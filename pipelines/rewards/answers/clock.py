@@ -30,7 +30,7 @@ LATE = frozenset(("下午", "傍晚", "晚上"))
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class TimeOfDay:
     """A time of day. `seconds` since midnight, as the hour is written; `half` is "a", "p", or "" where it is
     not given; `ratio`: the text may also mean a ratio (3:45 may, 12:05 may not).
     """
@@ -48,11 +48,11 @@ class Clock:
         return self.seconds
 
 
-def parse_time(text: str) -> Clock | None:
+def parse_time(text: str) -> TimeOfDay | None:
     """Parses normalized `text` as a time of day; None where the whole text is not one."""
     text = text.strip().casefold()
     if text in NAMED_TIMES:
-        return Clock(NAMED_TIMES[text] * 60, "p" if NAMED_TIMES[text] else "a")
+        return TimeOfDay(NAMED_TIMES[text] * 60, "p" if NAMED_TIMES[text] else "a")
     if not text[:1].isdigit() and not text.startswith("at "):
         return _chinese_time(text)
     match = TIME.fullmatch(text)
@@ -70,10 +70,10 @@ def parse_time(text: str) -> Clock | None:
     ):
         return None
     ratio = not said and "clock" not in text and second is None and not str(minute).startswith("0")
-    return Clock(3600 * int(hour) + 60 * int(minute or 0) + int(second or 0), said, ratio)
+    return TimeOfDay(3600 * int(hour) + 60 * int(minute or 0) + int(second or 0), said, ratio)
 
 
-def same_time(answer: Clock, reference: Clock) -> bool:
+def same_time(answer: TimeOfDay, reference: TimeOfDay) -> bool:
     """Whether two times are equal. A half of the day that only one side gives is forgiven, as a unit is,
     where the hours are written alike.
     """
@@ -84,7 +84,7 @@ def same_time(answer: Clock, reference: Clock) -> bool:
     )
 
 
-def _chinese_time(text: str) -> Clock | None:
+def _chinese_time(text: str) -> TimeOfDay | None:
     match = CHINESE.fullmatch(text) if "点" in text or "时" in text else None
     if match is None or int(match[2]) > 24 or int(match[3] or 0) > 59:
         return None
@@ -95,4 +95,4 @@ def _chinese_time(text: str) -> Clock | None:
         if match[1] and int(match[2]) <= 12
         else ""
     )
-    return Clock(3600 * int(match[2]) + 60 * (30 if match[4] else int(match[3] or 0)), half)
+    return TimeOfDay(3600 * int(match[2]) + 60 * (30 if match[4] else int(match[3] or 0)), half)

@@ -8,7 +8,7 @@ import re
 
 from pipelines.rewards.answers import units
 from pipelines.rewards.answers.answer_text import has_words
-from pipelines.rewards.answers.clock import Clock, parse_time
+from pipelines.rewards.answers.clock import TimeOfDay, parse_time
 from pipelines.rewards.answers.commitment import CONCLUDING, GUESSES, REFUSES
 from pipelines.rewards.answers.numerals import Number, parse_decimal_comma, same_number
 from pipelines.rewards.answers.structure import (
@@ -68,7 +68,7 @@ def parse_decimal_comma_quantity(ours: str, reference: units.Quantity) -> units.
     return None if decimal is None else units.Quantity(decimal, units.Unit())
 
 
-def time_in_sentence(ours: str) -> Clock | None:
+def time_in_sentence(ours: str) -> TimeOfDay | None:
     """Returns the time of day in a sentence without any other number."""
     match = SAID_TIME.search(ours) if _is_affirmative(ours) else None
     return parse_time(match[1]) if match and not re.search(r"\d", ours[: match.start(1)]) else None

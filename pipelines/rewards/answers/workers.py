@@ -27,7 +27,7 @@ from pipelines.rewards.answers.rule_params import WorkerParams
 from pipelines.rewards.verdict import Verdict, error
 from pipelines.settings import ROOT
 
-Pair = tuple[str, str]
+AnswerPair = tuple[str, str]
 BATCH = 64
 WALL = 15  # times the processor limit: a child that neither computes nor ends
 PROGRAM = "from pipelines.rewards.answers.workers import serve; serve()"
@@ -44,7 +44,7 @@ class Workers:
         self._owner = os.getpid()
         atexit.register(self.close)
 
-    def compare(self, pairs: Sequence[Pair], require_units: bool = False) -> list[Verdict]:
+    def compare(self, pairs: Sequence[AnswerPair], require_units: bool = False) -> list[Verdict]:
         """Returns one verdict per (answer, reference), in order. A pair over the limits gets an error
         verdict.
         """
@@ -70,7 +70,7 @@ class Workers:
                 _kill_worker(worker)
             self._idle, self._all = [], []
 
-    def _batch(self, batch: Sequence[Pair], require_units: bool, fresh: bool = False) -> list[Verdict]:
+    def _batch(self, batch: Sequence[AnswerPair], require_units: bool, fresh: bool = False) -> list[Verdict]:
         """`fresh`: with a newly started worker. Only there does a dead worker count against the pair: an idle
         one may have been killed before.
         """
@@ -94,7 +94,7 @@ class Workers:
         return verdicts
 
     def _exchange(
-        self, worker: subprocess.Popen[str], batch: Sequence[Pair], require_units: bool
+        self, worker: subprocess.Popen[str], batch: Sequence[AnswerPair], require_units: bool
     ) -> list[Verdict]:
         assert worker.stdin is not None
         assert worker.stdout is not None

@@ -21,14 +21,14 @@ from pipelines.rewards.code.program_text import extract_program
 from pipelines.rewards.sandbox.capacity import workers_that_fit
 from pipelines.rewards.sandbox.probe import find_launcher
 from pipelines.rewards.sandbox.runner import Program, Runner
-from pipelines.rewards.sandbox.status import Outcome, Result, Status
+from pipelines.rewards.sandbox.status import Status, TestOutcome, TestResults
 from pipelines.rewards.verdict import Verdict, error
 
 NAME = re.compile(r"\b[A-Za-z_]\w*")
 ALL_PASS, NOT_ALL = 10.0, 0.0
 # worst first (CodeRL)
 SHAPED = ((Status.COMPILE, -1.0), (Status.RUNTIME, -0.6), (Status.TIMEOUT, -0.6), (Status.WRONG, -0.3))
-CUT = Result((Outcome(Status.COMPILE, "cut off before the end"),))
+CUT = TestResults((TestOutcome(Status.COMPILE, "cut off before the end"),))
 FIELDS = ("fn_name", "setup", "starter", "public_tests", "hidden_tests", "solution")
 
 
@@ -37,7 +37,7 @@ class Sample:
     """The program in a response, its test results and its verdict."""
 
     program: str
-    result: Result
+    result: TestResults
     verdict: Verdict
 
     @property
@@ -45,7 +45,7 @@ class Sample:
         return self.verdict.outcome == "right"
 
 
-def reward(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_nothing") -> float:
+def reward(result: TestResults, kind: Literal["all_or_nothing", "shaped"] = "all_or_nothing") -> float:
     """Returns 10 if all tests passed, else 0, also without tests. Shaped: 1 if all passed, else the reward of
     the worst status (SHAPED), 0 without one.
     """
@@ -56,7 +56,7 @@ def reward(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_n
     return next((value for status, value in SHAPED if status in result.statuses), 0.0)
 
 
-def verdict(result: Result, kind: Literal["all_or_nothing", "shaped"] = "all_or_nothing") -> Verdict:
+def verdict(result: TestResults, kind: Literal["all_or_nothing", "shaped"] = "all_or_nothing") -> Verdict:
     """Returns the verdict on a result: an error where there are no tests or the sandbox failed."""
     if not result.outcomes:
         return error("the problem has no tests")
@@ -82,7 +82,7 @@ class CodeTests:
         self._local = threading.local()
         self._runners: list[Runner] = []
 
-    def run_many(self, programs: Sequence[Program]) -> list[Result]:
+    def run_many(self, programs: Sequence[Program]) -> list[TestResults]:
         """Returns one result per program, in order, whatever the number of workers."""
         return list(self._pool.map(self._run, programs))
 
@@ -96,7 +96,7 @@ class CodeTests:
             try:
                 problem = read_answer(answer)
             except ValueError as fault:
-                samples[place] = Sample("", Result(()), error(str(fault)))
+                samples[place] = Sample("", TestResults(()), error(str(fault)))
                 continue
             program = self._program(text, problem)
             if finished or not program.tests:
@@ -104,7 +104,7 @@ class CodeTests:
             else:
                 score = reward(CUT, self.params.reward)
                 samples[place] = Sample(
-                    program.source, Result(()), Verdict("wrong", score, "cut off before the end")
+                    program.source, TestResults(()), Verdict("wrong", score, "cut off before the end")
                 )
         for place, result in zip(programs, self.run_many(list(programs.values())), strict=True):
             samples[place] = Sample(programs[place].source, result, verdict(result, self.params.reward))
@@ -154,7 +154,7 @@ class CodeTests:
             f"{problem['starter']}\n{problem['solution']}",
         )
 
-    def _run(self, program: Program) -> Result:
+    def _run(self, program: Program) -> TestResults:
         runner = getattr(self._local, "runner", None)
         if runner is None:
             stop_early = self.params.stop_early and self.params.reward != "shaped"

@@ -41,7 +41,7 @@ MOST_TRIES = 200  # lines of prose around a program without fences that are left
 
 
 @dataclass(frozen=True)
-class Block:
+class CodeBlock:
     """A fenced code block. `tagged`: its fence names Python."""
 
     source: str
@@ -126,7 +126,7 @@ def extract_program(
     return starter + program
 
 
-def fenced_blocks(text: str) -> list[Block]:
+def fenced_blocks(text: str) -> list[CodeBlock]:
     """Returns the code blocks that are tagged as Python or have no tag."""
     lines, blocks, place = text.split("\n"), [], 0
     while place < len(lines):
@@ -149,7 +149,7 @@ def fenced_blocks(text: str) -> list[Block]:
             blocks += fenced_blocks("\n".join(body))
         elif language == "" or PYTHON.fullmatch(language):
             blocks.append(
-                Block(
+                CodeBlock(
                     _dedented(
                         body, len(fence["indent"]) + len(fence["lead"]) if ">" not in fence["lead"] else 0
                     ),
@@ -275,7 +275,7 @@ def _dedented(body: Sequence[str], indent: int) -> str:
 
 
 def _blocks_of_function(
-    blocks: Sequence[Block], fn_name: str, needs: frozenset[str], given: frozenset[str], starter: str
+    blocks: Sequence[CodeBlock], fn_name: str, needs: frozenset[str], given: frozenset[str], starter: str
 ) -> str:
     """Returns the last block that defines `fn_name`, with those that define what it and the tests use."""
     main = next((place for place in range(len(blocks) - 1, -1, -1) if fn_name in blocks[place].defines), None)
@@ -294,7 +294,7 @@ def _blocks_of_function(
     return "\n".join(blocks[place].source for place in sorted(chosen))
 
 
-def _whole_program(blocks: Sequence[Block], reads: bool) -> str:
+def _whole_program(blocks: Sequence[CodeBlock], reads: bool) -> str:
     """Returns the last block that is a complete program, preferably one that reads the input where there is
     some; else the last that runs, with the blocks before it that define names.
     """
@@ -318,12 +318,12 @@ def _whole_program(blocks: Sequence[Block], reads: bool) -> str:
     return tagged[-1].source
 
 
-def _uses_others(block: Block, blocks: Sequence[Block]) -> bool:
+def _uses_others(block: CodeBlock, blocks: Sequence[CodeBlock]) -> bool:
     """Whether the block uses names of another: a usage example, or the last part of a program."""
     return any(block.uses & other.defines for other in blocks if other is not block)
 
 
-def _is_broken_program(block: Block) -> bool:
+def _is_broken_program(block: CodeBlock) -> bool:
     """Whether the block is meant as a program although it does not parse."""
     return (
         block.tree is None
@@ -372,7 +372,7 @@ def _program_in_prose(text: str) -> str:
     ][:20]
     for start in starts:
         for end in range(len(lines), max(start, len(lines) - 40), -1):
-            block = Block("\n".join(lines[start:end]), False)
+            block = CodeBlock("\n".join(lines[start:end]), False)
             if block.tree and block.runs:
                 return block.source + "\n"
     return text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelTokens:
     """Token ids of all spellings of yes and of no, whose probabilities are summed. Disjoint and not empty."""
 
     positive: tuple[int, ...]
@@ -21,14 +21,14 @@ class Labels:
 
 def find_labels(
     positive: Sequence[str], negative: Sequence[str], encode: Callable[[str], Sequence[int]]
-) -> Labels:
+) -> LabelTokens:
     """Returns the ids of the labels. `encode(spelling)`: the tokens of a spelling right after the prompt,
     without an end token.
 
     Spellings of several tokens are ignored, since only one position is read. Raises ValueError where a label
     has no spelling of one token, or both labels share one.
     """
-    labels = Labels(_one_token_ids(positive, encode), _one_token_ids(negative, encode))
+    labels = LabelTokens(_one_token_ids(positive, encode), _one_token_ids(negative, encode))
     for name, spellings, ids in (
         ("positive", positive, labels.positive),
         ("negative", negative, labels.negative),

@@ -11,12 +11,16 @@ import torch
 
 from pipelines.models.packing import Segment, can_share, cut, score_rows
 from pipelines.models.placement import Placement
-from pipelines.rewards.generative.labels import Labels
+from pipelines.rewards.generative.labels import LabelTokens
 from pipelines.rewards.generative.reading import LabelProbabilities
 
 
 def read_labels(
-    model: Any, prompts: Sequence[tuple[int, ...] | str], labels: Labels, placement: Placement, budget: int
+    model: Any,
+    prompts: Sequence[tuple[int, ...] | str],
+    labels: LabelTokens,
+    placement: Placement,
+    budget: int,
 ) -> list[LabelProbabilities | str]:
     """Returns one LabelProbabilities per prompt, in order. `prompts`: token ids before the label, or a
     reason, which is returned as it is; `budget`: tokens per forward pass.

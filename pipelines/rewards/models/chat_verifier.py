@@ -13,11 +13,11 @@ from typing import Any
 from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
-from pipelines.rewards.generative.judge import JudgeQuery, VerifierJudge
-from pipelines.rewards.generative.labels import Labels, find_labels
+from pipelines.rewards.generative.labels import LabelTokens, find_labels
 from pipelines.rewards.generative.model_labels import read_labels
 from pipelines.rewards.generative.prompt import without_tokens
 from pipelines.rewards.generative.reading import LabelProbabilities
+from pipelines.rewards.generative.verifier_judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.judge import Judge, JudgeContext
 from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, ChatVerifierParams
 
@@ -80,7 +80,7 @@ class ChatLabels:
         known = set(self._specials.values())
         return sum(id in known for id in ids)
 
-    def _find_labels(self) -> Labels:
+    def _find_labels(self) -> LabelTokens:
         prompt = self.text(JudgeQuery("1 + 1 = ?", "2", "2"))
         before = self._encode(prompt)
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from pipelines.rewards.generative.judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.generative.reading import LabelProbabilities
+from pipelines.rewards.generative.verifier_judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.judge import Judge, JudgeContext
 from pipelines.rewards.models.endpoint_params import EndpointParams
 

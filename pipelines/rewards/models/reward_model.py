@@ -14,7 +14,7 @@ import torch
 from pipelines.models.packing import Segment, can_share, cut
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
-from pipelines.models.reward_model import load, score_ends
+from pipelines.models.score_head import load, score_ends
 from pipelines.rewards.judge import Judge, JudgeContext, Question, Response
 from pipelines.rewards.models.reward_model_params import RewardModelParams
 from pipelines.rewards.scoring import limit_errors

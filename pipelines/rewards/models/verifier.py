@@ -14,11 +14,11 @@ from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
-from pipelines.rewards.generative.judge import JudgeQuery, VerifierJudge
-from pipelines.rewards.generative.labels import Labels, find_labels
+from pipelines.rewards.generative.labels import LabelTokens, find_labels
 from pipelines.rewards.generative.model_labels import read_labels
 from pipelines.rewards.generative.prompt import without_tokens
 from pipelines.rewards.generative.reading import LabelProbabilities
+from pipelines.rewards.generative.verifier_judge import JudgeQuery, VerifierJudge
 from pipelines.rewards.judge import Judge, JudgeContext
 from pipelines.rewards.models.verifier_params import AskingParams, VerifierParams
 
@@ -31,7 +31,7 @@ class VerifierPrompt:
 
     settings: AskingParams
     tokens: Tokens
-    labels: Labels
+    labels: LabelTokens
     lead: tuple[int, ...]  # what the template writes before a response's first word
 
     @classmethod

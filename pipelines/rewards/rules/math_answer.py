@@ -25,7 +25,7 @@ from pipelines.rewards.answers.extraction import (
 from pipelines.rewards.answers.numerals import parse_number
 from pipelines.rewards.answers.statements import StatedAnswer
 from pipelines.rewards.answers.units import parse_quantity
-from pipelines.rewards.answers.workers import Pair, Workers
+from pipelines.rewards.answers.workers import AnswerPair, Workers
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
 # symbolic runs in the workers: named here, it is part of every user's code
@@ -73,7 +73,7 @@ def check_many(responses: Sequence[Asked], pool: Workers | None = None) -> list[
     once; the failure of a pair affects no other.
     """
     verdicts: list[Verdict | None] = []
-    asked: dict[Pair, list[int]] = {}
+    asked: dict[AnswerPair, list[int]] = {}
     for place, response in enumerate(responses):
         early = _without_symbolic(*response)
         verdicts.append(early if isinstance(early, Verdict) else None)
@@ -93,7 +93,7 @@ def respond(answer: str) -> str:
     return f"{MARK} {extract_reference(answer)}"
 
 
-def comparison_pairs(answer: str, reference: str, question: str) -> list[Pair]:
+def comparison_pairs(answer: str, reference: str, question: str) -> list[AnswerPair]:
     """Returns the (answer, reference) pairs of which one must agree: as written, and without percent signs
     where the question allows it.
 
@@ -112,7 +112,9 @@ def comparison_pairs(answer: str, reference: str, question: str) -> list[Pair]:
     return [*as_written, (PERCENT_SIGN.sub(" ", answer), PERCENT_SIGN.sub(" ", reference))]
 
 
-def _without_symbolic(text: str, answer: str, finished: bool, question: str = "") -> Verdict | list[Pair]:
+def _without_symbolic(
+    text: str, answer: str, finished: bool, question: str = ""
+) -> Verdict | list[AnswerPair]:
     """Returns a verdict where no symbolic mathematics is needed, else the (answer, reference) pairs of which
     one must agree.
     """
@@ -128,7 +130,7 @@ def _without_symbolic(text: str, answer: str, finished: bool, question: str = ""
         return wrong(stated.reason or "no final answer")
     if reason := _reason_no_answer(stated, text, reference):
         return wrong(reason)
-    left: list[Pair] = []
+    left: list[AnswerPair] = []
     verdict: Verdict | None = None
     for pair in comparison_pairs(stated.text, reference, question):
         verdict = compare_without_symbolic(*pair)

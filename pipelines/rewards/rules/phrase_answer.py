@@ -15,7 +15,7 @@ from pipelines.rewards.answers.extraction import MARK, last_line
 from pipelines.rewards.answers.numerals import parse_number
 from pipelines.rewards.verdict import Verdict, error, right, wrong
 
-Kind = Literal["holder", "order", "amount", "rule", "both"]
+MeaningKind = Literal["holder", "order", "amount", "rule", "both"]
 MAX_LENGTH = 300
 HOLDER = re.compile(r"(\w+) has the (\w+)")
 ORDER = re.compile(r"first the (\w+)((?:, then the \w+)+)")
@@ -54,7 +54,7 @@ class Meaning:
     amount (number, unit); rule (yes | no, animals); both: needs, sorted.
     """
 
-    kind: Kind
+    kind: MeaningKind
     values: tuple[str, ...]
 
 

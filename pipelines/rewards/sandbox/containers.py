@@ -32,7 +32,7 @@ def container_type(kind):
     return None
 
 
-class Entry:
+class SharedContainer:
     """A shared container. `last`: its items when both sides last agreed, None before. Items that are the same
     objects have not changed: mutable ones are shared themselves, or stay on their side.
     """
@@ -80,7 +80,7 @@ class Shared:
         if kind is None or (kind.__name__ == "ndarray" and value.dtype.kind not in "biufU"):
             return None
         key, self._next = self._next, self._next + 2
-        self._keep(key, Entry(value, kind.__name__))
+        self._keep(key, SharedContainer(value, kind.__name__))
         return key
 
     def held(self, key):
@@ -183,7 +183,7 @@ class Shared:
         container = self._new(
             kind, self._side.read(extra), self._side.theirs(class_number) if class_number else None
         )
-        entry = Entry(container, kind)
+        entry = SharedContainer(container, kind)
         entry.loading = True
         self._keep(key, entry)
         if number:

@@ -16,7 +16,7 @@ from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.harness import COMPILE_ERROR
 from pipelines.rewards.sandbox.process import ChildExit, Sandbox, TestFailed, in_memory
 from pipelines.rewards.sandbox.resource_watch import PERIOD, ResourceWatch, Stopped
-from pipelines.rewards.sandbox.status import Outcome, Status
+from pipelines.rewards.sandbox.status import Status, TestOutcome
 
 CHUNK = 2**16
 MOST_STDERR = 16 * 2**20  # bytes; a program that says more on its standard error is stopped
@@ -68,7 +68,7 @@ class Pipe:
 
 def run_program(
     sandbox: Sandbox, job: Mapping[str, Any], stdin: bytes, limits: SandboxLimits, watch: ResourceWatch
-) -> tuple[Outcome, bytes]:
+) -> tuple[TestOutcome, bytes]:
     """Runs a script on one input and returns its outcome (PASS: it ended without error) and
     standard output.
     """
@@ -88,12 +88,12 @@ def run_program(
     if fault is not None:
         return fault, b""
     outcome = outcome_of_exit(ended, limits, said[err])
-    return outcome or Outcome(Status.PASS), bytes(said[out])
+    return outcome or TestOutcome(Status.PASS), bytes(said[out])
 
 
 def _read_until_exit(
     sandbox: Sandbox, out: int, err: int, most: int, watch: ResourceWatch
-) -> tuple[dict[int, bytearray], ChildExit | None, Outcome | None]:
+) -> tuple[dict[int, bytearray], ChildExit | None, TestOutcome | None]:
     """Reads both pipes until the child has ended. Returns (output by descriptor, exit, outcome); the outcome
     is set where it had to be stopped.
     """
@@ -122,7 +122,11 @@ def _read_until_exit(
                     if fd == err:
                         del said[err][:-KEPT_STDERR]
                     if len(said[out]) > most or errors > MOST_STDERR:
-                        return said, None, Outcome(Status.WRONG, f"more than {most // 1024} KiB of output")
+                        return (
+                            said,
+                            None,
+                            TestOutcome(Status.WRONG, f"more than {most // 1024} KiB of output"),
+                        )
                     watch.look()
             if over:
                 return said, sandbox.ended(0.001), None
@@ -144,22 +148,22 @@ def _pipe(stack: ExitStack) -> tuple[int, int]:
 
 def outcome_of_exit(
     ended: ChildExit | None, limits: SandboxLimits, stderr: bytes | bytearray = b""
-) -> Outcome | None:
+) -> TestOutcome | None:
     """Returns the outcome of a child's exit; None for status 0 within the limits."""
     if ended is None:
-        return Outcome(Status.RUNTIME, "it ended its own sandbox")
+        return TestOutcome(Status.RUNTIME, "it ended its own sandbox")
     code = ended.exit_code
     # the kernel counts its limit and the usage that it tells by different clocks: the second may lie below
     # the limit that has just been met
     if ended.cpu_seconds >= limits.test_seconds or code == -signal.SIGXCPU:
-        return Outcome(Status.TIMEOUT, f"{ended.cpu_seconds:.1f} s of CPU time")
+        return TestOutcome(Status.TIMEOUT, f"{ended.cpu_seconds:.1f} s of CPU time")
     if code == 0:
         return None
     lines = bytes(stderr).decode("utf-8", "replace").strip().splitlines()
     last = lines[-1][:300] if lines else ""
     if code == COMPILE_ERROR:
-        return Outcome(Status.COMPILE, last)
-    return Outcome(
+        return TestOutcome(Status.COMPILE, last)
+    return TestOutcome(
         Status.RUNTIME, last or (f"killed by signal {-code}" if code < 0 else f"exit status {code}")
     )
 
@@ -172,7 +176,7 @@ class FunctionTest:
     def __init__(self, program: Sandbox, judge: Sandbox, limits: SandboxLimits, watch: ResourceWatch) -> None:
         self._program, self._judge, self._limits, self._watch = program, judge, limits, watch
 
-    def run(self, source: Mapping[str, Any], test: Mapping[str, Any]) -> Outcome:
+    def run(self, source: Mapping[str, Any], test: Mapping[str, Any]) -> TestOutcome:
         """Returns the test's outcome. Raises SandboxFailed where a sandbox has ended, TestFailed where the
         test ends before it received anything from the program.
         """
@@ -188,7 +192,7 @@ class FunctionTest:
                 return self._fault(fault, "it ended while it was loaded")
             said = loaded[1:301].decode("utf-8", "replace")
             if loaded[:1] != b"R":
-                return Outcome(Status.COMPILE if loaded[:1] == b"X" else Status.RUNTIME, said)
+                return TestOutcome(Status.COMPILE if loaded[:1] == b"X" else Status.RUNTIME, said)
             tests = self._begin(
                 stack, self._judge, {"preload": [], **test, "cpu_seconds": limits.wall_seconds}
             )
@@ -206,7 +210,7 @@ class FunctionTest:
             theirs.close()
         return ours
 
-    def _relay(self, program: Pipe, judge: Pipe) -> Outcome:
+    def _relay(self, program: Pipe, judge: Pipe) -> TestOutcome:
         replies = 0
         while True:
             try:
@@ -216,12 +220,12 @@ class FunctionTest:
                 if not replies:
                     said = f"did not call the program: {fault}" if late else "ended without a verdict"
                     raise TestFailed(f"the test {said}") from fault
-                return Outcome(
+                return TestOutcome(
                     Status.TIMEOUT if late else Status.WRONG, "the test could not deal with what was returned"
                 )
             if request[:1] == b"D":
                 status, _, reason = request[1:].decode("utf-8", "replace").partition(" ")
-                return Outcome(Status(status), reason)
+                return TestOutcome(Status(status), reason)
             try:
                 program.send(request)
                 reply = program.receive()
@@ -233,9 +237,9 @@ class FunctionTest:
             except OSError:
                 continue  # the next receive says what became of the test
 
-    def _fault(self, fault: Exception, gone: str) -> Outcome:
+    def _fault(self, fault: Exception, gone: str) -> TestOutcome:
         if isinstance(fault, ValueError):
-            return Outcome(Status.WRONG, f"returned {fault}")
-        return outcome_of_exit(self._program.ended(GRACE_SECONDS), self._limits) or Outcome(
+            return TestOutcome(Status.WRONG, f"returned {fault}")
+        return outcome_of_exit(self._program.ended(GRACE_SECONDS), self._limits) or TestOutcome(
             Status.RUNTIME, gone
         )

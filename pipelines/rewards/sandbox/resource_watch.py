@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed
-from pipelines.rewards.sandbox.status import Outcome, Status
+from pipelines.rewards.sandbox.status import Status, TestOutcome
 
 PERIOD = 0.05  # seconds
 PATIENCE = 10  # times wall_seconds: for a program that gets no CPU time
@@ -30,7 +30,7 @@ RUNNING = ("R",)  # not D: a program can put itself there for good, with vfork
 class Stopped(Exception):
     """The program exceeded a limit."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: TestOutcome) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
 
@@ -40,7 +40,7 @@ class Starved(SandboxFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ProcessUsage:
     """A process. `cpu`: seconds, including its ended children; `resident`: bytes, with shared
     ones in full.
     """
@@ -107,18 +107,18 @@ class ResourceWatch:
             self._check_memory(processes)
             self._check_files(sandbox, processes)
 
-    def _check_time(self, by_sandbox: Sequence[Sequence[Process]], passed: float, now: float) -> None:
+    def _check_time(self, by_sandbox: Sequence[Sequence[ProcessUsage]], passed: float, now: float) -> None:
         limits = self._limits
         self.cpu = max(0.0, sum(process.cpu for process in by_sandbox[0]) - self._spent_before - OWN_CPU)
         if self.cpu > self._allowed_cpu:
-            raise Stopped(Outcome(Status.TIMEOUT, f"{self.cpu:.1f} s of CPU time"))
+            raise Stopped(TestOutcome(Status.TIMEOUT, f"{self.cpu:.1f} s of CPU time"))
         if (
             not any(process.runs for processes in by_sandbox for process in processes)
             and not self._our_turn()
         ):
             self.idle += passed
         if self.idle > self._allowed_idle:
-            raise Stopped(Outcome(Status.TIMEOUT, f"slept or waited for {self.idle:.1f} s"))
+            raise Stopped(TestOutcome(Status.TIMEOUT, f"slept or waited for {self.idle:.1f} s"))
         if now - self._began > PATIENCE * limits.wall_seconds:
             raise Starved(
                 f"the machine is too busy: {self.cpu:.1f} s of CPU time for it in {now - self._began:.0f} s"
@@ -127,18 +127,18 @@ class ResourceWatch:
     def _our_turn(self) -> bool:
         return bool(self.channels) and bool(select.select(self.channels, [], [], 0)[0])
 
-    def _check_memory(self, processes: Sequence[Process]) -> None:
+    def _check_memory(self, processes: Sequence[ProcessUsage]) -> None:
         most = self._limits.memory_mb * MIB
         if sum(process.resident for process in processes) > most and all(
             sum(map(_proportional, processes)) > most for _ in range(2)
         ):
             raise Stopped(
-                Outcome(
+                TestOutcome(
                     Status.RUNTIME, f"more than {self._limits.memory_mb} MiB of memory in all its processes"
                 )
             )
 
-    def _check_files(self, sandbox: Sandbox, processes: Sequence[Process]) -> None:
+    def _check_files(self, sandbox: Sandbox, processes: Sequence[ProcessUsage]) -> None:
         if not sandbox.isolated or not processes:
             return
         for place in ("tmp", "dev/shm"):
@@ -147,13 +147,15 @@ class ResourceWatch:
             except OSError:
                 continue
             if usage.f_files - usage.f_ffree > self._limits.files:
-                raise Stopped(Outcome(Status.RUNTIME, f"more than {self._limits.files} files and folders"))
+                raise Stopped(
+                    TestOutcome(Status.RUNTIME, f"more than {self._limits.files} files and folders")
+                )
 
-    def _processes(self) -> list[list[Process]]:
+    def _processes(self) -> list[list[ProcessUsage]]:
         """Returns the processes of each sandbox, parents before children. Processes of none are not read
         again.
         """
-        by_sandbox: list[list[Process]] = [[] for _ in self._sandboxes]
+        by_sandbox: list[list[ProcessUsage]] = [[] for _ in self._sandboxes]
         owners = {sandbox.pid: place for place, sandbox in enumerate(self._sandboxes)}
         known = [
             process
@@ -175,13 +177,13 @@ class ResourceWatch:
         return by_sandbox
 
 
-def _process(pid: int) -> Process | None:
+def _process(pid: int) -> ProcessUsage | None:
     try:
         fields = _fields(f"/proc/{pid}/stat")
     except OSError:
         return None
     cpu = sum(map(int, fields[11:15])) / TICKS
-    return Process(pid, int(fields[1]), fields[0], int(fields[17]), cpu, int(fields[21]) * PAGE)
+    return ProcessUsage(pid, int(fields[1]), fields[0], int(fields[17]), cpu, int(fields[21]) * PAGE)
 
 
 def _fields(path: str) -> list[str]:
@@ -191,7 +193,7 @@ def _fields(path: str) -> list[str]:
     return Path(path).read_text("ascii", "replace").rpartition(")")[2].split()
 
 
-def _proportional(process: Process) -> int:
+def _proportional(process: ProcessUsage) -> int:
     """Returns the proportional set size in bytes; the resident size where the kernel does not give it.
     Callers measure twice: a process that ends during a measurement leaves its share to others, which is then
     counted twice.

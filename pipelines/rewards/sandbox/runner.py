@@ -15,7 +15,7 @@ from pipelines.rewards.sandbox.launcher import Launcher
 from pipelines.rewards.sandbox.output import same_output
 from pipelines.rewards.sandbox.process import Sandbox, SandboxFailed, TestFailed
 from pipelines.rewards.sandbox.resource_watch import ResourceWatch, Stopped
-from pipelines.rewards.sandbox.status import Outcome, Result, Status
+from pipelines.rewards.sandbox.status import Status, TestOutcome, TestResults
 
 LONGEST_SOURCE = 2**20  # characters
 CAPITAL = re.compile(r"\b[A-Z]\w*")
@@ -63,25 +63,26 @@ class Runner:
         self._program: Sandbox | None = None
         self._judge: Sandbox | None = None
 
-    def run(self, program: Program) -> Result:
+    def run(self, program: Program) -> TestResults:
         """Returns one outcome per test, in order. A test that cannot be run is Status.SANDBOX and does not
         stop the others.
         """
         if len(program.source) > LONGEST_SOURCE:
-            return Result(
+            return TestResults(
                 tuple(
-                    Outcome(Status.COMPILE, f"more than {LONGEST_SOURCE} characters") for _ in program.tests
+                    TestOutcome(Status.COMPILE, f"more than {LONGEST_SOURCE} characters")
+                    for _ in program.tests
                 )
             )
         left = self._limits.total_seconds
-        job, outcomes, stopped = program.job(), list[Outcome](), False
+        job, outcomes, stopped = program.job(), list[TestOutcome](), False
         try:
             for test in program.tests:
                 if stopped:
-                    outcomes.append(Outcome(Status.NOT_RUN))
+                    outcomes.append(TestOutcome(Status.NOT_RUN))
                     continue
                 if left <= 0:
-                    outcome = Outcome(
+                    outcome = TestOutcome(
                         Status.TIMEOUT, f"more than {self._limits.total_seconds:g} s for all tests"
                     )
                     stopped = True
@@ -90,15 +91,15 @@ class Runner:
                     left -= charged
                 outcomes.append(outcome)
                 if outcome.status == Status.COMPILE and len(outcomes) == 1:
-                    return Result((outcome,) * len(program.tests))
+                    return TestResults((outcome,) * len(program.tests))
                 stopped |= self._stop_early and outcome.status not in (Status.PASS, Status.SANDBOX)
         finally:
             self._drop_program()
-        return Result(tuple(outcomes))
+        return TestResults(tuple(outcomes))
 
     def _run_test(
         self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], left: float
-    ) -> tuple[Outcome, float]:
+    ) -> tuple[TestOutcome, float]:
         """Returns (outcome, seconds charged to the program). Where a sandbox fails, the test is run once more
         in a new one.
         """
@@ -117,25 +118,25 @@ class Runner:
             except SandboxFailed as fault:
                 self.close()
                 if attempt == 2 or isinstance(fault, TestFailed):
-                    return Outcome(Status.SANDBOX, str(fault)), 0.0
+                    return TestOutcome(Status.SANDBOX, str(fault)), 0.0
             else:
                 if outcome.status == Status.TIMEOUT or not self._program.settle(GRACE_SECONDS):
                     self._drop_program()
                 return outcome, watch.charged()
         raise AssertionError("unreachable")
 
-    def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], watch: ResourceWatch) -> Outcome:
+    def _stdio(self, job: Mapping[str, Any], test: Mapping[str, Any], watch: ResourceWatch) -> TestOutcome:
         assert self._program is not None
         outcome, said = run_program(
             self._program, job, test["input"].encode("utf-8", "surrogatepass"), self._limits, watch
         )
         if outcome.status != Status.PASS or same_output(said, test["output"]):
             return outcome
-        return Outcome(Status.WRONG, f"printed {said[:80]!r}")
+        return TestOutcome(Status.WRONG, f"printed {said[:80]!r}")
 
     def _functions(
         self, program: Program, job: Mapping[str, Any], test: Mapping[str, Any], watch: ResourceWatch
-    ) -> Outcome:
+    ) -> TestOutcome:
         assert self._program is not None
         if self._judge is not None and not self._judge.settle(GRACE_SECONDS):
             self._judge.kill()

@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TestOutcome:
     """The status of one test, with one line of text."""
 
     status: Status
@@ -27,10 +27,10 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TestResults:
     """The outcomes of a program's tests, in order."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[TestOutcome, ...]
 
     @property
     def statuses(self) -> tuple[Status, ...]:

@@ -21,7 +21,7 @@ from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.loading import load_model
 from pipelines.models.packing import PackableRow, can_share, pack
 from pipelines.models.tokenizer import Tokens
-from pipelines.sources.opening import Found
+from pipelines.sources.opening import OpenedSource
 
 MEMBER = "member_{}"
 
@@ -144,7 +144,9 @@ def _load(folder: Path, trust_remote_code: bool) -> tuple[Any, Tokens]:
     if not list(folder.glob("*.safetensors")):
         raise FileNotFoundError(f"{folder} holds no *.safetensors file: run its stage again")
     model = load_model(
-        AutoModelForSequenceClassification, Found(folder, str(folder)), trust_remote_code=trust_remote_code
+        AutoModelForSequenceClassification,
+        OpenedSource(folder, str(folder)),
+        trust_remote_code=trust_remote_code,
     )
     if model.config.num_labels != 1:
         raise ValueError(f"{folder}: a reward model has 1 label, this one {model.config.num_labels}")

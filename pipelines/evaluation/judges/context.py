@@ -8,7 +8,7 @@ from pipelines.models.placement import Placement
 from pipelines.sources.opening import Opener, unrecorded
 
 
-class Place(NamedTuple):
+class PairJudgeContext(NamedTuple):
     """Device and number type; `trust_remote_code` allows a model to bring its own code, `open_source` finds
     it.
     """

@@ -71,7 +71,7 @@ class AssessParams(Settings):
 class WinsParams(Settings):
     """The section `wins`: pairs of assessed models compared prompt by prompt by one judge."""
 
-    judge: Annotated[Choice, Seam("pipelines.evaluation.judges", "make(options, place)")] = Field(
+    judge: Annotated[Choice, Seam("pipelines.evaluation.judges", "make(options, context)")] = Field(
         Choice(kind="checker"), description="who says which answer is better: checker, reward_model, prompted"
     )
     prompts: int = Field(

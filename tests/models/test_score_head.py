@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
-from pipelines.models import adapters, reward_model
+from pipelines.models import adapters, score_head
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.packing import Segment
 from tests.tiny import make_tiny_model, make_tiny_tokens
@@ -49,8 +49,8 @@ def alone(model):
 @pytest.mark.parametrize("family", ["qwen2", "llama", "gpt2"])
 def test_scores_are_those_of_the_classifier_on_each_row_alone(tokens, family):
     policy = gpt2(tokens) if family == "gpt2" else make_tiny_model(tokens, family=family)
-    model = reward_model.make(policy, 0)
-    scores = reward_model.score_ends(model, ROWS)
+    model = score_head.make(policy, 0)
+    scores = score_head.score_ends(model, ROWS)
     assert scores.dtype == torch.float32
     torch.testing.assert_close(scores, alone(model), rtol=1e-4, atol=1e-5)
     scores.sum().backward()
@@ -62,7 +62,7 @@ def test_the_backbone_is_a_copy_and_the_head_depends_on_the_seed_alone(tokens):
     policy = make_tiny_model(tokens)
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    one, same, other = (reward_model.make(policy, seed) for seed in (0, 0, 1))
+    one, same, other = (score_head.make(policy, seed) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(one.score.weight, same.score.weight)
     assert not torch.equal(one.score.weight, other.score.weight)
@@ -74,13 +74,13 @@ def test_the_backbone_is_a_copy_and_the_head_depends_on_the_seed_alone(tokens):
 
 
 def test_a_saved_model_loads_here_and_by_plain_transformers(tokens, tmp_path):
-    model = reward_model.make(make_tiny_model(tokens), 3)
-    reward_model.save(model, tokens, tmp_path)
-    loaded, own = reward_model.load(tmp_path)
+    model = score_head.make(make_tiny_model(tokens), 3)
+    score_head.save(model, tokens, tmp_path)
+    loaded, own = score_head.load(tmp_path)
     assert own.digest == tokens.digest
-    assert torch.equal(reward_model.score_ends(loaded, ROWS), reward_model.score_ends(model, ROWS))
+    assert torch.equal(score_head.score_ends(loaded, ROWS), score_head.score_ends(model, ROWS))
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    torch.testing.assert_close(alone(plain), reward_model.score_ends(model, ROWS), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(alone(plain), score_head.score_ends(model, ROWS), rtol=1e-4, atol=1e-5)
     whole = [[token for piece in (*row.context, row.ids) for token in piece] for row in ROWS]
     ids = torch.tensor([row + [tokens.pad_id] * (8 - len(row)) for row in whole])
     padded = plain(input_ids=ids, attention_mask=(ids != tokens.pad_id).long()).logits[:, 0]
@@ -88,8 +88,8 @@ def test_a_saved_model_loads_here_and_by_plain_transformers(tokens, tmp_path):
 
 
 def test_adapters_leave_the_head_trained_and_are_merged_when_saved(tokens, tmp_path):
-    model = reward_model.add_adapters(
-        reward_model.make(make_tiny_model(tokens), 0), AdapterParams(rank=2, alpha=4), 0
+    model = score_head.add_adapters(
+        score_head.make(make_tiny_model(tokens), 0), AdapterParams(rank=2, alpha=4), 0
     )
     trained = {name for name, value in model.named_parameters() if value.requires_grad}
     assert "score.weight" in trained
@@ -98,38 +98,38 @@ def test_adapters_leave_the_head_trained_and_are_merged_when_saved(tokens, tmp_p
         for name, value in model.named_parameters():
             if "lora_B" in name:
                 value.normal_(std=0.1)
-    reward_model.save(model, tokens, tmp_path)
-    loaded, _ = reward_model.load(tmp_path)
+    score_head.save(model, tokens, tmp_path)
+    loaded, _ = score_head.load(tmp_path)
     assert not adapters.present(loaded)
     torch.testing.assert_close(
-        reward_model.score_ends(loaded, ROWS), reward_model.score_ends(model, ROWS), rtol=1e-4, atol=1e-5
+        score_head.score_ends(loaded, ROWS), score_head.score_ends(model, ROWS), rtol=1e-4, atol=1e-5
     )
 
 
 def test_an_ensemble_scores_by_the_mean_and_comes_back(tokens, tmp_path):
     policy = make_tiny_model(tokens)
-    ensemble = reward_model.RewardEnsemble([reward_model.make(policy, seed) for seed in range(3)])
-    each = reward_model.score_members(ensemble, ROWS)
+    ensemble = score_head.RewardEnsemble([score_head.make(policy, seed) for seed in range(3)])
+    each = score_head.score_members(ensemble, ROWS)
     assert each.shape == (3, len(ROWS))
     assert each.std(0).min() > 0
-    torch.testing.assert_close(reward_model.score_ends(ensemble, ROWS), each.mean(0))
-    reward_model.save(ensemble, tokens, tmp_path)
-    loaded, _ = reward_model.load(tmp_path)
-    assert torch.equal(reward_model.score_members(loaded, ROWS), each)
-    assert reward_model.score_members(loaded.members[1], ROWS).shape == (1, len(ROWS))
+    torch.testing.assert_close(score_head.score_ends(ensemble, ROWS), each.mean(0))
+    score_head.save(ensemble, tokens, tmp_path)
+    loaded, _ = score_head.load(tmp_path)
+    assert torch.equal(score_head.score_members(loaded, ROWS), each)
+    assert score_head.score_members(loaded.members[1], ROWS).shape == (1, len(ROWS))
 
 
 def test_bad_folders_are_named(tokens, tmp_path):
-    model = reward_model.make(make_tiny_model(tokens), 0)
-    reward_model.save(model, tokens, tmp_path)
+    model = score_head.make(make_tiny_model(tokens), 0)
+    score_head.save(model, tokens, tmp_path)
     weights = tmp_path / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-10])
     with pytest.raises(ValueError, match="weights cannot be read"):
-        reward_model.load(tmp_path)
+        score_head.load(tmp_path)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match="run its stage again"):
-        reward_model.load(tmp_path)
+        score_head.load(tmp_path)
     from pipelines.models import policy
 
     policy.save(make_tiny_model(tokens), tokens, tmp_path)
@@ -138,4 +138,4 @@ def test_bad_folders_are_named(tokens, tmp_path):
         json.dumps(facts | {"architectures": ["Qwen2ForSequenceClassification"]})
     )
     with pytest.raises(ValueError, match=r"no weights for score\.weight \(in model\.safetensors\)"):
-        reward_model.load(tmp_path)
+        score_head.load(tmp_path)
