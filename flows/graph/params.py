@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from flows.graph.contradictions import checkers, contradictions
+from flows.graph import stage_checks
+from flows.graph.contradictions import contradictions
 from flows.graph.fill import filled
 from flows.graph.params_file import PARAMS, ParamsError, read_yaml
 from flows.graph.presets import with_presets
@@ -182,8 +183,8 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
                 break
     for key, text in contradictions(raw, root):
         problems.setdefault(key, text)
-    for key, text in checkers(params) if params is not None and not problems else ():
-        problems[key] = text
+    for key, text in stage_checks.problems(raw, Params, root):
+        problems.setdefault(key, text)
     if problems:
         raise ParamsError([f"{name}: {key}: {text}" for key, text in sorted(problems.items())])
     assert params is not None

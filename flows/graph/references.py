@@ -7,6 +7,7 @@ stage's `meta`, which DVC keeps and never looks at:
 
 - `model: policy`: the stage makes a model of this kind (`lineage.json` beside it, a name in the registry);
   `model: {cost_model: {kind: cost}, reward_model: {}}`: of the first kind whose settings are the member's;
+- `data: pairs`: the stage makes a set of this kind, and no other; one without is of any kind;
 - `takes: {start: [policy]}`: the kinds that a reference accepts, by its setting (`key` for the member's own
   name); any kind without; `none` among them: the setting may name the constant folder of an input that a
   member does not have, and a member that leaves it out does (`fill.py`);
@@ -20,7 +21,6 @@ left for DVC to say.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.settings import ROOT
+from tasks.checks import nearest
 
 DVC_YAML = "dvc.yaml"
 NONE = "none"  # names a constant folder that stands for an input that a member does not have
@@ -36,6 +37,7 @@ CONSTANTS = f"models/{NONE}/"  # those folders; nothing is read from them
 Problem = tuple[str, str]  # key of params.yaml, what is wrong with it
 _PLACEHOLDER = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _MEMBER = re.compile(r"\.\$\{\s*(key|item(\.\w+)?)\s*\}$")  # at the end of a section that is a member's own
+_PRESET = re.compile(r"([\w.]+)\.\$\{\s*item\.(\w+)\s*\}")  # a section whose member a setting names
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -75,6 +77,14 @@ class Family:
         return [str(kind) for kind in _items(listed.get(setting))] if isinstance(listed, dict) else []
 
     @property
+    def presets(self) -> dict[str, tuple[str, ...]]:
+        """A setting of a member that names a preset -> the section of the presets: of
+        `rl.methods.${item.method}` {"method": ("rl", "methods")}.
+        """
+        matches = (_PRESET.fullmatch(section) for section in self.sections)
+        return {match[2]: tuple(match[1].split(".")) for match in matches if match}
+
+    @property
     def optional(self) -> tuple[str, ...]:
         """The references that a member may leave out."""
         return tuple(setting for setting in self.references if NONE in self.takes(setting))
@@ -106,12 +116,12 @@ class StageOf:
     inputs: tuple[Reference, ...]
     outs: tuple[str, ...]
     absent: tuple[str, ...]
-    kind: str | None  # of the model that it makes; None for none
+    kind: str | None  # of the model or the data that it makes; None for what is of any
 
     @property
     def model(self) -> str | None:
         """The name of the model folder that it makes; None for none."""
-        if self.kind is None:
+        if self.kind is None or "model" not in self.family.meta:
             return None
         return next((out.split("/")[1] for out in self.outs if out.startswith("models/")), None)
 
@@ -264,7 +274,7 @@ def _stage(raw: Any, family: Family, member: str, key: str, values: dict[str, An
             inputs.append(one)
     outs = tuple(_reference(raw, template, key, values).path for template in family.outs)
     name = f"{family.name}@{member}" if family.over else family.name
-    kind = _kind(family.meta.get("model"), values.get("item"))
+    kind = _kind(family.meta.get("model", family.meta.get("data")), values.get("item"))
     return StageOf(name, family, member, key, tuple(inputs), outs, tuple(dict.fromkeys(absent)), kind)
 
 
@@ -420,10 +430,9 @@ class Graph:
             return  # a file of the user's; the plan says where it is missing
         else:
             known = self._known(stage, one, wanted)
-            close = difflib.get_close_matches(str(one.value), known, n=1, cutoff=0.5)
-            hint = f"nearest: {close[0]}" if close else f"known: {', '.join(known) or 'none'}"
-            what = "is made by no stage" if not makers else f"is no {' or '.join(wanted)}"
-            yield one.key, f"{one.value!r} {what}; {hint}"
+            verb = "holds" if any(maker.family.meta.get("data") for maker in makers) else "is"
+            what = "is made by no stage" if not makers else f"{verb} no {' or '.join(wanted)}"
+            yield one.key, f"{one.value!r} {what}; {nearest(one.value, known)}"
 
     def _known(self, stage: StageOf, one: Reference, wanted: list[str]) -> list[str]:
         """Values that the setting could have."""
@@ -474,7 +483,7 @@ def _folder(template: str) -> str:
 
 
 def _is_kind(maker: StageOf, wanted: list[str]) -> bool:
-    """Whether what a stage makes is a model of these kinds; no model is of any."""
+    """Whether what a stage makes is of these kinds; what says no kind is of any."""
     return not wanted or maker.kind in (None, *wanted)
 
 

@@ -438,5 +438,7 @@ def test_preferences_are_no_questions(root: Path, section: str):
     (root / "recipes/asked.yaml").write_text(
         f"extends: [default]\n{section}: {{runs: {{a: {text[section]}}}}}\n"
     )
-    with pytest.raises(ParamsError, match=f"{section}.runs.a.data: exam_pairs is a set of preferences"):
+    with pytest.raises(
+        ParamsError, match=f"{section}.runs.a.data: 'exam_pairs' holds no questions; nearest: exam"
+    ):
         recipes.use(root, "asked")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.graph.contradictions import contradictions
 from flows.graph.references import Graph, divisible, families, overlays
 from tests import clone
 
@@ -108,6 +109,36 @@ def test_what_a_setting_refers_to_must_be_made(
     assert [problem for problem in found if problem[0] == key and problem[1].startswith(text)], found
 
 
+SETS = """
+stages:
+  ask: {foreach: "${ask}", do: {cmd: a, outs: ["data/${key}/records"]}}
+  pair: {foreach: "${pair}", do: {cmd: b, outs: ["data/${key}/records"], meta: {data: pairs}}}
+  learn:
+    foreach: ${learn.runs}
+    do:
+      cmd: c
+      deps: ["data/${item.data}/records"]
+      outs: ["models/${key}/model"]
+      meta: {settings: [learn.common, "learn.ways.${item.way}", "learn.runs.${key}"], model: m, takes: {data: [questions]}}
+"""
+
+
+def test_a_set_of_a_kind_serves_who_takes_that_kind_and_a_preset_must_be_there(tmp_path: Path):
+    (tmp_path / "dvc.yaml").write_text(SETS)
+    runs = {
+        "a": {"data": "exam", "way": "fast"},
+        "b": {"data": "likes", "way": "fsat"},
+        "c": {"data": "exam"},
+    }
+    raw = {"ask": {"exam": {}}, "pair": {"likes": {}}, "learn": {"ways": {"fast": {}}, "runs": runs}}
+    assert list(contradictions(raw, tmp_path)) == [
+        ("learn.runs.b.data", "'likes' holds no questions; known: exam"),
+        ("learn.runs.b.way", "no preset of learn.ways is called 'fsat'; nearest: fast"),
+        ("learn.runs.c.way", "must stand in learn.runs.c itself: dvc.yaml reads it there"),
+    ]
+    assert not Graph(raw, tmp_path).models("pairs")
+
+
 def test_a_folder_that_is_read_whole_is_waited_for(tmp_path: Path):
     found = graph(tmp_path)
     assert found.needs()["oven"] == ["bake@loaf", "bake@roll"]
@@ -142,6 +173,15 @@ def run(stage: Stage) -> None:
     count = sum(row["text"].count(chosen["letter"]) for row in rows)
     stage.out(f"metrics/letters/{stage.item}.json").write_text(json.dumps({"count": count}) + "\\n", "utf-8")
 '''
+CHECK = '''"""One letter."""
+
+from tasks.checks import File
+
+
+def check(settings: dict, file: File):
+    if len(settings["letter"]) != 1:
+        yield "letter", f"one letter is counted, not {settings['letter']!r}"
+'''
 DECLARED = """
   letters:
     foreach: ${letters}
@@ -164,10 +204,12 @@ def test_a_stage_of_ones_own_is_one_file_and_one_declaration(tmp_path: Path):
     (project.folder / "tasks/letters.py").write_text(OWN)
     with open(project.folder / "dvc.yaml", "a") as stream:
         stream.write(DECLARED)
-    project.set("letters", {"vowel": {"model": "sftt", "letter": "a"}})
+    (project.folder / "tasks/letters_check.py").write_text(CHECK)
+    project.set("letters", {"vowel": {"model": "sftt", "letter": "ab"}})
     refused = project.call("plan", "letters")
     assert refused.returncode == 2
     assert "letters.vowel.model: 'sftt' is made by no stage; nearest: sft" in refused.stderr
+    assert "letters.vowel.letter: one letter is counted, not 'ab'" in refused.stderr
     project.set("letters", {"vowel": {"model": "sft", "letter": "a"}})
     ended = {name: stage["ended"] for name, stage in project.run("letters")["stages"].items()}
     assert ended == dict.fromkeys(

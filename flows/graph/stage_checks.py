@@ -1,0 +1,87 @@
+"""The checks that stages bring along for their settings (`tasks/checks.py`): asked for every member of a
+section whose stage has a module `tasks/NAME_check.py`.
+
+Each member is checked that is right by itself, so that what is wrong is said all at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from flows.graph.references import Problem, at, families
+from flows.graph.sections import with_members_laid
+from pipelines.settings import ROOT
+
+
+def problems(raw: Any, params: type[BaseModel], root: Path | None = None) -> Iterator[Problem]:
+    """What the stages' own checks say of the values; `params` is the record of the whole file."""
+    file = Members(raw, params)
+    for family in families(root):
+        check = _check_of(family.name) if family.over else None
+        for name in file.names(*family.over) if check is not None else ():
+            settings = file.find(*family.over, name)
+            for key, text in check(settings, file) if settings is not None else ():
+                yield ".".join((*family.over, name, key)), text
+
+
+def _check_of(stage: str) -> Any:
+    """The function `check` of a stage; None where it has none."""
+    path = ROOT / "tasks" / f"{stage}_check.py"
+    return import_module(f"tasks.{path.stem}").check if path.is_file() else None
+
+
+class Members:
+    """The members of a file's sections as typed records (`tasks.checks.File`)."""
+
+    def __init__(self, raw: Any, params: type[BaseModel]):
+        self.laid = with_members_laid(raw)
+        self._params = params
+        self._records: dict[tuple[str, ...], Any] = {}
+
+    def names(self, *path: str) -> list[str]:
+        """The keys of the mapping at a path; none where there is none."""
+        section = at(self.laid, path)
+        return [str(name) for name in section] if isinstance(section, dict) else []
+
+    def find(self, *path: str) -> Any:
+        """The typed record of the member at a path; its values as the file says them where no record
+        describes its section; None where there is none, or it is wrong by itself.
+        """
+        if path not in self._records:
+            self._records[path] = self._read(path)
+        return self._records[path]
+
+    def _read(self, path: tuple[str, ...]) -> Any:
+        value, record = at(self.laid, path), member_record(self._params, path[:-1])
+        if value is None or record is None:
+            return value
+        try:
+            return record.model_validate(copy.deepcopy(value))
+        except ValidationError:
+            return None
+
+
+@lru_cache(maxsize=64)
+def member_record(params: type[BaseModel], section: tuple[str, ...]) -> type[BaseModel] | None:
+    """The record of the members of a section: of `rl.runs` what a run of rl is; None where none describes
+    it.
+    """
+    kind: Any = params
+    for step in section:
+        field = kind.model_fields.get(step) if _is_record(kind) else None
+        if field is None:
+            return None
+        kind = field.annotation
+    members = get_args(kind)
+    return members[1] if len(members) == 2 and _is_record(members[1]) else None
+
+
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

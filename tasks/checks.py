@@ -1,0 +1,71 @@
+"""What a stage's settings must agree on with other sections of params.yaml, said before anything is computed.
+
+That a reference names what a stage makes, and of the right kind, follows from dvc.yaml. A stage NAME whose
+settings must agree on more has a module `tasks/NAME_check.py` with
+
+    def check(settings: Record, file: File) -> Iterator[Problem]
+
+which is asked for every member of the section (run, set, board) that is right by itself, and is no part of
+the stage's code: a changed check makes nothing stale.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol
+
+from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.corpora.roles import absent, reachable, roles_of
+from pipelines.settings import RULE
+
+Problem = tuple[str, str]  # key below the member, what is wrong with it
+
+
+class File(Protocol):
+    """The other sections, each member laid over what it shares."""
+
+    def names(self, *path: str) -> list[str]:
+        """The keys of the mapping at a path; none where there is none."""
+
+    def find(self, *path: str) -> Any:
+        """The typed record of the member at a path; None where there is none, or it is wrong by itself."""
+
+
+def nearest(value: object, known: Iterable[str]) -> str:
+    """`nearest: sft`, or all that is known."""
+    known = list(known)
+    close = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
+    return f"nearest: {close[0]}" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def one_of(key: str, value: str, known: list[str], what: str) -> Iterator[Problem]:
+    """A problem where the value is not known."""
+    if value not in known:
+        yield key, f"no {what} is called {value!r}; {nearest(value, known)}"
+
+
+def has_validation(every: int, data: str, file: File) -> Iterator[Problem]:
+    """Who looks at validation rows needs a corpus that can have some."""
+    corpus = file.find("corpus", data)
+    if not every or not isinstance(corpus, CorpusParams):
+        return
+    sources = {name: source.model_dump() for name, source in corpus.sources.items()}
+    if "validation" not in reachable(sources, corpus.validation_share, corpus.heldout_share):
+        roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
+        yield (
+            "validation_every",
+            f"{absent('validation', roles)} in corpus.{data}.sources; or set validation_every: 0",
+        )
+
+
+def same_checker(key: str, checker: str, data: str, file: File, also: str = "") -> Iterator[Problem]:
+    """The exact checker that settings name must be the one that their data names; a stage would only find
+    out once it has started.
+    """
+    for section in ("corpus", "rlvr_set"):
+        questions = file.find(section, data)
+        if questions is not None and checker in RULE and checker != questions.reward:
+            where = f"{section}.{data}.reward"
+            yield key, f"is {checker}, and {where} is {questions.reward}: make them equal{also}"
+            return
