@@ -25,7 +25,9 @@ def problems(raw: Any, params: type[BaseModel], root: Path | None = None) -> Ite
     file = Members(raw, params)
     for family in families(root):
         check = _check_of(family.name) if family.over else None
-        for name in file.names(*family.over) if check is not None else ():
+        if check is None:
+            continue
+        for name in file.names(*family.over):
             settings = file.find(*family.over, name)
             for key, text in check(settings, file) if settings is not None else ():
                 yield ".".join((*family.over, name, key)), text
