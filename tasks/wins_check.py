@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.evaluation.preference_params import WinsParams
-
+from pipelines.evaluation.assessment_params import WinsParams
 from tasks.checks import File, Problem, one_of
 
 
