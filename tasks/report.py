@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.report_page import entropy, figures, preference_results, preferences, results, verifiers
-from tasks.report_page.graph import Box, draw, essential
+from tasks.report_page.graph import Box, draw, transitive_reduction
 from tasks.report_page.markdown import markdown
 from tasks.report_page.page import page
+from tasks.report_page.stages import ReportedStages
 from tasks.report_params import ReportParams
 from tasks.stage import Stage
 
@@ -29,54 +30,58 @@ def run(stage: Stage) -> None:
     and who makes it.
     """
     settings = stage.section("report", ReportParams)
+    stages = ReportedStages(stage.value("stages"))
     subject = results.ReportSubject.of(
         stage.value("evaluate.runs"), stage.value("rl.runs"), stage.value("sft.runs")
     )
-    found = results.read(stage.input("metrics"), stage.input("curves"), stage.input("samples"), subject)
-    folder = stage.out("reports")
-    drawn, absent = figures.draw(found, folder / "plots", settings.smoothing)
-    liked = _preferences(stage, found)
-    more = entropy.sections(_policy_runs(stage, found, liked), folder / "plots")
-    more += preferences.sections(liked, folder / "plots", settings.smoothing)
-    more += verifiers.sections(
-        stage.input("metrics"), stage.input("curves"), found.others, folder / "plots", settings.smoothing
+    read = results.read(
+        stages, stage.input("metrics"), stage.input("curves"), stage.input("samples"), subject
     )
-    (folder / "index.html").write_text(page(found, drawn, absent, settings, more), "utf-8")
-    (folder / "report.md").write_text(markdown(found, drawn, settings, more), "utf-8")
+    folder = stage.out("reports")
+    drawn, absent = figures.draw(read, folder / "plots", settings.smoothing)
+    preferred = _preferences(stage, stages, read)
+    more = entropy.sections(_policy_runs(stage, read, preferred), folder / "plots")
+    more += preferences.sections(preferred, folder / "plots", settings.smoothing)
+    more += verifiers.sections(
+        stages,
+        stage.input("metrics"),
+        stage.input("curves"),
+        read.others,
+        folder / "plots",
+        settings.smoothing,
+    )
+    (folder / "index.html").write_text(page(read, drawn, absent, settings, more), "utf-8")
+    (folder / "report.md").write_text(markdown(read, drawn, settings, more), "utf-8")
     timings = f"window.whetstoneTimings = {json.dumps(_noted(stage, TIMINGS, 'timings'), indent=1)};\n"
-    whole = f"window.whetstoneGraph = {json.dumps(_graph(_noted(stage, GRAPH, 'other stages')))};\n"
-    (folder / "timings.js").write_text(timings + whole, "utf-8")
+    graph = f"window.whetstoneGraph = {json.dumps(_graph(_noted(stage, GRAPH, 'other stages')))};\n"
+    (folder / "timings.js").write_text(timings + graph, "utf-8")
     stage.progress(1, 1)
 
 
-def _preferences(stage: Stage, found: results.Results) -> preference_results.PreferenceResults:
-    """What there is of the preference branch; the parameters name the models where the stage depends on
+def _preferences(
+    stage: Stage, stages: ReportedStages, read: results.Results
+) -> preference_results.PreferenceResults:
+    """The results of the preference branch; only members that the parameters name, where the stage depends on
     them.
     """
-    sections = {
-        "assess": "assess.models",
-        "wins": "wins",
-        "preferences": "preferences",
-        "reward_report": "reward_model.runs",
-    }
-    named = {folder: tuple(stage.value(key)) for folder, key in sections.items() if key in stage.spec.params}
-    shown = {found.baseline, *found.methods}
-    return preference_results.read(stage.input("metrics"), stage.input("curves"), shown, named)
+    members = {key: tuple(value) for key, value in stage.spec.params.items() if isinstance(value, dict)}
+    shown = {read.baseline, *read.methods}
+    return preference_results.read(stages, stage.input("metrics"), stage.input("curves"), shown, members)
 
 
 def _policy_runs(
-    stage: Stage, found: results.Results, liked: preference_results.PreferenceResults
+    stage: Stage, read: results.Results, preferred: preference_results.PreferenceResults
 ) -> dict[str, entropy.TrainedRun]:
     """The methods, and the runs against a verifier or a reward model that the parameters name; others' curves
     are from earlier runs.
     """
-    named = [name for name in stage.value("rl.runs") if name not in found.methods]
+    named = [name for name in stage.value("rl.runs") if name not in read.methods]
     named += list(stage.value("assess.models")) if "assess.models" in stage.spec.params else []
-    runs = {name: entropy.TrainedRun(found.curves[name], found.training[name]) for name in found.methods}
+    runs = {name: entropy.TrainedRun(read.curves[name], read.training[name]) for name in read.methods}
     return runs | {
-        name: entropy.TrainedRun(liked.curves[name], liked.training[name])
+        name: entropy.TrainedRun(preferred.curves[name], preferred.training[name])
         for name in named
-        if name in liked.curves
+        if name in preferred.curves
     }
 
 
@@ -100,6 +105,6 @@ def _graph(upstream: Mapping[str, Sequence[str]] | None) -> str | None:
     edges = [(start, end) for end, starts in upstream.items() for start in starts if start in upstream]
     return draw(
         [Box(name, name, "–") for name in upstream],
-        essential(edges),
+        transitive_reduction(edges),
         "Stages of this run and what they read from one another",
     )

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from flows.graph import source_lock
 from flows.graph.closure import Code, Declared
 from flows.graph.params import Params
-from flows.graph.references import families, overlays
+from flows.graph.references import families, lists_stages, overlays, reported
 from flows.graph.references import resolved as path_of
 from pipelines.settings import seam_modules
 from tasks import durable
@@ -82,7 +82,8 @@ def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str,
             "environment": {name: value for name, value in versions.items() if name in others},
             # syntax trees differ between Python's minor versions
             "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
-            SETTINGS: resolved(params, stage.settings),
+            SETTINGS: resolved(params, stage.settings)
+            | ({"stages": reported()} if lists_stages(stage.name) else {}),
         }
         if sources := source_lock.digests(root, params, stage.sections):
             result[stage.name]["sources"] = sources

@@ -12,6 +12,8 @@ stage's `meta`, which DVC keeps and never looks at:
   name); any kind without; `none` among them: the setting may name the constant folder of an input that a
   member does not have, and a member that leaves it out does (`fill.py`);
 - `processes: many`: the stage may run in several processes;
+- `report: matches`: the part of the report that shows its metrics; `lists: stages`: the stage that makes the
+  report, which is told of all these;
 - `settings: [sft.common, "sft.runs.${key}"]`: sections of params.yaml that count by their values as resolved,
   those first that others are laid over (flows/graph/codelock.py).
 
@@ -39,6 +41,7 @@ _PLACEHOLDER = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _MEMBER = re.compile(r"\.\$\{\s*(key|item(\.\w+)?)\s*\}$")  # at the end of a section that is a member's own
 _PRESET = re.compile(r"([\w.]+)\.\$\{\s*item\.(\w+)\s*\}")  # a section whose member a setting names
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_SHOWN = ("metrics/", "curves/")  # folders of what the report shows
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,33 @@ class StageOf:
 def divisible(meta: Mapping[str, Any] | None) -> bool:
     """Whether a stage's `meta` says that it may run in several processes."""
     return (meta or {}).get("processes") == "many"
+
+
+def reported(root: Path | None = None) -> dict[str, dict[str, str]]:
+    """What the report is told of the stages that a part of it shows, that write a curve, or that make a
+    policy: name -> {part, metrics, curve, members, model} (tasks/report_page/stages.py).
+    """
+    stages = {}
+    for family in families(root):
+        metrics, curve = (
+            next((out for out in family.outs if out.startswith(folder)), "") for folder in _SHOWN
+        )
+        part, model = family.meta.get("report", ""), family.meta.get("model")
+        if part or curve or model == "policy":
+            stages[family.name] = {
+                "part": str(part),
+                "metrics": metrics,
+                "curve": curve,
+                "members": ".".join(family.over),
+                "model": model if isinstance(model, str) else "",
+            }
+    return stages
+
+
+def lists_stages(name: str, root: Path | None = None) -> bool:
+    """Whether the `meta` of a stage says `lists: stages`."""
+    declared = (family for family in families(root) if family.name == name.partition("@")[0])
+    return any(family.meta.get("lists") == "stages" for family in declared)
 
 
 def families(root: Path | None = None) -> tuple[Family, ...]:

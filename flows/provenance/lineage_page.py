@@ -13,8 +13,8 @@ from typing import Any
 
 from tasks.report_page.graph import Box, draw
 from tasks.report_page.style import CSS
-from tasks.report_page.tables import leaves, shown
-from tasks.report_page.templates import environment, trusted
+from tasks.report_page.tables import as_text, leaves
+from tasks.report_page.templates import environment, trusted_markup
 
 FOLDER = Path(__file__).parent
 STATUSES = {
@@ -44,12 +44,12 @@ def render(lineage: Mapping[str, Any]) -> str:
             title=title,
             kind=str(subject.get("kind") or "file"),
             digest=digest,
-            style=trusted(CSS + (FOLDER / "lineage.css").read_text("utf-8")),
-            script=trusted((FOLDER / "lineage.js").read_text("utf-8")),
+            style=trusted_markup(CSS + (FOLDER / "lineage.css").read_text("utf-8")),
+            script=trusted_markup((FOLDER / "lineage.js").read_text("utf-8")),
             counted=_counted([*nodes, *raw]),
             legend=_legend([*nodes, *raw]),
             problems=lineage.get("problems", []),
-            graph=trusted(_graph(lineage, anchors)),
+            graph=trusted_markup(_graph(lineage, anchors)),
             stages=[
                 _facts(node, anchors[node["id"]], _is_subject(node, subject)) for node in reversed(nodes)
             ],
@@ -58,7 +58,7 @@ def render(lineage: Mapping[str, Any]) -> str:
                 for file in raw
             ],
             statuses=STATUSES,
-            shown=shown,
+            shown=as_text,
         )
     )
 
@@ -118,7 +118,7 @@ def _is_subject(node: Mapping[str, Any], subject: Mapping[str, Any]) -> bool:
 def _hint(node: Mapping[str, Any]) -> str:
     git = node.get("git") or {}
     commit = f"commit {str(git.get('commit') or 'unknown')[:12]}{' (dirty)' if git.get('dirty') else ''}"
-    figures = [f"{name} {shown(value)}" for name, value in list(leaves(node.get("metrics") or {}))[:4]]
+    figures = [f"{name} {as_text(value)}" for name, value in list(leaves(node.get("metrics") or {}))[:4]]
     return "\n".join([node["id"], commit, *figures])
 
 

@@ -14,7 +14,7 @@ from tasks.report_page.figures import COLOURS, DASHES
 from tasks.report_page.picture import Picture
 from tasks.report_page.preferences import Pictures, Section
 from tasks.report_page.results import Row
-from tasks.report_page.svg import quiet, svg
+from tasks.report_page.svg import plain_axes, render_svg
 from tasks.report_page.tables import Cell, Column, Table
 from tasks.report_page.wording import number, percent
 
@@ -65,11 +65,11 @@ def sections(runs: Mapping[str, TrainedRun], folder: Path) -> list[Section]:
     """The section, its figures written into `folder`; none where no run has three validations with both
     entropy and accuracy.
     """
-    found = {decoding: _courses(runs, key) for decoding, key in ACCURACIES.items()}
-    shown = {decoding: courses for decoding, courses in found.items() if courses}
+    by_decoding = {decoding: _courses(runs, key) for decoding, key in ACCURACIES.items()}
+    shown = {decoding: courses for decoding, courses in by_decoding.items() if courses}
     if not shown:
         return []
-    pictures = [_picture(decoding, courses, folder) for decoding, courses in shown.items()]
+    pictures = [_picture(decoding, by_name, folder) for decoding, by_name in shown.items()]
     return [
         Section(
             "entropy", "Entropy and accuracy", [Pictures(pictures), _laws(shown), LAW, _spent(shown), SPENT]
@@ -143,8 +143,8 @@ def _spent(shown: Mapping[str, Mapping[str, EntropyCourse]]) -> Table:
         points = next(courses[name].pairs for courses in shown.values() if name in courses)
         cells = [_share(points.steps, points.entropy)]
         for courses in shown.values():
-            one = courses[name].pairs if name in courses else None
-            cells.append(_share(one.steps, one.accuracy) if one else [None] * len(EARLY))
+            own = courses[name].pairs if name in courses else None
+            cells.append(_share(own.steps, own.accuracy) if own else [None] * len(EARLY))
         table.rows.append((name, *(cell for group in cells for cell in group)))
     return table
 
@@ -192,14 +192,14 @@ def _picture(decoding: str, courses: Mapping[str, EntropyCourse], folder: Path) 
                     )
         _logarithmic(axes, spans)
         axes.set(xlabel="entropy, nats per token (falls to the right)", ylabel="validation accuracy, %")
-        quiet(axes)
+        plain_axes(axes)
         figure.legend(
             loc="outside lower center", ncols=max(1, min(3, len(courses))), frameon=False, fontsize=8.5
         )
 
     folder.mkdir(parents=True, exist_ok=True)
     size = (4.6, 2.9 + 0.18 * math.ceil(len(courses) / 3))
-    (folder / f"entropy_law_{decoding}.svg").write_text(svg(title, size, paint), "utf-8")
+    (folder / f"entropy_law_{decoding}.svg").write_text(render_svg(title, size, paint), "utf-8")
     words = "; ".join(f"{name} {_words(course)}" for name, course in courses.items())
     return Picture(
         f"entropy_law_{decoding}.svg",

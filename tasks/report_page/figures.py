@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.report_page.results import Results, Row
-from tasks.report_page.svg import quiet, svg
+from tasks.report_page.svg import plain_axes, render_svg
 
 COLOURS = ("#1f6feb", "#d4661b", "#2f9e44", "#9a5be0", "#d6408f", "#0e93a6", "#b58900")
 # with the colours: 28 methods, four keys
@@ -279,12 +279,12 @@ def centred_mean(values: Sequence[float], window: int) -> list[float]:
 
 def _points(rows: list[Row], key: str, axis: str) -> tuple[list[float], list[float]]:
     sampled = accumulate(row.get("sampled_tokens", 0) for row in rows)
-    found = [
+    points = [
         (tokens if axis == TOKENS else row["step"], row[key])
         for row, tokens in zip(rows, sampled, strict=True)
         if isinstance(row.get(key), (int, float)) and math.isfinite(row[key])
     ]
-    return [place for place, _ in found], [value for _, value in found]
+    return [place for place, _ in points], [value for _, value in points]
 
 
 def _alt(plot: Plot, lines: list[Series], axis: str) -> str:
@@ -319,7 +319,7 @@ def line_chart(plot: Plot, lines: list[Series], smoothing: int, axis: str, named
                 columnspacing=1.2,
             )
 
-    return svg(plot.title, (4.6, 2.7 + legend), paint)
+    return render_svg(plot.title, (4.6, 2.7 + legend), paint)
 
 
 def _line(axes: Any, plot: Plot, line: Series, smoothing: int, raw: bool) -> list[float]:
@@ -359,4 +359,4 @@ def _frame(axes: Any, plot: Plot, axis: str, low: float, high: float) -> None:
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     from_zero = -0.01 * high <= low <= 0.4 * high
     axes.set_ylim(0.0 if from_zero else low - margin, high + margin)
-    quiet(axes)
+    plain_axes(axes)

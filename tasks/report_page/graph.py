@@ -30,25 +30,27 @@ class Box:
     hint: str = ""
 
 
-def layers(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
+def layer_of(ids: Sequence[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
     """The column of each node: the longest way to it from a source. ValueError names the nodes of a cycle."""
-    parents: dict[str, list[str]] = {one: [] for one in ids}
+    parents: dict[str, list[str]] = {node: [] for node in ids}
     for start, end in edges:
         parents[end].append(start)
     column: dict[str, int] = {}
     while len(column) < len(parents):
-        ready = [one for one in ids if one not in column and all(parent in column for parent in parents[one])]
+        ready = [
+            node for node in ids if node not in column and all(parent in column for parent in parents[node])
+        ]
         if not ready:
             raise ValueError(
-                f"the graph has a cycle among {', '.join(one for one in ids if one not in column)}"
+                f"the graph has a cycle among {', '.join(node for node in ids if node not in column)}"
             )
         column.update(
-            {one: 1 + max((column[parent] for parent in parents[one]), default=-1) for one in ready}
+            {node: 1 + max((column[parent] for parent in parents[node]), default=-1) for node in ready}
         )
     return column
 
 
-def essential(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def transitive_reduction(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """The edges without those that a longer way already implies (transitive reduction), in their order, each
     once.
     """
@@ -58,13 +60,13 @@ def essential(edges: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         children.setdefault(start, set()).add(end)
 
     def below(node: str) -> set[str]:
-        found, open_nodes = set(), list(children.get(node, ()))
+        reached, open_nodes = set(), list(children.get(node, ()))
         while open_nodes:
-            one = open_nodes.pop()
-            if one not in found:
-                found.add(one)
-                open_nodes.extend(children.get(one, ()))
-        return found
+            child = open_nodes.pop()
+            if child not in reached:
+                reached.add(child)
+                open_nodes.extend(children.get(child, ()))
+        return reached
 
     reach = {node: below(node) for node in children}
     return [
@@ -84,12 +86,12 @@ def draw(
     edge says under the mouse.
     """
     edges, hints = list(dict.fromkeys(edges)), hints or {}
-    column = layers([node.id for node in nodes], edges)
+    column = layer_of([node.id for node in nodes], edges)
     chains = {edge: _chain(edge, column) for edge in edges}
     rows = _ordered(nodes, column, chains.values())
     centre = _places(rows)
     width = len(rows) * (WIDTH + GAP_X) - GAP_X + 2 * MARGIN
-    height = max((max(_extent(one, centre[one][1])) for row in rows for one in row), default=0) + MARGIN
+    height = max((max(_extent(place, centre[place][1])) for row in rows for place in row), default=0) + MARGIN
     body = [_edge(chain, centre, hints.get(edge, "")) for edge, chain in chains.items()] + [
         _box(node, centre[node.id]) for node in nodes
     ]
@@ -110,7 +112,7 @@ Position = str | Passage
 
 def _chain(edge: tuple[str, str], column: Mapping[str, int]) -> list[Position]:
     start, end = edge
-    return [start, *((start, end, one) for one in range(column[start] + 1, column[end])), end]
+    return [start, *((start, end, layer) for layer in range(column[start] + 1, column[end])), end]
 
 
 def _ordered(
@@ -140,7 +142,9 @@ def _ordered(
             near = before if forward else after
             own = {place: (index + 0.5) / len(row) for index, place in enumerate(row)}
             row.sort(
-                key=lambda place: _mean([rank[one] for one in near.get(place, ()) if one in rank], own[place])
+                key=lambda place: _mean(
+                    [rank[neighbour] for neighbour in near.get(place, ()) if neighbour in rank], own[place]
+                )
             )
     return rows
 

@@ -35,12 +35,13 @@ def markdown(
     if about := tables.methods(results):
         parts += ["## Methods", table(about)]
     parts.append("## Curves")
-    parts += [f"![{_plain(one.alt)}](plots/{next(iter(one.files.values()))})" for one in drawn]
+    parts += [f"![{_plain(plot.alt)}](plots/{next(iter(plot.files.values()))})" for plot in drawn]
     for section in more:
         parts += [f"## {section.title}", *_blocks(section)]
     parts.append("## Corpus and settings")
     parts += [
-        table(one) for one in (*tables.counts(results), tables.training(results), tables.settings(results))
+        table(part_table)
+        for part_table in (*tables.counts(results), tables.training(results), tables.settings(results))
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -52,7 +53,7 @@ def _blocks(section: Section) -> Iterator[str]:
         elif isinstance(block, Heading):
             yield f"### {_plain(block.text)}"
         elif isinstance(block, Pictures):
-            yield from (f"![{_plain(one.alt)}](plots/{one.file})" for one in block.members)
+            yield from (f"![{_plain(picture.alt)}](plots/{picture.file})" for picture in block.members)
         else:
             yield _plain(block)
 

@@ -17,7 +17,7 @@ from tasks.report_page.pairs import by_kind, pair, spread
 from tasks.report_page.preferences import Section
 from tasks.report_page.results import Results
 from tasks.report_page.style import CSS, TIMINGS
-from tasks.report_page.templates import trusted
+from tasks.report_page.templates import trusted_markup
 from tasks.report_params import ReportParams
 
 SECTIONS = {
@@ -68,8 +68,8 @@ def page(
         )
     return html.template("page.html.j2").render(
         title=settings.title,
-        style=trusted(CSS),
-        script=trusted(TIMINGS),
+        style=trusted_markup(CSS),
+        script=trusted_markup(TIMINGS),
         baseline=results.baseline,
         decoding=settings.decoding,
         text_limit=settings.text_limit,

@@ -44,8 +44,8 @@ def pair(before: Iterable[Row], after: Iterable[Row], decoding: str) -> list[Sam
 def by_kind(pairs: Iterable[SamplePair]) -> dict[str, list[SamplePair]]:
     """Every kind, also an empty one, with its pairs."""
     groups: dict[str, list[SamplePair]] = {kind: [] for kind in KINDS.values()}
-    for one in pairs:
-        groups[one.kind].append(one)
+    for sample in pairs:
+        groups[sample.kind].append(sample)
     return groups
 
 
@@ -54,13 +54,15 @@ def spread(pairs: Sequence[SamplePair], count: int) -> list[SamplePair]:
     fill the page.
     """
     subjects: dict[str, list[SamplePair]] = {}
-    for one in pairs:
-        subjects.setdefault(one.subject, []).append(one)
+    for sample in pairs:
+        subjects.setdefault(sample.subject, []).append(sample)
     turns = [
-        (turn, place, one) for place, group in enumerate(subjects.values()) for turn, one in enumerate(group)
+        (turn, place, sample)
+        for place, group in enumerate(subjects.values())
+        for turn, sample in enumerate(group)
     ]
     turns.sort(key=lambda item: item[:2])
-    return [one for _, _, one in turns[:count]]
+    return [sample for _, _, sample in turns[:count]]
 
 
 def _first(rows: Iterable[Row], decoding: str) -> dict[str, Row]:

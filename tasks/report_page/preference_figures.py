@@ -9,7 +9,7 @@ from typing import Any
 from tasks.report_page.figures import COLOURS, DASHES, Plot, Series, line_chart
 from tasks.report_page.picture import Picture
 from tasks.report_page.preference_results import PreferenceResults, Row
-from tasks.report_page.svg import FAINT, INK, quiet, svg
+from tasks.report_page.svg import FAINT, INK, plain_axes, render_svg
 
 WIN, TIE, LOSE = "#2f9e44", "#9aa4b0", "#d6408f"
 CURVES = (
@@ -58,7 +58,7 @@ CURVES = (
 
 def curves(results: PreferenceResults, folder: Path, smoothing: int) -> list[Picture]:
     """A figure for each of CURVES that some run has; `drift` tells a policy's run from a reward model's."""
-    found = []
+    pictures = []
     for name, mark, plot in CURVES:
         runs = {run: rows for run, rows in results.curves.items() if rows and mark in rows[-1]}
         lines = []
@@ -84,8 +84,8 @@ def curves(results: PreferenceResults, folder: Path, smoothing: int) -> list[Pic
             alt = "; ".join(
                 f"{line.label} from {line.values[0]:.3g} to {line.values[-1]:.3g}" for line in lines
             )
-            found.append(Picture(f"{name}.svg", f"{plot.title}: {alt}", plot.note))
-    return found
+            pictures.append(Picture(f"{name}.svg", f"{plot.title}: {alt}", plot.note))
+    return pictures
 
 
 def calibration(reports: dict[str, Row], folder: Path) -> Picture | None:
@@ -128,12 +128,12 @@ def calibration(reports: dict[str, Row], folder: Path) -> Picture | None:
             xlim=(0.49, 1.01),
             ylim=(0, 1.05),
         )
-        quiet(axes)
+        plain_axes(axes)
         figure.legend(
             loc="outside lower center", ncols=max(1, min(3, len(shown))), frameon=False, fontsize=8.5
         )
 
-    _write(folder, "calibration", svg("Calibration of reward models", (4.6, 3.6), paint))
+    _write(folder, "calibration", render_svg("Calibration of reward models", (4.6, 3.6), paint))
     words = (
         f"{name}: " + ", ".join(f"{row['confidence']:.2f} sure {row['accuracy']:.2f} right" for row in bins)
         for name, bins in shown.items()
@@ -180,11 +180,11 @@ def _board(name: str, judge: str, matches: Sequence[Row], folder: Path) -> Pictu
         axes.set_yticks(range(len(matches)), labels, color=INK)
         axes.invert_yaxis()
         axes.set(xlim=(0, 100), xlabel="percent of the prompts")
-        quiet(axes, "x")
+        plain_axes(axes, "x")
         figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
 
     file = f"wins-{''.join(letter if letter.isalnum() or letter == '_' else '-' for letter in name)}"
-    _write(folder, file, svg(title, (6.4, 1.3 + 0.36 * len(matches)), paint))
+    _write(folder, file, render_svg(title, (6.4, 1.3 + 0.36 * len(matches)), paint))
     words = "; ".join(
         f"{match['first']} against {match['second']} {' / '.join(map(str, match['percent']))} %"
         for match in matches

@@ -6,13 +6,15 @@ parameters name the models, others' files, left from earlier runs, are passed ov
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-Row = dict[str, Any]
+from tasks.report_page.files import Row, read_rows
+from tasks.report_page.stages import ReportedStages
+
+# parts of the report, which the `meta` of stages in dvc.yaml names
+PAIRS, REWARD_MODELS, POLICIES, MATCHES, THEORY = "pairs", "reward_models", "policies", "matches", "theory"
 
 
 @dataclass(frozen=True)
@@ -31,65 +33,30 @@ class PreferenceResults:
 
 
 def read(
-    metrics: Path, curves: Path, skip: Collection[str], named: Mapping[str, Collection[str]]
+    stages: ReportedStages,
+    metrics: Path,
+    curves: Path,
+    skip: Collection[str],
+    members: Mapping[str, Collection[str]],
 ) -> PreferenceResults:
-    """Read what is there. `skip`: runs that the rest of the page shows; `named`: folder of metrics -> the
-    names that may be shown, for folders whose names the parameters give. ValueError names the file and its
-    stage.
+    """Reads what is there. `skip`: runs that the rest of the page shows; `members`: section of params.yaml ->
+    the names that may be shown. Raises ValueError, naming file and stage.
     """
-
-    def folder(name: str, stage: str) -> dict[str, Row]:
-        paths = sorted((metrics / name).glob("*.json"), key=lambda path: _order(path.stem))
-        return {
-            path.stem: _object(path, f"{stage}@{path.stem}")
-            for path in paths
-            if path.stem in named.get(name, (path.stem,))
-        }
-
-    training = {name: value for name, value in folder("train", "the run of").items() if name not in skip}
-    theory = metrics / "dpo_theory.json"
+    parts = {
+        part: stages.read(part, metrics, members)
+        for part in (PAIRS, REWARD_MODELS, POLICIES, MATCHES, THEORY)
+    }
+    training = {name: value for name, value in stages.read_runs(metrics).items() if name not in skip}
     return PreferenceResults(
-        sets=folder("preferences", "preferences"),
-        reward_models=folder("reward_report", "reward_report"),
-        assessed=folder("assess", "assess"),
-        boards=folder("wins", "wins"),
+        sets=parts[PAIRS],
+        reward_models=parts[REWARD_MODELS],
+        assessed=parts[POLICIES],
+        boards=parts[MATCHES],
         curves={
-            name: _rows(curves / f"{name}.jsonl") for name in training if (curves / f"{name}.jsonl").is_file()
+            name: read_rows(path, f"of {name}")
+            for name in training
+            if (path := curves / f"{name}.jsonl").is_file()
         },
         training=training,
-        theory=_object(theory, "dpo_theory") if theory.is_file() else None,
+        theory=next(iter(parts[THEORY].values()), None),
     )
-
-
-def _order(name: str) -> tuple[Any, ...]:
-    """`dpo_iter_10` after `dpo_iter_2`."""
-    return tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in name.replace("-", "_").split("_")
-    )
-
-
-def _object(path: Path, stage: str) -> Row:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}: not JSON ({error}); make it again: `whetstone run --force {stage}`"
-        ) from None
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"{path}: holds a {type(value).__name__} where an object belongs; make it again: `whetstone run "
-            f"--force {stage}`"
-        )
-    return value
-
-
-def _rows(path: Path) -> list[Row]:
-    rows = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}:{number}: not JSON ({error}); run the stage that makes it again"
-            ) from None
-    return rows

@@ -9,9 +9,19 @@ from typing import Any
 
 from tasks.report_page.comparison import Accuracy, difference
 from tasks.report_page.preference_results import PreferenceResults, Row
-from tasks.report_page.tables import Cell, Column, Compared, Estimate, Table, by_model, leaves, named, shown
+from tasks.report_page.tables import (
+    Cell,
+    Column,
+    Compared,
+    Estimate,
+    Table,
+    as_text,
+    by_model,
+    leaves,
+    readable,
+)
 
-SHOWN = ("preferences", "kind", "pairs", "prompts", "samples")  # in tables of their own
+SHOWN = ("kind", "pairs", "prompts", "samples")  # in tables of their own
 # of a set's counts: what became of the rows
 GROUPS = {"rows", "removed", "pairing", "source", "cut", "leakage"}
 
@@ -29,7 +39,8 @@ def sets(results: PreferenceResults) -> list[Table]:
         counted = (value.get(group, {}).get(split) for group in ("pairs", "prompts") for split in splits)
         sizes.rows.append((name, value.get("kind"), *counted))
     rest = {
-        name: {key: value[key] for key in value if key not in SHOWN} for name, value in results.sets.items()
+        name: {key: item for key, item in value.items() if key not in SHOWN and item != name}
+        for name, value in results.sets.items()
     }
     filters = {
         name: {key: item for key, item in leaves(value) if key.partition(".")[0] in GROUPS}
@@ -39,11 +50,11 @@ def sets(results: PreferenceResults) -> list[Table]:
         name: {key: item for key, item in leaves(value) if key.partition(".")[0] not in GROUPS}
         for name, value in rest.items()
     }
-    found = [("What became of the rows", filters), ("Classes and lengths", others)]
+    titled = [("What became of the rows", filters), ("Classes and lengths", others)]
     return [
         sizes,
         *_samples(results),
-        *(by_model(title, "what", rows) for title, rows in found if any(rows.values())),
+        *(by_model(title, "what", rows) for title, rows in titled if any(rows.values())),
     ]
 
 
@@ -55,7 +66,7 @@ def _samples(results: PreferenceResults) -> list[Table]:
     table = Table("Judged samples", tuple(map(Column, heads)))
     for name, value in results.sets.items():
         for side, own in value.get("samples", {}).items():
-            means = (shown(own[key]) for key in ("reward", "accuracy", "finished", "length"))
+            means = (as_text(own[key]) for key in ("reward", "accuracy", "finished", "length"))
             table.rows.append((name, side, *means, own["errors"]))
     return [table] if table.rows else []
 
@@ -69,16 +80,16 @@ def reward_models(results: PreferenceResults) -> list[Table]:
     )
     table = Table("Reward models on held-out pairs", columns)
     for name, value in results.reward_models.items():
-        means = (shown(value["calibration"][key]) for key in ("ece", "brier", "log_loss", "temperature"))
+        means = (as_text(value["calibration"][key]) for key in ("ece", "brier", "log_loss", "temperature"))
         table.rows.append(
             (
                 name,
                 value.get("kind"),
                 value.get("data"),
                 value["pairs"],
-                share(value["accuracy"]),
+                share_cell(value["accuracy"]),
                 value["ties"],
-                mean(value["margin"]),
+                mean_cell(value["margin"]),
                 *means,
             )
         )
@@ -90,7 +101,7 @@ def reward_models(results: PreferenceResults) -> list[Table]:
     parts = Table("Accuracy by source", (Column("model"), *map(Column, sources)))
     for name, value in results.reward_models.items():
         parts.rows.append(
-            (name, *(share(value["by_source"].get(source, {}).get("accuracy")) for source in sources))
+            (name, *(share_cell(value["by_source"].get(source, {}).get("accuracy")) for source in sources))
         )
     return [table, parts]
 
@@ -120,18 +131,25 @@ def policies(results: PreferenceResults) -> list[Table]:
             (value["accuracy"], base.get("accuracy")),
             *((safety[key], before.get(key)) for key in ("rule", "cost")),
         )
-        right, rule, cost = (beside(share(own), share(its)) for own, its in pairs)
-        grades = (right, mean(value["reward"]), mean(value["cost"]), rule, cost, share(value["degenerate"]))
-        table.rows.append((name, value["answers"], *grades, shown(float(value["length"]))))
+        right, rule, cost = (with_change(share_cell(own), share_cell(its)) for own, its in pairs)
+        grades = (
+            right,
+            mean_cell(value["reward"]),
+            mean_cell(value["cost"]),
+            rule,
+            cost,
+            share_cell(value["degenerate"]),
+        )
+        table.rows.append((name, value["answers"], *grades, as_text(float(value["length"]))))
         implicit, kl = value.get("implicit") or {}, value["kl"]
-        implied = (share(implicit.get("accuracy")), mean(implicit.get("margin")))
+        implied = (share_cell(implicit.get("accuracy")), mean_cell(implicit.get("margin")))
         distance.rows.append(
             (
                 name,
                 value.get("reference"),
-                mean(kl["sequence"]),
-                mean(kl["token"]),
-                share(value["out_of_distribution"]),
+                mean_cell(kl["sequence"]),
+                mean_cell(kl["token"]),
+                share_cell(value["out_of_distribution"]),
                 *implied,
             )
         )
@@ -142,13 +160,20 @@ def boards(results: PreferenceResults) -> list[Table]:
     """A table of matches for each board."""
     tables = []
     for name, board in results.boards.items():
-        heads = ("match", "prompts", "wins", "ties", "loses", "net", "judged differently by order", "errors")
+        heads = ("match", "prompts", "win", "tie", "lose", "net", "judged differently by order", "errors")
         table = Table(f"Win, tie, lose: {name}, judged by {board['judge']}", tuple(map(Column, heads)))
         for match in board["matches"]:
-            cells = (share(match[key]) for key in ("win", "tie", "lose"))
+            cells = (share_cell(match[key]) for key in ("win", "tie", "lose"))
             title = f"{match['first']} against {match['second']}"
             table.rows.append(
-                (title, match["prompts"], *cells, mean(match["net"]), match["inconsistent"], match["errors"])
+                (
+                    title,
+                    match["prompts"],
+                    *cells,
+                    mean_cell(match["net"]),
+                    match["inconsistent"],
+                    match["errors"],
+                )
             )
         tables.append(table)
     return tables
@@ -174,10 +199,10 @@ def theory(value: Row) -> list[Table]:
         title = f"{settings['seeds']} worlds, policy a {what} (mean, 95 % interval; least to most)"
         table = Table(title, (Column("policy"), *(Column(FIGURES[name]) for name in FIGURES)))
         table.rows.extend(
-            (named(name), *(spread(figures[key]) for key in FIGURES))
+            (readable(name), *(spread_cell(figures[key]) for key in FIGURES))
             for name, figures in part["policies"].items()
         )
-        table.rows.append(("DPO minus PPO", *(spread(part["effect"][key]) for key in FIGURES)))
+        table.rows.append(("DPO minus PPO", *(spread_cell(part["effect"][key]) for key in FIGURES)))
         sweep = Table(
             f"DPO by its steps, policy a {kind}",
             tuple(map(Column, ("steps", "loss", "worlds with a raised cell", *FIGURES.values()))),
@@ -185,10 +210,10 @@ def theory(value: Row) -> list[Table]:
         for row in part["sweep"]:
             sweep.rows.append(
                 (
-                    shown(row["steps"]),
-                    spread(row["loss"]),
-                    share(row["seeds_with_raised"]),
-                    *(spread(row[key]) for key in FIGURES),
+                    as_text(row["steps"]),
+                    spread_cell(row["loss"]),
+                    share_cell(row["seeds_with_raised"]),
+                    *(spread_cell(row[key]) for key in FIGURES),
                 )
             )
         tables += [table, sweep]
@@ -202,35 +227,36 @@ def three_actions(value: Row) -> Table:
         tuple(map(Column, ("policy", "y1", "y2", "y3", "DPO loss"))),
     )
     for name, policy in value["policies"].items():
-        table.rows.append((name, *map(shown, policy), shown(value["loss"][name])))
+        table.rows.append((name, *map(as_text, policy), as_text(value["loss"][name])))
     descent = (
         ("gradient descent from y3 = 0.9", "end", value["end_loss"]),
         ("the same from a uniform policy", "even_end", None),
     )
     table.rows.extend(
-        (name, *(f"{one:.3f}" for one in value[key]), shown(loss)) for name, key, loss in descent
+        (name, *(f"{probability:.3f}" for probability in value[key]), as_text(loss))
+        for name, key, loss in descent
     )
     return table
 
 
-def share(value: Mapping[str, Any] | None) -> Accuracy | None:
+def share_cell(value: Mapping[str, Any] | None) -> Accuracy | None:
     """A share with its interval as a cell; None where there is none."""
     if not value or not value["n"]:
         return None
     return Accuracy(value["n"], value["right"], 0, value["share"], value["low"], value["high"])
 
 
-def mean(value: Mapping[str, Any] | None) -> Estimate | None:
+def mean_cell(value: Mapping[str, Any] | None) -> Estimate | None:
     return (
         None if not value or value["mean"] is None else Estimate(value["mean"], value["low"], value["high"])
     )
 
 
-def spread(value: Mapping[str, Any]) -> Estimate:
+def spread_cell(value: Mapping[str, Any]) -> Estimate:
     """A mean over worlds, with the least and the most."""
     return Estimate(value["mean"], value["low"], value["high"], value["least"], value["most"])
 
 
-def beside(value: Accuracy | None, base: Accuracy | None) -> Cell:
+def with_change(value: Accuracy | None, base: Accuracy | None) -> Cell:
     change = difference(value, base)
     return Compared(value, change) if value and change else value

@@ -37,6 +37,7 @@ class Section(NamedTuple):
     blocks: list[Block]
 
 
+TITLE = "Preferences"
 SETS = "Counts are of rows, in the order of the steps; what a filter took out is named by its reason."
 REWARDS = (
     "Accuracy on pairs of prompts that no model was trained on; a tie counts half. ECE: mean distance of "
@@ -83,13 +84,13 @@ def sections(results: PreferenceResults, folder: Path, smoothing: int) -> list[S
         ]
     if curves := preference_figures.curves(results, folder, smoothing):
         blocks += [Heading("Training"), Pictures(curves)]
-    found = [Section("preferences", "Preferences", blocks)] if blocks else []
+    shown = [Section(TITLE.casefold(), TITLE, blocks)] if blocks else []
     if results.theory is not None:
         pictures, tables = (
             theory_figures.draw(results.theory, folder),
             preference_tables.theory(results.theory),
         )
-        found.append(
+        shown.append(
             Section("theory", "DPO and PPO in theory", [results.theory["limit"], Pictures(pictures), *tables])
         )
-    return found
+    return shown

@@ -5,11 +5,10 @@ duplicate, and what because an evaluation set holds it (reward_bridge.md 1.4).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from tasks.report_page.files import Row
 from tasks.report_page.tables import Cell, Column, Table
 
-Row = dict[str, Any]
 HELD = ("text", "run", "near")
 EXAMS = (
     "Of an exam's rows, those that stand alone without their options stay: free-form ones and multiple "
@@ -93,8 +92,8 @@ def _contamination(sets: Mapping[str, Row]) -> Table:
         (Column("set"), Column("split"), Column("held by"), *map(Column, HELD)),
     )
     for name, value in sets.items():
-        for split, found in value.get("united", {}).get("contamination", {}).items():
-            for other, counts in found.items():
+        for split, held in value.get("united", {}).get("contamination", {}).items():
+            for other, counts in held.items():
                 cells: tuple[Cell, ...] = tuple(counts.get(reason, 0) for reason in HELD)
                 table.rows.append((name, split, other, *cells))
     return table

@@ -7,15 +7,18 @@ error that says who makes it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.report_page.files import Row, read_object, read_rows
+from tasks.report_page.stages import ReportedStages
 from tasks.rl_params import NONE
 
-Row = dict[str, Any]
+# parts of the report, which the `meta` of stages in dvc.yaml names
+ACCURACY, CORPUS, TUNED, METHODS = "accuracy", "corpus_counts", "fine_tuning", "methods"
+QUESTION_SETS = "question_sets"
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Results:
     `data` is the set that the page is about, `baseline` the model that its methods start from (both may be
     empty). `evaluations` and `samples` map a model, `curves` and `training` a trained one (the baseline and
     each method), to what its file holds. `others` are evaluations on other sets, by the evaluation's name.
+    `makers`: the stages of which one made a model.
     """
 
     data: str
@@ -37,6 +41,7 @@ class Results:
     curves: dict[str, list[Row]]
     training: dict[str, Row]
     others: dict[str, Row]
+    makers: Mapping[str, tuple[str, ...]]
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -80,87 +85,49 @@ class ReportSubject:
         return cls(data, baseline, baseline in tunings, tuple(methods), evaluated, others)
 
 
-def read(metrics: Path, curves: Path, samples: Path, subject: ReportSubject) -> Results:
-    """Read the files of what the parameters name. FileNotFoundError or ValueError names the file and its
+def read(
+    stages: ReportedStages, metrics: Path, curves: Path, samples: Path, subject: ReportSubject
+) -> Results:
+    """Reads the files of what the parameters name. Raises FileNotFoundError or ValueError, naming file and
     stage.
     """
-    trained = {subject.baseline: f"sft@{subject.baseline}"} if subject.tuned else {}
-    trained |= {name: f"rl@{name}" for name in subject.methods}
-    evaluations = {
-        model: _evaluation(metrics / "evaluate" / f"{name}.json", f"evaluate@{name}")
-        for model, name in subject.evaluated.items()
+    trained = {
+        name: stages.find(part, name, metrics)
+        for part, names in ((TUNED, (subject.baseline,) if subject.tuned else ()), (METHODS, subject.methods))
+        for name in names
+    }
+    evaluated = {
+        name: stages.find(ACCURACY, name, metrics) for name in (*subject.evaluated.values(), *subject.others)
     }
     return Results(
         data=subject.data,
         baseline=subject.baseline,
         models=tuple(subject.evaluated),
         methods=subject.methods,
-        counts=_counts(metrics, subject.data),
-        evaluations=evaluations,
+        counts=_counts(stages, metrics, subject.data),
+        evaluations={model: _evaluation(*evaluated[name]) for model, name in subject.evaluated.items()},
         samples={
-            model: _rows(samples / f"{name}.jsonl", f"evaluate@{name}")
+            model: read_rows(samples / f"{name}.jsonl", evaluated[name][1])
             for model, name in subject.evaluated.items()
         },
-        curves={name: _rows(curves / f"{name}.jsonl", stage) for name, stage in trained.items()},
-        training={
-            name: _object(metrics / "train" / f"{name}.json", stage) for name, stage in trained.items()
-        },
-        others={
-            name: _evaluation(metrics / "evaluate" / f"{name}.json", f"evaluate@{name}")
-            for name in subject.others
-        },
+        curves={name: read_rows(curves / f"{name}.jsonl", stage) for name, (_, stage) in trained.items()},
+        training={name: read_object(*place) for name, place in trained.items()},
+        others={name: _evaluation(*evaluated[name]) for name in subject.others},
+        makers={name: stages.makers(name, "policy") for name in (*subject.evaluated, *subject.methods)},
     )
 
 
-def _counts(metrics: Path, data: str) -> Row:
-    """Of a corpus; multi-subject sets have a section of their own on the page."""
-    if not data or (metrics / "rlvr_set" / f"{data}.json").is_file():
+def _counts(stages: ReportedStages, metrics: Path, data: str) -> Row:
+    """The counts of a corpus; multi-subject sets have a section of their own on the page."""
+    if not data or any(stage.metrics_of(data, metrics).is_file() for stage in stages.of_part(QUESTION_SETS)):
         return {}
-    return _object(metrics / "corpus" / f"{data}.json", f"corpus@{data}")
-
-
-def _text(path: Path, stage: str) -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path}: missing; the stage {stage} makes it: `whetstone run {stage}`"
-        ) from None
-
-
-def _object(path: Path, stage: str) -> Row:
-    try:
-        value = json.loads(_text(path, stage))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}: not JSON ({error}); make it again: `whetstone run --force {stage}`"
-        ) from None
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"{path}: holds a {type(value).__name__} where an object belongs; make it again: `whetstone run "
-            f"--force {stage}`"
-        )
-    return value
+    return read_object(*stages.find(CORPUS, data, metrics))
 
 
 def _evaluation(path: Path, stage: str) -> Row:
-    value = _object(path, stage)
+    value = read_object(path, stage)
     heldout = value.get("heldout", {})
     missing = [decoding for decoding in ("greedy", "sampled") if decoding not in heldout]
     if missing:
         raise ValueError(f"{path}: no heldout.{missing[0]}; make it again: `whetstone run --force {stage}`")
     return value
-
-
-def _rows(path: Path, stage: str) -> list[Row]:
-    rows = []
-    for number, line in enumerate(_text(path, stage).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}:{number}: not JSON ({error}); make it again: `whetstone run --force {stage}`"
-            ) from None
-    return rows

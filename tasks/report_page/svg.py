@@ -20,7 +20,7 @@ DARK = {INK: "#e6edf3", FAINT: "#9198a1", GRID: "#30363d"}
 FONT = "font-family: system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
 
-def svg(title: str, size: tuple[float, float], paint: Callable[[Any], None]) -> str:
+def render_svg(title: str, size: tuple[float, float], paint: Callable[[Any], None]) -> str:
     """`paint(figure)` fills an empty matplotlib figure of `size` inches; `title` is the picture's name for
     screen readers.
     """
@@ -52,7 +52,7 @@ def svg(title: str, size: tuple[float, float], paint: Callable[[Any], None]) -> 
     return _with_dark(stream.getvalue(), title)
 
 
-def quiet(axes: Any, grid: str = "y") -> None:
+def plain_axes(axes: Any, grid: str = "y") -> None:
     """Only the lines that help reading: a grid along one axis, no ticks, no frame but the ground line."""
     axes.grid(axis=grid, linewidth=0.7)
     axes.tick_params(length=0)

@@ -74,13 +74,8 @@ def headline(results: Results, timed: bool = False) -> Table:
     for model in dict.fromkeys((*results.models, *results.methods)):
         greedy, sampled = (_accuracy(results, model, decoding) for decoding in DECODINGS)
         row = (model, greedy, _counted(greedy), sampled, _counted(sampled), *_cost(results, model))
-        table.rows.append((*row, Wall(makers(model))) if timed else row)
+        table.rows.append((*row, Wall(results.makers[model])) if timed else row)
     return table
-
-
-def makers(model: str) -> tuple[str, ...]:
-    """The stages that could have made `model`; a name belongs to one of them."""
-    return tuple(f"{kind}@{model}" for kind in ("base", "sft", "rl", "dpo"))
 
 
 def methods(results: Results) -> Table | None:
@@ -115,7 +110,7 @@ def control(results: Results) -> Table:
             for after, before in kinds
         ]
         table.rows.append(
-            (method, *(cell for one in changed for cell in (one, one.reading if one else None)))
+            (method, *(cell for change in changed for cell in (change, change.reading if change else None)))
         )
     return table
 
@@ -126,22 +121,25 @@ def breakdown(results: Results, part: str, title: str) -> list[Table]:
     """
     tables = []
     for decoding in DECODINGS:
-        found = {
+        by_name = {
             model: {
                 key: Accuracy.of(value.get(decoding))
                 for key, value in (results.evaluations[model].get(part) or {}).items()
             }
             for model in results.models
         }
-        keys = sorted({key for row in found.values() for key in row}, key=_natural)
+        keys = sorted({key for row in by_name.values() for key in row}, key=_natural)
         if not keys:
             continue
-        sizes = {key: sorted({one.n for row in found.values() if (one := row.get(key))}) for key in keys}
+        sizes = {
+            key: sorted({accuracy.n for row in by_name.values() if (accuracy := row.get(key))})
+            for key in keys
+        }
         columns = (Column(f"{key} (n {' / '.join(map(str, sizes[key]))})") for key in keys)
         table = Table(f"{title}, {decoding}", (Column("model"), *columns))
-        for model, row in found.items():
-            base = found[results.baseline] if model in results.compared else {}
-            table.rows.append((model, *(_beside(row.get(key), base.get(key)) for key in keys)))
+        for model, row in by_name.items():
+            base = by_name[results.baseline] if model in results.compared else {}
+            table.rows.append((model, *(_with_change(row.get(key), base.get(key)) for key in keys)))
         tables.append(table)
     return tables
 
@@ -199,12 +197,12 @@ def counts(results: Results) -> list[Table]:
             columns = [dict(leaves({part: value.get(split)})) for split in splits]
             names = dict.fromkeys(name for column in columns for name in column if column[name] is not None)
             kept.rows.extend(
-                (named(name), *(shown(column.get(name)) for column in columns)) for name in names
+                (readable(name), *(as_text(column.get(name)) for column in columns)) for name in names
             )
         tables.append(kept)
-    made = Table(f"Corpus {results.data}", (Column("what"), Column("count")))
-    made.rows.extend((named(name), shown(value)) for name, value in leaves(rest))
-    return [*tables, made]
+    totals = Table(f"Corpus {results.data}", (Column("what"), Column("count")))
+    totals.rows.extend((readable(name), as_text(value)) for name, value in leaves(rest))
+    return [*tables, totals]
 
 
 def settings(results: Results) -> Table:
@@ -223,13 +221,13 @@ def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         name = f"{prefix}{key}"
         if isinstance(item, Mapping):
             yield from leaves(item, f"{name}.")
-        elif isinstance(item, list) and any(isinstance(one, (Mapping, list)) for one in item):
-            yield from leaves({str(place): one for place, one in enumerate(item)}, f"{name}.")
+        elif isinstance(item, list) and any(isinstance(part, (Mapping, list)) for part in item):
+            yield from leaves({str(place): part for place, part in enumerate(item)}, f"{name}.")
         else:
             yield name, item
 
 
-def shown(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A plain value as people read it."""
     if value is None:
         return "–"
@@ -242,7 +240,7 @@ def shown(value: Any) -> str:
     return (", ".join(map(str, value)) or "–") if isinstance(value, list) else str(value)
 
 
-def named(key: str) -> str:
+def readable(key: str) -> str:
     """`dropped.near_duplicates` -> `dropped: near duplicates`."""
     return key.replace(".", ": ").replace("_", " ")
 
@@ -251,15 +249,15 @@ def by_model(title: str, name: str, rows: dict[str, dict[str, Any]]) -> Table:
     """Figures by model, the longer side downwards."""
     names = list(dict.fromkeys(key for row in rows.values() for key in row))
     if len(rows) > len(names):
-        table = Table(title, (Column("model"), *(Column(named(key)) for key in names)))
-        table.rows.extend((model, *(shown(row.get(key)) for key in names)) for model, row in rows.items())
+        table = Table(title, (Column("model"), *(Column(readable(key)) for key in names)))
+        table.rows.extend((model, *(as_text(row.get(key)) for key in names)) for model, row in rows.items())
         return table
     table = Table(title, (Column(name), *map(Column, rows)))
-    table.rows.extend((named(key), *(shown(row.get(key)) for row in rows.values())) for key in names)
+    table.rows.extend((readable(key), *(as_text(row.get(key)) for row in rows.values())) for key in names)
     return table
 
 
-def _beside(value: Accuracy | None, base: Accuracy | None) -> Accuracy | Compared | None:
+def _with_change(value: Accuracy | None, base: Accuracy | None) -> Accuracy | Compared | None:
     change = difference(value, base)
     return Compared(value, change) if value and change else value
 
@@ -276,8 +274,8 @@ def _cost(results: Results, model: str) -> tuple[Cell, ...]:
     updates = sum(counted) if counted else None
     return (
         *(
-            one if one is None else shown(one)
-            for one in (figures.get("iterations"), tokens, updates, entropy)
+            figure if figure is None else as_text(figure)
+            for figure in (figures.get("iterations"), tokens, updates, entropy)
         ),
     )
 

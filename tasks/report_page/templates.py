@@ -29,7 +29,7 @@ def environment(folder: Path) -> Environment:
     )
 
 
-def trusted(markup: str) -> Any:
+def trusted_markup(markup: str) -> Any:
     """For our own style sheets, scripts and drawings, which are put in as they are."""
     from markupsafe import Markup
 
@@ -37,4 +37,4 @@ def trusted(markup: str) -> Any:
 
 
 def _escaped(value: Any) -> Any:
-    return value if hasattr(value, "__html__") else trusted(escape(str(value)))
+    return value if hasattr(value, "__html__") else trusted_markup(escape(str(value)))

@@ -9,15 +9,10 @@ from typing import Any
 
 from tasks.report_page.picture import Picture
 from tasks.report_page.preference_results import Row
-from tasks.report_page.svg import FAINT, INK, quiet, svg
+from tasks.report_page.svg import FAINT, INK, plain_axes, render_svg
 
-PANELS = {
-    "coverage": "Covered by pairs",
-    "reference": "Reference",
-    "dpo": "DPO",
-    "ppo": "PPO",
-    "reward": "Learnt reward",
-}
+# panels of the metrics that are no learnt policy; each other is a policy, named by its method
+TITLES = {"coverage": "Covered by pairs", "reference": "Reference", "reward": "Learnt reward"}
 NETWORK, TABLE, PPO = "#1f6feb", "#9a5be0", "#2f9e44"
 
 
@@ -31,30 +26,31 @@ def _panels(value: Row, folder: Path) -> Picture:
     panels, raised = value["panels"], value["settings"]["raised"]
     size = len(panels["coverage"])
     rows, columns = range(size), range(size)
-    up = {
+    risen = {
         name: [(x, y) for y in rows for x in columns if _raised(panels, name, y, x, raised)]
-        for name in ("dpo", "ppo")
+        for name in panels
+        if name not in TITLES
     }
 
     def paint(figure: Any) -> None:
-        for place, (name, title) in enumerate(PANELS.items()):
-            axes = figure.add_subplot(1, len(PANELS), place + 1)
+        for place, (name, panel) in enumerate(panels.items()):
+            axes = figure.add_subplot(1, len(panels), place + 1)
             reward = name == "reward"
-            limit = max(abs(cell) for row in panels[name] for cell in row)
+            limit = max(abs(cell) for row in panel for cell in row)
             look: dict[str, Any] = (
                 {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
                 if reward
                 else {"cmap": "Blues", "vmin": 0, "vmax": 1}
             )
-            axes.pcolormesh(panels[name], edgecolors="#8883", linewidth=0.4, **look)
-            if up.get(name):
+            axes.pcolormesh(panel, edgecolors="#8883", linewidth=0.4, **look)
+            if risen.get(name):
                 axes.scatter(
-                    *zip(*((x + 0.5, y + 0.5) for x, y in up[name]), strict=True),
+                    *zip(*((x + 0.5, y + 0.5) for x, y in risen[name]), strict=True),
                     s=14,
                     color="#d4661b",
                     linewidths=0,
                 )
-            axes.set_title(title, fontsize=9.5, fontweight="bold")
+            axes.set_title(TITLES.get(name, name.upper()), fontsize=9.5, fontweight="bold")
             axes.set_aspect("equal")
             axes.invert_yaxis()
             axes.set_xticks([])
@@ -66,10 +62,9 @@ def _panels(value: Row, folder: Path) -> Picture:
                 side.set_visible(False)
 
     title = "Policies of one world"
-    (folder / "theory_panels.svg").write_text(svg(title, (9.6, 2.3), paint), "utf-8")
-    words = (
-        f"{title}: DPO raises {len(up['dpo'])} uncovered cells by more than {raised}, PPO {len(up['ppo'])}"
-    )
+    (folder / "theory_panels.svg").write_text(render_svg(title, (9.6, 2.3), paint), "utf-8")
+    counts = ", ".join(f"{name.upper()} {len(cells)}" for name, cells in risen.items())
+    words = f"{title}: uncovered cells raised by more than {raised}: {counts}"
     note = (
         f"Blue: probability 0 to 1. A dot: an uncovered answer that became likelier than under the reference "
         f"by more than {raised}"
@@ -127,14 +122,14 @@ def _sweep(value: Row, folder: Path) -> Picture:
             axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
             axes.set_xlabel("DPO steps")
             axes.set_ylim(-0.02, 1.04 if axes is cells else None)
-            quiet(axes)
+            plain_axes(axes)
         handles, labels = mass.get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8.5
         )
 
     title = "DPO by its steps"
-    (folder / "theory_sweep.svg").write_text(svg(title, (8.2, 3.0), paint), "utf-8")
+    (folder / "theory_sweep.svg").write_text(render_svg(title, (8.2, 3.0), paint), "utf-8")
     rows = value[kinds[0][0]]["sweep"]
     words = "; ".join(
         f"{row['steps']} steps: mass {row['uncovered_mass']['mean']:.3f}, raised in "

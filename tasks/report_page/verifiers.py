@@ -4,20 +4,22 @@ policies behind them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from tasks.report_page.comparison import Accuracy
 from tasks.report_page.figures import COLOURS, DASHES, Plot, Series, line_chart
+from tasks.report_page.files import Row, read_rows
 from tasks.report_page.picture import Picture
-from tasks.report_page.preference_tables import share
+from tasks.report_page.preference_tables import share_cell
 from tasks.report_page.preferences import Block, Heading, Pictures, Section
 from tasks.report_page.question_sets import CONTAMINATION, EXAMS, exam_tables
-from tasks.report_page.tables import Column, Estimate, Table, shown
+from tasks.report_page.results import QUESTION_SETS
+from tasks.report_page.stages import ReportedStages
+from tasks.report_page.tables import Column, Estimate, Table, as_text
 
-Row = dict[str, Any]
+# parts of the report, which the `meta` of stages in dvc.yaml names
+EXAMS_PART, JUDGED_ANSWERS, VERIFIERS = "published_exams", "judged_answers", "verifiers"
 JUDGED = (
     "Right: the share that the teacher called right; drift: the same in the first and the last fifth of the "
     "exploring run. Where the "
@@ -63,23 +65,28 @@ CURVES = (
 
 
 def sections(
-    metrics: Path, curves: Path, evaluations: Mapping[str, Row], folder: Path, smoothing: int
+    stages: ReportedStages,
+    metrics: Path,
+    curves: Path,
+    evaluations: Mapping[str, Row],
+    folder: Path,
+    smoothing: int,
 ) -> list[Section]:
     """What there is to say, with its figures written into `folder`; nothing where no stage of the branch has
     run. `evaluations` are those that the page does not show elsewhere.
     """
-    found = {name: _read(metrics / name) for name in ("exams", "rlvr_set", "judgements", "verifier_report")}
+    question_sets, judged = stages.read(QUESTION_SETS, metrics), stages.read(JUDGED_ANSWERS, metrics)
     blocks: list[Block] = []
-    if found["rlvr_set"] or found["judgements"]:
+    if question_sets or judged:
         blocks += [
             Heading("Questions and judgements"),
-            *_sets(found["rlvr_set"]),
-            *_judgements(found["judgements"]),
+            *_sets(question_sets),
+            *_judgements(judged),
             JUDGED,
         ]
-    if tables := exam_tables(found["exams"], found["rlvr_set"]):
+    if tables := exam_tables(stages.read(EXAMS_PART, metrics), question_sets):
         blocks += [Heading("Published exams"), EXAMS, *tables, CONTAMINATION]
-    for name, value in found["verifier_report"].items():
+    for name, value in stages.read(VERIFIERS, metrics).items():
         gate = value["gate"]
         words = (
             "The gate is open."
@@ -102,25 +109,12 @@ def sections(
     return [Section("verifiers", "Verifiers", blocks)] if blocks else []
 
 
-def _read(folder: Path) -> dict[str, Row]:
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            found[path.stem] = json.loads(path.read_text("utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}: not JSON ({error}); make it again: `whetstone run --force "
-                f"{folder.name}@{path.stem}`"
-            ) from None
-    return found
-
-
-def _sets(found: Mapping[str, Row]) -> list[Table]:
-    files = list(dict.fromkeys(file for value in found.values() for file in value["records"]))
+def _sets(sets: Mapping[str, Row]) -> list[Table]:
+    files = list(dict.fromkeys(file for value in sets.values() for file in value["records"]))
     table = Table(
         "Questions of a set by use", (Column("set"), *map(Column, files), Column("unseen subjects"))
     )
-    for name, value in found.items():
+    for name, value in sets.items():
         table.rows.append(
             (
                 name,
@@ -128,10 +122,10 @@ def _sets(found: Mapping[str, Row]) -> list[Table]:
                 ", ".join(value["unseen_subjects"]) or None,
             )
         )
-    return [table] if found else []
+    return [table] if sets else []
 
 
-def _judgements(found: Mapping[str, Row]) -> list[Table]:
+def _judgements(sets: Mapping[str, Row]) -> list[Table]:
     files = ("train", "calib", "heldout")
     columns = (
         *(Column(key, file) for file in files for key in ("judged", "right")),
@@ -139,7 +133,7 @@ def _judgements(found: Mapping[str, Row]) -> list[Table]:
         Column("drift"),
     )
     table = Table("Judgements", (Column("set"), Column("teacher"), *columns))
-    for name, value in found.items():
+    for name, value in sets.items():
         cells = (
             cell
             for file in files
@@ -148,7 +142,7 @@ def _judgements(found: Mapping[str, Row]) -> list[Table]:
         right = value["files"]["train"]["teacher_accuracy"]
         drift = f"{_percent(value['drift'][0]['right'])} to {_percent(value['drift'][-1]['right'])}"
         table.rows.append((name, value["teacher"], *cells, None if right is None else _percent(right), drift))
-    return [table] if found else []
+    return [table] if sets else []
 
 
 def _agreement(value: Row) -> list[Table]:
@@ -157,26 +151,30 @@ def _agreement(value: Row) -> list[Table]:
         f"Agreement with {value['labels']} labels", (Column("judge"), Column("subjects"), *map(Column, names))
     )
     subjects = Table(
-        "Kappa by subject", (Column("judge"), *map(Column, value["arms"]["verifier"]["subjects"]))
+        "Kappa by subject", (Column("judge"), *map(Column, next(iter(value["arms"].values()))["subjects"]))
     )
     for arm, figures in value["arms"].items():
         for part in ("seen", "responses", "variants", "unseen"):
-            if one := figures.get(part):
-                middle = Estimate(one["kappa"], one["kappa_low"], one["kappa_high"])
-                shares = (_percent(one[key]) for key in ("accuracy", "false_accept", "false_reject"))
+            if measured := figures.get(part):
+                middle = Estimate(measured["kappa"], measured["kappa_low"], measured["kappa_high"])
+                shares = (_percent(measured[key]) for key in ("accuracy", "false_accept", "false_reject"))
                 rest = (
-                    _number(one.get("auroc")),
-                    _number(one.get("ece")),
-                    _percent(one.get("unsure")),
-                    _percent(one["unparsed"]),
+                    _number(measured.get("auroc")),
+                    _number(measured.get("ece")),
+                    _percent(measured.get("unsure")),
+                    _percent(measured["unparsed"]),
                 )
-                table.rows.append((arm, part, one["n"], middle, *shares, *rest))
-        subjects.rows.append((arm, *(_number(one["kappa"]) for one in figures["subjects"].values())))
+                table.rows.append((arm, part, measured["n"], middle, *shares, *rest))
+        subjects.rows.append(
+            (arm, *(_number(measures["kappa"]) for measures in figures["subjects"].values()))
+        )
     return [table, subjects]
 
 
 def _laboratory(value: Row) -> list[Table]:
-    groups = list(dict.fromkeys(group for one in value["laboratory"].values() for group in one["attacks"]))
+    groups = list(
+        dict.fromkeys(group for judge in value["laboratory"].values() for group in judge["attacks"])
+    )
     table = Table(
         "Laboratory",
         (
@@ -195,23 +193,23 @@ def _laboratory(value: Row) -> list[Table]:
             kinds.append(_percent(sum(rate["right"] for rate in rates) / total) if total else None)
         worst = f"{figures['worst']['name']} {_percent(figures['worst']['share'])}"
         table.rows.append(
-            (arm, share(figures["false_accept"]), *kinds, worst, share(figures["false_reject"]))
+            (arm, share_cell(figures["false_accept"]), *kinds, worst, share_cell(figures["false_reject"]))
         )
     return [table]
 
 
-def _policies(found: Mapping[str, Row]) -> list[Table]:
+def _policies(evaluations: Mapping[str, Row]) -> list[Table]:
     heads = ("greedy", "sampled", "seen, greedy", "unseen, greedy", "length", "distinct last lines")
     table = Table("Accuracy on held-out questions", (Column("model"), *map(Column, heads)))
-    keys = list(dict.fromkeys(key for value in found.values() for key in value["by_subject"]))
+    keys = list(dict.fromkeys(key for value in evaluations.values() for key in value["by_subject"]))
     parts = Table("Greedy accuracy by subject", (Column("model"), *map(Column, keys)))
-    for name, value in found.items():
+    for name, value in evaluations.items():
         novelty = (
             Accuracy.of((value["by_novelty"].get(part) or {}).get("greedy")) for part in ("seen", "unseen")
         )
         both = (Accuracy.of(value["heldout"][decoding]) for decoding in ("greedy", "sampled"))
         table.rows.append(
-            (name, *both, *novelty, shown(value["lengths"]["sampled"]), _percent(value["distinct_lines"]))
+            (name, *both, *novelty, as_text(value["lengths"]["sampled"]), _percent(value["distinct_lines"]))
         )
         parts.rows.append(
             (name, *(Accuracy.of((value["by_subject"].get(key) or {}).get("greedy")) for key in keys))
@@ -224,10 +222,7 @@ def _curves(curves: Path, models: Iterable[str], folder: Path, smoothing: int) -
     while the other falls.
     """
     files = {model: path for model in models if (path := curves / f"{model}.jsonl").is_file()}
-    runs = {
-        model: [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        for model, path in files.items()
-    }
+    runs = {model: read_rows(path, f"of {model}") for model, path in files.items()}
     pictures = []
     for plot in CURVES:
         lines = []

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.graph import codelock, dvc_api, references
 from flows.graph.contradictions import contradictions
-from flows.graph.references import Graph, divisible, families, overlays
+from flows.graph.params import load
+from flows.graph.references import Graph, divisible, families, overlays, reported
+from pipelines.settings import ROOT
+from tasks.report_page.stages import ReportedStages
 from tests import clone
 
 SHOP = """
@@ -157,6 +161,69 @@ def test_a_folder_that_is_read_whole_is_waited_for(tmp_path: Path):
 )
 def test_a_dvc_yaml_that_cannot_be_read_is_left_to_dvc(tmp_path: Path, text: str):
     assert list(graph(tmp_path, text).problems()) == []
+
+
+def test_the_report_is_told_of_the_stages_that_it_shows(tmp_path: Path):
+    (tmp_path / "dvc.yaml").write_text(
+        """
+stages:
+  train:
+    foreach: ${train.runs}
+    do:
+      cmd: train
+      outs: ["models/${key}/model", "curves/${key}.jsonl", "metrics/train/${key}.json"]
+      meta: {model: policy}
+  judge:
+    cmd: judge
+    outs: [metrics/judge.json]
+    meta: {report: matches}
+  count:
+    cmd: count
+    outs: [metrics/count.json]
+"""
+    )
+    stages = reported(tmp_path)
+    assert stages == {
+        "train": {
+            "part": "",
+            "metrics": "metrics/train/${key}.json",
+            "curve": "curves/${key}.jsonl",
+            "members": "train.runs",
+            "model": "policy",
+        },
+        "judge": {
+            "part": "matches",
+            "metrics": "metrics/judge.json",
+            "curve": "",
+            "members": "",
+            "model": "",
+        },
+    }
+    shown = ReportedStages(stages)
+    assert shown.makers("grpo", "policy") == ("train@grpo",)
+    assert shown.find("matches", "any", tmp_path) == (tmp_path / "judge.json", "judge")
+    with pytest.raises(ValueError, match=r"no stage with `meta: .report: pairs.`"):
+        shown.find("pairs", "any", tmp_path)
+
+
+def test_the_part_of_the_report_that_shows_a_stage_counts_for_the_report_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def digests():
+        with dvc_api.open_repo(ROOT) as repo:
+            declared = [one for one in dvc_api.declared(repo) if one.name in ("report", "base@base")]
+        assert len(declared) == 2
+        return codelock.digests(ROOT, declared, params)
+
+    params = load(ROOT)
+    before = digests()
+    text = (ROOT / "dvc.yaml").read_text()
+    (tmp_path / "dvc.yaml").write_text(text.replace("report: matches", "report: pairs"))
+    monkeypatch.setattr(references, "ROOT", tmp_path)
+    after = digests()
+    assert after["base@base"] == before["base@base"]
+    assert "stages" not in before["base@base"][codelock.SETTINGS]
+    assert after["report"] != before["report"]
 
 
 OWN = '''"""Counts the letters of what a model answers."""

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from flows.graph import references
 from flows.graph.closure import Code
 from pipelines.settings import ROOT
 from tasks.report import run
 from tasks.report_page import figures, results
-from tasks.report_page.tables import makers
+from tasks.report_page.stages import ReportedStages
 from tasks.stage import Spec, Stage
 from tests.tasks import report_results
 
@@ -414,7 +415,11 @@ def test_fourteen_methods_have_lines_of_their_own_and_one_summary(here: Path):
     folder = report(here, params)
     keys = ("evaluate.runs", "rl.runs", "sft.runs")
     subject = results.ReportSubject.of(*(params[key] for key in keys))
-    found = results.read(*(here / name for name in ("metrics", "curves", "samples")), subject)
+    found = results.read(
+        ReportedStages(references.reported()),
+        *(here / name for name in ("metrics", "curves", "samples")),
+        subject,
+    )
     looks = {
         (line.colour, str(line.dash)) for line in figures.series(found, figures.PLOTS[0], figures.TOKENS)
     }
@@ -486,7 +491,7 @@ def test_a_browser_fills_in_the_timings(here: Path):
     ],
 )
 def test_the_wall_time_of_a_model_is_its_stages(model: str, stage: str):
-    assert stage in makers(model)
+    assert stage in ReportedStages(references.reported()).makers(model, "policy")
 
 
 def test_templates_and_style_are_code_of_the_stage() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.report_page.graph import HEIGHT, WIDTH, Box, draw, essential, layers
+from tasks.report_page.graph import HEIGHT, WIDTH, Box, draw, layer_of, transitive_reduction
 
 
 @st.composite
@@ -50,7 +50,7 @@ def test_an_edge_passes_each_column_that_it_skips_clear_of_every_box(
     graph: tuple[list[str], list[tuple[str, str]]],
 ):
     ids, edges = graph
-    svg, column = draw([Box(one, one) for one in ids], edges, "test"), layers(ids, edges)
+    svg, column = draw([Box(one, one) for one in ids], edges, "test"), layer_of(ids, edges)
     paths = re.findall(r'data-from="(\w+)" data-to="(\w+)".*? d="([^"]+)"', svg)
     assert sorted((start, end) for start, end, _ in paths) == sorted(set(edges))
     for start, end, path in paths:
@@ -73,7 +73,7 @@ def test_dropping_implied_edges_keeps_every_way(graph: tuple[list[str], list[tup
                 found |= {b} | reach(kept, b)
         return found
 
-    kept = essential(edges)
+    kept = transitive_reduction(edges)
     assert all(reach(kept, one) == reach(edges, one) for one in ids)
     assert all(
         reach([edge for edge in kept if edge != gone], gone[0]) != reach(kept, gone[0]) for gone in kept
@@ -82,4 +82,4 @@ def test_dropping_implied_edges_keeps_every_way(graph: tuple[list[str], list[tup
 
 def test_a_cycle_is_named():
     with pytest.raises(ValueError, match="cycle among b, c"):
-        layers(["a", "b", "c"], [("a", "b"), ("b", "c"), ("c", "b")])
+        layer_of(["a", "b", "c"], [("a", "b"), ("b", "c"), ("c", "b")])

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from flows.graph import references
 from tasks.report_page import html, preference_results, preferences, wording
+from tasks.report_page.stages import ReportedStages
 from tests.tasks import preference_files, report_results
 from tests.tasks.test_report import EVIL, Cells, edit, report
 
@@ -31,9 +33,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def sections(root: Path, **named: Any) -> tuple[list[preferences.Section], str]:
+def sections(root: Path, members: Any = None) -> tuple[list[preferences.Section], str]:
     """The sections alone, and their HTML."""
-    found = preference_results.read(root / "metrics", root / "curves", {"sft"}, named)
+    stages = ReportedStages(references.reported())
+    found = preference_results.read(stages, root / "metrics", root / "curves", {"sft"}, members or {})
     made = preferences.sections(found, root / "plots", 9)
     return made, "".join(map(html.blocks, made))
 
@@ -156,11 +159,30 @@ def test_names_from_files_are_escaped(root: Path):
 
 
 def test_only_models_that_the_parameters_name_are_shown_where_they_do(root: Path):
-    cells = Cells(sections(root, assess=["sft", "dpo"])[1])
+    cells = Cells(sections(root, {"assess.models": ["sft", "dpo"]})[1])
     assert [row[0].strip() for row in cells.tables["Assessed policies: their answers"][1:]] == ["dpo", "sft"]
 
 
 def test_a_damaged_file_names_itself_and_its_stage(root: Path):
     (root / "metrics/assess/dpo.json").write_text("{", "utf-8")
     with pytest.raises(ValueError, match=r"assess/dpo\.json: not JSON .*assess@dpo"):
+        sections(root)
+
+
+def test_a_part_knows_no_stage_by_name(root: Path):
+    """The metrics of a stage that another dvc.yaml calls otherwise are shown by its `meta: {report: PART}`."""
+    stages = references.reported()
+    before = sections(root)[1]
+    (root / "metrics/wins").rename(root / "metrics/duels")
+    assert sections(root)[1] != before
+    stages["duel"] = {**stages.pop("wins"), "metrics": "metrics/duels/${key}.json"}
+    found = preference_results.read(ReportedStages(stages), root / "metrics", root / "curves", {"sft"}, {})
+    made = preferences.sections(found, root / "plots", 9)
+    assert "".join(map(html.blocks, made)) == before
+
+
+def test_a_damaged_file_names_the_stages_that_could_have_made_it(root: Path):
+    path = next((root / "metrics/train").glob("*.json"))
+    path.write_text("[1]")
+    with pytest.raises(ValueError, match=f"holds a list.*dpo@{path.stem} or .*rl@{path.stem}`"):
         sections(root)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.graph import references
 from flows.graph.closure import Code
 from pipelines.corpora.judgement import read_judgements
 from pipelines.corpora.long_reference import MODELS
@@ -332,16 +333,18 @@ def test_an_arm_reaches_its_verifier_through_its_parameters(folder):
 
 def test_the_report_has_a_section_with_every_figure_once_and_none_without_the_branch(tmp_path):
     from tasks.report_page import html, verifiers
+    from tasks.report_page.stages import ReportedStages
     from tasks.report_page.tables import Table
 
-    (section,) = verifiers.sections(Path("metrics"), Path("curves"), {}, tmp_path, 5)
+    stages = ReportedStages(references.reported())
+    (section,) = verifiers.sections(stages, Path("metrics"), Path("curves"), {}, tmp_path, 5)
     titles = [block.title for block in section.blocks if isinstance(block, Table)]
     assert titles[:4] == ["Judgements", "Agreement with exact labels", "Kappa by subject", "Laboratory"]
     page = html.blocks(section)
     found = figures("metrics/verifier_report/verifier.json")
     assert f"{found['arms']['verifier']['seen']['kappa']:.3f}" in page
     assert "The gate is " in page
-    assert verifiers.sections(tmp_path / "no", tmp_path / "no", {}, tmp_path, 5) == []
+    assert verifiers.sections(stages, tmp_path / "no", tmp_path / "no", {}, tmp_path, 5) == []
 
 
 def test_a_teacher_behind_a_server_needs_no_exact_checker_and_may_grade():
