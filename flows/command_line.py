@@ -99,7 +99,7 @@ def edited(
 
     try:
         raw = with_presets(read_yaml(root / PARAMS), root)
-        if not settings and not requested.missing(raw, targets or []) and not fill.missing(raw, root):
+        if not settings and not requested.missing(raw, targets or [], root) and not fill.missing(raw, root):
             return None
         document = load_with_comments(root / PARAMS)
         for setting in settings or []:
@@ -110,14 +110,14 @@ def edited(
                 )
             set_value(document, key, value)
         supplied = [f"{key}: {fill.NONE}" for key in fill.fill(document, root)]
-        additions = requested.missing(with_presets(parse(text_of(document)), root), targets or [])
-        requested.add(document, additions)
+        additions = requested.missing(with_presets(parse(text_of(document)), root), targets or [], root)
+        requested.add(document, additions, root)
         fill.fill(document, root)
         text = text_of(document)
         check(parse(text))
     except ParamsError as error:
         fail(str(error), 2, as_json)
-    added = [f"{name} to {section}.{key}" for section, key, name in additions]
+    added = [f"{name} to {'.'.join(section)}" for *section, name in additions]
     return text, [*added, *supplied]
 
 

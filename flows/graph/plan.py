@@ -9,7 +9,7 @@ chains of restored stages, and `run?` marks a stage that early cut-off may still
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from flows.graph.fill import filled
 from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, parse, read_yaml
 from flows.graph.presets import with_presets
-from flows.graph.requested import unlisted
+from flows.graph.requested import askable
 from flows.graph.stage_records import WORKTREE, read_entry
 
 Action = Literal["keep", "checkout", "restore", "run", "run?"]
@@ -128,9 +128,9 @@ def make(
         order = [
             stage for stage in dvc_api.stages_in_order(repo, needs) if stage.addressing != dvc_api.CODE_STAGE
         ]
-        wanted = set(expand([stage.addressing for stage in order], targets, presets=unlisted(raw))) or {
-            s.addressing for s in order
-        }
+        wanted = set(
+            expand([stage.addressing for stage in order], targets, asked=lambda: askable(raw, root))
+        ) or {s.addressing for s in order}
         chosen = dvc_api.with_upstream(needs, order, wanted)
         files = {
             os.path.join(repo.root_dir, name): values
@@ -163,15 +163,18 @@ def check_wanted(root: Path, targets: Iterable[str], text: str) -> None:
             for stage in dvc_api.stages_in_order(repo, needs)
             if stage.addressing != dvc_api.CODE_STAGE
         ]
-        expand(names, targets, presets=unlisted(raw))
+        expand(names, targets, asked=lambda: askable(raw, root))
 
 
 def expand(
-    names: Iterable[str], targets: Iterable[str], missing_ok: bool = False, presets: Iterable[str] = ()
+    names: Iterable[str],
+    targets: Iterable[str],
+    missing_ok: bool = False,
+    asked: Callable[[], Iterable[str]] = tuple,
 ) -> list[str]:
     """`rl` stands for every `rl@…`; an unknown target raises with the nearest names, unless `missing_ok`.
 
-    `presets` are methods of params.yaml without a stage, which may have been meant.
+    `asked` gives the stages of presets without a run, which may have been meant.
     """
     import difflib
 
@@ -179,17 +182,17 @@ def expand(
     for target in targets:
         hits = [name for name in names if name == target or name.partition("@")[0] == target]
         if not hits and not missing_ok:
-            kind, presets = target.partition("@")[0], sorted(presets)
-            asked = [f"{kind}@{preset}" for preset in presets] if kind in ("rl", "evaluate") else []
-            close = difflib.get_close_matches(target, [*names, *asked], n=3, cutoff=0.4)
+            family = target.partition("@")[0]
+            spare = sorted(name for name in asked() if name.partition("@")[0] == family)
+            close = difflib.get_close_matches(target, [*names, *spare], n=3, cutoff=0.4)
             said = f"no stage {target}" + (
                 f"; did you mean {', '.join(close)}?" if close else f"; stages: {', '.join(names)}"
             )
             raise UnknownStage(
                 said
                 + (
-                    f"\npresets without a stage, which can be asked for too: {', '.join(asked)}"
-                    if asked
+                    f"\npresets without a stage, which can be asked for too: {', '.join(spare)}"
+                    if spare
                     else ""
                 )
             )

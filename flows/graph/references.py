@@ -11,6 +11,7 @@ stage's `meta`, which DVC keeps and never looks at:
 - `takes: {start: [policy]}`: the kinds that a reference accepts, by its setting (`key` for the member's own
   name); any kind without; `none` among them: the setting may name the constant folder of an input that a
   member does not have, and a member that leaves it out does (`fill.py`);
+- `named: method`: `rl@NAME` may be asked for without a run NAME; its method is then NAME (`requested.py`);
 - `processes: many`: the stage may run in several processes;
 - `report: matches`: the part of the report that shows its metrics; `lists: stages`: the stage that makes the
   report, which is told of all these;
@@ -359,6 +360,7 @@ class Graph:
     """The stages of params.yaml's values, and who makes what."""
 
     def __init__(self, raw: Any, root: Path | None = None):
+        self.raw = raw
         self.stages = stages(raw, root)
         self.makers: dict[str, StageOf] = {}
         self._doubles: list[tuple[StageOf, str, StageOf]] = []
@@ -463,6 +465,16 @@ class Graph:
             verb = "holds" if any(maker.family.meta.get("data") for maker in makers) else "is"
             what = "is made by no stage" if not makers else f"{verb} no {' or '.join(wanted)}"
             yield one.key, f"{one.value!r} {what}; {nearest(one.value, known)}"
+
+    def values(self, family: Family, setting: str) -> list[str]:
+        """Values that a setting of a family's members could have, by what is made and of which kind."""
+        return [
+            matched[matched.re.groups]
+            for template in family.deps
+            if (read := _reference(self.raw, template, "", {"key": "", "item": {}})).setting == setting
+            for out, maker in self.makers.items()
+            if (matched := read.pattern.fullmatch(out)) and _is_kind(maker, family.takes(setting))
+        ]
 
     def _known(self, stage: StageOf, one: Reference, wanted: list[str]) -> list[str]:
         """Values that the setting could have."""

@@ -1,108 +1,156 @@
-"""A stage that is asked for by name and whose preset params.yaml holds, but no run names: what putting it
+"""A stage that is asked for by its name though no member of that name stands in params.yaml: what putting it
 into the graph takes.
 
-`rl@NAME` needs a run NAME of rl.runs, which starts and learns as the first run there does that a rule
-rewards; `evaluate@NAME` needs a run NAME of evaluate.runs, which answers what the model NAME was trained
-on, and, where no stage makes that model yet, the run of rl.
+Where dvc.yaml's `meta` says `named: SETTING`, `STAGE@NAME` may be asked for as it is, and the setting is
+then NAME: a preset (`rl@dapo`), or a model that some stage makes (`evaluate@dpo`). A run of a preset has the
+inputs of the first run there that needs no optional one; a member that names a model has the inputs that the
+model was made of, in the way of another member with the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from flows.graph.contradictions import mapping, names
-from flows.graph.references import NONE, Graph, at
+from flows.graph.references import NONE, Family, Graph, at, families
 
-Addition = tuple[str, str, str]  # section, key, name
-
-
-def unlisted(raw: Any) -> list[str]:
-    """Presets that have no run of their name."""
-    runs = names(raw, "rl", "runs")
-    return [name for name in names(raw, "rl", "methods") if name not in runs] if _pattern(raw) else []
+Addition = tuple[str, ...]  # where the member will stand: ("rl", "runs", "dapo")
 
 
-def missing(raw: Any, targets: Iterable[str]) -> list[Addition]:
+def missing(raw: Any, targets: Iterable[str], root: Path | None = None) -> list[Addition]:
     """What is to be added, in order and each once. A target that names no preset or model is left for the
     plan to refuse.
     """
-    found: list[Addition] = []
-    known, evaluated = unlisted(raw), names(raw, "evaluate", "runs")
-    trained = Graph(raw).models("policy")
+    additions: list[Addition] = []
     for target in targets:
         stage, _, name = target.partition("@")
-        if stage not in ("rl", "evaluate") or name not in [*known, *(trained if stage == "evaluate" else ())]:
-            continue
-        if name in known:
-            found.append(("rl", "runs", name))
-        if stage == "evaluate" and name not in evaluated:
-            found.append(("evaluate", "runs", name))
-    return list(dict.fromkeys(found))
+        for family in _named(root):
+            if family.name == stage and name:
+                additions += _additions(raw, family, name, root)
+    return list(dict.fromkeys(additions))
 
 
-def add(document: Any, additions: Iterable[Addition]) -> None:
+def askable(raw: Any, root: Path | None = None) -> list[str]:
+    """The stages of presets that no run has, by name: `rl@dapo`, `evaluate@dapo`."""
+    return [
+        f"{family.name}@{preset}"
+        for runs in _named(root)
+        for preset in names(raw, *_presets(runs))
+        if preset not in names(raw, *runs.over)
+        for family in _named(root)
+        if _additions(raw, family, preset, root)
+    ]
+
+
+def add(document: Any, additions: Iterable[Addition], root: Path | None = None) -> None:
     """Enter them into a document of `params_file.load_with_comments`, at the end of their sections. What is
-    no such section is left to the check, and what they refer to nothing with to `fill`.
+    no such section is left to the check, and optional references to `fill`.
     """
-    for section, key, name in additions:
-        values = document.get(section)
-        if not isinstance(values, dict):
+    for *section, name in additions:
+        family = next(family for family in _named(root) if family.over == tuple(section))
+        holder = at(document, section[:-1])
+        if not isinstance(holder, dict):
             continue
-        held = values.setdefault(key, {})
-        if not isinstance(held, dict):
+        members = holder.setdefault(section[-1], {})
+        if not isinstance(members, dict):
             continue
-        if section == "evaluate":
-            held[name] = _flow(_answered(document, name))
-        elif pattern := _pattern(document):
-            held[name] = _flow({"method": name, **pattern})
+        if _presets(family):
+            inputs = _of_first_run(document, family)
+            values = {_setting(family): name, **inputs} if inputs else {}
+        else:
+            values = _of_model(document, family, name, root)
+        if values:
+            members[name] = _in_one_line(values)
 
 
-def _answered(raw: Any, model: str) -> dict[str, Any]:
-    """What a model is asked: the data that its run, or the run that it starts from, learns on, in the way of
-    another evaluation on that data; what is evaluated first where no run says.
+def _named(root: Path | None) -> list[Family]:
+    """The families whose members may be asked for by name."""
+    return [family for family in families(root) if _setting(family)]
+
+
+def _setting(family: Family) -> str:
+    return str(family.meta.get("named", ""))
+
+
+def _presets(family: Family) -> tuple[str, ...]:
+    """The section of the presets that members may be asked for by; empty where it is no preset."""
+    return family.presets.get(_setting(family), ())
+
+
+def _additions(raw: Any, family: Family, name: str, root: Path | None) -> list[Addition]:
+    """The members that `FAMILY@NAME` needs and that are not there; none where NAME cannot be asked for."""
+    own: list[Addition] = [] if name in names(raw, *family.over) else [(*family.over, name)]
+    if presets := _presets(family):
+        return own if name in names(raw, *presets) and _of_first_run(raw, family) else []
+    kinds = family.takes(_setting(family))
+    if name in Graph(raw, root).models(*kinds):
+        return own
+    makers = (runs for runs in _named(root) if _presets(runs) and runs.meta.get("model") in kinds)
+    return next(([*made, *own] for runs in makers if (made := _additions(raw, runs, name, root))), [])
+
+
+def _inputs(family: Family) -> list[str]:
+    """The references that a member must have beside the setting it is asked by."""
+    return [one for one in family.references if one not in (*family.optional, _setting(family))]
+
+
+def _of_first_run(raw: Any, family: Family) -> dict[str, Any]:
+    """The inputs of the first run without an optional one (which a rule rewards); empty where there is
+    none.
     """
-    evaluations = [run for run in mapping(raw, "evaluate", "runs").values() if isinstance(run, dict)]
-    data = _learnt(raw, model) or next((run["data"] for run in evaluations if "data" in run), "")
-    pattern = next((run for run in evaluations if run.get("data") == data), {})
-    return {**pattern, "data": data, "model": model}
-
-
-def _learnt(raw: Any, model: Any) -> Any:
-    """The questions that a model was trained on last; None where its runs name none."""
-    asked = names(raw, "corpus") + names(raw, "rlvr_set")
-    for _ in range(100):  # a circle of runs is refused elsewhere
-        run = next(
-            (
-                found
-                for kind in ("rl", "sft", "dpo", "base")
-                if (found := at(raw, (kind, "runs", str(model))))
-            ),
-            None,
-        )
-        data = at(run, ("data",))
-        if run is None or data in asked:
-            return data
-        model = at(run, ("start",))
-    return None
-
-
-def _pattern(raw: Any) -> dict[str, Any]:
-    """`start` and `data` of the first run that a rule rewards; empty where there is none."""
-    for settings in mapping(raw, "rl", "runs").values():
-        if (
-            isinstance(settings, dict)
-            and settings.get("judge", NONE) == NONE
-            and {"start", "data"} <= settings.keys()
-        ):
-            return {key: settings[key] for key in ("start", "data")}
+    wanted = _inputs(family)
+    for run in mapping(raw, *family.over).values():
+        if not (isinstance(run, dict) and wanted and run.keys() >= set(wanted)):
+            continue
+        if all(run.get(setting) in (None, NONE) for setting in family.optional):
+            return {setting: run[setting] for setting in wanted}
     return {}
 
 
-def _flow(values: dict[str, Any]) -> Any:
+def _of_model(raw: Any, family: Family, model: str, root: Path | None) -> dict[str, Any]:
+    """A member that is about a model: the inputs that the model was made of, with the settings of the first
+    member that has them too; the first member's where the model says nothing.
+    """
+    members = [member for member in mapping(raw, *family.over).values() if isinstance(member, dict)]
+    graph, inputs = Graph(raw, root), {}
+    for setting in _inputs(family):
+        usual = (member[setting] for member in members if setting in member)
+        inputs[setting] = _origin(graph, family, setting, model) or next(usual, "")
+    alike = (member for member in members if inputs.items() <= member.items())
+    return {**next(alike, {}), **inputs, _setting(family): model}
+
+
+def _origin(graph: Graph, family: Family, setting: str, model: str) -> Any:
+    """What the nearest of the stages that led to a model has for a setting, where a member of the family
+    could have that; None for nothing.
+    """
+    valid = graph.values(family, setting)
+    for stage in _led_to(graph, model):
+        value = at(graph.raw, (*stage.family.over, stage.member, setting))
+        if value in valid:
+            return value
+    return None
+
+
+def _led_to(graph: Graph, model: str) -> Iterator[Any]:
+    """The stage that makes a model, and those of the models that it was made of, the nearest first."""
+    waiting = [stage for name, stage in graph.models().items() if name == model]
+    seen: set[str] = set()
+    while waiting:
+        stage = waiting.pop(0)
+        if stage.name not in seen:
+            seen.add(stage.name)
+            yield stage
+            makers = (maker for read in stage.inputs for maker in graph.makers_of(read.path))
+            waiting += [maker for maker in makers if maker.model]
+
+
+def _in_one_line(values: dict[str, Any]) -> Any:
     """A mapping that is written in one line."""
     from ruamel.yaml.comments import CommentedMap
 
-    made = CommentedMap(values)
-    made.fa.set_flow_style()
-    return made
+    line = CommentedMap(values)
+    line.fa.set_flow_style()
+    return line

@@ -10,7 +10,7 @@ import pytest
 
 from flows.graph.fill import fill
 from flows.graph.params_file import PARAMS, load_with_comments, read_yaml, text_of
-from flows.graph.requested import add, missing
+from flows.graph.requested import add, askable, missing
 from tests.flows.toy import ALL, ROOT, Project
 
 RUN = {"method": "grpo", "start": "sft", "data": "exam", "judge": "none"}
@@ -49,6 +49,57 @@ RAW = {
 )
 def test_what_a_target_takes(targets: list[str], wanted: list[tuple[str, str, str]]):
     assert missing(RAW, targets) == wanted
+
+
+SHOP = """
+stages:
+  bake:
+    foreach: ${bake.runs}
+    do:
+      cmd: b
+      deps: ["models/${item.dough}/model", "fields/${item.flour}/grain", "models/${item.oven}/model"]
+      outs: ["models/${key}/model"]
+      meta:
+        settings: ["bake.ways.${item.way}", "bake.runs.${key}"]
+        model: bread
+        named: way
+        takes: {oven: [oven, none]}
+  taste:
+    foreach: ${tastes}
+    do:
+      cmd: c
+      deps: ["models/${item.bread}/model", "fields/${item.flour}/grain"]
+      outs: ["notes/${key}"]
+      meta: {named: bread, takes: {bread: [bread]}}
+  grow: {foreach: "${grow}", do: {cmd: d, outs: ["fields/${key}/grain"]}}
+  dough: {cmd: e, outs: [models/dough/model], meta: {model: bread}}
+"""
+
+
+def test_any_stage_of_any_graph_may_be_asked_for(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(SHOP)
+    raw = {
+        "grow": {"rye": {}, "oats": {}},
+        "bake": {
+            "ways": {"slow": {}, "fast": {}},
+            "runs": {
+                "stove": {"way": "slow", "dough": "dough", "flour": "rye", "oven": "old"},
+                "loaf": {"way": "slow", "dough": "dough", "flour": "oats"},
+            },
+        },
+        "tastes": {
+            "dough": {"bread": "dough", "flour": "rye"},
+            "long": {"bread": "loaf", "flour": "oats", "hours": 3},
+        },
+    }
+    assert askable(raw, tmp_path) == ["bake@slow", "taste@slow", "bake@fast", "taste@fast"]
+    additions = missing(raw, ["taste@fast", "taste@stove", "taste@nobody", "grow@fast"], tmp_path)
+    assert additions == [("bake", "runs", "fast"), ("tastes", "fast"), ("tastes", "stove")]
+    add(raw, additions, tmp_path)
+    assert raw["bake"]["runs"]["fast"] == {"way": "fast", "dough": "dough", "flour": "oats"}
+    assert raw["tastes"]["fast"] == {"bread": "fast", "flour": "oats", "hours": 3}
+    assert raw["tastes"]["stove"] == {"bread": "stove", "flour": "rye"}
+    assert missing(raw, ["taste@fast", "bake@fast"], tmp_path) == []
 
 
 @pytest.mark.parametrize(
