@@ -13,6 +13,9 @@ from typing import Any
 from rich.console import Console
 
 from flows.graph import aside
+from flows.graph.fill import filled
+from flows.graph.params_file import PARAMS, read_yaml
+from flows.graph.references import Graph, StageOf, at, families
 from flows.workspace import STATE, read_json
 
 
@@ -52,8 +55,8 @@ def print_entries(found: list[aside.Kept], as_json: bool, console: Console) -> N
 
 
 def compare(root: Path, kept: aside.Kept) -> dict[str, Any]:
-    """Evaluate the entry's model as `evaluate@NAME` does, in the entry's own folder, and set it beside the
-    recorded figures of NAME.
+    """Evaluate the entry's model as the graph's stage does that evaluates it, in the entry's own folder, and
+    set it beside the figures that this stage has recorded.
 
     {"model", "aside": figures of the held-out problems, "recorded": the same of today's model, or None}.
     Nothing of the graph is written.
@@ -70,9 +73,9 @@ def compare(root: Path, kept: aside.Kept) -> dict[str, Any]:
 
     work.mkdir(exist_ok=True)
     stage = Stage(spec, interactive=True)
-    import_module("tasks.evaluate").run(stage)
-    figures = read_json(stage.out(f"metrics/evaluate/{stage.item}.json")) or {}
-    recorded = read_json(root / "metrics" / "evaluate" / f"{stage.item}.json") or {}
+    import_module(f"tasks.{spec.stage.partition('@')[0]}").run(stage)
+    metrics = next(out for out in spec.outs if out.startswith("metrics/"))
+    figures, recorded = read_json(stage.out(metrics)) or {}, read_json(root / metrics) or {}
     recorded = recorded if recorded.get("model") == model else {}
     return {"model": place, "aside": figures.get("heldout"), "recorded": recorded.get("heldout")}
 
@@ -89,15 +92,11 @@ def _specification(root: Path, model: str, place: str, work: Path) -> Any:
     from flows.graph.params import load
     from tasks.stage import Spec
 
-    params = load(root)
+    params, evaluation = load(root), _evaluation(root, model)
     with dvc_api.open_repo(root) as repo:
-        names = [stage.name for stage in dvc_api.declared(repo) if stage.name.startswith("evaluate@")]
-        if not names:
-            raise NotEvaluated("the graph has no evaluate stage: name a model in a run of evaluate.runs")
-        own = [f"evaluate@{name}" for name, run in params.evaluate.runs.items() if run.model == model]
-        stage = repo.stage.load_one(name=next((name for name in own if name in names), names[0]))
+        stage = repo.stage.load_one(name=evaluation.name)
         inputs = [dep for dep in stage.deps if not dvc_api.is_params(dep)]
-        place_of = next(dep.def_path for dep in inputs if dep.def_path.startswith("models/"))
+        place_of = next(read.path for read in evaluation.inputs if read.setting == evaluation.family.named)
         if missing := [dep.def_path for dep in inputs if dep.def_path != place_of and not dep.exists]:
             raise NotEvaluated(
                 f"{', '.join(missing)} is missing: `whetstone run {stage.addressing}` makes it"
@@ -113,6 +112,18 @@ def _specification(root: Path, model: str, place: str, work: Path) -> Any:
             execution=params.execution.model_dump(),
             places={place_of: place},
         )
+
+
+def _evaluation(root: Path, model: str) -> StageOf:
+    """The stage that evaluates the model, or the first that evaluates any."""
+    raw = filled(read_yaml(root / PARAMS), root)
+    about = [family for family in families(root) if family.named and not family.named_presets]
+    stages = [stage for stage in Graph(raw, root).stages if stage.family in about]
+    if not stages:
+        sections = " or ".join(".".join(family.over) for family in about)
+        raise NotEvaluated(f"the graph has no stage that evaluates a model: name one in {sections}")
+    members = ((stage, (*stage.family.over, stage.member, stage.family.named)) for stage in stages)
+    return next((stage for stage, setting in members if at(raw, setting) == model), stages[0])
 
 
 def print_comparison(found: dict[str, Any], as_json: bool, console: Console) -> None:

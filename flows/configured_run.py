@@ -32,32 +32,19 @@ def examine(root: Path) -> Iterator[Finding]:
     """Nothing when params.yaml is not in order: that is a finding of its own."""
     from flows.graph.params import load
     from flows.graph.params_file import PARAMS, ParamsError, read_yaml
-    from flows.graph.presets import with_presets
+    from flows.graph.presets import with_presets, without_spare_presets
 
     try:
         raw, params = with_presets(read_yaml(root / PARAMS), root), load(root)
     except ParamsError:
         return
-    used = _used(raw)
+    used = without_spare_presets(raw, root)
     yield from _device(params.execution)
     yield from _models(root, params)
     yield from _endpoints(used)
     yield from _memory(root, params)
     if any(value == PROGRAMS for key, value in _leaves(used) if key[-1] in ("reward", "kind")):
         yield from sandbox()
-
-
-def _used(raw: dict[str, Any]) -> dict[str, Any]:
-    """params.yaml without the presets that no run names."""
-    rl = raw["rl"]
-    named = {run.get("method") for run in rl["runs"].values()}
-    return {
-        **raw,
-        "rl": {
-            **rl,
-            "methods": {name: value for name, value in (rl.get("methods") or {}).items() if name in named},
-        },
-    }
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -112,12 +99,11 @@ def _models(root: Path, params: Any) -> Iterator[Finding]:
     """Models, tokenizers and data from outside: at hand, or to be had now. Presets that no stage trains do
     not count.
     """
+    from flows.graph import source_lock
     from pipelines.sources.manifest import SourceError
     from pipelines.sources.places import find
-    from pipelines.sources.source_params import references
 
-    trained = params.model_copy(update={"rl": params.rl.model_copy(update={"methods": {}})})
-    for reference in dict.fromkeys(references(trained)):
+    for reference in dict.fromkeys(source_lock.all_references(params)):
         source, offline = reference.source(root), params.execution.offline
         what = f"{reference.kind} {source.shown}"
         try:

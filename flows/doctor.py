@@ -124,21 +124,24 @@ def _params(root: Path) -> Iterator[Finding]:
 
 
 def _raw_data(root: Path) -> Iterator[Finding]:
-    from flows.graph.params import load
-    from flows.graph.params_file import ParamsError
+    """The files of the user's that settings name as inputs."""
+    from flows.graph.fill import filled
+    from flows.graph.params_file import PARAMS, ParamsError, read_yaml
+    from flows.graph.references import NONE, Graph
 
     try:
-        corpora = load(root).corpus
+        graph = Graph(filled(read_yaml(root / PARAMS), root), root)
     except ParamsError:
         return
-    for name, corpus in corpora.items():
-        there = (root / corpus.raw).exists()
-        yield Finding(
-            f"raw data of {name}",
-            there,
-            str(corpus.raw),
-            f"put the data there, or say where it lies: whetstone plan -S corpus.{name}.raw=PATH",
-        )
+    for stage in graph.stages:
+        for read in stage.inputs:
+            if read.setting and read.value != NONE and not graph.makers_of(read.path):
+                yield Finding(
+                    f"raw data of {stage.member}",
+                    (root / read.path).exists(),
+                    read.path,
+                    f"put the data there, or say where it lies: whetstone plan -S {read.key}=PATH",
+                )
 
 
 def _templates(root: Path) -> Iterator[Finding]:

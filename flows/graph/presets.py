@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.graph.params_file import ParamsError, read_yaml
-from flows.graph.references import DVC_YAML
+from flows.graph.references import DVC_YAML, at, families
 from pipelines.settings import ROOT, laid_over
 
 PRESETS_FILE = "presets.yaml"
@@ -28,3 +28,19 @@ def presets(root: Path | None = None) -> dict[str, Any]:
 def with_presets(raw: dict[str, Any], root: Path | None = None) -> dict[str, Any]:
     """params.yaml's values over the presets."""
     return laid_over(presets(root), raw)
+
+
+def without_spare_presets(raw: dict[str, Any], root: Path | None = None) -> dict[str, Any]:
+    """The values without the presets that no run names."""
+    for family in families(root):
+        for setting, section in family.presets.items():
+            runs, presets = at(raw, family.over), at(raw, section)
+            if isinstance(runs, dict) and isinstance(presets, dict):
+                named = {at(run, (setting,)) for run in runs.values()}
+                raw = _with(raw, section, {name: value for name, value in presets.items() if name in named})
+    return raw
+
+
+def _with(raw: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    inner = value if len(path) == 1 else _with(raw[path[0]], path[1:], value)
+    return {**raw, path[0]: inner}

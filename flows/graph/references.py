@@ -89,6 +89,16 @@ class Family:
         return {match[2]: tuple(match[1].split(".")) for match in matches if match}
 
     @property
+    def named(self) -> str:
+        """The setting that a member asked for by name has its name in; empty where none may be asked for."""
+        return str(self.meta.get("named", ""))
+
+    @property
+    def named_presets(self) -> tuple[str, ...]:
+        """The section of the presets that members may be asked for by; empty where a name is no preset."""
+        return self.presets.get(self.named, ())
+
+    @property
     def optional(self) -> tuple[str, ...]:
         """The references that a member may leave out."""
         return tuple(setting for setting in self.references if NONE in self.takes(setting))

@@ -37,7 +37,7 @@ def askable(raw: Any, root: Path | None = None) -> list[str]:
     return [
         f"{family.name}@{preset}"
         for runs in _named(root)
-        for preset in names(raw, *_presets(runs))
+        for preset in names(raw, *runs.named_presets)
         if preset not in names(raw, *runs.over)
         for family in _named(root)
         if _additions(raw, family, preset, root)
@@ -56,9 +56,9 @@ def add(document: Any, additions: Iterable[Addition], root: Path | None = None) 
         members = holder.setdefault(section[-1], {})
         if not isinstance(members, dict):
             continue
-        if _presets(family):
+        if family.named_presets:
             inputs = _of_first_run(document, family)
-            values = {_setting(family): name, **inputs} if inputs else {}
+            values = {family.named: name, **inputs} if inputs else {}
         else:
             values = _of_model(document, family, name, root)
         if values:
@@ -67,33 +67,24 @@ def add(document: Any, additions: Iterable[Addition], root: Path | None = None) 
 
 def _named(root: Path | None) -> list[Family]:
     """The families whose members may be asked for by name."""
-    return [family for family in families(root) if _setting(family)]
-
-
-def _setting(family: Family) -> str:
-    return str(family.meta.get("named", ""))
-
-
-def _presets(family: Family) -> tuple[str, ...]:
-    """The section of the presets that members may be asked for by; empty where it is no preset."""
-    return family.presets.get(_setting(family), ())
+    return [family for family in families(root) if family.named]
 
 
 def _additions(raw: Any, family: Family, name: str, root: Path | None) -> list[Addition]:
     """The members that `FAMILY@NAME` needs and that are not there; none where NAME cannot be asked for."""
     own: list[Addition] = [] if name in names(raw, *family.over) else [(*family.over, name)]
-    if presets := _presets(family):
+    if presets := family.named_presets:
         return own if name in names(raw, *presets) and _of_first_run(raw, family) else []
-    kinds = family.takes(_setting(family))
+    kinds = family.takes(family.named)
     if name in Graph(raw, root).models(*kinds):
         return own
-    makers = (runs for runs in _named(root) if _presets(runs) and runs.meta.get("model") in kinds)
+    makers = (runs for runs in _named(root) if runs.named_presets and runs.meta.get("model") in kinds)
     return next(([*made, *own] for runs in makers if (made := _additions(raw, runs, name, root))), [])
 
 
 def _inputs(family: Family) -> list[str]:
     """The references that a member must have beside the setting it is asked by."""
-    return [one for one in family.references if one not in (*family.optional, _setting(family))]
+    return [one for one in family.references if one not in (*family.optional, family.named)]
 
 
 def _of_first_run(raw: Any, family: Family) -> dict[str, Any]:
@@ -119,7 +110,7 @@ def _of_model(raw: Any, family: Family, model: str, root: Path | None) -> dict[s
         usual = (member[setting] for member in members if setting in member)
         inputs[setting] = _origin(graph, family, setting, model) or next(usual, "")
     alike = (member for member in members if inputs.items() <= member.items())
-    return {**next(alike, {}), **inputs, _setting(family): model}
+    return {**next(alike, {}), **inputs, family.named: model}
 
 
 def _origin(graph: Graph, family: Family, setting: str, model: str) -> Any:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from flows.graph.params import Params, Rl
+from flows.graph.params import Params
 from flows.graph.params_file import ParamsError
 from pipelines.sources import manifest
 from pipelines.sources.source_params import FOLDER, Reference, Source, references
@@ -30,8 +30,8 @@ STAGE = "source@"
 def all_references(params: Params) -> Iterator[Reference]:
     """Those of every stage in the graph; presets without a run do not count."""
     for name in type(params).model_fields:
-        value = getattr(params, name)
-        yield from references(value.runs if isinstance(value, Rl) else value)
+        section = getattr(params, name)
+        yield from references(getattr(section, "runs", section))
 
 
 def taken_by(params: Params, sections: Iterable[str]) -> list[Reference]:

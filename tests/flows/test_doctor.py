@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows import configured_run
+from flows import configured_run, doctor
 from flows.configured_run import Finding
 from flows.graph import recipes
 from flows.graph.params_file import PARAMS, load_with_comments, save_with_comments
@@ -101,3 +101,11 @@ def test_doctor_is_red_for_what_the_run_cannot_do_without(graph: Project) -> Non
     found = {row["what"]: row for row in json.loads(done.stdout)}
     assert not found["device"]["ok"]
     assert "execution.gpus 99" in found["device"]["said"]
+
+
+def test_every_file_of_ones_own_that_a_setting_names_is_looked_for(root: Path) -> None:
+    recipes.use(root, "own_chats")
+    assert {(finding.what, finding.ok, finding.said) for finding in doctor._raw_data(root)} == {
+        ("raw data of talks", False, "raw/talks"),
+        ("raw data of pairs", False, "raw/talks"),
+    }
