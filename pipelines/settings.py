@@ -29,6 +29,7 @@ from pipelines.seams import ROOT as ROOT
 from pipelines.seams import module_of, path_of, paths
 
 T = TypeVar("T")
+OPTIONS = "options"  # a file of a seam's folder that holds the options of several choices
 _CHECKED: list[bool] = []
 
 
@@ -66,8 +67,8 @@ class TaggedChoice(Settings):
 class Choice(TaggedChoice):
     """A choice by `kind`, which most seams have.
 
-    The options of `kind: clip_cov` are the record `ClipCovParams` in `clip_cov_params.py` beside it; a kind
-    without options needs none, and may be written as the bare name.
+    The options of `kind: clip_cov` are the record `ClipCovParams` in `options.py` or `clip_cov_params.py`
+    beside it; a kind without options needs none, and may be written as the bare name.
     """
 
     kind: str
@@ -108,7 +109,7 @@ class Seam:
         return path.is_file() and self._is_choice(path)
 
     def _is_choice(self, path: Path) -> bool:
-        known = path.stem != "__init__" and not path.stem.endswith("_params")
+        known = path.stem not in ("__init__", OPTIONS) and not path.stem.endswith("_params")
         return known and (not self.interface or self.function in _top_names(path))
 
     def module(self, name: str) -> str:
@@ -117,10 +118,8 @@ class Seam:
     def modules(self, value: str | TaggedChoice) -> list[str]:
         """The modules that a value names: its own, and that of its options."""
         name = value if isinstance(value, str) else value.module_name
-        options = (
-            [] if isinstance(value, str) or not self._has_options(name) else [f"{self.module(name)}_params"]
-        )
-        return [self.module(name), *options]
+        place = self._options_of(name)
+        return [self.module(name), *([place[0]] if place else [])]
 
     def constant(self, name: str, constant: str, default: T) -> T:
         """The value of a constant at the top of the module `name`, by which a choice says what it needs or
@@ -186,12 +185,10 @@ class Seam:
 
     def options(self, name: str) -> type[TaggedChoice]:
         """The record of a kind's options. Raises ValueError for an unknown kind."""
-        if not self._has_options(self.check(name)):
+        place = self._options_of(self.check(name))
+        if place is None:
             return self.record
-        title = "".join(part.capitalize() for part in name.split("_"))
-        record: type[TaggedChoice] = getattr(
-            import_module(f"{self.module(name)}_params"), f"{title}{self.record.suffix}"
-        )
+        record: type[TaggedChoice] = getattr(import_module(place[1]), self._title(name))
         return record
 
     def choose(self, value: Any) -> Any:
@@ -212,8 +209,21 @@ class Seam:
             return no_info_plain_validator_function(self.choose)
         return no_info_after_validator_function(self.check, handler(source))
 
-    def _has_options(self, name: str) -> bool:
-        return self._path(name).with_name(f"{name}_params.py").exists()
+    def _title(self, name: str) -> str:
+        """The name of a kind's record of options."""
+        return "".join(part.capitalize() for part in name.split("_")) + self.record.suffix
+
+    def _options_of(self, name: str) -> tuple[str, str] | None:
+        """(what the code digest names, the module) of a kind's options; None for a kind without any. A record
+        of `options.py` counts by itself, a `<name>_params.py` as a module.
+        """
+        path, module = self._path(name), self.module(name)
+        shared = path.with_name(f"{OPTIONS}.py")
+        if shared.is_file() and self._title(name) in _top_names(shared):
+            package = f"{module.rpartition('.')[0]}.{OPTIONS}"
+            return f"{package}.{self._title(name)}", package
+        own = path.with_name(f"{name}_params.py")
+        return (f"{module}_params", f"{module}_params") if own.exists() else None
 
 
 def _top_names(path: Path) -> dict[str, tuple[int, float] | None]:
@@ -238,6 +248,8 @@ def _read_names(path: Path, *_: int) -> dict[str, tuple[int, float] | None]:
             found[node.name] = (taken - len(node.args.defaults), math.inf if node.args.vararg else taken)
             if node.decorator_list or any(default is None for default in node.args.kw_defaults):
                 found[node.name] = None
+        elif isinstance(node, ast.ClassDef):
+            found[node.name] = None
         elif isinstance(node, ast.ImportFrom):
             found |= dict.fromkeys(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):

@@ -15,6 +15,23 @@ UNKEYED = frozenset({"tasks.execution_params"})
 _SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 
 
+def is_options(module: str) -> bool:
+    """Whether a module of this dotted name is an `options.py`, whose records count one by one
+    (flows/graph/option_records.py).
+    """
+    return module.rpartition(".")[2] == "options"
+
+
+def source_file(root: Path, name: str) -> Path | None:
+    """The file of a dotted name that a code digest holds: a module's, or that of an options module for one of
+    its records. None where there is no such file.
+    """
+    found = module_file(root, name)
+    if found is None and is_options(name.rpartition(".")[0]):
+        found = module_file(root, name.rpartition(".")[0])
+    return found[0] if found else None
+
+
 def module_file(root: Path, name: str) -> tuple[Path, bool] | None:
     """(file, whether it is a package) of a dotted name below `root`; None when there is no such file.
 

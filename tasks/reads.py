@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.code_files import PACKAGES, UNKEYED, module_file, module_name
+from tasks.code_files import PACKAGES, UNKEYED, module_name, source_file
 
 VARIABLE = "WHETSTONE_READS"  # for child processes: the file that says what may be read
 # in the work directory: what any process of the stage should not have read, a line each
@@ -72,9 +72,9 @@ def foreseen(
     """From the pinned facts of a stage run: modules and files of its code, its inputs, outputs, work
     directory, and `more` files.
     """
-    modules = [module_file(root, name) for name in (*code, *UNKEYED) if "/" not in name]
+    modules = [source_file(root, name) for name in (*code, *UNKEYED) if "/" not in name]
     files = [
-        *(str(found[0]) for found in modules if found),
+        *(str(source) for source in modules if source),
         *(str(root / name) for name in code if "/" in name),
     ]
     files += [os.path.abspath(path) for path in more]

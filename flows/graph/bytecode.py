@@ -13,19 +13,19 @@ from collections.abc import Iterable
 from importlib.util import cache_from_source
 from pathlib import Path
 
-from tasks.code_files import module_file
+from tasks.code_files import source_file
 
 
 def drop_outdated(root: Path, modules: Iterable[str]) -> list[str]:
     """Remove the compiled files that are not younger than their source; returns their paths."""
     dropped = []
     for name in modules:
-        found = module_file(root, name) if "/" not in name else None
-        if found and found[0].suffix == ".py":
-            compiled = cache_from_source(str(found[0]))
+        source = source_file(root, name) if "/" not in name else None
+        if source and source.suffix == ".py":
+            compiled = cache_from_source(str(source))
             # there is none, or its folder cannot be written: then Python wrote none either
             with contextlib.suppress(OSError):
-                if os.stat(compiled).st_mtime_ns <= os.stat(found[0]).st_mtime_ns:
+                if os.stat(compiled).st_mtime_ns <= os.stat(source).st_mtime_ns:
                     os.unlink(compiled)
                     dropped.append(compiled)
     return dropped

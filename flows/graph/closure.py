@@ -20,10 +20,10 @@ from typing import Any
 
 from flows.graph import module_text
 from flows.graph.package_data import PackageData
-from tasks.code_files import PACKAGES, UNKEYED, module_file
+from tasks.code_files import PACKAGES, UNKEYED, is_options, module_file
 
 CACHE = ".whetstone/closure.json"
-FORMAT = 3  # of what the cache remembers of a module
+FORMAT = 4  # of what the cache remembers of a module
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,22 @@ class Code:
             )
 
     def module(self, name: str) -> dict[str, Any] | None:
-        """Digest and imports of a first-party module, or None when there is no such file."""
+        """Digest and imports of a first-party module, or of a record of an options module; None where there
+        is no such file or record.
+        """
         if name not in self._known:
-            self._known[name] = self._load(name)
+            self._known[name] = self._load(name) or self._record(name)
         return self._known[name]
+
+    def _record(self, name: str) -> dict[str, Any] | None:
+        module, _, record = name.rpartition(".")
+        known = self.module(module) if is_options(module) else None
+        digests = {} if known is None else {form: own.get(record) for form, own in known["records"].items()}
+        return (
+            None
+            if known is None or not all(digests.values()) or not digests
+            else {**known, **digests, "of": module}
+        )
 
     def _load(self, name: str) -> dict[str, Any] | None:
         if name.split(".")[0] not in PACKAGES:
@@ -86,7 +98,10 @@ class Code:
         return known
 
     def closure(self, entries: Iterable[str]) -> tuple[set[str], set[str]]:
-        """(first-party modules, top-level names of other packages) that the entries reach."""
+        """(first-party modules, top-level names of other packages) that the entries reach. Of an options
+        module that is imported by records only, these are named instead
+        (`pipelines.objectives.options.ClipParams`).
+        """
         todo, ours, others = list(entries), set[str](), set[str]()
         while todo:
             name = todo.pop()
@@ -100,10 +115,15 @@ class Code:
                     todo.append(name.rpartition(".")[0])
                 continue
             ours.add(name)
-            parts = name.split(".")
+            # a record's module runs as well, and does nothing but define
+            parts = found.get("of", name).split(".")
             todo.extend(".".join(parts[:i]) for i in range(1, len(parts)))  # parents' __init__ run too
             todo.extend(found["imports"])
-        return ours, others
+        return {
+            name
+            for name in ours
+            if not is_options(name.rpartition(".")[0]) or name.rpartition(".")[0] not in ours
+        }, others
 
     def digests(self, modules: Iterable[str]) -> dict[str, str]:
         """Module -> digest, and path -> digest of the other files that these modules name."""
@@ -113,7 +133,7 @@ class Code:
         result = {name: found[form] for name, found in known.items() if name not in UNKEYED}
         folders: dict[str, set[str]] = {}
         for name, found in known.items():
-            folder = name if found["package"] else name.rpartition(".")[0]
+            folder = name if found["package"] else found.get("of", name).rpartition(".")[0]
             folders.setdefault(folder.replace(".", "/"), set()).update(found["words"])
         for path in self._data.named(folders):
             result[path] = module_text.digest((self.root / path).read_bytes())

@@ -10,6 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from flows.graph import option_records
+from tasks.code_files import is_options
+
 # Who uses one of these may read docstrings: they are part of what its stages compute then, as prompts are.
 READS_DOCSTRINGS = frozenset(
     {
@@ -52,23 +55,28 @@ def _docstring(node: Any) -> ast.Constant | None:
     return None
 
 
+def _digest_of(tree: ast.AST) -> str:
+    return digest(ast.dump(tree, annotate_fields=False).encode())
+
+
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:12]
 
 
 def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
-    """Of a source file: {"digest", "with_docstrings", "bytes", "imports", "words", "reads"}; a compiled one
-    has its bytes only.
+    """Of a source file: {"digest", "with_docstrings", "bytes", "records", "imports", "words", "reads"}; a
+    compiled one has its bytes only.
 
-    `imports` are absolute dotted names, for `from a import b` both `a` and `a.b`; a string that holds the
-    dotted name of a module of ours counts as well (`runpy`, `python -m`, `import_module`). `words` are the
-    strings that may name a file beside the module. `reads` says whether the module may read "docstrings",
-    "source", or neither ("").
+    `records` are the first two digests of each record of an options module. `imports` are absolute dotted
+    names, for `from a import b` both `a` and `a.b`; a string that holds the dotted name of a module of ours
+    counts as well (`runpy`, `python -m`, `import_module`). `words` are the strings that may name a file
+    beside the module. `reads` says whether the module may read "docstrings", "source", or neither ("").
     """
     data = path.read_bytes()
     if path.suffix != ".py":
         return {
             **dict.fromkeys(("digest", "with_docstrings", "bytes"), digest(data)),
+            "records": {},
             "imports": [],
             "words": [],
             "reads": "",
@@ -83,8 +91,7 @@ def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = _base(node, module, is_package)
-            found.add(base)
-            found.update(f"{base}.{alias.name}" for alias in node.names)
+            found.update(option_records.imported(node, base))
             names.update((base, *(alias.name for alias in node.names)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             found.update(_MODULE.findall(node.value))
@@ -100,10 +107,14 @@ def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
         elif isinstance(node, ast.Name):
             names.add(node.id)
     reads = "source" if names & READS_SOURCE else "docstrings" if (names | words) & READS_DOCSTRINGS else ""
-    whole = digest(ast.dump(tree, annotate_fields=False).encode())
-    stripped = digest(ast.dump(_WithoutDocstrings().visit(tree), annotate_fields=False).encode())
+    whole, records = _digest_of(tree), {}
+    if is_options(module):
+        records = {"with_docstrings": option_records.records(tree, _digest_of)}
+    tree = _WithoutDocstrings().visit(tree)
+    if is_options(module):
+        records["digest"] = option_records.records(tree, _digest_of)
     return {
-        "digest": stripped, "with_docstrings": whole, "bytes": digest(data),
+        "digest": _digest_of(tree), "with_docstrings": whole, "bytes": digest(data), "records": records,
         "imports": sorted(found), "words": sorted(words), "reads": reads,
     }  # fmt: skip
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipelines.objectives.clip_params import ClipParams
+from pipelines.objectives.options import ClipParams
 
 LOG_RATIO_LIMIT = 20.0  # keeps exp() finite; far outside any clip range
 

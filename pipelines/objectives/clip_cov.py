@@ -10,8 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from pipelines.objectives.clip import clip_figures, clipped_surrogate
-from pipelines.objectives.clip_cov_params import ClipCovParams
 from pipelines.objectives.covariance import selected_count, token_covariance
+from pipelines.objectives.options import ClipCovParams
 
 
 def select(

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from pipelines.objectives.clip import clip_figures, clipped_surrogate, probability_ratio
 from pipelines.objectives.covariance import selected_count, token_covariance
 from pipelines.objectives.divergence import kl_estimate
-from pipelines.objectives.kl_cov_params import KlCovParams
+from pipelines.objectives.options import KlCovParams
 
 NEEDS = ("moved_policy",)
 

@@ -14,7 +14,7 @@ from pipelines.credit.shaping_params import ShapingParams
 from pipelines.credit.whitening_params import WhiteningParams
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.objectives.aggregation import Aggregation
-from pipelines.objectives.masks.mask_params import MaskParams
+from pipelines.objectives.masks.options import MaskParams
 from pipelines.rewards.reward_params import JudgeParams
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.settings import Choice, Seam, Settings

@@ -9,8 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipelines.models.adapter_params import AdapterParams
-from pipelines.objectives.preference.dpo_params import DpoParams
-from pipelines.objectives.preference.pair_loss_params import PairLossParams
+from pipelines.objectives.preference.options import DpoParams, PairLossParams
 from pipelines.settings import Seam, Settings
 from pipelines.training.optimiser_params import OptimiserParams, ScheduleParams
 

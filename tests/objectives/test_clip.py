@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipelines.credit.whitening import whiten
 from pipelines.objectives import reinforce
 from pipelines.objectives.clip import clipped_surrogate, policy_loss
-from pipelines.objectives.clip_params import ClipParams
+from pipelines.objectives.options import ClipParams
 from pipelines.settings import Choice
 
 

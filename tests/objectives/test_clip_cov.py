@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.objectives import clip, clip_cov
-from pipelines.objectives.clip_cov_params import ClipCovParams
-from pipelines.objectives.clip_params import ClipParams
 from pipelines.objectives.covariance import token_covariance
+from pipelines.objectives.options import ClipCovParams, ClipParams
 
 LOGPROBS = torch.tensor([-0.1, -0.2, -3.0, -0.7], dtype=torch.float64)
 ADVANTAGES = torch.tensor([1.0, 1.0, -1.0, -1.0], dtype=torch.float64)

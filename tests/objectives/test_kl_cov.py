@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.objectives import clip, kl_cov
-from pipelines.objectives.clip_params import ClipParams
 from pipelines.objectives.covariance import token_covariance
-from pipelines.objectives.kl_cov_params import KlCovParams
+from pipelines.objectives.options import ClipParams, KlCovParams
 
 LOGPROBS = torch.tensor([-0.1, -0.2, -3.0, -0.7], dtype=torch.float64)
 OLD = torch.tensor([-0.1, -0.2, -2.8, -0.7], dtype=torch.float64)

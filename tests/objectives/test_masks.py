@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from pipelines.objectives import clip, clip_cov, kl_cov, reinforce
 from pipelines.objectives.aggregation import sequence_weights
-from pipelines.objectives.clip_cov_params import ClipCovParams
-from pipelines.objectives.clip_params import ClipParams
 from pipelines.objectives.divergence import kl_estimate
-from pipelines.objectives.kl_cov_params import KlCovParams
 from pipelines.objectives.masks import bottom_entropy, everything, probability, top_entropy
-from pipelines.objectives.masks.bottom_entropy_params import BottomEntropyParams
-from pipelines.objectives.masks.mask_params import MaskParams
-from pipelines.objectives.masks.probability_params import ProbabilityParams
-from pipelines.objectives.masks.top_entropy_params import TopEntropyParams
+from pipelines.objectives.masks.options import (
+    BottomEntropyParams,
+    MaskParams,
+    ProbabilityParams,
+    TopEntropyParams,
+)
+from pipelines.objectives.options import ClipCovParams, ClipParams, KlCovParams
 from pipelines.settings import Choice
 
 MASKS = [

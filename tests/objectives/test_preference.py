@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.objectives.preference import cdpo, dpo, dpo_positive, ipo
-from pipelines.objectives.preference.cdpo_params import CdpoParams
-from pipelines.objectives.preference.dpo_params import DpoParams
-from pipelines.objectives.preference.dpo_positive_params import DpoPositiveParams
-from pipelines.objectives.preference.ipo_params import IpoParams
+from pipelines.objectives.preference.options import CdpoParams, DpoParams, DpoPositiveParams, IpoParams
 from pipelines.settings import Seam
 from pipelines.training.preference_params import PAIR_LOSS, PairTrainParams
 

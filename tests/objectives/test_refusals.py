@@ -14,10 +14,9 @@ from pipelines.credit.shaping import overlong_penalty, z_score
 from pipelines.credit.whitening import whiten
 from pipelines.objectives import clip_cov, kl_cov, reinforce
 from pipelines.objectives.aggregation import sequence_weights
-from pipelines.objectives.clip_cov_params import ClipCovParams
 from pipelines.objectives.covariance import token_covariance
 from pipelines.objectives.divergence import kl_estimate
-from pipelines.objectives.kl_cov_params import KlCovParams
+from pipelines.objectives.options import ClipCovParams, KlCovParams
 
 ONE = torch.ones(2)
 

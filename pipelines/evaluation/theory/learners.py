@@ -18,7 +18,7 @@ from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.evaluation.theory.world import World, generator
 from pipelines.objectives.clip import clipped_surrogate
 from pipelines.objectives.preference.dpo import pair_loss
-from pipelines.objectives.preference.dpo_params import DpoParams
+from pipelines.objectives.preference.options import DpoParams
 
 
 class TrainedPolicy(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pipelines.objectives.masks.bottom_entropy_params import BottomEntropyParams
+from pipelines.objectives.masks.options import BottomEntropyParams
 from pipelines.objectives.masks.top_entropy import top_share
 from pipelines.objectives.portion import complement
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipelines.objectives.masks.mask_params import MaskParams
+from pipelines.objectives.masks.options import MaskParams
 
 
 def keep(logprobs: Tensor, entropy: Tensor, settings: MaskParams) -> Tensor:

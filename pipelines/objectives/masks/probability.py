@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pipelines.objectives.masks.probability_params import ProbabilityParams
+from pipelines.objectives.masks.options import ProbabilityParams
 
 
 def below(logprobs: Tensor, threshold: float) -> Tensor:

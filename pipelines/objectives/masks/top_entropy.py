@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipelines.objectives.masks.top_entropy_params import TopEntropyParams
+from pipelines.objectives.masks.options import TopEntropyParams
 from pipelines.objectives.portion import portion_up
 
 

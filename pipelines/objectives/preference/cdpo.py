@@ -7,8 +7,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from pipelines.objectives.preference.cdpo_params import CdpoParams
 from pipelines.objectives.preference.log_ratio import log_ratios
+from pipelines.objectives.preference.options import CdpoParams
 
 
 def pair_loss(

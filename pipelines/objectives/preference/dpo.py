@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from pipelines.objectives.preference.dpo_params import DpoParams
 from pipelines.objectives.preference.log_ratio import log_ratios
+from pipelines.objectives.preference.options import DpoParams
 
 
 def pair_loss(

@@ -7,8 +7,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from pipelines.objectives.preference.dpo_positive_params import DpoPositiveParams
 from pipelines.objectives.preference.log_ratio import log_ratios
+from pipelines.objectives.preference.options import DpoPositiveParams
 
 
 def pair_loss(

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pipelines.objectives.preference.ipo_params import IpoParams
 from pipelines.objectives.preference.log_ratio import log_ratios
+from pipelines.objectives.preference.options import IpoParams
 
 
 def pair_loss(

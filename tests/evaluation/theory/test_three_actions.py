@@ -15,7 +15,7 @@ from pipelines.evaluation.theory.three_actions import (
     three_actions,
 )
 from pipelines.objectives.preference.dpo import pair_loss as dpo_loss
-from pipelines.objectives.preference.dpo_params import DpoParams
+from pipelines.objectives.preference.options import DpoParams
 
 
 def policy(*values):
