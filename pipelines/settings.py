@@ -188,7 +188,8 @@ class Seam:
         place = self._options_of(self.check(name))
         if place is None:
             return self.record
-        record: type[TaggedChoice] = getattr(import_module(place[1]), self._title(name))
+        # a module may take a record of this name from elsewhere than `options.py`: then it has none here
+        record: type[TaggedChoice] = getattr(import_module(place[1]), self._title(name), self.record)
         return record
 
     def choose(self, value: Any) -> Any:
@@ -214,16 +215,19 @@ class Seam:
         return "".join(part.capitalize() for part in name.split("_")) + self.record.suffix
 
     def _options_of(self, name: str) -> tuple[str, str] | None:
-        """(what the code digest names, the module) of a kind's options; None for a kind without any. A record
-        of `options.py` counts by itself, a `<name>_params.py` as a module.
+        """(what the code digest names, the module) of a kind's options; None for a kind without any.
+
+        They are in `<name>_params.py`, which counts as a module, or in `options.py`, where the kind's module
+        takes its record from: it counts by itself. That module is read, and not `options.py`: a stage reads no
+        file that its code digest does not hold.
         """
         path, module = self._path(name), self.module(name)
-        shared = path.with_name(f"{OPTIONS}.py")
-        if shared.is_file() and self._title(name) in _top_names(shared):
-            package = f"{module.rpartition('.')[0]}.{OPTIONS}"
-            return f"{package}.{self._title(name)}", package
-        own = path.with_name(f"{name}_params.py")
-        return (f"{module}_params", f"{module}_params") if own.exists() else None
+        if path.with_name(f"{name}_params.py").exists():
+            return f"{module}_params", f"{module}_params"
+        if path.with_name(f"{OPTIONS}.py").is_file() and self._title(name) in _top_names(path):
+            shared = f"{module.rpartition('.')[0]}.{OPTIONS}"
+            return f"{shared}.{self._title(name)}", shared
+        return None
 
 
 def _top_names(path: Path) -> dict[str, tuple[int, float] | None]:
@@ -248,8 +252,6 @@ def _read_names(path: Path, *_: int) -> dict[str, tuple[int, float] | None]:
             found[node.name] = (taken - len(node.args.defaults), math.inf if node.args.vararg else taken)
             if node.decorator_list or any(default is None for default in node.args.kw_defaults):
                 found[node.name] = None
-        elif isinstance(node, ast.ClassDef):
-            found[node.name] = None
         elif isinstance(node, ast.ImportFrom):
             found |= dict.fromkeys(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
