@@ -218,8 +218,8 @@ class Seam:
         """(what the code digest names, the module) of a kind's options; None for a kind without any.
 
         They are in `<name>_params.py`, which counts as a module, or in `options.py`, where the kind's module
-        takes its record from: it counts by itself. That module is read, and not `options.py`: a stage reads no
-        file that its code digest does not hold.
+        takes its record from: it counts by itself. That module is read, and not `options.py`: a stage reads
+        no file that its code digest does not hold.
         """
         path, module = self._path(name), self.module(name)
         if path.with_name(f"{name}_params.py").exists():
