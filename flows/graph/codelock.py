@@ -140,7 +140,7 @@ def write(root: Path, value: Mapping[str, Any]) -> bool:
 
 
 def main() -> int:
-    from flows.graph import dvc_api
+    from flows.graph import dvc_api, dvc_leftovers
     from flows.graph.params import load
     from flows.graph.params_file import ParamsError
 
@@ -160,7 +160,7 @@ def main() -> int:
         return 1
     with dvc_api.open_repo(root) as repo:
         write(root, digests(root, dvc_api.declared(repo), params))
-        dvc_api.prune_orphans(repo)
+        dvc_leftovers.prune_orphans(repo)
     return 0
 
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.graph import aside, bytecode, codelock, dvc_api, references, source_lock
+from flows.graph import aside, bytecode, codelock, dvc_api, dvc_record, references, source_lock
 from flows.graph.params import load
 from flows.workspace import STATE
 from tasks.stage import Spec
@@ -103,7 +103,7 @@ def make(root: Path, name: str) -> Path:
     with dvc_api.open_repo(root) as repo:
         codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
         stage = repo.stage.load_one(name=name)
-        pinned = dvc_api.pin(stage)
+        pinned = dvc_record.pin(stage)
         spec = build(
             root,
             stage,
@@ -127,7 +127,7 @@ def verify(root: Path, path: Path) -> list[str]:
     with dvc_api.open_repo(root) as repo:
         codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
         stage = repo.stage.load_one(name=spec.stage)
-        now = build(root, stage, dvc_api.pin(stage), {}, {}, {})
+        now = build(root, stage, dvc_record.pin(stage), {}, {}, {})
     changed = []
     for title, before, after in (
         ("input", spec.inputs, now.inputs),

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.graph import aside, codelock, dvc_api, dvc_run_cache, source_lock, spec
+from flows.graph import aside, codelock, dvc_api, dvc_leftovers, dvc_record, dvc_run_cache, source_lock, spec
 from flows.graph.params import load
 from flows.provenance.content import remember_raw
 from flows.running import leftovers, proxies
@@ -151,13 +151,13 @@ def _prepare(
                 if dvc_run_cache.restore(repo, stage, doubted):
                     _refresh_code_lock(root, repo, name)
                     discard(
-                        spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage)))
+                        spec.work_directory(root, name, spec.key_of(stage, dvc_record.pin(stage)))
                     )  # of a run killed while it recorded this
                     return Result(
                         name, "restore", outs={out.def_path: out.hash_info.value for out in stage.outs}
                     )
         try:
-            pinned = dvc_api.pin(stage)
+            pinned = dvc_record.pin(stage)
             dvc_run_cache.check_inputs(repo, stage, pinned)
         # DVC raises its own kinds for a missing file or key; all mean that the stage cannot start
         except Exception as error:
@@ -174,7 +174,7 @@ def _prepare(
         finished = ours and published(work, root, made.outs)
         stack = contextlib.ExitStack()
         with _explained(name, "taking DVC's lock on its paths"):
-            stack.enter_context(dvc_api.stage_lock(repo, stage))
+            stack.enter_context(dvc_record.stage_lock(repo, stage))
         # a foreign command writes its outputs in place, and expects DVC's habit of removing the old ones
         # first
         if not ours:
@@ -283,7 +283,7 @@ def discard_recorded(root: Path, fresh: Iterable[str]) -> None:
         with dvc_api.locked_repo(root) as repo:
             for name in names:
                 stage = repo.stage.load_one(name=name)
-                discard(spec.work_directory(root, name, spec.key_of(stage, dvc_api.pin(stage))))
+                discard(spec.work_directory(root, name, spec.key_of(stage, dvc_record.pin(stage))))
 
 
 def discard(work: Path) -> None:
@@ -307,7 +307,7 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
             changed = ["dvc.yaml"]
         else:
             codelock.write(root, codelock.digests(root, dvc_api.declared(repo), load(root)))
-            changed = dvc_api.changed_inputs(stage, prepared.pinned)
+            changed = dvc_record.changed_inputs(stage, prepared.pinned)
         if changed:
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
             kept = aside.keep(root, prepared.spec, f"{shown} changed while it ran")
@@ -317,14 +317,14 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
                 f"again.{aside.said(root, kept)}"
             )
         try:
-            outs = dvc_api.record(repo, stage, prepared.pinned, prepared.command)
+            outs = dvc_record.record(repo, stage, prepared.pinned, prepared.command)
             _refresh_code_lock(root, repo, name)
             dvc_run_cache.trust(repo, outs)
             return outs
         # a full disk, an output that vanished: DVC's kinds are many, the way out is the same
         except Exception as error:
             hint = _hint((str(error),), str(root))
-            dvc_api.drop_partial_objects(repo)
+            dvc_leftovers.drop_partial_objects(repo)
             raise StageFailed(
                 f"{name} ran, but its result could not be recorded: {error}. The next run records it without "
                 f"retraining{hint}"
@@ -339,7 +339,7 @@ def _refresh_code_lock(root: Path, repo: Any, name: str) -> None:
         params = load(root)
         source_lock.write(root, params)
         codelock.write(root, codelock.digests(root, dvc_api.declared(repo), params))
-        dvc_api.record_code_stage(repo)
+        dvc_record.record_code_stage(repo)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from flows.graph import dvc_api
+from flows.graph import dvc_api, dvc_leftovers
 from flows.running import good_locks
 from flows.workspace import STATE, read_json, write_json
 
@@ -81,13 +81,13 @@ def mend_files(root: Path) -> list[str]:
     done = []
     with dvc_api.locked_repo(root) as repo:
         try:
-            dropped = dvc_api.drop_dead_locks(repo)
+            dropped = dvc_leftovers.drop_dead_locks(repo)
         except dvc_api.dvc_error():
             os.unlink(os.path.join(repo.tmp_dir, "rwlock"))  # see rwlock_cut_short
             dropped = 1
         if dropped:
             done.append(f"cleared {dropped} lock entries of processes that are gone")
-        dvc_api.drop_partial_objects(repo)
+        dvc_leftovers.drop_partial_objects(repo)
         broken = dvc_api.check_lock(root)
         if broken:
             aside = good_locks.set_aside(root)

@@ -1,4 +1,4 @@
-"""The private calls of DVC that flows/graph/dvc_api.py makes exist and behave as it expects; a new DVC fails
+"""The private calls of DVC that flows/graph/dvc_*.py make exist and behave as they expect; a new DVC fails
 here first, with a name.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.graph import dvc_api, dvc_run_cache
+from flows.graph import dvc_api, dvc_content, dvc_graph, dvc_record, dvc_run_cache
 from flows.graph.params_file import read_yaml
 from tests.flows.toy import ROOT, Project
 
@@ -81,10 +81,10 @@ def folder(graph: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_order_is_upstream_first_and_stable(folder: Path):
     with dvc_api.locked_repo(folder) as repo:
-        graph = dvc_api.graph(repo)
-        names = [stage.addressing for stage in dvc_api.stages_in_order(repo, graph)]
-        needs = dvc_api.upstream_names(graph)
-        assert names == [stage.addressing for stage in dvc_api.stages_in_order(repo, graph)]
+        graph = dvc_graph.graph(repo)
+        names = [stage.addressing for stage in dvc_graph.stages_in_order(repo, graph)]
+        needs = dvc_graph.upstream_names(graph)
+        assert names == [stage.addressing for stage in dvc_graph.stages_in_order(repo, graph)]
     assert (
         names.index("corpus@exam")
         < names.index("base@base")
@@ -99,7 +99,7 @@ def test_order_is_upstream_first_and_stable(folder: Path):
 def test_the_graph_is_what_dvc_itself_makes_of_it(folder: Path):
     with dvc_api.locked_repo(folder) as repo:
         theirs = repo.index.graph
-        assert dvc_api.graph(repo) == {stage: set(theirs.successors(stage)) for stage in theirs.nodes}
+        assert dvc_graph.graph(repo) == {stage: set(theirs.successors(stage)) for stage in theirs.nodes}
 
 
 @pytest.mark.parametrize(
@@ -139,20 +139,20 @@ def test_a_fresh_stage_is_found_in_the_run_cache_by_its_pretended_inputs(folder:
         assert {out.def_path: out.hash_info.value for out in found.outs} == before
         base = next(dep for dep in stage.deps if dep.def_path == "models/base/model")
         other = next(dep for dep in stage.deps if dep.def_path == "data/exam/records")
-        dvc_api.set_hash(base, other.hash_info)
+        dvc_content.set_hash(base, other.hash_info)
         assert dvc_run_cache.run_cache_entry(repo, stage) is None
 
 
 def test_recording_keeps_the_pinned_inputs_not_those_of_the_moment(folder: Path):
     with dvc_api.locked_repo(folder) as repo:
         stage = repo.stage.load_one(name="sft@sft")
-        pinned = dvc_api.pin(stage)
+        pinned = dvc_record.pin(stage)
         path = folder / "data/exam/records/content.txt"
         path.unlink()
         path.write_text("other rows")
         stage = repo.stage.load_one(name="sft@sft")
-        assert dvc_api.changed_inputs(stage, pinned) == ["data/exam/records"]
-        outs = dvc_api.record(repo, stage, pinned, stage.cmd)
+        assert dvc_record.changed_inputs(stage, pinned) == ["data/exam/records"]
+        outs = dvc_record.record(repo, stage, pinned, stage.cmd)
     entry = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]["sft@sft"]
     assert {dep["path"]: dep["md5"] for dep in entry["deps"]} == {
         name: content.value
@@ -176,9 +176,9 @@ def test_a_folder_with_outputs_to_come_has_the_digest_that_dvc_then_finds(folder
         )
         (folder / "metrics/train/sft.json").unlink()
         assert metrics.get_hash() != now
-        assert dvc_api.folder_hash(metrics, {sft.fs_path: sft.hash_info}, []) == now
+        assert dvc_content.folder_hash(metrics, {sft.fs_path: sft.hash_info}, []) == now
         gone = [str(folder / "metrics/train/other.json")]
-        expected = dvc_api.folder_hash(metrics, {sft.fs_path: sft.hash_info}, gone)
+        expected = dvc_content.folder_hash(metrics, {sft.fs_path: sft.hash_info}, gone)
         (folder / "metrics/train/sft.json").write_bytes(Path(sft.cache_path).read_bytes())
         (folder / "metrics/train/other.json").unlink()
         assert metrics.get_hash() == expected
@@ -188,7 +188,7 @@ def test_a_stage_that_is_held_is_refused_to_others(graph: Project, folder: Path)
     graph.set("sft.common.steps", 999)
     with dvc_api.locked_repo(folder) as repo:
         stage = repo.stage.load_one(name="sft@sft")
-        held = dvc_api.stage_lock(repo, stage)
+        held = dvc_record.stage_lock(repo, stage)
         held.__enter__()
     try:
         refused = graph.dvc("repro", "sft@sft")

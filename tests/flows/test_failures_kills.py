@@ -23,7 +23,7 @@ SUICIDE = """
 import os, signal
 from pathlib import Path
 import dvc.stage, dvc.stage.cache
-from flows.graph import dvc_api, plan
+from flows.graph import dvc_record, plan
 from flows.running import executor
 from flows.running.session import Session
 
@@ -41,11 +41,11 @@ MOMENTS = {
     "before the run cache": "dvc.stage.cache.StageCache.save = die",
     "before the cache": "dvc.stage.PipelineStage.commit = die",
     "before dvc.lock": """
-whole = dvc_api.dump
-dvc_api.dump = lambda repo, stage: die() if stage.name == "sft@sft" else whole(repo, stage)
+whole = dvc_record.dump
+dvc_record.dump = lambda repo, stage: die() if stage.name == "sft@sft" else whole(repo, stage)
 """,
     "while dvc.lock is written": """
-whole = dvc_api.dump
+whole = dvc_record.dump
 def dump(repo, stage):
     whole(repo, stage)
     if stage.name != "sft@sft":
@@ -53,7 +53,7 @@ def dump(repo, stage):
     text = Path("dvc.lock").read_text()
     Path("dvc.lock").write_text(text[: len(text) * 2 // 3])
     die()
-dvc_api.dump = dump
+dvc_record.dump = dump
 """,
     "while the work directory goes": "executor.shutil.rmtree = die",
 }

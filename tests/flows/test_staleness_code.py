@@ -25,7 +25,7 @@ def test_nothing_edited_nothing_runs(graph: Project):
         ("tasks/sft.py", "import os\n", "import os  # the environment\n"),
         ("pipelines/toy/unrelated.py", "1", "2"),
         ("pipelines/toy/hidden.py", "1", "2"),
-        ("flows/graph/plan.py", "UNKNOWN = _Unknown()", "UNKNOWN = _Unknown()\nEXTRA = 1"),
+        ("flows/graph/plan_rows.py", "UNKNOWN = _Unknown()", "UNKNOWN = _Unknown()\nEXTRA = 1"),
     ],
 )
 def test_a_comment_docstring_blank_line_or_unrelated_module_runs_nothing(

@@ -1,0 +1,90 @@
+"""Why a stage is stale, in words: what changed among its parameters, code and inputs since its recorded
+result.
+
+A reason is (order, text); the plan shows those of the lowest order first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.graph import codelock, dvc_api, dvc_content
+from flows.graph.stage_records import flatten
+
+Reason = tuple[int, str]
+
+
+def removed_inputs(stage: Any, lock: dict[str, Any] | None) -> tuple[str, ...]:
+    """Notes on recorded inputs and parameters that dvc.yaml no longer declares."""
+    if lock is None:
+        return ()
+    have = {dep.def_path for dep in stage.deps if not dvc_api.is_params(dep)}
+    gone = [dep["path"] for dep in lock.get("deps", []) if dep["path"] not in have]
+    named = {dep.def_path: set(dep.params) for dep in stage.params}
+    for path, values in lock.get("params", {}).items():
+        gone += [f"{path}:{key}" for key in values if key not in named.get(path, set())]
+    return tuple(
+        f"no longer depends on {name}, which made the recorded result; DVC does not notice, --force reruns"
+        for name in gone
+    )
+
+
+def param_reasons(dep: Any, lock: dict[str, Any] | None, files: dict[str, Any]) -> list[Reason]:
+    """What changed among a stage's parameters; takes their present values as its hash. `files`: parameter
+    files by absolute path, parsed.
+    """
+    try:
+        now = dvc_content.params_hash(dep, files)
+    except dvc_api.dvc_error() as error:
+        return [(1, f"parameter: {error}")]
+    old, new = flatten(dep.hash_info.value or {}), flatten(now.value)
+    dvc_content.set_hash(dep, now)
+    if lock is None:
+        return []
+    changed = [
+        key
+        for key in sorted(old.keys() | new.keys())
+        if key not in old or key not in new or old[key] != new[key]
+    ]
+    if not dep.def_path.endswith(codelock.CODE_LOCK):
+        return [
+            (1, f"param {key} {old.get(key, '(absent)')!r} -> {new.get(key, '(absent)')!r}")
+            for key in changed
+        ]
+    # An empty mapping that is filled, or emptied, is told by its keys.
+    told = [key for key in changed if not any(other.startswith(f"{key}.") for other in changed)]
+    # of a choice of another kind the kind is told, not the options that it has and the other has not
+    kinds = {key.removesuffix("kind") for key in told if key.endswith(".kind")}
+    told = [
+        key for key in told if key.endswith(".kind") or not any(key.startswith(choice) for choice in kinds)
+    ]
+    return [_code_reason(key, key in old, key in new, old.get(key), new.get(key)) for key in told]
+
+
+def data_reason(dep: Any, content: Any, predicted: bool) -> str:
+    """That an input changed, with the files of a folder that did, or both digests."""
+    old = dep.hash_info
+    files = dvc_content.tree_changes(dep, old) if content.isdir and old.isdir and not predicted else []
+    return f"{dep.def_path} changed" + (
+        f" ({', '.join(files)})" if files else f" ({old.value[:8]} -> {content.value[:8]})"
+    )
+
+
+def _code_reason(key: str, was: bool, stays: bool, old: Any, new: Any) -> Reason:
+    _, _, name = key.partition(f".{codelock.SETTINGS}.")
+    if name:
+        shown = [repr(value) if there else "'(absent)'" for value, there in ((old, was), (new, stays))]
+        return 1, f"param {name} {' -> '.join(shown)}"
+    _, _, name = key.partition(".modules.")
+    if name:
+        return 2, f"code {name} {'changed' if was and stays else 'is new' if stays else 'is gone'}"
+    _, _, name = key.partition(".environment.")
+    if name:
+        return 2, f"environment {name} {old or 'unused'} -> {new or 'unused'}"
+    _, _, name = key.partition(".sources.")
+    if name:
+        return (
+            2,
+            f"source {name} {'changed' if was and stays else 'is new' if stays else 'is no longer taken'}",
+        )
+    return 2, f"{key.rsplit('.', 1)[-1]} {old} -> {new}"
