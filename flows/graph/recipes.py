@@ -116,6 +116,10 @@ class Used:
     own: list[Change]
     aside: Path | None
 
+    def as_json(self) -> dict[str, Any]:
+        own = [change.as_json() for change in self.own]
+        return {"changed": self.changed, "supplied": self.supplied, "own": own}
+
 
 def use(root: Path, name: str, keep: bool = False, bring: Path | None = None) -> Used:
     """Make params.yaml the recipe as it is; with `keep` carry the own settings over, with `bring` lay those

@@ -1,0 +1,124 @@
+"""`whetstone plan`, `run`, `status`, `doctor`: the graph and this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from flows.command_line import (
+    edited,
+    err,
+    fail,
+    make_plan,
+    out,
+    own_settings,
+    project,
+    words_of,
+    write_edited,
+)
+from flows.commands.options import AsJson, Settings, Supposed, Targets
+
+
+def plan(
+    targets: Targets = None,
+    force: Annotated[bool, typer.Option("--force", help="Plan the targets as if stale.")] = False,
+    settings: Supposed = None,
+    as_json: AsJson = False,
+) -> None:
+    """What would run, and why; changes nothing.
+
+    Example: [bold]whetstone plan rl -S rl.common.optimiser.learning_rate=1e-4[/]
+    """
+    root = project(as_json)
+    text, added = edited(root, settings, targets, as_json) or (None, [])
+    own = own_settings(root, as_json, text)
+    made = make_plan(root, targets, force, as_json, text)
+    if added:
+        err.print(f"params.yaml: `whetstone run` would add {', '.join(added)}", style="yellow", markup=False)
+    if as_json:
+        print(
+            json.dumps(
+                {**own, "stale": len(made.todo), "stages": [row.as_json() for row in made.rows]}, indent=1
+            )
+        )
+        return
+    from flows.plan_table import print_plan
+
+    print_plan(out, made)
+
+
+def run(
+    targets: Targets = None,
+    settings: Settings = None,
+    force: Annotated[bool, typer.Option("--force", help="Run the targets even when they are fresh.")] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", help="Stages at once; default execution.jobs.", min=0)
+    ] = 0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the stages' own output.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring everything (or the targets and what they need) up to date, running only what is stale.
+
+    Example: [bold]whetstone run report -S sft.common.steps=500 --jobs 2[/]
+    """
+    root = project(as_json)
+    write_edited(root, settings, targets, as_json)
+    own = own_settings(root, as_json)
+    from flows.graph import dvc_api, plan
+    from flows.graph.params_file import ParamsError
+    from flows.plan_table import print_done
+    from flows.running.live import Silent, Terminal
+    from flows.running.prefect_server import ServerFailed
+    from flows.running.run import run as start
+    from flows.workspace import Busy
+
+    try:
+        if as_json:
+            ran = start(root, targets or [], force, jobs, Silent())
+        else:
+            with Terminal(out, verbose) as display:
+                ran = start(root, targets or [], force, jobs, display)
+    except (ParamsError, plan.UnknownStage) as error:
+        fail(str(error), 2, as_json)
+    except (Busy, ServerFailed, SyntaxError, OSError) as error:
+        fail(words_of(error), 1, as_json)
+    except dvc_api.dvc_error() as error:
+        fail(f"DVC: {error}", 1, as_json)
+    if as_json:
+        print(ran.as_json(own))
+    else:
+        print_done(out, root, ran)
+    raise typer.Exit(ran.code)
+
+
+def status(as_json: AsJson = False) -> None:
+    """How many stages are fresh, what runs at this moment, how the last run ended.
+
+    Example: [bold]whetstone status --json[/]
+    """
+    root = project(as_json)
+    from flows.plan_table import print_status, status_of
+
+    own = own_settings(root, as_json)
+    found = {**status_of(root, make_plan(root, None, False, as_json)), **own}
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        print_status(out, found)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Whether everything that Whetstone needs works here, and how to mend what does not.
+
+    Example: [bold]whetstone doctor[/]
+    """
+    from flows.doctor import examine, print_findings
+
+    findings = examine(project(as_json))
+    if as_json:
+        print(json.dumps([finding.as_json() for finding in findings], indent=1))
+    else:
+        print_findings(out, findings)
+    raise typer.Exit(0 if all(finding.ok or not finding.needed for finding in findings) else 1)
