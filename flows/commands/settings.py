@@ -107,7 +107,7 @@ def params(
     key: Annotated[
         str | None,
         typer.Argument(
-            help="As in params.yaml: `rl.methods.ppo.credit`; NAME or * for any name. All sections when left out."
+            help="As in params.yaml: `rl.methods.ppo.credit`; NAME or * for any name. Without: all sections."
         ),
     ] = None,
     find: Annotated[
