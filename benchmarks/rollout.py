@@ -46,7 +46,7 @@ from pipelines.rollouts.engines.local import LocalEngine  # noqa: E402
 from pipelines.rollouts.forest import Completion, Prompt  # noqa: E402
 from pipelines.rollouts.rollout_params import SamplingParams  # noqa: E402
 from pipelines.rollouts.samplers import tree  # noqa: E402
-from pipelines.rollouts.samplers.tree_params import TreeParams  # noqa: E402
+from pipelines.rollouts.samplers.options import TreeParams  # noqa: E402
 
 VOCABULARY, CONTEXT = 144, 2048
 SIZES = {  # hidden, intermediate, layers, heads, key-value heads; the first is the embedded default's

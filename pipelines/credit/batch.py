@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pipelines.credit.batch_params import BatchParams
 from pipelines.credit.experience import Experience
+from pipelines.credit.options import BatchParams
 
 FOREST = "flat"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipelines.credit.experience import Experience
-from pipelines.credit.gae_params import GaeParams
+from pipelines.credit.options import GaeParams
 
 FOREST = "flat"
 NEEDS = ("critic",)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipelines.credit.experience import Experience
-from pipelines.credit.group_params import GroupParams
+from pipelines.credit.options import GroupParams
 
 # of the sum of a group's rewards: the mean of equal floats may differ from them in the last bits
 ALIKE = 1e-12

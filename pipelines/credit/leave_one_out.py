@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipelines.credit.experience import Experience
-from pipelines.credit.leave_one_out_params import LeaveOneOutParams
+from pipelines.credit.options import LeaveOneOutParams
 
 FOREST = "flat"
 NEEDS = ("several_responses",)

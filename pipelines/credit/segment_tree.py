@@ -14,8 +14,8 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from pipelines.credit.experience import Experience
+from pipelines.credit.options import SegmentTreeParams
 from pipelines.credit.segment_chain import ZERO, mean_of_known
-from pipelines.credit.segment_tree_params import SegmentTreeParams
 
 SiblingSpread = Literal["none", "population"]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipelines.credit.shaping_params import ShapingParams
+from pipelines.credit.options import ShapingParams
 
 LEAST_STD = 1e-6  # below, a spread is rounding: the float64 deviation of [0.1] * 3 is 1.4e-17, not 0
 

@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.credit.shaping_params import ShapingParams
-from pipelines.credit.whitening_params import WhiteningParams
+from pipelines.credit.options import ShapingParams, WhiteningParams
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.objectives.aggregation import Aggregation
 from pipelines.objectives.masks.options import MaskParams

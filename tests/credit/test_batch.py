@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from pipelines.credit.batch import assign, returns_to_go
-from pipelines.credit.batch_params import BatchParams
 from pipelines.credit.experience import Experience
 from pipelines.credit.gae import token_rewards
+from pipelines.credit.options import BatchParams
 from pipelines.credit.whitening import whiten
 from pipelines.objectives.divergence import kl_estimate
 from tests.credit.made import flat

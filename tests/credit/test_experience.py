@@ -6,11 +6,8 @@ import pytest
 import torch
 
 from pipelines.credit import batch, gae, group, leave_one_out
-from pipelines.credit.batch_params import BatchParams
 from pipelines.credit.experience import Experience
-from pipelines.credit.gae_params import GaeParams
-from pipelines.credit.group_params import GroupParams
-from pipelines.credit.leave_one_out_params import LeaveOneOutParams
+from pipelines.credit.options import BatchParams, GaeParams, GroupParams, LeaveOneOutParams
 from pipelines.rollouts.forest import Forest
 from tests.credit.made import flat, response
 

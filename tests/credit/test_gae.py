@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipelines.credit.batch import returns_to_go
 from pipelines.credit.experience import Experience
 from pipelines.credit.gae import assign, gae, token_rewards
-from pipelines.credit.gae_params import GaeParams
+from pipelines.credit.options import GaeParams
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.rollouts.forest import Finish
 from tests.credit.made import flat

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.credit.experience import Experience
 from pipelines.credit.group import assign, group_advantage
-from pipelines.credit.group_params import GroupParams
+from pipelines.credit.options import GroupParams
 from tests.credit.made import flat
 
 ONE_OF_FOUR = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=torch.float64)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipelines.credit.experience import Experience
 from pipelines.credit.group import group_advantage
 from pipelines.credit.leave_one_out import assign, leave_one_out
-from pipelines.credit.leave_one_out_params import LeaveOneOutParams
+from pipelines.credit.options import LeaveOneOutParams
 from tests.credit.made import flat
 
 

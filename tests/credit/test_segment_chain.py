@@ -15,7 +15,7 @@ from pipelines.rollouts.counter import mix, root_key
 from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.samplers.chain import grow
-from pipelines.rollouts.samplers.chain_params import ChainParams
+from pipelines.rollouts.samplers.options import ChainParams
 from pipelines.rollouts.samplers.partition import partition_cutpoint
 from pipelines.settings import Choice
 from tests.rollouts.scripted import ScriptedEngine

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipelines.credit.experience import Experience
 from pipelines.credit.group import group_advantage
+from pipelines.credit.options import SegmentTreeParams
 from pipelines.credit.segment_tree import assign, tree_advantages, tree_values
-from pipelines.credit.segment_tree_params import SegmentTreeParams
 from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
 
 NAN = math.nan

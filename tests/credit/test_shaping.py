@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.credit.leave_one_out import leave_one_out
+from pipelines.credit.options import OverlongParams, ShapingParams
 from pipelines.credit.shaping import overlong_penalty, shape, z_score
-from pipelines.credit.shaping_params import OverlongParams, ShapingParams
 
 ONE = torch.zeros(4, dtype=torch.int64)
 TWO_PROMPTS = torch.tensor([1.0, 1, 1, 0, 0, 0, 0, 0])

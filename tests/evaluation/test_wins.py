@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from pipelines.evaluation.assessment_params import WinsParams
 from pipelines.evaluation.judges.checker import make as make_checker
 from pipelines.evaluation.judges.context import PairJudgeContext
+from pipelines.evaluation.judges.options import PromptedParams, RewardModelParams
 from pipelines.evaluation.judges.prompted import PromptedJudge, plain, question, read
 from pipelines.evaluation.judges.prompted import make as make_prompted
-from pipelines.evaluation.judges.prompted_params import PromptedParams
 from pipelines.evaluation.judges.reward_model import make as make_reward
-from pipelines.evaluation.judges.reward_model_params import RewardModelParams
 from pipelines.evaluation.wins import (
     Comparison,
     JudgeFailed,

@@ -16,8 +16,7 @@ from pipelines.rollouts.forest import Finish, Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.samplers import flat
 from pipelines.rollouts.samplers.chain import grow
-from pipelines.rollouts.samplers.chain_params import ChainParams
-from pipelines.rollouts.samplers.flat_params import FlatParams
+from pipelines.rollouts.samplers.options import ChainParams, FlatParams
 from pipelines.rollouts.samplers.partition import partition_cutpoint
 from tests.rollouts.scripted import ScriptedEngine
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens

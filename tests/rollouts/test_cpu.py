@@ -10,7 +10,7 @@ from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.samplers import tree
-from pipelines.rollouts.samplers.tree_params import TreeParams
+from pipelines.rollouts.samplers.options import TreeParams
 from tests.rollouts.test_fused import make
 from tests.tiny import CPU, make_tiny_tokens
 

@@ -11,7 +11,7 @@ from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Finish, Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.samplers.flat import grow
-from pipelines.rollouts.samplers.flat_params import FlatParams
+from pipelines.rollouts.samplers.options import FlatParams
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 
 

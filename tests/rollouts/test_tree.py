@@ -12,9 +12,8 @@ from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.forest import Finish, Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.rollouts.samplers import flat
-from pipelines.rollouts.samplers.flat_params import FlatParams
+from pipelines.rollouts.samplers.options import FlatParams, TreeParams, expected_nodes
 from pipelines.rollouts.samplers.tree import grow
-from pipelines.rollouts.samplers.tree_params import TreeParams, expected_nodes
 from tests.rollouts.scripted import EOS, ScriptedEngine
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 

@@ -7,7 +7,7 @@ import torch
 
 from pipelines.credit import gae
 from pipelines.credit.experience import Experience
-from pipelines.credit.gae_params import GaeParams
+from pipelines.credit.options import GaeParams
 from pipelines.models.critic import StateValues
 from pipelines.rollouts.forest import Completion, Finish, Forest, Prompt
 from pipelines.training.guard import NotFinite

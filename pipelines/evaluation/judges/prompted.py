@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from pipelines.evaluation.judges.context import PairJudgeContext
-from pipelines.evaluation.judges.prompted_params import PromptedParams
+from pipelines.evaluation.judges.options import PromptedParams
 from pipelines.evaluation.wins import Comparison, PairJudge, Vote
 from pipelines.models.loading import load_model, load_tokenizer
 from pipelines.models.policy import context_size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.evaluation.judges.context import PairJudgeContext
-from pipelines.evaluation.judges.reward_model_params import RewardModelParams
+from pipelines.evaluation.judges.options import RewardModelParams
 from pipelines.evaluation.judges.scored import ScoredJudge
 from pipelines.evaluation.wins import PairJudge
 

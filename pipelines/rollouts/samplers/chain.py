@@ -20,7 +20,7 @@ from pipelines.rollouts.counter import child_key, state_key
 from pipelines.rollouts.engine import RolloutEngine
 from pipelines.rollouts.forest import Completion, Forest, Prompt, State
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.samplers.chain_params import ChainParams
+from pipelines.rollouts.samplers.options import ChainParams
 from pipelines.rollouts.samplers.partition import (
     Segments,
     partition_cutpoint,

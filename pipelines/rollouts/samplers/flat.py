@@ -8,7 +8,7 @@ from pipelines.rollouts.counter import child_key
 from pipelines.rollouts.engine import RolloutEngine
 from pipelines.rollouts.forest import Forest, Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.samplers.flat_params import FlatParams
+from pipelines.rollouts.samplers.options import FlatParams
 
 FOREST = "flat"  # what it grows: whole, independent responses
 

@@ -15,7 +15,7 @@ from pipelines.rollouts.counter import child_key
 from pipelines.rollouts.engine import RolloutEngine
 from pipelines.rollouts.forest import Forest, Prompt
 from pipelines.rollouts.rollout_params import SamplingParams
-from pipelines.rollouts.samplers.tree_params import TreeParams
+from pipelines.rollouts.samplers.options import TreeParams
 
 FOREST = "tree"  # what it grows: segments that several others continue
 

@@ -1,4 +1,4 @@
-"""Options of a prompted judge: any causal language model of Hugging Face."""
+"""Options of the judges of pairs of answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from pydantic import Field, model_validator
 
 from pipelines.settings import Choice
 from pipelines.sources.source_params import Named, Outside, check_revision
+
+
+class RewardModelParams(Choice):
+    """It is the model that the policies were trained against, where they were: such a comparison flatters
+    them.
+    """
+
+    kind: Literal["reward_model"] = "reward_model"
+    gap: float = Field(0.0, ge=0, description="rewards that differ by no more tie")
 
 
 class PromptedParams(Choice):
