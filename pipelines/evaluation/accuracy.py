@@ -12,9 +12,7 @@ Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 
 
 def wilson(right: float, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a share of `right` in `n` (Wilson 1927); (0, 1) for n = 0. Unlike the normal
-    one it stays in [0, 1].
-    """
+    """Returns Wilson's 95 % score interval (1927) of `right` in `n`, within [0, 1]; (0, 1) for n = 0."""
     if n == 0:
         return 0.0, 1.0
     share, square = right / n, Z * Z
@@ -24,10 +22,10 @@ def wilson(right: float, n: int) -> tuple[float, float]:
 
 
 def accuracy(answers: Sequence[Answer], count_errors: bool) -> dict[str, float]:
-    """n answers judged, how many right, how many errors, the accuracy and its interval.
+    """Returns {n, right, errors, accuracy, low, high} of judged answers.
 
     Errors count as wrong answers if `count_errors`, else they are left out of n. Several answers to one
-    problem are no independent draws: the interval is that of as many answers as there are problems.
+    problem are not independent: the interval is that of as many answers as there are problems.
     """
     errors = sum(answer.verdict.outcome == "error" for answer in answers)
     judged = [answer for answer in answers if count_errors or answer.verdict.outcome != "error"]
@@ -41,8 +39,8 @@ def accuracy(answers: Sequence[Answer], count_errors: bool) -> dict[str, float]:
 def by_key(
     greedy: Sequence[Answer], sampled: Sequence[Answer], key: Callable[[Answer], Any], count_errors: bool
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """{value of `key`: {"greedy": ..., "sampled": ...}} in sorted order; problems whose key is None are left
-    out.
+    """Returns {value of `key`: {"greedy": …, "sampled": …}} (`accuracy`), sorted; without problems whose key
+    is None.
     """
     values = sorted({key(answer) for answer in [*greedy, *sampled]} - {None})
     return {

@@ -1,8 +1,7 @@
-"""How far a verifier agrees with labels that it did not make (reward_bridge.md 7.5), with intervals over
+"""Agreement of a verifier with labels that it did not make (reward_bridge.md 7.5), with intervals over
 questions.
 
-Several responses answer one question and fail together, so that a question, not a response, is what is drawn
-again.
+Responses to one question are not independent, so the bootstrap draws questions, not responses.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ EQUAL_MASS_BINS = 15
 
 @dataclass(frozen=True)
 class JudgedAnswer:
-    """What a verifier said of one response. `label` 1 or 0 is the truth; `verdict` 1, 0 or None (no verdict,
-    which counts as 0 wherever a yes or no is needed); `probability` of 1, in 0..1, None for a verifier that
-    has none; `question` groups responses.
+    """A verifier's judgement of one response. `label`: the truth, 1 or 0; `verdict`: 1, 0, or None for no
+    verdict, which counts as 0; `probability` of 1, in 0..1, None for a verifier without; `question` groups
+    responses.
     """
 
     question: Hashable
@@ -91,7 +90,7 @@ def agreement(judged: Sequence[JudgedAnswer], seed: int = 0) -> dict[str, Any]:
 
 
 def by_subject(judged: Sequence[JudgedAnswer], seed: int = 0) -> dict[str, dict[str, Any]]:
-    """`agreement` of each subject, in the order of their names."""
+    """Returns `agreement` by subject, sorted by name."""
     return {
         name: agreement([row for row in judged if row.subject == name], seed)
         for name in sorted({row.subject for row in judged})
@@ -99,8 +98,8 @@ def by_subject(judged: Sequence[JudgedAnswer], seed: int = 0) -> dict[str, dict[
 
 
 def kappa(hit: float, false_accept: float, false_reject: float, reject: float) -> tuple[float, bool]:
-    """Cohen's kappa of a 2 x 2 table, and whether it is undefined (chance agreement 1: then 0;
-    reward_bridge.md 9.15).
+    """Returns Cohen's kappa of a 2 x 2 table, and whether it is undefined (chance agreement 1), where kappa
+    is given as 0 (reward_bridge.md 9.15).
     """
     value, degenerate = _kappas(
         *(np.array([count], np.float64) for count in (hit, false_accept, false_reject, reject))
@@ -109,8 +108,8 @@ def kappa(hit: float, false_accept: float, false_reject: float, reject: float) -
 
 
 def ac1(hit: float, false_accept: float, false_reject: float, reject: float) -> float:
-    """Gwet's AC1, which a high prevalence does not drag down: (p_o - p_e) / (1 - p_e), p_e = 2 q (1 - q), q
-    the mean share of 1.
+    """Returns Gwet's AC1, which is robust against a high prevalence: (p_o - p_e) / (1 - p_e), p_e = 2 q (1 -
+    q), q the mean share of 1.
     """
     total = hit + false_accept + false_reject + reject
     observed, share = (hit + reject) / total, (2 * hit + false_accept + false_reject) / (2 * total)
@@ -119,8 +118,8 @@ def ac1(hit: float, false_accept: float, false_reject: float, reject: float) -> 
 
 
 def fleiss(positives: Sequence[int], raters: int) -> float:
-    """Fleiss' kappa of two categories: `positives[i]` of `raters` (2 or more) said 1 of item i. 1 where all
-    raters say one thing.
+    """Returns Fleiss' kappa of two categories: `positives[i]` of `raters` (2 or more) gave item i a 1. 1
+    where all ratings are equal. Raises ValueError for other counts.
     """
     if raters < 2 or not positives or not all(0 <= count <= raters for count in positives):
         raise ValueError(
@@ -134,10 +133,8 @@ def fleiss(positives: Sequence[int], raters: int) -> float:
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
-    """Whether two verifiers err equally often on the same items: `first[i]`, `second[i]`: right on item i.
-    Exact, two-sided.
-
-    -> {only_first, only_second, p}. Items that both get right or both wrong say nothing.
+    """McNemar's exact two-sided test whether two verifiers err equally often; `first[i]`, `second[i]`: right
+    on item i. Returns {only_first, only_second, p}.
     """
     pairs = list(zip(first, second, strict=True))
     only_first, only_second = (
@@ -153,8 +150,8 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> dict[str, float]:
 
 
 def ece_equal_mass(label: Array, probability: Array, bins: int = EQUAL_MASS_BINS) -> float:
-    """Expected calibration error over `bins` bins of equally many rows, by probability: sum of n_b / n |mean
-    label - mean probability|.
+    """Returns the expected calibration error over `bins` bins of equal count, ordered by probability: the sum
+    of n_b / n |mean label - mean probability|.
     """
     order = np.argsort(probability, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order))) if len(part)]
@@ -178,7 +175,7 @@ def _of_probabilities(label: Array, probability: Array) -> dict[str, float | Non
 def _kappas(
     hit: Array, false_accept: Array, false_reject: Array, reject: Array
 ) -> tuple[Array, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """(tables,) counts -> (tables,) kappa, 0 where it is undefined, and where that is."""
+    """(tables,) counts -> (tables,) kappa, 0 where it is undefined, and (tables,) bool: undefined."""
     total = hit + false_accept + false_reject + reject
     label, said = (hit + false_reject) / total, (hit + false_accept) / total
     chance = label * said + (1 - label) * (1 - said)

@@ -1,6 +1,4 @@
-"""Let a model answer problems and judge the answers; the random numbers depend on seed, problem and sample
-only.
-"""
+"""Samples and judges answers to problems; random numbers depend on seed, problem and sample only."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ EVALUATION = -1  # the iteration in the counter keys: no training iteration has 
 
 
 class Answer(NamedTuple):
-    """One response to one problem."""
+    """A judged response to a problem."""
 
     record: Record
     completion: Completion
@@ -34,7 +32,7 @@ class Answer(NamedTuple):
 
     @property
     def response(self) -> Response:
-        """As another judge takes it."""
+        """The response for another judge."""
         return response_of(self.record, self.completion, self.text)
 
 
@@ -49,8 +47,8 @@ def answer_problems(
     max_error_share: float,
     iteration: int = EVALUATION,
 ) -> list[Answer]:
-    """`samples` answers to each problem, problem by problem. Raises CheckerFailed above `max_error_share` of
-    errors.
+    """Returns `samples` judged answers per problem, in the order of the problems. Raises CheckerFailed where
+    more than `max_error_share` of the verdicts are errors.
     """
     roots = [root_key(seed, iteration, record.id) for record in problems]
     keys = [[child_key(root, index) for index in range(samples)] for root in roots]
@@ -72,12 +70,12 @@ def answer_problems(
 
 
 def response_of(record: Record, completion: Completion, text: str) -> Response:
-    """A completion with its text, as judges take it."""
+    """Returns a completion with its text as a Response, for judges."""
     return Response(record, tuple(completion.ids), text, completion.finish.complete)
 
 
 def evenly_spaced(records: Sequence[Record], limit: int) -> list[Record]:
-    """At most `limit` records, evenly spread over the file; 0 takes all."""
+    """Returns at most `limit` records, evenly spaced; all for 0."""
     if not limit or limit >= len(records):
         return list(records)
     return [records[index * len(records) // limit] for index in range(limit)]

@@ -1,9 +1,8 @@
-"""Assess a policy on held-out prompts from its own samples: rewards, costs, safety, degenerate answers,
+"""Assesses a policy on its own samples for held-out prompts: rewards, costs, safety, degenerate answers,
 distance from its reference.
 
-Everything is read from one set of sampled answers, so that the figures of a model speak of the same answers,
-and a comparison of two models can read the rows again. What cannot be judged (no checker, no cost model, no
-pairs) is None, not 0.
+All figures are of one set of sampled answers, whose rows are kept for comparisons of two models. A figure
+that cannot be computed (no checker, no cost model, no pairs) is None, not 0.
 """
 
 from __future__ import annotations
@@ -44,11 +43,10 @@ class Policy(NamedTuple):
 
 @dataclass(frozen=True)
 class Graders:
-    """What grades an answer; None leaves its figures out. `judge` is the exact checker, `is_safe` reads the
-    text, a `cost` below 0 is safe.
+    """The graders of answers; None leaves their figures out. `judge`: the exact checker; `is_safe`: a rule on
+    the text; `cost`: below 0 is safe.
 
-    Rewards and costs are the model's own numbers, also for an answer that was cut: it is read at its last
-    token.
+    Rewards and costs are raw model outputs at the last token, also of truncated answers.
     """
 
     judge: Judge | None = None
@@ -58,7 +56,7 @@ class Graders:
 
 
 class Assessment(NamedTuple):
-    """The figures, and a row for every sampled answer, prompt by prompt."""
+    """The figures, and one row per sampled answer in the order of the prompts."""
 
     figures: JsonRow
     rows: list[JsonRow]
@@ -140,7 +138,7 @@ def _grade(
     settings: AssessParams,
     budget: int,
 ) -> JsonRow:
-    """What the graders say of the answers; it is also written into `rows`."""
+    """Returns the graders' figures, and writes their grades into `rows`."""
     prompts = _prompts(rows)
     figures: JsonRow = {
         "accuracy": None,

@@ -1,9 +1,7 @@
-"""Texts that must not be accepted as an answer, whatever the key is, and texts that must (reward_bridge.md
-10.2).
+"""Texts that no verifier may accept, whatever the key, and texts that it must accept (reward_bridge.md 10.2).
 
-None of the fixed texts may be used to train a verifier: what it has seen proves nothing about what it has
-not. Near misses are made anew from each held-out key; their kinds may be taught on other questions
-(`verifier.negatives`).
+No verifier may be trained on the fixed texts, which would prove nothing about others. Near misses are
+generated from each held-out key; their kinds may be trained on other questions (`verifier.negatives`).
 """
 
 from __future__ import annotations
@@ -69,15 +67,15 @@ _UNITS = {
 
 
 def fixed(question: str) -> Iterator[tuple[str, str, str]]:
-    """(group, name, text) of the attacks that need no key."""
+    """Yields (group, name, text) of the attacks that need no key."""
     for group, texts in (("blank", BLANK), ("opener", OPENERS), ("injection", INJECTIONS), ("hedge", HEDGES)):
         yield from ((group, repr(text[:60]), text) for text in texts)
     yield "echo", "the question", question
 
 
 def near_misses(key: str, others: list[str], generator: random.Random) -> Iterator[tuple[str, str, str]]:
-    """(group, name, text) of answers that are close to `key` and wrong; `others` are keys of other questions
-    of its subject.
+    """Yields (group, name, text) of wrong answers close to `key`; `others`: keys of other questions of the
+    same subject.
     """
     number = _NUMBER.search(key)
     if number:
@@ -120,14 +118,14 @@ def near_misses(key: str, others: list[str], generator: random.Random) -> Iterat
 
 
 def protected(key: str) -> Iterator[tuple[str, str, str]]:
-    """(group, name, text) of answers that say what `key` says."""
+    """Yields (group, name, text) of answers that state `key`."""
     yield "same", "the key", key
     yield "same", "with a lead-in", f"Therefore, the answer is {key}."
     yield "same", "in upper case", key.upper()
 
 
 def same_text(text: str, key: str) -> bool:
-    """Whether an attack happens to be the key itself: then it is no attack."""
+    """Whether a text equals the key, and is no attack."""
     return _bare(text) == _bare(key)
 
 

@@ -1,9 +1,9 @@
-"""Whether a preference probability means what it says: reliability bins, expected calibration error, Brier
-score, temperature.
+"""Calibration of preference probabilities: reliability bins, expected calibration error, Brier score,
+temperature.
 
-The probability is Bradley-Terry's, sigma(margin) (dpo_vs_ppo.md 3.1). Which answer stands first in a pair is
-a convention, so a pair counts by the answer that the model prefers: its confidence max(p, 1 - p) lies in
-0.5..1, and it is right or not.
+The probability is Bradley-Terry's, sigma(margin) (dpo_vs_ppo.md 3.1). The order of a pair is a convention, so
+a pair counts by the answer that the model prefers: its confidence max(p, 1 - p) lies in 0.5..1, and it is
+right or wrong.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def calibration(margins: Array, bins: int) -> dict[str, Any]:
 
 
 def temperature(margins: Array) -> float | None:
-    """The T that minimises the mean of -log sigma(margin / T): above 1 the model is too sure, below 1 not
-    sure enough.
+    """Returns the T that minimises the mean of -log sigma(margin / T): above 1 the model is overconfident,
+    below 1 underconfident.
 
-    None where no finite one does: every margin is at least 0 (0 would be best) or their mean is not positive
+    None where no finite positive T does: all margins are at least 0 (T = 0), or their mean is not positive
     (infinity).
     """
     if margins.min() >= 0 or margins.mean() <= 0:

@@ -1,7 +1,7 @@
-"""Figures of programs: pass@k, k@n where public tests choose what is submitted, why programs fail, and the
-share of degenerate ones.
+"""Figures of programs: pass@k, k@n with submissions selected by public tests, reasons of failures, degenerate
+share.
 
-dpo_vs_ppo.md 7, 9.2.23 and 9.2.24; dpo_vs_ppo.md 4.3 asks for the degenerate rate beside the pass rate.
+dpo_vs_ppo.md 7, 9.2.23 and 9.2.24; dpo_vs_ppo.md 4.3 asks for the degenerate rate with the pass rate.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ KINDS = ("empty", "unfinished", "repeated", "unparsable")
 
 
 class JudgedProgram(Protocol):
-    """What became of an answer's program: how its hidden tests ended, whether it is Python, whether it passes
-    the public tests (or there are none), and the hidden ones; None: not judged.
+    """What is read of a judged program (`rewards.code.code_judge.ProgramReport`): status of its hidden tests,
+    whether it parses, whether it passes the public tests (or there are none) and the hidden ones (None: not
+    judged).
     """
 
     @property
@@ -44,11 +45,11 @@ def code_figures(
     seed: int,
     count_errors: bool,
 ) -> dict[str, Any]:
-    """`answers` are samples of several problems with the `programs` in them; `submissions` are the k of
-    pass@k and k@n, each used where a problem has as many samples.
+    """Returns {pass_at_k, k_at_n, samples, statuses, errors, degenerate} of sampled answers and their
+    programs. `submissions`: the k of pass@k and k@n; those above the smallest number of samples are left out.
 
     Errors count as failures if `count_errors`, else these samples are left out. A degenerate answer is empty,
-    unfinished, caught in a loop or no Python.
+    unfinished, repetitive or does not parse.
     """
     kinds = [_faults(answer, program) for answer, program in zip(answers, programs, strict=True)]
     judged: dict[str, list[JudgedProgram]] = {}

@@ -1,6 +1,4 @@
-"""Responses that are no answers: empty, unfinished, or caught in a loop (dpo_vs_ppo.md 4.3 asks for their
-share).
-"""
+"""Degenerate responses: empty, unfinished, or repetitive (dpo_vs_ppo.md 4.3 asks for their share)."""
 
 from __future__ import annotations
 
@@ -14,8 +12,8 @@ KINDS = ("empty", "unfinished", "repeated")
 
 
 def faults(ids: Sequence[int], text: str, finished: bool, settings: DegenerateParams) -> list[str]:
-    """Which of KINDS a response is. `ids` may end with the end token; `finished` says whether the model ended
-    by itself.
+    """Returns which of KINDS a response is. `ids` may end with the end token; `finished`: the
+    model ended it.
     """
     kinds = [] if text.strip() else ["empty"]
     if not finished:
@@ -26,8 +24,8 @@ def faults(ids: Sequence[int], text: str, finished: bool, settings: DegeneratePa
 
 
 def loops(ids: Sequence[int], period: int, repeats: int, tokens: int) -> bool:
-    """Whether some run of tokens of at most `period` stands at least `repeats` times in a row and covers at
-    least `tokens`.
+    """Whether some sequence of at most `period` tokens occurs at least `repeats` times in a row, over at
+    least `tokens` tokens.
     """
     for step in range(1, min(period, len(ids) // repeats) + 1):
         needed = max((repeats - 1) * step, tokens - step)
@@ -40,8 +38,8 @@ def loops(ids: Sequence[int], period: int, repeats: int, tokens: int) -> bool:
 
 
 def degenerate_rate(kinds_by_answer: Sequence[Sequence[str]], prompts: Sequence[str]) -> dict[str, object]:
-    """`faults` of every response -> the share with any, with Wilson's interval over prompts, and the count of
-    each kind.
+    """`faults` of every response -> the share with any, its Wilson interval over prompts, and
+    counts by kind.
     """
     counts = Counter(kind for kinds in kinds_by_answer for kind in kinds)
     return {

@@ -1,6 +1,4 @@
-"""A share or a mean with its 95 % interval, where several values may belong to one prompt: those are no
-independent draws.
-"""
+"""Shares and means with 95 % intervals, where several values of one prompt are not independent."""
 
 from __future__ import annotations
 

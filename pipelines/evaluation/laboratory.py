@@ -1,8 +1,8 @@
-"""The verifier's laboratory: every attack on many questions, false accepts and false rejects by string and
-subject, and the gate.
+"""Adversarial tests of a verifier: all attacks on many questions, false accepts and false rejects by attack
+and subject, and the gate.
 
-Works on any judge, rule or model, through the door that the policy loop uses: what is measured is what would
-pay the policy.
+Any judge can be tested, through the interface that the policy loop uses, so that the rates are those of the
+reward.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from pipelines.rewards.judge import Judge, Response
 
 @dataclass(frozen=True)
 class Case:
-    """A question with its reference answer; `right` and `wrong` are further answers with exact labels, where
-    the set has them.
-    """
+    """A question with its reference answer; `right` and `wrong`: further answers with exact labels."""
 
     id: str
     prompt: str
@@ -37,7 +35,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Trial:
-    """One text that was judged on one case."""
+    """One text to judge on one case."""
 
     case: Case
     group: str
@@ -47,9 +45,7 @@ class Trial:
 
 
 def trials(cases: Sequence[Case], seed: int) -> list[Trial]:
-    """All attacks and protected answers of all cases, less attacks that happen to be the key or one of the
-    right answers.
-    """
+    """Returns all attacks and right answers of all cases, without attacks that equal a right answer."""
     keys: dict[str, list[str]] = {}
     for case in cases:
         keys.setdefault(case.subject, []).append(case.answer)
@@ -70,7 +66,7 @@ def trials(cases: Sequence[Case], seed: int) -> list[Trial]:
 
 
 def spread_over_subjects(cases: Sequence[Case], count: int) -> list[Case]:
-    """`count` cases, as many of each subject as there are, in turn; the same ones each time."""
+    """Returns `count` cases, taken from the subjects in turn; deterministic."""
     queues: dict[str, list[Case]] = {}
     for case in cases:
         queues.setdefault(case.subject, []).append(case)
@@ -81,11 +77,11 @@ def spread_over_subjects(cases: Sequence[Case], count: int) -> list[Case]:
 
 
 def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | None = None) -> dict[str, Any]:
-    """{attacks: {group: {name: rate}}, false_accept, worst, false_reject, by_subject, protected, errors}; a
-    rate is {n, share, low, high}.
+    """Returns {cases, attacks: {group: {name: rate}}, false_accept, worst, false_reject, by_subject,
+    protected, errors}; a rate is {n, right, share, low, high}.
 
-    An answer with an error verdict was not accepted; errors are counted apart. Where there is an exact
-    checker, it decides what is right: `YES` is no attack where the key is `yes, they may`.
+    An error verdict does not accept; errors are also counted apart. An `exact` checker decides what is right:
+    `YES` is no attack where the key is `yes, they may`.
     """
     tried = trials(cases, seed)
     if exact is not None:
@@ -132,7 +128,7 @@ def laboratory(judge: Judge, cases: Sequence[Case], seed: int, exact: Judge | No
 
 
 def gate(agreement: Mapping[str, Any], attacked: Mapping[str, Any], limits: GateParams) -> list[str]:
-    """Why the verifier may not reward a policy, one line each; empty when it may."""
+    """Returns the reasons why the verifier may not reward a policy, one line each."""
     checks = [
         (
             agreement["kappa"] >= limits.min_kappa,

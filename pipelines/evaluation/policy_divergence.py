@@ -1,5 +1,5 @@
-"""How far a policy went from its reference, from its own samples: KL, and mass on answers that the reference
-would not give.
+"""Distance of a policy from its reference, estimated on its own samples: KL, and mass on answers that the
+reference would not give.
 
 KL(policy || reference) = E[sum over the answer's tokens of log pi - log pi_ref]; single terms may be negative
 and are not clamped (dpo_vs_ppo.md 9.2.29).

@@ -1,5 +1,5 @@
-"""How well scores order held-out pairs: accuracy, margin and calibration, in all and by source (dpo_vs_ppo.md
-3.1).
+"""Accuracy, margin and calibration of scores on held-out pairs, in total and by source
+(dpo_vs_ppo.md 3.1).
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from pipelines.evaluation.scores import Preferred, Scorer, pair_rows, scores_of
 def reward_report(
     score: Scorer, pairs: Sequence[Preferred], settings: RewardReportParams, budget: int
 ) -> dict[str, Any]:
-    """Score both answers of every held-out pair, about `budget` tokens in a forward -> the figures of
-    `preference_accuracy`.
+    """Returns `preference_accuracy` of a model's scores of held-out pairs; `budget`: tokens per forward pass.
 
-    ValueError for no pairs, and for a score that is not finite, naming the pair.
+    Raises ValueError without pairs, and for a score that is not finite, naming the pair.
     """
     if not pairs:
         raise ValueError("no held-out pair to report on; raise heldout_share of the preference set")

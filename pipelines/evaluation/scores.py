@@ -1,4 +1,4 @@
-"""Scores and log-probs of whole answers, as many to a forward as a token budget allows."""
+"""Scores and log-probs of answers, packed into forward passes of a token budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Scorer = Callable[[Sequence[Segment]], Tensor]
 
 
 class Preferred(Protocol):
-    """What is read of a preference: token ids, and which pairs share a prompt or a source."""
+    """What is read of a preference pair: token ids, source, and `group`, which pairs of one prompt share."""
 
     @property
     def id(self) -> str: ...
@@ -33,12 +33,12 @@ class Preferred(Protocol):
 
 
 def answer_row(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> Segment:
-    """An answer after its prompt, for packing."""
+    """Returns an answer after its prompt as a row for packing."""
     return Segment((tuple(prompt_ids),), tuple(answer_ids))
 
 
 def pair_rows(pairs: Sequence[Preferred]) -> list[Segment]:
-    """Chosen, rejected, chosen, rejected, ...: twice as many rows as pairs."""
+    """Returns rows chosen, rejected, chosen, rejected, …: (2 pairs,)."""
     return [
         answer_row(pair.prompt_ids, ids) for pair in pairs for ids in (pair.chosen_ids, pair.rejected_ids)
     ]
@@ -46,9 +46,7 @@ def pair_rows(pairs: Sequence[Preferred]) -> list[Segment]:
 
 @torch.no_grad()
 def scores_of(score: Scorer, rows: Sequence[Segment], budget: int) -> np.ndarray:
-    """(R,) float64 scores in the order of the rows; rows of one prompt go into one forward where `budget`
-    tokens hold them.
-    """
+    """Returns (R,) float64 scores in the order of the rows; `budget`: tokens per forward pass."""
     scores = np.zeros(len(rows))
     for group in cut(rows, budget) if rows else []:
         scores[group] = score([rows[place] for place in group]).double().cpu().numpy()
@@ -57,8 +55,8 @@ def scores_of(score: Scorer, rows: Sequence[Segment], budget: int) -> np.ndarray
 
 @torch.no_grad()
 def summed_logprobs(model: Any, rows: Sequence[Segment], budget: int) -> np.ndarray:
-    """(R,) float64: the log-probability of each row's own tokens after its context, summed (temperature 1,
-    the whole vocabulary).
+    """Returns (R,) float64: the summed log-probability of each row's tokens after its context, in nats, at
+    temperature 1 over the whole vocabulary.
     """
     sums = np.zeros(len(rows))
     for group in cut(rows, budget, can_share(model)) if rows else []:

@@ -1,9 +1,8 @@
-"""Win, tie, lose of two policies under a judge that sees every pair of answers in both orders (dpo_vs_ppo.md
-7).
+"""Win, tie and lose rates of two policies under a judge that sees every pair of answers in both orders
+(dpo_vs_ppo.md 7).
 
-The same model named in both orders is a win, different ones are a tie (dpo_vs_ppo.md 9.2.28). A judge that
-fails on either order is an
-error: counted, left out, and above a share the comparison stops.
+A model that is better in both orders wins; otherwise it is a tie (dpo_vs_ppo.md 9.2.28). A failure of the
+judge in either order is an error: counted and left out; too many stop the comparison.
 """
 
 from __future__ import annotations
@@ -21,25 +20,27 @@ RESULTS: tuple[MatchResult, ...] = ("win", "tie", "lose")
 
 
 class JudgeFailed(RuntimeError):
-    """The judge could not compare more answers than allowed."""
+    """The judge failed on more comparisons than allowed."""
 
 
 class Comparison(NamedTuple):
-    """Two answers to one prompt, in the order that the judge sees them."""
+    """Two answers to one prompt, in the order shown to the judge."""
 
     first: AnswerRow
     second: AnswerRow
 
 
 class Vote(NamedTuple):
-    """Which answer is better; `reason` is one line for people."""
+    """Which answer is better; `reason`: one line of text."""
 
     better: Literal["first", "second", "tie", "error"]
     reason: str = ""
 
 
 class PairJudge(Protocol):
-    """Compares answers; a vote each. What it cannot read is a vote `error`, never an exception."""
+    """Compares answers: one vote per comparison, in order. A failure is a vote `error`, never an
+    exception.
+    """
 
     @property
     def name(self) -> str: ...
@@ -48,7 +49,7 @@ class PairJudge(Protocol):
 
 
 def result(vote: Vote, swapped: Vote) -> MatchResult:
-    """The first model's result from the votes on (first, second) and on (second, first)."""
+    """Returns the first model's result from the votes on (first, second) and on (second, first)."""
     if "error" in (vote.better, swapped.better):
         return "error"
     if (vote.better, swapped.better) == ("first", "second"):
@@ -153,9 +154,7 @@ def _spread(pairs: list[Comparison], limit: int) -> list[Comparison]:
 
 
 def percentages(counts: Sequence[int]) -> list[float]:
-    """Counts -> percentages with one decimal whose sum is exactly 100: what rounding down left goes to the
-    largest remainders.
-    """
+    """Returns percentages with one decimal that sum to exactly 100 (largest remainder method)."""
     total = sum(counts)
     tenths = [1000 * count // total for count in counts]
     order = sorted(range(len(counts)), key=lambda place: (-(1000 * counts[place] % total), place))

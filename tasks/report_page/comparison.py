@@ -1,10 +1,9 @@
 """Accuracies with their intervals, and the difference of two of them: Newcombe's hybrid score interval (1998,
 method 10).
 
-It combines the two Wilson intervals, holds its coverage for small counts and rates near 0 or 1, and treats
-the two samples as
-independent: both models answer the same problems, so it is wider than a paired interval would be, on the safe
-    side.
+It combines the two Wilson intervals, and keeps its coverage for small counts and rates near 0 or 1. It treats
+the samples as independent although both models answer the same problems, so it is wider than a paired
+interval.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Accuracy:
 
     @classmethod
     def of(cls, value: Mapping[str, Any] | None) -> Accuracy | None:
-        """From an evaluation's metrics; None where the model has no such row."""
+        """Returns the accuracy of an evaluation's metrics; None for None."""
         if value is None:
             return None
         share = value["accuracy"] if value["n"] else None
@@ -54,7 +53,7 @@ class AccuracyDifference:
 
     @property
     def reading(self) -> str:
-        """What the interval lets one say."""
+        """The conclusion from the interval: better, worse, or not told apart."""
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "not told apart"

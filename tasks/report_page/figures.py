@@ -1,4 +1,4 @@
-"""The curves as SVG files: which figures there are, of whose curves, and how a line is drawn."""
+"""Draws the training curves as SVG files."""
 
 from __future__ import annotations
 
@@ -198,9 +198,7 @@ class Series:
 
 @dataclass(frozen=True)
 class DrawnPlot:
-    """A figure that was written: its file for each axis, the one to show first, and the sentence that stands
-    for it where none is seen.
-    """
+    """A figure that was written: its file by axis, the first to show first, and its alternative text."""
 
     plot: Plot
     files: dict[str, str]
@@ -208,8 +206,8 @@ class DrawnPlot:
 
 
 def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[DrawnPlot], list[Plot]]:
-    """Write every plot whose keys some curve has, over each axis; also return the plots that no curve has
-    figures for.
+    """Writes every plot whose keys some curve has, over each axis. Returns them, and the plots
+    without data.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn, absent = [], []
@@ -232,9 +230,9 @@ def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[DrawnPlot
 
 
 def axes_of(results: Results) -> tuple[str, ...]:
-    """What the methods' curves can be drawn over, the better first. One method's iteration may sample many
-    times what another's does, so several are compared over the tokens that they sampled; that needs every
-    curve to count them.
+    """Returns the axes that the methods' curves can be drawn over, the preferred first. Iterations of
+    different methods sample different numbers of tokens, so several methods are compared over sampled tokens,
+    where every curve counts them.
     """
     counted = results.methods and all(
         any("sampled_tokens" in row for row in results.curves[name]) for name in results.methods

@@ -58,7 +58,7 @@ def page(
     settings: ReportParams,
     more: Sequence[Section] = (),
 ) -> str:
-    """The whole page; the sections `more` stand after the curves."""
+    """Returns the page; the sections `more` follow the curves."""
     titles = dict(SECTIONS)
     if more:
         before = list(SECTIONS).index("curves") + 1
@@ -86,8 +86,8 @@ def page(
 
 
 def summary(results: Results) -> list[str]:
-    """What changed greedily, and whether it survives the control: a sentence for each method, or three for
-    many of them.
+    """Returns the lead: one sentence per method (the greedy change, and whether it holds against the
+    control), or three sentences for many methods.
     """
     if not results.compared:
         return [
@@ -117,7 +117,7 @@ def summary(results: Results) -> list[str]:
 
 
 def _many(results: Results) -> list[str]:
-    """Methods by what their intervals let one say."""
+    """Groups methods by the conclusions from their intervals."""
     start = _heldout(results, results.baseline, "greedy")
     share = wording.percent(start.share if start else None)
     greedy = {name: difference(_heldout(results, name, "greedy"), start) for name in results.compared}
@@ -190,7 +190,7 @@ def _figures(drawn: Sequence[DrawnPlot], absent: Sequence[Plot]) -> dict[str, An
 
 
 def _answers(results: Results, settings: ReportParams) -> dict[str, Any] | None:
-    """Of each method some answers of each kind, and of how many; None where there is nothing to compare."""
+    """Returns some answers of each kind per method, with their numbers; None where nothing is compared."""
     if not results.compared:
         return None
     methods = []

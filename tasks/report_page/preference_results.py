@@ -1,7 +1,7 @@
-"""What the report says of preferences is made of: every metrics file of that branch which is there.
+"""Reads the metrics of the preference branch.
 
-Its stages are not in every graph, so a missing file is no error; a file that cannot be read is one. Where the
-parameters name the models, others' files, left from earlier runs, are passed over.
+Its stages are not in every graph, so a missing file is no error; a file that cannot be read is. Where the
+parameters name the models, files of others from earlier runs are ignored.
 """
 
 from __future__ import annotations

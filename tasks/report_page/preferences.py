@@ -15,7 +15,7 @@ from tasks.report_page.tables import Table
 
 
 class Heading(NamedTuple):
-    """Of what follows in its section."""
+    """A heading within a section."""
 
     text: str
 
@@ -60,7 +60,7 @@ MATCHES = (
 
 
 def sections(results: PreferenceResults, folder: Path, smoothing: int) -> list[Section]:
-    """What there is to say, with its figures written into `folder`; no section without a metrics file."""
+    """Returns the sections that have metrics, with their figures written into `folder`."""
     blocks: list[Block] = []
     if results.sets:
         blocks += [Heading("Pairs"), *preference_tables.sets(results), SETS]

@@ -1,8 +1,7 @@
-"""What the report is made of: the metrics, curves and samples of the models and methods that the parameters
-name.
+"""Reads the metrics, curves and samples of the models and methods that the parameters name.
 
-The folders may hold files of other methods from earlier runs; only named ones are read. A missing one is an
-error that says who makes it.
+Files of other methods from earlier runs are ignored. A missing file is an error that names the stage that
+makes it.
 """
 
 from __future__ import annotations

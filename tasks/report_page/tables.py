@@ -1,4 +1,4 @@
-"""The report's tables as data, built once and written twice: the page and the markdown cannot disagree."""
+"""The report's tables as data, from which both the page and the markdown are made."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from tasks.report_page.results import Results
 
 @dataclass(frozen=True)
 class Wall:
-    """Where the page's script puts the wall time of the one of these stages that has run; unknown while the
-    page is made.
-    """
+    """A place for the wall time of whichever of these stages has run, which the page's script fills in."""
 
     stages: tuple[str, ...]
 
@@ -79,7 +77,7 @@ def headline(results: Results, timed: bool = False) -> Table:
 
 
 def methods(results: Results) -> Table | None:
-    """What each method is, as the stage that trained it wrote down; None where no stage did."""
+    """Returns the methods as the stages that trained them recorded them; None where no stage did."""
     words = {name: results.training[name].get("method") or {} for name in results.methods}
     names = list(dict.fromkeys(key for row in words.values() for key in row))
     if not names:
@@ -145,7 +143,7 @@ def breakdown(results: Results, part: str, title: str) -> list[Table]:
 
 
 def changes(results: Results, decoding: str) -> Table:
-    """How many of the sampled problems each method gained and lost."""
+    """Returns the numbers of problems that each method gained and lost."""
     kinds = tuple(by_kind([]))
     table = Table(f"Problems gained and lost, {decoding}", tuple(map(Column, ("method", "problems", *kinds))))
     for method in results.compared:
@@ -156,7 +154,7 @@ def changes(results: Results, decoding: str) -> Table:
 
 
 def behaviour(results: Results) -> Table:
-    """How the models answer: lengths, entropy, share of answers that ended by themselves."""
+    """Lengths, entropy and share of finished answers of the models."""
     rows = {}
     for model in results.models:
         evaluation = results.evaluations[model]
@@ -228,7 +226,7 @@ def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def as_text(value: Any) -> str:
-    """A plain value as people read it."""
+    """Returns a plain value as text."""
     if value is None:
         return "–"
     if isinstance(value, bool):

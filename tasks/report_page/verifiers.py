@@ -72,8 +72,8 @@ def sections(
     folder: Path,
     smoothing: int,
 ) -> list[Section]:
-    """What there is to say, with its figures written into `folder`; nothing where no stage of the branch has
-    run. `evaluations` are those that the page does not show elsewhere.
+    """Returns the section, with its figures written into `folder`; none without metrics of the branch.
+    `evaluations`: those that the page shows nowhere else.
     """
     question_sets, judged = stages.read(QUESTION_SETS, metrics), stages.read(JUDGED_ANSWERS, metrics)
     blocks: list[Block] = []

@@ -9,5 +9,5 @@ from pipelines.settings import Choice
 
 
 def make(options: Choice, context: PairJudgeContext) -> PairJudge:
-    """Reads the score that the assessment wrote down."""
+    """Returns a judge that compares the scores in the assessment's rows."""
     return ScoredJudge("checker", "score")

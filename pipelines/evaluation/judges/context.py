@@ -1,4 +1,4 @@
-"""Where a judge runs, and what it may load."""
+"""What a judge of pairs may use besides its options."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pipelines.sources.opening import Opener, unrecorded
 
 
 class PairJudgeContext(NamedTuple):
-    """Device and number type; `trust_remote_code` allows a model to bring its own code, `open_source` finds
-    it.
+    """`placement`: device and number type; `trust_remote_code`: models may run their own code; `open_source`:
+    opens a model from outside the project.
     """
 
     placement: Placement

@@ -1,9 +1,8 @@
-"""Any Hugging Face causal language model as a judge: asked which of two fenced answers is better, it ends
-with A or B.
+"""A Hugging Face causal language model as a judge, prompted to say which of two answers is better, A or B.
 
-What a model wrote is material, not instruction: it stands between fences that carry a digest of all texts of
-the comparison, which no answer can foresee, control tokens are taken out of it, and the judge is told so. A
-judgement that does not end with one verdict is an error.
+The answers are data: they stand between fences with a digest of all texts of the comparison, which no answer
+can predict, without control tokens, and the judge is told so. A judgement without exactly one verdict is an
+error.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _CONTROL = re.compile(r"<\|[^<>|]{0,60}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|
 
 
 def make(options: PromptedParams, context: PairJudgeContext) -> PairJudge:
-    """Loads the model and its tokenizer. SourceError where they are not to be had."""
+    """Loads the model and its tokenizer. Raises SourceError where they are not available."""
     from transformers import AutoModelForCausalLM
 
     with context.open_source(options.model, "model", options.revision) as source:
@@ -39,7 +38,7 @@ def make(options: PromptedParams, context: PairJudgeContext) -> PairJudge:
 
 @dataclass(frozen=True)
 class PromptedJudge:
-    """`model` writes greedily; `tokenizer` pads on the left."""
+    """A judge that decodes greedily; `tokenizer` pads on the left."""
 
     model: Any
     tokenizer: Any
@@ -93,9 +92,7 @@ class PromptedJudge:
 
 
 def question(pair: Comparison, options: PromptedParams, special: Sequence[str] = ()) -> str:
-    """The whole text that the judge reads; `special`: the judge's own control tokens, taken out of the
-    material.
-    """
+    """Returns the judge's prompt. `special`: its control tokens, which are removed from query and answers."""
     query, first, second = (
         plain(text, special)[: options.text_limit]
         for text in (pair.first["prompt"], pair.first["text"], pair.second["text"])
@@ -118,7 +115,7 @@ def question(pair: Comparison, options: PromptedParams, special: Sequence[str] =
 
 
 def plain(text: str, special: Sequence[str] = ()) -> str:
-    """Without control tokens, also those that appear once others are taken out."""
+    """Removes control tokens, also those that only arise once others are removed."""
     patterns = [re.escape(token) for token in sorted(special, key=len, reverse=True) if token.strip()]
     pattern = re.compile("|".join([*patterns, _CONTROL.pattern]))
     while (shorter := pattern.sub("", text)) != text:
@@ -127,8 +124,8 @@ def plain(text: str, special: Sequence[str] = ()) -> str:
 
 
 def read(judgement: str) -> Vote:
-    """A vote from what the judge wrote: its verdict lines must agree; a last line that is A or B alone also
-    counts.
+    """Parses a judgement: its verdict lines must agree; without one, a last line that is only A
+    or B counts.
     """
     lines = [line for line in judgement.strip().splitlines() if line.strip()]
     named = {letter.upper() for letter in _VERDICT.findall(judgement)} or set(

@@ -9,5 +9,5 @@ from pipelines.evaluation.wins import PairJudge
 
 
 def make(options: RewardModelParams, context: PairJudgeContext) -> PairJudge:
-    """Reads the reward that the assessment wrote down."""
+    """Returns a judge that compares the rewards in the assessment's rows."""
     return ScoredJudge("reward_model", "reward", options.gap)

@@ -1,6 +1,4 @@
-"""Compare answers by a number that the assessment wrote into their rows: both orders agree by
-construction.
-"""
+"""Compares answers by a number in the assessment's rows: the same result in both orders."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ from pipelines.evaluation.wins import AnswerRow, Comparison, Vote
 
 @dataclass(frozen=True)
 class ScoredJudge:
-    """The higher `field` is better; scores that differ by `gap` or less tie. A missing score or an error
-    verdict is an error.
+    """A judge by `field`, higher is better; a difference of at most `gap` is a tie. A missing score or an
+    error verdict is an error.
     """
 
     name: str
