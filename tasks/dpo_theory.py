@@ -1,4 +1,6 @@
-"""The `dpo_theory` stage: DPO and PPO in worlds small enough to write every policy down (dpo_vs_ppo.md 6)."""
+"""The stages `dpo_theory@<name>`: DPO and PPO in worlds so small that every policy can be written down
+(dpo_vs_ppo.md 6).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,11 @@ from tasks.stage import Stage
 
 
 def run(stage: Stage) -> None:
-    """Write metrics/dpo_theory.json. It runs on one core, whatever the execution settings say: the policies
-    are 8 x 8.
+    """Write metrics/dpo_theory/<name>.json. It runs on one core, whatever the execution settings say: the
+    policies are 8 x 8.
     """
-    settings = stage.section("dpo_theory", TheoryParams)
-    found = run_theory(settings, stage.seed, stage.say)
-    stage.out("metrics/dpo_theory.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    settings = stage.section(f"dpo_theory.{stage.item}", TheoryParams)
+    figures = run_theory(settings, stage.seed, stage.say)
+    path = stage.out(f"metrics/dpo_theory/{stage.item}.json")
+    path.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     stage.progress(1, 1)

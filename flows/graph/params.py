@@ -116,7 +116,7 @@ class Params(Settings):
     assess: Assess
     wins: dict[str, WinsParams]
     reward_report: RewardReportParams
-    dpo_theory: TheoryParams
+    dpo_theory: dict[str, TheoryParams]
     report: ReportParams
     execution: ExecutionParams
     # sections of the user's own stages, which no record here describes

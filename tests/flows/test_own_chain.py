@@ -50,7 +50,6 @@ rl:
   methods:
     ppo_reward_model: {prompts: 4, iterations: 2, updates_per_epoch: 1, validation_every: 0, critic: {warmup: 1}}
 evaluate: {common: {sampling: {max_new_tokens: 8}}}
-dpo_theory: {seeds: 2, dpo_steps: 20, sweep: [20, 40]}
 execution: {threads: 1, retries: 0}
 """
 CHAIN = ["corpus@words", "base@base", "sft@sft", "preferences@likes", "reference@dpo", "dpo@dpo", "rl@grpo"]

@@ -286,7 +286,7 @@ def test_a_recipe_starts_from_nothing_and_keeps_presets_and_what_runs_share(root
     (root / "recipes/mine.yaml").write_text(MINE)
     before = (root / PARAMS).read_bytes()
     recipes.use(root, "mine")
-    assert stages(root) == {"code", "corpus@mine", "base@own", "sft@tuned", "rl@one", "dpo_theory", "report"}
+    assert stages(root) == {"code", "corpus@mine", "base@own", "sft@tuned", "rl@one", "report"}
     params, default = read_yaml(root / PARAMS), read_yaml(ROOT / PARAMS)
     assert params["rl"]["common"] == default["rl"]["common"]
     for section in ("dpo", "evaluate"):
@@ -404,7 +404,6 @@ def test_what_a_recipe_only_refers_to_comes_from_the_default(root: Path):
             "base@base",
             "sft@sft",
             "rl@one",
-            "dpo_theory",
             "report",
         }
     assert read_yaml(root / PARAMS)["sft"]["runs"]["sft"]["steps"] == 7

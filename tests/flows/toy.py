@@ -12,7 +12,6 @@ import copy
 import json
 import os
 import py_compile
-import re
 import shutil
 import subprocess
 import sys
@@ -149,8 +148,6 @@ OBJECTIVES = {
 }
 
 
-# Stages that stand in dvc.yaml once, whatever params.yaml says, and that the toy graph does without.
-LEFT_OUT = ("dpo_theory",)
 # The branches of preferences and verifiers without a set, run, round or model: their stages are as many as
 # params.yaml names.
 EMPTY: dict[str, Any] = {
@@ -158,14 +155,8 @@ EMPTY: dict[str, Any] = {
     **{name: {"common": {}, "runs": {}} for name in ("reward_model", "dpo", "verifier")},
     "assess": {"models": {}, "graders": {"reward_model": "none", "cost_model": "none"}, "settings": {}},
     "wins": {},
+    "dpo_theory": {},
 }
-
-
-def without_stages(text: str, names: tuple[str, ...]) -> str:
-    """dvc.yaml without some stages, the rest to the letter."""
-    for name in names:
-        text = re.sub(rf"^  {name}:\n(?:    .*\n|\n)*", "", text, flags=re.MULTILINE)
-    return text
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -201,7 +192,7 @@ def make(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     for name in (".dvcignore", ".gitignore", "source.lock.json"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / "dvc.yaml").write_text(without_stages((ROOT / "dvc.yaml").read_text(), LEFT_OUT))
+    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (folder / "requirements.lock").write_text("torch==2.13.0\n")
     (folder / ".whetstone").mkdir()
     (folder / ".whetstone" / "bring.py").write_text((Path(__file__).parent / "bring.py").read_text())

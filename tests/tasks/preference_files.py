@@ -80,7 +80,7 @@ def write(root: Path, theory: bool = True) -> None:
             "".join(json.dumps(line) + "\n" for line in lines), "utf-8"
         )
     if theory:
-        _put(root / "metrics/dpo_theory.json", _theory())
+        _put(root / "metrics/dpo_theory/worlds.json", _theory())
 
 
 @cache

@@ -110,7 +110,7 @@ def test_a_policy_stands_beside_its_reference(folder: Path):
 
 
 def test_the_theory_prints_its_limit_and_its_sweep(folder: Path):
-    value = metrics(folder, "dpo_theory.json")
+    value = metrics(folder, "dpo_theory/worlds.json")
     assert "not a law" in (folder / "index.html").read_text("utf-8")
     assert value["limit"] in (folder / "report.md").read_text("utf-8")
     cells = page(folder)

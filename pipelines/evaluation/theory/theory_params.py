@@ -10,8 +10,8 @@ from pipelines.settings import Settings
 
 
 class TheoryParams(Settings):
-    """The section `dpo_theory`: a bandit of `size` prompts and answers, learnt from pairs that leave answers
-    uncovered.
+    """A member of the section `dpo_theory`: a bandit of `size` prompts and answers, learnt from pairs that
+    leave answers uncovered.
     """
 
     seeds: int = Field(
