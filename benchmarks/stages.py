@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.embedded_learning import ROOT, run_stage
+from flows.graph.fill import filled
 
 HOLE = re.compile(r"\$\{([^}]+)\}")
 SKIPPED = ("code", "report")  # they look at the whole repository
@@ -42,17 +43,16 @@ class Graph:
         import yaml
 
         lock = declaration.parent / "source.lock.json"  # what comes from outside has a stage each
-        self.params = params | {
+        self.params = filled(params, declaration.parent) | {
             "taken": json.loads(lock.read_text("utf-8")).get("taken", {}) if lock.exists() else {}
         }
         entries = yaml.safe_load(declaration.read_text("utf-8"))["stages"]
-        found = (
-            one
+        self.stages = {
+            stage.name: stage
             for name, entry in entries.items()
             if name not in SKIPPED
-            for one in self._declared(name, entry)
-        )
-        self.stages = {stage.name: stage for stage in found}
+            for stage in self._declared(name, entry)
+        }
         self.makers = {out: stage.name for stage in self.stages.values() for out in stage.outs}
 
     def before(self, name: str) -> list[str]:
