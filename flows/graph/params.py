@@ -181,9 +181,11 @@ def check(raw: dict[str, Any], name: str = PARAMS, root: Path | None = None) -> 
                     continue
             if not fresh:
                 break
-    for key, text in contradictions(raw, root):
-        problems.setdefault(key, text)
-    for key, text in stage_checks.problems(raw, Params, root):
+    for key, text in (
+        *stage_checks.unused(raw, Params, root),
+        *contradictions(raw, root),
+        *stage_checks.problems(raw, Params, root),
+    ):
         problems.setdefault(key, text)
     if problems:
         raise ParamsError([f"{name}: {key}: {text}" for key, text in sorted(problems.items())])

@@ -15,7 +15,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from flows.graph.references import Problem, at, families
+from flows.graph.problems import describe
+from flows.graph.references import Problem, at, families, overlays
 from flows.graph.sections import with_members_laid
 from pipelines.settings import ROOT
 
@@ -31,6 +32,27 @@ def problems(raw: Any, params: type[BaseModel], root: Path | None = None) -> Ite
             settings = file.find(*family.over, name)
             for key, text in check(settings, file) if settings is not None else ():
                 yield ".".join((*family.over, name, key)), text
+
+
+def unused(raw: Any, params: type[BaseModel], root: Path | None = None) -> Iterator[Problem]:
+    """What is wrong with settings that members would be laid over (`sft.common`) and no member is: keys that
+    are unknown, values of a wrong type or range. What is missing, or contradicts itself, a member may mend.
+    """
+    for members, layers in overlays(root).items():
+        record = member_record(params, members)
+        if record is None or at(raw, members):
+            continue
+        for layer in layers:
+            value = at(raw, layer.split("."))
+            if not isinstance(value, dict):
+                continue
+            try:
+                record.model_validate(copy.deepcopy(value))
+            except ValidationError as error:
+                for item in error.errors():
+                    if item["type"] not in ("missing", "value_error", "assertion_error"):
+                        path, text = describe(item, value, record)
+                        yield ".".join((layer, *path)), text
 
 
 def _check_of(stage: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows.graph import recipes
 from flows.graph.params import check, load
 from flows.graph.params_file import (
     PARAMS,
@@ -289,6 +290,36 @@ def test_an_unknown_key_of_a_run_is_said_once_where_it_stands(
         target = target[part]
     target[key] = 1
     assert problems(raw) == [f"params.yaml: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("sft.common.stepps", 3, "unknown, did you mean steps?"),
+        ("sft.common.optimiser.learning_rat", 1e-3, "unknown, did you mean learning_rate?"),
+        ("sft.common.batch_size", "many", "Input should be a valid integer"),
+        ("verifier.common.max_token", 5, "unknown, did you mean max_tokens?"),
+        ("base.common.architecture.contxt", 5, "unknown, did you mean context?"),
+        ("evaluate.common.problem", 5, "unknown, did you mean problems?"),
+        ("rl.common.iteration", 3, "unknown, did you mean iterations?"),
+    ],
+)
+def test_what_runs_share_is_checked_where_there_is_no_run(
+    tmp_path: Path, path: str, value: object, said: str
+):
+    (tmp_path / "recipes").mkdir()
+    for name in (PARAMS, "presets.yaml", "dvc.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / "recipes/empty.yaml").write_text("report: {samples: 1}\n")
+    recipes.use(tmp_path, "empty")
+    document = load_with_comments(tmp_path / PARAMS)
+    assert not any(document[section]["runs"] for section in ("sft", "verifier", "base", "evaluate", "rl"))
+    set_value(document, path, str(value))
+    save_with_comments(tmp_path / PARAMS, document)
+    with pytest.raises(ParamsError) as caught:
+        load(tmp_path)
+    (line,) = caught.value.problems
+    assert line.startswith(f"params.yaml: {path}: {said}")
 
 
 @pytest.mark.parametrize(
