@@ -74,7 +74,7 @@ class Conversation:
                 )
             if turn.role in ("user", "assistant") and not turn.said.strip():
                 raise BadConversation(f"{where}[{number}] is an empty turn of the {turn.role}")
-            if not _whole(turn.text):
+            if not _is_valid_unicode(turn.text):
                 raise BadConversation(f"{where}[{number}] holds half a character (a lone surrogate)")
             before = turn.role
         if not any(turn.role == "user" for turn in turns):
@@ -137,7 +137,7 @@ class Conversation:
         return cls(tuple(turns), tuple(value.get("tools", ())))
 
 
-def _whole(text: str) -> bool:
+def _is_valid_unicode(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -139,7 +139,7 @@ class Checkpoints:
             ) from error
         self._last = time.monotonic()
         if self._ranks.is_first:
-            for older in self._found():
+            for older in self._folders():
                 if older != final:
                     shutil.rmtree(older)
 
@@ -164,7 +164,7 @@ class Checkpoints:
         then.
         """
         touched: list[Path] = []
-        for folder in self._ranks.broadcast_from_first(self._found()[::-1]):
+        for folder in self._ranks.broadcast_from_first(self._folders()[::-1]):
             self._refuse_other(folder)
             try:
                 done = self._check(folder)
@@ -224,7 +224,7 @@ class Checkpoints:
                 raise ValueError(f"{name} has {(folder / name).stat().st_size} bytes instead of {size}")
         return int(noted["done"])
 
-    def _found(self) -> list[Path]:
+    def _folders(self) -> list[Path]:
         return sorted(self._folder.glob(f"{PREFIX}*")) if self._folder.is_dir() else []
 
 

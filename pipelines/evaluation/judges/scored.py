@@ -20,9 +20,9 @@ class ScoredJudge:
     gap: float = 0.0
 
     def vote(self, comparisons: Sequence[Comparison]) -> list[Vote]:
-        return [self._one(pair) for pair in comparisons]
+        return [self._vote(pair) for pair in comparisons]
 
-    def _one(self, pair: Comparison) -> Vote:
+    def _vote(self, pair: Comparison) -> Vote:
         first, second = self._score(pair.first), self._score(pair.second)
         if first is None or second is None:
             return Vote("error", f"an answer has no {self.field}")
