@@ -1,8 +1,8 @@
 """The base of every parameter record: typed, frozen, closed, and able to say which modules its values name.
 
-A record lies beside the code that it configures, in a module `options.py` or `*_params.py` that imports nothing
-heavy: the command line reads all of them in a few milliseconds, and a changed default makes stale just the
-stages whose code reaches that record (of `*_params.py`: that module).
+A record lies beside the code that it configures, in a module `options.py` or `*_params.py` that imports
+nothing heavy: the command line reads all of them in a few milliseconds, and a changed default makes stale
+just the stages whose code reaches that record (of `*_params.py`: that module).
 """
 
 from __future__ import annotations
