@@ -226,7 +226,7 @@ def _hollow(root: Path, params: Any, base: Any) -> Any:
             return AutoModelForCausalLM.from_config(
                 AutoConfig.from_pretrained(str(place.folder), local_files_only=True)
             )
-        size = getattr({**params.rlvr_set, **params.corpus}[base.data].tokenizer, "vocab_size", 512)
+        size = getattr(base.tokenizer, "vocab_size", 512)
         tokens: Any = SimpleNamespace(vocab_size=size, pad_id=0, eos_id=1, bos_id=None, stop_ids=(1,))
         return build(base.architecture, tokens, 0)
 

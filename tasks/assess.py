@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines.corpora.pair import read_pairs
-from pipelines.corpora.record import read_records
+from pipelines.corpora.pair_tokens import read_pairs
+from pipelines.corpora.tokenised import read_tokenised
 from pipelines.evaluation.answers import evenly_spaced
 from pipelines.evaluation.assess import Graders, Policy, assess
 from pipelines.evaluation.assessment_params import AssessParams
@@ -38,16 +38,15 @@ def run(stage: Stage) -> None:
     assessed, tokens = _policy(stage, stage.item, placement)
     reference, its_tokens = _policy(stage, chosen.reference, placement)
     tokens.check_same(its_tokens, f"models/{chosen.reference}/model")
-    problems = evenly_spaced(
-        read_records(stage.input(f"data/{chosen.prompts}/records") / "heldout.jsonl"), settings.problems
-    )
+    heldout = read_tokenised(stage.input(f"data/{chosen.prompts}/records"), "heldout", tokens)
+    problems = evenly_spaced(heldout.records, settings.problems)
     if not problems:
         raise ValueError(
             f"data/{chosen.prompts}/records/heldout.jsonl holds no prompt to assess on; set the corpus's "
             f"heldout_share"
         )
-    pairs = read_pairs(stage.input(f"data/{chosen.data}/pairs") / "heldout.jsonl")
-    judges = _graders(stage, graders, tokens, placement)
+    pairs = read_pairs(stage.input(f"data/{chosen.data}/pairs"), "heldout", tokens).pairs
+    judges = _graders(stage, graders, tokens, placement, heldout.rules.reward)
     stage.progress(1, 3, prompts=len(problems))
     found = assess(
         assessed,
@@ -84,13 +83,15 @@ def _policy(stage: Stage, name: str, placement: Placement) -> tuple[Policy, Toke
     return Policy(model, make_sampler(model, tokens, placement, stage.execution)), tokens
 
 
-def _graders(stage: Stage, graders: GraderParams, tokens: Tokens, placement: Placement) -> Graders:
+def _graders(
+    stage: Stage, graders: GraderParams, tokens: Tokens, placement: Placement, exact: str | None
+) -> Graders:
     """Rules and models that judge. ValueError where the corpus names another checker, or a model has another
     tokenizer.
     """
-    if graders.checker is not None and tokens.reward != graders.checker:
+    if graders.checker is not None and exact not in (None, graders.checker):
         raise ValueError(
-            f"the corpus names the checker {tokens.reward}, assess.graders.checker is {graders.checker}; "
+            f"the corpus names the checker {exact}, assess.graders.checker is {graders.checker}; "
             f"make them equal"
         )
     scorer = partial(_scorer, stage, tokens, placement)

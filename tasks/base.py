@@ -1,18 +1,32 @@
-"""The `base@<run>` stage: a model that others start from, built from scratch or taken from Hugging Face."""
+"""The `base@<run>` stage: a model that others start from, built from scratch or taken from Hugging Face, with
+its tokenizer and chat template.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.corpora.example import Example, read_examples
+from pipelines.corpora.set_rules import SetRules
 from pipelines.models import policy
 from pipelines.models.tokenizer import Tokens
+from pipelines.models.tokenizer_params import PretrainedTokenizer
+from pipelines.models.tokenizer_training import make_tokens
+from pipelines.sources.opening import Opener
 from tasks.base_params import BaseRun
 from tasks.sources import opener
 from tasks.stage import Stage
+
+LEARNT_FROM = ("sft", "explore", "rl")  # files of a set: what is put aside is not looked at
 
 
 def run(stage: Stage) -> None:
     """Write models/<run>/model."""
     settings = stage.settings(BaseRun)
-    tokens = Tokens.load(stage.input(f"data/{settings.data}/tokenizer"))
+    tokens = _tokens(stage, settings)
     if settings.architecture is not None:
         model = policy.build(settings.architecture, tokens, stage.seed)
     else:
@@ -23,3 +37,56 @@ def run(stage: Stage) -> None:
         f"{policy.context_size(model)}"
     )
     policy.save(model, tokens, stage.out(f"models/{stage.item}/model"))
+
+
+def _tokens(stage: Stage, settings: BaseRun) -> Tokens:
+    params, open_source, texts = settings.tokenizer, opener(stage), TrainingTexts(())
+    if params is None:
+        assert settings.pretrained is not None
+        params = PretrainedTokenizer(kind="pretrained", id=settings.pretrained, revision=settings.revision)
+        return make_tokens(params, settings.template, texts, _folder(stage), _as_model(open_source))
+    if not settings.published_tokenizer:
+        folder = stage.input(f"data/{settings.data}/records")
+        texts = TrainingTexts(
+            tuple(folder / f"{file}.jsonl" for file in LEARNT_FROM), SetRules.read(folder).answers
+        )
+    return make_tokens(params, settings.template, texts, _folder(stage), open_source)
+
+
+def _folder(stage: Stage) -> Path:
+    """Where the contract is made, before it is copied beside the weights."""
+    return stage.work / "tokenizer"
+
+
+def _as_model(open_source: Opener) -> Opener:
+    """The model's own files, its tokenizer's among them: what params.yaml takes from outside as a model."""
+
+    def open_model(value: Any, kind: Any, revision: str | None = None) -> Any:
+        return open_source(value, "model", revision)
+
+    return open_model
+
+
+@dataclass(frozen=True)
+class TrainingTexts(Iterable[tuple[str, str | None]]):
+    """Questions with their demonstrations that a tokenizer learns from, each row once; with `answers` the
+    reference answers as well.
+    """
+
+    files: tuple[Path, ...]
+    answers: bool = False
+
+    def __iter__(self) -> Iterator[tuple[str, str | None]]:
+        for example in _distinct(self.files):
+            yield example.prompt, example.response
+            if self.answers:
+                yield example.answer, None
+
+
+def _distinct(files: Iterable[Path]) -> Iterator[Example]:
+    seen: set[tuple[str, str | None]] = set()
+    for path in files:
+        for example in read_examples(path) if path.is_file() else ():
+            if (key := (example.id, example.response)) not in seen:
+                seen.add(key)
+                yield example

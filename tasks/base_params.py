@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from pipelines.models.base_params import BaseParams
+from tasks.judge_params import NONE
 
 
 class BaseRun(BaseParams):
     """`base.runs.<run>`, laid over `base.common`; dvc.yaml reads `data` in the run itself."""
 
     data: str = Field(
-        min_length=1, description="the set whose tokenizer the model gets: a key of corpus or rlvr_set"
+        min_length=1,
+        description="the set that its tokenizer is trained on: a key of corpus or rlvr_set; none where the "
+        "tokenizer is a published one",
     )
+
+    @model_validator(mode="after")
+    def _learns_from_data(self) -> Self:
+        if (self.data == NONE) != self.published_tokenizer:
+            raise ValueError(
+                "a trained tokenizer needs data, the set that it learns from"
+                if self.data == NONE
+                else "data is for a tokenizer that is trained on it: with a published one set data: none"
+            )
+        return self

@@ -1,6 +1,4 @@
-"""The corpus stage: raw data -> typed, split, decontaminated, tokenised records, the tokenisation contract,
-and every count on the way.
-"""
+"""The corpus stage: raw data -> typed, split, decontaminated examples as text, and every count on the way."""
 
 from __future__ import annotations
 
@@ -19,15 +17,13 @@ def run(stage: Stage) -> None:
     """
     name = stage.item
     params = stage.section(f"corpus.{name}", CorpusParams)
-    tokenizer, records = stage.out(f"data/{name}/tokenizer"), stage.out(f"data/{name}/records")
     corpus = build(
         name,
         params,
         stage.input(params.raw),
         stage.seed,
-        tokenizer,
+        stage.out(f"data/{name}/records"),
         stage.say,
-        records,
         stage.execution.threads or None,
         open_source=opener(stage),
     )
@@ -41,9 +37,3 @@ def _tell(stage: Stage, corpus: Corpus) -> None:
     metrics = corpus.metrics
     stage.say("records: " + ", ".join(f"{file} {number}" for file, number in metrics["records"].items()))
     stage.say(sentence(metrics["rows"]))
-    stage.say(
-        f"tokenizer: {metrics['tokenizer']['kind']}, {metrics['tokenizer']['vocab_size']} tokens; prompts up "
-        f"to "
-        f"{metrics['prompt_tokens']['rl']['max']}, demonstrations up to {metrics['response_tokens']['max']} "
-        f"tokens"
-    )

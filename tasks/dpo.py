@@ -26,11 +26,11 @@ def run(stage: Stage) -> None:
         stage.input(f"data/{settings.data}/pairs"),
         stage.input(f"data/reference/{stage.item}"),
     )
-    found = with_reference(folder, "train", model, settings.max_tokens, reference)
+    found = with_reference(folder, "train", model, tokens, settings.max_tokens, reference)
     assert found is not None  # an empty training side was refused
     data, logprobs = found
     held_out = (
-        with_reference(folder, "validation", model, settings.max_tokens, reference)
+        with_reference(folder, "validation", model, tokens, settings.max_tokens, reference)
         if settings.validation_every
         else None
     )
@@ -55,7 +55,7 @@ def run(stage: Stage) -> None:
     with engine.gathered() as whole:
         if training.ranks.is_first:
             policy.save(whole, tokens, stage.out(f"models/{stage.item}/model"))
-            rows = rows_kept(len(data) + len(data.too_long), {"too_long": len(data.too_long)}, "pairs")
+            rows = rows_kept(len(data) + sum(data.lost.values()), data.lost, "pairs")
             head = {
                 "rows": rows,
                 "steps": total,

@@ -11,7 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipelines.corpora.record import read_records
+from pipelines.corpora.example import read_examples
+from pipelines.corpora.rows_kept import rows_kept
+from pipelines.corpora.tokenised import read_tokenised
 from pipelines.evaluation.accuracy import accuracy, by_key
 from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.evaluation.code_figures import code_figures
@@ -32,14 +34,16 @@ def run(stage: Stage) -> None:
         stage.input(f"models/{settings.model}/model"), trust_remote_code=execution.trust_remote_code
     )
     judge = make_judge(stage, settings.reward, tokens, placement)
-    if judge.rule and tokens.reward != settings.reward.kind:
+    folder = stage.input(f"data/{settings.data}/records")
+    heldout = read_tokenised(folder, "heldout", tokens)
+    checker = heldout.rules.reward
+    if judge.rule and checker not in (None, settings.reward.kind):
         raise ValueError(
-            f"the data {settings.data} names the checker {tokens.reward}, evaluate.runs.{stage.item}.reward "
+            f"the data {settings.data} names the checker {checker}, evaluate.runs.{stage.item}.reward "
             f"is {settings.reward.kind}; make them equal"
         )
     engine = make_sampler(model.to(placement.device), tokens, placement, execution)
-    folder = stage.input(f"data/{settings.data}/records")
-    problems = evenly_spaced(read_records(folder / "heldout.jsonl"), settings.problems)
+    problems = evenly_spaced(heldout.records, settings.problems)
     if not problems:
         raise ValueError(f"{folder}/heldout.jsonl holds no question to evaluate on")
     answers: dict[str, list[Answer]] = {}
@@ -63,6 +67,7 @@ def run(stage: Stage) -> None:
         "model": settings.model,
         "data": settings.data,
         "settings": settings.model_dump(mode="json", exclude={"model", "data"}),
+        "rows": rows_kept(heldout.read, heldout.left_out, "questions"),
     }
     stage.out(f"metrics/evaluate/{stage.item}.json").write_text(
         json.dumps(head | figures, indent=1) + "\n", "utf-8"
@@ -75,7 +80,7 @@ def run(stage: Stage) -> None:
 
 def _practised(folder: Path) -> set[str]:
     """Subjects that policies are trained on."""
-    return {record.subject for record in read_records(folder / "rl.jsonl")}
+    return {record.subject for record in read_examples(folder / "rl.jsonl")}
 
 
 def _figures(

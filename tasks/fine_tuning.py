@@ -52,12 +52,16 @@ def publish(
     data: Demonstrations,
     settings: SupervisedParams,
     facts: Mapping[str, Any],
+    lost: Mapping[str, int] | None = None,
 ) -> None:
-    """Write model, curve and figures on the first rank, and leave the others."""
+    """Write model, curve and figures on the first rank, and leave the others. `lost`: demonstrations that
+    were left out before those that are too long, by reason.
+    """
     with engine.gathered() as whole:
         if run.ranks.is_first:
             policy.save(whole, tokens, run.stage.out(f"models/{run.name}/model"))
-            rows = rows_kept(len(data) + data.left_out, {"too_long": data.left_out}, "demonstrations")
+            reasons = {**(lost or {}), "too_long": data.left_out}
+            rows = rows_kept(len(data) + sum(reasons.values()), reasons, "demonstrations")
             figures = {
                 "rows": rows,
                 "steps": total_steps(settings, len(data)),

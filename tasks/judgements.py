@@ -19,13 +19,16 @@ from typing import Any
 
 from pipelines.corpora import long_reference
 from pipelines.corpora.canonical import comparable
+from pipelines.corpora.example import read_examples, write_examples
 from pipelines.corpora.judgement import QUESTIONS, Judgement, write_judgements
 from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.record import Record, read_records, write_records
+from pipelines.corpora.record import Record
 from pipelines.corpora.split import fraction
+from pipelines.corpora.tokenised import read_tokenised
 from pipelines.evaluation.answers import answer_problems
 from pipelines.models import policy
 from pipelines.models.placement import Placement
+from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, Response
 from pipelines.training.recording import RecordingJudge
 from tasks.judgements_params import ExploreSource, JudgementsParams, PublishedSource
@@ -57,8 +60,8 @@ def run(stage: Stage) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
         write_judgements(folder / f"{file}.jsonl", found[file])
-    questions = read_records(stage.input(f"data/{settings.data}/records") / "heldout.jsonl")
-    write_records(folder / QUESTIONS, questions)
+    questions = read_examples(stage.input(f"data/{settings.data}/records") / "heldout.jsonl")
+    write_examples(folder / QUESTIONS, questions)
     figures = {"judgements": name, "data": settings.data, "source": settings.source.kind} | dict(facts)
     figures |= {"files": {file: _profile(found[file]) for file in FILES}, "drift": _drift(found["train"])}
     stage.out(f"metrics/judgements/{name}.json").write_text(
@@ -78,9 +81,11 @@ def _explored(
 ) -> tuple[Found, Mapping[str, Any]]:
     """Empty on every rank but the first."""
     folder, start = stage.input(f"data/{settings.data}/records"), settings.origin.split("/")[1]
-    records = {
-        file: read_records(folder / f"{file}.jsonl") for file in ("explore", "validation", "calib", "heldout")
+    tokens = Tokens.load(stage.input(settings.origin))
+    sets = {
+        file: read_tokenised(folder, file, tokens) for file in ("explore", "validation", "calib", "heldout")
     }
+    records = {file: tokenised.records for file, tokenised in sets.items()}
     if source.variants and not any(record.meta.get("wrong") for record in records["explore"]):
         raise ValueError(
             f"source.variants is {source.variants}, but the set {settings.data} has none; give "
@@ -99,7 +104,11 @@ def _explored(
         probable=probable,
     )
     course = Course(
-        start, records["explore"], records["validation"], lambda judge, exact: keep(judge, truth=exact)
+        start,
+        records["explore"],
+        records["validation"],
+        sets["explore"].rules.reward,
+        lambda judge, exact: keep(judge, truth=exact),
     )
     trained = optimise(stage, source.policy, course)
     memory = trained.kept
@@ -180,7 +189,7 @@ def _published(
     practised = {
         comparable(record.prompt)
         for file in ("sft", "explore", "rl")
-        for record in read_records(folder / f"{file}.jsonl")
+        for record in read_examples(folder / f"{file}.jsonl")
     }
     found: dict[str, list[Judgement]] = {file: [] for file in FILES}
     dropped: Counter[str] = Counter()

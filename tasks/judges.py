@@ -35,19 +35,19 @@ def make_judge(stage: Stage, reward: Choice, tokens: Tokens, placement: Placemen
 
 
 def make_checker(
-    stage: Stage, settings: JudgeParams, judge: Judge, tokens: Tokens, placement: Placement
+    stage: Stage, settings: JudgeParams, judge: Judge, tokens: Tokens, placement: Placement, exact: str | None
 ) -> Judge | None:
     """The exact checker: `judge` itself where that is a rule and no other is named, None where a model
-    judges, here or elsewhere.
+    judges, here or elsewhere. `exact`: the checker that the run's data names.
 
-    Raises ValueError where it is not the one that the corpus names in tokens.json.
+    Raises ValueError where it is not that one.
     """
     if settings.checker is None and not judge.rule:
         return None
     name, key = (settings.checker, "checker") if settings.checker else (settings.reward.kind, "reward")
-    if tokens.reward != name:
+    if exact is not None and exact != name:
         raise ValueError(
-            f"the corpus names the checker {tokens.reward} (tokens.json), the settings name {key} {name}; "
-            f"make them equal" + ("" if settings.checker else f", or set checker to {tokens.reward}")
+            f"the data names the checker {exact} (set.json), the settings name {key} {name}; "
+            f"make them equal" + ("" if settings.checker else f", or set checker to {exact}")
         )
     return judge if name == settings.reward.kind else make_judge(stage, JUDGE.choose(name), tokens, placement)

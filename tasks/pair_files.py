@@ -9,42 +9,46 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines.corpora.pair import read_pairs
+from pipelines.corpora.pair_tokens import read_pairs
 from pipelines.models.policy import context_size
+from pipelines.models.tokenizer import Tokens
 from pipelines.training.preference_data import PairData
 from pipelines.training.reference_logprobs import load_reference
 
 SIDES = ("train", "validation")  # what training looks at; held-out pairs are for the reports
 
 
-def read_side(folder: Path, side: str, model: Any, max_tokens: int | None = None) -> PairData | None:
-    """The pairs of <folder>/<side>.jsonl that fit into `max_tokens` and the model's context; None where the
-    file holds none.
+def read_side(
+    folder: Path, side: str, model: Any, tokens: Tokens, max_tokens: int | None = None
+) -> PairData | None:
+    """The pairs of <folder>/<side>.jsonl, tokenised by `tokens`, that fit into `max_tokens` and the model's
+    context; None where the file holds none.
 
     ValueError where the training side is empty.
     """
-    pairs = read_pairs(folder / f"{side}.jsonl")
-    if not pairs:
+    found, where = read_pairs(folder, side, tokens), f"{folder}/{side}.jsonl"
+    if not found.pairs:
         if side == "train":
+            reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(found.left_out.items()))
             raise ValueError(
-                f"{folder}/{side}.jsonl holds no pair to learn from; its counts in metrics/preferences say "
-                f"what took them out"
+                f"{where} holds no pair to learn from ({reasons or 'it is empty'}); its counts in "
+                f"metrics/preferences say what else took them out"
             )
         return None
     limit = context_size(model)
-    return PairData(pairs, min(limit, max_tokens or limit), f"{folder}/{side}.jsonl")
+    return PairData(found.pairs, min(limit, max_tokens or limit), where, found.left_out)
 
 
 def with_reference(
-    folder: Path, side: str, model: Any, max_tokens: int, reference: Path
+    folder: Path, side: str, model: Any, tokens: Tokens, max_tokens: int, reference: Path
 ) -> tuple[PairData, Tensor] | None:
     """`read_side` and the reference's log-probs (N, 2) of its pairs, from what the stage `reference` wrote
     for every pair.
     """
-    whole = read_side(folder, side, model)
+    whole = read_side(folder, side, model, tokens)
     if whole is None:
         return None
     logprobs = load_reference(reference / f"{side}.safetensors", whole)
-    data = PairData(whole.kept, min(max_tokens, context_size(model)), whole.where)
+    data = PairData(whole.kept, min(max_tokens, context_size(model)), whole.where, whole.left_out)
     short = {pair.id for pair in data.pairs}
     return data, logprobs[[place for place, pair in enumerate(whole.pairs) if pair.id in short]]

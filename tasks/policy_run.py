@@ -7,10 +7,10 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pipelines.corpora.record import Record
 from pipelines.models import policy
@@ -46,14 +46,15 @@ class KeepingJudge(Judge, Protocol):
 
 @dataclass(frozen=True)
 class Course:
-    """What a run begins from and learns on: the model `start`, the problems, those that validate, and, where
-    the stage keeps what was judged, `keep`: the judge and the exact checker (None where there is none) -> one
-    that keeps.
+    """What a run begins from and learns on: the model `start`, the problems, those that validate, the exact
+    checker that their set names, and, where the stage keeps what was judged, `keep`: the judge and the exact
+    checker (None where there is none) -> one that keeps.
     """
 
     start: str
     problems: Sequence[Record]
     validation: Sequence[Record]
+    exact: str | None
     keep: Callable[[Judge, Judge | None], KeepingJudge] | None = None
 
 
@@ -83,7 +84,7 @@ def optimise(stage: Stage, settings: PolicyParams, course: Course) -> Trained:
         stage.input(f"models/{course.start}/model"), trust_remote_code=execution.trust_remote_code
     )
     judge = make_judge(stage, settings.reward, tokens, placement)
-    checker = make_checker(stage, settings, judge, tokens, placement)
+    checker = make_checker(stage, settings, judge, tokens, placement, course.exact)
     judging, kept = _judging(run, judge, checker, course)
     problems = ProblemSets(course.problems, course.validation)
     check_memory(run, model, judge, problems)
@@ -136,8 +137,10 @@ def _session(run: RunContext, trainer: PolicyTrainer, kept: KeepingJudge | None)
     return TrainingSession(state, checkpoints, run.stage, run.settings.iterations, run.ranks)
 
 
-def publish(stage: Stage, settings: PolicyParams, trained: Trained, name: str) -> None:
-    """Write the stage's outputs on the first rank, and leave the others."""
+def publish(
+    stage: Stage, settings: PolicyParams, trained: Trained, name: str, facts: Mapping[str, Any]
+) -> None:
+    """Write the stage's outputs on the first rank, with `facts` among the metrics, and leave the others."""
     with trained.engine.gathered() as model:
         if trained.ranks.is_first:
             if trained.best is not None:
@@ -149,7 +152,7 @@ def publish(stage: Stage, settings: PolicyParams, trained: Trained, name: str) -
                 if trained.best is not None
                 else {}
             )
-            figures = summary(stage) | kept | {"method": in_words(settings)}
+            figures = summary(stage) | kept | {"method": in_words(settings)} | dict(facts)
             stage.out(f"metrics/train/{name}.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     trained.ranks.leave()
 

@@ -1,5 +1,4 @@
-"""The `preferences@<set>` stage: pairs from raw data, or from the judged samples of a model, split by prompt
-and tokenised.
+"""The `preferences@<set>` stage: pairs from raw data, or from the judged samples of a model, split by prompt.
 
 A round of iterative DPO is a set of samples of its start, and a `dpo` run on them (dpo_vs_ppo.md 4.2).
 """
@@ -13,15 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.corpora.demonstrations import demonstrations
-from pipelines.corpora.pair import write_pairs
+from pipelines.corpora.example import Example, read_examples, write_examples
+from pipelines.corpora.pair import write_pair_examples
 from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
 from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences, read_source
 from pipelines.corpora.prompt_split import SIDES
-from pipelines.corpora.record import Record, read_records, write_records
+from pipelines.corpora.record import Record
 from pipelines.corpora.rows_kept import sentence
+from pipelines.corpora.set_rules import SetRules
 from pipelines.corpora.split import Side
+from pipelines.corpora.tokenised import tokenise
 from pipelines.evaluation.answers import evenly_spaced
 from pipelines.models import policy
 from pipelines.models.conversation import Conversation
@@ -66,23 +68,23 @@ def run(stage: Stage) -> None:
     name = stage.item
     params = stage.section(f"preferences.{name}", PreferenceSet)
     folder = stage.input(f"data/{params.data}/records")
-    tokens = Tokens.load(stage.input(f"data/{params.data}/tokenizer"))
-    records = {file: read_records(folder / f"{file}.jsonl") for file in FILES}
+    examples = {file: read_examples(folder / f"{file}.jsonl") for file in FILES}
     source = params.source
     if isinstance(source, SampledParams) and source.file is None:
-        samples = _sample(stage, params, source, tokens, records)
+        samples = _sample(stage, params, source, examples, SetRules.read(folder))
     elif stage.first:
         origin = stage.input(params.origin)
         samples = Samples(read_source(name, params, origin, stage.seed, opener(stage)))
     if not stage.first:
         return  # another process writes
-    prompts = {file: [record.prompt for record in rows] for file, rows in records.items()}
-    sets = build_preferences(name, params, samples.found, tokens, prompts, stage.seed)
+    prompts = {file: [example.prompt for example in rows] for file, rows in examples.items()}
+    sets = build_preferences(name, params, samples.found, prompts, stage.seed)
     target = stage.out(f"data/{name}/pairs")
     target.mkdir(parents=True, exist_ok=True)
     for side in SIDES:
-        write_pairs(target / f"{side}.jsonl", sets.pairs[side])
-    write_records(target / "responses.jsonl", sets.responses)
+        write_pair_examples(target / f"{side}.jsonl", sets.pairs[side])
+    write_examples(target / "responses.jsonl", sets.responses)
+    params.rules.write(target)
     learnt = {
         "sft": demonstrations(sets.pairs["train"], sets.responses),
         "validation": demonstrations(sets.pairs["validation"]),
@@ -90,7 +92,8 @@ def run(stage: Stage) -> None:
     to_learn = stage.out(f"data/{name}/records")
     to_learn.mkdir(parents=True, exist_ok=True)
     for file, rows in learnt.items():
-        write_records(to_learn / f"{file}.jsonl", rows)
+        write_examples(to_learn / f"{file}.jsonl", rows)
+    params.rules.write(to_learn)
     if samples.rows:
         with open(target / "samples.jsonl", "w", encoding="utf-8") as stream:
             stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in samples.rows)
@@ -110,20 +113,23 @@ def _sample(
     stage: Stage,
     params: PreferenceSet,
     source: SampledParams,
-    tokens: Tokens,
-    records: Mapping[str, Sequence[Record]],
+    examples: Mapping[str, Sequence[Example]],
+    rules: SetRules,
 ) -> Samples:
     """Pairs of the samples of the set's model on the corpus's prompts, on every rank."""
     execution = stage.execution
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     ranks = Ranks.join(placement)
-    model, _ = policy.load(stage.input(params.origin), tokens, execution.trust_remote_code)
+    model, tokens = policy.load(stage.input(params.origin), trust_remote_code=execution.trust_remote_code)
     judge = ShardedJudge(make_judge(stage, source.reward, tokens, placement), ranks)
     engine: Any = make_sampler(model.to(placement.device), tokens, placement, execution)
     if ranks.size > 1:
         engine = ShardedEngine(engine, ranks)
     sampling = SamplingParams.model_validate(source.sampling.model_dump())
-    problems = {side: evenly_spaced(records[PROMPTS[side]], limit) for side, limit in source.prompts.items()}
+    problems = {
+        side: evenly_spaced(_prompts(examples[PROMPTS[side]], tokens, rules, side), limit)
+        for side, limit in source.prompts.items()
+    }
     judge.preflight([record for own in problems.values() for record in own])
     found = Samples(Found([]))
     prompts: list[Sampled] = []
@@ -152,7 +158,11 @@ def _sample(
             found.rows.append({"id": record.id, "side": side, "samples": [_row(one) for one in answers]})
     ranks.leave()
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
-    return Samples(Found(pairs, pairing=counts), found.rows, found.figures)
+    return Samples(Found(pairs, pairing=counts, tokens=tokens.digest), found.rows, found.figures)
+
+
+def _prompts(examples: Sequence[Example], tokens: Tokens, rules: SetRules, side: Side) -> Sequence[Record]:
+    return tokenise(examples, tokens, rules, f"prompts of {side}").records
 
 
 def _sampled(record: Record, judged: Sequence[Judged], side: Side, source: SampledParams) -> Sampled:

@@ -17,9 +17,7 @@ class PreferenceSet(PreferencesParams):
 
     data: str = Field(
         min_length=1,
-        description=(
-            "the corpus whose prompts are sampled and whose sides prompts keep; its tokenizer is the pairs'"
-        ),
+        description=("the corpus whose prompts are sampled and whose sides prompts keep"),
     )
     judge: str = Field(
         NONE,

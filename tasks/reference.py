@@ -15,7 +15,7 @@ def run(stage: Stage) -> None:
     """Write data/reference/<run>/{train,validation}.safetensors."""
     start, name = (stage.value(f"dpo.runs.{stage.item}.{key}") for key in ("start", "data"))
     where = TrainingRun(stage, stage.item)
-    model, _ = policy.load(
+    model, tokens = policy.load(
         stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
     model.to(where.placement.device).eval()
@@ -23,7 +23,7 @@ def run(stage: Stage) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     ranks = where.ranks
     for done, side in enumerate(SIDES, 1):
-        data = read_side(stage.input(f"data/{name}/pairs"), side, model)
+        data = read_side(stage.input(f"data/{name}/pairs"), side, model, tokens)
         if data is None:
             continue
         found = reference_logprobs(model, data, where.placement, stage.execution.micro_batch_tokens, ranks)

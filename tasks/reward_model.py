@@ -28,8 +28,8 @@ def run(stage: Stage) -> None:
     )
     pairs = stage.input(f"data/{settings.data}/pairs")
     given, held_out = (
-        read_side(pairs, "train", start, settings.max_tokens),
-        read_side(pairs, "validation", start, settings.max_tokens),
+        read_side(pairs, "train", start, tokens, settings.max_tokens),
+        read_side(pairs, "validation", start, tokens, settings.max_tokens),
     )
     assert given is not None  # an empty training side was refused
     data, validation = (
@@ -60,7 +60,7 @@ def run(stage: Stage) -> None:
                     whole, tokens, folder if len(engines) == 1 else folder / score_head.MEMBER.format(index)
                 )
     if training.ranks.is_first:
-        rows = rows_kept(len(data) + left_out, {"too_long": left_out}, "pairs")
+        rows = rows_kept(len(data) + sum(given.lost.values()), given.lost, "pairs")
         head = {
             "rows": rows,
             "kind": settings.kind,

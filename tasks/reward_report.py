@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pipelines.corpora.pair import Pair, read_pairs
+from pipelines.corpora.pair import Pair
+from pipelines.corpora.pair_tokens import read_pairs
 from pipelines.evaluation.assessment_params import RewardReportParams
 from pipelines.evaluation.reward_accuracy import reward_report
 from pipelines.models import score_head
@@ -28,9 +29,9 @@ def run(stage: Stage) -> None:
     own = stage.value(f"reward_model.runs.{stage.item}")
     data, kind = own["data"], own.get("kind", "bradley_terry")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
-    model, _ = score_head.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
+    model, tokens = score_head.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
     model.to(placement.device).eval()
-    pairs = read_pairs(stage.input(f"data/{data}/pairs") / "heldout.jsonl")
+    pairs = read_pairs(stage.input(f"data/{data}/pairs"), "heldout", tokens).pairs
     if kind == "cost":
         pairs = [_harmful_first(pair) for pair in pairs]
 

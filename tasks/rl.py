@@ -4,8 +4,10 @@ made.
 
 from __future__ import annotations
 
-from pipelines.corpora.record import read_records
+from pipelines.corpora.rows_kept import rows_kept, sentence
 from pipelines.corpora.split import fraction
+from pipelines.corpora.tokenised import read_tokenised
+from pipelines.models.tokenizer import Tokens
 from tasks.gate import check_gate, objections
 from tasks.policy_run import Course, optimise, publish
 from tasks.rl_params import NONE, RlRun
@@ -28,7 +30,11 @@ def run(stage: Stage) -> None:
         else:
             check_gate(gate, settings.reward, settings.judge, stage.item)
     folder = stage.input(f"data/{settings.data}/records")
-    problems, validation = (read_records(folder / f"{file}.jsonl") for file in ("rl", "validation"))
+    tokens = Tokens.load(stage.input(f"models/{settings.start}/model"))
+    questions, aside = (read_tokenised(folder, file, tokens) for file in ("rl", "validation"))
+    rows = rows_kept(questions.read, questions.left_out, "questions")
+    stage.say(sentence(rows))
+    problems, validation = questions.records, aside.records
     # of others a judge may know no more than the policy; evaluation tells of them
     practised = {record.subject for record in problems}
     validation = [record for record in validation if record.subject in practised]
@@ -38,6 +44,5 @@ def run(stage: Stage) -> None:
                 f"{own}.problems is {settings.problems}, {folder}/rl.jsonl holds {len(problems)}"
             )
         problems = sorted(problems, key=lambda record: fraction("rlvr:" + record.id))[: settings.problems]
-    publish(
-        stage, settings, optimise(stage, settings, Course(settings.start, problems, validation)), stage.item
-    )
+    trained = optimise(stage, settings, Course(settings.start, problems, validation, questions.rules.reward))
+    publish(stage, settings, trained, stage.item, {"rows": rows})

@@ -6,7 +6,7 @@ prompt with every safe answer, before the set's filters, which are about pairs),
 
 from __future__ import annotations
 
-from pipelines.corpora.record import read_records
+from pipelines.corpora.tokenised import DEMONSTRATIONS, read_tokenised
 from pipelines.models import policy
 from pipelines.training.supervised import Demonstrations
 from tasks.fine_tuning import learn, publish
@@ -19,21 +19,22 @@ def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json."""
     settings = stage.settings(SftRun)
     records = stage.input(f"data/{settings.data}/records")
-    demonstrations = read_records(records / "sft.jsonl")
-    if not demonstrations:
-        raise ValueError(
-            f"{records}/sft.jsonl holds no demonstration; of preferences with safety labels only the answers "
-            f"that are labelled safe are learnt"
-        )
     training = TrainingRun(stage, stage.item)
     model, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
+    demonstrations = read_tokenised(records, DEMONSTRATIONS, tokens)
+    if not demonstrations.read:
+        raise ValueError(
+            f"{records}/sft.jsonl holds no demonstration; of preferences with safety labels only the answers "
+            f"that are labelled safe are learnt"
+        )
     longest = min(settings.max_tokens, policy.context_size(model))
-    data = Demonstrations(demonstrations, longest)
+    data = Demonstrations(demonstrations.records, longest)
     held_out = (
-        Demonstrations(read_records(records / "validation.jsonl"), longest)
+        Demonstrations(read_tokenised(records, "validation", tokens).records, longest)
         if settings.validation_every
         else None
     )
-    publish(training, learn(training, model, data, held_out, settings), tokens, data, settings, {})
+    engine = learn(training, model, data, held_out, settings)
+    publish(training, engine, tokens, data, settings, {}, demonstrations.left_out)

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.corpora.example import read_examples
 from pipelines.corpora.judgement import QUESTIONS, Judgement, read_judgements
-from pipelines.corpora.record import read_records
 from pipelines.evaluation.agreement import JudgedAnswer, agreement, by_subject, mcnemar
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects
 from pipelines.models.placement import Placement
@@ -59,7 +59,7 @@ def run(stage: Stage) -> None:
     said = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
     arms = {key: _agreement(own, practised, rows, stage.seed) for key, own in said.items()}
     stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
-    variants = {record.id: record.meta for record in read_records(judged / QUESTIONS)}
+    variants = {record.id: record.meta for record in read_examples(judged / QUESTIONS)}
     cases = _cases(rows, variants, settings.laboratory.cases)
     attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
     exactly = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None

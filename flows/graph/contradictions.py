@@ -18,7 +18,6 @@ def contradictions(raw: dict[str, Any], root: Path | None = None) -> Iterator[Pr
     """Every contradiction of the file; `root` is the project whose dvc.yaml counts (null: this one)."""
     yield from Graph(raw, root).problems()
     yield from _presets(raw, root)
-    yield from _tokenizers(raw)
 
 
 def mapping(raw: Any, *path: str) -> dict[str, Any]:
@@ -47,38 +46,3 @@ def _presets(raw: dict[str, Any], root: Path | None) -> Iterator[Problem]:
                     yield f"{run}.{setting}", f"{what}; {nearest(value, known)}"
 
 
-def _tokenizers(raw: dict[str, Any]) -> Iterator[Problem]:
-    """Records hold the token ids of their set's tokenizer, and a model has that of the set its base was made
-    for: what a run joins must be the same tokenizer.
-    """
-    sets = {**mapping(raw, "rlvr_set"), **mapping(raw, "corpus")}
-    origin = {name: at(run, ("data",)) for name, run in mapping(raw, "base", "runs").items()}
-    trained = [
-        (f"{section}.runs.{name}", name, run)
-        for section in ("sft", "reward_model", "dpo", "rl")
-        for name, run in mapping(raw, section, "runs").items()
-    ]
-    for _ in trained:  # a chain of runs is at most as long as there are runs
-        origin |= {
-            name: origin[start] for _, name, run in trained if (start := at(run, ("start",))) in origin
-        }
-    evaluated = [
-        (f"evaluate.runs.{name}", at(run, ("model",)), run)
-        for name, run in mapping(raw, "evaluate", "runs").items()
-    ]
-    for key, model, run in [*trained, *evaluated]:
-        own, data = origin.get(str(model)), at(run, ("data",))
-        data = at(raw, ("preferences", str(data), "data")) or data  # pairs are tokenised as their corpus is
-        if own == data or not {own, data} <= sets.keys() or _same_tokenizer(sets[str(own)], sets[str(data)]):
-            continue
-        yield (
-            f"{key}.data",
-            f"{data} has a tokenizer of its own, and the model that it meets has that of {own}: name data of "
-            f"{own}, or a model whose base is made for {data} (base.runs.NAME.data: {data})",
-        )
-
-
-def _same_tokenizer(one: Any, other: Any) -> bool:
-    """Whether two sets are rendered and tokenised alike: a published tokenizer and the same template."""
-    published = at(one, ("tokenizer", "kind")) == "pretrained"
-    return published and all(at(one, (key,)) == at(other, (key,)) for key in ("tokenizer", "template"))

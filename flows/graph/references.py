@@ -36,7 +36,7 @@ from tasks.checks import nearest
 
 DVC_YAML = "dvc.yaml"
 NONE = "none"  # names a constant folder that stands for an input that a member does not have
-CONSTANTS = f"models/{NONE}/"  # those folders; nothing is read from them
+CONSTANTS = (f"models/{NONE}/", f"data/{NONE}/")  # those folders; nothing is read from them
 Problem = tuple[str, str]  # key of params.yaml, what is wrong with it
 _PLACEHOLDER = re.compile(r"\$\{\s*([^}]+?)\s*\}")
 _MEMBER = re.compile(r"\.\$\{\s*(key|item(\.\w+)?)\s*\}$")  # at the end of a section that is a member's own
@@ -536,7 +536,8 @@ def _folder(template: str) -> str:
 
 def _is_kind(maker: StageOf, wanted: list[str]) -> bool:
     """Whether what a stage makes is of these kinds; what says no kind is of any."""
-    return not wanted or maker.kind in (None, *wanted)
+    kinds = [kind for kind in wanted if kind != NONE]
+    return not kinds or maker.kind in (None, *kinds)
 
 
 def _circle(needs: Mapping[str, list[str]], name: str) -> list[str]:

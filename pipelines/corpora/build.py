@@ -1,7 +1,7 @@
-"""A corpus from raw data: read the sources, clean and split them, fix the tokenizer, make the ids: all that
-the corpus stage does.
+"""A corpus from raw data: read the sources, clean and split them, write them as text: all that the corpus
+stage does.
 
-Rows lie on disk between the steps, and records are written as they are made: memory does not grow with the
+Rows lie on disk between the steps, and examples are written as they are made: memory does not grow with the
 texts.
 """
 
@@ -9,48 +9,39 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pipelines.corpora.clean import Clean, Row, clean, losses, rows_read
 from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.corpora.example import Example, ExampleFiles, line_of
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.lengths import spread
-from pipelines.corpora.portions import over_portions
 from pipelines.corpora.problem import Problem, Reading
-from pipelines.corpora.record import RecordFiles, line_of
-from pipelines.corpora.rendering import NotEncodable, record_of
 from pipelines.corpora.roles import absent, idle_shares, reachable, roles_of
 from pipelines.corpora.rows_kept import rows_kept
+from pipelines.corpora.set_rules import SetRules
 from pipelines.corpora.split import Shares
-from pipelines.corpora.spool import PORTION
-from pipelines.models.tokenizer import Tokens
-from pipelines.models.tokenizer_training import make_tokens
+from pipelines.models.tokenizer import LONE_SURROGATE
 from pipelines.seams import load
 from pipelines.sources.opening import Opener, unrecorded
 
 FILES = ("sft", "rl", "validation", "heldout")
 WAYS = {
-    "sft": (
-        "name columns.solution where the rows hold demonstrations, raise max_response_tokens, "
-        "or give the rows the role rl"
-    ),
-    "rl": "look at the sources' files and the token limits",
-    "heldout": "look at the sources' files, heldout_share and the token limits",
+    "sft": ("name columns.solution where the rows hold demonstrations, or give the rows the role rl"),
+    "rl": "look at the sources' files",
+    "heldout": "look at the sources' files and heldout_share",
 }
-DROPPED = ("long_prompt", "long_response", "no_demonstration", "not_encodable")
+DROPPED = ("no_demonstration", "not_encodable")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Records by file name, the tokenisation contract, and every count on the way."""
+    """Examples by file name, and every count on the way."""
 
-    records: RecordFiles
-    tokens: Tokens
+    examples: ExampleFiles
     metrics: Mapping[str, Any]
 
 
@@ -59,17 +50,15 @@ def build(
     params: CorpusParams,
     root: Path,
     seed: int,
-    tokenizer_folder: Path,
+    folder: Path,
     say: Callable[[str], None] = lambda _: None,
-    records: Path | None = None,
     processes: int | None = None,
     open_source: Opener = unrecorded,
 ) -> Corpus:
-    """`root`: the raw file or folder; `records`: the folder of the records, absent: beside the tokenizer's;
-    `processes` as in `over_portions`. TooManyBadRows, ValueError or OSError when the raw data cannot be used;
-    all name file and way out.
+    """`root`: the raw file or folder; `folder`: where the examples are written; `processes` as in
+    `over_portions`. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name file and
+    way out.
     """
-    folder = records or tokenizer_folder.with_name(f"{tokenizer_folder.name}.records")
     folder.mkdir(parents=True, exist_ok=True)
     ledgers = {source: Ledger(source) for source in params.sources}
 
@@ -87,15 +76,14 @@ def build(
         )
 
     rows = clean({source: problems(source) for source in params.sources}, params, folder, processes)
-    tokens = make_tokens(
-        params.tokenizer, params.template, params.reward, _TrainingTexts(rows), tokenizer_folder, open_source
-    )
-    figures = _write(rows, tokens, params, folder, processes)
-    if figures.unencodable.bad:
+    figures = _write(rows, folder)
+    _rules(params).write(folder)
+    if figures.unusable.bad:
         say(
-            f"{figures.unencodable.bad} rows cannot be encoded"
-            + "".join(f"\n  {line}" for line in figures.unencodable.first)
+            f"{figures.unusable.bad} rows cannot be written"
+            + "".join(f"\n  {line}" for line in figures.unusable.first)
         )
+    figures.unusable.check(params.max_bad_rows)
     lost = losses(rows, ledgers.values()) + figures.lost
     for note in idle_shares(params):
         say(note)
@@ -107,35 +95,49 @@ def build(
         "rows": rows_kept(read, lost),
         **{step: dict(sorted(counts.items())) for step, counts in sorted(rows.counts.items())},
         "dropped": dict(sorted(figures.dropped.items())),
-        "not_encodable": figures.unencodable.summary(),
+        "not_encodable": figures.unusable.summary(),
         "records": dict(figures.records),
         "subjects": {file: dict(sorted(figures.subjects[file].items())) for file in FILES},
         "levels": {file: dict(sorted(figures.levels[file].items())) for file in FILES},
-        "prompt_tokens": {file: spread(figures.prompts[file]) for file in FILES},
-        "response_tokens": spread(figures.responses),
-        "tokenizer": {
-            "kind": params.tokenizer.kind,
-            "vocab_size": tokens.vocab_size,
-            "template_digest": tokens.template.digest,
-        },
+        "prompt_characters": {file: spread(figures.prompts[file]) for file in FILES},
+        "response_characters": spread(figures.responses),
     }
-    return Corpus(RecordFiles(folder, FILES), tokens, metrics)
+    return Corpus(ExampleFiles(folder, FILES), metrics)
 
 
-@dataclass(frozen=True)
-class _TrainingTexts:
-    """Questions and demonstrations that a tokenizer may learn from, read from the disk each time."""
+def example_of(row: Row) -> Example:
+    """A clean row as it is written. ValueError where a text holds half of a character, which no file can."""
+    problem = row.problem
+    texts = (problem.question, problem.answer, problem.solution or "", problem.subject)
+    if lone := next((found for text in texts if (found := LONE_SURROGATE.search(text))), None):
+        raise ValueError(f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has")
+    return Example(
+        id=row.id,
+        prompt=problem.question,
+        response=problem.solution,
+        answer=problem.answer,
+        subject=problem.subject,
+        level=problem.level,
+        source=row.source,
+        meta=problem.meta,
+        conversation=None if problem.conversation is None else problem.conversation.as_json(),
+        loss=problem.loss,
+    )
 
-    rows: Clean
 
-    def __iter__(self) -> Iterator[tuple[str, str | None]]:
-        return ((row.problem.question, row.problem.solution) for row in self.rows.training())
+def _rules(params: CorpusParams) -> SetRules:
+    return SetRules(
+        max_prompt_tokens=params.max_prompt_tokens,
+        max_response_tokens=params.max_response_tokens,
+        max_bad_rows=params.max_bad_rows,
+        reward=params.reward,
+    )
 
 
 @dataclass
 class _Figures:
-    """What is counted of the records while they are written. `lost`: rows that come into no file, by reason;
-    `dropped` counts over-long demonstrations of others too.
+    """What is counted of the examples while they are written. `lost`: rows that come into no file, by reason;
+    `dropped`: reasons why a row does not come into one of its files. Lengths are in characters.
     """
 
     records: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FILES, 0))
@@ -145,70 +147,53 @@ class _Figures:
     levels: dict[str, Counter[str]] = field(default_factory=lambda: {file: Counter() for file in FILES})
     prompts: dict[str, array[int]] = field(default_factory=lambda: {file: array("I") for file in FILES})
     responses: array[int] = field(default_factory=lambda: array("I"))
-    unencodable: Ledger = field(default_factory=lambda: Ledger("tokenisation"))
+    unusable: Ledger = field(default_factory=lambda: Ledger("texts"))
+
+    def add(self, file: str, example: Example) -> None:
+        self.records[file] += 1
+        self.subjects[file][example.subject] += 1
+        self.levels[file][str(example.level)] += 1
+        self.prompts[file].append(len(example.prompt))
+        if file == "sft" and example.response is not None:
+            self.responses.append(len(example.response))
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A record as it will be written, or the reason against it."""
-
-    where: str
-    text: str = ""
-    reason: str = ""
-    prompt: int = 0
-    response: int | None = None
-    subject: str = ""
-    level: str = ""
-
-
-def _write(
-    rows: Clean, tokens: Tokens, params: CorpusParams, folder: Path, processes: int | None
-) -> _Figures:
-    """Rows whose prompt is too long or cannot be encoded are dropped, over-long demonstrations only from
-    sft.
-    """
-    ledger, figures = Ledger("tokenisation"), _Figures()
+def _write(rows: Clean, folder: Path) -> _Figures:
+    """Rows whose texts no file can hold are dropped; those without a demonstration from sft alone."""
+    figures = _Figures()
+    ledger = figures.unusable
     streams = {file: open(folder / f"{file}.jsonl", "w", encoding="utf-8", newline="\n") for file in FILES}  # noqa: SIM115
     try:
-        for role, found in rows.rows.items():
-            for line in _lines(found, tokens, processes):
-                files, reasons = _files(line, role, params)
+        for role, own in rows.rows.items():
+            for row in own:
+                files, reasons = _files(row.problem, role)
+                try:
+                    example = example_of(row)
+                except ValueError as fault:
+                    files, reasons = [], ["not_encodable"]
+                    ledger.reject(row.problem.where or row.id, str(fault))
+                else:
+                    ledger.accept()
                 figures.dropped.update(reasons)
                 figures.lost.update(reasons if not files else ())
-                ledger.reject(line.where, line.reason) if line.reason else ledger.accept()
                 for file in files:
-                    streams[file].write(line.text)
-                    figures.records[file] += 1
-                    figures.subjects[file][line.subject] += 1
-                    figures.levels[file][line.level] += 1
-                    figures.prompts[file].append(line.prompt)
-                    if file == "sft" and line.response is not None:
-                        figures.responses.append(line.response)
+                    streams[file].write(line_of(example))
+                    figures.add(file, example)
     finally:
         for stream in streams.values():
             stream.close()
-    ledger.check(params.max_bad_rows)
-    figures.unencodable = ledger
     return figures
 
 
-def _files(line: _Line, role: str, params: CorpusParams) -> tuple[list[str], list[str]]:
-    """The files that a record goes to by its role and lengths, and the reasons why it does not go to
-    others.
-    """
-    if line.reason:
-        return [], ["not_encodable"]
-    if line.prompt > params.max_prompt_tokens:
-        return [], ["long_prompt"]
+def _files(problem: Problem, role: str) -> tuple[list[str], list[str]]:
+    """The files that a row goes to by its role, and the reasons why it does not go to others."""
     if role in ("validation", "heldout"):
         return [role], []
     files = ["rl"] if role in ("train", "rl") else []
-    if role == "rl" or (role == "train" and line.response is None):
+    if role == "rl" or (role == "train" and problem.solution is None):
         return files, []
-    if line.response is None:
+    if problem.solution is None:
         return files, ["no_demonstration"]
-    if line.response > params.max_response_tokens:
-        return files, ["long_response"]
     return ["sft", *files], []
 
 
@@ -229,31 +214,3 @@ def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Coun
         raise ValueError(
             f"corpus {name} has no {file} rows left ({why or 'none was put aside'}); {WAYS[file]}"
         )
-
-
-def _lines(rows: Iterable[Row], tokens: Tokens, processes: int | None) -> Iterator[_Line]:
-    rest = iter(rows)
-    portions = iter(lambda: list(islice(rest, PORTION)), [])
-    for lines in over_portions(partial(_encoded, tokens.folder, tokens.digest), portions, processes):
-        yield from lines
-
-
-def _encoded(tokenizer: Path, digest: str, rows: list[Row]) -> list[_Line]:
-    tokens = _tokens(tokenizer, digest)
-    return [_line(row, tokens) for row in rows]
-
-
-@cache
-def _tokens(folder: Path, digest: str) -> Tokens:
-    """Loaded once by each process; `digest` keeps two tokenizers apart that were written into one folder."""
-    return Tokens.load(folder)
-
-
-def _line(row: Row, tokens: Tokens) -> _Line:
-    record = record_of(row.id, row.source, row.problem, tokens)
-    if isinstance(record, NotEncodable):
-        return _Line(record.where, reason=record.reason)
-    responded = None if record.response_ids is None else len(record.response_ids)
-    return _Line(
-        row.id, line_of(record), "", len(record.prompt_ids), responded, record.subject, str(record.level)
-    )

@@ -1,6 +1,4 @@
-"""The `corpus.NAME` section of params.yaml: where the rows come from, how they are cleaned and split, and how
-they become token ids.
-"""
+"""The `corpus.NAME` section of params.yaml: where the rows come from, and how they are cleaned and split."""
 
 from __future__ import annotations
 
@@ -9,7 +7,6 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.corpora.sources_params import READERS, Source
-from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams, TokenizerParams
 from pipelines.settings import RULE, Settings
 
 
@@ -63,8 +60,7 @@ class CorpusParams(Settings):
     sources: dict[str, Annotated[Source, READERS]] = Field(
         min_length=1, description="named sources; their paths are relative to raw"
     )
-    # not a Seam: the corpus only passes the name on in tokens.json, so the checker's code is no part of the
-    # corpus' identity
+    # not a Seam: the corpus only passes the name on, so the checker's code is no part of its identity
     reward: Annotated[str, AfterValidator(RULE.check)] = Field(
         "final_answer", description="module of pipelines/rewards that checks answers"
     )
@@ -82,12 +78,12 @@ class CorpusParams(Settings):
     )
     near: NearParams | None = Field(NearParams(), description="null: exact duplicates only")
     decontaminate: DecontaminateParams = DecontaminateParams()
-    tokenizer: TokenizerParams = Field(description="trained on the corpus, or that of a published model")
-    template: TemplateParams = TemplateParams()
-    max_prompt_tokens: int = Field(512, ge=1, description="longer prompts are dropped and counted")
-    max_response_tokens: int = Field(
-        1024, ge=2, description="longer demonstrations, EOS included, are dropped and counted"
+    max_prompt_tokens: int = Field(
+        512,
+        ge=1,
+        description="longer prompts, in tokens of the model that reads them, are left out and counted",
     )
+    max_response_tokens: int = Field(1024, ge=2, description="the same of demonstrations, their end included")
 
     @model_validator(mode="after")
     def _agree(self) -> CorpusParams:
@@ -97,15 +93,6 @@ class CorpusParams(Settings):
             )
         if self.decontaminate.near and self.near is None:
             raise ValueError("decontaminate.near needs near; set decontaminate.near: false")
-        if (
-            self.template.chat
-            and not self.template.jinja
-            and not isinstance(self.tokenizer, PretrainedTokenizer)
-        ):
-            raise ValueError(
-                "template.chat needs a pretrained tokenizer, or a template of its own as template.jinja; or "
-                "set template.chat: false"
-            )
         exams = [name for name, source in self.sources.items() if source.generates]
         if exams and not (self.validation_share and self.heldout_share):
             raise ValueError(

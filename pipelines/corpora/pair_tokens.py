@@ -1,150 +1,114 @@
-"""Preferences as token ids: the template around the prompt, answers cut at their right end, and what cannot
-become a pair counted.
+"""Pairs as token ids of one model: the template around the prompt, answers cut at their right end, and what
+cannot become a pair counted.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.pair import Labelled, Pair, Preference
-from pipelines.corpora.pair_rows import Item
-from pipelines.corpora.preferences_params import PreferencesParams
-from pipelines.corpora.prompt_split import group_key
-from pipelines.corpora.record import Record
+from pipelines.corpora.pair import Pair, PairExample, read_pair_examples
 from pipelines.corpora.rendering import prompt_and_answers
-from pipelines.corpora.split import fraction
+from pipelines.corpora.set_rules import SetRules
+from pipelines.models.conversation import Conversation
 from pipelines.models.tokenizer import Tokens
 
 
 @dataclass
-class Writing:
-    """`removed`: pairs by reason: not_encodable, long_prompt, equal_tokens, too_long (a sampled answer that
-    leaves no room), equal_after_cut. `cut`: answers of the pairs that were cut at their right end, and so end
-    without EOS; long_response: answers left out of the responses for that.
+class TokenisedPairs:
+    """`pairs` in the order of the file. `left_out`: pairs by reason: not_encodable, long_prompt,
+    equal_tokens, too_long (a sampled answer that leaves no room), equal_after_cut. `cut`: answers of the
+    pairs (chosen, rejected) that were cut at their right end, and so end without EOS.
     """
 
-    params: PreferencesParams
-    tokens: Tokens
-    ledger: Ledger
-    removed: Counter[str] = field(default_factory=Counter)
+    pairs: list[Pair] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
     cut: Counter[str] = field(default_factory=Counter)
 
-    def pairs(self, preferences: Iterable[Preference]) -> list[Pair]:
-        """In the order given."""
-        return [pair for preference in preferences if (pair := self._pair(preference)) is not None]
 
-    def responses(self, items: Iterable[Item]) -> list[Record]:
-        """Every answer with a safety flag once; answers with both flags, or longer than the limit, are left
-        out.
-        """
-        flags: dict[tuple[str, str], set[bool]] = {}
-        first: dict[tuple[str, str], tuple[Item, str, tuple[int, ...] | None]] = {}
-        for item in sorted(items, key=lambda item: repr(item)):
-            for text, ids, safe in _answers(item):
-                place = group_key(item.prompt), text
-                flags.setdefault(place, set()).add(safe)
-                first.setdefault(place, (item, text, ids))
-        records = []
-        for place in sorted(first, key=lambda place: (fraction("order:" + place[0]), place)):
-            item, text, ids = first[place]
-            record = (
-                self._response(item, text, ids, next(iter(flags[place]))) if len(flags[place]) == 1 else None
-            )
-            records += [] if record is None else [record]
-        return records
+def read_pairs(folder: Path, side: str, tokens: Tokens) -> TokenisedPairs:
+    """`folder`/`side`.jsonl for a model with `tokens`, within the set's limits. TooManyBadRows names rows and
+    reasons where more of them cannot be tokenised than the set allows.
+    """
+    path = folder / f"{side}.jsonl"
+    return tokenise_pairs(read_pair_examples(path), tokens, SetRules.read(folder), str(path))
 
-    def _pair(self, one: Preference) -> Pair | None:
-        own = [text for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True) if not ids]
-        encoded = self._encode(one, own)
-        if encoded is None:
-            self.removed["not_encodable"] += 1
-            return None
-        prompt, answers = encoded
-        if len(prompt) > self.params.max_prompt_tokens:
-            self.removed["long_prompt"] += 1
-            return None
-        chosen, rejected = (list(ids) if ids else answers.pop(0) for ids in one.ids)
-        if chosen == rejected:
-            self.removed["equal_tokens"] += 1
-            return None
-        room = min(self.params.max_answer_tokens, self.params.max_tokens - len(prompt))
-        if any(ids and len(ids) > room for ids in one.ids):
-            self.removed["too_long"] += 1  # a cut answer would not be the one that was judged
-            return None
-        if chosen[:room] == rejected[:room]:
-            self.removed["equal_after_cut"] += 1
-            return None
-        self.cut["chosen"] += len(chosen) > room
-        self.cut["rejected"] += len(rejected) > room
-        return Pair(
-            id=f"{one.source}:{_digest(one.prompt, one.chosen, one.rejected)}",
-            prompt=one.prompt,
-            chosen=one.chosen,
-            rejected=one.rejected,
-            source=one.source,
-            prompt_ids=prompt,
-            chosen_ids=chosen[:room],
-            rejected_ids=rejected[:room],
-            group=group_key(one.prompt),
-            chosen_safe=one.chosen_safe,
-            rejected_safe=one.rejected_safe,
-            helpful=one.helpful,
-            safer=one.safer,
-            meta=one.meta,
-        )
 
-    def _response(self, item: Item, text: str, ids: tuple[int, ...] | None, safe: bool) -> Record | None:
-        encoded = self._encode(item, () if ids else (text,)) if text.strip() else None
-        if encoded is None:
-            return None
-        prompt, answers = encoded
-        response = list(ids) if ids else answers[0]
-        if len(prompt) > self.params.max_prompt_tokens:
-            return None
-        if (
-            len(response) > self.params.max_answer_tokens
-            or len(prompt) + len(response) > self.params.max_tokens
-            or (response[-1] not in self.tokens.stop_ids)
-        ):
-            self.cut["long_response"] += 1
-            return None
-        label = "safe" if safe else "unsafe"
-        return Record(
-            f"{item.source}:{_digest(item.prompt, text)}",
-            item.prompt,
-            text,
-            label,
-            label,
-            None,
-            item.source,
-            prompt,
-            response,
-        )
-
-    def _encode(self, item: Item, answers: Sequence[str]) -> tuple[list[int], list[list[int]]] | None:
-        """Ids of the prompt and of `answers`; None where they cannot be encoded, which the ledger then
-        knows.
-        """
+def tokenise_pairs(
+    examples: Sequence[PairExample], tokens: Tokens, rules: SetRules, where: str
+) -> TokenisedPairs:
+    """`where` is for errors."""
+    found, ledger = TokenisedPairs(), Ledger(f"{where} (tokenisation)")
+    for example in examples:
         try:
-            found = prompt_and_answers(item.prompt, item.conversation, answers, self.tokens)
+            prompt, chosen, rejected = _ids(example, tokens)
         except ValueError as fault:
-            self.ledger.reject(item.where or repr(item.prompt[:40]), str(fault))
-            return None
-        self.ledger.accept()
-        return found
+            ledger.reject(f"{example.id} ({example.prompt[:40]!r})", str(fault))
+            found.left_out["not_encodable"] += 1
+            continue
+        ledger.accept()
+        _add(found, example, prompt, chosen, rejected, rules)
+    if ledger.bad:
+        ledger.check(rules.max_bad_rows)
+    return found
 
 
-def _answers(item: Item) -> list[tuple[str, tuple[int, ...] | None, bool]]:
-    """The answers of an item that have a flag: text, ids and flag."""
-    if isinstance(item, Labelled):
-        return [] if item.safe is None else [(item.answer, None, item.safe)]
-    found = ((item.chosen, item.ids[0], item.chosen_safe), (item.rejected, item.ids[1], item.rejected_safe))
-    return [(text, ids, safe) for text, ids, safe in found if safe is not None]
+def _ids(example: PairExample, tokens: Tokens) -> tuple[list[int], list[int], list[int]]:
+    """Prompt, chosen and rejected answer. ValueError where they cannot be encoded."""
+    own = example.tokens == tokens.digest
+    kept = [ids if own else None for ids in (example.chosen_ids, example.rejected_ids)]
+    texts = [text for text, ids in zip((example.chosen, example.rejected), kept, strict=True) if not ids]
+    turns = None if example.conversation is None else Conversation.from_json(example.conversation)
+    prompt, answers = prompt_and_answers(example.prompt, turns, texts, tokens)
+    both = []
+    for name, ids in zip(("chosen", "rejected"), kept, strict=True):
+        encoded = ids or answers.pop(0)
+        # an answer that its model did not end is no lesson in ending one
+        both.append(encoded[:-1] if not ids and name in example.unfinished and len(encoded) > 1 else encoded)
+    return prompt, both[0], both[1]
 
 
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def _add(
+    found: TokenisedPairs,
+    example: PairExample,
+    prompt: list[int],
+    chosen: list[int],
+    rejected: list[int],
+    rules: SetRules,
+) -> None:
+    room = rules.max_response_tokens
+    if rules.max_tokens is not None:
+        room = min(room, rules.max_tokens - len(prompt))
+    sampled = (chosen, example.chosen_ids), (rejected, example.rejected_ids)
+    if len(prompt) > rules.max_prompt_tokens or room < 1:
+        found.left_out["long_prompt"] += 1
+    elif chosen == rejected:
+        found.left_out["equal_tokens"] += 1
+    elif any(own and len(ids) > room for ids, own in sampled):
+        found.left_out["too_long"] += 1  # a cut answer would not be the one that was judged
+    elif chosen[:room] == rejected[:room]:
+        found.left_out["equal_after_cut"] += 1
+    else:
+        found.cut["chosen"] += len(chosen) > room
+        found.cut["rejected"] += len(rejected) > room
+        found.pairs.append(
+            Pair(
+                id=example.id,
+                prompt=example.prompt,
+                chosen=example.chosen,
+                rejected=example.rejected,
+                source=example.source,
+                prompt_ids=prompt,
+                chosen_ids=chosen[:room],
+                rejected_ids=rejected[:room],
+                group=example.group,
+                chosen_safe=example.chosen_safe,
+                rejected_safe=example.rejected_safe,
+                helpful=example.helpful,
+                safer=example.safer,
+                meta=example.meta,
+            )
+        )

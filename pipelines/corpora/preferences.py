@@ -1,5 +1,5 @@
-"""A set of preferences: read the raw rows, apply the merge rule and the filters, split by prompt, tokenise.
-Every loss is counted.
+"""A set of preferences: read the raw rows, apply the merge rule and the filters, split by prompt. Every loss
+is counted.
 
 From rows to sets it is one pure function, `build_preferences`; the `preferences@NAME` stage reads and writes
 around it.
@@ -14,20 +14,19 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from pipelines.corpora.example import Example
 from pipelines.corpora.labelled import pair_labelled
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.lengths import spread
-from pipelines.corpora.pair import Labelled, Pair, Preference
+from pipelines.corpora.pair import Labelled, PairExample, Preference
 from pipelines.corpora.pair_rows import Item, PairReading
-from pipelines.corpora.pair_tokens import Writing
+from pipelines.corpora.pair_texts import pair_example, responses
 from pipelines.corpora.preferences_params import PreferencesParams
 from pipelines.corpora.prompt_split import SIDES, group_key, order_key, place
-from pipelines.corpora.record import Record
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.safety import apply_filters, classes, merge
 from pipelines.corpora.split import Shares, Side, fraction
 from pipelines.corpora.text import visible
-from pipelines.models.tokenizer import Tokens
 from pipelines.seams import load
 from pipelines.sources.opening import Opener, unrecorded
 
@@ -39,21 +38,23 @@ class PreferenceSets:
     empty elsewhere.
     """
 
-    pairs: Mapping[Side, Sequence[Pair]]
-    responses: Sequence[Record]
+    pairs: Mapping[Side, Sequence[PairExample]]
+    responses: Sequence[Example]
     metrics: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Found:
     """What was read, before anything is taken out. `ledger`: the summary of bad rows; `removed`: counts of
-    rows that gave nothing, by reason; `pairing`: counts of what became of samples.
+    rows that gave nothing, by reason; `pairing`: counts of what became of samples. `tokens`: the digest of
+    the contract of the model that was sampled, None where none was.
     """
 
     items: Sequence[Item]
     ledger: Mapping[str, Any] = field(default_factory=dict)
     removed: Mapping[str, int] = field(default_factory=dict)
     pairing: Mapping[str, int] = field(default_factory=dict)
+    tokens: str | None = None
 
 
 def read_source(
@@ -74,7 +75,6 @@ def build_preferences(
     name: str,
     params: PreferencesParams,
     found: Found,
-    tokens: Tokens,
     corpus: Mapping[str, Sequence[str]],
     seed: int,
 ) -> PreferenceSets:
@@ -109,13 +109,12 @@ def build_preferences(
             removed[reason] = removed.get(reason, 0) + 1
         else:
             split[side].append(preference)
-    writing = Writing(params, tokens, Ledger(f"{name} (tokenisation)"))
-    pairs = {side: writing.pairs(split[side]) for side in SIDES}
-    responses = writing.responses([item for item in items if placed.of(item)[0] == "train"])
-    if writing.ledger.bad:
-        writing.ledger.check(params.max_bad_rows)
-    for reason, number in sorted(writing.removed.items()):
-        removed[reason] = number
+    texts = Ledger(f"{name} (texts)")
+    pairs = {side: _written(split[side], found.tokens, texts) for side in SIDES}
+    labelled_answers = responses([item for item in items if placed.of(item)[0] == "train"])
+    if texts.bad:
+        texts.check(params.max_bad_rows)
+        removed["not_encodable"] = texts.bad
     if not pairs["train"]:
         reasons = {**found.pairing, **removed}
         told = ", ".join(f"{reason} {number}" for reason, number in reasons.items() if number)
@@ -131,19 +130,31 @@ def build_preferences(
         "kind": params.source.kind,
         "source": found.ledger,
         "pairing": dict(sorted((Counter(found.pairing) + labelled).items())),
-        "not_encodable": writing.ledger.summary(),
+        "not_encodable": texts.summary(),
         "removed": {reason: number for reason, number in removed.items() if number},
-        "cut": dict(sorted(writing.cut.items())),
         "classes": {"read": classes(rows), "train": classes(split["train"])},
         "pairs": {side: len(pairs[side]) for side in SIDES},
         "prompts": {side: len({pair.group for pair in pairs[side]}) for side in SIDES},
-        "responses": dict(sorted(Counter(record.answer for record in responses).items())),
+        "responses": dict(sorted(Counter(record.answer for record in labelled_answers).items())),
         "leakage": placed.leakage,
-        "prompt_tokens": {side: spread([len(pair.prompt_ids) for pair in pairs[side]]) for side in SIDES},
-        "chosen_tokens": spread([len(pair.chosen_ids) for pair in pairs["train"]]),
-        "rejected_tokens": spread([len(pair.rejected_ids) for pair in pairs["train"]]),
+        "prompt_characters": {side: spread([len(pair.prompt) for pair in pairs[side]]) for side in SIDES},
+        "chosen_characters": spread([len(pair.chosen) for pair in pairs["train"]]),
+        "rejected_characters": spread([len(pair.rejected) for pair in pairs["train"]]),
     }
-    return PreferenceSets(pairs, responses, metrics)
+    return PreferenceSets(pairs, labelled_answers, metrics)
+
+
+def _written(preferences: Iterable[Preference], tokens: str | None, ledger: Ledger) -> list[PairExample]:
+    """In the order given, without those whose texts no file can hold."""
+    pairs = []
+    for preference in preferences:
+        try:
+            pairs.append(pair_example(preference, tokens))
+        except ValueError as fault:
+            ledger.reject(preference.where or repr(preference.prompt[:40]), str(fault))
+        else:
+            ledger.accept()
+    return pairs
 
 
 def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:

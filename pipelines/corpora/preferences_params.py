@@ -1,5 +1,5 @@
-"""The `preferences.NAME` section of params.yaml: where pairs come from, what is filtered out, how they are
-split and tokenised.
+"""The `preferences.NAME` section of params.yaml: where pairs come from, what is filtered out, and how they
+are split.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipelines.corpora.corpus_params import DecontaminateParams, NearParams
+from pipelines.corpora.set_rules import SetRules
 from pipelines.corpora.split import Side
 from pipelines.settings import Choice, Seam, Settings
 
@@ -66,7 +67,11 @@ class PreferencesParams(Settings):
         DecontaminateParams(ngram=None),
         description="what takes a training prompt out because a prompt that was put aside holds it",
     )
-    max_prompt_tokens: int = Field(512, ge=1, description="longer prompts are dropped and counted")
+    max_prompt_tokens: int = Field(
+        512,
+        ge=1,
+        description="longer prompts, in tokens of the model that reads them, are left out and counted",
+    )
     max_answer_tokens: int = Field(
         512, ge=1, description="longer answers are cut at their right end, EOS included, and counted"
     )
@@ -76,6 +81,16 @@ class PreferencesParams(Settings):
     max_bad_rows: float = Field(
         0.01, ge=0, lt=1, description="share of the raw rows that may be bad; above it the stage fails"
     )
+
+    @property
+    def rules(self) -> SetRules:
+        """What whoever tokenises the set's pairs and demonstrations goes by."""
+        return SetRules(
+            max_prompt_tokens=self.max_prompt_tokens,
+            max_response_tokens=self.max_answer_tokens,
+            max_tokens=self.max_tokens,
+            max_bad_rows=self.max_bad_rows,
+        )
 
     @model_validator(mode="after")
     def _agree(self) -> PreferencesParams:

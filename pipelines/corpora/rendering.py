@@ -1,14 +1,13 @@
-"""A problem as token ids: the template around a question, or the chat template over its turns. Each record
-file is written through here.
-"""
+"""An example as token ids: the template around a question, or the chat template over its turns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from pipelines.corpora.problem import Problem
+from pipelines.corpora.example import Example
 from pipelines.corpora.record import Record
+from pipelines.models.chat import Loss
 from pipelines.models.chat_renderer import TemplateFault
 from pipelines.models.conversation import Conversation
 from pipelines.models.tokenizer import Tokens
@@ -25,60 +24,46 @@ class Ids:
 
 @dataclass(frozen=True)
 class NotEncodable:
-    """A problem that gives no record: its place, and the reason."""
+    """An example that gives no record: its place, and the reason."""
 
     where: str
     reason: str
 
 
-def record_of(
-    id: str, source: str, problem: Problem, tokens: Tokens, answers: bool = False
-) -> Record | NotEncodable:
+def record_of(example: Example, tokens: Tokens, answers: bool = False) -> Record | NotEncodable:
     """With `answers` the reference answer must be encodable too. TemplateFault where the template itself
     fails.
     """
     try:
-        if answers and (reason := tokens.reason_against(problem.answer)):
+        if answers and (reason := tokens.reason_against(example.answer)):
             raise ValueError(reason)
-        ids = ids_of(problem, tokens)
+        ids = ids_of(example, tokens)
     except TemplateFault:
         raise
     except ValueError as fault:
-        return NotEncodable(problem.where or f"{id} ({problem.question[:40]!r})", str(fault))
-    return Record(
-        id=id,
-        prompt=problem.question,
-        response=problem.solution,
-        answer=problem.answer,
-        subject=problem.subject,
-        level=problem.level,
-        source=source,
-        prompt_ids=ids.prompt,
-        response_ids=ids.response,
-        meta=problem.meta,
-        conversation=None if problem.conversation is None else problem.conversation.as_json(),
-        loss_spans=ids.earlier,
-    )
+        return NotEncodable(f"{example.id} ({example.prompt[:40]!r})", str(fault))
+    texts = {item.name: getattr(example, item.name) for item in fields(example)}
+    return Record(**texts, prompt_ids=ids.prompt, response_ids=ids.response, loss_spans=ids.earlier)
 
 
-def ids_of(problem: Problem, tokens: Tokens) -> Ids:
+def ids_of(example: Example, tokens: Tokens) -> Ids:
     """ValueError with the reason: a special token in a text, turns that the template refuses, turns of the
     assistant that cannot be told apart in what it writes.
     """
-    turns = problem.conversation
-    if problem.loss == "text":
-        return _text(problem.question, tokens)
+    turns = None if example.conversation is None else Conversation.from_json(example.conversation)
+    if example.loss == "text":
+        return _text(example.prompt, tokens)
     if turns is not None and tokens.chat is not None:
-        encoded = tokens.encode_conversation(turns, problem.loss)
+        encoded = tokens.encode_conversation(turns, example.loss)
         return Ids(encoded.prompt_ids, encoded.response_ids, encoded.earlier)
     if turns is not None:
-        _without_template(turns, problem)
-    for text in (problem.question, problem.solution or ""):
+        _without_template(turns, example.loss)
+    for text in (example.prompt, example.response or ""):
         if reason := tokens.reason_against(text):
             raise ValueError(reason)
     return Ids(
-        tokens.encode_prompt(problem.question),
-        None if problem.solution is None else tokens.encode_response(problem.solution),
+        tokens.encode_prompt(example.prompt),
+        None if example.response is None else tokens.encode_response(example.response),
         [],
     )
 
@@ -102,15 +87,12 @@ def prompt_and_answers(
     return tokens.encode_prompt(prompt), [tokens.encode_response(answer) for answer in answers]
 
 
-def _without_template(turns: Conversation, problem: Problem) -> None:
+def _without_template(turns: Conversation, loss: Loss) -> None:
     """Turns become one text where there is no chat template: that can hold no more than one turn to learn,
     and no tools.
     """
-    learnt = sum(
-        turn.role == "assistant"
-        for turn in turns.turns[problem.loss if isinstance(problem.loss, int) else 0 :]
-    )
-    if problem.loss != "last" and learnt > 1 and turns.answered:
+    learnt = sum(turn.role == "assistant" for turn in turns.turns[loss if isinstance(loss, int) else 0 :])
+    if loss != "last" and learnt > 1 and turns.answered:
         raise ValueError(
             f"{learnt} turns of the assistant are to be learnt and template.chat is false: set it to true "
             f"(with template.jinja where the "

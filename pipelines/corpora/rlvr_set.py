@@ -8,25 +8,25 @@ prompts are never reused (reward_bridge.md 1.4, 4.1).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+from pipelines.corpora.build import example_of
 from pipelines.corpora.canonical import loose
 from pipelines.corpora.clean import Row, clean, losses, rows_read
+from pipelines.corpora.example import Example, write_examples
 from pipelines.corpora.exams.exam_set import read_exams, unite
 from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.problem import Problem, Reading
 from pipelines.corpora.published import MARKER
-from pipelines.corpora.record import Record
-from pipelines.corpora.rendering import NotEncodable, record_of
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
 from pipelines.corpora.rows_kept import rows_kept
+from pipelines.corpora.set_rules import SetRules
 from pipelines.corpora.split import Shares, fraction
-from pipelines.models.tokenizer import Tokens
 from pipelines.seams import load
 from pipelines.sources.opening import Opener, unrecorded
 
@@ -40,14 +40,6 @@ class Wording(Protocol):
     def paraphrases(self, reference: str) -> list[str]: ...
 
     def near_misses(self, question: str, reference: str, rng: Random) -> list[str]: ...
-
-
-@dataclass(frozen=True)
-class RlvrSet:
-    """Records by file, and every count on the way."""
-
-    records: Mapping[str, Sequence[Record]]
-    metrics: Mapping[str, Any]
 
 
 def read_rows(
@@ -75,65 +67,53 @@ def reworded(rows: Rows, wording: Wording, share: float, seed: int) -> Rows:
     return result
 
 
-def texts(rows: Rows) -> Iterator[tuple[str, str | None]]:
-    """What a tokenizer learns from: training questions, their demonstrations and references."""
-    for file in ("sft", "explore", "rl"):
-        for row in rows[file]:
-            yield row.problem.question, row.problem.solution
-            yield row.problem.answer, None
-
-
-def tokenise(
-    name: str, rows: Rows, tokens: Tokens, params: RlvrSetParams, metrics: Mapping[str, Any]
-) -> RlvrSet:
-    """Rows that cannot be encoded or are too long are dropped and counted. ValueError where a file ends empty
-    that must not.
+def write_set(
+    name: str, rows: Rows, params: RlvrSetParams, metrics: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Write the rows of every file as text; returns the counts. ValueError where a file is empty that must
+    not be.
     """
-    ledger, dropped = Ledger("tokenisation"), Counter[str](long_prompt=0, long_response=0, not_encodable=0)
-    records: dict[str, list[Record]] = {file: [] for file in FILES}
-    kept: set[tuple[str, str]] = set()
+    ledger = Ledger("texts")
+    examples: dict[str, list[Example]] = {file: [] for file in FILES}
     for file in FILES:
         for row in rows[file]:
-            record = record_of(row.id, row.source, row.problem, tokens, answers=True)
-            if isinstance(record, NotEncodable):
-                ledger.reject(record.where, record.reason)
-                dropped["not_encodable"] += 1
-                continue
-            ledger.accept()
-            if len(record.prompt_ids) > params.max_prompt_tokens:
-                dropped["long_prompt"] += 1
-            elif file == "sft" and len(record.response_ids or ()) > params.max_response_tokens:
-                dropped["long_response"] += 1
+            try:
+                examples[file].append(example_of(row))
+            except ValueError as fault:
+                ledger.reject(row.problem.where or row.id, str(fault))
             else:
-                records[file].append(record)
-                kept.add((row.id, row.problem.role))  # one row may come into sft and into another file
+                ledger.accept()
     ledger.check(params.max_bad_rows)
     for file in ("explore", "rl", "calib", "heldout"):
-        if not records[file]:
+        if not examples[file]:
             raise ValueError(
-                f"rlvr_set.{name} has no {file} questions left; look at its shares, its sources and the "
-                f"token limits"
+                f"rlvr_set.{name} has no {file} questions left; look at its shares and its sources"
             )
-    subjects = {
-        file: dict(sorted(Counter(record.subject for record in records[file]).items())) for file in FILES
-    }
-    read, lost = metrics["read"], Counter[str](metrics["lost"])
-    lost["long or not encodable"] = read - lost.total() - len(kept)
-    counts = {
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        write_examples(folder / f"{file}.jsonl", examples[file])
+    SetRules(
+        max_prompt_tokens=params.max_prompt_tokens,
+        max_response_tokens=params.max_response_tokens,
+        max_bad_rows=params.max_bad_rows,
+        reward=params.reward,
+        answers=True,
+    ).write(folder)
+    subjects = {file: dict(sorted(Counter(one.subject for one in examples[file]).items())) for file in FILES}
+    lost = Counter[str](metrics["lost"])
+    lost["not_encodable"] += ledger.bad
+    return {
         "set": name,
-        "rows": rows_kept(read, lost, "questions"),
+        "rows": rows_kept(metrics["read"], lost, "questions"),
         **{key: value for key, value in metrics.items() if key not in ("read", "lost")},
-        "dropped": dict(sorted(dropped.items())),
-        "records": {file: len(records[file]) for file in FILES},
+        "records": {file: len(examples[file]) for file in FILES},
         "subjects": subjects,
         "unseen_subjects": sorted(set(subjects["heldout"]) - set(subjects["rl"]) - set(subjects["explore"])),
         "fields": {
-            file: dict(sorted(Counter(str(record.meta.get("field")) for record in records[file]).items()))
+            file: dict(sorted(Counter(str(one.meta.get("field")) for one in examples[file]).items()))
             for file in FILES
         },
-        "tokenizer": {"vocab_size": tokens.vocab_size, "template_digest": tokens.template.digest},
     }
-    return RlvrSet(records, counts)
 
 
 def _from_exams(params: RlvrSetParams, root: Path) -> tuple[Rows, dict[str, Any]]:

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, Field, model_validator
 from pipelines.corpora.corpus_params import CorpusParams, DecontaminateParams, NearParams
 from pipelines.corpora.exams.exams_params import ExamSetParams
 from pipelines.corpora.sources_params import READERS, Source
-from pipelines.models.tokenizer_params import TemplateParams, TokenizerParams
 from pipelines.settings import RULE, Seam, Settings
 
 
@@ -68,19 +67,19 @@ class RlvrSetParams(Settings):
     wording: WordingParams | None = Field(
         None, description="null: demonstrations and answers as the sources state them"
     )
-    # not a Seam: the set only passes the name on in tokens.json
+    # not a Seam: the set only passes the name on
     reward: Annotated[str, AfterValidator(RULE.check)] = Field(
         "math_answer", description="the exact checker; for sets without one, a rule that reports name as such"
     )
     max_bad_rows: float = Field(
         0.01, ge=0, lt=1, description="share of rows that may be bad; above it the stage fails"
     )
-    tokenizer: TokenizerParams = Field(description="trained on the set, or that of a published model")
-    template: TemplateParams = TemplateParams()
-    max_prompt_tokens: int = Field(512, ge=1, description="longer prompts are dropped and counted")
-    max_response_tokens: int = Field(
-        1024, ge=2, description="longer demonstrations, EOS included, are dropped and counted"
+    max_prompt_tokens: int = Field(
+        512,
+        ge=1,
+        description="longer prompts, in tokens of the model that reads them, are left out and counted",
     )
+    max_response_tokens: int = Field(1024, ge=2, description="the same of demonstrations, their end included")
 
     @property
     def corpus(self) -> CorpusParams:
@@ -94,8 +93,6 @@ class RlvrSetParams(Settings):
             heldout_share=self.heldout_share,
             near=self.near,
             decontaminate=self.decontaminate,
-            tokenizer=self.tokenizer,
-            template=self.template,
         )
 
     @model_validator(mode="after")

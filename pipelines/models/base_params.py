@@ -8,12 +8,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams, TokenizerParams
 from pipelines.settings import Settings
 from pipelines.sources.source_params import Named, Outside, check_revision
 
 
 class ArchitectureParams(Settings):
-    """A decoder built from scratch; the vocabulary comes from the corpus's tokenizer."""
+    """A decoder built from scratch; its vocabulary is the tokenizer's."""
 
     family: Literal["qwen2", "llama"] = Field(
         "qwen2", description="qwen2 has biases on query, key and value, llama has none"
@@ -58,6 +59,13 @@ class BaseParams(Settings):
         None,
         description="commit, tag or branch of the Hugging Face id; what is no commit is pinned when fetched",
     )
+    tokenizer: TokenizerParams | None = Field(
+        None,
+        description="trained on the run's data, or a published one; null: the pretrained model's own",
+    )
+    template: TemplateParams = Field(
+        TemplateParams(), description="how a question becomes the text that the model reads"
+    )
     resize_embeddings: bool = Field(
         False, description="grow a pretrained model's embeddings when the tokenizer holds more ids"
     )
@@ -73,5 +81,19 @@ class BaseParams(Settings):
             raise ValueError(
                 "revision and resize_embeddings belong to pretrained; a model from scratch has neither"
             )
+        if self.architecture is not None and self.tokenizer is None:
+            raise ValueError(
+                "a model from scratch has no tokenizer of its own; set tokenizer, {kind: bpe, …} say"
+            )
+        if self.template.chat and not self.template.jinja and not self.published_tokenizer:
+            raise ValueError(
+                "template.chat needs a pretrained tokenizer, or a template of its own as template.jinja; or "
+                "set template.chat: false"
+            )
         check_revision(self.pretrained, self.revision, "pretrained")
         return self
+
+    @property
+    def published_tokenizer(self) -> bool:
+        """Whether the tokenizer is one that is taken from outside, and not trained."""
+        return self.tokenizer is None or isinstance(self.tokenizer, PretrainedTokenizer)

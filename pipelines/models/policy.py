@@ -42,7 +42,7 @@ def build(architecture: ArchitectureParams, tokens: Tokens, seed: int) -> Any:
 
 
 def fetch(base: BaseParams, tokens: Tokens, seed: int, open_source: Opener, trust_remote_code: bool) -> Any:
-    """A pretrained model, float32, checked against the corpus's tokenizer.
+    """A pretrained model, float32, checked against its tokenizer.
 
     Raises SourceError (nothing there, not reachable offline, changed), ValueError (not loadable strictly,
     vocabulary does not fit).
@@ -58,8 +58,8 @@ def fetch(base: BaseParams, tokens: Tokens, seed: int, open_source: Opener, trus
     if rows < tokens.vocab_size:
         if not base.resize_embeddings:
             raise ValueError(
-                f"{shown} has {rows} embedding rows, the tokenizer of the corpus needs {tokens.vocab_size}: "
-                "use the model's own tokenizer for the corpus, or set base.resize_embeddings to true"
+                f"{shown} has {rows} embedding rows, the tokenizer needs {tokens.vocab_size}: "
+                "use the model's own tokenizer (tokenizer: null), or set resize_embeddings to true"
             )
         torch.manual_seed(seed)
         model.resize_token_embeddings(tokens.vocab_size, mean_resizing=False)
@@ -171,8 +171,8 @@ def _distinct(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _check_vocabulary(source: OpenedSource, tokens: Tokens) -> None:
-    """The ids of the corpus must mean the same text to the pretrained model; a source without a tokenizer
-    cannot be compared.
+    """The ids must mean the same text to the pretrained model; a source without a tokenizer cannot be
+    compared.
     """
     file, shown = source.folder / "tokenizer.json", source.shown
     if source.gguf is not None:
@@ -185,7 +185,7 @@ def _check_vocabulary(source: OpenedSource, tokens: Tokens) -> None:
     differing = [text for text, number in theirs.items() if ours.get(text) != number]
     if differing:
         raise ValueError(
-            f"the tokenizer of the corpus and that of {shown} differ in {len(differing)} of {len(theirs)} "
+            f"the tokenizer and that of {shown} differ in {len(differing)} of {len(theirs)} "
             f"ids (first: {differing[0]!r}): "
-            "name the same id or folder in the corpus's tokenizer settings"
+            "leave tokenizer out, so that the model keeps its own"
         )

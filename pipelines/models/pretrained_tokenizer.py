@@ -19,18 +19,16 @@ from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParam
 from pipelines.sources.opening import Opener
 
 
-def fetch(
-    params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path, open_source: Opener
-) -> Tokens:
+def fetch(params: PretrainedTokenizer, template: TemplateParams, folder: Path, open_source: Opener) -> Tokens:
     """Write the tokenizer of `params.id` with its contract into `folder`. SourceError names the way out when
     it is not at hand.
     """
     with open_source(params.id, "tokenizer", params.revision) as source:
-        return _write(load_tokenizer(source, use_fast=True), source.shown, params, template, reward, folder)
+        return _write(load_tokenizer(source, use_fast=True), source.shown, params, template, folder)
 
 
 def _write(
-    loaded: Any, shown: str, params: PretrainedTokenizer, template: TemplateParams, reward: str, folder: Path
+    loaded: Any, shown: str, params: PretrainedTokenizer, template: TemplateParams, folder: Path
 ) -> Tokens:
     if not loaded.is_fast:
         raise ValueError(
@@ -56,7 +54,6 @@ def _write(
         loaded.eos_token_id,
         loaded.bos_token_id,
         template.stop,
-        reward,
         chat,
     )
 

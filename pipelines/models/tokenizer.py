@@ -32,7 +32,7 @@ TOKENIZER_FILES = (
     "tokens.json",
 )
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-REQUIRED = ("template", "template_digest", "vocab_size", "pad_id", "eos_id", "bos_id", "stop_ids", "reward")
+REQUIRED = ("template", "template_digest", "vocab_size", "pad_id", "eos_id", "bos_id", "stop_ids")
 CHAT = ("end_id", "chat")  # of a chat template; tokenizers without one do not hold them
 
 
@@ -63,11 +63,11 @@ class Encoded:
 
 
 class Tokens:
-    """Ids and template of one corpus; made by `pipelines.models.tokenizer_training`, read by everyone else.
+    """Ids and template of one model; made by `pipelines.models.tokenizer_training`, read by everyone else.
 
     Ids are in [0, vocab_size). `stop_ids` holds EOS first; `end_id` is the one of them that ends a
     demonstration: EOS, but for a chat template whose turns end otherwise. `chat` is that template, None where
-    the prompt is written out. `reward` names the checker module in pipelines/rewards that reads the answers.
+    the prompt is written out.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any], tokenizer: Tokenizer):
@@ -80,7 +80,6 @@ class Tokens:
         self.eos_id: int = facts["eos_id"]
         self.bos_id: int | None = facts["bos_id"]
         self.stop_ids: list[int] = facts["stop_ids"]
-        self.reward: str = facts["reward"]
         self.end_id: int = facts.get("end_id", self.eos_id)
         self.chat = Chat.from_json(facts["chat"], str(folder)) if facts.get("chat") else None
 
@@ -94,7 +93,7 @@ class Tokens:
         for file in (facts_file, tokenizer_file):
             if not file.is_file():
                 raise FileNotFoundError(
-                    f"{file} is missing: {folder} holds no tokenizer of this pipeline; run the corpus stage "
+                    f"{file} is missing: {folder} holds no tokenizer of this pipeline; run the stage base "
                     f"again"
                 )
         try:
@@ -105,7 +104,9 @@ class Tokens:
                 read_tokenizer(tokenizer_file),
             )
         except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{facts_file} is damaged ({error!r}); run the corpus stage again") from error
+            raise ValueError(
+                f"{facts_file} is damaged ({error!r}); run the stage that made it again"
+            ) from error
         tokens._check_ids()
         return tokens
 
@@ -323,7 +324,6 @@ def facts_of(
     eos_id: int,
     bos_id: int | None,
     stop_ids: list[int],
-    reward: str,
     chat: Chat | None = None,
     end_id: int | None = None,
 ) -> dict[str, Any]:
@@ -336,6 +336,5 @@ def facts_of(
         "eos_id": eos_id,
         "bos_id": bos_id,
         "stop_ids": stop_ids,
-        "reward": reward,
         **({} if chat is None else {"end_id": end_id, "chat": chat.as_json()}),
     }

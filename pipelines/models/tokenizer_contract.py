@@ -44,7 +44,6 @@ def write_contract(
     eos: int,
     bos: int | None,
     stop: Iterable[str],
-    reward: str,
     chat: Chat | None = None,
 ) -> Tokens:
     """Write tokens.json beside a tokenizer.json and load both, which checks them. ValueError when a stop text
@@ -60,7 +59,7 @@ def write_contract(
             )
         stop_ids += [ids[0]] if ids[0] not in stop_ids else []
     size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-    write_json(folder / "tokens.json", facts_of(template, size, pad, eos, bos, stop_ids, reward, chat, end))
+    write_json(folder / "tokens.json", facts_of(template, size, pad, eos, bos, stop_ids, chat, end))
     return Tokens.load(folder)
 
 

@@ -1,8 +1,5 @@
-"""Which tokenizer a corpus uses and how a question becomes a prompt: identity parameters of the tokenisation
-contract.
-
-They lie with the models because the contract travels with every model folder; the corpus stage is the one
-that fixes it.
+"""Which tokenizer a base model gets and how a question becomes a prompt: identity parameters of the
+tokenisation contract, which travels with every model folder.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ class CharTokenizer(Settings):
 
 
 class BpeTokenizer(Settings):
-    """Byte-level BPE, trained on the corpus' training texts; every digit is a token of its own."""
+    """Byte-level BPE, trained on the training texts of a set; every digit is a token of its own."""
 
     kind: Literal["bpe"]
     vocab_size: int = Field(

@@ -1,8 +1,8 @@
 """Make the tokenisation contract: train a small byte-level tokenizer, or take a Hugging Face one, and write
 it down with its template.
 
-Only the corpus stage comes here. The result depends on the texts and the parameters alone: the same corpus
-gives the same bytes.
+Only the stage `base` comes here. The result depends on the texts and the parameters alone: the same texts
+give the same bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ PIECES = r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 def make_tokens(
     params: TokenizerParams,
     template: TemplateParams,
-    reward: str,
     pairs: Iterable[tuple[str, str | None]],
     folder: Path,
     open_source: Opener = unrecorded,
@@ -49,9 +48,9 @@ def make_tokens(
         # brings transformers: only who needs it pays for it
         from pipelines.models.pretrained_tokenizer import fetch
 
-        return fetch(params, template, reward, folder, open_source)
+        return fetch(params, template, folder, open_source)
     kept = [*pairs] if isinstance(pairs, Iterator) else pairs
-    return _write_trained(_train(params, partial(_texts, template, kept)), template, reward, folder)
+    return _write_trained(_train(params, partial(_texts, template, kept)), template, folder)
 
 
 def _texts(template: TemplateParams, pairs: Iterable[tuple[str, str | None]]) -> Iterator[str]:
@@ -104,7 +103,7 @@ def _train(params: CharTokenizer | BpeTokenizer, texts: Callable[[], Iterable[st
     return tokenizer
 
 
-def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, folder: Path) -> Tokens:
+def _write_trained(tokenizer: Tokenizer, template: TemplateParams, folder: Path) -> Tokens:
     if template.chat and not template.jinja:
         raise ValueError(
             "template.chat needs a chat template, and a trained tokenizer has none: write one as "
@@ -139,6 +138,5 @@ def _write_trained(tokenizer: Tokenizer, template: TemplateParams, reward: str, 
         SPECIALS.index(EOS),
         None,
         template.stop,
-        reward,
         chat,
     )

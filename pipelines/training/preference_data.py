@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -48,13 +48,20 @@ class AnswerPair(NamedTuple):
 
 class PairData:
     """The pairs whose two answers fit into `max_tokens` with their prompt; `too_long` holds the ids of the
-    others. `where` is for errors.
+    others; `left_out` counts, by reason, those that were left out before. `where` is for errors.
 
     Equal or empty answers need no check: there is no such `Pair`.
     """
 
-    def __init__(self, pairs: Sequence[Pair], max_tokens: int, where: str = "these pairs") -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        max_tokens: int,
+        where: str = "these pairs",
+        left_out: Mapping[str, int] | None = None,
+    ) -> None:
         self.where = where
+        self.left_out = dict(left_out or {})
         self.kept: list[Pair] = []
         self.too_long: list[str] = []
         for pair in pairs:
@@ -75,6 +82,11 @@ class PairData:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Pairs that are not learnt, by reason."""
+        return {**self.left_out, "too_long": len(self.too_long) + self.left_out.get("too_long", 0)}
 
     @cached_property
     def digest(self) -> str:

@@ -188,7 +188,7 @@ def make(folder: Path) -> Path:
     """The graph, not yet run, in a fresh git and DVC repository."""
     folder.mkdir(parents=True)
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
-    for name in ("flows", "tasks", "pipelines", "raw", "sources", "models/none"):
+    for name in ("flows", "tasks", "pipelines", "raw", "sources", "models/none", "data/none"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     for name in (".dvcignore", ".gitignore", "source.lock.json"):
         shutil.copy(ROOT / name, folder / name)

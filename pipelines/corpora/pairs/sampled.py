@@ -130,9 +130,16 @@ def _preference(one: Sampled, winner: int, loser: int, name: str) -> Preference:
     else:
         won = one.judged[winner]
         chosen, ids, meta = won.text, won.ids, {"scores": [won.score, lost.score]}
-    both = ids or None, lost.ids or None
     return Preference(
-        one.prompt, chosen, lost.text, name, one.side, ids=both, meta=meta, conversation=one.conversation
+        one.prompt,
+        chosen,
+        lost.text,
+        name,
+        one.side,
+        ids=(ids or None, lost.ids or None),
+        meta=meta,
+        conversation=one.conversation,
+        finished=(winner == DATASET or one.judged[winner].finished, lost.finished),
     )
 
 
