@@ -106,12 +106,9 @@ def one(kind: str, number: int, processes: int | None) -> dict[str, object]:
             "splits": {"train": "train.jsonl", "heldout": "heldout.jsonl"},
             "columns": {"solution": "solution"},
         }
-        tokenizer = {"kind": "bpe", "vocab_size": 1024, "alphabet": "bytes"}
-        params = CorpusParams.model_validate(
-            {"raw": "raw", "sources": {"made": source}, "tokenizer": tokenizer}
-        )
+        params = CorpusParams.model_validate({"raw": "raw", "sources": {"made": source}})
         began = time.monotonic()
-        made = build("scale", params, folder, 0, folder / "tokenizer", processes=processes)
+        made = build("scale", params, folder, 0, folder / "records", processes=processes)
         wall = time.monotonic() - began
     mine, helpers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {

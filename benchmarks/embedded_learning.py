@@ -66,7 +66,7 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
     """Run the wanted stages of the default graph in the current folder; returns seconds by stage."""
     corpus, seconds = "exam", {}
     identity = {"identity.seed": params["identity"]["seed"]}
-    records, tokenizer = f"data/{corpus}/records", f"data/{corpus}/tokenizer"
+    records = f"data/{corpus}/records"
 
     def go(name: str, sections: dict[str, Any], inputs: list[str], outs: list[str]) -> None:
         if name.partition("@")[0] in stages and not all(Path(out).exists() for out in outs):
@@ -80,9 +80,9 @@ def pipeline(params: dict[str, Any], stages: tuple[str, ...]) -> dict[str, float
         f"corpus@{corpus}",
         {f"corpus.{corpus}": params["corpus"][corpus]},
         [raw],
-        [records, tokenizer, f"metrics/corpus/{corpus}.json"],
+        [records, f"metrics/corpus/{corpus}.json"],
     )
-    go("base@base", own("base", "base"), [tokenizer], ["models/base/model"])
+    go("base@base", own("base", "base"), [records], ["models/base/model"])
     go(
         "sft@sft",
         own("sft", "sft"),

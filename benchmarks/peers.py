@@ -26,6 +26,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,18 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 
 from benchmarks.peers_trl import Clock, Split, Step, steps  # noqa: E402
-from pipelines.corpora.build import Corpus, build  # noqa: E402
+from pipelines.corpora.build import build  # noqa: E402
 from pipelines.corpora.corpus_params import CorpusParams  # noqa: E402
 from pipelines.corpora.record import Record  # noqa: E402
+from pipelines.corpora.tokenised import read_tokenised  # noqa: E402
+from pipelines.corpora.training_texts import TrainingTexts  # noqa: E402
 from pipelines.models import policy  # noqa: E402
 from pipelines.models.base_params import ArchitectureParams  # noqa: E402
 from pipelines.models.packing import can_share  # noqa: E402
 from pipelines.models.placement import Placement  # noqa: E402
+from pipelines.models.tokenizer import Tokens  # noqa: E402
+from pipelines.models.tokenizer_params import BpeTokenizer, TemplateParams  # noqa: E402
+from pipelines.models.tokenizer_training import make_tokens  # noqa: E402
 from pipelines.rewards.judge import RuleJudge  # noqa: E402
 from pipelines.rewards.rules import final_answer  # noqa: E402
 from pipelines.rewards.verdict import Verdict, right, wrong  # noqa: E402
@@ -69,9 +75,18 @@ def graded(text: str, answer: str, finished: bool) -> Verdict:
     return right() if zlib.crc32(text.encode()) & 1 else wrong("even")
 
 
-def corpus(folder: Path) -> Corpus:
+@dataclass(frozen=True)
+class TokenisedCorpus:
+    """The exam as the model of `tokens` reads it."""
+
+    tokens: Tokens
+    records: dict[str, list[Record]]
+
+
+def corpus(folder: Path) -> TokenisedCorpus:
     """The embedded exam, smaller and with all working written out."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))["corpus"]["exam"]
+    whole = yaml.safe_load((ROOT / "params.yaml").read_text("utf-8"))
+    params = whole["corpus"]["exam"]
     params["sources"]["exam"] |= {
         "terse": 0.0,
         "n_sft": 4000,
@@ -79,10 +94,15 @@ def corpus(folder: Path) -> Corpus:
         "n_validation": 50,
         "n_heldout": 50,
     }
-    return build("exam", CorpusParams.model_validate(params), ROOT / params["raw"], 0, folder / "tokenizer")
+    examples = folder / "records"
+    made = build("exam", CorpusParams.model_validate(params), ROOT / params["raw"], 0, examples)
+    tokenizer = BpeTokenizer.model_validate(whole["base"]["runs"]["base"]["tokenizer"])
+    tokens = make_tokens(tokenizer, TemplateParams(), TrainingTexts.of(examples), folder / "tokenizer")
+    records = {file: list(read_tokenised(examples, file, tokens).records) for file in made.examples}
+    return TokenisedCorpus(tokens, records)
 
 
-def taught(size: str, made: Corpus, folder: Path, batches: int) -> Path:
+def taught(size: str, made: TokenisedCorpus, folder: Path, batches: int) -> Path:
     """A model that has seen some demonstrations, so that its answers end as real ones do: some early, some at
     the limit.
     """
@@ -215,7 +235,7 @@ def limit(folder: Path, problems: Sequence[Record], tokens: float, rate: float) 
     return 8 * used * (prompts + tokens) / rate
 
 
-def duel(size: str, method: str, made: Corpus, folder: Path, arguments: argparse.Namespace) -> str:
+def duel(size: str, method: str, made: TokenisedCorpus, folder: Path, arguments: argparse.Namespace) -> str:
     """A row of the table. The first step of each side warms up and is left out."""
     saved = taught(size, made, folder, arguments.taught)
     problems = made.records["rl"][: arguments.prompts]

@@ -30,7 +30,8 @@ import torch  # noqa: E402
 from benchmarks.peers import SIZES, corpus, taught  # noqa: E402
 from benchmarks.peers_trl import Clock, Step  # noqa: E402
 from benchmarks.preferences_trl import steps as trl_steps  # noqa: E402
-from pipelines.corpora.pair import Pair, read_pairs  # noqa: E402
+from pipelines.corpora.pair import Pair  # noqa: E402
+from pipelines.corpora.pair_tokens import read_pairs  # noqa: E402
 from pipelines.corpora.record import Record  # noqa: E402
 from pipelines.models import policy  # noqa: E402
 from pipelines.models.base_params import ArchitectureParams  # noqa: E402
@@ -221,7 +222,9 @@ def main() -> None:
             pairs = (
                 sampled_pairs(saved, made.records["sft"][: 2 * needed], needed)
                 if made
-                else read_pairs(arguments.pairs)
+                else read_pairs(
+                    arguments.pairs.parent, arguments.pairs.stem, Tokens.load(arguments.tokenizer)
+                ).pairs
             )
             kept = PairData(pairs, arguments.max_tokens).kept[:needed]
             if len(kept) < needed:

@@ -28,7 +28,7 @@ from flows.graph.params_file import read_yaml  # noqa: E402
 from flows.graph.presets import with_presets  # noqa: E402
 from pipelines.settings import laid_over  # noqa: E402
 
-SET = ["data/rlvr/records", "data/rlvr/tokenizer"]
+SET = ["data/rlvr/records"]
 ARMS = ("rule", "binary", "soft", "gold", "hacked")
 MODELS = ("rlvr_start", *(f"rlvr_{name}" for name in ARMS))
 
@@ -40,7 +40,7 @@ def extended(params: dict[str, Any]) -> dict[str, Any]:
     recipe = yaml.safe_load((ROOT / "recipes/rlvr_arms.yaml").read_text("utf-8"))
     params = laid_over(params, recipe)
     params["execution"] = {"device": "cpu", "threads": 1, "log_period_s": 20.0, "micro_batch_tokens": 2048}
-    params["rlvr"]["runs"] = {name: params["rlvr"]["runs"][name] for name in ARMS}
+    params["rl"]["runs"] = {name: params["rl"]["runs"][name] for name in ARMS}
     return params
 
 

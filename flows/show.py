@@ -1,7 +1,7 @@
-"""`whetstone show`: one row of a data set as the model reads it, and which of its tokens are learnt.
+"""`whetstone show`: one row of a data set as text, and as a model reads it: which of its tokens are learnt.
 
-Rows are those that a stage wrote, so what is shown is what is trained on: the prompt with its template, the
-loss on the assistant's tokens, what ends a response.
+Rows are those that a stage wrote, and the contract is the model's own, so what is shown is what is trained
+on: the prompt with its template, the loss on the assistant's tokens, what ends a response.
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.example import Example
+from pipelines.corpora.pair import PairExample
+from pipelines.corpora.pair_tokens import tokenise_pairs
+from pipelines.corpora.rendering import NotEncodable, record_of
+from pipelines.corpora.set_rules import SetRules
 from pipelines.models.tokenizer import Tokens
 
 RECORDS, PAIRS = (
@@ -95,6 +99,7 @@ class Shown:
     sequences: list[Sequenced]
     stops: list[tuple[int, str]]
     template: str
+    model: str
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -107,31 +112,66 @@ class Shown:
             "stop_ids": [id for id, _ in self.stops],
             "stop_tokens": [text for _, text in self.stops],
             "template": self.template,
+            "model": self.model,
         }
 
 
-def show(root: Path, subject: str, row: int, file: str | None = None) -> Shown:
-    """`subject`: corpus@NAME, rlvr_set@NAME or preferences@NAME. NothingToShow says what there is."""
-    stage, _, name = subject.partition("@")
-    if stage not in ("corpus", "rlvr_set", "preferences") or not name or "/" in name:
-        raise NothingToShow(
-            f"{subject!r} is no data set: corpus@NAME, rlvr_set@NAME or preferences@NAME is expected"
-        )
-    pairs = stage == "preferences"
-    folder = root / "data" / name / ("pairs" if pairs else "records")
-    if not folder.is_dir():
-        raise NothingToShow(
-            f"{folder.relative_to(root)} is not there: `whetstone run {subject}` makes it", usage=False
-        )
-    path, lines = _file(folder, file, PAIRS if pairs else RECORDS)
+def show(root: Path, subject: str, row: int, file: str | None = None, model: str | None = None) -> Shown:
+    """`subject`: a set by its name, or the stage that makes it. `model`: whose tokens are shown; absent, the
+    first model at hand that learns from the set. NothingToShow says what there is.
+    """
+    name = subject.rpartition("@")[2]
+    folder, names = _folder(root, subject, name, file)
+    path, lines = _file(folder, file, names)
     if not 0 <= row < len(lines):
         raise NothingToShow(f"--row {row}: {path.relative_to(root)} has the rows 0 to {len(lines) - 1}")
-    tokens = Tokens.load(_tokenizer(root, name, pairs))
-    value = json.loads(lines[row])
-    found = _pair(value, tokens) if pairs else _record(value, tokens)
+    reader = _reader(root, name, model)
+    tokens = Tokens.load(root / "models" / reader / "model")
+    value, rules = json.loads(lines[row]), SetRules.read(folder)
+    sequences = _pair(value, tokens, rules) if names is PAIRS else _record(value, tokens, rules)
     stops = [(id, tokens.tokenizer.id_to_token(id) or "") for id in tokens.stop_ids]
     what = "written out" if tokens.chat is None else "the tokenizer's chat template"
-    return Shown(subject, str(path.relative_to(root)), row, len(lines), value["id"], found, stops, what)
+    shown = str(path.relative_to(root))
+    return Shown(subject, shown, row, len(lines), value["id"], sequences, stops, what, reader)
+
+
+def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path, Sequence[str]]:
+    """The set's pairs, or else its records, and the names of their files."""
+    if not name or "/" in name:
+        raise NothingToShow(f"{subject!r} is no data set: a name below data/ is expected")
+    folders = {"pairs": PAIRS, "records": RECORDS}
+    there = [folder for folder in folders if (root / "data" / name / folder).is_dir()]
+    if not there:
+        sets = sorted(path.parent.name for path in root.glob("data/*/records") if path.is_dir())
+        raise NothingToShow(
+            f"data/{name} is not there: `whetstone run {subject}` makes it"
+            + (f"; sets at hand: {', '.join(sets)}" if sets else ""),
+            usage=False,
+        )
+    holding = [folder for folder in there if file is None or file in folders[folder]]
+    chosen = (holding or there)[0]
+    return root / "data" / name / chosen, folders[chosen]
+
+
+def _reader(root: Path, name: str, model: str | None) -> str:
+    """The model whose contract tokenises."""
+    from flows.graph.params import load
+    from flows.graph.references import Graph
+
+    if model is None:
+        paths = [[one.path for one in stage.inputs] for stage in Graph(load(root).model_dump(), root).stages]
+        learning = [own for own in paths if any(path.startswith(f"data/{name}/") for path in own)]
+        models = (path.split("/")[1] for own in learning for path in own if path.startswith("models/"))
+        model = next((one for one in models if (root / "models" / one / "model/tokens.json").is_file()), None)
+    if model is None or not (root / "models" / model / "model/tokens.json").is_file():
+        known = sorted(path.parts[-3] for path in root.glob("models/*/model/tokens.json"))
+        raise NothingToShow(
+            (f"no model {model!r} is at hand" if model else f"no model at hand learns from {name}")
+            + f"; data is text, and a model's tokenizer and template show how it is read: --model NAME, of "
+            f"{', '.join(known) or 'none yet (`whetstone run base` makes one)'}",
+            usage=model is not None,
+        )
+    return model
 
 
 def _file(folder: Path, file: str | None, names: Sequence[str]) -> tuple[Path, list[str]]:
@@ -151,16 +191,10 @@ def _file(folder: Path, file: str | None, names: Sequence[str]) -> tuple[Path, l
     )
 
 
-def _tokenizer(root: Path, name: str, pairs: bool) -> Path:
-    if not pairs:
-        return root / "data" / name / "tokenizer"
-    from flows.graph.params import load
-
-    return root / "data" / load(root).preferences[name].data / "tokenizer"
-
-
-def _record(value: dict[str, Any], tokens: Tokens) -> list[Sequenced]:
-    record = Record(**value)
+def _record(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequenced]:
+    record = record_of(Example(**value), tokens, rules.answers)
+    if isinstance(record, NotEncodable):
+        raise ValueError(f"{record.where}: {record.reason}")
     if record.response_ids is None:
         return [Sequenced.of("prompt", record.prompt_ids, [], tokens)]
     ids = record.prompt_ids + record.response_ids
@@ -168,12 +202,17 @@ def _record(value: dict[str, Any], tokens: Tokens) -> list[Sequenced]:
     return [Sequenced.of("demonstration", ids, spans, tokens)]
 
 
-def _pair(value: dict[str, Any], tokens: Tokens) -> list[Sequenced]:
-    prompt = value["prompt_ids"]
-    both = ((name, value[f"{name}_ids"]) for name in ("chosen", "rejected"))
+def _pair(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequenced]:
+    found = tokenise_pairs([PairExample(**value)], tokens, replace(rules, max_bad_rows=1.0), value["id"])
+    if not found.pairs:
+        reasons = ", ".join(reason.replace("_", " ") for reason in found.left_out)
+        raise ValueError(f"{value['id']} gives this model no pair: {reasons}")
+    [pair] = found.pairs
     return [
-        Sequenced.of(name, prompt + ids, [(len(prompt), len(prompt) + len(ids))], tokens)
-        for name, ids in both
+        Sequenced.of(
+            name, pair.prompt_ids + ids, [(len(pair.prompt_ids), len(pair.prompt_ids) + len(ids))], tokens
+        )
+        for name, ids in (("chosen", pair.chosen_ids), ("rejected", pair.rejected_ids))
     ]
 
 
@@ -192,4 +231,9 @@ def print_shown(console: Console, shown: Shown) -> None:
             console.print(Text(marked, style="bold green" if part.loss else ""), end="")
         console.print()
     ends = ", ".join(f"{text} ({id})" for id, text in shown.stops)
-    console.print(Text(f"-- template: {shown.template}; a response ends with {ends}", style="dim"))
+    console.print(
+        Text(
+            f"-- as {shown.model} reads it; template: {shown.template}; a response ends with {ends}",
+            style="dim",
+        )
+    )

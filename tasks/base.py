@@ -4,13 +4,10 @@ its tokenizer and chat template.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.example import Example, read_examples
-from pipelines.corpora.set_rules import SetRules
+from pipelines.corpora.training_texts import TrainingTexts
 from pipelines.models import policy
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import PretrainedTokenizer
@@ -19,8 +16,6 @@ from pipelines.sources.opening import Opener
 from tasks.base_params import BaseRun
 from tasks.sources import opener
 from tasks.stage import Stage
-
-LEARNT_FROM = ("sft", "explore", "rl")  # files of a set: what is put aside is not looked at
 
 
 def run(stage: Stage) -> None:
@@ -46,10 +41,7 @@ def _tokens(stage: Stage, settings: BaseRun) -> Tokens:
         params = PretrainedTokenizer(kind="pretrained", id=settings.pretrained, revision=settings.revision)
         return make_tokens(params, settings.template, texts, _folder(stage), _as_model(open_source))
     if not settings.published_tokenizer:
-        folder = stage.input(f"data/{settings.data}/records")
-        texts = TrainingTexts(
-            tuple(folder / f"{file}.jsonl" for file in LEARNT_FROM), SetRules.read(folder).answers
-        )
+        texts = TrainingTexts.of(stage.input(f"data/{settings.data}/records"))
     return make_tokens(params, settings.template, texts, _folder(stage), open_source)
 
 
@@ -65,28 +57,3 @@ def _as_model(open_source: Opener) -> Opener:
         return open_source(value, "model", revision)
 
     return open_model
-
-
-@dataclass(frozen=True)
-class TrainingTexts(Iterable[tuple[str, str | None]]):
-    """Questions with their demonstrations that a tokenizer learns from, each row once; with `answers` the
-    reference answers as well.
-    """
-
-    files: tuple[Path, ...]
-    answers: bool = False
-
-    def __iter__(self) -> Iterator[tuple[str, str | None]]:
-        for example in _distinct(self.files):
-            yield example.prompt, example.response
-            if self.answers:
-                yield example.answer, None
-
-
-def _distinct(files: Iterable[Path]) -> Iterator[Example]:
-    seen: set[tuple[str, str | None]] = set()
-    for path in files:
-        for example in read_examples(path) if path.is_file() else ():
-            if (key := (example.id, example.response)) not in seen:
-                seen.add(key)
-                yield example

@@ -23,9 +23,7 @@ CPU = Placement.resolve("cpu", "float32", 0)
 
 def make_tiny_tokens(folder: Path) -> Tokens:
     """Digits, `+`, `#`, space and the special tokens."""
-    return make_tokens(
-        CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("0123456789+ #", None)], folder
-    )
+    return make_tokens(CharTokenizer(kind="char"), TemplateParams(), [("0123456789+ #", None)], folder)
 
 
 def make_tiny_model(tokens: Tokens, seed: int = 0, family: str = "qwen2") -> Any:

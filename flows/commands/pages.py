@@ -44,26 +44,30 @@ def report(
 
 def show(
     subject: Annotated[
-        str, typer.Argument(metavar="SET", help="corpus@NAME, rlvr_set@NAME or preferences@NAME.")
+        str, typer.Argument(metavar="SET", help="A set by its name, or the stage that makes it.")
     ],
     row: Annotated[int, typer.Option("--row", help="Which row, from 0.", min=0)] = 0,
     file: Annotated[
         str | None,
         typer.Option("--file", help="sft, rl, validation, heldout; of pairs train; default the first."),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Whose tokenizer and template; default: a model that learns from it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One row of a data set as the model reads it: the rendered template, what of it is learnt, what ends a
+    """One row of a data set as a model reads it: the rendered template, what of it is learnt, what ends a
     response.
 
-    Example: [bold]whetstone show corpus@words --row 3 --file sft[/]
+    Example: [bold]whetstone show words --row 3 --file sft --model base[/]
     """
     root = project(as_json)
     from flows.show import NothingToShow, print_shown
     from flows.show import show as find
 
     try:
-        shown = find(root, subject, row, file)
+        shown = find(root, subject, row, file, model)
     except NothingToShow as error:
         fail(str(error), 2 if error.usage else 1, as_json)
     except (OSError, ValueError) as error:

@@ -44,5 +44,3 @@ def _presets(raw: dict[str, Any], root: Path | None) -> Iterator[Problem]:
                 elif value is not None and str(value) not in known:
                     what = f"no preset of {'.'.join(section)} is called {value!r}"
                     yield f"{run}.{setting}", f"{what}; {nearest(value, known)}"
-
-

@@ -41,12 +41,12 @@ def tokenise_pairs(
     examples: Sequence[PairExample], tokens: Tokens, rules: SetRules, where: str
 ) -> TokenisedPairs:
     """`where` is for errors."""
-    found, ledger = TokenisedPairs(), Ledger(f"{where} (tokenisation)")
-    for example in examples:
+    found, ledger = TokenisedPairs(), Ledger(where)
+    for line, example in enumerate(examples, 1):
         try:
             prompt, chosen, rejected = _ids(example, tokens)
         except ValueError as fault:
-            ledger.reject(f"{example.id} ({example.prompt[:40]!r})", str(fault))
+            ledger.reject(f"{where}:{line}", f"{example.id} ({example.prompt[:40]!r}): {fault}", str(fault))
             found.left_out["not_encodable"] += 1
             continue
         ledger.accept()

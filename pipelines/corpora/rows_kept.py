@@ -43,3 +43,11 @@ def sentence(rows: Mapping[str, Any]) -> str:
         f"warning: {100 * (read - kept) / read:.0f} % of the {what} are left out, most for: {most}{way}. "
         f"{text}"
     )
+
+
+def none_left(read: int, lost: Mapping[str, int], what: str = "rows") -> str:
+    """`none of 3 rows is left (2 long prompt, 1 not encodable); raise max_prompt_tokens`, for an error."""
+    ordered = rows_kept(read, lost, what)["lost"]
+    most = next(iter(ordered), "")
+    reasons = ", ".join(f"{number} {reason}" for reason, number in ordered.items())
+    return f"none of {read} {what} is left ({reasons})" + (f"; {WAYS[most]}" if most in WAYS else "")

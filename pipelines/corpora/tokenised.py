@@ -16,6 +16,7 @@ from pipelines.corpora.example import Example, read_examples
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.record import Record
 from pipelines.corpora.rendering import NotEncodable, record_of
+from pipelines.corpora.rows_kept import none_left
 from pipelines.corpora.set_rules import SetRules
 from pipelines.models.tokenizer import Tokens
 
@@ -46,12 +47,12 @@ def tokenise(
     examples: Sequence[Example], tokens: Tokens, rules: SetRules, where: str, demonstrations: bool = False
 ) -> Tokenised:
     """With `demonstrations` those longer than the set's limit are left out too. `where` is for errors."""
-    ledger, left_out = Ledger(f"{where} (tokenisation)"), Counter[str]()
+    ledger, left_out = Ledger(where), Counter[str]()
     records = []
-    for example in examples:
+    for line, example in enumerate(examples, 1):
         record = record_of(example, tokens, rules.answers)
         if isinstance(record, NotEncodable):
-            ledger.reject(record.where, record.reason)
+            ledger.reject(f"{where}:{line}", f"{record.where}: {record.reason}", record.reason)
             left_out["not_encodable"] += 1
             continue
         ledger.accept()
@@ -61,6 +62,8 @@ def tokenise(
             records.append(record)
     if ledger.bad:
         ledger.check(rules.max_bad_rows)
+    if examples and not records:
+        raise ValueError(f"{where}: {none_left(len(examples), left_out)}")
     return Tokenised(records, len(examples), rules, left_out)
 
 

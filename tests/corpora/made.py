@@ -7,14 +7,24 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
-from pipelines.corpora.build import Corpus, build
+from pipelines.corpora.build import build
 from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.corpora.example import Example
+from pipelines.corpora.record import Record
+from pipelines.corpora.tokenised import read_tokenised
+from pipelines.corpora.training_texts import TrainingTexts
+from pipelines.models.tokenizer import Tokens
+from pipelines.models.tokenizer_params import TemplateParams, TokenizerParams
+from pipelines.models.tokenizer_training import make_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("WHETSTONE_DATA", ROOT / "../shared/data"))
@@ -31,17 +41,53 @@ EXAM: Mapping[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class MadeCorpus:
+    """A set as text (`examples`), the contract of a model, and the set as that model reads it (`records`).
+    `left_out`: by file and reason, what the model leaves out.
+    """
+
+    examples: Mapping[str, Sequence[Example]]
+    tokens: Tokens
+    records: Mapping[str, Sequence[Record]]
+    left_out: Mapping[str, Counter[str]]
+    metrics: Mapping[str, Any]
+
+
+def corpus_of(
+    name: str, value: Mapping[str, Any], root: Path, seed: int, folder: Path, **options: Any
+) -> MadeCorpus:
+    """`value`: parameters of a corpus, and `tokenizer` and `template` of the model that reads it; the contract
+    lies in `folder` and the set in folder.records, as text.
+    """
+    value = dict(value)
+    tokenizer: Any = TypeAdapter(TokenizerParams).validate_python(value.pop("tokenizer", CHAR))
+    template = TemplateParams.model_validate(value.pop("template", {}))
+    texts = folder.with_name(f"{folder.name}.records")
+    opened = {"open_source": options["open_source"]} if "open_source" in options else {}
+    corpus = build(name, CorpusParams.model_validate(value), root, seed, texts, **options)
+    tokens = make_tokens(tokenizer, template, TrainingTexts.of(texts), folder, **opened)
+    read = {file: read_tokenised(texts, file, tokens) for file in corpus.examples}
+    return MadeCorpus(
+        corpus.examples,
+        tokens,
+        {file: tokenised.records for file, tokenised in read.items()},
+        {file: tokenised.left_out for file, tokenised in read.items()},
+        corpus.metrics,
+    )
+
+
 def exam(
     folder: Path,
     seed: int = 0,
     root: Path = ROOT / "raw/exam",
     corpus: Mapping[str, Any] | None = None,
     **source: Any,
-) -> Corpus:
+) -> MadeCorpus:
     """The embedded exam, small; `source` and `corpus` replace parameters."""
     value = {**EXAM, **(corpus or {})}
     value["sources"] = {"exam": {**EXAM["sources"]["exam"], **source}}
-    return build("exam", CorpusParams.model_validate(value), root, seed, folder)
+    return corpus_of("exam", value, root, seed, folder)
 
 
 def table(
@@ -50,7 +96,7 @@ def table(
     splits: Mapping[str, str],
     columns: Mapping[str, str] | None = None,
     **corpus: Any,
-) -> Corpus:
+) -> MadeCorpus:
     """A corpus of local tables with a byte-level character tokenizer."""
     source = {
         "reader": "table",
@@ -59,10 +105,10 @@ def table(
         **corpus.pop("source", {}),
     }
     value = {"raw": "raw", "sources": {"t": source}, "validation_share": 0, "tokenizer": CHAR, **corpus}
-    return build("t", CorpusParams.model_validate(value), root, 0, folder)
+    return corpus_of("t", value, root, 0, folder)
 
 
-def published(folder: Path, root: Path, reader: str, files: Mapping[str, str], **corpus: Any) -> Corpus:
+def published(folder: Path, root: Path, reader: str, files: Mapping[str, str], **corpus: Any) -> MadeCorpus:
     """A corpus of one published set."""
     value = {
         "raw": "raw",
@@ -71,7 +117,7 @@ def published(folder: Path, root: Path, reader: str, files: Mapping[str, str], *
         "tokenizer": CHAR,
         **corpus,
     }
-    return build(reader, CorpusParams.model_validate(value), root, 0, folder)
+    return corpus_of(reader, value, root, 0, folder)
 
 
 def write_lines(path: Path, rows: Iterable[object]) -> Path:

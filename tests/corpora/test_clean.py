@@ -31,7 +31,6 @@ PARAMS = CorpusParams.model_validate(
         "heldout_share": 0.3,
         "near": None,
         "decontaminate": {"ngram": None, "near": False},
-        "tokenizer": {"kind": "char"},
     }
 )
 LONG = "a farmer had seven red hens and four white hens and sold three of the white hens to his neighbour on a market day in may"

@@ -9,20 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.corpora.build import build
 from pipelines.corpora.clean import clean
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.problem import Problem
 from pipelines.corpora.readers.code_params import CodeSource
+from pipelines.corpora.set_rules import SetRules
 from pipelines.corpora.text import normalise
 from pipelines.settings import seam_modules
-from tests.corpora.made import CHAR, real, write_lines
+from tests.corpora.made import CHAR, corpus_of, real, write_lines
 from tests.corpora.test_code import APPS
 
 UNTOUCHED = {"near": None, "decontaminate": {"ngram": None, "near": False}}
 OPEN = CorpusParams.model_validate(
-    {"raw": "raw", "sources": {"s": {"reader": "table", "splits": {"rl": "x"}}}, "tokenizer": CHAR}
-    | UNTOUCHED
+    {"raw": "raw", "sources": {"s": {"reader": "table", "splits": {"rl": "x"}}}} | UNTOUCHED
 )
 
 
@@ -41,9 +40,7 @@ def corpus(folder, root, source, **values):
         "validation_share": 0,
         "tokenizer": CHAR,
     }
-    return build(
-        "c", CorpusParams.model_validate(value | UNTOUCHED | {"max_bad_rows": 0.5} | values), root, 0, folder
-    )
+    return corpus_of("c", value | UNTOUCHED | {"max_bad_rows": 0.5} | values, root, 0, folder)
 
 
 def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):
@@ -67,7 +64,7 @@ def test_texts_are_kept_blank_for_blank_and_the_tests_travel(tmp_path):
         {"code": "assert candidate(1) == 12"},
         {"code": "assert candidate('  ') is None"},
     ]
-    assert made.tokens.reward == "code_tests"
+    assert SetRules.read(tmp_path / "t.records").reward == "code_tests"
     assert json.loads(json.dumps(record.meta)) == record.meta
     bare = corpus(
         tmp_path / "u",
@@ -159,7 +156,6 @@ def test_wrong_settings(wrong):
 def test_the_layout_is_part_of_the_code_digest():
     settings = {
         "raw": "a",
-        "tokenizer": CHAR,
         "sources": {"s": {"reader": "code", "layout": "mbpp", "splits": {"rl": "a"}}},
     }
     modules = set(seam_modules(CorpusParams.model_validate(settings)))

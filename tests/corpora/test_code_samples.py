@@ -7,12 +7,12 @@ import pytest
 from pipelines.corpora.pairing import Judged, normal_source
 from pipelines.corpora.pairs.sampled import Sampled, preferences
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences import Found, build_preferences, read_source
+from pipelines.corpora.preferences import Found, read_source
 from pipelines.rewards.sandbox.probe import SandboxUnavailable
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.settings import seam_modules
 from tests.corpora.made import real, write_lines
-from tests.corpora.pairs_made import byte_tokens, params
+from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, params
 from tests.corpora.test_code import APPS, CONTEST
 from tests.rewards.code_made import QUICK
 
@@ -88,7 +88,7 @@ def test_identity_26_samples_judged_by_their_tests(tmp_path):
         "task_id names no problem of problems.jsonl": 1,
         "samples is no text, and no list of it": 1,
     }
-    sets = build_preferences("c", settings(), found, byte_tokens(tmp_path), {}, 0)
+    sets = build_and_tokenise("c", settings(), found, byte_tokens(tmp_path), {}, 0)
     assert sets.metrics["removed"] == {"empty_answer": 1}
     for pair in sets.pairs["train"]:  # not one blank is lost: the ids spell the programs that were judged
         assert pair.chosen == RIGHT
@@ -164,7 +164,7 @@ def test_what_a_policy_sampled_on_a_code_corpus_is_not_cleaned(tmp_path):
     assert SampledParams().reward.kind == "final_answer"
     assert SampledParams(reward="code_tests").reward == SampledParams(reward={"kind": "code_tests"}).reward
     found, counts = preferences([one], source, "c", 0)
-    sets = build_preferences(
+    sets = build_and_tokenise(
         "c", params(source.model_dump()), Found(found, pairing=counts), byte_tokens(tmp_path), {}, 0
     )
     assert [(pair.prompt, pair.chosen, pair.rejected) for pair in sets.pairs["train"]] == [

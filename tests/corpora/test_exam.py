@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.corpora.exam_subjects import SUBJECTS, Item, Ranges
-from pipelines.corpora.record import write_records
+from pipelines.corpora.example import write_examples
 from pipelines.rewards.rules.final_answer import check
 from tests.corpora.made import ROOT, exam
 
@@ -137,7 +137,7 @@ def test_records_are_a_function_of_content(tmp_path, corpus):
         )
         made = exam(root / "tokenizer", root=root)
         for file, records in made.records.items():
-            write_records(root / f"{file}.jsonl", records)
+            write_examples(root / f"{file}.jsonl", records)
         files = sorted(path for path in root.rglob("*.json*") if path.name != "lexicon.jsonl")
         return {path.name: path.read_bytes() for path in files}, made
 

@@ -6,11 +6,9 @@ import json
 
 import pytest
 
-from pipelines.corpora.build import build
-from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.record import read_records, write_records
+from pipelines.corpora.example import read_examples, write_examples
 from pipelines.corpora.split import Shares
-from tests.corpora.made import CHAR, write_lines
+from tests.corpora.made import CHAR, corpus_of, write_lines
 from tests.models.chats import KINDS, write_hub_folder
 
 PAIRS = [
@@ -50,26 +48,24 @@ def corpus(folder, rows, kind="qwen_base", template=None, source=None, file="row
         if kind
         else {"prompt": "<|user|>{query}<|assistant|>"}
     )
-    params = CorpusParams.model_validate(
-        {
-            "raw": "raw",
-            "sources": {
-                "talks": {
-                    "reader": "messages",
-                    "splits": {"train": file, "heldout": "held.jsonl"},
-                    **(source or {}),
-                }
-            },
-            "validation_share": 0,
-            "near": None,
-            "decontaminate": {"ngram": None, "near": False},
-            "tokenizer": tokenizer,
-            "template": chat,
-            "max_bad_rows": 0.95,
-            **values,
-        }
-    )
-    return build("talks", params, folder, 0, folder / "tokens")
+    params = {
+        "raw": "raw",
+        "sources": {
+            "talks": {
+                "reader": "messages",
+                "splits": {"train": file, "heldout": "held.jsonl"},
+                **(source or {}),
+            }
+        },
+        "validation_share": 0,
+        "near": None,
+        "decontaminate": {"ngram": None, "near": False},
+        "tokenizer": tokenizer,
+        "template": chat,
+        "max_bad_rows": 0.95,
+        **values,
+    }
+    return corpus_of("talks", params, folder, 0, folder / "tokens")
 
 
 def learnt(made, record):
@@ -100,8 +96,8 @@ def test_every_turn_of_the_assistant_is_learnt_with_its_end(tmp_path, kind):
         "third",
         message("user", "one?"),
     )
-    write_records(tmp_path / "x.jsonl", made.records["sft"])
-    assert read_records(tmp_path / "x.jsonl") == list(made.records["sft"])
+    write_examples(tmp_path / "x.jsonl", made.records["sft"])
+    assert read_examples(tmp_path / "x.jsonl") == list(made.examples["sft"])
 
 
 def test_the_last_turn_only(tmp_path):
@@ -228,13 +224,13 @@ def test_parquet_rows_are_the_same(tmp_path):
     ],
 )  # fmt: skip
 def test_rows_that_contradict_themselves_are_named(tmp_path, row, reason):
-    with pytest.raises(ValueError, match=rf"rows\.jsonl:2: .*({reason})"):
+    with pytest.raises(ValueError, match=rf"(?:jsonl|train):\d+: .*({reason})"):
         corpus(tmp_path, [{"messages": talk("fine", "yes")}, row], max_bad_rows=0.1)
 
 
 def test_a_system_turn_that_the_template_refuses(tmp_path):
     rows = [{"messages": talk("fine", "yes")}, {"messages": talk("q", "a", system="s")}]
-    with pytest.raises(ValueError, match=r"rows\.jsonl:2: System role not supported"):
+    with pytest.raises(ValueError, match=r"jsonl:\d+: .*System role not supported"):
         corpus(tmp_path, rows, "gemma", max_bad_rows=0.1)
     assert len(corpus(tmp_path, rows, "gemma").records["sft"]) == 1
 
@@ -247,7 +243,7 @@ def test_without_a_template_turns_become_one_text(tmp_path):
     assert "<|user|>Human: one?\n\nAssistant: first\n\nHuman: two?<|assistant|>second<|end|>" in texts
     with pytest.raises(
         ValueError,
-        match=r"rows\.jsonl:2: 2 turns of the assistant are to be learnt and template\.chat is false",
+        match=r"jsonl:\d+: .*2 turns of the assistant are to be learnt and template\.chat is false",
     ):
         corpus(tmp_path, rows, None, max_bad_rows=0.1)
 
@@ -257,7 +253,7 @@ def test_a_template_that_rewrites_earlier_turns(tmp_path):
 
     rows = [{"messages": talk("fine", "yes")}, {"messages": talk("one?", "a|b", "two?", "second")}]
     with pytest.raises(
-        ValueError, match=r"rows\.jsonl:2: it writes an assistant's turn differently when more turns follow"
+        ValueError, match=r"jsonl:\d+: .*it writes an assistant's turn differently when more turns follow"
     ):
         corpus(tmp_path, rows, template={"jinja": STRIPS}, max_bad_rows=0.1)
     made = corpus(tmp_path, rows, template={"jinja": STRIPS}, source={"loss": "last"})

@@ -8,39 +8,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.pair import Pair, Preference, read_pairs, write_pairs
+from pipelines.corpora.pair import PairExample, Preference, read_pair_examples, write_pair_examples
 
-PAIR = Pair(
+PAIR = PairExample(
     "s:1",
     "ask",
     "good",
     "bad",
     "s",
-    [1, 2, 3],
-    [4, 5],
-    [6, 5],
     "g",
     True,
     False,
     None,
     True,
     {"scores": [1.0, 0.0]},
+    chosen_ids=[4, 5],
+    rejected_ids=[6],
+    tokens="0123",
+    unfinished=["rejected"],
 )
 
 
 def test_a_file_of_pairs(tmp_path):
-    other = Pair("s:2", "ask é\n", "", "x", "s", [1], [5], [6, 5], "g")
-    assert write_pairs(tmp_path / "a.jsonl", [PAIR, other]) == 2
-    assert read_pairs(tmp_path / "a.jsonl") == [PAIR, other]
-    write_pairs(tmp_path / "b.jsonl", read_pairs(tmp_path / "a.jsonl"))
+    other = PairExample("s:2", "ask é\n", "", "x", "s", "g")
+    assert write_pair_examples(tmp_path / "a.jsonl", [PAIR, other]) == 2
+    assert read_pair_examples(tmp_path / "a.jsonl") == [PAIR, other]
+    write_pair_examples(tmp_path / "b.jsonl", read_pair_examples(tmp_path / "a.jsonl"))
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"chosen_ids": [6, 5]}, "prefers nothing"),
-        ({"prompt_ids": []}, "prompt_ids: List should have at least 1 item"),
+        ({"tokens": None}, "ids without"),
+        ({"rejected_ids": []}, "rejected_ids: List should have at least 1 item"),
+        ({"unfinished": ["both"]}, "unfinished.0"),
         ({"chosen_ids": [1.5]}, "chosen_ids.0: Input should be a valid integer"),
         ({"group": ""}, "group: String should have at least 1 character"),
         ({"chosen_safe": None}, "both be there, or both be null"),
@@ -50,12 +52,12 @@ def test_a_file_of_pairs(tmp_path):
     ],
 )
 def test_a_damaged_file_names_its_line(tmp_path, change, message):
-    write_pairs(tmp_path / "a.jsonl", [PAIR])
+    write_pair_examples(tmp_path / "a.jsonl", [PAIR])
     row = json.loads((tmp_path / "a.jsonl").read_text())
     with open(tmp_path / "a.jsonl", "a") as stream:
         stream.write(json.dumps({**row, **change}) + "\n")
     with pytest.raises(ValueError, match=rf"a\.jsonl:2: .*{message}"):
-        read_pairs(tmp_path / "a.jsonl")
+        read_pair_examples(tmp_path / "a.jsonl")
 
 
 LABEL = st.sampled_from([None, True, False])

@@ -4,14 +4,12 @@ them.
 
 import json
 
-from pipelines.corpora.build import build
-from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.pairs.xstest import UNSAFE_TYPES
-from pipelines.corpora.preferences import build_preferences, read_source
+from pipelines.corpora.preferences import read_source
 from pipelines.corpora.rows import read_rows
-from tests.corpora.made import CHAR, real
-from tests.corpora.pairs_made import byte_tokens, params
+from tests.corpora.made import CHAR, corpus_of, real
+from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, params
 
 WIDE = {"max_prompt_tokens": 20_000, "max_answer_tokens": 10_000, "max_tokens": 40_000, "max_bad_rows": 0.01}
 HH = "harmless_base_test.jsonl.gz"
@@ -19,7 +17,7 @@ HH = "harmless_base_test.jsonl.gz"
 
 def sets(tmp_path, folder, kind, file, **options):
     settings = params({"kind": kind, "splits": {"train": file}, **options}, heldout_share=0.1, **WIDE)
-    return build_preferences(
+    return build_and_tokenise(
         kind, settings, read_source(kind, settings, folder, 0), byte_tokens(tmp_path), {}, 0
     )
 
@@ -102,7 +100,7 @@ def test_demonstrations_and_pairs_of_hh_have_one_split_and_one_encoding(tmp_path
         "max_response_tokens": 512,
         **shares,
     }
-    corpus = build("hh", CorpusParams.model_validate(value), folder, 0, tmp_path / "tokenizer")
+    corpus = corpus_of("hh", value, folder, 0, tmp_path / "tokenizer")
     reasons = corpus.metrics["sources"]["hh"]["reasons"]
     assert (reasons["prefixes differ"], reasons["the preferred answer is empty"]) == (3, 4)
     assert sum(reasons.values()) == 10  # three prompts hold two turns of the assistant in a row
@@ -110,7 +108,7 @@ def test_demonstrations_and_pairs_of_hh_have_one_split_and_one_encoding(tmp_path
     settings = params(
         {"kind": "hh", "splits": {"train": HH}}, max_prompt_tokens=512, max_answer_tokens=512, **shares
     )
-    pairs = build_preferences(
+    pairs = build_and_tokenise(
         "hh", settings, read_source("hh", settings, folder, 0), corpus.tokens, prompts, 0
     )
     leakage = pairs.metrics["leakage"]

@@ -13,6 +13,8 @@ import yaml
 
 from flows.graph.params import check
 from flows.graph.recipes import names, use
+from pipelines.corpora.tokenised import read_tokenised
+from pipelines.models.tokenizer import Tokens
 from pipelines.sources.opening import take
 from pipelines.sources.source_params import Reference
 from tasks.stage import Spec, Stage
@@ -98,7 +100,7 @@ def small(params, id):
     weights are never right.
     """
     params["corpus"]["gsm8k"]["raw"] = "raw"
-    params["corpus"]["gsm8k"]["tokenizer"]["id"] = params["base"]["common"]["pretrained"] = id
+    params["base"]["common"]["pretrained"] = id
     params["sft"]["common"].update(epochs=0.2, batch_size=4, validation_every=1, validation_size=2)
     common, grpo = params["rl"]["common"], params["rl"]["methods"]["grpo"]
     common.update(
@@ -118,7 +120,7 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     id = stand_in(project / "hub")
     raw = small(yaml.safe_load((project / "params.yaml").read_text()), id)
     check(raw)
-    sources = {kind: Reference(id, kind) for kind in ("tokenizer", "model")}
+    sources = {"model": Reference(id, "model")}
     for kind, source in sources.items():
         take(source.source(project), kind, offline=True).write(project / source.manifest)
     (project / "raw").mkdir()
@@ -133,18 +135,18 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     raw["corpus"]["gsm8k"].update(near=None, validation_share=0.2)
     raw["corpus"]["gsm8k"]["decontaminate"] = {"ngram": None, "near": False}
 
-    records, tokenizer = "data/gsm8k/records", "data/gsm8k/tokenizer"
+    records = "data/gsm8k/records"
     run(
         "corpus@gsm8k",
         raw,
-        ["raw", sources["tokenizer"].manifest],
+        ["raw"],
         ["corpus.gsm8k"],
-        [records, tokenizer, "metrics/corpus/gsm8k.json"],
+        [records, "metrics/corpus/gsm8k.json"],
     )
     run(
         "base@base",
         raw,
-        [tokenizer, sources["model"].manifest],
+        [sources["model"].manifest],
         ["base.common", "base.runs.base"],
         ["models/base/model"],
     )
@@ -164,8 +166,9 @@ def test_the_graph_of_a_hugging_face_model(project, monkeypatch):
     facts = json.loads((project / "models/grpo/model/tokens.json").read_text())
     assert (facts["pad_id"], facts["eos_id"], facts["bos_id"], facts["template"]["bos"]) == (0, 2, 1, True)
     row = json.loads((project / records / "sft.jsonl").read_text().splitlines()[0])
-    assert row["prompt_ids"][0] == facts["bos_id"]
-    assert row["response_ids"][-1] == facts["eos_id"]
+    assert "prompt_ids" not in row
+    [first, *_] = read_tokenised(project / records, "sft", Tokens.load("models/sft/model")).records
+    assert (first.prompt_ids[0], first.response_ids[-1]) == (facts["bos_id"], facts["eos_id"])
     metrics = json.loads((project / "metrics/evaluate/grpo.json").read_text())
     assert (
         metrics["heldout"]["greedy"]["n"],

@@ -7,23 +7,23 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
 
 from pipelines.corpora.canonical import comparable
+from pipelines.corpora.example import ExampleFiles
 from pipelines.corpora.exams.exam_set import write_exams
 from pipelines.corpora.exams.item import Exam
-from pipelines.corpora.rlvr_set import FILES, read_rows, reworded, texts, tokenise
+from pipelines.corpora.rlvr_set import FILES, read_rows, reworded, write_set
 from pipelines.corpora.rlvr_set_params import RlvrSetParams
-from pipelines.models.tokenizer_training import make_tokens
 from pipelines.rewards.rules import phrase_answer, phrase_variants
 from tasks.report_page.question_sets import exam_tables
 from tasks.rlvr_set import run
 from tasks.stage import Spec, Stage
 
 ROOT = Path(__file__).resolve().parents[2]
-TOKENIZER = {"kind": "bpe", "vocab_size": 320, "alphabet": "bytes", "marker": ""}
 PHRASES = {
     "origin": str(ROOT / "raw/phrases"),
     "sources": {
@@ -42,7 +42,6 @@ PHRASES = {
     "decontaminate": {"ngram": None, "near": False},
     "wording": {"share": 0.75},
     "reward": "phrase_answer",
-    "tokenizer": TOKENIZER,
 }
 
 
@@ -51,10 +50,9 @@ def made(tmp_path_factory):
     params = RlvrSetParams.model_validate(PHRASES)
     rows, counts = read_rows(params, Path(params.origin), 0)
     rows = reworded(rows, phrase_variants, 0.75, 0)
-    tokens = make_tokens(
-        params.tokenizer, params.template, params.reward, texts(rows), tmp_path_factory.mktemp("tokens")
-    )
-    return tokenise("rlvr", rows, tokens, params, counts)
+    folder = tmp_path_factory.mktemp("set")
+    metrics = write_set("rlvr", rows, params, counts, folder)
+    return SimpleNamespace(records=ExampleFiles(folder, FILES), metrics=metrics)
 
 
 def test_no_question_lies_in_two_files_and_unseen_subjects_are_only_held_out(made):
@@ -93,7 +91,7 @@ def test_held_out_questions_have_variants_with_exact_labels(made):
 
 def test_the_stage_writes_the_same_bytes_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    outs = ("data/rlvr/records", "data/rlvr/tokenizer", "metrics/rlvr_set/rlvr.json")
+    outs = ("data/rlvr/records", "metrics/rlvr_set/rlvr.json")
     found = []
     for work in ("one", "two"):
         stage = Stage(
@@ -140,7 +138,6 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
         "origin": "data/exams",
         "exams": {"exams": ["one"]},
         "unseen": ["art"],
-        "tokenizer": TOKENIZER,
         "reward": "containment",
     }
     params = RlvrSetParams.model_validate(settings)

@@ -40,9 +40,11 @@ def test_read_is_kept_and_lost(tmp_path_factory, rows, others, role):
         max_response_tokens=60, validation_share=0.0,
     )  # fmt: skip
     counted = made.metrics["rows"]
-    kept = {record.id for found in made.records.values() for record in found}
+    kept = {example.id for own in made.examples.values() for example in own}
     assert counted["read"] == len(rows) + len(others) + 2
     assert counted["kept"] == counted["read"] - sum(counted["lost"].values()) == len(kept)
+    for file, examples in made.examples.items():
+        assert len(examples) == len(made.records[file]) + made.left_out[file].total()
 
 
 def of(tmp_path, splits, rows, columns=None, **corpus):
@@ -67,7 +69,9 @@ def test_what_is_missing_is_named(tmp_path):
         of(tmp_path, {"train": "a.jsonl"}, rows)
     with pytest.raises(ValidationError, match=r"splits\.sft has no demonstrations"):
         of(tmp_path, {"sft": "a.jsonl", "rl": "a.jsonl", "heldout": "b.jsonl"}, rows)
-    with pytest.raises(ValueError, match=r"has no sft rows left \(3 long response\); name columns\.solution"):
+    with pytest.raises(
+        ValueError, match=r"sft\.jsonl: none of 3 rows is left \(3 long response\); raise max_response_tokens"
+    ):
         of(
             tmp_path,
             {"sft": "a.jsonl", "rl": "a.jsonl", "heldout": "b.jsonl"},
@@ -75,7 +79,9 @@ def test_what_is_missing_is_named(tmp_path):
             {"solution": "s"},
             max_response_tokens=10,
         )
-    with pytest.raises(ValueError, match=r"has no rl rows left \(3 long prompt\)"):
+    with pytest.raises(
+        ValueError, match=r"rl\.jsonl: none of 3 rows is left \(3 long prompt\); raise max_prompt_tokens"
+    ):
         of(tmp_path, {"train": "a.jsonl", "heldout": "b.jsonl"}, rows, max_prompt_tokens=12)
 
 
@@ -99,7 +105,7 @@ def test_a_share_that_does_nothing_is_said():
     from pipelines.corpora.corpus_params import CorpusParams
     from pipelines.corpora.roles import idle_shares
 
-    value = {"raw": "r", "tokenizer": {"kind": "char"}, "validation_share": 0.1}
+    value = {"raw": "r", "validation_share": 0.1}
     sources = {"s": {"reader": "table", "splits": {"rl": "a", "heldout": "b"}}}
     [said] = idle_shares(CorpusParams.model_validate({**value, "sources": sources}))
     assert said.startswith(

@@ -5,9 +5,9 @@ import pytest
 from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences import Found, build_preferences, read_source
+from pipelines.corpora.preferences import Found, read_source
 from tests.corpora.made import write_lines
-from tests.corpora.pairs_made import byte_tokens, params
+from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, params
 
 
 def one(text, passed, *ids):
@@ -32,7 +32,7 @@ def test_pairs_of_a_checker(tmp_path):
     ]
     assert found[1].ids == ((7, 7), tuple(b"#### 77"))
     assert counts == {"prompts": 3, "samples": 8, "pairs": 2, "prompts_with_pairs": 2, "small_gap": 1}
-    sets = build_preferences(
+    sets = build_and_tokenise(
         "s",
         params({"kind": "sampled"}),
         Found(found, pairing=counts),
@@ -53,7 +53,7 @@ def test_safety_records_go_through_rule_and_filters(tmp_path):
     assert counts["duplicate_text"] == 2
     settings = params({"kind": "sampled", "safety": {}})
     tokens = byte_tokens(tmp_path)
-    sets = build_preferences("s", settings, Found(found, pairing=counts), tokens, {}, 0)
+    sets = build_and_tokenise("s", settings, Found(found, pairing=counts), tokens, {}, 0)
     assert sorted((pair.chosen, pair.rejected) for pair in sets.pairs["train"]) == [
         ("#### 1", "#### 7"),  # wrong but safe beats right but forbidden
         ("#### 1", "#### 77"),
@@ -62,7 +62,7 @@ def test_safety_records_go_through_rule_and_filters(tmp_path):
     ]
     assert sets.metrics["classes"]["train"] == {"dual_safe": 1, "mixed": 2, "dual_unsafe": 1, "unflagged": 0}
     filtered = params({"kind": "sampled", "safety": {}}, filters={"dual_unsafe": True})
-    assert build_preferences("s", filtered, Found(found), tokens, {}, 0).metrics["pairs"]["train"] == 3
+    assert build_and_tokenise("s", filtered, Found(found), tokens, {}, 0).metrics["pairs"]["train"] == 3
 
 
 def test_a_file_of_judged_samples(tmp_path):
@@ -91,7 +91,7 @@ def test_a_file_of_judged_samples(tmp_path):
         "samples.score is no number",
         "samples is no list of objects",
     ]
-    pairs = build_preferences("s", settings, found, byte_tokens(tmp_path), {}, 0).pairs["train"]
+    pairs = build_and_tokenise("s", settings, found, byte_tokens(tmp_path), {}, 0).pairs["train"]
     assert sorted((pair.chosen, pair.rejected) for pair in pairs) == [
         ("x = 1", "x = 2"),
         ("x = 3\n#### 3", "y = 7\n#### 7"),

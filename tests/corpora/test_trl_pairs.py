@@ -5,10 +5,10 @@ what contradicts itself.
 import pytest
 
 from pipelines.corpora.pairs.trl import common_beginning
-from pipelines.corpora.preferences import build_preferences, read_source
+from pipelines.corpora.preferences import read_source
 from pipelines.models.tokenizer import Tokens
 from tests.corpora.made import write_lines
-from tests.corpora.pairs_made import byte_tokens, params
+from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, params
 from tests.corpora.test_messages import message, talk
 from tests.models.chats import KINDS, take
 
@@ -24,7 +24,7 @@ def made(folder, rows, tokens: Tokens | None = None, kind="trl", options=None, *
         {"kind": kind, "splits": {"train": "rows.jsonl"}, **(options or {})},
         **{"max_bad_rows": 0.95, **values},
     )
-    return build_preferences(
+    return build_and_tokenise(
         "trl", settings, read_source("trl", settings, folder, 0), tokens or byte_tokens(folder), {}, 0
     )
 
@@ -141,7 +141,7 @@ def test_unpaired_answers(tmp_path, chat):
     ],
 )  # fmt: skip
 def test_pairs_that_contradict_themselves_are_named(tmp_path, chat, row, reason):
-    with pytest.raises(ValueError, match=rf"rows\.jsonl:2: .*{reason}"):
+    with pytest.raises(ValueError, match=rf"(?:jsonl|train):\d+: .*{reason}"):
         made(tmp_path, [LAYOUTS["explicit standard"], row], chat["gemma"], max_bad_rows=0.1)
 
 

@@ -56,7 +56,7 @@ def test_fewer_problems_and_another_batch_size(folder):
 
 
 def test_another_checker_than_the_corpus_names_is_refused(folder):
-    path = folder / "models/sft/model/tokens.json"
+    path = folder / "data/tiny/records/set.json"
     facts = json.loads(path.read_text())
     path.write_text(json.dumps(facts | {"reward": "code_tests"}))
     try:

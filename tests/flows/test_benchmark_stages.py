@@ -21,7 +21,7 @@ def test_holes_are_filled_and_makers_found(graph: Graph):
         "reference@dpo_safe",
     ]
     stage = graph.stages["preferences@round_2"]
-    own = ("models/dpo_iter_1/model", "data/exam/records", "data/exam/tokenizer", "models/reward_model/model")
+    own = ("models/dpo_iter_1/model", "data/exam/records", "models/reward_model/model")
     assert stage.inputs == own
     assert "data/round_2/pairs" in stage.outs
     assert not any(out.endswith("lineage.json") for out in graph.stages["dpo@dpo_iter_2"].outs)

@@ -27,14 +27,13 @@ SETTINGS = {
             "sums": {"reader": "table", "splits": {"rl": "sums.jsonl", "heldout": "held.jsonl"}},
         },
         "validation_share": 0,
-        "tokenizer": {"kind": "pretrained", "id": "raw/hub"},
-        "template": {"prompt": "{query}", "chat": True},
         **OPEN,
     },
-    "base.runs": {"base": {"data": "chats"}},
+    "base.runs": {"base": {"data": "none"}},
     "sft.runs": {"sft": {"start": "base", "data": "chats"}},
     "base.common.architecture": None,
     "base.common.pretrained": "raw/hub",
+    "base.common.template": {"prompt": "{query}", "chat": True},
     "preferences": {
         "likes": {
             "origin": "raw/likes.jsonl",

@@ -37,7 +37,7 @@ def test_a_checkpoint_tells_its_whole_ancestry(graph: toy.Project) -> None:
     assert found["problems"] == []
     assert stages(found) == dict.fromkeys(["corpus@exam", "base@base", "sft@sft", "rl@grpo"], "verified")
     assert ["sft@sft", "rl@grpo", "models/sft/model"] in found["edges"]
-    assert ["corpus@exam", "base@base", "data/exam/tokenizer"] in found["edges"]
+    assert ["corpus@exam", "base@base", "data/exam/records"] in found["edges"]
     raw = {
         "path": "raw/toy/rows.txt",
         "digest": file_digest(graph.folder / "raw/toy/rows.txt"),

@@ -43,12 +43,12 @@ def lineage(**more: Any) -> dict[str, Any]:
         "subject": {"path": "models/grpo/model", "digest": DIGEST, "kind": "checkpoint"},
         "nodes": [
             node("corpus@exam", {"raw/exam": DIGEST}, "data/exam/records", "recorded"),
-            node("base@base", {"data/exam/tokenizer": DIGEST}, "models/base/model"),
+            node("base@base", {"data/exam/records": DIGEST}, "models/base/model"),
             node("sft@sft", {"models/base/model": DIGEST, "data/exam/records": DIGEST}, "models/sft/model"),
             node("rl@grpo", {"models/sft/model": DIGEST, "data/exam/records": DIGEST}, "models/grpo/model"),
         ],
         "edges": [
-            ["corpus@exam", "base@base", "data/exam/tokenizer"],
+            ["corpus@exam", "base@base", "data/exam/records"],
             ["base@base", "sft@sft", "models/base/model"],
             ["corpus@exam", "sft@sft", "data/exam/records"],
             ["sft@sft", "rl@grpo", "models/sft/model"],

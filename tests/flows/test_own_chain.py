@@ -19,9 +19,8 @@ corpus:
     raw: raw/words
     reward: math_answer
     sources: {words: {reader: table, splits: {train: words.jsonl, heldout: held.jsonl}, columns: {solution: solution}}}
-    tokenizer: {kind: char, alphabet: bytes}
     max_prompt_tokens: 40
-base: {runs: {base: {data: words}}}
+base: {runs: {base: {data: words, tokenizer: {kind: char, alphabet: bytes}}}}
 sft: {runs: {sft: {start: base, data: words}}}
 preferences:
   likes: {origin: raw/likes, data: words, source: {kind: trl, splits: {train: likes.jsonl}}, heldout_share: 0.2, max_prompt_tokens: 40, max_answer_tokens: 20, max_tokens: 64}

@@ -113,8 +113,8 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("sft.common.optimiser.kind", "adam", "sft.common.optimiser.kind", "not one of"),
     ("sft.common.optimiser.betas", [0.9], "sft.common.optimiser.betas", "too short"),
     ("sft.common.optimiser.learning_rate", None, "sft.common.optimiser.learning_rate", "None"),
-    ("corpus.exam.tokenizer.kind", "word", "corpus.exam.tokenizer.kind", "not one of"),
-    ("corpus.exam.tokenizer.vocab_size", 2, "corpus.exam.tokenizer.vocab_size", "minimum"),
+    ("base.runs.base.tokenizer.kind", "word", "base.runs.base.tokenizer.kind", "not one of"),
+    ("base.runs.base.tokenizer.vocab_size", 2, "base.runs.base.tokenizer.vocab_size", "minimum"),
     ("corpus.exam.reward", "finalanswer", "corpus.exam.reward", "not one of"),
     ("corpus.exam.sources.exam.reader", "exams", "corpus.exam.sources.exam.reader", "not one of"),
     ("corpus.exam.sources.exam.level", 1, "corpus.exam.sources.exam", "'level'"),
@@ -175,7 +175,7 @@ def test_a_recipe_is_refused_for_the_same(key: str, value: Any, where: str, word
     [
         {"dpo": None},
         {"dpo": {"runs": {"dpo": None, "mine": {"loss": {"beta": 0.2}}}}},  # of which kind stands below
-        {"sft": {"common": {"steps": None}}, "corpus": {"exam": {"tokenizer": {"vocab_size": 200}}}},
+        {"sft": {"common": {"steps": None}}, "base": {"runs": {"base": {"tokenizer": {"vocab_size": 200}}}}},
         {"corpus": {"mine": {"raw": "raw/mine"}}},
         {"extends": ["quick", "default"]},
     ],

@@ -18,7 +18,7 @@ from tests.flows.toy import ALL, Project
 
 TRIALS = int(os.environ.get("WHETSTONE_TRIALS", "0"))
 OUTPUTS = (
-    "data/exam/records", "data/exam/tokenizer", "metrics/corpus/exam.json", "models/base/model", "models/sft/model", "curves/sft.jsonl",
+    "data/exam/records", "metrics/corpus/exam.json", "models/base/model", "models/sft/model", "curves/sft.jsonl",
     "metrics/train/sft.json", "models/grpo/model", "models/other/lineage.json", "metrics/evaluate/other.json", "samples/sft.jsonl", "reports",
 )  # fmt: skip
 

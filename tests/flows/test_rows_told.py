@@ -21,7 +21,6 @@ CORPUS = {
     "raw": "raw/small",
     "sources": {"made": TABLE},
     "max_bad_rows": 0.5,
-    "tokenizer": {"kind": "char", "alphabet": "bytes"},
     "max_prompt_tokens": 60,
 }
 PAIRS = {

@@ -36,18 +36,27 @@ def test_raw_data_that_leaves_the_corpus_equal_runs_nothing_below(graph: Project
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("corpus.exam.template.prompt", "<|user|>{query}\n<|assistant|>"),
-        ("corpus.exam.tokenizer.vocab_size", 160),
+        ("base.runs.base.template.prompt", "<|user|>{query}\n<|assistant|>"),
+        ("base.runs.base.tokenizer.vocab_size", 160),
     ],
 )
-def test_template_and_tokenizer_run_the_corpus_and_below(graph: Project, key: str, value: object):
+def test_template_and_tokenizer_are_the_models_and_no_matter_of_the_data(
+    graph: Project, key: str, value: object
+):
     graph.set(key, value)
     planned = graph.plan()
-    assert set(planned) == ALL
-    assert planned["corpus@exam"] == "run"
-    assert any(reason.startswith(f"param {key} ") for reason in graph.reasons("corpus@exam"))
+    assert set(planned) == ALL - {"corpus@exam"}
+    assert planned["base@base"] == "run"
+    assert any(reason.startswith(f"param {key} ") for reason in graph.reasons("base@base"))
+    assert graph.bring("base@base") == {"base@base": "run"}
+    assert graph.ran() == ["base@base"]
+
+
+def test_a_token_limit_runs_the_corpus_and_below(graph: Project):
+    graph.set("corpus.exam.max_prompt_tokens", 60)
+    planned = graph.plan()
+    assert (set(planned), planned["corpus@exam"]) == (ALL, "run")
     assert graph.bring("base@base") == {"corpus@exam": "run", "base@base": "run"}
-    assert graph.ran() == ["base@base", "corpus@exam"]
 
 
 def test_deleted_outputs_come_back_by_checkout(graph: Project):

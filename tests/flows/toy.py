@@ -72,7 +72,7 @@ def run(stage):
     for file in sorted(p for p in raw.rglob("*") if p.is_file()):
         for line in file.read_text().splitlines():
             rows.append(" ".join(line.split()))
-    facts = {"rows": rows, "template": params["template"], "tokenizer": params["tokenizer"], "seed": stage.seed, "start": start()}
+    facts = {"rows": rows, "most": params["max_prompt_tokens"], "seed": stage.seed, "start": start()}
     emit(stage, facts)
 """,
     "base": """
@@ -80,7 +80,7 @@ from tasks.toy_common import content, emit
 
 def run(stage):
     name = stage.value("base.runs.base")["data"]
-    emit(stage, {"tokenizer": content(stage.input(f"data/{name}/tokenizer")), "base": stage.value("base.runs.base"), "seed": stage.seed}, {"w.bin": "b"})
+    emit(stage, {"data": content(stage.input(f"data/{name}/records")), "base": stage.value("base.runs.base"), "seed": stage.seed}, {"w.bin": "b"})
 """,
     "sft": """
 import os

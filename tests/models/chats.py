@@ -137,6 +137,4 @@ def take(folder: Path, kind: Kind, template: str | None = None, **settings: Any)
     """The contract of such a tokenizer, made in `folder`."""
     hub = write_hub_folder(folder / "hub", kind, template)
     params = TemplateParams(**{"prompt": "{query}", "chat": True, **settings})
-    return make_tokens(
-        PretrainedTokenizer(kind="pretrained", id=str(hub)), params, "final_answer", [], folder / "taken"
-    )
+    return make_tokens(PretrainedTokenizer(kind="pretrained", id=str(hub)), params, [], folder / "taken")

@@ -198,7 +198,6 @@ def test_a_tokenizer_that_writes_a_space_before_the_first_word(tmp_path, legacy)
     tokens = make_tokens(
         PretrainedTokenizer(kind="pretrained", id=str(tmp_path / "hub")),
         params,
-        "final_answer",
         [],
         tmp_path / "taken",
     )
@@ -349,14 +348,13 @@ def test_a_template_of_ones_own(tmp_path):
         "{% if add_generation_prompt %}<|assistant|>{% endif %}"
     )
     params = TemplateParams(prompt="{query}", chat=True, jinja=jinja)
-    tokens = make_tokens(CharTokenizer(kind="char", alphabet="bytes"), params, "final_answer", [], tmp_path)
+    tokens = make_tokens(CharTokenizer(kind="char", alphabet="bytes"), params, [], tmp_path)
     encoded = tokens.encode_conversation(talk("a", "b", "c", "d"), "every")
     assert [spelt(tokens, encoded.ids[slice(*span)]) for span in encoded.spans] == ["b<|end|>", "d<|end|>"]
     with pytest.raises(ValueError, match=r"write one as template\.jinja"):
         make_tokens(
             CharTokenizer(kind="char"),
             TemplateParams(chat=True),
-            "final_answer",
             [("a", "b")],
             tmp_path / "none",
         )

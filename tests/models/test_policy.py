@@ -52,9 +52,7 @@ def test_the_same_model_is_saved_to_the_same_bytes(tokens, tmp_path):
 
 def test_a_folder_beside_another_tokenizer_is_refused(tokens, tmp_path):
     policy.save(make_tiny_model(tokens), tokens, tmp_path / "model")
-    other = make_tokens(
-        CharTokenizer(kind="char"), TemplateParams(), "final_answer", [("abc", None)], tmp_path / "other"
-    )
+    other = make_tokens(CharTokenizer(kind="char"), TemplateParams(), [("abc", None)], tmp_path / "other")
     with pytest.raises(ValueError, match="other"):
         policy.load(tmp_path / "model", other)
 
@@ -89,7 +87,6 @@ def test_a_pretrained_folder_is_taken_over_and_its_vocabulary_compared(tokens, t
     other = make_tokens(
         CharTokenizer(kind="char"),
         TemplateParams(),
-        "final_answer",
         [("abcdefghijkl ", None)],
         tmp_path / "other",
     )

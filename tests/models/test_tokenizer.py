@@ -23,11 +23,10 @@ PAIRS = [
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-def make(folder, params=None, template=None, reward="final_answer"):
+def make(folder, params=None, template=None):
     return make_tokens(
         params or BpeTokenizer(kind="bpe", vocab_size=400, alphabet="bytes"),
         template or TemplateParams(),
-        reward,
         PAIRS,
         folder,
     )
@@ -146,7 +145,7 @@ def test_a_damaged_contract_is_refused(tmp_path, change, reason):
 def test_a_folder_without_a_contract(tmp_path):
     make(tmp_path)
     (tmp_path / "tokens.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"tokens\.json is missing.*run the corpus stage"):
+    with pytest.raises(FileNotFoundError, match=r"tokens\.json is missing.*run the stage base"):
         Tokens.load(tmp_path)
 
 
@@ -201,7 +200,6 @@ def take(folder, id, template=None, pad="auto"):
     return make_tokens(
         PretrainedTokenizer(kind="pretrained", id=id, pad=pad),
         template or TemplateParams(prompt="{query}"),
-        "final_answer",
         [],
         folder / "taken",
     )

@@ -149,7 +149,6 @@ def test_a_model_of_another_tokenizer_is_refused(model, tokens, tmp_path):
     other = make_tokens(
         CharTokenizer(kind="char"),
         TemplateParams(),
-        "final_answer",
         [("0123456789+ #x", None)],
         tmp_path / "other",
     )

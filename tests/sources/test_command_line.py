@@ -31,7 +31,7 @@ OUTSIDE = {
         f"{kind}.runs.rlvr_{name}": None for kind in ("rl", "evaluate") for name in ("rule", "binary", "soft")
     },
     "evaluate.runs.rlvr_start": None,
-    "corpus.exam.template.prompt": "Q: {query}\nA: ",
+    "base.runs.base.template.prompt": "Q: {query}\nA: ",
     "corpus.exam.max_prompt_tokens": 200,
     "corpus.exam.max_response_tokens": 200,
 }
@@ -44,7 +44,8 @@ everything = pytest.mark.skipif(
 def settings(model: object, tokenizer: object) -> dict:
     named = {
         "base.common.pretrained": model,
-        "corpus.exam.tokenizer": {"kind": "pretrained", "id": tokenizer},
+        "base.runs.base.tokenizer": {"kind": "pretrained", "id": tokenizer},
+        "base.runs.base.data": "none",
     }
     whole = {
         key: value
@@ -156,7 +157,8 @@ def test_a_replaced_tokenizer(project: Project, others: Path):
     named = sources(project)
     replace(project, "tokenizer.json", others / "c")
     plan = project.plan("base")
-    assert (plan[named["tokenizer"]], plan["corpus@exam"], plan["base@base"]) == ("run", "run?", "run?")
+    assert (plan[named["tokenizer"]], plan["base@base"]) == ("run", "run?")
+    assert "corpus@exam" not in plan
     assert project.reasons(named["tokenizer"], "base") == ["assets/llm changed (tokenizer.json)"]
     assert "assets/llm/tokenizer.json" in audit(project)
     replace(project, "tokenizer.json", others / "a")
@@ -165,7 +167,7 @@ def test_a_replaced_tokenizer(project: Project, others: Path):
 
 @everything
 def test_dvc_agrees(project: Project, others: Path):
-    everything = ("source", "code", "corpus@exam", "base@base")
+    everything = ("source", "code", "base@base")
     assert "up to date" in project.dvc("status", *everything).stdout
     replace(project, WEIGHTS, others / "b")
     assert "assets/llm" in project.dvc("status", *everything).stdout
@@ -227,7 +229,7 @@ def test_a_gguf_file(project: Project, others: Path):
     pytest.importorskip("gguf")
     gguf_file(project.folder / "assets/tiny.gguf", others / "a")
     project.set("base.common.pretrained", "assets/tiny.gguf")
-    project.set("corpus.exam.tokenizer.id", "assets/tiny.gguf")
+    project.set("base.runs.base.tokenizer.id", "assets/tiny.gguf")
     before = (project.folder / "models/base/model" / WEIGHTS).read_bytes()
     project.bring("base")
     assert (project.folder / "models/base/model" / WEIGHTS).read_bytes() == before

@@ -35,7 +35,7 @@ def settings(hub: str, package: str) -> dict[str, object]:
                 "splits": {"heldout": "held.jsonl"},
             },
         },
-        "corpus.exam.tokenizer": {"kind": "char", "alphabet": "bytes"},
+        "base.runs.base.tokenizer": {"kind": "char", "alphabet": "bytes"},
         "corpus.exam.validation_share": 0,
         "execution.offline": False,
         "execution.retries": 0,

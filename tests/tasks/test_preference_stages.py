@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from pipelines.corpora.demonstrations import demonstrations
-from pipelines.corpora.pair import read_pairs
-from pipelines.corpora.record import read_records, write_records
+from pipelines.corpora.example import read_examples
+from pipelines.corpora.pair import read_pair_examples
 from pipelines.models import policy, score_head
 from pipelines.models.packing import Segment
+from pipelines.models.tokenizer import Tokens
 from tasks.gate import write_gate
 from tests.tasks.preference_inputs import (
     BEST_WORST,
@@ -30,6 +31,7 @@ from tests.tasks.preference_inputs import (
     run_stage,
     sample_set,
 )
+from tests.text_files import write_records
 
 REFERENCE = "data/reference/dpo"
 
@@ -46,8 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
     run_of("reward_model", "reward_model", RANKING, {})
     run_of("reward_model", "cost_model", RANKING, {"kind": "cost"})
     # what preferences@sums writes of these pairs
-    learnt = {"sft": demonstrations([], read_records("data/sums/pairs/responses.jsonl"))}
-    learnt["validation"] = demonstrations(read_pairs("data/sums/pairs/validation.jsonl"))
+    learnt = {"sft": demonstrations([], read_examples("data/sums/pairs/responses.jsonl"))}
+    learnt["validation"] = demonstrations(read_pair_examples("data/sums/pairs/validation.jsonl"))
     Path("data/sums/records").mkdir(parents=True)
     for file, rows in learnt.items():
         write_records(Path("data/sums/records") / f"{file}.jsonl", rows)
@@ -83,7 +85,7 @@ def test_dpo_begins_at_log_two_and_learns():
         "dpo",
     )
     model, tokens = policy.load("models/dpo/model")
-    assert tokens.reward == "final_answer"
+    assert tokens.digest == Tokens.load("models/sft/model").digest
     assert sum(parameter.numel() for parameter in model.parameters()) > 0
 
 
@@ -169,8 +171,8 @@ def test_the_cost_model_knows_the_sign_of_harm():
 
 
 def test_safe_sft_learns_from_safe_answers_only():
-    responses = read_records("data/sums/pairs/responses.jsonl")
-    learnt = read_records("data/sums/records/sft.jsonl")
+    responses = read_examples("data/sums/pairs/responses.jsonl")
+    learnt = read_examples("data/sums/records/sft.jsonl")
     assert 0 < len(learnt) < len(responses)
     assert {record.answer for record in learnt} == {"safe"}
     assert metrics("metrics/train/sft_safe.json")["demonstrations"] == len(learnt)
@@ -243,15 +245,15 @@ def test_a_set_is_sampled_with_both_labels_and_read_by_the_next_stages():
     }
     params |= {"max_prompt_tokens": 16, "max_answer_tokens": 16, "max_tokens": 32}
     outs = ["data/drawn/pairs", "data/drawn/records", "metrics/preferences/drawn.json"]
-    inputs = ["models/sft/model", "data/tiny/records", "data/tiny/tokenizer"]
+    inputs = ["models/sft/model", "data/tiny/records"]
     run_stage("preferences@drawn", {"preferences.drawn": params}, inputs, outs)
     found = metrics(outs[2])
-    train = read_pairs(Path(outs[0]) / "train.jsonl")
+    train = read_pair_examples(Path(outs[0]) / "train.jsonl")
     assert len(train) == found["pairs"]["train"] > 0
     assert all(pair.chosen_safe is not None for pair in train)
-    responses = read_records(Path(outs[0]) / "responses.jsonl")
+    responses = read_examples(Path(outs[0]) / "responses.jsonl")
     assert {record.answer for record in responses} == {"safe", "unsafe"}
-    learnt = read_records(Path(outs[1]) / "sft.jsonl")
+    learnt = read_examples(Path(outs[1]) / "sft.jsonl")
     assert {record.answer for record in learnt} == {"safe"}
     assert found["demonstrations"]["sft"] == found["answers"]["safe"] == len(learnt)
     before = bytes_below(*outs)

@@ -14,9 +14,9 @@ import pytest
 
 from flows.graph import references
 from flows.graph.closure import Code
+from pipelines.corpora.example import read_examples, write_examples
 from pipelines.corpora.judgement import read_judgements
 from pipelines.corpora.long_reference import MODELS
-from pipelines.corpora.record import read_records, write_records
 from pipelines.rewards.models.verifier import load_facts
 from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.settings import seam_modules
@@ -75,7 +75,7 @@ def figures(path):
 
 def test_every_explored_response_is_kept_once_with_its_step_and_both_labels():
     rows, metrics = judged("train"), figures("metrics/judgements/explored.json")
-    questions = {record.id for record in read_records("data/tiny/records/explore.jsonl")}
+    questions = {record.id for record in read_examples("data/tiny/records/explore.jsonl")}
     assert {row.question_id for row in rows} <= questions
     assert len(rows) + sum(metrics["left_out"].values()) == POLICY["iterations"] * POLICY["prompts"] * 4
     assert {row.step for row in rows} == set(range(POLICY["iterations"]))
@@ -89,7 +89,7 @@ def test_every_explored_response_is_kept_once_with_its_step_and_both_labels():
 def test_held_out_questions_are_answered_before_and_after_the_run():
     for file in ("calib", "heldout"):
         rows = judged(file)
-        known = {record.id for record in read_records(f"data/tiny/records/{file}.jsonl")}
+        known = {record.id for record in read_examples(f"data/tiny/records/{file}.jsonl")}
         assert {row.question_id for row in rows} <= known
         assert {row.step for row in rows} == {0, POLICY["iterations"]}
 
@@ -160,8 +160,8 @@ def test_variants_of_the_answers_are_judged_beside_the_policys():
     with pytest.raises(ValueError, match=r"but the set tiny has none; give rlvr_set.tiny a wording"):
         judge("varied", settings)
     path = Path("data/tiny/records/explore.jsonl")
-    before, records = path.read_bytes(), read_records(path)
-    write_records(path, [varied(record) for record in records])
+    before, records = path.read_bytes(), read_examples(path)
+    write_examples(path, [varied(record) for record in records])
     judge("varied", settings, work="varied")
     path.write_bytes(before)
     made = [row for row in judged("train", "varied") if row.source.endswith(":variant")]

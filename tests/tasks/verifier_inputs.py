@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.record import Record, write_records
+from pipelines.corpora.record import Record
 from pipelines.corpora.rlvr_set import FILES
 from pipelines.models.tokenizer import Tokens
 from tasks.stage import Stage
 from tests.tasks.preference_inputs import model_outs, run_stage
+from tests.text_files import write_records
 from tests.tiny import make_records
 from tests.training.stages import make_inputs
 
@@ -56,7 +57,7 @@ RLVR = {name: POLICY[name] for name in POLICY if name != "reward"} | {
     "checker": "final_answer",
     "iterations": 2,
 }
-SET = ["data/tiny/records", "data/tiny/tokenizer"]
+SET = ["data/tiny/records"]
 
 
 def make_folder(folder: Path) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 
-from pipelines.corpora.record import write_records
 from pipelines.models import policy, score_head
 from pipelines.models.tokenizer import Tokens
 from pipelines.rollouts.engines.local import LocalEngine
@@ -26,6 +25,7 @@ from pipelines.training.engine import TorchEngine
 from pipelines.training.optimiser_params import OptimiserParams
 from tasks.gate import write_gate
 from tasks.stage import Spec, Stage
+from tests.text_files import write_records
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 
 SFT: dict[str, Any] = {

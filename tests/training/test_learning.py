@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.record import Record, write_records
+from pipelines.corpora.record import Record
 from pipelines.models import policy
+from tests.text_files import write_records
 from tests.tiny import make_tiny_model, make_tiny_tokens
 from tests.training.stages import make_stage, run
 

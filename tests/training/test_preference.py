@@ -11,6 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from pipelines.corpora.demonstrations import demonstrations, prepare_safe
 from pipelines.corpora.pair import Pair
+from pipelines.corpora.tokenised import tokenise
 from pipelines.models import adapters
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.packing import Segment, score_rows
@@ -30,6 +31,7 @@ from pipelines.training.reference_logprobs import (
 )
 from pipelines.training.session import TrainingSession
 from pipelines.training.supervised import Demonstrations
+from tests.text_files import RULES, texts
 from tests.tiny import CPU, make_tiny_model, make_tiny_tokens
 from tests.training.loops import Notes
 
@@ -269,19 +271,20 @@ def test_safe_answers_become_demonstrations(tokens):
     both = make_pairs(tokens, 2, chosen_safe=True, rejected_safe=True)
     mixed = make_pairs(tokens, 3, chosen_safe=True, rejected_safe=False)[3:]
     unsafe = make_pairs(tokens, 5, chosen_safe=False, rejected_safe=False)[-1:]
-    records, counts = prepare_safe([*both, *mixed, *unsafe, *make_pairs(tokens, 1)])
+    records, counts = prepare_safe(texts([*both, *mixed, *unsafe, *make_pairs(tokens, 1)]))
     assert counts == {"safe": 6, "duplicate": 1, "unsafe": 3, "unlabelled": 2}
     assert [record.id for record in records][:3] == ["sum:0.0/chosen", "sum:0.0/rejected", "sum:1.0/chosen"]
-    assert len(Demonstrations(records, 64)) == 6
-    assert records[0].response_ids == both[0].chosen_ids
+    read = tokenise(records, tokens, RULES, "safe").records
+    assert len(Demonstrations(read, 64)) == 6
+    assert read[0].response_ids == both[0].chosen_ids
     with pytest.raises(ValueError, match="no answer of 1 pairs is labelled safe"):
-        prepare_safe(unsafe)
+        prepare_safe(texts(unsafe))
 
 
 def test_without_labels_the_chosen_answers_are_learnt_once(tokens):
     plain = make_pairs(tokens, 6)
-    records = demonstrations([*plain, *plain])
+    records = demonstrations(texts([*plain, *plain]))
     assert [record.prompt for record in records] == list(dict.fromkeys(pair.prompt for pair in plain))
     assert {record.subject for record in records} == {"chosen"}
-    assert demonstrations(make_pairs(tokens, 2, chosen_safe=False, rejected_safe=False)) == []
+    assert demonstrations(texts(make_pairs(tokens, 2, chosen_safe=False, rejected_safe=False))) == []
     assert demonstrations([]) == []

@@ -7,12 +7,13 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from pipelines.corpora.pair import read_pairs, write_pairs
+from pipelines.corpora.pair import write_pair_examples
+from pipelines.corpora.pair_tokens import read_pairs
 from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairing_params import BestWorst, CodeRule, PassFail
 from pipelines.corpora.pairs.sampled import Sampled, preferences
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences
+from pipelines.corpora.preferences import Found, PreferenceSets
 from pipelines.models import score_head
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.models.reward_model import RewardModelJudge
@@ -24,6 +25,8 @@ from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.rollouts.rollout_params import SamplingParams
 from pipelines.training.preference_rounds import figures, sample_and_judge
 from tasks.preferences_params import PreferenceSet
+from tests.corpora.pairs_made import build_and_tokenise
+from tests.text_files import RULES
 from tests.tiny import CPU, make_records, make_tiny_model, make_tiny_tokens
 from tests.training.stages import make_half_able_model
 
@@ -67,7 +70,7 @@ def round_pairs(tokens, records, judged, how, max_tokens=64) -> PreferenceSets:
     settings = PreferenceSet.model_validate(
         {"origin": "models/sft/model", "data": "tiny", "source": {"kind": "sampled"}, **OPEN, **limits}
     )
-    return build_preferences("round", settings, Found(found, pairing=counts), tokens, {}, 0)
+    return build_and_tokenise("round", settings, Found(found, pairing=counts), tokens, {}, 0)
 
 
 def one(text, score, passed=True, finished=True, ids=None):
@@ -196,8 +199,9 @@ def test_a_round_end_to_end_is_repeatable_and_readable(engine, tokens, scored, r
     assert rounds[0] == rounds[1]
     pairs = rounds[0].pairs["train"]
     assert pairs
-    write_pairs(tmp_path / "pairs.jsonl", pairs)
-    assert read_pairs(tmp_path / "pairs.jsonl") == pairs
+    write_pair_examples(tmp_path / "train.jsonl", rounds[0].texts.pairs["train"])
+    RULES.write(tmp_path)
+    assert read_pairs(tmp_path, "train", tokens).pairs == pairs
     by_prompt = {record.prompt: record for record in records}
     for pair in pairs:
         assert pair.prompt_ids == by_prompt[pair.prompt].prompt_ids

@@ -1,4 +1,4 @@
-"""Records survive the file byte for byte, and a damaged file is named by line."""
+"""Examples survive the file byte for byte, and a damaged file is named by line."""
 
 from dataclasses import replace
 
@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.record import Record, read_records, write_records
+from pipelines.corpora.example import Example, read_examples, write_examples
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
-IDS = st.lists(st.integers(0, 1000), min_size=1, max_size=5)
-ROW = Record("a:1", "1+1?", "#### 2", "2", "add", 1, "exam", [2, 5], [4, 1], {"right": True})
+ROW = Example("a:1", "1+1?", "#### 2", "2", "add", 1, "exam", {"right": True})
+TURNS = {"messages": [{"role": "user", "content": "1+1?"}]}
 
 
 @given(
@@ -22,16 +22,16 @@ ROW = Record("a:1", "1+1?", "#### 2", "2", "add", 1, "exam", [2, 5], [4, 1], {"r
             prompt=TEXT,
             answer=TEXT,
             response=TEXT,
-            prompt_ids=IDS,
-            response_ids=IDS,
+            conversation=st.sampled_from([None, TURNS]),
+            loss=st.sampled_from(["last", "every", "text", 2]),
         ),
         max_size=5,
     )
 )
 def test_round_trip(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("records") / "rows.jsonl"
-    assert write_records(path, rows) == len(rows)
-    assert read_records(path) == rows
+    assert write_examples(path, rows) == len(rows)
+    assert read_examples(path) == rows
 
 
 @pytest.mark.parametrize(
@@ -40,22 +40,22 @@ def test_round_trip(tmp_path_factory, rows):
         ('{"id": "x"}', "prompt: Field required"),
         ('{"id": 7', "Invalid JSON"),
         (
-            '{"id":"","prompt":"p","response":null,"answer":"a","subject":"s","level":null,"source":"s","prompt_ids":[1],"response_ids":null}',
+            '{"id":"","prompt":"p","response":null,"answer":"a","subject":"s","level":null,"source":"s"}',
             "id",
         ),
         (
-            '{"id":"i","prompt":"p","response":"r","answer":"a","subject":"s","level":1,"source":"s","prompt_ids":[1],"response_ids":null}',
-            "both",
+            '{"id":"i","prompt":"p","response":"r","answer":"a","subject":"s","level":1,"source":"s","prompt_ids":[1]}',
+            "prompt_ids",
         ),
         (
-            '{"id":"i","prompt":"p","response":null,"answer":"a","subject":"s","level":1,"source":"s","prompt_ids":[-1],"response_ids":null}',
-            "prompt_ids",
+            '{"id":"i","prompt":"p","response":null,"answer":"a","subject":"s","level":1,"source":"s","loss":"some"}',
+            "loss",
         ),
     ],
 )
 def test_damage_is_named_by_file_and_line(tmp_path, line, reason):
     path = tmp_path / "rows.jsonl"
-    write_records(path, [ROW])
+    write_examples(path, [ROW])
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(ValueError, match=rf"rows\.jsonl:2: .*{reason}"):
-        read_records(path)
+        read_examples(path)
