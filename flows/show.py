@@ -100,6 +100,7 @@ class Shown:
     stops: list[tuple[int, str]]
     template: str
     model: str
+    value: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -112,27 +113,30 @@ class Shown:
             "stop_ids": [id for id, _ in self.stops],
             "stop_tokens": [text for _, text in self.stops],
             "template": self.template,
-            "model": self.model,
+            "model": self.model or None,
+            "value": self.value,
         }
 
 
 def show(root: Path, subject: str, row: int, file: str | None = None, model: str | None = None) -> Shown:
     """`subject`: a set by its name, or the stage that makes it. `model`: whose tokens are shown; absent, the
-    first model at hand that learns from the set. NothingToShow says what there is.
+    first model at hand that learns from the set; where there is none the text alone is shown. NothingToShow
+    says what there is.
     """
     name = subject.rpartition("@")[2]
     folder, names = _folder(root, subject, name, file)
     path, lines = _file(folder, file, names)
     if not 0 <= row < len(lines):
         raise NothingToShow(f"--row {row}: {path.relative_to(root)} has the rows 0 to {len(lines) - 1}")
+    value, rules, shown = json.loads(lines[row]), SetRules.read(folder), str(path.relative_to(root))
     reader = _reader(root, name, model)
+    if reader is None:
+        return Shown(subject, shown, row, len(lines), value["id"], [], [], "", "", value)
     tokens = Tokens.load(root / "models" / reader / "model")
-    value, rules = json.loads(lines[row]), SetRules.read(folder)
     sequences = _pair(value, tokens, rules) if names is PAIRS else _record(value, tokens, rules)
     stops = [(id, tokens.tokenizer.id_to_token(id) or "") for id in tokens.stop_ids]
     what = "written out" if tokens.chat is None else "the tokenizer's chat template"
-    shown = str(path.relative_to(root))
-    return Shown(subject, shown, row, len(lines), value["id"], sequences, stops, what, reader)
+    return Shown(subject, shown, row, len(lines), value["id"], sequences, stops, what, reader, value)
 
 
 def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path, Sequence[str]]:
@@ -153,8 +157,10 @@ def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path
     return root / "data" / name / chosen, folders[chosen]
 
 
-def _reader(root: Path, name: str, model: str | None) -> str:
-    """The model whose contract tokenises."""
+def _reader(root: Path, name: str, model: str | None) -> str | None:
+    """The model whose contract tokenises; None where none is asked for and none at hand learns from the
+    set.
+    """
     from flows.graph.params import load
     from flows.graph.references import Graph
 
@@ -162,14 +168,11 @@ def _reader(root: Path, name: str, model: str | None) -> str:
         paths = [[one.path for one in stage.inputs] for stage in Graph(load(root).model_dump(), root).stages]
         learning = [own for own in paths if any(path.startswith(f"data/{name}/") for path in own)]
         models = (path.split("/")[1] for own in learning for path in own if path.startswith("models/"))
-        model = next((one for one in models if (root / "models" / one / "model/tokens.json").is_file()), None)
-    if model is None or not (root / "models" / model / "model/tokens.json").is_file():
+        return next((one for one in models if (root / "models" / one / "model/tokens.json").is_file()), None)
+    if not (root / "models" / model / "model/tokens.json").is_file():
         known = sorted(path.parts[-3] for path in root.glob("models/*/model/tokens.json"))
         raise NothingToShow(
-            (f"no model {model!r} is at hand" if model else f"no model at hand learns from {name}")
-            + f"; data is text, and a model's tokenizer and template show how it is read: --model NAME, of "
-            f"{', '.join(known) or 'none yet (`whetstone run base` makes one)'}",
-            usage=model is not None,
+            f"--model {model}: at hand are {', '.join(known) or 'none: `whetstone run base`'}"
         )
     return model
 
@@ -230,6 +233,12 @@ def print_shown(console: Console, shown: Shown) -> None:
             marked = f"[[{safe}]]" if part.loss and not console.is_terminal else safe
             console.print(Text(marked, style="bold green" if part.loss else ""), end="")
         console.print()
+    if not shown.model:
+        for key, value in shown.value.items():
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            console.print(Text(f"{key}: {CONTROL.sub(lambda match: f'\\x{ord(match.group()):02x}', text)}"))
+        console.print(Text("-- no model at hand learns from it; --model NAME shows its tokens", style="dim"))
+        return
     ends = ", ".join(f"{text} ({id})" for id, text in shown.stops)
     console.print(
         Text(
