@@ -229,14 +229,14 @@ def print_shown(console: Console, shown: Shown) -> None:
             Text(f"-- {one.name}: {len(one.ids)} tokens, {sum(one.mask)} of them learnt", style="dim")
         )
         for part in one.parts:
-            safe = CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", part.text)
+            safe = _harmless(part.text)
             marked = f"[[{safe}]]" if part.loss and not console.is_terminal else safe
             console.print(Text(marked, style="bold green" if part.loss else ""), end="")
         console.print()
     if not shown.model:
         for key, value in shown.value.items():
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            console.print(Text(f"{key}: {CONTROL.sub(lambda match: f'\\x{ord(match.group()):02x}', text)}"))
+            console.print(Text(f"{key}: {_harmless(text)}"))
         console.print(Text("-- no model at hand learns from it; --model NAME shows its tokens", style="dim"))
         return
     ends = ", ".join(f"{text} ({id})" for id, text in shown.stops)
@@ -246,3 +246,8 @@ def print_shown(console: Console, shown: Shown) -> None:
             style="dim",
         )
     )
+
+
+def _harmless(text: str) -> str:
+    """What would steer a terminal, spelt out."""
+    return CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
