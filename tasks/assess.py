@@ -26,7 +26,7 @@ from pipelines.seams import load
 from tasks.assess_params import AssessedModel, GraderParams
 from tasks.judges import make_judge
 from tasks.sampler import make_sampler
-from tasks.stage import Stage
+from tasks.stage import TOKENS, Stage
 
 
 def run(stage: Stage) -> None:
@@ -38,14 +38,16 @@ def run(stage: Stage) -> None:
     assessed, tokens = _policy(stage, stage.item, placement)
     reference, its_tokens = _policy(stage, chosen.reference, placement)
     tokens.check_same(its_tokens, f"models/{chosen.reference}/model")
-    heldout = read_tokenised(stage.input(f"data/{chosen.prompts}/records"), "heldout", tokens)
+    heldout = read_tokenised(
+        stage.input(f"data/{chosen.prompts}/records"), "heldout", tokens, stage.cache(TOKENS)
+    )
     problems = evenly_spaced(heldout.records, settings.problems)
     if not problems:
         raise ValueError(
             f"data/{chosen.prompts}/records/heldout.jsonl holds no prompt to assess on; set the corpus's "
             f"heldout_share"
         )
-    pairs = read_pairs(stage.input(f"data/{chosen.data}/pairs"), "heldout", tokens).pairs
+    pairs = read_pairs(stage.input(f"data/{chosen.data}/pairs"), "heldout", tokens, stage.cache(TOKENS)).pairs
     judges = _graders(stage, graders, tokens, placement, heldout.rules.reward)
     stage.progress(1, 3, prompts=len(problems))
     found = assess(

@@ -22,15 +22,12 @@ def run(stage: Stage) -> None:
     model, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
-    folder, reference = (
-        stage.input(f"data/{settings.data}/pairs"),
-        stage.input(f"data/reference/{stage.item}"),
-    )
-    found = with_reference(folder, "train", model, tokens, settings.max_tokens, reference)
+    reference = stage.input(f"data/reference/{stage.item}")
+    found = with_reference(stage, settings.data, "train", model, tokens, settings.max_tokens, reference)
     assert found is not None  # an empty training side was refused
     data, logprobs = found
     held_out = (
-        with_reference(folder, "validation", model, tokens, settings.max_tokens, reference)
+        with_reference(stage, settings.data, "validation", model, tokens, settings.max_tokens, reference)
         if settings.validation_every
         else None
     )

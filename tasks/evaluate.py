@@ -23,7 +23,7 @@ from pipelines.rewards.answers.extraction import last_line
 from tasks.evaluate_params import EvaluateRun
 from tasks.judges import make_judge
 from tasks.sampler import make_sampler
-from tasks.stage import Stage
+from tasks.stage import TOKENS, Stage
 
 
 def run(stage: Stage) -> None:
@@ -35,7 +35,7 @@ def run(stage: Stage) -> None:
     )
     judge = make_judge(stage, settings.reward, tokens, placement)
     folder = stage.input(f"data/{settings.data}/records")
-    heldout = read_tokenised(folder, "heldout", tokens)
+    heldout = read_tokenised(folder, "heldout", tokens, stage.cache(TOKENS))
     checker = heldout.rules.reward
     if judge.rule and checker not in (None, settings.reward.kind):
         raise ValueError(

@@ -34,7 +34,7 @@ from pipelines.training.recording import RecordingJudge
 from tasks.judgements_params import ExploreSource, JudgementsParams, PublishedSource
 from tasks.policy_run import Course, Trained, optimise
 from tasks.sampler import make_sampler
-from tasks.stage import Stage
+from tasks.stage import TOKENS, Stage
 
 FILES = ("train", "calib", "heldout")
 PARTS = 5  # of the run, for the drift of its labels
@@ -83,7 +83,8 @@ def _explored(
     folder, start = stage.input(f"data/{settings.data}/records"), settings.origin.split("/")[1]
     tokens = Tokens.load(stage.input(settings.origin))
     sets = {
-        file: read_tokenised(folder, file, tokens) for file in ("explore", "validation", "calib", "heldout")
+        file: read_tokenised(folder, file, tokens, stage.cache(TOKENS))
+        for file in ("explore", "validation", "calib", "heldout")
     }
     records = {file: tokenised.records for file, tokenised in sets.items()}
     if source.variants and not any(record.meta.get("wrong") for record in records["explore"]):

@@ -14,19 +14,21 @@ from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.training.preference_data import PairData
 from pipelines.training.reference_logprobs import load_reference
+from tasks.stage import TOKENS, Stage
 
 SIDES = ("train", "validation")  # what training looks at; held-out pairs are for the reports
 
 
 def read_side(
-    folder: Path, side: str, model: Any, tokens: Tokens, max_tokens: int | None = None
+    stage: Stage, data: str, side: str, model: Any, tokens: Tokens, max_tokens: int | None = None
 ) -> PairData | None:
-    """The pairs of <folder>/<side>.jsonl, tokenised by `tokens`, that fit into `max_tokens` and the model's
-    context; None where the file holds none.
+    """The pairs of data/<data>/pairs/<side>.jsonl, tokenised by `tokens`, that fit into `max_tokens` and the
+    model's context; None where the file holds none.
 
     ValueError where the training side is empty.
     """
-    found, where = read_pairs(folder, side, tokens), f"{folder}/{side}.jsonl"
+    folder = stage.input(f"data/{data}/pairs")
+    found, where = read_pairs(folder, side, tokens, stage.cache(TOKENS)), f"{folder}/{side}.jsonl"
     if not found.pairs:
         if side == "train":
             reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(found.left_out.items()))
@@ -40,15 +42,15 @@ def read_side(
 
 
 def with_reference(
-    folder: Path, side: str, model: Any, tokens: Tokens, max_tokens: int, reference: Path
+    stage: Stage, data: str, side: str, model: Any, tokens: Tokens, max_tokens: int, reference: Path
 ) -> tuple[PairData, Tensor] | None:
     """`read_side` and the reference's log-probs (N, 2) of its pairs, from what the stage `reference` wrote
     for every pair.
     """
-    whole = read_side(folder, side, model, tokens)
+    whole = read_side(stage, data, side, model, tokens)
     if whole is None:
         return None
     logprobs = load_reference(reference / f"{side}.safetensors", whole)
-    data = PairData(whole.kept, min(max_tokens, context_size(model)), whole.where, whole.left_out)
-    short = {pair.id for pair in data.pairs}
-    return data, logprobs[[place for place, pair in enumerate(whole.pairs) if pair.id in short]]
+    fitting = PairData(whole.kept, min(max_tokens, context_size(model)), whole.where, whole.left_out)
+    short = {pair.id for pair in fitting.pairs}
+    return fitting, logprobs[[place for place, pair in enumerate(whole.pairs) if pair.id in short]]

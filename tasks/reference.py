@@ -23,7 +23,7 @@ def run(stage: Stage) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     ranks = where.ranks
     for done, side in enumerate(SIDES, 1):
-        data = read_side(stage.input(f"data/{name}/pairs"), side, model, tokens)
+        data = read_side(stage, name, side, model, tokens)
         if data is None:
             continue
         found = reference_logprobs(model, data, where.placement, stage.execution.micro_batch_tokens, ranks)

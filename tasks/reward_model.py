@@ -26,10 +26,9 @@ def run(stage: Stage) -> None:
     start, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
-    pairs = stage.input(f"data/{settings.data}/pairs")
     given, held_out = (
-        read_side(pairs, "train", start, tokens, settings.max_tokens),
-        read_side(pairs, "validation", start, tokens, settings.max_tokens),
+        read_side(stage, settings.data, "train", start, tokens, settings.max_tokens),
+        read_side(stage, settings.data, "validation", start, tokens, settings.max_tokens),
     )
     assert given is not None  # an empty training side was refused
     data, validation = (

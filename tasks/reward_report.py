@@ -18,7 +18,7 @@ from pipelines.models import score_head
 from pipelines.models.packing import Segment
 from pipelines.models.placement import Placement
 from tasks.gate import write_gate
-from tasks.stage import Stage
+from tasks.stage import TOKENS, Stage
 
 
 def run(stage: Stage) -> None:
@@ -31,7 +31,7 @@ def run(stage: Stage) -> None:
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, tokens = score_head.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
     model.to(placement.device).eval()
-    pairs = read_pairs(stage.input(f"data/{data}/pairs"), "heldout", tokens).pairs
+    pairs = read_pairs(stage.input(f"data/{data}/pairs"), "heldout", tokens, stage.cache(TOKENS)).pairs
     if kind == "cost":
         pairs = [_harmful_first(pair) for pair in pairs]
 

@@ -11,7 +11,7 @@ from pipelines.models.tokenizer import Tokens
 from tasks.gate import check_gate, objections
 from tasks.policy_run import Course, optimise, publish
 from tasks.rl_params import NONE, RlRun
-from tasks.stage import Stage
+from tasks.stage import TOKENS, Stage
 
 
 def run(stage: Stage) -> None:
@@ -31,7 +31,9 @@ def run(stage: Stage) -> None:
             check_gate(gate, settings.reward, settings.judge, stage.item)
     folder = stage.input(f"data/{settings.data}/records")
     tokens = Tokens.load(stage.input(f"models/{settings.start}/model"))
-    questions, aside = (read_tokenised(folder, file, tokens) for file in ("rl", "validation"))
+    questions, aside = (
+        read_tokenised(folder, file, tokens, stage.cache(TOKENS)) for file in ("rl", "validation")
+    )
     rows = rows_kept(questions.read, questions.left_out, "questions")
     stage.say(sentence(rows))
     problems, validation = questions.records, aside.records

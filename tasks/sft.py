@@ -11,7 +11,7 @@ from pipelines.models import policy
 from pipelines.training.supervised import Demonstrations
 from tasks.fine_tuning import learn, publish
 from tasks.sft_params import SftRun
-from tasks.stage import Stage
+from tasks.stage import TOKENS, Stage
 from tasks.training_run import TrainingRun
 
 
@@ -23,7 +23,7 @@ def run(stage: Stage) -> None:
     model, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
-    demonstrations = read_tokenised(records, DEMONSTRATIONS, tokens)
+    demonstrations = read_tokenised(records, DEMONSTRATIONS, tokens, stage.cache(TOKENS))
     if not demonstrations.read:
         raise ValueError(
             f"{records}/sft.jsonl holds no demonstration; of preferences with safety labels only the answers "
@@ -32,7 +32,7 @@ def run(stage: Stage) -> None:
     longest = min(settings.max_tokens, policy.context_size(model))
     data = Demonstrations(demonstrations.records, longest)
     held_out = (
-        Demonstrations(read_tokenised(records, "validation", tokens).records, longest)
+        Demonstrations(read_tokenised(records, "validation", tokens, stage.cache(TOKENS)).records, longest)
         if settings.validation_every
         else None
     )

@@ -23,6 +23,7 @@ from tasks.execution_params import ExecutionParams
 Section = TypeVar("Section", bound=Settings)
 
 PROGRESS = "::progress "  # a line of standard output that the runner shows as progress instead of log
+TOKENS = "tokens"  # the cache of token ids (pipelines/corpora/token_cache.py)
 NOTICE = "notice: "  # the console of a run shows such a line of a stage's log
 
 
@@ -157,6 +158,14 @@ class Stage:
             raise KeyError(f"{self.name} reads {path} as a note of the runner's, which lie in .whetstone")
         reads.allow(path)
         return Path(path)
+
+    def cache(self, name: str) -> Path:
+        """A folder of .whetstone for what can be derived from inputs and code at any time (`whetstone gc`
+        removes it). Its content must be named by all that it depends on: it is never identity.
+        """
+        path = Path(".whetstone") / name
+        reads.allow(path)
+        return path
 
     def out(self, path: str) -> Path:
         """Where to write the declared output `path` (file or folder) until the stage ends well; it appears

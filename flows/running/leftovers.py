@@ -19,6 +19,7 @@ from flows.workspace import STATE
 
 VARIABLE = "WHETSTONE_SPEC"
 LIFELINE = "lifeline.py"
+KEPT_S = 14 * 86400  # token ids of a set for a model (pipelines/corpora/token_cache.py)
 GONE = ".gone"  # suffix of a work directory that is being removed
 
 
@@ -71,7 +72,17 @@ def end_all(root: Path) -> int:
     ended = end(work)
     for folder in work.glob(f"*{GONE}"):
         shutil.rmtree(folder, ignore_errors=True)
+    for folder in _idle(root / STATE / "tokens"):
+        shutil.rmtree(folder, ignore_errors=True)
     return ended
+
+
+def _idle(cache: Path) -> list[Path]:
+    """Entries of a cache that nothing has read for `KEPT_S`: what they hold can be made again."""
+    if not cache.is_dir():
+        return []
+    oldest = time.time() - KEPT_S
+    return [folder for folder in cache.iterdir() if folder.is_dir() and folder.stat().st_mtime < oldest]
 
 
 def _grace(process: psutil.Process) -> float:

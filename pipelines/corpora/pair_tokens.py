@@ -13,6 +13,8 @@ from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.pair import Pair, PairExample, read_pair_examples
 from pipelines.corpora.rendering import prompt_and_answers
 from pipelines.corpora.set_rules import SetRules
+from pipelines.corpora.token_cache import Row, cached
+from pipelines.models.chat_renderer import TemplateFault
 from pipelines.models.conversation import Conversation
 from pipelines.models.tokenizer import Tokens
 
@@ -29,27 +31,44 @@ class TokenisedPairs:
     cut: Counter[str] = field(default_factory=Counter)
 
 
-def read_pairs(folder: Path, side: str, tokens: Tokens) -> TokenisedPairs:
-    """`folder`/`side`.jsonl for a model with `tokens`, within the set's limits. TooManyBadRows names rows and
-    reasons where more of them cannot be tokenised than the set allows.
+def read_pairs(folder: Path, side: str, tokens: Tokens, cache: Path | None = None) -> TokenisedPairs:
+    """`folder`/`side`.jsonl for a model with `tokens`, within the set's limits; `cache`: where ids are kept.
+    TooManyBadRows names rows and reasons where more of them cannot be tokenised than the set allows.
     """
     path = folder / f"{side}.jsonl"
-    return tokenise_pairs(read_pair_examples(path), tokens, SetRules.read(folder), str(path))
+    examples = read_pair_examples(path)
+    rows = cached(cache, path, tokens, "pairs", lambda: [_row(example, tokens) for example in examples])
+    return _within(examples, rows, SetRules.read(folder), str(path))
 
 
 def tokenise_pairs(
     examples: Sequence[PairExample], tokens: Tokens, rules: SetRules, where: str
 ) -> TokenisedPairs:
     """`where` is for errors."""
+    return _within(examples, [_row(example, tokens) for example in examples], rules, where)
+
+
+def _row(example: PairExample, tokens: Tokens) -> Row:
+    try:
+        return _ids(example, tokens)
+    except TemplateFault:
+        raise
+    except ValueError as fault:
+        return f"{example.id} ({example.prompt[:40]!r}): {fault}"
+
+
+def _within(
+    examples: Sequence[PairExample], rows: Sequence[Row], rules: SetRules, where: str
+) -> TokenisedPairs:
+    """The pairs that the set's limits let through."""
     found, ledger = TokenisedPairs(), Ledger(where)
-    for line, example in enumerate(examples, 1):
-        try:
-            prompt, chosen, rejected = _ids(example, tokens)
-        except ValueError as fault:
-            ledger.reject(f"{where}:{line}", f"{example.id} ({example.prompt[:40]!r}): {fault}", str(fault))
+    for line, (example, row) in enumerate(zip(examples, rows, strict=True), 1):
+        if isinstance(row, str):
+            ledger.reject(f"{where}:{line}", row)
             found.left_out["not_encodable"] += 1
             continue
         ledger.accept()
+        prompt, chosen, rejected = row
         _add(found, example, prompt, chosen, rejected, rules)
     if ledger.bad:
         ledger.check(rules.max_bad_rows)

@@ -12,6 +12,8 @@ from pipelines.models.chat_renderer import TemplateFault
 from pipelines.models.conversation import Conversation
 from pipelines.models.tokenizer import Tokens
 
+TEXTS = tuple(item.name for item in fields(Example))
+
 
 @dataclass(frozen=True)
 class Ids:
@@ -42,8 +44,24 @@ def record_of(example: Example, tokens: Tokens, answers: bool = False) -> Record
         raise
     except ValueError as fault:
         return NotEncodable(f"{example.id} ({example.prompt[:40]!r})", str(fault))
-    texts = {item.name: getattr(example, item.name) for item in fields(example)}
-    return Record(**texts, prompt_ids=ids.prompt, response_ids=ids.response, loss_spans=ids.earlier)
+    return with_ids(
+        example, (ids.prompt, ids.response or [], [place for span in ids.earlier for place in span])
+    )
+
+
+def with_ids(example: Example, ids: Sequence[list[int]]) -> Record:
+    """`ids`: prompt, response (empty where there is none) and the places of earlier turns that are learnt,
+    start and stop in turn.
+    """
+    texts = {name: getattr(example, name) for name in TEXTS}
+    prompt, response, places = ids
+    spans = [list(span) for span in zip(places[::2], places[1::2], strict=True)]
+    return Record(
+        **texts,
+        prompt_ids=prompt,
+        response_ids=None if example.response is None else response,
+        loss_spans=spans,
+    )
 
 
 def ids_of(example: Example, tokens: Tokens) -> Ids:

@@ -1,8 +1,7 @@
 """The examples of a set as records of one model: rendered and tokenised by the model's contract where a stage
 begins, within the set's limits.
 
-What cannot be tokenised or is too long is left out and counted. Ids of a file are kept where a folder is
-given for it; they are derived from it and the contract alone, so that a kept one and a new one are equal.
+What cannot be tokenised or is too long is left out and counted.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ from pathlib import Path
 from pipelines.corpora.example import Example, read_examples
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.record import Record
-from pipelines.corpora.rendering import NotEncodable, record_of
+from pipelines.corpora.rendering import NotEncodable, record_of, with_ids
 from pipelines.corpora.rows_kept import none_left
 from pipelines.corpora.set_rules import SetRules
+from pipelines.corpora.token_cache import Row, cached
 from pipelines.models.tokenizer import Tokens
 
 DEMONSTRATIONS = "sft"  # the file whose long demonstrations are left out; of others they are not looked at
@@ -35,27 +35,52 @@ class Tokenised:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def read_tokenised(folder: Path, file: str, tokens: Tokens) -> Tokenised:
-    """`folder`/`file`.jsonl for a model with `tokens`. TooManyBadRows names rows and reasons where more of
-    them cannot be tokenised than the set allows.
+def read_tokenised(folder: Path, file: str, tokens: Tokens, cache: Path | None = None) -> Tokenised:
+    """`folder`/`file`.jsonl for a model with `tokens`; `cache`: where ids are kept. TooManyBadRows names rows
+    and reasons where more of them cannot be tokenised than the set allows.
     """
     rules, path = SetRules.read(folder), folder / f"{file}.jsonl"
-    return tokenise(read_examples(path), tokens, rules, str(path), file == DEMONSTRATIONS)
+    examples = read_examples(path)
+
+    def compute() -> list[Row]:
+        return [_row(example, tokens, rules) for example in examples]
+
+    rows = cached(cache, path, tokens, f"records {rules.answers}", compute)
+    return _within(examples, rows, rules, str(path), file == DEMONSTRATIONS)
 
 
 def tokenise(
     examples: Sequence[Example], tokens: Tokens, rules: SetRules, where: str, demonstrations: bool = False
 ) -> Tokenised:
     """With `demonstrations` those longer than the set's limit are left out too. `where` is for errors."""
-    ledger, left_out = Ledger(where), Counter[str]()
-    records = []
-    for line, example in enumerate(examples, 1):
-        record = record_of(example, tokens, rules.answers)
-        if isinstance(record, NotEncodable):
-            ledger.reject(f"{where}:{line}", f"{record.where}: {record.reason}", record.reason)
+    rows = [_row(example, tokens, rules) for example in examples]
+    return _within(examples, rows, rules, where, demonstrations)
+
+
+def _row(example: Example, tokens: Tokens, rules: SetRules) -> Row:
+    """Prompt, response and earlier turns that are learnt; or why there are none."""
+    record = record_of(example, tokens, rules.answers)
+    if isinstance(record, NotEncodable):
+        return f"{record.where}: {record.reason}"
+    return (
+        record.prompt_ids,
+        record.response_ids or [],
+        [place for span in record.loss_spans for place in span],
+    )
+
+
+def _within(
+    examples: Sequence[Example], rows: Sequence[Row], rules: SetRules, where: str, demonstrations: bool
+) -> Tokenised:
+    """The records that the set's limits let through."""
+    ledger, left_out, records = Ledger(where), Counter[str](), []
+    for line, (example, row) in enumerate(zip(examples, rows, strict=True), 1):
+        if isinstance(row, str):
+            ledger.reject(f"{where}:{line}", row)
             left_out["not_encodable"] += 1
             continue
         ledger.accept()
+        record = with_ids(example, row)
         if reason := _too_long(record, rules, demonstrations):
             left_out[reason] += 1
         else:
