@@ -61,12 +61,12 @@ def pipeline(params: dict[str, Any]) -> dict[str, float]:
     def model(name: str) -> list[str]:
         return [f"models/{name}/model", f"curves/{name}.jsonl", f"metrics/train/{name}.json"]
 
-    settings = params["rlvr_set"]["rlvr"]
+    settings = params["corpus"]["rlvr"]
     go(
-        "rlvr_set@rlvr",
-        {"rlvr_set.rlvr": settings},
-        [settings["origin"]],
-        [*SET, "metrics/rlvr_set/rlvr.json"],
+        "corpus@rlvr",
+        {"corpus.rlvr": settings},
+        [settings["raw"]],
+        [*SET, "metrics/corpus/rlvr.json"],
     )
     go("base@rlvr_base", of_runs("base", "rlvr_base"), SET, ["models/rlvr_base/model"])
     start = ["models/rlvr_base/model", *SET]

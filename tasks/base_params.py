@@ -15,7 +15,7 @@ class BaseRun(BaseParams):
 
     data: str = Field(
         min_length=1,
-        description="the set that its tokenizer is trained on: a key of corpus or rlvr_set; none where the "
+        description="the set that its tokenizer is trained on: a key of corpus; none where the "
         "tokenizer is a published one",
     )
 

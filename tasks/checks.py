@@ -48,7 +48,7 @@ def one_of(key: str, value: str, known: list[str], what: str) -> Iterator[Proble
 def has_validation(every: int, data: str, file: File) -> Iterator[Problem]:
     """Who looks at validation rows needs a corpus that can have some."""
     corpus = file.find("corpus", data)
-    if not every or not isinstance(corpus, CorpusParams):
+    if not every or not isinstance(corpus, CorpusParams) or corpus.exams is not None:
         return
     sources = {name: source.model_dump() for name, source in corpus.sources.items()}
     if "validation" not in reachable(sources, corpus.validation_share, corpus.heldout_share):
@@ -63,9 +63,6 @@ def same_checker(key: str, checker: str, data: str, file: File, also: str = "") 
     """The exact checker that settings name must be the one that their data names; a stage would only find
     out once it has started.
     """
-    for section in ("corpus", "rlvr_set"):
-        questions = file.find(section, data)
-        if questions is not None and checker in RULE and checker != questions.reward:
-            where = f"{section}.{data}.reward"
-            yield key, f"is {checker}, and {where} is {questions.reward}: make them equal{also}"
-            return
+    questions = file.find("corpus", data)
+    if questions is not None and checker in RULE and checker != questions.reward:
+        yield key, f"is {checker}, and corpus.{data}.reward is {questions.reward}: make them equal{also}"

@@ -14,5 +14,5 @@ class EvaluateRun(EvaluateParams):
 
     model: str = Field(min_length=1, description="the model that answers: a folder of models/")
     data: str = Field(
-        min_length=1, description="the set whose held-out questions are answered: a key of corpus or rlvr_set"
+        min_length=1, description="the set whose held-out questions are answered: a key of corpus"
     )

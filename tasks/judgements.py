@@ -90,7 +90,7 @@ def _explored(
     if source.variants and not any(record.meta.get("wrong") for record in records["explore"]):
         raise ValueError(
             f"source.variants is {source.variants}, but the set {settings.data} has none; give "
-            f"rlvr_set.{settings.data} a wording"
+            f"corpus.{settings.data} a wording"
         )
     teacher = (
         source.policy.reward.kind

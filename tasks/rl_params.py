@@ -21,7 +21,7 @@ class RlRun(PolicyParams):
 
     method: str = Field(min_length=1, description="the preset that the run is laid over: a key of rl.methods")
     start: str = Field(min_length=1, description="the model that the run starts from: a folder of models/")
-    data: str = Field(min_length=1, description="the questions: a key of the section corpus or rlvr_set")
+    data: str = Field(min_length=1, description="the questions: a key of the section corpus")
     judge: str = Field(
         NONE,
         min_length=1,

@@ -11,6 +11,4 @@ class SftRun(SupervisedParams):
     """`sft.runs.<run>`, laid over `sft.common`; dvc.yaml reads `start` and `data` in the run itself."""
 
     start: str = Field(min_length=1, description="the model that the run starts from: a folder of models/")
-    data: str = Field(
-        min_length=1, description="the demonstrations: a key of corpus, rlvr_set or preferences"
-    )
+    data: str = Field(min_length=1, description="the demonstrations: a key of corpus or preferences")

@@ -22,7 +22,6 @@ from flows.graph.references import at, sections
 from flows.graph.sections import with_members_laid
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exams_params import ExamsParams
-from pipelines.corpora.rlvr_set_params import RlvrSetParams
 from pipelines.evaluation.assessment_params import RewardReportParams, WinsParams
 from pipelines.evaluation.theory.theory_params import TheoryParams
 from pipelines.settings import Settings
@@ -107,7 +106,6 @@ class Params(Settings):
     reward_model: Runs[RankingRun]
     dpo: Runs[DpoRun]
     exams: dict[str, ExamsParams]
-    rlvr_set: dict[str, RlvrSetParams]
     judgements: dict[str, JudgementsParams]
     verifier: Runs[VerifierRun]
     verifier_report: VerifierReportParams

@@ -8,14 +8,14 @@ texts.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.clean import Clean, Row, clean, losses, rows_read
-from pipelines.corpora.corpus_params import CorpusParams
+from pipelines.corpora.clean import Row, clean, losses, rows_read
+from pipelines.corpora.corpus_params import CorpusParams, VerifierShares
 from pipelines.corpora.example import Example, ExampleFiles, line_of
 from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.lengths import spread
@@ -24,15 +24,19 @@ from pipelines.corpora.roles import absent, idle_shares, reachable, roles_of
 from pipelines.corpora.rows_kept import rows_kept
 from pipelines.corpora.set_rules import SetRules
 from pipelines.corpora.split import Shares
+from pipelines.corpora.verifier_questions import FILES, PlacedRows, Reworded, exam_rows, verifier_file
 from pipelines.models.tokenizer import LONE_SURROGATE
 from pipelines.seams import load
 from pipelines.sources.opening import Opener, unrecorded
 
-FILES = ("sft", "rl", "validation", "heldout")
+PLAIN_FILES = ("sft", "rl", "validation", "heldout")
+NEEDED = ("rl", "heldout", "explore", "calib")  # of the files that a set has
 WAYS = {
     "sft": ("name columns.solution where the rows hold demonstrations, or give the rows the role rl"),
-    "rl": "look at the sources' files",
+    "rl": "look at the sources' files, and the shares of questions for verifiers",
     "heldout": "look at the sources' files and heldout_share",
+    "explore": "raise its share, or give more questions",
+    "calib": "raise its share, or give more questions",
 }
 DROPPED = ("no_demonstration", "not_encodable")
 
@@ -60,6 +64,45 @@ def build(
     way out.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if params.exams is not None:
+        placed = exam_rows(params, root)
+    else:
+        placed = _source_rows(params, root, seed, folder, say, processes, open_source)
+    files = FILES if params.for_verifiers else PLAIN_FILES
+    wording = None if params.wording is None else Reworded(params.wording, seed)
+    figures = _write(placed.rows, folder, files, wording)
+    _rules(params).write(folder)
+    if figures.unusable.bad:
+        say(
+            f"{figures.unusable.bad} rows cannot be written"
+            + "".join(f"\n  {line}" for line in figures.unusable.first)
+        )
+    figures.unusable.check(params.max_bad_rows)
+    lost = placed.lost + figures.lost
+    for note in idle_shares(params):
+        say(note)
+    _refuse_empty(name, params, figures, lost)
+    metrics = {
+        "corpus": name,
+        "rows": rows_kept(placed.read, lost),
+        **placed.metrics,
+        "dropped": dict(sorted(figures.dropped.items())),
+        "not_encodable": figures.unusable.summary(),
+        **figures.summary(),
+    }
+    return Corpus(ExampleFiles(folder, files), metrics)
+
+
+def _source_rows(
+    params: CorpusParams,
+    root: Path,
+    seed: int,
+    folder: Path,
+    say: Callable[[str], None],
+    processes: int | None,
+    open_source: Opener,
+) -> PlacedRows:
+    """The rows of all sources, cleaned and split."""
     ledgers = {source: Ledger(source) for source in params.sources}
 
     def problems(source: str) -> Iterator[Problem]:
@@ -76,33 +119,14 @@ def build(
         )
 
     rows = clean({source: problems(source) for source in params.sources}, params, folder, processes)
-    figures = _write(rows, folder)
-    _rules(params).write(folder)
-    if figures.unusable.bad:
-        say(
-            f"{figures.unusable.bad} rows cannot be written"
-            + "".join(f"\n  {line}" for line in figures.unusable.first)
-        )
-    figures.unusable.check(params.max_bad_rows)
-    lost = losses(rows, ledgers.values()) + figures.lost
-    for note in idle_shares(params):
-        say(note)
-    _refuse_empty(name, params, figures, lost)
-    read = rows_read(rows, ledgers.values())
     metrics = {
-        "corpus": name,
         "sources": {key: ledger.summary() for key, ledger in ledgers.items()},
-        "rows": rows_kept(read, lost),
         **{step: dict(sorted(counts.items())) for step, counts in sorted(rows.counts.items())},
-        "dropped": dict(sorted(figures.dropped.items())),
-        "not_encodable": figures.unusable.summary(),
-        "records": dict(figures.records),
-        "subjects": {file: dict(sorted(figures.subjects[file].items())) for file in FILES},
-        "levels": {file: dict(sorted(figures.levels[file].items())) for file in FILES},
-        "prompt_characters": {file: spread(figures.prompts[file]) for file in FILES},
-        "response_characters": spread(figures.responses),
     }
-    return Corpus(ExampleFiles(folder, FILES), metrics)
+    placed = (
+        (row, *_files(row.problem, role, params.verifier)) for role, own in rows.rows.items() for row in own
+    )
+    return PlacedRows(placed, rows_read(rows, ledgers.values()), losses(rows, ledgers.values()), metrics)
 
 
 def example_of(row: Row) -> Example:
@@ -131,6 +155,7 @@ def _rules(params: CorpusParams) -> SetRules:
         max_response_tokens=params.max_response_tokens,
         max_bad_rows=params.max_bad_rows,
         reward=params.reward,
+        answers=params.for_verifiers,  # a verifier is shown them
     )
 
 
@@ -140,56 +165,84 @@ class _Figures:
     `dropped`: reasons why a row does not come into one of its files. Lengths are in characters.
     """
 
-    records: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FILES, 0))
+    files: Sequence[str]
     lost: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(DROPPED, 0)))
-    subjects: dict[str, Counter[str]] = field(default_factory=lambda: {file: Counter() for file in FILES})
-    levels: dict[str, Counter[str]] = field(default_factory=lambda: {file: Counter() for file in FILES})
-    prompts: dict[str, array[int]] = field(default_factory=lambda: {file: array("I") for file in FILES})
     responses: array[int] = field(default_factory=lambda: array("I"))
     unusable: Ledger = field(default_factory=lambda: Ledger("texts"))
+    records: Counter[str] = field(default_factory=Counter)
+    subjects: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    levels: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    fields: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    prompts: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("I")))
 
     def add(self, file: str, example: Example) -> None:
         self.records[file] += 1
         self.subjects[file][example.subject] += 1
         self.levels[file][str(example.level)] += 1
+        self.fields[file][str(example.meta.get("field"))] += 1
         self.prompts[file].append(len(example.prompt))
         if file == "sft" and example.response is not None:
             self.responses.append(len(example.response))
 
+    def summary(self) -> dict[str, Any]:
+        """For the metrics: counts by file; of sets with questions for verifiers also those by field, and the
+        subjects that nothing is trained on.
+        """
 
-def _write(rows: Clean, folder: Path) -> _Figures:
+        def by_file(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
+            return {file: dict(sorted(counts[file].items())) for file in self.files}
+
+        found = {
+            "records": {file: self.records[file] for file in self.files},
+            "subjects": by_file(self.subjects),
+            "levels": by_file(self.levels),
+            "prompt_characters": {file: spread(self.prompts[file]) for file in self.files},
+            "response_characters": spread(self.responses),
+        }
+        if len(self.files) > len(PLAIN_FILES):
+            practised = {*self.subjects["rl"], *self.subjects["explore"]}
+            found["unseen_subjects"] = sorted({*self.subjects["heldout"]} - practised)
+            found["fields"] = by_file(self.fields)
+        return found
+
+
+def _write(
+    placed: Iterable[tuple[Row, Sequence[str], Sequence[str]]],
+    folder: Path,
+    files: Sequence[str],
+    wording: Reworded | None,
+) -> _Figures:
     """Rows whose texts no file can hold are dropped; those without a demonstration from sft alone."""
-    figures = _Figures()
+    figures = _Figures(files)
     ledger = figures.unusable
-    streams = {file: open(folder / f"{file}.jsonl", "w", encoding="utf-8", newline="\n") for file in FILES}  # noqa: SIM115
+    streams = {file: open(folder / f"{file}.jsonl", "w", encoding="utf-8", newline="\n") for file in files}  # noqa: SIM115
     try:
-        for role, own in rows.rows.items():
-            for row in own:
-                files, reasons = _files(row.problem, role)
-                try:
-                    example = example_of(row)
-                except ValueError as fault:
-                    files, reasons = [], ["not_encodable"]
-                    ledger.reject(row.problem.where or row.id, str(fault))
-                else:
-                    ledger.accept()
-                figures.dropped.update(reasons)
-                figures.lost.update(reasons if not files else ())
-                for file in files:
-                    streams[file].write(line_of(example))
-                    figures.add(file, example)
+        for row, own, reasons in placed:
+            try:
+                examples = [example_of(row if wording is None else wording(row, file)) for file in own]
+            except ValueError as fault:
+                own, examples, reasons = [], [], ["not_encodable"]
+                ledger.reject(row.problem.where or row.id, str(fault))
+            else:
+                ledger.accept()
+            figures.dropped.update(reasons)
+            figures.lost.update(reasons if not own else ())
+            for file, example in zip(own, examples, strict=True):
+                streams[file].write(line_of(example))
+                figures.add(file, example)
     finally:
         for stream in streams.values():
             stream.close()
     return figures
 
 
-def _files(problem: Problem, role: str) -> tuple[list[str], list[str]]:
+def _files(problem: Problem, role: str, verifier: VerifierShares | None) -> tuple[list[str], list[str]]:
     """The files that a row goes to by its role, and the reasons why it does not go to others."""
     if role in ("validation", "heldout"):
         return [role], []
-    files = ["rl"] if role in ("train", "rl") else []
+    questions = "rl" if verifier is None else verifier_file(problem, verifier)
+    files = [questions] if role in ("train", "rl") else []
     if role == "rl" or (role == "train" and problem.solution is None):
         return files, []
     if problem.solution is None:
@@ -202,11 +255,11 @@ def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Coun
     sources = {key: source.model_dump() for key, source in params.sources.items()}
     roles = frozenset[str]().union(*map(roles_of, sources.values()))
     possible = reachable(sources, params.validation_share, params.heldout_share)
-    for file in FILES:
-        needed = file in ("rl", "heldout") or (file == "sft" and "sft" in roles)
+    for file in figures.files:
+        needed = file in NEEDED or (file == "sft" and "sft" in roles)
         if figures.records[file] or not needed:
             continue
-        if file not in possible:
+        if sources and file in PLAIN_FILES and file not in possible:
             raise ValueError(f"corpus {name}: {absent(file, roles)}")
         why = ", ".join(
             f"{number} {reason.replace('_', ' ')}" for reason, number in lost.most_common() if number

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pipelines.corpora.exams.exams_params import ExamSetParams
 from pipelines.corpora.sources_params import READERS, Source
-from pipelines.settings import RULE, Settings
+from pipelines.settings import RULE, Seam, Settings
 
 
 class NearParams(Settings):
@@ -48,9 +49,44 @@ class DecontaminateParams(Settings):
     near: bool = Field(True, description="also near-duplicates, by `near` of the corpus")
 
 
+class WordingParams(Settings):
+    """Other words for an answer: demonstrations that do not all sound like the reference, and variants for
+    the laboratory.
+    """
+
+    module: Annotated[str, Seam("pipelines.rewards", "near_misses(question, reference, rng)")] = Field(
+        "phrase_variants",
+        description=(
+            "module of pipelines/rewards with `paraphrases(reference)` and `near_misses(question, reference, "
+            "rng)`"
+        ),
+    )
+    share: float = Field(
+        0.75,
+        ge=0,
+        le=1,
+        description="of the demonstrations that state their answer in other words than the reference's",
+    )
+
+
+class VerifierShares(Settings):
+    """Questions that verifiers need for themselves, since a verifier's prompts are never reused for RL
+    (reward_bridge.md 1.4, 4.1). Shares are of the questions that would be RL's, by key.
+    """
+
+    explore: float = Field(0.4, gt=0, lt=1, description="where verifiers get their judgements")
+    calib: float = Field(0.1, gt=0, lt=1, description="where verifiers are calibrated")
+
+    @model_validator(mode="after")
+    def _rest(self) -> VerifierShares:
+        if self.explore + self.calib >= 1:
+            raise ValueError("explore + calib must stay below 1: nothing would be left for RL")
+        return self
+
+
 class CorpusParams(Settings):
-    """One corpus. Every field is identity: changing it makes the corpus stale, and what is below it if the
-    records change.
+    """One set of questions and demonstrations. Every field is identity: changing it makes the set stale, and
+    what is below it if the records change.
     """
 
     raw: str = Field(
@@ -58,7 +94,20 @@ class CorpusParams(Settings):
         description="file or folder of raw data, relative to the project; the stage's declared dependency",
     )
     sources: dict[str, Annotated[Source, READERS]] = Field(
-        min_length=1, description="named sources; their paths are relative to raw"
+        {}, description="named sources; their paths are relative to raw"
+    )
+    exams: ExamSetParams | None = Field(
+        None,
+        description="in place of sources: published exams, split by cluster; raw is data/exams",
+    )
+    unseen: tuple[str, ...] = Field(
+        (), description="subjects of the exams that are held out whole; sources name their own"
+    )
+    verifier: VerifierShares | None = Field(
+        None, description="questions of sources put aside for verifiers; exams have shares of their own"
+    )
+    wording: WordingParams | None = Field(
+        None, description="null: demonstrations and answers as the sources state them"
     )
     # not a Seam: the corpus only passes the name on, so the checker's code is no part of its identity
     reward: Annotated[str, AfterValidator(RULE.check)] = Field(
@@ -84,6 +133,21 @@ class CorpusParams(Settings):
         description="longer prompts, in tokens of the model that reads them, are left out and counted",
     )
     max_response_tokens: int = Field(1024, ge=2, description="the same of demonstrations, their end included")
+
+    @property
+    def for_verifiers(self) -> bool:
+        """Whether questions are put aside for verifiers: the files explore and calib."""
+        return self.exams is not None or self.verifier is not None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> CorpusParams:
+        if bool(self.sources) == (self.exams is not None):
+            raise ValueError("give either sources or exams")
+        if self.unseen and self.exams is None:
+            raise ValueError("unseen belongs to exams; a source names its own unseen subjects")
+        if self.verifier and self.exams is not None:
+            raise ValueError("verifier belongs to sources; exams.shares divides exams")
+        return self
 
     @model_validator(mode="after")
     def _agree(self) -> CorpusParams:

@@ -26,7 +26,7 @@ CONTAMINATION = (
 
 
 def exam_tables(exams: Mapping[str, Row], sets: Mapping[str, Row]) -> list[Table]:
-    """`metrics/exams/<exam>.json` and `metrics/rlvr_set/<set>.json` -> what was kept, and what was lost and
+    """`metrics/exams/<exam>.json` and `metrics/corpus/<set>.json` -> what was kept, and what was lost and
     why; none without exams.
     """
     return [

@@ -17,7 +17,7 @@ from tasks.rl_params import NONE
 
 # parts of the report, which the `meta` of stages in dvc.yaml names
 ACCURACY, CORPUS, TUNED, METHODS = "accuracy", "corpus_counts", "fine_tuning", "methods"
-QUESTION_SETS = "question_sets"
+UNSEEN = "unseen_subjects"  # in the metrics of sets with questions for verifiers
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,11 @@ def read(
 
 
 def _counts(stages: ReportedStages, metrics: Path, data: str) -> Row:
-    """The counts of a corpus; multi-subject sets have a section of their own on the page."""
-    if not data or any(stage.metrics_of(data, metrics).is_file() for stage in stages.of_part(QUESTION_SETS)):
+    """The counts of a corpus; sets with questions for verifiers have a section of their own on the page."""
+    if not data:
         return {}
-    return read_object(*stages.find(CORPUS, data, metrics))
+    counts = read_object(*stages.find(CORPUS, data, metrics))
+    return {} if UNSEEN in counts else counts
 
 
 def _evaluation(path: Path, stage: str) -> Row:

@@ -14,7 +14,7 @@ from tasks.report_page.picture import Picture
 from tasks.report_page.preference_tables import share_cell
 from tasks.report_page.preferences import Block, Heading, Pictures, Section
 from tasks.report_page.question_sets import CONTAMINATION, EXAMS, exam_tables
-from tasks.report_page.results import QUESTION_SETS
+from tasks.report_page.results import CORPUS, UNSEEN
 from tasks.report_page.stages import ReportedStages
 from tasks.report_page.tables import Column, Estimate, Table, as_text
 
@@ -75,7 +75,8 @@ def sections(
     """Returns the section, with its figures written into `folder`; none without metrics of the branch.
     `evaluations`: those that the page shows nowhere else.
     """
-    question_sets, judged = stages.read(QUESTION_SETS, metrics), stages.read(JUDGED_ANSWERS, metrics)
+    corpora, judged = stages.read(CORPUS, metrics), stages.read(JUDGED_ANSWERS, metrics)
+    question_sets = {name: value for name, value in corpora.items() if UNSEEN in value}
     blocks: list[Block] = []
     if question_sets or judged:
         blocks += [
@@ -119,7 +120,7 @@ def _sets(sets: Mapping[str, Row]) -> list[Table]:
             (
                 name,
                 *(value["records"].get(file) for file in files),
-                ", ".join(value["unseen_subjects"]) or None,
+                ", ".join(value[UNSEEN]) or None,
             )
         )
     return [table] if sets else []

@@ -192,7 +192,7 @@ def test_contradictions_are_said_together_with_everything_else(raw: dict[str, An
         (
             "rl.methods.rloo_verifier.checker",
             "substring",
-            "rl.runs.rlvr_rule.checker: is substring, and rlvr_set.rlvr.reward is phrase_answer",
+            "rl.runs.rlvr_rule.checker: is substring, and corpus.rlvr.reward is phrase_answer",
         ),
         (
             "corpus.exam.reward",

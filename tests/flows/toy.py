@@ -151,7 +151,7 @@ OBJECTIVES = {
 # The branches of preferences and verifiers without a set, run, round or model: their stages are as many as
 # params.yaml names.
 EMPTY: dict[str, Any] = {
-    **{name: {} for name in ("preferences", "exams", "rlvr_set", "judgements")},
+    **{name: {} for name in ("preferences", "exams", "judgements")},
     **{name: {"common": {}, "runs": {}} for name in ("reward_model", "dpo", "verifier")},
     "assess": {"models": {}, "graders": {"reward_model": "none", "cost_model": "none"}, "settings": {}},
     "wins": {},

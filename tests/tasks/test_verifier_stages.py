@@ -157,7 +157,7 @@ def test_a_teacher_that_finds_all_right_or_all_wrong_stops_the_stage():
 
 def test_variants_of_the_answers_are_judged_beside_the_policys():
     settings = EXPLORED | {"source": EXPLORED["source"] | {"variants": 1}}
-    with pytest.raises(ValueError, match=r"but the set tiny has none; give rlvr_set.tiny a wording"):
+    with pytest.raises(ValueError, match=r"but the set tiny has none; give corpus.tiny a wording"):
         judge("varied", settings)
     path = Path("data/tiny/records/explore.jsonl")
     before, records = path.read_bytes(), read_examples(path)

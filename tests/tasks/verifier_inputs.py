@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.corpora.record import Record
-from pipelines.corpora.rlvr_set import FILES
+from pipelines.corpora.verifier_questions import FILES
 from pipelines.models.tokenizer import Tokens
 from tasks.stage import Stage
 from tests.tasks.preference_inputs import model_outs, run_stage

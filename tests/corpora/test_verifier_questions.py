@@ -12,20 +12,20 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
+from pipelines.corpora.build import build
 from pipelines.corpora.canonical import comparable
-from pipelines.corpora.example import ExampleFiles
+from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exam_set import write_exams
 from pipelines.corpora.exams.item import Exam
-from pipelines.corpora.rlvr_set import FILES, read_rows, reworded, write_set
-from pipelines.corpora.rlvr_set_params import RlvrSetParams
-from pipelines.rewards.rules import phrase_answer, phrase_variants
+from pipelines.corpora.verifier_questions import FILES, exam_rows
+from pipelines.rewards.rules import phrase_answer
+from tasks.corpus import run
 from tasks.report_page.question_sets import exam_tables
-from tasks.rlvr_set import run
 from tasks.stage import Spec, Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 PHRASES = {
-    "origin": str(ROOT / "raw/phrases"),
+    "raw": str(ROOT / "raw/phrases"),
     "sources": {
         "phrases": {
             "reader": "phrases",
@@ -41,18 +41,16 @@ PHRASES = {
     "near": None,
     "decontaminate": {"ngram": None, "near": False},
     "wording": {"share": 0.75},
+    "verifier": {},
     "reward": "phrase_answer",
 }
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    params = RlvrSetParams.model_validate(PHRASES)
-    rows, counts = read_rows(params, Path(params.origin), 0)
-    rows = reworded(rows, phrase_variants, 0.75, 0)
-    folder = tmp_path_factory.mktemp("set")
-    metrics = write_set("rlvr", rows, params, counts, folder)
-    return SimpleNamespace(records=ExampleFiles(folder, FILES), metrics=metrics)
+    params = CorpusParams.model_validate(PHRASES)
+    corpus = build("rlvr", params, Path(params.raw), 0, tmp_path_factory.mktemp("set"))
+    return SimpleNamespace(records=corpus.examples, metrics=corpus.metrics)
 
 
 def test_no_question_lies_in_two_files_and_unseen_subjects_are_only_held_out(made):
@@ -91,17 +89,17 @@ def test_held_out_questions_have_variants_with_exact_labels(made):
 
 def test_the_stage_writes_the_same_bytes_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    outs = ("data/rlvr/records", "metrics/rlvr_set/rlvr.json")
+    outs = ("data/rlvr/records", "metrics/corpus/rlvr.json")
     found = []
     for work in ("one", "two"):
         stage = Stage(
             Spec(
-                "rlvr_set@rlvr",
+                "corpus@rlvr",
                 "k",
                 work,
                 outs,
-                {PHRASES["origin"]: ""},
-                {"identity.seed": 0, "rlvr_set.rlvr": PHRASES},
+                {PHRASES["raw"]: ""},
+                {"identity.seed": 0, "corpus.rlvr": PHRASES},
             )
         )
         run(stage)
@@ -113,7 +111,12 @@ def test_the_stage_writes_the_same_bytes_again(tmp_path, monkeypatch):
             }
         )
     assert found[0] == found[1]
-    assert json.loads(found[0]["outs/metrics/rlvr_set/rlvr.json"])["records"]["heldout"] == 40
+    assert json.loads(found[0]["outs/metrics/corpus/rlvr.json"])["records"]["heldout"] == 40
+
+
+def by_file(placed):
+    rows = {file: [row for row, files, _ in placed.rows if file in files] for file in FILES}
+    return rows, placed.metrics
 
 
 def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
@@ -135,13 +138,13 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     (tmp_path / "one").mkdir()
     write_exams(tmp_path / "one/questions.jsonl", exams)
     settings = {
-        "origin": "data/exams",
+        "raw": "data/exams",
         "exams": {"exams": ["one"]},
         "unseen": ["art"],
         "reward": "containment",
     }
-    params = RlvrSetParams.model_validate(settings)
-    rows, counts = read_rows(params, tmp_path, 0)
+    params = CorpusParams.model_validate(settings)
+    rows, counts = by_file(exam_rows(params, tmp_path))
     assert {row.problem.subject for row in rows["rl"]} == {"law", "physics"}
     assert {row.problem.subject for row in rows["heldout"]} == {"law", "physics", "art"}
     assert [row.problem.solution for row in rows["sft"]] == [row.problem.answer for row in rows["rl"]]
@@ -152,7 +155,7 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
         tmp_path / "elsewhere/questions.jsonl", [replace(exams[0], question=question) for question in taken]
     )
     apart = params.model_copy(update={"exams": params.exams.model_copy(update={"against": ("elsewhere",)})})
-    kept, counts = read_rows(apart, tmp_path, 0)
+    kept, counts = by_file(exam_rows(apart, tmp_path))
     assert not {row.problem.question for file in FILES for row in kept[file]} & set(taken)
     assert {split: sum(found["elsewhere"].values()) for split, found in counts["united"]["contamination"].items()} == {
         "test": 2, "calib": 0, "rl": 2, "explore": 0
@@ -162,24 +165,23 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     with pytest.raises(
         FileNotFoundError, match="exams two is no key of the section exams, or its stage has not run"
     ):
-        read_rows(
-            params.model_copy(update={"exams": params.exams.model_copy(update={"exams": ("two",)})}),
-            tmp_path,
-            0,
+        exam_rows(
+            params.model_copy(update={"exams": params.exams.model_copy(update={"exams": ("two",)})}), tmp_path
         )
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sources": None}, "give either exams or sources"),
-        ({"explore_share": 0.9, "calib_share": 0.2}, "must stay below 1"),
+        ({"sources": {}}, "give either sources or exams"),
+        ({"verifier": {"explore": 0.9, "calib": 0.2}}, "must stay below 1"),
         ({"unseen": ["both"]}, "a source names its own"),
         ({"heldout_share": 0.95}, "validation_share"),
-        ({"sources": None, "exams": {"exams": ["a"], "against": ["a"]}}, "named in exams and in against"),
-        ({"sources": None, "exams": {"exams": ["a"], "limits": {"b": 3}}}, "limits of b: no such name"),
+        ({"sources": {}, "exams": {"exams": ["a"]}}, "exams.shares divides exams"),
+        ({"sources": {}, "exams": {"exams": ["a"], "against": ["a"]}}, "named in exams and in against"),
+        ({"sources": {}, "exams": {"exams": ["a"], "limits": {"b": 3}}}, "limits of b: no such name"),
     ],
 )
 def test_what_cannot_be_a_set_is_said(change, words):
     with pytest.raises(ValidationError, match=words):
-        RlvrSetParams.model_validate(PHRASES | change)
+        CorpusParams.model_validate(PHRASES | change)

@@ -1,16 +1,16 @@
-"""What an `rlvr_set` must agree on with the section `exams`."""
+"""What a set of exams must agree on with the section `exams`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.corpora.rlvr_set_params import RlvrSetParams
+from pipelines.corpora.corpus_params import CorpusParams
 from tasks.checks import File, Problem, one_of
 
 FOLDER = "data/exams"  # where the stages exams@… put them
 
 
-def check(settings: RlvrSetParams, file: File) -> Iterator[Problem]:
+def check(settings: CorpusParams, file: File) -> Iterator[Problem]:
     """A set unites exams by name, and reads them where they are made."""
     if settings.exams is None:
         return
@@ -18,5 +18,5 @@ def check(settings: RlvrSetParams, file: File) -> Iterator[Problem]:
     for key, named in (("exams", settings.exams.exams), ("against", settings.exams.against)):
         for exam in dict.fromkeys(named):
             yield from one_of(f"exams.{key}", exam, known, "exam of the section exams")
-    if settings.exams.exams and settings.origin != FOLDER:
-        yield "origin", f"a set of exams reads them from {FOLDER}"
+    if settings.exams.exams and settings.raw != FOLDER:
+        yield "raw", f"a set of exams reads them from {FOLDER}"

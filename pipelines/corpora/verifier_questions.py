@@ -1,0 +1,124 @@
+"""Sets with questions for verifiers: of sources, by a hash of the key; of published exams, by cluster; and
+answers in other words than the reference's.
+
+Exploration and RL share no question, since a verifier's prompts are never reused (reward_bridge.md 1.4, 4.1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+from pipelines.corpora.canonical import loose
+from pipelines.corpora.clean import Row
+from pipelines.corpora.corpus_params import CorpusParams, VerifierShares, WordingParams
+from pipelines.corpora.exams.exam_set import read_exams, unite
+from pipelines.corpora.exams.item import Exam
+from pipelines.corpora.problem import Problem
+from pipelines.corpora.published import MARKER
+from pipelines.corpora.split import fraction
+from pipelines.seams import load
+
+FILES = ("sft", "explore", "rl", "calib", "validation", "heldout")
+
+
+@dataclass(frozen=True)
+class PlacedRows:
+    """Rows with the files that each goes to, and the reasons why it goes to no others; how many rows were
+    read, those lost on the way by reason, and counts for the metrics.
+    """
+
+    rows: Iterable[tuple[Row, Sequence[str], Sequence[str]]]
+    read: int
+    lost: Counter[str]
+    metrics: Mapping[str, Any]
+
+
+class Wording(Protocol):
+    """What a module of variants offers."""
+
+    def paraphrases(self, reference: str) -> list[str]: ...
+
+    def near_misses(self, question: str, reference: str, rng: Random) -> list[str]: ...
+
+
+def verifier_file(problem: Problem, shares: VerifierShares) -> str:
+    """Where a question that could be RL's goes."""
+    place = fraction("rlvr:" + (problem.key or loose(problem.question)))
+    if place < shares.explore:
+        return "explore"
+    return "calib" if place < shares.explore + shares.calib else "rl"
+
+
+class Reworded:
+    """A row as its file holds it: demonstrations that state the answer on their last line, a share of them in
+    other words than the reference's; and questions of exploration, calibration and the held-out file with
+    right and wrong variants of their answer in `meta`.
+    """
+
+    def __init__(self, params: WordingParams, seed: int) -> None:
+        self._wording: Wording = load("pipelines.rewards", params.module)  # type: ignore[assignment]
+        self._share, self._seed = params.share, seed
+
+    def __call__(self, row: Row, file: str) -> Row:
+        if file == "sft":
+            return _other_words(row, self._wording, self._share, self._seed)
+        if file in ("explore", "calib", "heldout"):
+            return _with_variants(row, self._wording, self._seed)
+        return row
+
+
+def exam_rows(params: CorpusParams, root: Path) -> PlacedRows:
+    """The united questions of published exams; those of RL are demonstrations too, of their reference.
+    FileNotFoundError names an exam that is not there.
+    """
+    assert params.exams is not None
+    files = {name: root / name / "questions.jsonl" for name in (*params.exams.exams, *params.exams.against)}
+    for name, path in files.items():
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no file {path}: exams {name} is no key of the section exams, or its stage has not run"
+            )
+    elsewhere = {name: [exam.question for exam in read_exams(files[name])] for name in params.exams.against}
+    united = unite({name: read_exams(files[name]) for name in params.exams.exams}, params.exams, elsewhere)
+    placed: list[tuple[Row, Sequence[str], Sequence[str]]] = []
+    for split, file in (("explore", "explore"), ("rl", "rl"), ("calib", "calib"), ("test", "heldout")):
+        for exam in united.splits[split]:  # type: ignore[index]
+            if file != "heldout" and exam.subject in params.unseen:
+                continue
+            aside = file == "rl" and fraction("validation:" + exam.key) < params.validation_share
+            row = Row(exam.source, _problem(exam, file == "rl" and not aside))
+            goes_to = ["validation"] if aside else ["sft", "rl"] if file == "rl" else [file]
+            placed.append((row, goes_to, ()))
+    losses = Counter[str](united.metrics["duplicates"])
+    del losses["clusters"], losses["disagreeing_clusters"]
+    for sets in united.metrics["contamination"].values():
+        for found in sets.values():
+            losses.update({f"held elsewhere by {reason}": number for reason, number in found.items()})
+    left = len({row.id for row, _, _ in placed})
+    losses["unseen subject"] = united.metrics["limited"] - losses.total() - left
+    return PlacedRows(placed, united.metrics["limited"], losses, {"united": united.metrics})
+
+
+def _problem(exam: Exam, demonstrated: bool) -> Problem:
+    meta = {"field": exam.field, "shape": exam.shape, "language": exam.language} | dict(exam.meta)
+    solution = exam.answer if demonstrated else None
+    return Problem(exam.question, exam.answer, "rl", exam.subject, solution, key=exam.key, meta=meta)
+
+
+def _other_words(row: Row, wording: Wording, share: float, seed: int) -> Row:
+    rng, solution = Random(f"wording:{seed}:{row.id}"), row.problem.solution or ""
+    said = wording.paraphrases(row.problem.answer)
+    answer = rng.choice(said[1:]) if len(said) > 1 and rng.random() < share else said[0]
+    return replace(row, problem=replace(row.problem, solution=solution.partition(MARKER)[0] + answer))
+
+
+def _with_variants(row: Row, wording: Wording, seed: int) -> Row:
+    problem = row.problem
+    right = wording.paraphrases(problem.answer)[1:]
+    wrong = wording.near_misses(problem.question, problem.answer, Random(f"near:{seed}:{row.id}"))
+    return replace(row, problem=replace(problem, meta=dict(problem.meta) | {"right": right, "wrong": wrong}))
