@@ -4,13 +4,17 @@ never both.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipelines.models.tokenizer_params import PretrainedTokenizer, TemplateParams, TokenizerParams
 from pipelines.settings import Settings
 from pipelines.sources.source_params import Named, Outside, check_revision
+
+# every text can be encoded; a model that others are compared with names its own
+FROM_SCRATCH = {"kind": "bpe", "vocab_size": 1024, "alphabet": "bytes"}
 
 
 class ArchitectureParams(Settings):
@@ -61,7 +65,8 @@ class BaseParams(Settings):
     )
     tokenizer: TokenizerParams | None = Field(
         None,
-        description="trained on the run's data, or a published one; null: the pretrained model's own",
+        description="trained on the run's data, or a published one; null: a pretrained model's own, and for "
+        "one from scratch {kind: bpe, vocab_size: 1024, alphabet: bytes}",
     )
     template: TemplateParams = Field(
         TemplateParams(), description="how a question becomes the text that the model reads"
@@ -69,6 +74,13 @@ class BaseParams(Settings):
     resize_embeddings: bool = Field(
         False, description="grow a pretrained model's embeddings when the tokenizer holds more ids"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokenizer_from_scratch(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("architecture") and value.get("tokenizer") is None:
+            return {**value, "tokenizer": FROM_SCRATCH}
+        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -80,10 +92,6 @@ class BaseParams(Settings):
         if self.pretrained is None and (self.revision or self.resize_embeddings):
             raise ValueError(
                 "revision and resize_embeddings belong to pretrained; a model from scratch has neither"
-            )
-        if self.architecture is not None and self.tokenizer is None:
-            raise ValueError(
-                "a model from scratch has no tokenizer of its own; set tokenizer, {kind: bpe, …} say"
             )
         if self.template.chat and not self.template.jinja and not self.published_tokenizer:
             raise ValueError(

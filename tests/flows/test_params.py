@@ -107,7 +107,7 @@ def test_an_illegal_combination_is_refused_with_its_reason(
 @pytest.mark.parametrize(
     ("section", "key", "near"),
     [((), "evalute", "evaluate"), (("identity",), "sed", "seed"), (("execution",), "thread", "threads"), (("sft", "common", "optimiser"), "learning_rat", "learning_rate"),
-     (("corpus", "exam"), "templat", "template"), (("evaluate", "common", "sampling"), "top_pp", "top_p")],
+     (("corpus", "exam"), "heldout_shar", "heldout_share"), (("evaluate", "common", "sampling"), "top_pp", "top_p")],
 )  # fmt: skip
 def test_an_unknown_key_is_found_at_any_depth(
     raw: dict[str, Any], section: tuple[str, ...], key: str, near: str

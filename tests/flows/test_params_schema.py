@@ -118,7 +118,6 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("corpus.exam.reward", "finalanswer", "corpus.exam.reward", "not one of"),
     ("corpus.exam.sources.exam.reader", "exams", "corpus.exam.sources.exam.reader", "not one of"),
     ("corpus.exam.sources.exam.level", 1, "corpus.exam.sources.exam", "'level'"),
-    ("corpus.exam.sources", {}, "corpus.exam.sources", "non-empty"),
     ("corpus.exam.raw", GONE, "corpus.exam", "'raw' is a required"),
     ("dpo.common.loss", {"kind": "dpoo"}, "dpo.common.loss.kind", "not one of"),
     ("dpo.common.loss", "dpoo", "dpo.common.loss", "not one of"),

@@ -208,15 +208,14 @@ def make(folder: Path) -> Path:
     (folder / "raw/toy").mkdir(parents=True)
     (folder / "raw/toy/rows.txt").write_text("one  two\nthree\n")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    corpus = next(iter(params["corpus"].values()))
-    corpus["raw"] = "raw/toy"
+    params["corpus"] = {"exam": params["corpus"]["exam"] | {"raw": "raw/toy"}}
     params["rl"] = {
         "common": {},
         "methods": {"grpo": {"objective": "clip"}, "other": {"objective": "plain"}},
         "runs": {name: {"method": name, "start": "sft", "data": "exam", "judge": "none"} for name in METHODS},
     }
     params["evaluate"]["runs"] = {name: {"model": name, "data": "exam"} for name in ("sft", *METHODS)}
-    params["base"]["runs"] = {"base": {"data": "exam"}}
+    params["base"]["runs"] = {"base": {"data": "exam", "tokenizer": {"kind": "bpe", "vocab_size": 144}}}
     params["sft"]["runs"] = {"sft": {"start": "base", "data": "exam"}}
     params |= copy.deepcopy(EMPTY)
     params["sft"]["common"].pop(
