@@ -142,13 +142,17 @@ def test_turns_through_the_stages(project: Project):
     ]
     assert project.call("show", "corpus@chats", "--row", "99").returncode == 2
     assert "whetstone run corpus@exam" in project.call("show", "corpus@exam").stderr
+    assert "exam is not there" in project.call("show", "exam").stderr
     (finding,) = _templates(project.folder)
     assert finding.what == "template of corpus@chats"
     assert "[[" in finding.said
     assert "a response ends with <eos>, <end_of_turn>" in finding.said
 
-    project.set("corpus.chats.template.jinja", LOOP + KINDS["gemma"].template)
-    ran = project.python_call("-m", "tasks", "corpus@chats")  # what `run` starts as the stage's process
+    project.set(
+        "base.runs.base.template",
+        {"jinja": LOOP + KINDS["gemma"].template, "prompt": "{query}", "chat": True},
+    )
+    ran = project.python_call("-m", "tasks", "base@base")  # what `run` starts as the stage's process
     assert ran.returncode == 1
     assert "chat template of" in ran.stderr
     assert "did not end within 5 s" in ran.stderr

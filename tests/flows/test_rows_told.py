@@ -39,7 +39,10 @@ PAIRS = {
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = clone.make(
         tmp_path_factory.mktemp("clone") / "project",
-        {"base.runs.tiny": {"data": "small"}, "sft.runs.tuned": {"start": "tiny", "data": "small"}},
+        {
+            "base.runs.tiny": {"data": "small", "tokenizer": {"kind": "char", "alphabet": "bytes"}},
+            "sft.runs.tuned": {"start": "tiny", "data": "small"},
+        },
     )
     raw = made.folder / "raw"
     (raw / "small").mkdir()
@@ -70,21 +73,22 @@ def test_counts_are_on_the_console_and_in_json(project: Project):
     assert shown.returncode == 0, shown.stdout + shown.stderr
     told = " ".join((shown.stdout + shown.stderr).split())
     assert (
-        "20 of 25 rows kept; left out: 2 bad rows, 1 duplicates exact, 1 in held-out or validation rows by text, 1 long prompt"
-        in told
-        or ("21 of 26 rows kept" in told)
-    )
-    assert (
-        "warning: 52 % of the pairs are left out, most for: long prompt (raise max_prompt_tokens). 15 of 31 pairs kept"
+        "22 of 26 rows kept; left out: 2 bad rows, 1 duplicates exact, 1 in held-out or validation rows by text"
         in told
     )
+    assert "30 of 31 pairs kept; left out: 1 equal answers" in told
     made = json.loads(project.call("run", "preferences@pairs", "--force", "--json").stdout)["stages"]
     assert made["preferences@pairs"]["rows"] == {
         "what": "pairs",
         "read": 31,
-        "kept": 15,
-        "lost": {"long prompt": 15, "equal answers": 1},
+        "kept": 30,
+        "lost": {"equal answers": 1},
     }
+    # what is too long is so for a model: it is told where one reads the set
+    shown = project.call("run", "sft@tuned")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    told = " ".join((shown.stdout + shown.stderr).split())
+    assert "20 of 21 demonstrations kept; left out: 1 long prompt" in told
     counted = json.loads((project.folder / "metrics/corpus/small.json").read_text("utf-8"))
     records = [
         json.loads(line)["id"]
