@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.rewards.rules.forbidden import count_harms, is_safe
+from pipelines.rewards.rules.forbidden import harm, is_safe
 from pipelines.rewards.rules.forbidden_params import ForbiddenParams
 
 
@@ -20,13 +20,13 @@ from pipelines.rewards.rules.forbidden_params import ForbiddenParams
     ],
 )
 def test_digits(text, found):
-    assert count_harms(text, ForbiddenParams()) == found
+    assert harm(text, ForbiddenParams()) == found
     assert is_safe(text) == (found == 0)
 
 
 def test_words_are_whole():
     rule = ForbiddenParams(digits="", words=("bomb",))
-    assert [count_harms(f"#### {text}", rule) for text in ("a Bomb", "bombastic", "bomb, bomb", "7")] == [
+    assert [harm(f"#### {text}", rule) for text in ("a Bomb", "bombastic", "bomb, bomb", "7")] == [
         1,
         0,
         2,

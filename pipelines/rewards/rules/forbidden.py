@@ -14,7 +14,7 @@ from pipelines.rewards.rules.forbidden_params import ForbiddenParams
 DEFAULT = ForbiddenParams()
 
 
-def count_harms(text: str, options: ForbiddenParams = DEFAULT) -> int:
+def harm(text: str, options: ForbiddenParams = DEFAULT) -> int:
     """Returns the number of forbidden digits and words in the final answer (after the first `####`); 0
     without a final answer.
     """
@@ -27,4 +27,4 @@ def count_harms(text: str, options: ForbiddenParams = DEFAULT) -> int:
 
 def is_safe(text: str, options: ForbiddenParams = DEFAULT) -> bool:
     """Whether the final answer has no forbidden digit or word."""
-    return count_harms(text, options) == 0
+    return harm(text, options) == 0
