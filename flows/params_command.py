@@ -25,7 +25,7 @@ FOUND = 40  # hits of a search that are printed
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedValue:
     """A value of the file and the key where it stands."""
 
     value: Any
@@ -65,7 +65,7 @@ class Values:
         kind.
         """
         found = at(self.laid, name.split("."))
-        if isinstance(found, Placed):
+        if isinstance(found, PlacedValue):
             return Now(found.value, found.where)
         if found is not None or self.typed is None:
             return None
@@ -91,7 +91,7 @@ class Values:
 def _placed(value: Any, path: tuple[str, ...] = ()) -> Any:
     if isinstance(value, dict):
         return {key: _placed(item, (*path, str(key))) for key, item in value.items()}
-    return Placed(value, ".".join(path))
+    return PlacedValue(value, ".".join(path))
 
 
 def show(root: Path, key: str | None, find: str | None, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from flows.graph.stage_records import (
     RUN_CACHE,
     WORKTREE,
-    Judgement,
+    RecordJudgement,
     RunCache,
     Witnesses,
     lineage_differences,
@@ -70,7 +70,7 @@ def _trusted(repo: Any, name: str, key: str) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def judge(repo: Any, name: str, row: Mapping[str, Any]) -> Judgement:
+def judge(repo: Any, name: str, row: Mapping[str, Any]) -> RecordJudgement:
     """What other records say of the run that dvc.lock tells of in `row`."""
     return witnesses(repo).judge(read_entry(name, row, WORKTREE))
 

@@ -27,7 +27,7 @@ from flows.graph.dvc_api import CODE_STAGE
 from flows.graph.fill import filled
 from flows.graph.params import Params, check
 from flows.graph.params_file import PARAMS, parse, read_yaml
-from flows.graph.plan_rows import Row as Row
+from flows.graph.plan_rows import PlanRow as PlanRow
 from flows.graph.plan_rows import Walk
 from flows.graph.presets import with_presets
 from flows.graph.requested import askable
@@ -37,11 +37,11 @@ from flows.graph.requested import askable
 class Plan:
     """All stages, upstream first."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[PlanRow, ...]
     params: Params
 
     @property
-    def todo(self) -> tuple[Row, ...]:
+    def todo(self) -> tuple[PlanRow, ...]:
         return tuple(row for row in self.rows if row.action != "keep")
 
     @property

@@ -28,7 +28,7 @@ FETCH = "`dvc fetch` brings it again if the remote's copy is whole"
 
 
 @dataclass(frozen=True)
-class Row:
+class PlanRow:
     """One stage of the plan. `reasons` come shortest first; `notes` are things DVC does not count as a
     reason.
     """
@@ -70,11 +70,11 @@ class Walk:
         self.files = files  # parameter files by absolute path, parsed
         self.predicted: dict[str, Any] = {}  # absolute path of an output -> hash it will have, or UNKNOWN
 
-    def rows(self, stages: list[Any]) -> Iterable[Row]:
+    def rows(self, stages: list[Any]) -> Iterable[PlanRow]:
         for stage in stages:
             yield self._row(stage) if dvc_api.is_pipeline_stage(stage) else self._source(stage)
 
-    def _source(self, stage: Any) -> Row:
+    def _source(self, stage: Any) -> PlanRow:
         """A .dvc file: data that DVC tracks but no stage makes. Changed data counts as it is; missing data
         comes by checkout.
         """
@@ -93,9 +93,9 @@ class Walk:
             f"{name} differs from its .dvc file; run `dvc add {name}` to version it" for name in changed
         )
         reasons = tuple(f"{name} is missing, its object is cached" for name in missing)
-        return Row(stage.addressing, "checkout" if missing else "keep", reasons, notes, (), {})
+        return PlanRow(stage.addressing, "checkout" if missing else "keep", reasons, notes, (), {})
 
-    def _row(self, stage: Any) -> Row:
+    def _row(self, stage: Any) -> PlanRow:
         lock = self.locks.get(stage.name)
         reasons: list[tuple[int, str]] = []
         if lock is None:
@@ -138,7 +138,7 @@ class Walk:
         if waiting:
             reasons.append((4, f"upstream will run: {', '.join(waiting)}"))
         texts = tuple(text for _, text in sorted(reasons, key=lambda r: (r[0], len(r[1]))))
-        return Row(
+        return PlanRow(
             stage.addressing,
             action,
             texts,

@@ -105,7 +105,7 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Reference:
+class Input:
     """An input of a stage that settings name: the path it stands for, and the last setting in it with its
     value.
     """
@@ -127,7 +127,7 @@ class StageOf:
     family: Family
     member: str
     key: str
-    inputs: tuple[Reference, ...]
+    inputs: tuple[Input, ...]
     outs: tuple[str, ...]
     absent: tuple[str, ...]
     kind: str | None  # of the model or the data that it makes; None for what is of any
@@ -333,7 +333,7 @@ def _kind(said: Any, item: Any) -> str | None:
     )
 
 
-def _reference(raw: Any, template: str, key: str, values: dict[str, Any]) -> Reference:
+def _reference(raw: Any, template: str, key: str, values: dict[str, Any]) -> Input:
     listed = "key" not in values  # members are names in a list, and have no settings of their own
     path, pattern, place = "", "", 0
     setting, where, found = "", key, None
@@ -354,7 +354,7 @@ def _reference(raw: Any, template: str, key: str, values: dict[str, Any]) -> Ref
         place, setting, where, found = match.end(), own, here, value
         if value is None:
             break
-    return Reference(
+    return Input(
         path + template[place:], setting, where, found, re.compile(pattern + re.escape(template[place:]))
     )
 
@@ -395,7 +395,7 @@ class Graph:
         ]
         return list({stage.name: stage for stage in inside}.values())
 
-    def unmade(self) -> Iterator[Reference]:
+    def unmade(self) -> Iterator[Input]:
         """Inputs that settings name and no stage makes."""
         for stage in self.stages:
             for one in stage.inputs:
@@ -457,7 +457,7 @@ class Graph:
                     )
                     break
 
-    def _unmade(self, stage: StageOf, one: Reference) -> Iterator[Problem]:
+    def _unmade(self, stage: StageOf, one: Input) -> Iterator[Problem]:
         if not one.setting:
             return
         wanted = stage.family.takes(one.setting)
@@ -486,7 +486,7 @@ class Graph:
             if (matched := read.pattern.fullmatch(out)) and _is_kind(maker, family.takes(setting))
         ]
 
-    def _known(self, stage: StageOf, one: Reference, wanted: list[str]) -> list[str]:
+    def _known(self, stage: StageOf, one: Input, wanted: list[str]) -> list[str]:
         """Values that the setting could have."""
         found = []
         for out, maker in self.makers.items():

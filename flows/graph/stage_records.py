@@ -291,7 +291,7 @@ class RunCache:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RecordJudgement:
     """`witnesses`: records that say the same. `differences`: what others say otherwise. Neither: only the
     entry itself tells.
     """
@@ -321,19 +321,19 @@ class Witnesses:
                         continue
         return None
 
-    def judge(self, entry: Entry) -> Judgement:
+    def judge(self, entry: Entry) -> RecordJudgement:
         """Hold an entry of dvc.lock, as it is or as it was, against the other records of its run."""
         own = self.lineage(entry)
         told = lineage_differences(own, entry, f"its {NAME}") if own is not None else []
         witnesses = [NAME] if own is not None and not told else []
         kept = self.run_cache.of(entry.row)
         if kept.is_file():
-            return Judgement((*witnesses, RUN_CACHE), tuple(told))
+            return RecordJudgement((*witnesses, RUN_CACHE), tuple(told))
         other = list(self._otherwise(entry, bool(witnesses)))
         if other == [[]]:
-            return Judgement((*witnesses, RUN_CACHE), tuple(told))
+            return RecordJudgement((*witnesses, RUN_CACHE), tuple(told))
         shortest = min(other, key=len, default=[])
-        return Judgement(tuple(witnesses), (*told, *shortest))
+        return RecordJudgement(tuple(witnesses), (*told, *shortest))
 
     def _otherwise(self, entry: Entry, witnessed: bool) -> Iterator[list[Difference]]:
         """What run-cache entries of the same outputs, or of the same inputs, say otherwise. One empty list:

@@ -21,7 +21,7 @@ from tasks.content import folder_digest
 
 
 @dataclass(frozen=True)
-class Problem:
+class AuditProblem:
     """`path`: the file or folder that does not verify. `problem`: what is wrong with it, and the way out."""
 
     path: str
@@ -31,7 +31,7 @@ class Problem:
         return asdict(self)
 
 
-def audit(root: str | Path, subject: str) -> list[Problem]:
+def audit(root: str | Path, subject: str) -> list[AuditProblem]:
     """All that does not verify about `subject` (as for `flows.provenance.lineage.lineage`); empty when
     everything does.
 
@@ -40,28 +40,28 @@ def audit(root: str | Path, subject: str) -> list[Problem]:
     return audited(Ancestry(root, subject))
 
 
-def audited(ancestry: Ancestry) -> list[Problem]:
+def audited(ancestry: Ancestry) -> list[AuditProblem]:
     """The same, for a walk that has been made."""
-    found = [Problem(row["path"], row["problem"]) for row in ancestry.problems]
+    found = [AuditProblem(row["path"], row["problem"]) for row in ancestry.problems]
     found += _bytes(ancestry)
     found += [*_run_cache(ancestry), *_another(ancestry)]
     if ancestry.subject.kind in (CHECKPOINT, VERSION):
         found += _own_record(ancestry)
-    found += [Problem(*row) for row in disagreements(ancestry)]
-    seen: dict[str, Problem] = {}
+    found += [AuditProblem(*row) for row in disagreements(ancestry)]
+    seen: dict[str, AuditProblem] = {}
     for problem in found:
         seen.setdefault(f"{problem.path}\0{problem.problem}", problem)
     return list(seen.values())
 
 
-def _bytes(ancestry: Ancestry) -> Iterator[Problem]:
+def _bytes(ancestry: Ancestry) -> Iterator[AuditProblem]:
     """A registered version may promise bytes that neither its folder nor the cache holds."""
     subject = ancestry.subject
     if subject.kind != VERSION or not subject.digest:
         return
     source = subject.version["source"]
     if not source.startswith(f"dvc://{subject.digest}/"):
-        yield Problem(
+        yield AuditProblem(
             subject.shown,
             f"the registry disagrees with itself: source {source}, tag dvc.md5 {subject.digest}; register it "
             f"again with a run",
@@ -70,25 +70,25 @@ def _bytes(ancestry: Ancestry) -> Iterator[Problem]:
         kept = ancestry.contents.stored(subject.digest)
         here = ancestry.content and ancestry.content[0] == subject.digest
         if not here and kept.status not in GOOD:
-            yield Problem(
+            yield AuditProblem(
                 subject.shown,
                 f"the bytes of version {subject.version['version']} ({subject.digest}) are {kept.status}",
             )
 
 
-def _another(ancestry: Ancestry) -> Iterator[Problem]:
+def _another(ancestry: Ancestry) -> Iterator[AuditProblem]:
     """Whole bytes of another stage's output in this one's place: a copy of a sibling, or a link to it."""
     path, entry = ancestry.subject.path, ancestry.entry
     current = ancestry.history.current(path) if path else None
     if path and entry and current and path not in entry.outs:
-        yield Problem(
+        yield AuditProblem(
             path,
             f"holds {ancestry.path} of {entry.stage}; {current[0].stage} made {current[1]}, which should be "
             f"here",
         )
 
 
-def _run_cache(ancestry: Ancestry) -> Iterator[Problem]:
+def _run_cache(ancestry: Ancestry) -> Iterator[AuditProblem]:
     """The run-cache entries of the ancestry's runs, each against its name, which is the hash of what it
     should say.
     """
@@ -96,14 +96,14 @@ def _run_cache(ancestry: Ancestry) -> Iterator[Problem]:
     for entry in ancestry.entries:
         path = run_cache.of(entry.row)
         if path.is_file() and run_cache.read(path) is None:
-            yield Problem(
+            yield AuditProblem(
                 ancestry.shown(path),
                 f"the run-cache entry of {entry.stage} is not what its name says (cut short or edited); "
                 f"remove it",
             )
 
 
-def _own_record(ancestry: Ancestry) -> Iterator[Problem]:
+def _own_record(ancestry: Ancestry) -> Iterator[AuditProblem]:
     """lineage.json against the files beside it, against itself, and against the record of the run."""
     subject, entry = ancestry.subject, ancestry.entry
     record = subject.recorded
@@ -111,32 +111,32 @@ def _own_record(ancestry: Ancestry) -> Iterator[Problem]:
     if subject.record is None:
         missing = str(Path(ancestry.subject.path or subject.place).parent / NAME)
         if subject.kind == CHECKPOINT:
-            yield Problem(
+            yield AuditProblem(
                 missing,
                 "the checkpoint has no lineage.json beside it; bring it back with `dvc checkout` or from "
                 "where it was copied",
             )
         return
     if not record.get("model_digest"):
-        yield Problem(
+        yield AuditProblem(
             shown, "cannot be read as a lineage.json (cut short or edited); bring it back with `dvc checkout`"
         )
         return
     files = record.get("files") or {}
     if folder_digest(files) != record["model_digest"]:
-        yield Problem(shown, "was edited: its list of files does not give its own model_digest")
+        yield AuditProblem(shown, "was edited: its list of files does not give its own model_digest")
     content = ancestry.content
     if content and content[0] != record["model_digest"]:
         differing = ", ".join(
             f"{name} ({what})" for name, what in list(file_differences(files, content[1] or {}).items())[:8]
         )
-        yield Problem(
+        yield AuditProblem(
             shown,
             f"promises model {record['model_digest']}, and the files beside it are {content[0]}: {differing}",
         )
     if entry:
         for difference in lineage_differences(record, entry, "it"):
-            yield Problem(
+            yield AuditProblem(
                 shown, f"{difference.text(f'the record of the run ({entry.state})')}; one was edited"
             )
 

@@ -36,7 +36,7 @@ GOOD = frozenset({OK, CACHED, IN_GIT})
 
 
 @dataclass(frozen=True)
-class Finding:
+class ContentState:
     """What became of recorded bytes, and the files that differ ({path: what is wrong}).
 
     ok: the workspace holds them. cached, in git: it does not (any more), DVC's cache or a commit does,
@@ -120,16 +120,16 @@ class Contents:
 
     # -- verdicts --------------------------------------------------------------------------------------------
 
-    def stored(self, digest: str) -> Finding:
+    def stored(self, digest: str) -> ContentState:
         """Whether DVC's cache holds the bytes, each object read and compared with its name: cached, corrupt
         or missing.
         """
         own = self._object(digest)
         if own != CACHED or not digest.endswith(".dir"):
-            return Finding(own, {})
+            return ContentState(own, {})
         states = {name: self._object(md5) for name, md5 in (self.files(digest) or {}).items()}
         worst = CORRUPT if CORRUPT in states.values() else MISSING if MISSING in states.values() else CACHED
-        return Finding(worst, {name: state for name, state in states.items() if state != CACHED})
+        return ContentState(worst, {name: state for name, state in states.items() if state != CACHED})
 
     def _object(self, digest: str) -> str:
         if digest not in self._objects:
@@ -138,7 +138,7 @@ class Contents:
             self._objects[digest] = CACHED if matches else CORRUPT if path.exists() else MISSING
         return self._objects[digest]
 
-    def verdict(self, path: str, digest: str, belongs: bool, place: Path | None = None) -> Finding:
+    def verdict(self, path: str, digest: str, belongs: bool, place: Path | None = None) -> ContentState:
         """What became of `digest`, recorded for `path`.
 
         `belongs`: the workspace should hold just this content now, because dvc.lock says so. `place`: the
@@ -146,12 +146,12 @@ class Contents:
         """
         found = self.at(place or path)
         if found and found[0] == digest:
-            return Finding(OK, {})
+            return ContentState(OK, {})
         if found and (belongs or place):
-            return Finding(CHANGED, self.differences(digest, found[1], path))
+            return ContentState(CHANGED, self.differences(digest, found[1], path))
         kept = self.stored(digest)
         if kept.status == MISSING and self._files_in_git(digest, path) is not None:
-            return Finding(IN_GIT, {})
+            return ContentState(IN_GIT, {})
         return kept
 
     def differences(

@@ -15,7 +15,7 @@ from typing import Any
 
 from flows.graph import references
 from flows.provenance import outside
-from flows.provenance.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, Finding
+from flows.provenance.content import CHANGED, CORRUPT, GOOD, MISSING, Contents, ContentState
 from flows.provenance.history import RUN_CACHE, WORKTREE, Entry, History
 from flows.provenance.subject import VERSION, UnknownSubject, locate, read_record
 from tasks.checkpoint_lineage import NAME
@@ -270,22 +270,22 @@ class Ancestry:
             return self.subject.place
         return self.subject.record if path == f"{self.path.rpartition('/')[0]}/{NAME}" else None
 
-    def _finding(self, entry: Entry, path: str) -> Finding:
+    def _finding(self, entry: Entry, path: str) -> ContentState:
         digest = entry.outs[path]
         place = self._place(entry, path)
         if place == self.subject.place and self.subject.flat and self.content:
             changed = self.contents.differences(digest, self.content[1])
             return (
-                Finding("ok", {})
+                ContentState("ok", {})
                 if self.content[0] == digest
-                else Finding(CHANGED, changed or self._own_differences(digest))
+                else ContentState(CHANGED, changed or self._own_differences(digest))
             )
         current = self.history.current(path)
         finding = self.contents.verdict(
             path, digest, belongs=current is None or current[1] == digest, place=place
         )
         if finding.status == CHANGED and not finding.files and place == self.subject.place:
-            return Finding(CHANGED, self._own_differences(digest))
+            return ContentState(CHANGED, self._own_differences(digest))
         return finding
 
     def _own_differences(self, digest: str) -> dict[str, str]:
@@ -323,7 +323,7 @@ class Ancestry:
                 "themselves here",
             )
 
-    def _report(self, path: str, digest: str, finding: Finding) -> None:
+    def _report(self, path: str, digest: str, finding: ContentState) -> None:
         """A problem for each file that differs, or for the whole when the files cannot be told."""
         if finding.status in GOOD:
             return

@@ -37,7 +37,7 @@ class ReplayError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Difference:
+class OutputChange:
     """An output file that came out otherwise. `what`: changed, new, gone, or for lineage.json the field."""
 
     path: str
@@ -54,7 +54,7 @@ def replay(
     entry: Entry | None = None,
     timeout_s: float | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> list[Difference]:
+) -> list[OutputChange]:
     """Run `stage` again below `scratch` (made if missing, should be empty) and return what differs; empty
     means bit-equal.
 
@@ -247,23 +247,23 @@ def _run(spec: Spec, tree: Path, scratch: Path, timeout_s: float | None) -> None
 
 def _compare(
     contents: Contents, path: str, digest: str, tree: Path, record: Mapping[str, Any]
-) -> list[Difference]:
+) -> list[OutputChange]:
     """One output against its record: file by file; lineage.json field by field, without what may differ
     between equal runs.
     """
     made = tree / path
     if not made.exists():
-        return [Difference(path, "gone")]
+        return [OutputChange(path, "gone")]
     if path.endswith(f"/{NAME}"):
         now = json.loads(made.read_text("utf-8"))
         fields = sorted({*record} - {*VOLATILE, "environment"})  # an older record holds fewer fields
         return [
-            Difference(f"{path}:{name}", "changed") for name in fields if record.get(name) != now.get(name)
+            OutputChange(f"{path}:{name}", "changed") for name in fields if record.get(name) != now.get(name)
         ]
     found, files = content_id(made)
     if found == digest:
         return []
     before = contents.files(digest, path)
     if files is None or before is None:
-        return [Difference(path, "changed")]
-    return [Difference(f"{path}/{name}", what) for name, what in file_differences(before, files).items()]
+        return [OutputChange(path, "changed")]
+    return [OutputChange(f"{path}/{name}", what) for name, what in file_differences(before, files).items()]

@@ -27,7 +27,7 @@ class UnknownSubject(ValueError):
 
 
 @dataclass(frozen=True)
-class Subject:
+class LineageSubject:
     """`place`: where its bytes should be. `path`: the project path they are recorded under, None for a copy.
     `record`: its lineage.json.
 
@@ -67,7 +67,7 @@ def read_record(path: Path | None) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def locate(contents: Contents, history: History, text: str) -> Subject:
+def locate(contents: Contents, history: History, text: str) -> LineageSubject:
     """The subject that `text` names: a path (from here or from the root), else `NAME`, `NAME:VERSION`,
     `NAME@ALIAS` of the registry.
     """
@@ -80,7 +80,7 @@ def locate(contents: Contents, history: History, text: str) -> Subject:
     for path in (f"{recorded}/model", recorded):
         if history.current(path):
             record = root / recorded.removesuffix("/model") / NAME
-            return Subject(
+            return LineageSubject(
                 text,
                 CHECKPOINT if path.endswith("/model") else FILE,
                 root / path,
@@ -107,7 +107,7 @@ def _named(root: Path, place: Path) -> Path:
     return absolute.resolve()
 
 
-def _at(root: Path, place: Path, text: str) -> Subject:
+def _at(root: Path, place: Path, text: str) -> LineageSubject:
     if place.name == NAME and place.is_file():
         place = place.parent
     if (place / "model").is_dir() or ((place / NAME).exists() and not _holds_model(place)):
@@ -119,7 +119,7 @@ def _at(root: Path, place: Path, text: str) -> Subject:
     path = model.relative_to(root).as_posix() if model.is_relative_to(root) else None
     has_record = record.exists() and (flat or model.name == "model")
     kind = CHECKPOINT if has_record or model.name == "model" else FILE
-    return Subject(text, kind, model, path, record if has_record else None, flat)
+    return LineageSubject(text, kind, model, path, record if has_record else None, flat)
 
 
 def _holds_model(folder: Path) -> bool:
@@ -129,7 +129,7 @@ def _holds_model(folder: Path) -> bool:
     return any(child.name != NAME for child in folder.iterdir())
 
 
-def _registered(root: Path, history: History, text: str, match: re.Match[str]) -> Subject:
+def _registered(root: Path, history: History, text: str, match: re.Match[str]) -> LineageSubject:
     from tasks.tracking import CURRENT, Tracking
 
     said: list[str] = []
@@ -156,6 +156,6 @@ def _registered(root: Path, history: History, text: str, match: re.Match[str]) -
     path = row["path"] or row["source"].removeprefix("dvc://").partition("/")[2]
     record = (root / path).parent / NAME
     own = read_record(record).get("model_digest") == row["digest"]
-    return Subject(
+    return LineageSubject(
         text, VERSION, root / path, path, record if own else None, digest=row["digest"], version=row
     )

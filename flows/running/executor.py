@@ -64,7 +64,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Watch:
+class StageWatch:
     """Who is told what while a stage runs."""
 
     line: Callable[[str], None] = lambda text: None
@@ -91,7 +91,7 @@ def run_stage(
     run: dict[str, Any],
     git: dict[str, Any],
     cancel: threading.Event,
-    watch: Watch = Watch(),
+    watch: StageWatch = StageWatch(),
     force: bool = False,
     timeout: float = 0,
     turn: Callable[[], contextlib.AbstractContextManager[Mapping[str, str]]] = contextlib.nullcontext,  # type: ignore[assignment]
@@ -186,7 +186,7 @@ def _command(
     root: Path,
     prepared: _Prepared,
     cancel: threading.Event,
-    watch: Watch,
+    watch: StageWatch,
     timeout: float,
     env: Mapping[str, str],
 ) -> Ended:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from flows.running.executor import Result, Watch
+from flows.running.executor import Result, StageWatch
 
 KEPT = 1000  # of what the stage says before anyone listens
 
@@ -17,9 +17,9 @@ KEPT = 1000  # of what the stage says before anyone listens
 class HeadStart:
     """Runs `bring(watch)` in a thread from now on."""
 
-    def __init__(self, name: str, bring: Callable[[Watch], Result]):
+    def __init__(self, name: str, bring: Callable[[StageWatch], Result]):
         self._lock = threading.Lock()
-        self._listener: Watch | None = None
+        self._listener: StageWatch | None = None
         self._kept: list[tuple[str, tuple[Any, ...]]] = []
         self._result: Future[Result] = Future()
         self._thread = threading.Thread(
@@ -27,8 +27,8 @@ class HeadStart:
         )
         self._thread.start()
 
-    def _work(self, bring: Callable[[Watch], Result]) -> None:
-        watch = Watch(
+    def _work(self, bring: Callable[[StageWatch], Result]) -> None:
+        watch = StageWatch(
             **{kind: self._teller(kind) for kind in ("line", "progress", "started", "command_ended")}
         )
         try:
@@ -46,7 +46,7 @@ class HeadStart:
 
         return tell
 
-    def join(self, listener: Watch) -> Result:
+    def join(self, listener: StageWatch) -> Result:
         """Tell `listener` what was said so far and all that follows; return or raise as the stage ends."""
         with self._lock:
             for kind, what in self._kept:

@@ -24,7 +24,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.graph.plan import Row
+from flows.graph.plan import PlanRow
 from flows.running import executor, heal
 from flows.running.session import Session, handed_over
 from flows.workspace import find_root
@@ -60,7 +60,7 @@ class _Progress:
         )
 
 
-def _bring(session: Session, row: Row) -> State[Any]:
+def _bring(session: Session, row: PlanRow) -> State[Any]:
     """The body of every task."""
     if row.action == "keep":
         return Completed(name="Cached", message="fresh", data=row.stage)
@@ -68,7 +68,8 @@ def _bring(session: Session, row: Row) -> State[Any]:
     if row.action in ("run", "run?"):
         progress.open()
     logger.info("%s: %s", row.action, "; ".join(row.reasons))
-    result = session.bring(row, executor.Watch(line=lambda text: logger.info("%s", text), progress=progress))
+    watch = executor.StageWatch(line=lambda text: logger.info("%s", text), progress=progress)
+    result = session.bring(row, watch)
     return Completed(
         name=SHOWN.get(result.action, "Completed"), message="; ".join(row.reasons)[:500], data=row.stage
     )

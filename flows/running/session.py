@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.graph import dvc_api, fill, plan
 from flows.graph.params_file import PARAMS
-from flows.graph.plan import Plan, Row
+from flows.graph.plan import Plan, PlanRow
 from flows.graph.spec import git_facts
 from flows.provenance import snapshot
 from flows.running import executor, heal, leftovers
@@ -177,14 +177,14 @@ class Session:
         while self._ahead:
             self._ahead.popitem()[1].wait()
 
-    def bring(self, row: Row, watch: executor.Watch = executor.Watch()) -> executor.Result:
+    def bring(self, row: PlanRow, watch: executor.StageWatch = executor.StageWatch()) -> executor.Result:
         """Bring one stage up to date, in a slot. Raises StageFailed and its kinds; the outcome is noted
         either way.
         """
         ahead = self._ahead.pop(row.stage, None)  # once: a task that is tried again brings the stage itself
         return ahead.join(watch) if ahead else self._bring(row, watch)
 
-    def _bring(self, row: Row, watch: executor.Watch) -> executor.Result:
+    def _bring(self, row: PlanRow, watch: executor.StageWatch) -> executor.Result:
         name, execution = row.stage, self.plan.params.execution
         recorder = self._recorder
         started = time.monotonic()
@@ -206,7 +206,7 @@ class Session:
             self.display.progress(name, figures)
             watch.progress(figures)
 
-        inner = executor.Watch(
+        inner = executor.StageWatch(
             on_line, on_progress, on_start, lambda: recorder.stage_command_ended(name) if recorder else None
         )
         timeout = float(row.meta.get("timeout", execution.timeout_s))
@@ -244,7 +244,7 @@ class Session:
             self.slots.release()
 
     @contextlib.contextmanager
-    def _turn(self, row: Row) -> Iterator[dict[str, str]]:
+    def _turn(self, row: PlanRow) -> Iterator[dict[str, str]]:
         """The GPUs, or the cores, that the stage's command works on; the variables that name them."""
         execution, wanted = self.plan.params.execution, int(row.meta.get("gpu", 0))
         # without a GPU such stages take turns on the cores: two of them, each with its threads, ran ten times

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.running.executor import StageFailed, Watch
+from flows.running.executor import StageFailed, StageWatch
 from flows.running.live import Silent
 from flows.running.session import Outcome, Session
 from tests.flows import toy
@@ -108,7 +108,7 @@ class Scene(toy.Project):
             [self.python, "-c", source], cwd=self.folder, env=self.env, timeout=120
         ).returncode
 
-    def session(self, *targets: str, watch: Watch = Watch()) -> Outcome:
+    def session(self, *targets: str, watch: StageWatch = StageWatch()) -> Outcome:
         """Bring stages up to date one after the other, without Prefect."""
         with Session(self.folder, targets, display=self.heard) as session:
             if session.todo:

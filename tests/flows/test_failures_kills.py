@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.running.executor import Watch
+from flows.running.executor import StageWatch
 from flows.workspace import read_json
 from tasks import publish
 from tests.flows.accident import STEPS, Scene, until, words_of
@@ -104,7 +104,7 @@ def test_killed_stage(scene: Scene, victim: str) -> None:
         for process in {"stage": stage, "lifeline": [lifeline], "both": [lifeline, *stage]}[victim]:
             process.kill()
 
-    outcome = scene.session("sft@sft", watch=Watch(progress=kill))
+    outcome = scene.session("sft@sft", watch=StageWatch(progress=kill))
     assert outcome.how == {"sft@sft": "failed"}
     assert "SIGKILL" in outcome.why["sft@sft"]
     assert "log: " in outcome.why["sft@sft"]

@@ -8,7 +8,7 @@ import resource
 from pathlib import Path
 
 from flows.running import process
-from flows.running.executor import Watch
+from flows.running.executor import StageWatch
 from tests.flows.accident import Scene
 
 LOUD = '''"""Prints 100 MB."""
@@ -37,7 +37,7 @@ def test_a_hundred_megabytes(scene: Scene) -> None:
     scene.stage("sft", LOUD)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes
     lines: list[str] = []
-    outcome = scene.session("sft@sft", watch=Watch(line=lines.append))
+    outcome = scene.session("sft@sft", watch=StageWatch(line=lines.append))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert outcome.how == {"sft@sft": "run"}, outcome.why
     assert grown < 250 << 10  # MLflow is loaded meanwhile, which takes a good part of this

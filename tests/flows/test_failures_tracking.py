@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from flows.running.executor import Watch
+from flows.running.executor import StageWatch
 from tests.flows.accident import STEPS, Scene, until
 from tests.flows.records import mlflow_runs
 
@@ -53,7 +53,7 @@ def test_store_that_vanishes_during_the_run(scene: Scene) -> None:
             store.unlink(missing_ok=True)
             scene.go()
 
-    assert scene.session("sft@sft", watch=Watch(progress=remove)).how == {"sft@sft": "run"}
+    assert scene.session("sft@sft", watch=StageWatch(progress=remove)).how == {"sft@sft": "run"}
     (text,) = told(scene)
     assert "removed" in text
     assert scene.plan("sft@sft") == {}

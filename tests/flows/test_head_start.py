@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.running.executor import Result, StageFailed, Watch
+from flows.running.executor import Result, StageFailed, StageWatch
 from flows.running.head_start import KEPT, HeadStart
 from tests.flows.accident import STEPS, Scene, until
 
@@ -17,13 +17,13 @@ from tests.flows.accident import STEPS, Scene, until
 class Listener:
     def __init__(self) -> None:
         self.heard: list[Any] = []
-        self.watch = Watch(line=self.heard.append, progress=self.heard.append)
+        self.watch = StageWatch(line=self.heard.append, progress=self.heard.append)
 
 
 def test_what_was_said_before_and_after_joining_comes_in_order_and_once():
     joined, listener = threading.Event(), Listener()
 
-    def bring(watch: Watch) -> Result:
+    def bring(watch: StageWatch) -> Result:
         for number in range(5):
             watch.line(f"line {number}")
         watch.progress({"done": 1})
@@ -39,7 +39,7 @@ def test_what_was_said_before_and_after_joining_comes_in_order_and_once():
 
 
 def test_a_talkative_stage_is_remembered_by_its_last_words():
-    def bring(watch: Watch) -> Result:
+    def bring(watch: StageWatch) -> Result:
         for number in range(KEPT + 10):
             watch.line(str(number))
         return Result("sft@sft", "run")
@@ -51,11 +51,11 @@ def test_a_talkative_stage_is_remembered_by_its_last_words():
 
 
 def test_a_failure_is_raised_to_whoever_joins():
-    def bring(watch: Watch) -> Result:
+    def bring(watch: StageWatch) -> Result:
         raise StageFailed("sft exited with 1")
 
     with pytest.raises(StageFailed, match="exited with 1"):
-        HeadStart("sft@sft", bring).join(Watch())
+        HeadStart("sft@sft", bring).join(StageWatch())
 
 
 def test_a_server_that_does_not_come_up_stops_the_stage_and_the_next_run_goes_on(scene: Scene):

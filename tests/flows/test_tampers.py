@@ -42,7 +42,7 @@ def found(bench: Workbench, registry: bool = False, subject: str = SUBJECT) -> t
     return tampers.said(problems) + unverified, not problems and not ancestry.unverified
 
 
-def rows(bench: Workbench) -> dict[str, plan.Row]:
+def rows(bench: Workbench) -> dict[str, plan.PlanRow]:
     return {row.stage: row for row in plan.make(bench.root).rows}
 
 
