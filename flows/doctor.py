@@ -148,16 +148,15 @@ def _templates(root: Path) -> Iterator[Finding]:
     """The first row of each data set that is made, as its template renders it; what is learnt stands between
     [[ and ]].
     """
-    from flows.graph.params import load
-    from flows.graph.params_file import ParamsError
-
-    try:
-        names = [f"corpus@{name}" for name in load(root).corpus]
-    except ParamsError:
-        return
+    from flows.graph.params_file import PARAMS, ParamsError, read_yaml
+    from flows.graph.references import stages
     from flows.show import NothingToShow, show
 
-    for subject in names:
+    try:
+        graph = stages(read_yaml(root / PARAMS), root)
+    except ParamsError:
+        return
+    for subject in (stage.name for stage in graph if any(out.endswith("/records") for out in stage.outs)):
         try:
             shown = show(root, subject, 0)
         except NothingToShow:
@@ -167,6 +166,8 @@ def _templates(root: Path) -> Iterator[Finding]:
                 f"template of {subject}", False, str(error), f"whetstone run {subject}", needed=False
             )
             continue
+        if not shown.sequences:
+            continue  # no model is at hand that would render it
         text = json.dumps(shown.sequences[0].marked, ensure_ascii=False)
         text = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
         ends = ", ".join(token for _, token in shown.stops)
