@@ -89,9 +89,7 @@ def with_safety(judged: Iterable[Judged], safety: SafetyRule) -> tuple[Judged, .
     """The samples with `safe` and `harm` by the rule."""
     rule = load("pipelines.rewards", safety.rule.kind)
     return tuple(
-        replace(
-            one, safe=rule.is_safe(one.text, safety.rule), harm=float(rule.count_harms(one.text, safety.rule))
-        )
+        replace(one, safe=rule.is_safe(one.text, safety.rule), harm=float(rule.harm(one.text, safety.rule)))
         for one in judged
     )
 
