@@ -143,8 +143,9 @@ def test_turns_through_the_stages(project: Project):
     assert project.call("show", "corpus@chats", "--row", "99").returncode == 2
     assert "whetstone run corpus@exam" in project.call("show", "corpus@exam").stderr
     assert "exam is not there" in project.call("show", "exam").stderr
-    (finding,) = _templates(project.folder)
-    assert finding.what == "template of corpus@chats"
+    findings = {finding.what: finding for finding in _templates(project.folder)}
+    assert findings.keys() == {"template of corpus@chats", "template of preferences@likes"}
+    finding = findings["template of corpus@chats"]
     assert "[[" in finding.said
     assert "a response ends with <eos>, <end_of_turn>" in finding.said
 
