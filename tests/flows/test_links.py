@@ -109,7 +109,7 @@ def test_what_a_stage_makes_is_never_taken_from_outside(
     ):
         assert "is made by the stage" in refused(graph, monkeypatch, "base.common.pretrained", text), text
     for key, value in {
-        "base.runs.base.tokenizer": {"kind": "pretrained", "id": model},
+        "base.runs.base": {"data": "none", "tokenizer": {"kind": "pretrained", "id": model}},
         "rl.methods.grpo.reward": {"kind": "chat_verifier", "model": model},
     }.items():
         assert "is made by the stage sft@sft" in refused(graph, monkeypatch, key, value), key

@@ -143,7 +143,7 @@ MODULES = {
 # Two objectives, each a file of its own: how a later method is added. `clip` counts as importing torch,
 # without the wait for it.
 OBJECTIVES = {
-    "clip": '"""Clipped."""\n\n\ndef policy_loss(*args, **kwargs):\n    import torch\n\n    return torch.zeros(())\n',
+    "clip": '"""Clipped."""\n\nfrom pipelines.objectives.options import ClipParams  # noqa: F401\n\n\ndef policy_loss(*args, **kwargs):\n    import torch\n\n    return torch.zeros(())\n',
     "plain": '"""Plain policy gradient."""\n\n\ndef policy_loss(*args, **kwargs):\n    return 0.0\n',
 }
 

@@ -83,7 +83,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory, others: Path) -> Path:
     shutil.copytree(others / "a", project.folder / "assets/llm")
     ended = {name: stage["ended"] for name, stage in project.run("base@base")["stages"].items()}
     assert set(ended.values()) == {"run"}
-    assert sorted(name.partition("@")[0] for name in ended) == ["base", "corpus", "source", "source"]
+    assert sorted(name.partition("@")[0] for name in ended) == ["base", "source", "source"]
     return project.folder
 
 
