@@ -39,9 +39,9 @@ import yaml  # noqa: E402
 from benchmarks.peers_trl import Clock, Split, Step, steps  # noqa: E402
 from pipelines.corpora.build import build  # noqa: E402
 from pipelines.corpora.corpus_params import CorpusParams  # noqa: E402
-from pipelines.corpora.record import Record  # noqa: E402
-from pipelines.corpora.tokenised import read_tokenised  # noqa: E402
-from pipelines.corpora.training_texts import TrainingTexts  # noqa: E402
+from pipelines.corpora.records.record import Record  # noqa: E402
+from pipelines.corpora.records.tokenised import read_tokenised  # noqa: E402
+from pipelines.corpora.records.training_texts import TrainingTexts  # noqa: E402
 from pipelines.models import policy  # noqa: E402
 from pipelines.models.base_params import ArchitectureParams  # noqa: E402
 from pipelines.models.packing import can_share  # noqa: E402

@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainerCallba
 from transformers.utils import logging as transformers_logging  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer  # noqa: E402
 
-from pipelines.corpora.record import Record  # noqa: E402
+from pipelines.corpora.records.record import Record  # noqa: E402
 from pipelines.models import policy  # noqa: E402
 from pipelines.models.tokenizer import Tokens  # noqa: E402
 

@@ -30,9 +30,9 @@ import torch  # noqa: E402
 from benchmarks.peers import SIZES, corpus, taught  # noqa: E402
 from benchmarks.peers_trl import Clock, Step  # noqa: E402
 from benchmarks.preferences_trl import steps as trl_steps  # noqa: E402
-from pipelines.corpora.pair import Pair  # noqa: E402
-from pipelines.corpora.pair_tokens import read_pairs  # noqa: E402
-from pipelines.corpora.record import Record  # noqa: E402
+from pipelines.corpora.preferences.pair import Pair  # noqa: E402
+from pipelines.corpora.records.pair_tokens import read_pairs  # noqa: E402
+from pipelines.corpora.records.record import Record  # noqa: E402
 from pipelines.models import policy  # noqa: E402
 from pipelines.models.base_params import ArchitectureParams  # noqa: E402
 from pipelines.models.packing import can_share  # noqa: E402

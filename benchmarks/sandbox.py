@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from pipelines.corpora.code.code_source import read_source  # noqa: E402
 from pipelines.corpora.code.code_source_params import CodeFile  # noqa: E402
-from pipelines.corpora.ledger import Ledger  # noqa: E402
+from pipelines.corpora.raw.ledger import Ledger  # noqa: E402
 from pipelines.rewards.code.code_tests_params import CodeTestsParams, SandboxLimits  # noqa: E402
 from pipelines.rewards.code.program_scoring import CodeTests  # noqa: E402
 from pipelines.rewards.sandbox.probe import find_launcher  # noqa: E402

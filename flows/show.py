@@ -16,11 +16,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.corpora.example import Example
-from pipelines.corpora.pair import PairExample
-from pipelines.corpora.pair_tokens import tokenise_pairs
-from pipelines.corpora.rendering import NotEncodable, record_of
-from pipelines.corpora.set_rules import SetRules
+from pipelines.corpora.preferences.pair import PairExample
+from pipelines.corpora.records.example import Example
+from pipelines.corpora.records.pair_tokens import tokenise_pairs
+from pipelines.corpora.records.rendering import NotEncodable, record_of
+from pipelines.corpora.records.set_rules import SetRules
 from pipelines.models.tokenizer import Tokens
 
 RECORDS, PAIRS = (

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines.corpora.pair_tokens import read_pairs
-from pipelines.corpora.tokenised import read_tokenised
+from pipelines.corpora.records.pair_tokens import read_pairs
+from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.evaluation.answers import evenly_spaced
 from pipelines.evaluation.assess import Graders, Policy, assess
 from pipelines.evaluation.assessment_params import AssessParams

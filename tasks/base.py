@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.training_texts import TrainingTexts
+from pipelines.corpora.records.training_texts import TrainingTexts
 from pipelines.models import policy
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import PretrainedTokenizer

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.roles import absent, reachable, roles_of
+from pipelines.corpora.raw.roles import absent, reachable, roles_of
 from pipelines.settings import RULE
 
 Problem = tuple[str, str]  # key below the member, what is wrong with it

@@ -6,7 +6,7 @@ import json
 
 from pipelines.corpora.build import Corpus, build
 from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.rows_kept import sentence
+from pipelines.corpora.records.rows_kept import sentence
 from tasks.sources import opener
 from tasks.stage import Stage
 

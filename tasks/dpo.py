@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from pipelines.corpora.rows_kept import rows_kept
+from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.models import policy
 from pipelines.training.preference import PairsWithReference, train_pairs
 from pipelines.training.preference_data import total_steps

@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pipelines.corpora.example import read_examples
-from pipelines.corpora.rows_kept import rows_kept
-from pipelines.corpora.tokenised import read_tokenised
+from pipelines.corpora.records.example import read_examples
+from pipelines.corpora.records.rows_kept import rows_kept
+from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.evaluation.accuracy import accuracy, by_key
 from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.evaluation.code_figures import code_figures

@@ -8,7 +8,7 @@ import json
 
 from pipelines.corpora.exams.exam_set import read_exam, write_exams
 from pipelines.corpora.exams.exams_params import ExamsParams
-from pipelines.corpora.rows_kept import sentence
+from pipelines.corpora.records.rows_kept import sentence
 from tasks.sources import opener
 from tasks.stage import Stage
 

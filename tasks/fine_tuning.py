@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.corpora.rows_kept import rows_kept
+from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.models import policy
 from pipelines.models.tokenizer import Tokens
 from pipelines.training.engine import Engine

@@ -17,14 +17,14 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
-from pipelines.corpora import long_reference
-from pipelines.corpora.canonical import comparable
-from pipelines.corpora.example import read_examples, write_examples
-from pipelines.corpora.judgement import QUESTIONS, Judgement, write_judgements
-from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.record import Record
-from pipelines.corpora.split import fraction
-from pipelines.corpora.tokenised import read_tokenised
+from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.split import fraction
+from pipelines.corpora.raw import long_reference
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.records.example import read_examples, write_examples
+from pipelines.corpora.records.judgement import QUESTIONS, Judgement, write_judgements
+from pipelines.corpora.records.record import Record
+from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.evaluation.answers import answer_problems
 from pipelines.models import policy
 from pipelines.models.placement import Placement

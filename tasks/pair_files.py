@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines.corpora.pair_tokens import read_pairs
+from pipelines.corpora.records.pair_tokens import read_pairs
 from pipelines.models.policy import context_size
 from pipelines.models.tokenizer import Tokens
 from pipelines.training.preference_data import PairData

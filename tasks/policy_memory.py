@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.models import adapters, critic
 from pipelines.models.free_memory import SLACK, available
 from pipelines.models.policy import context_size

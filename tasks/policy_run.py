@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.models import policy
 from pipelines.models.placement import Placement
 from pipelines.models.tokenizer import Tokens

@@ -11,19 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.corpora.demonstrations import demonstrations
-from pipelines.corpora.example import Example, read_examples, write_examples
-from pipelines.corpora.pair import write_pair_examples
-from pipelines.corpora.pairing import Judged
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences, read_source
-from pipelines.corpora.prompt_split import SIDES
-from pipelines.corpora.record import Record
-from pipelines.corpora.rows_kept import sentence
-from pipelines.corpora.set_rules import SetRules
-from pipelines.corpora.split import Side
-from pipelines.corpora.tokenised import tokenise
+from pipelines.corpora.preferences.demonstrations import demonstrations
+from pipelines.corpora.preferences.pair import write_pair_examples
+from pipelines.corpora.preferences.pairing import Judged
+from pipelines.corpora.preferences.preference_set import Found, PreferenceSets, build_preferences, read_source
+from pipelines.corpora.preferences.prompt_split import SIDES
+from pipelines.corpora.records.example import Example, read_examples, write_examples
+from pipelines.corpora.records.record import Record
+from pipelines.corpora.records.rows_kept import sentence
+from pipelines.corpora.records.set_rules import SetRules
+from pipelines.corpora.records.tokenised import tokenise
 from pipelines.evaluation.answers import evenly_spaced
 from pipelines.models import policy
 from pipelines.models.conversation import Conversation

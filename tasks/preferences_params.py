@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences_params import PreferencesParams
+from pipelines.corpora.preferences.preference_set_params import PreferencesParams
 from tasks.judge_params import NONE, check_judge, with_judge
 
 

@@ -4,7 +4,7 @@ of harm from pairs with safety labels, above 0 where an answer is harmful (dpo_v
 
 from __future__ import annotations
 
-from pipelines.corpora.rows_kept import rows_kept
+from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.models import policy, score_head
 from pipelines.training.best import BestWeights
 from pipelines.training.checkpoints import CheckpointParts

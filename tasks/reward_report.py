@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pipelines.corpora.pair import Pair
-from pipelines.corpora.pair_tokens import read_pairs
+from pipelines.corpora.preferences.pair import Pair
+from pipelines.corpora.records.pair_tokens import read_pairs
 from pipelines.evaluation.assessment_params import RewardReportParams
 from pipelines.evaluation.reward_accuracy import reward_report
 from pipelines.models import score_head

@@ -4,9 +4,9 @@ made.
 
 from __future__ import annotations
 
-from pipelines.corpora.rows_kept import rows_kept, sentence
-from pipelines.corpora.split import fraction
-from pipelines.corpora.tokenised import read_tokenised
+from pipelines.corpora.cleaning.split import fraction
+from pipelines.corpora.records.rows_kept import rows_kept, sentence
+from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.models.tokenizer import Tokens
 from tasks.gate import check_gate, objections
 from tasks.policy_run import Course, optimise, publish

@@ -6,7 +6,7 @@ prompt with every safe answer, before the set's filters, which are about pairs),
 
 from __future__ import annotations
 
-from pipelines.corpora.tokenised import DEMONSTRATIONS, read_tokenised
+from pipelines.corpora.records.tokenised import DEMONSTRATIONS, read_tokenised
 from pipelines.models import policy
 from pipelines.training.supervised import Demonstrations
 from tasks.fine_tuning import learn, publish

@@ -23,7 +23,7 @@ from tasks.execution_params import ExecutionParams
 Section = TypeVar("Section", bound=Settings)
 
 PROGRESS = "::progress "  # a line of standard output that the runner shows as progress instead of log
-TOKENS = "tokens"  # the cache of token ids (pipelines/corpora/token_cache.py)
+TOKENS = "tokens"  # the cache of token ids (pipelines/corpora/records/token_cache.py)
 NOTICE = "notice: "  # the console of a run shows such a line of a stage's log
 
 

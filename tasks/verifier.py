@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.corpora.judgement import Judgement, distinct, read_judgements
+from pipelines.corpora.records.judgement import Judgement, distinct, read_judgements
 from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models import policy
 from pipelines.models.policy import context_size

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.corpora.example import read_examples
-from pipelines.corpora.judgement import QUESTIONS, Judgement, read_judgements
+from pipelines.corpora.records.example import read_examples
+from pipelines.corpora.records.judgement import QUESTIONS, Judgement, read_judgements
 from pipelines.evaluation.agreement import JudgedAnswer, agreement, by_subject, mcnemar
 from pipelines.evaluation.laboratory import Case, gate, laboratory, spread_over_subjects
 from pipelines.models.placement import Placement

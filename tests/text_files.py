@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.example import write_examples
-from pipelines.corpora.pair import Pair, PairExample, write_pair_examples
-from pipelines.corpora.set_rules import SetRules
+from pipelines.corpora.preferences.pair import Pair, PairExample, write_pair_examples
+from pipelines.corpora.records.example import write_examples
+from pipelines.corpora.records.set_rules import SetRules
 
 RULES = SetRules(max_prompt_tokens=512, max_response_tokens=512, reward="final_answer")
 

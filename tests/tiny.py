@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.models import policy
 from pipelines.models.base_params import ArchitectureParams
 from pipelines.models.placement import Placement

@@ -19,7 +19,7 @@ from flows.workspace import STATE
 
 VARIABLE = "WHETSTONE_SPEC"
 LIFELINE = "lifeline.py"
-KEPT_S = 14 * 86400  # token ids of a set for a model (pipelines/corpora/token_cache.py)
+KEPT_S = 14 * 86400  # token ids of a set for a model (pipelines/corpora/records/token_cache.py)
 GONE = ".gone"  # suffix of a work directory that is being removed
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 
 def rows_of(root: Path, outs: Iterable[str]) -> dict[str, Any] | None:
-    """The record `rows` (pipelines.corpora.rows_kept) of a stage's metrics; None for a stage that counts
-    none.
+    """The record `rows` (pipelines.corpora.records.rows_kept) of a stage's metrics; None for a stage that
+    counts none.
     """
     for out in outs:
         if out.startswith("metrics/") and out.endswith(".json"):

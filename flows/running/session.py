@@ -31,7 +31,7 @@ from flows.running.live import Display, Silent
 from flows.running.now import Noted
 from flows.running.rows_told import rows_of
 from flows.workspace import STATE, gpu_slot, only_one_run, write_json
-from pipelines.corpora.rows_kept import sentence
+from pipelines.corpora.records.rows_kept import sentence
 from tasks.stage import Spec
 
 if TYPE_CHECKING:  # a run without work records nothing and need not import it

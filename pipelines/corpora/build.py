@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.clean import Row, clean, losses, rows_read
+from pipelines.corpora.cleaning.clean import Row, clean, losses, rows_read
+from pipelines.corpora.cleaning.split import Shares
 from pipelines.corpora.corpus_params import CorpusParams, VerifierShares
-from pipelines.corpora.example import Example, ExampleFiles, line_of
-from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.lengths import spread
-from pipelines.corpora.problem import Problem, Reading
-from pipelines.corpora.roles import absent, idle_shares, reachable, roles_of
-from pipelines.corpora.rows_kept import rows_kept
-from pipelines.corpora.set_rules import SetRules
-from pipelines.corpora.split import Shares
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.raw.problem import Problem, Reading
+from pipelines.corpora.raw.roles import absent, idle_shares, reachable, roles_of
+from pipelines.corpora.records.example import Example, ExampleFiles, line_of
+from pipelines.corpora.records.lengths import spread
+from pipelines.corpora.records.rows_kept import rows_kept
+from pipelines.corpora.records.set_rules import SetRules
 from pipelines.corpora.verifier_questions import FILES, PlacedRows, Reworded, exam_rows, verifier_file
 from pipelines.models.tokenizer import LONE_SURROGATE
 from pipelines.seams import load

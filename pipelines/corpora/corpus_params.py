@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.corpora.exams.exams_params import ExamSetParams
-from pipelines.corpora.sources_params import READERS, Source
+from pipelines.corpora.raw.sources_params import READERS, Source
 from pipelines.settings import RULE, Seam, Settings
 
 

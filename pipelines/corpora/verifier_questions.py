@@ -13,14 +13,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from pipelines.corpora.canonical import loose
-from pipelines.corpora.clean import Row
+from pipelines.corpora.cleaning.canonical import loose
+from pipelines.corpora.cleaning.clean import Row
+from pipelines.corpora.cleaning.split import fraction
 from pipelines.corpora.corpus_params import CorpusParams, VerifierShares, WordingParams
 from pipelines.corpora.exams.exam_set import read_exams, unite
 from pipelines.corpora.exams.item import Exam
-from pipelines.corpora.problem import Problem
-from pipelines.corpora.published import MARKER
-from pipelines.corpora.split import fraction
+from pipelines.corpora.raw.problem import Problem
+from pipelines.corpora.raw.published import MARKER
 from pipelines.seams import load
 
 FILES = ("sft", "explore", "rl", "calib", "validation", "heldout")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, Response
 from pipelines.rewards.scoring import limit_errors

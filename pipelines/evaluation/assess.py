@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.evaluation.assessment_params import AssessParams
 from pipelines.evaluation.degenerate import degenerate_rate, faults
 from pipelines.evaluation.implicit import implicit_accuracy

@@ -16,7 +16,7 @@ from types import ModuleType
 
 import torch
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.credit.shaping import shape
 from pipelines.rewards.judge import Judge, Response
 from pipelines.rewards.scoring import limit_errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge
 from pipelines.rollouts.engine import RolloutEngine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.evaluation.answers import Answer, answer_problems, evenly_spaced
 from pipelines.objectives.divergence import kl_estimate
 from pipelines.rewards.scoring import limit_errors

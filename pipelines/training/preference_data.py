@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.corpora.pair import Pair
+from pipelines.corpora.preferences.pair import Pair
 from pipelines.models.packing import Segment, cut
 from pipelines.training.preference_params import PairLoopParams
 from pipelines.training.ranks import Ranks

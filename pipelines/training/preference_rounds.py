@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from pipelines.corpora.pairing import Judged
-from pipelines.corpora.record import Record
+from pipelines.corpora.preferences.pairing import Judged
+from pipelines.corpora.records.record import Record
 from pipelines.evaluation.answers import Answer, answer_problems
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge

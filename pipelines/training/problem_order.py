@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.training.batches import batch_indices
 
 UNLIMITED_ROUNDS = 1_000_000  # of one iteration where they are not limited: each draws problems of its own

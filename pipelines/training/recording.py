@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.judgement import Judgement, read_judgements, write_judgements
+from pipelines.corpora.records.judgement import Judgement, read_judgements, write_judgements
 from pipelines.rewards.generative.prompt import final_step
 from pipelines.rewards.judge import Judge, Question, Response
 from pipelines.rewards.verdict import Verdict

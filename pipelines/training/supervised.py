@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.models.packing import Segment, can_share, cut, score_rows
 from pipelines.objectives.aggregation import sequence_weights
 from pipelines.training.batches import batch_indices

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.corpora.judgement import Judgement
+from pipelines.corpora.records.judgement import Judgement
 from pipelines.evaluation.calibration import temperature
 from pipelines.rewards.generative.prompt import final_step
 from pipelines.rewards.generative.reading import LabelProbabilities, soft_reward

@@ -18,10 +18,10 @@ from pydantic import TypeAdapter
 
 from pipelines.corpora.build import build
 from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.example import Example
-from pipelines.corpora.record import Record
-from pipelines.corpora.tokenised import read_tokenised
-from pipelines.corpora.training_texts import TrainingTexts
+from pipelines.corpora.records.example import Example
+from pipelines.corpora.records.record import Record
+from pipelines.corpora.records.tokenised import read_tokenised
+from pipelines.corpora.records.training_texts import TrainingTexts
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import TemplateParams, TokenizerParams
 from pipelines.models.tokenizer_training import make_tokens

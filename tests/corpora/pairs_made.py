@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.pair import Pair, Preference
-from pipelines.corpora.pair_tokens import tokenise_pairs
-from pipelines.corpora.preferences import Found, PreferenceSets, build_preferences, read_source
-from pipelines.corpora.preferences_params import PreferencesParams
-from pipelines.corpora.record import Record
-from pipelines.corpora.split import Side
-from pipelines.corpora.tokenised import tokenise
+from pipelines.corpora.cleaning.split import Side
+from pipelines.corpora.preferences.pair import Pair, Preference
+from pipelines.corpora.preferences.preference_set import Found, PreferenceSets, build_preferences, read_source
+from pipelines.corpora.preferences.preference_set_params import PreferencesParams
+from pipelines.corpora.records.pair_tokens import tokenise_pairs
+from pipelines.corpora.records.record import Record
+from pipelines.corpora.records.tokenised import tokenise
 from pipelines.models.tokenizer import Tokens
 from pipelines.models.tokenizer_params import CharTokenizer, TemplateParams
 from pipelines.models.tokenizer_training import make_tokens

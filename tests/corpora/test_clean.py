@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.corpora.canonical import comparable
-from pipelines.corpora.clean import clean
-from pipelines.corpora.contamination import decontaminate
+from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.clean import clean
+from pipelines.corpora.cleaning.contamination import decontaminate
+from pipelines.corpora.cleaning.duplicates import exact_duplicates, near_duplicates
+from pipelines.corpora.cleaning.portions import over_portions
+from pipelines.corpora.cleaning.split import Shares
 from pipelines.corpora.corpus_params import CorpusParams, DecontaminateParams, NearParams
-from pipelines.corpora.duplicates import exact_duplicates, near_duplicates
-from pipelines.corpora.portions import over_portions
-from pipelines.corpora.problem import Problem
-from pipelines.corpora.split import Shares
+from pipelines.corpora.raw.problem import Problem
 from tests.corpora.made import ROOT
 
 PARAMS = CorpusParams.model_validate(
@@ -215,8 +215,8 @@ def test_many_rows_are_cleaned_by_several_processes_to_the_same(tmp_path):
     params = PARAMS.model_copy(update={"near": NearParams(), "decontaminate": DecontaminateParams()})
     alone = clean({"s": rows}, params, tmp_path, 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.corpora.portions.ALONE", 1)
-        patch.setattr("pipelines.corpora.clean.PORTION", 50)
+        patch.setattr("pipelines.corpora.cleaning.portions.ALONE", 1)
+        patch.setattr("pipelines.corpora.cleaning.clean.PORTION", 50)
         helped = clean({"s": iter(rows)}, params, tmp_path, 2)
     assert helped.rows == alone.rows
     assert helped.counts == alone.counts
@@ -226,7 +226,7 @@ def test_many_rows_are_cleaned_by_several_processes_to_the_same(tmp_path):
 
 def test_a_helper_that_dies_and_one_that_fails_are_named():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.corpora.portions.ALONE", 0)
+        patch.setattr("pipelines.corpora.cleaning.portions.ALONE", 0)
         with pytest.raises(RuntimeError, match="a process that helps to make the corpus ended with 3"):
             list(over_portions(os._exit, [3], 2))
         with pytest.raises(ZeroDivisionError):
@@ -238,7 +238,7 @@ def divmod_by_zero(number):
 
 
 def test_helpers_end_with_a_process_that_is_killed():
-    script = "import time; from pipelines.corpora import portions; portions.ALONE = 0; list(portions.over_portions(time.sleep, [0.2] * 500, 2))"
+    script = "import time; from pipelines.corpora.cleaning import portions; portions.ALONE = 0; list(portions.over_portions(time.sleep, [0.2] * 500, 2))"
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as running:
         parent = psutil.Process(running.pid)
         until = time.monotonic() + 30

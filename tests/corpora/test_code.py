@@ -8,7 +8,7 @@ from pipelines.corpora.code.assertions import split_check
 from pipelines.corpora.code.code_problem import CodeProblem, read_code_problems, write_code_problems
 from pipelines.corpora.code.code_source import read_source
 from pipelines.corpora.code.code_source_params import CodeFile
-from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.raw.ledger import Ledger
 from tests.corpora.made import real, write_lines
 
 HUMAN_EVAL = {

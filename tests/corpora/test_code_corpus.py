@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.corpora.clean import clean
+from pipelines.corpora.cleaning.clean import clean
+from pipelines.corpora.cleaning.text import normalise
 from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.problem import Problem
+from pipelines.corpora.raw.problem import Problem
 from pipelines.corpora.readers.code_params import CodeSource
-from pipelines.corpora.set_rules import SetRules
-from pipelines.corpora.text import normalise
+from pipelines.corpora.records.set_rules import SetRules
 from pipelines.settings import seam_modules
 from tests.corpora.made import CHAR, corpus_of, real, write_lines
 from tests.corpora.test_code import APPS

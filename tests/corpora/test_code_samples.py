@@ -4,10 +4,10 @@ blank for blank.
 
 import pytest
 
-from pipelines.corpora.pairing import Judged, normal_source
 from pipelines.corpora.pairs.sampled import Sampled, preferences
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences import Found, read_source
+from pipelines.corpora.preferences.pairing import Judged, normal_source
+from pipelines.corpora.preferences.preference_set import Found, read_source
 from pipelines.rewards.sandbox.probe import SandboxUnavailable
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.settings import seam_modules

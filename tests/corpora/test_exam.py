@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.exam_subjects import SUBJECTS, Item, Ranges
-from pipelines.corpora.example import write_examples
+from pipelines.corpora.raw.exam_subjects import SUBJECTS, Item, Ranges
+from pipelines.corpora.records.example import write_examples
 from pipelines.rewards.rules.final_answer import check
 from tests.corpora.made import ROOT, exam
 
@@ -110,7 +110,7 @@ def test_no_canonical_chain_crosses_the_split(tmp_path, monkeypatch):
 
     kept = {}
     monkeypatch.setattr(module, "clean", lambda *given: kept.setdefault("rows", module_clean(*given)))
-    module_clean = __import__("pipelines.corpora.clean", fromlist=["clean"]).clean
+    module_clean = __import__("pipelines.corpora.cleaning.clean", fromlist=["clean"]).clean
     exam(tmp_path, n_sft=400, n_rl=400)
     rows = kept["rows"].rows
     sides = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.example import Example, read_examples, write_examples
+from pipelines.corpora.records.example import Example, read_examples, write_examples
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 ROW = Example("a:1", "1+1?", "#### 2", "2", "add", 1, "exam", {"right": True})

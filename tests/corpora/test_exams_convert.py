@@ -14,7 +14,7 @@ from pipelines.corpora.exams.exams_params import ExamsParams
 from pipelines.corpora.exams.item import Item
 from pipelines.corpora.exams.shapes import SHAPES, shape_of
 from pipelines.corpora.exams.subjects import CODES, FIELDS, NAMES, code_of, field_of
-from pipelines.corpora.ledger import TooManyBadRows
+from pipelines.corpora.raw.ledger import TooManyBadRows
 from tasks.report_page.question_sets import exam_tables
 from tests.corpora.made import real, write_lines
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from pipelines.corpora.judgement import Judgement, distinct, read_judgements, write_judgements
-from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.long_reference import MODELS, final_number, last_sentence, read
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.raw.long_reference import MODELS, final_number, last_sentence, read
+from pipelines.corpora.records.judgement import Judgement, distinct, read_judgements, write_judgements
 from pipelines.rewards.generative.prompt import final_step
 from tests.corpora.made import DATA
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pipelines.corpora.example import read_examples, write_examples
-from pipelines.corpora.split import Shares
+from pipelines.corpora.cleaning.split import Shares
+from pipelines.corpora.records.example import read_examples, write_examples
 from tests.corpora.made import CHAR, corpus_of, write_lines
 from tests.models.chats import KINDS, write_hub_folder
 

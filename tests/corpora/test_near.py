@@ -7,10 +7,10 @@ import random
 import numpy as np
 import pytest
 
+from pipelines.corpora.cleaning.duplicates import near_duplicates
+from pipelines.corpora.cleaning.essence import essence, one_question, reordered
+from pipelines.corpora.cleaning.near import BUDGET, NearIndex, Sketcher, clusters
 from pipelines.corpora.corpus_params import NearParams
-from pipelines.corpora.duplicates import near_duplicates
-from pipelines.corpora.essence import essence, one_question, reordered
-from pipelines.corpora.near import BUDGET, NearIndex, Sketcher, clusters
 
 SKETCHER = Sketcher(0.8, 3, 128)
 RNG = random.Random(0)

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.pair import PairExample, Preference, read_pair_examples, write_pair_examples
+from pipelines.corpora.preferences.pair import (
+    PairExample,
+    Preference,
+    read_pair_examples,
+    write_pair_examples,
+)
 
 PAIR = PairExample(
     "s:1",

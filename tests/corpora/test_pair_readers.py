@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from pipelines.corpora.preferences import read_source
+from pipelines.corpora.preferences.preference_set import read_source
 from tests.corpora.made import write_lines
 from tests.corpora.pairs_made import from_rows, params
 

@@ -4,10 +4,10 @@ them.
 
 import json
 
-from pipelines.corpora.ledger import Ledger
 from pipelines.corpora.pairs.xstest import UNSAFE_TYPES
-from pipelines.corpora.preferences import read_source
-from pipelines.corpora.rows import read_rows
+from pipelines.corpora.preferences.preference_set import read_source
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.raw.rows import read_rows
 from tests.corpora.made import CHAR, corpus_of, real
 from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, params
 

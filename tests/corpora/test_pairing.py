@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.pairing import DATASET, Judged, make_pairs, make_safety_pairs, normal_source
-from pipelines.corpora.pairing_params import BestWorst, CodeRule, PassFail
+from pipelines.corpora.preferences.pairing import (
+    DATASET,
+    Judged,
+    make_pairs,
+    make_safety_pairs,
+    normal_source,
+)
+from pipelines.corpora.preferences.pairing_params import BestWorst, CodeRule, PassFail
 
 
 def judged(*scores, texts=None, **fields):

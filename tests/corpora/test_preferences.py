@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.corpora.pair import Preference
-from pipelines.corpora.preferences import Found
-from pipelines.corpora.prompt_split import group_key
+from pipelines.corpora.preferences.pair import Preference
+from pipelines.corpora.preferences.preference_set import Found
+from pipelines.corpora.preferences.prompt_split import group_key
 from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, of, params
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.canonical import comparable, loose
+from pipelines.corpora.cleaning.canonical import comparable, loose
 from tests.corpora.made import ROOT, table, write_lines
 
 CASES = Path(os.environ.get("WHETSTONE_CASES", ROOT / "../shared/cases")) / "question_pairs.jsonl"
@@ -270,9 +270,9 @@ def test_a_corpus_with_all_its_steps_loses_none_of_the_different_ones(tmp_path, 
 
 
 def test_no_training_row_falls_to_a_held_out_one_that_asks_for_something_else():
-    from pipelines.corpora.contamination import decontaminate
+    from pipelines.corpora.cleaning.contamination import decontaminate
     from pipelines.corpora.corpus_params import DecontaminateParams, NearParams
-    from pipelines.corpora.problem import Problem
+    from pipelines.corpora.raw.problem import Problem
 
     pairs = [(row["question_1"], row["question_2"]) for row in handed() if not row["should_merge"]] + APART
     lengthened = [(f"Tell me: {one}", f"Tell me: {other}") for one, other in pairs]

@@ -4,12 +4,12 @@ them.
 
 import re
 
-from pipelines.corpora.canonical import comparable
-from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.problem import Reading
+from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.split import Shares
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.raw.problem import Reading
+from pipelines.corpora.raw.sources_params import FileSource
 from pipelines.corpora.readers import aime, gsm8k, hendrycks_math, mawps
-from pipelines.corpora.sources_params import FileSource
-from pipelines.corpora.split import Shares
 from pipelines.rewards.rules.final_answer import check
 from tests.corpora.made import published, real
 

@@ -13,7 +13,7 @@ import yaml
 
 from flows.graph.params import check
 from flows.graph.recipes import names, use
-from pipelines.corpora.tokenised import read_tokenised
+from pipelines.corpora.records.tokenised import read_tokenised
 from pipelines.models.tokenizer import Tokens
 from pipelines.sources.opening import take
 from pipelines.sources.source_params import Reference

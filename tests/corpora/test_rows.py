@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.corpora.ledger import Ledger, TooManyBadRows
-from pipelines.corpora.rows import read_rows
+from pipelines.corpora.raw.ledger import Ledger, TooManyBadRows
+from pipelines.corpora.raw.rows import read_rows
 from tests.corpora.made import table, write_lines
 
 GOOD = [{"question": f"what is {n} and one more thing", "answer": str(n + 1)} for n in range(8)]

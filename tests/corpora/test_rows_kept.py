@@ -103,7 +103,7 @@ def test_a_demonstration_that_is_none_is_counted(tmp_path):
 
 def test_a_share_that_does_nothing_is_said():
     from pipelines.corpora.corpus_params import CorpusParams
-    from pipelines.corpora.roles import idle_shares
+    from pipelines.corpora.raw.roles import idle_shares
 
     value = {"raw": "r", "validation_share": 0.1}
     sources = {"s": {"reader": "table", "splits": {"rl": "a", "heldout": "b"}}}

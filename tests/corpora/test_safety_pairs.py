@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.corpora.pair import Preference
-from pipelines.corpora.preferences_params import FilterParams
-from pipelines.corpora.safety import apply_filters, class_of, merge
+from pipelines.corpora.preferences.pair import Preference
+from pipelines.corpora.preferences.preference_set_params import FilterParams
+from pipelines.corpora.preferences.safety import apply_filters, class_of, merge
 from tests.corpora.pairs_made import from_rows
 
 

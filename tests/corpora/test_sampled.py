@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences import Found, read_source
+from pipelines.corpora.preferences.pairing import Judged
+from pipelines.corpora.preferences.preference_set import Found, read_source
 from tests.corpora.made import write_lines
 from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, params
 

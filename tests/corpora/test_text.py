@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.canonical import comparable
-from pipelines.corpora.text import normalise
+from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.text import normalise
 
 
 @pytest.mark.parametrize(

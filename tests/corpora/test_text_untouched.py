@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.corpora.canonical import comparable
-from pipelines.corpora.text import visible
+from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.text import visible
 from tests.corpora.made import published, table, write_lines
 from tests.corpora.pairs_made import byte_tokens, from_rows
 

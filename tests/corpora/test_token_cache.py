@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora import token_cache
-from pipelines.corpora.token_cache import cached
-from pipelines.corpora.tokenised import read_tokenised
+from pipelines.corpora.records import token_cache
+from pipelines.corpora.records.token_cache import cached
+from pipelines.corpora.records.tokenised import read_tokenised
 from tests.corpora.made import exam
 from tests.tiny import make_tiny_tokens
 

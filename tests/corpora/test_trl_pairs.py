@@ -5,7 +5,7 @@ what contradicts itself.
 import pytest
 
 from pipelines.corpora.pairs.trl import common_beginning
-from pipelines.corpora.preferences import read_source
+from pipelines.corpora.preferences.preference_set import read_source
 from pipelines.models.tokenizer import Tokens
 from tests.corpora.made import write_lines
 from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, params

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.corpora.build import build
-from pipelines.corpora.canonical import comparable
+from pipelines.corpora.cleaning.canonical import comparable
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exam_set import write_exams
 from pipelines.corpora.exams.item import Exam

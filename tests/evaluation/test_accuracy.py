@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.evaluation.accuracy import accuracy, by_key, wilson
 from pipelines.evaluation.answers import Answer, evenly_spaced
 from pipelines.rewards.verdict import error, right, wrong

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from pipelines.corpora.pair import Pair
+from pipelines.corpora.preferences.pair import Pair
 from pipelines.evaluation.assess import Graders, Policy, assess
 from pipelines.evaluation.assessment_params import AssessParams
 from pipelines.models.logprobs import score

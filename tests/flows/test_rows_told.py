@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.rows_kept import rows_kept, sentence
+from pipelines.corpora.records.rows_kept import rows_kept, sentence
 from tests import clone
 from tests.corpora.made import write_lines
 from tests.flows.toy import Project

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.rewards.code.code_judge import CodeJudge, ProgramReport
 from pipelines.rewards.code.code_tests_params import CodeTestsParams
 from pipelines.rewards.judge import Response

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.corpora.code.code_source import read_source
 from pipelines.corpora.code.code_source_params import CodeFile
-from pipelines.corpora.ledger import Ledger
+from pipelines.corpora.raw.ledger import Ledger
 from pipelines.rewards.code import code_tests
 from pipelines.rewards.code.code_tests_params import SandboxLimits
 from pipelines.rewards.code.program_scoring import reward, verdict

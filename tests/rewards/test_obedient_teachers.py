@@ -17,7 +17,7 @@ import httpx
 import pytest
 import torch
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models import chat_verifier, endpoint
 from pipelines.rewards.models.chat_verifier_params import ChatAskingParams, ChatVerifierParams

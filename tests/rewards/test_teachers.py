@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.rewards.generative.verifier_judge import JudgeQuery
 from pipelines.rewards.judge import JudgeContext, Response
 from pipelines.rewards.models import chat_verifier, endpoint

@@ -11,7 +11,7 @@ from flows.graph import source_lock
 from flows.graph.params import check
 from flows.graph.params_file import parse
 from pipelines.corpora.exams.exams_params import ExamsParams
-from pipelines.corpora.preferences_params import PreferencesParams
+from pipelines.corpora.preferences.preference_set_params import PreferencesParams
 from pipelines.models.base_params import BaseParams
 from pipelines.models.tokenizer_params import PretrainedTokenizer
 from pipelines.sources.source_params import Reference, Source, references

@@ -16,8 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.pair import Pair
-from pipelines.corpora.record import Record
+from pipelines.corpora.preferences.pair import Pair
+from pipelines.corpora.records.record import Record
 from pipelines.models.tokenizer import Tokens
 from tasks.stage import Spec, Stage
 from tests.text_files import write_pairs, write_records

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.corpora.example import read_examples
-from pipelines.corpora.pair import read_pair_examples
+from pipelines.corpora.preferences.pair import read_pair_examples
+from pipelines.corpora.records.example import read_examples
 from pipelines.rewards.sandbox.probe import working_mode
 from tests.corpora.made import write_lines
 from tests.rewards.code_made import QUICK

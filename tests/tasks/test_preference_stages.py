@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.corpora.demonstrations import demonstrations
-from pipelines.corpora.example import read_examples
-from pipelines.corpora.pair import read_pair_examples
+from pipelines.corpora.preferences.demonstrations import demonstrations
+from pipelines.corpora.preferences.pair import read_pair_examples
+from pipelines.corpora.records.example import read_examples
 from pipelines.models import policy, score_head
 from pipelines.models.packing import Segment
 from pipelines.models.tokenizer import Tokens

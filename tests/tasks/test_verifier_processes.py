@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.judgement import read_judgements
+from pipelines.corpora.records.judgement import read_judgements
 from tests.tasks.preference_inputs import in_two_processes, model_outs
 from tests.tasks.test_preference_processes import curve, same_curves
 from tests.tasks.verifier_inputs import VERIFIER, distil, judge, make_folder, reinforce, report

@@ -14,9 +14,9 @@ import pytest
 
 from flows.graph import references
 from flows.graph.closure import Code
-from pipelines.corpora.example import read_examples, write_examples
-from pipelines.corpora.judgement import read_judgements
-from pipelines.corpora.long_reference import MODELS
+from pipelines.corpora.raw.long_reference import MODELS
+from pipelines.corpora.records.example import read_examples, write_examples
+from pipelines.corpora.records.judgement import read_judgements
 from pipelines.rewards.models.verifier import load_facts
 from pipelines.rollouts.engines.local import LocalEngine
 from pipelines.settings import seam_modules

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.corpora.verifier_questions import FILES
 from pipelines.models.tokenizer import Tokens
 from tasks.stage import Stage

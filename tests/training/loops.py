@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.models import critic
 from pipelines.models.tokenizer import Tokens
 from pipelines.rewards.judge import Judge, RuleJudge

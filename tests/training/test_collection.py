@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.rules import final_answer
 from pipelines.rewards.verdict import Verdict, error, right, wrong

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.models import policy
 from tests.text_files import write_records
 from tests.tiny import make_tiny_model, make_tiny_tokens

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from pipelines.corpora.demonstrations import demonstrations, prepare_safe
-from pipelines.corpora.pair import Pair
-from pipelines.corpora.tokenised import tokenise
+from pipelines.corpora.preferences.demonstrations import demonstrations, prepare_safe
+from pipelines.corpora.preferences.pair import Pair
+from pipelines.corpora.records.tokenised import tokenise
 from pipelines.models import adapters
 from pipelines.models.adapter_params import AdapterParams
 from pipelines.models.packing import Segment, score_rows

@@ -7,13 +7,13 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from pipelines.corpora.pair import write_pair_examples
-from pipelines.corpora.pair_tokens import read_pairs
-from pipelines.corpora.pairing import Judged
-from pipelines.corpora.pairing_params import BestWorst, CodeRule, PassFail
 from pipelines.corpora.pairs.sampled import Sampled, preferences
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences import Found, PreferenceSets
+from pipelines.corpora.preferences.pair import write_pair_examples
+from pipelines.corpora.preferences.pairing import Judged
+from pipelines.corpora.preferences.pairing_params import BestWorst, CodeRule, PassFail
+from pipelines.corpora.preferences.preference_set import Found, PreferenceSets
+from pipelines.corpora.records.pair_tokens import read_pairs
 from pipelines.models import score_head
 from pipelines.rewards.judge import RuleJudge
 from pipelines.rewards.models.reward_model import RewardModelJudge

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipelines.corpora.record import Record
+from pipelines.corpora.records.record import Record
 from pipelines.rewards.judge import Response, RuleJudge
 from pipelines.rewards.rules import final_answer
 from pipelines.rewards.verdict import Verdict, error, right, wrong

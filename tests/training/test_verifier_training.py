@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from pipelines.corpora.judgement import Judgement
+from pipelines.corpora.records.judgement import Judgement
 from pipelines.evaluation.agreement import JudgedAnswer, agreement
 from pipelines.models.packing import Segment, score_rows
 from pipelines.rewards.generative.reading import LabelProbabilities, soft_reward

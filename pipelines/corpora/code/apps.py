@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.corpora.code.code_problem import CodeProblem
-from pipelines.corpora.columns import BadRow, text
+from pipelines.corpora.raw.columns import BadRow, text
 
 CALL_BASED, STANDARD_INPUT = "Use Call-Based format", "Use Standard Input format"
 

@@ -10,7 +10,7 @@ import doctest
 import sys
 from typing import Any
 
-from pipelines.corpora.columns import BadRow
+from pipelines.corpora.raw.columns import BadRow
 
 CANDIDATE = "candidate"
 

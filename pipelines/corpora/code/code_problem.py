@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
-from pipelines.corpora.json_lines import STRICT, Text, read_json_lines
+from pipelines.corpora.records.json_lines import STRICT, Text, read_json_lines
 
 IoMode = Literal["stdio", "call", "assert"]
 TEST_FIELDS: dict[str, set[str]] = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pipelines.corpora.code.code_problem import CodeProblem
 from pipelines.corpora.code.code_source_params import CodeFile
-from pipelines.corpora.columns import BadRow
-from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.rows import read_rows
+from pipelines.corpora.raw.columns import BadRow
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.raw.rows import read_rows
 from pipelines.seams import load
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.corpora.code.assertions import examples, helpers, parse, split_check
 from pipelines.corpora.code.code_problem import CodeProblem
-from pipelines.corpora.columns import text
+from pipelines.corpora.raw.columns import text
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.corpora.code.assertions import examples, helpers, missing_imports, parse, split_check
 from pipelines.corpora.code.code_problem import CodeProblem
-from pipelines.corpora.columns import BadRow, text
+from pipelines.corpora.raw.columns import BadRow, text
 
 
 def convert(row: Mapping[str, Any], source: str) -> CodeProblem:

@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.corpora.canonical import comparable
-from pipelines.corpora.duplicates import cluster_of
+from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.duplicates import cluster_of
+from pipelines.corpora.cleaning.near import Sketcher
+from pipelines.corpora.cleaning.questions import Questions
 from pipelines.corpora.exams.item import Exam
-from pipelines.corpora.near import Sketcher
-from pipelines.corpora.questions import Questions
 
 
 def clustered(exams: Sequence[Exam], sketcher: Sketcher) -> tuple[list[Exam], Counter[str]]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from pipelines.corpora.cleaning.text import normalise
 from pipelines.corpora.exams.item import Exam, Item
 from pipelines.corpora.exams.shapes import shape_of
 from pipelines.corpora.exams.subjects import field_of
-from pipelines.corpora.text import normalise
 
 REASONS = (
     *("empty", "passage", "figure", "no_short_answer", "several_or_no_gold"),

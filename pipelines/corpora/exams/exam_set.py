@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.canonical import loose
+from pipelines.corpora.cleaning.canonical import loose
+from pipelines.corpora.cleaning.split import Shares, fraction
 from pipelines.corpora.exams.clusters import clustered
 from pipelines.corpora.exams.convert import REASONS, convert, length
 from pipelines.corpora.exams.exams_params import SPLITS, ExamSetParams, ExamsParams, ExamSplit
@@ -19,10 +20,9 @@ from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.exams.overlap import without_overlap
 from pipelines.corpora.exams.shingles import Shingling
 from pipelines.corpora.exams.subjects import FIELDS
-from pipelines.corpora.ledger import Ledger
-from pipelines.corpora.problem import Reading
-from pipelines.corpora.rows_kept import rows_kept
-from pipelines.corpora.split import Shares, fraction
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.raw.problem import Reading
+from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.seams import load
 from pipelines.sources.opening import Opener, unrecorded
 

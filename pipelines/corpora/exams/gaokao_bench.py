@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import text
 from pipelines.corpora.exams.item import Item
 from pipelines.corpora.exams.published_exam import items, place
-from pipelines.corpora.problem import Reading
+from pipelines.corpora.raw.columns import text
+from pipelines.corpora.raw.problem import Reading
 from pipelines.settings import Choice
 
 OPTION = re.compile(r"(?:(?<=[\s）)\u3000])|^|(?<=[。？?，,;；]))([A-D])\s*[．.、]\s*", re.M)

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, text
 from pipelines.corpora.exams.item import Item
 from pipelines.corpora.exams.multi_subject_params import MultiSubjectParams
-from pipelines.corpora.problem import Reading
-from pipelines.corpora.tables import table_rows
+from pipelines.corpora.raw.columns import BadRow, text
+from pipelines.corpora.raw.problem import Reading
+from pipelines.corpora.raw.tables import table_rows
 
 
 def read(options: MultiSubjectParams, reading: Reading) -> Iterator[Item]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.corpora.location_params import Location
+from pipelines.corpora.raw.location_params import Location
 from pipelines.settings import Choice
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, text
 from pipelines.corpora.exams.item import Item
 from pipelines.corpora.exams.published_exam import items, literal
-from pipelines.corpora.problem import Reading
+from pipelines.corpora.raw.columns import BadRow, text
+from pipelines.corpora.raw.problem import Reading
 from pipelines.settings import Choice
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from pipelines.corpora.contamination import REASONS, contaminated
+from pipelines.corpora.cleaning.contamination import REASONS, contaminated
+from pipelines.corpora.cleaning.questions import Questions
 from pipelines.corpora.corpus_params import DecontaminateParams
 from pipelines.corpora.exams.exams_params import OverlapParams
 from pipelines.corpora.exams.item import Exam
 from pipelines.corpora.exams.shingles import Shingling
-from pipelines.corpora.questions import Questions
 
 NAMES = {"text": "text", "ngram": "run", "contained": "contained", "near": "near"}
 

@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.corpora.columns import BadRow
 from pipelines.corpora.exams.item import Item
-from pipelines.corpora.problem import Reading
-from pipelines.corpora.rows import read_rows
+from pipelines.corpora.raw.columns import BadRow
+from pipelines.corpora.raw.problem import Reading
+from pipelines.corpora.raw.rows import read_rows
 
 Convert = Callable[[Mapping[str, Any]], Item]
 LETTERS = "ABCDEFGHIJ"

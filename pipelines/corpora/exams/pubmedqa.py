@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, text
 from pipelines.corpora.exams.item import Item
 from pipelines.corpora.exams.published_exam import items
 from pipelines.corpora.exams.pubmedqa_params import PubmedqaParams
-from pipelines.corpora.problem import Reading
+from pipelines.corpora.raw.columns import BadRow, text
+from pipelines.corpora.raw.problem import Reading
 
 
 def read(options: PubmedqaParams, reading: Reading) -> Iterator[Item]:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, text
 from pipelines.corpora.exams.item import Item
 from pipelines.corpora.exams.published_exam import items
-from pipelines.corpora.problem import Reading
+from pipelines.corpora.raw.columns import BadRow, text
+from pipelines.corpora.raw.problem import Reading
 from pipelines.settings import Choice
 
 POWER = re.compile(r"^(?:\\mathrm\{)?10\s*\^\s*\{?\s*([+-]?\d+)\s*\}?\}?")

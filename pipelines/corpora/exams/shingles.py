@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.corpora.near import Sketcher
+from pipelines.corpora.cleaning.near import Sketcher
 
 
 @dataclass(frozen=True)

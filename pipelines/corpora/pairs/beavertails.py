@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import flag, text
-from pipelines.corpora.pair import Labelled
-from pipelines.corpora.pair_rows import Item, PairReading, items
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.beavertails_params import BeavertailsParams
-from pipelines.corpora.split import Side
+from pipelines.corpora.preferences.pair import Labelled
+from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
+from pipelines.corpora.raw.columns import flag, text
 
 
 def read(source: BeavertailsParams, reading: PairReading) -> Iterator[Item]:

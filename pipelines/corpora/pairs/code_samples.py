@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.corpora.code.code_problem import CodeProblem
-from pipelines.corpora.columns import BadRow, text
-from pipelines.corpora.pair_rows import Item, PairReading
-from pipelines.corpora.pairing import Judged
 from pipelines.corpora.pairs.code_samples_params import CodeSamplesParams
 from pipelines.corpora.pairs.sampled import Sampled, paired
+from pipelines.corpora.preferences.pair_rows import Item, PairReading
+from pipelines.corpora.preferences.pairing import Judged
+from pipelines.corpora.raw.columns import BadRow, text
+from pipelines.corpora.raw.rows import read_rows
+from pipelines.corpora.raw.tables import table_rows
 from pipelines.corpora.readers.code import completion, to_code_problem
-from pipelines.corpora.rows import read_rows
-from pipelines.corpora.tables import table_rows
 from pipelines.seams import load
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.corpora.location_params import Location
-from pipelines.corpora.pairing_params import CodeRule
+from pipelines.corpora.preferences.pairing_params import CodeRule
+from pipelines.corpora.raw.location_params import Location
 from pipelines.settings import Choice, Seam, Settings
 
 JUDGE_PROGRAMS = Seam("pipelines.rewards", "judge_programs(params, answers, responses, max_error_share)")

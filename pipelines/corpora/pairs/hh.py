@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import text
-from pipelines.corpora.dialogue import as_text, conversation, opening, said, split_last, turns_of
-from pipelines.corpora.pair import Preference
-from pipelines.corpora.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.hh_params import HhParams
-from pipelines.corpora.split import Side
+from pipelines.corpora.preferences.pair import Preference
+from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.raw.columns import text
+from pipelines.corpora.raw.dialogue import as_text, conversation, opening, said, split_last, turns_of
 
 
 def read(source: HhParams, reading: PairReading) -> Iterator[Item]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, flag
-from pipelines.corpora.dialogue import answered, as_text, chat_turn, chat_turns, conversation, opening
-from pipelines.corpora.pair import Labelled, Preference
-from pipelines.corpora.pair_rows import Item, PairReading, items
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.llama_factory_params import LlamaFactoryParams
-from pipelines.corpora.split import Side
+from pipelines.corpora.preferences.pair import Labelled, Preference
+from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
+from pipelines.corpora.raw.columns import BadRow, flag
+from pipelines.corpora.raw.dialogue import answered, as_text, chat_turn, chat_turns, conversation, opening
 
 
 def read(source: LlamaFactoryParams, reading: PairReading) -> Iterator[Item]:

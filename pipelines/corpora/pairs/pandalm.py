@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import one_of, text
-from pipelines.corpora.pair import Preference
-from pipelines.corpora.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.pandalm_params import PandalmParams
-from pipelines.corpora.split import Side
+from pipelines.corpora.preferences.pair import Preference
+from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.raw.columns import one_of, text
 
 ANNOTATORS = ("annotator1", "annotator2", "annotator3")
 

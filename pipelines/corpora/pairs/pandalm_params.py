@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.corpora.pair_sources_params import PairSource
+from pipelines.corpora.preferences.pair_sources_params import PairSource
 
 
 class PandalmParams(PairSource):

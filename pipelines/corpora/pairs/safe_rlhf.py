@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import flag, one_of, text
-from pipelines.corpora.pair import Preference
-from pipelines.corpora.pair_rows import Item, PairReading, items
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.safe_rlhf_params import SafeRlhfParams
-from pipelines.corpora.split import Side
+from pipelines.corpora.preferences.pair import Preference
+from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
+from pipelines.corpora.raw.columns import flag, one_of, text
 
 
 def read(source: SafeRlhfParams, reading: PairReading) -> Iterator[Item]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pipelines.corpora.pair_sources_params import PairSource
+from pipelines.corpora.preferences.pair_sources_params import PairSource
 
 
 class SafeRlhfParams(PairSource):

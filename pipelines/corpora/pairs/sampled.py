@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, flag, one_of, text
-from pipelines.corpora.dialogue import conversation, prompt_turns
-from pipelines.corpora.pair import Preference
-from pipelines.corpora.pair_rows import Item, PairReading
-from pipelines.corpora.pairing import DATASET, Judged, make_pairs, make_safety_pairs
-from pipelines.corpora.pairing_params import PairingParams
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.sampled_params import SafetyRule, SampledParams
-from pipelines.corpora.rows import read_rows
-from pipelines.corpora.split import Side
+from pipelines.corpora.preferences.pair import Preference
+from pipelines.corpora.preferences.pair_rows import Item, PairReading
+from pipelines.corpora.preferences.pairing import DATASET, Judged, make_pairs, make_safety_pairs
+from pipelines.corpora.preferences.pairing_params import PairingParams
+from pipelines.corpora.raw.columns import BadRow, flag, one_of, text
+from pipelines.corpora.raw.dialogue import conversation, prompt_turns
+from pipelines.corpora.raw.rows import read_rows
 from pipelines.models.conversation import Conversation
 from pipelines.seams import load
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.corpora.pairing_params import PairingParams, PassFail
-from pipelines.corpora.split import Side
+from pipelines.corpora.cleaning.split import Side
+from pipelines.corpora.preferences.pairing_params import PairingParams, PassFail
 from pipelines.settings import JUDGE, Choice, Seam, Settings
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, flag, text
-from pipelines.corpora.pair import Preference
-from pipelines.corpora.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.table_params import TableParams
 from pipelines.corpora.pairs.trl import key_of, two_answers
-from pipelines.corpora.split import Side
+from pipelines.corpora.preferences.pair import Preference
+from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.raw.columns import BadRow, flag, text
 
 
 def read(source: TableParams, reading: PairReading) -> Iterator[Item]:

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, cell, flag, text
-from pipelines.corpora.dialogue import (
+from pipelines.corpora.cleaning.split import Side
+from pipelines.corpora.pairs.trl_params import TrlParams
+from pipelines.corpora.preferences.pair import Labelled, Preference
+from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
+from pipelines.corpora.raw.columns import BadRow, cell, flag, text
+from pipelines.corpora.raw.dialogue import (
     answered,
     beside_prompt,
     chat_turns,
@@ -19,10 +23,6 @@ from pipelines.corpora.dialogue import (
     opening,
     prompt_turns,
 )
-from pipelines.corpora.pair import Labelled, Preference
-from pipelines.corpora.pair_rows import Item, PairReading, items
-from pipelines.corpora.pairs.trl_params import TrlParams
-from pipelines.corpora.split import Side
 from pipelines.models.conversation import Conversation, Turn
 
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import one_of, text
-from pipelines.corpora.pair import Labelled
-from pipelines.corpora.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.xstest_params import XstestParams
-from pipelines.corpora.split import Side
+from pipelines.corpora.preferences.pair import Labelled
+from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.raw.columns import one_of, text
 
 COMPLIANCE, REFUSAL, PARTIAL = LABELS = ("1_full_compliance", "2_full_refusal", "3_partial_refusal")
 SAFE_TYPES = (

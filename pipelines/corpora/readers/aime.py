@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, text
-from pipelines.corpora.problem import Problem, Reading, Role
-from pipelines.corpora.published import problems, with_final_line
-from pipelines.corpora.sources_params import FileSource
+from pipelines.corpora.raw.columns import BadRow, text
+from pipelines.corpora.raw.problem import Problem, Reading, Role
+from pipelines.corpora.raw.published import problems, with_final_line
+from pipelines.corpora.raw.sources_params import FileSource
 
 
 def read(source: FileSource, reading: Reading) -> Iterator[Problem]:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.code.code_problem import CodeProblem
-from pipelines.corpora.columns import BadRow
-from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.raw.columns import BadRow
+from pipelines.corpora.raw.problem import Problem, Reading, Role
+from pipelines.corpora.raw.tables import table_rows
 from pipelines.corpora.readers.code_params import CodeSource
-from pipelines.corpora.tables import table_rows
 from pipelines.seams import load
 
 NUMBER = re.compile(r"\d+")

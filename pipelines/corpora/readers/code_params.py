@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.corpora.sources_params import FileRole, SplitSource
+from pipelines.corpora.raw.sources_params import FileRole, SplitSource
 from pipelines.settings import Seam
 
 

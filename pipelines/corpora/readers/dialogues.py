@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.corpora.canonical import loose
-from pipelines.corpora.columns import BadRow
-from pipelines.corpora.pair import Preference
-from pipelines.corpora.pair_rows import Removed
-from pipelines.corpora.problem import Problem, Reading
+from pipelines.corpora.cleaning.canonical import loose
+from pipelines.corpora.preferences.pair import Preference
+from pipelines.corpora.preferences.pair_rows import Removed
+from pipelines.corpora.raw.columns import BadRow
+from pipelines.corpora.raw.problem import Problem, Reading
+from pipelines.corpora.raw.tables import table_rows
 from pipelines.corpora.readers.dialogues_params import DialoguesSource
-from pipelines.corpora.tables import table_rows
 from pipelines.models.conversation import Conversation
 from pipelines.seams import load
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipelines.corpora.sources_params import Normalise, SplitSource
+from pipelines.corpora.raw.sources_params import Normalise, SplitSource
 from pipelines.settings import Seam
 
 

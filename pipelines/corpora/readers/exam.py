@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from random import Random
 
-from pipelines.corpora.exam_subjects import SUBJECTS, Item, Lexicon, Ranges
-from pipelines.corpora.problem import Problem, Reading, Role
-from pipelines.corpora.published import MARKER
+from pipelines.corpora.cleaning.split import Side
+from pipelines.corpora.raw.exam_subjects import SUBJECTS, Item, Lexicon, Ranges
+from pipelines.corpora.raw.problem import Problem, Reading, Role
+from pipelines.corpora.raw.published import MARKER
+from pipelines.corpora.raw.rows import read_rows
 from pipelines.corpora.readers.exam_params import ExamSource
-from pipelines.corpora.rows import read_rows
-from pipelines.corpora.split import Side
 
 KINDS = ("name", "thing", "gain", "loss")
 TRIES = 300  # draws without a new problem after which a subject and level counts as used up

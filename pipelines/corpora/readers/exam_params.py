@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.corpora.sources_params import Level, Source
+from pipelines.corpora.raw.sources_params import Level, Source
 
 Subject = Literal["chain", "add", "money", "count", "max", "clock"]
 LENGTHS: dict[Subject, int] = {"chain": 1, "add": 0, "money": 0, "count": 3, "max": 2, "clock": 0}

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, number, text
-from pipelines.corpora.problem import Problem, Reading, Role
-from pipelines.corpora.published import MARKER, problems, with_final_line
-from pipelines.corpora.sources_params import FileSource
+from pipelines.corpora.raw.columns import BadRow, number, text
+from pipelines.corpora.raw.problem import Problem, Reading, Role
+from pipelines.corpora.raw.published import MARKER, problems, with_final_line
+from pipelines.corpora.raw.sources_params import FileSource
 
 SPAN = re.compile(r"<<[^<>]*>>")
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, number, text
-from pipelines.corpora.problem import Problem, Reading, Role
-from pipelines.corpora.published import problems
-from pipelines.corpora.sources_params import FileSource
+from pipelines.corpora.raw.columns import BadRow, number, text
+from pipelines.corpora.raw.problem import Problem, Reading, Role
+from pipelines.corpora.raw.published import problems
+from pipelines.corpora.raw.sources_params import FileSource
 
 PLACE = re.compile(r"\bnumber(\d+)\b")
 OPERATIONS: Mapping[str, Callable[[Fraction, Fraction], Fraction]] = {

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, cell, text
-from pipelines.corpora.dialogue import (
+from pipelines.corpora.raw.columns import BadRow, cell, text
+from pipelines.corpora.raw.dialogue import (
     beside_prompt,
     chat_turns,
     conversation,
@@ -19,9 +19,9 @@ from pipelines.corpora.dialogue import (
     prompt_turns,
     without_opening,
 )
-from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.raw.problem import Problem, Reading, Role
+from pipelines.corpora.raw.tables import table_rows
 from pipelines.corpora.readers.messages_params import MessagesSource
-from pipelines.corpora.tables import table_rows
 from pipelines.models.chat import Loss
 from pipelines.models.conversation import Turn
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.corpora.sources_params import SplitSource
+from pipelines.corpora.raw.sources_params import SplitSource
 from pipelines.settings import Settings
 
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from random import Random
 
-from pipelines.corpora.phrase_subjects import FIELDS, SUBJECTS, Lexicon
-from pipelines.corpora.problem import Problem, Reading, Role
-from pipelines.corpora.published import MARKER
+from pipelines.corpora.cleaning.split import Side
+from pipelines.corpora.raw.phrase_subjects import FIELDS, SUBJECTS, Lexicon
+from pipelines.corpora.raw.problem import Problem, Reading, Role
+from pipelines.corpora.raw.published import MARKER
+from pipelines.corpora.raw.rows import read_rows
 from pipelines.corpora.readers.phrases_params import PhrasesSource
-from pipelines.corpora.rows import read_rows
-from pipelines.corpora.split import Side
 
 KINDS = ("name", "thing", "place", "animal", "need", "unit")
 LEAST = 5  # words of a kind: the subjects draw several different ones

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.corpora.sources_params import Level, Source
+from pipelines.corpora.raw.sources_params import Level, Source
 
 PhraseSubject = Literal["holder", "order", "amount", "rule", "both"]
 

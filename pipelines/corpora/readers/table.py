@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pipelines.corpora.columns import BadRow, cell, level, text
-from pipelines.corpora.dialogue import conversation, prompt_turns, without_opening
-from pipelines.corpora.problem import Problem, Reading, Role
+from pipelines.corpora.raw.columns import BadRow, cell, level, text
+from pipelines.corpora.raw.dialogue import conversation, prompt_turns, without_opening
+from pipelines.corpora.raw.problem import Problem, Reading, Role
+from pipelines.corpora.raw.tables import table_rows
 from pipelines.corpora.readers.table_params import TableSource
-from pipelines.corpora.tables import table_rows
 from pipelines.models.conversation import Conversation
 
 

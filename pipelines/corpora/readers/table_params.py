@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from pipelines.corpora.sources_params import Normalise, SplitSource
+from pipelines.corpora.raw.sources_params import Normalise, SplitSource
 from pipelines.settings import Settings
 
 

@@ -1,0 +1,71 @@
+"""What the readers of preference data share: go over the rows of every side, and keep account of those that
+give nothing.
+
+A reader is a module in pipelines/corpora/pairs with `read(source, reading) -> Iterator[Item]`. A broken row
+goes to the ledger; a whole row that prefers nothing (a tie, say) is removed and counted by its reason. Empty
+answers are for the set to remove, not for its reader.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipelines.corpora.cleaning.split import Side
+from pipelines.corpora.preferences.pair import Labelled, Preference
+from pipelines.corpora.preferences.pair_sources_params import PairSource
+from pipelines.corpora.raw.columns import BadRow
+from pipelines.corpora.raw.problem import Reading
+from pipelines.corpora.raw.tables import table_rows
+
+Item = Preference | Labelled
+
+
+class Removed(ValueError):
+    """A whole row that gives no pair; its text is the reason under which it is counted."""
+
+
+@dataclass(frozen=True)
+class PairReading(Reading):
+    """As for a corpus, with the rows that were removed, by reason, and what was counted where rows hold
+    several samples.
+    """
+
+    removed: Counter[str] = field(default_factory=Counter)
+    pairing: Counter[str] = field(default_factory=Counter)
+
+
+def items(
+    source: PairSource, reading: PairReading, convert: Callable[[Mapping[str, Any], Side], Item]
+) -> Iterator[Item]:
+    """`convert` makes an item of a row, or raises BadRow or Removed. ValueError when a side has not the rows
+    that are expected of it.
+    """
+    ledger = reading.ledger
+    for side, named in source.splits.items():
+        before = ledger.good + ledger.bad
+        for split in (named,) if isinstance(named, str) else named:
+            for where, row in table_rows(source, reading, split):
+                try:
+                    item = convert(row, side)
+                except BadRow as fault:
+                    ledger.reject(where, str(fault))
+                except Removed as reason:
+                    ledger.accept()
+                    reading.removed[str(reason)] += 1
+                else:
+                    ledger.accept()
+                    yield replace(item, where=where)
+        _count(source, reading, side, ledger.good + ledger.bad - before)
+
+
+def _count(source: PairSource, reading: PairReading, side: Side, read: int) -> None:
+    wanted = source.expected.get(side)
+    if wanted is not None and read != wanted:
+        raise ValueError(
+            f"source {reading.name}: {side} ({source.splits[side]}) has {read} rows, expected.{side} says "
+            f"{wanted}: "
+            "this is another release or a file cut short; fetch it again, or correct `expected`"
+        )

@@ -1,0 +1,101 @@
+"""Preferences as the text that a set holds: pairs, and the labelled answers of a safety set as examples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from pipelines.corpora.cleaning.split import fraction
+from pipelines.corpora.preferences.pair import Answer, Labelled, PairExample, Preference
+from pipelines.corpora.preferences.pair_rows import Item
+from pipelines.corpora.preferences.prompt_split import group_key
+from pipelines.corpora.records.example import Example
+from pipelines.models.tokenizer import LONE_SURROGATE
+
+ANSWERS: tuple[Answer, Answer] = ("chosen", "rejected")
+
+
+def pair_example(preference: Preference, tokens: str | None) -> PairExample:
+    """`tokens`: the digest of the contract of the model that wrote the answers, None where none did.
+    ValueError where a text holds half of a character, which no file can.
+    """
+    check_texts(preference.prompt, preference.chosen, preference.rejected)
+    chosen, rejected = (list(ids) if ids and tokens else None for ids in preference.ids)
+    turns = preference.conversation
+    return PairExample(
+        id=f"{preference.source}:{_digest(preference.prompt, preference.chosen, preference.rejected)}",
+        prompt=preference.prompt,
+        chosen=preference.chosen,
+        rejected=preference.rejected,
+        source=preference.source,
+        group=group_key(preference.prompt),
+        chosen_safe=preference.chosen_safe,
+        rejected_safe=preference.rejected_safe,
+        helpful=preference.helpful,
+        safer=preference.safer,
+        meta=preference.meta,
+        conversation=None if turns is None else turns.as_json(),
+        chosen_ids=chosen,
+        rejected_ids=rejected,
+        tokens=tokens if chosen or rejected else None,
+        unfinished=[name for name, ended in zip(ANSWERS, preference.finished, strict=True) if not ended],
+    )
+
+
+def responses(items: Iterable[Item]) -> list[Example]:
+    """Every answer with a safety flag once, as a demonstration; left out are answers with both flags, and
+    those that their model did not end.
+    """
+    flags: dict[tuple[str, str], set[bool]] = {}
+    first: dict[tuple[str, str], tuple[Item, str, bool]] = {}
+    for item in sorted(items, key=lambda item: repr(item)):
+        for text, finished, safe in _answers(item):
+            place = group_key(item.prompt), text
+            flags.setdefault(place, set()).add(safe)
+            first.setdefault(place, (item, text, finished))
+    examples = []
+    for place in sorted(first, key=lambda place: (fraction("order:" + place[0]), place)):
+        item, text, finished = first[place]
+        if len(flags[place]) == 1 and finished and text.strip() and not _broken(item.prompt, text):
+            examples.append(_response(item, text, next(iter(flags[place]))))
+    return examples
+
+
+def check_texts(*texts: str) -> None:
+    """ValueError where one holds half of a character."""
+    if reason := _broken(*texts):
+        raise ValueError(reason)
+
+
+def _broken(*texts: str) -> str:
+    lone = next((found for text in texts if (found := LONE_SURROGATE.search(text))), None)
+    return f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has" if lone else ""
+
+
+def _response(item: Item, text: str, safe: bool) -> Example:
+    label, turns = "safe" if safe else "unsafe", item.conversation
+    return Example(
+        id=f"{item.source}:{_digest(item.prompt, text)}",
+        prompt=item.prompt,
+        response=text,
+        answer=label,
+        subject=label,
+        level=None,
+        source=item.source,
+        conversation=None if turns is None else turns.answer(text).as_json(),
+    )
+
+
+def _answers(item: Item) -> list[tuple[str, bool, bool]]:
+    """The answers of an item that have a flag: text, whether it ended, and flag."""
+    if isinstance(item, Labelled):
+        return [] if item.safe is None else [(item.answer, True, item.safe)]
+    answers = (
+        (item.chosen, item.finished[0], item.chosen_safe),
+        (item.rejected, item.finished[1], item.rejected_safe),
+    )
+    return [(text, finished, safe) for text, finished, safe in answers if safe is not None]
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

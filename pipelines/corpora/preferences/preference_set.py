@@ -1,0 +1,218 @@
+"""A set of preferences: read the raw rows, apply the merge rule and the filters, split by prompt. Every loss
+is counted.
+
+From rows to sets it is one pure function, `build_preferences`; the `preferences@NAME` stage reads and writes
+around it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pipelines.corpora.cleaning.split import Shares, Side, fraction
+from pipelines.corpora.cleaning.text import visible
+from pipelines.corpora.preferences.labelled import pair_labelled
+from pipelines.corpora.preferences.pair import Labelled, PairExample, Preference
+from pipelines.corpora.preferences.pair_rows import Item, PairReading
+from pipelines.corpora.preferences.pair_texts import pair_example, responses
+from pipelines.corpora.preferences.preference_set_params import PreferencesParams
+from pipelines.corpora.preferences.prompt_split import SIDES, group_key, order_key, place
+from pipelines.corpora.preferences.safety import apply_filters, classes, merge
+from pipelines.corpora.raw.ledger import Ledger
+from pipelines.corpora.records.example import Example
+from pipelines.corpora.records.lengths import spread
+from pipelines.corpora.records.rows_kept import rows_kept
+from pipelines.seams import load
+from pipelines.sources.opening import Opener, unrecorded
+
+
+@dataclass(frozen=True)
+class PreferenceSets:
+    """Pairs by side, and every count on the way. `responses`: of a set with safety flags all answers to the
+    prompts of the training side, before the filters, as demonstrations whose `answer` is safe or unsafe;
+    empty elsewhere.
+    """
+
+    pairs: Mapping[Side, Sequence[PairExample]]
+    responses: Sequence[Example]
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was read, before anything is taken out. `ledger`: the summary of bad rows; `removed`: counts of
+    rows that gave nothing, by reason; `pairing`: counts of what became of samples. `tokens`: the digest of
+    the contract of the model that was sampled, None where none was.
+    """
+
+    items: Sequence[Item]
+    ledger: Mapping[str, Any] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    pairing: Mapping[str, int] = field(default_factory=dict)
+    tokens: str | None = None
+
+
+def read_source(
+    name: str, params: PreferencesParams, origin: Path, seed: int, open_source: Opener = unrecorded
+) -> Found:
+    """The rows of a set whose raw data lies at `origin`. TooManyBadRows, ValueError or OSError name file and
+    way out.
+    """
+    ledger = Ledger(name)
+    shares = Shares(params.validation_share, params.heldout_share)
+    reading = PairReading(origin, name, seed, shares, ledger, "preferences.<name>.origin", open_source)
+    items = list(load("pipelines.corpora.pairs", params.source.kind).read(params.source, reading))
+    ledger.check(params.max_bad_rows)
+    return Found(items, ledger.summary(), reading.removed, reading.pairing)
+
+
+def build_preferences(
+    name: str,
+    params: PreferencesParams,
+    found: Found,
+    corpus: Mapping[str, Sequence[str]],
+    seed: int,
+) -> PreferenceSets:
+    """`corpus`: the prompts of the corpus by file (sft, rl, validation, heldout). ValueError when no training
+    pair is left.
+
+    metrics["removed"] counts by reason, in the order of the steps: good rows = removed + pairs, where every
+    row is a pair; where rows are samples or single answers, metrics["pairing"] says what became of them, and
+    its pairs = removed + pairs.
+    """
+    items = found.items
+    removed: dict[str, int] = dict(sorted(found.removed.items()))
+
+    def step(result: tuple[list[Preference], Counter[str]]) -> list[Preference]:
+        kept, lost = result
+        for reason, number in sorted(lost.items()):
+            removed[reason] = removed.get(reason, 0) + number
+        return kept
+
+    single, labelled = pair_labelled(
+        (item for item in items if isinstance(item, Labelled)), params.max_pairs_per_prompt, seed
+    )
+    rows = step(_distinct([*(item for item in items if isinstance(item, Preference)), *single]))
+    kept = step(
+        _draw(step(apply_filters(step(merge(rows)), params.filters)), params.max_pairs_per_prompt, seed)
+    )
+    placed = place(items, params, corpus)
+    split: dict[Side, list[Preference]] = {side: [] for side in SIDES}
+    for preference in kept:
+        side, reason = placed.of(preference)
+        if side is None:
+            removed[reason] = removed.get(reason, 0) + 1
+        else:
+            split[side].append(preference)
+    texts = Ledger(f"{name} (texts)")
+    pairs = {side: _written(split[side], found.tokens, texts) for side in SIDES}
+    labelled_answers = responses([item for item in items if placed.of(item)[0] == "train"])
+    if texts.bad:
+        texts.check(params.max_bad_rows)
+        removed["not_encodable"] = texts.bad
+    if not pairs["train"]:
+        reasons = {**found.pairing, **removed}
+        told = ", ".join(f"{reason} {number}" for reason, number in reasons.items() if number)
+        raise ValueError(
+            f"preferences {name}: no training pair is left of {len(items)} rows "
+            f"({told or 'nothing removed'}); loosen what took most"
+        )
+    bad = int(found.ledger.get("bad", 0))
+    made = sum(map(len, pairs.values())) + sum(removed.values())
+    metrics = {
+        "preferences": name,
+        "rows": rows_kept(made + bad, {**removed, "bad rows": bad}, "pairs"),
+        "kind": params.source.kind,
+        "source": found.ledger,
+        "pairing": dict(sorted((Counter(found.pairing) + labelled).items())),
+        "not_encodable": texts.summary(),
+        "removed": {reason: number for reason, number in removed.items() if number},
+        "classes": {"read": classes(rows), "train": classes(split["train"])},
+        "pairs": {side: len(pairs[side]) for side in SIDES},
+        "prompts": {side: len({pair.group for pair in pairs[side]}) for side in SIDES},
+        "responses": dict(sorted(Counter(record.answer for record in labelled_answers).items())),
+        "leakage": placed.leakage,
+        "prompt_characters": {side: spread([len(pair.prompt) for pair in pairs[side]]) for side in SIDES},
+        "chosen_characters": spread([len(pair.chosen) for pair in pairs["train"]]),
+        "rejected_characters": spread([len(pair.rejected) for pair in pairs["train"]]),
+    }
+    return PreferenceSets(pairs, labelled_answers, metrics)
+
+
+def _written(preferences: Iterable[Preference], tokens: str | None, ledger: Ledger) -> list[PairExample]:
+    """In the order given, without those whose texts no file can hold."""
+    pairs = []
+    for preference in preferences:
+        try:
+            pairs.append(pair_example(preference, tokens))
+        except ValueError as fault:
+            ledger.reject(preference.where or repr(preference.prompt[:40]), str(fault))
+        else:
+            ledger.accept()
+    return pairs
+
+
+def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
+    """Sorted by content, so that the order of the rows leaves no trace; what prefers nothing, or was said
+    before, is removed: empty_prompt, empty_answer, equal_answers, duplicate, contradiction (the same two
+    answers, each preferred once on one side of the raw data: both go). Of equal rows the one that is furthest
+    put aside stays.
+    """
+    removed, found = Counter[str](), dict[tuple[str, str, str], Preference]()
+    for one in sorted(
+        preferences,
+        key=lambda one: (
+            -SIDES.index(one.side),
+            one.prompt,
+            one.chosen,
+            one.rejected,
+            repr(replace(one, where="")),
+        ),
+    ):
+        if not one.prompt.strip():
+            removed["empty_prompt"] += 1
+        elif any(
+            not text.strip() and not ids
+            for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True)
+        ):
+            removed["empty_answer"] += 1
+        elif (chosen := visible(one.chosen)) == (rejected := visible(one.rejected)):
+            removed["equal_answers"] += 1
+        elif (place := (group_key(one.prompt), chosen, rejected)) in found:
+            removed["duplicate"] += 1
+        else:
+            found[place] = one
+    reversed_ = (
+        (one, found.get((group, rejected, chosen))) for (group, chosen, rejected), one in found.items()
+    )
+    kept = [one for one, other in reversed_ if other is None or other.side != one.side]
+    removed["contradiction"] = len(found) - len(kept)
+    return kept, removed
+
+
+def _draw(
+    preferences: Sequence[Preference], limit: int | None, seed: int
+) -> tuple[list[Preference], Counter[str]]:
+    """In the order of the sets: by hash of the prompt. Of a prompt with more than `limit` pairs some are
+    drawn, uniformly.
+    """
+    groups: dict[str, list[Preference]] = {}
+    for one in preferences:
+        groups.setdefault(group_key(one.prompt), []).append(one)
+    kept, removed = [], Counter[str]()
+    orders = {group: order_key(pairs[0].prompt) for group, pairs in groups.items()}
+    for group in sorted(groups, key=lambda group: (fraction("order:" + orders[group]), group)):
+        pairs = groups[group]
+        if limit is not None and len(pairs) > limit:
+            removed["over_max_pairs_per_prompt"] += len(pairs) - limit
+            pairs = [
+                pairs[place]
+                for place in sorted(Random(f"draw:{seed}:{orders[group]}").sample(range(len(pairs)), limit))
+            ]
+        kept += pairs
+    return kept, removed

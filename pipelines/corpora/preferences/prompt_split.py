@@ -1,0 +1,135 @@
+"""The sides of a preference set, decided by prompt and never by pair: by file, by hash of the key, and
+without what other sides hold.
+
+Held-out prompts stay; validation gives way to them, training to both, and both give way to the corpus'
+held-out problems, on which models are measured. The filters come later, so that turning one on or off moves
+no prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from pipelines.corpora.cleaning.canonical import comparable, loose
+from pipelines.corpora.cleaning.contamination import decontaminate
+from pipelines.corpora.cleaning.split import Shares, Side, fraction
+from pipelines.corpora.preferences.pair import Labelled, Preference
+from pipelines.corpora.preferences.preference_set_params import PreferencesParams
+from pipelines.corpora.raw.problem import Problem
+
+SIDES: tuple[Side, ...] = ("train", "validation", "heldout")
+
+
+def group_key(prompt: str) -> str:
+    """What all pairs of one prompt share: a hash of its canonical form, 16 hexadecimal digits."""
+    return _hashed(comparable(prompt))
+
+
+def order_key(prompt: str) -> str:
+    """By the hash of which prompts are shuffled, drawn and limited: that of the loose form."""
+    return _hashed(loose(prompt))
+
+
+def _hashed(form: str) -> str:
+    return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The side of each group that has one, why the others have none, which groups a file has put aside, and
+    what was found where.
+    """
+
+    sides: Mapping[str, Side]
+    removed: Mapping[str, str]
+    named: Mapping[str, Side]
+    leakage: Mapping[str, object]
+
+    def of(self, item: Preference | Labelled) -> tuple[Side | None, str]:
+        """The side of a pair; or None, and why it has none."""
+        group = group_key(item.prompt)
+        named = self.named.get(group)
+        if named is not None and named != item.side:  # the rows of a file that is put aside stay as they are
+            return None, f"{item.side}_in_{named}"
+        return self.sides.get(group), self.removed.get(group, "")
+
+
+def place(
+    items: Iterable[Preference | Labelled], params: PreferencesParams, corpus: Mapping[str, Sequence[str]]
+) -> Placed:
+    """`corpus`: its prompts by file; those under `heldout` are kept out of training and validation, the
+    others are only looked at.
+    """
+    named: dict[str, Side] = {}
+    prompts: dict[str, Problem] = {}
+    keys: dict[str, str] = {}  # what the split goes by
+    for item in sorted(items, key=lambda item: (item.prompt, item.key)):
+        group = group_key(item.prompt)
+        if group not in prompts:
+            prompts[group] = Problem(item.prompt, "", "train", "", key=comparable(item.key))
+            keys[group] = loose(item.key) or loose(item.prompt)
+        if item.side == "heldout" or (item.side == "validation" and group not in named):
+            named[group] = item.side
+    shares = Shares(params.validation_share, params.heldout_share)
+    sides: dict[Side, dict[str, Problem]] = {side: {} for side in SIDES}
+    for group, problem in prompts.items():
+        sides[named.get(group) or shares.side(keys[group])][group] = problem
+    heldout = list(sides["heldout"].values())
+    published = [Problem(prompt, "", "heldout", "") for prompt in corpus.get("heldout", ())]
+    reasons: dict[str, Counter[str]] = {}
+    removed, reasons["validation"] = _give_way(
+        sides["validation"], [*heldout, *published], params, "validation_in_heldout"
+    )
+    aside = [*heldout, *sides["validation"].values(), *published]
+    gone, reasons["train"] = _give_way(sides["train"], aside, params, "train_in_heldout")
+    removed |= gone
+    for side, limit in params.limits.items():
+        ordered = sorted(
+            sides[side], key=lambda group: fraction("order:" + order_key(prompts[group].question))
+        )
+        for group in ordered[limit:]:
+            del sides[side][group]
+            removed[group] = "over_limits"
+    placed: dict[str, Side] = {group: side for side in SIDES for group in sides[side]}
+    return Placed(placed, removed, named, _leakage(sides, reasons, corpus))
+
+
+def _give_way(
+    rows: dict[str, Problem], against: Sequence[Problem], params: PreferencesParams, step: str
+) -> tuple[dict[str, str], Counter[str]]:
+    """Take out of `rows` what `against` holds; `step` for each group that went, and their number by
+    reason.
+    """
+    if not rows or not against:
+        return {}, Counter()
+    kept, reasons = decontaminate(list(rows.values()), against, params.decontaminate, params.near)
+    places = {id(problem) for problem in kept}
+    gone = [group for group, problem in rows.items() if id(problem) not in places]
+    for group in gone:
+        del rows[group]
+    return dict.fromkeys(gone, step), reasons
+
+
+def _leakage(
+    sides: Mapping[Side, Mapping[str, Problem]],
+    reasons: Mapping[str, Counter[str]],
+    corpus: Mapping[str, Sequence[str]],
+) -> dict[str, object]:
+    """Counts of prompts: what two sides share after all that, which must be zeros, and what gave way, by
+    reason.
+    """
+    groups = {side: set(found) for side, found in sides.items()}
+    keys = {side: {problem.key for problem in found.values() if problem.key} for side, found in sides.items()}
+    published = {group_key(prompt) for prompt in corpus.get("heldout", ())}
+    practised = {group_key(prompt) for file in ("sft", "rl") for prompt in corpus.get(file, ())}
+    return {
+        "groups_on_two_sides": sum(len(groups[one] & groups[other]) for one, other in combinations(SIDES, 2)),
+        "keys_on_two_sides": sum(len(keys[one] & keys[other]) for one, other in combinations(SIDES, 2)),
+        "in_corpus_heldout": len((groups["train"] | groups["validation"]) & published),
+        "heldout_in_corpus_training": len(groups["heldout"] & practised),
+        **{f"{side}_gave_way": dict(sorted(found.items())) for side, found in sorted(reasons.items())},
+    }

@@ -1,0 +1,128 @@
+"""An example as token ids: the template around a question, or the chat template over its turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from pipelines.corpora.records.example import Example
+from pipelines.corpora.records.record import Record
+from pipelines.models.chat import Loss
+from pipelines.models.chat_renderer import TemplateFault
+from pipelines.models.conversation import Conversation
+from pipelines.models.tokenizer import Tokens
+
+TEXTS = tuple(item.name for item in fields(Example))
+
+
+@dataclass(frozen=True)
+class Ids:
+    """`response` None: no demonstration. `earlier`: places of `prompt` that are learnt as well."""
+
+    prompt: list[int]
+    response: list[int] | None
+    earlier: list[list[int]]
+
+
+@dataclass(frozen=True)
+class NotEncodable:
+    """An example that gives no record: its place, and the reason."""
+
+    where: str
+    reason: str
+
+
+def record_of(example: Example, tokens: Tokens, answers: bool = False) -> Record | NotEncodable:
+    """With `answers` the reference answer must be encodable too. TemplateFault where the template itself
+    fails.
+    """
+    try:
+        if answers and (reason := tokens.reason_against(example.answer)):
+            raise ValueError(reason)
+        ids = ids_of(example, tokens)
+    except TemplateFault:
+        raise
+    except ValueError as fault:
+        return NotEncodable(f"{example.id} ({example.prompt[:40]!r})", str(fault))
+    return with_ids(
+        example, (ids.prompt, ids.response or [], [place for span in ids.earlier for place in span])
+    )
+
+
+def with_ids(example: Example, ids: Sequence[list[int]]) -> Record:
+    """`ids`: prompt, response (empty where there is none) and the places of earlier turns that are learnt,
+    start and stop in turn.
+    """
+    texts = {name: getattr(example, name) for name in TEXTS}
+    prompt, response, places = ids
+    spans = [list(span) for span in zip(places[::2], places[1::2], strict=True)]
+    return Record(
+        **texts,
+        prompt_ids=prompt,
+        response_ids=None if example.response is None else response,
+        loss_spans=spans,
+    )
+
+
+def ids_of(example: Example, tokens: Tokens) -> Ids:
+    """ValueError with the reason: a special token in a text, turns that the template refuses, turns of the
+    assistant that cannot be told apart in what it writes.
+    """
+    turns = None if example.conversation is None else Conversation.from_json(example.conversation)
+    if example.loss == "text":
+        return _text(example.prompt, tokens)
+    if turns is not None and tokens.chat is not None:
+        encoded = tokens.encode_conversation(turns, example.loss)
+        return Ids(encoded.prompt_ids, encoded.response_ids, encoded.earlier)
+    if turns is not None:
+        _without_template(turns, example.loss)
+    for text in (example.prompt, example.response or ""):
+        if reason := tokens.reason_against(text):
+            raise ValueError(reason)
+    return Ids(
+        tokens.encode_prompt(example.prompt),
+        None if example.response is None else tokens.encode_response(example.response),
+        [],
+    )
+
+
+def prompt_and_answers(
+    prompt: str, turns: Conversation | None, answers: Sequence[str], tokens: Tokens
+) -> tuple[list[int], list[list[int]]]:
+    """Ids of a prompt and of answers to it. ValueError as for `ids_of`."""
+    if turns is not None and tokens.chat is not None:
+        asked = tokens.encode_conversation(turns).ids
+        found = []
+        for answer in answers:
+            encoded = tokens.encode_conversation(turns.answer(answer))
+            if encoded.prompt_ids != asked or encoded.response_ids is None:
+                raise ValueError("the chat template writes the prompt differently before an answer")
+            found.append(encoded.response_ids)
+        return asked, found
+    for text in (prompt, *answers):
+        if reason := tokens.reason_against(text):
+            raise ValueError(reason)
+    return tokens.encode_prompt(prompt), [tokens.encode_response(answer) for answer in answers]
+
+
+def _without_template(turns: Conversation, loss: Loss) -> None:
+    """Turns become one text where there is no chat template: that can hold no more than one turn to learn,
+    and no tools.
+    """
+    learnt = sum(turn.role == "assistant" for turn in turns.turns[loss if isinstance(loss, int) else 0 :])
+    if loss != "last" and learnt > 1 and turns.answered:
+        raise ValueError(
+            f"{learnt} turns of the assistant are to be learnt and template.chat is false: set it to true "
+            f"(with template.jinja where the "
+            "tokenizer has no chat template), or the source's loss to last"
+        )
+    if turns.tools or any(turn.role == "tool" or turn.more.get("tool_calls") for turn in turns.turns):
+        raise ValueError("it uses tools and template.chat is false: only a chat template can write them")
+
+
+def _text(text: str, tokens: Tokens) -> Ids:
+    """All tokens of a text, its end included, are learnt but the first, which nothing precedes."""
+    if reason := tokens.reason_against(text):
+        raise ValueError(reason)
+    ids = [*([] if tokens.bos_id is None else [tokens.bos_id]), *tokens.encode_text(text), tokens.eos_id]
+    return Ids(ids[:1], ids[1:], [])

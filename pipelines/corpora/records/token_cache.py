@@ -1,0 +1,119 @@
+"""Token ids of a set's file for one model, kept so that no stage renders and tokenises a text twice.
+
+What is kept depends on the file, the model's contract and the rendering code alone, and all three are in the
+name of its folder: it is never identity, may be removed at any time, and what is damaged is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.corpora.records import rendering
+from pipelines.models import chat, chat_renderer, conversation, template, tokenizer
+from pipelines.models.tokenizer import Tokens
+
+Row = (
+    tuple[list[int], ...] | str
+)  # the lists of ids of an example, all rows alike in number; or why it has none
+CODE = (rendering, chat, chat_renderer, conversation, template, tokenizer)
+PACKAGES = ("tokenizers", "jinja2")
+FACTS, IDS, LENGTHS = "facts.json", "ids.npy", "lengths.npy"
+FEW = 2000  # rows that are tokenised sooner than a folder is written for them
+
+
+def cached(
+    cache: Path | None, source: Path, tokens: Tokens, kind: str, compute: Callable[[], Sequence[Row]]
+) -> Sequence[Row]:
+    """What `compute` gives for the rows of `source`, from below `cache` where it has been kept. `kind` tells
+    apart what is made of a row. None as `cache`: nothing is kept.
+    """
+    if cache is None:
+        return compute()
+    folder = cache / _key(source, tokens, kind)
+    kept = _read(folder)
+    if kept is not None:
+        return kept
+    rows = compute()
+    if len(rows) >= FEW:
+        _write(folder, rows)
+    return rows
+
+
+def _key(source: Path, tokens: Tokens, kind: str) -> str:
+    digest = hashlib.sha256(f"{kind}\0{tokens.digest}\0{_code()}\0".encode())
+    with open(source, "rb") as stream:
+        digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:32]
+
+
+@lru_cache
+def _code() -> str:
+    """Digest of the code and the packages that make ids of texts."""
+    digest = hashlib.sha256()
+    for module in CODE:
+        digest.update(Path(str(module.__file__)).read_bytes())
+    for package in PACKAGES:
+        digest.update(f"{package} {version(package)}\0".encode())
+    return digest.hexdigest()
+
+
+def _read(folder: Path) -> list[Row] | None:
+    """None where nothing is kept, or it is not whole."""
+    try:
+        facts = json.loads((folder / FACTS).read_bytes())
+        ids, lengths = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (IDS, LENGTHS))
+        if facts["digest"] != _digest(ids, lengths):
+            return None
+        os.utime(folder)  # what is read is not idle
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    reasons: dict[str, str] = facts["reasons"]
+    ends = np.cumsum(lengths, dtype=np.int64).reshape(lengths.shape)
+    rows: list[Row] = []
+    for place, (stops, sizes) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
+        if (reason := reasons.get(str(place))) is not None:
+            rows.append(reason)
+        else:
+            rows.append(
+                tuple(ids[stop - size : stop].tolist() for stop, size in zip(stops, sizes, strict=True))
+            )
+    return rows
+
+
+def _write(folder: Path, rows: Sequence[Row]) -> None:
+    """Whole or not at all; another process that is first wins."""
+    lists = max((len(row) for row in rows if not isinstance(row, str)), default=0)
+    parts = [([],) * lists if isinstance(row, str) else row for row in rows]
+    lengths = np.array([[len(ids) for ids in part] for part in parts], np.int32).reshape(len(rows), lists)
+    ids = np.fromiter((id for part in parts for own in part for id in own), np.int32, int(lengths.sum()))
+    reasons = {str(place): row for place, row in enumerate(rows) if isinstance(row, str)}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    try:
+        np.save(made / IDS, ids)
+        np.save(made / LENGTHS, lengths)
+        facts = {"digest": _digest(ids, lengths), "reasons": reasons}
+        (made / FACTS).write_text(json.dumps(facts) + "\n", "utf-8")
+        if folder.exists():  # damaged: it was not read
+            shutil.rmtree(folder, ignore_errors=True)
+        os.rename(made, folder)
+    except OSError:
+        shutil.rmtree(
+            made, ignore_errors=True
+        )  # somebody was first, or there is no room: nothing depends on it
+
+
+def _digest(ids: np.ndarray, lengths: np.ndarray) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(lengths).tobytes())
+    digest.update(np.ascontiguousarray(ids).tobytes())
+    return digest.hexdigest()
