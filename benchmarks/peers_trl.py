@@ -162,7 +162,7 @@ def steps(
 
 
 def _tokenizer(tokens: Tokens, problems: Sequence[Record]) -> PreTrainedTokenizerFast:
-    """The corpus's tokenizer as transformers wants it; it must give the same prompt ids."""
+    """The model's tokenizer as transformers wants it; it must give the same prompt ids."""
     names = {number: text for text, number in tokens.specials.items()}
     made = PreTrainedTokenizerFast(
         tokenizer_object=tokens.tokenizer,
