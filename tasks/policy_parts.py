@@ -77,6 +77,11 @@ def make_critic(run: RunContext, model: Any, judge: Judge, batches: MicroBatcher
     settings = run.settings.critic
     if settings is None:
         return None
+    if settings.init != "policy" and getattr(judge, "reader", None) is not None:
+        raise ValueError(
+            f"critic.init: {settings.init} needs a reward model of the policy's own tokenizer, for a critic "
+            "reads the policy's ids; set critic.init: policy"
+        )
     start = critic.make(model if settings.init == "policy" else judge.model)
     return Critic(run.engine(start, settings.optimiser), settings, batches)
 

@@ -145,13 +145,24 @@ def test_from_a_folder_an_ensemble_judges_by_its_mean(model, tokens, tmp_path):
     assert not judge.deterministic
 
 
-def test_a_model_of_another_tokenizer_is_refused(model, tokens, tmp_path):
+def test_a_model_of_another_tokenizer_reads_the_text(model, tokens, tmp_path):
     other = make_tokens(
         CharTokenizer(kind="char"),
         TemplateParams(),
-        [("0123456789+ #x", None)],
+        [("0123456789+ #!", None)],
         tmp_path / "other",
     )
     score_head.save(model, tokens, tmp_path / "model")
-    with pytest.raises(ValueError, match="hold different tokenizers"):
-        make_judge(RewardModelParams(), JudgeContext(tmp_path / "model", other, CPU, 50))
+    judge = make_judge(RewardModelParams(), JudgeContext(tmp_path / "model", other, CPU, 50))
+    given = answers(tokens, 4)
+    elsewhere = [
+        Response(record, tuple(other.encode_response(one.text)), one.text, True)
+        for one, record in zip(given, (r for r in make_records(other, 4) for _ in range(2)), strict=True)
+    ]
+    assert [one.ids for one in elsewhere] != [one.ids for one in given]
+    expected = [alone(model, each) for each in given]
+    assert [verdict.score for verdict in judge.judge(elsewhere)] == pytest.approx(expected, abs=1e-5)
+    [unreadable] = judge.judge([Response(elsewhere[0].record, (5,), "x", True)])
+    assert unreadable.outcome == "error"
+    assert "tokenizer cannot read it" in unreadable.reason
+    judge.preflight(make_records(other, 4))
