@@ -71,7 +71,7 @@ def print_done(console: Console, root: Path, ran: Ran) -> None:
         if isinstance(place, str) or place.exists():
             console.print(f"{title:<14} {place}", markup=False)
     console.print(
-        f"{'look at them':<14} whetstone ui      where a checkpoint came from: whetstone lineage models/sft",
+        f"{'look at them':<14} whetstone ui      where a checkpoint came from: whetstone lineage models/NAME",
         style="dim",
     )
 

@@ -147,14 +147,29 @@ def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path
     there = [folder for folder in folders if (root / "data" / name / folder).is_dir()]
     if not there:
         sets = sorted(path.parent.name for path in root.glob("data/*/records") if path.is_dir())
+        maker = _maker(root, name)
         raise NothingToShow(
-            f"data/{name} is not there: `whetstone run {subject}` makes it"
+            (
+                f"data/{name} is not there: `whetstone run {maker}` makes it"
+                if maker
+                else f"no stage makes a set called {name}"
+            )
             + (f"; sets at hand: {', '.join(sets)}" if sets else ""),
             usage=False,
         )
     holding = [folder for folder in there if file is None or file in folders[folder]]
     chosen = (holding or there)[0]
     return root / "data" / name / chosen, folders[chosen]
+
+
+def _maker(root: Path, name: str) -> str:
+    """The stage that makes the set; empty where none does."""
+    from flows.graph.params import load
+    from flows.graph.references import Graph
+
+    stages = Graph(load(root).model_dump(), root).stages
+    folders = tuple(f"data/{name}/{folder}" for folder in ("records", "pairs"))
+    return next((stage.name for stage in stages if any(out in folders for out in stage.outs)), "")
 
 
 def _reader(root: Path, name: str, model: str | None) -> str | None:
@@ -237,7 +252,12 @@ def print_shown(console: Console, shown: Shown) -> None:
         for key, value in shown.value.items():
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             console.print(Text(f"{key}: {_harmless(text)}"))
-        console.print(Text("-- no model at hand learns from it; --model NAME shows its tokens", style="dim"))
+        console.print(
+            Text(
+                "-- as text; a model that reads it shows its tokens: --model NAME, once its stage has run",
+                style="dim",
+            )
+        )
         return
     ends = ", ".join(f"{text} ({id})" for id, text in shown.stops)
     console.print(

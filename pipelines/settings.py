@@ -340,9 +340,18 @@ def _marks(annotation: Any) -> Iterator[Any]:
         yield from _marks(argument)
 
 
+# settings of which one is given: where `top` gives one, another that stands below it is none
+ALTERNATIVES = (("architecture", "pretrained"), ("steps", "epochs"))
+
+
 def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """`top` over `base`, mapping by mapping; a choice of another `kind` replaces the one below it whole."""
+    """`top` over `base`, mapping by mapping; a choice of another `kind` replaces the one below it whole, and
+    of `ALTERNATIVES` the one that `top` gives holds.
+    """
     merged = dict(base)
+    for group in ALTERNATIVES:
+        if any(top.get(key) is not None for key in group):
+            merged |= dict.fromkeys((key for key in group if key in base), None)
     for key, value in top.items():
         below = merged.get(key)
         if (

@@ -23,7 +23,7 @@ class BaseRun(BaseParams):
     def _learns_from_data(self) -> Self:
         if (self.data == NONE) != self.published_tokenizer:
             raise ValueError(
-                "a trained tokenizer needs data, the set that it learns from"
+                "data is none, and the tokenizer is trained: name in data the set that it learns from"
                 if self.data == NONE
                 else "data is for a tokenizer that is trained on it: with a published one set data: none"
             )
