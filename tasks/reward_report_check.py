@@ -18,6 +18,6 @@ def check(settings: RankingRun, file: File) -> Iterator[Problem]:
     if splits and "heldout" not in splits:
         yield (
             "data",
-            f"{settings.data} has no held-out pairs, on which a reward model is judged before a run may learn "
-            f"from it: set preferences.{settings.data}.heldout_share: 0.1, or name a split heldout",
+            f"{settings.data} has no held-out pairs, on which a reward model is judged before a run may "
+            f"learn from it: set preferences.{settings.data}.heldout_share: 0.1, or name a split heldout",
         )
