@@ -25,8 +25,8 @@ def check_judge(reward: Choice | None, judge: str) -> None:
         if judge != NONE:
             kind = f"the reward {reward.kind}" if reward else "what is not sampled"
             raise ValueError(
-                f"{kind} asks no model, and a run waits for the judge that it names: remove judge (it must be "
-                f"none, not {judge}), or name a reward that asks one"
+                f"{kind} asks no model, and a run waits for the judge that it names: remove judge (it must "
+                f"be none, not {judge}), or name a reward that asks one"
             )
     elif judge == NONE:
         raise ValueError(f"the reward {reward.kind} asks a model: name in judge the run that made it")
