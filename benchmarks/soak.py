@@ -252,6 +252,8 @@ class Soak:
             ".whetstone/work",
         ):
             shutil.rmtree(folder / name, ignore_errors=True)
+        for name in ("models/none", "data/none"):  # constants of the repository
+            shutil.copytree(toy.ROOT / name, folder / name)
         (folder / "dvc.lock").unlink(missing_ok=True)
         (folder / ".whetstone/dvc.lock.good").unlink(missing_ok=True)
 
