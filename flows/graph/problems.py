@@ -15,11 +15,22 @@ from pydantic.fields import FieldInfo
 from flows.graph.references import at, overlays, resolved
 from pipelines.settings import Seam
 
+# (section, key) or ("", section) of earlier releases -> where it stands now
+MOVED = {
+    ("corpus", "tokenizer"): "a tokenizer belongs to a model now, base.runs.NAME.tokenizer",
+    ("corpus", "template"): "a template belongs to a model now, base.runs.NAME.template",
+    ("", "rlvr_set"): "its sets are sets of corpus now, with origin -> raw and verifier: {explore, calib}",
+    ("", "train"): "runs name their data now, sft.runs.NAME.data",
+    ("", "rlvr"): "its runs are runs of rl now",
+}
+
 
 def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str]:
     """(the key's path in the file, what is wrong with it) of one pydantic error about a `root`."""
     path, known = _locate(raw, item["loc"], root)
     if item["type"] == "extra_forbidden":
+        if now := MOVED.get((path[0], path[-1])) or MOVED.get(("", path[0])):
+            return path, f"unknown: {now}"
         close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
         return (
             path,

@@ -512,3 +512,21 @@ def test_run_and_plan_refuse_a_wrong_file_before_anything_is_computed(graph: Pro
         assert "params.yaml: rl.methods.grpo.iteratons: unknown, did you mean iterations?" in done.stderr
         assert "params.yaml: execution.jobs" in done.stderr
     assert graph.ran() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (("corpus", "exam", "tokenizer"), "corpus.exam.tokenizer: unknown: a tokenizer belongs to a model now, base.runs"),
+        (("rlvr_set",), "rlvr_set: unknown: its sets are sets of corpus now"),
+    ],
+)  # fmt: skip
+def test_a_key_of_an_earlier_release_says_where_it_stands_now(
+    raw: dict[str, Any], path: tuple[str, ...], said: str
+):
+    target = raw
+    for part in path[:-1]:
+        target = target[part]
+    target[path[-1]] = {"kind": "char"}
+    (line,) = problems(raw)
+    assert line.startswith(f"params.yaml: {said}")
