@@ -351,7 +351,7 @@ def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(base)
     for group in ALTERNATIVES:
         if any(top.get(key) is not None for key in group):
-            merged |= dict.fromkeys((key for key in group if key in base), None)
+            merged |= dict.fromkeys((key for key in group if key in base and key not in top), None)
     for key, value in top.items():
         below = merged.get(key)
         if (

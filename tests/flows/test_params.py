@@ -349,7 +349,7 @@ def test_what_runs_share_is_checked_where_there_is_no_run(
         (
             "preferences.exam_pairs.judge",
             "reward_model",
-            "the reward final_answer asks no model: judge must be none",
+            "the reward final_answer asks no model, and a run waits for the judge that it names: remove judge",
         ),
         ("preferences.round_1.origin", "models/dpo_iter_2/model", "needs itself to be made, through"),
         (
@@ -530,3 +530,16 @@ def test_a_key_of_an_earlier_release_says_where_it_stands_now(
     target[path[-1]] = {"kind": "char"}
     (line,) = problems(raw)
     assert line.startswith(f"params.yaml: {said}")
+
+
+def test_of_alternatives_the_one_that_is_given_holds():
+    below = {"architecture": {"layers": 3, "heads": 4}, "steps": 100, "seed": 1}
+    assert laid_over(below, {"pretrained": "m"}) == {**below, "architecture": None, "pretrained": "m"}
+    assert laid_over(below, {"epochs": 2}) == {**below, "steps": None, "epochs": 2}
+    assert laid_over(below, {"architecture": {"layers": 2}})["architecture"] == {"layers": 2, "heads": 4}
+    assert laid_over(below, {"pretrained": None})["architecture"] == below["architecture"]
+    assert laid_over(below, {"steps": 7, "epochs": 1}) == {
+        **below,
+        "steps": 7,
+        "epochs": 1,
+    }  # said by the check
