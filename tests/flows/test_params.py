@@ -543,3 +543,18 @@ def test_of_alternatives_the_one_that_is_given_holds():
         "steps": 7,
         "epochs": 1,
     }  # said by the check
+
+
+def test_a_reward_model_needs_held_out_pairs(raw: dict[str, Any]):
+    likes = {
+        "origin": "raw/likes",
+        "data": "exam",
+        "judge": "none",
+        "source": {"kind": "trl", "splits": {"train": "a"}},
+    }
+    raw["preferences"]["likes"] = likes
+    raw["reward_model"]["runs"]["mine"] = {"start": "sft", "data": "likes"}
+    (line,) = problems(raw)
+    assert line.startswith("params.yaml: reward_model.runs.mine.data: likes has no held-out pairs")
+    likes["heldout_share"] = 0.1
+    check(raw)

@@ -20,6 +20,7 @@ PAIRS = {
     "data": "exam",
     "judge": "none",
     "source": {"kind": "hh", "splits": {"train": "rows.txt"}},
+    "heldout_share": 0.2,
 }
 SOURCE = {"kind": "sampled", "reward": "reward_model", "pairing": {"kind": "best_worst"}}
 
