@@ -20,12 +20,11 @@ from pipelines.corpora.corpus_params import CorpusParams, VerifierShares
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.raw.problem import Problem, Reading
 from pipelines.corpora.raw.roles import absent, idle_shares, reachable, roles_of
-from pipelines.corpora.records.example import Example, ExampleFiles, line_of
+from pipelines.corpora.records.example import Example, ExampleFiles, half_character, line_of
 from pipelines.corpora.records.lengths import spread
 from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.corpora.records.set_rules import SetRules
 from pipelines.corpora.verifier_questions import FILES, PlacedRows, Reworded, exam_rows, verifier_file
-from pipelines.models.tokenizer import LONE_SURROGATE
 from pipelines.seams import load
 from pipelines.sources.opening import Opener, unrecorded
 
@@ -133,8 +132,8 @@ def example_of(row: Row) -> Example:
     """A clean row as it is written. ValueError where a text holds half of a character, which no file can."""
     problem = row.problem
     texts = (problem.question, problem.answer, problem.solution or "", problem.subject)
-    if lone := next((found for text in texts if (found := LONE_SURROGATE.search(text))), None):
-        raise ValueError(f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has")
+    if reason := half_character(*texts):
+        raise ValueError(reason)
     return Example(
         id=row.id,
         prompt=problem.question,

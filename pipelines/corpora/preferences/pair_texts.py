@@ -9,8 +9,7 @@ from pipelines.corpora.cleaning.split import fraction
 from pipelines.corpora.preferences.pair import Answer, Labelled, PairExample, Preference
 from pipelines.corpora.preferences.pair_rows import Item
 from pipelines.corpora.preferences.prompt_split import group_key
-from pipelines.corpora.records.example import Example
-from pipelines.models.tokenizer import LONE_SURROGATE
+from pipelines.corpora.records.example import Example, half_character
 
 ANSWERS: tuple[Answer, Answer] = ("chosen", "rejected")
 
@@ -19,7 +18,8 @@ def pair_example(preference: Preference, tokens: str | None) -> PairExample:
     """`tokens`: the digest of the contract of the model that wrote the answers, None where none did.
     ValueError where a text holds half of a character, which no file can.
     """
-    check_texts(preference.prompt, preference.chosen, preference.rejected)
+    if reason := half_character(preference.prompt, preference.chosen, preference.rejected):
+        raise ValueError(reason)
     chosen, rejected = (list(ids) if ids and tokens else None for ids in preference.ids)
     turns = preference.conversation
     return PairExample(
@@ -56,20 +56,9 @@ def responses(items: Iterable[Item]) -> list[Example]:
     examples = []
     for place in sorted(first, key=lambda place: (fraction("order:" + place[0]), place)):
         item, text, finished = first[place]
-        if len(flags[place]) == 1 and finished and text.strip() and not _broken(item.prompt, text):
+        if len(flags[place]) == 1 and finished and text.strip() and not half_character(item.prompt, text):
             examples.append(_response(item, text, next(iter(flags[place]))))
     return examples
-
-
-def check_texts(*texts: str) -> None:
-    """ValueError where one holds half of a character."""
-    if reason := _broken(*texts):
-        raise ValueError(reason)
-
-
-def _broken(*texts: str) -> str:
-    lone = next((found for text in texts if (found := LONE_SURROGATE.search(text))), None)
-    return f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has" if lone else ""
 
 
 def _response(item: Item, text: str, safe: bool) -> Example:

@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from pipelines.corpora.records.json_lines import STRICT, Text, read_json_lines
 from pipelines.models.chat import Loss
+from pipelines.models.tokenizer import LONE_SURROGATE
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -42,6 +43,12 @@ class Example:
 
 FIELDS = tuple(item.name for item in fields(Example))
 CHAT: Mapping[str, Any] = {"conversation": None, "loss": "last"}  # written only where they say something
+
+
+def half_character(*texts: str) -> str:
+    """Why no file can hold one of the texts; empty where all can be written."""
+    lone = next((match for text in texts if (match := LONE_SURROGATE.search(text))), None)
+    return f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has" if lone else ""
 
 
 def read_examples(path: str | Path) -> list[Example]:
