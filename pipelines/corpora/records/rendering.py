@@ -33,8 +33,16 @@ class NotEncodable:
 
 
 def record_of(example: Example, tokens: Tokens, answers: bool = False) -> Record | NotEncodable:
-    """With `answers` the reference answer must be encodable too. TemplateFault where the template itself
-    fails.
+    """As `row_of`, with the texts beside the ids."""
+    row = row_of(example, tokens, answers)
+    return row if isinstance(row, NotEncodable) else with_ids(example, row)
+
+
+def row_of(
+    example: Example, tokens: Tokens, answers: bool = False
+) -> tuple[list[int], list[int], list[int]] | NotEncodable:
+    """Prompt, response and places of earlier turns, as `with_ids` takes them. With `answers` the reference
+    answer must be encodable too. TemplateFault where the template itself fails.
     """
     try:
         if answers and (reason := tokens.reason_against(example.answer)):
@@ -44,9 +52,7 @@ def record_of(example: Example, tokens: Tokens, answers: bool = False) -> Record
         raise
     except ValueError as fault:
         return NotEncodable(f"{example.id} ({example.prompt[:40]!r})", str(fault))
-    return with_ids(
-        example, (ids.prompt, ids.response or [], [place for span in ids.earlier for place in span])
-    )
+    return ids.prompt, ids.response or [], [place for span in ids.earlier for place in span]
 
 
 def with_ids(example: Example, ids: Sequence[list[int]]) -> Record:

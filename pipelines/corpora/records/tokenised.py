@@ -14,7 +14,7 @@ from pathlib import Path
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.records.example import Example, read_examples
 from pipelines.corpora.records.record import Record
-from pipelines.corpora.records.rendering import NotEncodable, record_of, with_ids
+from pipelines.corpora.records.rendering import NotEncodable, row_of, with_ids
 from pipelines.corpora.records.rows_kept import none_left
 from pipelines.corpora.records.set_rules import SetRules
 from pipelines.corpora.records.token_cache import Row, cached
@@ -59,14 +59,8 @@ def tokenise(
 
 def _row(example: Example, tokens: Tokens, rules: SetRules) -> Row:
     """Prompt, response and earlier turns that are learnt; or why there are none."""
-    record = record_of(example, tokens, rules.answers)
-    if isinstance(record, NotEncodable):
-        return f"{record.where}: {record.reason}"
-    return (
-        record.prompt_ids,
-        record.response_ids or [],
-        [place for span in record.loss_spans for place in span],
-    )
+    row = row_of(example, tokens, rules.answers)
+    return f"{row.where}: {row.reason}" if isinstance(row, NotEncodable) else row
 
 
 def _within(
