@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from flows.workspace import STATE
+from tasks.stage import TOKENS
 
 VARIABLE = "WHETSTONE_SPEC"
 LIFELINE = "lifeline.py"
@@ -72,7 +73,7 @@ def end_all(root: Path) -> int:
     ended = end(work)
     for folder in work.glob(f"*{GONE}"):
         shutil.rmtree(folder, ignore_errors=True)
-    for folder in _idle(root / STATE / "tokens"):
+    for folder in _idle(root / STATE / TOKENS):
         shutil.rmtree(folder, ignore_errors=True)
     return ended
 
