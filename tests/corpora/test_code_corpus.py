@@ -13,7 +13,7 @@ from pipelines.corpora.cleaning.clean import clean
 from pipelines.corpora.cleaning.text import normalise
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.raw.problem import Problem
-from pipelines.corpora.readers.code_params import CodeSource
+from pipelines.corpora.readers.options import CodeSource
 from pipelines.corpora.records.set_rules import SetRules
 from pipelines.settings import seam_modules
 from tests.corpora.made import CHAR, corpus_of, real, write_lines
@@ -160,7 +160,7 @@ def test_the_layout_is_part_of_the_code_digest():
     }
     modules = set(seam_modules(CorpusParams.model_validate(settings)))
     assert modules == {
-        f"pipelines.corpora.{name}" for name in ("readers.code", "readers.code_params", "code.mbpp")
+        f"pipelines.corpora.{name}" for name in ("readers.code", "readers.options.CodeSource", "code.mbpp")
     }
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -151,8 +152,9 @@ def locked(folder: Path) -> dict[str, dict]:
     return json.loads((folder / codelock.CODE_LOCK).read_text())
 
 
-def test_options_of_one_objective_leave_runs_of_another_fresh(tmp_path: Path) -> None:
-    """In a copy of the project with a run of clip and one of KL-Cov."""
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project."""
     folder = tmp_path / "project"
     kept = ("flows", "tasks", "pipelines", "recipes", "dvc.yaml", "params.yaml", "presets.yaml")
     for name in (*kept, "requirements.lock", "source.lock.json", "pyproject.toml"):
@@ -163,31 +165,74 @@ def test_options_of_one_objective_leave_runs_of_another_fresh(tmp_path: Path) ->
             shutil.copy(source, folder / name)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, check=True)
-    params = (folder / "params.yaml").read_text()
-    assert "method: grpo" in params
-    (folder / "params.yaml").write_text(params.replace("method: grpo", "method: kl_cov", 1))
-    options = folder / "pipelines/objectives"
-    before = locked(folder)
+    return folder
 
-    def stale(path: str, old: str, new: str) -> set[str]:
-        file, text = options / path, (options / path).read_text()
-        assert old in text
-        file.write_text(text.replace(old, new))
-        after = locked(folder)
-        file.write_text(text)
-        return {name for name in before if after[name] != before[name]}
 
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def stale(folder: Path, before: dict[str, dict], path: str, old: str, new: str) -> set[str]:
+    """The stages that count something else after an edit of a file below `folder`, which is taken back."""
+    text = (folder / path).read_text()
+    replace(folder / path, old, new)
+    after = locked(folder)
+    (folder / path).write_text(text)
+    return {name for name in before if after[name] != before[name]}
+
+
+def test_options_of_one_objective_leave_runs_of_another_fresh(project: Path) -> None:
+    """With a run of clip and one of KL-Cov."""
+    replace(project / "params.yaml", "method: grpo", "method: kl_cov")
+    before = locked(project)
+    stale_after = partial(stale, project, before)
+    options = "pipelines/objectives/options.py"
     coef = 'coef: float = Field(1.0, ge=0, le=100, description="weight of their penalty'
     assert before["rl@grpo"]["settings"]["rl.runs.grpo"]["objective"]["kind"] == "kl_cov"
-    assert stale("options.py", coef, f"more: float = 0.0\n    {coef}") == {"rl@grpo"}
-    assert stale("options.py", coef, coef.replace("1.0", "2.0")) == {"rl@grpo"}
+    assert stale_after(options, coef, f"more: float = 0.0\n    {coef}") == {"rl@grpo"}
+    assert stale_after(options, coef, coef.replace("1.0", "2.0")) == {"rl@grpo"}
     # no run has this mask
-    share = "share: float = Field(\n        0.2, "
-    assert stale("masks/options.py", share, share.replace("0.2", "0.3")) == set()
+    masks, share = "pipelines/objectives/masks/options.py", "share: float = Field(\n        0.2, "
+    assert stale_after(masks, share, share.replace("0.2", "0.3")) == set()
     # every loss of pairs is told of what all have; of another's own option it is not
-    smoothing = "smoothing: float = Field(\n        0.1,"
-    assert stale("preference/options.py", smoothing, smoothing.replace("0.1", "0.2")) == set()
+    losses, smoothing = (
+        "pipelines/objectives/preference/options.py",
+        "smoothing: float = Field(\n        0.1,",
+    )
+    assert stale_after(losses, smoothing, smoothing.replace("0.1", "0.2")) == set()
     beta = "beta: float = Field(\n        0.1,"
-    changed = stale("preference/options.py", beta, beta.replace("0.1", "0.2"))
+    changed = stale_after(losses, beta, beta.replace("0.1", "0.2"))
     assert "dpo" in {name.partition("@")[0] for name in changed}
     assert not any(name.startswith(("rl@", "sft@", "corpus@")) for name in changed)
+
+
+def test_options_of_one_reader_leave_corpora_of_another_fresh(project: Path) -> None:
+    """With corpora of `exam`, `phrases` and `dialogues`, and sets of pairs of `hh` and `xstest`."""
+    pairs = "".join(
+        f"  {kind}_pairs:\n    origin: raw/{kind}\n    data: exam\n    judge: none\n"
+        f"    source: {{kind: {kind}, splits: {{train: pairs.jsonl}}}}\n"
+        for kind in ("hh", "xstest")
+    )
+    replace(project / "params.yaml", "\npreferences:\n", f"\npreferences:\n{pairs}")
+    chats = "reader: dialogues, layout: hh, splits: {sft: chats.jsonl, heldout: heldout.jsonl}"
+    corpus = f"  chats:\n    raw: raw/chats\n    sources: {{chats: {{{chats}}}}}\n"
+    replace(project / "params.yaml", "\ncorpus:\n", f"\ncorpus:\n{corpus}")
+    before = locked(project)
+    stale_after = partial(stale, project, before)
+    assert {"corpus@chats", "preferences@hh_pairs", "preferences@xstest_pairs"} < before.keys()
+    readers, layouts = "pipelines/corpora/readers/options.py", "pipelines/corpora/pairs/options.py"
+    start = "start_max: int = Field(\n        60,"
+    assert stale_after(readers, start, start.replace("60", "61")) == {"corpus@exam"}
+    unseen = "unseen: tuple[PhraseSubjects.Subject"
+    assert stale_after(readers, unseen, f"more: float = 0.0\n    {unseen}") == {"corpus@rlvr"}
+    other = 'PhraseSubjects:\n    """Kinds of question of the embedded multi-subject set."""\n\n    Subject = Literal['
+    assert stale_after(readers, other, f'{other}"more", ') == {"corpus@rlvr"}
+    solution = "solution: str | None = Field(\n        None,"  # of `table`, which no corpus has
+    assert stale_after(readers, solution, f"more: float = 0.0\n    {solution}") == set()
+    partly = 'partial: Literal["between", "drop"]'
+    assert stale_after(layouts, partly, f"more: float = 0.0\n    {partly}") == {"preferences@xstest_pairs"}
+    kind = 'kind: Literal["hh"] = "hh"'
+    changed = stale_after(layouts, kind, f"{kind}\n    more: float = 0.0")
+    assert changed == {"preferences@hh_pairs", "corpus@chats"}

@@ -15,7 +15,7 @@ from pipelines.corpora.cleaning.split import Shares
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.raw.problem import Reading
 from pipelines.corpora.readers import phrases
-from pipelines.corpora.readers.phrases_params import PhrasesSource
+from pipelines.corpora.readers.options import PhrasesSource
 from pipelines.rewards.rules import containment, jaccard, phrase_answer
 from pipelines.rewards.rules.math_answer import check_many
 from pipelines.rewards.rules.phrase_answer import Meaning, matches, parse_reference

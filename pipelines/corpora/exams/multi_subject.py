@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from pipelines.corpora.exams.item import Item
-from pipelines.corpora.exams.multi_subject_params import MultiSubjectParams
+from pipelines.corpora.exams.options import MultiSubjectParams
 from pipelines.corpora.raw.columns import BadRow, text
 from pipelines.corpora.raw.problem import Reading
 from pipelines.corpora.raw.tables import table_rows

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.exams.item import Item
+from pipelines.corpora.exams.options import PubmedqaParams
 from pipelines.corpora.exams.published_exam import items
-from pipelines.corpora.exams.pubmedqa_params import PubmedqaParams
 from pipelines.corpora.raw.columns import BadRow, text
 from pipelines.corpora.raw.problem import Reading
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
-from pipelines.corpora.pairs.beavertails_params import BeavertailsParams
+from pipelines.corpora.pairs.options import BeavertailsParams
 from pipelines.corpora.preferences.pair import Labelled
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
 from pipelines.corpora.raw.columns import flag, text

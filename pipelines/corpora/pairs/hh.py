@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
-from pipelines.corpora.pairs.hh_params import HhParams
+from pipelines.corpora.pairs.options import HhParams
 from pipelines.corpora.preferences.pair import Preference
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
 from pipelines.corpora.raw.columns import text

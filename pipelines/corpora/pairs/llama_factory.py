@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
-from pipelines.corpora.pairs.llama_factory_params import LlamaFactoryParams
+from pipelines.corpora.pairs.options import LlamaFactoryParams
 from pipelines.corpora.preferences.pair import Labelled, Preference
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
 from pipelines.corpora.raw.columns import BadRow, flag

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
-from pipelines.corpora.pairs.pandalm_params import PandalmParams
+from pipelines.corpora.pairs.options import PandalmParams
 from pipelines.corpora.preferences.pair import Preference
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
 from pipelines.corpora.raw.columns import one_of, text

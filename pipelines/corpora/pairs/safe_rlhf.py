@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
-from pipelines.corpora.pairs.safe_rlhf_params import SafeRlhfParams
+from pipelines.corpora.pairs.options import SafeRlhfParams
 from pipelines.corpora.preferences.pair import Preference
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
 from pipelines.corpora.raw.columns import flag, one_of, text

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
-from pipelines.corpora.pairs.table_params import TableParams
+from pipelines.corpora.pairs.options import TableParams
 from pipelines.corpora.pairs.trl import key_of, two_answers
 from pipelines.corpora.preferences.pair import Preference
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
-from pipelines.corpora.pairs.xstest_params import XstestParams
+from pipelines.corpora.pairs.options import XstestParams
 from pipelines.corpora.preferences.pair import Labelled
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
 from pipelines.corpora.raw.columns import one_of, text

@@ -1,6 +1,6 @@
 """Where the rows of a corpus come from: a reader by its name, and its options.
 
-The options of `reader: table` are `TableSource` in readers/table_params.py; a reader without a record of its
+The options of `reader: table` are `TableSource` in readers/options.py; a reader without a record of its
 own takes files (`FileSource`).
 """
 

@@ -16,7 +16,7 @@ from pipelines.corpora.code.code_problem import CodeProblem
 from pipelines.corpora.raw.columns import BadRow
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.tables import table_rows
-from pipelines.corpora.readers.code_params import CodeSource
+from pipelines.corpora.readers.options import CodeSource
 from pipelines.seams import load
 
 NUMBER = re.compile(r"\d+")

@@ -15,7 +15,7 @@ from pipelines.corpora.preferences.pair_rows import Removed
 from pipelines.corpora.raw.columns import BadRow
 from pipelines.corpora.raw.problem import Problem, Reading
 from pipelines.corpora.raw.tables import table_rows
-from pipelines.corpora.readers.dialogues_params import DialoguesSource
+from pipelines.corpora.readers.options import DialoguesSource
 from pipelines.models.conversation import Conversation
 from pipelines.seams import load
 

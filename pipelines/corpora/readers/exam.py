@@ -17,7 +17,7 @@ from pipelines.corpora.raw.exam_subjects import SUBJECTS, Item, Lexicon, Ranges
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.published import MARKER
 from pipelines.corpora.raw.rows import read_rows
-from pipelines.corpora.readers.exam_params import ExamSource
+from pipelines.corpora.readers.options import ExamSource
 
 KINDS = ("name", "thing", "gain", "loss")
 TRIES = 300  # draws without a new problem after which a subject and level counts as used up

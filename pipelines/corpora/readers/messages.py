@@ -21,7 +21,7 @@ from pipelines.corpora.raw.dialogue import (
 )
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.tables import table_rows
-from pipelines.corpora.readers.messages_params import MessagesSource
+from pipelines.corpora.readers.options import MessagesSource
 from pipelines.models.chat import Loss
 from pipelines.models.conversation import Turn
 

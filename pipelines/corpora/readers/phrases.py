@@ -17,7 +17,7 @@ from pipelines.corpora.raw.phrase_subjects import FIELDS, SUBJECTS, Lexicon
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.published import MARKER
 from pipelines.corpora.raw.rows import read_rows
-from pipelines.corpora.readers.phrases_params import PhrasesSource
+from pipelines.corpora.readers.options import PhrasesSource
 
 KINDS = ("name", "thing", "place", "animal", "need", "unit")
 LEAST = 5  # words of a kind: the subjects draw several different ones

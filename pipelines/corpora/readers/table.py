@@ -12,7 +12,7 @@ from pipelines.corpora.raw.columns import BadRow, cell, level, text
 from pipelines.corpora.raw.dialogue import conversation, prompt_turns, without_opening
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.tables import table_rows
-from pipelines.corpora.readers.table_params import TableSource
+from pipelines.corpora.readers.options import TableSource
 from pipelines.models.conversation import Conversation
 
 

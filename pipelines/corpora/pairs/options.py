@@ -1,4 +1,6 @@
-"""Options of any table of pairs."""
+"""Options of the layouts of preference data. What pairs judged samples has a file of its own: it imports the
+rules of pairing, which no layout needs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,39 @@ from pydantic import Field, model_validator
 
 from pipelines.corpora.preferences.pair_sources_params import PairSource
 from pipelines.settings import Settings
+
+
+class BeavertailsParams(PairSource):
+    """Single responses, each with a safety flag."""
+
+    kind: Literal["beavertails"] = "beavertails"
+
+
+class HhParams(PairSource):
+    """Columns chosen and rejected, both whole dialogues."""
+
+    kind: Literal["hh"] = "hh"
+
+
+class LlamaFactoryParams(PairSource):
+    """Rows {conversations, chosen, rejected} or {messages, label}; each row says by its columns which it
+    is.
+    """
+
+    kind: Literal["llama_factory"] = "llama_factory"
+
+
+class PandalmParams(PairSource):
+    """Two responses and the labels of three annotators."""
+
+    kind: Literal["pandalm"] = "pandalm"
+    agreement: int = Field(2, ge=2, le=3, description="annotators that must agree; 2: the majority, 3: all")
+
+
+class SafeRlhfParams(PairSource):
+    """Two responses with both labels and a flag each."""
+
+    kind: Literal["safe_rlhf"] = "safe_rlhf"
 
 
 class PairColumns(Settings):
@@ -60,3 +95,22 @@ class TableParams(PairSource):
                 "three"
             )
         return self
+
+
+class TrlParams(PairSource):
+    """Columns prompt, chosen and rejected, or prompt, completion and label; text or lists of turns."""
+
+    kind: Literal["trl"] = "trl"
+
+
+class XstestParams(PairSource):
+    """Completions of several models, labelled as compliance, refusal or partial refusal."""
+
+    kind: Literal["xstest"] = "xstest"
+    partial: Literal["between", "drop"] = Field(
+        "between",
+        description=(
+            "a partial refusal lies between compliance and refusal, and is unsafe on an unsafe prompt; or it "
+            "is left out"
+        ),
+    )

@@ -1,4 +1,4 @@
-"""Options of the reader of chat-shaped multi-subject sets."""
+"""Options of the readers of exams."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ class MultiSubjectParams(Choice, Location):
         "subject", description="column of the subject: a name or a code of the national standard"
     )
     limit: int | None = Field(None, ge=1, description="rows read of a split, the first ones; null: all")
+
+
+class PubmedqaParams(Choice):
+    """Abstracts are left out either way: the question must stand alone."""
+
+    kind: Literal["pubmedqa"] = "pubmedqa"
+    reference: Literal["decision", "conclusion"] = Field(
+        "decision", description="yes/no/maybe, or the abstract's concluding sentences"
+    )
