@@ -17,7 +17,7 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
-from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.cleaning.split import fraction
 from pipelines.corpora.raw import long_reference
 from pipelines.corpora.raw.ledger import Ledger
@@ -188,7 +188,7 @@ def _published(
     ledger.check(source.max_bad_rows)
     folder = stage.input(f"data/{settings.data}/records")
     practised = {
-        comparable(record.prompt)
+        canonical_form(record.prompt)
         for file in ("sft", "explore", "rl")
         for record in read_examples(folder / f"{file}.jsonl")
     }
@@ -198,7 +198,7 @@ def _published(
         place = fraction(f"judgements:{stage.seed}:{row.question_id}")
         heldout, calib = place < source.heldout_share, place < source.heldout_share + source.calib_share
         file = "heldout" if heldout else "calib" if calib else "train"
-        if file == "heldout" and comparable(row.question) in practised:
+        if file == "heldout" and canonical_form(row.question) in practised:
             dropped["held-out question that the set trains on"] += 1
         elif not row.response.strip():
             dropped["empty"] += 1

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.corpora.cleaning.clean import Row, clean, losses, rows_read
+from pipelines.corpora.cleaning.clean import CleanRow, clean, losses, rows_read
 from pipelines.corpora.cleaning.split import Shares
 from pipelines.corpora.corpus_params import CorpusParams, VerifierShares
 from pipelines.corpora.raw.ledger import Ledger
@@ -128,7 +128,7 @@ def _source_rows(
     return PlacedRows(placed, rows_read(rows, ledgers.values()), losses(rows, ledgers.values()), metrics)
 
 
-def example_of(row: Row) -> Example:
+def example_of(row: CleanRow) -> Example:
     """A clean row as it is written. ValueError where a text holds half of a character, which no file can."""
     problem = row.problem
     texts = (problem.question, problem.answer, problem.solution or "", problem.subject)
@@ -207,7 +207,7 @@ class _Figures:
 
 
 def _write(
-    placed: Iterable[tuple[Row, Sequence[str], Sequence[str]]],
+    placed: Iterable[tuple[CleanRow, Sequence[str], Sequence[str]]],
     folder: Path,
     files: Sequence[str],
     wording: Reworded | None,

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Protocol
 
 from pipelines.corpora.cleaning.canonical import loose
-from pipelines.corpora.cleaning.clean import Row
+from pipelines.corpora.cleaning.clean import CleanRow
 from pipelines.corpora.cleaning.split import fraction
 from pipelines.corpora.corpus_params import CorpusParams, VerifierShares, WordingParams
 from pipelines.corpora.exams.exam_set import read_exams, unite
@@ -32,7 +32,7 @@ class PlacedRows:
     read, those lost on the way by reason, and counts for the metrics.
     """
 
-    rows: Iterable[tuple[Row, Sequence[str], Sequence[str]]]
+    rows: Iterable[tuple[CleanRow, Sequence[str], Sequence[str]]]
     read: int
     lost: Counter[str]
     metrics: Mapping[str, Any]
@@ -64,7 +64,7 @@ class Reworded:
         self._wording: Wording = load("pipelines.rewards", params.module)  # type: ignore[assignment]
         self._share, self._seed = params.share, seed
 
-    def __call__(self, row: Row, file: str) -> Row:
+    def __call__(self, row: CleanRow, file: str) -> CleanRow:
         if file == "sft":
             return _other_words(row, self._wording, self._share, self._seed)
         if file in ("explore", "calib", "heldout"):
@@ -85,13 +85,13 @@ def exam_rows(params: CorpusParams, root: Path) -> PlacedRows:
             )
     elsewhere = {name: [exam.question for exam in read_exams(files[name])] for name in params.exams.against}
     united = unite({name: read_exams(files[name]) for name in params.exams.exams}, params.exams, elsewhere)
-    placed: list[tuple[Row, Sequence[str], Sequence[str]]] = []
+    placed: list[tuple[CleanRow, Sequence[str], Sequence[str]]] = []
     for split, file in (("explore", "explore"), ("rl", "rl"), ("calib", "calib"), ("test", "heldout")):
         for exam in united.splits[split]:  # type: ignore[index]
             if file != "heldout" and exam.subject in params.unseen:
                 continue
             aside = file == "rl" and fraction("validation:" + exam.key) < params.validation_share
-            row = Row(exam.source, _problem(exam, file == "rl" and not aside))
+            row = CleanRow(exam.source, _problem(exam, file == "rl" and not aside))
             goes_to = ["validation"] if aside else ["sft", "rl"] if file == "rl" else [file]
             placed.append((row, goes_to, ()))
     losses = Counter[str](united.metrics["duplicates"])
@@ -110,14 +110,14 @@ def _problem(exam: Exam, demonstrated: bool) -> Problem:
     return Problem(exam.question, exam.answer, "rl", exam.subject, solution, key=exam.key, meta=meta)
 
 
-def _other_words(row: Row, wording: Wording, share: float, seed: int) -> Row:
+def _other_words(row: CleanRow, wording: Wording, share: float, seed: int) -> CleanRow:
     rng, solution = Random(f"wording:{seed}:{row.id}"), row.problem.solution or ""
     said = wording.paraphrases(row.problem.answer)
     answer = rng.choice(said[1:]) if len(said) > 1 and rng.random() < share else said[0]
     return replace(row, problem=replace(row.problem, solution=solution.partition(MARKER)[0] + answer))
 
 
-def _with_variants(row: Row, wording: Wording, seed: int) -> Row:
+def _with_variants(row: CleanRow, wording: Wording, seed: int) -> CleanRow:
     problem = row.problem
     right = wording.paraphrases(problem.answer)[1:]
     wrong = wording.near_misses(problem.question, problem.answer, Random(f"near:{seed}:{row.id}"))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.cleaning.clean import clean
 from pipelines.corpora.cleaning.contamination import decontaminate
 from pipelines.corpora.cleaning.duplicates import exact_duplicates, near_duplicates
@@ -59,15 +59,15 @@ def test_no_group_crosses_a_split_and_order_leaves_no_trace(problems, random):
         "train": result.training(),
     }
     for what in (
-        lambda row: row.problem.key or comparable(row.problem.question),
-        lambda row: comparable(row.problem.question),
+        lambda row: row.problem.key or canonical_form(row.problem.question),
+        lambda row: canonical_form(row.problem.question),
     ):
         sides = {side: {what(row) for row in rows} for side, rows in aside.items()}
         assert not sides["train"] & sides["heldout"]
         assert not sides["train"] & sides["validation"]
         assert not sides["validation"] & sides["heldout"]
     for rows in result.rows.values():
-        texts = [comparable(row.problem.question) for row in rows]
+        texts = [canonical_form(row.problem.question) for row in rows]
         assert len(texts) == len(set(texts))
     random.shuffle(problems)
     assert clean({"s": problems}, PARAMS).rows == result.rows
@@ -77,7 +77,7 @@ def test_no_group_crosses_a_split_and_order_leaves_no_trace(problems, random):
 def test_exact_duplicates_leave_one_of_each(texts):
     repeated = exact_duplicates(texts)
     kept = [text for place, text in enumerate(texts) if place not in repeated]
-    assert Counter(map(comparable, kept)) == Counter(set(map(comparable, texts)))
+    assert Counter(map(canonical_form, kept)) == Counter(set(map(canonical_form, texts)))
 
 
 def test_shares_are_kept_and_a_key_never_moves():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.corpora.cleaning.duplicates import near_duplicates
-from pipelines.corpora.cleaning.essence import essence, one_question, reordered
+from pipelines.corpora.cleaning.essence import essence, may_be_one_question, reordered
 from pipelines.corpora.cleaning.near import BUDGET, NearIndex, Sketcher, clusters
 from pipelines.corpora.corpus_params import NearParams
 
@@ -99,5 +99,5 @@ def test_questions_of_one_template_never_meet():
     ],
 )
 def test_what_may_be_one_question(one, other, same):
-    assert one_question(one, other) is same
+    assert may_be_one_question(one, other) is same
     assert not (same and reordered(one, other))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.corpora.cleaning.canonical import comparable, loose
+from pipelines.corpora.cleaning.canonical import canonical_form, loose
 from tests.corpora.made import ROOT, table, write_lines
 
 CASES = Path(os.environ.get("WHETSTONE_CASES", ROOT / "../shared/cases")) / "question_pairs.jsonl"
@@ -214,12 +214,12 @@ ONE = [
 
 @pytest.mark.parametrize(("one", "other"), APART)
 def test_what_can_mean_something_else_is_kept(one, other):
-    assert comparable(one) != comparable(other)
+    assert canonical_form(one) != canonical_form(other)
 
 
 @pytest.mark.parametrize(("one", "other"), ONE)
 def test_what_cannot_is_forgiven(one, other):
-    assert comparable(one) == comparable(other)
+    assert canonical_form(one) == canonical_form(other)
     assert loose(one) == loose(other)
 
 
@@ -233,7 +233,7 @@ def test_the_handed_pairs():
     wrong = [
         row["situation"]
         for row in handed()
-        if (comparable(row["question_1"]) == comparable(row["question_2"])) != row["should_merge"]
+        if (canonical_form(row["question_1"]) == canonical_form(row["question_2"])) != row["should_merge"]
     ]
     assert not wrong
 
@@ -250,7 +250,7 @@ def test_a_corpus_with_all_its_steps_loses_none_of_the_different_ones(tmp_path, 
     ]
     pairs += [(one, "yes", other, "yes") for one, other in APART]
     texts = {question: answer for q1, a1, q2, a2 in pairs for question, answer in ((q1, a1), (q2, a2))}
-    forms = {comparable(text) for text in texts}  # some variants repeat another pair's question
+    forms = {canonical_form(text) for text in texts}  # some variants repeat another pair's question
     write_lines(
         tmp_path / "rows.jsonl", [{"question": text, "answer": answer} for text, answer in texts.items()]
     )
@@ -265,7 +265,7 @@ def test_a_corpus_with_all_its_steps_loses_none_of_the_different_ones(tmp_path, 
     made = table(tmp_path / "tok", tmp_path, splits)
     assert made.metrics["records"]["rl" if role == "train" else "heldout"] == len(forms)
     assert {
-        comparable(record.prompt) for record in made.records["rl" if role == "train" else "heldout"]
+        canonical_form(record.prompt) for record in made.records["rl" if role == "train" else "heldout"]
     } == forms
 
 

@@ -4,7 +4,7 @@ them.
 
 import re
 
-from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.cleaning.split import Shares
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.raw.problem import Reading
@@ -54,12 +54,12 @@ def test_math_and_aime():
     folder = real("math")
     problems, ledger = read(hendrycks_math, folder, **MATH)
     assert (len(problems), ledger.bad) == (11998, 2)  # two solutions box nothing
-    texts = [comparable(p.question) for p in problems]
+    texts = [canonical_form(p.question) for p in problems]
     assert 6 <= len(texts) - len(set(texts)) <= 12
     competition, _ = read(aime, folder / "aime_1983_2023", train="aime.jsonl.gz")
     assert len(competition) == 968
     train = {text for text, p in zip(texts, problems, strict=True) if p.role == "train"}
-    overlap = [comparable(p.question) for p in competition]
+    overlap = [canonical_form(p.question) for p in competition]
     assert abs(sum(text in train for text in overlap) - 354) <= 3
     assert abs(sum(text in set(texts) - train for text in overlap) - 36) <= 3
 

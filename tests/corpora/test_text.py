@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.cleaning.text import normalise
 
 
@@ -42,4 +42,4 @@ def test_normalising_twice_is_normalising_once(text):
     ],
 )
 def test_comparable(one, other, same):
-    assert (comparable(one) == comparable(other)) is same
+    assert (canonical_form(one) == canonical_form(other)) is same

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.cleaning.text import visible
 from tests.corpora.made import published, table, write_lines
 from tests.corpora.pairs_made import byte_tokens, from_rows
@@ -24,7 +24,7 @@ TEXTS = (
     .map(lambda text: f"{text}x")
     .flatmap(lambda text: st.sampled_from([text, text + " \n", " " + text]))
 )
-ROWS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6, unique_by=lambda row: comparable(row[0]))
+ROWS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6, unique_by=lambda row: canonical_form(row[0]))
 OPEN = {
     "near": None,
     "decontaminate": {"ngram": None, "near": False},
@@ -122,7 +122,9 @@ def test_published_mathematics(rows):
 
 @MANY
 @given(
-    st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=4, unique_by=lambda row: comparable(row[0]))
+    st.lists(
+        st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=4, unique_by=lambda row: canonical_form(row[0])
+    )
 )
 @example([("Which is right?", "if a:\n    b\n    c\n", "if a:\n    b\nc\n")])
 def test_pairs(rows):

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.corpora.build import build
-from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exam_set import write_exams
 from pipelines.corpora.exams.item import Exam
@@ -55,7 +55,9 @@ def made(tmp_path_factory):
 
 def test_no_question_lies_in_two_files_and_unseen_subjects_are_only_held_out(made):
     questions = {
-        file: {comparable(record.prompt) for record in made.records[file]} for file in FILES if file != "sft"
+        file: {canonical_form(record.prompt) for record in made.records[file]}
+        for file in FILES
+        if file != "sft"
     }
     assert sum(map(len, questions.values())) == len(set().union(*questions.values()))
     assert made.metrics["unseen_subjects"] == ["both"]

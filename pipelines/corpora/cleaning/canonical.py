@@ -1,11 +1,11 @@
-r"""The form by which two questions are one: it keeps whatever can change the meaning, and forgives what
-cannot.
+r"""The canonical form of a question: two questions with one form are duplicates. It keeps whatever can change
+the meaning and drops what cannot.
 
-Kept: numbers, signs, operators, brackets, symbols, letters of any script, letter case but of a sentence's
-first word, the indentation of laid-out text (programs), blanks inside quotes and code. Forgiven: kinds and
-number of blanks elsewhere, quote styles, dashes, thousands separators, the end of the last sentence, bold
-type of Markdown, entities of HTML (`&lt;`) where the text is not about HTML, ½ for 1/2 where it can only mean
-that, what LaTeX has several ways to write (`\dfrac`, `\left(`, `$…$`, `\leq` for ≤, x^2 for x²).
+Kept: numbers, signs, operators, brackets, symbols, letters of any script, letter case except of the first
+word of a sentence, the indentation of laid-out text (programs), whitespace inside quotes and code. Dropped:
+kind and number of spaces elsewhere, quote styles, dashes, thousands separators, the end of the last sentence,
+bold type of Markdown, HTML entities (`&lt;`) where the text is not about HTML, ½ for 1/2 where it can only
+mean that, and what LaTeX has several ways to write (`\dfrac`, `\left(`, `$…$`, `\leq` for ≤, x^2 for x²).
 """
 
 from __future__ import annotations
@@ -131,27 +131,30 @@ TAIL = 12
 END = re.compile(r"(?:\s|[?？]|(?<!\.)\.(?!\.)|(?<=[^\W\d]{2})[!！]|(?<=[?\"'])[!！])+\Z")
 
 
-def comparable(text: str) -> str:
-    """The canonical form. Texts with one form ask the same; it is idempotent in what it tells apart, and
-    never empty for a text with a visible character.
+def canonical_form(text: str) -> str:
+    """Returns the canonical form of `text`. Texts with equal forms ask the same. It is idempotent in what it
+    distinguishes, and not empty for a text with a visible character.
     """
     form = _without_latex_styles(_written_alike(text))
     form = _folded_starts(form)
     form = NUMBER.sub(lambda match: match.group().replace("{,}", "").replace(",", ""), form)
     form = form[:-TAIL] + END.sub("", form[-TAIL:]) or form
-    return _spaced(form)
+    return _normalised_spaces(form)
 
 
 def loose(text: str) -> str:
-    """NFKC, case folded, letters, digits and some operators only; numbers stay apart and whole. Texts of one
-    canonical form share it, and so do others that ask for something else: it never takes a row out, but
-    shuffles, and keeps near-twins on one side of a split.
+    """Returns a looser form than the canonical one: NFKC, case folded, only letters, digits and some
+    operators; numbers stay separate and complete.
+
+    Texts with equal canonical forms have equal loose forms, but so have other texts that ask for something
+    else. It therefore never removes a row: it is used to shuffle, and to keep near-twins on one side of a
+    split.
     """
-    return loose_form(comparable(text))
+    return loose_form(canonical_form(text))
 
 
 def loose_form(form: str) -> str:
-    """The same of a canonical form."""
+    """Returns the loose form of a text whose canonical form is `form`."""
     folded = THOUSANDS.sub("", unicodedata.normalize("NFKC", form).casefold())
     return REST.sub("", BETWEEN_DIGITS.sub(lambda match: match.group(1) or " ", folded))
 
@@ -170,28 +173,30 @@ def _written_alike(text: str) -> str:
 
 
 def _without_entities(text: str) -> str:
-    """`&lt;` as the `<` that a reader sees; a text about markup, or with code in it, means the entity
-    itself.
+    """Returns the text with `&lt;` as the `<` that a reader sees. A text about markup, or with code in it,
+    means the entity itself and is returned unchanged.
     """
     if "&" not in text or ";" not in text or ABOUT_MARKUP.search(text):
         return text
-    while (seen := ENTITY.sub(lambda match: html.unescape(match.group()), text)) != text:
-        text = seen
+    while (unescaped := ENTITY.sub(lambda match: html.unescape(match.group()), text)) != text:
+        text = unescaped
     return text
 
 
 def _fraction(match: re.Match[str]) -> str:
-    """½ -> 1/2, and 2½ -> 2 1/2, where nothing around it could take the numerator or the denominator for
-    itself.
+    """Returns 1/2 for ½, and 2 1/2 for 2½, where nothing around it could take the numerator or the
+    denominator for itself; else the match unchanged.
     """
     text, (start, end) = match.string, match.span()
-    near = text[max(0, start - 3) : start]
-    touching, before = near[-1:], near.rstrip()[-1:]
-    taken = touching.isalpha() or not (before.isalnum() or before in "(+-=,:;.?$")  # "" is in every string
-    if taken or text[end : end + 1].isalnum() or TAKES_A_FRACTION.match(text, end):
+    context = text[max(0, start - 3) : start]
+    adjacent, preceding = context[-1:], context.rstrip()[-1:]
+    ambiguous = adjacent.isalpha() or not (
+        preceding.isalnum() or preceding in "(+-=,:;.?$"
+    )  # "" is in every string
+    if ambiguous or text[end : end + 1].isalnum() or TAKES_A_FRACTION.match(text, end):
         return match.group()
     plain = unicodedata.normalize("NFKC", match.group()).replace("\u2044", "/")
-    return f" {plain}" if touching.isdigit() else plain
+    return f" {plain}" if adjacent.isdigit() else plain
 
 
 def _script(mark: str, run: str) -> str:
@@ -215,13 +220,13 @@ def _without_latex_styles(text: str) -> str:
 
 
 def _braced_fraction(match: re.Match[str]) -> str:
-    """`\\frac12`, `\\frac n{9}` -> with braces."""
+    """Returns `\\frac12` and `\\frac n{9}` with braces."""
     return f"\\frac{match[2] or f'{{{match[1]}}}'}{match[4] or f'{{{match[3]}}}'}"
 
 
 def _folded_starts(text: str) -> str:
-    """A sentence's first word in small letters, if it is an ordinary one; a text in capitals alone says
-    nothing by them.
+    """Returns the text with the first word of each sentence in lower case, if it is an ordinary word. The
+    case of a text in capitals alone carries no information: all of it is folded.
     """
     if text.isupper() and text.count(" ") >= 4:
         return text.casefold()
@@ -236,27 +241,27 @@ def _folded_starts(text: str) -> str:
     return START.sub(fold, text)
 
 
-def _spaced(text: str) -> str:
+def _normalised_spaces(text: str) -> str:
     if LAID_OUT.search(text):  # a program, a table, a poem: lines and what they begin with are part of it
         return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
-    held = (
+    protected = (
         FENCE.sub(lambda match: match.group().translate(HELD), text)
         if any(mark in text for mark in "\"'`")
         else text
     )
-    first, *others = held.split() or [""]
+    first, *others = protected.split() or [""]
     parts = [first]
     for part in others:
-        if _parted(parts[-1][-1], part):
+        if _needs_space(parts[-1][-1], part):
             parts.append(" ")
         parts.append(part)
     return "".join(parts).translate(RELEASED)
 
 
-def _parted(left: str, right: str) -> bool:
-    """Whether a blank between them is seen: between two letters and between two digits; before a sign, where
-    it may part two entries (`[1 -2]`); and before a number behind a full stop or a bracket. Not in scripts
-    that are written without blanks.
+def _needs_space(left: str, right: str) -> bool:
+    """Returns whether a space between two parts is kept: between two letters and between two digits; before a
+    sign, where it may separate two entries (`[1 -2]`); and before a number that follows a full stop or a
+    bracket. It is dropped in scripts that are written without spaces.
     """
     start = right[0]
     if start.isalnum() or start == "_" or not (start.isascii() or unicodedata.category(start)[0] != "M"):

@@ -1,8 +1,8 @@
-"""From what the readers yield to clean, split rows: deduplicate, split by key, decontaminate. Every loss is
+"""Clean, split rows from what the readers yield: deduplicate, split by key, decontaminate. Every loss is
 counted, and no text changes.
 
-The result is a function of the set of rows: their order in the file, and whatever the columns in use do not
-say, leave no trace. The rows lie on disk meanwhile; memory holds some two hundred bytes of each.
+The result is a function of the set of rows: neither their order in the file nor columns that are not in use
+affect it. The rows are kept on disk meanwhile; memory holds about two hundred bytes per row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.corpora.cleaning.contamination import REASONS, Questions, contaminated
-from pipelines.corpora.cleaning.duplicates import exact, near, sketcher_of
+from pipelines.corpora.cleaning.duplicates import first_of_equal, first_of_similar, sketcher_of
 from pipelines.corpora.cleaning.portions import over_portions
 from pipelines.corpora.cleaning.split import Shares
 from pipelines.corpora.cleaning.spool import PORTION, Selected, Spool
@@ -32,65 +32,71 @@ from pipelines.corpora.raw.problem import Problem, Role
 TRAINING: tuple[Role, ...] = ("train", "sft", "rl")
 ASIDE: tuple[Role, ...] = ("validation", "heldout")
 ROLES = (*TRAINING, *ASIDE)
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Row:
-    """A clean problem with the source that it came from."""
+class CleanRow:
+    """A clean problem with the name of its source."""
 
     source: str
     problem: Problem
 
     @property
     def id(self) -> str:
+        """Returns the source and 16 hexadecimal digits of the SHA-256 of the question."""
         question = self.problem.question.encode("utf-8", "surrogatepass")
         return f"{self.source}:{hashlib.sha256(question).hexdigest()[:16]}"
 
 
 @dataclass
-class Clean:
-    """Rows by role, how many problems there were, and what was lost on the way: counts[step][reason or
-    role].
+class CleanRows:
+    """Rows by role; `found`: the number of problems that the readers yielded; `counts[step][reason or role]`:
+    what was lost on the way.
     """
 
-    rows: dict[Role, Sequence[Row]]
+    rows: dict[Role, Sequence[CleanRow]]
     found: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def count(self, step: str, reason: str, number: int) -> None:
+        """Adds `number` to the count of `reason` in `step`."""
         self.counts.setdefault(step, Counter())[reason] += number
 
-    def training(self) -> Iterator[Row]:
+    def training(self) -> Iterator[CleanRow]:
+        """Yields the rows of all training roles."""
         for role in TRAINING:
             yield from self.rows[role]
 
 
 def clean(
-    found: Mapping[str, Iterable[Problem]],
+    problems: Mapping[str, Iterable[Problem]],
     params: CorpusParams,
     folder: Path | None = None,
     processes: int | None = None,
-) -> Clean:
-    """`found`: problems by source, read once; earlier sources win where two say the same. `folder`: where the
-    rows lie meanwhile; `processes` as in `over_portions`.
+) -> CleanRows:
+    """Cleans and splits the problems of all sources.
+
+    `problems`: by source, each iterable read once; where two sources ask the same, the earlier one's row
+    stays. `folder`: where the rows are stored meanwhile, None for the system's temporary folder. `processes`:
+    as in `over_portions`.
     """
     rows = _Rows(params, folder)
-    rows.read(found, processes)
-    result = Clean({}, len(rows.spool))
-    places = {role: rows.ordered(role, result) for role in ROLES}
+    rows.read(problems, processes)
+    result = CleanRows({}, len(rows.spool))
+    indices = {role: rows.ordered(role, result) for role in ROLES}
     for role in ROLES:
-        places[role] = rows.distinct(places[role], role, result)
-    places = _split(places, rows.traits, Shares(params.validation_share, params.heldout_share), result)
+        indices[role] = rows.distinct(indices[role], role, result)
+    indices = _split(indices, rows.traits, Shares(params.validation_share, params.heldout_share), result)
     for role in ASIDE:  # what was split off may repeat what a file had put aside
-        places[role] = rows.distinct(places[role], role, result)
-    _decontaminate(places, rows, result)
-    result.rows = {role: Selected(rows.spool, places[role]) for role in ROLES}
+        indices[role] = rows.distinct(indices[role], role, result)
+    _decontaminate(indices, rows, result)
+    result.rows = {role: Selected(rows.spool, indices[role]) for role in ROLES}
     return result
 
 
-def rows_read(rows: Clean, ledgers: Iterable[Ledger]) -> int:
-    """What the files hold, less what `limits` leave out on purpose."""
+def rows_read(rows: CleanRows, ledgers: Iterable[Ledger]) -> int:
+    """Returns the number of rows in the files, without those that `limits` leave out on purpose."""
     return (
         rows.found
         - rows.counts["limits"].total()
@@ -98,8 +104,8 @@ def rows_read(rows: Clean, ledgers: Iterable[Ledger]) -> int:
     )
 
 
-def losses(rows: Clean, ledgers: Iterable[Ledger]) -> Counter[str]:
-    """Every row that was read and is not among the clean ones, by reason."""
+def losses(rows: CleanRows, ledgers: Iterable[Ledger]) -> Counter[str]:
+    """Returns the number of rows that were read and are not among the clean ones, by reason."""
     lost = Counter(
         {f"duplicates {reason}": rows.counts["duplicates"][reason] for reason in ("exact", "near")}
     )
@@ -113,101 +119,112 @@ def losses(rows: Clean, ledgers: Iterable[Ledger]) -> Counter[str]:
 
 
 class _Rows:
-    """All rows on disk, and their traits."""
+    """All rows on disk, and their traits in memory."""
 
     def __init__(self, params: CorpusParams, folder: Path | None) -> None:
         self.params = params
-        self.spool: Spool[Row] = Spool(folder)
+        self.spool: Spool[CleanRow] = Spool(folder)
         self.sketcher = sketcher_of(params.near)
         self.traits = Traits.of([], self.sketcher)
         self.roles: NDArray[np.uint8] = np.empty(0, np.uint8)
         self.sources: NDArray[np.uint16] = np.empty(0, np.uint16)
 
-    def read(self, found: Mapping[str, Iterable[Problem]], processes: int | None) -> None:
+    def read(self, problems_by_source: Mapping[str, Iterable[Problem]], processes: int | None) -> None:
         roles: list[int] = []
-        ends = []
+        source_ends = []
 
-        def written() -> Iterator[list[Problem]]:
-            for source, problems in found.items():
-                tidy = getattr(self.params.sources[source], "normalise", False)
-                rest = iter(problems)
-                while portion := list(islice(rest, PORTION)):
-                    portion = [_tidy(problem) for problem in portion] if tidy else portion
-                    self.spool.extend(Row(source, problem) for problem in portion)
+        def spooled_portions() -> Iterator[list[Problem]]:
+            for source, problems in problems_by_source.items():
+                normalises = getattr(self.params.sources[source], "normalise", False)
+                remaining = iter(problems)
+                while portion := list(islice(remaining, PORTION)):
+                    portion = [_normalised(problem) for problem in portion] if normalises else portion
+                    self.spool.extend(CleanRow(source, problem) for problem in portion)
                     roles.extend(ROLES.index(problem.role) for problem in portion)
                     yield portion
-                ends.append(len(self.spool))
+                source_ends.append(len(self.spool))
 
-        parts = list(over_portions(partial(Traits.of, sketcher=self.sketcher), written(), processes))
+        parts = list(over_portions(partial(Traits.of, sketcher=self.sketcher), spooled_portions(), processes))
         self.traits = Traits.joined([self.traits, *parts])
         self.roles = np.array(roles, np.uint8)
-        self.sources = np.searchsorted(np.array(ends), np.arange(len(roles)), side="right").astype(np.uint16)
+        self.sources = np.searchsorted(np.array(source_ends), np.arange(len(roles)), side="right").astype(
+            np.uint16
+        )
 
-    def ordered(self, role: Role, result: Clean) -> Places:
-        """Source by source, each shuffled by the hash of the questions, and cut at its limit."""
+    def ordered(self, role: Role, result: CleanRows) -> Indices:
+        """Returns the indices of the rows of a role: source by source, each shuffled by the hash of the
+        question and cut at its limit.
+        """
         parts = [np.empty(0, np.int64)]
         for number, source in enumerate(self.params.sources.values()):
-            own = np.flatnonzero((self.roles == ROLES.index(role)) & (self.sources == number))
-            own = own[np.lexsort((self.traits.content[own], self.traits.order[own]))]
-            parts.append(own[: getattr(source, "limits", {}).get(role)])
-            result.count("limits", role, len(own) - len(parts[-1]))
+            indices = np.flatnonzero((self.roles == ROLES.index(role)) & (self.sources == number))
+            indices = indices[np.lexsort((self.traits.content[indices], self.traits.order[indices]))]
+            parts.append(indices[: getattr(source, "limits", {}).get(role)])
+            result.count("limits", role, len(indices) - len(parts[-1]))
         return np.concatenate(parts)
 
-    def distinct(self, places: Places, role: Role, result: Clean) -> Places:
-        """Without repeated questions; published test sets keep what is only nearly alike."""
-        kept, conflicts = exact(self.traits.form[places], self.traits.answer[places])
-        result.count("duplicates", "exact", len(places) - len(kept))
+    def distinct(self, indices: Indices, role: Role, result: CleanRows) -> Indices:
+        """Returns the indices without repeated questions. Rows of published test sets that are only
+        near-duplicates stay.
+        """
+        first, conflicts = first_of_equal(self.traits.form[indices], self.traits.answer[indices])
+        result.count("duplicates", "exact", len(indices) - len(first))
         result.count("duplicates", "exact_with_other_answer", conflicts)
-        places = places[kept]
+        indices = indices[first]
         if self.sketcher is not None and role in TRAINING:
-            own = self.questions(places)
-            kept = near(own, self.sketcher, self.traits.answer[places])
+            questions = self.questions(indices)
+            first = first_of_similar(questions, self.sketcher, self.traits.answer[indices])
         else:
-            kept = np.arange(len(places))
-        result.count("duplicates", "near", len(places) - len(kept))
-        return places[kept]
+            first = np.arange(len(indices))
+        result.count("duplicates", "near", len(indices) - len(first))
+        return indices[first]
 
-    def questions(self, places: Places) -> Questions:
+    def questions(self, indices: Indices) -> Questions:
+        """Returns the questions of these rows, for comparison."""
         return Questions(
-            self.traits.of_places(places), lambda place: self.spool[int(places[place])].problem.question
+            self.traits.of_places(indices), lambda index: self.spool[int(indices[index])].problem.question
         )
 
 
-def _tidy(problem: Problem) -> Problem:
-    """For a source with `normalise`."""
+def _normalised(problem: Problem) -> Problem:
+    """Returns a problem of a source with the option `normalise`."""
     solution = None if problem.solution is None else normalise(problem.solution)
     return replace(
         problem, question=normalise(problem.question), answer=normalise(problem.answer), solution=solution
     )
 
 
-def _split(places: dict[Role, Places], traits: Traits, shares: Shares, result: Clean) -> dict[Role, Places]:
-    """Put shares of the `train` rows aside by key; sources that place their rows themselves are left
-    alone.
+def _split(
+    indices: dict[Role, Indices], traits: Traits, shares: Shares, result: CleanRows
+) -> dict[Role, Indices]:
+    """Puts shares of the `train` rows aside by key. Rows that their source has already placed are
+    left alone.
     """
-    train = places["train"]
-    sides = np.array([shares.at(place) for place in traits.side[train].tolist()], dtype=object)
-    split = dict(places)
+    train = indices["train"]
+    sides = np.array([shares.at(position) for position in traits.side[train].tolist()], dtype=object)
+    split = dict(indices)
     for side in ("train", *ASIDE):
-        own = train[sides == side]
-        split[side] = own if side == "train" else np.concatenate([places[side], own])  # type: ignore[index]
-        result.count("split", side, len(own))
+        of_side = train[sides == side]
+        split[side] = of_side if side == "train" else np.concatenate([indices[side], of_side])  # type: ignore[index]
+        result.count("split", side, len(of_side))
     return split
 
 
-def _decontaminate(places: dict[Role, Places], rows: _Rows, result: Clean) -> None:
-    """Held-out rows stay; validation gives way to them, training to both."""
+def _decontaminate(indices: dict[Role, Indices], rows: _Rows, result: CleanRows) -> None:
+    """Removes contaminated rows in place: held-out rows stay, validation rows give way to them, training rows
+    to both.
+    """
     for role in ("validation", *TRAINING):
         against = (
-            places["heldout"]
+            indices["heldout"]
             if role == "validation"
-            else np.concatenate([places["heldout"], places["validation"]])
+            else np.concatenate([indices["heldout"], indices["validation"]])
         )
-        own: Places = places[role]  # type: ignore[index]
+        candidates: Indices = indices[role]  # type: ignore[index]
         reasons = contaminated(
-            rows.questions(own), rows.questions(against), rows.params.decontaminate, rows.sketcher
+            rows.questions(candidates), rows.questions(against), rows.params.decontaminate, rows.sketcher
         )
-        places[role] = own[reasons == 0]  # type: ignore[index]
+        indices[role] = candidates[reasons == 0]  # type: ignore[index]
         step = "validation_in_heldout" if role == "validation" else "train_in_heldout"
         for number, reason in enumerate(REASONS, 1):
             result.count(step, reason, int((reasons == number).sum()))

@@ -1,5 +1,5 @@
-"""What two questions that are nearly alike must have in common to be one: numbers, operators, names,
-negations, opposites, quoted text.
+"""The essence of a question: what two questions that are nearly alike must have in common to be duplicates:
+numbers, operators, names, negations, opposites, quoted text.
 
 Similar wording alone proves little where questions come from templates: `Ann has 3 pens` and `Ann has 5 pens`
 share almost every shingle.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.corpora.cleaning.canonical import UNSPACED, comparable
+from pipelines.corpora.cleaning.canonical import UNSPACED, canonical_form
 
 QUOTED, NUMBER, WORD = (
     r"\"[^\"\n]*\"|`[^`]*`|(?<!\w)'[^'\n]*'(?!\w)",
@@ -59,16 +59,16 @@ DECIDING_PARTS = re.compile("ない|ません|ず|ไม่|มิ|[๐-๙]")
 
 
 def essence(text: str) -> tuple[str, ...]:
-    """In order: everything of a text that a reworded copy of the same question would keep."""
-    return essence_of(comparable(text))
+    """Returns, in order, everything in a text that a reworded copy of the same question would keep."""
+    return essence_of(canonical_form(text))
 
 
 def essence_of(form: str) -> tuple[str, ...]:
-    """The same of a canonical form."""
+    """Returns the essence of a text whose canonical form is `form`."""
     # a line of a program counts whole
-    found = [line.rstrip() for line in INDENTED.findall(form)] if "\n" in form else []
+    parts = [line.rstrip() for line in INDENTED.findall(form)] if "\n" in form else []
     tokens = [(match.lastgroup, match.group()) for match in TOKEN.finditer(form)]
-    for place, (kind, token) in enumerate(tokens):
+    for index, (kind, token) in enumerate(tokens):
         if (
             kind == "word"
             and len(token) > 2
@@ -78,54 +78,56 @@ def essence_of(form: str) -> tuple[str, ...]:
             and "'" not in token
         ):
             continue  # most of them
-        before = tokens[place - 1] if place else ("", "")
-        behind = tokens[place + 1] if place + 1 < len(tokens) else ("", "")
-        if kind in ("quoted", "number") or (kind == "sign" and _sign(token, before, behind)):
-            found.append(token)
+        preceding = tokens[index - 1] if index else ("", "")
+        following = tokens[index + 1] if index + 1 < len(tokens) else ("", "")
+        if kind in ("quoted", "number") or (kind == "sign" and _sign(token, preceding, following)):
+            parts.append(token)
         elif kind == "word":
-            found += _of_word(token, before, behind)
-    return tuple(found)
+            parts += _of_word(token, preceding, following)
+    return tuple(parts)
 
 
-def reordered(one: str, other: str) -> bool:
-    """Whether two texts say the same words in another order: who gives to whom is not the same question."""
-    first, second = (
-        [match.group() for match in TOKEN.finditer(comparable(text)) if match.lastgroup == "word"]
-        for text in (one, other)
+def reordered(first: str, second: str) -> bool:
+    """Returns whether two texts have the same words in another order: who gives to whom is not the same
+    question.
+    """
+    first_words, second_words = (
+        [match.group() for match in TOKEN.finditer(canonical_form(text)) if match.lastgroup == "word"]
+        for text in (first, second)
     )
-    return first != second and sorted(first) == sorted(second)
+    return first_words != second_words and sorted(first_words) == sorted(second_words)
 
 
-def one_question(one: str, other: str) -> bool:
-    """Whether two texts that are nearly alike may be the same question."""
-    return essence(one) == essence(other) and not reordered(one, other)
+def may_be_one_question(first: str, second: str) -> bool:
+    """Returns whether two texts that are nearly alike may be the same question."""
+    return essence(first) == essence(second) and not reordered(first, second)
 
 
-def _sign(token: str, before: tuple[str | None, str], behind: tuple[str | None, str]) -> bool:
+def _sign(token: str, preceding: tuple[str | None, str], following: tuple[str | None, str]) -> bool:
     if token == "!":
-        return before[0] != "word" or len(before[1]) == 1
+        return preceding[0] != "word" or len(preceding[1]) == 1
     if token in PROSE:
-        return before[0] == behind[0] == "number"
-    return not (token == "-" and before[0] == behind[0] == "word" and len(before[1]) > 1)
+        return preceding[0] == following[0] == "number"
+    return not (token == "-" and preceding[0] == following[0] == "word" and len(preceding[1]) > 1)
 
 
-def _of_word(token: str, before: tuple[str | None, str], behind: tuple[str | None, str]) -> list[str]:
+def _of_word(token: str, preceding: tuple[str | None, str], following: tuple[str | None, str]) -> list[str]:
     if UNSPACED.search(token):
         return [
             character for character in token if character in DECIDING_CHARACTERS
         ] + DECIDING_PARTS.findall(token)
-    formula = behind[1] == "(" or (
-        "sign" in (before[0], behind[0])
-        and not {before[1], behind[1]} <= PROSE | {"", "-"}
+    formula = following[1] == "(" or (
+        "sign" in (preceding[0], following[0])
+        and not {preceding[1], following[1]} <= PROSE | {"", "-"}
         and len(token) < 3
     )
-    small = token.casefold()
-    if small.endswith("n't"):
+    lower = token.casefold()
+    if lower.endswith("n't"):
         return ["not"]
-    if small in DECIDING:
-        return [token if token.isupper() and len(token) > 1 else small]  # NO is a gas, No may be an answer
-    if not token.isascii() and re.search("[a-z]", small):
+    if lower in DECIDING:
+        return [token if token.isupper() and len(token) > 1 else lower]  # NO is a gas, No may be an answer
+    if not token.isascii() and re.search("[a-z]", lower):
         return [token]  # letters with and without marks: ano, año
-    if formula or token != small or (len(token) <= 2 and token != "a" and small not in FUNCTION_WORDS):
+    if formula or token != lower or (len(token) <= 2 and token != "a" and lower not in FUNCTION_WORDS):
         return [] if token == "I" and not formula else [token]
     return []

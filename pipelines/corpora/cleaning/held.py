@@ -1,9 +1,9 @@
-"""What a set of put-aside questions holds, to look other texts up in: its n-grams, and its questions too
+"""An index of held-out questions to look other texts up in: their n-grams, and the questions that are too
 short to have one.
 
-An n-gram is a run of words; of characters in scripts without blanks; of each script its own length, whatever
-the rest of the text is written in. A short question counts as held where it stands in a text as a whole, with
-other words around it.
+An n-gram is a run of words, or of characters in scripts without spaces; each script has its own length,
+whatever the rest of the text is written in. A text contains a short question where the question occurs in it
+as a whole, surrounded by other words.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.cleaning.units import (
     IDEOGRAPH,
     LETTER,
     SYMBOLS,
     WORD,
     Hashes,
-    Places,
+    Indices,
     Units,
-    folded,
+    casefolded,
     units,
 )
 
@@ -46,23 +46,23 @@ SENTENCE_END = re.compile(rf"[\s{re.escape(STOPS)}]+\Z")
 @dataclass(frozen=True)
 class Sizes:
     """Lengths of an n-gram: `words`, or `characters` of Chinese and Japanese, twice as many of alphabets
-    without blanks.
+    without spaces.
     """
 
     words: int
     characters: int
 
-    def grams(self, found: Units) -> tuple[Hashes, Places]:
-        """Hashes of every n-gram, and the text that it is from; each run belongs to the script of most of its
-        units.
+    def grams(self, text_units: Units) -> tuple[Hashes, Indices]:
+        """Returns the hash of every n-gram, and the index of the text that it is from. Each run belongs to
+        the script of most of its units.
         """
         hashes, owners = [], []
         for kind, size in ((WORD, self.words), (IDEOGRAPH, self.characters), (LETTER, 2 * self.characters)):
-            runs, begins = found.runs(size)
+            runs, begins = text_units.runs(size)
             if len(runs):
-                mine = 2 * found.count(kind, size, begins) >= size
-                hashes.append(runs[mine])
-                owners.append(found.owners(begins[mine]))
+                of_kind = 2 * text_units.count(kind, size, begins) >= size
+                hashes.append(runs[of_kind])
+                owners.append(text_units.owners(begins[of_kind]))
         return (
             (np.concatenate(hashes), np.concatenate(owners))
             if hashes
@@ -70,8 +70,8 @@ class Sizes:
         )
 
 
-class Held:
-    """Built once of the questions put aside, in portions; then asked."""
+class HeldOutIndex:
+    """Filled with the held-out questions in portions (`add`), closed once (`close`), then queried."""
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
@@ -82,48 +82,51 @@ class Held:
         self.grams: Hashes = np.empty(0, np.uint64)
 
     def add(self, texts: Sequence[str]) -> None:
+        """Adds a portion of held-out questions."""
         hashes, owners = self.sizes.grams(units(texts, WORDS_ONLY))
         self._grams.append(np.unique(hashes))
-        without = np.ones(len(texts), bool)
-        without[owners] = False
-        for place in np.flatnonzero(without).tolist():
-            question = SENTENCE_END.sub("", folded(texts[place]))
-            if _telling(question):
-                found = units([question])
-                runs, _ = found.runs(len(found.hashes))
-                self._short.setdefault(len(found.hashes), []).append(runs)
-                self._forms.setdefault(int(runs[0]), set()).add(comparable(texts[place]))
+        has_no_gram = np.ones(len(texts), bool)
+        has_no_gram[owners] = False
+        for index in np.flatnonzero(has_no_gram).tolist():
+            question = SENTENCE_END.sub("", casefolded(texts[index]))
+            if _is_distinctive(question):
+                question_units = units([question])
+                runs, _ = question_units.runs(len(question_units.hashes))
+                self._short.setdefault(len(question_units.hashes), []).append(runs)
+                self._forms.setdefault(int(runs[0]), set()).add(canonical_form(texts[index]))
 
     def close(self) -> None:
-        """After the last portion."""
+        """Ends the filling: must be called after the last portion and before the first query."""
         self.grams = np.unique(np.concatenate(self._grams)) if self._grams else self.grams
         self._of_length = {
-            length: np.unique(np.concatenate(found)) for length, found in sorted(self._short.items())
+            length: np.unique(np.concatenate(runs)) for length, runs in sorted(self._short.items())
         }
         self._grams, self._short = [], {}
 
-    def shared(self, texts: Sequence[str]) -> tuple[Places, Places]:
-        """(text, place in `grams`) of every n-gram that is held, each once for a text."""
+    def shared(self, texts: Sequence[str]) -> tuple[Indices, Indices]:
+        """Returns (text, index in `grams`) of every n-gram that is in the index, each once per text."""
         hashes, owners = self.sizes.grams(units(texts, WORDS_ONLY))
-        found, places = _found(hashes, self.grams)
+        is_known, indices = _lookup(hashes, self.grams)
         pairs = (
-            np.unique(np.stack([owners[found], places[found]]), axis=1)
-            if len(places)
+            np.unique(np.stack([owners[is_known], indices[is_known]]), axis=1)
+            if len(indices)
             else np.empty((2, 0), np.int64)
         )
         return pairs[0], pairs[1]
 
     def contained(self, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-        """(text, hash) of every short question that a text holds as a whole; the hash names the question."""
+        """Yields (text, hash) of every short question that a text contains as a whole; the hash identifies
+        the question.
+        """
         if not self._of_length:
             return
-        found = units(texts)
+        text_units = units(texts)
         for length, known in self._of_length.items():
-            runs, begins = found.runs(length)
-            hit, _ = _found(runs, known)
-            for run, begin in zip(runs[hit].tolist(), begins[hit].tolist(), strict=True):
-                text = int(found.owners(np.array([begin]))[0])
-                first = begin - int(found.starts[text])
+            runs, begins = text_units.runs(length)
+            is_known, _ = _lookup(runs, known)
+            for run, begin in zip(runs[is_known].tolist(), begins[is_known].tolist(), strict=True):
+                text = int(text_units.owners(np.array([begin]))[0])
+                first = begin - int(text_units.starts[text])
                 if (
                     _stands_alone(texts[text], first, length)
                     and _form_of(texts[text], first, length) in self._forms[run]
@@ -134,15 +137,15 @@ class Held:
 WORDS_ONLY = re.compile(SYMBOLS.pattern.rpartition("|")[0])
 
 
-def _found(hashes: Hashes, known: Hashes) -> tuple[NDArray[np.bool_], Places]:
-    """Which of `hashes` are in the sorted `known`, and where."""
+def _lookup(hashes: Hashes, known: Hashes) -> tuple[NDArray[np.bool_], Indices]:
+    """Returns which of `hashes` are in the sorted `known`, and their indices there."""
     if not len(known) or not len(hashes):
         return np.zeros(len(hashes), bool), np.zeros(len(hashes) if len(known) else 0, np.int64)
-    places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-    return known[places] == hashes, places
+    indices = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return known[indices] == hashes, indices
 
 
-def _telling(question: str) -> bool:
+def _is_distinctive(question: str) -> bool:
     parts = SYMBOLS.findall(question)
     return len(parts) >= LEAST and (
         len("".join(parts)) >= LEAST_CHARACTERS or any(not part.isascii() for part in parts)
@@ -150,24 +153,24 @@ def _telling(question: str) -> bool:
 
 
 def _stands_alone(text: str, first: int, length: int) -> bool:
-    """Whether the run of units is a whole question in there: no formula, number or condition goes on before
-    or behind it.
+    """Returns whether the run of units is a complete question within the text: no formula, number or
+    condition continues it before or after.
     """
-    found = list(SYMBOLS.finditer(folded(text)))
-    form = found[0].string
-    start, end = found[first].start(), found[first + length - 1].end()
-    before, behind = form[:start].rstrip(" \t"), form[end:]
-    if before and not (
-        _is_word(found[first].group()) or before[-1] in CLOSING or before[-1] in "\n([{\"'“‘「"
+    matches = list(SYMBOLS.finditer(casefolded(text)))
+    form = matches[0].string
+    start, end = matches[first].start(), matches[first + length - 1].end()
+    preceding, following = form[:start].rstrip(" \t"), form[end:]
+    if preceding and not (
+        _is_word(matches[first].group()) or preceding[-1] in CLOSING or preceding[-1] in "\n([{\"'“‘「"
     ):
         return False
-    if re.match(r"[.,:/]?[0-9]|[(\[{^_]", behind):  # 3+4.5, f(2)(3): the formula is longer
+    if re.match(r"[.,:/]?[0-9]|[(\[{^_]", following):  # 3+4.5, f(2)(3): the formula is longer
         return False
-    rest = behind.lstrip(" \t")
-    if not rest or rest[0] in CLOSING or rest[0] == "\n":
+    following_text = following.lstrip(" \t")
+    if not following_text or following_text[0] in CLOSING or following_text[0] == "\n":
         return True
-    following = SYMBOLS.match(rest)
-    word = following.group() if following else rest[0]
+    next_symbol = SYMBOLS.match(following_text)
+    word = next_symbol.group() if next_symbol else following_text[0]
     if not word[0].isascii() and not word.isalnum():
         return False
     if (
@@ -180,16 +183,18 @@ def _stands_alone(text: str, first: int, length: int) -> bool:
 
 
 def _form_of(text: str, first: int, length: int) -> str:
-    """The canonical form of a run of units as it is written, with the marks behind it: what is alike but for
-    case, blanks, powers or a factorial may be another question. Empty where letters fold over the border of a
-    unit.
+    """Returns the canonical form of a run of units as it is written, with the punctuation after it: runs that
+    differ in case, spaces, powers or a factorial may be different questions. Empty where case folding moves
+    letters over the border of a unit.
     """
-    spans = [match.span() for match in SYMBOLS.finditer(text) for _ in SYMBOLS.findall(folded(match.group()))]
+    spans = [
+        match.span() for match in SYMBOLS.finditer(text) for _ in SYMBOLS.findall(casefolded(match.group()))
+    ]
     if first + length > len(spans):
         return ""
     start, end = spans[first][0], spans[first + length - 1][1]
-    rest = text[end:]
-    return comparable(text[start:end] + rest[: len(rest) - len(rest.lstrip(STOPS))])
+    following = text[end:]
+    return canonical_form(text[start:end] + following[: len(following) - len(following.lstrip(STOPS))])
 
 
 def _is_word(unit: str) -> bool:

@@ -1,10 +1,10 @@
-"""Near-duplicates by MinHash, at a cost per row that does not grow with their number, be the rows templated
-or not.
+"""Near-duplicates by MinHash, at a cost per row that does not grow with the number of rows, whether they are
+templated or not.
 
-Rows are candidates only where a band of their signatures agrees and their essence does (numbers, operators,
-names), so that questions of one template never meet; in what is left of a bucket a row is compared with a
-bounded number of others, each cluster standing for itself. A candidate is confirmed by the true Jaccard
-similarity of the shingles, so no row falls to a hash's chance.
+Two rows are candidates only where a band of their signatures and their essence (numbers, operators, names)
+are equal, so that questions of one template are never compared. Within a bucket a row is compared with a
+bounded number of others, each representing its cluster. A candidate is confirmed by the true Jaccard
+similarity of the shingles, so that no row is removed by a hash collision.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.corpora.cleaning.units import WORD, Hashes, Places, Units, mixed, units
+from pipelines.corpora.cleaning.units import WORD, Hashes, Indices, Units, mix_bits, units
 
 Bands = NDArray[np.uint32]
 Alike = Callable[[int, int], bool]
@@ -30,8 +30,8 @@ PORTION = 512  # texts whose signatures are made at once
 @dataclass(frozen=True)
 class Sketcher:
     """How texts become bands of a MinHash signature: `shingle` units, `permutations` hashes, candidates from
-    `threshold` on. `characters`: units of a shingle in texts of which a fifth is written without blanks;
-    None: `shingle`.
+    the Jaccard similarity `threshold` on. `characters`: units per shingle in texts of which at least a fifth
+    is written without spaces; None: `shingle`.
     """
 
     threshold: float
@@ -41,7 +41,9 @@ class Sketcher:
 
     @cached_property
     def rows(self) -> int:
-        """Hashes in a band: as many as leave pairs at the threshold a chance of SURE."""
+        """Returns the number of hashes in a band: the largest for which pairs at the threshold share a band
+        with probability SURE.
+        """
         fits = (
             r
             for r in range(self.permutations, 0, -1)
@@ -51,32 +53,32 @@ class Sketcher:
 
     @property
     def number(self) -> int:
-        """Of bands."""
+        """Returns the number of bands."""
         return self.permutations // self.rows
 
-    def shingles(self, texts: Sequence[str]) -> tuple[Hashes, Places]:
-        """Hashes of all shingles, and where those of each text begin (texts + 1,). A text shorter than a
-        shingle is one.
+    def shingles(self, texts: Sequence[str]) -> tuple[Hashes, Indices]:
+        """Returns the hashes of all shingles, and the offsets at which those of each text begin (texts + 1,).
+        A text shorter than a shingle counts as one shingle.
         """
-        found = units(texts)
-        sizes = np.diff(found.starts)
+        text_units = units(texts)
+        sizes = np.diff(text_units.starts)
         lengths = np.full(len(sizes), self.shingle)
         if self.characters is not None:
             unspaced = (
-                np.add.reduceat(np.append(found.kinds != WORD, False), found.starts[:-1])
+                np.add.reduceat(np.append(text_units.kinds != WORD, False), text_units.starts[:-1])
                 if len(sizes)
                 else sizes
             )
             lengths[(sizes > 0) & (5 * unspaced > sizes)] = self.characters
         parts, owners = [], []
         for length in np.unique(lengths).tolist():
-            runs, begins = found.runs(length)
-            own = found.owners(begins)
-            mine = lengths[own] == length
-            parts.append(runs[mine])
-            owners.append(own[mine])
+            runs, begins = text_units.runs(length)
+            owner = text_units.owners(begins)
+            of_length = lengths[owner] == length
+            parts.append(runs[of_length])
+            owners.append(owner[of_length])
         short = np.flatnonzero(sizes < lengths)
-        parts.append(np.array([_whole(found, place) for place in short.tolist()], np.uint64))
+        parts.append(np.array([_hash_of_text(text_units, text) for text in short.tolist()], np.uint64))
         owners.append(short)
         order = np.argsort(np.concatenate(owners), kind="stable")
         return np.concatenate(parts)[order], np.searchsorted(
@@ -84,48 +86,54 @@ class Sketcher:
         )
 
     def bands(self, texts: Sequence[str], essences: Hashes) -> Bands:
-        """(texts, number): texts that agree in a band, and in their essence, are candidates."""
-        made = [
-            self._bands(texts[first : first + PORTION], essences[first : first + PORTION])
-            for first in range(0, len(texts), PORTION)
+        """Returns (texts, number): texts with an equal value in a band share the band and the essence, and
+        are candidates.
+        """
+        portions = [
+            self._bands(texts[start : start + PORTION], essences[start : start + PORTION])
+            for start in range(0, len(texts), PORTION)
         ]
-        return np.concatenate(made) if made else np.empty((0, self.number), np.uint32)
+        return np.concatenate(portions) if portions else np.empty((0, self.number), np.uint32)
 
     def _bands(self, texts: Sequence[str], essences: Hashes) -> Bands:
         hashes, starts = self.shingles(texts)
-        seeds = mixed(np.arange(1, 2 * self.permutations + 1, dtype=np.uint64))
+        seeds = mix_bits(np.arange(1, 2 * self.permutations + 1, dtype=np.uint64))
         result = np.empty((len(texts), self.number), np.uint32)
         with np.errstate(over="ignore"):
             for band in range(self.number):
-                key = mixed(essences + np.uint64(band + 1))
+                key = mix_bits(essences + np.uint64(band + 1))
                 for row in range(self.rows):
-                    place = band * self.rows + row
-                    values = hashes * (seeds[place] | np.uint64(1)) + seeds[self.permutations + place]
-                    key = mixed(key ^ (np.minimum.reduceat(values, starts[:-1]) >> np.uint64(32)))
+                    index = band * self.rows + row
+                    values = hashes * (seeds[index] | np.uint64(1)) + seeds[self.permutations + index]
+                    key = mix_bits(key ^ (np.minimum.reduceat(values, starts[:-1]) >> np.uint64(32)))
                 result[:, band] = key >> np.uint64(32)
         return result
 
-    def alike(self, one: str, other: str) -> bool:
-        """Whether the true Jaccard similarity reaches the threshold."""
-        hashes, starts = self.shingles([one, other])
-        first, second = (np.unique(hashes[starts[place] : starts[place + 1]]) for place in (0, 1))
-        common = len(np.intersect1d(first, second, assume_unique=True))
-        return common >= self.threshold * (len(first) + len(second) - common)
+    def alike(self, first: str, second: str) -> bool:
+        """Returns whether the true Jaccard similarity of two texts reaches the threshold."""
+        hashes, starts = self.shingles([first, second])
+        first_hashes, second_hashes = (
+            np.unique(hashes[starts[index] : starts[index + 1]]) for index in (0, 1)
+        )
+        common = len(np.intersect1d(first_hashes, second_hashes, assume_unique=True))
+        return common >= self.threshold * (len(first_hashes) + len(second_hashes) - common)
 
 
-def _whole(found: Units, text: int) -> np.uint64:
-    start, end = found.starts[text], found.starts[text + 1]
+def _hash_of_text(text_units: Units, text: int) -> np.uint64:
+    """Returns one hash of all units of a text."""
+    start, end = text_units.starts[text], text_units.starts[text + 1]
     with np.errstate(over="ignore"):
-        return mixed(
+        return mix_bits(
             np.array(
-                [np.sum(found.hashes[start:end] * np.arange(1, end - start + 1, dtype=np.uint64))], np.uint64
+                [np.sum(text_units.hashes[start:end] * np.arange(1, end - start + 1, dtype=np.uint64))],
+                np.uint64,
             )
         )[0]
 
 
-def clusters(bands: Bands, alike: Alike) -> Places:
-    """The first member of each row's cluster (rows,). Clusters are merged once: rows of one cluster are not
-    compared again.
+def clusters(bands: Bands, alike: Alike) -> Indices:
+    """Returns (rows,): the first member of each row's cluster. Clusters are merged once: rows of one cluster
+    are not compared again.
     """
     parent = np.arange(len(bands))
     tries = np.zeros(len(bands), np.int32)
@@ -137,68 +145,70 @@ def clusters(bands: Bands, alike: Alike) -> Places:
         shared = np.flatnonzero(np.diff(edges) > 1)
         for first, end in zip(edges[shared].tolist(), edges[shared + 1].tolist(), strict=True):
             members = order[first:end]
-            apart = members[roots[members] != roots[members[0]]]
-            if len(apart):
-                _merge([int(members[0]), *apart.tolist()], parent, tries, alike)
+            of_other_clusters = members[roots[members] != roots[members[0]]]
+            if len(of_other_clusters):
+                _merge([int(members[0]), *of_other_clusters.tolist()], parent, tries, alike)
     return _roots(parent)
 
 
-def _merge(members: Sequence[int], parent: Places, tries: NDArray[np.int32], alike: Alike) -> None:
-    kept: list[int] = []
+def _merge(members: Sequence[int], parent: Indices, tries: NDArray[np.int32], alike: Alike) -> None:
+    representatives: list[int] = []
     for member in members:
-        own = _root(parent, member)
-        for other in kept:
-            root = _root(parent, other)
-            if root == own:
+        own_root = _root(parent, member)
+        for representative in representatives:
+            other_root = _root(parent, representative)
+            if other_root == own_root:
                 break
             if tries[member] >= BUDGET:
                 continue
             tries[member] += 1
-            if alike(other, member):
-                low, high = sorted((root, own))
+            if alike(representative, member):
+                low, high = sorted((other_root, own_root))
                 parent[high] = low
                 break
         else:
-            if len(kept) < KEPT:
-                kept.append(member)
+            if len(representatives) < KEPT:
+                representatives.append(member)
 
 
-def _root(parent: Places, place: int) -> int:
-    while parent[place] != place:
-        parent[place] = parent[parent[place]]
-        place = int(parent[place])
-    return place
+def _root(parent: Indices, index: int) -> int:
+    while parent[index] != index:
+        parent[index] = parent[parent[index]]
+        index = int(parent[index])
+    return index
 
 
-def _roots(parent: Places) -> Places:
+def _roots(parent: Indices) -> Indices:
     while True:
-        further = parent[parent]
-        if np.array_equal(further, parent):
+        grandparent = parent[parent]
+        if np.array_equal(grandparent, parent):
             return parent.copy()
-        parent[:] = further
+        parent[:] = grandparent
 
 
 @dataclass(frozen=True)
 class NearIndex:
-    """Rows to look others up in, by their bands."""
+    """Rows to look others up in, by their bands (rows, number)."""
 
     bands: Bands
 
     @cached_property
-    def _sorted(self) -> list[tuple[Places, Bands]]:
+    def _sorted(self) -> list[tuple[Indices, Bands]]:
         orders = [np.argsort(self.bands[:, band], kind="stable") for band in range(self.bands.shape[1])]
         return [(order, self.bands[order, band]) for band, order in enumerate(orders)]
 
     def candidates(self, bands: Bands) -> list[tuple[int, int]]:
-        """(row of `bands`, row of the index): those that share a band, at most BUDGET of each row."""
-        found: set[tuple[int, int]] = set()
+        """Returns sorted pairs (row of `bands`, row of the index) that share a band, at most BUDGET for each
+        row.
+        """
+        pairs: set[tuple[int, int]] = set()
         tries = np.zeros(len(bands), np.int32)
         for band, (order, ordered) in enumerate(self._sorted):
             low = np.searchsorted(ordered, bands[:, band], side="left")
             high = np.searchsorted(ordered, bands[:, band], side="right")
             for row in np.flatnonzero((high > low) & (tries < BUDGET)).tolist():
-                for place in order[low[row] : min(high[row], low[row] + KEPT)].tolist():
-                    if (row, place) not in found:
-                        found.add((row, place))
+                for indexed_row in order[low[row] : min(high[row], low[row] + KEPT)].tolist():
+                    if (row, indexed_row) not in pairs:
+                        pairs.add((row, indexed_row))
                         tries[row] += 1
-        return sorted(found)
+        return sorted(pairs)

@@ -1,9 +1,9 @@
-"""A function of portions of rows, on every core once there are many: results in order, few of them in memory
-at once.
+"""Maps a function over portions of rows, on every core once there are many: results in order, only a few of
+them in memory at once.
 
-Helpers are started as `python -m pipelines.corpora.cleaning.portions` and end when their input does, so
-also when this process is killed. They import no `__main__`, unlike those of `multiprocessing`: a script that
-makes a corpus needs no guard.
+Workers are started as `python -m pipelines.corpora.cleaning.portions` and end when their input does, so also
+when this process is killed. Unlike those of `multiprocessing` they import no `__main__`: a script that makes
+a corpus needs no guard.
 """
 
 from __future__ import annotations
@@ -19,28 +19,34 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-ALONE = 16  # portions that this process does itself before it asks for help: a helper needs a second to start
+Portion = TypeVar("Portion")
+Result = TypeVar("Result")
+# portions that this process does itself before it starts workers: each needs a second to start
+FIRST_PORTIONS = 16
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def over_portions(
-    function: Callable[[Given], Made], portions: Iterable[Given], processes: int | None = None
-) -> Iterator[Made]:
-    """`function` must be importable, and its result depend on its argument alone: the number of processes
-    changes nothing. `processes` None: as many as there are cores to run on. RuntimeError when a helper dies.
+    function: Callable[[Portion], Result], portions: Iterable[Portion], processes: int | None = None
+) -> Iterator[Result]:
+    """Yields `function(portion)` of every portion, in order.
+
+    `function` must be importable, and its result must depend on its argument alone: the number of processes
+    does not change the results. `processes`: None for the number of usable cores. Raises RuntimeError when a
+    worker dies.
     """
     number = processes or len(os.sched_getaffinity(0))
     portions = iter(portions)
-    yield from map(function, islice(portions, ALONE if number > 1 else None))
-    for first in portions:
-        yield from _helped(function, chain([first], portions), number)
+    yield from map(function, islice(portions, FIRST_PORTIONS if number > 1 else None))
+    for portion in portions:
+        yield from _by_workers(function, chain([portion], portions), number)
 
 
-def _helped(function: Callable[[Given], Made], portions: Iterable[Given], number: int) -> Iterator[Made]:
-    helpers = [_Helper(function) for _ in range(number)]
-    free, busy = deque(helpers), deque[_Helper]()
+def _by_workers(
+    function: Callable[[Portion], Result], portions: Iterable[Portion], number: int
+) -> Iterator[Result]:
+    workers = [_Worker(function) for _ in range(number)]
+    free, busy = deque(workers), deque[_Worker]()
     try:
         for portion in portions:
             if not free:
@@ -49,19 +55,19 @@ def _helped(function: Callable[[Given], Made], portions: Iterable[Given], number
                 free.append(oldest)
             else:
                 result = None
-            helper = free.popleft()
-            helper.give(portion)
-            busy.append(helper)
+            worker = free.popleft()
+            worker.give(portion)
+            busy.append(worker)
             if result is not None:
                 yield result
         while busy:
             yield busy.popleft().result()
     finally:
-        for helper in helpers:
-            helper.end()
+        for worker in workers:
+            worker.end()
 
 
-class _Helper:
+class _Worker:
     def __init__(self, function: Callable[[Any], Any]) -> None:
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
@@ -72,10 +78,10 @@ class _Helper:
         )
         self.give(function)
 
-    def give(self, what: Any) -> None:
+    def give(self, value: Any) -> None:
         assert self._process.stdin is not None
         try:
-            pickle.dump(what, self._process.stdin, pickle.HIGHEST_PROTOCOL)
+            pickle.dump(value, self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise self._died() from error
@@ -105,12 +111,14 @@ class _Helper:
         )
 
 
-def _help(given: IO[bytes], made: IO[bytes]) -> None:
-    """One function, then its portions, until there are no more."""
-    function = pickle.load(given)
+def _serve(requests: IO[bytes], results: IO[bytes]) -> None:
+    """Runs a worker: reads one function, then portions, until there are no more, and writes the result of
+    each.
+    """
+    function = pickle.load(requests)
     while True:
         try:
-            portion = pickle.load(given)
+            portion = pickle.load(requests)
         except EOFError:
             return
         try:
@@ -118,8 +126,8 @@ def _help(given: IO[bytes], made: IO[bytes]) -> None:
         except Exception as error:  # noqa: BLE001 - it is raised where the result is asked for
             result = (False, error)
         try:
-            pickle.dump(result, made, pickle.HIGHEST_PROTOCOL)
-            made.flush()
+            pickle.dump(result, results, pickle.HIGHEST_PROTOCOL)
+            results.flush()
         except BrokenPipeError:
             return
 
@@ -127,5 +135,5 @@ def _help(given: IO[bytes], made: IO[bytes]) -> None:
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anything prints must not stand among the results
-    _help(sys.stdin.buffer, answers)
+    _serve(sys.stdin.buffer, answers)
     os._exit(0)

@@ -1,4 +1,6 @@
-"""Questions that are compared: their traits in memory, their texts by place, from wherever they lie."""
+"""Questions that are compared: their traits in memory, their texts looked up by index, wherever they are
+stored.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from pipelines.corpora.raw.problem import Problem
 
 @dataclass(frozen=True)
 class Questions:
-    """`text(place)` is the question of a row of `traits`."""
+    """`text(index)` returns the question of a row of `traits`."""
 
     traits: Traits
     text: Callable[[int], str]
@@ -21,16 +23,18 @@ class Questions:
     def __len__(self) -> int:
         return len(self.traits)
 
-    def portions(self, places: Sequence[int] | None = None) -> Iterator[tuple[Sequence[int], list[str]]]:
-        """Places, all of them unless some are given, and their texts; some thousand at once."""
-        wanted: Sequence[int] = range(len(self)) if places is None else places
-        for first in range(0, len(wanted), PORTION):
-            portion = wanted[first : first + PORTION]
-            yield portion, [self.text(int(place)) for place in portion]
+    def portions(self, indices: Sequence[int] | None = None) -> Iterator[tuple[Sequence[int], list[str]]]:
+        """Yields (indices, texts) in portions of PORTION rows; `indices` None: of all rows."""
+        selected: Sequence[int] = range(len(self)) if indices is None else indices
+        for start in range(0, len(selected), PORTION):
+            portion = selected[start : start + PORTION]
+            yield portion, [self.text(int(index)) for index in portion]
 
     @classmethod
     def of(cls, texts: Sequence[str], sketcher: Sketcher | None, keys: Iterable[str] = ()) -> Questions:
-        """Of texts that are in memory."""
-        named = [*keys] or [""] * len(texts)
-        problems = [Problem(text, "", "train", "", key=key) for text, key in zip(texts, named, strict=True)]
+        """Returns the questions of texts that are in memory. `keys`: one per text, or none."""
+        all_keys = [*keys] or [""] * len(texts)
+        problems = [
+            Problem(text, "", "train", "", key=key) for text, key in zip(texts, all_keys, strict=True)
+        ]
         return cls(Traits.of(problems, sketcher), texts.__getitem__)

@@ -1,8 +1,8 @@
-"""Which side of the split a problem lies on: a hash of its key decides, so it is stable when rows are added,
-dropped or reordered.
+"""The side of the split that a problem is on: a hash of its key decides, so that it is stable when rows are
+added, removed or reordered.
 
-Near-twins (the same sum about other things) share a key and stay together; validation lies apart from
-held-out, so that settings can be chosen without touching the problems that are reported.
+Near-twins (the same sum about other things) share a key and stay together. Validation is separate from
+held-out, so that settings can be chosen without using the problems that are reported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Side = Literal["train", "validation", "heldout"]
 
 
 def fraction(text: str) -> float:
-    """A number in [0, 1) that depends on nothing but `text`."""
+    """Returns a number in [0, 1) that depends on `text` alone."""
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:7], "big") / 2**56
 
 
@@ -27,10 +27,11 @@ class Shares:
     heldout: float = 0.0
 
     def side(self, key: str) -> Side:
+        """Returns the side of a key."""
         return self.at(fraction("split:" + key))
 
-    def at(self, place: float) -> Side:
-        """The side of a place in [0, 1)."""
-        if place < self.heldout:
+    def at(self, position: float) -> Side:
+        """Returns the side of a position in [0, 1)."""
+        if position < self.heldout:
             return "heldout"
-        return "validation" if place < self.heldout + self.validation else "train"
+        return "validation" if position < self.heldout + self.validation else "train"

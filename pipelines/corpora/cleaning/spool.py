@@ -1,8 +1,8 @@
 """Rows on disk while they are cleaned: written once, read in any order, so that memory does not grow with
 their texts.
 
-The file has no name and dies with the process; nobody else can have written it, so that it may hold pickled
-objects.
+The file has no name and disappears with the process. No other process can have written it, so that it may
+hold pickled objects.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Generic, TypeVar
 
-Item = TypeVar("Item")
+T = TypeVar("T")
 PORTION = 2000  # rows that are read or handed over at once
 
 
-class Spool(Generic[Item]):
-    """`folder`: where the disk has room for it; None: the system's own place for temporary files."""
+class Spool(Generic[T]):
+    """A sequence of pickled rows in an unnamed temporary file in `folder`; None: in the system's temporary
+    folder.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._file: Any = TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as the spool
@@ -29,22 +31,23 @@ class Spool(Generic[Item]):
     def __len__(self) -> int:
         return len(self._starts) - 1
 
-    def extend(self, items: Iterable[Item]) -> None:
+    def extend(self, items: Iterable[T]) -> None:
+        """Appends items."""
         packed = [pickle.dumps(item, pickle.HIGHEST_PROTOCOL) for item in items]
-        for one in packed:
-            self._starts.append(self._starts[-1] + len(one))
+        for item_bytes in packed:
+            self._starts.append(self._starts[-1] + len(item_bytes))
         self._file.write(b"".join(packed))
 
-    def __getitem__(self, place: int) -> Item:
+    def __getitem__(self, index: int) -> T:
         self._file.flush()
-        start, end = self._starts[place], self._starts[place + 1]
+        start, end = self._starts[index], self._starts[index + 1]
         return pickle.loads(os.pread(self._file.fileno(), end - start, start))  # type: ignore[no-any-return]
 
-    def portions(self, places: Iterable[int]) -> Iterator[list[Item]]:
-        """In the order given."""
-        portion: list[Item] = []
-        for place in places:
-            portion.append(self[place])
+    def portions(self, indices: Iterable[int]) -> Iterator[list[T]]:
+        """Yields the rows with these indices, in this order, in lists of at most PORTION."""
+        portion: list[T] = []
+        for index in indices:
+            portion.append(self[index])
             if len(portion) == PORTION:
                 yield portion
                 portion = []
@@ -52,28 +55,28 @@ class Spool(Generic[Item]):
             yield portion
 
 
-class Selected(Sequence[Item]):
-    """Some rows of a spool, as a sequence."""
+class Selected(Sequence[T]):
+    """Some rows of a spool as a sequence; `places`: their indices."""
 
-    def __init__(self, spool: Spool[Item], places: Any) -> None:
+    def __init__(self, spool: Spool[T], places: Any) -> None:
         self._spool, self.places = spool, places
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self._spool[int(one)] for one in self.places[place]]
-        return self._spool[int(self.places[place])]
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            return [self._spool[int(index)] for index in self.places[key]]
+        return self._spool[int(self.places[key])]
 
-    def __iter__(self) -> Iterator[Item]:
-        return (self._spool[int(place)] for place in self.places)
+    def __iter__(self) -> Iterator[T]:
+        return (self._spool[int(index)] for index in self.places)
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Sequence)
             and len(self) == len(other)
-            and all(a == b for a, b in zip(self, other, strict=True))
+            and all(own_row == other_row for own_row, other_row in zip(self, other, strict=True))
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -1,8 +1,8 @@
-"""Texts for comparing: what a reader sees of one, and its units for n-grams and shingles.
+"""Texts for comparison: what a reader sees of one, and its words and symbols.
 
-Nothing here touches a text that is trained on; `normalise` is for sources that ask for it. Whether two
-questions are one is decided by `canonical.comparable`. Full NFKC is unsafe on mathematics (it turns x² into
-x2), so only decompositions that keep the meaning are applied.
+Nothing here changes a text that is trained on; `normalise` is for sources that ask for it. Whether two
+questions are duplicates is decided by `canonical.canonical_form`. Full NFKC is unsafe on mathematics (it
+turns x² into x2), so only decompositions that keep the meaning are applied.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SYMBOLS = re.compile(r"\w+|[^\w\s]")
 
 
 def normalise(text: str) -> str:
-    """Safe compatibility characters decomposed, NFC, no invisible or control characters, single spaces, no
-    space at a line's ends.
+    """Returns the text with safe compatibility characters decomposed, in NFC, without invisible or control
+    characters, with single spaces and no space at the end of a line.
     """
     lines = (
         SPACES.sub(" ", line).strip(" ")
@@ -42,8 +42,8 @@ def normalise(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """What two answers have in common that look the same: line ends, blanks at them, blank lines at both
-    ends, the code points of one character and the kinds of a blank do not count; indentation and blanks
+    """Returns what two answers that look the same have in common: line ends, trailing spaces, empty lines at
+    both ends, the code points of a character and the kind of a space do not count; indentation and spaces
     inside a line do.
     """
     return LINE_ENDS.sub("", _composed(text).translate(UNSEEN)).strip("\n")
@@ -59,7 +59,9 @@ def _composed(text: str) -> str:
 
 
 def safe(character: str) -> str:
-    """Its compatibility decomposition, where that is another way to write the same."""
+    """Returns the compatibility decomposition of a character where that is another way to write the same,
+    else the character.
+    """
     tag, _, rest = unicodedata.decomposition(character).partition(" ")
     # a spacing accent decomposes to a space and a combining mark: no reader would call that the same
     return (
@@ -70,12 +72,10 @@ def safe(character: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Words and numbers, case folded, without symbols: what n-grams are made of."""
+    """Returns words and numbers, case folded, without symbols."""
     return WORDS.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def symbols(text: str) -> list[str]:
-    """Words, numbers and single symbols, case folded: what shingles are made of; a formula is more than its
-    letters.
-    """
+    """Returns words, numbers and single symbols, case folded; a formula is more than its letters."""
     return SYMBOLS.findall(unicodedata.normalize("NFKC", text).casefold())

@@ -1,5 +1,5 @@
-"""What cleaning needs to know of each row, a few numbers in the place of its texts: so that a million rows
-fit into memory.
+"""What cleaning needs to know of each row: a few numbers instead of its texts, so that a million rows fit
+into memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.corpora.cleaning.canonical import comparable, loose_form
+from pipelines.corpora.cleaning.canonical import canonical_form, loose_form
 from pipelines.corpora.cleaning.essence import essence_of
 from pipelines.corpora.cleaning.near import Bands, Sketcher
 from pipelines.corpora.cleaning.split import fraction
@@ -22,8 +22,9 @@ from pipelines.corpora.raw.problem import Problem
 @dataclass(frozen=True)
 class Traits:
     """Arrays over rows. `form`, `key`, `answer`, `content`: 64-bit hashes of the canonical question, the
-    source's key (0: none), the reference answer and the whole row; `order`, `side`: places in [0, 1) by which
-    rows are shuffled and split; `bands`: of the search for near-duplicates, of width 0 where there is none.
+    source's key (0: none), the reference answer and the complete row; `order`, `side`: positions in [0, 1) by
+    which rows are shuffled and split; `bands`: (rows, bands) for the near-duplicate search, of width 0 where
+    there is none.
     """
 
     form: Hashes
@@ -36,7 +37,8 @@ class Traits:
 
     @classmethod
     def of(cls, problems: Sequence[Problem], sketcher: Sketcher | None) -> Traits:
-        forms = [comparable(problem.question) for problem in problems]
+        """Computes the traits of problems, in order."""
+        forms = [canonical_form(problem.question) for problem in problems]
         loose = [loose_form(form) for form in forms]
         bands = np.empty((len(problems), 0), np.uint32)
         if sketcher is not None:
@@ -60,15 +62,19 @@ class Traits:
 
     @classmethod
     def joined(cls, parts: Sequence[Traits]) -> Traits:
+        """Concatenates traits."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def __len__(self) -> int:
         return len(self.form)
 
-    def of_places(self, places: NDArray[np.int64]) -> Traits:
-        return Traits(*(getattr(self, field.name)[places] for field in fields(self)))
+    def of_places(self, indices: NDArray[np.int64]) -> Traits:
+        """Returns the traits of the rows with these indices."""
+        return Traits(*(getattr(self, field.name)[indices] for field in fields(self)))
 
 
 def digest(text: str) -> int:
-    """64 bits of sha256: that any two of a million texts share it has a chance of 3 in 100 million."""
+    """Returns the first 64 bits of the SHA-256 of `text`. The probability that any two of a million texts
+    share it is 3 in 100 million.
+    """
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "little")

@@ -1,9 +1,9 @@
 """Many texts at once as arrays of hashed units, and the hashes of every run of units: what n-grams and
 shingles are made of.
 
-A unit is a word, a number or a symbol; in scripts that are written without blanks it is a character, since a
-Chinese sentence would be one word. Hashes are 64 bits, the same in every process: runs are equal where their
-units are, and as good as nowhere else.
+A unit is a word, a number or a symbol; in scripts that are written without spaces it is a character, since a
+Chinese sentence would be one word. Hashes have 64 bits and are the same in every process: equal runs have
+equal hashes, and collisions are negligible.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 IDEOGRAPHIC = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana and Han
 # Thai, Lao, Burmese, Khmer: letters, and still no blanks
@@ -32,21 +32,23 @@ BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
 INVERSE = pow(BASE, -1, 2**64)
 
 
-def folded(text: str) -> str:
-    """As units are cut from it: NFKC, letter case folded."""
+def casefolded(text: str) -> str:
+    """Returns the text in the form that units are cut from: NFKC, case folded."""
     return text.casefold() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 @dataclass(frozen=True)
 class Units:
-    """The units of several texts on end: `hashes` and `kinds` (N,), `starts` (texts + 1,)."""
+    """The units of several texts, concatenated: `hashes` and `kinds` (N,), offsets `starts` (texts + 1,)."""
 
     hashes: Hashes
     kinds: NDArray[np.uint8]
-    starts: Places
+    starts: Indices
 
-    def runs(self, size: int) -> tuple[Hashes, Places]:
-        """Hashes of all runs of `size` units that lie in one text, and where each begins."""
+    def runs(self, size: int) -> tuple[Hashes, Indices]:
+        """Returns the hashes of all runs of `size` units within one text, and the index of the first unit of
+        each.
+        """
         number = len(self.hashes) - size + 1
         if number <= 0:
             return np.empty(0, np.uint64), np.empty(0, np.int64)
@@ -54,25 +56,25 @@ class Units:
         begins = begins[self.owners(begins) == self.owners(begins + size - 1)]
         return _rolled(self.hashes, size)[begins], begins
 
-    def owners(self, places: Places) -> Places:
-        """The text of each unit."""
-        return np.searchsorted(self.starts, places, side="right") - 1
+    def owners(self, indices: Indices) -> Indices:
+        """Returns the index of the text of each unit."""
+        return np.searchsorted(self.starts, indices, side="right") - 1
 
-    def count(self, kind: int, size: int, begins: Places) -> Places:
-        """Units of a kind in the runs."""
+    def count(self, kind: int, size: int, begins: Indices) -> Indices:
+        """Returns the number of units of a kind in each run of `size` units that starts at `begins`."""
         total = np.concatenate([[0], np.cumsum(self.kinds == kind)])
         return total[begins + size] - total[begins]
 
 
 def units(texts: Iterable[str], pattern: re.Pattern[str] = SYMBOLS) -> Units:
-    """`pattern`: SYMBOLS, or WORDS to leave symbols out."""
+    """Returns the units of the texts. `pattern`: SYMBOLS, or WORDS to leave symbols out."""
     hashes: list[int] = []
     starts = [0]
     known: dict[str, int] = _KNOWN
     for text in texts:
-        form = folded(text)
-        found = pattern.findall(form)
-        for unit in found:
+        form = casefolded(text)
+        text_units = pattern.findall(form)
+        for unit in text_units:
             value = known.get(unit)
             if value is None:
                 if len(known) >= KNOWN:
@@ -82,11 +84,11 @@ def units(texts: Iterable[str], pattern: re.Pattern[str] = SYMBOLS) -> Units:
         starts.append(len(hashes))
     packed = np.array(hashes, np.uint64)
     kinds = (packed >> np.uint64(32)).astype(np.uint8)
-    return Units(mixed(packed & np.uint64(0xFFFFFFFF)), kinds, np.array(starts, np.int64))
+    return Units(mix_bits(packed & np.uint64(0xFFFFFFFF)), kinds, np.array(starts, np.int64))
 
 
-def mixed(values: Hashes) -> Hashes:
-    """splitmix64: near values become far ones."""
+def mix_bits(values: Hashes) -> Hashes:
+    """Returns splitmix64 of each value: close values get distant hashes."""
     with np.errstate(over="ignore"):
         values = values + np.uint64(BASE)
         values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -110,12 +112,12 @@ def _kind(unit: str) -> int:
 
 
 def _rolled(hashes: Hashes, size: int) -> Hashes:
-    """Polynomial hashes of all windows: sum(h[i + j] * B**j), by differences of running sums."""
+    """Returns the polynomial hash of every window, sum(h[i + j] * B**j), by differences of running sums."""
     with np.errstate(over="ignore"):
         number = len(hashes)
         powers, backwards = _powers(BASE, number), _powers(INVERSE, number)
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(hashes * powers, dtype=np.uint64)])
-        return mixed((sums[size:] - sums[:-size]) * backwards[: number - size + 1])
+        return mix_bits((sums[size:] - sums[:-size]) * backwards[: number - size + 1])
 
 
 def _powers(base: int, number: int) -> Any:

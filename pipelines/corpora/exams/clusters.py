@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipelines.corpora.cleaning.canonical import comparable
-from pipelines.corpora.cleaning.duplicates import cluster_of
+from pipelines.corpora.cleaning.canonical import canonical_form
+from pipelines.corpora.cleaning.duplicates import cluster_questions
 from pipelines.corpora.cleaning.near import Sketcher
 from pipelines.corpora.cleaning.questions import Questions
 from pipelines.corpora.exams.item import Exam
@@ -37,11 +37,11 @@ def clustered(exams: Sequence[Exam], sketcher: Sketcher) -> tuple[list[Exam], Co
     )
     kept = []
     for found in members.values():
-        if len({comparable(exam.answer) or exam.answer.strip() for exam in found}) > 1:
+        if len({canonical_form(exam.answer) or exam.answer.strip() for exam in found}) > 1:
             counts["disagreeing_clusters"] += 1
             counts["disagreeing_rows"] += len(found)
             continue
-        texts = [comparable(exam.question) for exam in found]
+        texts = [canonical_form(exam.question) for exam in found]
         counts["exact_duplicates"] += len(found) - len(set(texts))
         counts["near_duplicates"] += len(set(texts)) - 1
         kept.append(replace(found[0], key=min(texts)))
@@ -54,6 +54,6 @@ def components(texts: Sequence[str], sketcher: Sketcher) -> list[int]:
     _, first, members = np.unique(questions.traits.form, return_index=True, return_inverse=True)
     distinct = np.sort(first)  # equal texts are looked at once
     own = Questions(questions.traits.of_places(distinct), lambda place: texts[int(distinct[place])])
-    roots = distinct[cluster_of(own, sketcher)]
+    roots = distinct[cluster_questions(own, sketcher)]
     of_text = dict(zip(distinct.tolist(), roots.tolist(), strict=True))
     return [of_text[place] for place in first[members].tolist()]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from random import Random
 
-from pipelines.corpora.cleaning.canonical import comparable
+from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.preferences.pair import Labelled, Preference
 
 
@@ -30,7 +30,7 @@ def pair_labelled(
         if not one.answer.strip():
             counts["empty_answer"] += 1
             continue
-        prompts.setdefault((one.side, comparable(one.prompt)), {}).setdefault(one.answer, []).append(one)
+        prompts.setdefault((one.side, canonical_form(one.prompt)), {}).setdefault(one.answer, []).append(one)
     found = []
     for place, by_text in sorted(prompts.items()):
         clear = []

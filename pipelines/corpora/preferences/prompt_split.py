@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from pipelines.corpora.cleaning.canonical import comparable, loose
+from pipelines.corpora.cleaning.canonical import canonical_form, loose
 from pipelines.corpora.cleaning.contamination import decontaminate
 from pipelines.corpora.cleaning.split import Shares, Side, fraction
 from pipelines.corpora.preferences.pair import Labelled, Preference
@@ -26,7 +26,7 @@ SIDES: tuple[Side, ...] = ("train", "validation", "heldout")
 
 def group_key(prompt: str) -> str:
     """What all pairs of one prompt share: a hash of its canonical form, 16 hexadecimal digits."""
-    return _hashed(comparable(prompt))
+    return _hashed(canonical_form(prompt))
 
 
 def order_key(prompt: str) -> str:
@@ -70,7 +70,7 @@ def place(
     for item in sorted(items, key=lambda item: (item.prompt, item.key)):
         group = group_key(item.prompt)
         if group not in prompts:
-            prompts[group] = Problem(item.prompt, "", "train", "", key=comparable(item.key))
+            prompts[group] = Problem(item.prompt, "", "train", "", key=canonical_form(item.key))
             keys[group] = loose(item.key) or loose(item.prompt)
         if item.side == "heldout" or (item.side == "validation" and group not in named):
             named[group] = item.side
