@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from pipelines.corpora.corpus_params import CorpusParams
-from pipelines.corpora.raw.roles import absent, reachable, roles_of
+from pipelines.corpora.raw.roles import missing_role_message, possible_files, roles_of
 from pipelines.settings import RULE
 
 Problem = tuple[str, str]  # key below the member, what is wrong with it
@@ -51,11 +51,12 @@ def has_validation(every: int, data: str, file: File) -> Iterator[Problem]:
     if not every or not isinstance(corpus, CorpusParams) or corpus.exams is not None:
         return
     sources = {name: source.model_dump() for name, source in corpus.sources.items()}
-    if "validation" not in reachable(sources, corpus.validation_share, corpus.heldout_share):
+    if "validation" not in possible_files(sources, corpus.validation_share, corpus.heldout_share):
         roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
         yield (
             "validation_every",
-            f"{absent('validation', roles)} in corpus.{data}.sources; or set validation_every: 0",
+            f"{missing_role_message('validation', roles)} in corpus.{data}.sources; "
+            f"or set validation_every: 0",
         )
 
 

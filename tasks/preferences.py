@@ -17,7 +17,12 @@ from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences.demonstrations import demonstrations
 from pipelines.corpora.preferences.pair import write_pair_examples
 from pipelines.corpora.preferences.pairing import Judged
-from pipelines.corpora.preferences.preference_set import Found, PreferenceSets, build_preferences, read_source
+from pipelines.corpora.preferences.preference_set import (
+    PreferenceSets,
+    SourceItems,
+    build_preferences,
+    read_source,
+)
 from pipelines.corpora.preferences.prompt_split import SIDES
 from pipelines.corpora.records.example import Example, read_examples, write_examples
 from pipelines.corpora.records.record import Record
@@ -53,7 +58,7 @@ PORTION = 512  # prompts between two progress lines
 class Samples:
     """What a model's samples became: pairs, rows for people to read, and figures by side."""
 
-    found: Found
+    found: SourceItems
     rows: list[dict[str, Any]] = field(default_factory=list)
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -131,7 +136,7 @@ def _sample(
         for side, limit in source.prompts.items()
     }
     judge.preflight([record for own in problems.values() for record in own])
-    found = Samples(Found([]))
+    found = Samples(SourceItems([]))
     prompts: list[Sampled] = []
     total = sum(map(len, problems.values()))
     for side, own in problems.items():
@@ -158,7 +163,7 @@ def _sample(
             found.rows.append({"id": record.id, "side": side, "samples": [_row(one) for one in answers]})
     ranks.leave()
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
-    return Samples(Found(pairs, pairing=counts, tokens=tokens.digest), found.rows, found.figures)
+    return Samples(SourceItems(pairs, pairing=counts, tokens=tokens.digest), found.rows, found.figures)
 
 
 def _prompts(examples: Sequence[Example], tokens: Tokens, rules: SetRules, side: Side) -> Sequence[Record]:

@@ -1,8 +1,8 @@
-"""A corpus from raw data: read the sources, clean and split them, write them as text: all that the corpus
-stage does.
+"""Builds a corpus from raw data: reads the sources, cleans and splits them and writes them as text; all that
+the corpus stage does.
 
-Rows lie on disk between the steps, and examples are written as they are made: memory does not grow with the
-texts.
+Rows are kept on disk between the steps, and examples are written as they are made: memory does not grow with
+the texts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pipelines.corpora.cleaning.split import Shares
 from pipelines.corpora.corpus_params import CorpusParams, VerifierShares
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.raw.problem import Problem, Reading
-from pipelines.corpora.raw.roles import absent, idle_shares, reachable, roles_of
-from pipelines.corpora.records.example import Example, ExampleFiles, half_character, line_of
+from pipelines.corpora.raw.roles import missing_role_message, possible_files, roles_of, unused_shares
+from pipelines.corpora.records.example import Example, ExampleFiles, json_line, lone_surrogate
 from pipelines.corpora.records.lengths import spread
 from pipelines.corpora.records.rows_kept import rows_kept
 from pipelines.corpora.records.set_rules import SetRules
@@ -42,7 +42,7 @@ DROPPED = ("no_demonstration", "not_encodable")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Examples by file name, and every count on the way."""
+    """The examples by file name, and all counts for the metrics."""
 
     examples: ExampleFiles
     metrics: Mapping[str, Any]
@@ -58,9 +58,11 @@ def build(
     processes: int | None = None,
     open_source: Opener = unrecorded,
 ) -> Corpus:
-    """`root`: the raw file or folder; `folder`: where the examples are written; `processes` as in
-    `over_portions`. TooManyBadRows, ValueError or OSError when the raw data cannot be used; all name file and
-    way out.
+    """Builds the corpus `name` and returns its examples and metrics.
+
+    `root`: the raw file or folder; `folder`: where the examples are written; `say` is called with each
+    console message; `processes` as in `over_portions`. Raises TooManyBadRows, ValueError or OSError when the
+    raw data cannot be used; each names the file and the way out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if params.exams is not None:
@@ -78,7 +80,7 @@ def build(
         )
     figures.unusable.check(params.max_bad_rows)
     lost = placed.lost + figures.lost
-    for note in idle_shares(params):
+    for note in unused_shares(params):
         say(note)
     _refuse_empty(name, params, figures, lost)
     metrics = {
@@ -101,7 +103,7 @@ def _source_rows(
     processes: int | None,
     open_source: Opener,
 ) -> PlacedRows:
-    """The rows of all sources, cleaned and split."""
+    """Reads the rows of all sources, cleaned and split."""
     ledgers = {source: Ledger(source) for source in params.sources}
 
     def problems(source: str) -> Iterator[Problem]:
@@ -123,16 +125,20 @@ def _source_rows(
         **{step: dict(sorted(counts.items())) for step, counts in sorted(rows.counts.items())},
     }
     placed = (
-        (row, *_files(row.problem, role, params.verifier)) for role, own in rows.rows.items() for row in own
+        (row, *_files(row.problem, role, params.verifier))
+        for role, role_rows in rows.rows.items()
+        for row in role_rows
     )
     return PlacedRows(placed, rows_read(rows, ledgers.values()), losses(rows, ledgers.values()), metrics)
 
 
 def example_of(row: CleanRow) -> Example:
-    """A clean row as it is written. ValueError where a text holds half of a character, which no file can."""
+    """Returns a clean row as the example that is written. Raises ValueError where a text holds a lone
+    surrogate, which no file can.
+    """
     problem = row.problem
     texts = (problem.question, problem.answer, problem.solution or "", problem.subject)
-    if reason := half_character(*texts):
+    if reason := lone_surrogate(*texts):
         raise ValueError(reason)
     return Example(
         id=row.id,
@@ -160,8 +166,8 @@ def _rules(params: CorpusParams) -> SetRules:
 
 @dataclass
 class _Figures:
-    """What is counted of the examples while they are written. `lost`: rows that come into no file, by reason;
-    `dropped`: reasons why a row does not come into one of its files. Lengths are in characters.
+    """Counts of the examples while they are written. `lost`: rows that are in no file, by reason; `dropped`:
+    reasons why a row is not in one of its files. Lengths are in characters.
     """
 
     files: Sequence[str]
@@ -176,6 +182,7 @@ class _Figures:
     prompts: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("I")))
 
     def add(self, file: str, example: Example) -> None:
+        """Counts an example that is written to `file`."""
         self.records[file] += 1
         self.subjects[file][example.subject] += 1
         self.levels[file][str(example.level)] += 1
@@ -185,14 +192,14 @@ class _Figures:
             self.responses.append(len(example.response))
 
     def summary(self) -> dict[str, Any]:
-        """For the metrics: counts by file; of sets with questions for verifiers also those by field, and the
-        subjects that nothing is trained on.
+        """Returns the metrics: counts by file; of sets with questions for verifiers also those by field, and
+        the subjects that nothing is trained on.
         """
 
         def by_file(counts: Mapping[str, Counter[str]]) -> dict[str, dict[str, int]]:
             return {file: dict(sorted(counts[file].items())) for file in self.files}
 
-        found = {
+        figures = {
             "records": {file: self.records[file] for file in self.files},
             "subjects": by_file(self.subjects),
             "levels": by_file(self.levels),
@@ -200,10 +207,10 @@ class _Figures:
             "response_characters": spread(self.responses),
         }
         if len(self.files) > len(PLAIN_FILES):
-            practised = {*self.subjects["rl"], *self.subjects["explore"]}
-            found["unseen_subjects"] = sorted({*self.subjects["heldout"]} - practised)
-            found["fields"] = by_file(self.fields)
-        return found
+            trained = {*self.subjects["rl"], *self.subjects["explore"]}
+            figures["unseen_subjects"] = sorted({*self.subjects["heldout"]} - trained)
+            figures["fields"] = by_file(self.fields)
+        return figures
 
 
 def _write(
@@ -212,23 +219,25 @@ def _write(
     files: Sequence[str],
     wording: Reworded | None,
 ) -> _Figures:
-    """Rows whose texts no file can hold are dropped; those without a demonstration from sft alone."""
+    """Writes the examples and returns their counts. Rows whose texts no file can hold are dropped; those
+    without a demonstration are left out of sft alone.
+    """
     figures = _Figures(files)
     ledger = figures.unusable
     streams = {file: open(folder / f"{file}.jsonl", "w", encoding="utf-8", newline="\n") for file in files}  # noqa: SIM115
     try:
-        for row, own, reasons in placed:
+        for row, row_files, reasons in placed:
             try:
-                examples = [example_of(row if wording is None else wording(row, file)) for file in own]
+                examples = [example_of(row if wording is None else wording(row, file)) for file in row_files]
             except ValueError as fault:
-                own, examples, reasons = [], [], ["not_encodable"]
+                row_files, examples, reasons = [], [], ["not_encodable"]
                 ledger.reject(row.problem.where or row.id, str(fault))
             else:
                 ledger.accept()
             figures.dropped.update(reasons)
-            figures.lost.update(reasons if not own else ())
-            for file, example in zip(own, examples, strict=True):
-                streams[file].write(line_of(example))
+            figures.lost.update(reasons if not row_files else ())
+            for file, example in zip(row_files, examples, strict=True):
+                streams[file].write(json_line(example))
                 figures.add(file, example)
     finally:
         for stream in streams.values():
@@ -237,7 +246,9 @@ def _write(
 
 
 def _files(problem: Problem, role: str, verifier: VerifierShares | None) -> tuple[list[str], list[str]]:
-    """The files that a row goes to by its role, and the reasons why it does not go to others."""
+    """Returns the files that a row is written to by its role, and the reasons why it is not written to
+    others.
+    """
     if role in ("validation", "heldout"):
         return [role], []
     questions = "rl" if verifier is None else verifier_file(problem, verifier)
@@ -250,19 +261,21 @@ def _files(problem: Problem, role: str, verifier: VerifierShares | None) -> tupl
 
 
 def _refuse_empty(name: str, params: CorpusParams, figures: _Figures, lost: Counter[str]) -> None:
-    """ValueError where a file that every corpus needs is empty, or one that its sources name a role for."""
+    """Raises ValueError where a file that every corpus needs is empty, or a file for which its sources name a
+    role.
+    """
     sources = {key: source.model_dump() for key, source in params.sources.items()}
     roles = frozenset[str]().union(*map(roles_of, sources.values()))
-    possible = reachable(sources, params.validation_share, params.heldout_share)
+    possible = possible_files(sources, params.validation_share, params.heldout_share)
     for file in figures.files:
         needed = file in NEEDED or (file == "sft" and "sft" in roles)
         if figures.records[file] or not needed:
             continue
         if sources and file in PLAIN_FILES and file not in possible:
-            raise ValueError(f"corpus {name}: {absent(file, roles)}")
-        why = ", ".join(
+            raise ValueError(f"corpus {name}: {missing_role_message(file, roles)}")
+        reasons = ", ".join(
             f"{number} {reason.replace('_', ' ')}" for reason, number in lost.most_common() if number
         )
         raise ValueError(
-            f"corpus {name} has no {file} rows left ({why or 'none was put aside'}); {WAYS[file]}"
+            f"corpus {name} has no {file} rows left ({reasons or 'none was put aside'}); {WAYS[file]}"
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from pipelines.corpora.exams.exams_params import ExamSetParams
-from pipelines.corpora.raw.sources_params import READERS, Source
+from pipelines.corpora.raw.sources_params import READERS, CorpusSource
 from pipelines.settings import RULE, Seam, Settings
 
 
@@ -93,7 +93,7 @@ class CorpusParams(Settings):
         min_length=1,
         description="file or folder of raw data, relative to the project; the stage's declared dependency",
     )
-    sources: dict[str, Annotated[Source, READERS]] = Field(
+    sources: dict[str, Annotated[CorpusSource, READERS]] = Field(
         {}, description="named sources; their paths are relative to raw"
     )
     exams: ExamSetParams | None = Field(

@@ -28,8 +28,8 @@ FILES = ("sft", "explore", "rl", "calib", "validation", "heldout")
 
 @dataclass(frozen=True)
 class PlacedRows:
-    """Rows with the files that each goes to, and the reasons why it goes to no others; how many rows were
-    read, those lost on the way by reason, and counts for the metrics.
+    """Rows, each with the files that it is written to and the reasons why it is not written to others;
+    `read`: the number of rows read; `lost`: those lost, by reason; `metrics`: counts for the metrics.
     """
 
     rows: Iterable[tuple[CleanRow, Sequence[str], Sequence[str]]]
@@ -39,7 +39,7 @@ class PlacedRows:
 
 
 class Wording(Protocol):
-    """What a module of variants offers."""
+    """The interface of a module that paraphrases answers."""
 
     def paraphrases(self, reference: str) -> list[str]: ...
 
@@ -47,17 +47,17 @@ class Wording(Protocol):
 
 
 def verifier_file(problem: Problem, shares: VerifierShares) -> str:
-    """Where a question that could be RL's goes."""
-    place = fraction("rlvr:" + (problem.key or loose(problem.question)))
-    if place < shares.explore:
+    """Returns the file (explore, calib or rl) of a question that could be used for RL."""
+    position = fraction("rlvr:" + (problem.key or loose(problem.question)))
+    if position < shares.explore:
         return "explore"
-    return "calib" if place < shares.explore + shares.calib else "rl"
+    return "calib" if position < shares.explore + shares.calib else "rl"
 
 
 class Reworded:
-    """A row as its file holds it: demonstrations that state the answer on their last line, a share of them in
-    other words than the reference's; and questions of exploration, calibration and the held-out file with
-    right and wrong variants of their answer in `meta`.
+    """Maps (row, file) to the row as that file holds it: demonstrations state the answer on their last line,
+    a share of them in other words than the reference's; questions of exploration, calibration and the
+    held-out file have right and wrong variants of their answer in `meta`.
     """
 
     def __init__(self, params: WordingParams, seed: int) -> None:
@@ -73,8 +73,8 @@ class Reworded:
 
 
 def exam_rows(params: CorpusParams, root: Path) -> PlacedRows:
-    """The united questions of published exams; those of RL are demonstrations too, of their reference.
-    FileNotFoundError names an exam that is not there.
+    """Returns the united questions of published exams; those of RL are also demonstrations of their
+    reference. Raises FileNotFoundError, naming an exam that is not there.
     """
     assert params.exams is not None
     files = {name: root / name / "questions.jsonl" for name in (*params.exams.exams, *params.exams.against)}
@@ -83,24 +83,28 @@ def exam_rows(params: CorpusParams, root: Path) -> PlacedRows:
             raise FileNotFoundError(
                 f"no file {path}: exams {name} is no key of the section exams, or its stage has not run"
             )
-    elsewhere = {name: [exam.question for exam in read_exams(files[name])] for name in params.exams.against}
-    united = unite({name: read_exams(files[name]) for name in params.exams.exams}, params.exams, elsewhere)
+    other_questions = {
+        name: [exam.question for exam in read_exams(files[name])] for name in params.exams.against
+    }
+    united = unite(
+        {name: read_exams(files[name]) for name in params.exams.exams}, params.exams, other_questions
+    )
     placed: list[tuple[CleanRow, Sequence[str], Sequence[str]]] = []
     for split, file in (("explore", "explore"), ("rl", "rl"), ("calib", "calib"), ("test", "heldout")):
         for exam in united.splits[split]:  # type: ignore[index]
             if file != "heldout" and exam.subject in params.unseen:
                 continue
-            aside = file == "rl" and fraction("validation:" + exam.key) < params.validation_share
-            row = CleanRow(exam.source, _problem(exam, file == "rl" and not aside))
-            goes_to = ["validation"] if aside else ["sft", "rl"] if file == "rl" else [file]
-            placed.append((row, goes_to, ()))
+            is_validation = file == "rl" and fraction("validation:" + exam.key) < params.validation_share
+            row = CleanRow(exam.source, _problem(exam, file == "rl" and not is_validation))
+            row_files = ["validation"] if is_validation else ["sft", "rl"] if file == "rl" else [file]
+            placed.append((row, row_files, ()))
     losses = Counter[str](united.metrics["duplicates"])
     del losses["clusters"], losses["disagreeing_clusters"]
     for sets in united.metrics["contamination"].values():
-        for found in sets.values():
-            losses.update({f"held elsewhere by {reason}": number for reason, number in found.items()})
-    left = len({row.id for row, _, _ in placed})
-    losses["unseen subject"] = united.metrics["limited"] - losses.total() - left
+        for by_reason in sets.values():
+            losses.update({f"held elsewhere by {reason}": number for reason, number in by_reason.items()})
+    distinct_rows = len({row.id for row, _, _ in placed})
+    losses["unseen subject"] = united.metrics["limited"] - losses.total() - distinct_rows
     return PlacedRows(placed, united.metrics["limited"], losses, {"united": united.metrics})
 
 
@@ -111,13 +115,15 @@ def _problem(exam: Exam, demonstrated: bool) -> Problem:
 
 
 def _other_words(row: CleanRow, wording: Wording, share: float, seed: int) -> CleanRow:
+    """Returns the row with its answer paraphrased, with probability `share`."""
     rng, solution = Random(f"wording:{seed}:{row.id}"), row.problem.solution or ""
-    said = wording.paraphrases(row.problem.answer)
-    answer = rng.choice(said[1:]) if len(said) > 1 and rng.random() < share else said[0]
+    paraphrases = wording.paraphrases(row.problem.answer)
+    answer = rng.choice(paraphrases[1:]) if len(paraphrases) > 1 and rng.random() < share else paraphrases[0]
     return replace(row, problem=replace(row.problem, solution=solution.partition(MARKER)[0] + answer))
 
 
 def _with_variants(row: CleanRow, wording: Wording, seed: int) -> CleanRow:
+    """Returns the row with right and wrong variants of its answer in `meta`."""
     problem = row.problem
     right = wording.paraphrases(problem.answer)[1:]
     wrong = wording.near_misses(problem.question, problem.answer, Random(f"near:{seed}:{row.id}"))

@@ -12,7 +12,12 @@ from typing import Any
 
 from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.preferences.pair import Pair, Preference
-from pipelines.corpora.preferences.preference_set import Found, PreferenceSets, build_preferences, read_source
+from pipelines.corpora.preferences.preference_set import (
+    PreferenceSets,
+    SourceItems,
+    build_preferences,
+    read_source,
+)
 from pipelines.corpora.preferences.preference_set_params import PreferencesParams
 from pipelines.corpora.records.pair_tokens import tokenise_pairs
 from pipelines.corpora.records.record import Record
@@ -60,7 +65,7 @@ class MadeSets:
 def build_and_tokenise(
     name: str,
     settings: PreferencesParams,
-    found: Found,
+    found: SourceItems,
     tokens: Tokens,
     corpus: Mapping[str, Sequence[str]],
     seed: int,
@@ -102,4 +107,6 @@ def of(
     **values: Any,
 ) -> MadeSets:
     """The set that is made of `items`."""
-    return build_and_tokenise("made", params(**values), Found(items), byte_tokens(folder), corpus or {}, seed)
+    return build_and_tokenise(
+        "made", params(**values), SourceItems(items), byte_tokens(folder), corpus or {}, seed
+    )

@@ -215,7 +215,7 @@ def test_many_rows_are_cleaned_by_several_processes_to_the_same(tmp_path):
     params = PARAMS.model_copy(update={"near": NearParams(), "decontaminate": DecontaminateParams()})
     alone = clean({"s": rows}, params, tmp_path, 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.corpora.cleaning.portions.ALONE", 1)
+        patch.setattr("pipelines.corpora.cleaning.portions.FIRST_PORTIONS", 1)
         patch.setattr("pipelines.corpora.cleaning.clean.PORTION", 50)
         helped = clean({"s": iter(rows)}, params, tmp_path, 2)
     assert helped.rows == alone.rows
@@ -226,7 +226,7 @@ def test_many_rows_are_cleaned_by_several_processes_to_the_same(tmp_path):
 
 def test_a_helper_that_dies_and_one_that_fails_are_named():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.corpora.cleaning.portions.ALONE", 0)
+        patch.setattr("pipelines.corpora.cleaning.portions.FIRST_PORTIONS", 0)
         with pytest.raises(RuntimeError, match="a process that helps to make the corpus ended with 3"):
             list(over_portions(os._exit, [3], 2))
         with pytest.raises(ZeroDivisionError):

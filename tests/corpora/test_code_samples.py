@@ -7,7 +7,7 @@ import pytest
 from pipelines.corpora.pairs.sampled import Sampled, preferences
 from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences.pairing import Judged, normal_source
-from pipelines.corpora.preferences.preference_set import Found, read_source
+from pipelines.corpora.preferences.preference_set import SourceItems, read_source
 from pipelines.rewards.sandbox.probe import SandboxUnavailable
 from pipelines.rewards.scoring import CheckerFailed
 from pipelines.settings import seam_modules
@@ -165,7 +165,7 @@ def test_what_a_policy_sampled_on_a_code_corpus_is_not_cleaned(tmp_path):
     assert SampledParams(reward="code_tests").reward == SampledParams(reward={"kind": "code_tests"}).reward
     found, counts = preferences([one], source, "c", 0)
     sets = build_and_tokenise(
-        "c", params(source.model_dump()), Found(found, pairing=counts), byte_tokens(tmp_path), {}, 0
+        "c", params(source.model_dump()), SourceItems(found, pairing=counts), byte_tokens(tmp_path), {}, 0
     )
     assert [(pair.prompt, pair.chosen, pair.rejected) for pair in sets.pairs["train"]] == [
         (PROMPT, RIGHT, WRONG)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.corpora.raw.exam_subjects import SUBJECTS, Item, Ranges
+from pipelines.corpora.raw.exam_subjects import SUBJECTS, ExamProblem, Ranges
 from pipelines.corpora.records.example import write_examples
 from pipelines.rewards.rules.final_answer import check
 from tests.corpora.made import ROOT, exam
@@ -79,13 +79,15 @@ def test_a_slip_is_carried_on(subject, seed):
 def test_twins_share_a_key():
     count = SUBJECTS["count"]
     assert (
-        count.key(Item(values=(1, 1, 0, 1, 2)))
-        == count.key(Item(values=(4, 4, 7, 4, 3)))
-        != count.key(Item(values=(1, 0, 1, 1, 2)))
+        count.key(ExamProblem(values=(1, 1, 0, 1, 2)))
+        == count.key(ExamProblem(values=(4, 4, 7, 4, 3)))
+        != count.key(ExamProblem(values=(1, 0, 1, 1, 2)))
     )
-    chain = Item(12, (("+", 3), ("-", 4)))
+    chain = ExamProblem(12, (("+", 3), ("-", 4)))
     assert SUBJECTS["money"].key(chain) == SUBJECTS["add"].key(chain)  # the same sum, in words or not
-    assert SUBJECTS["max"].key(Item(values=(31, 22))) == SUBJECTS["max"].key(Item(values=(22, 31)))
+    assert SUBJECTS["max"].key(ExamProblem(values=(31, 22))) == SUBJECTS["max"].key(
+        ExamProblem(values=(22, 31))
+    )
 
 
 @pytest.fixture(scope="module")

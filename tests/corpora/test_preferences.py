@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.corpora.preferences.pair import Preference
-from pipelines.corpora.preferences.preference_set import Found
+from pipelines.corpora.preferences.preference_set import SourceItems
 from pipelines.corpora.preferences.prompt_split import group_key
 from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, of, params
 
@@ -24,7 +24,9 @@ def test_9_2_20_ids(tmp_path):
     the shifted log-probs.
     """
     tokens = byte_tokens(tmp_path, "{query}")
-    pair = build_and_tokenise("s", params(), Found([made("abc", "xy", "z")]), tokens, {}, 0).pairs["train"][0]
+    pair = build_and_tokenise("s", params(), SourceItems([made("abc", "xy", "z")]), tokens, {}, 0).pairs[
+        "train"
+    ][0]
     assert (len(pair.prompt_ids), len(pair.chosen_ids), pair.chosen_ids[-1]) == (3, 3, tokens.eos_id)
     whole = pair.prompt_ids + pair.chosen_ids
     assert len(whole) == 6

@@ -103,13 +103,13 @@ def test_a_demonstration_that_is_none_is_counted(tmp_path):
 
 def test_a_share_that_does_nothing_is_said():
     from pipelines.corpora.corpus_params import CorpusParams
-    from pipelines.corpora.raw.roles import idle_shares
+    from pipelines.corpora.raw.roles import unused_shares
 
     value = {"raw": "r", "validation_share": 0.1}
     sources = {"s": {"reader": "table", "splits": {"rl": "a", "heldout": "b"}}}
-    [said] = idle_shares(CorpusParams.model_validate({**value, "sources": sources}))
+    [said] = unused_shares(CorpusParams.model_validate({**value, "sources": sources}))
     assert said.startswith(
         "validation_share 0.1 does nothing: it splits rows of the role train, and the roles named are heldout, rl; name one"
     )
     sources["s"]["splits"]["validation"] = "c"
-    assert not idle_shares(CorpusParams.model_validate({**value, "sources": sources}))
+    assert not unused_shares(CorpusParams.model_validate({**value, "sources": sources}))

@@ -5,7 +5,7 @@ import pytest
 from pipelines.corpora.pairs.sampled import Sampled, preferences, with_safety
 from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences.pairing import Judged
-from pipelines.corpora.preferences.preference_set import Found, read_source
+from pipelines.corpora.preferences.preference_set import SourceItems, read_source
 from tests.corpora.made import write_lines
 from tests.corpora.pairs_made import build_and_tokenise, byte_tokens, params
 
@@ -35,7 +35,7 @@ def test_pairs_of_a_checker(tmp_path):
     sets = build_and_tokenise(
         "s",
         params({"kind": "sampled"}),
-        Found(found, pairing=counts),
+        SourceItems(found, pairing=counts),
         byte_tokens(tmp_path),
         {"heldout": ["ask 3"]},
         0,
@@ -53,7 +53,7 @@ def test_safety_records_go_through_rule_and_filters(tmp_path):
     assert counts["duplicate_text"] == 2
     settings = params({"kind": "sampled", "safety": {}})
     tokens = byte_tokens(tmp_path)
-    sets = build_and_tokenise("s", settings, Found(found, pairing=counts), tokens, {}, 0)
+    sets = build_and_tokenise("s", settings, SourceItems(found, pairing=counts), tokens, {}, 0)
     assert sorted((pair.chosen, pair.rejected) for pair in sets.pairs["train"]) == [
         ("#### 1", "#### 7"),  # wrong but safe beats right but forbidden
         ("#### 1", "#### 77"),
@@ -62,7 +62,7 @@ def test_safety_records_go_through_rule_and_filters(tmp_path):
     ]
     assert sets.metrics["classes"]["train"] == {"dual_safe": 1, "mixed": 2, "dual_unsafe": 1, "unflagged": 0}
     filtered = params({"kind": "sampled", "safety": {}}, filters={"dual_unsafe": True})
-    assert build_and_tokenise("s", filtered, Found(found), tokens, {}, 0).metrics["pairs"]["train"] == 3
+    assert build_and_tokenise("s", filtered, SourceItems(found), tokens, {}, 0).metrics["pairs"]["train"] == 3
 
 
 def test_a_file_of_judged_samples(tmp_path):

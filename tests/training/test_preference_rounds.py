@@ -12,7 +12,7 @@ from pipelines.corpora.pairs.sampled_params import SampledParams
 from pipelines.corpora.preferences.pair import write_pair_examples
 from pipelines.corpora.preferences.pairing import Judged
 from pipelines.corpora.preferences.pairing_params import BestWorst, CodeRule, PassFail
-from pipelines.corpora.preferences.preference_set import Found, PreferenceSets
+from pipelines.corpora.preferences.preference_set import PreferenceSets, SourceItems
 from pipelines.corpora.records.pair_tokens import read_pairs
 from pipelines.models import score_head
 from pipelines.rewards.judge import RuleJudge
@@ -70,7 +70,7 @@ def round_pairs(tokens, records, judged, how, max_tokens=64) -> PreferenceSets:
     settings = PreferenceSet.model_validate(
         {"origin": "models/sft/model", "data": "tiny", "source": {"kind": "sampled"}, **OPEN, **limits}
     )
-    return build_and_tokenise("round", settings, Found(found, pairing=counts), tokens, {}, 0)
+    return build_and_tokenise("round", settings, SourceItems(found, pairing=counts), tokens, {}, 0)
 
 
 def one(text, score, passed=True, finished=True, ids=None):

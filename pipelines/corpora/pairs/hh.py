@@ -14,7 +14,14 @@ from pipelines.corpora.pairs.options import HhParams
 from pipelines.corpora.preferences.pair import Preference
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
 from pipelines.corpora.raw.columns import text
-from pipelines.corpora.raw.dialogue import as_text, conversation, opening, said, split_last, turns_of
+from pipelines.corpora.raw.dialogue import (
+    as_text,
+    conversation,
+    first_user_turn,
+    split_last,
+    turns_of,
+    without_first_blank,
+)
 
 
 def read(source: HhParams, reading: PairReading) -> Iterator[Item]:
@@ -31,11 +38,11 @@ def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
     turns = turns_of(before)
     return Preference(
         as_text(turns),
-        said(chosen),
-        said(rejected),
+        without_first_blank(chosen),
+        without_first_blank(rejected),
         source,
         side,
-        key=opening(turns),
+        key=first_user_turn(turns),
         meta={"turns": len(turns)},
         conversation=conversation(turns, "the prompt"),
     )

@@ -14,7 +14,14 @@ from pipelines.corpora.pairs.options import LlamaFactoryParams
 from pipelines.corpora.preferences.pair import Labelled, Preference
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
 from pipelines.corpora.raw.columns import BadRow, flag
-from pipelines.corpora.raw.dialogue import answered, as_text, chat_turn, chat_turns, conversation, opening
+from pipelines.corpora.raw.dialogue import (
+    as_text,
+    chat_turn,
+    chat_turns,
+    conversation,
+    first_user_turn,
+    split_answer,
+)
 
 
 def read(source: LlamaFactoryParams, reading: PairReading) -> Iterator[Item]:
@@ -28,14 +35,14 @@ def convert(row: Mapping[str, Any], side: Side, source: str) -> Item:
         return preference(row, side, source)
     if "messages" not in row:
         raise BadRow("no column conversations or messages")
-    turns, answer = answered(chat_turns(row["messages"], "messages"), "messages")
+    turns, answer = split_answer(chat_turns(row["messages"], "messages"), "messages")
     return Labelled(
         as_text(turns),
         answer,
         float(flag(row, "label")),
         source,
         side,
-        key=opening(turns),
+        key=first_user_turn(turns),
         meta={"turns": len(turns)},
         conversation=conversation(turns, "messages", row.get("tools")),
     )
@@ -54,7 +61,7 @@ def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
         rejected.text,
         source,
         side,
-        key=opening(turns),
+        key=first_user_turn(turns),
         meta={"turns": len(turns)},
         conversation=conversation(turns, "conversations", row.get("tools")),
     )

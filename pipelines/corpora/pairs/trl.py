@@ -16,12 +16,12 @@ from pipelines.corpora.preferences.pair import Labelled, Preference
 from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
 from pipelines.corpora.raw.columns import BadRow, cell, flag, text
 from pipelines.corpora.raw.dialogue import (
-    answered,
-    beside_prompt,
     chat_turns,
     conversation,
-    opening,
+    first_user_turn,
     prompt_turns,
+    split_answer,
+    split_prompt,
 )
 from pipelines.models.conversation import Conversation, Turn
 
@@ -49,7 +49,7 @@ def _item(row: Mapping[str, Any], side: Side, name: str) -> Item:
 
 def key_of(turns: Conversation | None) -> str:
     """Conversations that begin alike stay on one side of a split."""
-    return opening(turns.turns) if turns is not None and len(turns.turns) > 1 else ""
+    return first_user_turn(turns.turns) if turns is not None and len(turns.turns) > 1 else ""
 
 
 def two_answers(
@@ -71,8 +71,8 @@ def two_answers(
     if not lists[0]:
         asked, first, second = common_beginning(text(row, chosen, True), text(row, rejected, True))
         return asked, first, second, None
-    before, first = answered(chat_turns(cell(row, chosen), chosen), chosen)
-    after, second = answered(chat_turns(cell(row, rejected), rejected), rejected)
+    before, first = split_answer(chat_turns(cell(row, chosen), chosen), chosen)
+    after, second = split_answer(chat_turns(cell(row, rejected), rejected), rejected)
     if before != after:
         raise BadRow(f"{chosen} and {rejected} begin with different turns")
     if not before:
@@ -88,8 +88,8 @@ def one_answer(row: Mapping[str, Any], prompt: str, answer: str) -> tuple[str, s
         return text(row, prompt), text(row, answer, True), None
     asked = prompt_turns(row, prompt)
     if isinstance(found, list):
-        asked, own = beside_prompt(chat_turns(found, answer), asked, answer, prompt)
-        rest, said = answered(own, answer)
+        asked, own = split_prompt(chat_turns(found, answer), asked, answer, prompt)
+        rest, said = split_answer(own, answer)
         if rest:
             raise BadRow(f"{answer} holds other turns beside its last one, which {prompt} should hold")
     else:

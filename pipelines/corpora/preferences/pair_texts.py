@@ -9,7 +9,7 @@ from pipelines.corpora.cleaning.split import fraction
 from pipelines.corpora.preferences.pair import Answer, Labelled, PairExample, Preference
 from pipelines.corpora.preferences.pair_rows import Item
 from pipelines.corpora.preferences.prompt_split import group_key
-from pipelines.corpora.records.example import Example, half_character
+from pipelines.corpora.records.example import Example, lone_surrogate
 
 ANSWERS: tuple[Answer, Answer] = ("chosen", "rejected")
 
@@ -18,7 +18,7 @@ def pair_example(preference: Preference, tokens: str | None) -> PairExample:
     """`tokens`: the digest of the contract of the model that wrote the answers, None where none did.
     ValueError where a text holds half of a character, which no file can.
     """
-    if reason := half_character(preference.prompt, preference.chosen, preference.rejected):
+    if reason := lone_surrogate(preference.prompt, preference.chosen, preference.rejected):
         raise ValueError(reason)
     chosen, rejected = (list(ids) if ids and tokens else None for ids in preference.ids)
     turns = preference.conversation
@@ -56,7 +56,7 @@ def responses(items: Iterable[Item]) -> list[Example]:
     examples = []
     for place in sorted(first, key=lambda place: (fraction("order:" + place[0]), place)):
         item, text, finished = first[place]
-        if len(flags[place]) == 1 and finished and text.strip() and not half_character(item.prompt, text):
+        if len(flags[place]) == 1 and finished and text.strip() and not lone_surrogate(item.prompt, text):
             examples.append(_response(item, text, next(iter(flags[place]))))
     return examples
 

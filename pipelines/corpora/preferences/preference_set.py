@@ -44,7 +44,7 @@ class PreferenceSets:
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceItems:
     """What was read, before anything is taken out. `ledger`: the summary of bad rows; `removed`: counts of
     rows that gave nothing, by reason; `pairing`: counts of what became of samples. `tokens`: the digest of
     the contract of the model that was sampled, None where none was.
@@ -59,7 +59,7 @@ class Found:
 
 def read_source(
     name: str, params: PreferencesParams, origin: Path, seed: int, open_source: Opener = unrecorded
-) -> Found:
+) -> SourceItems:
     """The rows of a set whose raw data lies at `origin`. TooManyBadRows, ValueError or OSError name file and
     way out.
     """
@@ -68,13 +68,13 @@ def read_source(
     reading = PairReading(origin, name, seed, shares, ledger, "preferences.<name>.origin", open_source)
     items = list(load("pipelines.corpora.pairs", params.source.kind).read(params.source, reading))
     ledger.check(params.max_bad_rows)
-    return Found(items, ledger.summary(), reading.removed, reading.pairing)
+    return SourceItems(items, ledger.summary(), reading.removed, reading.pairing)
 
 
 def build_preferences(
     name: str,
     params: PreferencesParams,
-    found: Found,
+    found: SourceItems,
     corpus: Mapping[str, Sequence[str]],
     seed: int,
 ) -> PreferenceSets:

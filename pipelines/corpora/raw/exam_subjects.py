@@ -1,9 +1,9 @@
-"""The exam's subjects: each draws a problem, words it, names its canonical chain, and works it out step by
-step.
+"""The subjects of the embedded exam: each draws a problem, words it, returns its canonical chain, and works
+it out step by step.
 
-The canonical chain is what the split goes by: the same sum about other people and things, or the same word
-with other letters, is the same problem. Steps are short on purpose: a model of 0.4M parameters learns them in
-a minute on two cores.
+The split is by the canonical chain: the same sum about other people and things, or the same word with other
+letters, is the same problem. Steps are short on purpose: a model of 0.4M parameters learns them in a minute
+on two cores.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-Slip = Callable[[int], int]  # what the writer puts down for a result: the result itself, or a mistake
+Slip = Callable[[int], int]  # returns what is written for a result: the result itself, or a mistake
 Lexicon = Mapping[str, Sequence[str]]
 Moves = tuple[tuple[str, int], ...]
 ALPHABET = "abcdefgh"
@@ -22,7 +22,9 @@ HOURS = 12
 
 @dataclass(frozen=True)
 class Ranges:
-    """Largest first number, largest operand, operations of `chain`, letters of `count`."""
+    """`start_max`: largest first number; `operand_max`: largest operand; `operations` of `chain`; `letters`
+    of `count`.
+    """
 
     start_max: int
     operand_max: int
@@ -31,9 +33,9 @@ class Ranges:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One drawn problem: a first value and moves (chains), or values (count: the asked letter's index first;
-    max).
+class ExamProblem:
+    """One drawn problem: a start value and moves (chains), or values (count: the index of the requested
+    letter first; max).
     """
 
     start: int = 0
@@ -42,93 +44,93 @@ class Item:
 
 
 class Subject(Protocol):
-    """`size`: operations, letters or numbers of the problem."""
+    """A kind of problem. `size`: the number of its operations, letters or numbers."""
 
-    def draw(self, rng: Random, size: int, ranges: Ranges) -> Item: ...
+    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem: ...
 
-    def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str: ...
+    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str: ...
 
-    def key(self, item: Item) -> str: ...
+    def key(self, item: ExamProblem) -> str: ...
 
-    def work(self, item: Item, slip: Slip) -> tuple[list[str], str]:
-        """The written steps and the answer they lead to; with a `slip` that changes results, mistakes are
-        carried on.
+    def work(self, item: ExamProblem, slip: Slip) -> tuple[list[str], str]:
+        """Returns the written steps and the answer that they lead to; where `slip` changes a result, the
+        mistake is carried on.
         """
         ...
 
 
-def move(value: int, operation: str, operand: int) -> int:
+def apply_operation(value: int, operation: str, operand: int) -> int:
     return value + operand if operation == "+" else value - operand if operation == "-" else value * operand
 
 
-def written(item: Item) -> str:
+def expression(item: ExamProblem) -> str:
     return str(item.start) + "".join(f"{operation}{operand}" for operation, operand in item.moves)
 
 
-def fold(item: Item, slip: Slip, wrap: Callable[[int], int] = int) -> tuple[list[str], str]:
+def work_moves(item: ExamProblem, slip: Slip, wrap: Callable[[int], int] = int) -> tuple[list[str], str]:
     steps, value = [], item.start
     for operation, operand in item.moves:
-        result = wrap(slip(wrap(move(value, operation, operand))))
+        result = wrap(slip(wrap(apply_operation(value, operation, operand))))
         steps.append(f"{value}{operation}{operand}={result}")
         value = result
     return steps, str(value)
 
 
 class Chain:
-    """`7+3-5 mod 10?`: one digit carried through additions and subtractions (and products, if asked for)."""
+    """`7+3-5 mod 10?`: one digit carried through additions and subtractions (and products, if requested)."""
 
-    def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
-        most = min(9, ranges.operand_max)
-        return Item(
+    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem:
+        operand_max = min(9, ranges.operand_max)
+        return ExamProblem(
             rng.randint(0, 9),
-            tuple((rng.choice(ranges.operations), rng.randint(1, most)) for _ in range(size)),
+            tuple((rng.choice(ranges.operations), rng.randint(1, operand_max)) for _ in range(size)),
         )
 
-    def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
-        return f"{written(item)} mod 10?"
+    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str:
+        return f"{expression(item)} mod 10?"
 
-    def key(self, item: Item) -> str:
-        return f"mod10:{written(item)}"
+    def key(self, item: ExamProblem) -> str:
+        return f"mod10:{expression(item)}"
 
-    def work(self, item: Item, slip: Slip) -> tuple[list[str], str]:
-        return fold(item, slip, lambda value: value % 10)
+    def work(self, item: ExamProblem, slip: Slip) -> tuple[list[str], str]:
+        return work_moves(item, slip, lambda value: value % 10)
 
 
 class Add:
     """`23+4+7?`"""
 
-    def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
-        return Item(
+    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem:
+        return ExamProblem(
             rng.randint(2, ranges.start_max),
             tuple(("+", rng.randint(2, ranges.operand_max)) for _ in range(size)),
         )
 
-    def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
-        return f"{written(item)}?"
+    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str:
+        return f"{expression(item)}?"
 
-    def key(self, item: Item) -> str:
-        return f"sum:{written(item)}"  # shared with money: the same sum in words is no new problem
+    def key(self, item: ExamProblem) -> str:
+        return f"sum:{expression(item)}"  # shared with money: the same sum in words is no new problem
 
-    def work(self, item: Item, slip: Slip) -> tuple[list[str], str]:
-        return fold(item, slip)
+    def work(self, item: ExamProblem, slip: Slip) -> tuple[list[str], str]:
+        return work_moves(item, slip)
 
 
 class Money:
-    """`Ann has 12 coins, finds 5, loses 3. How many?`: results stay between 0 and the largest first
-    number.
+    """`Ann has 12 coins, finds 5, loses 3. How many?`: results stay between 0 and the largest
+    first number.
     """
 
-    def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
+    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem:
         start = value = rng.randint(2, ranges.start_max)
         moves: list[tuple[str, int]] = []
         for _ in range(size):
             legal = [("+", n) for n in range(2, min(ranges.operand_max, ranges.start_max - value) + 1)]
             legal += [("-", n) for n in range(2, min(ranges.operand_max, value) + 1)]
             moves.append(rng.choice(legal))
-            value = move(value, *moves[-1])
-        return Item(start, tuple(moves))
+            value = apply_operation(value, *moves[-1])
+        return ExamProblem(start, tuple(moves))
 
-    def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
+    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str:
         name, thing = rng.choice(lexicon["name"]), rng.choice(lexicon["thing"])
         verbs = [
             f"{rng.choice(lexicon['gain' if operation == '+' else 'loss'])} {operand}"
@@ -136,72 +138,74 @@ class Money:
         ]
         return f"{name} has {item.start} {thing}, {', '.join(verbs)}. How many?"
 
-    def key(self, item: Item) -> str:
-        return f"sum:{written(item)}"
+    def key(self, item: ExamProblem) -> str:
+        return f"sum:{expression(item)}"
 
-    def work(self, item: Item, slip: Slip) -> tuple[list[str], str]:
-        return fold(item, slip)
+    def work(self, item: ExamProblem, slip: Slip) -> tuple[list[str], str]:
+        return work_moves(item, slip)
 
 
 class Clock:
     """`It is 9. 5 hours pass. 7 hours pass. What hour?` on a face of twelve hours."""
 
-    def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
-        return Item(rng.randint(1, HOURS), tuple(("+", rng.randint(2, HOURS - 1)) for _ in range(size)))
+    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem:
+        return ExamProblem(
+            rng.randint(1, HOURS), tuple(("+", rng.randint(2, HOURS - 1)) for _ in range(size))
+        )
 
-    def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
+    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str:
         return (
             f"It is {item.start}."
             + "".join(f" {operand} hours pass." for _, operand in item.moves)
             + " What hour?"
         )
 
-    def key(self, item: Item) -> str:
-        return f"clock:{written(item)}"
+    def key(self, item: ExamProblem) -> str:
+        return f"clock:{expression(item)}"
 
-    def work(self, item: Item, slip: Slip) -> tuple[list[str], str]:
-        return fold(item, slip, lambda value: (value - 1) % HOURS + 1)
+    def work(self, item: ExamProblem, slip: Slip) -> tuple[list[str], str]:
+        return work_moves(item, slip, lambda value: (value - 1) % HOURS + 1)
 
 
 class Count:
-    """`count b in b a c b?`: the working writes each letter with the count so far. The letters stand apart, a
-    token each.
+    """`count b in b a c b?`: the working writes each letter with the count so far. The letters are separated
+    by spaces, a token each.
     """
 
-    def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
+    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem:
         used = rng.sample(range(len(ALPHABET)), ranges.letters)
-        return Item(values=(rng.choice(used), *(rng.choice(used) for _ in range(size))))
+        return ExamProblem(values=(rng.choice(used), *(rng.choice(used) for _ in range(size))))
 
-    def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
+    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str:
         asked, *word = (ALPHABET[value] for value in item.values)
         return f"count {asked} in {' '.join(word)}?"
 
-    def key(self, item: Item) -> str:
+    def key(self, item: ExamProblem) -> str:
         order: dict[int, str] = {}
         return "count:" + "".join(order.setdefault(value, ALPHABET[len(order)]) for value in item.values)
 
-    def work(self, item: Item, slip: Slip) -> tuple[list[str], str]:
+    def work(self, item: ExamProblem, slip: Slip) -> tuple[list[str], str]:
         asked, *word = item.values
-        seen, steps = 0, []
+        count, steps = 0, []
         for value in word:
-            seen = slip(seen + (value == asked))
-            steps.append(f"{ALPHABET[value]}{seen}")
-        return ["".join(steps)], str(seen)
+            count = slip(count + (value == asked))
+            steps.append(f"{ALPHABET[value]}{count}")
+        return ["".join(steps)], str(count)
 
 
 class Largest:
-    """`max of 34 71 12?`: the working compares the largest so far with each next number."""
+    """`max of 34 71 12?`: the working compares the largest number so far with each next one."""
 
-    def draw(self, rng: Random, size: int, ranges: Ranges) -> Item:
-        return Item(values=tuple(rng.sample(range(10, 100), size)))
+    def draw(self, rng: Random, size: int, ranges: Ranges) -> ExamProblem:
+        return ExamProblem(values=tuple(rng.sample(range(10, 100), size)))
 
-    def ask(self, item: Item, rng: Random, lexicon: Lexicon) -> str:
+    def ask(self, item: ExamProblem, rng: Random, lexicon: Lexicon) -> str:
         return f"max of {' '.join(map(str, item.values))}?"
 
-    def key(self, item: Item) -> str:
+    def key(self, item: ExamProblem) -> str:
         return "max:" + " ".join(map(str, sorted(item.values)))
 
-    def work(self, item: Item, slip: Slip) -> tuple[list[str], str]:
+    def work(self, item: ExamProblem, slip: Slip) -> tuple[list[str], str]:
         best, steps = item.values[0], []
         for value in item.values[1:]:
             larger = max(best, value)

@@ -1,8 +1,8 @@
-"""Bad rows are named, counted and dropped; too many of them stop the stage.
+"""The ledger of a source: bad rows are named, counted and dropped; too many of them stop the stage.
 
-A raw file of thousands of rows always holds a few broken ones. Silence would hide a reader's bug, and a crash
-at the first would make the file useless: so each is written down with file, line and reason, and a share says
-how many are tolerable.
+A raw file of thousands of rows usually holds a few broken ones. Ignoring them would hide a reader's bug, and
+failing at the first would make the file useless: each is recorded with file, line and reason, and a share
+says how many are tolerable.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-SHOWN = 5  # bad rows that are spelt out in a message or in the metrics
+SHOWN = 5  # bad rows that are listed in a message or in the metrics
 
 
 class TooManyBadRows(ValueError):
@@ -19,7 +19,9 @@ class TooManyBadRows(ValueError):
 
 @dataclass
 class Ledger:
-    """The rows of one source: `good + bad = read`. `left_out`: good rows that give no problem, by reason."""
+    """The counts of the rows of one source: `good + bad` rows were read. `left_out`: good rows that give no
+    problem, by reason; `first`: the first bad rows.
+    """
 
     name: str
     good: int = 0
@@ -29,17 +31,20 @@ class Ledger:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def accept(self) -> None:
+        """Counts a good row."""
         self.good += 1
 
     def reject(self, where: str, reason: str, kind: str = "") -> None:
-        """`where` is file:line; `kind` a short class of reason to count by, `reason` without it."""
+        """Records a bad row. `where` is file:line; `kind`: a short class of reasons to count by; empty:
+        `reason` itself.
+        """
         self.bad += 1
         self.reasons[kind or reason] += 1
         if len(self.first) < SHOWN:
             self.first.append(f"{where}: {reason}")
 
     def check(self, max_share: float) -> None:
-        """TooManyBadRows when more than `max_share` (0 to 1) of the rows were bad, or when no row was
+        """Raises TooManyBadRows when more than `max_share` (0 to 1) of the rows were bad, or when no row was
         good.
         """
         read = self.good + self.bad
@@ -56,6 +61,7 @@ class Ledger:
         )
 
     def summary(self) -> dict[str, object]:
+        """Returns the counts for the metrics."""
         left_out = {"left_out": dict(sorted(self.left_out.items()))} if self.left_out else {}
         reasons = dict(sorted(self.reasons.items()))
         return {

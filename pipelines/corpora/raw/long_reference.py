@@ -1,9 +1,9 @@
-"""GSM8K with sentences for references, from its published model solutions (reward_bridge.md 7.1).
+"""GSM8K with sentences as references, from its published model solutions (reward_bridge.md 7.1).
 
 Each question has four published solutions with exact labels (the final numbers are equal or not). With
-numbers for references a rule is perfect and no verifier can win; here the reference is the last sentence of
-the human solution, the candidate the last sentence of the model's, so that the label stays exact while
-strings no longer decide.
+numbers as references a rule is perfect and no verifier can do better; here the reference is the last sentence
+of the human solution and the candidate the last sentence of the model's, so that the label stays exact while
+equality of strings no longer decides.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9$])|\n+")
 
 
 def read(path: Path, ledger: Ledger) -> Iterator[Judgement]:
-    """Judgements of all solutions, question by question. A row without question, human solution or a label is
-    rejected with its place; a solution without a sentence is a response of "" and keeps its label.
+    """Yields judgements of all solutions, question by question. A row without question, human solution or a
+    label is recorded in the ledger; a solution without a sentence is an empty response and keeps its label.
     """
     for where, row in read_rows(path, ledger):
         try:
@@ -41,15 +41,17 @@ def read(path: Path, ledger: Ledger) -> Iterator[Judgement]:
 
 
 def last_sentence(solution: str) -> str:
-    """The last sentence of the working: calculator marks and the line `A: ...` are taken off."""
+    """Returns the last sentence of the working, without calculator annotations and the line `A: ...`."""
     working = SPAN.sub("", FINAL.sub("", solution)).strip()
     return SENTENCE.split(working)[-1].strip() if working else ""
 
 
 def final_number(solution: str) -> str:
-    """What follows the last `A:`, blanks and thousands commas off; "" where a solution has none."""
-    found = FINAL.search(solution)
-    return found["answer"].strip().replace(",", "") if found else ""
+    """Returns the text after the last `A:` without spaces and thousands commas; empty where a solution has
+    none.
+    """
+    match = FINAL.search(solution)
+    return match["answer"].strip().replace(",", "") if match else ""
 
 
 def _judgement(row: dict[str, Any], model: str, name: str, question: str, reference: str) -> Judgement:

@@ -1,7 +1,7 @@
-"""What a reader yields: a question before it is split, cleaned and tokenised; and what a reader is given.
+"""What a reader yields: a question before it is cleaned, split and tokenised; and what a reader is given.
 
 A reader is a module in pipelines/corpora/readers with `read(source, reading) -> Iterator[Problem]`. It raises
-nothing for a bad row: it tells the ledger and goes on.
+nothing for a bad row: it records it in the ledger and continues.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ Role = Literal["train", "sft", "rl", "validation", "heldout"]
 
 @dataclass(frozen=True)
 class Problem:
-    """`key` is what makes two problems the same one (empty: the question itself): rows with one key never lie
-    on two sides of a split. Its texts are those of the raw row, blank for blank. `conversation`: where the
-    raw row holds turns, all of them, the demonstration included; `question` is then the transcript of what is
-    asked, for comparing and for people. `loss`: what a demonstration teaches: every turn of the assistant,
-    the last, those from a place on, or (`text`) all tokens of a text without a prompt. `where`: file and row.
+    """One question. Its texts are those of the raw row, unchanged.
+
+    `key`: what makes two problems the same one (empty: the question itself); rows with one key are never on
+    two sides of a split. `conversation`: where the raw row holds turns, all of them, the demonstration
+    included; `question` is then the transcript of what is asked, for comparison and for people. `loss`: which
+    tokens of a demonstration are trained on: every turn of the assistant, the last, those from an index on,
+    or (`text`) all tokens of a text without a prompt. `where`: file and row.
     """
 
     question: str
@@ -46,8 +48,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Reading:
-    """Where a reader finds its files, how it reports bad rows, how keys are split, and what opens a data set
-    from outside.
+    """What a reader is given: the folder of its files, the ledger for bad rows, the shares by which keys are
+    split, and the function that opens a data set from outside.
     """
 
     root: Path
@@ -59,13 +61,13 @@ class Reading:
     open_source: Opener = unrecorded
 
     def path(self, relative: str) -> Path:
-        """A file below the corpus' raw root (or the root itself); FileNotFoundError names the parameter that
-        points there.
+        """Returns a file below the corpus' raw root (or the root itself). Raises FileNotFoundError, naming
+        the parameter that points there.
         """
-        found = self.root if self.root.is_file() and self.root.name == relative else self.root / relative
-        if not found.exists():
+        path = self.root if self.root.is_file() and self.root.name == relative else self.root / relative
+        if not path.exists():
             raise FileNotFoundError(
-                f"source {self.name}: no file {found}; {self.setting} names the folder, the source names the "
+                f"source {self.name}: no file {path}; {self.setting} names the folder, the source names the "
                 f"file in it"
             )
-        return found
+        return path

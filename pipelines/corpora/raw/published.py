@@ -1,5 +1,5 @@
-"""What the readers of published files share: go over the files of each role, and turn a row's faults into
-ledger entries.
+"""What the readers of published files share: a loop over the files of each role, in which a row's faults
+become ledger entries.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ Convert = Callable[[dict[str, Any], Role], Problem]
 
 
 def problems(source: FileSource, reading: Reading, convert: Convert) -> Iterator[Problem]:
-    """`convert` makes a problem of a row or raises BadRow, which drops the row and names its place."""
+    """Yields the problems of all files. `convert` makes a problem of a row; where it raises BadRow, the row
+    is dropped and recorded with its place.
+    """
     for role, file in source.files.items():
         for where, row in read_rows(reading.path(file), reading.ledger):
             try:
@@ -31,7 +33,7 @@ def problems(source: FileSource, reading: Reading, convert: Convert) -> Iterator
 
 
 def with_final_line(solution: str, answer: str, wanted: bool) -> str:
-    """The solution as it is, and behind it, on a line of its own, what `final_answer` reads."""
+    """Returns the solution, followed where `wanted` by a line of its own that `final_answer` reads."""
     return (
         f"{solution}{'' if solution.endswith(NEW_LINE) else NEW_LINE}{MARKER}{answer}" if wanted else solution
     )

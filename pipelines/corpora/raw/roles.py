@@ -1,4 +1,4 @@
-"""Which roles the sources of a corpus name, and what is missing for the files that later stages read."""
+"""The roles that the sources of a corpus name, and what is missing for the files that later stages read."""
 
 from __future__ import annotations
 
@@ -22,32 +22,34 @@ ALL = frozenset(["train", "sft", "rl", "validation", "heldout"])
 
 
 def roles_of(source: Mapping[str, Any]) -> frozenset[str]:
-    """By the parameters of one source; a source that generates its rows has every role."""
+    """Returns the roles that the parameters of one source name; a source that generates its rows has every
+    role.
+    """
     named = next((source[key] for key in ("numbers", "files", "splits") if source.get(key)), None)
     return ALL if not isinstance(named, Mapping) else frozenset(named)
 
 
-def reachable(
+def possible_files(
     sources: Mapping[str, Mapping[str, Any]], validation_share: float, heldout_share: float
 ) -> frozenset[str]:
-    """The files that some row can come into."""
+    """Returns the files that rows can be written to."""
     roles = frozenset[str]().union(*(roles_of(source) for source in sources.values()))
-    found = set(roles & {"validation", "heldout"})
+    files = set(roles & {"validation", "heldout"})
     if roles & {"rl", "train"}:
-        found.add("rl")
+        files.add("rl")
     if roles & {"sft", "train"}:
-        found.add("sft")
+        files.add("sft")
     if "train" in roles:
-        found |= {
+        files |= {
             file
             for file, share in (("validation", validation_share), ("heldout", heldout_share))
             if share > 0
         }
-    return frozenset(found)
+    return frozenset(files)
 
 
-def idle_shares(params: CorpusParams) -> list[str]:
-    """What to say of shares that put nothing aside, since only rows of the role train are split."""
+def unused_shares(params: CorpusParams) -> list[str]:
+    """Returns messages on shares that put nothing aside, since only rows of the role train are split."""
     roles = frozenset[str]().union(*(roles_of(source.model_dump()) for source in params.sources.values()))
     return [
         f"{share} {getattr(params, share):g} does nothing: it splits rows of the role train, and the roles "
@@ -58,7 +60,7 @@ def idle_shares(params: CorpusParams) -> list[str]:
     ]
 
 
-def absent(file: str, roles: frozenset[str]) -> str:
-    """What to say where no row can come into `file`."""
+def missing_role_message(file: str, roles: frozenset[str]) -> str:
+    """Returns the message where no row can be written to `file`."""
     named = ", ".join(sorted(roles)) or "none"
     return f"no source has rows for {file}: the roles named are {named}; {NEEDS[file]}"

@@ -1,7 +1,7 @@
-"""Raw rows with their place: JSONL and CSV, plain or gzipped, one bad row at a time.
+"""Raw rows with their place: JSONL and CSV, plain or gzipped, read row by row.
 
-Every row comes with `file:line`, so that whoever finds fault with it can say where it lies. Nothing a file
-contains stops the reading; only a file that is missing, or cut off inside its compression, does.
+Every row comes with `file:line`, so that its faults can be located. Nothing that a file contains stops the
+reading; only a file that is missing, or whose compressed stream is cut off, does.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ MAX_LINE = 16 * 2**20  # bytes; a longer "line" is not text that anyone wrote as
 
 
 def read_rows(path: Path, ledger: Ledger, shown: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, row) of every row that is an object; the others go to the ledger. ValueError when the file
-    breaks off. `shown`: what places call the file, where not by its path.
+    """Yields (place, row) of every row that is an object; other rows are recorded in the ledger. `shown`: the
+    name of the file in places, empty for its path. Raises ValueError when the file breaks off.
     """
     shown, lines = shown or str(path), _lines(path)
     try:

@@ -26,7 +26,7 @@ Normalise = Annotated[
 ]
 
 
-class Source(TaggedChoice):
+class CorpusSource(TaggedChoice):
     """The value of `corpus.NAME.sources.SOURCE`."""
 
     tag: ClassVar[str] = "reader"
@@ -35,7 +35,7 @@ class Source(TaggedChoice):
     reader: str
 
 
-class SplitSource(Location, Source):
+class SplitSource(Location, CorpusSource):
     """A table by its splits: of a data set from outside, or files."""
 
     splits: dict[FileRole, str] = Field(
@@ -46,7 +46,7 @@ class SplitSource(Location, Source):
     )
 
 
-class FileSource(Source):
+class FileSource(CorpusSource):
     """A published set of problems in its published form."""
 
     files: dict[FileRole, str] = Field(

@@ -1,8 +1,8 @@
 """Raw rows of any table: local JSONL, JSON, CSV and Parquet files, or a data set from outside, opened by its
 digests.
 
-JSONL and CSV are read row by row, so that a broken row costs itself alone; Parquet and the splits of a data
-set go through `datasets`.
+JSONL and CSV are read row by row, so that a broken row affects no other; Parquet and the splits of a data set
+are read with `datasets`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ Rows = Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def table_rows(location: Location, reading: Reading, split: str) -> Rows:
-    """(place, row) of a split: a file's, or of a data set from outside, where a split may be the name of one
-    of its files too.
+    """Yields (place, row) of a split: of a file, or of a data set from outside, where a split may also be the
+    name of one of its files.
 
-    SourceError (a ValueError) with the way out when a data set is neither at hand nor to be had, or not the
-    one that was taken in.
+    Raises SourceError (a ValueError), naming the way out, when a data set is neither available nor can be
+    fetched, or is not the one that was recorded.
     """
     if location.id is None:
         path = reading.path(split)
         yield from _file_rows(path, str(path), reading)
         return
-    with reading.open_source(location.id, "data", location.revision) as found:
-        if (found.folder / split).is_file():
-            yield from _file_rows(found.folder / split, f"{found.shown}/{split}", reading)
+    with reading.open_source(location.id, "data", location.revision) as opened:
+        if (opened.folder / split).is_file():
+            yield from _file_rows(opened.folder / split, f"{opened.shown}/{split}", reading)
         else:
-            yield from _split_rows(found, location.config, split, reading)
+            yield from _split_rows(opened, location.config, split, reading)
 
 
 def _file_rows(path: Path, shown: str, reading: Reading) -> Rows:
@@ -86,26 +86,28 @@ def _parquet_rows(path: Path, shown: str) -> Rows:
             yield f"{shown}:row {number}", row
 
 
-def _split_rows(found: OpenedSource, config: str | None, split: str, reading: Reading) -> Rows:
-    """By the data set's own card and the names of its files, as `datasets` reads a folder."""
+def _split_rows(opened: OpenedSource, config: str | None, split: str, reading: Reading) -> Rows:
+    """Yields the rows of a split of a data set, as `datasets` reads a folder: by the data set's card and the
+    names of its files.
+    """
     from datasets import load_dataset
 
     with TemporaryDirectory() as cache:
         try:
-            table = load_dataset(str(found.folder), config, split=split, cache_dir=cache)
+            table = load_dataset(str(opened.folder), config, split=split, cache_dir=cache)
         except (OSError, ValueError, RuntimeError) as error:
-            why = str(error).replace(str(found.folder), found.shown)
+            reason = str(error).replace(str(opened.folder), opened.shown)
             part = f"{split} of the configuration {config}" if config else split
             raise ValueError(
-                f"source {reading.name}: the data set {found.shown} gives no split {part}; name one of its "
-                f"splits or files. {why}"
+                f"source {reading.name}: the data set {opened.shown} gives no split {part}; name one of its "
+                f"splits or files. {reason}"
             ) from error
         for number, row in enumerate(_in_portions(table), 1):
-            yield f"{found.shown}/{split}:row {number}", row
+            yield f"{opened.shown}/{split}:row {number}", row
 
 
 def _in_portions(table: Any) -> Iterator[dict[str, Any]]:
-    """The rows of an Arrow table, converted many at once: one by one takes five times as long."""
+    """Yields the rows of an Arrow table, converted in batches: one by one takes five times as long."""
     for columns in table.iter(batch_size=1000):
         names, values = columns.keys(), columns.values()
         yield from (
@@ -114,8 +116,8 @@ def _in_portions(table: Any) -> Iterator[dict[str, Any]]:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Arrow gives all objects of a column the keys of each, null where an object had none: the arguments of a
-    tool's call among them.
+    """Returns the value without null keys. Arrow gives all objects of a column the keys of each, null where
+    an object had none: the arguments of a tool call among them.
     """
     if isinstance(value, dict):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}

@@ -13,7 +13,7 @@ from itertools import cycle
 from random import Random
 
 from pipelines.corpora.cleaning.split import Side
-from pipelines.corpora.raw.exam_subjects import SUBJECTS, Item, Lexicon, Ranges
+from pipelines.corpora.raw.exam_subjects import SUBJECTS, ExamProblem, Lexicon, Ranges
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.published import MARKER
 from pipelines.corpora.raw.rows import read_rows
@@ -104,7 +104,14 @@ def draw_role(
 
 
 def _problem(
-    source: ExamSource, subject: str, level: int, item: Item, question: str, key: str, role: Role, rng: Random
+    source: ExamSource,
+    subject: str,
+    level: int,
+    item: ExamProblem,
+    question: str,
+    key: str,
+    role: Role,
+    rng: Random,
 ) -> Problem:
     _, answer = SUBJECTS[subject].work(item, int)
     solution, meta = None, {}

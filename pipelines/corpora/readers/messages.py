@@ -12,12 +12,12 @@ from typing import Any
 
 from pipelines.corpora.raw.columns import BadRow, cell, text
 from pipelines.corpora.raw.dialogue import (
-    beside_prompt,
     chat_turns,
     conversation,
-    opening,
+    first_user_turn,
     prompt_turns,
-    without_opening,
+    split_prompt,
+    without_shared_turns,
 )
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.tables import table_rows
@@ -29,7 +29,7 @@ from pipelines.models.conversation import Turn
 def read(source: MessagesSource, reading: Reading) -> Iterator[Problem]:
     """Problems of every split named; their answer is the last turn, which no rule checks."""
     for role, split in source.splits.items():
-        yield from without_opening(_problems(source, reading, role, split))
+        yield from without_shared_turns(_problems(source, reading, role, split))
 
 
 def _problems(source: MessagesSource, reading: Reading, role: Role, split: str) -> Iterator[Problem]:
@@ -57,7 +57,7 @@ def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSou
             if isinstance(completion, str)
             else chat_turns(completion, columns.completion)
         )
-        asked, own = beside_prompt(own, asked, columns.completion, columns.prompt)
+        asked, own = split_prompt(own, asked, columns.completion, columns.prompt)
         turns, first = [*asked, *own], len(asked)
     elif cell(row, columns.text) is not None:
         return _text(row, where, role, source, name)
@@ -72,7 +72,7 @@ def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSou
     if not whole.answered:
         raise BadRow(f"the conversation ends with a turn of the {whole.turns[-1].role}, not of the assistant")
     said = whole.turns[-1].said
-    key = opening(turns) if columns.key is None else text(row, columns.key)
+    key = first_user_turn(turns) if columns.key is None else text(row, columns.key)
     loss: Loss = "last" if source.loss == "last" else first or "every"
     return Problem(
         whole.transcript, said, role, name, said, key=key, conversation=whole, loss=loss, where=where
@@ -84,12 +84,12 @@ def _messages(row: Mapping[str, Any], source: MessagesSource) -> list[Turn]:
     columns = source.columns
     turns = chat_turns(cell(row, columns.messages), columns.messages)
     prompt = cell(row, columns.prompt)
-    if isinstance(prompt, str) and prompt.strip() and prompt.strip() != opening(turns).strip():
+    if isinstance(prompt, str) and prompt.strip() and prompt.strip() != first_user_turn(turns).strip():
         raise BadRow(
             f"{columns.prompt} and the turns that {columns.messages} begins with are different prompts"
         )
     if isinstance(prompt, list) and prompt:
-        beside_prompt(turns, chat_turns(prompt, columns.prompt), columns.messages, columns.prompt)
+        split_prompt(turns, chat_turns(prompt, columns.prompt), columns.messages, columns.prompt)
     return turns
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.corpora.raw.sources_params import FileRole, Level, Normalise, Source, SplitSource
+from pipelines.corpora.raw.sources_params import CorpusSource, FileRole, Level, Normalise, SplitSource
 from pipelines.settings import Seam, Settings
 
 
@@ -60,7 +60,7 @@ class ExamSubjects:
     Subject = Literal["chain", "add", "money", "count", "max", "clock"]
 
 
-class ExamSource(Source):
+class ExamSource(CorpusSource):
     """The embedded exam: problems are generated, worked out and checked by the project itself, with words
     from a lexicon file.
     """
@@ -156,7 +156,7 @@ class PhraseSubjects:
     Subject = Literal["holder", "order", "amount", "rule", "both"]
 
 
-class PhrasesSource(Source):
+class PhrasesSource(CorpusSource):
     """The embedded multi-subject set: generated questions whose answers are phrases; checked by
     `phrase_answer`.
     """

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.corpora.raw.columns import BadRow, cell, level, text
-from pipelines.corpora.raw.dialogue import conversation, prompt_turns, without_opening
+from pipelines.corpora.raw.dialogue import conversation, prompt_turns, without_shared_turns
 from pipelines.corpora.raw.problem import Problem, Reading, Role
 from pipelines.corpora.raw.tables import table_rows
 from pipelines.corpora.readers.options import TableSource
@@ -21,7 +21,7 @@ def read(source: TableSource, reading: Reading) -> Iterator[Problem]:
     reachable.
     """
     for role, split in source.splits.items():
-        yield from without_opening(_problems(source, reading, role, split))
+        yield from without_shared_turns(_problems(source, reading, role, split))
 
 
 def _problems(source: TableSource, reading: Reading, role: Role, split: str) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
-"""One row of a set as it lies on disk: text and turns that people can read, bound to no tokenizer.
+"""One row of a set as it is stored: text and turns that people can read, bound to no tokenizer.
 
-A stage that trains or asks a model renders and tokenises the rows with the model's own contract
-(pipelines/corpora/records/tokenised.py). A file of examples is our own output, so a bad row in
-it is damage, not noise.
+A stage that trains or samples a model renders and tokenises the rows for that model
+(pipelines/corpora/records/tokenised.py). A file of examples is our own output, so that a bad row in it means
+damage and is never skipped.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pipelines.models.tokenizer import LONE_SURROGATE
 
 @dataclass(frozen=True, config=STRICT)
 class Example:
-    """`response`: the demonstration, None where there is none. `conversation`: the turns as
-    `Conversation.as_json` has them, where the raw row held turns; `prompt` is then the transcript of what is
-    asked. `loss`: what a demonstration teaches, as in `Problem`.
+    """`response`: the demonstration, None where there is none. `conversation`: the turns as returned by
+    `Conversation.as_json`, where the raw row held turns; `prompt` is then the transcript of what is asked.
+    `loss`: which tokens of a demonstration are trained on, as in `Problem`.
     """
 
     id: Text
@@ -45,41 +45,45 @@ FIELDS = tuple(item.name for item in fields(Example))
 CHAT: Mapping[str, Any] = {"conversation": None, "loss": "last"}  # written only where they say something
 
 
-def half_character(*texts: str) -> str:
-    """Why no file can hold one of the texts; empty where all can be written."""
-    lone = next((match for text in texts if (match := LONE_SURROGATE.search(text))), None)
-    return f"holds half of a character (U+{ord(lone.group()):04X}), which no encoding has" if lone else ""
+def lone_surrogate(*texts: str) -> str:
+    """Returns why no file can hold one of the texts; empty where all of them can be written."""
+    surrogate = next((match for text in texts if (match := LONE_SURROGATE.search(text))), None)
+    return (
+        f"holds half of a character (U+{ord(surrogate.group()):04X}), which no encoding has"
+        if surrogate
+        else ""
+    )
 
 
 def read_examples(path: str | Path) -> list[Example]:
-    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
-    trained on.
+    """Returns all rows, in order. Raises ValueError, naming file, line and reason: a damaged file must be
+    restored, not trained on.
     """
     return read_json_lines(path, Example, "run the stage that made it again")
 
 
 def write_examples(path: str | Path, rows: Iterable[Any]) -> int:
-    """One compact JSON object a line, keys in the order of the fields: equal examples are equal bytes. Rows
-    may be records: their ids are left out. Returns the number of rows.
+    """Writes one compact JSON object per line, keys in the order of the fields: equal examples give equal
+    bytes. Rows may be records: their token ids are left out. Returns the number of rows.
     """
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         for row in rows:
-            stream.write(line_of(row))
+            stream.write(json_line(row))
             count += 1
     return count
 
 
-def line_of(row: Any) -> str:
-    """A row as it is written, its newline included."""
+def json_line(row: Any) -> str:
+    """Returns a row as it is written, its newline included."""
     values = ((name, getattr(row, name)) for name in FIELDS)
-    kept = {name: value for name, value in values if name not in CHAT or value != CHAT[name]}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n"
+    written = {name: value for name, value in values if name not in CHAT or value != CHAT[name]}
+    return json.dumps(written, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 @plain_dataclass(frozen=True, eq=False)
 class ExampleFiles(Mapping[str, Sequence[Example]]):
-    """Files of examples by name, read when they are asked for."""
+    """Files of examples by name, each read when it is accessed."""
 
     folder: Path
     names: tuple[str, ...]

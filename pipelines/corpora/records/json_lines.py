@@ -1,6 +1,7 @@
-"""Rows of our own JSON Lines files as closed, strict records: a row of another form is damage, and is named.
+"""Rows of our own JSON Lines files as closed, strict records: a row of another form means damage, and is
+named.
 
-Pydantic reads and checks a row in less time than `json` with checks written by hand.
+Pydantic reads and checks a row faster than `json` with checks written by hand.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ STRICT = ConfigDict(strict=True, extra="forbid")
 Text = Annotated[str, Field(min_length=1)]
 TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
-Row = TypeVar("Row")
+R = TypeVar("R")
 
 
-def read_json_lines(path: str | Path, record: type[Row], remedy: str) -> list[Row]:
-    """All rows in order. ValueError names file, line, key and reason: a damaged file is to be restored, not
-    trained on; `remedy` says how.
+def read_json_lines(path: str | Path, record: type[R], remedy: str) -> list[R]:
+    """Returns all rows, in order. Raises ValueError, naming file, line, key and reason: a damaged file must
+    be restored, not trained on; `remedy` says how.
     """
     adapter = TypeAdapter(record)
     rows = []
@@ -35,7 +36,7 @@ def read_json_lines(path: str | Path, record: type[Row], remedy: str) -> list[Ro
 
 
 def first_fault(error: ValidationError) -> str:
-    """`prompt_ids.3: Input should be a valid integer`."""
+    """Returns the first error as one line: `prompt_ids.3: Input should be a valid integer`."""
     fault: Any = error.errors(include_url=False, include_context=False)[0]
     key = ".".join(map(str, fault["loc"]))
     return f"{key}: {fault['msg']}" if key else str(fault["msg"])

@@ -1,9 +1,8 @@
-"""One judged response as verifiers learn from it and are measured on it: question, reference, response, and
-who said what of it.
+"""One judged response as verifiers are trained and measured on it: question, reference, response and labels.
 
-`label` is what the verifier is to say: a teacher's verdict while a policy explored, or an exact label.
-`truth` is the exact label where the set has one; what a verifier is worth is measured against it alone
-(reward_bridge.md 4.1, 7.5).
+`label` is what the verifier should predict: a teacher's verdict while a policy explored, or an exact label.
+`truth` is the exact label where the set has one; a verifier is measured against it alone (reward_bridge.md
+4.1, 7.5).
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from pipelines.corpora.records.json_lines import STRICT, read_json_lines
 
 Label = Annotated[int, Field(ge=0, le=1)]
 NotBlank = Annotated[str, Field(pattern=r"\S")]
-QUESTIONS = "questions.jsonl"  # beside them: the held-out questions as records, for the laboratory
+QUESTIONS = "questions.jsonl"  # in the same folder: the held-out questions as records, for the laboratory
 
 
 @dataclass(frozen=True, config=STRICT)
 class Judgement:
-    """`step` is the number of updates that the policy had made; `probability` the teacher's own of label 1,
-    where it has one.
+    """`step`: the number of updates of the policy when it wrote the response; `probability`: the teacher's
+    probability of label 1, where it has one.
     """
 
     id: NotBlank
@@ -49,7 +48,7 @@ FIELDS = tuple(item.name for item in fields(Judgement))
 
 
 def write_judgements(path: str | Path, judgements: Iterable[Judgement]) -> None:
-    """One JSON object a line; the file appears whole."""
+    """Writes one JSON object per line. The file is replaced atomically."""
     temporary = Path(f"{path}.tmp")
     with open(temporary, "w", encoding="utf-8") as stream:
         stream.writelines(
@@ -59,22 +58,22 @@ def write_judgements(path: str | Path, judgements: Iterable[Judgement]) -> None:
 
 
 def read_judgements(path: str | Path) -> list[Judgement]:
-    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
-    trained on.
+    """Returns all rows, in order. Raises ValueError, naming file, line and reason: a damaged file must be
+    restored, not trained on.
     """
     return read_json_lines(path, Judgement, "run the stage that made it again")
 
 
 def distinct(judgements: Iterable[Judgement], last_line: bool = True) -> list[Judgement]:
-    """The first of equal (question, reference, last line, label): a verifier sees no more of a response than
-    its last line.
+    """Returns the first of the judgements with equal (question, reference, response, label), in order. With
+    `last_line` only the last line of a response is compared: a verifier sees no more of it.
     """
     seen: dict[tuple[str, str, str, int], Judgement] = {}
-    for each in judgements:
-        shown = (
-            next((line.strip() for line in reversed(each.response.splitlines()) if line.strip()), "")
+    for judgement in judgements:
+        response = (
+            next((line.strip() for line in reversed(judgement.response.splitlines()) if line.strip()), "")
             if last_line
-            else each.response
+            else judgement.response
         )
-        seen.setdefault((each.question, each.reference, shown, each.label), each)
+        seen.setdefault((judgement.question, judgement.reference, response, judgement.label), judgement)
     return list(seen.values())

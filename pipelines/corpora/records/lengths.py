@@ -1,4 +1,4 @@
-"""What the metrics say of token counts."""
+"""Statistics of lengths for the metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def spread(lengths: Sequence[int]) -> dict[str, float]:
-    """Mean, 95th percentile and maximum; zeros of an empty sequence."""
+    """Returns mean, 95th percentile and maximum; zeros for an empty sequence."""
     if not lengths:
         return {"mean": 0.0, "p95": 0, "max": 0}
     ordered = sorted(lengths)

@@ -1,7 +1,7 @@
-"""An example rendered and tokenised for one model: what a training loop, a sampler and a judge read.
+"""An example rendered and tokenised for one model: the input of a training loop, a sampler and a judge.
 
-Made where a stage begins, by the contract of its model (pipelines/corpora/records/tokenised.py); from there
-on token ids travel.
+Records are made at the start of a stage, with the tokenizer and chat template of its model
+(pipelines/corpora/records/tokenised.py); from there on token ids are passed on.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pipelines.models.chat import Loss
 
 @dataclass(frozen=True)
 class Record:
-    """The texts of an `Example`, and ids: `prompt_ids` has the template applied; `response_ids` ends with
-    EOS, or what ends a turn of the chat, and is None where there is no demonstration. `loss_spans`: places
-    [start, stop) of `prompt_ids` that a demonstration teaches as well, each an earlier turn of the assistant.
+    """The texts of an `Example`, and token ids. `prompt_ids`: the template is applied. `response_ids`: ends
+    with EOS, or with the token that ends a turn of the chat; None where there is no demonstration.
+    `loss_spans`: spans [start, stop) of `prompt_ids` that are trained on as well, each an earlier turn of the
+    assistant.
     """
 
     id: str

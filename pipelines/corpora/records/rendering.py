@@ -1,4 +1,4 @@
-"""An example as token ids: the template around a question, or the chat template over its turns."""
+"""An example as token ids: the prompt template applied to a question, or the chat template to its turns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ TEXTS = tuple(item.name for item in fields(Example))
 
 @dataclass(frozen=True)
 class Ids:
-    """`response` None: no demonstration. `earlier`: places of `prompt` that are learnt as well."""
+    """`prompt`, `response`: token ids; `response` None where there is no demonstration. `earlier`: spans of
+    `prompt` that are trained on as well.
+    """
 
     prompt: list[int]
     response: list[int] | None
@@ -26,14 +28,14 @@ class Ids:
 
 @dataclass(frozen=True)
 class NotEncodable:
-    """An example that gives no record: its place, and the reason."""
+    """An example that gives no record: where it is, and the reason."""
 
     where: str
     reason: str
 
 
 def record_of(example: Example, tokens: Tokens, answers: bool = False) -> Record | NotEncodable:
-    """As `row_of`, with the texts beside the ids."""
+    """Returns the record of an example, or why there is none, as `row_of`."""
     row = row_of(example, tokens, answers)
     return row if isinstance(row, NotEncodable) else with_ids(example, row)
 
@@ -41,8 +43,9 @@ def record_of(example: Example, tokens: Tokens, answers: bool = False) -> Record
 def row_of(
     example: Example, tokens: Tokens, answers: bool = False
 ) -> tuple[list[int], list[int], list[int]] | NotEncodable:
-    """Prompt, response and places of earlier turns, as `with_ids` takes them. With `answers` the reference
-    answer must be encodable too. TemplateFault where the template itself fails.
+    """Returns prompt ids, response ids and the borders of earlier turns, as `with_ids` takes them; or why
+    there are none. With `answers` the reference answer must be encodable too. Raises TemplateFault where the
+    template itself fails.
     """
     try:
         if answers and (reason := tokens.reason_against(example.answer)):
@@ -52,16 +55,16 @@ def row_of(
         raise
     except ValueError as fault:
         return NotEncodable(f"{example.id} ({example.prompt[:40]!r})", str(fault))
-    return ids.prompt, ids.response or [], [place for span in ids.earlier for place in span]
+    return ids.prompt, ids.response or [], [border for span in ids.earlier for border in span]
 
 
 def with_ids(example: Example, ids: Sequence[list[int]]) -> Record:
-    """`ids`: prompt, response (empty where there is none) and the places of earlier turns that are learnt,
-    start and stop in turn.
+    """Returns the record of an example and its ids: prompt, response (empty where there is none) and the
+    borders of earlier turns that are trained on, start and stop alternating.
     """
     texts = {name: getattr(example, name) for name in TEXTS}
-    prompt, response, places = ids
-    spans = [list(span) for span in zip(places[::2], places[1::2], strict=True)]
+    prompt, response, borders = ids
+    spans = [list(span) for span in zip(borders[::2], borders[1::2], strict=True)]
     return Record(
         **texts,
         prompt_ids=prompt,
@@ -71,8 +74,8 @@ def with_ids(example: Example, ids: Sequence[list[int]]) -> Record:
 
 
 def ids_of(example: Example, tokens: Tokens) -> Ids:
-    """ValueError with the reason: a special token in a text, turns that the template refuses, turns of the
-    assistant that cannot be told apart in what it writes.
+    """Returns the token ids of an example. Raises ValueError with the reason: a special token in a text,
+    turns that the template refuses, or turns of the assistant that cannot be located in the rendered text.
     """
     turns = None if example.conversation is None else Conversation.from_json(example.conversation)
     if example.loss == "text":
@@ -95,16 +98,16 @@ def ids_of(example: Example, tokens: Tokens) -> Ids:
 def prompt_and_answers(
     prompt: str, turns: Conversation | None, answers: Sequence[str], tokens: Tokens
 ) -> tuple[list[int], list[list[int]]]:
-    """Ids of a prompt and of answers to it. ValueError as for `ids_of`."""
+    """Returns the ids of a prompt and of answers to it. Raises ValueError as `ids_of` does."""
     if turns is not None and tokens.chat is not None:
-        asked = tokens.encode_conversation(turns).ids
-        found = []
+        prompt_ids = tokens.encode_conversation(turns).ids
+        answer_ids = []
         for answer in answers:
             encoded = tokens.encode_conversation(turns.answer(answer))
-            if encoded.prompt_ids != asked or encoded.response_ids is None:
+            if encoded.prompt_ids != prompt_ids or encoded.response_ids is None:
                 raise ValueError("the chat template writes the prompt differently before an answer")
-            found.append(encoded.response_ids)
-        return asked, found
+            answer_ids.append(encoded.response_ids)
+        return prompt_ids, answer_ids
     for text in (prompt, *answers):
         if reason := tokens.reason_against(text):
             raise ValueError(reason)
@@ -112,13 +115,13 @@ def prompt_and_answers(
 
 
 def _without_template(turns: Conversation, loss: Loss) -> None:
-    """Turns become one text where there is no chat template: that can hold no more than one turn to learn,
-    and no tools.
+    """Raises ValueError where turns cannot be joined to one text, as they are without a chat template: with
+    more than one turn to train on, or with tools.
     """
-    learnt = sum(turn.role == "assistant" for turn in turns.turns[loss if isinstance(loss, int) else 0 :])
-    if loss != "last" and learnt > 1 and turns.answered:
+    trained = sum(turn.role == "assistant" for turn in turns.turns[loss if isinstance(loss, int) else 0 :])
+    if loss != "last" and trained > 1 and turns.answered:
         raise ValueError(
-            f"{learnt} turns of the assistant are to be learnt and template.chat is false: set it to true "
+            f"{trained} turns of the assistant are to be learnt and template.chat is false: set it to true "
             f"(with template.jinja where the "
             "tokenizer has no chat template), or the source's loss to last"
         )
@@ -127,7 +130,9 @@ def _without_template(turns: Conversation, loss: Loss) -> None:
 
 
 def _text(text: str, tokens: Tokens) -> Ids:
-    """All tokens of a text, its end included, are learnt but the first, which nothing precedes."""
+    """Returns the ids of a text that is all trained on, its end included, except the first token, which
+    nothing precedes.
+    """
     if reason := tokens.reason_against(text):
         raise ValueError(reason)
     ids = [*([] if tokens.bos_id is None else [tokens.bos_id]), *tokens.encode_text(text), tokens.eos_id]

@@ -1,6 +1,4 @@
-"""How many rows a stage read, kept and lost, and why: in its metrics under `rows`, and said on the console of
-the run that made it.
-"""
+"""How many rows a stage read, kept and lost, and why: in its metrics under `rows`, and on the console."""
 
 from __future__ import annotations
 
@@ -19,17 +17,17 @@ WAYS = {
 
 
 def rows_kept(read: int, lost: Mapping[str, int], what: str = "rows") -> dict[str, Any]:
-    """For the metrics of a stage: `kept` is what is left of `read` when each loss has been counted once.
-    `what` is being counted.
+    """Returns the entry `rows` of a stage's metrics: `kept` is what is left of `read` when each loss has been
+    counted once. `what` is the noun of what is counted.
     """
-    found = {reason.replace("_", " "): number for reason, number in lost.items() if number}
-    ordered = dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
-    return {"what": what, "read": read, "kept": read - sum(found.values()), "lost": ordered}
+    losses = {reason.replace("_", " "): number for reason, number in lost.items() if number}
+    ordered = dict(sorted(losses.items(), key=lambda item: (-item[1], item[0])))
+    return {"what": what, "read": read, "kept": read - sum(losses.values()), "lost": ordered}
 
 
 def sentence(rows: Mapping[str, Any]) -> str:
-    """`185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; above LOUD a warning with the
-    share and what to do.
+    """Returns `185 of 400 rows kept; left out: 200 long prompt, 15 duplicates exact`; where more than LOUD of
+    the rows are lost a warning with the share and the remedy.
     """
     what, read, kept, lost = rows["what"], rows["read"], rows["kept"], rows["lost"]
     text = f"{kept} of {read} {what} kept" + (
@@ -37,17 +35,21 @@ def sentence(rows: Mapping[str, Any]) -> str:
     )
     if read - kept <= LOUD * read:
         return text
-    most = next(iter(lost))
-    way = f" ({WAYS[most]})" if most in WAYS else ""
+    main_reason = next(iter(lost))
+    remedy = f" ({WAYS[main_reason]})" if main_reason in WAYS else ""
     return (
-        f"warning: {100 * (read - kept) / read:.0f} % of the {what} are left out, most for: {most}{way}. "
-        f"{text}"
+        f"warning: {100 * (read - kept) / read:.0f} % of the {what} are left out, "
+        f"most for: {main_reason}{remedy}. {text}"
     )
 
 
 def none_left(read: int, lost: Mapping[str, int], what: str = "rows") -> str:
-    """`none of 3 rows is left (2 long prompt, 1 not encodable); raise max_prompt_tokens`, for an error."""
+    """Returns `none of 3 rows is left (2 long prompt, 1 not encodable); raise max_prompt_tokens`, for an
+    error.
+    """
     ordered = rows_kept(read, lost, what)["lost"]
-    most = next(iter(ordered), "")
+    main_reason = next(iter(ordered), "")
     reasons = ", ".join(f"{number} {reason}" for reason, number in ordered.items())
-    return f"none of {read} {what} is left ({reasons})" + (f"; {WAYS[most]}" if most in WAYS else "")
+    return f"none of {read} {what} is left ({reasons})" + (
+        f"; {WAYS[main_reason]}" if main_reason in WAYS else ""
+    )

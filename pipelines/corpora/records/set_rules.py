@@ -1,5 +1,5 @@
-"""What a set says to whoever tokenises its texts: token limits, how many texts may be unusable, and the exact
-checker of its answers. It lies beside the rows as set.json.
+"""The rules of a set for those who tokenise its texts: token limits, how many texts may be unusable, and the
+exact checker of its answers. They are stored beside the rows as set.json.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Tokens = Annotated[int, Field(ge=1)]
 @dataclass(frozen=True, config=STRICT)
 class SetRules:
     """Limits are in tokens of the model that reads the set: `max_response_tokens` of one answer, its end
-    included, `max_tokens` of prompt and answer together (None: their sum). `max_bad_rows`: share of texts
-    that may be impossible to tokenise. `reward`: the checker of the answers, None where they have none.
-    `answers`: the reference answers must be encodable too, for models that judge are shown them.
+    included, `max_tokens` of prompt and answer together (None: their sum). `max_bad_rows`: share of texts, 0
+    to 1, that may be impossible to tokenise. `reward`: the checker of the answers, None where they have none.
+    `answers`: the reference answers must be encodable too, since judging models are shown them.
     """
 
     max_prompt_tokens: Tokens
@@ -33,11 +33,14 @@ class SetRules:
     answers: bool = False
 
     def write(self, folder: Path) -> None:
+        """Writes set.json into `folder`."""
         (folder / FILE).write_text(json.dumps(self.__dict__, indent=1, sort_keys=True) + "\n", "utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """ValueError names the file where it is damaged."""
+        """Reads set.json of `folder`. Raises FileNotFoundError, or ValueError where it is damaged; both name
+        the file.
+        """
         path = folder / FILE
         try:
             return cls(**json.loads(path.read_bytes()))

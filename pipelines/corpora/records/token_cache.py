@@ -1,7 +1,9 @@
-"""Token ids of a set's file for one model, kept so that no stage renders and tokenises a text twice.
+"""A cache of the token ids of a set's file for one model, so that no stage renders and tokenises a text
+twice.
 
-What is kept depends on the file, the model's contract and the rendering code alone, and all three are in the
-name of its folder: it is never identity, may be removed at any time, and what is damaged is made again.
+An entry depends on the file, the model's tokenizer and template and the rendering code alone; all of them are
+in the name of its folder. The cache is never part of an identity, may be removed at any time, and a damaged
+entry is computed again.
 """
 
 from __future__ import annotations
@@ -22,27 +24,26 @@ from pipelines.corpora.records import rendering
 from pipelines.models import chat, chat_renderer, conversation, template, tokenizer
 from pipelines.models.tokenizer import Tokens
 
-Row = (
-    tuple[list[int], ...] | str
-)  # the lists of ids of an example, all rows alike in number; or why it has none
+# the lists of ids of an example, the same number in all rows; or why it has none
+TokenRow = tuple[list[int], ...] | str
 CODE = (rendering, chat, chat_renderer, conversation, template, tokenizer)
 PACKAGES = ("tokenizers", "jinja2")
 FACTS, IDS, LENGTHS = "facts.json", "ids.npy", "lengths.npy"
-FEW = 2000  # rows that are tokenised sooner than a folder is written for them
+FEW = 2000  # fewer rows are tokenised faster than a folder is written for them
 
 
 def cached(
-    cache: Path | None, source: Path, tokens: Tokens, kind: str, compute: Callable[[], Sequence[Row]]
-) -> Sequence[Row]:
-    """What `compute` gives for the rows of `source`, from below `cache` where it has been kept. `kind` tells
-    apart what is made of a row. None as `cache`: nothing is kept.
+    cache: Path | None, source: Path, tokens: Tokens, kind: str, compute: Callable[[], Sequence[TokenRow]]
+) -> Sequence[TokenRow]:
+    """Returns what `compute` gives for the rows of `source`, from a folder below `cache` where it is stored.
+    `kind` distinguishes what is made of a row. `cache` None: nothing is stored.
     """
     if cache is None:
         return compute()
     folder = cache / _key(source, tokens, kind)
-    kept = _read(folder)
-    if kept is not None:
-        return kept
+    cached_rows = _read(folder)
+    if cached_rows is not None:
+        return cached_rows
     rows = compute()
     if len(rows) >= FEW:
         _write(folder, rows)
@@ -58,7 +59,7 @@ def _key(source: Path, tokens: Tokens, kind: str) -> str:
 
 @lru_cache
 def _code() -> str:
-    """Digest of the code and the packages that make ids of texts."""
+    """Returns the digest of the code and the packages that tokenise texts."""
     digest = hashlib.sha256()
     for module in CODE:
         digest.update(Path(str(module.__file__)).read_bytes())
@@ -67,8 +68,8 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _read(folder: Path) -> list[Row] | None:
-    """None where nothing is kept, or it is not whole."""
+def _read(folder: Path) -> list[TokenRow] | None:
+    """Returns the rows of an entry; None where there is none, or it is damaged."""
     try:
         facts = json.loads((folder / FACTS).read_bytes())
         ids, lengths = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in (IDS, LENGTHS))
@@ -79,9 +80,9 @@ def _read(folder: Path) -> list[Row] | None:
         return None
     reasons: dict[str, str] = facts["reasons"]
     ends = np.cumsum(lengths, dtype=np.int64).reshape(lengths.shape)
-    rows: list[Row] = []
-    for place, (stops, sizes) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
-        if (reason := reasons.get(str(place))) is not None:
+    rows: list[TokenRow] = []
+    for row, (stops, sizes) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
+        if (reason := reasons.get(str(row))) is not None:
             rows.append(reason)
         else:
             rows.append(
@@ -90,26 +91,28 @@ def _read(folder: Path) -> list[Row] | None:
     return rows
 
 
-def _write(folder: Path, rows: Sequence[Row]) -> None:
-    """Whole or not at all; another process that is first wins."""
+def _write(folder: Path, rows: Sequence[TokenRow]) -> None:
+    """Writes an entry atomically; where another process has written it first, that one stays."""
     lists = max((len(row) for row in rows if not isinstance(row, str)), default=0)
     parts = [([],) * lists if isinstance(row, str) else row for row in rows]
     lengths = np.array([[len(ids) for ids in part] for part in parts], np.int32).reshape(len(rows), lists)
-    ids = np.fromiter((id for part in parts for own in part for id in own), np.int32, int(lengths.sum()))
-    reasons = {str(place): row for place, row in enumerate(rows) if isinstance(row, str)}
+    ids = np.fromiter(
+        (id for part in parts for part_ids in part for id in part_ids), np.int32, int(lengths.sum())
+    )
+    reasons = {str(index): row for index, row in enumerate(rows) if isinstance(row, str)}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     try:
-        np.save(made / IDS, ids)
-        np.save(made / LENGTHS, lengths)
+        np.save(temporary / IDS, ids)
+        np.save(temporary / LENGTHS, lengths)
         facts = {"digest": _digest(ids, lengths), "reasons": reasons}
-        (made / FACTS).write_text(json.dumps(facts) + "\n", "utf-8")
+        (temporary / FACTS).write_text(json.dumps(facts) + "\n", "utf-8")
         if folder.exists():  # damaged: it was not read
             shutil.rmtree(folder, ignore_errors=True)
-        os.rename(made, folder)
+        os.rename(temporary, folder)
     except OSError:
         shutil.rmtree(
-            made, ignore_errors=True
+            temporary, ignore_errors=True
         )  # somebody was first, or there is no room: nothing depends on it
 
 

@@ -1,4 +1,4 @@
-"""The texts of a set that a tokenizer may learn from."""
+"""The texts of a set that a tokenizer may be trained on."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from pipelines.corpora.records.example import Example, read_examples
 from pipelines.corpora.records.set_rules import SetRules
 
-FILES = ("sft", "explore", "rl")  # of a set: what is put aside is not looked at
+FILES = ("sft", "explore", "rl")  # of a set: validation and held-out rows are not used
 
 
 @dataclass(frozen=True)
 class TrainingTexts(Iterable[tuple[str, str | None]]):
-    """Questions with their demonstrations that a tokenizer learns from, each row once; with `answers` the
+    """Questions with their demonstrations that a tokenizer is trained on, each row once; with `answers` the
     reference answers as well.
     """
 
@@ -23,7 +23,7 @@ class TrainingTexts(Iterable[tuple[str, str | None]]):
 
     @classmethod
     def of(cls, folder: Path) -> TrainingTexts:
-        """Those of a set, whose files lie in `folder`."""
+        """Returns the texts of the set in `folder`."""
         return cls(tuple(folder / f"{file}.jsonl" for file in FILES), SetRules.read(folder).answers)
 
     def __iter__(self) -> Iterator[tuple[str, str | None]]:
