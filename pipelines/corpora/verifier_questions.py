@@ -18,7 +18,7 @@ from pipelines.corpora.cleaning.clean import CleanRow
 from pipelines.corpora.cleaning.split import fraction
 from pipelines.corpora.corpus_params import CorpusParams, VerifierShares, WordingParams
 from pipelines.corpora.exams.exam_set import read_exams, unite
-from pipelines.corpora.exams.item import Exam
+from pipelines.corpora.exams.item import ExamQuestion
 from pipelines.corpora.raw.problem import Problem
 from pipelines.corpora.raw.published import MARKER
 from pipelines.seams import load
@@ -108,7 +108,7 @@ def exam_rows(params: CorpusParams, root: Path) -> PlacedRows:
     return PlacedRows(placed, united.metrics["limited"], losses, {"united": united.metrics})
 
 
-def _problem(exam: Exam, demonstrated: bool) -> Problem:
+def _problem(exam: ExamQuestion, demonstrated: bool) -> Problem:
     meta = {"field": exam.field, "shape": exam.shape, "language": exam.language} | dict(exam.meta)
     solution = exam.answer if demonstrated else None
     return Problem(exam.question, exam.answer, "rl", exam.subject, solution, key=exam.key, meta=meta)

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.corpora.pairs.sampled import Sampled, preferences
 from pipelines.corpora.pairs.sampled_params import SampledParams
-from pipelines.corpora.preferences.pairing import Judged, normal_source
+from pipelines.corpora.preferences.pairing import Judged, normalised_source
 from pipelines.corpora.preferences.preference_set import SourceItems, read_source
 from pipelines.rewards.sandbox.probe import SandboxUnavailable
 from pipelines.rewards.scoring import CheckerFailed
@@ -173,9 +173,11 @@ def test_what_a_policy_sampled_on_a_code_corpus_is_not_cleaned(tmp_path):
 
 
 def test_bodies_are_distinct_as_programs_are():
-    assert normal_source(WRONG) == normal_source(LOOSE) == normal_source("    return 2  # two\n\n")
-    assert normal_source(RIGHT) == normal_source(SAME) != normal_source(OTHER)
-    assert normal_source("  return 2\n return 3") == "return 2 return 3"
+    assert (
+        normalised_source(WRONG) == normalised_source(LOOSE) == normalised_source("    return 2  # two\n\n")
+    )
+    assert normalised_source(RIGHT) == normalised_source(SAME) != normalised_source(OTHER)
+    assert normalised_source("  return 2\n return 3") == "return 2 return 3"
 
 
 def test_real_samples_of_codegen(tmp_path):

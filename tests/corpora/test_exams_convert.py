@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 
 from pipelines.corpora.exams import agieval, gaokao_bench, minerva, mmlu, olympiadbench, scibench, theoremqa
-from pipelines.corpora.exams.convert import bare, convert, stem_of
+from pipelines.corpora.exams.convert import convert, question_stem, without_letter
 from pipelines.corpora.exams.exam_set import read_exam
 from pipelines.corpora.exams.exams_params import ExamsParams
-from pipelines.corpora.exams.item import Item
+from pipelines.corpora.exams.item import ExamItem
 from pipelines.corpora.exams.shapes import SHAPES, shape_of
 from pipelines.corpora.exams.subjects import CODES, FIELDS, NAMES, code_of, field_of
 from pipelines.corpora.raw.ledger import TooManyBadRows
@@ -20,7 +20,7 @@ from tests.corpora.made import real, write_lines
 
 
 def mc(question, *options, gold=0, passage=False):
-    return Item(
+    return ExamItem(
         "id",
         question,
         "law",
@@ -62,8 +62,8 @@ def mc(question, *options, gold=0, passage=False):
         (mc("What is the capital of France?", gold=7), "several_or_no_gold"),
         (mc("Torts"), "short_stem"),
         (mc(" ( )"), "empty"),
-        (Item("id", "Find x.", "math", "math", "en", answer="5"), "kept_free_form"),
-        (Item("id", "Discuss.", "math", "math", "en", answer=" "), "no_short_answer"),
+        (ExamItem("id", "Find x.", "math", "math", "en", answer="5"), "kept_free_form"),
+        (ExamItem("id", "Discuss.", "math", "math", "en", answer=" "), "no_short_answer"),
     ],
 )
 def test_every_rule_counts_what_it_took(item, reason):
@@ -81,10 +81,10 @@ def test_the_answer_is_the_options_text_and_options_are_kept_aside():
 
 
 def test_normalisation_keeps_latex():
-    assert stem_of("7. Solve $\\frac{x}{2}=1$ （　　）") == "Solve $\\frac{x}{2}=1$"
-    assert stem_of("The ____ is red.") == "The ____ is red."
-    assert bare("B．  红色。") == "红色"
-    assert bare("A$x^2$") == "$x^2$"
+    assert question_stem("7. Solve $\\frac{x}{2}=1$ （　　）") == "Solve $\\frac{x}{2}=1$"
+    assert question_stem("The ____ is red.") == "The ____ is red."
+    assert without_letter("B．  红色。") == "红色"
+    assert without_letter("A$x^2$") == "$x^2$"
 
 
 @pytest.mark.parametrize(

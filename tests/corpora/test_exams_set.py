@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.corpora.exams.clusters import clustered, components
+from pipelines.corpora.exams.clusters import components, deduplicate
 from pipelines.corpora.exams.exam_set import read_exams, side, unite, write_exams
 from pipelines.corpora.exams.exams_params import SPLITS, ExamSetParams, OverlapParams
-from pipelines.corpora.exams.item import Exam
+from pipelines.corpora.exams.item import ExamQuestion
 from pipelines.corpora.exams.overlap import without_overlap
 from pipelines.corpora.exams.shingles import Shingling
 
@@ -20,7 +20,7 @@ ZH = "某城市的水库在一天的大雨中通过水坝流出的水量是多�
 
 
 def exam(question, answer="x", source="s"):
-    return Exam(question[:40], question, answer, "law", "social_sciences", source, "en", "phrase")
+    return ExamQuestion(question[:40], question, answer, "law", "social_sciences", source, "en", "phrase")
 
 
 SHINGLING = Shingling(3, 5, 128)
@@ -30,7 +30,7 @@ def test_one_stays_of_a_cluster_and_none_where_references_disagree():
     near = LONG.replace("one day", "a day")
     rows = [exam(LONG, "5"), exam(near, "5.0"), exam("What is a tort in law?", "a wrong"), exam("what is  a tort in law", "a wrong."),
             exam("Who heads the court?", "a judge")]  # fmt: skip
-    kept, counts = clustered(rows, SHINGLING.sketcher(0.7))
+    kept, counts = deduplicate(rows, SHINGLING.sketcher(0.7))
     assert [row.question for row in kept] == [rows[2].question, rows[4].question]
     assert counts == {
         "clusters": 3,
@@ -39,7 +39,7 @@ def test_one_stays_of_a_cluster_and_none_where_references_disagree():
         "disagreeing_clusters": 1,
         "disagreeing_rows": 2,
     }
-    assert [row.question for row in clustered([rows[0], exam(near, "5")], SHINGLING.sketcher(0.7))[0]] == [
+    assert [row.question for row in deduplicate([rows[0], exam(near, "5")], SHINGLING.sketcher(0.7))[0]] == [
         LONG
     ]
 

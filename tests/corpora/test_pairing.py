@@ -13,7 +13,7 @@ from pipelines.corpora.preferences.pairing import (
     Judged,
     make_pairs,
     make_safety_pairs,
-    normal_source,
+    normalised_source,
 )
 from pipelines.corpora.preferences.pairing_params import BestWorst, CodeRule, PassFail
 
@@ -66,7 +66,7 @@ def test_1_4_programs_are_distinct_by_their_source():
     pairs, counts = make_pairs("q", samples, CodeRule(pairs=9), 0)
     assert pairs == [(0, 2), (0, 4)]
     assert counts == {"duplicate_text": 2}
-    assert normal_source("a (\n  b") == "a ( b"
+    assert normalised_source("a (\n  b") == "a ( b"
 
 
 def test_1_4_a_failing_copy_of_the_solution_does_not_lose_to_it():

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.corpora.readers.hendrycks_math import last_boxed
-from pipelines.corpora.readers.mawps import fill
+from pipelines.corpora.readers.mawps import fill_numbers
 from tests.corpora.made import published, write_lines
 
 OPEN = {"near": None, "decontaminate": {"ngram": None, "near": False}, "max_bad_rows": 0.9}
@@ -125,4 +125,4 @@ def test_mawps(tmp_path):
         "the question asks for more numbers than there are",
         "the equation cannot be evaluated",
     ]
-    assert fill("number1 of number10", [str(n) for n in range(11)]) == "1 of 10"
+    assert fill_numbers("number1 of number10", [str(n) for n in range(11)]) == "1 of 10"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from pipelines.corpora.preferences.pair import Preference
 from pipelines.corpora.preferences.preference_set_params import FilterParams
-from pipelines.corpora.preferences.safety import apply_filters, class_of, merge
+from pipelines.corpora.preferences.safety import apply_filters, class_of, merge_labels
 from tests.corpora.pairs_made import from_rows
 
 
@@ -121,13 +121,15 @@ FLAG, LABEL = st.booleans(), st.sampled_from([None, True, False])
 @given(st.lists(st.tuples(FLAG, FLAG, LABEL, LABEL), max_size=12))
 def test_after_the_merge_a_safe_answer_never_loses_to_an_unsafe_one(labels):
     rows = [Preference(str(n), "a", "b", "s", "train", *label) for n, label in enumerate(labels)]
-    merged, removed = merge(rows)
+    merged, removed = merge_labels(rows)
     assert len(merged) + removed.total() == len(rows)
     for one in merged:
         assert one.chosen_safe or not one.rejected_safe
         assert (one.helpful if class_of(one) == "dual_safe" else one.safer) is True
-    assert merge(merged) == (merged, {})  # nothing is left to decide
-    assert {one.prompt for one in merge([one.swapped() for one in rows])[0]} == {one.prompt for one in merged}
+    assert merge_labels(merged) == (merged, {})  # nothing is left to decide
+    assert {one.prompt for one in merge_labels([one.swapped() for one in rows])[0]} == {
+        one.prompt for one in merged
+    }
 
 
 def test_the_rule_as_a_table():
@@ -136,6 +138,6 @@ def test_the_rule_as_a_table():
         one = Preference("p", "1", "2", "s", "train", safe_1, safe_2, l_h == 1, l_s == 1)
         wanted = {(True, True): l_h, (False, False): l_s, (True, False): 1, (False, True): 2}[safe_1, safe_2]
         if safe_1 != safe_2 and l_s != wanted:
-            assert merge([one]) == ([], {"mixed_prefers_unsafe": 1})
+            assert merge_labels([one]) == ([], {"mixed_prefers_unsafe": 1})
         else:
-            assert [found.chosen for found in merge([one])[0]] == [str(wanted)]
+            assert [found.chosen for found in merge_labels([one])[0]] == [str(wanted)]

@@ -16,7 +16,7 @@ from pipelines.corpora.build import build
 from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.corpus_params import CorpusParams
 from pipelines.corpora.exams.exam_set import write_exams
-from pipelines.corpora.exams.item import Exam
+from pipelines.corpora.exams.item import ExamQuestion
 from pipelines.corpora.verifier_questions import FILES, exam_rows
 from pipelines.rewards.rules import phrase_answer
 from tasks.corpus import run
@@ -125,7 +125,7 @@ def test_a_set_of_exams_is_split_by_cluster_and_holds_subjects_out(tmp_path):
     rng = Random(0)
     words = [f"w{number}" for number in range(400)]
     exams = [
-        Exam(
+        ExamQuestion(
             f"q{n}",
             " ".join(rng.sample(words, 12)) + "?",
             f"answer {n}",

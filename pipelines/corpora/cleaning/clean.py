@@ -51,12 +51,12 @@ class CleanRow:
 
 @dataclass
 class CleanRows:
-    """Rows by role; `found`: the number of problems that the readers yielded; `counts[step][reason or role]`:
+    """Rows by role; `read`: the number of problems that the readers yielded; `counts[step][reason or role]`:
     what was lost on the way.
     """
 
     rows: dict[Role, Sequence[CleanRow]]
-    found: int = 0
+    read: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def count(self, step: str, reason: str, number: int) -> None:
@@ -98,7 +98,7 @@ def clean(
 def rows_read(rows: CleanRows, ledgers: Iterable[Ledger]) -> int:
     """Returns the number of rows in the files, without those that `limits` leave out on purpose."""
     return (
-        rows.found
+        rows.read
         - rows.counts["limits"].total()
         + sum(ledger.bad + ledger.left_out.total() for ledger in ledgers)
     )

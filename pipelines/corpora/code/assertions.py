@@ -32,14 +32,14 @@ def split_check(test: str) -> tuple[str, list[dict[str, Any]]]:
     if len(checks) != 1 or [argument.arg for argument in checks[0].args.args] != [CANDIDATE]:
         raise BadRow("test has no check(candidate)")
     setup = [node for node in tree.body if node is not checks[0] and not _is_metadata(node)]
-    before: list[ast.stmt] = []
+    preceding: list[ast.stmt] = []
     tests = []
     for statement in checks[0].body:
         asserted = [node.test for node in ast.walk(statement) if isinstance(node, ast.Assert)]
         if not asserted:
-            before.append(statement)
+            preceding.append(statement)
         elif not all(isinstance(node, ast.Constant) for node in asserted):  # `assert True` is for people
-            tests.append({"code": _text([*before, statement])})
+            tests.append({"code": _text([*preceding, statement])})
     if not tests:
         raise BadRow("test asserts nothing")
     return _text(setup), tests

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.exams.item import Item
-from pipelines.corpora.exams.published_exam import items, place
+from pipelines.corpora.exams.item import ExamItem
+from pipelines.corpora.exams.published_exam import items, letter_index
 from pipelines.corpora.raw.columns import text
 from pipelines.corpora.raw.problem import Reading
 from pipelines.settings import Choice
 
 
-def read(options: Choice, reading: Reading) -> Iterator[Item]:
-    """All `*.jsonl` of the folder."""
+def read(options: Choice, reading: Reading) -> Iterator[ExamItem]:
+    """Yields the rows of all `*.jsonl` of the folder."""
     return items(reading, ("*.jsonl",), convert)
 
 
-def convert(row: Mapping[str, Any]) -> Item:
-    """Rows `{passage, question, options, label, answer}`."""
-    return Item(
+def convert(row: Mapping[str, Any]) -> ExamItem:
+    """Converts a row `{passage, question, options, label, answer}`. Raises BadRow."""
+    return ExamItem(
         id=text(row, "_id"),
         question=text(row, "question"),
         subject=text(row, "_subject"),
@@ -27,6 +27,6 @@ def convert(row: Mapping[str, Any]) -> Item:
         language=str(row.get("_lang", "en")),
         answer=str(row.get("answer") or ""),
         options=tuple(row.get("options") or ()),
-        gold=place(row.get("label")),
+        gold=letter_index(row.get("label")),
         passage=bool(str(row.get("passage") or "").strip()),
     )

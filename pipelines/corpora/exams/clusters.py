@@ -1,4 +1,4 @@
-"""Near-duplicate clusters of questions: one stays of each, none where their references disagree
+"""Near-duplicate clusters of questions: one question of each is kept, none where their references differ
 (reward_bridge.md 1.4.7).
 
 A cluster is a connected component of the similarity graph, so that it depends on the questions and not on
@@ -17,43 +17,47 @@ from pipelines.corpora.cleaning.canonical import canonical_form
 from pipelines.corpora.cleaning.duplicates import cluster_questions
 from pipelines.corpora.cleaning.near import Sketcher
 from pipelines.corpora.cleaning.questions import Questions
-from pipelines.corpora.exams.item import Exam
+from pipelines.corpora.exams.item import ExamQuestion
 
 
-def clustered(exams: Sequence[Exam], sketcher: Sketcher) -> tuple[list[Exam], Counter[str]]:
-    """The rows that stay, in order, each with its cluster's key, and counts. Earlier rows win; equal text is
-    a cluster too.
+def deduplicate(exams: Sequence[ExamQuestion], sketcher: Sketcher) -> tuple[list[ExamQuestion], Counter[str]]:
+    """Returns the questions that are kept, in order, each with the key of its cluster, and counts. Earlier
+    questions have precedence; equal texts are one cluster too.
     """
-    group = components([exam.question for exam in exams], sketcher)
-    members: dict[int, list[Exam]] = {}
-    for exam, number in zip(exams, group, strict=True):
-        members.setdefault(number, []).append(exam)
+    roots = components([question.question for question in exams], sketcher)
+    by_root: dict[int, list[ExamQuestion]] = {}
+    for question, root in zip(exams, roots, strict=True):
+        by_root.setdefault(root, []).append(question)
     counts = Counter(
-        clusters=len(members),
+        clusters=len(by_root),
         exact_duplicates=0,
         near_duplicates=0,
         disagreeing_clusters=0,
         disagreeing_rows=0,
     )
     kept = []
-    for found in members.values():
-        if len({canonical_form(exam.answer) or exam.answer.strip() for exam in found}) > 1:
+    for cluster in by_root.values():
+        if len({canonical_form(question.answer) or question.answer.strip() for question in cluster}) > 1:
             counts["disagreeing_clusters"] += 1
-            counts["disagreeing_rows"] += len(found)
+            counts["disagreeing_rows"] += len(cluster)
             continue
-        texts = [canonical_form(exam.question) for exam in found]
-        counts["exact_duplicates"] += len(found) - len(set(texts))
+        texts = [canonical_form(question.question) for question in cluster]
+        counts["exact_duplicates"] += len(cluster) - len(set(texts))
         counts["near_duplicates"] += len(set(texts)) - 1
-        kept.append(replace(found[0], key=min(texts)))
+        kept.append(replace(cluster[0], key=min(texts)))
     return kept, counts
 
 
 def components(texts: Sequence[str], sketcher: Sketcher) -> list[int]:
-    """The cluster of each text: the place of its first member. Texts of one canonical form are one."""
+    """Returns the cluster of each text: the index of its first member. Texts of one canonical form are in one
+    cluster.
+    """
     questions = Questions.of(texts, sketcher)
     _, first, members = np.unique(questions.traits.form, return_index=True, return_inverse=True)
     distinct = np.sort(first)  # equal texts are looked at once
-    own = Questions(questions.traits.of_places(distinct), lambda place: texts[int(distinct[place])])
-    roots = distinct[cluster_questions(own, sketcher)]
+    distinct_questions = Questions(
+        questions.traits.of_places(distinct), lambda index: texts[int(distinct[index])]
+    )
+    roots = distinct[cluster_questions(distinct_questions, sketcher)]
     of_text = dict(zip(distinct.tolist(), roots.tolist(), strict=True))
-    return [of_text[place] for place in first[members].tolist()]
+    return [of_text[index] for index in first[members].tolist()]

@@ -1,8 +1,8 @@
-"""Multiple choice -> free form: which questions stand without their options, and what they ask then
+"""Multiple choice to free form: which questions make sense without their options, and what they ask then
 (reward_bridge.md 1.4).
 
-The rules stand in that section's order; each question falls to the first rule that takes it, and every rule
-counts what it took.
+The rules are in the order of that section; each question is removed by the first rule that applies, and every
+rule counts what it removed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections import Counter
 
 from pipelines.corpora.cleaning.text import normalise
-from pipelines.corpora.exams.item import Exam, Item
+from pipelines.corpora.exams.item import ExamItem, ExamQuestion
 from pipelines.corpora.exams.shapes import shape_of
 from pipelines.corpora.exams.subjects import field_of
 
@@ -67,8 +67,10 @@ META = re.compile(
 MAX_OPTION_WORDS = 25
 
 
-def convert(item: Item, source: str, counts: Counter[str]) -> Exam | None:
-    """A question that stands alone with its reference; None, and a count of the rule, where there is none."""
+def convert(item: ExamItem, source: str, counts: Counter[str]) -> ExamQuestion | None:
+    """Returns the free-form question with its reference; None where there is none, and counts the rule that
+    removed it.
+    """
     reason, stem, answer = _apply(item)
     if reason:
         counts[reason] += 1
@@ -76,8 +78,8 @@ def convert(item: Item, source: str, counts: Counter[str]) -> Exam | None:
     counts["kept_multiple_choice" if item.options else "kept_free_form"] += 1
     meta = {key: value for key, value in item.meta.items() if value not in (None, "", [])}
     if item.options:
-        meta["options"] = [bare(option) for option in item.options]
-    return Exam(
+        meta["options"] = [without_letter(option) for option in item.options]
+    return ExamQuestion(
         item.id,
         stem,
         answer,
@@ -90,22 +92,22 @@ def convert(item: Item, source: str, counts: Counter[str]) -> Exam | None:
     )
 
 
-def stem_of(question: str) -> str:
-    """Without number, marks and the blank at its end; a blank inside stays, and all else is as it was
-    published.
+def question_stem(question: str) -> str:
+    """Returns the question without its number, marks and the blank at its end; a blank inside stays, and the
+    rest is as published.
     """
-    begun = LEADING.match(question)
-    return BLANK.sub("", question[begun.end() :] if begun and begun.group().strip() else question)
+    prefix = LEADING.match(question)
+    return BLANK.sub("", question[prefix.end() :] if prefix and prefix.group().strip() else question)
 
 
-def bare(option: str) -> str:
-    """The text of an option without its letter."""
+def without_letter(option: str) -> str:
+    """Returns the text of an option without its letter."""
     return LETTER.sub("", option, count=1).strip().rstrip(".。;；,，").strip()
 
 
-def _apply(item: Item) -> tuple[str, str, str]:
-    """(reason against it or ``, stem, answer)."""
-    stated = stem_of(item.question)
+def _apply(item: ExamItem) -> tuple[str, str, str]:
+    """Returns (reason against it or ``, stem, answer)."""
+    stated = question_stem(item.question)
     stem = normalise(stated).strip()  # what the rules look at
     if not stem:
         return "empty", "", ""
@@ -119,8 +121,8 @@ def _apply(item: Item) -> tuple[str, str, str]:
         return "several_or_no_gold", "", ""
     if DEPENDENT.search(stem) or SHOUTED.search(stem):
         return "option_dependent", "", ""
-    options = [bare(option) for option in item.options]
-    if COPULA.search(stem) and max(length(option) for option in options) > MAX_OPTION_WORDS:
+    options = [without_letter(option) for option in item.options]
+    if COPULA.search(stem) and max(word_count(option) for option in options) > MAX_OPTION_WORDS:
         return "long_options_after_copula", "", ""
     answer = options[item.gold]
     if not answer:
@@ -129,12 +131,12 @@ def _apply(item: Item) -> tuple[str, str, str]:
         return "meta_option", "", ""
     return (
         ("short_stem", "", "")
-        if length(stem) < 4 and not re.search(r"[\d\\]", stem)
+        if word_count(stem) < 4 and not re.search(r"[\d\\]", stem)
         else ("", stated, answer)
     )
 
 
-def length(text: str) -> int:
-    """Words; a CJK character counts as half of one."""
+def word_count(text: str) -> int:
+    """Returns the number of words; a CJK character counts as half a word."""
     cjk = len(re.findall(r"[㐀-鿿]", text))
     return len(re.findall(r"[^\W㐀-鿿]+", text)) + cjk // 2

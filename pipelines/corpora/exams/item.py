@@ -1,4 +1,4 @@
-"""What an exam's reader yields, and what is left of it after conversion: a question that stands alone, with a
+"""What an exam's reader yields, and what it is converted to: a question that makes sense on its own, with a
 reference answer.
 """
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Item:
-    """A row as published. With `options` it is multiple choice, `gold` the place of the right one (None:
-    several, or not resolvable); without, `answer` is the reference. `passage`: a text, table or picture that
-    the question needs and does not hold.
+class ExamItem:
+    """A row as published. With `options` it is multiple choice, and `gold` is the index of the right option
+    (None: several, or unknown); without, `answer` is the reference. `passage`: it needs a text, table or
+    picture that it does not contain.
     """
 
     id: str
@@ -30,10 +30,10 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Exam:
+class ExamQuestion:
     """A free-form exam question. `field` is one of `subjects.FIELDS`, `shape` one of `shapes.SHAPES`; `key`
-    is its near-duplicate cluster, once it has one; `meta` may hold options (for audits only), alternatives
-    and tolerance of the answer.
+    identifies its near-duplicate cluster, once that is known; `meta` may hold options (for audits only),
+    alternatives and tolerance of the answer.
     """
 
     id: str
@@ -48,5 +48,7 @@ class Exam:
     meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
-        """For a JSONL file; the corpus' table reader takes question, answer, subject and key of it."""
+        """Returns the row of a JSONL file; the corpus' table reader takes question, answer, subject and key
+        of it.
+        """
         return asdict(self)

@@ -1,8 +1,8 @@
-"""Multi-subject RLVR sets in their released layout (reward_bridge.md 1.2): `query` = chat messages, `label`,
+"""Multi-subject RLVR sets in their released layout (reward_bridge.md 1.2): `query` (chat messages), `label`,
 `subject`.
 
-The question is the last message of the user; its system message asks for the lead-in before the answer and
-belongs to the template here.
+The question is the last message of the user. The system message asks for a phrase before the answer; here
+that is part of the template.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from pipelines.corpora.exams.item import Item
+from pipelines.corpora.exams.item import ExamItem
 from pipelines.corpora.exams.options import MultiSubjectParams
 from pipelines.corpora.raw.columns import BadRow, text
 from pipelines.corpora.raw.problem import Reading
 from pipelines.corpora.raw.tables import table_rows
 
 
-def read(options: MultiSubjectParams, reading: Reading) -> Iterator[Item]:
-    """Rows of every split named. OSError with the way out when a dataset is neither cached nor reachable."""
+def read(options: MultiSubjectParams, reading: Reading) -> Iterator[ExamItem]:
+    """Yields the rows of all splits named. Raises OSError, naming the way out, when a dataset is neither
+    cached nor reachable.
+    """
     for split in options.splits:
         for number, (where, row) in enumerate(islice(table_rows(options, reading, split), options.limit), 1):
             try:
@@ -31,18 +33,18 @@ def read(options: MultiSubjectParams, reading: Reading) -> Iterator[Item]:
                 yield item
 
 
-def _item(options: MultiSubjectParams, row: Mapping[str, Any], place: str) -> Item:
+def _item(options: MultiSubjectParams, row: Mapping[str, Any], place: str) -> ExamItem:
     subject = str(row.get(options.subject) or "others")
-    return Item(place, _question(row.get(options.query)), subject, "", "en", text(row, options.label))
+    return ExamItem(place, _question(row.get(options.query)), subject, "", "en", text(row, options.label))
 
 
 def _question(query: Any) -> str:
     if isinstance(query, str) and query.strip():
         return query
     if isinstance(query, list):
-        said = [
+        contents = [
             turn.get("content") for turn in query if isinstance(turn, Mapping) and turn.get("role") == "user"
         ]
-        if said and isinstance(said[-1], str) and said[-1].strip():
-            return said[-1]
+        if contents and isinstance(contents[-1], str) and contents[-1].strip():
+            return contents[-1]
     raise BadRow("query holds no message of a user")

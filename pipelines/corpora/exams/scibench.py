@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.exams.item import Item
+from pipelines.corpora.exams.item import ExamItem
 from pipelines.corpora.exams.published_exam import items
 from pipelines.corpora.raw.columns import BadRow, text
 from pipelines.corpora.raw.problem import Reading
@@ -18,14 +18,14 @@ POWER = re.compile(r"^(?:\\mathrm\{)?10\s*\^\s*\{?\s*([+-]?\d+)\s*\}?\}?")
 NUMBER = re.compile(r"[+-]?(?:\d+(?:,\d{3})*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 
 
-def read(options: Choice, reading: Reading) -> Iterator[Item]:
-    """`problems.jsonl` and `with_solutions.jsonl`."""
+def read(options: Choice, reading: Reading) -> Iterator[ExamItem]:
+    """Yields the rows of `problems.jsonl` and `with_solutions.jsonl`."""
     return items(reading, ("problems.jsonl*", "with_solutions.jsonl*"), convert)
 
 
-def convert(row: Mapping[str, Any]) -> Item:
-    """Rows `{problem_text, answer_number, unit, solution?}`."""
-    return Item(
+def convert(row: Mapping[str, Any]) -> ExamItem:
+    """Converts a row `{problem_text, answer_number, unit, solution?}`. Raises BadRow."""
+    return ExamItem(
         id=text(row, "_id"),
         question=text(row, "problem_text"),
         subject=text(row, "_subject"),
@@ -37,7 +37,9 @@ def convert(row: Mapping[str, Any]) -> Item:
 
 
 def reference(number: str, unit: str) -> str:
-    """`82258`, ` $\\mathrm{~cm}^{-1}$` -> `82258 \\mathrm{~cm}^{-1}`. BadRow where the number is none."""
+    """Returns `82258 \\mathrm{~cm}^{-1}` for `82258` and ` $\\mathrm{~cm}^{-1}$`. Raises BadRow where the
+    number is none.
+    """
     number = number.replace("−", "-").strip().lstrip("+")
     if not NUMBER.fullmatch(number):
         raise BadRow("answer_number is no number")

@@ -24,7 +24,7 @@ SENTENCE_WORDS = 8
 
 
 def shape_of(answer: str) -> str:
-    """One of SHAPES, by form alone."""
+    """Returns one of SHAPES, by the form of the answer alone."""
     text = answer.strip().strip("$").strip()
     if text.casefold().rstrip(".") in BOOLEANS:
         return "boolean"

@@ -1,7 +1,7 @@
 """How exam questions are cut into shingles: runs of words, and runs of characters where the text is Chinese
 or Japanese.
 
-Words fail on text without blanks: a Chinese sentence would be one word, and near-duplicates of it would share
+Words fail on text without spaces: a Chinese sentence would be one word, and its near-duplicates would share
 none.
 """
 
@@ -14,12 +14,12 @@ from pipelines.corpora.cleaning.near import Sketcher
 
 @dataclass(frozen=True)
 class Shingling:
-    """Sizes of the runs and of a MinHash signature."""
+    """Lengths of the runs, in `words` and `characters`, and of a MinHash signature (`permutations`)."""
 
     words: int
     characters: int
     permutations: int
 
     def sketcher(self, threshold: float) -> Sketcher:
-        """For the search of texts whose shingles are at least that similar."""
+        """Returns a sketcher that finds texts with at least this Jaccard similarity of shingles."""
         return Sketcher(threshold, self.words, self.permutations, self.characters)

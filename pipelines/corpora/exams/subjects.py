@@ -1,8 +1,8 @@
-"""Subjects -> fields of study: the codes of the Chinese national standard (GB/T 13745), as the paper groups
+"""Subjects to fields of study: the codes of the Chinese national standard (GB/T 13745), as the paper groups
 them.
 
-reward_bridge.md 1.2: 48 first-level subjects in STEM, social sciences, humanities and applied sciences; what
-has no code is `others`, a column of its own (15.8 % of the paper's test).
+reward_bridge.md 1.2: 48 first-level subjects in STEM, social sciences, humanities and applied sciences;
+subjects without a code are `others` (15.8 % of the paper's test).
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ OF_SUBJECT = {  # fine labels that their coarse one would put elsewhere
 
 
 def code_of(subject: str, domain: str = "") -> int | None:
-    """The code of a fine label, else of a coarse one; labels may be codes (`520`, `520 computer science`) or
-    standard names.
+    """Returns the code of a fine label, else of a coarse one; None where neither has one. Labels may be codes
+    (`520`, `520 computer science`) or names of the standard.
     """
     digits = subject.strip()[:3]
     if digits.isdecimal() and int(digits) in OF_CODE:
@@ -78,6 +78,6 @@ def code_of(subject: str, domain: str = "") -> int | None:
 
 
 def field_of(subject: str, domain: str = "") -> str:
-    """One of FIELDS; `others` for a subject without a code in the paper's grouping."""
+    """Returns one of FIELDS; `others` for a subject without a code in the paper's grouping."""
     code = code_of(subject, domain)
     return OTHERS if code is None else OF_CODE.get(code, OTHERS)

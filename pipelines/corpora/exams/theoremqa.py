@@ -7,30 +7,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.corpora.exams.item import Item
-from pipelines.corpora.exams.published_exam import items, literal
+from pipelines.corpora.exams.item import ExamItem
+from pipelines.corpora.exams.published_exam import items, parse_literal
 from pipelines.corpora.raw.columns import BadRow, text
 from pipelines.corpora.raw.problem import Reading
 from pipelines.settings import Choice
 
 
-def read(options: Choice, reading: Reading) -> Iterator[Item]:
-    """`theoremqa.jsonl`."""
+def read(options: Choice, reading: Reading) -> Iterator[ExamItem]:
+    """Yields the rows of `theoremqa.jsonl`."""
     return items(reading, ("theoremqa.jsonl*",), convert)
 
 
-def convert(row: Mapping[str, Any]) -> Item:
-    """Rows `{Question, Answer, Answer_type, Picture}`; an `option` answer is a multiple choice without a gold
-    text.
+def convert(row: Mapping[str, Any]) -> ExamItem:
+    """Converts a row `{Question, Answer, Answer_type, Picture}`; an `option` answer becomes a multiple choice
+    without a gold option. Raises BadRow.
     """
     kind = row.get("Answer_type")
-    return Item(
+    return ExamItem(
         id=text(row, "_id"),
         question=text(row, "Question"),
         subject=text(row, "_subject"),
         domain=str(row.get("_domain", "")),
         language="en",
-        answer="" if kind == "option" else written(literal(row.get("Answer"))),
+        answer="" if kind == "option" else written(parse_literal(row.get("Answer"))),
         options=("?",) if kind == "option" else (),
         passage=bool(row.get("Picture")),
         meta={"theorem": row.get("theorem"), "answer_type": kind},
@@ -38,7 +38,9 @@ def convert(row: Mapping[str, Any]) -> Item:
 
 
 def written(value: Any) -> str:
-    """`true` -> `True`, `[1, 2.0]` -> `[1, 2]`, `2.50` as JSON gives it."""
+    """Returns the answer as text: `true` as `True`, `[1, 2.0]` as `[1, 2]`, other numbers as `repr` gives
+    them. Raises BadRow.
+    """
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, (int, str)) and str(value).strip():

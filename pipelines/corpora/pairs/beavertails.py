@@ -10,18 +10,20 @@ from typing import Any
 from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.options import BeavertailsParams
 from pipelines.corpora.preferences.pair import Labelled
-from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
+from pipelines.corpora.preferences.pair_rows import PairItem, PairReading, items
 from pipelines.corpora.raw.columns import flag, text
 
 
-def read(source: BeavertailsParams, reading: PairReading) -> Iterator[Item]:
-    """Rows `{prompt, response, is_safe, category?}`; the kinds of harm found go to meta."""
+def read(source: BeavertailsParams, reading: PairReading) -> Iterator[PairItem]:
+    """Yields answers of rows `{prompt, response, is_safe, category?}`; the categories of harm are put into
+    `meta`.
+    """
 
     def convert(row: Mapping[str, Any], side: Side) -> Labelled:
         safe = flag(row, "is_safe")
         category = row.get("category")
         meta = (
-            {"harm": sorted(name for name, found in category.items() if found is True)}
+            {"harm": sorted(name for name, applies in category.items() if applies is True)}
             if isinstance(category, Mapping)
             else {}
         )

@@ -13,8 +13,8 @@ from typing import Any
 
 from pipelines.corpora.code.code_problem import CodeProblem
 from pipelines.corpora.pairs.code_samples_params import CodeSamplesParams
-from pipelines.corpora.pairs.sampled import Sampled, paired
-from pipelines.corpora.preferences.pair_rows import Item, PairReading
+from pipelines.corpora.pairs.sampled import Sampled, plain_preferences
+from pipelines.corpora.preferences.pair_rows import PairItem, PairReading
 from pipelines.corpora.preferences.pairing import Judged
 from pipelines.corpora.raw.columns import BadRow, text
 from pipelines.corpora.raw.rows import read_rows
@@ -36,30 +36,35 @@ class Programs:
     labels: Sequence[bool] = ()
 
 
-def read(source: CodeSamplesParams, reading: PairReading) -> Iterator[Item]:
-    """Counts besides those of the pairing, of programs: passed, failed, labels_agree, labels_disagree; of
-    problems: excluded, no_tests.
+def read(source: CodeSamplesParams, reading: PairReading) -> Iterator[PairItem]:
+    """Yields preferences between programs.
 
-    Raises SandboxUnavailable where no sandbox can be made, CheckerFailed above `max_error_share` of errors.
+    Counts besides those of the pairing: of programs passed, failed, labels_agree, labels_disagree; of
+    problems excluded, no_tests. Raises SandboxUnavailable where no sandbox can be made, CheckerFailed when
+    more than `max_error_share` of the verdicts are errors.
     """
     problems = _problems(source, reading)
     if source.file is None:
-        prompts = [_own(one, source) for one in problems.values()]
+        prompts = [_published_samples(problem, source) for problem in problems.values()]
     else:
         prompts = list(_judged(_samples(source, source.file, problems, reading), source, reading))
-    preferences, counts = paired([one for one, _ in prompts], source.pairing, reading.name, reading.seed)
+    preferences, counts = plain_preferences(
+        [sampled for sampled, _ in prompts], source.pairing, reading.name, reading.seed
+    )
     reading.pairing.update(counts)
-    places = {one.prompt: where for one, where in prompts}
+    places = {sampled.prompt: where for sampled, where in prompts}
     yield from (replace(preference, where=places[preference.prompt]) for preference in preferences)
 
 
 def _problems(source: CodeSamplesParams, reading: PairReading) -> dict[str, CodeProblem]:
-    """By id. Where only they are read, rows are accepted here; else where the samples are."""
-    found = {}
+    """Returns the problems by id. Rows are accepted here where only they are read, else where the samples
+    are.
+    """
+    problems = {}
     for where, row in table_rows(source, reading, source.problems):
         try:
             problem = to_code_problem(source.layout, row)
-            if problem.id in found:
+            if problem.id in problems:
                 raise BadRow("the id is that of an earlier row")
         except (BadRow, ValueError) as fault:
             reading.ledger.reject(where, str(fault))
@@ -70,12 +75,12 @@ def _problems(source: CodeSamplesParams, reading: PairReading) -> dict[str, Code
             reading.pairing["excluded"] += 1
         elif source.file is not None and not problem.has_tests:
             reading.pairing["no_tests"] += 1
-        found[problem.id] = problem
-    return found
+        problems[problem.id] = problem
+    return problems
 
 
-def _own(problem: CodeProblem, source: CodeSamplesParams) -> tuple[Sampled, str]:
-    """The set's own programs as samples that were judged by whoever published them."""
+def _published_samples(problem: CodeProblem, source: CodeSamplesParams) -> tuple[Sampled, str]:
+    """Returns the set's own programs as samples that their publisher judged."""
     judged = [
         Judged(_form(problem, program, source), (), float(passed), passed, True)
         for programs, passed in ((problem.solutions, True), (problem.incorrect_solutions, False))
@@ -88,21 +93,25 @@ def _own(problem: CodeProblem, source: CodeSamplesParams) -> tuple[Sampled, str]
 def _samples(
     source: CodeSamplesParams, file: str, problems: Mapping[str, CodeProblem], reading: PairReading
 ) -> list[Programs]:
-    """Rows of one problem and prompt together, in the order of the file."""
-    found: dict[tuple[str, str], Programs] = {}
+    """Returns the rows of the samples' file, grouped by problem and prompt, in the order of the file."""
+    by_prompt: dict[tuple[str, str], Programs] = {}
     for where, row in read_rows(reading.path(file), reading.ledger):
         try:
-            own = _programs(where, row, source, problems)
+            programs = _programs(where, row, source, problems)
         except BadRow as fault:
             reading.ledger.reject(where, str(fault))
             continue
         reading.ledger.accept()
-        if own.problem.has_tests and own.problem.id not in source.exclude:
-            before = found.setdefault((own.problem.id, own.prompt), replace(own, texts=(), labels=()))
-            texts, labels = (*before.texts, *own.texts), (*before.labels, *own.labels)
+        if programs.problem.has_tests and programs.problem.id not in source.exclude:
+            earlier = by_prompt.setdefault(
+                (programs.problem.id, programs.prompt), replace(programs, texts=(), labels=())
+            )
+            texts, labels = (*earlier.texts, *programs.texts), (*earlier.labels, *programs.labels)
             limit = source.samples or None
-            found[own.problem.id, own.prompt] = replace(before, texts=texts[:limit], labels=labels[:limit])
-    return list(found.values())
+            by_prompt[programs.problem.id, programs.prompt] = replace(
+                earlier, texts=texts[:limit], labels=labels[:limit]
+            )
+    return list(by_prompt.values())
 
 
 def _programs(
@@ -112,12 +121,12 @@ def _programs(
     if problem is None:
         raise BadRow(f"{columns.id} names no problem of {source.problems}")
     texts = _listed(row.get(columns.samples))
-    if texts is None or not all(isinstance(one, str) for one in texts):
+    if texts is None or not all(isinstance(program, str) for program in texts):
         raise BadRow(f"{columns.samples} is no text, and no list of it")
     labels = [] if columns.passed is None else _listed(row.get(columns.passed))
     if (
         labels is None
-        or not all(isinstance(one, bool) for one in labels)
+        or not all(isinstance(label, bool) for label in labels)
         or (columns.passed is not None and len(labels) != len(texts))
     ):
         raise BadRow(f"{columns.passed} does not hold true or false for each of {columns.samples}")
@@ -127,36 +136,41 @@ def _programs(
 
 
 def _listed(value: Any) -> list[Any] | None:
-    """A list as it is, a single text or truth value as a list of it; None for anything else."""
+    """Returns a list unchanged, a single text or truth value as a list of it; None for anything else."""
     return value if isinstance(value, list) else [value] if isinstance(value, str | bool) else None
 
 
 def _judged(
-    found: Sequence[Programs], source: CodeSamplesParams, reading: PairReading
+    programs: Sequence[Programs], source: CodeSamplesParams, reading: PairReading
 ) -> Iterator[tuple[Sampled, str]]:
-    """With the prompt's own code before a sample, be it the row's or the problem's: what is asked for is the
-    same function.
+    """Yields the samples judged by tests, with their place. The prompt's own code is put before a sample, be
+    it the row's prompt or the problem's: both ask for the same function.
     """
     judge = load("pipelines.rewards", source.reward.kind)
     verdicts = judge.judge_programs(
         source.reward,
-        [one.problem.answer() for one in found],
-        [one.texts for one in found],
+        [group.problem.answer() for group in programs],
+        [group.texts for group in programs],
         source.max_error_share,
     )
-    for one, own in zip(found, verdicts, strict=True):
-        passed = [None if verdict.outcome == "error" else verdict.outcome == "right" for verdict in own]
+    for group, group_verdicts in zip(programs, verdicts, strict=True):
+        passed = [
+            None if verdict.outcome == "error" else verdict.outcome == "right" for verdict in group_verdicts
+        ]
         reading.pairing.update(passed=passed.count(True), failed=passed.count(False))
-        for label, result in zip(one.labels, passed, strict=False):
+        for label, result in zip(group.labels, passed, strict=False):
             if result is not None:
                 reading.pairing["labels_agree" if label == result else "labels_disagree"] += 1
         judged = tuple(
-            Judged(written, (), math.nan if result is None else verdict.score, result, True)
-            for written, verdict, result in zip(one.texts, own, passed, strict=True)
+            Judged(text, (), math.nan if result is None else verdict.score, result, True)
+            for text, verdict, result in zip(group.texts, group_verdicts, passed, strict=True)
         )
-        solution = _form(one.problem, one.problem.solutions[0], source) if one.problem.solutions else None
-        yield Sampled(one.problem.id, one.prompt, judged, solution=solution), one.where
+        solution = (
+            _form(group.problem, group.problem.solutions[0], source) if group.problem.solutions else None
+        )
+        yield Sampled(group.problem.id, group.prompt, judged, solution=solution), group.where
 
 
 def _form(problem: CodeProblem, program: str, source: CodeSamplesParams) -> str:
+    """Returns a program in the form of the answers."""
     return completion(problem, program) if source.answers == "completion" else program

@@ -1,5 +1,5 @@
-"""LLaMA-Factory's layouts: chat turns with a chosen and a rejected answer, or with one answer that was found
-good or bad.
+"""LLaMA-Factory's layouts: chat turns with a chosen and a rejected answer, or with one answer that is
+labelled good or bad.
 
 Single labelled answers become pairs where one prompt has both kinds.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.options import LlamaFactoryParams
 from pipelines.corpora.preferences.pair import Labelled, Preference
-from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
+from pipelines.corpora.preferences.pair_rows import PairItem, PairReading, items
 from pipelines.corpora.raw.columns import BadRow, flag
 from pipelines.corpora.raw.dialogue import (
     as_text,
@@ -24,13 +24,17 @@ from pipelines.corpora.raw.dialogue import (
 )
 
 
-def read(source: LlamaFactoryParams, reading: PairReading) -> Iterator[Item]:
-    """Rows `{conversations, chosen, rejected}` (its dpo demos) or `{messages, label}` (its kto demo)."""
+def read(source: LlamaFactoryParams, reading: PairReading) -> Iterator[PairItem]:
+    """Yields rows `{conversations, chosen, rejected}` (its dpo demos) or `{messages, label}` (its
+    kto demo).
+    """
     return items(source, reading, lambda row, side: convert(row, side, reading.name))
 
 
-def convert(row: Mapping[str, Any], side: Side, source: str) -> Item:
-    """BadRow when the row is of neither layout, or a turn of it is broken."""
+def convert(row: Mapping[str, Any], side: Side, source: str) -> PairItem:
+    """Converts a row of either layout. Raises BadRow when it is of neither, or one of its turns
+    is malformed.
+    """
     if "conversations" in row:
         return preference(row, side, source)
     if "messages" not in row:
@@ -49,7 +53,7 @@ def convert(row: Mapping[str, Any], side: Side, source: str) -> Item:
 
 
 def preference(row: Mapping[str, Any], side: Side, source: str) -> Preference:
-    """A row of the dpo layout."""
+    """Converts a row of the dpo layout. Raises BadRow."""
     turns = chat_turns(row.get("conversations"), "conversations")
     chosen, rejected = (chat_turn(row.get(column), column) for column in ("chosen", "rejected"))
     for column, turn in (("chosen", chosen), ("rejected", rejected)):

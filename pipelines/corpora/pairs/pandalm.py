@@ -9,14 +9,16 @@ from typing import Any
 from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.options import PandalmParams
 from pipelines.corpora.preferences.pair import Preference
-from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.preferences.pair_rows import PairItem, PairReading, Removed, items
 from pipelines.corpora.raw.columns import one_of, text
 
 ANNOTATORS = ("annotator1", "annotator2", "annotator3")
 
 
-def read(source: PandalmParams, reading: PairReading) -> Iterator[Item]:
-    """Rows `{instruction, input, response1, response2, annotator1..3}`; removed: tie, no_agreement."""
+def read(source: PandalmParams, reading: PairReading) -> Iterator[PairItem]:
+    """Yields preferences of rows `{instruction, input, response1, response2, annotator1..3}`. Removed: tie,
+    no_agreement.
+    """
 
     def convert(row: Mapping[str, Any], side: Side) -> Preference:
         labels = [one_of(row, column, (0, 1, 2)) for column in ANNOTATORS]
@@ -24,8 +26,12 @@ def read(source: PandalmParams, reading: PairReading) -> Iterator[Item]:
             text(row, "instruction"),
             (text(row, "response1", True), text(row, "response2", True)),
         )
-        given = row.get("input")
-        prompt = f"{instruction}\n\n{given}" if isinstance(given, str) and given.strip() else instruction
+        extra_input = row.get("input")
+        prompt = (
+            f"{instruction}\n\n{extra_input}"
+            if isinstance(extra_input, str) and extra_input.strip()
+            else instruction
+        )
         label, votes = Counter(labels).most_common(1)[0]
         if votes < source.agreement:
             raise Removed("no_agreement")

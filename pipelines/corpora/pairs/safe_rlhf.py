@@ -10,16 +10,16 @@ from typing import Any
 from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.options import SafeRlhfParams
 from pipelines.corpora.preferences.pair import Preference
-from pipelines.corpora.preferences.pair_rows import Item, PairReading, items
+from pipelines.corpora.preferences.pair_rows import PairItem, PairReading, items
 from pipelines.corpora.raw.columns import flag, one_of, text
 
 
-def read(source: SafeRlhfParams, reading: PairReading) -> Iterator[Item]:
-    """Rows `{prompt, response_0, response_1, better_response_id, safer_response_id, is_response_0_safe,
-    is_response_1_safe}`.
+def read(source: SafeRlhfParams, reading: PairReading) -> Iterator[PairItem]:
+    """Yields preferences of rows `{prompt, response_0, response_1, better_response_id, safer_response_id,
+    is_response_0_safe, is_response_1_safe}`; the ids are 0 or 1.
 
-    The ids are 0 or 1. What comes out prefers by l_h; the merge rule, which looks at all labels, is applied
-    to the whole set.
+    The preferred answer is that of l_h; the merge rule, which uses all labels, is applied to the complete
+    set.
     """
 
     def convert(row: Mapping[str, Any], side: Side) -> Preference:

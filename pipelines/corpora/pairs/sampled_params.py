@@ -12,7 +12,7 @@ from pipelines.corpora.preferences.pairing_params import PairingParams, PassFail
 from pipelines.settings import JUDGE, Choice, Seam, Settings
 
 
-class Drawing(Settings):
+class SampleDrawing(Settings):
     """How a token is drawn, and how many. The defaults are those of dpo_vs_ppo.md 4.2."""
 
     temperature: float = Field(1.0, gt=0, le=10, description="logits are divided by it")
@@ -23,7 +23,7 @@ class Drawing(Settings):
     max_new_tokens: int = Field(256, ge=1, description="longest response, end token included")
 
 
-class SafetyRule(Settings):
+class SampledSafety(Settings):
     """Pairs with both labels: l_h is the checker's verdict, l_s a rule's on what the answer may not say."""
 
     rule: Annotated[Choice, Seam("pipelines.rewards", "is_safe(text, options)")] = Field(
@@ -48,7 +48,7 @@ class SampledParams(Choice):
         description="JSONL of judged samples, relative to origin; null: origin is a model, which is sampled",
     )
     samples: int = Field(4, ge=2, le=1024, description="responses per prompt")
-    sampling: Drawing = Drawing()
+    sampling: SampleDrawing = SampleDrawing()
     prompts: dict[Side, Annotated[int, Field(ge=0)]] = Field(
         {"train": 0, "validation": 0, "heldout": 0},
         min_length=1,
@@ -74,7 +74,7 @@ class SampledParams(Choice):
     pairing: PairingParams = Field(
         PassFail(), description="how judged samples become pairs; without meaning where safety is set"
     )
-    safety: SafetyRule | None = Field(
+    safety: SampledSafety | None = Field(
         None, description="make safety records of the samples; null: plain pairs"
     )
 

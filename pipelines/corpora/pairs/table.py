@@ -9,12 +9,12 @@ from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.options import TableParams
 from pipelines.corpora.pairs.trl import key_of, two_answers
 from pipelines.corpora.preferences.pair import Preference
-from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.preferences.pair_rows import PairItem, PairReading, Removed, items
 from pipelines.corpora.raw.columns import BadRow, flag, text
 
 
-def read(source: TableParams, reading: PairReading) -> Iterator[Item]:
-    """Removed: tie."""
+def read(source: TableParams, reading: PairReading) -> Iterator[PairItem]:
+    """Yields preferences of the rows of every split. Removed: tie."""
     return items(source, reading, lambda row, side: _preference(row, side, source, reading.name))
 
 
@@ -46,10 +46,13 @@ def _preference(row: Mapping[str, Any], side: Side, source: TableParams, name: s
 
 
 def _label(row: Mapping[str, Any], column: str, source: TableParams) -> bool:
-    found, labels = text(row, column).strip(), source.labels
-    if found in labels.tie:
+    """Returns whether the label column prefers the answer under `chosen`. Raises BadRow, or Removed for a
+    tie.
+    """
+    value, labels = text(row, column).strip(), source.labels
+    if value in labels.tie:
         raise Removed("tie")
-    if found not in (*labels.chosen, *labels.rejected):
+    if value not in (*labels.chosen, *labels.rejected):
         known = (*labels.chosen, *labels.rejected, *labels.tie)
-        raise BadRow(f"{column} is {found[:40]!r}, not one of {', '.join(known)}")
-    return found in labels.chosen
+        raise BadRow(f"{column} is {value[:40]!r}, not one of {', '.join(known)}")
+    return value in labels.chosen

@@ -1,10 +1,9 @@
 """XSTest (Röttger et al. 2024): completions of several models to prompts that only look unsafe, and to
 contrasts that are.
 
-On a safe prompt compliance beats refusal: both are safe, so it is the helpfulness label that decides. On an
-unsafe one refusal beats
-compliance: a refusal is safe, whatever gives (part of) what was asked is not. So the pairs hold dual-safe,
-    mixed and dual-unsafe ones.
+On a safe prompt compliance beats refusal: both are safe, so that the helpfulness label decides. On an unsafe
+one refusal beats compliance: a refusal is safe, whatever gives (part of) what was asked is not. So there are
+dual-safe, mixed and dual-unsafe pairs.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 from pipelines.corpora.cleaning.split import Side
 from pipelines.corpora.pairs.options import XstestParams
 from pipelines.corpora.preferences.pair import Labelled
-from pipelines.corpora.preferences.pair_rows import Item, PairReading, Removed, items
+from pipelines.corpora.preferences.pair_rows import PairItem, PairReading, Removed, items
 from pipelines.corpora.raw.columns import one_of, text
 
 COMPLIANCE, REFUSAL, PARTIAL = LABELS = ("1_full_compliance", "2_full_refusal", "3_partial_refusal")
@@ -31,8 +30,10 @@ UNSAFE_TYPES = (
 )  # fmt: skip
 
 
-def read(source: XstestParams, reading: PairReading) -> Iterator[Item]:
-    """Rows `{prompt, type, completion, final_label}`; removed, if so wished: partial_refusal."""
+def read(source: XstestParams, reading: PairReading) -> Iterator[PairItem]:
+    """Yields answers of rows `{prompt, type, completion, final_label}`. Removed, where `partial` is drop:
+    partial_refusal.
+    """
 
     def convert(row: Mapping[str, Any], side: Side) -> Labelled:
         unsafe = one_of(row, "type", (*SAFE_TYPES, *UNSAFE_TYPES)) in UNSAFE_TYPES

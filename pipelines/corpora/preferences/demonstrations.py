@@ -1,4 +1,4 @@
-"""What supervised fine-tuning learns from a set of preferences: the answers that are labelled safe
+"""Demonstrations for supervised fine-tuning from a set of preferences: the answers that are labelled safe
 (dpo_vs_ppo.md 2), or the chosen ones where nothing is labelled.
 """
 
@@ -13,8 +13,8 @@ from pipelines.models.conversation import Conversation
 
 
 def demonstrations(pairs: Sequence[PairExample], responses: Sequence[Example] = ()) -> list[Example]:
-    """The safe answers among labelled `responses`, or else of labelled pairs; without labels the chosen
-    answer of every pair. Each prompt and answer once, in order.
+    """Returns the safe answers among labelled `responses`, or else of labelled pairs; without labels the
+    chosen answer of every pair. Each prompt and answer once, in order.
     """
     if responses:
         return [example for example in responses if example.answer == "safe"]
@@ -31,12 +31,11 @@ def demonstrations(pairs: Sequence[PairExample], responses: Sequence[Example] = 
 
 
 def prepare_safe(pairs: Sequence[PairExample]) -> tuple[list[Example], Counter[str]]:
-    """Every prompt with every answer to it that is labelled safe, both of a dual-safe pair included, exact
-    duplicates removed, in order.
+    """Returns every prompt with every answer to it that is labelled safe, both of a dual-safe pair included,
+    exact duplicates removed, in order.
 
-    `answer` holds the answer itself, there is no shorter one. The counter says `safe`, `unsafe`, `duplicate`,
-    `unlabelled`, `blank` (no text) and `unfinished` answers.
-    ValueError where no answer is left.
+    `answer` holds the answer itself. Counts: safe, unsafe, duplicate, unlabelled, blank (no text) and
+    unfinished answers. Raises ValueError where no answer is left.
     """
     examples, counts = _safe(pairs)
     if not examples:

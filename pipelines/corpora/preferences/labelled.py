@@ -1,5 +1,5 @@
-"""Answers that were labelled alone, brought together: of two answers to one prompt the one with the higher
-grade is preferred.
+"""Pairs of answers that were labelled separately: of two answers to one prompt the one with the higher grade
+is preferred.
 """
 
 from __future__ import annotations
@@ -15,40 +15,44 @@ from pipelines.corpora.preferences.pair import Labelled, Preference
 def pair_labelled(
     answers: Iterable[Labelled], limit: int | None, seed: int
 ) -> tuple[list[Preference], Counter[str]]:
-    """Every pair of different grades, or `limit` of them per prompt, drawn uniformly. All answers to a prompt
-    on one side of the raw data are looked at together.
+    """Returns every pair of different grades, or `limit` of them per prompt, drawn uniformly. All answers to
+    a prompt on one side of the raw data are compared.
 
     An empty answer is left out. Two safe answers differ in helpfulness, others in safety: that label gets the
-    grade's verdict, the other one stays None. Counted by answer: answers (all of them), empty_answer,
+    grade's verdict, the other one stays None. Counts of answers: answers (all of them), empty_answer,
     duplicate, contradiction (one answer with two grades: left out), no_contrast (its prompt has no answer of
-    another grade); and by pair: pairs, not_drawn.
+    another grade); of pairs: pairs, not_drawn.
     """
     prompts: dict[tuple[str, str], dict[str, list[Labelled]]] = {}
     counts = Counter[str]()
-    for one in answers:
+    for answer in answers:
         counts["answers"] += 1
-        if not one.answer.strip():
+        if not answer.answer.strip():
             counts["empty_answer"] += 1
             continue
-        prompts.setdefault((one.side, canonical_form(one.prompt)), {}).setdefault(one.answer, []).append(one)
-    found = []
-    for place, by_text in sorted(prompts.items()):
-        clear = []
-        for _, same in sorted(by_text.items()):
-            if len({(one.grade, one.safe) for one in same}) > 1:
-                counts["contradiction"] += len(same)
+        prompts.setdefault((answer.side, canonical_form(answer.prompt)), {}).setdefault(
+            answer.answer, []
+        ).append(answer)
+    preferences = []
+    for prompt_key, by_text in sorted(prompts.items()):
+        distinct_answers = []
+        for _, equal_answers in sorted(by_text.items()):
+            if len({(answer.grade, answer.safe) for answer in equal_answers}) > 1:
+                counts["contradiction"] += len(equal_answers)
             else:
-                counts["duplicate"] += len(same) - 1
-                clear.append(same[0])
-        pairs = [(high, low) for high in clear for low in clear if high.grade > low.grade]
+                counts["duplicate"] += len(equal_answers) - 1
+                distinct_answers.append(equal_answers[0])
+        pairs = [
+            (high, low) for high in distinct_answers for low in distinct_answers if high.grade > low.grade
+        ]
         if not pairs:
-            counts["no_contrast"] += len(clear)
+            counts["no_contrast"] += len(distinct_answers)
         if limit is not None and len(pairs) > limit:
             counts["not_drawn"] += len(pairs) - limit
-            pairs = Random(f"labelled:{seed}:{place}").sample(pairs, limit)
-        found += [_preference(high, low) for high, low in pairs]
-    counts["pairs"] = len(found)
-    return found, +counts
+            pairs = Random(f"labelled:{seed}:{prompt_key}").sample(pairs, limit)
+        preferences += [_preference(high, low) for high, low in pairs]
+    counts["pairs"] = len(preferences)
+    return preferences, +counts
 
 
 def _preference(high: Labelled, low: Labelled) -> Preference:

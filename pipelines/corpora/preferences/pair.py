@@ -1,9 +1,8 @@
-"""A preference as it passes through the pipeline: read from raw data, labelled, written as text, and at last
-tokenised.
+"""A preference in all its forms: read from raw data, labelled, written as text, and tokenised.
 
 `Labelled` is one answer with its label, `Preference` two answers of which one is preferred, `PairExample` the
-same as it lies on disk, `Pair` that as token ids of one model: what training and evaluation read. A file of
-pairs is our own output: a bad row in it is damage.
+same as it is stored, `Pair` the same as token ids of one model: the input of training and evaluation. A file
+of pairs is our own output: a bad row in it means damage.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ Answer = Literal["chosen", "rejected"]
 
 @dataclass(frozen=True)
 class Labelled:
-    """One answer that was labelled alone. Of two answers to one prompt the one with the higher `grade` is
-    preferred; equal grades say nothing. `key` is what the split goes by, empty: the prompt. `where` is file
+    """One answer that was labelled on its own. Of two answers to one prompt the one with the higher `grade`
+    is preferred; equal grades give no preference. `key`: the split key, empty for the prompt. `where`: file
     and row.
     """
 
@@ -45,13 +44,13 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Preference:
-    """Two answers to one prompt. Safety records hold both labels and both flags (dpo_vs_ppo.md 1.1, 1.3);
-    elsewhere they are None.
+    """Two answers to one prompt. Safety records hold both labels and both flags (dpo_vs_ppo.md 1.1, 1.3); in
+    others they are None. Its texts are those of the raw row, unchanged.
 
     `helpful`, `safer`: whether the helpfulness label l_h and the safety label l_s prefer `chosen`. `side`:
     where the raw data places the row; `train` rows are still to be split, by `key` (empty: the prompt).
-    `ids`: token ids of the answers that a model wrote, `finished`: whether it ended them. Its texts are those
-    of the raw row, blank for blank. `conversation` as in `Labelled`.
+    `ids`: token ids of the answers that a model wrote, `finished`: whether it ended them. `conversation` as
+    in `Labelled`.
     """
 
     prompt: str
@@ -72,11 +71,13 @@ class Preference:
 
     @property
     def flagged(self) -> bool:
-        """Whether both answers have a safety flag."""
+        """Returns whether both answers have a safety flag."""
         return self.chosen_safe is not None and self.rejected_safe is not None
 
     def swapped(self) -> Preference:
-        """The same two answers with the other one preferred; what the labels say of the answers stays."""
+        """Returns the same two answers with the other one preferred; what the labels say of each answer is
+        unchanged.
+        """
         return replace(
             self,
             chosen=self.rejected,
@@ -92,11 +93,11 @@ class Preference:
 
 @strict_dataclass(frozen=True, config=STRICT)
 class PairExample:
-    """One preference as text. `group` is the key of the prompt: all pairs of one prompt share it, and no
-    split divides it. `conversation`: the prompt as turns, where it has several.
+    """One preference as text. `group`: the key of the prompt, which all pairs of one prompt share; no split
+    divides a group. `conversation`: the prompt as turns, where it has several.
 
-    Answers that a model wrote keep its ids (`chosen_ids`, `rejected_ids`), with the digest of its
-    tokenisation contract in `tokens`: whoever has the same contract reads them, not the text anew.
+    Answers that a model wrote keep its token ids (`chosen_ids`, `rejected_ids`), with the digest of its
+    tokenizer and template in `tokens`: a model with the same digest uses them instead of the text.
     `unfinished`: the answers (chosen, rejected) that their model did not end.
     """
 
@@ -128,9 +129,9 @@ class PairExample:
 
 @dataclass(frozen=True)
 class Pair:
-    """One preference, tokenised for one model. `prompt_ids` has the template applied; answers end with EOS,
-    or what ends a turn, unless they were cut at the token limit or a model did not end them. `group` as in
-    `PairExample`.
+    """One preference, tokenised for one model. `prompt_ids`: the template is applied; answers end with EOS,
+    or with the token that ends a turn, unless they were cut at the token limit or a model did not end them.
+    `group` as in `PairExample`.
     """
 
     id: str
@@ -161,21 +162,23 @@ OPTIONAL: Mapping[str, Any] = {
 
 
 def read_pair_examples(path: str | Path) -> list[PairExample]:
-    """All rows in order. ValueError names file, line and reason: a damaged file is to be restored, not
-    trained on.
+    """Returns all rows, in order. Raises ValueError, naming file, line and reason: a damaged file must be
+    restored, not trained on.
     """
     return read_json_lines(path, PairExample, "run its preferences stage again")
 
 
 def write_pair_examples(path: str | Path, pairs: Iterable[PairExample]) -> int:
-    """One compact JSON object a line, keys in the order of the fields: equal pairs are equal bytes. Returns
-    their number.
+    """Writes one compact JSON object per line, keys in the order of the fields: equal pairs give equal bytes.
+    Returns the number of pairs.
     """
     count = 0
     with open(path, "w", encoding="utf-8", newline="\n") as stream:
         for pair in pairs:
             values = ((name, getattr(pair, name)) for name in FIELDS)
-            kept = {name: value for name, value in values if name not in OPTIONAL or value != OPTIONAL[name]}
-            stream.write(json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n")
+            written = {
+                name: value for name, value in values if name not in OPTIONAL or value != OPTIONAL[name]
+            }
+            stream.write(json.dumps(written, ensure_ascii=False, separators=(",", ":")) + "\n")
             count += 1
     return count

@@ -1,9 +1,9 @@
-"""What the readers of preference data share: go over the rows of every side, and keep account of those that
-give nothing.
+"""What the readers of preference data share: a loop over the rows of every side, which counts those that give
+nothing.
 
-A reader is a module in pipelines/corpora/pairs with `read(source, reading) -> Iterator[Item]`. A broken row
-goes to the ledger; a whole row that prefers nothing (a tie, say) is removed and counted by its reason. Empty
-answers are for the set to remove, not for its reader.
+A reader is a module in pipelines/corpora/pairs with `read(source, reading) -> Iterator[PairItem]`. A
+malformed row is recorded in the ledger; a good row that gives no preference (a tie, for example) is removed
+and counted by its reason. Empty answers are removed by the set, not by its reader.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pipelines.corpora.raw.columns import BadRow
 from pipelines.corpora.raw.problem import Reading
 from pipelines.corpora.raw.tables import table_rows
 
-Item = Preference | Labelled
+PairItem = Preference | Labelled
 
 
 class Removed(ValueError):
-    """A whole row that gives no pair; its text is the reason under which it is counted."""
+    """A good row that gives no pair. Its text is the reason by which it is counted."""
 
 
 @dataclass(frozen=True)
 class PairReading(Reading):
-    """As for a corpus, with the rows that were removed, by reason, and what was counted where rows hold
+    """As for a corpus; `removed`: rows removed, by reason; `pairing`: counts where rows hold
     several samples.
     """
 
@@ -38,10 +38,10 @@ class PairReading(Reading):
 
 
 def items(
-    source: PairSource, reading: PairReading, convert: Callable[[Mapping[str, Any], Side], Item]
-) -> Iterator[Item]:
-    """`convert` makes an item of a row, or raises BadRow or Removed. ValueError when a side has not the rows
-    that are expected of it.
+    source: PairSource, reading: PairReading, convert: Callable[[Mapping[str, Any], Side], PairItem]
+) -> Iterator[PairItem]:
+    """Yields the items of all sides. `convert` makes an item of a row, or raises BadRow or Removed. Raises
+    ValueError when the number of rows of a side is not the expected one.
     """
     ledger = reading.ledger
     for side, named in source.splits.items():
@@ -62,10 +62,10 @@ def items(
 
 
 def _count(source: PairSource, reading: PairReading, side: Side, read: int) -> None:
-    wanted = source.expected.get(side)
-    if wanted is not None and read != wanted:
+    expected = source.expected.get(side)
+    if expected is not None and read != expected:
         raise ValueError(
             f"source {reading.name}: {side} ({source.splits[side]}) has {read} rows, expected.{side} says "
-            f"{wanted}: "
+            f"{expected}: "
             "this is another release or a file cut short; fetch it again, or correct `expected`"
         )

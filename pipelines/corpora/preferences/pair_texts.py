@@ -1,4 +1,4 @@
-"""Preferences as the text that a set holds: pairs, and the labelled answers of a safety set as examples."""
+"""Preferences as the text that is stored: pairs, and the labelled answers of a safety set as examples."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pipelines.corpora.cleaning.split import fraction
 from pipelines.corpora.preferences.pair import Answer, Labelled, PairExample, Preference
-from pipelines.corpora.preferences.pair_rows import Item
+from pipelines.corpora.preferences.pair_rows import PairItem
 from pipelines.corpora.preferences.prompt_split import group_key
 from pipelines.corpora.records.example import Example, lone_surrogate
 
@@ -15,8 +15,9 @@ ANSWERS: tuple[Answer, Answer] = ("chosen", "rejected")
 
 
 def pair_example(preference: Preference, tokens: str | None) -> PairExample:
-    """`tokens`: the digest of the contract of the model that wrote the answers, None where none did.
-    ValueError where a text holds half of a character, which no file can.
+    """Returns the preference as text. `tokens`: the digest of the tokenizer and template of the model that
+    wrote the answers, None where none did. Raises ValueError where a text holds a lone surrogate, which no
+    file can.
     """
     if reason := lone_surrogate(preference.prompt, preference.chosen, preference.rejected):
         raise ValueError(reason)
@@ -42,26 +43,26 @@ def pair_example(preference: Preference, tokens: str | None) -> PairExample:
     )
 
 
-def responses(items: Iterable[Item]) -> list[Example]:
-    """Every answer with a safety flag once, as a demonstration; left out are answers with both flags, and
-    those that their model did not end.
+def safety_examples(items: Iterable[PairItem]) -> list[Example]:
+    """Returns every answer with a safety flag once, as a demonstration. Left out are answers with both flags,
+    and those that their model did not end.
     """
     flags: dict[tuple[str, str], set[bool]] = {}
-    first: dict[tuple[str, str], tuple[Item, str, bool]] = {}
+    first: dict[tuple[str, str], tuple[PairItem, str, bool]] = {}
     for item in sorted(items, key=lambda item: repr(item)):
         for text, finished, safe in _answers(item):
-            place = group_key(item.prompt), text
-            flags.setdefault(place, set()).add(safe)
-            first.setdefault(place, (item, text, finished))
+            key = group_key(item.prompt), text
+            flags.setdefault(key, set()).add(safe)
+            first.setdefault(key, (item, text, finished))
     examples = []
-    for place in sorted(first, key=lambda place: (fraction("order:" + place[0]), place)):
-        item, text, finished = first[place]
-        if len(flags[place]) == 1 and finished and text.strip() and not lone_surrogate(item.prompt, text):
-            examples.append(_response(item, text, next(iter(flags[place]))))
+    for key in sorted(first, key=lambda key: (fraction("order:" + key[0]), key)):
+        item, text, finished = first[key]
+        if len(flags[key]) == 1 and finished and text.strip() and not lone_surrogate(item.prompt, text):
+            examples.append(_response(item, text, next(iter(flags[key]))))
     return examples
 
 
-def _response(item: Item, text: str, safe: bool) -> Example:
+def _response(item: PairItem, text: str, safe: bool) -> Example:
     label, turns = "safe" if safe else "unsafe", item.conversation
     return Example(
         id=f"{item.source}:{_digest(item.prompt, text)}",
@@ -75,8 +76,8 @@ def _response(item: Item, text: str, safe: bool) -> Example:
     )
 
 
-def _answers(item: Item) -> list[tuple[str, bool, bool]]:
-    """The answers of an item that have a flag: text, whether it ended, and flag."""
+def _answers(item: PairItem) -> list[tuple[str, bool, bool]]:
+    """Returns the answers of an item that have a flag: (text, whether it is finished, flag)."""
     if isinstance(item, Labelled):
         return [] if item.safe is None else [(item.answer, True, item.safe)]
     answers = (

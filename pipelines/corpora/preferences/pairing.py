@@ -1,7 +1,7 @@
 """From judged samples of one prompt to pairs: which response wins against which, and why the others are not
 used.
 
-Pure: indices in, indices out. The draw depends on the seed and the question alone.
+The functions are pure, from indices to indices. What is drawn depends on the seed and the question alone.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ LONGEST_SOURCE = 20_000  # characters; a longer program is compared as text
 
 @dataclass(frozen=True)
 class Judged:
-    """A sampled response and its judgement. `ids` are as sampled, EOS included where the model `finished`;
-    `score` is the judge's own scale; `passed` None: not judged (an error of the judge). `safe` and `harm`
-    (higher is worse) where a safety rule looked too.
+    """A sampled response and its judgement. `ids`: as sampled, EOS included where the model `finished`.
+    `score`: on the judge's own scale. `passed`: None where it was not judged (an error of the judge). `safe`
+    and `harm` (higher is worse): the result of a safety rule, where there is one.
     """
 
     text: str
@@ -38,8 +38,8 @@ class Judged:
 def make_pairs(
     question_id: str, judged: Sequence[Judged], how: PairingParams, seed: int, solution: str | None = None
 ) -> tuple[list[tuple[int, int]], Counter[str]]:
-    """Pairs of indices (winner, loser), and counts of what was left out. `solution`: the data set's, for the
-    code rule, whose winner then has the index DATASET.
+    """Returns pairs of indices (winner, loser), and counts of what was left out. `solution`: the data set's,
+    for the code rule, whose winner then has the index DATASET.
 
     Counts of responses: unjudged, duplicate_text, unfinished_winner, identical_text (fails, but equals one
     that passes; of best_worst it counts prompts). Counts of prompts that give no pair: no_contrast (all pass,
@@ -55,51 +55,70 @@ def make_pairs(
 def make_safety_pairs(
     question_id: str, judged: Sequence[Judged], limit: int, seed: int
 ) -> tuple[list[tuple[int, int, bool | None, bool | None]], Counter[str]]:
-    """Up to `limit` pairs (first, second, helpful, safer), drawn uniformly; the labels say whether they
-    prefer `first`, None: neither.
+    """Returns up to `limit` pairs (first, second, helpful, safer), drawn uniformly, and counts. The labels
+    say whether they prefer `first`; None: neither.
 
     l_h prefers what passed, else the higher score; l_s what is safe, else the smaller harm, else what l_h
-    prefers. A pair counts only if the label that decides it (l_h of two safe answers, l_s elsewhere) is not
-    None. `first` is what l_h prefers, or without it l_s.
-    Counts: unjudged, duplicate_text (responses), no_contrast (prompts without a pair).
+    prefers. A pair counts only if the label that decides it (l_h of two safe answers, l_s otherwise) is not
+    None. `first` is the one that l_h prefers, or without l_h the one that l_s prefers. Counts: unjudged,
+    duplicate_text (responses), no_contrast (prompts without a pair).
     """
     counts = Counter[str]()
-    usable = [place for place, one in enumerate(judged) if one.passed is not None and one.safe is not None]
+    usable = [
+        index for index, sample in enumerate(judged) if sample.passed is not None and sample.safe is not None
+    ]
     counts["unjudged"] = len(judged) - len(usable)
-    usable = _distinct(usable, {place: visible(judged[place].text) for place in usable}, counts)
-    found = []
-    for at, one in enumerate(usable):
-        for other in usable[at + 1 :]:
-            a, b = judged[one], judged[other]
-            helpful = _prefers(float(bool(a.passed)), float(bool(b.passed)), a.score, b.score)
-            safer = _prefers(float(bool(a.safe)), float(bool(b.safe)), -(a.harm or 0.0), -(b.harm or 0.0))
-            safer = helpful if safer is None else safer
-            if (helpful if a.safe and b.safe else safer) is None:
-                continue
-            found.append(
-                (one, other, helpful, safer)
-                if (safer if helpful is None else helpful)
-                else _turned(one, other, helpful, safer)
+    usable = _distinct(usable, {index: visible(judged[index].text) for index in usable}, counts)
+    pairs = []
+    for position, first in enumerate(usable):
+        for second in usable[position + 1 :]:
+            first_sample, second_sample = judged[first], judged[second]
+            helpful = _prefers(
+                float(bool(first_sample.passed)),
+                float(bool(second_sample.passed)),
+                first_sample.score,
+                second_sample.score,
             )
-    if not found:
+            safer = _prefers(
+                float(bool(first_sample.safe)),
+                float(bool(second_sample.safe)),
+                -(first_sample.harm or 0.0),
+                -(second_sample.harm or 0.0),
+            )
+            safer = helpful if safer is None else safer
+            if (helpful if first_sample.safe and second_sample.safe else safer) is None:
+                continue
+            pairs.append(
+                (first, second, helpful, safer)
+                if (safer if helpful is None else helpful)
+                else _swapped(first, second, helpful, safer)
+            )
+    if not pairs:
         counts["no_contrast"] += 1
     return sorted(
-        Random(f"safety:{seed}:{question_id}").sample(found, min(limit, len(found))),
+        Random(f"safety:{seed}:{question_id}").sample(pairs, min(limit, len(pairs))),
         key=lambda pair: pair[:2],
     ), +counts
 
 
-def _prefers(a: float, b: float, then_a: float, then_b: float) -> bool | None:
-    """Whether the first is preferred: by a and b, where they are equal by the other two; None where all are
-    equal.
+def _prefers(first: float, second: float, first_tie_break: float, second_tie_break: float) -> bool | None:
+    """Returns whether the first is preferred: by `first` and `second`, where they are equal by the tie
+    breaks; None where these are equal too.
     """
-    return a > b if a != b else then_a > then_b if then_a != then_b else None
+    return (
+        first > second
+        if first != second
+        else first_tie_break > second_tie_break
+        if first_tie_break != second_tie_break
+        else None
+    )
 
 
-def _turned(
-    one: int, other: int, helpful: bool | None, safer: bool | None
+def _swapped(
+    first: int, second: int, helpful: bool | None, safer: bool | None
 ) -> tuple[int, int, bool | None, bool | None]:
-    return other, one, None if helpful is None else not helpful, None if safer is None else not safer
+    """Returns the pair with its responses swapped, and the labels with them."""
+    return second, first, None if helpful is None else not helpful, None if safer is None else not safer
 
 
 def _best_worst(judged: Sequence[Judged], how: BestWorst, counts: Counter[str]) -> list[tuple[int, int]]:
@@ -108,8 +127,8 @@ def _best_worst(judged: Sequence[Judged], how: BestWorst, counts: Counter[str]) 
     if not winners or len(usable) < 2:
         counts["no_contrast"] += 1
         return []
-    best = max(winners, key=lambda place: judged[place].score)  # the first of equals
-    worst = min(usable, key=lambda place: judged[place].score)
+    best = max(winners, key=lambda index: judged[index].score)  # the first of equals
+    worst = min(usable, key=lambda index: judged[index].score)
     if judged[best].score - judged[worst].score <= how.gap:
         counts["small_gap"] += 1
         return []
@@ -127,15 +146,15 @@ def _passing(
     solution: str | None,
     counts: Counter[str],
 ) -> list[tuple[int, int]]:
-    form: Callable[[str], str] = normal_source if isinstance(how, CodeRule) else visible
+    form: Callable[[str], str] = normalised_source if isinstance(how, CodeRule) else visible
     usable = _judged(judged, counts, by_score=False)
-    forms = {place: form(judged[place].text) for place in usable}
-    passing = _distinct([place for place in usable if judged[place].passed], forms, counts)
+    forms = {index: form(judged[index].text) for index in usable}
+    passing = _distinct([index for index in usable if judged[index].passed], forms, counts)
     winners = _finished(judged, passing, how.finished_winner, counts)
-    won = {forms[place] for place in passing}
-    failing = [place for place in usable if not judged[place].passed]
+    passing_forms = {forms[index] for index in passing}
+    failing = [index for index in usable if not judged[index].passed]
     # a text that both passed and failed proves nothing
-    losers = [place for place in failing if forms[place] not in won]
+    losers = [index for index in failing if forms[index] not in passing_forms]
     counts["identical_text"] += len(failing) - len(losers)
     losers = _distinct(losers, forms, counts)
     if not usable:
@@ -151,45 +170,45 @@ def _passing(
                 return []
             counts["from_dataset"] += 1
             winners = [DATASET]
-            losers = [place for place in losers if forms[place] != form(solution)]
+            losers = [index for index in losers if forms[index] != form(solution)]
     if not winners or not losers:
         counts["no_contrast"] += 1
         return []
-    everything = [(winner, loser) for winner in winners for loser in losers]
-    return sorted(Random(f"pairs:{seed}:{question_id}").sample(everything, min(how.pairs, len(everything))))
+    pairs = [(winner, loser) for winner in winners for loser in losers]
+    return sorted(Random(f"pairs:{seed}:{question_id}").sample(pairs, min(how.pairs, len(pairs))))
 
 
 def _judged(judged: Sequence[Judged], counts: Counter[str], by_score: bool) -> list[int]:
-    usable = [place for place, one in enumerate(judged) if by_score or one.passed is not None]
+    usable = [index for index, sample in enumerate(judged) if by_score or sample.passed is not None]
     if by_score:
         # a NaN is no score
-        usable = [place for place in usable if judged[place].score == judged[place].score]
+        usable = [index for index in usable if judged[index].score == judged[index].score]
     counts["unjudged"] += len(judged) - len(usable)
     return usable
 
 
-def _finished(judged: Sequence[Judged], places: list[int], wanted: bool, counts: Counter[str]) -> list[int]:
-    kept = [place for place in places if judged[place].finished or not wanted]
-    counts["unfinished_winner"] += len(places) - len(kept)
-    return kept
+def _finished(judged: Sequence[Judged], indices: list[int], wanted: bool, counts: Counter[str]) -> list[int]:
+    allowed = [index for index in indices if judged[index].finished or not wanted]
+    counts["unfinished_winner"] += len(indices) - len(allowed)
+    return allowed
 
 
-def _distinct(places: list[int], forms: dict[int, str], counts: Counter[str]) -> list[int]:
+def _distinct(indices: list[int], forms: dict[int, str], counts: Counter[str]) -> list[int]:
     first: dict[str, int] = {}
-    for place in places:
-        first.setdefault(forms[place], place)
-    counts["duplicate_text"] += len(places) - len(first)
+    for index in indices:
+        first.setdefault(forms[index], index)
+    counts["duplicate_text"] += len(indices) - len(first)
     return list(first.values())
 
 
-def normal_source(text: str) -> str:
-    """Python source without comments and layout, also the body of a function that the prompt begins; text
-    that does not parse, or is too long to try, with single spaces only.
+def normalised_source(text: str) -> str:
+    """Returns Python source without comments and layout, also of the body of a function that the prompt
+    begins; text that does not parse, or is too long, with single spaces only.
     """
     if len(text) <= LONGEST_SOURCE:
-        for begun in ("", "def begun():\n"):
+        for prefix in ("", "def begun():\n"):
             try:
-                return ast.unparse(ast.parse(begun + text))
+                return ast.unparse(ast.parse(prefix + text))
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue
     return " ".join(text.split())

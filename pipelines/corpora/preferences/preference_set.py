@@ -1,7 +1,7 @@
-"""A set of preferences: read the raw rows, apply the merge rule and the filters, split by prompt. Every loss
-is counted.
+"""A set of preferences: reads the raw rows, applies the merge rule and the filters, splits by prompt. Every
+loss is counted.
 
-From rows to sets it is one pure function, `build_preferences`; the `preferences@NAME` stage reads and writes
+From rows to sets it is one pure function, `build_preferences`; the stage `preferences@NAME` reads and writes
 around it.
 """
 
@@ -18,11 +18,11 @@ from pipelines.corpora.cleaning.split import Shares, Side, fraction
 from pipelines.corpora.cleaning.text import visible
 from pipelines.corpora.preferences.labelled import pair_labelled
 from pipelines.corpora.preferences.pair import Labelled, PairExample, Preference
-from pipelines.corpora.preferences.pair_rows import Item, PairReading
-from pipelines.corpora.preferences.pair_texts import pair_example, responses
+from pipelines.corpora.preferences.pair_rows import PairItem, PairReading
+from pipelines.corpora.preferences.pair_texts import pair_example, safety_examples
 from pipelines.corpora.preferences.preference_set_params import PreferencesParams
-from pipelines.corpora.preferences.prompt_split import SIDES, group_key, order_key, place
-from pipelines.corpora.preferences.safety import apply_filters, classes, merge
+from pipelines.corpora.preferences.prompt_split import SIDES, group_key, order_key, split_prompts
+from pipelines.corpora.preferences.safety import apply_filters, count_classes, merge_labels
 from pipelines.corpora.raw.ledger import Ledger
 from pipelines.corpora.records.example import Example
 from pipelines.corpora.records.lengths import spread
@@ -33,9 +33,9 @@ from pipelines.sources.opening import Opener, unrecorded
 
 @dataclass(frozen=True)
 class PreferenceSets:
-    """Pairs by side, and every count on the way. `responses`: of a set with safety flags all answers to the
-    prompts of the training side, before the filters, as demonstrations whose `answer` is safe or unsafe;
-    empty elsewhere.
+    """Pairs by side, and all counts for the metrics. `responses`: of a set with safety flags all answers to
+    the prompts of the training side, before the filters, as demonstrations whose `answer` is safe or unsafe;
+    otherwise empty.
     """
 
     pairs: Mapping[Side, Sequence[PairExample]]
@@ -45,12 +45,12 @@ class PreferenceSets:
 
 @dataclass(frozen=True)
 class SourceItems:
-    """What was read, before anything is taken out. `ledger`: the summary of bad rows; `removed`: counts of
-    rows that gave nothing, by reason; `pairing`: counts of what became of samples. `tokens`: the digest of
-    the contract of the model that was sampled, None where none was.
+    """What was read, before anything is removed. `ledger`: the summary of bad rows; `removed`: counts of rows
+    that gave nothing, by reason; `pairing`: counts of the samples. `tokens`: the digest of the tokenizer and
+    template of the model that was sampled, None where none was.
     """
 
-    items: Sequence[Item]
+    items: Sequence[PairItem]
     ledger: Mapping[str, Any] = field(default_factory=dict)
     removed: Mapping[str, int] = field(default_factory=dict)
     pairing: Mapping[str, int] = field(default_factory=dict)
@@ -60,8 +60,8 @@ class SourceItems:
 def read_source(
     name: str, params: PreferencesParams, origin: Path, seed: int, open_source: Opener = unrecorded
 ) -> SourceItems:
-    """The rows of a set whose raw data lies at `origin`. TooManyBadRows, ValueError or OSError name file and
-    way out.
+    """Reads the rows of a set whose raw data is at `origin`. Raises TooManyBadRows, ValueError or OSError;
+    each names the file and the way out.
     """
     ledger = Ledger(name)
     shares = Shares(params.validation_share, params.heldout_share)
@@ -74,19 +74,19 @@ def read_source(
 def build_preferences(
     name: str,
     params: PreferencesParams,
-    found: SourceItems,
+    source_items: SourceItems,
     corpus: Mapping[str, Sequence[str]],
     seed: int,
 ) -> PreferenceSets:
-    """`corpus`: the prompts of the corpus by file (sft, rl, validation, heldout). ValueError when no training
-    pair is left.
+    """Builds the sets. `corpus`: the prompts of the corpus by file (sft, rl, validation, heldout). Raises
+    ValueError when no training pair is left.
 
     metrics["removed"] counts by reason, in the order of the steps: good rows = removed + pairs, where every
-    row is a pair; where rows are samples or single answers, metrics["pairing"] says what became of them, and
-    its pairs = removed + pairs.
+    row is a pair; where rows are samples or single answers, metrics["pairing"] counts them, and its pairs =
+    removed + pairs.
     """
-    items = found.items
-    removed: dict[str, int] = dict(sorted(found.removed.items()))
+    items = source_items.items
+    removed: dict[str, int] = dict(sorted(source_items.removed.items()))
 
     def step(result: tuple[list[Preference], Counter[str]]) -> list[Preference]:
         kept, lost = result
@@ -94,49 +94,51 @@ def build_preferences(
             removed[reason] = removed.get(reason, 0) + number
         return kept
 
-    single, labelled = pair_labelled(
+    paired_answers, labelled_counts = pair_labelled(
         (item for item in items if isinstance(item, Labelled)), params.max_pairs_per_prompt, seed
     )
-    rows = step(_distinct([*(item for item in items if isinstance(item, Preference)), *single]))
+    rows = step(_distinct([*(item for item in items if isinstance(item, Preference)), *paired_answers]))
     kept = step(
-        _draw(step(apply_filters(step(merge(rows)), params.filters)), params.max_pairs_per_prompt, seed)
+        _draw(
+            step(apply_filters(step(merge_labels(rows)), params.filters)), params.max_pairs_per_prompt, seed
+        )
     )
-    placed = place(items, params, corpus)
+    prompt_sides = split_prompts(items, params, corpus)
     split: dict[Side, list[Preference]] = {side: [] for side in SIDES}
     for preference in kept:
-        side, reason = placed.of(preference)
+        side, reason = prompt_sides.of(preference)
         if side is None:
             removed[reason] = removed.get(reason, 0) + 1
         else:
             split[side].append(preference)
     texts = Ledger(f"{name} (texts)")
-    pairs = {side: _written(split[side], found.tokens, texts) for side in SIDES}
-    labelled_answers = responses([item for item in items if placed.of(item)[0] == "train"])
+    pairs = {side: _written(split[side], source_items.tokens, texts) for side in SIDES}
+    labelled_answers = safety_examples([item for item in items if prompt_sides.of(item)[0] == "train"])
     if texts.bad:
         texts.check(params.max_bad_rows)
         removed["not_encodable"] = texts.bad
     if not pairs["train"]:
-        reasons = {**found.pairing, **removed}
-        told = ", ".join(f"{reason} {number}" for reason, number in reasons.items() if number)
+        reasons = {**source_items.pairing, **removed}
+        listed = ", ".join(f"{reason} {number}" for reason, number in reasons.items() if number)
         raise ValueError(
             f"preferences {name}: no training pair is left of {len(items)} rows "
-            f"({told or 'nothing removed'}); loosen what took most"
+            f"({listed or 'nothing removed'}); loosen what took most"
         )
-    bad = int(found.ledger.get("bad", 0))
-    made = sum(map(len, pairs.values())) + sum(removed.values())
+    bad = int(source_items.ledger.get("bad", 0))
+    good = sum(map(len, pairs.values())) + sum(removed.values())
     metrics = {
         "preferences": name,
-        "rows": rows_kept(made + bad, {**removed, "bad rows": bad}, "pairs"),
+        "rows": rows_kept(good + bad, {**removed, "bad rows": bad}, "pairs"),
         "kind": params.source.kind,
-        "source": found.ledger,
-        "pairing": dict(sorted((Counter(found.pairing) + labelled).items())),
+        "source": source_items.ledger,
+        "pairing": dict(sorted((Counter(source_items.pairing) + labelled_counts).items())),
         "not_encodable": texts.summary(),
         "removed": {reason: number for reason, number in removed.items() if number},
-        "classes": {"read": classes(rows), "train": classes(split["train"])},
+        "classes": {"read": count_classes(rows), "train": count_classes(split["train"])},
         "pairs": {side: len(pairs[side]) for side in SIDES},
         "prompts": {side: len({pair.group for pair in pairs[side]}) for side in SIDES},
         "responses": dict(sorted(Counter(record.answer for record in labelled_answers).items())),
-        "leakage": placed.leakage,
+        "leakage": prompt_sides.leakage,
         "prompt_characters": {side: spread([len(pair.prompt) for pair in pairs[side]]) for side in SIDES},
         "chosen_characters": spread([len(pair.chosen) for pair in pairs["train"]]),
         "rejected_characters": spread([len(pair.rejected) for pair in pairs["train"]]),
@@ -145,7 +147,7 @@ def build_preferences(
 
 
 def _written(preferences: Iterable[Preference], tokens: str | None, ledger: Ledger) -> list[PairExample]:
-    """In the order given, without those whose texts no file can hold."""
+    """Returns the pairs as text, in the order given, without those whose texts no file can hold."""
     pairs = []
     for preference in preferences:
         try:
@@ -158,61 +160,66 @@ def _written(preferences: Iterable[Preference], tokens: str | None, ledger: Ledg
 
 
 def _distinct(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
-    """Sorted by content, so that the order of the rows leaves no trace; what prefers nothing, or was said
-    before, is removed: empty_prompt, empty_answer, equal_answers, duplicate, contradiction (the same two
-    answers, each preferred once on one side of the raw data: both go). Of equal rows the one that is furthest
-    put aside stays.
+    """Returns the preferences sorted by content, so that the order of the rows has no effect, without those
+    that express none or repeat one. Removed: empty_prompt, empty_answer, equal_answers, duplicate,
+    contradiction (the same two answers, each preferred once on one side of the raw data: both are removed).
+    Of equal rows the one on the side that is furthest from training stays.
     """
-    removed, found = Counter[str](), dict[tuple[str, str, str], Preference]()
-    for one in sorted(
+    removed, by_content = Counter[str](), dict[tuple[str, str, str], Preference]()
+    for preference in sorted(
         preferences,
-        key=lambda one: (
-            -SIDES.index(one.side),
-            one.prompt,
-            one.chosen,
-            one.rejected,
-            repr(replace(one, where="")),
+        key=lambda preference: (
+            -SIDES.index(preference.side),
+            preference.prompt,
+            preference.chosen,
+            preference.rejected,
+            repr(replace(preference, where="")),
         ),
     ):
-        if not one.prompt.strip():
+        if not preference.prompt.strip():
             removed["empty_prompt"] += 1
         elif any(
             not text.strip() and not ids
-            for text, ids in zip((one.chosen, one.rejected), one.ids, strict=True)
+            for text, ids in zip((preference.chosen, preference.rejected), preference.ids, strict=True)
         ):
             removed["empty_answer"] += 1
-        elif (chosen := visible(one.chosen)) == (rejected := visible(one.rejected)):
+        elif (chosen := visible(preference.chosen)) == (rejected := visible(preference.rejected)):
             removed["equal_answers"] += 1
-        elif (place := (group_key(one.prompt), chosen, rejected)) in found:
+        elif (content := (group_key(preference.prompt), chosen, rejected)) in by_content:
             removed["duplicate"] += 1
         else:
-            found[place] = one
+            by_content[content] = preference
     reversed_ = (
-        (one, found.get((group, rejected, chosen))) for (group, chosen, rejected), one in found.items()
+        (preference, by_content.get((group, rejected, chosen)))
+        for (group, chosen, rejected), preference in by_content.items()
     )
-    kept = [one for one, other in reversed_ if other is None or other.side != one.side]
-    removed["contradiction"] = len(found) - len(kept)
-    return kept, removed
+    consistent = [
+        preference
+        for preference, opposite in reversed_
+        if opposite is None or opposite.side != preference.side
+    ]
+    removed["contradiction"] = len(by_content) - len(consistent)
+    return consistent, removed
 
 
 def _draw(
     preferences: Sequence[Preference], limit: int | None, seed: int
 ) -> tuple[list[Preference], Counter[str]]:
-    """In the order of the sets: by hash of the prompt. Of a prompt with more than `limit` pairs some are
-    drawn, uniformly.
+    """Returns the preferences in the order of the sets: by hash of the prompt. Of a prompt with more than
+    `limit` pairs `limit` are drawn, uniformly.
     """
     groups: dict[str, list[Preference]] = {}
-    for one in preferences:
-        groups.setdefault(group_key(one.prompt), []).append(one)
-    kept, removed = [], Counter[str]()
+    for preference in preferences:
+        groups.setdefault(group_key(preference.prompt), []).append(preference)
+    drawn, removed = [], Counter[str]()
     orders = {group: order_key(pairs[0].prompt) for group, pairs in groups.items()}
     for group in sorted(groups, key=lambda group: (fraction("order:" + orders[group]), group)):
         pairs = groups[group]
         if limit is not None and len(pairs) > limit:
             removed["over_max_pairs_per_prompt"] += len(pairs) - limit
             pairs = [
-                pairs[place]
-                for place in sorted(Random(f"draw:{seed}:{orders[group]}").sample(range(len(pairs)), limit))
+                pairs[index]
+                for index in sorted(Random(f"draw:{seed}:{orders[group]}").sample(range(len(pairs)), limit))
             ]
-        kept += pairs
-    return kept, removed
+        drawn += pairs
+    return drawn, removed

@@ -1,5 +1,5 @@
 """The sides of a preference set, decided by prompt and never by pair: by file, by hash of the key, and
-without what other sides hold.
+without what other sides contain.
 
 Held-out prompts stay; validation gives way to them, training to both, and both give way to the corpus'
 held-out problems, on which models are measured. The filters come later, so that turning one on or off moves
@@ -25,12 +25,14 @@ SIDES: tuple[Side, ...] = ("train", "validation", "heldout")
 
 
 def group_key(prompt: str) -> str:
-    """What all pairs of one prompt share: a hash of its canonical form, 16 hexadecimal digits."""
+    """Returns the key that all pairs of one prompt share: a hash of its canonical form, 16 hexadecimal
+    digits.
+    """
     return _hashed(canonical_form(prompt))
 
 
 def order_key(prompt: str) -> str:
-    """By the hash of which prompts are shuffled, drawn and limited: that of the loose form."""
+    """Returns the hash of the loose form, by which prompts are shuffled, drawn and limited."""
     return _hashed(loose(prompt))
 
 
@@ -39,9 +41,9 @@ def _hashed(form: str) -> str:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """The side of each group that has one, why the others have none, which groups a file has put aside, and
-    what was found where.
+class PromptSides:
+    """`sides`: the side of each group that has one; `removed`: why the other groups have none; `named`: the
+    groups that a file puts aside; `leakage`: counts of overlaps between the sides.
     """
 
     sides: Mapping[str, Side]
@@ -50,7 +52,7 @@ class Placed:
     leakage: Mapping[str, object]
 
     def of(self, item: Preference | Labelled) -> tuple[Side | None, str]:
-        """The side of a pair; or None, and why it has none."""
+        """Returns the side of a pair; or None, and the reason why it has none."""
         group = group_key(item.prompt)
         named = self.named.get(group)
         if named is not None and named != item.side:  # the rows of a file that is put aside stay as they are
@@ -58,11 +60,11 @@ class Placed:
         return self.sides.get(group), self.removed.get(group, "")
 
 
-def place(
+def split_prompts(
     items: Iterable[Preference | Labelled], params: PreferencesParams, corpus: Mapping[str, Sequence[str]]
-) -> Placed:
-    """`corpus`: its prompts by file; those under `heldout` are kept out of training and validation, the
-    others are only looked at.
+) -> PromptSides:
+    """Returns the side of every prompt. `corpus`: its prompts by file; those under `heldout` are removed from
+    training and validation, the others are only counted.
     """
     named: dict[str, Side] = {}
     prompts: dict[str, Problem] = {}
@@ -84,9 +86,9 @@ def place(
     removed, reasons["validation"] = _give_way(
         sides["validation"], [*heldout, *published], params, "validation_in_heldout"
     )
-    aside = [*heldout, *sides["validation"].values(), *published]
-    gone, reasons["train"] = _give_way(sides["train"], aside, params, "train_in_heldout")
-    removed |= gone
+    held_out = [*heldout, *sides["validation"].values(), *published]
+    removed_from_train, reasons["train"] = _give_way(sides["train"], held_out, params, "train_in_heldout")
+    removed |= removed_from_train
     for side, limit in params.limits.items():
         ordered = sorted(
             sides[side], key=lambda group: fraction("order:" + order_key(prompts[group].question))
@@ -94,24 +96,24 @@ def place(
         for group in ordered[limit:]:
             del sides[side][group]
             removed[group] = "over_limits"
-    placed: dict[str, Side] = {group: side for side in SIDES for group in sides[side]}
-    return Placed(placed, removed, named, _leakage(sides, reasons, corpus))
+    side_of_group: dict[str, Side] = {group: side for side in SIDES for group in sides[side]}
+    return PromptSides(side_of_group, removed, named, _leakage(sides, reasons, corpus))
 
 
 def _give_way(
     rows: dict[str, Problem], against: Sequence[Problem], params: PreferencesParams, step: str
 ) -> tuple[dict[str, str], Counter[str]]:
-    """Take out of `rows` what `against` holds; `step` for each group that went, and their number by
-    reason.
+    """Removes from `rows` what `against` contains. Returns `step` for each group that was removed, and their
+    number by reason.
     """
     if not rows or not against:
         return {}, Counter()
     kept, reasons = decontaminate(list(rows.values()), against, params.decontaminate, params.near)
-    places = {id(problem) for problem in kept}
-    gone = [group for group, problem in rows.items() if id(problem) not in places]
-    for group in gone:
+    kept_ids = {id(problem) for problem in kept}
+    removed = [group for group, problem in rows.items() if id(problem) not in kept_ids]
+    for group in removed:
         del rows[group]
-    return dict.fromkeys(gone, step), reasons
+    return dict.fromkeys(removed, step), reasons
 
 
 def _leakage(
@@ -119,17 +121,22 @@ def _leakage(
     reasons: Mapping[str, Counter[str]],
     corpus: Mapping[str, Sequence[str]],
 ) -> dict[str, object]:
-    """Counts of prompts: what two sides share after all that, which must be zeros, and what gave way, by
+    """Returns counts of prompts: what two sides still share, which must be zero, and what was removed, by
     reason.
     """
-    groups = {side: set(found) for side, found in sides.items()}
-    keys = {side: {problem.key for problem in found.values() if problem.key} for side, found in sides.items()}
+    groups = {side: set(problems) for side, problems in sides.items()}
+    keys = {
+        side: {problem.key for problem in problems.values() if problem.key}
+        for side, problems in sides.items()
+    }
     published = {group_key(prompt) for prompt in corpus.get("heldout", ())}
-    practised = {group_key(prompt) for file in ("sft", "rl") for prompt in corpus.get(file, ())}
+    trained = {group_key(prompt) for file in ("sft", "rl") for prompt in corpus.get(file, ())}
     return {
-        "groups_on_two_sides": sum(len(groups[one] & groups[other]) for one, other in combinations(SIDES, 2)),
-        "keys_on_two_sides": sum(len(keys[one] & keys[other]) for one, other in combinations(SIDES, 2)),
+        "groups_on_two_sides": sum(
+            len(groups[side] & groups[other]) for side, other in combinations(SIDES, 2)
+        ),
+        "keys_on_two_sides": sum(len(keys[side] & keys[other]) for side, other in combinations(SIDES, 2)),
         "in_corpus_heldout": len((groups["train"] | groups["validation"]) & published),
-        "heldout_in_corpus_training": len(groups["heldout"] & practised),
-        **{f"{side}_gave_way": dict(sorted(found.items())) for side, found in sorted(reasons.items())},
+        "heldout_in_corpus_training": len(groups["heldout"] & trained),
+        **{f"{side}_gave_way": dict(sorted(counts.items())) for side, counts in sorted(reasons.items())},
     }

@@ -1,6 +1,4 @@
-"""Safety records: which answer the two labels together prefer, and the two filters on top (dpo_vs_ppo.md
-1.3).
-"""
+"""Safety records: which answer the two labels together prefer, and the two filters (dpo_vs_ppo.md 1.3)."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ CLASSES = ("dual_safe", "mixed", "dual_unsafe", "unflagged")
 
 
 def class_of(preference: Preference) -> str:
-    """dual_safe, mixed or dual_unsafe by the flags of both answers; unflagged where it has none."""
+    """Returns dual_safe, mixed or dual_unsafe by the flags of both answers; unflagged where it has none."""
     if not preference.flagged:
         return "unflagged"
     if preference.chosen_safe == preference.rejected_safe:
@@ -22,17 +20,17 @@ def class_of(preference: Preference) -> str:
     return "mixed"
 
 
-def classes(preferences: Iterable[Preference]) -> dict[str, int]:
-    """The number of each class, zeros included."""
+def count_classes(preferences: Iterable[Preference]) -> dict[str, int]:
+    """Returns the number of preferences of each class, zeros included."""
     counts = Counter(map(class_of, preferences))
     return {name: counts[name] for name in CLASSES}
 
 
-def merge(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
-    """Safety first: l_h decides between two safe answers, l_s everywhere else. Preferences without flags pass
-    as they are.
+def merge_labels(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[str]]:
+    """Returns the preferences by both labels, safety first: l_h decides between two safe answers, l_s
+    otherwise. Preferences without flags are unchanged.
 
-    Dropped and counted: mixed_prefers_unsafe (l_s of a mixed pair points to its unsafe answer), no_label (the
+    Removed and counted: mixed_prefers_unsafe (l_s of a mixed pair points to its unsafe answer), no_label (the
     label that decides is null).
     """
     merged, removed = [], Counter[str]()
@@ -56,8 +54,8 @@ def merge(preferences: Iterable[Preference]) -> tuple[list[Preference], Counter[
 def apply_filters(
     preferences: Sequence[Preference], filters: FilterParams
 ) -> tuple[list[Preference], Counter[str]]:
-    """What the filters leave, and the number that each took. ValueError when a filter is on and no preference
-    has flags.
+    """Returns the preferences that pass the filters, and the number that each filter removed. Raises
+    ValueError when a filter is on and no preference has flags.
     """
     out = [name for name in ("dual_unsafe", "dual_safe") if getattr(filters, name)]
     if out and preferences and not any(preference.flagged for preference in preferences):

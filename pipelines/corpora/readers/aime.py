@@ -12,7 +12,9 @@ from pipelines.corpora.raw.sources_params import FileSource
 
 
 def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
-    """Rows `{problem, answer, solution?, year?}`; leading zeros of the answer go."""
+    """Yields problems of rows `{problem, answer, solution?, year?}`; leading zeros of the answer
+    are removed.
+    """
 
     def convert(row: dict[str, Any], role: Role) -> Problem:
         answer = text(row, "answer").strip()

@@ -1,8 +1,8 @@
 """Code problems as a corpus: the set's own prompts, reference solutions as demonstrations, the tests in
-`meta`.
+`meta` (dpo_vs_ppo.md 1.1, 1.4).
 
-dpo_vs_ppo.md 1.1, 1.4. The checker `code_tests` reads the tests; public ones only select submissions, hidden
-ones only score (dpo_vs_ppo.md 1.6). The texts of programs stay as they are, blank for blank.
+The checker `code_tests` reads the tests; public ones only select submissions, hidden ones only score
+(dpo_vs_ppo.md 1.6). The texts of programs are unchanged.
 """
 
 from __future__ import annotations
@@ -23,46 +23,52 @@ NUMBER = re.compile(r"\d+")
 
 
 def read(source: CodeSource, reading: Reading) -> Iterator[Problem]:
-    """The reference answer is the first solution, or the problem's id where there is none.
+    """Yields the problems. The reference answer is the first solution, or the problem's id where there is
+    none.
 
-    Whole rows that give no problem are counted as left out: excluded, no_role (a number in no range of
-    `numbers`), no_tests, and of those that are put aside no_hidden_tests.
+    Good rows that give no problem are counted as left out: excluded, no_role (a number in no range of
+    `numbers`), no_tests, and of validation and held-out rows no_hidden_tests.
     """
     for role, split in source.splits.items():
         for where, row in table_rows(source, reading, split):
             try:
                 problem = to_code_problem(source.layout, row)
-                own = _role(problem, role, source)
+                problem_role = _role(problem, role, source)
             except (BadRow, ValueError) as fault:
                 reading.ledger.reject(where, str(fault))
                 continue
             reading.ledger.accept()
-            reason = _left_out(problem, own, source)
-            if reason or own is None:
+            reason = _left_out(problem, problem_role, source)
+            if reason or problem_role is None:
                 reading.ledger.left_out[reason] += 1
             else:
-                yield _problem(problem, own, source, reading.name)
+                yield _problem(problem, problem_role, source, reading.name)
 
 
 def to_code_problem(layout: str, row: Mapping[str, Any]) -> CodeProblem:
-    """Raises BadRow or ValueError for a row that is not of this layout."""
+    """Converts a row. Raises BadRow or ValueError for a row that is not of this layout."""
     problem: CodeProblem = load("pipelines.corpora.code", layout).convert(row, layout)
     return problem
 
 
 def completion(problem: CodeProblem, solution: str) -> str:
-    """What of a solution comes behind the code that the prompt begins with."""
+    """Returns the part of a solution after the code that the prompt begins with."""
     return solution.removeprefix(problem.starter_code)
 
 
 def _role(problem: CodeProblem, role: Role, source: CodeSource) -> Role | None:
     if not source.numbers:
         return role
-    found = NUMBER.findall(problem.id)
-    if not found:
+    numbers = NUMBER.findall(problem.id)
+    if not numbers:
         raise BadRow("the id holds no number, which `numbers` goes by")
     return next(
-        (own for own, (first, last) in source.numbers.items() if first <= int(found[-1]) <= last), None
+        (
+            role_of_range
+            for role_of_range, (first, last) in source.numbers.items()
+            if first <= int(numbers[-1]) <= last
+        ),
+        None,
     )
 
 

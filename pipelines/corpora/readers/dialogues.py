@@ -1,7 +1,7 @@
 """Dialogues from preference data as demonstrations: prompt and preferred answer, the loss on that answer
 alone (dpo_vs_ppo.md 2).
 
-Prompts and split keys are those that the preferences of the same rows have, so equal shares put the same
+Prompts and split keys are the same as in the preferences of the same rows, so that equal shares put the same
 prompts aside in both.
 """
 
@@ -21,7 +21,9 @@ from pipelines.seams import load
 
 
 def read(source: DialoguesSource, reading: Reading) -> Iterator[Problem]:
-    """The reference answer is the preferred one. A row that would give no pair counts as a bad one."""
+    """Yields the preferred answers as demonstrations and reference answers. A row that would give no pair
+    counts as bad.
+    """
     convert = load("pipelines.corpora.pairs", source.layout).preference
     for role, split in source.splits.items():
         for where, row in table_rows(source, reading, split):
@@ -41,10 +43,10 @@ def read(source: DialoguesSource, reading: Reading) -> Iterator[Problem]:
                     pair.chosen,
                     key=loose(pair.key),
                     meta=pair.meta,
-                    conversation=_whole(pair),
+                    conversation=_conversation(pair),
                     where=where,
                 )
 
 
-def _whole(pair: Preference) -> Conversation | None:
+def _conversation(pair: Preference) -> Conversation | None:
     return None if pair.conversation is None else pair.conversation.answer(pair.chosen)

@@ -1,9 +1,9 @@
-"""The embedded exam: several subjects with levels, written-out steps and an exact answer, generated from a
-seed and a small lexicon.
+"""The embedded exam: several subjects with levels, worked steps and an exact answer, generated from a seed
+and a small lexicon.
 
-A share of the demonstrations gives the bare answer, the rest write the working; demonstrations stay on the
-lower levels, RL prompts and the problems put aside go over all of them. So SFT answers tersely and often
-wrongly, and RL can discover that writing the steps pays.
+A share of the demonstrations gives the bare answer, the rest write the working. Demonstrations are on the
+lower levels, RL prompts and the validation and held-out problems on all of them. So SFT answers tersely and
+often wrongly, and RL can discover that writing the steps pays.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ TRIES = 300  # draws without a new problem after which a subject and level count
 
 
 def read(source: ExamSource, reading: Reading) -> Iterator[Problem]:
-    """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations
-    as they are.
+    """Yields problems of all roles, each role drawn from its own generator: changing n_rl does not change the
+    demonstrations.
     """
     lexicon = read_lexicon(source, reading)
     wanted: Sequence[tuple[Role, Side, int, tuple[int, ...]]] = (
@@ -39,8 +39,8 @@ def read(source: ExamSource, reading: Reading) -> Iterator[Problem]:
 
 
 def read_lexicon(source: ExamSource, reading: Reading) -> Lexicon:
-    """Words by kind, sorted: the order of the file does not matter. Bad rows are counted against the corpus'
-    limit.
+    """Returns the words by kind, sorted: the order of the file does not matter. Bad rows count against the
+    corpus' limit. Raises ValueError when a kind has no word.
     """
     words: Mapping[str, set[str]] = {kind: set() for kind in KINDS}
     path = reading.path(source.lexicon)
@@ -54,10 +54,10 @@ def read_lexicon(source: ExamSource, reading: Reading) -> Lexicon:
         else:
             ledger.accept()
             words[kind].add(word)
-    empty = [kind for kind, found in words.items() if not found]
+    empty = [kind for kind, words_of_kind in words.items() if not words_of_kind]
     if empty:
         raise ValueError(f"{path} holds no word of kind {', '.join(empty)}; add rows {{kind, word}}")
-    return {kind: sorted(found) for kind, found in words.items()}
+    return {kind: sorted(words_of_kind) for kind, words_of_kind in words.items()}
 
 
 def draw_role(
@@ -69,8 +69,8 @@ def draw_role(
     number: int,
     levels: tuple[int, ...],
 ) -> Iterator[Problem]:
-    """`number` different questions whose keys lie on `side`, subjects and levels in turn until one is used
-    up.
+    """Yields `number` different questions whose keys are on `side`, subjects and levels in turn. Raises
+    ValueError when all of them are exhausted.
     """
     rng = Random(f"exam:{reading.seed}:{role}")
     ranges = Ranges(source.start_max, source.operand_max, source.operations, source.letters)

@@ -1,8 +1,8 @@
-"""GSM8K (Cobbe et al. 2021) as published: the worked solution with calculator spans, its last line `####
-answer`.
+"""GSM8K (Cobbe et al. 2021) as published: the worked solution with calculator annotations, its last line
+`#### answer`.
 
-The spans `<<48/2=24>>` are notes to a calculator that no model here has; they are removed, what follows them
-stays.
+The annotations `<<48/2=24>>` are for a calculator that no model here has; they are removed, the text after
+them stays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SPAN = re.compile(r"<<[^<>]*>>")
 
 
 def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
-    """Rows `{question, answer}`; the final answer loses its thousands commas."""
+    """Yields problems of rows `{question, answer}`; thousands commas of the final answer are removed."""
 
     def convert(row: dict[str, Any], role: Role) -> Problem:
         question, worked = text(row, "question"), SPAN.sub("", text(row, "answer"))

@@ -14,7 +14,7 @@ from pipelines.corpora.raw.sources_params import FileSource
 
 
 def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
-    """Rows `{problem, level, type, solution}`; `Level ?` becomes no level."""
+    """Yields problems of rows `{problem, level, type, solution}`; `Level ?` becomes no level."""
 
     def convert(row: dict[str, Any], role: Role) -> Problem:
         solution = text(row, "solution")
@@ -35,8 +35,8 @@ def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
 
 
 def last_boxed(solution: str) -> str:
-    """What the last `\\boxed{...}` or `\\fbox{...}` holds, its braces matched (`\\boxed 5` holds 5); empty
-    when there is none.
+    """Returns the content of the last `\\boxed{...}` or `\\fbox{...}`, its braces matched (`\\boxed 5` holds
+    5); empty when there is none.
     """
     start = max(solution.rfind("\\boxed"), solution.rfind("\\fbox"))
     if start < 0:
@@ -46,8 +46,8 @@ def last_boxed(solution: str) -> str:
         parts = rest.strip().split("$")[0].split()
         return parts[0] if parts else ""
     depth = 0
-    for place, character in enumerate(rest):
+    for index, character in enumerate(rest):
         depth += (character == "{") - (character == "}")
         if depth == 0:
-            return rest[1:place].strip()
+            return rest[1:index].strip()
     return ""

@@ -1,8 +1,8 @@
 """MAWPS in SVAMP's form: an arithmetic word problem with placeholders, its numbers, and the equation in
 prefix form.
 
-There are no written solutions, so the rows serve RL and evaluation; the equation is checked against the
-answer, which finds broken rows.
+There are no written solutions, so that the rows serve RL and evaluation. The equation is checked against the
+answer, which finds malformed rows.
 """
 
 from __future__ import annotations
@@ -29,21 +29,23 @@ TOLERANCE = Fraction(1, 100)  # answers are rounded to two decimals in places
 
 
 def read(source: FileSource, reading: Reading) -> Iterator[Problem]:
-    """Rows `{Question, Numbers, Equation, Answer}`; numbers go back into the question, whole ones without
-    `.0`.
+    """Yields problems of rows `{Question, Numbers, Equation, Answer}`; the numbers are put into the question,
+    whole ones without `.0`.
     """
 
     def convert(row: dict[str, Any], role: Role) -> Problem:
         values = [number(value) for value in text(row, "Numbers").split()]
         answer = number(text(row, "Answer"))
         _check(text(row, "Equation"), values, answer)
-        return Problem(fill(text(row, "Question"), values), answer, role, reading.name)
+        return Problem(fill_numbers(text(row, "Question"), values), answer, role, reading.name)
 
     return problems(source, reading, convert)
 
 
-def fill(question: str, values: list[str]) -> str:
-    """The question with `number0`, `number1`, ... replaced. BadRow when a number is missing."""
+def fill_numbers(question: str, values: list[str]) -> str:
+    """Returns the question with `number0`, `number1`, ... replaced. Raises BadRow when a number
+    is missing.
+    """
 
     def value(match: re.Match[str]) -> str:
         if int(match.group(1)) >= len(values):
@@ -54,6 +56,7 @@ def fill(question: str, values: list[str]) -> str:
 
 
 def _check(equation: str, values: list[str], answer: str) -> None:
+    """Raises BadRow where the equation does not give the answer."""
     stack: list[Fraction] = []
     try:
         for token in reversed(equation.split()):
@@ -61,7 +64,7 @@ def _check(equation: str, values: list[str], answer: str) -> None:
             if token in OPERATIONS:
                 stack.append(OPERATIONS[token](stack.pop(), stack.pop()))
             else:
-                stack.append(Fraction(fill(token, values)))
+                stack.append(Fraction(fill_numbers(token, values)))
     except (IndexError, ValueError, ZeroDivisionError) as error:
         raise BadRow("the equation cannot be evaluated") from error
     if len(stack) != 1 or abs(stack[0] - Fraction(answer)) > TOLERANCE * max(Fraction(1), abs(stack[0])):

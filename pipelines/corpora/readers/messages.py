@@ -1,8 +1,8 @@
-"""Conversations to learn from, in the layouts that TRL documents: `messages`, `prompt` and `completion`, or
+"""Conversations to train on, in the layouts that TRL documents: `messages`, `prompt` and `completion`, or
 `text`.
 
-The turns stay turns until the model's chat template renders them. What contradicts itself (roles out of
-order, an end that is not the assistant's, a prompt column beside other turns) is a bad row.
+The turns stay turns until the model's chat template renders them. A row that contradicts itself (roles out of
+order, an end that is not the assistant's, a prompt column with other turns) is bad.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.models.conversation import Turn
 
 
 def read(source: MessagesSource, reading: Reading) -> Iterator[Problem]:
-    """Problems of every split named; their answer is the last turn, which no rule checks."""
+    """Yields problems of every split named; their answer is the last turn, which no rule checks."""
     for role, split in source.splits.items():
         yield from without_shared_turns(_problems(source, reading, role, split))
 
@@ -51,14 +51,16 @@ def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSou
         prompt, completion = cell(row, columns.prompt), cell(row, columns.completion)
         if not isinstance(prompt, list) and not isinstance(completion, list):
             return _question(row, where, role, source, name)
-        asked = prompt_turns(row, columns.prompt)
-        own = (
+        prompt_part = prompt_turns(row, columns.prompt)
+        answer_turns = (
             [Turn("assistant", completion)]
             if isinstance(completion, str)
             else chat_turns(completion, columns.completion)
         )
-        asked, own = split_prompt(own, asked, columns.completion, columns.prompt)
-        turns, first = [*asked, *own], len(asked)
+        prompt_part, answer_turns = split_prompt(
+            answer_turns, prompt_part, columns.completion, columns.prompt
+        )
+        turns, first = [*prompt_part, *answer_turns], len(prompt_part)
     elif cell(row, columns.text) is not None:
         return _text(row, where, role, source, name)
     else:
@@ -66,21 +68,33 @@ def _problem(row: Mapping[str, Any], where: str, role: Role, source: MessagesSou
             f"no column {columns.messages}, no {columns.prompt} with {columns.completion}, and no "
             f"{columns.text}"
         )
-    whole = conversation(
+    dialogue = conversation(
         turns, columns.messages if first == 0 else columns.completion, cell(row, columns.tools)
     )
-    if not whole.answered:
-        raise BadRow(f"the conversation ends with a turn of the {whole.turns[-1].role}, not of the assistant")
-    said = whole.turns[-1].said
+    if not dialogue.answered:
+        raise BadRow(
+            f"the conversation ends with a turn of the {dialogue.turns[-1].role}, not of the assistant"
+        )
+    answer = dialogue.turns[-1].said
     key = first_user_turn(turns) if columns.key is None else text(row, columns.key)
     loss: Loss = "last" if source.loss == "last" else first or "every"
     return Problem(
-        whole.transcript, said, role, name, said, key=key, conversation=whole, loss=loss, where=where
+        dialogue.transcript,
+        answer,
+        role,
+        name,
+        answer,
+        key=key,
+        conversation=dialogue,
+        loss=loss,
+        where=where,
     )
 
 
 def _messages(row: Mapping[str, Any], source: MessagesSource) -> list[Turn]:
-    """A prompt column beside them must be how they begin, as a text their first turn of the user."""
+    """Returns the turns of a row. A prompt column, where there is one, must equal their beginning, as text
+    their first turn of the user. Raises BadRow.
+    """
     columns = source.columns
     turns = chat_turns(cell(row, columns.messages), columns.messages)
     prompt = cell(row, columns.prompt)
@@ -95,9 +109,9 @@ def _messages(row: Mapping[str, Any], source: MessagesSource) -> list[Turn]:
 
 def _question(row: Mapping[str, Any], where: str, role: Role, source: MessagesSource, name: str) -> Problem:
     columns = source.columns
-    said = text(row, columns.completion)
+    answer = text(row, columns.completion)
     key = "" if columns.key is None else text(row, columns.key)
-    return Problem(text(row, columns.prompt), said, role, name, said, key=key, where=where)
+    return Problem(text(row, columns.prompt), answer, role, name, answer, key=key, where=where)
 
 
 def _text(row: Mapping[str, Any], where: str, role: Role, source: MessagesSource, name: str) -> Problem:
@@ -106,6 +120,6 @@ def _text(row: Mapping[str, Any], where: str, role: Role, source: MessagesSource
             f"{source.columns.text} has no prompt, so it can serve `sft` alone, not `{role}`: name its file "
             f"under splits.sft"
         )
-    said = text(row, source.columns.text)
+    trained_text = text(row, source.columns.text)
     key = "" if source.columns.key is None else text(row, source.columns.key)
-    return Problem(said, said, role, name, said, key=key, loss="text", where=where)
+    return Problem(trained_text, trained_text, role, name, trained_text, key=key, loss="text", where=where)

@@ -1,7 +1,7 @@
 """The embedded multi-subject set: generated questions whose reference answers are phrases and sentences, so
 that rules and models differ.
 
-A share of the demonstrations states the answer alone, the rest write the working first;
+A share of the demonstrations states the answer alone, the rest write the working first.
 `pipelines/rewards/rules/phrase_answer.py` is its exact checker, and `phrase_variants` there makes right and
 nearly right answers for the training of verifiers.
 """
@@ -25,8 +25,8 @@ TRIES = 300  # draws without a new problem after which a subject and level count
 
 
 def read(source: PhrasesSource, reading: Reading) -> Iterator[Problem]:
-    """Problems of all roles, each role drawn from its own generator: changing n_rl leaves the demonstrations
-    as they are.
+    """Yields problems of all roles, each role drawn from its own generator: changing n_rl does not change the
+    demonstrations.
     """
     lexicon = read_lexicon(source, reading)
     wanted: Sequence[tuple[Role, Side, int]] = (
@@ -40,8 +40,8 @@ def read(source: PhrasesSource, reading: Reading) -> Iterator[Problem]:
 
 
 def read_lexicon(source: PhrasesSource, reading: Reading) -> Lexicon:
-    """Words by kind, sorted. ValueError when a kind has too few; bad rows are counted against the corpus'
-    limit.
+    """Returns the words by kind, sorted. Bad rows count against the corpus' limit. Raises ValueError when a
+    kind has too few words.
     """
     words: Mapping[str, set[str]] = {kind: set() for kind in KINDS}
     path = reading.path(source.lexicon)
@@ -54,13 +54,15 @@ def read_lexicon(source: PhrasesSource, reading: Reading) -> Lexicon:
         else:
             reading.ledger.accept()
             words[kind].add(word)
-    few = [kind for kind, found in words.items() if len(found) < (1 if kind == "unit" else LEAST)]
-    if few:
+    short_kinds = [
+        kind for kind, words_of_kind in words.items() if len(words_of_kind) < (1 if kind == "unit" else LEAST)
+    ]
+    if short_kinds:
         raise ValueError(
-            f"{path} holds fewer than {LEAST} words (unit: 1) of kind {', '.join(few)}; add rows "
+            f"{path} holds fewer than {LEAST} words (unit: 1) of kind {', '.join(short_kinds)}; add rows "
             f"{{kind, word}}"
         )
-    return {kind: sorted(found) for kind, found in words.items()}
+    return {kind: sorted(words_of_kind) for kind, words_of_kind in words.items()}
 
 
 def _draw_role(

@@ -17,8 +17,8 @@ from pipelines.models.conversation import Conversation
 
 
 def read(source: TableSource, reading: Reading) -> Iterator[Problem]:
-    """Problems of every split named. OSError with the way out when a dataset is neither cached nor
-    reachable.
+    """Yields problems of every split named. Raises OSError, naming the way out, when a dataset is neither
+    cached nor reachable.
     """
     for role, split in source.splits.items():
         yield from without_shared_turns(_problems(source, reading, role, split))
@@ -60,5 +60,5 @@ def _problem(source: TableSource, reading: Reading, row: Mapping[str, Any], role
 
 
 def _turns(row: Mapping[str, Any], column: str, solution: str | None) -> Conversation:
-    asked = conversation(prompt_turns(row, column), column, row.get("tools"))
-    return asked if solution is None else asked.answer(solution)
+    prompt = conversation(prompt_turns(row, column), column, row.get("tools"))
+    return prompt if solution is None else prompt.answer(solution)
