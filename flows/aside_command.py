@@ -26,8 +26,8 @@ class NotEvaluated(RuntimeError):
 def show(root: Path, name: str | None, evaluate: bool, remove: bool, as_json: bool, console: Console) -> None:
     """Raises aside.UnknownEntry, NotEvaluated."""
     if name is None:
-        found = aside.entries(root)
-        print_entries(found, as_json, console)
+        entries = aside.entries(root)
+        print_entries(entries, as_json, console)
     elif remove:
         aside.remove(root, name)
         print(json.dumps({"removed": name})) if as_json else console.print(f"removed {name}", markup=False)
@@ -37,38 +37,39 @@ def show(root: Path, name: str | None, evaluate: bool, remove: bool, as_json: bo
         print_entries([aside.entry(root, name)], as_json, console)
 
 
-def print_entries(found: list[aside.Kept], as_json: bool, console: Console) -> None:
+def print_entries(entries: list[aside.AsideEntry], as_json: bool, console: Console) -> None:
     if as_json:
-        print(aside.as_json(found))
+        print(aside.as_json(entries))
         return
-    if not found:
+    if not entries:
         console.print("nothing is kept aside")
-    for kept in found:
+    for entry in entries:
         console.print(
-            f"{kept.name}   {kept.bytes / 1e6:.1f} MB   "
-            f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(kept.when))}",
+            f"{entry.name}   {entry.bytes / 1e6:.1f} MB   "
+            f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(entry.when))}",
             markup=False,
         )
-        console.print(f"  {kept.stage}: {kept.why}", markup=False)
-        for model in kept.models:
+        console.print(f"  {entry.stage}: {entry.why}", markup=False)
+        for model in entry.models:
             console.print(f"  {model}", markup=False)
 
 
-def compare(root: Path, kept: aside.Kept) -> dict[str, Any]:
+def compare(root: Path, entry: aside.AsideEntry) -> dict[str, Any]:
     """Evaluate the entry's model as the graph's stage does that evaluates it, in the entry's own folder, and
     set it beside the figures that this stage has recorded.
 
     {"model", "aside": figures of the held-out problems, "recorded": the same of today's model, or None}.
     Nothing of the graph is written.
     """
-    if not kept.models:
+    if not entry.models:
         raise NotEvaluated(
-            f"{kept.name} holds no finished model, only {', '.join(sorted(_parts(root, kept))) or 'nothing'}"
+            f"{entry.name} holds no finished model, only "
+            f"{', '.join(sorted(_parts(root, entry))) or 'nothing'}"
         )
-    place = kept.models[0]
-    model = Path(place).parent.name
-    work = root / STATE / aside.FOLDER / kept.name / "evaluation"
-    spec = _specification(root, model, place, work)
+    model_folder = entry.models[0]
+    model = Path(model_folder).parent.name
+    work = root / STATE / aside.FOLDER / entry.name / "evaluation"
+    spec = _specification(root, model, model_folder, work)
     from tasks.stage import Stage
 
     work.mkdir(exist_ok=True)
@@ -77,11 +78,11 @@ def compare(root: Path, kept: aside.Kept) -> dict[str, Any]:
     metrics = next(out for out in spec.outs if out.startswith("metrics/"))
     figures, recorded = read_json(stage.out(metrics)) or {}, read_json(root / metrics) or {}
     recorded = recorded if recorded.get("model") == model else {}
-    return {"model": place, "aside": figures.get("heldout"), "recorded": recorded.get("heldout")}
+    return {"model": model_folder, "aside": figures.get("heldout"), "recorded": recorded.get("heldout")}
 
 
-def _parts(root: Path, kept: aside.Kept) -> list[str]:
-    return [path.name for path in (root / STATE / aside.FOLDER / kept.name).iterdir() if path.is_dir()]
+def _parts(root: Path, entry: aside.AsideEntry) -> list[str]:
+    return [path.name for path in (root / STATE / aside.FOLDER / entry.name).iterdir() if path.is_dir()]
 
 
 def _specification(root: Path, model: str, place: str, work: Path) -> Any:
@@ -101,7 +102,9 @@ def _specification(root: Path, model: str, place: str, work: Path) -> Any:
             raise NotEvaluated(
                 f"{', '.join(missing)} is missing: `whetstone run {stage.addressing}` makes it"
             )
-        (declared,) = [one for one in dvc_api.declared(repo) if one.name == stage.addressing]
+        (declared,) = [
+            candidate for candidate in dvc_api.declared(repo) if candidate.name == stage.addressing
+        ]
         return Spec(
             stage=stage.addressing,
             key="aside",
@@ -117,22 +120,22 @@ def _specification(root: Path, model: str, place: str, work: Path) -> Any:
 def _evaluation(root: Path, model: str) -> StageOf:
     """The stage that evaluates the model, or the first that evaluates any."""
     raw = filled(read_yaml(root / PARAMS), root)
-    about = [family for family in families(root) if family.named and not family.named_presets]
-    stages = [stage for stage in Graph(raw, root).stages if stage.family in about]
+    evaluating = [family for family in families(root) if family.named and not family.named_presets]
+    stages = [stage for stage in Graph(raw, root).stages if stage.family in evaluating]
     if not stages:
-        sections = " or ".join(".".join(family.over) for family in about)
+        sections = " or ".join(".".join(family.over) for family in evaluating)
         raise NotEvaluated(f"the graph has no stage that evaluates a model: name one in {sections}")
     members = ((stage, (*stage.family.over, stage.member, stage.family.named)) for stage in stages)
     return next((stage for stage, setting in members if at(raw, setting) == model), stages[0])
 
 
-def print_comparison(found: dict[str, Any], as_json: bool, console: Console) -> None:
+def print_comparison(comparison: dict[str, Any], as_json: bool, console: Console) -> None:
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(comparison, indent=1))
         return
-    console.print(found["model"], markup=False)
+    console.print(comparison["model"], markup=False)
     for name in ("aside", "recorded"):
-        for decoding, figures in (found[name] or {}).items():
+        for decoding, figures in (comparison[name] or {}).items():
             console.print(f"  {name:<9} {decoding:<8} {json.dumps(figures)}", markup=False)
-        if not found[name]:
+        if not comparison[name]:
             console.print(f"  {name:<9} no figures")

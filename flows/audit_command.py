@@ -37,7 +37,7 @@ def audit_subject(
     except BrokenRecord as error:
         say(str(error), "red")
         return 1, {"ok": False, "subject": subject, "error": str(error)}
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "ok": not problems and not ancestry.unverified,
         "subject": subject,
         "problems": [problem.as_json() for problem in problems],
@@ -52,7 +52,7 @@ def audit_subject(
             f"bring the second record",
             "yellow",
         )
-    if found["ok"]:
+    if report["ok"]:
         say(f"✓ {subject}: every byte of it and of its recorded ancestry verifies", "green")
     elif not problems:
         say(
@@ -63,23 +63,23 @@ def audit_subject(
     if replaying and ancestry.entry is not None:
         with tempfile.TemporaryDirectory(prefix="whetstone-replay-") as temporary:
             try:
-                different = replay(root, ancestry.entry.stage, scratch or temporary, ancestry.entry, say=say)
+                changes = replay(root, ancestry.entry.stage, scratch or temporary, ancestry.entry, say=say)
             except ReplayError as error:
                 say(f"✗ replay: {error}", "red")
-                return 1, found | {"ok": False, "replay": {"error": str(error)}}
-        found["replay"] = {
+                return 1, report | {"ok": False, "replay": {"error": str(error)}}
+        report["replay"] = {
             "stage": ancestry.entry.stage,
-            "different": [difference.as_json() for difference in different],
+            "different": [change.as_json() for change in changes],
         }
-        found["ok"] = found["ok"] and not different
-        for difference in different:
-            say(f"✗ replay: {difference.path}: {difference.what}", "red")
-        if not different:
+        report["ok"] = report["ok"] and not changes
+        for change in changes:
+            say(f"✗ replay: {change.path}: {change.what}", "red")
+        if not changes:
             say(f"✓ replay of {ancestry.entry.stage}: bit-equal", "green")
-    return _code(found), found
+    return _code(report), report
 
 
-def _code(found: dict[str, Any]) -> int:
-    if found["ok"]:
+def _code(report: dict[str, Any]) -> int:
+    if report["ok"]:
         return 0
-    return 1 if found["problems"] or (found["replay"] or {}).get("different") else 3
+    return 1 if report["problems"] or (report["replay"] or {}).get("different") else 3

@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from flows.command_line import DEBUG, unforeseen
+from flows.command_line import DEBUG, report_unexpected
 from flows.commands.graph import doctor, plan, run, status
 from flows.commands.models import aside, audit, judge, lineage
 from flows.commands.pages import report, serve, show, ui
@@ -56,7 +56,7 @@ def main() -> None:
     except Exception as error:  # people get a sentence; the traceback goes to a file
         if os.environ.get(DEBUG):
             raise
-        sys.exit(unforeseen(error))
+        sys.exit(report_unexpected(error))
     finally:
         # the interpreter looks for garbage as it ends, which among a thousand modules took a fifth of a
         # plan's time

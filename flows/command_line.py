@@ -31,7 +31,7 @@ def fail(message: str, code: int, as_json: bool = False) -> NoReturn:
     raise typer.Exit(code)
 
 
-def unforeseen(error: Exception) -> int:
+def report_unexpected(error: Exception) -> int:
     """One sentence for what no command expected; its traceback goes to a file. Returns the exit code."""
     from flows.workspace import STATE
 
@@ -45,16 +45,16 @@ def unforeseen(error: Exception) -> int:
     except OSError:
         pass  # a full disk is often what it was about
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
-    err.print(f"{kind}{words_of(error)}{where}", style="red", markup=False)
+    err.print(f"{kind}{error_message(error)}{where}", style="red", markup=False)
     return 1
 
 
-def words_of(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """What an error says; of a full disk (or quota, or limit of a file's size) also the way out."""
     words = " ".join(str(error).split())[:600] or type(error).__name__
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
-        said in words
-        for said in ("disk is full", "disk I/O error")  # SQLite's, below DVC's notes
+        phrase in words
+        for phrase in ("disk is full", "disk I/O error")  # SQLite's, below DVC's notes
     )
     return (
         f"{words}: free some space on the disk of {Path.cwd()} and try again; the earlier results are "
@@ -141,7 +141,7 @@ def write_edited(root: Path, settings: list[str] | None, targets: list[str] | No
     except (ParamsError, plan.UnknownStage) as error:
         fail(str(error), 2, as_json)
     except (Busy, SyntaxError, OSError) as error:
-        fail(words_of(error), 1, as_json)
+        fail(error_message(error), 1, as_json)
     except dvc_api.dvc_error() as error:
         fail(f"DVC: {error}", 1, as_json)
     if added:
@@ -156,12 +156,12 @@ def own_settings(root: Path, as_json: bool, text: str | None = None) -> dict[str
     from flows.graph.params_file import ParamsError
 
     try:
-        found = recipes.own(root, text)
+        changes = recipes.own(root, text)
     except ParamsError as error:
         fail(str(error), 2, as_json)
-    if found and not as_json:
-        out.print(recipes.sentence(root, found), style="yellow", markup=False)
-    return {"recipe": recipes.active(root), "own": [change.as_json() for change in found]}
+    if changes and not as_json:
+        out.print(recipes.sentence(root, changes), style="yellow", markup=False)
+    return {"recipe": recipes.active(root), "own": [change.as_json() for change in changes]}
 
 
 def make_plan(
@@ -182,6 +182,6 @@ def make_plan(
             as_json,
         )
     except (SyntaxError, OSError) as error:
-        fail(words_of(error), 1, as_json)
+        fail(error_message(error), 1, as_json)
     except dvc_api.dvc_error() as error:
         fail(f"DVC: {error}", 1, as_json)

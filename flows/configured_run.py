@@ -69,28 +69,30 @@ def _records(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict
 def _device(execution: Any) -> Iterator[Finding]:
     import torch
 
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpu_count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if execution.device == "cuda" or execution.gpus:
-        said = f"{there} GPUs here; execution.device is {execution.device}, execution.gpus {execution.gpus}"
-        mend = (
+        message = (
+            f"{gpu_count} GPUs here; execution.device is {execution.device}, execution.gpus {execution.gpus}"
+        )
+        remedy = (
             "set execution.device to auto or cpu and execution.gpus to what is here, or run on a machine "
             "with as many GPUs"
         )
-        yield Finding("device", there >= max(execution.gpus, execution.device == "cuda"), said, mend)
-    if there and execution.processes > there and execution.device != "cpu":
+        yield Finding("device", gpu_count >= max(execution.gpus, execution.device == "cuda"), message, remedy)
+    if gpu_count and execution.processes > gpu_count and execution.device != "cpu":
         yield Finding(
             "processes",
             False,
-            f"execution.processes is {execution.processes}, GPUs here: {there}",
+            f"execution.processes is {execution.processes}, GPUs here: {gpu_count}",
             "one GPU for each process",
         )
-    for wanted, package in ((execution.sampler == "vllm", "vllm"), (execution.liger, "liger_kernel")):
-        if wanted:
-            there_is = importlib.util.find_spec(package) is not None
+    for required, package in ((execution.sampler == "vllm", "vllm"), (execution.liger, "liger_kernel")):
+        if required:
+            installed = importlib.util.find_spec(package) is not None
             yield Finding(
                 package,
-                there_is,
-                "installed" if there_is else "not installed",
+                installed,
+                "installed" if installed else "not installed",
                 f"install {package}, or choose another setting",
             )
 
@@ -105,24 +107,24 @@ def _models(root: Path, params: Any) -> Iterator[Finding]:
 
     for reference in dict.fromkeys(source_lock.all_references(params)):
         source, offline = reference.source(root), params.execution.offline
-        what = f"{reference.kind} {source.shown}"
+        subject = f"{reference.kind} {source.shown}"
         try:
-            yield Finding(what, True, str(find(source, reference.kind, offline=True).folder))
+            yield Finding(subject, True, str(find(source, reference.kind, offline=True).folder))
         except SourceError as error:
             if (
                 source.hub
                 and not offline
                 and _on_the_hub(source.hub, source.revision or "main", reference.kind)
             ):
-                yield Finding(what, True, "not here yet; the hub has it")
+                yield Finding(subject, True, "not here yet; the hub has it")
                 continue
-            word = " --repo-type dataset" if reference.kind == "data" else ""
-            mend = (
-                f"`hf download {source.hub}{word}` where there is a network, or give the path of a folder"
+            option = " --repo-type dataset" if reference.kind == "data" else ""
+            remedy = (
+                f"`hf download {source.hub}{option}` where there is a network, or give the path of a folder"
                 if source.hub
                 else "see the message"
             )
-            yield Finding(what, False, str(error), mend)
+            yield Finding(subject, False, str(error), remedy)
 
 
 def _on_the_hub(name: str, revision: str, kind: Any) -> bool:
@@ -180,7 +182,7 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
             continue
         try:
             placement = Placement.resolve(execution.device, execution.dtype)
-            model = _hollow(root, params, params.base.runs[run.start])
+            model = _on_meta_device(root, params, params.base.runs[run.start])
         except Exception as error:  # noqa: BLE001  no GPU, a model that is not at hand: found above
             why = " ".join(str(error).split())[:150]
             yield Finding("memory", True, f"sft@{name}: not predicted: {why}", needed=False)
@@ -195,18 +197,18 @@ def _memory(root: Path, params: Any) -> Iterator[Finding]:
             ranks=execution.processes,
         )
         items, free = predict(ModelShape.of(model), plan), available(placement.device)
-        said = (
+        message = (
             f"sft@{name} of the model {run.start} takes {sum(items.values()) / 1e9:.2f} GB of "
             f"{free * (1 - SLACK) / 1e9:.2f} that may be used"
         )
         try:
             check_fits(items, free, 1 if placement.device.type == "cuda" else execution.processes)
-            yield Finding("memory", True, said)
+            yield Finding("memory", True, message)
         except MemoryError as error:
-            yield Finding("memory", False, said, str(error).splitlines()[0])
+            yield Finding("memory", False, message, str(error).splitlines()[0])
 
 
-def _hollow(root: Path, params: Any, base: Any) -> Any:
+def _on_meta_device(root: Path, params: Any, base: Any) -> Any:
     """A base model on the meta device, which takes no memory. A vocabulary that is not made yet counts with
     its upper limit.
     """
@@ -236,13 +238,13 @@ def sandbox(needed: bool = True) -> Iterator[Finding]:
     from pipelines.rewards.sandbox.probe import candidate_modes, mode_fault, working_mode
 
     mode = working_mode()
-    said = (
+    message = (
         f"bubblewrap works, as {mode}; standard modules import in it"
         if mode
         else "; ".join(f"as {mode}: {mode_fault(mode)}" for mode in candidate_modes())
     )
-    mend = (
+    remedy = (
         "apt-get install bubblewrap, and allow user namespaces or run as root; only rewards that run code "
         "need it"
     )
-    yield Finding("sandbox", mode is not None, said, mend, needed)
+    yield Finding("sandbox", mode is not None, message, remedy, needed)

@@ -40,11 +40,11 @@ def examine(root: Path) -> list[Finding]:
         _torch,
         _disk,
     ]
-    found = [finding for check in [*checks, configured_run.examine] for finding in check(root)]
+    findings = [finding for check in [*checks, configured_run.examine] for finding in check(root)]
     return (
-        found
-        if any(finding.what == "sandbox" for finding in found)
-        else [*found, *configured_run.sandbox(needed=False)]
+        findings
+        if any(finding.what == "sandbox" for finding in findings)
+        else [*findings, *configured_run.sandbox(needed=False)]
     )
 
 
@@ -57,7 +57,7 @@ def _python(root: Path) -> Iterator[Finding]:
 
 def _packages(root: Path) -> Iterator[Finding]:
     path = root / "requirements.lock"
-    wanted = (
+    pinned = (
         dict(
             line.split("==")
             for line in path.read_text("utf-8").splitlines()
@@ -66,23 +66,23 @@ def _packages(root: Path) -> Iterator[Finding]:
         if path.exists()
         else {}
     )
-    other = []
-    for name, expected in wanted.items():
+    differing = []
+    for name, expected in pinned.items():
         try:
-            found = version(name)
+            installed = version(name)
         except PackageNotFoundError:
-            found = "absent"
-        if found.split("+")[0] != expected.split("+")[0]:
-            other.append(f"{name} {found} (lock: {expected})")
-    said = (
-        f"{len(wanted)} packages as in requirements.lock"
-        if not other
-        else ", ".join(other[:5]) + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+            installed = "absent"
+        if installed.split("+")[0] != expected.split("+")[0]:
+            differing.append(f"{name} {installed} (lock: {expected})")
+    message = (
+        f"{len(pinned)} packages as in requirements.lock"
+        if not differing
+        else ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
     )
     yield Finding(
         "packages",
-        not other,
-        said,
+        not differing,
+        message,
         "make clean-venv && make test, or go on with other versions at your own risk",
         needed=False,
     )
@@ -96,19 +96,23 @@ def _packages(root: Path) -> Iterator[Finding]:
 
 
 def _git(root: Path) -> Iterator[Finding]:
-    done = (
+    process = (
         subprocess.run(
             ["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True
         )
         if shutil.which("git")
         else None
     )
-    ok = done is not None and done.returncode == 0
-    said = (
-        done.stdout.strip() if ok and done else "no git repository here" if done else "git is not installed"
+    ok = process is not None and process.returncode == 0
+    message = (
+        process.stdout.strip()
+        if ok and process
+        else "no git repository here"
+        if process
+        else "git is not installed"
     )
     yield Finding(
-        "git", ok, said, "install git and run `git init`: lineage keeps each run's source state there"
+        "git", ok, message, "install git and run `git init`: lineage keeps each run's source state there"
     )
 
 
@@ -180,21 +184,23 @@ def _servers(root: Path) -> Iterator[Finding]:
     if url := os.environ.get("PREFECT_API_URL"):
         from flows.running.prefect_server import unanswered
 
-        why, shown = unanswered(url, 5), public({"url": url})["url"]
-        mend = "start that server, or unset PREFECT_API_URL: a run then starts one of its own"
-        yield Finding("PREFECT_API_URL", not why, f"{shown}: {why}" if why else f"{shown} answers", mend)
-    done = subprocess.run(
+        fault, shown = unanswered(url, 5), public({"url": url})["url"]
+        remedy = "start that server, or unset PREFECT_API_URL: a run then starts one of its own"
+        yield Finding(
+            "PREFECT_API_URL", not fault, f"{shown}: {fault}" if fault else f"{shown} answers", remedy
+        )
+    process = subprocess.run(
         [sys.executable, "-c", "import prefect.server.api.server"], capture_output=True, text=True, env=env
     )
-    said = (
+    message = (
         "its server can start"
-        if done.returncode == 0
-        else cause(done.stderr.splitlines()) or f"exit code {done.returncode}"
+        if process.returncode == 0
+        else cause(process.stderr.splitlines()) or f"exit code {process.returncode}"
     )
     yield Finding(
         "prefect",
-        done.returncode == 0,
-        said,
+        process.returncode == 0,
+        message,
         "pip install 'fastapi>=0.139,<0.151', or all of requirements.lock",
     )
     from tasks.tracking import Tracking
@@ -220,13 +226,13 @@ def _databases(root: Path) -> Iterator[Finding]:
         ("prefect", "prefect/prefect.db", database_file.PREFECT),
         ("mlflow", "mlflow.db", database_file.MLFLOW),
     ):
-        file, what = root / STATE / path, f"{name}'s database"
+        file, subject = root / STATE / path, f"{name}'s database"
         try:
             state = database_file.state(file, schema)
-            kept = database_file.of_the_user(file, schema) if state == "behind" else []
+            kept = database_file.user_tables(file, schema) if state == "behind" else []
         except (sqlite3.Error, OSError) as error:
             yield Finding(
-                what,
+                subject,
                 False,
                 f"{file}: {error}",
                 "end what holds it, or move the file away; the next run makes a new one",
@@ -234,15 +240,15 @@ def _databases(root: Path) -> Iterator[Finding]:
             )
             continue
         if state == "behind":
-            said = "of another release" if kept else "half-made: its server was killed while it created it"
-            mend = (
+            message = "of another release" if kept else "half-made: its server was killed while it created it"
+            remedy = (
                 "nothing to do: the next run migrates it and keeps the old file"
                 if kept
                 else "nothing to do: the next run makes it anew"
             )
-            yield Finding(what, False, f"{file}: {said}", mend, needed=False)
+            yield Finding(subject, False, f"{file}: {message}", remedy, needed=False)
         else:
-            yield Finding(what, True, {"absent": "not there yet", "whole": "whole"}[state])
+            yield Finding(subject, True, {"absent": "not there yet", "whole": "whole"}[state])
 
 
 def _torch(root: Path) -> Iterator[Finding]:
@@ -262,8 +268,8 @@ def _torch(root: Path) -> Iterator[Finding]:
 
 def _disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free / 1e9
-    mend = "make room; `dvc gc --all-commits` drops results of no commit"
-    yield Finding("disk", free > LEAST_FREE_GB, f"{free:.1f} GB free", mend, needed=free < NO_ROOM_GB)
+    remedy = "make room; `dvc gc --all-commits` drops results of no commit"
+    yield Finding("disk", free > LEAST_FREE_GB, f"{free:.1f} GB free", remedy, needed=free < NO_ROOM_GB)
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:

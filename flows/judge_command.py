@@ -105,9 +105,9 @@ def open_judge(rule: str, settings: Sequence[str], root: Path | None) -> tuple[J
     except ValidationError as failure:
         from flows.graph.problems import describe
 
-        found = [describe(item, options, JUDGE.options(rule)) for item in failure.errors()]
+        problems = [describe(item, options, JUDGE.options(rule)) for item in failure.errors()]
         raise BadUsage(
-            "\n".join(f"{rule}: {'.'.join(path) or 'options'}: {text}" for path, text in found)
+            "\n".join(f"{rule}: {'.'.join(path) or 'options'}: {text}" for path, text in problems)
         ) from failure
     module = load("pipelines.rewards", rule)
     if not hasattr(module, "make_judge"):
@@ -128,13 +128,13 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise BadUsage(f"-S {setting}: KEY=VALUE is expected, for example -S limits.test_seconds=2")
         *parents, last = key.split(".")
-        place = options
+        section = options
         for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
                 raise BadUsage(f"-S {setting}: {parent} has a value already")
         try:
-            place[last] = YAML(typ="safe").load(text)
+            section[last] = YAML(typ="safe").load(text)
         except YAMLError as failure:
             raise BadUsage(
                 f"-S {setting}: the value is not readable as YAML: {str(failure).splitlines()[0]}"
@@ -178,8 +178,8 @@ def judged(
     numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(islice(numbered, BATCH)):
         rows = [_row(line, number, tokens) for number, line in batch]
-        asked = [row for row in rows if isinstance(row, Response)]
-        verdicts = iter(judge.judge(asked) if asked else [])
+        responses = [row for row in rows if isinstance(row, Response)]
+        verdicts = iter(judge.judge(responses) if responses else [])
         for (number, _), row in zip(batch, rows, strict=True):
             yield (number, next(verdicts), True) if isinstance(row, Response) else (number, row, False)
 
@@ -190,20 +190,20 @@ def write(
     """Write a line for each row; returns the counts of outcomes, and of `rows` that could be read."""
     counts: Counter[str] = Counter()
     total = 0.0
-    for done, (number, verdict, is_row) in enumerate(judged(judge, lines, tokens), 1):
+    for count, (number, verdict, is_row) in enumerate(judged(judge, lines, tokens), 1):
         counts[verdict.outcome] += 1
         counts["rows"] += is_row
         total += verdict.score if verdict.outcome != "error" else 0.0
         stream.write(
             json.dumps(_as_json(verdict)) + "\n" if as_json else f"{number:>7}  {_readable(verdict)}\n"
         )
-        if done % BATCH == 0:
+        if count % BATCH == 0:
             stream.flush()
     if not as_json and counts:
-        of = counts["right"] + counts["wrong"]
-        mean = f"; mean score {total / of:.4g} of the {of} judged" if of else ""
+        judged_count = counts["right"] + counts["wrong"]
+        mean = f"; mean score {total / judged_count:.4g} of the {judged_count} judged" if judged_count else ""
         stream.write(
-            f"{of + counts['error']} rows: {counts['right']} right, {counts['wrong']} wrong, "
+            f"{judged_count + counts['error']} rows: {counts['right']} right, {counts['wrong']} wrong, "
             f"{counts['error']} errors{mean}\n"
         )
     stream.flush()
@@ -254,10 +254,10 @@ def _kind_of(model: str, root: Path | None) -> str:
     try:
         folder = model_folder(model, root)
     except BadUsage as failure:
-        near = difflib.get_close_matches(model, JUDGE.names(), n=1)
+        close = difflib.get_close_matches(model, JUDGE.names(), n=1)
         hint = (
-            f"did you mean {near[0]}?"
-            if near
+            f"did you mean {close[0]}?"
+            if close
             else f"known: {', '.join(JUDGE.names())}; or the folder of a verifier's or reward model"
         )
         raise BadUsage(str(failure) if set(model) & set("/:@") else f"no rule {model}; {hint}") from failure

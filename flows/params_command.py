@@ -21,7 +21,7 @@ from flows.graph.references import at
 from flows.graph.sections import with_members_laid
 from pipelines.settings import Settings
 
-FOUND = 40  # hits of a search that are printed
+MATCHES_SHOWN = 40  # hits of a search that are printed
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Values:
         """None for what has no value of its own: a section, names that stand for any, options of another
         kind.
         """
-        found = at(self.laid, name.split("."))
-        if isinstance(found, PlacedValue):
-            return Now(found.value, found.where)
-        if found is not None or self.typed is None:
+        placed = at(self.laid, name.split("."))
+        if isinstance(placed, PlacedValue):
+            return Now(placed.value, placed.where)
+        if placed is not None or self.typed is None:
             return None
         value: Any = self.typed
         try:
@@ -103,16 +103,20 @@ def show(root: Path, key: str | None, find: str | None, as_json: bool) -> None:
     if key is None:
         sections = keys.children(keys.root)
         if as_json:
-            print(json.dumps([{"key": one.name, "meaning": keys.meaning(one)} for one in sections], indent=1))
+            print(
+                json.dumps(
+                    [{"key": entry.name, "meaning": keys.meaning(entry)} for entry in sections], indent=1
+                )
+            )
         else:
-            _print_lines((one.name, keys.meaning(one).partition(". ")[0]) for one in sections)
+            _print_lines((entry.name, keys.meaning(entry).partition(". ")[0]) for entry in sections)
         return
     try:
         values = Values(root)
     except ParamsError as error:
         fail(str(error), 2, as_json)
-    found = keys.find(key, values.laid)
-    if not found:
+    matches = keys.find(key, values.laid)
+    if not matches:
         nearest = keys.nearest(key)
         fail(
             f"no key {key}; {'nearest: ' + ', '.join(nearest) if nearest else 'search with --find WORD'}",
@@ -120,16 +124,16 @@ def show(root: Path, key: str | None, find: str | None, as_json: bool) -> None:
             as_json,
         )
     if as_json:
-        print(json.dumps([as_dict(keys, one, values) for one in found], indent=1))
+        print(json.dumps([as_dict(keys, entry, values) for entry in matches], indent=1))
         return
-    for one in found:
-        _print_key(keys, one, values)
+    for entry in matches:
+        _print_key(keys, entry, values)
 
 
 def as_dict(keys: Keys, key: Key, values: Values, below: bool = True) -> dict[str, Any]:
     """A key for programs; `below` with its own keys, or the options of each kind."""
     now, node = values.of(key.name), key.node
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "key": key.name,
         "type": words(keys, node),
         **{
@@ -147,14 +151,14 @@ def as_dict(keys: Keys, key: Key, values: Values, below: bool = True) -> dict[st
         "cited": key.cited,
     }
     if not below:
-        return found
+        return result
     children = [as_dict(keys, child, values, below=False) for child in keys.children(key)]
-    about = keys.about(node)
-    return found | ({"kinds": about} if about else {}) | ({"keys": children} if children else {})
+    kinds = keys.about(node)
+    return result | ({"kinds": kinds} if kinds else {}) | ({"keys": children} if children else {})
 
 
 def _print_key(keys: Keys, key: Key, values: Values) -> None:
-    now, about = values.of(key.name), keys.about(key.node)
+    now, kinds = values.of(key.name), keys.about(key.node)
     out.print(
         f"{key.name}{f'  (option of the kind {key.kind})' if key.kind else ''}", style="bold", markup=False
     )
@@ -167,15 +171,15 @@ def _print_key(keys: Keys, key: Key, values: Values) -> None:
         "source": ", ".join([key.source, *(f"docs/methods/{cited}" for cited in key.cited)]),
     }
     _print_lines((name, text) for name, text in facts.items() if text)
-    if about:
+    if kinds:
         out.print("kinds:")
-        _print_lines(about.items())
-    below = [child for child in keys.children(key) if not about or child.path[-1] != key.node.get("x-tag")]
+        _print_lines(kinds.items())
+    below = [child for child in keys.children(key) if not kinds or child.path[-1] != key.node.get("x-tag")]
     if below:
         out.print("names, and the keys of each:" if below[0].path[-1] in (NAME, ITEM) else "keys:")
     for child in below:
-        for one in keys.children(child) if child.path[-1] in (NAME, ITEM) else [child]:
-            _print_short(keys, one, values, key)
+        for entry in keys.children(child) if child.path[-1] in (NAME, ITEM) else [child]:
+            _print_short(keys, entry, values, key)
     if values.problems:
         out.print(
             f"{PARAMS} has {len(values.problems)} problems: `whetstone plan` says which",
@@ -201,29 +205,32 @@ def _print_short(keys: Keys, key: Key, values: Values, above: Key) -> None:
 
 
 def _print_found(keys: Keys, word: str, as_json: bool) -> None:
-    found = keys.search(word)
+    matches = keys.search(word)
     if as_json:
         print(
             json.dumps(
-                [{"key": key.name, "kind": key.kind or None, "meaning": keys.meaning(key)} for key in found],
+                [
+                    {"key": key.name, "kind": key.kind or None, "meaning": keys.meaning(key)}
+                    for key in matches
+                ],
                 indent=1,
             )
         )
         return
-    if not found:
+    if not matches:
         fail(f"no key holds {word!r} in its name or meaning", 2)
-    for key in found[:FOUND]:
+    for key in matches[:MATCHES_SHOWN]:
         _print_wrapped(f"{key.name}{f' ({key.kind})' if key.kind else ''}", "    ")
         _print_wrapped(f"    {keys.meaning(key)}", "    ")
-    if len(found) > FOUND:
-        out.print(f"and {len(found) - FOUND} more (--json has all)")
+    if len(matches) > MATCHES_SHOWN:
+        out.print(f"and {len(matches) - MATCHES_SHOWN} more (--json has all)")
 
 
 def _print_lines(rows: Iterable[tuple[str, str]]) -> None:
     """Names in a column, and what is said of them beside it."""
-    listed = list(rows)
-    width = min(max((len(name) for name, _ in listed), default=0), 24) + 2
-    for name, text in listed:
+    lines = list(rows)
+    width = min(max((len(name) for name, _ in lines), default=0), 24) + 2
+    for name, text in lines:
         lead = f"  {name:<{width}}"
         for line in _wrapped(lead + text, " " * len(lead)):
             out.print(line, markup=False)

@@ -110,10 +110,10 @@ def _record(keys: Keys, name: str, node: Node) -> str:
 
 
 def _table(keys: Keys, rows: Iterable[Key], above: str = "") -> str:
-    found = [f"| {' | '.join(_cells(keys, key, above))} |\n" for key in rows]
+    lines = [f"| {' | '.join(_cells(keys, key, above))} |\n" for key in rows]
     return (
-        "| key | value | default | unit | meaning |\n|---|---|---|---|---|\n" + "".join(found)
-        if found
+        "| key | value | default | unit | meaning |\n|---|---|---|---|---|\n" + "".join(lines)
+        if lines
         else "No options.\n"
     )
 
@@ -133,26 +133,26 @@ def _cells(keys: Keys, key: Key, above: str) -> list[str]:
 def _value(keys: Keys, key: Key) -> str:
     """Type and range; of records and choices a link to where they stand on the page."""
     links = []
-    for one in (
+    for part in (
         key.node,
         key.node.get("additionalProperties"),
         key.node.get("items"),
         *key.node.get("anyOf", ()),
     ):
-        if isinstance(one, dict) and (
-            name := one.get("x-name") or one.get("$ref", "").removeprefix(REF).removesuffix(".partial")
+        if isinstance(part, dict) and (
+            name := part.get("x-name") or part.get("$ref", "").removeprefix(REF).removesuffix(".partial")
         ):
             node = keys.schema["$defs"][name]
             if "x-tag" in node or "properties" in node:
                 links.append(f"[{_title(name)}](#{_anchor(_title(name))})")
     if not links:
         return words(keys, key.node)
-    around = {NAME: "", ITEM: ""}.get(
+    prefix = {NAME: "", ITEM: ""}.get(
         key.path[-1], "names of " if "additionalProperties" in key.node and "x-name" not in key.node else ""
     )
     none = " or null" if "null" in words(keys, {"anyOf": key.node.get("anyOf", [])}).split(" or ") else ""
     return (
-        around
+        prefix
         + ("list of " if key.node.get("type") == "array" else "")
         + " or ".join(dict.fromkeys(links))
         + none

@@ -47,18 +47,19 @@ def print_plan(console: Console, plan: Plan) -> None:
         console.print(f"note: {note}", style="yellow", markup=False)
 
 
-def print_done(console: Console, root: Path, ran: Ran) -> None:
+def print_done(console: Console, root: Path, result: Ran) -> None:
     """Where the results lie."""
-    if not ran.outcome.how and ran.code == 0:
-        console.print(f"nothing is stale: {len(ran.plan.rows)} stages are fresh")
-    for note in ran.plan.notes:
+    if not result.outcome.how and result.code == 0:
+        console.print(f"nothing is stale: {len(result.plan.rows)} stages are fresh")
+    for note in result.plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False)
-    if ran.outcome.failed:
+    if result.outcome.failed:
         console.print(
-            f"\nnot ended well: {', '.join(ran.outcome.failed)}. The next `whetstone run` goes on from here.",
+            f"\nnot ended well: {', '.join(result.outcome.failed)}. The next `whetstone run` goes on from "
+            f"here.",
             style="red",
         )
-        console.print(f"logs: {root / STATE / 'logs' / ran.run}", markup=False)
+        console.print(f"logs: {root / STATE / 'logs' / result.run}", markup=False)
         return
     console.print()
     store = Tracking(root).store
@@ -101,29 +102,29 @@ def status_of(root: Path, plan: Plan) -> dict[str, Any]:
         "stale": [row.stage for row in plan.todo],
         "running": {**live, "now": now.running(root, live["run"])} if live else None,
         "died": dead,
-        "aside": [kept.name for kept in aside.entries(root)],
+        "aside": [entry.name for entry in aside.entries(root)],
         "timings": read_json(root / STATE / "timings.json") or {},
     }
 
 
-def print_status(console: Console, found: dict[str, Any]) -> None:
+def print_status(console: Console, status: dict[str, Any]) -> None:
     """What is fresh; then what runs now, or how long each stage took when it last ran."""
     console.print(
-        f"recipe {found['recipe']}: "
-        + ", ".join(f"{count} {MEANING[action]}" for action, count in found["stages"].items())
+        f"recipe {status['recipe']}: "
+        + ", ".join(f"{count} {MEANING[action]}" for action, count in status["stages"].items())
     )
-    if found["died"]:
+    if status["died"]:
         console.print(
-            f"the run {found['died']['run']} was killed; `whetstone run` goes on from its checkpoints",
+            f"the run {status['died']['run']} was killed; `whetstone run` goes on from its checkpoints",
             style="yellow",
         )
-    if found["aside"]:
-        console.print(f"kept aside, never fresh: {len(found['aside'])} (`whetstone aside`)", style="yellow")
-    if found["running"]:
-        _print_running(console, found["running"])
-    elif found["timings"]:
+    if status["aside"]:
+        console.print(f"kept aside, never fresh: {len(status['aside'])} (`whetstone aside`)", style="yellow")
+    if status["running"]:
+        _print_running(console, status["running"])
+    elif status["timings"]:
         console.print("nothing runs now; the stages took, when they last ran:")
-        for stage, times in found["timings"].items():
+        for stage, times in status["timings"].items():
             console.print(f"  {stage:<20} {times['wall_s']:8.1f} s  {times['action']}", markup=False)
 
 

@@ -63,11 +63,14 @@ class Sequenced:
         mask = [0] * len(ids)
         for start, stop in spans:
             mask[start:stop] = [1] * (stop - start)
-        edges = sorted({0, len(ids), *(place for span in spans for place in span)})
+        edges = sorted({0, len(ids), *(bound for span in spans for bound in span)})
         heads = [tokens.tokenizer.decode(ids[:edge], skip_special_tokens=False) for edge in edges]
         pieces = zip(edges[:-1], heads[:-1], heads[1:], strict=True)
         return cls(
-            name, ids, mask, [Part(whole[len(head) :], bool(mask[start])) for start, head, whole in pieces]
+            name,
+            ids,
+            mask,
+            [Part(decoded[len(head) :], bool(mask[start])) for start, head, decoded in pieces],
         )
 
     @property
@@ -109,7 +112,7 @@ class Shown:
             "row": self.row,
             "rows": self.rows,
             "id": self.id,
-            "sequences": [one.as_json() for one in self.sequences],
+            "sequences": [sequence.as_json() for sequence in self.sequences],
             "stop_ids": [id for id, _ in self.stops],
             "stop_tokens": [text for _, text in self.stops],
             "template": self.template,
@@ -128,15 +131,15 @@ def show(root: Path, subject: str, row: int, file: str | None = None, model: str
     path, lines = _file(folder, file, names)
     if not 0 <= row < len(lines):
         raise NothingToShow(f"--row {row}: {path.relative_to(root)} has the rows 0 to {len(lines) - 1}")
-    value, rules, shown = json.loads(lines[row]), SetRules.read(folder), str(path.relative_to(root))
+    value, rules, file_name = json.loads(lines[row]), SetRules.read(folder), str(path.relative_to(root))
     reader = _reader(root, name, model)
     if reader is None:
-        return Shown(subject, shown, row, len(lines), value["id"], [], [], "", "", value)
+        return Shown(subject, file_name, row, len(lines), value["id"], [], [], "", "", value)
     tokens = Tokens.load(root / "models" / reader / "model")
     sequences = _pair(value, tokens, rules) if names is PAIRS else _record(value, tokens, rules)
     stops = [(id, tokens.tokenizer.id_to_token(id) or "") for id in tokens.stop_ids]
-    what = "written out" if tokens.chat is None else "the tokenizer's chat template"
-    return Shown(subject, shown, row, len(lines), value["id"], sequences, stops, what, reader, value)
+    template = "written out" if tokens.chat is None else "the tokenizer's chat template"
+    return Shown(subject, file_name, row, len(lines), value["id"], sequences, stops, template, reader, value)
 
 
 def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path, Sequence[str]]:
@@ -144,8 +147,8 @@ def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path
     if not name or "/" in name:
         raise NothingToShow(f"{subject!r} is no data set: a name below data/ is expected")
     folders = {"pairs": PAIRS, "records": RECORDS}
-    there = [folder for folder in folders if (root / "data" / name / folder).is_dir()]
-    if not there:
+    present = [folder for folder in folders if (root / "data" / name / folder).is_dir()]
+    if not present:
         sets = sorted(path.parent.name for path in root.glob("data/*/records") if path.is_dir())
         maker = _maker(root, name)
         raise NothingToShow(
@@ -157,8 +160,8 @@ def _folder(root: Path, subject: str, name: str, file: str | None) -> tuple[Path
             + (f"; sets at hand: {', '.join(sets)}" if sets else ""),
             usage=False,
         )
-    holding = [folder for folder in there if file is None or file in folders[folder]]
-    chosen = (holding or there)[0]
+    matching = [folder for folder in present if file is None or file in folders[folder]]
+    chosen = (matching or present)[0]
     return root / "data" / name / chosen, folders[chosen]
 
 
@@ -180,10 +183,28 @@ def _reader(root: Path, name: str, model: str | None) -> str | None:
     from flows.graph.references import Graph
 
     if model is None:
-        paths = [[one.path for one in stage.inputs] for stage in Graph(load(root).model_dump(), root).stages]
-        learning = [own for own in paths if any(path.startswith(f"data/{name}/") for path in own)]
-        models = (path.split("/")[1] for own in learning for path in own if path.startswith("models/"))
-        return next((one for one in models if (root / "models" / one / "model/tokens.json").is_file()), None)
+        paths = [
+            [read.path for read in stage.inputs] for stage in Graph(load(root).model_dump(), root).stages
+        ]
+        learning = [
+            stage_paths
+            for stage_paths in paths
+            if any(path.startswith(f"data/{name}/") for path in stage_paths)
+        ]
+        models = (
+            path.split("/")[1]
+            for stage_paths in learning
+            for path in stage_paths
+            if path.startswith("models/")
+        )
+        return next(
+            (
+                candidate
+                for candidate in models
+                if (root / "models" / candidate / "model/tokens.json").is_file()
+            ),
+            None,
+        )
     if not (root / "models" / model / "model/tokens.json").is_file():
         known = sorted(path.parts[-3] for path in root.glob("models/*/model/tokens.json"))
         raise NothingToShow(
@@ -194,10 +215,10 @@ def _reader(root: Path, name: str, model: str | None) -> str | None:
 
 def _file(folder: Path, file: str | None, names: Sequence[str]) -> tuple[Path, list[str]]:
     """The file asked for, or the first that holds rows."""
-    there = [name for name in names if (folder / f"{name}.jsonl").is_file()]
-    if file is not None and file not in there:
-        raise NothingToShow(f"--file {file}: known are {', '.join(there)}")
-    for name in [file] if file else there:
+    present = [name for name in names if (folder / f"{name}.jsonl").is_file()]
+    if file is not None and file not in present:
+        raise NothingToShow(f"--file {file}: known are {', '.join(present)}")
+    for name in [file] if file else present:
         path = folder / f"{name}.jsonl"
         lines = path.read_text("utf-8").split("\n")[:-1]
         if lines:
@@ -205,7 +226,7 @@ def _file(folder: Path, file: str | None, names: Sequence[str]) -> tuple[Path, l
     raise NothingToShow(
         f"{folder} holds no rows"
         if file is None
-        else f"{file}.jsonl holds no rows; others: {', '.join(there)}"
+        else f"{file}.jsonl holds no rows; others: {', '.join(present)}"
     )
 
 
@@ -221,11 +242,11 @@ def _record(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequ
 
 
 def _pair(value: dict[str, Any], tokens: Tokens, rules: SetRules) -> list[Sequenced]:
-    found = tokenise_pairs([PairExample(**value)], tokens, replace(rules, max_bad_rows=1.0), value["id"])
-    if not found.pairs:
-        reasons = ", ".join(reason.replace("_", " ") for reason in found.left_out)
+    tokenised = tokenise_pairs([PairExample(**value)], tokens, replace(rules, max_bad_rows=1.0), value["id"])
+    if not tokenised.pairs:
+        reasons = ", ".join(reason.replace("_", " ") for reason in tokenised.left_out)
         raise ValueError(f"{value['id']} gives this model no pair: {reasons}")
-    [pair] = found.pairs
+    [pair] = tokenised.pairs
     return [
         Sequenced.of(
             name, pair.prompt_ids + ids, [(len(pair.prompt_ids), len(pair.prompt_ids) + len(ids))], tokens
@@ -239,11 +260,14 @@ def print_shown(console: Console, shown: Shown) -> None:
     console.print(
         Text(f"{shown.subject}: row {shown.row} of {shown.rows} (from 0) of {shown.file}, {shown.id}")
     )
-    for one in shown.sequences:
+    for sequence in shown.sequences:
         console.print(
-            Text(f"-- {one.name}: {len(one.ids)} tokens, {sum(one.mask)} of them learnt", style="dim")
+            Text(
+                f"-- {sequence.name}: {len(sequence.ids)} tokens, {sum(sequence.mask)} of them learnt",
+                style="dim",
+            )
         )
-        for part in one.parts:
+        for part in sequence.parts:
             safe = _harmless(part.text)
             marked = f"[[{safe}]]" if part.loss and not console.is_terminal else safe
             console.print(Text(marked, style="bold green" if part.loss else ""), end="")

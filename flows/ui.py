@@ -38,9 +38,11 @@ def show(root: Path, port: int | None, check: bool, console: Console) -> int:
     A port that another program listens on is refused where it was asked for, else the next free pair is
     taken.
     """
-    taken = [number for number in (port, port + 1) if not _free(number)] if port else []
-    if taken:
-        console.print(f"port {taken[0]} is taken by another program; choose another with --port", style="red")
+    occupied = [number for number in (port, port + 1) if not _free(number)] if port else []
+    if occupied:
+        console.print(
+            f"port {occupied[0]} is taken by another program; choose another with --port", style="red"
+        )
         return 1
     first = port or next(
         (number for number in range(FIRST_PORT, FIRST_PORT + 200, 2) if _free(number) and _free(number + 1)),
@@ -71,12 +73,14 @@ def show(root: Path, port: int | None, check: bool, console: Console) -> int:
             "MLflow": store.shown if store.served else f"http://127.0.0.1:{first}",
             "Prefect": prefect.url.removesuffix("/api"),
         }
-        ours = {name: url for name, url in pages.items() if (mlflow if name == "MLflow" else prefect.ours)}
-        if not _wait_for(ours, stop, mlflow, prefect, root / STATE / "logs", console):
+        started = {
+            name: url for name, url in pages.items() if (mlflow if name == "MLflow" else prefect.started_here)
+        }
+        if not _wait_for(started, stop, mlflow, prefect, root / STATE / "logs", console):
             return 1
         for name, url in pages.items():
             console.print(
-                f"{name:<8} {url}" + ("" if name in ours else "  (not ours: as the environment says)"),
+                f"{name:<8} {url}" + ("" if name in started else "  (not ours: as the environment says)"),
                 markup=False,
             )
         if not check:

@@ -33,24 +33,26 @@ def run(stage: Stage) -> None:
     """Write metrics/assess/<model>.json and samples/assess/<model>.jsonl."""
     settings, execution = stage.section("assess.settings", AssessParams), stage.execution
     graders = stage.section("assess.graders", GraderParams)
-    chosen = stage.section(f"assess.models.{stage.item}", AssessedModel)
+    assessed_params = stage.section(f"assess.models.{stage.item}", AssessedModel)
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     assessed, tokens = _policy(stage, stage.item, placement)
-    reference, its_tokens = _policy(stage, chosen.reference, placement)
-    tokens.check_same(its_tokens, f"models/{chosen.reference}/model")
+    reference, reference_tokens = _policy(stage, assessed_params.reference, placement)
+    tokens.check_same(reference_tokens, f"models/{assessed_params.reference}/model")
     heldout = read_tokenised(
-        stage.input(f"data/{chosen.prompts}/records"), "heldout", tokens, stage.cache(TOKENS)
+        stage.input(f"data/{assessed_params.prompts}/records"), "heldout", tokens, stage.cache(TOKENS)
     )
     problems = evenly_spaced(heldout.records, settings.problems)
     if not problems:
         raise ValueError(
-            f"data/{chosen.prompts}/records/heldout.jsonl holds no prompt to assess on; set the corpus's "
-            f"heldout_share"
+            f"data/{assessed_params.prompts}/records/heldout.jsonl holds no prompt to assess on; set the "
+            f"corpus's heldout_share"
         )
-    pairs = read_pairs(stage.input(f"data/{chosen.data}/pairs"), "heldout", tokens, stage.cache(TOKENS)).pairs
+    pairs = read_pairs(
+        stage.input(f"data/{assessed_params.data}/pairs"), "heldout", tokens, stage.cache(TOKENS)
+    ).pairs
     judges = _graders(stage, graders, tokens, placement, heldout.rules.reward)
     stage.progress(1, 3, prompts=len(problems))
-    found = assess(
+    result = assess(
         assessed,
         reference,
         tokens,
@@ -63,16 +65,16 @@ def run(stage: Stage) -> None:
     )
     head: dict[str, Any] = {
         "model": stage.item,
-        "reference": chosen.reference,
-        "data": chosen.data,
-        "corpus": chosen.prompts,
+        "reference": assessed_params.reference,
+        "data": assessed_params.data,
+        "corpus": assessed_params.prompts,
     }
     head |= {"graders": graders.model_dump(mode="json"), "settings": settings.model_dump(mode="json")}
     stage.out(f"metrics/assess/{stage.item}.json").write_text(
-        json.dumps(head | found.figures, indent=1) + "\n", "utf-8"
+        json.dumps(head | result.figures, indent=1) + "\n", "utf-8"
     )
     with open(stage.out(f"samples/assess/{stage.item}.jsonl"), "w", encoding="utf-8") as stream:
-        for row in found.rows:
+        for row in result.rows:
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     stage.progress(3, 3)
 
@@ -86,14 +88,14 @@ def _policy(stage: Stage, name: str, placement: Placement) -> tuple[Policy, Toke
 
 
 def _graders(
-    stage: Stage, graders: GraderParams, tokens: Tokens, placement: Placement, exact: str | None
+    stage: Stage, graders: GraderParams, tokens: Tokens, placement: Placement, corpus_checker: str | None
 ) -> Graders:
     """Rules and models that judge. ValueError where the corpus names another checker, or a model has another
     tokenizer.
     """
-    if graders.checker is not None and exact not in (None, graders.checker):
+    if graders.checker is not None and corpus_checker not in (None, graders.checker):
         raise ValueError(
-            f"the corpus names the checker {exact}, assess.graders.checker is {graders.checker}; "
+            f"the corpus names the checker {corpus_checker}, assess.graders.checker is {graders.checker}; "
             f"make them equal"
         )
     scorer = partial(_scorer, stage, tokens, placement)
@@ -113,8 +115,8 @@ def _scorer(
     stage: Stage, tokens: Tokens, placement: Placement, name: str
 ) -> Callable[[Sequence[Segment]], Tensor]:
     folder: Path = stage.input(f"models/{name}/model")
-    model, own = score_head.load(folder, stage.execution.trust_remote_code)
-    own.check_same(tokens, str(folder))
+    model, model_tokens = score_head.load(folder, stage.execution.trust_remote_code)
+    model_tokens.check_same(tokens, str(folder))
     model.to(placement.device).eval()
 
     def score(rows: Sequence[Segment]) -> Any:

@@ -26,8 +26,8 @@ VOLATILE = ("git", "run")  # what two bit-equal runs may differ in
 @cache
 def installed_packages() -> dict[str, str]:
     """Every installed distribution and its full version; recorded, not keyed."""
-    found = {dist.metadata["Name"]: dist.version for dist in distributions() if dist.metadata["Name"]}
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+    versions = {dist.metadata["Name"]: dist.version for dist in distributions() if dist.metadata["Name"]}
+    return dict(sorted(versions.items(), key=lambda item: item[0].lower()))
 
 
 def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
@@ -56,19 +56,21 @@ def describe(spec: Spec, model_folder: Path, metrics: Mapping[str, Any], wall_s:
         "metrics": dict(metrics),
         "files": files,
         "model_digest": folder_digest(files),
-        "outs": _others(spec, model_folder),
+        "outs": _other_outputs(spec, model_folder),
         "git": dict(spec.git),
         "run": {**dict(spec.run), "wall_s": round(wall_s, 3)},
     }
 
 
-def _others(spec: Spec, model_folder: Path) -> dict[str, str]:
+def _other_outputs(spec: Spec, model_folder: Path) -> dict[str, str]:
     """Digests of what the stage made beside the model, so that its whole record can be made again from this
     file.
     """
-    made = {path: Path(spec.work) / "outs" / path for path in spec.outs if not path.endswith(f"/{NAME}")}
+    outputs = {path: Path(spec.work) / "outs" / path for path in spec.outs if not path.endswith(f"/{NAME}")}
     return {
-        path: content_id(place)[0] for path, place in made.items() if place != model_folder and place.exists()
+        path: content_id(place)[0]
+        for path, place in outputs.items()
+        if place != model_folder and place.exists()
     }
 
 

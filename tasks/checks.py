@@ -39,10 +39,10 @@ def nearest(value: object, known: Iterable[str]) -> str:
     return f"nearest: {close[0]}" if close else f"known: {', '.join(known) or 'none'}"
 
 
-def one_of(key: str, value: str, known: list[str], what: str) -> Iterator[Problem]:
+def one_of(key: str, value: str, known: list[str], noun: str) -> Iterator[Problem]:
     """A problem where the value is not known."""
     if value not in known:
-        yield key, f"no {what} is called {value!r}; {nearest(value, known)}"
+        yield key, f"no {noun} is called {value!r}; {nearest(value, known)}"
 
 
 def has_validation(every: int, data: str, file: File) -> Iterator[Problem]:

@@ -26,10 +26,10 @@ def source_file(root: Path, name: str) -> Path | None:
     """The file of a dotted name that a code digest holds: a module's, or that of an options module for one of
     its records. None where there is no such file.
     """
-    found = module_file(root, name)
-    if found is None and is_options(name.rpartition(".")[0]):
-        found = module_file(root, name.rpartition(".")[0])
-    return found[0] if found else None
+    module = module_file(root, name)
+    if module is None and is_options(name.rpartition(".")[0]):
+        module = module_file(root, name.rpartition(".")[0])
+    return module[0] if module else None
 
 
 def module_file(root: Path, name: str) -> tuple[Path, bool] | None:

@@ -26,13 +26,13 @@ INTERACTIVE = "WHETSTONE_INTERACTIVE"  # for workers: the stage was started by h
 
 def pin(name: str) -> Path:
     """Let the graph's side write the specification: a process of its own, so that no stage loads DVC."""
-    made = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "flows.graph.spec", "make", name], capture_output=True, text=True
     )
-    if made.returncode:
-        sys.stderr.write(made.stderr)
-        sys.exit(made.returncode)
-    return Path(made.stdout.strip().splitlines()[-1])
+    if process.returncode:
+        sys.stderr.write(process.stderr)
+        sys.exit(process.returncode)
+    return Path(process.stdout.strip().splitlines()[-1])
 
 
 def check_place(spec: Spec, root: Path) -> None:
@@ -71,11 +71,11 @@ def train(stage: Stage) -> None:
     mark_done(stage.work, spec.outs)
 
 
-def main(words: list[str]) -> int:
-    if len(words) != 1 or words[0] in ("-h", "--help"):
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
         print(USAGE)
-        return 0 if words and words[0] in ("-h", "--help") else 2
-    name, alone, root = words[0], SPEC not in os.environ, Path.cwd()
+        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
+    name, alone, root = arguments[0], SPEC not in os.environ, Path.cwd()
     path = pin(name) if alone else Path(os.environ[SPEC])
     spec = Spec.read(path)
     if spec.stage != name:

@@ -49,12 +49,12 @@ def folder_links(folder: str | Path) -> list[str]:
     """Links to folders below `folder`, and links to nothing, by relative posix path: what lies behind them is
     in no digest.
     """
-    found = []
+    paths = []
     for parent, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         links += [name for name in names if not os.path.exists(os.path.join(parent, name))]
-        found += [os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/") for name in links]
-    return sorted(found)
+        paths += [os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/") for name in links]
+    return sorted(paths)
 
 
 def folder_digest(files: Mapping[str, str]) -> str:
@@ -100,7 +100,7 @@ def dvc_cache(root: Path) -> Path:
     System, user, project and local files count in this order, as for DVC; a relative path starts from the
     folder of its file. ValueError when one of them cannot be read.
     """
-    found = root / ".dvc" / "cache"
+    folder = root / ".dvc" / "cache"
     for path in _dvc_configs(root):
         parser = configparser.ConfigParser(interpolation=None, strict=False)
         try:
@@ -110,9 +110,9 @@ def dvc_cache(root: Path) -> Path:
                 f"{path} cannot be read: {' '.join(str(error).split())}; mend it, or bring it back with `git "
                 f"checkout`"
             ) from None
-        named = parser.get("cache", "dir", fallback="").strip("\"'")
-        found = Path(os.path.normpath(path.parent / Path(named).expanduser())) if named else found
-    return found
+        setting = parser.get("cache", "dir", fallback="").strip("\"'")
+        folder = Path(os.path.normpath(path.parent / Path(setting).expanduser())) if setting else folder
+    return folder
 
 
 def _dvc_configs(root: Path) -> list[Path]:

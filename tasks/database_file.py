@@ -37,14 +37,14 @@ class Schema:
         """The newest revision, read from the migrations' text (10 ms; the tool itself takes seconds to
         import). "" when there is none.
         """
-        found = importlib.util.find_spec(self.package)
-        if found is None or found.origin is None:
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or spec.origin is None:
             return ""
-        made, followed = set[str](), set[str]()
-        for path in (Path(found.origin).parent / self.versions).glob("*.py"):
+        revisions, superseded = set[str](), set[str]()
+        for path in (Path(spec.origin).parent / self.versions).glob("*.py"):
             for down, value in _REVISION.findall(path.read_text("utf-8", "replace")):
-                (followed if down else made).update(_WORD.findall(value))
-        heads = made - followed
+                (superseded if down else revisions).update(_WORD.findall(value))
+        heads = revisions - superseded
         return heads.pop() if len(heads) == 1 else ""
 
 
@@ -88,13 +88,13 @@ def state(path: Path, schema: Schema) -> str:
     return "whole" if at_head and not any(name.startswith("_alembic_tmp_") for name in tables) else "behind"
 
 
-def of_the_user(path: Path, schema: Schema) -> list[str]:
+def user_tables(path: Path, schema: Schema) -> list[str]:
     """Tables with rows that somebody's work left there; an experiment beside MLflow's own `Default`
     counts.
     """
     with _reading(path) as connection:
         tables = _tables(connection)
-        found = [
+        tables_with_rows = [
             name
             for name in tables
             if name not in schema.bookkeeping
@@ -105,8 +105,8 @@ def of_the_user(path: Path, schema: Schema) -> list[str]:
             "experiments" in tables
             and connection.execute("SELECT 1 FROM experiments WHERE experiment_id != 0 LIMIT 1").fetchone()
         ):
-            found.append("experiments")
-    return found
+            tables_with_rows.append("experiments")
+    return tables_with_rows
 
 
 def make_whole(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
@@ -119,46 +119,46 @@ def make_whole(path: Path, schema: Schema, migrate: Callable[[Path], None]) -> s
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
-        for left in path.parent.glob(f"{path.name}.making-*"):  # of one that was killed
-            left.unlink(missing_ok=True)
+        for leftover in path.parent.glob(f"{path.name}.making-*"):  # of one that was killed
+            leftover.unlink(missing_ok=True)
         aside = path.with_name(f"{path.name}.making-{os.getpid()}-{time.time_ns()}")
-        kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+        backup = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}")
         try:
-            was = state(path, schema)
-            if was == "whole":
+            before = state(path, schema)
+            if before == "whole":
                 return ""
-            said = _migrated(path, aside, kept, schema, migrate) if was == "behind" else ""
+            message = _migrated(path, aside, backup, schema, migrate) if before == "behind" else ""
         except sqlite3.OperationalError:
             raise  # locked, or not to be opened: it may be a good one
         except sqlite3.DatabaseError as error:
-            shutil.copyfile(path, kept)
-            said = f"{path} cannot be read ({_words(error)}): it is kept as {kept.name} beside a new one"
+            shutil.copyfile(path, backup)
+            message = f"{path} cannot be read ({_words(error)}): it is kept as {backup.name} beside a new one"
         if not aside.exists():
             migrate(aside)
         _close(aside)
-        _remove(path, but_not_itself=True)
+        _remove(path, only_journals=True)
         _durable(aside)
         os.replace(aside, path)
         _durable(path.parent)
-        return said
+        return message
 
 
-def _migrated(path: Path, aside: Path, kept: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
+def _migrated(path: Path, aside: Path, backup: Path, schema: Schema, migrate: Callable[[Path], None]) -> str:
     """What becomes of a file that is behind; `aside` is there afterwards if its rows could be taken over."""
-    if not of_the_user(path, schema):
+    if not user_tables(path, schema):
         return (
             f"{path} was half-made (a server was killed while it created it) and is made anew; nothing of "
             f"yours was in it"
         )
     _close(path)
-    shutil.copyfile(path, kept)
+    shutil.copyfile(path, backup)
     shutil.copyfile(path, aside)
     try:
         migrate(aside)
     except Exception as error:  # noqa: BLE001  whatever the tool raises: its rows are kept, and runs go on with a new file
         _remove(aside)
-        return f"{path} could not be migrated ({_words(error)}): it is kept as {kept.name} beside a new one"
-    return f"{path} was of an older release and was migrated; the file as it was is {kept.name} beside it"
+        return f"{path} could not be migrated ({_words(error)}): it is kept as {backup.name} beside a new one"
+    return f"{path} was of an older release and was migrated; the file as it was is {backup.name} beside it"
 
 
 @contextlib.contextmanager
@@ -192,8 +192,8 @@ def _close(path: Path) -> None:
         connection.execute("PRAGMA journal_mode=DELETE").fetchall()
 
 
-def _remove(path: Path, but_not_itself: bool = False) -> None:
-    for suffix in ("-wal", "-shm", "-journal", *(() if but_not_itself else ("",))):
+def _remove(path: Path, only_journals: bool = False) -> None:
+    for suffix in ("-wal", "-shm", "-journal", *(() if only_journals else ("",))):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

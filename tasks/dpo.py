@@ -23,9 +23,9 @@ def run(stage: Stage) -> None:
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
     reference = stage.input(f"data/reference/{stage.item}")
-    found = with_reference(stage, settings.data, "train", model, tokens, settings.max_tokens, reference)
-    assert found is not None  # an empty training side was refused
-    data, logprobs = found
+    loaded = with_reference(stage, settings.data, "train", model, tokens, settings.max_tokens, reference)
+    assert loaded is not None  # an empty training side was refused
+    data, logprobs = loaded
     held_out = (
         with_reference(stage, settings.data, "validation", model, tokens, settings.max_tokens, reference)
         if settings.validation_every
@@ -49,9 +49,9 @@ def run(stage: Stage) -> None:
         stage.execution.micro_batch_tokens,
         training.ranks,
     )
-    with engine.gathered() as whole:
+    with engine.gathered() as gathered:
         if training.ranks.is_first:
-            policy.save(whole, tokens, stage.out(f"models/{stage.item}/model"))
+            policy.save(gathered, tokens, stage.out(f"models/{stage.item}/model"))
             rows = rows_kept(len(data) + sum(data.lost.values()), data.lost, "pairs")
             head = {
                 "rows": rows,

@@ -64,19 +64,19 @@ class DvcArtifactRepository(ArtifactRepository):
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
         """Files and folders directly below `path`; empty when `path` is a file, as MLflow expects."""
         prefix = f"{path.rstrip('/')}/" if path else ""
-        found: dict[str, FileInfo] = {}
+        entries: dict[str, FileInfo] = {}
         for name, md5 in self._files().items():
             if name.startswith(prefix):
-                child, _, rest = name.removeprefix(prefix).partition("/")
+                child, _, remainder = name.removeprefix(prefix).partition("/")
                 size = (
                     None
-                    if rest
+                    if remainder
                     else dvc_object(self.cache, md5).stat().st_size
                     if dvc_object(self.cache, md5).exists()
                     else 0
                 )
-                found[prefix + child] = FileInfo(prefix + child, bool(rest), size)
-        return [found[name] for name in sorted(found)]
+                entries[prefix + child] = FileInfo(prefix + child, bool(remainder), size)
+        return [entries[name] for name in sorted(entries)]
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         """A copy, never a hard link: a writer must not reach into the cache."""

@@ -73,8 +73,8 @@ def run(stage: Stage) -> None:
         json.dumps(head | figures, indent=1) + "\n", "utf-8"
     )
     with open(stage.out(f"samples/{stage.item}.jsonl"), "w", encoding="utf-8") as stream:
-        for name, given in answers.items():
-            for answer in given:
+        for name, decoded in answers.items():
+            for answer in decoded:
                 stream.write(json.dumps(_row(answer, name), ensure_ascii=False) + "\n")
 
 

@@ -57,9 +57,9 @@ def publish(
     """Write model, curve and figures on the first rank, and leave the others. `lost`: demonstrations that
     were left out before those that are too long, by reason.
     """
-    with engine.gathered() as whole:
+    with engine.gathered() as model:
         if run.ranks.is_first:
-            policy.save(whole, tokens, run.stage.out(f"models/{run.name}/model"))
+            policy.save(model, tokens, run.stage.out(f"models/{run.name}/model"))
             reasons = {**(lost or {}), "too_long": data.left_out}
             rows = rows_kept(len(data) + sum(reasons.values()), reasons, "demonstrations")
             figures = {

@@ -48,37 +48,42 @@ def run(stage: Stage) -> None:
     name = stage.item
     settings = stage.section(f"judgements.{name}", JudgementsParams)
     if isinstance(settings.source, ExploreSource):
-        found, facts = _explored(stage, settings, settings.source)
+        judgements, facts = _explored(stage, settings, settings.source)
     elif stage.first:
-        found, facts = _published(stage, settings, settings.source)
+        judgements, facts = _published(stage, settings, settings.source)
     else:
-        found, facts = {}, {}
-    if not found:
+        judgements, facts = {}, {}
+    if not judgements:
         return  # another process writes
-    _check(name, found)
+    _check(name, judgements)
     folder = stage.out(f"data/{name}/judgements")
     folder.mkdir(parents=True, exist_ok=True)
     for file in FILES:
-        write_judgements(folder / f"{file}.jsonl", found[file])
+        write_judgements(folder / f"{file}.jsonl", judgements[file])
     questions = read_examples(stage.input(f"data/{settings.data}/records") / "heldout.jsonl")
     write_examples(folder / QUESTIONS, questions)
     figures = {"judgements": name, "data": settings.data, "source": settings.source.kind} | dict(facts)
-    figures |= {"files": {file: _profile(found[file]) for file in FILES}, "drift": _drift(found["train"])}
+    figures |= {
+        "files": {file: _profile(judgements[file]) for file in FILES},
+        "drift": _drift(judgements["train"]),
+    }
     stage.out(f"metrics/judgements/{name}.json").write_text(
         json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8"
     )
     stage.say(
         "judgements: "
-        + ", ".join(f"{file} {len(found[file])} ({_share(found[file]):.0%} right)" for file in FILES)
+        + ", ".join(
+            f"{file} {len(judgements[file])} ({_share(judgements[file]):.0%} right)" for file in FILES
+        )
     )
 
 
-Found = Mapping[str, Sequence[Judgement]]
+JudgementFiles = Mapping[str, Sequence[Judgement]]
 
 
 def _explored(
     stage: Stage, settings: JudgementsParams, source: ExploreSource
-) -> tuple[Found, Mapping[str, Any]]:
+) -> tuple[JudgementFiles, Mapping[str, Any]]:
     """Empty on every rank but the first."""
     folder, start = stage.input(f"data/{settings.data}/records"), settings.origin.split("/")[1]
     tokens = Tokens.load(stage.input(settings.origin))
@@ -114,13 +119,13 @@ def _explored(
     trained = optimise(stage, source.policy, course)
     memory = trained.kept
     assert isinstance(memory, RecordingJudge)
-    found: dict[str, list[Judgement]] = {"train": memory.kept, "calib": [], "heldout": []}
+    judgements: dict[str, list[Judgement]] = {"train": memory.kept, "calib": [], "heldout": []}
     with trained.engine.gathered() as explorer:
         if trained.ranks.is_first:
             if trained.best is not None:
                 trained.best.restore(explorer)
             for file, samples in (("calib", source.calib_samples), ("heldout", source.heldout_samples)):
-                found[file] = _answers(
+                judgements[file] = _answers(
                     stage, source, start, explorer, trained, teacher, probable, records[file], samples
                 )
             for file, questions in (("train", "explore"), ("calib", "calib"), ("heldout", "heldout")):
@@ -128,15 +133,15 @@ def _explored(
                     trained.judge, teacher, trained.checker, probable=probable
                 )
                 memory_of_variants.judge(_variants(records[questions], source.variants, stage.seed))
-                found[file] += [
-                    replace(one, id=f"variant.{one.id}", source=f"{one.source}{VARIANT}")
-                    for one in memory_of_variants.kept
+                judgements[file] += [
+                    replace(judgement, id=f"variant.{judgement.id}", source=f"{judgement.source}{VARIANT}")
+                    for judgement in memory_of_variants.kept
                 ]
     trained.ranks.leave()
     if not trained.ranks.is_first:
         return {}, {}
     rows = [json.loads(line) for line in stage.curve_path.read_text("utf-8").splitlines()]
-    return found, {"teacher": teacher, "left_out": dict(sorted(memory.left_out.items())), "curve": rows}
+    return judgements, {"teacher": teacher, "left_out": dict(sorted(memory.left_out.items())), "curve": rows}
 
 
 def _answers(
@@ -155,7 +160,7 @@ def _answers(
     before, _ = policy.load(
         stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
-    found: list[Judgement] = []
+    judgements: list[Judgement] = []
     for model, step in ((before.to(placement.device), 0), (explorer, source.policy.iterations)):
         judge: Judge = RecordingJudge(trained.judge, teacher, trained.checker, probable=probable)
         engine = make_sampler(model, trained.tokens, placement, stage.execution)
@@ -164,25 +169,29 @@ def _answers(
             engine, trained.tokens, judge, problems, samples, source.policy.sampling, stage.seed, limit
         )
         assert isinstance(judge, RecordingJudge)
-        found += [replace(one, id=f"step{step}.{one.id}", step=step) for one in judge.kept]
-    return found
+        judgements += [
+            replace(judgement, id=f"step{step}.{judgement.id}", step=step) for judgement in judge.kept
+        ]
+    return judgements
 
 
 def _variants(records: Sequence[Record], count: int, seed: int) -> list[Response]:
     """Up to `count` right and as many wrong variants of each answer, the reference itself among the right
     ones.
     """
-    found = []
+    responses = []
     for record in records:
         rng = Random(f"variants:{seed}:{record.id}")
         for texts in ([record.answer, *record.meta.get("right", ())], list(record.meta.get("wrong", ()))):
-            found += [Response(record, (), text, True) for text in rng.sample(texts, min(count, len(texts)))]
-    return found
+            responses += [
+                Response(record, (), text, True) for text in rng.sample(texts, min(count, len(texts)))
+            ]
+    return responses
 
 
 def _published(
     stage: Stage, settings: JudgementsParams, source: PublishedSource
-) -> tuple[Found, Mapping[str, Any]]:
+) -> tuple[JudgementFiles, Mapping[str, Any]]:
     ledger = Ledger(settings.origin)
     rows = list(long_reference.read(stage.input(settings.origin), ledger))
     ledger.check(source.max_bad_rows)
@@ -192,31 +201,35 @@ def _published(
         for file in ("sft", "explore", "rl")
         for record in read_examples(folder / f"{file}.jsonl")
     }
-    found: dict[str, list[Judgement]] = {file: [] for file in FILES}
+    judgements: dict[str, list[Judgement]] = {file: [] for file in FILES}
     dropped: Counter[str] = Counter()
     for row in rows:
-        place = fraction(f"judgements:{stage.seed}:{row.question_id}")
-        heldout, calib = place < source.heldout_share, place < source.heldout_share + source.calib_share
+        position = fraction(f"judgements:{stage.seed}:{row.question_id}")
+        heldout, calib = position < source.heldout_share, position < source.heldout_share + source.calib_share
         file = "heldout" if heldout else "calib" if calib else "train"
         if file == "heldout" and canonical_form(row.question) in practised:
             dropped["held-out question that the set trains on"] += 1
         elif not row.response.strip():
             dropped["empty"] += 1
         else:
-            found[file].append(row)
-    return found, {"teacher": "published", "raw": ledger.summary(), "left_out": dict(sorted(dropped.items()))}
+            judgements[file].append(row)
+    return judgements, {
+        "teacher": "published",
+        "raw": ledger.summary(),
+        "left_out": dict(sorted(dropped.items())),
+    }
 
 
-def _check(name: str, found: Found) -> None:
+def _check(name: str, judgements: JudgementFiles) -> None:
     """ValueError where a verifier could learn or show nothing."""
     for file in FILES:
-        labels = {judgement.label for judgement in found[file]}
+        labels = {judgement.label for judgement in judgements[file]}
         if labels != {0, 1}:
-            seen = "nothing" if not labels else f"only label {labels.pop()}"
+            holding = "nothing" if not labels else f"only label {labels.pop()}"
             raise ValueError(
-                f"judgements.{name}: {file} holds {seen}; a verifier needs right and wrong responses. Choose "
-                f"questions nearer to the "
-                "policy's ability, more prompts or samples, or another teacher"
+                f"judgements.{name}: {file} holds {holding}; a verifier needs right and wrong responses. "
+                f"Choose questions nearer to the policy's ability, more prompts or samples, or another "
+                f"teacher"
             )
 
 

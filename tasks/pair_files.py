@@ -28,17 +28,17 @@ def read_side(
     ValueError where the training side is empty.
     """
     folder = stage.input(f"data/{data}/pairs")
-    found, where = read_pairs(folder, side, tokens, stage.cache(TOKENS)), f"{folder}/{side}.jsonl"
-    if not found.pairs:
+    tokenised, where = read_pairs(folder, side, tokens, stage.cache(TOKENS)), f"{folder}/{side}.jsonl"
+    if not tokenised.pairs:
         if side == "train":
-            reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(found.left_out.items()))
+            reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(tokenised.left_out.items()))
             raise ValueError(
                 f"{where} holds no pair to learn from ({reasons or 'it is empty'}); its counts in "
                 f"metrics/preferences say what else took them out"
             )
         return None
     limit = context_size(model)
-    return PairData(found.pairs, min(limit, max_tokens or limit), where, found.left_out)
+    return PairData(tokenised.pairs, min(limit, max_tokens or limit), where, tokenised.left_out)
 
 
 def with_reference(
@@ -47,10 +47,12 @@ def with_reference(
     """`read_side` and the reference's log-probs (N, 2) of its pairs, from what the stage `reference` wrote
     for every pair.
     """
-    whole = read_side(stage, data, side, model, tokens)
-    if whole is None:
+    every_pair = read_side(stage, data, side, model, tokens)
+    if every_pair is None:
         return None
-    logprobs = load_reference(reference / f"{side}.safetensors", whole)
-    fitting = PairData(whole.kept, min(max_tokens, context_size(model)), whole.where, whole.left_out)
-    short = {pair.id for pair in fitting.pairs}
-    return fitting, logprobs[[place for place, pair in enumerate(whole.pairs) if pair.id in short]]
+    logprobs = load_reference(reference / f"{side}.safetensors", every_pair)
+    fitting = PairData(
+        every_pair.kept, min(max_tokens, context_size(model)), every_pair.where, every_pair.left_out
+    )
+    fitting_ids = {pair.id for pair in fitting.pairs}
+    return fitting, logprobs[[index for index, pair in enumerate(every_pair.pairs) if pair.id in fitting_ids]]

@@ -26,9 +26,9 @@ def check_memory(run: RunContext, model: Any, judge: Judge, problems: ProblemSet
     device = run.placement.device
     free, sharing = available(device), 1 if device.type == "cuda" else run.ranks.size
     requests = sampling_requests(model, run.settings, problems, run.ranks.size)
-    needed = peak_bytes(run, model, judge, requests, free // sharing)
-    check_fits(needed, free, sharing)
-    run.stage.say(f"predicted peak memory: {sum(needed.values()) / 1e9:.2f} GB")
+    predicted = peak_bytes(run, model, judge, requests, free // sharing)
+    check_fits(predicted, free, sharing)
+    run.stage.say(f"predicted peak memory: {sum(predicted.values()) / 1e9:.2f} GB")
 
 
 def sampling_requests(model: Any, settings: PolicyParams, problems: ProblemSets, ranks: int) -> list[Request]:
@@ -60,21 +60,21 @@ def peak_bytes(
     trained, values = _models_on_meta(run.settings, model, judge)
     shape = ModelShape.of(trained)
     with adapters.switched_off(trained):  # as they are while the run samples
-        lean = fusible(trained)
-        plan = _plan(run, trained, values, shape, lean)
-    others = _judge_bytes(judge)
+        fused = fusible(trained)
+        plan = _plan(run, trained, values, shape, fused)
+    fixed = _judge_bytes(judge)
     if run.settings.keep == "best" and run.placement.device.type == "cpu":
         weights = sum(weight.numel() for weight in model.parameters())
-        others["weights of the best validation"] = FLOAT32_BYTES * weights
+        fixed["weights of the best validation"] = FLOAT32_BYTES * weights
     cached_token = token_bytes(model.config, run.placement.dtype)
-    rollouts = RolloutMemory(run.placement.device, torch.get_num_threads(), lean, cached_token)
+    rollouts = RolloutMemory(run.placement.device, torch.get_num_threads(), fused, cached_token)
     batch = run.execution.sequences or BATCH
     while True:
         cached = max(rollouts.cache_bytes(request, batch) for request in requests) // cached_token
         in_flight = max(min(request.rows, batch) for request in requests)
-        needed = predict(shape, replace(plan, cached=cached, sequences=in_flight)) | others
-        if run.execution.sequences or batch == 1 or sum(needed.values()) <= free * (1 - SLACK):
-            return needed
+        total = predict(shape, replace(plan, cached=cached, sequences=in_flight)) | fixed
+        if run.execution.sequences or batch == 1 or sum(total.values()) <= free * (1 - SLACK):
+            return total
         batch //= 2
 
 
@@ -90,13 +90,13 @@ def _models_on_meta(settings: PolicyParams, model: Any, judge: Judge) -> tuple[A
     return trained, values
 
 
-def _plan(run: RunContext, trained: Any, values: Any | None, shape: ModelShape, lean: bool) -> MemoryPlan:
+def _plan(run: RunContext, trained: Any, values: Any | None, shape: ModelShape, fused: bool) -> MemoryPlan:
     """The plan of training and of the sampler's own weights; what is cached is added for each batch."""
     settings, execution, placement = run.settings, run.execution, run.placement
     copies, refreshed = 0, 0
     if execution.sampler == "vllm":
         copies = placement.dtype.itemsize * shape.parameters
-    elif lean:
+    elif fused:
         copies = copied_weight_bytes(trained, placement.dtype, placement.device)
         refreshed = refresh_bytes(trained, placement.dtype, placement.device)
     return MemoryPlan(

@@ -147,12 +147,12 @@ def publish(
                 trained.best.restore(model)
             policy.save(model, trained.tokens, stage.out(f"models/{name}/model"))
             shutil.copyfile(stage.curve_path, stage.out(f"curves/{name}.jsonl"))
-            kept = (
+            best = (
                 {"kept_step": trained.best.step, "best_validation": trained.best.score}
                 if trained.best is not None
                 else {}
             )
-            figures = summary(stage) | kept | {"method": in_words(settings)} | dict(facts)
+            figures = summary(stage) | best | {"method": in_words(settings)} | dict(facts)
             stage.out(f"metrics/train/{name}.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     trained.ranks.leave()
 

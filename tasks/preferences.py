@@ -135,35 +135,35 @@ def _sample(
         side: evenly_spaced(_prompts(examples[PROMPTS[side]], tokens, rules, side), limit)
         for side, limit in source.prompts.items()
     }
-    judge.preflight([record for own in problems.values() for record in own])
-    found = Samples(SourceItems([]))
+    judge.preflight([record for records in problems.values() for record in records])
+    samples = Samples(SourceItems([]))
     prompts: list[Sampled] = []
     total = sum(map(len, problems.values()))
-    for side, own in problems.items():
+    for side, records in problems.items():
         judged: list[list[Judged]] = []
-        for first in range(0, len(own), PORTION):
+        for first in range(0, len(records), PORTION):
             judged += sample_and_judge(
                 engine,
                 tokens,
                 judge,
-                own[first : first + PORTION],
+                records[first : first + PORTION],
                 source.samples,
                 sampling,
                 stage.seed,
                 SAMPLES - source.draw,
                 source.max_error_share,
             )
-            shown = figures(judged)
+            so_far = figures(judged)
             stage.progress(
-                len(prompts) + len(judged), total, reward=shown["reward"], accuracy=shown["accuracy"]
+                len(prompts) + len(judged), total, reward=so_far["reward"], accuracy=so_far["accuracy"]
             )
-        found.figures[side] = figures(judged)
-        for record, answers in zip(own, judged, strict=True):
+        samples.figures[side] = figures(judged)
+        for record, answers in zip(records, judged, strict=True):
             prompts.append(_sampled(record, answers, side, source))
-            found.rows.append({"id": record.id, "side": side, "samples": [_row(one) for one in answers]})
+            samples.rows.append({"id": record.id, "side": side, "samples": list(map(_row, answers))})
     ranks.leave()
     pairs, counts = preferences(prompts, source, stage.item, stage.seed)
-    return Samples(SourceItems(pairs, pairing=counts, tokens=tokens.digest), found.rows, found.figures)
+    return Samples(SourceItems(pairs, pairing=counts, tokens=tokens.digest), samples.rows, samples.figures)
 
 
 def _prompts(examples: Sequence[Example], tokens: Tokens, rules: SetRules, side: Side) -> Sequence[Record]:
@@ -176,10 +176,10 @@ def _sampled(record: Record, judged: Sequence[Judged], side: Side, source: Sampl
     return Sampled(record.id, record.prompt, safe, side, record.response, turns)
 
 
-def _row(one: Judged) -> dict[str, Any]:
+def _row(judged: Judged) -> dict[str, Any]:
     """A response for people; the judge's errors have no score."""
-    score = None if one.passed is None else one.score
-    return {"text": one.text, "score": score, "passed": one.passed, "finished": one.finished}
+    score = None if judged.passed is None else judged.score
+    return {"text": judged.text, "score": score, "passed": judged.passed, "finished": judged.finished}
 
 
 def _tell(stage: Stage, sets: PreferenceSets) -> None:
@@ -187,8 +187,8 @@ def _tell(stage: Stage, sets: PreferenceSets) -> None:
     stage.say("pairs: " + ", ".join(f"{side} {number}" for side, number in metrics["pairs"].items()))
     stage.say(sentence(metrics["rows"]))
     if metrics["pairing"]:
-        told = (f"{name.replace('_', ' ')} {value}" for name, value in metrics["pairing"].items())
-        stage.say("pairing: " + ", ".join(told))
+        counts = (f"{name.replace('_', ' ')} {value}" for name, value in metrics["pairing"].items())
+        stage.say("pairing: " + ", ".join(counts))
     if sets.responses:
         stage.say(
             "labelled answers: "

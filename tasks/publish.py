@@ -30,12 +30,12 @@ def listing(path: Path) -> dict[str, list[int]] | None:
         return {"": [stat.st_size, stat.st_mtime_ns]}
     if not path.is_dir():
         return None
-    found = {}
+    files = {}
     for file in sorted(path.rglob("*")):
         if file.is_file():
             stat = file.stat()
-            found[file.relative_to(path).as_posix()] = [stat.st_size, stat.st_mtime_ns]
-    return found
+            files[file.relative_to(path).as_posix()] = [stat.st_size, stat.st_mtime_ns]
+    return files
 
 
 def mark_done(work: Path, outs: Iterable[str]) -> None:

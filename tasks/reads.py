@@ -28,7 +28,7 @@ from tasks.code_files import PACKAGES, UNKEYED, module_name, source_file
 
 VARIABLE = "WHETSTONE_READS"  # for child processes: the file that says what may be read
 # in the work directory: what any process of the stage should not have read, a line each
-FOUND = "unforeseen.txt"
+VIOLATIONS = "unforeseen.txt"
 _SAFETENSORS = "/safetensors/__init__.py"
 _READ_WRITE = os.O_WRONLY | os.O_RDWR
 _FRESH = os.O_TRUNC | os.O_EXCL
@@ -88,7 +88,7 @@ def foreseen(
         tuple(files),
         tuple(folders),
         tuple(listed),
-        os.path.join(os.path.abspath(work), FOUND),
+        os.path.join(os.path.abspath(work), VIOLATIONS),
     )
 
 
@@ -109,7 +109,7 @@ class Watch:
         self._files, self._folders, self._listed = set[str](), tuple[str, ...](), tuple[str, ...]()
         self._fine, self._written, self._real = set[str](), set[str](), dict[str, str]()
         self._noted: list[tuple[str, str]] = []
-        self.found: list[str] = []
+        self.violations: list[str] = []
         self._handlers: dict[str, Callable[[Any], None]] = {
             "open": self._open, "exec": self._exec, "import": self._import, "os.rename": self._rename,
             "os.symlink": self._symlink,
@@ -170,8 +170,8 @@ class Watch:
         self._handlers.clear()
         assert self._known is not None
         reported = _lines(self._known.report)
-        if self.found or reported:
-            raise Unforeseen("\n".join(dict.fromkeys([*self.found, *reported])))
+        if self.violations or reported:
+            raise Unforeseen("\n".join(dict.fromkeys([*self.violations, *reported])))
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -180,9 +180,11 @@ class Watch:
         if type(path) is int or (type(path) is str and path.startswith(self._passed) and "/.." not in path):
             return
         if isinstance(flags, int) and flags & _READ_WRITE:
-            whole = self._within(path)
-            if whole and (flags & _READ_WRITE == os.O_WRONLY or flags & _FRESH or not os.path.exists(whole)):
-                self._written.add(whole)
+            inside = self._within(path)
+            if inside and (
+                flags & _READ_WRITE == os.O_WRONLY or flags & _FRESH or not os.path.exists(inside)
+            ):
+                self._written.add(inside)
                 return
         self._file(path, "reads")
 
@@ -202,10 +204,10 @@ class Watch:
         native: Any = import_module("safetensors._safetensors_rust")
         opener = native.safe_open
 
-        def safe_open(filename: Any, *words: Any, **options: Any) -> Any:
+        def safe_open(filename: Any, *arguments: Any, **options: Any) -> Any:
             if self._handlers:
                 self._file(os.fspath(filename), "reads")
-            return opener(filename, *words, **options)
+            return opener(filename, *arguments, **options)
 
         native.safe_open = safe_open
 
@@ -222,33 +224,33 @@ class Watch:
 
     def _symlink(self, args: Any) -> None:
         source, target = os.fsdecode(args[0]), self._within(args[1])
-        whole = self._within(os.path.join(os.path.dirname(target), source) if target else source)
-        if whole and not self._may_list(whole) and os.path.exists(whole):
-            self._say(whole, "links")
+        inside = self._within(os.path.join(os.path.dirname(target), source) if target else source)
+        if inside and not self._may_list(inside) and os.path.exists(inside):
+            self._say(inside, "links")
 
     def _listing(self, args: Any) -> None:
         path = args[0]
         if type(path) is str and path.startswith(self._passed) and "/.." not in path:
             return
-        whole = None if type(path) is int else self._within("." if path is None else path)
-        if whole and whole not in self._fine and not self._may_list(whole) and os.path.isdir(whole):
-            self._say(whole, "lists")
+        inside = None if type(path) is int else self._within("." if path is None else path)
+        if inside and inside not in self._fine and not self._may_list(inside) and os.path.isdir(inside):
+            self._say(inside, "lists")
 
-    def _command(self, words: Any, folder: Any = None) -> None:
+    def _command(self, arguments: Any, folder: Any = None) -> None:
         """A command that names a file of the project reads it, as far as one can tell."""
         try:
-            words = (
-                shlex.split(os.fsdecode(words))
-                if isinstance(words, (str, bytes))
-                else [os.fsdecode(word) for word in words]
+            arguments = (
+                shlex.split(os.fsdecode(arguments))
+                if isinstance(arguments, (str, bytes))
+                else [os.fsdecode(argument) for argument in arguments]
             )
         except (ValueError, TypeError):
             return
-        if "-c" in words[1:-1] and words[0].endswith("sh"):
-            self._command(words[words.index("-c") + 1], folder)
-        for word in words:
-            if os.sep in word or word.endswith(".py"):
-                path = os.path.join(os.fsdecode(folder), word) if folder is not None else word
+        if "-c" in arguments[1:-1] and arguments[0].endswith("sh"):
+            self._command(arguments[arguments.index("-c") + 1], folder)
+        for argument in arguments:
+            if os.sep in argument or argument.endswith(".py"):
+                path = os.path.join(os.fsdecode(folder), argument) if folder is not None else argument
                 if len(path) < 4096 and "\0" not in path and "\n" not in path:
                     self._file(path, "hands on")
 
@@ -274,17 +276,17 @@ class Watch:
         real = self._real.get(parent)
         if real is None:
             real = self._real[parent] = os.path.realpath(parent)
-        whole = os.path.join(real, name)
-        if os.path.islink(whole):
-            whole = os.path.realpath(whole)
-        return whole if whole.startswith(self._inside) else None
+        full_path = os.path.join(real, name)
+        if os.path.islink(full_path):
+            full_path = os.path.realpath(full_path)
+        return full_path if full_path.startswith(self._inside) else None
 
     def _file(self, path: Any, doing: str) -> None:
         if path in self._fine:
             return
-        whole = self._within(path)
-        if whole is not None:
-            self._judge(whole, doing)
+        inside = self._within(path)
+        if inside is not None:
+            self._judge(inside, doing)
 
     def _judge(self, path: str, doing: str) -> None:
         if path in self._fine or not path.startswith(self._inside):
@@ -321,7 +323,7 @@ class Watch:
     def _say(self, path: str, doing: str) -> None:
         assert self._known is not None
         text = _words(self._known.stage, Path(self.root), Path(path), doing)
-        self.found.append(text)
+        self.violations.append(text)
         # put aside already, or a full disk
         with suppress(OSError), open(self._known.report, "a", encoding="utf-8") as stream:
             stream.write(text + "\n")
@@ -355,15 +357,20 @@ def _words(stage: str, root: Path, path: Path, doing: str) -> str:
 
 def _environments() -> list[str]:
     """Folders of interpreters, their packages and of libraries' caches."""
-    named = [os.environ[name] for name in _CACHES if os.environ.get(name)]
+    folders = [os.environ[name] for name in _CACHES if os.environ.get(name)]
     home = os.path.expanduser("~")
-    named += [
+    folders += [
         os.path.join(home, name)
         for name in (".cache", ".config", ".triton", ".nv", ".local", ".torch", ".deepspeed")
     ]
-    named += [sys.prefix, sys.exec_prefix, sys.base_prefix, os.path.dirname(os.__file__)]
+    folders += [sys.prefix, sys.exec_prefix, sys.base_prefix, os.path.dirname(os.__file__)]
     return sorted(
-        {form for path in named for form in (os.path.abspath(path), os.path.realpath(path)) if form != os.sep}
+        {
+            form
+            for path in folders
+            for form in (os.path.abspath(path), os.path.realpath(path))
+            if form != os.sep
+        }
     )
 
 
@@ -393,13 +400,13 @@ def foresee(known: Foreseen) -> None:
     """Say what this process's stage may read, to it and to the Python processes that it will start. Raises
     Unforeseen.
     """
-    place = Path(known.report).with_name("reads.json")
+    path = Path(known.report).with_name("reads.json")
     # else this is one of several processes, and the first has written it
-    if os.environ.get(VARIABLE) != str(place):
-        temporary = place.with_suffix(".tmp")
+    if os.environ.get(VARIABLE) != str(path):
+        temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(known)), "utf-8")
-        os.replace(temporary, place)
-        os.environ[VARIABLE] = str(place)
+        os.replace(temporary, path)
+        os.environ[VARIABLE] = str(path)
         os.environ["PYTHONPATH"] = os.pathsep.join([_OBSERVED, *filter(None, [os.environ.get("PYTHONPATH")])])
     begin(Path(known.root)).foresee(known)
 
@@ -431,9 +438,9 @@ def watch_child(environment: Mapping[str, str]) -> None:
     """In a Python process that a stage has started, before its own code: watch it by what the stage has
     written down.
     """
-    place = environment.get(VARIABLE)
-    if place and os.path.exists(place):  # else the stage is over
-        known = json.loads(Path(place).read_text("utf-8"))
+    path = environment.get(VARIABLE)
+    if path and os.path.exists(path):  # else the stage is over
+        known = json.loads(Path(path).read_text("utf-8"))
         begin(Path(known["root"])).foresee(
             Foreseen(**{**known, **{key: tuple(known[key]) for key in ("files", "folders", "listed")}})
         )

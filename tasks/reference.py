@@ -14,21 +14,23 @@ from tasks.training_run import TrainingRun
 def run(stage: Stage) -> None:
     """Write data/reference/<run>/{train,validation}.safetensors."""
     start, name = (stage.value(f"dpo.runs.{stage.item}.{key}") for key in ("start", "data"))
-    where = TrainingRun(stage, stage.item)
+    training = TrainingRun(stage, stage.item)
     model, tokens = policy.load(
         stage.input(f"models/{start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
-    model.to(where.placement.device).eval()
+    model.to(training.placement.device).eval()
     folder = stage.out(f"data/reference/{stage.item}")
     folder.mkdir(parents=True, exist_ok=True)
-    ranks = where.ranks
+    ranks = training.ranks
     for done, side in enumerate(SIDES, 1):
         data = read_side(stage, name, side, model, tokens)
         if data is None:
             continue
-        found = reference_logprobs(model, data, where.placement, stage.execution.micro_batch_tokens, ranks)
+        logprobs = reference_logprobs(
+            model, data, training.placement, stage.execution.micro_batch_tokens, ranks
+        )
         if ranks.is_first:
-            save_reference(folder / f"{side}.safetensors", found, data)
+            save_reference(folder / f"{side}.safetensors", logprobs, data)
         stage.say(
             f"{side}: {len(data)} pairs"
             + (f", {len(data.too_long)} longer than the model's context" if data.too_long else "")

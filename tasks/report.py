@@ -85,14 +85,14 @@ def _policy_runs(
     }
 
 
-def _noted(stage: Stage, path: Path, what: str) -> Any:
+def _noted(stage: Stage, path: Path, missing: str) -> Any:
     """The runner's record, or None: a page without it is better than none, and the page says so."""
     try:
         return json.loads(stage.note(path).read_text("utf-8"))
     except FileNotFoundError:
-        stage.say(f"{path}: not there, so the page will show no {what}")
+        stage.say(f"{path}: not there, so the page will show no {missing}")
     except json.JSONDecodeError as error:
-        stage.say(f"{path}: not JSON ({error}), so the page will show no {what}")
+        stage.say(f"{path}: not JSON ({error}), so the page will show no {missing}")
     return None
 
 

@@ -26,19 +26,19 @@ def run(stage: Stage) -> None:
     start, tokens = policy.load(
         stage.input(f"models/{settings.start}/model"), trust_remote_code=stage.execution.trust_remote_code
     )
-    given, held_out = (
+    training_pairs, held_out = (
         read_side(stage, settings.data, "train", start, tokens, settings.max_tokens),
         read_side(stage, settings.data, "validation", start, tokens, settings.max_tokens),
     )
-    assert given is not None  # an empty training side was refused
+    assert training_pairs is not None  # an empty training side was refused
     data, validation = (
-        ranked(given, settings.weights),
+        ranked(training_pairs, settings.weights),
         None if held_out is None else ranked(held_out, settings.weights),
     )
     members = [score_head.make(start, stage.seed + member * STRIDE) for member in range(settings.members)]
     engines = training.engines(members, settings.optimiser, settings.adapter, score_head.add_adapters)
     best, total = BestWeights(training.ranks), total_steps(settings, len(data))
-    left_out = len(given.too_long)
+    left_out = len(training_pairs.too_long)
     stage.say(
         f"{len(data)} pairs ({left_out} too long), {total} steps of {settings.batch_size}, {len(members)} "
         f"member(s)"
@@ -51,15 +51,17 @@ def run(stage: Stage) -> None:
     )
     folder = stage.out(f"models/{stage.item}/model")
     for index, engine in enumerate(engines):
-        with engine.gathered() as whole:
+        with engine.gathered() as gathered:
             if training.ranks.is_first:
                 if settings.keep == "best":
-                    best.restore(whole, index)
+                    best.restore(gathered, index)
                 score_head.save(
-                    whole, tokens, folder if len(engines) == 1 else folder / score_head.MEMBER.format(index)
+                    gathered,
+                    tokens,
+                    folder if len(engines) == 1 else folder / score_head.MEMBER.format(index),
                 )
     if training.ranks.is_first:
-        rows = rows_kept(len(data) + sum(given.lost.values()), given.lost, "pairs")
+        rows = rows_kept(len(data) + sum(training_pairs.lost.values()), training_pairs.lost, "pairs")
         head = {
             "rows": rows,
             "kind": settings.kind,
@@ -69,10 +71,10 @@ def run(stage: Stage) -> None:
             "start": settings.start,
             "data": settings.data,
         }
-        kept_at = (
+        kept_step = (
             {"kept_step": best.step, "best_validation_accuracy": best.score}
             if settings.keep == "best"
             else {"kept_step": total}
         )
-        training.write_figures(head | {"members": len(members)} | kept_at, ("loss", "accuracy", "margin"))
+        training.write_figures(head | {"members": len(members)} | kept_step, ("loss", "accuracy", "margin"))
     training.ranks.leave()

@@ -26,8 +26,8 @@ def run(stage: Stage) -> None:
     the run learnt from.
     """
     settings, execution = stage.section("reward_report", RewardReportParams), stage.execution
-    own = stage.value(f"reward_model.runs.{stage.item}")
-    data, kind = own["data"], own.get("kind", "bradley_terry")
+    run_settings = stage.value(f"reward_model.runs.{stage.item}")
+    data, kind = run_settings["data"], run_settings.get("kind", "bradley_terry")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     model, tokens = score_head.load(stage.input(f"models/{stage.item}/model"), execution.trust_remote_code)
     model.to(placement.device).eval()
@@ -39,16 +39,16 @@ def run(stage: Stage) -> None:
         with placement.autocast():
             return score_head.score_ends(model, rows)
 
-    found = reward_report(score, pairs, settings, execution.micro_batch_tokens)
+    report = reward_report(score, pairs, settings, execution.micro_batch_tokens)
     head = {"model": stage.item, "kind": kind, "data": data}
     stage.out(f"metrics/reward_report/{stage.item}.json").write_text(
-        json.dumps(head | found, indent=1) + "\n", "utf-8"
+        json.dumps(head | report, indent=1) + "\n", "utf-8"
     )
-    stage.say(f"held-out accuracy {found['accuracy']['share']:.3f} on {found['pairs']} pairs")
-    share, least = found["accuracy"]["share"], settings.min_accuracy
+    stage.say(f"held-out accuracy {report['accuracy']['share']:.3f} on {report['pairs']} pairs")
+    share, minimum = report["accuracy"]["share"], settings.min_accuracy
     write_gate(
         stage.out(f"models/{stage.item}/gate"),
-        [f"held-out accuracy {share:.3f} < {least}"] if share < least else [],
+        [f"held-out accuracy {share:.3f} < {minimum}"] if share < minimum else [],
     )
     stage.progress(1, 1)
 

@@ -18,7 +18,7 @@ def run(stage: Stage) -> None:
     """Write models/<run>/model, curves/<run>.jsonl and metrics/train/<run>.json. GateClosed where the judge
     failed its gate.
     """
-    own = f"rl.runs.{stage.item}"
+    section = f"rl.runs.{stage.item}"
     settings = stage.settings(RlRun)
     if settings.judge != NONE:
         gate = stage.input(f"models/{settings.judge}/gate")
@@ -31,19 +31,19 @@ def run(stage: Stage) -> None:
             check_gate(gate, settings.reward, settings.judge, stage.item)
     folder = stage.input(f"data/{settings.data}/records")
     tokens = Tokens.load(stage.input(f"models/{settings.start}/model"))
-    questions, aside = (
+    questions, validation_set = (
         read_tokenised(folder, file, tokens, stage.cache(TOKENS)) for file in ("rl", "validation")
     )
     rows = rows_kept(questions.read, questions.left_out, "questions")
     stage.say(sentence(rows))
-    problems, validation = questions.records, aside.records
+    problems, validation = questions.records, validation_set.records
     # of others a judge may know no more than the policy; evaluation tells of them
     practised = {record.subject for record in problems}
     validation = [record for record in validation if record.subject in practised]
     if settings.problems is not None:
         if settings.problems > len(problems):
             raise ValueError(
-                f"{own}.problems is {settings.problems}, {folder}/rl.jsonl holds {len(problems)}"
+                f"{section}.problems is {settings.problems}, {folder}/rl.jsonl holds {len(problems)}"
             )
         problems = sorted(problems, key=lambda record: fraction("rlvr:" + record.id))[: settings.problems]
     trained = optimise(stage, settings, Course(settings.start, problems, validation, questions.rules.reward))

@@ -15,21 +15,21 @@ from tasks.stage import Stage
 def opener(stage: Stage) -> Opener:
     """For the sources that the stage's parameters name; any other is an error, as for `Stage.input`."""
 
-    said: set[str] = set()
+    notices: set[str] = set()
 
     def notice(text: str) -> None:
-        if text not in said:  # a source of two splits is opened twice
-            said.add(text)
+        if text not in notices:  # a source of two splits is opened twice
+            notices.add(text)
             stage.notice(text)
 
     @contextmanager
     def open_source(value: str | Source, kind: Kind, revision: str | None = None) -> Iterator[OpenedSource]:
         recorded = manifest.read(stage.input(Reference(value, kind, revision).manifest))
-        if place := recorded.source.get("path"):
+        if location := recorded.source.get("path"):
             # `opened` compares every byte with the manifest, which is a declared input, and shows no other
             # file
-            reads.allow(place)
-        with opened(recorded, stage.execution.offline, notice) as found:
-            yield found
+            reads.allow(location)
+        with opened(recorded, stage.execution.offline, notice) as source:
+            yield source
 
     return open_source

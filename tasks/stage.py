@@ -57,20 +57,20 @@ class Spec:
         """ValueError where the file is damaged."""
         try:
             value = json.loads(Path(path).read_bytes())
-            made = cls(**{**value, "outs": tuple(value["outs"])})
-            whole = all(
+            spec = cls(**{**value, "outs": tuple(value["outs"])})
+            valid = all(
                 isinstance(
-                    getattr(made, one.name), Mapping if "Mapping" in str(one.type) else (str, tuple, bool)
+                    getattr(spec, item.name), Mapping if "Mapping" in str(item.type) else (str, tuple, bool)
                 )
-                for one in fields(made)
+                for item in fields(spec)
             )
         except (ValueError, TypeError, KeyError):
-            whole = False
-        if not whole:
+            valid = False
+        if not valid:
             raise ValueError(
                 f"{path} is damaged: it does not say how a stage was started. Run the stage again"
             )
-        return made
+        return spec
 
     def write(self, path: str | Path) -> None:
         Path(path).write_text(json.dumps(self.__dict__, indent=1, sort_keys=True, default=list), "utf-8")
@@ -130,10 +130,10 @@ class Stage:
         """The settings of a run. The runner's specification has them resolved; where one still names `common`
         or a preset beside them, they are laid over those.
         """
-        common, own = f"{self.kind}.common", f"{self.kind}.runs.{self.item}"
-        beside = [key for key in self.spec.params if key.startswith(f"{self.kind}.") and key != own]
+        common, run_section = f"{self.kind}.common", f"{self.kind}.runs.{self.item}"
+        shared = [key for key in self.spec.params if key.startswith(f"{self.kind}.") and key != run_section]
         value: dict[str, Any] = {}
-        for section in (*sorted(beside, key=lambda key: key != common), own):
+        for section in (*sorted(shared, key=lambda key: key != common), run_section):
             value = laid_over(value, self.value(section))
         return record.model_validate(value)
 
@@ -145,10 +145,12 @@ class Stage:
             raise KeyError(
                 f"{self.name} reads {path}, which its entry in dvc.yaml does not declare as a dependency"
             )
-        place = next(
+        replaced = next(
             (known for known in self.spec.places if path == known or path.startswith(known + "/")), None
         )
-        return Path(path) if place is None else Path(self.spec.places[place] + path.removeprefix(place))
+        return (
+            Path(path) if replaced is None else Path(self.spec.places[replaced] + path.removeprefix(replaced))
+        )
 
     def note(self, path: str | Path) -> Path:
         """A file of the runner's below .whetstone, for people to look at. What is made of it is no part of a
@@ -199,9 +201,9 @@ class Stage:
         """Forget rows of `step` and later: a resumed run writes them again."""
         if self.first and self.curve_path.exists():
             rows = [line for line in self.curve_path.read_text("utf-8").splitlines() if line.endswith("}")]
-            kept = [line for line in rows if json.loads(line)["step"] < step]
+            remaining = [line for line in rows if json.loads(line)["step"] < step]
             temporary = self.curve_path.with_suffix(".tmp")
-            temporary.write_text("".join(line + "\n" for line in kept), "utf-8")
+            temporary.write_text("".join(line + "\n" for line in remaining), "utf-8")
             os.replace(temporary, self.curve_path)
 
     def progress(self, done: int, total: int, **figures: float) -> None:

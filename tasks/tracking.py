@@ -37,7 +37,7 @@ def tracked(call: Call) -> Call:
     """Guard of every method that talks to the store: failures of the store are reported once, and the method
     returns None.
     """
-    reads_only = call.__name__ in ("heal", "versions", "told")
+    reads_only = call.__name__ in ("heal", "versions", "run_facts")
 
     @functools.wraps(call)
     def guarded(self: Tracking, *args: Any, **kwargs: Any) -> Any:
@@ -170,8 +170,8 @@ class Tracking:
             )
         except self.store.failures() as error:
             if not any(
-                words in str(error)
-                for words in (
+                phrase in str(error)
+                for phrase in (
                     "must be in the 'active' state",
                     "No Experiment with id",
                     "Could not find experiment",
@@ -202,10 +202,10 @@ class Tracking:
                 text = stream.read(1 << 22)
         except FileNotFoundError:
             return 0
-        whole = text[: text.rfind(b"\n") + 1]
-        if whole:
-            self.log_rows(run, [json.loads(line) for line in whole.splitlines()])
-        return start + len(whole)
+        complete = text[: text.rfind(b"\n") + 1]
+        if complete:
+            self.log_rows(run, [json.loads(line) for line in complete.splitlines()])
+        return start + len(complete)
 
     @tracked
     def log_system(self, run: str | None, sample: Mapping[str, float]) -> None:
@@ -287,11 +287,11 @@ class Tracking:
         """
         from mlflow.exceptions import MlflowException
 
-        client, called = self.store.client(), model_name(path)
-        name = tracking_names.registered(self.root, called, self.store.shared)
-        known = [version for version in self._versions(called) if version["digest"] == digest]
-        if known:
-            version = known[-1]["version"]
+        client, short_name = self.store.client(), model_name(path)
+        name = tracking_names.registered(self.root, short_name, self.store.shared)
+        existing = [version for version in self._versions(short_name) if version["digest"] == digest]
+        if existing:
+            version = existing[-1]["version"]
         else:
             try:
                 client.create_registered_model(name)
@@ -316,21 +316,21 @@ class Tracking:
         return self._versions(name)
 
     @tracked
-    def told(self, run: str) -> dict[str, dict[str, str]] | None:
+    def run_facts(self, run: str) -> dict[str, dict[str, str]] | None:
         """What a stage's run was logged with: {"tags", "params", "inputs"}, inputs as {path: digest}; empty
         when the run was deleted.
         """
         from mlflow.exceptions import MlflowException
 
         try:
-            found = self.store.client().get_run(run)
+            logged = self.store.client().get_run(run)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return {}
-        datasets = [row.dataset for row in found.inputs.dataset_inputs] if found.inputs else []
+        datasets = [row.dataset for row in logged.inputs.dataset_inputs] if logged.inputs else []
         inputs = {dataset.name: dataset.digest for dataset in datasets}
-        return {"tags": dict(found.data.tags), "params": dict(found.data.params), "inputs": inputs}
+        return {"tags": dict(logged.data.tags), "params": dict(logged.data.params), "inputs": inputs}
 
     def _versions(self, name: str) -> list[dict[str, Any]]:
         client, registered = (
@@ -338,18 +338,18 @@ class Tracking:
             tracking_names.registered(self.root, name, self.store.shared),
         )
         rows = []
-        for found in client.search_model_versions(f"name='{registered}'", max_results=10000):
-            tags, source = dict(found.tags), str(found.source)
+        for model_version in client.search_model_versions(f"name='{registered}'", max_results=10000):
+            tags, source = dict(model_version.tags), str(model_version.source)
             if self.store.shared and tags.get(tracking_names.TAG) != tracking_names.workspace(self.root):
                 continue  # somebody else's, whatever it is called
             rows.append(
                 {
                     "name": name,
-                    "version": str(found.version),
+                    "version": str(model_version.version),
                     "digest": tags.get("dvc.md5", ""),
                     "path": tags.get("dvc.path", ""),
                     "source": source,
-                    "run_id": found.run_id,
+                    "run_id": model_version.run_id,
                     "tags": tags,
                     "aliases": [],
                 }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 LOCK = 0x57686574  # "Whet": the key of the advisory lock
 TRIES = 6
@@ -32,8 +32,8 @@ def migrate(path: Path) -> None:
     from mlflow.store.db import utils
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    uri, there = f"sqlite:///{path}", path.exists()
-    if there:
+    uri, exists = f"sqlite:///{path}", path.exists()
+    if exists:
         engine = utils.create_sqlalchemy_engine(uri)
         utils._upgrade_db(engine)
         engine.dispose()
@@ -43,7 +43,7 @@ def migrate(path: Path) -> None:
         SqlAlchemyStore(uri, (path.parent / "mlflow_artifacts").as_uri()).engine.dispose()
 
 
-def first(uri: str, patience_s: float, connect: Callable[[], Made]) -> Made:
+def first(uri: str, patience_s: float, connect: Callable[[], Result]) -> Result:
     """`connect()`, which makes missing tables, while no other process does. Raises SQLAlchemyError when
     nothing answers.
     """
@@ -52,7 +52,7 @@ def first(uri: str, patience_s: float, connect: Callable[[], Made]) -> Made:
             try:
                 return connect()
             except Exception as error:
-                if attempt + 1 == TRIES or not any(words in str(error).lower() for words in _RACES):
+                if attempt + 1 == TRIES or not any(phrase in str(error).lower() for phrase in _RACES):
                     raise
                 time.sleep(0.5 * 2**attempt)
     raise AssertionError("unreachable")

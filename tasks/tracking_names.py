@@ -23,21 +23,21 @@ def workspace(root: Path) -> str:
     copy gets its own.
     """
     path = root / ".whetstone" / "workspace.json"
-    known = _read(path)
-    here = {"root": str(root), "host": socket.gethostname()}
-    if known.get("name") and {key: known.get(key) for key in here} == here:
-        return str(known["name"])
-    original = Path(str(known.get("root"))) / ".whetstone" / "workspace.json" if known.get("root") else path
-    copied = original != path and _read(original).get("name") == known.get("name")
+    record = _read(path)
+    location = {"root": str(root), "host": socket.gethostname()}
+    if record.get("name") and {key: record.get(key) for key in location} == location:
+        return str(record["name"])
+    original = Path(str(record.get("root"))) / ".whetstone" / "workspace.json" if record.get("root") else path
+    copied = original != path and _read(original).get("name") == record.get("name")
     folder = re.sub(r"[^A-Za-z0-9]+", "-", root.name).strip("-")[:40]
-    made = (
-        str(known["name"])
-        if known.get("name") and not copied
+    name = (
+        str(record["name"])
+        if record.get("name") and not copied
         else f"{folder or 'project'}-{uuid.uuid4().hex[:8]}"
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"name": made, **here}, indent=1), "utf-8")
+    temporary.write_text(json.dumps({"name": name, **location}, indent=1), "utf-8")
     os.replace(temporary, path)
     return str(_read(path)["name"])
 

@@ -26,10 +26,10 @@ _URL_LOGIN = re.compile(r"(://[^/\s:@]*):[^@\s/]+@")
 
 def public(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` without those whose name says credential; a password inside a URL is blotted out."""
-    kept = {name: value for name, value in values.items() if not _SECRET.search(name)}
+    allowed = {name: value for name, value in values.items() if not _SECRET.search(name)}
     return {
         name: _URL_LOGIN.sub(r"\1:***@", value) if isinstance(value, str) else value
-        for name, value in kept.items()
+        for name, value in allowed.items()
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tasks import tracking_database, tracking_names
-from tasks.database_file import MLFLOW, locked, make_whole, of_the_user, state
+from tasks.database_file import MLFLOW, locked, make_whole, state, user_tables
 from tasks.tracking_records import public
 
 # A server that is gone is found out in seconds instead of minutes, and nothing calls home. Users' own
@@ -143,11 +143,11 @@ class Store:
             self._settle(self.file)
 
     def _settle(self, file: Path) -> None:
-        if self.shared and state(file, MLFLOW) == "behind" and of_the_user(file, MLFLOW):
+        if self.shared and state(file, MLFLOW) == "behind" and user_tables(file, MLFLOW):
             raise StoreBehind("it holds runs and the tables of another release of MLflow")
-        said = make_whole(file, MLFLOW, tracking_database.migrate)
-        if said:
-            self._say(f"MLflow store {said}")
+        message = make_whole(file, MLFLOW, tracking_database.migrate)
+        if message:
+            self._say(f"MLflow store {message}")
 
     def experiment(self) -> str:
         """The id of this workspace's experiment, made on first use and restored when somebody has deleted it.
@@ -155,36 +155,36 @@ class Store:
         Its artifacts go to the server's own place, else beside a local file or below the project, at an
         absolute place.
         """
-        if named := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-            return named
+        if experiment_id := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+            return experiment_id
         name = tracking_names.experiment(self.root, self.shared)
         if name not in self._experiments:
-            self._experiments[name] = self._found(name) or self._made(name)
+            self._experiments[name] = self._existing_experiment(name) or self._create_experiment(name)
         return self._experiments[name]
 
     def forget_experiments(self) -> None:
         """Ask for them again: somebody has deleted one meanwhile."""
         self._experiments.clear()
 
-    def _found(self, name: str) -> str:
-        found = self.client().get_experiment_by_name(name)
-        if found is not None and found.lifecycle_stage == "deleted":
-            self.client().restore_experiment(found.experiment_id)
+    def _existing_experiment(self, name: str) -> str:
+        experiment = self.client().get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            self.client().restore_experiment(experiment.experiment_id)
             self._say(f"MLflow store {self.shown}: the experiment {name} had been deleted and is restored")
-        return found.experiment_id if found is not None else ""
+        return experiment.experiment_id if experiment is not None else ""
 
-    def _made(self, name: str) -> str:
+    def _create_experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        beside = self.file.parent if self.file and not self.shared else self.root / ".whetstone"
+        folder = self.file.parent if self.file and not self.shared else self.root / ".whetstone"
         try:
             return self.client().create_experiment(
-                name, artifact_location=None if self.served else (beside / "mlflow_artifacts").as_uri()
+                name, artifact_location=None if self.served else (folder / "mlflow_artifacts").as_uri()
             )
         except MlflowException as error:  # another process was faster
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            return self._found(name)
+            return self._existing_experiment(name)
 
     def may_have_running(self) -> bool:
         """Whether runs may be marked RUNNING; a read of the sqlite file decides in a millisecond, without
@@ -227,9 +227,11 @@ class Store:
             )
         if isinstance(error, ImportError):
             return "install mlflow (make sets it up from requirements.lock)"
-        named = [name for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME") if name in os.environ]
-        if named and "experiment" in text:
-            return f"correct {named[0]}={os.environ[named[0]]}, or unset it"
+        variables = [
+            name for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME") if name in os.environ
+        ]
+        if variables and "experiment" in text:
+            return f"correct {variables[0]}={os.environ[variables[0]]}, or unset it"
         if self.served and ("401" in text or "403" in text):
             return (
                 "give the server's login in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "

@@ -32,28 +32,31 @@ def run(stage: Stage) -> None:
     )
     asking = VerifierPrompt.of(settings.asking, tokens)
     folder = stage.input(f"data/{settings.data}/judgements")
-    read = read_judgements(folder / "train.jsonl")
-    judgements = distinct(read) if settings.distinct else read
-    rows, made = with_negatives(judgements, settings.negatives, stage.seed)
+    every_judgement = read_judgements(folder / "train.jsonl")
+    judgements = distinct(every_judgement) if settings.distinct else every_judgement
+    rows, negatives = with_negatives(judgements, settings.negatives, stage.seed)
     calib = read_judgements(folder / "calib.jsonl")
     limit = min(context_size(model), settings.max_tokens)
     data = Demonstrations(_examples(rows, asking, limit, settings, "train"), settings.max_tokens)  # type: ignore[arg-type]
-    shown = _examples(calib, asking, limit, settings, "calib")
-    held_out = Demonstrations(shown, settings.max_tokens) if settings.validation_every else None  # type: ignore[arg-type]
-    stage.say(f"{len(read)} judgements, {len(judgements)} distinct; made beside them: {_listed(made)}")
+    calib_examples = _examples(calib, asking, limit, settings, "calib")
+    held_out = Demonstrations(calib_examples, settings.max_tokens) if settings.validation_every else None  # type: ignore[arg-type]
+    stage.say(
+        f"{len(every_judgement)} judgements, {len(judgements)} distinct; negatives made of them: "
+        f"{_listed(negatives)}"
+    )
     engine = learn(training, model, data, held_out, settings)
     facts: dict[str, Any] = {
         "judgements": {
-            "read": len(read),
+            "read": len(every_judgement),
             "distinct": len(judgements),
             "right": sum(row.label for row in judgements) / len(judgements),
         },
-        "negatives": dict(sorted(made.items())),
+        "negatives": dict(sorted(negatives.items())),
         "asking": settings.asking.prompt.digest,
     }
-    with engine.gathered() as whole:
+    with engine.gathered() as gathered:
         if training.ranks.is_first:
-            labels = VerifierLabels(whole.eval(), asking, training.placement, execution.micro_batch_tokens)
+            labels = VerifierLabels(gathered.eval(), asking, training.placement, execution.micro_batch_tokens)
             readings = labels.read([ask_of(row) for row in calib])
             temperature = fit_temperature(readings, [row.label for row in calib])
             facts |= {
@@ -70,7 +73,7 @@ def _examples(
     rows: Sequence[Judgement], asking: VerifierPrompt, limit: int, settings: VerifierRun, file: str
 ) -> list[Example]:
     """ValueError where more judgements than allowed cannot be asked."""
-    found, reasons = examples(rows, asking, limit)
+    asked, reasons = examples(rows, asking, limit)
     if sum(reasons.values()) > settings.max_error_share * len(rows):
         raise ValueError(
             f"{sum(reasons.values())} of {len(rows)} judgements of {file}.jsonl cannot be asked, more than "
@@ -78,26 +81,33 @@ def _examples(
             f"{settings.max_error_share:g} allows: {_listed(reasons)}. Raise max_tokens and "
             f"asking.max_tokens, or the tokenizer's alphabet"
         )
-    return found
+    return asked
 
 
 def _calibration(
     rows: Sequence[Judgement], readings: Sequence[LabelProbabilities | str], temperature: float, seed: int
 ) -> Mapping[str, Any]:
     """Agreement with the calibration labels, before and after the temperature."""
-    found: dict[str, Any] = {}
-    for key, heat in (("before", 1.0), ("after", temperature)):
-        chances = [
-            soft_reward(each, heat) if isinstance(each, LabelProbabilities) and each.finite else None
-            for each in readings
+    result: dict[str, Any] = {}
+    for key, scale in (("before", 1.0), ("after", temperature)):
+        probabilities = [
+            soft_reward(reading, scale)
+            if isinstance(reading, LabelProbabilities) and reading.finite
+            else None
+            for reading in readings
         ]
         judged = [
-            JudgedAnswer(row.question_id, row.label, None if chance is None else int(chance > 0.5), chance)
-            for row, chance in zip(rows, chances, strict=True)
+            JudgedAnswer(
+                row.question_id,
+                row.label,
+                None if probability is None else int(probability > 0.5),
+                probability,
+            )
+            for row, probability in zip(rows, probabilities, strict=True)
         ]
         figures = agreement(judged, seed)
-        found[key] = {name: figures.get(name) for name in ("n", "kappa", "auroc", "ece", "brier", "unsure")}
-    return found
+        result[key] = {name: figures.get(name) for name in ("n", "kappa", "auroc", "ece", "brier", "unsure")}
+    return result
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -38,7 +38,7 @@ def run(stage: Stage) -> None:
         stage.item,
     )
     data = stage.value(f"verifier.runs.{name}.data")
-    judged = stage.input(f"data/{data}/judgements")
+    judgement_folder = stage.input(f"data/{data}/judgements")
     placement = Placement.resolve(execution.device, execution.dtype, execution.threads)
     folder = stage.input(f"models/{name}/model")
     context = JudgeContext(
@@ -52,25 +52,33 @@ def run(stage: Stage) -> None:
     model = make_judge(settings.reading, context)
     judges: dict[str, Judge] = {MODEL: model}
     judges |= {arm.rule: RuleJudge(load("pipelines.rewards", arm.rule)) for arm in settings.rules}
-    rows = read_judgements(judged / "heldout.jsonl")
+    rows = read_judgements(judgement_folder / "heldout.jsonl")
     exact = [row for row in rows if row.truth is not None]
     rows, labels = (exact, "exact") if exact else (rows, "teacher")
-    practised = {row.subject for row in read_judgements(judged / "train.jsonl")}
-    said = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
-    arms = {key: _agreement(own, practised, rows, stage.seed) for key, own in said.items()}
+    practised = {row.subject for row in read_judgements(judgement_folder / "train.jsonl")}
+    answers = {key: _judged(judge, rows, labels) for key, judge in judges.items()}
+    arms = {
+        key: _agreement(judged_answers, practised, rows, stage.seed)
+        for key, judged_answers in answers.items()
+    }
     stage.progress(1, 2, kappa=arms[MODEL]["seen"]["kappa"])
-    variants = {record.id: record.meta for record in read_examples(judged / QUESTIONS)}
+    variants = {record.id: record.meta for record in read_examples(judgement_folder / QUESTIONS)}
     cases = _cases(rows, variants, settings.laboratory.cases)
     attacked = {MODEL, *(arm.rule for arm in settings.rules if arm.attacked)}
-    exactly = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
-    known, foreign = (
+    exact_judge = RuleJudge(load("pipelines.rewards", settings.exact)) if settings.exact else None
+    seen_cases, unseen_cases = (
         [case for case in cases if (case.subject in practised) is seen] for seen in (True, False)
     )
-    tried = {
-        key: laboratory(judge, known, stage.seed, exactly) for key, judge in judges.items() if key in attacked
+    laboratories = {
+        key: laboratory(judge, seen_cases, stage.seed, exact_judge)
+        for key, judge in judges.items()
+        if key in attacked
     }
-    reasons = gate(arms[MODEL]["seen"], tried[MODEL], settings.laboratory.gate)
-    right = {key: [(one.verdict or 0) == one.label for one in own] for key, own in said.items()}
+    reasons = gate(arms[MODEL]["seen"], laboratories[MODEL], settings.laboratory.gate)
+    right = {
+        key: [(answer.verdict or 0) == answer.label for answer in judged_answers]
+        for key, judged_answers in answers.items()
+    }
     figures = {
         "verifier": name,
         "data": data,
@@ -79,8 +87,10 @@ def run(stage: Stage) -> None:
         "unseen_subjects": sorted({row.subject for row in rows} - practised),
         "arms": arms,
         "against_rules": {key: mcnemar(right[MODEL], right[key]) for key in right if key != MODEL},
-        "laboratory": tried,
-        "laboratory_unseen": laboratory(model, foreign, stage.seed, exactly) if foreign else None,
+        "laboratory": laboratories,
+        "laboratory_unseen": laboratory(model, unseen_cases, stage.seed, exact_judge)
+        if unseen_cases
+        else None,
         "calls": dict(sorted(getattr(model, "counts", Counter()).items())),
         "gate": {"passed": not reasons, "reasons": reasons, "limits": settings.laboratory.gate.model_dump()},
     }
@@ -109,19 +119,19 @@ def _judged(judge: Judge, rows: Sequence[Judgement], labels: str) -> list[Judged
         JudgedAnswer(
             row.question_id,
             row.label if labels == "teacher" else row.truth or 0,
-            _said(verdict),
-            _chance(verdict, soft),
+            _label(verdict),
+            _probability(verdict, soft),
             row.subject,
         )
         for row, verdict in zip(rows, verdicts, strict=True)
     ]
 
 
-def _said(verdict: Verdict) -> int | None:
+def _label(verdict: Verdict) -> int | None:
     return None if verdict.outcome == "error" else int(verdict.outcome == "right")
 
 
-def _chance(verdict: Verdict, soft: bool) -> float | None:
+def _probability(verdict: Verdict, soft: bool) -> float | None:
     return min(1.0, max(0.0, verdict.score)) if soft and verdict.outcome != "error" else None
 
 
@@ -132,12 +142,12 @@ def _agreement(
     each subject; and of the seen ones on what policies wrote and on variants of the references, which are
     nearly right or right in other words.
     """
-    seen = [one for one in judged if one.subject in practised]
-    unseen = [one for one in judged if one.subject not in practised]
+    seen = [answer for answer in judged if answer.subject in practised]
+    unseen = [answer for answer in judged if answer.subject not in practised]
     parts: dict[str, list[JudgedAnswer]] = {"responses": [], "variants": []}
-    for one, row in zip(judged, rows, strict=True):
-        if one.subject in practised:
-            parts["variants" if row.source.endswith(VARIANT) else "responses"].append(one)
+    for answer, row in zip(judged, rows, strict=True):
+        if answer.subject in practised:
+            parts["variants" if row.source.endswith(VARIANT) else "responses"].append(answer)
     if not seen:
         raise ValueError(
             "no held-out response is of a subject that the verifier was trained on; look at the set's unseen "
@@ -159,8 +169,8 @@ def _cases(rows: Sequence[Judgement], variants: Mapping[str, Mapping[str, Any]],
     """
     cases: dict[str, Case] = {}
     for row in rows:
-        known = variants.get(row.question_id, {})
-        right, wrong = (tuple(known.get(key, ())) for key in ("right", "wrong"))
+        further = variants.get(row.question_id, {})
+        right, wrong = (tuple(further.get(key, ())) for key in ("right", "wrong"))
         case = Case(
             row.question_id, row.question, row.reference, row.source, row.subject, right=right, wrong=wrong
         )

@@ -32,12 +32,12 @@ def run(stage: Stage) -> None:
     judge = load("pipelines.evaluation.judges", settings.judge.kind).make(
         settings.judge, PairJudgeContext(placement, execution.trust_remote_code, opener(stage))
     )
-    found = win_tables(samples, judge, settings)
-    stage.out(f"metrics/wins/{stage.item}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    for table in found["matches"]:
+    result = win_tables(samples, judge, settings)
+    stage.out(f"metrics/wins/{stage.item}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    for table in result["matches"]:
         win, tie, lose = table["percent"]
         stage.say(
             f"{table['first']} against {table['second']}: {win} / {tie} / {lose} % of {table['prompts']} "
-            f"({found['judge']})"
+            f"({result['judge']})"
         )
     stage.progress(1, 1)

@@ -10,12 +10,12 @@ import typer
 from flows.command_line import (
     edited,
     err,
+    error_message,
     fail,
     make_plan,
     out,
     own_settings,
     project,
-    words_of,
     write_edited,
 )
 from flows.commands.options import AsJson, Settings, Supposed, Targets
@@ -34,19 +34,20 @@ def plan(
     root = project(as_json)
     text, added = edited(root, settings, targets, as_json) or (None, [])
     own = own_settings(root, as_json, text)
-    made = make_plan(root, targets, force, as_json, text)
+    planned = make_plan(root, targets, force, as_json, text)
     if added:
         err.print(f"params.yaml: `whetstone run` would add {', '.join(added)}", style="yellow", markup=False)
     if as_json:
         print(
             json.dumps(
-                {**own, "stale": len(made.todo), "stages": [row.as_json() for row in made.rows]}, indent=1
+                {**own, "stale": len(planned.todo), "stages": [row.as_json() for row in planned.rows]},
+                indent=1,
             )
         )
         return
     from flows.plan_table import print_plan
 
-    print_plan(out, made)
+    print_plan(out, planned)
 
 
 def run(
@@ -76,21 +77,21 @@ def run(
 
     try:
         if as_json:
-            ran = start(root, targets or [], force, jobs, Silent())
+            result = start(root, targets or [], force, jobs, Silent())
         else:
             with Terminal(out, verbose) as display:
-                ran = start(root, targets or [], force, jobs, display)
+                result = start(root, targets or [], force, jobs, display)
     except (ParamsError, plan.UnknownStage) as error:
         fail(str(error), 2, as_json)
     except (Busy, ServerFailed, SyntaxError, OSError) as error:
-        fail(words_of(error), 1, as_json)
+        fail(error_message(error), 1, as_json)
     except dvc_api.dvc_error() as error:
         fail(f"DVC: {error}", 1, as_json)
     if as_json:
-        print(ran.as_json(own))
+        print(result.as_json(own))
     else:
-        print_done(out, root, ran)
-    raise typer.Exit(ran.code)
+        print_done(out, root, result)
+    raise typer.Exit(result.code)
 
 
 def status(as_json: AsJson = False) -> None:
@@ -102,11 +103,11 @@ def status(as_json: AsJson = False) -> None:
     from flows.plan_table import print_status, status_of
 
     own = own_settings(root, as_json)
-    found = {**status_of(root, make_plan(root, None, False, as_json)), **own}
+    summary = {**status_of(root, make_plan(root, None, False, as_json)), **own}
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(summary, indent=1))
     else:
-        print_status(out, found)
+        print_status(out, summary)
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -30,7 +30,7 @@ def lineage(
     from flows.provenance.subject import UnknownSubject
 
     try:
-        found = trace(root, subject)
+        ancestry = trace(root, subject)
     except UnknownSubject as error:
         fail(str(error), 2, as_json)
     except BrokenRecord as error:
@@ -38,13 +38,13 @@ def lineage(
     if html:
         from flows.provenance.lineage_page import render
 
-        html.write_text(render(found), "utf-8")
+        html.write_text(render(ancestry), "utf-8")
         err.print(f"wrote {html}")
     if as_json:
-        print(json.dumps(found, indent=1, default=str))
+        print(json.dumps(ancestry, indent=1, default=str))
     elif not html:
-        out.print(render_tree(found))
-    raise typer.Exit(1 if found["problems"] else 0)
+        out.print(render_tree(ancestry))
+    raise typer.Exit(1 if ancestry["problems"] else 0)
 
 
 def audit(
@@ -66,9 +66,9 @@ def audit(
     root = project(as_json)
     from flows.audit_command import audit_subject
 
-    code, found = audit_subject(root, subject, replay, scratch, None if as_json else out)
+    code, report = audit_subject(root, subject, replay, scratch, None if as_json else out)
     if as_json:
-        print(json.dumps(found, indent=1, default=str))
+        print(json.dumps(report, indent=1, default=str))
     raise typer.Exit(code)
 
 

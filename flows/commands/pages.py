@@ -26,11 +26,11 @@ def report(
     from flows.plan_table import headline
 
     fresh = all(row.action == "keep" for row in make_plan(root, ["report"], False, as_json).rows)
-    said = headline(text.read_text("utf-8"))
+    lines = headline(text.read_text("utf-8"))
     if as_json:
-        print(json.dumps({"page": str(page), "markdown": str(text), "fresh": fresh, "headline": said}))
+        print(json.dumps({"page": str(page), "markdown": str(text), "fresh": fresh, "headline": lines}))
     else:
-        for line in said:
+        for line in lines:
             out.print(line, markup=False)
         out.print(str(page), markup=False)
         out.print(str(text), markup=False)

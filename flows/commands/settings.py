@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.command_line import fail, out, project, words_of
+from flows.command_line import error_message, fail, out, project
 from flows.commands.options import AsJson
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def use(
     except ParamsError as error:
         fail(str(error), 2, as_json)
     except (Busy, OSError) as error:
-        fail(words_of(error), 1, as_json)
+        fail(error_message(error), 1, as_json)
     back = f"whetstone use {before} --own {used.aside}" if used.aside else None
     if as_json:
         print(json.dumps({"recipe": recipe, **used.as_json(), "bring_back": back}, indent=1))

@@ -20,14 +20,14 @@ from typing import Any
 from flows.workspace import STATE, read_json, write_json
 from tasks.checkpoint_lineage import NAME, describe
 from tasks.publish import DONE, in_place
-from tasks.reads import FOUND
+from tasks.reads import VIOLATIONS
 from tasks.stage import Spec
 
 FOLDER, NOTE = "aside", "aside.json"
 
 
 @dataclass(frozen=True)
-class Kept:
+class AsideEntry:
     """One entry. `models`: folders with weights, from the project's root; `when`: seconds since 1970."""
 
     name: str
@@ -43,9 +43,9 @@ class UnknownEntry(ValueError):
     """No entry has this name."""
 
 
-def entries(root: Path) -> list[Kept]:
+def entries(root: Path) -> list[AsideEntry]:
     """All entries, oldest first."""
-    found = []
+    result = []
     for note in (root / STATE / FOLDER).glob(f"*/{NOTE}"):
         value = read_json(note)
         if value:
@@ -60,15 +60,17 @@ def entries(root: Path) -> list[Kept]:
                     if path.is_dir()
                 )
             )
-            found.append(
-                Kept(folder.name, value["stage"], value["key"], value["why"], value["when"], models, sizes)
+            result.append(
+                AsideEntry(
+                    folder.name, value["stage"], value["key"], value["why"], value["when"], models, sizes
+                )
             )
-    return sorted(found, key=lambda kept: kept.when)
+    return sorted(result, key=lambda item: item.when)
 
 
-def entry(root: Path, name: str) -> Kept:
+def entry(root: Path, name: str) -> AsideEntry:
     """Raises UnknownEntry, with the names that there are."""
-    known = {kept.name: kept for kept in entries(root)}
+    known = {item.name: item for item in entries(root)}
     if name not in known:
         raise UnknownEntry(
             f"nothing is kept aside as {name}; "
@@ -82,19 +84,19 @@ def remove(root: Path, name: str) -> None:
     shutil.rmtree(root / STATE / FOLDER / entry(root, name).name)
 
 
-def keep(root: Path, made: Spec, why: str) -> Path | None:
+def keep(root: Path, spec: Spec, why: str) -> Path | None:
     """Put a stage's work directory and what it has published aside; None where no weights and no checkpoint
     would be kept.
 
     A kill in between leaves a work directory with the note in it, which `mend` brings to its place.
     """
-    work = Path(made.work)
+    work = Path(spec.work)
     published = in_place(work, root)
     if not any(out.startswith("models/") for out in published) and not trained(work):
         return None
     write_json(
         work / NOTE,
-        {"stage": made.stage, "key": made.key, "why": why, "when": time.time(), "published": published},
+        {"stage": spec.stage, "key": spec.key, "why": why, "when": time.time(), "published": published},
     )
     return mend(root, work)
 
@@ -141,28 +143,28 @@ def trained(work: Path) -> bool:
 def refused(work: Path) -> str:
     """What the stage's processes should not have read; empty when there is nothing."""
     try:
-        return "; ".join((work / FOUND).read_text("utf-8").splitlines())
+        return "; ".join((work / VIOLATIONS).read_text("utf-8").splitlines())
     except OSError:
         return ""
 
 
-def clear(root: Path, made: Spec) -> Path | None:
+def clear(root: Path, spec: Spec) -> Path | None:
     """Before a stage starts in its work directory: what lies there must be fit to go on from. Returns where
     it was put, if it was not.
     """
-    work = Path(made.work)
-    kept = mend(root, work)
+    work = Path(spec.work)
+    target = mend(root, work)
     why = refused(work)
     if why:
-        kept = keep(root, made, why) or kept
-        (work / FOUND).unlink(missing_ok=True)
-    return kept
+        target = keep(root, spec, why) or target
+        (work / VIOLATIONS).unlink(missing_ok=True)
+    return target
 
 
-def said(root: Path, kept: Path | None) -> str:
+def kept_message(root: Path, folder: Path | None) -> str:
     """For the end of a message."""
-    return f" What was trained is kept in {kept.relative_to(root)} (`whetstone aside`)" if kept else ""
+    return f" What was trained is kept in {folder.relative_to(root)} (`whetstone aside`)" if folder else ""
 
 
-def as_json(found: list[Kept]) -> str:
-    return json.dumps([asdict(kept) for kept in found], indent=1)
+def as_json(items: list[AsideEntry]) -> str:
+    return json.dumps([asdict(item) for item in items], indent=1)

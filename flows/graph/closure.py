@@ -51,10 +51,10 @@ class Code:
         self._changed = False
         self._known: dict[str, dict[str, Any] | None] = {}
         with contextlib.suppress(OSError, ValueError):  # a missing or broken cache only costs time
-            kept = json.loads(self._cache_path.read_text("utf-8"))
+            cached = json.loads(self._cache_path.read_text("utf-8"))
             self._cache = (
-                {name: row for name, row in kept.items() if isinstance(row, dict) and "stamp" in row}
-                if isinstance(kept, dict)
+                {name: row for name, row in cached.items() if isinstance(row, dict) and "stamp" in row}
+                if isinstance(cached, dict)
                 else {}
             )
 
@@ -69,7 +69,9 @@ class Code:
     def _record(self, name: str) -> dict[str, Any] | None:
         module, _, record = name.rpartition(".")
         known = self.module(module) if is_options(module) else None
-        digests = {} if known is None else {form: own.get(record) for form, own in known["records"].items()}
+        digests = (
+            {} if known is None else {form: by_name.get(record) for form, by_name in known["records"].items()}
+        )
         return (
             None
             if known is None or not all(digests.values()) or not digests
@@ -79,10 +81,10 @@ class Code:
     def _load(self, name: str) -> dict[str, Any] | None:
         if name.split(".")[0] not in PACKAGES:
             return None
-        found = module_file(self.root, name)
-        if found is None:
+        file = module_file(self.root, name)
+        if file is None:
             return None
-        path, is_package = found
+        path, is_package = file
         stat = path.stat()
         stamp = [FORMAT, path.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
         known = self._cache.get(name)
@@ -102,39 +104,39 @@ class Code:
         module that is imported by records only, these are named instead
         (`pipelines.objectives.options.ClipParams`).
         """
-        todo, ours, others = list(entries), set[str](), set[str]()
+        todo, modules, packages = list(entries), set[str](), set[str]()
         while todo:
             name = todo.pop()
-            if name in ours:
+            if name in modules:
                 continue
-            found = self.module(name)
-            if found is None:
+            module = self.module(name)
+            if module is None:
                 if name.split(".")[0] not in PACKAGES:
-                    others.add(name.split(".")[0])
+                    packages.add(name.split(".")[0])
                 elif "." in name:  # `package.module.thing`
                     todo.append(name.rpartition(".")[0])
                 continue
-            ours.add(name)
+            modules.add(name)
             # a record's module runs as well, and does nothing but define
-            parts = found.get("of", name).split(".")
+            parts = module.get("of", name).split(".")
             todo.extend(".".join(parts[:i]) for i in range(1, len(parts)))  # parents' __init__ run too
-            todo.extend(found["imports"])
+            todo.extend(module["imports"])
         return {
             name
-            for name in ours
-            if not is_options(name.rpartition(".")[0]) or name.rpartition(".")[0] not in ours
-        }, others
+            for name in modules
+            if not is_options(name.rpartition(".")[0]) or name.rpartition(".")[0] not in modules
+        }, packages
 
     def digests(self, modules: Iterable[str]) -> dict[str, str]:
         """Module -> digest, and path -> digest of the other files that these modules name."""
-        known = {name: found for name in sorted(modules) if (found := self.module(name)) is not None}
-        reads = {found["reads"] for found in known.values()}
+        known = {name: module for name in sorted(modules) if (module := self.module(name)) is not None}
+        reads = {module["reads"] for module in known.values()}
         form = "bytes" if "source" in reads else "with_docstrings" if "docstrings" in reads else "digest"
-        result = {name: found[form] for name, found in known.items() if name not in UNKEYED}
+        result = {name: module[form] for name, module in known.items() if name not in UNKEYED}
         folders: dict[str, set[str]] = {}
-        for name, found in known.items():
-            folder = name if found["package"] else found.get("of", name).rpartition(".")[0]
-            folders.setdefault(folder.replace(".", "/"), set()).update(found["words"])
+        for name, module in known.items():
+            folder = name if module["package"] else module.get("of", name).rpartition(".")[0]
+            folders.setdefault(folder.replace(".", "/"), set()).update(module["words"])
         for path in self._data.named(folders):
             result[path] = module_text.digest((self.root / path).read_bytes())
         return result

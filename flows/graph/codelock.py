@@ -41,12 +41,12 @@ def entries(stage: Declared, params: Params) -> list[str]:
     """The modules that a stage starts from: its own, those that its parameters name through a Seam, and those
     of every stage.
     """
-    found = [*EVERYWHERE, f"tasks.{stage.name.partition('@')[0]}"]
+    modules = [*EVERYWHERE, f"tasks.{stage.name.partition('@')[0]}"]
     for section in stage.sections:
         value = params.section(section)
         if isinstance(value, BaseModel):
-            found.extend(seam_modules(value))
-    return found
+            modules.extend(seam_modules(value))
+    return modules
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
@@ -71,15 +71,15 @@ def digests(root: Path, stages: Iterable[Declared], params: Params) -> dict[str,
     for stage in stages:
         if not stage.command.startswith(COMMAND):
             continue
-        ours, others = code.closure(entries(stage, params))
-        if f"tasks.{stage.name.partition('@')[0]}" not in ours:
+        modules, packages = code.closure(entries(stage, params))
+        if f"tasks.{stage.name.partition('@')[0]}" not in modules:
             raise FileNotFoundError(
                 f"dvc.yaml declares the stage {stage.name}, but there is no "
                 f"tasks/{stage.name.partition('@')[0]}.py"
             )
         result[stage.name] = {
-            "modules": code.digests(ours),
-            "environment": {name: value for name, value in versions.items() if name in others},
+            "modules": code.digests(modules),
+            "environment": {name: value for name, value in versions.items() if name in packages},
             # syntax trees differ between Python's minor versions
             "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
             SETTINGS: resolved(params, stage.settings)

@@ -42,5 +42,5 @@ def _presets(raw: dict[str, Any], root: Path | None) -> Iterator[Problem]:
                 if value is None and isinstance(item, dict):
                     yield f"{run}.{setting}", f"must stand in {run} itself: dvc.yaml reads it there"
                 elif value is not None and str(value) not in known:
-                    what = f"no preset of {'.'.join(section)} is called {value!r}"
-                    yield f"{run}.{setting}", f"{what}; {nearest(value, known)}"
+                    problem = f"no preset of {'.'.join(section)} is called {value!r}"
+                    yield f"{run}.{setting}", f"{problem}; {nearest(value, known)}"

@@ -53,16 +53,16 @@ def open_repo(root: Path, instead: Mapping[str, str] | None = None) -> Iterator[
     """
     from dvc.repo import Repo
 
-    if instead is None and (lacked := filled_text(root)):
-        instead = {PARAMS: lacked[0]}
+    if instead is None and (completed := filled_text(root)):
+        instead = {PARAMS: completed[0]}
 
     # "Updating lock file" once per stage tells nobody anything
     logging.getLogger("dvc").setLevel(logging.WARNING)
-    for drawn in (
+    for logger_name in (
         "dvc.progress",
         "dvc_data.callbacks",
     ):  # "Collecting files and computing hashes", three lines on a terminal for each input
-        logging.getLogger(drawn).setLevel(logging.CRITICAL)
+        logging.getLogger(logger_name).setLevel(logging.CRITICAL)
     repo = Repo(str(root), fs=None if instead is None else _files_with(root, instead), _wait_for_lock=True)
     # or it draws "Waiting to acquire lock" on a terminal each time that it is taken
     repo.lock._friendly = False
@@ -115,8 +115,8 @@ def _try_once(state: Any) -> None:
             retry: bool = False, filename: str | None = None, begin: Any = cache._transact
         ) -> Iterator[Any]:
             try:
-                with begin(False, filename) as found:
-                    yield found
+                with begin(False, filename) as transaction:
+                    yield transaction
             except Timeout as error:
                 raise OSError(
                     f"DVC's notes below {state.tmp_dir} cannot be written: {error.__context__ or error}"
@@ -129,7 +129,7 @@ def declared(repo: Any) -> list[Declared]:
     """What the code digest needs of each declared stage."""
     from dvc.stage import PipelineStage
 
-    found = []
+    declarations = []
     for stage in repo.index.stages:
         if isinstance(stage, PipelineStage) and stage.name != CODE_STAGE:
             sections = [
@@ -140,8 +140,8 @@ def declared(repo: Any) -> list[Declared]:
             ]
             listed = stage.meta.get("settings") if isinstance(stage.meta, dict) else None
             settings = [str(name) for name in listed] if isinstance(listed, list) else []
-            found.append(Declared(stage.name, command(stage), (*sections, *settings), tuple(settings)))
-    return found
+            declarations.append(Declared(stage.name, command(stage), (*sections, *settings), tuple(settings)))
+    return declarations
 
 
 def command(stage: Any) -> str:

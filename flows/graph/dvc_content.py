@@ -57,7 +57,7 @@ def _get(value: Any, dotted: str) -> Any:
     return value
 
 
-def folder_hash(dependency: Any, made: dict[str, Any], gone: list[str]) -> Any:
+def folder_hash(dependency: Any, outputs: dict[str, Any], removed: list[str]) -> Any:
     """The content that a folder will have when the outputs `made` (path -> hash) lie in it and the files
     `gone` do not.
 
@@ -66,22 +66,22 @@ def folder_hash(dependency: Any, made: dict[str, Any], gone: list[str]) -> Any:
     from dvc.exceptions import DvcException
     from dvc_data.hashfile.tree import Tree
 
-    parts = {path: dependency.fs.relparts(path, dependency.fs_path) for path in [*made, *gone]}
+    parts = {path: dependency.fs.relparts(path, dependency.fs_path) for path in [*outputs, *removed]}
     tree = Tree()
     if dependency.exists:
         for key, meta, content in _listing(dependency):
-            if not any(key[: len(inside)] == inside for inside in parts.values()):
+            if not any(key[: len(prefix)] == prefix for prefix in parts.values()):
                 tree.add(key, meta, content)
-    for path, content in made.items():
+    for path, content in outputs.items():
         if not content.isdir:
             tree.add(parts[path], None, content)
             continue
         try:
-            listed = Tree.load(dependency.cache, content)
+            listing = Tree.load(dependency.cache, content)
         except FileNotFoundError as error:
             raise DvcException(f"the listing of {path} is not in the cache") from error
-        for key, meta, inner in listed:
-            tree.add((*parts[path], *key), meta, inner)
+        for key, meta, hash_info in listing:
+            tree.add((*parts[path], *key), meta, hash_info)
     tree.digest()
     return tree.hash_info
 
@@ -95,10 +95,10 @@ def tree_changes(dependency: Any, old: Any, limit: int = 3) -> list[str]:
         before = Tree.load(dependency.cache, old)
     except OSError:
         # of raw data, which no cache holds
-        listed = Path(dependency.repo.root_dir) / LISTINGS / f"{old.value}.json"
-        if not listed.is_file():
+        listing = Path(dependency.repo.root_dir) / LISTINGS / f"{old.value}.json"
+        if not listing.is_file():
             return []
-        before = Tree.from_list(json.loads(listed.read_text("utf-8")), hash_name="md5")
+        before = Tree.from_list(json.loads(listing.read_text("utf-8")), hash_name="md5")
         before.digest()
     changes = diff(before, _listing(dependency), dependency.cache)
     names = [f"+{'/'.join(c.new.key)}" for c in changes.added if c.new.key]

@@ -24,9 +24,9 @@ def graph(repo: Any) -> dict[Any, set[Any]]:
         for dep in stage.deps if not (stage.is_repo_import or stage.is_db_import) else []:
             if not isinstance(dep, DatasetDependency):
                 key = dep.fs.parts(dep.fs_path)
-                found = [step.value for step in outs.prefixes(key)]
-                found += outs.values(prefix=key) if outs.has_subtrie(key) else []
-                needs[stage].update(out.stage for out in found)
+                overlapping = [step.value for step in outs.prefixes(key)]
+                overlapping += outs.values(prefix=key) if outs.has_subtrie(key) else []
+                needs[stage].update(out.stage for out in overlapping)
     return needs
 
 
@@ -80,6 +80,6 @@ def with_upstream(needs: dict[Any, set[Any]], order: list[Any], wanted: set[str]
 def upstream_names(needs: dict[Any, set[Any]]) -> dict[str, list[str]]:
     """Stage name -> names of the stages that it depends on directly (the `code` stage left out)."""
     return {
-        stage.addressing: sorted(s.addressing for s in above if s.addressing != CODE_STAGE)
-        for stage, above in needs.items()
+        stage.addressing: sorted(maker.addressing for maker in upstream if maker.addressing != CODE_STAGE)
+        for stage, upstream in needs.items()
     }

@@ -78,7 +78,7 @@ def orphans(repo: Any, entries: dict[str, Any] | None = None) -> list[str]:
         if not is_params(dep) and os.path.isdir(dep.fs_path)
     }
     folders = {folder for folder in folders if any(path.startswith(folder + "/") for path in live)}
-    found = []
+    paths = []
     declared_names = {stage.name for stage in stages}
     for name, entry in entries.items():
         for out in entry.get("outs", []) if name not in declared_names else []:
@@ -91,5 +91,5 @@ def orphans(repo: Any, entries: dict[str, Any] | None = None) -> list[str]:
                 else False
             )
             if path not in live and inside and cached and os.path.isfile(target):
-                found.append(target)
-    return found
+                paths.append(target)
+    return paths

@@ -45,8 +45,8 @@ def whole_entries_only(repo: Any) -> None:
     cache = repo.stage_cache
 
     def load_cache(key: str, value: str) -> Mapping[str, Any] | None:
-        known = RunCache(Path(cache.cache_dir).parent)
-        return known.read(known.place(key, value))
+        run_cache = RunCache(Path(cache.cache_dir).parent)
+        return run_cache.read(run_cache.place(key, value))
 
     def load(stage: Any) -> Mapping[str, Any] | None:
         from dvc.stage.cache import _get_stage_hash
@@ -60,13 +60,13 @@ def _trusted(repo: Any, name: str, key: str) -> Iterator[Mapping[str, Any]]:
     """Entries under a key, newest first, that the lineage.json among their outputs does not contradict and
     whose objects are whole.
     """
-    known, read = witnesses(repo), verified(repo)
-    for _, row in known.run_cache.newest(key):
+    records, checked = witnesses(repo), verified(repo)
+    for _, row in records.run_cache.newest(key):
         entry = read_entry(name, row, RUN_CACHE)
-        if not known.judge(entry).differences and not any(
-            read.damaged_objects(digest) for digest in entry.outs.values()
+        if not records.judge(entry).differences and not any(
+            checked.damaged_objects(digest) for digest in entry.outs.values()
         ):
-            read.save()
+            checked.save()
             yield row
 
 
@@ -82,9 +82,9 @@ def run_cache_entry(repo: Any, stage: Any) -> Any | None:
     from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    local = all(d.protocol == "local" and d.def_path for d in stage.deps)
+    local = all(dep.protocol == "local" and dep.def_path for dep in stage.deps)
     cacheable = all(
-        o.protocol == "local" and o.def_path and not o.persist and o.is_in_repo for o in stage.outs
+        out.protocol == "local" and out.def_path and not out.persist and out.is_in_repo for out in stage.outs
     )
     if (
         not (stage.cmd and stage.deps and stage.outs and local and cacheable)
@@ -94,9 +94,9 @@ def run_cache_entry(repo: Any, stage: Any) -> Any | None:
         return None
     key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
     for row in _trusted(repo, stage.name, key):
-        made = repo.stage_cache._create_stage(row, wdir=stage.wdir)
-        if made.outs_cached():
-            return made
+        candidate = repo.stage_cache._create_stage(row, wdir=stage.wdir)
+        if candidate.outs_cached():
+            return candidate
     return None
 
 
@@ -109,14 +109,14 @@ def passed_over(repo: Any, stage: Any) -> tuple[str, ...]:
 
     if not (stage.cmd and stage.deps and stage.outs):
         return ()
-    kept = witnesses(repo).run_cache
-    paths = kept.damaged(_get_cache_hash(to_single_stage_lockfile(stage), key=True))
+    run_cache = witnesses(repo).run_cache
+    paths = run_cache.damaged(_get_cache_hash(to_single_stage_lockfile(stage), key=True))
     shown = ", ".join(os.path.relpath(path, repo.root_dir) for path in paths)
-    said = (
+    message = (
         f"passed over in the run cache, as it is not what its name says (cut short, zeroed or edited): "
         f"{shown}; `dvc fetch --run-cache`"
     )
-    return (f"{said} brings it again once it is removed, if the remote has it",) if paths else ()
+    return (f"{message} brings it again once it is removed, if the remote has it",) if paths else ()
 
 
 def uncached(out: Any) -> bool:
@@ -130,8 +130,12 @@ def uncached(out: Any) -> bool:
 
 
 def _listing_damaged(cache: Path, digest: str) -> bool:
-    place = dvc_object(cache, digest)
-    return digest.endswith(".dir") and place.is_file() and file_digest(place) != digest.removesuffix(".dir")
+    object_path = dvc_object(cache, digest)
+    return (
+        digest.endswith(".dir")
+        and object_path.is_file()
+        and file_digest(object_path) != digest.removesuffix(".dir")
+    )
 
 
 def check_inputs(repo: Any, stage: Any, pinned: Mapping[str, tuple[Any, Any]]) -> None:
@@ -150,29 +154,31 @@ def check_inputs(repo: Any, stage: Any, pinned: Mapping[str, tuple[Any, Any]]) -
                 "a change there would go unnoticed. Put the files themselves there, or name the folder itself"
             )
     tracked = [out.fs_path for other in repo.index.stages for out in other.outs]
-    read, wrong = verified(repo), []
+    checked, damaged_inputs = verified(repo), []
     for dep in stage.deps:
         path = getattr(dep, "fs_path", "")
-        if not any(f"{path}/".startswith(f"{known}/") or known.startswith(f"{path}/") for known in tracked):
+        if not any(
+            f"{path}/".startswith(f"{tracked_path}/") or tracked_path.startswith(f"{path}/")
+            for tracked_path in tracked
+        ):
             continue
         digest = pinned[dep.def_path][0]
-        if digest.name == "md5" and not read.holds(dep.def_path, digest.value):
-            wrong.append(dep.def_path)
-    read.save()
-    if wrong:
+        if digest.name == "md5" and not checked.holds(dep.def_path, digest.value):
+            damaged_inputs.append(dep.def_path)
+    checked.save()
+    if damaged_inputs:
         raise ValueError(
-            f"its input {', '.join(wrong)} is damaged: the bytes are not those that were recorded. `dvc "
-            f"fetch` and `dvc checkout --force` "
-            "bring it again if the remote's copy is whole"
+            f"its input {', '.join(damaged_inputs)} is damaged: the bytes are not those that were recorded. "
+            f"`dvc fetch` and `dvc checkout --force` bring it again if the remote's copy is whole"
         )
 
 
 def trust(repo: Any, outs: Mapping[str, str]) -> None:
     """Note outputs that have just been hashed when they were recorded."""
-    read = verified(repo)
+    checked = verified(repo)
     for path, digest in outs.items():
-        read.trust(path, digest)
-    read.save()
+        checked.trust(path, digest)
+    checked.save()
 
 
 def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
@@ -181,18 +187,20 @@ def damaged(repo: Any, stage: Any) -> tuple[list[str], list[Path]]:
 
     DVC takes them for whole, and would check the objects out.
     """
-    read = verified(repo)
+    checked = verified(repo)
     digests = {out.def_path: out.hash_info.value for out in stage.outs if out.hash_info}
-    standing = [out.def_path for out in stage.outs if out.def_path in digests and not out.workspace_status()]
-    wrong = [path for path in standing if not read.holds(path, digests[path])]
+    present = [out.def_path for out in stage.outs if out.def_path in digests and not out.workspace_status()]
+    damaged_outs = [path for path in present if not checked.holds(path, digests[path])]
     objects = [
-        dvc_object(read.cache, digest) for digest in digests.values() if _listing_damaged(read.cache, digest)
+        dvc_object(checked.cache, digest)
+        for digest in digests.values()
+        if _listing_damaged(checked.cache, digest)
     ]
-    if wrong or len(standing) < len(stage.outs):  # something has to come out of the cache
+    if damaged_outs or len(present) < len(stage.outs):  # something has to come out of the cache
         promised = {*digests.values(), *_promised(repo, stage.addressing)}
-        objects = [place for digest in promised for place in read.damaged_objects(digest)]
-    read.save()
-    return wrong, objects
+        objects = [object_path for digest in promised for object_path in checked.damaged_objects(digest)]
+    checked.save()
+    return damaged_outs, objects
 
 
 def _promised(repo: Any, name: str) -> set[str]:
@@ -222,17 +230,17 @@ def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
     from dvc.stage.serialize import to_single_stage_lockfile
 
     path = next((out.def_path for out in stage.outs if out.def_path.endswith(f"/{NAME}")), None)
-    place = Path(repo.root_dir, path) if path else None
-    if path is None or place is None or not place.is_file():
+    record_path = Path(repo.root_dir, path) if path else None
+    if path is None or record_path is None or not record_path.is_file():
         return None
     try:
-        record = mapping(json.loads(place.read_bytes()))
+        record = mapping(json.loads(record_path.read_bytes()))
     except ValueError:
         return None
     folder = path.rpartition("/")[0]
     outs = {
         **mapping(record.get("outs")),
-        path: file_digest(place),
+        path: file_digest(record_path),
         f"{folder}/model": record.get("model_digest"),
     }
     if set(outs) != {out.def_path for out in stage.outs} or not record.get("command"):
@@ -243,10 +251,10 @@ def own_result(repo: Any, stage: Any) -> dict[str, str] | None:
     }
     if lineage_differences(record, read_entry(stage.name, row, WORKTREE)):
         return None
-    read = verified(repo)
-    held = all(read.holds(out, str(digest)) for out, digest in outs.items())
-    read.save()
-    return {out: str(digest) for out, digest in outs.items()} if held else None
+    checked = verified(repo)
+    intact = all(checked.holds(out, str(digest)) for out, digest in outs.items())
+    checked.save()
+    return {out: str(digest) for out, digest in outs.items()} if intact else None
 
 
 def restore(repo: Any, stage: Any, doubted: bool = False) -> bool:
@@ -291,16 +299,16 @@ def dump(repo: Any, stage: Any) -> None:
     for out in stage.outs:
         if out.use_cache and out.hash_info:
             for digest in (out.hash_info.value, *listed(cache, out.hash_info.value).values()):
-                if (place := dvc_object(cache, digest)).is_file():
-                    durable.sync(place)
+                if (object_path := dvc_object(cache, digest)).is_file():
+                    durable.sync(object_path)
     path = Path(repo.root_dir, "dvc.lock")
     value = parse_yaml_for_update(path.read_text("utf-8"), str(path)) if path.exists() else {}
     entry = to_lockfile(stage)
     if ((value or {}).get("stages") or {}).get(stage.name) == entry[stage.name]:
         return
     row = next(iter(entry.values()))
-    if (kept := RunCache(cache).of(row)).is_file():
-        durable.sync(kept)
+    if (record_path := RunCache(cache).of(row)).is_file():
+        durable.sync(record_path)
     value = value or {"schema": "2.0"}
     value["stages"] = value.get("stages") or {}
     value["stages"].update(entry)

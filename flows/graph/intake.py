@@ -32,22 +32,22 @@ def take_in(root: Path, name: str, offline: bool) -> str:
     entry: dict[str, Any] = lock["taken"][name]
     source = Source.model_validate({key: value for key, value in entry["source"].items() if key != "version"})
     pin = lock["pins"].get(name)
-    made = _taken(name, source, entry["kind"], offline, pin)
-    made.write(root / FOLDER / f"{name}.json")
-    size = sum(file.size for file in made.files.values())
-    said = [f"{made.shown}: {len(made.files)} files, {size / 1e6:.1f} MB"]
+    manifest = _taken(name, source, entry["kind"], offline, pin)
+    manifest.write(root / FOLDER / f"{name}.json")
+    size = sum(file.size for file in manifest.files.values())
+    messages = [f"{manifest.shown}: {len(manifest.files)} files, {size / 1e6:.1f} MB"]
     if source.hub and not COMMIT.fullmatch(source.revision or ""):
-        commit, branch = made.source["commit"], source.revision or "main"
-        now = None if offline or pin is None else commit_of(source.hub, branch, entry["kind"])
-        said.append(
+        commit, branch = manifest.source["commit"], source.revision or "main"
+        latest = None if offline or pin is None else commit_of(source.hub, branch, entry["kind"])
+        messages.append(
             f"{source.hub} names no commit: {branch} is pinned to {commit} in {source_lock.SOURCE_LOCK}"
         )
-        if now is not None and now != commit:
-            said.append(
-                f"{NOTICE}{source.hub}: {branch} has moved to {now} since; write revision: {now} to take "
-                f"that one"
+        if latest is not None and latest != commit:
+            messages.append(
+                f"{NOTICE}{source.hub}: {branch} has moved to {latest} since; write revision: {latest} to "
+                f"take that one"
             )
-    return "\n".join(said)
+    return "\n".join(messages)
 
 
 def _taken(name: str, source: Source, kind: Kind, offline: bool, pin: dict[str, Any] | None) -> Manifest:
@@ -60,17 +60,17 @@ def _taken(name: str, source: Source, kind: Kind, offline: bool, pin: dict[str, 
         return take(source, kind, offline)
     if source.hub:
         source = source.model_copy(update={"files": exactly(pin["files"])})
-    made = take(source, kind, offline, pin.get("commit"))
-    if pin.get("version") == made.source.get("version"):
+    manifest = take(source, kind, offline, pin.get("commit"))
+    if pin.get("version") == manifest.source.get("version"):
         try:
-            made.check(pin)
+            manifest.check(pin)
         except SourceDamaged as error:
             raise SourceError(
                 f"{error}. This is damage, another build, or an attack; if you trust it, delete {name} from "
                 f"the pins in "
                 f"{source_lock.SOURCE_LOCK} and run again"
             ) from None
-    return made
+    return manifest
 
 
 def main() -> int:

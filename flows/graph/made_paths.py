@@ -28,38 +28,38 @@ def check(root: Path, params: Params, stages: Iterable[Any]) -> None:
         return os.path.normpath(os.path.join(real, os.path.relpath(path, root)))
 
     stages = [stage for stage in stages if stage.addressing != CODE_STAGE]
-    made = {
+    makers = {
         settled(out.fs_path): stage.addressing
         for stage in stages
         for out in stage.outs
         if not stage.addressing.endswith(".dvc")
     }
-    _check_sources(root, params, {path.removeprefix(real + os.sep): name for path, name in made.items()})
+    _check_sources(root, params, {path.removeprefix(real + os.sep): name for path, name in makers.items()})
     inputs = {
         settled(dep.fs_path): stage.addressing
         for stage in stages
         for dep in stage.deps
         if getattr(dep, "fs_path", "")
     }
-    for path, taker in inputs.items():
-        for link, target in _links(path) if not _maker(made, path) else ():
-            if name := _maker(made, target):
+    for path, reader in inputs.items():
+        for link, target in _links(path) if not _maker(makers, path) else ():
+            if name := _maker(makers, target):
                 raise ParamsError(
                     [
-                        f"{os.path.relpath(link, real)}, an input of {taker}, is a link to "
+                        f"{os.path.relpath(link, real)}, an input of {reader}, is a link to "
                         f"{os.path.relpath(target, real)}, which the "
                         f"stage {name} makes: it would not be waited for. Put a copy of the files there"
                     ]
                 )
 
 
-def _check_sources(root: Path, params: Params, made: Mapping[str, str]) -> None:
-    for one in source_lock.all_references(params):
-        text = one.value.path if isinstance(one.value, Source) else one.value
-        if not text or one.revision is not None:
+def _check_sources(root: Path, params: Params, makers: Mapping[str, str]) -> None:
+    for reference in source_lock.all_references(params):
+        text = reference.value.path if isinstance(reference.value, Source) else reference.value
+        if not text or reference.revision is not None:
             continue
         if name := _maker(
-            made,
+            makers,
             os.path.normpath(os.path.relpath(os.path.join(root, source_lock.dvc_path(root, text)), root)),
         ):
             raise ParamsError(
@@ -71,7 +71,7 @@ def _check_sources(root: Path, params: Params, made: Mapping[str, str]) -> None:
             )
         top = text.partition("/")[0]
         # a misspelt path must not be fetched from strangers
-        if one.source(root).hub and any(_inside(out, top) for out in made):
+        if reference.source(root).hub and any(_inside(out, top) for out in makers):
             raise ParamsError(
                 [
                     f"{PARAMS}: {text} is not there, and no stage makes it; below {top}/ stages put what "
@@ -81,11 +81,11 @@ def _check_sources(root: Path, params: Params, made: Mapping[str, str]) -> None:
             )
 
 
-def _maker(made: Mapping[str, str], path: str) -> str | None:
+def _maker(makers: Mapping[str, str], path: str) -> str | None:
     """The stage that makes `path`, something below it or something that it lies in."""
     if path == os.curdir:
-        return next(iter(made.values()), None)
-    return next((name for out, name in made.items() if _inside(path, out) or _inside(out, path)), None)
+        return next(iter(makers.values()), None)
+    return next((name for out, name in makers.items() if _inside(path, out) or _inside(out, path)), None)
 
 
 def _inside(path: str, folder: str) -> bool:
@@ -99,7 +99,7 @@ def _links(path: str) -> Iterator[tuple[str, str]]:
     inside = [
         os.path.join(parent, name) for parent, folders, names in os.walk(path) for name in (*folders, *names)
     ]
-    for link in [path, *(one for one in inside if os.path.islink(one))]:
+    for link in [path, *(entry for entry in inside if os.path.islink(entry))]:
         place = link
         for _ in range(40):  # as many as the kernel follows
             place = os.path.join(os.path.realpath(os.path.dirname(place)), os.path.basename(place))

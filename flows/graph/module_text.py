@@ -82,40 +82,40 @@ def read(path: Path, module: str, is_package: bool) -> dict[str, Any]:
             "reads": "",
         }
     tree = ast.parse(data, str(path))
-    found, words, names, docstrings = set[str](), set[str](), set[str](), set[int]()
+    imports, words, names, docstrings = set[str](), set[str](), set[str](), set[int]()
     for node in ast.walk(tree):  # a docstring is met after the node that it belongs to
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             docstrings.add(id(_docstring(node)))
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            imports.update(alias.name for alias in node.names)
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = _base(node, module, is_package)
-            found.update(option_records.imported(node, base))
+            imports.update(option_records.imported(node, base))
             names.update((base, *(alias.name for alias in node.names)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            found.update(_MODULE.findall(node.value))
+            imports.update(_MODULE.findall(node.value))
             if _WORD.fullmatch(node.value):
                 words.add(node.value)
         elif isinstance(node, ast.Call) and "import_module" in (
             getattr(node.func, "attr", ""),
             getattr(node.func, "id", ""),
         ):
-            found.update(_relative(node, module, is_package))
+            imports.update(_relative(node, module, is_package))
         elif isinstance(node, ast.Attribute):
             names.add(node.attr)
         elif isinstance(node, ast.Name):
             names.add(node.id)
     reads = "source" if names & READS_SOURCE else "docstrings" if (names | words) & READS_DOCSTRINGS else ""
-    whole, records = _digest_of(tree), {}
+    with_docstrings, records = _digest_of(tree), {}
     if is_options(module):
         records = {"with_docstrings": option_records.records(tree, _digest_of)}
     tree = _WithoutDocstrings().visit(tree)
     if is_options(module):
         records["digest"] = option_records.records(tree, _digest_of)
     return {
-        "digest": _digest_of(tree), "with_docstrings": whole, "bytes": digest(data), "records": records,
-        "imports": sorted(found), "words": sorted(words), "reads": reads,
+        "digest": _digest_of(tree), "with_docstrings": with_docstrings, "bytes": digest(data),
+        "records": records, "imports": sorted(imports), "words": sorted(words), "reads": reads,
     }  # fmt: skip
 
 

@@ -66,20 +66,26 @@ class PackageData:
         place.
         """
         everywhere = {word for words in folders.values() for word in words}
-        found = set[str]()
+        paths = set[str]()
         for folder, words in folders.items():
-            own = {word.strip("/") for word in words}
-            kinds = tuple(kind for word in own if len(kind := word.lstrip("*")) > 1 and kind.startswith("."))
+            own_words = {word.strip("/") for word in words}
+            kinds = tuple(
+                kind for word in own_words if len(kind := word.lstrip("*")) > 1 and kind.startswith(".")
+            )
             for file in self._list(folder):
                 script = file.name.endswith(".py")
-                named = file.name in own or (not script and file.name in everywhere) or file.inner in own
+                named = (
+                    file.name in own_words
+                    or (not script and file.name in everywhere)
+                    or file.inner in own_words
+                )
                 of_kind = not script and bool(kinds) and file.name.endswith(kinds)
-                if named or ((of_kind or file.below(own)) and not file.left_over):
-                    found.add(file.path)
-            for word in own:
+                if named or ((of_kind or file.below(own_words)) and not file.left_over):
+                    paths.add(file.path)
+            for word in own_words:
                 if word.endswith(".py") or "/" in word:
-                    found.update(self._place(folder, word))
-        return sorted(found)
+                    paths.update(self._place(folder, word))
+        return sorted(paths)
 
     def _list(self, folder: str) -> list[_File]:
         if folder not in self._files:
@@ -91,19 +97,19 @@ class PackageData:
         to the project's.
         """
         if (folder, word) not in self._at:
-            found = self._at[folder, word] = []
+            paths = self._at[folder, word] = []
             for path in {os.path.normpath(f"{base}/{word}") for base in (folder, ".")}:
-                whole = os.path.join(self.root, path)
+                full_path = os.path.join(self.root, path)
                 if path.partition("/")[0] not in PACKAGES:
                     continue
-                if os.path.isfile(whole):
-                    found.append(path)
+                if os.path.isfile(full_path):
+                    paths.append(path)
                 elif (
                     "/" in path
-                    and os.path.isdir(whole)
-                    and not os.path.isfile(os.path.join(whole, "__init__.py"))
+                    and os.path.isdir(full_path)
+                    and not os.path.isfile(os.path.join(full_path, "__init__.py"))
                 ):
-                    found.extend(file.path for file in _files(str(self.root), path) if not file.left_over)
+                    paths.extend(file.path for file in _files(str(self.root), path) if not file.left_over)
         return self._at[folder, word]
 
 

@@ -93,9 +93,9 @@ def _loaded(yaml: YAML, text: str, name: str) -> Any:
         raise ParamsError([f"{name}{where}: not readable as YAML: {error.problem or error}"]) from None
     except (YAMLError, ValueError) as error:  # characters that YAML does not allow; a date that there is not
         # zeros where a power loss was
-        way = "" if name.startswith("-S") else f"; bring it back with `git checkout {name}`"
+        hint = "" if name.startswith("-S") else f"; bring it back with `git checkout {name}`"
         raise ParamsError(
-            [f"{name}: not readable as YAML: {' '.join(str(error).split())[:200]}{way}"]
+            [f"{name}: not readable as YAML: {' '.join(str(error).split())[:200]}{hint}"]
         ) from None
     except RecursionError:
         raise ParamsError([f"{name}: not readable as YAML: nested too deep"]) from None

@@ -21,30 +21,30 @@ def partial(node: Node, definitions: Node, nulls: bool = False) -> Node:
 class _Partial:
     def __init__(self, definitions: Node, nulls: bool):
         self.definitions, self.nulls = definitions, nulls
-        self.made: Node = {}
+        self.partials: Node = {}
 
     def all_of(self, node: Node) -> Node:
-        made = self.node(node)
-        return {**made, "$defs": self.made}
+        schema = self.node(node)
+        return {**schema, "$defs": self.partials}
 
     def node(self, node: Any) -> Any:
         if not isinstance(node, dict):
             return node
-        made = {name: value for name, value in node.items() if name != "required"}
+        result = {name: value for name, value in node.items() if name != "required"}
         if "$ref" in node:
-            made["$ref"] = self._reference(node["$ref"])
-            return made
+            result["$ref"] = self._reference(node["$ref"])
+            return result
         if "x-tag" in node:
-            made |= self._choice(node)
+            result |= self._choice(node)
         if "properties" in node:
-            made["properties"] = {key: self.node(value) for key, value in node["properties"].items()}
+            result["properties"] = {key: self.node(value) for key, value in node["properties"].items()}
         if isinstance(node.get("additionalProperties"), dict):
-            made["additionalProperties"] = self.node(node["additionalProperties"])
+            result["additionalProperties"] = self.node(node["additionalProperties"])
         if "items" in node:
             self._keep(node["items"])
         if "anyOf" in node:
-            made["anyOf"] = [self.node(one) for one in node["anyOf"]]
-        return self._nullable(made) if self.nulls else made
+            result["anyOf"] = [self.node(alternative) for alternative in node["anyOf"]]
+        return self._nullable(result) if self.nulls else result
 
     def _nullable(self, node: Node) -> Node:
         if "type" in node:
@@ -61,9 +61,9 @@ class _Partial:
     def _reference(self, ref: str) -> str:
         base = ref.removeprefix(REF).removesuffix(".partial")
         name = f"{base}.partial"
-        if name not in self.made:
-            self.made[name] = {}
-            self.made[name] = self.node(self.definitions[base])
+        if name not in self.partials:
+            self.partials[name] = {}
+            self.partials[name] = self.node(self.definitions[base])
         return REF + name
 
     def _keep(self, node: Any) -> None:
@@ -72,17 +72,21 @@ class _Partial:
             self._keep(part)
         if isinstance(node, dict) and isinstance(node.get("$ref"), str):
             name = node["$ref"].removeprefix(REF)
-            if name not in self.made:
-                self.made[name] = self.definitions[name]
+            if name not in self.partials:
+                self.partials[name] = self.definitions[name]
                 self._keep(self.definitions[name])
 
     def _choice(self, node: Node) -> Node:
         """By its tag where that is said; else the options of any kind."""
         tag, then = node["x-tag"], node["then"]
-        chosen = [{**one, "then": self.node(one["then"])} for one in then["allOf"]]
+        chosen = [{**branch, "then": self.node(branch["then"])} for branch in then["allOf"]]
         options: dict[str, list[Node]] = {}
-        for one in chosen:
-            kind = self.made[one["then"]["$ref"].removeprefix(REF)] if "$ref" in one["then"] else one["then"]
+        for branch in chosen:
+            kind = (
+                self.partials[branch["then"]["$ref"].removeprefix(REF)]
+                if "$ref" in branch["then"]
+                else branch["then"]
+            )
             for name, value in kind["properties"].items():
                 known = options.setdefault(name, [])
                 if value not in known:

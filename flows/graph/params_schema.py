@@ -110,7 +110,7 @@ class _Generate(GenerateJsonSchema):
     def _names(self, seam: Seam, inner: Node) -> Node:
         """A text, or none, that is a module's name; what names its modules itself stays."""
         if "anyOf" in inner:
-            return {**inner, "anyOf": [self._names(seam, one) for one in inner["anyOf"]]}
+            return {**inner, "anyOf": [self._names(seam, alternative) for alternative in inner["anyOf"]]}
         return self._name(seam) if inner == {"type": "string"} else inner
 
     def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
@@ -127,19 +127,19 @@ class _Generate(GenerateJsonSchema):
         """`type: [number, null]` rather than two alternatives: an error then says what is wrong with the
         number.
         """
-        made = super().nullable_schema(schema)
-        inner = made["anyOf"][0] if "anyOf" in made else {}
+        node = super().nullable_schema(schema)
+        inner = node["anyOf"][0] if "anyOf" in node else {}
         simple = isinstance(inner.get("type"), str) and not inner.keys() & {"enum", "const", "x-seam"}
-        return {**inner, "type": [inner["type"], "null"]} if simple else made
+        return {**inner, "type": [inner["type"], "null"]} if simple else node
 
     def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
         """Draft-07 has no `prefixItems`."""
-        made = super().tuple_schema(schema)
-        items = made.pop("prefixItems", None)
+        node = super().tuple_schema(schema)
+        items = node.pop("prefixItems", None)
         return (
-            {**made, "items": items[0] if all(item == items[0] for item in items) else items}
+            {**node, "items": items[0] if all(item == items[0] for item in items) else items}
             if items
-            else made
+            else node
         )
 
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
@@ -188,8 +188,8 @@ def _needs_nothing(seam: Seam, name: str) -> bool:
 def summary(module: str) -> str:
     """The first paragraph of a module's docstring, on one line; the module is read, not imported."""
     text = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text("utf-8")
-    found = _DOCSTRING.match(text)
-    return " ".join(found[1].split()) if found else ""
+    match = _DOCSTRING.match(text)
+    return " ".join(match[1].split()) if match else ""
 
 
 def _generated() -> Node:
@@ -209,14 +209,14 @@ def _shared(node: Any, shared: Node) -> Any:
         return [_shared(item, shared) for item in node]
     if not isinstance(node, dict):
         return node
-    made = {name: _shared(value, shared) for name, value in node.items()}
-    if "x-seam" not in made:
-        return made
-    own = {name: made.pop(name) for name in ("description", "default") if name in made}
-    kind = "choice" if "x-tag" in made else "name"
-    function = made["x-interface"].partition("(")[0]
-    name = ".".join(part for part in (kind, made["x-seam"].removeprefix("pipelines."), function) if part)
-    shared[name] = made
+    result = {name: _shared(value, shared) for name, value in node.items()}
+    if "x-seam" not in result:
+        return result
+    own = {name: result.pop(name) for name in ("description", "default") if name in result}
+    kind = "choice" if "x-tag" in result else "name"
+    function = result["x-interface"].partition("(")[0]
+    name = ".".join(part for part in (kind, result["x-seam"].removeprefix("pipelines."), function) if part)
+    shared[name] = result
     return {"$ref": REF + name, **own}
 
 
@@ -246,9 +246,9 @@ def _describe(sections: Node, declared: Node) -> None:
     """A section that says nothing of itself is about the stage of its name, which dvc.yaml describes."""
     for name, node in sections.items():
         stage = declared.get("stages", {}).get(name, {})
-        said = stage.get("do", stage).get("desc") if isinstance(stage, dict) else None
-        if said and "description" not in node:
-            node["description"] = str(said)
+        description = stage.get("do", stage).get("desc") if isinstance(stage, dict) else None
+        if description and "description" not in node:
+            node["description"] = str(description)
 
 
 def _steps(layer: str) -> Path_:
@@ -256,12 +256,12 @@ def _steps(layer: str) -> Path_:
     return tuple(_PLACEHOLDER.sub("*", layer).split("."))
 
 
-def _lay(schema: Node, laid: Mapping[Path_, list[Path_]]) -> None:
+def _lay(schema: Node, layered: Mapping[Path_, list[Path_]]) -> None:
     """Make members and what they are laid over partial, in place; what is shared holds the keys that all
     records above it have.
     """
     above: dict[Path_, list[Node]] = {}
-    places = {(*members, "*"): layers for members, layers in laid.items()}
+    places = {(*members, "*"): layers for members, layers in layered.items()}
     for place, layers in places.items():
         for layer in layers:
             above.setdefault(layer, []).append(copy.deepcopy(_at(schema, place)))
@@ -273,23 +273,25 @@ def _lay(schema: Node, laid: Mapping[Path_, list[Path_]]) -> None:
             node.update(_common(schema, above[place]), description=description)
     for place in {*places, *above}:
         node = _at(schema, place)
-        made = partial(node, schema["$defs"])
-        schema["$defs"].update(made.pop("$defs"))
+        partial_node = partial(node, schema["$defs"])
+        schema["$defs"].update(partial_node.pop("$defs"))
         node.clear()
-        node.update(made)
+        node.update(partial_node)
 
 
 def _common(schema: Node, records: list[Node]) -> Node:
     """The keys that every one of the records has, as the one with the fewest says them."""
-    found = sorted(
+    by_size = sorted(
         (schema["$defs"][record["$ref"].removeprefix(REF)] for record in records),
         key=lambda record: len(record["properties"]),
     )
-    names = [name for name in found[0]["properties"] if all(name in other["properties"] for other in found)]
+    names = [
+        name for name in by_size[0]["properties"] if all(name in other["properties"] for other in by_size)
+    ]
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {name: found[0]["properties"][name] for name in names},
+        "properties": {name: by_size[0]["properties"][name] for name in names},
     }
 
 
@@ -328,9 +330,9 @@ def _needs(paths: Iterable[Path_]) -> Node:
             below.setdefault(path[0], []).append(path[1:])
     inner = {name: needs for name, rest in below.items() if (needs := _needs(rest))}
     named = {name: needs for name, needs in inner.items() if name != "*"}
-    found = {
+    constraint = {
         "required": sorted(name for name in below if name != "*"),
         "properties": named,
         "additionalProperties": inner.get("*", {}),
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in constraint.items() if value}

@@ -154,21 +154,21 @@ def expand(
 
     names, result = list(names), []
     for target in targets:
-        hits = [name for name in names if name == target or name.partition("@")[0] == target]
-        if not hits and not missing_ok:
+        matches = [name for name in names if name == target or name.partition("@")[0] == target]
+        if not matches and not missing_ok:
             family = target.partition("@")[0]
             spare = sorted(name for name in asked() if name.partition("@")[0] == family)
             close = difflib.get_close_matches(target, [*names, *spare], n=3, cutoff=0.4)
-            said = f"no stage {target}" + (
+            message = f"no stage {target}" + (
                 f"; did you mean {', '.join(close)}?" if close else f"; stages: {', '.join(names)}"
             )
             raise UnknownStage(
-                said
+                message
                 + (
                     f"\npresets without a stage, which can be asked for too: {', '.join(spare)}"
                     if spare
                     else ""
                 )
             )
-        result += hits
+        result += matches
     return result

@@ -19,13 +19,13 @@ def removed_inputs(stage: Any, lock: dict[str, Any] | None) -> tuple[str, ...]:
     if lock is None:
         return ()
     have = {dep.def_path for dep in stage.deps if not dvc_api.is_params(dep)}
-    gone = [dep["path"] for dep in lock.get("deps", []) if dep["path"] not in have]
+    removed = [dep["path"] for dep in lock.get("deps", []) if dep["path"] not in have]
     named = {dep.def_path: set(dep.params) for dep in stage.params}
     for path, values in lock.get("params", {}).items():
-        gone += [f"{path}:{key}" for key in values if key not in named.get(path, set())]
+        removed += [f"{path}:{key}" for key in values if key not in named.get(path, set())]
     return tuple(
         f"no longer depends on {name}, which made the recorded result; DVC does not notice, --force reruns"
-        for name in gone
+        for name in removed
     )
 
 
@@ -52,13 +52,13 @@ def param_reasons(dep: Any, lock: dict[str, Any] | None, files: dict[str, Any]) 
             for key in changed
         ]
     # An empty mapping that is filled, or emptied, is told by its keys.
-    told = [key for key in changed if not any(other.startswith(f"{key}.") for other in changed)]
+    shown = [key for key in changed if not any(other.startswith(f"{key}.") for other in changed)]
     # of a choice of another kind the kind is told, not the options that it has and the other has not
-    kinds = {key.removesuffix("kind") for key in told if key.endswith(".kind")}
-    told = [
-        key for key in told if key.endswith(".kind") or not any(key.startswith(choice) for choice in kinds)
+    kinds = {key.removesuffix("kind") for key in shown if key.endswith(".kind")}
+    shown = [
+        key for key in shown if key.endswith(".kind") or not any(key.startswith(choice) for choice in kinds)
     ]
-    return [_code_reason(key, key in old, key in new, old.get(key), new.get(key)) for key in told]
+    return [_code_reason(key, key in old, key in new, old.get(key), new.get(key)) for key in shown]
 
 
 def data_reason(dep: Any, content: Any, predicted: bool) -> str:
@@ -70,21 +70,23 @@ def data_reason(dep: Any, content: Any, predicted: bool) -> str:
     )
 
 
-def _code_reason(key: str, was: bool, stays: bool, old: Any, new: Any) -> Reason:
+def _code_reason(key: str, was_present: bool, is_present: bool, old: Any, new: Any) -> Reason:
     _, _, name = key.partition(f".{codelock.SETTINGS}.")
     if name:
-        shown = [repr(value) if there else "'(absent)'" for value, there in ((old, was), (new, stays))]
+        shown = [
+            repr(value) if present else "'(absent)'"
+            for value, present in ((old, was_present), (new, is_present))
+        ]
         return 1, f"param {name} {' -> '.join(shown)}"
     _, _, name = key.partition(".modules.")
     if name:
-        return 2, f"code {name} {'changed' if was and stays else 'is new' if stays else 'is gone'}"
+        change = "changed" if was_present and is_present else "is new" if is_present else "is gone"
+        return 2, f"code {name} {change}"
     _, _, name = key.partition(".environment.")
     if name:
         return 2, f"environment {name} {old or 'unused'} -> {new or 'unused'}"
     _, _, name = key.partition(".sources.")
     if name:
-        return (
-            2,
-            f"source {name} {'changed' if was and stays else 'is new' if stays else 'is no longer taken'}",
-        )
+        change = "changed" if was_present and is_present else "is new" if is_present else "is no longer taken"
+        return 2, f"source {name} {change}"
     return 2, f"{key.rsplit('.', 1)[-1]} {old} -> {new}"

@@ -137,7 +137,7 @@ class Walk:
         reasons += [(3, f"{path} {state}") for path, state in broken.items()]
         if waiting:
             reasons.append((4, f"upstream will run: {', '.join(waiting)}"))
-        texts = tuple(text for _, text in sorted(reasons, key=lambda r: (r[0], len(r[1]))))
+        texts = tuple(text for _, text in sorted(reasons, key=lambda reason: (reason[0], len(reason[1]))))
         return PlanRow(
             stage.addressing,
             action,
@@ -160,7 +160,7 @@ class Walk:
         self, stage: Any, reasons: list[Any], broken: dict[str, str], waiting: list[str], known: bool
     ) -> Action:
         """Decide, and predict the outputs' contents."""
-        made = stage
+        source = stage
         always = any(order == 0 and text != "never run" for order, text in reasons)
         if stage.frozen or (not reasons and not broken and not waiting):
             return "keep"
@@ -171,14 +171,14 @@ class Walk:
             if not reasons and all(self._cached(out) for out in stage.outs):
                 action = "checkout"
             else:
-                found = dvc_run_cache.run_cache_entry(self.repo, stage)
-                if found is not None:
-                    action, made = "restore", found
-                elif own := dvc_run_cache.own_result(self.repo, stage):
+                entry = dvc_run_cache.run_cache_entry(self.repo, stage)
+                if entry is not None:
+                    action, source = "restore", entry
+                elif own_outs := dvc_run_cache.own_result(self.repo, stage):
                     action = "restore"
                     for out in stage.outs:
-                        dvc_content.set_md5(out, own[out.def_path])
-        contents = {out.fs_path: out.hash_info for out in made.outs}
+                        dvc_content.set_md5(out, own_outs[out.def_path])
+        contents = {out.fs_path: out.hash_info for out in source.outs}
         for out in stage.outs:
             self.predicted[out.fs_path] = (
                 contents[out.fs_path] if action in ("checkout", "restore") else UNKNOWN
@@ -226,9 +226,9 @@ class Walk:
         inside = {path: content for path, content in self.predicted.items() if dep.fs.isin(path, dep.fs_path)}
         if UNKNOWN in inside.values():
             return UNKNOWN
-        gone = [path for path in self.orphans if dep.fs.isin(path, dep.fs_path)]
-        if inside or gone:
-            return dvc_content.folder_hash(dep, inside, gone)
+        removed = [path for path in self.orphans if dep.fs.isin(path, dep.fs_path)]
+        if inside or removed:
+            return dvc_content.folder_hash(dep, inside, removed)
         try:
             return dep.get_hash() if dep.exists else None
         except FileNotFoundError as error:
@@ -242,27 +242,27 @@ class Walk:
         trusts what a remote sent.
         """
         state = out.workspace_status().get(str(out))
-        said = {None: "", "deleted": "is missing"}.get(state, f"was {state}")
+        status = {None: "", "deleted": "is missing"}.get(state, f"was {state}")
         if not state and out.hash_info and not self.verified.holds(out.def_path, out.hash_info.value):
-            said = "is damaged: its bytes are not the recorded ones"
-        text = _uncached(out, said)
-        wrong = self.verified.damaged_objects(out.hash_info.value) if text and out.hash_info else []
-        if wrong:  # to DVC it is there: it would not be fetched
-            names = [os.path.relpath(path, self.repo.root_dir) for path in wrong]
-            mend = (
+            status = "is damaged: its bytes are not the recorded ones"
+        text = _uncached(out, status)
+        damaged = self.verified.damaged_objects(out.hash_info.value) if text and out.hash_info else []
+        if damaged:  # to DVC it is there: it would not be fetched
+            names = [os.path.relpath(path, self.repo.root_dir) for path in damaged]
+            remedy = (
                 f"`rm -f {' '.join(names)}; dvc fetch {out.stage.addressing}` brings it again if the "
                 f"remote's copy is whole"
             )
-            text += f"; {', '.join(names)} in the cache is damaged too: {mend}"
+            text += f"; {', '.join(names)} in the cache is damaged too: {remedy}"
         return text
 
 
-def _uncached(out: Any, said: str) -> str:
+def _uncached(out: Any, status: str) -> str:
     # DVC would run the stage even though the output stands there
     if out.use_cache and out.hash_info and dvc_run_cache.uncached(out):
         return (
-            f"{said} and not in the cache"
-            if said
+            f"{status} and not in the cache"
+            if status
             else f"is not in the cache (`dvc commit {out.stage.addressing}` puts it there)"
         )
-    return said
+    return status

@@ -29,8 +29,8 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
     """(the key's path in the file, what is wrong with it) of one pydantic error about a `root`."""
     path, known = _locate(raw, item["loc"], root)
     if item["type"] == "extra_forbidden":
-        if now := MOVED.get((path[0], path[-1])) or MOVED.get(("", path[0])):
-            return path, f"unknown: {now}"
+        if hint := MOVED.get((path[0], path[-1])) or MOVED.get(("", path[0])):
+            return path, f"unknown: {hint}"
         close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
         return (
             path,
@@ -41,8 +41,8 @@ def describe(item: Any, raw: Any, root: type[BaseModel]) -> tuple[list[str], str
     if item["type"] == "missing":
         return path, "missing"
     text = item["msg"].removeprefix("Value error, ").replace("valid tuple", "list")  # YAML knows no tuples
-    shown = item["input"]
-    return path, text if isinstance(shown, (dict, list)) else f"{text} (found {shown!r})"
+    value = item["input"]
+    return path, text if isinstance(value, (dict, list)) else f"{text} (found {value!r})"
 
 
 def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list[str], list[str]]:
@@ -58,14 +58,14 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
     layers: list[tuple[list[str], Any]] = []
     for position, part in enumerate(loc):
         if isinstance(data, dict) and part not in data:
-            holding = [
-                place
-                for place, (_, shared) in enumerate(layers)
+            holders = [
+                index
+                for index, (_, shared) in enumerate(layers)
                 if isinstance(shared, dict) and part in shared
             ]
-            if holding:
-                path, data = layers[holding[0]]
-                layers = layers[holding[0] + 1 :]
+            if holders:
+                path, data = layers[holders[0]]
+                layers = layers[holders[0] + 1 :]
         if position == len(loc) - 1:
             break
         if isinstance(data, dict) and part not in data:
@@ -81,8 +81,8 @@ def _locate(raw: Any, loc: tuple[Any, ...], root: type[BaseModel]) -> tuple[list
         data = data[part] if isinstance(data, (dict, list)) else None
         kind = _chosen(fields[0], data) if fields else _item(kind)
         below = [
-            ([*where, str(part)], shared.get(str(part)))
-            for where, shared in layers
+            ([*layer_path, str(part)], shared.get(str(part)))
+            for layer_path, shared in layers
             if isinstance(shared, dict)
         ]
         layers = [(list(layer), at(raw, layer)) for layer in reversed(shared_by)] or below
@@ -117,8 +117,8 @@ def _records(kind: Any, data: Any) -> list[type[BaseModel]]:
     if typing.get_origin(kind) is typing.Annotated:
         options = _options(kind.__metadata__, data)
         return [options] if options else _records(kind.__origin__, data)
-    found = [record for argument in typing.get_args(kind) for record in _records(argument, data)]
-    return [record for record in found if _agrees(record, data)] or found
+    records = [record for argument in typing.get_args(kind) for record in _records(argument, data)]
+    return [record for record in records if _agrees(record, data)] or records
 
 
 def _agrees(record: type[BaseModel], data: Any) -> bool:

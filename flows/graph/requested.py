@@ -79,24 +79,24 @@ def _additions(raw: Any, family: Family, name: str, root: Path | None) -> list[A
     if name in Graph(raw, root).models(*kinds):
         return own
     makers = (runs for runs in _named(root) if runs.named_presets and runs.meta.get("model") in kinds)
-    return next(([*made, *own] for runs in makers if (made := _additions(raw, runs, name, root))), [])
+    return next(([*needed, *own] for runs in makers if (needed := _additions(raw, runs, name, root))), [])
 
 
 def _inputs(family: Family) -> list[str]:
     """The references that a member must have beside the setting it is asked by."""
-    return [one for one in family.references if one not in (*family.optional, family.named)]
+    return [setting for setting in family.references if setting not in (*family.optional, family.named)]
 
 
 def _of_first_run(raw: Any, family: Family) -> dict[str, Any]:
     """The inputs of the first run without an optional one (which a rule rewards); empty where there is
     none.
     """
-    wanted = _inputs(family)
+    inputs = _inputs(family)
     for run in mapping(raw, *family.over).values():
-        if not (isinstance(run, dict) and wanted and run.keys() >= set(wanted)):
+        if not (isinstance(run, dict) and inputs and run.keys() >= set(inputs)):
             continue
         if all(run.get(setting) in (None, NONE) for setting in family.optional):
-            return {setting: run[setting] for setting in wanted}
+            return {setting: run[setting] for setting in inputs}
     return {}
 
 
@@ -107,10 +107,10 @@ def _of_model(raw: Any, family: Family, model: str, root: Path | None) -> dict[s
     members = [member for member in mapping(raw, *family.over).values() if isinstance(member, dict)]
     graph, inputs = Graph(raw, root), {}
     for setting in _inputs(family):
-        usual = (member[setting] for member in members if setting in member)
-        inputs[setting] = _origin(graph, family, setting, model) or next(usual, "")
-    alike = (member for member in members if inputs.items() <= member.items())
-    return {**next(alike, {}), **inputs, family.named: model}
+        values = (member[setting] for member in members if setting in member)
+        inputs[setting] = _origin(graph, family, setting, model) or next(values, "")
+    similar = (member for member in members if inputs.items() <= member.items())
+    return {**next(similar, {}), **inputs, family.named: model}
 
 
 def _origin(graph: Graph, family: Family, setting: str, model: str) -> Any:

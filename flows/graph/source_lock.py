@@ -36,7 +36,9 @@ def all_references(params: Params) -> Iterator[Reference]:
 
 def taken_by(params: Params, sections: Iterable[str]) -> list[Reference]:
     """What the sections of one stage name, each once."""
-    return list(dict.fromkeys(one for section in sections for one in references(params.section(section))))
+    return list(
+        dict.fromkeys(reference for section in sections for reference in references(params.section(section)))
+    )
 
 
 def read(root: Path) -> dict[str, Any]:
@@ -44,23 +46,26 @@ def read(root: Path) -> dict[str, Any]:
     file is missing. ParamsError where it is broken, by a merge say: what was pinned would be forgotten.
     """
     try:
-        found = json.loads((root / SOURCE_LOCK).read_text("utf-8"))
-        pins = {name: {**pin, "files": dict(pin["files"])} for name, pin in found["pins"].items()}
-        return {"taken": dict(found["taken"]), "pins": pins}
+        content = json.loads((root / SOURCE_LOCK).read_text("utf-8"))
+        pins = {name: {**pin, "files": dict(pin["files"])} for name, pin in content["pins"].items()}
+        return {"taken": dict(content["taken"]), "pins": pins}
     except FileNotFoundError:
         return {"taken": {}, "pins": {}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        way = (
+        remedy = (
             f"settle its conflicts or take git's version; or delete it: Hugging Face ids are then pinned "
             f"anew ({error})"
         )
-        raise ParamsError([f"{SOURCE_LOCK} cannot be read; {way}"]) from error
+        raise ParamsError([f"{SOURCE_LOCK} cannot be read; {remedy}"]) from error
 
 
 def make(root: Path, params: Params) -> dict[str, Any]:
     """What the file should hold."""
     before = read(root)
-    taken = {one.name: _entry(root, one, before["taken"].get(one.name)) for one in all_references(params)}
+    taken = {
+        reference.name: _entry(root, reference, before["taken"].get(reference.name))
+        for reference in all_references(params)
+    }
     pins = {name: pin for name in taken if (pin := _pin(root, name, taken[name], before["pins"].get(name)))}
     # another recipe's pins stay
     return {"pins": dict(sorted((before["pins"] | pins).items())), "taken": dict(sorted(taken.items()))}
@@ -86,23 +91,23 @@ def digests(root: Path, params: Params, sections: Iterable[str]) -> dict[str, st
     """Name of each source that the sections take -> digest of its manifest as it lies there, or `absent`."""
     from tasks.content import file_digest
 
-    paths = {one.name: root / one.manifest for one in taken_by(params, sections)}
+    paths = {reference.name: root / reference.manifest for reference in taken_by(params, sections)}
     return {name: file_digest(path) if path.is_file() else ABSENT for name, path in sorted(paths.items())}
 
 
 def shown(entry: dict[str, Any]) -> str:
     """A source of the file, for people."""
-    known = {key: value for key, value in entry["source"].items() if key != "version"}
-    return Source.model_validate(known).shown
+    fields = {key: value for key, value in entry["source"].items() if key != "version"}
+    return Source.model_validate(fields).shown
 
 
-def _entry(root: Path, one: Reference, before: dict[str, Any] | None) -> dict[str, Any]:
-    source = one.source(root, was_path=bool(before and before["path"] != NONE))
-    said: dict[str, Any] = source.model_dump(exclude_defaults=True, mode="json")
+def _entry(root: Path, reference: Reference, before: dict[str, Any] | None) -> dict[str, Any]:
+    source = reference.source(root, was_path=bool(before and before["path"] != NONE))
+    fields: dict[str, Any] = source.model_dump(exclude_defaults=True, mode="json")
     if source.package is not None:
-        said["version"] = _version(source.package)
+        fields["version"] = _version(source.package)
     path = NONE if source.path is None else dvc_path(root, source.path)
-    return {"path": path, "kind": one.kind, "source": said}
+    return {"path": path, "kind": reference.kind, "source": fields}
 
 
 def dvc_path(root: Path, text: str) -> str:
@@ -131,8 +136,8 @@ def _pin(
     if "path" in source or (before is not None and before.get("version") == source.get("version")):
         return before
     try:
-        found = manifest.read(root / FOLDER / f"{name}.json")
+        current = manifest.read(root / FOLDER / f"{name}.json")
     except manifest.SourceError:
         return None
-    same = all(found.source.get(key) == source.get(key) for key in ("hub", "package", "version"))
-    return found.pin if same else None
+    same = all(current.source.get(key) == source.get(key) for key in ("hub", "package", "version"))
+    return current.pin if same else None

@@ -89,8 +89,8 @@ def git_facts(root: Path) -> dict[str, Any]:
     """
 
     def ask(*words: str) -> str | None:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
-        return done.stdout.strip() if done.returncode == 0 else None
+        process = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+        return process.stdout.strip() if process.returncode == 0 else None
 
     return {"commit": ask("rev-parse", "--verify", "-q", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
 
@@ -112,8 +112,8 @@ def make(root: Path, name: str) -> Path:
             {"flow_run": None, "started": time.time()},
             git_facts(root),
         )
-    if kept := aside.clear(root, spec):
-        print(f"{name}:{aside.said(root, kept)}", file=sys.stderr)
+    if folder := aside.clear(root, spec):
+        print(f"{name}:{aside.kept_message(root, folder)}", file=sys.stderr)
     path = Path(spec.work) / "spec.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     spec.write(path)
@@ -148,17 +148,15 @@ def main() -> int:
         return 0
     path = Path(argument)
     if mode == "refuse":
-        made = Spec.read(path)
-        print(
-            f"{made.stage} is refused.{aside.said(root, aside.keep(root, made, aside.refused(path.parent)))}",
-            file=sys.stderr,
-        )
+        spec = Spec.read(path)
+        message = aside.kept_message(root, aside.keep(root, spec, aside.refused(path.parent)))
+        print(f"{spec.stage} is refused.{message}", file=sys.stderr)
         return 0
     changed = verify(root, path)
     if changed:
         why = f"changed while the stage ran: {', '.join(changed)}"
-        kept = aside.said(root, aside.keep(root, Spec.read(path), why))
-        print(f"{why}. The result must not be recorded as theirs; run it again.{kept}", file=sys.stderr)
+        message = aside.kept_message(root, aside.keep(root, Spec.read(path), why))
+        print(f"{why}. The result must not be recorded as theirs; run it again.{message}", file=sys.stderr)
         return DRIFTED
     shutil.rmtree(Path(argument).parent, ignore_errors=True)
     return 0

@@ -86,12 +86,12 @@ def _digests(rows: Any) -> dict[str, str]:
     """Path -> digest. A path may stand twice (a model assessed against itself); where its digests differ,
     both are said.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for row in rows or []:
         digest = row.get("md5", "")
-        before = found.get(row["path"], digest)
-        found[row["path"]] = digest if digest == before else f"{before} and {digest}"
-    return found
+        before = digests.get(row["path"], digest)
+        digests[row["path"]] = digest if digest == before else f"{before} and {digest}"
+    return digests
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -120,8 +120,8 @@ class Difference:
     known: Any
 
     def text(self, known_by: str = "dvc.lock") -> str:
-        what = f"{self.title} {self.key}".rstrip()
-        return f"{self.record} says {what} {_shown(self.said)}, {known_by} says {_shown(self.known)}"
+        subject = f"{self.title} {self.key}".rstrip()
+        return f"{self.record} says {subject} {_shown(self.said)}, {known_by} says {_shown(self.known)}"
 
 
 def _shown(value: Any) -> str:
@@ -133,27 +133,27 @@ def _compared(
     record: str, pairs: Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]
 ) -> list[Difference]:
     return [
-        Difference(record, title, key, said.get(key), known.get(key))
-        for title, said, known in pairs
-        for key in sorted({*said, *known})
-        if said.get(key) != known.get(key) or (key in said) != (key in known)
+        Difference(record, title, key, values.get(key), known.get(key))
+        for title, values, known in pairs
+        for key in sorted({*values, *known})
+        if values.get(key) != known.get(key) or (key in values) != (key in known)
     ]
 
 
-def entry_differences(said: Entry, known: Entry, record: str = RUN_CACHE) -> list[Difference]:
+def entry_differences(entry: Entry, known: Entry, record: str = RUN_CACHE) -> list[Difference]:
     """What a run-cache entry says otherwise than another entry, its outputs last."""
 
     def pairs() -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-        yield "command", {"": said.command}, {"": known.command}
-        yield "parameter", flatten(said.params), flatten(known.params)
-        yield "input", said.inputs, known.inputs
-        yield "code", said.code, known.code
+        yield "command", {"": entry.command}, {"": known.command}
+        yield "parameter", flatten(entry.params), flatten(known.params)
+        yield "input", entry.inputs, known.inputs
+        yield "code", entry.code, known.code
         yield (
             "environment",
-            {**said.environment, "python": said.python},
+            {**entry.environment, "python": entry.python},
             {**known.environment, "python": known.python},
         )
-        yield "output", said.outs, known.outs
+        yield "output", entry.outs, known.outs
 
     return _compared(record, pairs())
 
@@ -323,32 +323,32 @@ class Witnesses:
 
     def judge(self, entry: Entry) -> RecordJudgement:
         """Hold an entry of dvc.lock, as it is or as it was, against the other records of its run."""
-        own = self.lineage(entry)
-        told = lineage_differences(own, entry, f"its {NAME}") if own is not None else []
-        witnesses = [NAME] if own is not None and not told else []
-        kept = self.run_cache.of(entry.row)
-        if kept.is_file():
-            return RecordJudgement((*witnesses, RUN_CACHE), tuple(told))
-        other = list(self._otherwise(entry, bool(witnesses)))
-        if other == [[]]:
-            return RecordJudgement((*witnesses, RUN_CACHE), tuple(told))
-        shortest = min(other, key=len, default=[])
-        return RecordJudgement(tuple(witnesses), (*told, *shortest))
+        record = self.lineage(entry)
+        differences = lineage_differences(record, entry, f"its {NAME}") if record is not None else []
+        witnesses = [NAME] if record is not None and not differences else []
+        path = self.run_cache.of(entry.row)
+        if path.is_file():
+            return RecordJudgement((*witnesses, RUN_CACHE), tuple(differences))
+        candidates = list(self._otherwise(entry, bool(witnesses)))
+        if candidates == [[]]:
+            return RecordJudgement((*witnesses, RUN_CACHE), tuple(differences))
+        shortest = min(candidates, key=len, default=[])
+        return RecordJudgement(tuple(witnesses), (*differences, *shortest))
 
     def _otherwise(self, entry: Entry, witnessed: bool) -> Iterator[list[Difference]]:
         """What run-cache entries of the same outputs, or of the same inputs, say otherwise. One empty list:
         one says the same.
         """
-        found = []
+        differences = []
         digest = next(iter(entry.outs.values()), "")
         for row in self.run_cache.with_output(digest):
-            said = read_entry(entry.stage, row, RUN_CACHE)
-            if said.outs == entry.outs:
-                found.append(entry_differences(said, entry, "the run cache"))
+            other = read_entry(entry.stage, row, RUN_CACHE)
+            if other.outs == entry.outs:
+                differences.append(entry_differences(other, entry, "the run cache"))
         # two runs with the same inputs may differ on a GPU: then the lineage.json among the outputs decides
         if not witnessed:
             for _, row in self.run_cache.newest(run_cache_name(entry.row)[0]):
-                found.append(
+                differences.append(
                     entry_differences(read_entry(entry.stage, row, RUN_CACHE), entry, "the run cache")
                 )
-        yield from [[]] if [] in found else found
+        yield from [[]] if [] in differences else differences

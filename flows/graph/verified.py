@@ -27,8 +27,8 @@ def _stamp(paths: Iterable[Path]) -> str:
     rows = []
     for path in paths:
         try:
-            found = path.stat()
-            rows.append([str(path), found.st_size, found.st_mtime_ns, found.st_ino])
+            status = path.stat()
+            rows.append([str(path), status.st_size, status.st_mtime_ns, status.st_ino])
         except OSError:
             rows.append([str(path), None, None, None])
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:24]
@@ -77,8 +77,8 @@ class Verified:
         """The cache's objects of a file or folder that are there and are not what their names say; a folder's
         listing is one of them.
         """
-        own = dvc_object(self.cache, digest)
-        if not own.is_file():
+        object_path = dvc_object(self.cache, digest)
+        if not object_path.is_file():
             return []
         places = {md5: dvc_object(self.cache, md5) for md5 in [digest, *listed(self.cache, digest).values()]}
         stamp = _stamp(places.values())

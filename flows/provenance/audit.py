@@ -42,16 +42,16 @@ def audit(root: str | Path, subject: str) -> list[AuditProblem]:
 
 def audited(ancestry: Ancestry) -> list[AuditProblem]:
     """The same, for a walk that has been made."""
-    found = [AuditProblem(row["path"], row["problem"]) for row in ancestry.problems]
-    found += _bytes(ancestry)
-    found += [*_run_cache(ancestry), *_another(ancestry)]
+    problems = [AuditProblem(row["path"], row["problem"]) for row in ancestry.problems]
+    problems += _bytes(ancestry)
+    problems += [*_run_cache(ancestry), *_another(ancestry)]
     if ancestry.subject.kind in (CHECKPOINT, VERSION):
-        found += _own_record(ancestry)
-    found += [AuditProblem(*row) for row in disagreements(ancestry)]
-    seen: dict[str, AuditProblem] = {}
-    for problem in found:
-        seen.setdefault(f"{problem.path}\0{problem.problem}", problem)
-    return list(seen.values())
+        problems += _own_record(ancestry)
+    problems += [AuditProblem(*row) for row in disagreements(ancestry)]
+    unique: dict[str, AuditProblem] = {}
+    for problem in problems:
+        unique.setdefault(f"{problem.path}\0{problem.problem}", problem)
+    return list(unique.values())
 
 
 def _bytes(ancestry: Ancestry) -> Iterator[AuditProblem]:
@@ -67,12 +67,12 @@ def _bytes(ancestry: Ancestry) -> Iterator[AuditProblem]:
             f"again with a run",
         )
     if ancestry.entry is None:
-        kept = ancestry.contents.stored(subject.digest)
-        here = ancestry.content and ancestry.content[0] == subject.digest
-        if not here and kept.status not in GOOD:
+        stored = ancestry.contents.stored(subject.digest)
+        present = ancestry.content and ancestry.content[0] == subject.digest
+        if not present and stored.status not in GOOD:
             yield AuditProblem(
                 subject.shown,
-                f"the bytes of version {subject.version['version']} ({subject.digest}) are {kept.status}",
+                f"the bytes of version {subject.version['version']} ({subject.digest}) are {stored.status}",
             )
 
 
@@ -128,7 +128,8 @@ def _own_record(ancestry: Ancestry) -> Iterator[AuditProblem]:
     content = ancestry.content
     if content and content[0] != record["model_digest"]:
         differing = ", ".join(
-            f"{name} ({what})" for name, what in list(file_differences(files, content[1] or {}).items())[:8]
+            f"{name} ({change})"
+            for name, change in list(file_differences(files, content[1] or {}).items())[:8]
         )
         yield AuditProblem(
             shown,

@@ -112,10 +112,10 @@ class Contents:
         target = self.root / MANIFESTS / f"{digest}.json"
         if not digest.endswith(".dir") or target.exists():
             return False
-        found = self.at(path)
-        if found is None or found[0] != digest or found[1] is None:
+        content = self.at(path)
+        if content is None or content[0] != digest or content[1] is None:
             return False
-        durable.write(target, listing_text(found[1]))
+        durable.write(target, listing_text(content[1]))
         return True
 
     # -- verdicts --------------------------------------------------------------------------------------------
@@ -124,9 +124,9 @@ class Contents:
         """Whether DVC's cache holds the bytes, each object read and compared with its name: cached, corrupt
         or missing.
         """
-        own = self._object(digest)
-        if own != CACHED or not digest.endswith(".dir"):
-            return ContentState(own, {})
+        status = self._object(digest)
+        if status != CACHED or not digest.endswith(".dir"):
+            return ContentState(status, {})
         states = {name: self._object(md5) for name, md5 in (self.files(digest) or {}).items()}
         worst = CORRUPT if CORRUPT in states.values() else MISSING if MISSING in states.values() else CACHED
         return ContentState(worst, {name: state for name, state in states.items() if state != CACHED})
@@ -144,15 +144,15 @@ class Contents:
         `belongs`: the workspace should hold just this content now, because dvc.lock says so. `place`: the
         bytes in question lie there (a checkpoint that was copied out), and no others can stand in for them.
         """
-        found = self.at(place or path)
-        if found and found[0] == digest:
+        content = self.at(place or path)
+        if content and content[0] == digest:
             return ContentState(OK, {})
-        if found and (belongs or place):
-            return ContentState(CHANGED, self.differences(digest, found[1], path))
-        kept = self.stored(digest)
-        if kept.status == MISSING and self._files_in_git(digest, path) is not None:
+        if content and (belongs or place):
+            return ContentState(CHANGED, self.differences(digest, content[1], path))
+        stored = self.stored(digest)
+        if stored.status == MISSING and self._files_in_git(digest, path) is not None:
             return ContentState(IN_GIT, {})
-        return kept
+        return stored
 
     def differences(
         self, digest: str, now: Mapping[str, str] | None, path: str | None = None
@@ -169,16 +169,16 @@ class Contents:
         """Copy the recorded bytes to `target`, from the workspace or else the cache, verified.
         FileNotFoundError when neither has them.
         """
-        found = self.at(path)
-        if found and found[0] == digest:
+        content = self.at(path)
+        if content and content[0] == digest:
             source = self.root / path
             shutil.copytree(source, target, dirs_exist_ok=True) if source.is_dir() else _copy(source, target)
             return
-        kept = self.stored(digest)
-        if kept.status != CACHED:
+        stored = self.stored(digest)
+        if stored.status != CACHED:
             raise FileNotFoundError(
                 f"{path} with content {digest} is neither in the workspace nor whole in DVC's cache "
-                f"({kept.status}); "
+                f"({stored.status}); "
                 "fetch it with `dvc fetch --run-cache --all-commits` or restore the file"
             )
         if not digest.endswith(".dir"):

@@ -44,7 +44,7 @@ class History:
         self.root = root
         self.cache = cache
         self._locks: dict[str, dict[str, Entry]] = {}
-        self._found: dict[str, list[Entry]] = {}
+        self._producers: dict[str, list[Entry]] = {}
         self.witnesses = Witnesses(root, cache)
 
     def lock(self, state: str = WORKTREE) -> dict[str, Entry]:
@@ -95,12 +95,12 @@ class History:
         for state in dict.fromkeys([prefer or WORKTREE, WORKTREE]):
             if state == RUN_CACHE:
                 continue
-            here = [entry for entry in self.lock(state).values() if digest in entry.outs.values()]
-            if here:
-                return here
-        if digest not in self._found:
-            self._found[digest] = list(self._search(digest))
-        return self._found[digest]
+            entries = [entry for entry in self.lock(state).values() if digest in entry.outs.values()]
+            if entries:
+                return entries
+        if digest not in self._producers:
+            self._producers[digest] = list(self._search(digest))
+        return self._producers[digest]
 
     def _search(self, digest: str) -> Iterator[Entry]:
         for commit in self.commits_with(digest):
@@ -125,8 +125,8 @@ class History:
         """The run cache keeps no stage names: the stage that makes these paths today, else the command's last
         word.
         """
-        for name, known in self.lock().items():
-            if set(known.outs) & set(entry.outs):
+        for name, known_entry in self.lock().items():
+            if set(known_entry.outs) & set(entry.outs):
                 return name
         return (entry.command.split() or ["?"])[-1]
 

@@ -115,9 +115,9 @@ class Ancestry:
         )
 
     def _unknown(self) -> str:
-        found = self.subject.digest or (self.content[0] if self.content else "nothing")
+        content = self.subject.digest or (self.content[0] if self.content else "nothing")
         return (
-            f"unknown content ({found}): no stage run that dvc.lock, its history or the run cache records "
+            f"unknown content ({content}): no stage run that dvc.lock, its history or the run cache records "
             f"made these bytes, "
             "and no lineage.json lies beside them"
         )
@@ -129,24 +129,24 @@ class Ancestry:
 
     def _find_entry(self) -> tuple[Entry | None, str]:
         """The record of the run that made the subject, and the path under which it knows it."""
-        subject, found = self.subject, self.content
+        subject, content = self.subject, self.content
         promised = (
             [subject.digest]
             if subject.kind == VERSION
-            else [found and found[0], subject.recorded.get("model_digest")]
+            else [content and content[0], subject.recorded.get("model_digest")]
         )
         if subject.record:  # a lineage.json differs from run to run, so its digest names the very run
-            own = self.contents.at(subject.record)
-            for entry in self.history.producers(own[0]) if own else []:
-                out = next(path for path, digest in entry.outs.items() if own and digest == own[0])
+            record = self.contents.at(subject.record)
+            for entry in self.history.producers(record[0]) if record else []:
+                out = next(path for path, digest in entry.outs.items() if record and digest == record[0])
                 model = f"{out.rpartition('/')[0]}/model"
                 if model in entry.outs and (subject.kind != VERSION or entry.outs[model] == subject.digest):
                     return entry, model
         for digest in filter(None, promised):
             entries = self.history.producers(digest)
-            same = [entry for entry in entries if subject.path in entry.outs]
-            for entry in same or entries:
-                return entry, next(path for path, known in entry.outs.items() if known == digest)
+            matching = [entry for entry in entries if subject.path in entry.outs]
+            for entry in matching or entries:
+                return entry, next(path for path, recorded in entry.outs.items() if recorded == digest)
         if subject.kind == VERSION:
             return None, ""
         if subject.path and (current := self.history.current(subject.path)):
@@ -170,8 +170,8 @@ class Ancestry:
             node = self._nodes[entry.identity]
             self._check_outs(entry, node, needed)
             return str(node["id"])
-        taken = sum(node["stage"] == entry.stage for node in self._nodes.values())
-        name = entry.stage if not taken else f"{entry.stage}#{taken + 1}"
+        count = sum(node["stage"] == entry.stage for node in self._nodes.values())
+        name = entry.stage if not count else f"{entry.stage}#{count + 1}"
         edges = []
         if outside.NONE in entry.inputs:
             self._add_outside(entry)
@@ -181,8 +181,8 @@ class Ancestry:
                 continue
             if path == outside.NONE:
                 continue
-            for producer, made in self._producers(path, digest, entry):
-                edges.append([self._add(producer, {made}), name, path])
+            for producer, output in self._producers(path, digest, entry):
+                edges.append([self._add(producer, {output}), name, path])
         node = self._node(entry, name)
         self._nodes[entry.identity] = node
         self._check_outs(entry, node, needed)
@@ -194,15 +194,15 @@ class Ancestry:
         instead.
         """
         for entry in self.history.producers(digest, consumer.state):
-            made = (
+            output = (
                 path
                 if entry.outs.get(path) == digest
-                else next(out for out, known in entry.outs.items() if known == digest)
+                else next(out for out, recorded in entry.outs.items() if recorded == digest)
             )
-            return [(entry, made)]
-        inside = self._made_inside(path, consumer)
-        if inside:
-            return inside
+            return [(entry, output)]
+        below = self._made_inside(path, consumer)
+        if below:
+            return below
         if self.history.is_made(path, consumer.state):
             self._say(
                 path,
@@ -235,15 +235,15 @@ class Ancestry:
         self._report(path, digest, finding)
         self.contents.remember(path, digest)
         files = self.contents.files(digest, path)
-        found = self.contents.at(path)
-        if files is None and found and found[0] == digest:
-            files = found[1]
+        content = self.contents.at(path)
+        if files is None and content and content[0] == digest:
+            files = content[1]
         for name, md5 in (
             {path: digest} if files is None else {f"{path}/{name}": md5 for name, md5 in files.items()}
         ).items():
-            wrong = finding.files.get(name.removeprefix(f"{path}/"))
-            whole = finding.status if files is None or finding.status == MISSING else wrong or GOOD
-            status = "verified" if whole is GOOD else _word(str(whole))
+            change = finding.files.get(name.removeprefix(f"{path}/"))
+            state = finding.status if files is None or finding.status == MISSING else change or GOOD
+            status = "verified" if state is GOOD else _word(str(state))
             self._raw[name] = {"path": name, "digest": md5, "status": status, "read_by": consumer.stage}
 
     def _add_outside(self, entry: Entry) -> None:
@@ -327,16 +327,18 @@ class Ancestry:
         """A problem for each file that differs, or for the whole when the files cannot be told."""
         if finding.status in GOOD:
             return
-        for name, what in list(finding.files.items())[:NAMED_AT_MOST]:
-            self._say(f"{path}/{name}", f"{what}; {_SAID[finding.status]} ({path} was recorded as {digest})")
+        for name, change in list(finding.files.items())[:NAMED_AT_MOST]:
+            self._say(
+                f"{path}/{name}", f"{change}; {_SAID[finding.status]} ({path} was recorded as {digest})"
+            )
         if len(finding.files) > NAMED_AT_MOST:
             self._say(path, f"{len(finding.files) - NAMED_AT_MOST} more files like these")
         if not finding.files:
-            now = self.contents.at(path) if finding.status == CHANGED else None
+            content = self.contents.at(path) if finding.status == CHANGED else None
             self._say(
                 path,
                 f"{finding.status}: {_SAID[finding.status]} (recorded "
-                f"{digest}{f', now {now[0]}' if now else ''})",
+                f"{digest}{f', content {content[0]}' if content else ''})",
             )
 
     def _node(self, entry: Entry, name: str) -> dict[str, Any]:
@@ -374,23 +376,23 @@ class Ancestry:
             return True
         self.entries.append(entry)
         current = self.history.lock().get(entry.stage)
-        judged = [self._judged(row) for row in ([entry] if current in (None, entry) else [entry, current])]
-        return all(judged)
+        verdicts = [self._judged(row) for row in ([entry] if current in (None, entry) else [entry, current])]
+        return all(verdicts)
 
     def _judged(self, entry: Entry) -> bool:
         judgement = self.history.witnesses.judge(entry)
-        kept_in = {WORKTREE: "dvc.lock", RUN_CACHE: "the run cache"}.get(
+        record_name = {WORKTREE: "dvc.lock", RUN_CACHE: "the run cache"}.get(
             entry.state, f"dvc.lock of commit {entry.state[:10]}"
         )
         for difference in judgement.differences:
             self._say(
-                f"{kept_in}: {entry.stage}",
-                f"the records of one run disagree: {difference.text(kept_in)}; one of them was edited, or "
-                f"dvc.lock was merged of two runs. "
+                f"{record_name}: {entry.stage}",
+                f"the records of one run disagree: {difference.text(record_name)}; one of them was edited, "
+                f"or dvc.lock was merged of two runs. "
                 f"`whetstone run {entry.stage}` makes or restores the result that its inputs give",
             )
         if not judgement.witnesses and not judgement.differences and entry.state != RUN_CACHE:
-            self.unverified.append({"stage": entry.stage, "recorded_in": kept_in})
+            self.unverified.append({"stage": entry.stage, "recorded_in": record_name})
         return not judgement.differences
 
     def record(self, entry: Entry) -> Mapping[str, Any]:
@@ -412,8 +414,8 @@ class Ancestry:
         """A JSON output from wherever its recorded bytes are."""
         digest = entry.outs[out]
         for place in (self._place(entry, out), self.contents.root / out, self.contents.object(digest)):
-            found = self.contents.at(place) if place else None
-            if found and found[0] == digest:
+            content = self.contents.at(place) if place else None
+            if content and content[0] == digest:
                 return read_record(place)
         return {}
 
@@ -442,8 +444,8 @@ def _worse(first: str, second: str) -> str:
     return max(first, second, key=("verified", "recorded", "missing", "modified").index)
 
 
-def render_tree(found: Mapping[str, Any]) -> Any:
+def render_tree(ancestry: Mapping[str, Any]) -> Any:
     """The ancestry as a rich Tree for the terminal (see `flows.provenance.lineage_tree`)."""
     from flows.provenance.lineage_tree import tree
 
-    return tree(found)
+    return tree(ancestry)

@@ -65,14 +65,14 @@ def render(lineage: Mapping[str, Any]) -> str:
 
 def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
     subject, raw = lineage["subject"], lineage.get("raw", [])
-    place = {
-        one["path"]: one["path"] if len(raw) <= RAW_BOXES else one["path"].rpartition("/")[0] or "."
-        for one in raw
+    boxes_of = {
+        file["path"]: file["path"] if len(raw) <= RAW_BOXES else file["path"].rpartition("/")[0] or "."
+        for file in raw
     }
-    boxes = _raw_boxes(raw, place)
+    boxes = _raw_boxes(raw, boxes_of)
     hints: dict[tuple[str, str], str] = {}
     for start, end, path in lineage["edges"]:
-        start = place.get(start, start)
+        start = boxes_of.get(start, start)
         hints[start, end] = "\n".join(filter(None, (hints.get((start, end)), path)))
     for node in lineage["nodes"]:
         style = f"{node.get('status', '')}{' subject' if _is_subject(node, subject) else ''}"
@@ -80,23 +80,23 @@ def _graph(lineage: Mapping[str, Any], anchors: Mapping[str, str]) -> str:
             filter(None, (node.get("status", ""), _seconds((node.get("run") or {}).get("wall_s"))))
         )
         boxes.append(Box(node["id"], node["id"], note, style, f"#{anchors[node['id']]}", _hint(node)))
-        for one in raw:
-            if any(_holds(path, one["path"]) for path in node.get("inputs") or {}):
-                hints.setdefault((place[one["path"]], node["id"]), place[one["path"]])
-    known = {box.id for box in boxes}
-    unknown = sorted({one for edge in hints for one in edge} - known)
+        for file in raw:
+            if any(_holds(path, file["path"]) for path in node.get("inputs") or {}):
+                hints.setdefault((boxes_of[file["path"]], node["id"]), boxes_of[file["path"]])
+    box_ids = {box.id for box in boxes}
+    unknown = sorted({file for edge in hints for file in edge} - box_ids)
     if unknown:
         raise ValueError(f"the lineage's edges name {', '.join(unknown)}, which is no node of it")
     return draw(boxes, hints, f"What {subject['path']} was made from", hints)
 
 
-def _raw_boxes(raw: Sequence[Mapping[str, str]], place: Mapping[str, str]) -> list[Box]:
+def _raw_boxes(raw: Sequence[Mapping[str, str]], boxes_of: Mapping[str, str]) -> list[Box]:
     """A box for each raw file, or for each folder of many, with the worst status in it."""
     worst = {
-        box: min((one.get("status", "") for one in raw if place[one["path"]] == box), key=_badness)
-        for box in place.values()
+        box: min((file.get("status", "") for file in raw if boxes_of[file["path"]] == box), key=_badness)
+        for box in boxes_of.values()
     }
-    files = {box: "\n".join(path for path, own in place.items() if own == box) for box in worst}
+    files = {box: "\n".join(path for path, box_of in boxes_of.items() if box_of == box) for box in worst}
     return [Box(box, box, status, f"raw {status}", "#raw", files[box]) for box, status in worst.items()]
 
 
@@ -157,7 +157,7 @@ def _facts(node: Mapping[str, Any], anchor: str, opened: bool) -> dict[str, Any]
 
 
 def _counted(parts: Sequence[Mapping[str, Any]]) -> str:
-    statuses = [str(one.get("status", "")) for one in parts]
+    statuses = [str(part.get("status", "")) for part in parts]
     return (
         ", ".join(f"{statuses.count(status)} {status}" for status in STATUSES if status in statuses)
         + f" of {len(parts)} stages and files."
@@ -165,14 +165,14 @@ def _counted(parts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _legend(parts: Sequence[Mapping[str, Any]]) -> str:
-    found = {one.get("status") for one in parts}
+    statuses = {part.get("status") for part in parts}
     return " ".join(
-        f"{status.capitalize()}: {meaning}." for status, meaning in STATUSES.items() if status in found
+        f"{status.capitalize()}: {meaning}." for status, meaning in STATUSES.items() if status in statuses
     )
 
 
 def _seconds(value: float | None) -> str:
     if value is None:
         return ""
-    whole = round(value)
-    return f"{value:.1f} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+    rounded = round(value)
+    return f"{value:.1f} s" if rounded < 60 else f"{rounded // 60} min {rounded % 60} s"

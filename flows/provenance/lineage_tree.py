@@ -27,24 +27,28 @@ def _line(markup: str) -> Text:
     return text
 
 
-def tree(found: Mapping[str, Any]) -> Tree:
+def tree(ancestry: Mapping[str, Any]) -> Tree:
     """The rich tree of a lineage (the value of `flows.provenance.lineage.lineage`)."""
-    subject = found["subject"]
-    nodes = {node["id"]: node for node in found["nodes"]}
+    subject = ancestry["subject"]
+    nodes = {node["id"]: node for node in ancestry["nodes"]}
     title = f"[bold]{escape(subject['path'])}[/]  {subject['kind']}  {subject['digest'] or 'no bytes'}"
     if subject.get("version"):
         title += f"  registered as {escape(subject['name'])} version {subject['version']}"
     top = Tree(_line(title))
-    for problem in found["problems"]:
+    for problem in ancestry["problems"]:
         top.add(_line(f"[bold red]{escape(problem['path'])}[/]: {escape(problem['problem'])}"))
-    readers = {start for start, _, _ in found["edges"]}
+    readers = {start for start, _, _ in ancestry["edges"]}
     for name in [name for name in nodes if name not in readers]:
-        _add(top, nodes[name], found, nodes, set())
+        _add(top, nodes[name], ancestry, nodes, set())
     return top
 
 
 def _add(
-    parent: Tree, node: Mapping[str, Any], found: Mapping[str, Any], nodes: Mapping[str, Any], shown: set[str]
+    parent: Tree,
+    node: Mapping[str, Any],
+    ancestry: Mapping[str, Any],
+    nodes: Mapping[str, Any],
+    shown: set[str],
 ) -> None:
     """Add a stage with its facts, then its inputs; a stage that was shown above is named only."""
     head = f"[bold]{escape(node['id'])}[/] [{_STYLE[node['status']]}]{node['status']}[/]"
@@ -56,19 +60,19 @@ def _add(
     for name, value in _facts(node, MODULES if len(shown) > 1 else len(node["code"])):
         branch.add(_line(f"[dim]{name}[/] {escape(value)}"))
     by_producer: dict[str, list[str]] = {}
-    for start, end, path in found["edges"]:
+    for start, end, path in ancestry["edges"]:
         if end == node["id"]:
             by_producer.setdefault(start, []).append(path)
     for start, paths in by_producer.items():
         below = branch.add(
             _line("from " + ", ".join(f"{escape(path)} {node['inputs'].get(path, '')}" for path in paths))
         )
-        _add(below, nodes[start], found, nodes, shown)
-    inside = [row for row in found["raw"] if any(_within(row["path"], path) for path in node["inputs"])]
+        _add(below, nodes[start], ancestry, nodes, shown)
+    inside = [row for row in ancestry["raw"] if any(_within(row["path"], path) for path in node["inputs"])]
     # of a hub or package
     raw = [
         *inside,
-        *(row for row in found["raw"] if row not in inside and row.get("read_by") == node["stage"]),
+        *(row for row in ancestry["raw"] if row not in inside and row.get("read_by") == node["stage"]),
     ]
     for row in raw[:RAW_FILES]:
         branch.add(
@@ -123,10 +127,10 @@ def _flat(values: Mapping[str, Any], limit: int | None = None) -> str:
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    leaves: list[tuple[str, Any]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found += _leaves(value, f"{prefix}{name}.")
+            leaves += _leaves(value, f"{prefix}{name}.")
         else:
-            found.append((f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else value))
-    return found
+            leaves.append((f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else value))
+    return leaves

@@ -29,23 +29,24 @@ def files(recorded: Mapping[str, Any]) -> Iterator[OutsideFile]:
     """Every file of a recorded manifest, its bytes read where this machine has them."""
     digests = {name: Digest(**row) for name, row in recorded["files"].items()}
     manifest = Manifest(recorded["kind"], recorded["source"], digests)
-    wrong: dict[str, str] = {}
+    faults: dict[str, str] = {}
     status = "verified"
     try:
-        wrong = differences(manifest, again(manifest, offline=True).folder)
+        faults = differences(manifest, again(manifest, offline=True).folder)
     except SourceDamaged as error:
-        wrong = {name: "is damaged" for name in digests if name in str(error)} or dict.fromkeys(
+        faults = {name: "is damaged" for name in digests if name in str(error)} or dict.fromkeys(
             digests, "is damaged"
         )
     except SourceError:
         status = "recorded"
     for name, digest in digests.items():
-        said = wrong.get(name)
+        fault = faults.get(name)
         problem = (
-            f"{said}; its bytes are not the recorded ones (sha256 {digest.sha256}): fetch or install it again"
-            if said
+            f"{fault}; its bytes are not the recorded ones (sha256 {digest.sha256}): fetch or install it "
+            f"again"
+            if fault
             else ""
         )
         yield OutsideFile(
-            f"{manifest.shown}/{name}", f"sha256:{digest.sha256}", "modified" if said else status, problem
+            f"{manifest.shown}/{name}", f"sha256:{digest.sha256}", "modified" if fault else status, problem
         )

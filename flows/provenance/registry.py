@@ -69,40 +69,42 @@ def _model(
                 f"the registry says stage.key {tags.get('stage.key')}, the model's record of run {flow_run} "
                 f"says {key}",
             )
-        told = (tracking.told(row["run_id"]) if row["run_id"] and row["digest"] == expected else None) or {}
-        if told:
+        logged = (
+            tracking.run_facts(row["run_id"]) if row["run_id"] and row["digest"] == expected else None
+        ) or {}
+        if logged:
             yield from (
                 (name, text)
-                for text in _run(told, tags, record if told["tags"].get("stage.key") == key else {})
+                for text in _run(logged, tags, record if logged["tags"].get("stage.key") == key else {})
             )
 
 
 def _run(
-    told: Mapping[str, Mapping[str, str]], tags: Mapping[str, str], record: Mapping[str, Any]
+    logged: Mapping[str, Mapping[str, str]], tags: Mapping[str, str], record: Mapping[str, Any]
 ) -> Iterator[str]:
     """The MLflow run that a version names, against the version's tags and the record of the same key."""
     for name in LINK:
-        if name in tags and told["tags"].get(name) != tags[name]:
-            yield f"the version says {name} {tags[name]}, its MLflow run says {told['tags'].get(name)}"
+        if name in tags and logged["tags"].get(name) != tags[name]:
+            yield f"the version says {name} {tags[name]}, its MLflow run says {logged['tags'].get(name)}"
     if not record:
         return
-    for title, said, known in (
+    for title, logged_values, recorded in (
         (
             "parameter",
-            told["params"],
+            logged["params"],
             {name: str(value)[:6000] for name, value in flat(mapping(record.get("params"))).items()},
         ),
         (
             "input",
-            told["inputs"],
+            logged["inputs"],
             {path[-500:]: str(digest)[:36] for path, digest in mapping(record.get("inputs")).items()},
         ),
     ):
-        for name in sorted({*said, *known} if said else {}):
-            if said.get(name) != known.get(name):
+        for name in sorted({*logged_values, *recorded} if logged_values else {}):
+            if logged_values.get(name) != recorded.get(name):
                 yield (
-                    f"its MLflow run says {title} {name} {said.get(name)}, "
-                    f"the model's record says {known.get(name)}"
+                    f"its MLflow run says {title} {name} {logged_values.get(name)}, "
+                    f"the model's record says {recorded.get(name)}"
                 )
 
 

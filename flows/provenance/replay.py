@@ -90,14 +90,14 @@ def _source_folders(contents: Contents, entry: Entry) -> list[str]:
     """Relative paths of the models and tokenizers from outside that the stage opens; it compares their bytes
     with the manifest itself.
     """
-    found = []
+    paths = []
     for path, digest in entry.inputs.items():
         if path.startswith(f"{SOURCES}/"):
-            here = contents.at(path)
-            place = contents.root / path if here and here[0] == digest else contents.object(digest)
+            content = contents.at(path)
+            place = contents.root / path if content and content[0] == digest else contents.object(digest)
             if outside := (read_record(place).get("source") or {}).get("path"):
-                found.append(str(outside))
-    return [path for path in found if not Path(path).expanduser().is_absolute()]
+                paths.append(str(outside))
+    return [path for path in paths if not Path(path).expanduser().is_absolute()]
 
 
 def _link(source: Path, target: Path) -> None:
@@ -116,8 +116,8 @@ def _record(contents: Contents, entry: Entry) -> Mapping[str, Any]:
     if out is None:
         return {}
     digest = entry.outs[out]
-    found = contents.at(out)
-    place = contents.root / out if found and found[0] == digest else contents.object(digest)
+    content = contents.at(out)
+    place = contents.root / out if content and content[0] == digest else contents.object(digest)
     record = read_record(place)
     if not record:
         raise ReplayError(
@@ -145,7 +145,7 @@ def _prepare_tree(
         git.get("commit"),
     ]
     for commit in dict.fromkeys(
-        [*states, *(c for digest in digests[:1] for c in history.commits_with(digest))]
+        [*states, *(candidate for digest in digests[:1] for candidate in history.commits_with(digest))]
     ):
         if not source_state.has_commit(root, commit):
             continue
@@ -175,8 +175,8 @@ def _code_changes(root: Path, recorded: Mapping[str, str]) -> list[str]:
 def _bring(contents: Contents, path: str, digest: str, tree: Path) -> None:
     """Put a recorded input in place; an absolute path is read where it is, if it still is what was read."""
     if Path(path).is_absolute():
-        found = contents.at(path)
-        if not found or found[0] != digest:
+        content = contents.at(path)
+        if not content or content[0] != digest:
             raise ReplayError(f"{path} is no longer what the stage read ({digest})")
         return
     target = tree / path
@@ -251,19 +251,21 @@ def _compare(
     """One output against its record: file by file; lineage.json field by field, without what may differ
     between equal runs.
     """
-    made = tree / path
-    if not made.exists():
+    output = tree / path
+    if not output.exists():
         return [OutputChange(path, "gone")]
     if path.endswith(f"/{NAME}"):
-        now = json.loads(made.read_text("utf-8"))
+        now = json.loads(output.read_text("utf-8"))
         fields = sorted({*record} - {*VOLATILE, "environment"})  # an older record holds fewer fields
         return [
             OutputChange(f"{path}:{name}", "changed") for name in fields if record.get(name) != now.get(name)
         ]
-    found, files = content_id(made)
-    if found == digest:
+    identity, files = content_id(output)
+    if identity == digest:
         return []
     before = contents.files(digest, path)
     if files is None or before is None:
         return [OutputChange(path, "changed")]
-    return [OutputChange(f"{path}/{name}", what) for name, what in file_differences(before, files).items()]
+    return [
+        OutputChange(f"{path}/{name}", change) for name, change in file_differences(before, files).items()
+    ]

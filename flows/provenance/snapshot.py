@@ -57,7 +57,7 @@ def git(root: Path, *arguments: str, environment: dict[str, str] | None = None) 
     inherited = {name: value for name, value in os.environ.items() if name not in _FROM_HOOKS}
     command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             check=True,
             capture_output=True,
@@ -82,7 +82,7 @@ def git(root: Path, *arguments: str, environment: dict[str, str] | None = None) 
             ) from None
         error.add_note(error.stderr.strip())
         raise
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 def head(root: Path) -> str | None:
@@ -101,21 +101,21 @@ def take(root: str | Path, run: str, message: str = "") -> Snapshot:
     in no repository.
     """
     root = Path(root)
-    real = Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", "index"))
+    current_index = Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", "index"))
     commit = head(root)
     large = _large_untracked(root)
     with tempfile.TemporaryDirectory(prefix="whetstone-index-") as folder:
         index = Path(folder) / "index"
-        if real.exists():
-            shutil.copyfile(real, index)
+        if current_index.exists():
+            shutil.copyfile(current_index, index)
         environment = {"GIT_INDEX_FILE": str(index), **_AUTHOR}
         _add_all(root, large, environment)
         tree = git(root, "write-tree", environment=environment)
         dirty = commit is None or git(root, "rev-parse", f"{commit}^{{tree}}") != tree
-        kept = commit or ""
+        snapshot = commit or ""
         if dirty:
             parent = ["-p", commit] if commit else []
-            kept = git(
+            snapshot = git(
                 root,
                 "commit-tree",
                 tree,
@@ -124,8 +124,8 @@ def take(root: str | Path, run: str, message: str = "") -> Snapshot:
                 message or f"whetstone run {run}",
                 environment=environment,
             )
-    git(root, "update-ref", f"{REFS}/{ref_name(run)}", kept)
-    return Snapshot(commit, dirty, kept, large)
+    git(root, "update-ref", f"{REFS}/{ref_name(run)}", snapshot)
+    return Snapshot(commit, dirty, snapshot, large)
 
 
 def _add_all(root: Path, left_out: tuple[str, ...], environment: dict[str, str], attempts: int = 3) -> None:

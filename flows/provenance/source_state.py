@@ -25,14 +25,14 @@ def recorded_files(root: Path, path: str, digest: str) -> dict[str, str] | None:
     """
     if path.startswith(("/", "../")):
         return None
-    seen: set[str] = set()
+    states: set[str] = set()
     hashes: dict[str, str] = {}
     for commit in git(root, "log", "--all", f"--max-count={4 * SEARCHED}", "--format=%H", "--", path).split():
         rows = [line for line in git(root, "ls-tree", "-r", "-z", commit, "--", path).split("\0") if line]
         state = "".join(rows)
-        if not rows or state in seen or len(seen) >= SEARCHED:
+        if not rows or state in states or len(states) >= SEARCHED:
             continue
-        seen.add(state)
+        states.add(state)
         blobs = {line.partition("\t")[2]: line.split()[2] for line in rows}
         _hash_blobs(root, [blob for blob in blobs.values() if blob not in hashes], hashes)
         files = {name.removeprefix(path.rstrip("/") + "/"): hashes[blob] for name, blob in blobs.items()}
@@ -45,11 +45,11 @@ def _hash_blobs(root: Path, blobs: list[str], hashes: dict[str, str]) -> None:
     """Add the md5 of each git blob to `hashes`, all in one process."""
     if not blobs:
         return
-    asked = "".join(f"{blob}\n" for blob in blobs).encode()
-    done = subprocess.run(
-        ["git", "-C", str(root), "cat-file", "--batch"], input=asked, capture_output=True, check=True
+    request = "".join(f"{blob}\n" for blob in blobs).encode()
+    process = subprocess.run(
+        ["git", "-C", str(root), "cat-file", "--batch"], input=request, capture_output=True, check=True
     )
-    stream = io.BytesIO(done.stdout)
+    stream = io.BytesIO(process.stdout)
     for blob in blobs:
         size = int(stream.readline().split()[2])
         hashes[blob] = hashlib.md5(stream.read(size), usedforsecurity=False).hexdigest()
@@ -69,10 +69,10 @@ def has_commit(root: Path, commit: str | None) -> bool:
 def extract(root: Path, commit: str, target: Path) -> None:
     """Write the project's files of `commit` below `target`."""
     target.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
+    process = subprocess.run(
         ["git", "-C", str(root), "archive", "--format=tar", commit], capture_output=True, check=True
     )
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(process.stdout)) as archive:
         archive.extractall(target, filter="data")
 
 
@@ -88,8 +88,8 @@ def copy_current(root: Path, target: Path) -> None:
         ]
     except NoGit:
         patterns = ("flows/**/*", "tasks/**/*", "pipelines/**/*", "*.yaml", "*.toml", "*.json", "raw/**/*")
-        found = [path.relative_to(root) for pattern in patterns for path in root.glob(pattern)]
-        names = [path.as_posix() for path in found if "__pycache__" not in path.parts]
+        paths = [path.relative_to(root) for pattern in patterns for path in root.glob(pattern)]
+        names = [path.as_posix() for path in paths if "__pycache__" not in path.parts]
     for name in names:
         source, copy = root / name, target / name
         if source.is_file():

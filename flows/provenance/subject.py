@@ -46,11 +46,11 @@ class LineageSubject:
 
     def content(self, contents: Contents) -> tuple[str, dict[str, str] | None] | None:
         """(id, files) of the bytes at `place`; None when there are none."""
-        found = contents.at(self.place)
-        if found and self.flat and found[1]:
-            files = {name: md5 for name, md5 in found[1].items() if name != NAME}
+        content = contents.at(self.place)
+        if content and self.flat and content[1]:
+            files = {name: md5 for name, md5 in content[1].items() if name != NAME}
             return folder_digest(files), files
-        return found
+        return content
 
     @cached_property
     def recorded(self) -> Mapping[str, Any]:
@@ -101,9 +101,9 @@ def _named(root: Path, place: Path) -> Path:
     checkpoint. Outside, as it is.
     """
     absolute = Path(os.path.abspath(place))
-    for above in (absolute, *absolute.parents):
-        if above.resolve() == root:
-            return root / absolute.relative_to(above)
+    for folder in (absolute, *absolute.parents):
+        if folder.resolve() == root:
+            return root / absolute.relative_to(folder)
     return absolute.resolve()
 
 
@@ -132,14 +132,14 @@ def _holds_model(folder: Path) -> bool:
 def _registered(root: Path, history: History, text: str, match: re.Match[str]) -> LineageSubject:
     from tasks.tracking import CURRENT, Tracking
 
-    said: list[str] = []
+    messages: list[str] = []
     name, version, alias = match["name"], match["version"], match["alias"]
-    rows = Tracking(root, say=said.append).versions(name) or []
+    rows = Tracking(root, say=messages.append).versions(name) or []
     if not rows:
-        why = said[0] if said else f"the registry knows no model {name}"
+        reason = messages[0] if messages else f"the registry knows no model {name}"
         raise UnknownSubject(
-            f"{text}: there is no such path, and {why}. Give a folder (models/NAME) or run `whetstone run` "
-            f"first"
+            f"{text}: there is no such path, and {reason}. Give a folder (models/NAME) or run "
+            f"`whetstone run` first"
         )
     if version:
         chosen = [row for row in rows if row["version"] == version]
@@ -149,13 +149,13 @@ def _registered(root: Path, history: History, text: str, match: re.Match[str]) -
         chosen = ([row for row in rows if CURRENT in row["aliases"]] if not alias else []) or rows[-1:]
     if not chosen:
         known = ", ".join(
-            f"{name}:{row['version']}" + "".join(f" (@{a})" for a in row["aliases"]) for row in rows
+            f"{name}:{row['version']}" + "".join(f" (@{tag})" for tag in row["aliases"]) for row in rows
         )
         raise UnknownSubject(f"{text}: the registry has no such version or alias; known: {known}")
     row = chosen[0]
     path = row["path"] or row["source"].removeprefix("dvc://").partition("/")[2]
     record = (root / path).parent / NAME
-    own = read_record(record).get("model_digest") == row["digest"]
+    is_own = read_record(record).get("model_digest") == row["digest"]
     return LineageSubject(
-        text, VERSION, root / path, path, record if own else None, digest=row["digest"], version=row
+        text, VERSION, root / path, path, record if is_own else None, digest=row["digest"], version=row
     )

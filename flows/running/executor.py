@@ -69,7 +69,7 @@ class StageWatch:
 
     line: Callable[[str], None] = lambda text: None
     progress: Callable[[dict[str, Any]], None] = lambda row: None
-    started: Callable[[Spec, int], None] = lambda made, pid: None
+    started: Callable[[Spec, int], None] = lambda spec, pid: None
     command_ended: Callable[[], None] = lambda: None
 
 
@@ -162,24 +162,24 @@ def _prepare(
         # DVC raises its own kinds for a missing file or key; all mean that the stage cannot start
         except Exception as error:
             raise StageFailed(f"{name} cannot start: {error}") from error
-        made = spec.build(root, stage, pinned, execution.model_dump(), run, git)
-        remember_raw(root, made.inputs)
-        work = Path(made.work)
+        stage_spec = spec.build(root, stage, pinned, execution.model_dump(), run, git)
+        remember_raw(root, stage_spec.inputs)
+        work = Path(stage_spec.work)
         if force:
             discard(work)
-        aside.clear(root, made)
+        aside.clear(root, stage_spec)
         work.mkdir(parents=True, exist_ok=True)
-        made.write(work / "spec.json")
-        ours = dvc_api.command(stage).startswith(codelock.COMMAND)
-        finished = ours and published(work, root, made.outs)
+        stage_spec.write(work / "spec.json")
+        is_python_stage = dvc_api.command(stage).startswith(codelock.COMMAND)
+        finished = is_python_stage and published(work, root, stage_spec.outs)
         stack = contextlib.ExitStack()
         with _explained(name, "taking DVC's lock on its paths"):
             stack.enter_context(dvc_record.stage_lock(repo, stage))
         # a foreign command writes its outputs in place, and expects DVC's habit of removing the old ones
         # first
-        if not ours:
+        if not is_python_stage:
             stage.remove_outs(ignore_remove=False, force=False)
-        return _Prepared(stack, made, pinned, stage.cmd, stage.wdir, finished, execution.grace_s)
+        return _Prepared(stack, stage_spec, pinned, stage.cmd, stage.wdir, finished, execution.grace_s)
 
 
 def _command(
@@ -190,23 +190,23 @@ def _command(
     timeout: float,
     env: Mapping[str, str],
 ) -> Ended:
-    made = prepared.spec
+    stage_spec = prepared.spec
     log = (
         root
         / STATE
         / "logs"
-        / str(made.run.get("flow_run") or "alone")
-        / f"{made.stage.replace('@', '-')}.log"
+        / str(stage_spec.run.get("flow_run") or "alone")
+        / f"{stage_spec.stage.replace('@', '-')}.log"
     )
     base = {
         **DEFAULTS,
         # compiled kernels: beside the code may be no place to write
         "NUMBA_CACHE_DIR": str(root / STATE / "numba"),
         **os.environ,
-        **proxies.of_the_user(),
+        **proxies.set_aside_variables(),
         **env,
-        "WHETSTONE_SPEC": str(Path(made.work) / "spec.json"),
-        "DVC_STAGE": made.stage,
+        "WHETSTONE_SPEC": str(Path(stage_spec.work) / "spec.json"),
+        "DVC_STAGE": stage_spec.stage,
         "DVC_ROOT": str(root),
     }
     # `python` is the one that runs us
@@ -224,21 +224,23 @@ def _command(
             watch.line,
             watch.progress,
         )
-        watch.started(made, running.process.pid)
+        watch.started(stage_spec, running.process.pid)
         ended = running.wait(cancel, timeout)
         if ended.stopped == "cancelled":
-            raise StageCancelled(f"{made.stage} was stopped; the next run goes on from its last checkpoint")
+            raise StageCancelled(
+                f"{stage_spec.stage} was stopped; the next run goes on from its last checkpoint"
+            )
         if ended.stopped:
             raise StageFailed(
-                f"{made.stage} {ended.stopped} and was stopped (meta.timeout or execution.timeout_s sets the "
-                f"limit); log: {log}"
+                f"{stage_spec.stage} {ended.stopped} and was stopped (meta.timeout or "
+                f"execution.timeout_s sets the limit); log: {log}"
             )
         if ended.code:
-            hint, why = _hint(ended.tail, made.work), aside.refused(Path(made.work))
-            kept = aside.said(root, aside.keep(root, made, why) if why else None)
+            hint, why = _hint(ended.tail, stage_spec.work), aside.refused(Path(stage_spec.work))
+            message = aside.kept_message(root, aside.keep(root, stage_spec, why) if why else None)
             raise StageFailed(
-                f"{made.stage} exited with {_code(ended.code)}: "
-                f"{cause(ended.tail) or 'it printed nothing'}{hint}{kept}\n  log: {log}"
+                f"{stage_spec.stage} exited with {_code(ended.code)}: "
+                f"{cause(ended.tail) or 'it printed nothing'}{hint}{message}\n  log: {log}"
             )
     return ended
 
@@ -263,7 +265,7 @@ def _hint(tail: tuple[str, ...], work: str) -> str:
     write.
     """
     if (
-        any(words in line for line in tail for words in ("No space left", "disk is full"))
+        any(phrase in line for line in tail for phrase in ("No space left", "disk is full"))
         or shutil.disk_usage(work).free < FULL_BYTES
     ):
         return (
@@ -290,12 +292,12 @@ def discard(work: Path) -> None:
     """Remove a work directory. Renamed first: a kill in the middle must not leave half a checkpoint where a
     later run would resume.
     """
-    gone = work.with_name(f"{work.name}{leftovers.GONE}")
-    if gone.exists():
-        shutil.rmtree(gone, ignore_errors=True)
+    doomed = work.with_name(f"{work.name}{leftovers.GONE}")
+    if doomed.exists():
+        shutil.rmtree(doomed, ignore_errors=True)
     if work.exists():
-        os.replace(work, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        os.replace(work, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
@@ -310,11 +312,11 @@ def _record(root: Path, name: str, prepared: _Prepared) -> dict[str, str]:
             changed = dvc_record.changed_inputs(stage, prepared.pinned)
         if changed:
             shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-            kept = aside.keep(root, prepared.spec, f"{shown} changed while it ran")
+            folder = aside.keep(root, prepared.spec, f"{shown} changed while it ran")
             discard(Path(prepared.spec.work))
             raise StageDrifted(
                 f"{name} drifted: {shown} changed while it ran. Its result is not recorded; run "
-                f"again.{aside.said(root, kept)}"
+                f"again.{aside.kept_message(root, folder)}"
             )
         try:
             outs = dvc_record.record(repo, stage, prepared.pinned, prepared.command)
@@ -366,11 +368,11 @@ def _note_timing(root: Path, result: Result, run: dict[str, Any]) -> None:
     # a disk that is full by now must not fail a stage that is recorded
     with _TIMES, contextlib.suppress(OSError):
         path = root / STATE / "timings.json"
-        known = read_json(path) or {}
-        known[result.stage] = {
+        timings = read_json(path) or {}
+        timings[result.stage] = {
             "wall_s": round(result.seconds, 3),
             "command_s": round(result.command_seconds, 3),
             "action": result.action,
             "run": run.get("flow_run"),
         }
-        write_json(path, known)
+        write_json(path, timings)

@@ -40,11 +40,11 @@ def _older(root: Path) -> list[Path]:
 
 
 def _thin_out(root: Path) -> None:
-    found, now = _older(root), time.time()
-    kept = {next((path for path in found if now - int(path.stem) >= age), None) for age in APART_S} | set(
-        found[:2]
+    copies, now = _older(root), time.time()
+    kept = {next((path for path in copies if now - int(path.stem) >= age), None) for age in APART_S} | set(
+        copies[:2]
     )
-    for path in found:
+    for path in copies:
         if path not in kept:
             path.unlink()
 
@@ -68,8 +68,8 @@ def bring_back(root: Path) -> str:
 def _candidates(root: Path) -> Iterator[tuple[str, bytes]]:
     for path in [root / STATE / GOOD, *_older(root)]:
         if path.exists():
-            at = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
-            yield f"the copy of {at} ({path.relative_to(root)})", path.read_bytes()
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+            yield f"the copy of {when} ({path.relative_to(root)})", path.read_bytes()
     try:
         refs = git(
             root,
@@ -81,11 +81,11 @@ def _candidates(root: Path) -> Iterator[tuple[str, bytes]]:
             "refs/heads/",
         )
         for commit in dict.fromkeys(refs.split()):
-            done = subprocess.run(
+            process = subprocess.run(
                 ["git", "-C", str(root), "show", f"{commit}:./dvc.lock"], capture_output=True
             )
-            if done.returncode == 0:
-                yield f"commit {commit[:10]}", done.stdout
+            if process.returncode == 0:
+                yield f"commit {commit[:10]}", process.stdout
     except (NoGit, subprocess.CalledProcessError):
         return
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.running.executor import Result, StageWatch
 
-KEPT = 1000  # of what the stage says before anyone listens
+BACKLOG = 1000  # of what the stage says before anyone listens
 
 
 class HeadStart:
@@ -20,7 +20,7 @@ class HeadStart:
     def __init__(self, name: str, bring: Callable[[StageWatch], Result]):
         self._lock = threading.Lock()
         self._listener: StageWatch | None = None
-        self._kept: list[tuple[str, tuple[Any, ...]]] = []
+        self._backlog: list[tuple[str, tuple[Any, ...]]] = []
         self._result: Future[Result] = Future()
         self._thread = threading.Thread(
             target=self._work, args=(bring,), name=f"head start of {name}", daemon=True
@@ -37,21 +37,21 @@ class HeadStart:
             self._result.set_exception(error)
 
     def _teller(self, kind: str) -> Callable[..., None]:
-        def tell(*what: Any) -> None:
+        def tell(*arguments: Any) -> None:
             with self._lock:
                 if self._listener is None:
-                    self._kept = [*self._kept[1 - KEPT :], (kind, what)]
+                    self._backlog = [*self._backlog[1 - BACKLOG :], (kind, arguments)]
                 else:
-                    getattr(self._listener, kind)(*what)
+                    getattr(self._listener, kind)(*arguments)
 
         return tell
 
     def join(self, listener: StageWatch) -> Result:
         """Tell `listener` what was said so far and all that follows; return or raise as the stage ends."""
         with self._lock:
-            for kind, what in self._kept:
-                getattr(listener, kind)(*what)
-            self._kept, self._listener = [], listener
+            for kind, arguments in self._backlog:
+                getattr(listener, kind)(*arguments)
+            self._backlog, self._listener = [], listener
         return self._result.result()
 
     def wait(self) -> None:

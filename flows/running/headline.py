@@ -34,26 +34,28 @@ def cause(tail: Sequence[str]) -> str:
     indented below it.
     """
     lines = [_RANK.sub("", line).rstrip() for line in tail]
-    found = [
+    exceptions = [
         message
-        for at in range(len(lines))
-        if lines[at].startswith("Traceback (most recent")
-        for message in _raised(lines, at)
+        for index in range(len(lines))
+        if lines[index].startswith("Traceback (most recent")
+        for message in _raised(lines, index)
     ]
-    own = [message for name, message in found if name not in _CARRIERS] or [message for _, message in found]
-    return own[-1] if own else _last_words(lines)
+    messages = [message for name, message in exceptions if name not in _CARRIERS] or [
+        message for _, message in exceptions
+    ]
+    return messages[-1] if messages else _last_lines(lines)
 
 
 def _raised(lines: Sequence[str], traceback: int) -> list[tuple[str, str]]:
     """(class, message) of the exception whose traceback begins at that line; none when the end was cut
     off.
     """
-    for at in range(traceback + 1, len(lines)):
-        if lines[at] and not lines[at][0].isspace():
-            head = _EXCEPTION.match(lines[at])
+    for index in range(traceback + 1, len(lines)):
+        if lines[index] and not lines[index][0].isspace():
+            head = _EXCEPTION.match(lines[index])
             if head:
                 first = f"{head[1]}: {head[2]}" if head[2] else head[1]
-                return [(head[1], _with_rest(first, lines[at + 1 :]))]
+                return [(head[1], _with_rest(first, lines[index + 1 :]))]
             return []
     return []
 
@@ -69,9 +71,9 @@ def _with_rest(first: str, below: Sequence[str]) -> str:
     return "\n".join(message)
 
 
-def _last_words(lines: Sequence[str]) -> str:
-    said = [line for line in lines if line.strip()]
-    if not said:
+def _last_lines(lines: Sequence[str]) -> str:
+    printed = [line for line in lines if line.strip()]
+    if not printed:
         return ""
-    heads = [at for at, line in enumerate(said) if not line[0].isspace()]
-    return _with_rest(said[heads[-1]], said[heads[-1] + 1 :]) if heads else said[-1].strip()
+    heads = [index for index, line in enumerate(printed) if not line[0].isspace()]
+    return _with_rest(printed[heads[-1]], printed[heads[-1] + 1 :]) if heads else printed[-1].strip()

@@ -21,10 +21,10 @@ def claim(root: Path, run: str) -> None:
     """Write down who owns the current run. What dead runs left in Prefect stays written down until
     `mend_prefect` has seen to it.
     """
-    me = psutil.Process()
+    process = psutil.Process()
     write_json(
         root / STATE / OWNER,
-        {"run": run, "pid": me.pid, "started": me.create_time(), "unmended": unmended(root)},
+        {"run": run, "pid": process.pid, "started": process.create_time(), "unmended": unmended(root)},
     )
 
 
@@ -41,9 +41,9 @@ def claim_prefect(root: Path, flow_run: str) -> None:
 
 def release(root: Path) -> None:
     """The run has ended by itself."""
-    left = (read_json(root / STATE / OWNER) or {}).get("unmended")
-    if left:
-        write_json(root / STATE / OWNER, {"unmended": left})
+    unmended_runs = (read_json(root / STATE / OWNER) or {}).get("unmended")
+    if unmended_runs:
+        write_json(root / STATE / OWNER, {"unmended": unmended_runs})
     else:
         (root / STATE / OWNER).unlink(missing_ok=True)
 
@@ -78,7 +78,7 @@ def mend_files(root: Path) -> list[str]:
     """Put DVC's own files in order; returns what was done, for people. Call it while holding the
     workspace.
     """
-    done = []
+    messages = []
     with dvc_api.locked_repo(root) as repo:
         try:
             dropped = dvc_leftovers.drop_dead_locks(repo)
@@ -86,16 +86,16 @@ def mend_files(root: Path) -> list[str]:
             os.unlink(os.path.join(repo.tmp_dir, "rwlock"))  # see rwlock_cut_short
             dropped = 1
         if dropped:
-            done.append(f"cleared {dropped} lock entries of processes that are gone")
+            messages.append(f"cleared {dropped} lock entries of processes that are gone")
         dvc_leftovers.drop_partial_objects(repo)
         broken = dvc_api.check_lock(root)
         if broken:
             aside = good_locks.set_aside(root)
-            done.append(
+            messages.append(
                 f"dvc.lock could not be read ({broken}); moved to {aside.relative_to(root)}; "
                 f"{good_locks.bring_back(root)}"
             )
-    return done
+    return messages
 
 
 def keep_good_lock(root: Path) -> None:
@@ -126,11 +126,11 @@ def _crashed(flow_run_id: str) -> None:
             flow_run = client.read_flow_run(identifier)
         except ObjectNotFound:
             return
-        gone: Any = Crashed(message="the process that ran it is gone")
+        crashed: Any = Crashed(message="the process that ran it is gone")
         for task_run in client.read_task_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[identifier]))
         ):
             if task_run.state is not None and not task_run.state.is_final():
-                client.set_task_run_state(task_run.id, gone, force=True)
+                client.set_task_run_state(task_run.id, crashed, force=True)
         if flow_run.state is not None and not flow_run.state.is_final():
-            client.set_flow_run_state(identifier, gone, force=True)
+            client.set_flow_run_state(identifier, crashed, force=True)

@@ -45,21 +45,21 @@ def end(work: Path) -> int:
     """Wait for lifelines that are stopping their stage (it may be writing its checkpoint), kill the rest;
     returns how many.
     """
-    found = find(work)
-    until = time.monotonic() + max((_grace(process) for process in found), default=0)
-    while time.monotonic() < until and any(_grace(process) for process in found):
+    processes = find(work)
+    deadline = time.monotonic() + max((_grace(process) for process in processes), default=0)
+    while time.monotonic() < deadline and any(_grace(process) for process in processes):
         time.sleep(0.1)
-        found = find(work)
+        processes = find(work)
     ended = 0
-    while found:  # a killed one may have started another meanwhile
-        for process in found:
+    while processes:  # a killed one may have started another meanwhile
+        for process in processes:
             try:
                 process.kill()
                 ended += 1
             except psutil.NoSuchProcess:
                 pass
-        psutil.wait_procs(found, timeout=5)
-        found = find(work)
+        psutil.wait_procs(processes, timeout=5)
+        processes = find(work)
     return ended
 
 

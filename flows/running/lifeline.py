@@ -32,12 +32,12 @@ def descendants():
                 continue  # it ended while we looked
             if state != "Z":
                 children.setdefault(int(parent), []).append(int(entry))
-    found, todo = [], [os.getpid()]
+    pids, todo = [], [os.getpid()]
     while todo:
         for child in children.get(todo.pop(), []):
-            found.append(child)
+            pids.append(child)
             todo.append(child)
-    return found
+    return pids
 
 
 def send(number):

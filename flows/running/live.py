@@ -76,20 +76,20 @@ def _columns(width: int) -> list[TextColumn | BarColumn | TimeElapsedColumn]:
     """Of one running stage. A narrow terminal has no room for a bar beside the figures: rich would cut the
     figures to nothing.
     """
-    whole = Column(no_wrap=True, overflow="ellipsis")
+    uncut = Column(no_wrap=True, overflow="ellipsis")
     count = "{task.completed:.0f}/{task.total:.0f}"
     if width < WIDE:
         return [
             TextColumn(
                 "  {task.description:<18} " + count + "  {task.fields[figures]}",
                 markup=False,
-                table_column=whole,
+                table_column=uncut,
             )
         ]
     figures = TextColumn("{task.fields[figures]}", markup=False, table_column=Column(overflow="ellipsis"))
     return [
-        TextColumn("  {task.description:<18}", table_column=whole), BarColumn(24),
-        TextColumn(count, table_column=whole), figures,
+        TextColumn("  {task.description:<18}", table_column=uncut), BarColumn(24),
+        TextColumn(count, table_column=uncut), figures,
         TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
     ]  # fmt: skip
 

@@ -82,5 +82,5 @@ def running(root: Path, run: str) -> dict[str, Any]:
     """{"since": …, "stages": {name: {"since", "why", "progress"}}} of that run; {} when it has not noted
     anything.
     """
-    found = read_json(root / STATE / FILE)
-    return found if isinstance(found, dict) and found.get("run") == run else {}
+    content = read_json(root / STATE / FILE)
+    return content if isinstance(content, dict) and content.get("run") == run else {}

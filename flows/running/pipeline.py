@@ -35,7 +35,7 @@ ARTIFACT_PERIOD_S = 5.0
 
 def _key(text: str) -> str:
     """Prefect's artifact keys take a-z, 0-9 and dashes only."""
-    return "".join(c if c.isalnum() else "-" for c in text.lower())
+    return "".join(character if character.isalnum() else "-" for character in text.lower())
 
 
 class _Progress:
@@ -88,14 +88,14 @@ def _submit(session: Session) -> dict[str, Any]:
     futures: dict[str, Any] = {}
     execution = session.plan.params.execution
     for row in session.plan.rows:
-        named = _stage_task.with_options(
+        stage_task = _stage_task.with_options(
             name=row.stage,
             task_run_name=row.stage,
             tags=["gpu"] if row.meta.get("gpu") else [],
             retries=int(row.meta.get("retries", execution.retries)),
             retry_delay_seconds=1,
         )
-        futures[row.stage] = named.submit(
+        futures[row.stage] = stage_task.submit(
             session, row, wait_for=[futures[name] for name in row.upstream if name in futures]
         )
     return futures
@@ -154,10 +154,10 @@ def pipeline(targets: list[str] | None = None, force: bool = False, root: str | 
         with session.stopped_by_signals():  # again: Prefect has put its own handler in place
             return _run(session)
     with (
-        Session(find_root(Path(root) if root else None), targets or [], force) as own,
-        own.stopped_by_signals(),
+        Session(find_root(Path(root) if root else None), targets or [], force) as new_session,
+        new_session.stopped_by_signals(),
     ):
-        if not own.todo:
+        if not new_session.todo:
             return Completed(message="nothing is stale", data={})
-        own.begin()
-        return _run(own)
+        new_session.begin()
+        return _run(new_session)

@@ -28,21 +28,21 @@ def migrate(path: Path) -> None:
     """Bring the file to the newest revision. Raises RuntimeError with what Prefect said."""
     env = {**os.environ, URL: f"sqlite+aiosqlite:///{path}"}
     command = [sys.executable, "-c", MIGRATE]
-    done = subprocess.run(
+    process = subprocess.run(
         command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, preexec_fn=die_with_parent
     )
-    if done.returncode:
-        raise RuntimeError((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
+    if process.returncode:
+        raise RuntimeError((process.stderr.strip() or f"exit code {process.returncode}").splitlines()[-1])
 
 
 def main() -> None:
     path, command = Path(sys.argv[1]), sys.argv[3:]
     try:
-        said = make_whole(path, PREFECT, migrate)
+        message = make_whole(path, PREFECT, migrate)
     except (OSError, sqlite3.Error, RuntimeError) as error:
         sys.exit(f"Prefect's database {path} cannot be made: {error}")
-    if said:
-        print(said, file=sys.stderr, flush=True)
+    if message:
+        print(message, file=sys.stderr, flush=True)
     os.execv(command[0], command)
 
 

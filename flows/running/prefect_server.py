@@ -40,12 +40,12 @@ def unanswered(url: str, timeout: float = 1.0) -> str:
         with urllib.request.urlopen(request, timeout=timeout) as reply:
             return "" if reply.status == 200 else f"status {reply.status}"
     except urllib.error.HTTPError as error:
-        words = (
+        hint = (
             "it refuses the key or login in PREFECT_API_KEY or PREFECT_API_AUTH_STRING"
             if error.code in (401, 403)
             else ""
         )
-        return f"status {error.code}" + (f", {words}" if words else "")
+        return f"status {error.code}" + (f", {hint}" if hint else "")
     except http.client.HTTPException as error:  # urllib lets it through: something else listens there
         return f"what answers is no web server ({type(error).__name__})"
     except (OSError, ValueError) as error:
@@ -83,10 +83,10 @@ class Server:
         self._child: subprocess.Popen[bytes] | None = None
         configured = os.environ.get("PREFECT_API_URL")
         if configured:
-            why = unanswered(configured, timeout=10)
-            if why:
+            fault = unanswered(configured, timeout=10)
+            if fault:
                 shown = public({"url": configured})["url"]
-                raise ServerFailed(f"PREFECT_API_URL={shown}: no Prefect server answers there ({why}); "
+                raise ServerFailed(f"PREFECT_API_URL={shown}: no Prefect server answers there ({fault}); "
                     f"start it, "
                     f"or unset "
                                    "PREFECT_API_URL and the run starts one of its own")  # fmt: skip
@@ -137,7 +137,7 @@ class Server:
         return env
 
     @property
-    def ours(self) -> bool:
+    def started_here(self) -> bool:
         return self._child is not None
 
     @property
@@ -151,17 +151,19 @@ class Server:
         while not answers(self.url):
             code = self._child.poll() if self._child is not None else None
             if code is not None or time.monotonic() > end:
-                said = cause(self.log.read_text("utf-8", "replace").splitlines()) if self.ours else ""
-                how = (
+                log_cause = (
+                    cause(self.log.read_text("utf-8", "replace").splitlines()) if self.started_here else ""
+                )
+                reason = (
                     f"it ended with exit code {code}"
                     if code is not None
                     else f"it did not answer at {self.url} within {timeout:g} s"
                 )
-                raise ServerFailed(f"Prefect's server did not start: {said or how}; log: {self.log}")
+                raise ServerFailed(f"Prefect's server did not start: {log_cause or reason}; log: {self.log}")
             time.sleep(0.05)
 
     def stop(self) -> None:
-        if self.ours and os.environ.get("PREFECT_API_URL") == self.url:
+        if self.started_here and os.environ.get("PREFECT_API_URL") == self.url:
             del os.environ["PREFECT_API_URL"]
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()

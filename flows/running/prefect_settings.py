@@ -53,20 +53,20 @@ def _profile() -> dict[str, str]:
     if not name:
         return {}
     home = os.environ.get("PREFECT_HOME")
-    place = os.environ.get("PREFECT_PROFILES_PATH") or (f"{home}/profiles.toml" if home else PROFILES)
-    path = Path(place).expanduser()
+    location = os.environ.get("PREFECT_PROFILES_PATH") or (f"{home}/profiles.toml" if home else PROFILES)
+    path = Path(location).expanduser()
     try:
-        known = tomllib.loads(path.read_text("utf-8")).get("profiles", {})
+        profiles = tomllib.loads(path.read_text("utf-8")).get("profiles", {})
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ServerFailed(f"PREFECT_PROFILE={name}: {path} cannot be read ({error}); unset PREFECT_PROFILE, "
                     f"or name its file in "
                            "PREFECT_PROFILES_PATH") from None  # fmt: skip
-    if name not in known:
+    if name not in profiles:
         raise ServerFailed(f"PREFECT_PROFILE={name}: {path} holds no such profile, only "
-                    f"{', '.join(known) or 'none'}; "
+                    f"{', '.join(profiles) or 'none'}; "
                            "unset PREFECT_PROFILE, or name one of them")  # fmt: skip
     os.environ.setdefault("PREFECT_PROFILES_PATH", str(path))
-    return {key: str(value) for key, value in known[name].items() if key.startswith("PREFECT_")}
+    return {key: str(value) for key, value in profiles[name].items() if key.startswith("PREFECT_")}
 
 
 def authorisation() -> dict[str, str]:

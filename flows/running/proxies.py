@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib.util
 import os
 
-_kept: dict[str, str] = {}
+_set_aside: dict[str, str] = {}
 
 
 def set_aside_unusable() -> None:
@@ -22,9 +22,9 @@ def set_aside_unusable() -> None:
     for name in [name for name in os.environ if name.lower() in ("all_proxy", "http_proxy", "https_proxy")]:
         value = os.environ[name].strip().lower()
         if "://" in value and not value.startswith(usable):
-            _kept[name] = os.environ.pop(name)
+            _set_aside[name] = os.environ.pop(name)
 
 
-def of_the_user() -> dict[str, str]:
+def set_aside_variables() -> dict[str, str]:
     """What was set aside."""
-    return dict(_kept)
+    return dict(_set_aside)

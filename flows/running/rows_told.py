@@ -17,10 +17,10 @@ def rows_of(root: Path, outs: Iterable[str]) -> dict[str, Any] | None:
     for out in outs:
         if out.startswith("metrics/") and out.endswith(".json"):
             try:
-                found = json.loads((root / out).read_text("utf-8"))
+                metrics = json.loads((root / out).read_text("utf-8"))
             except (OSError, ValueError):
                 continue  # whoever reads the metrics for their own sake says so
-            rows = found.get("rows") if isinstance(found, dict) else None
+            rows = metrics.get("rows") if isinstance(metrics, dict) else None
             if isinstance(rows, dict) and {"what", "read", "kept", "lost"} <= set(rows):
                 return rows
     return None

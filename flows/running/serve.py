@@ -26,12 +26,12 @@ def serve_deployment(
         console.print(str(error), style="red", markup=False)
         return 2
     url = os.environ.get("PREFECT_API_URL", "")
-    why = unanswered(url, 5) if url else ""
-    if not url or why:
-        said = f"nothing answers at {url} ({why})" if url else "PREFECT_API_URL is not set"
+    fault = unanswered(url, 5) if url else ""
+    if not url or fault:
+        message = f"nothing answers at {url} ({fault})" if url else "PREFECT_API_URL is not set"
         console.print(
-            f"{said}; start a server with `whetstone ui` or `prefect server start` and set PREFECT_API_URL "
-            f"to its …/api address",
+            f"{message}; start a server with `whetstone ui` or `prefect server start` and set "
+            f"PREFECT_API_URL to its …/api address",
             style="red",
         )
         return 2

@@ -111,8 +111,8 @@ class Session:
         return self
 
     def _mend(self) -> None:
-        for done in heal.mend_files(self.root):
-            self.display.say(done)
+        for message in heal.mend_files(self.root):
+            self.display.say(message)
 
     def begin(self) -> None:
         """There is work: end what a killed run left behind, keep the source state, open the MLflow run."""
@@ -127,7 +127,7 @@ class Session:
         except (OSError, subprocess.CalledProcessError) as error:
             self._git |= git_facts(self.root)
             self.display.say(
-                f"the source state could not be kept under refs/pipeline: {_git_words(error)}; lineage then "
+                f"the source state could not be kept under refs/pipeline: {_git_error(error)}; lineage then "
                 f"knows the commit only"
             )
         with contextlib.suppress(OSError):  # the report does without
@@ -218,7 +218,7 @@ class Session:
                     self.root, name, execution, run, self._git, self.cancel, inner, forced, timeout, turn
                 )
         except BaseException as error:
-            self._bad(name, error, time.monotonic() - started)
+            self._note_failure(name, error, time.monotonic() - started)
             raise
         shown = {"keep": "Cached", "restore": "Restored", "recover": "Recorded"}.get(result.action, "Done")
         self.outcome.how[name], self.outcome.seconds[name] = result.action, result.seconds
@@ -246,20 +246,20 @@ class Session:
     @contextlib.contextmanager
     def _turn(self, row: PlanRow) -> Iterator[dict[str, str]]:
         """The GPUs, or the cores, that the stage's command works on; the variables that name them."""
-        execution, wanted = self.plan.params.execution, int(row.meta.get("gpu", 0))
+        execution, gpus = self.plan.params.execution, int(row.meta.get("gpu", 0))
         # without a GPU such stages take turns on the cores: two of them, each with its threads, ran ten times
         # slower
         slots = execution.gpus or execution.cpu_slots
         with contextlib.ExitStack() as stack:
             try:
                 devices = stack.enter_context(
-                    gpu_slot(self.root, slots, wanted if execution.gpus else min(wanted, 1), self.cancel)
+                    gpu_slot(self.root, slots, gpus if execution.gpus else min(gpus, 1), self.cancel)
                 )
             except InterruptedError:
                 raise executor.StageCancelled(f"{row.stage} was not started: the run was stopped") from None
             yield {"CUDA_VISIBLE_DEVICES": devices} if execution.gpus and devices else {}
 
-    def _bad(self, name: str, error: BaseException, seconds: float) -> None:
+    def _note_failure(self, name: str, error: BaseException, seconds: float) -> None:
         stopped = isinstance(error, (executor.StageCancelled, InterruptedError, KeyboardInterrupt))
         self.outcome.how[name] = "stopped" if stopped else "failed"
         self.outcome.why[name], self.outcome.seconds[name] = str(error), seconds
@@ -306,11 +306,11 @@ class Session:
             pass  # said when the run began
         except (OSError, sqlite3.Error, subprocess.CalledProcessError) as error:
             self.display.say(
-                f"dvc.lock could not be kept aside: {_git_words(error)}; the results themselves are in place"
+                f"dvc.lock could not be kept aside: {_git_error(error)}; the results themselves are in place"
             )
 
 
-def _git_words(error: Exception) -> str:
+def _git_error(error: Exception) -> str:
     """What git said; CalledProcessError itself tells only the exit code."""
     return " ".join([*getattr(error, "__notes__", []), str(error)][:1])
 

@@ -109,7 +109,7 @@ def _course(points: Pairs, objective: str) -> EntropyCourse:
 
 
 def _laws(shown: Mapping[str, Mapping[str, EntropyCourse]]) -> Table:
-    ends = [Column(end, what) for what in ("H", "R") for end in ("first", "last")]
+    ends = [Column(end, quantity) for quantity in ("H", "R") for end in ("first", "last")]
     fitted = [Column(name, "fit") for name in ("a", "b", "ceiling", "R²", "RMSE, points")]
     table = Table(
         "Entropy bought accuracy",
@@ -143,8 +143,10 @@ def _spent(shown: Mapping[str, Mapping[str, EntropyCourse]]) -> Table:
         points = next(courses[name].pairs for courses in shown.values() if name in courses)
         cells = [_share(points.steps, points.entropy)]
         for courses in shown.values():
-            own = courses[name].pairs if name in courses else None
-            cells.append(_share(own.steps, own.accuracy) if own else [None] * len(EARLY))
+            course_pairs = courses[name].pairs if name in courses else None
+            cells.append(
+                _share(course_pairs.steps, course_pairs.accuracy) if course_pairs else [None] * len(EARLY)
+            )
         table.rows.append((name, *(cell for group in cells for cell in group)))
     return table
 
@@ -167,11 +169,11 @@ def _picture(decoding: str, courses: Mapping[str, EntropyCourse], folder: Path) 
         axes = figure.add_subplot()
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         spans = []
-        for place, (name, course) in enumerate(courses.items()):
-            turn, index = divmod(place, len(COLOURS))
-            colour, dash = COLOURS[index], DASHES[turn % len(DASHES)]
-            seen = course.pairs.entropy > 0
-            entropies, accuracies = course.pairs.entropy[seen], course.pairs.accuracy[seen]
+        for position, (name, course) in enumerate(courses.items()):
+            cycle, index = divmod(position, len(COLOURS))
+            colour, dash = COLOURS[index], DASHES[cycle % len(DASHES)]
+            positive = course.pairs.entropy > 0
+            entropies, accuracies = course.pairs.entropy[positive], course.pairs.accuracy[positive]
             mark = "o" if course.law else "x"
             axes.scatter(
                 entropies,
@@ -222,10 +224,10 @@ def _logarithmic(axes: Any, spans: Sequence[float]) -> None:
 
     if not spans:
         return
-    wide = max(spans) / min(spans)
+    ratio = max(spans) / min(spans)
     axes.set_xscale("log")
     axes.invert_xaxis()
-    steps = next(between for limit, between in TICKS.items() if wide < limit)
-    axes.xaxis.set_major_locator(MaxNLocator(5) if wide < 2 else LogLocator(10, subs=steps))
+    steps = next(subdivisions for limit, subdivisions in TICKS.items() if ratio < limit)
+    axes.xaxis.set_major_locator(MaxNLocator(5) if ratio < 2 else LogLocator(10, subs=steps))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -213,19 +213,19 @@ def draw(results: Results, folder: Path, smoothing: int) -> tuple[list[DrawnPlot
     drawn, absent = [], []
     for plot in PLOTS:
         axes = (ITERATIONS,) if plot.group == SFT else axes_of(results)
-        over = {axis: list(series(results, plot, axis)) for axis in axes}
-        if not over[axes[0]]:
+        by_axis = {axis: list(series(results, plot, axis)) for axis in axes}
+        if not by_axis[axes[0]]:
             absent.append(plot)
             continue
         files = {}
-        for axis, lines in over.items():
+        for axis, lines in by_axis.items():
             named = len(lines) > 1 or (plot.group != SFT and len(results.methods) > 1)
             files[axis] = f"{plot.name}.svg" if axis == axes[0] else f"{plot.name}-{axis}.svg"
             (folder / files[axis]).write_text(
                 line_chart(plot, lines, smoothing, "step" if plot.group == SFT else AXES[axis], named),
                 "utf-8",
             )
-        drawn.append(DrawnPlot(plot, files, _alt(plot, over[axes[0]], axes[0])))
+        drawn.append(DrawnPlot(plot, files, _alt(plot, by_axis[axes[0]], axes[0])))
     return drawn, absent
 
 
@@ -249,14 +249,14 @@ def series(results: Results, plot: Plot, axis: str) -> Iterator[Series]:
     names = (results.baseline,) if plot.group == SFT else results.methods
     names = tuple(name for name in names if name in results.curves)
     for name in names:
-        turn, index = (
+        cycle, index = (
             (0, 0) if name == results.baseline else divmod(results.methods.index(name), len(COLOURS))
         )
         for number, key in enumerate(plot.keys):
             places, values = _points(results.curves[name], key, axis)
             if places:
                 label = f"{name} {key.partition('_')[2].replace('_', ' ')}" if len(plot.keys) > 1 else name
-                dash = DASHES[(number if len(plot.keys) > 1 else turn) % len(DASHES)]
+                dash = DASHES[(number if len(plot.keys) > 1 else cycle) % len(DASHES)]
                 yield Series(
                     label,
                     places,
@@ -271,8 +271,8 @@ def centred_mean(values: Sequence[float], window: int) -> list[float]:
     `values`.
     """
     reach = window // 2
-    around = (values[max(0, place - reach) : place + reach + 1] for place in range(len(values)))
-    return [math.fsum(near) / len(near) for near in around]
+    windows = (values[max(0, index - reach) : index + reach + 1] for index in range(len(values)))
+    return [math.fsum(neighbours) / len(neighbours) for neighbours in windows]
 
 
 def _points(rows: list[Row], key: str, axis: str) -> tuple[list[float], list[float]]:
@@ -282,7 +282,7 @@ def _points(rows: list[Row], key: str, axis: str) -> tuple[list[float], list[flo
         for row, tokens in zip(rows, sampled, strict=True)
         if isinstance(row.get(key), (int, float)) and math.isfinite(row[key])
     ]
-    return [place for place, _ in points], [value for _, value in points]
+    return [x for x, _ in points], [value for _, value in points]
 
 
 def _alt(plot: Plot, lines: list[Series], axis: str) -> str:
@@ -322,7 +322,7 @@ def line_chart(plot: Plot, lines: list[Series], smoothing: int, axis: str, named
 
 def _line(axes: Any, plot: Plot, line: Series, smoothing: int, raw: bool) -> list[float]:
     """Draw one line, smoothed where it is long; returns the values that must fit into the frame."""
-    look = {"color": line.colour, "linestyle": line.dash, "label": line.label}
+    style = {"color": line.colour, "linestyle": line.dash, "label": line.label}
     window = min(smoothing, len(line.places) // 20)  # a wider one would hide where a short curve starts
     if plot.exact or window <= 1:
         axes.plot(
@@ -331,14 +331,14 @@ def _line(axes: Any, plot: Plot, line: Series, smoothing: int, raw: bool) -> lis
             linewidth=1.6,
             marker="o" if len(line.places) < SPARSE else "",
             markersize=3,
-            **look,
+            **style,
         )
         return line.values
-    every = slice(None, None, math.ceil(len(line.places) / POINTS))
-    places, means = line.places[every], centred_mean(line.values, window)
+    stride = slice(None, None, math.ceil(len(line.places) / POINTS))
+    places, means = line.places[stride], centred_mean(line.values, window)
     if raw:
-        axes.plot(places, line.values[every], color=line.colour, linewidth=0.8, alpha=0.28)
-    axes.plot(places, means[every], linewidth=1.7 if raw else 1.4, **look)
+        axes.plot(places, line.values[stride], color=line.colour, linewidth=0.8, alpha=0.28)
+    axes.plot(places, means[stride], linewidth=1.7 if raw else 1.4, **style)
     return line.values if raw else means
 
 

@@ -54,9 +54,9 @@ def transitive_reduction(edges: Iterable[tuple[str, str]]) -> list[tuple[str, st
     """The edges without those that a longer way already implies (transitive reduction), in their order, each
     once.
     """
-    kept = list(dict.fromkeys(edges))
+    unique = list(dict.fromkeys(edges))
     children: dict[str, set[str]] = {}
-    for start, end in kept:
+    for start, end in unique:
         children.setdefault(start, set()).add(end)
 
     def below(node: str) -> set[str]:
@@ -71,7 +71,7 @@ def transitive_reduction(edges: Iterable[tuple[str, str]]) -> list[tuple[str, st
     reach = {node: below(node) for node in children}
     return [
         (start, end)
-        for start, end in kept
+        for start, end in unique
         if not any(end in reach.get(other, ()) for other in children[start] - {end})
     ]
 
@@ -187,8 +187,8 @@ def _edge(chain: Sequence[Position], centre: Mapping[Position, tuple[float, floa
             path.append(f"L{x:g} {y:g}")
     start, end = str(chain[0]), str(chain[-1])
     ends = f'data-from="{escape(start)}" data-to="{escape(end)}"'
-    said = f"<title>{escape(hint)}</title>" if hint else ""
-    return f'<path class="edge" {ends} marker-end="url(#arrow)" d="{" ".join(path)}">{said}</path>'
+    tooltip = f"<title>{escape(hint)}</title>" if hint else ""
+    return f'<path class="edge" {ends} marker-end="url(#arrow)" d="{" ".join(path)}">{tooltip}</path>'
 
 
 def _box(node: Box, centre: tuple[float, float]) -> str:

@@ -32,8 +32,8 @@ def markdown(
     parts.append(table(tables.behaviour(results)))
     for part, title in PARTS.items():
         parts += map(table, tables.breakdown(results, part, title))
-    if about := tables.methods(results):
-        parts += ["## Methods", table(about)]
+    if methods_table := tables.methods(results):
+        parts += ["## Methods", table(methods_table)]
     parts.append("## Curves")
     parts += [f"![{_plain(plot.alt)}](plots/{next(iter(plot.files.values()))})" for plot in drawn]
     for section in more:

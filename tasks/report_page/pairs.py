@@ -57,8 +57,8 @@ def spread(pairs: Sequence[SamplePair], count: int) -> list[SamplePair]:
     for sample in pairs:
         subjects.setdefault(sample.subject, []).append(sample)
     turns = [
-        (turn, place, sample)
-        for place, group in enumerate(subjects.values())
+        (turn, subject_index, sample)
+        for subject_index, group in enumerate(subjects.values())
         for turn, sample in enumerate(group)
     ]
     turns.sort(key=lambda item: item[:2])

@@ -59,24 +59,24 @@ CURVES = (
 def curves(results: PreferenceResults, folder: Path, smoothing: int) -> list[Picture]:
     """A figure for each of CURVES that some run has; `drift` tells a policy's run from a reward model's."""
     pictures = []
-    for name, mark, plot in CURVES:
-        runs = {run: rows for run, rows in results.curves.items() if rows and mark in rows[-1]}
+    for name, required_key, plot in CURVES:
+        runs = {run: rows for run, rows in results.curves.items() if rows and required_key in rows[-1]}
         lines = []
-        for place, (run, rows) in enumerate(runs.items()):
+        for number, (run, rows) in enumerate(runs.items()):
             points = [
                 (float(row["step"]), float(row[plot.keys[0]]))
                 for row in rows
                 if isinstance(row.get(plot.keys[0]), (int, float))
             ]
             if points:
-                turn, index = divmod(place, len(COLOURS))
+                cycle, index = divmod(number, len(COLOURS))
                 lines.append(
                     Series(
                         run,
                         [x for x, _ in points],
                         [y for _, y in points],
                         COLOURS[index],
-                        DASHES[turn % len(DASHES)],
+                        DASHES[cycle % len(DASHES)],
                     )
                 )
         if lines:
@@ -102,21 +102,21 @@ def calibration(reports: dict[str, Row], folder: Path) -> Picture | None:
         axes = figure.add_subplot()
         axes.set_title("Calibration of reward models", loc="left", fontsize=11, fontweight="bold")
         axes.plot([0.5, 1], [0.5, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-        for place, (name, bins) in enumerate(shown.items()):
+        for index, (name, bins) in enumerate(shown.items()):
             total = sum(row["n"] for row in bins)
-            colour = COLOURS[place % len(COLOURS)]
-            at, height = [row["confidence"] for row in bins], [row["accuracy"] for row in bins]
+            colour = COLOURS[index % len(COLOURS)]
+            confidences, accuracies = [row["confidence"] for row in bins], [row["accuracy"] for row in bins]
             axes.plot(
-                at,
-                height,
+                confidences,
+                accuracies,
                 color=colour,
                 linewidth=1.4,
-                linestyle=DASHES[place // len(COLOURS) % len(DASHES)],
+                linestyle=DASHES[index // len(COLOURS) % len(DASHES)],
                 label=name,
             )
             axes.scatter(
-                at,
-                height,
+                confidences,
+                accuracies,
                 [12 + 200 * row["n"] / total for row in bins],
                 color=colour,
                 alpha=0.7,
@@ -162,8 +162,8 @@ def _board(name: str, judge: str, matches: Sequence[Row], folder: Path) -> Pictu
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         labels = [f"{match['first']} vs {match['second']}" for match in matches]
         start = [0.0] * len(matches)
-        for place, (word, colour) in enumerate((("win", WIN), ("tie", TIE), ("lose", LOSE))):
-            values = [match["percent"][place] for match in matches]
+        for index, (word, colour) in enumerate((("win", WIN), ("tie", TIE), ("lose", LOSE))):
+            values = [match["percent"][index] for match in matches]
             axes.barh(range(len(matches)), values, 0.62, left=start, color=colour, label=word)
             for row, (left, value) in enumerate(zip(start, values, strict=True)):
                 if value >= 7:

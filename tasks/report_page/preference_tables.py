@@ -38,19 +38,19 @@ def sets(results: PreferenceResults) -> list[Table]:
     for name, value in results.sets.items():
         counted = (value.get(group, {}).get(split) for group in ("pairs", "prompts") for split in splits)
         sizes.rows.append((name, value.get("kind"), *counted))
-    rest = {
+    remaining = {
         name: {key: item for key, item in value.items() if key not in SHOWN and item != name}
         for name, value in results.sets.items()
     }
     filters = {
         name: {key: item for key, item in leaves(value) if key.partition(".")[0] in GROUPS}
-        for name, value in rest.items()
+        for name, value in remaining.items()
     }
-    others = {
+    descriptions = {
         name: {key: item for key, item in leaves(value) if key.partition(".")[0] not in GROUPS}
-        for name, value in rest.items()
+        for name, value in remaining.items()
     }
-    titled = [("What became of the rows", filters), ("Classes and lengths", others)]
+    titled = [("What became of the rows", filters), ("Classes and lengths", descriptions)]
     return [
         sizes,
         *_samples(results),
@@ -65,9 +65,9 @@ def _samples(results: PreferenceResults) -> list[Table]:
     heads = ("set", "side", "mean reward", "right", "finished", "tokens", "errors")
     table = Table("Judged samples", tuple(map(Column, heads)))
     for name, value in results.sets.items():
-        for side, own in value.get("samples", {}).items():
-            means = (as_text(own[key]) for key in ("reward", "accuracy", "finished", "length"))
-            table.rows.append((name, side, *means, own["errors"]))
+        for side, figures in value.get("samples", {}).items():
+            means = (as_text(figures[key]) for key in ("reward", "accuracy", "finished", "length"))
+            table.rows.append((name, side, *means, figures["errors"]))
     return [table] if table.rows else []
 
 
@@ -110,12 +110,12 @@ def policies(results: PreferenceResults) -> list[Table]:
     """What the assessment of each model found: how good and safe its answers are, and how far it is from its
     reference.
     """
-    good = ("accuracy", "reward", "cost", "safe by rule", "safe by cost", "degenerate")
+    answer_columns = ("accuracy", "reward", "cost", "safe by rule", "safe by cost", "degenerate")
     table = Table(
         "Assessed policies: their answers",
-        (Column("model"), Column("answers"), *map(Column, (*good, "length"))),
+        (Column("model"), Column("answers"), *map(Column, (*answer_columns, "length"))),
     )
-    far = (
+    distance_columns = (
         "reference",
         "KL per answer",
         "KL per token",
@@ -123,15 +123,19 @@ def policies(results: PreferenceResults) -> list[Table]:
         "implicit accuracy",
         "implicit margin",
     )
-    distance = Table("Assessed policies: distance from the reference", (Column("model"), *map(Column, far)))
+    distance = Table(
+        "Assessed policies: distance from the reference", (Column("model"), *map(Column, distance_columns))
+    )
     for name, value in results.assessed.items():
         base = results.assessed.get(value.get("reference", ""), {}) if value.get("reference") != name else {}
-        safety, before = value["safety"], base.get("safety", {})
+        safety, base_safety = value["safety"], base.get("safety", {})
         pairs = (
             (value["accuracy"], base.get("accuracy")),
-            *((safety[key], before.get(key)) for key in ("rule", "cost")),
+            *((safety[key], base_safety.get(key)) for key in ("rule", "cost")),
         )
-        right, rule, cost = (with_change(share_cell(own), share_cell(its)) for own, its in pairs)
+        right, rule, cost = (
+            with_change(share_cell(share), share_cell(base_share)) for share, base_share in pairs
+        )
         grades = (
             right,
             mean_cell(value["reward"]),
@@ -195,8 +199,8 @@ def theory(value: Row) -> list[Table]:
         if kind not in value:
             continue
         part, settings = value[kind], value["settings"]
-        what = "network" if kind == "network" else "table of logits"
-        title = f"{settings['seeds']} worlds, policy a {what} (mean, 95 % interval; least to most)"
+        form = "network" if kind == "network" else "table of logits"
+        title = f"{settings['seeds']} worlds, policy a {form} (mean, 95 % interval; least to most)"
         table = Table(title, (Column("policy"), *(Column(FIGURES[name]) for name in FIGURES)))
         table.rows.extend(
             (readable(name), *(spread_cell(figures[key]) for key in FIGURES))

@@ -185,21 +185,21 @@ def counts(results: Results) -> list[Table]:
         for part, value in results.counts.items()
         if isinstance(value, Mapping) and value and set(value) <= set(splits)
     }
-    rest = {
+    remaining = {
         part: value for part, value in results.counts.items() if part not in by_split and part != "corpus"
     }
     tables = []
     if by_split:
-        kept = Table(f"Corpus {results.data}, by split", (Column("what"), *map(Column, splits)))
+        split_table = Table(f"Corpus {results.data}, by split", (Column("what"), *map(Column, splits)))
         for part, value in by_split.items():
             columns = [dict(leaves({part: value.get(split)})) for split in splits]
             names = dict.fromkeys(name for column in columns for name in column if column[name] is not None)
-            kept.rows.extend(
+            split_table.rows.extend(
                 (readable(name), *(as_text(column.get(name)) for column in columns)) for name in names
             )
-        tables.append(kept)
+        tables.append(split_table)
     totals = Table(f"Corpus {results.data}", (Column("what"), Column("count")))
-    totals.rows.extend((readable(name), as_text(value)) for name, value in leaves(rest))
+    totals.rows.extend((readable(name), as_text(value)) for name, value in leaves(remaining))
     return [*tables, totals]
 
 
@@ -220,7 +220,7 @@ def leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         if isinstance(item, Mapping):
             yield from leaves(item, f"{name}.")
         elif isinstance(item, list) and any(isinstance(part, (Mapping, list)) for part in item):
-            yield from leaves({str(place): part for place, part in enumerate(item)}, f"{name}.")
+            yield from leaves({str(index): part for index, part in enumerate(item)}, f"{name}.")
         else:
             yield name, item
 

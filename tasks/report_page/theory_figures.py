@@ -33,16 +33,16 @@ def _panels(value: Row, folder: Path) -> Picture:
     }
 
     def paint(figure: Any) -> None:
-        for place, (name, panel) in enumerate(panels.items()):
-            axes = figure.add_subplot(1, len(panels), place + 1)
+        for index, (name, panel) in enumerate(panels.items()):
+            axes = figure.add_subplot(1, len(panels), index + 1)
             reward = name == "reward"
             limit = max(abs(cell) for row in panel for cell in row)
-            look: dict[str, Any] = (
+            style: dict[str, Any] = (
                 {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
                 if reward
                 else {"cmap": "Blues", "vmin": 0, "vmax": 1}
             )
-            axes.pcolormesh(panel, edgecolors="#8883", linewidth=0.4, **look)
+            axes.pcolormesh(panel, edgecolors="#8883", linewidth=0.4, **style)
             if risen.get(name):
                 axes.scatter(
                     *zip(*((x + 0.5, y + 0.5) for x, y in risen[name]), strict=True),
@@ -56,7 +56,7 @@ def _panels(value: Row, folder: Path) -> Picture:
             axes.set_xticks([])
             axes.set_yticks([])
             axes.set_xlabel("answer", fontsize=8.5)
-            if not place:
+            if not index:
                 axes.set_ylabel("prompt", fontsize=8.5)
             for side in axes.spines.values():
                 side.set_visible(False)

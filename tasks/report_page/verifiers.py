@@ -159,13 +159,13 @@ def _agreement(value: Row) -> list[Table]:
             if measured := figures.get(part):
                 middle = Estimate(measured["kappa"], measured["kappa_low"], measured["kappa_high"])
                 shares = (_percent(measured[key]) for key in ("accuracy", "false_accept", "false_reject"))
-                rest = (
+                further = (
                     _number(measured.get("auroc")),
                     _number(measured.get("ece")),
                     _percent(measured.get("unsure")),
                     _percent(measured["unparsed"]),
                 )
-                table.rows.append((arm, part, measured["n"], middle, *shares, *rest))
+                table.rows.append((arm, part, measured["n"], middle, *shares, *further))
         subjects.rows.append(
             (arm, *(_number(measures["kappa"]) for measures in figures["subjects"].values()))
         )
@@ -227,17 +227,17 @@ def _curves(curves: Path, models: Iterable[str], folder: Path, smoothing: int) -
     pictures = []
     for plot in CURVES:
         lines = []
-        for place, (run, rows) in enumerate(runs.items()):
+        for number, (run, rows) in enumerate(runs.items()):
             points = [(float(row["step"]), float(row[plot.keys[0]])) for row in rows if plot.keys[0] in row]
             if points:
-                turn, index = divmod(place, len(COLOURS))
+                cycle, index = divmod(number, len(COLOURS))
                 lines.append(
                     Series(
                         run,
                         [x for x, _ in points],
                         [y for _, y in points],
                         COLOURS[index],
-                        DASHES[turn % len(DASHES)],
+                        DASHES[cycle % len(DASHES)],
                     )
                 )
         if lines:

@@ -150,7 +150,7 @@ def test_a_proxy_that_httpx_refuses_is_set_aside_for_the_stages(
         httpx.Client()
     proxies.set_aside_unusable()
     httpx.Client().close()
-    assert proxies.of_the_user() == {"ALL_PROXY": value}
+    assert proxies.set_aside_variables() == {"ALL_PROXY": value}
     assert os.environ["HTTPS_PROXY"] == CLOSED
 
 

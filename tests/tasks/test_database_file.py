@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tasks import database_file
-from tasks.database_file import MLFLOW, PREFECT, Schema, make_whole, of_the_user, state
+from tasks.database_file import MLFLOW, PREFECT, Schema, make_whole, state, user_tables
 from tests.cases import case
 
 HEAD = {schema.package: schema.head() for schema in (PREFECT, MLFLOW)}
@@ -70,7 +70,7 @@ def test_the_newest_revision_is_read_from_the_text_of_the_migrations(schema: Sch
 def test_the_handed_ones_are_half_made_and_hold_nothing_of_a_users(name: str, schema: Schema) -> None:
     path = case(f"half_made_{name}.db")
     assert state(path, schema) == "behind"
-    assert of_the_user(path, schema) == []
+    assert user_tables(path, schema) == []
 
 
 def test_an_absent_one_is_made_aside_and_renamed(tmp_path: Path) -> None:
