@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.running.executor import Result, StageWatch
 
-BACKLOG = 1000  # of what the stage says before anyone listens
+BACKLOG = 1000  # messages of the stage that are kept until a listener joins
 
 
 class HeadStart:

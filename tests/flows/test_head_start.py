@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows.running.executor import Result, StageFailed, StageWatch
-from flows.running.head_start import KEPT, HeadStart
+from flows.running.head_start import BACKLOG, HeadStart
 from tests.flows.accident import STEPS, Scene, until
 
 
@@ -40,14 +40,14 @@ def test_what_was_said_before_and_after_joining_comes_in_order_and_once():
 
 def test_a_talkative_stage_is_remembered_by_its_last_words():
     def bring(watch: StageWatch) -> Result:
-        for number in range(KEPT + 10):
+        for number in range(BACKLOG + 10):
             watch.line(str(number))
         return Result("sft@sft", "run")
 
     ahead, listener = HeadStart("sft@sft", bring), Listener()
     ahead.wait()
     ahead.join(listener.watch)
-    assert listener.heard == [str(number) for number in range(10, KEPT + 10)]
+    assert listener.heard == [str(number) for number in range(10, BACKLOG + 10)]
 
 
 def test_a_failure_is_raised_to_whoever_joins():
