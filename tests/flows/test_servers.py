@@ -143,7 +143,7 @@ def test_every_host_excepted_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_proxy_that_httpx_refuses_is_set_aside_for_the_stages(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    monkeypatch.setattr(proxies, "_kept", {})
+    monkeypatch.setattr(proxies, "_set_aside", {})
     monkeypatch.setenv("ALL_PROXY", value)
     monkeypatch.setenv("HTTPS_PROXY", CLOSED)
     with pytest.raises((ImportError, ValueError)):
